@@ -1,0 +1,193 @@
+"""The device interface: memory and kernels, nothing about ops.
+
+``Storage`` is a range of a device's memory with a version counter; tensors are views of storages. It may be
+moved (into an arena, by the pool), so nobody keeps its buffer across calls. Everything a device does for its
+callers is in ``Device``; ``cpu`` and ``webgpu`` implement it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from weft.dtypes import DType
+from weft.errors import DisposedError
+from weft.target import KernelSpec, TargetProfile
+
+
+@dataclass(frozen=True)
+class MemoryStats:
+    """Bytes of a device: held by live storages, at most so far, kept in the pool for reuse; and counts.
+
+    ``allocations`` counts native allocations since the device was opened, ``dispatches`` kernels started.
+    """
+
+    in_use: int
+    peak: int
+    pooled: int
+    storages: int
+    allocations: int
+    dispatches: int
+    limit: int | None = None
+
+
+class Buffer:
+    """A piece of native memory: ``size`` bytes behind ``handle``; devices subclass or fill it. Storages share it."""
+
+    __slots__ = ("__weakref__", "device", "handle", "references", "size")
+
+    def __init__(self, device: Device, handle: Any, size: int) -> None:
+        self.device = device
+        self.handle = handle
+        self.size = size
+        self.references = 0  # storages that lie in it; the device takes the memory back at zero
+
+
+class Storage:
+    """``size`` bytes at ``offset`` of a buffer, with the version counter that autograd checks.
+
+    Freed when the last tensor on it goes, or at once by ``dispose()``; used after that it raises
+    ``DisposedError``. ``offset`` is a multiple of the device's binding alignment (256 bytes).
+    """
+
+    __slots__ = ("__weakref__", "_buffer", "device", "offset", "size", "version")
+
+    def __init__(self, device: Device, buffer: Buffer, offset: int, size: int) -> None:
+        self.device = device
+        self._buffer: Buffer | None = buffer
+        buffer.references += 1
+        self.offset = offset
+        self.size = size
+        self.version = 0
+
+    @property
+    def buffer(self) -> Buffer:
+        """The memory this storage lies in now; ``DisposedError`` after ``dispose()``."""
+        if self._buffer is None:
+            raise DisposedError(f"this tensor's storage on {self.device.name} was disposed; create the tensor anew")
+        return self._buffer
+
+    @property
+    def disposed(self) -> bool:
+        """Whether the memory was given back."""
+        return self._buffer is None
+
+    def move(self, buffer: Buffer, offset: int) -> None:
+        """Point to another place of the same size, whose bytes are already there."""
+        old = self.buffer
+        buffer.references += 1
+        self._buffer, self.offset = buffer, offset
+        self._leave(old)
+
+    def dispose(self) -> None:
+        """Give the memory back now; a second call does nothing."""
+        if self._buffer is not None:
+            buffer, self._buffer = self._buffer, None
+            self.device.storage_gone(self.size)
+            self._leave(buffer)
+
+    def _leave(self, buffer: Buffer) -> None:
+        buffer.references -= 1
+        if buffer.references == 0:
+            self.device.release(buffer)
+
+    def __del__(self) -> None:
+        self.dispose()
+
+
+@dataclass(frozen=True)
+class Span:
+    """A range of a buffer that holds several storages: what a kernel binds when two of them share a binding."""
+
+    buffer: Buffer
+    offset: int
+    size: int
+
+
+Range = Storage | Span
+"""What a kernel binds: ``size`` bytes at ``offset`` of ``buffer``."""
+
+
+class Device(ABC):
+    """One device. Data crosses only in ``write`` and ``read``; all calls may come from any thread.
+
+    ``name`` is what users write (``"cpu"``, ``"webgpu"``, ``"webgpu:software"``); ``profile`` what kernels are
+    made for; ``alignment`` the multiple that storage offsets keep, in bytes.
+    """
+
+    name: str
+    description: str
+    profile: TargetProfile
+    alignment: int = 256
+
+    @abstractmethod
+    def allocate(self, size: int) -> Storage:
+        """A storage of ``size`` bytes (0 included) with undefined contents; ``OutOfMemoryError`` states
+        what was asked for, in use and allowed."""
+
+    @abstractmethod
+    def allocate_together(self, sizes: Sequence[int]) -> list[Storage]:
+        """Storages that share one buffer (an arena), in order, each aligned."""
+
+    @abstractmethod
+    def release(self, buffer: Buffer) -> None:
+        """Take back a buffer that no storage lies in; kept for reuse, or freed."""
+
+    @abstractmethod
+    def storage_gone(self, size: int) -> None:
+        """Account for a storage that was disposed."""
+
+    @abstractmethod
+    def write(self, storage: Storage, data: memoryview, offset: int = 0) -> None:
+        """Copy host bytes into the storage, ordered with the dispatches before and after."""
+
+    @abstractmethod
+    def read(self, storage: Storage, offset: int, size: int) -> bytearray:
+        """Wait for all work so far and give ``size`` bytes; raises what a kernel reported in the status word."""
+
+    @abstractmethod
+    def copy(self, source: Storage, destination: Storage) -> None:
+        """Copy all bytes of one storage of this device to another of at least its size, in order."""
+
+    @abstractmethod
+    def register_kernel(self, spec: KernelSpec) -> None:
+        """Compile a kernel now; ``KernelError`` carries the compiler's message and the source line."""
+
+    @abstractmethod
+    def dispatch_kernel(
+        self,
+        spec: KernelSpec,
+        ranges: Sequence[Range],
+        parameters: Sequence[int | float],
+        report: tuple[str, str] | None = None,
+    ) -> None:
+        """Run a kernel over ranges (inputs, then outputs), in order with all other calls.
+
+        ``parameters`` follow ``spec.parameters``. ``report`` is (where, what) for the message of an index that
+        the kernel finds out of range: ``("embedding", "index")``.
+        """
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait for all work so far; raises what a kernel reported."""
+
+    @abstractmethod
+    def memory_stats(self) -> MemoryStats:
+        """Memory and dispatch counters now."""
+
+    @abstractmethod
+    def dispose(self) -> None:
+        """Free everything; tensors of the device raise ``DisposedError`` from then on."""
+
+    def supports(self, dtype: DType) -> bool:
+        """Whether tensors of this type can live here."""
+        return self.profile.supports(dtype)
+
+    def itemsize(self, dtype: DType) -> int:
+        """Bytes per element of this type here."""
+        return self.profile.itemsize(dtype)
+
+    def __repr__(self) -> str:
+        return f"<device {self.name}: {self.description}>"

@@ -1,0 +1,154 @@
+"""Data types: the one table from which sizes, NumPy types, promotion and compute types are read.
+
+A ``DType`` is what a tensor's elements *mean*. How wide they are in memory depends on the device (a
+``TargetProfile`` answers that); how they are computed is ``compute``: float16 and bfloat16 are stored in
+16 bits and computed in float32, 8-bit integers are computed in int32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from weft.errors import DTypeError
+
+if TYPE_CHECKING:
+    import numpy
+
+Kind = Literal["bool", "uint", "int", "float"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DType:
+    """One element type: name, kind and width in bits; compared by identity.
+
+    >>> import weft
+    >>> weft.float16.itemsize, weft.float16.is_floating_point
+    (2, True)
+    """
+
+    name: str
+    kind: Kind
+    bits: int
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes an element takes on a device that has this type natively."""
+        return self.bits // 8
+
+    @property
+    def is_floating_point(self) -> bool:
+        """True for float16, bfloat16, float32 and float64."""
+        return self.kind == "float"
+
+    @property
+    def is_integer(self) -> bool:
+        """True for signed and unsigned integers, not for bool."""
+        return self.kind in ("int", "uint")
+
+    @property
+    def numpy(self) -> numpy.dtype[Any]:
+        """The NumPy type of the same layout (bfloat16 from ``ml_dtypes``)."""
+        return _numpy_dtype(self)
+
+    @property
+    def compute(self) -> DType:
+        """The type that expressions over elements of this type are computed in."""
+        return _COMPUTE.get(self, self)
+
+    def __repr__(self) -> str:
+        return f"weft.{self.name}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (named, (self.name,))
+
+
+float64 = DType("float64", "float", 64)
+float32 = DType("float32", "float", 32)
+float16 = DType("float16", "float", 16)
+bfloat16 = DType("bfloat16", "float", 16)
+int64 = DType("int64", "int", 64)
+int32 = DType("int32", "int", 32)
+int8 = DType("int8", "int", 8)
+uint32 = DType("uint32", "uint", 32)
+uint8 = DType("uint8", "uint", 8)
+bool_ = DType("bool", "bool", 8)
+
+ALL = (float64, float32, float16, bfloat16, int64, int32, int8, uint32, uint8, bool_)
+BY_NAME = {dtype.name: dtype for dtype in ALL}
+
+_COMPUTE = {float16: float32, bfloat16: float32, int8: int32, uint8: int32}
+_CATEGORY = {"bool": 0, "uint": 1, "int": 1, "float": 2}
+
+
+def named(name: str) -> DType:
+    """The data type of that name; ``DTypeError`` lists the names where there is none."""
+    try:
+        return BY_NAME[name]
+    except KeyError:
+        raise DTypeError(f"dtype {name!r} is not one of {', '.join(BY_NAME)}") from None
+
+
+@lru_cache(maxsize=None)
+def _numpy_dtype(dtype: DType) -> numpy.dtype[Any]:
+    import numpy
+
+    if dtype is bfloat16:
+        import ml_dtypes
+
+        return numpy.dtype(ml_dtypes.bfloat16)
+    return numpy.dtype(dtype.name)
+
+
+def from_numpy(given: numpy.dtype[Any]) -> DType:
+    """The data type with the layout of a NumPy one; ``DTypeError`` where weft has none."""
+    name = given.name
+    if name not in BY_NAME:
+        raise DTypeError(f"NumPy type {name!r} has no weft type; convert it to one of {', '.join(BY_NAME)}")
+    return BY_NAME[name]
+
+
+def of_scalar(value: bool | int | float) -> DType:
+    """The type that a Python scalar takes where nothing else decides: bool, int64 or float32."""
+    if isinstance(value, bool):
+        return bool_
+    return int64 if isinstance(value, int) else float32
+
+
+@lru_cache(maxsize=None)
+def promote(a: DType, b: DType) -> DType:
+    """The smallest type that holds both, as ``torch.promote_types`` (weft has no int16: int8 with uint8 is int32).
+
+    >>> promote(int64, float16)
+    weft.float16
+    """
+    if a is b:
+        return a
+    if _CATEGORY[a.kind] != _CATEGORY[b.kind]:
+        return max(a, b, key=lambda dtype: _CATEGORY[dtype.kind])
+    if a.kind == "float":
+        return float32 if a.bits == b.bits else max(a, b, key=lambda dtype: dtype.bits)
+    if a.kind == b.kind:
+        return max(a, b, key=lambda dtype: dtype.bits)
+    signed, unsigned = (a, b) if a.kind == "int" else (b, a)
+    if signed.bits > unsigned.bits:
+        return signed
+    return int64 if unsigned.bits == 32 else int32
+
+
+def result_type(tensors: list[DType], zero_dim: list[DType], scalars: list[bool | int | float]) -> DType:
+    """PyTorch's promotion of tensors with dimensions, 0-d tensors and Python scalars.
+
+    A lower class decides only where it is of a higher category (bool < integer < float) than all before it.
+    """
+    result: DType | None = None
+    for group in (tensors, zero_dim, [of_scalar(value) for value in scalars]):
+        best: DType | None = None
+        for dtype in group:
+            best = dtype if best is None else promote(best, dtype)
+        if best is not None and (result is None or _CATEGORY[best.kind] > _CATEGORY[result.kind]):
+            result = best
+    if result is None:
+        raise DTypeError("result_type: no operands given, expected at least one")
+    return result

@@ -1,0 +1,72 @@
+"""Exceptions. Each is a ``WeftError`` and also the class that PyTorch, or Python, raises for that mistake.
+
+Messages follow one pattern: where, which argument, what was given, what was expected, what to do.
+"""
+
+from __future__ import annotations
+
+
+class WeftError(Exception):
+    """The base of all errors that weft raises on purpose."""
+
+
+class ShapeError(WeftError, RuntimeError):
+    """A size, rank or stride that an operation cannot take."""
+
+
+class DTypeError(WeftError, TypeError):
+    """An element type that an operation, or a device, cannot take."""
+
+
+class ArgumentError(WeftError, ValueError):
+    """An argument outside its allowed values."""
+
+
+class ArgumentTypeError(WeftError, TypeError):
+    """An argument of a Python type that is not accepted, or a missing or unknown argument."""
+
+
+class IndexOutOfRangeError(WeftError, IndexError):
+    """An index outside the dimension that it indexes."""
+
+
+class DeviceError(WeftError, RuntimeError):
+    """A device that is missing, lost, or not the one where a tensor lives."""
+
+
+class DisposedError(DeviceError):
+    """A tensor or device used after ``dispose()``."""
+
+
+class OutOfMemoryError(DeviceError, MemoryError):
+    """A device could not give the memory asked for."""
+
+
+class KernelError(WeftError, RuntimeError):
+    """A kernel that does not compile or does not fit its device."""
+
+
+class GradError(WeftError, RuntimeError):
+    """Automatic differentiation asked for what the tape cannot give."""
+
+
+class ExpressionError(WeftError, SyntaxError):
+    """A scalar expression that does not parse or type-check."""
+
+
+class UnsupportedError(WeftError, NotImplementedError):
+    """A combination that weft does not do; the message names what it does."""
+
+
+class FormatError(WeftError, ValueError):
+    """A file that is not what it claims to be."""
+
+
+class ReadOnlyError(WeftError, RuntimeError):
+    """A value that may not be written in place."""
+
+
+def mistake(where: str, argument: str, given: object, expected: object, fix: str = "") -> str:
+    """The one message form: ``where: argument is given, expected …; fix``."""
+    text = f"{where}: {argument} is {given}, expected {expected}"
+    return f"{text}; {fix}" if fix else text

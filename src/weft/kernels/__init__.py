@@ -1,0 +1,23 @@
+"""Kernel descriptions: derived kernels as data, library kernels as templates, and the builder that makes them."""
+
+from weft.kernels.builder import Builder, Operand, coalesce
+from weft.kernels.derived import Axis, Buffer, Check, Kernel, Part, Reduction, Store
+from weft.kernels.program import Library, Offset, Program, Scalar, Step
+
+__all__ = [
+    "Axis",
+    "Buffer",
+    "Builder",
+    "Check",
+    "Kernel",
+    "Library",
+    "Offset",
+    "Operand",
+    "Part",
+    "Program",
+    "Reduction",
+    "Scalar",
+    "Step",
+    "Store",
+    "coalesce",
+]

@@ -1,0 +1,111 @@
+"""Derived kernels: index spaces, reductions and stores over scalar expressions. Data, made by ops and the fuser.
+
+    for every point of a part's axes:
+        for each reduction, in order:  fold its value over the reduction axes (later ones may use earlier results)
+        for each store:                buffer[index] = value   (at the point, or at every reduction point of it)
+
+All indices are int64 expressions over the axes, parameters and loads, counted in elements from the start of
+the bound range, so bounds and disjoint writes can be proved from the tree. Several *parts* run side by side
+in one kernel: that is how ``cat`` copies N tensors, and an optimizer updates all parameters, in one dispatch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from weft.dtypes import DType
+from weft.expr import Expr
+from weft.target import Parameter
+
+Combine = Literal["sum", "prod", "max", "min", "any", "all", "argmax", "argmin"]
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A storage range: its element type, whether the kernel writes it, and whether element 0 is 16-byte aligned."""
+
+    name: str
+    dtype: DType
+    access: Literal["read", "read_write"] = "read"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One dimension of an index space: an int64 variable that runs from 0 to ``size`` (constant or parameter)."""
+
+    variable: Expr
+    size: Expr
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A fold over the reduction axes, named by the variable that holds its result.
+
+    ``combine`` sum, prod, max, min (NaN wins), any, all; ``argmax``/``argmin`` give the int64 position, in
+    row-major order of the reduction axes, of the first extreme value (the first NaN where there is one).
+    ``value.dtype`` is the accumulator's type. Over an empty space the result is the identity.
+    """
+
+    result: Expr
+    combine: Combine
+    value: Expr
+
+
+@dataclass(frozen=True)
+class Store:
+    """``buffer[index] = value``; ``inner`` stores run at every point of the reduction axes, after all reductions.
+
+    A value of the buffer's compute type is narrowed to its element type. No two points store to one element.
+    """
+
+    buffer: str
+    index: Expr
+    value: Expr
+    inner: bool = False
+
+
+@dataclass(frozen=True)
+class Check:
+    """An index that the data decides: where ``valid`` is false the device's status word takes ``value``.
+
+    Checked at each point (``inner``: at each reduction point). Loads and stores that depend on a checked value
+    are written so that they stay in bounds even where it fails.
+    """
+
+    valid: Expr
+    value: Expr
+    inner: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """One index space with what is reduced, checked and stored at each of its points."""
+
+    axes: tuple[Axis, ...]
+    stores: tuple[Store, ...]
+    reduce_axes: tuple[Axis, ...] = ()
+    reductions: tuple[Reduction, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A derived kernel. Equal kernels are one pipeline: sizes, strides and offsets are parameters where eager.
+
+    ``vector`` promises that the kernel has one axis a part, no reduction, that every load and store index is an
+    offset plus the axis, or does not depend on it, and that all these offsets are multiples of ``vector``.
+    ``cooperative`` asks for a workgroup a point, its threads sharing the reduction: for few, long reductions.
+    """
+
+    name: str
+    buffers: tuple[Buffer, ...]
+    parameters: tuple[Parameter, ...]
+    parts: tuple[Part, ...]
+    vector: int = 1
+    cooperative: bool = False
+
+    @property
+    def reports(self) -> bool:
+        """Whether the kernel can write the status word."""
+        return any(part.checks for part in self.parts)

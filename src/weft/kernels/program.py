@@ -1,0 +1,57 @@
+"""What an op lowers to: steps over the op's operands, outputs and temporaries. The eager executor runs it.
+
+Geometry (sizes, strides) is in the step's parameters, so a program serves every call with the same shapes; what
+changes from call to call, the operands' offsets and Python scalars, is named by ``Offset`` and ``Scalar``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from weft.dtypes import DType
+from weft.kernels.derived import Kernel
+from weft.target import KernelSpec
+
+
+@dataclass(frozen=True)
+class Offset:
+    """The element offset, within its bound buffer, of value ``index`` (operands, then outputs, then temporaries)."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """The Python scalar given as operand ``index``."""
+
+    index: int
+
+
+Argument = Union[int, float, Offset, Scalar]
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library kernel by name, with the template's static choices; ``codegen`` finds the target's template."""
+
+    name: str
+    dtypes: tuple[DType, ...]
+    options: tuple[tuple[str, int | str | bool], ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One dispatch. ``buffers`` are value indices in the kernel's buffer order; ``arguments`` follow its parameters."""
+
+    kernel: Kernel | Library | KernelSpec
+    buffers: tuple[int, ...]
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """Steps in order; ``temporaries`` are (dtype, elements) of scratch values, numbered after the outputs."""
+
+    steps: tuple[Step, ...]
+    temporaries: tuple[tuple[DType, int], ...] = ()

@@ -1,0 +1,92 @@
+"""What kernels are made for, and what a made kernel is: data that generators write and devices read.
+
+``TargetProfile`` describes a device without one at hand, so that graphs can be lowered for an Apple GPU on a
+Linux machine. ``KernelSpec`` is the finished kernel: text, its bindings, and how many workgroups to start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from weft import dtypes
+from weft.dtypes import DType
+
+Dialect = Literal["wgsl-native", "wgsl-browser", "llvm"]
+
+
+@dataclass(frozen=True)
+class TargetProfile:
+    """Dialect, features and limits of a target.
+
+    ``features`` are WebGPU feature names, and ``"int64"``, ``"float64"`` where these types are native.
+    ``limits`` are WebGPU limit names (``max-storage-buffers-per-shader-stage``, ``max-immediate-size`` …).
+    """
+
+    dialect: Dialect
+    features: frozenset[str] = frozenset()
+    limits: Mapping[str, int] = field(default_factory=dict, hash=False, compare=False)
+    software: bool = False
+
+    def storage(self, dtype: DType) -> DType:
+        """The type as which elements lie in this target's memory: int64 is int32 where 64 bits are missing."""
+        if dtype is dtypes.int64 and "int64" not in self.features:
+            return dtypes.int32
+        return dtype
+
+    def itemsize(self, dtype: DType) -> int:
+        """Bytes that an element of ``dtype`` takes in this target's memory."""
+        return self.storage(dtype).itemsize
+
+    def supports(self, dtype: DType) -> bool:
+        """Whether tensors of ``dtype`` can live on this target."""
+        return dtype is not dtypes.float64 or "float64" in self.features
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A run-time scalar of a kernel: int64 and uint32 for geometry, float32 or float64 for values."""
+
+    name: str
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A storage range that a kernel sees as an array of ``dtype``."""
+
+    name: str
+    dtype: DType
+    access: Literal["read", "read_write"] = "read"
+
+
+@dataclass(frozen=True)
+class KernelSpec:
+    """A kernel ready for a device: hashable, printable, cacheable.
+
+    Buffers are bound in the order ``inputs + outputs``. ``workgroup_count`` holds three expressions over the
+    parameters (``"ceil_div(n, 256)"``); on ``cpu`` the first is the number of work items, and
+    ``workgroup_size[0]`` how many of them are worth a thread. Where ``reports`` is set, the kernel can write
+    the device's status word, and its last binding is that word.
+    """
+
+    name: str
+    language: Literal["wgsl", "llvm"]
+    parameters: tuple[Parameter, ...]
+    inputs: tuple[Binding, ...]
+    outputs: tuple[Binding, ...]
+    workgroup_size: tuple[int, int, int]
+    workgroup_count: tuple[str, str, str]
+    source: str = field(repr=False)
+    reports: bool = False
+
+
+CPU = TargetProfile("llvm", frozenset({"int64", "float64"}))
+"""The profile of every ``cpu`` device: instruction sets are the code generator's business, not the kernel's."""
+
+BROWSER = TargetProfile(
+    "wgsl-browser",
+    limits={"max-storage-buffers-per-shader-stage": 8, "max-compute-workgroups-per-dimension": 65535},
+)
+"""The least that a browser with WebGPU offers."""
