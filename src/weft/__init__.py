@@ -1,0 +1,61 @@
+"""weft: a tensor stack whose kernels are generated for WebGPU and the CPU from one op table.
+
+Names resolve when first used (PEP 562): importing weft touches no driver and loads no numerical library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_MODULES = (
+    "autograd", "codegen", "compiler", "devices", "dtypes", "elements", "errors", "expr", "graph", "kernels", "nn", "ops",
+    "optim", "random", "target", "tensors", "utils",
+)  # fmt: skip
+_DTYPES = (
+    "float64", "float32", "float16", "bfloat16", "int64", "int32", "int8", "uint32", "uint8",
+)  # fmt: skip
+_ALIASES = {"double": "float64", "float": "float32", "half": "float16", "long": "int64", "int": "int32", "bool": "bool_"}
+_FROM = {
+    "weft.tensors.tensor": ("Tensor", "device", "tensor"),
+    "weft.tensors.creation": (
+        "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "ones", "ones_like",
+        "zeros", "zeros_like",
+    ),
+    "weft.tensors.settings": ("get_default_device", "promote_types", "result_type", "set_default_device", "synchronize"),
+    "weft.autograd": ("enable_grad", "is_grad_enabled", "no_grad", "set_grad_enabled"),
+    "weft.random": (
+        "Generator", "bernoulli", "initial_seed", "manual_seed", "normal", "rand", "rand_like", "randint", "randn",
+        "randn_like", "randperm", "seed",
+    ),
+    "weft.utils.checkpoints": ("load", "save"),
+    "weft.dtypes": _DTYPES,
+}  # fmt: skip
+_SOURCE = {name: module for module, names in _FROM.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SOURCE:
+        value = getattr(import_module(_SOURCE[name]), name)
+    elif name in _ALIASES:
+        value = getattr(import_module("weft.dtypes"), _ALIASES[name])
+    elif name in _MODULES:
+        return import_module(f"weft.{name}")
+    else:
+        if name.startswith("__"):
+            raise AttributeError(f"module 'weft' has no attribute {name!r}")
+        functions = import_module("weft.ops").FUNCTIONS
+        if name not in functions or not functions[name].top:
+            raise AttributeError(f"module 'weft' has no attribute {name!r}")
+        import_module("weft.tensors")
+        value = functions[name].function
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    functions = import_module("weft.ops").FUNCTIONS
+    top = [name for name, spec in functions.items() if spec.top]
+    return sorted({*globals(), *_MODULES, *_SOURCE, *_ALIASES, *top})

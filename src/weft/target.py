@@ -44,6 +44,20 @@ class TargetProfile:
         return dtype is not dtypes.float64 or "float64" in self.features
 
 
+ParameterSpace = Literal["immediates", "uniform"]
+
+
+def parameter_space(count: int, profile: TargetProfile) -> ParameterSpace:
+    """Where a WGSL kernel's ``count`` parameters of 4 bytes lie, the hidden ``report`` included.
+
+    Immediates where the target has them and the parameters, rounded up to 16 bytes, fit; else a uniform at group 1.
+    Generators and devices decide by this one function. A kernel without parameters has neither.
+    """
+    size = (4 * count + 15) // 16 * 16
+    fits = "immediates" in profile.features and size <= profile.limits.get("max-immediate-size", 0)
+    return "immediates" if fits else "uniform"
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A run-time scalar of a kernel: int64 and uint32 for geometry, float32 or float64 for values."""

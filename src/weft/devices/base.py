@@ -8,9 +8,9 @@ callers is in ``Device``; ``cpu`` and ``webgpu`` implement it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from weft.dtypes import DType
 from weft.errors import DisposedError
@@ -114,18 +114,23 @@ class Device(ABC):
     """One device. Data crosses only in ``write`` and ``read``; all calls may come from any thread.
 
     ``name`` is what users write (``"cpu"``, ``"webgpu"``, ``"webgpu:software"``); ``profile`` what kernels are
-    made for; ``alignment`` the multiple that storage offsets keep, in bytes.
+    made for; ``alignment`` the multiple that storage offsets keep, in bytes. ``before_call``, where set, is called
+    with ``"allocate"``, ``"write"``, ``"read"``, ``"copy"`` or ``"dispatch"`` before anything is done: tests raise
+    there.
     """
 
     name: str
     description: str
     profile: TargetProfile
     alignment: int = 256
+    before_call: Callable[[str], None] | None = None
 
     @abstractmethod
     def allocate(self, size: int) -> Storage:
-        """A storage of ``size`` bytes (0 included) with undefined contents; ``OutOfMemoryError`` states
-        what was asked for, in use and allowed."""
+        """A storage of ``size`` bytes (0 included) with undefined contents.
+
+        ``OutOfMemoryError`` states what was asked for, in use and allowed.
+        """
 
     @abstractmethod
     def allocate_together(self, sizes: Sequence[int]) -> list[Storage]:
@@ -191,3 +196,14 @@ class Device(ABC):
 
     def __repr__(self) -> str:
         return f"<device {self.name}: {self.description}>"
+
+
+@runtime_checkable
+class HostDevice(Protocol):
+    """A device whose memory the host sees: its storages can be viewed as NumPy arrays without a copy."""
+
+    def view(self, storage: Storage) -> Any:
+        """The storage's bytes as a NumPy array of uint8 on the same memory."""
+
+    def adopt(self, array: Any) -> Storage:
+        """A storage on the memory of a NumPy array, which it keeps alive."""

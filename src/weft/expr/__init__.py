@@ -5,6 +5,7 @@
 One table (``functions``) says for each function what it accepts, its derivative, and how each target writes it.
 """
 
+from weft.expr.define import definition, expand
 from weft.expr.differentiate import differentiate
 from weft.expr.evaluate import evaluate
 from weft.expr.functions import FUNCTIONS, Function
@@ -19,8 +20,10 @@ __all__ = [
     "call",
     "cast",
     "const",
+    "definition",
     "differentiate",
     "evaluate",
+    "expand",
     "load",
     "parse",
     "simplify",

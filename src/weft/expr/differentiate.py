@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+from weft.dtypes import DType
 from weft.errors import ExpressionError
+from weft.expr.define import definition
 from weft.expr.functions import FUNCTIONS
-from weft.expr.node import Expr, call, cast, const, walk
+from weft.expr.node import Expr, call, cast, const, variable, walk
 from weft.expr.parse import parse
 from weft.expr.simplify import simplify, substitute
-from weft.expr.node import variable
 
 
 def differentiate(root: Expr, wrt: Expr, seed: Expr) -> Expr | None:
@@ -45,13 +48,32 @@ def _term(node: Expr, position: int, g: Expr) -> Expr | None:
     if node.function == "cast":
         return cast(g, node.args[0].dtype) if node.dtype.kind == "float" else None
     function = FUNCTIONS[node.function]
+    types = tuple(arg.dtype for arg in node.args)
     if function.derivative is None:
-        raise ExpressionError(f"{node.function} has no derivative rule; give the op one with derivative=")
-    source = function.derivative[position]
-    if not source:
+        formula = _derived(node.function, position, types, node.dtype)
+    elif function.derivative[position]:
+        formula = parse(
+            function.derivative[position],
+            {**dict(zip(function.parameters, types, strict=True)), _SEED: g.dtype},
+        )
+    else:
         return None
-    types = {name: arg.dtype for name, arg in zip(function.parameters, node.args, strict=True)}
-    formula = parse(source, {**types, "g": g.dtype})
-    actual = {variable(name, arg.dtype): arg for name, arg in zip(function.parameters, node.args, strict=True)}
-    term = substitute(formula, {**actual, variable("g", g.dtype): g})
-    return None if term.function == "const" and term is const(0, term.dtype) else term
+    if formula is None:
+        return None
+    names = (variable(name, dtype) for name, dtype in zip(function.parameters, types, strict=True))
+    term = substitute(formula, {**dict(zip(names, node.args, strict=True)), variable(_SEED, g.dtype): g})
+    return None if term is const(0, term.dtype) else term
+
+
+_SEED = "g"
+
+
+@lru_cache(maxsize=1024)
+def _derived(name: str, position: int, types: tuple[DType, ...], result: DType) -> Expr | None:
+    """The derivative of a function without a rule: of its definition, where that is made for every float."""
+    function = FUNCTIONS[name]
+    body = None if function.double is not None else definition(name, types)
+    if body is None:
+        raise ExpressionError(f"{name} has no derivative rule; give the op one with derivative=")
+    argument = variable(function.parameters[position], types[position])
+    return differentiate(body, argument, variable(_SEED, result))

@@ -1,11 +1,13 @@
 """``Expr``: the one node type of scalar expressions, immutable and interned (equal nodes are the same object).
 
 A node is a constant, a variable, a load from a buffer, or a function of the table applied to nodes. Because
-nodes are interned, shared parts of an expression are found by identity: a renderer writes each once.
+nodes are interned, shared parts of an expression are found by identity: a renderer writes each once. The
+table of live nodes holds them weakly, so what nobody uses any more is gone.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any, Union
 from weakref import WeakValueDictionary
@@ -18,6 +20,9 @@ from weft.expr.functions import FUNCTIONS, result_dtype
 Operand = Union["Expr", bool, int, float]
 
 _interned: WeakValueDictionary[Any, Expr] = WeakValueDictionary()
+_interning = threading.RLock()  # reentrant: a collection may run inside, and with it code that makes nodes
+
+_LONGEST_TEXT = 4000  # characters of one node's repr; shared parts are written out where they are used
 
 
 class Expr:
@@ -36,27 +41,30 @@ class Expr:
     data: Any
 
     def __new__(cls, function: str, args: tuple[Expr, ...], dtype: DType, data: Any = None) -> Expr:
-        key = (function, args, dtype, type(data), repr(data))
+        """The node with these fields: the one that there is, or a new one."""
+        # repr tells 0.0 from -0.0 and finds NaN equal to itself
+        key = (function, args, dtype, repr(data) if isinstance(data, float) else data)
         found = _interned.get(key)
-        if found is None:
-            found = super().__new__(cls)
-            found.function, found.args, found.dtype, found.data = function, args, dtype, data
-            # setdefault: two threads may make the same node; both must end with one object
-            found = _interned.setdefault(key, found)
-        return found
+        if found is not None:
+            return found
+        made = super().__new__(cls)
+        made.function, made.args, made.dtype, made.data = function, args, dtype, data
+        with _interning:
+            return _interned.setdefault(key, made)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Expr, (self.function, self.args, self.dtype, self.data))
+        order = {node: position for position, node in enumerate(walk(self))}
+        rows = tuple(
+            (node.function, tuple(order[arg] for arg in node.args), node.dtype, node.data) for node in order
+        )
+        return (_rebuilt, (rows,))
 
     def __repr__(self) -> str:
-        if self.function == "const":
-            return repr(self.data)
-        if self.function == "variable":
-            return str(self.data)
-        if self.function == "load":
-            return f"{self.data}[{self.args[0]!r}]"
-        name = self.dtype.name if self.function == "cast" else self.function
-        return f"{name}({', '.join(map(repr, self.args))})"
+        texts: dict[Expr, str] = {}
+        for node in walk(self):
+            text = _text(node, [texts[arg] for arg in node.args])
+            texts[node] = text if len(text) <= _LONGEST_TEXT else f"{node.function}(…)"
+        return texts[self]
 
     def __add__(self, other: Operand) -> Expr:
         return call("add", self, other)
@@ -105,10 +113,48 @@ class Expr:
         return call("eq", self, other)
 
 
+def _rebuilt(rows: tuple[tuple[str, tuple[int, ...], DType, Any], ...]) -> Expr:
+    made: list[Expr] = []
+    for function, args, dtype, data in rows:
+        made.append(Expr(function, tuple(made[arg] for arg in args), dtype, data))
+    return made[-1]
+
+
+def _text(node: Expr, args: list[str]) -> str:
+    if node.function == "const":
+        return repr(node.data)
+    if node.function == "variable":
+        return str(node.data)
+    if node.function == "load":
+        return f"{node.data}[{args[0]}]"
+    return f"{node.dtype.name if node.function == 'cast' else node.function}({', '.join(args)})"
+
+
 def const(value: bool | int | float, dtype: DType) -> Expr:
-    """A constant of a type; the value is brought to the type's kind."""
-    converted = {"bool": bool, "float": float, "int": int, "uint": int}[dtype.kind](value)
+    """A constant of a type; ``ExpressionError`` for a number that the type cannot hold."""
+    try:
+        converted = _PYTHON_TYPE[dtype.kind](value)
+    except (OverflowError, ValueError) as error:
+        raise ExpressionError(f"constant {_shortened(value)} is not a value of type {dtype.name}: {error}") from None
+    if dtype.is_integer:
+        low = 0 if dtype.kind == "uint" else -(1 << (dtype.bits - 1))
+        high = low + (1 << dtype.bits) - 1
+        if not low <= converted <= high:
+            raise ExpressionError(
+                f"constant {_shortened(value)} is not a value of type {dtype.name}, which goes from {low} to {high}"
+            )
     return Expr("const", (), dtype, converted)
+
+
+_PYTHON_TYPE: dict[str, type[bool] | type[int] | type[float]] = {
+    "bool": bool, "float": float, "int": int, "uint": int,
+}  # fmt: skip
+
+
+def _shortened(value: bool | int | float) -> str:
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"of {value.bit_length()} bits"  # str() of huge integers is refused by Python
+    return repr(value)
 
 
 def variable(name: str, dtype: DType) -> Expr:
@@ -141,20 +187,23 @@ def call(name: str, *operands: Operand) -> Expr:
             f"{name}: {len(operands)} arguments given, expected {len(function.parameters)} "
             f"({', '.join(function.parameters)})"
         )
-    nodes = [operand for operand in operands if isinstance(operand, Expr)]
-    typed = [node for node in nodes if not (name == "where" and node is operands[0])]
-    if not typed:
-        raise ExpressionError(f"{name}: the type of {operands!r} is not known; write a cast, float32(1)")
-    dtype = typed[0].dtype
-    args = tuple(
-        operand if isinstance(operand, Expr) else _literal(name, operand, dtype) for operand in operands
-    )
-    return Expr(name, args, result_dtype(function, tuple(arg.dtype for arg in args)))
+    dtype = _type_of(operands[1:] if name == "where" else operands)
+    if dtype is None:
+        given = ", ".join(repr(operand) if isinstance(operand, Expr) else _shortened(operand) for operand in operands)
+        raise ExpressionError(f"{name}: the type of ({given}) is not known; write a cast, float32(1)")
+    args = [operand if isinstance(operand, Expr) else _literal(name, operand, dtype) for operand in operands]
+    if name == "where" and not isinstance(operands[0], Expr):
+        args[0] = _literal(name, operands[0], dtypes.bool_)
+    return Expr(name, tuple(args), result_dtype(function, tuple([arg.dtype for arg in args])))
+
+
+def _type_of(operands: tuple[Operand, ...]) -> DType | None:
+    return next((operand.dtype for operand in operands if isinstance(operand, Expr)), None)
 
 
 def _literal(function: str, value: bool | int | float, dtype: DType) -> Expr:
-    if isinstance(value, float) and dtype.kind != "float":
-        raise ExpressionError(f"{function}: {value!r} meets a value of type {dtype.name}; cast one of them")
+    if (isinstance(value, float) and dtype.kind != "float") or (dtype.kind == "bool" and value not in (0, 1)):
+        raise ExpressionError(f"{function}: {_shortened(value)} meets a value of type {dtype.name}; cast one of them")
     return const(value, dtype)
 
 

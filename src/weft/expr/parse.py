@@ -7,8 +7,9 @@ names (casts), and assignments to local names before the last expression. Nothin
 from __future__ import annotations
 
 import ast
+import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from weft import dtypes
@@ -23,8 +24,13 @@ _BINARY: dict[type[ast.AST], str] = {
     ast.And: "and", ast.Or: "or",
 }  # fmt: skip
 _UNARY: dict[type[ast.AST], str] = {ast.USub: "neg", ast.Not: "not", ast.Invert: "not"}
-_FOLD = {"neg": lambda a: -a, "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b}
+_ALIASES = {"min": "minimum", "max": "maximum", "select": "where"}
+_FOLD: dict[str, Callable[..., bool | int | float]] = {
+    "neg": lambda a: -a, "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b,
+}  # fmt: skip
 _CONSTANTS = {"inf": math.inf, "nan": math.nan, "pi": math.pi, "e": math.e, "ln2": math.log(2.0)}
+_MOST_NESTED = 100
+_MOST_MULTIPLIED = 8  # x ** 8 is x multiplied, x ** 9 calls pow
 
 
 def parse(source: str, types: Mapping[str, DType]) -> Expr:
@@ -41,17 +47,28 @@ def parse(source: str, types: Mapping[str, DType]) -> Expr:
 
 @lru_cache(maxsize=4096)
 def _parse(source: str, types: tuple[tuple[str, DType], ...]) -> Expr:
-    text = source.strip()
+    text = inspect.cleandoc(source)
     try:
-        module = ast.parse(text, mode="exec")
+        return _Parser(text, dict(types)).block(ast.parse(text, mode="exec"))
+    except ExpressionError:
+        raise
     except SyntaxError as error:
-        raise ExpressionError(_pointed(text, error.lineno or 1, (error.offset or 1) - 1, str(error.msg))) from None
-    return _Parser(text, dict(types)).block(module)
+        column = (error.offset or 1) - 1
+        raise ExpressionError(_pointed(text, error.lineno or 1, column, str(error.msg))) from None
+    except ValueError as error:  # a null byte in the text
+        raise ExpressionError(_pointed(text, 1, 0, str(error))) from None
+    except (RecursionError, MemoryError):
+        raise ExpressionError(_pointed(text, 1, 0, _TOO_DEEP)) from None
+
+
+_TOO_DEEP = f"nested more than {_MOST_NESTED} levels deep; give parts names, `part = …` on lines before"
 
 
 def _pointed(text: str, line: int, column: int, message: str) -> str:
     lines = text.splitlines() or [""]
-    return f"{message}\n    {lines[min(line, len(lines)) - 1]}\n    {' ' * column}^"
+    shown = lines[min(line, len(lines)) - 1]
+    start = max(0, column - 60)  # long lines are shown around the mistake
+    return f"{message}\n    {shown[start : start + 100]}\n    {' ' * (column - start)}^"
 
 
 class _Parser:
@@ -60,15 +77,17 @@ class _Parser:
     def __init__(self, text: str, types: dict[str, DType]) -> None:
         self.text = text
         self.scope: dict[str, Operand] = {name: variable(name, dtype) for name, dtype in types.items()}
+        self.depth = 0
 
     def fail(self, node: ast.AST, message: str) -> ExpressionError:
-        return ExpressionError(
-            _pointed(self.text, getattr(node, "lineno", 1), getattr(node, "col_offset", 0), message)
-        )
+        line, offset = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
+        lines = self.text.splitlines() or [""]
+        before = lines[line - 1].encode()[:offset]  # ast counts bytes
+        return ExpressionError(_pointed(self.text, line, len(before.decode(errors="replace")), message))
 
     def block(self, module: ast.Module) -> Expr:
         if not module.body or not isinstance(module.body[-1], ast.Expr):
-            raise self.fail(module, "an expression must end with a value")
+            raise self.fail(module.body[-1] if module.body else module, "an expression must end with a value")
         for statement in module.body[:-1]:
             if not (
                 isinstance(statement, ast.Assign)
@@ -79,19 +98,23 @@ class _Parser:
             self.scope[statement.targets[0].id] = self.value(statement.value)
         result = self.value(module.body[-1].value)
         if not isinstance(result, Expr):
-            raise self.fail(module, "the value is a bare number; write its type, float32(1)")
+            raise self.fail(module.body[-1], "the value is a bare number; write its type, float32(1)")
         return result
 
     def value(self, node: ast.AST) -> Operand:
         method = getattr(self, f"on_{type(node).__name__}", None)
         if method is None:
             raise self.fail(node, f"{type(node).__name__} is not part of the expression language")
+        if self.depth == _MOST_NESTED:
+            raise self.fail(node, _TOO_DEEP)
+        self.depth += 1
         result: Operand = method(node)
+        self.depth -= 1
         return result
 
     def on_Constant(self, node: ast.Constant) -> Operand:
         if not isinstance(node.value, bool | int | float):
-            raise self.fail(node, f"{node.value!r} is not a number")
+            raise self.fail(node, f"a constant of type {type(node.value).__name__} is not a number")
         return node.value
 
     def on_Name(self, node: ast.Name) -> Operand:
@@ -108,21 +131,31 @@ class _Parser:
         return self.apply(node, _UNARY.get(type(node.op)), node.operand)
 
     def on_Compare(self, node: ast.Compare) -> Operand:
-        terms = [node.left, *node.comparators]
-        parts = [
-            self.apply(node, _BINARY.get(type(op)), left, right)
-            for op, left, right in zip(node.ops, terms, terms[1:], strict=False)
-        ]
+        values = [self.value(term) for term in (node.left, *node.comparators)]
+        parts: list[Operand] = []
+        for op, left, right in zip(node.ops, values, values[1:], strict=False):
+            name = _BINARY.get(type(op))
+            if name is None:
+                raise self.fail(node, f"{type(op).__name__} is not part of the expression language")
+            parts.append(self.checked(node, name, left, right))
         result = parts[0]
         for part in parts[1:]:
             result = self.checked(node, "and", result, part)
         return result
 
     def on_BoolOp(self, node: ast.BoolOp) -> Operand:
-        result = self.value(node.values[0])
+        result = self.boolean(node.values[0])
         for part in node.values[1:]:
-            result = self.checked(node, _BINARY[type(node.op)], result, self.value(part))
+            result = self.checked(node, _BINARY[type(node.op)], result, self.boolean(part))
         return result
+
+    def boolean(self, node: ast.AST) -> Operand:
+        """A value that stands beside ``and`` or ``or``: Python's words are about truth, ``& |`` about bits."""
+        found = self.value(node)
+        dtype = found.dtype if isinstance(found, Expr) else dtypes.of_scalar(found)
+        if dtype is not dtypes.bool_:
+            raise self.fail(node, f"`and`, `or` and `not` take bools, {dtype.name} given; write `!= 0`, or `&`, `|`")
+        return found
 
     def on_IfExp(self, node: ast.IfExp) -> Operand:
         return self.apply(node, "where", node.test, node.body, node.orelse)
@@ -130,24 +163,64 @@ class _Parser:
     def on_Call(self, node: ast.Call) -> Operand:
         if not isinstance(node.func, ast.Name) or node.keywords:
             raise self.fail(node, "a call is a function's name and positional arguments")
-        if node.func.id in dtypes.BY_NAME:
-            if len(node.args) != 1:
-                raise self.fail(node, f"{node.func.id}(…) is a cast and takes one value")
-            target, given = dtypes.BY_NAME[node.func.id], self.value(node.args[0])
-            return cast(given, target) if isinstance(given, Expr) else const(given, target)
-        return self.apply(node, node.func.id, *node.args)
+        target = dtypes.BY_NAME.get(node.func.id)
+        if target is None:
+            return self.apply(node, _ALIASES.get(node.func.id, node.func.id), *node.args)
+        if len(node.args) != 1:
+            raise self.fail(node, f"{node.func.id}(…) is a cast and takes one value")
+        given = self.value(node.args[0])
+        if isinstance(given, Expr):
+            return cast(given, target)
+        try:
+            return const(given, target)
+        except ExpressionError as error:
+            raise self.fail(node, str(error)) from None
 
     def apply(self, node: ast.AST, name: str | None, *operands: ast.AST) -> Operand:
         if name is None:
             raise self.fail(node, "this operator is not part of the expression language")
-        return self.checked(node, name, *(self.value(operand) for operand in operands))
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return self.checked(node, name, self.boolean(node.operand))
+        return self.checked(node, name, *[self.value(operand) for operand in operands])
 
     def checked(self, node: ast.AST, name: str, *operands: Operand) -> Operand:
+        """The call of a function, its type errors pointing to ``node``; numbers alone are computed here."""
         literals = [operand for operand in operands if not isinstance(operand, Expr)]
         if name in _FOLD and len(literals) == len(operands):
-            folded: Operand = _FOLD[name](*literals)
-            return folded
+            return self.folded(node, _FOLD[name], literals)
         try:
+            if name == "pow" and (product := _multiplied(*operands)) is not None:
+                return product
             return call(name, *operands)
         except ExpressionError as error:
             raise self.fail(node, str(error)) from None
+
+    def folded(
+        self, node: ast.AST, function: Callable[..., bool | int | float], numbers: list[bool | int | float]
+    ) -> Operand:
+        try:
+            return function(*numbers)
+        except OverflowError as error:  # an integer beyond every float meets a float
+            raise self.fail(node, str(error)) from None
+
+
+def _multiplied(base: Operand, exponent: Operand) -> Expr | None:
+    """``base ** exponent`` for a small whole constant exponent as products, exact for integers; else ``None``."""
+    if not isinstance(base, Expr) or isinstance(exponent, Expr) or base.dtype.kind == "bool":
+        return None
+    if isinstance(exponent, float) and (base.dtype.kind != "float" or not exponent.is_integer()):
+        return None
+    if not (-2 if base.dtype.kind == "float" else 0) <= exponent <= _MOST_MULTIPLIED:
+        return None
+    if exponent == 0:
+        return const(1, base.dtype)
+    product: Expr | None = None
+    power, left = base, abs(int(exponent))
+    while left:
+        if left & 1:
+            product = power if product is None else product * power
+        left >>= 1
+        if left:
+            power = power * power
+    assert product is not None
+    return product if exponent > 0 else call("div", 1.0, product)

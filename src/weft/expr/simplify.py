@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable, Mapping
 
+from weft.dtypes import DType
 from weft.expr.node import Expr, cast, const, walk
 
 
@@ -33,14 +36,15 @@ def _is(node: Expr, value: float) -> bool:
 
 
 def _integers(node: Expr) -> tuple[int, int] | None:
-    """Both arguments where they are constant integers that fold without wrapping."""
+    """Both arguments where they are constant integers."""
     a, b = node.args
-    if node.dtype.kind in ("int", "uint") and a.function == b.function == "const":
+    if a.dtype.is_integer and a.function == b.function == "const":
         return a.data, b.data
     return None
 
 
 def _folded(node: Expr, value: int) -> Expr:
+    """The constant, unless it would wrap on a target that computes in 32 bits."""
     low, high = (0, 2**32 - 1) if node.dtype.kind == "uint" else (-(2**31), 2**31 - 1)
     return const(value, node.dtype) if low <= value <= high else node
 
@@ -49,11 +53,14 @@ def _add(node: Expr) -> Expr:
     a, b = node.args
     if pair := _integers(node):
         return _folded(node, pair[0] + pair[1])
-    if node.dtype.kind != "float":  # an integer has one zero
+    if node.dtype.is_integer:  # an integer has one zero
         if _is(a, 0):
             return b
         if _is(b, 0):
             return a
+        if b.function == "const" and a.function == "add" and a.args[1].function == "const":
+            total = _folded(node, a.args[1].data + b.data)
+            return node if total is node else Expr("add", (a.args[0], total), node.dtype)
     return node
 
 
@@ -63,6 +70,8 @@ def _sub(node: Expr) -> Expr:
         return _folded(node, pair[0] - pair[1])
     if _is(b, 0) and not (node.dtype.kind == "float" and str(b.data) == "-0.0"):
         return a  # x - (+0) is x, for -0 too
+    if a is b and node.dtype.is_integer:
+        return const(0, node.dtype)
     return node
 
 
@@ -74,7 +83,7 @@ def _mul(node: Expr) -> Expr:
         return b
     if _is(b, 1):
         return a
-    if node.dtype.kind != "float" and (_is(a, 0) or _is(b, 0)):
+    if node.dtype.is_integer and (_is(a, 0) or _is(b, 0)):
         return const(0, node.dtype)
     return node
 
@@ -83,9 +92,32 @@ def _div(node: Expr) -> Expr:
     return node.args[0] if _is(node.args[1], 1) else node
 
 
+def _idiv(node: Expr) -> Expr:
+    if (pair := _integers(node)) and pair[0] >= 0 and pair[1] > 0:
+        return const(pair[0] // pair[1], node.dtype)
+    return node.args[0] if _is(node.args[1], 1) else node
+
+
+def _irem(node: Expr) -> Expr:
+    if (pair := _integers(node)) and pair[0] >= 0 and pair[1] > 0:
+        return const(pair[0] % pair[1], node.dtype)
+    return const(0, node.dtype) if _is(node.args[1], 1) else node
+
+
 def _neg(node: Expr) -> Expr:
     (a,) = node.args
     return a.args[0] if a.function == "neg" else node
+
+
+def _compare(node: Expr) -> Expr:
+    if pair := _integers(node):
+        return const(_COMPARISONS[node.function](*pair), node.dtype)
+    return node
+
+
+_COMPARISONS: dict[str, Callable[[int, int], bool]] = {
+    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
+}  # fmt: skip
 
 
 def _where(node: Expr) -> Expr:
@@ -96,23 +128,60 @@ def _where(node: Expr) -> Expr:
 
 
 def _and(node: Expr) -> Expr:
+    return _logical(node, neutral=True)
+
+
+def _or(node: Expr) -> Expr:
+    return _logical(node, neutral=False)
+
+
+def _logical(node: Expr, neutral: bool) -> Expr:
     a, b = node.args
+    if a is b:
+        return a
     if node.dtype.kind == "bool":
         for one, other in ((a, b), (b, a)):
             if one.function == "const":
-                return other if one.data else one
+                return other if one.data is neutral else one
     return node
+
+
+def _not(node: Expr) -> Expr:
+    (a,) = node.args
+    if a.function == "const" and a.dtype.kind == "bool":
+        return const(not a.data, a.dtype)
+    return a.args[0] if a.function == "not" else node
 
 
 def _cast(node: Expr) -> Expr:
     (a,) = node.args
-    if a.function == "const":
-        if node.dtype.kind == "float" or a.dtype.kind == "bool" or node.dtype.kind == a.dtype.kind:
-            return const(a.data, node.dtype)
-        return node
+    if a.function == "const" and _holds(node.dtype, a):
+        return const(a.data, node.dtype)
     return cast(a, node.dtype)
 
 
+def _holds(target: DType, constant: Expr) -> bool:
+    """Whether the constant's value is in the target type, so that converting the Python number is the cast."""
+    value, source = constant.data, constant.dtype
+    if source.kind == "bool":
+        return True
+    if target.kind == "float":
+        if source.kind == "float":  # a constant stands for its value rounded to its own type
+            return target.bits <= source.bits == 64 or math.isinf(value) or _is_float16(value)
+        return abs(int(value)) <= 2**53
+    if target.is_integer and source.is_integer:
+        low = 0 if target.kind == "uint" else -(1 << (target.bits - 1))
+        return bool(low <= value < low + (1 << target.bits))
+    return False
+
+
+def _is_float16(value: float) -> bool:
+    """Whether a float is the same in every floating-point type: 8 bits, a middling exponent."""
+    mantissa, exponent = math.frexp(value)
+    return not math.isnan(value) and -12 <= exponent <= 15 and (mantissa * 2**8).is_integer()
+
+
 _RULES: dict[str, Callable[[Expr], Expr]] = {
-    "add": _add, "sub": _sub, "mul": _mul, "div": _div, "neg": _neg, "where": _where, "and": _and, "cast": _cast,
+    "add": _add, "sub": _sub, "mul": _mul, "div": _div, "idiv": _idiv, "irem": _irem, "neg": _neg,
+    "where": _where, "and": _and, "or": _or, "not": _not, "cast": _cast, **dict.fromkeys(_COMPARISONS, _compare),
 }  # fmt: skip

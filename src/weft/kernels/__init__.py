@@ -2,9 +2,10 @@
 
 from weft.kernels.builder import Builder, Operand, coalesce
 from weft.kernels.derived import Axis, Buffer, Check, Kernel, Part, Reduction, Store
-from weft.kernels.program import Library, Offset, Program, Scalar, Step
+from weft.kernels.program import Argument, Library, Offset, Program, Scalar, Step
 
 __all__ = [
+    "Argument",
     "Axis",
     "Buffer",
     "Builder",

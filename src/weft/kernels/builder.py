@@ -72,6 +72,7 @@ class Builder:
     _parameters: list[Parameter] = field(default_factory=list)
     _arguments: list[Argument] = field(default_factory=list)
     _named: dict[str, Expr] = field(default_factory=dict)
+    _known: dict[str, Argument] = field(default_factory=dict)
     _parts: list[Part] = field(default_factory=list)
     _axes: list[Axis] = field(default_factory=list)
     _reduce_axes: list[Axis] = field(default_factory=list)
@@ -80,7 +81,10 @@ class Builder:
     _checks: list[Check] = field(default_factory=list)
 
     def _parameter(self, name: str, dtype: DType, argument: Argument) -> Expr:
-        if name not in self._named:
+        while (known := self._known.get(name)) is not None and known != argument:
+            name += "_"  # the same place with another value: two traversals of one operand
+        if known is None:
+            self._known[name] = argument
             self._named[name] = variable(name, dtype)
             self._parameters.append(Parameter(name, dtype))
             self._arguments.append(argument)
@@ -133,10 +137,16 @@ class Builder:
         """Where the operand's element 0 lies in its bound buffer; known only at the call, so never constant."""
         return self._parameter(f"o{operand.index}", INDEX, Offset(operand.index))
 
-    def index(self, operand: Operand, indices: Sequence[Expr], strides: Sequence[int] | None = None) -> Expr:
-        """The element index of ``operand`` at ``indices``, with its own strides or the given ones."""
+    def index(
+        self,
+        operand: Operand,
+        indices: Sequence[Expr],
+        strides: Sequence[int] | None = None,
+        shift: Expr | None = None,
+    ) -> Expr:
+        """The element index of ``operand`` at ``indices``, with its own strides or the given ones, plus ``shift``."""
         strides = operand.strides if strides is None else strides
-        total = self.offset(operand)
+        total = self.offset(operand) if shift is None else self.offset(operand) + shift
         last = len(strides) - 1
         for axis, (variable_, stride) in enumerate(zip(indices, strides, strict=True)):
             if axis == last and stride == 0:
@@ -185,9 +195,10 @@ class Builder:
         value: Expr,
         strides: Sequence[int] | None = None,
         inner: bool = False,
+        shift: Expr | None = None,
     ) -> None:
-        """``operand[indices] = value``, converted to the operand's compute type."""
-        index = self.index(operand, indices, strides)
+        """``operand[indices] = value``, converted to the operand's compute type; ``shift`` elements further on."""
+        index = self.index(operand, indices, strides, shift)
         value = simplify(cast(value, operand.dtype.compute))
         self._stores.append(Store(self._buffer(operand, written=True), index, value, inner))
 

@@ -1,0 +1,33 @@
+# `make demo` and `make test` set up all they need (see scripts/setup) and say what they install.
+#
+#   make demo  ARGS="--device webgpu"    train the digit classifier; pictures in build/digits
+#   make test  DEVICES=cpu               one device only; no Vulkan driver needed
+#   make test  ARGS="tests/expr -k log"  some tests
+#   make check                           what CI runs: tests, lint, types, contracts, stubs
+
+DEVICES ?= all
+ARGS ?=
+
+.PHONY: demo test check format stubs clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile
+
+demo:
+	@python="$$(bash scripts/setup examples)" && "$$python" -m examples.digits $(ARGS)
+
+test:
+	@python="$$(DEVICES='$(DEVICES)' bash scripts/setup test)" && "$$python" -m pytest --device='$(DEVICES)' $(ARGS)
+
+check:
+	@bash .ci/run
+
+format:
+	@python="$$(bash scripts/setup check)" && "$$python" -m ruff check --fix . && "$$python" -m ruff format .
+
+stubs:
+	@python="$$(bash scripts/setup check)" && "$$python" scripts/stubs.py
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

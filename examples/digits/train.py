@@ -1,0 +1,157 @@
+"""A small convolutional network learns to read digits: the whole life of a model in one file.
+
+    python -m examples.digits                     # on the default device
+    python -m examples.digits --device webgpu --epochs 5
+
+It trains with a progress bar, evaluates after each epoch, saves a checkpoint that a fresh model loads, and draws
+the learning curves and a page of test digits. Apart from its first import this could be PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits
+from tqdm import tqdm
+
+import weft as wf
+from examples.digits import pictures
+from weft import nn, optim
+from weft.utils.data import DataLoader, TensorDataset
+
+
+@dataclass
+class History:
+    """One number an epoch: the mean training loss, and the loss and accuracy on the test digits."""
+
+    train_loss: list[float] = field(default_factory=list)
+    test_loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+
+
+def load_data(device: str | None) -> tuple[TensorDataset, TensorDataset]:
+    """The 1,797 digits as images [N, 1, 8, 8] in 0..1 and labels [N]: four fifths to train, the rest to test.
+
+    The split is the same whatever ``--seed`` is, so that the accuracies of runs can be compared.
+    """
+    digits = load_digits()
+    images = wf.tensor(digits.images[:, None].astype(np.float32) / 16, device=device)
+    labels = wf.tensor(digits.target, device=device)
+    order = np.random.default_rng(0).permutation(len(labels))
+    train, test = np.split(order, [len(order) * 4 // 5])
+    return TensorDataset(images[train], labels[train]), TensorDataset(images[test], labels[test])
+
+
+def make_model() -> nn.Sequential:
+    """Two convolutions, each halving the picture by its maximum, and one linear layer: 6,090 parameters."""
+    return nn.Sequential(
+        nn.Conv2d(1, 16, kernel_size=3, padding=1),  # 16 × 8 × 8
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # 16 × 4 × 4
+        nn.Conv2d(16, 32, kernel_size=3, padding=1),  # 32 × 4 × 4
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # 32 × 2 × 2
+        nn.Flatten(),
+        nn.Dropout(0.25),
+        nn.Linear(32 * 2 * 2, 10),
+    )
+
+
+def train_epoch(
+    model: nn.Module, batches: DataLoader, optimizer: optim.Optimizer, criterion: nn.Module
+) -> float:
+    """One pass over the training digits; the mean loss."""
+    model.train()
+    losses = []
+    for images, labels in batches:
+        loss = criterion(model(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    return wf.stack(losses).mean().item()
+
+
+@wf.no_grad()
+def evaluate(model: nn.Module, data: TensorDataset, criterion: nn.Module) -> tuple[float, float]:
+    """The loss and the share of digits read rightly."""
+    model.eval()
+    images, labels = data.tensors
+    logits = model(images)
+    right = logits.argmax(dim=1) == labels
+    return criterion(logits, labels).item(), right.float().mean().item()
+
+
+def train(model: nn.Module, train_data: TensorDataset, test_data: TensorDataset, epochs: int) -> History:
+    """Train with Adam, at a rate that falls linearly to nothing; evaluate after each epoch."""
+    batches = DataLoader(train_data, batch_size=64, shuffle=True)
+    optimizer = optim.Adam(model.parameters())
+    criterion = nn.CrossEntropyLoss()
+    history = History()
+    with tqdm(range(epochs), desc="training", unit="epoch") as bar:
+        for epoch in bar:
+            optimizer.param_groups[0]["lr"] = 0.01 * (1 - epoch / epochs)
+            history.train_loss.append(train_epoch(model, batches, optimizer, criterion))
+            loss, accuracy = evaluate(model, test_data, criterion)
+            history.test_loss.append(loss)
+            history.accuracy.append(accuracy)
+            bar.set_postfix(loss=f"{history.train_loss[-1]:.4f}", test_accuracy=f"{accuracy:.4f}")
+    return history
+
+
+@wf.no_grad()
+def reload_checkpoint(model: nn.Module, path: Path, images: wf.Tensor) -> None:
+    """Save the model, load it into a fresh one, and check that both give the same outputs to the last bit."""
+    wf.save(model.state_dict(), path)
+    fresh = make_model().to(images.device)
+    fresh.load_state_dict(wf.load(path, device=images.device))
+    fresh.eval()
+    if not wf.equal(fresh(images), model(images)):
+        raise RuntimeError(f"the model loaded from {path} gives other outputs than the one that was saved")
+
+
+def main() -> None:
+    """Train, check the checkpoint, draw the pictures; the last line printed is the accuracy on the test digits."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.digits", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument(
+        "--device", help="cpu, webgpu or webgpu:software (default: a GPU if there is one, else cpu)"
+    )
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="of the weights, the batches and dropout")
+    parser.add_argument(
+        "--output", type=Path, default=Path("build/digits"), help="folder of checkpoint and pictures"
+    )
+    arguments = parser.parse_args()
+
+    wf.manual_seed(arguments.seed)
+    train_data, test_data = load_data(arguments.device)
+    images, labels = test_data.tensors
+    model = make_model().to(images.device)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    print(
+        f"{len(train_data)} digits to learn from, {len(test_data)} to test; {count:,} parameters on {images.device}"
+    )
+
+    started = time.perf_counter()
+    history = train(model, train_data, test_data, arguments.epochs)
+    print(f"trained in {time.perf_counter() - started:.1f} s")
+
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    checkpoint = arguments.output / "model.safetensors"
+    reload_checkpoint(model, checkpoint, images)
+    print(f"checkpoint: {checkpoint} (a fresh model that loads it gives the same outputs)")
+
+    with wf.no_grad():
+        predictions = model(images).argmax(dim=1)
+    curves = pictures.draw_curves(history, arguments.output / "curves.png")
+    page = pictures.draw_digits(
+        images.numpy(), labels.numpy(), predictions.numpy(), arguments.output / "digits.png"
+    )
+    print(f"pictures: {curves}, {page}")
+    print(f"test accuracy: {history.accuracy[-1]:.4f}")

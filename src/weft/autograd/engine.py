@@ -1,0 +1,213 @@
+"""Going backward: gradients flow from outputs to leaves, each node once, in falling order of sequence."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+from weft.autograd.mode import grad_mode
+from weft.autograd.node import Accumulator, Edge, Node
+from weft.autograd.tape import edge_of
+from weft.errors import ArgumentTypeError, GradError, ShapeError, mistake
+from weft.ops import OPS, TensorType, bind
+from weft.tensors.tensor import Tensor
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Add the gradients of ``tensors`` to ``.grad`` of the leaves that they depend on (or of ``inputs`` only).
+
+    A tensor of one element needs no ``grad_tensors``; others need one of their shape.
+
+    >>> import weft as wf
+    >>> x = wf.tensor([1.0, 2.0], requires_grad=True)
+    >>> wf.autograd.backward((x * x).sum())
+    >>> x.grad
+    tensor([2., 4.])
+    """
+    outputs, seeds = _roots("backward", tensors, grad_tensors, create_graph)
+    chosen = None
+    if inputs is not None:
+        given = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        chosen = {_edge("backward", "inputs", one): one for one in given}
+    keep = create_graph if retain_graph is None else retain_graph
+    found = _run(outputs, seeds, keep, create_graph, None if chosen is None else set(chosen))
+    if chosen is not None:
+        shared: set[int] = set()
+        for edge, target in chosen.items():
+            if edge in found:
+                _accumulate(target, found[edge], create_graph, shared)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of the sum of ``outputs`` with respect to ``inputs``, as ``torch.autograd.grad``.
+
+    ``create_graph`` records the computation, for gradients of gradients. An input that no output depends on is an
+    error, ``None`` with ``allow_unused``, zeros with ``materialize_grads``.
+
+    >>> import weft as wf
+    >>> x = wf.tensor(3.0, requires_grad=True)
+    >>> (g,) = wf.autograd.grad(x**3, x, create_graph=True)
+    >>> wf.autograd.grad(g, x)
+    (tensor(18.),)
+    """
+    roots, seeds = _roots("grad", outputs, grad_outputs, create_graph)
+    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    edges = [_edge("grad", "inputs", one) for one in wanted]
+    keep = create_graph if retain_graph is None else retain_graph
+    found = _run(roots, seeds, keep, create_graph, set(edges))
+    result: list[Tensor | None] = []
+    for position, (edge, one) in enumerate(zip(edges, wanted, strict=True)):
+        value = found.get(edge)
+        if value is None and materialize_grads:
+            value = _zeros(TensorType(one.shape, one.dtype), one)
+        elif value is None and not allow_unused:
+            raise GradError(
+                mistake("grad", f"inputs[{position}]", "not used to compute the outputs", "part of their graph",
+                        "pass allow_unused=True to get None")
+            )  # fmt: skip
+        result.append(value)
+    return tuple(result)
+
+
+def _roots(where: str, tensors: Any, grads: Any, create_graph: bool) -> tuple[list[Edge], list[Tensor]]:
+    outputs = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    seeds = [grads] * len(outputs) if grads is None or isinstance(grads, Tensor) else list(grads)
+    if len(seeds) != len(outputs):
+        raise ArgumentTypeError(mistake(where, "gradients", f"{len(seeds)} tensors", f"one for each of {len(outputs)}"))
+    made = []
+    for output, seed in zip(outputs, seeds, strict=True):
+        if not isinstance(output, Tensor):
+            raise ArgumentTypeError(mistake(where, "tensors", type(output).__name__, "Tensors"))
+        if seed is None:
+            if output.numel() != 1:
+                raise GradError(
+                    mistake(where, "the output", f"of shape {tuple(output.shape)}", "a scalar",
+                            "reduce it, or pass a gradient of its shape")
+                )  # fmt: skip
+            seed = bind(OPS["full"], 1, shape=output.shape, dtype=output.dtype, device=str(output.device))
+        elif tuple(seed.shape) != tuple(output.shape):
+            raise ShapeError(mistake(where, "gradient's shape", tuple(seed.shape), f"{tuple(output.shape)}, the output's"))
+        made.append(seed if create_graph else seed.detach())
+    return [_edge(where, "tensors", output) for output in outputs], made
+
+
+def _edge(where: str, argument: str, tensor: Any) -> Edge:
+    edge = edge_of(tensor)
+    if edge is None:
+        raise GradError(
+            mistake(where, argument, "a tensor that does not require grad", "one that does",
+                    "set requires_grad=True on it before the computation")
+        )  # fmt: skip
+    return edge
+
+
+def _leading_to(roots: Sequence[Edge], wanted: set[Edge]) -> set[Any]:
+    """The nodes from which a wanted edge is reached."""
+    targets = {edge.node for edge in wanted}
+    useful: set[Any] = set()
+    visited: set[Any] = set()
+    stack: list[tuple[Any, bool]] = [(edge.node, False) for edge in roots]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            children = [edge.node for edge in node.edges if edge is not None]
+            if any(child in useful or child in targets for child in children):
+                useful.add(node)
+        elif node not in visited and isinstance(node, Node):
+            visited.add(node)
+            stack.append((node, True))
+            stack.extend((edge.node, False) for edge in node.edges if edge is not None)
+    return useful
+
+
+def _run(
+    roots: Sequence[Edge], seeds: Sequence[Tensor], keep: bool, create_graph: bool, wanted: set[Edge] | None
+) -> dict[Edge, Tensor]:
+    """Flow the seeds back. Without ``wanted`` leaves accumulate; with it, the gradients at those edges are given."""
+    useful = None if wanted is None else _leading_to(roots, wanted)
+    pending: dict[Any, dict[int, Tensor]] = {}
+    heap: list[tuple[int, int, Any]] = []
+    found: dict[Edge, Tensor] = {}
+    shared = {id(seed._data.alias) for seed in seeds}
+
+    def deliver(edge: Edge, value: Tensor) -> None:
+        waiting = pending.get(edge.node)
+        if waiting is None:
+            waiting = pending[edge.node] = {}
+            heapq.heappush(heap, (-edge.node.sequence, id(edge.node), edge.node))
+        known = waiting.get(edge.index)
+        waiting[edge.index] = value if known is None else bind(OPS["add"], known, value)
+
+    with grad_mode(create_graph):
+        for edge, seed in zip(roots, seeds, strict=True):
+            deliver(edge, seed)
+        while heap:
+            node = heapq.heappop(heap)[2]
+            grads = pending.pop(node)
+            if wanted is not None:
+                for index, value in grads.items():
+                    if (node, index) in wanted:
+                        found[Edge(node, index)] = value
+            if isinstance(node, Accumulator):
+                if wanted is None:
+                    _accumulate(node.leaf, grads[0], create_graph, shared)
+            elif useful is None or node in useful:
+                _process(node, grads, useful, wanted, deliver)
+                if not keep:
+                    node.free()
+    return found
+
+
+def _process(node: Node, grads: dict[int, Tensor], useful: Any, wanted: Any, deliver: Any) -> None:
+    """Apply a node's rule and pass the results on."""
+    for index, reference in node.retains.items():
+        tensor = reference()
+        if tensor is not None and index in grads:
+            tensor._retained_grad(grads[index])
+    like = next(iter(grads.values()))
+    full = [grads[i] if i in grads else _zeros(t, like) if t.dtype.kind == "float" else None
+            for i, t in enumerate(node.output_types)]  # fmt: skip
+    needs = tuple(
+        edge is not None and (useful is None or edge.node in useful or edge in wanted) for edge in node.edges
+    )
+    results = node.gradient(full, needs)
+    for edge, needed, value in zip(node.edges, needs, results, strict=True):
+        if needed and value is not None and edge is not None:
+            deliver(edge, value)
+
+
+def _zeros(like: TensorType, where: Tensor) -> Tensor:
+    zeros: Tensor = bind(OPS["full"], 0, shape=like.shape, dtype=like.dtype, device=str(where.device))
+    return zeros
+
+
+def _accumulate(leaf: Tensor, value: Tensor, create_graph: bool, shared: set[int]) -> None:
+    """Add to a leaf's gradient. The first gradient is taken over as it is where nothing else can hold its memory."""
+    if leaf.grad is not None:
+        if create_graph:
+            leaf.grad = bind(OPS["add"], leaf.grad, value)
+        else:
+            bind(OPS["add"], leaf.grad, value, into=(leaf.grad,))
+        return
+    alias = id(value._data.alias)
+    taken = alias in shared or value._view is not None or not value.is_contiguous()
+    if taken:
+        value = bind(OPS["copy"], value)
+        alias = id(value._data.alias)
+    shared.add(alias)
+    leaf.grad = value if create_graph else value.detach()

@@ -1,0 +1,85 @@
+"""Grad mode: whether the tape records, in this context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ContextDecorator, contextmanager
+from contextvars import ContextVar, Token
+from typing import Any
+
+_enabled: ContextVar[bool] = ContextVar("weft_grad_enabled", default=True)
+is_enabled: Callable[[], bool] = _enabled.get
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded for ``backward`` in this context."""
+    return _enabled.get()
+
+
+class _Mode(ContextDecorator):
+    """Sets grad mode in a ``with`` block or a decorated function; may be nested and reused."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+        self._tokens: list[Token[bool]] = []
+
+    def __enter__(self) -> _Mode:
+        self._tokens.append(_enabled.set(self.enabled))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _enabled.reset(self._tokens.pop())
+
+    def _recreate_cm(self) -> _Mode:  # each call of a decorated function has its own tokens
+        return _Mode(self.enabled)
+
+
+class no_grad(_Mode):  # noqa: N801  (PyTorch's name)
+    """Within it, as a context or decorator, nothing is recorded.
+
+    >>> import weft as wf
+    >>> x = wf.ones(2, requires_grad=True)
+    >>> with wf.no_grad():
+    ...     print((x * 2).requires_grad)
+    False
+    """
+
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
+        super().__init__(False)
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        made = super().__new__(cls)
+        if function is None:
+            return made
+        _Mode.__init__(made, False)
+        return made(function)
+
+
+class enable_grad(_Mode):  # noqa: N801
+    """Within it operations are recorded again, inside a ``no_grad``."""
+
+    def __init__(self) -> None:
+        super().__init__(True)
+
+
+class set_grad_enabled(ContextDecorator):  # noqa: N801
+    """Turns recording on or off from now on; as a context, until its end."""
+
+    def __init__(self, mode: bool) -> None:
+        self._token = _enabled.set(bool(mode))
+
+    def __enter__(self) -> set_grad_enabled:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _enabled.reset(self._token)
+
+
+@contextmanager
+def grad_mode(enabled: bool) -> Iterator[None]:
+    """``set_grad_enabled`` for internal use."""
+    token = _enabled.set(enabled)
+    try:
+        yield
+    finally:
+        _enabled.reset(token)

@@ -1,0 +1,151 @@
+"""The tape's data: ``Node`` (one recorded op), ``Edge`` (an output of one), saved values, accumulators.
+
+Edges point from an op's operands' histories; a node's sequence number is larger than those of all that it depends
+on, so taking nodes by falling number is a topological order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from weft.errors import GradError
+from weft.ops import OpSpec, TensorType
+
+if TYPE_CHECKING:
+    from weft.tensors.tensor import Tensor
+
+_sequence = itertools.count(1)
+
+
+class Edge(NamedTuple):
+    """Output ``index`` of ``node``: where a tensor came from."""
+
+    node: Node | Accumulator
+    index: int
+
+
+class Saved(NamedTuple):
+    """An operand or output kept for the gradient: its value as it was, and the version that it had."""
+
+    data: Any
+    version: int
+    edge: Edge | None
+    itself: bool = False  # an output of the node that keeps it: the edge is made when it is used
+
+
+class Node:
+    """A recorded op: where its operands came from and what its gradient reads."""
+
+    __slots__ = (
+        "__weakref__", "_inputs", "_outputs", "attributes", "edges", "freed", "op", "output_types", "retains", "sequence",
+        "types",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        op: OpSpec,
+        attributes: dict[str, Any],
+        edges: Sequence[Edge | None],
+        types: tuple[TensorType, ...],
+        output_types: tuple[TensorType, ...],
+    ) -> None:
+        self.op = op
+        self.attributes = attributes
+        self.edges = tuple(edges)
+        self.types = types
+        self.output_types = output_types
+        self.sequence = next(_sequence)
+        self._inputs: dict[int, Any] = {}
+        self._outputs: list[Saved] = []
+        self.freed = False
+        self.retains: dict[int, weakref.ref[Tensor]] = {}
+
+    @property
+    def name(self) -> str:
+        """The op's name."""
+        return self.op.name
+
+    def save(self, operands: Sequence[Any], edges: Sequence[Edge | None]) -> None:
+        """Keep the operands that the gradient reads."""
+        for index in self.op.saves:
+            operand = operands[index]
+            data = getattr(operand, "_data", None)
+            self._inputs[index] = operand if data is None else Saved(data, data.version, edges[index])
+
+    def save_outputs(self, outputs: Sequence[Any]) -> None:
+        """Keep the outputs, without a cycle to the tensors that hold this node."""
+        self._outputs = [Saved(data, data.version, None, True) for data in outputs]
+
+    def input(self, index: int) -> Any:
+        """Operand ``index`` as it was at the call; ``GradError`` where it was overwritten since."""
+        self._check_alive()
+        saved = self._inputs[index]
+        return self._unpack(saved, saved.edge) if isinstance(saved, Saved) else saved
+
+    def output(self, index: int = 0) -> Any:
+        """Output ``index`` as it was after the call."""
+        self._check_alive()
+        saved = self._outputs[index]
+        return self._unpack(saved, Edge(self, index) if self.output_types[index].dtype.kind == "float" else None)
+
+    def _unpack(self, saved: Saved, edge: Edge | None) -> Tensor:
+        from weft.tensors.tensor import Tensor
+
+        if saved.data.version != saved.version:
+            raise GradError(
+                f"{self.name}: a tensor {tuple(saved.data.shape)} needed for its gradient has been modified by an "
+                f"in-place operation: it is at version {saved.data.version}, expected {saved.version}; "
+                f"clone() it before the change"
+            )
+        return Tensor.wrap(saved.data, edge)
+
+    def _check_alive(self) -> None:
+        if self.freed:
+            raise GradError(
+                f"{self.name}: going backward through the graph a second time, after its saved values were freed; "
+                f"pass retain_graph=True to the first backward"
+            )
+
+    def free(self) -> None:
+        """Let go of the saved values."""
+        self._inputs.clear()
+        self._outputs.clear()
+        self.freed = True
+
+    def gradient(self, grads: Sequence[Any], needs: tuple[bool, ...]) -> Sequence[Any]:
+        """The op's rule applied to the gradients of its outputs, for the operands in ``needs``."""
+        assert self.op.gradient is not None, "only ops with a gradient are recorded"
+        return self.op.gradient(Context(self, needs), *grads)
+
+    def __repr__(self) -> str:
+        return f"<{self.name} backward>"
+
+
+class Accumulator:
+    """The end of the tape at a leaf: gradients that reach it are added to the leaf's ``grad``."""
+
+    __slots__ = ("__weakref__", "leaf", "sequence")
+
+    def __init__(self, leaf: Tensor) -> None:
+        self.leaf = leaf
+        self.sequence = 0
+
+    def __repr__(self) -> str:
+        return f"<accumulates into a leaf {tuple(self.leaf.shape)}>"
+
+
+class Context:
+    """What a gradient rule is given (``ops.Gradient``): a node, and which gradients this backward pass wants."""
+
+    __slots__ = ("attributes", "input", "needs", "output", "output_types", "types")
+
+    def __init__(self, node: Node, needs: tuple[bool, ...]) -> None:
+        self.needs = needs
+        self.types = node.types
+        self.output_types = node.output_types
+        self.attributes = node.attributes
+        self.input = node.input
+        self.output = node.output

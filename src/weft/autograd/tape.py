@@ -1,0 +1,163 @@
+"""The tape: the interpreter that unwraps tensors, passes the op down, and records what ``backward`` will need.
+
+It also keeps the histories of views right. A tensor that is a view knows its base and the path of view ops between
+them; an in-place write through it gives the base a new history (``update_view``), and every view of that base
+rebuilds its own from there when next asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from weft.autograd.mode import is_enabled
+from weft.autograd.node import Edge, Node
+from weft.errors import GradError
+from weft.ops import OPS, Interpreter, OpSpec, TensorType
+from weft.dtypes import of_scalar
+from weft.tensors.tensor import Tensor, View
+
+
+class Tape:
+    """Records differentiable ops while grad mode is on."""
+
+    def process(
+        self,
+        op: OpSpec,
+        operands: tuple[Any, ...],
+        attributes: dict[str, Any],
+        into: tuple[Any, ...] | None,
+        below: tuple[Interpreter, ...],
+    ) -> tuple[Any, ...]:
+        """Run an op on tensors and Python scalars; ``into`` tensors are overwritten and returned."""
+        raw = tuple([operand._data if isinstance(operand, Tensor) else operand for operand in operands])
+        recording = is_enabled()
+        if into is not None:
+            return self._process_into(op, operands, raw, attributes, into, below, recording)
+        outputs = below[-1].process(op, raw, attributes, None, below[:-1])
+        edges = [edge_of(o) for o in operands] if recording and op.gradient is not None else ()
+        node = None
+        if any(edges):
+            node = record(op, operands, attributes, edges, outputs)
+        results = tuple(
+            [
+                Tensor.wrap(data, Edge(node, i) if node is not None and data.dtype.kind == "float" else None)
+                for i, data in enumerate(outputs)
+            ]
+        )
+        if op.view is not None:
+            self._track_view(op, operands[0], attributes, results[0], recording)
+        return results
+
+    def _track_view(
+        self, op: OpSpec, source: Tensor, attributes: dict[str, Any], result: Tensor, recording: bool
+    ) -> None:
+        if result._data.alias is not source._data.alias:
+            return
+        own = source._view
+        base, path = (source, ()) if own is None else (own.base, own.path)
+        untracked = not recording or (own is not None and own.untracked)
+        result._view = View(base, (*path, (op.name, tuple(attributes.items()))), untracked)
+        result._generation = base._generation
+
+    def _process_into(
+        self,
+        op: OpSpec,
+        operands: tuple[Any, ...],
+        raw: tuple[Any, ...],
+        attributes: dict[str, Any],
+        into: tuple[Tensor, ...],
+        below: tuple[Interpreter, ...],
+        recording: bool,
+    ) -> tuple[Any, ...]:
+        edges: Sequence[Edge | None] = ()
+        node = None
+        if recording:
+            for target in into:
+                _refuse_leaf(op, target)
+            edges = [edge_of(o) for o in operands] if op.gradient is not None else ()
+            if any(edges):
+                node = record(op, operands, attributes, edges, None, tuple(type_of(t) for t in into))
+        bases = [(_base(target), edge_of(_base(target))) if recording else None for target in into]
+        outputs = below[-1].process(op, raw, attributes, tuple(target._data for target in into), below[:-1])
+        if node is not None and op.saves_output:
+            node.save_outputs(outputs)
+        for index, (target, base) in enumerate(zip(into, bases, strict=True)):
+            if base is not None:
+                value = Edge(node, index) if node is not None and target.dtype.kind == "float" else None
+                _rebase(target, base[0], base[1], value)
+        return into
+
+
+def edge_of(value: Any) -> Edge | None:
+    """Where a tensor came from; ``None`` for what needs no gradient (a number, a tensor without history)."""
+    return value.edge if isinstance(value, Tensor) else None
+
+
+def type_of(value: Any) -> TensorType:
+    """The type of an operand."""
+    if isinstance(value, Tensor):
+        return TensorType(value.shape, value.dtype)
+    return TensorType((), of_scalar(value), True)
+
+
+def record(
+    op: OpSpec,
+    operands: Sequence[Any],
+    attributes: dict[str, Any],
+    edges: Sequence[Edge | None],
+    outputs: Sequence[Any] | None,
+    output_types: tuple[TensorType, ...] = (),
+) -> Node:
+    """A node for an op call, with what its gradient reads saved."""
+    if outputs is not None:
+        output_types = tuple([TensorType(data.shape, data.dtype) for data in outputs])
+    node = Node(op, attributes, edges, tuple([type_of(o) for o in operands]), output_types)
+    node.save(operands, edges)
+    if outputs is not None and op.saves_output:
+        node.save_outputs(outputs)
+    return node
+
+
+def _base(target: Tensor) -> Tensor:
+    return target if target._view is None else target._view.base
+
+
+def _refuse_leaf(op: OpSpec, target: Tensor) -> None:
+    base = _base(target)
+    if base._leaf_requires_grad and base._edge is None:
+        what = "a leaf tensor that requires grad" if base is target else "a view of a leaf tensor that requires grad"
+        raise GradError(
+            f"{op.name}: {what} is written in place, expected a tensor with history or no_grad; "
+            f"wrap the update in `with weft.no_grad():`"
+        )
+    if target._view is not None and target._view.untracked and edge_of(base) is not None:
+        raise GradError(f"{op.name}: a view made under no_grad is written in place with grad mode on; make the view anew")
+
+
+def _rebase(target: Tensor, base: Tensor, base_edge: Edge | None, value: Edge | None) -> None:
+    """Give the base (and through it its views) the history of a write through ``target``."""
+    if base_edge is None and value is None:
+        return
+    if target is base:
+        base._edge = value
+    else:
+        assert target._view is not None
+        types = (type_of(base), type_of(target))
+        update = Node(OPS["update_view"], {"path": target._view.path}, (base_edge, value), types, types[:1])
+        base._edge = Edge(update, 0)
+    base._generation += 1
+
+
+def rebuild_view_edge(tensor: Tensor) -> None:
+    """Give a view the history that its base has by now."""
+    view = tensor._view
+    assert view is not None
+    edge, source = edge_of(view.base), type_of(view.base)
+    if edge is not None:
+        for name, attributes in view.path:
+            op, options = OPS[name], dict(attributes)
+            (result,) = op.infer(source, **options)
+            edge, source = Edge(Node(op, options, (edge,), (source,), (result,)), 0), result
+    tensor._edge = edge
+    tensor._generation = view.base._generation

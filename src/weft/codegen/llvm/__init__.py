@@ -1,0 +1,190 @@
+"""The LLVM generator: derived kernels as IR text for the ``cpu`` device, which compiles and calls it.
+
+    define void @weft.NAME(ptr %buffers, ptr %parameters, i64 %lo, i64 %hi)
+
+runs work items ``lo`` to ``hi``: the points of all parts, one part after another. ``buffers`` are pointers,
+inputs then outputs, then the status word where the kernel reports. ``parameters`` are slots of 8 bytes: i64
+for integers, double for floats, then the report's number. Buffers never overlap.
+"""
+
+from __future__ import annotations
+
+import re
+
+from weft.codegen.llvm.part import PartWriter
+from weft.errors import KernelError
+from weft.expr import Expr, variable
+from weft.expr.llvm import SCALARS, Emitter, Lines, Value
+from weft.kernels import Kernel, Library, Part
+from weft.kernels.library import TEMPLATES
+from weft.target import Binding, KernelSpec, Parameter, TargetProfile
+
+__all__ = ["LlvmGenerator", "entry_name"]
+
+GRAIN = 32768
+"""Elements that are worth a thread of their own: some 20 microseconds of work."""
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+_REPORT = """define internal void @weft.report(ptr %status, i64 %report, i64 %value) noinline cold {
+  %number = add i64 %report, 1
+  %old = cmpxchg ptr %status, i64 0, i64 %number monotonic monotonic, align 8
+  %first = extractvalue { i64, i1 } %old, 1
+  br i1 %first, label %take, label %done
+take:
+  %second = getelementptr i64, ptr %status, i64 1
+  store i64 %value, ptr %second, align 8
+  br label %done
+done:
+  ret void
+}"""
+
+
+def entry_name(name: str) -> str:
+    """The symbol of a kernel's entry function."""
+    return f"weft.{name}"
+
+
+class LlvmGenerator:
+    """Writes kernels for one target profile."""
+
+    def __init__(self, profile: TargetProfile) -> None:
+        self.profile = profile
+
+    def generate(self, kernel: Kernel | Library) -> KernelSpec:
+        """The kernel as IR; ``KernelError`` where there is no template, or the kernel is not well formed."""
+        if isinstance(kernel, Library):
+            return self._library(kernel)
+        _validate(kernel)
+        bindings = [Binding(buffer.name, buffer.dtype, buffer.access) for buffer in kernel.buffers]
+        counts = [_product([axis.size for axis in part.axes]) for part in kernel.parts]
+        work = [_product([axis.size for axis in (*part.axes, *part.reduce_axes)]) for part in kernel.parts]
+        return KernelSpec(
+            name=kernel.name,
+            language="llvm",
+            parameters=kernel.parameters,
+            inputs=tuple(binding for binding in bindings if binding.access == "read"),
+            outputs=tuple(binding for binding in bindings if binding.access == "read_write"),
+            workgroup_size=(GRAIN, 1, 1),
+            workgroup_count=(" + ".join(counts), " + ".join(work), "1"),
+            source=_module(kernel),
+            reports=kernel.reports,
+        )
+
+    def _library(self, library: Library) -> KernelSpec:
+        from weft.kernels.library import llvm_matmul  # noqa: F401  registers its template
+
+        template = TEMPLATES.get(("llvm", library.name))
+        if template is None:
+            known = ", ".join(name for family, name in TEMPLATES if family == "llvm")
+            raise KernelError(f"llvm: there is no library kernel {library.name!r}; there are {known}")
+        return template(library, self.profile)
+
+
+def _validate(kernel: Kernel) -> None:
+    """Names become part of the IR, so they must be plain; reads come before writes in the buffer order."""
+    names = [kernel.name, *(b.name for b in kernel.buffers), *(p.name for p in kernel.parameters)]
+    for name in names:
+        if not _IDENTIFIER.match(name):
+            raise KernelError(f"llvm: {kernel.name!r}: name {name!r} given, expected letters, digits and _")
+    if len(set(names[1:])) < len(names) - 1:
+        raise KernelError(f"llvm: {kernel.name}: a name is used twice in {', '.join(names[1:])}")
+    access = [buffer.access for buffer in kernel.buffers]
+    if access != sorted(access, key=lambda word: word != "read"):
+        raise KernelError(f"llvm: {kernel.name}: buffers are {', '.join(access)}, expected read ones first")
+    for parameter in kernel.parameters:
+        if parameter.dtype not in SCALARS:
+            raise KernelError(f"llvm: {kernel.name}: parameter {parameter.name} is {parameter.dtype.name}")
+
+
+def _product(sizes: list[Expr]) -> str:
+    """A product of sizes as a count expression; sizes are constants or parameters."""
+    constant, names = 1, []
+    for size in sizes:
+        if size.function == "const":
+            constant *= int(size.data)
+        elif size.function == "variable":
+            names.append(str(size.data))
+        else:
+            raise KernelError(f"llvm: axis size {size!r} given, expected a constant or a parameter")
+    return " * ".join([str(constant), *names]) if constant != 1 or not names else " * ".join(names)
+
+
+def _module(kernel: Kernel) -> str:
+    formals = [f"ptr noalias %b.{buffer.name}" for buffer in kernel.buffers]
+    formals += [f"{SCALARS[p.dtype]} %p.{p.name}" for p in kernel.parameters]
+    formals += ["ptr %status", "i64 %report"] if kernel.reports else []
+    formals += ["i64 %lo", "i64 %hi"]
+    bound = {variable(p.name, p.dtype): Value(f"%p.{p.name}", p.dtype) for p in kernel.parameters}
+    functions, declarations = [], set()
+    for number, part in enumerate(kernel.parts):
+        writer = PartWriter(kernel, part, bound)
+        head = f"define internal void @part{number}({', '.join(formals)}) noinline nounwind"
+        functions.append(writer.text(head))
+        declarations |= writer.lines.declarations
+    texts = [_entry(kernel, bound), *functions]
+    if kernel.reports:
+        texts.append(_REPORT)
+    return "\n\n".join([*texts, *sorted(declarations)]) + "\n"
+
+
+def _entry(kernel: Kernel, bound: dict[Expr, Value]) -> str:
+    """Unpacks the arguments and gives each part its share of the range."""
+    lines = Lines()
+    actual = []
+    for number, buffer in enumerate(kernel.buffers):
+        slot = lines.let(f"getelementptr ptr, ptr %buffers, i64 {number}")
+        lines.do(f"%b.{buffer.name} = load ptr, ptr {slot}, align 8")
+        actual.append(f"ptr %b.{buffer.name}")
+    for number, parameter in enumerate(kernel.parameters):
+        _unpack(lines, number, parameter)
+        actual.append(f"{SCALARS[parameter.dtype]} %p.{parameter.name}")
+    if kernel.reports:
+        slot = lines.let(f"getelementptr ptr, ptr %buffers, i64 {len(kernel.buffers)}")
+        lines.do(f"%status = load ptr, ptr {slot}, align 8")
+        slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {len(kernel.parameters)}")
+        lines.do(f"%report = load i64, ptr {slot}, align 8")
+        actual += ["ptr %status", "i64 %report"]
+    start = "0"
+    for number, part in enumerate(kernel.parts):
+        start = _share(lines, bound, number, part, start, actual)
+    head = f"define void @{entry_name(kernel.name)}(ptr %buffers, ptr %parameters, i64 %lo, i64 %hi) nounwind"
+    return "\n".join([f"{head} {{", "entry:", *lines.text, "  ret void", "}"])
+
+
+def _unpack(lines: Lines, number: int, parameter: Parameter) -> None:
+    slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {number}")
+    kind, name = SCALARS[parameter.dtype], f"%p.{parameter.name}"
+    wide = "double" if parameter.dtype.kind == "float" else "i64"
+    if kind == wide:
+        lines.do(f"{name} = load {wide}, ptr {slot}, align 8")
+        return
+    value = lines.let(f"load {wide}, ptr {slot}, align 8")
+    lines.do(f"{name} = {'fptrunc' if wide == 'double' else 'trunc'} {wide} {value} to {kind}")
+
+
+def _share(
+    lines: Lines, bound: dict[Expr, Value], number: int, part: Part, start: str, actual: list[str]
+) -> str:
+    """Call a part with its piece of the range, if any; gives where the next part starts."""
+    count = "1"
+    for axis in part.axes:
+        size = Emitter(lines, _no_load)
+        for name, value in bound.items():
+            size.bind(name, value)
+        count = lines.let(f"mul nuw nsw i64 {count}, {size.value(axis.size).text}")
+    stop = lines.let(f"add nuw nsw i64 {start}, {count}")
+    low = lines.let(f"call i64 @llvm.smax.i64(i64 %lo, i64 {start})")
+    high = lines.let(f"call i64 @llvm.smin.i64(i64 %hi, i64 {stop})")
+    first, last = lines.let(f"sub i64 {low}, {start}"), lines.let(f"sub i64 {high}, {start}")
+    some = lines.let(f"icmp slt i64 {low}, {high}")
+    lines.do(f"br i1 {some}, label %run{number}, label %skip{number}")
+    lines.text.append(f"run{number}:")
+    lines.do(f"call void @part{number}({', '.join([*actual, f'i64 {first}', f'i64 {last}'])})")
+    lines.do(f"br label %skip{number}")
+    lines.text.append(f"skip{number}:")
+    return stop
+
+
+def _no_load(emitter: Emitter, node: Expr) -> Value:
+    raise KernelError(f"llvm: axis sizes cannot be loaded, {node!r} given")

@@ -1,0 +1,256 @@
+"""One part of a derived kernel as an IR function over a range of its points.
+
+Points are the flattened outer axes, so that any range of them is a piece of work. Rows of the last axis are
+inner loops. A part is vectorised in one of three ways: by LLVM (no reductions), by lanes along the innermost
+reduction axis (rows of contiguous values), or by lanes along the last axis (sums over columns); else its
+points run one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from weft import dtypes
+from weft.codegen.llvm.function import FunctionWriter
+from weft.codegen.llvm.memory import LANES, Memory, depends, stride
+from weft.codegen.llvm.reduction import BLOCK, Accumulator, passes
+from weft.expr import Expr, const, walk
+from weft.expr.llvm import Emitter, Value, vector_type
+from weft.expr.node import INDEX
+from weft.kernels import Axis, Check, Kernel, Part, Reduction, Store
+
+_ONE = const(1, INDEX)
+
+
+class PartWriter:
+    """Writes one part; ``text(head)`` gives the function."""
+
+    def __init__(self, kernel: Kernel, part: Part, parameters: dict[Expr, Value]) -> None:
+        self.part = part
+        self.lines = FunctionWriter()
+        self.memory = Memory({buffer.name: buffer.dtype for buffer in kernel.buffers})
+        self.emitter = Emitter(self.lines, self.memory.load)
+        for name, value in parameters.items():
+            self.emitter.bind(name, value)
+        self.inner = _lane_axis(part, part.reduce_axes)
+        blocked = part.checks or self.inner is not None or not part.reductions
+        self.outer = None if blocked else _lane_axis(part, part.axes)
+
+    def text(self, head: str) -> str:
+        """The function under its head; it has i64 arguments ``%lo`` and ``%hi``, with ``%lo < %hi``."""
+        rows = self.part.axes[:-1]
+        if rows:
+            self._rows(rows, self.part.axes[-1])
+        elif self.part.axes:
+            self._columns(self.part.axes[-1], "%lo", "%hi")
+        else:
+            self._point()
+        return self.lines.function(head)
+
+    # The index space.
+
+    def _rows(self, rows: Sequence[Axis], column: Axis) -> None:
+        lines = self.lines
+        size = self.emitter.value(column.size).text
+        first, last = lines.let(f"udiv i64 %lo, {size}"), lines.let("sub i64 %hi, 1")
+        last = lines.let(f"udiv i64 {last}, {size}")
+        start = lines.let(f"sub i64 %lo, {lines.let(f'mul i64 {first}, {size}')}")
+        stop = lines.let(f"sub i64 %hi, {lines.let(f'mul i64 {last}, {size}')}")
+        end = lines.let(f"add nuw nsw i64 {last}, 1")
+        with self._loop(first, end) as row:
+            self._decode(row, rows)
+            opens, closes = lines.let(f"icmp eq i64 {row}, {first}"), lines.let(f"icmp eq i64 {row}, {last}")
+            begin = lines.let(f"select i1 {opens}, i64 {start}, i64 0")
+            finish = lines.let(f"select i1 {closes}, i64 {stop}, i64 {size}")
+            for check in self._row_checks(column):
+                self._check(check)
+            self._columns(column, begin, finish)
+
+    def _decode(self, flat: str, axes: Sequence[Axis]) -> None:
+        """Bind axes to the digits of a flat index, the last one fastest."""
+        for position in range(len(axes) - 1, -1, -1):
+            axis = axes[position]
+            if position == 0:
+                self.emitter.bind(axis.variable, Value(flat, INDEX))
+                return
+            size = self.emitter.value(axis.size).text
+            quotient = self.lines.let(f"udiv i64 {flat}, {size}")
+            digit = self.lines.let(f"sub i64 {flat}, {self.lines.let(f'mul i64 {quotient}, {size}')}")
+            self.emitter.bind(axis.variable, Value(digit, INDEX))
+            flat = quotient
+
+    def _columns(self, axis: Axis, start: str, stop: str) -> None:
+        if self.outer is not None:
+            self._across(axis.variable, start, stop, lambda mask: self._point())
+            return
+        with self._loop(start, stop) as index:
+            self.emitter.bind(axis.variable, Value(index, INDEX))
+            self._point()
+
+    @contextmanager
+    def _loop(self, start: str, stop: str, step: int = 1) -> Iterator[str]:
+        with self.lines.loop(start, stop, step) as index, self.emitter.scope():
+            yield index
+
+    def _across(self, axis: Expr, start: str, stop: str, body: Callable[[Value | None], None]) -> None:
+        """``body`` for all values of an axis, ``LANES`` at a time; the mask says which lanes are real."""
+        lines = self.lines
+        count = lines.let(f"sub i64 {stop}, {start}")
+        whole = lines.let(f"and i64 {count}, {-LANES}")
+        full = lines.let(f"add i64 {start}, {whole}")
+        with self._loop(start, full, LANES) as base, self.memory.vectorised(self.emitter, axis, base, None):
+            body(None)
+        rest = lines.let(f"sub i64 {count}, {whole}")
+        some = lines.let(f"icmp ne i64 {rest}, 0")
+        with lines.when(some), self.emitter.scope():
+            steps = ", ".join(f"i64 {lane}" for lane in range(LANES))
+            limit = self.emitter.splat(Value(rest, INDEX), LANES)
+            real = lines.let(f"icmp slt {vector_type('i64', LANES)} <{steps}>, {limit.text}")
+            mask = Value(real, dtypes.bool_, LANES)
+            with self.memory.vectorised(self.emitter, axis, full, mask):
+                body(mask)
+
+    # What happens at a point.
+
+    def _point(self) -> None:
+        for group in passes(self.part.reductions):
+            self._reduce(group)
+        done = self._row_checks(self.part.axes[-1]) if len(self.part.axes) > 1 else []
+        outer = [check for check in self.part.checks if not check.inner and check not in done]
+        for check in outer:
+            self._check(check)
+        inner = [store for store in self.part.stores if store.inner]
+        inner_checks = [check for check in self.part.checks if check.inner]
+        if inner or inner_checks:
+            self._at_reduction_points(lambda mask: self._effects(inner_checks, inner))
+        self._effects([], [store for store in self.part.stores if not store.inner])
+
+    def _effects(self, checks: Sequence[Check], stores: Sequence[Store]) -> None:
+        for check in checks:
+            self._check(check)
+        values = [self.emitter.value(store.value) for store in stores]  # all, before anything is overwritten
+        for store, value in zip(stores, values, strict=True):
+            self.memory.store(self.emitter, store.buffer, store.index, value)
+
+    def _row_checks(self, column: Axis) -> list[Check]:
+        """The checks that hold for a whole row: made once, and no obstacle to vectorising it."""
+        if self.part.reductions:
+            return []
+        return [
+            check
+            for check in self.part.checks
+            if not check.inner
+            and not depends(check.valid, column.variable)
+            and not depends(check.value, column.variable)
+        ]
+
+    def _check(self, check: Check) -> None:
+        valid = self.emitter.value(check.valid)
+        wrong = self.lines.let(f"xor i1 {valid.text}, true")
+        with self.lines.when(wrong), self.emitter.scope():
+            value = self.emitter.convert(self.emitter.value(check.value), INDEX)
+            self.lines.do(f"call void @weft.report(ptr %status, i64 %report, i64 {value.text})")
+
+    # Reductions.
+
+    def _reduce(self, group: Sequence[Reduction]) -> None:
+        joined = self.inner is not None
+        lanes = LANES if joined or self.outer is not None else 1
+        totals = [Accumulator.make(self.lines, reduction, lanes) for reduction in group]
+        for total in totals:
+            total.reset(self.emitter)
+        blocks = [
+            Accumulator.make(self.lines, total.reduction, lanes) if _rounds(total.reduction) else total
+            for total in totals
+        ]
+
+        def fold(mask: Value | None) -> None:
+            for reduction, block in zip(group, blocks, strict=True):
+                block.take(self.emitter, self._candidates(reduction), mask if joined else None)
+
+        def before() -> None:
+            for total, block in zip(totals, blocks, strict=True):
+                if block is not total:
+                    block.reset(self.emitter)
+
+        def after() -> None:
+            for total, block in zip(totals, blocks, strict=True):
+                if block is not total:
+                    total.take(self.emitter, block.read(self.emitter))
+
+        self._at_reduction_points(fold, before, after)
+        for total in totals:
+            self.emitter.bind(total.reduction.result, total.result(self.emitter, joined))
+
+    def _candidates(self, reduction: Reduction) -> list[Value]:
+        value = self.emitter.value(reduction.value)
+        if reduction.combine not in ("argmax", "argmin"):
+            return [value]
+        position: Expr | None = None
+        for axis in self.part.reduce_axes:
+            position = axis.variable if position is None else position * axis.size + axis.variable
+        return [value, self.emitter.value(const(0, INDEX) if position is None else position)]
+
+    def _at_reduction_points(
+        self,
+        body: Callable[[Value | None], None],
+        before: Callable[[], None] = lambda: None,
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Nested loops over the reduction axes; ``before`` and ``after`` frame blocks of the innermost one."""
+        self._nest(list(self.part.reduce_axes), body, before, after)
+
+    def _nest(
+        self,
+        axes: list[Axis],
+        body: Callable[[Value | None], None],
+        before: Callable[[], None],
+        after: Callable[[], None],
+    ) -> None:
+        if not axes:
+            before()
+            with self.emitter.scope():
+                body(None)
+            after()
+            return
+        axis, size = axes[0], self.emitter.value(axes[0].size).text
+        if len(axes) > 1:
+            with self._loop("0", size) as index:
+                self.emitter.bind(axis.variable, Value(index, INDEX))
+                self._nest(axes[1:], body, before, after)
+            return
+        step = BLOCK * LANES if self.inner is not None else BLOCK
+        with self._loop("0", size, step) as start:
+            stop = self.lines.let(f"add nuw nsw i64 {start}, {step}")
+            stop = self.lines.let(f"call i64 @llvm.smin.i64(i64 {stop}, i64 {size})")
+            before()
+            self._innermost(axis, start, stop, body)
+            after()
+
+    def _innermost(self, axis: Axis, start: str, stop: str, body: Callable[[Value | None], None]) -> None:
+        if self.inner is not None:
+            self._across(axis.variable, start, stop, body)
+            return
+        with self._loop(start, stop) as index:
+            self.emitter.bind(axis.variable, Value(index, INDEX))
+            body(None)
+
+
+def _rounds(reduction: Reduction) -> bool:
+    """Whether the order of the fold shows in its result, so that long folds are done in blocks."""
+    return reduction.combine in ("sum", "prod") and reduction.value.dtype.kind == "float"
+
+
+def _lane_axis(part: Part, axes: Sequence[Axis]) -> Axis | None:
+    """The last of the axes, if everything reduced moves by 0 or 1 with it, and something by 1."""
+    if not axes or any(check.inner for check in part.checks):
+        return None
+    axis = axes[-1]
+    moves = [
+        stride(node.args[0], axis.variable)
+        for reduction in part.reductions
+        for node in walk(reduction.value)
+        if node.function == "load"
+    ]
+    return axis if 1 in moves and None not in moves else None

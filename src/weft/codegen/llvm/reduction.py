@@ -1,0 +1,150 @@
+"""Folds: accumulators, how two of them combine, and the fixed tree that joins the lanes of a vector.
+
+The shape of the tree depends only on the sizes and the kernel: never on threads or on the machine's registers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from weft import dtypes
+from weft.codegen.llvm.function import FunctionWriter
+from weft.dtypes import DType
+from weft.errors import KernelError
+from weft.expr.llvm import Emitter, Value, literal
+from weft.expr.node import INDEX
+from weft.kernels import Reduction
+
+BLOCK: Final = 256
+"""Steps of an inner loop whose sum is finished before it joins the total: keeps rounding errors of long sums small."""
+
+_COMBINE: Final[Mapping[str, str]] = {
+    "sum": "x + y", "prod": "x * y", "max": "maximum(x, y)", "min": "minimum(x, y)", "any": "x | y", "all": "x & y",
+}  # fmt: skip
+_NO_POSITION: Final = 2**63 - 1
+
+# Whether candidate (y at q) goes before (x at p): it is more extreme, or the first NaN, or equal and earlier.
+_BEFORE: Final = (
+    "new = (y {sign} x) | ((y != y) & (x == x))\n"
+    "same = (y == x) | ((y != y) & (x != x))\n"
+    "new | (same & (q < p))"
+)
+_EXTREME: Final[Mapping[str, str]] = {"argmax": _BEFORE.format(sign=">"), "argmin": _BEFORE.format(sign="<")}
+
+
+def identity(combine: str, dtype: DType) -> bool | int | float:
+    """What a fold starts from: the value of an empty one."""
+    if combine in ("any", "all"):
+        if dtype is not dtypes.bool_:
+            raise KernelError(f"llvm: {combine} folds values of type {dtype.name}, expected bool; compare with 0")
+        return combine == "all"
+    if combine in ("sum", "prod"):
+        return 1 if combine == "prod" else 0
+    if dtype.kind == "bool":
+        raise KernelError(f"llvm: {combine} folds values of type bool, expected numbers; cast to int32")
+    lowest = combine in ("max", "argmax")
+    if dtype.kind == "float":
+        return -math.inf if lowest else math.inf
+    low, high = (0, 2**dtype.bits - 1) if dtype.kind == "uint" else (-(2 ** (dtype.bits - 1)), 2 ** (dtype.bits - 1) - 1)
+    return low if lowest else high
+
+
+@dataclass(frozen=True)
+class Accumulator:
+    """The variables in which one reduction is gathered; two of them (value, position) for argmax and argmin."""
+
+    reduction: Reduction
+    lanes: int
+    parts: tuple[tuple[str, DType], ...]  # address, type
+
+    @classmethod
+    def make(cls, writer: FunctionWriter, reduction: Reduction, lanes: int) -> Accumulator:
+        """An accumulator that holds nothing yet."""
+        types = [reduction.value.dtype]
+        if reduction.combine in _EXTREME:
+            types.append(INDEX)
+        parts = tuple((writer.local(Value("", dtype, lanes).type), dtype) for dtype in types)
+        return cls(reduction, lanes, parts)
+
+    def reset(self, emitter: Emitter) -> None:
+        """Set to the identity."""
+        start = identity(self.reduction.combine, self.reduction.value.dtype)
+        self.write(emitter, [
+            emitter.splat(Value(literal(value, dtype), dtype), self.lanes)
+            for value, (_, dtype) in zip((start, _NO_POSITION), self.parts, strict=False)
+        ])  # fmt: skip
+
+    def read(self, emitter: Emitter) -> list[Value]:
+        """What has been gathered."""
+        empty = [Value("", dtype, self.lanes) for _, dtype in self.parts]
+        return [
+            Value(emitter.lines.let(f"load {value.type}, ptr {address}"), value.dtype, self.lanes)
+            for (address, _), value in zip(self.parts, empty, strict=True)
+        ]
+
+    def write(self, emitter: Emitter, values: Sequence[Value]) -> None:
+        """Replace what has been gathered."""
+        for (address, _), value in zip(self.parts, values, strict=True):
+            emitter.lines.do(f"store {value.type} {value.text}, ptr {address}")
+
+    def take(self, emitter: Emitter, values: Sequence[Value], mask: Value | None = None) -> None:
+        """Fold values in, in the lanes of the mask."""
+        old = self.read(emitter)
+        new = combine(emitter, self.reduction.combine, old, [emitter.splat(value, self.lanes) for value in values])
+        if mask is not None:
+            new = [emitter.select(mask, after, before) for after, before in zip(new, old, strict=True)]
+        self.write(emitter, new)
+
+    def result(self, emitter: Emitter, joined: bool) -> Value:
+        """The reduction's value; ``joined``: of all lanes together, else of each lane."""
+        values = self.read(emitter)
+        lanes = self.lanes
+        while joined and lanes > 1:
+            lanes //= 2
+            halves = [_halves(emitter, value) for value in values]
+            values = combine(
+                emitter, self.reduction.combine, [low for low, _ in halves], [high for _, high in halves]
+            )
+        if len(values) == 1:
+            return values[0]
+        position = values[1]  # of an empty space, 0
+        none = Value(literal(_NO_POSITION, INDEX), INDEX)
+        return emitter.apply("where(p == none, p * 0, p)", {"p": position, "none": emitter.splat(none, position.lanes)})
+
+
+def combine(emitter: Emitter, name: str, old: Sequence[Value], new: Sequence[Value]) -> list[Value]:
+    """Two partial results as one."""
+    if name in _COMBINE:
+        return [emitter.apply(_COMBINE[name], {"x": old[0], "y": new[0]})]
+    before = emitter.apply(_EXTREME[name], {"x": old[0], "p": old[1], "y": new[0], "q": new[1]})
+    return [emitter.select(before, after, kept) for after, kept in zip(new, old, strict=True)]
+
+
+def _halves(emitter: Emitter, value: Value) -> tuple[Value, Value]:
+    """The lower and the upper lanes of a vector."""
+    half = value.lanes // 2
+    if half == 1:
+        return emitter.lane(value, 0), emitter.lane(value, 1)
+    both = []
+    for first in (0, half):
+        lanes = ", ".join(f"i32 {lane}" for lane in range(first, first + half))
+        given = f"{value.type} {value.text}, {value.type} poison, <{half} x i32> <{lanes}>"
+        both.append(Value(emitter.lines.let(f"shufflevector {given}"), value.dtype, half))
+    return both[0], both[1]
+
+
+def passes(reductions: Sequence[Reduction]) -> list[list[Reduction]]:
+    """Reductions in order, grouped so that none needs the result of another in its group."""
+    from weft.expr import variables
+
+    groups: list[list[Reduction]] = []
+    for reduction in reductions:
+        used = set(variables(reduction.value))
+        if groups and not any(other.result in used for other in groups[-1]):
+            groups[-1].append(reduction)
+        else:
+            groups.append([reduction])
+    return groups

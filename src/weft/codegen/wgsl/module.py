@@ -1,0 +1,172 @@
+"""A WGSL shader module in the making: bindings, parameters, helpers and the entry point, and the target's limits.
+
+Derived kernels and library templates fill one and ``finish`` it to a ``KernelSpec``. The layout that devices
+bind: group 0 holds the buffers in order, then the status words where the kernel reports; parameters are
+immediates, or a uniform struct at group 1 binding 0, of 4 bytes each in declared order.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from weft.dtypes import DType
+from weft.errors import KernelError
+from weft.expr.wgsl import Declarations, identifier, type_name
+from weft.codegen.wgsl.storage import View
+from weft.target import Binding, KernelSpec, Parameter, TargetProfile, parameter_space
+
+# What WebGPU guarantees where a profile does not say.
+_DEFAULT_LIMITS = {
+    "max-storage-buffers-per-shader-stage": 8,
+    "max-compute-workgroup-storage-size": 16384,
+    "max-compute-invocations-per-workgroup": 256,
+    "max-compute-workgroup-size-x": 256,
+    "max-compute-workgroup-size-y": 256,
+    "max-compute-workgroup-size-z": 64,
+    "max-compute-workgroups-per-dimension": 65535,
+}
+
+_REPORT = """fn weft_report(value: i32) {
+    // the exchange may fail for no reason on some hardware; a failed one with the word still 0 is tried again
+    for (var attempt = 0; attempt < 16; attempt++) {
+        let result = atomicCompareExchangeWeak(&status[0], 0u, parameters.report + 1u);
+        if (result.exchanged) {
+            atomicStore(&status[1], bitcast<u32>(value));
+        }
+        if (result.exchanged || result.old_value != 0u) {
+            return;
+        }
+    }
+}"""
+
+
+def limit(profile: TargetProfile, name: str) -> int:
+    """The profile's limit of that WebGPU name, or what every WebGPU device guarantees."""
+    return profile.limits.get(name, _DEFAULT_LIMITS[name])
+
+
+@dataclass
+class Module:
+    """The parts of one shader: its text is made by ``finish``."""
+
+    name: str
+    profile: TargetProfile
+    parameters: tuple[Parameter, ...]
+    views: tuple[View, ...]
+    workgroup_size: tuple[int, int, int]
+    reports: bool = False
+    declarations: Declarations = field(default_factory=Declarations)
+    functions: list[str] = field(default_factory=list)
+    _shared: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    @property
+    def invocations(self) -> int:
+        """Invocations in a workgroup."""
+        x, y, z = self.workgroup_size
+        return x * y * z
+
+    def parameter(self, name: str) -> str:
+        """The text that reads a parameter."""
+        return f"parameters.{identifier(name)}"
+
+    def shared(self, name: str, element: str, count: int) -> str:
+        """Declare an array in workgroup memory; asking again for the same name gives the same array."""
+        known = self._shared.setdefault(name, (element, count))
+        assert known == (element, count), f"workgroup array {name} is declared twice, differently"
+        return name
+
+    def finish(self, body: Sequence[str], workgroup_count: tuple[str, str, str]) -> KernelSpec:
+        """The kernel whose entry point has ``body`` as its statements; ``KernelError`` over a limit."""
+        self._check_limits()
+        reads = tuple(Binding(view.name, view.dtype) for view in self.views if not view.written)
+        writes = tuple(Binding(view.name, view.dtype, "read_write") for view in self.views if view.written)
+        return KernelSpec(
+            re.sub(r"\W", "_", self.name),
+            "wgsl",
+            self.parameters,
+            reads,
+            writes,
+            self.workgroup_size,
+            workgroup_count,
+            self._source(body),
+            self.reports,
+        )
+
+    def _source(self, body: Sequence[str]) -> str:
+        bindings = [view.declaration(position) for position, view in enumerate(self.views)]
+        if self.reports:
+            bindings.append(
+                f"@group(0) @binding({len(self.views)}) var<storage, read_write> status: array<atomic<u32>, 4>;"
+            )
+            self.declarations.functions["weft_report"] = _REPORT
+        shared = [f"var<workgroup> {name}: array<{kind}, {count}>;" for name, (kind, count) in self._shared.items()]
+        sections = [
+            f"// {self.name}",
+            self._parameters(),
+            "\n".join(bindings),
+            "\n".join(shared),
+            self.declarations.text(),
+            *self.functions,
+            self._entry(body),
+        ]
+        return "\n\n".join(filter(None, sections)) + "\n"
+
+    def _parameters(self) -> str:
+        members = [f"    {identifier(each.name)}: {type_name(each.dtype)}," for each in self.parameters]
+        if self.reports:
+            members.append("    report: u32,")
+        if not members:
+            return ""
+        space = parameter_space(len(members), self.profile)
+        where = "var<immediate>" if space == "immediates" else "@group(1) @binding(0) var<uniform>"
+        return "\n".join(["struct Parameters {", *members, "}", f"{where} parameters: Parameters;"])
+
+    def _entry(self, body: Sequence[str]) -> str:
+        size = ", ".join(map(str, self.workgroup_size))
+        return "\n".join(
+            [
+                f"@compute @workgroup_size({size})",
+                "fn main(",
+                "    @builtin(workgroup_id) workgroup_id: vec3<u32>,",
+                "    @builtin(num_workgroups) workgroups: vec3<u32>,",
+                "    @builtin(local_invocation_index) local: u32,",
+                ") {",
+                # every grid has one layer, so this is 0
+                *(["    weft_zero = workgroup_id.z;"] if "weft_zero" in self.declarations.privates else []),
+                *body,
+                "}",
+            ]
+        )
+
+    def _check_limits(self) -> None:
+        """Compare what the kernel needs with what the target has, each limit by its WebGPU name."""
+        storage = sum(_size(kind) * count for kind, count in self._shared.values())
+        x, y, z = self.workgroup_size
+        needed = {
+            "max-storage-buffers-per-shader-stage": (len(self.views) + self.reports, "split the kernel into several"),
+            "max-compute-workgroup-storage-size": (storage, "choose a smaller tile"),
+            "max-compute-invocations-per-workgroup": (self.invocations, "choose a smaller workgroup"),
+            "max-compute-workgroup-size-x": (x, "choose a smaller workgroup"),
+            "max-compute-workgroup-size-y": (y, "choose a smaller workgroup"),
+            "max-compute-workgroup-size-z": (z, "choose a smaller workgroup"),
+        }
+        for name, (given, remedy) in needed.items():
+            allowed = limit(self.profile, name)
+            if given > allowed:
+                raise KernelError(
+                    f"kernel {self.name}: needs {given}, but {name} of this target is {allowed}; {remedy}"
+                )
+
+
+def _size(element: str) -> int:
+    """Bytes of a WGSL type in workgroup memory."""
+    lanes = int(element[3]) if element.startswith("vec") else 1
+    return 4 * (4 if lanes == 3 else lanes)
+
+
+def supported(dtype: DType) -> DType:
+    """The type itself; ``KernelError`` where WGSL cannot hold it."""
+    type_name(dtype)
+    return dtype

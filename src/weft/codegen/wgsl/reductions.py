@@ -1,0 +1,154 @@
+"""Folds of derived kernels in WGSL: what each combine does, in a loop of one invocation or as a workgroup's tree.
+
+The order of a fold depends on the sizes alone: a serial loop in row-major order, or 256 strided partial results
+joined in a fixed binary tree. The same kernel on the same data gives the same bits each time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from weft import dtypes
+from weft.dtypes import DType
+from weft.errors import KernelError
+from weft.expr.wgsl import Declarations, Emitter, literal, type_name
+from weft.kernels import Reduction
+
+_LOWEST = {"int": -(2**31), "uint": 0, "float": -math.inf}
+_HIGHEST = {"int": 2**31 - 1, "uint": 2**32 - 1, "float": math.inf}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A combine: its identity (by kind, or one for all) and the table function that joins two values."""
+
+    identity: dict[str, float] | float | bool
+    function: str
+    positional: bool = False
+
+
+RULES: dict[str, Rule] = {
+    "sum": Rule(0, "add"),
+    "prod": Rule(1, "mul"),
+    "max": Rule(_LOWEST, "maximum"),
+    "min": Rule(_HIGHEST, "minimum"),
+    "any": Rule(False, "or"),
+    "all": Rule(True, "and"),
+    "argmax": Rule(_LOWEST, "gt", positional=True),
+    "argmin": Rule(_HIGHEST, "lt", positional=True),
+}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One reduction in the making: its accumulator's name, and for argmax and argmin the best value's."""
+
+    reduction: Reduction
+    accumulator: str
+    best: str
+    rule: Rule
+
+    @property
+    def dtype(self) -> DType:
+        """The type that is folded."""
+        return self.reduction.value.dtype
+
+    def declare(self, emitter: Emitter) -> None:
+        """The accumulators, at the combine's identity."""
+        kind = self.dtype.compute.kind
+        identity = self.rule.identity[kind] if isinstance(self.rule.identity, dict) else self.rule.identity
+        start = literal(identity, self.dtype, emitter.declarations)
+        if self.rule.positional:
+            emitter.line(f"var {self.best} = {start};")
+            emitter.line(f"var {self.accumulator} = 0i;")
+        else:
+            emitter.line(f"var {self.accumulator} = {start};")
+
+    def join(self, emitter: Emitter, value: str, position: str) -> None:
+        """Take one more value (at ``position``, for argmax) into the accumulators."""
+        declarations = emitter.declarations
+        if not self.rule.positional:
+            emitter.line(f"{self.accumulator} = {self.joined(declarations, self.accumulator, value)};")
+            return
+        with emitter.block(f"if ({self.better(declarations, value, self.best)})"):
+            emitter.line(f"{self.best} = {value};")
+            emitter.line(f"{self.accumulator} = {position};")
+
+    def joined(self, declarations: Declarations, a: str, b: str) -> str:
+        """The text of two partial results as one."""
+        return declarations.call(self.rule.function, (self.dtype, self.dtype), (a, b))
+
+    def better(self, declarations: Declarations, new: str, old: str) -> str:
+        """Whether a value replaces the best one so far: NaN is better than all but NaN."""
+        plain = declarations.call(self.rule.function, (self.dtype, self.dtype), (new, old))
+        if self.dtype.kind != "float":
+            return plain
+        new_nan, old_nan = (declarations.call("isnan", (self.dtype,), (text,)) for text in (new, old))
+        return f"{plain} || ({new_nan} && !{old_nan})"
+
+
+def make_fold(reduction: Reduction, name: str) -> Fold:
+    """The fold of a reduction; ``KernelError`` for a type that the combine does not take."""
+    rule = RULES[reduction.combine]
+    kind = reduction.value.dtype.kind
+    logical = reduction.combine in ("any", "all")
+    if logical != (kind == "bool"):
+        expected = "bool" if logical else "a number; cast it"
+        raise KernelError(f"reduction {reduction.combine}: value is {reduction.value.dtype.name}, expected {expected}")
+    return Fold(reduction, name, f"{name}_best", rule)
+
+
+def tree(emitter: Emitter, folds: Sequence[Fold], invocations: int, arrays: Sequence[tuple[str, str]]) -> None:
+    """Join the accumulators of a workgroup's invocations; every one of them then holds the whole.
+
+    ``arrays`` names, for each fold, its workgroup arrays: of values, and of positions (unused without them).
+    """
+    for fold, (values, positions) in zip(folds, arrays, strict=True):
+        if fold.rule.positional:
+            emitter.line(f"{values}[local] = {fold.best};")
+            emitter.line(f"{positions}[local] = {fold.accumulator};")
+        else:
+            emitter.line(f"{values}[local] = {_kept(fold, fold.accumulator)};")
+    emitter.line("workgroupBarrier();")
+    with emitter.block(f"for (var half = {invocations // 2}u; half > 0u; half >>= 1u)"):
+        with emitter.block("if (local < half)"):
+            for fold, (values, positions) in zip(folds, arrays, strict=True):
+                _join_in_memory(emitter, fold, values, positions)
+        emitter.line("workgroupBarrier();")
+    for fold, (values, positions) in zip(folds, arrays, strict=True):
+        source = f"{positions if fold.rule.positional else values}[0]"
+        emitter.line(f"{fold.accumulator} = {_taken(fold, source)};")
+    emitter.line("workgroupBarrier();")
+
+
+def _join_in_memory(emitter: Emitter, fold: Fold, values: str, positions: str) -> None:
+    mine, other = f"{values}[local]", f"{values}[local + half]"
+    if not fold.rule.positional:
+        joined = fold.joined(emitter.declarations, _taken(fold, mine), _taken(fold, other))
+        emitter.line(f"{mine} = {_kept(fold, joined)};")
+        return
+    name = emitter.fresh("other")
+    emitter.line(f"let {name} = {other};")
+    emitter.line(f"let {name}_position = {positions}[local + half];")
+    better = fold.better(emitter.declarations, name, mine)
+    worse = fold.better(emitter.declarations, mine, name)
+    with emitter.block(
+        f"if (({better}) || (!({worse}) && {name}_position < {positions}[local]))"
+    ):
+        emitter.line(f"{mine} = {name};")
+        emitter.line(f"{positions}[local] = {name}_position;")
+
+
+def array_type(dtype: DType) -> str:
+    """The type in which partial results lie in workgroup memory: bool as u32."""
+    return type_name(dtypes.uint32 if dtype.kind == "bool" else dtype)
+
+
+def _kept(fold: Fold, text: str) -> str:
+    return f"u32({text})" if fold.dtype.kind == "bool" else text
+
+
+def _taken(fold: Fold, text: str) -> str:
+    return f"({text} != 0u)" if fold.dtype.kind == "bool" else text

@@ -1,0 +1,213 @@
+"""How WGSL sees one storage binding: its array type, and the text of loads and stores by element index.
+
+Types of 32 bits are arrays of themselves. Narrower ones lie two or four to a ``u32`` word, and a *format* says
+how lanes are taken out and put in. Derived kernels and library templates both read and write through ``View``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weft import dtypes
+from weft.dtypes import DType
+from weft.expr.wgsl import Declarations, to_bits, type_name
+
+LANES = "xyzw"
+
+
+@dataclass(frozen=True)
+class Format:
+    """A packed element type: ``{w}`` is a word (or the words of four elements), ``{s}`` a shift, ``{v}`` a value."""
+
+    bits: int
+    unpack: str
+    unpack4: str
+    pack: str
+    pack4: str
+
+    @property
+    def lanes(self) -> int:
+        """Elements in a word."""
+        return 32 // self.bits
+
+    @property
+    def mask(self) -> str:
+        """A word with the bits of lane 0 set."""
+        return f"{2**self.bits - 1:#x}u"
+
+    @property
+    def shift(self) -> int:
+        """log2 of the elements in a word."""
+        return {16: 1, 8: 2}[self.bits]
+
+
+_BYTES4 = "((vec4<u32>({w}) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u))"
+_PACK_BYTES4 = "weft_pack_bytes({v})"
+
+FORMATS: dict[DType, Format] = {
+    dtypes.float16: Format(
+        16,
+        "unpack2x16float({w} >> {s}).x",
+        "vec4<f32>(unpack2x16float({w}.x), unpack2x16float({w}.y))",
+        "weft_float16_bits({v})",
+        "weft_pack_float16({v})",
+    ),
+    dtypes.bfloat16: Format(
+        16,
+        "bitcast<f32>(({w} >> {s}) << 16u)",
+        "bitcast<vec4<f32>>(vec4<u32>({w}.x << 16u, {w}.x & 0xffff0000u, {w}.y << 16u, {w}.y & 0xffff0000u))",
+        "weft_bfloat16_bits({v})",
+        "weft_pack_bfloat16({v})",
+    ),
+    dtypes.int8: Format(
+        8,
+        "(bitcast<i32>({w} << (24u - {s})) >> 24u)",
+        "(bitcast<vec4<i32>>(vec4<u32>({w}) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u))",
+        "(bitcast<u32>({v}) & 255u)",
+        _PACK_BYTES4.format(v="bitcast<vec4<u32>>({v})"),
+    ),
+    dtypes.uint8: Format(
+        8,
+        "bitcast<i32>(({w} >> {s}) & 255u)",
+        f"bitcast<vec4<i32>>({_BYTES4})",
+        "(bitcast<u32>({v}) & 255u)",
+        _PACK_BYTES4.format(v="bitcast<vec4<u32>>({v})"),
+    ),
+    dtypes.bool_: Format(
+        8,
+        "((({w} >> {s}) & 255u) != 0u)",
+        f"({_BYTES4} != vec4<u32>(0u))",
+        "u32({v})",
+        _PACK_BYTES4.format(v="vec4<u32>({v})"),
+    ),
+}
+
+_PACK_BYTES = """fn weft_pack_bytes(v: vec4<u32>) -> u32 {
+    let bytes = (v & vec4<u32>(255u)) << vec4<u32>(0u, 8u, 16u, 24u);
+    return bytes.x | bytes.y | bytes.z | bytes.w;
+}"""
+_PACK_HALVES = """fn weft_pack_{name}(v: vec4<f32>) -> vec2<u32> {{
+    return vec2<u32>({bits}(v.x) | ({bits}(v.y) << 16u), {bits}(v.z) | ({bits}(v.w) << 16u));
+}}"""
+# Which bits belong to the first ``count`` (1 to 3) of four elements.
+_TAIL_MASK = {
+    16: """fn weft_tail_16(count: i32) -> vec2<u32> {
+    return vec2<u32>(select(0xffffu, 0xffffffffu, count > 1i), select(0u, 0xffffu, count > 2i));
+}""",
+    8: """fn weft_tail_8(count: i32) -> u32 {
+    return 0xffffffffu >> u32(32i - 8i * count);
+}""",
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """One binding. ``vector`` 4 binds it as an array of four elements each.
+
+    A packed binding that is written and not ``vector`` has atomic words: its neighbours in a word belong to
+    other invocations, and each changes only the bits of its own lane.
+    """
+
+    name: str
+    dtype: DType
+    written: bool
+    vector: int = 1
+
+    @property
+    def atomic(self) -> bool:
+        """Whether words are written lane by lane."""
+        return self.written and self.vector == 1 and self.dtype in FORMATS
+
+    @property
+    def plain(self) -> bool:
+        """Whether an element is an item of the array, so that its index stands in the text once."""
+        return self.vector == 1 and self.dtype not in FORMATS
+
+    @property
+    def element(self) -> str:
+        """The type of the array's elements."""
+        form = FORMATS.get(self.dtype)
+        if form is None:
+            return type_name(self.dtype, self.vector)
+        if self.vector == 4:
+            return "vec2<u32>" if form.bits == 16 else "u32"
+        return "atomic<u32>" if self.atomic else "u32"
+
+    def declaration(self, binding: int) -> str:
+        """The module-scope variable of the binding."""
+        access = "read_write" if self.written else "read"
+        return f"@group(0) @binding({binding}) var<storage, {access}> {self.name}: array<{self.element}>;"
+
+    def load(self, index: str) -> str:
+        """The element at ``index``: an i32 name or literal, as it may stand in the text twice."""
+        form = FORMATS.get(self.dtype)
+        if form is None:
+            return f"{self.name}[{index}]" if self.vector == 1 else f"{self.name}[{index} >> 2u][{index} & 3i]"
+        word = self._word(index, form)
+        shift = f"(u32({index} & {form.lanes - 1}i) * {form.bits}u)"
+        return form.unpack.format(w=f"atomicLoad(&{word})" if self.atomic else word, s=shift)
+
+    def _word(self, index: str, form: Format) -> str:
+        if self.vector == 4 and form.bits == 16:
+            return f"{self.name}[{index} >> 2u][({index} >> 1u) & 1i]"
+        return f"{self.name}[{index} >> {form.shift}u]"
+
+    def load4(self, index: str) -> str:
+        """The four elements at ``index``, a multiple of 4, of a ``vector`` binding."""
+        item = f"{self.name}[{index} >> 2u]"
+        form = FORMATS.get(self.dtype)
+        return item if form is None else form.unpack4.format(w=item)
+
+    def store(self, index: str, value: str, declarations: Declarations) -> list[str]:
+        """Statements that write one element; ``index`` is a name or literal."""
+        form = FORMATS.get(self.dtype)
+        if form is None:
+            place = f"{self.name}[{index}]" if self.vector == 1 else f"{self.name}[{index} >> 2u][{index} & 3i]"
+            return [f"{place} = {value};"]
+        assert self.atomic, "a packed element is written alone only where its word is atomic"
+        self.needs(declarations)
+        word = self._word(index, form)
+        return [
+            "{",
+            f"    let shift = u32({index} & {form.lanes - 1}i) * {form.bits}u;",
+            f"    let change = (atomicLoad(&{word}) >> shift) ^ {form.pack.format(v=value)};",
+            f"    atomicXor(&{word}, (change & {form.mask}) << shift);",
+            "}",
+        ]
+
+    def store4(self, index: str, value: str, rest: str, declarations: Declarations) -> list[str]:
+        """Statements that write the first ``rest`` of four elements at ``index`` (a multiple of 4): 4 or more are all.
+
+        ``index``, ``value`` and ``rest`` are names or literals.
+        """
+        item, form = f"{self.name}[{index} >> 2u]", FORMATS.get(self.dtype)
+        if form is None:
+            tail = [f"{item}.x = {value}.x;"]
+            tail += [f"if ({rest} > {lane}i) {{ {item}.{LANES[lane]} = {value}.{LANES[lane]}; }}" for lane in (1, 2)]
+        else:
+            self.needs(declarations)
+            declarations.functions[f"weft_tail_{form.bits}"] = _TAIL_MASK[form.bits]
+            mask, packed = f"weft_tail_{form.bits}({rest})", form.pack4.format(v=value)
+            tail = [f"let mask = {mask};", f"{item} = ({item} & ~mask) | ({packed} & mask);"]
+            value = packed
+        return [
+            f"if ({rest} > 3i) {{",
+            f"    {item} = {value};",
+            "} else {",
+            *(f"    {line}" for line in tail),
+            "}",
+        ]
+
+    def needs(self, declarations: Declarations) -> None:
+        """Declare the helpers that this binding's stores call."""
+        form = FORMATS.get(self.dtype)
+        if form is None:
+            return
+        if form.bits == 8:
+            if self.vector == 4:
+                declarations.functions["weft_pack_bytes"] = _PACK_BYTES
+            return
+        bits = to_bits(declarations, self.dtype)
+        if self.vector == 4:
+            name = self.dtype.name
+            declarations.functions[f"weft_pack_{name}"] = _PACK_HALVES.format(name=name, bits=bits)

@@ -1,0 +1,136 @@
+"""Devices by name, and which one is the default. No driver is touched until a device is opened.
+
+``open`` takes ``cpu``, ``webgpu``, ``webgpu:1`` (a second GPU) and ``webgpu:software``. Everything above this floor
+gets its devices here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from weft.devices.base import Buffer, Device, MemoryStats, Range, Span, Storage
+from weft.errors import DeviceError
+
+if TYPE_CHECKING:
+    from weft.devices.webgpu import AdapterInfo
+
+__all__ = [
+    "Buffer",
+    "Device",
+    "MemoryStats",
+    "Range",
+    "Span",
+    "Storage",
+    "available",
+    "default",
+    "default_name",
+    "open",
+    "parse",
+    "set_default",
+    "using",
+]
+
+_NAME = re.compile(r"cpu|webgpu(:software|:[0-9]+)?")
+_devices: dict[str, Device] = {}
+_lock = threading.RLock()
+_chosen: ContextVar[str | None] = ContextVar("weft_default_device", default=None)
+
+
+def parse(name: str) -> str:
+    """The name, checked for its form; ``DeviceError`` says which forms there are.
+
+    >>> parse("webgpu:1")
+    'webgpu:1'
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise DeviceError(
+            f"device {name!r} is not known, expected 'cpu', 'webgpu', 'webgpu:1' (a second GPU) or "
+            f"'webgpu:software'; available: {', '.join(available())}"
+        )
+    return name
+
+
+def open(name: str) -> Device:
+    """The device of that name, opened at the first call; equal names are one device.
+
+    Plain ``"webgpu"`` is the first real GPU, or the software rasteriser where there is none. Raises
+    ``DeviceError`` naming what is available where there is no such device.
+    """
+    with _lock:
+        found = _devices.get(name)
+        if found is None or getattr(found, "disposed", False):
+            found = _devices[name] = _open(parse(name))
+        return found
+
+
+def _open(name: str) -> Device:
+    if name == "cpu":
+        from weft.devices.cpu import CpuDevice
+
+        return CpuDevice()
+    from weft.devices.webgpu import WebGpuDevice, find
+
+    adapter = find(name)
+    own = _devices.get(adapter.info.name)
+    if own is None or getattr(own, "disposed", False):
+        own = _devices[adapter.info.name] = WebGpuDevice(adapter)
+    return own
+
+
+def available() -> list[str]:
+    """The names of the devices of this machine: ``cpu`` first, then GPUs, then the software rasteriser."""
+    return ["cpu", *(info.name for info in _adapters())]
+
+
+def default() -> Device:
+    """The device that tensors are made on.
+
+    What ``using`` or ``set_default`` says, else ``WEFT_DEVICE``, else a real GPU, else ``cpu``.
+    """
+    return open(default_name()[0])
+
+
+def default_name() -> tuple[str, str]:
+    """The name of the default device, and why it is that one."""
+    chosen = _chosen.get()
+    if chosen is not None:
+        return chosen, "set by the program"
+    asked = os.environ.get("WEFT_DEVICE")
+    if asked:
+        return parse(asked), "WEFT_DEVICE asks for it"
+    for info in _adapters():
+        if not info.software:
+            return info.name, "it is the first GPU"
+    return "cpu", "there is no GPU that Vulkan, Metal or Direct3D 12 offers"
+
+
+def set_default(name: str | None) -> None:
+    """Make a device the default of this context (thread or task); ``None`` goes back to the machine's choice."""
+    _chosen.set(None if name is None else open(name).name)
+
+
+@contextmanager
+def using(name: str) -> Iterator[Device]:
+    """Make a device the default within a ``with`` block."""
+    device = open(name)
+    token = _chosen.set(device.name)
+    try:
+        yield device
+    finally:
+        _chosen.reset(token)
+
+
+def _adapters() -> list[AdapterInfo]:
+    """What the drivers offer; nothing where the native library cannot be loaded: ``cpu`` works without it."""
+    from weft.devices.webgpu.adapters import adapters
+
+    try:
+        return [adapter.info for adapter in adapters()]
+    except DeviceError:
+        return []

@@ -1,0 +1,105 @@
+"""From IR text to a callable address: LLVM through ``llvmlite``, optimised for the processor it runs on.
+
+Nothing is loaded before the first kernel. Each kernel is a module and an engine of its own, so that symbols of
+different kernels never meet.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from weft.devices.cpu import blas
+from weft.errors import KernelError
+
+if TYPE_CHECKING:
+    from llvmlite.binding import ExecutionEngine, TargetMachine
+
+_lock = threading.RLock()  # LLVM's global context is not for two threads at once
+
+
+@lru_cache(maxsize=None)
+def _host() -> tuple[str, str]:
+    """Name and features of this processor, found once; LLVM is ready after it."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    for symbol, address in blas.symbols().items():
+        llvm.add_symbol(symbol, address)
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+def _machine() -> TargetMachine:
+    """A new target machine: an engine takes the one that it is given, and frees it."""
+    import llvmlite.binding as llvm
+
+    name, features = _host()
+    return llvm.Target.from_default_triple().create_target_machine(cpu=name, features=features, opt=3)
+
+
+@dataclass(frozen=True)
+class Code:
+    """Compiled functions by name; the engine owns their memory."""
+
+    engine: ExecutionEngine
+    functions: Mapping[str, int]
+
+
+@lru_cache(maxsize=None)
+def compile_module(name: str, source: str) -> Code:
+    """Compile IR, once a process; gives the addresses of its public functions.
+
+    Raises ``KernelError`` with LLVM's message and the line it points to.
+    """
+    import llvmlite.binding as llvm
+
+    with _lock:
+        machine = _machine()
+        try:
+            module = llvm.parse_assembly(source)
+            module.verify()
+        except RuntimeError as error:
+            raise KernelError(_explained(name, source, str(error))) from None
+        _optimise(module, machine)
+        public = [f.name for f in module.functions if not f.is_declaration and f.linkage == llvm.Linkage.external]
+        engine = llvm.create_mcjit_compiler(module, machine)
+        engine.finalize_object()
+        return Code(engine, {function: engine.get_function_address(function) for function in public})
+
+
+def _optimise(module: Any, machine: Any) -> None:
+    import llvmlite.binding as llvm
+
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = options.slp_vectorization = True
+    options.loop_unrolling = False  # the vectoriser interleaves; more only doubles the time to compile
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+
+
+def assembly(source: str) -> str:
+    """The machine code of IR for this machine, to read."""
+    import llvmlite.binding as llvm
+
+    with _lock:
+        machine = _machine()
+        module = llvm.parse_assembly(source)
+        _optimise(module, machine)
+        text: str = machine.emit_assembly(module)
+        return text
+
+
+def _explained(name: str, source: str, message: str) -> str:
+    """LLVM's message with the line of the source that it names."""
+    place = re.search(r":(\d+):(\d+):", message)
+    lines = source.splitlines()
+    shown = ""
+    if place and int(place[1]) <= len(lines):
+        number, column = int(place[1]), int(place[2])
+        shown = f"\n  line {number}: {lines[number - 1]}\n  {' ' * (len(f'line {number}: ') + column - 1)}^"
+    return f"kernel {name!r} is not valid LLVM IR: {message.strip()}{shown}"

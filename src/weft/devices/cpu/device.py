@@ -1,0 +1,264 @@
+"""``CpuDevice``: storages in host memory and kernels compiled by LLVM, run at once on the calling thread or on all.
+
+Every call is finished when it returns, so order is the order of the calls, and an index that a kernel finds out
+of range is raised by its dispatch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import struct
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from weft.devices.base import Buffer as DeviceBuffer
+from weft.devices.base import Device, MemoryStats, Range, Storage
+from weft.devices.cpu import blas, memory
+from weft.devices.cpu.compiler import Code, compile_module
+from weft.devices.cpu.counts import Count, count
+from weft.devices.cpu.threads import Workers, default_count
+from weft.devices.pool import Pool
+from weft.errors import (
+    ArgumentError,
+    DeviceError,
+    DisposedError,
+    IndexOutOfRangeError,
+    KernelError,
+    ReadOnlyError,
+)
+from weft.target import CPU, KernelSpec, TargetProfile
+
+if TYPE_CHECKING:
+    import numpy
+
+_FOUND_AT_MOST = 16384
+_ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """A kernel ready to be called; ``code`` keeps the machine code alive."""
+
+    code: Code
+    entry: Any
+    pack_pointers: Any
+    pack_parameters: Any
+    items: Count
+    work: Count
+
+
+class CpuDevice(Device):
+    """The processor of this machine. ``threads`` is how many run a large kernel (default: all, or ``WEFT_THREADS``).
+
+    >>> device = CpuDevice()
+    >>> storage = device.allocate(4)
+    >>> device.write(storage, memoryview(b"weft"))
+    >>> device.read(storage, 1, 3)
+    bytearray(b'eft')
+    """
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.name = "cpu"
+        self.workers = Workers(default_count() if threads is None else threads)
+        found = blas.find()
+        features = CPU.features | ({"blas"} if found is not None else set())
+        self.profile = TargetProfile(CPU.dialect, frozenset(features), CPU.limits)
+        products = f"{found.path.name}" if found is not None else "no BLAS: matrix products are generated"
+        self.description = f"{platform.machine()}, {self.workers.count} threads, {products}"
+        self._pool = Pool(self, memory.allocate, lambda buffer: None)
+        self._kernels: dict[KernelSpec, _Compiled] = {}
+        # By id, since hashing a spec takes longer than a small kernel; the spec is held, so that its id stays its own.
+        self._found: dict[int, tuple[KernelSpec, _Compiled]] = {}
+        self._lock = threading.Lock()
+        self._dispatches = 0
+        self._unusable: str | None = None
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forked)
+
+    # Memory.
+
+    def allocate(self, size: int) -> Storage:
+        """A storage of ``size`` bytes; ``OutOfMemoryError`` where that is not to be had."""
+        self._enter("allocate")
+        return self._pool.allocate(size)
+
+    def allocate_together(self, sizes: Sequence[int]) -> list[Storage]:
+        """Storages that share one buffer."""
+        self._enter("allocate")
+        return self._pool.allocate_together(sizes)
+
+    def release(self, buffer: DeviceBuffer) -> None:
+        """Keep the memory for reuse; adopted memory goes back to its owner."""
+        if not isinstance(buffer, memory.Adopted):
+            self._pool.release(buffer)
+
+    def storage_gone(self, size: int) -> None:
+        """Account for a storage that was disposed."""
+        self._pool.storage_gone(size)
+
+    def write(self, storage: Storage, data: memoryview, offset: int = 0) -> None:
+        """Copy host bytes into the storage; ``ArgumentError`` outside it."""
+        self._enter("write")
+        given = data.cast("B") if data.nbytes else data
+        self._bounds("write", storage, offset, data.nbytes)
+        if data.nbytes:
+            self.view(storage)[offset : offset + data.nbytes] = given
+
+    def read(self, storage: Storage, offset: int, size: int) -> bytearray:
+        """A copy of bytes of the storage; ``ArgumentError`` outside it."""
+        self._enter("read")
+        self._bounds("read", storage, offset, size)
+        return bytearray(self.view(storage)[offset : offset + size])
+
+    def copy(self, source: Storage, destination: Storage) -> None:
+        """Copy all of one storage to the beginning of another."""
+        self._enter("copy")
+        self._bounds("copy", destination, 0, source.size)
+        self.view(destination)[: source.size] = self.view(source)
+
+    def view(self, storage: Storage) -> memory.Bytes:
+        """The storage's bytes as a NumPy array over the same memory; it keeps the memory from being freed.
+
+        The pool may still hand the memory to others once the storage is gone: hold the storage too.
+        """
+        held: memory.Memory = storage.buffer.handle
+        return held.bytes[storage.offset : storage.offset + storage.size]
+
+    def adopt(self, array: numpy.ndarray[Any, Any]) -> Storage:
+        """A storage over the memory of a contiguous, writable array, which is kept alive and never reused.
+
+        Raises ``ArgumentError`` for an array that is not contiguous and aligned, ``ReadOnlyError`` for one that
+        may not be written.
+        """
+        self._enter("allocate")
+        if not (array.flags.c_contiguous and array.flags.aligned):
+            raise ArgumentError(
+                f"adopt: the array has strides {array.strides}, expected contiguous and aligned; copy it first"
+            )
+        if not array.flags.writeable:
+            raise ReadOnlyError("adopt: the array is read-only, expected one that may be written; copy it first")
+        return self._pool.adopt(memory.Adopted(self, memory.over(array), array.nbytes))
+
+    def _bounds(self, call: str, storage: Storage, offset: int, size: int) -> None:
+        if offset < 0 or size < 0 or offset + size > storage.size:
+            raise ArgumentError(
+                f"{call}: bytes {offset} to {offset + size} given, expected a range within the storage's {storage.size}"
+            )
+
+    # Kernels.
+
+    def register_kernel(self, spec: KernelSpec) -> None:
+        """Compile a kernel now; ``KernelError`` carries LLVM's message and the line."""
+        self._check_usable()
+        self._compiled(spec)
+
+    def dispatch_kernel(
+        self,
+        spec: KernelSpec,
+        ranges: Sequence[Range],
+        parameters: Sequence[int | float],
+        report: tuple[str, str] | None = None,
+    ) -> None:
+        """Run a kernel to its end; an index that it finds out of range raises ``IndexOutOfRangeError``."""
+        self._enter("dispatch")
+        found = self._found.get(id(spec))
+        kernel = found[1] if found is not None else self._compiled(spec)
+        items = kernel.items(parameters)
+        if items <= 0:
+            return
+        addresses = [given.buffer.handle.address + given.offset for given in ranges]
+        status = None
+        if spec.reports:
+            status = (ctypes.c_int64 * 2)()
+            addresses.append(ctypes.addressof(status))
+            parameters = (*parameters, 0)
+        try:
+            pointers, values = kernel.pack_pointers(*addresses), kernel.pack_parameters(*parameters)
+        except struct.error as error:
+            raise self._mismatch(spec, ranges, parameters, error) from None
+        self._dispatches += 1
+        pieces = kernel.work(parameters) // spec.workgroup_size[0]
+        if pieces <= 1:
+            kernel.entry(pointers, values, 0, items)
+        else:
+            entry = kernel.entry
+            self.workers.run(lambda low, high: entry(pointers, values, low, high), items, pieces)
+        if status is not None and status[0]:
+            where, what = report or (spec.name, "index")
+            raise IndexOutOfRangeError(f"{where}: {what} {status[1]} is out of range")
+
+    def _mismatch(
+        self, spec: KernelSpec, ranges: Sequence[Range], parameters: Sequence[int | float], error: Exception
+    ) -> KernelError:
+        names = ", ".join(f"{parameter.name}: {parameter.dtype.name}" for parameter in spec.parameters)
+        return KernelError(
+            f"{spec.name}: {len(ranges)} ranges and parameters {tuple(parameters)} given, expected "
+            f"{len(spec.inputs) + len(spec.outputs)} ranges and ({names}): {error}"
+        )
+
+    def _compiled(self, spec: KernelSpec) -> _Compiled:
+        """The kernel, compiled at its first use."""
+        with self._lock:
+            kernel = self._kernels.get(spec)
+            if kernel is None:
+                kernel = self._kernels[spec] = self._compile(spec)
+            if len(self._found) >= _FOUND_AT_MOST:
+                self._found.clear()
+            self._found[id(spec)] = (spec, kernel)
+            return kernel
+
+    def _compile(self, spec: KernelSpec) -> _Compiled:
+        if spec.language != "llvm":
+            raise KernelError(f"{spec.name}: language {spec.language!r} given, the cpu device takes 'llvm'")
+        code = compile_module(spec.name, spec.source)
+        if len(code.functions) != 1:
+            raise KernelError(f"{spec.name}: public functions {sorted(code.functions)} given, expected exactly one")
+        buffers = len(spec.inputs) + len(spec.outputs) + spec.reports
+        slots = "".join("d" if parameter.dtype.kind == "float" else "q" for parameter in spec.parameters)
+        return _Compiled(
+            code,
+            _ENTRY(next(iter(code.functions.values()))),
+            struct.Struct(f"{buffers}Q").pack,
+            struct.Struct(f"{slots}{'q' if spec.reports else ''}").pack,
+            count(spec, spec.workgroup_count[0]),
+            count(spec, spec.workgroup_count[1]),
+        )
+
+    # The device as a whole.
+
+    def synchronize(self) -> None:
+        """Nothing to wait for: every call is finished when it returns."""
+        self._check_usable()
+
+    def memory_stats(self) -> MemoryStats:
+        """Memory and dispatch counters now."""
+        return self._pool.stats(self._dispatches)
+
+    def dispose(self) -> None:
+        """Free what is pooled, forget the kernels, end the threads; later calls raise ``DisposedError``."""
+        self._unusable = "the device cpu was disposed; open it anew with weft.devices.open('cpu')"
+        self.workers.stop()
+        self._kernels.clear()
+        self._found.clear()
+        self._pool.trim()
+
+    def _enter(self, call: str) -> None:
+        if self._unusable is not None:
+            self._check_usable()
+        if self.before_call is not None:
+            self.before_call(call)
+
+    def _check_usable(self) -> None:
+        if self._unusable is not None:
+            kind = DeviceError if "fork" in self._unusable else DisposedError
+            raise kind(self._unusable)
+
+    def _forked(self) -> None:
+        self._unusable = (
+            "the device cpu was opened before this process was forked, and its threads are not here; "
+            "start processes with multiprocessing's 'spawn', or use threads"
+        )

@@ -1,0 +1,92 @@
+"""Workgroup counts: the three expressions of a ``KernelSpec`` as one Python function of its parameters.
+
+Devices evaluate them at each dispatch, so a tree becomes nested closures once per kernel.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+
+from weft import dtypes
+from weft.errors import KernelError
+from weft.expr import Expr, parse, substitute, variable
+from weft.expr.define import definition
+from weft.expr.functions import FUNCTIONS
+from weft.target import KernelSpec
+
+Value = int | float
+Evaluate = Callable[[Sequence[Value]], Value]
+Counts = Callable[[Sequence[Value]], tuple[int, int, int]]
+
+_OPERATORS: dict[str, Callable[..., Value]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "neg": operator.neg, "abs": abs,
+    "idiv": operator.floordiv, "irem": operator.mod, "floordiv": operator.floordiv, "mod": operator.mod,
+    "ceil_div": lambda a, b: -(-a // b), "minimum": min, "maximum": max,
+    "and": operator.and_, "or": operator.or_, "xor": operator.xor, "shl": operator.lshift, "shr": operator.rshift,
+    "eq": operator.eq, "ne": operator.ne, "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge,
+    "where": lambda condition, a, b: a if condition else b,
+}  # fmt: skip
+
+
+def compile_counts(spec: KernelSpec) -> Counts:
+    """A function from parameter values, in the order of ``spec.parameters``, to the workgroup counts.
+
+    Raises ``KernelError`` for a function that host code does not have.
+    """
+    types = {parameter.name: parameter.dtype for parameter in spec.parameters}
+    positions = {parameter.name: index for index, parameter in enumerate(spec.parameters)}
+    parts = [_part(spec, source, types, positions) for source in spec.workgroup_count]
+    constant = tuple(part for part in parts if isinstance(part, int))
+    if len(constant) == 3:
+        return lambda values: constant
+    x, y, z = (part if callable(part) else _constant(part) for part in parts)
+    return lambda values: (int(x(values)), int(y(values)), int(z(values)))
+
+
+def _part(
+    spec: KernelSpec, source: str, types: dict[str, dtypes.DType], positions: dict[str, int]
+) -> int | Evaluate:
+    text = source.strip()
+    if text.isdecimal():
+        return int(text)
+    return _closure(spec, parse(text, types), positions)
+
+
+def _constant(value: Value) -> Evaluate:
+    return lambda values: value
+
+
+def _closure(spec: KernelSpec, node: Expr, positions: dict[str, int]) -> Evaluate:
+    if node.function == "const":
+        return _constant(node.data)
+    if node.function == "variable":
+        return operator.itemgetter(positions[node.data])
+    if node.function == "cast" and node.dtype.is_integer:
+        inner = _closure(spec, node.args[0], positions)
+        return lambda values: int(inner(values))
+    function = _OPERATORS.get(node.function)
+    if function is None:
+        return _closure(spec, _definition(spec, node), positions)
+    args = [_closure(spec, arg, positions) for arg in node.args]
+    if len(args) == 1:
+        (only,) = args
+        return lambda values: function(only(values))
+    if len(args) == 2:
+        left, right = args
+        return lambda values: function(left(values), right(values))
+    return lambda values: function(*(arg(values) for arg in args))
+
+
+def _definition(spec: KernelSpec, node: Expr) -> Expr:
+    """A defined function of the table, written out."""
+    types = tuple(arg.dtype for arg in node.args)
+    formula = definition(node.function, types)
+    if formula is None:
+        raise KernelError(
+            f"kernel {spec.name}: workgroup_count {spec.workgroup_count} uses {node.function!r}, "
+            f"which host code does not have; it has {', '.join(_OPERATORS)}"
+        )
+    names = FUNCTIONS[node.function].parameters
+    actual = {variable(name, arg.dtype): arg for name, arg in zip(names, node.args, strict=True)}
+    return substitute(formula, actual)

@@ -1,0 +1,38 @@
+"""Ctrl-C at a safe point: native state and what Python knows of it must not be torn apart by an interrupt."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Uninterrupted:
+    """A ``with`` block in which Ctrl-C waits until the end; other threads than the main one never get it.
+
+    >>> with Uninterrupted():
+    ...     pass  # submit a batch
+    """
+
+    __slots__ = ("_noted", "_previous")
+
+    def __enter__(self) -> None:
+        self._noted: tuple[int, FrameType | None] | None = None
+        self._previous: Any = None
+        if threading.current_thread() is threading.main_thread():
+            previous = signal.getsignal(signal.SIGINT)
+            if callable(previous):
+                self._previous = previous
+                signal.signal(signal.SIGINT, self._note)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            if self._noted is not None:
+                self._previous(*self._noted)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._noted = (number, frame)

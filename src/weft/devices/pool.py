@@ -1,0 +1,209 @@
+"""The memory bookkeeping that devices share: buffers by size class, kept for reuse, and what is in use.
+
+A device gives ``Pool`` two functions, one that makes native memory and one that frees it, and passes on its
+memory calls. Finalisers may run on any thread and in the middle of the pool's own code, so giving back only
+appends to a queue (which is atomic); the queue is emptied at the next call that takes the lock.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft.devices.base import Buffer, Device, MemoryStats, Storage
+from weft.errors import ArgumentError, OutOfMemoryError
+
+SMALLEST = 256
+"""The least that is allocated, in bytes; a storage of size 0 gets this much."""
+
+KEPT = 256 << 20
+"""Bytes that a pool keeps for reuse whatever the program has needed so far."""
+
+
+def size_class(size: int) -> int:
+    """The bytes allocated for a request: eight classes an octave, so that at most an eighth is wasted.
+
+    >>> [size_class(size) for size in (0, 256, 257, 5000, 1 << 20, (1 << 20) + 1)]
+    [256, 256, 512, 5120, 1048576, 1179648]
+    """
+    if size <= SMALLEST:
+        return SMALLEST
+    step = max(SMALLEST, 1 << ((size - 1).bit_length() - 4))
+    return -(-size // step) * step
+
+
+def memory_limit() -> int | None:
+    """The bytes that ``WEFT_MEMORY_LIMIT`` allows each device, ``None`` where it is not set."""
+    text = os.environ.get("WEFT_MEMORY_LIMIT")
+    if not text:
+        return None
+    try:
+        limit = int(text)
+    except ValueError:
+        limit = -1
+    if limit < 0:
+        raise ArgumentError(f"WEFT_MEMORY_LIMIT is {text!r}, expected a number of bytes")
+    return limit
+
+
+class Pool:
+    """Free lists of buffers by size class, and the counters of ``MemoryStats``.
+
+    ``create(size)`` gives a native handle or raises ``MemoryError``; ``destroy(buffer)`` frees one; ``largest``
+    is the size above which the device can make no buffer. Of freed memory at most ``KEPT`` bytes, or as much as
+    was ever in use at once, stays for reuse.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        create: Callable[[int], Any],
+        destroy: Callable[[Buffer], None],
+        largest: int | None = None,
+        buffer_type: type[Buffer] = Buffer,
+    ) -> None:
+        self._device = device
+        self._create = create
+        self._destroy = destroy
+        self._largest = None if largest is None else largest // SMALLEST * SMALLEST
+        self._buffer_type = buffer_type
+        self._lock = threading.RLock()
+        self._free: dict[int, list[Buffer]] = {}
+        self._returned: deque[Buffer | int] = deque()
+        self._in_use = self._peak = self._storages = self._allocations = 0
+        self._pooled = 0  # bytes in the free lists
+        self._native = 0  # bytes of all buffers, in use or free
+        self.limit = memory_limit()
+
+    def allocate(self, size: int) -> Storage:
+        """A storage of ``size`` bytes in a buffer of its own; ``OutOfMemoryError`` after trimming and a retry."""
+        return self.allocate_together((size,))[0]
+
+    def allocate_together(self, sizes: Sequence[int]) -> list[Storage]:
+        """Storages that share one buffer, in order, each at a multiple of the device's alignment."""
+        alignment = self._device.alignment
+        offsets, total = [], 0
+        for size in sizes:
+            if size < 0:
+                raise ArgumentError(f"allocate: size is {size} bytes, expected 0 or more")
+            offsets.append(total)
+            total += -(-size // alignment) * alignment
+        with self._lock:
+            buffer = self._take(total if len(sizes) > 1 else sum(sizes))
+            made = [Storage(self._device, buffer, offset, size) for offset, size in zip(offsets, sizes, strict=True)]
+            self._in_use += sum(sizes)
+            self._storages += len(sizes)
+            self._peak = max(self._peak, self._in_use)
+        return made
+
+    def adopt(self, buffer: Buffer) -> Storage:
+        """A storage over all of a buffer that the pool did not make; the device keeps it out of ``release``."""
+        with self._lock:
+            self._collect()
+            self._in_use += buffer.size
+            self._storages += 1
+            self._peak = max(self._peak, self._in_use)
+        return Storage(self._device, buffer, 0, buffer.size)
+
+    def take(self, size: int) -> Buffer:
+        """A buffer of at least ``size`` bytes that no storage lies in: scratch, to be given back by ``release``."""
+        with self._lock:
+            return self._take(size)
+
+    def release(self, buffer: Buffer) -> None:
+        """Take back a buffer; safe in finalisers."""
+        self._returned.append(buffer)
+
+    def storage_gone(self, size: int) -> None:
+        """Account for a disposed storage; safe in finalisers."""
+        self._returned.append(size)
+
+    def trim(self) -> int:
+        """Free all memory kept for reuse; gives the number of bytes."""
+        with self._lock:
+            self._collect()
+            freed = self._pooled
+            for buffers in self._free.values():
+                while buffers:
+                    self._discard(buffers)
+            return freed
+
+    def stats(self, dispatches: int) -> MemoryStats:
+        """The counters now."""
+        with self._lock:
+            self._collect()
+            return MemoryStats(
+                in_use=self._in_use, peak=self._peak, pooled=self._pooled, storages=self._storages,
+                allocations=self._allocations, dispatches=dispatches, limit=self.limit,
+            )  # fmt: skip
+
+    def _take(self, size: int) -> Buffer:
+        self._collect()
+        wanted = size_class(size)
+        if self._largest is not None and size <= self._largest:
+            wanted = min(wanted, self._largest)
+        buffers = self._free.get(wanted)
+        if buffers:
+            buffer = buffers.pop()
+            self._pooled -= buffer.size
+            return buffer
+        return self._make(wanted, size)
+
+    def _make(self, wanted: int, size: int) -> Buffer:
+        if self._largest is not None and wanted > self._largest:
+            raise self._out_of_memory(size, f"the largest buffer of this device is {self._largest:,} bytes")
+        if self.limit is not None and self._native + wanted > self.limit:
+            self._reclaim()
+            if self._native + wanted > self.limit:
+                raise self._out_of_memory(size, f"WEFT_MEMORY_LIMIT allows {self.limit:,} bytes")
+        try:
+            handle = self._create(wanted)
+        except MemoryError:
+            self._reclaim()
+            try:
+                handle = self._create(wanted)
+            except MemoryError as error:
+                raise self._out_of_memory(size, f"the device has no more ({error})") from error
+        self._native += wanted
+        self._allocations += 1
+        return self._buffer_type(self._device, handle, wanted)
+
+    def _reclaim(self) -> None:
+        """Free what nothing uses: tensors in unreachable cycles, then the free lists."""
+        gc.collect()
+        self.trim()
+
+    def _out_of_memory(self, size: int, reason: str) -> OutOfMemoryError:
+        return OutOfMemoryError(
+            f"{self._device.name}: {size:,} bytes were asked for, {self._in_use:,} bytes are in use by "
+            f"{self._storages:,} tensors, and {reason}; use smaller batches, or drop tensors that are not needed"
+        )
+
+    def _collect(self) -> None:
+        """Empty the queue of what was given back."""
+        returned = self._returned
+        while returned:
+            item = returned.popleft()
+            if isinstance(item, int):
+                self._in_use -= item
+                self._storages -= 1
+            else:
+                self._keep(item)
+
+    def _keep(self, buffer: Buffer) -> None:
+        if self._pooled + buffer.size > max(KEPT, self._peak):
+            self._native -= buffer.size
+            self._destroy(buffer)
+        else:
+            self._free.setdefault(buffer.size, []).append(buffer)
+            self._pooled += buffer.size
+
+    def _discard(self, buffers: list[Buffer]) -> None:
+        buffer = buffers.pop()
+        self._pooled -= buffer.size
+        self._native -= buffer.size
+        self._destroy(buffer)

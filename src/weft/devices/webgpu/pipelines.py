@@ -1,0 +1,193 @@
+"""From ``KernelSpec`` to native pipelines: layouts, compiled shaders, and how parameters become bytes.
+
+Layouts are explicit and shared by all kernels with the same accesses, so that a bind group made for one kernel
+serves the others.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from weft import dtypes
+from weft.devices.geometry import Counts, compile_counts
+from weft.devices.webgpu.native import native
+from weft.errors import ArgumentError, ArgumentTypeError, KernelError
+from weft.target import KernelSpec, TargetProfile, parameter_space
+
+_CODES = {dtypes.int64: "i", dtypes.int32: "i", dtypes.uint32: "I", dtypes.float32: "f"}
+_RANGES = {"i": (-(2**31), 2**31 - 1), "I": (0, 2**32 - 1)}
+_COMPUTE_STAGE = 4
+_IDENTITIES = 16384
+_FLOAT32_OVERFLOW = (2.0 - 2.0**-24) * 2.0**127  # the least value that rounds to infinity
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """The bindings of group 0: whether each is written, and whether the status word follows them."""
+
+    written: tuple[bool, ...]
+    reports: bool
+    handle: Any
+    group: Any
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Pipeline:
+    """A compiled kernel: native handle, bindings, counts, packing, and the bytes of its uniform (0: immediates)."""
+
+    name: str
+    handle: Any
+    layout: Layout
+    counts: Counts
+    pack: Callable[..., bytes]
+    uniform_size: int
+    keep: Any
+
+
+class Pipelines:
+    """Compiled kernels of one device, by spec."""
+
+    def __init__(self, device: Any, profile: TargetProfile) -> None:
+        self._device = device
+        self._profile = profile
+        self._by_identity: dict[int, tuple[KernelSpec, Pipeline]] = {}
+        self._by_value: dict[KernelSpec, Pipeline] = {}
+        self._layouts: dict[tuple[tuple[bool, ...], bool], Layout] = {}
+        self._whole: dict[tuple[Layout, str, int], Any] = {}
+        self._uniform_layout: Any = None
+
+    def get(self, spec: KernelSpec) -> Pipeline:
+        """The compiled kernel; hashing a spec costs more than a dispatch, so the same object is found by identity."""
+        found = self._by_identity.get(id(spec))
+        if found is not None:
+            return found[1]
+        pipeline = self._by_value.get(spec)
+        if pipeline is None:
+            pipeline = self._by_value[spec] = self._compile(spec)
+        if len(self._by_identity) >= _IDENTITIES:
+            self._by_identity.clear()
+        self._by_identity[id(spec)] = (spec, pipeline)  # the spec is kept, so its id is not reused
+        return pipeline
+
+    def uniform_layout(self) -> Any:
+        """The layout of group 1: parameters at a dynamic offset."""
+        if self._uniform_layout is None:
+            self._uniform_layout = self._device.create_bind_group_layout(
+                entries=[{
+                    "binding": 0,
+                    "visibility": _COMPUTE_STAGE,
+                    "buffer": {"type": "uniform", "has_dynamic_offset": True},
+                }]
+            )  # fmt: skip
+        return self._uniform_layout
+
+    def _compile(self, spec: KernelSpec) -> Pipeline:
+        if spec.language != "wgsl":
+            raise KernelError(f"kernel {spec.name} is written in {spec.language}, expected wgsl for a webgpu device")
+        count = len(spec.parameters) + spec.reports
+        size = (4 * count + 15) // 16 * 16
+        space = parameter_space(count, self._profile)
+        counts = compile_counts(spec)
+        pack = packer(spec, size)
+        try:
+            layout = self._layout(spec)
+            whole = self._pipeline_layout(layout, space, size)
+            module = self._device.create_shader_module(label=spec.name, code=spec.source)
+            handle = self._device.create_compute_pipeline(
+                label=spec.name, layout=whole, compute={"module": module, "entry_point": None}
+            )
+        except native().wgpu.GPUError as error:
+            raise KernelError(f"kernel {spec.name} does not compile:\n{_shown(str(error), spec.source)}") from error
+        uniform_size = size if space == "uniform" else 0
+        return Pipeline(spec.name, handle._internal, layout, counts, pack, uniform_size, handle)
+
+    def _layout(self, spec: KernelSpec) -> Layout:
+        written = tuple(binding.access == "read_write" for binding in spec.inputs + spec.outputs)
+        key = (written, spec.reports)
+        if key not in self._layouts:
+            accesses = (*written, True) if spec.reports else written
+            group = self._device.create_bind_group_layout(
+                entries=[
+                    {
+                        "binding": index,
+                        "visibility": _COMPUTE_STAGE,
+                        "buffer": {"type": "storage" if access else "read-only-storage"},
+                    }
+                    for index, access in enumerate(accesses)
+                ]
+            )
+            self._layouts[key] = Layout(written, spec.reports, group._internal, group)
+        return self._layouts[key]
+
+    def _pipeline_layout(self, layout: Layout, space: str, size: int) -> Any:
+        key = (layout, space, size if space == "immediates" else bool(size))
+        if key not in self._whole:
+            groups = [layout.group]
+            if space == "uniform" and size:
+                groups.append(self.uniform_layout())
+            self._whole[key] = self._device.create_pipeline_layout(
+                bind_group_layouts=groups, immediate_size=size if space == "immediates" else 0
+            )
+        return self._whole[key]
+
+
+def packer(spec: KernelSpec, size: int) -> Callable[..., bytes]:
+    """A function from parameter values (and the report's number) to ``size`` bytes, 4 for each, zeros after them.
+
+    It raises ``ArgumentError`` naming the parameter for a value that 32 bits do not hold.
+    """
+    codes = []
+    for parameter in spec.parameters:
+        if parameter.dtype not in _CODES:
+            raise KernelError(
+                f"kernel {spec.name}: parameter {parameter.name} is {parameter.dtype.name}, "
+                f"expected one of {', '.join(dtype.name for dtype in _CODES)} on a webgpu device"
+            )
+        codes.append(_CODES[parameter.dtype])
+    names = [parameter.name for parameter in spec.parameters]
+    if spec.reports:
+        codes.append("I")
+        names.append("report")
+    layout = struct.Struct("<" + "".join(codes) + f"{size - 4 * len(codes)}x")
+    fast = layout.pack
+
+    def pack(*values: int | float) -> bytes:
+        try:
+            return fast(*values)
+        except (struct.error, OverflowError):
+            return fast(*_fitted(spec.name, names, codes, values))
+
+    return pack
+
+
+def _fitted(kernel: str, names: Sequence[str], codes: Sequence[str], values: Sequence[Any]) -> list[int | float]:
+    """The values that ``struct`` would not take, mended (a float beyond float32 is infinite) or named in an error."""
+    if len(values) != len(codes):
+        raise ArgumentTypeError(
+            f"kernel {kernel}: {len(values)} parameters were given, expected {len(names)} ({', '.join(names)})"
+        )
+    fitted: list[int | float] = []
+    for name, code, value in zip(names, codes, values, strict=True):
+        if code == "f":
+            number = float(value)
+            fitted.append(number if not abs(number) >= _FLOAT32_OVERFLOW else math.copysign(math.inf, number))
+            continue
+        low, high = _RANGES[code]
+        if not hasattr(value, "__index__"):
+            raise ArgumentTypeError(f"kernel {kernel}: parameter {name} is {value!r}, expected an integer")
+        if not low <= value <= high:
+            raise ArgumentError(
+                f"kernel {kernel}: parameter {name} is {value}, expected {low} to {high}: "
+                f"webgpu has 32-bit integers; use a smaller tensor or the cpu device"
+            )
+        fitted.append(value)
+    return fitted
+
+
+def _shown(message: str, source: str) -> str:
+    """The compiler's message; it shows the source line itself, except for errors of the whole module."""
+    return message.strip()

@@ -1,0 +1,100 @@
+"""Bytes back to the host: mappable buffers, kept by size class, and waiting for one to be mapped."""
+
+from __future__ import annotations
+
+from time import sleep
+from typing import Any
+
+from weft.devices.pool import size_class
+from weft.devices.webgpu.memory import COPY_DESTINATION, MAP_READ, NativeMemory
+from weft.devices.webgpu.native import native
+from weft.errors import DeviceError
+
+KEPT = 64 << 20
+"""Bytes of mappable buffers kept for the next reads."""
+
+
+class Ticket:
+    """A read under way: the mappable buffer, the submission that fills it, and how the mapping ended."""
+
+    __slots__ = ("handle", "problem", "size", "state", "submission", "userdata")
+
+    def __init__(self, handle: Any, size: int) -> None:
+        self.handle = handle
+        self.size = size
+        self.submission = 0
+        self.state: int | None = None
+        self.problem = ""
+        self.userdata: Any = None
+
+
+class Readback:
+    """Mappable buffers of one device. ``open`` and ``close`` are called under the device's lock, ``wait`` without."""
+
+    def __init__(self, name: str, device: Any, memory: NativeMemory) -> None:
+        loaded = native()
+        self._name, self._device, self._memory = name, device, memory
+        self._lib, self._checked, self._ffi = loaded.lib, loaded.checked, loaded.ffi
+        self._free: dict[int, list[Any]] = {}
+        self._kept = 0
+        self._pending: set[Ticket] = set()  # the callback has only a pointer: tickets live until it has been called
+        self._callback = self._ffi.callback("void(WGPUMapAsyncStatus, WGPUStringView, void *, void *)", self._mapped)
+
+    def open(self, size: int) -> Ticket:
+        """A mappable buffer of at least ``size`` bytes; ``MemoryError`` where it cannot be had."""
+        wanted = size_class(size)
+        free = self._free.get(wanted)
+        if free:
+            self._kept -= wanted
+            return Ticket(free.pop(), wanted)
+        return Ticket(self._memory.create(wanted, MAP_READ | COPY_DESTINATION), wanted)
+
+    def map(self, ticket: Ticket, submission: int) -> None:
+        """Ask for the buffer's bytes once ``submission`` is done."""
+        ticket.submission = submission
+        ticket.userdata = self._ffi.new_handle(ticket)
+        self._pending.add(ticket)
+        info = self._ffi.new("WGPUBufferMapCallbackInfo *")
+        info.mode = self._lib.WGPUCallbackMode_AllowProcessEvents
+        info.callback = self._callback
+        info.userdata1 = ticket.userdata
+        self._checked.wgpuBufferMapAsync(ticket.handle, self._lib.WGPUMapMode_Read, 0, ticket.size, info[0])
+
+    def wait(self, ticket: Ticket) -> None:
+        """Block until the bytes are there; other Python threads run meanwhile."""
+        index = self._ffi.new("WGPUSubmissionIndex[1]", [ticket.submission])
+        while ticket.state is None:
+            self._lib.wgpuDevicePoll(self._device, True, index)
+            if ticket.state is None:
+                sleep(0)  # another thread's poll is about to call back
+        if ticket.state != self._lib.WGPUMapAsyncStatus_Success:
+            raise DeviceError(f"{self._name}: the bytes could not be read ({ticket.problem}); the device may be lost")
+
+    def bytes(self, ticket: Ticket, start: int, size: int) -> bytearray:
+        """A copy of the mapped bytes from ``start`` on."""
+        pointer = self._lib.wgpuBufferGetConstMappedRange(ticket.handle, 0, ticket.size)
+        return bytearray(self._ffi.buffer(self._ffi.cast("char *", pointer) + start, size))
+
+    def close(self, ticket: Ticket) -> None:
+        """Unmap the buffer and keep it for the next read, or free it."""
+        self._lib.wgpuBufferUnmap(ticket.handle)
+        if ticket.state == self._lib.WGPUMapAsyncStatus_Success and self._kept + ticket.size <= KEPT:
+            self._free.setdefault(ticket.size, []).append(ticket.handle)
+            self._kept += ticket.size
+        else:
+            self._memory.release(ticket.handle)
+
+    def dispose(self) -> None:
+        """Free all buffers."""
+        for handles in self._free.values():
+            for handle in handles:
+                self._memory.release(handle)
+        self._free.clear()
+        self._kept = 0
+
+    def _mapped(self, status: int, message: Any, userdata: Any, _unused: Any) -> None:
+        ticket: Ticket = self._ffi.from_handle(userdata)
+        if message.data != self._ffi.NULL and message.length:
+            ticket.problem = self._ffi.buffer(message.data, message.length)[:].decode(errors="replace")
+        ticket.state = status
+        self._pending.discard(ticket)

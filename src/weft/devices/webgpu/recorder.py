@@ -1,0 +1,172 @@
+"""The open batch: one command encoder with one compute pass, submitted when full, old, or asked for.
+
+A batch saves what costs most: an encoder and a submit take some 60 microseconds, a recorded dispatch 2. Uploads
+to memory that the batch already uses are copies within it, so that they stay in order with its dispatches.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from time import perf_counter
+from typing import Any
+
+from weft.devices.interrupts import Uninterrupted
+from weft.devices.webgpu.memory import COPY_SOURCE, UNIFORM, Block, NativeMemory
+from weft.devices.webgpu.native import native
+from weft.errors import KernelError
+
+DISPATCHES = 256
+"""Dispatches in a batch, at most."""
+SECONDS = 0.002
+"""Age of a batch, at most, when something is recorded in it: a fast GPU should not wait for the host."""
+UPLOADED = 64 << 20
+"""Bytes of uploads that wait for a submit, at most: the driver holds a second copy of them."""
+IN_FLIGHT = 4
+"""Submitted batches that may be unfinished; beyond that the host waits, so that memory does not run away."""
+STAGING, UNIFORMS = 1 << 20, 256 << 10
+"""Bytes of the blocks for small uploads and for parameters."""
+
+
+class Recorder:
+    """Records into the open batch. The device's lock is held around every call."""
+
+    def __init__(self, memory: NativeMemory, device: Any, queue: Any, uniform_alignment: int) -> None:
+        loaded = native()
+        self._lib, self._checked, self._ffi, self._error = loaded.lib, loaded.checked, loaded.ffi, loaded.wgpu.GPUError
+        self._device, self._queue = device, queue
+        self._encoder: Any = None
+        self._pass: Any = None
+        self._encoder_descriptor = self._ffi.new("WGPUCommandEncoderDescriptor *")
+        self._pass_descriptor = self._ffi.new("WGPUComputePassDescriptor *")
+        self._commands = self._ffi.new("WGPUCommandBuffer[1]")
+        self._index = self._ffi.new("WGPUSubmissionIndex[1]")
+        self._offset = self._ffi.new("uint32_t[1]")
+        self._set_pipeline = self._lib.wgpuComputePassEncoderSetPipeline
+        self._set_bind_group = self._lib.wgpuComputePassEncoderSetBindGroup
+        self._set_immediates = self._lib.wgpuComputePassEncoderSetImmediates
+        self._dispatch = self._lib.wgpuComputePassEncoderDispatchWorkgroups
+        self._in_flight: deque[int] = deque()
+        self._started = 0.0
+        self._names: list[str] = []
+        self._uploaded = 0
+        self.batch = 0
+        self.uniforms = Block(memory, UNIFORMS, UNIFORM, uniform_alignment)
+        self.staging = Block(memory, STAGING, COPY_SOURCE, 4)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is recorded in the open batch."""
+        return self._encoder is None
+
+    def encoder(self) -> Any:
+        """The open encoder, outside of a pass: for copies."""
+        with Uninterrupted():
+            if self._pass is not None:
+                self._end_pass()
+            if self._encoder is None:
+                self._open()
+        return self._encoder
+
+    def dispatch(
+        self,
+        name: str,
+        pipeline: Any,
+        group: Any,
+        parameters: bytes,
+        uniform: Any,
+        offset: int,
+        count: tuple[int, int, int],
+    ) -> None:
+        """Record a dispatch; ``uniform`` is the bind group of parameters at ``offset``, ``None`` for immediates."""
+        running = self._pass
+        if running is None:
+            running = self._begin_pass()
+        # the pipeline is set each time: an interrupt between two calls must not leave a wrong one assumed
+        self._set_pipeline(running, pipeline)
+        self._set_bind_group(running, 0, group, 0, self._ffi.NULL)
+        if uniform is not None:
+            self._offset[0] = offset
+            self._set_bind_group(running, 1, uniform, 1, self._offset)
+        elif parameters:
+            self._set_immediates(running, 0, self._ffi.from_buffer(parameters), len(parameters))
+        self._dispatch(running, *count)
+        names = self._names
+        names.append(name)
+        if len(names) >= DISPATCHES or (len(names) % 16 == 0 and perf_counter() - self._started > SECONDS):
+            self.submit()
+
+    def copy(self, source: Any, source_offset: int, destination: Any, destination_offset: int, size: int) -> None:
+        """Record a copy between two buffers; offsets and size are multiples of 4."""
+        self._lib.wgpuCommandEncoderCopyBufferToBuffer(
+            self.encoder(), source, source_offset, destination, destination_offset, size
+        )
+
+    def clear(self, buffer: Any, size: int) -> None:
+        """Record that the first bytes of a buffer become zero."""
+        self._lib.wgpuCommandEncoderClearBuffer(self.encoder(), buffer, 0, size)
+
+    def write(self, buffer: Any, offset: int, pointer: Any, size: int) -> None:
+        """Write ahead of the open batch: only for memory that it does not use, or when it is empty."""
+        self._checked.wgpuQueueWriteBuffer(self._queue, buffer, offset, pointer, size)
+        self._uploaded += size
+        if self._uploaded > UPLOADED:
+            self.submit()
+
+    def submit(self) -> int:
+        """Send the open batch; gives the submission's number. ``KernelError`` where the driver rejects it."""
+        with Uninterrupted():
+            return self._submit()
+
+    def _submit(self) -> int:
+        encoder, names = self._encoder, self._names
+        try:
+            if self._pass is not None:
+                self._end_pass()
+            count = 0
+            if encoder is not None:
+                self._encoder = None
+                self._commands[0] = self._checked.wgpuCommandEncoderFinish(encoder, self._ffi.NULL)
+                count = 1
+            self.uniforms.flush(self._queue)
+            self.staging.flush(self._queue)
+            number = int(self._checked.wgpuQueueSubmitForIndex(self._queue, count, self._commands))
+        except self._error as error:
+            self._encoder = None
+            raise KernelError(
+                f"the driver rejected a batch of {len(names)} dispatches ({', '.join(dict.fromkeys(names))}):\n"
+                f"{str(error).strip()}"
+            ) from error
+        finally:
+            self.batch += 1
+            self._names = []
+            self._uploaded = 0
+        if count:
+            self._lib.wgpuCommandBufferRelease(self._commands[0])
+            self._lib.wgpuCommandEncoderRelease(encoder)
+        self._in_flight.append(number)
+        if len(self._in_flight) > IN_FLIGHT:
+            self.wait(self._in_flight.popleft())
+        return number
+
+    def wait(self, number: int) -> None:
+        """Block until a submission is done; other Python threads run meanwhile."""
+        index = self._ffi.new("WGPUSubmissionIndex[1]", [number])
+        self._lib.wgpuDevicePoll(self._device, True, index)
+
+    def _begin_pass(self) -> Any:
+        with Uninterrupted():
+            if self._encoder is None:
+                self._open()
+            self._pass = self._lib.wgpuCommandEncoderBeginComputePass(self._encoder, self._pass_descriptor)
+        return self._pass
+
+    def _open(self) -> None:
+        self._encoder = self._checked.wgpuDeviceCreateCommandEncoder(self._device, self._encoder_descriptor)
+        self._started = perf_counter()
+
+    def _end_pass(self) -> None:
+        running, self._pass = self._pass, None
+        try:
+            self._checked.wgpuComputePassEncoderEnd(running)
+        finally:
+            self._lib.wgpuComputePassEncoderRelease(running)

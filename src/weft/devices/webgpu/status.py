@@ -1,0 +1,41 @@
+"""The status word: where kernels leave the first index that they find out of range.
+
+Four u32: [0] is the number of the report plus one (0: nothing found), [1] the value. A kernel that can report gets
+the number of its (where, what) pair as a hidden last parameter. The word is fetched, and cleared, with each read.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from weft.errors import IndexOutOfRangeError
+
+SIZE = 16
+
+
+class Reports:
+    """The (where, what) pairs that were dispatched, by number; the word's meaning at a read."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._pairs: list[tuple[str, str]] = []
+        self.pending = False  # whether a dispatch since the last fetch may have written the word
+
+    def number(self, report: tuple[str, str]) -> int:
+        """The number of a pair, the same each time."""
+        found = self._numbers.get(report)
+        if found is None:
+            found = self._numbers[report] = len(self._pairs)
+            self._pairs.append(report)
+        return found
+
+    def check(self, word: bytes | bytearray | memoryview) -> None:
+        """Raise ``IndexOutOfRangeError`` for what a kernel left in the word."""
+        found, value, _, _ = struct.unpack_from("<IiII", word)
+        if not found:
+            return
+        where, what = self._pairs[found - 1]
+        raise IndexOutOfRangeError(
+            f"{where}: {what} {value} is out of range (found by a kernel that ran before this read; "
+            f"what was computed from it is not valid)"
+        )

@@ -1,0 +1,104 @@
+"""Functions made of others: limits, activations, division that rounds down. The definitions hold for every float."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weft.expr.functions.table import add
+
+add("clamp", "x low high", "fiu", lambda x, low, high: _numpy().minimum(_numpy().maximum(x, low), high),
+    definition="minimum(maximum(x, low), high)",
+    derivative=("g * where((x >= low) & (x <= high), 1.0, 0.0)",
+                "g * where((x < low) & (low < high), 1.0, 0.0)",
+                "g * where((x > high) | (low > high), 1.0, 0.0)"))  # fmt: skip
+add("square", "x", "fiu", "square", definition="x * x", derivative=("g * (2.0 * x)",))
+add("reciprocal", "x", "f", lambda x: 1 / x, definition="1.0 / x", derivative=("r = 1.0 / x\n-(g * (r * r))",))
+add("rsqrt", "x", "f", lambda x: 1 / _numpy().sqrt(x), definition="1.0 / sqrt(x)", accuracy=2.0,
+    derivative=("r = rsqrt(x)\n-0.5 * g * (r * r * r)",))  # fmt: skip
+
+# Activations. None overflows on the way: exp is only taken of what is not positive.
+add("sigmoid", "x", "f", lambda x: _sigmoid(x), accuracy=4.0,
+    definition="""
+    e = exp(-abs(x))
+    where(x >= 0, 1.0, e) / (1.0 + e)
+    """, derivative=("s = sigmoid(x)\ng * (s * (1.0 - s))",))  # fmt: skip
+add("relu", "x", "fiu", lambda x: _numpy().where(x < 0, x.dtype.type(0), x),
+    definition="where(x < 0, 0, x)", derivative=("where(x > 0, g, 0.0)",))  # fmt: skip
+add("silu", "x", "f", lambda x: x * _sigmoid(x), accuracy=6.0,
+    definition="x * sigmoid(x)", derivative=("s = sigmoid(x)\ng * (s * (1.0 + x * (1.0 - s)))",))  # fmt: skip
+add("softplus", "x", "f", lambda x: _numpy().logaddexp(x, 0), accuracy=4.0,
+    definition="maximum(x, 0.0) + log1p(exp(-abs(x)))", derivative=("g * sigmoid(x)",))  # fmt: skip
+add("gelu", "x", "f", lambda x: _gelu(x),
+    definition="0.5 * x * (1.0 + erf(x * 0.7071067811865476))",
+    derivative=("""
+    density = 0.3989422804014327 * exp(-0.5 * (x * x))
+    g * (0.5 * (1.0 + erf(x * 0.7071067811865476)) + x * density)
+    """,))  # fmt: skip
+
+# Division that rounds down, as Python's and torch's. Integers divided by 0 give 0; the least integer over -1 wraps.
+_GUARDED = """
+    least = (y + 1 == 0) & (y < 0)
+    d = where((y == 0) | least, 1, y)
+    q = idiv(x, d)
+    r = x - q * d
+    off = (r != 0) & ((r < 0) != (d < 0))
+    """
+_INTEGER_DIVISION = _GUARDED + "where(least, 0 - x, where(y == 0, 0, where(off, q - 1, q)))"
+_INTEGER_REMAINDER = _GUARDED + "where(least | (y == 0), 0, where(off, r + d, r))"
+add("fmod", "x y", "f", "fmod", llvm={"f": "frem {T} {0}, {1}"},
+    derivative=("g", "-(g * trunc(x / y))"),
+    # exact while x / y < 2**22: two steps of long division, 11 bits of the quotient each
+    definition="""
+    a = abs(x)
+    b = abs(y)
+    first = fmod_step(fmod_step(a, b), b)
+    second = where(first < 0, first + b, first)
+    r = copysign(where(second >= b, second - b, second), x)
+    where((b == inf) & (a < inf), x, where((b == 0) | (a == inf), nan, where(a < b, x, r)))
+    """)  # fmt: skip
+add("fmod_step", "x y", "f", single=True, reference=lambda x, y: x - _numpy().trunc(x / y) * y,  # x less a multiple of y; x, y >= 0
+    definition="""
+    q = trunc(short(x / y))
+    h = short(y)
+    (x - q * h) - q * (y - h)
+    """)  # fmt: skip
+add("floordiv", "x y", "fiu", "floor_divide", derivative=("", ""),
+    definition={
+        "f": """
+    r = fmod(x, y)
+    q = (x - r) / y
+    off = (r != 0) & ((r < 0) != (y < 0))
+    whole = where(off, q - 1.0, q)
+    below = floor(whole)
+    where(y == 0, x / y, where(whole - below > 0.5, below + 1.0, below))
+    """,
+        "i": _INTEGER_DIVISION,
+        "u": _INTEGER_DIVISION,
+    })  # fmt: skip
+add("mod", "x y", "fiu", "remainder", derivative=("g", "-(g * floordiv(x, y))"),
+    definition={
+        "f": """
+    r = fmod(x, y)
+    where((r != 0) & ((r < 0) != (y < 0)), r + y, r)
+    """,
+        "i": _INTEGER_REMAINDER,
+        "u": _INTEGER_REMAINDER,
+    })  # fmt: skip
+add("ceil_div", "x y", "iu", lambda x, y: (x + (y - 1)) // y, definition="idiv(x + (y - 1), y)")  # x >= 0, y > 0
+
+
+def _numpy() -> Any:
+    import numpy
+
+    return numpy
+
+
+def _sigmoid(x: Any) -> Any:
+    e = _numpy().exp(-abs(x))
+    return _numpy().where(x >= 0, 1, e) / (1 + e)
+
+
+def _gelu(x: Any) -> Any:
+    from weft.expr.functions.transcendental import _erf
+
+    return 0.5 * x * (1 + _erf(x * 0.7071067811865476))

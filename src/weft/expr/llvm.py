@@ -1,0 +1,328 @@
+"""The LLVM emitter: writes one expression DAG as lines of IR, each shared part once.
+
+Values are scalars or vectors of ``lanes`` elements; a scalar that meets a vector is splatted. The generator
+in ``codegen.llvm`` owns the control flow around the lines and says how a load is written.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from weft import dtypes
+from weft.dtypes import DType
+from weft.errors import KernelError
+from weft.expr.define import definition
+from weft.expr.functions import FUNCTIONS
+from weft.expr.node import Expr, variable
+from weft.expr.parse import parse
+from weft.expr.simplify import substitute
+
+SCALARS: Final[Mapping[DType, str]] = {
+    dtypes.float64: "double", dtypes.float32: "float", dtypes.int64: "i64", dtypes.int32: "i32",
+    dtypes.uint32: "i32", dtypes.bool_: "i1",
+}  # fmt: skip
+"""The IR type of each type that expressions are computed in."""
+
+SCALAR_BITS: Final[Mapping[DType, int]] = {
+    dtypes.int64: 64, dtypes.int32: 32, dtypes.uint32: 32, dtypes.bool_: 1,
+}  # fmt: skip
+_SUFFIXES: Final = {"double": "f64", "float": "f32", "half": "f16"}
+_CAST_INTEGER: Final = {"bool": "zext", "uint": "zext", "int": "sext"}
+
+
+@dataclass(frozen=True)
+class Value:
+    """A computed value: its IR text (a name or a literal), type and number of lanes."""
+
+    text: str
+    dtype: DType
+    lanes: int = 1
+
+    @property
+    def type(self) -> str:
+        """The value's IR type."""
+        return vector_type(SCALARS[self.dtype], self.lanes)
+
+
+def vector_type(scalar: str, lanes: int) -> str:
+    """``lanes`` elements of an IR scalar type; the scalar type itself for one lane."""
+    return scalar if lanes == 1 else f"<{lanes} x {scalar}>"
+
+
+def suffix(scalar: str, lanes: int) -> str:
+    """How intrinsics name a type: ``f32``, ``v16i64``."""
+    name = _SUFFIXES.get(scalar, "p0" if scalar == "ptr" else scalar)
+    return name if lanes == 1 else f"v{lanes}{name}"
+
+
+def literal(value: bool | int | float, dtype: DType) -> str:
+    """A constant as IR text; floats by their bits, integers as two's complement.
+
+    >>> literal(1.5, dtypes.float32), literal(2**32 - 1, dtypes.uint32), literal(True, dtypes.bool_)
+    ('0x3FF8000000000000', '-1', 'true')
+    """
+    if dtype.kind == "bool":
+        return "true" if value else "false"
+    if dtype.kind == "float":
+        number = float(value) if dtype is dtypes.float64 else _as_float32(float(value))
+        return "0x" + struct.pack(">d", number).hex().upper()
+    bits = SCALAR_BITS[dtype]
+    wrapped = int(value) & ((1 << bits) - 1)
+    return str(wrapped - (1 << bits) if wrapped >> (bits - 1) else wrapped)
+
+
+def _as_float32(value: float) -> float:
+    try:
+        rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    except OverflowError:  # a finite value beyond float32 is infinite there
+        return math.copysign(math.inf, value)
+    return rounded
+
+
+@dataclass
+class Lines:
+    """The text of one IR function in the making: instructions, fresh names, and what it calls."""
+
+    text: list[str] = field(default_factory=list)
+    declarations: set[str] = field(default_factory=set)
+    _count: int = 0
+
+    def fresh(self, prefix: str = "v") -> str:
+        """A name not used before in this function, without its sigil."""
+        self._count += 1
+        return f"{prefix}{self._count}"
+
+    def do(self, instruction: str) -> None:
+        """Append an instruction that has no result."""
+        self.text.append(f"  {instruction}")
+
+    def let(self, instruction: str, prefix: str = "v") -> str:
+        """Append an instruction and give the name of its result."""
+        name = f"%{self.fresh(prefix)}"
+        self.text.append(f"  {name} = {instruction}")
+        return name
+
+
+LoadWriter = Callable[["Emitter", Expr], Value]
+
+
+class Emitter:
+    """Writes expressions into ``lines``. ``bind`` names variables; ``scope`` bounds what may be reused."""
+
+    def __init__(self, lines: Lines, load: LoadWriter) -> None:
+        self.lines = lines
+        self._load = load
+        self._known: list[dict[Expr, Value]] = [{}]
+
+    def bind(self, name: Expr, value: Value) -> None:
+        """Let a variable stand for a value until the scope ends."""
+        self._known[-1][name] = value
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """A block whose values are not visible after it: a loop body."""
+        self._known.append({})
+        yield
+        self._known.pop()
+
+    def value(self, root: Expr) -> Value:
+        """Write what ``root`` needs and give its value; ``KernelError`` for what no instruction computes."""
+        pending: list[tuple[Expr, bool]] = [(root, False)]
+        while pending:
+            node, ready = pending.pop()
+            if self._find(node) is not None:
+                continue
+            if ready or not node.args or node.function == "load":
+                self._known[-1][node] = self._write(node)
+            else:
+                pending.append((node, True))
+                pending.extend((arg, False) for arg in reversed(node.args))
+        found = self._find(root)
+        assert found is not None
+        return found
+
+    def _find(self, node: Expr) -> Value | None:
+        for known in reversed(self._known):
+            if node in known:
+                return known[node]
+        return None
+
+    def _write(self, node: Expr) -> Value:
+        if node.dtype not in SCALARS:
+            raise KernelError(
+                f"llvm: {node!r} has type {node.dtype.name}, expected one that values are computed in "
+                f"({', '.join(dtype.name for dtype in SCALARS)}); cast to {node.dtype.compute.name}"
+            )
+        if node.function == "const":
+            return Value(literal(node.data, node.dtype), node.dtype)
+        if node.function == "variable":
+            raise KernelError(f"llvm: variable {node!r} is not an axis, a parameter or an earlier result")
+        if node.function == "load":
+            return self._load(self, node)
+        args = [self.value(arg) for arg in node.args]
+        if node.function == "cast":
+            return self.convert(args[0], node.dtype)
+        lanes = max(arg.lanes for arg in args)
+        return self._call(node, [self.splat(arg, lanes) for arg in args], lanes)
+
+    def splat(self, value: Value, lanes: int) -> Value:
+        """``value`` in every one of ``lanes`` lanes."""
+        if value.lanes == lanes:
+            return value
+        assert value.lanes == 1, "vectors of different lanes never meet"
+        kind = SCALARS[value.dtype]
+        if not value.text.startswith("%"):
+            return Value(f"splat ({kind} {value.text})", value.dtype, lanes)
+        whole = vector_type(kind, lanes)
+        first = self.lines.let(f"insertelement {whole} poison, {kind} {value.text}, i64 0")
+        mask = f"<{lanes} x i32> zeroinitializer"
+        return Value(
+            self.lines.let(f"shufflevector {whole} {first}, {whole} poison, {mask}"), value.dtype, lanes
+        )
+
+    def convert(self, value: Value, dtype: DType) -> Value:
+        """C's conversion, but anything nonzero is True and floats saturate to integers (NaN to 0)."""
+        instruction = _conversion(value, dtype)
+        if instruction is None:
+            return Value(value.text, dtype, value.lanes)
+        return Value(self.lines.let(instruction), dtype, value.lanes)
+
+    def _call(self, node: Expr, args: list[Value], lanes: int) -> Value:
+        function = FUNCTIONS[node.function]
+        kind = args[-1]  # the type that templates speak of: the values', not the condition's
+        if kind.dtype is dtypes.float64 and function.double is not None:
+            return self._call_c(function.double, node.dtype, args, lanes)
+        template = (function.llvm or {}).get(kind.dtype.kind[0])
+        if template is not None:
+            return self._instruction(function.name, template, node.dtype, args, lanes)
+        body = definition(function.name, tuple(arg.dtype for arg in args), wide=True)
+        if body is None:
+            raise KernelError(f"llvm: {node.function} has no form for {kind.dtype.name}")
+        return self.inline(body, dict(zip(function.parameters, args, strict=True)))
+
+    def apply(self, source: str, values: Mapping[str, Value]) -> Value:
+        """Write an expression given as text, its variables standing for values."""
+        return self.inline(parse(source, {name: value.dtype for name, value in values.items()}), values)
+
+    def inline(self, body: Expr, values: Mapping[str, Value]) -> Value:
+        """Write an expression, its variables standing for values."""
+        # Named by their values: no kernel has such a variable, and the same call twice is one node.
+        own = {variable(name, value.dtype): variable(f"{value.text}:{value.lanes}", value.dtype)
+               for name, value in values.items()}  # fmt: skip
+        for placeholder, value in zip(own.values(), values.values(), strict=True):
+            self.bind(placeholder, value)
+        return self.value(substitute(body, own))
+
+    def _instruction(self, name: str, template: str, dtype: DType, args: list[Value], lanes: int) -> Value:
+        args = _GUARDED.get(name, _unguarded)(self, args)
+        kind = SCALARS[args[-1].dtype]
+        if kind in ("double", "i64") and ("{U}" in template or "{F}" in template):
+            raise KernelError(f"llvm: {name} is given {args[-1].dtype.name}, expected a 32-bit type; cast it")
+        text = template.format(
+            *(arg.text for arg in args),
+            T=vector_type(kind, lanes),
+            S=suffix(kind, lanes),
+            C=vector_type("i1", lanes),
+            U=vector_type("i32", lanes),
+            F=vector_type("float", lanes),
+            ONES="true" if kind == "i1" and lanes == 1 else _splat_literal(kind, "-1", lanes),
+        )
+        return Value(self.lines.let(text), dtype, lanes)
+
+    def _call_c(self, name: str, dtype: DType, args: list[Value], lanes: int) -> Value:
+        """A call of the C library, lane by lane."""
+        parameters = ", ".join("double" for _ in args)
+        self.lines.declarations.add(f"declare {SCALARS[dtype]} @{name}({parameters})")
+        if lanes == 1:
+            given = ", ".join(f"double {arg.text}" for arg in args)
+            return Value(self.lines.let(f"call {SCALARS[dtype]} @{name}({given})"), dtype)
+        whole, text = vector_type(SCALARS[dtype], lanes), "poison"
+        for lane in range(lanes):
+            given = ", ".join(f"double {self.lane(arg, lane).text}" for arg in args)
+            one = self.lines.let(f"call {SCALARS[dtype]} @{name}({given})")
+            text = self.lines.let(f"insertelement {whole} {text}, {SCALARS[dtype]} {one}, i64 {lane}")
+        return Value(text, dtype, lanes)
+
+    def lane(self, value: Value, lane: int) -> Value:
+        """One lane of a value; a scalar is the same in every lane."""
+        if value.lanes == 1:
+            return value
+        return Value(self.lines.let(f"extractelement {value.type} {value.text}, i64 {lane}"), value.dtype)
+
+    def compare(self, sign: str, value: Value, constant: int) -> Value:
+        """``icmp`` of an integer with a constant."""
+        other = _splat_literal(SCALARS[value.dtype], str(constant), value.lanes)
+        text = self.lines.let(f"icmp {sign} {value.type} {value.text}, {other}")
+        return Value(text, dtypes.bool_, value.lanes)
+
+    def select(self, condition: Value, a: Value, b: Value) -> Value:
+        """``a`` where the condition holds, else ``b``, lane by lane."""
+        lanes = max(condition.lanes, a.lanes, b.lanes)
+        condition, a, b = (self.splat(value, lanes) for value in (condition, a, b))
+        text = f"select {condition.type} {condition.text}, {a.type} {a.text}, {b.type} {b.text}"
+        return Value(self.lines.let(text), a.dtype, lanes)
+
+
+def _splat_literal(kind: str, text: str, lanes: int) -> str:
+    return text if lanes == 1 else f"splat ({kind} {text})"
+
+
+def _conversion(value: Value, dtype: DType) -> str | None:
+    """The instruction that converts ``value``, ``None`` where its bits stay as they are."""
+    source, given, target = value.dtype, value.type, vector_type(SCALARS[dtype], value.lanes)
+    if source is dtype or (source.is_integer and dtype.is_integer and SCALARS[source] == SCALARS[dtype]):
+        return None
+    if dtype.kind == "bool":
+        compare = "fcmp une" if source.kind == "float" else "icmp ne"
+        return f"{compare} {given} {value.text}, zeroinitializer"
+    if source.kind == dtype.kind == "float":
+        word = "fpext" if dtype.bits > source.bits else "fptrunc"
+        return f"{word} {given} {value.text} to {target}"
+    if source.kind == "float":
+        name = f"llvm.fpto{'s' if dtype.kind == 'int' else 'u'}i.sat"
+        names = f"{suffix(SCALARS[dtype], value.lanes)}.{suffix(SCALARS[source], value.lanes)}"
+        return f"call {target} @{name}.{names}({given} {value.text})"
+    if dtype.kind == "float":
+        return f"{'sitofp' if source.kind == 'int' else 'uitofp'} {given} {value.text} to {target}"
+    if SCALAR_BITS[dtype] < SCALAR_BITS[source]:
+        return f"trunc {given} {value.text} to {target}"
+    return f"{_CAST_INTEGER[source.kind]} {given} {value.text} to {target}"
+
+
+# What LLVM leaves undefined and users may write. The results are those of WGSL: the shift distance counts
+# modulo the width, ``x / 0`` is x, ``x % 0`` is 0, and the lowest integer divided by -1 is itself.
+def _unguarded(emitter: Emitter, args: list[Value]) -> list[Value]:
+    return args
+
+
+def _masked_shift(emitter: Emitter, args: list[Value]) -> list[Value]:
+    value, distance = args
+    width = _splat_literal(SCALARS[distance.dtype], str(SCALAR_BITS[distance.dtype] - 1), distance.lanes)
+    text = emitter.lines.let(f"and {distance.type} {distance.text}, {width}")
+    return [value, Value(text, distance.dtype, distance.lanes)]
+
+
+def _safe_divisor(emitter: Emitter, args: list[Value]) -> list[Value]:
+    x, y = args
+    if not y.text.startswith("%") and not _TRAPS.search(y.text):
+        return args
+    trap = emitter.compare("eq", y, 0)
+    if y.dtype.kind == "int":
+        lowest = emitter.compare("eq", x, -(1 << (SCALAR_BITS[x.dtype] - 1)))
+        minus = emitter.compare("eq", y, -1)
+        both = emitter.lines.let(f"and {trap.type} {lowest.text}, {minus.text}")
+        trap = Value(emitter.lines.let(f"or {trap.type} {trap.text}, {both}"), trap.dtype, trap.lanes)
+    one = Value("1", y.dtype)
+    return [x, emitter.select(trap, one, y)]
+
+
+_TRAPS: Final = re.compile(r"(^| )(0|-1)\)?$")
+_GUARDED: Final[Mapping[str, Callable[[Emitter, list[Value]], list[Value]]]] = {
+    "shl": _masked_shift, "shr": _masked_shift, "idiv": _safe_divisor, "irem": _safe_divisor,
+}  # fmt: skip

@@ -1,0 +1,459 @@
+"""Expressions as WGSL: one ``Emitter`` writes a DAG as statements, one or four elements at a time.
+
+It knows types, constants, functions and sharing; what a variable or a load means is asked of its owner (a
+derived kernel, a definition). Stands between ``expr`` and ``codegen.wgsl``, and imports nothing of the latter.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from weft import dtypes
+from weft.dtypes import DType
+from weft.errors import KernelError
+from weft.expr.define import definition
+from weft.expr.define import definition
+from weft.expr.functions import FUNCTIONS, Function, result_dtype
+from weft.expr.node import Expr, walk
+
+_SCALARS = {"float": "f32", "int": "i32", "uint": "u32", "bool": "bool"}
+_MOST_NESTED = 6  # calls inside calls before a name is given: text that people read, and parsers recurse over
+
+# Where one template does not serve every kind or width. {R} is the result's type, {U} the unsigned type.
+_TEMPLATES: dict[tuple[str, str], str] = {
+    ("bits", "float"): "bitcast<{R}>({0})",
+    ("from_bits", "uint"): "bitcast<{R}>({0})",
+    ("xor", "bool"): "({0} != {1})",
+    ("not", "bool"): "(!{0})",
+    # naga writes != as an ordered comparison, which is false for NaN
+    ("ne", "float"): "(!({0} == {1}))",
+    # shifts by 32 and more are taken modulo 32, as WGSL says and SPIR-V does not
+    ("shl", "int"): "({0} << ({U}({1}) & {U}(31u)))",
+    ("shl", "uint"): "({0} << ({1} & {U}(31u)))",
+    ("shr", "int"): "({0} >> ({U}({1}) & {U}(31u)))",
+    ("shr", "uint"): "({0} >> ({1} & {U}(31u)))",
+}
+
+_SPECIAL_BITS = {"inf": 0x7F800000, "negative_inf": 0xFF800000, "nan": 0x7FC00000}
+
+# Narrowing casts inside an expression: to the element type and back to its compute type.
+_NARROW = {
+    dtypes.int8: "(({S}({0}) << {U}(24u)) >> {U}(24u))",
+    dtypes.uint8: "({S}({0}) & {S}(255i))",
+}
+
+_KEYWORDS = frozenset(
+    """alias break case const const_assert continue continuing default diagnostic discard else enable false fn for
+    if let loop override requires return struct switch true var while abstract active alignas alignof as asm async
+    attribute auto await become cast catch class common compile concept constexpr crate debugger decltype delete
+    demote do enum export extends extern external fallthrough filter final finally friend from get goto groupshared
+    highp impl implements import inline instanceof interface layout lowp macro match mediump meta mod module move
+    mut namespace new nil noexcept noinline nointerpolation non_coherent noncoherent noperspective null nullptr of
+    operator package packoffset partition pass patch pixelfragment precise precision premerge priv protected pub
+    public readonly ref regardless register resource restrict self set shared sizeof smooth snorm static std super
+    target template this thread_local throw trait try type typedef typeid typename typeof union unless unorm unsafe
+    unsized use using varying virtual volatile wgsl where with writeonly yield
+    main part parameters status workgroup_id workgroups group local item rest step half shift change mask
+    f32 i32 u32 f16 vec2 vec3 vec4 mat array atomic ptr select bitcast fma min max clamp all any dot""".split()
+) | frozenset(FUNCTIONS)  # WGSL's keywords and reserved words; what the generator says; functions that it calls
+
+
+def identifier(name: str) -> str:
+    """``name`` where WGSL allows it, else with an underscore after it."""
+    return f"{name}_" if name in _KEYWORDS else name
+
+
+def type_name(dtype: DType, width: int = 1) -> str:
+    """The WGSL type that values of ``dtype`` are computed in; ``KernelError`` for float64.
+
+    >>> type_name(dtypes.bfloat16), type_name(dtypes.int64, 4)
+    ('f32', 'vec4<i32>')
+    """
+    if dtype is dtypes.float64:
+        raise KernelError("WGSL has no float64; cast to float32, or compute on the cpu device")
+    scalar = _SCALARS[dtype.compute.kind]
+    return scalar if width == 1 else f"vec{width}<{scalar}>"
+
+
+@dataclass
+class Declarations:
+    """Helper functions and private variables that the emitted text needs, each once, in order of first use."""
+
+    functions: dict[str, str] = field(default_factory=dict)
+    privates: dict[str, str] = field(default_factory=dict)
+
+    def private_bits(self, name: str) -> str:
+        """A variable that holds the bits of a value WGSL has no literal for; a compiler cannot fold it."""
+        variable_name = f"weft_{name}_bits"
+        self.privates[variable_name] = f"var<private> {variable_name}: u32 = {_SPECIAL_BITS[name]:#010x}u;"
+        return variable_name
+
+    def zero(self) -> str:
+        """A u32 that is 0 and that no compiler knows to be: the entry point sets it from the workgroup's z."""
+        self.privates["weft_zero"] = "var<private> weft_zero: u32;"
+        return "weft_zero"
+
+    def exact(self, width: int) -> str:
+        """The name of a helper that gives its argument, so that a driver's algebra stops there."""
+        name = "weft_exact" + (f"_x{width}" if width > 1 else "")
+        kind, bits = type_name(dtypes.float32, width), type_name(dtypes.uint32, width)
+        self.functions[name] = (
+            f"fn {name}(x: {kind}) -> {kind} {{\n"
+            f"    return bitcast<{kind}>(bitcast<{bits}>(x) ^ {bits}({self.zero()}));\n}}"
+        )
+        return name
+
+    def call(self, name: str, given: tuple[DType, ...], texts: Sequence[str], width: int = 1) -> str:
+        """The text of a table function applied to texts of the given types, all ``width`` elements wide."""
+        function = FUNCTIONS[name]
+        template = _TEMPLATES.get((name, given[-1].compute.kind), function.wgsl)
+        if template is None:
+            return f"{self._definition(function, given, width)}({', '.join(texts)})"
+        return template.format(
+            *texts,
+            T=type_name(given[-1], width),
+            R=type_name(result_dtype(function, given), width),
+            U=type_name(dtypes.uint32, width),
+            S=type_name(dtypes.int32, width),
+        )
+
+    def _definition(self, function: Function, given: tuple[DType, ...], width: int) -> str:
+        """The name of the helper function for a table function that has a definition, emitted at first use."""
+        root = definition(function.name, given)
+        if root is None:
+            kinds = ", ".join(dtype.name for dtype in given)
+            raise KernelError(f"function {function.name!r} of ({kinds}) has neither a WGSL template nor a definition")
+        kind = type_name(given[-1])
+        name = f"weft_{function.name}" + (f"_{kind}" if kind != "f32" else "") + (f"_x{width}" if width > 1 else "")
+        if name in self.functions:
+            return name
+        emitter = Emitter(self, lambda node: Value(f"{node.data}_", width, type_name(node.dtype, width)), width)
+        emitter.count([root])
+        result = bare(emitter.widened(emitter.value(root)))
+        arguments = ", ".join(
+            f"{parameter}_: {type_name(dtype, width)}"
+            for parameter, dtype in zip(function.parameters, given, strict=True)
+        )
+        body = "\n".join([*emitter.lines, f"    return {result};"])
+        self.functions[name] = f"fn {name}({arguments}) -> {type_name(root.dtype, width)} {{\n{body}\n}}"
+        return name
+
+    def text(self) -> str:
+        """All declarations, private variables first."""
+        return "\n\n".join(filter(None, ["\n".join(self.privates.values()), *self.functions.values()]))
+
+
+@dataclass(frozen=True)
+class Value:
+    """Emitted text of a node: an expression of ``width`` elements and its WGSL type.
+
+    ``depth`` counts the calls in the text; 0 is a name or literal, which may be repeated freely.
+    """
+
+    text: str
+    width: int
+    type: str
+    depth: int = 0
+    literal: bool = False
+
+
+def literal(value: bool | int | float, dtype: DType, declarations: Declarations) -> str:
+    """A scalar constant; infinities and NaN, which have no literal, as the bits of a private variable.
+
+    >>> literal(0.1, dtypes.float32, Declarations()), literal(-5, dtypes.int64, Declarations())
+    ('0.1f', '(-5i)')
+    """
+    kind = dtype.compute.kind
+    if kind == "bool":
+        return "true" if value else "false"
+    if kind == "float":
+        return _float_literal(float(value), declarations)
+    low, high = (-(2**31), 2**31) if dtype is dtypes.int64 else (-(2**31), 2**32)
+    if not low <= value < high:
+        raise KernelError(f"constant {value} of type {dtype.name} does not fit the 32 bits that WGSL has for it")
+    if kind == "uint":
+        return f"{int(value) % 2**32}u"
+    wrapped = (int(value) + 2**31) % 2**32 - 2**31
+    if wrapped == -(2**31):
+        return "i32(-2147483648)"
+    return f"{wrapped}i" if wrapped >= 0 else f"({wrapped}i)"
+
+
+def _float_literal(value: float, declarations: Declarations) -> str:
+    import numpy
+
+    with numpy.errstate(over="ignore"):
+        rounded = numpy.float32(value)
+    if math.isnan(rounded):
+        return f"bitcast<f32>({declarations.private_bits('nan')})"
+    if math.isinf(rounded):
+        return f"bitcast<f32>({declarations.private_bits('inf' if rounded > 0 else 'negative_inf')})"
+    text = repr(float(str(rounded)))
+    return f"({text}f)" if text.startswith("-") else f"{text}f"
+
+
+def bare(text: str) -> str:
+    """The text without parentheses around all of it, where nothing binds to it.
+
+    >>> bare("(a + (b))"), bare("(a) + (b)")
+    ('a + (b)', '(a) + (b)')
+    """
+    if not text.startswith("("):
+        return text
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0:
+            return text[1:-1] if position == len(text) - 1 else text
+    return text
+
+
+Resolve = Callable[[Expr], Value]
+
+
+class Emitter:
+    """Writes nodes as WGSL into ``lines``; each node once, as a ``let`` where it is used again.
+
+    ``resolve`` gives the text of a variable or a load. With ``width`` 4 a node is a ``vec4`` where one of its
+    arguments is, and stays scalar elsewhere. ``opaque_loads``: ``resolve`` looks at a load's index itself.
+    """
+
+    def __init__(
+        self, declarations: Declarations, resolve: Resolve, width: int = 1, opaque_loads: bool = False
+    ) -> None:
+        self.declarations = declarations
+        self.resolve = resolve
+        self.width = width
+        self.opaque_loads = opaque_loads
+        self.lines: list[str] = []
+        self._indent = "    "
+        self._scopes: list[dict[Expr, Value]] = [{}]
+        self._uses: Counter[Expr] = Counter()
+        self._numbers = itertools.count()
+        self.reserved: frozenset[str] = frozenset()
+
+    def beside(self, resolve: Resolve, width: int, opaque_loads: bool) -> Emitter:
+        """Another emitter that writes into the same lines, with its own values."""
+        other = Emitter(self.declarations, resolve, width, opaque_loads)
+        other.lines, other._numbers = self.lines, self._numbers
+        return other
+
+    # -- text ---------------------------------------------------------------------------------------------
+
+    def line(self, text: str) -> None:
+        """Append a statement at the current indentation."""
+        self.lines.append(self._indent + text)
+
+    @contextmanager
+    def block(self, header: str) -> Iterator[None]:
+        """``header { … }``; names given inside are forgotten at its end."""
+        self.line(f"{header} {{")
+        self._indent += "    "
+        self._scopes.append({})
+        yield
+        self._scopes.pop()
+        self._indent = self._indent[:-4]
+        self.line("}")
+
+    def fresh(self, prefix: str = "t") -> str:
+        """A name that no other statement of this emitter has, and that is not ``reserved``."""
+        while (name := f"{prefix}{next(self._numbers)}") in self.reserved:
+            pass
+        return name
+
+    # -- values -------------------------------------------------------------------------------------------
+
+    def count(self, roots: Iterable[Expr]) -> None:
+        """Learn how often each node is used under roots that will be asked for; others get a name each."""
+        roots = list(roots)
+        self._uses.update(roots)
+        for node in walk(*roots):
+            self._uses.update(node.args)
+
+    def define(self, node: Expr, text: str, width: int = 1) -> None:
+        """Make ``text`` the value of ``node`` in the current scope."""
+        self._scopes[-1][node] = Value(text, width, type_name(node.dtype, width))
+
+    def value(self, root: Expr) -> Value:
+        """The text of ``root``, after the statements that it needs."""
+        stack = [root]
+        while stack:
+            node = stack[-1]
+            if self._known(node) is None:
+                arguments = () if node.function == "load" and self.opaque_loads else node.args
+                missing = [arg for arg in arguments if self._known(arg) is None]
+                if missing:
+                    stack.extend(reversed(missing))
+                    continue
+                self._scopes[-1][node] = self._shared(node, self._rendered(node))
+            stack.pop()
+        found = self._known(root)
+        assert found is not None
+        return found
+
+    def named(self, node: Expr) -> Value:
+        """As ``value``, as a name or a literal that may be repeated in the text."""
+        value = self.value(node)
+        if value.depth:
+            value = self._named(value)
+            self._scopes[-1][node] = value
+        return value
+
+    def hoist(self, roots: Iterable[Expr], later: Iterable[Expr]) -> None:
+        """Name, here, what the roots need that does not depend on ``later`` variables: before a loop over them."""
+        roots, dependent = list(roots), set(later)
+        order = list(walk(*roots))
+        for node in order:
+            if any(arg in dependent for arg in node.args):
+                dependent.add(node)
+        outside = [arg for node in order if node in dependent for arg in node.args if arg not in dependent]
+        for node in dict.fromkeys([*outside, *(root for root in roots if root not in dependent)]):
+            self.named(node)
+
+    def widened(self, value: Value) -> str:
+        """The value's text with as many elements as the emitter has."""
+        return value.text if value.width == self.width else self._splat(value)
+
+    def _splat(self, value: Value) -> str:
+        return f"vec{self.width}<{value.type}>({value.text})"
+
+    def _known(self, node: Expr) -> Value | None:
+        for scope in reversed(self._scopes):
+            if node in scope:
+                return scope[node]
+        return None
+
+    def _shared(self, node: Expr, value: Value) -> Value:
+        """The value itself, or a name for it where it is used again, deeply nested, or read from memory."""
+        if value.depth == 0 or (
+            node.function != "load" and self._uses[node] == 1 and value.depth < _MOST_NESTED
+        ):
+            return value
+        return self._named(value)
+
+    def _named(self, value: Value) -> Value:
+        name = self.fresh()
+        self.line(f"let {name} = {bare(value.text)};")
+        return Value(name, value.width, value.type)
+
+    def _rendered(self, node: Expr) -> Value:
+        if node.function == "const":
+            text = literal(node.data, node.dtype, self.declarations)
+            return Value(text, 1, type_name(node.dtype), int("bitcast" in text), literal=True)
+        if node.function in ("variable", "load"):
+            return self.resolve(node)
+        arguments = [value for arg in node.args if (value := self._known(arg)) is not None]
+        if all(value.literal for value in arguments) or _divides_by_zero(node):
+            # a name makes it a run-time value: WGSL rejects constant expressions that overflow or divide by zero
+            arguments[-1] = self._named(arguments[-1])
+        width = max(value.width for value in arguments)
+        texts = [value.text if value.width == width else self._splat(value) for value in arguments]
+        depth = 1 + max(value.depth for value in arguments)
+        texts = self._kept_exact(node, texts, width)
+        return Value(self._call(node, texts, width), width, type_name(node.dtype, width), depth)
+
+    def _call(self, node: Expr, texts: list[str], width: int) -> str:
+        if node.function == "cast":
+            return self._cast(node, texts[0], width)
+        given = tuple(arg.dtype for arg in node.args)
+        if node.function == "ne" and given[0].kind == "float" and node.args[0] is node.args[1]:
+            return self.declarations.call("isnan", given[:1], texts[:1], width)  # by bits: compilers fold x != x
+        return self.declarations.call(node.function, given, texts, width)
+
+    def _kept_exact(self, node: Expr, texts: list[str], width: int) -> list[str]:
+        """Hide from drivers what they would simplify as if numbers were real.
+
+        Mesa, HLSL and Metal compilers turn ``(a + b) - a`` into ``b``, ``y - n * h - n * l`` into ``y - n * (h + l)``
+        and ``x * 0`` into 0; WGSL has no ``precise``.
+        """
+        if node.function not in ("add", "sub", "mul", "fma") or node.dtype.kind != "float":
+            return texts
+        for position, arg in enumerate(node.args):
+            if arg.function == "const" and arg.data == 0:
+                sign = "(-{})" if str(arg.data) == "-0.0" else "{}"
+                zero = sign.format(f"bitcast<f32>({self.declarations.zero()})")
+                texts[position] = zero if width == 1 else f"vec{width}<f32>({zero})"
+        if node.function != "mul":
+            *first, last = node.args
+            left = _atoms(first[0]) if len(first) == 1 else frozenset(first)
+            for position, one, other in ((len(first), last, left), (0, first[0], _atoms(last))):
+                summed = one.function in _SUMS and (position or node.function != "fma")
+                if summed and any(atom.function != "const" for atom in _atoms(one) & other):
+                    texts[position] = f"{self.declarations.exact(width)}({texts[position]})"
+                    break
+        return texts
+
+    def _cast(self, node: Expr, text: str, width: int) -> str:
+        """A conversion; float to integer saturates, as WGSL defines it (NaN gives any value)."""
+        source, target = type_name(node.args[0].dtype, width), type_name(node.dtype, width)
+        if node.dtype.kind == "bool" and node.args[0].dtype.compute.kind == "float":
+            return f"(!({text} == {target.replace('bool', 'f32')}(0.0f)))"
+        if node.dtype in _NARROW and node.args[0].dtype is not node.dtype:
+            return _NARROW[node.dtype].format(text, S=target, U=type_name(dtypes.uint32, width))
+        if node.dtype.kind == "float" and node.dtype.bits == 16:
+            narrow = rounding(self.declarations, node.dtype)
+            wide = text if source == target else f"{target}({text})"
+            if width == 1:
+                return f"{narrow}({wide})"
+            name = self.fresh()
+            self.line(f"let {name} = {wide};")
+            return f"{target}({', '.join(f'{narrow}({name}.{lane})' for lane in 'xyzw')})"
+        return text if source == target else f"{target}({text})"
+
+
+_SUMS = ("add", "sub", "fma")
+
+
+def _atoms(node: Expr) -> frozenset[Expr]:
+    """The terms of a sum, and the factors of the terms: where two operands share one, algebra finds something."""
+    terms = [node]
+    if node.function in _SUMS:
+        terms += node.args
+    factors = [arg for term in terms if term.function in ("mul", "neg") for arg in term.args]
+    return frozenset((*terms, *factors))
+
+
+def _divides_by_zero(node: Expr) -> bool:
+    divisor = node.args[-1]
+    return node.dtype.kind != "float" and divisor.function == "const" and divisor.data == 0
+
+
+_TO_BITS = {
+    # Rounds to nearest even by hand: pack2x16float may give anything for values beyond 65504.
+    "float16": """fn weft_float16_bits(x: f32) -> u32 {
+    let word = bitcast<u32>(x);
+    let sign = (word >> 16u) & 0x8000u;
+    let magnitude = word & 0x7fffffffu;
+    // below 2^-14 adding 0.5 leaves the rounded subnormal in the low bits of the sum
+    let subnormal = bitcast<u32>(bitcast<f32>(magnitude) + 0.5f) - 0x3f000000u;
+    let normal = (magnitude - 0x38000000u + 0x0fffu + ((magnitude >> 13u) & 1u)) >> 13u;
+    let special = select(0x7c00u, 0x7e00u, magnitude > 0x7f800000u);
+    return sign | select(select(normal, subnormal, magnitude < 0x38800000u), special, magnitude >= 0x47800000u);
+}""",
+    "bfloat16": """fn weft_bfloat16_bits(x: f32) -> u32 {
+    let word = bitcast<u32>(x);
+    let rounded = (word + 0x7fffu + ((word >> 16u) & 1u)) >> 16u;
+    return select(rounded, (word >> 16u) | 0x40u, (word & 0x7fffffffu) > 0x7f800000u);
+}""",
+}
+_FROM_BITS = {"float16": "unpack2x16float({}).x", "bfloat16": "bitcast<f32>({} << 16u)"}
+
+
+def to_bits(declarations: Declarations, dtype: DType) -> str:
+    """The name of the helper that rounds an f32 to a 16-bit float and gives its bits in a u32."""
+    name = f"weft_{dtype.name}_bits"
+    declarations.functions[name] = _TO_BITS[dtype.name]
+    return name
+
+
+def rounding(declarations: Declarations, dtype: DType) -> str:
+    """The name of the helper that rounds an f32 to the values of a 16-bit float."""
+    name = f"weft_round_{dtype.name}"
+    bits = f"{to_bits(declarations, dtype)}(x)"
+    declarations.functions[name] = f"fn {name}(x: f32) -> f32 {{\n    return {_FROM_BITS[dtype.name].format(bits)};\n}}"
+    return name

@@ -1,0 +1,87 @@
+"""``matmul`` for WGSL: the tile skeleton over operands of any strides and two batch dimensions."""
+
+from __future__ import annotations
+
+from weft.codegen.wgsl.module import Module
+from weft.codegen.wgsl.storage import View
+from weft.codegen.wgsl.tiles import Product, Side, choose_tile, write_product
+from weft.dtypes import DType
+from weft.errors import KernelError
+from weft.expr import Expr, variable
+from weft.expr.node import INDEX
+from weft.expr.wgsl import type_name
+from weft.kernels.library import template
+from weft.kernels.program import Library
+from weft.target import KernelSpec, Parameter, TargetProfile
+
+PARAMETERS = (
+    "batch0 batch1 m n k a_offset a_b0 a_b1 a_m a_k b_offset b_b0 b_b1 b_k b_n c_offset c_b0 c_b1 c_m c_n"
+).split()
+
+
+@template("wgsl", "matmul")
+def matmul(library: Library, profile: TargetProfile) -> KernelSpec:
+    """The matrix product of ``library.dtypes`` (a, b, c); 16-bit floats accumulate in float32."""
+    a, b, c = operand_types(library)
+    views = (View("a", a, False), View("b", b, False), View("c", c, True))
+    scalar = accumulator(library, a, b, c)
+    tile = choose_tile(profile, dict(library.options))
+    parameters = tuple(Parameter(name, INDEX) for name in PARAMETERS)
+    module = Module(f"matmul_{a.name}_{b.name}_{c.name}", profile, parameters, views, (tile.invocations, 1, 1))
+    p = {name: module.parameter(name) for name in PARAMETERS}
+    batches, m, n, k = (variable(name, INDEX) for name in ("batch0", "m", "n", "k"))
+    batches = batches * variable("batch1", INDEX)
+    texts: dict[Expr, str] = {
+        batches: f"({p['batch0']} * {p['batch1']})", m: p["m"], n: p["n"], k: p["k"]
+    }  # fmt: skip
+    store = [
+        "let b0 = batch / PB1;",
+        "let b1 = batch % PB1;",
+        f"let index = {p['c_offset']} + b0 * {p['c_b0']} + b1 * {p['c_b1']} + row * {p['c_m']} + column * {p['c_n']};",
+        *views[2].store("index", _converted("value", scalar, c), module.declarations),
+    ]
+    product = Product(
+        batches, m, n, k,
+        a=_strided(views[0], p, "a_m", "a_k", scalar),
+        b=_strided(views[1], p, "b_n", "b_k", scalar),
+        store="\n".join(store).replace("PB1", p["batch1"]),
+        scalar=scalar,
+    )  # fmt: skip
+    return write_product(module, product, tile, texts)
+
+
+def operand_types(library: Library) -> tuple[DType, DType, DType]:
+    """The types of the library kernel's three buffers, or one for all; ``KernelError`` for another number."""
+    if len(library.dtypes) not in (1, 3):
+        raise KernelError(f"{library.name}: {len(library.dtypes)} types were given, expected 3, or 1 for all")
+    a, b, c = library.dtypes * (3 // len(library.dtypes))
+    return a, b, c
+
+
+def accumulator(library: Library, *given: DType) -> str:
+    """The WGSL type that products are summed in: f32 where an operand is floating, else i32 or u32."""
+    types = [type_name(dtype) for dtype in given]
+    if "bool" in types:
+        raise KernelError(f"{library.name}: types {', '.join(dtype.name for dtype in given)}, expected no bool")
+    return next(name for name in ("f32", "i32", "u32") if name in types)
+
+
+def _converted(text: str, source: str, target: DType) -> str:
+    return text if type_name(target) == source else f"{type_name(target)}({text})"
+
+
+def _strided(view: View, p: dict[str, str], outer: str, depth: str, scalar: str) -> Side:
+    """An operand at offset + batch + row (or column) + depth, each with its stride."""
+    name = view.name
+    value = view.load("index")
+    return Side(
+        outer=(
+            f"let b0 = batch / {p['batch1']};\n"
+            f"let b1 = batch % {p['batch1']};\n"
+            f"let at = {p[f'{name}_offset']} + b0 * {p[f'{name}_b0']} + b1 * {p[f'{name}_b1']} + index * {p[outer]};\n"
+            "return vec4<i32>(at, 0i, 0i, 0i);"
+        ),
+        depth=f"return vec4<i32>(depth * {p[depth]}, 0i, 0i, 0i);",
+        value=f"let index = outer.x + depth.x;\nreturn {value if type_name(view.dtype) == scalar else f'{scalar}({value})'};",
+        along_depth=f"{p[depth]} == 1i",
+    )

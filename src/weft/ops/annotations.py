@@ -1,0 +1,10 @@
+"""Names for the signatures of public functions; the generated stubs put the real ``Tensor`` in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+Tensor = Any
+Dims = int | Sequence[int] | None
+Pair = int | Sequence[int]

@@ -1,0 +1,163 @@
+"""``OpSpec``, ``bind`` and the interpreter stack.
+
+Every op passes through ``bind(op, *operands, **attributes)``: operands are values (and Python scalars),
+attributes are plain hashable data. The top interpreter of a context-local stack processes it and may pass it
+down: the tape records and passes down; eager executes, tracing appends a node, abstract computes types only.
+This floor knows values only by the ``Value`` protocol; upper floors register what implements it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from weft.dtypes import DType
+from weft.errors import WeftError
+from weft.kernels import Operand, Program
+from weft.ops.geometry import Geometry
+from weft.target import TargetProfile
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """What is known of a tensor without its data; a Python scalar operand has ``shape None``."""
+
+    shape: tuple[int, ...]
+    dtype: DType
+    scalar: bool = False
+
+    def __repr__(self) -> str:
+        return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]"
+
+
+@runtime_checkable
+class Value(Protocol):
+    """What ops take and give: a tensor, an array on a device, a traced or an abstract value."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the dimensions."""
+
+    @property
+    def dtype(self) -> DType:
+        """Element type."""
+
+
+class Gradient(Protocol):
+    """What a gradient rule is given: the op call that it differentiates."""
+
+    types: tuple[TensorType, ...]
+    """Types of the operands."""
+    output_types: tuple[TensorType, ...]
+    needs: tuple[bool, ...]
+    """Which operands' gradients are wanted."""
+    attributes: dict[str, Any]
+
+    def input(self, index: int) -> Any:
+        """Operand ``index``, which the op declares in ``saves``; a Python scalar as it was given."""
+
+    def output(self, index: int = 0) -> Any:
+        """Output ``index``; the op declares ``saves_output``."""
+
+
+Infer = Callable[..., "tuple[TensorType, ...]"]
+Lower = Callable[[Sequence[Operand], Sequence[Operand], dict[str, Any], TargetProfile], Program]
+View = Callable[..., "Geometry | None"]
+
+
+@dataclass(frozen=True, eq=False)
+class OpSpec:
+    """One operation, declared once.
+
+    ``infer(*types, **attributes)`` gives the outputs' types and raises on mistakes. ``lower`` gives the kernels;
+    a *view* op has ``view(geometry, **attributes)`` instead, ``None`` where the view needs a copy first.
+    ``reference(*arrays, **attributes)`` is the same in NumPy. ``gradient(context, *grads)`` gives one gradient
+    or ``None`` per operand and may read the operands in ``saves`` and, with ``saves_output``, the outputs.
+    ``elementwise`` ops may write over an operand. ``reports`` names the operand whose indices the kernel checks.
+    """
+
+    name: str
+    infer: Infer
+    reference: Callable[..., Any]
+    lower: Lower | None = None
+    view: View | None = None
+    gradient: Callable[..., Sequence[Any]] | None = None
+    saves: tuple[int, ...] = ()
+    saves_output: bool = False
+    elementwise: bool = False
+    random: bool = False
+    reports: str = ""
+    doc: str = ""
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from weft.ops.table import lookup
+
+        return (lookup, (self.name,))
+
+
+class Interpreter(Protocol):
+    """One way to carry out ops."""
+
+    def process(
+        self,
+        op: OpSpec,
+        operands: tuple[Any, ...],
+        attributes: dict[str, Any],
+        into: tuple[Any, ...] | None,
+        below: tuple[Interpreter, ...],
+    ) -> tuple[Any, ...]:
+        """The outputs of one op; ``into`` are values that take the outputs in place of new ones."""
+
+
+_default: tuple[Interpreter, ...] = ()
+_stack: ContextVar[tuple[Interpreter, ...] | None] = ContextVar("weft_interpreters", default=None)
+
+
+def set_default_stack(*interpreters: Interpreter) -> None:
+    """The stack of contexts that set none, bottom first; called once by the floor that executes."""
+    global _default
+    _default = interpreters
+
+
+def interpreter_stack() -> tuple[Interpreter, ...]:
+    """The interpreters in force in this context, bottom first."""
+    stack = _stack.get()
+    if stack is not None:
+        return stack
+    if not _default:
+        import weft.tensors  # noqa: F401  (registers the default stack)
+    return _default
+
+
+@contextmanager
+def interpreting(*interpreters: Interpreter) -> Iterator[None]:
+    """Use another stack, bottom first, within this context."""
+    token = _stack.set(interpreters)
+    try:
+        yield
+    finally:
+        _stack.reset(token)
+
+
+def bind(op: OpSpec, *operands: Any, into: tuple[Any, ...] | None = None, **attributes: Any) -> Any:
+    """Carry out an op: gives its output, or a tuple where it has several.
+
+    ``into``: values that are overwritten with the outputs and returned. Errors carry the op's name; nothing is
+    changed by a call that fails.
+    """
+    stack = interpreter_stack()
+    outputs = stack[-1].process(op, operands, attributes, into, stack[:-1])
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+def user_error(error: WeftError, op: OpSpec) -> WeftError:
+    """The same error with the op's name in front, where it has none yet."""
+    text = str(error)
+    return error if text.startswith(f"{op.name}:") else type(error)(f"{op.name}: {text}")

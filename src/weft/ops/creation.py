@@ -1,0 +1,113 @@
+"""Ops that make values from nothing or convert them: ``full``, ``arange``, ``cast``, ``copy``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from weft import dtypes
+from weft.dtypes import DType
+from weft.expr import Expr, cast
+from weft.kernels import Builder, Operand, Program
+from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.pointwise import pointwise_program
+from weft.ops.table import declare
+from weft.target import TargetProfile
+
+
+def _infer_full(value: TensorType, *, shape: tuple[int, ...], dtype: DType, device: str) -> tuple[TensorType, ...]:
+    return (TensorType(shape, dtype),)
+
+
+def _reference_full(value: Any, *, shape: tuple[int, ...], dtype: DType, device: str) -> Any:
+    import numpy
+
+    return numpy.full(shape, value, dtype.numpy)
+
+
+def _lower_full(
+    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+) -> Program:
+    def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
+        return [builder.scalar(operands[0], outputs[0].dtype.compute)]
+
+    return pointwise_program("full", (), outputs, values)
+
+
+FULL = declare(
+    "full", infer=_infer_full, reference=_reference_full, lower=_lower_full, elementwise=True,
+    doc="A tensor of one value.",
+)  # fmt: skip
+
+
+def _infer_arange(
+    start: TensorType, step: TensorType, *, count: int, dtype: DType, device: str
+) -> tuple[TensorType, ...]:
+    return (TensorType((count,), dtype),)
+
+
+def _reference_arange(start: Any, step: Any, *, count: int, dtype: DType, device: str) -> Any:
+    import numpy
+
+    return (start + step * numpy.arange(count, dtype="float64" if dtype.kind == "float" else "int64")).astype(dtype.numpy)
+
+
+def _lower_arange(
+    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+) -> Program:
+    def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
+        dtype = outputs[0].dtype.compute
+        start, step = (builder.scalar(operand, dtype) for operand in operands)
+        return [start + step * cast(indices[0], dtype)]
+
+    return pointwise_program("arange", (), outputs, values)
+
+
+ARANGE = declare(
+    "arange", infer=_infer_arange, reference=_reference_arange, lower=_lower_arange,
+    doc="Evenly spaced values: start + i * step.",
+)  # fmt: skip
+
+
+def _infer_cast(x: TensorType, *, dtype: DType) -> tuple[TensorType, ...]:
+    return (TensorType(x.shape, dtype),)
+
+
+def _reference_cast(x: Any, *, dtype: DType) -> Any:
+    return x.astype(dtype.numpy)
+
+
+def _lower_convert(
+    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+) -> Program:
+    return pointwise_program("cast", operands, outputs, lambda builder, indices, loaded: loaded)
+
+
+def _gradient_cast(context: Gradient, grad: Any) -> list[Any]:
+    own = context.types[0].dtype
+    return [bind(CAST, grad, dtype=own) if own.kind == "float" else None]
+
+
+CAST = declare(
+    "cast", infer=_infer_cast, reference=_reference_cast, lower=_lower_convert, gradient=_gradient_cast,
+    elementwise=True, doc="The same values in another data type.",
+)  # fmt: skip
+
+
+COPY = declare(
+    "copy", infer=lambda x: (x,), reference=lambda x: x.copy(), lower=_lower_convert, elementwise=True,
+    gradient=lambda context, grad: [grad], doc="A contiguous copy.",
+)  # fmt: skip
+
+
+def to_dtype(value: Any, dtype: DType) -> Any:
+    """The value itself where it has the type, else its cast."""
+    return value if value.dtype is dtype else bind(CAST, value, dtype=dtype)
+
+
+def zeros_of(like: TensorType, dtype: DType | None = None, device: str = "") -> Any:
+    """A tensor of zeros of a type, on a device."""
+    return bind(FULL, 0, shape=like.shape, dtype=dtype or like.dtype, device=device)
+
+
+INDEX_DTYPE = dtypes.int64

@@ -1,0 +1,50 @@
+"""The functions that users call, each with whether it is also a ``Tensor`` method and has an in-place form.
+
+A primitive's function checks and normalises arguments and binds the op; a composite calls other functions. The
+``Tensor`` methods, the names in ``weft``, the stubs and the docs are all made from this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class FunctionSpec:
+    """A public function: where it shows up. ``inplace``: there is a ``name_`` method, which runs ``op`` into its tensor."""
+
+    name: str
+    function: Callable[..., Any]
+    top: bool = True
+    method: bool = True
+    inplace: bool = False
+    functional: bool = False
+    operators: tuple[str, ...] = ()
+    op: Any = None
+
+
+FUNCTIONS: dict[str, FunctionSpec] = {}
+
+
+def function(
+    *,
+    name: str = "",
+    top: bool = True,
+    method: bool = True,
+    inplace: bool = False,
+    functional: bool = False,
+    operators: tuple[str, ...] = (),
+    op: Any = None,
+) -> Callable[[F], F]:
+    """Register a public function: in ``weft`` (``top``), as a method, in ``nn.functional``, as operators."""
+
+    def register(target: F) -> F:
+        key = name or target.__name__.rstrip("_")
+        FUNCTIONS[key] = FunctionSpec(key, target, top, method, inplace, functional, operators, op)
+        return target
+
+    return register

@@ -1,0 +1,172 @@
+"""Matrix products: one op over batches of matrices, with library kernels and a derived form that is the reference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from weft.errors import DTypeError, ShapeError, mistake
+from weft.expr import cast
+from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step, coalesce
+from weft.ops import arguments
+from weft.ops.annotations import Tensor
+from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.functions import function
+from weft.ops.geometry import broadcast_shapes, contiguous_strides
+from weft.ops.movement import copy_step
+from weft.ops.pointwise import broadcast_strides, unbroadcast
+from weft.ops.table import declare, lookup
+from weft.target import TargetProfile
+
+
+def _infer(a: TensorType, b: TensorType) -> tuple[TensorType, ...]:
+    if a.dtype is not b.dtype:
+        raise DTypeError(mistake("matmul", "other's dtype", b.dtype.name, f"{a.dtype.name}, as the first operand's"))
+    if a.shape[-1] != b.shape[-2]:
+        raise ShapeError(
+            f"matmul: shapes {a.shape} and {b.shape} do not multiply: {a.shape[-1]} columns meet {b.shape[-2]} rows"
+        )
+    batch = broadcast_shapes("matmul", a.shape[:-2], b.shape[:-2])
+    return (TensorType((*batch, a.shape[-2], b.shape[-1]), a.dtype),)
+
+
+def _reference(a: Any, b: Any) -> Any:
+    import numpy
+
+    wide = "float64" if a.dtype.kind not in "iub" else a.dtype
+    return numpy.matmul(a.astype(wide), b.astype(wide)).astype(a.dtype)
+
+
+def derived_matmul(a: Operand, b: Operand, c: Operand) -> Step:
+    """The plain form: a fold for each element of the product. Any type, any strides."""
+    batch = c.shape[:-2]
+    sizes, (own_a, own_b, own_c) = coalesce(batch, [_batch_strides(o, batch) for o in (a, b, c)])
+    accumulator = c.dtype.compute
+    builder = Builder("matmul_derived")
+    *outer, i, j = builder.axes((*sizes, c.shape[-2], c.shape[-1]))
+    (k,) = builder.reduce_axes((a.shape[-1],))
+    left = builder.load(a, [*outer, i, k], [*own_a, *a.strides[-2:]])
+    right = builder.load(b, [*outer, k, j], [*own_b, *b.strides[-2:]])
+    total = builder.reduce("sum", cast(left, accumulator) * cast(right, accumulator))
+    builder.store(c, [*outer, i, j], total, [*own_c, *c.strides[-2:]])
+    return builder.finish()
+
+
+def _batch_strides(operand: Operand, batch: Sequence[int]) -> tuple[int, ...]:
+    leading = Operand(operand.index, operand.dtype, operand.shape[:-2], operand.strides[:-2])
+    return broadcast_strides(leading, batch)
+
+
+def matmul_step(a: Operand, b: Operand, c: Operand) -> Step | None:
+    """The library kernel's step; ``None`` where the batch does not coalesce into two dimensions."""
+    batch = c.shape[:-2]
+    sizes, strides = coalesce(batch, [_batch_strides(o, batch) for o in (a, b, c)])
+    if len(sizes) > 2:
+        return None
+    rows = c.shape[-2]
+    if len(sizes) == 1 and strides[1] == (0,) and all(
+        own[0] == rows * o.strides[-2] for o, own in ((a, strides[0]), (c, strides[2]))
+    ):  # one right-hand matrix for all: the batch is more rows
+        rows, sizes, strides = rows * sizes[0], (1,), [(0,), (0,), (0,)]
+    padded = (1,) * (2 - len(sizes)) + sizes
+    values: list[Argument] = [*padded, rows, c.shape[-1], a.shape[-1]]
+    for operand, own in zip((a, b, c), strides, strict=True):
+        values += [Offset(operand.index), *((0,) * (2 - len(own)) + own), *operand.strides[-2:]]
+    library = Library("matmul", (a.dtype, b.dtype, c.dtype))
+    return Step(library, (a.index, b.index, c.index), tuple(values))
+
+
+def _blas_ready(operand: Operand) -> bool:
+    """Whether BLAS can read a matrix as it lies: unit stride one way, the other at least as long as a row."""
+    (rows, columns), (down, across) = operand.shape[-2:], operand.strides[-2:]
+    return (across == 1 and (down >= max(columns, 1) or rows == 1)) or (down == 1 and (across >= max(rows, 1) or columns == 1))
+
+
+def matmul_program(a: Operand, b: Operand, c: Operand, profile: TargetProfile, first_temporary: int) -> Program:
+    """A product by the target's best kernel; operands that BLAS cannot read as they lie are copied first."""
+    if c.dtype.kind != "float":
+        return Program((derived_matmul(a, b, c),))
+    if profile.dialect != "llvm":
+        step = matmul_step(a, b, c)
+        return Program((step or derived_matmul(a, b, c),))
+    if "blas" not in profile.features or c.dtype.bits < 32 or not _blas_ready(c):
+        return Program((derived_matmul(a, b, c),))
+    steps, temporaries, ready = [], [], []
+    for operand in (a, b):
+        if not _blas_ready(operand):
+            index = first_temporary + len(temporaries)
+            dense = Operand(index, operand.dtype, operand.shape, contiguous_strides(operand.shape), -2 - index)
+            steps.append(copy_step("copy", operand, dense, operand.shape, operand.strides, dense.strides))
+            temporaries.append((operand.dtype, math.prod(operand.shape)))
+            operand = dense
+        ready.append(operand)
+    product = matmul_step(*ready, c)
+    return Program((*steps, product or derived_matmul(*ready, c)), tuple(temporaries))
+
+
+def _lower(
+    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+) -> Program:
+    return matmul_program(operands[0], operands[1], outputs[0], profile, 3)
+
+
+def swap_last(value: Any) -> Any:
+    """The transpose of the last two dimensions."""
+    rank = len(value.shape)
+    return bind(lookup("permute"), value, order=(*range(rank - 2), rank - 1, rank - 2))
+
+
+def _gradient(context: Gradient, grad: Any) -> list[Any]:
+    by_a = by_b = None
+    if context.needs[0]:
+        by_a = unbroadcast(bind(MATMUL, grad, swap_last(context.input(1))), context.types[0])
+    if context.needs[1]:
+        by_b = unbroadcast(bind(MATMUL, swap_last(context.input(0)), grad), context.types[1])
+    return [by_a, by_b]
+
+
+MATMUL = declare(
+    "matmul", infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, saves=(0, 1),
+    doc="Products of matrices, over broadcast leading dimensions.",
+)  # fmt: skip
+
+
+@function(operators=("__matmul__", "__rmatmul__"))
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
+    a, b = arguments.tensor("matmul", "input", input), arguments.tensor("matmul", "other", other)
+    if not a.shape or not b.shape:
+        name = "input" if not a.shape else "other"
+        raise ShapeError(mistake("matmul", name, "0-dimensional", "at least 1-dimensional", "use *"))
+    row, column = len(a.shape) == 1, len(b.shape) == 1
+    if a.shape[-1] != b.shape[-1 if column else -2]:
+        _infer(TensorType(tuple(a.shape), a.dtype), TensorType(tuple(b.shape) + (1,) * column, b.dtype))
+    reshape = lookup("reshape")
+    a = bind(reshape, a, shape=(1, *a.shape)) if row else a
+    b = bind(reshape, b, shape=(*b.shape, 1)) if column else b
+    product = bind(MATMUL, a, b)
+    if row or column:
+        shape = tuple(product.shape)
+        kept = shape[:-2] + (() if row else shape[-2:-1]) + (() if column else shape[-1:])
+        product = bind(reshape, product, shape=kept)
+    return product
+
+
+@function()
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m)."""
+    return matmul(arguments.tensor("mm", "input", input, 2), arguments.tensor("mm", "mat2", mat2, 2))
+
+
+@function(top=False, method=False, functional=True)
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input @ weight.T + bias``: input (*, in_features), weight (out_features, in_features), bias (out_features)."""
+    arguments.tensor("linear", "input", input)
+    arguments.tensor("linear", "weight", weight, 2)
+    if not input.shape or input.shape[-1] != weight.shape[1]:
+        raise ShapeError(
+            mistake("linear", "input's shape", tuple(input.shape), f"(*, {weight.shape[1]}) for weight {tuple(weight.shape)}")
+        )
+    product = matmul(input, swap_last(weight))
+    return product if bias is None else bind(lookup("add"), product, bias)

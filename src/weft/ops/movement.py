@@ -1,0 +1,421 @@
+"""Views: ops that give the same storage another geometry, and ``update_view``, the write through views.
+
+Every view op has a ``view`` rule on geometries. A write through a view is, for the tape and for traced graphs,
+``update_view(base, value, path)``: the base with the elements that the path of views reaches replaced.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from weft.errors import ArgumentTypeError, IndexOutOfRangeError, ShapeError, mistake
+from weft.kernels import Builder, Operand, Program, coalesce
+from weft.ops import arguments
+from weft.ops.annotations import Tensor
+from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.creation import COPY, zeros_of
+from weft.ops.functions import function
+from weft.ops.geometry import Geometry
+from weft.ops.pointwise import is_vector
+from weft.ops.table import declare, lookup
+from weft.target import TargetProfile
+
+Path = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+"""View ops by name with their attributes, from a base to a view of it."""
+
+
+def _infer(name: str, view: Any) -> Any:
+    def infer(x: TensorType, **attributes: Any) -> tuple[TensorType, ...]:
+        geometry = view(Geometry.contiguous(x.shape), **attributes)
+        return (TensorType(geometry.shape, x.dtype),)
+
+    return infer
+
+
+def _declare(name: str, view: Any, reference: Any, gradient: Any, doc: str) -> OpSpec:
+    return declare(name, infer=_infer(name, view), view=view, reference=reference, gradient=gradient, doc=doc)
+
+
+def _reshape_view(geometry: Geometry, *, shape: tuple[int, ...]) -> Geometry | None:
+    return geometry.reshape(shape)
+
+
+RESHAPE = _declare(
+    "reshape", _reshape_view, lambda x, *, shape: x.reshape(shape),
+    lambda context, grad: [bind(RESHAPE, grad, shape=context.types[0].shape)],
+    "The same elements under another shape; a copy where strides cannot express it.",
+)  # fmt: skip
+
+
+def _permute_view(geometry: Geometry, *, order: tuple[int, ...]) -> Geometry:
+    return geometry.permute(order)
+
+
+def _permute_gradient(context: Gradient, grad: Any) -> list[Any]:
+    order = context.attributes["order"]
+    return [bind(PERMUTE, grad, order=tuple(order.index(d) for d in range(len(order))))]
+
+
+PERMUTE = _declare(
+    "permute", _permute_view, lambda x, *, order: x.transpose(order), _permute_gradient, "Dimensions in another order."
+)
+
+
+def _expand_view(geometry: Geometry, *, shape: tuple[int, ...]) -> Geometry:
+    return geometry.expand(shape)
+
+
+def _expand_reference(x: Any, *, shape: tuple[int, ...]) -> Any:
+    import numpy
+
+    return numpy.broadcast_to(x, shape)
+
+
+def _expand_gradient(context: Gradient, grad: Any) -> list[Any]:
+    from weft.ops.pointwise import unbroadcast
+
+    return [unbroadcast(grad, context.types[0])]
+
+
+EXPAND = _declare(
+    "expand", _expand_view, _expand_reference, _expand_gradient, "Size-1 dimensions repeated without a copy."
+)
+
+
+def _slice_view(geometry: Geometry, *, dim: int, start: int, stop: int, step: int) -> Geometry:
+    return geometry.slice(dim, start, stop, step)
+
+
+def _slice_reference(x: Any, *, dim: int, start: int, stop: int, step: int) -> Any:
+    return x[(slice(None),) * dim + (slice(start, stop, step),)]
+
+
+def _slice_gradient(context: Gradient, grad: Any) -> list[Any]:
+    return [_into_zeros(context, grad, SLICE)]
+
+
+SLICE = _declare("slice", _slice_view, _slice_reference, _slice_gradient, "Every step-th element along a dimension.")
+
+
+def _strided_view(geometry: Geometry, *, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Geometry:
+    if not geometry.is_contiguous:
+        raise ShapeError("strided: the input is not contiguous; call .contiguous() first")
+    view = Geometry(shape, strides, geometry.offset + offset)
+    if view.numel and view.extent[1] > geometry.offset + geometry.numel:
+        raise ShapeError(
+            mistake("strided", f"shape {shape} with strides {strides} at offset {offset}", "beyond the storage",
+                    f"at most {geometry.numel} elements")
+        )  # fmt: skip
+    return view
+
+
+def _strided_reference(x: Any, *, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Any:
+    import numpy
+
+    flat = numpy.ascontiguousarray(x).reshape(-1)[offset:]
+    return numpy.lib.stride_tricks.as_strided(flat, shape, [stride * x.itemsize for stride in strides])
+
+
+def _strided_gradient(context: Gradient, grad: Any) -> list[Any]:
+    if Geometry(context.attributes["shape"], context.attributes["strides"]).overlaps_itself:
+        from weft.errors import GradError
+
+        raise GradError("strided: the view names elements more than once; its gradient is not supported, use expand")
+    return [_into_zeros(context, grad, STRIDED)]
+
+
+STRIDED = _declare(
+    "strided", _strided_view, _strided_reference, _strided_gradient,
+    "Any strided view of a contiguous tensor, offsets counted from its first element.",
+)  # fmt: skip
+
+
+def _into_zeros(context: Gradient, grad: Any, op: OpSpec) -> Any:
+    zeros = zeros_of(TensorType(context.types[0].shape, grad.dtype), device=str(grad.device))
+    return bind(UPDATE_VIEW, zeros, grad, path=((op.name, tuple(context.attributes.items())),))
+
+
+def follow(geometry: Geometry, path: Path) -> Geometry:
+    """The geometry that a path of views leads to; every op on it is expressible by strides."""
+    for name, attributes in path:
+        view = lookup(name).view
+        assert view is not None
+        found = view(geometry, **dict(attributes))
+        assert found is not None, "paths hold only views that needed no copy"
+        geometry = found
+    return geometry
+
+
+def apply_path(value: Any, path: Path) -> Any:
+    """The view that a path leads to, op by op."""
+    for name, attributes in path:
+        value = bind(lookup(name), value, **dict(attributes))
+    return value
+
+
+def _infer_update(base: TensorType, value: TensorType, *, path: Path) -> tuple[TensorType, ...]:
+    reached = follow(Geometry.contiguous(base.shape), path).shape
+    if value.shape != reached:
+        raise ShapeError(mistake("update_view", "value's shape", value.shape, f"{reached}, the view's"))
+    return (base,)
+
+
+def _reference_update(base: Any, value: Any, *, path: Path) -> Any:
+    import numpy
+
+    result = base.copy()
+    flat = result.reshape(-1)
+    index = numpy.arange(flat.size).reshape(base.shape)
+    for name, attributes in path:
+        index = lookup(name).reference(index, **dict(attributes))
+    flat[index.reshape(-1)] = value.reshape(-1)
+    return result
+
+
+def _lower_update(
+    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+) -> Program:
+    base, value = operands
+    target = outputs[0]
+    view = follow(Geometry(target.shape, target.strides), attributes["path"])
+    steps = [copy_step("update_view", base, target, base.shape, base.strides, target.strides)]
+    if value.shape and math.prod(value.shape) or not value.shape:
+        builder = Builder("update_view_part")
+        sizes, (own, out) = coalesce(view.shape, [value.strides, view.strides])
+        indices = builder.axes(sizes)
+        loaded = builder.load(value, indices, own)
+        builder.store(target, indices, loaded, out, shift=builder.integer("shift", view.offset))
+        steps.append(builder.finish())
+    return Program(tuple(steps))
+
+
+def copy_step(
+    name: str, source: Operand, target: Operand, shape: Sequence[int], own: Sequence[int], out: Sequence[int]
+) -> Any:
+    """A kernel that copies ``source`` to ``target`` with the given strides."""
+    sizes, (own_, out_) = coalesce(shape, [own, out])
+    builder = Builder(name)
+    indices = builder.axes(sizes)
+    builder.store(target, indices, builder.load(source, indices, own_), out_)
+    vector = 4 if is_vector(sizes, [own_, out_], [source, target]) and out_ == (1,) else 1
+    return builder.finish(vector=vector)
+
+
+def _update_gradient(context: Gradient, grad: Any) -> list[Any]:
+    path = context.attributes["path"]
+    base_grad = value_grad = None
+    if context.needs[0]:
+        zeros = zeros_of(TensorType(context.types[1].shape, grad.dtype), device=str(grad.device))
+        base_grad = bind(UPDATE_VIEW, grad, zeros, path=path)
+    if context.needs[1]:
+        value_grad = apply_path(contiguous(grad), path)
+    return [base_grad, value_grad]
+
+
+UPDATE_VIEW = declare(
+    "update_view", infer=_infer_update, reference=_reference_update, lower=_lower_update, gradient=_update_gradient,
+    doc="The base with the elements that a path of views reaches replaced by value.",
+)  # fmt: skip
+
+
+@function()
+def contiguous(input: Tensor) -> Tensor:
+    """The tensor itself where its elements lie in row-major order, else a copy that does."""
+    return input if input.is_contiguous() else bind(COPY, input)
+
+
+@function()
+def clone(input: Tensor) -> Tensor:
+    """A copy that shares no memory; gradients flow through it."""
+    return bind(COPY, arguments.tensor("clone", "input", input))
+
+
+@function()
+def reshape(input: Tensor, *shape: int) -> Tensor:
+    """The same elements under another shape (one size may be -1); a view where strides allow, else a copy."""
+    arguments.tensor("reshape", "input", input)
+    given = _flat("reshape", shape)
+    full = arguments.infer_size("reshape", given, math.prod(input.shape), input.shape)
+    return input if full == tuple(input.shape) else bind(RESHAPE, input, shape=full)
+
+
+@function(top=False)
+def view(input: Tensor, *shape: int) -> Tensor:
+    """The same elements under another shape, never a copy; ``ShapeError`` where strides cannot express it."""
+    given = _flat("view", shape)
+    full = arguments.infer_size("view", given, math.prod(input.shape), input.shape)
+    if Geometry(tuple(input.shape), tuple(input.stride())).reshape(full) is None:
+        raise ShapeError(
+            mistake("view", "shape", full, f"one that strides {tuple(input.stride())} of shape {tuple(input.shape)} "
+                    "can express", "use reshape, which copies")
+        )  # fmt: skip
+    return bind(RESHAPE, input, shape=full)
+
+
+def _flat(where: str, shape: Sequence[Any]) -> tuple[int, ...]:
+    flat = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
+    return tuple(arguments.integer(where, "size", size) for size in flat)
+
+
+@function()
+def permute(input: Tensor, *dims: int) -> Tensor:
+    """A view with the dimensions in another order."""
+    arguments.tensor("permute", "input", input)
+    given, rank = _flat("permute", dims), len(input.shape)
+    order = tuple(arguments.dimension("permute", d, rank, "dims") for d in given)
+    if sorted(order) != list(range(rank)):
+        raise ShapeError(mistake("permute", "dims", given, f"each of the {rank} dimensions once"))
+    return bind(PERMUTE, input, order=order)
+
+
+@function()
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """A view with two dimensions exchanged."""
+    rank = len(arguments.tensor("transpose", "input", input).shape)
+    first, second = (arguments.dimension("transpose", d, rank, n) for d, n in ((dim0, "dim0"), (dim1, "dim1")))
+    order = list(range(rank))
+    if rank:
+        order[first], order[second] = order[second], order[first]
+    return bind(PERMUTE, input, order=tuple(order))
+
+
+@function()
+def t(input: Tensor) -> Tensor:
+    """The transpose of a matrix; a vector or 0-d tensor as it is."""
+    rank = len(arguments.tensor("t", "input", input).shape)
+    if rank > 2:
+        raise ShapeError(mistake("t", "input", f"{rank}-dimensional", "at most 2-dimensional", "use transpose or permute"))
+    return transpose(input, 0, 1) if rank == 2 else input
+
+
+@function(top=False)
+def expand(input: Tensor, *sizes: int) -> Tensor:
+    """A view with size-1 dimensions repeated; -1 keeps a size; new dimensions come in front."""
+    given, own = _flat("expand", sizes), tuple(input.shape)
+    missing = len(given) - len(own)
+    shape = tuple(own[d - missing] if size == -1 and d >= missing else size for d, size in enumerate(given))
+    fits = missing >= 0 and all(
+        size >= 0 and (d < missing or own[d - missing] in (1, size)) for d, size in enumerate(shape)
+    )
+    if not fits:
+        raise ShapeError(mistake("expand", "sizes", given, f"sizes that {own} repeats to"))
+    return bind(EXPAND, input, shape=shape)
+
+
+@function()
+def broadcast_to(input: Tensor, shape: Sequence[int]) -> Tensor:
+    """``expand`` to a shape."""
+    return expand(arguments.tensor("broadcast_to", "input", input), *shape)
+
+
+@function()
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+    """A view without the size-1 dimensions (all, or those of ``dim`` that have size 1)."""
+    shape = tuple(arguments.tensor("squeeze", "input", input).shape)
+    dims = range(len(shape)) if dim is None else arguments.dimensions("squeeze", dim, len(shape))
+    return bind(RESHAPE, input, shape=tuple(n for d, n in enumerate(shape) if not (d in dims and n == 1)))
+
+
+@function()
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """A view with a dimension of size 1 inserted."""
+    shape = list(arguments.tensor("unsqueeze", "input", input).shape)
+    shape.insert(arguments.dimension("unsqueeze", dim, len(shape) + 1), 1)
+    return bind(RESHAPE, input, shape=tuple(shape))
+
+
+@function()
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """Dimensions ``start_dim`` to ``end_dim`` merged into one."""
+    shape = tuple(arguments.tensor("flatten", "input", input).shape)
+    if not shape:
+        return reshape(input, 1)
+    first = arguments.dimension("flatten", start_dim, len(shape), "start_dim")
+    last = arguments.dimension("flatten", end_dim, len(shape), "end_dim")
+    if first > last:
+        raise ShapeError(mistake("flatten", "start_dim", start_dim, f"at most end_dim ({end_dim})"))
+    return reshape(input, *shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
+
+
+@function()
+def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """A view of ``length`` elements from ``start`` along a dimension."""
+    shape = arguments.tensor("narrow", "input", input).shape
+    d = arguments.dimension("narrow", dim, len(shape))
+    size = shape[d]
+    if not -size <= start <= size or length < 0 or (start % size if start < 0 else start) + length > size:
+        raise IndexOutOfRangeError(
+            mistake("narrow", f"start {start} with length {length}", "out of range", f"within the size {size}")
+        )
+    first = start + size if start < 0 else start
+    return bind(SLICE, input, dim=d, start=first, stop=first + length, step=1)
+
+
+@function(top=False)
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """A view of one index along a dimension, which goes."""
+    shape = arguments.tensor("select", "input", input).shape
+    if not shape:
+        raise IndexOutOfRangeError("select: a 0-d tensor has no dimension to index; use .item() for its value")
+    d = arguments.dimension("select", dim, len(shape))
+    place = arguments.integer("select", "index", index)
+    if not -shape[d] <= place < shape[d]:
+        raise IndexOutOfRangeError(
+            f"index {place} is out of range for dimension {d} with size {shape[d]}, expected -{shape[d]} to {shape[d] - 1}"
+        )
+    place %= shape[d]
+    one = bind(SLICE, input, dim=d, start=place, stop=place + 1, step=1)
+    return bind(RESHAPE, one, shape=tuple(shape[:d]) + tuple(shape[d + 1 :]))
+
+
+def basic_index(input: Tensor, index: Any) -> Tensor:
+    """The view of ``input[index]`` for ints, slices, ``None`` and ``...``, as PyTorch."""
+    items = index if isinstance(index, tuple) else (index,)
+    used = sum(item is not None and item is not Ellipsis for item in items)
+    rank = len(input.shape)
+    if used > rank:
+        raise IndexOutOfRangeError(f"too many indices: {used} given for a tensor of {rank} dimensions")
+    if sum(item is Ellipsis for item in items) > 1:
+        raise IndexOutOfRangeError("an index may hold one ... only")
+    if not any_ellipsis(items):
+        items = (*items, Ellipsis)
+    result, dim = input, 0
+    for item in items:
+        if item is None:
+            result = unsqueeze(result, dim)
+            dim += 1
+        elif item is Ellipsis:
+            dim += rank - used
+        elif isinstance(item, slice):
+            result = _sliced(result, dim, item)
+            dim += 1
+        else:
+            result = select(result, dim, _index_number(item))
+    return result
+
+
+def any_ellipsis(items: Sequence[Any]) -> bool:
+    """Whether ``...`` is among the items (tensors do not compare with it)."""
+    return any(item is Ellipsis for item in items)
+
+
+def _index_number(item: Any) -> int:
+    if isinstance(item, bool) or not hasattr(item, "__index__"):
+        raise ArgumentTypeError(
+            mistake("index", "item", repr(item) if not hasattr(item, "shape") else f"a tensor of shape {tuple(item.shape)}",
+                    "an int, a slice, None or ...", "use gather or embedding for indices in a tensor")
+        )  # fmt: skip
+    return int(item.__index__())
+
+
+def _sliced(input: Tensor, dim: int, item: slice) -> Tensor:
+    if item.step is not None and arguments.integer("index", "step", item.step) <= 0:
+        raise ShapeError(mistake("index", "step", item.step, "a positive step", "as in PyTorch, use flip"))
+    size = input.shape[dim]
+    start, stop, step = item.indices(size)
+    stop = max(start, stop)
+    if (start, stop, step) == (0, size, 1):
+        return input
+    return bind(SLICE, input, dim=dim, start=start, stop=stop, step=step)

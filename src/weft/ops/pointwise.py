@@ -1,0 +1,319 @@
+"""Pointwise ops: an expression and a typing rule; kernel, reference and gradients follow from these.
+
+The gradient of ``mul`` with respect to operand 0 is itself a pointwise op, ``mul.grad0``, with the expression
+``g * y``: it is one kernel, and has gradients of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from weft import dtypes
+from weft.dtypes import DType
+from weft.errors import ArgumentTypeError, DTypeError
+from weft.expr import Expr, cast, differentiate, evaluate, parse, simplify, substitute, variable, variables
+from weft.kernels import Builder, Operand, Program, coalesce
+from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.functions import function
+from weft.ops.geometry import broadcast_shapes
+from weft.ops.table import OPS, declare, lookup
+from weft.target import TargetProfile
+
+
+@dataclass(frozen=True, eq=False)
+class Pointwise:
+    """What defines a pointwise op.
+
+    ``build(T)`` gives the expression over ``parameters`` computed in type T. ``rule``: ``"same"`` (the operands'
+    promoted type in and out), ``"float"`` (integers become float32), ``"bool"`` (bool out). Parameters in
+    ``conditions`` are bool and take no part in promotion.
+    """
+
+    parameters: tuple[str, ...]
+    build: Callable[[DType], Expr]
+    rule: str = "same"
+    kinds: str = "fiub"
+    conditions: tuple[str, ...] = ()
+    derivative: tuple[str, ...] | None = None
+
+    def compute(self, types: Sequence[TensorType]) -> DType:
+        """The promoted type of the operands that take part."""
+        taking = [t for t, name in zip(types, self.parameters, strict=True) if name not in self.conditions]
+        result = promoted(taking)
+        return dtypes.float32 if self.rule == "float" and result.kind != "float" else result
+
+    def types(self, compute: DType) -> dict[str, DType]:
+        """Each parameter's type inside the expression."""
+        return {n: dtypes.bool_ if n in self.conditions else compute.compute for n in self.parameters}
+
+
+def promoted(types: Sequence[TensorType]) -> DType:
+    """PyTorch's result type of operands: dimensions before 0-d tensors before Python scalars."""
+    full = [t.dtype for t in types if not t.scalar and t.shape]
+    zero = [t.dtype for t in types if not t.scalar and not t.shape]
+    stand_ins: dict[str, Any] = {"bool": True, "int": 1, "uint": 1, "float": 1.0}
+    return dtypes.result_type(full, zero, [stand_ins[t.dtype.kind] for t in types if t.scalar])
+
+
+def _infer(op: str, info: Pointwise) -> Callable[..., tuple[TensorType, ...]]:
+    def infer(*types: TensorType) -> tuple[TensorType, ...]:
+        for position, (given, name) in enumerate(zip(types, info.parameters, strict=True)):
+            if name in info.conditions and given.dtype is not dtypes.bool_:
+                raise DTypeError(f"{op}: argument {position} ({name}) has dtype {given.dtype.name}, expected bool")
+        shape = broadcast_shapes(op, *(t.shape for t in types if not t.scalar))
+        compute = info.compute(types)
+        if compute.kind[0] not in info.kinds:
+            names = {"f": "floating point", "i": "signed integer", "u": "unsigned integer", "b": "bool"}
+            expected = " or ".join(names[kind] for kind in info.kinds)
+            raise DTypeError(f"{op}: operands have dtype {compute.name}, expected {expected}")
+        return (TensorType(shape, dtypes.bool_ if info.rule == "bool" else compute),)
+
+    return infer
+
+
+def _reference(info: Pointwise) -> Callable[..., Any]:
+    def reference(*operands: Any) -> Any:
+        import numpy
+
+        given = [
+            TensorType((), dtypes.of_scalar(v), True)
+            if isinstance(v, bool | int | float)
+            else TensorType(v.shape, dtypes.from_numpy(v.dtype))
+            for v in operands
+        ]
+        compute = info.compute(given)
+        types = info.types(compute)
+        values = {n: numpy.asarray(v).astype(types[n].numpy) for n, v in zip(info.parameters, operands, strict=True)}
+        shape = broadcast_shapes("reference", *(value.shape for value in values.values()))
+        result = numpy.broadcast_to(evaluate(info.build(compute.compute), values), shape)
+        return result.astype((dtypes.bool_ if info.rule == "bool" else compute).numpy)
+
+    return reference
+
+
+def is_vector(shape: Sequence[int], strides: Sequence[Sequence[int]], operands: Sequence[Operand]) -> bool:
+    """Whether a coalesced traversal is one run of aligned, gapless (or constant) operands."""
+    return len(shape) == 1 and all(
+        own[0] in (0, 1) and (operand.aligned or own[0] == 0)
+        for own, operand in zip(strides, operands, strict=True)
+    )
+
+
+def broadcast_strides(operand: Operand, shape: Sequence[int]) -> tuple[int, ...]:
+    """The operand's strides when it is expanded to ``shape``: 0 where it repeats."""
+    missing = len(shape) - len(operand.shape)
+    return (0,) * missing + tuple(
+        0 if size == 1 else stride for size, stride in zip(operand.shape, operand.strides, strict=True)
+    )
+
+
+def pointwise_program(
+    name: str,
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    values: Callable[[Builder, list[Expr], list[Expr]], Sequence[Expr]],
+) -> Program:
+    """One kernel over the outputs' shape: ``values(builder, indices, loaded operands)`` gives each output's value."""
+    shape = outputs[0].shape
+    tensors = [operand for operand in (*operands, *outputs) if not operand.scalar]
+    sizes, strides = coalesce(shape, [broadcast_strides(t, shape) for t in tensors])
+    by_operand = dict(zip((id(t) for t in tensors), strides, strict=True))
+    builder = Builder(name)
+    indices = builder.axes(sizes)
+    loaded = [builder.load(t, indices, by_operand.get(id(t))) for t in operands]
+    for output, value in zip(outputs, values(builder, indices, loaded), strict=True):
+        builder.store(output, indices, value, by_operand[id(output)])
+    vector = 4 if is_vector(sizes, strides, tensors) and all(by_operand[id(o)] == (1,) for o in outputs) else 1
+    return Program((builder.finish(vector=vector),))
+
+
+def _lower(name: str, info: Pointwise) -> Callable[..., Program]:
+    def lower(
+        operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    ) -> Program:
+        compute = info.compute([TensorType(o.shape, o.dtype, o.scalar) for o in operands])
+        types = info.types(compute)
+        expression = info.build(compute.compute)
+
+        def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
+            replacements = {}
+            for parameter, operand, value in zip(info.parameters, operands, loaded, strict=True):
+                dtype = types[parameter]
+                given = builder.scalar(operand, dtype) if operand.scalar else cast(value, dtype)
+                replacements[variable(parameter, dtype)] = given
+            return [simplify(substitute(expression, replacements))]
+
+        tensors = [operand for operand in operands if not operand.scalar]
+        order = [tensors.index(o) if not o.scalar else -1 for o in operands]
+
+        def by_tensor(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
+            return values(builder, indices, [loaded[at] if at >= 0 else indices[0] for at in order])
+
+        return pointwise_program(name.replace(".", "_"), tensors, outputs, by_tensor)
+
+    return lower
+
+
+@lru_cache(maxsize=None)
+def _derivative(op: OpSpec, position: int) -> Pointwise | None:
+    """The pointwise op that is the gradient with respect to one operand; ``None`` where nothing flows."""
+    info: Pointwise = op.info["pointwise"]
+    if info.parameters[position] in info.conditions or info.rule == "bool":
+        return None
+    seed = next(name for name in ("g", "gg", "ggg", "gggg", "ggggg", "gggggg") if name not in info.parameters)
+
+    def build(dtype: DType) -> Expr:
+        types = info.types(dtype)
+        if info.derivative is not None:
+            source = info.derivative[position] or "g * 0.0"
+            return simplify(parse(source, {**types, "g": dtype, "out": dtype}))
+        g = variable(seed, dtype)
+        found = differentiate(info.build(dtype), variable(info.parameters[position], dtype), g)
+        return simplify(g * 0.0) if found is None else found
+
+    sample = build(dtypes.float32)
+    if sample is simplify(variable(seed, dtypes.float32) * 0.0):
+        return None
+    used = [v.data for v in variables(sample) if v.data != seed]
+    kept = tuple(name for name in (*info.parameters, "out") if name in used)
+    conditions = tuple(name for name in kept if name in info.conditions)
+    return Pointwise((seed, *kept), build, "same", "f", conditions)
+
+
+def gradient_op(op: OpSpec, position: int) -> OpSpec | None:
+    """The op ``NAME.gradN``, declared when first asked for; ``None`` where no gradient flows to the operand."""
+    name = f"{op.name}.grad{position}"
+    if name in OPS:
+        return OPS[name]
+    info = _derivative(op, position) if "pointwise" in op.info else None
+    return None if info is None else _declare(name, info, f"The gradient of {op.name} with respect to operand {position}.")
+
+
+def unbroadcast(grad: Any, target: TensorType) -> Any:
+    """A gradient brought to its operand's shape (sums over what was repeated) and type."""
+    shape = tuple(grad.shape)
+    if shape != target.shape:
+        missing = len(shape) - len(target.shape)
+        dims = [d for d in range(len(shape)) if d < missing or target.shape[d - missing] != shape[d]]
+        if dims:
+            grad = bind(lookup("sum"), grad, dims=tuple(dims), keepdim=True)
+        if tuple(grad.shape) != target.shape:
+            grad = bind(lookup("reshape"), grad, shape=target.shape)
+    return grad if grad.dtype is target.dtype else bind(lookup("cast"), grad, dtype=target.dtype)
+
+
+def _gradient(name: str, info: Pointwise) -> Callable[..., Sequence[Any]]:
+    def gradient(context: Gradient, grad: Any) -> list[Any]:
+        result: list[Any] = []
+        for position, needed in enumerate(context.needs):
+            op = gradient_op(OPS[name], position) if needed else None
+            if op is None:
+                result.append(None)
+                continue
+            own: Pointwise = op.info["pointwise"]
+            if own.build(dtypes.float32).function == "variable":  # passes g on as it is
+                result.append(unbroadcast(grad, context.types[position]))
+                continue
+            saved = [
+                context.output() if parameter == "out" else context.input(info.parameters.index(parameter))
+                for parameter in own.parameters[1:]
+            ]
+            result.append(unbroadcast(bind(op, grad, *saved), context.types[position]))
+        return result
+
+    return gradient
+
+
+class _Saves:
+    """Which operands the gradients of an op read, found out when the op is first recorded."""
+
+    def __init__(self, name: str, info: Pointwise) -> None:
+        self.name, self.info = name, info
+        self.found: tuple[int, ...] | None = None
+
+    def __iter__(self) -> Any:
+        if self.found is None:
+            names: set[str] = set()
+            for position in range(len(self.info.parameters)):
+                own = _derivative(OPS[self.name], position)
+                names.update(own.parameters[1:] if own else ())
+            self.found = tuple(i for i, name in enumerate(self.info.parameters) if name in names)
+        return iter(self.found)
+
+
+def _declare(name: str, info: Pointwise, doc: str) -> OpSpec:
+    return declare(
+        name,
+        infer=_infer(name, info),
+        reference=_reference(info),
+        lower=_lower(name, info),
+        gradient=_gradient(name, info),
+        saves=_Saves(name, info),
+        saves_output=any("out" in source for source in info.derivative or ()),
+        elementwise=True,
+        doc=doc,
+        info={"pointwise": info},
+    )
+
+
+def pointwise(name: str, expression: str, parameters: str, doc: str = "", **columns: Any) -> OpSpec:
+    """Declare a pointwise op by its expression; columns are those of ``Pointwise``.
+
+    ``derivative``: one expression a parameter (``g`` is what flows back, ``out`` the result) where a better form
+    than the derived one is known; a single string for one parameter. Forms over ``out`` allow in-place use.
+    """
+    names = tuple(parameters.split())
+    conditions = tuple(columns.get("conditions", ()))
+    derivative = columns.pop("derivative", None)
+    if isinstance(derivative, str):
+        derivative = (derivative,)
+
+    def build(dtype: DType) -> Expr:
+        return simplify(parse(expression, {n: dtypes.bool_ if n in conditions else dtype for n in names}))
+
+    return _declare(name, Pointwise(names, build, derivative=derivative, **columns), doc)
+
+
+def check_operands(name: str, *operands: Any) -> None:
+    """At least one tensor, the rest tensors or numbers; else ``ArgumentTypeError``."""
+    if not any(hasattr(operand, "dtype") and hasattr(operand, "shape") for operand in operands):
+        given = ", ".join(type(operand).__name__ for operand in operands)
+        raise ArgumentTypeError(f"{name}: operands are {given}, expected at least one tensor; use weft.tensor(...)")
+
+
+def unary(name: str, expression: str, doc: str = "", *, public: str | None = None, **columns: Any) -> None:
+    """Declare a pointwise op of one operand ``x``, with its function, method and in-place method."""
+    public = name if public is None else public
+    places = {key: columns.pop(key) for key in ("functional", "operators", "inplace", "top", "method") if key in columns}
+    op = pointwise(name, expression, "x", doc, **columns)
+
+    def call(input: Any) -> Any:
+        check_operands(name, input)
+        return bind(op, input)
+
+    _register(call, public, doc, {"inplace": True, "op": op, **places})
+
+
+def binary(name: str, expression: str, doc: str = "", *, public: str | None = None, **columns: Any) -> None:
+    """Declare a pointwise op of operands ``x`` and ``y``, with its function, method, in-place form and operators."""
+    public = name if public is None else public
+    places = {key: columns.pop(key) for key in ("functional", "operators", "inplace", "top", "method") if key in columns}
+    op = pointwise(name, expression, "x y", doc, **columns)
+
+    def call(input: Any, other: Any) -> Any:
+        check_operands(name, input, other)
+        return bind(op, input, other)
+
+    _register(call, public, doc, {"inplace": True, "op": op, **places})
+
+
+def _register(call: Callable[..., Any], name: str, doc: str, places: dict[str, Any]) -> None:
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc
+    call.__module__ = "weft"
+    call.__annotations__ = {key: "Tensor | float" if key == "other" else "Tensor" for key in call.__code__.co_varnames[: call.__code__.co_argcount]}
+    call.__annotations__["return"] = "Tensor"
+    function(name=name, **places)(call)

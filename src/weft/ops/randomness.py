@@ -1,0 +1,187 @@
+"""Random ops: Philox 4x32-10, one counter an element, so that a seed gives the same numbers on every device.
+
+``state`` is a uint32 tensor (key low, key high, counter low, counter high); an op also takes the part of its
+counter range that the host keeps, as two 32-bit numbers, and draws for element i at counter + offset + i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft import dtypes
+from weft.dtypes import DType
+from weft.errors import UnsupportedError
+from weft.expr import Expr, call, cast, const, where
+from weft.expr.node import INDEX
+from weft.kernels import Builder, Operand, Program
+from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.geometry import contiguous_strides
+from weft.ops.pointwise import pointwise_program
+from weft.ops.table import declare, lookup
+from weft.target import TargetProfile
+
+U32 = dtypes.uint32
+
+
+def _wide_add(low: Expr, high: Expr, more_low: Expr, more_high: Expr | None) -> tuple[Expr, Expr]:
+    """64-bit addition in two 32-bit words."""
+    total = low + more_low
+    carry = where(total < low, const(1, U32), const(0, U32))
+    return total, high + carry if more_high is None else high + more_high + carry
+
+
+def _counter(builder: Builder, state: Operand, low: Operand, high: Operand, element: Expr) -> list[Expr]:
+    """The counter's and the key's words for an element."""
+    words = [builder.load(state, [const(word, INDEX)], [1]) for word in range(4)]
+    offsets = builder.scalar(low, U32), builder.scalar(high, U32)
+    low_word, high_word = _wide_add(words[2], words[3], *offsets)
+    low_word, high_word = _wide_add(low_word, high_word, cast(element, U32), None)
+    return [low_word, high_word, words[0], words[1]]
+
+
+def _lower(draw: Callable[[Builder, list[Expr], dict[str, Any], Sequence[Operand]], Expr], name: str) -> Callable[..., Program]:
+    def lower(
+        operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    ) -> Program:
+        target = outputs[0]
+        if target.strides != contiguous_strides(target.shape):
+            raise UnsupportedError(f"{name}: the target is not contiguous; draw into a new tensor and copy it")
+        state, low, high, *rest = operands
+
+        def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
+            return [draw(builder, _counter(builder, state, low, high, indices[0]), attributes, rest)]
+
+        return pointwise_program(name, (), outputs, values)
+
+    return lower
+
+
+def _infer(*types: TensorType, shape: tuple[int, ...], dtype: DType) -> tuple[TensorType, ...]:
+    return (TensorType(shape, dtype),)
+
+
+def _draw_uniform(builder: Builder, counter: list[Expr], attributes: dict[str, Any], rest: Sequence[Operand]) -> Expr:
+    low, high = (builder.scalar(operand, dtypes.float32) for operand in rest)
+    return low + call("uniform", *counter) * (high - low)
+
+
+def _draw_normal(builder: Builder, counter: list[Expr], attributes: dict[str, Any], rest: Sequence[Operand]) -> Expr:
+    mean, deviation = (builder.scalar(operand, dtypes.float32) for operand in rest)
+    return mean + deviation * call("normal", *counter)
+
+
+def _draw_integer(builder: Builder, counter: list[Expr], attributes: dict[str, Any], rest: Sequence[Operand]) -> Expr:
+    """low + floor(bits * range / 2^32): no rejection, so a fixed draw an element; range below 2^32."""
+    low = builder.scalar(rest[0], dtypes.int64)
+    span = builder.scalar(rest[1], U32)
+    return low + cast(call("mulhi", call("random_bits", *counter), span), dtypes.int64)
+
+
+def _reference(kind: str) -> Callable[..., Any]:
+    def reference(state: Any, low: int, high: int, a: Any, b: Any, *, shape: tuple[int, ...], dtype: DType) -> Any:
+        import numpy
+
+        from weft.expr import FUNCTIONS
+
+        count = int(numpy.prod(shape, dtype="int64"))
+        base = (int(state[3]) << 32 | int(state[2])) + (high << 32 | low)
+        counters = (numpy.arange(count, dtype="uint64") + numpy.uint64(base)) & numpy.uint64(2**64 - 1)
+        words = (counters.astype("uint32"), (counters >> numpy.uint64(32)).astype("uint32"))
+        keys = [numpy.full(count, state[k], "uint32") for k in (0, 1)]
+        name = {"uniform": "uniform", "normal": "normal", "integer": "random_bits"}[kind]
+        drawn = FUNCTIONS[name].numpy(*words, *keys).astype("float64" if kind != "integer" else "uint64")
+        if kind == "integer":
+            result = a + ((drawn * numpy.uint64(b)) >> numpy.uint64(32)).astype("int64")
+        else:
+            result = a + drawn * (b - a) if kind == "uniform" else a + b * drawn
+        return result.reshape(shape).astype(dtype.numpy)
+
+    return reference
+
+
+def _declare(name: str, kind: str, draw: Any, doc: str) -> OpSpec:
+    return declare(name, infer=_infer, reference=_reference(kind), lower=_lower(draw, name), random=True, doc=doc)
+
+
+UNIFORM = _declare("random_uniform", "uniform", _draw_uniform, "Uniform numbers in [low, high).")
+NORMAL = _declare("random_normal", "normal", _draw_normal, "Normal numbers of a mean and a standard deviation.")
+INTEGER = _declare("random_integer", "integer", _draw_integer, "Uniform integers in [low, low + range).")
+
+
+def _infer_dropout(x: TensorType, *_: TensorType, p: float) -> tuple[TensorType, ...]:
+    return x, TensorType(x.shape, dtypes.bool_)
+
+
+def _lower_dropout(
+    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+) -> Program:
+    x, state, low, high = operands
+    dtype = x.dtype.compute
+
+    def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
+        # the element's place in row-major order: the outputs are contiguous, so it is the mask's index
+        element = indices[0]
+        for axis, index in enumerate(indices[1:], 1):
+            element = element * builder.integer(f"row{axis}", sizes[axis]) + index
+        kept = call("uniform", *_counter(builder, state, low, high, element)) >= builder.number("p", attributes["p"], dtypes.float32)
+        scale = builder.number("scale", _scale(attributes["p"]), dtype)
+        return [where(kept, loaded[0] * scale, const(0, dtype)), kept]
+
+    from weft.kernels import coalesce
+    from weft.ops.pointwise import broadcast_strides
+
+    sizes, _ = coalesce(x.shape, [broadcast_strides(o, x.shape) for o in (x, *outputs)])
+    return pointwise_program("dropout", (x,), outputs, values)
+
+
+def _scale(p: float) -> float:
+    return 0.0 if p >= 1.0 else 1.0 / (1.0 - p)
+
+
+def _reference_dropout(x: Any, state: Any, low: int, high: int, *, p: float) -> Any:
+    import numpy
+
+    kept = UNIFORM.reference(state, low, high, 0.0, 1.0, shape=x.shape, dtype=dtypes.float32) >= numpy.float32(p)
+    return numpy.where(kept, x * x.dtype.type(_scale(p)), 0).astype(x.dtype), kept
+
+
+def _gradient_dropout(context: Gradient, grad: Any, _: Any) -> list[Any]:
+    scaled = bind(lookup("mul"), grad, _scale(context.attributes["p"]))
+    return [bind(lookup("where"), context.output(1), scaled, 0.0), None, None, None]
+
+
+DROPOUT = declare(
+    "dropout", infer=_infer_dropout, reference=_reference_dropout, lower=_lower_dropout, gradient=_gradient_dropout,
+    saves_output=True, random=True, doc="Elements kept with probability 1 - p and scaled by 1 / (1 - p), and which.",
+)  # fmt: skip
+
+
+def _infer_advance(state: TensorType, low: TensorType, high: TensorType) -> tuple[TensorType, ...]:
+    return (state,)
+
+
+def _reference_advance(state: Any, low: int, high: int) -> Any:
+    import numpy
+
+    counter = ((int(state[3]) << 32 | int(state[2])) + (high << 32 | low)) % 2**64
+    return numpy.array([state[0], state[1], counter % 2**32, counter >> 32], "uint32")
+
+
+def _lower_advance(
+    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+) -> Program:
+    state, low, high = operands
+    builder = Builder("random_advance")
+    builder.axes((1,))
+    words = [builder.load(state, [const(word, INDEX)], [1]) for word in range(4)]
+    moved = _wide_add(words[2], words[3], builder.scalar(low, U32), builder.scalar(high, U32))
+    for word, value in enumerate((words[0], words[1], *moved)):
+        builder.store(outputs[0], [const(word, INDEX)], value, [1])
+    return Program((builder.finish(),))
+
+
+ADVANCE = declare(
+    "random_advance", infer=_infer_advance, reference=_reference_advance, lower=_lower_advance, elementwise=True,
+    doc="The generator's state with its counter moved on.",
+)  # fmt: skip

@@ -1,0 +1,290 @@
+"""Reductions over any dimensions: fixed trees, so that the same input gives the same bits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft import dtypes
+from weft.dtypes import DType
+from weft.errors import ArgumentError, DTypeError, mistake
+from weft.expr import Expr, cast
+from weft.kernels import Builder, Operand, Program, coalesce
+from weft.kernels.derived import Combine
+from weft.ops import arguments
+from weft.ops.annotations import Dims, Tensor
+from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.creation import to_dtype
+from weft.ops.functions import function
+from weft.ops.geometry import contiguous_strides
+from weft.ops.table import declare, lookup
+from weft.target import TargetProfile
+
+SPLIT_ABOVE = 1 << 16
+"""Elements per result from which a reduction with few results is folded in two stages."""
+CHUNKS = 64
+"""Partial results of the first stage; fixed, so that the tree does not depend on the machine."""
+
+
+def reduced_shape(shape: Sequence[int], dims: Sequence[int], keepdim: bool) -> tuple[int, ...]:
+    """The shape that is left when ``dims`` are folded."""
+    if keepdim:
+        return tuple(1 if d in dims else size for d, size in enumerate(shape))
+    return tuple(size for d, size in enumerate(shape) if d not in dims)
+
+
+def is_cooperative(profile: TargetProfile, results: int, length: int) -> bool:
+    """Whether a workgroup should share each result: few, long reductions on a GPU."""
+    if profile.dialect == "llvm":
+        return False
+    return length >= 64 and (results < 8 if profile.software else results < 65536 or length >= 256)
+
+
+def _reduce_step(
+    name: str, combine: Combine, source: Operand, target: Operand, attributes: dict[str, Any], accumulator: DType,
+    profile: TargetProfile, finish: Callable[[Builder, Expr, int], Expr],
+) -> Program:  # fmt: skip
+    dims, shape = attributes["dims"], source.shape
+    kept = [d for d in range(len(shape)) if d not in dims]
+    out_strides = _kept_strides(target, dims, attributes.get("keepdim", False))
+    sizes, (own, out) = coalesce([shape[d] for d in kept], [[source.strides[d] for d in kept], out_strides])
+    folded, (inner,) = (
+        coalesce([shape[d] for d in dims], [[source.strides[d] for d in dims]])
+        if combine not in ("argmax", "argmin")
+        else ([shape[d] for d in dims], [[source.strides[d] for d in dims]])
+    )
+    count = math.prod(shape[d] for d in dims)
+    if 0 in folded:
+        folded, inner = (0,), (1,)
+    builder = Builder(name)
+    outer_axes = builder.axes(sizes)
+    inner_axes = builder.reduce_axes(folded)
+    value = builder.load(source, [*outer_axes, *inner_axes], [*own, *inner])
+    result = builder.reduce(combine, cast(value, accumulator))
+    builder.store(target, outer_axes, finish(builder, result, count), out)
+    results = math.prod(sizes)
+    return Program((builder.finish(cooperative=is_cooperative(profile, results, count)),))
+
+
+def _kept_strides(target: Operand, dims: Sequence[int], keepdim: bool) -> list[int]:
+    return [stride for d, stride in enumerate(target.strides) if not keepdim or d not in dims]
+
+
+def _two_stages(
+    name: str, combine: Combine, source: Operand, target: Operand, attributes: dict[str, Any], accumulator: DType,
+    profile: TargetProfile, finish: Callable[[Builder, Expr, int], Expr],
+) -> Program | None:  # fmt: skip
+    """Partial results of contiguous chunks, then their fold; ``None`` where the reduction is not one long run."""
+    dims, shape = attributes["dims"], source.shape
+    kept = [d for d in range(len(shape)) if d not in dims]
+    count = math.prod(shape[d] for d in dims)
+    results = math.prod(shape[d] for d in kept)
+    if combine in ("argmax", "argmin") or count < SPLIT_ABOVE or results > 16:
+        return None
+    folded, (inner,) = coalesce([shape[d] for d in dims], [[source.strides[d] for d in dims]])
+    chunks = next((c for c in range(CHUNKS, 2 * CHUNKS) if folded[0] % c == 0), None)
+    if chunks is None and len(folded) > 1:
+        return None
+    partial = Operand(2, accumulator, (results, chunks or CHUNKS), contiguous_strides((results, chunks or CHUNKS)), 2)
+    sizes, (own,) = coalesce([shape[d] for d in kept], [[source.strides[d] for d in kept]])
+    builder = Builder(f"{name}_partial")
+    outer = builder.axes((*sizes, partial.shape[1]))
+    length = -(-folded[0] // partial.shape[1])
+    folds = builder.reduce_axes((length, *folded[1:]))
+    position = outer[-1] * builder.integer("length", length) + folds[0]
+    valid = None if chunks else position < builder.integer("total", folded[0])
+    identity = {"sum": 0, "prod": 1, "max": -math.inf, "min": math.inf, "any": 0, "all": 1}[combine]
+    if valid is not None and accumulator.kind != "float" and combine in ("max", "min"):
+        return None
+    value = builder.load(source, [*outer[:-1], position, *folds[1:]], [*own, *inner], valid, identity)
+    result = builder.reduce(combine, cast(value, accumulator))
+    last = contiguous_strides((*sizes, partial.shape[1]))
+    builder.store(partial, outer, result, last)
+    first = builder.finish(cooperative=is_cooperative(profile, results * partial.shape[1], length))
+    # the second stage reads partials as (results, chunks) and writes the results in row-major order
+    if not _is_dense(target):
+        return None
+    builder = Builder(name)
+    (row,) = builder.axes((results,))
+    (chunk,) = builder.reduce_axes((partial.shape[1],))
+    total = builder.reduce(combine, builder.load(partial, [row, chunk]))
+    builder.store(target, [row], finish(builder, total, count), (1,))
+    second = builder.finish(cooperative=is_cooperative(profile, results, partial.shape[1]))
+    return Program((first, second), ((accumulator, results * partial.shape[1]),))
+
+
+def _is_dense(target: Operand) -> bool:
+    expected = 1
+    for size, stride in zip(reversed(target.shape), reversed(target.strides), strict=True):
+        if size != 1 and stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def _lower(name: str, combine: Combine, mean: bool) -> Callable[..., Program]:
+    def lower(
+        operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    ) -> Program:
+        source, target = operands[0], outputs[0]
+        accumulator = source.dtype.compute if combine in ("max", "min", "argmax", "argmin") else target.dtype.compute
+
+        def finish(builder: Builder, value: Expr, count: int) -> Expr:
+            if not mean:
+                return value
+            return value / cast(builder.integer("count", count), value.dtype)
+
+        parts = (name, combine, source, target, attributes, accumulator, profile, finish)
+        return _two_stages(*parts) or _reduce_step(*parts)
+
+    return lower
+
+
+def _sum_dtype(dtype: DType) -> DType:
+    return dtype if dtype.kind == "float" else dtypes.int64
+
+
+def _declare(
+    name: str, combine: Combine, reference: str, result: Callable[[DType], DType], doc: str, mean: bool = False,
+    empty: bool = True, **columns: Any,
+) -> OpSpec:  # fmt: skip
+    def infer(x: TensorType, *, dims: tuple[int, ...], keepdim: bool) -> tuple[TensorType, ...]:
+        if not empty and math.prod(x.shape[d] for d in dims) == 0:
+            raise ArgumentError(mistake(name, "input", f"of shape {x.shape}", "at least one element along dim"))
+        if mean:
+            arguments.floating(name, "input", x.dtype)
+        return (TensorType(reduced_shape(x.shape, dims, keepdim), result(x.dtype)),)
+
+    def compute(x: Any, *, dims: tuple[int, ...], keepdim: bool) -> Any:
+        import numpy
+
+        wide = x.astype("float64") if x.dtype.kind == "f" or dtypes.from_numpy(x.dtype).kind == "float" else x
+        folded = getattr(numpy, reference)(wide, axis=tuple(dims), keepdims=keepdim) if x.ndim else wide
+        return numpy.asarray(folded).astype(result(dtypes.from_numpy(x.dtype)).numpy)
+
+    return declare(name, infer=infer, reference=compute, lower=_lower(name, combine, mean), doc=doc, **columns)
+
+
+def expand_reduced(value: Any, source: TensorType, dims: tuple[int, ...], keepdim: bool) -> Any:
+    """A reduced value spread over the shape that it was reduced from."""
+    if not keepdim:
+        value = bind(lookup("reshape"), value, shape=reduced_shape(source.shape, dims, True))
+    return bind(lookup("expand"), value, shape=source.shape)
+
+
+def _gradient_sum(context: Gradient, grad: Any) -> list[Any]:
+    source, attributes = context.types[0], context.attributes
+    return [to_dtype(expand_reduced(grad, source, attributes["dims"], attributes["keepdim"]), source.dtype)]
+
+
+def _gradient_mean(context: Gradient, grad: Any) -> list[Any]:
+    (spread,) = _gradient_sum(context, grad)
+    count = math.prod(context.types[0].shape[d] for d in context.attributes["dims"])
+    return [bind(lookup("div"), spread, count)]
+
+
+def _gradient_extreme(context: Gradient, grad: Any) -> list[Any]:
+    """Shared evenly among equal extremes, as ``torch.amax``."""
+    source, dims, keepdim = context.types[0], context.attributes["dims"], context.attributes["keepdim"]
+    x, best = context.input(0), expand_reduced(context.output(), context.types[0], dims, keepdim)
+    mask = to_dtype(bind(lookup("eq"), x, best), source.dtype)
+    count = bind(lookup("sum"), mask, dims=dims, keepdim=True)
+    return [bind(lookup("mul"), expand_reduced(grad, source, dims, keepdim), bind(lookup("div"), mask, count))]
+
+
+_EXTREME = {"gradient": _gradient_extreme, "saves": (0,), "saves_output": True, "empty": False}
+SUM = _declare("sum", "sum", "sum", _sum_dtype, "The sum over dimensions.", gradient=_gradient_sum)
+MEAN = _declare("mean", "sum", "mean", lambda d: d, "The mean over dimensions.", mean=True, gradient=_gradient_mean)
+AMAX = _declare("amax", "max", "max", lambda d: d, "The largest element over dimensions.", **_EXTREME)
+AMIN = _declare("amin", "min", "min", lambda d: d, "The smallest element over dimensions.", **_EXTREME)
+ANY = _declare("any", "any", "any", lambda d: dtypes.bool_, "Whether any element is true.")
+ALL = _declare("all", "all", "all", lambda d: dtypes.bool_, "Whether all elements are true.")
+
+
+def _declare_position(name: str, combine: Combine) -> OpSpec:
+    def infer(x: TensorType, *, dims: tuple[int, ...], keepdim: bool) -> tuple[TensorType, ...]:
+        if math.prod(x.shape[d] for d in dims) == 0:
+            raise ArgumentError(mistake(name, "input", f"of shape {x.shape}", "at least one element along dim"))
+        if x.dtype is dtypes.bool_:
+            raise DTypeError(mistake(name, "input's dtype", "bool", "a number type"))
+        return (TensorType(reduced_shape(x.shape, dims, keepdim), dtypes.int64),)
+
+    def compute(x: Any, *, dims: tuple[int, ...], keepdim: bool) -> Any:
+        import numpy
+
+        if len(dims) == x.ndim:
+            return numpy.asarray(getattr(numpy, name)(x)).reshape(reduced_shape(x.shape, dims, keepdim))
+        return getattr(numpy, name)(x, axis=dims[0], keepdims=keepdim)
+
+    doc = f"The position of the {'largest' if combine == 'argmax' else 'smallest'} element, the first of equals."
+    return declare(name, infer=infer, reference=compute, lower=_lower(name, combine, False), doc=doc)
+
+
+ARGMAX = _declare_position("argmax", "argmax")
+ARGMIN = _declare_position("argmin", "argmin")
+
+
+@function()
+def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+    """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
+    arguments.tensor("sum", "input", input)
+    value = input if dtype is None else to_dtype(input, arguments.data_type("sum", dtype))
+    return bind(SUM, value, dims=arguments.dimensions("sum", dim, len(input.shape)), keepdim=bool(keepdim))
+
+
+@function()
+def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+    """The mean over dimensions (all where ``dim`` is None) of a floating point tensor."""
+    arguments.tensor("mean", "input", input)
+    value = input if dtype is None else to_dtype(input, arguments.data_type("mean", dtype))
+    return bind(MEAN, value, dims=arguments.dimensions("mean", dim, len(input.shape)), keepdim=bool(keepdim))
+
+
+@function()
+def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """The largest element over dimensions; NaN wins; the gradient is shared among equals."""
+    arguments.tensor("amax", "input", input)
+    return bind(AMAX, input, dims=arguments.dimensions("amax", dim, len(input.shape)), keepdim=bool(keepdim))
+
+
+@function()
+def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """The smallest element over dimensions; NaN wins; the gradient is shared among equals."""
+    arguments.tensor("amin", "input", input)
+    return bind(AMIN, input, dims=arguments.dimensions("amin", dim, len(input.shape)), keepdim=bool(keepdim))
+
+
+@function()
+def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """Whether any element is nonzero, over dimensions."""
+    arguments.tensor("any", "input", input)
+    return bind(ANY, input, dims=arguments.dimensions("any", dim, len(input.shape)), keepdim=bool(keepdim))
+
+
+@function()
+def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    """Whether all elements are nonzero, over dimensions."""
+    arguments.tensor("all", "input", input)
+    return bind(ALL, input, dims=arguments.dimensions("all", dim, len(input.shape)), keepdim=bool(keepdim))
+
+
+def _position(op: OpSpec, input: Tensor, dim: int | None, keepdim: bool) -> Tensor:
+    arguments.tensor(op.name, "input", input)
+    rank = len(input.shape)
+    dims = tuple(range(rank)) if dim is None else (arguments.dimension(op.name, dim, rank),)[: rank or 0]
+    return bind(op, input, dims=dims, keepdim=bool(keepdim))
+
+
+@function()
+def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """The int64 position of the largest element (in the flattened tensor where ``dim`` is None), first of equals."""
+    return _position(ARGMAX, input, dim, keepdim)
+
+
+@function()
+def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
+    return _position(ARGMIN, input, dim, keepdim)
+
+

@@ -1,0 +1,118 @@
+"""Optimizer steps: one op updates all parameters of a group, in one kernel with a part for each parameter.
+
+Operands: scalars in 0-d tensors first, then for each parameter its tensors; outputs: what each part rewrites.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft.dtypes import DType
+from weft.expr import Expr, cast, const, parse, substitute, variable
+from weft.kernels import Builder, Operand, Program, coalesce
+from weft.ops.core import OpSpec, TensorType
+from weft.ops.table import declare
+from weft.target import TargetProfile
+
+Formulas = Callable[[dict[str, Any], DType], "list[str]"]
+
+
+def declare_update(
+    name: str, shared: Sequence[str], tensors: Sequence[str], written: Sequence[str], formulas: Any, doc: str
+) -> OpSpec:
+    """Declare an update op.
+
+    ``shared``: names of the leading 0-d operands; ``tensors``: names of each parameter's operands in order;
+    ``written``: which of them each part rewrites; ``formulas(attributes)``: the new values as expressions over
+    all these names and ``options`` (float attributes by name).
+    """
+    width = len(tensors)
+
+    def infer(*types: TensorType, **attributes: Any) -> tuple[TensorType, ...]:
+        own = types[len(shared) :]
+        return tuple(own[i + tensors.index(n)] for i in range(0, len(own), width) for n in written)
+
+    def expressions(attributes: dict[str, Any], dtype: DType) -> list[Expr]:
+        options = {key: value for key, value in attributes.items() if isinstance(value, float)}
+        names = {key: dtype for key in (*shared, *tensors, *options)}
+        fixed = {variable(key, dtype): const(value, dtype) for key, value in options.items()}
+        return [substitute(parse(source, names), fixed) for source in formulas(attributes)]
+
+    def reference(*arrays: Any, **attributes: Any) -> Any:
+        from weft.dtypes import from_numpy
+        from weft.expr import evaluate
+
+        own, result = arrays[len(shared) :], []
+        for start in range(0, len(own), width):
+            part = own[start : start + width]
+            values = {**dict(zip(shared, arrays, strict=False)), **dict(zip(tensors, part, strict=True))}
+            dtype = from_numpy(part[0].dtype).compute
+            result += [evaluate(e, values).astype(part[0].dtype) for e in expressions(attributes, dtype)]
+        return tuple(result)
+
+    def lower(
+        operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    ) -> Program:
+        scalars, own = operands[: len(shared)], operands[len(shared) :]
+        limit = profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30)
+        steps, builder, slots = [], Builder(name), {s.slot for s in scalars}
+        for at, start in enumerate(range(0, len(own), width)):
+            part, targets = own[start : start + width], outputs[at * len(written) : (at + 1) * len(written)]
+            needed = slots | {o.slot for o in (*part, *targets)}
+            if len(needed) > limit and slots != {s.slot for s in scalars}:
+                steps.append(builder.finish())
+                builder, needed = Builder(name), {o.slot for o in (*scalars, *part, *targets)}
+            slots = needed
+            _part(builder, scalars, part, targets, attributes)
+        return Program((*steps, builder.finish()))
+
+    def _part(
+        builder: Builder, scalars: Sequence[Operand], part: Sequence[Operand], targets: Sequence[Operand],
+        attributes: dict[str, Any],
+    ) -> None:  # fmt: skip
+        dtype = part[0].dtype.compute
+        sizes, strides = coalesce(part[0].shape, [o.strides for o in (*part, *targets)])
+        indices = builder.axes(sizes)
+        values = {variable(n, dtype): cast(builder.load(s, [], []), dtype) for n, s in zip(shared, scalars, strict=True)}
+        for n, operand, own in zip(tensors, part, strides, strict=False):
+            values[variable(n, dtype)] = cast(builder.load(operand, indices, own), dtype)
+        for target, own, value in zip(targets, strides[width:], expressions(attributes, dtype), strict=True):
+            builder.store(target, indices, substitute(value, values), own)
+        builder.end_part()
+
+    return declare(name, infer=infer, reference=reference, lower=lower, elementwise=True, doc=doc)
+
+
+def _sgd(attributes: dict[str, Any]) -> list[str]:
+    """PyTorch's SGD: the first momentum is the gradient itself (``first`` is 1 on that step)."""
+    grad = "(-g if maximize > 0.5 else g) + weight_decay * p"
+    lines = f"d = {grad}\nb = d if first > 0.5 else momentum * m + (1.0 - dampening) * d\n"
+    move = "d + momentum * b" if attributes["nesterov"] else "b"
+    return [f"{lines}p - lr * ({move})", f"{lines}b"]
+
+
+SGD_MOMENTUM = declare_update(
+    "sgd_momentum_step", ("lr", "first"), ("p", "g", "m"), ("p", "m"), _sgd, "A step of SGD with momentum."
+)
+SGD = declare_update(
+    "sgd_step", ("lr",), ("p", "g"), ("p",),
+    lambda attributes: ["p - lr * ((-g if maximize > 0.5 else g) + weight_decay * p)"], "A step of plain SGD.",
+)  # fmt: skip
+
+
+def _adam(attributes: dict[str, Any]) -> list[str]:
+    """Kingma and Ba 2015, with bias corrections 1 - beta^step from expm1, exact for small steps."""
+    lines = "d = -g if maximize > 0.5 else g\n"
+    if attributes["decoupled"]:
+        lines += "q = p - lr * weight_decay * p\n"
+    else:
+        lines += "q = p\nd = d + weight_decay * p\n"
+    lines += "a = m + (d - m) * one_minus_beta1\nb = v * beta2 + one_minus_beta2 * d * d\n"
+    correct = "c1 = -expm1(step * log_beta1)\nc2 = -expm1(step * log_beta2)\n"
+    return [f"{lines}{correct}q - lr / c1 * a / (sqrt(b) / sqrt(c2) + eps)", f"{lines}a", f"{lines}b"]
+
+
+ADAM = declare_update(
+    "adam_step", ("lr", "step"), ("p", "g", "m", "v"), ("p", "m", "v"), _adam, "A step of Adam or AdamW."
+)

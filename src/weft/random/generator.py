@@ -1,0 +1,134 @@
+"""``Generator``: a key and a 64-bit counter. Each random op takes the next part of the counter's range.
+
+The state is a tensor on the device; what ops have taken since it was written is kept on the host, so that drawing
+writes nothing. A trace folds the host's part in first, counts from 0 inside, and moves the state on at its end.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from weft import devices, dtypes
+from weft.errors import ArgumentError, mistake
+from weft.ops import OPS, bind
+from weft.ops.arguments import integer
+from weft.tensors.tensor import Tensor, tensor
+
+_SEED_BITS = 64
+
+
+class Generator:
+    """A source of random numbers on one device.
+
+    >>> import weft as wf
+    >>> a = wf.rand(2, generator=wf.Generator("cpu").manual_seed(7), device="cpu")
+    >>> b = wf.rand(2, generator=wf.Generator("cpu").manual_seed(7), device="cpu")
+    >>> bool((a == b).all())
+    True
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = devices.open(device).name
+        self._lock = threading.Lock()
+        self._seed = 0
+        self._offset = 0
+        self._state: Tensor | None = None
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start anew from a seed (taken modulo 2**64); gives the generator."""
+        number = integer("manual_seed", "seed", seed) % 2**_SEED_BITS
+        with self._lock:
+            self._seed, self._offset, self._state = number, 0, None
+        return self
+
+    def initial_seed(self) -> int:
+        """The seed that the generator was started from."""
+        return self._seed
+
+    def seed(self) -> int:
+        """Start anew from a seed of the operating system; gives it."""
+        number = int.from_bytes(os.urandom(8), "little")
+        self.manual_seed(number)
+        return number
+
+    def state(self) -> Tensor:
+        """The state on the device: key low, key high, counter low, counter high."""
+        if self._state is None:
+            words = [self._seed & 0xFFFFFFFF, self._seed >> 32, 0, 0]
+            self._state = tensor(words, dtype=dtypes.uint32, device=self.device)
+        return self._state
+
+    def take(self, count: int) -> tuple[Tensor, int, int]:
+        """The next ``count`` counters: the state, and where they start beyond its counter, as two 32-bit words."""
+        with self._lock:
+            start, self._offset = self._offset, (self._offset + count) % 2**64
+            return self.state(), start & 0xFFFFFFFF, start >> 32
+
+    def get_state(self) -> list[int]:
+        """Key and counter, as four 32-bit words; ``set_state`` continues from there."""
+        self.fold()
+        words: list[int] = self.state().tolist()
+        return words
+
+    def set_state(self, words: list[int]) -> Generator:
+        """Continue from what ``get_state`` gave."""
+        if len(words) != 4 or any(not 0 <= word < 2**32 for word in words):
+            raise ArgumentError(mistake("set_state", "words", words, "four integers of 32 bits"))
+        with self._lock:
+            self._seed, self._offset = words[0] | words[1] << 32, 0
+            self._state = tensor(list(words), dtype=dtypes.uint32, device=self.device)
+        return self
+
+    def fold(self) -> None:
+        """Bring the part of the counter that the host keeps into the state on the device."""
+        with self._lock:
+            offset, self._offset = self._offset, 0
+            if offset:
+                state = self.state()
+                bind(OPS["random_advance"], state, offset & 0xFFFFFFFF, offset >> 32, into=(state,))
+
+
+_defaults: dict[str, Generator] = {}
+_defaults_lock = threading.Lock()
+_current_seed = int.from_bytes(os.urandom(8), "little")
+
+
+def default_generator(device: str | None = None) -> Generator:
+    """The generator that random functions use on a device where they are given none."""
+    name = (devices.default() if device is None else devices.open(device)).name
+    with _defaults_lock:
+        if name not in _defaults:
+            _defaults[name] = Generator(name).manual_seed(_current_seed)
+        return _defaults[name]
+
+
+def manual_seed(seed: int) -> Generator:
+    """Start the generators of all devices from one seed; gives that of the default device."""
+    global _current_seed
+    number = integer("manual_seed", "seed", seed) % 2**_SEED_BITS
+    with _defaults_lock:
+        _current_seed = number
+        for generator in _defaults.values():
+            generator.manual_seed(number)
+    return default_generator()
+
+
+def initial_seed() -> int:
+    """The seed that the default generators were started from."""
+    return _current_seed
+
+
+def seed() -> int:
+    """Start the generators of all devices from a seed of the operating system; gives it."""
+    number = int.from_bytes(os.urandom(8), "little")
+    manual_seed(number)
+    return number
+
+
+def used_generators() -> list[Generator]:
+    """All default generators made so far."""
+    with _defaults_lock:
+        return list(_defaults.values())
+
+

@@ -1,0 +1,78 @@
+"""``Array``: a strided view of a storage with an element type; the value that the eager interpreter works on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weft.devices.base import Device, Storage
+from weft.dtypes import DType
+from weft.ops.geometry import Geometry, contiguous_strides
+
+
+class Array:
+    """Shape, strides and offset (in elements) over a storage; immutable, the storage's bytes are not."""
+
+    __slots__ = ("dtype", "key", "offset", "shape", "storage", "strides")
+
+    def __init__(
+        self, storage: Storage, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0
+    ) -> None:
+        self.storage = storage
+        self.dtype = dtype
+        self.shape = shape
+        self.strides = strides
+        self.offset = offset
+        # what a kernel depends on: equal keys run the same prepared call
+        self.key = (dtype, shape, strides, offset & 3 == 0, storage.device)
+
+    @property
+    def device(self) -> Device:
+        """The device that holds the storage."""
+        return self.storage.device
+
+    @property
+    def device_name(self) -> str:
+        """The name of the device, as users write it."""
+        return self.storage.device.name
+
+    @property
+    def geometry(self) -> Geometry:
+        """Shape, strides and offset together."""
+        return Geometry(self.shape, self.strides, self.offset)
+
+    @property
+    def alias(self) -> Any:
+        """The identity that all views of one storage share."""
+        return self.storage
+
+    @property
+    def version(self) -> int:
+        """How often the storage was written in place."""
+        return self.storage.version
+
+    def viewed(self, geometry: Geometry) -> Array:
+        """The same storage under another geometry."""
+        return Array(self.storage, self.dtype, geometry.shape, geometry.strides, geometry.offset)
+
+    def __repr__(self) -> str:
+        return f"<array {self.dtype.name}{list(self.shape)} on {self.device.name}>"
+
+
+def empty(device: Device, dtype: DType, shape: tuple[int, ...]) -> Array:
+    """A contiguous array with undefined contents; ``DTypeError`` where the device lacks the type."""
+    require_support(device, dtype)
+    count = 1
+    for size in shape:
+        count *= size
+    return Array(device.allocate(count * device.itemsize(dtype)), dtype, shape, contiguous_strides(shape))
+
+
+def require_support(device: Device, dtype: DType) -> None:
+    """``DTypeError`` where tensors of a type cannot live on a device."""
+    if not device.supports(dtype):
+        from weft.errors import DTypeError
+
+        raise DTypeError(
+            f"dtype {dtype.name} is not available on device {device.name}, expected float32 or smaller; "
+            f"use .to(weft.float32), or device 'cpu'"
+        )

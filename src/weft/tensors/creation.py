@@ -1,0 +1,171 @@
+"""Functions that make tensors from sizes and numbers: ``zeros``, ``full``, ``arange``, ``eye`` and the like."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from weft import devices, dtypes
+from weft.dtypes import DType
+from weft.errors import ArgumentError, ArgumentTypeError, mistake
+from weft.ops import OPS, bind
+from weft.ops.arguments import data_type, integer, sizes
+from weft.tensors import host
+from weft.tensors.array import empty as empty_array
+from weft.tensors.tensor import Tensor
+
+
+def device_name(device: str | None) -> str:
+    """The canonical name of a device, or of the default one."""
+    return (devices.default() if device is None else devices.open(device)).name
+
+
+def _checked(where: str, device: str | None, dtype: DType | None, default: DType = dtypes.float32) -> tuple[str, DType]:
+    from weft.tensors.array import require_support
+
+    name, kind = device_name(device), default if dtype is None else data_type(where, dtype)
+    require_support(devices.open(name), kind)
+    return name, kind
+
+
+def full(
+    size: Any, fill_value: Any, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of one value; the dtype follows the value (float32, int64, bool) unless given.
+
+    >>> import weft as wf
+    >>> wf.full((2, 2), 7)
+    tensor([[7, 7],
+            [7, 7]])
+    """
+    value = host.check_scalar("full", fill_value)
+    shape = sizes("full", (size,) if not isinstance(size, tuple | list) else tuple(size))
+    name, kind = _checked("full", device, dtype, dtypes.of_scalar(value))
+    made: Tensor = bind(OPS["full"], value, shape=shape, dtype=kind, device=name)
+    return made.requires_grad_() if requires_grad else made
+
+
+def _filled(where: str, value: int, size: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
+    requires_grad = options.pop("requires_grad", False)
+    dtype, device = options.pop("dtype", None), options.pop("device", None)
+    if options:
+        raise ArgumentTypeError(mistake(where, "arguments", sorted(options), "dtype, device, requires_grad"))
+    name, kind = _checked(where, device, dtype)
+    made: Tensor = bind(OPS["full"], value, shape=sizes(where, size), dtype=kind, device=name)
+    return made.requires_grad_() if requires_grad else made
+
+
+def zeros(*size: Any, **options: Any) -> Tensor:
+    """A tensor of zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``; options ``dtype``, ``device``, ``requires_grad``."""
+    return _filled("zeros", 0, size, options)
+
+
+def ones(*size: Any, **options: Any) -> Tensor:
+    """A tensor of ones: ``ones(2, 3)`` or ``ones((2, 3))``; options ``dtype``, ``device``, ``requires_grad``."""
+    return _filled("ones", 1, size, options)
+
+
+def empty(
+    *size: Any, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A tensor with undefined contents."""
+    name, kind = _checked("empty", device, dtype)
+    made = Tensor.wrap(empty_array(devices.open(name), kind, sizes("empty", size)))
+    return made.requires_grad_() if requires_grad else made
+
+
+def _like(where: str, input: Tensor, dtype: DType | None, device: str | None) -> dict[str, Any]:
+    if not isinstance(input, Tensor):
+        raise ArgumentTypeError(mistake(where, "input", type(input).__name__, "a Tensor"))
+    return {"dtype": dtype or input.dtype, "device": str(input.device) if device is None else device}
+
+
+def zeros_like(
+    input: Tensor, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Zeros with the shape, dtype and device of a tensor, unless given."""
+    return zeros(input.shape, **_like("zeros_like", input, dtype, device), requires_grad=requires_grad)
+
+
+def ones_like(
+    input: Tensor, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Ones with the shape, dtype and device of a tensor, unless given."""
+    return ones(input.shape, **_like("ones_like", input, dtype, device), requires_grad=requires_grad)
+
+
+def full_like(
+    input: Tensor, fill_value: Any, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """One value with the shape, dtype and device of a tensor, unless given."""
+    return full(input.shape, fill_value, **_like("full_like", input, dtype, device), requires_grad=requires_grad)
+
+
+def empty_like(
+    input: Tensor, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Undefined contents with the shape, dtype and device of a tensor, unless given."""
+    return empty(input.shape, **_like("empty_like", input, dtype, device), requires_grad=requires_grad)
+
+
+def arange(
+    start: float, end: float | None = None, step: float = 1, *, dtype: DType | None = None, device: str | None = None
+) -> Tensor:
+    """``start, start + step, …`` below ``end``; ``arange(n)`` counts from 0. int64 for integers, else float32.
+
+    >>> import weft as wf
+    >>> wf.arange(1, 7, 2)
+    tensor([1, 3, 5])
+    """
+    first, last = (0, start) if end is None else (start, end)
+    values = [host.check_scalar("arange", value) for value in (first, last, step)]
+    if step == 0:
+        raise ArgumentError(mistake("arange", "step", 0, "a step other than 0"))
+    if (values[1] - values[0]) * values[2] < 0:
+        raise ArgumentError(mistake("arange", "step", step, f"a step from {first} towards {last}"))
+    default = dtypes.float32 if any(isinstance(value, float) for value in values) else dtypes.int64
+    name, kind = _checked("arange", device, dtype, default)
+    count = math.ceil((values[1] - values[0]) / values[2])
+    return bind(OPS["arange"], values[0], values[2], count=count, dtype=kind, device=name)  # type: ignore[no-any-return]
+
+
+def eye(
+    n: int, m: int | None = None, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A matrix with ones on the diagonal."""
+    rows = integer("eye", "n", n)
+    columns = rows if m is None else integer("eye", "m", m)
+    name, kind = _checked("eye", device, dtype)
+    at = arange(rows, device=name).reshape(rows, 1) == arange(columns, device=name)
+    made = at.to(kind)
+    return made.requires_grad_() if requires_grad else made
+
+
+def from_numpy(array: Any) -> Tensor:
+    """A ``cpu`` tensor that shares the memory of a NumPy array (contiguous and writable)."""
+    import numpy
+
+    if not isinstance(array, numpy.ndarray):
+        raise ArgumentTypeError(mistake("from_numpy", "array", type(array).__name__, "a numpy.ndarray"))
+    kind = dtypes.from_numpy(array.dtype)
+    if not array.flags.c_contiguous or not array.flags.writeable:
+        raise ArgumentError(
+            mistake("from_numpy", "array", "not contiguous or read-only", "contiguous and writable", "use weft.tensor, which copies")
+        )
+    from weft.devices.base import HostDevice
+    from weft.ops.geometry import contiguous_strides
+    from weft.tensors.array import Array
+
+    cpu = devices.open("cpu")
+    assert isinstance(cpu, HostDevice)
+    shape = tuple(int(size) for size in array.shape)
+    return Tensor.wrap(Array(cpu.adopt(array), kind, shape, contiguous_strides(shape)))
+
+
+def as_tensor(data: Any, dtype: DType | None = None, device: str | None = None) -> Tensor:
+    """``data`` as a tensor: itself where it is one of that dtype and device, else a copy."""
+    from weft.tensors.tensor import tensor
+
+    if isinstance(data, Tensor):
+        return data.to(dtype=dtype, device=device)
+    return tensor(data, dtype=dtype, device=device)

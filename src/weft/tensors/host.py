@@ -1,0 +1,116 @@
+"""Host values in and out: Python numbers, nested sequences and NumPy arrays to arrays on a device, and back."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy
+
+from weft import dtypes
+from weft.devices.base import Device, HostDevice, Storage
+from weft.dtypes import DType
+from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, mistake
+from weft.ops import OPS
+from weft.ops.geometry import contiguous_strides
+from weft.tensors.array import Array, empty, require_support
+
+
+def from_python(data: Any, dtype: DType | None, device: Device) -> Array:
+    """A new array from numbers, nested sequences (of tensors too) or a NumPy array."""
+    values = _as_numpy(data)
+    if dtype is None:
+        found = dtypes.from_numpy(values.dtype)
+        dtype = dtypes.float32 if found is dtypes.float64 else found
+    return from_numpy(values, dtype, device)
+
+
+def _as_numpy(data: Any) -> Any:
+    if isinstance(data, numpy.ndarray | numpy.generic):
+        return numpy.asarray(data)
+    try:
+        values = numpy.array(_plain(data))
+    except (ValueError, TypeError):
+        raise ArgumentError(
+            mistake("tensor", "data", f"a {type(data).__name__} of uneven or mixed parts", "numbers in equally long sequences")
+        ) from None
+    except OverflowError:
+        raise ArgumentError(mistake("tensor", "data", "an integer beyond 64 bits", "at most 64 bits")) from None
+    if values.dtype.kind not in "biuf":
+        raise ArgumentTypeError(
+            mistake("tensor", "data", f"a {type(data).__name__} that NumPy reads as {values.dtype.name}", "numbers")
+        )
+    if values.dtype == numpy.uint64:
+        raise ArgumentError(mistake("tensor", "data", "an integer of 2**63 or more", "one that fits int64"))
+    return values.astype("float32") if values.size == 0 and values.dtype == numpy.float64 else values
+
+
+def _plain(data: Any) -> Any:
+    """Sequences with tensors inside as sequences of NumPy arrays."""
+    if hasattr(data, "_data") and hasattr(data, "numpy"):
+        return data.detach().numpy()
+    return [_plain(one) for one in data] if isinstance(data, list | tuple) else data
+
+
+def from_numpy(values: Any, dtype: DType, device: Device) -> Array:
+    """A new array with the values converted to ``dtype``; int64 is range-checked where it is stored in 32 bits."""
+    require_support(device, dtype)
+    stored = device.profile.storage(dtype)
+    if stored is not dtype and values.size and dtype.kind == "int":
+        low, high = int(values.min()), int(values.max())
+        if low < -(2**31) or high >= 2**31:
+            raise ArgumentError(
+                mistake("tensor", "data", f"int64 with values from {low} to {high}", "values that fit 32 bits",
+                        f"device {device.name} stores int64 in 32 bits; use device 'cpu' for larger ones")
+            )  # fmt: skip
+    with numpy.errstate(all="ignore"):
+        packed = numpy.ascontiguousarray(values.astype(stored.numpy, copy=False))
+    made = empty(device, dtype, tuple(int(size) for size in values.shape))
+    if packed.nbytes:
+        device.write(made.storage, memoryview(packed.reshape(-1).view(numpy.uint8)))
+    return made
+
+
+class _Shared:
+    """Keeps a storage alive for the NumPy arrays that look into it."""
+
+    def __init__(self, storage: Storage, address: int, array: Array) -> None:
+        self.storage = storage
+        item = array.dtype.numpy
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": array.shape,
+            # bfloat16 has no type string of its own: two bytes, seen as bfloat16 afterwards
+            "typestr": item.str if item.kind in "biuf" else "<u2",
+            "strides": tuple(stride * item.itemsize for stride in array.strides),
+            "data": (address + array.offset * item.itemsize, False),
+        }
+
+
+def to_numpy(array: Array) -> Any:
+    """The elements as a NumPy array: a view of the memory on ``cpu``, a copy from other devices."""
+    device = array.device
+    array.storage.buffer  # noqa: B018  (raises where it was disposed)
+    count = math.prod(array.shape)
+    if count == 0:
+        return numpy.empty(array.shape, array.dtype.numpy)
+    if isinstance(device, HostDevice):
+        seen = numpy.asarray(_Shared(array.storage, device.view(array.storage).ctypes.data, array))
+        return seen.view(array.dtype.numpy) if seen.dtype != array.dtype.numpy else seen
+    if array.strides != contiguous_strides(array.shape):
+        from weft.tensors import EAGER
+
+        (array,) = EAGER.process(OPS["copy"], (array,), {}, None, ())
+    stored = device.profile.storage(array.dtype)
+    data = device.read(array.storage, array.offset * stored.itemsize, count * stored.itemsize)
+    values = numpy.frombuffer(data, stored.numpy).reshape(array.shape)
+    return values if stored is array.dtype else values.astype(array.dtype.numpy)
+
+
+def check_scalar(where: str, value: Any) -> bool | int | float:
+    """A Python number; ``DTypeError`` otherwise."""
+    if isinstance(value, numpy.generic):
+        value = value.item()
+    if not isinstance(value, bool | int | float):
+        raise DTypeError(mistake(where, "value", type(value).__name__, "a number"))
+    return value

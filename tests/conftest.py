@@ -1,0 +1,133 @@
+"""What every test shares: the devices to run on, hypothesis profiles, and what a missing driver or PyTorch means.
+
+A test that takes ``device`` runs once a device; one that opens a WebGPU device itself is marked
+``@pytest.mark.webgpu``. ``--device cpu`` (or ``webgpu``) leaves out the tests of the other device.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Generator, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+if TYPE_CHECKING:
+    from weft.devices.base import Device
+
+# Macs have no software adapter, and always a GPU.
+ADAPTER = os.environ.get("WEFT_TEST_DEVICE", "webgpu" if sys.platform == "darwin" else "webgpu:software")
+DEVICES = {"cpu": "cpu", "webgpu": ADAPTER}
+"""The marker of each device, and the name under which its tests open it."""
+
+IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+REQUIRE_WEBGPU = os.environ.get("WEFT_REQUIRE_WEBGPU") == "1" or IN_CI
+
+NO_DRIVER = (
+    f"no Vulkan driver gives the adapter {ADAPTER!r}; install Mesa's software driver (Debian, Ubuntu: "
+    "apt-get install mesa-vulkan-drivers libvulkan1), or run the cpu tests alone: make test DEVICES=cpu"
+)
+NO_TORCH = (
+    "compares with PyTorch, which is not installed; `WEFT_TORCH=always make test` installs it (gigabytes)"
+)
+
+hypothesis.settings.register_profile("dev", deadline=None, max_examples=50)
+hypothesis.settings.register_profile(
+    "ci",
+    deadline=None,
+    max_examples=25,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if IN_CI else "dev"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--device``: the one device to test."""
+    parser.addoption("--device", choices=("all", *DEVICES), default="all", help="run the tests of one device")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give Vulkan's loader the runtime directory that it warns about, and declare the device markers."""
+    if sys.platform == "linux" and "XDG_RUNTIME_DIR" not in os.environ:
+        runtime = Path(tempfile.gettempdir()) / f"weft-runtime-{os.getuid()}"
+        runtime.mkdir(mode=0o700, exist_ok=True)
+        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+    for name in DEVICES:
+        config.addinivalue_line("markers", f"{name}: needs the {name} device")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes ``device`` once a device, marked with its name."""
+    if "device" in metafunc.fixturenames:
+        parameters = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in DEVICES]
+        metafunc.parametrize("device", parameters, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of devices other than ``--device``; tests that need no device stay."""
+    chosen = config.getoption("device")
+    if chosen == "all":
+        return
+    others = DEVICES.keys() - {chosen}
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in others)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Without an adapter a ``webgpu`` test is skipped, saying why; where it must run (CI) it fails."""
+    if item.get_closest_marker("webgpu") and not webgpu_adapter_exists():
+        if REQUIRE_WEBGPU:
+            pytest.fail(NO_DRIVER, pytrace=False)
+        pytest.skip(NO_DRIVER)
+
+
+@lru_cache(maxsize=None)
+def webgpu_adapter_exists() -> bool:
+    """Whether the machine has the adapter under test, asked of wgpu itself and not of weft."""
+    import wgpu
+
+    # OpenGL adapters are listed too; weft does not use them: they lack what its kernels need.
+    found = [adapter.info for adapter in wgpu.gpu.enumerate_adapters_sync()]
+    types = [info["adapter_type"] for info in found if info["backend_type"] != "OpenGL"]
+    return "CPU" in types if ADAPTER == "webgpu:software" else bool(types)
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> Iterator[Device]:
+    """The device under test; whatever its kernels reported and nobody read fails the test that caused it."""
+    import weft.devices
+
+    opened = weft.devices.open(DEVICES[request.param])
+    yield opened
+    opened.synchronize()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A module that imports PyTorch where there is none is skipped with the reason, not an error."""
+    report = yield
+    if report.failed and "No module named 'torch'" in str(report.longrepr):
+        report.outcome = "skipped"
+        report.longrepr = (str(collector.path), 0, f"Skipped: {NO_TORCH}")  # type: ignore[assignment]
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was not tested because a driver or PyTorch is missing."""
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    for name, reason in (("webgpu", NO_DRIVER), ("PyTorch", NO_TORCH)):
+        count = sum(reason in text for text in reasons)
+        if count:
+            terminalreporter.write_line(
+                f"NOT RUN: {count} tests or test files that need {name}: {reason}", yellow=True
+            )

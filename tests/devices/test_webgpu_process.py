@@ -1,0 +1,132 @@
+"""What needs a process of its own: fork, Ctrl-C, a quiet terminal, imports that touch no driver."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from tests.conftest import ADAPTER
+
+pytestmark = pytest.mark.webgpu
+
+
+def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in a Python of its own; its exit status is for the caller to check."""
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "WEFT_DEVICE": ADAPTER, **environment},
+    )  # fmt: skip
+
+
+def test_a_forked_child_is_told() -> None:
+    done = run(
+        """
+        import os, sys, warnings
+        warnings.simplefilter("ignore")
+        from weft import devices, errors
+        device = devices.default()
+        storage = device.allocate(4)
+        device.write(storage, memoryview(b"abcd"))
+        child = os.fork()
+        if child == 0:
+            for call in (lambda: device.read(storage, 0, 4), lambda: device.allocate(4), device.synchronize):
+                try:
+                    call()
+                except errors.DeviceError as error:
+                    assert "before this process was forked" in str(error), error
+                else:
+                    os._exit(3)
+            sys.exit(0)  # with all finalisers
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0, status
+        assert device.read(storage, 0, 4) == b"abcd"
+        print("fine")
+        """
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "fine"), done.stderr
+
+
+def test_ctrl_c_leaves_a_usable_device() -> None:
+    """Interrupts at random moments of recording, submitting and reading; after each, the device is right."""
+    done = run(
+        """
+        import random, signal
+        from weft import devices
+        device = devices.default()
+        random.seed(1)
+
+        def work(value):
+            a, b = device.allocate(4096), device.allocate(4096)
+            device.write(a, memoryview(bytes([value]) * 4096))
+            for _ in range(3):
+                device.copy(a, b)
+                device.copy(b, a)
+            return device.read(a, 0, 4096)
+
+        signal.signal(signal.SIGALRM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+        hit = 0
+        for turn in range(150):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 3e-3))
+                for _ in range(20):  # Python swallows an interrupt that falls into a finaliser
+                    work(7)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except KeyboardInterrupt:
+                hit += 1
+            assert work(turn) == bytes([turn]) * 4096, turn
+        device.synchronize()
+        print("interrupted", hit > 100)
+        """
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "interrupted True"), done.stderr
+
+
+def test_the_terminal_stays_quiet() -> None:
+    """No driver complaint and no library log, also for a kernel that does not compile, and at exit."""
+    environment = {key: "" for key in ("XDG_RUNTIME_DIR",)}
+    done = run(
+        """
+        import os
+        os.environ.pop("XDG_RUNTIME_DIR", None)
+        from weft import devices, errors
+        from weft.target import KernelSpec
+        device = devices.default()
+        spec = KernelSpec("bad", "wgsl", (), (), (), (1, 1, 1), ("1", "1", "1"), "@compute fn main( {")
+        try:
+            device.register_kernel(spec)
+        except errors.KernelError:
+            print("refused")
+        assert "XDG_RUNTIME_DIR" not in os.environ
+        """,
+        **environment,
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "refused", "")
+
+
+def test_importing_touches_no_driver() -> None:
+    done = run("import sys, weft, weft.devices, weft.cli; print([m for m in ('wgpu', 'llvmlite') if m in sys.modules])")
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [("cpu", "cpu"), ("webgpu", None), (ADAPTER, None), ("tpu", "'tpu' is not known, expected 'cpu', 'webgpu'")],
+)
+def test_the_environment_chooses_the_default(asked: str, expected: str | None) -> None:
+    done = run(
+        """
+        from weft import devices, errors
+        try:
+            print(devices.default().name)
+        except errors.DeviceError as error:
+            print(error)
+        """,
+        WEFT_DEVICE=asked,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (expected or "webgpu") in done.stdout

@@ -1,0 +1,129 @@
+"""The project around the code: what the README promises, the cost of ``import weft``, the wheel, the stubs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def run_python(*arguments: str) -> str:
+    """What a fresh interpreter prints, in the repository; its errors fail the test."""
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def code_blocks(language: str) -> list[str]:
+    """The README's fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_readme_commands_are_targets_of_the_makefile() -> None:
+    commands = re.findall(r"^make (\w+)", "".join(code_blocks("sh")), re.MULTILINE)
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {"demo", "test"} <= set(commands) <= set(targets)
+
+
+def test_readme_first_screen() -> None:
+    screen = README[: README.index("\n## ")]
+    assert len(screen.splitlines()) < 45
+    assert "make demo" in screen
+    assert "make test" in screen
+    picture = re.search(r"!\[.+\]\((.+)\)", screen)
+    assert picture is not None
+    assert 5_000 < (ROOT / picture[1]).stat().st_size < 150_000
+    assert "```python" in screen
+
+
+def test_readme_links_exist() -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
+    assert links
+    assert [link for link in links if not (ROOT / link.partition("#")[0]).exists()] == []
+
+
+def test_readme_code_learns() -> None:
+    (code,) = code_blocks("python")
+    printed = run_python("-W", "error", "-c", code)
+    accuracy = re.search(r"accuracy (\d\.\d+)", printed)
+    assert accuracy is not None, printed
+    assert float(accuracy[1]) > 0.9
+
+
+def test_import_is_fast() -> None:
+    program = "import time; start = time.perf_counter(); import weft; print(time.perf_counter() - start)"
+    best = min(float(run_python("-c", program)) for _ in range(5))
+    assert best < 0.15, f"import weft took {best * 1000:.0f} ms, expected under 150"
+
+
+@pytest.mark.parametrize("heavy", ["wgpu", "llvmlite", "torch", "scipy", "ml_dtypes", "safetensors"])
+def test_import_loads_no_driver(heavy: str) -> None:
+    program = f"import sys, weft; print([name for name in sys.modules if name.split('.')[0] == {heavy!r}])"
+    assert run_python("-c", program).strip() == "[]"
+
+
+def test_wheel_has_types_and_every_module(tmp_path: Path) -> None:
+    # The builder that pyproject.toml names, called directly: pip would fetch it, and tests run without a network.
+    (built,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    with zipfile.ZipFile(built) as wheel:
+        shipped = {name for name in wheel.namelist() if name.startswith("weft/")}
+        metadata = wheel.read(next(name for name in wheel.namelist() if name.endswith("METADATA"))).decode()
+    sources = ROOT / "src"
+    modules = {path.relative_to(sources).as_posix() for path in sources.rglob("*") if path.suffix in (".py", ".pyi")}
+    assert modules
+    assert (modules | {"weft/py.typed"}) - shipped == set()
+    assert "License-Expression: Apache-2.0" in metadata
+    assert "Requires-Python: >=3.11" in metadata
+
+
+def test_stubs_are_fresh() -> None:
+    run_python("scripts/stubs.py", "--check")
+
+
+def test_no_absolute_paths_in_tracked_files() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout: no list of tracked files")
+    home = re.compile(r"/(home|Users|root|work)/\w")
+    found = []
+    for name in filter(None, listed.stdout.split("\0")):
+        path = ROOT / name
+        if path.suffix == ".png" or not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8")
+        found += [f"{name}:{n}" for n, line in enumerate(text.splitlines(), 1) if home.search(line)]
+    assert found == []
+
+
+def test_setup_names_its_purposes() -> None:
+    done = subprocess.run(["bash", "scripts/setup", "nonsense"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "examples | test | check" in done.stderr
+    assert done.stdout == ""
+
+
+def test_setup_explains_an_old_python(tmp_path: Path) -> None:
+    """Every Python that it can find is too old: it stops, says so, and makes nothing."""
+    old = tmp_path / "python"
+    old.write_text("#!/bin/sh\necho 'Python 3.9.2'\nexit 1\n")
+    old.chmod(0o755)
+    for name in ("python3", "python3.11", "python3.12", "python3.13", "python3.14"):
+        (tmp_path / name).symlink_to(old)
+    clone = tmp_path / "a clone"
+    (clone / "scripts").mkdir(parents=True)
+    (clone / "scripts" / "setup").write_bytes((ROOT / "scripts" / "setup").read_bytes())
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHON": "python3"}
+    done = subprocess.run(
+        ["bash", "scripts/setup", "examples"], cwd=clone, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "Python 3.11 or newer; python3 here is Python 3.9.2" in done.stderr
+    assert [path.name for path in clone.iterdir()] == ["scripts"]
