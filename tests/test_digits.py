@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import DEVICES
+
+from tests.conftest import DEVICES
 
 ROOT = Path(__file__).parent.parent
 SECONDS = {"cpu": 60, "webgpu": 600}
@@ -21,7 +22,9 @@ def test_demo(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "examples.digits", "--device", DEVICES[name], "--output", str(tmp_path)]
     environment = {**os.environ, "PYTHONWARNINGS": "error"}
     started = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False
+    )
     seconds = time.perf_counter() - started
 
     assert done.returncode == 0, done.stderr

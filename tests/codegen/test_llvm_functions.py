@@ -55,7 +55,8 @@ def samples(dtype: DType, count: int, seed: int) -> Array:
         return generator.integers(0, 2, count).astype(bool)
     if dtype.kind == "float":
         ordinary = generator.normal(0, 4, count)
-        return numpy.where(generator.random(count) < 0.5, generator.choice(SPECIAL, count), ordinary).astype(dtype.numpy)
+        special = generator.choice(SPECIAL, count)
+        return numpy.where(generator.random(count) < 0.5, special, ordinary).astype(dtype.numpy)
     low, high = (0, 2**32) if dtype.kind == "uint" else (-(2 ** (dtype.bits - 1)), 2 ** (dtype.bits - 1))
     wide = generator.integers(low, high, count, dtype.numpy)
     small = generator.integers(0 if dtype.kind == "uint" else -9, 10, count).astype(dtype.numpy)

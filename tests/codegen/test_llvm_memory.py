@@ -61,7 +61,7 @@ def test_floats_narrow_to_the_nearest_even(dtype: DType, lanes: bool) -> None:
         ties = ((finite[1:].astype(numpy.float64) + finite[:-1]) / 2).astype(numpy.float32)
         near = numpy.concatenate([numpy.nextafter(ties, numpy.float32(sign)) for sign in (-numpy.inf, numpy.inf)])
     random = numpy.random.default_rng(0).integers(0, 2**32, 100_000, numpy.uint32).view(numpy.float32)
-    edges = numpy.array([65504, 65519.996, 65520, 65536, 3.4e38, 1e-45, -1e-45, 2.9802322e-8, 5.9604645e-8], numpy.float32)
+    edges = numpy.array([65504, 65519.996, 65520, 65536, 3.4e38, 1e-45, 2.9802322e-8, 5.9604645e-8], numpy.float32)
     given = numpy.concatenate([exact, ties, near, random, edges, -edges])
     with numpy.errstate(all="ignore"):
         expected = given.astype(dtype.numpy)

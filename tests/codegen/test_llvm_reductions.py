@@ -18,6 +18,7 @@ from weft.expr import call, cast
 from weft.kernels import Builder, Step
 
 COMBINES = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
+KINDS = {"argmax": numpy.int64, "argmin": numpy.int64, "any": numpy.bool_, "all": numpy.bool_}
 TYPES = (dtypes.float32, dtypes.float64, dtypes.int32, dtypes.int64, dtypes.uint32)
 
 
@@ -63,7 +64,7 @@ def values(shape: tuple[int, ...], dtype: DType, combine: str, seed: int = 0) ->
 def check(combine: str, array: Array, axes: tuple[int, ...], step: Step) -> None:
     """Run on one and on two threads: the same bits, and NumPy's values."""
     wanted = expected(combine, array, axes)
-    out = wanted.astype({"argmax": "int64", "argmin": "int64"}.get(combine, wanted.dtype if combine in ("any", "all") else array.dtype))
+    out = wanted.astype(KINDS.get(combine, array.dtype))
     filled = numpy.full_like(out, 1)
     one = run(step, [array, filled], device=cpu(1))[1]
     two = run(step, [array, filled], device=cpu(2))[1]
@@ -96,16 +97,19 @@ def test_folds_of_strided_operands(combine: str) -> None:
     for axes in [(0,), (1,), (2,), (0, 2), (0, 1, 2)]:
         wanted = expected(combine, view, axes)
         step = fold(combine, shape, axes, dtypes.float32, strides)
-        kind = {"argmax": numpy.int64, "argmin": numpy.int64, "any": bool, "all": bool}.get(combine, numpy.float32)
+        kind = KINDS.get(combine, numpy.float32)
         result = run(step, [base, numpy.zeros_like(wanted, kind)])[1]
         numpy.testing.assert_allclose(result, wanted, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("source", [dtypes.float16, dtypes.bfloat16, dtypes.int8, dtypes.uint8, dtypes.bool_], ids=lambda d: d.name)
+NARROW = (dtypes.float16, dtypes.bfloat16, dtypes.int8, dtypes.uint8, dtypes.bool_)
+
+
+@pytest.mark.parametrize("source", NARROW, ids=lambda dtype: dtype.name)
 @pytest.mark.parametrize("axis", [0, 1])
 def test_narrow_types_are_summed_wide(source: DType, axis: int) -> None:
     generator = numpy.random.default_rng(1)
-    array = generator.integers(0, 2, (40, 45)).astype(bool) if source.kind == "bool" else generator.integers(0, 100, (40, 45)).astype(source.numpy)
+    array = generator.integers(0, 2 if source.kind == "bool" else 100, (40, 45)).astype(source.numpy)
     builder = Builder("sum_narrow")
     (column,) = builder.axes((array.shape[1 - axis],))
     (row,) = builder.reduce_axes((array.shape[axis],))
@@ -136,7 +140,7 @@ IDENTITIES = {"sum": 0.0, "prod": 1.0, "max": -numpy.inf, "min": numpy.inf, "any
 def test_an_empty_fold_is_the_identity(combine: str, shape: tuple[int, ...]) -> None:
     axis = shape.index(0)
     kept = tuple(size for each, size in enumerate(shape) if each != axis)
-    kind = {"argmax": numpy.int64, "argmin": numpy.int64, "any": bool, "all": bool}.get(combine, numpy.float32)
+    kind = KINDS.get(combine, numpy.float32)
     step = fold(combine, shape, (axis,), dtypes.float32)
     result = run(step, [numpy.zeros(shape, numpy.float32), numpy.full(kept, 7).astype(kind)])[1]
     assert (result == IDENTITIES.get(combine, 0)).all()
@@ -148,7 +152,7 @@ def test_an_empty_fold_is_the_identity(combine: str, shape: tuple[int, ...]) -> 
 def test_nothing_is_written_where_there_are_no_points() -> None:
     for combine, axes in itertools.product(COMBINES, [(0,), (1,)]):
         shape = (0, 5) if axes == (1,) else (5, 0)
-        kind = {"argmax": numpy.int64, "argmin": numpy.int64, "any": bool, "all": bool}.get(combine, numpy.float32)
+        kind = KINDS.get(combine, numpy.float32)
         guard = numpy.ones(4, kind)
         result = run(fold(combine, shape, axes, dtypes.float32), [numpy.zeros(shape, numpy.float32), guard])[1]
         assert same_bits(result, guard)
@@ -235,8 +239,9 @@ def test_matrix_product_as_a_derived_kernel() -> None:
         builder = Builder("derived_matmul")
         i, j = builder.axes((m, n))
         (each,) = builder.reduce_axes((k,))
-        product = builder.load(operand(0, (m, k)), [i, each]) * builder.load(operand(1, shape, strides=strides), [each, j])
-        builder.store(operand(2, (m, n)), [i, j], builder.reduce("sum", product))
+        right = builder.load(operand(1, shape, strides=strides), [each, j])
+        product = builder.reduce("sum", builder.load(operand(0, (m, k)), [i, each]) * right)
+        builder.store(operand(2, (m, n)), [i, j], product)
         step = builder.finish()
         one = run(step, [a, kept, numpy.zeros((m, n), numpy.float32)], device=cpu(1))[2]
         two = run(step, [a, kept, numpy.zeros((m, n), numpy.float32)], device=cpu(2))[2]

@@ -1,8 +1,14 @@
 """Reverse-mode automatic differentiation: the tape, ``backward``, ``grad``, grad modes, and the numerical checks."""
 
-from weft.autograd.check import gradcheck, gradgradcheck
-from weft.autograd.engine import backward, grad
-from weft.autograd.mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from weft.autograd.check import gradcheck, gradgradcheck
+    from weft.autograd.engine import backward, grad
+    from weft.autograd.mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 
 __all__ = [
     "backward",
@@ -14,3 +20,17 @@ __all__ = [
     "no_grad",
     "set_grad_enabled",
 ]
+
+# resolved when first used: tensors import the tape's data from here, and the engine imports tensors
+_SOURCE = {
+    "backward": "engine", "grad": "engine", "gradcheck": "check", "gradgradcheck": "check", "enable_grad": "mode",
+    "is_grad_enabled": "mode", "no_grad": "mode", "set_grad_enabled": "mode",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _SOURCE:
+        raise AttributeError(f"module 'weft.autograd' has no attribute {name!r}")
+    value = getattr(import_module(f"weft.autograd.{_SOURCE[name]}"), name)
+    globals()[name] = value
+    return value

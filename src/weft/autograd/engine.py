@@ -205,8 +205,8 @@ def _accumulate(leaf: Tensor, value: Tensor, create_graph: bool, shared: set[int
             bind(OPS["add"], leaf.grad, value, into=(leaf.grad,))
         return
     alias = id(value._data.alias)
-    taken = alias in shared or value._view is not None or not value.is_contiguous()
-    if taken:
+    part = value._view is not None and value._view.base.numel() != value.numel()
+    if alias in shared or part or not value.is_contiguous():
         value = bind(OPS["copy"], value)
         alias = id(value._data.alias)
     shared.add(alias)

@@ -13,13 +13,16 @@ from typing import Any
 from weft.autograd.mode import is_enabled
 from weft.autograd.node import Edge, Node
 from weft.errors import GradError
-from weft.ops import OPS, Interpreter, OpSpec, TensorType
+from weft.ops import OPS, Interpreter, OpSpec, TensorType, set_default_stack
 from weft.dtypes import of_scalar
+from weft.tensors.eager import EAGER
 from weft.tensors.tensor import Tensor, View
 
 
 class Tape:
     """Records differentiable ops while grad mode is on."""
+
+    executes = True
 
     def process(
         self,
@@ -161,3 +164,6 @@ def rebuild_view_edge(tensor: Tensor) -> None:
             edge, source = Edge(Node(op, options, (edge,), (source,), (result,)), 0), result
     tensor._edge = edge
     tensor._generation = view.base._generation
+
+
+set_default_stack(EAGER, Tape())

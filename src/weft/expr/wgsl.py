@@ -37,6 +37,8 @@ _TEMPLATES: dict[tuple[str, str], str] = {
     ("shl", "uint"): "({0} << ({1} & {U}(31u)))",
     ("shr", "int"): "({0} >> ({U}({1}) & {U}(31u)))",
     ("shr", "uint"): "({0} >> ({1} & {U}(31u)))",
+    ("shl", "const"): "({0} << {1})",
+    ("shr", "const"): "({0} >> {1})",
 }
 
 _SPECIAL_BITS = {"inf": 0x7F800000, "negative_inf": 0xFF800000, "nan": 0x7FC00000}
@@ -320,7 +322,7 @@ class Emitter:
         return value.text if value.width == self.width else self._splat(value)
 
     def _splat(self, value: Value) -> str:
-        return f"vec{self.width}<{value.type}>({value.text})"
+        return f"vec{self.width}<{value.type}>({bare(value.text)})"
 
     def _known(self, node: Expr) -> Value | None:
         for scope in reversed(self._scopes):
@@ -361,6 +363,11 @@ class Emitter:
         if node.function == "cast":
             return self._cast(node, texts[0], width)
         given = tuple(arg.dtype for arg in node.args)
+        if node.function in ("shl", "shr") and node.args[1].function == "const":
+            amount = f"{node.args[1].data % 32}u"
+            return _TEMPLATES[node.function, "const"].format(
+                texts[0], amount if width == 1 else f"{type_name(dtypes.uint32, width)}({amount})"
+            )
         if node.function == "ne" and given[0].kind == "float" and node.args[0] is node.args[1]:
             return self.declarations.call("isnan", given[:1], texts[:1], width)  # by bits: compilers fold x != x
         return self.declarations.call(node.function, given, texts, width)
@@ -420,7 +427,7 @@ def _atoms(node: Expr) -> frozenset[Expr]:
 
 def _divides_by_zero(node: Expr) -> bool:
     divisor = node.args[-1]
-    return node.dtype.kind != "float" and divisor.function == "const" and divisor.data == 0
+    return node.function in ("idiv", "irem") and divisor.function == "const" and divisor.data == 0
 
 
 _TO_BITS = {

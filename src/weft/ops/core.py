@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from weft.dtypes import DType
-from weft.errors import WeftError
+from weft.errors import UnsupportedError, WeftError
 from weft.kernels import Operand, Program
 from weft.ops.geometry import Geometry
 from weft.target import TargetProfile
@@ -103,7 +103,9 @@ class OpSpec:
 
 
 class Interpreter(Protocol):
-    """One way to carry out ops."""
+    """One way to carry out ops; ``executes`` is False at the bottom of a stack that computes no values."""
+
+    executes: bool
 
     def process(
         self,
@@ -132,7 +134,7 @@ def interpreter_stack() -> tuple[Interpreter, ...]:
     if stack is not None:
         return stack
     if not _default:
-        import weft.tensors  # noqa: F401  (registers the default stack)
+        raise UnsupportedError("no interpreter is registered, expected one; import weft.tensors")
     return _default
 
 

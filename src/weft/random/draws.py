@@ -9,8 +9,8 @@ import numpy
 
 from weft import devices, dtypes
 from weft.dtypes import DType
-from weft.errors import ArgumentError, ArgumentTypeError, mistake
-from weft.ops import OPS, bind
+from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
+from weft.ops import OPS, bind, interpreter_stack
 from weft.ops.arguments import data_type, floating, integer, sizes, tensor as checked_tensor
 from weft.random.generator import Generator, default_generator
 from weft.tensors.tensor import Tensor, tensor
@@ -91,6 +91,8 @@ def randperm(n: int, *, generator: Generator | None = None, device: str | None =
     if count < 0:
         raise ArgumentError(mistake("randperm", "n", n, "0 or more"))
     name = (devices.default() if device is None else devices.open(device)).name
+    if not interpreter_stack()[0].executes:
+        raise UnsupportedError("randperm: is drawn on the host, expected outside of a traced function; pass it in")
     own = generator or default_generator(name)
     _, low, high = own.take(max(count, 1))
     source = numpy.random.Generator(numpy.random.Philox(key=own.initial_seed(), counter=low | high << 32))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from weakref import WeakSet
 
 from weft import devices, dtypes
 from weft.errors import ArgumentError, mistake
@@ -34,6 +35,7 @@ class Generator:
         self._seed = 0
         self._offset = 0
         self._state: Tensor | None = None
+        _alive.add(self)
 
     def manual_seed(self, seed: int) -> Generator:
         """Start anew from a seed (taken modulo 2**64); gives the generator."""
@@ -80,15 +82,22 @@ class Generator:
             self._state = tensor(list(words), dtype=dtypes.uint32, device=self.device)
         return self
 
+    def give_back(self) -> int:
+        """How many counters were taken since the state was written; the host's count starts at 0 again."""
+        with self._lock:
+            taken, self._offset = self._offset, 0
+            return taken
+
     def fold(self) -> None:
         """Bring the part of the counter that the host keeps into the state on the device."""
-        with self._lock:
-            offset, self._offset = self._offset, 0
-            if offset:
+        offset = self.give_back()
+        if offset:
+            with self._lock:
                 state = self.state()
                 bind(OPS["random_advance"], state, offset & 0xFFFFFFFF, offset >> 32, into=(state,))
 
 
+_alive: WeakSet[Generator] = WeakSet()
 _defaults: dict[str, Generator] = {}
 _defaults_lock = threading.Lock()
 _current_seed = int.from_bytes(os.urandom(8), "little")
@@ -126,9 +135,8 @@ def seed() -> int:
     return number
 
 
-def used_generators() -> list[Generator]:
-    """All default generators made so far."""
-    with _defaults_lock:
-        return list(_defaults.values())
+def all_generators() -> list[Generator]:
+    """Every generator that is alive."""
+    return list(_alive)
 
 

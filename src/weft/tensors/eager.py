@@ -55,6 +55,7 @@ class Eager:
     """Executes each op as it comes."""
 
     capacity = 16384
+    executes = True
 
     def __init__(self) -> None:
         self._prepared: OrderedDict[Any, Prepared] = OrderedDict()
@@ -225,6 +226,11 @@ class Eager:
         for value in (*operands, *(into or ())):
             if type(value) is not Array:
                 if not isinstance(value, bool | int | float):
+                    if hasattr(value, "alias"):
+                        raise UnsupportedError(
+                            f"{op.name}: an operand was made inside a trace and has no value, expected a computed "
+                            f"tensor; return it from the traced function instead of keeping it"
+                        )
                     raise DTypeError(f"{op.name}: an operand is a {type(value).__name__}, expected a tensor or a number")
                 continue
             if found is None:
@@ -266,3 +272,7 @@ def _scalar(value: Any, dtype: DType) -> int | float:
     if dtype.kind == "uint":
         return int(value) & 0xFFFFFFFF
     return int(value)
+
+
+EAGER = Eager()
+"""The one that the default stack has at its bottom."""

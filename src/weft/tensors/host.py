@@ -98,7 +98,7 @@ def to_numpy(array: Array) -> Any:
         seen = numpy.asarray(_Shared(array.storage, device.view(array.storage).ctypes.data, array))
         return seen.view(array.dtype.numpy) if seen.dtype != array.dtype.numpy else seen
     if array.strides != contiguous_strides(array.shape):
-        from weft.tensors import EAGER
+        from weft.tensors.eager import EAGER
 
         (array,) = EAGER.process(OPS["copy"], (array,), {}, None, ())
     stored = device.profile.storage(array.dtype)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from weft import devices, dtypes
@@ -68,7 +70,7 @@ class Tensor(TensorMethods):
     Make one with ``weft.tensor``, ``zeros``, ``randn`` …; operators and methods mean what PyTorch's mean.
     """
 
-    __slots__ = ("__weakref__", "_accumulator", "_data", "_edge", "_generation", "_leaf_requires_grad", "_view", "grad")
+    __slots__ = ("__weakref__", "_accumulator", "_data", "_edge", "_generation", "_grad", "_leaf_requires_grad", "_view")
 
     __array_priority__ = 1000  # NumPy leaves mixed arithmetic to us
 
@@ -78,7 +80,7 @@ class Tensor(TensorMethods):
     _generation: int
     _leaf_requires_grad: bool
     _accumulator: weakref.ref[Accumulator] | None
-    grad: Tensor | None
+    _grad: Tensor | None
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise ArgumentTypeError("Tensor is not made by calling the class; use weft.tensor(data) or weft.empty(shape)")
@@ -93,7 +95,7 @@ class Tensor(TensorMethods):
         made._generation = 0
         made._leaf_requires_grad = False
         made._accumulator = None
-        made.grad = None
+        made._grad = None
         return made
 
     # Shape and type.
@@ -219,6 +221,22 @@ class Tensor(TensorMethods):
     def grad_fn(self) -> Any:
         """The recorded operation that made the tensor, ``None`` for a leaf."""
         return None if self.edge is None or self._edge is None else self._edge.node
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that ``backward`` added up for this leaf, ``None`` before."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None and (value.shape, value.dtype) != (self.shape, self.dtype):
+            raise ShapeError(
+                mistake("grad", "the value", f"{value.dtype.name}{list(value.shape)}", f"{self.dtype.name}{list(self.shape)}")
+            )
+        kept = _kept_grads.get()
+        if kept is not None and id(self) not in kept:
+            kept[id(self)] = (self, self._grad)
+        self._grad = value
 
     def detach(self) -> Tensor:
         """A tensor on the same memory without history."""
@@ -465,6 +483,22 @@ class Tensor(TensorMethods):
             target.fill_(value)
         else:
             target.copy_(tensor(value, dtype=self.dtype, device=str(self.device)))
+
+
+_kept_grads: ContextVar[dict[int, tuple[Tensor, Tensor | None]] | None] = ContextVar("weft_kept_grads", default=None)
+
+
+@contextmanager
+def keeping_grads() -> Iterator[None]:
+    """At its end every ``.grad`` is what it was before: gradients made in a trace are values of the graph only."""
+    kept: dict[int, tuple[Tensor, Tensor | None]] = {}
+    token = _kept_grads.set(kept)
+    try:
+        yield
+    finally:
+        _kept_grads.reset(token)
+        for tensor_, before in kept.values():
+            tensor_._grad = before
 
 
 bool_type, int_type, float_type = bool, int, float  # inside the class these names are methods

@@ -14,6 +14,7 @@ from weft import dtypes
 from weft.codegen.llvm.function import FunctionWriter
 from weft.dtypes import DType
 from weft.errors import KernelError
+from weft.expr import variables
 from weft.expr.llvm import Emitter, Value, literal
 from weft.expr.node import INDEX
 from weft.kernels import Reduction
@@ -48,8 +49,9 @@ def identity(combine: str, dtype: DType) -> bool | int | float:
     lowest = combine in ("max", "argmax")
     if dtype.kind == "float":
         return -math.inf if lowest else math.inf
-    low, high = (0, 2**dtype.bits - 1) if dtype.kind == "uint" else (-(2 ** (dtype.bits - 1)), 2 ** (dtype.bits - 1) - 1)
-    return low if lowest else high
+    if dtype.kind == "uint":
+        return 0 if lowest else 2**dtype.bits - 1
+    return -(2 ** (dtype.bits - 1)) if lowest else 2 ** (dtype.bits - 1) - 1
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,6 @@ def _halves(emitter: Emitter, value: Value) -> tuple[Value, Value]:
 
 def passes(reductions: Sequence[Reduction]) -> list[list[Reduction]]:
     """Reductions in order, grouped so that none needs the result of another in its group."""
-    from weft.expr import variables
-
     groups: list[list[Reduction]] = []
     for reduction in reductions:
         used = set(variables(reduction.value))

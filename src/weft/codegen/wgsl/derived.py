@@ -18,6 +18,8 @@ from weft.kernels import Axis, Check, Kernel, Part, Reduction, Store
 from weft.target import KernelSpec, TargetProfile
 
 INVOCATIONS = 256
+SOFTWARE_SHARE = 8
+"""Invocations that share a reduction on a software rasteriser: one vector of the processor, so barriers are free."""
 
 
 class PointWriter:
@@ -71,8 +73,8 @@ class PointWriter:
         emitter.count(_roots(part))
         self.start()
         self.checks(check for check in part.checks if not check.inner)
-        for number, together in enumerate(_independent(part.reductions)):
-            self.reduce(number, together)
+        for together in _independent(part.reductions):
+            self.reduce(together)
         outer = [store for store in part.stores if not store.inner]
         inner = [store for store in part.stores if store.inner]
         values = self.store_values(outer, alone=not inner and len(outer) == 1)
@@ -117,19 +119,32 @@ class PointWriter:
 
     # -- reductions ---------------------------------------------------------------------------------------
 
-    def reduce(self, number: int, together: Sequence[Reduction]) -> None:
+    def reduce(self, together: Sequence[Reduction]) -> None:
         """Fold values that share one pass over the reduction axes."""
         emitter = self.emitter
         folds = [reductions.make_fold(each, identifier(each.result.data)) for each in together]
+        blocked = any(fold.blocked for fold in folds)
+        terms = emitter.fresh("terms")
         for fold in folds:
             fold.declare(emitter)
+        if blocked:
+            emitter.line(f"var {terms} = 0u;")
 
         def body(position: Callable[[], str]) -> None:
             for fold in folds:
                 value = emitter.named(fold.reduction.value).text
                 fold.join(emitter, value, position() if fold.rule.positional else "")
+            if blocked:
+                emitter.line(f"{terms}++;")
+                with emitter.block(f"if ({terms} % {reductions.BLOCK}u == 0u)"):
+                    end_blocks()
+
+        def end_blocks() -> None:
+            for fold in folds:
+                fold.end_block(emitter)
 
         self.over_reduction([each.value for each in together], body)
+        end_blocks()
         if self.cooperative:
             reductions.tree(emitter, folds, self.module.invocations, [self.arrays(i, f) for i, f in enumerate(folds)])
         for fold in folds:
@@ -323,7 +338,8 @@ def write_kernel(kernel: Kernel, profile: TargetProfile) -> KernelSpec:
         View(identifier(buffer.name), buffer.dtype, buffer.access == "read_write", _vector(kernel, buffer.name))
         for buffer in kernel.buffers
     )
-    invocations = min(INVOCATIONS, limit(profile, "max-compute-invocations-per-workgroup"))
+    wanted = SOFTWARE_SHARE if profile.software and kernel.cooperative else INVOCATIONS
+    invocations = min(wanted, limit(profile, "max-compute-invocations-per-workgroup"))
     module = Module(kernel.name, profile, kernel.parameters, views, (invocations, 1, 1), kernel.reports)
     writer = VectorWriter if kernel.vector == 4 else PointWriter
     bodies = [writer(module, kernel, part).write() for part in kernel.parts]

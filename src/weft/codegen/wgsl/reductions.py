@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import KernelError
-from weft.expr.wgsl import Declarations, Emitter, literal, type_name
+from weft.expr.wgsl import Declarations, Emitter, bare, literal, type_name
 from weft.kernels import Reduction
+
+BLOCK = 128
+"""Terms of a float sum that are added one after another, at most."""
 
 _LOWEST = {"int": -(2**31), "uint": 0, "float": -math.inf}
 _HIGHEST = {"int": 2**31 - 1, "uint": 2**32 - 1, "float": math.inf}
@@ -51,6 +54,11 @@ class Fold:
     rule: Rule
 
     @property
+    def blocked(self) -> bool:
+        """Whether it adds up blocks first: a float sum of n terms errs by their blocks, not by n."""
+        return self.reduction.combine == "sum" and self.dtype.kind == "float"
+
+    @property
     def dtype(self) -> DType:
         """The type that is folded."""
         return self.reduction.value.dtype
@@ -65,16 +73,25 @@ class Fold:
             emitter.line(f"var {self.accumulator} = 0i;")
         else:
             emitter.line(f"var {self.accumulator} = {start};")
+        if self.blocked:
+            emitter.line(f"var {self.accumulator}_block = {start};")
 
     def join(self, emitter: Emitter, value: str, position: str) -> None:
         """Take one more value (at ``position``, for argmax) into the accumulators."""
         declarations = emitter.declarations
         if not self.rule.positional:
-            emitter.line(f"{self.accumulator} = {self.joined(declarations, self.accumulator, value)};")
+            name = f"{self.accumulator}_block" if self.blocked else self.accumulator
+            emitter.line(f"{name} = {bare(self.joined(declarations, name, value))};")
             return
         with emitter.block(f"if ({self.better(declarations, value, self.best)})"):
             emitter.line(f"{self.best} = {value};")
             emitter.line(f"{self.accumulator} = {position};")
+
+    def end_block(self, emitter: Emitter) -> None:
+        """Add the block to the whole, and begin the next."""
+        if self.blocked:
+            emitter.line(f"{self.accumulator} += {self.accumulator}_block;")
+            emitter.line(f"{self.accumulator}_block = 0.0f;")
 
     def joined(self, declarations: Declarations, a: str, b: str) -> str:
         """The text of two partial results as one."""
@@ -119,7 +136,7 @@ def tree(emitter: Emitter, folds: Sequence[Fold], invocations: int, arrays: Sequ
         emitter.line("workgroupBarrier();")
     for fold, (values, positions) in zip(folds, arrays, strict=True):
         source = f"{positions if fold.rule.positional else values}[0]"
-        emitter.line(f"{fold.accumulator} = {_taken(fold, source)};")
+        emitter.line(f"{fold.accumulator} = {bare(_taken(fold, source))};")
     emitter.line("workgroupBarrier();")
 
 
@@ -127,7 +144,7 @@ def _join_in_memory(emitter: Emitter, fold: Fold, values: str, positions: str) -
     mine, other = f"{values}[local]", f"{values}[local + half]"
     if not fold.rule.positional:
         joined = fold.joined(emitter.declarations, _taken(fold, mine), _taken(fold, other))
-        emitter.line(f"{mine} = {_kept(fold, joined)};")
+        emitter.line(f"{mine} = {bare(_kept(fold, joined))};")
         return
     name = emitter.fresh("other")
     emitter.line(f"let {name} = {other};")

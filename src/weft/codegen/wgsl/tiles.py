@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from weft.codegen.wgsl import work
 from weft.codegen.wgsl.module import Module
+from weft.errors import KernelError
 from weft.expr import Expr
 from weft.kernels import Axis
 from weft.target import KernelSpec, TargetProfile
@@ -56,7 +57,10 @@ TILES: dict[str, Tile] = {
 
 def choose_tile(profile: TargetProfile, options: dict[str, int | str | bool]) -> Tile:
     """The tile that the options name, or the target's own."""
-    return TILES[str(options.get("tile", "software" if profile.software else "medium"))]
+    name = options.get("tile", "software" if profile.software else "medium")
+    if name not in TILES:
+        raise KernelError(f"tile is {name!r}, expected one of {', '.join(TILES)}")
+    return TILES[str(name)]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from weft.devices.base import Buffer as DeviceBuffer
 from weft.devices.base import Device, MemoryStats, Range, Storage
@@ -76,8 +77,7 @@ class CpuDevice(Device):
         self._lock = threading.Lock()
         self._dispatches = 0
         self._unusable: str | None = None
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forked)
+        _opened.add(self)
 
     # Memory.
 
@@ -262,3 +262,15 @@ class CpuDevice(Device):
             "the device cpu was opened before this process was forked, and its threads are not here; "
             "start processes with multiprocessing's 'spawn', or use threads"
         )
+
+
+_opened: WeakSet[CpuDevice] = WeakSet()
+
+
+def _after_fork() -> None:
+    for device in _opened:
+        device._forked()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_after_fork)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from weft.expr.functions.table import add
+from weft.expr.functions.table import FUNCTIONS, add
 
 add("clamp", "x low high", "fiu", lambda x, low, high: _numpy().minimum(_numpy().maximum(x, low), high),
     definition="minimum(maximum(x, low), high)",
-    derivative=("g * where((x >= low) & (x <= high), 1.0, 0.0)",
-                "g * where((x < low) & (low < high), 1.0, 0.0)",
-                "g * where((x > high) | (low > high), 1.0, 0.0)"))  # fmt: skip
+    derivative=("where((x >= low) & (x <= high), g, 0.0)", "where((x < low) & (low < high), g, 0.0)",
+                "where((x > high) | (low > high), g, 0.0)"))  # fmt: skip
 add("square", "x", "fiu", "square", definition="x * x", derivative=("g * (2.0 * x)",))
 add("reciprocal", "x", "f", lambda x: 1 / x, definition="1.0 / x", derivative=("r = 1.0 / x\n-(g * (r * r))",))
 add("rsqrt", "x", "f", lambda x: 1 / _numpy().sqrt(x), definition="1.0 / sqrt(x)", accuracy=2.0,
@@ -28,11 +27,11 @@ add("silu", "x", "f", lambda x: x * _sigmoid(x), accuracy=6.0,
     definition="x * sigmoid(x)", derivative=("s = sigmoid(x)\ng * (s * (1.0 + x * (1.0 - s)))",))  # fmt: skip
 add("softplus", "x", "f", lambda x: _numpy().logaddexp(x, 0), accuracy=4.0,
     definition="maximum(x, 0.0) + log1p(exp(-abs(x)))", derivative=("g * sigmoid(x)",))  # fmt: skip
-add("gelu", "x", "f", lambda x: _gelu(x),
-    definition="0.5 * x * (1.0 + erf(x * 0.7071067811865476))",
+add("gelu", "x", "f", lambda x: 0.5 * x * FUNCTIONS["erfc"].numpy(x * -0.7071067811865476), accuracy=64.0,
+    definition="0.5 * x * erfc(x * -0.7071067811865476)",  # erfc keeps the digits that 1 + erf cancels
     derivative=("""
     density = 0.3989422804014327 * exp(-0.5 * (x * x))
-    g * (0.5 * (1.0 + erf(x * 0.7071067811865476)) + x * density)
+    g * (0.5 * erfc(x * -0.7071067811865476) + x * density)
     """,))  # fmt: skip
 
 # Division that rounds down, as Python's and torch's. Integers divided by 0 give 0; the least integer over -1 wraps.
@@ -56,7 +55,8 @@ add("fmod", "x y", "f", "fmod", llvm={"f": "frem {T} {0}, {1}"},
     r = copysign(where(second >= b, second - b, second), x)
     where((b == inf) & (a < inf), x, where((b == 0) | (a == inf), nan, where(a < b, x, r)))
     """)  # fmt: skip
-add("fmod_step", "x y", "f", single=True, reference=lambda x, y: x - _numpy().trunc(x / y) * y,  # x less a multiple of y; x, y >= 0
+# x less a multiple of y, for x and y >= 0
+add("fmod_step", "x y", "f", lambda x, y: x - _numpy().trunc(x / y) * y, single=True,
     definition="""
     q = trunc(short(x / y))
     h = short(y)
@@ -97,8 +97,3 @@ def _sigmoid(x: Any) -> Any:
     e = _numpy().exp(-abs(x))
     return _numpy().where(x >= 0, 1, e) / (1 + e)
 
-
-def _gelu(x: Any) -> Any:
-    from weft.expr.functions.transcendental import _erf
-
-    return 0.5 * x * (1 + _erf(x * 0.7071067811865476))

@@ -83,10 +83,10 @@ add("isinf", "x", "f", "isinf", result="bool", derivative=("",), definition="abs
 add("isfinite", "x", "f", "isfinite", result="bool", derivative=("",), definition="abs(x) < inf")
 add("maximum", "x y", "fiu", "maximum",
     definition="where((x > y) | (x != x), x, y)",
-    derivative=("g * where(x > y, 1.0, where(x == y, 0.5, 0.0))",
-                "g * where(y > x, 1.0, where(x == y, 0.5, 0.0))"))  # fmt: skip
+    derivative=("where(x > y, g, where(x == y, 0.5 * g, 0.0))",
+                "where(y > x, g, where(x == y, 0.5 * g, 0.0))"))  # fmt: skip
 add("minimum", "x y", "fiu", "minimum",
     definition="where((x < y) | (x != x), x, y)",
-    derivative=("g * where(x < y, 1.0, where(x == y, 0.5, 0.0))",
-                "g * where(y < x, 1.0, where(x == y, 0.5, 0.0))"))  # fmt: skip
+    derivative=("where(x < y, g, where(x == y, 0.5 * g, 0.0))",
+                "where(y < x, g, where(x == y, 0.5 * g, 0.0))"))  # fmt: skip
 add("sign", "x", "fi", "sign", derivative=("",), definition="where(x > 0, 1, where(x < 0, -1, x))")

@@ -13,8 +13,9 @@ from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 
 PARAMETERS = (
-    "batch0 batch1 m n k a_offset a_b0 a_b1 a_m a_k b_offset b_b0 b_b1 b_k b_n c_offset c_b0 c_b1 c_m c_n"
-).split()
+    "batch0", "batch1", "m", "n", "k", "a_offset", "a_b0", "a_b1", "a_m", "a_k", "b_offset", "b_b0", "b_b1",
+    "b_k", "b_n", "c_offset", "c_b0", "c_b1", "c_m", "c_n",
+)  # fmt: skip
 
 SMALL = 1 << 18
 """Multiplications up to which OpenBLAS works on the calling thread (its ``GEMM_MULTITHREAD_THRESHOLD``)."""
@@ -53,7 +54,8 @@ def _source(name: str, kind: str, size: int, gemm: str, blas: bool) -> str:
         for number, each in enumerate(PARAMETERS)
     )
     pointers = "\n".join(
-        f"  %r.{each} = getelementptr ptr, ptr %buffers, i64 {number}\n  %base.{each} = load ptr, ptr %r.{each}, align 8"
+        f"  %r.{each} = getelementptr ptr, ptr %buffers, i64 {number}\n"
+        f"  %base.{each} = load ptr, ptr %r.{each}, align 8"
         for number, each in enumerate("abc")
     )
     offsets = "\n".join(
@@ -63,9 +65,9 @@ def _source(name: str, kind: str, size: int, gemm: str, blas: bool) -> str:
         for each in "abc"
     )
     entry = _ENTRY.format(name=name, loads=loads, pointers=pointers, offsets=offsets, product=_BLAS if blas else _PLAIN)
-    parts = [entry, _LOOPS.format(T=kind, size=size)]
+    parts = [entry, _LOOPS.format(T=kind, size=size, formal=_FORMAL)]
     if blas:
-        parts += [_LAYOUT, _GEMM.format(T=kind, gemm=gemm, one="1.0", zero="0.0")]
+        parts += [_LAYOUT, _GEMM.format(T=kind, gemm=gemm, formal=_FORMAL)]
     return "\n".join(parts)
 
 
@@ -98,6 +100,7 @@ _CALL = (
     "ptr %a, ptr %b, ptr %c, i64 %m, i64 %n, i64 %k, "
     "i64 %a_m, i64 %a_k, i64 %b_k, i64 %b_n, i64 %c_m, i64 %c_n"
 )
+_FORMAL = _CALL.replace("ptr ", "ptr noalias ")
 
 _PLAIN = f"""\
   call void @loops({_CALL})
@@ -129,7 +132,7 @@ define internal i64 @lines(i64 %rows, i64 %columns, i64 %row, i64 %column) alway
 
 # 101 row-major, 102 column-major; 111 plain, 112 transposed. In column-major order plain and transposed change places.
 _GEMM = """\
-define internal i1 @product(ptr %a, ptr %b, ptr %c, i64 %m, i64 %n, i64 %k, i64 %a_m, i64 %a_k, i64 %b_k, i64 %b_n, i64 %c_m, i64 %c_n) {{
+define internal i1 @product({formal}) {{
   %a.rows = call i64 @lines(i64 %m, i64 %k, i64 %a_m, i64 %a_k)
   %a.columns = call i64 @lines(i64 %k, i64 %m, i64 %a_k, i64 %a_m)
   %b.rows = call i64 @lines(i64 %k, i64 %n, i64 %b_k, i64 %b_n)
@@ -156,7 +159,8 @@ call:
   %b.plain = icmp eq i1 %b.by.rows, %c.by.rows
   %ta = select i1 %a.plain, i32 111, i32 112
   %tb = select i1 %b.plain, i32 111, i32 112
-  call void @{gemm}(i32 %order, i32 %ta, i32 %tb, i64 %m, i64 %n, i64 %k, {T} {one}, ptr %a, i64 %lda, ptr %b, i64 %ldb, {T} {zero}, ptr %c, i64 %ldc)
+  call void @{gemm}(i32 %order, i32 %ta, i32 %tb, i64 %m, i64 %n, i64 %k,
+      {T} 1.0, ptr %a, i64 %lda, ptr %b, i64 %ldb, {T} 0.0, ptr %c, i64 %ldc)
   br label %done
 done:
   ret i1 %good
@@ -166,7 +170,7 @@ declare void @{gemm}(i32, i32, i32, i64, i64, i64, {T}, ptr, i64, ptr, i64, {T},
 """
 
 _LOOPS = """\
-define internal void @loops(ptr noalias %a, ptr noalias %b, ptr noalias %c, i64 %m, i64 %n, i64 %k, i64 %a_m, i64 %a_k, i64 %b_k, i64 %b_n, i64 %c_m, i64 %c_n) noinline {{
+define internal void @loops({formal}) noinline {{
 entry:
   br label %row
 row:

@@ -1,0 +1,8 @@
+"""The graph IR: what a traced program is, how it prints, and how it is interpreted node by node."""
+
+from weft.graph.abstract import Abstract, AbstractValue
+from weft.graph.interpret import interpret
+from weft.graph.ir import Graph, Node, State, Var
+from weft.graph.tracing import Tracer, Tracing
+
+__all__ = ["Abstract", "AbstractValue", "Graph", "Node", "State", "Tracer", "Tracing", "Var", "interpret"]

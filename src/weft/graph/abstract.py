@@ -1,0 +1,88 @@
+"""``Abstract``: the interpreter that computes shapes and types only. No memory, no device work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weft import dtypes
+from weft.dtypes import DType
+from weft.errors import WeftError
+from weft.ops import Geometry, Interpreter, OpSpec, TensorType
+from weft.ops.core import user_error
+
+
+class _Place:
+    """Stands for a storage, so that views know each other."""
+
+    __slots__ = ("version",)
+
+    def __init__(self) -> None:
+        self.version = 0
+
+
+class AbstractValue:
+    """A shape, strides and a type on a device, without elements."""
+
+    __slots__ = ("alias", "device_name", "dtype", "geometry")
+
+    def __init__(self, dtype: DType, geometry: Geometry, device_name: str, alias: _Place | None = None) -> None:
+        self.dtype = dtype
+        self.geometry = geometry
+        self.device_name = device_name
+        self.alias = alias or _Place()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the dimensions."""
+        return self.geometry.shape
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Strides that the value would have if run."""
+        return self.geometry.strides
+
+    @property
+    def offset(self) -> int:
+        """Offset that the value would have if run."""
+        return self.geometry.offset
+
+    @property
+    def version(self) -> int:
+        """How often the storage was written in place."""
+        return self.alias.version
+
+    def __repr__(self) -> str:
+        return f"<abstract {self.dtype.name}{list(self.shape)}>"
+
+
+class Abstract:
+    """Gives each op's outputs their types; writes in place only count versions."""
+
+    executes = False
+
+    def process(
+        self,
+        op: OpSpec,
+        operands: tuple[Any, ...],
+        attributes: dict[str, Any],
+        into: tuple[Any, ...] | None,
+        below: tuple[Interpreter, ...],
+    ) -> tuple[Any, ...]:
+        """The outputs' types; operands may be arrays, whose elements are not looked at."""
+        device = next((o.device_name for o in operands if hasattr(o, "device_name")), attributes.get("device", "cpu"))
+        try:
+            if op.view is not None and into is None:
+                (source,) = operands
+                geometry = op.view(source.geometry, **attributes)
+                if geometry is not None:
+                    return (AbstractValue(source.dtype, geometry, device, source.alias),)
+            types = [
+                TensorType((), dtypes.of_scalar(o), True) if isinstance(o, bool | int | float) else TensorType(o.shape, o.dtype)
+                for o in operands
+            ]
+            results = op.infer(*types, **attributes)
+        except WeftError as error:
+            raise user_error(error, op) from None
+        if into is not None:
+            return into
+        return tuple(AbstractValue(t.dtype, Geometry.contiguous(t.shape), device) for t in results)

@@ -1,0 +1,36 @@
+"""Interpreting a graph node by node through ``bind``: the plainest way to run one, and the reference for plans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from weft.errors import ArgumentError, mistake
+from weft.graph.ir import Atom, Graph, Var
+from weft.ops import bind, lookup
+
+
+def interpret(graph: Graph, inputs: Sequence[Any], states: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """The outputs, and the final value of every state, for given inputs and initial states.
+
+    Values are whatever the interpreter in force takes. Each is let go after its last use.
+    """
+    for what, given, expected in (("inputs", inputs, graph.inputs), ("states", states, graph.states)):
+        if len(given) != len(expected):
+            raise ArgumentError(mistake("interpret", what, len(given), f"{len(expected)}, as the graph has"))
+    values: dict[int, Any] = {var.id: value for var, value in zip(graph.inputs, inputs, strict=True)}
+    values.update({state.initial.id: value for state, value in zip(graph.states, states, strict=True)})
+    kept = {one.id for one in graph.outputs if isinstance(one, Var)} | {state.final.id for state in graph.states}
+    last = {one.id: at for at, node in enumerate(graph.nodes) for one in node.inputs if isinstance(one, Var)}
+
+    def value(one: Atom) -> Any:
+        return values[one.id] if isinstance(one, Var) else one
+
+    for at, node in enumerate(graph.nodes):
+        results = bind(lookup(node.op), *map(value, node.inputs), **dict(node.attributes))
+        for var, result in zip(node.outputs, results if len(node.outputs) > 1 else (results,), strict=True):
+            values[var.id] = result
+        for one in node.inputs:
+            if isinstance(one, Var) and last[one.id] == at and one.id not in kept:
+                values.pop(one.id, None)
+    return [value(one) for one in graph.outputs], [value(state.final) for state in graph.states]

@@ -1,0 +1,80 @@
+"""``Graph``: nodes in the order of execution, each value assigned once. Frozen data: prints, compares, hashes.
+
+A graph has no side effects. What the traced program wrote in place is in ``states``: the value that a storage had
+at the start, and the one that it must have at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Union
+
+from weft.ops import TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Var:
+    """A value of the graph: a number that is unique in it, a type and a device."""
+
+    id: int
+    type: TensorType
+    device: str
+
+    def __repr__(self) -> str:
+        return f"%{self.id}"
+
+
+Atom = Union[Var, bool, int, float]
+"""What a node takes: a value of the graph or a Python scalar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One op call. ``site`` is the user's file and line; it takes no part in comparisons."""
+
+    op: str
+    inputs: tuple[Atom, ...]
+    outputs: tuple[Var, ...]
+    attributes: tuple[tuple[str, Any], ...] = ()
+    site: str = field(default="", compare=False)
+
+    def __repr__(self) -> str:
+        left = ", ".join(f"{out!r}: {out.type!r}" for out in self.outputs)
+        given = [repr(one) for one in self.inputs] + [f"{key}={value!r}" for key, value in self.attributes]
+        return f"{left} = {self.op}({', '.join(given)})"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A storage that the program reads, and writes where ``final`` is another value than ``initial``."""
+
+    initial: Var
+    final: Var
+
+    @property
+    def changed(self) -> bool:
+        """Whether the program writes it."""
+        return self.final != self.initial
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Inputs and states in, outputs and changed states out."""
+
+    inputs: tuple[Var, ...]
+    states: tuple[State, ...]
+    nodes: tuple[Node, ...]
+    outputs: tuple[Atom, ...]
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{var!r}: {var.type!r}" for var in self.inputs)
+        held = ", ".join(f"{state.initial!r}: {state.initial.type!r}" for state in self.states)
+        lines = [f"graph({given}) with state({held}):"]
+        width = max((len(repr(node)) for node in self.nodes), default=0)
+        for node in self.nodes:
+            lines.append(f"  {node!r:<{min(width, 88)}}  # {node.site}" if node.site else f"  {node!r}")
+        lines.append(f"  return {', '.join(map(repr, self.outputs))}")
+        changed = [f"{state.initial!r} := {state.final!r}" for state in self.states if state.changed]
+        if changed:
+            lines.append(f"  state {', '.join(changed)}")
+        return "\n".join(lines)

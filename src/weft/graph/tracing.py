@@ -1,0 +1,262 @@
+"""``Tracing``: the interpreter that appends nodes to a graph instead of computing.
+
+A traced value has strides like an array, so that every program takes the same views and copies as when run. Its
+memory is a *cell*: the graph value that a storage holds at this point of the program. A write through a view gives
+the cell a new value, ``update_view`` of the old one; views read afterwards are taken from that. Storages from
+outside are cells too: what they hold at the start is a state of the graph.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+from weft import dtypes
+from weft.dtypes import DType
+from weft.errors import DeviceError, DTypeError, ShapeError, UnsupportedError, WeftError, mistake
+from weft.graph.ir import Atom, Graph, Node, State, Var
+from weft.ops import OPS, Geometry, Interpreter, OpSpec, TensorType
+from weft.ops.core import user_error
+from weft.ops.movement import Path
+
+_PACKAGE = str(FilePath(__file__).resolve().parents[1])
+
+
+class Cell:
+    """What one storage holds: the graph value now, how often it was written, and the views taken of it since."""
+
+    __slots__ = ("var", "version", "views")
+
+    def __init__(self, var: Var) -> None:
+        self.var = var
+        self.version = 0
+        self.views: dict[Path, Var] = {}
+
+
+class Tracer:
+    """A traced value: a view (by ``path`` from the cell's value) with the strides that it would have if run."""
+
+    __slots__ = ("cell", "device_name", "dtype", "geometry", "path", "tracing")
+
+    def __init__(
+        self, tracing: Tracing, cell: Cell, dtype: DType, geometry: Geometry, path: Path, device_name: str
+    ) -> None:
+        self.tracing = tracing
+        self.cell = cell
+        self.dtype = dtype
+        self.geometry = geometry
+        self.path = path
+        self.device_name = device_name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the dimensions."""
+        return self.geometry.shape
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Strides that the value would have if run."""
+        return self.geometry.strides
+
+    @property
+    def offset(self) -> int:
+        """Offset that the value would have if run."""
+        return self.geometry.offset
+
+    @property
+    def alias(self) -> Cell:
+        """The identity that all views of one storage share."""
+        return self.cell
+
+    @property
+    def version(self) -> int:
+        """How often the storage was written in place."""
+        return self.cell.version
+
+    def __repr__(self) -> str:
+        return f"<traced {self.dtype.name}{list(self.shape)}>"
+
+
+class Tracing:
+    """Records one program. Make inputs with ``input``, run the program in its interpreter stack, then ``graph``."""
+
+    executes = False
+
+    def __init__(self) -> None:
+        self._nodes: list[Node] = []
+        self._count = 0
+        self._inputs: list[Var] = []
+        self._captured: dict[int, tuple[Any, Cell, Var]] = {}  # by identity of the storage, which is kept alive
+        self.closed = False
+
+    def _var(self, type_: TensorType, device: str) -> Var:
+        self._count += 1
+        return Var(self._count - 1, type_, device)
+
+    def input(self, shape: tuple[int, ...], dtype: DType, device: str) -> Tracer:
+        """A new input of the graph."""
+        var = self._var(TensorType(shape, dtype), device)
+        self._inputs.append(var)
+        return Tracer(self, Cell(var), dtype, Geometry.contiguous(shape), (), device)
+
+    def process(
+        self,
+        op: OpSpec,
+        operands: tuple[Any, ...],
+        attributes: dict[str, Any],
+        into: tuple[Any, ...] | None,
+        below: tuple[Interpreter, ...],
+    ) -> tuple[Any, ...]:
+        """Record an op; ``into`` values, traced or captured, hold its outputs from here on."""
+        if op.view is not None and into is None:
+            return (self._view(op, self._lift(operands[0]), attributes),)
+        lifted = [self._lift(o) for o in operands]
+        vars_ = [self._read(o) if isinstance(o, Tracer) else o for o in lifted]
+        types = [v.type if isinstance(v, Var) else TensorType((), dtypes.of_scalar(v), True) for v in vars_]
+        try:
+            results = op.infer(*types, **attributes)
+        except WeftError as error:
+            raise type(error)(f"{user_error(error, op)} (at {call_site()})") from None
+        targets = None if into is None else [self._lift(target) for target in into]
+        if targets is not None:
+            _check_targets(op, results, targets)
+        device = self._device(op, [*lifted, *(targets or ())], attributes)
+        outputs = self._append(op, vars_, attributes, results, device)
+        if targets is None:
+            return tuple(
+                Tracer(self, Cell(var), t.dtype, Geometry.contiguous(t.shape), (), device)
+                for var, t in zip(outputs, results, strict=True)
+            )
+        for target, original, var in zip(targets, into or (), outputs, strict=True):
+            self._write(target, var)
+            if target is not original:
+                original.alias.version += 1  # the tape's check of saved values looks at the storage itself
+        assert into is not None
+        return into
+
+    def _append(
+        self, op: OpSpec, inputs: Sequence[Atom], attributes: dict[str, Any], results: Sequence[TensorType], device: str
+    ) -> tuple[Var, ...]:
+        outputs = tuple(self._var(t, device) for t in results)
+        self._nodes.append(Node(op.name, tuple(inputs), outputs, tuple(attributes.items()), call_site()))
+        return outputs
+
+    def _view(self, op: OpSpec, source: Tracer, attributes: dict[str, Any]) -> Tracer:
+        assert op.view is not None
+        try:
+            geometry = op.view(source.geometry, **attributes)
+        except WeftError as error:
+            raise type(error)(f"{user_error(error, op)} (at {call_site()})") from None
+        if geometry is None:  # strides cannot express it: a copy, then the view
+            (dense,) = self.process(OPS["copy"], (source,), {}, None, ())
+            return self._view(op, dense, attributes)
+        step = (op.name, tuple(attributes.items()))
+        return Tracer(self, source.cell, source.dtype, geometry, (*source.path, step), source.device_name)
+
+    def _read(self, value: Tracer) -> Var:
+        """The graph value of a view as it is now; the nodes of its path are appended where they are missing."""
+        cell, var = value.cell, value.cell.var
+        for length in range(1, len(value.path) + 1):
+            path = value.path[:length]
+            known = cell.views.get(path)
+            if known is None:
+                name, attributes = path[-1]
+                op, options = OPS[name], dict(attributes)
+                (known,) = self._append(op, (var,), options, op.infer(var.type, **options), value.device_name)
+                cell.views[path] = known
+            var = known
+        return var
+
+    def _write(self, target: Tracer, value: Var) -> None:
+        cell = target.cell
+        if value.type.dtype is not target.dtype:
+            cast = {"dtype": target.dtype}
+            (value,) = self._append(OPS["cast"], (value,), cast, OPS["cast"].infer(value.type, **cast), value.device)
+        if target.path:
+            update, options = OPS["update_view"], {"path": target.path}
+            types = update.infer(cell.var.type, value.type, **options)
+            (value,) = self._append(update, (cell.var, value), options, types, value.device)
+        cell.var = value
+        cell.version += 1
+        cell.views.clear()
+
+    def _lift(self, value: Any) -> Any:
+        """A traced value as it is, a scalar as it is, an outside array as a view of its storage's cell."""
+        if isinstance(value, Tracer):
+            if value.tracing is not self:
+                raise UnsupportedError(
+                    "a traced tensor is used outside of its trace, expected a value; return it from the traced function"
+                )
+            return value
+        if isinstance(value, bool | int | float):
+            return value
+        storage, geometry = value.alias, value.geometry
+        known = self._captured.get(id(storage))
+        if known is None:
+            elements = storage.size // value.device.itemsize(value.dtype)
+            whole = geometry.is_contiguous and geometry.offset == 0 and geometry.numel == elements
+            shape = value.shape if whole else (elements,)
+            var = self._var(TensorType(shape, value.dtype), value.device_name)
+            known = self._captured[id(storage)] = (value, Cell(var), var)
+        first, cell, var = known
+        if value.dtype is not var.type.dtype:
+            raise UnsupportedError(f"a storage is traced as {var.type.dtype.name} and as {value.dtype.name}")
+        path: Path = ()
+        if geometry != Geometry.contiguous(var.type.shape):
+            named = (("shape", geometry.shape), ("strides", geometry.strides), ("offset", geometry.offset))
+            path = (("strided", named),)
+        return Tracer(self, cell, value.dtype, geometry, path, value.device_name)
+
+    def _device(self, op: OpSpec, values: Sequence[Any], attributes: dict[str, Any]) -> str:
+        names = {value.device_name for value in values if isinstance(value, Tracer)}
+        if len(names) > 1:
+            raise DeviceError(mistake(op.name, "operands", f"on {' and '.join(sorted(names))}", "on one device"))
+        return names.pop() if names else str(attributes["device"])
+
+    def outputs(self, values: Sequence[Any]) -> list[Atom]:
+        """The graph values of results as they are now."""
+        lifted = [self._lift(value) for value in values]
+        return [self._read(one) if isinstance(one, Tracer) else one for one in lifted]
+
+    def graph(self, outputs: Sequence[Atom]) -> Graph:
+        """The recorded graph; the trace ends."""
+        self.closed = True
+        states = tuple(State(var, cell.var) for _, cell, var in self._captured.values())
+        return Graph(tuple(self._inputs), states, tuple(self._nodes), tuple(outputs))
+
+    def captured(self) -> list[Any]:
+        """For each state the first array seen on its storage."""
+        return [first for first, _, _ in self._captured.values()]
+
+
+def _check_targets(op: OpSpec, results: Sequence[TensorType], targets: Sequence[Tracer]) -> None:
+    order = {"bool": 0, "uint": 1, "int": 1, "float": 2}
+    for result, target in zip(results, targets, strict=True):
+        if result.shape != target.shape:
+            raise ShapeError(
+                mistake(op.name, "the tensor written to", f"of shape {target.shape}", f"the result's shape {result.shape}")
+            )
+        if order[result.dtype.kind] > order[target.dtype.kind] and op.name not in ("cast", "copy"):
+            raise DTypeError(
+                mistake(op.name, "result type", result.dtype.name, f"one that fits the written tensor's {target.dtype.name}")
+            )
+        if target.geometry.overlaps_itself:
+            raise ShapeError(
+                f"{op.name}: more than one element of the written-to tensor refers to a single memory location; "
+                f"clone() the expanded tensor first"
+            )
+
+
+def call_site() -> str:
+    """The file and line of the nearest caller outside of this package."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_PACKAGE) and not name.startswith("<frozen"):
+            return f"{FilePath(name).name}:{frame.f_lineno}"
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return "unknown"

@@ -1,0 +1,90 @@
+// softmax
+
+struct Parameters {
+    i0_0_size: i32,
+    r0_0_size: i32,
+    o0: i32,
+    s0_0_0: i32,
+    o1: i32,
+    s0_1_0: i32,
+}
+var<immediate> parameters: Parameters;
+
+@group(0) @binding(0) var<storage, read> b0: array<f32>;
+@group(0) @binding(1) var<storage, read_write> b1: array<f32>;
+
+var<private> weft_negative_inf_bits: u32 = 0xff800000u;
+var<private> weft_zero: u32;
+
+fn weft_isnan(x_: f32) -> bool {
+    return (bitcast<u32>(x_) & 2147483647u) > 2139095040u;
+}
+
+fn weft_maximum(x_: f32, y_: f32) -> f32 {
+    return select(y_, x_, ((x_ > y_) | weft_isnan(x_)));
+}
+
+fn weft_minimum(x_: f32, y_: f32) -> f32 {
+    return select(y_, x_, ((x_ < y_) | weft_isnan(x_)));
+}
+
+fn weft_clamp(x_: f32, low_: f32, high_: f32) -> f32 {
+    return weft_minimum(weft_maximum(x_, low_), high_);
+}
+
+fn weft_exact(x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(x) ^ u32(weft_zero));
+}
+
+fn weft_expm1_near(r_: f32) -> f32 {
+    let t0 = fma((r_ * r_), fma(fma(fma(fma(fma(0.0001973957f, r_, 0.0013935098f), r_, 0.008333571f), r_, 0.041666463f), r_, 0.16666666f), r_, 0.5f), r_);
+    return t0;
+}
+
+fn weft_power_of_two(n_: f32) -> f32 {
+    return bitcast<f32>(((bitcast<u32>((n_ + 12582912.0f)) + 127u) << (23u & u32(31u))));
+}
+
+fn weft_scaled(x_: f32, n_: f32) -> f32 {
+    let t0 = floor((n_ * 0.5f));
+    return (x_ * weft_power_of_two(t0)) * weft_power_of_two((n_ - t0));
+}
+
+fn weft_exp(x_: f32) -> f32 {
+    let t0 = weft_clamp(x_, (-105.0f), 89.0f);
+    let t1 = round((t0 * 1.442695f));
+    return weft_scaled((1.0f + weft_expm1_near(fma(t1, (-1.4286068e-06f), weft_exact(fma(t1, (-0.69314575f), t0))))), t1);
+}
+
+@compute @workgroup_size(256, 1, 1)
+fn main(
+    @builtin(workgroup_id) workgroup_id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    weft_zero = workgroup_id.z;
+    let group = workgroup_id.y * workgroups.x + workgroup_id.x;
+    let item = group * 256u + local;
+    if (item >= u32(parameters.i0_0_size)) {
+        return;
+    }
+    let i0_0 = i32(item);
+    var acc0_0 = bitcast<f32>(weft_negative_inf_bits);
+    let t0 = parameters.o0 + (i0_0 * parameters.s0_0_0);
+    for (var r0_0 = 0i; r0_0 < parameters.r0_0_size; r0_0++) {
+        let t1 = b0[t0 + r0_0];
+        acc0_0 = weft_maximum(acc0_0, t1);
+    }
+    var acc0_1 = 0.0f;
+    for (var r0_0 = 0i; r0_0 < parameters.r0_0_size; r0_0++) {
+        let t2 = b0[t0 + r0_0];
+        let t3 = weft_exp((t2 - acc0_0));
+        acc0_1 = (acc0_1 + t3);
+    }
+    let t4 = parameters.o1 + (i0_0 * parameters.s0_1_0);
+    for (var r0_0 = 0i; r0_0 < parameters.r0_0_size; r0_0++) {
+        let t5 = b0[t0 + r0_0];
+        let t6 = weft_exp((t5 - acc0_0));
+        b1[t4 + r0_0] = t6 / acc0_1;
+    }
+}

@@ -1,0 +1,41 @@
+// sum
+
+struct Parameters {
+    i0_0_size: i32,
+    i0_1_size: i32,
+    r0_0_size: i32,
+    o0: i32,
+    s0_0_0: i32,
+    s0_0_1: i32,
+    s0_0_2: i32,
+    o1: i32,
+    s0_1_0: i32,
+}
+var<immediate> parameters: Parameters;
+
+@group(0) @binding(0) var<storage, read> b0: array<f32>;
+@group(0) @binding(1) var<storage, read_write> b1: array<f32>;
+
+@compute @workgroup_size(256, 1, 1)
+fn main(
+    @builtin(workgroup_id) workgroup_id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let group = workgroup_id.y * workgroups.x + workgroup_id.x;
+    let item = group * 256u + local;
+    let t0 = parameters.i0_0_size * parameters.i0_1_size;
+    if (item >= u32(t0)) {
+        return;
+    }
+    let i0_1 = i32(item % u32(parameters.i0_1_size));
+    let rest1 = item / u32(parameters.i0_1_size);
+    let i0_0 = i32(rest1);
+    var acc0_0 = 0.0f;
+    let t2 = (parameters.o0 + (i0_0 * parameters.s0_0_0)) + (i0_1 * parameters.s0_0_1);
+    for (var r0_0 = 0i; r0_0 < parameters.r0_0_size; r0_0++) {
+        let t3 = b0[t2 + (r0_0 * parameters.s0_0_2)];
+        acc0_0 = (acc0_0 + t3);
+    }
+    b1[(parameters.o1 + (i0_0 * parameters.s0_1_0)) + i0_1] = acc0_0;
+}

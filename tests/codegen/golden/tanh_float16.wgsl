@@ -1,0 +1,105 @@
+// pointwise
+
+struct Parameters {
+    i0_0_size: i32,
+    o0: i32,
+    o2: i32,
+}
+var<immediate> parameters: Parameters;
+
+@group(0) @binding(0) var<storage, read> b0: array<vec2<u32>>;
+@group(0) @binding(1) var<storage, read_write> b1: array<vec2<u32>>;
+
+var<private> weft_zero: u32;
+
+fn weft_isnan_x4(x_: vec4<f32>) -> vec4<bool> {
+    return (bitcast<vec4<u32>>(x_) & vec4<u32>(2147483647u)) > vec4<u32>(2139095040u);
+}
+
+fn weft_minimum_x4(x_: vec4<f32>, y_: vec4<f32>) -> vec4<f32> {
+    return select(y_, x_, ((x_ < y_) | weft_isnan_x4(x_)));
+}
+
+fn weft_maximum_x4(x_: vec4<f32>, y_: vec4<f32>) -> vec4<f32> {
+    return select(y_, x_, ((x_ > y_) | weft_isnan_x4(x_)));
+}
+
+fn weft_clamp_x4(x_: vec4<f32>, low_: vec4<f32>, high_: vec4<f32>) -> vec4<f32> {
+    return weft_minimum_x4(weft_maximum_x4(x_, low_), high_);
+}
+
+fn weft_exact_x4(x: vec4<f32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(weft_zero));
+}
+
+fn weft_expm1_near_x4(r_: vec4<f32>) -> vec4<f32> {
+    let t0 = fma((r_ * r_), fma(fma(fma(fma(fma(vec4<f32>(0.0001973957f), r_, vec4<f32>(0.0013935098f)), r_, vec4<f32>(0.008333571f)), r_, vec4<f32>(0.041666463f)), r_, vec4<f32>(0.16666666f)), r_, vec4<f32>(0.5f)), r_);
+    return t0;
+}
+
+fn weft_power_of_two_x4(n_: vec4<f32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(((bitcast<vec4<u32>>((n_ + vec4<f32>(12582912.0f))) + vec4<u32>(127u)) << (vec4<u32>(23u) & vec4<u32>(31u))));
+}
+
+fn weft_expm1_x4(x_: vec4<f32>) -> vec4<f32> {
+    let t0 = 0.0f;
+    let t1 = weft_clamp_x4(x_, vec4<f32>((-105.0f)), vec4<f32>(89.0f));
+    let t2 = round((t1 * vec4<f32>(1.442695f)));
+    let t3 = 0.0f;
+    let t4 = weft_expm1_near_x4(fma(t2, vec4<f32>((-1.4286068e-06f)), weft_exact_x4(fma(t2, vec4<f32>((-0.69314575f)), t1))));
+    let t5 = weft_power_of_two_x4((weft_clamp_x4(t2, vec4<f32>((-120.0f)), vec4<f32>(128.0f)) - vec4<f32>(1.0f)));
+    return select(select((vec4<f32>(2.0f) * fma(t4, t5, weft_exact_x4((t5 - vec4<f32>(0.5f))))), t4, (t2 == vec4<f32>(t3))), x_, (x_ == vec4<f32>(t0)));
+}
+
+fn weft_copysign_x4(x_: vec4<f32>, y_: vec4<f32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(((bitcast<vec4<u32>>(x_) & vec4<u32>(2147483647u)) | (bitcast<vec4<u32>>(y_) & vec4<u32>(2147483648u))));
+}
+
+fn weft_tanh_x4(x_: vec4<f32>) -> vec4<f32> {
+    let t0 = weft_expm1_x4((vec4<f32>(2.0f) * weft_minimum_x4(abs(x_), vec4<f32>(10.0f))));
+    return weft_copysign_x4((t0 / (t0 + vec4<f32>(2.0f))), x_);
+}
+
+fn weft_float16_bits(x: f32) -> u32 {
+    let word = bitcast<u32>(x);
+    let sign = (word >> 16u) & 0x8000u;
+    let magnitude = word & 0x7fffffffu;
+    // below 2^-14 adding 0.5 leaves the rounded subnormal in the low bits of the sum
+    let subnormal = bitcast<u32>(bitcast<f32>(magnitude) + 0.5f) - 0x3f000000u;
+    let normal = (magnitude - 0x38000000u + 0x0fffu + ((magnitude >> 13u) & 1u)) >> 13u;
+    let special = select(0x7c00u, 0x7e00u, magnitude > 0x7f800000u);
+    return sign | select(select(normal, subnormal, magnitude < 0x38800000u), special, magnitude >= 0x47800000u);
+}
+
+fn weft_pack_float16(v: vec4<f32>) -> vec2<u32> {
+    return vec2<u32>(weft_float16_bits(v.x) | (weft_float16_bits(v.y) << 16u), weft_float16_bits(v.z) | (weft_float16_bits(v.w) << 16u));
+}
+
+fn weft_tail_16(count: i32) -> vec2<u32> {
+    return vec2<u32>(select(0xffffu, 0xffffffffu, count > 1i), select(0u, 0xffffu, count > 2i));
+}
+
+@compute @workgroup_size(256, 1, 1)
+fn main(
+    @builtin(workgroup_id) workgroup_id: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    weft_zero = workgroup_id.z;
+    let group = workgroup_id.y * workgroups.x + workgroup_id.x;
+    let i0_0 = i32(group * 256u + local) * 4i;
+    let rest = parameters.i0_0_size - i0_0;
+    if (rest <= 0i) {
+        return;
+    }
+    let t0 = parameters.o2 + i0_0;
+    let t1 = parameters.o0 + i0_0;
+    let t2 = vec4<f32>(unpack2x16float(b0[t1 >> 2u].x), unpack2x16float(b0[t1 >> 2u].y));
+    let t3 = weft_tanh_x4(t2);
+    if (rest > 3i) {
+        b1[t0 >> 2u] = weft_pack_float16(t3);
+    } else {
+        let mask = weft_tail_16(rest);
+        b1[t0 >> 2u] = (b1[t0 >> 2u] & ~mask) | (weft_pack_float16(t3) & mask);
+    }
+}

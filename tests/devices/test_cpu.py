@@ -1,0 +1,420 @@
+"""The ``cpu`` device: memory, hand-written kernels, threads, errors, and what is left after them."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import pytest
+
+from weft import dtypes
+from weft.devices.base import Span, Storage
+from weft.devices.cpu import CpuDevice
+from weft.devices.cpu.counts import count
+from weft.devices.cpu.threads import Workers
+from weft.errors import (
+    ArgumentError,
+    DeviceError,
+    DisposedError,
+    IndexOutOfRangeError,
+    KernelError,
+    OutOfMemoryError,
+    ReadOnlyError,
+)
+from weft.target import Binding, KernelSpec, Parameter
+
+BODY = """
+define void @weft.scale(ptr %buffers, ptr %parameters, i64 %lo, i64 %hi) {
+entry:
+  %x = load ptr, ptr %buffers
+  %slot = getelementptr ptr, ptr %buffers, i64 1
+  %y = load ptr, ptr %slot
+  %place = getelementptr i64, ptr %parameters, i64 1
+  %factor = load double, ptr %place
+  br label %loop
+loop:
+  %i = phi i64 [ %lo, %entry ], [ %next, %loop ]
+  %from = getelementptr double, ptr %x, i64 %i
+  %value = load double, ptr %from
+  %scaled = fmul double %value, %factor
+  %to = getelementptr double, ptr %y, i64 %i
+  store double %scaled, ptr %to
+  %next = add i64 %i, 1
+  %more = icmp slt i64 %next, %hi
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}
+"""
+
+
+def scale(body: str = BODY, **changes: Any) -> KernelSpec:
+    """``y = x * factor`` over ``n`` doubles, 100 of which are worth a thread."""
+    fields: dict[str, Any] = {
+        "name": "scale", "language": "llvm",
+        "parameters": (Parameter("n", dtypes.int64), Parameter("factor", dtypes.float64)),
+        "inputs": (Binding("x", dtypes.float64),), "outputs": (Binding("y", dtypes.float64, "read_write"),),
+        "workgroup_size": (100, 1, 1), "workgroup_count": ("n", "n", "1"), "source": body,
+    }  # fmt: skip
+    return KernelSpec(**(fields | changes))
+
+
+SCALE = scale()
+
+
+def filled(device: CpuDevice, array: Any) -> Storage:
+    array = numpy.asarray(array)
+    storage = device.allocate(array.nbytes)
+    device.write(storage, memoryview(array.tobytes()))
+    return storage
+
+
+def doubles(device: CpuDevice, storage: Storage) -> Any:
+    return numpy.frombuffer(device.read(storage, 0, storage.size))
+
+
+@pytest.fixture
+def cpu_device() -> CpuDevice:
+    return CpuDevice(2)
+
+
+def test_write_read_and_copy(cpu_device: CpuDevice) -> None:
+    a, b = cpu_device.allocate(10), cpu_device.allocate(12)
+    cpu_device.write(a, memoryview(b"0123456789"))
+    cpu_device.write(a, memoryview(b"ab"), 3)
+    cpu_device.write(a, memoryview(b""), 10)
+    cpu_device.copy(a, b)
+    assert cpu_device.read(b, 1, 6) == bytearray(b"12ab56")
+    assert cpu_device.read(a, 10, 0) == bytearray()
+    two = numpy.array([[1, 2], [3, 4]], numpy.int16)
+    cpu_device.write(b, memoryview(two))
+    assert cpu_device.read(b, 0, 8) == two.tobytes()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda device, a, b: device.write(a, memoryview(b"12345"), 6),
+        lambda device, a, b: device.write(a, memoryview(b"1"), -1),
+        lambda device, a, b: device.read(a, 0, 11),
+        lambda device, a, b: device.read(a, 3, -1),
+        lambda device, a, b: device.copy(b, a),
+    ],
+)
+def test_ranges_outside_a_storage_are_refused(cpu_device: CpuDevice, call: Callable[..., Any]) -> None:
+    a, b = cpu_device.allocate(10), cpu_device.allocate(12)
+    cpu_device.write(a, memoryview(bytes(10)))
+    with pytest.raises(ArgumentError, match=r"expected a range within the storage's 10"):
+        call(cpu_device, a, b)
+    assert cpu_device.read(a, 0, 10) == bytes(10)
+
+
+def test_a_view_shares_the_memory(cpu_device: CpuDevice) -> None:
+    first, second = cpu_device.allocate_together([8, 16])
+    view = cpu_device.view(second)
+    assert view.nbytes == 16
+    assert view.ctypes.data % 64 == 0
+    view.view(numpy.float64)[:] = [1.5, 2.5]
+    assert doubles(cpu_device, second).tolist() == [1.5, 2.5]
+    assert first.buffer is second.buffer
+    assert second.offset % cpu_device.alignment == 0
+
+
+def test_adopted_memory_is_the_arrays_own(cpu_device: CpuDevice) -> None:
+    array = numpy.arange(6.0)
+    before = cpu_device.memory_stats()
+    storage = cpu_device.adopt(array)
+    assert cpu_device.memory_stats().in_use == before.in_use + 48
+    out = cpu_device.allocate(48)
+    cpu_device.dispatch_kernel(SCALE, [storage, out], [6, 2.0])
+    cpu_device.dispatch_kernel(SCALE, [out, storage], [6, 2.0])
+    assert array.tolist() == [0, 4, 8, 12, 16, 20]
+    holders = sys.getrefcount(array)
+    storage.dispose()
+    assert sys.getrefcount(array) < holders  # let go, and never handed to anybody else
+    assert cpu_device.allocate(48).buffer.handle.address != array.ctypes.data
+    assert cpu_device.memory_stats().in_use == 48
+
+
+def test_adopting_refuses_what_it_cannot_share(cpu_device: CpuDevice) -> None:
+    with pytest.raises(ArgumentError, match=r"strides \(16,\), expected contiguous and aligned; copy it"):
+        cpu_device.adopt(numpy.zeros(10)[::2])
+    with pytest.raises(ArgumentError, match="expected contiguous and aligned"):
+        cpu_device.adopt(numpy.zeros(17, numpy.uint8)[1:].view(numpy.float64))
+    frozen = numpy.zeros(3)
+    frozen.flags.writeable = False
+    with pytest.raises(ReadOnlyError, match="read-only"):
+        cpu_device.adopt(frozen)
+
+
+def test_memory_is_reused_and_counted(cpu_device: CpuDevice) -> None:
+    storage = cpu_device.allocate(1000)
+    address = storage.buffer.handle.address
+    assert cpu_device.memory_stats().in_use == 1000
+    del storage
+    gc.collect()
+    stats = cpu_device.memory_stats()
+    assert (stats.in_use, stats.storages, stats.allocations) == (0, 0, 1)
+    assert stats.pooled >= 1000
+    again = cpu_device.allocate(900)
+    assert again.buffer.handle.address == address
+    assert cpu_device.memory_stats().allocations == 1
+    again.dispose()
+    with pytest.raises(DisposedError, match="storage on cpu was disposed"):
+        cpu_device.read(again, 0, 1)
+
+
+def test_the_limit_is_named_when_it_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEFT_MEMORY_LIMIT", "100000")
+    device = CpuDevice()
+    kept = device.allocate(60_000)
+    with pytest.raises(OutOfMemoryError, match=r"cpu: 60,000 bytes were asked for, 60,000 bytes are in use"):
+        device.allocate(60_000)
+    assert device.memory_stats().in_use == 60_000
+    kept.dispose()
+    device.allocate(60_000)
+
+
+def test_what_no_machine_has_is_out_of_memory(cpu_device: CpuDevice) -> None:
+    with pytest.raises(OutOfMemoryError, match="were asked for"):
+        cpu_device.allocate(1 << 60)
+    assert cpu_device.memory_stats().in_use == 0
+
+
+def test_kernels_run_over_storages_and_spans(cpu_device: CpuDevice) -> None:
+    x, y = filled(cpu_device, numpy.arange(5.0)), filled(cpu_device, numpy.zeros(5))
+    cpu_device.dispatch_kernel(SCALE, [x, y], [5, 0.5])
+    assert doubles(cpu_device, y).tolist() == [0, 0.5, 1, 1.5, 2]
+    inside = Span(y.buffer, y.offset + 8, 16)
+    cpu_device.dispatch_kernel(SCALE, [x, inside], [2, 3.0])
+    assert doubles(cpu_device, y).tolist() == [0, 0, 3, 1.5, 2]
+    cpu_device.dispatch_kernel(SCALE, [x, y], [0, 9.0])  # no items: nothing runs
+    assert doubles(cpu_device, y).tolist() == [0, 0, 3, 1.5, 2]
+
+
+def test_large_work_is_split_and_complete() -> None:
+    for threads in (1, 2, 5):
+        device = CpuDevice(threads)
+        for size in (1, 99, 250, 1025, 100_003):
+            x, y = filled(device, numpy.arange(float(size))), filled(device, numpy.zeros(size))
+            device.dispatch_kernel(SCALE, [x, y], [size, 2.0])
+            numpy.testing.assert_array_equal(doubles(device, y), numpy.arange(float(size)) * 2)
+
+
+def test_any_thread_may_dispatch(cpu_device: CpuDevice) -> None:
+    wrong: list[int] = []
+
+    def work(number: int) -> None:
+        for size in range(100, 3000, 100):
+            x, y = filled(cpu_device, numpy.full(size, float(number))), filled(cpu_device, numpy.zeros(size))
+            cpu_device.dispatch_kernel(SCALE, [x, y], [size, 2.0])
+            if not (doubles(cpu_device, y) == 2 * number).all():
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    gc.collect()
+    assert cpu_device.memory_stats().in_use == 0
+
+
+def test_equal_specs_are_one_kernel(cpu_device: CpuDevice) -> None:
+    cpu_device.register_kernel(SCALE)
+    x, y = filled(cpu_device, numpy.ones(3)), filled(cpu_device, numpy.zeros(3))
+    for _ in range(3):  # equal, but other objects
+        cpu_device.dispatch_kernel(scale(), [x, y], [3, 2.0])
+    assert len(cpu_device._kernels) == 1
+
+
+@pytest.mark.parametrize(("ranges", "parameters"), [(1, [3, 2.0]), (3, [3, 2.0]), (2, [3]), (2, [3, 2.0, 1]), (2, [3, "x"])])
+def test_the_wrong_number_of_arguments(cpu_device: CpuDevice, ranges: int, parameters: list[Any]) -> None:
+    storages = [filled(cpu_device, numpy.ones(3)) for _ in range(ranges)]
+    with pytest.raises(KernelError, match=r"scale: .* expected 2 ranges and \(n: int64, factor: float64\)"):
+        cpu_device.dispatch_kernel(SCALE, storages, parameters)
+
+
+def test_an_integer_that_does_not_fit(cpu_device: CpuDevice) -> None:
+    x, y = filled(cpu_device, numpy.ones(3)), filled(cpu_device, numpy.zeros(3))
+    spec = scale(parameters=(Parameter("n", dtypes.int64), Parameter("k", dtypes.int64)), workgroup_count=("3", "3", "1"))
+    with pytest.raises(KernelError, match="expected 2 ranges"):
+        cpu_device.dispatch_kernel(spec, [x, y], [3, 2**63])
+
+
+BROKEN = {
+    "syntax": (BODY.replace("fmul double", "fmul dbl"), r"kernel 'scale' is not valid LLVM IR[\s\S]*line 14: +%scaled = fmul dbl"),
+    "types": (BODY.replace("store double %scaled", "store double %i"), "line 16"),
+    "no function": ("; nothing", "public functions \\[\\] given, expected exactly one"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_kernels_show_the_line(cpu_device: CpuDevice, case: str) -> None:
+    body, message = BROKEN[case]
+    with pytest.raises(KernelError, match=message):
+        cpu_device.register_kernel(scale(body))
+    cpu_device.register_kernel(SCALE)  # and the compiler still works
+
+
+def test_other_languages_are_refused(cpu_device: CpuDevice) -> None:
+    with pytest.raises(KernelError, match="language 'wgsl' given, the cpu device takes 'llvm'"):
+        cpu_device.register_kernel(scale(language="wgsl"))
+
+
+REPORTING = """
+define void @weft.report(ptr %buffers, ptr %parameters, i64 %lo, i64 %hi) {
+  %status = load ptr, ptr %buffers
+  %report = load i64, ptr %parameters
+  %number = add i64 %report, 1
+  store i64 %number, ptr %status
+  %second = getelementptr i64, ptr %status, i64 1
+  store i64 -12, ptr %second
+  ret void
+}
+"""
+
+
+def test_reports_are_raised_at_once(cpu_device: CpuDevice) -> None:
+    spec = KernelSpec("report", "llvm", (), (), (), (1, 1, 1), ("1", "1", "1"), REPORTING, reports=True)
+    with pytest.raises(IndexOutOfRangeError, match=r"^embedding: index -12 is out of range"):
+        cpu_device.dispatch_kernel(spec, [], [], ("embedding", "index"))
+    cpu_device.synchronize()
+
+
+def test_before_call_comes_before_anything_is_done(cpu_device: CpuDevice) -> None:
+    storage, other = filled(cpu_device, numpy.ones(3)), filled(cpu_device, numpy.zeros(3))
+    before = cpu_device.memory_stats()
+    calls: list[str] = []
+
+    def fail(call: str) -> None:
+        calls.append(call)
+        raise DeviceError("injected")
+
+    cpu_device.before_call = fail
+    for call in (
+        lambda: cpu_device.allocate(8),
+        lambda: cpu_device.allocate_together([8, 8]),
+        lambda: cpu_device.write(other, memoryview(b"12345678")),
+        lambda: cpu_device.read(storage, 0, 8),
+        lambda: cpu_device.copy(storage, other),
+        lambda: cpu_device.dispatch_kernel(SCALE, [storage, other], [3, 2.0]),
+    ):
+        with pytest.raises(DeviceError, match="injected"):
+            call()
+    cpu_device.before_call = None
+    assert calls == ["allocate", "allocate", "write", "read", "copy", "dispatch"]
+    assert cpu_device.memory_stats() == before
+    assert doubles(cpu_device, other).tolist() == [0, 0, 0]
+
+
+def test_a_disposed_device_says_so(cpu_device: CpuDevice) -> None:
+    storage = cpu_device.allocate(8)
+    cpu_device.dispose()
+    for call in (
+        lambda: cpu_device.allocate(8), lambda: cpu_device.read(storage, 0, 8), cpu_device.synchronize,
+        lambda: cpu_device.register_kernel(SCALE), lambda: cpu_device.dispatch_kernel(SCALE, [], []),
+    ):  # fmt: skip
+        with pytest.raises(DisposedError, match="device cpu was disposed"):
+            call()
+    storage.dispose()
+
+
+def run_apart(script: str, **environment: str) -> str:
+    """What a script prints in an interpreter of its own."""
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(script)],
+        capture_output=True, text=True, env=os.environ | environment, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_use_after_fork_is_an_error() -> None:
+    printed = run_apart("""
+        import os
+        from weft.devices.cpu import CpuDevice
+        device = CpuDevice()
+        if os.fork() == 0:
+            try:
+                device.allocate(8)
+            except Exception as error:
+                print(type(error).__name__, error, flush=True)
+            os._exit(0)
+        os.wait()
+        device.allocate(8)
+        print("parent works")
+    """)
+    assert printed.splitlines()[0].startswith("DeviceError the device cpu was opened before this process was forked")
+    assert printed.endswith("parent works")
+
+
+def test_nothing_is_loaded_before_the_first_kernel() -> None:
+    printed = run_apart("""
+        import sys, threading
+        from weft.devices.cpu import CpuDevice
+        device = CpuDevice()
+        device.write(device.allocate(4), memoryview(b"weft"))
+        print("llvmlite" in sys.modules, threading.active_count())
+    """)
+    assert printed == "False 1"
+
+
+def test_threads_are_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEFT_THREADS", "3")
+    assert CpuDevice().workers.count == 3
+    monkeypatch.setenv("WEFT_THREADS", "many")
+    with pytest.raises(ArgumentError, match="WEFT_THREADS is 'many', expected a positive number"):
+        CpuDevice()
+
+
+def test_workers_cover_every_item_once() -> None:
+    workers = Workers(3)
+    for items in (1, 2, 3, 64, 1000, 1024, 5000, 100_001):
+        pieces: list[tuple[int, int]] = []
+        workers.run(lambda low, high, into=pieces: into.append((low, high)), items, 8)
+        assert sorted(pieces)[0][0] == 0
+        assert sorted(pieces)[-1][1] == items
+        assert all(a[1] == b[0] for a, b in zip(sorted(pieces), sorted(pieces)[1:], strict=False))
+        assert len(pieces) == min(3, items)
+    workers.stop()
+
+
+def test_a_failure_in_a_worker_is_raised_after_all_are_done() -> None:
+    workers, done = Workers(2), []
+
+    def piece(low: int, high: int) -> None:
+        if low > 0:
+            raise ValueError("in the worker")
+        time.sleep(0.05)
+        done.append(low)
+
+    with pytest.raises(ValueError, match="in the worker"):
+        workers.run(piece, 1000, 2)
+    assert done == [0]
+    workers.run(lambda low, high: done.append(low), 1000, 2)
+    assert len(done) == 3
+    workers.stop()
+
+
+def test_count_expressions() -> None:
+    spec = scale(parameters=tuple(Parameter(name, dtypes.int64) for name in ("a", "b")))
+    values = (7, 3)
+    for text, wanted in [
+        ("a * b + 2", 23), ("ceil_div(a, 4)", 2), ("a - b", 4), ("where(a * b <= 21, a, a * 0)", 7),
+        ("where(a * b <= 20, a, a * 0)", 0), ("idiv(a, 2)", 3), ("maximum(a, b)", 7), ("70000000000", 70000000000),
+    ]:  # fmt: skip
+        assert count(spec, text)(values) == wanted
+    with pytest.raises(KernelError, match="scale: a count uses neg, expected one of"):
+        count(spec, "-a")
