@@ -54,6 +54,10 @@ class ExpressionError(WeftError, SyntaxError):
     """A scalar expression that does not parse or type-check."""
 
 
+class StateError(WeftError, RuntimeError):
+    """A state dict that does not fit the module that it is loaded into."""
+
+
 class UnsupportedError(WeftError, NotImplementedError):
     """A combination that weft does not do; the message names what it does."""
 

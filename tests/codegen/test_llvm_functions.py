@@ -22,7 +22,7 @@ KINDS = {
 }  # fmt: skip
 
 
-EVERY = [(name, dtype) for name, function in FUNCTIONS.items() for kind in function.kinds for dtype in KINDS[kind]]
+EVERY = [(name, each) for name, row in FUNCTIONS.items() for kind in row.kinds for each in KINDS[kind]]
 
 
 def expanded(name: str, dtype: DType) -> Expr:
@@ -45,7 +45,8 @@ def needs_32_bits(name: str, dtype: DType) -> bool:
 
 CASES = [case for case in EVERY if not needs_32_bits(*case)]
 
-SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, -2.5, 1e-40, -1e-40, numpy.inf, -numpy.inf, numpy.nan, 80.0, -80.0]
+POSITIVE = numpy.array([0.0, 1.0, 0.5, 2.5, 1e-40, 80.0, numpy.inf, numpy.nan])
+SPECIAL = numpy.concatenate([POSITIVE, -POSITIVE])
 
 
 def samples(dtype: DType, count: int, seed: int) -> Array:
@@ -69,9 +70,7 @@ def compute(name: str, dtype: DType, operands: list[Array], lanes: bool) -> Arra
     builder = Builder(f"each_{name}")
     columns = builder.reduce_axes((size,)) if lanes else builder.axes((size,))
     types = [dtypes.from_numpy(array.dtype) for array in operands]
-    loads = [
-        builder.load(operand(index, (size,), each), columns) for index, each in enumerate(types)
-    ]
+    loads = [builder.load(operand(index, (size,), each), columns) for index, each in enumerate(types)]
     value = call(name, *loads)
     result = operand(len(types), (size,), value.dtype)
     if lanes:
@@ -92,7 +91,8 @@ def test_function(name: str, dtype: DType) -> None:
     if name in ("idiv", "irem", "ceil_div"):  # for numbers that are not negative, and small enough to add
         operands = [array & 0xFFFFFFF for array in operands]
         operands[1] |= 1
-    if name in ("floordiv", "mod", "fmod"):  # the definition of fmod for other targets loses denormal divisors
+    if name in ("floordiv", "mod", "fmod"):
+        # the definition of fmod for other targets loses denormal divisors
         operands[1][abs(operands[1]) < 1e-30] = 3
     single = compute(name, dtype, operands, lanes=False)
     assert same_bits(single, compute(name, dtype, operands, lanes=True))
@@ -106,7 +106,8 @@ def test_function(name: str, dtype: DType) -> None:
     # A primitive is rounded once. Definitions may differ by contraction: NumPy has none (their own tests measure
     # their accuracy in units in the last place; here it is that LLVM computes the same thing at all).
     primitive = name != "fma" and (function.llvm or dtype.bits == 64 and function.double)
-    scale = {(True, 32): 1.2e-7, (True, 64): 5e-16, (False, 32): 1e-4, (False, 64): 1e-10}[bool(primitive), dtype.bits]
+    scales = {(True, 32): 1.2e-7, (True, 64): 5e-16, (False, 32): 1e-4, (False, 64): 1e-10}
+    scale = scales[bool(primitive), dtype.bits]
     close = numpy.isclose(single, expected, rtol=scale, atol=0.0 if primitive else scale / 10, equal_nan=True)
     wrong = numpy.flatnonzero(~close)[:5]
     assert close.all(), [(*(array[at] for array in operands), single[at], expected[at]) for at in wrong]
@@ -116,7 +117,7 @@ def test_bit_patterns_of_64_bits_are_refused() -> None:
     for name, dtype in EVERY:
         if (name, dtype) not in CASES:
             operands = [samples(dtype, 3, 0)] * len(FUNCTIONS[name].parameters)
-            with pytest.raises((KernelError, ExpressionError), match=r"(is given|type) float64( given)?, expected"):
+            with pytest.raises((KernelError, ExpressionError), match=r"float64( given)?, expected"):
                 compute(name, dtype, operands, lanes=False)
 
 
@@ -128,7 +129,8 @@ def test_integer_division_never_traps(lanes: bool) -> None:
     pairs = numpy.array(list(itertools.product(INTEGERS, INTEGERS)), numpy.int32)
     x, y = pairs[:, 0].copy(), pairs[:, 1].copy()
     quotients, remainders = (compute(name, dtypes.int32, [x, y], lanes) for name in ("idiv", "irem"))
-    for a, b, quotient, remainder in zip(x.tolist(), y.tolist(), quotients.tolist(), remainders.tolist(), strict=True):
+    rows = (array.tolist() for array in (x, y, quotients, remainders))
+    for a, b, quotient, remainder in zip(*rows, strict=True):
         if b == 0 or (a, b) == (-(2**31), -1):
             assert (quotient, remainder) == (a, 0)  # as WGSL has it
         else:
@@ -142,7 +144,8 @@ def test_shift_distances_count_modulo_the_width(name: str, dtype: DType) -> None
     distances = numpy.arange(130).astype(dtype.numpy)
     values = samples(dtype, 130, 3)
     within = distances & (dtype.bits - 1)
-    assert same_bits(compute(name, dtype, [values, distances], False), compute(name, dtype, [values, within], True))
+    single = compute(name, dtype, [values, distances], lanes=False)
+    assert same_bits(single, compute(name, dtype, [values, within], lanes=True))
 
 
 def test_casts() -> None:

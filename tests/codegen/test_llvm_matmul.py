@@ -69,7 +69,7 @@ def laid_out(generator: numpy.random.Generator, shape: tuple[int, ...], layout: 
     if layout == "S":
         return generator.normal(size=(b0, b1, 2 * rows, 3 * columns)).astype(dtype.numpy)[:, :, ::2, 1::3]
     if layout == "P":  # rows further apart than they are long
-        return generator.normal(size=(b0, b1, rows, columns + 3)).astype(dtype.numpy)[:, :, :, 2 : columns + 2]
+        return generator.normal(size=(b0, b1, rows, columns + 3)).astype(dtype.numpy)[..., 2 : columns + 2]
     return generator.normal(size=shape).astype(dtype.numpy)
 
 

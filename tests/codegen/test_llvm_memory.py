@@ -34,7 +34,8 @@ def test_copies_keep_every_value(dtype: DType, lanes: bool, size: int) -> None:
     if dtype.kind == "bool":
         given = generator.integers(0, 2, size).astype(bool)
     elif dtype.kind == "float":
-        given = numpy.resize([0.0, -0.0, numpy.inf, -numpy.inf, numpy.nan, 1.5, -3e-8, 200.0], size).astype(dtype.numpy)
+        values = [0.0, -0.0, numpy.inf, -numpy.inf, numpy.nan, 1.5, -3e-8, 200.0]
+        given = numpy.resize(values, size).astype(dtype.numpy)
     else:
         information = numpy.iinfo(dtype.numpy)
         given = generator.integers(information.min, information.max, size, dtype.numpy, endpoint=True)
@@ -59,10 +60,11 @@ def test_floats_narrow_to_the_nearest_even(dtype: DType, lanes: bool) -> None:
     finite = numpy.sort(exact[numpy.isfinite(exact)])
     with numpy.errstate(over="ignore"):
         ties = ((finite[1:].astype(numpy.float64) + finite[:-1]) / 2).astype(numpy.float32)
-        near = numpy.concatenate([numpy.nextafter(ties, numpy.float32(sign)) for sign in (-numpy.inf, numpy.inf)])
+        above, below = (numpy.nextafter(ties, numpy.float32(end)) for end in (numpy.inf, -numpy.inf))
     random = numpy.random.default_rng(0).integers(0, 2**32, 100_000, numpy.uint32).view(numpy.float32)
-    edges = numpy.array([65504, 65519.996, 65520, 65536, 3.4e38, 1e-45, 2.9802322e-8, 5.9604645e-8], numpy.float32)
-    given = numpy.concatenate([exact, ties, near, random, edges, -edges])
+    edges = [65504, 65519.996, 65520, 65536, 3.4e38, 1e-45, 2.9802322e-8, 5.9604645e-8]
+    edges = numpy.array(edges, numpy.float32)
+    given = numpy.concatenate([exact, ties, above, below, random, edges, -edges])
     with numpy.errstate(all="ignore"):
         expected = given.astype(dtype.numpy)
     result = convert(given, dtypes.float32, dtype, lanes)
@@ -82,7 +84,8 @@ def test_a_bfloat16_nan_of_low_bits_stays_nan() -> None:
 def test_integers_narrow_by_their_low_bits() -> None:
     given = numpy.array([0, 1, 127, 128, 255, 256, -1, -129], numpy.int32)
     for target in (dtypes.int8, dtypes.uint8):
-        numpy.testing.assert_array_equal(convert(given, dtypes.int32, target, False), given.astype(target.numpy))
+        result = convert(given, dtypes.int32, target, False)
+        numpy.testing.assert_array_equal(result, given.astype(target.numpy))
 
 
 @pytest.mark.parametrize("size", [5, 16, 50])
@@ -98,9 +101,9 @@ def test_strided_and_offset_operands(size: int) -> None:
             if lanes:
                 builder.reduce("max", even)
             builder.store(operand(1, (size,), strides=(out_stride,)), columns, loaded + even, inner=lanes)
-            given = [source, numpy.full(4 * size + 9, -1, numpy.float32), numpy.arange(size, dtype=numpy.float32)]
+            at = numpy.arange(size)
+            given = [source, numpy.full(4 * size + 9, -1, numpy.float32), at.astype(numpy.float32)]
             result = run(builder.finish(), given, offsets={0: first, 1: 4})[1]
             expected = given[1].copy()
-            at = numpy.arange(size)
             expected[4 + out_stride * at] = source[first + stride * at] + at
             numpy.testing.assert_array_equal(result, expected)

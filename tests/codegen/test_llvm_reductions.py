@@ -23,7 +23,11 @@ TYPES = (dtypes.float32, dtypes.float64, dtypes.int32, dtypes.int64, dtypes.uint
 
 
 def fold(
-    combine: str, shape: tuple[int, ...], axes: tuple[int, ...], source: DType, strides: tuple[int, ...] | None = None
+    combine: str,
+    shape: tuple[int, ...],
+    axes: tuple[int, ...],
+    source: DType,
+    strides: tuple[int, ...] | None = None,
 ) -> Step:
     """A reduction of operand 0 over ``axes`` into operand 1."""
     builder = Builder(f"{combine}_{source.name}")
@@ -154,7 +158,8 @@ def test_nothing_is_written_where_there_are_no_points() -> None:
         shape = (0, 5) if axes == (1,) else (5, 0)
         kind = KINDS.get(combine, numpy.float32)
         guard = numpy.ones(4, kind)
-        result = run(fold(combine, shape, axes, dtypes.float32), [numpy.zeros(shape, numpy.float32), guard])[1]
+        step = fold(combine, shape, axes, dtypes.float32)
+        result = run(step, [numpy.zeros(shape, numpy.float32), guard])[1]
         assert same_bits(result, guard)
 
 
@@ -178,7 +183,8 @@ def test_nan_wins_and_the_first_is_found(axis: int) -> None:
 def test_long_sums_are_accurate() -> None:
     for count, axis in [(1 << 20, 0), (1 << 20, 1)]:
         array = numpy.random.default_rng(2).random((1, count) if axis else (count, 1), numpy.float32)
-        result = run(fold("sum", array.shape, (axis,), dtypes.float32), [array, numpy.zeros(1, numpy.float32)])[1]
+        step = fold("sum", array.shape, (axis,), dtypes.float32)
+        result = run(step, [array, numpy.zeros(1, numpy.float32)])[1]
         exact = array.sum(dtype=numpy.float64)
         assert abs(result[0] - exact) / exact < 2e-6
 
@@ -252,6 +258,8 @@ def test_matrix_product_as_a_derived_kernel() -> None:
 def test_bool_folds_need_bool() -> None:
     builder = Builder("any_of_int")
     columns = builder.reduce_axes((4,))
-    builder.store(operand(1, ()), [], builder.reduce("any", builder.load(operand(0, (4,), dtypes.int32), columns)))
+    builder.store(
+        operand(1, ()), [], builder.reduce("any", builder.load(operand(0, (4,), dtypes.int32), columns))
+    )
     with pytest.raises(KernelError, match="any folds values of type int32, expected bool"):
         run(builder.finish(), [numpy.zeros(4, numpy.int32), numpy.zeros((), bool)])

@@ -236,7 +236,10 @@ def test_equal_specs_are_one_kernel(cpu_device: CpuDevice) -> None:
     assert len(cpu_device._kernels) == 1
 
 
-@pytest.mark.parametrize(("ranges", "parameters"), [(1, [3, 2.0]), (3, [3, 2.0]), (2, [3]), (2, [3, 2.0, 1]), (2, [3, "x"])])
+WRONG = [(1, [3, 2.0]), (3, [3, 2.0]), (2, [3]), (2, [3, 2.0, 1]), (2, [3, "x"])]
+
+
+@pytest.mark.parametrize(("ranges", "parameters"), WRONG)
 def test_the_wrong_number_of_arguments(cpu_device: CpuDevice, ranges: int, parameters: list[Any]) -> None:
     storages = [filled(cpu_device, numpy.ones(3)) for _ in range(ranges)]
     with pytest.raises(KernelError, match=r"scale: .* expected 2 ranges and \(n: int64, factor: float64\)"):
@@ -245,13 +248,17 @@ def test_the_wrong_number_of_arguments(cpu_device: CpuDevice, ranges: int, param
 
 def test_an_integer_that_does_not_fit(cpu_device: CpuDevice) -> None:
     x, y = filled(cpu_device, numpy.ones(3)), filled(cpu_device, numpy.zeros(3))
-    spec = scale(parameters=(Parameter("n", dtypes.int64), Parameter("k", dtypes.int64)), workgroup_count=("3", "3", "1"))
+    integers = (Parameter("n", dtypes.int64), Parameter("k", dtypes.int64))
+    spec = scale(parameters=integers, workgroup_count=("3", "3", "1"))
     with pytest.raises(KernelError, match="expected 2 ranges"):
         cpu_device.dispatch_kernel(spec, [x, y], [3, 2**63])
 
 
 BROKEN = {
-    "syntax": (BODY.replace("fmul double", "fmul dbl"), r"kernel 'scale' is not valid LLVM IR[\s\S]*line 14: +%scaled = fmul dbl"),
+    "syntax": (
+        BODY.replace("fmul double", "fmul dbl"),
+        r"kernel 'scale' is not valid LLVM IR[\s\S]*line 14: +%scaled = fmul dbl",
+    ),
     "types": (BODY.replace("store double %scaled", "store double %i"), "line 16"),
     "no function": ("; nothing", "public functions \\[\\] given, expected exactly one"),
 }
@@ -356,7 +363,9 @@ def test_use_after_fork_is_an_error() -> None:
         device.allocate(8)
         print("parent works")
     """)
-    assert printed.splitlines()[0].startswith("DeviceError the device cpu was opened before this process was forked")
+    assert printed.splitlines()[0].startswith(
+        "DeviceError the device cpu was opened before this process was forked"
+    )
     assert printed.endswith("parent works")
 
 

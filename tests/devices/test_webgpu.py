@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 
 import numpy
 import pytest
+
+from tests.conftest import ADAPTER
+from tests.devices.wgsl import kernel
 from weft import devices, dtypes, errors
 from weft.devices.base import Span, Storage
 from weft.devices.webgpu import WebGpuDevice, find
 from weft.devices.webgpu.adapters import Adapter
 from weft.devices.webgpu.recorder import DISPATCHES, STAGING, UNIFORMS
-
-from tests.conftest import ADAPTER
-from tests.devices.wgsl import kernel
 
 pytestmark = pytest.mark.webgpu
 
@@ -54,7 +54,9 @@ def download(gpu: WebGpuDevice, storage: Storage, dtype: str = "uint32") -> nump
 
 def scale(gpu: WebGpuDevice) -> Callable[[Storage, Storage, int], None]:
     """``b = a * k`` over u32."""
-    spec = kernel(gpu.profile, "if (i32(g) < n) { b1[g] = b0[g] * u32(k); }", [("n", N), ("k", N)], count=COUNT)
+    spec = kernel(
+        gpu.profile, "if (i32(g) < n) { b1[g] = b0[g] * u32(k); }", [("n", N), ("k", N)], count=COUNT
+    )
     return lambda a, b, k: gpu.dispatch_kernel(spec, [a, b], [a.size // 4, k])
 
 
@@ -158,7 +160,8 @@ def test_parameters_arrive(request: pytest.FixtureRequest, count: int, immediate
     out = gpu.allocate(4 * count)
     gpu.dispatch_kernel(spec, [out], values)
     words = download(gpu, out)
-    expected = [numpy.asarray([v], ("int32", "float32", "uint32")[i % 3]).view("uint32")[0] for i, v in enumerate(values)]
+    types = ("int32", "float32", "uint32")
+    expected = [numpy.asarray([value], types[i % 3]).view("uint32")[0] for i, value in enumerate(values)]
     numpy.testing.assert_array_equal(words, expected)
 
 
@@ -186,7 +189,9 @@ def test_each_dispatch_owns_its_uniform_slot(without_immediates: WebGpuDevice) -
         (dtypes.uint32, -1, "parameter p is -1, expected 0 to 4294967295"),
     ],
 )
-def test_a_parameter_beyond_32_bits_is_an_error(gpu: WebGpuDevice, dtype: dtypes.DType, value: int, message: str) -> None:
+def test_a_parameter_beyond_32_bits_is_an_error(
+    gpu: WebGpuDevice, dtype: dtypes.DType, value: int, message: str
+) -> None:
     spec = kernel(gpu.profile, "b0[0] = bitcast<u32>(p);", [("p", dtype)], "w")
     a = upload(gpu, numpy.full(1, 9, "uint32"))
     with pytest.raises(errors.ArgumentError, match=message):
@@ -280,7 +285,9 @@ def test_a_kernel_of_another_language_is_refused(gpu: WebGpuDevice) -> None:
 def test_too_many_workgroups_are_named(gpu: WebGpuDevice) -> None:
     spec = kernel(gpu.profile, "b0[0] = 1u;", [("n", N)], "w", ("n", "1", "1"), name="long")
     a = upload(gpu, numpy.zeros(1, "uint32"))
-    with pytest.raises(errors.KernelError, match=r"kernel long: .*gives \(65536, 1, 1\), expected 0 to 65,535"):
+    with pytest.raises(
+        errors.KernelError, match=r"kernel long: .*gives \(65536, 1, 1\), expected 0 to 65,535"
+    ):
         gpu.dispatch_kernel(spec, [a], [65536])
     gpu.dispatch_kernel(spec, [a], [0])
     assert download(gpu, a)[0] == 0
@@ -306,7 +313,9 @@ def test_a_span_binds_a_range_of_several_storages(gpu: WebGpuDevice) -> None:
     numpy.testing.assert_array_equal(download(gpu, b), 2 * numpy.arange(64))
 
 
-def test_ranges_of_the_wrong_number_place_or_device_are_refused(gpu: WebGpuDevice, without_immediates: WebGpuDevice) -> None:
+def test_ranges_of_the_wrong_number_place_or_device_are_refused(
+    gpu: WebGpuDevice, without_immediates: WebGpuDevice
+) -> None:
     spec = kernel(gpu.profile, "b1[g] = b0[g];", name="two")
     a, foreign = gpu.allocate(256), without_immediates.allocate(256)
     with pytest.raises(errors.ArgumentError, match="kernel two: 1 ranges were given, expected 2"):

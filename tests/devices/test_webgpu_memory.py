@@ -10,12 +10,12 @@ import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from weft import dtypes, errors
-from weft.devices.base import Storage
-from weft.devices.webgpu import WebGpuDevice, find
 
 from tests.conftest import ADAPTER
 from tests.devices.wgsl import kernel
+from weft import dtypes, errors
+from weft.devices.base import Storage
+from weft.devices.webgpu import WebGpuDevice, find
 
 pytestmark = pytest.mark.webgpu
 
@@ -34,7 +34,11 @@ def gpu() -> Iterator[WebGpuDevice]:
 def bump(gpu: WebGpuDevice, storage: Storage, k: int = 1) -> None:
     """Add ``k`` to every whole u32 of the storage."""
     spec = kernel(
-        gpu.profile, "if (i32(g) < n) { b0[g] += u32(k); }", [("n", N), ("k", N)], "w", ("ceil_div(n, 64)", "1", "1")
+        gpu.profile,
+        "if (i32(g) < n) { b0[g] += u32(k); }",
+        [("n", N), ("k", N)],
+        "w",
+        ("ceil_div(n, 64)", "1", "1"),
     )
     gpu.dispatch_kernel(spec, [storage], [storage.size // 4, k])
 
@@ -191,13 +195,16 @@ def test_the_bind_group_cache_is_bounded(gpu: WebGpuDevice, monkeypatch: pytest.
     assert sum(len(storage.buffer.groups) for storage in storages) == 8  # type: ignore[attr-defined]
 
 
-def test_memory_beyond_the_limit_is_an_error_that_leaves_things_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_beyond_the_limit_is_an_error_that_leaves_things_as_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("WEFT_MEMORY_LIMIT", str(1 << 20))
     gpu = WebGpuDevice(find(ADAPTER))
     a, b = gpu.allocate(400_000), gpu.allocate(400_000)
     before = gpu.memory_stats()
     assert before.limit == 1 << 20
-    with pytest.raises(MemoryError, match=r"600,000 bytes were asked for, 800,000 bytes are in use by 2 tensors.*1,048,576"):
+    message = r"600,000 bytes were asked for, 800,000 bytes are in use by 2 tensors.*1,048,576"
+    with pytest.raises(MemoryError, match=message):
         gpu.allocate(600_000)
     assert gpu.memory_stats() == before
     b.dispose()
@@ -246,7 +253,11 @@ def test_each_call_may_fail_and_leaves_things_as_they_were(gpu: WebGpuDevice) ->
             work()
         gpu.before_call = None
         after = gpu.memory_stats()
-        assert (after.in_use, after.storages, after.allocations) == (stats.in_use, stats.storages, stats.allocations)
+        assert (after.in_use, after.storages, after.allocations) == (
+            stats.in_use,
+            stats.storages,
+            stats.allocations,
+        )
         assert gpu.read(target, 0, 16) == expected
     assert calls == ["allocate", "write", "dispatch", "copy", "read"]
 
@@ -285,7 +296,9 @@ def test_any_thread_may_call(gpu: WebGpuDevice) -> None:
                 for _ in range(20):
                     bump(gpu, a)
                 gpu.copy(a, b)
-                assert numpy.frombuffer(gpu.read(b, 0, 256), "uint32").tolist() == [1000 * seed + turn + 20] * 64
+                assert (
+                    numpy.frombuffer(gpu.read(b, 0, 256), "uint32").tolist() == [1000 * seed + turn + 20] * 64
+                )
         except BaseException as problem:
             problems.append(problem)
 

@@ -37,7 +37,8 @@ def kernel(
     elif named:
         lines.append(f"@group(1) @binding(0) var<uniform> given: array<vec4<u32>, {-(-len(named) // 4)}>;")
         reads = [
-            f"let {key} = bitcast<{TYPES[dtype]}>(given[{i // 4}][{i % 4}]);" for i, (key, dtype) in enumerate(named)
+            f"let {key} = bitcast<{TYPES[dtype]}>(given[{i // 4}][{i % 4}]);"
+            for i, (key, dtype) in enumerate(named)
         ]
     source = "\n".join([
         *lines,
@@ -48,7 +49,9 @@ def kernel(
         f"  {body}",
         "}",
     ])  # fmt: skip
-    bindings = [Binding(f"b{i}", dtypes.uint32, "read_write" if a == "w" else "read") for i, a in enumerate(accesses)]
+    bindings = [
+        Binding(f"b{i}", dtypes.uint32, "read_write" if a == "w" else "read") for i, a in enumerate(accesses)
+    ]
     inputs = tuple(binding for binding in bindings if binding.access == "read")
     outputs = tuple(binding for binding in bindings if binding.access == "read_write")
     declared = tuple(Parameter(key, dtype) for key, dtype in parameters)

@@ -150,8 +150,8 @@ def _run(
         if waiting is None:
             waiting = pending[edge.node] = {}
             heapq.heappush(heap, (-edge.node.sequence, id(edge.node), edge.node))
-        known = waiting.get(edge.index)
-        waiting[edge.index] = value if known is None else bind(OPS["add"], known, value)
+        known = waiting.get(edge.output)
+        waiting[edge.output] = value if known is None else bind(OPS["add"], known, value)
 
     with grad_mode(create_graph):
         for edge, seed in zip(roots, seeds, strict=True):

@@ -21,10 +21,10 @@ _sequence = itertools.count(1)
 
 
 class Edge(NamedTuple):
-    """Output ``index`` of ``node``: where a tensor came from."""
+    """Output ``output`` of ``node``: where a tensor came from."""
 
     node: Node | Accumulator
-    index: int
+    output: int
 
 
 class Saved(NamedTuple):

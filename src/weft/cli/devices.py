@@ -87,7 +87,11 @@ def limits(adapter: AdapterInfo) -> str:
     ]
     features = [
         label if name in adapter.features else f"no {label}"
-        for name, label in (("shader-f16", "f16 arithmetic"), ("subgroup", "subgroups"), ("immediates", "immediates"))
+        for name, label in (
+            ("shader-f16", "f16 arithmetic"),
+            ("subgroup", "subgroups"),
+            ("immediates", "immediates"),
+        )
     ]
     return "; ".join((", ".join(parts), ", ".join(features)))
 

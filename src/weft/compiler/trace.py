@@ -12,7 +12,8 @@ from typing import Any
 
 from weft.autograd.mode import no_grad
 from weft.autograd.tape import Tape
-from weft.errors import ArgumentError, mistake
+from weft.errors import ArgumentError, WeftError, mistake
+from weft.graph.tracing import failing_site
 from weft.graph import Abstract, AbstractValue, Graph, Tracing, interpret
 from weft.ops import OPS, Geometry, TensorType, bind, interpreting
 from weft.compiler.tree import Rebuild, flatten
@@ -84,6 +85,8 @@ def trace(fn: Callable[..., Any], *args: Any) -> Traced:
             traced.append(leaf)
         try:
             result = fn(*rebuild_args(traced))
+        except WeftError as error:
+            raise type(error)(f"{error} (at {failing_site(error)})") from error
         finally:
             taken = [(generator, generator.give_back()) for generator in all_generators()]
         for generator, count in taken:

@@ -177,8 +177,12 @@ def _drivers(environment: Mapping[str, str], root: Path) -> tuple[str, ...]:
     for variable in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
         if environment.get(variable):
             return tuple(Path(part).name for part in environment[variable].split(os.pathsep))
-    folders = [root / part / "vulkan/icd.d" for part in ("etc", "usr/share", "usr/local/share", "usr/local/etc")]
-    return tuple(sorted({path.name for folder in folders if folder.is_dir() for path in folder.glob("*.json")}))
+    folders = [
+        root / part / "vulkan/icd.d" for part in ("etc", "usr/share", "usr/local/share", "usr/local/etc")
+    ]
+    return tuple(
+        sorted({path.name for folder in folders if folder.is_dir() for path in folder.glob("*.json")})
+    )
 
 
 def _gpus(root: Path) -> tuple[str, ...]:

@@ -36,6 +36,10 @@ def size_class(size: int) -> int:
     return -(-size // step) * step
 
 
+def _tight(size: int) -> int:
+    return max(SMALLEST, -(-size // SMALLEST) * SMALLEST)
+
+
 def memory_limit() -> int | None:
     """The bytes that ``WEFT_MEMORY_LIMIT`` allows each device, ``None`` where it is not set."""
     text = os.environ.get("WEFT_MEMORY_LIMIT")
@@ -94,7 +98,10 @@ class Pool:
             total += -(-size // alignment) * alignment
         with self._lock:
             buffer = self._take(total if len(sizes) > 1 else sum(sizes))
-            made = [Storage(self._device, buffer, offset, size) for offset, size in zip(offsets, sizes, strict=True)]
+            made = [
+                Storage(self._device, buffer, offset, size)
+                for offset, size in zip(offsets, sizes, strict=True)
+            ]
             self._in_use += sum(sizes)
             self._storages += len(sizes)
             self._peak = max(self._peak, self._in_use)
@@ -156,14 +163,16 @@ class Pool:
     def _make(self, wanted: int, size: int) -> Buffer:
         if self._largest is not None and wanted > self._largest:
             raise self._out_of_memory(size, f"the largest buffer of this device is {self._largest:,} bytes")
-        if self.limit is not None and self._native + wanted > self.limit:
+        if self._over(wanted):
             self._reclaim()
-            if self._native + wanted > self.limit:
+            wanted = _tight(size)  # the last bytes are not for rounding up
+            if self._over(wanted):
                 raise self._out_of_memory(size, f"WEFT_MEMORY_LIMIT allows {self.limit:,} bytes")
         try:
             handle = self._create(wanted)
         except MemoryError:
             self._reclaim()
+            wanted = _tight(size)
             try:
                 handle = self._create(wanted)
             except MemoryError as error:
@@ -171,6 +180,9 @@ class Pool:
         self._native += wanted
         self._allocations += 1
         return self._buffer_type(self._device, handle, wanted)
+
+    def _over(self, wanted: int) -> bool:
+        return self.limit is not None and self._native + wanted > self.limit
 
     def _reclaim(self) -> None:
         """Free what nothing uses: tensors in unreachable cycles, then the free lists."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path as FilePath
+from types import FrameType
 from typing import Any
 
 from weft import dtypes
@@ -112,13 +113,17 @@ class Tracing:
         """Record an op; ``into`` values, traced or captured, hold its outputs from here on."""
         if op.view is not None and into is None:
             return (self._view(op, self._lift(operands[0]), attributes),)
+        if op.name == "transfer":
+            raise UnsupportedError(
+                f"transfer: to {attributes['device']} inside a trace, expected one device; move tensors outside of it"
+            )
         lifted = [self._lift(o) for o in operands]
         vars_ = [self._read(o) if isinstance(o, Tracer) else o for o in lifted]
         types = [v.type if isinstance(v, Var) else TensorType((), dtypes.of_scalar(v), True) for v in vars_]
         try:
             results = op.infer(*types, **attributes)
         except WeftError as error:
-            raise type(error)(f"{user_error(error, op)} (at {call_site()})") from None
+            raise user_error(error, op) from None
         targets = None if into is None else [self._lift(target) for target in into]
         if targets is not None:
             _check_targets(op, results, targets)
@@ -148,7 +153,7 @@ class Tracing:
         try:
             geometry = op.view(source.geometry, **attributes)
         except WeftError as error:
-            raise type(error)(f"{user_error(error, op)} (at {call_site()})") from None
+            raise user_error(error, op) from None
         if geometry is None:  # strides cannot express it: a copy, then the view
             (dense,) = self.process(OPS["copy"], (source,), {}, None, ())
             return self._view(op, dense, attributes)
@@ -251,12 +256,26 @@ def _check_targets(op: OpSpec, results: Sequence[TensorType], targets: Sequence[
 
 def call_site() -> str:
     """The file and line of the nearest caller outside of this package."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(_PACKAGE) and not name.startswith("<frozen"):
-            return f"{FilePath(name).name}:{frame.f_lineno}"
-        if frame.f_back is None:
-            break
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _is_own(frame):
         frame = frame.f_back
-    return "unknown"
+    return "unknown" if frame is None else _site(frame, frame.f_lineno)
+
+
+def failing_site(error: BaseException) -> str:
+    """The file and line outside of this package where an error came up, the innermost one."""
+    site, step = "unknown", error.__traceback__
+    while step is not None:
+        if not _is_own(step.tb_frame):
+            site = _site(step.tb_frame, step.tb_lineno)
+        step = step.tb_next
+    return site
+
+
+def _is_own(frame: FrameType) -> bool:
+    name = frame.f_code.co_filename
+    return name.startswith((_PACKAGE, "<frozen"))
+
+
+def _site(frame: FrameType, line: int) -> str:
+    return f"{FilePath(frame.f_code.co_filename).name}:{line}"

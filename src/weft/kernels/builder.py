@@ -214,7 +214,7 @@ class Builder:
             )
         )
         for collected in (self._axes, self._stores, self._reduce_axes, self._reductions, self._checks):
-            collected.clear()  # type: ignore[attr-defined]
+            collected.clear()
 
     def finish(self, vector: int = 1, cooperative: bool = False) -> Step:
         """The kernel and its arguments. Read-only buffers come first, written ones last."""

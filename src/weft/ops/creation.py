@@ -100,6 +100,15 @@ COPY = declare(
 )  # fmt: skip
 
 
+TRANSFER = declare(
+    "transfer", infer=lambda x, *, device, source: (x,), reference=lambda x, *, device, source: x.copy(),
+    gradient=lambda context, grad: [
+        bind(TRANSFER, grad, device=context.attributes["source"], source=context.attributes["device"])
+    ],
+    doc="A contiguous copy on another device; the one op whose result lives elsewhere than its operand.",
+)  # fmt: skip
+
+
 def to_dtype(value: Any, dtype: DType) -> Any:
     """The value itself where it has the type, else its cast."""
     return value if value.dtype is dtype else bind(CAST, value, dtype=dtype)

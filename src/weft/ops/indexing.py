@@ -29,6 +29,11 @@ def checked_index(builder: Builder, index: Expr, size: Expr, inner: bool = False
     return where(valid, wide, const(0, INDEX))
 
 
+def padded(given: tuple[int, ...], fill: int) -> tuple[int, ...]:
+    """Sizes or strides of a tensor; of a 0-d one those of a vector of one element."""
+    return given or (fill,)
+
+
 # gather and scatter_add
 
 
@@ -60,11 +65,10 @@ def _lower_gather(
     dim = attributes["dim"]
     builder = Builder("gather")
     axes = builder.axes(index.shape or (1,))
-    strides = (lambda given: given or (0,))
-    row = checked_index(builder, builder.load(index, axes, strides(index.strides)), builder.integer("bound", x.shape[dim] if x.shape else 1))
+    row = checked_index(builder, builder.load(index, axes, padded(index.strides, 0)), builder.integer("bound", x.shape[dim] if x.shape else 1))
     source = [row if d == dim else axis for d, axis in enumerate(axes)]
     # an empty x has no element to read: every index is out of range and reported
-    builder.store(outputs[0], axes, builder.load(x, source, strides(x.strides)), strides(outputs[0].strides))
+    builder.store(outputs[0], axes, builder.load(x, source, padded(x.strides, 0)), padded(outputs[0].strides, 0))
     return Program((builder.finish(),))
 
 
@@ -104,25 +108,24 @@ def _lower_scatter(
     """Each result folds over the indices that could name it: a fixed order, no atomics."""
     x, index, source = operands
     dim, rank = attributes["dim"], max(len(x.shape), 1)
-    wide = (lambda given, fill: given or (fill,))
     builder = Builder("scatter_add")
-    axes = builder.axes(wide(x.shape, 1))
-    (k,) = builder.reduce_axes((wide(index.shape, 1)[dim],))
+    axes = builder.axes(padded(x.shape, 1))
+    (k,) = builder.reduce_axes((padded(index.shape, 1)[dim],))
     point = [k if d == dim else axis for d, axis in enumerate(axes)]
     inside: Expr | None = None
     for d in range(rank):
-        if d != dim and wide(index.shape, 1)[d] != wide(x.shape, 1)[d]:
+        if d != dim and padded(index.shape, 1)[d] != padded(x.shape, 1)[d]:
             term = axes[d] < builder.integer(f"limit{d}", index.shape[d])
             inside = term if inside is None else inside & term
-    row = cast(builder.load(index, point, wide(index.strides, 0), inside), INDEX)
-    bound = builder.integer("bound", wide(x.shape, 1)[dim])
+    row = cast(builder.load(index, point, padded(index.strides, 0), inside), INDEX)
+    bound = builder.integer("bound", padded(x.shape, 1)[dim])
     builder.check((row >= 0) & (row < bound), row, inner=True)
     chosen = row.equals(axes[dim]) if inside is None else row.equals(axes[dim]) & inside
     accumulator = x.dtype.compute
-    value = cast(builder.load(source, point, wide(source.strides, 0), inside), accumulator)
+    value = cast(builder.load(source, point, padded(source.strides, 0), inside), accumulator)
     total = builder.reduce("sum", where(chosen, value, const(0, accumulator)))
-    base = cast(builder.load(x, axes, wide(x.strides, 0)), accumulator)
-    builder.store(outputs[0], axes, base + total, wide(outputs[0].strides, 0))
+    base = cast(builder.load(x, axes, padded(x.strides, 0)), accumulator)
+    builder.store(outputs[0], axes, base + total, padded(outputs[0].strides, 0))
     return Program((builder.finish(),))
 
 

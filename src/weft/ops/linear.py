@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from weft.dtypes import DType
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import cast
 from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step, coalesce
@@ -92,7 +93,9 @@ def matmul_program(a: Operand, b: Operand, c: Operand, profile: TargetProfile, f
         return Program((step or derived_matmul(a, b, c),))
     if "blas" not in profile.features or c.dtype.bits < 32 or not _blas_ready(c):
         return Program((derived_matmul(a, b, c),))
-    steps, temporaries, ready = [], [], []
+    steps: list[Step] = []
+    temporaries: list[tuple[DType, int]] = []
+    ready: list[Operand] = []
     for operand in (a, b):
         if not _blas_ready(operand):
             index = first_temporary + len(temporaries)
@@ -101,8 +104,8 @@ def matmul_program(a: Operand, b: Operand, c: Operand, profile: TargetProfile, f
             temporaries.append((operand.dtype, math.prod(operand.shape)))
             operand = dense
         ready.append(operand)
-    product = matmul_step(*ready, c)
-    return Program((*steps, product or derived_matmul(*ready, c)), tuple(temporaries))
+    product = matmul_step(ready[0], ready[1], c) or derived_matmul(ready[0], ready[1], c)
+    return Program((*steps, product), tuple(temporaries))
 
 
 def _lower(

@@ -42,7 +42,7 @@ def _reshape_view(geometry: Geometry, *, shape: tuple[int, ...]) -> Geometry | N
     return geometry.reshape(shape)
 
 
-RESHAPE = _declare(
+RESHAPE: OpSpec = _declare(
     "reshape", _reshape_view, lambda x, *, shape: x.reshape(shape),
     lambda context, grad: [bind(RESHAPE, grad, shape=context.types[0].shape)],
     "The same elements under another shape; a copy where strides cannot express it.",
@@ -181,7 +181,7 @@ def _lower_update(
     target = outputs[0]
     view = follow(Geometry(target.shape, target.strides), attributes["path"])
     steps = [copy_step("update_view", base, target, base.shape, base.strides, target.strides)]
-    if value.shape and math.prod(value.shape) or not value.shape:
+    if math.prod(value.shape):
         builder = Builder("update_view_part")
         sizes, (own, out) = coalesce(view.shape, [value.strides, view.strides])
         indices = builder.axes(sizes)

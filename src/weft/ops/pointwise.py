@@ -284,10 +284,16 @@ def check_operands(name: str, *operands: Any) -> None:
         raise ArgumentTypeError(f"{name}: operands are {given}, expected at least one tensor; use weft.tensor(...)")
 
 
+def _places(columns: dict[str, Any]) -> dict[str, Any]:
+    """Take the columns that say where the function shows up."""
+    names = ("functional", "operators", "inplace", "top", "method")
+    return {key: columns.pop(key) for key in names if key in columns}
+
+
 def unary(name: str, expression: str, doc: str = "", *, public: str | None = None, **columns: Any) -> None:
     """Declare a pointwise op of one operand ``x``, with its function, method and in-place method."""
     public = name if public is None else public
-    places = {key: columns.pop(key) for key in ("functional", "operators", "inplace", "top", "method") if key in columns}
+    places = _places(columns)
     op = pointwise(name, expression, "x", doc, **columns)
 
     def call(input: Any) -> Any:
@@ -300,7 +306,7 @@ def unary(name: str, expression: str, doc: str = "", *, public: str | None = Non
 def binary(name: str, expression: str, doc: str = "", *, public: str | None = None, **columns: Any) -> None:
     """Declare a pointwise op of operands ``x`` and ``y``, with its function, method, in-place form and operators."""
     public = name if public is None else public
-    places = {key: columns.pop(key) for key in ("functional", "operators", "inplace", "top", "method") if key in columns}
+    places = _places(columns)
     op = pointwise(name, expression, "x y", doc, **columns)
 
     def call(input: Any, other: Any) -> Any:

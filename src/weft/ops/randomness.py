@@ -11,13 +11,11 @@ from typing import Any
 
 from weft import dtypes
 from weft.dtypes import DType
-from weft.errors import UnsupportedError
 from weft.expr import Expr, call, cast, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand, Program
+from weft.kernels import Builder, Operand, Program, coalesce
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
-from weft.ops.geometry import contiguous_strides
-from weft.ops.pointwise import pointwise_program
+from weft.ops.pointwise import broadcast_strides, pointwise_program
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
@@ -33,24 +31,37 @@ def _wide_add(low: Expr, high: Expr, more_low: Expr, more_high: Expr | None) -> 
 
 def _counter(builder: Builder, state: Operand, low: Operand, high: Operand, element: Expr) -> list[Expr]:
     """The counter's and the key's words for an element."""
-    words = [builder.load(state, [const(word, INDEX)], [1]) for word in range(4)]
+    words = [builder.load(state, [const(word, INDEX)]) for word in range(4)]
     offsets = builder.scalar(low, U32), builder.scalar(high, U32)
     low_word, high_word = _wide_add(words[2], words[3], *offsets)
     low_word, high_word = _wide_add(low_word, high_word, cast(element, U32), None)
     return [low_word, high_word, words[0], words[1]]
 
 
+def _element(tensors: Sequence[Operand]) -> Callable[[Builder, list[Expr]], Expr]:
+    """An element's place in row-major order, from the indices over which ``pointwise_program`` visits ``tensors``."""
+    shape = tensors[-1].shape
+    sizes, _ = coalesce(shape, [broadcast_strides(tensor, shape) for tensor in tensors])
+
+    def element(builder: Builder, indices: list[Expr]) -> Expr:
+        place = indices[0]
+        for axis, index in enumerate(indices[1:], 1):
+            place = place * builder.integer(f"row{axis}", sizes[axis]) + index
+        return place
+
+    return element
+
+
 def _lower(draw: Callable[[Builder, list[Expr], dict[str, Any], Sequence[Operand]], Expr], name: str) -> Callable[..., Program]:
     def lower(
         operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
     ) -> Program:
-        target = outputs[0]
-        if target.strides != contiguous_strides(target.shape):
-            raise UnsupportedError(f"{name}: the target is not contiguous; draw into a new tensor and copy it")
         state, low, high, *rest = operands
+        element = _element(outputs)
 
         def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
-            return [draw(builder, _counter(builder, state, low, high, indices[0]), attributes, rest)]
+            counter = _counter(builder, state, low, high, element(builder, indices))
+            return [draw(builder, counter, attributes, rest)]
 
         return pointwise_program(name, (), outputs, values)
 
@@ -90,11 +101,12 @@ def _reference(kind: str) -> Callable[..., Any]:
         words = (counters.astype("uint32"), (counters >> numpy.uint64(32)).astype("uint32"))
         keys = [numpy.full(count, state[k], "uint32") for k in (0, 1)]
         name = {"uniform": "uniform", "normal": "normal", "integer": "random_bits"}[kind]
-        drawn = FUNCTIONS[name].numpy(*words, *keys).astype("float64" if kind != "integer" else "uint64")
+        drawn = FUNCTIONS[name].numpy(*words, *keys).astype("float32" if kind != "integer" else "uint64")
         if kind == "integer":
             result = a + ((drawn * numpy.uint64(b)) >> numpy.uint64(32)).astype("int64")
         else:
-            result = a + drawn * (b - a) if kind == "uniform" else a + b * drawn
+            first, second = numpy.float32(a), numpy.float32(b)
+            result = first + drawn * (second - first) if kind == "uniform" else first + second * drawn
         return result.reshape(shape).astype(dtype.numpy)
 
     return reference
@@ -119,19 +131,14 @@ def _lower_dropout(
     x, state, low, high = operands
     dtype = x.dtype.compute
 
+    element = _element((x, *outputs))
+
     def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
-        # the element's place in row-major order: the outputs are contiguous, so it is the mask's index
-        element = indices[0]
-        for axis, index in enumerate(indices[1:], 1):
-            element = element * builder.integer(f"row{axis}", sizes[axis]) + index
-        kept = call("uniform", *_counter(builder, state, low, high, element)) >= builder.number("p", attributes["p"], dtypes.float32)
+        counter = _counter(builder, state, low, high, element(builder, indices))
+        kept = call("uniform", *counter) >= builder.number("p", attributes["p"], dtypes.float32)
         scale = builder.number("scale", _scale(attributes["p"]), dtype)
         return [where(kept, loaded[0] * scale, const(0, dtype)), kept]
 
-    from weft.kernels import coalesce
-    from weft.ops.pointwise import broadcast_strides
-
-    sizes, _ = coalesce(x.shape, [broadcast_strides(o, x.shape) for o in (x, *outputs)])
     return pointwise_program("dropout", (x,), outputs, values)
 
 
@@ -174,10 +181,10 @@ def _lower_advance(
     state, low, high = operands
     builder = Builder("random_advance")
     builder.axes((1,))
-    words = [builder.load(state, [const(word, INDEX)], [1]) for word in range(4)]
+    words = [builder.load(state, [const(word, INDEX)]) for word in range(4)]
     moved = _wide_add(words[2], words[3], builder.scalar(low, U32), builder.scalar(high, U32))
     for word, value in enumerate((words[0], words[1], *moved)):
-        builder.store(outputs[0], [const(word, INDEX)], value, [1])
+        builder.store(outputs[0], [const(word, INDEX)], value)
     return Program((builder.finish(),))
 
 

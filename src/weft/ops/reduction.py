@@ -193,7 +193,7 @@ def _gradient_extreme(context: Gradient, grad: Any) -> list[Any]:
     return [bind(lookup("mul"), expand_reduced(grad, source, dims, keepdim), bind(lookup("div"), mask, count))]
 
 
-_EXTREME = {"gradient": _gradient_extreme, "saves": (0,), "saves_output": True, "empty": False}
+_EXTREME: dict[str, Any] = {"gradient": _gradient_extreme, "saves": (0,), "saves_output": True, "empty": False}
 SUM = _declare("sum", "sum", "sum", _sum_dtype, "The sum over dimensions.", gradient=_gradient_sum)
 MEAN = _declare("mean", "sum", "mean", lambda d: d, "The mean over dimensions.", mean=True, gradient=_gradient_mean)
 AMAX = _declare("amax", "max", "max", lambda d: d, "The largest element over dimensions.", **_EXTREME)

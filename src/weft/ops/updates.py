@@ -34,7 +34,7 @@ def declare_update(
         return tuple(own[i + tensors.index(n)] for i in range(0, len(own), width) for n in written)
 
     def expressions(attributes: dict[str, Any], dtype: DType) -> list[Expr]:
-        options = {key: value for key, value in attributes.items() if isinstance(value, float)}
+        options = {key: value for key, value in attributes.items() if type(value) is float}
         names = {key: dtype for key in (*shared, *tensors, *options)}
         fixed = {variable(key, dtype): const(value, dtype) for key, value in options.items()}
         return [substitute(parse(source, names), fixed) for source in formulas(attributes)]
@@ -84,30 +84,38 @@ def declare_update(
     return declare(name, infer=infer, reference=reference, lower=lower, elementwise=True, doc=doc)
 
 
+def _descent(attributes: dict[str, Any], coupled: bool = True) -> str:
+    """The direction ``d``: the gradient, or its negative to maximize, with the L2 penalty's gradient where coupled.
+
+    A weight decay of 0 adds no term, so that an infinite parameter does not become NaN.
+    """
+    penalty = " + weight_decay * p" if coupled and attributes["weight_decay"] else ""
+    return f"d = {'-g' if attributes['maximize'] else 'g'}{penalty}\n"
+
+
 def _sgd(attributes: dict[str, Any]) -> list[str]:
-    """PyTorch's SGD: the first momentum is the gradient itself (``first`` is 1 on that step)."""
-    grad = "(-g if maximize > 0.5 else g) + weight_decay * p"
-    lines = f"d = {grad}\nb = d if first > 0.5 else momentum * m + (1.0 - dampening) * d\n"
-    move = "d + momentum * b" if attributes["nesterov"] else "b"
-    return [f"{lines}p - lr * ({move})", f"{lines}b"]
+    """PyTorch's SGD with momentum: the first step (``step`` is 1) takes the gradient without dampening."""
+    lines = _descent(attributes)
+    if attributes["dampening"]:
+        lines += "b = d if step < 1.5 else momentum * m + (1.0 - dampening) * d\n"
+    else:
+        lines += "b = momentum * m + d\n"
+    return [f"{lines}p - lr * ({'d + momentum * b' if attributes['nesterov'] else 'b'})", f"{lines}b"]
 
 
 SGD_MOMENTUM = declare_update(
-    "sgd_momentum_step", ("lr", "first"), ("p", "g", "m"), ("p", "m"), _sgd, "A step of SGD with momentum."
+    "sgd_momentum_step", ("lr", "step"), ("p", "g", "m"), ("p", "m"), _sgd, "A step of SGD with momentum."
 )
 SGD = declare_update(
-    "sgd_step", ("lr",), ("p", "g"), ("p",),
-    lambda attributes: ["p - lr * ((-g if maximize > 0.5 else g) + weight_decay * p)"], "A step of plain SGD.",
-)  # fmt: skip
+    "sgd_step", ("lr",), ("p", "g"), ("p",), lambda attributes: [f"{_descent(attributes)}p - lr * d"], "A step of plain SGD."
+)
 
 
 def _adam(attributes: dict[str, Any]) -> list[str]:
     """Kingma and Ba 2015, with bias corrections 1 - beta^step from expm1, exact for small steps."""
-    lines = "d = -g if maximize > 0.5 else g\n"
-    if attributes["decoupled"]:
-        lines += "q = p - lr * weight_decay * p\n"
-    else:
-        lines += "q = p\nd = d + weight_decay * p\n"
+    decoupled = attributes["decoupled"]
+    lines = _descent(attributes, coupled=not decoupled)
+    lines += "q = p - lr * weight_decay * p\n" if decoupled and attributes["weight_decay"] else "q = p\n"
     lines += "a = m + (d - m) * one_minus_beta1\nb = v * beta2 + one_minus_beta2 * d * d\n"
     correct = "c1 = -expm1(step * log_beta1)\nc2 = -expm1(step * log_beta2)\n"
     return [f"{lines}{correct}q - lr / c1 * a / (sqrt(b) / sqrt(c2) + eps)", f"{lines}a", f"{lines}b"]

@@ -112,6 +112,17 @@ def default_generator(device: str | None = None) -> Generator:
         return _defaults[name]
 
 
+def order_generator() -> Generator:
+    """The generator that orders data where none is given; it draws on the host and is apart from the devices'.
+
+    So the order depends on the seed alone, not on where a model computes or on what was drawn there before.
+    """
+    with _defaults_lock:
+        if "order" not in _defaults:
+            _defaults["order"] = Generator("cpu").manual_seed(_current_seed)
+        return _defaults["order"]
+
+
 def manual_seed(seed: int) -> Generator:
     """Start the generators of all devices from one seed; gives that of the default device."""
     global _current_seed

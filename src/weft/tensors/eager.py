@@ -22,7 +22,8 @@ from weft.ops import OPS, Interpreter, OpSpec, TensorType
 from weft.ops.core import user_error
 from weft.ops.geometry import Geometry
 from weft.target import KernelSpec
-from weft.tensors.array import Array, empty
+from weft.tensors.array import Array, empty, require_support
+from weft.tensors.host import from_numpy, to_numpy
 
 LARGEST_FLOAT32 = 3.4028235677973366e38
 """Above this a Python float rounds to float32 infinity."""
@@ -69,6 +70,8 @@ class Eager:
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
         """Run an op on arrays and Python scalars; ``into`` arrays are overwritten and returned."""
+        if op.name == "transfer":
+            return (self._transfer(operands[0], attributes["device"]),)
         if op.view is not None:
             viewed = self._view(op, operands[0], attributes)
             return (viewed,) if into is None else self._copy_into(viewed, into[0])
@@ -122,6 +125,12 @@ class Eager:
                 target.storage.version += 1
         return outputs
 
+    def _transfer(self, source: Array, name: str) -> Array:
+        """Through host memory: read where the array is, write where it goes."""
+        target = devices.open(name)
+        require_support(target, source.dtype)
+        return from_numpy(to_numpy(source, self), source.dtype, target)
+
     def _view(self, op: OpSpec, source: Array, attributes: dict[str, Any]) -> Array:
         assert op.view is not None
         source.storage.buffer  # noqa: B018  (raises where it was disposed)
@@ -132,39 +141,31 @@ class Eager:
         return self._view(op, dense, attributes)
 
     def _copy_into(self, source: Array, target: Array) -> tuple[Array, ...]:
-        return self.process(OPS["cast"], (source,), {"dtype": target.dtype}, (target,), ())  # type: ignore[return-value]
+        return self.process(OPS["cast"], (source,), {"dtype": target.dtype}, (target,), ())
 
     def _needs_scratch(self, op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> bool:
         """Whether writing straight into the targets could spoil an operand before it is read."""
+        reading: dict[int, list[Array]] = {}
+        for operand in operands:
+            if type(operand) is Array:
+                reading.setdefault(id(operand.storage), []).append(operand)
         for target in into:
-            for operand in operands:
-                if type(operand) is not Array or operand.storage is not target.storage:
-                    continue
+            for operand in reading.get(id(target.storage), ()):
                 same = op.elementwise and operand.geometry == target.geometry
                 if not same and operand.geometry.overlaps(target.geometry):
                     return True
         return False
 
     def _slots(self, operands: Sequence[Any], into: Sequence[Array]) -> tuple[tuple[int, bool], ...]:
-        """For each operand and target its binding, shared with a target that lies in the same buffer."""
-        written: dict[int, list[Storage]] = {}
-        for target in into:
-            written.setdefault(id(target.storage.buffer), []).append(target.storage)
-        sharing: dict[int, int] = {}
-        mixed: set[int] = set()
+        """For each operand and target its binding, shared by all that lie in one buffer, and whether it spans that."""
         values = [*operands, *into]
-        for index, value in enumerate(values):
-            if type(value) is Array:
-                buffer = id(value.storage.buffer)
-                if buffer in written:
-                    sharing.setdefault(buffer, index)
-                    if any(value.storage is not other for other in written[buffer]):
-                        mixed.add(buffer)
-        result = []
-        for index, value in enumerate(values):
-            buffer = id(value.storage.buffer) if type(value) is Array else 0
-            result.append((sharing.get(buffer, index), buffer in mixed))
-        return tuple(result)
+        buffers = [id(value.storage.buffer) if type(value) is Array else 0 for value in values]
+        first: dict[int, int] = {}
+        mixed: set[int] = set()
+        for index, (value, buffer) in enumerate(zip(values, buffers, strict=True)):
+            if buffer and values[first.setdefault(buffer, index)].storage is not value.storage:
+                mixed.add(buffer)
+        return tuple((first.get(buffer, index), buffer in mixed) for index, buffer in enumerate(buffers))
 
     def _prepare(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import numpy
 
@@ -67,7 +67,7 @@ def from_numpy(values: Any, dtype: DType, device: Device) -> Array:
         packed = numpy.ascontiguousarray(values.astype(stored.numpy, copy=False))
     made = empty(device, dtype, tuple(int(size) for size in values.shape))
     if packed.nbytes:
-        device.write(made.storage, memoryview(packed.reshape(-1).view(numpy.uint8)))
+        device.write(made.storage, packed.reshape(-1).view(numpy.uint8).data)
     return made
 
 
@@ -87,7 +87,14 @@ class _Shared:
         }
 
 
-def to_numpy(array: Array) -> Any:
+class Executor(Protocol):
+    """What ``to_numpy`` makes a strided array contiguous with."""
+
+    def process(self, op: Any, operands: Any, attributes: Any, into: Any, below: Any) -> tuple[Any, ...]:
+        """Run an op."""
+
+
+def to_numpy(array: Array, executor: Executor) -> Any:
     """The elements as a NumPy array: a view of the memory on ``cpu``, a copy from other devices."""
     device = array.device
     array.storage.buffer  # noqa: B018  (raises where it was disposed)
@@ -98,9 +105,7 @@ def to_numpy(array: Array) -> Any:
         seen = numpy.asarray(_Shared(array.storage, device.view(array.storage).ctypes.data, array))
         return seen.view(array.dtype.numpy) if seen.dtype != array.dtype.numpy else seen
     if array.strides != contiguous_strides(array.shape):
-        from weft.tensors.eager import EAGER
-
-        (array,) = EAGER.process(OPS["copy"], (array,), {}, None, ())
+        (array,) = executor.process(OPS["copy"], (array,), {}, None, ())
     stored = device.profile.storage(array.dtype)
     data = device.read(array.storage, array.offset * stored.itemsize, count * stored.itemsize)
     values = numpy.frombuffer(data, stored.numpy).reshape(array.shape)

@@ -28,6 +28,7 @@ from weft.ops import OPS, Geometry, bind
 from weft.ops.movement import basic_index
 from weft.tensors import host
 from weft.tensors.array import Array
+from weft.tensors.eager import EAGER
 from weft.tensors.methods import TensorMethods
 
 
@@ -47,7 +48,7 @@ class device(str):  # noqa: N801  (PyTorch's name)
         return self.partition(":")[0]
 
     @property
-    def index(self) -> int | None:
+    def index(self) -> int | None:  # type: ignore[override]
         """The number behind the colon, where there is one."""
         part = self.partition(":")[2]
         return int(part) if part.isdigit() else None
@@ -269,7 +270,7 @@ class Tensor(TensorMethods):
         if self.edge is None:
             raise GradError(mistake("retain_grad", "the tensor", "without requires_grad", "one that requires grad"))
         if self._edge is not None and not isinstance(self._edge.node, Accumulator):
-            self._edge.node.retains[self._edge.index] = weakref.ref(self)
+            self._edge.node.retains[self._edge.output] = weakref.ref(self)
 
     def _retained_grad(self, value: Tensor) -> None:
         self.grad = value if self.grad is None else self.grad + value
@@ -292,7 +293,7 @@ class Tensor(TensorMethods):
         """
         if self.requires_grad:
             raise GradError("numpy: the tensor requires grad, expected one without; use tensor.detach().numpy()")
-        return host.to_numpy(self._array("numpy"))
+        return host.to_numpy(self._array("numpy"), EAGER)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         result = self.numpy()
@@ -304,12 +305,12 @@ class Tensor(TensorMethods):
         """The value of a tensor of one element, as a Python number. Waits for the device."""
         if self.numel() != 1:
             raise ShapeError(mistake("item", "the tensor", f"of shape {self.shape}", "one element", "use tolist()"))
-        value: bool | int | float = host.to_numpy(self._array("item")).item()
+        value: bool | int | float = host.to_numpy(self._array("item"), EAGER).item()
         return value
 
     def tolist(self) -> Any:
         """The elements as nested Python lists (a number for a 0-d tensor)."""
-        return host.to_numpy(self._array("tolist")).tolist()
+        return host.to_numpy(self._array("tolist"), EAGER).tolist()
 
     def __bool__(self) -> bool:
         if self.numel() != 1:
@@ -388,10 +389,10 @@ class Tensor(TensorMethods):
         result = self
         wanted = None if device is None else devices.open(device)
         moves = wanted is not None and wanted.name != str(self.device)
-        if moves and dtype is not None and not wanted.supports(self.dtype):  # type: ignore[union-attr]
+        if wanted is not None and moves and dtype is not None and not wanted.supports(self.dtype):
             result = bind(OPS["cast"], result, dtype=dtype)  # float64 becomes what the other device has first
-        if moves:
-            result = _moved(result, wanted)
+        if wanted is not None and moves:
+            result = bind(OPS["transfer"], result, device=wanted.name, source=str(self.device))
         if dtype is not None and result.dtype is not dtype:
             from weft.ops.arguments import data_type
 
@@ -470,14 +471,15 @@ class Tensor(TensorMethods):
         return self.fill_(0)
 
     def __getitem__(self, index: Any) -> Tensor:
-        return basic_index(self, index)
+        found: Tensor = basic_index(self, index)
+        return found
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        target = basic_index(self, index)
+        target: Tensor = basic_index(self, index)
         if isinstance(value, Tensor):
             extra = value.ndim - target.ndim
             if extra > 0 and all(size == 1 for size in value.shape[:extra]):
-                value = value.reshape(value.shape[extra:])
+                value = value.reshape(*value.shape[extra:])
             target.copy_(value)
         elif isinstance(value, bool_type | int_type | float_type):
             target.fill_(value)
@@ -502,20 +504,6 @@ def keeping_grads() -> Iterator[None]:
 
 
 bool_type, int_type, float_type = bool, int, float  # inside the class these names are methods
-
-
-def _moved(source: Tensor, wanted: Any) -> Tensor:
-    """A copy on another device, through host memory; gradients flow back."""
-    if source.requires_grad:
-        from weft.autograd.mode import is_enabled
-
-        if is_enabled():
-            raise UnsupportedError(
-                "to: moving a tensor with history to another device is not recorded; move the leaves before computing, "
-                "or detach() first"
-            )
-    values = host.to_numpy(source._array("to"))
-    return Tensor.wrap(host.from_numpy(values, source.dtype, wanted))
 
 
 def tensor(

@@ -142,7 +142,7 @@ define internal i64 @lines(i64 %rows, i64 %columns, i64 %row, i64 %column) alway
   ret i64 %result
 }
 
-define internal i1 @product(ptr %a, ptr %b, ptr %c, i64 %m, i64 %n, i64 %k, i64 %a_m, i64 %a_k, i64 %b_k, i64 %b_n, i64 %c_m, i64 %c_n) {
+define internal i1 @product(ptr noalias %a, ptr noalias %b, ptr noalias %c, i64 %m, i64 %n, i64 %k, i64 %a_m, i64 %a_k, i64 %b_k, i64 %b_n, i64 %c_m, i64 %c_n) {
   %a.rows = call i64 @lines(i64 %m, i64 %k, i64 %a_m, i64 %a_k)
   %a.columns = call i64 @lines(i64 %k, i64 %m, i64 %a_k, i64 %a_m)
   %b.rows = call i64 @lines(i64 %k, i64 %n, i64 %b_k, i64 %b_n)
@@ -159,9 +159,16 @@ define internal i1 @product(ptr %a, ptr %b, ptr %c, i64 %m, i64 %n, i64 %k, i64 
   %b.good = icmp ne i64 %ldb, 0
   %c.good = icmp ne i64 %ldc, 0
   %some = icmp sgt i64 %k, 0
-  %ab.good = and i1 %a.good, %b.good
-  %abc.good = and i1 %ab.good, %c.good
-  %good = and i1 %abc.good, %some
+  %m.n = or i64 %m, %n
+  %k.lda = or i64 %k, %lda
+  %ldb.ldc = or i64 %ldb, %ldc
+  %m.n.k.lda = or i64 %m.n, %k.lda
+  %all = or i64 %m.n.k.lda, %ldb.ldc
+  %fit = icmp ult i64 %all, 2147483648
+  %a.b.good = and i1 %a.good, %b.good
+  %a.b.c.good = and i1 %a.b.good, %c.good
+  %some.fit = and i1 %some, %fit
+  %good = and i1 %a.b.c.good, %some.fit
   br i1 %good, label %call, label %done
 call:
   %order = select i1 %c.by.rows, i32 101, i32 102
@@ -169,7 +176,8 @@ call:
   %b.plain = icmp eq i1 %b.by.rows, %c.by.rows
   %ta = select i1 %a.plain, i32 111, i32 112
   %tb = select i1 %b.plain, i32 111, i32 112
-  call void @weft.sgemm(i32 %order, i32 %ta, i32 %tb, i64 %m, i64 %n, i64 %k, float 1.0, ptr %a, i64 %lda, ptr %b, i64 %ldb, float 0.0, ptr %c, i64 %ldc)
+  call void @weft.sgemm(i32 %order, i32 %ta, i32 %tb, i64 %m, i64 %n, i64 %k,
+      float 1.0, ptr %a, i64 %lda, ptr %b, i64 %ldb, float 0.0, ptr %c, i64 %ldc)
   br label %done
 done:
   ret i1 %good

@@ -40,7 +40,9 @@ def identity(combine: str, dtype: DType) -> bool | int | float:
     """What a fold starts from: the value of an empty one."""
     if combine in ("any", "all"):
         if dtype is not dtypes.bool_:
-            raise KernelError(f"llvm: {combine} folds values of type {dtype.name}, expected bool; compare with 0")
+            raise KernelError(
+                f"llvm: {combine} folds values of type {dtype.name}, expected bool; compare with 0"
+            )
         return combine == "all"
     if combine in ("sum", "prod"):
         return 1 if combine == "prod" else 0
@@ -50,8 +52,8 @@ def identity(combine: str, dtype: DType) -> bool | int | float:
     if dtype.kind == "float":
         return -math.inf if lowest else math.inf
     if dtype.kind == "uint":
-        return 0 if lowest else 2**dtype.bits - 1
-    return -(2 ** (dtype.bits - 1)) if lowest else 2 ** (dtype.bits - 1) - 1
+        return 0 if lowest else (1 << dtype.bits) - 1
+    return -(1 << (dtype.bits - 1)) if lowest else (1 << (dtype.bits - 1)) - 1
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ class Accumulator:
     def take(self, emitter: Emitter, values: Sequence[Value], mask: Value | None = None) -> None:
         """Fold values in, in the lanes of the mask."""
         old = self.read(emitter)
-        new = combine(emitter, self.reduction.combine, old, [emitter.splat(value, self.lanes) for value in values])
+        new = combine(
+            emitter, self.reduction.combine, old, [emitter.splat(value, self.lanes) for value in values]
+        )
         if mask is not None:
             new = [emitter.select(mask, after, before) for after, before in zip(new, old, strict=True)]
         self.write(emitter, new)
@@ -114,7 +118,9 @@ class Accumulator:
             return values[0]
         position = values[1]  # of an empty space, 0
         none = Value(literal(_NO_POSITION, INDEX), INDEX)
-        return emitter.apply("where(p == none, p * 0, p)", {"p": position, "none": emitter.splat(none, position.lanes)})
+        return emitter.apply(
+            "where(p == none, p * 0, p)", {"p": position, "none": emitter.splat(none, position.lanes)}
+        )
 
 
 def combine(emitter: Emitter, name: str, old: Sequence[Value], new: Sequence[Value]) -> list[Value]:

@@ -48,7 +48,7 @@ class Tile:
 
 
 TILES: dict[str, Tile] = {
-    "software": Tile(32, 32, 4, 4, 0),  # a software rasteriser has no fast workgroup memory
+    "software": Tile(64, 64, 8, 8, 0),  # a software rasteriser has no fast workgroup memory
     "small": Tile(32, 32, 4, 4, 16),
     "medium": Tile(64, 64, 4, 4, 16),
     "large": Tile(128, 128, 8, 8, 16),
@@ -67,9 +67,10 @@ def choose_tile(profile: TargetProfile, options: dict[str, int | str | bool]) ->
 class Side:
     """How an operand is read: bodies of WGSL functions.
 
-    ``outer(batch: i32, index: i32) -> vec4<i32>``, ``depth(depth: i32) -> vec4<i32>``, and
-    ``value(outer: vec4<i32>, depth: vec4<i32>) -> T``. ``along_depth`` is a condition that holds where neighbours
-    in depth are neighbours in memory, so that staging reads them together.
+    ``outer(batch: i32, index: i32) -> vec4<i32>``, ``depth(at: vec4<i32>) -> vec4<i32>``, and
+    ``value(outer: vec4<i32>, depth: vec4<i32>) -> T``. ``at`` is a place in depth: its fastest, middle and slowest
+    index, and the flat one. ``along_depth`` is a condition that holds where neighbours in depth are neighbours in
+    memory, so that staging reads them together.
     """
 
     outer: str
@@ -83,6 +84,7 @@ class Product:
     """``out[batch, row, column] = sum over depth of a[batch, row, depth] b[batch, depth, column]``.
 
     Counts are expressions over the parameters; ``store(batch: i32, row: i32, column: i32, value: T)`` is a body.
+    ``inner`` and ``middle`` are WGSL for the sizes of the fastest and the middle index of depth.
     """
 
     batches: Expr
@@ -93,6 +95,8 @@ class Product:
     b: Side
     store: str
     scalar: str = "f32"
+    inner: str = "1i"
+    middle: str = "1i"
 
 
 def write_product(module: Module, product: Product, tile: Tile, texts: dict[Expr, str]) -> KernelSpec:
@@ -115,7 +119,7 @@ class _ProductWriter:
         for name, side in (("a", product.a), ("b", product.b)):
             module.functions += [
                 f"fn {name}_outer(batch: i32, index: i32) -> vec4<i32> {{\n{_indented(side.outer)}\n}}",
-                f"fn {name}_depth(depth: i32) -> vec4<i32> {{\n{_indented(side.depth)}\n}}",
+                f"fn {name}_depth(at: vec4<i32>) -> vec4<i32> {{\n{_indented(side.depth)}\n}}",
                 f"fn {name}_value(outer: vec4<i32>, depth: vec4<i32>) -> {self.T} {{\n{_indented(side.value)}\n}}",
             ]
         module.functions.append(
@@ -156,7 +160,7 @@ class _ProductWriter:
         """The column of a lane of the invocation's j-th vectors."""
         if self.tile.depth:
             return f"column0 + (across + {j * self.tile.across}i) * 4i + {lane}i"
-        return f"column0 + across + {(4 * j + lane) * self.tile.across}i"
+        return f"column0 + across * {self.tile.column_block}i + {4 * j + lane}i"
 
     def _multiply(self) -> list[str]:
         """One step of depth, from a0 … (scalars or vectors' lanes) and b0 …."""
@@ -175,23 +179,45 @@ class _ProductWriter:
         tile = self.tile
         lanes = [(j, lane) for j in range(tile.column_block // 4) for lane in range(4)]
         lines = [
+            f"if ({self._row(0)} >= {self.m} || {self._column(0, 0)} >= {self.n}) {{",
+            "    return;",
+            "}",
+        ]
+        lines += [
             f"let a_outer{i} = a_outer(batch, min({self._row(i)}, {self.m} - 1i));" for i in range(tile.row_block)
         ]
         lines += [
             f"let b_outer{4 * j + lane} = b_outer(batch, min({self._column(j, lane)}, {self.n} - 1i));"
             for j, lane in lanes
         ]
-        lines += [f"for (var k = 0i; k < {self.k}; k++) {{", "    let a_at = a_depth(k);", "    let b_at = b_depth(k);"]
+        lines += [
+            "var at = vec4<i32>();",
+            f"for (var k = 0i; k < {self.k}; k++) {{",
+            "    let a_at = a_depth(at);",
+            "    let b_at = b_depth(at);",
+        ]
         lines += [f"    let a{i} = a_value(a_outer{i}, a_at);" for i in range(tile.row_block)]
         for j in range(tile.column_block // 4):
             values = ", ".join(f"b_value(b_outer{4 * j + lane}, b_at)" for lane in range(4))
             lines.append(f"    let b{j} = {self.V}({values});")
         lines += [f"    {line}" for line in self._multiply()]
+        # the next place in depth, by carrying: a division here would cost more than the products
+        inner, middle = self.product.inner, self.product.middle
+        lines += [
+            "    at += vec4<i32>(1i, 0i, 0i, 1i);",
+            f"    at = select(at, vec4<i32>(0i, at.y + 1i, at.z, at.w), at.x == {inner});",
+            f"    at = select(at, vec4<i32>(at.x, 0i, at.z + 1i, at.w), at.y == {middle});",
+        ]
         return [*lines, "}"]
 
     def _staged(self) -> list[str]:
         """Operands by way of workgroup memory: all invocations fill both tiles, then each reads its rows and columns."""
         tile = self.tile
+        inner, middle = self.product.inner, self.product.middle
+        self.module.functions.append(
+            "fn depth_place(k: i32) -> vec4<i32> {\n"
+            f"    return vec4<i32>(k % {inner}, k / {inner} % {middle}, k / ({inner} * {middle}), k);\n}}"
+        )
         a, b = tile.rows // 4, tile.columns // 4
         self.module.shared("tile_a", self.V, tile.depth * a)
         self.module.shared("tile_b", self.V, tile.depth * b)
@@ -236,7 +262,7 @@ class _ProductWriter:
         fill = [
             f"var {s}_values = {self.V}();",
             f"if (k0 + {s}_depth < {self.k}) {{",
-            f"    let {s}_at = {name}_depth(k0 + {s}_depth);",
+            f"    let {s}_at = {name}_depth(depth_place(k0 + {s}_depth));",
             f"    {s}_values = {self.V}({values});",
             "}",
             f"tile_{name}[{s}_depth * {vectors}i + {s}_vector] = {s}_values;",

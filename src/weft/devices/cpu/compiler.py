@@ -6,6 +6,7 @@ different kernels never meet.
 
 from __future__ import annotations
 
+import platform
 import re
 import threading
 from collections.abc import Mapping
@@ -13,33 +14,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from weft.devices.cpu import blas
+from weft.devices.cpu import blas, half
 from weft.errors import KernelError
 
 if TYPE_CHECKING:
     from llvmlite.binding import ExecutionEngine, TargetMachine
 
 _lock = threading.RLock()  # LLVM's global context is not for two threads at once
-
-
-@lru_cache(maxsize=None)
-def _host() -> tuple[str, str]:
-    """Name and features of this processor, found once; LLVM is ready after it."""
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    for symbol, address in blas.symbols().items():
-        llvm.add_symbol(symbol, address)
-    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-
-
-def _machine() -> TargetMachine:
-    """A new target machine: an engine takes the one that it is given, and frees it."""
-    import llvmlite.binding as llvm
-
-    name, features = _host()
-    return llvm.Target.from_default_triple().create_target_machine(cpu=name, features=features, opt=3)
 
 
 @dataclass(frozen=True)
@@ -51,25 +32,68 @@ class Code:
 
 
 @lru_cache(maxsize=None)
+def _host() -> tuple[str, str]:
+    """Name and features of this processor, found once; LLVM is ready after it."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
+@lru_cache(maxsize=None)
+def _support() -> tuple[Code, ...]:
+    """What kernels call and processors or libraries lack, compiled and made known to LLVM; the BLAS too."""
+    import llvmlite.binding as llvm
+
+    made = []
+    found = blas.find()
+    if found is not None and found.bits == 64:
+        for symbol, address in found.addresses.items():
+            llvm.add_symbol(symbol, address)
+    elif found is not None:
+        made.append(_compiled("blas adapter", blas.adapter(found)))
+    if platform.machine().lower() in ("x86_64", "amd64", "i386", "i686") and "+f16c" not in _host()[1]:
+        made.append(_compiled("float16 conversions", half.SOURCE))
+    for code in made:
+        for symbol, address in code.functions.items():
+            llvm.add_symbol(symbol, address)
+    return tuple(made)
+
+
+def _machine() -> TargetMachine:
+    """A new target machine: an engine takes the one that it is given, and frees it."""
+    import llvmlite.binding as llvm
+
+    name, features = _host()
+    return llvm.Target.from_default_triple().create_target_machine(cpu=name, features=features, opt=3)
+
+
+@lru_cache(maxsize=None)
 def compile_module(name: str, source: str) -> Code:
     """Compile IR, once a process; gives the addresses of its public functions.
 
     Raises ``KernelError`` with LLVM's message and the line it points to.
     """
+    with _lock:
+        _support()
+        return _compiled(name, source)
+
+
+def _compiled(name: str, source: str) -> Code:
     import llvmlite.binding as llvm
 
-    with _lock:
-        machine = _machine()
-        try:
-            module = llvm.parse_assembly(source)
-            module.verify()
-        except RuntimeError as error:
-            raise KernelError(_explained(name, source, str(error))) from None
-        _optimise(module, machine)
-        public = [f.name for f in module.functions if not f.is_declaration and f.linkage == llvm.Linkage.external]
-        engine = llvm.create_mcjit_compiler(module, machine)
-        engine.finalize_object()
-        return Code(engine, {function: engine.get_function_address(function) for function in public})
+    machine = _machine()
+    try:
+        module = llvm.parse_assembly(source)
+        module.verify()
+    except RuntimeError as error:
+        raise KernelError(_explained(name, source, str(error))) from None
+    _optimise(module, machine)
+    public = [f.name for f in module.functions if not f.is_declaration and f.linkage == llvm.Linkage.external]
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    return Code(engine, {function: engine.get_function_address(function) for function in public})
 
 
 def _optimise(module: Any, machine: Any) -> None:

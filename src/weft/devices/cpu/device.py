@@ -140,7 +140,9 @@ class CpuDevice(Device):
                 f"adopt: the array has strides {array.strides}, expected contiguous and aligned; copy it first"
             )
         if not array.flags.writeable:
-            raise ReadOnlyError("adopt: the array is read-only, expected one that may be written; copy it first")
+            raise ReadOnlyError(
+                "adopt: the array is read-only, expected one that may be written; copy it first"
+            )
         return self._pool.adopt(memory.Adopted(self, memory.over(array), array.nbytes))
 
     def _bounds(self, call: str, storage: Storage, offset: int, size: int) -> None:
@@ -216,7 +218,9 @@ class CpuDevice(Device):
             raise KernelError(f"{spec.name}: language {spec.language!r} given, the cpu device takes 'llvm'")
         code = compile_module(spec.name, spec.source)
         if len(code.functions) != 1:
-            raise KernelError(f"{spec.name}: public functions {sorted(code.functions)} given, expected exactly one")
+            raise KernelError(
+                f"{spec.name}: public functions {sorted(code.functions)} given, expected exactly one"
+            )
         buffers = len(spec.inputs) + len(spec.outputs) + spec.reports
         slots = "".join("d" if parameter.dtype.kind == "float" else "q" for parameter in spec.parameters)
         return _Compiled(

@@ -19,7 +19,7 @@ from weft.devices.webgpu import status
 from weft.devices.webgpu.adapters import Adapter
 from weft.devices.webgpu.groups import BindGroups
 from weft.devices.webgpu.memory import COPY_DESTINATION, COPY_SOURCE, STORAGE, NativeMemory, WebGpuBuffer
-from weft.devices.webgpu.native import native, quiet
+from weft.devices.webgpu.native import abandon, native, quiet
 from weft.devices.webgpu.pipelines import Pipeline, Pipelines
 from weft.devices.webgpu.readback import Readback, Ticket
 from weft.devices.webgpu.recorder import UPLOADED, Recorder
@@ -63,7 +63,9 @@ class WebGpuDevice(Device):
                     required_features=sorted(self.profile.features), required_limits=dict(self.profile.limits)
                 )
         except (RuntimeError, native().wgpu.GPUError) as error:
-            raise DeviceError(f"{self.name}: the driver of {self.description} gives no device: {error}") from error
+            raise DeviceError(
+                f"{self.name}: the driver of {self.description} gives no device: {error}"
+            ) from error
 
     # Memory.
 
@@ -108,16 +110,22 @@ class WebGpuDevice(Device):
         self._inside("write", storage, offset, len(flat))
         with self._lock:
             start, end = offset, offset + len(flat)
-            # whole words go as they are; a word that holds other bytes too is read, merged and written
             first, last = -(-start // 4) * 4, end // 4 * 4
-            if end % 4 and end == storage.size:
-                flat, last = self._padded(flat), -(-end // 4) * 4
             if first < last:
                 self._write_words(storage, flat[first - start : last - start], first)
-            for word in {start // 4 * 4, end // 4 * 4}:
+            for word in {start // 4 * 4, last}:
                 low, high = max(word, start), min(word + 4, end)
                 if low < high and not first <= word < last:
-                    self._merge(storage, word, flat[low - start : high - start], low - word)
+                    self._write_part(storage, word, flat[low - start : high - start], low - word)
+
+    def _write_part(self, storage: Storage, word: int, data: memoryview, at: int) -> None:
+        """Write a part of one word. Where the word holds other bytes too, those are read first: that waits."""
+        if at == 0 and word + len(data) == storage.size:
+            current = bytearray(4)  # the rest of the storage's last word is nobody's
+        else:
+            current = self._fetch(storage.buffer, storage.offset + word, 4)
+        current[at : at + len(data)] = data
+        self._write_words(storage, memoryview(current), word)
 
     def _write_words(self, storage: Storage, data: memoryview, offset: int) -> None:
         """Write whole words: ahead of the batch where it does not use the buffer, else as a copy within it."""
@@ -132,12 +140,6 @@ class WebGpuDevice(Device):
         pointer = native().ffi.from_buffer(data)
         for start in range(0, size, UPLOADED):
             self._recorder.write(buffer.handle, target + start, pointer + start, min(UPLOADED, size - start))
-
-    def _merge(self, storage: Storage, word: int, data: memoryview, at: int) -> None:
-        """Write a part of one word; it waits for the device, which only writes at odd offsets do."""
-        current = self._fetch(storage.buffer, storage.offset + word, 4)
-        current[at : at + len(data)] = data
-        self._write_words(storage, memoryview(current), word)
 
     def read(self, storage: Storage, offset: int, size: int) -> bytearray:
         """Submit, wait, and copy out; the lock is not held while waiting."""
@@ -175,7 +177,9 @@ class WebGpuDevice(Device):
             try:
                 ticket = self._readback.open(word + size)
             except MemoryError as error:
-                raise OutOfMemoryError(f"{self.name}: no memory to read {size:,} bytes back: {error}") from error
+                raise OutOfMemoryError(
+                    f"{self.name}: no memory to read {size:,} bytes back: {error}"
+                ) from error
             if word:
                 recorder.copy(self._status, 0, ticket.handle, 0, word)
                 if self._reports.pending:
@@ -206,7 +210,7 @@ class WebGpuDevice(Device):
                 self._copy_words(start, source.offset, target, destination.offset, words)
             if words < size:
                 tail = self._fetch(start, source.offset + words, 4)
-                self._merge(destination, words, memoryview(tail)[: size - words], 0)
+                self._write_part(destination, words, memoryview(tail)[: size - words], 0)
 
     def _copy_words(self, source: Buffer, start: int, target: Buffer, at: int, size: int) -> None:
         if size:
@@ -258,11 +262,15 @@ class WebGpuDevice(Device):
             self._recorder.submit()
             offset = self._recorder.uniforms.place(packed)
             if offset is None:
-                raise KernelError(f"kernel {pipeline.name}: {len(packed):,} bytes of parameters do not fit a batch")
+                raise KernelError(
+                    f"kernel {pipeline.name}: {len(packed):,} bytes of parameters do not fit a batch"
+                )
         size = pipeline.uniform_size
         if size not in self._uniforms:
             loaded = native()
-            entry = loaded.ffi.new("WGPUBindGroupEntry *", {"buffer": self._recorder.uniforms.handle, "size": size})
+            entry = loaded.ffi.new(
+                "WGPUBindGroupEntry *", {"buffer": self._recorder.uniforms.handle, "size": size}
+            )
             descriptor = loaded.ffi.new(
                 "WGPUBindGroupDescriptor *",
                 {"layout": self._pipelines.uniform_layout()._internal, "entryCount": 1, "entries": entry},
@@ -313,9 +321,6 @@ class WebGpuDevice(Device):
             raise ArgumentError("write: data is a strided view, expected contiguous bytes; copy it first")
         return view.cast("B") if view.nbytes else memoryview(b"")
 
-    def _padded(self, flat: memoryview) -> memoryview:
-        return memoryview(bytes(flat) + bytes(-len(flat) % 4))
-
     def _inside(self, call: str, storage: Storage, offset: int, size: int) -> None:
         if storage.device is not self:
             raise DeviceError(f"{call}: the storage is on {storage.device.name}, expected one on {self.name}")
@@ -337,8 +342,8 @@ def _after_fork() -> None:
             f"device {device.name} was opened before this process was forked and cannot be used in the child; "
             f"use threads, or start processes with multiprocessing's 'spawn' method"
         )
-        device._wgpu._internal = None
-        device._wgpu.queue._internal = None
+    if len(_opened):
+        abandon()
 
 
 if hasattr(os, "register_at_fork"):

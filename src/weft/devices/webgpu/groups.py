@@ -26,7 +26,10 @@ class BindGroups:
     def __init__(self, owner: Device, device: Any, limits: dict[str, int], status: Any) -> None:
         loaded = native()
         self._owner, self._device, self._ffi = owner, device, loaded.ffi
-        self._create, self._release = loaded.checked.wgpuDeviceCreateBindGroup, loaded.lib.wgpuBindGroupRelease
+        self._create, self._release = (
+            loaded.checked.wgpuDeviceCreateBindGroup,
+            loaded.lib.wgpuBindGroupRelease,
+        )
         self._error = loaded.wgpu.GPUError
         self._limits = limits
         self._status = status
@@ -125,7 +128,9 @@ class BindGroups:
         try:
             return self._create(self._device, descriptor)
         except self._error as error:
-            raise KernelError(f"kernel {pipeline.name}: its ranges cannot be bound: {str(error).strip()}") from error
+            raise KernelError(
+                f"kernel {pipeline.name}: its ranges cannot be bound: {str(error).strip()}"
+            ) from error
 
     def _evict(self) -> None:
         key, group = self._kept.popitem(last=False)

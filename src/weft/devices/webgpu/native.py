@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import logging
 import os
 import shutil
@@ -36,7 +37,9 @@ def native() -> Native:
         from wgpu.backends import wgpu_native
         from wgpu.backends.wgpu_native import _api
 
-    if first:  # the library logs what it also reports as an error; a program that uses wgpu itself keeps its log
+    if (
+        first
+    ):  # the library logs what it also reports as an error; a program that uses wgpu itself keeps its log
         logging.getLogger("wgpu").setLevel(logging.CRITICAL)
     return Native(wgpu_native.lib, _api.libf, wgpu_native.ffi, wgpu)
 
@@ -64,9 +67,12 @@ def _private_directory() -> str:
     return directory
 
 
-def text(string: str) -> tuple[Any, Any]:
-    """A ``WGPUStringView`` of a string, and the memory that must outlive it."""
-    ffi = native().ffi
-    data = string.encode()
-    memory = ffi.new("char[]", data)
-    return ffi.new("WGPUStringView *", {"data": memory, "length": len(data)})[0], memory
+def abandon() -> None:
+    """In a forked child: keep wgpu's objects from being released, which would hang or crash without its threads."""
+    classes = native().wgpu.classes
+    kinds = (classes.GPUObjectBase, classes.GPUAdapter)
+    for candidate in gc.get_objects():
+        if isinstance(candidate, kinds):
+            candidate._internal = None
+            if isinstance(candidate, classes.GPUDevice):
+                candidate._poller = None

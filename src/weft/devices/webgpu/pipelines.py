@@ -87,7 +87,9 @@ class Pipelines:
 
     def _compile(self, spec: KernelSpec) -> Pipeline:
         if spec.language != "wgsl":
-            raise KernelError(f"kernel {spec.name} is written in {spec.language}, expected wgsl for a webgpu device")
+            raise KernelError(
+                f"kernel {spec.name} is written in {spec.language}, expected wgsl for a webgpu device"
+            )
         count = len(spec.parameters) + spec.reports
         size = (4 * count + 15) // 16 * 16
         space = parameter_space(count, self._profile)
@@ -101,7 +103,9 @@ class Pipelines:
                 label=spec.name, layout=whole, compute={"module": module, "entry_point": None}
             )
         except native().wgpu.GPUError as error:
-            raise KernelError(f"kernel {spec.name} does not compile:\n{_shown(str(error), spec.source)}") from error
+            raise KernelError(
+                f"kernel {spec.name} does not compile:\n{_shown(str(error), spec.source)}"
+            ) from error
         uniform_size = size if space == "uniform" else 0
         return Pipeline(spec.name, handle._internal, layout, counts, pack, uniform_size, handle)
 
@@ -164,7 +168,9 @@ def packer(spec: KernelSpec, size: int) -> Callable[..., bytes]:
     return pack
 
 
-def _fitted(kernel: str, names: Sequence[str], codes: Sequence[str], values: Sequence[Any]) -> list[int | float]:
+def _fitted(
+    kernel: str, names: Sequence[str], codes: Sequence[str], values: Sequence[Any]
+) -> list[int | float]:
     """The values that ``struct`` would not take, mended (a float beyond float32 is infinite) or named in an error."""
     if len(values) != len(codes):
         raise ArgumentTypeError(

@@ -37,8 +37,12 @@ class Readback:
         self._lib, self._checked, self._ffi = loaded.lib, loaded.checked, loaded.ffi
         self._free: dict[int, list[Any]] = {}
         self._kept = 0
-        self._pending: set[Ticket] = set()  # the callback has only a pointer: tickets live until it has been called
-        self._callback = self._ffi.callback("void(WGPUMapAsyncStatus, WGPUStringView, void *, void *)", self._mapped)
+        self._pending: set[Ticket] = (
+            set()
+        )  # the callback has only a pointer: tickets live until it has been called
+        self._callback = self._ffi.callback(
+            "void(WGPUMapAsyncStatus, WGPUStringView, void *, void *)", self._mapped
+        )
 
     def open(self, size: int) -> Ticket:
         """A mappable buffer of at least ``size`` bytes; ``MemoryError`` where it cannot be had."""
@@ -68,7 +72,9 @@ class Readback:
             if ticket.state is None:
                 sleep(0)  # another thread's poll is about to call back
         if ticket.state != self._lib.WGPUMapAsyncStatus_Success:
-            raise DeviceError(f"{self._name}: the bytes could not be read ({ticket.problem}); the device may be lost")
+            raise DeviceError(
+                f"{self._name}: the bytes could not be read ({ticket.problem}); the device may be lost"
+            )
 
     def bytes(self, ticket: Ticket, start: int, size: int) -> bytearray:
         """A copy of the mapped bytes from ``start`` on."""

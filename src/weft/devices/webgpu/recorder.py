@@ -32,7 +32,12 @@ class Recorder:
 
     def __init__(self, memory: NativeMemory, device: Any, queue: Any, uniform_alignment: int) -> None:
         loaded = native()
-        self._lib, self._checked, self._ffi, self._error = loaded.lib, loaded.checked, loaded.ffi, loaded.wgpu.GPUError
+        self._lib, self._checked, self._ffi, self._error = (
+            loaded.lib,
+            loaded.checked,
+            loaded.ffi,
+            loaded.wgpu.GPUError,
+        )
         self._device, self._queue = device, queue
         self._encoder: Any = None
         self._pass: Any = None
@@ -95,7 +100,9 @@ class Recorder:
         if len(names) >= DISPATCHES or (len(names) % 16 == 0 and perf_counter() - self._started > SECONDS):
             self.submit()
 
-    def copy(self, source: Any, source_offset: int, destination: Any, destination_offset: int, size: int) -> None:
+    def copy(
+        self, source: Any, source_offset: int, destination: Any, destination_offset: int, size: int
+    ) -> None:
         """Record a copy between two buffers; offsets and size are multiples of 4."""
         self._lib.wgpuCommandEncoderCopyBufferToBuffer(
             self.encoder(), source, source_offset, destination, destination_offset, size

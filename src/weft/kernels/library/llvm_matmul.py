@@ -64,7 +64,9 @@ def _source(name: str, kind: str, size: int, gemm: str, blas: bool) -> str:
         f"  %{each} = getelementptr {kind}, ptr %base.{each}, i64 %t3.{each}"
         for each in "abc"
     )
-    entry = _ENTRY.format(name=name, loads=loads, pointers=pointers, offsets=offsets, product=_BLAS if blas else _PLAIN)
+    entry = _ENTRY.format(
+        name=name, loads=loads, pointers=pointers, offsets=offsets, product=_BLAS if blas else _PLAIN
+    )
     parts = [entry, _LOOPS.format(T=kind, size=size, formal=_FORMAL)]
     if blas:
         parts += [_LAYOUT, _GEMM.format(T=kind, gemm=gemm, formal=_FORMAL)]
@@ -130,6 +132,7 @@ define internal i64 @lines(i64 %rows, i64 %columns, i64 %row, i64 %column) alway
 }
 """
 
+# Sizes beyond 31 bits go to the loops, so that a BLAS of 32-bit integers will do.
 # 101 row-major, 102 column-major; 111 plain, 112 transposed. In column-major order plain and transposed change places.
 _GEMM = """\
 define internal i1 @product({formal}) {{
@@ -149,9 +152,16 @@ define internal i1 @product({formal}) {{
   %b.good = icmp ne i64 %ldb, 0
   %c.good = icmp ne i64 %ldc, 0
   %some = icmp sgt i64 %k, 0
-  %ab.good = and i1 %a.good, %b.good
-  %abc.good = and i1 %ab.good, %c.good
-  %good = and i1 %abc.good, %some
+  %m.n = or i64 %m, %n
+  %k.lda = or i64 %k, %lda
+  %ldb.ldc = or i64 %ldb, %ldc
+  %m.n.k.lda = or i64 %m.n, %k.lda
+  %all = or i64 %m.n.k.lda, %ldb.ldc
+  %fit = icmp ult i64 %all, 2147483648
+  %a.b.good = and i1 %a.good, %b.good
+  %a.b.c.good = and i1 %a.b.good, %c.good
+  %some.fit = and i1 %some, %fit
+  %good = and i1 %a.b.c.good, %some.fit
   br i1 %good, label %call, label %done
 call:
   %order = select i1 %c.by.rows, i32 101, i32 102

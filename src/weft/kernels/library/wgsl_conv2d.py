@@ -40,12 +40,14 @@ class Form:
     rows: Callable[[dict[str, Expr]], Expr]
     columns: Callable[[dict[str, Expr]], Expr]
     depth: Callable[[dict[str, Expr]], Expr]
+    fastest: tuple[str, str]  # the sizes of the fastest and the middle index of depth
     a_outer: str
     a_depth: str
     b_outer: str
     b_depth: str
     b_value: str
     store: str
+    helpers: str = ""
 
 
 # A patch element: the image at the sum of a position's corner and a tap's offset, zero in the padding.
@@ -57,27 +59,34 @@ if (y < 0i || y >= $h || x < 0i || x >= $w) {
 let index = outer.x + depth.x + y * $w + x;
 return element;"""
 
-# The output position whose patch has this pixel at this tap, if the stride leads to one.
-_COVERING = """let y = outer.y - depth.y;
-let x = outer.z - depth.z;
-let oy = y / $stride_h;
-let ox = x / $stride_w;
-if (y < 0i || x < 0i || oy * $stride_h != y || ox * $stride_w != x || oy >= $oh || ox >= $ow) {
+# The output position whose patch has this pixel at this tap. Pixel and tap offset are each a multiple of the stride
+# and a rest (both rests in one number): the tap meets the pixel where the rests are equal.
+_COVERING = """let oy = outer.y - depth.y;
+let ox = outer.z - depth.z;
+if (outer.w != depth.w || oy < 0i || oy >= $oh || ox < 0i || ox >= $ow) {
     return zero;
 }
 let index = outer.x + depth.x + oy * $ow + ox;
 return element;"""
+_BY_STRIDE = """let y = by_stride({}, $stride_h);
+let x = by_stride({}, $stride_w);
+"""
+_DIVIDED = """fn by_stride(value: i32, stride: i32) -> vec2<i32> {
+    // in floating point, as this runs for every tap; exact for values below 2^24 after the correction
+    var quotient = i32(f32(value) / f32(stride));
+    quotient -= i32(quotient * stride > value);
+    quotient += i32((quotient + 1i) * stride <= value);
+    return vec2<i32>(quotient, value - quotient * stride);
+}"""
 
-_TAPS = """let s = {0} % $kw;
-let r = {0} / $kw % $kh;
-let channel = {0} / ($kw * $kh);
-"""
-_PLACES = """let ox = {0} % $ow;
-let oy = {0} / $ow % $oh;
-let image = {0} / ($ow * $oh);
-"""
-_CORNER = "oy * $stride_h - $pad_h, ox * $stride_w - $pad_w"
-_TAP = "r * $dilation_h, s * $dilation_w"
+_CORNER = "at.y * $stride_h - $pad_h, at.x * $stride_w - $pad_w"
+_TAP = "at.y * $dilation_h, at.x * $dilation_w"
+
+
+def _split(inner: str, middle: str) -> str:
+    """The outer ``index`` as ``at``: its fastest, middle and slowest index."""
+    return f"let at = vec3<i32>(index % {inner}, index / {inner} % {middle}, index / ({inner} * {middle}));\n"
+
 
 FORMS: dict[str, Form] = {
     "forward": Form(
@@ -85,11 +94,12 @@ FORMS: dict[str, Form] = {
         rows=lambda p: p["og"],
         columns=lambda p: p["n"] * p["oh"] * p["ow"],
         depth=lambda p: p["cg"] * p["kh"] * p["kw"],
+        fastest=("kw", "kh"),
         a_outer="return vec4<i32>($w_offset + (batch * $og + index) * $cg * $kh * $kw, 0i, 0i, 0i);",
-        a_depth="return vec4<i32>(depth, 0i, 0i, 0i);",
-        b_outer=_PLACES.format("index")
-        + f"return vec4<i32>($x_offset + (image * $c + batch * $cg) * $h * $w, {_CORNER}, 0i);",
-        b_depth=_TAPS.format("depth") + f"return vec4<i32>(channel * $h * $w, {_TAP}, 0i);",
+        a_depth="return vec4<i32>(at.w, 0i, 0i, 0i);",
+        b_outer=_split("$ow", "$oh")
+        + f"return vec4<i32>($x_offset + (at.z * $c + batch * $cg) * $h * $w, {_CORNER}, 0i);",
+        b_depth=f"return vec4<i32>(at.z * $h * $w, {_TAP}, 0i);",
         b_value=_PATCH,
         store="""let image = column / ($oh * $ow);
 let index = $y_offset + (image * $o + batch * $og + row) * $oh * $ow + column % ($oh * $ow);""",
@@ -99,29 +109,31 @@ let index = $y_offset + (image * $o + batch * $og + row) * $oh * $ow + column % 
         rows=lambda p: p["cg"],
         columns=lambda p: p["n"] * p["h"] * p["w"],
         depth=lambda p: p["og"] * p["kh"] * p["kw"],
+        fastest=("kw", "kh"),
         a_outer="return vec4<i32>($w_offset + (batch * $og * $cg + index) * $kh * $kw, 0i, 0i, 0i);",
-        a_depth="""let taps = $kh * $kw;
-return vec4<i32>(depth / taps * $cg * taps + depth % taps, 0i, 0i, 0i);""",
-        b_outer="""let ix = index % $w;
-let iy = index / $w % $h;
-let image = index / ($w * $h);
-return vec4<i32>($y_offset + (image * $o + batch * $og) * $oh * $ow, iy + $pad_h, ix + $pad_w, 0i);""",
-        b_depth=_TAPS.format("depth") + f"return vec4<i32>(channel * $oh * $ow, {_TAP}, 0i);",
+        a_depth="return vec4<i32>(at.z * $cg * $kh * $kw + at.y * $kw + at.x, 0i, 0i, 0i);",
+        b_outer=_split("$w", "$h")
+        + _BY_STRIDE.format("at.y + $pad_h", "at.x + $pad_w")
+        + "let start = $y_offset + (at.z * $o + batch * $og) * $oh * $ow;\n"
+        + "return vec4<i32>(start, y.x, x.x, y.y * 65536i + x.y);",
+        b_depth=_BY_STRIDE.format("at.y * $dilation_h", "at.x * $dilation_w")
+        + "return vec4<i32>(at.z * $oh * $ow, y.x, x.x, y.y * 65536i + x.y);",
         b_value=_COVERING,
         store="""let image = column / ($h * $w);
 let index = $x_offset + (image * $c + batch * $cg + row) * $h * $w + column % ($h * $w);""",
+        helpers=_DIVIDED,
     ),
     "weight": Form(
         ("y", "x", "w"), "y", "x",
         rows=lambda p: p["og"],
         columns=lambda p: p["cg"] * p["kh"] * p["kw"],
         depth=lambda p: p["n"] * p["oh"] * p["ow"],
+        fastest=("ow", "oh"),
         a_outer="return vec4<i32>($y_offset + (batch * $og + index) * $oh * $ow, 0i, 0i, 0i);",
-        a_depth="""let places = $oh * $ow;
-return vec4<i32>(depth / places * $o * places + depth % places, 0i, 0i, 0i);""",
-        b_outer=_TAPS.format("index")
-        + f"return vec4<i32>($x_offset + (batch * $cg + channel) * $h * $w, {_TAP}, 0i);",
-        b_depth=_PLACES.format("depth") + f"return vec4<i32>(image * $c * $h * $w, {_CORNER}, 0i);",
+        a_depth="return vec4<i32>(at.z * $o * $oh * $ow + at.y * $ow + at.x, 0i, 0i, 0i);",
+        b_outer=_split("$kw", "$kh")
+        + f"return vec4<i32>($x_offset + (batch * $cg + at.z) * $h * $w, {_TAP}, 0i);",
+        b_depth=f"return vec4<i32>(at.z * $c * $h * $w, {_CORNER}, 0i);",
         b_value=_PATCH,
         store="let index = $w_offset + (batch * $og + row) * $cg * $kh * $kw + column;",
     ),
@@ -168,6 +180,8 @@ def _product(
         text = view.load("index")
         return text if type_name(view.dtype) == scalar else f"{scalar}({text})"
 
+    if form.helpers:
+        module.functions.append(form.helpers)
     a, b, out = views[form.a], views[form.b], views[form.buffers[2]]
     value = "value" if type_name(out.dtype) == scalar else f"{type_name(out.dtype)}(value)"
     product = Product(
@@ -181,6 +195,8 @@ def _product(
         ),
         store="\n".join([filled(form.store), *out.store("index", value, module.declarations)]),
         scalar=scalar,
+        inner=texts[form.fastest[0]],
+        middle=texts[form.fastest[1]],
     )  # fmt: skip
     counts = (product.batches, product.rows, product.columns, product.depth)
     return product, {count: _infix(count, texts) for count in counts}

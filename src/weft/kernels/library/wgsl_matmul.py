@@ -81,7 +81,7 @@ def _strided(view: View, p: dict[str, str], outer: str, depth: str, scalar: str)
             f"let at = {p[f'{name}_offset']} + b0 * {p[f'{name}_b0']} + b1 * {p[f'{name}_b1']} + index * {p[outer]};\n"
             "return vec4<i32>(at, 0i, 0i, 0i);"
         ),
-        depth=f"return vec4<i32>(depth * {p[depth]}, 0i, 0i, 0i);",
+        depth=f"return vec4<i32>(at.w * {p[depth]}, 0i, 0i, 0i);",
         value=f"let index = outer.x + depth.x;\nreturn {value if type_name(view.dtype) == scalar else f'{scalar}({value})'};",
         along_depth=f"{p[depth]} == 1i",
     )

@@ -1,0 +1,221 @@
+"""``Optimizer``: parameter groups, state, and the frame of a step; subclasses name their state and bind their op.
+
+State is allocated at construction and laid out beside its parameters, so that a step is one kernel per group. A step
+whose device call fails leaves the group's parameters, state and counter as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from weft.autograd import enable_grad, no_grad
+from weft.errors import ArgumentError, ArgumentTypeError, DeviceError, ShapeError, UnsupportedError, WeftError, mistake
+from weft.ops import OPS, bind
+from weft.optim.groups import Cohort, ParamGroup
+from weft.optim.state import load_state, pack_state
+from weft.tensors.arena import colocate, limit_bindings, scalar
+from weft.tensors.creation import zeros_like
+from weft.tensors.tensor import Tensor
+
+Params = Iterable[Any]
+"""Tensors, (name, tensor) pairs, or dicts of options with such under ``"params"``."""
+
+
+class Optimizer:
+    """The base of all optimizers.
+
+    ``params``: an iterable of leaf tensors, of (name, tensor) pairs, or of dicts with their own options. Raises
+    ``ArgumentError`` for an empty list, a computed tensor or a parameter given twice, ``ArgumentTypeError`` for
+    something else than tensors.
+    """
+
+    buffers: ClassVar[tuple[str, ...]] = ()
+    """Names of the tensors that a subclass keeps for each parameter, in the order of its op's operands."""
+
+    def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+        if isinstance(params, Tensor) or not isinstance(params, Iterable):
+            raise ArgumentTypeError(
+                mistake(self._name, "params", f"a {type(params).__name__}", "an iterable of tensors or dicts",
+                        "pass [tensor] or module.parameters()")
+            )  # fmt: skip
+        self.defaults = defaults
+        self.param_groups: list[ParamGroup] = []
+        self.state: dict[Tensor, dict[str, Tensor]] = {}
+        given = list(params)
+        if not given:
+            raise ArgumentError(mistake(self._name, "params", "an empty list", "at least one parameter"))
+        for group in given if isinstance(given[0], Mapping) else [{"params": given}]:
+            self.add_param_group(group)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def add_param_group(self, param_group: Mapping[str, Any]) -> None:
+        """Add parameters with options of their own; options that are not given come from ``defaults``."""
+        if not isinstance(param_group, Mapping):
+            raise ArgumentTypeError(mistake(self._name, "param_group", type(param_group).__name__, "a dict"))
+        if "params" not in param_group:
+            raise ArgumentError(mistake(self._name, "param_group", sorted(param_group), "a dict with 'params'"))
+        unknown = sorted(set(param_group) - {"params", "param_names"} - set(self.defaults))
+        if unknown:
+            raise ArgumentError(mistake(self._name, "param_group's options", unknown, f"of {sorted(self.defaults)}"))
+        options = {**param_group, "params": self._parameters(param_group)}
+        if names := _names(param_group["params"]):
+            options["param_names"] = names
+        group = ParamGroup({**self.defaults, **options})
+        self._check(group)
+        state = self._allocate(group)
+        self.state.update(state)
+        self.param_groups.append(group)
+
+    def _check(self, group: ParamGroup) -> None:
+        """Raise for options that a subclass cannot take."""
+
+    def _parameters(self, group: Mapping[str, Any]) -> list[Tensor]:
+        given = group["params"]
+        if isinstance(given, set | frozenset):
+            raise ArgumentTypeError(mistake(self._name, "params", "a set", "an ordered collection such as a list"))
+        listed = [given] if isinstance(given, Tensor) else list(given)
+        found: list[Tensor] = []
+        known = {id(parameter) for parameter in self.state}
+        for position, entry in enumerate(listed):
+            parameter = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
+            where = f"params[{position}]"
+            if not isinstance(parameter, Tensor):
+                raise ArgumentTypeError(mistake(self._name, where, f"a {type(parameter).__name__}", "a tensor"))
+            if not parameter.is_leaf:
+                raise ArgumentError(
+                    mistake(self._name, where, f"a computed tensor {tuple(parameter.shape)}", "a leaf",
+                            "optimize the tensors that it is computed from, or detach() it")
+                )  # fmt: skip
+            if parameter.dtype.kind != "float":
+                raise ArgumentError(mistake(self._name, f"{where}'s dtype", parameter.dtype.name, "a floating point type"))
+            if id(parameter) in known:
+                raise ArgumentError(mistake(self._name, where, "a parameter that was given before", "each parameter once"))
+            known.add(id(parameter))
+            found.append(parameter)
+        if not found:
+            raise ArgumentError(mistake(self._name, "params", "an empty list", "at least one parameter"))
+        return found
+
+    def _allocate(self, group: ParamGroup) -> dict[Tensor, dict[str, Tensor]]:
+        """State for a group's parameters, laid out beside them; the group gets its cohorts."""
+        by_device: dict[str, list[Tensor]] = {}
+        for parameter in group["params"]:
+            by_device.setdefault(str(parameter.device), []).append(parameter)
+        state: dict[Tensor, dict[str, Tensor]] = {}
+        for device, members in by_device.items():
+            cohort = Cohort(device, members, scalar(0.0, device))
+            for parameter in members:
+                state[parameter] = {name: zeros_like(parameter) for name in self.buffers}
+            kept = [tensor for parameter in members for tensor in state[parameter].values()]
+            colocate([*members, *kept, group.rate(device), cohort.step])
+            group.cohorts.append(cohort)
+        return state
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or fill them with 0 where ``set_to_none`` is False."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                if set_to_none:
+                    parameter.grad = None
+                else:
+                    parameter.grad = parameter.grad.detach().zero_()
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update all parameters that have a gradient; gives what ``closure``, which computes them anew, returns."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        with no_grad():
+            for group in self.param_groups:
+                for cohort in list(group.cohorts):
+                    active = [parameter for parameter in cohort.members if parameter.grad is not None]
+                    if active:
+                        self._step_cohort(group, self._split(group, cohort, active))
+        return loss
+
+    def _split(self, group: ParamGroup, cohort: Cohort, active: list[Tensor]) -> Cohort:
+        """The cohort of those that take this step; those without a gradient stay behind with their count."""
+        if len(active) == len(cohort.members):
+            return cohort
+        moving = {id(parameter) for parameter in active}
+        split = Cohort(cohort.device, active, cohort.step.clone())
+        cohort.members = [parameter for parameter in cohort.members if id(parameter) not in moving]
+        group.cohorts.append(split)
+        return split
+
+    def _step_cohort(self, group: ParamGroup, cohort: Cohort) -> None:
+        operands: list[Tensor] = []
+        targets: list[Tensor] = []
+        for parameter in cohort.members:
+            gradient = parameter.grad
+            assert gradient is not None
+            if gradient.shape != parameter.shape or gradient.device != cohort.device or parameter.device != cohort.device:
+                raise self._misplaced(parameter, gradient, cohort)
+            kept = self.state[parameter].values()
+            operands += [parameter, gradient, *kept]
+            targets += [parameter, *kept]
+        rate = group.rate(cohort.device)
+        limit_bindings([rate, cohort.step, *targets], [parameter.grad for parameter in cohort.members if parameter.grad])
+        counted = self._counts(group)
+        if counted:
+            bind(OPS["add"], cohort.step, 1.0, into=(cohort.step,))
+        try:
+            self._update(group, rate, cohort.step, operands, tuple(targets))
+        except BaseException:
+            if counted:
+                bind(OPS["sub"], cohort.step, 1.0, into=(cohort.step,))
+            raise
+
+    def _misplaced(self, parameter: Tensor, gradient: Tensor, cohort: Cohort) -> WeftError:
+        if parameter.device != cohort.device:
+            return DeviceError(
+                mistake(f"{self._name}.step", "a parameter", f"on {parameter.device}", f"on {cohort.device}, as its state",
+                        "move the module before the optimizer is built")
+            )  # fmt: skip
+        if gradient.device != cohort.device:
+            return DeviceError(mistake(f"{self._name}.step", "a gradient", f"on {gradient.device}", f"on {cohort.device}"))
+        return ShapeError(
+            mistake(f"{self._name}.step", "a gradient's shape", tuple(gradient.shape), f"{tuple(parameter.shape)}, as its parameter's")
+        )
+
+    def _counts(self, group: ParamGroup) -> bool:
+        """Whether the update depends on the number of steps."""
+        return True
+
+    def _update(
+        self, group: ParamGroup, rate: Tensor, step: Tensor, operands: Sequence[Tensor], targets: tuple[Tensor, ...]
+    ) -> None:
+        """Bind the op: ``operands`` are parameter, gradient and state of each in turn, ``targets`` what is rewritten."""
+        raise UnsupportedError(f"{self._name}: _update is not defined, expected a subclass such as SGD or Adam")
+
+    def state_dict(self) -> dict[str, Any]:
+        """State and options in PyTorch's layout: parameters by number, tensors that go on changing with the steps."""
+        return pack_state(self.param_groups, self.state, self._saved)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over the state and options of ``state_dict()``, this optimizer's or PyTorch's; nothing on a mistake."""
+        load_state(self._name, state_dict, self.param_groups, self.state, self.buffers)
+
+    def _saved(self, group: ParamGroup, cohort: Cohort, parameter: Tensor) -> dict[str, Any]:
+        """What ``state_dict`` holds of a parameter."""
+        return {"step": cohort.step, **self.state[parameter]}
+
+    def __repr__(self) -> str:
+        lines = [f"{self._name} ("]
+        for position, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {position}")
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key not in ("params", "param_names")]
+        return "\n".join([*lines, ")"])
+
+
+def _names(given: Any) -> list[str]:
+    """The names, where parameters came as (name, tensor) pairs."""
+    pairs = given if isinstance(given, Sequence) else ()
+    return [entry[0] for entry in pairs if isinstance(entry, tuple) and len(entry) == 2]

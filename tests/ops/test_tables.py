@@ -1,0 +1,18 @@
+"""Every public function and every op has a row in the table of cases, so that a new one cannot go untested."""
+
+from __future__ import annotations
+
+import weft.tensors  # noqa: F401  (fills the tables)
+from tests.ops.cases import FUNCTION_CASES, OP_CASES
+from weft.ops import FUNCTIONS, OPS
+
+
+def test_every_function_has_cases() -> None:
+    assert set(FUNCTION_CASES) == set(FUNCTIONS)
+    assert all(FUNCTION_CASES.values())
+
+
+def test_every_op_has_cases() -> None:
+    declared = {name for name in OPS if ".grad" not in name}  # derived gradients are tested with their ops
+    assert set(OP_CASES) == declared
+    assert all(OP_CASES.values())
