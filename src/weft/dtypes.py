@@ -97,7 +97,8 @@ def _numpy_dtype(dtype: DType) -> numpy.dtype[Any]:
     if dtype is bfloat16:
         import ml_dtypes
 
-        return numpy.dtype(ml_dtypes.bfloat16)
+        found: numpy.dtype[Any] = numpy.dtype(ml_dtypes.bfloat16)
+        return found
     return numpy.dtype(dtype.name)
 
 

@@ -113,10 +113,12 @@ def test_a_smaller_destination_is_refused(gpu: WebGpuDevice) -> None:
 def test_large_data_crosses_in_pieces(gpu: WebGpuDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("weft.devices.webgpu.device.UPLOADED", 1 << 16)
     monkeypatch.setattr("weft.devices.webgpu.recorder.UPLOADED", 1 << 16)
+    monkeypatch.setattr("weft.devices.webgpu.device.PIECE", 1 << 16)
     values = numpy.random.default_rng(0).bytes((1 << 20) + 3)
     storage = gpu.allocate(len(values))
     gpu.write(storage, memoryview(values))
     assert gpu.read(storage, 0, len(values)) == values
+    assert gpu.read(storage, 5, 200_000) == values[5:200_005]
 
 
 def test_a_loop_takes_no_new_memory_after_its_first_turns(gpu: WebGpuDevice) -> None:

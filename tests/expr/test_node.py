@@ -73,8 +73,7 @@ def test_threads_agree_on_every_node() -> None:
 
     def work(mine: list[Expr]) -> None:
         start.wait()
-        for i in range(rounds):
-            mine.append(variable(f"thread test {i}", float32) * 2.0 + 1.0)
+        mine.extend(variable(f"thread test {i}", float32) * 2.0 + 1.0 for i in range(rounds))
 
     threads = [threading.Thread(target=work, args=(mine,)) for mine in made]
     for thread in threads:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import hypothesis.strategies as st
 import numpy as np
@@ -185,10 +186,8 @@ def test_names_of_parts_may_be_used_again_without_growth() -> None:
 
 @given(st.text(max_size=40) | st.text("xynub+-*/%()<>=&|~^ 0123456789.,\n", max_size=60))
 def test_any_text_is_an_expression_or_an_expression_error(source: str) -> None:
-    try:
+    with suppress(ExpressionError):
         parse(source, TYPES)
-    except ExpressionError as error:
-        assert "^" in str(error)
 
 
 def test_parsing_is_cached() -> None:

@@ -41,13 +41,12 @@ class Arg:
         """The array: the same for the same argument, dtype and seed."""
         draw = np.random.default_rng(zlib.crc32(f"{self} {seed}".encode()))
         own = self.dtype or dtype
-        return np.asarray(VALUES[self.values](draw, self)).reshape(self.shape).astype(own.numpy)
+        made = np.asarray(VALUES[self.values](draw, self)).reshape(self.shape)
+        return (np.abs(made) if own.kind == "uint" else made).astype(own.numpy)
 
 
 def _any(draw: np.random.Generator, arg: Arg) -> Array:
-    whole = draw.integers(-3, 4, arg.shape)
-    unsigned = (arg.dtype is not None) and arg.dtype.kind == "uint"
-    return np.abs(whole) if unsigned else whole + np.round(draw.uniform(-0.5, 0.5, arg.shape), 3)
+    return draw.integers(-3, 4, arg.shape) + np.round(draw.uniform(-0.5, 0.5, arg.shape), 3)
 
 
 def _apart(draw: np.random.Generator, arg: Arg) -> Array:

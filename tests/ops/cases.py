@@ -275,6 +275,7 @@ OP_CASES: dict[str, list[OpCase]] = {
     + [OpCase((0.5, -0.25), {"count": 5, "dtype": d.float16, "device": "{device}"})],
     "cast": [OpCase((Arg(M, P, source),), {"dtype": target}) for source in (*EVERY, d.uint32) for target in (*EVERY, d.uint32)],
     "copy": [OpCase((Arg(M),), dtypes=(*EVERY, d.uint32))],
+    "transfer": [OpCase((Arg(M),), {"device": "cpu", "source": "{device}"}, dtypes=(*EVERY, d.uint32))],
     "reshape": [OpCase((Arg(M),), {"shape": (4, 6)})], "permute": [OpCase((Arg(M),), {"order": (1, 2, 0)})],
     "expand": [OpCase((Arg((1, 3, 1)),), {"shape": (2, 4, 3, 5)})],
     "slice": [OpCase((Arg((2, 7, 4)),), {"dim": 1, "start": 1, "stop": 6, "step": 2})],

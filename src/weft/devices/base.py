@@ -94,7 +94,8 @@ class Storage:
             self.device.release(buffer)
 
     def __del__(self) -> None:
-        self.dispose()
+        if getattr(self, "_buffer", None) is not None:  # an interrupt may have come before __init__ was done
+            self.dispose()
 
 
 @dataclass(frozen=True)

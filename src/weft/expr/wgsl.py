@@ -17,7 +17,6 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr.define import definition
-from weft.expr.define import definition
 from weft.expr.functions import FUNCTIONS, Function, result_dtype
 from weft.expr.node import Expr, walk
 

@@ -79,8 +79,12 @@ class ParamGroup(dict[str, Any]):
 
 @dataclass
 class Cohort:
-    """Parameters of one group and device that have taken the same number of steps, and their counter."""
+    """Parameters of one group and device that have taken the same number of steps, and their counter.
+
+    ``started``: whether the host knows that a step was taken.
+    """
 
     device: str
     members: list[Tensor]
     step: Tensor
+    started: bool = False

@@ -31,7 +31,7 @@ class Optimizer:
     """
 
     buffers: ClassVar[tuple[str, ...]] = ()
-    """Names of the tensors that a subclass keeps for each parameter, in the order of its op's operands."""
+    """Names of the tensors kept for each parameter, in the order of the op's operands."""
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor) or not isinstance(params, Iterable):
@@ -61,8 +61,13 @@ class Optimizer:
         unknown = sorted(set(param_group) - {"params", "param_names"} - set(self.defaults))
         if unknown:
             raise ArgumentError(mistake(self._name, "param_group's options", unknown, f"of {sorted(self.defaults)}"))
-        options = {**param_group, "params": self._parameters(param_group)}
-        if names := _names(param_group["params"]):
+        given = param_group["params"]
+        if isinstance(given, set | frozenset):
+            raise ArgumentTypeError(mistake(self._name, "params", "a set", "an ordered collection such as a list"))
+        listed = [given] if isinstance(given, Tensor) else list(given)
+        options = {**param_group, "params": self._parameters(listed)}
+        names = [entry[0] for entry in listed if isinstance(entry, tuple) and len(entry) == 2]
+        if names:
             options["param_names"] = names
         group = ParamGroup({**self.defaults, **options})
         self._check(group)
@@ -70,14 +75,14 @@ class Optimizer:
         self.state.update(state)
         self.param_groups.append(group)
 
+    def _buffers(self, group: ParamGroup) -> tuple[str, ...]:
+        """The names of ``buffers`` that a group's options need."""
+        return self.buffers
+
     def _check(self, group: ParamGroup) -> None:
         """Raise for options that a subclass cannot take."""
 
-    def _parameters(self, group: Mapping[str, Any]) -> list[Tensor]:
-        given = group["params"]
-        if isinstance(given, set | frozenset):
-            raise ArgumentTypeError(mistake(self._name, "params", "a set", "an ordered collection such as a list"))
-        listed = [given] if isinstance(given, Tensor) else list(given)
+    def _parameters(self, listed: Sequence[Any]) -> list[Tensor]:
         found: list[Tensor] = []
         known = {id(parameter) for parameter in self.state}
         for position, entry in enumerate(listed):
@@ -109,7 +114,7 @@ class Optimizer:
         for device, members in by_device.items():
             cohort = Cohort(device, members, scalar(0.0, device))
             for parameter in members:
-                state[parameter] = {name: zeros_like(parameter) for name in self.buffers}
+                state[parameter] = {name: zeros_like(parameter) for name in self._buffers(group)}
             kept = [tensor for parameter in members for tensor in state[parameter].values()]
             colocate([*members, *kept, group.rate(device), cohort.step])
             group.cohorts.append(cohort)
@@ -145,7 +150,7 @@ class Optimizer:
         if len(active) == len(cohort.members):
             return cohort
         moving = {id(parameter) for parameter in active}
-        split = Cohort(cohort.device, active, cohort.step.clone())
+        split = Cohort(cohort.device, active, cohort.step.clone(), cohort.started)
         cohort.members = [parameter for parameter in cohort.members if id(parameter) not in moving]
         group.cohorts.append(split)
         return split
@@ -153,25 +158,28 @@ class Optimizer:
     def _step_cohort(self, group: ParamGroup, cohort: Cohort) -> None:
         operands: list[Tensor] = []
         targets: list[Tensor] = []
+        gradients: list[Tensor] = []
         for parameter in cohort.members:
             gradient = parameter.grad
             assert gradient is not None
             if gradient.shape != parameter.shape or gradient.device != cohort.device or parameter.device != cohort.device:
                 raise self._misplaced(parameter, gradient, cohort)
             kept = self.state[parameter].values()
+            gradients.append(gradient)
             operands += [parameter, gradient, *kept]
             targets += [parameter, *kept]
         rate = group.rate(cohort.device)
-        limit_bindings([rate, cohort.step, *targets], [parameter.grad for parameter in cohort.members if parameter.grad])
-        counted = self._counts(group)
+        limit_bindings([rate, cohort.step, *targets], gradients)
+        counted = self._counts(group, cohort)
         if counted:
             bind(OPS["add"], cohort.step, 1.0, into=(cohort.step,))
         try:
             self._update(group, rate, cohort.step, operands, tuple(targets))
-        except BaseException:
+        except Exception:
             if counted:
                 bind(OPS["sub"], cohort.step, 1.0, into=(cohort.step,))
             raise
+        cohort.started = True
 
     def _misplaced(self, parameter: Tensor, gradient: Tensor, cohort: Cohort) -> WeftError:
         if parameter.device != cohort.device:
@@ -185,8 +193,8 @@ class Optimizer:
             mistake(f"{self._name}.step", "a gradient's shape", tuple(gradient.shape), f"{tuple(parameter.shape)}, as its parameter's")
         )
 
-    def _counts(self, group: ParamGroup) -> bool:
-        """Whether the update depends on the number of steps."""
+    def _counts(self, group: ParamGroup, cohort: Cohort) -> bool:
+        """Whether the update depends on the number of this step."""
         return True
 
     def _update(
@@ -197,11 +205,11 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """State and options in PyTorch's layout: parameters by number, tensors that go on changing with the steps."""
-        return pack_state(self.param_groups, self.state, self._saved)
+        return pack_state(self.param_groups, self._saved)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over the state and options of ``state_dict()``, this optimizer's or PyTorch's; nothing on a mistake."""
-        load_state(self._name, state_dict, self.param_groups, self.state, self.buffers)
+        load_state(self._name, state_dict, self.param_groups, self.state, self._check)
 
     def _saved(self, group: ParamGroup, cohort: Cohort, parameter: Tensor) -> dict[str, Any]:
         """What ``state_dict`` holds of a parameter."""
@@ -215,7 +223,7 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def _names(given: Any) -> list[str]:
-    """The names, where parameters came as (name, tensor) pairs."""
-    pairs = given if isinstance(given, Sequence) else ()
-    return [entry[0] for entry in pairs if isinstance(entry, tuple) and len(entry) == 2]
+def refuse_differentiable(name: str, given: bool) -> None:
+    """``UnsupportedError`` for a step that should itself be recorded."""
+    if given:
+        raise UnsupportedError(mistake(name, "differentiable", True, "False", "steps write in place and are not recorded"))

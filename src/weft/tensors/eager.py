@@ -77,6 +77,7 @@ class Eager:
             return (viewed,) if into is None else self._copy_into(viewed, into[0])
         if into is not None and self._needs_scratch(op, operands, into):
             made = self.process(op, operands, attributes, None, below)
+            _check_targets(op, [TensorType(one.shape, one.dtype) for one in made], into)
             for source, target in zip(made, into, strict=True):
                 self._copy_into(source, target)
             return into
@@ -187,6 +188,8 @@ class Eager:
         if into is not None:
             _check_targets(op, outputs, into)
             outputs = tuple(TensorType(target.shape, target.dtype) for target in into)
+        for output in outputs:
+            require_support(device, output.dtype)
         if slots is None:
             slots = tuple((index, False) for index in range(len(operands) + len(outputs)))
         made = [

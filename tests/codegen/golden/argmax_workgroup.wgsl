@@ -35,12 +35,12 @@ fn main(
     let i0_0 = i32(item);
     var acc0_0_best = bitcast<f32>(weft_negative_inf_bits);
     var acc0_0 = 0i;
-    let t0 = parameters.o0 + (i0_0 * parameters.s0_0_0);
+    let t1 = parameters.o0 + (i0_0 * parameters.s0_0_0);
     for (var step = local; step < u32(parameters.r0_0_size); step += 256u) {
         let r0_0 = i32(step);
-        let t1 = b0[t0 + r0_0];
-        if ((t1 > acc0_0_best) || (weft_isnan(t1) && !weft_isnan(acc0_0_best))) {
-            acc0_0_best = t1;
+        let t2 = b0[t1 + r0_0];
+        if ((t2 > acc0_0_best) || (weft_isnan(t2) && !weft_isnan(acc0_0_best))) {
+            acc0_0_best = t2;
             acc0_0 = i32(step);
         }
     }
@@ -49,11 +49,11 @@ fn main(
     workgroupBarrier();
     for (var half = 128u; half > 0u; half >>= 1u) {
         if (local < half) {
-            let other2 = shared_f32_0[local + half];
-            let other2_position = positions_0[local + half];
-            if (((other2 > shared_f32_0[local]) || (weft_isnan(other2) && !weft_isnan(shared_f32_0[local]))) || (!((shared_f32_0[local] > other2) || (weft_isnan(shared_f32_0[local]) && !weft_isnan(other2))) && other2_position < positions_0[local])) {
-                shared_f32_0[local] = other2;
-                positions_0[local] = other2_position;
+            let other3 = shared_f32_0[local + half];
+            let other3_position = positions_0[local + half];
+            if (((other3 > shared_f32_0[local]) || (weft_isnan(other3) && !weft_isnan(shared_f32_0[local]))) || (!((shared_f32_0[local] > other3) || (weft_isnan(shared_f32_0[local]) && !weft_isnan(other3))) && other3_position < positions_0[local])) {
+                shared_f32_0[local] = other3;
+                positions_0[local] = other3_position;
             }
         }
         workgroupBarrier();

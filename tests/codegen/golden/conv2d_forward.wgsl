@@ -34,8 +34,8 @@ fn a_outer(batch: i32, index: i32) -> vec4<i32> {
     return vec4<i32>(parameters.w_offset + (batch * (parameters.o / parameters.groups) + index) * (parameters.c / parameters.groups) * parameters.kh * parameters.kw, 0i, 0i, 0i);
 }
 
-fn a_depth(depth: i32) -> vec4<i32> {
-    return vec4<i32>(depth, 0i, 0i, 0i);
+fn a_depth(at: vec4<i32>) -> vec4<i32> {
+    return vec4<i32>(at.w, 0i, 0i, 0i);
 }
 
 fn a_value(outer: vec4<i32>, depth: vec4<i32>) -> f32 {
@@ -44,17 +44,12 @@ fn a_value(outer: vec4<i32>, depth: vec4<i32>) -> f32 {
 }
 
 fn b_outer(batch: i32, index: i32) -> vec4<i32> {
-    let ox = index % parameters.ow;
-    let oy = index / parameters.ow % parameters.oh;
-    let image = index / (parameters.ow * parameters.oh);
-    return vec4<i32>(parameters.x_offset + (image * parameters.c + batch * (parameters.c / parameters.groups)) * parameters.h * parameters.w, oy * parameters.stride_h - parameters.pad_h, ox * parameters.stride_w - parameters.pad_w, 0i);
+    let at = vec3<i32>(index % parameters.ow, index / parameters.ow % parameters.oh, index / (parameters.ow * parameters.oh));
+    return vec4<i32>(parameters.x_offset + (at.z * parameters.c + batch * (parameters.c / parameters.groups)) * parameters.h * parameters.w, at.y * parameters.stride_h - parameters.pad_h, at.x * parameters.stride_w - parameters.pad_w, 0i);
 }
 
-fn b_depth(depth: i32) -> vec4<i32> {
-    let s = depth % parameters.kw;
-    let r = depth / parameters.kw % parameters.kh;
-    let channel = depth / (parameters.kw * parameters.kh);
-    return vec4<i32>(channel * parameters.h * parameters.w, r * parameters.dilation_h, s * parameters.dilation_w, 0i);
+fn b_depth(at: vec4<i32>) -> vec4<i32> {
+    return vec4<i32>(at.z * parameters.h * parameters.w, at.y * parameters.dilation_h, at.x * parameters.dilation_w, 0i);
 }
 
 fn b_value(outer: vec4<i32>, depth: vec4<i32>) -> f32 {
@@ -71,6 +66,10 @@ fn store_out(batch: i32, row: i32, column: i32, value: f32) {
     let image = column / (parameters.oh * parameters.ow);
     let index = parameters.y_offset + (image * parameters.o + batch * (parameters.o / parameters.groups) + row) * parameters.oh * parameters.ow + column % (parameters.oh * parameters.ow);
     y_data[index] = value;
+}
+
+fn depth_place(k: i32) -> vec4<i32> {
+    return vec4<i32>(k % parameters.kw, k / parameters.kw % parameters.kh, k / (parameters.kw * parameters.kh), k);
 }
 
 @compute @workgroup_size(256, 1, 1)
@@ -116,13 +115,13 @@ fn main(
     for (var k0 = 0i; k0 < (((parameters.c / parameters.groups) * parameters.kh) * parameters.kw); k0 += 16i) {
         var a0_values = vec4<f32>();
         if (k0 + a0_depth < (((parameters.c / parameters.groups) * parameters.kh) * parameters.kw)) {
-            let a0_at = a_depth(k0 + a0_depth);
+            let a0_at = a_depth(depth_place(k0 + a0_depth));
             a0_values = vec4<f32>(a_value(a0_outer0, a0_at), a_value(a0_outer1, a0_at), a_value(a0_outer2, a0_at), a_value(a0_outer3, a0_at));
         }
         tile_a[a0_depth * 16i + a0_vector] = a0_values;
         var b0_values = vec4<f32>();
         if (k0 + b0_depth < (((parameters.c / parameters.groups) * parameters.kh) * parameters.kw)) {
-            let b0_at = b_depth(k0 + b0_depth);
+            let b0_at = b_depth(depth_place(k0 + b0_depth));
             b0_values = vec4<f32>(b_value(b0_outer0, b0_at), b_value(b0_outer1, b0_at), b_value(b0_outer2, b0_at), b_value(b0_outer3, b0_at));
         }
         tile_b[b0_depth * 16i + b0_vector] = b0_values;

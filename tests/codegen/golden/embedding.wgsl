@@ -58,18 +58,16 @@ fn main(
     let rest1 = item / u32(parameters.i0_1_size);
     let i0_0 = i32(rest1);
     let t2 = b0[parameters.o0 + i0_0];
-    let t3 = 0i;
-    let t4 = (t2 >= t3) & (t2 < parameters.rows);
-    if (!(t4)) {
+    let t3 = (t2 >= 0i) & (t2 < parameters.rows);
+    if (!(t3)) {
         weft_report(t2);
     }
-    let t5 = (parameters.o2 + (i0_0 * parameters.s0_2_0)) + i0_1;
-    let t6 = 0i;
-    let t7 = (parameters.o1 + (select(t6, t2, t4) * parameters.s0_1_0)) + i0_1;
-    let t8 = unpack2x16float(b1[t7 >> 1u] >> (u32(t7 & 1i) * 16u)).x;
+    let t4 = (parameters.o2 + (i0_0 * parameters.s0_2_0)) + i0_1;
+    let t5 = (parameters.o1 + (select(0i, t2, t3) * parameters.s0_1_0)) + i0_1;
+    let t6 = unpack2x16float(b1[t5 >> 1u] >> (u32(t5 & 1i) * 16u)).x;
     {
-        let shift = u32(t5 & 1i) * 16u;
-        let change = (atomicLoad(&b2[t5 >> 1u]) >> shift) ^ weft_float16_bits(t8);
-        atomicXor(&b2[t5 >> 1u], (change & 0xffffu) << shift);
+        let shift = u32(t4 & 1i) * 16u;
+        let change = (atomicLoad(&b2[t4 >> 1u]) >> shift) ^ weft_float16_bits(t6);
+        atomicXor(&b2[t4 >> 1u], (change & 0xffffu) << shift);
     }
 }

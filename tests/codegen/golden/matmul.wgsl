@@ -38,8 +38,8 @@ fn a_outer(batch: i32, index: i32) -> vec4<i32> {
     return vec4<i32>(at, 0i, 0i, 0i);
 }
 
-fn a_depth(depth: i32) -> vec4<i32> {
-    return vec4<i32>(depth * parameters.a_k, 0i, 0i, 0i);
+fn a_depth(at: vec4<i32>) -> vec4<i32> {
+    return vec4<i32>(at.w * parameters.a_k, 0i, 0i, 0i);
 }
 
 fn a_value(outer: vec4<i32>, depth: vec4<i32>) -> f32 {
@@ -54,8 +54,8 @@ fn b_outer(batch: i32, index: i32) -> vec4<i32> {
     return vec4<i32>(at, 0i, 0i, 0i);
 }
 
-fn b_depth(depth: i32) -> vec4<i32> {
-    return vec4<i32>(depth * parameters.b_k, 0i, 0i, 0i);
+fn b_depth(at: vec4<i32>) -> vec4<i32> {
+    return vec4<i32>(at.w * parameters.b_k, 0i, 0i, 0i);
 }
 
 fn b_value(outer: vec4<i32>, depth: vec4<i32>) -> f32 {
@@ -68,6 +68,10 @@ fn store_out(batch: i32, row: i32, column: i32, value: f32) {
     let b1 = batch % parameters.batch1;
     let index = parameters.c_offset + b0 * parameters.c_b0 + b1 * parameters.c_b1 + row * parameters.c_m + column * parameters.c_n;
     c[index] = value;
+}
+
+fn depth_place(k: i32) -> vec4<i32> {
+    return vec4<i32>(k % 1i, k / 1i % 1i, k / (1i * 1i), k);
 }
 
 @compute @workgroup_size(256, 1, 1)
@@ -113,13 +117,13 @@ fn main(
     for (var k0 = 0i; k0 < parameters.k; k0 += 16i) {
         var a0_values = vec4<f32>();
         if (k0 + a0_depth < parameters.k) {
-            let a0_at = a_depth(k0 + a0_depth);
+            let a0_at = a_depth(depth_place(k0 + a0_depth));
             a0_values = vec4<f32>(a_value(a0_outer0, a0_at), a_value(a0_outer1, a0_at), a_value(a0_outer2, a0_at), a_value(a0_outer3, a0_at));
         }
         tile_a[a0_depth * 16i + a0_vector] = a0_values;
         var b0_values = vec4<f32>();
         if (k0 + b0_depth < parameters.k) {
-            let b0_at = b_depth(k0 + b0_depth);
+            let b0_at = b_depth(depth_place(k0 + b0_depth));
             b0_values = vec4<f32>(b_value(b0_outer0, b0_at), b_value(b0_outer1, b0_at), b_value(b0_outer2, b0_at), b_value(b0_outer3, b0_at));
         }
         tile_b[b0_depth * 16i + b0_vector] = b0_values;

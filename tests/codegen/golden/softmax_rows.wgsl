@@ -42,7 +42,7 @@ fn weft_expm1_near(r_: f32) -> f32 {
 }
 
 fn weft_power_of_two(n_: f32) -> f32 {
-    return bitcast<f32>(((bitcast<u32>((n_ + 12582912.0f)) + 127u) << (23u & u32(31u))));
+    return bitcast<f32>(((bitcast<u32>((n_ + 12582912.0f)) + 127u) << 23u));
 }
 
 fn weft_scaled(x_: f32, n_: f32) -> f32 {
@@ -70,21 +70,30 @@ fn main(
     }
     let i0_0 = i32(item);
     var acc0_0 = bitcast<f32>(weft_negative_inf_bits);
-    let t0 = parameters.o0 + (i0_0 * parameters.s0_0_0);
+    let t1 = parameters.o0 + (i0_0 * parameters.s0_0_0);
     for (var r0_0 = 0i; r0_0 < parameters.r0_0_size; r0_0++) {
-        let t1 = b0[t0 + r0_0];
-        acc0_0 = weft_maximum(acc0_0, t1);
+        let t2 = b0[t1 + r0_0];
+        acc0_0 = weft_maximum(acc0_0, t2);
     }
     var acc0_1 = 0.0f;
+    var acc0_1_block = 0.0f;
+    var terms3 = 0u;
     for (var r0_0 = 0i; r0_0 < parameters.r0_0_size; r0_0++) {
-        let t2 = b0[t0 + r0_0];
-        let t3 = weft_exp((t2 - acc0_0));
-        acc0_1 = (acc0_1 + t3);
+        let t4 = b0[t1 + r0_0];
+        let t5 = weft_exp((t4 - acc0_0));
+        acc0_1_block = acc0_1_block + t5;
+        terms3++;
+        if (terms3 % 128u == 0u) {
+            acc0_1 += acc0_1_block;
+            acc0_1_block = 0.0f;
+        }
     }
-    let t4 = parameters.o1 + (i0_0 * parameters.s0_1_0);
+    acc0_1 += acc0_1_block;
+    acc0_1_block = 0.0f;
+    let t6 = parameters.o1 + (i0_0 * parameters.s0_1_0);
     for (var r0_0 = 0i; r0_0 < parameters.r0_0_size; r0_0++) {
-        let t5 = b0[t0 + r0_0];
-        let t6 = weft_exp((t5 - acc0_0));
-        b1[t4 + r0_0] = t6 / acc0_1;
+        let t7 = b0[t1 + r0_0];
+        let t8 = weft_exp((t7 - acc0_0));
+        b1[t6 + r0_0] = t8 / acc0_1;
     }
 }

@@ -32,10 +32,19 @@ fn main(
     let rest1 = item / u32(parameters.i0_1_size);
     let i0_0 = i32(rest1);
     var acc0_0 = 0.0f;
-    let t2 = (parameters.o0 + (i0_0 * parameters.s0_0_0)) + (i0_1 * parameters.s0_0_1);
+    var acc0_0_block = 0.0f;
+    var terms2 = 0u;
+    let t3 = (parameters.o0 + (i0_0 * parameters.s0_0_0)) + (i0_1 * parameters.s0_0_1);
     for (var r0_0 = 0i; r0_0 < parameters.r0_0_size; r0_0++) {
-        let t3 = b0[t2 + (r0_0 * parameters.s0_0_2)];
-        acc0_0 = (acc0_0 + t3);
+        let t4 = b0[t3 + (r0_0 * parameters.s0_0_2)];
+        acc0_0_block = acc0_0_block + t4;
+        terms2++;
+        if (terms2 % 128u == 0u) {
+            acc0_0 += acc0_0_block;
+            acc0_0_block = 0.0f;
+        }
     }
+    acc0_0 += acc0_0_block;
+    acc0_0_block = 0.0f;
     b1[(parameters.o1 + (i0_0 * parameters.s0_1_0)) + i0_1] = acc0_0;
 }

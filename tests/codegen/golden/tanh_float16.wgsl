@@ -38,17 +38,15 @@ fn weft_expm1_near_x4(r_: vec4<f32>) -> vec4<f32> {
 }
 
 fn weft_power_of_two_x4(n_: vec4<f32>) -> vec4<f32> {
-    return bitcast<vec4<f32>>(((bitcast<vec4<u32>>((n_ + vec4<f32>(12582912.0f))) + vec4<u32>(127u)) << (vec4<u32>(23u) & vec4<u32>(31u))));
+    return bitcast<vec4<f32>>(((bitcast<vec4<u32>>((n_ + vec4<f32>(12582912.0f))) + vec4<u32>(127u)) << vec4<u32>(23u)));
 }
 
 fn weft_expm1_x4(x_: vec4<f32>) -> vec4<f32> {
-    let t0 = 0.0f;
-    let t1 = weft_clamp_x4(x_, vec4<f32>((-105.0f)), vec4<f32>(89.0f));
-    let t2 = round((t1 * vec4<f32>(1.442695f)));
-    let t3 = 0.0f;
-    let t4 = weft_expm1_near_x4(fma(t2, vec4<f32>((-1.4286068e-06f)), weft_exact_x4(fma(t2, vec4<f32>((-0.69314575f)), t1))));
-    let t5 = weft_power_of_two_x4((weft_clamp_x4(t2, vec4<f32>((-120.0f)), vec4<f32>(128.0f)) - vec4<f32>(1.0f)));
-    return select(select((vec4<f32>(2.0f) * fma(t4, t5, weft_exact_x4((t5 - vec4<f32>(0.5f))))), t4, (t2 == vec4<f32>(t3))), x_, (x_ == vec4<f32>(t0)));
+    let t0 = weft_clamp_x4(x_, vec4<f32>(-105.0f), vec4<f32>(89.0f));
+    let t1 = round((t0 * vec4<f32>(1.442695f)));
+    let t2 = weft_expm1_near_x4(fma(t1, vec4<f32>(-1.4286068e-06f), weft_exact_x4(fma(t1, vec4<f32>(-0.69314575f), t0))));
+    let t3 = weft_power_of_two_x4((weft_clamp_x4(t1, vec4<f32>(-120.0f), vec4<f32>(128.0f)) - vec4<f32>(1.0f)));
+    return select(select((vec4<f32>(2.0f) * fma(t2, t3, weft_exact_x4((t3 - vec4<f32>(0.5f))))), t2, (t1 == vec4<f32>(0.0f))), x_, (x_ == vec4<f32>(0.0f)));
 }
 
 fn weft_copysign_x4(x_: vec4<f32>, y_: vec4<f32>) -> vec4<f32> {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from weft.devices.webgpu.groups import BindGroups
 from weft.devices.webgpu.memory import COPY_DESTINATION, COPY_SOURCE, STORAGE, NativeMemory, WebGpuBuffer
 from weft.devices.webgpu.native import abandon, native, quiet
 from weft.devices.webgpu.pipelines import Pipeline, Pipelines
-from weft.devices.webgpu.readback import Readback, Ticket
+from weft.devices.webgpu.readback import PIECE, Readback, Ticket
 from weft.devices.webgpu.recorder import UPLOADED, Recorder
 from weft.errors import ArgumentError, DeviceError, DisposedError, KernelError, OutOfMemoryError
 from weft.target import KernelSpec
@@ -157,18 +158,38 @@ class WebGpuDevice(Device):
         self._fetch(None, 0, 0, check=True)
 
     def _fetch(self, buffer: Buffer | None, start: int, size: int, check: bool = False) -> bytearray:
-        """Wait for all work so far and give whole words of a buffer; ``check`` raises what kernels reported."""
-        word = status.SIZE if check else 0
+        """Wait for all work so far and give whole words of a buffer; ``check`` raises what kernels reported.
+
+        Large data comes in pieces, one being copied on the host while the device fills the next.
+        """
+        result = bytearray(size)
+        under_way: deque[tuple[Ticket, int, int, int]] = deque()
         with Uninterrupted():
-            ticket = self._ask(buffer, start, size, word)
             try:
-                self._readback.wait(ticket)
-                if check:
-                    self._reports.check(self._readback.bytes(ticket, 0, word))
-                return self._readback.bytes(ticket, word, size)
+                for at in range(0, max(size, 1), PIECE):
+                    word = status.SIZE if check and at == 0 else 0
+                    length = min(PIECE, size - at)
+                    under_way.append((self._ask(buffer, start + at, length, word), word, at, length))
+                    if len(under_way) > 1:
+                        self._finish(result, *under_way.popleft())
+                while under_way:
+                    self._finish(result, *under_way.popleft())
             finally:
                 with self._lock:
-                    self._readback.close(ticket)
+                    for ticket, *_ in under_way:
+                        self._readback.close(ticket)
+        return result
+
+    def _finish(self, result: bytearray, ticket: Ticket, word: int, at: int, length: int) -> None:
+        """Wait for a piece and put it where it belongs."""
+        try:
+            self._readback.wait(ticket)
+            if word:
+                self._reports.check(self._readback.view(ticket, 0, word))
+            result[at : at + length] = self._readback.view(ticket, word, length)
+        finally:
+            with self._lock:
+                self._readback.close(ticket)
 
     def _ask(self, buffer: Buffer | None, start: int, size: int, word: int) -> Ticket:
         """Record the copies of a read and submit them; the status word, where wanted, is cleared in the same batch."""
@@ -213,9 +234,9 @@ class WebGpuDevice(Device):
                 self._write_part(destination, words, memoryview(tail)[: size - words], 0)
 
     def _copy_words(self, source: Buffer, start: int, target: Buffer, at: int, size: int) -> None:
-        if size:
-            self._recorder.copy(source.handle, start, target.handle, at, size)
+        if size:  # marked first: after an interrupt between the two, a mark too many does no harm
             source.batch = target.batch = self._recorder.batch  # type: ignore[attr-defined]
+            self._recorder.copy(source.handle, start, target.handle, at, size)
 
     # Kernels.
 

@@ -14,6 +14,10 @@ KEPT = 64 << 20
 """Bytes of mappable buffers kept for the next reads."""
 
 
+PIECE = (16 << 20) - 256
+"""Bytes of a piece of a large read; with the status word it fills a size class."""
+
+
 class Ticket:
     """A read under way: the mappable buffer, the submission that fills it, and how the mapping ended."""
 
@@ -76,10 +80,10 @@ class Readback:
                 f"{self._name}: the bytes could not be read ({ticket.problem}); the device may be lost"
             )
 
-    def bytes(self, ticket: Ticket, start: int, size: int) -> bytearray:
-        """A copy of the mapped bytes from ``start`` on."""
+    def view(self, ticket: Ticket, start: int, size: int) -> Any:
+        """The mapped bytes from ``start`` on, valid until ``close``."""
         pointer = self._lib.wgpuBufferGetConstMappedRange(ticket.handle, 0, ticket.size)
-        return bytearray(self._ffi.buffer(self._ffi.cast("char *", pointer) + start, size))
+        return self._ffi.buffer(self._ffi.cast("char *", pointer) + start, size)
 
     def close(self, ticket: Ticket) -> None:
         """Unmap the buffer and keep it for the next read, or free it."""

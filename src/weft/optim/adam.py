@@ -1,0 +1,112 @@
+"""Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019): two moments a parameter, one kernel a step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from weft.errors import ArgumentError, UnsupportedError, mistake
+from weft.ops import OPS, bind
+from weft.optim.groups import ParamGroup, number
+from weft.optim.optimizer import Optimizer, Params, refuse_differentiable
+from weft.tensors.tensor import Tensor
+
+LOG_OF_ZERO = -1e4
+"""In place of log(0): expm1 of it, and of its multiples, is -1 in every type, and it is finite as WGSL asks."""
+
+
+class Adam(Optimizer):
+    """Adam, as ``torch.optim.Adam``.
+
+    ``m = beta1 * m + (1 - beta1) * g``, ``v = beta2 * v + (1 - beta2) * g * g`` and
+    ``p = p - lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)``; ``weight_decay * p`` is added to the
+    gradient first, or, where ``decoupled_weight_decay``, ``lr * weight_decay * p`` taken from the parameter.
+    ``foreach``, ``fused`` and ``capturable`` choose among PyTorch's implementations; here is one. ``amsgrad`` raises
+    ``UnsupportedError``.
+
+    >>> import weft as wf
+    >>> p = wf.nn.Parameter(wf.tensor([1.0, -2.0]))
+    >>> optimizer = wf.optim.Adam([p], lr=0.1)
+    >>> (p * p).sum().backward()
+    >>> optimizer.step()
+    >>> p.detach()
+    tensor([ 0.9000, -1.9000])
+    """
+
+    buffers: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        refuse_differentiable(self._name, differentiable)
+        defaults = {
+            "lr": number(self._name, "lr", lr), "betas": betas, "eps": eps, "weight_decay": weight_decay,
+            "amsgrad": amsgrad, "maximize": maximize, "foreach": foreach, "capturable": capturable,
+            "differentiable": differentiable, "fused": fused, "decoupled_weight_decay": decoupled_weight_decay,
+        }  # fmt: skip
+        super().__init__(params, defaults)
+
+    def _check(self, group: ParamGroup) -> None:
+        for name in ("lr", "eps", "weight_decay"):
+            number(self._name, name, group[name])
+        betas = group["betas"]
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise ArgumentError(mistake(self._name, "betas", betas, "two numbers"))
+        for position, beta in enumerate(betas):
+            number(self._name, f"betas[{position}]", beta, 0.0, 1.0)
+        if group["amsgrad"]:
+            raise UnsupportedError(mistake(self._name, "amsgrad", True, "False", "the maximum of past moments is not kept"))
+
+    def _update(
+        self, group: ParamGroup, rate: Tensor, step: Tensor, operands: Sequence[Tensor], targets: tuple[Tensor, ...]
+    ) -> None:
+        beta1, beta2 = (float(beta) for beta in group["betas"])
+        options: dict[str, Any] = {
+            "one_minus_beta1": 1.0 - beta1,
+            "beta2": beta2,
+            "one_minus_beta2": 1.0 - beta2,
+            "log_beta1": math.log(beta1) if beta1 else LOG_OF_ZERO,
+            "log_beta2": math.log(beta2) if beta2 else LOG_OF_ZERO,
+            "eps": float(group["eps"]),
+            "weight_decay": float(group["weight_decay"]),
+        }
+        flags = {"maximize": bool(group["maximize"]), "decoupled": bool(group["decoupled_weight_decay"])}
+        bind(OPS["adam_step"], rate, step, *operands, into=targets, **options, **flags)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay, as ``torch.optim.AdamW``: ``p`` loses ``lr * weight_decay * p`` a step."""
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        super().__init__(
+            params, lr, betas, eps, weight_decay, amsgrad, foreach=foreach, maximize=maximize, capturable=capturable,
+            differentiable=differentiable, fused=fused, decoupled_weight_decay=True,
+        )  # fmt: skip

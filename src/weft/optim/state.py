@@ -1,0 +1,120 @@
+"""Optimizer state in PyTorch's layout: ``{"state": {number: {name: value}}, "param_groups": [options]}``.
+
+Parameters are numbered through all groups. Loading checks and converts everything before it writes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from weft.autograd import no_grad
+from weft.errors import ArgumentError, ArgumentTypeError, mistake
+from weft.optim.groups import Cohort, ParamGroup
+from weft.tensors.arena import scalar
+from weft.tensors.tensor import Tensor, tensor
+
+State = dict[Tensor, dict[str, Tensor]]
+
+
+def pack_state(
+    groups: Sequence[ParamGroup], saved: Callable[[ParamGroup, Cohort, Tensor], dict[str, Any]]
+) -> dict[str, Any]:
+    """The state dict; ``saved`` gives what it holds of a parameter."""
+    packed, state, count = [], {}, 0
+    for group in groups:
+        cohort_of = {id(parameter): cohort for cohort in group.cohorts for parameter in cohort.members}
+        for number, parameter in enumerate(group["params"], count):
+            entry = saved(group, cohort_of[id(parameter)], parameter)
+            if entry:
+                state[number] = entry
+        size = len(group["params"])
+        packed.append({**group, "params": list(range(count, count + size))})
+        count += size
+    return {"state": state, "param_groups": packed}
+
+
+def load_state(
+    where: str,
+    state_dict: Mapping[str, Any],
+    groups: Sequence[ParamGroup],
+    state: State,
+    check: Callable[[ParamGroup], None],
+) -> None:
+    """Write a state dict into groups and state; ``ArgumentError`` names what does not fit."""
+    name = f"{where}.load_state_dict"
+    given = _groups(name, state_dict)
+    if len(given) != len(groups):
+        raise ArgumentError(mistake(name, "state_dict", f"of {len(given)} parameter groups", f"{len(groups)} groups"))
+    steps: dict[Tensor, float] = {}
+    writes: list[tuple[Tensor, Tensor]] = []
+    for position, (old, new) in enumerate(zip(groups, given, strict=True)):
+        if len(old["params"]) != len(new["params"]):
+            raise ArgumentError(
+                mistake(name, f"group {position}", f"of {len(new['params'])} parameters", f"{len(old['params'])}")
+            )
+        check(ParamGroup({**old, **new}))
+        for number, parameter in zip(new["params"], old["params"], strict=True):
+            entry = state_dict["state"].get(number, {})
+            steps[parameter], values = _entry(f"{name}: state[{number}]", entry, parameter, state[parameter])
+            writes += values
+    with no_grad():
+        cohorts = [_cohorts(group, steps) for group in groups]
+        for target, value in writes:
+            target.copy_(value)
+        for group, new, made in zip(groups, given, cohorts, strict=True):
+            group.cohorts = made
+            group.update({key: value for key, value in new.items() if key != "params"})
+
+
+def _groups(name: str, state_dict: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
+        found = sorted(state_dict) if isinstance(state_dict, Mapping) else type(state_dict).__name__
+        raise ArgumentError(mistake(name, "state_dict", found, "a dict with 'state' and 'param_groups'"))
+    return list(state_dict["param_groups"])
+
+
+def _entry(
+    name: str, entry: Mapping[str, Any], parameter: Tensor, own: Mapping[str, Tensor]
+) -> tuple[float, list[tuple[Tensor, Tensor]]]:
+    """A parameter's number of steps, and its tensors with the values they get; what was not saved becomes 0."""
+    unknown = sorted(set(entry) - {"step", *own})
+    if unknown:
+        raise ArgumentError(mistake(name, "names", unknown, f"of {sorted({'step', *own})}"))
+    writes = []
+    for key, target in own.items():
+        value = entry.get(key)
+        if value is None:
+            writes.append((target, tensor(0.0, dtype=target.dtype, device=str(target.device)).expand(*target.shape)))
+            continue
+        found = _tensor(f"{name}[{key!r}]", value, target)
+        if found.shape != target.shape:
+            raise ArgumentError(
+                mistake(name, f"{key}'s shape", tuple(found.shape), f"{tuple(target.shape)}, as its parameter's")
+            )
+        writes.append((target, found))
+    saved = any(entry.get(key) is not None for key in own)
+    return float(entry.get("step", 1.0 if saved else 0.0)), writes
+
+
+def _tensor(name: str, value: Any, like: Tensor) -> Tensor:
+    """A value of another optimizer on the parameter's device: a tensor, or what NumPy can read."""
+    if isinstance(value, Tensor):
+        return value.detach().to(dtype=like.dtype, device=str(like.device))
+    if not hasattr(value, "__array__"):
+        raise ArgumentTypeError(mistake(name, "the value", type(value).__name__, "a tensor or an array"))
+    import numpy
+
+    return tensor(numpy.asarray(value), dtype=like.dtype, device=str(like.device))
+
+
+def _cohorts(group: ParamGroup, steps: Mapping[Tensor, float]) -> list[Cohort]:
+    """The group's parameters by device and number of steps."""
+    made: dict[tuple[str, float], Cohort] = {}
+    for cohort in group.cohorts:
+        for parameter in cohort.members:
+            key = (cohort.device, steps[parameter])
+            if key not in made:
+                made[key] = Cohort(cohort.device, [], scalar(steps[parameter], cohort.device), steps[parameter] > 0)
+            made[key].members.append(parameter)
+    return list(made.values())

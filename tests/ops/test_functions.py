@@ -1,0 +1,127 @@
+"""Each public function against PyTorch: values, dtypes, shapes and first gradients; gradients in float64 by differences."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import weft as wf
+from tests.ops.arrays import LAYOUTS, Arg, Placed, assert_equal, from_torch, from_weft, to_weft
+from tests.ops.cases import FUNCTION_CASES, Case
+from weft import dtypes
+from weft.dtypes import DType
+from weft.ops import FUNCTIONS
+
+Row = tuple[str, int, DType]
+ROWS: list[Row] = [
+    (name, at, dtype) for name, cases in FUNCTION_CASES.items() for at, case in enumerate(cases) for dtype in case.dtypes
+]
+IDS = [f"{name}-{at}-{dtype.name}" for name, at, dtype in ROWS]
+
+
+def placed(case: Case, dtype: DType, layout: str) -> list[Any]:
+    """The arguments with each ``Arg``, in lists too, as a placed array."""
+    count = iter(range(100))
+
+    def one(value: Any) -> Any:
+        if isinstance(value, list):
+            return [one(part) for part in value]
+        return LAYOUTS[layout](value.make(dtype, str(next(count)))) if isinstance(value, Arg) else value
+
+    return [one(value) for value in case.arguments]
+
+
+def leaves(values: Sequence[Any]) -> list[Any]:
+    """All arguments, those in lists one by one."""
+    return [part for value in values for part in (value if isinstance(value, list) else [value])]
+
+
+def flags(case: Case, dtype: DType) -> list[bool]:
+    """Which arguments gradients are wanted for."""
+    wanted = []
+    for value in leaves(case.arguments):
+        own = (value.dtype or dtype) if isinstance(value, Arg) else None
+        wanted.append(case.gradient and own is not None and own.kind == "float" and value.differentiable)
+    return wanted
+
+
+def rebuilt(case: Case, flat: Sequence[Any]) -> list[Any]:
+    """Flat values in the arguments' own nesting."""
+    rest = iter(flat)
+    return [[next(rest) for _ in value] if isinstance(value, list) else next(rest) for value in case.arguments]
+
+
+def call_torch(case: Case, arguments: Sequence[Any]) -> torch.Tensor:
+    with warnings.catch_warnings():  # PyTorch's advice about its own functions
+        warnings.simplefilter("ignore")
+        result: torch.Tensor = case.torch(*arguments, **case.keywords)
+    return result
+
+
+def same_dtype(theirs: torch.Tensor, ours: Any) -> None:
+    assert str(theirs.dtype).removeprefix("torch.") == ours.dtype.name, f"dtype {ours.dtype}, PyTorch {theirs.dtype}"
+
+
+@pytest.mark.parametrize(("name", "at", "dtype"), ROWS, ids=IDS)
+def test_function_equals_torch(device: Any, name: str, at: int, dtype: DType) -> None:
+    case = FUNCTION_CASES[name][at]
+    if not device.supports(dtype):
+        pytest.skip("the device has no float64; that asking for it is an error is tested with the ops")
+    for layout in ("dense", "stepped", "reversed") if at == 0 and dtype is dtypes.float32 else ("dense",):
+        check(name, case, dtype, layout, device.name)
+
+
+def check(name: str, case: Case, dtype: DType, layout: str, device: str) -> None:
+    wanted = flags(case, dtype)
+    flat = leaves(placed(case, dtype, layout))
+    ours: list[Any] = []
+    theirs: list[Any] = []
+    for value, needs in zip(flat, wanted, strict=True):
+        ours.append(value.on(device, needs) if isinstance(value, Placed) else (None, value))
+        theirs.append(value.in_torch(needs) if isinstance(value, Placed) else (None, value))
+    got = FUNCTIONS[name].function(*rebuilt(case, [view for _, view in ours]), **case.keywords)
+    expected = call_torch(case, rebuilt(case, [view for _, view in theirs]))
+    same_dtype(expected, got)
+    assert_equal(from_weft(got), from_torch(expected), f"{name} {layout}", case.scale)
+    assert got.requires_grad == expected.requires_grad
+    if not expected.requires_grad:
+        return
+    seed = np.random.default_rng(1).uniform(0.5, 1.5, tuple(expected.shape)).astype(from_torch(expected).dtype)
+    expected.backward(torch.tensor(seed.astype("float64")).to(expected.dtype))
+    got.backward(to_weft(seed, device))
+    for position, ((mine, _), (own, _)) in enumerate(zip(ours, theirs, strict=True)):
+        if wanted[position]:
+            assert mine.grad.dtype is mine.dtype
+            scale = 4 * max(case.scale, 2)
+            assert_equal(from_weft(mine.grad), from_torch(own.grad), f"{name} {layout}: gradient {position}", scale)
+
+
+CHECKED = [(n, i) for n, cases in FUNCTION_CASES.items() for i, case in enumerate(cases) if any(flags(case, dtypes.float64))]
+
+
+@pytest.mark.parametrize(("name", "at"), CHECKED, ids=[f"{n}-{i}" for n, i in CHECKED])
+def test_gradients_equal_differences(name: str, at: int) -> None:
+    case = FUNCTION_CASES[name][at]
+    total = sum(int(np.prod(one.shape, dtype=int)) for one in leaves(case.arguments) if isinstance(one, Arg))
+    if total > 150:
+        pytest.skip("too many elements for differences; its gradient is compared with PyTorch's")
+    wanted = flags(case, dtypes.float64)
+    flat = [
+        to_weft(value.array, "cpu", needs) if isinstance(value, Placed) else value
+        for value, needs in zip(leaves(placed(case, dtypes.float64, "dense")), wanted, strict=True)
+    ]
+    for value, argument in zip(flat, leaves(case.arguments), strict=True):
+        if isinstance(argument, Arg) and argument.dtype is not None and argument.dtype.kind == "float":
+            return  # not float64: differences cannot be taken
+
+    def called(*values: Any) -> Any:
+        return FUNCTIONS[name].function(*rebuilt(case, values), **case.keywords)
+
+    assert wf.autograd.gradcheck(called, flat)
+    if case.second and total <= 60:
+        assert wf.autograd.gradgradcheck(called, flat)

@@ -1,0 +1,58 @@
+"""The digits training step traced to a graph and interpreted node by node gives the eager run, bit for bit."""
+
+from __future__ import annotations
+
+import numpy
+import pytest
+
+import weft as wf
+from examples.digits.train import load_data, make_model
+from weft import nn, optim
+from weft.compiler import trace
+
+STEPS = 12
+
+
+def training(name: str, optimizer: str):
+    """A fresh model and its training step, on the seed's weights."""
+    wf.manual_seed(0)
+    model = make_model().to(name).train()
+    options = {"Adam": {"lr": 0.01}, "SGD": {"lr": 0.1, "momentum": 0.9}}[optimizer]
+    made = getattr(optim, optimizer)(model.parameters(), **options)
+    criterion = nn.CrossEntropyLoss()
+
+    def step(images, labels):
+        loss = criterion(model(images), labels)
+        made.zero_grad()
+        loss.backward()
+        made.step()
+        return loss
+
+    return model, step
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
+def test_the_traced_digits_step_gives_the_losses_of_the_eager_run(device, optimizer: str) -> None:
+    images, labels = load_data(device.name)[0].tensors
+    data = [(images[64 * i : 64 * i + 64], labels[64 * i : 64 * i + 64]) for i in range(STEPS)]
+    eager, step = training(device.name, optimizer)
+    expected = [step(*one).item() for one in data]
+    model, step = training(device.name, optimizer)
+    traced = trace(step, *data[0])
+    found = [traced(*one).item() for one in data]
+    assert found == expected
+    assert expected[-1] < expected[0]
+    for (name, one), (_, other) in zip(model.named_parameters(), eager.named_parameters(), strict=True):
+        numpy.testing.assert_array_equal(one.detach().numpy(), other.detach().numpy(), err_msg=name)
+
+
+def test_the_graph_holds_the_whole_step_as_state_changes() -> None:
+    images, labels = (one[:8] for one in load_data("cpu")[0].tensors)
+    model, step = training("cpu", "Adam")
+    graph = trace(step, images, labels).graph
+    ops = [node.op for node in graph.nodes]
+    assert ops.count("adam_step") == 1 and ops.count("conv2d") == 2 and ops.count("conv2d_weight") == 2
+    changed = [state for state in graph.states if state.changed]
+    # each parameter and its two moments, the step counter, the random generator's counter
+    assert len(changed) == 3 * len(list(model.parameters())) + 2
+    assert all(node.site for node in graph.nodes)
