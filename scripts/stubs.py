@@ -1,7 +1,7 @@
-"""Writes the typing stubs of what is made at run time: ``weft/__init__.pyi`` and ``weft/tensors/methods.pyi``.
+"""Writes typing stubs for what exists at run time only: names in ``weft`` and ``nn.functional``, ``Tensor`` methods.
 
-Names in ``weft`` load when first used and ``Tensor`` methods come from the table of functions, so type checkers and
-editors cannot see either; these files tell them. ``--check`` writes nothing and fails where a file is out of date.
+The names load when they are first used and the methods come from the table of functions, so type checkers and
+editors see neither; these files tell them. ``--check`` writes nothing and fails where a file is out of date.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,23 @@ def package_stub() -> str:
     return "\n\n".join([GENERATED, *parts, functions]) + "\n"
 
 
-STUBS = {"__init__.pyi": package_stub, "tensors/methods.pyi": methods_stub}
+def functional_stub() -> str:
+    """``weft/nn/functional.pyi``: the functions of the table that are also in ``weft.nn.functional``."""
+    module: Any = import_module("weft.nn.functional")
+    own = [spec for spec in FUNCTIONS.values() if spec.functional]
+    functions = "\n".join(Scope(frozenset(spec.name for spec in own)).function(spec) for spec in own)
+    homes: dict[str, list[str]] = {}
+    for name in module.__all__:
+        homes.setdefault(getattr(module, name).__module__, []).append(name)
+    names = [reexport(home, taken) for home, taken in sorted(homes.items())]
+    return "\n\n".join([GENERATED, "\n".join(imports(functions)), *names, functions]) + "\n"
+
+
+STUBS = {
+    "__init__.pyi": package_stub,
+    "nn/functional.pyi": functional_stub,
+    "tensors/methods.pyi": methods_stub,
+}
 
 
 def main() -> None:

@@ -242,7 +242,7 @@ MISTAKES: list[tuple[Callable[[], object], type[Exception], str]] = [
     (lambda: from_json({"type": "R", "children": {}}), ArgumentTypeError, "root: children is {}, expected a list"),
     (lambda: from_json({"type": "R", "children": [{"type": "A", "props": []}]}), ArgumentTypeError,
      "R/A[0]: A: props is [], expected a mapping"),
-    (lambda: from_json({"type": "R", "props": {"v": float("nan")}}), ArgumentTypeError, "R: props['v'] is nan, expected what"),
+    (lambda: from_json({"type": "R", "props": {"v": float("nan")}}), ArgumentTypeError, "R: props['v'] is nan"),
     (lambda: from_json(deep_json(5000)), ArgumentError, f"deeper than {MOST_LEVELS} levels"),
     (lambda: apply(TREE, [Remove((1, 4))]), ArgumentError, "R/B[1]: Remove names child 4, expected one of 1"),
     (lambda: apply(TREE, [Remove(())]), ArgumentError, "R: Remove was given for the root, expected a child"),

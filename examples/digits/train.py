@@ -110,7 +110,7 @@ def reload_checkpoint(model: nn.Module, path: Path, images: wf.Tensor) -> None:
     """Save the model, load it into a fresh one, and check that both give the same outputs to the last bit."""
     wf.save(model.state_dict(), path)
     fresh = make_model().to(images.device)
-    fresh.load_state_dict(wf.load(path, device=images.device))
+    fresh.load_state_dict(wf.load(path, images.device))
     fresh.eval()
     if not np.array_equal(fresh(images).numpy(), model(images).numpy()):
         raise RuntimeError(f"the model loaded from {path} gives other outputs than the one that was saved")

@@ -24,6 +24,7 @@ _FROM = {
         "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "ones", "ones_like",
         "zeros", "zeros_like",
     ),
+    "weft.tensors.printing": ("get_printoptions", "set_printoptions"),
     "weft.tensors.settings": ("get_default_device", "promote_types", "result_type", "set_default_device", "synchronize"),
     "weft.autograd": ("enable_grad", "is_grad_enabled", "no_grad", "set_grad_enabled"),
     "weft.random": (

@@ -8,8 +8,10 @@ from weft.ops.annotations import Pair
 
 from weft import autograd as autograd
 from weft import codegen as codegen
+from weft import compiler as compiler
 from weft import devices as devices
 from weft import dtypes as dtypes
+from weft import elements as elements
 from weft import errors as errors
 from weft import expr as expr
 from weft import graph as graph
@@ -227,6 +229,14 @@ def gather(input: Tensor, dim: builtins.int, index: Tensor) -> Tensor:
     """
 def scatter_add(input: Tensor, dim: builtins.int, index: Tensor, src: Tensor) -> Tensor:
     """The input with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal indices add up in a fixed order."""
+def index_select(input: Tensor, dim: builtins.int, index: Tensor) -> Tensor:
+    """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
+
+    >>> import weft as wf
+    >>> wf.index_select(wf.tensor([[1, 2], [3, 4], [5, 6]]), 0, wf.tensor([2, 0]))
+    tensor([[5, 6],
+            [1, 2]])
+    """
 def cat(tensors: Sequence[Tensor], dim: builtins.int = 0) -> Tensor:
     """Tensors of equal shapes, except along ``dim``, joined along it; types are promoted."""
 def stack(tensors: Sequence[Tensor], dim: builtins.int = 0) -> Tensor:

@@ -76,13 +76,24 @@ class Binding:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """A quantity of a dispatch that its target limits: ``amount`` is an expression over the parameters."""
+
+    amount: str
+    most: int
+    message: str
+
+
+@dataclass(frozen=True)
 class KernelSpec:
     """A kernel ready for a device: hashable, printable, cacheable.
 
     Buffers are bound in the order ``inputs + outputs``. ``workgroup_count`` holds three expressions over the
-    parameters (``"ceil_div(n, 256)"``); on ``cpu`` the first is the number of work items, and
-    ``workgroup_size[0]`` how many of them are worth a thread. Where ``reports`` is set, the kernel can write
-    the device's status word, and its last binding is that word.
+    parameters (``"ceil_div(n, 256)"``); on ``cpu`` the first is the number of work items, the
+    second the work in them (elements visited; 0: not to be split), and ``workgroup_size[0]`` the work that is
+    worth a thread. Where ``reports`` is set, the kernel can write
+    the device's status word, and its last binding is that word. A dispatch over one of the ``bounds`` is a
+    ``KernelError`` with its message.
     """
 
     name: str
@@ -94,6 +105,7 @@ class KernelSpec:
     workgroup_count: tuple[str, str, str]
     source: str = field(repr=False)
     reports: bool = False
+    bounds: tuple[Bound, ...] = ()
 
 
 CPU = TargetProfile("llvm", frozenset({"int64", "float64"}))

@@ -130,6 +130,23 @@ def test_broadcast_operands() -> None:
     numpy.testing.assert_array_equal(result, a - b[:, None])
 
 
+@pytest.mark.parametrize("width", [5, 40])
+@pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.int8, dtypes.bool_], ids=lambda dtype: dtype.name)
+def test_padding_is_a_masked_row(width: int, dtype: dtypes.DType) -> None:
+    """Loads that only some of a row's elements want, in lanes."""
+    builder = Builder("pad")
+    i, j = builder.axes((3, width + 4))
+    column = j - 2
+    valid = (column >= 0) & (column < width)
+    loaded = builder.load(operand(0, (3, width), dtype), [i, column], valid=valid, other=1)
+    builder.store(operand(1, (3, width + 4), dtype), [i, j], loaded)
+    step = builder.finish()
+    assert "masked.load" in codegen.generate(step.kernel, CPU).source
+    array = numpy.random.default_rng(0).integers(0, 2, (3, width)).astype(dtype.numpy)
+    result = run(step, [array, numpy.zeros((3, width + 4), dtype.numpy)])[1]
+    numpy.testing.assert_array_equal(result, numpy.pad(array, ((0, 0), (2, 2)), constant_values=1))
+
+
 SCALARS = [
     (dtypes.float32, 0.1), (dtypes.float64, 0.1), (dtypes.int32, -5), (dtypes.int64, -(2**40)),
     (dtypes.uint32, 2**32 - 1), (dtypes.float32, numpy.inf), (dtypes.float32, 1e300),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.codegen.llvm_run import Array, cpu
 from weft import codegen, dtypes
-from weft.devices.cpu import CpuDevice
+from weft.devices.cpu import CpuDevice, blas
 from weft.dtypes import DType
 from weft.kernels import Library
 from weft.target import CPU, TargetProfile
@@ -112,13 +112,32 @@ def test_broadcast_and_overlapping_operands(profile: TargetProfile | None) -> No
         check(a, b, numpy.zeros((2, 1, a.shape[2], 6), numpy.float32), profile)
 
 
-def test_results_do_not_depend_on_the_devices_threads() -> None:
+@pytest.mark.parametrize("shape", [(40, 5, 30, 30), (3, 4, 150, 150)], ids=["small", "many"])
+def test_results_do_not_depend_on_the_devices_threads(shape: tuple[int, ...]) -> None:
     generator = numpy.random.default_rng(0)
-    a, b = (generator.normal(size=(40, 5, 30, 30)).astype(numpy.float32) for _ in range(2))
-    c = numpy.zeros((40, 5, 30, 30), numpy.float32)
+    a, b = (generator.normal(size=shape).astype(numpy.float32) for _ in range(2))
+    c = numpy.zeros(shape, numpy.float32)
     results = [product(a, b, c, device=cpu(threads)) for threads in (1, 2, 3)]
     assert all(result.tobytes() == results[0].tobytes() for result in results)
-    numpy.testing.assert_allclose(results[0], a @ b, rtol=1e-4, atol=1e-4)
+    numpy.testing.assert_allclose(results[0], a @ b, rtol=1e-3, atol=1e-3)
+
+
+def test_one_pool_of_threads_is_in_charge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many products run on the device's threads with the BLAS on one; a few large ones on the BLAS's own."""
+    found = blas.find()
+    if found is None:
+        pytest.skip("there is no BLAS")
+    seen: list[int] = []
+    workers = cpu(2).workers
+    run = workers.run
+    monkeypatch.setattr(workers, "run", lambda *job: (seen.append(found.get_threads()), run(*job)))
+    before = found.get_threads()
+    for batches, calls in [(16, [1]), (2, [])]:
+        a = numpy.ones((batches, 1, 150, 150), numpy.float32)
+        product(a, a, numpy.zeros_like(a), device=cpu(2))
+        assert seen == calls
+        assert found.get_threads() == before
+        seen.clear()
 
 
 def test_nan_and_infinity_pass_through() -> None:

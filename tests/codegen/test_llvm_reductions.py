@@ -16,6 +16,7 @@ from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr import call, cast
 from weft.kernels import Builder, Step
+from weft.kernels.derived import Combine
 
 COMBINES = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 KINDS = {"argmax": numpy.int64, "argmin": numpy.int64, "any": numpy.bool_, "all": numpy.bool_}
@@ -95,7 +96,7 @@ def test_folds_in_every_direction(combine: str, dtype: DType) -> None:
 @pytest.mark.parametrize("combine", COMBINES)
 def test_folds_of_strided_operands(combine: str) -> None:
     """No stride is one: nothing is contiguous in any direction."""
-    base = values((7, 10, 13), dtypes.float32, combine)
+    base = values((7, 10, 60), dtypes.float32, combine)
     view = base[:, ::2, ::3]
     shape, strides = view.shape, tuple(step // 4 for step in view.strides)
     for axes in [(0,), (1,), (2,), (0, 2), (0, 1, 2)]:
@@ -187,6 +188,43 @@ def test_long_sums_are_accurate() -> None:
         result = run(step, [array, numpy.zeros(1, numpy.float32)])[1]
         exact = array.sum(dtype=numpy.float64)
         assert abs(result[0] - exact) / exact < 2e-6
+
+
+@pytest.mark.parametrize("combine", ["sum", "max", "argmin"])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("window_last", [True, False], ids=["along the window", "along the row"])
+def test_windows_over_padded_rows(combine: Combine, stride: int, window_last: bool) -> None:
+    """Loads that are valid in some lanes only: masked, gathered, and one by one in the rest of a row."""
+    for width, size in [(50, 3), (21, 19)]:
+        padding = size // 2
+        count = (width + 2 * padding - size) // stride + 1
+        builder = Builder("window")
+        row, place = builder.axes((4, count))
+        (tap,) = builder.reduce_axes((size,))
+        if not window_last:  # the window's elements lie far apart, in rows of their own
+            column = place * builder.integer("stride", stride) if stride != 1 else place
+            index, shape = [row, tap, column], (4, size, width + 2 * padding)
+            valid = (column >= padding) & (column < width + padding) & (tap > 0)
+        else:
+            column = place * builder.integer("stride", stride) + tap - padding
+            index, shape = [row, column], (4, width)
+            valid = (column >= 0) & (column < width)
+        array = values(shape, dtypes.float32, combine)
+        other = 0.0 if combine == "sum" else -numpy.inf if combine == "max" else numpy.inf
+        loaded = builder.load(operand(0, shape), index, valid=valid, other=other)
+        result = builder.reduce(combine, loaded)
+        builder.store(operand(1, (4, count), result.dtype), [row, place], result)
+        kind = KINDS.get(combine, numpy.float32)
+        out = run(builder.finish(), [array, numpy.zeros((4, count), kind)])[1]
+        if window_last:
+            padded = numpy.pad(array, ((0, 0), (padding, padding)), constant_values=other)
+            wanted = numpy.lib.stride_tricks.sliding_window_view(padded, size, 1)[:, ::stride]
+        else:
+            inside = numpy.full(shape, other, numpy.float32)
+            inside[:, 1:, padding : width + padding] = array[:, 1:, padding : width + padding]
+            wanted = inside[:, :, : count * stride : stride].swapaxes(1, 2)
+        folded = getattr(numpy, combine)(wanted.astype(numpy.float64), -1)
+        numpy.testing.assert_allclose(out, folded, rtol=1e-5, atol=1e-5)
 
 
 def softmax(shape: tuple[int, int]) -> Step:

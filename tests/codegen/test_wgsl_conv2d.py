@@ -36,7 +36,12 @@ def check(
     """The three kinds on the same tensors; what lies before each result stays as it was."""
     torch.manual_seed(n + c + o)
     x = torch.randn(n, c, *size, dtype=torch.float64).to(getattr(torch, dtype.name)).double().requires_grad_()
-    w = torch.randn(o, c // groups, *kernel, dtype=torch.float64).to(getattr(torch, dtype.name)).double().requires_grad_()
+    w = (
+        torch.randn(o, c // groups, *kernel, dtype=torch.float64)
+        .to(getattr(torch, dtype.name))
+        .double()
+        .requires_grad_()
+    )
     y = torch.nn.functional.conv2d(x, w, None, stride, padding, dilation, groups)
     grad = torch.randn_like(y).to(getattr(torch, dtype.name)).double()
     y.backward(grad)
@@ -53,12 +58,21 @@ def check(
         "weight": (kept("y", grad), kept("x", x), kept("w", w.grad)),
     }
     for kind, (first, second, want) in cases.items():
-        options: tuple[tuple[str, int | str | bool], ...] = (("kind", kind), *((("tile", tile),) if tile else ()))
-        blank = numpy.where(numpy.arange(want.size) < OFFSETS[{"forward": "y", "input": "x", "weight": "w"}[kind]], 7, 99)
+        options: tuple[tuple[str, int | str | bool], ...] = (
+            ("kind", kind),
+            *((("tile", tile),) if tile else ()),
+        )
+        blank = numpy.where(
+            numpy.arange(want.size) < OFFSETS[{"forward": "y", "input": "x", "weight": "w"}[kind]], 7, 99
+        )
         buffers = [(dtype, first), (dtype, second), (dtype, blank.astype(dtype.numpy))]
         got = dispatch(device, Library("conv2d", (dtype,) * 3, options), buffers, parameters)[2]
-        tolerance = (2e-2 if dtype.bits == 16 else 1e-4) * max(1.0, float(numpy.abs(want.astype("float64")).max()))
-        numpy.testing.assert_allclose(got.astype("float64"), want.astype("float64"), atol=tolerance, rtol=0, err_msg=kind)
+        tolerance = (2e-2 if dtype.bits == 16 else 1e-4) * max(
+            1.0, float(numpy.abs(want.astype("float64")).max())
+        )
+        numpy.testing.assert_allclose(
+            got.astype("float64"), want.astype("float64"), atol=tolerance, rtol=0, err_msg=kind
+        )
 
 
 @pytest.mark.parametrize("tile", ["software", "small", "medium", "large"])
@@ -86,13 +100,25 @@ def test_any_geometry(data: st.DataObject) -> None:
     size = (least[0] + data.draw(st.integers(0, 6)), least[1] + data.draw(st.integers(0, 6)))
     channels, outputs = groups * data.draw(st.integers(1, 3)), groups * data.draw(st.integers(1, 3))
     check(
-        devices.open(ADAPTER), data.draw(st.integers(1, 3)), channels, size, outputs, kernel, stride, padding, dilation, groups
+        devices.open(ADAPTER),
+        data.draw(st.integers(1, 3)),
+        channels,
+        size,
+        outputs,
+        kernel,
+        stride,
+        padding,
+        dilation,
+        groups,
     )
 
 
 def test_one_type_stands_for_all_buffers() -> None:
     one = codegen.generate(Library("conv2d", (dtypes.float32,), (("kind", "input"),)), BROWSER)
-    assert one.source == codegen.generate(Library("conv2d", (dtypes.float32,) * 3, (("kind", "input"),)), BROWSER).source
+    assert (
+        one.source
+        == codegen.generate(Library("conv2d", (dtypes.float32,) * 3, (("kind", "input"),)), BROWSER).source
+    )
     assert [binding.name for binding in one.inputs + one.outputs] == ["y_data", "w_data", "x_data"]
 
 

@@ -10,10 +10,10 @@ import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.codegen.wgsl_run import arguments, dispatch, expected
-from tests.conftest import ADAPTER
 
 import weft
+from tests.codegen.wgsl_run import arguments, dispatch, expected
+from tests.conftest import ADAPTER
 from weft import codegen, devices, dtypes
 from weft.devices.base import Device
 from weft.dtypes import DType
@@ -64,7 +64,11 @@ def operand(index: int, dtype: DType, shape: Sequence[int], strides: Sequence[in
 
 
 def compare(
-    device: Device, step: Step, arrays: Sequence[Array], tolerance: float = 0.0, offsets: dict[int, int] | None = None
+    device: Device,
+    step: Step,
+    arrays: Sequence[Array],
+    tolerance: float = 0.0,
+    offsets: dict[int, int] | None = None,
 ) -> list[Array]:
     """Run the step; every array must end as NumPy says: equal, or close where a tolerance is given."""
     kernel = step.kernel
@@ -74,7 +78,9 @@ def compare(
     given_back = dispatch(device, kernel, buffers, values)
     for got, want in zip(given_back, expected(kernel, arrays, values), strict=True):
         if tolerance:
-            numpy.testing.assert_allclose(got.astype(float), want.astype(float), rtol=tolerance, atol=tolerance)
+            numpy.testing.assert_allclose(
+                got.astype(float), want.astype(float), rtol=tolerance, atol=tolerance
+            )
         else:
             numpy.testing.assert_array_equal(got, want)
     return given_back
@@ -131,7 +137,18 @@ def test_special_values_pass_through(gpu: Device, vector: int) -> None:
     out = numpy.zeros_like(x)
     got = compare(gpu, pointwise(dtypes.float32, dtypes.float32, 7, vector, "x"), [x, out])[1]
     numpy.testing.assert_array_equal(got.view("uint32"), bits)
-    for source in ("-x", "where(x > 0.0, float32(inf), -inf)", "where(x == 0.0, nan, x)", "x * -0.0", "x + 0.0", "(x + y) - x", "where(x > y, x, y)", "where(x < y, x, y)", "x + -inf", "maximum(x, y)"):
+    for source in (
+        "-x",
+        "where(x > 0.0, float32(inf), -inf)",
+        "where(x == 0.0, nan, x)",
+        "x * -0.0",
+        "x + 0.0",
+        "(x + y) - x",
+        "where(x > y, x, y)",
+        "where(x < y, x, y)",
+        "x + -inf",
+        "maximum(x, y)",
+    ):
         step = pointwise(dtypes.float32, dtypes.float32, 7, vector, source)
         arrays = [x, x[::-1].copy(), out] if len(step.buffers) == 3 else [x, out]
         got, want = compare(gpu, step, arrays)[-1], expected(step.kernel, arrays, arguments(step))[-1]  # type: ignore[arg-type]
@@ -147,7 +164,17 @@ def test_special_values_pass_through(gpu: Device, vector: int) -> None:
 def test_integer_functions(gpu: Device, dtype: DType, vector: int) -> None:
     x = numpy.array([0, 1, 2, 3, 31, 32, 33, 1 << 30, (1 << 31) - 1, 7], dtype.numpy)
     y = numpy.array([1, 3, 2, 5, 31, 30, 4, 5, 6, 7], dtype.numpy)
-    for source in ("x & y", "x | y", "x ^ y", "~x", "x << (y & 15)", "x >> y", "idiv(x, y)", "irem(x, y)", "x * y - y"):
+    for source in (
+        "x & y",
+        "x | y",
+        "x ^ y",
+        "~x",
+        "x << (y & 15)",
+        "x >> y",
+        "idiv(x, y)",
+        "irem(x, y)",
+        "x * y - y",
+    ):
         step = pointwise(dtype, dtype, 10, vector, source)
         compare(gpu, step, [x, y, x] if len(step.buffers) == 3 else [x, x])
     lowest = str(numpy.iinfo(dtype.numpy).min)
@@ -173,7 +200,11 @@ def test_division_by_zero_is_defined(gpu: Device) -> None:
 def test_scalars_and_the_axis_in_a_vector_kernel(gpu: Device) -> None:
     """A Python scalar, an operand that does not move, and the position itself (``arange``)."""
     builder = Builder("mixed")
-    x, s, z = operand(0, dtypes.float32, (70,)), operand(1, dtypes.float16, (70,), (0,)), operand(2, dtypes.float32, (70,))
+    x, s, z = (
+        operand(0, dtypes.float32, (70,)),
+        operand(1, dtypes.float16, (70,), (0,)),
+        operand(2, dtypes.float32, (70,)),
+    )
     (i,) = builder.axes((70,))
     alpha = builder.number("alpha", 2.5, dtypes.float32)
     value = builder.load(x, [i]) * alpha + builder.load(s, [i]) + cast(i, dtypes.float32)
@@ -182,7 +213,9 @@ def test_scalars_and_the_axis_in_a_vector_kernel(gpu: Device) -> None:
     compare(gpu, builder.finish(vector=4), arrays, 1e-6, offsets={1: 1})
 
 
-@pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.float16, dtypes.bool_, dtypes.int8], ids=lambda d: d.name)
+@pytest.mark.parametrize(
+    "dtype", [dtypes.float32, dtypes.float16, dtypes.bool_, dtypes.int8], ids=lambda d: d.name
+)
 def test_strided_broadcast_and_transposed(gpu: Device, dtype: DType) -> None:
     """Three axes, a transposed source, a broadcast one, a destination with gaps: only its elements change."""
     shape = (5, 7, 3)
@@ -209,7 +242,9 @@ def test_in_place_and_two_outputs(gpu: Device) -> None:
         compare(gpu, builder.finish(vector=vector), [random(dtypes.float16, 37, seed) for seed in range(2)])
 
 
-@pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.float16, dtypes.uint8, dtypes.bool_], ids=lambda d: d.name)
+@pytest.mark.parametrize(
+    "dtype", [dtypes.float32, dtypes.float16, dtypes.uint8, dtypes.bool_], ids=lambda d: d.name
+)
 def test_parts_run_side_by_side(gpu: Device, dtype: DType) -> None:
     """``cat`` of four values of different shapes, one of them empty, into one buffer: words are shared by parts."""
     for static in (False, True):
@@ -236,7 +271,9 @@ def test_more_workgroups_than_one_dimension_holds(gpu: Device) -> None:
     step = pointwise(dtypes.uint8, dtypes.uint8, count, 1, "x + 1")
     source = (numpy.arange(count) % 251).astype("uint8")
     values = arguments(step)
-    got = dispatch(gpu, step.kernel, [(dtypes.uint8, source), (dtypes.uint8, numpy.zeros(count, "uint8"))], values)  # type: ignore[arg-type]
+    got = dispatch(
+        gpu, step.kernel, [(dtypes.uint8, source), (dtypes.uint8, numpy.zeros(count, "uint8"))], values
+    )  # type: ignore[arg-type]
     numpy.testing.assert_array_equal(got[1], source + 1)
 
 
@@ -244,13 +281,17 @@ def test_checks_report_the_value(gpu: Device, browser: Device) -> None:
     """A bad index is reported with its value, good ones are gathered, and nothing is reported without a bad one."""
     for device in (gpu, browser):
         builder = Builder("gather")
-        index, table, out = (operand(n, d, (300,)) for n, d in enumerate((dtypes.int64, dtypes.float32, dtypes.float32)))
+        index, table, out = (
+            operand(n, d, (300,)) for n, d in enumerate((dtypes.int64, dtypes.float32, dtypes.float32))
+        )
         (i,) = builder.axes((300,))
         wanted = builder.load(index, [i])
         size = builder.integer("rows", 50)
         valid = (wanted >= 0) & (wanted < size)
         builder.check(valid, wanted)
-        builder.store(out, [i], builder.load(dataclasses.replace(table, shape=(50,)), [where(valid, wanted, 0)]))
+        builder.store(
+            out, [i], builder.load(dataclasses.replace(table, shape=(50,)), [where(valid, wanted, 0)])
+        )
         step = builder.finish()
         positions = numpy.random.default_rng(0).integers(0, 50, 300)
         values = random(dtypes.float32, 50)
@@ -278,7 +319,15 @@ def test_checks_in_a_vector_kernel_ignore_the_tail(gpu: Device) -> None:
         gpu.synchronize()
 
 
-OPERATIONS = ("x + y", "x - y", "x * y", "where(x > y, x, y)", "maximum(x, y)", "minimum(x, -y)", "abs(x) + floor(y)")
+OPERATIONS = (
+    "x + y",
+    "x - y",
+    "x * y",
+    "where(x > y, x, y)",
+    "maximum(x, y)",
+    "minimum(x, -y)",
+    "abs(x) + floor(y)",
+)
 
 
 @given(
@@ -300,8 +349,13 @@ def test_any_geometry(shape: list[int], order: Any, source: str, dtype: DType) -
             strides[axis], size = size, size * shape[axis]
         operands.append(operand(index, dtype, shape, strides))
     axes = builder.axes(shape)
-    names = {variable(name, dtypes.float32): builder.load(each, axes) for name, each in zip("xy", operands, strict=False)}
-    builder.store(operands[2], axes, substitute(parse(source, {"x": dtypes.float32, "y": dtypes.float32}), names))
+    names = {
+        variable(name, dtypes.float32): builder.load(each, axes)
+        for name, each in zip("xy", operands, strict=False)
+    }
+    builder.store(
+        operands[2], axes, substitute(parse(source, {"x": dtypes.float32, "y": dtypes.float32}), names)
+    )
     count = max(1, int(numpy.prod(shape)))
     arrays = [random(dtype, count + 3, seed) for seed in range(3)]
     step = builder.finish()
@@ -313,7 +367,9 @@ def test_mistakes_are_named() -> None:
     kernel = step.kernel
     assert isinstance(kernel, Kernel)
     few = TargetProfile("wgsl-browser", limits={"max-storage-buffers-per-shader-stage": 2})
-    with pytest.raises(KernelError, match=r"needs 3, but max-storage-buffers-per-shader-stage of this target is 2"):
+    with pytest.raises(
+        KernelError, match=r"needs 3, but max-storage-buffers-per-shader-stage of this target is 2"
+    ):
         codegen.generate(kernel, few)
     small = TargetProfile("wgsl-browser", limits={"max-compute-workgroup-storage-size": 512})
     builder = Builder("sum")
@@ -334,7 +390,9 @@ def test_mistakes_are_named() -> None:
     wide = Part((Axis(i, const(8, INDEX)),), (Store("z", i, const(1.0, dtypes.float64)),))
     with pytest.raises(KernelError, match="float64"):
         codegen.generate(dataclasses.replace(bad, parts=(wide,), vector=1), NATIVE)
-    unknown = Part((Axis(i, const(8, INDEX)),), (Store("z", i + variable("j", INDEX), const(1.0, dtypes.float32)),))
+    unknown = Part(
+        (Axis(i, const(8, INDEX)),), (Store("z", i + variable("j", INDEX), const(1.0, dtypes.float32)),)
+    )
     with pytest.raises(KernelError, match="'j' is not a parameter"):
         codegen.generate(dataclasses.replace(bad, parts=(unknown,), vector=1), NATIVE)
     with pytest.raises(KernelError, match="no WGSL template"):

@@ -8,8 +8,7 @@ from typing import Any
 import numpy
 import pytest
 
-from tests.codegen.test_wgsl_derived import pointwise
-from tests.codegen.wgsl_run import arguments, dispatch
+from tests.codegen.wgsl_run import dispatch
 from tests.conftest import ADAPTER
 from weft import devices, dtypes
 from weft.dtypes import DType
@@ -21,7 +20,26 @@ from weft.kernels import Axis, Buffer, Kernel, Part, Store
 pytestmark = pytest.mark.webgpu
 Array = numpy.ndarray[Any, Any]
 
-EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, 10.0, -10.0, 88.0, -87.0, 1e-20, -1e-20, 1e20, 3e38, -3e38]
+EDGES = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    2.0,
+    -2.0,
+    3.0,
+    10.0,
+    -10.0,
+    88.0,
+    -87.0,
+    1e-20,
+    -1e-20,
+    1e20,
+    3e38,
+    -3e38,
+]
 SPECIAL = [*EDGES, numpy.inf, -numpy.inf, numpy.nan]
 KINDS = {"f": dtypes.float32, "i": dtypes.int32, "u": dtypes.uint32, "b": dtypes.bool_}
 
@@ -34,7 +52,10 @@ def operands(function: Function, dtype: DType) -> list[Array]:
         edges = numpy.array(list(itertools.product(SPECIAL, repeat=min(arity, 2))), "float32").T
         rest = rng.standard_normal((arity, 3000)) * 10.0 ** rng.uniform(-3, 1.5, (arity, 3000))
     elif dtype.kind == "bool":
-        edges, rest = numpy.array(list(itertools.product([False, True], repeat=arity))).T, rng.random((arity, 50)) > 0.5
+        edges, rest = (
+            numpy.array(list(itertools.product([False, True], repeat=arity))).T,
+            rng.random((arity, 50)) > 0.5,
+        )
     else:
         small = [0, 1, 2, 7, 31, 2**31 - 1] if function.name not in ("shl", "shr") else [0, 1, 2, 7, 31, 30]
         small += [-1, -7, -(2**31)] if dtype.kind == "int" and function.name not in ("shl", "shr") else []
@@ -51,7 +72,9 @@ def kernel_of(function: Function, types: list[DType], count: int, vector: int) -
     node: Expr = call(function.name, *[load(f"x{n}", i, dtype.compute) for n, dtype in enumerate(types)])
     buffers = [Buffer(f"x{n}", dtype) for n, dtype in enumerate(types)]
     part = Part((Axis(i, const(count, INDEX)),), (Store("z", i, node),))
-    return Kernel(function.name, (*buffers, Buffer("z", node.dtype, "read_write")), (), (part,), vector), node.dtype
+    return Kernel(
+        function.name, (*buffers, Buffer("z", node.dtype, "read_write")), (), (part,), vector
+    ), node.dtype
 
 
 CASES = [
@@ -74,7 +97,10 @@ def test_function(function: Function, dtype: DType) -> None:
     if function.name in ("idiv", "irem"):
         given[1][given[1] <= 0] = 3
     if function.name == "ceil_div":
-        given = [numpy.abs(given[0].astype("int64")) % 10**6, numpy.maximum(1, given[1].astype("int64") % 1000)]
+        given = [
+            numpy.abs(given[0].astype("int64")) % 10**6,
+            numpy.maximum(1, given[1].astype("int64") % 1000),
+        ]
         given = [array.astype(dtype.numpy) for array in given]
     count = given[0].size
     wide = [a.astype("float64") if dtype.kind == "float" and not function.single else a for a in given]
@@ -106,18 +132,29 @@ def exempt(function: Function, got: Array, want: Array, given: list[Array]) -> A
             found = numpy.abs(got - want) < 2e-6
         else:
             found = numpy.zeros(want.shape, bool)
-    return found
+        if function.name in (
+            "div",
+            "fmod",
+            "mod",
+            "floordiv",
+        ):  # WGSL bounds the error of x / y for 2**-126 <= |y| <= 2**126
+            found |= numpy.abs(wide[1]) > 2**126
+        return found | ((numpy.abs(want) < 2**-126) & (got == 0))  # GPUs may flush subnormal numbers
 
 
 def check_floats(function: Function, got: Array, want: Array, given: list[Array]) -> None:
     with numpy.errstate(all="ignore"):
         nearest = want.astype("float32")
-        error = numpy.abs(got.astype("float64") - want) / numpy.spacing(numpy.abs(nearest).clip(1.1754944e-38, 3e38))
+        error = numpy.abs(got.astype("float64") - want) / numpy.spacing(
+            numpy.abs(nearest).clip(1.1754944e-38, 3e38)
+        )
     numbers = numpy.isfinite(nearest)
     wrong = numpy.isnan(got) != numpy.isnan(nearest)
     wrong |= numpy.isinf(nearest) & (got != nearest)
     wrong |= numbers & ~(error <= max(function.accuracy, 0.5) + 2.5)
     wrong &= ~exempt(function, got, want, given)
     bad = numpy.flatnonzero(wrong)[:8]
-    detail = [(tuple(float(a[i]) for a in given), float(got[i]), float(nearest[i]), float(error[i])) for i in bad]
+    detail = [
+        (tuple(float(a[i]) for a in given), float(got[i]), float(nearest[i]), float(error[i])) for i in bad
+    ]
     assert not wrong.any(), f"{function.name}: {wrong.sum()} of {wrong.size} wrong: {detail}"

@@ -60,25 +60,40 @@ def check(
     want = numpy.matmul(a.astype("float64"), b.astype("float64"))
     (left, sa), (right, sb) = laid_out(a, orders[0], gap, 1), laid_out(b, orders[1], gap, 2)
     blank = numpy.full((*batch, m, n), 5).astype(out.numpy)
-    (result, sc), (whole, _) = laid_out(blank, orders[2], gap, 3), laid_out(want.astype(out.numpy), orders[2], gap, 3)
+    (result, sc), (whole, _) = (
+        laid_out(blank, orders[2], gap, 3),
+        laid_out(want.astype(out.numpy), orders[2], gap, 3),
+    )
     parameters = [*batch, m, n, k, 1, *sa, 2, *sb, 3, *sc]
     library = Library("matmul", (dtype, dtype, out), (("tile", tile),) if tile else ())
     got = dispatch(device, library, [(dtype, left), (dtype, right), (out, result)], parameters)[2]
     tolerance = {16: 2e-2, 32: 1e-4}.get(out.bits, 1e-4) if out.kind == "float" else 0
     scale = max(1.0, float(numpy.abs(want).max(initial=0)))
-    numpy.testing.assert_allclose(got.astype("float64"), whole.astype("float64"), atol=tolerance * scale, rtol=0)
+    numpy.testing.assert_allclose(
+        got.astype("float64"), whole.astype("float64"), atol=tolerance * scale, rtol=0
+    )
 
 
 @pytest.mark.parametrize("tile", TILES)
 def test_sizes_around_the_tile(gpu: Device, tile: str) -> None:
     edge = TILES[tile].rows
-    for m, n, k in ((1, 1, 1), (edge - 1, edge + 1, 17), (edge, edge, 16), (3, 2 * edge + 5, 31), (2, 3, 0), (0, 4, 4), (4, 0, 4)):
+    for m, n, k in (
+        (1, 1, 1),
+        (edge - 1, edge + 1, 17),
+        (edge, edge, 16),
+        (3, 2 * edge + 5, 31),
+        (2, 3, 0),
+        (0, 4, 4),
+        (4, 0, 4),
+    ):
         check(gpu, dtypes.float32, (1, 1), m, n, k, tile=tile)
 
 
 @pytest.mark.parametrize("tile", ["software", "medium"])
 @pytest.mark.parametrize(
-    "dtype", [dtypes.float32, dtypes.float16, dtypes.bfloat16, dtypes.int32, dtypes.int64, dtypes.uint8], ids=lambda d: d.name
+    "dtype",
+    [dtypes.float32, dtypes.float16, dtypes.bfloat16, dtypes.int32, dtypes.int64, dtypes.uint8],
+    ids=lambda d: d.name,
 )
 def test_types(gpu: Device, dtype: DType, tile: str) -> None:
     out = dtypes.int32 if dtype is dtypes.uint8 else dtype
@@ -110,10 +125,17 @@ def test_any_strides(
 
 def test_broadcast_batches(gpu: Device) -> None:
     """A stride of 0 gives one matrix to every batch."""
-    a, b = numpy.random.default_rng(0).standard_normal((2, 6, 5, 4)).astype("float32")[:, :, :, :], numpy.eye(4, dtype="float32")
+    a, b = (
+        numpy.random.default_rng(0).standard_normal((2, 6, 5, 4)).astype("float32")[:, :, :, :],
+        numpy.eye(4, dtype="float32"),
+    )
     parameters = [2, 6, 5, 4, 4, 0, 120, 20, 4, 1, 0, 0, 0, 4, 1, 0, 120, 20, 4, 1]
     library = Library("matmul", (dtypes.float32,) * 3)
-    buffers = [(dtypes.float32, a.reshape(-1)), (dtypes.float32, b.reshape(-1)), (dtypes.float32, numpy.zeros(240, "float32"))]
+    buffers = [
+        (dtypes.float32, a.reshape(-1)),
+        (dtypes.float32, b.reshape(-1)),
+        (dtypes.float32, numpy.zeros(240, "float32")),
+    ]
     numpy.testing.assert_array_equal(dispatch(gpu, library, buffers, parameters)[2], a.reshape(-1))
 
 

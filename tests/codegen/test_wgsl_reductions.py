@@ -30,7 +30,9 @@ def gpu() -> Device:
     return devices.open(ADAPTER)
 
 
-def fold(dtype: DType, combine: Any, shape: Sequence[int], dims: Sequence[int], cooperative: bool, out: DType) -> Step:
+def fold(
+    dtype: DType, combine: Any, shape: Sequence[int], dims: Sequence[int], cooperative: bool, out: DType
+) -> Step:
     """``combine`` over ``dims`` of a contiguous operand."""
     builder = Builder(combine)
     strides = [int(numpy.prod(shape[axis + 1 :])) for axis in range(len(shape))]
@@ -52,15 +54,27 @@ def kernel_of(step: Step) -> Kernel:
 @pytest.mark.parametrize("cooperative", [False, True], ids=["serial", "workgroup"])
 @pytest.mark.parametrize("combine", COMBINES)
 def test_every_combine_over_any_axes(gpu: Device, combine: str, cooperative: bool) -> None:
-    cases = [((7,), (0,)), ((3, 700), (1,)), ((700, 3), (0,)), ((4, 5, 6), (0, 2)), ((2, 3, 4), (1,)), ((5, 0), (1,)), ((1, 1), (0, 1))]
-    out = {"any": dtypes.bool_, "all": dtypes.bool_}.get(combine, dtypes.int64 if "arg" in combine else dtypes.float32)
+    cases = [
+        ((7,), (0,)),
+        ((3, 700), (1,)),
+        ((700, 3), (0,)),
+        ((4, 5, 6), (0, 2)),
+        ((2, 3, 4), (1,)),
+        ((5, 0), (1,)),
+        ((1, 1), (0, 1)),
+    ]
+    out = {"any": dtypes.bool_, "all": dtypes.bool_}.get(
+        combine, dtypes.int64 if "arg" in combine else dtypes.float32
+    )
     for seed, (shape, dims) in enumerate(cases):
         count = int(numpy.prod(shape))
         x = random(dtypes.float32, max(1, count), seed)
         if combine == "prod":
             x = 1 + x / 100
         if combine in ("any", "all"):
-            x = (numpy.random.default_rng(seed).random(max(1, count)) < (0.01 if combine == "any" else 0.99)).astype("float32")
+            x = (
+                numpy.random.default_rng(seed).random(max(1, count)) < (0.01 if combine == "any" else 0.99)
+            ).astype("float32")
         results = max(1, count // max(1, int(numpy.prod([shape[axis] for axis in dims]))))
         step = fold(dtypes.float32, combine, shape, dims, cooperative, out)
         results = 5 if shape == (5, 0) else results
@@ -68,13 +82,17 @@ def test_every_combine_over_any_axes(gpu: Device, combine: str, cooperative: boo
 
 
 @pytest.mark.parametrize("cooperative", [False, True], ids=["serial", "workgroup"])
-@pytest.mark.parametrize("dtype", [d for d in dtypes.ALL if d not in (dtypes.float64, dtypes.bool_)], ids=lambda d: d.name)
+@pytest.mark.parametrize(
+    "dtype", [d for d in dtypes.ALL if d not in (dtypes.float64, dtypes.bool_)], ids=lambda d: d.name
+)
 def test_every_type(gpu: Device, dtype: DType, cooperative: bool) -> None:
     """16-bit floats are summed in float32 and rounded once; integers exactly."""
     for combine in ("sum", "max", "min", "argmin"):
         out = dtypes.int64 if combine == "argmin" else dtype
         step = fold(dtype, combine, (6, 301), (1,), cooperative, out)
-        tolerance = {16: 1e-2, 32: 1e-5}.get(dtype.bits, 0) if combine == "sum" and dtype.kind == "float" else 0
+        tolerance = (
+            {16: 1e-2, 32: 1e-5}.get(dtype.bits, 0) if combine == "sum" and dtype.kind == "float" else 0
+        )
         compare(gpu, step, [random(dtype, 6 * 301), numpy.zeros(6, out.numpy)], tolerance)
 
 
@@ -104,7 +122,38 @@ def test_a_fold_gives_the_same_bits_each_time(gpu: Device) -> None:
     numpy.testing.assert_allclose(results[0][0], x.astype("float64").sum(), rtol=1e-5, atol=1e-3)
 
 
-def normalized(kind: str, shape: tuple[int, int], cooperative: bool, dtype: DType, in_place: bool = False) -> Step:
+@pytest.mark.parametrize("cooperative", [False, True], ids=["serial", "workgroup"])
+def test_a_long_sum_keeps_its_accuracy(gpu: Device, cooperative: bool) -> None:
+    """One after another in float32, 60,000 times 0.1 would be off by 1e-4."""
+    count = 60_000 if not cooperative else 400_000
+    x = numpy.full(count, 0.1, "float32")
+    for shape, dims in (((count,), (0,)), ((count // 4, 4), (0, 1))):
+        if shape == (count // 4, 4) and not cooperative:
+            shape = (count // 8, 4)
+        step = fold(dtypes.float32, "sum", shape, dims, cooperative, dtypes.float32)
+        compare(gpu, step, [x, numpy.zeros(1, "float32")], 5e-6)
+
+
+def test_a_loop_that_a_software_driver_would_cut_short_is_refused(gpu: Device) -> None:
+    """llvmpipe leaves loops after 65,535 steps; the sum of the first ones is not an answer."""
+    if not gpu.profile.software:
+        pytest.skip("a GPU runs long loops")
+    x = numpy.ones(70_000, "float32")
+    step = fold(dtypes.float32, "sum", (1, 70_000), (1,), False, dtypes.float32)
+    with pytest.raises(
+        KernelError, match=r"ends loops that are this long; use the cpu device.*here 70000, at most 65535"
+    ):
+        compare(gpu, step, [x, numpy.zeros(1, "float32")])
+    compare(
+        gpu,
+        fold(dtypes.float32, "sum", (1, 70_000), (1,), True, dtypes.float32),
+        [x, numpy.zeros(1, "float32")],
+    )
+
+
+def normalized(
+    kind: str, shape: tuple[int, int], cooperative: bool, dtype: DType, in_place: bool = False
+) -> Step:
     """Softmax, or layer normalization, of the rows: folds that use earlier ones, then stores at every element."""
     builder = Builder(kind)
     x = operand(0, dtype, shape)
@@ -140,7 +189,10 @@ def test_several_folds_in_one_pass_and_mixed_stores(gpu: Device, cooperative: bo
     """The largest value, its place, the sum and any-positive at once; a store a row beside a store an element."""
     builder = Builder("many")
     x = operand(0, dtypes.float32, (9, 333))
-    outs = [operand(1 + n, d, (9,)) for n, d in enumerate((dtypes.float32, dtypes.int64, dtypes.float32, dtypes.bool_))]
+    outs = [
+        operand(1 + n, d, (9,))
+        for n, d in enumerate((dtypes.float32, dtypes.int64, dtypes.float32, dtypes.bool_))
+    ]
     centred = operand(5, dtypes.float32, (9, 333))
     (i,), (r,) = builder.axes((9,)), builder.reduce_axes((333,))
     value = builder.load(x, [i, r])
@@ -161,7 +213,9 @@ def test_several_folds_in_one_pass_and_mixed_stores(gpu: Device, cooperative: bo
     from weft import codegen
 
     source = codegen.generate(names, gpu.profile).source
-    assert source.count("for (var r0_0" if not cooperative else "step += ") == 2, "four folds are one pass, then stores"
+    assert source.count("for (var r0_0" if not cooperative else "step += ") == 2, (
+        "four folds are one pass, then stores"
+    )
 
 
 def test_more_rows_than_workgroups_in_a_dimension(gpu: Device) -> None:
@@ -174,7 +228,11 @@ def test_more_rows_than_workgroups_in_a_dimension(gpu: Device) -> None:
 def test_checks_inside_a_fold(gpu: Device, cooperative: bool) -> None:
     """A sum of gathered rows: an index out of range is reported from within the loop."""
     builder = Builder("gathered")
-    index, table, out = operand(0, dtypes.int64, (4, 300)), operand(1, dtypes.float32, (50,)), operand(2, dtypes.float32, (4,))
+    index, table, out = (
+        operand(0, dtypes.int64, (4, 300)),
+        operand(1, dtypes.float32, (50,)),
+        operand(2, dtypes.float32, (4,)),
+    )
     (i,), (r,) = builder.axes((4,)), builder.reduce_axes((300,))
     wanted = builder.load(index, [i, r])
     valid = (wanted >= 0) & (wanted < 50)

@@ -89,8 +89,12 @@ def _run_part(part: Part, memory: dict[str, Array], values: dict[str, Any]) -> N
     outer = [int(evaluate(axis.size, values)) for axis in part.axes]
     inner = [int(evaluate(axis.size, values)) for axis in part.reduce_axes]
     rank = len(outer) + len(inner)
-    for number, (axis, size) in enumerate(zip((*part.axes, *part.reduce_axes), (*outer, *inner), strict=True)):
-        values[axis.variable.data] = numpy.arange(size).reshape([-1 if each == number else 1 for each in range(rank)])
+    for number, (axis, size) in enumerate(
+        zip((*part.axes, *part.reduce_axes), (*outer, *inner), strict=True)
+    ):
+        values[axis.variable.data] = numpy.arange(size).reshape(
+            [-1 if each == number else 1 for each in range(rank)]
+        )
 
     def over(root: Expr, shape: list[int]) -> Array:
         found = evaluate(root, values, lambda name, index: memory[name][index])

@@ -51,7 +51,8 @@ def _any(draw: np.random.Generator, arg: Arg) -> Array:
 
 def _apart(draw: np.random.Generator, arg: Arg) -> Array:
     count = int(np.prod(arg.shape, dtype=int))
-    grid = (np.arange(count) - count // 2 + 0.37) * max(0.11, 5.0 / max(count, 1))
+    shift = round(draw.uniform(0.2, 0.8), 3)  # so that the elements of two arguments are apart too
+    grid = (np.arange(count) - count // 2 + shift) * max(0.11, 5.0 / max(count, 1))
     return draw.permutation(grid)
 
 

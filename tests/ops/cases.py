@@ -30,6 +30,7 @@ class Case:
 
     ``torch`` is the same function in PyTorch. ``scale`` widens the tolerance. ``gradient``: whether gradients are
     compared, with respect to every floating point ``Arg`` that is ``differentiable``; ``second``: also theirs.
+    ``torch_gradient`` is False where PyTorch itself cannot go backward.
     """
 
     arguments: tuple[Any, ...]
@@ -39,6 +40,7 @@ class Case:
     scale: float = 1.0
     gradient: bool = True
     second: bool = True
+    torch_gradient: bool = True
 
 
 A, P, S = "any", "positive", "apart"
@@ -81,22 +83,23 @@ def compared(name: str) -> list[Case]:
 
 def reduction(name: str, dtypes: Sequence[DType], values: str = S, empty: bool = True, gradient: bool = True) -> list[Case]:
     """A reduction over all dimensions, one, several, and with ``keepdim``."""
-    theirs = getattr(torch, name)
-    every = theirs if name in ("amax", "amin") else (lambda x: theirs(x))
+    given = getattr(torch, name)
+    # PyTorch gives uint8 for any and all of uint8, and bool for all other types
+    theirs = given if gradient else (lambda *arguments: given(*arguments).bool())
     options: dict[str, Any] = {"gradient": gradient, "scale": 2}
     long: dict[str, Any] = {"gradient": gradient, "scale": 4, "second": False}
     cases = [
-        Case((Arg(M, values),), every, dtypes=dtypes, **options),
+        Case((Arg(M, values),), theirs, dtypes=dtypes, **options),
         Case((Arg(M, values), 1), theirs, dtypes=dtypes, **options),
         Case((Arg(M, values), -1, True), theirs, **options),
         Case((Arg(M, values), (0, 2)), theirs, **options),
-        Case((Arg((), values),), every, **options),
+        Case((Arg((), values),), theirs, **options),
         Case((Arg((5, 130), values), 1), theirs, **long),
         Case((Arg((130, 5), values), 0), theirs, **long),
         Case((Arg((2, 1, 3, 2, 2), values), (1, 3), True), theirs, **options),
     ]
     if empty:
-        cases += [Case((Arg((0, 3), values), 0), theirs, **options), Case((Arg((0,), values),), every, **options)]
+        cases += [Case((Arg((0, 3), values), 0), theirs, **options), Case((Arg((0,), values),), theirs, **options)]
     return cases
 
 
@@ -158,7 +161,7 @@ FUNCTION_CASES: dict[str, list[Case]] = {
     "reshape": movement((M, 6, -1), (M, (4, 3, 2)), ((), 1, 1), ((0, 3), 3, 0), ((6,),  2, 1, 3),
                         torch=lambda x, *s: x.reshape(*s)),
     "view": [Case((Arg((6, 1, 2), S), 6, 2), lambda x, *s: x.reshape(*s)), Case((Arg(()), 1), lambda x, *s: x.reshape(*s))],
-    "permute": movement((M, 2, 0, 1), (M, (0, -1, 1)), ((),), torch=lambda x, *o: x.permute(*o)),
+    "permute": movement((M, 2, 0, 1), (M, (0, -1, 1)), ((),), torch=lambda x, *o: x.permute(*o) if o else x.permute(o)),
     "transpose": movement((M, 0, 2), (M, -1, 1), ((), 0, -1), torch=torch.transpose),
     "t": movement(((3, 2),), ((3,),), ((),), torch=torch.t),
     "expand": movement(((2, 1, 4), 5, -1, 3, 4), ((), 2, 3), ((1,), (0,)), torch=lambda x, *s: x.expand(*s)),
@@ -192,8 +195,8 @@ FUNCTION_CASES: dict[str, list[Case]] = {
     ],
     "scatter_add": [
         Case((Arg(M), 1, index((2, 5, 4), 3), Arg((2, 5, 4))), torch.scatter_add, dtypes=FLOATS + (d.int64, d.int32)),
-        Case((Arg(M), 0, index((1, 2, 3), 2), Arg((2, 2, 4))), torch.scatter_add),
-        Case((Arg((3,)), 0, index((0,), 3), Arg((2,))), torch.scatter_add), Case((Arg(()), 0, index((), 1), Arg(())), torch.scatter_add),
+        Case((Arg(M), 0, index((1, 2, 3), 2), Arg((2, 2, 4))), torch.scatter_add, torch_gradient=False),
+        Case((Arg((3,)), 0, index((0,), 3), Arg((2,))), torch.scatter_add, torch_gradient=False), Case((Arg(()), 0, index((), 1), Arg(())), torch.scatter_add),
     ],
     "embedding": [
         Case((index((2, 3), 5), Arg((5, 4))), tf.embedding, dtypes=FLOATS), Case((index((), 5), Arg((5, 4))), tf.embedding),

@@ -102,7 +102,7 @@ def test_op_writes_into_strided_targets(device: Any, name: str, at: int) -> None
     case = OP_CASES[name][at]
     dtype = dtypes.float32 if dtypes.float32 in case.dtypes else case.dtypes[0]
     if not supported(device, *types_used(case, dtype)):
-        pytest.skip("the device lacks the type")
+        return  # an error, as the test above shows
     placed = place(case, dtype, "dense")
     expected = expected_of(name, case, placed, device.name)
     for layout in ("dense", "stepped", "reversed"):

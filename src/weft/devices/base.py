@@ -7,6 +7,7 @@ callers is in ``Device``; ``cpu`` and ``webgpu`` implement it.
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,9 @@ class Storage:
     def buffer(self) -> Buffer:
         """The memory this storage lies in now; ``DisposedError`` after ``dispose()``."""
         if self._buffer is None:
-            raise DisposedError(f"this tensor's storage on {self.device.name} was disposed; create the tensor anew")
+            raise DisposedError(
+                f"this tensor's storage on {self.device.name} was disposed; create the tensor anew"
+            )
         return self._buffer
 
     @property
@@ -93,8 +96,9 @@ class Storage:
         if buffer.references == 0:
             self.device.release(buffer)
 
-    def __del__(self) -> None:
-        if getattr(self, "_buffer", None) is not None:  # an interrupt may have come before __init__ was done
+    def __del__(self, finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        # An interrupt may have come before __init__ was done; at exit, the device's module may be gone already.
+        if getattr(self, "_buffer", None) is not None and not finalizing():
             self.dispose()
 
 

@@ -32,8 +32,26 @@ _OPERATORS: dict[str, Callable[..., Value]] = {
 def compile_counts(spec: KernelSpec) -> Counts:
     """A function from parameter values, in the order of ``spec.parameters``, to the workgroup counts.
 
-    Raises ``KernelError`` for a function that host code does not have.
+    Raises ``KernelError`` for a function that host code does not have; the function raises it for values that
+    exceed one of ``spec.bounds``.
     """
+    counts = _counts(spec)
+    if not spec.bounds:
+        return counts
+    types = {parameter.name: parameter.dtype for parameter in spec.parameters}
+    positions = {parameter.name: index for index, parameter in enumerate(spec.parameters)}
+    amounts = [(_closure(spec, parse(bound.amount, types), positions), bound) for bound in spec.bounds]
+
+    def bounded(values: Sequence[Value]) -> tuple[int, int, int]:
+        for amount, bound in amounts:
+            if (found := amount(values)) > bound.most:
+                raise KernelError(f"kernel {spec.name}: {bound.message} (here {found}, at most {bound.most})")
+        return counts(values)
+
+    return bounded
+
+
+def _counts(spec: KernelSpec) -> Counts:
     types = {parameter.name: parameter.dtype for parameter in spec.parameters}
     positions = {parameter.name: index for index, parameter in enumerate(spec.parameters)}
     parts = [_part(spec, source, types, positions) for source in spec.workgroup_count]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from weft.ops.creation import to_dtype, zeros_of
 from weft.ops.functions import function
 from weft.ops.movement import SLICE
 from weft.ops.pointwise import promoted
-from weft.ops.table import declare
+from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
 
@@ -249,6 +250,31 @@ def embedding(input: Tensor, weight: Tensor) -> Tensor:
     arguments.tensor("embedding", "input", input)
     arguments.tensor("embedding", "weight", weight)
     return bind(EMBEDDING, weight, input)
+
+
+@function()
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
+
+    >>> import weft as wf
+    >>> wf.index_select(wf.tensor([[1, 2], [3, 4], [5, 6]]), 0, wf.tensor([2, 0]))
+    tensor([[5, 6],
+            [1, 2]])
+    """
+    arguments.tensor("index_select", "input", input)
+    arguments.tensor("index_select", "index", index, 1)
+    arguments.integral("index_select", "index", index.dtype)
+    rank = len(input.shape)
+    if rank == 0:
+        raise ShapeError(mistake("index_select", "input", "0-dimensional", "at least 1-dimensional"))
+    place = arguments.dimension("index_select", dim, rank)
+    reshape, permute = lookup("reshape"), lookup("permute")
+    front = (place, *(d for d in range(rank) if d != place))
+    moved = bind(permute, input, order=front) if place else input
+    shape = tuple(moved.shape)
+    rows = bind(reshape, moved, shape=(shape[0], math.prod(shape[1:])))
+    picked = bind(reshape, bind(EMBEDDING, rows, index), shape=(index.shape[0], *shape[1:]))
+    return bind(permute, picked, order=tuple(front.index(d) for d in range(rank))) if place else picked
 
 
 # cat

@@ -205,20 +205,31 @@ def unbroadcast(grad: Any, target: TensorType) -> Any:
     return grad if grad.dtype is target.dtype else bind(lookup("cast"), grad, dtype=target.dtype)
 
 
+def _no_gradient(info: Pointwise, position: int, target: TensorType, grad: Any) -> Any:
+    """Zeros for an operand whose derivative is 0 everywhere (``floor``), ``None`` where there is no derivative."""
+    if info.rule == "bool" or info.parameters[position] in info.conditions:
+        return None
+    return bind(lookup("full"), 0, shape=target.shape, dtype=target.dtype, device=str(grad.device))
+
+
 def _gradient(name: str, info: Pointwise) -> Callable[..., Sequence[Any]]:
     def gradient(context: Gradient, grad: Any) -> list[Any]:
         result: list[Any] = []
         for position, needed in enumerate(context.needs):
-            op = gradient_op(OPS[name], position) if needed else None
-            if op is None:
+            if not needed:
                 result.append(None)
+                continue
+            op = gradient_op(OPS[name], position)
+            if op is None:
+                result.append(_no_gradient(info, position, context.types[position], grad))
                 continue
             own: Pointwise = op.info["pointwise"]
             if own.build(dtypes.float32).function == "variable":  # passes g on as it is
                 result.append(unbroadcast(grad, context.types[position]))
                 continue
             saved = [
-                context.output() if parameter == "out" else context.input(info.parameters.index(parameter))
+                # a gradient of `exp` has an operand `out`, so that name is the output only where no operand has it
+                context.input(info.parameters.index(parameter)) if parameter in info.parameters else context.output()
                 for parameter in own.parameters[1:]
             ]
             result.append(unbroadcast(bind(op, grad, *saved), context.types[position]))

@@ -74,7 +74,8 @@ def _infer(*types: TensorType, shape: tuple[int, ...], dtype: DType) -> tuple[Te
 
 def _draw_uniform(builder: Builder, counter: list[Expr], attributes: dict[str, Any], rest: Sequence[Operand]) -> Expr:
     low, high = (builder.scalar(operand, dtypes.float32) for operand in rest)
-    return low + call("uniform", *counter) * (high - low)
+    value = low + call("uniform", *counter) * (high - low)
+    return where(value < high, value, low)  # rounding may reach the excluded end
 
 
 def _draw_normal(builder: Builder, counter: list[Expr], attributes: dict[str, Any], rest: Sequence[Operand]) -> Expr:

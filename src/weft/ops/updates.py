@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weft.dtypes import DType
-from weft.expr import Expr, cast, const, parse, substitute, variable
+from weft.expr import Expr, cast, const, parse, substitute, variable, variables
 from weft.kernels import Builder, Operand, Program, coalesce
 from weft.ops.core import OpSpec, TensorType
 from weft.ops.table import declare
@@ -35,7 +35,7 @@ def declare_update(
 
     def expressions(attributes: dict[str, Any], dtype: DType) -> list[Expr]:
         options = {key: value for key, value in attributes.items() if type(value) is float}
-        names = {key: dtype for key in (*shared, *tensors, *options)}
+        names = dict.fromkeys((*shared, *tensors, *options), dtype)
         fixed = {variable(key, dtype): const(value, dtype) for key, value in options.items()}
         return [substitute(parse(source, names), fixed) for source in formulas(attributes)]
 
@@ -74,10 +74,17 @@ def declare_update(
         dtype = part[0].dtype.compute
         sizes, strides = coalesce(part[0].shape, [o.strides for o in (*part, *targets)])
         indices = builder.axes(sizes)
-        values = {variable(n, dtype): cast(builder.load(s, [], []), dtype) for n, s in zip(shared, scalars, strict=True)}
-        for n, operand, own in zip(tensors, part, strides, strict=False):
-            values[variable(n, dtype)] = cast(builder.load(operand, indices, own), dtype)
-        for target, own, value in zip(targets, strides[width:], expressions(attributes, dtype), strict=True):
+        results = expressions(attributes, dtype)
+        used = {v for result in results for v in variables(result)}
+        places: list[tuple[str, Operand, Sequence[Expr], Sequence[int]]]
+        places = [(n, s, (), ()) for n, s in zip(shared, scalars, strict=True)]
+        places += [(n, o, indices, own) for n, o, own in zip(tensors, part, strides[:width], strict=True)]
+        values = {
+            v: cast(builder.load(operand, at, own), dtype)
+            for n, operand, at, own in places
+            if (v := variable(n, dtype)) in used
+        }
+        for target, own, value in zip(targets, strides[width:], results, strict=True):
             builder.store(target, indices, substitute(value, values), own)
         builder.end_part()
 
@@ -107,7 +114,8 @@ SGD_MOMENTUM = declare_update(
     "sgd_momentum_step", ("lr", "step"), ("p", "g", "m"), ("p", "m"), _sgd, "A step of SGD with momentum."
 )
 SGD = declare_update(
-    "sgd_step", ("lr",), ("p", "g"), ("p",), lambda attributes: [f"{_descent(attributes)}p - lr * d"], "A step of plain SGD."
+    "sgd_step", ("lr",), ("p", "g"), ("p",), lambda attributes: [f"{_descent(attributes)}p - lr * d"],
+    "A step of plain SGD.",
 )
 
 

@@ -69,10 +69,17 @@ class Adam(Optimizer):
         for position, beta in enumerate(betas):
             number(self._name, f"betas[{position}]", beta, 0.0, 1.0)
         if group["amsgrad"]:
-            raise UnsupportedError(mistake(self._name, "amsgrad", True, "False", "the maximum of past moments is not kept"))
+            raise UnsupportedError(
+                mistake(self._name, "amsgrad", True, "False", "the maximum of past moments is not kept")
+            )
 
     def _update(
-        self, group: ParamGroup, rate: Tensor, step: Tensor, operands: Sequence[Tensor], targets: tuple[Tensor, ...]
+        self,
+        group: ParamGroup,
+        rate: Tensor,
+        step: Tensor,
+        operands: Sequence[Tensor],
+        targets: tuple[Tensor, ...],
     ) -> None:
         beta1, beta2 = (float(beta) for beta in group["betas"])
         options: dict[str, Any] = {

@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from weft.autograd import enable_grad, no_grad
-from weft.errors import ArgumentError, ArgumentTypeError, DeviceError, ShapeError, UnsupportedError, WeftError, mistake
+from weft.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DeviceError,
+    ShapeError,
+    UnsupportedError,
+    WeftError,
+    mistake,
+)
 from weft.ops import OPS, bind
 from weft.optim.groups import Cohort, ParamGroup
 from weft.optim.state import load_state, pack_state
@@ -57,13 +65,19 @@ class Optimizer:
         if not isinstance(param_group, Mapping):
             raise ArgumentTypeError(mistake(self._name, "param_group", type(param_group).__name__, "a dict"))
         if "params" not in param_group:
-            raise ArgumentError(mistake(self._name, "param_group", sorted(param_group), "a dict with 'params'"))
+            raise ArgumentError(
+                mistake(self._name, "param_group", sorted(param_group), "a dict with 'params'")
+            )
         unknown = sorted(set(param_group) - {"params", "param_names"} - set(self.defaults))
         if unknown:
-            raise ArgumentError(mistake(self._name, "param_group's options", unknown, f"of {sorted(self.defaults)}"))
+            raise ArgumentError(
+                mistake(self._name, "param_group's options", unknown, f"of {sorted(self.defaults)}")
+            )
         given = param_group["params"]
         if isinstance(given, set | frozenset):
-            raise ArgumentTypeError(mistake(self._name, "params", "a set", "an ordered collection such as a list"))
+            raise ArgumentTypeError(
+                mistake(self._name, "params", "a set", "an ordered collection such as a list")
+            )
         listed = [given] if isinstance(given, Tensor) else list(given)
         options = {**param_group, "params": self._parameters(listed)}
         names = [entry[0] for entry in listed if isinstance(entry, tuple) and len(entry) == 2]
@@ -89,16 +103,22 @@ class Optimizer:
             parameter = entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry
             where = f"params[{position}]"
             if not isinstance(parameter, Tensor):
-                raise ArgumentTypeError(mistake(self._name, where, f"a {type(parameter).__name__}", "a tensor"))
+                raise ArgumentTypeError(
+                    mistake(self._name, where, f"a {type(parameter).__name__}", "a tensor")
+                )
             if not parameter.is_leaf:
                 raise ArgumentError(
                     mistake(self._name, where, f"a computed tensor {tuple(parameter.shape)}", "a leaf",
                             "optimize the tensors that it is computed from, or detach() it")
                 )  # fmt: skip
             if parameter.dtype.kind != "float":
-                raise ArgumentError(mistake(self._name, f"{where}'s dtype", parameter.dtype.name, "a floating point type"))
+                raise ArgumentError(
+                    mistake(self._name, f"{where}'s dtype", parameter.dtype.name, "a floating point type")
+                )
             if id(parameter) in known:
-                raise ArgumentError(mistake(self._name, where, "a parameter that was given before", "each parameter once"))
+                raise ArgumentError(
+                    mistake(self._name, where, "a parameter that was given before", "each parameter once")
+                )
             known.add(id(parameter))
             found.append(parameter)
         if not found:
@@ -162,7 +182,11 @@ class Optimizer:
         for parameter in cohort.members:
             gradient = parameter.grad
             assert gradient is not None
-            if gradient.shape != parameter.shape or gradient.device != cohort.device or parameter.device != cohort.device:
+            if (
+                gradient.shape != parameter.shape
+                or gradient.device != cohort.device
+                or parameter.device != cohort.device
+            ):
                 raise self._misplaced(parameter, gradient, cohort)
             kept = self.state[parameter].values()
             gradients.append(gradient)
@@ -184,13 +208,20 @@ class Optimizer:
     def _misplaced(self, parameter: Tensor, gradient: Tensor, cohort: Cohort) -> WeftError:
         if parameter.device != cohort.device:
             return DeviceError(
-                mistake(f"{self._name}.step", "a parameter", f"on {parameter.device}", f"on {cohort.device}, as its state",
+                mistake(f"{self._name}.step", "a parameter", f"on {parameter.device}", f"on {cohort.device}",
                         "move the module before the optimizer is built")
             )  # fmt: skip
         if gradient.device != cohort.device:
-            return DeviceError(mistake(f"{self._name}.step", "a gradient", f"on {gradient.device}", f"on {cohort.device}"))
+            return DeviceError(
+                mistake(f"{self._name}.step", "a gradient", f"on {gradient.device}", f"on {cohort.device}")
+            )
         return ShapeError(
-            mistake(f"{self._name}.step", "a gradient's shape", tuple(gradient.shape), f"{tuple(parameter.shape)}, as its parameter's")
+            mistake(
+                f"{self._name}.step",
+                "a gradient's shape",
+                tuple(gradient.shape),
+                f"{tuple(parameter.shape)}, as its parameter's",
+            )
         )
 
     def _counts(self, group: ParamGroup, cohort: Cohort) -> bool:
@@ -198,10 +229,17 @@ class Optimizer:
         return True
 
     def _update(
-        self, group: ParamGroup, rate: Tensor, step: Tensor, operands: Sequence[Tensor], targets: tuple[Tensor, ...]
+        self,
+        group: ParamGroup,
+        rate: Tensor,
+        step: Tensor,
+        operands: Sequence[Tensor],
+        targets: tuple[Tensor, ...],
     ) -> None:
-        """Bind the op: ``operands`` are parameter, gradient and state of each in turn, ``targets`` what is rewritten."""
-        raise UnsupportedError(f"{self._name}: _update is not defined, expected a subclass such as SGD or Adam")
+        """Bind the op; ``operands``: each parameter, its gradient and state in turn, ``targets``: what is rewritten."""
+        raise UnsupportedError(
+            f"{self._name}: _update is not defined, expected a subclass such as SGD or Adam"
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """State and options in PyTorch's layout: parameters by number, tensors that go on changing with the steps."""
@@ -219,11 +257,15 @@ class Optimizer:
         lines = [f"{self._name} ("]
         for position, group in enumerate(self.param_groups):
             lines.append(f"Parameter Group {position}")
-            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key not in ("params", "param_names")]
+            lines += [
+                f"    {key}: {group[key]}" for key in sorted(group) if key not in ("params", "param_names")
+            ]
         return "\n".join([*lines, ")"])
 
 
 def refuse_differentiable(name: str, given: bool) -> None:
     """``UnsupportedError`` for a step that should itself be recorded."""
     if given:
-        raise UnsupportedError(mistake(name, "differentiable", True, "False", "steps write in place and are not recorded"))
+        raise UnsupportedError(
+            mistake(name, "differentiable", True, "False", "steps write in place and are not recorded")
+        )

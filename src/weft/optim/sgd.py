@@ -66,19 +66,40 @@ class SGD(Optimizer):
         return bool(group["momentum"]) and (bool(group["dampening"]) or not cohort.started)
 
     def _update(
-        self, group: ParamGroup, rate: Tensor, step: Tensor, operands: Sequence[Tensor], targets: tuple[Tensor, ...]
+        self,
+        group: ParamGroup,
+        rate: Tensor,
+        step: Tensor,
+        operands: Sequence[Tensor],
+        targets: tuple[Tensor, ...],
     ) -> None:
-        options: dict[str, Any] = {"weight_decay": float(group["weight_decay"]), "maximize": bool(group["maximize"])}
-        if not group["momentum"]:
+        options: dict[str, Any] = {
+            "weight_decay": float(group["weight_decay"]),
+            "maximize": bool(group["maximize"]),
+        }
+        if len(operands) == 2 * len(targets):  # no state: built without momentum
+            if group["momentum"]:
+                raise ArgumentError(
+                    mistake("SGD.step", "momentum", group["momentum"], "0, as when the optimizer was built",
+                            "build it with a momentum above 0")
+                )  # fmt: skip
             bind(OPS["sgd_step"], rate, *operands, into=targets, **options)
             return
         options["momentum"] = float(group["momentum"])
         options["dampening"] = float(group["dampening"])
-        bind(OPS["sgd_momentum_step"], rate, step, *operands, into=targets, nesterov=bool(group["nesterov"]), **options)
+        bind(
+            OPS["sgd_momentum_step"],
+            rate,
+            step,
+            *operands,
+            into=targets,
+            nesterov=bool(group["nesterov"]),
+            **options,
+        )
 
     def _saved(self, group: ParamGroup, cohort: Cohort, parameter: Tensor) -> dict[str, Any]:
         """The momentum, ``None`` before the first step, as PyTorch has it."""
-        if not group["momentum"]:
+        if not self.state[parameter]:
             return {}
         taken = cohort.started or cohort.step.item() > 0
         return dict(self.state[parameter]) if taken else {"momentum_buffer": None}

@@ -45,13 +45,17 @@ def load_state(
     name = f"{where}.load_state_dict"
     given = _groups(name, state_dict)
     if len(given) != len(groups):
-        raise ArgumentError(mistake(name, "state_dict", f"of {len(given)} parameter groups", f"{len(groups)} groups"))
+        raise ArgumentError(
+            mistake(name, "state_dict", f"of {len(given)} parameter groups", f"{len(groups)} groups")
+        )
     steps: dict[Tensor, float] = {}
     writes: list[tuple[Tensor, Tensor]] = []
     for position, (old, new) in enumerate(zip(groups, given, strict=True)):
         if len(old["params"]) != len(new["params"]):
             raise ArgumentError(
-                mistake(name, f"group {position}", f"of {len(new['params'])} parameters", f"{len(old['params'])}")
+                mistake(
+                    name, f"group {position}", f"of {len(new['params'])} parameters", f"{len(old['params'])}"
+                )
             )
         check(ParamGroup({**old, **new}))
         for number, parameter in zip(new["params"], old["params"], strict=True):
@@ -85,12 +89,16 @@ def _entry(
     for key, target in own.items():
         value = entry.get(key)
         if value is None:
-            writes.append((target, tensor(0.0, dtype=target.dtype, device=str(target.device)).expand(*target.shape)))
+            writes.append(
+                (target, tensor(0.0, dtype=target.dtype, device=str(target.device)).expand(*target.shape))
+            )
             continue
         found = _tensor(f"{name}[{key!r}]", value, target)
         if found.shape != target.shape:
             raise ArgumentError(
-                mistake(name, f"{key}'s shape", tuple(found.shape), f"{tuple(target.shape)}, as its parameter's")
+                mistake(
+                    name, f"{key}'s shape", tuple(found.shape), f"{tuple(target.shape)}, as its parameter's"
+                )
             )
         writes.append((target, found))
     saved = any(entry.get(key) is not None for key in own)
@@ -115,6 +123,8 @@ def _cohorts(group: ParamGroup, steps: Mapping[Tensor, float]) -> list[Cohort]:
         for parameter in cohort.members:
             key = (cohort.device, steps[parameter])
             if key not in made:
-                made[key] = Cohort(cohort.device, [], scalar(steps[parameter], cohort.device), steps[parameter] > 0)
+                made[key] = Cohort(
+                    cohort.device, [], scalar(steps[parameter], cohort.device), steps[parameter] > 0
+                )
             made[key].members.append(parameter)
     return list(made.values())

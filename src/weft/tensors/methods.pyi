@@ -187,6 +187,14 @@ class TensorMethods:
         """
     def scatter_add(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
         """The input with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal indices add up in a fixed order."""
+    def index_select(self, dim: int, index: Tensor) -> Tensor:
+        """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
+
+        >>> import weft as wf
+        >>> wf.index_select(wf.tensor([[1, 2], [3, 4], [5, 6]]), 0, wf.tensor([2, 0]))
+        tensor([[5, 6],
+                [1, 2]])
+        """
     def softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
         """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
     def log_softmax(self, dim: int, dtype: DType | None = None) -> Tensor:

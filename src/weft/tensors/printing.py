@@ -1,15 +1,207 @@
-"""How a tensor prints."""
+"""How a tensor prints: the text that PyTorch prints (``torch/_tensor_str.py`` defines the rules), devices apart.
+
+Values are read once, as NumPy. Of a tensor too large to show only the edges are formatted, and from a device only
+the edges are read.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy
+
+from weft import dtypes
+from weft.devices.base import HostDevice
+from weft.errors import ArgumentError, GradError, mistake
 from weft.tensors import host
 from weft.tensors.eager import EAGER
 
+READ_AT_MOST = 1 << 20
+"""Elements above which the edges of a summarised tensor are cut out on its device instead of reading it whole."""
+
+
+@dataclass(frozen=True)
+class PrintOptions:
+    """What ``set_printoptions`` sets; ``sci_mode`` ``None`` decides by the values."""
+
+    precision: int = 4
+    threshold: int = 1000
+    edgeitems: int = 3
+    linewidth: int = 80
+    sci_mode: bool | None = None
+
+
+PROFILES = {
+    "default": PrintOptions(),
+    "short": PrintOptions(precision=2, edgeitems=2),
+    "full": PrintOptions(threshold=1 << 62),
+}
+_options = PROFILES["default"]
+
+
+def get_printoptions() -> PrintOptions:
+    """The options in force."""
+    return _options
+
+
+def set_printoptions(
+    precision: int | None = None,
+    threshold: int | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
+) -> None:
+    """Set how tensors print, as ``torch.set_printoptions``; what is not given stays, ``sci_mode`` is set anew.
+
+    ``profile``: ``"default"``, ``"short"`` or ``"full"``, which the other arguments change.
+    """
+    global _options
+    if profile is not None and profile not in PROFILES:
+        raise ArgumentError(
+            mistake("set_printoptions", "profile", repr(profile), f"one of {', '.join(PROFILES)}")
+        )
+    base = _options if profile is None else PROFILES[profile]
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    for name, value in given.items():
+        if value is not None and value < (1 if name in ("linewidth", "edgeitems") else 0):
+            raise ArgumentError(mistake("set_printoptions", name, value, "a positive number"))
+    _options = replace(base, sci_mode=sci_mode, **{n: v for n, v in given.items() if v is not None})
+
 
 def text(tensor: Any) -> str:
-    import numpy
+    """``tensor(…)`` with what is not plain about it: device, dtype, size, history."""
+    options = _options
+    array = tensor._array("print")
+    count = math.prod(array.shape)
+    summarise = count > options.threshold
+    values, cut = _values(array, count, options.edgeitems if summarise else None)
+    prefix = "tensor("
+    shown = (
+        _nested(values, cut, len(prefix), _formatter(values, array.dtype, options), options)
+        if count
+        else "[]"
+    )
+    return _with_suffixes(prefix + shown, _suffixes(tensor, array, count), len(prefix), options.linewidth)
 
-    values = host.to_numpy(tensor._array("print"), EAGER)
-    return "tensor(" + numpy.array2string(values.astype("float64") if values.dtype.name == "bfloat16" else values, separator=", ", prefix="tensor(") + ")"
+
+def _suffixes(tensor: Any, array: Any, count: int) -> list[str]:
+    found = []
+    if tensor.device != "cpu":
+        found.append(f"device='{tensor.device}'")
+    if count == 0:
+        if len(array.shape) != 1:
+            found.append(f"size={tuple(array.shape)}")
+        if array.dtype is not dtypes.float32:
+            found.append(f"dtype={array.dtype}")
+    elif array.dtype not in (dtypes.float32, dtypes.int64, dtypes.bool_):
+        found.append(f"dtype={array.dtype}")
+    try:
+        history = tensor.grad_fn
+    except GradError:  # a view made under no_grad and written there: printing must not fail for it
+        return [*found, "grad_fn=<Invalid>"]
+    if history is not None:
+        found.append(f"grad_fn={history!r}")
+    elif tensor.requires_grad:
+        found.append("requires_grad=True")
+    return found
+
+
+def _with_suffixes(shown: str, suffixes: list[str], indent: int, width: int) -> str:
+    """The suffixes behind the values, on a new line where the last one is full."""
+    length = len(shown) - shown.rfind("\n") + 1
+    for suffix in suffixes:
+        if length + len(suffix) + 2 > width:
+            shown += ",\n" + " " * indent + suffix
+            length = indent + len(suffix)
+        else:
+            shown += ", " + suffix
+            length += len(suffix) + 2
+    return shown + ")"
+
+
+def _values(array: Any, count: int, edge: int | None) -> tuple[Any, tuple[bool, ...]]:
+    """The elements to format, and of which dimensions the middle is left out; all, where ``edge`` is ``None``."""
+    cut = tuple(edge is not None and size > 2 * edge for size in array.shape)
+    if edge is None or count == 0:
+        return host.to_numpy(array, EAGER), cut
+    if count > READ_AT_MOST and not isinstance(array.device, HostDevice):
+        array = _edges_on_device(array, edge)
+    values = host.to_numpy(array, EAGER)
+    for dim, size in enumerate(values.shape):
+        if size > 2 * edge:
+            values = numpy.take(values, [*range(edge), *range(size - edge, size)], dim)
+    return values, cut
+
+
+def _edges_on_device(array: Any, edge: int) -> Any:
+    """The first and last elements along each long dimension, the longest dimension first: each copy is small."""
+    from weft.ops import OPS
+
+    for dim in sorted(range(len(array.shape)), key=lambda d: -array.shape[d]):
+        size = array.shape[dim]
+        if size > 2 * edge:
+            parts: list[Any] = []
+            for start in (0, size - edge):
+                attributes = {"dim": dim, "start": start, "stop": start + edge, "step": 1}
+                parts += EAGER.process(OPS["slice"], (array,), attributes, None, ())
+            (array,) = EAGER.process(OPS["cat"], tuple(parts), {"dim": dim}, None, ())
+    return array
+
+
+@dataclass(frozen=True)
+class _Formatter:
+    """Formats one element; all are padded to one width."""
+
+    width: int
+    write: Callable[[Any], str]
+
+    def __call__(self, value: Any) -> str:
+        return self.write(value).rjust(self.width)
+
+
+def _formatter(values: Any, dtype: Any, options: PrintOptions) -> _Formatter:
+    if dtype.kind != "float":
+        return _Formatter(max((len(str(value)) for value in values.reshape(-1).tolist()), default=1), str)
+    wide = values.astype("float64").reshape(-1)
+    plain = wide[numpy.isfinite(wide) & (wide != 0)]
+    if plain.size == 0:
+        return _Formatter(1, _whole)
+    sizes = numpy.abs(plain)
+    low, high = sizes.min(), sizes.max()
+    whole = bool((plain == numpy.ceil(plain)).all())
+    with numpy.errstate(over="ignore"):
+        scientific = bool(high / low > 1000.0 or high > 1.0e8 or low < 1.0e-4)
+    if options.sci_mode is not None:
+        scientific = options.sci_mode
+    if scientific:
+        write: Callable[[Any], str] = f"{{:.{options.precision}e}}".format
+    else:
+        write = _whole if whole else f"{{:.{options.precision}f}}".format
+    return _Formatter(max(1, *(len(write(value)) for value in plain.tolist())), write)
+
+
+def _whole(value: float) -> str:
+    """A float without decimals: the point tells it from an integer."""
+    return f"{value:.0f}." if math.isfinite(value) else f"{value:.0f}"
+
+
+def _nested(values: Any, cut: tuple[bool, ...], indent: int, write: _Formatter, options: PrintOptions) -> str:
+    """Brackets within brackets; the last dimension is wrapped at the line's width."""
+    if values.ndim == 0:
+        return write(values.item())
+    edge = options.edgeitems
+    if values.ndim == 1:
+        row = [write(value) for value in values.tolist()]
+        if cut[0]:
+            row.insert(edge, " ...")
+        each = max(1, (options.linewidth - indent) // (write.width + 2))
+        lines = [", ".join(row[start : start + each]) for start in range(0, len(row), each)]
+        return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
+    parts: list[str] = [_nested(one, cut[1:], indent + 1, write, options) for one in values]
+    if cut[0]:
+        parts.insert(edge, "...")
+    return "[" + ("," + "\n" * (values.ndim - 1) + " " * (indent + 1)).join(parts) + "]"

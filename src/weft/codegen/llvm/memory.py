@@ -82,11 +82,13 @@ class Memory:
         self.lane = outer
 
     def load(self, emitter: Emitter, node: Expr) -> Value:
-        """The element that a load node names, in the node's type."""
-        dtype, (index,) = self._dtype(node.data), node.args
+        """The element that a load node names, in the node's type; 0 where its predicate, if any, is false."""
+        dtype, (index, *predicate) = self._dtype(node.data), node.args
         kind, lane = ELEMENTS[dtype], self.lane
+        if lane is not None and predicate:
+            lane = _narrowed(emitter, lane, emitter.value(predicate[0]))
         moves = 0 if lane is None else stride(index, lane.axis)
-        if moves == 0 or lane is None:
+        if lane is None or (moves == 0 and not predicate):
             text, lanes = self._load_one(emitter, node.data, kind, index), 1
         else:
             text, lanes = self._load_lanes(emitter, node.data, kind, index, moves, lane), LANES
@@ -139,7 +141,7 @@ class Memory:
     ) -> str:
         whole, name = vector_type(kind, LANES), suffix(kind, LANES)
         size, mask = self._buffers[buffer].itemsize, f"{vector_type('i1', LANES)} {_mask(lane)}"
-        if moves is None:
+        if moves != 1:
             where = self._addresses(emitter, buffer, kind, index)
             gather = f"@llvm.masked.gather.{name}.{suffix('ptr', LANES)}"
             given = f"{vector_type('ptr', LANES)} {where}, i32 {size}, {mask}, {whole} zeroinitializer"
@@ -149,6 +151,15 @@ class Memory:
             return emitter.lines.let(f"load {whole}, ptr {where}, align {size}")
         given = f"ptr {where}, i32 {size}, {mask}, {whole} zeroinitializer"
         return emitter.lines.let(f"call {whole} @llvm.masked.load.{name}.p0({given})")
+
+
+def _narrowed(emitter: Emitter, lane: Lane, predicate: Value) -> Lane:
+    """The lanes in which the predicate holds too."""
+    wanted = emitter.splat(predicate, LANES)
+    if lane.mask is None:
+        return Lane(lane.axis, wanted)
+    both = emitter.lines.let(f"and {wanted.type} {wanted.text}, {lane.mask.text}")
+    return Lane(lane.axis, Value(both, dtypes.bool_, LANES))
 
 
 def _mask(lane: Lane) -> str:

@@ -8,12 +8,13 @@ points run one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from weft import dtypes
 from weft.codegen.llvm.function import FunctionWriter
 from weft.codegen.llvm.memory import LANES, Memory, depends, stride
+from weft.codegen.llvm.predicate import predicated
 from weft.codegen.llvm.reduction import BLOCK, Accumulator, passes
 from weft.expr import Expr, const, walk
 from weft.expr.llvm import Emitter, Value, vector_type
@@ -27,15 +28,15 @@ class PartWriter:
     """Writes one part; ``text(head)`` gives the function."""
 
     def __init__(self, kernel: Kernel, part: Part, parameters: dict[Expr, Value]) -> None:
-        self.part = part
         self.lines = FunctionWriter()
         self.memory = Memory({buffer.name: buffer.dtype for buffer in kernel.buffers})
         self.emitter = Emitter(self.lines, self.memory.load)
         for name, value in parameters.items():
             self.emitter.bind(name, value)
-        self.inner = _lane_axis(part, part.reduce_axes)
-        blocked = part.checks or self.inner is not None or not part.reductions
-        self.outer = None if blocked else _lane_axis(part, part.axes)
+        self.inner, self.outer, self.gathers = _lanes(part)
+        self.scalar = part
+        lanes = self.inner is not None or self.outer is not None
+        self.part = predicated(part, points=self.outer is not None) if lanes else part
 
     def text(self, head: str) -> str:
         """The function under its head; it has i64 arguments ``%lo`` and ``%hi``, with ``%lo < %hi``."""
@@ -81,27 +82,38 @@ class PartWriter:
             flat = quotient
 
     def _columns(self, axis: Axis, start: str, stop: str) -> None:
-        if self.outer is not None:
+        if self.outer is not None and not self.gathers:
             self._across(axis.variable, start, stop, lambda mask: self._point())
             return
+        if self.outer is not None:
+            start = self._whole(axis.variable, start, stop, lambda mask: self._point())[1]
+        lanes, self.part = self.part, self.part if self.inner is not None else self.scalar
         with self._loop(start, stop) as index:
             self.emitter.bind(axis.variable, Value(index, INDEX))
             self._point()
+        self.part = lanes
 
     @contextmanager
     def _loop(self, start: str, stop: str, step: int = 1) -> Iterator[str]:
         with self.lines.loop(start, stop, step) as index, self.emitter.scope():
             yield index
 
-    def _across(self, axis: Expr, start: str, stop: str, body: Callable[[Value | None], None]) -> None:
-        """``body`` for all values of an axis, ``LANES`` at a time; the mask says which lanes are real."""
+    def _whole(
+        self, axis: Expr, start: str, stop: str, body: Callable[[Value | None], None]
+    ) -> tuple[str, str]:
+        """``body`` for whole vectors of an axis; gives how many values are left, and where they begin."""
         lines = self.lines
         count = lines.let(f"sub i64 {stop}, {start}")
         whole = lines.let(f"and i64 {count}, {-LANES}")
         full = lines.let(f"add i64 {start}, {whole}")
         with self._loop(start, full, LANES) as base, self.memory.vectorised(self.emitter, axis, base, None):
             body(None)
-        rest = lines.let(f"sub i64 {count}, {whole}")
+        return lines.let(f"sub i64 {count}, {whole}"), full
+
+    def _across(self, axis: Expr, start: str, stop: str, body: Callable[[Value | None], None]) -> None:
+        """``body`` for all values of an axis, ``LANES`` at a time; the mask says which lanes are real."""
+        lines = self.lines
+        rest, full = self._whole(axis, start, stop, body)
         some = lines.let(f"icmp ne i64 {rest}, 0")
         with lines.when(some), self.emitter.scope():
             steps = ", ".join(f"i64 {lane}" for lane in range(LANES))
@@ -156,7 +168,7 @@ class PartWriter:
 
     def _reduce(self, group: Sequence[Reduction]) -> None:
         joined = self.inner is not None
-        lanes = LANES if joined or self.outer is not None else 1
+        lanes = LANES if joined or self.memory.lane is not None else 1
         totals = [Accumulator.make(self.lines, reduction, lanes) for reduction in group]
         for total in totals:
             total.reset(self.emitter)
@@ -242,15 +254,29 @@ def _rounds(reduction: Reduction) -> bool:
     return reduction.combine in ("sum", "prod") and reduction.value.dtype.kind == "float"
 
 
-def _lane_axis(part: Part, axes: Sequence[Axis]) -> Axis | None:
-    """The last of the axes, if everything reduced moves by 0 or 1 with it, and something by 1."""
-    if not axes or any(check.inner for check in part.checks):
-        return None
-    axis = axes[-1]
-    moves = [
-        stride(node.args[0], axis.variable)
-        for reduction in part.reductions
-        for node in walk(reduction.value)
-        if node.function == "load"
-    ]
-    return axis if 1 in moves and None not in moves else None
+def _lanes(part: Part) -> tuple[Axis | None, Axis | None, bool]:
+    """Which axis lanes run along: the innermost reduction axis, or the last axis; and whether they must gather."""
+    if any(check.inner for check in part.checks):
+        return None, None, False
+    last = part.axes[-1] if part.axes and not part.checks else None
+    masked = predicated(part, points=True)
+    if not part.reductions:
+        # LLVM does better by itself, except with padding: it sees gathers where there are masked rows
+        indices = [*_loads(store.value for store in masked.stores), *(store.index for store in masked.stores)]
+        padded = last is not None and masked != part and _contiguous(indices, last)
+        return None, last if padded else None, False
+    loads = _loads(reduction.value for reduction in masked.reductions)
+    if part.reduce_axes and _contiguous(loads, part.reduce_axes[-1]):
+        return part.reduce_axes[-1], None, False
+    return None, last, last is not None and not _contiguous(loads, last)
+
+
+def _loads(values: Iterable[Expr]) -> list[Expr]:
+    """The indices of all loads."""
+    return [node.args[0] for value in values for node in walk(value) if node.function == "load"]
+
+
+def _contiguous(indices: Sequence[Expr], axis: Axis) -> bool:
+    """Whether every index moves by 0 or 1 with an axis, and some by 1."""
+    moves = [stride(index, axis.variable) for index in indices]
+    return 1 in moves and None not in moves

@@ -34,5 +34,7 @@ class WgslGenerator:
         template = TEMPLATES.get(("wgsl", kernel.name))
         if template is None:
             known = ", ".join(name for family, name in TEMPLATES if family == "wgsl")
-            raise KernelError(f"library kernel {kernel.name!r} has no WGSL template; loaded so far: {known or 'none'}")
+            raise KernelError(
+                f"library kernel {kernel.name!r} has no WGSL template; loaded so far: {known or 'none'}"
+            )
         return template(kernel, self.profile)

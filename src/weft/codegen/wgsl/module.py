@@ -11,11 +11,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from weft.codegen.wgsl.storage import View
 from weft.dtypes import DType
 from weft.errors import KernelError
-from weft.expr.wgsl import Declarations, identifier, type_name
-from weft.codegen.wgsl.storage import View
-from weft.target import Binding, KernelSpec, Parameter, TargetProfile, parameter_space
+from weft.expr import Expr
+from weft.expr.wgsl_text import Declarations, identifier, type_name
+from weft.target import Binding, Bound, KernelSpec, Parameter, TargetProfile, parameter_space
 
 # What WebGPU guarantees where a profile does not say.
 _DEFAULT_LIMITS = {
@@ -27,6 +28,9 @@ _DEFAULT_LIMITS = {
     "max-compute-workgroup-size-z": 64,
     "max-compute-workgroups-per-dimension": 65535,
 }
+
+SOFTWARE_STEPS = 65535
+"""llvmpipe leaves every loop of an invocation once they have taken this many steps together, and says nothing."""
 
 _REPORT = """fn weft_report(value: i32) {
     // the exchange may fail for no reason on some hardware; a failed one with the word still 0 is tried again
@@ -59,6 +63,7 @@ class Module:
     reports: bool = False
     declarations: Declarations = field(default_factory=Declarations)
     functions: list[str] = field(default_factory=list)
+    bounds: list[Bound] = field(default_factory=list)
     _shared: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     @property
@@ -70,6 +75,16 @@ class Module:
     def parameter(self, name: str) -> str:
         """The text that reads a parameter."""
         return f"parameters.{identifier(name)}"
+
+    def bound_steps(self, steps: Expr) -> None:
+        """Say how many loop steps an invocation takes; ``KernelError``, now or at the dispatch, over the target's."""
+        if not self.profile.software:
+            return
+        message = "a software WebGPU driver ends loops that are this long; use the cpu device, or work on smaller pieces"
+        if steps.function != "const":
+            self.bounds.append(Bound(repr(steps), SOFTWARE_STEPS, message))
+        elif steps.data > SOFTWARE_STEPS:
+            raise KernelError(f"kernel {self.name}: {message} (here {steps.data}, at most {SOFTWARE_STEPS})")
 
     def shared(self, name: str, element: str, count: int) -> str:
         """Declare an array in workgroup memory; asking again for the same name gives the same array."""
@@ -92,6 +107,7 @@ class Module:
             workgroup_count,
             self._source(body),
             self.reports,
+            tuple(self.bounds),
         )
 
     def _source(self, body: Sequence[str]) -> str:
@@ -101,7 +117,9 @@ class Module:
                 f"@group(0) @binding({len(self.views)}) var<storage, read_write> status: array<atomic<u32>, 4>;"
             )
             self.declarations.functions["weft_report"] = _REPORT
-        shared = [f"var<workgroup> {name}: array<{kind}, {count}>;" for name, (kind, count) in self._shared.items()]
+        shared = [
+            f"var<workgroup> {name}: array<{kind}, {count}>;" for name, (kind, count) in self._shared.items()
+        ]
         sections = [
             f"// {self.name}",
             self._parameters(),
@@ -145,7 +163,10 @@ class Module:
         storage = sum(_size(kind) * count for kind, count in self._shared.values())
         x, y, z = self.workgroup_size
         needed = {
-            "max-storage-buffers-per-shader-stage": (len(self.views) + self.reports, "split the kernel into several"),
+            "max-storage-buffers-per-shader-stage": (
+                len(self.views) + self.reports,
+                "split the kernel into several",
+            ),
             "max-compute-workgroup-storage-size": (storage, "choose a smaller tile"),
             "max-compute-invocations-per-workgroup": (self.invocations, "choose a smaller workgroup"),
             "max-compute-workgroup-size-x": (x, "choose a smaller workgroup"),

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import KernelError
-from weft.expr.wgsl import Declarations, Emitter, bare, literal, type_name
+from weft.expr.wgsl import Emitter, call_text
+from weft.expr.wgsl_text import Declarations, bare, literal, type_name
 from weft.kernels import Reduction
 
 BLOCK = 128
@@ -95,14 +96,14 @@ class Fold:
 
     def joined(self, declarations: Declarations, a: str, b: str) -> str:
         """The text of two partial results as one."""
-        return declarations.call(self.rule.function, (self.dtype, self.dtype), (a, b))
+        return call_text(declarations, self.rule.function, (self.dtype, self.dtype), (a, b))
 
     def better(self, declarations: Declarations, new: str, old: str) -> str:
         """Whether a value replaces the best one so far: NaN is better than all but NaN."""
-        plain = declarations.call(self.rule.function, (self.dtype, self.dtype), (new, old))
+        plain = call_text(declarations, self.rule.function, (self.dtype, self.dtype), (new, old))
         if self.dtype.kind != "float":
             return plain
-        new_nan, old_nan = (declarations.call("isnan", (self.dtype,), (text,)) for text in (new, old))
+        new_nan, old_nan = (call_text(declarations, "isnan", (self.dtype,), (text,)) for text in (new, old))
         return f"{plain} || ({new_nan} && !{old_nan})"
 
 
@@ -113,11 +114,15 @@ def make_fold(reduction: Reduction, name: str) -> Fold:
     logical = reduction.combine in ("any", "all")
     if logical != (kind == "bool"):
         expected = "bool" if logical else "a number; cast it"
-        raise KernelError(f"reduction {reduction.combine}: value is {reduction.value.dtype.name}, expected {expected}")
+        raise KernelError(
+            f"reduction {reduction.combine}: value is {reduction.value.dtype.name}, expected {expected}"
+        )
     return Fold(reduction, name, f"{name}_best", rule)
 
 
-def tree(emitter: Emitter, folds: Sequence[Fold], invocations: int, arrays: Sequence[tuple[str, str]]) -> None:
+def tree(
+    emitter: Emitter, folds: Sequence[Fold], invocations: int, arrays: Sequence[tuple[str, str]]
+) -> None:
     """Join the accumulators of a workgroup's invocations; every one of them then holds the whole.
 
     ``arrays`` names, for each fold, its workgroup arrays: of values, and of positions (unused without them).
@@ -151,9 +156,7 @@ def _join_in_memory(emitter: Emitter, fold: Fold, values: str, positions: str) -
     emitter.line(f"let {name}_position = {positions}[local + half];")
     better = fold.better(emitter.declarations, name, mine)
     worse = fold.better(emitter.declarations, mine, name)
-    with emitter.block(
-        f"if (({better}) || (!({worse}) && {name}_position < {positions}[local]))"
-    ):
+    with emitter.block(f"if (({better}) || (!({worse}) && {name}_position < {positions}[local]))"):
         emitter.line(f"{mine} = {name};")
         emitter.line(f"{positions}[local] = {name}_position;")
 

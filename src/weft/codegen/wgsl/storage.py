@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from weft import dtypes
 from weft.dtypes import DType
-from weft.expr.wgsl import Declarations, to_bits, type_name
+from weft.expr.wgsl_text import Declarations, to_bits, type_name
 
 LANES = "xyzw"
 
@@ -142,7 +142,9 @@ class View:
         """The element at ``index``: an i32 name or literal, as it may stand in the text twice."""
         form = FORMATS.get(self.dtype)
         if form is None:
-            return f"{self.name}[{index}]" if self.vector == 1 else f"{self.name}[{index} >> 2u][{index} & 3i]"
+            return (
+                f"{self.name}[{index}]" if self.vector == 1 else f"{self.name}[{index} >> 2u][{index} & 3i]"
+            )
         word = self._word(index, form)
         shift = f"(u32({index} & {form.lanes - 1}i) * {form.bits}u)"
         return form.unpack.format(w=f"atomicLoad(&{word})" if self.atomic else word, s=shift)
@@ -162,7 +164,9 @@ class View:
         """Statements that write one element; ``index`` is a name or literal."""
         form = FORMATS.get(self.dtype)
         if form is None:
-            place = f"{self.name}[{index}]" if self.vector == 1 else f"{self.name}[{index} >> 2u][{index} & 3i]"
+            place = (
+                f"{self.name}[{index}]" if self.vector == 1 else f"{self.name}[{index} >> 2u][{index} & 3i]"
+            )
             return [f"{place} = {value};"]
         assert self.atomic, "a packed element is written alone only where its word is atomic"
         self.needs(declarations)
@@ -183,7 +187,10 @@ class View:
         item, form = f"{self.name}[{index} >> 2u]", FORMATS.get(self.dtype)
         if form is None:
             tail = [f"{item}.x = {value}.x;"]
-            tail += [f"if ({rest} > {lane}i) {{ {item}.{LANES[lane]} = {value}.{LANES[lane]}; }}" for lane in (1, 2)]
+            tail += [
+                f"if ({rest} > {lane}i) {{ {item}.{LANES[lane]} = {value}.{LANES[lane]}; }}"
+                for lane in (1, 2)
+            ]
         else:
             self.needs(declarations)
             declarations.functions[f"weft_tail_{form.bits}"] = _TAIL_MASK[form.bits]

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from weft.codegen.wgsl import work
 from weft.codegen.wgsl.module import Module
 from weft.errors import KernelError
-from weft.expr import Expr
+from weft.expr import Expr, simplify
 from weft.kernels import Axis
 from weft.target import KernelSpec, TargetProfile
+
+UNROLLED = 4
+"""Depths in a step of the loop without workgroup memory: software drivers bound the steps."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,11 @@ def write_product(module: Module, product: Product, tile: Tile, texts: dict[Expr
     rows = work.groups(product.rows, tile.rows)
     columns = work.groups(product.columns, tile.columns)
     total = work.points([Axis(product.rows, size) for size in (product.batches, rows, columns)])
+    each = UNROLLED if tile.depth == 0 else tile.depth
+    steps = work.groups(product.depth, each) + (
+        UNROLLED if tile.depth == 0 else work.groups(product.depth, 1)
+    )
+    module.bound_steps(simplify(steps))
     return module.finish(writer.body(), work.grid(total))
 
 
@@ -175,7 +183,7 @@ class _ProductWriter:
         return lines
 
     def _direct(self) -> list[str]:
-        """Operands straight from the buffers; rows and columns beyond the end read the last one, and are not stored."""
+        """Operands straight from the buffers; rows and columns beyond the end read the last, and are not stored."""
         tile = self.tile
         lanes = [(j, lane) for j in range(tile.column_block // 4) for lane in range(4)]
         lines = [
@@ -184,34 +192,40 @@ class _ProductWriter:
             "}",
         ]
         lines += [
-            f"let a_outer{i} = a_outer(batch, min({self._row(i)}, {self.m} - 1i));" for i in range(tile.row_block)
+            f"let a_outer{i} = a_outer(batch, min({self._row(i)}, {self.m} - 1i));"
+            for i in range(tile.row_block)
         ]
         lines += [
             f"let b_outer{4 * j + lane} = b_outer(batch, min({self._column(j, lane)}, {self.n} - 1i));"
             for j, lane in lanes
         ]
-        lines += [
-            "var at = vec4<i32>();",
-            f"for (var k = 0i; k < {self.k}; k++) {{",
-            "    let a_at = a_depth(at);",
-            "    let b_at = b_depth(at);",
-        ]
-        lines += [f"    let a{i} = a_value(a_outer{i}, a_at);" for i in range(tile.row_block)]
+        step = self._direct_step()
+        lines += ["var at = vec4<i32>();", "var k = 0i;"]
+        lines += [f"for (; k + {UNROLLED - 1}i < {self.k}; k += {UNROLLED}i) {{"]
+        for _ in range(UNROLLED):
+            lines += ["    {", *(f"        {line}" for line in step), "    }"]
+        return [*lines, "}", f"for (; k < {self.k}; k++) {{", *(f"    {line}" for line in step), "}"]
+
+    def _direct_step(self) -> list[str]:
+        """The products at one depth, and the step to the next place."""
+        tile = self.tile
+        lines = ["let a_at = a_depth(at);", "let b_at = b_depth(at);"]
+        lines += [f"let a{i} = a_value(a_outer{i}, a_at);" for i in range(tile.row_block)]
         for j in range(tile.column_block // 4):
             values = ", ".join(f"b_value(b_outer{4 * j + lane}, b_at)" for lane in range(4))
-            lines.append(f"    let b{j} = {self.V}({values});")
-        lines += [f"    {line}" for line in self._multiply()]
+            lines.append(f"let b{j} = {self.V}({values});")
+        lines += self._multiply()
         # the next place in depth, by carrying: a division here would cost more than the products
         inner, middle = self.product.inner, self.product.middle
         lines += [
-            "    at += vec4<i32>(1i, 0i, 0i, 1i);",
-            f"    at = select(at, vec4<i32>(0i, at.y + 1i, at.z, at.w), at.x == {inner});",
-            f"    at = select(at, vec4<i32>(at.x, 0i, at.z + 1i, at.w), at.y == {middle});",
+            "at += vec4<i32>(1i, 0i, 0i, 1i);",
+            f"at = select(at, vec4<i32>(0i, at.y + 1i, at.z, at.w), at.x == {inner});",
+            f"at = select(at, vec4<i32>(at.x, 0i, at.z + 1i, at.w), at.y == {middle});",
         ]
-        return [*lines, "}"]
+        return lines
 
     def _staged(self) -> list[str]:
-        """Operands by way of workgroup memory: all invocations fill both tiles, then each reads its rows and columns."""
+        """Operands by way of workgroup memory: all invocations fill both tiles, then each reads its part."""
         tile = self.tile
         inner, middle = self.product.inner, self.product.middle
         self.module.functions.append(
@@ -236,7 +250,8 @@ class _ProductWriter:
         lines += [f"    {line}" for line in (*inside, "workgroupBarrier();")]
         lines.append(f"    for (var k = 0i; k < {tile.depth}i; k++) {{")
         lines += [
-            f"        let a{i} = tile_a[k * {a}i + down + {i * tile.down}i];" for i in range(tile.row_block // 4)
+            f"        let a{i} = tile_a[k * {a}i + down + {i * tile.down}i];"
+            for i in range(tile.row_block // 4)
         ]
         lines += [
             f"        let b{j} = tile_b[k * {b}i + across + {j * tile.across}i];"
@@ -256,7 +271,10 @@ class _ProductWriter:
             f"let {s}_depth = select({s}_slot / {vectors}i, {s}_slot % {tile.depth}i, {name}_along_depth);",
             f"let {s}_vector = select({s}_slot % {vectors}i, {s}_slot / {tile.depth}i, {name}_along_depth);",
             f"let {s}_index = {first} + {s}_vector * 4i;",
-            *(f"let {s}_outer{lane} = {name}_outer(batch, min({s}_index + {lane}i, {end} - 1i));" for lane in range(4)),
+            *(
+                f"let {s}_outer{lane} = {name}_outer(batch, min({s}_index + {lane}i, {end} - 1i));"
+                for lane in range(4)
+            ),
         ]
         values = ", ".join(f"{name}_value({s}_outer{lane}, {s}_at)" for lane in range(4))
         fill = [

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,12 +30,43 @@ _ENDINGS = (".so", ".dylib", ".dll")
 
 @dataclass(frozen=True)
 class Blas:
-    """A loaded library: where it is, the addresses of its C functions, and the bits of its integers."""
+    """A loaded library: where it is, the addresses of its C functions, and the bits of its integers.
+
+    ``set_threads`` and ``get_threads`` are its own thread pool's.
+    """
 
     path: Path
     addresses: dict[str, int]
     bits: int
-    library: Any
+    set_threads: Callable[[int], object]
+    get_threads: Callable[[], int]
+
+
+_lock = threading.Lock()
+_alone = 0  # how many are inside ``on_one_thread``
+_threads_before = 1
+
+
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """The library without its own threads, while the device's threads call it side by side."""
+    global _alone, _threads_before
+    found = find()
+    if found is None:
+        yield
+        return
+    with _lock:
+        if _alone == 0:
+            _threads_before = found.get_threads()
+            found.set_threads(1)
+        _alone += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _alone -= 1
+            if _alone == 0:
+                found.set_threads(_threads_before)
 
 
 @lru_cache(maxsize=None)
@@ -56,7 +89,10 @@ def load(path: Path) -> Blas | None:
         names = {symbol: pattern.format(name) for symbol, (name, _) in PRODUCTS.items()}
         if all(hasattr(library, name) for name in names.values()):
             addresses = {symbol: _address(getattr(library, name)) for symbol, name in names.items()}
-            return Blas(path, addresses, bits, library)
+            threads = (
+                getattr(library, pattern.format(f"openblas_{verb}_num_threads")) for verb in ("set", "get")
+            )
+            return Blas(path, addresses, bits, *threads)
     return None
 
 

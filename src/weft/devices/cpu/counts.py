@@ -18,7 +18,8 @@ _FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "idiv": operator.floordiv,
     "floordiv": operator.floordiv, "irem": operator.mod, "ceil_div": lambda a, b: -(-a // b),
     "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge, "eq": operator.eq,
-    "maximum": max, "minimum": min, "where": lambda condition, a, b: a if condition else b,
+    "and": operator.and_, "or": operator.or_, "maximum": max, "minimum": min,
+    "where": lambda condition, a, b: a if condition else b,
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import platform
 import struct
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -50,6 +51,7 @@ class _Compiled:
     pack_parameters: Any
     items: Count
     work: Count
+    products: bool  # calls the BLAS
 
 
 class CpuDevice(Device):
@@ -187,11 +189,15 @@ class CpuDevice(Device):
         if pieces <= 1:
             kernel.entry(pointers, values, 0, items)
         else:
-            entry = kernel.entry
-            self.workers.run(lambda low, high: entry(pointers, values, low, high), items, pieces)
+            # also with one thread of our own: which of the two ways it goes must not show in the result
+            with blas.on_one_thread() if kernel.products else nullcontext():
+                self._split(kernel.entry, pointers, values, items, pieces)
         if status is not None and status[0]:
             where, what = report or (spec.name, "index")
             raise IndexOutOfRangeError(f"{where}: {what} {status[1]} is out of range")
+
+    def _split(self, entry: Any, pointers: bytes, values: bytes, items: int, pieces: int) -> None:
+        self.workers.run(lambda low, high: entry(pointers, values, low, high), items, pieces)
 
     def _mismatch(
         self, spec: KernelSpec, ranges: Sequence[Range], parameters: Sequence[int | float], error: Exception
@@ -230,6 +236,7 @@ class CpuDevice(Device):
             struct.Struct(f"{slots}{'q' if spec.reports else ''}").pack,
             count(spec, spec.workgroup_count[0]),
             count(spec, spec.workgroup_count[1]),
+            any(symbol in spec.source for symbol in blas.PRODUCTS),
         )
 
     # The device as a whole.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,9 +104,7 @@ class Pipelines:
                 label=spec.name, layout=whole, compute={"module": module, "entry_point": None}
             )
         except native().wgpu.GPUError as error:
-            raise KernelError(
-                f"kernel {spec.name} does not compile:\n{_shown(str(error), spec.source)}"
-            ) from error
+            raise KernelError(f"kernel {spec.name} does not compile:\n{_shown(str(error))}") from None
         uniform_size = size if space == "uniform" else 0
         return Pipeline(spec.name, handle._internal, layout, counts, pack, uniform_size, handle)
 
@@ -194,6 +193,10 @@ def _fitted(
     return fitted
 
 
-def _shown(message: str, source: str) -> str:
-    """The compiler's message; it shows the source line itself, except for errors of the whole module."""
-    return message.strip()
+def _shown(message: str) -> str:
+    """What the compiler says, with the source line and a caret, without the library's own headings."""
+    said = message.partition("Caused by:\n")[2] or message
+    lines = said.splitlines()
+    if lines and lines[0].lstrip().startswith("In wgpu"):
+        lines = lines[1:]
+    return textwrap.dedent("\n".join(lines)).strip()

@@ -90,6 +90,11 @@ def add(name: str, parameters: str, kinds: str, reference: str | Callable[..., A
     FUNCTIONS[name] = Function(name, tuple(parameters.split()), kinds, reference, **columns)
 
 
+def piece(name: str, parameters: str, reference: str | Callable[..., Any], definition: str) -> None:
+    """Put a row into the table that only definitions use: for float32, on the range that they keep to."""
+    add(name, parameters, "f", reference, definition=definition, single=True)
+
+
 def each(float_: str = "", int_: str = "", uint: str = "", bool_: str = "") -> dict[str, str]:
     """An LLVM column by kind; unsigned integers take the signed template where they have none."""
     named = {"f": float_, "i": int_, "u": uint or int_, "b": bool_}

@@ -1,7 +1,7 @@
 """Matrix products on the ``cpu``: batches of calls of the BLAS ``gemm``, or plain loops where strides do not suit it.
 
-A work item is one product. The BLAS has threads of its own for a large one; only products too small for them are
-spread over the device's threads, so that one pool is in charge at a time.
+A work item is one product. One pool of threads is in charge at a time: many products, or small ones, are spread
+over the device's threads, of which each calls the BLAS on its own; a few large ones use the BLAS's own threads.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ PARAMETERS = (
 SMALL = 1 << 18
 """Multiplications up to which OpenBLAS works on the calling thread (its ``GEMM_MULTITHREAD_THRESHOLD``)."""
 
+MANY = 8
+"""Products that keep the device's threads busy, whatever their size."""
+
 GRAIN = 1 << 18
 """Multiplications that are worth a thread."""
 
@@ -34,7 +37,8 @@ def matmul(library: Library, profile: TargetProfile) -> KernelSpec:
         given = ", ".join(each.name for each in library.dtypes)
         raise KernelError(f"matmul: types ({given}) given, the cpu kernel takes all float32 or all float64")
     name = f"matmul_{dtype.name}"
-    small = f"where(m * n * k <= {SMALL}, batch0 * batch1 * m * n * k, batch0 * batch1 * 0)"
+    spread = f"(m * n * k <= {SMALL}) | (batch0 * batch1 >= {MANY})"
+    work = f"where({spread}, batch0 * batch1 * m * n * k, batch0 * batch1 * 0)"
     return KernelSpec(
         name=name,
         language="llvm",
@@ -42,7 +46,7 @@ def matmul(library: Library, profile: TargetProfile) -> KernelSpec:
         inputs=(Binding("a", dtype), Binding("b", dtype)),
         outputs=(Binding("c", dtype, "read_write"),),
         workgroup_size=(GRAIN, 1, 1),
-        workgroup_count=("batch0 * batch1", small, "1"),
+        workgroup_count=("batch0 * batch1", work, "1"),
         source=_source(name, *_TYPES[dtype], blas="blas" in profile.features),
     )
 

@@ -15,7 +15,7 @@ from weft.codegen.wgsl.tiles import Product, Side, choose_tile, write_product
 from weft.errors import KernelError
 from weft.expr import Expr, call, variable
 from weft.expr.node import INDEX
-from weft.expr.wgsl import type_name
+from weft.expr.wgsl_text import type_name
 from weft.kernels.library import template
 from weft.kernels.library.wgsl_matmul import accumulator, operand_types
 from weft.kernels.program import Library

@@ -9,7 +9,7 @@ from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr import Expr, variable
 from weft.expr.node import INDEX
-from weft.expr.wgsl import type_name
+from weft.expr.wgsl_text import type_name
 from weft.kernels.library import template
 from weft.kernels.program import Library
 from weft.target import KernelSpec, Parameter, TargetProfile
@@ -27,7 +27,9 @@ def matmul(library: Library, profile: TargetProfile) -> KernelSpec:
     scalar = accumulator(library, a, b, c)
     tile = choose_tile(profile, dict(library.options))
     parameters = tuple(Parameter(name, INDEX) for name in PARAMETERS)
-    module = Module(f"matmul_{a.name}_{b.name}_{c.name}", profile, parameters, views, (tile.invocations, 1, 1))
+    module = Module(
+        f"matmul_{a.name}_{b.name}_{c.name}", profile, parameters, views, (tile.invocations, 1, 1)
+    )
     p = {name: module.parameter(name) for name in PARAMETERS}
     batches, m, n, k = (variable(name, INDEX) for name in ("batch0", "m", "n", "k"))
     batches = batches * variable("batch1", INDEX)
@@ -62,7 +64,9 @@ def accumulator(library: Library, *given: DType) -> str:
     """The WGSL type that products are summed in: f32 where an operand is floating, else i32 or u32."""
     types = [type_name(dtype) for dtype in given]
     if "bool" in types:
-        raise KernelError(f"{library.name}: types {', '.join(dtype.name for dtype in given)}, expected no bool")
+        raise KernelError(
+            f"{library.name}: types {', '.join(dtype.name for dtype in given)}, expected no bool"
+        )
     return next(name for name in ("f32", "i32", "u32") if name in types)
 
 
@@ -74,6 +78,8 @@ def _strided(view: View, p: dict[str, str], outer: str, depth: str, scalar: str)
     """An operand at offset + batch + row (or column) + depth, each with its stride."""
     name = view.name
     value = view.load("index")
+    if type_name(view.dtype) != scalar:
+        value = f"{scalar}({value})"
     return Side(
         outer=(
             f"let b0 = batch / {p['batch1']};\n"
@@ -82,6 +88,6 @@ def _strided(view: View, p: dict[str, str], outer: str, depth: str, scalar: str)
             "return vec4<i32>(at, 0i, 0i, 0i);"
         ),
         depth=f"return vec4<i32>(at.w * {p[depth]}, 0i, 0i, 0i);",
-        value=f"let index = outer.x + depth.x;\nreturn {value if type_name(view.dtype) == scalar else f'{scalar}({value})'};",
+        value=f"let index = outer.x + depth.x;\nreturn {value};",
         along_depth=f"{p[depth]} == 1i",
     )

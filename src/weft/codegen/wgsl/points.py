@@ -1,0 +1,276 @@
+"""One point of a derived kernel's part in WGSL: its place, reductions, checks and stores, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+
+from weft.codegen.wgsl import reductions, work
+from weft.codegen.wgsl.module import Module
+from weft.codegen.wgsl.storage import View
+from weft.errors import KernelError
+from weft.expr import Expr, const, simplify, walk
+from weft.expr.node import INDEX
+from weft.expr.wgsl import Emitter, Value
+from weft.expr.wgsl_text import bare, identifier, type_name
+from weft.kernels import Axis, Check, Kernel, Part, Reduction, Store
+
+
+class PointWriter:
+    """Statements for one point of a part, in a function where ``group`` and ``local`` are known."""
+
+    def __init__(self, module: Module, kernel: Kernel, part: Part) -> None:
+        self.module = module
+        self.part = part
+        self.cooperative = kernel.cooperative and bool(part.reduce_axes)
+        self.views = {view.name: view for view in module.views}
+        self.parameters = {parameter.name for parameter in kernel.parameters}
+        self.emitter = Emitter(module.declarations, self.resolve)
+        self.emitter.reserved = frozenset(_names(part))
+        self.steps = const(0, INDEX)  # of all loops together
+        self._checks = [check for check in part.checks if check.inner]  # those not written yet
+
+    # -- names and memory ---------------------------------------------------------------------------------
+
+    def resolve(self, node: Expr) -> Value:
+        """The text of a parameter or a load."""
+        if node.function == "variable":
+            if node.data not in self.parameters:
+                raise KernelError(
+                    f"kernel {self.module.name}: variable {node.data!r} is not a parameter, an axis, "
+                    f"or a reduction's result at this place"
+                )
+            return Value(self.module.parameter(node.data), 1, type_name(node.dtype))
+        return self.load(node)
+
+    def load(self, node: Expr) -> Value:
+        """The element that a load node names, as the node's type."""
+        view = self.view(node.data)
+        take = self.emitter.value if view.plain else self.emitter.named
+        text = view.load(bare(take(node.args[0]).text))
+        wanted, given = type_name(node.dtype), type_name(view.dtype)
+        return Value(text if wanted == given else f"{wanted}({text})", 1, wanted, 1)
+
+    def view(self, buffer: str) -> View:
+        """The view of a buffer; ``KernelError`` for a name that the kernel does not list."""
+        view = self.views.get(identifier(buffer))
+        if view is None:
+            raise KernelError(
+                f"kernel {self.module.name}: buffer {buffer!r} is not one of {', '.join(self.views)}"
+            )
+        return view
+
+    # -- one point ----------------------------------------------------------------------------------------
+
+    def write(self) -> list[str]:
+        """All statements of the part."""
+        emitter, part = self.emitter, self.part
+        emitter.count(roots_of(part))
+        self.start()
+        self.checks(check for check in part.checks if not check.inner)
+        for together in _independent(part.reductions):
+            self.reduce(together)
+        outer = [store for store in part.stores if not store.inner]
+        inner = [store for store in part.stores if store.inner]
+        values = self.store_values(outer, alone=not inner and len(outer) == 1)
+        if inner or self._checks:
+            if self.cooperative:
+                emitter.line("storageBarrier();")  # all have read before any writes
+            self.over_reduction(_store_roots(inner), lambda position: self.store_all(inner))
+        if self.cooperative and values:
+            with emitter.block("if (local == 0u)"):
+                self.stores(outer, values)
+        else:
+            self.stores(outer, values)
+        self.module.bound_steps(self.steps)
+        return emitter.lines
+
+    def start(self) -> None:
+        """Which point this invocation has; leave where there is none."""
+        each = 1 if self.cooperative else self.module.invocations
+        self.emitter.line("let item = group;" if each == 1 else f"let item = group * {each}u + local;")
+        count = self.emitter.named(work.points(self.part.axes)).text
+        self.emitter.line(f"if (item >= u32({count})) {{")
+        self.emitter.line("    return;")
+        self.emitter.line("}")
+        self.decode(self.part.axes, "item")
+
+    def decode(self, axes: Sequence[Axis], position: str) -> None:
+        """Define the axes' variables from a row-major position, a u32."""
+        rest = position
+        for axis in reversed(axes[1:]):
+            size = f"u32({self.emitter.named(axis.size).text})"
+            self.define(axis, f"i32({rest} % {size})")
+            name = self.emitter.fresh("rest")
+            self.emitter.line(f"let {name} = {rest} / {size};")
+            rest = name
+        if axes:
+            self.define(axes[0], f"i32({rest})")
+
+    def define(self, axis: Axis, text: str) -> None:
+        """Give an axis variable its value in the current scope."""
+        name = identifier(axis.variable.data)
+        self.emitter.line(f"let {name} = {text};")
+        self.emitter.define(axis.variable, name)
+
+    # -- reductions ---------------------------------------------------------------------------------------
+
+    def reduce(self, together: Sequence[Reduction]) -> None:
+        """Fold values that share one pass over the reduction axes."""
+        emitter = self.emitter
+        folds = [reductions.make_fold(each, identifier(each.result.data)) for each in together]
+        blocked = any(fold.blocked for fold in folds)
+        terms = emitter.fresh("terms")
+        for fold in folds:
+            fold.declare(emitter)
+        if blocked:
+            emitter.line(f"var {terms} = 0u;")
+
+        def body(position: Callable[[], str]) -> None:
+            for fold in folds:
+                value = emitter.named(fold.reduction.value).text
+                fold.join(emitter, value, position() if fold.rule.positional else "")
+            if blocked:
+                emitter.line(f"{terms}++;")
+                with emitter.block(f"if ({terms} % {reductions.BLOCK}u == 0u)"):
+                    end_blocks()
+
+        def end_blocks() -> None:
+            for fold in folds:
+                fold.end_block(emitter)
+
+        self.over_reduction([each.value for each in together], body)
+        end_blocks()
+        if self.cooperative:
+            reductions.tree(
+                emitter, folds, self.module.invocations, [self.arrays(i, f) for i, f in enumerate(folds)]
+            )
+        for fold in folds:
+            emitter.define(fold.reduction.result, fold.accumulator)
+
+    def arrays(self, number: int, fold: reductions.Fold) -> tuple[str, str]:
+        """The workgroup arrays of a pass's fold; later passes use them again."""
+        kind, count = reductions.array_type(fold.dtype), self.module.invocations
+        values = self.module.shared(f"shared_{kind}_{number}", kind, count)
+        positions = self.module.shared(f"positions_{number}", "i32", count) if fold.rule.positional else ""
+        return values, positions
+
+    def over_reduction(self, roots: Sequence[Expr], body: Callable[[Callable[[], str]], None]) -> None:
+        """Run ``body`` at every reduction point that is this invocation's; it may ask for the point's position."""
+        checks, self._checks = self._checks, []
+        roots = [*roots, *(root for check in checks for root in (check.valid, check.value))]
+
+        def whole(position: Callable[[], str]) -> None:
+            self.checks(checks)
+            body(position)
+
+        axes = self.part.reduce_axes
+        if self.cooperative:
+            self.steps = simplify(self.steps + work.groups(work.points(axes), self.module.invocations))
+            self._strided(roots, whole)
+        else:
+            for level in range(len(axes)):
+                self.steps = simplify(self.steps + work.points(axes[: level + 1]))
+            self._nested(roots, whole, 0)
+
+    def _nested(self, roots: Sequence[Expr], body: Callable[[Callable[[], str]], None], level: int) -> None:
+        axes = self.part.reduce_axes
+        if level == len(axes):
+            body(self._position)
+            return
+        self.emitter.hoist(roots, [axis.variable for axis in axes[level:]])
+        size = self.emitter.named(axes[level].size).text
+        name = identifier(axes[level].variable.data)
+        with self.emitter.block(f"for (var {name} = 0i; {name} < {size}; {name}++)"):
+            self.emitter.define(axes[level].variable, name)
+            self._nested(roots, body, level + 1)
+
+    def _position(self) -> str:
+        """The row-major position of the current reduction point."""
+        text = ""
+        for axis in self.part.reduce_axes:
+            name = self.emitter.value(axis.variable).text
+            text = f"({text} * {self.emitter.named(axis.size).text} + {name})" if text else name
+        return text or "0i"
+
+    def _strided(self, roots: Sequence[Expr], body: Callable[[Callable[[], str]], None]) -> None:
+        axes = self.part.reduce_axes
+        self.emitter.hoist(roots, [axis.variable for axis in axes])
+        total = self.emitter.named(work.points(axes)).text
+        step = self.module.invocations
+        with self.emitter.block(f"for (var step = local; step < u32({total}); step += {step}u)"):
+            self.decode(axes, "step")
+            body(lambda: "i32(step)")
+
+    # -- stores and checks --------------------------------------------------------------------------------
+
+    def store_all(self, stores: Sequence[Store]) -> None:
+        """Compute all values, then write them: a store may change what another one's value reads."""
+        self.stores(stores, self.store_values(stores, alone=len(stores) == 1))
+
+    def store_values(self, stores: Sequence[Store], alone: bool) -> list[tuple[str, str]]:
+        """The texts of each store's index and value; names, unless a single store follows ``alone``."""
+        take = self.emitter.value if alone else self.emitter.named
+        texts = []
+        for store in stores:
+            place = take if self.view(store.buffer).plain else self.emitter.named
+            texts.append((bare(place(store.index).text), bare(take(store.value).text)))
+        return texts
+
+    def stores(self, stores: Sequence[Store], values: Sequence[tuple[str, str]]) -> None:
+        """The statements that write computed values."""
+        for store, (index, value) in zip(stores, values, strict=True):
+            view = self.view(store.buffer)
+            if type_name(store.value.dtype) != type_name(view.dtype) or not view.written:
+                raise KernelError(
+                    f"kernel {self.module.name}: a {store.value.dtype.name} value is stored to buffer {view.name}, "
+                    f"expected a read_write buffer of that compute type, not {view.dtype.name}"
+                )
+            for line in view.store(index, value, self.module.declarations):
+                self.emitter.line(line)
+
+    def checks(self, checks: Iterable[Check]) -> None:
+        """Report the values of checks that fail at this point."""
+        for check in checks:
+            valid = self.emitter.value(check.valid).text
+            value = self.emitter.named(check.value)
+            first = "local == 0u && " if self.cooperative and not check.inner else ""
+            with self.emitter.block(f"if ({first}!({valid}))"):
+                self.emitter.line(f"weft_report({as_i32(value.text, value.type)});")
+
+
+def roots_of(part: Part) -> list[Expr]:
+    """Every expression that the part's statements use."""
+    return [
+        *(root for check in part.checks for root in (check.valid, check.value)),
+        *(reduction.value for reduction in part.reductions),
+        *_store_roots(part.stores),
+    ]
+
+
+def _names(part: Part) -> list[str]:
+    """The names that the part itself gives to variables."""
+    given = [
+        *(axis.variable for axis in (*part.axes, *part.reduce_axes)),
+        *(each.result for each in part.reductions),
+    ]
+    return [identifier(variable.data) for variable in given]
+
+
+def _store_roots(stores: Sequence[Store]) -> list[Expr]:
+    return [root for store in stores for root in (store.index, store.value)]
+
+
+def _independent(given: Sequence[Reduction]) -> list[list[Reduction]]:
+    """Consecutive reductions in groups of which none uses another's result: each group is one pass."""
+    passes: list[int] = []
+    for reduction in given:
+        used = {node for node in walk(reduction.value) if node.function == "variable"}
+        earlier = [number for number, other in zip(passes, given, strict=False) if other.result in used]
+        passes.append(max([0, *(number + 1 for number in earlier)]))
+    keyed = sorted(zip(passes, given, strict=True), key=lambda pair: pair[0])
+    return [[reduction for _, reduction in pairs] for _, pairs in groupby(keyed, key=lambda pair: pair[0])]
+
+
+def as_i32(text: str, kind: str) -> str:
+    return text if kind == "i32" else f"i32({text})"

@@ -1,0 +1,163 @@
+"""Exponentials, logarithms and powers, as float32 polynomials after an exact reduction.
+
+The coefficients are ours: weighted least squares in extended precision, reweighted (Lawson) until the largest
+relative error is level, and rounded to float32 one after another from the lowest power up, the rest refitted each
+time. The reductions are classical (Cody and Waite; Muller, *Elementary Functions*). Every product that must be
+exact has factors short enough to be, so results keep their accuracy whether or not a target fuses ``fma``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weft.expr.functions.table import add, horner, piece
+
+_EXP = (0.5, 0.1666666567325592, 0.041666463017463684, 0.008333571255207062, 0.0013935097958892584,
+        0.00019739569688681513)  # fmt: skip
+_EXP2 = (0.6931471824645996, 0.24022650718688965, 0.055504050105810165, 0.009618086740374565,
+         0.0013337957207113504, 0.00015452185471076518, 1.4326180462376215e-05)  # fmt: skip
+_LOG = (-0.49999988079071045, 0.33333325386047363, -0.2500160336494446, 0.20001983642578125, -0.16608618199825287,
+        0.14181560277938843, -0.1324666142463684, 0.12907040119171143, -0.07615512609481812)  # fmt: skip
+_LOG2 = (-0.7213473320007324, 0.4808981716632843, -0.3606986403465271, 0.288573682308197, -0.23957107961177826,
+         0.20443806052207947, -0.1912972629070282, 0.1873953640460968, -0.1109185516834259)  # fmt: skip
+_POW = (0.9617967009544373, 0.5770788788795471, 0.4119216799736023, 0.3366156220436096)
+
+_LN2_HIGH, _LN2_LOW = 0.693145751953125, 1.428606820309417e-06  # 15 bits, and the rest of ln 2
+_LEAST_NORMAL = 1.1754943508222875e-38
+
+
+def _times_power(x: Any, n: Any) -> Any:
+    import numpy
+
+    return numpy.ldexp(x, n.astype("int32"))
+
+
+def _log1p_rest(f: Any) -> Any:
+    import numpy
+
+    return numpy.log1p(f.astype("float64")) - f
+
+
+def _mantissa(x: Any) -> Any:
+    import numpy
+
+    mantissa, _ = numpy.frexp(x)
+    return numpy.where(mantissa < 0.7071067690849304, mantissa * 2, mantissa)
+
+
+# Pieces of the definitions below, each on the range that it states.
+# 12582912 is 1.5 * 2**23: adding it to a whole number puts that number into the low bits of the float.
+piece("power_of_two", "n", lambda n: _times_power(n * 0 + 1, n),  # whole n from -126 to 127
+    definition="from_bits((bits(n + 12582912.0) + 127) << 23)")  # fmt: skip
+piece("scaled", "x n", _times_power,  # x * 2**n for whole n from -252 to 254, rounded once
+    definition="""
+    half = floor(n * 0.5)
+    x * power_of_two(half) * power_of_two(n - half)
+    """)  # fmt: skip
+piece("short", "x", lambda x: (x.view("uint32") & 0xFFFFF000).view("float32"),  # the 12 leading bits
+    definition="from_bits(bits(x) & 0xfffff000)")  # fmt: skip
+piece("mantissa", "x", _mantissa,  # normal x / 2**exponent(x), in [0.707, 1.414)
+    definition="from_bits(bits(x) - ((bits(x) - 0x3f3504f3) & 0xff800000))")  # fmt: skip
+piece("exponent", "x", lambda x: (x.view("uint32") - 0x3F3504F3).view("int32") >> 23,
+    definition="float32(int32(bits(x) - 0x3f3504f3) >> 23)")  # fmt: skip
+piece("expm1_near", "r", "expm1",  # |r| <= 0.3466
+    definition=f"fma(r * r, {horner('r', *_EXP)}, r)")  # fmt: skip
+piece("exp2_near", "r", "exp2",  # |r| <= 0.5
+    definition=f"fma(r, {horner('r', *_EXP2)}, 1.0)")  # fmt: skip
+piece("log1p_rest", "f", _log1p_rest,  # log(1 + f) - f for 0.707 <= 1 + f < 1.414
+    definition=f"(f * f) * {horner('f', *_LOG)}")  # fmt: skip
+
+# y less a multiple of ln 2, and that multiple; and x as 2**e * (1 + f), where denormals are first made normal.
+_REDUCED = f"""n = round(y * {1.4426950408889634})
+    r = fma(n, -{_LN2_LOW}, fma(n, -{_LN2_HIGH}, y))"""
+_SPLIT = f"""small = x < {_LEAST_NORMAL}
+    y = where(small, x * 8388608.0, x)
+    e = where(small, exponent(y) - 23.0, exponent(y))
+    f = mantissa(y) - 1.0"""
+
+# Exponentials. Arguments are first brought to where the result is 0, finite or infinite by rounding alone.
+add("exp", "x", "f", "exp", double="exp", accuracy=2.0, derivative=("g * exp(x)",),
+    definition=f"""
+    y = clamp(x, -105.0, 89.0)
+    {_REDUCED}
+    scaled(1.0 + expm1_near(r), n)
+    """)  # fmt: skip
+add("exp2", "x", "f", "exp2", double="exp2", accuracy=2.0, derivative=(f"g * (exp2(x) * {0.6931471805599453})",),
+    definition="""
+    y = clamp(x, -160.0, 130.0)
+    n = round(y)
+    scaled(exp2_near(y - n), n)
+    """)  # fmt: skip
+add("expm1", "x", "f", "expm1", double="expm1", accuracy=2.0, derivative=("g * exp(x)",),
+    definition=f"""
+    y = clamp(x, -105.0, 89.0)
+    {_REDUCED}
+    near = expm1_near(r)
+    half = power_of_two(clamp(n, -120.0, 128.0) - 1.0)
+    where(x == 0, x, where(n == 0, near, 2.0 * fma(near, half, half - 0.5)))
+    """)  # fmt: skip
+
+# Logarithms: x = m * 2**e with m near 1; log1p scales its argument, never the rounded 1 + x.
+add("log", "x", "f", "log", double="log", accuracy=2.0, derivative=("g / x",),
+    definition=f"""
+    {_SPLIT}
+    near = f + fma(e, {_LN2_LOW}, log1p_rest(f))
+    found = fma(e, {_LN2_HIGH}, near)
+    where((x > 0) & (x < inf), found, where(x == 0, -inf, where(x < 0, nan, x)))
+    """)  # fmt: skip
+add("log2", "x", "f", "log2", double="log2", accuracy=2.0, derivative=(f"g / (x * {0.6931471805599453})",),
+    definition=f"""
+    {_SPLIT}
+    found = e + (f + fma(f, {0.4426950408889634}, (f * f) * {horner("f", *_LOG2)}))
+    where((x > 0) & (x < inf), found, where(x == 0, -inf, where(x < 0, nan, x)))
+    """)  # fmt: skip
+add("log1p", "x", "f", "log1p", double="log1p", accuracy=2.0, derivative=("g / (1.0 + x)",),
+    definition=f"""
+    e = exponent(1.0 + x)
+    f = scaled(x, -e) + (power_of_two(clamp(-e, -126.0, 126.0)) - 1.0)
+    near = f + fma(e, {_LN2_LOW}, log1p_rest(f))
+    found = fma(e, {_LN2_HIGH}, near)
+    where((x > -1) & (x < inf) & (x != 0), found, where(x == -1, -inf, where(x < -1, nan, x)))
+    """)  # fmt: skip
+
+# x**y = 2**(y * log2|x|) with the logarithm and the product in two floats each: s + t = f / (2 + f),
+# log2(1 + f) = 2 / ln 2 * atanh(s + t). ``short`` factors make the leading products exact.
+add("pow", "x y", "f", "power", double="pow", accuracy=8.0,
+    derivative=("where(y == 0, 0.0, g * (y * pow(x, y - 1.0)))",
+                "where((x == 0) & (y >= 0), 0.0, g * (pow(x, y) * log(x)))"),
+    definition=f"""
+    a = abs(x)
+    small = a < {_LEAST_NORMAL}
+    b = where(small, a * 8388608.0, a)
+    e = where(small, exponent(b) - 23.0, exponent(b))
+    f = mantissa(b) - 1.0
+    fh = short(f)
+    d = 2.0 + f
+    s = short(f / d)
+    t = (((f - (s + s)) - s * fh) - s * (f - fh)) / d
+    w = s + t
+    z = w * w
+    lead = e + s * 2.884765625
+    rest = s * 2.884765625 - (lead - e)
+    low = rest + (s * 0.0006244567642 + (t * 2.88539008 + w * z * {horner("z", *_POW)}))
+    lh = short(lead + low)
+    ll = (lead - lh) + low
+    c = where(abs(y) > 1.0e12, copysign(1.0e12, y), y)
+    ch = short(c)
+    ph = ch * lh
+    pl = (c - ch) * lh + c * ll
+    n = round(clamp(ph + pl, -160.0, 130.0))
+    finite = scaled(exp2_near(clamp((ph - n) + pl, -1.0, 1.0)), n)
+    size = where((a == 0) | (a == inf), where((a == 0) == (y > 0), float32(0), inf), finite)
+    whole = floor(y) == y
+    odd = whole & (floor(y * 0.5) * 2.0 != y)
+    signed = where(odd, copysign(size, x), size)
+    defined = where((x < 0) & (a < inf) & ~whole, nan, signed)
+    where((y == 0) | (x == 1), 1.0, where((x != x) | (y != y), x + y, defined))
+    """)  # fmt: skip
+
+add("tanh", "x", "f", "tanh", double="tanh", accuracy=4.0, derivative=("t = tanh(x)\ng * (1.0 - t * t)",),
+    definition="""
+    t = expm1(2.0 * minimum(abs(x), 10.0))
+    copysign(t / (t + 2.0), x)
+    """)  # fmt: skip

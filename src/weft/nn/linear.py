@@ -1,0 +1,97 @@
+"""Layers that multiply by a matrix or only rearrange: ``Linear``, ``Identity``, ``Flatten``."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from weft.dtypes import DType
+from weft.errors import ArgumentError, mistake
+from weft.nn import functional, init
+from weft.nn.module import Module
+from weft.nn.parameter import Parameter
+from weft.ops.arguments import integer
+from weft.tensors.creation import empty
+from weft.tensors.tensor import Tensor
+
+
+def extent(where: str, argument: str, value: Any, least: int = 0) -> int:
+    """A number of features or channels."""
+    size = integer(where, argument, value)
+    if size < least:
+        raise ArgumentError(mistake(where, argument, size, f"at least {least}"))
+    return size
+
+
+class Linear(Module):
+    """``y = x @ weight.T + bias``: (*, in_features) to (*, out_features).
+
+    ``weight`` (out_features, in_features) and ``bias`` (out_features) start uniform within 1 / sqrt(in_features).
+
+    >>> import weft as wf
+    >>> tuple(wf.nn.Linear(3, 5)(wf.zeros(2, 3)).shape)
+    (2, 5)
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: str | None = None,
+        dtype: DType | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.in_features = extent("Linear", "in_features", in_features)
+        self.out_features = extent("Linear", "out_features", out_features)
+        self.weight = Parameter(empty(self.out_features, self.in_features, device=device, dtype=dtype))
+        self.bias = Parameter(empty(self.out_features, device=device, dtype=dtype)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew."""
+        reset_like_torch(self.weight, self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(*, in_features) to (*, out_features)."""
+        result: Tensor = functional.linear(input, self.weight, self.bias)
+        return result
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+        )
+
+
+def reset_like_torch(weight: Tensor, bias: Tensor | None) -> None:
+    """PyTorch's defaults for linear and convolution layers: both uniform within 1 / sqrt(fan-in)."""
+    if weight.numel():
+        init.kaiming_uniform_(weight, a=math.sqrt(5))
+    if bias is not None:
+        fan_in = init.fans(weight)[0]
+        bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
+        init.uniform_(bias, -bound, bound)
+
+
+class Identity(Module):
+    """The input unchanged; arguments are ignored."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The input."""
+        return input
+
+
+class Flatten(Module):
+    """Dimensions ``start_dim`` to ``end_dim`` merged into one; by default all but the first."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, *) to (N, product of *) by default."""
+        return input.flatten(self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -1,0 +1,376 @@
+"""``Module``: parameters, buffers and submodules registered by attribute, and what is done to all of them at once.
+
+``states.py`` beside it reads and writes state dicts. Names, order and messages are PyTorch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from weft.autograd import no_grad
+from weft.dtypes import DType
+from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, UnsupportedError, WeftError, mistake
+from weft.nn.parameter import Parameter
+from weft.nn.states import IncompatibleKeys, gather_state, load_state
+from weft.tensors.tensor import Tensor
+
+M = TypeVar("M", bound="Module")
+
+
+class Module:
+    """The base of all layers and models: subclass it, assign layers in ``__init__``, compute in ``forward``.
+
+    >>> import weft as wf
+    >>> class Net(wf.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.fc = wf.nn.Linear(2, 3)
+    ...     def forward(self, x):
+    ...         return self.fc(x)
+    >>> net = Net()
+    >>> [name for name, _ in net.named_parameters()]
+    ['fc.weight', 'fc.bias']
+    >>> tuple(net(wf.ones(4, 2)).shape)
+    (4, 3)
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+    _transient: set[str]
+
+    def __init__(self) -> None:
+        self.__dict__.update(training=True, _parameters={}, _buffers={}, _modules={}, _transient=set())
+
+    def forward(self, *inputs: Any) -> Any:
+        """What the module computes; each subclass defines it."""
+        raise UnsupportedError(
+            f"{type(self).__name__}: forward is not defined, expected the subclass to define it"
+        )
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """``forward``; an error of weft's carries the path of layers in its notes."""
+        try:
+            return self.forward(*inputs, **options)
+        except WeftError as error:
+            error.add_note(f"  in {type(self).__name__}({self.extra_repr()})")
+            raise
+
+    # Registration.
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        tables = self.__dict__
+        if "_parameters" not in tables:
+            if isinstance(value, Tensor | Module):
+                raise AttributeError(
+                    f"{type(self).__name__}: {name} is assigned before Module.__init__() ran; "
+                    f"call super().__init__() first"
+                )
+            object.__setattr__(self, name, value)
+            return
+        kinds: tuple[tuple[str, type], ...] = (
+            ("_parameters", Parameter),
+            ("_modules", Module),
+            ("_buffers", Tensor),
+        )
+        home = next((table for table, kind in kinds[:2] if isinstance(value, kind)), None)
+        if home is None:
+            home = next((table for table, _ in kinds if name in tables[table]), None)
+            if home is None:
+                object.__setattr__(self, name, value)
+                return
+            kind = dict(kinds)[home]
+            if value is not None and not isinstance(value, kind):
+                raise ArgumentTypeError(
+                    mistake(type(self).__name__, name, f"a {type(value).__name__}", f"a {kind.__name__} or None",
+                            "it is registered as one; delete the attribute first")
+                )  # fmt: skip
+        for table in ("_parameters", "_buffers", "_modules", "__dict__"):
+            if table != home:
+                (tables if table == "__dict__" else tables[table]).pop(name, None)
+        if home != "_buffers":
+            self._transient.discard(name)
+        tables[home][name] = value
+
+    def __getattr__(self, name: str) -> Any:
+        for table in ("_parameters", "_buffers", "_modules"):
+            found = self.__dict__.get(table, {})
+            if name in found:
+                return found[name]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def __delattr__(self, name: str) -> None:
+        for table in (self._parameters, self._buffers, self._modules):
+            if name in table:
+                del table[name]
+                self._transient.discard(name)
+                return
+        object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*object.__dir__(self), *self._parameters, *self._buffers, *self._modules})
+
+    def _register(self, table: str, kind: type, name: str, value: Any) -> None:
+        where = f"{type(self).__name__}.register"
+        if not isinstance(name, str):
+            raise ArgumentTypeError(mistake(where, "name", repr(name), "a string"))
+        if not name or "." in name:
+            raise ArgumentError(mistake(where, "name", repr(name), "a name that is not empty and has no '.'"))
+        if hasattr(self, name) and name not in self.__dict__[table]:
+            raise ArgumentError(
+                mistake(where, "name", repr(name), "one that is not taken by another attribute")
+            )
+        if value is not None and not isinstance(value, kind):
+            raise ArgumentTypeError(
+                mistake(where, name, f"a {type(value).__name__}", f"a {kind.__name__} or None")
+            )
+        self.__dict__[table][name] = value
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter under a name; ``None`` reserves the name (``bias=False``)."""
+        if param is not None and not param.is_leaf:
+            raise ArgumentError(
+                mistake(f"{type(self).__name__}.register", name, "a computed tensor", "a leaf")
+            )
+        self._register("_parameters", Parameter, name, param)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that moves and is saved with the module but is not trained; not saved unless ``persistent``."""
+        self._register("_buffers", Tensor, name, tensor)
+        (self._transient.discard if persistent else self._transient.add)(name)
+
+    def register_module(self, name: str, module: Module | None) -> None:
+        """Add a submodule under a name."""
+        self._register("_modules", Module, name, module)
+
+    add_module = register_module
+
+    # Traversal.
+
+    def named_modules(
+        self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """This module (under ``prefix``) and all in it, with their dotted names, each module once."""
+        seen = set() if memo is None else memo
+        if id(self) in seen:
+            return
+        if remove_duplicate:
+            seen.add(id(self))
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                yield from module.named_modules(
+                    seen, f"{prefix}.{name}" if prefix else name, remove_duplicate
+                )
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all in it."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The direct submodules by name, each once."""
+        seen: set[int] = set()
+        for name, module in self._modules.items():
+            if module is not None and id(module) not in seen:
+                seen.add(id(module))
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """The direct submodules."""
+        return (module for _, module in self.named_children())
+
+    def _named(
+        self, table: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        owners = (
+            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
+            if recurse
+            else ((prefix, self),)
+        )
+        for path, module in owners:
+            for name, value in module.__dict__[table].items():
+                if value is None or id(value) in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(id(value))
+                yield (f"{path}.{name}" if path else name), value
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Parameters by dotted name, each once."""
+        return self._named("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Parameters, each once: what an optimizer takes."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Buffers by dotted name, each once."""
+        return self._named("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Buffers, each once."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> Module:
+        """The submodule at a dotted path; ``AttributeError`` names the part that is missing."""
+        module: Module = self
+        for part in target.split(".") if target else ():
+            found = module._modules.get(part)
+            if found is None:
+                raise AttributeError(
+                    f"{type(self).__name__}: there is no submodule {target!r}; {type(module).__name__} has no module "
+                    f"{part!r}, it has {list(module._modules)}"
+                )
+            module = found
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a dotted path."""
+        path, _, name = target.rpartition(".")
+        found = self.get_submodule(path)._parameters.get(name)
+        if found is None:
+            raise AttributeError(f"{type(self).__name__}: there is no parameter {target!r}")
+        return found
+
+    # On all at once.
+
+    def apply(self: M, fn: Callable[[Module], None]) -> M:
+        """Call ``fn`` on every submodule, innermost first, and on this module."""
+        for module in self.children():
+            module.apply(fn)
+        fn(self)
+        return self
+
+    def train(self: M, mode: bool = True) -> M:
+        """Set training mode (dropout drops) or evaluation mode on this module and all in it."""
+        if not isinstance(mode, bool):
+            raise ArgumentTypeError(mistake(f"{type(self).__name__}.train", "mode", repr(mode), "a bool"))
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self: M) -> M:
+        """Set evaluation mode, as ``train(False)``."""
+        return self.train(False)
+
+    def requires_grad_(self: M, requires_grad: bool = True) -> M:
+        """Set ``requires_grad`` of all parameters."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or fill them with 0 where ``set_to_none`` is False."""
+        for parameter in self.parameters():
+            if parameter.grad is not None:
+                parameter.grad = None if set_to_none else parameter.grad.detach().zero_()
+
+    def to(self: M, *args: Any, dtype: DType | None = None, device: str | None = None) -> M:
+        """Move parameters and buffers to a device, convert floating point ones to a dtype; they stay the same objects.
+
+        ``to("webgpu")``, ``to(wf.float64)``, ``to("cpu", wf.float16)``. Nothing changes where one conversion fails.
+        Build optimizers afterwards: their state lives beside the parameters.
+        """
+        for argument in args:
+            if isinstance(argument, DType):
+                dtype = argument
+            elif isinstance(argument, Tensor):
+                dtype, device = argument.dtype, str(argument.device)
+            elif isinstance(argument, str):
+                device = argument
+            elif argument is not None:
+                raise ArgumentTypeError(
+                    mistake(
+                        f"{type(self).__name__}.to",
+                        "argument",
+                        repr(argument),
+                        "a dtype, a device or a tensor",
+                    )
+                )
+        if dtype is not None and not dtype.is_floating_point:
+            raise DTypeError(
+                mistake(f"{type(self).__name__}.to", "dtype", dtype.name, "a floating point type")
+            )
+
+        def convert(tensor: Tensor) -> Tensor:
+            return tensor.to(dtype=dtype if tensor.dtype.is_floating_point else None, device=device)
+
+        return self._convert(convert)
+
+    def _convert(self: M, fn: Callable[[Tensor], Tensor]) -> M:
+        """Replace the memory of all parameters, their gradients and buffers, after all replacements are made."""
+        with no_grad():
+            tensors = {id(t): t for t in (*self.parameters(), *self.buffers())}
+            tensors |= {id(t.grad): t.grad for t in list(tensors.values()) if t.grad is not None}
+            made = [(tensor, fn(tensor.detach())) for tensor in tensors.values()]
+        for tensor, fresh in made:
+            tensor._data = fresh._data
+        return self
+
+    def cpu(self: M) -> M:
+        """Move everything to the CPU."""
+        return self.to(device="cpu")
+
+    def float(self: M) -> M:
+        """Convert floating point parameters and buffers to float32."""
+        from weft.dtypes import float32
+
+        return self.to(float32)
+
+    def double(self: M) -> M:
+        """Convert floating point parameters and buffers to float64."""
+        from weft.dtypes import float64
+
+        return self.to(float64)
+
+    def half(self: M) -> M:
+        """Convert floating point parameters and buffers to float16."""
+        from weft.dtypes import float16
+
+        return self.to(float16)
+
+    def bfloat16(self: M) -> M:
+        """Convert floating point parameters and buffers to bfloat16."""
+        from weft.dtypes import bfloat16
+
+        return self.to(bfloat16)
+
+    # State and print.
+
+    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
+        """Parameters and persistent buffers by dotted name, on the same memory; ``keep_vars`` keeps the parameters."""
+        return gather_state(self, prefix, keep_vars)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Copy values into parameters and buffers by name; NumPy arrays and other libraries' CPU tensors are read too.
+
+        Gives the missing and unexpected keys. Raises ``StateError`` listing these, unless ``strict`` is False, and
+        every wrong shape; nothing is changed then.
+        """
+        return load_state(self, state_dict, strict)
+
+    def extra_repr(self) -> str:
+        """The module's own options, as printed in its line."""
+        return ""
+
+    def _child_lines(self) -> list[str]:
+        return [f"({name}): {_indented(repr(module))}" for name, module in self._modules.items()]
+
+    def __repr__(self) -> str:
+        extra, children = self.extra_repr(), self._child_lines()
+        name = type(self).__name__
+        if not children:
+            lines = extra.split("\n") if extra else []
+            return f"{name}({extra})" if len(lines) <= 1 else f"{name}(\n  " + "\n  ".join(lines) + "\n)"
+        return f"{name}(\n  " + "\n  ".join([*(extra.split("\n") if extra else []), *children]) + "\n)"
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n  ")

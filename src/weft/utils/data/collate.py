@@ -1,0 +1,55 @@
+"""``default_collate``: a list of samples to one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from weft.errors import ArgumentError, ArgumentTypeError, mistake
+from weft.ops import FUNCTIONS
+from weft.tensors.tensor import Tensor, tensor
+
+
+def default_collate(batch: Sequence[Any]) -> Any:
+    """Samples stacked along a new first dimension, part by part.
+
+    Tensors are stacked; numbers and NumPy arrays become tensors on the default device; strings stay a list; of
+    mappings, tuples and sequences the parts are collated, tuples and lists giving a list.
+
+    >>> default_collate([(1, "a"), (2, "b")])
+    [tensor([1, 2]), ['a', 'b']]
+    """
+    if not batch:
+        raise ArgumentError(mistake("default_collate", "batch", "empty", "at least one sample"))
+    first = batch[0]
+    if isinstance(first, Tensor):
+        return FUNCTIONS["stack"].function(list(batch))
+    if isinstance(first, str | bytes):
+        return list(batch)
+    if isinstance(first, bool | int | float) or type(first).__module__ == "numpy":
+        return tensor(_stacked(batch))
+    if isinstance(first, Mapping):
+        return {key: default_collate([sample[key] for sample in batch]) for key in first}
+    if isinstance(first, Sequence):
+        lengths = {len(sample) for sample in batch}
+        if len(lengths) > 1:
+            raise ArgumentError(
+                mistake("default_collate", "samples", f"of lengths {sorted(lengths)}", "of one length")
+            )
+        parts = [default_collate(part) for part in zip(*batch, strict=True)]
+        return type(first)(*parts) if hasattr(first, "_fields") else parts
+    raise ArgumentTypeError(
+        mistake("default_collate", "a sample", f"a {type(first).__name__}",
+                "tensors, arrays, numbers, strings, and mappings or sequences of these", "pass collate_fn")
+    )  # fmt: skip
+
+
+def _stacked(batch: Sequence[Any]) -> Any:
+    import numpy
+
+    shapes = {numpy.shape(sample) for sample in batch}
+    if len(shapes) > 1:
+        raise ArgumentError(
+            mistake("default_collate", "samples", f"of shapes {sorted(shapes)}", "of one shape")
+        )
+    return numpy.stack([numpy.asarray(sample) for sample in batch])

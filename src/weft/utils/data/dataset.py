@@ -1,0 +1,154 @@
+"""Datasets: what has a length and gives samples by index."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from weft.errors import ArgumentError, ArgumentTypeError, IndexOutOfRangeError, UnsupportedError, mistake
+from weft.ops import FUNCTIONS
+from weft.random import Generator
+from weft.tensors.tensor import Tensor, tensor
+from weft.utils.data.sampler import permutation
+
+
+class Dataset:
+    """Samples by index: subclass it with ``__getitem__`` and ``__len__``.
+
+    A subclass that can make a whole batch at once, cheaper than sample by sample, defines ``batch(indices)`` too:
+    what ``default_collate`` would give.
+    """
+
+    def __getitem__(self, index: int) -> Any:
+        raise UnsupportedError(
+            f"{type(self).__name__}: __getitem__ is not defined, expected the subclass to define it"
+        )
+
+    def __len__(self) -> int:
+        raise UnsupportedError(
+            f"{type(self).__name__}: __len__ is not defined, expected the subclass to define it"
+        )
+
+    def __add__(self, other: Dataset) -> ConcatDataset:
+        return ConcatDataset([self, other])
+
+
+def checked(where: str, index: int, count: int) -> int:
+    """An index counted from the front; ``IndexOutOfRangeError`` outside."""
+    if not -count <= index < count:
+        raise IndexOutOfRangeError(mistake(where, "index", index, f"in [{-count}, {count - 1}]"))
+    return index % count
+
+
+class TensorDataset(Dataset):
+    """Rows of tensors of one length: sample i is the i-th row of each, a batch one gather of each.
+
+    >>> import weft as wf
+    >>> data = TensorDataset(wf.arange(6.0).reshape(3, 2), wf.tensor([7, 8, 9]))
+    >>> data[1]
+    (tensor([2., 3.]), tensor(8))
+    """
+
+    def __init__(self, *tensors: Tensor) -> None:
+        if not tensors or not all(isinstance(one, Tensor) and one.ndim for one in tensors):
+            raise ArgumentTypeError(
+                mistake(
+                    "TensorDataset",
+                    "tensors",
+                    [type(one).__name__ for one in tensors],
+                    "tensors of 1 dimension or more",
+                )
+            )
+        lengths = [len(one) for one in tensors]
+        if len(set(lengths)) > 1:
+            raise ArgumentError(mistake("TensorDataset", "tensors", f"of lengths {lengths}", "of one length"))
+        self.tensors = tensors
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
+        return tuple(one[index] for one in self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors[0])
+
+    def batch(self, indices: Sequence[int]) -> list[Tensor]:
+        """The rows at ``indices`` of each tensor, gathered on its device."""
+        rows = [checked("TensorDataset", index, len(self)) for index in indices]
+        places: dict[str, Tensor] = {}
+        for one in self.tensors:
+            if str(one.device) not in places:
+                places[str(one.device)] = tensor(rows, device=str(one.device))
+        select = FUNCTIONS["index_select"].function
+        return [select(one, 0, places[str(one.device)]) for one in self.tensors]
+
+
+class Subset(Dataset):
+    """The samples of a dataset at some indices."""
+
+    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+        self.dataset = dataset
+        self.indices = indices
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[self.indices[checked("Subset", index, len(self))]]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getattr__(self, name: str) -> Any:
+        """``batch`` where the dataset has it."""
+        if name == "batch" and hasattr(self.__dict__.get("dataset"), "batch"):
+            return lambda indices: self.dataset.batch(
+                [self.indices[checked("Subset", i, len(self))] for i in indices]
+            )
+        raise AttributeError(f"'Subset' object has no attribute {name!r}")
+
+
+class ConcatDataset(Dataset):
+    """Datasets one after another."""
+
+    def __init__(self, datasets: Sequence[Any]) -> None:
+        if not datasets:
+            raise ArgumentError(mistake("ConcatDataset", "datasets", "empty", "at least one dataset"))
+        self.datasets = list(datasets)
+        self.cumulative_sizes = list(itertools.accumulate(len(one) for one in self.datasets))
+
+    def __getitem__(self, index: int) -> Any:
+        place = checked("ConcatDataset", index, len(self))
+        which = bisect.bisect_right(self.cumulative_sizes, place)
+        return self.datasets[which][place - (self.cumulative_sizes[which - 1] if which else 0)]
+
+    def __len__(self) -> int:
+        return self.cumulative_sizes[-1]
+
+
+def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | None = None) -> list[Subset]:
+    """The dataset in random parts of the given lengths, or fractions that add up to 1.
+
+    Fractions are rounded down and what remains goes round the parts, as in PyTorch.
+
+    >>> import weft as wf
+    >>> parts = random_split(list(range(10)), [0.75, 0.25], generator=wf.Generator("cpu").manual_seed(0))
+    >>> [len(part) for part in parts], sorted([*parts[0], *parts[1]])
+    ([8, 2], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    """
+    count = len(dataset)
+    if math.isclose(sum(lengths), 1) and sum(lengths) <= 1 + 1e-9 and all(0 <= part <= 1 for part in lengths):
+        sizes = [math.floor(count * part) for part in lengths]
+        for extra in range(count - sum(sizes)):
+            sizes[extra % len(sizes)] += 1
+    elif all(isinstance(part, int) and part >= 0 for part in lengths):
+        sizes = [int(part) for part in lengths]
+    else:
+        raise ArgumentError(
+            mistake("random_split", "lengths", list(lengths), "whole numbers, or fractions that add up to 1")
+        )
+    if sum(sizes) != count:
+        raise ArgumentError(
+            mistake("random_split", "lengths", f"{sum(sizes)} in all", f"the dataset's length, {count}")
+        )
+    order = permutation(count, generator)
+    ends = itertools.accumulate(sizes)
+    return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=True)]

@@ -1,0 +1,148 @@
+"""``DataLoader``: batches of a dataset in an order, prepared ahead by threads where asked for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any
+
+from weft.errors import ArgumentError, ArgumentTypeError, mistake
+from weft.ops.arguments import integer
+from weft.random import Generator
+from weft.utils.data.collate import default_collate
+from weft.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
+
+
+class DataLoader:
+    """Iterates over a dataset in batches, as ``torch.utils.data.DataLoader``.
+
+    ``dataset`` has ``__getitem__`` and ``__len__``. The order: ``shuffle`` with ``generator`` (by default one that
+    ``manual_seed`` starts, the same on every device), or a ``sampler``, or a ``batch_sampler``. ``batch_size`` None
+    gives samples as they are. ``collate_fn`` makes a batch of a list of samples; with the default one a dataset
+    with a ``batch(indices)`` method, such as ``TensorDataset``, makes its batches itself.
+
+    ``num_workers`` threads prepare up to ``prefetch_factor`` batches each ahead; batches come in order, and what a
+    dataset raises is raised where its batch would have come. ``pin_memory`` is accepted: uploads are staged anyway.
+
+    >>> import weft as wf
+    >>> loader = DataLoader(wf.utils.data.TensorDataset(wf.arange(5)), batch_size=2)
+    >>> [batch.tolist() for (batch,) in loader]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Iterable[int] | None = None,
+        batch_sampler: Iterable[list[int]] | None = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        *,
+        generator: Generator | None = None,
+        prefetch_factor: int | None = None,
+    ) -> None:
+        if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+            raise ArgumentTypeError(
+                mistake(
+                    "DataLoader",
+                    "dataset",
+                    f"a {type(dataset).__name__}",
+                    "something with __getitem__ and __len__",
+                )
+            )
+        if integer("DataLoader", "num_workers", num_workers) < 0:
+            raise ArgumentError(mistake("DataLoader", "num_workers", num_workers, "0 or more"))
+        if prefetch_factor is not None and (num_workers == 0 or prefetch_factor < 1):
+            raise ArgumentError(
+                mistake(
+                    "DataLoader", "prefetch_factor", prefetch_factor, "at least 1, with num_workers above 0"
+                )
+            )
+        _check_order(batch_size, shuffle, sampler, batch_sampler, drop_last)
+        self.dataset = dataset
+        self.num_workers = num_workers
+        self.prefetch_factor = prefetch_factor or 2
+        self.pin_memory = pin_memory
+        self.generator = generator
+        self.drop_last = drop_last
+        self.batch_size = batch_size if batch_sampler is None else None
+        if sampler is None:
+            sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
+        if batch_sampler is None and batch_size is not None:
+            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+        self.sampler = sampler
+        self.batch_sampler = batch_sampler
+        self.collate_fn = collate_fn or (default_collate if batch_sampler is not None else _as_it_is)
+
+    def __len__(self) -> int:
+        return len(self._order)  # type: ignore[arg-type]
+
+    @property
+    def _order(self) -> Iterable[Any]:
+        return self.sampler if self.batch_sampler is None else self.batch_sampler
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.num_workers == 0:
+            return map(self._fetch, self._order)
+        return self._prefetched()
+
+    def _fetch(self, indices: Any) -> Any:
+        """A batch, or a sample where batching is off."""
+        if self.batch_sampler is None:
+            return self.collate_fn(self.dataset[indices])
+        if self.collate_fn is default_collate and hasattr(self.dataset, "batch"):
+            return self.dataset.batch(indices)
+        return self.collate_fn([self.dataset[index] for index in indices])
+
+    def _prefetched(self) -> Iterator[Any]:
+        """Batches that threads prepare, in order. Ending early, by break or Ctrl-C, drops what is not begun."""
+        order = iter(self._order)
+        waiting: deque[Future[Any]] = deque()
+        workers = ThreadPoolExecutor(self.num_workers, thread_name_prefix="weft-data")
+
+        def ask() -> None:
+            for indices in order:
+                # each batch in a copy of the caller's context: default device and grad mode hold in threads too
+                waiting.append(workers.submit(copy_context().run, self._fetch, indices))
+                return
+
+        try:
+            for _ in range(self.num_workers * self.prefetch_factor):
+                ask()
+            while waiting:
+                batch = waiting.popleft().result()
+                ask()
+                yield batch
+        finally:
+            workers.shutdown(wait=False, cancel_futures=True)
+
+
+def _as_it_is(sample: Any) -> Any:
+    return sample
+
+
+def _check_order(batch_size: Any, shuffle: Any, sampler: Any, batch_sampler: Any, drop_last: bool) -> None:
+    """Only one thing may decide the order, and only one the batches."""
+    if batch_size is not None and integer("DataLoader", "batch_size", batch_size) < 1:
+        raise ArgumentError(mistake("DataLoader", "batch_size", batch_size, "at least 1, or None"))
+    if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
+        raise ArgumentError(
+            mistake(
+                "DataLoader",
+                "batch_sampler",
+                "given with batch_size, shuffle, sampler or drop_last",
+                "given alone",
+            )
+        )
+    if sampler is not None and shuffle:
+        raise ArgumentError(
+            mistake("DataLoader", "shuffle", True, "False with a sampler, which decides the order")
+        )
+    if batch_size is None and drop_last:
+        raise ArgumentError(mistake("DataLoader", "drop_last", True, "False without batches"))

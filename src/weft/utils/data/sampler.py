@@ -1,0 +1,121 @@
+"""Samplers: the order in which a ``DataLoader`` takes samples. Random ones draw on the host, from weft's generators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from typing import Any
+
+from weft.errors import ArgumentError, mistake
+from weft.ops.arguments import integer
+from weft.random import Generator, randint, randperm
+from weft.random.generator import order_generator
+
+
+def permutation(count: int, generator: Generator | None) -> list[int]:
+    """0 to ``count`` - 1 in random order: the same for a seed, whatever device models compute on."""
+    source = generator or order_generator()
+    order: list[int] = randperm(count, generator=source, device=source.device).tolist()
+    return order
+
+
+class Sampler:
+    """Indices of samples, in order: subclass it with ``__iter__``, and ``__len__`` where the number is known."""
+
+    def __iter__(self) -> Iterator[Any]:
+        raise NotImplementedError(
+            f"{type(self).__name__}: __iter__ is not defined, expected the subclass to define it"
+        )
+
+
+class SequentialSampler(Sampler):
+    """All indices from 0 on, in order."""
+
+    def __init__(self, data_source: Sized) -> None:
+        self.data_source = data_source
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self.data_source)))
+
+    def __len__(self) -> int:
+        return len(self.data_source)
+
+
+class RandomSampler(Sampler):
+    """A new random order at each pass; ``num_samples`` of them, with ``replacement`` drawn independently."""
+
+    def __init__(
+        self,
+        data_source: Sized,
+        replacement: bool = False,
+        num_samples: int | None = None,
+        generator: Generator | None = None,
+    ) -> None:
+        self.data_source = data_source
+        self.replacement = replacement
+        if num_samples is not None and integer("RandomSampler", "num_samples", num_samples) <= 0:
+            raise ArgumentError(mistake("RandomSampler", "num_samples", num_samples, "at least 1"))
+        self._num_samples = num_samples
+        self.generator = generator
+
+    @property
+    def num_samples(self) -> int:
+        """How many indices a pass gives."""
+        return len(self.data_source) if self._num_samples is None else self._num_samples
+
+    def __iter__(self) -> Iterator[int]:
+        count = len(self.data_source)
+        if self.replacement and count:
+            source = self.generator or order_generator()
+            yield from randint(count, (self.num_samples,), generator=source, device=source.device).tolist()
+            return
+        left = self.num_samples if count else 0
+        while left > 0:
+            order = permutation(count, self.generator)[:left]
+            left -= len(order)
+            yield from order
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+
+class SubsetRandomSampler(Sampler):
+    """Given indices in a new random order at each pass."""
+
+    def __init__(self, indices: Sequence[int], generator: Generator | None = None) -> None:
+        self.indices = indices
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[int]:
+        return (self.indices[place] for place in permutation(len(self.indices), self.generator))
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+class BatchSampler(Sampler):
+    """Lists of ``batch_size`` indices of another sampler; the last may be shorter, unless ``drop_last``.
+
+    >>> list(BatchSampler(range(5), 2, drop_last=False))
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
+        if integer("BatchSampler", "batch_size", batch_size) < 1:
+            raise ArgumentError(mistake("BatchSampler", "batch_size", batch_size, "at least 1"))
+        self.sampler = sampler
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+
+    def __iter__(self) -> Iterator[list[int]]:
+        batch: list[int] = []
+        for index in self.sampler:
+            batch.append(index)
+            if len(batch) == self.batch_size:
+                yield batch
+                batch = []
+        if batch and not self.drop_last:
+            yield batch
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.sampler), self.batch_size)  # type: ignore[arg-type]
+        return whole + (1 if rest and not self.drop_last else 0)

@@ -1,0 +1,117 @@
+"""inf, nan, signed zeros, huge and tiny numbers through every floating point op, against PyTorch and NumPy.
+
+Denormal numbers may be flushed to zero, as WGSL allows; all else is as IEEE 754 says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import weft as wf
+from tests.ops.arrays import assert_equal, from_weft, to_weft
+from weft import dtypes
+from weft.ops import FUNCTIONS, OPS
+
+SPECIAL = np.array(
+    [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 3.4e38, -3.4e38, 1.2e-38, -1.2e-38, 0.5, -2.5, 88.0, -88.0, 1e-8,
+     16777216.0, 7.0, 1e20, -1e-20],
+    dtype="float32",
+)  # fmt: skip
+POINTWISE = [name for name, op in OPS.items() if "pointwise" in op.info and "." not in name and name in FUNCTIONS]
+UNARY = [n for n in POINTWISE if len(OPS[n].info["pointwise"].parameters) == 1 and "f" in OPS[n].info["pointwise"].kinds]
+BINARY = [n for n in POINTWISE if len(OPS[n].info["pointwise"].parameters) == 2 and "f" in OPS[n].info["pointwise"].kinds]
+
+
+def theirs(name: str) -> Callable[..., torch.Tensor]:
+    return getattr(torch, name, None) or getattr(torch.nn.functional, name)  # type: ignore[return-value]
+
+
+def is_tiny(values: Any) -> Any:
+    return (np.abs(values) < 1.1754944e-38) & (values != 0)
+
+
+@pytest.mark.parametrize("name", UNARY)
+@pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.float16, dtypes.bfloat16], ids=lambda dtype: dtype.name)
+def test_functions_of_special_values(device: Any, name: str, dtype: dtypes.DType) -> None:
+    with np.errstate(all="ignore"):
+        given = SPECIAL.astype(dtype.numpy)
+    if name in ("sin", "cos"):  # their argument is reduced in float32: exact to the last place only below 2^20
+        given = given[np.abs(np.nan_to_num(given.astype("float64"), posinf=0, neginf=0)) < 1e6]
+    expected = theirs(name)(torch.tensor(given.astype("float64"))).numpy()
+    got = from_weft(FUNCTIONS[name].function(to_weft(given, device.name)))
+    with np.errstate(all="ignore"):
+        rounded = expected.astype(got.dtype)
+    assert_equal(got, rounded, name, 2)
+    zeros = (rounded == 0) & ~is_tiny(expected)
+    if got.dtype != np.bool_:
+        np.testing.assert_array_equal(np.signbit(got[zeros]), np.signbit(rounded[zeros]), err_msg=f"{name}: signs of zeros")
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_functions_of_two_special_values(device: Any, name: str) -> None:
+    left, right = (grid.copy() for grid in np.meshgrid(SPECIAL, SPECIAL, indexing="ij"))
+    expected = theirs(name)(torch.tensor(left), torch.tensor(right)).numpy()
+    got = from_weft(FUNCTIONS[name].function(to_weft(left, device.name), to_weft(right, device.name)))
+    # a result may be flushed, or come from an operand that was
+    compared = ~is_tiny(expected)
+    assert_equal(got[compared], expected[compared], name, 2)
+    if name in ("maximum", "minimum"):
+        return  # of +0 and -0 either may be given
+    zeros = (expected == 0) & compared
+    if got.dtype != np.bool_ and name != "pow":
+        np.testing.assert_array_equal(np.signbit(got[zeros]), np.signbit(expected[zeros]), err_msg=f"{name}: signs of zeros")
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "amax", "amin"])
+@pytest.mark.parametrize("rows", [3, 70])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_reductions_of_special_values(device: Any, name: str, rows: int, value: float) -> None:
+    given = np.random.default_rng(0).uniform(-1, 1, (rows, 5)).astype("float32")
+    given[1, 2], given[2, 3] = value, -value
+    given[0, 2] = 7
+    for dim in (0, 1):
+        expected = theirs(name)(torch.tensor(given), dim).numpy()
+        assert_equal(from_weft(FUNCTIONS[name].function(to_weft(given, device.name), dim)), expected, name, 4)
+
+
+def test_positions_of_special_values(device: Any) -> None:
+    given = np.array([[1, np.nan, 3, np.nan], [np.inf, 2, np.inf, -np.inf], [-np.inf] * 4, [0.0, -0.0, 0.0, 5]], "float32")
+    x = to_weft(given, device.name)
+    assert wf.argmax(x, 1).tolist() == torch.argmax(torch.tensor(given), 1).tolist() == [1, 0, 0, 3]
+    assert wf.argmin(x, 1).tolist() == [1, 3, 0, 0]
+
+
+def test_softmax_of_extremes(device: Any) -> None:
+    given = np.array([[1e4, 1e4, 0], [-np.inf, 0, 0], [3e38, -3e38, 0], [1, np.nan, 0]], "float32")
+    for name in ("softmax", "log_softmax"):
+        expected = theirs(name)(torch.tensor(given), 1).numpy()
+        assert_equal(from_weft(FUNCTIONS[name].function(to_weft(given, device.name), 1)), expected, name, 2)
+
+
+@pytest.mark.parametrize("source", [dtypes.float32, dtypes.float16], ids=lambda dtype: dtype.name)
+@pytest.mark.parametrize("target", [dtypes.float16, dtypes.bfloat16, dtypes.bool_], ids=lambda dtype: dtype.name)
+def test_casts_of_special_values(device: Any, source: dtypes.DType, target: dtypes.DType) -> None:
+    values = [0.0, -0.0, np.inf, -np.inf, np.nan, 65504.0, 65519.9, 65520.0, 1e38, 6e-8, 2.98e-8, 1.00048828125, 1.0014648, 1e-40]
+    with np.errstate(all="ignore"):
+        given = np.array(values, "float32").astype(source.numpy)
+        expected = given.astype(target.numpy)
+    if target is dtypes.bool_:
+        expected = given != 0
+    got = from_weft(to_weft(given, device.name).to(target))
+    normal = ~is_tiny(given.astype("float32"))
+    np.testing.assert_array_equal(got[normal], expected[normal])
+
+
+def test_integers_wrap(device: Any) -> None:
+    for dtype in (dtypes.int32, dtypes.int8, dtypes.uint8, dtypes.uint32):
+        limits = np.iinfo(dtype.numpy)
+        x = wf.tensor(np.array([limits.max, limits.min, 3], dtype.numpy), dtype=dtype, device=device.name)
+        with np.errstate(over="ignore"):
+            host = x.numpy().copy()
+            for got, expected in ((x + x, host + host), (x * x, host * host), (x - x * x, host - host * host)):
+                np.testing.assert_array_equal(got.numpy(), expected)
