@@ -63,8 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that takes ``device`` once a device, marked with its name."""
-    if "device" in metafunc.fixturenames:
+    """Run a test that takes ``device`` once a device, marked with its name, unless it chooses its devices itself."""
+    chosen = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    by_itself = any("device" in (names.split(",") if isinstance(names, str) else names) for names in chosen)
+    if "device" in metafunc.fixturenames and not by_itself:
         parameters = [pytest.param(name, marks=getattr(pytest.mark, name)) for name in DEVICES]
         metafunc.parametrize("device", parameters, indirect=True)
 

@@ -69,6 +69,10 @@ from weft.tensors.creation import (
     zeros as zeros,
     zeros_like as zeros_like,
 )
+from weft.tensors.printing import (
+    get_printoptions as get_printoptions,
+    set_printoptions as set_printoptions,
+)
 from weft.tensors.settings import (
     get_default_device as get_default_device,
     promote_types as promote_types,
@@ -185,7 +189,7 @@ def square(input: Tensor) -> Tensor:
 def sqrt(input: Tensor) -> Tensor:
     """The square root of each element; NaN below 0."""
 def sign(input: Tensor) -> Tensor:
-    """-1, 0 or 1 by the sign of each element."""
+    """-1, 0 or 1 by the sign of each element; 0 for NaN."""
 def floor(input: Tensor) -> Tensor:
     """The largest whole number not above each element."""
 def exp(input: Tensor) -> Tensor:

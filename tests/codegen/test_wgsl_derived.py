@@ -395,5 +395,8 @@ def test_mistakes_are_named() -> None:
     )
     with pytest.raises(KernelError, match="'j' is not a parameter"):
         codegen.generate(dataclasses.replace(bad, parts=(unknown,), vector=1), NATIVE)
+    renamed = dataclasses.replace(kernel, buffers=(Buffer("b0;", dtypes.float32), *kernel.buffers[1:]))
+    with pytest.raises(KernelError, match="'b0;' is no name"):
+        codegen.generate(renamed, NATIVE)
     with pytest.raises(KernelError, match="no WGSL template"):
         codegen.generate(weft.kernels.Library("quilt", ()), BROWSER)

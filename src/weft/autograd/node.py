@@ -69,8 +69,8 @@ class Node:
         return self.op.name
 
     def save(self, operands: Sequence[Any], edges: Sequence[Edge | None]) -> None:
-        """Keep the operands that the gradient reads."""
-        for index in self.op.saves:
+        """Keep the operands that the gradients that can be asked for read."""
+        for index in self.op.saved(tuple([edge is not None for edge in edges])):
             operand = operands[index]
             data = getattr(operand, "_data", None)
             self._inputs[index] = operand if data is None else Saved(data, data.version, edges[index])

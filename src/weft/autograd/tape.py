@@ -80,7 +80,8 @@ class Tape:
                 _refuse_leaf(op, target)
             edges = [edge_of(o) for o in operands] if op.gradient is not None else ()
             if any(edges):
-                node = record(op, operands, attributes, edges, None, tuple(type_of(t) for t in into))
+                kept = _kept(op, operands, edges, into, below)
+                node = record(op, kept, attributes, edges, None, tuple(type_of(t) for t in into))
         bases = [(_base(target), edge_of(_base(target))) if recording else None for target in into]
         outputs = below[-1].process(op, raw, attributes, tuple(target._data for target in into), below[:-1])
         if node is not None and op.saves_output:
@@ -90,6 +91,23 @@ class Tape:
                 value = Edge(node, index) if node is not None and target.dtype.kind == "float" else None
                 _rebase(target, base[0], base[1], value)
         return into
+
+
+def _kept(
+    op: OpSpec,
+    operands: tuple[Any, ...],
+    edges: Sequence[Edge | None],
+    into: tuple[Tensor, ...],
+    below: tuple[Interpreter, ...],
+) -> tuple[Any, ...]:
+    """The operands as the gradient will read them: a copy of what is overwritten, as PyTorch keeps."""
+    saved = op.saved(tuple([edge is not None for edge in edges]))
+    kept = list(operands)
+    for index in saved:
+        if any(operands[index] is target for target in into):
+            (copy,) = below[-1].process(OPS["copy"], (operands[index]._data,), {}, None, below[:-1])
+            kept[index] = Tensor.wrap(copy)
+    return tuple(kept)
 
 
 def edge_of(value: Any) -> Edge | None:
@@ -142,12 +160,12 @@ def _rebase(target: Tensor, base: Tensor, base_edge: Edge | None, value: Edge | 
     """Give the base (and through it its views) the history of a write through ``target``."""
     if base_edge is None and value is None:
         return
-    if target is base:
+    if target is base and value is not None:
         base._edge = value
-    else:
-        assert target._view is not None
+    else:  # a view, or all of the base by what has no gradient: that of the old value is 0 where it was overwritten
+        path = () if target._view is None else target._view.path
         types = (type_of(base), type_of(target))
-        update = Node(OPS["update_view"], {"path": target._view.path}, (base_edge, value), types, types[:1])
+        update = Node(OPS["update_view"], {"path": path}, (base_edge, value), types, types[:1])
         base._edge = Edge(update, 0)
     base._generation += 1
 

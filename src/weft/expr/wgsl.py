@@ -133,7 +133,7 @@ class Emitter:
     def beside(self, resolve: Resolve, width: int, opaque_loads: bool) -> Emitter:
         """Another emitter that writes into the same lines, with its own values."""
         other = Emitter(self.declarations, resolve, width, opaque_loads)
-        other.lines, other._numbers = self.lines, self._numbers
+        other.lines, other._numbers, other.reserved = self.lines, self._numbers, self.reserved
         return other
 
     # -- text ---------------------------------------------------------------------------------------------
@@ -276,6 +276,7 @@ class Emitter:
             for position, arg in enumerate(chosen, 1):
                 if condition.function in _ORDERS and arg in condition.args and arg.function != "const":
                     texts[position] = f"{self.declarations.exact(width)}({texts[position]})"
+                    break  # one, not both: from two, compilers draw the common part out of the choice
             return texts
         if node.function not in ("add", "sub", "mul", "fma") or node.dtype.kind != "float":
             return texts

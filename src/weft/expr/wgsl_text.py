@@ -35,7 +35,11 @@ _KEYWORDS = frozenset(
 
 
 def identifier(name: str) -> str:
-    """``name`` where WGSL allows it, else with an underscore after it."""
+    """``name`` where WGSL allows it, else with an underscore after it; ``KernelError`` for what is no name at all."""
+    if not (name.isascii() and name.isidentifier()) or name.startswith("__") or name == "_":
+        raise KernelError(
+            f"{name!r} is no name for a variable or buffer of a kernel, expected letters and digits"
+        )
     return f"{name}_" if name in _KEYWORDS else name
 
 

@@ -31,7 +31,9 @@ class _MaybeInPlace(_Pointwise):
         """Any shape, element by element; into the input where ``inplace``."""
         if not self.inplace:
             return super().forward(input)
-        bind(OPS[self.op], input, into=(input,))
+        op = OPS[self.op]
+        source = input.clone() if op.saves and input.requires_grad else input  # its gradient reads the input
+        bind(op, source, into=(input,))
         return input
 
     def extra_repr(self) -> str:

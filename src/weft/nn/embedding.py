@@ -9,7 +9,7 @@ from weft.nn import functional, init
 from weft.nn.linear import extent
 from weft.nn.module import Module
 from weft.nn.parameter import Parameter
-from weft.ops import FUNCTIONS
+from weft.ops import OPS, bind
 from weft.tensors.creation import empty
 from weft.tensors.tensor import Tensor
 
@@ -63,7 +63,7 @@ class Embedding(Module):
         if self.padding_idx is None or not rows.requires_grad:
             return rows
         padded = (input == self.padding_idx).unsqueeze(-1)
-        result: Tensor = FUNCTIONS["where"].function(padded, rows.detach(), rows)
+        result: Tensor = bind(OPS["where"], padded, rows.detach(), rows)
         return result
 
     def extra_repr(self) -> str:

@@ -19,7 +19,7 @@ from weft.ops.annotations import Pair, Tensor
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.functions import function
 from weft.ops.geometry import contiguous_strides
-from weft.ops.linear import matmul_step
+from weft.ops.linear import matmul_step, saves_other
 from weft.ops.movement import copy_step
 from weft.ops.reduction import is_cooperative
 from weft.ops.table import declare, lookup
@@ -386,7 +386,7 @@ def _gradient_weight(context: Gradient, seed: Any) -> list[Any]:
 
 def _declare(name: str, kind: str, infer: Any, gradient: Any, doc: str) -> OpSpec:
     return declare(
-        name, infer=infer, reference=_reference(kind), lower=_lower(kind), gradient=gradient, saves=(0, 1), doc=doc
+        name, infer=infer, reference=_reference(kind), lower=_lower(kind), gradient=gradient, saves=saves_other, doc=doc
     )
 
 

@@ -75,7 +75,8 @@ class OpSpec:
     ``infer(*types, **attributes)`` gives the outputs' types and raises on mistakes. ``lower`` gives the kernels;
     a *view* op has ``view(geometry, **attributes)`` instead, ``None`` where the view needs a copy first.
     ``reference(*arrays, **attributes)`` is the same in NumPy. ``gradient(context, *grads)`` gives one gradient
-    or ``None`` per operand and may read the operands in ``saves`` and, with ``saves_output``, the outputs.
+    or ``None`` per operand and may read the operands in ``saves`` and, with ``saves_output``, the outputs. ``saves``
+    may be a function from which operands' gradients are wanted to the operands that these read.
     ``elementwise`` ops may write over an operand. ``reports`` names the operand whose indices the kernel checks.
     """
 
@@ -85,13 +86,17 @@ class OpSpec:
     lower: Lower | None = None
     view: View | None = None
     gradient: Callable[..., Sequence[Any]] | None = None
-    saves: tuple[int, ...] = ()
+    saves: tuple[int, ...] | Callable[[tuple[bool, ...]], tuple[int, ...]] = ()
     saves_output: bool = False
     elementwise: bool = False
     random: bool = False
     reports: str = ""
     doc: str = ""
     info: dict[str, Any] = field(default_factory=dict)
+
+    def saved(self, needs: tuple[bool, ...]) -> tuple[int, ...]:
+        """The operands that the gradient reads when those in ``needs`` are wanted."""
+        return self.saves(needs) if callable(self.saves) else self.saves
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"

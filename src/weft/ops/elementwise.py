@@ -20,7 +20,7 @@ unary("neg", "-x", "The negative of each element.", kinds="fi", operators=("__ne
 unary("abs", "abs(x)", "The absolute value of each element.", kinds="fi", operators=("__abs__",))
 unary("square", "x * x", "The square of each element.", kinds="fiu")
 unary("sqrt", "sqrt(x)", "The square root of each element; NaN below 0.", derivative="g / (out * 2.0)", rule="float", kinds="f")
-unary("sign", "where(x > 0, 1, where(x < 0, -1, x - x))", "-1, 0 or 1 by the sign of each element; 0 for NaN.", kinds="fi")
+unary("sign", "where(x > 0, 1, where(x < 0, -1, where(x == x, x, 0)))", "-1, 0 or 1 by the sign of each element; 0 for NaN.", kinds="fi")
 unary("floor", "floor(x)", "The largest whole number not above each element.", kinds="f")
 
 # Exponential, trigonometric, activations.

@@ -129,8 +129,13 @@ def _gradient(context: Gradient, grad: Any) -> list[Any]:
     return [by_a, by_b]
 
 
+def saves_other(needs: tuple[bool, ...]) -> tuple[int, ...]:
+    """Of two operands that an op is linear in, those that the wanted gradients read: each one's reads the other."""
+    return tuple(1 - position for position in (1, 0) if needs[position])
+
+
 MATMUL = declare(
-    "matmul", infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, saves=(0, 1),
+    "matmul", infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, saves=saves_other,
     doc="Products of matrices, over broadcast leading dimensions.",
 )  # fmt: skip
 

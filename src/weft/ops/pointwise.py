@@ -238,21 +238,18 @@ def _gradient(name: str, info: Pointwise) -> Callable[..., Sequence[Any]]:
     return gradient
 
 
-class _Saves:
-    """Which operands the gradients of an op read, found out when the op is first recorded."""
+def _saves(name: str, info: Pointwise) -> Callable[[tuple[bool, ...]], tuple[int, ...]]:
+    """Which operands the gradients read, found out when the op is first recorded."""
 
-    def __init__(self, name: str, info: Pointwise) -> None:
-        self.name, self.info = name, info
-        self.found: tuple[int, ...] | None = None
+    @lru_cache(maxsize=None)
+    def saves(needs: tuple[bool, ...]) -> tuple[int, ...]:
+        names: set[str] = set()
+        for position, needed in enumerate(needs):
+            own = _derivative(OPS[name], position) if needed else None
+            names.update(own.parameters[1:] if own else ())
+        return tuple(i for i, parameter in enumerate(info.parameters) if parameter in names)
 
-    def __iter__(self) -> Any:
-        if self.found is None:
-            names: set[str] = set()
-            for position in range(len(self.info.parameters)):
-                own = _derivative(OPS[self.name], position)
-                names.update(own.parameters[1:] if own else ())
-            self.found = tuple(i for i, name in enumerate(self.info.parameters) if name in names)
-        return iter(self.found)
+    return saves
 
 
 def _declare(name: str, info: Pointwise, doc: str) -> OpSpec:
@@ -262,7 +259,7 @@ def _declare(name: str, info: Pointwise, doc: str) -> OpSpec:
         reference=_reference(info),
         lower=_lower(name, info),
         gradient=_gradient(name, info),
-        saves=_Saves(name, info),
+        saves=_saves(name, info),
         saves_output=any("out" in source for source in info.derivative or ()),
         elementwise=True,
         doc=doc,

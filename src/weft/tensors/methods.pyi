@@ -114,7 +114,7 @@ class TensorMethods:
     def sqrt_(self) -> Tensor:
         """``sqrt`` that overwrites the tensor and gives it."""
     def sign(self) -> Tensor:
-        """-1, 0 or 1 by the sign of each element."""
+        """-1, 0 or 1 by the sign of each element; 0 for NaN."""
     def sign_(self) -> Tensor:
         """``sign`` that overwrites the tensor and gives it."""
     def floor(self) -> Tensor:

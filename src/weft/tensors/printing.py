@@ -204,4 +204,5 @@ def _nested(values: Any, cut: tuple[bool, ...], indent: int, write: _Formatter, 
     parts: list[str] = [_nested(one, cut[1:], indent + 1, write, options) for one in values]
     if cut[0]:
         parts.insert(edge, "...")
-    return "[" + ("," + "\n" * (values.ndim - 1) + " " * (indent + 1)).join(parts) + "]"
+    separator: str = "," + "\n" * (values.ndim - 1) + " " * (indent + 1)
+    return "[" + separator.join(parts) + "]"

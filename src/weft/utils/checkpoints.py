@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,10 @@ def save(obj: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None:
             mistake("save", "path", repr(str(target)), "a name such as 'model.safetensors'",
                     f"weft writes safetensors, and {target.suffix} says that a file is a PyTorch pickle")
         )  # fmt: skip
-    arrays = _arrays(obj)
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as serialise
 
-    with _replacing(target) as temporary:
-        # other tools open only files that name a framework: the keys and layouts are PyTorch's
-        save_file(arrays, temporary, metadata={"format": "pt"})
+    # other tools open only files that name a framework: the keys and layouts are PyTorch's
+    _replace(target, serialise(_arrays(obj), metadata={"format": "pt"}))
 
 
 def _path(where: str, path: Any) -> Path:
@@ -89,32 +87,36 @@ def _arrays(obj: Any) -> dict[str, Any]:
     return made
 
 
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """A name to write to; afterwards the file is on disk under the target's name, or is gone."""
+def _replace(target: Path, data: bytes) -> None:
+    """Put a file with these bytes in place of another, or leave all as it was.
+
+    The bytes are on disk under a temporary name in the same directory before the name changes.
+    """
     target = target.resolve()  # through a link, so that the link stays
+    if target.is_dir():
+        raise IsADirectoryError(f"save: {str(target)!r} is a directory, expected the name of a file")
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o666
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
-        yield temporary
-        mode = target.stat().st_mode & 0o777 if target.exists() else None
-        if mode is not None:
-            os.chmod(temporary, mode)
-        _to_disk(temporary)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(handle, view) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
         os.replace(temporary, target)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
     if os.name == "posix":  # the new name is on disk once its directory is
-        _to_disk(target.parent)
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def load(path: str | os.PathLike[str], device: str | None = None) -> dict[str, Tensor]:

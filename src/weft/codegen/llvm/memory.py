@@ -1,6 +1,6 @@
 """Loads and stores: from storage types to compute types and back, one element or a vector of lanes at a time.
 
-A *lane axis* is a variable that takes ``LANES`` consecutive values at once. An index that moves by one with it
+A *lane axis* is a variable that takes 16 or 64 consecutive values at once. An index that moves by one with it
 is a vector access, one that does not move is a scalar, anything else is a gather or scatter. At the end of a
 range a mask says which lanes are real.
 """
@@ -22,6 +22,9 @@ from weft.expr.node import INDEX
 LANES: Final = 16
 """Elements handled at once where a kernel is vectorised here: fixed, so that no result depends on the machine."""
 
+WIDE: Final = 64
+"""Columns folded at once where little is computed: whole runs of memory are read from each row."""
+
 ELEMENTS: Final[Mapping[DType, str]] = {
     dtypes.float64: "double", dtypes.float32: "float", dtypes.float16: "i16", dtypes.bfloat16: "i16",
     dtypes.int64: "i64", dtypes.int32: "i32", dtypes.uint32: "i32", dtypes.int8: "i8", dtypes.uint8: "i8",
@@ -35,10 +38,11 @@ BASE: Final = variable("lane base", INDEX)
 
 @dataclass(frozen=True)
 class Lane:
-    """The axis that is vectorised, and which lanes are real (``None``: all)."""
+    """The axis that is vectorised, which lanes are real (``None``: all), and how many there are."""
 
     axis: Expr
     mask: Value | None
+    count: int
 
 
 def depends(index: Expr, axis: Expr) -> bool:
@@ -68,16 +72,18 @@ class Memory:
         self.lane: Lane | None = None
 
     @contextmanager
-    def vectorised(self, emitter: Emitter, axis: Expr, base: str, mask: Value | None) -> Iterator[None]:
-        """A scope in which ``axis`` stands for ``LANES`` values from ``base`` on."""
-        outer, self.lane = self.lane, Lane(axis, mask)
+    def vectorised(
+        self, emitter: Emitter, axis: Expr, base: str, mask: Value | None, count: int
+    ) -> Iterator[None]:
+        """A scope in which ``axis`` stands for ``count`` values from ``base`` on."""
+        outer, self.lane = self.lane, Lane(axis, mask, count)
         with emitter.scope():
             start = Value(base, INDEX)
             emitter.bind(BASE, start)
-            whole = vector_type("i64", LANES)
-            steps = ", ".join(f"i64 {lane}" for lane in range(LANES))
-            text = emitter.lines.let(f"add nuw nsw {whole} {emitter.splat(start, LANES).text}, <{steps}>")
-            emitter.bind(axis, Value(text, INDEX, LANES))
+            whole = vector_type("i64", count)
+            steps = ", ".join(f"i64 {lane}" for lane in range(count))
+            text = emitter.lines.let(f"add nuw nsw {whole} {emitter.splat(start, count).text}, <{steps}>")
+            emitter.bind(axis, Value(text, INDEX, count))
             yield
         self.lane = outer
 
@@ -91,7 +97,7 @@ class Memory:
         if lane is None or (moves == 0 and not predicate):
             text, lanes = self._load_one(emitter, node.data, kind, index), 1
         else:
-            text, lanes = self._load_lanes(emitter, node.data, kind, index, moves, lane), LANES
+            text, lanes = self._load_lanes(emitter, node.data, kind, index, moves, lane), lane.count
         return emitter.convert(_WIDEN.get(dtype, _as_is)(emitter.lines, text, dtype, lanes), node.dtype)
 
     def store(self, emitter: Emitter, buffer: str, index: Expr, value: Value) -> None:
@@ -104,13 +110,13 @@ class Memory:
             text = _NARROW.get(dtype, _unchanged)(lines, value)
             lines.do(f"store {kind} {text}, ptr {self._address(emitter, buffer, kind, index)}, align {size}")
             return
-        text = _NARROW.get(dtype, _unchanged)(lines, emitter.splat(value, LANES))
-        whole, name = vector_type(kind, LANES), suffix(kind, LANES)
-        mask = f"{vector_type('i1', LANES)} {_mask(lane)}"
+        text = _NARROW.get(dtype, _unchanged)(lines, emitter.splat(value, lane.count))
+        whole, name = vector_type(kind, lane.count), suffix(kind, lane.count)
+        mask = f"{vector_type('i1', lane.count)} {_mask(lane)}"
         if stride(index, lane.axis) != 1:
-            where = self._addresses(emitter, buffer, kind, index)
-            scatter = f"@llvm.masked.scatter.{name}.{suffix('ptr', LANES)}"
-            target = f"{vector_type('ptr', LANES)} {where}"
+            where = self._addresses(emitter, buffer, kind, index, lane.count)
+            scatter = f"@llvm.masked.scatter.{name}.{suffix('ptr', lane.count)}"
+            target = f"{vector_type('ptr', lane.count)} {where}"
             lines.do(f"call void {scatter}({whole} {text}, {target}, i32 {size}, {mask})")
             return
         where = self._address(emitter, buffer, kind, substitute(index, {lane.axis: BASE}))
@@ -128,8 +134,8 @@ class Memory:
     def _address(self, emitter: Emitter, buffer: str, kind: str, index: Expr) -> str:
         return emitter.lines.let(f"getelementptr {kind}, ptr %b.{buffer}, i64 {emitter.value(index).text}")
 
-    def _addresses(self, emitter: Emitter, buffer: str, kind: str, index: Expr) -> str:
-        indices = emitter.splat(emitter.value(index), LANES)
+    def _addresses(self, emitter: Emitter, buffer: str, kind: str, index: Expr, lanes: int) -> str:
+        indices = emitter.splat(emitter.value(index), lanes)
         return emitter.lines.let(f"getelementptr {kind}, ptr %b.{buffer}, {indices.type} {indices.text}")
 
     def _load_one(self, emitter: Emitter, buffer: str, kind: str, index: Expr) -> str:
@@ -139,12 +145,12 @@ class Memory:
     def _load_lanes(
         self, emitter: Emitter, buffer: str, kind: str, index: Expr, moves: int | None, lane: Lane
     ) -> str:
-        whole, name = vector_type(kind, LANES), suffix(kind, LANES)
-        size, mask = self._buffers[buffer].itemsize, f"{vector_type('i1', LANES)} {_mask(lane)}"
+        whole, name = vector_type(kind, lane.count), suffix(kind, lane.count)
+        size, mask = self._buffers[buffer].itemsize, f"{vector_type('i1', lane.count)} {_mask(lane)}"
         if moves != 1:
-            where = self._addresses(emitter, buffer, kind, index)
-            gather = f"@llvm.masked.gather.{name}.{suffix('ptr', LANES)}"
-            given = f"{vector_type('ptr', LANES)} {where}, i32 {size}, {mask}, {whole} zeroinitializer"
+            where = self._addresses(emitter, buffer, kind, index, lane.count)
+            gather = f"@llvm.masked.gather.{name}.{suffix('ptr', lane.count)}"
+            given = f"{vector_type('ptr', lane.count)} {where}, i32 {size}, {mask}, {whole} zeroinitializer"
             return emitter.lines.let(f"call {whole} {gather}({given})")
         where = self._address(emitter, buffer, kind, substitute(index, {lane.axis: BASE}))
         if lane.mask is None:
@@ -155,11 +161,11 @@ class Memory:
 
 def _narrowed(emitter: Emitter, lane: Lane, predicate: Value) -> Lane:
     """The lanes in which the predicate holds too."""
-    wanted = emitter.splat(predicate, LANES)
+    wanted = emitter.splat(predicate, lane.count)
     if lane.mask is None:
-        return Lane(lane.axis, wanted)
+        return Lane(lane.axis, wanted, lane.count)
     both = emitter.lines.let(f"and {wanted.type} {wanted.text}, {lane.mask.text}")
-    return Lane(lane.axis, Value(both, dtypes.bool_, LANES))
+    return Lane(lane.axis, Value(both, dtypes.bool_, lane.count), lane.count)
 
 
 def _mask(lane: Lane) -> str:

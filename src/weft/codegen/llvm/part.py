@@ -9,11 +9,12 @@ points run one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final
 
 from weft import dtypes
 from weft.codegen.llvm.function import FunctionWriter
-from weft.codegen.llvm.memory import LANES, Memory, depends, stride
+from weft.codegen.llvm.memory import LANES, WIDE, Memory, depends, stride
 from weft.codegen.llvm.predicate import predicated
 from weft.codegen.llvm.reduction import BLOCK, Accumulator, passes
 from weft.expr import Expr, const, walk
@@ -21,7 +22,8 @@ from weft.expr.llvm import Emitter, Value, vector_type
 from weft.expr.node import INDEX
 from weft.kernels import Axis, Check, Kernel, Part, Reduction, Store
 
-_ONE = const(1, INDEX)
+LIGHT: Final = 16
+"""Nodes of an expression, indices included, up to which it is folded ``WIDE``."""
 
 
 class PartWriter:
@@ -34,6 +36,7 @@ class PartWriter:
         for name, value in parameters.items():
             self.emitter.bind(name, value)
         self.inner, self.outer, self.gathers = _lanes(part)
+        self.width = WIDE if self.outer is not None and not self.gathers and _light(part) else LANES
         self.scalar = part
         lanes = self.inner is not None or self.outer is not None
         self.part = predicated(part, points=self.outer is not None) if lanes else part
@@ -83,6 +86,9 @@ class PartWriter:
 
     def _columns(self, axis: Axis, start: str, stop: str) -> None:
         if self.outer is not None and not self.gathers:
+            if self.width == WIDE:
+                start = self._whole(axis.variable, start, stop, lambda mask: self._point())[1]
+                self.width = LANES
             self._across(axis.variable, start, stop, lambda mask: self._point())
             return
         if self.outer is not None:
@@ -104,24 +110,27 @@ class PartWriter:
         """``body`` for whole vectors of an axis; gives how many values are left, and where they begin."""
         lines = self.lines
         count = lines.let(f"sub i64 {stop}, {start}")
-        whole = lines.let(f"and i64 {count}, {-LANES}")
+        whole = lines.let(f"and i64 {count}, {-self.width}")
         full = lines.let(f"add i64 {start}, {whole}")
-        with self._loop(start, full, LANES) as base, self.memory.vectorised(self.emitter, axis, base, None):
+        with self._loop(start, full, self.width) as base, self._vectorised(axis, base, None):
             body(None)
         return lines.let(f"sub i64 {count}, {whole}"), full
 
     def _across(self, axis: Expr, start: str, stop: str, body: Callable[[Value | None], None]) -> None:
-        """``body`` for all values of an axis, ``LANES`` at a time; the mask says which lanes are real."""
+        """``body`` for all values of an axis, ``width`` at a time; the mask says which lanes are real."""
         lines = self.lines
         rest, full = self._whole(axis, start, stop, body)
         some = lines.let(f"icmp ne i64 {rest}, 0")
         with lines.when(some), self.emitter.scope():
-            steps = ", ".join(f"i64 {lane}" for lane in range(LANES))
-            limit = self.emitter.splat(Value(rest, INDEX), LANES)
-            real = lines.let(f"icmp slt {vector_type('i64', LANES)} <{steps}>, {limit.text}")
-            mask = Value(real, dtypes.bool_, LANES)
-            with self.memory.vectorised(self.emitter, axis, full, mask):
+            steps = ", ".join(f"i64 {lane}" for lane in range(self.width))
+            limit = self.emitter.splat(Value(rest, INDEX), self.width)
+            real = lines.let(f"icmp slt {vector_type('i64', self.width)} <{steps}>, {limit.text}")
+            mask = Value(real, dtypes.bool_, self.width)
+            with self._vectorised(axis, full, mask):
                 body(mask)
+
+    def _vectorised(self, axis: Expr, base: str, mask: Value | None) -> AbstractContextManager[None]:
+        return self.memory.vectorised(self.emitter, axis, base, mask, self.width)
 
     # What happens at a point.
 
@@ -168,7 +177,7 @@ class PartWriter:
 
     def _reduce(self, group: Sequence[Reduction]) -> None:
         joined = self.inner is not None
-        lanes = LANES if joined or self.memory.lane is not None else 1
+        lanes = self.width if joined or self.memory.lane is not None else 1
         totals = [Accumulator.make(self.lines, reduction, lanes) for reduction in group]
         for total in totals:
             total.reset(self.emitter)
@@ -269,6 +278,12 @@ def _lanes(part: Part) -> tuple[Axis | None, Axis | None, bool]:
     if part.reduce_axes and _contiguous(loads, part.reduce_axes[-1]):
         return part.reduce_axes[-1], None, False
     return None, last, last is not None and not _contiguous(loads, last)
+
+
+def _light(part: Part) -> bool:
+    """Whether so little is folded that four vectors of it fit in a processor's registers."""
+    folds = [each for each in part.reductions if each.combine not in ("argmax", "argmin")]
+    return len(folds) == len(part.reductions) == 1 and len(list(walk(folds[0].value))) <= LIGHT
 
 
 def _loads(values: Iterable[Expr]) -> list[Expr]:

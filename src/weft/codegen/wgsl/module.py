@@ -67,6 +67,11 @@ class Module:
     _shared: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     @property
+    def title(self) -> str:
+        """The kernel's name in letters, digits and underscores."""
+        return re.sub(r"\W", "_", self.name)
+
+    @property
     def invocations(self) -> int:
         """Invocations in a workgroup."""
         x, y, z = self.workgroup_size
@@ -77,10 +82,12 @@ class Module:
         return f"parameters.{identifier(name)}"
 
     def bound_steps(self, steps: Expr) -> None:
-        """Say how many loop steps an invocation takes; ``KernelError``, now or at the dispatch, over the target's."""
+        """Say how many loop steps an invocation takes; too many are a ``KernelError``, now or at the dispatch."""
         if not self.profile.software:
             return
-        message = "a software WebGPU driver ends loops that are this long; use the cpu device, or work on smaller pieces"
+        message = (
+            "a software WebGPU driver ends loops that are this long; use the cpu device, or smaller pieces"
+        )
         if steps.function != "const":
             self.bounds.append(Bound(repr(steps), SOFTWARE_STEPS, message))
         elif steps.data > SOFTWARE_STEPS:
@@ -98,7 +105,7 @@ class Module:
         reads = tuple(Binding(view.name, view.dtype) for view in self.views if not view.written)
         writes = tuple(Binding(view.name, view.dtype, "read_write") for view in self.views if view.written)
         return KernelSpec(
-            re.sub(r"\W", "_", self.name),
+            self.title,
             "wgsl",
             self.parameters,
             reads,
@@ -121,7 +128,7 @@ class Module:
             f"var<workgroup> {name}: array<{kind}, {count}>;" for name, (kind, count) in self._shared.items()
         ]
         sections = [
-            f"// {self.name}",
+            f"// {self.title}",
             self._parameters(),
             "\n".join(bindings),
             "\n".join(shared),

@@ -26,7 +26,7 @@ class PointWriter:
         self.views = {view.name: view for view in module.views}
         self.parameters = {parameter.name for parameter in kernel.parameters}
         self.emitter = Emitter(module.declarations, self.resolve)
-        self.emitter.reserved = frozenset(_names(part))
+        self.emitter.reserved = frozenset((*_names(part), *self.views))
         self.steps = const(0, INDEX)  # of all loops together
         self._checks = [check for check in part.checks if check.inner]  # those not written yet
 
@@ -273,4 +273,5 @@ def _independent(given: Sequence[Reduction]) -> list[list[Reduction]]:
 
 
 def as_i32(text: str, kind: str) -> str:
+    """A reported value's text as an i32; ``kind`` is its WGSL type."""
     return text if kind == "i32" else f"i32({text})"

@@ -18,8 +18,8 @@ from weft.utils.data.sampler import permutation
 class Dataset:
     """Samples by index: subclass it with ``__getitem__`` and ``__len__``.
 
-    A subclass that can make a whole batch at once, cheaper than sample by sample, defines ``batch(indices)`` too:
-    what ``default_collate`` would give.
+    A subclass that can make a whole batch cheaper than sample by sample defines ``collated(indices)`` too, which gives
+    what ``default_collate`` would give; or, as in PyTorch, ``__getitems__(indices)``, which gives the samples.
     """
 
     def __getitem__(self, index: int) -> Any:
@@ -73,7 +73,7 @@ class TensorDataset(Dataset):
     def __len__(self) -> int:
         return len(self.tensors[0])
 
-    def batch(self, indices: Sequence[int]) -> list[Tensor]:
+    def collated(self, indices: Sequence[int]) -> list[Tensor]:
         """The rows at ``indices`` of each tensor, gathered on its device."""
         rows = [checked("TensorDataset", index, len(self)) for index in indices]
         places: dict[str, Tensor] = {}
@@ -98,9 +98,9 @@ class Subset(Dataset):
         return len(self.indices)
 
     def __getattr__(self, name: str) -> Any:
-        """``batch`` where the dataset has it."""
-        if name == "batch" and hasattr(self.__dict__.get("dataset"), "batch"):
-            return lambda indices: self.dataset.batch(
+        """``collated`` where the dataset has it."""
+        if name == "collated" and hasattr(self.__dict__.get("dataset"), "collated"):
+            return lambda indices: self.dataset.collated(
                 [self.indices[checked("Subset", i, len(self))] for i in indices]
             )
         raise AttributeError(f"'Subset' object has no attribute {name!r}")

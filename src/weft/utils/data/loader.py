@@ -21,10 +21,11 @@ class DataLoader:
     ``dataset`` has ``__getitem__`` and ``__len__``. The order: ``shuffle`` with ``generator`` (by default one that
     ``manual_seed`` starts, the same on every device), or a ``sampler``, or a ``batch_sampler``. ``batch_size`` None
     gives samples as they are. ``collate_fn`` makes a batch of a list of samples; with the default one a dataset
-    with a ``batch(indices)`` method, such as ``TensorDataset``, makes its batches itself.
+    with a ``collated(indices)`` method, such as ``TensorDataset``, makes its batches itself.
 
     ``num_workers`` threads prepare up to ``prefetch_factor`` batches each ahead; batches come in order, and what a
-    dataset raises is raised where its batch would have come. ``pin_memory`` is accepted: uploads are staged anyway.
+    dataset raises is raised where its batch would have come.
+    What a dataset draws at random in threads has no fixed order. ``pin_memory`` is accepted: uploads are staged anyway.
 
     >>> import weft as wf
     >>> loader = DataLoader(wf.utils.data.TensorDataset(wf.arange(5)), batch_size=2)
@@ -96,8 +97,10 @@ class DataLoader:
         """A batch, or a sample where batching is off."""
         if self.batch_sampler is None:
             return self.collate_fn(self.dataset[indices])
-        if self.collate_fn is default_collate and hasattr(self.dataset, "batch"):
-            return self.dataset.batch(indices)
+        if self.collate_fn is default_collate and hasattr(self.dataset, "collated"):
+            return self.dataset.collated(indices)
+        if hasattr(self.dataset, "__getitems__"):
+            return self.collate_fn(self.dataset.__getitems__(indices))
         return self.collate_fn([self.dataset[index] for index in indices])
 
     def _prefetched(self) -> Iterator[Any]:
