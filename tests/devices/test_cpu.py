@@ -17,7 +17,6 @@ import pytest
 from weft import dtypes
 from weft.devices.base import Span, Storage
 from weft.devices.cpu import CpuDevice
-from weft.devices.cpu.counts import count
 from weft.devices.cpu.threads import Workers
 from weft.errors import (
     ArgumentError,
@@ -415,15 +414,3 @@ def test_a_failure_in_a_worker_is_raised_after_all_are_done() -> None:
     workers.run(lambda low, high: done.append(low), 1000, 2)
     assert len(done) == 3
     workers.stop()
-
-
-def test_count_expressions() -> None:
-    spec = scale(parameters=tuple(Parameter(name, dtypes.int64) for name in ("a", "b")))
-    values = (7, 3)
-    for text, wanted in [
-        ("a * b + 2", 23), ("ceil_div(a, 4)", 2), ("a - b", 4), ("where(a * b <= 21, a, a * 0)", 7),
-        ("where(a * b <= 20, a, a * 0)", 0), ("idiv(a, 2)", 3), ("maximum(a, b)", 7), ("70000000000", 70000000000),
-    ]:  # fmt: skip
-        assert count(spec, text)(values) == wanted
-    with pytest.raises(KernelError, match="scale: a count uses neg, expected one of"):
-        count(spec, "-a")

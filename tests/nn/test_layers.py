@@ -59,7 +59,9 @@ def dtypes_of(device: Device) -> list[tuple[Any, Any, float]]:
 
 
 def agree(ours: wf.Tensor, theirs: torch.Tensor, tolerance: float) -> None:
-    numpy.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=tolerance, atol=tolerance)
+    numpy.testing.assert_allclose(
+        ours.detach().numpy(), theirs.detach().numpy(), rtol=tolerance, atol=tolerance
+    )
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -104,7 +106,10 @@ def test_losses_agree_with_pytorch(name: str, shape: tuple[int, ...], device: De
 
 @pytest.mark.parametrize("padding", [None, 1, -1])
 def test_embedding_agrees_with_pytorch(padding: int | None, device: Device) -> None:
-    ours, theirs = wf.nn.Embedding(5, 3, padding_idx=padding, device=device.name), torch.nn.Embedding(5, 3, padding)
+    ours, theirs = (
+        wf.nn.Embedding(5, 3, padding_idx=padding, device=device.name),
+        torch.nn.Embedding(5, 3, padding),
+    )
     if padding is not None:
         assert ours.weight[padding].tolist() == [0, 0, 0]
     ours.load_state_dict(theirs.state_dict())
@@ -133,7 +138,9 @@ def test_dropout_drops_scales_and_lets_the_same_elements_back(device: Device) ->
 def test_functional_has_what_the_table_declares() -> None:
     F = wf.nn.functional
     assert F.relu is wf.relu
-    assert {"conv2d", "cross_entropy", "dropout", "embedding", "linear", "max_pool2d", "softmax"} <= set(dir(F))
+    assert {"conv2d", "cross_entropy", "dropout", "embedding", "linear", "max_pool2d", "softmax"} <= set(
+        dir(F)
+    )
     with pytest.raises(AttributeError, match="no attribute 'eye'"):
         F.eye  # noqa: B018
 
@@ -143,15 +150,43 @@ def test_functional_has_what_the_table_declares() -> None:
     [
         (lambda: wf.nn.Linear(-1, 2), ArgumentError, "Linear: in_features is -1, expected at least 0"),
         (lambda: wf.nn.Linear(1.5, 2), ArgumentTypeError, "Linear: in_features is 1.5, expected an int"),
-        (lambda: wf.nn.Conv2d(3, 4, 3, groups=2), ArgumentError, "in_channels is 3, expected a multiple of groups, 2"),
-        (lambda: wf.nn.Conv2d(2, 3, 3, groups=2), ArgumentError, "out_channels is 3, expected a multiple of groups, 2"),
-        (lambda: wf.nn.Conv2d(1, 1, (1, 2, 3)), ShapeError, r"kernel_size is \(1, 2, 3\), expected an int or two ints"),
-        (lambda: wf.nn.Conv2d(1, 1, 3, padding="full"), ArgumentError, "padding is 'full', expected 'same', 'valid'"),
-        (lambda: wf.nn.Conv2d(1, 1, 3, 2, padding="same"), ArgumentError, r"stride is \(2, 2\), expected 1 with padding"),
-        (lambda: wf.nn.Conv2d(1, 1, 3, padding_mode="reflect"), UnsupportedError, "'reflect', expected 'zeros'"),
+        (
+            lambda: wf.nn.Conv2d(3, 4, 3, groups=2),
+            ArgumentError,
+            "in_channels is 3, expected a multiple of groups, 2",
+        ),
+        (
+            lambda: wf.nn.Conv2d(2, 3, 3, groups=2),
+            ArgumentError,
+            "out_channels is 3, expected a multiple of groups, 2",
+        ),
+        (
+            lambda: wf.nn.Conv2d(1, 1, (1, 2, 3)),
+            ShapeError,
+            r"kernel_size is \(1, 2, 3\), expected an int or two ints",
+        ),
+        (
+            lambda: wf.nn.Conv2d(1, 1, 3, padding="full"),
+            ArgumentError,
+            "padding is 'full', expected 'same', 'valid'",
+        ),
+        (
+            lambda: wf.nn.Conv2d(1, 1, 3, 2, padding="same"),
+            ArgumentError,
+            r"stride is \(2, 2\), expected 1 with padding",
+        ),
+        (
+            lambda: wf.nn.Conv2d(1, 1, 3, padding_mode="reflect"),
+            UnsupportedError,
+            "'reflect', expected 'zeros'",
+        ),
         (lambda: wf.nn.Dropout(1.5), ArgumentError, r"p is 1.5, expected a probability in \[0, 1\]"),
         (lambda: wf.nn.Embedding(3, 2, padding_idx=3), ArgumentError, "padding_idx is 3, expected within"),
-        (lambda: wf.nn.CrossEntropyLoss(reduction="max"), ArgumentError, "reduction is 'max', expected 'none'"),
+        (
+            lambda: wf.nn.CrossEntropyLoss(reduction="max"),
+            ArgumentError,
+            "reduction is 'max', expected 'none'",
+        ),
         (lambda: wf.nn.CrossEntropyLoss(wf.ones(2)), UnsupportedError, "weight is a tensor, expected None"),
         (lambda: wf.nn.Softmax()(wf.ones(2)), ArgumentTypeError, r"Softmax: dim is None, expected an int"),
     ],

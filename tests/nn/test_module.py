@@ -41,7 +41,9 @@ class TorchBlock(torch.nn.Module):
 
 
 def nested(lib: Any, block: Any) -> Any:
-    return lib.Sequential(block(), lib.ReLU(), lib.ModuleList([lib.Linear(2, 2), lib.Linear(2, 2), lib.Identity()]))
+    return lib.Sequential(
+        block(), lib.ReLU(), lib.ModuleList([lib.Linear(2, 2), lib.Linear(2, 2), lib.Identity()])
+    )
 
 
 def test_names_and_order_are_pytorchs() -> None:
@@ -83,7 +85,12 @@ def test_state_dict_shares_memory_and_keeps_no_history() -> None:
 def test_what_does_not_fit_is_listed_and_changes_nothing() -> None:
     block = Block()
     before = {name: value.numpy().copy() for name, value in block.state_dict().items()}
-    state: dict[str, Any] = {"fc.weight": wf.zeros(2, 4), "scale": wf.zeros(2), "other": wf.zeros(1), "count": "two"}
+    state: dict[str, Any] = {
+        "fc.weight": wf.zeros(2, 4),
+        "scale": wf.zeros(2),
+        "other": wf.zeros(1),
+        "count": "two",
+    }
     with pytest.raises(StateError) as caught:
         block.load_state_dict(state)
     text = str(caught.value)
@@ -106,7 +113,9 @@ def test_not_strict_loads_what_is_there() -> None:
     assert found.missing_keys == ["count", "fc.weight", "fc.bias"]
     assert found.unexpected_keys == ["other"]
     assert block.scale.tolist() == [3, 4]
-    with pytest.raises(ArgumentTypeError, match=r"state_dict is a str, expected a dict of tensors; use weft.load"):
+    with pytest.raises(
+        ArgumentTypeError, match=r"state_dict is a str, expected a dict of tensors; use weft.load"
+    ):
         block.load_state_dict("model.safetensors")  # type: ignore[arg-type]
 
 
@@ -136,7 +145,9 @@ def test_registration_follows_the_kind_of_value() -> None:
 
 def test_mistakes_in_registration_are_named() -> None:
     block = Block()
-    with pytest.raises(ArgumentError, match=r"name is 'a.b', expected a name that is not empty and has no '\.'"):
+    with pytest.raises(
+        ArgumentError, match=r"name is 'a.b', expected a name that is not empty and has no '\.'"
+    ):
         block.register_buffer("a.b", wf.zeros(1))
     with pytest.raises(ArgumentError, match="name is 'forward', expected one that is not taken"):
         block.register_parameter("forward", None)
@@ -258,7 +269,9 @@ def test_errors_carry_the_path_of_layers() -> None:
 def test_containers_are_sequences() -> None:
     net = wf.nn.Sequential(wf.nn.ReLU(), wf.nn.Tanh(), wf.nn.Sigmoid())
     assert isinstance(net[-1], wf.nn.Sigmoid)
-    assert repr(net[1:]) == repr(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Tanh(), torch.nn.Sigmoid())[1:])
+    assert repr(net[1:]) == repr(
+        torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Tanh(), torch.nn.Sigmoid())[1:]
+    )
     net[0] = wf.nn.Identity()
     del net[1]
     assert [type(m).__name__ for m in net.append(wf.nn.ReLU())] == ["Identity", "Sigmoid", "ReLU"]
@@ -289,7 +302,9 @@ def test_parameters_are_tensors_of_their_own_kind() -> None:
     assert type(parameter + 1) is wf.Tensor
     assert type(parameter.detach()) is wf.Tensor
     assert isinstance(copy.deepcopy(parameter), wf.nn.Parameter)
-    with pytest.raises(ArgumentTypeError, match=r"Parameter: data is a list, expected a tensor; use weft.tensor"):
+    with pytest.raises(
+        ArgumentTypeError, match=r"Parameter: data is a list, expected a tensor; use weft.tensor"
+    ):
         wf.nn.Parameter([1.0])
     with pytest.raises(DTypeError, match="int64, expected a floating point type"):
         wf.nn.Parameter(wf.tensor([1]))

@@ -67,7 +67,8 @@ def test_integers_print_as_pytorch_prints_them(values: numpy.ndarray, name: str)
 
 
 @pytest.mark.parametrize(
-    "shape", [(1001,), (2000, 3), (3, 2000), (7, 6, 60), (6, 7, 60), (1, 1, 1001), (2, 3, 4, 50), (20, 20, 20)]
+    "shape",
+    [(1001,), (2000, 3), (3, 2000), (7, 6, 60), (6, 7, 60), (1, 1, 1001), (2, 3, 4, 50), (20, 20, 20)],
 )
 def test_large_tensors_show_their_edges(shape: tuple[int, ...], device: Device) -> None:
     values = numpy.random.default_rng(0).standard_normal(shape).astype("float32")
@@ -76,7 +77,9 @@ def test_large_tensors_show_their_edges(shape: tuple[int, ...], device: Device) 
     assert without_device(made) == repr(torch.tensor(values))
 
 
-def test_edges_of_a_huge_tensor_are_cut_out_on_its_device(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_edges_of_a_huge_tensor_are_cut_out_on_its_device(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(printing, "READ_AT_MOST", 4000)
     values = numpy.arange(6000, dtype="float32").reshape(4, 50, 30)
     made = wf.tensor(values, device=device.name).permute(1, 0, 2)
@@ -100,7 +103,10 @@ def test_what_is_not_plain_is_said(device: Device) -> None:
     assert repr(x + 1) == f"tensor([2., 3.]{place}, grad_fn=<add backward>)"
     assert repr(x.detach()) == f"tensor([1., 2.]{place})"
     assert repr(wf.zeros(0, 2, device=device.name)) == f"tensor([]{place}, size=(0, 2))"
-    assert repr(wf.zeros(2, dtype=wf.float16, device=device.name)) == f"tensor([0., 0.]{place}, dtype=weft.float16)"
+    assert (
+        repr(wf.zeros(2, dtype=wf.float16, device=device.name))
+        == f"tensor([0., 0.]{place}, dtype=weft.float16)"
+    )
 
 
 def test_a_strided_view_prints_its_own_elements(device: Device) -> None:
@@ -117,13 +123,19 @@ def test_a_strided_view_prints_its_own_elements(device: Device) -> None:
 def test_options_do_what_pytorchs_do(options: dict) -> None:
     wf.set_printoptions(**options)
     torch.set_printoptions(**options)
-    for values in (numpy.linspace(-3, 7, 12), numpy.linspace(0, 1e-3, 1200).reshape(30, 40), numpy.array(1234.5678)):
+    for values in (
+        numpy.linspace(-3, 7, 12),
+        numpy.linspace(0, 1e-3, 1200).reshape(30, 40),
+        numpy.array(1234.5678),
+    ):
         assert ours(values, wf.float32) == theirs(values, "float32")
 
 
 def test_wrong_options_are_refused_and_change_nothing() -> None:
     before = wf.get_printoptions()
-    with pytest.raises(wf.errors.ArgumentError, match=r"profile is 'long', expected one of default, short, full"):
+    with pytest.raises(
+        wf.errors.ArgumentError, match=r"profile is 'long', expected one of default, short, full"
+    ):
         wf.set_printoptions(profile="long")
     with pytest.raises(wf.errors.ArgumentError, match="linewidth is 0"):
         wf.set_printoptions(linewidth=0)

@@ -26,6 +26,8 @@ class Program:
     device: str
     pairs: list[tuple[Any, torch.Tensor]] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
+    target: torch.Tensor = field(default_factory=lambda: torch.zeros(1))
+    """PyTorch's tensor of the step under way."""
 
     def pick(self) -> tuple[Any, torch.Tensor]:
         return self.draw(st.sampled_from(self.pairs))
@@ -35,6 +37,7 @@ class Program:
         at = self.draw(st.integers(0, len(self.pairs) - 1))
         self.log.append(f"{what} of {at}")
         ours, theirs = self.pairs[at]
+        self.target = theirs
         try:
             expected = call(theirs)
         except (RuntimeError, IndexError, ValueError) as error:
@@ -117,9 +120,14 @@ def write_step(program: Program) -> None:
         if kind == "set":
             x[..., :1] = like(x, values) if x.shape else number
             return x
-        operand = program.pairs[other][isinstance(x, torch.Tensor)]
-        if operand is x:  # PyTorch cannot go backward through x.mul_(x); here it works
-            operand = x.clone()
+        operand, theirs = program.pairs[other]
+        if isinstance(x, torch.Tensor):
+            operand = theirs
+        # Where memory is shared PyTorch refuses, or reads what it has just written; a copy has the old values, which
+        # weft reads without one. (It refuses to go backward then: the operand has changed.)
+        if theirs.untyped_storage().data_ptr() == program.target.untyped_storage().data_ptr():
+            if isinstance(x, torch.Tensor) or program.pairs[0][1].requires_grad:
+                operand = operand.clone()
         return x.mul_(operand) if kind == "mul_tensor" else x.add_(operand)
 
     program.both(f"{kind}_ ({number}, {other})", call, keep=False)

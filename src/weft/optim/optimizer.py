@@ -170,7 +170,13 @@ class Optimizer:
         if len(active) == len(cohort.members):
             return cohort
         moving = {id(parameter) for parameter in active}
-        split = Cohort(cohort.device, active, cohort.step.clone(), cohort.started)
+        step = cohort.step.clone()
+        if type(step._data) is not type(cohort.step._data):  # a trace may not make state that outlives it
+            raise UnsupportedError(
+                f"{self._name}.step: {len(active)} of {len(cohort.members)} parameters have a gradient while tracing, expected "
+                f"all; take one step before tracing, or give the optimizer only the parameters that are trained"
+            )
+        split = Cohort(cohort.device, active, step, cohort.started)
         cohort.members = [parameter for parameter in cohort.members if id(parameter) not in moving]
         group.cohorts.append(split)
         return split
@@ -182,11 +188,7 @@ class Optimizer:
         for parameter in cohort.members:
             gradient = parameter.grad
             assert gradient is not None
-            if (
-                gradient.shape != parameter.shape
-                or gradient.device != cohort.device
-                or parameter.device != cohort.device
-            ):
+            if gradient.device != cohort.device or parameter.device != cohort.device:
                 raise self._misplaced(parameter, gradient, cohort)
             kept = self.state[parameter].values()
             gradients.append(gradient)
@@ -205,24 +207,14 @@ class Optimizer:
             raise
         cohort.started = True
 
-    def _misplaced(self, parameter: Tensor, gradient: Tensor, cohort: Cohort) -> WeftError:
-        if parameter.device != cohort.device:
-            return DeviceError(
-                mistake(f"{self._name}.step", "a parameter", f"on {parameter.device}", f"on {cohort.device}",
-                        "move the module before the optimizer is built")
-            )  # fmt: skip
-        if gradient.device != cohort.device:
-            return DeviceError(
-                mistake(f"{self._name}.step", "a gradient", f"on {gradient.device}", f"on {cohort.device}")
-            )
-        return ShapeError(
-            mistake(
-                f"{self._name}.step",
-                "a gradient's shape",
-                tuple(gradient.shape),
-                f"{tuple(parameter.shape)}, as its parameter's",
-            )
-        )
+    def _misplaced(self, parameter: Tensor, gradient: Tensor, cohort: Cohort) -> DeviceError:
+        where = f"{self._name}.step"
+        if parameter.device == cohort.device:
+            return DeviceError(mistake(where, "a gradient", f"on {gradient.device}", f"on {cohort.device}"))
+        return DeviceError(
+            mistake(where, "a parameter", f"on {parameter.device}", f"on {cohort.device}, as its state",
+                    "move the module before the optimizer is built")
+        )  # fmt: skip
 
     def _counts(self, group: ParamGroup, cohort: Cohort) -> bool:
         """Whether the update depends on the number of this step."""
@@ -257,9 +249,7 @@ class Optimizer:
         lines = [f"{self._name} ("]
         for position, group in enumerate(self.param_groups):
             lines.append(f"Parameter Group {position}")
-            lines += [
-                f"    {key}: {group[key]}" for key in sorted(group) if key not in ("params", "param_names")
-            ]
+            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
 
 

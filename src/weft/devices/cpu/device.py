@@ -21,7 +21,7 @@ from weft.devices.base import Buffer as DeviceBuffer
 from weft.devices.base import Device, MemoryStats, Range, Storage
 from weft.devices.cpu import blas, memory
 from weft.devices.cpu.compiler import Code, compile_module
-from weft.devices.cpu.counts import Count, count
+from weft.devices.counts import Counts, compile_counts
 from weft.devices.cpu.threads import Workers, default_count
 from weft.devices.pool import Pool
 from weft.errors import (
@@ -49,8 +49,8 @@ class _Compiled:
     entry: Any
     pack_pointers: Any
     pack_parameters: Any
-    items: Count
-    work: Count
+    counts: Counts
+    """Work items, and the total work that they are."""
     products: bool  # calls the BLAS
 
 
@@ -171,7 +171,7 @@ class CpuDevice(Device):
         self._enter("dispatch")
         found = self._found.get(id(spec))
         kernel = found[1] if found is not None else self._compiled(spec)
-        items = kernel.items(parameters)
+        items, work, _ = kernel.counts(parameters)
         if items <= 0:
             return
         addresses = [given.buffer.handle.address + given.offset for given in ranges]
@@ -185,7 +185,7 @@ class CpuDevice(Device):
         except struct.error as error:
             raise self._mismatch(spec, ranges, parameters, error) from None
         self._dispatches += 1
-        pieces = kernel.work(parameters) // spec.workgroup_size[0]
+        pieces = work // spec.workgroup_size[0]
         if pieces <= 1:
             kernel.entry(pointers, values, 0, items)
         else:
@@ -234,8 +234,7 @@ class CpuDevice(Device):
             _ENTRY(next(iter(code.functions.values()))),
             struct.Struct(f"{buffers}Q").pack,
             struct.Struct(f"{slots}{'q' if spec.reports else ''}").pack,
-            count(spec, spec.workgroup_count[0]),
-            count(spec, spec.workgroup_count[1]),
+            compile_counts(spec),
             any(symbol in spec.source for symbol in blas.PRODUCTS),
         )
 

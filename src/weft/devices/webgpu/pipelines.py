@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft import dtypes
-from weft.devices.geometry import Counts, compile_counts
+from weft.devices.counts import Counts, compile_counts
 from weft.devices.webgpu.native import native
 from weft.errors import ArgumentError, ArgumentTypeError, KernelError
 from weft.target import KernelSpec, TargetProfile, parameter_space

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from weft import dtypes, errors
-from weft.devices.geometry import compile_counts
+from weft.devices.counts import compile_counts
 from weft.target import KernelSpec, Parameter
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from weft import dtypes
 from weft.errors import KernelError
-from weft.expr import Expr, parse, substitute, variable
+from weft.expr import Expr, parse, substitute, variable, variables
 from weft.expr.define import definition
 from weft.expr.functions import FUNCTIONS
 from weft.target import KernelSpec
@@ -29,37 +30,58 @@ _OPERATORS: dict[str, Callable[..., Value]] = {
 }  # fmt: skip
 
 
+REMEMBERED = 512
+"""Counts kept for each kernel; with as many sets of sizes the oldest are forgotten."""
+
+
 def compile_counts(spec: KernelSpec) -> Counts:
     """A function from parameter values, in the order of ``spec.parameters``, to the workgroup counts.
 
-    Raises ``KernelError`` for a function that host code does not have; the function raises it for values that
-    exceed one of ``spec.bounds``.
+    The counts of sizes seen before are looked up. Raises ``KernelError`` for a function that host code does not
+    have; the function raises it for values that exceed one of ``spec.bounds``.
     """
-    counts = _counts(spec)
-    if not spec.bounds:
-        return counts
-    types = {parameter.name: parameter.dtype for parameter in spec.parameters}
-    positions = {parameter.name: index for index, parameter in enumerate(spec.parameters)}
-    amounts = [(_closure(spec, parse(bound.amount, types), positions), bound) for bound in spec.bounds]
-
-    def bounded(values: Sequence[Value]) -> tuple[int, int, int]:
-        for amount, bound in amounts:
-            if (found := amount(values)) > bound.most:
-                raise KernelError(f"kernel {spec.name}: {bound.message} (here {found}, at most {bound.most})")
-        return counts(values)
-
-    return bounded
-
-
-def _counts(spec: KernelSpec) -> Counts:
     types = {parameter.name: parameter.dtype for parameter in spec.parameters}
     positions = {parameter.name: index for index, parameter in enumerate(spec.parameters)}
     parts = [_part(spec, source, types, positions) for source in spec.workgroup_count]
+    amounts = [(_closure(spec, parse(bound.amount, types), positions), bound) for bound in spec.bounds]
     constant = tuple(part for part in parts if isinstance(part, int))
-    if len(constant) == 3:
+    if len(constant) == 3 and not amounts:
         return lambda values: constant
     x, y, z = (part if callable(part) else _constant(part) for part in parts)
-    return lambda values: (int(x(values)), int(y(values)), int(z(values)))
+
+    def computed(values: Sequence[Value]) -> tuple[int, int, int]:
+        for amount, bound in amounts:
+            if (found := amount(values)) > bound.most:
+                raise KernelError(f"kernel {spec.name}: {bound.message} (here {found}, at most {bound.most})")
+        return int(x(values)), int(y(values)), int(z(values))
+
+    return _remembering(computed, sorted(_used(spec, types, positions)))
+
+
+def _used(spec: KernelSpec, types: dict[str, dtypes.DType], positions: dict[str, int]) -> set[int]:
+    """The positions of the parameters that the counts depend on."""
+    sources = [source for source in spec.workgroup_count if not source.strip().isdecimal()]
+    sources += [bound.amount for bound in spec.bounds]
+    return {positions[node.data] for source in sources for node in variables(parse(source, types))}
+
+
+def _remembering(computed: Counts, used: list[int]) -> Counts:
+    if not used:
+        return computed
+    sizes = operator.itemgetter(*used)
+    known: dict[Any, tuple[int, int, int]] = {}
+
+    def looked_up(values: Sequence[Value]) -> tuple[int, int, int]:
+        key = sizes(values)
+        found = known.get(key)
+        if found is None:
+            found = computed(values)
+            if len(known) >= REMEMBERED:
+                known.clear()
+            known[key] = found
+        return found
+
+    return looked_up
 
 
 def _part(
