@@ -47,7 +47,9 @@ def test_kinds_are_told_apart() -> None:
 def test_unknown_names_and_numpy_types_are_errors_that_list_the_known_ones() -> None:
     with pytest.raises(DTypeError, match="dtype 'float8' is not one of float64, float32"):
         dtypes.named("float8")
-    with pytest.raises(DTypeError, match="NumPy type 'complex64' has no weft type; convert it to one of float64"):
+    with pytest.raises(
+        DTypeError, match="NumPy type 'complex64' has no weft type; convert it to one of float64"
+    ):
         dtypes.from_numpy(np.dtype("complex64"))
 
 

@@ -37,7 +37,11 @@ from weft.errors import ArgumentError, ArgumentTypeError
 # Trees --------------------------------------------------------------------------------------------------------
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from([0.0, -0.0, 1.0, 2.5]) | st.sampled_from("ab"),
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 3)
+    | st.sampled_from([0.0, -0.0, 1.0, 2.5])
+    | st.sampled_from("ab"),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("pq"), inner, max_size=2),
     max_leaves=4,
 )
@@ -60,7 +64,9 @@ def elements(children: st.SearchStrategy[list[Element]]) -> st.SearchStrategy[El
     )  # fmt: skip
 
 
-trees = st.recursive(elements(st.just([])), lambda inner: elements(st.lists(inner, max_size=6)), max_leaves=15)
+trees = st.recursive(
+    elements(st.just([])), lambda inner: elements(st.lists(inner, max_size=6)), max_leaves=15
+)
 
 
 @st.composite
@@ -98,7 +104,9 @@ def longest_common(kept: list[str | None], new: Element) -> int:
     table = [[0] * (len(target) + 1) for _ in range(len(kept) + 1)]
     for i, a in enumerate(kept):
         for j, b in enumerate(target):
-            table[i + 1][j + 1] = table[i][j] + 1 if a == b and a is not None else max(table[i][j + 1], table[i + 1][j])
+            table[i + 1][j + 1] = (
+                table[i][j] + 1 if a == b and a is not None else max(table[i][j + 1], table[i + 1][j])
+            )
     return table[-1][-1]
 
 
@@ -111,7 +119,9 @@ def test_json_gives_the_tree_back(tree: Element) -> None:
 
 def test_edits_are_the_ones_expected() -> None:
     old = element("R", element("A", key="a", n=1), element("B"), element("C", key="c"))
-    new = element("R", element("C", key="c"), element("A", key="a", n=2, m=3), element("D", element("E")), k=1)
+    new = element(
+        "R", element("C", key="c"), element("A", key="a", n=2, m=3), element("D", element("E")), k=1
+    )
     assert diff(old, new) == [
         Update((), {"k": 1}),
         Remove((1,)),
@@ -254,7 +264,9 @@ MISTAKES: list[tuple[Callable[[], object], type[Exception], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("make", "error", "message"), MISTAKES, ids=[message[:40] for *_, message in MISTAKES])
+@pytest.mark.parametrize(
+    ("make", "error", "message"), MISTAKES, ids=[message[:40] for *_, message in MISTAKES]
+)
 def test_mistakes_name_the_element(make: Callable[[], object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         make()
@@ -268,6 +280,10 @@ def test_the_deepest_tree_allowed_works_everywhere() -> None:
 
 
 def test_elements_stand_alone() -> None:
-    code = "import sys, weft.elements; print(*sorted(name for name in sys.modules if name.startswith('weft')))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    code = (
+        "import sys, weft.elements; print(*sorted(name for name in sys.modules if name.startswith('weft')))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert {name.split(".")[1] for name in loaded if "." in name} == {"elements", "errors"}

@@ -48,4 +48,7 @@ def test_no_expected_class_is_missing() -> None:
 
 def test_messages_have_one_form() -> None:
     assert mistake("cat", "dim", 3, "-2 to 1") == "cat: dim is 3, expected -2 to 1"
-    assert mistake("add", "other", "int32", "float32", "cast it") == "add: other is int32, expected float32; cast it"
+    assert (
+        mistake("add", "other", "int32", "float32", "cast it")
+        == "add: other is int32, expected float32; cast it"
+    )

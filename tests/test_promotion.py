@@ -43,7 +43,9 @@ def test_uint32_promotes_as_in_torch_where_torch_does() -> None:
 
 def torch_result(tensors: list[DType], zero_dim: list[DType], scalars: list[Any]) -> Any:
     """The type of a sum in PyTorch: its own arithmetic decides, operand by operand being no part of the rule."""
-    operands = [torch.ones(2, dtype=TORCH[d]) for d in tensors] + [torch.ones((), dtype=TORCH[d]) for d in zero_dim]
+    operands = [torch.ones(2, dtype=TORCH[d]) for d in tensors] + [
+        torch.ones((), dtype=TORCH[d]) for d in zero_dim
+    ]
     operands += scalars
     return torch.result_type(*operands)
 

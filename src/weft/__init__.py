@@ -11,13 +11,20 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
-    "autograd", "codegen", "compiler", "devices", "dtypes", "elements", "errors", "expr", "graph", "kernels", "nn", "ops",
-    "optim", "random", "target", "tensors", "utils",
+    "autograd", "codegen", "compiler", "devices", "dtypes", "elements", "errors", "expr", "graph", "kernels", "nn",
+    "ops",    "optim", "random", "target", "tensors", "utils",
 )  # fmt: skip
 _DTYPES = (
     "float64", "float32", "float16", "bfloat16", "int64", "int32", "int8", "uint32", "uint8",
 )  # fmt: skip
-_ALIASES = {"double": "float64", "float": "float32", "half": "float16", "long": "int64", "int": "int32", "bool": "bool_"}
+_ALIASES = {
+    "double": "float64",
+    "float": "float32",
+    "half": "float16",
+    "long": "int64",
+    "int": "int32",
+    "bool": "bool_",
+}
 _FROM = {
     "weft.tensors.tensor": ("Tensor", "device", "tensor"),
     "weft.tensors.creation": (
@@ -25,7 +32,9 @@ _FROM = {
         "zeros", "zeros_like",
     ),
     "weft.tensors.printing": ("get_printoptions", "set_printoptions"),
-    "weft.tensors.settings": ("get_default_device", "promote_types", "result_type", "set_default_device", "synchronize"),
+    "weft.tensors.settings": (
+        "get_default_device", "promote_types", "result_type", "set_default_device", "synchronize",
+    ),
     "weft.autograd": ("enable_grad", "is_grad_enabled", "no_grad", "set_grad_enabled"),
     "weft.random": (
         "Generator", "bernoulli", "initial_seed", "manual_seed", "normal", "rand", "rand_like", "randint", "randn",

@@ -25,14 +25,21 @@ def altered(name: str, gradient: Callable[..., Any]) -> OpSpec:
     """An op like a known one, with another gradient."""
     known = OPS[name]
     return OpSpec(
-        f"{name}_altered", infer=known.infer, reference=known.reference, lower=known.lower, gradient=gradient, saves=(0,)
+        f"{name}_altered",
+        infer=known.infer,
+        reference=known.reference,
+        lower=known.lower,
+        gradient=gradient,
+        saves=(0,),
     )
 
 
 def test_a_wrong_gradient_is_found() -> None:
     wrong = altered("exp", lambda context, grad: [grad * context.input(0).exp() * 1.01])
     x = double(3)
-    with pytest.raises(GradError, match=r"(?s)output 0 with respect to input 0 differs.*numerical.*analytical"):
+    with pytest.raises(
+        GradError, match=r"(?s)output 0 with respect to input 0 differs.*numerical.*analytical"
+    ):
         gradcheck(lambda x: bind(wrong, x), (x,))
     assert not gradcheck(lambda x: bind(wrong, x), (x,), raise_exception=False)
 

@@ -73,7 +73,9 @@ def smooth(depth: int) -> st.SearchStrategy[Expr]:
     return st.one_of(
         leaf,
         st.builds(lambda name, a: call(name, a), st.sampled_from(SMOOTH_UNARY), smaller),
-        st.builds(lambda name, a, b: call(name, a, b), st.sampled_from(["add", "sub", "mul"]), smaller, smaller),
+        st.builds(
+            lambda name, a, b: call(name, a, b), st.sampled_from(["add", "sub", "mul"]), smaller, smaller
+        ),
         st.builds(lambda a: a * a + call("tanh", a), smaller),
     )
 
@@ -102,7 +104,14 @@ def test_gradients_of_gradients() -> None:
 
 
 def test_what_is_constant_almost_everywhere_passes_nothing_on() -> None:
-    for source in ("floor(x)", "float64(x > 0.5)", "float64(int32(x))", "sign(x) + y", "where(x > 0, y, 1.0)", "y"):
+    for source in (
+        "floor(x)",
+        "float64(x > 0.5)",
+        "float64(int32(x))",
+        "sign(x) + y",
+        "where(x > 0, y, 1.0)",
+        "y",
+    ):
         assert differentiate(parse(source, {"x": float64, "y": float64}), X, G) is None
 
 
@@ -125,18 +134,24 @@ def test_a_part_used_often_is_differentiated_once() -> None:
 
 
 def test_a_definition_without_a_rule_is_differentiated(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = Function("hump", ("x", "y"), "f", lambda x, y: x * np.exp(-x * x) * y, definition="x * exp(-x * x) * y")
+    row = Function(
+        "hump", ("x", "y"), "f", lambda x, y: x * np.exp(-x * x) * y, definition="x * exp(-x * x) * y"
+    )
     monkeypatch.setitem(FUNCTIONS, "hump", row)
     at = {"x": np.linspace(-2, 2, 50), "y": np.linspace(1, 3, 50), "g": 1.0}
     for name in "xy":
         slope = differentiate(call("hump", X, Y), variable(name, float64), G)
         assert slope is not None
-        np.testing.assert_allclose(evaluate(slope, at), numeric(call("hump", X, Y), at, name), rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(
+            evaluate(slope, at), numeric(call("hump", X, Y), at, name), rtol=1e-6, atol=1e-8
+        )
 
 
 def test_a_primitive_without_a_rule_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FUNCTIONS, "gamma", Function("gamma", ("x",), "f", "abs", wgsl="gamma({0})"))
-    with pytest.raises(ExpressionError, match="gamma has no derivative rule; give the op one with derivative="):
+    with pytest.raises(
+        ExpressionError, match="gamma has no derivative rule; give the op one with derivative="
+    ):
         differentiate(call("gamma", X), X, G)
 
 

@@ -40,7 +40,9 @@ def longdouble(name: str, x: Any) -> Any:
     x = x.astype("longdouble")
     if name in SLOW:
         exact = [SLOW[name](float(value)) for value in x]
-        return np.array([mpmath.nstr(0 if 0 < abs(v) < 1e-300 else v, 25) for v in exact]).astype("longdouble")
+        return np.array([mpmath.nstr(0 if 0 < abs(v) < 1e-300 else v, 25) for v in exact]).astype(
+            "longdouble"
+        )
     decay = np.exp(-np.abs(x))
     sigmoid = np.where(x >= 0, 1, decay) / (1 + decay)
     own = {
@@ -53,12 +55,18 @@ def longdouble(name: str, x: Any) -> Any:
 def samples(name: str) -> Any:
     low, high = RANGES[name]
     random = np.random.default_rng(7)
-    near = [random.uniform(low, high, COUNT), random.uniform(-1, 1, COUNT), 1 + random.uniform(-1e-3, 1e-3, COUNT)]
+    near = [
+        random.uniform(low, high, COUNT),
+        random.uniform(-1, 1, COUNT),
+        1 + random.uniform(-1e-3, 1e-3, COUNT),
+    ]
     if name in ("sin", "cos", "tan"):  # where the result is nearly 0, all digits come from the reduction
         multiples = (np.arange(-63_000, 63_000) * (np.pi / 2)).astype("float32")
         near += [multiples, np.nextafter(multiples, np.float32(0))]
     keep = 20 if name in SLOW else 1
-    x = np.concatenate([EDGES, *(part[::keep] for part in (bits_of_every_kind(COUNT), *near))]).astype("float32")
+    x = np.concatenate([EDGES, *(part[::keep] for part in (bits_of_every_kind(COUNT), *near))]).astype(
+        "float32"
+    )
     limit = LIMITS.get(name, math.inf)
     return x[~(np.abs(x) > limit) | np.isinf(x)] if limit < math.inf else x
 
@@ -74,7 +82,9 @@ def test_a_definition_is_as_accurate_as_its_row_says(name: str, fused: bool) -> 
     got = run(call(name, X), {"x": x}, fused)
     error = ulps(got, reference)
     worst = int(np.argmax(error))
-    assert error[worst] <= FUNCTIONS[name].accuracy, f"{name}({x[worst]!r}) is {got[worst]!r}, {reference[worst]!r}"
+    assert error[worst] <= FUNCTIONS[name].accuracy, (
+        f"{name}({x[worst]!r}) is {got[worst]!r}, {reference[worst]!r}"
+    )
     zero = reference == 0
     np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(reference[zero]), f"{name}: sign of zero")
 
@@ -131,7 +141,9 @@ def test_integer_division_rounds_down(name: str, dtype: dtypes.DType) -> None:
     got = run(call(name, a, b), {"x": x, "y": y}, fused=False)
     python = (lambda p, q: p // q) if name == "floordiv" else (lambda p, q: p % q)
     expected = [python(int(p), int(q)) if q else 0 for p, q in zip(x, y, strict=True)]
-    wrapped = np.array([value % (1 << dtype.bits) for value in expected], f"uint{dtype.bits}").astype(dtype.numpy)
+    wrapped = np.array([value % (1 << dtype.bits) for value in expected], f"uint{dtype.bits}").astype(
+        dtype.numpy
+    )
     np.testing.assert_array_equal(got, wrapped)
 
 
@@ -191,7 +203,9 @@ def test_every_row_reaches_every_target(name: str, dtype: dtypes.DType) -> None:
             assert row.wgsl is not None, f"{name} leads to {node.function}, which WGSL lacks"
     if made is not None:
         expected = typed(name, dtype).dtype
-        assert made.dtype is expected, f"the definition of {name} gives {made.dtype.name}, not {expected.name}"
+        assert made.dtype is expected, (
+            f"the definition of {name} gives {made.dtype.name}, not {expected.name}"
+        )
 
 
 @pytest.mark.parametrize("name", sorted(RANGES))

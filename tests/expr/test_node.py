@@ -95,7 +95,11 @@ def test_operators_take_numbers_on_either_side() -> None:
 def test_walk_gives_arguments_first_and_variables_in_order() -> None:
     order = list(walk(Y * X + Y))
     assert [repr(node) for node in order] == ["y", "x", "mul(y, x)", "add(mul(y, x), y)"]
-    assert variables(Y * X, X + N.equals(0).__class__("variable", (), float32, "z")) == (Y, X, variable("z", float32))
+    assert variables(Y * X, X + N.equals(0).__class__("variable", (), float32, "z")) == (
+        Y,
+        X,
+        variable("z", float32),
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,10 +111,16 @@ def test_walk_gives_arguments_first_and_variables_in_order() -> None:
         (lambda: X + N, "add: types (float32, int32) given, expected equal ones; cast them"),
         (lambda: N + 1.5, "add: 1.5 meets a value of type int32; cast one of them"),
         (lambda: call("exp", N), "exp: type int32 given, expected a float"),
-        (lambda: X & Y, "and: type float32 given, expected a signed integer or an unsigned integer or a bool"),
+        (
+            lambda: X & Y,
+            "and: type float32 given, expected a signed integer or an unsigned integer or a bool",
+        ),
         (lambda: where(X, X, Y), "where: types (float32, float32, float32) given, expected (bool, T, T)"),
         (lambda: N + 2**31, "constant 2147483648 is not a value of type int32"),
-        (lambda: variable("u", uint32) - (-1), "constant -1 is not a value of type uint32, which goes from 0 to"),
+        (
+            lambda: variable("u", uint32) - (-1),
+            "constant -1 is not a value of type uint32, which goes from 0 to",
+        ),
         (lambda: const(10**400, float32), "constant of 1329 bits is not a value of type float32"),
         (lambda: const(float("nan"), int32), "constant nan is not a value of type int32"),
         (lambda: call("bits", variable("d", dtypes.float64)), "bits: type float64 given, expected float32"),

@@ -25,7 +25,10 @@ def computed(device: Device, name: str, operands: list[Array]) -> Array:
     """The function over float32 arrays of one length."""
     count, index = operands[0].size, variable("i", INDEX)
     value = call(name, *[load(f"x{number}", index, float32) for number in range(len(operands))])
-    buffers = [*(Buffer(f"x{number}", float32) for number in range(len(operands))), Buffer("z", float32, "read_write")]
+    buffers = [
+        *(Buffer(f"x{number}", float32) for number in range(len(operands))),
+        Buffer("z", float32, "read_write"),
+    ]
     part = Part((Axis(index, const(count, INDEX)),), (Store("z", index, value),))
     kernel = Kernel(name, tuple(buffers), (), (part,))
     arrays = [*operands, np.zeros(count, "float32")]
@@ -48,4 +51,6 @@ def test_functions_are_as_accurate_on_a_device_as_their_rows_say(device: Device,
     # WGSL's division is correct to 2.5 units, LLVM's to half of one
     allowed = FUNCTIONS[name].accuracy + (0 if device.profile.dialect == "llvm" else 2)
     worst = int(np.argmax(error))
-    assert error[worst] <= allowed, f"{name}({[x[worst] for x in operands]}) is {got[worst]!r}, {reference[worst]!r}"
+    assert error[worst] <= allowed, (
+        f"{name}({[x[worst] for x in operands]}) is {got[worst]!r}, {reference[worst]!r}"
+    )

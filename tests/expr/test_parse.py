@@ -125,7 +125,9 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("source", "message", "column"), MISTAKES, ids=[source[:24] for source, *_ in MISTAKES])
+@pytest.mark.parametrize(
+    ("source", "message", "column"), MISTAKES, ids=[source[:24] for source, *_ in MISTAKES]
+)
 def test_a_mistake_is_named_and_pointed_at(source: str, message: str, column: int) -> None:
     with pytest.raises(ExpressionError, match=re.escape(message)) as caught:
         parse(source, TYPES)

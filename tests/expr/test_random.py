@@ -50,7 +50,9 @@ def test_the_expressions_are_philox(wide: bool) -> None:
 def test_high_words_of_products_are_exact() -> None:
     edges = np.array([0, 1, 2, 0xFFFF, 0x10000, 0x10001, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF], "uint32")
     random = np.random.default_rng(2).integers(0, 2**32, 500, dtype="uint64").astype("uint32")
-    x, y = (grid.ravel() for grid in np.meshgrid(np.concatenate([edges, random]), np.concatenate([edges, random])))
+    x, y = (
+        grid.ravel() for grid in np.meshgrid(np.concatenate([edges, random]), np.concatenate([edges, random]))
+    )
     product = call("mulhi", variable("x", dtypes.uint32), variable("y", dtypes.uint32))
     for wide in (False, True):
         got = run(product, {"x": x, "y": y}, fused=False, wide=wide)
@@ -92,7 +94,9 @@ def test_normal_numbers_are_normal_and_finite() -> None:
 def test_the_largest_radius_is_finite() -> None:
     """Box and Muller take the logarithm of (word >> 8) + 1 over 2**24: at least 2**-24, at most 1."""
     smallest = np.array([2.0**-24, 1.0], "float32")
-    radius = run(call("sqrt", call("mul", call("log", variable("u", dtypes.float32)), -2.0)), {"u": smallest}, False)
+    radius = run(
+        call("sqrt", call("mul", call("log", variable("u", dtypes.float32)), -2.0)), {"u": smallest}, False
+    )
     np.testing.assert_allclose(radius, [5.768108, 0.0], rtol=1e-6)
 
 

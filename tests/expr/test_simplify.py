@@ -13,7 +13,16 @@ from weft import dtypes
 from weft.dtypes import bool_, float16, float32, float64, int8, int32, int64, uint8, uint32
 from weft.expr import Expr, call, cast, const, evaluate, parse, simplify, substitute, variable, walk
 
-TYPES = {"x": float32, "y": float32, "d": float64, "n": int32, "m": int32, "i": int64, "u": uint32, "b": bool_}
+TYPES = {
+    "x": float32,
+    "y": float32,
+    "d": float64,
+    "n": int32,
+    "m": int32,
+    "i": int64,
+    "u": uint32,
+    "b": bool_,
+}
 FLOATS = [0.0, -0.0, 1.0, -1.0, 2.0, 0.1, 1e-45, -1e-40, 3.4e38, float("inf"), float("-inf"), float("nan")]
 INTEGERS = [0, 1, -1, 2, 3, 7, 255, 256, 2**24 + 1, 2**31 - 1, -(2**31)]
 
@@ -23,7 +32,9 @@ def constants(dtype: dtypes.DType) -> st.SearchStrategy[Expr]:
         return st.sampled_from(FLOATS).map(lambda value: const(value, dtype))
     if dtype.kind == "bool":
         return st.booleans().map(lambda value: const(value, dtype))
-    return st.sampled_from([v for v in INTEGERS if v >= 0 or dtype.kind == "int"]).map(lambda v: const(v, dtype))
+    return st.sampled_from([v for v in INTEGERS if v >= 0 or dtype.kind == "int"]).map(
+        lambda v: const(v, dtype)
+    )
 
 
 def leaves(dtype: dtypes.DType) -> st.SearchStrategy[Expr]:

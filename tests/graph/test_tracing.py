@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy
 import pytest
 
@@ -126,7 +125,9 @@ def test_gradients_are_part_of_the_graph_and_leave_no_trace_behind(device) -> No
     x = wf.tensor(values((3,), 1), device=device.name)
     traced = trace(program, x)
     assert w.grad is before
-    numpy.testing.assert_allclose(traced(x).numpy(), x.numpy() * numpy.exp(w.detach().numpy() * x.numpy()), rtol=1e-5)
+    numpy.testing.assert_allclose(
+        traced(x).numpy(), x.numpy() * numpy.exp(w.detach().numpy() * x.numpy()), rtol=1e-5
+    )
 
 
 def test_second_derivatives_can_be_traced(device) -> None:
@@ -160,7 +161,9 @@ def test_a_shape_error_names_the_users_line() -> None:
         trace(program, wf.ones(2, 3, device="cpu"))
 
 
-@pytest.mark.parametrize("read", [float, bool, lambda x: x.item(), lambda x: x.numpy(), lambda x: x.tolist(), print])
+@pytest.mark.parametrize(
+    "read", [float, bool, lambda x: x.item(), lambda x: x.numpy(), lambda x: x.tolist(), print]
+)
 def test_reading_a_value_while_tracing_is_an_error(read) -> None:
     with pytest.raises(UnsupportedError, match="being traced and has no value yet"):
         trace(lambda x: read(x.sum()), wf.ones(2, device="cpu"))

@@ -21,7 +21,7 @@ FLOATS = (d.float32, d.float16, d.bfloat16, d.float64)
 INTEGERS = (d.int64, d.int32, d.int8, d.uint8)
 NUMBERS = FLOATS + INTEGERS
 UNSIGNED32 = (d.uint32,)
-EVERY = NUMBERS + (d.bool_,)
+EVERY = (*NUMBERS, d.bool_)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,9 @@ def unary(name: str, dtypes: Sequence[DType] = FLOATS, values: str = S, **option
     return [first, *(Case((Arg(shape, values),), theirs, **options) for shape in SHAPES[1:])]
 
 
-def binary(name: str, dtypes: Sequence[DType] = NUMBERS, values: tuple[str, str] = (S, S), **options: Any) -> list[Case]:
+def binary(
+    name: str, dtypes: Sequence[DType] = NUMBERS, values: tuple[str, str] = (S, S), **options: Any
+) -> list[Case]:
     """A function of two tensors, over broadcasting pairs, and of a tensor and a number."""
     theirs, (first, second) = getattr(torch, name), values
     pairs = [Case((Arg(a, first), Arg(b, second)), theirs, **options) for a, b in PAIRS[1:]]
@@ -81,7 +83,9 @@ def compared(name: str) -> list[Case]:
     return [*cases, Case((Arg(M), 1), getattr(torch, name), dtypes=(d.float32, d.int64), gradient=False)]
 
 
-def reduction(name: str, dtypes: Sequence[DType], values: str = S, empty: bool = True, gradient: bool = True) -> list[Case]:
+def reduction(
+    name: str, dtypes: Sequence[DType], values: str = S, empty: bool = True, gradient: bool = True
+) -> list[Case]:
     """A reduction over all dimensions, one, several, and with ``keepdim``."""
     given = getattr(torch, name)
     # PyTorch gives uint8 for any and all of uint8, and bool for all other types
@@ -99,7 +103,10 @@ def reduction(name: str, dtypes: Sequence[DType], values: str = S, empty: bool =
         Case((Arg((2, 1, 3, 2, 2), values), (1, 3), True), theirs, **options),
     ]
     if empty:
-        cases += [Case((Arg((0, 3), values), 0), theirs, **options), Case((Arg((0,), values),), theirs, **options)]
+        cases += [
+            Case((Arg((0, 3), values), 0), theirs, **options),
+            Case((Arg((0,), values),), theirs, **options),
+        ]
     return cases
 
 
@@ -117,9 +124,10 @@ def position(name: str) -> list[Case]:
 
 def movement(*rows: tuple[Any, ...], torch: Callable[..., Any]) -> list[Case]:
     """A view function with its arguments; the first row in every dtype."""
-    made = [Case((Arg(shape),) + rest, torch, dtypes=EVERY if at == 0 else (d.float32,))
-            for at, (shape, *rest_) in enumerate(rows) for rest in [tuple(rest_)]]  # fmt: skip
-    return made
+    return [
+        Case((Arg(shape), *rest), torch, dtypes=EVERY if at == 0 else (d.float32,))
+        for at, (shape, *rest) in enumerate(rows)
+    ]
 
 
 def index(shape: tuple[int, ...], bound: int, dtype: DType = d.int64) -> Arg:
@@ -172,7 +180,7 @@ FUNCTION_CASES: dict[str, list[Case]] = {
     "flatten": movement((M,), (M, 1), (M, 0, 1), ((),), ((2, 0, 3),), torch=torch.flatten),
     "narrow": movement((M, 1, 1, 2), (M, -1, -3, 2), (M, 0, 1, 0), torch=torch.narrow),
     "select": movement((M, 1, -1), ((3,), 0, 1), torch=torch.select),
-    "matmul": [Case((Arg(a), Arg(b)), torch.matmul, dtypes=FLOATS + (d.int64, d.int32) if at == 0 else FLOATS[:1], scale=4)
+    "matmul": [Case((Arg(a), Arg(b)), torch.matmul, dtypes=(*FLOATS, d.int64, d.int32) if at == 0 else FLOATS[:1], scale=4)
                for at, (a, b) in enumerate(MATRICES)]
     + [Case((Arg((65, 130)), Arg((130, 33))), torch.matmul, scale=8, second=False)],
     "mm": [Case((Arg((3, 4)), Arg((4, 2))), torch.mm, scale=4)],
@@ -194,9 +202,13 @@ FUNCTION_CASES: dict[str, list[Case]] = {
         Case((Arg(M), 2, index((2, 3, 4), 4)), torch.gather),
     ],
     "scatter_add": [
-        Case((Arg(M), 1, index((2, 5, 4), 3), Arg((2, 5, 4))), torch.scatter_add, dtypes=FLOATS + (d.int64, d.int32)),
+        Case((Arg(M), 1, index((2, 5, 4), 3), Arg((2, 5, 4))), torch.scatter_add, dtypes=(*FLOATS, d.int64, d.int32)),
         Case((Arg(M), 0, index((1, 2, 3), 2), Arg((2, 2, 4))), torch.scatter_add, torch_gradient=False),
         Case((Arg((3,)), 0, index((0,), 3), Arg((2,))), torch.scatter_add, torch_gradient=False), Case((Arg(()), 0, index((), 1), Arg(())), torch.scatter_add),
+    ],
+    "index_select": [
+        Case((Arg(M), 1, index((5,), 3)), torch.index_select, dtypes=EVERY), Case((Arg(M), -1, index((0,), 4)), torch.index_select),
+        Case((Arg((3,)), 0, index((2,), 3, d.int32)), torch.index_select),
     ],
     "embedding": [
         Case((index((2, 3), 5), Arg((5, 4))), tf.embedding, dtypes=FLOATS), Case((index((), 5), Arg((5, 4))), tf.embedding),
@@ -255,7 +267,8 @@ def _pointwise_case(name: str) -> OpCase:
     info = OPS[name].info["pointwise"]
     values = P if name in ("pow", "log", "sqrt", "div") else S
     operands = tuple(
-        Arg(M, "bool", d.bool_) if parameter in info.conditions else Arg(M, values) for parameter in info.parameters
+        Arg(M, "bool", d.bool_) if parameter in info.conditions else Arg(M, values)
+        for parameter in info.parameters
     )
     kinds = [dtype for kind in info.kinds for dtype in _KIND[kind]]
     return OpCase(operands, dtypes=kinds, scale=8 if name in ("pow", "silu") else 1)
@@ -288,7 +301,7 @@ OP_CASES: dict[str, list[OpCase]] = {
                     OpCase((Arg((4, 3)), Arg((2,))), {"path": (
                         ("permute", (("order", (1, 0)),)), ("slice", (("dim", 0), ("start", 1), ("stop", 2), ("step", 1))),
                         ("reshape", (("shape", (4,)),)), ("slice", (("dim", 0), ("start", 1), ("stop", 4), ("step", 2))))})],
-    "matmul": [OpCase((Arg((2, 3, 4)), Arg((2, 4, 5))), {}, FLOATS + (d.int64, d.int32, d.uint8), 4)],
+    "matmul": [OpCase((Arg((2, 3, 4)), Arg((2, 4, 5))), {}, (*FLOATS, d.int64, d.int32, d.uint8), 4)],
     **{name: [OpCase((Arg(M, S),), {"dims": dims, "keepdim": keep}, kinds if dims == (1,) else (d.float32,), 2)
               for dims, keep in (((1,), False), ((0, 2), True), ((0, 1, 2), False))]
        for name, kinds in (("sum", (*EVERY, d.uint32)), ("mean", FLOATS), ("amax", (*NUMBERS, d.uint32)), ("amin", (*NUMBERS, d.uint32)))},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -104,6 +105,7 @@ def test_mistakes_are_named_and_change_nothing(device: Any, name: str) -> None:
     x = wf.tensor(np.arange(12, dtype="float32").reshape(3, 4), device=device.name)
     y = wf.ones(2, 5, device=device.name)
     i = wf.tensor([0, 1, 2], device=device.name)
+    gc.collect()
     before = device.memory_stats()
     versions = [one._data.version for one in (x, y, i)]
     with pytest.raises(mistake.error, match=mistake.words) as raised:
@@ -142,8 +144,17 @@ def test_operands_on_two_devices(device: Any) -> None:
     if device.name == "cpu":
         return
     x, y = wf.ones(2, device=device.name), wf.ones(2, device="cpu")
-    for call in (lambda: x + y, lambda: x @ y, lambda: wf.cat([x, y]), lambda: x.add_(y), lambda: F.mse_loss(y, x)):
-        with pytest.raises(e.DeviceError, match=r"on (cpu|webgpu.*) and (cpu|webgpu.*), expected on one device.*\.to\(device\)"):
+    for call in (
+        lambda: x + y,
+        lambda: x @ y,
+        lambda: wf.cat([x, y]),
+        lambda: x.add_(y),
+        lambda: F.mse_loss(y, x),
+    ):
+        with pytest.raises(
+            e.DeviceError,
+            match=r"on (cpu|webgpu.*) and (cpu|webgpu.*), expected on one device.*\.to\(device\)",
+        ):
             call()
     assert x.tolist() == [1.0, 1.0]
     assert isinstance(e.DeviceError(""), RuntimeError)
@@ -163,9 +174,8 @@ def test_indices_out_of_range(device: Any, name: str, bad: int) -> None:
     call, words = INDEXED[name]
     x = wf.tensor(np.arange(16, dtype="float32").reshape(4, 4), device=device.name)
     index = wf.tensor(bad, device=device.name)
-    with pytest.raises(e.IndexOutOfRangeError, match=f"{words} (-1|4294967295|{bad}) is out of range") as raised:
+    with pytest.raises(e.IndexOutOfRangeError, match=f"{words} {bad} is out of range") as raised:
         call(x, index).tolist()
-    assert str(bad) in str(raised.value)
     assert isinstance(raised.value, IndexError)
     # the device works afterwards, and says it once
     device.synchronize()
@@ -175,7 +185,13 @@ def test_indices_out_of_range(device: Any, name: str, bad: int) -> None:
 
 @pytest.mark.parametrize("use", ["read", "add", "view", "write", "backward", "copy"])
 def test_disposed_tensors(device: Any, use: str) -> None:
+    gc.collect()
     before = device.memory_stats().storages
+    use_after_dispose(device, use)
+    assert device.memory_stats().storages == before
+
+
+def use_after_dispose(device: Any, use: str) -> None:
     x = wf.ones(4, device=device.name, requires_grad=use == "backward")
     y = x * x
     view = x.detach()[1:]
@@ -193,8 +209,6 @@ def test_disposed_tensors(device: Any, use: str) -> None:
     del raised
     assert other.tolist() == [0.0] * 4
     assert y.detach().tolist() == [1.0] * 4
-    del x, y, view, other, calls
-    assert device.memory_stats().storages == before
 
 
 def test_an_index_error_names_the_first_and_spoils_nothing_else(device: Any) -> None:

@@ -19,7 +19,10 @@ from weft.ops import FUNCTIONS
 
 Row = tuple[str, int, DType]
 ROWS: list[Row] = [
-    (name, at, dtype) for name, cases in FUNCTION_CASES.items() for at, case in enumerate(cases) for dtype in case.dtypes
+    (name, at, dtype)
+    for name, cases in FUNCTION_CASES.items()
+    for at, case in enumerate(cases)
+    for dtype in case.dtypes
 ]
 IDS = [f"{name}-{at}-{dtype.name}" for name, at, dtype in ROWS]
 
@@ -53,7 +56,9 @@ def flags(case: Case, dtype: DType) -> list[bool]:
 def rebuilt(case: Case, flat: Sequence[Any]) -> list[Any]:
     """Flat values in the arguments' own nesting."""
     rest = iter(flat)
-    return [[next(rest) for _ in value] if isinstance(value, list) else next(rest) for value in case.arguments]
+    return [
+        [next(rest) for _ in value] if isinstance(value, list) else next(rest) for value in case.arguments
+    ]
 
 
 def call_torch(case: Case, arguments: Sequence[Any]) -> torch.Tensor:
@@ -64,7 +69,9 @@ def call_torch(case: Case, arguments: Sequence[Any]) -> torch.Tensor:
 
 
 def same_dtype(theirs: torch.Tensor, ours: Any) -> None:
-    assert str(theirs.dtype).removeprefix("torch.") == ours.dtype.name, f"dtype {ours.dtype}, PyTorch {theirs.dtype}"
+    assert str(theirs.dtype).removeprefix("torch.") == ours.dtype.name, (
+        f"dtype {ours.dtype}, PyTorch {theirs.dtype}"
+    )
 
 
 @pytest.mark.parametrize(("name", "at", "dtype"), ROWS, ids=IDS)
@@ -93,14 +100,18 @@ def check(name: str, case: Case, dtype: DType, layout: str, device: str) -> None
     assert got.requires_grad == expected.requires_grad
     if not expected.requires_grad or not case.torch_gradient:
         return
-    seed = np.random.default_rng(1).uniform(0.5, 1.5, tuple(expected.shape)).astype(from_torch(expected).dtype)
+    seed = (
+        np.random.default_rng(1).uniform(0.5, 1.5, tuple(expected.shape)).astype(from_torch(expected).dtype)
+    )
     expected.backward(torch.tensor(seed.astype("float64")).to(expected.dtype))
     got.backward(to_weft(seed, device))
     for position, ((mine, _), (own, _)) in enumerate(zip(ours, theirs, strict=True)):
         if wanted[position]:
             assert mine.grad.dtype is mine.dtype
             scale = 4 * max(case.scale, 2)
-            assert_equal(from_weft(mine.grad), from_torch(own.grad), f"{name} {layout}: gradient {position}", scale)
+            assert_equal(
+                from_weft(mine.grad), from_torch(own.grad), f"{name} {layout}: gradient {position}", scale
+            )
 
 
 def elements(case: Case) -> int:
@@ -110,7 +121,11 @@ def elements(case: Case) -> int:
 def can_check(case: Case) -> bool:
     """Whether differences can be taken: few elements, all float64."""
     fixed = [one.dtype for one in leaves(case.arguments) if isinstance(one, Arg) and one.dtype is not None]
-    return any(flags(case, dtypes.float64)) and elements(case) <= 150 and all(one.kind != "float" for one in fixed)
+    return (
+        any(flags(case, dtypes.float64))
+        and elements(case) <= 150
+        and all(one.kind != "float" for one in fixed)
+    )
 
 
 CHECKED = [(n, i) for n, cases in FUNCTION_CASES.items() for i, case in enumerate(cases) if can_check(case)]

@@ -36,7 +36,9 @@ def test_result_types_of_tensors(a: dtypes.DType, b: dtypes.DType) -> None:
         assert wf.result_type(x, y) is ours(expected)
         if dtypes.bool_ not in (a, b):
             assert (x * y).dtype is ours(expected)
-        assert wf.cat([wf.ones(2, dtype=a, device="cpu"), wf.ones(2, dtype=b, device="cpu")]).dtype is wf.promote_types(a, b)
+        assert wf.cat(
+            [wf.ones(2, dtype=a, device="cpu"), wf.ones(2, dtype=b, device="cpu")]
+        ).dtype is wf.promote_types(a, b)
 
 
 @pytest.mark.parametrize("scalar", SCALARS)

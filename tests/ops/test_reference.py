@@ -19,7 +19,10 @@ from weft.ops import OPS, bind
 
 Row = tuple[str, int, DType]
 ROWS: list[Row] = [
-    (name, at, dtype) for name, cases in OP_CASES.items() for at, case in enumerate(cases) for dtype in case.dtypes
+    (name, at, dtype)
+    for name, cases in OP_CASES.items()
+    for at, case in enumerate(cases)
+    for dtype in case.dtypes
 ]
 
 
@@ -94,7 +97,12 @@ def run(name: str, case: OpCase, placed: list[Any], device: str) -> tuple[Any, .
     return results if isinstance(results, tuple) else (results,)
 
 
-TARGETS = [(n, i) for n, cases in OP_CASES.items() for i in range(len(cases)) if OPS[n].view is None and n not in ("cast", "transfer")]
+TARGETS = [
+    (n, i)
+    for n, cases in OP_CASES.items()
+    for i in range(len(cases))
+    if OPS[n].view is None and n not in ("cast", "transfer")
+]
 
 
 @pytest.mark.parametrize(("name", "at"), TARGETS, ids=[f"{n}-{i}" for n, i in TARGETS])
@@ -114,7 +122,9 @@ def test_op_writes_into_strided_targets(device: Any, name: str, at: int) -> None
         for (base, view), value in zip(targets, expected, strict=True):
             check(name, case, view, value, f"into {layout}")
             if layout == "stepped" and value.ndim:
-                assert not from_weft(base)[..., 0::2].any(), f"{name}: elements beside the target were written"
+                assert not from_weft(base)[..., 0::2].any(), (
+                    f"{name}: elements beside the target were written"
+                )
 
 
 @pytest.mark.parametrize("name", ["add", "matmul", "softmax", "cat", "sum", "update_view", "gather", "exp"])

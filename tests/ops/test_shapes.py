@@ -13,7 +13,9 @@ import weft as wf
 from tests.ops.arrays import assert_equal, from_weft, to_weft
 
 QUICK = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 SIZES = st.sampled_from([0, 1, 1, 2, 3, 4, 7])
 SHAPES = st.lists(SIZES, max_size=5).map(tuple)
@@ -79,7 +81,9 @@ def test_reductions_of_any_view(device: Any, data: st.DataObject) -> None:
     if all(host.shape[d] for d in (dims or range(host.ndim))):
         assert_equal(from_weft(wf.amax(x, dims or None, keep)), np.asarray(host.max(axes, keepdims=keep)))
     if dims and host.shape[dims[0]]:
-        np.testing.assert_array_equal(from_weft(wf.argmin(x, dims[0], keep)), host.argmin(dims[0], keepdims=keep))
+        np.testing.assert_array_equal(
+            from_weft(wf.argmin(x, dims[0], keep)), host.argmin(dims[0], keepdims=keep)
+        )
 
 
 @QUICK
@@ -89,12 +93,18 @@ def test_movement_of_any_view(device: Any, data: st.DataObject) -> None:
     base, view = data.draw(viewed(shape))
     x, theirs = view(to_weft(base, device.name)), view(torch.tensor(base))
     np.testing.assert_array_equal(from_weft(x.contiguous()), theirs.numpy())
-    np.testing.assert_array_equal(from_weft(x.reshape(-1) if x.numel() else x.flatten()), theirs.numpy().reshape(-1))
+    np.testing.assert_array_equal(
+        from_weft(x.reshape(-1) if x.numel() else x.flatten()), theirs.numpy().reshape(-1)
+    )
     assert x.contiguous().is_contiguous()
     if shape:
         dim = data.draw(st.integers(-len(shape), len(shape) - 1))
-        np.testing.assert_array_equal(from_weft(wf.cat([x, x.clone(), x], dim)), torch.cat([theirs] * 3, dim).numpy())
-        np.testing.assert_array_equal(from_weft(wf.stack([x, x], dim)), torch.stack([theirs] * 2, dim).numpy())
+        np.testing.assert_array_equal(
+            from_weft(wf.cat([x, x.clone(), x], dim)), torch.cat([theirs] * 3, dim).numpy()
+        )
+        np.testing.assert_array_equal(
+            from_weft(wf.stack([x, x], dim)), torch.stack([theirs] * 2, dim).numpy()
+        )
     if theirs.numel() and len(shape) > 1:
         np.testing.assert_array_equal(from_weft(x.flatten(0, 1)), theirs.flatten(0, 1).numpy())
 
@@ -109,7 +119,10 @@ def test_reshape_is_a_view_where_torch_has_one(device: Any, data: st.DataObject)
     try:
         theirs.view(*wanted)
     except RuntimeError:
-        assert not x.numel() or wf.ops.Geometry(x.shape, x.stride()).reshape(tuple(theirs.reshape(*wanted).shape)) is None
+        assert (
+            not x.numel()
+            or wf.ops.Geometry(x.shape, x.stride()).reshape(tuple(theirs.reshape(*wanted).shape)) is None
+        )
     else:
         assert x.view(*wanted).stride() == theirs.view(*wanted).stride() or 1 in theirs.view(*wanted).shape
         np.testing.assert_array_equal(from_weft(x.view(*wanted)), theirs.view(*wanted).numpy())
@@ -138,7 +151,13 @@ def test_matrix_products(device: Any, batch_a: list[int], batch_b: list[int], si
 
 def test_sums_of_many_elements(device: Any) -> None:
     draw = np.random.default_rng(0)
-    for shape, dim in (((1 << 17,), None), ((3, 70001), 1), ((70001, 2), 0), ((64, 2048), None), ((2, 40, 2000), (1, 2))):
+    for shape, dim in (
+        ((1 << 17,), None),
+        ((3, 70001), 1),
+        ((70001, 2), 0),
+        ((64, 2048), None),
+        ((2, 40, 2000), (1, 2)),
+    ):
         host = draw.standard_normal(shape).astype("float32")
         x = to_weft(host, device.name)
         expected = host.astype("float64").sum(dim)

@@ -22,9 +22,19 @@ SPECIAL = np.array(
      16777216.0, 7.0, 1e20, -1e-20],
     dtype="float32",
 )  # fmt: skip
-POINTWISE = [name for name, op in OPS.items() if "pointwise" in op.info and "." not in name and name in FUNCTIONS]
-UNARY = [n for n in POINTWISE if len(OPS[n].info["pointwise"].parameters) == 1 and "f" in OPS[n].info["pointwise"].kinds]
-BINARY = [n for n in POINTWISE if len(OPS[n].info["pointwise"].parameters) == 2 and "f" in OPS[n].info["pointwise"].kinds]
+POINTWISE = [
+    name for name, op in OPS.items() if "pointwise" in op.info and "." not in name and name in FUNCTIONS
+]
+UNARY = [
+    n
+    for n in POINTWISE
+    if len(OPS[n].info["pointwise"].parameters) == 1 and "f" in OPS[n].info["pointwise"].kinds
+]
+BINARY = [
+    n
+    for n in POINTWISE
+    if len(OPS[n].info["pointwise"].parameters) == 2 and "f" in OPS[n].info["pointwise"].kinds
+]
 
 
 def theirs(name: str) -> Callable[..., torch.Tensor]:
@@ -36,11 +46,16 @@ def is_tiny(values: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", UNARY)
-@pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.float16, dtypes.bfloat16], ids=lambda dtype: dtype.name)
+@pytest.mark.parametrize(
+    "dtype", [dtypes.float32, dtypes.float16, dtypes.bfloat16], ids=lambda dtype: dtype.name
+)
 def test_functions_of_special_values(device: Any, name: str, dtype: dtypes.DType) -> None:
     with np.errstate(all="ignore"):
         given = SPECIAL.astype(dtype.numpy)
-    if name in ("sin", "cos"):  # their argument is reduced in float32: exact to the last place only below 2^20
+    if name in (
+        "sin",
+        "cos",
+    ):  # their argument is reduced in float32: exact to the last place only below 2^20
         given = given[np.abs(np.nan_to_num(given.astype("float64"), posinf=0, neginf=0)) < 1e6]
     expected = theirs(name)(torch.tensor(given.astype("float64"))).numpy()
     got = from_weft(FUNCTIONS[name].function(to_weft(given, device.name)))
@@ -49,7 +64,9 @@ def test_functions_of_special_values(device: Any, name: str, dtype: dtypes.DType
     assert_equal(got, rounded, name, 2)
     zeros = (rounded == 0) & ~is_tiny(expected)
     if got.dtype != np.bool_ and name != "sign":  # the sign of -0 is -0 here
-        np.testing.assert_array_equal(np.signbit(got[zeros]), np.signbit(rounded[zeros]), err_msg=f"{name}: signs of zeros")
+        np.testing.assert_array_equal(
+            np.signbit(got[zeros]), np.signbit(rounded[zeros]), err_msg=f"{name}: signs of zeros"
+        )
 
 
 @pytest.mark.parametrize("name", BINARY)
@@ -64,7 +81,9 @@ def test_functions_of_two_special_values(device: Any, name: str) -> None:
         return  # of +0 and -0 either may be given
     zeros = (expected == 0) & compared
     if got.dtype != np.bool_ and name != "pow":
-        np.testing.assert_array_equal(np.signbit(got[zeros]), np.signbit(expected[zeros]), err_msg=f"{name}: signs of zeros")
+        np.testing.assert_array_equal(
+            np.signbit(got[zeros]), np.signbit(expected[zeros]), err_msg=f"{name}: signs of zeros"
+        )
 
 
 @pytest.mark.parametrize("name", ["sum", "mean", "amax", "amin"])
@@ -80,7 +99,9 @@ def test_reductions_of_special_values(device: Any, name: str, rows: int, value: 
 
 
 def test_positions_of_special_values(device: Any) -> None:
-    given = np.array([[1, np.nan, 3, np.nan], [np.inf, 2, np.inf, -np.inf], [-np.inf] * 4, [0.0, -0.0, 0.0, 5]], "float32")
+    given = np.array(
+        [[1, np.nan, 3, np.nan], [np.inf, 2, np.inf, -np.inf], [-np.inf] * 4, [0.0, -0.0, 0.0, 5]], "float32"
+    )
     x = to_weft(given, device.name)
     assert wf.argmax(x, 1).tolist() == torch.argmax(torch.tensor(given), 1).tolist() == [1, 0, 0, 3]
     assert wf.argmin(x, 1).tolist() == [1, 3, 0, 0]
@@ -94,9 +115,26 @@ def test_softmax_of_extremes(device: Any) -> None:
 
 
 @pytest.mark.parametrize("source", [dtypes.float32, dtypes.float16], ids=lambda dtype: dtype.name)
-@pytest.mark.parametrize("target", [dtypes.float16, dtypes.bfloat16, dtypes.bool_], ids=lambda dtype: dtype.name)
+@pytest.mark.parametrize(
+    "target", [dtypes.float16, dtypes.bfloat16, dtypes.bool_], ids=lambda dtype: dtype.name
+)
 def test_casts_of_special_values(device: Any, source: dtypes.DType, target: dtypes.DType) -> None:
-    values = [0.0, -0.0, np.inf, -np.inf, np.nan, 65504.0, 65519.9, 65520.0, 1e38, 6e-8, 2.98e-8, 1.00048828125, 1.0014648, 1e-40]
+    values = [
+        0.0,
+        -0.0,
+        np.inf,
+        -np.inf,
+        np.nan,
+        65504.0,
+        65519.9,
+        65520.0,
+        1e38,
+        6e-8,
+        2.98e-8,
+        1.00048828125,
+        1.0014648,
+        1e-40,
+    ]
     with np.errstate(all="ignore"):
         given = np.array(values, "float32").astype(source.numpy)
         expected = given.astype(target.numpy)
@@ -104,7 +142,9 @@ def test_casts_of_special_values(device: Any, source: dtypes.DType, target: dtyp
         expected = given != 0
     got = from_weft(to_weft(given, device.name).to(target))
     normal = ~is_tiny(given.astype("float32"))
-    plain = [one[normal].astype("float32") for one in (got, expected)]  # NumPy compares bfloat16's NaN by bits
+    plain = [
+        one[normal].astype("float32") for one in (got, expected)
+    ]  # NumPy compares bfloat16's NaN by bits
     np.testing.assert_array_equal(*plain)
 
 
@@ -114,5 +154,9 @@ def test_integers_wrap(device: Any) -> None:
         x = wf.tensor(np.array([limits.max, limits.min, 3], dtype.numpy), dtype=dtype, device=device.name)
         with np.errstate(over="ignore"):
             host = x.numpy().copy()
-            for got, expected in ((x + x, host + host), (x * x, host * host), (x - x * x, host - host * host)):
+            for got, expected in (
+                (x + x, host + host),
+                (x * x, host * host),
+                (x - x * x, host - host * host),
+            ):
                 np.testing.assert_array_equal(got.numpy(), expected)

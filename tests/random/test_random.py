@@ -79,7 +79,9 @@ def test_counters_carry_beyond_32_bits(device: Any) -> None:
     own.take(2**32 - 2)
     crossing = wf.rand(4, device=device.name, generator=own)
     state = wf.tensor([3, 0, 0, 0], dtype=wf.uint32, device="cpu")
-    expected = OPS["random_uniform"].reference(state.numpy(), 2**32 - 2, 0, 0.0, 1.0, shape=(4,), dtype=wf.float32)
+    expected = OPS["random_uniform"].reference(
+        state.numpy(), 2**32 - 2, 0, 0.0, 1.0, shape=(4,), dtype=wf.float32
+    )
     np.testing.assert_array_equal(crossing.numpy(), expected)
     assert own.get_state() == [3, 0, 2, 1]
     assert len(set(crossing.tolist())) == 4
@@ -161,15 +163,15 @@ def test_permutations(device: Any) -> None:
 
 def test_mistakes_are_named(device: Any) -> None:
     name = device.name
-    with pytest.raises(DTypeError, match="rand: .*int64, expected a floating point type"):
+    with pytest.raises(DTypeError, match=r"rand: .*int64, expected a floating point type"):
         wf.rand(3, dtype=wf.int64, device=name)
-    with pytest.raises(ArgumentTypeError, match="rand: arguments is .*sizes"):
+    with pytest.raises(ArgumentTypeError, match=r"rand: arguments is .*sizes"):
         wf.rand(3, sizes=4, device=name)
     with pytest.raises(ArgumentError, match="randint: high is 3, expected from 6"):
         wf.randint(5, 3, (2,), device=name)
     with pytest.raises(ArgumentError, match="normal: std is -1"):
         wf.normal(0.0, -1.0, (2,), device=name)
-    with pytest.raises(ArgumentError, match="dropout: p is 1.5"):
+    with pytest.raises(ArgumentError, match=r"dropout: p is 1.5"):
         wf.nn.functional.dropout(wf.ones(2, device=name), 1.5)
     with pytest.raises(ArgumentError, match="randperm: n is -1"):
         wf.randperm(-1, device=name)

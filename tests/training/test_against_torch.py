@@ -62,7 +62,9 @@ def test_outputs_and_gradients(device, dtype: str, bound: float) -> None:
     assert_close(found, expected, bound)
     torch.nn.functional.cross_entropy(expected, torch.tensor(labels)).backward()
     nn.functional.cross_entropy(found, wf.tensor(labels, device=device.name)).backward()
-    for (name, one), (other, reference) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
+    for (name, one), (other, reference) in zip(
+        ours.named_parameters(), theirs.named_parameters(), strict=True
+    ):
         assert name == other
         assert_close(one.grad, reference.grad, bound)
 

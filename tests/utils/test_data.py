@@ -194,7 +194,7 @@ def test_samples_without_batches_and_other_collations() -> None:
     assert list(DataLoader(Together(2), 2, collate_fn=list)) == [[(0, 0), (1, -1)]]
 
 
-Point = namedtuple("Point", "x y")  # noqa: PYI024
+Point = namedtuple("Point", "x y")
 
 
 def test_collation_is_pytorchs() -> None:

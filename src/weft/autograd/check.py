@@ -44,7 +44,9 @@ def gradcheck(
             raise DTypeError(mistake("gradcheck", "inputs", f"of dtype {one.dtype.name}", "float64"))
     outputs = _outputs(func(*given))
     # all analytical ones first: the numerical ones overwrite the inputs
-    jacobians = {(p, i): _analytical(output, one) for p, output in enumerate(outputs) for i, one in enumerate(checked)}
+    jacobians = {
+        (p, i): _analytical(output, one) for p, output in enumerate(outputs) for i, one in enumerate(checked)
+    }
     for position in range(len(outputs)):
         for place, one in enumerate(checked):
             analytical = jacobians[position, place]
@@ -78,7 +80,8 @@ def gradgradcheck(
     if grad_outputs is None:
         draw = numpy.random.default_rng(0)
         seeds = [
-            tensor(draw.standard_normal(o.shape), dtype=o.dtype, device=str(o.device), requires_grad=True) for o in outputs
+            tensor(draw.standard_normal(o.shape), dtype=o.dtype, device=str(o.device), requires_grad=True)
+            for o in outputs
         ]
     else:
         seeds = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
@@ -89,9 +92,7 @@ def gradgradcheck(
         found = grad(_outputs(func(*own)), wanted, directions, create_graph=True, allow_unused=True)
         return tuple(one for one in found if one is not None and one.requires_grad)
 
-    return gradcheck(
-        first, (*given, *seeds), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception
-    )
+    return gradcheck(first, (*given, *seeds), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception)
 
 
 def _outputs(result: Any) -> list[Tensor]:

@@ -88,7 +88,9 @@ def _roots(where: str, tensors: Any, grads: Any, create_graph: bool) -> tuple[li
     outputs = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     seeds = [grads] * len(outputs) if grads is None or isinstance(grads, Tensor) else list(grads)
     if len(seeds) != len(outputs):
-        raise ArgumentTypeError(mistake(where, "gradients", f"{len(seeds)} tensors", f"one for each of {len(outputs)}"))
+        raise ArgumentTypeError(
+            mistake(where, "gradients", f"{len(seeds)} tensors", f"one for each of {len(outputs)}")
+        )
     made = []
     for output, seed in zip(outputs, seeds, strict=True):
         if not isinstance(output, Tensor):
@@ -101,7 +103,9 @@ def _roots(where: str, tensors: Any, grads: Any, create_graph: bool) -> tuple[li
                 )  # fmt: skip
             seed = bind(OPS["full"], 1, shape=output.shape, dtype=output.dtype, device=str(output.device))
         elif tuple(seed.shape) != tuple(output.shape):
-            raise ShapeError(mistake(where, "gradient's shape", tuple(seed.shape), f"{tuple(output.shape)}, the output's"))
+            raise ShapeError(
+                mistake(where, "gradient's shape", tuple(seed.shape), f"{tuple(output.shape)}, the output's")
+            )
         made.append(seed if create_graph else seed.detach())
     return [_edge(where, "tensors", output) for output in outputs], made
 

@@ -34,7 +34,7 @@ class _Mode(ContextDecorator):
         return _Mode(self.enabled)
 
 
-class no_grad(_Mode):  # noqa: N801  (PyTorch's name)
+class no_grad(_Mode):
     """Within it, as a context or decorator, nothing is recorded.
 
     >>> import weft as wf
@@ -55,14 +55,14 @@ class no_grad(_Mode):  # noqa: N801  (PyTorch's name)
         return made(function)
 
 
-class enable_grad(_Mode):  # noqa: N801
+class enable_grad(_Mode):
     """Within it operations are recorded again, inside a ``no_grad``."""
 
     def __init__(self) -> None:
         super().__init__(True)
 
 
-class set_grad_enabled(ContextDecorator):  # noqa: N801
+class set_grad_enabled(ContextDecorator):
     """Turns recording on or off from now on; as a context, until its end."""
 
     def __init__(self, mode: bool) -> None:

@@ -40,8 +40,8 @@ class Node:
     """A recorded op: where its operands came from and what its gradient reads."""
 
     __slots__ = (
-        "__weakref__", "_inputs", "_outputs", "attributes", "edges", "freed", "op", "output_types", "retains", "sequence",
-        "types",
+        "__weakref__", "_inputs", "_outputs", "attributes", "edges", "freed", "op", "output_types", "retains",
+        "sequence", "types",
     )  # fmt: skip
 
     def __init__(
@@ -89,7 +89,9 @@ class Node:
         """Output ``index`` as it was after the call."""
         self._check_alive()
         saved = self._outputs[index]
-        return self._unpack(saved, Edge(self, index) if self.output_types[index].dtype.kind == "float" else None)
+        return self._unpack(
+            saved, Edge(self, index) if self.output_types[index].dtype.kind == "float" else None
+        )
 
     def _unpack(self, saved: Saved, edge: Edge | None) -> Tensor:
         from weft.tensors.tensor import Tensor

@@ -12,9 +12,9 @@ from typing import Any
 
 from weft.autograd.mode import is_enabled
 from weft.autograd.node import Edge, Node
+from weft.dtypes import of_scalar
 from weft.errors import GradError
 from weft.ops import OPS, Interpreter, OpSpec, TensorType, set_default_stack
-from weft.dtypes import of_scalar
 from weft.tensors.eager import EAGER
 from weft.tensors.tensor import Tensor, View
 
@@ -147,13 +147,19 @@ def _base(target: Tensor) -> Tensor:
 def _refuse_leaf(op: OpSpec, target: Tensor) -> None:
     base = _base(target)
     if base._leaf_requires_grad and base._edge is None:
-        what = "a leaf tensor that requires grad" if base is target else "a view of a leaf tensor that requires grad"
+        what = (
+            "a leaf tensor that requires grad"
+            if base is target
+            else "a view of a leaf tensor that requires grad"
+        )
         raise GradError(
             f"{op.name}: {what} is written in place, expected a tensor with history or no_grad; "
             f"wrap the update in `with weft.no_grad():`"
         )
     if target._view is not None and target._view.untracked and edge_of(base) is not None:
-        raise GradError(f"{op.name}: a view made under no_grad is written in place with grad mode on; make the view anew")
+        raise GradError(
+            f"{op.name}: a view made under no_grad is written in place with grad mode on; make the view anew"
+        )
 
 
 def _rebase(target: Tensor, base: Tensor, base_edge: Edge | None, value: Edge | None) -> None:

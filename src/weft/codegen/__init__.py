@@ -24,5 +24,7 @@ def generate(kernel: Kernel | Library | KernelSpec, profile: TargetProfile) -> K
     elif profile.dialect in ("wgsl-native", "wgsl-browser"):
         from weft.codegen.wgsl import WgslGenerator as Generator  # type: ignore[assignment]
     else:
-        raise KernelError(f"dialect {profile.dialect!r} has no generator; there are llvm, wgsl-native, wgsl-browser")
+        raise KernelError(
+            f"dialect {profile.dialect!r} has no generator; there are llvm, wgsl-native, wgsl-browser"
+        )
     return Generator(profile).generate(kernel)

@@ -12,11 +12,11 @@ from typing import Any
 
 from weft.autograd.mode import no_grad
 from weft.autograd.tape import Tape
-from weft.errors import ArgumentError, WeftError, mistake
-from weft.graph.tracing import failing_site
-from weft.graph import Abstract, AbstractValue, Graph, Tracing, interpret
-from weft.ops import OPS, Geometry, TensorType, bind, interpreting
 from weft.compiler.tree import Rebuild, flatten
+from weft.errors import ArgumentError, WeftError, mistake
+from weft.graph import Abstract, AbstractValue, Graph, Tracing, interpret
+from weft.graph.tracing import failing_site
+from weft.ops import OPS, Geometry, TensorType, bind, interpreting
 from weft.random.generator import all_generators
 from weft.tensors.array import Array
 from weft.tensors.tensor import Tensor, keeping_grads
@@ -36,7 +36,9 @@ class Traced:
         for position, (value, var) in enumerate(zip(given, self.graph.inputs, strict=False)):
             if (value.shape, value.dtype) != (var.type.shape, var.type.dtype):
                 found = TensorType(value.shape, value.dtype)
-                raise ArgumentError(mistake("traced function", f"tensor {position}", repr(found), repr(var.type)))
+                raise ArgumentError(
+                    mistake("traced function", f"tensor {position}", repr(found), repr(var.type))
+                )
         with no_grad():
             for generator in all_generators():
                 generator.fold()
@@ -102,9 +104,17 @@ def trace(fn: Callable[..., Any], *args: Any) -> Traced:
 
     def fill(values: list[Any]) -> Any:
         source = iter(values)
-        return rebuild([next(source) if isinstance(own, Tensor) else one for own, one in zip(results, fixed, strict=True)])
+        return rebuild(
+            [
+                next(source) if isinstance(own, Tensor) else one
+                for own, one in zip(results, fixed, strict=True)
+            ]
+        )
 
-    states = tuple(_whole(array, state.initial.type) for array, state in zip(tracing.captured(), graph.states, strict=True))
+    states = tuple(
+        _whole(array, state.initial.type)
+        for array, state in zip(tracing.captured(), graph.states, strict=True)
+    )
     return Traced(graph, states, fill)
 
 
@@ -126,10 +136,18 @@ def eval_shape(fn: Callable[..., Any], *args: Any) -> Any:
     leaves, rebuild = flatten(args)
     with interpreting(Abstract(), Tape()), no_grad():
         given = [
-            Tensor.wrap(AbstractValue(leaf.dtype, Geometry.contiguous(leaf.shape), "cpu" if isinstance(leaf, TensorType) else str(leaf.device)))
+            Tensor.wrap(
+                AbstractValue(
+                    leaf.dtype,
+                    Geometry.contiguous(leaf.shape),
+                    "cpu" if isinstance(leaf, TensorType) else str(leaf.device),
+                )
+            )
             if isinstance(leaf, Tensor | TensorType)
             else leaf
             for leaf in leaves
         ]
         results, rebuild_result = flatten(fn(*rebuild(given)))
-    return rebuild_result([TensorType(one.shape, one.dtype) if isinstance(one, Tensor) else one for one in results])
+    return rebuild_result(
+        [TensorType(one.shape, one.dtype) if isinstance(one, Tensor) else one for one in results]
+    )

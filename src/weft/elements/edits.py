@@ -81,7 +81,9 @@ def _diff(old: Element, new: Element, path: Path) -> Iterator[Edit]:
         yield Replace(path, new)
         return
     changed = {
-        name: value for name, value in new.props.items() if name not in old.props or not same(value, old.props[name])
+        name: value
+        for name, value in new.props.items()
+        if name not in old.props or not same(value, old.props[name])
     }
     removed = tuple(name for name in old.props if name not in new.props)
     if changed or removed:
@@ -165,7 +167,9 @@ def _applied(tree: Element, node: Element, edit: Edit, done: Path) -> Element:
             return edit.element
         if isinstance(edit, Update):
             return _updated(tree, node, edit)
-        raise ArgumentError(f"{place(tree, done)}: {type(edit).__name__} was given for the root, expected a child")
+        raise ArgumentError(
+            f"{place(tree, done)}: {type(edit).__name__} was given for the root, expected a child"
+        )
     index, children = rest[0], list(node.children)
     last = len(rest) == 1
     end = len(children) + (last and isinstance(edit, Insert))
@@ -179,7 +183,9 @@ def _applied(tree: Element, node: Element, edit: Edit, done: Path) -> Element:
         del children[index]
     elif last and isinstance(edit, Move):
         if not 0 <= edit.to < len(children):
-            raise ArgumentError(f"{place(tree, done)}: Move goes to {edit.to}, expected one of {len(children)}")
+            raise ArgumentError(
+                f"{place(tree, done)}: Move goes to {edit.to}, expected one of {len(children)}"
+            )
         children.insert(edit.to, children.pop(index))
     else:
         children[index] = _applied(tree, children[index], edit, (*done, index))
@@ -189,6 +195,8 @@ def _applied(tree: Element, node: Element, edit: Edit, done: Path) -> Element:
 def _updated(tree: Element, node: Element, edit: Update) -> Element:
     for name in edit.removed:
         if name not in node.props:
-            raise ArgumentError(f"{place(tree, edit.path)}: property {name!r} is to be removed, but there is none")
+            raise ArgumentError(
+                f"{place(tree, edit.path)}: property {name!r} is to be removed, but there is none"
+            )
     kept = {name: value for name, value in node.props.items() if name not in edit.removed}
     return node.with_(props={**kept, **edit.changed})

@@ -30,7 +30,9 @@ def _flat(owner: str, children: Iterable[Child]) -> Iterator[Element]:
         elif isinstance(child, Iterable) and not isinstance(child, str | Mapping):
             yield from _flat(owner, child)
         elif child is not None:
-            raise ArgumentTypeError(f"{owner}: child is {child!r}, expected an Element, a list of them, or None")
+            raise ArgumentTypeError(
+                f"{owner}: child is {child!r}, expected an Element, a list of them, or None"
+            )
 
 
 def constructor(
@@ -52,13 +54,17 @@ def constructor(
         given = dict(zip(positional, arguments, strict=False))
         for name in props:
             if name not in known:
-                raise ArgumentTypeError(f"{type}: property {name!r} was given, expected {', '.join(sorted(known))}")
+                raise ArgumentTypeError(
+                    f"{type}: property {name!r} was given, expected {', '.join(sorted(known))}"
+                )
             if name in given:
                 raise ArgumentTypeError(f"{type}: property {name!r} was given twice, expected it once")
         given.update(props)
         missing = [name for name in needed if name not in given]
         if missing:
-            raise ArgumentTypeError(f"{type}: property {missing[0]!r} is missing, expected {', '.join(needed)}")
+            raise ArgumentTypeError(
+                f"{type}: property {missing[0]!r} is missing, expected {', '.join(needed)}"
+            )
         return element(type, *arguments[len(positional) :], key=key, **given)
 
     make.__name__ = make.__qualname__ = type

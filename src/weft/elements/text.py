@@ -26,7 +26,9 @@ def _to_json(tree: Element, node: Element, path: Path) -> dict[str, Any]:
             name: _plain(value, f"{place(tree, path)}: {name}") for name, value in node.props.items()
         }
     if node.children:
-        made["children"] = [_to_json(tree, child, (*path, index)) for index, child in enumerate(node.children)]
+        made["children"] = [
+            _to_json(tree, child, (*path, index)) for index, child in enumerate(node.children)
+        ]
     if node.key is not None:
         made["key"] = node.key
     return made
@@ -37,7 +39,11 @@ def _plain(value: Any, where: str) -> Any:
         return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, Properties):
         return {name: _plain(item, f"{where}[{name!r}]") for name, item in value.items()}
-    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+    if (
+        value is None
+        or isinstance(value, str | bool | int)
+        or (isinstance(value, float) and math.isfinite(value))
+    ):
         return value
     raise ArgumentTypeError(
         f"{where} is {value!r}, expected what JSON has: null, bool, finite number, string, list, object"

@@ -108,7 +108,9 @@ class Element:
         self._check_children()
         levels = 1 + max((child.levels for child in self.children), default=0)
         if levels > MOST_LEVELS:
-            raise ArgumentError(f"{self.type}: the tree is {levels} levels deep, expected at most {MOST_LEVELS}")
+            raise ArgumentError(
+                f"{self.type}: the tree is {levels} levels deep, expected at most {MOST_LEVELS}"
+            )
         object.__setattr__(self, "levels", levels)
 
     def _check_children(self) -> None:

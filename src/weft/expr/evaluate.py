@@ -34,6 +34,8 @@ def evaluate(root: Expr, values: Mapping[str, Any], load: Callable[[str, Any], A
                 result = done[node.args[0]].astype(node.dtype.numpy)
             else:
                 args = [done[arg] for arg in node.args]
-                result = numpy.asarray(FUNCTIONS[node.function].numpy(*args)).astype(node.dtype.numpy, copy=False)
+                result = numpy.asarray(FUNCTIONS[node.function].numpy(*args)).astype(
+                    node.dtype.numpy, copy=False
+                )
             done[node] = result
     return done[root]

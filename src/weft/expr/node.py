@@ -135,7 +135,9 @@ def const(value: bool | int | float, dtype: DType) -> Expr:
     try:
         converted = _PYTHON_TYPE[dtype.kind](value)
     except (OverflowError, ValueError) as error:
-        raise ExpressionError(f"constant {_shortened(value)} is not a value of type {dtype.name}: {error}") from None
+        raise ExpressionError(
+            f"constant {_shortened(value)} is not a value of type {dtype.name}: {error}"
+        ) from None
     if dtype.is_integer:
         low = 0 if dtype.kind == "uint" else -(1 << (dtype.bits - 1))
         high = low + (1 << dtype.bits) - 1
@@ -189,7 +191,9 @@ def call(name: str, *operands: Operand) -> Expr:
         )
     dtype = _type_of(operands[1:] if name == "where" else operands)
     if dtype is None:
-        given = ", ".join(repr(operand) if isinstance(operand, Expr) else _shortened(operand) for operand in operands)
+        given = ", ".join(
+            repr(operand) if isinstance(operand, Expr) else _shortened(operand) for operand in operands
+        )
         raise ExpressionError(f"{name}: the type of ({given}) is not known; write a cast, float32(1)")
     args = [operand if isinstance(operand, Expr) else _literal(name, operand, dtype) for operand in operands]
     if name == "where" and not isinstance(operands[0], Expr):
@@ -203,7 +207,9 @@ def _type_of(operands: tuple[Operand, ...]) -> DType | None:
 
 def _literal(function: str, value: bool | int | float, dtype: DType) -> Expr:
     if (isinstance(value, float) and dtype.kind != "float") or (dtype.kind == "bool" and value not in (0, 1)):
-        raise ExpressionError(f"{function}: {_shortened(value)} meets a value of type {dtype.name}; cast one of them")
+        raise ExpressionError(
+            f"{function}: {_shortened(value)} meets a value of type {dtype.name}; cast one of them"
+        )
     return const(value, dtype)
 
 

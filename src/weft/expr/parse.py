@@ -154,7 +154,9 @@ class _Parser:
         found = self.value(node)
         dtype = found.dtype if isinstance(found, Expr) else dtypes.of_scalar(found)
         if dtype is not dtypes.bool_:
-            raise self.fail(node, f"`and`, `or` and `not` take bools, {dtype.name} given; write `!= 0`, or `&`, `|`")
+            raise self.fail(
+                node, f"`and`, `or` and `not` take bools, {dtype.name} given; write `!= 0`, or `&`, `|`"
+            )
         return found
 
     def on_IfExp(self, node: ast.IfExp) -> Operand:

@@ -25,7 +25,9 @@ class AbstractValue:
 
     __slots__ = ("alias", "device_name", "dtype", "geometry")
 
-    def __init__(self, dtype: DType, geometry: Geometry, device_name: str, alias: _Place | None = None) -> None:
+    def __init__(
+        self, dtype: DType, geometry: Geometry, device_name: str, alias: _Place | None = None
+    ) -> None:
         self.dtype = dtype
         self.geometry = geometry
         self.device_name = device_name
@@ -69,7 +71,9 @@ class Abstract:
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
         """The outputs' types; operands may be arrays, whose elements are not looked at."""
-        device = next((o.device_name for o in operands if hasattr(o, "device_name")), attributes.get("device", "cpu"))
+        device = next(
+            (o.device_name for o in operands if hasattr(o, "device_name")), attributes.get("device", "cpu")
+        )
         try:
             if op.view is not None and into is None:
                 (source,) = operands
@@ -77,7 +81,9 @@ class Abstract:
                 if geometry is not None:
                     return (AbstractValue(source.dtype, geometry, device, source.alias),)
             types = [
-                TensorType((), dtypes.of_scalar(o), True) if isinstance(o, bool | int | float) else TensorType(o.shape, o.dtype)
+                TensorType((), dtypes.of_scalar(o), True)
+                if isinstance(o, bool | int | float)
+                else TensorType(o.shape, o.dtype)
                 for o in operands
             ]
             results = op.infer(*types, **attributes)

@@ -20,7 +20,9 @@ def interpret(graph: Graph, inputs: Sequence[Any], states: Sequence[Any]) -> tup
             raise ArgumentError(mistake("interpret", what, len(given), f"{len(expected)}, as the graph has"))
     values: dict[int, Any] = {var.id: value for var, value in zip(graph.inputs, inputs, strict=True)}
     values.update({state.initial.id: value for state, value in zip(graph.states, states, strict=True)})
-    kept = {one.id for one in graph.outputs if isinstance(one, Var)} | {state.final.id for state in graph.states}
+    kept = {one.id for one in graph.outputs if isinstance(one, Var)} | {
+        state.final.id for state in graph.states
+    }
     last = {one.id: at for at, node in enumerate(graph.nodes) for one in node.inputs if isinstance(one, Var)}
 
     def value(one: Atom) -> Any:

@@ -7,7 +7,7 @@ at the start, and the one that it must have at the end.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Union
+from typing import Any
 
 from weft.ops import TensorType
 
@@ -24,7 +24,7 @@ class Var:
         return f"%{self.id}"
 
 
-Atom = Union[Var, bool, int, float]
+Atom = Var | bool | int | float
 """What a node takes: a value of the graph or a Python scalar."""
 
 
@@ -71,8 +71,7 @@ class Graph:
         held = ", ".join(f"{state.initial!r}: {state.initial.type!r}" for state in self.states)
         lines = [f"graph({given}) with state({held}):"]
         width = max((len(repr(node)) for node in self.nodes), default=0)
-        for node in self.nodes:
-            lines.append(f"  {node!r:<{min(width, 88)}}  # {node.site}" if node.site else f"  {node!r}")
+        lines += [f"  {n!r:<{min(width, 88)}}  # {n.site}" if n.site else f"  {n!r}" for n in self.nodes]
         lines.append(f"  return {', '.join(map(repr, self.outputs))}")
         changed = [f"{state.initial!r} := {state.final!r}" for state in self.states if state.changed]
         if changed:

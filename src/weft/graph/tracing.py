@@ -89,7 +89,9 @@ class Tracing:
         self._nodes: list[Node] = []
         self._count = 0
         self._inputs: list[Var] = []
-        self._captured: dict[int, tuple[Any, Cell, Var]] = {}  # by identity of the storage, which is kept alive
+        self._captured: dict[
+            int, tuple[Any, Cell, Var]
+        ] = {}  # by identity of the storage, which is kept alive
         self.closed = False
 
     def _var(self, type_: TensorType, device: str) -> Var:
@@ -142,7 +144,12 @@ class Tracing:
         return into
 
     def _append(
-        self, op: OpSpec, inputs: Sequence[Atom], attributes: dict[str, Any], results: Sequence[TensorType], device: str
+        self,
+        op: OpSpec,
+        inputs: Sequence[Atom],
+        attributes: dict[str, Any],
+        results: Sequence[TensorType],
+        device: str,
     ) -> tuple[Var, ...]:
         outputs = tuple(self._var(t, device) for t in results)
         self._nodes.append(Node(op.name, tuple(inputs), outputs, tuple(attributes.items()), call_site()))
@@ -178,7 +185,9 @@ class Tracing:
         cell = target.cell
         if value.type.dtype is not target.dtype:
             cast = {"dtype": target.dtype}
-            (value,) = self._append(OPS["cast"], (value,), cast, OPS["cast"].infer(value.type, **cast), value.device)
+            (value,) = self._append(
+                OPS["cast"], (value,), cast, OPS["cast"].infer(value.type, **cast), value.device
+            )
         if target.path:
             update, options = OPS["update_view"], {"path": target.path}
             types = update.infer(cell.var.type, value.type, **options)
@@ -205,7 +214,7 @@ class Tracing:
             shape = value.shape if whole else (elements,)
             var = self._var(TensorType(shape, value.dtype), value.device_name)
             known = self._captured[id(storage)] = (value, Cell(var), var)
-        first, cell, var = known
+        _, cell, var = known
         if value.dtype is not var.type.dtype:
             raise UnsupportedError(f"a storage is traced as {var.type.dtype.name} and as {value.dtype.name}")
         path: Path = ()
@@ -217,7 +226,9 @@ class Tracing:
     def _device(self, op: OpSpec, values: Sequence[Any], attributes: dict[str, Any]) -> str:
         names = {value.device_name for value in values if isinstance(value, Tracer)}
         if len(names) > 1:
-            raise DeviceError(mistake(op.name, "operands", f"on {' and '.join(sorted(names))}", "on one device"))
+            raise DeviceError(
+                mistake(op.name, "operands", f"on {' and '.join(sorted(names))}", "on one device")
+            )
         return names.pop() if names else str(attributes["device"])
 
     def outputs(self, values: Sequence[Any]) -> list[Atom]:
@@ -241,11 +252,21 @@ def _check_targets(op: OpSpec, results: Sequence[TensorType], targets: Sequence[
     for result, target in zip(results, targets, strict=True):
         if result.shape != target.shape:
             raise ShapeError(
-                mistake(op.name, "the tensor written to", f"of shape {target.shape}", f"the result's shape {result.shape}")
+                mistake(
+                    op.name,
+                    "the tensor written to",
+                    f"of shape {target.shape}",
+                    f"the result's shape {result.shape}",
+                )
             )
         if order[result.dtype.kind] > order[target.dtype.kind] and op.name not in ("cast", "copy"):
             raise DTypeError(
-                mistake(op.name, "result type", result.dtype.name, f"one that fits the written tensor's {target.dtype.name}")
+                mistake(
+                    op.name,
+                    "result type",
+                    result.dtype.name,
+                    f"one that fits the written tensor's {target.dtype.name}",
+                )
             )
         if target.geometry.overlaps_itself:
             raise ShapeError(

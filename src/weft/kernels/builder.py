@@ -68,7 +68,9 @@ class Builder:
 
     name: str
     static: bool = False
-    _buffers: dict[int, tuple[str, DType, bool, int]] = field(default_factory=dict)  # slot: name, dtype, written, index
+    _buffers: dict[int, tuple[str, DType, bool, int]] = field(
+        default_factory=dict
+    )  # slot: name, dtype, written, index
     _parameters: list[Parameter] = field(default_factory=list)
     _arguments: list[Argument] = field(default_factory=list)
     _named: dict[str, Expr] = field(default_factory=dict)
@@ -224,7 +226,5 @@ class Builder:
         buffers = tuple(
             Buffer(name, dtype, "read_write" if written else "read") for name, dtype, written, _ in ordered
         )
-        kernel = Kernel(
-            self.name, buffers, tuple(self._parameters), tuple(self._parts), vector, cooperative
-        )
+        kernel = Kernel(self.name, buffers, tuple(self._parameters), tuple(self._parts), vector, cooperative)
         return Step(kernel, tuple(index for *_, index in ordered), tuple(self._arguments))

@@ -7,7 +7,6 @@ changes from call to call, the operands' offsets and Python scalars, is named by
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Union
 
 from weft.dtypes import DType
 from weft.kernels.derived import Kernel
@@ -28,7 +27,7 @@ class Scalar:
     index: int
 
 
-Argument = Union[int, float, Offset, Scalar]
+Argument = int | float | Offset | Scalar
 
 
 @dataclass(frozen=True)

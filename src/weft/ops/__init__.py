@@ -14,6 +14,7 @@ from weft.ops.core import (
 from weft.ops.functions import FUNCTIONS, FunctionSpec
 from weft.ops.geometry import Geometry
 from weft.ops.table import OPS, lookup
+
 from weft.ops import families  # isort: skip  (last: fills the table)
 
 __all__ = [

@@ -62,7 +62,9 @@ def infer_size(where: str, shape: Sequence[int], numel: int, source: Sequence[in
         raise ShapeError(mistake(where, "shape", tuple(shape), "sizes of 0 or more and at most one -1"))
     if -1 in shape:
         if known == 0:
-            raise ShapeError(f"{where}: shape {tuple(shape)} leaves -1 undecided beside a size of 0; write the size")
+            raise ShapeError(
+                f"{where}: shape {tuple(shape)} leaves -1 undecided beside a size of 0; write the size"
+            )
         if numel % known:
             raise ShapeError(wrong)
         return tuple(numel // known if size == -1 else size for size in shape)
@@ -94,10 +96,17 @@ def data_type(where: str, dtype: Any) -> DType:
 def tensor(where: str, argument: str, value: Any, rank: int | None = None) -> Any:
     """A tensor argument, of ``rank`` dimensions where given."""
     if not (hasattr(value, "dtype") and hasattr(value, "device") and hasattr(value, "shape")):
-        raise ArgumentTypeError(mistake(where, argument, type(value).__name__, "a Tensor", "use weft.tensor(...)"))
+        raise ArgumentTypeError(
+            mistake(where, argument, type(value).__name__, "a Tensor", "use weft.tensor(...)")
+        )
     if rank is not None and len(value.shape) != rank:
         raise ShapeError(
-            mistake(where, argument, f"{len(value.shape)}-dimensional with shape {tuple(value.shape)}", f"{rank}-dimensional")
+            mistake(
+                where,
+                argument,
+                f"{len(value.shape)}-dimensional with shape {tuple(value.shape)}",
+                f"{rank}-dimensional",
+            )
         )
     return value
 

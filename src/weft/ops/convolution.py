@@ -53,7 +53,9 @@ class Window:
             (size + 2 * pad - gap * (kernel - 1) - 1) // step + 1
             for size, kernel, step, pad, gap in zip(x[2:], w[2:], stride, padding, dilation, strict=True)
         ]
-        return Window(x[0], x[1], x[2], x[3], w[0], w[2], w[3], out[0], out[1], stride, padding, dilation, groups)
+        return Window(
+            x[0], x[1], x[2], x[3], w[0], w[2], w[3], out[0], out[1], stride, padding, dilation, groups
+        )
 
     @property
     def output_shape(self) -> tuple[int, int, int, int]:
@@ -73,10 +75,17 @@ def _infer_forward(x: TensorType, w: TensorType, **attributes: Any) -> tuple[Ten
     arguments.floating("conv2d", "input", x.dtype)
     groups = attributes["groups"]
     if w.shape[0] % groups:
-        raise ShapeError(mistake("conv2d", "groups", groups, f"a divisor of the {w.shape[0]} output channels"))
+        raise ShapeError(
+            mistake("conv2d", "groups", groups, f"a divisor of the {w.shape[0]} output channels")
+        )
     if x.shape[1] != w.shape[1] * groups:
         raise ShapeError(
-            mistake("conv2d", "input's channels", x.shape[1], f"{w.shape[1] * groups} for weight {w.shape} in {groups} groups")
+            mistake(
+                "conv2d",
+                "input's channels",
+                x.shape[1],
+                f"{w.shape[1] * groups} for weight {w.shape} in {groups} groups",
+            )
         )
     window = Window.of(x.shape, w.shape, attributes)
     if window.oh < 1 or window.ow < 1:
@@ -88,7 +97,9 @@ def _infer_forward(x: TensorType, w: TensorType, **attributes: Any) -> tuple[Ten
 
 
 def _infer_to(position: int) -> Callable[..., tuple[TensorType, ...]]:
-    def infer(y: TensorType, other: TensorType, *, shape: tuple[int, ...], **attributes: Any) -> tuple[TensorType, ...]:
+    def infer(
+        y: TensorType, other: TensorType, *, shape: tuple[int, ...], **attributes: Any
+    ) -> tuple[TensorType, ...]:
         return (TensorType(shape, y.dtype),)
 
     return infer
@@ -150,7 +161,9 @@ def derived_input(y: Operand, w: Operand, x: Operand, window: Window, profile: T
     ow, inside_x = _output_of(builder, window, 1, v, kw)
     value = builder.load(y, [n, g, o, oh, ow], _grouped(y, window.o // window.groups), inside_y & inside_x)
     weight = builder.load(w, [g, o, c, kh, kw], _grouped_first(w, window.o // window.groups))
-    builder.store(x, [n, g, c, h, v], builder.reduce("sum", value * weight), _grouped(x, window.c // window.groups))
+    builder.store(
+        x, [n, g, c, h, v], builder.reduce("sum", value * weight), _grouped(x, window.c // window.groups)
+    )
     return Program((builder.finish(),))
 
 
@@ -223,7 +236,11 @@ def _by_group(operand: Operand, window: Window) -> Operand:
 def _transposed(operand: Operand) -> Operand:
     shape, strides = operand.shape, operand.strides
     return Operand(
-        operand.index, operand.dtype, (*shape[:-2], shape[-1], shape[-2]), (*strides[:-2], strides[-1], strides[-2]), operand.slot
+        operand.index,
+        operand.dtype,
+        (*shape[:-2], shape[-1], shape[-2]),
+        (*strides[:-2], strides[-1], strides[-2]),
+        operand.slot,
     )
 
 
@@ -233,19 +250,25 @@ def _product(a: Operand, b: Operand, c: Operand) -> Step:
     return step
 
 
-def _blas_forward(x: Operand, w: Operand, y: Operand, window: Window, free: int) -> tuple[list[Step], list[Any]]:
+def _blas_forward(
+    x: Operand, w: Operand, y: Operand, window: Window, free: int
+) -> tuple[list[Step], list[Any]]:
     columns = _columns(free, x.dtype, window)
     out = _as_matrices(y, (window.n, window.groups, window.o // window.groups, window.oh * window.ow))
     return [_unfold(x, columns, window), _product(_by_group(w, window), columns, out)], [columns]
 
 
-def _blas_input(y: Operand, w: Operand, x: Operand, window: Window, free: int) -> tuple[list[Step], list[Any]]:
+def _blas_input(
+    y: Operand, w: Operand, x: Operand, window: Window, free: int
+) -> tuple[list[Step], list[Any]]:
     columns = _columns(free, x.dtype, window)
     grad = _as_matrices(y, (window.n, window.groups, window.o // window.groups, window.oh * window.ow))
     return [_product(_transposed(_by_group(w, window)), grad, columns), _fold(columns, x, window)], [columns]
 
 
-def _blas_weight(y: Operand, x: Operand, w: Operand, window: Window, free: int) -> tuple[list[Step], list[Any]]:
+def _blas_weight(
+    y: Operand, x: Operand, w: Operand, window: Window, free: int
+) -> tuple[list[Step], list[Any]]:
     columns = _columns(free, x.dtype, window)
     per_group = window.o // window.groups
     grad = _as_matrices(y, (window.n, window.groups, per_group, window.oh * window.ow))
@@ -266,13 +289,18 @@ _DERIVED = {"forward": derived_forward, "input": derived_input, "weight": derive
 
 def _window(kind: str, operands: Sequence[Operand], target: Operand, attributes: dict[str, Any]) -> Window:
     first, second = (operand.shape for operand in operands)
-    x, w = {"forward": (first, second), "input": (target.shape, second), "weight": (second, target.shape)}[kind]
+    x, w = {"forward": (first, second), "input": (target.shape, second), "weight": (second, target.shape)}[
+        kind
+    ]
     return Window.of(x, w, attributes)
 
 
 def _lower(kind: str) -> Callable[..., Program]:
     def lower(
-        operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+        operands: Sequence[Operand],
+        outputs: Sequence[Operand],
+        attributes: dict[str, Any],
+        profile: TargetProfile,
     ) -> Program:
         target = outputs[0]
         window = _window(kind, operands, target, attributes)
@@ -286,7 +314,9 @@ def _lower(kind: str) -> Callable[..., Program]:
         for operand in operands:  # the tuned forms read contiguous operands
             if operand.strides != contiguous_strides(operand.shape):
                 index = 3 + len(scratch)
-                dense = Operand(index, operand.dtype, operand.shape, contiguous_strides(operand.shape), -2 - index)
+                dense = Operand(
+                    index, operand.dtype, operand.shape, contiguous_strides(operand.shape), -2 - index
+                )
                 steps.append(copy_step("copy", operand, dense, operand.shape, operand.strides, dense.strides))
                 scratch.append(dense)
                 operand = dense
@@ -386,13 +416,25 @@ def _gradient_weight(context: Gradient, seed: Any) -> list[Any]:
 
 def _declare(name: str, kind: str, infer: Any, gradient: Any, doc: str) -> OpSpec:
     return declare(
-        name, infer=infer, reference=_reference(kind), lower=_lower(kind), gradient=gradient, saves=saves_other, doc=doc
+        name,
+        infer=infer,
+        reference=_reference(kind),
+        lower=_lower(kind),
+        gradient=gradient,
+        saves=saves_other,
+        doc=doc,
     )
 
 
-CONV2D = _declare("conv2d", "forward", _infer_forward, _gradient_forward, "2-d cross-correlation of images with filters.")
-CONV2D_INPUT = _declare("conv2d_input", "input", _infer_to(0), _gradient_input, "The gradient of conv2d's input.")
-CONV2D_WEIGHT = _declare("conv2d_weight", "weight", _infer_to(1), _gradient_weight, "The gradient of conv2d's weight.")
+CONV2D = _declare(
+    "conv2d", "forward", _infer_forward, _gradient_forward, "2-d cross-correlation of images with filters."
+)
+CONV2D_INPUT = _declare(
+    "conv2d_input", "input", _infer_to(0), _gradient_input, "The gradient of conv2d's input."
+)
+CONV2D_WEIGHT = _declare(
+    "conv2d_weight", "weight", _infer_to(1), _gradient_weight, "The gradient of conv2d's weight."
+)
 
 
 @function(functional=True, method=False)
@@ -417,7 +459,10 @@ def conv2d(
 
         return squeeze(conv2d(unsqueeze(input, 0), weight, bias, stride, padding, dilation, groups), 0)
     arguments.tensor("conv2d", "input", input, 4)
-    steps, gaps = arguments.pair("conv2d", "stride", stride, 1), arguments.pair("conv2d", "dilation", dilation, 1)
+    steps, gaps = (
+        arguments.pair("conv2d", "stride", stride, 1),
+        arguments.pair("conv2d", "dilation", dilation, 1),
+    )
     pads = _padding(padding, weight.shape[2:], steps, gaps)
     if arguments.integer("conv2d", "groups", groups) < 1:
         raise ShapeError(mistake("conv2d", "groups", groups, "at least 1"))
@@ -429,16 +474,22 @@ def conv2d(
     return bind(lookup("add"), out, bind(lookup("reshape"), bias, shape=(1, weight.shape[0], 1, 1)))
 
 
-def _padding(padding: Any, kernel: Sequence[int], stride: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int]:
+def _padding(
+    padding: Any, kernel: Sequence[int], stride: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[int, int]:
     if padding == "valid":
         return 0, 0
     if padding == "same":
         spans = [gap * (size - 1) for gap, size in zip(dilation, kernel, strict=True)]
         if stride != (1, 1) or any(span % 2 for span in spans):
             raise ShapeError(
-                mistake("conv2d", "padding", "'same'", "stride 1 and kernels of odd extent for it", "give two ints")
+                mistake(
+                    "conv2d",
+                    "padding",
+                    "'same'",
+                    "stride 1 and kernels of odd extent for it",
+                    "give two ints",
+                )
             )
         return spans[0] // 2, spans[1] // 2
     return arguments.pair("conv2d", "padding", padding)
-
-

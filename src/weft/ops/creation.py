@@ -9,13 +9,15 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.expr import Expr, cast
 from weft.kernels import Builder, Operand, Program
-from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.pointwise import pointwise_program
-from weft.ops.table import declare
+from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
 
-def _infer_full(value: TensorType, *, shape: tuple[int, ...], dtype: DType, device: str) -> tuple[TensorType, ...]:
+def _infer_full(
+    value: TensorType, *, shape: tuple[int, ...], dtype: DType, device: str
+) -> tuple[TensorType, ...]:
     return (TensorType(shape, dtype),)
 
 
@@ -26,7 +28,10 @@ def _reference_full(value: Any, *, shape: tuple[int, ...], dtype: DType, device:
 
 
 def _lower_full(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
         return [builder.scalar(operands[0], outputs[0].dtype.compute)]
@@ -49,11 +54,16 @@ def _infer_arange(
 def _reference_arange(start: Any, step: Any, *, count: int, dtype: DType, device: str) -> Any:
     import numpy
 
-    return (start + step * numpy.arange(count, dtype="float64" if dtype.kind == "float" else "int64")).astype(dtype.numpy)
+    return (start + step * numpy.arange(count, dtype="float64" if dtype.kind == "float" else "int64")).astype(
+        dtype.numpy
+    )
 
 
 def _lower_arange(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
         dtype = outputs[0].dtype.compute
@@ -78,7 +88,10 @@ def _reference_cast(x: Any, *, dtype: DType) -> Any:
 
 
 def _lower_convert(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     return pointwise_program("cast", operands, outputs, lambda builder, indices, loaded: loaded)
 
@@ -100,10 +113,10 @@ COPY = declare(
 )  # fmt: skip
 
 
-TRANSFER = declare(
+TRANSFER: OpSpec = declare(
     "transfer", infer=lambda x, *, device, source: (x,), reference=lambda x, *, device, source: x.copy(),
     gradient=lambda context, grad: [
-        bind(TRANSFER, grad, device=context.attributes["source"], source=context.attributes["device"])
+        bind(lookup("transfer"), grad, device=context.attributes["source"], source=context.attributes["device"])
     ],
     doc="A contiguous copy on another device; the one op whose result lives elsewhere than its operand.",
 )  # fmt: skip

@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class FunctionSpec:
-    """A public function: where it shows up. ``inplace``: there is a ``name_`` method, which runs ``op`` into its tensor."""
+    """A public function: where it shows up. ``inplace``: a method ``name_`` runs ``op`` into its tensor."""
 
     name: str
     function: Callable[..., Any]

@@ -76,7 +76,9 @@ class Geometry:
 
     def permute(self, order: Sequence[int]) -> Geometry:
         """Dimensions in another order."""
-        return Geometry(tuple(self.shape[d] for d in order), tuple(self.strides[d] for d in order), self.offset)
+        return Geometry(
+            tuple(self.shape[d] for d in order), tuple(self.strides[d] for d in order), self.offset
+        )
 
     def expand(self, shape: Sequence[int]) -> Geometry:
         """Leading dimensions added and size-1 dimensions repeated, by stride 0."""

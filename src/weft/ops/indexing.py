@@ -41,7 +41,9 @@ def padded(given: tuple[int, ...], fill: int) -> tuple[int, ...]:
 def _check_index(name: str, x: TensorType, index: TensorType, dim: int, exempt: bool) -> None:
     arguments.integral(name, "index", index.dtype)
     if len(index.shape) != len(x.shape):
-        raise ShapeError(mistake(name, "index", f"{len(index.shape)}-dimensional", f"{len(x.shape)}-dimensional"))
+        raise ShapeError(
+            mistake(name, "index", f"{len(index.shape)}-dimensional", f"{len(x.shape)}-dimensional")
+        )
     for d, (size, bound) in enumerate(zip(index.shape, x.shape, strict=True)):
         if size > bound and not (exempt and d == dim):
             raise ShapeError(mistake(name, f"index's size at dimension {d}", size, f"at most {bound}"))
@@ -60,16 +62,25 @@ def _reference_gather(x: Any, index: Any, *, dim: int) -> Any:
 
 
 def _lower_gather(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     x, index = operands
     dim = attributes["dim"]
     builder = Builder("gather")
     axes = builder.axes(index.shape or (1,))
-    row = checked_index(builder, builder.load(index, axes, padded(index.strides, 0)), builder.integer("bound", x.shape[dim] if x.shape else 1))
+    row = checked_index(
+        builder,
+        builder.load(index, axes, padded(index.strides, 0)),
+        builder.integer("bound", x.shape[dim] if x.shape else 1),
+    )
     source = [row if d == dim else axis for d, axis in enumerate(axes)]
     # an empty x has no element to read: every index is out of range and reported
-    builder.store(outputs[0], axes, builder.load(x, source, padded(x.strides, 0)), padded(outputs[0].strides, 0))
+    builder.store(
+        outputs[0], axes, builder.load(x, source, padded(x.strides, 0)), padded(outputs[0].strides, 0)
+    )
     return Program((builder.finish(),))
 
 
@@ -84,11 +95,15 @@ GATHER = declare(
 )  # fmt: skip
 
 
-def _infer_scatter(x: TensorType, index: TensorType, source: TensorType, *, dim: int) -> tuple[TensorType, ...]:
+def _infer_scatter(
+    x: TensorType, index: TensorType, source: TensorType, *, dim: int
+) -> tuple[TensorType, ...]:
     _check_index("scatter_add", x, index, dim, exempt=True)
     _check_index("scatter_add", source, index, dim, exempt=False)
     if source.dtype is not x.dtype:
-        raise DTypeError(mistake("scatter_add", "src's dtype", source.dtype.name, f"{x.dtype.name}, as the input's"))
+        raise DTypeError(
+            mistake("scatter_add", "src's dtype", source.dtype.name, f"{x.dtype.name}, as the input's")
+        )
     return (x,)
 
 
@@ -104,7 +119,10 @@ def _reference_scatter(x: Any, index: Any, source: Any, *, dim: int) -> Any:
 
 
 def _lower_scatter(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     """Each result folds over the indices that could name it: a fixed order, no atomics."""
     x, index, source = operands
@@ -135,7 +153,8 @@ def _gradient_scatter(context: Gradient, grad: Any) -> list[Any]:
     picked = bind(GATHER, grad, index, dim=context.attributes["dim"]) if context.needs[2] else None
     if picked is not None and tuple(picked.shape) != context.types[2].shape:
         path = tuple(
-            ("slice", (("dim", d), ("start", 0), ("stop", size), ("step", 1))) for d, size in enumerate(picked.shape)
+            ("slice", (("dim", d), ("start", 0), ("stop", size), ("step", 1)))
+            for d, size in enumerate(picked.shape)
         )
         from weft.ops.movement import UPDATE_VIEW
 
@@ -146,7 +165,8 @@ def _gradient_scatter(context: Gradient, grad: Any) -> list[Any]:
 
 SCATTER_ADD = declare(
     "scatter_add", infer=_infer_scatter, reference=_reference_scatter, lower=_lower_scatter,
-    gradient=_gradient_scatter, saves=(1,), reports="index", doc="The input plus values added at indices along a dimension.",
+    gradient=_gradient_scatter, saves=(1,), reports="index",
+    doc="The input plus values added at indices along a dimension.",
 )  # fmt: skip
 
 
@@ -176,19 +196,26 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 def _infer_embedding(weight: TensorType, index: TensorType) -> tuple[TensorType, ...]:
     arguments.integral("embedding", "input", index.dtype)
     if len(weight.shape) != 2:
-        raise ShapeError(mistake("embedding", "weight's shape", weight.shape, "(num_embeddings, embedding_dim)"))
+        raise ShapeError(
+            mistake("embedding", "weight's shape", weight.shape, "(num_embeddings, embedding_dim)")
+        )
     return (TensorType((*index.shape, weight.shape[1]), weight.dtype),)
 
 
 def _lower_embedding(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     weight, index = operands
     target = outputs[0]
     builder = Builder("embedding")
     sizes, (index_strides, out_strides) = coalesce(index.shape, [index.strides, target.strides[:-1]])
     *axes, column = builder.axes((*sizes, weight.shape[1]))
-    row = checked_index(builder, builder.load(index, axes, index_strides), builder.integer("bound", weight.shape[0]))
+    row = checked_index(
+        builder, builder.load(index, axes, index_strides), builder.integer("bound", weight.shape[0])
+    )
     value = builder.load(weight, [row, column])
     builder.store(target, [*axes, column], value, [*out_strides, target.strides[-1]])
     return Program((builder.finish(),))
@@ -219,7 +246,10 @@ def _reference_embedding_backward(grad: Any, index: Any, *, rows: int) -> Any:
 
 
 def _lower_embedding_backward(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     grad, index = operands
     builder = Builder("embedding_backward")
@@ -246,7 +276,7 @@ EMBEDDING_BACKWARD = declare(
 
 @function(top=False, method=False, functional=True)
 def embedding(input: Tensor, weight: Tensor) -> Tensor:
-    """Rows of ``weight`` (num_embeddings, embedding_dim) picked by the indices ``input``; shape (*input, embedding_dim)."""
+    """Rows of ``weight`` (num_embeddings, embedding_dim) picked by ``input``; shape (*input, embedding_dim)."""
     arguments.tensor("embedding", "input", input)
     arguments.tensor("embedding", "weight", weight)
     return bind(EMBEDDING, weight, input)
@@ -288,7 +318,12 @@ def _infer_cat(*types: TensorType, dim: int) -> tuple[TensorType, ...]:
         )
         if not same:
             raise ShapeError(
-                mistake("cat", f"shape of tensor {position}", other.shape, f"{first.shape} except at dimension {dim}")
+                mistake(
+                    "cat",
+                    f"shape of tensor {position}",
+                    other.shape,
+                    f"{first.shape} except at dimension {dim}",
+                )
             )
     size = sum(t.shape[dim] for t in types)
     shape = tuple(size if d == dim else n for d, n in enumerate(first.shape))
@@ -303,7 +338,10 @@ def _reference_cat(*arrays: Any, dim: int) -> Any:
 
 
 def _lower_cat(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     """One kernel with a part for each tensor, as many as the target binds at once."""
     target, dim = outputs[0], attributes["dim"]
@@ -364,4 +402,3 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         raise ShapeError(mistake("stack", "shapes", sorted(shapes), "equal shapes"))
     place = arguments.dimension("stack", dim, len(tensors[0].shape) + 1)
     return cat([unsqueeze(one, place) for one in tensors], place)
-

@@ -23,7 +23,9 @@ from weft.target import TargetProfile
 
 def _infer(a: TensorType, b: TensorType) -> tuple[TensorType, ...]:
     if a.dtype is not b.dtype:
-        raise DTypeError(mistake("matmul", "other's dtype", b.dtype.name, f"{a.dtype.name}, as the first operand's"))
+        raise DTypeError(
+            mistake("matmul", "other's dtype", b.dtype.name, f"{a.dtype.name}, as the first operand's")
+        )
     if a.shape[-1] != b.shape[-2]:
         raise ShapeError(
             f"matmul: shapes {a.shape} and {b.shape} do not multiply: {a.shape[-1]} columns meet {b.shape[-2]} rows"
@@ -66,8 +68,10 @@ def matmul_step(a: Operand, b: Operand, c: Operand) -> Step | None:
     if len(sizes) > 2:
         return None
     rows = c.shape[-2]
-    if len(sizes) == 1 and strides[1] == (0,) and all(
-        own[0] == rows * o.strides[-2] for o, own in ((a, strides[0]), (c, strides[2]))
+    if (
+        len(sizes) == 1
+        and strides[1] == (0,)
+        and all(own[0] == rows * o.strides[-2] for o, own in ((a, strides[0]), (c, strides[2])))
     ):  # one right-hand matrix for all: the batch is more rows
         rows, sizes, strides = rows * sizes[0], (1,), [(0,), (0,), (0,)]
     padded = (1,) * (2 - len(sizes)) + sizes
@@ -81,10 +85,14 @@ def matmul_step(a: Operand, b: Operand, c: Operand) -> Step | None:
 def _blas_ready(operand: Operand) -> bool:
     """Whether BLAS can read a matrix as it lies: unit stride one way, the other at least as long as a row."""
     (rows, columns), (down, across) = operand.shape[-2:], operand.strides[-2:]
-    return (across == 1 and (down >= max(columns, 1) or rows == 1)) or (down == 1 and (across >= max(rows, 1) or columns == 1))
+    return (across == 1 and (down >= max(columns, 1) or rows == 1)) or (
+        down == 1 and (across >= max(rows, 1) or columns == 1)
+    )
 
 
-def matmul_program(a: Operand, b: Operand, c: Operand, profile: TargetProfile, first_temporary: int) -> Program:
+def matmul_program(
+    a: Operand, b: Operand, c: Operand, profile: TargetProfile, first_temporary: int
+) -> Program:
     """A product by the target's best kernel; operands that BLAS cannot read as they lie are copied first."""
     if c.dtype.kind != "float":
         return Program((derived_matmul(a, b, c),))
@@ -99,7 +107,9 @@ def matmul_program(a: Operand, b: Operand, c: Operand, profile: TargetProfile, f
     for operand in (a, b):
         if not _blas_ready(operand):
             index = first_temporary + len(temporaries)
-            dense = Operand(index, operand.dtype, operand.shape, contiguous_strides(operand.shape), -2 - index)
+            dense = Operand(
+                index, operand.dtype, operand.shape, contiguous_strides(operand.shape), -2 - index
+            )
             steps.append(copy_step("copy", operand, dense, operand.shape, operand.strides, dense.strides))
             temporaries.append((operand.dtype, math.prod(operand.shape)))
             operand = dense
@@ -109,7 +119,10 @@ def matmul_program(a: Operand, b: Operand, c: Operand, profile: TargetProfile, f
 
 
 def _lower(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     return matmul_program(operands[0], operands[1], outputs[0], profile, 3)
 
@@ -174,7 +187,12 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     arguments.tensor("linear", "weight", weight, 2)
     if not input.shape or input.shape[-1] != weight.shape[1]:
         raise ShapeError(
-            mistake("linear", "input's shape", tuple(input.shape), f"(*, {weight.shape[1]}) for weight {tuple(weight.shape)}")
+            mistake(
+                "linear",
+                "input's shape",
+                tuple(input.shape),
+                f"(*, {weight.shape[1]}) for weight {tuple(weight.shape)}",
+            )
         )
     product = matmul(input, swap_last(weight))
     return product if bias is None else bind(lookup("add"), product, bias)

@@ -24,7 +24,9 @@ def _infer_nll(scores: TensorType, target: TensorType, *, ignore_index: int) -> 
     arguments.integral("nll", "target", target.dtype)
     expected = (scores.shape[0], *scores.shape[2:])
     if target.shape != expected:
-        raise ShapeError(mistake("nll", "target's shape", target.shape, f"{expected} for input {scores.shape}"))
+        raise ShapeError(
+            mistake("nll", "target's shape", target.shape, f"{expected} for input {scores.shape}")
+        )
     return (TensorType(target.shape, scores.dtype),)
 
 
@@ -43,7 +45,10 @@ def _class(builder: Builder, target: Operand, axes: list[Expr], ignore: int) -> 
 
 
 def _lower_nll(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     scores, target = operands
     builder = Builder("nll")
@@ -68,7 +73,9 @@ NLL = declare(
 )  # fmt: skip
 
 
-def _infer_backward(grad: TensorType, target: TensorType, *, classes: int, ignore_index: int) -> tuple[TensorType, ...]:
+def _infer_backward(
+    grad: TensorType, target: TensorType, *, classes: int, ignore_index: int
+) -> tuple[TensorType, ...]:
     return (TensorType((target.shape[0], classes, *target.shape[1:]), grad.dtype),)
 
 
@@ -82,14 +89,19 @@ def _reference_backward(grad: Any, target: Any, *, classes: int, ignore_index: i
 
 
 def _lower_backward(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     grad, target = operands
     builder = Builder("nll_backward")
     batch, row, *rest = builder.axes(outputs[0].shape)
     named, kept = _class(builder, target, [batch, *rest], attributes["ignore_index"])
     value = builder.load(grad, [batch, *rest])
-    builder.store(outputs[0], [batch, row, *rest], where(named.equals(row) & kept, -value, const(0, value.dtype)))
+    builder.store(
+        outputs[0], [batch, row, *rest], where(named.equals(row) & kept, -value, const(0, value.dtype))
+    )
     return Program((builder.finish(),))
 
 
@@ -140,7 +152,11 @@ def nll_loss(input: Tensor, target: Tensor, ignore_index: int = -100, reduction:
 
 @function(functional=True, top=False, method=False)
 def cross_entropy(
-    input: Tensor, target: Tensor, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
+    input: Tensor,
+    target: Tensor,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """Cross entropy of logits (N, C, ...) and classes (N, ...), as ``torch.nn.functional.cross_entropy``.
 
@@ -161,14 +177,25 @@ def cross_entropy(
         return hard
     if ignore_index >= 0:
         raise ArgumentError(
-            mistake("cross_entropy", "label_smoothing", label_smoothing, f"0 together with ignore_index {ignore_index}")
+            mistake(
+                "cross_entropy",
+                "label_smoothing",
+                label_smoothing,
+                f"0 together with ignore_index {ignore_index}",
+            )
         )
-    smooth = _reduced("cross_entropy", bind(lookup("neg"), bind(lookup("mean"), scores, dims=(axis,), keepdim=False)), reduction)
+    smooth = _reduced(
+        "cross_entropy",
+        bind(lookup("neg"), bind(lookup("mean"), scores, dims=(axis,), keepdim=False)),
+        reduction,
+    )
     blend, mul = lookup("add"), lookup("mul")
     return bind(blend, bind(mul, hard, 1.0 - label_smoothing), bind(mul, smooth, label_smoothing))
 
 
-def _soft_cross_entropy(scores: Tensor, target: Tensor, axis: int, reduction: str, smoothing: float) -> Tensor:
+def _soft_cross_entropy(
+    scores: Tensor, target: Tensor, axis: int, reduction: str, smoothing: float
+) -> Tensor:
     mul, add = lookup("mul"), lookup("add")
     classes = scores.shape[axis]
     if smoothing:
@@ -184,5 +211,9 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     arguments.tensor("mse_loss", "input", input)
     arguments.tensor("mse_loss", "target", target)
     if tuple(input.shape) != tuple(target.shape):
-        raise ShapeError(mistake("mse_loss", "target's shape", tuple(target.shape), f"{tuple(input.shape)}, as the input's"))
+        raise ShapeError(
+            mistake(
+                "mse_loss", "target's shape", tuple(target.shape), f"{tuple(input.shape)}, as the input's"
+            )
+        )
     return _reduced("mse_loss", bind(lookup("square"), bind(lookup("sub"), input, target)), reduction)

@@ -59,7 +59,11 @@ def _permute_gradient(context: Gradient, grad: Any) -> list[Any]:
 
 
 PERMUTE = _declare(
-    "permute", _permute_view, lambda x, *, order: x.transpose(order), _permute_gradient, "Dimensions in another order."
+    "permute",
+    _permute_view,
+    lambda x, *, order: x.transpose(order),
+    _permute_gradient,
+    "Dimensions in another order.",
 )
 
 
@@ -96,10 +100,14 @@ def _slice_gradient(context: Gradient, grad: Any) -> list[Any]:
     return [_into_zeros(context, grad, SLICE)]
 
 
-SLICE = _declare("slice", _slice_view, _slice_reference, _slice_gradient, "Every step-th element along a dimension.")
+SLICE = _declare(
+    "slice", _slice_view, _slice_reference, _slice_gradient, "Every step-th element along a dimension."
+)
 
 
-def _strided_view(geometry: Geometry, *, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Geometry:
+def _strided_view(
+    geometry: Geometry, *, shape: tuple[int, ...], strides: tuple[int, ...], offset: int
+) -> Geometry:
     if not geometry.is_contiguous:
         raise ShapeError("strided: the input is not contiguous; call .contiguous() first")
     view = Geometry(shape, strides, geometry.offset + offset)
@@ -122,7 +130,9 @@ def _strided_gradient(context: Gradient, grad: Any) -> list[Any]:
     if Geometry(context.attributes["shape"], context.attributes["strides"]).overlaps_itself:
         from weft.errors import GradError
 
-        raise GradError("strided: the view names elements more than once; its gradient is not supported, use expand")
+        raise GradError(
+            "strided: the view names elements more than once; its gradient is not supported, use expand"
+        )
     return [_into_zeros(context, grad, STRIDED)]
 
 
@@ -175,7 +185,10 @@ def _reference_update(base: Any, value: Any, *, path: Path) -> Any:
 
 
 def _lower_update(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     base, value = operands
     target = outputs[0]
@@ -274,7 +287,9 @@ def permute(input: Tensor, *dims: int) -> Tensor:
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """A view with two dimensions exchanged."""
     rank = len(arguments.tensor("transpose", "input", input).shape)
-    first, second = (arguments.dimension("transpose", d, rank, n) for d, n in ((dim0, "dim0"), (dim1, "dim1")))
+    first, second = (
+        arguments.dimension("transpose", d, rank, n) for d, n in ((dim0, "dim0"), (dim1, "dim1"))
+    )
     order = list(range(rank))
     if rank:
         order[first], order[second] = order[second], order[first]
@@ -286,7 +301,9 @@ def t(input: Tensor) -> Tensor:
     """The transpose of a matrix; a vector or 0-d tensor as it is."""
     rank = len(arguments.tensor("t", "input", input).shape)
     if rank > 2:
-        raise ShapeError(mistake("t", "input", f"{rank}-dimensional", "at most 2-dimensional", "use transpose or permute"))
+        raise ShapeError(
+            mistake("t", "input", f"{rank}-dimensional", "at most 2-dimensional", "use transpose or permute")
+        )
     return transpose(input, 0, 1) if rank == 2 else input
 
 
@@ -347,7 +364,9 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     size = shape[d]
     if not -size <= start <= size or length < 0 or (start % size if start < 0 else start) + length > size:
         raise IndexOutOfRangeError(
-            mistake("narrow", f"start {start} with length {length}", "out of range", f"within the size {size}")
+            mistake(
+                "narrow", f"start {start} with length {length}", "out of range", f"within the size {size}"
+            )
         )
     first = start + size if start < 0 else start
     return bind(SLICE, input, dim=d, start=first, stop=first + length, step=1)
@@ -358,12 +377,15 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     """A view of one index along a dimension, which goes."""
     shape = arguments.tensor("select", "input", input).shape
     if not shape:
-        raise IndexOutOfRangeError("select: a 0-d tensor has no dimension to index; use .item() for its value")
+        raise IndexOutOfRangeError(
+            "select: a 0-d tensor has no dimension to index; use .item() for its value"
+        )
     d = arguments.dimension("select", dim, len(shape))
     place = arguments.integer("select", "index", index)
     if not -shape[d] <= place < shape[d]:
         raise IndexOutOfRangeError(
-            f"index {place} is out of range for dimension {d} with size {shape[d]}, expected -{shape[d]} to {shape[d] - 1}"
+            f"index {place} is out of range for dimension {d} with size {shape[d]}, "
+            f"expected -{shape[d]} to {shape[d] - 1}"
         )
     place %= shape[d]
     one = bind(SLICE, input, dim=d, start=place, stop=place + 1, step=1)
@@ -404,7 +426,7 @@ def any_ellipsis(items: Sequence[Any]) -> bool:
 def _index_number(item: Any) -> int:
     if isinstance(item, bool) or not hasattr(item, "__index__"):
         raise ArgumentTypeError(
-            mistake("index", "item", repr(item) if not hasattr(item, "shape") else f"a tensor of shape {tuple(item.shape)}",
+            mistake("index", "item", f"a tensor of shape {tuple(item.shape)}" if hasattr(item, "shape") else repr(item),
                     "an int, a slice, None or ...", "use gather or embedding for indices in a tensor")
         )  # fmt: skip
     return int(item.__index__())

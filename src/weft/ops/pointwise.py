@@ -62,7 +62,9 @@ def _infer(op: str, info: Pointwise) -> Callable[..., tuple[TensorType, ...]]:
     def infer(*types: TensorType) -> tuple[TensorType, ...]:
         for position, (given, name) in enumerate(zip(types, info.parameters, strict=True)):
             if name in info.conditions and given.dtype is not dtypes.bool_:
-                raise DTypeError(f"{op}: argument {position} ({name}) has dtype {given.dtype.name}, expected bool")
+                raise DTypeError(
+                    f"{op}: argument {position} ({name}) has dtype {given.dtype.name}, expected bool"
+                )
         shape = broadcast_shapes(op, *(t.shape for t in types if not t.scalar))
         compute = info.compute(types)
         if compute.kind[0] not in info.kinds:
@@ -86,7 +88,9 @@ def _reference(info: Pointwise) -> Callable[..., Any]:
         ]
         compute = info.compute(given)
         types = info.types(compute)
-        values = {n: numpy.asarray(v).astype(types[n].numpy) for n, v in zip(info.parameters, operands, strict=True)}
+        values = {
+            n: numpy.asarray(v).astype(types[n].numpy) for n, v in zip(info.parameters, operands, strict=True)
+        }
         shape = broadcast_shapes("reference", *(value.shape for value in values.values()))
         result = numpy.broadcast_to(evaluate(info.build(compute.compute), values), shape)
         return result.astype((dtypes.bool_ if info.rule == "bool" else compute).numpy)
@@ -126,13 +130,18 @@ def pointwise_program(
     loaded = [builder.load(t, indices, by_operand.get(id(t))) for t in operands]
     for output, value in zip(outputs, values(builder, indices, loaded), strict=True):
         builder.store(output, indices, value, by_operand[id(output)])
-    vector = 4 if is_vector(sizes, strides, tensors) and all(by_operand[id(o)] == (1,) for o in outputs) else 1
+    vector = (
+        4 if is_vector(sizes, strides, tensors) and all(by_operand[id(o)] == (1,) for o in outputs) else 1
+    )
     return Program((builder.finish(vector=vector),))
 
 
 def _lower(name: str, info: Pointwise) -> Callable[..., Program]:
     def lower(
-        operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+        operands: Sequence[Operand],
+        outputs: Sequence[Operand],
+        attributes: dict[str, Any],
+        profile: TargetProfile,
     ) -> Program:
         compute = info.compute([TensorType(o.shape, o.dtype, o.scalar) for o in operands])
         types = info.types(compute)
@@ -189,7 +198,11 @@ def gradient_op(op: OpSpec, position: int) -> OpSpec | None:
     if name in OPS:
         return OPS[name]
     info = _derivative(op, position) if "pointwise" in op.info else None
-    return None if info is None else _declare(name, info, f"The gradient of {op.name} with respect to operand {position}.")
+    return (
+        None
+        if info is None
+        else _declare(name, info, f"The gradient of {op.name} with respect to operand {position}.")
+    )
 
 
 def unbroadcast(grad: Any, target: TensorType) -> Any:
@@ -229,7 +242,9 @@ def _gradient(name: str, info: Pointwise) -> Callable[..., Sequence[Any]]:
                 continue
             saved = [
                 # a gradient of `exp` has an operand `out`, so that name is the output only where no operand has it
-                context.input(info.parameters.index(parameter)) if parameter in info.parameters else context.output()
+                context.input(info.parameters.index(parameter))
+                if parameter in info.parameters
+                else context.output()
                 for parameter in own.parameters[1:]
             ]
             result.append(unbroadcast(bind(op, grad, *saved), context.types[position]))
@@ -289,7 +304,9 @@ def check_operands(name: str, *operands: Any) -> None:
     """At least one tensor, the rest tensors or numbers; else ``ArgumentTypeError``."""
     if not any(hasattr(operand, "dtype") and hasattr(operand, "shape") for operand in operands):
         given = ", ".join(type(operand).__name__ for operand in operands)
-        raise ArgumentTypeError(f"{name}: operands are {given}, expected at least one tensor; use weft.tensor(...)")
+        raise ArgumentTypeError(
+            f"{name}: operands are {given}, expected at least one tensor; use weft.tensor(...)"
+        )
 
 
 def _places(columns: dict[str, Any]) -> dict[str, Any]:
@@ -328,6 +345,9 @@ def _register(call: Callable[..., Any], name: str, doc: str, places: dict[str, A
     call.__name__ = call.__qualname__ = name
     call.__doc__ = doc
     call.__module__ = "weft"
-    call.__annotations__ = {key: "Tensor | float" if key == "other" else "Tensor" for key in call.__code__.co_varnames[: call.__code__.co_argcount]}
+    call.__annotations__ = {
+        key: "Tensor | float" if key == "other" else "Tensor"
+        for key in call.__code__.co_varnames[: call.__code__.co_argcount]
+    }
     call.__annotations__["return"] = "Tensor"
     function(name=name, **places)(call)

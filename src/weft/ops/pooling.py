@@ -31,7 +31,9 @@ def _infer(x: TensorType, *, kernel: tuple[int, int], stride: tuple[int, int], p
         for size, k, s, p, d in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
     ]
     if min(out) < 1:
-        raise ShapeError(mistake("max_pool2d", "kernel_size", kernel, f"at most the padded input {x.shape[2:]}"))
+        raise ShapeError(
+            mistake("max_pool2d", "kernel_size", kernel, f"at most the padded input {x.shape[2:]}")
+        )
     shape = (*x.shape[:2], *out)
     return TensorType(shape, x.dtype), TensorType(shape, dtypes.int64)
 
@@ -54,13 +56,20 @@ def _reference(x: Any, *, kernel: Any, stride: Any, padding: Any, dilation: Any,
     return values, places
 
 
-def _position(builder: Builder, name: str, out: Expr, tap: Expr, stride: int, dilation: int, padding: int) -> Expr:
-    place = out * builder.integer(f"stride_{name}", stride) + tap * builder.integer(f"dilation_{name}", dilation)
+def _position(
+    builder: Builder, name: str, out: Expr, tap: Expr, stride: int, dilation: int, padding: int
+) -> Expr:
+    place = out * builder.integer(f"stride_{name}", stride) + tap * builder.integer(
+        f"dilation_{name}", dilation
+    )
     return place - builder.integer(f"padding_{name}", padding)
 
 
 def _lower(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     x, (values, places) = operands[0], outputs
     stride, dilation, padding = attributes["stride"], attributes["dilation"], attributes["padding"]
@@ -108,7 +117,9 @@ MAX_POOL2D = declare(
 )  # fmt: skip
 
 
-def _infer_backward(grad: TensorType, places: TensorType, *, shape: tuple[int, ...], **_: Any) -> tuple[TensorType, ...]:
+def _infer_backward(
+    grad: TensorType, places: TensorType, *, shape: tuple[int, ...], **_: Any
+) -> tuple[TensorType, ...]:
     return (TensorType(shape, grad.dtype),)
 
 
@@ -122,7 +133,10 @@ def _reference_backward(grad: Any, places: Any, *, shape: tuple[int, ...], **_: 
 
 
 def _lower_backward(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     """Each input element folds over the windows that cover it and keeps those that chose it."""
     grad, places = operands
@@ -182,7 +196,10 @@ def max_pool2d(
     arguments.tensor("max_pool2d", "input", input)
     kernel = arguments.pair("max_pool2d", "kernel_size", kernel_size, 1)
     steps = kernel if stride is None else arguments.pair("max_pool2d", "stride", stride, 1)
-    pads, gaps = arguments.pair("max_pool2d", "padding", padding), arguments.pair("max_pool2d", "dilation", dilation, 1)
+    pads, gaps = (
+        arguments.pair("max_pool2d", "padding", padding),
+        arguments.pair("max_pool2d", "dilation", dilation, 1),
+    )
     if any(2 * pad > size for pad, size in zip(pads, kernel, strict=True)):
         raise ShapeError(mistake("max_pool2d", "padding", pads, f"at most half of kernel_size {kernel}"))
     batched = len(input.shape) == 4
@@ -190,7 +207,9 @@ def max_pool2d(
     if not batched:
         arguments.tensor("max_pool2d", "input", input, 3)
         input = bind(lookup("reshape"), input, shape=(1, *shape))
-    out = bind(MAX_POOL2D, input, kernel=kernel, stride=steps, padding=pads, dilation=gaps, ceil_mode=bool(ceil_mode))
+    out = bind(
+        MAX_POOL2D, input, kernel=kernel, stride=steps, padding=pads, dilation=gaps, ceil_mode=bool(ceil_mode)
+    )
     if not batched:
         out = tuple(bind(lookup("reshape"), one, shape=tuple(one.shape[1:])) for one in out)
     return tuple(out) if return_indices else out[0]

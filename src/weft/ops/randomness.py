@@ -52,9 +52,14 @@ def _element(tensors: Sequence[Operand]) -> Callable[[Builder, list[Expr]], Expr
     return element
 
 
-def _lower(draw: Callable[[Builder, list[Expr], dict[str, Any], Sequence[Operand]], Expr], name: str) -> Callable[..., Program]:
+def _lower(
+    draw: Callable[[Builder, list[Expr], dict[str, Any], Sequence[Operand]], Expr], name: str
+) -> Callable[..., Program]:
     def lower(
-        operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+        operands: Sequence[Operand],
+        outputs: Sequence[Operand],
+        attributes: dict[str, Any],
+        profile: TargetProfile,
     ) -> Program:
         state, low, high, *rest = operands
         element = _element(outputs)
@@ -72,18 +77,24 @@ def _infer(*types: TensorType, shape: tuple[int, ...], dtype: DType) -> tuple[Te
     return (TensorType(shape, dtype),)
 
 
-def _draw_uniform(builder: Builder, counter: list[Expr], attributes: dict[str, Any], rest: Sequence[Operand]) -> Expr:
+def _draw_uniform(
+    builder: Builder, counter: list[Expr], attributes: dict[str, Any], rest: Sequence[Operand]
+) -> Expr:
     low, high = (builder.scalar(operand, dtypes.float32) for operand in rest)
     value = low + call("uniform", *counter) * (high - low)
     return where(value < high, value, low)  # rounding may reach the excluded end
 
 
-def _draw_normal(builder: Builder, counter: list[Expr], attributes: dict[str, Any], rest: Sequence[Operand]) -> Expr:
+def _draw_normal(
+    builder: Builder, counter: list[Expr], attributes: dict[str, Any], rest: Sequence[Operand]
+) -> Expr:
     mean, deviation = (builder.scalar(operand, dtypes.float32) for operand in rest)
     return mean + deviation * call("normal", *counter)
 
 
-def _draw_integer(builder: Builder, counter: list[Expr], attributes: dict[str, Any], rest: Sequence[Operand]) -> Expr:
+def _draw_integer(
+    builder: Builder, counter: list[Expr], attributes: dict[str, Any], rest: Sequence[Operand]
+) -> Expr:
     """low + floor(bits * range / 2^32): no rejection, so a fixed draw an element; range below 2^32."""
     low = builder.scalar(rest[0], dtypes.int64)
     span = builder.scalar(rest[1], U32)
@@ -91,7 +102,9 @@ def _draw_integer(builder: Builder, counter: list[Expr], attributes: dict[str, A
 
 
 def _reference(kind: str) -> Callable[..., Any]:
-    def reference(state: Any, low: int, high: int, a: Any, b: Any, *, shape: tuple[int, ...], dtype: DType) -> Any:
+    def reference(
+        state: Any, low: int, high: int, a: Any, b: Any, *, shape: tuple[int, ...], dtype: DType
+    ) -> Any:
         import numpy
 
         from weft.expr import FUNCTIONS
@@ -114,11 +127,15 @@ def _reference(kind: str) -> Callable[..., Any]:
 
 
 def _declare(name: str, kind: str, draw: Any, doc: str) -> OpSpec:
-    return declare(name, infer=_infer, reference=_reference(kind), lower=_lower(draw, name), random=True, doc=doc)
+    return declare(
+        name, infer=_infer, reference=_reference(kind), lower=_lower(draw, name), random=True, doc=doc
+    )
 
 
 UNIFORM = _declare("random_uniform", "uniform", _draw_uniform, "Uniform numbers in [low, high).")
-NORMAL = _declare("random_normal", "normal", _draw_normal, "Normal numbers of a mean and a standard deviation.")
+NORMAL = _declare(
+    "random_normal", "normal", _draw_normal, "Normal numbers of a mean and a standard deviation."
+)
 INTEGER = _declare("random_integer", "integer", _draw_integer, "Uniform integers in [low, low + range).")
 
 
@@ -127,7 +144,10 @@ def _infer_dropout(x: TensorType, *_: TensorType, p: float) -> tuple[TensorType,
 
 
 def _lower_dropout(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     x, state, low, high = operands
     dtype = x.dtype.compute
@@ -150,7 +170,9 @@ def _scale(p: float) -> float:
 def _reference_dropout(x: Any, state: Any, low: int, high: int, *, p: float) -> Any:
     import numpy
 
-    kept = UNIFORM.reference(state, low, high, 0.0, 1.0, shape=x.shape, dtype=dtypes.float32) >= numpy.float32(p)
+    kept = UNIFORM.reference(
+        state, low, high, 0.0, 1.0, shape=x.shape, dtype=dtypes.float32
+    ) >= numpy.float32(p)
     return numpy.where(kept, x * x.dtype.type(_scale(p)), 0).astype(x.dtype), kept
 
 
@@ -177,7 +199,10 @@ def _reference_advance(state: Any, low: int, high: int) -> Any:
 
 
 def _lower_advance(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     state, low, high = operands
     builder = Builder("random_advance")

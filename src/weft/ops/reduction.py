@@ -86,7 +86,9 @@ def _two_stages(
     chunks = next((c for c in range(CHUNKS, 2 * CHUNKS) if folded[0] % c == 0), None)
     if chunks is None and len(folded) > 1:
         return None
-    partial = Operand(2, accumulator, (results, chunks or CHUNKS), contiguous_strides((results, chunks or CHUNKS)), 2)
+    partial = Operand(
+        2, accumulator, (results, chunks or CHUNKS), contiguous_strides((results, chunks or CHUNKS)), 2
+    )
     sizes, (own,) = coalesce([shape[d] for d in kept], [[source.strides[d] for d in kept]])
     builder = Builder(f"{name}_partial")
     outer = builder.axes((*sizes, partial.shape[1]))
@@ -125,10 +127,15 @@ def _is_dense(target: Operand) -> bool:
 
 def _lower(name: str, combine: Combine, mean: bool) -> Callable[..., Program]:
     def lower(
-        operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+        operands: Sequence[Operand],
+        outputs: Sequence[Operand],
+        attributes: dict[str, Any],
+        profile: TargetProfile,
     ) -> Program:
         source, target = operands[0], outputs[0]
-        accumulator = source.dtype.compute if combine in ("max", "min", "argmax", "argmin") else target.dtype.compute
+        accumulator = (
+            source.dtype.compute if combine in ("max", "min", "argmax", "argmin") else target.dtype.compute
+        )
 
         def finish(builder: Builder, value: Expr, count: int) -> Expr:
             if not mean:
@@ -151,7 +158,9 @@ def _declare(
 ) -> OpSpec:  # fmt: skip
     def infer(x: TensorType, *, dims: tuple[int, ...], keepdim: bool) -> tuple[TensorType, ...]:
         if not empty and math.prod(x.shape[d] for d in dims) == 0:
-            raise ArgumentError(mistake(name, "input", f"of shape {x.shape}", "at least one element along dim"))
+            raise ArgumentError(
+                mistake(name, "input", f"of shape {x.shape}", "at least one element along dim")
+            )
         if mean:
             arguments.floating(name, "input", x.dtype)
         return (TensorType(reduced_shape(x.shape, dims, keepdim), result(x.dtype)),)
@@ -163,7 +172,9 @@ def _declare(
         folded = getattr(numpy, reference)(wide, axis=tuple(dims), keepdims=keepdim) if x.ndim else wide
         return numpy.asarray(folded).astype(result(dtypes.from_numpy(x.dtype)).numpy)
 
-    return declare(name, infer=infer, reference=compute, lower=_lower(name, combine, mean), doc=doc, **columns)
+    return declare(
+        name, infer=infer, reference=compute, lower=_lower(name, combine, mean), doc=doc, **columns
+    )
 
 
 def expand_reduced(value: Any, source: TensorType, dims: tuple[int, ...], keepdim: bool) -> Any:
@@ -190,12 +201,21 @@ def _gradient_extreme(context: Gradient, grad: Any) -> list[Any]:
     x, best = context.input(0), expand_reduced(context.output(), context.types[0], dims, keepdim)
     mask = to_dtype(bind(lookup("eq"), x, best), source.dtype)
     count = bind(lookup("sum"), mask, dims=dims, keepdim=True)
-    return [bind(lookup("mul"), expand_reduced(grad, source, dims, keepdim), bind(lookup("div"), mask, count))]
+    return [
+        bind(lookup("mul"), expand_reduced(grad, source, dims, keepdim), bind(lookup("div"), mask, count))
+    ]
 
 
-_EXTREME: dict[str, Any] = {"gradient": _gradient_extreme, "saves": (0,), "saves_output": True, "empty": False}
+_EXTREME: dict[str, Any] = {
+    "gradient": _gradient_extreme,
+    "saves": (0,),
+    "saves_output": True,
+    "empty": False,
+}
 SUM = _declare("sum", "sum", "sum", _sum_dtype, "The sum over dimensions.", gradient=_gradient_sum)
-MEAN = _declare("mean", "sum", "mean", lambda d: d, "The mean over dimensions.", mean=True, gradient=_gradient_mean)
+MEAN = _declare(
+    "mean", "sum", "mean", lambda d: d, "The mean over dimensions.", mean=True, gradient=_gradient_mean
+)
 AMAX = _declare("amax", "max", "max", lambda d: d, "The largest element over dimensions.", **_EXTREME)
 AMIN = _declare("amin", "min", "min", lambda d: d, "The smallest element over dimensions.", **_EXTREME)
 ANY = _declare("any", "any", "any", lambda d: dtypes.bool_, "Whether any element is true.")
@@ -205,7 +225,9 @@ ALL = _declare("all", "all", "all", lambda d: dtypes.bool_, "Whether all element
 def _declare_position(name: str, combine: Combine) -> OpSpec:
     def infer(x: TensorType, *, dims: tuple[int, ...], keepdim: bool) -> tuple[TensorType, ...]:
         if math.prod(x.shape[d] for d in dims) == 0:
-            raise ArgumentError(mistake(name, "input", f"of shape {x.shape}", "at least one element along dim"))
+            raise ArgumentError(
+                mistake(name, "input", f"of shape {x.shape}", "at least one element along dim")
+            )
         if x.dtype is dtypes.bool_:
             raise DTypeError(mistake(name, "input's dtype", "bool", "a number type"))
         return (TensorType(reduced_shape(x.shape, dims, keepdim), dtypes.int64),)
@@ -286,5 +308,3 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
     return _position(ARGMIN, input, dim, keepdim)
-
-

@@ -25,7 +25,10 @@ def row_lowering(name: str, row: Row) -> Callable[..., Program]:
     """Kernels over rows along ``dim``: ``row(builder, loaded operands)`` folds, and gives each element's value."""
 
     def lower(
-        operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+        operands: Sequence[Operand],
+        outputs: Sequence[Operand],
+        attributes: dict[str, Any],
+        profile: TargetProfile,
     ) -> Program:
         dim, target = attributes["dim"], outputs[0]
         shape = target.shape or (1,)
@@ -143,7 +146,13 @@ def _log_softmax_backward_gradient(context: Gradient, seed: Any) -> list[Any]:
 
 def _declare(name: str, row: Row, reference: Any, gradient: Any, doc: str, **columns: Any) -> OpSpec:
     return declare(
-        name, infer=_infer(name), reference=reference, lower=row_lowering(name, row), gradient=gradient, doc=doc, **columns
+        name,
+        infer=_infer(name),
+        reference=reference,
+        lower=row_lowering(name, row),
+        gradient=gradient,
+        doc=doc,
+        **columns,
     )
 
 
@@ -176,5 +185,3 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
     return _along(LOG_SOFTMAX, input, dim, dtype)
-
-

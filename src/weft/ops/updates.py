@@ -52,7 +52,10 @@ def declare_update(
         return tuple(result)
 
     def lower(
-        operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+        operands: Sequence[Operand],
+        outputs: Sequence[Operand],
+        attributes: dict[str, Any],
+        profile: TargetProfile,
     ) -> Program:
         scalars, own = operands[: len(shared)], operands[len(shared) :]
         limit = profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30)
@@ -114,7 +117,11 @@ SGD_MOMENTUM = declare_update(
     "sgd_momentum_step", ("lr", "step"), ("p", "g", "m"), ("p", "m"), _sgd, "A step of SGD with momentum."
 )
 SGD = declare_update(
-    "sgd_step", ("lr",), ("p", "g"), ("p",), lambda attributes: [f"{_descent(attributes)}p - lr * d"],
+    "sgd_step",
+    ("lr",),
+    ("p", "g"),
+    ("p",),
+    lambda attributes: [f"{_descent(attributes)}p - lr * d"],
     "A step of plain SGD.",
 )
 

@@ -14,9 +14,7 @@ from weft.errors import (
     ArgumentError,
     ArgumentTypeError,
     DeviceError,
-    ShapeError,
     UnsupportedError,
-    WeftError,
     mistake,
 )
 from weft.ops import OPS, bind
@@ -68,7 +66,7 @@ class Optimizer:
             raise ArgumentError(
                 mistake(self._name, "param_group", sorted(param_group), "a dict with 'params'")
             )
-        unknown = sorted(set(param_group) - {"params", "param_names"} - set(self.defaults))
+        unknown = sorted(set(param_group) - {"params", "param_names", "initial_lr"} - set(self.defaults))
         if unknown:
             raise ArgumentError(
                 mistake(self._name, "param_group's options", unknown, f"of {sorted(self.defaults)}")
@@ -173,8 +171,8 @@ class Optimizer:
         step = cohort.step.clone()
         if type(step._data) is not type(cohort.step._data):  # a trace may not make state that outlives it
             raise UnsupportedError(
-                f"{self._name}.step: {len(active)} of {len(cohort.members)} parameters have a gradient while tracing, expected "
-                f"all; take one step before tracing, or give the optimizer only the parameters that are trained"
+                f"{self._name}.step: {len(active)} of {len(cohort.members)} parameters have a gradient while tracing, "
+                f"expected all; take one step before tracing, or optimize only what is trained"
             )
         split = Cohort(cohort.device, active, step, cohort.started)
         cohort.members = [parameter for parameter in cohort.members if id(parameter) not in moving]

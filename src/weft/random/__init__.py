@@ -1,7 +1,17 @@
 """Random numbers: a generator a device, seeded by ``manual_seed``; the same seed gives the same numbers everywhere."""
 
+from weft.random.draws import (
+    bernoulli,
+    dropout,
+    normal,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+)
 from weft.random.generator import Generator, default_generator, initial_seed, manual_seed, seed
-from weft.random.draws import bernoulli, dropout, normal, rand, rand_like, randint, randn, randn_like, randperm
 
 __all__ = [
     "Generator",

@@ -11,17 +11,22 @@ from weft import devices, dtypes
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 from weft.ops import OPS, bind, interpreter_stack
-from weft.ops.arguments import data_type, floating, integer, sizes, tensor as checked_tensor
+from weft.ops.arguments import data_type, floating, integer, sizes
+from weft.ops.arguments import tensor as checked_tensor
 from weft.random.generator import Generator, default_generator
 from weft.tensors.tensor import Tensor, tensor
 
 
-def _draw(op: str, where: str, size: Any, bounds: tuple[Any, Any], options: dict[str, Any], dtype: DType) -> Tensor:
+def _draw(
+    op: str, where: str, size: Any, bounds: tuple[Any, Any], options: dict[str, Any], dtype: DType
+) -> Tensor:
     generator: Generator | None = options.pop("generator", None)
     device, given = options.pop("device", None), options.pop("dtype", None)
     requires_grad = options.pop("requires_grad", False)
     if options:
-        raise ArgumentTypeError(mistake(where, "arguments", sorted(options), "generator, dtype, device, requires_grad"))
+        raise ArgumentTypeError(
+            mistake(where, "arguments", sorted(options), "generator, dtype, device, requires_grad")
+        )
     kind = dtype if given is None else data_type(where, given)
     if op != "random_integer":
         floating(where, "the result", kind)
@@ -92,7 +97,9 @@ def randperm(n: int, *, generator: Generator | None = None, device: str | None =
         raise ArgumentError(mistake("randperm", "n", n, "0 or more"))
     name = (devices.default() if device is None else devices.open(device)).name
     if not interpreter_stack()[0].executes:
-        raise UnsupportedError("randperm: is drawn on the host, expected outside of a traced function; pass it in")
+        raise UnsupportedError(
+            "randperm: is drawn on the host, expected outside of a traced function; pass it in"
+        )
     own = generator or default_generator(name)
     _, low, high = own.take(max(count, 1))
     source = numpy.random.Generator(numpy.random.Philox(key=own.initial_seed(), counter=low | high << 32))

@@ -149,5 +149,3 @@ def seed() -> int:
 def all_generators() -> list[Generator]:
     """Every generator that is alive."""
     return list(_alive)
-
-

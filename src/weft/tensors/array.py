@@ -15,7 +15,12 @@ class Array:
     __slots__ = ("dtype", "key", "offset", "shape", "storage", "strides")
 
     def __init__(
-        self, storage: Storage, dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0
+        self,
+        storage: Storage,
+        dtype: DType,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...],
+        offset: int = 0,
     ) -> None:
         self.storage = storage
         self.dtype = dtype

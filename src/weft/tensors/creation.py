@@ -20,7 +20,9 @@ def device_name(device: str | None) -> str:
     return (devices.default() if device is None else devices.open(device)).name
 
 
-def _checked(where: str, device: str | None, dtype: DType | None, default: DType = dtypes.float32) -> tuple[str, DType]:
+def _checked(
+    where: str, device: str | None, dtype: DType | None, default: DType = dtypes.float32
+) -> tuple[str, DType]:
     from weft.tensors.array import require_support
 
     name, kind = device_name(device), default if dtype is None else data_type(where, dtype)
@@ -29,7 +31,12 @@ def _checked(where: str, device: str | None, dtype: DType | None, default: DType
 
 
 def full(
-    size: Any, fill_value: Any, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: DType | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A tensor of one value; the dtype follows the value (float32, int64, bool) unless given.
 
@@ -95,10 +102,17 @@ def ones_like(
 
 
 def full_like(
-    input: Tensor, fill_value: Any, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: DType | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """One value with the shape, dtype and device of a tensor, unless given."""
-    return full(input.shape, fill_value, **_like("full_like", input, dtype, device), requires_grad=requires_grad)
+    return full(
+        input.shape, fill_value, **_like("full_like", input, dtype, device), requires_grad=requires_grad
+    )
 
 
 def empty_like(
@@ -109,7 +123,12 @@ def empty_like(
 
 
 def arange(
-    start: float, end: float | None = None, step: float = 1, *, dtype: DType | None = None, device: str | None = None
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    dtype: DType | None = None,
+    device: str | None = None,
 ) -> Tensor:
     """``start, start + step, …`` below ``end``; ``arange(n)`` counts from 0. int64 for integers, else float32.
 
@@ -130,7 +149,12 @@ def arange(
 
 
 def eye(
-    n: int, m: int | None = None, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: DType | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """A matrix with ones on the diagonal."""
     rows = integer("eye", "n", n)
@@ -150,7 +174,13 @@ def from_numpy(array: Any) -> Tensor:
     kind = dtypes.from_numpy(array.dtype)
     if not array.flags.c_contiguous or not array.flags.writeable:
         raise ArgumentError(
-            mistake("from_numpy", "array", "not contiguous or read-only", "contiguous and writable", "use weft.tensor, which copies")
+            mistake(
+                "from_numpy",
+                "array",
+                "not contiguous or read-only",
+                "contiguous and writable",
+                "use weft.tensor, which copies",
+            )
         )
     from weft.devices.base import HostDevice
     from weft.ops.geometry import contiguous_strides

@@ -97,7 +97,9 @@ class Eager:
                 self._prepared.popitem(last=False)
         return self._run(prepared, operands, into)
 
-    def _run(self, prepared: Prepared, operands: tuple[Any, ...], into: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    def _run(
+        self, prepared: Prepared, operands: tuple[Any, ...], into: tuple[Any, ...] | None
+    ) -> tuple[Any, ...]:
         device = prepared.device
         outputs = into or tuple(empty(device, t.dtype, t.shape) for t in prepared.outputs)
         values: list[Any] = [*operands, *outputs]
@@ -203,7 +205,9 @@ class Eager:
             given = None if into is None else into[i - len(operands)]
             geometry = Geometry.contiguous(output.shape) if given is None else given.geometry
             targets.append(
-                Operand(i, output.dtype, output.shape, geometry.strides, slots[i][0], geometry.offset & 3 == 0)
+                Operand(
+                    i, output.dtype, output.shape, geometry.strides, slots[i][0], geometry.offset & 3 == 0
+                )
             )
         report = (op.name, op.reports) if op.reports else None
         spans = tuple(span for _, span in slots)
@@ -235,7 +239,9 @@ class Eager:
                             f"{op.name}: an operand was made inside a trace and has no value, expected a computed "
                             f"tensor; return it from the traced function instead of keeping it"
                         )
-                    raise DTypeError(f"{op.name}: an operand is a {type(value).__name__}, expected a tensor or a number")
+                    raise DTypeError(
+                        f"{op.name}: an operand is a {type(value).__name__}, expected a tensor or a number"
+                    )
                 continue
             if found is None:
                 found = value.device
@@ -253,11 +259,21 @@ def _check_targets(op: OpSpec, outputs: Sequence[TensorType], into: Sequence[Arr
     for output, target in zip(outputs, into, strict=True):
         if output.shape != target.shape:
             raise ShapeError(
-                mistake(op.name, "the tensor written to", f"of shape {target.shape}", f"the result's shape {output.shape}")
+                mistake(
+                    op.name,
+                    "the tensor written to",
+                    f"of shape {target.shape}",
+                    f"the result's shape {output.shape}",
+                )
             )
         if order[output.dtype.kind] > order[target.dtype.kind] and op.name not in ("cast", "copy"):
             raise DTypeError(
-                mistake(op.name, "result type", output.dtype.name, f"one that fits the written tensor's {target.dtype.name}")
+                mistake(
+                    op.name,
+                    "result type",
+                    output.dtype.name,
+                    f"one that fits the written tensor's {target.dtype.name}",
+                )
             )
         if target.geometry.overlaps_itself:
             raise ShapeError(

@@ -32,13 +32,25 @@ def _as_numpy(data: Any) -> Any:
         values = numpy.array(_plain(data))
     except (ValueError, TypeError):
         raise ArgumentError(
-            mistake("tensor", "data", f"a {type(data).__name__} of uneven or mixed parts", "numbers in equally long sequences")
+            mistake(
+                "tensor",
+                "data",
+                f"a {type(data).__name__} of uneven or mixed parts",
+                "numbers in equally long sequences",
+            )
         ) from None
     except OverflowError:
-        raise ArgumentError(mistake("tensor", "data", "an integer beyond 64 bits", "at most 64 bits")) from None
+        raise ArgumentError(
+            mistake("tensor", "data", "an integer beyond 64 bits", "at most 64 bits")
+        ) from None
     if values.dtype.kind not in "biuf":
         raise ArgumentTypeError(
-            mistake("tensor", "data", f"a {type(data).__name__} that NumPy reads as {values.dtype.name}", "numbers")
+            mistake(
+                "tensor",
+                "data",
+                f"a {type(data).__name__} that NumPy reads as {values.dtype.name}",
+                "numbers",
+            )
         )
     if values.dtype == numpy.uint64:
         raise ArgumentError(mistake("tensor", "data", "an integer of 2**63 or more", "one that fits int64"))

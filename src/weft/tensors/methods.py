@@ -51,7 +51,18 @@ def _operator(spec: FunctionSpec, name: str) -> Callable[..., Any]:
     return reflected if name.startswith("__r") and name[3:] in _BINARY else forward
 
 
-_BINARY = ("add__", "sub__", "mul__", "truediv__", "pow__", "matmul__", "and__", "or__", "floordiv__", "mod__")
+_BINARY = (
+    "add__",
+    "sub__",
+    "mul__",
+    "truediv__",
+    "pow__",
+    "matmul__",
+    "and__",
+    "or__",
+    "floordiv__",
+    "mod__",
+)
 
 
 def _into(op: OpSpec, target: Any, *operands: Any) -> Any:

@@ -6,8 +6,8 @@ from typing import Any
 
 from weft import devices, dtypes
 from weft.dtypes import DType
-from weft.ops.pointwise import promoted
 from weft.ops import TensorType
+from weft.ops.pointwise import promoted
 from weft.tensors.tensor import Tensor, device
 
 
@@ -35,7 +35,9 @@ def result_type(*operands: Any) -> DType:
     """The type of an operation on these tensors and numbers."""
     return promoted(
         [
-            TensorType(one.shape, one.dtype) if isinstance(one, Tensor) else TensorType((), dtypes.of_scalar(one), True)
+            TensorType(one.shape, one.dtype)
+            if isinstance(one, Tensor)
+            else TensorType((), dtypes.of_scalar(one), True)
             for one in operands
         ]
     )

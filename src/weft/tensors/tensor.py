@@ -32,7 +32,7 @@ from weft.tensors.eager import EAGER
 from weft.tensors.methods import TensorMethods
 
 
-class device(str):  # noqa: N801  (PyTorch's name)
+class device(str):
     """The name of a device: ``"cpu"``, ``"webgpu"``, ``"webgpu:0"``, ``"webgpu:software"``.
 
     >>> import weft as wf
@@ -71,9 +71,18 @@ class Tensor(TensorMethods):
     Make one with ``weft.tensor``, ``zeros``, ``randn`` …; operators and methods mean what PyTorch's mean.
     """
 
-    __slots__ = ("__weakref__", "_accumulator", "_data", "_edge", "_generation", "_grad", "_leaf_requires_grad", "_view")
+    __slots__ = (
+        "__weakref__",
+        "_accumulator",
+        "_data",
+        "_edge",
+        "_generation",
+        "_grad",
+        "_leaf_requires_grad",
+        "_view",
+    )
 
-    __array_priority__ = 1000  # NumPy leaves mixed arithmetic to us
+    __array_ufunc__ = None  # arithmetic with a NumPy array is a TypeError, not a silent copy to the host
 
     _data: Any
     _edge: Edge | None
@@ -84,7 +93,9 @@ class Tensor(TensorMethods):
     _grad: Tensor | None
 
     def __init__(self, *_: Any, **__: Any) -> None:
-        raise ArgumentTypeError("Tensor is not made by calling the class; use weft.tensor(data) or weft.empty(shape)")
+        raise ArgumentTypeError(
+            "Tensor is not made by calling the class; use weft.tensor(data) or weft.empty(shape)"
+        )
 
     @classmethod
     def wrap(cls, data: Any, edge: Edge | None = None) -> Tensor:
@@ -162,15 +173,17 @@ class Tensor(TensorMethods):
         return self.dtype.is_floating_point
 
     @property
-    def T(self) -> Tensor:  # noqa: N802
+    def T(self) -> Tensor:
         """A view with all dimensions reversed."""
         return self.permute(*reversed(range(self.ndim)))
 
     @property
-    def mT(self) -> Tensor:  # noqa: N802
+    def mT(self) -> Tensor:
         """A view with the last two dimensions exchanged."""
         if self.ndim < 2:
-            raise ShapeError(mistake("mT", "the tensor", f"{self.ndim}-dimensional", "at least 2-dimensional"))
+            raise ShapeError(
+                mistake("mT", "the tensor", f"{self.ndim}-dimensional", "at least 2-dimensional")
+            )
         return self.transpose(-2, -1)
 
     # History.
@@ -209,7 +222,9 @@ class Tensor(TensorMethods):
                 return self
             raise GradError("requires_grad_: the tensor has a history, expected a leaf; use detach()")
         if requires_grad and self.dtype.kind != "float":
-            raise DTypeError(mistake("requires_grad_", "the tensor's dtype", self.dtype.name, "a floating point type"))
+            raise DTypeError(
+                mistake("requires_grad_", "the tensor's dtype", self.dtype.name, "a floating point type")
+            )
         self._leaf_requires_grad = bool(requires_grad)
         return self
 
@@ -232,7 +247,12 @@ class Tensor(TensorMethods):
     def grad(self, value: Tensor | None) -> None:
         if value is not None and (value.shape, value.dtype) != (self.shape, self.dtype):
             raise ShapeError(
-                mistake("grad", "the value", f"{value.dtype.name}{list(value.shape)}", f"{self.dtype.name}{list(self.shape)}")
+                mistake(
+                    "grad",
+                    "the value",
+                    f"{value.dtype.name}{list(value.shape)}",
+                    f"{self.dtype.name}{list(self.shape)}",
+                )
             )
         kept = _kept_grads.get()
         if kept is not None and id(self) not in kept:
@@ -252,7 +272,12 @@ class Tensor(TensorMethods):
     def data(self, value: Tensor) -> None:
         if value.shape != self.shape or value.dtype is not self.dtype:
             raise ShapeError(
-                mistake("data", "the value", f"{value.dtype.name}{list(value.shape)}", f"{self.dtype.name}{list(self.shape)}")
+                mistake(
+                    "data",
+                    "the value",
+                    f"{value.dtype.name}{list(value.shape)}",
+                    f"{self.dtype.name}{list(self.shape)}",
+                )
             )
         self._data = value._data
 
@@ -268,7 +293,9 @@ class Tensor(TensorMethods):
     def retain_grad(self) -> None:
         """Keep the gradient of this non-leaf tensor in ``.grad`` when ``backward`` passes it."""
         if self.edge is None:
-            raise GradError(mistake("retain_grad", "the tensor", "without requires_grad", "one that requires grad"))
+            raise GradError(
+                mistake("retain_grad", "the tensor", "without requires_grad", "one that requires grad")
+            )
         if self._edge is not None and not isinstance(self._edge.node, Accumulator):
             self._edge.node.retains[self._edge.output] = weakref.ref(self)
 
@@ -292,7 +319,9 @@ class Tensor(TensorMethods):
         A tensor that requires grad must be detached first.
         """
         if self.requires_grad:
-            raise GradError("numpy: the tensor requires grad, expected one without; use tensor.detach().numpy()")
+            raise GradError(
+                "numpy: the tensor requires grad, expected one without; use tensor.detach().numpy()"
+            )
         return host.to_numpy(self._array("numpy"), EAGER)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -304,7 +333,9 @@ class Tensor(TensorMethods):
     def item(self) -> bool | int | float:
         """The value of a tensor of one element, as a Python number. Waits for the device."""
         if self.numel() != 1:
-            raise ShapeError(mistake("item", "the tensor", f"of shape {self.shape}", "one element", "use tolist()"))
+            raise ShapeError(
+                mistake("item", "the tensor", f"of shape {self.shape}", "one element", "use tolist()")
+            )
         value: bool | int | float = host.to_numpy(self._array("item"), EAGER).item()
         return value
 
@@ -315,7 +346,8 @@ class Tensor(TensorMethods):
     def __bool__(self) -> bool:
         if self.numel() != 1:
             raise ArgumentError(
-                f"bool: a tensor of shape {self.shape} has no single truth value, expected one element; use any() or all()"
+                f"bool: a tensor of shape {self.shape} has no single truth value, expected one element; "
+                f"use any() or all()"
             )
         return bool(self.item())
 
@@ -327,7 +359,9 @@ class Tensor(TensorMethods):
 
     def __index__(self) -> int:
         if not self.dtype.is_integer:
-            raise ArgumentTypeError(mistake("index", "the tensor's dtype", self.dtype.name, "an integer type"))
+            raise ArgumentTypeError(
+                mistake("index", "the tensor's dtype", self.dtype.name, "an integer type")
+            )
         return int(self.item())
 
     def __len__(self) -> int:
@@ -337,7 +371,9 @@ class Tensor(TensorMethods):
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.shape:
-            raise ArgumentTypeError("iter: the tensor is 0-dimensional, expected at least 1 dimension; use item()")
+            raise ArgumentTypeError(
+                "iter: the tensor is 0-dimensional, expected at least 1 dimension; use item()"
+            )
         return (self[i] for i in range(self.shape[0]))
 
     def __contains__(self, value: Any) -> bool:
@@ -351,7 +387,13 @@ class Tensor(TensorMethods):
         return text(self)
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if spec and self.numel() == 1 else repr(self) if not spec else object.__format__(self, spec)
+        return (
+            format(self.item(), spec)
+            if spec and self.numel() == 1
+            else repr(self)
+            if not spec
+            else object.__format__(self, spec)
+        )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:
@@ -372,7 +414,9 @@ class Tensor(TensorMethods):
 
     # Conversion.
 
-    def to(self, *args: Any, dtype: DType | None = None, device: str | None = None, copy: bool = False) -> Tensor:
+    def to(
+        self, *args: Any, dtype: DType | None = None, device: str | None = None, copy: bool = False
+    ) -> Tensor:
         """The tensor with another data type, on another device, or both; itself where nothing changes.
 
         ``to(wf.float16)``, ``to("cpu")``, ``to("webgpu", wf.int32)``, ``to(other)``.
@@ -385,7 +429,9 @@ class Tensor(TensorMethods):
             elif isinstance(argument, str):
                 device = argument
             elif argument is not None:
-                raise ArgumentTypeError(mistake("to", "argument", repr(argument), "a dtype, a device or a tensor"))
+                raise ArgumentTypeError(
+                    mistake("to", "argument", repr(argument), "a dtype, a device or a tensor")
+                )
         result = self
         wanted = None if device is None else devices.open(device)
         moves = wanted is not None and wanted.name != str(self.device)
@@ -452,7 +498,9 @@ class Tensor(TensorMethods):
     def copy_(self, src: Tensor) -> Tensor:
         """Overwrite the elements with those of ``src``, broadcast and converted; ``src`` may be on another device."""
         if not isinstance(src, Tensor):
-            raise ArgumentTypeError(mistake("copy_", "src", type(src).__name__, "a Tensor", "use fill_ for a number"))
+            raise ArgumentTypeError(
+                mistake("copy_", "src", type(src).__name__, "a Tensor", "use fill_ for a number")
+            )
         source = src if src.device == self.device else src.to(str(self.device))
         if source.shape != self.shape:
             source = source.broadcast_to(self.shape)
@@ -487,7 +535,9 @@ class Tensor(TensorMethods):
             target.copy_(tensor(value, dtype=self.dtype, device=str(self.device)))
 
 
-_kept_grads: ContextVar[dict[int, tuple[Tensor, Tensor | None]] | None] = ContextVar("weft_kept_grads", default=None)
+_kept_grads: ContextVar[dict[int, tuple[Tensor, Tensor | None]] | None] = ContextVar(
+    "weft_kept_grads", default=None
+)
 
 
 @contextmanager
@@ -525,5 +575,3 @@ def tensor(
         target = devices.default() if device is None else devices.open(device)
         made = Tensor.wrap(host.from_python(data, dtype, target))
     return made.requires_grad_() if requires_grad else made
-
-

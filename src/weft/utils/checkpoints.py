@@ -20,6 +20,9 @@ from weft.tensors.tensor import Tensor
 PICKLED = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 """Suffixes of PyTorch's checkpoints, which are pickles."""
 
+PICKLES = tuple(bytes((0x80, protocol)) for protocol in (2, 3, 4, 5))
+"""How pickles begin; PyTorch's newer checkpoints are zip archives with one inside."""
+
 TYPES = {
     "F64": dtypes.float64, "F32": dtypes.float32, "F16": dtypes.float16, "BF16": dtypes.bfloat16,
     "I64": dtypes.int64, "I32": dtypes.int32, "I8": dtypes.int8, "U32": dtypes.uint32, "U8": dtypes.uint8,
@@ -128,13 +131,9 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> dict[str, T
     source = _path("load", path)
     opened = devices.default() if device is None else devices.open(device)
     with open(source, "rb") as file:
-        start = file.read(8)
-        pickled = start[:4] == b"PK\x03\x04" or start[:2] in (
-            b"\x80\x02",
-            b"\x80\x03",
-            b"\x80\x04",
-            b"\x80\x05",
-        )
+        start = file.read(9)
+        # a safetensors header begins at byte 8 with a brace; its length before may look like a pickle's beginning
+        pickled = start[8:] != b"{" and (start.startswith(b"PK\x03\x04") or start[:2] in PICKLES)
         if source.suffix.lower() in PICKLED or pickled:
             raise ArgumentError(
                 f"load: {str(source)!r} is a PyTorch checkpoint, expected a safetensors file; it is a pickle, and "

@@ -19,9 +19,9 @@ from weakref import WeakSet
 
 from weft.devices.base import Buffer as DeviceBuffer
 from weft.devices.base import Device, MemoryStats, Range, Storage
+from weft.devices.counts import Counts, compile_counts
 from weft.devices.cpu import blas, memory
 from weft.devices.cpu.compiler import Code, compile_module
-from weft.devices.counts import Counts, compile_counts
 from weft.devices.cpu.threads import Workers, default_count
 from weft.devices.pool import Pool
 from weft.errors import (

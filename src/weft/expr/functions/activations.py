@@ -11,7 +11,9 @@ add("clamp", "x low high", "fiu", lambda x, low, high: _numpy().minimum(_numpy()
     derivative=("where((x >= low) & (x <= high), g, 0.0)", "where((x < low) & (low < high), g, 0.0)",
                 "where((x > high) | (low > high), g, 0.0)"))  # fmt: skip
 add("square", "x", "fiu", "square", definition="x * x", derivative=("g * (2.0 * x)",))
-add("reciprocal", "x", "f", lambda x: 1 / x, definition="1.0 / x", derivative=("r = 1.0 / x\n-(g * (r * r))",))
+add(
+    "reciprocal", "x", "f", lambda x: 1 / x, definition="1.0 / x", derivative=("r = 1.0 / x\n-(g * (r * r))",)
+)
 add("rsqrt", "x", "f", lambda x: 1 / _numpy().sqrt(x), definition="1.0 / sqrt(x)", accuracy=2.0,
     derivative=("r = rsqrt(x)\n-0.5 * g * (r * r * r)",))  # fmt: skip
 
@@ -84,7 +86,9 @@ add("mod", "x y", "fiu", "remainder", derivative=("g", "-(g * floordiv(x, y))"),
         "i": _INTEGER_REMAINDER,
         "u": _INTEGER_REMAINDER,
     })  # fmt: skip
-add("ceil_div", "x y", "iu", lambda x, y: (x + (y - 1)) // y, definition="idiv(x + (y - 1), y)")  # x >= 0, y > 0
+add(
+    "ceil_div", "x y", "iu", lambda x, y: (x + (y - 1)) // y, definition="idiv(x + (y - 1), y)"
+)  # x >= 0, y > 0
 
 
 def _numpy() -> Any:
@@ -96,4 +100,3 @@ def _numpy() -> Any:
 def _sigmoid(x: Any) -> Any:
     e = _numpy().exp(-abs(x))
     return _numpy().where(x >= 0, 1, e) / (1 + e)
-

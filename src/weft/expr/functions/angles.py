@@ -24,7 +24,9 @@ def _turned(last: str) -> str:
     for step, name in ((4, "far"), (2, "mid"), (1, "near")):  # words[p // 32 :], by the bits of p // 32
         lines += [f"{name} = (p & {32 * step}) != 0"]
         kept = range(3 + step)
-        lines += [f"{name}{i} = where({name}, {words[i + step]}, {words[i]})" for i in kept if i + step < len(words)]
+        lines += [
+            f"{name}{i} = where({name}, {words[i + step]}, {words[i]})" for i in kept if i + step < len(words)
+        ]
         words = [f"{name}{i}" if i + step < len(words) else words[i] for i in kept]
     lines += ["shift = p & 31"]
     lines += [f"w{i} = ({words[i]} << shift) | (({words[i + 1]} >> 1) >> (31 - shift))" for i in range(3)]

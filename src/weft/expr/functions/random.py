@@ -29,7 +29,14 @@ add("mulhi", "x y", "u", lambda x, y: (x.astype("uint64") * y) >> 32,  # the hig
 
 def _philox(word: int) -> str:
     """Ten rounds over (c0, c1, c2, c3), key (k0, k1), ending in one word of the result."""
-    lines = ["c0 = counter_low", "c1 = counter_high", "k0 = key_low", "k1 = key_high", "c2 = k0 - k0", "c3 = c2"]
+    lines = [
+        "c0 = counter_low",
+        "c1 = counter_high",
+        "k0 = key_low",
+        "k1 = key_high",
+        "c2 = k0 - k0",
+        "c3 = c2",
+    ]
     for _ in range(_ROUNDS):
         lines += [
             f"h0 = mulhi(c0, {_MULTIPLIERS[0]})", f"l0 = c0 * {_MULTIPLIERS[0]}",
@@ -73,8 +80,17 @@ def _normal(*given: Any) -> Any:
 _PARAMETERS = "counter_low counter_high key_low key_high"
 _CALL = "(" + _PARAMETERS.replace(" ", ", ") + ")"
 _NONE = ("",) * 4
-add("random_bits", _PARAMETERS, "u", lambda *given: _words(*given)[0], definition=_philox(0), derivative=_NONE)
-add("random_bits2", _PARAMETERS, "u", lambda *given: _words(*given)[1], definition=_philox(1), derivative=_NONE)
+add(
+    "random_bits", _PARAMETERS, "u", lambda *given: _words(*given)[0], definition=_philox(0), derivative=_NONE
+)
+add(
+    "random_bits2",
+    _PARAMETERS,
+    "u",
+    lambda *given: _words(*given)[1],
+    definition=_philox(1),
+    derivative=_NONE,
+)
 add("uniform", _PARAMETERS, "u", _uniform, result="float32", derivative=_NONE,  # in [0, 1), multiples of 2**-24
     definition=f"float32(random_bits{_CALL} >> 8) * {2.0**-24!r}")  # fmt: skip
 add("normal", _PARAMETERS, "u", _normal, result="float32", derivative=_NONE, accuracy=8.0,

@@ -67,7 +67,9 @@ def result_dtype(function: Function, given: tuple[DType, ...]) -> DType:
         return given[1]
     for dtype in given:
         if dtype is not first:
-            raise ExpressionError(f"{function.name}: types ({_names(given)}) given, expected equal ones; cast them")
+            raise ExpressionError(
+                f"{function.name}: types ({_names(given)}) given, expected equal ones; cast them"
+            )
     if first.kind[0] not in function.kinds:
         kinds = " or ".join(_KINDS[letter] for letter in function.kinds)
         raise ExpressionError(f"{function.name}: type {first.name} given, expected {kinds}")

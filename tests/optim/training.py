@@ -1,0 +1,66 @@
+"""What the optimizers' tests share: options, equal parameters in both libraries, and a loss to follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import torch
+
+import weft as wf
+
+OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {}),
+    ("SGD", {"lr": 0.1, "weight_decay": 0.05}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.4, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.1, "momentum": 0.8, "nesterov": True, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.01, "momentum": 0.5, "maximize": True}),
+    ("SGD", {"lr": 0.01, "maximize": True, "weight_decay": 0.1}),
+    ("Adam", {}),
+    ("Adam", {"lr": 0.05, "betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
+    ("Adam", {"lr": 0.01, "betas": (0.0, 0.99)}),
+    ("Adam", {"lr": 0.01, "betas": (0.0, 0.0), "eps": 1e-2}),
+    ("Adam", {"lr": 0.01, "maximize": True, "weight_decay": 0.1}),
+    ("Adam", {"lr": 0.01, "weight_decay": 0.2, "decoupled_weight_decay": True}),
+    ("AdamW", {}),
+    ("AdamW", {"lr": 0.05, "weight_decay": 0.3, "maximize": True}),
+]
+SHAPES = [(3, 4), (4,), (), (2, 3, 1, 2), (0, 2)]
+
+
+def pair(
+    device: str = "cpu", double: bool = True, shapes: Any = SHAPES
+) -> tuple[list[wf.nn.Parameter], list[Any]]:
+    """The same random parameters in both libraries."""
+    random = numpy.random.default_rng(0)
+    values = [random.standard_normal(shape) for shape in shapes]
+    kind, other = (wf.float64, torch.float64) if double else (wf.float32, torch.float32)
+    ours = [wf.nn.Parameter(wf.tensor(value, dtype=kind, device=device)) for value in values]
+    theirs = [torch.nn.Parameter(torch.tensor(value, dtype=other)) for value in values]
+    return ours, theirs
+
+
+def loss_of(parameters: list[Any]) -> Any:
+    """Something whose gradient changes with every parameter from step to step."""
+    total: Any = 0
+    for index, parameter in enumerate(parameters):
+        total = total + ((parameter - 0.3 * index) * parameter * (parameter.tanh() + index)).sum()
+    return total
+
+
+def train(
+    optimizer: Any, parameters: list[Any], steps: int, loss: Callable[[list[Any]], Any] = loss_of
+) -> None:
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss(parameters).backward()
+        optimizer.step()
+
+
+def same(ours: list[Any], theirs: list[Any], tolerance: float) -> None:
+    for own, other in zip(ours, theirs, strict=True):
+        numpy.testing.assert_allclose(
+            own.detach().numpy(), other.detach().numpy(), rtol=tolerance, atol=tolerance
+        )
