@@ -226,6 +226,8 @@ def bitwise_or(input: Tensor, other: Tensor | builtins.float) -> Tensor:
     """The bitwise or; the logical one for bool."""
 def logical_not(input: Tensor) -> Tensor:
     """Whether each bool element is False."""
+def where(condition: Tensor, input: Tensor | builtins.float, other: Tensor | builtins.float) -> Tensor:
+    """``input`` where the bool ``condition`` holds, else ``other``; all broadcast, values may be numbers."""
 def gather(input: Tensor, dim: builtins.int, index: Tensor) -> Tensor:
     """``out[i][j] = input[index[i][j]][j]`` (for dim 0): elements picked along a dimension; shape as ``index``.
 

@@ -48,6 +48,7 @@ class no_grad(_Mode):
         super().__init__(False)
 
     def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        """The context, or with a function, the function run within it."""
         made = super().__new__(cls)
         if function is None:
             return made

@@ -33,7 +33,7 @@ def relu(input: Tensor) -> Tensor:
 def silu(input: Tensor) -> Tensor:
     """x * sigmoid(x) of each element (Hendrycks and Gimpel 2016)."""
 def embedding(input: Tensor, weight: Tensor) -> Tensor:
-    """Rows of ``weight`` (num_embeddings, embedding_dim) picked by the indices ``input``; shape (*input, embedding_dim)."""
+    """Rows of ``weight`` (num_embeddings, embedding_dim) picked by ``input``; shape (*input, embedding_dim)."""
 def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:

@@ -24,7 +24,9 @@ from weft.target import TargetProfile
 SPLIT_ABOVE = 1 << 16
 """Elements per result from which a reduction with few results is folded in two stages."""
 CHUNKS = 64
-"""Partial results of the first stage; fixed, so that the tree does not depend on the machine."""
+"""Partial results of the first stage; decided by sizes alone, so that the tree does not depend on the machine."""
+LONGEST = 65535
+"""Elements that a partial result folds at most: software WebGPU drivers end longer loops."""
 
 
 def reduced_shape(shape: Sequence[int], dims: Sequence[int], keepdim: bool) -> tuple[int, ...]:
@@ -80,15 +82,15 @@ def _two_stages(
     kept = [d for d in range(len(shape)) if d not in dims]
     count = math.prod(shape[d] for d in dims)
     results = math.prod(shape[d] for d in kept)
-    if combine in ("argmax", "argmin") or count < SPLIT_ABOVE or results > 16:
+    if combine in ("argmax", "argmin") or count < SPLIT_ABOVE:
         return None
     folded, (inner,) = coalesce([shape[d] for d in dims], [[source.strides[d] for d in dims]])
-    chunks = next((c for c in range(CHUNKS, 2 * CHUNKS) if folded[0] % c == 0), None)
+    least = CHUNKS * -(-count // (CHUNKS * LONGEST))
+    chunks = next((c for c in range(least, 2 * least) if folded[0] % c == 0), None)
     if chunks is None and len(folded) > 1:
         return None
-    partial = Operand(
-        2, accumulator, (results, chunks or CHUNKS), contiguous_strides((results, chunks or CHUNKS)), 2
-    )
+    shape_of_partial = (results, chunks or least)
+    partial = Operand(2, accumulator, shape_of_partial, contiguous_strides(shape_of_partial), 2)
     sizes, (own,) = coalesce([shape[d] for d in kept], [[source.strides[d] for d in kept]])
     builder = Builder(f"{name}_partial")
     outer = builder.axes((*sizes, partial.shape[1]))
