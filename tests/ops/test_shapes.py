@@ -151,13 +151,11 @@ def test_matrix_products(device: Any, batch_a: list[int], batch_b: list[int], si
 
 def test_sums_of_many_elements(device: Any) -> None:
     draw = np.random.default_rng(0)
-    for shape, dim in (
-        ((1 << 17,), None),
-        ((3, 70001), 1),
-        ((70001, 2), 0),
-        ((64, 2048), None),
-        ((2, 40, 2000), (1, 2)),
-    ):
+    # in one stage and in two, chunks that divide the size and that do not, and more than a software driver's loops take
+    runs: list[tuple[tuple[int, ...], Any]] = [
+        ((1 << 17,), None), ((3, 70001), 1), ((70001, 20), 0), ((64, 2048), None), ((2, 40, 2000), (1, 2)), ((5_000_011,), 0)
+    ]  # fmt: skip
+    for shape, dim in runs:
         host = draw.standard_normal(shape).astype("float32")
         x = to_weft(host, device.name)
         expected = host.astype("float64").sum(dim)
