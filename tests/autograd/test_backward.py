@@ -190,6 +190,14 @@ def test_modes_decorate() -> None:
     def recorded() -> bool:
         return bool((x * 2).requires_grad)
 
+    @set_grad_enabled(False)
+    def off() -> bool:
+        return bool((x * 2).requires_grad)
+
+    assert wf.is_grad_enabled()  # decorating changes nothing
+    assert not off()
+    assert not off()
+    assert wf.is_grad_enabled()
     assert not called()
     assert not bare(3)
     assert wf.is_grad_enabled()

@@ -223,6 +223,13 @@ FUNCTION_CASES: dict[str, list[Case]] = {
               Case((Arg((), S), 0), getattr(torch, name)), Case((Arg((2, 0, 3), S), 1), getattr(torch, name)),
               Case((Arg((3, 300), S), 1), getattr(torch, name), scale=8, second=False), Case((Arg((2, 1, 3, 2, 2), S), 2), getattr(torch, name), scale=2)]
        for name in ("softmax", "log_softmax")},
+    "where": [
+        Case((Arg(M, "bool", d.bool_), Arg(M), Arg(M, S)), torch.where, dtypes=(*EVERY, d.uint32)),
+        Case((Arg((3, 1), "bool", d.bool_), Arg((1, 4)), Arg((), S)), torch.where),
+        Case((Arg(M, "bool", d.bool_), Arg(M, S), -2.5), torch.where),
+        Case((Arg(M, "bool", d.bool_), 1, Arg(M, S)), torch.where),
+        Case((Arg((0, 3), "bool", d.bool_), Arg((1, 3)), 0.0), torch.where),
+    ],
     "nll_loss": [
         Case((Arg((4, 3), "logs"), index((4,), 3)), tf.nll_loss, dtypes=(d.float32, d.float64), scale=2),
         Case((Arg((4, 3), "logs"), index((4,), 3)), tf.nll_loss, {"reduction": "sum", "ignore_index": 1}, scale=2),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar, Token
-from typing import Any
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _enabled: ContextVar[bool] = ContextVar("weft_grad_enabled", default=True)
 is_enabled: Callable[[], bool] = _enabled.get
@@ -64,16 +66,24 @@ class enable_grad(_Mode):
 
 
 class set_grad_enabled(ContextDecorator):
-    """Turns recording on or off from now on; as a context, until its end."""
+    """Turns recording on or off from now on; as a context until its end, as a decorator within each call."""
 
     def __init__(self, mode: bool) -> None:
-        self._token = _enabled.set(bool(mode))
+        self.mode = bool(mode)
+        self._before = _enabled.get()
+        _enabled.set(self.mode)
+
+    def __call__(self, function: F) -> F:
+        """The function with the mode set within each call; the mode outside is as it was."""
+        _enabled.set(self._before)
+        return _Mode(self.mode)(function)
 
     def __enter__(self) -> set_grad_enabled:
+        _enabled.set(self.mode)
         return self
 
     def __exit__(self, *_: object) -> None:
-        _enabled.reset(self._token)
+        _enabled.set(self._before)
 
 
 @contextmanager
