@@ -27,6 +27,7 @@ DEVICES = {"cpu": "cpu", "webgpu": ADAPTER}
 
 IN_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 REQUIRE_WEBGPU = os.environ.get("WEFT_REQUIRE_WEBGPU") == "1" or IN_CI
+REQUIRE_TORCH = os.environ.get("WEFT_REQUIRE_TORCH") == "1"
 
 NO_DRIVER = (
     f"no Vulkan driver gives the adapter {ADAPTER!r}; install Mesa's software driver (Debian, Ubuntu: "
@@ -118,7 +119,7 @@ def pytest_make_collect_report(
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """A module that imports PyTorch where there is none is skipped with the reason, not an error."""
     report = yield
-    if report.failed and "No module named 'torch'" in str(report.longrepr):
+    if report.failed and not REQUIRE_TORCH and "No module named 'torch'" in str(report.longrepr):
         report.outcome = "skipped"
         report.longrepr = (str(collector.path), 0, f"Skipped: {NO_TORCH}")  # type: ignore[assignment]
     return report

@@ -141,6 +141,27 @@ def test_retain_grad_and_detach(device: Any) -> None:
         stopped.retain_grad()
 
 
+def test_retain_grad_follows_a_write(device: Any) -> None:
+    results = []
+    for x in (leaf([1.0, 2.0], device), torch.tensor([1.0, 2.0], requires_grad=True)):
+        y = x * 2
+        y.retain_grad()
+        y.mul_(3)
+        y[0].add_(1)
+        (y * y).sum().backward()
+        results.append((y.grad.tolist(), x.grad.tolist()))
+    assert results[0] == results[1]
+
+
+def test_seeds_take_the_type_of_their_output(device: Any) -> None:
+    x = leaf([1.0, 2.0], device)
+    (x * 2).backward(wf.tensor([1, 2], device=device.name))
+    assert x.grad.dtype is wf.float32
+    assert x.grad.tolist() == [2.0, 4.0]
+    with pytest.raises(wf.errors.ArgumentTypeError, match="gradient is float, expected a Tensor"):
+        (x * 2).backward([1.0])
+
+
 def test_leaves_and_histories() -> None:
     x = wf.ones(2, device="cpu", requires_grad=True)
     y = x * 2

@@ -102,11 +102,14 @@ def _roots(where: str, tensors: Any, grads: Any, create_graph: bool) -> tuple[li
                             "reduce it, or pass a gradient of its shape")
                 )  # fmt: skip
             seed = bind(OPS["full"], 1, shape=output.shape, dtype=output.dtype, device=str(output.device))
+        elif not isinstance(seed, Tensor):
+            raise ArgumentTypeError(mistake(where, "gradient", type(seed).__name__, "a Tensor"))
         elif tuple(seed.shape) != tuple(output.shape):
             raise ShapeError(
                 mistake(where, "gradient's shape", tuple(seed.shape), f"{tuple(output.shape)}, the output's")
             )
-        made.append(seed if create_graph else seed.detach())
+        seed = seed if create_graph else seed.detach()
+        made.append(seed.to(output.dtype))
     return [_edge(where, "tensors", output) for output in outputs], made
 
 

@@ -173,6 +173,12 @@ def _rebase(target: Tensor, base: Tensor, base_edge: Edge | None, value: Edge | 
         types = (type_of(base), type_of(target))
         update = Node(OPS["update_view"], {"path": path}, (base_edge, value), types, types[:1])
         base._edge = Edge(update, 0)
+    if base_edge is not None and isinstance(base_edge.node, Node):
+        asked = base_edge.node.retains.pop(
+            base_edge.output, None
+        )  # retain_grad() means the value as it is now
+        if asked is not None and isinstance(base._edge.node, Node):
+            base._edge.node.retains[base._edge.output] = asked
     base._generation += 1
 
 

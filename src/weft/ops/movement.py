@@ -424,7 +424,8 @@ def any_ellipsis(items: Sequence[Any]) -> bool:
 
 
 def _index_number(item: Any) -> int:
-    if isinstance(item, bool) or not hasattr(item, "__index__"):
+    several = getattr(item, "shape", ()) != ()
+    if isinstance(item, bool) or several or not hasattr(item, "__index__"):
         raise ArgumentTypeError(
             mistake("index", "item", f"a tensor of shape {tuple(item.shape)}" if hasattr(item, "shape") else repr(item),
                     "an int, a slice, None or ...", "use gather or embedding for indices in a tensor")

@@ -165,6 +165,8 @@ def _declare(
             )
         if mean:
             arguments.floating(name, "input", x.dtype)
+        if not empty and x.dtype is dtypes.bool_:
+            raise DTypeError(mistake(name, "input's dtype", "bool", "a number type", "use any or all"))
         return (TensorType(reduced_shape(x.shape, dims, keepdim), result(x.dtype)),)
 
     def compute(x: Any, *, dims: tuple[int, ...], keepdim: bool) -> Any:

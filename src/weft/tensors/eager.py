@@ -16,7 +16,15 @@ from weft import devices, dtypes
 from weft.codegen import generate
 from weft.devices.base import Device, Range, Span, Storage
 from weft.dtypes import DType
-from weft.errors import DeviceError, DTypeError, ShapeError, UnsupportedError, WeftError, mistake
+from weft.errors import (
+    ArgumentError,
+    DeviceError,
+    DTypeError,
+    ShapeError,
+    UnsupportedError,
+    WeftError,
+    mistake,
+)
 from weft.kernels import Offset, Operand, Scalar
 from weft.ops import OPS, Interpreter, OpSpec, TensorType
 from weft.ops.core import user_error
@@ -283,15 +291,22 @@ def _check_targets(op: OpSpec, outputs: Sequence[TensorType], into: Sequence[Arr
 
 
 def _scalar(value: Any, dtype: DType) -> int | float:
-    """A Python number as a kernel parameter."""
+    """A Python number as a kernel parameter; ``ArgumentError`` where the type cannot hold it."""
     if dtype.kind == "float":
         number = float(value)
         if dtype is dtypes.float32 and abs(number) > LARGEST_FLOAT32 and not math.isinf(number):
             return math.copysign(math.inf, number)
         return number
-    if dtype.kind == "uint":
-        return int(value) & 0xFFFFFFFF
-    return int(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ArgumentError(
+            f"the number {value} is given for elements of type {dtype.name}, expected a finite one"
+        )
+    whole = int(value)
+    if not -(2**63) <= whole < 2**63:
+        raise ArgumentError(
+            f"the number {value} is given for elements of type {dtype.name}, expected one of 64 bits"
+        )
+    return whole & 0xFFFFFFFF if dtype.kind == "uint" else whole
 
 
 EAGER = Eager()
