@@ -84,12 +84,17 @@ class Scope:
     def methods(self, spec: FunctionSpec) -> Iterator[str]:
         """The method, its in-place form and its operators, as the body of a class."""
         arguments = ["self", *list(self.parameters(spec.function))[1:]]
-        if spec.method:
+        if callable(spec.method):
+            own = ["self", *list(self.parameters(spec.method))[1:]]
+            yield self.definition(spec.name, own, spec, inspect.getdoc(spec.method) or "")
+        elif spec.method:
             yield self.definition(spec.name, arguments, spec, documentation(spec))
         if spec.inplace:
             doc = f"``{spec.name}`` that overwrites the tensor and gives it."
-            yield self.definition(f"{spec.name}_", arguments, spec, doc)
+            own = [each for each in arguments if not each.startswith("out:")]
+            yield self.definition(f"{spec.name}_", own[:-1] if own[-1] == "*" else own, spec, doc)
         for operator in spec.operators:
+            arguments = arguments[: arguments.index("*")] if "*" in arguments else arguments
             # Python's own == and != take any object and give bool.
             comment = "  # type: ignore[override]" if operator in ("__eq__", "__ne__") else ""
             yield self.definition(operator, arguments, spec, comment=comment)

@@ -11,8 +11,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
-    "autograd", "codegen", "compiler", "devices", "dtypes", "elements", "errors", "expr", "graph", "kernels", "nn",
-    "ops",    "optim", "random", "target", "tensors", "utils",
+    "autograd", "codegen", "compiler", "custom", "devices", "dtypes", "elements", "errors", "expr", "graph", "kernels",
+    "linalg", "nn", "ops", "optim", "profiler", "random", "target", "tensors", "utils",
 )  # fmt: skip
 _DTYPES = (
     "float64", "float32", "float16", "bfloat16", "int64", "int32", "int8", "uint32", "uint8",
@@ -28,9 +28,10 @@ _ALIASES = {
 _FROM = {
     "weft.tensors.tensor": ("Tensor", "device", "tensor"),
     "weft.tensors.creation": (
-        "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "ones", "ones_like",
-        "zeros", "zeros_like",
+        "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "logspace",
+        "ones",         "ones_like", "tril_indices", "triu_indices", "zeros", "zeros_like",
     ),
+    "weft.tensors.exchange": ("from_dlpack",),
     "weft.tensors.printing": ("get_printoptions", "set_printoptions"),
     "weft.tensors.settings": (
         "get_default_device", "promote_types", "result_type", "set_default_device", "synchronize",
@@ -40,6 +41,7 @@ _FROM = {
         "Generator", "bernoulli", "initial_seed", "manual_seed", "normal", "rand", "rand_like", "randint", "randn",
         "randn_like", "randperm", "seed",
     ),
+    "weft.custom": ("register_kernel",),
     "weft.utils.checkpoints": ("load", "save"),
     "weft.dtypes": _DTYPES,
 }  # fmt: skip
@@ -68,4 +70,4 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     functions = import_module("weft.ops").FUNCTIONS
     top = [name for name, spec in functions.items() if spec.top]
-    return sorted({*globals(), *_MODULES, *_SOURCE, *_ALIASES, *top})
+    return sorted({"__version__", *_MODULES, *_SOURCE, *_ALIASES, *top})

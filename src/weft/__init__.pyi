@@ -2,6 +2,7 @@
 
 import builtins
 from collections.abc import Sequence
+from typing import Any
 from weft.dtypes import DType
 from weft.ops.annotations import Dims
 from weft.ops.annotations import Pair
@@ -9,6 +10,7 @@ from weft.ops.annotations import Pair
 from weft import autograd as autograd
 from weft import codegen as codegen
 from weft import compiler as compiler
+from weft import custom as custom
 from weft import devices as devices
 from weft import dtypes as dtypes
 from weft import elements as elements
@@ -16,9 +18,11 @@ from weft import errors as errors
 from weft import expr as expr
 from weft import graph as graph
 from weft import kernels as kernels
+from weft import linalg as linalg
 from weft import nn as nn
 from weft import ops as ops
 from weft import optim as optim
+from weft import profiler as profiler
 from weft import random as random
 from weft import target as target
 from weft import tensors as tensors
@@ -29,6 +33,9 @@ from weft.autograd import (
     is_grad_enabled as is_grad_enabled,
     no_grad as no_grad,
     set_grad_enabled as set_grad_enabled,
+)
+from weft.custom import (
+    register_kernel as register_kernel,
 )
 from weft.dtypes import (
     bfloat16 as bfloat16,
@@ -64,10 +71,17 @@ from weft.tensors.creation import (
     from_numpy as from_numpy,
     full as full,
     full_like as full_like,
+    linspace as linspace,
+    logspace as logspace,
     ones as ones,
     ones_like as ones_like,
+    tril_indices as tril_indices,
+    triu_indices as triu_indices,
     zeros as zeros,
     zeros_like as zeros_like,
+)
+from weft.tensors.exchange import (
+    from_dlpack as from_dlpack,
 )
 from weft.tensors.printing import (
     get_printoptions as get_printoptions,
@@ -120,6 +134,106 @@ def flatten(input: Tensor, start_dim: builtins.int = 0, end_dim: builtins.int = 
     """Dimensions ``start_dim`` to ``end_dim`` merged into one."""
 def narrow(input: Tensor, dim: builtins.int, start: builtins.int, length: builtins.int) -> Tensor:
     """A view of ``length`` elements from ``start`` along a dimension."""
+def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """1 / (1 + exp(-x)) of each element."""
+def relu(input: Tensor, inplace: builtins.bool = False) -> Tensor:
+    """Each element, or 0 where it is negative; any shape."""
+def selu(input: Tensor, inplace: builtins.bool = False) -> Tensor:
+    """Scaled elu, which keeps mean 0 and variance 1 (Klambauer and others 2017)."""
+def celu(input: Tensor, alpha: builtins.float = 1.0, inplace: builtins.bool = False) -> Tensor:
+    """Each element, or ``alpha * (exp(x / alpha) - 1)`` where it is negative (Barron 2017)."""
+def threshold(
+    input: Tensor,
+    threshold: builtins.float,
+    value: builtins.float,
+    inplace: builtins.bool = False,
+) -> Tensor:
+    """Each element, or ``value`` where it is at most ``threshold``."""
+def hardshrink(input: Tensor, lambd: builtins.float = 0.5) -> Tensor:
+    """Each element, or 0 where it is in [-lambd, lambd]."""
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """Each element, or ``weight * x`` where it is negative; ``weight`` has one element, or one a channel (dim 1)."""
+def index_select(input: Tensor, dim: builtins.int, index: Tensor) -> Tensor:
+    """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
+
+    >>> import weft as wf
+    >>> wf.index_select(wf.tensor([[1, 2], [3, 4], [5, 6]]), 0, wf.tensor([2, 0]))
+    tensor([[5, 6],
+            [1, 2]])
+    """
+def index_add(
+    input: Tensor,
+    dim: builtins.int,
+    index: Tensor,
+    source: Tensor,
+    *,
+    alpha: builtins.float = 1,
+) -> Tensor:
+    """``input`` with ``alpha`` times each row of ``source`` along ``dim`` added at the row that ``index`` names."""
+def index_copy(input: Tensor, dim: builtins.int, index: Tensor, source: Tensor) -> Tensor:
+    """``input`` with the rows along ``dim`` that ``index`` names replaced by ``source``'s; the last one stays."""
+def index_fill(input: Tensor, dim: builtins.int, index: Tensor, value: Any) -> Tensor:
+    """``input`` with the rows along ``dim`` that ``index`` names filled with a number or a 0-d tensor."""
+def index_reduce(
+    input: Tensor,
+    dim: builtins.int,
+    index: Tensor,
+    source: Tensor,
+    reduce: str,
+    *,
+    include_self: builtins.bool = True,
+) -> Tensor:
+    """Rows of ``source`` along ``dim`` folded (prod, mean, amax, amin) into the rows that ``index`` names."""
+def index_put(
+    input: Tensor,
+    indices: Sequence[Tensor],
+    values: Tensor,
+    accumulate: builtins.bool = False,
+) -> Tensor:
+    """``input`` with ``values`` written (the last stays) or added at ``input[indices]``."""
+def scatter(
+    input: Tensor,
+    dim: builtins.int,
+    index: Tensor,
+    src: Any,
+    *,
+    reduce: str | None = None,
+) -> Tensor:
+    """``out[index[i][j]][j] = src[i][j]`` (for dim 0), the last of equal places; ``src`` may be a number.
+
+    ``reduce``: ``"add"`` or ``"multiply"`` in place of writing (as in PyTorch, better written ``scatter_reduce``).
+    """
+def scatter_add(input: Tensor, dim: builtins.int, index: Tensor, src: Tensor) -> Tensor:
+    """The input with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal places add up in a fixed order."""
+def scatter_reduce(
+    input: Tensor,
+    dim: builtins.int,
+    index: Tensor,
+    src: Tensor,
+    reduce: str,
+    *,
+    include_self: builtins.bool = True,
+) -> Tensor:
+    """``src`` folded (sum, prod, mean, amax, amin) into ``input`` at the places that ``index`` names.
+
+    Without ``include_self`` the old values of places that are named do not count. Mean of integers rounds down.
+    """
+def nonzero(input: Tensor, *, as_tuple: builtins.bool = False) -> Any:
+    """Coordinates (n, dimensions) of the elements that are not 0, row-major; their number is read from the device.
+
+    ``as_tuple``: one 1-d tensor a dimension, as ``x[x.nonzero(as_tuple=True)]`` takes them.
+    """
+def argwhere(input: Tensor) -> Tensor:
+    """Coordinates (n, dimensions) of the elements that are not 0, as ``nonzero``."""
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """``input`` with the n-th true place of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: builtins.int = 0) -> Tensor:
+    """How often each number from 0 to the largest is in the 1-d ``input``, or the sum of its ``weights``.
+
+    The largest is read from the device. Sums are taken in a fixed order.
+    """
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
@@ -152,6 +266,19 @@ def argmax(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.boo
     """The int64 position of the largest element (in the flattened tensor where ``dim`` is None), first of equals."""
 def argmin(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Tensor:
     """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair | str = 0,
+    dilation: Pair = 1,
+    groups: builtins.int = 1,
+) -> Tensor:
+    """1-d cross-correlation, as ``torch.nn.functional.conv1d``.
+
+    ``input`` (N, C, L) or (C, L), ``weight`` (O, C / groups, K), ``bias`` (O); gives (N, O, L').
+    """
 def conv2d(
     input: Tensor,
     weight: Tensor,
@@ -164,90 +291,689 @@ def conv2d(
     """2-d cross-correlation, as ``torch.nn.functional.conv2d``.
 
     ``input`` (N, C, H, W) or (C, H, W), ``weight`` (O, C / groups, KH, KW), ``bias`` (O); gives (N, O, OH, OW).
-    ``padding`` may be ``"valid"`` or, with stride 1 and odd extents, ``"same"``.
+    ``padding`` may be ``"valid"`` or, with stride 1, ``"same"``, which puts the odd element at the end.
     """
-def add(input: Tensor, other: Tensor | builtins.float) -> Tensor:
-    """The sum of two tensors, broadcast."""
-def sub(input: Tensor, other: Tensor | builtins.float) -> Tensor:
-    """The difference of two tensors, broadcast."""
-def mul(input: Tensor, other: Tensor | builtins.float) -> Tensor:
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair | str = 0,
+    dilation: Pair = 1,
+    groups: builtins.int = 1,
+) -> Tensor:
+    """3-d cross-correlation, as ``torch.nn.functional.conv3d``.
+
+    ``input`` (N, C, D, H, W) or (C, D, H, W), ``weight`` (O, C / groups, KD, KH, KW), ``bias`` (O).
+    """
+def conv_transpose1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: builtins.int = 1,
+    dilation: Pair = 1,
+) -> Tensor:
+    """The adjoint of ``conv1d``, as ``torch.nn.functional.conv_transpose1d``; ``weight`` (C, O / groups, K)."""
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: builtins.int = 1,
+    dilation: Pair = 1,
+) -> Tensor:
+    """The adjoint of ``conv2d``, as ``torch.nn.functional.conv_transpose2d``; ``weight`` (C, O / groups, KH, KW)."""
+def conv_transpose3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: builtins.int = 1,
+    dilation: Pair = 1,
+) -> Tensor:
+    """The adjoint of ``conv3d``, as ``torch.nn.functional.conv_transpose3d``; ``weight`` (C, O / groups, *kernel)."""
+def sort(
+    input: Tensor,
+    dim: builtins.int = -1,
+    descending: builtins.bool = False,
+    stable: builtins.bool = False,
+) -> tuple[Tensor, Tensor]:
+    """The elements along ``dim`` in order, and the places they had: ``(values, indices)``; always stable, NaN largest.
+
+    >>> import weft as wf
+    >>> wf.sort(wf.tensor([3, 1, 2])).indices
+    tensor([1, 2, 0])
+    """
+def argsort(
+    input: Tensor,
+    dim: builtins.int = -1,
+    descending: builtins.bool = False,
+    stable: builtins.bool = False,
+) -> Tensor:
+    """The places of the elements along ``dim`` in order; always stable, NaN largest; int64, shape as ``input``."""
+def topk(
+    input: Tensor,
+    k: builtins.int,
+    dim: builtins.int = -1,
+    largest: builtins.bool = True,
+    sorted: builtins.bool = True,
+) -> tuple[Tensor, Tensor]:
+    """The ``k`` largest (or smallest) elements along ``dim`` in order, with their places: ``(values, indices)``."""
+def kthvalue(
+    input: Tensor,
+    k: builtins.int,
+    dim: builtins.int = -1,
+    keepdim: builtins.bool = False,
+) -> tuple[Tensor, Tensor]:
+    """The ``k``-th smallest element (from 1) along ``dim`` and its place: ``(values, indices)``; NaN is largest."""
+def median(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Any:
+    """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
+def nanmedian(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Any:
+    """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
+def cumsum(input: Tensor, dim: builtins.int, *, dtype: DType | None = None) -> Tensor:
+    """Running sums along ``dim``; integers and bool sum to int64.
+
+    >>> import weft as wf
+    >>> wf.cumsum(wf.tensor([1, 2, 3]), 0)
+    tensor([1, 3, 6])
+    """
+def cumprod(input: Tensor, dim: builtins.int, *, dtype: DType | None = None) -> Tensor:
+    """Running products along ``dim``; integers and bool multiply to int64."""
+def logcumsumexp(input: Tensor, dim: builtins.int) -> Tensor:
+    """Running ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
+def cummax(input: Tensor, dim: builtins.int) -> tuple[Tensor, Tensor]:
+    """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
+def cummin(input: Tensor, dim: builtins.int) -> tuple[Tensor, Tensor]:
+    """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
+def einsum(equation: Any, *operands: Tensor) -> Tensor:
+    """Sums of products by Einstein's convention, as ``torch.einsum``: ``einsum("bik,bkj->bij", x, y)``.
+
+    A repeated subscript of one operand reads its diagonal; ``...`` stands for dimensions that broadcast; without
+    ``->`` the output has the subscripts that appear once, in alphabetical order. Also ``einsum(x, [0, 1], y, [1, 2])``.
+
+    >>> import weft as wf
+    >>> wf.einsum("ij,j", wf.tensor([[1.0, 2.0], [3.0, 4.0]]), wf.tensor([1.0, 10.0]))
+    tensor([21., 43.])
+    """
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
+    """Products summed over the last ``dims`` dimensions of ``a`` and the first of ``b``, or over two lists of them."""
+def add(
+    input: Tensor,
+    other: Tensor | builtins.float,
+    *,
+    alpha: builtins.float = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``input + alpha * other``, broadcast; of bool tensors the logical or."""
+def sub(
+    input: Tensor,
+    other: Tensor | builtins.float,
+    *,
+    alpha: builtins.float = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``input - alpha * other``, broadcast."""
+def mul(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
     """The product of two tensors element by element, broadcast."""
-def div(input: Tensor, other: Tensor | builtins.float) -> Tensor:
-    """The quotient of two tensors, broadcast; integers are divided as float32."""
-def pow(input: Tensor, other: Tensor | builtins.float) -> Tensor:
-    """``input`` to the power of ``other``, broadcast."""
-def maximum(input: Tensor, other: Tensor | builtins.float) -> Tensor:
-    """The larger of two elements; NaN where either is NaN."""
-def minimum(input: Tensor, other: Tensor | builtins.float) -> Tensor:
-    """The smaller of two elements; NaN where either is NaN."""
-def neg(input: Tensor) -> Tensor:
-    """The negative of each element."""
-def abs(input: Tensor) -> Tensor:
-    """The absolute value of each element."""
-def square(input: Tensor) -> Tensor:
+def fmod(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """The remainder of the division that rounds to 0; integers by 0 give 0."""
+def remainder(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """The remainder with the divisor's sign, as Python's ``%``; integers by 0 give 0."""
+def floor_divide(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """The quotient rounded down, as Python's ``//``; integers by 0 give 0."""
+def div(
+    input: Tensor,
+    other: Tensor | builtins.float,
+    *,
+    rounding_mode: str | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
+def pow(input: Tensor, exponent: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """``input`` to the power of ``exponent``, broadcast; integers wrap, and take no negative number as exponent."""
+def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The square of each element."""
-def sqrt(input: Tensor) -> Tensor:
+def maximum(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """The larger of two elements; NaN where either is NaN."""
+def minimum(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """The smaller of two elements; NaN where either is NaN."""
+def fmax(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """The larger of two elements; the other where one is NaN."""
+def fmin(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """The smaller of two elements; the other where one is NaN."""
+def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The negative of each element."""
+def positive(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Each element as it is."""
+def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The absolute value of each element."""
+def sqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The square root of each element; NaN below 0."""
-def sign(input: Tensor) -> Tensor:
+def rsqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """1 / sqrt(x) of each element."""
+def reciprocal(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """1 / x of each element."""
+def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """-1, 0 or 1 by the sign of each element; 0 for NaN."""
-def floor(input: Tensor) -> Tensor:
+def sgn(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """-1, 0 or 1 by the sign of each element, as ``sign``; 0 for NaN."""
+def signbit(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether the sign bit of each element is set: -0 too."""
+def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Degrees as radians."""
+def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Radians as degrees."""
+def floor(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The largest whole number not above each element."""
-def exp(input: Tensor) -> Tensor:
-    """e to the power of each element."""
-def log(input: Tensor) -> Tensor:
-    """The natural logarithm of each element; NaN below 0."""
-def sin(input: Tensor) -> Tensor:
-    """The sine of each element, in radians."""
-def cos(input: Tensor) -> Tensor:
-    """The cosine of each element, in radians."""
-def tanh(input: Tensor) -> Tensor:
-    """The hyperbolic tangent of each element."""
-def sigmoid(input: Tensor) -> Tensor:
-    """1 / (1 + exp(-x)) of each element."""
-def relu(input: Tensor) -> Tensor:
-    """Each element, or 0 where it is negative."""
-def isnan(input: Tensor) -> Tensor:
-    """Whether each element is NaN."""
-def eq(input: Tensor, other: Tensor | builtins.float) -> Tensor:
+def ceil(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The smallest whole number not below each element."""
+def trunc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The whole number next to, towards 0, each element."""
+def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """What each element has over its whole part, with its sign."""
+def round(input: Tensor, *, decimals: builtins.int = 0, out: Tensor | None = None) -> Tensor:
+    """The nearest number with so many decimals, halves to even; below 0 of ``decimals`` count tens."""
+def eq(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
     """Whether each element of ``input`` equals that of ``other``."""
-def ne(input: Tensor, other: Tensor | builtins.float) -> Tensor:
+def ne(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
     """Whether each element of ``input`` differs from that of ``other``."""
-def lt(input: Tensor, other: Tensor | builtins.float) -> Tensor:
+def lt(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
     """Whether each element of ``input`` is below that of ``other``."""
-def le(input: Tensor, other: Tensor | builtins.float) -> Tensor:
+def le(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
     """Whether each element of ``input`` is at most that of ``other``."""
-def gt(input: Tensor, other: Tensor | builtins.float) -> Tensor:
+def gt(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
     """Whether each element of ``input`` is above that of ``other``."""
-def ge(input: Tensor, other: Tensor | builtins.float) -> Tensor:
+def ge(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
     """Whether each element of ``input`` is at least that of ``other``."""
-def bitwise_and(input: Tensor, other: Tensor | builtins.float) -> Tensor:
+def bitwise_and(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
     """The bitwise and; the logical one for bool."""
-def bitwise_or(input: Tensor, other: Tensor | builtins.float) -> Tensor:
+def logical_and(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """The logical and of whether elements are nonzero."""
+def bitwise_or(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
     """The bitwise or; the logical one for bool."""
-def logical_not(input: Tensor) -> Tensor:
-    """Whether each bool element is False."""
-def where(condition: Tensor, input: Tensor | builtins.float, other: Tensor | builtins.float) -> Tensor:
-    """``input`` where the bool ``condition`` holds, else ``other``; all broadcast, values may be numbers."""
+def logical_or(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """The logical or of whether elements are nonzero."""
+def bitwise_xor(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """The bitwise exclusive or; the logical one for bool."""
+def logical_xor(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """The logical exclusive or of whether elements are nonzero."""
+def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Each bit turned over; for bool, whether it is False."""
+def logical_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether each element is zero."""
+def bitwise_left_shift(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """Each element shifted left; 0 for distances of the type's width and more."""
+def bitwise_right_shift(
+    input: Tensor,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Each element shifted right, the sign kept; 0 or -1 for distances of the type's width and more."""
+def isnan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether each element is NaN."""
+def isinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether each element is infinite."""
+def isfinite(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether each element is neither infinite nor NaN."""
+def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether each element is +inf."""
+def isneginf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Whether each element is -inf."""
+def max(
+    input: Tensor,
+    dim: builtins.int | Tensor | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Any:
+    """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
+
+    >>> import weft as wf
+    >>> wf.max(wf.tensor([[1, 5], [7, 2]]), 1).indices
+    tensor([1, 0])
+    """
+def min(
+    input: Tensor,
+    dim: builtins.int | Tensor | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Any:
+    """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
+def aminmax(
+    input: Tensor,
+    *,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+) -> tuple[Tensor, Tensor]:
+    """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
 def gather(input: Tensor, dim: builtins.int, index: Tensor) -> Tensor:
     """``out[i][j] = input[index[i][j]][j]`` (for dim 0): elements picked along a dimension; shape as ``index``.
 
     An index outside the dimension raises ``IndexError`` at the next read on asynchronous devices.
     """
-def scatter_add(input: Tensor, dim: builtins.int, index: Tensor, src: Tensor) -> Tensor:
-    """The input with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal indices add up in a fixed order."""
-def index_select(input: Tensor, dim: builtins.int, index: Tensor) -> Tensor:
-    """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
-
-    >>> import weft as wf
-    >>> wf.index_select(wf.tensor([[1, 2], [3, 4], [5, 6]]), 0, wf.tensor([2, 0]))
-    tensor([[5, 6],
-            [1, 2]])
-    """
 def cat(tensors: Sequence[Tensor], dim: builtins.int = 0) -> Tensor:
     """Tensors of equal shapes, except along ``dim``, joined along it; types are promoted."""
 def stack(tensors: Sequence[Tensor], dim: builtins.int = 0) -> Tensor:
     """Tensors of one shape joined along a new dimension."""
+def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """Products of two batches of matrices, without broadcasting: (B, n, k) by (B, k, m) gives (B, n, m)."""
+def mv(input: Tensor, vec: Tensor) -> Tensor:
+    """A matrix (n, k) by a vector (k)."""
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
+    """The inner product of two vectors of one size."""
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
+    """The outer product of two vectors: (n) and (m) give (n, m)."""
+def addmm(
+    input: Tensor,
+    mat1: Tensor,
+    mat2: Tensor,
+    *,
+    beta: builtins.float = 1,
+    alpha: builtins.float = 1,
+) -> Tensor:
+    """``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
+def addmv(
+    input: Tensor,
+    mat: Tensor,
+    vec: Tensor,
+    *,
+    beta: builtins.float = 1,
+    alpha: builtins.float = 1,
+) -> Tensor:
+    """``beta * input + alpha * (mat @ vec)``."""
+def baddbmm(
+    input: Tensor,
+    batch1: Tensor,
+    batch2: Tensor,
+    *,
+    beta: builtins.float = 1,
+    alpha: builtins.float = 1,
+) -> Tensor:
+    """``beta * input + alpha * bmm(batch1, batch2)``."""
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: builtins.int = 1, eps: builtins.float = 1e-08) -> Tensor:
+    """The cosine of the angle between vectors along a dimension; norms count at least ``eps``."""
+def pairwise_distance(
+    x1: Tensor,
+    x2: Tensor,
+    p: builtins.float = 2.0,
+    eps: builtins.float = 1e-06,
+    keepdim: builtins.bool = False,
+) -> Tensor:
+    """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
 def softmax(input: Tensor, dim: builtins.int, dtype: DType | None = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
 def log_softmax(input: Tensor, dim: builtins.int, dtype: DType | None = None) -> Tensor:
     """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
+def layer_norm(
+    input: Tensor,
+    normalized_shape: builtins.int | Sequence[builtins.int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: builtins.float = 1e-05,
+) -> Tensor:
+    """Mean 0 and variance 1 over the last dimensions, those of ``normalized_shape`` (Ba et al. 2016), as PyTorch."""
+def rms_norm(
+    input: Tensor,
+    normalized_shape: builtins.int | Sequence[builtins.int],
+    weight: Tensor | None = None,
+    eps: builtins.float | None = None,
+) -> Tensor:
+    """Root mean square 1 over the last dimensions (Zhang and Sennrich 2019); ``eps`` None is the dtype's epsilon."""
+def group_norm(
+    input: Tensor,
+    num_groups: builtins.int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: builtins.float = 1e-05,
+) -> Tensor:
+    """Mean 0 and variance 1 over each of ``num_groups`` groups of channels of (N, C, ...) (Wu and He 2018)."""
+def movedim(
+    input: Tensor,
+    source: builtins.int | Sequence[builtins.int],
+    destination: builtins.int | Sequence[builtins.int],
+) -> Tensor:
+    """A view with dimensions moved to other places; the rest keep their order."""
+def moveaxis(
+    input: Tensor,
+    source: builtins.int | Sequence[builtins.int],
+    destination: builtins.int | Sequence[builtins.int],
+) -> Tensor:
+    """``movedim``, by NumPy's name."""
+def swapaxes(input: Tensor, axis0: builtins.int, axis1: builtins.int) -> Tensor:
+    """``transpose``, by NumPy's name."""
+def swapdims(input: Tensor, dim0: builtins.int, dim1: builtins.int) -> Tensor:
+    """``transpose``, by its other name."""
+def unflatten(input: Tensor, dim: builtins.int, sizes: Sequence[builtins.int]) -> Tensor:
+    """A view with one dimension split into several; one of the sizes may be -1."""
+def diagonal(
+    input: Tensor,
+    offset: builtins.int = 0,
+    dim1: builtins.int = 0,
+    dim2: builtins.int = 1,
+) -> Tensor:
+    """A view of the diagonal of two dimensions, ``offset`` above (or below) the main one; it is the last dimension."""
+def diag_embed(
+    input: Tensor,
+    offset: builtins.int = 0,
+    dim1: builtins.int = -2,
+    dim2: builtins.int = -1,
+) -> Tensor:
+    """Zeros with the last dimension of ``input`` along a diagonal of two new dimensions."""
+def diag(input: Tensor, diagonal: builtins.int = 0) -> Tensor:
+    """A matrix with a vector on a diagonal, or a copy of a diagonal of a matrix."""
+def as_strided(
+    input: Tensor,
+    size: Sequence[builtins.int],
+    stride: Sequence[builtins.int],
+    storage_offset: builtins.int | None = None,
+) -> Tensor:
+    """Any strided view of the memory of a contiguous tensor; ``storage_offset`` counts from the start of its storage.
+
+    Raises ``UnsupportedError`` where ``input`` is not contiguous or the view begins before it: call it on the base.
+    """
+def split(
+    tensor: Tensor,
+    split_size_or_sections: builtins.int | Sequence[builtins.int],
+    dim: builtins.int = 0,
+) -> Any:
+    """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
+def chunk(input: Tensor, chunks: builtins.int, dim: builtins.int = 0) -> Any:
+    """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
+def tensor_split(
+    input: Tensor,
+    indices_or_sections: builtins.int | Sequence[builtins.int],
+    dim: builtins.int = 0,
+) -> Any:
+    """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices."""
+def unbind(input: Tensor, dim: builtins.int = 0) -> Any:
+    """Views of all slices along a dimension, which goes."""
+def broadcast_tensors(*tensors: Tensor) -> Any:
+    """The tensors expanded to their common shape."""
+def meshgrid(*tensors: Tensor, indexing: str = 'ij') -> Any:
+    """Grids of coordinates from vectors: views, one a vector; ``"xy"`` exchanges the first two dimensions."""
+def flip(input: Tensor, *dims: builtins.int) -> Tensor:
+    """A copy with the elements in reverse order along dimensions."""
+def fliplr(input: Tensor) -> Tensor:
+    """A copy with the columns (dimension 1) in reverse order."""
+def flipud(input: Tensor) -> Tensor:
+    """A copy with the rows (dimension 0) in reverse order."""
+def roll(
+    input: Tensor,
+    shifts: builtins.int | Sequence[builtins.int],
+    dims: builtins.int | Sequence[builtins.int] | None = None,
+) -> Tensor:
+    """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
+def rot90(input: Tensor, k: builtins.int = 1, dims: Sequence[builtins.int] = (0, 1)) -> Tensor:
+    """A copy turned ``k`` times by 90 degrees in the plane of two dimensions, from the first towards the second."""
+def tril(input: Tensor, diagonal: builtins.int = 0) -> Tensor:
+    """The lower triangle of each matrix up to a diagonal, zeros above."""
+def triu(input: Tensor, diagonal: builtins.int = 0) -> Tensor:
+    """The upper triangle of each matrix from a diagonal on, zeros below."""
+def tile(input: Tensor, dims: builtins.int | Sequence[builtins.int]) -> Tensor:
+    """The whole tensor repeated along its last dimensions, by NumPy's rule."""
+def repeat_interleave(
+    input: Tensor,
+    repeats: builtins.int | Tensor,
+    dim: builtins.int | None = None,
+    *,
+    output_size: builtins.int | None = None,
+) -> Tensor:
+    """Each element repeated in place along ``dim`` (or flattened): so often, or as often as ``repeats`` says of each.
+
+    With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
+    """
+def hstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors joined along dimension 1 (vectors: 0)."""
+def vstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors joined along dimension 0; vectors are rows."""
+def searchsorted(
+    sorted_sequence: Tensor,
+    input: Tensor | builtins.float,
+    *,
+    out_int32: builtins.bool = False,
+    right: builtins.bool = False,
+    side: str | None = None,
+) -> Tensor:
+    """For each value where it would be put into the sorted last dimension: before equal elements, or after (``right``).
+
+    ``sorted_sequence`` is 1-d, or has the values' leading dimensions; the result is int64 with the values' shape.
+    """
+def bucketize(
+    input: Tensor | builtins.float,
+    boundaries: Tensor,
+    *,
+    out_int32: builtins.bool = False,
+    right: builtins.bool = False,
+) -> Tensor:
+    """For each value the bucket of the 1-d sorted ``boundaries`` that it falls into, as ``searchsorted``."""
+def where(
+    condition: Tensor,
+    input: Tensor | builtins.float | None = None,
+    other: Tensor | builtins.float | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``input`` where the bool ``condition`` holds, else ``other``; all three broadcast, numbers too.
+
+    With the condition alone, its nonzero places: ``nonzero(condition, as_tuple=True)``.
+
+    >>> import weft as wf
+    >>> x = wf.tensor([1.0, -2.0, 3.0])
+    >>> wf.where(x > 0, x, 0.0)
+    tensor([1., 0., 3.])
+    """
+def masked_fill(
+    input: Tensor,
+    mask: Tensor,
+    value: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``value``, a number or a 0-d tensor, where the bool ``mask`` holds, else ``input``, whose type it has."""
+def clamp(
+    input: Tensor,
+    min: Tensor | builtins.float | None = None,
+    max: Tensor | builtins.float | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Each element brought into [min, max], numbers or tensors; ``None`` is no limit, and ``max`` wins over ``min``."""
+def clip(
+    input: Tensor,
+    min: Tensor | builtins.float | None = None,
+    max: Tensor | builtins.float | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``clamp`` by NumPy's name."""
+def lerp(input: Tensor, end: Tensor, weight: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """``input + weight * (end - input)``, exact at weights 0 and 1; broadcast, floating point."""
+def addcmul(
+    input: Tensor,
+    tensor1: Tensor,
+    tensor2: Tensor,
+    *,
+    value: builtins.float = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``input + value * tensor1 * tensor2``, broadcast."""
+def addcdiv(
+    input: Tensor,
+    tensor1: Tensor,
+    tensor2: Tensor,
+    *,
+    value: builtins.float = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``input + value * tensor1 / tensor2``, broadcast; floating point."""
+def nan_to_num(
+    input: Tensor,
+    nan: builtins.float | None = None,
+    posinf: builtins.float | None = None,
+    neginf: builtins.float | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """NaN replaced by ``nan`` (0), inf by ``posinf`` and -inf by ``neginf`` (the type's largest and lowest)."""
+def isclose(
+    input: Tensor,
+    other: Tensor,
+    rtol: builtins.float = 1e-05,
+    atol: builtins.float = 1e-08,
+    equal_nan: builtins.bool = False,
+) -> Tensor:
+    """Whether ``|input - other| <= atol + rtol * |other|``, or equal (infinities too); NaN only with ``equal_nan``."""
+def allclose(
+    input: Tensor,
+    other: Tensor,
+    rtol: builtins.float = 1e-05,
+    atol: builtins.float = 1e-08,
+    equal_nan: builtins.bool = False,
+) -> builtins.bool:
+    """Whether all elements are close, as ``isclose``; reads one value back."""
+def equal(input: Tensor, other: Tensor) -> builtins.bool:
+    """Whether two tensors have one shape and equal elements; reads one value back."""
+def prod(
+    input: Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    dtype: DType | None = None,
+) -> Tensor:
+    """The product along ``dim`` (of all where None); integers and bool multiply to int64."""
+def var(
+    input: Tensor,
+    dim: Dims = None,
+    unbiased: builtins.bool | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    correction: builtins.float | None = None,
+) -> Tensor:
+    """The variance over dimensions, divided by ``n - correction`` (1 by default; ``unbiased=False`` is 0)."""
+def std(
+    input: Tensor,
+    dim: Dims = None,
+    unbiased: builtins.bool | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    correction: builtins.float | None = None,
+) -> Tensor:
+    """The standard deviation over dimensions: the square root of ``var``."""
+def var_mean(
+    input: Tensor,
+    dim: Dims = None,
+    unbiased: builtins.bool | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    correction: builtins.float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """``(var, mean)`` over dimensions, of one kernel."""
+def std_mean(
+    input: Tensor,
+    dim: Dims = None,
+    unbiased: builtins.bool | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    correction: builtins.float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """``(std, mean)`` over dimensions."""
+def logsumexp(input: Tensor, dim: Dims, keepdim: builtins.bool = False) -> Tensor:
+    """``log(sum(exp(x)))`` over dimensions, without overflow; integers as float32."""
+def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
+    """How many elements are not 0, over dimensions (all where None); int64."""
+def nansum(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    dtype: DType | None = None,
+) -> Tensor:
+    """The sum over dimensions of what is not NaN."""
+def nanmean(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    dtype: DType | None = None,
+) -> Tensor:
+    """The mean over dimensions of what is not NaN, NaN where nothing is; floating point."""
+def norm(
+    input: Tensor,
+    p: Any = 'fro',
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    dtype: DType | None = None,
+) -> Tensor:
+    """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2."""
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
+def take_along_dim(input: Tensor, indices: Tensor, dim: builtins.int | None = None) -> Tensor:
+    """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one."""
+def exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """e to the power of each element."""
+def exp2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """2 to the power of each element."""
+def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """exp(x) - 1 of each element, exact near 0."""
+def log(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The natural logarithm of each element; NaN below 0."""
+def log2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm to base 2 of each element; NaN below 0."""
+def log10(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm to base 10 of each element; NaN below 0."""
+def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """log(1 + x) of each element, exact near 0; NaN below -1."""
+def sin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The sine of each element, in radians."""
+def cos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The cosine of each element, in radians."""
+def tan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The tangent of each element, in radians."""
+def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1."""
+def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse cosine, in [0, pi]; NaN beyond 1."""
+def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse tangent, in [-pi / 2, pi / 2]."""
+def atan2(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """The angle of the point (other, input) of the plane, in [-pi, pi]."""
+def sinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The hyperbolic sine of each element."""
+def cosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The hyperbolic cosine of each element."""
+def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The hyperbolic tangent of each element."""
+def asinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse hyperbolic sine of each element."""
+def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse hyperbolic cosine of each element; NaN below 1."""
+def atanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse hyperbolic tangent of each element; NaN beyond 1."""
+def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """sin(pi x) / (pi x) of each element, 1 at 0."""
+def erf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The error function of each element."""
+def erfc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """1 - erf(x) of each element, exact where that is small."""
+def hypot(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """sqrt(x * x + y * y), without overflow on the way."""
+def copysign(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """The size of the first with the sign of the second."""
+def logaddexp(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """log(exp(x) + exp(y)), without overflow on the way."""
+def xlogy(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """x * log(y), 0 where x is 0; NaN where y is."""
+def heaviside(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """0 below 0, 1 above, and at 0 the second operand."""
+def logit(input: Tensor, eps: builtins.float | None = None, *, out: Tensor | None = None) -> Tensor:
+    """log(x / (1 - x)) of each element, after it is clamped to [eps, 1 - eps] where ``eps`` is given."""

@@ -395,7 +395,7 @@ def test_workers_cover_every_item_once() -> None:
         assert sorted(pieces)[0][0] == 0
         assert sorted(pieces)[-1][1] == items
         assert all(a[1] == b[0] for a, b in zip(sorted(pieces), sorted(pieces)[1:], strict=False))
-        assert len(pieces) == min(3, items)
+        assert len(pieces) == min(8, items)
     workers.stop()
 
 

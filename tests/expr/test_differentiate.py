@@ -18,7 +18,8 @@ from weft.expr.functions.table import Function
 X, Y, G = (variable(name, float64) for name in "xyg")
 
 DOMAINS: dict[str, tuple[float, float]] = {
-    "log": (0.1, 5), "log2": (0.1, 5), "log1p": (-0.9, 5), "sqrt": (0.1, 5), "rsqrt": (0.1, 5), "pow": (0.1, 3),
+    "log": (0.1, 5), "log2": (0.1, 5), "log10": (0.1, 5), "asin": (-0.9, 0.9), "acos": (-0.9, 0.9), "atanh": (-0.9, 0.9),
+    "acosh": (1.1, 5), "log1p": (-0.9, 5), "sqrt": (0.1, 5), "rsqrt": (0.1, 5), "pow": (0.1, 3),
     "div": (0.3, 3), "reciprocal": (0.3, 3), "fmod": (0.3, 3), "mod": (0.3, 3), "tan": (-1.2, 1.2),
 }  # fmt: skip
 """Where a function is smooth, if that is not all of [-3, 3]."""

@@ -20,7 +20,8 @@ RANGES = {
     "exp": (-110, 95), "exp2": (-155, 130), "expm1": (-20, 95), "log": (0, 4), "log2": (0, 4), "log1p": (-1, 4),
     "tanh": (-11, 11), "sigmoid": (-100, 20), "erf": (-5, 5), "sin": (-1e5, 1e5), "cos": (-1e5, 1e5),
     "tan": (-1e5, 1e5), "softplus": (-100, 30), "erfc": (-5, 11), "gelu": (-8, 8),
-    "rsqrt": (0, 10), "silu": (-80, 20),
+    "rsqrt": (0, 10), "silu": (-80, 20), "log10": (0, 4), "sinh": (-91, 91), "cosh": (-91, 91), "atan": (-5, 5),
+    "asin": (-1, 1), "acos": (-1, 1), "asinh": (-5000, 5000), "acosh": (1, 5000), "atanh": (-1, 1),
 }  # fmt: skip
 """Where each function is sampled densely, besides random bit patterns and the edges."""
 
@@ -49,7 +50,7 @@ def longdouble(name: str, x: Any) -> Any:
         "sigmoid": lambda: sigmoid, "silu": lambda: x * sigmoid, "rsqrt": lambda: 1 / np.sqrt(x),
         "softplus": lambda: np.maximum(x, 0) + np.log1p(decay),
     }  # fmt: skip
-    return own[name]() if name in own else getattr(np, name)(x)
+    return own[name]() if name in own else getattr(np, FUNCTIONS[name].reference)(x)
 
 
 def samples(name: str) -> Any:
@@ -105,6 +106,35 @@ def powers() -> tuple[Any, Any]:
         np.concatenate([x, first.ravel(), whole[1]]).astype("float32"),
         np.concatenate([y, second.ravel(), whole[0]]).astype("float32"),
     )
+
+
+def planes() -> tuple[Any, Any]:
+    """Points of the plane: of every size, near the axes and diagonals, and all pairs of edges."""
+    random = np.random.default_rng(4)
+    first, second = np.meshgrid(EDGES, EDGES)
+    close = random.uniform(-2, 2, COUNT)
+    x = [bits_of_every_kind(COUNT), close, random.uniform(-9, 9, COUNT), first.ravel()]
+    y = [
+        bits_of_every_kind(COUNT)[::-1],
+        close * (1 + random.uniform(-1e-3, 1e-3, COUNT)),
+        random.uniform(-9, 9, COUNT),
+    ]
+    return np.concatenate(x).astype("float32"), np.concatenate([*y, second.ravel()]).astype("float32")
+
+
+@pytest.mark.parametrize("fused", [False, True], ids=["unfused", "fused"])
+@pytest.mark.parametrize("name", ["atan2", "hypot"])
+def test_functions_of_the_plane(name: str, fused: bool) -> None:
+    x, y = planes()
+    with np.errstate(all="ignore"):
+        reference = getattr(np, FUNCTIONS[name].reference)(x.astype("longdouble"), y.astype("longdouble"))
+    got = run(call(name, *[variable(p, dtypes.float32) for p in FUNCTIONS[name].parameters]),
+              dict(zip(FUNCTIONS[name].parameters, (x, y), strict=True)), fused)  # fmt: skip
+    error = ulps(got, reference)
+    worst = int(np.argmax(error))
+    assert error[worst] <= FUNCTIONS[name].accuracy, f"{name}({x[worst]!r}, {y[worst]!r}) is {got[worst]!r}"
+    defined = ~np.isnan(reference)
+    np.testing.assert_array_equal(np.signbit(got[defined]), np.signbit(reference[defined]))
 
 
 @pytest.mark.parametrize("fused", [False, True], ids=["unfused", "fused"])
@@ -244,6 +274,8 @@ PIECES = {
     "mod_half_pi_rest": [ANGLES],
     "sin_near": [between(-0.7854, 0.7854), between(-1e-8, 1e-8)],
     "cos_near": [between(-0.7854, 0.7854), between(-1e-8, 1e-8)],
+    "asin_ratio": [between(1e-6, 0.25)],
+    "atan_near": [between(-0.4142, 0.4142)],
     "fmod_step": [between(0, 500), between(1, 2)],
 }
 EXACT = {"power_of_two", "short", "mantissa", "exponent", "turns", "turns_rest", "quadrant"}

@@ -186,12 +186,12 @@ def test_new_arguments_must_have_the_traced_types() -> None:
 
 def test_the_optimizer_like_step_on_aliased_arenas_is_traced_by_value(device) -> None:
     p, m = wf.ones(4, device=device.name), wf.zeros(4, device=device.name)
-    lr, first = wf.tensor(0.5, device=device.name), wf.tensor(1.0, device=device.name)
-    options = {"momentum": 0.9, "dampening": 0.0, "weight_decay": 0.0, "maximize": 0.0, "nesterov": False}
+    lr, step = wf.tensor(0.5, device=device.name), wf.tensor(1.0, device=device.name)
+    options = {"dampening": 0.0, "weight_decay": 0.0, "maximize": False, "nesterov": False}
 
     def program(g):
-        bind(OPS["sgd_momentum_step"], lr, first, p, g, m, into=(p, m), **options)
-        first.fill_(0.0)
+        bind(OPS["sgd_momentum_step"], lr, step, 0.9, p, g, m, into=(p, m), **options)
+        step.add_(1.0)
         return p.sum()
 
     traced = trace(program, wf.zeros(4, device=device.name))

@@ -27,8 +27,8 @@ class Arg:
     """A tensor argument: its shape, what values it takes, and its dtype where it is not the case's own.
 
     ``values``: ``"any"`` in [-3, 3], ``"positive"``, ``"apart"`` (no two nearly equal, none near 0: safe for
-    numerical gradients), ``"index"`` (below ``bound``), ``"bool"``, ``"state"`` (a random generator's words),
-    ``"one"`` (a step count), ``"chances"`` (rows that sum to 1), ``"logs"`` (their logarithms).
+    numerical gradients), ``"index"`` (below ``bound``), ``"count"`` (1, 2, …), ``"permutation"`` (of places), ``"permutations"`` (along the last dimension), ``"bool"``, ``"state"`` (a random generator's words),
+    ``"one"`` (a step count), ``"large"`` in [12, 20], ``"chances"`` (rows that sum to 1), ``"logs"`` (their logarithms).
     """
 
     shape: tuple[int, ...]
@@ -66,11 +66,24 @@ VALUES: dict[str, Callable[[np.random.Generator, Arg], Any]] = {
     "positive": lambda draw, arg: np.round(draw.uniform(0.3, 3.0, arg.shape), 3) + 0.2,
     "apart": _apart,
     "index": lambda draw, arg: draw.integers(0, arg.bound, arg.shape),
+    "count": lambda draw, arg: np.arange(1, arg.shape[0] + 1),
+    "permutation": lambda draw, arg: draw.permutation(arg.shape[0]),
+    "permutations": lambda draw, arg: draw.permuted(
+        np.broadcast_to(np.arange(arg.shape[-1]), arg.shape), axis=-1
+    ),
     "bool": lambda draw, arg: draw.integers(0, 2, arg.shape),
     "state": lambda draw, arg: draw.integers(0, 2**32, arg.shape, dtype="uint32"),
     "one": lambda draw, arg: np.ones(arg.shape),
+    "large": lambda draw, arg: np.round(draw.uniform(12.0, 20.0, arg.shape), 2),
     "chances": _chances,
     "logs": lambda draw, arg: np.log(_chances(draw, arg)),
+    "unit": lambda draw, arg: np.tanh(0.4 * _apart(draw, arg)),
+    "half": lambda draw, arg: 0.5 + 0.5 * np.tanh(0.4 * _apart(draw, arg)),
+    "above": lambda draw, arg: np.round(draw.uniform(0.3, 3.0, arg.shape), 3) + 1.2,
+    "grid": lambda draw, arg: np.sort(draw.integers(-3, 4, arg.shape), axis=-1),
+    "orders": lambda draw, arg: draw.permuted(np.broadcast_to(np.arange(arg.shape[-1]), arg.shape), axis=-1),
+    "sign": lambda draw, arg: 2 * draw.integers(0, 2, arg.shape) - 1,
+    "equal": lambda draw, arg: draw.integers(-2, 3, arg.shape),
 }
 
 
@@ -151,7 +164,7 @@ def from_torch(tensor: torch.Tensor) -> Array:
     plain = tensor.detach()
     if plain.dtype is torch.bfloat16:
         return np.asarray(plain.float().numpy().astype(ml_dtypes.bfloat16))
-    return np.asarray(plain.numpy())
+    return np.asarray(plain.numpy(force=True))
 
 
 def from_weft(tensor: Any) -> Array:

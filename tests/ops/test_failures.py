@@ -52,10 +52,12 @@ def _conv_step(s: State) -> Any:
 
 
 def _adam(s: State) -> Any:
-    options = {"decoupled": False, "maximize": 0.0, "weight_decay": 0.0, "one_minus_beta1": 0.1, "beta2": 0.999,
-               "one_minus_beta2": 0.001, "log_beta1": -0.105, "log_beta2": -0.001, "eps": 1e-8}  # fmt: skip
+    options = {"decoupled": False, "maximize": 0.0, "weight_decay": 0.0, "beta2": 0.999, "one_minus_beta2": 0.001,
+               "log_beta2": -0.001, "eps": 1e-8}  # fmt: skip
     own = (s["p"], s["m"], s["v"])
-    return bind(OPS["adam_step"], s["lr"], s["step"], s["p"], s["g"], s["m"], s["v"], into=own, **options)
+    return bind(
+        OPS["adam_step"], s["lr"], s["step"], 0.1, -0.105, s["p"], s["g"], s["m"], s["v"], into=own, **options
+    )
 
 
 def _history(s: State) -> Any:

@@ -61,11 +61,20 @@ def rebuilt(case: Case, flat: Sequence[Any]) -> list[Any]:
     ]
 
 
-def call_torch(case: Case, arguments: Sequence[Any]) -> torch.Tensor:
+def call_torch(case: Case, arguments: Sequence[Any]) -> Any:
     with warnings.catch_warnings():  # PyTorch's advice about its own functions
         warnings.simplefilter("ignore")
-        result: torch.Tensor = case.torch(*arguments, **case.keywords)
-    return result
+        return case.torch(*arguments, **case.keywords)
+
+
+def outputs(results: Any) -> list[Any]:
+    """The results of a function, one or several."""
+    return list(results) if isinstance(results, tuple | list) else [results]
+
+
+def results_of(given: Any) -> list[Any]:
+    """The tensors of a result: one, those of a tuple, or none of a plain value."""
+    return list(given) if isinstance(given, tuple | list) else [given]
 
 
 def same_dtype(theirs: torch.Tensor, ours: Any) -> None:
@@ -95,16 +104,28 @@ def check(name: str, case: Case, dtype: DType, layout: str, device: str) -> None
         theirs.append(value.in_torch(needs) if isinstance(value, Placed) else (None, value))
     got = FUNCTIONS[name].function(*rebuilt(case, [view for _, view in ours]), **case.keywords)
     expected = call_torch(case, rebuilt(case, [view for _, view in theirs]))
-    same_dtype(expected, got)
-    assert_equal(from_weft(got), from_torch(expected), f"{name} {layout}", case.scale)
-    assert got.requires_grad == expected.requires_grad
-    if not expected.requires_grad or not case.torch_gradient:
+    if not isinstance(expected, torch.Tensor | tuple | list):  # a Python value
+        assert type(got) is type(expected)
+        assert got == expected
         return
-    seed = (
-        np.random.default_rng(1).uniform(0.5, 1.5, tuple(expected.shape)).astype(from_torch(expected).dtype)
+    pairs = list(zip(results_of(got), results_of(expected), strict=True))
+    for mine, own in pairs:
+        same_dtype(own, mine)
+        assert_equal(from_weft(mine), from_torch(own), f"{name} {layout}", case.scale)
+        assert mine.requires_grad == own.requires_grad
+    pairs = [(mine, own) for mine, own in pairs if own.requires_grad]
+    if not pairs or not case.torch_gradient:
+        return
+    draw = np.random.default_rng(1)
+    seeds = [draw.uniform(0.5, 1.5, tuple(own.shape)).astype(from_torch(own).dtype) for _, own in pairs]
+    torch.autograd.backward(
+        [own for _, own in pairs],
+        [
+            torch.tensor(seed.astype("float64")).to(own.dtype)
+            for seed, (_, own) in zip(seeds, pairs, strict=True)
+        ],
     )
-    expected.backward(torch.tensor(seed.astype("float64")).to(expected.dtype))
-    got.backward(to_weft(seed, device))
+    wf.autograd.backward([mine for mine, _ in pairs], [to_weft(seed, device) for seed in seeds])
     for position, ((mine, _), (own, _)) in enumerate(zip(ours, theirs, strict=True)):
         if wanted[position]:
             assert mine.grad.dtype is mine.dtype
@@ -142,7 +163,9 @@ def test_gradients_equal_differences(name: str, at: int) -> None:
     ]
 
     def called(*values: Any) -> Any:
-        return FUNCTIONS[name].function(*rebuilt(case, values), **case.keywords)
+        result = FUNCTIONS[name].function(*rebuilt(case, values), **case.keywords)
+        floats = [one for one in results_of(result) if one.dtype.kind == "float"]
+        return tuple(floats) if isinstance(result, tuple | list) else floats[0]
 
     assert wf.autograd.gradcheck(called, flat)
     if case.second and elements(case) <= 60:

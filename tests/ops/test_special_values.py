@@ -33,7 +33,9 @@ UNARY = [
 BINARY = [
     n
     for n in POINTWISE
-    if len(OPS[n].info["pointwise"].parameters) == 2 and "f" in OPS[n].info["pointwise"].kinds
+    if len(OPS[n].info["pointwise"].parameters) == 2
+    and "f" in OPS[n].info["pointwise"].kinds
+    and (FUNCTIONS[n].op is not None or n == "pow")  # not those whose second operand is a number in PyTorch
 ]
 
 
@@ -55,6 +57,8 @@ def test_functions_of_special_values(device: Any, name: str, dtype: dtypes.DType
     if name in (
         "sin",
         "cos",
+        "tan",
+        "sinc",
     ):  # their argument is reduced in float32: exact to the last place only below 2^20
         given = given[np.abs(np.nan_to_num(given.astype("float64"), posinf=0, neginf=0)) < 1e6]
     expected = theirs(name)(torch.tensor(given.astype("float64"))).numpy()
@@ -63,7 +67,7 @@ def test_functions_of_special_values(device: Any, name: str, dtype: dtypes.DType
         rounded = expected.astype(got.dtype)
     assert_equal(got, rounded, name, 2)
     zeros = (rounded == 0) & ~is_tiny(expected)
-    if got.dtype != np.bool_ and name != "sign":  # the sign of -0 is -0 here
+    if got.dtype != np.bool_ and name not in ("sign", "sgn", "sinc"):  # the sign of -0 is -0 here
         np.testing.assert_array_equal(
             np.signbit(got[zeros]), np.signbit(rounded[zeros]), err_msg=f"{name}: signs of zeros"
         )
@@ -76,6 +80,13 @@ def test_functions_of_two_special_values(device: Any, name: str) -> None:
     got = from_weft(FUNCTIONS[name].function(to_weft(left, device.name), to_weft(right, device.name)))
     # a result may be flushed, or come from an operand that was
     compared = ~is_tiny(expected)
+    if name in (
+        "fmod",
+        "remainder",
+        "floor_divide",
+    ):  # PyTorch's overflow, or round, where the quotient is long
+        with np.errstate(all="ignore"):
+            compared &= ~(np.abs(left.astype("float64") / right) >= 2.0**21)
     assert_equal(got[compared], expected[compared], name, 2)
     if name in ("maximum", "minimum"):
         return  # of +0 and -0 either may be given

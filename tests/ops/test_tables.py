@@ -13,6 +13,7 @@ def test_every_function_has_cases() -> None:
 
 
 def test_every_op_has_cases() -> None:
-    declared = {name for name in OPS if ".grad" not in name}  # derived gradients are tested with their ops
+    # derived gradients are tested with their ops, users' kernels (which other tests register) in tests/custom
+    declared = {name for name in OPS if ".grad" not in name and not name.startswith("custom.")}
     assert set(OP_CASES) == declared
     assert all(OP_CASES.values())

@@ -166,7 +166,16 @@ def test_zero_grad() -> None:
             ArgumentError,
             "AdamW: eps is -1e-08, expected at least 0",
         ),
-        (lambda p: wf.optim.Adam([p], amsgrad=True), UnsupportedError, "amsgrad is True, expected False"),
+        (
+            lambda p: wf.optim.RMSprop([p], alpha=-1),
+            ArgumentError,
+            "RMSprop: alpha is -1, expected at least 0",
+        ),
+        (
+            lambda p: wf.optim.Lion([p], betas=(0.9, 1)),
+            ArgumentError,
+            r"Lion: betas\[1\] is 1, expected in \[0, 1\)",
+        ),
         (
             lambda p: wf.optim.Adam([p], differentiable=True),
             UnsupportedError,

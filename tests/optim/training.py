@@ -26,6 +26,15 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("Adam", {"lr": 0.01, "weight_decay": 0.2, "decoupled_weight_decay": True}),
     ("AdamW", {}),
     ("AdamW", {"lr": 0.05, "weight_decay": 0.3, "maximize": True}),
+    ("Adam", {"lr": 0.05, "amsgrad": True, "betas": (0.9, 0.5)}),
+    ("AdamW", {"lr": 0.05, "amsgrad": True, "betas": (0.9, 0.5)}),
+    ("RMSprop", {}),
+    ("RMSprop", {"lr": 0.02, "alpha": 0.9, "momentum": 0.7, "weight_decay": 0.1, "eps": 1e-3}),
+    ("RMSprop", {"lr": 0.02, "alpha": 0.9, "centered": True, "eps": 1e-2}),
+    ("RMSprop", {"lr": 0.01, "momentum": 0.5, "centered": True, "eps": 1e-2, "maximize": True}),
+    ("Adagrad", {}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.2, "weight_decay": 0.1, "initial_accumulator_value": 0.5}),
+    ("Adagrad", {"lr": 0.05, "maximize": True, "eps": 1e-3}),
 ]
 SHAPES = [(3, 4), (4,), (), (2, 3, 1, 2), (0, 2)]
 

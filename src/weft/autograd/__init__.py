@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from weft.autograd.check import gradcheck, gradgradcheck
     from weft.autograd.engine import backward, grad
+    from weft.autograd.function import Function, once_differentiable
     from weft.autograd.mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 
 __all__ = [
+    "Function",
     "backward",
     "enable_grad",
     "grad",
@@ -18,17 +20,21 @@ __all__ = [
     "gradgradcheck",
     "is_grad_enabled",
     "no_grad",
+    "once_differentiable",
     "set_grad_enabled",
 ]
 
 # resolved when first used: tensors import the tape's data from here, and the engine imports tensors
 _SOURCE = {
     "backward": "engine", "grad": "engine", "gradcheck": "check", "gradgradcheck": "check", "enable_grad": "mode",
+    "Function": "function", "once_differentiable": "function",
     "is_grad_enabled": "mode", "no_grad": "mode", "set_grad_enabled": "mode",
 }  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
+    if name == "function":  # a module in PyTorch too: autograd.function.once_differentiable
+        return import_module("weft.autograd.function")
     if name not in _SOURCE:
         raise AttributeError(f"module 'weft.autograd' has no attribute {name!r}")
     value = getattr(import_module(f"weft.autograd.{_SOURCE[name]}"), name)

@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Sequence
 from typing import Any
 
+from weft.autograd.hooks import run_hooks
 from weft.autograd.mode import grad_mode
 from weft.autograd.node import Accumulator, Edge, Node
 from weft.autograd.tape import edge_of
@@ -166,6 +167,11 @@ def _run(
         while heap:
             node = heapq.heappop(heap)[2]
             grads = pending.pop(node)
+            if node.hooks is not None:
+                for index, hooks in node.hooks.items():
+                    if index in grads and hooks:
+                        grads[index] = run_hooks(hooks, grads[index])
+                        shared.add(id(grads[index]._data.alias))  # the hook may have kept it
             if wanted is not None:
                 for index, value in grads.items():
                     if (node, index) in wanted:
@@ -187,7 +193,7 @@ def _process(node: Node, grads: dict[int, Tensor], useful: Any, wanted: Any, del
         if tensor is not None and index in grads:
             tensor._retained_grad(grads[index])
     like = next(iter(grads.values()))
-    full = [grads[i] if i in grads else _zeros(t, like) if t.dtype.kind == "float" else None
+    full = [grads[i] if i in grads else _zeros(t, like) if node.differentiable(i) and node.materializes else None
             for i, t in enumerate(node.output_types)]  # fmt: skip
     needs = tuple(
         edge is not None and (useful is None or edge.node in useful or edge in wanted) for edge in node.edges
@@ -204,6 +210,15 @@ def _zeros(like: TensorType, where: Tensor) -> Tensor:
 
 
 def _accumulate(leaf: Tensor, value: Tensor, create_graph: bool, shared: set[int]) -> None:
+    """Add to a leaf's gradient, then run the hooks that wait for it."""
+    _add(leaf, value, create_graph, shared)
+    hooks = getattr(leaf, "_hooks", None)
+    if hooks is not None:
+        for hook in list(hooks.after.values()):
+            hook(leaf)
+
+
+def _add(leaf: Tensor, value: Tensor, create_graph: bool, shared: set[int]) -> None:
     """Add to a leaf's gradient. The first gradient is taken over as it is where nothing else can hold its memory."""
     if leaf.grad is not None:
         if create_graph:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,16 +23,22 @@ class _Mode(ContextDecorator):
 
     def __init__(self, enabled: bool) -> None:
         self.enabled = enabled
-        self._tokens: list[Token[bool]] = []
+        self._before: list[bool] = []
 
     def __enter__(self) -> _Mode:
-        self._tokens.append(_enabled.set(self.enabled))
-        return self
+        before = _enabled.get()
+        try:
+            self._before.append(before)
+            _enabled.set(self.enabled)
+            return self
+        except BaseException:  # Ctrl-C behind the change: the block is not entered, and __exit__ not called
+            _enabled.set(before)
+            raise
 
     def __exit__(self, *_: object) -> None:
-        _enabled.reset(self._tokens.pop())
+        _enabled.set(self._before.pop())
 
-    def _recreate_cm(self) -> _Mode:  # each call of a decorated function has its own tokens
+    def _recreate_cm(self) -> _Mode:  # each call of a decorated function has a state of its own
         return _Mode(self.enabled)
 
 
@@ -89,8 +95,9 @@ class set_grad_enabled(ContextDecorator):
 @contextmanager
 def grad_mode(enabled: bool) -> Iterator[None]:
     """``set_grad_enabled`` for internal use."""
-    token = _enabled.set(enabled)
-    try:
+    before = _enabled.get()
+    try:  # around the change too: Ctrl-C may come right behind it
+        _enabled.set(enabled)
         yield
     finally:
-        _enabled.reset(token)
+        _enabled.set(before)

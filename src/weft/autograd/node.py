@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from weft.autograd.hooks import Hook, LeafHooks
 from weft.errors import GradError
-from weft.ops import OpSpec, TensorType
+from weft.ops import OPS, OpSpec, TensorType
 
 if TYPE_CHECKING:
     from weft.tensors.tensor import Tensor
@@ -40,9 +41,12 @@ class Node:
     """A recorded op: where its operands came from and what its gradient reads."""
 
     __slots__ = (
-        "__weakref__", "_inputs", "_outputs", "attributes", "edges", "freed", "op", "output_types", "retains",
-        "sequence", "types",
+        "__weakref__", "_inputs", "_outputs", "attributes", "edges", "freed", "hooks", "op", "output_types",
+        "retains", "sequence", "types",
     )  # fmt: skip
+
+    materializes = True
+    """Whether the rule gets zeros for outputs that no gradient reached."""
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class Node:
         self._outputs: list[Saved] = []
         self.freed = False
         self.retains: dict[int, weakref.ref[Tensor]] = {}
+        self.hooks: dict[int, dict[int, Hook]] | None = None
 
     @property
     def name(self) -> str:
@@ -89,9 +94,11 @@ class Node:
         """Output ``index`` as it was after the call."""
         self._check_alive()
         saved = self._outputs[index]
-        return self._unpack(
-            saved, Edge(self, index) if self.output_types[index].dtype.kind == "float" else None
-        )
+        return self._unpack(saved, Edge(self, index) if self.differentiable(index) else None)
+
+    def differentiable(self, index: int) -> bool:
+        """Whether gradients flow through output ``index``."""
+        return self.output_types[index].dtype.kind == "float" and index not in self.op.constants
 
     def _unpack(self, saved: Saved, edge: Edge | None) -> Tensor:
         from weft.tensors.tensor import Tensor
@@ -135,8 +142,39 @@ class Accumulator:
         self.leaf = leaf
         self.sequence = 0
 
+    @property
+    def hooks(self) -> dict[int, dict[int, Hook]] | None:
+        """The leaf's hooks on its gradient, by the number of the output, which is 0."""
+        kept: LeafHooks | None = getattr(self.leaf, "_hooks", None)
+        return None if kept is None else {0: kept.before}
+
     def __repr__(self) -> str:
         return f"<accumulates into a leaf {tuple(self.leaf.shape)}>"
+
+
+class Barrier(Node):
+    """An identity on several tensors whose gradient is a function of all their gradients: where module hooks run.
+
+    The tensors that ``through`` gives have the values of those that it takes, and the barrier as their history.
+    """
+
+    __slots__ = ("_rule",)
+
+    def __init__(self, rule: Callable[[tuple[Any, ...]], Sequence[Any]], tensors: Sequence[Tensor]) -> None:
+        types = tuple([TensorType(one.shape, one.dtype) for one in tensors])
+        super().__init__(OPS["copy"], {}, [one.edge for one in tensors], types, types)
+        self._rule = rule
+
+    def through(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The tensors with the barrier in their history."""
+        from weft.tensors.tensor import Tensor
+
+        return [Tensor.wrap(one._data, Edge(self, index)) for index, one in enumerate(tensors)]
+
+    def gradient(self, grads: Sequence[Any], needs: tuple[bool, ...]) -> Sequence[Any]:
+        """What the function makes of the gradients."""
+        self._check_alive()
+        return self._rule(tuple(grads))
 
 
 class Context:

@@ -24,6 +24,11 @@ class Tape:
 
     executes = True
 
+    @property
+    def recording(self) -> bool:
+        """Whether ops of operands that require grad are recorded in this context."""
+        return is_enabled()
+
     def process(
         self,
         op: OpSpec,
@@ -38,16 +43,20 @@ class Tape:
         if into is not None:
             return self._process_into(op, operands, raw, attributes, into, below, recording)
         outputs = below[-1].process(op, raw, attributes, None, below[:-1])
-        edges = [edge_of(o) for o in operands] if recording and op.gradient is not None else ()
         node = None
-        if any(edges):
-            node = record(op, operands, attributes, edges, outputs)
-        results = tuple(
-            [
-                Tensor.wrap(data, Edge(node, i) if node is not None and data.dtype.kind == "float" else None)
-                for i, data in enumerate(outputs)
-            ]
-        )
+        if recording and op.gradient is not None:
+            edges = [edge_of(o) for o in operands]
+            if any(edges):
+                node = record(op, operands, attributes, edges, outputs)
+        if node is None:
+            results = tuple([Tensor.wrap(data) for data in outputs])
+        else:
+            results = tuple(
+                [
+                    Tensor.wrap(data, Edge(node, i) if node.differentiable(i) else None)
+                    for i, data in enumerate(outputs)
+                ]
+            )
         if op.view is not None:
             self._track_view(op, operands[0], attributes, results[0], recording)
         return results
@@ -88,7 +97,7 @@ class Tape:
             node.save_outputs(outputs)
         for index, (target, base) in enumerate(zip(into, bases, strict=True)):
             if base is not None:
-                value = Edge(node, index) if node is not None and target.dtype.kind == "float" else None
+                value = Edge(node, index) if node is not None and node.differentiable(index) else None
                 _rebase(target, base[0], base[1], value)
         return into
 
@@ -112,7 +121,11 @@ def _kept(
 
 def edge_of(value: Any) -> Edge | None:
     """Where a tensor came from; ``None`` for what needs no gradient (a number, a tensor without history)."""
-    return value.edge if isinstance(value, Tensor) else None
+    if not isinstance(value, Tensor):
+        return None
+    if value._edge is None and value._view is None and not value._leaf_requires_grad:
+        return None
+    return value.edge
 
 
 def type_of(value: Any) -> TensorType:

@@ -15,7 +15,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from weft.devices.base import Buffer, Device, MemoryStats, Range, Span, Storage
-from weft.errors import DeviceError
+from weft.devices.events import Printer
+from weft.errors import ArgumentError, DeviceError
 
 if TYPE_CHECKING:
     from weft.devices.webgpu import AdapterInfo
@@ -31,6 +32,7 @@ __all__ = [
     "default",
     "default_name",
     "open",
+    "opened",
     "parse",
     "set_default",
     "using",
@@ -66,7 +68,17 @@ def open(name: str) -> Device:
         found = _devices.get(name)
         if found is None or getattr(found, "disposed", False):
             found = _devices[name] = _open(parse(name))
+            _print_where_asked(found)
         return found
+
+
+def _print_where_asked(device: Device) -> None:
+    """Print a device's dispatches as ``WEFT_DEBUG`` says: 1 a line each, 2 sizes, 3 sources, 4 times."""
+    text = os.environ.get("WEFT_DEBUG") or "0"
+    if text not in ("0", "1", "2", "3", "4"):
+        raise ArgumentError(f"WEFT_DEBUG is {text!r}, expected 0 to 4")
+    if text != "0" and not any(isinstance(one, Printer) for one in device.observers):
+        device.observers = (*device.observers, Printer(int(text)))
 
 
 def _open(name: str) -> Device:
@@ -81,6 +93,13 @@ def _open(name: str) -> Device:
     if own is None or getattr(own, "disposed", False):
         own = _devices[adapter.info.name] = WebGpuDevice(adapter)
     return own
+
+
+def opened() -> list[Device]:
+    """The devices that are open and usable, each once."""
+    with _lock:
+        found = {id(device): device for device in _devices.values() if not getattr(device, "disposed", False)}
+        return list(found.values())
 
 
 def available() -> list[str]:

@@ -11,11 +11,17 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from weft.dtypes import DType
 from weft.errors import DisposedError
 from weft.target import KernelSpec, TargetProfile
+
+if TYPE_CHECKING:
+    from weft.devices.events import Observer
+
+born: Callable[[Storage], None] | None = None
+"""Where set, it is called with every new storage: the leak report notes who made it."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ class Storage:
         self.offset = offset
         self.size = size
         self.version = 0
+        if born is not None:
+            born(self)
 
     @property
     def buffer(self) -> Buffer:
@@ -86,8 +94,9 @@ class Storage:
 
     def dispose(self) -> None:
         """Give the memory back now; a second call does nothing."""
-        if self._buffer is not None:
-            buffer, self._buffer = self._buffer, None
+        buffer = self._buffer
+        if buffer is not None:
+            self._buffer = None
             self.device.storage_gone(self.size)
             self._leave(buffer)
 
@@ -121,13 +130,16 @@ class Device(ABC):
     ``name`` is what users write (``"cpu"``, ``"webgpu"``, ``"webgpu:software"``); ``profile`` what kernels are
     made for; ``alignment`` the multiple that storage offsets keep, in bytes. ``before_call``, where set, is called
     with ``"allocate"``, ``"write"``, ``"read"``, ``"copy"`` or ``"dispatch"`` before anything is done: tests raise
-    there.
+    there. ``observers`` are told of every dispatch (``events``). ``oversized``
+    says that a storage was made that no kernel can bind as a whole; from then on calls look for such.
     """
 
     name: str
     description: str
     profile: TargetProfile
     alignment: int = 256
+    observers: tuple[Observer, ...] = ()
+    oversized: bool = False
     before_call: Callable[[str], None] | None = None
 
     @abstractmethod
@@ -190,6 +202,9 @@ class Device(ABC):
     @abstractmethod
     def dispose(self) -> None:
         """Free everything; tensors of the device raise ``DisposedError`` from then on."""
+
+    def settle(self) -> None:  # noqa: B027  (a device that measures at once has nothing to do)
+        """Wait until the durations of all observed dispatches are known."""
 
     def supports(self, dtype: DType) -> bool:
         """Whether tensors of this type can live here."""

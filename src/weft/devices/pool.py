@@ -12,6 +12,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from weft.devices.base import Buffer, Device, MemoryStats, Storage
@@ -24,6 +25,7 @@ KEPT = 256 << 20
 """Bytes that a pool keeps for reuse whatever the program has needed so far."""
 
 
+@lru_cache(maxsize=4096)
 def size_class(size: int) -> int:
     """The bytes allocated for a request: eight classes an octave, so that at most an eighth is wasted.
 
@@ -85,7 +87,12 @@ class Pool:
 
     def allocate(self, size: int) -> Storage:
         """A storage of ``size`` bytes in a buffer of its own; ``OutOfMemoryError`` after trimming and a retry."""
-        return self.allocate_together((size,))[0]
+        if size < 0:
+            raise ArgumentError(f"allocate: size is {size} bytes, expected 0 or more")
+        with self._lock:
+            storage = Storage(self._device, self._take(size), 0, size)
+            self._count(size, 1)
+        return storage
 
     def allocate_together(self, sizes: Sequence[int]) -> list[Storage]:
         """Storages that share one buffer, in order, each at a multiple of the device's alignment."""
@@ -102,19 +109,22 @@ class Pool:
                 Storage(self._device, buffer, offset, size)
                 for offset, size in zip(offsets, sizes, strict=True)
             ]
-            self._in_use += sum(sizes)
-            self._storages += len(sizes)
-            self._peak = max(self._peak, self._in_use)
+            self._count(sum(sizes), len(sizes))
         return made
 
     def adopt(self, buffer: Buffer) -> Storage:
         """A storage over all of a buffer that the pool did not make; the device keeps it out of ``release``."""
         with self._lock:
             self._collect()
-            self._in_use += buffer.size
-            self._storages += 1
-            self._peak = max(self._peak, self._in_use)
+            self._count(buffer.size, 1)
         return Storage(self._device, buffer, 0, buffer.size)
+
+    def _count(self, size: int, storages: int) -> None:
+        """Account for new storages."""
+        self._storages += storages
+        self._in_use += size
+        if self._in_use > self._peak:
+            self._peak = self._in_use
 
     def take(self, size: int) -> Buffer:
         """A buffer of at least ``size`` bytes that no storage lies in: scratch, to be given back by ``release``."""
@@ -149,7 +159,8 @@ class Pool:
             )  # fmt: skip
 
     def _take(self, size: int) -> Buffer:
-        self._collect()
+        if self._returned:
+            self._collect()
         wanted = size_class(size)
         if self._largest is not None and size <= self._largest:
             wanted = min(wanted, self._largest)
@@ -207,12 +218,18 @@ class Pool:
                 self._keep(item)
 
     def _keep(self, buffer: Buffer) -> None:
-        if self._pooled + buffer.size > max(KEPT, self._peak):
+        """Keep a buffer for reuse; sizes that were not given back for longest make room for it."""
+        most = max(KEPT, self._peak)
+        if buffer.size > most:
             self._native -= buffer.size
             self._destroy(buffer)
-        else:
-            self._free.setdefault(buffer.size, []).append(buffer)
-            self._pooled += buffer.size
+            return
+        buffers = self._free.pop(buffer.size, [])  # the last in order is the last given back
+        while self._pooled + buffer.size > most:
+            self._discard(next((kept for kept in self._free.values() if kept), buffers))
+        buffers.append(buffer)
+        self._free[buffer.size] = buffers
+        self._pooled += buffer.size
 
     def _discard(self, buffers: list[Buffer]) -> None:
         buffer = buffers.pop()

@@ -153,6 +153,15 @@ class Emitter:
         self._indent = self._indent[:-4]
         self.line("}")
 
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """The inside of a block that an emitter beside this one writes."""
+        self._indent += "    "
+        self._scopes.append({})
+        yield
+        self._scopes.pop()
+        self._indent = self._indent[:-4]
+
     def fresh(self, prefix: str = "t") -> str:
         """A name that no other statement of this emitter has, and that is not ``reserved``."""
         while (name := f"{prefix}{next(self._numbers)}") in self.reserved:
@@ -197,16 +206,21 @@ class Emitter:
             self._scopes[-1][node] = value
         return value
 
-    def hoist(self, roots: Iterable[Expr], later: Iterable[Expr]) -> None:
-        """Name, here, what the roots need that does not depend on ``later`` variables: before a loop over them."""
+    def hoist(self, roots: Iterable[Expr], later: Iterable[Expr]) -> list[Expr]:
+        """Name, here, what the roots need that does not depend on ``later`` variables: before a loop over them.
+
+        Gives the nodes that were named.
+        """
         roots, dependent = list(roots), set(later)
         order = list(walk(*roots))
         for node in order:
             if any(arg in dependent for arg in node.args):
                 dependent.add(node)
         outside = [arg for node in order if node in dependent for arg in node.args if arg not in dependent]
-        for node in dict.fromkeys([*outside, *(root for root in roots if root not in dependent)]):
+        nodes = list(dict.fromkeys([*outside, *(root for root in roots if root not in dependent)]))
+        for node in nodes:
             self.named(node)
+        return nodes
 
     def widened(self, value: Value) -> str:
         """The value's text with as many elements as the emitter has."""

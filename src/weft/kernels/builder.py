@@ -150,10 +150,12 @@ class Builder:
         strides = operand.strides if strides is None else strides
         total = self.offset(operand) if shift is None else self.offset(operand) + shift
         last = len(strides) - 1
+        # neighbours along the last axis of points are read and written as vectors: that 0 and 1 show in the kernel
+        column = self._axes[-1].variable if self._axes else None
         for axis, (variable_, stride) in enumerate(zip(indices, strides, strict=True)):
-            if axis == last and stride == 0:
+            if stride == 0 and (axis == last or variable_ is column):
                 continue
-            if axis == last and stride == 1:
+            if stride == 1 and (axis == last or variable_ is column):
                 total = total + variable_
             else:
                 key = f"s{len(self._parts)}_{operand.index}_{axis}"
@@ -218,7 +220,7 @@ class Builder:
         for collected in (self._axes, self._stores, self._reduce_axes, self._reductions, self._checks):
             collected.clear()
 
-    def finish(self, vector: int = 1, cooperative: bool = False) -> Step:
+    def finish(self, vector: int = 1, cooperative: int = 0, held: int = 0) -> Step:
         """The kernel and its arguments. Read-only buffers come first, written ones last."""
         if self._stores:
             self.end_part()
@@ -226,5 +228,7 @@ class Builder:
         buffers = tuple(
             Buffer(name, dtype, "read_write" if written else "read") for name, dtype, written, _ in ordered
         )
-        kernel = Kernel(self.name, buffers, tuple(self._parameters), tuple(self._parts), vector, cooperative)
+        kernel = Kernel(
+            self.name, buffers, tuple(self._parameters), tuple(self._parts), vector, cooperative, held
+        )
         return Step(kernel, tuple(index for *_, index in ordered), tuple(self._arguments))

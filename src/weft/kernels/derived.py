@@ -93,9 +93,13 @@ class Part:
 class Kernel:
     """A derived kernel. Equal kernels are one pipeline: sizes, strides and offsets are parameters where eager.
 
-    ``vector`` promises that the kernel has one axis a part, no reduction, that every load and store index is an
-    offset plus the axis, or does not depend on it, and that all these offsets are multiples of ``vector``.
-    ``cooperative`` asks for a workgroup a point, its threads sharing the reduction: for few, long reductions.
+    ``vector`` promises that each part has one axis and no reduction, or is cooperative with one reduction axis;
+    that the index of every load, and of every store at all points, is an offset plus that axis, or (loads) does not
+    depend on it; that all these offsets, and in a reduction its length, are multiples of ``vector``; and that a
+    buffer that is reached this way is reached in no other.
+    ``cooperative`` is how many invocations share a point's reduction, a power of two: 0 is one alone, 1 a workgroup.
+    ``held``: each of them may keep so many (vectors of) elements of its row in registers; the lowering promises
+    that ``held * cooperative * vector`` is at least the length of every row, and that there is something in it.
     """
 
     name: str
@@ -103,7 +107,8 @@ class Kernel:
     parameters: tuple[Parameter, ...]
     parts: tuple[Part, ...]
     vector: int = 1
-    cooperative: bool = False
+    cooperative: int = 0
+    held: int = 0
 
     @property
     def reports(self) -> bool:

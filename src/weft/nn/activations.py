@@ -4,41 +4,41 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from weft.errors import ArgumentTypeError, mistake
+from weft.dtypes import DType
+from weft.errors import ArgumentTypeError, ShapeError, mistake
 from weft.nn import functional
 from weft.nn.module import Module
-from weft.ops import OPS, bind
+from weft.nn.parameter import Parameter
+from weft.tensors.creation import full
 from weft.tensors.tensor import Tensor
 
 
 class _Pointwise(Module):
-    """A pointwise op as a layer; the op's name and what it computes are the subclass's."""
+    """A pointwise function as a layer; ``options`` names the attributes that it is called with."""
 
     op: ClassVar[str]
+    options: ClassVar[tuple[str, ...]] = ()
 
     def forward(self, input: Tensor) -> Tensor:
         """Any shape, element by element."""
-        result: Tensor = getattr(functional, self.op)(input)
+        given = {name: getattr(self, name) for name in self.options}
+        result: Tensor = getattr(functional, self.op)(input, **given)
         return result
+
+    def extra_repr(self) -> str:
+        """The options; ``inplace`` where it is on."""
+        shown = ((name, getattr(self, name)) for name in self.options)
+        return ", ".join(f"{name}={value!r}" for name, value in shown if (name, value) != ("inplace", False))
 
 
 class _MaybeInPlace(_Pointwise):
+    """A function that may overwrite its input."""
+
+    options = ("inplace",)
+
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Any shape, element by element; into the input where ``inplace``."""
-        if not self.inplace:
-            return super().forward(input)
-        op = OPS[self.op]
-        source = input.clone() if op.saves and input.requires_grad else input  # its gradient reads the input
-        bind(op, source, into=(input,))
-        return input
-
-    def extra_repr(self) -> str:
-        """The options."""
-        return "inplace=True" if self.inplace else ""
 
 
 class ReLU(_MaybeInPlace):
@@ -53,6 +53,36 @@ class SiLU(_MaybeInPlace):
     op = "silu"
 
 
+class ReLU6(_MaybeInPlace):
+    """``min(max(x, 0), 6)``, element by element."""
+
+    op = "relu6"
+
+
+class SELU(_MaybeInPlace):
+    """Scaled ``ELU`` that keeps mean and variance (Klambauer et al. 2017), element by element."""
+
+    op = "selu"
+
+
+class Hardsigmoid(_MaybeInPlace):
+    """``clamp(x + 3, 0, 6) / 6``, element by element."""
+
+    op = "hardsigmoid"
+
+
+class Hardswish(_MaybeInPlace):
+    """``x * clamp(x + 3, 0, 6) / 6``, element by element."""
+
+    op = "hardswish"
+
+
+class Mish(_MaybeInPlace):
+    """``x * tanh(softplus(x))``, element by element."""
+
+    op = "mish"
+
+
 class Tanh(_Pointwise):
     """The hyperbolic tangent, element by element."""
 
@@ -63,6 +93,144 @@ class Sigmoid(_Pointwise):
     """``1 / (1 + exp(-x))``, element by element."""
 
     op = "sigmoid"
+
+
+class Softsign(_Pointwise):
+    """``x / (1 + |x|)``, element by element."""
+
+    op = "softsign"
+
+
+class Tanhshrink(_Pointwise):
+    """``x - tanh(x)``, element by element."""
+
+    op = "tanhshrink"
+
+
+class LogSigmoid(_Pointwise):
+    """``log(sigmoid(x))``, element by element."""
+
+    op = "logsigmoid"
+
+
+class ELU(_Pointwise):
+    """``x``, or ``alpha * (exp(x) - 1)`` below 0."""
+
+    op, options = "elu", ("alpha", "inplace")
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        self.alpha, self.inplace = alpha, inplace
+
+
+class CELU(ELU):
+    """``x``, or ``alpha * (exp(x / alpha) - 1)`` below 0."""
+
+    op = "celu"
+
+
+class LeakyReLU(_Pointwise):
+    """``x``, or ``negative_slope * x`` below 0."""
+
+    op, options = "leaky_relu", ("negative_slope", "inplace")
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        super().__init__()
+        self.negative_slope, self.inplace = negative_slope, inplace
+
+
+class Hardtanh(_Pointwise):
+    """``x`` brought into [min_val, max_val]."""
+
+    op, options = "hardtanh", ("min_val", "max_val", "inplace")
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
+
+
+class Threshold(_Pointwise):
+    """``x``, or ``value`` where it is at most ``threshold``."""
+
+    op, options = "threshold", ("threshold", "value", "inplace")
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__()
+        self.threshold, self.value, self.inplace = threshold, value, inplace
+
+
+class GELU(_Pointwise):
+    """``x`` times the normal distribution function of it; ``approximate`` ``"none"`` or ``"tanh"``."""
+
+    op, options = "gelu", ("approximate",)
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        self.approximate = approximate
+
+
+class Softplus(_Pointwise):
+    """``log(1 + exp(beta * x)) / beta``, ``x`` where ``beta * x`` is above ``threshold``."""
+
+    op, options = "softplus", ("beta", "threshold")
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        super().__init__()
+        self.beta, self.threshold = beta, threshold
+
+
+class Hardshrink(_Pointwise):
+    """``x``, or 0 in [-lambd, lambd]."""
+
+    op, options = "hardshrink", ("lambd",)
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        super().__init__()
+        self.lambd = lambd
+
+    def extra_repr(self) -> str:
+        """The option, as PyTorch prints it."""
+        return f"{self.lambd}"
+
+
+class Softshrink(Hardshrink):
+    """``x`` brought closer to 0 by ``lambd``."""
+
+    op = "softshrink"
+
+
+class GLU(_Pointwise):
+    """One half of the input along ``dim`` times the sigmoid of the other (Dauphin et al. 2017)."""
+
+    op, options = "glu", ("dim",)
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+
+class PReLU(Module):
+    """``x``, or ``weight * x`` below 0, with one learned weight or one for each channel."""
+
+    def __init__(
+        self,
+        num_parameters: int = 1,
+        init: float = 0.25,
+        device: str | None = None,
+        dtype: DType | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_parameters, self.init = num_parameters, init
+        self.weight = Parameter(full((num_parameters,), float(init), device=device, dtype=dtype))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, channels, *), shape kept."""
+        result: Tensor = functional.prelu(input, self.weight)
+        return result
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"num_parameters={self.num_parameters}"
 
 
 class _Along(Module):
@@ -98,3 +266,26 @@ class LogSoftmax(_Along):
     """``x - log(sum(exp(x)))`` along ``dim``."""
 
     op = "log_softmax"
+
+
+class Softmin(_Along):
+    """The softmax of ``-x`` along ``dim``."""
+
+    op = "softmax"
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape, along ``dim``."""
+        return super().forward(-input)
+
+
+class Softmax2d(Module):
+    """The softmax over the channels of (N, C, H, W) or (C, H, W)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Shape kept."""
+        if len(input.shape) not in (3, 4):
+            raise ShapeError(
+                mistake("Softmax2d", "input", f"{len(input.shape)}-dimensional", "3- or 4-dimensional")
+            )
+        result: Tensor = functional.softmax(input, -3)
+        return result

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from weft.nn.attention import scaled_dot_product_attention
 from weft.ops import FUNCTIONS
 from weft.random import dropout
 
-__all__ = ["dropout"]
+__all__ = ["dropout", "scaled_dot_product_attention"]
 
 
 def __getattr__(name: str) -> Any:

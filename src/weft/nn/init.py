@@ -138,3 +138,86 @@ def kaiming_normal_(
 ) -> Tensor:
     """Normal with deviation ``gain / sqrt(fan)`` (He et al. 2015); ``a`` is the slope of ``leaky_relu``."""
     return normal_(tensor, 0.0, _kaiming_deviation(tensor, a, mode, nonlinearity), generator)
+
+
+def trunc_normal_(
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Normal numbers of ``mean`` and ``std`` before what lies outside of [a, b] is drawn anew.
+
+    By inversion on the host in float64: no element is drawn twice, so that the counter moves by a fixed amount.
+    """
+    if not a < b or std <= 0:
+        raise ArgumentError(mistake("trunc_normal_", "a, b, std", (a, b, std), "a below b, std above 0"))
+    from statistics import NormalDist
+
+    import numpy
+
+    uniform_(tensor, 0.0, 1.0, generator)
+    normal = NormalDist()
+    low, high = normal.cdf((a - mean) / std), normal.cdf((b - mean) / std)
+    drawn = tensor.detach().to("cpu").double().numpy()
+    inside = numpy.clip(low + drawn * (high - low), 1e-15, 1 - 1e-15).reshape(-1)
+    values = numpy.clip([mean + std * normal.inv_cdf(float(one)) for one in inside], a, b)
+    return _written(tensor, values.reshape(tensor.shape))
+
+
+def _written(tensor: Tensor, values: Any) -> Tensor:
+    """Host values into a tensor."""
+    from weft.tensors.tensor import tensor as made
+
+    with no_grad():
+        return tensor.copy_(made(values, dtype=tensor.dtype, device=str(tensor.device)))
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """The identity matrix."""
+    import numpy
+
+    if tensor.ndim != 2:
+        raise ShapeError(mistake("eye_", "tensor", f"of shape {tuple(tensor.shape)}", "2 dimensions"))
+    return _written(tensor, numpy.eye(tensor.shape[0], tensor.shape[1]))
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """A convolution weight (O, I, *kernel) of 3 to 5 dimensions that keeps its input channels, group by group."""
+    import numpy
+
+    if not 3 <= tensor.ndim <= 5:
+        raise ShapeError(mistake("dirac_", "tensor", f"of shape {tuple(tensor.shape)}", "3 to 5 dimensions"))
+    if groups < 1 or tensor.shape[0] % groups:
+        raise ArgumentError(mistake("dirac_", "groups", groups, f"a divisor of {tensor.shape[0]}"))
+    values = numpy.zeros(tensor.shape)
+    rows = tensor.shape[0] // groups
+    centre = tuple(size // 2 for size in tensor.shape[2:])
+    for group in range(groups):
+        for channel in range(min(rows, tensor.shape[1])):
+            values[(group * rows + channel, channel, *centre)] = 1.0
+    return _written(tensor, values)
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """A (semi-)orthogonal matrix times ``gain``, of a tensor taken as (first, rest) (Saxe et al. 2013).
+
+    The normal numbers come from the generator; their QR decomposition is made on the host in float64.
+    """
+    if tensor.ndim < 2:
+        raise ShapeError(
+            mistake("orthogonal_", "tensor", f"of shape {tuple(tensor.shape)}", "2 dimensions or more")
+        )
+    import numpy
+
+    if not tensor.numel():
+        return tensor
+    normal_(tensor, 0.0, 1.0, generator)
+    rows = tensor.shape[0]
+    drawn = numpy.asarray(tensor.detach().to("cpu").double().numpy()).reshape(rows, -1)
+    wide = rows < drawn.shape[1]
+    q, r = numpy.linalg.qr(drawn.T if wide else drawn)
+    q *= numpy.where(numpy.diagonal(r) < 0, -1.0, 1.0)  # uniform over all orthogonal matrices
+    return _written(tensor, gain * (q.T if wide else q).reshape(tensor.shape))

@@ -1,4 +1,4 @@
-"""Layers that multiply by a matrix or only rearrange: ``Linear``, ``Identity``, ``Flatten``."""
+"""Layers that multiply by matrices, measure distances, or only rearrange."""
 
 from __future__ import annotations
 
@@ -68,6 +68,67 @@ def reset_like_torch(weight: Tensor, bias: Tensor | None) -> None:
         fan_in = init.fans(weight)[0]
         bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
         init.uniform_(bias, -bound, bound)
+
+
+class Bilinear(Module):
+    """``y[o] = x1 @ weight[o] @ x2 + bias[o]``: (*, in1_features) and (*, in2_features) to (*, out_features)."""
+
+    def __init__(
+        self, in1_features: int, in2_features: int, out_features: int, bias: bool = True, device: str | None = None,
+        dtype: DType | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.in1_features = extent("Bilinear", "in1_features", in1_features, 1)
+        self.in2_features = extent("Bilinear", "in2_features", in2_features)
+        self.out_features = extent("Bilinear", "out_features", out_features)
+        shape = (self.out_features, self.in1_features, self.in2_features)
+        self.weight = Parameter(empty(shape, device=device, dtype=dtype))
+        self.bias = Parameter(empty(self.out_features, device=device, dtype=dtype)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew, uniform within 1 / sqrt(in1_features)."""
+        bound = 1 / math.sqrt(self.in1_features)
+        for parameter in self.parameters():
+            init.uniform_(parameter, -bound, bound)
+
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        """(*, in1_features) and (*, in2_features) to (*, out_features)."""
+        result: Tensor = functional.bilinear(input1, input2, self.weight, self.bias)
+        return result
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, bias={self.bias is not None}"
+        )
+
+
+class CosineSimilarity(Module):
+    """The cosine of the angle between vectors along ``dim``."""
+
+    def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
+        super().__init__()
+        self.dim, self.eps = dim, eps
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """Two tensors that broadcast to one shape; ``dim`` goes."""
+        result: Tensor = functional.cosine_similarity(x1, x2, self.dim, self.eps)
+        return result
+
+
+class PairwiseDistance(Module):
+    """The p-norm of the difference of vectors (*, D)."""
+
+    def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
+        super().__init__()
+        self.norm, self.eps, self.keepdim = p, eps, keepdim
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        """(*, D) and (*, D) to (*), or (*, 1) with ``keepdim``."""
+        result: Tensor = functional.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)
+        return result
 
 
 class Identity(Module):

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from weft.autograd import no_grad
+from weft.autograd.hooks import RemovableHandle
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, UnsupportedError, WeftError, mistake
+from weft.nn.hooks import ModuleHooks
 from weft.nn.parameter import Parameter
 from weft.nn.states import IncompatibleKeys, gather_state, load_state
 from weft.tensors.tensor import Tensor
@@ -40,6 +42,7 @@ class Module:
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Module | None]
     _transient: set[str]
+    _hooks: ModuleHooks | None = None
 
     def __init__(self) -> None:
         self.__dict__.update(training=True, _parameters={}, _buffers={}, _modules={}, _transient=set())
@@ -53,10 +56,67 @@ class Module:
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """``forward``; an error of weft's carries the path of layers in its notes."""
         try:
-            return self.forward(*inputs, **options)
+            hooks = self._hooks
+            return self.forward(*inputs, **options) if hooks is None else hooks.call(self, inputs, options)
         except WeftError as error:
             error.add_note(f"  in {type(self).__name__}({self.extra_repr()})")
             raise
+
+    # Hooks.
+
+    def _hooked(self) -> ModuleHooks:
+        if self._hooks is None:
+            self.__dict__["_hooks"] = ModuleHooks()
+        hooks = self._hooks
+        assert hooks is not None
+        return hooks
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, args)`` before ``forward``; what it gives replaces the arguments.
+
+        With ``with_kwargs`` ``hook(module, args, kwargs)``, which gives both. The handle's ``remove()`` takes it away.
+        """
+        return self._hooked().add("before", "register_forward_pre_hook", hook, prepend, with_kwargs)
+
+    def register_forward_hook(
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:
+        """Call ``hook(module, args, output)`` after ``forward``; what it gives replaces the output.
+
+        With ``with_kwargs`` ``hook(module, args, kwargs, output)``. ``always_call`` raises ``UnsupportedError``.
+        """
+        if always_call:
+            raise UnsupportedError(
+                mistake(
+                    "register_forward_hook",
+                    "always_call",
+                    True,
+                    "False",
+                    "a forward that raises has no output",
+                )
+            )
+        return self._hooked().add("after", "register_forward_hook", hook, prepend, with_kwargs)
+
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, grad_output)`` when the outputs' gradients are known; what it gives replaces them."""
+        return self._hooked().add("backward_before", "register_full_backward_pre_hook", hook, prepend)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call ``hook(module, grad_input, grad_output)`` when the inputs' gradients are known; it may replace them.
+
+        Both are tuples, ``None`` where a positional input or an output has no gradient. A ``forward`` that writes
+        into its input raises ``UnsupportedError``.
+        """
+        return self._hooked().add("backward", "register_full_backward_hook", hook, prepend)
 
     # Registration.
 
@@ -348,13 +408,16 @@ class Module:
         """Parameters and persistent buffers by dotted name, on the same memory; ``keep_vars`` keeps the parameters."""
         return gather_state(self, prefix, keep_vars)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
         """Copy values into parameters and buffers by name; NumPy arrays and other libraries' CPU tensors are read too.
 
         Gives the missing and unexpected keys. Raises ``StateError`` listing these, unless ``strict`` is False, and
-        every wrong shape; nothing is changed then.
+        every wrong shape; nothing is changed then. With ``assign`` the parameters and buffers become the given
+        tensors, with their dtype and device, instead of being written into.
         """
-        return load_state(self, state_dict, strict)
+        return load_state(self, state_dict, strict, assign)
 
     def extra_repr(self) -> str:
         """The module's own options, as printed in its line."""

@@ -40,7 +40,9 @@ def gather_state(module: Module, prefix: str, keep_vars: bool) -> dict[str, Tens
     return {name: value if keep_vars else value.detach() for name, value in named_state(module, prefix)}
 
 
-def load_state(module: Module, state_dict: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
+def load_state(
+    module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bool = False
+) -> IncompatibleKeys:
     """Copy a state dict into a module, all or nothing as far as its keys, shapes and types go."""
     if not isinstance(state_dict, Mapping):
         raise ArgumentTypeError(
@@ -58,7 +60,7 @@ def load_state(module: Module, state_dict: Mapping[str, Any], strict: bool) -> I
     copies: list[tuple[Tensor, Tensor]] = []
     for name, target in own.items():
         if name in state_dict:
-            value, problem = _value(name, state_dict[name], target)
+            value, problem = _value(name, state_dict[name], target, assign)
             problems += [problem] if problem else []
             copies += [(target, value)] if value is not None else []
     if problems:
@@ -66,16 +68,37 @@ def load_state(module: Module, state_dict: Mapping[str, Any], strict: bool) -> I
             f"Error(s) in loading state_dict for {type(module).__name__}:\n\t" + "\n\t".join(problems)
         )
     with no_grad():
-        for target, value in copies:
-            target.copy_(value)
+        if assign:
+            _assign(module, {id(target): value for target, value in copies})
+        else:
+            for target, value in copies:
+                target.copy_(value)
     return IncompatibleKeys(missing, unexpected)
+
+
+def _assign(module: Module, values: Mapping[int, Tensor]) -> None:
+    """Put tensors in the place of parameters and buffers; what was a parameter or shared stays so."""
+    from weft.nn.parameter import Parameter
+
+    made: dict[int, Tensor] = {}
+    for owner in module.modules():
+        for table in (owner._parameters, owner._buffers):
+            for name, old in table.items():
+                if old is None or id(old) not in values:
+                    continue
+                if id(old) not in made:
+                    value = values[id(old)]
+                    made[id(old)] = (
+                        Parameter(value, old.requires_grad) if isinstance(old, Parameter) else value
+                    )
+                table[name] = made[id(old)]  # type: ignore[assignment]
 
 
 def _listed(names: list[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
 
 
-def _value(name: str, given: Any, target: Tensor) -> tuple[Tensor | None, str]:
+def _value(name: str, given: Any, target: Tensor, assign: bool) -> tuple[Tensor | None, str]:
     """The value for a parameter, ready on its device, or what is wrong with it."""
     if not isinstance(given, Tensor) and not hasattr(given, "__array__"):
         return (
@@ -88,6 +111,8 @@ def _value(name: str, given: Any, target: Tensor) -> tuple[Tensor | None, str]:
             f"size mismatch for {name}: copying a param with shape {list(shape)} from checkpoint, "
             f"the shape in current model is {list(target.shape)}."
         )
+    if isinstance(given, Tensor) and assign:
+        return given.detach(), ""
     if isinstance(given, Tensor):
         return given.detach().to(dtype=target.dtype, device=str(target.device)), ""
     import numpy

@@ -13,6 +13,8 @@ from weft.errors import ArgumentTypeError, DTypeError, IndexOutOfRangeError, Sha
 
 def integer(where: str, argument: str, value: Any) -> int:
     """An integer argument (NumPy integers too, bool not); ``ArgumentTypeError`` otherwise."""
+    if type(value) is int:
+        return value
     if isinstance(value, bool):
         raise ArgumentTypeError(mistake(where, argument, repr(value), "an int"))
     try:
@@ -56,21 +58,18 @@ def sizes(where: str, given: Sequence[Any]) -> tuple[int, ...]:
 
 def infer_size(where: str, shape: Sequence[int], numel: int, source: Sequence[int]) -> tuple[int, ...]:
     """A shape with at most one -1 filled in; ``ShapeError`` where the number of elements differs."""
-    known = math.prod(size for size in shape if size != -1)
-    wrong = mistake(where, "shape", tuple(shape), f"{numel} elements in all, as {tuple(source)} has")
-    if sum(size == -1 for size in shape) > 1 or any(size < -1 for size in shape):
+    open_ = shape.count(-1)
+    if open_ > 1 or (shape and min(shape) < -1):
         raise ShapeError(mistake(where, "shape", tuple(shape), "sizes of 0 or more and at most one -1"))
-    if -1 in shape:
-        if known == 0:
-            raise ShapeError(
-                f"{where}: shape {tuple(shape)} leaves -1 undecided beside a size of 0; write the size"
-            )
-        if numel % known:
-            raise ShapeError(wrong)
-        return tuple(numel // known if size == -1 else size for size in shape)
-    if known != numel:
-        raise ShapeError(wrong)
-    return tuple(shape)
+    known = -math.prod(shape) if open_ else math.prod(shape)
+    if open_ and known == 0:
+        raise ShapeError(
+            f"{where}: shape {tuple(shape)} leaves -1 undecided beside a size of 0; write the size"
+        )
+    if numel % known if open_ else known != numel:
+        expected = f"{numel} elements in all, as {tuple(source)} has"
+        raise ShapeError(mistake(where, "shape", tuple(shape), expected))
+    return tuple([numel // known if size == -1 else size for size in shape])
 
 
 def pair(where: str, argument: str, value: Any, least: int = 0) -> tuple[int, int]:
@@ -95,7 +94,8 @@ def data_type(where: str, dtype: Any) -> DType:
 
 def tensor(where: str, argument: str, value: Any, rank: int | None = None) -> Any:
     """A tensor argument, of ``rank`` dimensions where given."""
-    if not (hasattr(value, "dtype") and hasattr(value, "device") and hasattr(value, "shape")):
+    kind = type(value)  # asked of the class, so that no property is computed
+    if not (hasattr(kind, "dtype") and hasattr(kind, "device") and hasattr(kind, "shape")):
         raise ArgumentTypeError(
             mistake(where, argument, type(value).__name__, "a Tensor", "use weft.tensor(...)")
         )

@@ -77,7 +77,10 @@ class OpSpec:
     ``reference(*arrays, **attributes)`` is the same in NumPy. ``gradient(context, *grads)`` gives one gradient
     or ``None`` per operand and may read the operands in ``saves`` and, with ``saves_output``, the outputs. ``saves``
     may be a function from which operands' gradients are wanted to the operands that these read.
-    ``elementwise`` ops may write over an operand. ``reports`` names the operand whose indices the kernel checks.
+    ``elementwise`` ops may write over an operand. ``overwrites``: operands that may be the targets themselves, in
+    order; ``lower`` then gets the target in the operand's place, and need not copy what stays as it is. ``reports``
+    names the operand whose indices the kernel checks. ``dense``: operands must lie in row-major order from the
+    beginning of their storage, and are copied where they do not.
     """
 
     name: str
@@ -88,7 +91,10 @@ class OpSpec:
     gradient: Callable[..., Sequence[Any]] | None = None
     saves: tuple[int, ...] | Callable[[tuple[bool, ...]], tuple[int, ...]] = ()
     saves_output: bool = False
+    constants: tuple[int, ...] = ()
     elementwise: bool = False
+    overwrites: tuple[int, ...] = ()
+    dense: bool = False
     random: bool = False
     reports: str = ""
     doc: str = ""
@@ -146,11 +152,12 @@ def interpreter_stack() -> tuple[Interpreter, ...]:
 @contextmanager
 def interpreting(*interpreters: Interpreter) -> Iterator[None]:
     """Use another stack, bottom first, within this context."""
-    token = _stack.set(interpreters)
-    try:
+    before = _stack.get()
+    try:  # around the change too: Ctrl-C may come right behind it
+        _stack.set(interpreters)
         yield
     finally:
-        _stack.reset(token)
+        _stack.set(before)
 
 
 def bind(op: OpSpec, *operands: Any, into: tuple[Any, ...] | None = None, **attributes: Any) -> Any:
@@ -165,6 +172,9 @@ def bind(op: OpSpec, *operands: Any, into: tuple[Any, ...] | None = None, **attr
 
 
 def user_error(error: WeftError, op: OpSpec) -> WeftError:
-    """The same error with the op's name in front, where it has none yet."""
+    """The same error with the op's name in front, where it names no op or public function yet."""
+    from weft.ops.functions import FUNCTIONS
+
     text = str(error)
-    return error if text.startswith(f"{op.name}:") else type(error)(f"{op.name}: {text}")
+    head = text.partition(":")[0]
+    return error if head == op.name or head in FUNCTIONS else type(error)(f"{op.name}: {text}")

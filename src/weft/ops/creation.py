@@ -7,7 +7,7 @@ from typing import Any
 
 from weft import dtypes
 from weft.dtypes import DType
-from weft.expr import Expr, cast
+from weft.expr import Expr, cast, where
 from weft.kernels import Builder, Operand, Program
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.pointwise import pointwise_program
@@ -76,6 +76,48 @@ def _lower_arange(
 ARANGE = declare(
     "arange", infer=_infer_arange, reference=_reference_arange, lower=_lower_arange,
     doc="Evenly spaced values: start + i * step.",
+)  # fmt: skip
+
+
+def _infer_linspace(
+    start: TensorType, end: TensorType, *, count: int, dtype: DType, device: str
+) -> tuple[TensorType, ...]:
+    return (TensorType((count,), dtype),)
+
+
+def _reference_linspace(start: Any, end: Any, *, count: int, dtype: DType, device: str) -> Any:
+    import numpy
+
+    wide = numpy.linspace(start, end, count)
+    return (numpy.trunc(wide) if dtype.kind != "float" else wide).astype(dtype.numpy)
+
+
+def _lower_linspace(
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
+) -> Program:
+    """The first half counts from the start, the second from the end, so that both ends are exact, as in PyTorch."""
+
+    def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
+        target = outputs[0].dtype.compute
+        dtype = target if target.kind == "float" else dtypes.float32
+        count = attributes["count"]
+        start, end = (builder.scalar(operand, dtype) for operand in operands)
+        gaps = max(count - 1, 1)
+        step = (end - start) / builder.number("gaps", float(gaps), dtype)
+        here, last = indices[0], builder.integer("last", gaps)
+        up = start + step * cast(here, dtype)
+        down = end - step * cast(last - here, dtype)
+        return [where(here < builder.integer("half", max(count // 2, 1)), up, down)]
+
+    return pointwise_program("linspace", (), outputs, values)
+
+
+LINSPACE = declare(
+    "linspace", infer=_infer_linspace, reference=_reference_linspace, lower=_lower_linspace,
+    doc="Numbers evenly from start to end, both included.",
 )  # fmt: skip
 
 

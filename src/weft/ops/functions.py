@@ -20,11 +20,14 @@ class FunctionSpec:
     name: str
     function: Callable[..., Any]
     top: bool = True
-    method: bool = True
+    method: bool | Callable[..., Any] = True
+    """Whether it is a method too, or the method itself where its arguments come in another order."""
     inplace: bool = False
     functional: bool = False
     operators: tuple[str, ...] = ()
     op: Any = None
+    plan: Callable[..., tuple[Any, ...]] | None = None
+    """Gives ``(op, *operands)`` for the function's arguments: what an in-place form with arguments runs."""
 
 
 FUNCTIONS: dict[str, FunctionSpec] = {}
@@ -34,17 +37,18 @@ def function(
     *,
     name: str = "",
     top: bool = True,
-    method: bool = True,
+    method: bool | Callable[..., Any] = True,
     inplace: bool = False,
     functional: bool = False,
     operators: tuple[str, ...] = (),
     op: Any = None,
+    plan: Callable[..., tuple[Any, ...]] | None = None,
 ) -> Callable[[F], F]:
     """Register a public function: in ``weft`` (``top``), as a method, in ``nn.functional``, as operators."""
 
     def register(target: F) -> F:
         key = name or target.__name__.rstrip("_")
-        FUNCTIONS[key] = FunctionSpec(key, target, top, method, inplace, functional, operators, op)
+        FUNCTIONS[key] = FunctionSpec(key, target, top, method, inplace, functional, operators, op, plan)
         return target
 
     return register

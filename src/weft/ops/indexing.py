@@ -1,13 +1,12 @@
-"""Indices held in tensors: ``gather``, ``scatter_add``, ``embedding``, and ``cat``. Sums are folds, never races."""
+"""Indices held in tensors: ``gather`` and ``embedding``; and ``cat``, which joins tensors."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from weft import dtypes
-from weft.errors import ArgumentTypeError, DTypeError, ShapeError, mistake
+from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError, mistake
 from weft.expr import Expr, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program, coalesce
@@ -17,6 +16,7 @@ from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.creation import to_dtype, zeros_of
 from weft.ops.functions import function
 from weft.ops.movement import SLICE
+from weft.ops.placement import INDEX_PUT, SCATTER, check_index
 from weft.ops.pointwise import promoted
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
@@ -35,22 +35,11 @@ def padded(given: tuple[int, ...], fill: int) -> tuple[int, ...]:
     return given or (fill,)
 
 
-# gather and scatter_add
-
-
-def _check_index(name: str, x: TensorType, index: TensorType, dim: int, exempt: bool) -> None:
-    arguments.integral(name, "index", index.dtype)
-    if len(index.shape) != len(x.shape):
-        raise ShapeError(
-            mistake(name, "index", f"{len(index.shape)}-dimensional", f"{len(x.shape)}-dimensional")
-        )
-    for d, (size, bound) in enumerate(zip(index.shape, x.shape, strict=True)):
-        if size > bound and not (exempt and d == dim):
-            raise ShapeError(mistake(name, f"index's size at dimension {d}", size, f"at most {bound}"))
+# gather
 
 
 def _infer_gather(x: TensorType, index: TensorType, *, dim: int) -> tuple[TensorType, ...]:
-    _check_index("gather", x, index, dim, exempt=True)
+    check_index("gather", x, index, dim)
     return (TensorType(index.shape, x.dtype),)
 
 
@@ -86,87 +75,12 @@ def _lower_gather(
 
 def _gradient_gather(context: Gradient, grad: Any) -> list[Any]:
     zeros = zeros_of(TensorType(context.types[0].shape, grad.dtype), device=str(grad.device))
-    return [bind(SCATTER_ADD, zeros, context.input(1), grad, dim=context.attributes["dim"]), None]
+    return [bind(SCATTER, zeros, grad, context.input(1), dim=context.attributes["dim"], mode="sum"), None]
 
 
 GATHER = declare(
     "gather", infer=_infer_gather, reference=_reference_gather, lower=_lower_gather, gradient=_gradient_gather,
     saves=(1,), reports="index", doc="Elements picked along a dimension by a tensor of indices.",
-)  # fmt: skip
-
-
-def _infer_scatter(
-    x: TensorType, index: TensorType, source: TensorType, *, dim: int
-) -> tuple[TensorType, ...]:
-    _check_index("scatter_add", x, index, dim, exempt=True)
-    _check_index("scatter_add", source, index, dim, exempt=False)
-    if source.dtype is not x.dtype:
-        raise DTypeError(
-            mistake("scatter_add", "src's dtype", source.dtype.name, f"{x.dtype.name}, as the input's")
-        )
-    return (x,)
-
-
-def _reference_scatter(x: Any, index: Any, source: Any, *, dim: int) -> Any:
-    import numpy
-
-    result = x.copy()
-    places = list(numpy.indices(index.shape))
-    if places:
-        places[dim] = index
-    numpy.add.at(result, tuple(places), source[tuple(slice(n) for n in index.shape)])
-    return result
-
-
-def _lower_scatter(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    """Each result folds over the indices that could name it: a fixed order, no atomics."""
-    x, index, source = operands
-    dim, rank = attributes["dim"], max(len(x.shape), 1)
-    builder = Builder("scatter_add")
-    axes = builder.axes(padded(x.shape, 1))
-    (k,) = builder.reduce_axes((padded(index.shape, 1)[dim],))
-    point = [k if d == dim else axis for d, axis in enumerate(axes)]
-    inside: Expr | None = None
-    for d in range(rank):
-        if d != dim and padded(index.shape, 1)[d] != padded(x.shape, 1)[d]:
-            term = axes[d] < builder.integer(f"limit{d}", index.shape[d])
-            inside = term if inside is None else inside & term
-    row = cast(builder.load(index, point, padded(index.strides, 0), inside), INDEX)
-    bound = builder.integer("bound", padded(x.shape, 1)[dim])
-    builder.check((row >= 0) & (row < bound), row, inner=True)
-    chosen = row.equals(axes[dim]) if inside is None else row.equals(axes[dim]) & inside
-    accumulator = x.dtype.compute
-    value = cast(builder.load(source, point, padded(source.strides, 0), inside), accumulator)
-    total = builder.reduce("sum", where(chosen, value, const(0, accumulator)))
-    base = cast(builder.load(x, axes, padded(x.strides, 0)), accumulator)
-    builder.store(outputs[0], axes, base + total, padded(outputs[0].strides, 0))
-    return Program((builder.finish(),))
-
-
-def _gradient_scatter(context: Gradient, grad: Any) -> list[Any]:
-    index = context.input(1)
-    picked = bind(GATHER, grad, index, dim=context.attributes["dim"]) if context.needs[2] else None
-    if picked is not None and tuple(picked.shape) != context.types[2].shape:
-        path = tuple(
-            ("slice", (("dim", d), ("start", 0), ("stop", size), ("step", 1)))
-            for d, size in enumerate(picked.shape)
-        )
-        from weft.ops.movement import UPDATE_VIEW
-
-        zeros = zeros_of(TensorType(context.types[2].shape, grad.dtype), device=str(grad.device))
-        picked = bind(UPDATE_VIEW, zeros, picked, path=path)
-    return [grad, None, picked]
-
-
-SCATTER_ADD = declare(
-    "scatter_add", infer=_infer_scatter, reference=_reference_scatter, lower=_lower_scatter,
-    gradient=_gradient_scatter, saves=(1,), reports="index",
-    doc="The input plus values added at indices along a dimension.",
 )  # fmt: skip
 
 
@@ -179,15 +93,6 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     arguments.tensor("gather", "input", input)
     arguments.tensor("gather", "index", index)
     return bind(GATHER, input, index, dim=arguments.dimension("gather", dim, len(input.shape)))
-
-
-@function()
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """The input with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal indices add up in a fixed order."""
-    arguments.tensor("scatter_add", "input", input)
-    arguments.tensor("scatter_add", "index", index)
-    arguments.tensor("scatter_add", "src", src)
-    return bind(SCATTER_ADD, input, index, src, dim=arguments.dimension("scatter_add", dim, len(input.shape)))
 
 
 # embedding
@@ -222,8 +127,8 @@ def _lower_embedding(
 
 
 def _gradient_embedding(context: Gradient, grad: Any) -> list[Any]:
-    rows = context.types[0].shape[0]
-    return [bind(EMBEDDING_BACKWARD, grad, context.input(1), rows=rows), None]
+    zeros = zeros_of(TensorType(context.types[0].shape, grad.dtype), device=str(grad.device))
+    return [bind(INDEX_PUT, zeros, grad, context.input(1), mode="sum", wrap=False), None]
 
 
 EMBEDDING = declare(
@@ -233,78 +138,44 @@ EMBEDDING = declare(
 )  # fmt: skip
 
 
-def _infer_embedding_backward(grad: TensorType, index: TensorType, *, rows: int) -> tuple[TensorType, ...]:
-    return (TensorType((rows, grad.shape[-1]), grad.dtype),)
-
-
-def _reference_embedding_backward(grad: Any, index: Any, *, rows: int) -> Any:
-    import numpy
-
-    result = numpy.zeros((rows, grad.shape[-1]), grad.dtype)
-    numpy.add.at(result, index.reshape(-1).astype("int64"), grad.reshape(-1, grad.shape[-1]))
-    return result
-
-
-def _lower_embedding_backward(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    grad, index = operands
-    builder = Builder("embedding_backward")
-    row, column = builder.axes(outputs[0].shape)
-    sizes, (index_strides, grad_strides) = coalesce(index.shape, [index.strides, grad.strides[:-1]])
-    if 0 in sizes:
-        sizes, index_strides, grad_strides = (0,), (0,), (0,)
-    points = builder.reduce_axes(sizes)
-    named = cast(builder.load(index, points, index_strides), INDEX)
-    dtype = grad.dtype.compute
-    value = builder.load(grad, [*points, column], [*grad_strides, grad.strides[-1]])
-    total = builder.reduce("sum", where(named.equals(row), value, const(0, dtype)))
-    builder.store(outputs[0], [row, column], total)
-    return Program((builder.finish(),))
-
-
-EMBEDDING_BACKWARD = declare(
-    "embedding_backward", infer=_infer_embedding_backward, reference=_reference_embedding_backward,
-    lower=_lower_embedding_backward, saves=(1,),
-    gradient=lambda context, grad: [bind(EMBEDDING, grad, context.input(1)), None],
-    doc="Rows summed by index: the gradient of embedding with respect to its matrix.",
-)  # fmt: skip
-
-
 @function(top=False, method=False, functional=True)
-def embedding(input: Tensor, weight: Tensor) -> Tensor:
-    """Rows of ``weight`` (num_embeddings, embedding_dim) picked by ``input``; shape (*input, embedding_dim)."""
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Rows of ``weight`` (num_embeddings, embedding_dim) picked by ``input``; shape (*input, embedding_dim).
+
+    The row ``padding_idx`` gets no gradient. ``max_norm``, ``scale_grad_by_freq`` and ``sparse`` raise
+    ``UnsupportedError``.
+    """
     arguments.tensor("embedding", "input", input)
     arguments.tensor("embedding", "weight", weight)
-    return bind(EMBEDDING, weight, input)
-
-
-@function()
-def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
-
-    >>> import weft as wf
-    >>> wf.index_select(wf.tensor([[1, 2], [3, 4], [5, 6]]), 0, wf.tensor([2, 0]))
-    tensor([[5, 6],
-            [1, 2]])
-    """
-    arguments.tensor("index_select", "input", input)
-    arguments.tensor("index_select", "index", index, 1)
-    arguments.integral("index_select", "index", index.dtype)
-    rank = len(input.shape)
-    if rank == 0:
-        raise ShapeError(mistake("index_select", "input", "0-dimensional", "at least 1-dimensional"))
-    place = arguments.dimension("index_select", dim, rank)
-    reshape, permute = lookup("reshape"), lookup("permute")
-    front = (place, *(d for d in range(rank) if d != place))
-    moved = bind(permute, input, order=front) if place else input
-    shape = tuple(moved.shape)
-    rows = bind(reshape, moved, shape=(shape[0], math.prod(shape[1:])))
-    picked = bind(reshape, bind(EMBEDDING, rows, index), shape=(index.shape[0], *shape[1:]))
-    return bind(permute, picked, order=tuple(front.index(d) for d in range(rank))) if place else picked
+    unsupported = {"max_norm": max_norm, "scale_grad_by_freq": scale_grad_by_freq, "sparse": sparse}
+    for name, given in unsupported.items():
+        if given is not None and given is not False:
+            expected = None if name == "max_norm" else False
+            raise UnsupportedError(
+                mistake("embedding", name, given, expected, "norms stay, gradients are dense")
+            )
+    rows = bind(EMBEDDING, weight, input)
+    if padding_idx is None:
+        return rows
+    count = weight.shape[0]
+    place = arguments.integer("embedding", "padding_idx", padding_idx)
+    if not -count <= place < count:
+        raise ArgumentError(
+            mistake("embedding", "padding_idx", padding_idx, f"within the {count} rows of weight")
+        )
+    if not rows.requires_grad:
+        return rows
+    padded_rows = bind(lookup("eq"), input, place % count)
+    mask = bind(lookup("reshape"), padded_rows, shape=(*input.shape, 1))
+    return bind(lookup("where"), mask, rows.detach(), rows)
 
 
 # cat

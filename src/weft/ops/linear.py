@@ -9,7 +9,7 @@ from typing import Any
 from weft.dtypes import DType
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import cast
-from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step, coalesce
+from weft.kernels import Builder, Operand, Program, Step, coalesce
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, TensorType, bind
@@ -17,6 +17,7 @@ from weft.ops.functions import function
 from weft.ops.geometry import broadcast_shapes, contiguous_strides
 from weft.ops.movement import copy_step
 from weft.ops.pointwise import broadcast_strides, unbroadcast
+from weft.ops.products import TINY, Layout, gpu_program
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
@@ -25,6 +26,10 @@ def _infer(a: TensorType, b: TensorType) -> tuple[TensorType, ...]:
     if a.dtype is not b.dtype:
         raise DTypeError(
             mistake("matmul", "other's dtype", b.dtype.name, f"{a.dtype.name}, as the first operand's")
+        )
+    if a.dtype.kind == "bool":
+        raise DTypeError(
+            mistake("matmul", "input's dtype", "bool", "a number type", "convert it with .to(weft.int32)")
         )
     if a.shape[-1] != b.shape[-2]:
         raise ShapeError(
@@ -61,8 +66,8 @@ def _batch_strides(operand: Operand, batch: Sequence[int]) -> tuple[int, ...]:
     return broadcast_strides(leading, batch)
 
 
-def matmul_step(a: Operand, b: Operand, c: Operand) -> Step | None:
-    """The library kernel's step; ``None`` where the batch does not coalesce into two dimensions."""
+def matmul_layout(a: Operand, b: Operand, c: Operand) -> Layout | None:
+    """The product over two batch dimensions; ``None`` where the batch does not coalesce into two."""
     batch = c.shape[:-2]
     sizes, strides = coalesce(batch, [_batch_strides(o, batch) for o in (a, b, c)])
     if len(sizes) > 2:
@@ -74,12 +79,18 @@ def matmul_step(a: Operand, b: Operand, c: Operand) -> Step | None:
         and all(own[0] == rows * o.strides[-2] for o, own in ((a, strides[0]), (c, strides[2])))
     ):  # one right-hand matrix for all: the batch is more rows
         rows, sizes, strides = rows * sizes[0], (1,), [(0,), (0,), (0,)]
-    padded = (1,) * (2 - len(sizes)) + sizes
-    values: list[Argument] = [*padded, rows, c.shape[-1], a.shape[-1]]
-    for operand, own in zip((a, b, c), strides, strict=True):
-        values += [Offset(operand.index), *((0,) * (2 - len(own)) + own), *operand.strides[-2:]]
-    library = Library("matmul", (a.dtype, b.dtype, c.dtype))
-    return Step(library, (a.index, b.index, c.index), tuple(values))
+    first, second = (1,) * (2 - len(sizes)) + sizes
+    own_a, own_b, own_c = (
+        (*((0,) * (2 - len(own)) + own), *operand.strides[-2:])
+        for operand, own in zip((a, b, c), strides, strict=True)
+    )
+    return Layout((first, second), rows, c.shape[-1], a.shape[-1], own_a, own_b, own_c)
+
+
+def matmul_step(a: Operand, b: Operand, c: Operand) -> Step | None:
+    """The library kernel's step; ``None`` where the batch does not coalesce into two dimensions."""
+    layout = matmul_layout(a, b, c)
+    return None if layout is None else layout.step(a, b, c)
 
 
 def _blas_ready(operand: Operand) -> bool:
@@ -97,8 +108,11 @@ def matmul_program(
     if c.dtype.kind != "float":
         return Program((derived_matmul(a, b, c),))
     if profile.dialect != "llvm":
-        step = matmul_step(a, b, c)
-        return Program((step or derived_matmul(a, b, c),))
+        layout = matmul_layout(a, b, c)
+        tiny = not profile.software and math.prod(c.shape) * a.shape[-1] <= TINY and 1 not in c.shape[-2:]
+        if layout is None or tiny:
+            return Program((derived_matmul(a, b, c),))
+        return gpu_program(a, b, c, layout, profile, first_temporary)
     if "blas" not in profile.features or c.dtype.bits < 32 or not _blas_ready(c):
         return Program((derived_matmul(a, b, c),))
     steps: list[Step] = []

@@ -1,4 +1,4 @@
-"""Losses: negative log likelihood as a pick along the classes, cross entropy on it, and mean squared error."""
+"""Losses over classes: negative log likelihood as a pick along them, and cross entropy on it."""
 
 from __future__ import annotations
 
@@ -114,7 +114,8 @@ NLL_BACKWARD = declare(
 )  # fmt: skip
 
 
-def _reduced(where_: str, losses: Tensor, reduction: str, count: Any = None) -> Tensor:
+def reduced(where_: str, losses: Tensor, reduction: str, count: Any = None) -> Tensor:
+    """Losses as they are, their sum, or their mean (by ``count`` where it is not how many there are)."""
     if reduction == "none":
         return losses
     if reduction not in ("sum", "mean"):
@@ -126,94 +127,123 @@ def _reduced(where_: str, losses: Tensor, reduction: str, count: Any = None) -> 
     return total if reduction == "sum" else bind(lookup("div"), total, count)
 
 
+def _total(value: Any) -> Any:
+    return bind(lookup("sum"), value, dims=tuple(range(len(value.shape))), keepdim=False)
+
+
+def _batched(where_: str, input: Any, target: Any) -> tuple[Any, Any]:
+    """Scores (N, C, ...) and targets (N, ...); of a single example (C) and () a batch of one."""
+    arguments.tensor(where_, "input", input)
+    arguments.tensor(where_, "target", target)
+    if not input.shape:
+        raise ShapeError(mistake(where_, "input's shape", (), "(N, C, ...) or (C)"))
+    if len(input.shape) > 1:
+        return input, target
+    reshape = lookup("reshape")
+    return bind(reshape, input, shape=(1, *input.shape)), bind(reshape, target, shape=(1, *target.shape))
+
+
+def _by_class(where_: str, weight: Any, scores: Any) -> Any:
+    """A weight for each class, against the scores."""
+    classes = scores.shape[1]
+    if tuple(arguments.tensor(where_, "weight", weight).shape) != (classes,):
+        raise ShapeError(
+            mistake(where_, "weight's shape", tuple(weight.shape), f"({classes},), one for each class")
+        )
+    return bind(lookup("reshape"), weight, shape=(1, classes, *(1,) * (len(scores.shape) - 2)))
+
+
+def _kept(target: Any, ignore_index: int, like: Any) -> Any:
+    """1 for each target that counts, 0 for the ignored ones."""
+    return to_dtype(bind(lookup("ne"), target, ignore_index), like.dtype)
+
+
+def _hard(
+    where_: str, scores: Any, target: Any, weight: Any, ignore_index: int, reduction: str
+) -> tuple[Any, Any]:
+    """The reduced losses of target classes, and what the mean divides by (``None`` where it is not asked for)."""
+    if weight is None:
+        losses = bind(NLL, scores, target, ignore_index=ignore_index)
+        count = _total(_kept(target, ignore_index, scores)) if reduction == "mean" else None
+        return reduced(where_, losses, reduction, count), count
+    spread = _by_class(where_, weight, scores)
+    losses = bind(NLL, bind(lookup("mul"), scores, spread), target, ignore_index=ignore_index)
+    count = None
+    if reduction == "mean":  # the weights of the targets: picked as the scores are, with the sign turned
+        every = bind(lookup("expand"), spread, shape=tuple(scores.shape))
+        count = bind(lookup("neg"), _total(bind(NLL, every, target, ignore_index=ignore_index)))
+    return reduced(where_, losses, reduction, count), count
+
+
 @function(functional=True, top=False, method=False)
-def nll_loss(input: Tensor, target: Tensor, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
     """The negative log likelihood: ``input`` log-probabilities (N, C, ...), ``target`` classes (N, ...) or (C) and ().
 
-    The mean is over the targets that are not ``ignore_index``.
+    ``weight`` (C) weighs the classes. The mean is over the weights of the targets that are not ``ignore_index``.
     """
-    arguments.tensor("nll_loss", "input", input)
-    arguments.tensor("nll_loss", "target", target)
-    if len(input.shape) == 1:
-        input = bind(lookup("reshape"), input, shape=(1, *input.shape))
-        target = bind(lookup("reshape"), target, shape=(1, *target.shape))
-        losses = bind(NLL, input, target, ignore_index=ignore_index)
-        losses = bind(lookup("reshape"), losses, shape=()) if reduction == "none" else losses
-    elif len(input.shape) < 2:
-        raise ShapeError(mistake("nll_loss", "input's shape", tuple(input.shape), "(N, C, ...) or (C)"))
-    else:
-        losses = bind(NLL, input, target, ignore_index=ignore_index)
-    if reduction != "mean":
-        return _reduced("nll_loss", losses, reduction)
-    kept = to_dtype(bind(lookup("ne"), target, ignore_index), losses.dtype)
-    count = bind(lookup("sum"), kept, dims=tuple(range(len(kept.shape))), keepdim=False)
-    return _reduced("nll_loss", losses, "mean", count)
+    scores, classes = _batched("nll_loss", input, target)
+    loss = _hard("nll_loss", scores, classes, weight, ignore_index, reduction)[0]
+    single = reduction == "none" and len(input.shape) == 1
+    return bind(lookup("reshape"), loss, shape=()) if single else loss
 
 
 @function(functional=True, top=False, method=False)
 def cross_entropy(
     input: Tensor,
     target: Tensor,
+    weight: Tensor | None = None,
+    *,
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
     """Cross entropy of logits (N, C, ...) and classes (N, ...), as ``torch.nn.functional.cross_entropy``.
 
-    ``target`` may also hold class probabilities, shaped as ``input``. ``label_smoothing`` in [0, 1).
+    ``target`` may also hold class probabilities, shaped as ``input``. ``weight`` (C) weighs the classes;
+    ``label_smoothing`` in [0, 1) mixes in the uniform distribution.
     """
-    arguments.tensor("cross_entropy", "input", input)
-    arguments.tensor("cross_entropy", "target", target)
     if not 0.0 <= label_smoothing < 1.0:
         raise ArgumentError(mistake("cross_entropy", "label_smoothing", label_smoothing, "in [0, 1)"))
-    if not input.shape:
-        raise ShapeError(mistake("cross_entropy", "input's shape", (), "(N, C, ...) or (C)"))
-    axis = 1 if len(input.shape) > 1 else 0
-    scores = log_softmax(input, axis)
+    logits, wanted = _batched("cross_entropy", input, target)
+    scores = log_softmax(logits, 1)
     if target.dtype.kind == "float" and tuple(target.shape) == tuple(input.shape):
-        return _soft_cross_entropy(scores, target, axis, reduction, label_smoothing)
-    hard = nll_loss(scores, target, ignore_index, reduction)
-    if label_smoothing == 0.0:
-        return hard
-    if ignore_index >= 0:
-        raise ArgumentError(
-            mistake(
-                "cross_entropy",
-                "label_smoothing",
-                label_smoothing,
-                f"0 together with ignore_index {ignore_index}",
+        loss = _soft(scores, wanted, weight, reduction, label_smoothing)
+    else:
+        loss, count = _hard("cross_entropy", scores, wanted, weight, ignore_index, reduction)
+        if label_smoothing:
+            smooth = _smooth(scores, wanted, weight, ignore_index, reduction, count)
+            parts = (
+                bind(lookup("mul"), loss, 1.0 - label_smoothing),
+                bind(lookup("mul"), smooth, label_smoothing),
             )
-        )
-    smooth = _reduced(
-        "cross_entropy",
-        bind(lookup("neg"), bind(lookup("mean"), scores, dims=(axis,), keepdim=False)),
-        reduction,
-    )
-    blend, mul = lookup("add"), lookup("mul")
-    return bind(blend, bind(mul, hard, 1.0 - label_smoothing), bind(mul, smooth, label_smoothing))
+            loss = bind(lookup("add"), *parts)
+    single = reduction == "none" and len(input.shape) == 1
+    return bind(lookup("reshape"), loss, shape=()) if single else loss
 
 
-def _soft_cross_entropy(
-    scores: Tensor, target: Tensor, axis: int, reduction: str, smoothing: float
-) -> Tensor:
-    mul, add = lookup("mul"), lookup("add")
-    classes = scores.shape[axis]
+def _smooth(scores: Any, target: Any, weight: Any, ignore_index: int, reduction: str, count: Any) -> Any:
+    """The loss against the uniform distribution, where targets count."""
+    mul = lookup("mul")
+    weighted = scores if weight is None else bind(mul, scores, _by_class("cross_entropy", weight, scores))
+    total = bind(lookup("sum"), weighted, dims=(1,), keepdim=False)
+    losses = bind(mul, bind(mul, total, _kept(target, ignore_index, scores)), -1.0 / scores.shape[1])
+    return reduced("cross_entropy", losses, reduction, count)
+
+
+def _soft(scores: Any, target: Any, weight: Any, reduction: str, smoothing: float) -> Any:
+    """The loss against given probabilities; the mean is over the examples."""
+    mul, classes = lookup("mul"), scores.shape[1]
     if smoothing:
-        target = bind(add, bind(mul, target, 1.0 - smoothing), smoothing / classes)
+        target = bind(lookup("add"), bind(mul, target, 1.0 - smoothing), smoothing / classes)
     weighted = bind(mul, scores, target)
-    losses = bind(lookup("neg"), bind(lookup("sum"), weighted, dims=(axis,), keepdim=False))
-    return _reduced("cross_entropy", losses, reduction)
-
-
-@function(functional=True, top=False, method=False)
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """The mean (or sum, or each) squared difference of two tensors of one shape."""
-    arguments.tensor("mse_loss", "input", input)
-    arguments.tensor("mse_loss", "target", target)
-    if tuple(input.shape) != tuple(target.shape):
-        raise ShapeError(
-            mistake(
-                "mse_loss", "target's shape", tuple(target.shape), f"{tuple(input.shape)}, as the input's"
-            )
-        )
-    return _reduced("mse_loss", bind(lookup("square"), bind(lookup("sub"), input, target)), reduction)
+    if weight is not None:
+        weighted = bind(mul, weighted, _by_class("cross_entropy", weight, scores))
+    losses = bind(lookup("neg"), bind(lookup("sum"), weighted, dims=(1,), keepdim=False))
+    return reduced("cross_entropy", losses, reduction)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from weft.errors import ArgumentTypeError, IndexOutOfRangeError, ShapeError, mistake
@@ -34,7 +35,8 @@ def _infer(name: str, view: Any) -> Any:
     return infer
 
 
-def _declare(name: str, view: Any, reference: Any, gradient: Any, doc: str) -> OpSpec:
+def declare_view(name: str, view: Any, reference: Any, gradient: Any, doc: str) -> OpSpec:
+    """Add a view op to the table: ``view`` gives another geometry of the same storage."""
     return declare(name, infer=_infer(name, view), view=view, reference=reference, gradient=gradient, doc=doc)
 
 
@@ -42,7 +44,7 @@ def _reshape_view(geometry: Geometry, *, shape: tuple[int, ...]) -> Geometry | N
     return geometry.reshape(shape)
 
 
-RESHAPE: OpSpec = _declare(
+RESHAPE: OpSpec = declare_view(
     "reshape", _reshape_view, lambda x, *, shape: x.reshape(shape),
     lambda context, grad: [bind(RESHAPE, grad, shape=context.types[0].shape)],
     "The same elements under another shape; a copy where strides cannot express it.",
@@ -58,7 +60,7 @@ def _permute_gradient(context: Gradient, grad: Any) -> list[Any]:
     return [bind(PERMUTE, grad, order=tuple(order.index(d) for d in range(len(order))))]
 
 
-PERMUTE = _declare(
+PERMUTE = declare_view(
     "permute",
     _permute_view,
     lambda x, *, order: x.transpose(order),
@@ -83,7 +85,7 @@ def _expand_gradient(context: Gradient, grad: Any) -> list[Any]:
     return [unbroadcast(grad, context.types[0])]
 
 
-EXPAND = _declare(
+EXPAND = declare_view(
     "expand", _expand_view, _expand_reference, _expand_gradient, "Size-1 dimensions repeated without a copy."
 )
 
@@ -100,7 +102,7 @@ def _slice_gradient(context: Gradient, grad: Any) -> list[Any]:
     return [_into_zeros(context, grad, SLICE)]
 
 
-SLICE = _declare(
+SLICE = declare_view(
     "slice", _slice_view, _slice_reference, _slice_gradient, "Every step-th element along a dimension."
 )
 
@@ -128,15 +130,14 @@ def _strided_reference(x: Any, *, shape: tuple[int, ...], strides: tuple[int, ..
 
 def _strided_gradient(context: Gradient, grad: Any) -> list[Any]:
     if Geometry(context.attributes["shape"], context.attributes["strides"]).overlaps_itself:
-        from weft.errors import GradError
+        from weft.ops.views import positions, summed_at
 
-        raise GradError(
-            "strided: the view names elements more than once; its gradient is not supported, use expand"
-        )
+        shape = context.types[0].shape
+        return [summed_at(grad, bind(STRIDED, positions(grad, shape), **context.attributes), shape)]
     return [_into_zeros(context, grad, STRIDED)]
 
 
-STRIDED = _declare(
+STRIDED = declare_view(
     "strided", _strided_view, _strided_reference, _strided_gradient,
     "Any strided view of a contiguous tensor, offsets counted from its first element.",
 )  # fmt: skip
@@ -259,7 +260,7 @@ def view(input: Tensor, *shape: int) -> Tensor:
     """The same elements under another shape, never a copy; ``ShapeError`` where strides cannot express it."""
     given = _flat("view", shape)
     full = arguments.infer_size("view", given, math.prod(input.shape), input.shape)
-    if Geometry(tuple(input.shape), tuple(input.stride())).reshape(full) is None:
+    if not _shows(tuple(input.shape), tuple(input.stride()), full):
         raise ShapeError(
             mistake("view", "shape", full, f"one that strides {tuple(input.stride())} of shape {tuple(input.shape)} "
                     "can express", "use reshape, which copies")
@@ -267,9 +268,16 @@ def view(input: Tensor, *shape: int) -> Tensor:
     return bind(RESHAPE, input, shape=full)
 
 
+@lru_cache(maxsize=4096)
+def _shows(shape: tuple[int, ...], strides: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    return Geometry(shape, strides).reshape(wanted) is not None
+
+
 def _flat(where: str, shape: Sequence[Any]) -> tuple[int, ...]:
-    flat = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
-    return tuple(arguments.integer(where, "size", size) for size in flat)
+    flat = shape
+    if len(shape) == 1 and type(shape[0]) is not int and isinstance(shape[0], Sequence):
+        flat = shape[0]
+    return tuple([arguments.integer(where, "size", size) for size in flat])
 
 
 @function()
@@ -411,7 +419,7 @@ def basic_index(input: Tensor, index: Any) -> Tensor:
         elif item is Ellipsis:
             dim += rank - used
         elif isinstance(item, slice):
-            result = _sliced(result, dim, item)
+            result = sliced(result, dim, item)
             dim += 1
         else:
             result = select(result, dim, _index_number(item))
@@ -433,7 +441,8 @@ def _index_number(item: Any) -> int:
     return int(item.__index__())
 
 
-def _sliced(input: Tensor, dim: int, item: slice) -> Tensor:
+def sliced(input: Tensor, dim: int, item: slice) -> Tensor:
+    """The view that a slice of one dimension gives; ``ShapeError`` for a step below 1."""
     if item.step is not None and arguments.integer("index", "step", item.step) <= 0:
         raise ShapeError(mistake("index", "step", item.step, "a positive step", "as in PyTorch, use flip"))
     size = input.shape[dim]

@@ -1,215 +1,331 @@
-"""2-d max pooling: values and positions in one kernel; the gradient gathers by position, it does not race."""
+"""Pooling over windows in any number of dimensions: the largest elements with their places, and means.
+
+Values and places come from one kernel. A gradient is a fold over the windows that hold an element, never a race.
+The windows are ``kernel stride padding dilation ceil_mode``, or ``bins``: as many as the output has (adaptive).
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 from weft import dtypes
 from weft.errors import ShapeError, mistake
-from weft.expr import Expr, call, const, where
+from weft.expr import Expr, call, cast, const, where
+from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program
 from weft.ops import arguments
-from weft.ops.annotations import Pair, Tensor
 from weft.ops.core import Gradient, TensorType, bind
-from weft.ops.functions import function
+from weft.ops.reduction import is_cooperative
 from weft.ops.table import declare, lookup
+from weft.ops.windows import Bins, Window, every, window_of
 from weft.target import TargetProfile
 
 
-def _out_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
-    span = size + 2 * padding - dilation * (kernel - 1) - 1
-    count = (span + (stride - 1 if ceil_mode else 0)) // stride + 1
-    # the last window must start inside the input or its left padding
-    return count - 1 if ceil_mode and (count - 1) * stride >= size + padding else count
-
-
-def _infer(x: TensorType, *, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int],
-           dilation: tuple[int, int], ceil_mode: bool) -> tuple[TensorType, ...]:  # fmt: skip
-    out = [
-        _out_size(size, k, s, p, d, ceil_mode)
-        for size, k, s, p, d in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True)
-    ]
-    if min(out) < 1:
+def _out_shape(name: str, x: TensorType, attributes: dict[str, Any]) -> tuple[int, ...]:
+    window = window_of(x.shape, attributes)
+    if min((*window.size, 1)) < 1:
+        raise ShapeError(mistake(name, "input's shape", x.shape, "spatial sizes of at least 1"))
+    if isinstance(window, Window) and min(window.out) < 1:
         raise ShapeError(
-            mistake("max_pool2d", "kernel_size", kernel, f"at most the padded input {x.shape[2:]}")
+            mistake(name, "kernel_size", window.kernel, f"at most the padded input {x.shape[2:]}")
         )
-    shape = (*x.shape[:2], *out)
+    return (*x.shape[:2], *window.out)
+
+
+def _infer_max(x: TensorType, **attributes: Any) -> tuple[TensorType, ...]:
+    shape = _out_shape(f"max_pool{len(x.shape) - 2}d", x, attributes)
     return TensorType(shape, x.dtype), TensorType(shape, dtypes.int64)
 
 
-def _reference(x: Any, *, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> Any:
+def _places(window: Window | Bins, axis: int, out: int) -> list[int]:
+    """The reference's places inside the image that a window at ``out`` reads along an axis."""
+    size = window.size[axis]
+    if isinstance(window, Bins):
+        bins = window.out[axis]
+        return list(range(out * size // bins, -(-(out + 1) * size // bins)))
+    start = out * window.stride[axis] - window.padding[axis][0]
+    taps = range(start, start + window.dilation[axis] * window.kernel[axis], window.dilation[axis])
+    return [place for place in taps if 0 <= place < size]
+
+
+def _reference_max(x: Any, **attributes: Any) -> Any:
     import numpy
 
-    out = _infer(TensorType(x.shape, dtypes.from_numpy(x.dtype)), kernel=kernel, stride=stride, padding=padding,
-                 dilation=dilation, ceil_mode=ceil_mode)[0].shape  # fmt: skip
-    values, places = numpy.empty(out, x.dtype), numpy.empty(out, "int64")
-    h, w = x.shape[2:]
-    for i, j in numpy.ndindex(*out[2:]):
-        rows = [i * stride[0] - padding[0] + a * dilation[0] for a in range(kernel[0])]
-        columns = [j * stride[1] - padding[1] + b * dilation[1] for b in range(kernel[1])]
-        flat = [r * w + c for r in rows for c in columns if 0 <= r < h and 0 <= c < w]
-        seen = x.reshape(*x.shape[:2], h * w)[:, :, flat]
+    window = window_of(x.shape, attributes)
+    shape = (*x.shape[:2], *window.out)
+    values, places = numpy.empty(shape, x.dtype), numpy.empty(shape, "int64")
+    rows = x.reshape(*x.shape[:2], math.prod(window.size))
+    for out in numpy.ndindex(*window.out):
+        points = product(*(_places(window, axis, place) for axis, place in enumerate(out)))
+        flat = numpy.asarray([numpy.ravel_multi_index(point, window.size) for point in points])
+        seen = rows[:, :, flat]
         best = seen.argmax(-1)
-        values[:, :, i, j] = numpy.take_along_axis(seen, best[..., None], -1)[..., 0]
-        places[:, :, i, j] = numpy.asarray(flat)[best]
+        values[(..., *out)] = numpy.take_along_axis(seen, best[..., None], -1)[..., 0]
+        places[(..., *out)] = flat[best]
     return values, places
 
 
-def _position(
-    builder: Builder, name: str, out: Expr, tap: Expr, stride: int, dilation: int, padding: int
-) -> Expr:
-    place = out * builder.integer(f"stride_{name}", stride) + tap * builder.integer(
-        f"dilation_{name}", dilation
-    )
-    return place - builder.integer(f"padding_{name}", padding)
+def _row_major(builder: Builder, places: Sequence[Expr], size: Sequence[int]) -> Expr:
+    """The place in the flattened image."""
+    flat = places[0]
+    for axis, place in enumerate(places[1:], 1):
+        flat = flat * builder.integer(f"size{axis}", size[axis]) + place
+    return flat
 
 
-def _lower(
+def _taps(builder: Builder, flat: Expr, kernel: Sequence[int]) -> list[Expr]:
+    """A row-major tap number as one tap a dimension."""
+    found: list[Expr] = []
+    for axis in range(len(kernel) - 1, 0, -1):
+        size = builder.integer(f"kernel{axis}", kernel[axis])
+        found.append(call("irem", flat, size))
+        flat = call("idiv", flat, size)
+    return [flat, *reversed(found)]
+
+
+def _lowest(operand: Operand, profile: TargetProfile) -> float:
+    dtype = operand.dtype.compute
+    if dtype.kind == "float":
+        return -math.inf
+    return 0 if dtype.kind == "uint" else -(2 ** (8 * profile.itemsize(dtype) - 1))
+
+
+def _lower_max(
     operands: Sequence[Operand],
     outputs: Sequence[Operand],
     attributes: dict[str, Any],
     profile: TargetProfile,
 ) -> Program:
     x, (values, places) = operands[0], outputs
-    stride, dilation, padding = attributes["stride"], attributes["dilation"], attributes["padding"]
-    height, width = x.shape[2:]
-    builder = Builder("max_pool2d")
-    n, c, oh, ow = builder.axes(values.shape)
-    kh, kw = builder.reduce_axes(attributes["kernel"])
-    h, w = builder.integer("height", height), builder.integer("width", width)
-
-    def source(i: Expr, j: Expr) -> tuple[Expr, Expr]:
-        return (
-            _position(builder, "h", oh, i, stride[0], dilation[0], padding[0]),
-            _position(builder, "w", ow, j, stride[1], dilation[1], padding[1]),
-        )
-
-    y, z = source(kh, kw)
-    valid = (y >= 0) & (y < h) & (z >= 0) & (z < w)
-    dtype = x.dtype.compute
-    lowest: float = -float("inf")
-    if dtype.kind != "float":
-        lowest = 0 if dtype.kind == "uint" else -(2 ** (8 * profile.itemsize(dtype) - 1))
-    best = builder.reduce("argmax", builder.load(x, [n, c, y, z], None, valid, lowest))
-    columns = builder.integer("kernel_w", attributes["kernel"][1])
-    y, z = source(call("idiv", best, columns), call("irem", best, columns))
-    # a window whose valid elements are all -inf has its argmax on padding: step to the nearest element inside
-    y, z = _clamped(y, h), _clamped(z, w)
-    builder.store(values, [n, c, oh, ow], builder.load(x, [n, c, y, z]))
-    builder.store(places, [n, c, oh, ow], y * w + z)
+    window = window_of(x.shape, attributes)
+    builder = Builder("max_pool")
+    n, c, *outs = builder.axes(values.shape)
+    points, inside = window.sources(builder, outs, builder.reduce_axes(window.kernel))
+    best = builder.reduce("argmax", builder.load(x, [n, c, *points], None, inside, _lowest(x, profile)))
+    points, _ = window.sources(builder, outs, _taps(builder, best, window.kernel))
+    if isinstance(window, Window):
+        points = [_inside(builder, window, axis, place) for axis, place in enumerate(points)]
+    builder.store(values, [n, c, *outs], builder.load(x, [n, c, *points]))
+    builder.store(places, [n, c, *outs], _row_major(builder, points, window.size))
     return Program((builder.finish(),))
 
 
-def _clamped(place: Expr, size: Expr) -> Expr:
-    low = where(place < 0, const(0, place.dtype), place)
-    return where(low < size, low, size - 1)
+def _inside(builder: Builder, window: Window, axis: int, place: Expr) -> Expr:
+    """Of a window whose elements are all -inf the first that is not padding, which the fold found first."""
+    if not window.padding[axis][0]:
+        return place
+    gap = builder.integer(f"dilation{axis}", window.dilation[axis])
+    return where(place < 0, place + gap * call("idiv", gap - place - 1, gap), place)
 
 
-def _gradient(context: Gradient, grad: Any, _: Any) -> list[Any]:
-    options = {key: context.attributes[key] for key in ("kernel", "stride", "padding", "dilation")}
-    return [bind(MAX_POOL2D_BACKWARD, grad, context.output(1), shape=context.types[0].shape, **options)]
+def _window_attributes(context: Gradient) -> dict[str, Any]:
+    return {key: value for key, value in context.attributes.items() if key != "shape"}
 
 
-MAX_POOL2D = declare(
-    "max_pool2d", infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, saves_output=True,
+def _gradient_max(context: Gradient, grad: Any, _: Any) -> list[Any]:
+    options = _window_attributes(context)
+    return [bind(MAX_POOL_BACKWARD, grad, context.output(1), shape=context.types[0].shape, **options)]
+
+
+MAX_POOL = declare(
+    "max_pool", infer=_infer_max, reference=_reference_max, lower=_lower_max, gradient=_gradient_max, saves_output=True,
     doc="The largest element of each window, and its position in the image.",
 )  # fmt: skip
 
 
 def _infer_backward(
-    grad: TensorType, places: TensorType, *, shape: tuple[int, ...], **_: Any
+    grad: TensorType, *_: TensorType, shape: tuple[int, ...], **__: Any
 ) -> tuple[TensorType, ...]:
     return (TensorType(shape, grad.dtype),)
 
 
-def _reference_backward(grad: Any, places: Any, *, shape: tuple[int, ...], **_: Any) -> Any:
+def _reference_max_backward(grad: Any, places: Any, *, shape: tuple[int, ...], **_: Any) -> Any:
     import numpy
 
-    result = numpy.zeros((shape[0], shape[1], shape[2] * shape[3]), grad.dtype)
+    result = numpy.zeros((shape[0], shape[1], math.prod(shape[2:])), grad.dtype)
     n, c = numpy.indices(grad.shape)[:2]
     numpy.add.at(result, (n, c, places), grad)
     return result.reshape(shape)
 
 
-def _lower_backward(
+def _readers(builder: Builder, window: Window | Bins, places: Sequence[Expr]) -> tuple[list[Expr], Expr]:
+    """The windows that may hold an element, as points of the reduction axes, and which of them there are."""
+    steps = builder.reduce_axes(window.overlap)
+    outs = [
+        window.first_reader(builder, axis, place) + step
+        for axis, (place, step) in enumerate(zip(places, steps, strict=True))
+    ]
+    return outs, every(
+        [out < builder.integer(f"out{axis}", window.out[axis]) for axis, out in enumerate(outs)]
+    )
+
+
+def _lower_max_backward(
     operands: Sequence[Operand],
     outputs: Sequence[Operand],
     attributes: dict[str, Any],
     profile: TargetProfile,
 ) -> Program:
-    """Each input element folds over the windows that cover it and keeps those that chose it."""
-    grad, places = operands
+    """Each input element folds over the windows that may hold it and keeps those that chose it."""
+    grad, chosen = operands
     target = outputs[0]
-    builder = Builder("max_pool2d_backward")
-    n, c, y, z = builder.axes(target.shape)
-    taps = builder.reduce_axes(attributes["kernel"])
-    points, inside = [], None
-    for axis, (place, tap) in enumerate(zip((y, z), taps, strict=True)):
-        stride = builder.integer(f"stride{axis}", attributes["stride"][axis])
-        reach = place + builder.integer(f"padding{axis}", attributes["padding"][axis])
-        reach = reach - tap * builder.integer(f"dilation{axis}", attributes["dilation"][axis])
-        out = call("idiv", reach, stride)
-        size = builder.integer(f"out{axis}", grad.shape[2 + axis])
-        valid = (reach >= 0) & (out * stride).equals(reach) & (out < size)
-        inside = valid if inside is None else inside & valid
-        points.append(out)
-    chosen = builder.load(places, [n, c, *points], None, inside, -1)
-    mine = chosen.equals(y * builder.integer("width", target.shape[3]) + z)
-    dtype = grad.dtype.compute
-    value = where(mine, builder.load(grad, [n, c, *points], None, inside), const(0, dtype))
-    builder.store(target, [n, c, y, z], builder.reduce("sum", value))
+    window = window_of(target.shape, attributes)
+    builder = Builder("max_pool_backward")
+    n, c, *places = builder.axes(target.shape)
+    outs, inside = _readers(builder, window, places)
+    mine = builder.load(chosen, [n, c, *outs], None, inside, -1).equals(
+        _row_major(builder, places, window.size)
+    )
+    value = where(mine, builder.load(grad, [n, c, *outs], None, inside), const(0, grad.dtype.compute))
+    builder.store(target, [n, c, *places], builder.reduce("sum", value))
     return Program((builder.finish(),))
 
 
-def _gradient_backward(context: Gradient, seed: Any) -> list[Any]:
+def _gradient_max_backward(context: Gradient, seed: Any) -> list[Any]:
     """The adjoint picks the elements at the stored positions."""
     reshape = lookup("reshape")
-    n, c, h, w = context.attributes["shape"]
+    n, c, *size = context.attributes["shape"]
     places = context.input(1)
-    flat = bind(reshape, seed, shape=(n, c, h * w))
-    index = bind(reshape, places, shape=(n, c, places.shape[2] * places.shape[3]))
+    flat = bind(reshape, seed, shape=(n, c, math.prod(size)))
+    index = bind(reshape, places, shape=(n, c, math.prod(places.shape[2:])))
     picked = bind(lookup("gather"), flat, index, dim=2)
     return [bind(reshape, picked, shape=tuple(places.shape)), None]
 
 
-MAX_POOL2D_BACKWARD = declare(
-    "max_pool2d_backward", infer=_infer_backward, reference=_reference_backward, lower=_lower_backward,
-    gradient=_gradient_backward, saves=(1,), doc="Gradients of windows brought to the elements that they chose.",
+MAX_POOL_BACKWARD = declare(
+    "max_pool_backward", infer=_infer_backward, reference=_reference_max_backward, lower=_lower_max_backward,
+    gradient=_gradient_max_backward, saves=(1,), doc="Gradients of windows brought to the elements that they chose.",
 )  # fmt: skip
 
 
-@function(functional=True, method=False, top=False)
-def max_pool2d(
-    input: Tensor,
-    kernel_size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    dilation: Pair = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Tensor:
-    """The largest element of each window of (N, C, H, W) or (C, H, W), as ``torch.nn.functional.max_pool2d``.
+# Means.
 
-    ``stride`` defaults to ``kernel_size``; padding counts as -inf and may be at most half the kernel.
-    """
-    arguments.tensor("max_pool2d", "input", input)
-    kernel = arguments.pair("max_pool2d", "kernel_size", kernel_size, 1)
-    steps = kernel if stride is None else arguments.pair("max_pool2d", "stride", stride, 1)
-    pads, gaps = (
-        arguments.pair("max_pool2d", "padding", padding),
-        arguments.pair("max_pool2d", "dilation", dilation, 1),
+
+def _infer_average(x: TensorType, **attributes: Any) -> tuple[TensorType, ...]:
+    name = f"avg_pool{len(x.shape) - 2}d"
+    arguments.floating(name, "input", x.dtype)
+    return (TensorType(_out_shape(name, x, attributes), x.dtype),)
+
+
+def _counts(window: Window | Bins, axis: int, include_padding: bool) -> list[int]:
+    """The reference's number of elements of each window along an axis."""
+    if isinstance(window, Bins) or not include_padding:
+        return [len(_places(window, axis, out)) for out in range(window.out[axis])]
+    before, after = window.padding[axis]
+    starts = [out * window.stride[axis] - before for out in range(window.out[axis])]
+    return [min(start + window.kernel[axis], window.size[axis] + after) - start for start in starts]
+
+
+def _matrix(window: Window | Bins, axis: int, include_padding: bool, divisor: bool) -> Any:
+    """The reference's matrix (out, size) of weights along an axis."""
+    import numpy
+
+    made = numpy.zeros((window.out[axis], window.size[axis]))
+    counts = _counts(window, axis, include_padding)
+    for out, count in enumerate(counts):
+        made[out, _places(window, axis, out)] = 1.0 if divisor else 1.0 / count
+    return made
+
+
+def _reference_average(x: Any, *, backward: bool = False, **attributes: Any) -> Any:
+    import numpy
+
+    shape = attributes.pop("shape", x.shape)
+    window = window_of(shape, attributes)
+    fixed = attributes.get("divisor", 0)
+    result = x.astype("float64")
+    for axis in range(len(window.size)):
+        matrix = _matrix(window, axis, attributes.get("include_padding", False), bool(fixed))
+        result = numpy.moveaxis(
+            numpy.tensordot(result, matrix if backward else matrix.T, (2 + axis, 0)), -1, 2 + axis
+        )
+    return (result / (fixed or 1)).astype(x.dtype)
+
+
+def _share(
+    builder: Builder, window: Window | Bins, outs: Sequence[Expr], attributes: dict[str, Any], value: Expr
+) -> Expr:
+    """A value divided by the number of elements of the window at ``outs``."""
+    if attributes.get("divisor"):
+        return value / cast(builder.integer("divisor", attributes["divisor"]), value.dtype)
+    count: Expr | None = None
+    for axis, out in enumerate(outs):
+        if isinstance(window, Bins):
+            start, end = window.ends(builder, axis, out)
+        else:
+            start, end = _span(builder, window, axis, out, attributes["include_padding"])
+        count = end - start if count is None else count * (end - start)
+    assert count is not None, "at least one dimension"
+    return value / cast(count, value.dtype)
+
+
+def _span(builder: Builder, window: Window, axis: int, out: Expr, include_padding: bool) -> tuple[Expr, Expr]:
+    """The first place of a window that counts, and one past the last."""
+    before, after = window.padding[axis]
+    start = out * builder.integer(f"stride{axis}", window.stride[axis]) - builder.integer(
+        f"padding{axis}", before
     )
-    if any(2 * pad > size for pad, size in zip(pads, kernel, strict=True)):
-        raise ShapeError(mistake("max_pool2d", "padding", pads, f"at most half of kernel_size {kernel}"))
-    batched = len(input.shape) == 4
-    shape = tuple(input.shape)
-    if not batched:
-        arguments.tensor("max_pool2d", "input", input, 3)
-        input = bind(lookup("reshape"), input, shape=(1, *shape))
-    out = bind(
-        MAX_POOL2D, input, kernel=kernel, stride=steps, padding=pads, dilation=gaps, ceil_mode=bool(ceil_mode)
-    )
-    if not batched:
-        out = tuple(bind(lookup("reshape"), one, shape=tuple(one.shape[1:])) for one in out)
-    return tuple(out) if return_indices else out[0]
+    end = start + builder.integer(f"kernel{axis}", window.kernel[axis])
+    limit = builder.integer(f"limit{axis}", window.size[axis] + (after if include_padding else 0))
+    end = where(end < limit, end, limit)
+    return (start if include_padding else where(start < 0, const(0, INDEX), start)), end
+
+
+def _lower_average(
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
+) -> Program:
+    x, target = operands[0], outputs[0]
+    window = window_of(x.shape, attributes)
+    builder = Builder("avg_pool")
+    n, c, *outs = builder.axes(target.shape)
+    points, inside = window.sources(builder, outs, builder.reduce_axes(window.kernel))
+    total = builder.reduce("sum", builder.load(x, [n, c, *points], None, inside))
+    builder.store(target, [n, c, *outs], _share(builder, window, outs, attributes, total))
+    many, length = math.prod(target.shape), math.prod(window.kernel)
+    return Program((builder.finish(cooperative=is_cooperative(profile, many, length)),))
+
+
+def _lower_average_backward(
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
+) -> Program:
+    """Each input element folds over the windows that hold it."""
+    grad, target = operands[0], outputs[0]
+    window = window_of(target.shape, attributes)
+    builder = Builder("avg_pool_backward")
+    n, c, *places = builder.axes(target.shape)
+    outs, inside = _readers(builder, window, places)
+    for axis, (place, out) in enumerate(zip(places, outs, strict=True)):
+        if isinstance(window, Bins):
+            start, end = window.ends(builder, axis, out)
+            inside = inside & (start <= place) & (place < end)
+        else:  # the window is not past the place; that it reaches it is how the first reader was found
+            reach = place + builder.integer(f"padding{axis}", window.padding[axis][0])
+            inside = inside & (out * builder.integer(f"stride{axis}", window.stride[axis]) <= reach)
+    value = _share(builder, window, outs, attributes, builder.load(grad, [n, c, *outs], None, inside))
+    builder.store(target, [n, c, *places], builder.reduce("sum", where(inside, value, const(0, value.dtype))))
+    return Program((builder.finish(),))
+
+
+def _gradient_average(context: Gradient, grad: Any) -> list[Any]:
+    return [bind(AVG_POOL_BACKWARD, grad, shape=context.types[0].shape, **context.attributes)]
+
+
+AVG_POOL = declare(
+    "avg_pool", infer=_infer_average, reference=_reference_average, lower=_lower_average, gradient=_gradient_average,
+    doc="The mean of each window.",
+)  # fmt: skip
+AVG_POOL_BACKWARD = declare(
+    "avg_pool_backward", infer=_infer_backward, lower=_lower_average_backward,
+    reference=lambda grad, **attributes: _reference_average(grad, backward=True, **attributes),
+    gradient=lambda context, seed: [bind(AVG_POOL, seed, **_window_attributes(context))],
+    doc="Gradients of means spread over the elements of their windows.",
+)  # fmt: skip

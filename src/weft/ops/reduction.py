@@ -12,7 +12,7 @@ from weft.errors import ArgumentError, DTypeError, mistake
 from weft.expr import Expr, cast
 from weft.kernels import Builder, Operand, Program, coalesce
 from weft.kernels.derived import Combine
-from weft.ops import arguments
+from weft.ops import arguments, sharing
 from weft.ops.annotations import Dims, Tensor
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.creation import to_dtype
@@ -25,6 +25,8 @@ SPLIT_ABOVE = 1 << 16
 """Elements per result from which a reduction with few results is folded in two stages."""
 CHUNKS = 64
 """Partial results of the first stage; decided by sizes alone, so that the tree does not depend on the machine."""
+FOURS = ("sum", "prod", "max", "min")
+"""Folds that may take four elements at a time."""
 LONGEST = 65535
 """Elements that a partial result folds at most: software WebGPU drivers end longer loops."""
 
@@ -36,11 +38,9 @@ def reduced_shape(shape: Sequence[int], dims: Sequence[int], keepdim: bool) -> t
     return tuple(size for d, size in enumerate(shape) if d not in dims)
 
 
-def is_cooperative(profile: TargetProfile, results: int, length: int) -> bool:
-    """Whether a workgroup should share each result: few, long reductions on a GPU."""
-    if profile.dialect == "llvm":
-        return False
-    return length >= 64 and (results < 8 if profile.software else results < 65536 or length >= 256)
+def is_cooperative(profile: TargetProfile, results: int, length: int, neighbours: bool = True) -> int:
+    """How many invocations share each of ``results`` folds of ``length`` elements: 0 is one, 1 a workgroup."""
+    return sharing.team(profile, results, length, neighbours)
 
 
 def _reduce_step(
@@ -49,7 +49,7 @@ def _reduce_step(
 ) -> Program:  # fmt: skip
     dims, shape = attributes["dims"], source.shape
     kept = [d for d in range(len(shape)) if d not in dims]
-    out_strides = _kept_strides(target, dims, attributes.get("keepdim", False))
+    out_strides = kept_strides(target, dims, attributes.get("keepdim", False))
     sizes, (own, out) = coalesce([shape[d] for d in kept], [[source.strides[d] for d in kept], out_strides])
     folded, (inner,) = (
         coalesce([shape[d] for d in dims], [[source.strides[d] for d in dims]])
@@ -65,11 +65,14 @@ def _reduce_step(
     value = builder.load(source, [*outer_axes, *inner_axes], [*own, *inner])
     result = builder.reduce(combine, cast(value, accumulator))
     builder.store(target, outer_axes, finish(builder, result, count), out)
-    results = math.prod(sizes)
-    return Program((builder.finish(cooperative=is_cooperative(profile, results, count)),))
+    shared = is_cooperative(profile, math.prod(sizes), count, not inner or inner[-1] == 1)
+    fours = combine in FOURS and len(folded) == 1
+    vector = sharing.in_fours(shared, count, [(source, own, inner[-1])], [target]) if fours else 1
+    return Program((builder.finish(vector, shared),))
 
 
-def _kept_strides(target: Operand, dims: Sequence[int], keepdim: bool) -> list[int]:
+def kept_strides(target: Operand, dims: Sequence[int], keepdim: bool) -> list[int]:
+    """A result's strides over the dimensions that were not folded."""
     return [stride for d, stride in enumerate(target.strides) if not keepdim or d not in dims]
 
 
@@ -82,40 +85,52 @@ def _two_stages(
     kept = [d for d in range(len(shape)) if d not in dims]
     count = math.prod(shape[d] for d in dims)
     results = math.prod(shape[d] for d in kept)
-    if combine in ("argmax", "argmin") or count < SPLIT_ABOVE:
+    if combine in ("argmax", "argmin") or 0 in (count, results) or not _is_dense(target):
         return None
     folded, (inner,) = coalesce([shape[d] for d in dims], [[source.strides[d] for d in dims]])
-    least = CHUNKS * -(-count // (CHUNKS * LONGEST))
-    chunks = next((c for c in range(least, 2 * least) if folded[0] % c == 0), None)
-    if chunks is None and len(folded) > 1:
+    neighbours = inner[-1] == 1
+    cut = sharing.pieces(profile, results, folded, neighbours)
+    if profile.dialect == "llvm" or profile.software:
+        cut = _long_pieces(count, folded)
+    if cut is None or (not cut.exact and accumulator.kind != "float" and combine in ("max", "min")):
         return None
-    shape_of_partial = (results, chunks or least)
-    partial = Operand(2, accumulator, shape_of_partial, contiguous_strides(shape_of_partial), 2)
     sizes, (own,) = coalesce([shape[d] for d in kept], [[source.strides[d] for d in kept]])
+    # partial results lie as invocations follow one another: by piece of a row, or by column
+    partial_shape = (*sizes, cut.count) if neighbours else (cut.count, *sizes)
+    partial = Operand(2, accumulator, partial_shape, contiguous_strides(partial_shape), 2)
     builder = Builder(f"{name}_partial")
-    outer = builder.axes((*sizes, partial.shape[1]))
-    length = -(-folded[0] // partial.shape[1])
-    folds = builder.reduce_axes((length, *folded[1:]))
-    position = outer[-1] * builder.integer("length", length) + folds[0]
-    valid = None if chunks else position < builder.integer("total", folded[0])
+    outer = builder.axes(partial_shape)
+    rows, piece = (outer[:-1], outer[-1]) if neighbours else (outer[1:], outer[0])
+    folds = builder.reduce_axes((cut.length, *folded[1:]))
+    position = piece * builder.integer("length", cut.length) + folds[0]
+    valid = None if cut.exact else position < builder.integer("total", folded[0])
     identity = {"sum": 0, "prod": 1, "max": -math.inf, "min": math.inf, "any": 0, "all": 1}[combine]
-    if valid is not None and accumulator.kind != "float" and combine in ("max", "min"):
-        return None
-    value = builder.load(source, [*outer[:-1], position, *folds[1:]], [*own, *inner], valid, identity)
-    result = builder.reduce(combine, cast(value, accumulator))
-    last = contiguous_strides((*sizes, partial.shape[1]))
-    builder.store(partial, outer, result, last)
-    first = builder.finish(cooperative=is_cooperative(profile, results * partial.shape[1], length))
-    # the second stage reads partials as (results, chunks) and writes the results in row-major order
-    if not _is_dense(target):
-        return None
-    builder = Builder(name)
+    value = builder.load(source, [*rows, position, *folds[1:]], [*own, *inner], valid, identity)
+    builder.store(partial, outer, builder.reduce(combine, cast(value, accumulator)), partial.strides)
+    length = count // folded[0] * cut.length
+    shared = is_cooperative(profile, results * cut.count, length, neighbours)
+    fours = combine in FOURS and len(folded) == 1 and cut.exact
+    vector = sharing.in_fours(shared, cut.length, [(source, own, inner[-1])]) if fours else 1
+    first = builder.finish(vector, shared)
+    builder = Builder(name)  # the second stage writes the results in row-major order
     (row,) = builder.axes((results,))
-    (chunk,) = builder.reduce_axes((partial.shape[1],))
-    total = builder.reduce(combine, builder.load(partial, [row, chunk]))
+    (chunk,) = builder.reduce_axes((cut.count,))
+    strides = (cut.count, 1) if neighbours else (1, results)
+    total = builder.reduce(combine, builder.load(partial, [row, chunk], strides))
     builder.store(target, [row], finish(builder, total, count), (1,))
-    second = builder.finish(cooperative=is_cooperative(profile, results, partial.shape[1]))
-    return Program((first, second), ((accumulator, results * partial.shape[1]),))
+    shared = is_cooperative(profile, results, cut.count, neighbours)
+    return Program((first, builder.finish(1, shared)), ((accumulator, results * cut.count),))
+
+
+def _long_pieces(count: int, folded: Sequence[int]) -> sharing.Pieces | None:
+    """Pieces on every target for folds that are long: the CPU's threads share them, and loops end in time."""
+    if count < SPLIT_ABOVE:
+        return None
+    least = CHUNKS * -(-count // (CHUNKS * LONGEST))
+    exact = next((c for c in range(least, 2 * least) if folded[0] % c == 0), None)
+    if exact is None and len(folded) > 1:
+        return None
+    return sharing.Pieces(exact or least, -(-folded[0] // (exact or least)), exact is not None)
 
 
 def _is_dense(target: Operand) -> bool:
@@ -150,14 +165,17 @@ def _lower(name: str, combine: Combine, mean: bool) -> Callable[..., Program]:
     return lower
 
 
-def _sum_dtype(dtype: DType) -> DType:
+def sum_dtype(dtype: DType) -> DType:
+    """The type that sums and products of a type have: integers and bool become int64."""
     return dtype if dtype.kind == "float" else dtypes.int64
 
 
-def _declare(
+def declare_reduction(
     name: str, combine: Combine, reference: str, result: Callable[[DType], DType], doc: str, mean: bool = False,
     empty: bool = True, **columns: Any,
 ) -> OpSpec:  # fmt: skip
+    """Declare a fold over dimensions; ``reference`` is NumPy's function, ``result`` the type of the result."""
+
     def infer(x: TensorType, *, dims: tuple[int, ...], keepdim: bool) -> tuple[TensorType, ...]:
         if not empty and math.prod(x.shape[d] for d in dims) == 0:
             raise ArgumentError(
@@ -216,14 +234,18 @@ _EXTREME: dict[str, Any] = {
     "saves_output": True,
     "empty": False,
 }
-SUM = _declare("sum", "sum", "sum", _sum_dtype, "The sum over dimensions.", gradient=_gradient_sum)
-MEAN = _declare(
+SUM = declare_reduction("sum", "sum", "sum", sum_dtype, "The sum over dimensions.", gradient=_gradient_sum)
+MEAN = declare_reduction(
     "mean", "sum", "mean", lambda d: d, "The mean over dimensions.", mean=True, gradient=_gradient_mean
 )
-AMAX = _declare("amax", "max", "max", lambda d: d, "The largest element over dimensions.", **_EXTREME)
-AMIN = _declare("amin", "min", "min", lambda d: d, "The smallest element over dimensions.", **_EXTREME)
-ANY = _declare("any", "any", "any", lambda d: dtypes.bool_, "Whether any element is true.")
-ALL = _declare("all", "all", "all", lambda d: dtypes.bool_, "Whether all elements are true.")
+AMAX = declare_reduction(
+    "amax", "max", "max", lambda d: d, "The largest element over dimensions.", **_EXTREME
+)
+AMIN = declare_reduction(
+    "amin", "min", "min", lambda d: d, "The smallest element over dimensions.", **_EXTREME
+)
+ANY = declare_reduction("any", "any", "any", lambda d: dtypes.bool_, "Whether any element is true.")
+ALL = declare_reduction("all", "all", "all", lambda d: dtypes.bool_, "Whether all elements are true.")
 
 
 def _declare_position(name: str, combine: Combine) -> OpSpec:
@@ -312,3 +334,30 @@ def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
     return _position(ARGMIN, input, dim, keepdim)
+
+
+def extreme_lowering(name: str, combine: Combine) -> Callable[..., Program]:
+    """A kernel that finds the place of an extreme along ``dim`` and stores the element there, then the place."""
+
+    def lower(
+        operands: Sequence[Operand],
+        outputs: Sequence[Operand],
+        attributes: dict[str, Any],
+        profile: TargetProfile,
+    ) -> Program:
+        source, dim = operands[0], attributes["dim"]
+        shape, strides = source.shape or (1,), source.strides or (0,)
+        kept = [d for d in range(len(shape)) if d != dim]
+        keepdim = attributes["keepdim"]
+        out = [kept_strides(target, (dim,), keepdim) if target.shape else [] for target in outputs]
+        sizes, (own, *ours) = coalesce([shape[d] for d in kept], [[strides[d] for d in kept], *out])
+        builder = Builder(name)
+        outer = builder.axes(sizes)
+        (position,) = builder.reduce_axes((shape[dim],))
+        best = builder.reduce(combine, builder.load(source, [*outer, position], [*own, strides[dim]]))
+        values, places = outputs
+        builder.store(values, outer, builder.load(source, [*outer, best], [*own, strides[dim]]), ours[0])
+        builder.store(places, outer, best, ours[1])
+        return Program((builder.finish(cooperative=is_cooperative(profile, math.prod(sizes), shape[dim])),))
+
+    return lower

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weft.dtypes import DType
-from weft.expr import Expr, call
+from weft.expr import Expr, call, const
 from weft.kernels import Builder, Operand, Program
-from weft.ops import arguments
+from weft.ops import arguments, sharing
 from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.creation import to_dtype
@@ -45,7 +45,12 @@ def row_lowering(name: str, row: Row) -> Callable[..., Program]:
         value = row(builder, loaded)
         builder.store(target, points, value, [*strides(target), (target.strides or (0,))[dim]], inner=True)
         rows = math.prod(shape) // max(shape[dim], 1)
-        return Program((builder.finish(cooperative=is_cooperative(profile, rows, shape[dim])),))
+        read = [(o, strides(o), (o.strides or (0,))[dim]) for o in (*operands, target)]
+        neighbours = all(along == 1 for *_, along in read)
+        shared = is_cooperative(profile, rows, shape[dim], neighbours)
+        vector = sharing.in_fours(shared, shape[dim], read)
+        team, held = sharing.held(profile, shape[dim], vector) if shared and neighbours else (0, 0)
+        return Program((builder.finish(vector, team or shared, held),))
 
     return lower
 
@@ -62,7 +67,7 @@ def _softmax_row(builder: Builder, loaded: list[Expr]) -> Expr:
     (x,) = loaded
     largest = builder.reduce("max", x)
     total = builder.reduce("sum", call("exp", x - largest))
-    return call("exp", x - largest) / total
+    return call("exp", x - largest) * (const(1.0, total.dtype) / total)
 
 
 def _log_softmax_row(builder: Builder, loaded: list[Expr]) -> Expr:

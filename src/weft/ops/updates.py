@@ -23,7 +23,8 @@ def declare_update(
 ) -> OpSpec:
     """Declare an update op.
 
-    ``shared``: names of the leading 0-d operands; ``tensors``: names of each parameter's operands in order;
+    ``shared``: names of the leading operands, 0-d tensors or Python numbers, which change without a new kernel;
+    ``tensors``: names of each parameter's operands in order;
     ``written``: which of them each part rewrites; ``formulas(attributes)``: the new values as expressions over
     all these names and ``options`` (float attributes by name).
     """
@@ -48,6 +49,7 @@ def declare_update(
             part = own[start : start + width]
             values = {**dict(zip(shared, arrays, strict=False)), **dict(zip(tensors, part, strict=True))}
             dtype = from_numpy(part[0].dtype).compute
+            values = {n: dtype.numpy.type(v) if isinstance(v, float) else v for n, v in values.items()}
             result += [evaluate(e, values).astype(part[0].dtype) for e in expressions(attributes, dtype)]
         return tuple(result)
 
@@ -58,14 +60,15 @@ def declare_update(
         profile: TargetProfile,
     ) -> Program:
         scalars, own = operands[: len(shared)], operands[len(shared) :]
+        bound = {s.slot for s in scalars if not s.scalar}
         limit = profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30)
-        steps, builder, slots = [], Builder(name), {s.slot for s in scalars}
+        steps, builder, slots = [], Builder(name), bound
         for at, start in enumerate(range(0, len(own), width)):
             part, targets = own[start : start + width], outputs[at * len(written) : (at + 1) * len(written)]
             needed = slots | {o.slot for o in (*part, *targets)}
-            if len(needed) > limit and slots != {s.slot for s in scalars}:
+            if len(needed) > limit and slots != bound:
                 steps.append(builder.finish())
-                builder, needed = Builder(name), {o.slot for o in (*scalars, *part, *targets)}
+                builder, needed = Builder(name), bound | {o.slot for o in (*part, *targets)}
             slots = needed
             _part(builder, scalars, part, targets, attributes)
         return Program((*steps, builder.finish()))
@@ -83,7 +86,9 @@ def declare_update(
         places = [(n, s, (), ()) for n, s in zip(shared, scalars, strict=True)]
         places += [(n, o, indices, own) for n, o, own in zip(tensors, part, strides[:width], strict=True)]
         values = {
-            v: cast(builder.load(operand, at, own), dtype)
+            v: builder.scalar(operand, dtype)
+            if operand.scalar
+            else cast(builder.load(operand, at, own), dtype)
             for n, operand, at, own in places
             if (v := variable(n, dtype)) in used
         }
@@ -114,7 +119,12 @@ def _sgd(attributes: dict[str, Any]) -> list[str]:
 
 
 SGD_MOMENTUM = declare_update(
-    "sgd_momentum_step", ("lr", "step"), ("p", "g", "m"), ("p", "m"), _sgd, "A step of SGD with momentum."
+    "sgd_momentum_step",
+    ("lr", "step", "momentum"),
+    ("p", "g", "m"),
+    ("p", "m"),
+    _sgd,
+    "A step of SGD with momentum.",
 )
 SGD = declare_update(
     "sgd_step",
@@ -126,16 +136,99 @@ SGD = declare_update(
 )
 
 
-def _adam(attributes: dict[str, Any]) -> list[str]:
-    """Kingma and Ba 2015, with bias corrections 1 - beta^step from expm1, exact for small steps."""
+def _adam(attributes: dict[str, Any], largest: bool = False) -> list[str]:
+    """Kingma and Ba 2015, with bias corrections 1 - beta^step from expm1, exact for small steps.
+
+    With ``largest`` the largest second moment so far, ``x``, is used in place of the present one, and kept (Reddi,
+    Kale and Kumar 2018).
+    """
     decoupled = attributes["decoupled"]
     lines = _descent(attributes, coupled=not decoupled)
     lines += "q = p - lr * weight_decay * p\n" if decoupled and attributes["weight_decay"] else "q = p\n"
     lines += "a = m + (d - m) * one_minus_beta1\nb = v * beta2 + one_minus_beta2 * d * d\n"
+    lines += "h = maximum(x, b)\n" if largest else "h = b\n"
     correct = "c1 = -expm1(step * log_beta1)\nc2 = -expm1(step * log_beta2)\n"
-    return [f"{lines}{correct}q - lr / c1 * a / (sqrt(b) / sqrt(c2) + eps)", f"{lines}a", f"{lines}b"]
+    step = f"{lines}{correct}q - lr / c1 * a / (sqrt(h) / sqrt(c2) + eps)"
+    return [step, f"{lines}a", f"{lines}b", *([f"{lines}h"] if largest else [])]
 
 
+def _rmsprop(attributes: dict[str, Any]) -> list[str]:
+    """Hinton's RMSprop; ``centered`` takes the mean gradient's square off (Graves 2013), with momentum or without."""
+    lines = _descent(attributes) + "b = s * alpha + one_minus_alpha * d * d\n"
+    written, scale = ["b"], "sqrt(b)"
+    if attributes["centered"]:
+        lines += "c = a + (d - a) * one_minus_alpha\n"
+        scale = "sqrt(b - c * c)"
+    change = f"d / ({scale} + eps)"
+    if attributes["heavy"]:
+        lines += f"k = momentum * m + {change}\n"
+        change, written = "k", [*written, "k"]
+    written += ["c"] if attributes["centered"] else []
+    return [f"{lines}p - lr * {change}", *(f"{lines}{name}" for name in written)]
+
+
+def _adagrad(attributes: dict[str, Any]) -> list[str]:
+    """Duchi, Hazan and Singer 2011."""
+    lines = _descent(attributes) + "b = s + d * d\n"
+    rate = "lr / (1.0 + (step - 1.0) * lr_decay)" if attributes["lr_decay"] else "lr"
+    return [f"{lines}p - {rate} * d / (sqrt(b) + eps)", f"{lines}b"]
+
+
+def _lion(attributes: dict[str, Any]) -> list[str]:
+    """Chen et al. 2023: the sign of an interpolation of momentum and gradient; decay is decoupled."""
+    lines = _descent(attributes, coupled=False)
+    lines += "q = p - lr * weight_decay * p\n" if attributes["weight_decay"] else "q = p\n"
+    return [
+        f"{lines}q - lr * sign(m * beta1 + d * one_minus_beta1)",
+        f"{lines}m * beta2 + d * one_minus_beta2",
+    ]
+
+
+MOMENTS = ("lr", "step", "one_minus_beta1", "log_beta1")
+"""What Adam's kernels read anew at each step: a schedule may change the rate and the first beta."""
 ADAM = declare_update(
-    "adam_step", ("lr", "step"), ("p", "g", "m", "v"), ("p", "m", "v"), _adam, "A step of Adam or AdamW."
+    "adam_step", MOMENTS, ("p", "g", "m", "v"), ("p", "m", "v"), _adam, "A step of Adam or AdamW."
+)
+AMSGRAD = declare_update(
+    "adam_amsgrad_step",
+    MOMENTS,
+    ("p", "g", "m", "v", "x"),
+    ("p", "m", "v", "x"),
+    lambda attributes: _adam(attributes, largest=True),
+    "A step of Adam or AdamW with the maximum of past second moments.",
+)
+RMSPROP = {
+    (heavy, centered): declare_update(
+        "rmsprop_step" + "_momentum" * heavy + "_centered" * centered,
+        ("lr",),
+        ("p", "g", "s", *("m",) * heavy, *("a",) * centered),
+        ("p", "s", *("m",) * heavy, *("a",) * centered),
+        lambda attributes, heavy=heavy, centered=centered: _rmsprop(
+            {**attributes, "heavy": heavy, "centered": centered}
+        ),
+        "A step of RMSprop.",
+    )
+    for heavy in (False, True)
+    for centered in (False, True)
+}
+"""RMSprop's op by whether it has momentum and whether it is centered: these decide which state it keeps."""
+ADAGRAD = declare_update(
+    "adagrad_step", ("lr", "step"), ("p", "g", "s"), ("p", "s"), _adagrad, "A step of Adagrad."
+)
+LION = declare_update("lion_step", ("lr",), ("p", "g", "m"), ("p", "m"), _lion, "A step of Lion.")
+SCALE = declare_update(
+    "scale_all",
+    ("scale",),
+    ("g",),
+    ("g",),
+    lambda attributes: ["g * scale"],
+    "Many tensors times one number.",
+)
+CLAMP = declare_update(
+    "clamp_all",
+    (),
+    ("g",),
+    ("g",),
+    lambda attributes: ["minimum(maximum(g, -limit), limit)"],
+    "Many tensors held within [-limit, limit].",
 )

@@ -1,8 +1,22 @@
-"""Optimizers, with PyTorch's names and state: SGD, Adam, AdamW. A group of parameters is updated by one kernel."""
+"""Optimizers and schedules, with PyTorch's names and state. A group of parameters is updated by one kernel."""
 
+from weft.optim import lr_scheduler
+from weft.optim.adagrad import Adagrad
 from weft.optim.adam import Adam, AdamW
 from weft.optim.groups import ParamGroup
+from weft.optim.lion import Lion
 from weft.optim.optimizer import Optimizer
+from weft.optim.rmsprop import RMSprop
 from weft.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "ParamGroup"]
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Lion",
+    "Optimizer",
+    "ParamGroup",
+    "RMSprop",
+    "lr_scheduler",
+]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from weft.errors import ArgumentError, UnsupportedError, mistake
+from weft.errors import ArgumentError, mistake
 from weft.ops import OPS, bind
 from weft.optim.groups import ParamGroup, number
 from weft.optim.optimizer import Optimizer, Params, refuse_differentiable
@@ -21,9 +21,9 @@ class Adam(Optimizer):
 
     ``m = beta1 * m + (1 - beta1) * g``, ``v = beta2 * v + (1 - beta2) * g * g`` and
     ``p = p - lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)``; ``weight_decay * p`` is added to the
-    gradient first, or, where ``decoupled_weight_decay``, ``lr * weight_decay * p`` taken from the parameter.
-    ``foreach``, ``fused`` and ``capturable`` choose among PyTorch's implementations; here is one. ``amsgrad`` raises
-    ``UnsupportedError``.
+    gradient first, or, where ``decoupled_weight_decay``, ``lr * weight_decay * p`` taken from the parameter. With
+    ``amsgrad`` the largest ``v`` so far takes the place of ``v`` in the step (Reddi, Kale and Kumar 2018).
+    ``foreach``, ``fused`` and ``capturable`` choose among PyTorch's implementations; here is one.
 
     >>> import weft as wf
     >>> p = wf.nn.Parameter(wf.tensor([1.0, -2.0]))
@@ -34,7 +34,7 @@ class Adam(Optimizer):
     tensor([ 0.9000, -1.9000])
     """
 
-    buffers: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
+    buffers: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
     def __init__(
         self,
@@ -68,10 +68,9 @@ class Adam(Optimizer):
             raise ArgumentError(mistake(self._name, "betas", betas, "two numbers"))
         for position, beta in enumerate(betas):
             number(self._name, f"betas[{position}]", beta, 0.0, 1.0)
-        if group["amsgrad"]:
-            raise UnsupportedError(
-                mistake(self._name, "amsgrad", True, "False", "the maximum of past moments is not kept")
-            )
+
+    def _buffers(self, group: ParamGroup) -> tuple[str, ...]:
+        return self.buffers if group["amsgrad"] else self.buffers[:2]
 
     def _update(
         self,
@@ -81,18 +80,19 @@ class Adam(Optimizer):
         operands: Sequence[Tensor],
         targets: tuple[Tensor, ...],
     ) -> None:
+        self._require_state(group, operands, targets)
         beta1, beta2 = (float(beta) for beta in group["betas"])
         options: dict[str, Any] = {
-            "one_minus_beta1": 1.0 - beta1,
             "beta2": beta2,
             "one_minus_beta2": 1.0 - beta2,
-            "log_beta1": math.log(beta1) if beta1 else LOG_OF_ZERO,
             "log_beta2": math.log(beta2) if beta2 else LOG_OF_ZERO,
             "eps": float(group["eps"]),
             "weight_decay": float(group["weight_decay"]),
         }
         flags = {"maximize": bool(group["maximize"]), "decoupled": bool(group["decoupled_weight_decay"])}
-        bind(OPS["adam_step"], rate, step, *operands, into=targets, **options, **flags)
+        op = OPS["adam_amsgrad_step" if group["amsgrad"] else "adam_step"]
+        first = (1.0 - beta1, math.log(beta1) if beta1 else LOG_OF_ZERO)
+        bind(op, rate, step, *first, *operands, into=targets, **options, **flags)
 
 
 class AdamW(Adam):

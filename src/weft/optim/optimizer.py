@@ -21,7 +21,7 @@ from weft.ops import OPS, bind
 from weft.optim.groups import Cohort, ParamGroup
 from weft.optim.state import load_state, pack_state
 from weft.tensors.arena import colocate, limit_bindings, scalar
-from weft.tensors.creation import zeros_like
+from weft.tensors.creation import full_like
 from weft.tensors.tensor import Tensor
 
 Params = Iterable[Any]
@@ -91,6 +91,21 @@ class Optimizer:
         """The names of ``buffers`` that a group's options need."""
         return self.buffers
 
+    def _initial(self, group: ParamGroup, name: str) -> float:
+        """The number that a state tensor starts with."""
+        return 0.0
+
+    def _require_state(
+        self, group: ParamGroup, operands: Sequence[Tensor], targets: tuple[Tensor, ...]
+    ) -> None:
+        """``ArgumentError`` where the group's options ask for other state than it was built with."""
+        names, kept = self._buffers(group), len(targets) // (len(operands) - len(targets)) - 1
+        if len(names) != kept:
+            raise ArgumentError(
+                mistake(f"{self._name}.step", "the group's options", f"such that {len(names)} tensors are kept",
+                        f"{kept}, as when it was built", "set the options when building the optimizer")
+            )  # fmt: skip
+
     def _check(self, group: ParamGroup) -> None:
         """Raise for options that a subclass cannot take."""
 
@@ -132,7 +147,9 @@ class Optimizer:
         for device, members in by_device.items():
             cohort = Cohort(device, members, scalar(0.0, device))
             for parameter in members:
-                state[parameter] = {name: zeros_like(parameter) for name in self._buffers(group)}
+                state[parameter] = {
+                    name: full_like(parameter, self._initial(group, name)) for name in self._buffers(group)
+                }
             kept = [tensor for parameter in members for tensor in state[parameter].values()]
             colocate([*members, *kept, group.rate(device), cohort.step])
             group.cohorts.append(cohort)

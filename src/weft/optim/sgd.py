@@ -85,12 +85,12 @@ class SGD(Optimizer):
                 )  # fmt: skip
             bind(OPS["sgd_step"], rate, *operands, into=targets, **options)
             return
-        options["momentum"] = float(group["momentum"])
         options["dampening"] = float(group["dampening"])
         bind(
             OPS["sgd_momentum_step"],
             rate,
             step,
+            float(group["momentum"]),
             *operands,
             into=targets,
             nesterov=bool(group["nesterov"]),

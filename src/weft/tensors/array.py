@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from weft.devices.base import Device, Storage
 from weft.dtypes import DType
 from weft.ops.geometry import Geometry, contiguous_strides
+
+LAYOUTS = 65536
+"""Layouts with a number, at most; beyond that they are numbered anew, and calls on them prepared again."""
+
+_layouts: dict[tuple[Any, ...], int] = {}
+_numbers = itertools.count()
+
+
+def layout_key(
+    dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, device: Device
+) -> int:
+    """The number of what a kernel depends on: arrays of equal keys run the same prepared call.
+
+    A number, since hashing the layout itself takes longer than finding a kernel by numbers.
+    """
+    layout = (dtype, shape, strides, is_aligned(dtype, offset), device)
+    key = _layouts.get(layout)
+    if key is None:
+        if len(_layouts) >= LAYOUTS:
+            _layouts.clear()
+        key = _layouts[layout] = next(_numbers)
+    return key
 
 
 class Array:
@@ -21,14 +44,14 @@ class Array:
         shape: tuple[int, ...],
         strides: tuple[int, ...],
         offset: int = 0,
+        key: int | None = None,
     ) -> None:
         self.storage = storage
         self.dtype = dtype
         self.shape = shape
         self.strides = strides
         self.offset = offset
-        # what a kernel depends on: equal keys run the same prepared call
-        self.key = (dtype, shape, strides, offset & 3 == 0, storage.device)
+        self.key = layout_key(dtype, shape, strides, offset, storage.device) if key is None else key
 
     @property
     def device(self) -> Device:
@@ -61,6 +84,11 @@ class Array:
 
     def __repr__(self) -> str:
         return f"<array {self.dtype.name}{list(self.shape)} on {self.device.name}>"
+
+
+def is_aligned(dtype: DType, offset: int) -> bool:
+    """Whether an element offset is a multiple of 4 elements and of 16 bytes."""
+    return offset == 0 or offset % max(4, 128 // dtype.bits) == 0
 
 
 def empty(device: Device, dtype: DType, shape: tuple[int, ...]) -> Array:

@@ -166,30 +166,70 @@ def eye(
 
 
 def from_numpy(array: Any) -> Tensor:
-    """A ``cpu`` tensor that shares the memory of a NumPy array (contiguous and writable)."""
+    """A ``cpu`` tensor that shares the memory of a writable NumPy array, strides of 0 or more included."""
     import numpy
+
+    from weft.tensors.exchange import over
 
     if not isinstance(array, numpy.ndarray):
         raise ArgumentTypeError(mistake("from_numpy", "array", type(array).__name__, "a numpy.ndarray"))
-    kind = dtypes.from_numpy(array.dtype)
-    if not array.flags.c_contiguous or not array.flags.writeable:
-        raise ArgumentError(
-            mistake(
-                "from_numpy",
-                "array",
-                "not contiguous or read-only",
-                "contiguous and writable",
-                "use weft.tensor, which copies",
-            )
-        )
-    from weft.devices.base import HostDevice
-    from weft.ops.geometry import contiguous_strides
-    from weft.tensors.array import Array
+    return over(array, "from_numpy", "array")
 
-    cpu = devices.open("cpu")
-    assert isinstance(cpu, HostDevice)
-    shape = tuple(int(size) for size in array.shape)
-    return Tensor.wrap(Array(cpu.adopt(array), kind, shape, contiguous_strides(shape)))
+
+def linspace(
+    start: float, end: float, steps: int, *, dtype: DType | None = None, device: str | None = None
+) -> Tensor:
+    """``steps`` numbers evenly from ``start`` to ``end``, both included; float32 unless given.
+
+    >>> import weft as wf
+    >>> wf.linspace(0, 1, 5)
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
+    """
+    count = integer("linspace", "steps", steps)
+    first, last = (host.check_scalar("linspace", value) for value in (start, end))
+    if count < 0:
+        raise ArgumentError(mistake("linspace", "steps", count, "0 or more"))
+    name, kind = _checked("linspace", device, dtype)
+    made: Tensor = bind(OPS["linspace"], first, last, count=count, dtype=kind, device=name)
+    return made
+
+
+def logspace(
+    start: float, end: float, steps: int, base: float = 10.0, *, dtype: DType | None = None, device: str | None = None
+) -> Tensor:  # fmt: skip
+    """``steps`` numbers from ``base ** start`` to ``base ** end``, their exponents evenly apart."""
+    kind = dtype if dtype is not None and dtype.kind == "float" else dtypes.float32
+    exponents = linspace(start, end, steps, dtype=kind, device=device)
+    made: Tensor = bind(OPS["pow"], host.check_scalar("logspace", base), exponents)
+    return made if dtype is None else made.to(dtype)
+
+
+def _triangle_indices(
+    where: str, row: int, col: int, offset: int, upper: bool, dtype: DType | None, device: str | None
+) -> Tensor:
+    rows, columns = integer(where, "row", row), integer(where, "col", col)
+    if rows < 0 or columns < 0:
+        raise ArgumentError(mistake(where, "row and col", (rows, columns), "0 or more"))
+    name, kind = _checked(where, device, dtype, dtypes.int64)
+    import numpy
+
+    find = numpy.triu_indices if upper else numpy.tril_indices
+    places = numpy.stack(find(rows, integer(where, "offset", offset), columns))
+    return Tensor.wrap(host.from_numpy(places, kind, devices.open(name)))
+
+
+def tril_indices(
+    row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: str | None = None
+) -> Tensor:
+    """Coordinates (2, n) of the lower triangle of a matrix, row-major."""
+    return _triangle_indices("tril_indices", row, col, offset, False, dtype, device)
+
+
+def triu_indices(
+    row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: str | None = None
+) -> Tensor:
+    """Coordinates (2, n) of the upper triangle of a matrix, row-major."""
+    return _triangle_indices("triu_indices", row, col, offset, True, dtype, device)
 
 
 def as_tensor(data: Any, dtype: DType | None = None, device: str | None = None) -> Tensor:

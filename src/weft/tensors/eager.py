@@ -14,7 +14,7 @@ from typing import Any
 
 from weft import devices, dtypes
 from weft.codegen import generate
-from weft.devices.base import Device, Range, Span, Storage
+from weft.devices.base import Device, Range, Span
 from weft.dtypes import DType
 from weft.errors import (
     ArgumentError,
@@ -25,38 +25,62 @@ from weft.errors import (
     WeftError,
     mistake,
 )
-from weft.kernels import Offset, Operand, Scalar
+from weft.kernels import Offset, Operand, Scalar, Step
 from weft.ops import OPS, Interpreter, OpSpec, TensorType
 from weft.ops.core import user_error
-from weft.ops.geometry import Geometry
+from weft.ops.geometry import Geometry, contiguous_strides
 from weft.target import KernelSpec
-from weft.tensors.array import Array, empty, require_support
+from weft.tensors.array import Array, is_aligned, layout_key, require_support
 from weft.tensors.host import from_numpy, to_numpy
+from weft.tensors.pieces import in_pieces, largest_binding
 
 LARGEST_FLOAT32 = 3.4028235677973366e38
 """Above this a Python float rounds to float32 infinity."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PreparedStep:
-    """A compiled kernel with its arguments; ``fills`` are (position, value, is offset, dtype) set at each call."""
+    """A compiled kernel with its arguments: those known, and where in them what changes from call to call goes."""
 
     spec: KernelSpec
     buffers: tuple[int, ...]
-    arguments: tuple[Any, ...]
-    fills: tuple[tuple[int, int, bool, DType], ...]
+    arguments: tuple[int | float, ...]
+    offsets: tuple[tuple[int, int], ...]
+    """(position, value) of the offsets of operands and targets; those of new outputs are 0."""
+    scalars: tuple[tuple[int, int, DType], ...]
+    """(position, operand, type) of Python scalars."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An array that a call makes: bytes, type, contiguous layout."""
+
+    size: int
+    dtype: DType
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    key: int
+
+    @staticmethod
+    def on(device: Device, dtype: DType, shape: tuple[int, ...]) -> Made:
+        """What ``empty`` would make; ``DTypeError`` where the device lacks the type."""
+        require_support(device, dtype)
+        strides = contiguous_strides(shape)
+        key = layout_key(dtype, shape, strides, 0, device)
+        return Made(math.prod(shape) * device.itemsize(dtype), dtype, shape, strides, key)
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """Everything about an op call that its operands' geometry decides."""
 
     device: Device
-    outputs: tuple[TensorType, ...]
+    outputs: tuple[Made, ...]
+    """None where the call is given its targets."""
     steps: tuple[PreparedStep, ...]
-    temporaries: tuple[tuple[DType, int], ...]
+    temporaries: tuple[Made, ...]
     spans: tuple[bool, ...]
-    """For each operand and output, whether it is bound by its whole buffer."""
+    """For each operand and output, whether it is bound by its whole buffer; empty where none is."""
     report: tuple[str, str] | None
 
 
@@ -68,6 +92,7 @@ class Eager:
 
     def __init__(self) -> None:
         self._prepared: OrderedDict[Any, Prepared] = OrderedDict()
+        self._views: dict[Any, tuple[tuple[int, ...], tuple[int, ...], int, int] | None] = {}
 
     def process(
         self,
@@ -83,53 +108,73 @@ class Eager:
         if op.view is not None:
             viewed = self._view(op, operands[0], attributes)
             return (viewed,) if into is None else self._copy_into(viewed, into[0])
-        if into is not None and self._needs_scratch(op, operands, into):
+        if op.dense:
+            operands = tuple([self._dense(operand) for operand in operands])
+        slots: tuple[tuple[int, bool], ...] | None = None
+        own: tuple[int, ...] = ()
+        sharing = into is not None and _share(operands, into)
+        if into is not None and sharing and self._needs_scratch(op, operands, into):
             made = self.process(op, operands, attributes, None, below)
             _check_targets(op, [TensorType(one.shape, one.dtype) for one in made], into)
             for source, target in zip(made, into, strict=True):
                 self._copy_into(source, target)
             return into
-        slots = self._slots(operands, into) if into is not None else None
+        if into is not None and sharing:
+            slots = self._slots(operands, into)
+            own = _overwritten(op, operands, into) if op.overwrites else ()
         key = (
             op,
-            tuple(o.key if type(o) is Array else type(o) for o in operands),
-            tuple(attributes.items()),
-            None if into is None else tuple(target.key for target in into),
+            tuple([o.key if type(o) is Array else type(o) for o in operands]),
+            tuple(attributes.items()) if attributes else (),
+            None if into is None else tuple([target.key for target in into]),
             slots,
+            own,
+            # by name it may be another device than before: one that was opened anew after it was lost
+            devices.open(attributes["device"]) if "device" in attributes else None,
         )
         prepared = self._prepared.get(key)
         if prepared is None:
-            prepared = self._prepare(op, operands, attributes, into, slots)
+            prepared = self._prepare(op, operands, attributes, into, slots, own)
             self._prepared[key] = prepared
             if len(self._prepared) > self.capacity:
                 self._prepared.popitem(last=False)
+        if prepared.device.oversized:
+            found = self._in_pieces(prepared, op, operands, attributes, into)
+            if found is not None:
+                return found
         return self._run(prepared, operands, into)
+
+    def _in_pieces(
+        self, prepared: Prepared, op: OpSpec, operands: Any, attributes: Any, into: Any
+    ) -> tuple[Any, ...] | None:
+        """Where a tensor is larger than what a kernel of the device can bind."""
+        device = prepared.device
+        made = [one.size for one in prepared.outputs]
+        scratch = [one.size for one in prepared.temporaries]
+        return in_pieces(
+            self, op, operands, attributes, into, device,
+            lambda: tuple([_empty(device, one) for one in prepared.outputs]), made, scratch,
+        )  # fmt: skip
 
     def _run(
         self, prepared: Prepared, operands: tuple[Any, ...], into: tuple[Any, ...] | None
     ) -> tuple[Any, ...]:
         device = prepared.device
-        outputs = into or tuple(empty(device, t.dtype, t.shape) for t in prepared.outputs)
+        outputs = into
+        if outputs is None:
+            outputs = tuple([_empty(device, made) for made in prepared.outputs])
         values: list[Any] = [*operands, *outputs]
-        values += [empty(device, dtype, (count,)) for dtype, count in prepared.temporaries]
+        if prepared.temporaries:
+            values += [_empty(device, made) for made in prepared.temporaries]
         for step in prepared.steps:
             arguments = list(step.arguments)
-            for position, index, is_offset, dtype in step.fills:
-                value = values[index]
-                if is_offset:
-                    start = value.offset
-                    if index < len(prepared.spans) and prepared.spans[index]:
-                        start += value.storage.offset // device.itemsize(value.dtype)
-                    arguments[position] = start
-                else:
-                    arguments[position] = _scalar(value, dtype)
-            ranges: list[Range] = []
-            for index in step.buffers:
-                storage: Storage = values[index].storage
-                if index < len(prepared.spans) and prepared.spans[index]:
-                    ranges.append(Span(storage.buffer, 0, storage.buffer.size))
-                else:
-                    ranges.append(storage)
+            for position, index in step.offsets:
+                arguments[position] = values[index].offset
+            for position, index, dtype in step.scalars:
+                arguments[position] = _scalar(values[index], dtype)
+            ranges: list[Range] = [values[index].storage for index in step.buffers]
+            if prepared.spans:
+                _bind_whole(prepared, step, values, arguments, ranges)
             device.dispatch_kernel(step.spec, ranges, arguments, prepared.report)
         if into is not None:
             for target in into:
@@ -143,13 +188,37 @@ class Eager:
         return from_numpy(to_numpy(source, self), source.dtype, target)
 
     def _view(self, op: OpSpec, source: Array, attributes: dict[str, Any]) -> Array:
-        assert op.view is not None
-        source.storage.buffer  # noqa: B018  (raises where it was disposed)
-        geometry = op.view(source.geometry, **attributes)
-        if geometry is not None:
-            return source.viewed(geometry)
+        storage = source.storage
+        storage.buffer  # noqa: B018  (raises where it was disposed)
+        key = (op, source.key, tuple(attributes.items()))
+        try:
+            found = self._views[key]
+        except KeyError:
+            found = self._found_view(op, source, attributes, key)
+        if found is not None:
+            shape, strides, moved, layout = found
+            known = layout if moved & 15 == 0 else None  # such a move keeps the alignment
+            return Array(storage, source.dtype, shape, strides, source.offset + moved, known)
         (dense,) = self.process(OPS["copy"], (source,), {}, None, ())
         return self._view(op, dense, attributes)
+
+    def _found_view(self, op: OpSpec, source: Array, attributes: dict[str, Any], key: Any) -> Any:
+        """A view's geometry, its offset counted from the source's; ``None`` where strides cannot express it."""
+        assert op.view is not None
+        geometry = op.view(source.geometry, **attributes)
+        found = None
+        if geometry is not None:
+            made = source.viewed(geometry)
+            found = (made.shape, made.strides, made.offset - source.offset, made.key)
+        if len(self._views) >= self.capacity:
+            self._views.clear()
+        self._views[key] = found
+        return found
+
+    def _dense(self, operand: Any) -> Any:
+        if type(operand) is not Array or (operand.offset == 0 and operand.geometry.is_contiguous):
+            return operand
+        return self.process(OPS["copy"], (operand,), {}, None, ())[0]
 
     def _copy_into(self, source: Array, target: Array) -> tuple[Array, ...]:
         return self.process(OPS["cast"], (source,), {"dtype": target.dtype}, (target,), ())
@@ -157,12 +226,13 @@ class Eager:
     def _needs_scratch(self, op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> bool:
         """Whether writing straight into the targets could spoil an operand before it is read."""
         reading: dict[int, list[Array]] = {}
-        for operand in operands:
-            if type(operand) is Array:
+        own = _overwritten(op, operands, into) if op.overwrites else ()
+        for at, operand in enumerate(operands):
+            if type(operand) is Array and at not in own:
                 reading.setdefault(id(operand.storage), []).append(operand)
         for target in into:
             for operand in reading.get(id(target.storage), ()):
-                same = op.elementwise and operand.geometry == target.geometry
+                same = op.elementwise and operand.key == target.key and operand.offset == target.offset
                 if not same and operand.geometry.overlaps(target.geometry):
                     return True
         return False
@@ -176,7 +246,7 @@ class Eager:
         for index, (value, buffer) in enumerate(zip(values, buffers, strict=True)):
             if buffer and values[first.setdefault(buffer, index)].storage is not value.storage:
                 mixed.add(buffer)
-        return tuple((first.get(buffer, index), buffer in mixed) for index, buffer in enumerate(buffers))
+        return tuple([(first.get(buffer, index), buffer in mixed) for index, buffer in enumerate(buffers)])
 
     def _prepare(
         self,
@@ -185,6 +255,7 @@ class Eager:
         attributes: dict[str, Any],
         into: Sequence[Array] | None,
         slots: tuple[tuple[int, bool], ...] | None,
+        own: tuple[int, ...] = (),
     ) -> Prepared:
         device = self._device(op, operands, attributes, into)
         types = [
@@ -203,7 +274,7 @@ class Eager:
         if slots is None:
             slots = tuple((index, False) for index in range(len(operands) + len(outputs)))
         made = [
-            Operand(i, o.dtype, o.shape, o.strides, slots[i][0], o.offset & 3 == 0)
+            Operand(i, o.dtype, o.shape, o.strides, slots[i][0], is_aligned(o.dtype, o.offset))
             if type(o) is Array
             else Operand(i, types[i].dtype, scalar=True)
             for i, o in enumerate(operands)
@@ -214,26 +285,31 @@ class Eager:
             geometry = Geometry.contiguous(output.shape) if given is None else given.geometry
             targets.append(
                 Operand(
-                    i, output.dtype, output.shape, geometry.strides, slots[i][0], geometry.offset & 3 == 0
+                    i,
+                    output.dtype,
+                    output.shape,
+                    geometry.strides,
+                    slots[i][0],
+                    is_aligned(output.dtype, geometry.offset),
                 )
             )
+        for at in own:
+            made[at] = targets[op.overwrites.index(at)]
         report = (op.name, op.reports) if op.reports else None
-        spans = tuple(span for _, span in slots)
+        spans = tuple(span for _, span in slots) if any(span for _, span in slots) else ()
+        fresh = tuple(Made.on(device, o.dtype, o.shape) for o in outputs) if into is None else ()
         if all(math.prod(output.shape) == 0 for output in outputs):
-            return Prepared(device, outputs, (), (), spans, report)
+            return Prepared(device, fresh, (), (), spans, report)
         if op.lower is None:
             raise UnsupportedError(f"{op.name}: has no kernels")
         program = op.lower(made, targets, attributes, device.profile)
-        steps = []
-        for step in program.steps:
-            spec = generate(step.kernel, device.profile)
-            fills = tuple(
-                (position, argument.index, isinstance(argument, Offset), spec.parameters[position].dtype)
-                for position, argument in enumerate(step.arguments)
-                if isinstance(argument, Offset | Scalar)
-            )
-            steps.append(PreparedStep(spec, step.buffers, step.arguments, fills))
-        return Prepared(device, outputs, tuple(steps), program.temporaries, spans, report)
+        last = len(operands) + (len(outputs) if into is not None else 0)
+        steps = tuple(_prepared_step(step, device, last) for step in program.steps)
+        temporaries = tuple(Made.on(device, dtype, (count,)) for dtype, count in program.temporaries)
+        limit = largest_binding(device)
+        if limit is not None and any(one.size > limit for one in (*fresh, *temporaries)):
+            device.oversized = True
+        return Prepared(device, fresh, steps, temporaries, spans, report)
 
     def _device(
         self, op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any], into: Sequence[Array] | None
@@ -259,6 +335,53 @@ class Eager:
                             "move one with .to(device)")
                 )  # fmt: skip
         return found or devices.open(attributes["device"])
+
+
+def _prepared_step(step: Step, device: Device, given: int) -> PreparedStep:
+    """A step's kernel and arguments; values from ``given`` on are made by the call and lie at offset 0."""
+    spec = generate(step.kernel, device.profile)
+    arguments = [0 if isinstance(argument, Offset | Scalar) else argument for argument in step.arguments]
+    offsets, scalars = [], []
+    for position, argument in enumerate(step.arguments):
+        if isinstance(argument, Scalar):
+            scalars.append((position, argument.index, spec.parameters[position].dtype))
+        elif isinstance(argument, Offset) and argument.index < given:
+            offsets.append((position, argument.index))
+    return PreparedStep(spec, step.buffers, tuple(arguments), tuple(offsets), tuple(scalars))
+
+
+def _empty(device: Device, made: Made) -> Array:
+    return Array(device.allocate(made.size), made.dtype, made.shape, made.strides, 0, made.key)
+
+
+def _bind_whole(
+    prepared: Prepared, step: PreparedStep, values: Sequence[Any], arguments: list[Any], ranges: list[Range]
+) -> None:
+    """Bind by its whole buffer what shares one, and count its offset from there."""
+    spans = prepared.spans
+    for position, index in step.offsets:
+        if spans[index]:
+            value = values[index]
+            arguments[position] += value.storage.offset // prepared.device.itemsize(value.dtype)
+    for position, index in enumerate(step.buffers):
+        if index < len(spans) and spans[index]:
+            buffer = values[index].storage.buffer
+            ranges[position] = Span(buffer, 0, buffer.size)
+
+
+def _overwritten(op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> tuple[int, ...]:
+    """The operands of those that the op may overwrite that are the targets themselves, element for element."""
+    return tuple(
+        at
+        for at, target in zip(op.overwrites, into, strict=False)
+        if operands[at].storage is target.storage and operands[at].geometry == target.geometry
+    )
+
+
+def _share(operands: Sequence[Any], into: Sequence[Array]) -> bool:
+    """Whether two of the operands and targets lie in one buffer."""
+    arrays = [value for value in (*operands, *into) if type(value) is Array]
+    return len({id(array.storage.buffer) for array in arrays}) < len(arrays)
 
 
 def _check_targets(op: OpSpec, outputs: Sequence[TensorType], into: Sequence[Array]) -> None:

@@ -18,14 +18,15 @@ from weft.tensors.array import Array, empty, require_support
 
 def from_python(data: Any, dtype: DType | None, device: Device) -> Array:
     """A new array from numbers, nested sequences (of tensors too) or a NumPy array."""
-    values = _as_numpy(data)
+    values = as_numpy(data)
     if dtype is None:
         found = dtypes.from_numpy(values.dtype)
         dtype = dtypes.float32 if found is dtypes.float64 else found
     return from_numpy(values, dtype, device)
 
 
-def _as_numpy(data: Any) -> Any:
+def as_numpy(data: Any) -> Any:
+    """Numbers, nested sequences (of tensors too) or a NumPy array as a NumPy array."""
     if isinstance(data, numpy.ndarray | numpy.generic):
         return numpy.asarray(data)
     try:

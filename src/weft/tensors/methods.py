@@ -27,7 +27,7 @@ def _is_operand(value: Any) -> bool:
 
 
 def _operator(spec: FunctionSpec, name: str) -> Callable[..., Any]:
-    function, op = spec.function, spec.op
+    function, op, plan = spec.function, spec.op, spec.plan
 
     def forward(self: Any, other: Any) -> Any:
         other = _number(other)
@@ -39,30 +39,22 @@ def _operator(spec: FunctionSpec, name: str) -> Callable[..., Any]:
 
     def inplace(self: Any, other: Any) -> Any:
         other = _number(other)
-        return _into(op, self, other) if _is_operand(other) else NotImplemented
+        if not _is_operand(other):
+            return NotImplemented
+        return _into(op, self, other) if op is not None else _planned(plan, self, other)
 
     def alone(self: Any) -> Any:
         return function(self)
 
-    if name in ("__neg__", "__abs__", "__invert__"):
+    if name in ("__neg__", "__pos__", "__abs__", "__invert__"):
         return alone
     if name.startswith("__i") and name[3:] in _BINARY:
         return inplace
     return reflected if name.startswith("__r") and name[3:] in _BINARY else forward
 
 
-_BINARY = (
-    "add__",
-    "sub__",
-    "mul__",
-    "truediv__",
-    "pow__",
-    "matmul__",
-    "and__",
-    "or__",
-    "floordiv__",
-    "mod__",
-)
+_BINARY = ("add__", "sub__", "mul__", "truediv__", "pow__", "matmul__", "and__", "or__", "xor__", "floordiv__", "mod__",
+           "lshift__", "rshift__")  # fmt: skip
 
 
 def _into(op: OpSpec, target: Any, *operands: Any) -> Any:
@@ -70,12 +62,22 @@ def _into(op: OpSpec, target: Any, *operands: Any) -> Any:
     return target
 
 
-def _inplace(spec: FunctionSpec) -> Callable[..., Any]:
-    op = spec.op
+def _planned(plan: Any, target: Any, *arguments: Any, **keywords: Any) -> Any:
+    op, *operands = plan(target, *arguments, **keywords)
+    bind(op, *operands, into=(target,))
+    return target
 
-    def method(self: Any, *operands: Any) -> Any:
+
+def _inplace(spec: FunctionSpec) -> Callable[..., Any]:
+    op, plan = spec.op, spec.plan
+
+    def plain(self: Any, *operands: Any) -> Any:
         return _into(op, self, *map(_number, operands))
 
+    def with_arguments(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        return _planned(plan, self, *map(_number, arguments), **keywords)
+
+    method = plain if plan is None else with_arguments
     method.__doc__ = f"``{spec.name}`` that overwrites the tensor and gives it."
     return method
 
@@ -83,7 +85,7 @@ def _inplace(spec: FunctionSpec) -> Callable[..., Any]:
 def _install() -> None:
     for spec in FUNCTIONS.values():
         if spec.method and not hasattr(TensorMethods, spec.name):
-            setattr(TensorMethods, spec.name, spec.function)
+            setattr(TensorMethods, spec.name, spec.method if callable(spec.method) else spec.function)
         if spec.inplace:
             method = _inplace(spec)
             method.__name__ = method.__qualname__ = f"{spec.name}_"

@@ -7,12 +7,14 @@ conversion to and from host values, in-place writes and indexing.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from weft import devices, dtypes
+from weft.autograd.hooks import LeafHooks, RemovableHandle
+from weft.autograd.hooks import checked as checked_hook
 from weft.autograd.node import Accumulator, Edge
 from weft.dtypes import DType
 from weft.errors import (
@@ -25,6 +27,9 @@ from weft.errors import (
     mistake,
 )
 from weft.ops import OPS, Geometry, bind
+from weft.ops.advanced import get as get_items
+from weft.ops.advanced import is_basic
+from weft.ops.advanced import set_ as set_items
 from weft.ops.movement import basic_index
 from weft.tensors import host
 from weft.tensors.array import Array
@@ -78,6 +83,7 @@ class Tensor(TensorMethods):
         "_edge",
         "_generation",
         "_grad",
+        "_hooks",
         "_leaf_requires_grad",
         "_view",
     )
@@ -91,6 +97,7 @@ class Tensor(TensorMethods):
     _leaf_requires_grad: bool
     _accumulator: weakref.ref[Accumulator] | None
     _grad: Tensor | None
+    _hooks: LeafHooks  # absent until a hook is registered
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise ArgumentTypeError(
@@ -185,6 +192,20 @@ class Tensor(TensorMethods):
                 mistake("mT", "the tensor", f"{self.ndim}-dimensional", "at least 2-dimensional")
             )
         return self.transpose(-2, -1)
+
+    @property
+    def H(self) -> Tensor:
+        """A view of a matrix transposed (and conjugated, which changes nothing in real numbers)."""
+        if self.ndim not in (0, 2):
+            raise ShapeError(
+                mistake("H", "the tensor", f"{self.ndim}-dimensional", "a matrix", "use mH for batches")
+            )
+        return self.T
+
+    @property
+    def mH(self) -> Tensor:
+        """A view with the last two dimensions exchanged, as ``mT``."""
+        return self.mT
 
     # History.
 
@@ -299,6 +320,45 @@ class Tensor(TensorMethods):
         if self._edge is not None and not isinstance(self._edge.node, Accumulator):
             self._edge.node.retains[self._edge.output] = weakref.ref(self)
 
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call ``hook(grad)`` whenever the gradient of this tensor is known; what it gives replaces the gradient.
+
+        Hooks run in the order of registration, before ``.grad`` is written. The handle's ``remove()`` takes it away.
+
+        >>> import weft as wf
+        >>> x = wf.tensor([1.0, 2.0], requires_grad=True)
+        >>> handle = x.register_hook(lambda grad: grad * 10)
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        tensor([20., 40.])
+        """
+        edge = self.edge
+        if edge is None:
+            raise GradError(
+                mistake("register_hook", "the tensor", "without requires_grad", "one that requires grad")
+            )
+        function = checked_hook("register_hook", hook)
+        if isinstance(edge.node, Accumulator):
+            return RemovableHandle(self._leaf_hooks().before, function)
+        if edge.node.hooks is None:
+            edge.node.hooks = {}
+        return RemovableHandle(edge.node.hooks.setdefault(edge.output, {}), function)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """Call ``hook(tensor)`` whenever a backward pass has added to ``.grad`` of this leaf."""
+        if not self._leaf_requires_grad or not self.is_leaf:
+            raise GradError(
+                mistake("register_post_accumulate_grad_hook", "the tensor", "computed, or without requires_grad",
+                        "a leaf that requires grad")
+            )  # fmt: skip
+        function = checked_hook("register_post_accumulate_grad_hook", hook)
+        return RemovableHandle(self._leaf_hooks().after, function)
+
+    def _leaf_hooks(self) -> LeafHooks:
+        if getattr(self, "_hooks", None) is None:
+            self._hooks = LeafHooks()
+        return self._hooks
+
     def _retained_grad(self, value: Tensor) -> None:
         self.grad = value if self.grad is None else self.grad + value
 
@@ -407,6 +467,28 @@ class Tensor(TensorMethods):
         if self.grad is not None:
             copied.grad = self.grad.__deepcopy__(memo)
         return copied
+
+    def __copy__(self) -> Tensor:
+        copied = type(self).wrap(self._data, self.edge if not self.is_leaf else None)
+        copied._leaf_requires_grad = self._leaf_requires_grad
+        return copied
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        from weft.tensors.exchange import reduce
+
+        return reduce(self)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """A capsule over the tensor's memory on ``cpu``, for ``numpy.from_dlpack`` and the like."""
+        from weft.tensors.exchange import to_dlpack
+
+        return to_dlpack(self, **options)
+
+    def __dlpack_device__(self) -> tuple[Any, Any]:
+        """DLPack's name of the device; ``DeviceError`` for a tensor that is not on ``cpu``."""
+        from weft.tensors.exchange import device_of
+
+        return device_of(self)
 
     def dispose(self) -> None:
         """Give the memory back now; any later use of it, through this or another view, raises ``DisposedError``."""
@@ -519,20 +601,41 @@ class Tensor(TensorMethods):
         return self.fill_(0)
 
     def __getitem__(self, index: Any) -> Tensor:
-        found: Tensor = basic_index(self, index)
+        found: Tensor = get_items(self, _items(self, index))
         return found
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        target: Tensor = basic_index(self, index)
-        if isinstance(value, Tensor):
-            extra = value.ndim - target.ndim
-            if extra > 0 and all(size == 1 for size in value.shape[:extra]):
-                value = value.reshape(*value.shape[extra:])
-            target.copy_(value)
-        elif isinstance(value, bool_type | int_type | float_type):
+        items = _items(self, index)
+        if not isinstance(value, Tensor | bool_type | int_type | float_type):
+            value = tensor(value, dtype=self.dtype, device=str(self.device))
+        if not is_basic(items):
+            set_items(self, items, value)
+            return
+        target: Tensor = basic_index(self, items)
+        if not isinstance(value, Tensor):
             target.fill_(value)
-        else:
-            target.copy_(tensor(value, dtype=self.dtype, device=str(self.device)))
+            return
+        extra = value.ndim - target.ndim
+        if extra > 0 and all(size == 1 for size in value.shape[:extra]):
+            value = value.reshape(*value.shape[extra:])
+        target.copy_(value)
+
+
+def _items(owner: Tensor, index: Any) -> tuple[Any, ...]:
+    """The items of an index expression; lists and NumPy arrays are index tensors, NumPy's numbers Python's."""
+    given = index if isinstance(index, tuple) else (index,)
+    return tuple([one if isinstance(one, _PLAIN_ITEMS) else _item(owner, one) for one in given])
+
+
+def _item(owner: Tensor, item: Any) -> Any:
+    if isinstance(item, list | tuple) or (
+        hasattr(item, "__array__") and bool_type(getattr(item, "ndim", False))
+    ):
+        host_values = host.as_numpy(item)
+        if host_values.size == 0 and host_values.dtype.kind == "f" and isinstance(item, list | tuple):
+            host_values = host_values.astype("int64")
+        return tensor(host_values, device=str(owner.device))
+    return item.item() if type(item).__module__ == "numpy" else item
 
 
 _kept_grads: ContextVar[dict[int, tuple[Tensor, Tensor | None]] | None] = ContextVar(
@@ -554,6 +657,7 @@ def keeping_grads() -> Iterator[None]:
 
 
 bool_type, int_type, float_type = bool, int, float  # inside the class these names are methods
+_PLAIN_ITEMS = (int, slice, type(None), type(Ellipsis), Tensor)
 
 
 def tensor(

@@ -30,11 +30,16 @@ fn main(
     let t3 = parameters.o1 + i0_0;
     let t4 = b1[t3 >> 2u];
     let t5 = t2 + t4;
-    if (rest > 3i) {
+    if (parameters.i0_0_size - i32(group * 256u) * 4i >= 1024i) {
         b2[t0 >> 2u] = t5;
-    } else {
-        b2[t0 >> 2u].x = t5.x;
-        if (rest > 1i) { b2[t0 >> 2u].y = t5.y; }
-        if (rest > 2i) { b2[t0 >> 2u].z = t5.z; }
+    }
+    else {
+        if (rest > 3i) {
+            b2[t0 >> 2u] = t5;
+        } else {
+            b2[t0 >> 2u].x = t5.x;
+            if (rest > 1i) { b2[t0 >> 2u].y = t5.y; }
+            if (rest > 2i) { b2[t0 >> 2u].z = t5.z; }
+        }
     }
 }

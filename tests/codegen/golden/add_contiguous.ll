@@ -29,7 +29,7 @@ skip0:
   ret void
 }
 
-define internal void @part0(ptr noalias %b.b0, ptr noalias %b.b1, ptr noalias %b.b2, i64 %p.i0_0_size, i64 %p.o0, i64 %p.o1, i64 %p.o2, i64 %lo, i64 %hi) noinline nounwind {
+define internal void @part0(ptr noalias %b.b0, ptr noalias %b.b1, ptr noalias %b.b2, i64 %p.i0_0_size, i64 %p.o0, i64 %p.o1, i64 %p.o2, i64 %lo, i64 %hi) noinline nounwind "prefer-vector-width"="256" {
 entry:
   br label %loop1
 loop1:
@@ -51,7 +51,10 @@ body1:
   br label %next1
 next1:
   %n1 = add nuw nsw i64 %i1, 1
-  br label %loop1
+  br label %loop1, !llvm.loop !0
 done1:
   ret void
 }
+
+!0 = distinct !{!0, !1}
+!1 = !{!"llvm.loop.interleave.count", i32 2}

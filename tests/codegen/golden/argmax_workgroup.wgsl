@@ -12,8 +12,8 @@ var<immediate> parameters: Parameters;
 @group(0) @binding(0) var<storage, read> b0: array<f32>;
 @group(0) @binding(1) var<storage, read_write> b1: array<i32>;
 
-var<workgroup> shared_f32_0: array<f32, 256>;
-var<workgroup> positions_0: array<i32, 256>;
+var<workgroup> shared_f32_0: array<f32, 128>;
+var<workgroup> positions_0: array<i32, 128>;
 
 var<private> weft_negative_inf_bits: u32 = 0xff800000u;
 
@@ -21,7 +21,7 @@ fn weft_isnan(x_: f32) -> bool {
     return (bitcast<u32>(x_) & 2147483647u) > 2139095040u;
 }
 
-@compute @workgroup_size(256, 1, 1)
+@compute @workgroup_size(128, 1, 1)
 fn main(
     @builtin(workgroup_id) workgroup_id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
@@ -36,24 +36,64 @@ fn main(
     var acc0_0_best = bitcast<f32>(weft_negative_inf_bits);
     var acc0_0 = 0i;
     let t1 = parameters.o0 + (i0_0 * parameters.s0_0_0);
-    for (var step = local; step < u32(parameters.r0_0_size); step += 256u) {
+    var next2 = local;
+    for (; next2 + 384u < u32(parameters.r0_0_size); next2 += 512u) {
+         {
+            let step = next2 + 0u;
+            let r0_0 = i32(step);
+            let t3 = b0[t1 + r0_0];
+            if ((t3 > acc0_0_best) || (weft_isnan(t3) && !weft_isnan(acc0_0_best))) {
+                acc0_0_best = t3;
+                acc0_0 = i32(step);
+            }
+        }
+         {
+            let step = next2 + 128u;
+            let r0_0 = i32(step);
+            let t4 = b0[t1 + r0_0];
+            if ((t4 > acc0_0_best) || (weft_isnan(t4) && !weft_isnan(acc0_0_best))) {
+                acc0_0_best = t4;
+                acc0_0 = i32(step);
+            }
+        }
+         {
+            let step = next2 + 256u;
+            let r0_0 = i32(step);
+            let t5 = b0[t1 + r0_0];
+            if ((t5 > acc0_0_best) || (weft_isnan(t5) && !weft_isnan(acc0_0_best))) {
+                acc0_0_best = t5;
+                acc0_0 = i32(step);
+            }
+        }
+         {
+            let step = next2 + 384u;
+            let r0_0 = i32(step);
+            let t6 = b0[t1 + r0_0];
+            if ((t6 > acc0_0_best) || (weft_isnan(t6) && !weft_isnan(acc0_0_best))) {
+                acc0_0_best = t6;
+                acc0_0 = i32(step);
+            }
+        }
+    }
+    for (; next2 < u32(parameters.r0_0_size); next2 += 128u) {
+        let step = next2;
         let r0_0 = i32(step);
-        let t2 = b0[t1 + r0_0];
-        if ((t2 > acc0_0_best) || (weft_isnan(t2) && !weft_isnan(acc0_0_best))) {
-            acc0_0_best = t2;
+        let t7 = b0[t1 + r0_0];
+        if ((t7 > acc0_0_best) || (weft_isnan(t7) && !weft_isnan(acc0_0_best))) {
+            acc0_0_best = t7;
             acc0_0 = i32(step);
         }
     }
     shared_f32_0[local] = acc0_0_best;
     positions_0[local] = acc0_0;
     workgroupBarrier();
-    for (var half = 128u; half > 0u; half >>= 1u) {
+    for (var half = 64u; half > 0u; half >>= 1u) {
         if (local < half) {
-            let other3 = shared_f32_0[local + half];
-            let other3_position = positions_0[local + half];
-            if (((other3 > shared_f32_0[local]) || (weft_isnan(other3) && !weft_isnan(shared_f32_0[local]))) || (!((shared_f32_0[local] > other3) || (weft_isnan(shared_f32_0[local]) && !weft_isnan(other3))) && other3_position < positions_0[local])) {
-                shared_f32_0[local] = other3;
-                positions_0[local] = other3_position;
+            let other8 = shared_f32_0[local + half];
+            let other8_position = positions_0[local + half];
+            if (((other8 > shared_f32_0[local]) || (weft_isnan(other8) && !weft_isnan(shared_f32_0[local]))) || (!((shared_f32_0[local] > other8) || (weft_isnan(shared_f32_0[local]) && !weft_isnan(other8))) && other8_position < positions_0[local])) {
+                shared_f32_0[local] = other8;
+                positions_0[local] = other8_position;
             }
         }
         workgroupBarrier();

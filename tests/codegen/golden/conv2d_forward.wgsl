@@ -27,8 +27,8 @@ struct Parameters {
 @group(0) @binding(1) var<storage, read> w_data: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y_data: array<f32>;
 
-var<workgroup> tile_a: array<vec4<f32>, 256>;
-var<workgroup> tile_b: array<vec4<f32>, 256>;
+var<workgroup> tile_a: array<array<vec4<f32>, 16>, 16>;
+var<workgroup> tile_b: array<array<vec4<f32>, 16>, 16>;
 
 fn a_outer(batch: i32, index: i32) -> vec4<i32> {
     return vec4<i32>(parameters.w_offset + (batch * (parameters.o / parameters.groups) + index) * (parameters.c / parameters.groups) * parameters.kh * parameters.kw, 0i, 0i, 0i);
@@ -103,6 +103,7 @@ fn main(
     let a0_outer1 = a_outer(batch, min(a0_index + 1i, (parameters.o / parameters.groups) - 1i));
     let a0_outer2 = a_outer(batch, min(a0_index + 2i, (parameters.o / parameters.groups) - 1i));
     let a0_outer3 = a_outer(batch, min(a0_index + 3i, (parameters.o / parameters.groups) - 1i));
+    var a0_values = vec4<f32>();
     let b_along_depth = false;
     let b0_slot = i32(local) + 0i;
     let b0_depth = select(b0_slot / 16i, b0_slot % 16i, b_along_depth);
@@ -112,23 +113,156 @@ fn main(
     let b0_outer1 = b_outer(batch, min(b0_index + 1i, ((parameters.n * parameters.oh) * parameters.ow) - 1i));
     let b0_outer2 = b_outer(batch, min(b0_index + 2i, ((parameters.n * parameters.oh) * parameters.ow) - 1i));
     let b0_outer3 = b_outer(batch, min(b0_index + 3i, ((parameters.n * parameters.oh) * parameters.ow) - 1i));
-    for (var k0 = 0i; k0 < (((parameters.c / parameters.groups) * parameters.kh) * parameters.kw); k0 += 16i) {
-        var a0_values = vec4<f32>();
+    var b0_values = vec4<f32>();
+    var k0 = 0i;
+    a0_values = vec4<f32>();
+    if (k0 + a0_depth < (((parameters.c / parameters.groups) * parameters.kh) * parameters.kw)) {
+        let a0_at = a_depth(depth_place(k0 + a0_depth));
+        a0_values = vec4<f32>(a_value(a0_outer0, a0_at), a_value(a0_outer1, a0_at), a_value(a0_outer2, a0_at), a_value(a0_outer3, a0_at));
+    }
+    b0_values = vec4<f32>();
+    if (k0 + b0_depth < (((parameters.c / parameters.groups) * parameters.kh) * parameters.kw)) {
+        let b0_at = b_depth(depth_place(k0 + b0_depth));
+        b0_values = vec4<f32>(b_value(b0_outer0, b0_at), b_value(b0_outer1, b0_at), b_value(b0_outer2, b0_at), b_value(b0_outer3, b0_at));
+    }
+    for (; k0 < (((parameters.c / parameters.groups) * parameters.kh) * parameters.kw);) {
+        tile_a[a0_depth][a0_vector] = a0_values;
+        tile_b[b0_depth][b0_vector] = b0_values;
+        workgroupBarrier();
+        k0 += 16i;
+        a0_values = vec4<f32>();
         if (k0 + a0_depth < (((parameters.c / parameters.groups) * parameters.kh) * parameters.kw)) {
             let a0_at = a_depth(depth_place(k0 + a0_depth));
             a0_values = vec4<f32>(a_value(a0_outer0, a0_at), a_value(a0_outer1, a0_at), a_value(a0_outer2, a0_at), a_value(a0_outer3, a0_at));
         }
-        tile_a[a0_depth * 16i + a0_vector] = a0_values;
-        var b0_values = vec4<f32>();
+        b0_values = vec4<f32>();
         if (k0 + b0_depth < (((parameters.c / parameters.groups) * parameters.kh) * parameters.kw)) {
             let b0_at = b_depth(depth_place(k0 + b0_depth));
             b0_values = vec4<f32>(b_value(b0_outer0, b0_at), b_value(b0_outer1, b0_at), b_value(b0_outer2, b0_at), b_value(b0_outer3, b0_at));
         }
-        tile_b[b0_depth * 16i + b0_vector] = b0_values;
-        workgroupBarrier();
-        for (var k = 0i; k < 16i; k++) {
-            let a0 = tile_a[k * 16i + down + 0i];
-            let b0 = tile_b[k * 16i + across + 0i];
+        {
+            let a0 = tile_a[0][down + 0i];
+            let b0 = tile_b[0][across + 0i];
+            c0_0 = fma(vec4<f32>(a0.x), b0, c0_0);
+            c1_0 = fma(vec4<f32>(a0.y), b0, c1_0);
+            c2_0 = fma(vec4<f32>(a0.z), b0, c2_0);
+            c3_0 = fma(vec4<f32>(a0.w), b0, c3_0);
+        }
+        {
+            let a0 = tile_a[1][down + 0i];
+            let b0 = tile_b[1][across + 0i];
+            c0_0 = fma(vec4<f32>(a0.x), b0, c0_0);
+            c1_0 = fma(vec4<f32>(a0.y), b0, c1_0);
+            c2_0 = fma(vec4<f32>(a0.z), b0, c2_0);
+            c3_0 = fma(vec4<f32>(a0.w), b0, c3_0);
+        }
+        {
+            let a0 = tile_a[2][down + 0i];
+            let b0 = tile_b[2][across + 0i];
+            c0_0 = fma(vec4<f32>(a0.x), b0, c0_0);
+            c1_0 = fma(vec4<f32>(a0.y), b0, c1_0);
+            c2_0 = fma(vec4<f32>(a0.z), b0, c2_0);
+            c3_0 = fma(vec4<f32>(a0.w), b0, c3_0);
+        }
+        {
+            let a0 = tile_a[3][down + 0i];
+            let b0 = tile_b[3][across + 0i];
+            c0_0 = fma(vec4<f32>(a0.x), b0, c0_0);
+            c1_0 = fma(vec4<f32>(a0.y), b0, c1_0);
+            c2_0 = fma(vec4<f32>(a0.z), b0, c2_0);
+            c3_0 = fma(vec4<f32>(a0.w), b0, c3_0);
+        }
+        {
+            let a0 = tile_a[4][down + 0i];
+            let b0 = tile_b[4][across + 0i];
+            c0_0 = fma(vec4<f32>(a0.x), b0, c0_0);
+            c1_0 = fma(vec4<f32>(a0.y), b0, c1_0);
+            c2_0 = fma(vec4<f32>(a0.z), b0, c2_0);
+            c3_0 = fma(vec4<f32>(a0.w), b0, c3_0);
+        }
+        {
+            let a0 = tile_a[5][down + 0i];
+            let b0 = tile_b[5][across + 0i];
+            c0_0 = fma(vec4<f32>(a0.x), b0, c0_0);
+            c1_0 = fma(vec4<f32>(a0.y), b0, c1_0);
+            c2_0 = fma(vec4<f32>(a0.z), b0, c2_0);
+            c3_0 = fma(vec4<f32>(a0.w), b0, c3_0);
+        }
+        {
+            let a0 = tile_a[6][down + 0i];
+            let b0 = tile_b[6][across + 0i];
+            c0_0 = fma(vec4<f32>(a0.x), b0, c0_0);
+            c1_0 = fma(vec4<f32>(a0.y), b0, c1_0);
+            c2_0 = fma(vec4<f32>(a0.z), b0, c2_0);
+            c3_0 = fma(vec4<f32>(a0.w), b0, c3_0);
+        }
+        {
+            let a0 = tile_a[7][down + 0i];
+            let b0 = tile_b[7][across + 0i];
+            c0_0 = fma(vec4<f32>(a0.x), b0, c0_0);
+            c1_0 = fma(vec4<f32>(a0.y), b0, c1_0);
+            c2_0 = fma(vec4<f32>(a0.z), b0, c2_0);
+            c3_0 = fma(vec4<f32>(a0.w), b0, c3_0);
+        }
+        {
+            let a0 = tile_a[8][down + 0i];
+            let b0 = tile_b[8][across + 0i];
+            c0_0 = fma(vec4<f32>(a0.x), b0, c0_0);
+            c1_0 = fma(vec4<f32>(a0.y), b0, c1_0);
+            c2_0 = fma(vec4<f32>(a0.z), b0, c2_0);
+            c3_0 = fma(vec4<f32>(a0.w), b0, c3_0);
+        }
+        {
+            let a0 = tile_a[9][down + 0i];
+            let b0 = tile_b[9][across + 0i];
+            c0_0 = fma(vec4<f32>(a0.x), b0, c0_0);
+            c1_0 = fma(vec4<f32>(a0.y), b0, c1_0);
+            c2_0 = fma(vec4<f32>(a0.z), b0, c2_0);
+            c3_0 = fma(vec4<f32>(a0.w), b0, c3_0);
+        }
+        {
+            let a0 = tile_a[10][down + 0i];
+            let b0 = tile_b[10][across + 0i];
+            c0_0 = fma(vec4<f32>(a0.x), b0, c0_0);
+            c1_0 = fma(vec4<f32>(a0.y), b0, c1_0);
+            c2_0 = fma(vec4<f32>(a0.z), b0, c2_0);
+            c3_0 = fma(vec4<f32>(a0.w), b0, c3_0);
+        }
+        {
+            let a0 = tile_a[11][down + 0i];
+            let b0 = tile_b[11][across + 0i];
+            c0_0 = fma(vec4<f32>(a0.x), b0, c0_0);
+            c1_0 = fma(vec4<f32>(a0.y), b0, c1_0);
+            c2_0 = fma(vec4<f32>(a0.z), b0, c2_0);
+            c3_0 = fma(vec4<f32>(a0.w), b0, c3_0);
+        }
+        {
+            let a0 = tile_a[12][down + 0i];
+            let b0 = tile_b[12][across + 0i];
+            c0_0 = fma(vec4<f32>(a0.x), b0, c0_0);
+            c1_0 = fma(vec4<f32>(a0.y), b0, c1_0);
+            c2_0 = fma(vec4<f32>(a0.z), b0, c2_0);
+            c3_0 = fma(vec4<f32>(a0.w), b0, c3_0);
+        }
+        {
+            let a0 = tile_a[13][down + 0i];
+            let b0 = tile_b[13][across + 0i];
+            c0_0 = fma(vec4<f32>(a0.x), b0, c0_0);
+            c1_0 = fma(vec4<f32>(a0.y), b0, c1_0);
+            c2_0 = fma(vec4<f32>(a0.z), b0, c2_0);
+            c3_0 = fma(vec4<f32>(a0.w), b0, c3_0);
+        }
+        {
+            let a0 = tile_a[14][down + 0i];
+            let b0 = tile_b[14][across + 0i];
+            c0_0 = fma(vec4<f32>(a0.x), b0, c0_0);
+            c1_0 = fma(vec4<f32>(a0.y), b0, c1_0);
+            c2_0 = fma(vec4<f32>(a0.z), b0, c2_0);
+            c3_0 = fma(vec4<f32>(a0.w), b0, c3_0);
+        }
+        {
+            let a0 = tile_a[15][down + 0i];
+            let b0 = tile_b[15][across + 0i];
             c0_0 = fma(vec4<f32>(a0.x), b0, c0_0);
             c1_0 = fma(vec4<f32>(a0.y), b0, c1_0);
             c2_0 = fma(vec4<f32>(a0.z), b0, c2_0);

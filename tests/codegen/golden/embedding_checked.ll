@@ -42,7 +42,7 @@ skip0:
   ret void
 }
 
-define internal void @part0(ptr noalias %b.b0, ptr noalias %b.b1, ptr noalias %b.b2, i64 %p.i0_0_size, i64 %p.i0_1_size, i64 %p.o1, i64 %p.rows, i64 %p.o0, i64 %p.s0_0_0, i64 %p.o2, i64 %p.s0_2_0, ptr %status, i64 %report, i64 %lo, i64 %hi) noinline nounwind {
+define internal void @part0(ptr noalias %b.b0, ptr noalias %b.b1, ptr noalias %b.b2, i64 %p.i0_0_size, i64 %p.i0_1_size, i64 %p.o1, i64 %p.rows, i64 %p.o0, i64 %p.s0_0_0, i64 %p.o2, i64 %p.s0_2_0, ptr %status, i64 %report, i64 %lo, i64 %hi) noinline nounwind "prefer-vector-width"="256" {
 entry:
   %v1 = udiv i64 %lo, %p.i0_1_size
   %v2 = sub i64 %hi, 1
@@ -94,7 +94,7 @@ body23:
   br label %next23
 next23:
   %n23 = add nuw nsw i64 %i23, 1
-  br label %loop23
+  br label %loop23, !llvm.loop !0
 done23:
   br label %next9
 next9:
@@ -116,3 +116,6 @@ take:
 done:
   ret void
 }
+
+!0 = distinct !{!0, !1}
+!1 = !{!"llvm.loop.interleave.count", i32 2}

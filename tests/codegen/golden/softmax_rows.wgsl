@@ -71,29 +71,81 @@ fn main(
     let i0_0 = i32(item);
     var acc0_0 = bitcast<f32>(weft_negative_inf_bits);
     let t1 = parameters.o0 + (i0_0 * parameters.s0_0_0);
-    for (var r0_0 = 0i; r0_0 < parameters.r0_0_size; r0_0++) {
-        let t2 = b0[t1 + r0_0];
-        acc0_0 = weft_maximum(acc0_0, t2);
+    var r0_0_next2 = 0i;
+    for (; r0_0_next2 + 3i < parameters.r0_0_size; r0_0_next2 += 4i) {
+         {
+            let r0_0 = r0_0_next2 + 0i;
+            let t3 = b0[t1 + r0_0];
+            acc0_0 = weft_maximum(acc0_0, t3);
+        }
+         {
+            let r0_0 = r0_0_next2 + 1i;
+            let t4 = b0[t1 + r0_0];
+            acc0_0 = weft_maximum(acc0_0, t4);
+        }
+         {
+            let r0_0 = r0_0_next2 + 2i;
+            let t5 = b0[t1 + r0_0];
+            acc0_0 = weft_maximum(acc0_0, t5);
+        }
+         {
+            let r0_0 = r0_0_next2 + 3i;
+            let t6 = b0[t1 + r0_0];
+            acc0_0 = weft_maximum(acc0_0, t6);
+        }
+    }
+    for (; r0_0_next2 < parameters.r0_0_size; r0_0_next2 += 1i) {
+        let r0_0 = r0_0_next2;
+        let t7 = b0[t1 + r0_0];
+        acc0_0 = weft_maximum(acc0_0, t7);
     }
     var acc0_1 = 0.0f;
     var acc0_1_block = 0.0f;
-    var terms3 = 0u;
-    for (var r0_0 = 0i; r0_0 < parameters.r0_0_size; r0_0++) {
-        let t4 = b0[t1 + r0_0];
-        let t5 = weft_exp((t4 - acc0_0));
-        acc0_1_block = acc0_1_block + t5;
-        terms3++;
-        if (terms3 % 128u == 0u) {
+    var terms8 = 0u;
+    var r0_0_next9 = 0i;
+    for (; r0_0_next9 + 3i < parameters.r0_0_size; r0_0_next9 += 4i) {
+         {
+            let r0_0 = r0_0_next9 + 0i;
+            let t10 = b0[t1 + r0_0];
+            let t11 = weft_exp((t10 - acc0_0));
+            acc0_1_block = acc0_1_block + t11;
+        }
+         {
+            let r0_0 = r0_0_next9 + 1i;
+            let t12 = b0[t1 + r0_0];
+            let t13 = weft_exp((t12 - acc0_0));
+            acc0_1_block = acc0_1_block + t13;
+        }
+         {
+            let r0_0 = r0_0_next9 + 2i;
+            let t14 = b0[t1 + r0_0];
+            let t15 = weft_exp((t14 - acc0_0));
+            acc0_1_block = acc0_1_block + t15;
+        }
+         {
+            let r0_0 = r0_0_next9 + 3i;
+            let t16 = b0[t1 + r0_0];
+            let t17 = weft_exp((t16 - acc0_0));
+            acc0_1_block = acc0_1_block + t17;
+        }
+        terms8 += 4u;
+        if (terms8 % 128u == 0u) {
             acc0_1 += acc0_1_block;
             acc0_1_block = 0.0f;
         }
     }
+    for (; r0_0_next9 < parameters.r0_0_size; r0_0_next9 += 1i) {
+        let r0_0 = r0_0_next9;
+        let t18 = b0[t1 + r0_0];
+        let t19 = weft_exp((t18 - acc0_0));
+        acc0_1_block = acc0_1_block + t19;
+    }
     acc0_1 += acc0_1_block;
     acc0_1_block = 0.0f;
-    let t6 = parameters.o1 + (i0_0 * parameters.s0_1_0);
+    let t20 = parameters.o1 + (i0_0 * parameters.s0_1_0);
     for (var r0_0 = 0i; r0_0 < parameters.r0_0_size; r0_0++) {
-        let t7 = b0[t1 + r0_0];
-        let t8 = weft_exp((t7 - acc0_0));
-        b1[t6 + r0_0] = t8 / acc0_1;
+        let t21 = b0[t1 + r0_0];
+        let t22 = weft_exp((t21 - acc0_0));
+        b1[t20 + r0_0] = t22 / acc0_1;
     }
 }

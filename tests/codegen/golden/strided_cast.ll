@@ -34,7 +34,7 @@ skip0:
   ret void
 }
 
-define internal void @part0(ptr noalias %b.b0, ptr noalias %b.b1, i64 %p.i0_0_size, i64 %p.i0_1_size, i64 %p.o0, i64 %p.s0_0_0, i64 %p.s0_0_1, i64 %p.o1, i64 %p.s0_1_0, i64 %lo, i64 %hi) noinline nounwind {
+define internal void @part0(ptr noalias %b.b0, ptr noalias %b.b1, i64 %p.i0_0_size, i64 %p.i0_1_size, i64 %p.o0, i64 %p.s0_0_0, i64 %p.s0_0_1, i64 %p.o1, i64 %p.s0_1_0, i64 %lo, i64 %hi) noinline nounwind "prefer-vector-width"="256" {
 entry:
   %v1 = udiv i64 %lo, %p.i0_1_size
   %v2 = sub i64 %hi, 1
@@ -79,7 +79,7 @@ body15:
   br label %next15
 next15:
   %n15 = add nuw nsw i64 %i15, 1
-  br label %loop15
+  br label %loop15, !llvm.loop !0
 done15:
   br label %next9
 next9:
@@ -88,3 +88,6 @@ next9:
 done9:
   ret void
 }
+
+!0 = distinct !{!0, !1}
+!1 = !{!"llvm.loop.interleave.count", i32 2}

@@ -6,7 +6,6 @@ struct Parameters {
     r0_0_size: i32,
     o0: i32,
     s0_0_0: i32,
-    s0_0_1: i32,
     s0_0_2: i32,
     o1: i32,
     s0_1_0: i32,
@@ -34,15 +33,39 @@ fn main(
     var acc0_0 = 0.0f;
     var acc0_0_block = 0.0f;
     var terms2 = 0u;
-    let t3 = (parameters.o0 + (i0_0 * parameters.s0_0_0)) + (i0_1 * parameters.s0_0_1);
-    for (var r0_0 = 0i; r0_0 < parameters.r0_0_size; r0_0++) {
-        let t4 = b0[t3 + (r0_0 * parameters.s0_0_2)];
-        acc0_0_block = acc0_0_block + t4;
-        terms2++;
+    let t3 = (parameters.o0 + (i0_0 * parameters.s0_0_0)) + i0_1;
+    var r0_0_next4 = 0i;
+    for (; r0_0_next4 + 3i < parameters.r0_0_size; r0_0_next4 += 4i) {
+         {
+            let r0_0 = r0_0_next4 + 0i;
+            let t5 = b0[t3 + (r0_0 * parameters.s0_0_2)];
+            acc0_0_block = acc0_0_block + t5;
+        }
+         {
+            let r0_0 = r0_0_next4 + 1i;
+            let t6 = b0[t3 + (r0_0 * parameters.s0_0_2)];
+            acc0_0_block = acc0_0_block + t6;
+        }
+         {
+            let r0_0 = r0_0_next4 + 2i;
+            let t7 = b0[t3 + (r0_0 * parameters.s0_0_2)];
+            acc0_0_block = acc0_0_block + t7;
+        }
+         {
+            let r0_0 = r0_0_next4 + 3i;
+            let t8 = b0[t3 + (r0_0 * parameters.s0_0_2)];
+            acc0_0_block = acc0_0_block + t8;
+        }
+        terms2 += 4u;
         if (terms2 % 128u == 0u) {
             acc0_0 += acc0_0_block;
             acc0_0_block = 0.0f;
         }
+    }
+    for (; r0_0_next4 < parameters.r0_0_size; r0_0_next4 += 1i) {
+        let r0_0 = r0_0_next4;
+        let t9 = b0[t3 + (r0_0 * parameters.s0_0_2)];
+        acc0_0_block = acc0_0_block + t9;
     }
     acc0_0 += acc0_0_block;
     acc0_0_block = 0.0f;

@@ -94,10 +94,15 @@ fn main(
     let t1 = parameters.o0 + i0_0;
     let t2 = vec4<f32>(unpack2x16float(b0[t1 >> 2u].x), unpack2x16float(b0[t1 >> 2u].y));
     let t3 = weft_tanh_x4(t2);
-    if (rest > 3i) {
+    if (parameters.i0_0_size - i32(group * 256u) * 4i >= 1024i) {
         b1[t0 >> 2u] = weft_pack_float16(t3);
-    } else {
-        let mask = weft_tail_16(rest);
-        b1[t0 >> 2u] = (b1[t0 >> 2u] & ~mask) | (weft_pack_float16(t3) & mask);
+    }
+    else {
+        if (rest > 3i) {
+            b1[t0 >> 2u] = weft_pack_float16(t3);
+        } else {
+            let mask = weft_tail_16(rest);
+            b1[t0 >> 2u] = (b1[t0 >> 2u] & ~mask) | (weft_pack_float16(t3) & mask);
+        }
     }
 }

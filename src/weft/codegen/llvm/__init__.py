@@ -10,8 +10,10 @@ for integers, double for floats, then the report's number. Buffers never overlap
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from importlib.util import find_spec
 
-from weft.codegen.llvm.part import PartWriter
+from weft.codegen.llvm.part import STREAM_ATTRIBUTE, STREAM_METADATA, PartWriter, is_light
 from weft.errors import KernelError
 from weft.expr import Expr, variable
 from weft.expr.llvm import SCALARS, Emitter, Lines, Value
@@ -21,8 +23,8 @@ from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 
 __all__ = ["LlvmGenerator", "entry_name"]
 
-GRAIN = 32768
-"""Elements that are worth a thread of their own: some 20 microseconds of work."""
+GRAIN, LIGHT_GRAIN = 32768, 262144
+"""Elements that are worth a thread of their own, some 20 microseconds of work; and where little is done to each."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -65,15 +67,16 @@ class LlvmGenerator:
             parameters=kernel.parameters,
             inputs=tuple(binding for binding in bindings if binding.access == "read"),
             outputs=tuple(binding for binding in bindings if binding.access == "read_write"),
-            workgroup_size=(GRAIN, 1, 1),
+            workgroup_size=(LIGHT_GRAIN if all(is_light(part) for part in kernel.parts) else GRAIN, 1, 1),
             workgroup_count=(" + ".join(counts), " + ".join(work), "1"),
             source=_module(kernel),
             reports=kernel.reports,
         )
 
     def _library(self, library: Library) -> KernelSpec:
-        from weft.kernels.library import llvm_matmul  # noqa: F401  registers its template
-
+        module = f"weft.kernels.library.llvm_{library.name}"
+        if library.name.isidentifier() and find_spec(module) is not None:
+            import_module(module)  # registers its template
         template = TEMPLATES.get(("llvm", library.name))
         if template is None:
             known = ", ".join(name for family, name in TEMPLATES if family == "llvm")
@@ -116,15 +119,18 @@ def _module(kernel: Kernel) -> str:
     formals += ["ptr %status", "i64 %report"] if kernel.reports else []
     formals += ["i64 %lo", "i64 %hi"]
     bound = {variable(p.name, p.dtype): Value(f"%p.{p.name}", p.dtype) for p in kernel.parameters}
-    functions, declarations = [], set()
+    functions, declarations, streams = [], set(), False
     for number, part in enumerate(kernel.parts):
         writer = PartWriter(kernel, part, bound)
         head = f"define internal void @part{number}({', '.join(formals)}) noinline nounwind"
-        functions.append(writer.text(head))
+        streams = streams or writer.streams
+        functions.append(writer.text(f"{head} {STREAM_ATTRIBUTE}" if writer.streams else head))
         declarations |= writer.lines.declarations
     texts = [_entry(kernel, bound), *functions]
     if kernel.reports:
         texts.append(_REPORT)
+    if streams:
+        texts.append(STREAM_METADATA)
     return "\n\n".join([*texts, *sorted(declarations)]) + "\n"
 
 

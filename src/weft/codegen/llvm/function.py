@@ -31,8 +31,11 @@ class FunctionWriter(Lines):
         return name
 
     @contextmanager
-    def loop(self, start: str, stop: str, step: int = 1) -> Iterator[str]:
-        """The body of ``for (i = start; i < stop; i += step)``; gives the name of the i64 counter."""
+    def loop(self, start: str, stop: str, step: int = 1, hint: str = "") -> Iterator[str]:
+        """The body of ``for (i = start; i < stop; i += step)``; gives the name of the i64 counter.
+
+        ``hint`` is the number of the module's metadata that says how LLVM should vectorise it (``!0``).
+        """
         number = self.fresh("")
         head, body, latch, done = (f"{part}{number}" for part in ("loop", "body", "next", "done"))
         before = self.block
@@ -46,7 +49,7 @@ class FunctionWriter(Lines):
         self.do(f"br label %{latch}")
         self.label(latch)
         self.do(f"%n{number} = add nuw nsw i64 %i{number}, {step}")
-        self.do(f"br label %{head}")
+        self.do(f"br label %{head}" + (f", !llvm.loop {hint}" if hint else ""))
         self.label(done)
 
     @contextmanager

@@ -70,6 +70,8 @@ class Memory:
     def __init__(self, buffers: Mapping[str, DType]) -> None:
         self._buffers = buffers
         self.lane: Lane | None = None
+        self.varying: frozenset[Expr] = frozenset()
+        """Variables other than the lane axis whose value differs from lane to lane: reductions along lanes."""
 
     @contextmanager
     def vectorised(
@@ -93,7 +95,7 @@ class Memory:
         kind, lane = ELEMENTS[dtype], self.lane
         if lane is not None and predicate:
             lane = _narrowed(emitter, lane, emitter.value(predicate[0]))
-        moves = 0 if lane is None else stride(index, lane.axis)
+        moves = 0 if lane is None else self._moves(index, lane)
         if lane is None or (moves == 0 and not predicate):
             text, lanes = self._load_one(emitter, node.data, kind, index), 1
         else:
@@ -113,7 +115,7 @@ class Memory:
         text = _NARROW.get(dtype, _unchanged)(lines, emitter.splat(value, lane.count))
         whole, name = vector_type(kind, lane.count), suffix(kind, lane.count)
         mask = f"{vector_type('i1', lane.count)} {_mask(lane)}"
-        if stride(index, lane.axis) != 1:
+        if self._moves(index, lane) != 1:
             where = self._addresses(emitter, buffer, kind, index, lane.count)
             scatter = f"@llvm.masked.scatter.{name}.{suffix('ptr', lane.count)}"
             target = f"{vector_type('ptr', lane.count)} {where}"
@@ -125,6 +127,11 @@ class Memory:
         else:
             call = f"call void @llvm.masked.store.{name}.p0"
             lines.do(f"{call}({whole} {text}, ptr {where}, i32 {size}, {mask})")
+
+    def _moves(self, index: Expr, lane: Lane) -> int | None:
+        if self.varying and any(node in self.varying for node in walk(index)):
+            return None
+        return stride(index, lane.axis)
 
     def _dtype(self, buffer: str) -> DType:
         if buffer not in self._buffers:

@@ -18,12 +18,22 @@ from weft.codegen.llvm.memory import LANES, WIDE, Memory, depends, stride
 from weft.codegen.llvm.predicate import predicated
 from weft.codegen.llvm.reduction import BLOCK, Accumulator, passes
 from weft.expr import Expr, const, walk
+from weft.expr.define import expand
 from weft.expr.llvm import Emitter, Value, vector_type
 from weft.expr.node import INDEX
 from weft.kernels import Axis, Check, Kernel, Part, Reduction, Store
 
 LIGHT: Final = 16
 """Nodes of an expression, indices included, up to which it is folded ``WIDE``."""
+
+
+STREAMED: Final = 32
+"""Nodes of the stored values, functions written out, up to which a loop is bound by memory."""
+
+STREAM: Final = "!0"
+STREAM_ATTRIBUTE: Final = '"prefer-vector-width"="256"'
+STREAM_METADATA: Final = '!0 = distinct !{!0, !1}\n!1 = !{!"llvm.loop.interleave.count", i32 2}'
+"""How loops bound by memory are vectorised: two vectors of 32 bytes in turn; see benchmarks/NOTES.md."""
 
 
 class PartWriter:
@@ -36,8 +46,13 @@ class PartWriter:
         for name, value in parameters.items():
             self.emitter.bind(name, value)
         self.inner, self.outer, self.gathers = _lanes(part)
-        self.width = WIDE if self.outer is not None and not self.gathers and _light(part) else LANES
+        light = len(part.reductions) == 1 and _light(part.reductions)
+        self.width = WIDE if self.outer is not None and not self.gathers and light else LANES
+        self.broad = False
+        self.streams = self.inner is None and self.outer is None and not part.reductions and is_light(part)
         self.scalar = part
+        if self.outer is not None:
+            self.memory.varying = frozenset(reduction.result for reduction in part.reductions)
         lanes = self.inner is not None or self.outer is not None
         self.part = predicated(part, points=self.outer is not None) if lanes else part
 
@@ -94,14 +109,14 @@ class PartWriter:
         if self.outer is not None:
             start = self._whole(axis.variable, start, stop, lambda mask: self._point())[1]
         lanes, self.part = self.part, self.part if self.inner is not None else self.scalar
-        with self._loop(start, stop) as index:
+        with self._loop(start, stop, hint=STREAM if self.streams else "") as index:
             self.emitter.bind(axis.variable, Value(index, INDEX))
             self._point()
         self.part = lanes
 
     @contextmanager
-    def _loop(self, start: str, stop: str, step: int = 1) -> Iterator[str]:
-        with self.lines.loop(start, stop, step) as index, self.emitter.scope():
+    def _loop(self, start: str, stop: str, step: int = 1, hint: str = "") -> Iterator[str]:
+        with self.lines.loop(start, stop, step, hint) as index, self.emitter.scope():
             yield index
 
     def _whole(
@@ -178,31 +193,41 @@ class PartWriter:
     def _reduce(self, group: Sequence[Reduction]) -> None:
         joined = self.inner is not None
         lanes = self.width if joined or self.memory.lane is not None else 1
-        totals = [Accumulator.make(self.lines, reduction, lanes) for reduction in group]
-        for total in totals:
-            total.reset(self.emitter)
-        blocks = [
-            Accumulator.make(self.lines, total.reduction, lanes) if _rounds(total.reduction) else total
-            for total in totals
-        ]
+        folds = self._accumulators(group, lanes)
+        # whole runs of a row go to accumulators of their own, WIDE at a time: one vector would wait for each addition
+        self.broad = joined and _light(group)
+        broad = self._accumulators(group, WIDE) if self.broad else []
 
         def fold(mask: Value | None) -> None:
-            for reduction, block in zip(group, blocks, strict=True):
-                block.take(self.emitter, self._candidates(reduction), mask if joined else None)
+            for _, block in broad if self.width == WIDE and joined else folds:
+                block.take(self.emitter, self._candidates(block.reduction), mask if joined else None)
 
         def before() -> None:
-            for total, block in zip(totals, blocks, strict=True):
+            for total, block in (*folds, *broad):
                 if block is not total:
                     block.reset(self.emitter)
 
         def after() -> None:
-            for total, block in zip(totals, blocks, strict=True):
+            for total, block in (*folds, *broad):
                 if block is not total:
                     total.take(self.emitter, block.read(self.emitter))
 
         self._at_reduction_points(fold, before, after)
-        for total in totals:
+        self.broad = False
+        for (total, _), (wide, _) in zip(folds, broad, strict=False):
+            total.take(self.emitter, wide.narrowed(self.emitter, lanes))
+        for total, _ in folds:
             self.emitter.bind(total.reduction.result, total.result(self.emitter, joined))
+
+    def _accumulators(self, group: Sequence[Reduction], lanes: int) -> list[tuple[Accumulator, Accumulator]]:
+        """For each reduction its total, empty, and what gathers a block (the total itself where order is no matter)."""
+        made = []
+        for reduction in group:
+            total = Accumulator.make(self.lines, reduction, lanes)
+            total.reset(self.emitter)
+            block = Accumulator.make(self.lines, reduction, lanes) if _rounds(reduction) else total
+            made.append((total, block))
+        return made
 
     def _candidates(self, reduction: Reduction) -> list[Value]:
         value = self.emitter.value(reduction.value)
@@ -251,6 +276,10 @@ class PartWriter:
 
     def _innermost(self, axis: Axis, start: str, stop: str, body: Callable[[Value | None], None]) -> None:
         if self.inner is not None:
+            if self.broad:
+                self.width = WIDE
+                start = self._whole(axis.variable, start, stop, body)[1]
+                self.width = LANES
             self._across(axis.variable, start, stop, body)
             return
         with self._loop(start, stop) as index:
@@ -280,10 +309,16 @@ def _lanes(part: Part) -> tuple[Axis | None, Axis | None, bool]:
     return None, last, last is not None and not _contiguous(loads, last)
 
 
-def _light(part: Part) -> bool:
+def is_light(part: Part) -> bool:
+    """Whether a part waits for memory rather than for arithmetic."""
+    values = [*(store.value for store in part.stores), *(fold.value for fold in part.reductions)]
+    return sum(len(list(walk(expand(value)))) for value in values) <= STREAMED
+
+
+def _light(folds: Sequence[Reduction]) -> bool:
     """Whether so little is folded that four vectors of it fit in a processor's registers."""
-    folds = [each for each in part.reductions if each.combine not in ("argmax", "argmin")]
-    return len(folds) == len(part.reductions) == 1 and len(list(walk(folds[0].value))) <= LIGHT
+    extremes = any(fold.combine in ("argmax", "argmin") for fold in folds)
+    return not extremes and len(folds) == 1 and len(list(walk(folds[0].value))) <= LIGHT
 
 
 def _loads(values: Iterable[Expr]) -> list[Expr]:

@@ -104,16 +104,19 @@ class Accumulator:
             new = [emitter.select(mask, after, before) for after, before in zip(new, old, strict=True)]
         self.write(emitter, new)
 
-    def result(self, emitter: Emitter, joined: bool) -> Value:
-        """The reduction's value; ``joined``: of all lanes together, else of each lane."""
+    def narrowed(self, emitter: Emitter, lanes: int) -> list[Value]:
+        """What has been gathered, halves joined until it has so many lanes."""
         values = self.read(emitter)
-        lanes = self.lanes
-        while joined and lanes > 1:
-            lanes //= 2
+        while values[0].lanes > lanes:
             halves = [_halves(emitter, value) for value in values]
             values = combine(
                 emitter, self.reduction.combine, [low for low, _ in halves], [high for _, high in halves]
             )
+        return values
+
+    def result(self, emitter: Emitter, joined: bool) -> Value:
+        """The reduction's value; ``joined``: of all lanes together, else of each lane."""
+        values = self.narrowed(emitter, 1 if joined else self.lanes)
         if len(values) == 1:
             return values[0]
         position = values[1]  # of an empty space, 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weft.codegen.wgsl import work
+from weft.codegen.wgsl.held import HeldWriter
 from weft.codegen.wgsl.module import Module, limit
 from weft.codegen.wgsl.points import PointWriter, roots_of
 from weft.codegen.wgsl.storage import View
-from weft.codegen.wgsl.vector import VectorWriter
+from weft.codegen.wgsl.vector import RowWriter, VectorWriter
 from weft.errors import KernelError
 from weft.expr import Expr, walk
 from weft.expr.wgsl import Emitter, Value
@@ -17,6 +18,8 @@ from weft.kernels import Kernel, Part
 from weft.target import KernelSpec, TargetProfile
 
 INVOCATIONS = 256
+SHARE = 128
+"""Invocations of a workgroup that share reductions: larger ones wait longer at their barriers."""
 SOFTWARE_SHARE = 8
 """Invocations that share a reduction on a software rasteriser: one vector of the processor, so barriers are free."""
 
@@ -36,10 +39,20 @@ def write_kernel(kernel: Kernel, profile: TargetProfile) -> KernelSpec:
         )
         for buffer in kernel.buffers
     )
-    wanted = SOFTWARE_SHARE if profile.software and kernel.cooperative else INVOCATIONS
+    wanted = (SOFTWARE_SHARE if profile.software else SHARE) if kernel.cooperative else INVOCATIONS
+    if kernel.held:
+        wanted = max(wanted, kernel.cooperative)
+        if kernel.cooperative > limit(profile, "max-compute-invocations-per-workgroup"):
+            raise KernelError(
+                f"kernel {kernel.name}: a team of {kernel.cooperative} is over this target's workgroup"
+            )
     invocations = min(wanted, limit(profile, "max-compute-invocations-per-workgroup"))
     module = Module(kernel.name, profile, kernel.parameters, views, (invocations, 1, 1), kernel.reports)
-    writer = VectorWriter if kernel.vector == 4 else PointWriter
+    writer: type[PointWriter] = PointWriter
+    if kernel.held:
+        writer = HeldWriter
+    elif kernel.vector == 4:
+        writer = RowWriter if kernel.cooperative else VectorWriter
     bodies = [writer(module, kernel, part).write() for part in kernel.parts]
     counts = [_groups(kernel, part, invocations) for part in kernel.parts]
     return module.finish(_lay_out(module, bodies, counts), work.grid(work.together(counts)))
@@ -68,7 +81,11 @@ def _lay_out(module: Module, bodies: Sequence[list[str]], counts: Sequence[Expr]
 def _groups(kernel: Kernel, part: Part, invocations: int) -> Expr:
     points = work.points(part.axes)
     if kernel.cooperative and part.reduce_axes:
-        return points
+        return (
+            work.groups(points, invocations // kernel.cooperative)
+            if 1 < kernel.cooperative < invocations
+            else points
+        )
     return work.groups(points, invocations * kernel.vector)
 
 
@@ -77,8 +94,9 @@ def _vector(kernel: Kernel, buffer: str) -> int:
     if kernel.vector == 1:
         return 1
     for part in kernel.parts:
-        axis = part.axes[0].variable if part.axes else None
-        if any(store.buffer == buffer for store in part.stores):
+        axes = part.reduce_axes if kernel.cooperative else part.axes
+        axis = axes[0].variable if axes else None
+        if any(store.buffer == buffer and store.inner == bool(kernel.cooperative) for store in part.stores):
             return 4
         loads = (node for node in walk(*roots_of(part)) if node.function == "load" and node.data == buffer)
         if any(axis in set(walk(node)) for node in loads):

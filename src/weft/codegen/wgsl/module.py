@@ -190,6 +190,9 @@ class Module:
 
 def _size(element: str) -> int:
     """Bytes of a WGSL type in workgroup memory."""
+    if element.startswith("array<"):
+        inner, count = element[6:-1].rsplit(",", 1)
+        return _size(inner) * int(count)
     lanes = int(element[3]) if element.startswith("vec") else 1
     return 4 * (4 if lanes == 3 else lanes)
 

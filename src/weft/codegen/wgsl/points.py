@@ -15,6 +15,9 @@ from weft.expr.wgsl import Emitter, Value
 from weft.expr.wgsl_text import bare, identifier, type_name
 from weft.kernels import Axis, Check, Kernel, Part, Reduction, Store
 
+UNROLLED = 4
+"""Points of a reduction whose loads are under way at a time on a GPU."""
+
 
 class PointWriter:
     """Statements for one point of a part, in a function where ``group`` and ``local`` are known."""
@@ -22,7 +25,16 @@ class PointWriter:
     def __init__(self, module: Module, kernel: Kernel, part: Part) -> None:
         self.module = module
         self.part = part
-        self.cooperative = kernel.cooperative and bool(part.reduce_axes)
+        self.cooperative = bool(kernel.cooperative and part.reduce_axes)
+        self.team = (
+            min(kernel.cooperative, module.invocations) if kernel.cooperative > 1 else module.invocations
+        )
+        if self.team & (self.team - 1):
+            raise KernelError(
+                f"kernel {kernel.name}: cooperative is {kernel.cooperative}, expected a power of two"
+            )
+        self.whole = self.team == module.invocations
+        self.unrolled = 1 if module.profile.software else UNROLLED
         self.views = {view.name: view for view in module.views}
         self.parameters = {parameter.name for parameter in kernel.parameters}
         self.emitter = Emitter(module.declarations, self.resolve)
@@ -66,9 +78,10 @@ class PointWriter:
         """All statements of the part."""
         emitter, part = self.emitter, self.part
         emitter.count(roots_of(part))
+        self.prepare()
         self.start()
         self.checks(check for check in part.checks if not check.inner)
-        for together in _independent(part.reductions):
+        for together in independent(part.reductions):
             self.reduce(together)
         outer = [store for store in part.stores if not store.inner]
         inner = [store for store in part.stores if store.inner]
@@ -76,17 +89,41 @@ class PointWriter:
         if inner or self._checks:
             if self.cooperative:
                 emitter.line("storageBarrier();")  # all have read before any writes
-            self.over_reduction(_store_roots(inner), lambda position: self.store_all(inner))
+            if self.cooperative and not self.whole:
+                with emitter.block("if (here)"):
+                    self.over_reduction(_store_roots(inner), lambda position: self.store_all(inner))
+            else:
+                self.over_reduction(_store_roots(inner), lambda position: self.store_all(inner))
         if self.cooperative and values:
-            with emitter.block("if (local == 0u)"):
+            with emitter.block(f"if ({self.first})"):
                 self.stores(outer, values)
         else:
             self.stores(outer, values)
         self.module.bound_steps(self.steps)
         return emitter.lines
 
+    @property
+    def first(self) -> str:
+        """Whether this invocation is the one that stores its team's results."""
+        return "local == 0u" if self.whole else "lane == 0u && here"
+
+    def prepare(self) -> None:
+        """What a writer with more values than the emitter's sets up before the first statement."""
+
     def start(self) -> None:
-        """Which point this invocation has; leave where there is none."""
+        """Which point this invocation has; leave where there is none.
+
+        Teams smaller than the workgroup stay for its barriers, beyond the last point with that point.
+        """
+        if self.cooperative and not self.whole:
+            count = self.emitter.named(work.points(self.part.axes)).text
+            each = self.module.invocations // self.team
+            self.emitter.line(f"let lane = local % {self.team}u;")
+            self.emitter.line(f"let place = group * {each}u + local / {self.team}u;")
+            self.emitter.line(f"let here = place < u32({count});")
+            self.emitter.line(f"let item = min(place, u32({count}) - 1u);")
+            self.decode(self.part.axes, "item")
+            return
         each = 1 if self.cooperative else self.module.invocations
         self.emitter.line("let item = group;" if each == 1 else f"let item = group * {each}u + local;")
         count = self.emitter.named(work.points(self.part.axes)).text
@@ -118,7 +155,7 @@ class PointWriter:
     def reduce(self, together: Sequence[Reduction]) -> None:
         """Fold values that share one pass over the reduction axes."""
         emitter = self.emitter
-        folds = [reductions.make_fold(each, identifier(each.result.data)) for each in together]
+        folds = [self.fold(each) for each in together]
         blocked = any(fold.blocked for fold in folds)
         terms = emitter.fresh("terms")
         for fold in folds:
@@ -128,25 +165,39 @@ class PointWriter:
 
         def body(position: Callable[[], str]) -> None:
             for fold in folds:
-                value = emitter.named(fold.reduction.value).text
+                value = self.folded_value(fold.reduction)
                 fold.join(emitter, value, position() if fold.rule.positional else "")
-            if blocked:
-                emitter.line(f"{terms}++;")
-                with emitter.block(f"if ({terms} % {reductions.BLOCK}u == 0u)"):
-                    end_blocks()
 
         def end_blocks() -> None:
             for fold in folds:
                 fold.end_block(emitter)
 
-        self.over_reduction([each.value for each in together], body)
+        def after(count: int) -> None:
+            if blocked:
+                emitter.line(f"{terms}++;" if count == 1 else f"{terms} += {count}u;")
+                with emitter.block(f"if ({terms} % {reductions.BLOCK}u == 0u)"):
+                    end_blocks()
+
+        self.over_reduction([each.value for each in together], body, after, self.unrolled)
         end_blocks()
+        folds = [self.folded(fold) for fold in folds]
         if self.cooperative:
-            reductions.tree(
-                emitter, folds, self.module.invocations, [self.arrays(i, f) for i, f in enumerate(folds)]
-            )
+            arrays = [self.arrays(i, f) for i, f in enumerate(folds)]
+            reductions.tree(emitter, folds, self.team, self.whole, arrays)
         for fold in folds:
             emitter.define(fold.reduction.result, fold.accumulator)
+
+    def fold(self, reduction: Reduction) -> reductions.Fold:
+        """The fold that an invocation makes of its own terms."""
+        return reductions.make_fold(reduction, identifier(reduction.result.data))
+
+    def folded_value(self, reduction: Reduction) -> str:
+        """The text of the next terms."""
+        return self.emitter.named(reduction.value).text
+
+    def folded(self, fold: reductions.Fold) -> reductions.Fold:
+        """The fold of single values, after the loop."""
+        return fold
 
     def arrays(self, number: int, fold: reductions.Fold) -> tuple[str, str]:
         """The workgroup arrays of a pass's fold; later passes use them again."""
@@ -155,8 +206,17 @@ class PointWriter:
         positions = self.module.shared(f"positions_{number}", "i32", count) if fold.rule.positional else ""
         return values, positions
 
-    def over_reduction(self, roots: Sequence[Expr], body: Callable[[Callable[[], str]], None]) -> None:
-        """Run ``body`` at every reduction point that is this invocation's; it may ask for the point's position."""
+    def over_reduction(
+        self,
+        roots: Sequence[Expr],
+        body: Callable[[Callable[[], str]], None],
+        after: Callable[[int], None] = lambda count: None,
+        unrolled: int = 1,
+    ) -> None:
+        """Run ``body`` at every reduction point that is this invocation's; it may ask for the point's position.
+
+        ``after`` follows, at the end of a step, with how many points that was: ``unrolled``, and at the end one.
+        """
         checks, self._checks = self._checks, []
         roots = [*roots, *(root for check in checks for root in (check.valid, check.value))]
 
@@ -166,24 +226,53 @@ class PointWriter:
 
         axes = self.part.reduce_axes
         if self.cooperative:
-            self.steps = simplify(self.steps + work.groups(work.points(axes), self.module.invocations))
-            self._strided(roots, whole)
+            self.steps = simplify(self.steps + work.groups(work.points(axes), self.team))
+            self.strided(roots, whole, after, unrolled)
         else:
             for level in range(len(axes)):
                 self.steps = simplify(self.steps + work.points(axes[: level + 1]))
-            self._nested(roots, whole, 0)
+            self._nested(roots, whole, after, unrolled, 0)
 
-    def _nested(self, roots: Sequence[Expr], body: Callable[[Callable[[], str]], None], level: int) -> None:
+    def _nested(
+        self, roots: Sequence[Expr], body: Callable[[Callable[[], str]], None], after: Callable[[int], None],
+        unrolled: int, level: int,
+    ) -> None:  # fmt: skip
         axes = self.part.reduce_axes
         if level == len(axes):
             body(self._position)
+            after(1)
             return
         self.emitter.hoist(roots, [axis.variable for axis in axes[level:]])
         size = self.emitter.named(axes[level].size).text
         name = identifier(axes[level].variable.data)
-        with self.emitter.block(f"for (var {name} = 0i; {name} < {size}; {name}++)"):
-            self.emitter.define(axes[level].variable, name)
-            self._nested(roots, body, level + 1)
+        if unrolled == 1 or level < len(axes) - 1:
+            with self.emitter.block(f"for (var {name} = 0i; {name} < {size}; {name}++)"):
+                self.emitter.define(axes[level].variable, name)
+                self._nested(roots, body, after, unrolled, level + 1)
+            return
+
+        def at(text: str) -> None:
+            self.define(axes[level], text)
+            body(self._position)
+
+        self._unrolled(f"{name}_next", "0i", "i", size, 1, unrolled, at, after)
+
+    def _unrolled(
+        self, name: str, start: str, suffix: str, end: str, stride: int, unrolled: int,
+        at: Callable[[str], None], after: Callable[[int], None],
+    ) -> None:  # fmt: skip
+        """A loop that has ``unrolled`` loads under way at a time, and one for the rest."""
+        emitter = self.emitter
+        name = emitter.fresh(name)
+        emitter.line(f"var {name} = {start};")
+        step = stride * unrolled
+        with emitter.block(f"for (; {name} + {step - stride}{suffix} < {end}; {name} += {step}{suffix})"):
+            for number in range(unrolled):
+                with emitter.block(""):
+                    at(f"{name} + {number * stride}{suffix}")
+            after(unrolled)
+        with emitter.block(f"for (; {name} < {end}; {name} += {stride}{suffix})"):
+            at(name)
 
     def _position(self) -> str:
         """The row-major position of the current reduction point."""
@@ -193,14 +282,28 @@ class PointWriter:
             text = f"({text} * {self.emitter.named(axis.size).text} + {name})" if text else name
         return text or "0i"
 
-    def _strided(self, roots: Sequence[Expr], body: Callable[[Callable[[], str]], None]) -> None:
+    def strided(
+        self, roots: Sequence[Expr], body: Callable[[Callable[[], str]], None], after: Callable[[int], None],
+        unrolled: int,
+    ) -> None:  # fmt: skip
+        """Every so many-th point, from this invocation's own number on."""
         axes = self.part.reduce_axes
         self.emitter.hoist(roots, [axis.variable for axis in axes])
-        total = self.emitter.named(work.points(axes)).text
-        step = self.module.invocations
-        with self.emitter.block(f"for (var step = local; step < u32({total}); step += {step}u)"):
+        total = f"u32({self.emitter.named(work.points(axes)).text})"
+        lane = "local" if self.whole else "lane"
+        if unrolled == 1:
+            with self.emitter.block(f"for (var step = {lane}; step < {total}; step += {self.team}u)"):
+                self.decode(axes, "step")
+                body(lambda: "i32(step)")
+                after(1)
+            return
+
+        def at(text: str) -> None:
+            self.emitter.line(f"let step = {text};")
             self.decode(axes, "step")
             body(lambda: "i32(step)")
+
+        self._unrolled("next", lane, "u", total, self.team, unrolled, at, after)
 
     # -- stores and checks --------------------------------------------------------------------------------
 
@@ -220,21 +323,26 @@ class PointWriter:
     def stores(self, stores: Sequence[Store], values: Sequence[tuple[str, str]]) -> None:
         """The statements that write computed values."""
         for store, (index, value) in zip(stores, values, strict=True):
-            view = self.view(store.buffer)
-            if type_name(store.value.dtype) != type_name(view.dtype) or not view.written:
-                raise KernelError(
-                    f"kernel {self.module.name}: a {store.value.dtype.name} value is stored to buffer {view.name}, "
-                    f"expected a read_write buffer of that compute type, not {view.dtype.name}"
-                )
+            view = self.check_store(store)
             for line in view.store(index, value, self.module.declarations):
                 self.emitter.line(line)
+
+    def check_store(self, store: Store) -> View:
+        """The view that a store writes; ``KernelError`` where it is read-only or of another type."""
+        view = self.view(store.buffer)
+        if type_name(store.value.dtype) != type_name(view.dtype) or not view.written:
+            raise KernelError(
+                f"kernel {self.module.name}: a {store.value.dtype.name} value is stored to buffer {view.name}, "
+                f"expected a read_write buffer of that compute type, not {view.dtype.name}"
+            )
+        return view
 
     def checks(self, checks: Iterable[Check]) -> None:
         """Report the values of checks that fail at this point."""
         for check in checks:
             valid = self.emitter.value(check.valid).text
             value = self.emitter.named(check.value)
-            first = "local == 0u && " if self.cooperative and not check.inner else ""
+            first = f"{self.first} && " if self.cooperative and not check.inner else ""
             with self.emitter.block(f"if ({first}!({valid}))"):
                 self.emitter.line(f"weft_report({as_i32(value.text, value.type)});")
 
@@ -261,7 +369,7 @@ def _store_roots(stores: Sequence[Store]) -> list[Expr]:
     return [root for store in stores for root in (store.index, store.value)]
 
 
-def _independent(given: Sequence[Reduction]) -> list[list[Reduction]]:
+def independent(given: Sequence[Reduction]) -> list[list[Reduction]]:
     """Consecutive reductions in groups of which none uses another's result: each group is one pass."""
     passes: list[int] = []
     for reduction in given:

@@ -1,7 +1,8 @@
 """Folds of derived kernels in WGSL: what each combine does, in a loop of one invocation or as a workgroup's tree.
 
-The order of a fold depends on the sizes alone: a serial loop in row-major order, or 256 strided partial results
-joined in a fixed binary tree. The same kernel on the same data gives the same bits each time.
+The order of a fold depends on the sizes alone: a serial loop in row-major order, or strided partial results of a
+fixed number of invocations (and four lanes), joined in a fixed binary tree. The same kernel on the same data gives
+the same bits each time.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Fold:
     accumulator: str
     best: str
     rule: Rule
+    width: int = 1
 
     @property
     def blocked(self) -> bool:
@@ -64,11 +66,16 @@ class Fold:
         """The type that is folded."""
         return self.reduction.value.dtype
 
-    def declare(self, emitter: Emitter) -> None:
-        """The accumulators, at the combine's identity."""
+    def identity(self, emitter: Emitter) -> str:
+        """The text of the value that joins without effect."""
         kind = self.dtype.compute.kind
         identity = self.rule.identity[kind] if isinstance(self.rule.identity, dict) else self.rule.identity
         start = literal(identity, self.dtype, emitter.declarations)
+        return start if self.width == 1 else f"{type_name(self.dtype, self.width)}({start})"
+
+    def declare(self, emitter: Emitter) -> None:
+        """The accumulators, at the combine's identity."""
+        start = self.identity(emitter)
         if self.rule.positional:
             emitter.line(f"var {self.best} = {start};")
             emitter.line(f"var {self.accumulator} = 0i;")
@@ -92,11 +99,20 @@ class Fold:
         """Add the block to the whole, and begin the next."""
         if self.blocked:
             emitter.line(f"{self.accumulator} += {self.accumulator}_block;")
-            emitter.line(f"{self.accumulator}_block = 0.0f;")
+            zero = "0.0f" if self.width == 1 else f"{type_name(self.dtype, self.width)}()"
+            emitter.line(f"{self.accumulator}_block = {zero};")
+
+    def narrowed(self, emitter: Emitter, name: str) -> Fold:
+        """The fold of one value a variable ``name``, at the join of this one's lanes."""
+        fold = Fold(self.reduction, name, f"{name}_best", self.rule)
+        x, y, z, w = (f"{self.accumulator}.{lane}" for lane in "xyzw")
+        pairs = [fold.joined(emitter.declarations, *pair) for pair in ((x, y), (z, w))]
+        emitter.line(f"var {name} = {bare(fold.joined(emitter.declarations, *pairs))};")
+        return fold
 
     def joined(self, declarations: Declarations, a: str, b: str) -> str:
         """The text of two partial results as one."""
-        return call_text(declarations, self.rule.function, (self.dtype, self.dtype), (a, b))
+        return call_text(declarations, self.rule.function, (self.dtype, self.dtype), (a, b), self.width)
 
     def better(self, declarations: Declarations, new: str, old: str) -> str:
         """Whether a value replaces the best one so far: NaN is better than all but NaN."""
@@ -107,7 +123,7 @@ class Fold:
         return f"{plain} || ({new_nan} && !{old_nan})"
 
 
-def make_fold(reduction: Reduction, name: str) -> Fold:
+def make_fold(reduction: Reduction, name: str, width: int = 1) -> Fold:
     """The fold of a reduction; ``KernelError`` for a type that the combine does not take."""
     rule = RULES[reduction.combine]
     kind = reduction.value.dtype.kind
@@ -117,14 +133,17 @@ def make_fold(reduction: Reduction, name: str) -> Fold:
         raise KernelError(
             f"reduction {reduction.combine}: value is {reduction.value.dtype.name}, expected {expected}"
         )
-    return Fold(reduction, name, f"{name}_best", rule)
+    if rule.positional and width > 1:
+        raise KernelError(f"reduction {reduction.combine}: cannot be folded in fours; use vector 1")
+    return Fold(reduction, name, f"{name}_best", rule, width)
 
 
 def tree(
-    emitter: Emitter, folds: Sequence[Fold], invocations: int, arrays: Sequence[tuple[str, str]]
+    emitter: Emitter, folds: Sequence[Fold], team: int, whole: bool, arrays: Sequence[tuple[str, str]]
 ) -> None:
-    """Join the accumulators of a workgroup's invocations; every one of them then holds the whole.
+    """Join the accumulators of each ``team`` of invocations; every one of them then holds the whole.
 
+    ``whole``: a team is the workgroup; else ``lane`` is an invocation's number in its own.
     ``arrays`` names, for each fold, its workgroup arrays: of values, and of positions (unused without them).
     """
     for fold, (values, positions) in zip(folds, arrays, strict=True):
@@ -134,13 +153,14 @@ def tree(
         else:
             emitter.line(f"{values}[local] = {_kept(fold, fold.accumulator)};")
     emitter.line("workgroupBarrier();")
-    with emitter.block(f"for (var half = {invocations // 2}u; half > 0u; half >>= 1u)"):
-        with emitter.block("if (local < half)"):
+    with emitter.block(f"for (var half = {team // 2}u; half > 0u; half >>= 1u)"):
+        with emitter.block(f"if ({'local' if whole else 'lane'} < half)"):
             for fold, (values, positions) in zip(folds, arrays, strict=True):
                 _join_in_memory(emitter, fold, values, positions)
         emitter.line("workgroupBarrier();")
     for fold, (values, positions) in zip(folds, arrays, strict=True):
-        source = f"{positions if fold.rule.positional else values}[0]"
+        first = "0" if whole else "local - lane"
+        source = f"{positions if fold.rule.positional else values}[{first}]"
         emitter.line(f"{fold.accumulator} = {bare(_taken(fold, source))};")
     emitter.line("workgroupBarrier();")
 

@@ -179,6 +179,14 @@ class View:
             "}",
         ]
 
+    def all4(self, index: str, value: str, declarations: Declarations) -> str:
+        """The statement that writes four elements at ``index``, a multiple of 4; both are names or literals."""
+        form = FORMATS.get(self.dtype)
+        if form is not None:
+            self.needs(declarations)
+            value = form.pack4.format(v=value)
+        return f"{self.name}[{index} >> 2u] = {value}"
+
     def store4(self, index: str, value: str, rest: str, declarations: Declarations) -> list[str]:
         """Statements that write the first ``rest`` of four elements at ``index`` (a multiple of 4): 4 or more are all.
 

@@ -25,7 +25,8 @@ class Tile:
     """Outputs of a workgroup (``rows`` × ``columns``) and of an invocation (``row_block`` × ``column_block``).
 
     ``depth`` is how far the operands are staged in workgroup memory at a time; 0 reads them from the buffers.
-    Accumulators are named variables: an indexed array of them would lie in memory.
+    ``ahead`` loads the next stage into registers while the present one is multiplied. Accumulators are named
+    variables: an indexed array of them would lie in memory.
     """
 
     rows: int
@@ -33,6 +34,7 @@ class Tile:
     row_block: int
     column_block: int
     depth: int
+    ahead: bool = False
 
     @property
     def across(self) -> int:
@@ -52,9 +54,11 @@ class Tile:
 
 TILES: dict[str, Tile] = {
     "software": Tile(64, 64, 8, 8, 0),  # a software rasteriser has no fast workgroup memory
-    "small": Tile(32, 32, 4, 4, 16),
-    "medium": Tile(64, 64, 4, 4, 16),
-    "large": Tile(128, 128, 8, 8, 16),
+    "small": Tile(32, 32, 4, 4, 16, True),
+    "medium": Tile(64, 64, 4, 4, 16, True),
+    "wide": Tile(32, 128, 4, 8, 16, True),
+    "tall": Tile(128, 32, 8, 4, 16, True),
+    "large": Tile(128, 128, 8, 8, 16, True),
 }
 
 
@@ -73,13 +77,16 @@ class Side:
     ``outer(batch: i32, index: i32) -> vec4<i32>``, ``depth(at: vec4<i32>) -> vec4<i32>``, and
     ``value(outer: vec4<i32>, depth: vec4<i32>) -> T``. ``at`` is a place in depth: its fastest, middle and slowest
     index, and the flat one. ``along_depth`` is a condition that holds where neighbours in depth are neighbours in
-    memory, so that staging reads them together.
+    memory, so that staging reads them together. ``vector`` promises more: that elements lie in fours, 16-byte
+    aligned, along ``"depth"`` or along ``"outer"``, of a size that is a multiple of 4; then
+    ``value(outer, depth) -> vec4<T>`` gives four, and staging takes them at once.
     """
 
     outer: str
     depth: str
     value: str
     along_depth: str
+    vector: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,8 @@ class Product:
     """``out[batch, row, column] = sum over depth of a[batch, row, depth] b[batch, depth, column]``.
 
     Counts are expressions over the parameters; ``store(batch: i32, row: i32, column: i32, value: T)`` is a body.
-    ``inner`` and ``middle`` are WGSL for the sizes of the fastest and the middle index of depth.
+    ``inner`` and ``middle`` are WGSL for the sizes of the fastest and the middle index of depth. ``splits`` is how
+    many pieces of ``chunk`` the depth is cut into, each with its own result; ``store`` then sees ``split``.
     """
 
     batches: Expr
@@ -100,6 +108,8 @@ class Product:
     scalar: str = "f32"
     inner: str = "1i"
     middle: str = "1i"
+    splits: Expr | None = None
+    chunk: Expr | None = None
 
 
 def write_product(module: Module, product: Product, tile: Tile, texts: dict[Expr, str]) -> KernelSpec:
@@ -107,31 +117,33 @@ def write_product(module: Module, product: Product, tile: Tile, texts: dict[Expr
     writer = _ProductWriter(module, product, tile, texts)
     rows = work.groups(product.rows, tile.rows)
     columns = work.groups(product.columns, tile.columns)
-    total = work.points([Axis(product.rows, size) for size in (product.batches, rows, columns)])
-    each = UNROLLED if tile.depth == 0 else tile.depth
-    steps = work.groups(product.depth, each) + (
-        UNROLLED if tile.depth == 0 else work.groups(product.depth, 1)
-    )
-    module.bound_steps(simplify(steps))
+    splits = [product.splits] if product.splits is not None else []
+    total = work.points([Axis(product.rows, size) for size in (*splits, product.batches, rows, columns)])
+    depth = product.depth if product.chunk is None else product.chunk
+    steps = work.groups(depth, tile.depth or UNROLLED)
+    module.bound_steps(steps if tile.depth else simplify(steps + UNROLLED))
     return module.finish(writer.body(), work.grid(total))
 
 
 class _ProductWriter:
     def __init__(self, module: Module, product: Product, tile: Tile, texts: dict[Expr, str]) -> None:
         self.module, self.product, self.tile = module, product, tile
+        self.texts = texts
         self.m, self.n, self.k = (texts[each] for each in (product.rows, product.columns, product.depth))
         self.batches = texts[product.batches]
         self.T = product.scalar
         self.V = f"vec4<{self.T}>"
-        self.zero = f"{self.T}()"
+        self.end = self.k if product.chunk is None else "depth_end"
         for name, side in (("a", product.a), ("b", product.b)):
+            given = self.V if side.vector else self.T
             module.functions += [
                 f"fn {name}_outer(batch: i32, index: i32) -> vec4<i32> {{\n{_indented(side.outer)}\n}}",
                 f"fn {name}_depth(at: vec4<i32>) -> vec4<i32> {{\n{_indented(side.depth)}\n}}",
-                f"fn {name}_value(outer: vec4<i32>, depth: vec4<i32>) -> {self.T} {{\n{_indented(side.value)}\n}}",
+                f"fn {name}_value(outer: vec4<i32>, depth: vec4<i32>) -> {given} {{\n{_indented(side.value)}\n}}",
             ]
         module.functions.append(
-            f"fn store_out(batch: i32, row: i32, column: i32, value: {self.T}) {{\n{_indented(product.store)}\n}}"
+            f"fn store_out({'' if product.splits is None else 'split: i32, '}batch: i32, row: i32, column: i32, "
+            f"value: {self.T}) {{\n{_indented(product.store)}\n}}"
         )
 
     def body(self) -> list[str]:
@@ -141,10 +153,7 @@ class _ProductWriter:
             "let group = i32(workgroup_id.y * workgroups.x + workgroup_id.x);",
             f"let tile_columns = ({self.n} + {tile.columns - 1}i) / {tile.columns}i;",
             f"let tile_rows = ({self.m} + {tile.rows - 1}i) / {tile.rows}i;",
-            "let batch = group / (tile_rows * tile_columns);",
-            f"if (batch >= {self.batches}) {{",
-            "    return;",
-            "}",
+            *self._batch(),
             "let tile_number = group % (tile_rows * tile_columns);",
             f"let row0 = tile_number / tile_columns * {tile.rows}i;",
             f"let column0 = tile_number % tile_columns * {tile.columns}i;",
@@ -154,6 +163,25 @@ class _ProductWriter:
         lines += [f"var {c} = {self.V}();" for c in self._accumulators()]
         lines += self._staged() if tile.depth else self._direct()
         return [f"    {line}" for line in lines] + self._stores()
+
+    def _batch(self) -> list[str]:
+        """Which batch, and which piece of the depth."""
+        numbers = (
+            f"{'let' if self.product.splits is None else 'var'} batch = group / (tile_rows * tile_columns);"
+        )
+        if self.product.splits is None or self.product.chunk is None:
+            return [numbers, f"if (batch >= {self.batches}) {{", "    return;", "}"]
+        splits, chunk = self.texts[self.product.splits], self.texts[self.product.chunk]
+        return [
+            numbers,
+            f"let split = batch / {self.batches};",
+            f"if (split >= {splits}) {{",
+            "    return;",
+            "}",
+            f"batch -= split * {self.batches};",
+            f"let depth_start = split * {chunk};",
+            f"let depth_end = min({self.k}, depth_start + {chunk});",
+        ]
 
     def _accumulators(self) -> list[str]:
         return [f"c{i}_{j}" for i in range(self.tile.row_block) for j in range(self.tile.column_block // 4)]
@@ -200,11 +228,15 @@ class _ProductWriter:
             for j, lane in lanes
         ]
         step = self._direct_step()
-        lines += ["var at = vec4<i32>();", "var k = 0i;"]
-        lines += [f"for (; k + {UNROLLED - 1}i < {self.k}; k += {UNROLLED}i) {{"]
+        if self.product.chunk is None:
+            lines += ["var at = vec4<i32>();", "var k = 0i;"]
+        else:
+            self._depth_place()
+            lines += ["var k = depth_start;", "var at = depth_place(k);"]
+        lines += [f"for (; k + {UNROLLED - 1}i < {self.end}; k += {UNROLLED}i) {{"]
         for _ in range(UNROLLED):
             lines += ["    {", *(f"        {line}" for line in step), "    }"]
-        return [*lines, "}", f"for (; k < {self.k}; k++) {{", *(f"    {line}" for line in step), "}"]
+        return [*lines, "}", f"for (; k < {self.end}; k++) {{", *(f"    {line}" for line in step), "}"]
 
     def _direct_step(self) -> list[str]:
         """The products at one depth, and the step to the next place."""
@@ -224,48 +256,71 @@ class _ProductWriter:
         ]
         return lines
 
-    def _staged(self) -> list[str]:
-        """Operands by way of workgroup memory: all invocations fill both tiles, then each reads its part."""
-        tile = self.tile
+    def _depth_place(self) -> None:
         inner, middle = self.product.inner, self.product.middle
         self.module.functions.append(
             "fn depth_place(k: i32) -> vec4<i32> {\n"
             f"    return vec4<i32>(k % {inner}, k / {inner} % {middle}, k / ({inner} * {middle}), k);\n}}"
         )
-        a, b = tile.rows // 4, tile.columns // 4
-        self.module.shared("tile_a", self.V, tile.depth * a)
-        self.module.shared("tile_b", self.V, tile.depth * b)
-        before, inside = [], []
-        for name, count, vectors, first, end in (
-            ("a", tile.depth * a, a, "row0", self.m),
-            ("b", tile.depth * b, b, "column0", self.n),
+
+    def _staged(self) -> list[str]:
+        """Operands by way of workgroup memory: all invocations fill both tiles, then each reads its part."""
+        tile = self.tile
+        self._depth_place()
+        heads: list[str] = []
+        loads: list[str] = []
+        puts: list[str] = []
+        for name, size, first, end in (
+            ("a", tile.rows, "row0", self.m),
+            ("b", tile.columns, "column0", self.n),
         ):
-            along = getattr(self.product, name).along_depth
-            before.append(f"let {name}_along_depth = {along};")
-            for slot in range(-(-count // tile.invocations)):
-                head, fill = self._slot(name, slot, count, vectors, first, end)
-                before += head
-                inside += fill
-        lines = [*before, f"for (var k0 = 0i; k0 < {self.k}; k0 += {tile.depth}i) {{"]
-        lines += [f"    {line}" for line in (*inside, "workgroupBarrier();")]
-        lines.append(f"    for (var k = 0i; k < {tile.depth}i; k++) {{")
-        lines += [
-            f"        let a{i} = tile_a[k * {a}i + down + {i * tile.down}i];"
-            for i in range(tile.row_block // 4)
-        ]
-        lines += [
-            f"        let b{j} = tile_b[k * {b}i + across + {j * tile.across}i];"
-            for j in range(tile.column_block // 4)
-        ]
-        lines += [f"        {line}" for line in self._multiply()]
-        return [*lines, "    }", "    workgroupBarrier();", "}"]
+            side: Side = getattr(self.product, name)
+            vectors = size // 4  # written across the rows of the tile, those would meet in one memory bank
+            row = vectors + 1 if side.vector == "depth" else vectors
+            self.module.shared(f"tile_{name}", f"array<{self.V}, {row}>", tile.depth)
+            if not side.vector:
+                heads.append(f"let {name}_along_depth = {side.along_depth};")
+            for slot in range(-(-tile.depth * vectors // tile.invocations)):
+                make = {"depth": self._slot_of_depth, "outer": self._slot_of_outer}.get(
+                    side.vector, self._slot
+                )
+                head, load, put = make(name, slot, size, first, end)
+                within = f"if ({name}{slot}_slot < {tile.depth * vectors}i)"
+                if (slot + 1) * tile.invocations > tile.depth * vectors:
+                    put = [f"{within} {{", *(f"    {line}" for line in put), "}"]
+                heads += [*head, f"var {name}{slot}_values = {self.V}();"]
+                loads += load
+                puts += put
+        start = "0i" if self.product.chunk is None else "depth_start"
+        lines = [*heads, f"var k0 = {start};"]
+        if tile.ahead:
+            lines += loads
+        lines.append(f"for (; k0 < {self.end};) {{")
+        inside = [*puts, "workgroupBarrier();"] if tile.ahead else [*loads, *puts, "workgroupBarrier();"]
+        inside.append(f"k0 += {tile.depth}i;")
+        inside += [*(loads if tile.ahead else ()), *self._products(), "workgroupBarrier();"]
+        return [*lines, *(f"    {line}" for line in inside), "}"]
+
+    def _products(self) -> list[str]:
+        """The multiplications of a stage, unrolled: constant places in the tiles need no bounds check in the loop."""
+        tile, lines = self.tile, []
+        for k in range(tile.depth):
+            lines.append("{")
+            lines += [
+                f"    let a{i} = tile_a[{k}][down + {i * tile.down}i];" for i in range(tile.row_block // 4)
+            ]
+            lines += [
+                f"    let b{j} = tile_b[{k}][across + {j * tile.across}i];"
+                for j in range(tile.column_block // 4)
+            ]
+            lines += [*(f"    {line}" for line in self._multiply()), "}"]
+        return lines
 
     def _slot(
-        self, name: str, slot: int, count: int, vectors: int, first: str, end: str
-    ) -> tuple[list[str], list[str]]:
-        """What an invocation stages at a time: four neighbouring rows (or columns) at one depth, as a vector."""
-        tile = self.tile
-        s = f"{name}{slot}"
+        self, name: str, slot: int, size: int, first: str, end: str
+    ) -> tuple[list[str], list[str], list[str]]:
+        """What an invocation stages at a time: four neighbouring rows (or columns) at one depth, one by one."""
+        tile, s, vectors = self.tile, f"{name}{slot}", size // 4
         head = [
             f"let {s}_slot = i32(local) + {slot * tile.invocations}i;",
             f"let {s}_depth = select({s}_slot / {vectors}i, {s}_slot % {tile.depth}i, {name}_along_depth);",
@@ -277,20 +332,56 @@ class _ProductWriter:
             ),
         ]
         values = ", ".join(f"{name}_value({s}_outer{lane}, {s}_at)" for lane in range(4))
-        fill = [
-            f"var {s}_values = {self.V}();",
-            f"if (k0 + {s}_depth < {self.k}) {{",
-            f"    let {s}_at = {name}_depth(depth_place(k0 + {s}_depth));",
-            f"    {s}_values = {self.V}({values});",
-            "}",
-            f"tile_{name}[{s}_depth * {vectors}i + {s}_vector] = {s}_values;",
+        return (
+            head,
+            self._load(name, s, f"{self.V}({values})"),
+            [f"tile_{name}[{s}_depth][{s}_vector] = {s}_values;"],
+        )
+
+    def _slot_of_outer(
+        self, name: str, slot: int, size: int, first: str, end: str
+    ) -> tuple[list[str], list[str], list[str]]:
+        """Four neighbouring rows (or columns) at one depth, which lie together."""
+        s, vectors = f"{name}{slot}", size // 4
+        head = [
+            f"let {s}_slot = i32(local) + {slot * self.tile.invocations}i;",
+            f"let {s}_depth = {s}_slot / {vectors}i;",
+            f"let {s}_vector = {s}_slot % {vectors}i;",
+            f"let {s}_outer = {name}_outer(batch, min({first} + {s}_vector * 4i, {end} - 4i));",
         ]
-        if (slot + 1) * tile.invocations > count:
-            fill = [f"if ({s}_slot < {count}i) {{", *(f"    {line}" for line in fill), "}"]
-        return head, fill
+        load = self._load(name, s, f"{name}_value({s}_outer, {s}_at)")
+        return head, load, [f"tile_{name}[{s}_depth][{s}_vector] = {s}_values;"]
+
+    def _slot_of_depth(
+        self, name: str, slot: int, size: int, first: str, end: str
+    ) -> tuple[list[str], list[str], list[str]]:
+        """Four neighbours in depth of one row (or column), which lie together; they are turned on the way in."""
+        tile, s = self.tile, f"{name}{slot}"
+        head = [
+            f"let {s}_slot = i32(local) + {slot * tile.invocations}i;",
+            f"let {s}_depth = {s}_slot % {tile.depth // 4}i * 4i;",
+            f"let {s}_row = {s}_slot / {tile.depth // 4}i;",
+            f"let {s}_outer = {name}_outer(batch, min({first} + {s}_row, {end} - 1i));",
+        ]
+        put = [
+            f"tile_{name}[{s}_depth + {lane}i][{s}_row / 4i][{s}_row % 4i] = {s}_values.{'xyzw'[lane]};"
+            for lane in range(4)
+        ]
+        return head, self._load(name, s, f"{name}_value({s}_outer, {s}_at)"), put
+
+    def _load(self, name: str, s: str, value: str) -> list[str]:
+        """Read a slot's values at the stage that begins at k0: zero beyond the end."""
+        return [
+            f"{s}_values = {self.V}();",
+            f"if (k0 + {s}_depth < {self.end}) {{",
+            f"    let {s}_at = {name}_depth(depth_place(k0 + {s}_depth));",
+            f"    {s}_values = {value};",
+            "}",
+        ]
 
     def _stores(self) -> list[str]:
         lines = []
+        batch = "batch" if self.product.splits is None else "split, batch"
         for i in range(self.tile.row_block):
             lines += ["    {", f"        let row = {self._row(i)};", f"        if (row < {self.m}) {{"]
             for j in range(self.tile.column_block // 4):
@@ -298,7 +389,7 @@ class _ProductWriter:
                     column = self._column(j, lane)
                     lines.append(
                         f"            if ({column} < {self.n}) "
-                        f"{{ store_out(batch, row, {column}, c{i}_{j}.{'xyzw'[lane]}); }}"
+                        f"{{ store_out({batch}, row, {column}, c{i}_{j}.{'xyzw'[lane]}); }}"
                     )
             lines += ["        }", "    }"]
         return lines

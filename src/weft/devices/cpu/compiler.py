@@ -1,7 +1,7 @@
 """From IR text to a callable address: LLVM through ``llvmlite``, optimised for the processor it runs on.
 
 Nothing is loaded before the first kernel. Each kernel is a module and an engine of its own, so that symbols of
-different kernels never meet.
+different kernels never meet. What was compiled is kept on disk (``cache``), and found there by later processes.
 """
 
 from __future__ import annotations
@@ -9,16 +9,19 @@ from __future__ import annotations
 import platform
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from weft.devices.cpu import blas, half
+from weft.devices.cpu import blas, cache, half
 from weft.errors import KernelError
 
 if TYPE_CHECKING:
     from llvmlite.binding import ExecutionEngine, TargetMachine
+
+_OPTIONS = "O3 loop-vectorize slp-vectorize no-unroll"
+"""What ``_optimise`` asks for, in words: entries of the cache made by other options are not these."""
 
 _lock = threading.RLock()  # LLVM's global context is not for two threads at once
 
@@ -77,10 +80,50 @@ def compile_module(name: str, source: str) -> Code:
     """
     with _lock:
         _support()
-        return _compiled(name, source)
+        kept = _kept()
+        if kept is None:
+            return _compiled(name, source)
+        key = cache.key_of((*_made_for(), source))
+        entry = kept.get(key)
+        if entry is not None:
+            loaded = _loaded(entry)
+            if loaded is not None:
+                return loaded
+            kept.forget(key)
+        return _compiled(name, source, lambda made: kept.put(key, made))
 
 
-def _compiled(name: str, source: str) -> Code:
+@lru_cache(maxsize=None)
+def _kept() -> cache.Cache | None:
+    """The cache on disk, found once a process."""
+    return cache.find()
+
+
+@lru_cache(maxsize=None)
+def _made_for() -> tuple[str, ...]:
+    """What machine code depends on besides the IR: the compiler, what it is told, and the processor."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    version = ".".join(map(str, llvm.llvm_version_info))
+    return (_OPTIONS, llvmlite.__version__, version, llvm.get_default_triple(), *_host())
+
+
+def _loaded(entry: cache.Entry) -> Code | None:
+    """The code of an entry, ``None`` where LLVM does not take it."""
+    import llvmlite.binding as llvm
+
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
+    try:
+        engine.add_object_file(llvm.ObjectFileRef.from_data(entry.object))
+    except (RuntimeError, ValueError):
+        return None
+    engine.finalize_object()
+    addresses = {name: engine.get_function_address(name) for name in entry.functions}
+    return Code(engine, addresses) if all(addresses.values()) else None
+
+
+def _compiled(name: str, source: str, keep: Callable[[cache.Entry], None] | None = None) -> Code:
     import llvmlite.binding as llvm
 
     machine = _machine()
@@ -92,6 +135,8 @@ def _compiled(name: str, source: str) -> Code:
     _optimise(module, machine)
     public = [f.name for f in module.functions if not f.is_declaration and f.linkage == llvm.Linkage.external]
     engine = llvm.create_mcjit_compiler(module, machine)
+    if keep is not None:
+        engine.set_object_cache(lambda _, data: keep(cache.Entry(tuple(public), bytes(data))))
     engine.finalize_object()
     return Code(engine, {function: engine.get_function_address(function) for function in public})
 

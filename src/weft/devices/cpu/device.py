@@ -14,6 +14,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -23,6 +24,7 @@ from weft.devices.counts import Counts, compile_counts
 from weft.devices.cpu import blas, memory
 from weft.devices.cpu.compiler import Code, compile_module
 from weft.devices.cpu.threads import Workers, default_count
+from weft.devices.events import event
 from weft.devices.pool import Pool
 from weft.errors import (
     ArgumentError,
@@ -186,12 +188,17 @@ class CpuDevice(Device):
             raise self._mismatch(spec, ranges, parameters, error) from None
         self._dispatches += 1
         pieces = work // spec.workgroup_size[0]
+        told = event(self.name, spec, ranges, (max(1, pieces), 1, 1)) if self.observers else None
         if pieces <= 1:
             kernel.entry(pointers, values, 0, items)
         else:
             # also with one thread of our own: which of the two ways it goes must not show in the result
             with blas.on_one_thread() if kernel.products else nullcontext():
                 self._split(kernel.entry, pointers, values, items, pieces)
+        if told is not None:
+            told.duration = perf_counter_ns() - told.start
+            for observer in self.observers:
+                observer.dispatched(told)
         if status is not None and status[0]:
             where, what = report or (spec.name, "index")
             raise IndexOutOfRangeError(f"{where}: {what} {status[1]} is out of range")
@@ -255,6 +262,11 @@ class CpuDevice(Device):
         self._kernels.clear()
         self._found.clear()
         self._pool.trim()
+
+    @property
+    def disposed(self) -> bool:
+        """Whether the device was disposed, so that its name opens a new one."""
+        return self._unusable is not None and "fork" not in self._unusable
 
     def _enter(self, call: str) -> None:
         if self._unusable is not None:

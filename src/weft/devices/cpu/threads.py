@@ -6,6 +6,7 @@ computes does not depend on who does it.
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable
@@ -26,73 +27,92 @@ def default_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+CHUNKS = 4
+"""Ranges for each thread of a large job: a thread that comes late, or is held up, leaves its share to the others."""
+
+
+class _Job:
+    """Ranges that threads take one after another; each thread that joins the caller gives ``done`` an outcome."""
+
+    def __init__(self, piece: Piece, items: int, ranges: int) -> None:
+        self.piece = piece
+        self.bounds = [_rounded(items * number // ranges, items) for number in range(ranges + 1)]
+        self.next = itertools.count()  # each number goes to one thread
+        self.joined: list[None] = []
+        self.done: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def take(self) -> tuple[int, int] | None:
+        """A range that nobody has taken yet."""
+        number = next(self.next)
+        return (self.bounds[number], self.bounds[number + 1]) if number < len(self.bounds) - 1 else None
+
+
 class Workers:
     """``count`` threads, the calling one included; the others start with the first large job."""
 
     def __init__(self, count: int) -> None:
         self.count = count
         self._busy = threading.Lock()
-        self._queues: list[SimpleQueue[tuple[Piece, int, int] | None]] = []
-        self._done: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._queues: list[SimpleQueue[_Job | None]] = []
 
     def run(self, piece: Piece, items: int, pieces: int) -> None:
-        """``piece(lo, hi)`` for ranges that cover ``items``, at most ``pieces`` of them at a time."""
-        pieces = min(pieces, self.count, items)
-        if pieces <= 1 or not self._busy.acquire(blocking=False):
+        """``piece(lo, hi)`` for ranges that cover ``items``, at most ``pieces`` of them."""
+        pieces = min(pieces, items)
+        if self.count <= 1 or pieces <= 1 or not self._busy.acquire(blocking=False):
             piece(0, items)
             return
         try:
-            self._split(piece, items, pieces)
+            self._split(_Job(piece, items, min(pieces, CHUNKS * self.count)), min(pieces, self.count))
         finally:
             self._busy.release()
 
-    def _split(self, piece: Piece, items: int, pieces: int) -> None:
-        while len(self._queues) < pieces - 1:
+    def _split(self, job: _Job, threads: int) -> None:
+        while len(self._queues) < threads - 1:
             self._start()
-        bounds = [_rounded(items * number // pieces, items) for number in range(pieces + 1)]
-        for number in range(1, pieces):
-            self._queues[number - 1].put((piece, bounds[number], bounds[number + 1]))
+        for queue in self._queues[: threads - 1]:
+            queue.put(job)
         failure: BaseException | None = None
         try:
-            piece(0, bounds[1])
+            while (taken := job.take()) is not None:
+                job.piece(*taken)
         finally:
-            for _ in range(pieces - 1):
-                failure = self._wait() or failure
+            while job.take() is not None:
+                pass  # after an error nobody begins another range
+            for _ in range(len(job.joined)):  # who joins from now on finds nothing to do
+                failure = self._wait(job) or failure
         if failure is not None:
             raise failure
 
-    def _wait(self) -> BaseException | None:
-        """The outcome of a piece; an interrupt is delivered only once no thread writes to the job's memory."""
+    def _wait(self, job: _Job) -> BaseException | None:
+        """The outcome of a thread; an interrupt is delivered only once no thread writes to the job's memory."""
         interrupt: BaseException | None = None
         while True:
             try:
-                outcome = self._done.get()
+                outcome = job.done.get()
             except KeyboardInterrupt as error:
                 interrupt = error
                 continue
             return interrupt or outcome
 
     def _start(self) -> None:
-        queue: SimpleQueue[tuple[Piece, int, int] | None] = SimpleQueue()
+        queue: SimpleQueue[_Job | None] = SimpleQueue()
         thread = threading.Thread(
             target=self._serve, args=(queue,), name=f"weft-cpu-{len(self._queues) + 1}", daemon=True
         )
         thread.start()
         self._queues.append(queue)
 
-    def _serve(self, queue: SimpleQueue[tuple[Piece, int, int] | None]) -> None:
-        while True:
-            job = queue.get()
-            if job is None:
-                return
-            piece, low, high = job
+    def _serve(self, queue: SimpleQueue[_Job | None]) -> None:
+        while (job := queue.get()) is not None:
+            job.joined.append(None)  # before the first range: the caller waits for whom it finds here
             try:
-                piece(low, high)
+                while (taken := job.take()) is not None:
+                    job.piece(*taken)
             except BaseException as error:  # handed to the thread that waits
-                self._done.put(error)
+                job.done.put(error)
             else:
-                self._done.put(None)
-            del job, piece
+                job.done.put(None)
+            del job
 
     def stop(self) -> None:
         """Let the threads end."""

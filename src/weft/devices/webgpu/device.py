@@ -11,12 +11,14 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Sequence
+from time import perf_counter_ns
 from typing import Any
 
 from weft.devices.base import Buffer, Device, MemoryStats, Range, Storage
+from weft.devices.events import Event, event
 from weft.devices.interrupts import Uninterrupted
 from weft.devices.pool import Pool
-from weft.devices.webgpu import status
+from weft.devices.webgpu import loss, status
 from weft.devices.webgpu.adapters import Adapter
 from weft.devices.webgpu.groups import BindGroups
 from weft.devices.webgpu.memory import COPY_DESTINATION, COPY_SOURCE, STORAGE, NativeMemory, WebGpuBuffer
@@ -24,6 +26,7 @@ from weft.devices.webgpu.native import abandon, native, quiet
 from weft.devices.webgpu.pipelines import Pipeline, Pipelines
 from weft.devices.webgpu.readback import PIECE, Readback, Ticket
 from weft.devices.webgpu.recorder import UPLOADED, Recorder
+from weft.devices.webgpu.timing import Timestamps
 from weft.errors import ArgumentError, DeviceError, DisposedError, KernelError, OutOfMemoryError
 from weft.target import KernelSpec
 
@@ -54,7 +57,9 @@ class WebGpuDevice(Device):
         self._reports = status.Reports()
         self._uniforms: dict[int, Any] = {}
         self._dispatches = 0
+        self._largest_binding = limits["max-storage-buffer-binding-size"]
         self._counts_limit = limits["max-compute-workgroups-per-dimension"]
+        loss.watch(handle, self)
         _opened.add(self)
 
     def _open(self, adapter: Adapter) -> Any:
@@ -73,6 +78,8 @@ class WebGpuDevice(Device):
     def allocate(self, size: int) -> Storage:
         """From the pool; the contents are what an earlier storage left, zeros at first."""
         self._begin("allocate")
+        if size > self._largest_binding:
+            self.oversized = True
         with self._lock:
             return self._pool.allocate(size)
 
@@ -150,12 +157,16 @@ class WebGpuDevice(Device):
         skipped = storage.offset + offset - start
         words = -(-(skipped + size) // 4) * 4
         data = self._fetch(storage.buffer, start, words, check=True)
+        if self.observers:
+            self.settle()
         return data if skipped == 0 and words == size else data[skipped : skipped + size]
 
     def synchronize(self) -> None:
         """Submit and wait, by reading the status word back."""
         self._begin("read")
         self._fetch(None, 0, 0, check=True)
+        if self.observers:
+            self.settle()
 
     def _fetch(self, buffer: Buffer | None, start: int, size: int, check: bool = False) -> bytearray:
         """Wait for all work so far and give whole words of a buffer; ``check`` raises what kernels reported.
@@ -274,7 +285,52 @@ class WebGpuDevice(Device):
             if pipeline.layout.reports:
                 self._reports.pending = True
             self._dispatches += 1
+            told = None
+            if self.observers:
+                told = self._observed(spec, ranges, counts)
             recorder.dispatch(pipeline.name, pipeline.handle, group, packed, uniform, offset, counts)
+            if told is not None:
+                self._tell(told)
+
+    def _observed(self, spec: KernelSpec, ranges: Sequence[Range], counts: tuple[int, int, int]) -> Event:
+        """The event of the dispatch that comes next; timed by the GPU where it can, and somebody wants it."""
+        told = event(self.name, spec, ranges, counts)
+        if any(observer.timed for observer in self.observers):
+            if "timestamp-query" not in self.profile.features:
+                self._recorder.wait(self._recorder.submit())  # what came before is not this dispatch's time
+                told.start = perf_counter_ns()
+                return told
+            if self._recorder.timing is None:
+                self._recorder.timing = Timestamps(
+                    self._wgpu._internal,
+                    self._wgpu.queue._internal,
+                    self._memory,
+                    self._readback,
+                    self._measured,
+                )
+            self._recorder.measured = told
+        return told
+
+    def _tell(self, told: Event) -> None:
+        timed = any(observer.timed for observer in self.observers)
+        for observer in self.observers:
+            observer.dispatched(told)
+        if timed and "timestamp-query" not in self.profile.features:
+            self._recorder.wait(self._recorder.submit())
+            told.duration = perf_counter_ns() - told.start
+            self._measured(told)
+
+    def _measured(self, told: Event) -> None:
+        for observer in self.observers:
+            if observer.timed:
+                observer.measured(told)
+
+    def settle(self) -> None:
+        """Submit, wait, and give the events so far their times."""
+        with self._lock:
+            if self._recorder.timing is not None and self._closed is None:
+                self._recorder.submit()
+                self._recorder.timing.collect()
 
     def _uniform(self, pipeline: Pipeline, packed: bytes) -> tuple[Any, int]:
         """The bind group of parameters and the slot that this dispatch owns in it."""
@@ -318,8 +374,18 @@ class WebGpuDevice(Device):
             )
             self._pool.trim()
             self._groups.clear()
+            if self._recorder.timing is not None:
+                self._recorder.timing.dispose()
             self._readback.dispose()
             self._wgpu.destroy()
+
+    def lose(self) -> DeviceError:
+        """Close a device that its driver has lost; gives the error that says so."""
+        self._closed = DeviceError(
+            f"device {self.name} was lost: its driver was reset, or it was removed, and what was on it is gone; "
+            f"open it anew with weft.devices.open({self.name!r}) and load your tensors again"
+        )
+        return DeviceError(str(self._closed))
 
     @property
     def disposed(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from weft.devices.base import Buffer, Device, Range
+from weft.devices.webgpu import loss
 from weft.devices.webgpu.memory import WebGpuBuffer
 from weft.devices.webgpu.native import native
 from weft.devices.webgpu.pipelines import Layout, Pipeline
@@ -128,6 +129,7 @@ class BindGroups:
         try:
             return self._create(self._device, descriptor)
         except self._error as error:
+            loss.check(self._device, error)
             raise KernelError(
                 f"kernel {pipeline.name}: its ranges cannot be bound: {str(error).strip()}"
             ) from error

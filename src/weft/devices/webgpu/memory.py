@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from weft.devices.base import Buffer, Device
+from weft.devices.webgpu import loss
 from weft.devices.webgpu.native import native
 
 STORAGE, COPY_SOURCE, COPY_DESTINATION, UNIFORM, MAP_READ = 0x80, 0x4, 0x8, 0x40, 0x1
@@ -40,6 +41,7 @@ class NativeMemory:
         try:
             return self._create(self._device, self._descriptor)
         except self._error as error:
+            loss.check(self._device, error)
             raise MemoryError(str(error).strip().splitlines()[0]) from error
 
     def release(self, handle: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from weft import dtypes
 from weft.devices.counts import Counts, compile_counts
+from weft.devices.webgpu import loss
 from weft.devices.webgpu.native import native
 from weft.errors import ArgumentError, ArgumentTypeError, KernelError
 from weft.target import KernelSpec, TargetProfile, parameter_space
@@ -104,6 +105,7 @@ class Pipelines:
                 label=spec.name, layout=whole, compute={"module": module, "entry_point": None}
             )
         except native().wgpu.GPUError as error:
+            loss.check(self._device._internal, error)
             raise KernelError(f"kernel {spec.name} does not compile:\n{_shown(str(error))}") from None
         uniform_size = size if space == "uniform" else 0
         return Pipeline(spec.name, handle._internal, layout, counts, pack, uniform_size, handle)

@@ -6,6 +6,7 @@ from time import sleep
 from typing import Any
 
 from weft.devices.pool import size_class
+from weft.devices.webgpu import loss
 from weft.devices.webgpu.memory import COPY_DESTINATION, MAP_READ, NativeMemory
 from weft.devices.webgpu.native import native
 from weft.errors import DeviceError
@@ -66,7 +67,14 @@ class Readback:
         info.mode = self._lib.WGPUCallbackMode_AllowProcessEvents
         info.callback = self._callback
         info.userdata1 = ticket.userdata
-        self._checked.wgpuBufferMapAsync(ticket.handle, self._lib.WGPUMapMode_Read, 0, ticket.size, info[0])
+        try:
+            self._checked.wgpuBufferMapAsync(
+                ticket.handle, self._lib.WGPUMapMode_Read, 0, ticket.size, info[0]
+            )
+        except native().wgpu.GPUError as error:
+            self._pending.discard(ticket)
+            loss.check(self._device, error)
+            raise DeviceError(f"{self._name}: the bytes could not be read: {error}") from error
 
     def wait(self, ticket: Ticket) -> None:
         """Block until the bytes are there; other Python threads run meanwhile."""
@@ -76,6 +84,7 @@ class Readback:
             if ticket.state is None:
                 sleep(0)  # another thread's poll is about to call back
         if ticket.state != self._lib.WGPUMapAsyncStatus_Success:
+            loss.check(self._device, ticket.problem)
             raise DeviceError(
                 f"{self._name}: the bytes could not be read ({ticket.problem}); the device may be lost"
             )

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections import deque
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weft.devices.interrupts import Uninterrupted
+from weft.devices.webgpu import loss
 from weft.devices.webgpu.memory import COPY_SOURCE, UNIFORM, Block, NativeMemory
 from weft.devices.webgpu.native import native
 from weft.errors import KernelError
+
+if TYPE_CHECKING:
+    from weft.devices.events import Event
+    from weft.devices.webgpu.timing import Timestamps
 
 DISPATCHES = 256
 """Dispatches in a batch, at most."""
@@ -55,6 +60,8 @@ class Recorder:
         self._names: list[str] = []
         self._uploaded = 0
         self.batch = 0
+        self.timing: Timestamps | None = None  # where set, each dispatch is a pass of its own
+        self.measured: Event | None = None  # the event of the next dispatch
         self.uniforms = Block(memory, UNIFORMS, UNIFORM, uniform_alignment)
         self.staging = Block(memory, STAGING, COPY_SOURCE, 4)
 
@@ -84,7 +91,10 @@ class Recorder:
     ) -> None:
         """Record a dispatch; ``uniform`` is the bind group of parameters at ``offset``, ``None`` for immediates."""
         running = self._pass
-        if running is None:
+        measured = self.measured
+        if measured is not None:
+            running = self._begin_measured(measured)
+        elif running is None:
             running = self._begin_pass()
         # the pipeline is set each time: an interrupt between two calls must not leave a wrong one assumed
         self._set_pipeline(running, pipeline)
@@ -95,6 +105,9 @@ class Recorder:
         elif parameters:
             self._set_immediates(running, 0, self._ffi.from_buffer(parameters), len(parameters))
         self._dispatch(running, *count)
+        if measured is not None:
+            self.measured = None
+            self._end_pass()
         names = self._names
         names.append(name)
         if len(names) >= DISPATCHES or (len(names) % 16 == 0 and perf_counter() - self._started > SECONDS):
@@ -114,7 +127,11 @@ class Recorder:
 
     def write(self, buffer: Any, offset: int, pointer: Any, size: int) -> None:
         """Write ahead of the open batch: only for memory that it does not use, or when it is empty."""
-        self._checked.wgpuQueueWriteBuffer(self._queue, buffer, offset, pointer, size)
+        try:
+            self._checked.wgpuQueueWriteBuffer(self._queue, buffer, offset, pointer, size)
+        except self._error as error:
+            loss.check(self._device, error)
+            raise KernelError(f"the driver rejected an upload of {size:,} bytes:\n{error}") from error
         self._uploaded += size
         if self._uploaded > UPLOADED:
             self.submit()
@@ -132,6 +149,8 @@ class Recorder:
             count = 0
             if encoder is not None:
                 self._encoder = None
+                if self.timing is not None:
+                    self.timing.resolve(encoder)
                 self._commands[0] = self._checked.wgpuCommandEncoderFinish(encoder, self._ffi.NULL)
                 count = 1
             self.uniforms.flush(self._queue)
@@ -139,6 +158,7 @@ class Recorder:
             number = int(self._checked.wgpuQueueSubmitForIndex(self._queue, count, self._commands))
         except self._error as error:
             self._encoder = None
+            loss.check(self._device, error)
             raise KernelError(
                 f"the driver rejected a batch of {len(names)} dispatches ({', '.join(dict.fromkeys(names))}):\n"
                 f"{str(error).strip()}"
@@ -150,6 +170,8 @@ class Recorder:
         if count:
             self._lib.wgpuCommandBufferRelease(self._commands[0])
             self._lib.wgpuCommandEncoderRelease(encoder)
+        if self.timing is not None:
+            self.timing.submitted(number)
         self._in_flight.append(number)
         if len(self._in_flight) > IN_FLIGHT:
             self.wait(self._in_flight.popleft())
@@ -167,8 +189,26 @@ class Recorder:
             self._pass = self._lib.wgpuCommandEncoderBeginComputePass(self._encoder, self._pass_descriptor)
         return self._pass
 
+    def _begin_measured(self, event: Event) -> Any:
+        """A pass of its own, with timestamps at its ends."""
+        assert self.timing is not None
+        with Uninterrupted():
+            if self._pass is not None:
+                self._end_pass()
+            if self._encoder is None:
+                self._open()
+            descriptor = self.timing.begin(event)
+            self._pass = self._lib.wgpuCommandEncoderBeginComputePass(self._encoder, descriptor)
+        return self._pass
+
     def _open(self) -> None:
-        self._encoder = self._checked.wgpuDeviceCreateCommandEncoder(self._device, self._encoder_descriptor)
+        try:
+            self._encoder = self._checked.wgpuDeviceCreateCommandEncoder(
+                self._device, self._encoder_descriptor
+            )
+        except self._error as error:
+            loss.check(self._device, error)
+            raise KernelError(f"the driver gives no command encoder:\n{error}") from error
         self._started = perf_counter()
 
     def _end_pass(self) -> None:

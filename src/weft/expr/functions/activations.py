@@ -72,7 +72,8 @@ add("floordiv", "x y", "fiu", "floor_divide", derivative=("", ""),
     off = (r != 0) & ((r < 0) != (y < 0))
     whole = where(off, q - 1.0, q)
     below = floor(whole)
-    where(y == 0, x / y, where(whole - below > 0.5, below + 1.0, below))
+    found = where(whole - below > 0.5, below + 1.0, below)
+    where(y == 0, x / y, where(found == 0, copysign(found, x / y), found))
     """,
         "i": _INTEGER_DIVISION,
         "u": _INTEGER_DIVISION,

@@ -161,3 +161,28 @@ add("tanh", "x", "f", "tanh", double="tanh", accuracy=4.0, derivative=("t = tanh
     t = expm1(2.0 * minimum(abs(x), 10.0))
     copysign(t / (t + 2.0), x)
     """)  # fmt: skip
+
+# e = exp(|x|) / 2, which is finite where the results are.
+_HALF_EXP = f"""a = abs(x)
+    y = minimum(a, 91.0)
+    {_REDUCED}
+    e = scaled(1.0 + expm1_near(r), n - 1.0)"""
+add("sinh", "x", "f", "sinh", double="sinh", accuracy=4.0, derivative=("g * cosh(x)",),
+    definition=f"""
+    {_HALF_EXP}
+    d = expm1(minimum(a, 2.0))
+    near = 0.5 * (d + d / (d + 1.0))
+    copysign(where(a < 1, near, e - 0.25 / e), x)
+    """)  # fmt: skip
+add("cosh", "x", "f", "cosh", double="cosh", accuracy=4.0, derivative=("g * sinh(x)",),
+    definition=f"""
+    {_HALF_EXP}
+    e + 0.25 / e
+    """)  # fmt: skip
+add("log10", "x", "f", "log10", double="log10", accuracy=4.0, derivative=(f"g / (x * {2.302585092994046})",),
+    definition=f"""
+    {_SPLIT}
+    near = (f + log1p_rest(f)) * {0.4342944819032518}
+    found = fma(e, {0.301025390625}, fma(e, {4.605038981195214e-06}, near))
+    where((x > 0) & (x < inf), found, where(x == 0, -inf, where(x < 0, nan, x)))
+    """)  # fmt: skip

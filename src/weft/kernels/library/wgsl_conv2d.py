@@ -2,6 +2,9 @@
 
 For each group: the output is weight × patches, the input's gradient is weightᵀ × (output gradient where a patch
 covers the pixel), the weight's gradient is output gradient × patchesᵀ. No patch matrix is ever stored.
+
+Options besides ``kind``, all the lowering's choice: ``tile``; ``a`` (``"depth"`` where the left operand lies in
+aligned fours along the depth: not for ``"input"``); ``split``, which adds the parameters ``splits chunk piece``.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from weft.target import KernelSpec, Parameter, TargetProfile
 PARAMETERS = (
     "n c h w o kh kw oh ow stride_h stride_w pad_h pad_w dilation_h dilation_w groups x_offset w_offset y_offset"
 ).split()
+SPLIT_PARAMETERS = ("splits", "chunk", "piece")
 
 
 @dataclass(frozen=True)
@@ -148,27 +152,30 @@ def conv2d(library: Library, profile: TargetProfile) -> KernelSpec:
     if form is None:
         raise KernelError(f"conv2d: kind is {options.get('kind')!r}, expected one of {', '.join(FORMS)}")
     types = operand_types(library)
+    tile = choose_tile(profile, options)
+    fours = str(options.get("a", "")) if tile.depth else ""
+    split = bool(options.get("split"))
     views = {
-        name: View(f"{name}_data", dtype, name == form.buffers[2])
+        name: View(f"{name}_data", dtype, name == form.buffers[2], 4 if fours and name == form.a else 1)
         for name, dtype in zip(form.buffers, types, strict=True)
     }
-    tile = choose_tile(profile, options)
-    parameters = tuple(Parameter(name, INDEX) for name in PARAMETERS)
+    names = (*PARAMETERS, *(SPLIT_PARAMETERS if split else ()))
+    parameters = tuple(Parameter(name, INDEX) for name in names)
     module = Module(
         f"conv2d_{options['kind']}_{types[0].name}", profile, parameters, tuple(views.values()),
         (tile.invocations, 1, 1),
     )  # fmt: skip
-    product, texts = _product(module, form, views, accumulator(library, *types))
+    product, texts = _product(module, form, views, accumulator(library, *types), fours, split)
     return write_product(module, product, tile, texts)
 
 
 def _product(
-    module: Module, form: Form, views: dict[str, View], scalar: str
+    module: Module, form: Form, views: dict[str, View], scalar: str, fours: str, split: bool
 ) -> tuple[Product, dict[Expr, str]]:
     """The form's product with all names filled in, and the WGSL of its counts."""
-    p = {name: variable(name, INDEX) for name in PARAMETERS}
+    p = {parameter.name: variable(parameter.name, INDEX) for parameter in module.parameters}
     p["cg"], p["og"] = call("idiv", p["c"], p["groups"]), call("idiv", p["o"], p["groups"])
-    texts = {name: module.parameter(name) for name in PARAMETERS}
+    texts = {name: module.parameter(name) for name in p if name not in ("cg", "og")}
     texts |= {"cg": f"({texts['c']} / {texts['groups']})", "og": f"({texts['o']} / {texts['groups']})"}
 
     def filled(text: str) -> str:
@@ -177,28 +184,36 @@ def _product(
         return text
 
     def element(view: View) -> str:
-        text = view.load("index")
-        return text if type_name(view.dtype) == scalar else f"{scalar}({text})"
+        text, kind = (
+            (view.load4("index"), f"vec4<{scalar}>") if view.vector == 4 else (view.load("index"), scalar)
+        )
+        return text if type_name(view.dtype) == scalar else f"{kind}({text})"
 
     if form.helpers:
         module.functions.append(form.helpers)
     a, b, out = views[form.a], views[form.b], views[form.buffers[2]]
     value = "value" if type_name(out.dtype) == scalar else f"{type_name(out.dtype)}(value)"
+    start = f"${form.buffers[2]}_offset"
+    store = form.store.replace(start, f"{start} + split * $piece") if split else form.store
     product = Product(
         p["groups"], form.rows(p), form.columns(p), form.depth(p),
         a=Side(
-            filled(form.a_outer), filled(form.a_depth), f"let index = outer.x + depth.x;\nreturn {element(a)};", "true"
+            filled(form.a_outer), filled(form.a_depth), f"let index = outer.x + depth.x;\nreturn {element(a)};", "true",
+            fours,
         ),
         b=Side(
             filled(form.b_outer), filled(form.b_depth),
             filled(form.b_value.replace("zero", f"{scalar}()").replace("element", element(b))), "false",
         ),
-        store="\n".join([filled(form.store), *out.store("index", value, module.declarations)]),
+        store="\n".join([filled(store), *out.store("index", value, module.declarations)]),
         scalar=scalar,
         inner=texts[form.fastest[0]],
         middle=texts[form.fastest[1]],
+        splits=p["splits"] if split else None,
+        chunk=p["chunk"] if split else None,
     )  # fmt: skip
-    counts = (product.batches, product.rows, product.columns, product.depth)
+    counts = [product.batches, product.rows, product.columns, product.depth]
+    counts += [p[name] for name in SPLIT_PARAMETERS[:2] if split]
     return product, {count: _infix(count, texts) for count in counts}
 
 

@@ -1,4 +1,8 @@
-"""``matmul`` for WGSL: the tile skeleton over operands of any strides and two batch dimensions."""
+"""``matmul`` for WGSL: the tile skeleton over operands of any strides and two batch dimensions.
+
+Options, all the lowering's choice: ``tile``; ``a`` and ``b``, how an operand's elements lie in aligned fours
+(``"depth"``, ``"outer"``, or not at all); ``split``, which adds the parameters ``splits chunk c_split``.
+"""
 
 from __future__ import annotations
 
@@ -18,36 +22,49 @@ PARAMETERS = (
     "batch0 batch1 m n k a_offset a_b0 a_b1 a_m a_k b_offset b_b0 b_b1 b_k b_n c_offset c_b0 c_b1 c_m c_n"
 ).split()
 
+SPLIT_PARAMETERS = ("splits", "chunk", "c_split")
+
 
 @template("wgsl", "matmul")
 def matmul(library: Library, profile: TargetProfile) -> KernelSpec:
     """The matrix product of ``library.dtypes`` (a, b, c); 16-bit floats accumulate in float32."""
     a, b, c = operand_types(library)
-    views = (View("a", a, False), View("b", b, False), View("c", c, True))
+    options = dict(library.options)
+    tile = choose_tile(profile, options)
+    fours = {name: str(options.get(name, "")) if tile.depth else "" for name in "ab"}
+    views = (
+        View("a", a, False, 4 if fours["a"] else 1), View("b", b, False, 4 if fours["b"] else 1), View("c", c, True)
+    )  # fmt: skip
     scalar = accumulator(library, a, b, c)
-    tile = choose_tile(profile, dict(library.options))
-    parameters = tuple(Parameter(name, INDEX) for name in PARAMETERS)
+    split = bool(options.get("split"))
+    names = (*PARAMETERS, *(SPLIT_PARAMETERS if split else ()))
+    parameters = tuple(Parameter(name, INDEX) for name in names)
     module = Module(
         f"matmul_{a.name}_{b.name}_{c.name}", profile, parameters, views, (tile.invocations, 1, 1)
     )
-    p = {name: module.parameter(name) for name in PARAMETERS}
+    p = {name: module.parameter(name) for name in names}
     batches, m, n, k = (variable(name, INDEX) for name in ("batch0", "m", "n", "k"))
     batches = batches * variable("batch1", INDEX)
     texts: dict[Expr, str] = {
         batches: f"({p['batch0']} * {p['batch1']})", m: p["m"], n: p["n"], k: p["k"]
     }  # fmt: skip
+    pieces = [variable(name, INDEX) for name in SPLIT_PARAMETERS[:2]] if split else [None, None]
+    texts |= {piece: p[piece.data] for piece in pieces if piece is not None}
+    start = f"{p['c_offset']} + split * {p['c_split']}" if split else p["c_offset"]
     store = [
         "let b0 = batch / PB1;",
         "let b1 = batch % PB1;",
-        f"let index = {p['c_offset']} + b0 * {p['c_b0']} + b1 * {p['c_b1']} + row * {p['c_m']} + column * {p['c_n']};",
+        f"let index = {start} + b0 * {p['c_b0']} + b1 * {p['c_b1']} + row * {p['c_m']} + column * {p['c_n']};",
         *views[2].store("index", _converted("value", scalar, c), module.declarations),
     ]
     product = Product(
         batches, m, n, k,
-        a=_strided(views[0], p, "a_m", "a_k", scalar),
-        b=_strided(views[1], p, "b_n", "b_k", scalar),
+        a=_strided(views[0], p, "a_m", "a_k", scalar, fours["a"]),
+        b=_strided(views[1], p, "b_n", "b_k", scalar, fours["b"]),
         store="\n".join(store).replace("PB1", p["batch1"]),
         scalar=scalar,
+        splits=pieces[0],
+        chunk=pieces[1],
     )  # fmt: skip
     return write_product(module, product, tile, texts)
 
@@ -74,12 +91,12 @@ def _converted(text: str, source: str, target: DType) -> str:
     return text if type_name(target) == source else f"{type_name(target)}({text})"
 
 
-def _strided(view: View, p: dict[str, str], outer: str, depth: str, scalar: str) -> Side:
+def _strided(view: View, p: dict[str, str], outer: str, depth: str, scalar: str, fours: str) -> Side:
     """An operand at offset + batch + row (or column) + depth, each with its stride."""
     name = view.name
-    value = view.load("index")
+    value = view.load4("index") if fours else view.load("index")
     if type_name(view.dtype) != scalar:
-        value = f"{scalar}({value})"
+        value = f"vec4<{scalar}>({value})" if fours else f"{scalar}({value})"
     return Side(
         outer=(
             f"let b0 = batch / {p['batch1']};\n"
@@ -90,4 +107,5 @@ def _strided(view: View, p: dict[str, str], outer: str, depth: str, scalar: str)
         depth=f"return vec4<i32>(at.w * {p[depth]}, 0i, 0i, 0i);",
         value=f"let index = outer.x + depth.x;\nreturn {value};",
         along_depth=f"{p[depth]} == 1i",
+        vector=fours,
     )

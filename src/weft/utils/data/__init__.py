@@ -1,7 +1,15 @@
 """Datasets, samplers and ``DataLoader``, with PyTorch's names. Workers are threads: nothing here forks."""
 
 from weft.utils.data.collate import default_collate
-from weft.utils.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset, random_split
+from weft.utils.data.dataset import (
+    ChainDataset,
+    ConcatDataset,
+    Dataset,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+    random_split,
+)
 from weft.utils.data.loader import DataLoader
 from weft.utils.data.sampler import (
     BatchSampler,
@@ -9,19 +17,26 @@ from weft.utils.data.sampler import (
     Sampler,
     SequentialSampler,
     SubsetRandomSampler,
+    WeightedRandomSampler,
 )
+from weft.utils.data.workers import WorkerInfo, get_worker_info
 
 __all__ = [
     "BatchSampler",
+    "ChainDataset",
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "IterableDataset",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
     "Subset",
     "SubsetRandomSampler",
     "TensorDataset",
+    "WeightedRandomSampler",
+    "WorkerInfo",
     "default_collate",
+    "get_worker_info",
     "random_split",
 ]

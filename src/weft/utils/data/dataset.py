@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from weft.errors import ArgumentError, ArgumentTypeError, IndexOutOfRangeError, UnsupportedError, mistake
@@ -122,6 +122,40 @@ class ConcatDataset(Dataset):
 
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]
+
+
+class IterableDataset(Dataset):
+    """Samples in a stream: subclass it with ``__iter__``; it has no order to shuffle, and need have no length.
+
+    With workers each iterates over all of it, unless ``__iter__`` takes its part by ``get_worker_info()``.
+    """
+
+    def __iter__(self) -> Iterator[Any]:
+        raise UnsupportedError(
+            f"{type(self).__name__}: __iter__ is not defined, expected the subclass to define it"
+        )
+
+    def __add__(self, other: Any) -> ChainDataset:  # type: ignore[override]
+        return ChainDataset([self, other])
+
+
+class ChainDataset(IterableDataset):
+    """Iterable datasets one after another."""
+
+    def __init__(self, datasets: Iterable[Any]) -> None:
+        self.datasets = list(datasets)
+        for position, dataset in enumerate(self.datasets):
+            if not isinstance(dataset, IterableDataset):
+                raise ArgumentTypeError(
+                    mistake("ChainDataset", f"datasets[{position}]", f"a {type(dataset).__name__}",
+                            "an IterableDataset", "use ConcatDataset for others")
+                )  # fmt: skip
+
+    def __iter__(self) -> Iterator[Any]:
+        return itertools.chain.from_iterable(self.datasets)
+
+    def __len__(self) -> int:
+        return sum(len(one) for one in self.datasets)
 
 
 def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | None = None) -> list[Subset]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any
 
@@ -12,7 +13,9 @@ from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.ops.arguments import integer
 from weft.random import Generator
 from weft.utils.data.collate import default_collate
+from weft.utils.data.dataset import IterableDataset
 from weft.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
+from weft.utils.data.workers import start_pool, take_turns
 
 
 class DataLoader:
@@ -48,6 +51,12 @@ class DataLoader:
         generator: Generator | None = None,
         prefetch_factor: int | None = None,
     ) -> None:
+        streamed = isinstance(dataset, IterableDataset)
+        if streamed and (shuffle or sampler is not None or batch_sampler is not None):
+            raise ArgumentError(
+                mistake("DataLoader", "shuffle, sampler or batch_sampler", "given", "none with an IterableDataset",
+                        "a stream has its own order")
+            )  # fmt: skip
         if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
             raise ArgumentTypeError(
                 mistake(
@@ -73,6 +82,12 @@ class DataLoader:
         self.generator = generator
         self.drop_last = drop_last
         self.batch_size = batch_size if batch_sampler is None else None
+        self._streamed = streamed
+        if streamed:
+            self.sampler: Iterable[int] | None = None
+            self.batch_sampler: Iterable[list[int]] | None = None
+            self.collate_fn = collate_fn or (default_collate if batch_size is not None else _as_it_is)
+            return
         if sampler is None:
             sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
         if batch_sampler is None and batch_size is not None:
@@ -82,16 +97,34 @@ class DataLoader:
         self.collate_fn = collate_fn or (default_collate if batch_sampler is not None else _as_it_is)
 
     def __len__(self) -> int:
+        if self._streamed:
+            whole, rest = divmod(len(self.dataset), self.batch_size or 1)
+            return whole + (1 if rest and not self.drop_last else 0)
         return len(self._order)  # type: ignore[arg-type]
 
     @property
     def _order(self) -> Iterable[Any]:
-        return self.sampler if self.batch_sampler is None else self.batch_sampler
+        order: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
+        return order  # type: ignore[no-any-return]
 
     def __iter__(self) -> Iterator[Any]:
+        if self._streamed and self.num_workers:
+            return take_turns(self.dataset, self._stream, self.num_workers, self.prefetch_factor)
+        if self._streamed:
+            return self._stream()
         if self.num_workers == 0:
             return map(self._fetch, self._order)
         return self._prefetched()
+
+    def _stream(self) -> Iterator[Any]:
+        """The batches, or samples, of a stream."""
+        samples = iter(self.dataset)
+        if self.batch_size is None:
+            yield from map(self.collate_fn, samples)
+            return
+        while batch := list(itertools.islice(samples, self.batch_size)):
+            if len(batch) == self.batch_size or not self.drop_last:
+                yield self.collate_fn(batch)
 
     def _fetch(self, indices: Any) -> Any:
         """A batch, or a sample where batching is off."""
@@ -107,7 +140,7 @@ class DataLoader:
         """Batches that threads prepare, in order. Ending early, by break or Ctrl-C, drops what is not begun."""
         order = iter(self._order)
         waiting: deque[Future[Any]] = deque()
-        workers = ThreadPoolExecutor(self.num_workers, thread_name_prefix="weft-data")
+        workers = start_pool(self.num_workers, self.num_workers, self.dataset)
 
         def ask() -> None:
             for indices in order:

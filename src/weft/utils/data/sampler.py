@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any
 
+import numpy
+
 from weft.errors import ArgumentError, mistake
 from weft.ops.arguments import integer
 from weft.random import Generator, randint, randperm
@@ -90,6 +92,57 @@ class SubsetRandomSampler(Sampler):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+class WeightedRandomSampler(Sampler):
+    """``num_samples`` indices drawn with probabilities proportional to ``weights``, with or without replacement.
+
+    As ``torch.utils.data.WeightedRandomSampler``. Without replacement an index is drawn at most once, in the order of
+    exponential races (Efraimidis and Spirakis 2006), and ``num_samples`` may be at most the number of weights above 0.
+    """
+
+    def __init__(
+        self,
+        weights: Sequence[float],
+        num_samples: int,
+        replacement: bool = True,
+        generator: Generator | None = None,
+    ) -> None:
+        self.weights = numpy.asarray([float(weight) for weight in weights])
+        if self.weights.ndim != 1 or not numpy.isfinite(self.weights).all() or (self.weights < 0).any():
+            raise ArgumentError(
+                mistake("WeightedRandomSampler", "weights", list(weights), "numbers of 0 or more")
+            )
+        most = int((self.weights > 0).sum())
+        if not most:
+            raise ArgumentError(
+                mistake("WeightedRandomSampler", "weights", list(weights), "at least one above 0")
+            )
+        self.num_samples = integer("WeightedRandomSampler", "num_samples", num_samples)
+        if self.num_samples <= 0 or (not replacement and self.num_samples > most):
+            bound = "at least 1" if replacement else f"from 1 to {most}, without replacement"
+            raise ArgumentError(mistake("WeightedRandomSampler", "num_samples", num_samples, bound))
+        self.replacement = replacement
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[int]:
+        source = self.generator or order_generator()
+        count = self.num_samples if self.replacement else len(self.weights)
+        # 48 bits: a float32 draw is too coarse for long lists of weights
+        words = randint(1 << 24, (2, count), generator=source, device=source.device).tolist()
+        drawn = (numpy.asarray(words[0]) * 2.0**24 + numpy.asarray(words[1]) + 0.5) / 2.0**48
+        if self.replacement:
+            sums = numpy.cumsum(self.weights)
+            last = int(numpy.flatnonzero(self.weights)[-1])
+            places = numpy.searchsorted(sums, drawn * sums[-1], side="right").clip(max=last)
+            return iter(places.tolist())
+        with numpy.errstate(divide="ignore"):
+            arrival = -numpy.log(drawn) / self.weights
+        order: list[int] = numpy.argsort(arrival, kind="stable")[: self.num_samples].tolist()
+        return iter(order)
+
+    def __len__(self) -> int:
+        return self.num_samples
 
 
 class BatchSampler(Sampler):

@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m benchmarks.SUBJECT``; each prints our times beside those of peers in the same process."""

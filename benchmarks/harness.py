@@ -1,0 +1,138 @@
+"""What the benchmarks share: interleaved timing, ratios against the best peer, a table.
+
+All candidates of a row run in one process, in turns, a few milliseconds each, so that whatever else loads the
+machine falls on all of them. A row's ratio is the median over the turns of (ours / best peer) within a turn:
+below 1 is faster than the peer.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+Run = Callable[[], Any]
+
+TURN = 0.004
+"""Seconds that one candidate runs in one turn, at least one call."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something to time: ``setting`` is entered, outside of the clock, before each of its turns."""
+
+    name: str
+    run: Run
+    setting: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+
+@dataclass
+class Row:
+    """One measurement: seconds of ours and of each peer by turn."""
+
+    name: str
+    ours: list[float] = field(default_factory=list)
+    peers: dict[str, list[float]] = field(default_factory=dict)
+    bytes_moved: int = 0
+
+    @property
+    def best(self) -> str:
+        """The fastest peer by its median."""
+        return min(self.peers, key=lambda name: statistics.median(self.peers[name]))
+
+    @property
+    def ratio(self) -> float:
+        """Ours over the best peer's time, the median over the turns."""
+        return statistics.median(a / b for a, b in zip(self.ours, self.peers[self.best], strict=True))
+
+
+def measure(
+    name: str, ours: Run, peers: Mapping[str, Run] | list[Candidate], turns: int = 15, bytes_moved: int = 0
+) -> Row:
+    """Time ours and the peers in turns, after a warm-up of each; gives seconds a call."""
+    given = [Candidate(n, run) for n, run in peers.items()] if isinstance(peers, Mapping) else list(peers)
+    candidates = [Candidate("", ours), *given]
+    calls = {}
+    for one in candidates:
+        with one.setting():
+            one.run()
+            start = time.perf_counter()
+            one.run()
+            calls[one.name] = max(1, int(TURN / max(time.perf_counter() - start, 1e-7)))
+    row = Row(name, peers={one.name: [] for one in given}, bytes_moved=bytes_moved)
+    for _ in range(turns):
+        for one in candidates:
+            with one.setting():
+                one.run()
+                start = time.perf_counter()
+                for _ in range(calls[one.name]):
+                    one.run()
+                seconds = (time.perf_counter() - start) / calls[one.name]
+            (row.peers[one.name] if one.name else row.ours).append(seconds)
+    return row
+
+
+def torch_candidates(run: Run, name: str = "torch") -> list[Candidate]:
+    """PyTorch with one thread and with two: the best of its settings counts."""
+    return [Candidate(f"{name} x{count}", run, lambda count=count: torch_threads(count)) for count in (1, 2)]
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """PyTorch's number of threads, within."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def machine() -> str:
+    """The processor and the versions, for the heading of results."""
+    import os
+
+    import numpy
+
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass  # not Linux: the platform's own word stays
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        import torch
+
+        versions = f"numpy {numpy.__version__}, torch {torch.__version__}"
+    except ImportError:
+        versions = f"numpy {numpy.__version__}"
+    return f"{model}, {count} processors; Python {platform.python_version()}, {versions}"
+
+
+def report(title: str, rows: list[Row], copy: float = 0.0) -> None:
+    """Print a Markdown table; ``copy``: bytes a second of a copy, which bandwidths are compared with."""
+    command = f"python -m benchmarks.{title}"
+    print(f"\n## {title}\n\n`{command}`, {time.strftime('%Y-%m-%d')}, {machine()}\n")
+    share = " share of copy bandwidth |" if copy else ""
+    print(f"| | weft, µs | best peer | its µs | ratio |{share}")
+    print(f"| --- | --- | --- | --- | --- |{' --- |' if copy else ''}")
+    for row in rows:
+        mine = statistics.median(row.ours)
+        line = f"| {row.name} | {mine * 1e6:,.1f} "
+        if row.peers:
+            best = row.best
+            line += f"| {best} | {statistics.median(row.peers[best]) * 1e6:,.1f} | {row.ratio:.2f} |"
+        else:
+            line += "| | | |"
+        if copy:
+            line += f" {row.bytes_moved / mine / copy:.2f} |" if row.bytes_moved else " |"
+        print(line)
+    sys.stdout.flush()

@@ -1,0 +1,9 @@
+"""Kernels that users write, in WGSL or as expressions, as ops like all others: bound, traced, differentiable.
+
+register_kernel ─► OpSpec (sizes solved and checked) ─► bind ─► KernelSpec around the user's WGSL
+└──► derived kernel of an expression
+"""
+
+from weft.custom.register import CustomKernel, register_kernel
+
+__all__ = ["CustomKernel", "register_kernel"]

@@ -1,0 +1,197 @@
+"""Custom kernels as expressions: pointwise ops, one kernel also for several outputs, gradients derived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from weft import dtypes
+from weft.custom.sizes import Declared, evaluate, solve
+from weft.dtypes import DType
+from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, ExpressionError, ShapeError, mistake
+from weft.expr import Expr, cast, parse, simplify, substitute, variable
+from weft.kernels import Builder, Operand, Program
+from weft.ops import OpSpec, TensorType, bind
+from weft.ops.core import Gradient
+from weft.ops.geometry import broadcast_shapes
+from weft.ops.pointwise import Pointwise, gradient_op, pointwise, pointwise_program, unbroadcast
+from weft.ops.table import OPS, lookup
+from weft.target import TargetProfile
+
+
+def make(
+    name: str,
+    expression: str | Mapping[str, str],
+    inputs: tuple[Declared, ...],
+    outputs: tuple[Declared, ...],
+    parameters: Mapping[str, DType],
+    doc: str,
+) -> tuple[OpSpec, tuple[Declared, ...]]:
+    """The op of one or several expressions, not yet in the table, and its outputs as declared or as named."""
+    sources = {"out": expression} if isinstance(expression, str) else dict(expression)
+    if not sources:
+        raise ArgumentError(mistake(name, "expression", "an empty dict", "one expression for each output"))
+    if outputs and isinstance(expression, str) and len(outputs) == 1:
+        sources = {outputs[0].name: expression}
+    if outputs and [one.name for one in outputs] != list(sources):
+        raise ArgumentError(
+            mistake(
+                name,
+                "expression",
+                f"for {', '.join(sources)}",
+                f"one for each of {', '.join(o.name for o in outputs)}",
+            )
+        )
+    declared = outputs or tuple(Declared(key, None, None) for key in sources)
+    names = (*(one.name for one in inputs), *parameters)
+    several = len(sources) > 1
+    parts = [
+        _single(f"custom.{name}.{one.name}" if several else f"custom.{name}", text, names, one, doc)
+        for one, text in zip(declared, sources.values(), strict=True)
+    ]
+    return (_joined(f"custom.{name}", parts, names, doc) if several else parts[0]), declared
+
+
+def declare_all(op: OpSpec) -> None:
+    """Put an op, and those that it is made of, into the table."""
+    for one in (op, *op.info.get("parts", ())):
+        OPS[one.name] = one
+
+
+def run(
+    op: OpSpec,
+    name: str,
+    inputs: tuple[Declared, ...],
+    outputs: tuple[Declared, ...],
+    operands: Sequence[Any],
+    values: Sequence[Any],
+    fixed: Mapping[str, int],
+) -> Any:
+    """Check the declared sizes and carry the op out."""
+    given = [tuple(operand.shape) for operand in operands]
+    known = solve(name, inputs, given, fixed)
+    shape = broadcast_shapes(name, *given)
+    for one in outputs:
+        expected = None if one.sizes is None else tuple(evaluate(name, size, known) for size in one.sizes)
+        if expected is not None and expected != shape:
+            raise ShapeError(
+                mistake(name, f"output {one.name}", f"declared as {expected}", f"{shape}, the inputs' shape")
+            )
+    result = bind(op, *operands, *values)
+    for one, value in zip(outputs, result if isinstance(result, tuple) else (result,), strict=True):
+        if one.dtype is not None and value.dtype is not one.dtype:
+            raise DTypeError(
+                mistake(
+                    name,
+                    f"output {one.name}",
+                    f"declared as {one.dtype.name}",
+                    f"{value.dtype.name}, the result's type",
+                )
+            )
+    return result
+
+
+def _single(key: str, text: str, names: tuple[str, ...], declared: Declared, doc: str) -> OpSpec:
+    """The pointwise op of one expression; floats only where it does not type with integers."""
+    if not isinstance(text, str):
+        raise ArgumentTypeError(mistake(key, "expression", type(text).__name__, "a string"))
+    found = parse(text, dict.fromkeys(names, dtypes.float32))
+    if declared.dtype is dtypes.bool_ or found.dtype is dtypes.bool_:
+        rule = "bool"
+    else:
+        try:
+            parse(text, dict.fromkeys(names, dtypes.int64))
+            rule = "same"
+        except ExpressionError:
+            rule = "float"
+    previous = OPS.pop(key, None)  # `pointwise` declares; only a kernel that is whole enters the table
+    try:
+        return pointwise(
+            key, text, " ".join(names), doc or f"The custom kernel {key.partition('.')[2]}.", rule=rule
+        )
+    finally:
+        OPS.pop(key, None)
+        if previous is not None:
+            OPS[key] = previous
+
+
+def _joined(key: str, parts: Sequence[OpSpec], names: tuple[str, ...], doc: str) -> OpSpec:
+    """One op, and one kernel, that gives the results of several pointwise ops over the same operands."""
+    infos: list[Pointwise] = [part.info["pointwise"] for part in parts]
+
+    def infer(*types: TensorType) -> tuple[TensorType, ...]:
+        return tuple(part.infer(*types)[0] for part in parts)
+
+    def reference(*operands: Any) -> Any:
+        return tuple(part.reference(*operands) for part in parts)
+
+    def saves(needs: tuple[bool, ...]) -> tuple[int, ...]:
+        return tuple(sorted({index for part in parts for index in part.saved(needs)}))
+
+    return OpSpec(
+        key, infer=infer, reference=reference, lower=_lower(key, infos, names), gradient=_gradient(parts, infos),
+        saves=saves, elementwise=True, doc=doc or f"The custom kernel {key}.", info={"parts": tuple(parts)},
+    )  # fmt: skip
+
+
+def _lower(key: str, infos: Sequence[Pointwise], names: tuple[str, ...]) -> Callable[..., Program]:
+    def lower(
+        operands: Sequence[Operand],
+        outputs: Sequence[Operand],
+        attributes: dict[str, Any],
+        profile: TargetProfile,
+    ) -> Program:
+        types = [TensorType(o.shape, o.dtype, o.scalar) for o in operands]
+        tensors = [operand for operand in operands if not operand.scalar]
+
+        def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
+            by_operand = dict(zip((id(t) for t in tensors), loaded, strict=True))
+            made = []
+            for info in infos:
+                compute = info.compute(types)
+                wanted = info.types(compute)
+                replacements = {}
+                for name, operand in zip(names, operands, strict=True):
+                    dtype = wanted[name]
+                    given = (
+                        builder.scalar(operand, dtype)
+                        if operand.scalar
+                        else cast(by_operand[id(operand)], dtype)
+                    )
+                    replacements[variable(name, dtype)] = given
+                made.append(simplify(substitute(info.build(compute.compute), replacements)))
+            return made
+
+        return pointwise_program(key.replace(".", "_"), tensors, outputs, values)
+
+    return lower
+
+
+def _gradient(parts: Sequence[OpSpec], infos: Sequence[Pointwise]) -> Callable[..., Sequence[Any]]:
+    def gradient(context: Gradient, *grads: Any) -> list[Any]:
+        return [
+            _flowing_back(context, position, parts, infos, grads) if needed else None
+            for position, needed in enumerate(context.needs)
+        ]
+
+    return gradient
+
+
+def _flowing_back(
+    context: Gradient,
+    position: int,
+    parts: Sequence[OpSpec],
+    infos: Sequence[Pointwise],
+    grads: Sequence[Any],
+) -> Any:
+    """The sum over the outputs of what flows back to one operand."""
+    total: Any = None
+    for part, info, grad in zip(parts, infos, grads, strict=True):
+        op = None if grad is None else gradient_op(part, position)
+        if op is None:
+            continue
+        own: Pointwise = op.info["pointwise"]
+        saved = [context.input(info.parameters.index(name)) for name in own.parameters[1:]]
+        value = unbroadcast(bind(op, grad, *saved), context.types[position])
+        total = value if total is None else bind(lookup("add"), total, value)
+    return total

@@ -1,0 +1,261 @@
+"""``register_kernel``: from a user's WGSL or expression to an op, and the function that calls it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from weft import devices
+from weft.custom import expressions, shader
+from weft.custom.sizes import TYPES, Declared, declaration
+from weft.custom.wgsl import Source, users_lines
+from weft.dtypes import DType
+from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, KernelError, ShapeError, mistake
+from weft.ops import OpSpec, TensorType, bind
+from weft.ops.table import OPS
+from weft.tensors.tensor import Tensor
+
+_RESERVED = frozenset(
+    ("main", "parameters", "id", "local_id", "local_index", "group_id", "groups", "g", "out_")
+)
+_NAME = re.compile(r"[A-Za-z]\w*\Z")
+_registered: dict[str, tuple[Any, CustomKernel]] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class CustomKernel:
+    """A registered kernel: call it with its inputs and parameters, by position or by name.
+
+    It gives a tensor, or a tuple where it has several outputs. Wrong shapes, types and arguments are errors that name
+    the argument and the dimension.
+    """
+
+    name: str
+    inputs: tuple[Declared, ...]
+    outputs: tuple[Declared, ...]
+    parameters: Mapping[str, DType]
+    op: OpSpec
+    source: Source | None
+    sizes: frozenset[str] = frozenset()
+    """Parameters that sizes are made of; they are integers that the kernel is prepared for."""
+    doc: str = ""
+    __signature__: inspect.Signature = field(default_factory=inspect.Signature, repr=False)
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Run the kernel on tensors of one device."""
+        try:
+            given = self.__signature__.bind(*arguments, **keywords).arguments
+        except TypeError as error:
+            raise ArgumentTypeError(f"{self.name}: {error}; its arguments are {self.__signature__}") from None
+        operands = [self._tensor(one, given[one.name]) for one in self.inputs]
+        numbers = {
+            name: _number(self.name, name, dtype, given[name]) for name, dtype in self.parameters.items()
+        }
+        values = [number for name, number in numbers.items() if name not in self.sizes]
+        fixed = {name: int(number) for name, number in numbers.items() if name in self.sizes}
+        if self.source is None:
+            return expressions.run(self.op, self.name, self.inputs, self.outputs, operands, values, fixed)
+        types = [TensorType(tuple(one.shape), one.dtype) for one in operands]
+        self.op.infer(*types, sizes=tuple(fixed.items()))  # its messages are for the caller as they are
+        try:
+            return bind(self.op, *operands, *values, sizes=tuple(fixed.items()))
+        except KernelError as error:
+            device = devices.open(str(operands[0].device) if operands else devices.default().name)
+            before = self.source.lines_before(device.profile)
+            raise KernelError(users_lines(str(error), before, self.source.text)) from None
+
+    def _tensor(self, declared: Declared, given: Any) -> Tensor:
+        if not isinstance(given, Tensor):
+            raise ArgumentTypeError(
+                mistake(
+                    self.name,
+                    f"argument {declared.name}",
+                    type(given).__name__,
+                    "a Tensor",
+                    "use weft.tensor(...)",
+                )
+            )
+        if declared.dtype is not None and given.dtype is not declared.dtype:
+            raise DTypeError(
+                mistake(self.name, f"argument {declared.name}", given.dtype.name, declared.dtype.name,
+                        f"use .to(weft.{declared.dtype.name})")
+            )  # fmt: skip
+        return given
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name}{self.__signature__}>"
+
+
+def _number(kernel: str, name: str, dtype: DType, value: Any) -> bool | int | float:
+    """A parameter's value; integers where integers are declared."""
+    if isinstance(value, Tensor):
+        raise ArgumentTypeError(
+            mistake(
+                kernel, f"parameter {name}", "a Tensor", "a number", "use .item(), or declare it as an input"
+            )
+        )
+    if dtype.is_integer and (not hasattr(value, "__index__") or isinstance(value, bool)):
+        raise ArgumentTypeError(
+            mistake(kernel, f"parameter {name}", repr(value), f"an integer ({dtype.name})")
+        )
+    if not dtype.is_integer and not hasattr(value, "__float__"):
+        raise ArgumentTypeError(mistake(kernel, f"parameter {name}", repr(value), f"a number ({dtype.name})"))
+    if dtype.is_integer:
+        number = value.__index__()
+        low, high = (
+            (0, 2**dtype.bits - 1)
+            if dtype.kind == "uint"
+            else (-(2 ** (dtype.bits - 1)), 2 ** (dtype.bits - 1) - 1)
+        )
+        if not low <= number <= high:
+            raise ArgumentError(
+                mistake(kernel, f"parameter {name}", number, f"{low} to {high} ({dtype.name})")
+            )
+        return int(number)
+    return float(value)
+
+
+def register_kernel(
+    name: str,
+    *,
+    source: str | None = None,
+    expression: str | Mapping[str, str] | None = None,
+    inputs: Sequence[str],
+    outputs: Sequence[str] = (),
+    parameters: Mapping[str, str] | None = None,
+    workgroup_size: int | Sequence[int] = 64,
+    workgroup_count: str | Sequence[str] | None = None,
+    replace: bool = False,
+    doc: str = "",
+) -> CustomKernel:
+    """Make a kernel of your own, and give the function that runs it.
+
+    Inputs and outputs are declared as ``"x: f32[n, 2*m]"``. A size is an integer, a name, or arithmetic over names
+    (``+ - * / // %``, ``ceil floor ceil_div min max``). A name that stands alone takes its value from the first input
+    that has it; everything else is compared, and the outputs' sizes follow. ``parameters`` are numbers given at each
+    call (``{"a": "f32"}``); integer ones may stand in sizes.
+
+    With ``source`` the kernel is WGSL, for webgpu devices: the body of ``main``, or text with an ``fn main`` and what
+    it needs. Bindings are written for you: buffers, parameters and dimensions (u32) have the names declared, and in
+    a body ``id`` is ``global_invocation_id``, ``local_id``, ``local_index``, ``group_id``, ``groups`` the other
+    built-ins. Buffers may be a little longer than the tensor, so compare ``id.x`` with ``n``. ``workgroup_count`` is
+    one size or three, by default one invocation for each element of the first output. For a gradient, wrap the kernel
+    in an ``autograd.Function``.
+
+    With ``expression`` (a dict of one for each output, where there are several) it is a pointwise kernel that runs on
+    all devices, with broadcasting and promotion, and whose gradient is derived.
+
+    Raises ``ArgumentError`` for declarations that make no sense, and for a name that another kernel has, unless
+    ``replace``; ``ExpressionError`` with the line and a caret. WGSL is compiled at the first call, and its mistakes
+    are a ``KernelError`` with the line and a caret.
+
+    >>> import weft as wf
+    >>> saxpy = wf.register_kernel(
+    ...     "doc_saxpy", expression="a * x + y", inputs=["x: f32[n]", "y: f32[n]"], parameters={"a": "f32"}
+    ... )
+    >>> saxpy(wf.tensor([1.0, 2.0], device="cpu"), wf.tensor([3.0, 4.0], device="cpu"), a=10)
+    tensor([13., 24.])
+    """
+    frozen = expression if isinstance(expression, str | None) else tuple(expression.items())
+    count = workgroup_count if isinstance(workgroup_count, str | None) else tuple(workgroup_count)
+    size = workgroup_size if isinstance(workgroup_size, int) else tuple(workgroup_size)
+    asked = (source, frozen, tuple(inputs), tuple(outputs), tuple((parameters or {}).items()), size, count)
+    known = _registered.get(name)
+    if known is not None and not replace:
+        if known[0] == asked:
+            return known[1]
+        raise ArgumentError(
+            f"register_kernel: the name {name!r} is taken by another kernel, expected a new one; "
+            f"pass replace=True to replace it"
+        )
+    kernel = _make(name, source, expression, inputs, outputs, parameters or {}, size, count, doc)
+    for key in [key for key in OPS if key == f"custom.{name}" or key.startswith(f"custom.{name}.")]:
+        del OPS[key]
+    expressions.declare_all(kernel.op)
+    _registered[name] = (asked, kernel)
+    return kernel
+
+
+def _make(
+    name: str,
+    source: str | None,
+    expression: str | Mapping[str, str] | None,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    parameters: Mapping[str, str],
+    size: int | tuple[int, ...],
+    count: str | tuple[str, ...] | None,
+    doc: str,
+) -> CustomKernel:
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise ArgumentError(
+            mistake("register_kernel", "name", repr(name), "a letter, then letters, digits and _")
+        )
+    if (source is None) == (expression is None):
+        given = "neither" if source is None else "both"
+        raise ArgumentError(mistake(name, "source and expression", given, "one of the two"))
+    reads = tuple(declaration(name, text) for text in inputs)
+    writes = tuple(declaration(name, text) for text in outputs)
+    types = {key: _type(name, key, text) for key, text in parameters.items()}
+    _check_names(name, reads, writes, types)
+    if source is not None:
+        op, made, sizes = shader.declare_source(name, source, reads, writes, types, size, count, doc)
+    else:
+        assert expression is not None
+        if count is not None:
+            raise ArgumentError(mistake(name, "workgroup_count", repr(count), "none with an expression"))
+        op, writes = expressions.make(name, expression, reads, writes, types, doc)
+        made, sizes = None, frozenset()
+    arguments = [*(one.name for one in reads), *types]
+    signature = inspect.Signature(
+        [inspect.Parameter(a, inspect.Parameter.POSITIONAL_OR_KEYWORD) for a in arguments]
+    )
+    return CustomKernel(name, reads, writes, types, op, made, sizes, doc, signature)
+
+
+def _type(kernel: str, name: str, text: str) -> DType:
+    if text not in TYPES:
+        raise ArgumentError(
+            mistake(kernel, f"the type of parameter {name}", repr(text), f"one of {', '.join(TYPES)}")
+        )
+    return TYPES[text]
+
+
+def _check_names(
+    kernel: str, inputs: Sequence[Declared], outputs: Sequence[Declared], parameters: Mapping[str, DType]
+) -> None:
+    """Every name once, none that the kernel's surroundings use, and dimensions apart from buffers."""
+    if not inputs:
+        raise ArgumentError(mistake(kernel, "inputs", "none", "at least one, such as 'x: f32[n]'"))
+    names = [*(one.name for one in (*inputs, *outputs)), *parameters]
+    for name in names:
+        if name in _RESERVED or name.startswith("weft") or not name.isidentifier():
+            raise ArgumentError(
+                mistake(kernel, "a name", repr(name), "one that is not reserved", "choose another")
+            )
+        if names.count(name) > 1:
+            raise ArgumentError(
+                mistake(kernel, f"the name {name}", f"used {names.count(name)} times", "each name once")
+            )
+    dimensions = {name for one in (*inputs, *outputs) for name in one.names}
+    both = sorted(dimensions & {one.name for one in (*inputs, *outputs)})
+    if both or dimensions & _RESERVED:
+        taken = both or sorted(dimensions & _RESERVED)
+        raise ArgumentError(
+            mistake(kernel, f"the dimension {taken[0]}", "a name in use", "a name of its own")
+        )
+    given = {size for one in inputs for size in one.sizes or () if size.isidentifier()} | parameters.keys()
+    for one in (*inputs, *outputs):
+        for name in sorted(one.names - given):
+            raise ShapeError(
+                f"{kernel}: nothing gives the dimension {name} of {one.name}; let it stand alone in one input's shape, "
+                f"or make it a parameter"
+            )
+    for name in sorted(dimensions & parameters.keys()):
+        if not parameters[name].is_integer:
+            raise ArgumentError(
+                mistake(kernel, f"parameter {name}", parameters[name].name, "an integer in a size")
+            )

@@ -1,0 +1,165 @@
+"""WGSL kernels as ops: sizes solved from the operands, one dispatch, nothing said about gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from weft import dtypes
+from weft.custom.sizes import Declared, evaluate, names_in, solve
+from weft.custom.wgsl import Source, counts
+from weft.dtypes import DType
+from weft.errors import ArgumentError, DTypeError, GradError, ShapeError, UnsupportedError, mistake
+from weft.kernels import Operand, Program, Scalar, Step
+from weft.ops import OpSpec, TensorType
+from weft.target import TargetProfile
+
+_MOST = "max-compute-workgroups-per-dimension"
+_LIMITS = (
+    "max-compute-workgroup-size-x", "max-compute-workgroup-size-y", "max-compute-workgroup-size-z",
+)  # fmt: skip
+
+
+def declare_source(
+    name: str,
+    text: str,
+    inputs: tuple[Declared, ...],
+    outputs: tuple[Declared, ...],
+    parameters: Mapping[str, DType],
+    size: int | tuple[int, ...],
+    count: str | tuple[str, ...] | None,
+    doc: str,
+) -> tuple[OpSpec, Source, frozenset[str]]:
+    """The op of a WGSL kernel, its source, and the parameters that are fixed when it is prepared."""
+    if not outputs:
+        raise ArgumentError(mistake(name, "outputs", "none", "at least one, such as 'out: f32[n]'"))
+    for one in (*inputs, *outputs):
+        if one.sizes is None:
+            raise ArgumentError(mistake(name, one.name, "without sizes", f"'{one.name}: f32[n]'"))
+    group = _three(name, "workgroup_size", size, 1)
+    if not all(isinstance(part, int) and part > 0 for part in group):
+        raise ArgumentError(mistake(name, "workgroup_size", size, "one to three positive integers"))
+    total = "*".join(f"({part})" for part in outputs[0].sizes or ()) or "1"
+    each = group[0] * group[1] * group[2]
+    wanted = _three(name, "workgroup_count", f"ceil_div({total}, {each})" if count is None else count, "1")
+    count_texts = tuple(str(part) for part in wanted)
+    dimensions = sorted({n for one in (*inputs, *outputs) for n in one.names} - parameters.keys())
+    used = {n for text in count_texts for n in names_in(text)}
+    unknown = sorted(used - set(dimensions) - parameters.keys())
+    if unknown:
+        raise ArgumentError(
+            mistake(name, "workgroup_count", f"{unknown[0]!r}, which nothing gives",
+                    f"dimensions and integer parameters: {', '.join([*dimensions, *parameters]) or 'none'}")
+        )  # fmt: skip
+    fixed = frozenset(parameters) & (used | {n for one in (*inputs, *outputs) for n in one.names})
+    for each_name in sorted(fixed):
+        if not parameters[each_name].is_integer:
+            raise ArgumentError(
+                mistake(name, f"parameter {each_name}", parameters[each_name].name, "an integer in a size")
+            )
+    readable = (*parameters.items(), *((n, dtypes.uint32) for n in dimensions))
+    source = Source(name, text, inputs, outputs, readable, (group[0], group[1], group[2]))
+    source.check()
+    infer = _infer(name, inputs, outputs)
+    op = OpSpec(
+        f"custom.{name}", infer=infer, reference=_no_reference(name), gradient=_no_gradient(name), dense=True,
+        lower=_lower(source, inputs, parameters, fixed, count_texts), doc=doc or f"The custom kernel {name}.",
+    )  # fmt: skip
+    return op, source, fixed
+
+
+def _three(name: str, what: str, given: Any, missing: Any) -> tuple[Any, Any, Any]:
+    parts = (given,) if isinstance(given, int | str) else tuple(given)
+    if not 1 <= len(parts) <= 3:
+        raise ArgumentError(mistake(name, what, f"{len(parts)} values", "one to three"))
+    padded = (*parts, missing, missing)
+    return padded[0], padded[1], padded[2]
+
+
+def _infer(
+    name: str, inputs: tuple[Declared, ...], outputs: tuple[Declared, ...]
+) -> Callable[..., tuple[TensorType, ...]]:
+    def infer(*types: TensorType, sizes: tuple[tuple[str, int], ...]) -> tuple[TensorType, ...]:
+        for one, given in zip(inputs, types, strict=False):
+            if given.dtype is not one.dtype:
+                expected = one.dtype.name if one.dtype else "any"
+                raise DTypeError(mistake(name, f"argument {one.name}", given.dtype.name, expected))
+        values = solve(name, inputs, [given.shape for given in types[: len(inputs)]], dict(sizes))
+        made = []
+        for one in outputs:
+            shape = tuple(evaluate(name, size, values) for size in one.sizes or ())
+            for size, found in zip(one.sizes or (), shape, strict=True):
+                if found < 0:
+                    raise ShapeError(
+                        mistake(name, f"the size {size} of output {one.name}", found, "0 or more")
+                    )
+            made.append(TensorType(shape, one.dtype or dtypes.float32))
+        return tuple(made)
+
+    return infer
+
+
+def _lower(
+    source: Source,
+    inputs: tuple[Declared, ...],
+    parameters: Mapping[str, DType],
+    fixed: frozenset[str],
+    count: tuple[str, ...],
+) -> Callable[..., Program]:
+    def lower(
+        operands: Sequence[Operand],
+        outputs: Sequence[Operand],
+        attributes: dict[str, Any],
+        profile: TargetProfile,
+    ) -> Program:
+        spec = source.spec(profile)
+        tensors = operands[: len(inputs)]
+        values = solve(source.name, inputs, [one.shape for one in tensors], dict(attributes["sizes"]))
+        _check_group(source, profile)
+        most = profile.limits.get(_MOST, 65535)
+        groups = counts(source.name, [evaluate(source.name, text, values) for text in count], most)
+        free = iter(range(len(inputs), len(operands)))
+        places = {name: Scalar(next(free)) for name in parameters if name not in fixed}
+        arguments = [places[name] if name in places else values[name] for name, _ in source.parameters]
+        buffers = tuple(one.index for one in (*tensors, *outputs))
+        return Program((Step(spec, buffers, (*arguments, *groups)),))
+
+    return lower
+
+
+def _check_group(source: Source, profile: TargetProfile) -> None:
+    """``ArgumentError`` for a workgroup larger than the target's."""
+    x, y, z = source.workgroup_size
+    for name, given, default in zip(_LIMITS, (x, y, z), (256, 256, 64), strict=True):
+        most = profile.limits.get(name, default)
+        if given > most:
+            raise ArgumentError(
+                mistake(source.name, "workgroup_size", source.workgroup_size, f"{name} is {most} here")
+            )
+    most = profile.limits.get("max-compute-invocations-per-workgroup", 256)
+    if x * y * z > most:
+        raise ArgumentError(
+            mistake(
+                source.name,
+                "workgroup_size",
+                f"{source.workgroup_size}, {x * y * z} invocations",
+                f"at most {most}",
+            )
+        )
+
+
+def _no_reference(name: str) -> Callable[..., Any]:
+    def reference(*_: Any, **__: Any) -> Any:
+        raise UnsupportedError(f"{name}: a kernel in WGSL has no NumPy form")
+
+    return reference
+
+
+def _no_gradient(name: str) -> Callable[..., Any]:
+    def gradient(*_: Any) -> Any:
+        raise GradError(
+            f"{name}: a gradient is asked of a kernel in WGSL, which has none; call it in the forward of an "
+            f"autograd.Function whose backward gives it, or under no_grad()"
+        )
+
+    return gradient

@@ -1,0 +1,197 @@
+"""Symbolic sizes of custom kernels: ``x: f32[n, 2*m]`` read from text, solved from shapes, and evaluated exactly.
+
+Arithmetic is on fractions, so ``ceil(n / 64)`` is right for every ``n``. What may stand in a size is Python's
+``+ - * / // %`` and the functions of ``FUNCTIONS``; nothing is evaluated as Python.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+from weft import dtypes
+from weft.dtypes import DType
+from weft.errors import ArgumentError, ExpressionError, ShapeError, mistake
+
+FUNCTIONS: dict[str, Callable[..., Fraction]] = {
+    "ceil": lambda a: Fraction(math.ceil(a)), "floor": lambda a: Fraction(math.floor(a)),
+    "ceil_div": lambda a, b: Fraction(math.ceil(a / b)), "min": min, "max": max,
+}  # fmt: skip
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.FloorDiv: lambda a, b: Fraction(a // b), ast.Mod: operator.mod, ast.USub: operator.neg,
+}  # fmt: skip
+
+TYPES: dict[str, DType] = {
+    "f64": dtypes.float64, "f32": dtypes.float32, "f16": dtypes.float16, "bf16": dtypes.bfloat16,
+    "i64": dtypes.int64, "i32": dtypes.int32, "i8": dtypes.int8, "u32": dtypes.uint32, "u8": dtypes.uint8,
+    **dtypes.BY_NAME,
+}  # fmt: skip
+"""Element types by the names of WGSL and by weft's own."""
+
+_DECLARATION = re.compile(r"\s*([A-Za-z_]\w*)\s*(?::\s*(\w+)\s*(?:\[(.*)\])?)?\s*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A declared operand or output: its name, element type, and a text for each size; ``None`` where it is open."""
+
+    name: str
+    dtype: DType | None
+    sizes: tuple[str, ...] | None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The dimensions that its sizes are made of."""
+        return frozenset(name for size in self.sizes or () for name in names_in(size))
+
+
+def declaration(kernel: str, text: str) -> Declared:
+    """Read ``"x: f32[n, m]"``; without ``[...]`` the shape is open, without a type that too.
+
+    >>> declaration("saxpy", "x: f32[n, 2*m]").sizes
+    ('n', '2*m')
+    """
+    found = _DECLARATION.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise ArgumentError(mistake(kernel, "a declaration", repr(text), "the form 'x: f32[n, m]'"))
+    name, type_name, inside = found.groups()
+    if type_name is not None and type_name not in TYPES:
+        raise ArgumentError(mistake(kernel, f"the type of {name}", type_name, f"one of {', '.join(TYPES)}"))
+    sizes = None if inside is None else tuple(part for part in _split(inside) if part)
+    for size in sizes or ():
+        names_in(size)  # raises where it does not parse
+    return Declared(name, TYPES[type_name] if type_name else None, sizes)
+
+
+def _split(text: str) -> list[str]:
+    """The parts between commas that stand in no parentheses."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+@lru_cache(maxsize=4096)
+def _tree(text: str) -> ast.expr:
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError) as error:
+        column = (getattr(error, "offset", None) or 1) - 1
+        raise ExpressionError(f"size {text!r} does not parse:\n    {text}\n    {' ' * column}^") from None
+
+
+@lru_cache(maxsize=4096)
+def names_in(text: str) -> frozenset[str]:
+    """The dimensions that a size is made of; ``ExpressionError`` where it is none."""
+    found: set[str] = set()
+
+    def visit(node: ast.expr) -> None:
+        match node:
+            case ast.Constant(value=int(value)) if not isinstance(value, bool):
+                return
+            case ast.Name(id=name):
+                found.add(name)
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+                visit(left)
+                visit(right)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                visit(operand)
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
+                for argument in args:
+                    visit(argument)
+            case _:
+                raise ExpressionError(
+                    f"{ast.unparse(node)!r} cannot stand in a size, expected integers, names, + - * / // % and "
+                    f"{', '.join(FUNCTIONS)}:\n    {text}\n    {' ' * node.col_offset}^"
+                )
+
+    visit(_tree(text))
+    return frozenset(found)
+
+
+def evaluate(kernel: str, text: str, values: Mapping[str, int]) -> int:
+    """The value of a size; ``ShapeError`` where it is no integer, or divides by zero."""
+
+    def value(node: Any) -> Fraction:
+        match node:
+            case ast.Constant(value=int(number)):
+                return Fraction(number)
+            case ast.Name(id=name):
+                return Fraction(values[name])
+            case ast.BinOp(left=left, op=op, right=right):
+                return Fraction(_OPERATORS[type(op)](value(left), value(right)))
+            case ast.UnaryOp(operand=operand):
+                return -value(operand)
+            case _:
+                return FUNCTIONS[node.func.id](*map(value, node.args))
+
+    given = ", ".join(f"{name}={values[name]}" for name in sorted(names_in(text)))
+    try:
+        result = value(_tree(text))
+    except ZeroDivisionError:
+        raise ShapeError(f"{kernel}: the size {text} divides by zero ({given})") from None
+    except TypeError:
+        raise ExpressionError(
+            f"{kernel}: the size {text} calls a function with too many or few values"
+        ) from None
+    if result.denominator != 1:
+        raise ShapeError(
+            mistake(kernel, f"the size {text} ({given})", result, "an integer", "use ceil or floor")
+        )
+    return int(result)
+
+
+def solve(
+    kernel: str,
+    declared: Sequence[Declared],
+    shapes: Sequence[tuple[int, ...]],
+    known: Mapping[str, int],
+) -> dict[str, int]:
+    """The value of every dimension that the shapes give; ``ShapeError`` for a shape that does not fit.
+
+    A name alone is taken from the first shape that has it; all other sizes are compared with what they come to.
+    """
+    values: dict[str, int] = dict(known)
+    origin = {name: f"parameter {name}" for name in known}
+    fitting = [(one, shape) for one, shape in zip(declared, shapes, strict=True) if one.sizes is not None]
+    for one, shape in fitting:
+        sizes = one.sizes or ()
+        if len(shape) != len(sizes):
+            raise ShapeError(
+                mistake(kernel, f"argument {one.name}", f"of shape {shape}, {len(shape)} dimensions",
+                        f"[{', '.join(sizes)}], {len(sizes)} dimensions")
+            )  # fmt: skip
+        for axis, (size, given) in enumerate(zip(sizes, shape, strict=True)):
+            if size.isidentifier() and size not in values:
+                values[size] = given
+                origin[size] = f"{one.name}'s dimension {axis}"
+    for one, shape in fitting:
+        for axis, (size, given) in enumerate(zip(one.sizes or (), shape, strict=True)):
+            missing = names_in(size) - values.keys()
+            if missing:
+                raise ShapeError(
+                    f"{kernel}: dimension {axis} of argument {one.name} is {size}, and nothing gives "
+                    f"{', '.join(sorted(missing))}; name it alone in one input's shape, or make it a parameter"
+                )
+            expected = evaluate(kernel, size, values)
+            if given != expected:
+                whence = "; ".join(
+                    f"{name}={values[name]} from {origin[name]}" for name in sorted(names_in(size))
+                )
+                raise ShapeError(
+                    mistake(kernel, f"dimension {axis} ({size}) of argument {one.name}", given,
+                            f"{expected} ({whence})" if whence else expected)
+                )  # fmt: skip
+    return values

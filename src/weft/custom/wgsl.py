@@ -1,0 +1,179 @@
+"""Custom kernels in WGSL: bindings and parameters are written around the user's text, line numbers kept.
+
+The text is the body of ``main``, or, where it has an ``fn main``, that function with what it calls. In both,
+buffers have their declared names, and in ``main`` so have the parameters and dimensions; other functions read those
+from ``parameters``. A body has ``id`` (``global_invocation_id``), ``local_id``, ``local_index``, ``group_id`` and
+``groups`` (``num_workgroups``) besides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from weft import dtypes
+from weft.custom.sizes import Declared
+from weft.dtypes import DType
+from weft.errors import ArgumentError, KernelError, UnsupportedError, mistake
+from weft.target import Binding, KernelSpec, Parameter, TargetProfile, parameter_space
+
+ELEMENTS: dict[DType, str] = {
+    dtypes.float32: "f32", dtypes.int32: "i32", dtypes.uint32: "u32", dtypes.int64: "i32", dtypes.float16: "f16",
+}  # fmt: skip
+"""How the elements of a buffer are written in WGSL; int64 tensors lie in 32 bits on a webgpu device."""
+
+SCALARS: dict[DType, str] = {dtypes.float32: "f32", dtypes.int32: "i32", dtypes.uint32: "u32"}
+
+GROUPS = ("weft_groups_x", "weft_groups_y", "weft_groups_z")
+_MAIN = re.compile(r"\bfn\s+main\s*\(")
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_BUILTINS = (
+    "@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_id) local_id: vec3<u32>, "
+    "@builtin(local_invocation_index) local_index: u32, @builtin(workgroup_id) group_id: vec3<u32>, "
+    "@builtin(num_workgroups) groups: vec3<u32>"
+)
+_BINDINGS = "max-storage-buffers-per-shader-stage"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A user's WGSL with its declarations; ``spec`` makes the kernel of a target."""
+
+    name: str
+    text: str
+    inputs: tuple[Declared, ...]
+    outputs: tuple[Declared, ...]
+    parameters: tuple[tuple[str, DType], ...]
+    """What ``main`` may read by name: the declared parameters, then the dimensions."""
+    workgroup_size: tuple[int, int, int]
+
+    def check(self) -> None:
+        """``ArgumentError`` for declarations that have no WGSL, and for text that makes bindings of its own."""
+        plain = _blank_comments(self.text)
+        if re.search(r"@\s*(group|binding)\b", plain):
+            raise ArgumentError(
+                f"{self.name}: source declares bindings (@group, @binding), expected none: they are written from "
+                f"inputs and outputs, under the names given there"
+            )
+        for one in (*self.inputs, *self.outputs):
+            if one.dtype not in ELEMENTS:
+                given = "without a type" if one.dtype is None else one.dtype.name
+                raise ArgumentError(
+                    mistake(self.name, one.name, given, "f32, f16, i32, u32 or i64 in a WGSL kernel",
+                            "convert the tensor, or write the kernel as an expression")
+                )  # fmt: skip
+        for name, dtype in self.parameters:
+            if dtype not in SCALARS:
+                raise ArgumentError(mistake(self.name, f"parameter {name}", dtype.name, "f32, i32 or u32"))
+
+    def spec(self, profile: TargetProfile) -> KernelSpec:
+        """The kernel for a target; ``UnsupportedError`` where that has no WGSL, ``KernelError`` over a limit."""
+        if profile.dialect == "llvm":
+            raise UnsupportedError(
+                f"{self.name}: this kernel is written in WGSL, which runs on webgpu devices only, and its tensors "
+                f"are on cpu; move them with .to('webgpu') or .to('webgpu:software'), or register it with "
+                f"expression=..., which runs on both"
+            )
+        buffers = (*self.inputs, *self.outputs)
+        most = profile.limits.get(_BINDINGS, 8)
+        if len(buffers) > most:
+            raise KernelError(
+                mistake(self.name, "inputs and outputs", len(buffers), f"at most {most} on this device")
+            )
+        if any(one.dtype is dtypes.float16 for one in buffers) and "shader-f16" not in profile.features:
+            raise KernelError(
+                f"{self.name}: f16 buffers need the feature shader-f16, which this device lacks; use f32"
+            )
+        parameters = (*self.parameters, *((name, dtypes.uint32) for name in GROUPS))
+        return KernelSpec(
+            self.name,
+            "wgsl",
+            tuple(Parameter(name, dtype) for name, dtype in parameters),
+            tuple(Binding(one.name, one.dtype or dtypes.float32) for one in self.inputs),
+            tuple(Binding(one.name, one.dtype or dtypes.float32, "read_write") for one in self.outputs),
+            self.workgroup_size,
+            GROUPS,
+            "".join(self._around(profile)),
+        )
+
+    def lines_before(self, profile: TargetProfile) -> int:
+        """How many lines of the module stand before the first line of the user's text."""
+        return self._around(profile)[0].count("\n")
+
+    def _around(self, profile: TargetProfile) -> tuple[str, str, str]:
+        """What stands before the user's text, the text, and what stands behind it."""
+        head = self._declarations(profile)
+        reads = "".join(f"let {name} = parameters.{name}; " for name, _ in self.parameters)
+        x, y, z = self.workgroup_size
+        entry = f"@compute @workgroup_size({x}, {y}, {z})"
+        plain = _blank_comments(self.text)
+        found = _MAIN.search(plain)
+        if found is None:
+            return f"{head}{entry}\nfn main({_BUILTINS}) {{ {reads}\n", self.text, "\n}\n"
+        opening = _body_start(plain, found.end())
+        if opening is None:
+            return head, self.text, "\n"  # the compiler says what is missing
+        before, main = self.text[: found.start()], self.text[found.start() : opening]
+        attribute = "" if "@compute" in plain else f"{entry} "
+        return head, f"{before}{attribute}{main} {reads}{self.text[opening:]}", "\n"
+
+    def _declarations(self, profile: TargetProfile) -> str:
+        lines = (
+            ["enable f16;"] if any(b.dtype is dtypes.float16 for b in (*self.inputs, *self.outputs)) else []
+        )
+        members = [f"{name}: {SCALARS[dtype]}, " for name, dtype in self.parameters]
+        members += [f"{name}: u32, " for name in GROUPS]
+        space = parameter_space(len(members), profile)
+        where = "var<immediate>" if space == "immediates" else "@group(1) @binding(0) var<uniform>"
+        lines += [f"struct Parameters {{ {''.join(members)}}}", f"{where} parameters: Parameters;"]
+        for position, one in enumerate((*self.inputs, *self.outputs)):
+            access = "read" if position < len(self.inputs) else "read_write"
+            element = ELEMENTS[one.dtype or dtypes.float32]
+            lines.append(
+                f"@group(0) @binding({position}) var<storage, {access}> {one.name}: array<{element}>;"
+            )
+        return "\n".join(lines) + "\n"
+
+
+def users_lines(message: str, before: int, text: str) -> str:
+    """A compiler's message with the line numbers of the user's text in place of the module's.
+
+    The compiler writes them as ``wgsl:12:5``, and before the ``│`` of each line that it shows.
+    """
+    lines = text.count("\n") + 1
+
+    def number(found: re.Match[str]) -> str:
+        line = int(found[2]) - before
+        return f"{found[1]}{line if 1 <= line <= lines else found[2]}{found[3]}"
+
+    message = re.sub(r"(wgsl:)(\d+)(:)", number, message)
+    return re.sub(r"(?m)^(\s*)(\d+)(\s*│)", number, message)
+
+
+def _blank_comments(text: str) -> str:
+    """The text with comments as spaces, so that places stay where they are."""
+    return _COMMENT.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+
+
+def _body_start(text: str, after: int) -> int | None:
+    """The place behind the ``{`` that opens the body of the function whose parameters begin at ``after``."""
+    depth = 1
+    for place in range(after, len(text)):
+        depth += (text[place] == "(") - (text[place] == ")")
+        if depth == 0:
+            opening = text.find("{", place)
+            return None if opening < 0 else opening + 1
+    return None
+
+
+def counts(name: str, found: Sequence[int], most: int) -> tuple[int, ...]:
+    """Workgroup counts, checked against the target's limit."""
+    for axis, count in zip("xyz", found, strict=True):
+        if not 0 <= count <= most:
+            raise KernelError(
+                mistake(name, f"workgroup_count in {axis}", f"{count:,}", f"0 to {most:,}",
+                        "count in two dimensions: workgroup_count=('min(ceil(n / 64), 65535)', "
+                        "'ceil(n / (64 * 65535))', '1'), and find the index from group_id and groups")
+            )  # fmt: skip
+    return tuple(found)

@@ -1,0 +1,172 @@
+"""Stable radix sort on the ``cpu``: a work item is a row; its keys are sorted by bytes, short rows by insertion.
+
+Elements are read by their bits and made into unsigned keys whose order is the elements': floats have their sign
+turned over (negative ones all bits), -0 is 0, and NaN is the largest.
+"""
+
+from __future__ import annotations
+
+from weft import dtypes
+from weft.codegen.llvm.function import FunctionWriter
+from weft.dtypes import DType
+from weft.kernels.library import template
+from weft.kernels.program import Library
+from weft.target import Binding, KernelSpec, Parameter, TargetProfile
+
+PARAMETERS = ("rows", "n", "x_offset")
+SHORT = 24
+"""Rows up to this long are sorted by insertion."""
+GRAIN = 4096
+
+_INFINITY = {"float16": 0x7C00, "bfloat16": 0x7F80, "float32": 0x7F800000, "float64": 0x7FF0000000000000}
+
+
+@template("llvm", "sort")
+def sort(library: Library, profile: TargetProfile) -> KernelSpec:
+    """Buffers x (read, rows of n), order (the places of each row's elements in order), and three of scratch."""
+    dtype, descending = library.dtypes[0], bool(dict(library.options)["descending"])
+    name = f"sort_{dtype.name}{'_descending' if descending else ''}"
+    scratch = [
+        Binding(each, dtypes.int64, "read_write") for each in ("order", "keys", "other_order", "other_keys")
+    ]
+    return KernelSpec(
+        name=name,
+        language="llvm",
+        parameters=tuple(Parameter(each, dtypes.int64) for each in PARAMETERS),
+        inputs=(Binding("x", dtype),),
+        outputs=tuple(scratch),
+        workgroup_size=(GRAIN, 1, 1),
+        workgroup_count=("rows", "rows * n", "1"),
+        source=_source(name, dtype, descending),
+    )
+
+
+def _source(name: str, dtype: DType, descending: bool) -> str:
+    lines = FunctionWriter()
+    for number, buffer in enumerate(("x", "order", "keys", "other_order", "other_keys")):
+        slot = lines.let(f"getelementptr ptr, ptr %buffers, i64 {number}")
+        lines.do(f"%b.{buffer} = load ptr, ptr {slot}, align 8")
+    for number, parameter in enumerate(PARAMETERS):
+        slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {number}")
+        lines.do(f"%{parameter} = load i64, ptr {slot}, align 8")
+    counts = lines.local("[2048 x i64]")
+    state = [lines.local("ptr") for _ in range(4)]
+    short = lines.let(f"icmp sle i64 %n, {SHORT}")
+    with lines.loop("%lo", "%hi") as row:
+        base = lines.let(f"mul i64 {row}, %n")
+        for place, buffer in zip(state, ("order", "keys", "other_order", "other_keys"), strict=True):
+            start = lines.let(f"getelementptr i64, ptr %b.{buffer}, i64 {base}")
+            lines.do(f"store ptr {start}, ptr {place}, align 8")
+        order, keys = (lines.let(f"load ptr, ptr {place}, align 8") for place in state[:2])
+        first = lines.let(f"add i64 %x_offset, {base}")
+        with lines.loop("0", "%n") as i:
+            _store(lines, keys, i, _key(lines, dtype, descending, lines.let(f"add i64 {first}, {i}")))
+            _store(lines, order, i, i)
+        with lines.when(short):
+            _insertion(lines, order, keys)
+        long = lines.let(f"xor i1 {short}, true")
+        with lines.when(long):
+            _radix(lines, counts, state, dtype.itemsize)
+            last = lines.let(f"load ptr, ptr {state[0]}, align 8")
+            moved = lines.let(f"icmp ne ptr {last}, {order}")
+            with lines.when(moved), lines.loop("0", "%n") as i:
+                _store(lines, order, i, _load(lines, last, i))
+    head = (
+        f"define void @weft.{name}(ptr noalias %buffers, ptr noalias %parameters, i64 %lo, i64 %hi) nounwind"
+    )
+    return lines.function(head) + "\n"
+
+
+def _load(lines: FunctionWriter, base: str, index: str) -> str:
+    return lines.let(f"load i64, ptr {lines.let(f'getelementptr i64, ptr {base}, i64 {index}')}, align 8")
+
+
+def _store(lines: FunctionWriter, base: str, index: str, value: str) -> None:
+    lines.do(f"store i64 {value}, ptr {lines.let(f'getelementptr i64, ptr {base}, i64 {index}')}, align 8")
+
+
+def _key(lines: FunctionWriter, dtype: DType, descending: bool, index: str) -> str:
+    """The unsigned key of an element, widened to 64 bits."""
+    kind, size = f"i{dtype.bits}", dtype.itemsize
+    bits = lines.let(
+        f"load {kind}, ptr {lines.let(f'getelementptr {kind}, ptr %b.x, i64 {index}')}, align {size}"
+    )
+    sign = -(1 << (dtype.bits - 1))
+    if dtype.kind == "float":
+        magnitude = lines.let(f"and {kind} {bits}, {~sign}")
+        nan = lines.let(f"icmp ugt {kind} {magnitude}, {_INFINITY[dtype.name]}")
+        zero = lines.let(f"icmp eq {kind} {magnitude}, 0")
+        plain = lines.let(f"select i1 {zero}, {kind} 0, {kind} {bits}")
+        flip = lines.let(f"or {kind} {lines.let(f'ashr {kind} {plain}, {dtype.bits - 1}')}, {sign}")
+        ordered = lines.let(f"xor {kind} {plain}, {flip}")
+        key = lines.let(f"select i1 {nan}, {kind} -1, {kind} {ordered}")
+    else:
+        key = lines.let(f"xor {kind} {bits}, {sign}") if dtype.kind == "int" else bits
+    if descending:
+        key = lines.let(f"xor {kind} {key}, -1")
+    return key if dtype.bits == 64 else lines.let(f"zext {kind} {key} to i64")
+
+
+def _insertion(lines: FunctionWriter, order: str, keys: str) -> None:
+    """Each element moves down past larger ones, and no further."""
+    with lines.loop("1", "%n") as i:
+        key, place = _load(lines, keys, i), _load(lines, order, i)
+        number = lines.fresh("")
+        lines.do(f"br label %shift{number}")
+        before = lines.block
+        lines.label(f"shift{number}")
+        lines.do(f"%j{number} = phi i64 [ {i}, %{before} ], [ %below{number}, %move{number} ]")
+        lines.do(f"%some{number} = icmp sgt i64 %j{number}, 0")
+        lines.do(f"br i1 %some{number}, label %look{number}, label %put{number}")
+        lines.label(f"look{number}")
+        lines.do(f"%below{number} = sub i64 %j{number}, 1")
+        other = _load(lines, keys, f"%below{number}")
+        larger = lines.let(f"icmp ugt i64 {other}, {key}")
+        lines.do(f"br i1 {larger}, label %move{number}, label %put{number}")
+        lines.label(f"move{number}")
+        _store(lines, keys, f"%j{number}", other)
+        _store(lines, order, f"%j{number}", _load(lines, order, f"%below{number}"))
+        lines.do(f"br label %shift{number}")
+        lines.label(f"put{number}")
+        _store(lines, keys, f"%j{number}", key)
+        _store(lines, order, f"%j{number}", place)
+
+
+def _digit(lines: FunctionWriter, key: str, byte: int) -> str:
+    shifted = lines.let(f"lshr i64 {key}, {8 * byte}") if byte else key
+    return lines.let(f"and i64 {shifted}, 255")
+
+
+def _radix(lines: FunctionWriter, counts: str, state: list[str], size: int) -> None:
+    """All bytes are counted in one pass; a byte that all keys share is skipped."""
+    with lines.loop("0", str(256 * size)) as i:
+        _store(lines, counts, i, "0")
+    keys = lines.let(f"load ptr, ptr {state[1]}, align 8")
+    with lines.loop("0", "%n") as i:
+        key = _load(lines, keys, i)
+        for byte in range(size):
+            at = lines.let(f"add i64 {_digit(lines, key, byte)}, {256 * byte}")
+            _store(lines, counts, at, lines.let(f"add i64 {_load(lines, counts, at)}, 1"))
+    for byte in range(size):
+        order, keys, other_order, other_keys = (
+            lines.let(f"load ptr, ptr {place}, align 8") for place in state
+        )
+        own = lines.let(f"add i64 {_digit(lines, _load(lines, keys, '0'), byte)}, {256 * byte}")
+        needed = lines.let(f"icmp ne i64 {_load(lines, counts, own)}, %n")
+        with lines.when(needed):
+            total = lines.local("i64")
+            lines.do(f"store i64 0, ptr {total}, align 8")
+            with lines.loop(str(256 * byte), str(256 * byte + 256)) as i:
+                before = lines.let(f"load i64, ptr {total}, align 8")
+                after = lines.let(f"add i64 {before}, {_load(lines, counts, i)}")
+                lines.do(f"store i64 {after}, ptr {total}, align 8")
+                _store(lines, counts, i, before)
+            with lines.loop("0", "%n") as i:
+                key = _load(lines, keys, i)
+                at = lines.let(f"add i64 {_digit(lines, key, byte)}, {256 * byte}")
+                place = _load(lines, counts, at)
+                _store(lines, counts, at, lines.let(f"add i64 {place}, 1"))
+                _store(lines, other_keys, place, key)
+                _store(lines, other_order, place, _load(lines, order, i))
+            for target, value in zip(state, (other_order, other_keys, order, keys), strict=True):
+                lines.do(f"store ptr {value}, ptr {target}, align 8")

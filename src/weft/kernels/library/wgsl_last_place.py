@@ -1,0 +1,44 @@
+"""``last_place`` for WGSL: the largest place of each key by atomic maximum, which does not depend on the order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weft import dtypes
+from weft.codegen.wgsl import work
+from weft.codegen.wgsl.module import Module
+from weft.codegen.wgsl.storage import View
+from weft.expr import variable
+from weft.expr.node import INDEX
+from weft.kernels.library import template
+from weft.kernels.program import Library
+from weft.target import KernelSpec, Parameter, TargetProfile
+
+INVOCATIONS = 256
+
+
+@dataclass(frozen=True)
+class AtomicView(View):
+    """A binding of int32 words that several invocations may change."""
+
+    def declaration(self, binding: int) -> str:
+        """The module-scope variable of the binding."""
+        return f"@group(0) @binding({binding}) var<storage, read_write> {self.name}: array<atomic<i32>>;"
+
+
+@template("wgsl", "last_place")
+def last_place(library: Library, profile: TargetProfile) -> KernelSpec:
+    """``table[keys[i]]`` becomes the largest ``i + 1``; negative keys are left out. The table starts as zeros."""
+    views = (View("keys", dtypes.int64, False), AtomicView("places", dtypes.int64, True))
+    module = Module("last_place", profile, (Parameter("n", INDEX),), views, (INVOCATIONS, 1, 1))
+    body = [
+        f"    let i = i32((workgroup_id.y * workgroups.x + workgroup_id.x) * {INVOCATIONS}u + local);",
+        f"    if (i >= {module.parameter('n')}) {{",
+        "        return;",
+        "    }",
+        "    let key = keys[i];",
+        "    if (key >= 0i) {",
+        "        atomicMax(&places[key], i + 1i);",
+        "    }",
+    ]
+    return module.finish(body, work.grid(work.groups(variable("n", INDEX), INVOCATIONS)))

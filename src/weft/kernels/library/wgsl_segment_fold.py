@@ -1,0 +1,97 @@
+"""``segment_fold`` for WGSL, over keys that a stable sort has brought together: chunks first, then chunks of a key.
+
+``stage="chunks"``: the rows of a key inside one chunk of ``CHUNK`` sorted places are folded into the chunk's first.
+``stage="segments"``: these are folded into the key's first row. The tree depends on the keys only.
+"""
+
+from __future__ import annotations
+
+from weft import dtypes
+from weft.codegen.wgsl import work
+from weft.codegen.wgsl.module import Module
+from weft.codegen.wgsl.storage import View
+from weft.expr import call, const, variable
+from weft.expr.node import INDEX
+from weft.expr.wgsl_text import type_name
+from weft.kernels.library import template
+from weft.kernels.program import Library
+from weft.target import KernelSpec, Parameter, TargetProfile
+
+INVOCATIONS = 256
+CHUNK = 256
+"""Places that one invocation folds; a key of n places takes CHUNK + n / CHUNK steps."""
+
+_FOLDS = {
+    "sum": "total = total + value;",
+    "prod": "total = total * value;",
+    "max": "total = select(value, total, total > value{nan});",
+    "min": "total = select(value, total, total < value{nan});",
+}
+_NAN = " || (bitcast<u32>(total) & 0x7fffffffu) > 0x7f800000u"
+"""Asked of the bits: drivers may assume that nothing is NaN."""
+
+
+@template("wgsl", "segment_fold")
+def segment_fold(library: Library, profile: TargetProfile) -> KernelSpec:
+    """Folds the rows of ``parts`` by key; ``table[key]`` becomes 1 + the sorted place where its result lies."""
+    options, dtype = dict(library.options), library.dtypes[0]
+    stage, fold = str(options["stage"]), _FOLDS[str(options["combine"])]
+    fold = fold.format(nan=_NAN if dtype.kind == "float" else "")
+    sorted_keys = View("keys", dtypes.int64, False)
+    order, parts = View("order", dtypes.int64, False), View("parts", dtype, False)
+    sums, table = View("sums", dtype, True), View("places", dtypes.int64, True)
+    views = (sorted_keys, order, parts, sums, table) if stage == "chunks" else (sorted_keys, sums)
+    parameters = (Parameter("n", INDEX), Parameter("width", INDEX))
+    name = f"segment_{stage}_{options['combine']}_{dtype.name}"
+    module = Module(name, profile, parameters, views, (INVOCATIONS, 1, 1))
+    n, width = module.parameter("n"), module.parameter("width")
+    head = f"""\
+    let item = i32((workgroup_id.y * workgroups.x + workgroup_id.x) * {INVOCATIONS}u + local);
+    if (item >= {n} * {width}) {{
+        return;
+    }}
+    let i = item / {width};
+    let column = item - i * {width};
+    let key = keys[i];
+    var starts = i == 0i;
+    if (!starts) {{
+        starts = keys[i - 1i] != key;
+    }}"""
+    body = _CHUNKS if stage == "chunks" else _SEGMENTS
+    text = body.format(n=n, width=width, fold=fold, chunk=CHUNK, kind=type_name(dtype))
+    count = variable("n", INDEX)
+    steps = const(CHUNK, INDEX) if stage == "chunks" else call("idiv", count, CHUNK) + 1
+    module.bound_steps(steps)
+    return module.finish([head, text], work.grid(work.groups(count * variable("width", INDEX), INVOCATIONS)))
+
+
+_CHUNKS = """\
+    if (starts && column == 0i) {{
+        places[key] = i + 1i;
+    }}
+    if (!starts && i % {chunk}i != 0i) {{
+        return;
+    }}
+    var total: {kind} = parts[order[i] * {width} + column];
+    for (var j = i + 1i; j < {n} && j % {chunk}i != 0i; j++) {{
+        if (keys[j] != key) {{
+            break;
+        }}
+        let value = parts[order[j] * {width} + column];
+        {fold}
+    }}
+    sums[item] = total;"""
+
+_SEGMENTS = """\
+    if (!starts) {{
+        return;
+    }}
+    var total: {kind} = sums[item];
+    for (var j = (i / {chunk}i + 1i) * {chunk}i; j < {n}; j += {chunk}i) {{
+        if (keys[j] != key) {{
+            break;
+        }}
+        let value = sums[j * {width} + column];
+        {fold}
+    }}
+    sums[item] = total;"""

@@ -1,0 +1,324 @@
+"""Norms as layers: over the last dimensions, over groups of channels, over the batch, over each image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from weft import dtypes
+from weft.autograd import no_grad
+from weft.dtypes import DType
+from weft.errors import ArgumentError, ShapeError, mistake
+from weft.nn import functional, init
+from weft.nn.linear import extent
+from weft.nn.module import Module
+from weft.nn.parameter import Parameter
+from weft.ops.arguments import sizes
+from weft.tensors.creation import empty, ones, zeros
+from weft.tensors.tensor import Tensor
+
+
+def _parameter(
+    wanted: bool, shape: Sequence[int], device: str | None, dtype: DType | None
+) -> Parameter | None:
+    return Parameter(empty(tuple(shape), device=device, dtype=dtype)) if wanted else None
+
+
+class _Affine(Module):
+    """What all norms have: ``weight`` that starts at 1, ``bias`` that starts at 0, either ``None`` where not wanted."""
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def reset_parameters(self) -> None:
+        """Set the scale to 1 and the shift to 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if getattr(self, "bias", None) is not None:
+            assert self.bias is not None
+            init.zeros_(self.bias)
+
+
+class LayerNorm(_Affine):
+    """Mean 0 and variance 1 over the last dimensions, then scale and shift: (*, *normalized_shape), shape kept.
+
+    >>> import weft as wf
+    >>> wf.nn.LayerNorm(2)(wf.tensor([[1.0, 3.0]])).detach()
+    tensor([[-1.0000,  1.0000]])
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: str | None = None,
+        dtype: DType | None = None,
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = _shape("LayerNorm", normalized_shape)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        self.weight = _parameter(elementwise_affine, self.normalized_shape, device, dtype)
+        self.bias = _parameter(elementwise_affine and bias, self.normalized_shape, device, dtype)
+        self.reset_parameters()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(*, *normalized_shape), shape kept."""
+        result: Tensor = functional.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+        return result
+
+    def extra_repr(self) -> str:
+        """The options."""
+        text = f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return f"{text}, bias={self.bias is not None}"
+
+
+class RMSNorm(_Affine):
+    """Root mean square 1 over the last dimensions, then scale: (*, *normalized_shape), shape kept."""
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: str | None = None,
+        dtype: DType | None = None,
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = _shape("RMSNorm", normalized_shape)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        self.weight = _parameter(elementwise_affine, self.normalized_shape, device, dtype)
+        self.reset_parameters()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(*, *normalized_shape), shape kept."""
+        result: Tensor = functional.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+        return result
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
+def _shape(where: str, given: Any) -> tuple[int, ...]:
+    return sizes(where, (given,) if isinstance(given, int) else (tuple(given),))
+
+
+class GroupNorm(_Affine):
+    """Mean 0 and variance 1 over each group of channels, then scale and shift by channel: (N, num_channels, *)."""
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: str | None = None,
+        dtype: DType | None = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.num_groups = extent("GroupNorm", "num_groups", num_groups, 1)
+        self.num_channels = extent("GroupNorm", "num_channels", num_channels)
+        if self.num_channels % self.num_groups:
+            raise ArgumentError(
+                mistake("GroupNorm", "num_channels", num_channels, f"a multiple of num_groups, {num_groups}")
+            )
+        self.eps, self.affine = eps, affine
+        self.weight = _parameter(affine, (num_channels,), device, dtype)
+        self.bias = _parameter(affine and bias, (num_channels,), device, dtype)
+        self.reset_parameters()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, num_channels, *), shape kept."""
+        result: Tensor = functional.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+        return result
+
+    def extra_repr(self) -> str:
+        """The options."""
+        text = f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return f"{text}, bias={self.bias is not None}"
+
+
+class _Tracking(_Affine):
+    """Norms by channel that may keep running statistics, in buffers, for evaluation."""
+
+    ranks: ClassVar[tuple[int, ...]]
+    """Dimensions that the input may have."""
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        device: str | None,
+        dtype: DType | None,
+        bias: bool,
+    ) -> None:
+        super().__init__()
+        self.num_features = extent(type(self).__name__, "num_features", num_features)
+        self.eps, self.momentum = eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        for name, wanted in (("weight", affine), ("bias", affine and bias)):
+            self.register_parameter(name, _parameter(wanted, (num_features,), device, dtype))
+        tracked = track_running_stats
+        self.register_buffer(
+            "running_mean", zeros(num_features, device=device, dtype=dtype) if tracked else None
+        )
+        self.register_buffer(
+            "running_var", ones(num_features, device=device, dtype=dtype) if tracked else None
+        )
+        self.register_buffer(
+            "num_batches_tracked", zeros((), device=device, dtype=dtypes.int64) if tracked else None
+        )
+        self.reset_parameters()
+
+    def reset_running_stats(self) -> None:
+        """Set the running mean to 0, the variance to 1, the count to 0."""
+        with no_grad():
+            for name, value in (("running_mean", 0), ("running_var", 1), ("num_batches_tracked", 0)):
+                buffer = getattr(self, name)
+                if buffer is not None:
+                    buffer.fill_(value)
+
+    def reset_parameters(self) -> None:
+        """Set the scale to 1, the shift to 0, and the running statistics to their start."""
+        self.reset_running_stats()
+        super().reset_parameters()
+
+    def _check_rank(self, input: Tensor) -> None:
+        if len(input.shape) not in self.ranks:
+            expected = " or ".join(f"{rank}-dimensional" for rank in self.ranks)
+            raise ShapeError(
+                mistake(type(self).__name__, "input", f"{len(input.shape)}-dimensional", expected)
+            )
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class _BatchNorm(_Tracking):
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: str | None = None,
+        dtype: DType | None = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, num_features, *), shape kept; in training the running statistics move."""
+        self._check_rank(input)
+        momentum: Any = 0.0 if self.momentum is None else self.momentum
+        if self.training and self.num_batches_tracked is not None:
+            with no_grad():
+                self.num_batches_tracked.add_(1)
+            if self.momentum is None:  # the mean of all batches
+                momentum = 1.0 / self.num_batches_tracked
+        own = self.training or self.running_mean is None
+        tracked = not self.training or self.track_running_stats
+        result: Tensor = functional.batch_norm(
+            input,
+            self.running_mean if tracked else None,
+            self.running_var if tracked else None,
+            self.weight,
+            self.bias,
+            own,
+            momentum,
+            self.eps,
+        )
+        return result
+
+
+class BatchNorm1d(_BatchNorm):
+    """Mean 0 and variance 1 over the batch, by channel: (N, num_features) or (N, num_features, L)."""
+
+    ranks = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """Mean 0 and variance 1 over the batch and the image, by channel: (N, num_features, H, W).
+
+    In training the batch's own statistics count and the running ones move towards them by ``momentum`` (``None``:
+    they are the mean of all batches); in evaluation the running ones count.
+
+    >>> import weft as wf
+    >>> list(wf.nn.BatchNorm2d(3).state_dict())
+    ['weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked']
+    """
+
+    ranks = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Mean 0 and variance 1 over the batch and the volume, by channel: (N, num_features, D, H, W)."""
+
+    ranks = (5,)
+
+
+class _InstanceNorm(_Tracking):
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: str | None = None,
+        dtype: DType | None = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, num_features, *) or without N, shape kept."""
+        self._check_rank(input)
+        batched = len(input.shape) == self.ranks[-1]
+        if input.shape[1 if batched else 0] != self.num_features:
+            raise ShapeError(
+                mistake(
+                    type(self).__name__, "input's shape", tuple(input.shape), f"{self.num_features} channels"
+                )
+            )
+        momentum: Any = 0.0 if self.momentum is None else self.momentum
+        result: Tensor = functional.instance_norm(
+            input if batched else input.unsqueeze(0), self.running_mean, self.running_var, self.weight, self.bias,
+            self.training or not self.track_running_stats, momentum, self.eps,
+        )  # fmt: skip
+        return result if batched else result.squeeze(0)
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Mean 0 and variance 1 over each channel of each example: (N, num_features, L) or (num_features, L)."""
+
+    ranks = (2, 3)
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Mean 0 and variance 1 over each channel of each image: (N, num_features, H, W) or without N."""
+
+    ranks = (3, 4)
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Mean 0 and variance 1 over each channel of each volume: (N, num_features, D, H, W) or without N."""
+
+    ranks = (4, 5)

@@ -1,0 +1,132 @@
+"""Functions on the parameters of modules: clipping of gradients, and parameters as one vector.
+
+Clipping waits for no device: the norm stays there, and all gradients are scaled by one kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from weft.autograd import no_grad
+from weft.errors import ArgumentError, GradError, ShapeError, mistake
+from weft.ops import FUNCTIONS, OPS, bind
+from weft.optim.groups import number
+from weft.tensors.creation import zeros
+from weft.tensors.tensor import Tensor
+
+Parameters = Tensor | Iterable[Tensor]
+
+
+def _gradients(parameters: Parameters) -> list[Tensor]:
+    given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    return [one.grad.detach() for one in given if one.grad is not None]
+
+
+def _by_place(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
+    """The tensors by device and dtype."""
+    groups: dict[tuple[str, str], list[Tensor]] = {}
+    for one in tensors:
+        groups.setdefault((str(one.device), one.dtype.name), []).append(one)
+    return list(groups.values())
+
+
+def get_total_norm(
+    tensors: Parameters, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
+) -> Tensor:
+    """The norm of all tensors taken as one vector, on the device of the first; 0 of none.
+
+    ``norm_type`` is above 0 or infinity. ``error_if_nonfinite`` waits for the value and raises ``GradError``.
+    """
+    given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    order = number("get_total_norm", "norm_type", norm_type)
+    if not order:
+        raise ArgumentError(mistake("get_total_norm", "norm_type", norm_type, "above 0"))
+    if not given:
+        return zeros(())
+    with no_grad():
+        wide = [one.float() if one.dtype.itemsize < 4 else one for one in given]
+        if math.isinf(order):
+            parts = [one.abs().amax() for one in wide if one.numel()]
+        elif order == 2:
+            parts = [(one * one).sum() for one in wide]
+        else:
+            parts = [(one.abs() ** order).sum() for one in wide]
+        if not parts:
+            return zeros((), device=str(given[0].device))
+        every = FUNCTIONS["stack"].function([part.to(parts[0].dtype, str(parts[0].device)) for part in parts])
+        if math.isinf(order):
+            total = every.amax()
+        else:
+            total = every.sum().sqrt() if order == 2 else every.sum() ** (1.0 / order)
+    if error_if_nonfinite and not math.isfinite(total.item()):
+        raise GradError(
+            mistake(
+                "clip_grad_norm_", "the total norm", total.item(), "finite", "pass error_if_nonfinite=False"
+            )
+        )
+    found: Tensor = total
+    return found
+
+
+def clip_grads_with_norm_(
+    parameters: Parameters, max_norm: float, total_norm: Tensor, foreach: bool | None = None
+) -> None:
+    """Scale all gradients by ``max_norm / (total_norm + 1e-6)`` where that is below 1."""
+    most = number("clip_grads_with_norm_", "max_norm", max_norm)
+    with no_grad():
+        scale = (most / (total_norm + 1e-6)).clamp(max=1.0)
+        for group in _by_place(_gradients(parameters)):
+            bind(OPS["scale_all"], scale.to(str(group[0].device)), *group, into=tuple(group))
+
+
+def clip_grad_norm_(
+    parameters: Parameters,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """Scale all gradients so that their norm, taken as one vector, is at most ``max_norm``; gives the norm before.
+
+    As ``torch.nn.utils.clip_grad_norm_``.
+
+    >>> import weft as wf
+    >>> p = wf.nn.Parameter(wf.tensor([0.0, 0.0]))
+    >>> (p * wf.tensor([3.0, 4.0])).sum().backward()
+    >>> clip_grad_norm_([p], 1.0), p.grad
+    (tensor(5.), tensor([0.6000, 0.8000]))
+    """
+    given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    total = get_total_norm(_gradients(given), norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(given, max_norm, total)
+    return total
+
+
+def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | None = None) -> None:
+    """Hold every element of all gradients within [-clip_value, clip_value], as PyTorch's function of this name."""
+    limit = number("clip_grad_value_", "clip_value", clip_value)
+    with no_grad():
+        for group in _by_place(_gradients(parameters)):
+            bind(OPS["clamp_all"], *group, into=tuple(group), limit=limit)
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """The elements of all parameters in one vector; gradients flow back."""
+    vector: Tensor = FUNCTIONS["cat"].function([one.reshape(-1) for one in parameters])
+    return vector
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Overwrite the parameters with the elements of a vector, in order; the lengths must agree."""
+    given = list(parameters)
+    total = sum(one.numel() for one in given)
+    if not isinstance(vec, Tensor) or vec.ndim != 1 or vec.numel() != total:
+        shape: Any = tuple(vec.shape) if isinstance(vec, Tensor) else type(vec).__name__
+        raise ShapeError(mistake("vector_to_parameters", "vec", shape, f"a tensor of shape ({total},)"))
+    start = 0
+    with no_grad():
+        for one in given:
+            one.copy_(vec[start : start + one.numel()].reshape(*one.shape))
+            start += one.numel()

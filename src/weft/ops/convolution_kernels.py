@@ -1,0 +1,322 @@
+"""Kernels of the three convolution ops: derived folds, the columns-and-product form, the library kernel in 2-d.
+
+Layouts, for any number of spatial dimensions: x (N, C, *size), w (O, C / groups, *kernel), y (N, O, *out).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from weft.dtypes import DType
+from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
+from weft.ops.geometry import contiguous_strides
+from weft.ops.linear import matmul_step
+from weft.ops.movement import copy_step
+from weft.ops.products import choose, piece, sum_pieces
+from weft.ops.reduction import is_cooperative
+from weft.ops.windows import Window, out_size
+from weft.target import TargetProfile
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """All sizes of a convolution."""
+
+    n: int
+    c: int
+    o: int
+    groups: int
+    window: Window
+
+    @staticmethod
+    def of(x: Sequence[int], w: Sequence[int], attributes: dict[str, Any]) -> Convolution:
+        """The sizes for an input and a weight shape."""
+        stride, padding, dilation = attributes["stride"], attributes["padding"], attributes["dilation"]
+        out = tuple(out_size(*sizes) for sizes in zip(x[2:], w[2:], stride, padding, dilation, strict=True))
+        window = Window(tuple(x[2:]), tuple(w[2:]), out, stride, padding, dilation)
+        return Convolution(x[0], x[1], w[0], attributes["groups"], window)
+
+    @property
+    def c_each(self) -> int:
+        """Input channels of a group."""
+        return self.c // self.groups
+
+    @property
+    def o_each(self) -> int:
+        """Output channels of a group."""
+        return self.o // self.groups
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of y."""
+        return self.n, self.o, *self.window.out
+
+    @property
+    def taps(self) -> int:
+        """How many elements a window has in all channels of a group."""
+        return self.c_each * math.prod(self.window.kernel)
+
+    @property
+    def numbers(self) -> tuple[int, ...] | None:
+        """The 2-d library kernel's parameters, without the offsets (a line is an image of one row), or ``None``."""
+        own = self.window
+        if len(own.size) > 2:
+            return None
+        first = 2 - len(own.size)
+        size, kernel, out, stride, dilation = (
+            (1,) * first + part for part in (own.size, own.kernel, own.out, own.stride, own.dilation)
+        )
+        padding = (0,) * first + tuple(before for before, _ in own.padding)
+        return (self.n, self.c, *size, self.o, *kernel, *out, *stride, *padding, *dilation, self.groups)
+
+
+def _grouped(operand: Operand, per_group: int) -> tuple[int, ...]:
+    n, c, *rest = operand.strides
+    return n, c * per_group, c, *rest
+
+
+def _grouped_first(operand: Operand, per_group: int) -> tuple[int, ...]:
+    o, *rest = operand.strides
+    return o * per_group, o, *rest
+
+
+def derived_forward(
+    x: Operand, w: Operand, y: Operand, sizes: Convolution, profile: TargetProfile
+) -> Program:
+    """The plain form: each output folds over channels and taps."""
+    builder = Builder("convolution_derived")
+    n, g, o, *outs = builder.axes((sizes.n, sizes.groups, sizes.o_each, *sizes.window.out))
+    c, *taps = builder.reduce_axes((sizes.c_each, *sizes.window.kernel))
+    places, inside = sizes.window.sources(builder, outs, taps)
+    value = builder.load(x, [n, g, c, *places], _grouped(x, sizes.c_each), inside)
+    weight = builder.load(w, [g, o, c, *taps], _grouped_first(w, sizes.o_each))
+    builder.store(y, [n, g, o, *outs], builder.reduce("sum", value * weight), _grouped(y, sizes.o_each))
+    return Program((builder.finish(),))
+
+
+def derived_input(y: Operand, w: Operand, x: Operand, sizes: Convolution, profile: TargetProfile) -> Program:
+    """The plain form: each input folds over the outputs that read it."""
+    builder = Builder("convolution_input_derived")
+    n, g, c, *places = builder.axes((sizes.n, sizes.groups, sizes.c_each, *sizes.window.size))
+    o, *taps = builder.reduce_axes((sizes.o_each, *sizes.window.kernel))
+    outs, inside = sizes.window.readers(builder, places, taps)
+    value = builder.load(y, [n, g, o, *outs], _grouped(y, sizes.o_each), inside)
+    weight = builder.load(w, [g, o, c, *taps], _grouped_first(w, sizes.o_each))
+    builder.store(x, [n, g, c, *places], builder.reduce("sum", value * weight), _grouped(x, sizes.c_each))
+    return Program((builder.finish(),))
+
+
+def derived_weight(y: Operand, x: Operand, w: Operand, sizes: Convolution, profile: TargetProfile) -> Program:
+    """The plain form: each weight folds over the images and positions where it was used."""
+    builder = Builder("convolution_weight_derived")
+    g, o, c, *taps = builder.axes((sizes.groups, sizes.o_each, sizes.c_each, *sizes.window.kernel))
+    n, *outs = builder.reduce_axes((sizes.n, *sizes.window.out))
+    places, inside = sizes.window.sources(builder, outs, taps)
+    value = builder.load(x, [n, g, c, *places], _grouped(x, sizes.c_each), inside)
+    grad = builder.load(y, [n, g, o, *outs], _grouped(y, sizes.o_each))
+    builder.store(w, [g, o, c, *taps], builder.reduce("sum", value * grad), _grouped_first(w, sizes.o_each))
+    length = sizes.n * math.prod(sizes.window.out)
+    return Program((builder.finish(cooperative=is_cooperative(profile, sizes.o * sizes.taps, length)),))
+
+
+# Columns: the input unfolded to a matrix, and a matrix product; on the CPU, and in 3-d everywhere.
+
+
+def _columns(index: int, dtype: DType, sizes: Convolution) -> Operand:
+    """The scratch value (N, groups, taps, places)."""
+    return _scratch(index, dtype, (sizes.n, sizes.groups, sizes.taps, math.prod(sizes.window.out)))
+
+
+def _scratch(index: int, dtype: DType, shape: tuple[int, ...]) -> Operand:
+    return Operand(index, dtype, shape, contiguous_strides(shape), -2 - index)
+
+
+def _split(sizes: Convolution) -> tuple[int, ...]:
+    """Strides of the columns seen as (N, C, *kernel, *out)."""
+    return contiguous_strides((sizes.n, sizes.c, *sizes.window.kernel, *sizes.window.out))
+
+
+def _unfold(x: Operand, columns: Operand, sizes: Convolution) -> Step:
+    window, rank = sizes.window, len(sizes.window.size)
+    builder = Builder("unfold")
+    n, c, *rest = builder.axes((sizes.n, sizes.c, *window.kernel, *window.out))
+    places, inside = window.sources(builder, rest[rank:], rest[:rank])
+    builder.store(columns, [n, c, *rest], builder.load(x, [n, c, *places], None, inside), _split(sizes))
+    return builder.finish()
+
+
+def _fold(columns: Operand, x: Operand, sizes: Convolution) -> Step:
+    window = sizes.window
+    builder = Builder("fold")
+    n, c, *places = builder.axes((sizes.n, sizes.c, *window.size))
+    taps = builder.reduce_axes(window.kernel)
+    outs, inside = window.readers(builder, places, taps)
+    value = builder.load(columns, [n, c, *taps, *outs], _split(sizes), inside)
+    builder.store(x, [n, c, *places], builder.reduce("sum", value))
+    return builder.finish()
+
+
+def _as_matrices(y: Operand, sizes: Convolution) -> Operand:
+    """A contiguous y as (N, groups, O / groups, places)."""
+    shape = (sizes.n, sizes.groups, sizes.o_each, math.prod(sizes.window.out))
+    return Operand(y.index, y.dtype, shape, contiguous_strides(shape), y.slot)
+
+
+def _by_group(operand: Operand, sizes: Convolution) -> Operand:
+    """A contiguous weight as (1, groups, O / groups, taps), repeated over images."""
+    per_group, taps = sizes.o_each, sizes.taps
+    shape = (sizes.n, sizes.groups, per_group, taps)
+    return Operand(operand.index, operand.dtype, shape, (0, per_group * taps, taps, 1), operand.slot)
+
+
+def _transposed(operand: Operand) -> Operand:
+    shape, strides = operand.shape, operand.strides
+    return Operand(
+        operand.index,
+        operand.dtype,
+        (*shape[:-2], shape[-1], shape[-2]),
+        (*strides[:-2], strides[-1], strides[-2]),
+        operand.slot,
+    )
+
+
+def _product(a: Operand, b: Operand, c: Operand) -> Step:
+    step = matmul_step(a, b, c)
+    assert step is not None, "two batch dimensions always fit"
+    return step
+
+
+def _columns_forward(
+    x: Operand, w: Operand, y: Operand, sizes: Convolution, free: int
+) -> tuple[list[Step], list[Operand]]:
+    columns = _columns(free, x.dtype, sizes)
+    product = _product(_by_group(w, sizes), columns, _as_matrices(y, sizes))
+    return [_unfold(x, columns, sizes), product], [columns]
+
+
+def _columns_input(
+    y: Operand, w: Operand, x: Operand, sizes: Convolution, free: int
+) -> tuple[list[Step], list[Operand]]:
+    columns = _columns(free, x.dtype.compute, sizes)
+    product = _product(_transposed(_by_group(w, sizes)), _as_matrices(y, sizes), columns)
+    return [product, _fold(columns, x, sizes)], [columns]
+
+
+def _columns_weight(
+    y: Operand, x: Operand, w: Operand, sizes: Convolution, free: int
+) -> tuple[list[Step], list[Operand]]:
+    columns = _columns(free, x.dtype, sizes)
+    each = _scratch(free + 1, x.dtype.compute, (sizes.n, sizes.groups, sizes.o_each, sizes.taps))
+    builder = Builder("sum_images")
+    g, o, k = builder.axes(each.shape[1:])
+    (n,) = builder.reduce_axes((sizes.n,))
+    total = builder.reduce("sum", builder.load(each, [n, g, o, k]))
+    builder.store(w, [g, o, k], total, contiguous_strides(each.shape[1:]))
+    product = _product(_as_matrices(y, sizes), _transposed(columns), each)
+    return [_unfold(x, columns, sizes), product, builder.finish()], [columns, each]
+
+
+_COLUMNS = {"forward": _columns_forward, "input": _columns_input, "weight": _columns_weight}
+_DERIVED = {"forward": derived_forward, "input": derived_input, "weight": derived_weight}
+
+
+def _sizes(
+    kind: str, operands: Sequence[Operand], target: Operand, attributes: dict[str, Any]
+) -> Convolution:
+    first, second = (operand.shape for operand in operands)
+    x, w = {"forward": (first, second), "input": (target.shape, second), "weight": (second, target.shape)}[
+        kind
+    ]
+    return Convolution.of(x, w, attributes)
+
+
+def _form(target: Operand, sizes: Convolution, profile: TargetProfile) -> str:
+    """Which form the target runs: ``"library"``, ``"columns"`` or ``"derived"``."""
+    if target.strides != contiguous_strides(target.shape):
+        return "derived"  # the other forms write dense results
+    if profile.dialect == "llvm":
+        return "columns" if "blas" in profile.features and target.dtype.bits >= 32 else "derived"
+    if sizes.numbers is not None:
+        return "library"
+    size = sizes.n * sizes.groups * sizes.taps * math.prod(sizes.window.out) * 4
+    return "columns" if size <= profile.limits.get("max-storage-buffer-binding-size", 1 << 27) else "derived"
+
+
+def lowering(kind: str) -> Callable[..., Program]:
+    """The lowering of ``"forward"`` (x, w to y), ``"input"`` (y, w to x) or ``"weight"`` (y, x to w)."""
+
+    def lower(
+        operands: Sequence[Operand],
+        outputs: Sequence[Operand],
+        attributes: dict[str, Any],
+        profile: TargetProfile,
+    ) -> Program:
+        target = outputs[0]
+        sizes = _sizes(kind, operands, target, attributes)
+        form = _form(target, sizes, profile)
+        if form == "derived" or any(0 in operand.shape for operand in operands):
+            return _DERIVED[kind](operands[0], operands[1], target, sizes, profile)
+        steps: list[Step] = []
+        scratch: list[Operand] = []
+        ready = []
+        for operand in operands:  # the tuned forms read contiguous operands
+            if operand.strides != contiguous_strides(operand.shape):
+                dense = _scratch(3 + len(scratch), operand.dtype, operand.shape)
+                steps.append(copy_step("copy", operand, dense, operand.shape, operand.strides, dense.strides))
+                scratch.append(dense)
+                operand = dense
+            ready.append(operand)
+        if form == "columns":
+            more, columns = _COLUMNS[kind](ready[0], ready[1], target, sizes, 3 + len(scratch))
+            steps += more
+            scratch += columns
+        else:
+            more, pieces = _library_steps(kind, ready, target, sizes, profile, 3 + len(scratch))
+            steps += more
+            scratch += pieces
+        return Program(tuple(steps), tuple((o.dtype, math.prod(o.shape)) for o in scratch))
+
+    return lower
+
+
+def _library_steps(
+    kind: str,
+    ready: Sequence[Operand],
+    target: Operand,
+    sizes: Convolution,
+    profile: TargetProfile,
+    free: int,
+) -> tuple[list[Step], list[Operand]]:
+    """The tuned kernel with the tile that suits the sizes, its depth cut into pieces where it is long."""
+    by_role = {"forward": (0, 1, 2), "input": (2, 1, 0), "weight": (1, 2, 0)}[kind]  # x, w, y
+    numbers = sizes.numbers
+    assert numbers is not None, "at most two spatial dimensions"
+    n, c, h, w, o, kh, kw, oh, ow = numbers[:9]
+    groups = numbers[-1]
+    taps = kh * kw
+    rows, columns, depth = {
+        "forward": (o // groups, n * oh * ow, c // groups * taps),
+        "input": (c // groups, n * h * w, o // groups * taps),
+        "weight": (o // groups, c // groups * taps, n * oh * ow),
+    }[kind]
+    tile, splits = choose(profile, groups, rows, columns, depth)
+    left, run = {"forward": (ready[1], depth), "weight": (ready[0], oh * ow), "input": (ready[1], 1)}[kind]
+    options: tuple[tuple[str, int | str | bool], ...] = (("kind", kind),)
+    if not profile.software:
+        options += (("tile", tile), ("a", "depth" if left.aligned and run % 4 == 0 else ""))
+    pieces: list[Operand] = []
+    if splits > 1:
+        pieces = [_scratch(free, target.dtype.compute, (splits, *target.shape))]
+        options += (("split", True),)
+    values = (*ready, *(pieces or [target]))
+    arguments: list[Argument] = [*numbers, *(Offset(values[role].index) for role in by_role)]
+    if splits > 1:
+        arguments += [splits, piece(depth, splits), math.prod(target.shape)]
+    library = Library("conv2d", tuple(value.dtype for value in values), options)
+    steps = [Step(library, tuple(value.index for value in values), tuple(arguments))]
+    if pieces:
+        steps.append(sum_pieces(pieces[0], target))
+    return steps, pieces

@@ -1,0 +1,146 @@
+"""``pad``: elements added around dimensions, in one kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError, mistake
+from weft.expr import Expr, const, where
+from weft.expr.node import INDEX
+from weft.kernels import Builder, Operand
+from weft.ops import arguments
+from weft.ops.annotations import Tensor
+from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.functions import function
+from weft.ops.movement import SLICE
+from weft.ops.rearrangement import Sources, moved
+from weft.ops.table import declare, lookup
+from weft.ops.views import positions, summed_at
+
+
+def _infer_pad(
+    x: TensorType, *, padding: tuple[tuple[int, int], ...], mode: str, value: float
+) -> tuple[TensorType, ...]:
+    shape = tuple(size + before + after for size, (before, after) in zip(x.shape, padding, strict=True))
+    return (TensorType(shape, x.dtype),)
+
+
+def _pad_sources(attributes: dict[str, Any]) -> Sources:
+    mode = attributes["mode"]
+
+    def sources(builder: Builder, axes: Sequence[Expr], x: Operand) -> tuple[list[Expr], Expr | None]:
+        places, valid = list(axes), None
+        for d, (before, after) in enumerate(attributes["padding"]):
+            if not before and not after:
+                continue
+            place = axes[d] - builder.integer(f"before{d}", before)
+            size = builder.integer(f"size{d}", x.shape[d])
+            inside = (place >= 0) & (place < size)
+            if mode == "constant":
+                valid = inside if valid is None else valid & inside
+            else:
+                place = _OUTSIDE[mode](place, size)
+            places[d] = place
+        return places, valid
+
+    return sources
+
+
+_OUTSIDE: dict[str, Callable[[Expr, Expr], Expr]] = {
+    "reflect": lambda i, n: where(i < 0, -i, where(i >= n, (n - 1) * 2 - i, i)),
+    "replicate": lambda i, n: where(i < 0, const(0, INDEX), where(i >= n, n - 1, i)),
+    "circular": lambda i, n: where(i < 0, i + n, where(i >= n, i - n, i)),
+}
+_NUMPY_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+def _reference_pad(x: Any, *, padding: tuple[tuple[int, int], ...], mode: str, value: float) -> Any:
+    import numpy
+
+    options: dict[str, Any] = (
+        {"constant_values": numpy.asarray(value).astype(x.dtype)} if mode == "constant" else {}
+    )
+    pad_array: Any = numpy.pad
+    return pad_array(x, padding, _NUMPY_MODES[mode], **options)
+
+
+def _gradient_pad(context: Gradient, grad: Any) -> list[Any]:
+    shape, attributes = context.types[0].shape, context.attributes
+    if attributes["mode"] == "constant":
+        for d, (before, _) in enumerate(attributes["padding"]):
+            if grad.shape[d] != shape[d]:
+                grad = bind(SLICE, grad, dim=d, start=before, stop=before + shape[d], step=1)
+        return [grad]
+    return [summed_at(grad, bind(PAD, positions(grad, shape), **attributes), shape)]
+
+
+PAD: OpSpec = declare(
+    "pad", infer=_infer_pad, reference=_reference_pad, lower=moved("pad", _pad_sources), gradient=_gradient_pad,
+    doc="Elements added around dimensions: a constant, or the input's reflected, repeated or wrapped around.",
+)  # fmt: skip
+
+
+@function(top=False, method=False, functional=True, name="pad")
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+    """Elements added before and after dimensions: ``pad`` has two numbers a dimension, the last dimension first.
+
+    ``mode``: ``"constant"`` (``value``, by default 0; negative numbers cut), ``"reflect"``, ``"replicate"``,
+    ``"circular"`` (of the last 1 to 3 dimensions of an input with one or two more).
+    """
+    shape = tuple(arguments.tensor("pad", "input", input).shape)
+    given = [arguments.integer("pad", "pad", one) for one in pad]
+    if len(given) % 2 or len(given) > 2 * len(shape):
+        raise ShapeError(
+            mistake("pad", "pad", tuple(given), f"two numbers for each of at most {len(shape)} dimensions")
+        )
+    if mode not in _NUMPY_MODES:
+        raise ArgumentError(mistake("pad", "mode", repr(mode), f"one of {', '.join(_NUMPY_MODES)}"))
+    missing = len(shape) - len(given) // 2
+    padding = [(0, 0)] * missing + list(zip(given[-2::-2], given[::-2], strict=True))
+    if mode != "constant":
+        _check_padding(mode, shape, padding, missing, value)
+    for d, (before, after) in enumerate(padding):
+        if shape[d] + before + after < 0:
+            raise ShapeError(
+                mistake("pad", "pad", tuple(given), f"no size below 0, dimension {d} has {shape[d]}")
+            )
+        if before < 0 or after < 0:
+            start, stop = max(-before, 0), shape[d] - max(-after, 0)
+            input = bind(
+                SLICE,
+                input,
+                dim=d,
+                start=min(start, max(stop, 0)),
+                stop=max(stop, min(start, max(stop, 0))),
+                step=1,
+            )
+            padding[d] = (max(before, 0), max(after, 0))
+    if not any(before or after for before, after in padding):
+        return bind(lookup("copy"), input)
+    number = 0 if value is None else value
+    if not isinstance(number, bool | int | float):
+        raise ArgumentTypeError(mistake("pad", "value", type(value).__name__, "a number"))
+    return bind(PAD, input, padding=tuple(padding), mode=mode, value=number)
+
+
+def _check_padding(
+    mode: str, shape: tuple[int, ...], padding: Sequence[tuple[int, int]], missing: int, value: float | None
+) -> None:
+    if value is not None:
+        raise ArgumentError(mistake("pad", "value", value, f"none in mode {mode!r}"))
+    if missing not in (1, 2) or len(shape) - missing not in (1, 2, 3):
+        raise UnsupportedError(
+            f"pad: mode {mode!r} pads {len(shape) - missing} of {len(shape)} dimensions here, expected the last 1 to 3 "
+            f"of an input with one or two more"
+        )
+    for d, (before, after) in enumerate(padding):
+        most = {"reflect": shape[d] - 1, "circular": shape[d], "replicate": 1 << 62}[mode]
+        if d >= missing and (shape[d] == 0 and max(before, after) > 0):
+            raise ShapeError(f"pad: dimension {d} has size 0, expected elements to {mode}")
+        if max(before, after) > most:
+            raise ShapeError(
+                mistake(
+                    "pad", f"padding of dimension {d}", (before, after), f"at most {most} in mode {mode!r}"
+                )
+            )

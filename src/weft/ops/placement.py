@@ -1,0 +1,340 @@
+"""Elements named by index tensors: ``index`` reads them, ``index_put`` and ``scatter`` write or fold into them.
+
+``placing`` has the kernels of the writes; here are the declarations: types, references, gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft import dtypes
+from weft.errors import DTypeError, ShapeError, UnsupportedError, mistake
+from weft.expr import call, cast, const, where
+from weft.expr.node import INDEX
+from weft.kernels import Builder, Library, Operand, Program, Step, coalesce
+from weft.ops import arguments
+from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.creation import to_dtype, zeros_of
+from weft.ops.geometry import broadcast_shapes, contiguous_strides
+from weft.ops.placing import MODES, Scratch, index_points, lower_put, scatter_points, zero_step
+from weft.ops.table import declare, lookup
+from weft.target import TargetProfile
+
+# Reading.
+
+
+def _infer_index(x: TensorType, *indices: TensorType, wrap: bool) -> tuple[TensorType, ...]:
+    shape = _index_shape("index", x, indices)
+    return (TensorType((*shape, *x.shape[len(indices) :]), x.dtype),)
+
+
+def _index_shape(name: str, x: TensorType, indices: Sequence[TensorType]) -> tuple[int, ...]:
+    for index in indices:
+        arguments.integral(name, "index", index.dtype)
+    if not 0 < len(indices) <= len(x.shape):
+        raise ShapeError(
+            mistake(name, "index", f"{len(indices)} tensors", f"1 to {len(x.shape)}, the input's dimensions")
+        )
+    return broadcast_shapes(name, *(index.shape for index in indices))
+
+
+def _wrapped(x: Any, indices: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(index.astype("int64") for index in indices)
+
+
+def _lower_index(
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
+) -> Program:
+    x, *indices = operands
+    target, count = outputs[0], len(indices)
+    points = index_points(x, indices, attributes["wrap"])
+    rank = len(points.shape)
+    builder = Builder("index")
+    axes = builder.axes(points.shape or (1,))
+    rest, (own, out) = coalesce(points.rest, [x.strides[count:], target.strides[rank:]])
+    columns = builder.axes(rest, "c")
+    places = points.coordinates(builder, axes, True)
+    value = builder.load(x, [*places, *columns], [*x.strides[:count], *own])
+    builder.store(target, [*axes, *columns], value, [*(target.strides[:rank] or (0,)), *out])
+    return Program((builder.finish(),))
+
+
+def _gradient_index(context: Gradient, grad: Any) -> list[Any]:
+    count = len(context.types) - 1
+    zeros = zeros_of(TensorType(context.types[0].shape, grad.dtype), device=str(grad.device))
+    indices = [context.input(1 + d) for d in range(count)]
+    wrap = context.attributes["wrap"]
+    return [bind(INDEX_PUT, zeros, grad, *indices, mode="sum", wrap=wrap), *[None] * count]
+
+
+def _saves_indices(first: int) -> Callable[[tuple[bool, ...]], tuple[int, ...]]:
+    return lambda needs: tuple(range(first, len(needs)))
+
+
+INDEX_OP = declare(
+    "index", infer=_infer_index, reference=lambda x, *indices, wrap: x[_wrapped(x, indices)], lower=_lower_index,
+    gradient=_gradient_index, saves=_saves_indices(1), reports="index",
+    doc="Elements picked by index tensors, broadcast together, in the leading dimensions.",
+)  # fmt: skip
+
+
+# Writing.
+
+
+def _check_put(name: str, x: TensorType, values: TensorType, shape: tuple[int, ...], mode: str) -> None:
+    if mode not in MODES:
+        raise UnsupportedError(mistake(name, "mode", mode, f"one of {', '.join(MODES)}"))
+    if values.shape != shape:
+        raise ShapeError(mistake(name, "values' shape", values.shape, shape))
+    if values.dtype is not x.dtype:
+        raise DTypeError(
+            mistake(
+                name, "values' dtype", values.dtype.name, f"{x.dtype.name}, as the input's", "use .to(dtype)"
+            )
+        )
+    if mode != "replace" and x.dtype is dtypes.bool_:
+        raise UnsupportedError(f"{name}: bool tensors cannot be folded by {mode}; use .to(weft.uint8)")
+
+
+def reference_put(x: Any, values: Any, places: tuple[Any, ...], mode: str) -> Any:
+    """The write in NumPy, index after index."""
+    import numpy
+
+    narrow = dtypes.from_numpy(x.dtype)
+    result = x.astype(narrow.compute.numpy) if narrow.kind == "float" and mode != "replace" else x.copy()
+    if mode == "replace":
+        flat = numpy.arange(result.size).reshape(result.shape)[places].reshape(-1)
+        given = values.reshape(-1)
+        for place, value in zip(flat, given, strict=True):
+            result.reshape(-1)[place] = value
+        return result
+    ufunc = {"sum": numpy.add, "prod": numpy.multiply, "amax": numpy.maximum, "amin": numpy.minimum}[mode]
+    ufunc.at(result, places, values.astype(result.dtype))
+    return result.astype(x.dtype)
+
+
+def _infer_index_put(
+    x: TensorType, values: TensorType, *indices: TensorType, mode: str, wrap: bool
+) -> tuple[TensorType, ...]:
+    shape = _index_shape("index_put", x, indices)
+    _check_put("index_put", x, values, (*shape, *x.shape[len(indices) :]), mode)
+    return (x,)
+
+
+def _gradient_put(
+    context: Gradient, grad: Any, read: Callable[[Any], Any], write: Callable[[Any, Any], Any]
+) -> list[Any]:
+    """The gradients of x and of the values, for ``replace`` and ``sum``."""
+    mode, own, given = context.attributes["mode"], None, None
+    if mode not in ("replace", "sum"):
+        from weft.errors import GradError
+
+        raise GradError(f"the gradient of {mode} at indices is that of scatter_reduce; call scatter_reduce")
+    if context.needs[0]:
+        zeros = zeros_of(TensorType(context.types[1].shape, grad.dtype), device=str(grad.device))
+        own = grad if mode == "sum" else write(grad, zeros)
+    if context.needs[1]:
+        given = read(grad)
+    return [own, given]
+
+
+def _gradient_index_put(context: Gradient, grad: Any) -> list[Any]:
+    indices = [context.input(at) for at in range(2, len(context.types))]
+    wrap = context.attributes["wrap"]
+
+    def read(value: Any) -> Any:
+        return bind(INDEX_OP, value, *indices, wrap=wrap)
+
+    def write(value: Any, zeros: Any) -> Any:
+        return bind(INDEX_PUT, value, zeros, *indices, mode="replace", wrap=wrap)
+
+    return [*_gradient_put(context, grad, read, write), *[None] * len(indices)]
+
+
+def _lower_index_put(
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
+) -> Program:
+    points = index_points(operands[0], operands[2:], attributes["wrap"])
+    return lower_put("index_put", operands, outputs[0], points, attributes["mode"], profile)
+
+
+INDEX_PUT = declare(
+    "index_put", infer=_infer_index_put,
+    reference=lambda x, values, *indices, mode, wrap: reference_put(x, values, _wrapped(x, indices), mode),
+    lower=_lower_index_put,
+    gradient=_gradient_index_put, saves=_saves_indices(2), overwrites=(0,), reports="index",
+    doc="The input with values written or folded into the places that index tensors name in its leading dimensions.",
+)  # fmt: skip
+
+
+def _infer_scatter(
+    x: TensorType, values: TensorType, index: TensorType, *, dim: int, mode: str
+) -> tuple[TensorType, ...]:
+    check_index("scatter", x, index, dim)
+    _check_put("scatter", x, values, index.shape, mode)
+    return (x,)
+
+
+def check_index(name: str, x: TensorType, index: TensorType, dim: int) -> None:
+    """An index tensor for ``gather`` and ``scatter``: integers, of x's rank, no larger than x except along ``dim``."""
+    arguments.integral(name, "index", index.dtype)
+    if len(index.shape) != len(x.shape):
+        raise ShapeError(
+            mistake(name, "index", f"{len(index.shape)}-dimensional", f"{len(x.shape)}-dimensional")
+        )
+    for d, (size, bound) in enumerate(zip(index.shape, x.shape, strict=True)):
+        if size > bound and d != dim:
+            raise ShapeError(mistake(name, f"index's size at dimension {d}", size, f"at most {bound}"))
+
+
+def _scatter_places(index: Any, dim: int) -> tuple[Any, ...]:
+    import numpy
+
+    places = list(numpy.indices(index.shape))
+    if places:
+        places[dim] = index.astype("int64")
+    return tuple(places)
+
+
+def _gradient_scatter(context: Gradient, grad: Any) -> list[Any]:
+    index, dim = context.input(2), context.attributes["dim"]
+    pair = _gradient_put(
+        context, grad, lambda g: bind(lookup("gather"), g, index, dim=dim),
+        lambda g, z: bind(SCATTER, g, z, index, dim=dim, mode="replace"),
+    )  # fmt: skip
+    return [*pair, None]
+
+
+def _lower_scatter(
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
+) -> Program:
+    points = scatter_points(operands[0], operands[2], attributes["dim"])
+    return lower_put("scatter", operands, outputs[0], points, attributes["mode"], profile)
+
+
+SCATTER = declare(
+    "scatter", infer=_infer_scatter,
+    reference=lambda x, values, index, *, dim, mode: reference_put(x, values, _scatter_places(index, dim), mode),
+    lower=_lower_scatter,
+    gradient=_gradient_scatter, saves=(2,), overwrites=(0,), reports="index",
+    doc="The input with values written or folded into the places that an index tensor names along a dimension.",
+)  # fmt: skip
+
+
+def _gradient_fold(context: Gradient, grad: Any) -> list[Any]:
+    """As PyTorch: an extreme's gradient is shared among its equals; a product's is that of the other factors."""
+    x, values, index = (context.input(at) for at in range(3))
+    dim, mode = context.attributes["dim"], context.attributes["mode"]
+    own, given = (_gradient_product if mode == "prod" else _gradient_extreme)(
+        context, grad, x, values, index, dim
+    )
+    return [own, given, None]
+
+
+def _at(x: Any, index: Any, dim: int) -> Any:
+    return bind(lookup("gather"), x, index, dim=dim)
+
+
+def _gradient_extreme(
+    context: Gradient, grad: Any, x: Any, values: Any, index: Any, dim: int
+) -> tuple[Any, Any]:
+    result, equal, times = context.output(), lookup("eq"), lookup("mul")
+    mine = to_dtype(bind(equal, x, result), grad.dtype)
+    theirs = to_dtype(bind(equal, values, _at(result, index, dim)), grad.dtype)
+    count = bind(SCATTER, mine, theirs, index, dim=dim, mode="sum")
+    # a place that no value and not itself reaches has no equals; nothing flows there
+    share = bind(lookup("div"), grad, bind(lookup("maximum"), count, 1))
+    return bind(times, share, mine), bind(times, _at(share, index, dim), theirs)
+
+
+def _gradient_product(
+    context: Gradient, grad: Any, x: Any, values: Any, index: Any, dim: int
+) -> tuple[Any, Any]:
+    times, over, choose, equal = (lookup(name) for name in ("mul", "div", "where", "eq"))
+    own = given = None
+    if context.needs[0]:
+        factor = bind(choose, bind(equal, x, 0), 1.0, x)
+        others = bind(over, bind(SCATTER_FOLD, factor, values, index, dim=dim, mode="prod"), factor)
+        own = bind(times, grad, others)
+    if context.needs[1]:
+        zero = bind(equal, values, 0)
+        none = zeros_of(TensorType(context.types[0].shape, grad.dtype), device=str(grad.device))
+        zeros = bind(SCATTER, none, to_dtype(zero, grad.dtype), index, dim=dim, mode="sum")
+        single = bind(lookup("bitwise_and"), zero, bind(equal, _at(zeros, index, dim), 1))
+        without = bind(SCATTER_FOLD, x, bind(choose, single, 1.0, values), index, dim=dim, mode="prod")
+        quotient = bind(
+            over, _at(bind(times, grad, context.output()), index, dim), bind(choose, zero, 1.0, values)
+        )
+        given = bind(choose, single, _at(bind(times, grad, without), index, dim), quotient)
+    return own, given
+
+
+SCATTER_FOLD = declare(
+    "scatter_fold", infer=_infer_scatter, reference=SCATTER.reference, lower=SCATTER.lower, gradient=_gradient_fold,
+    saves=(0, 1, 2), saves_output=True, overwrites=(0,), reports="index",
+    doc="The input with values multiplied into, or compared with, the places that indices name along a dimension.",
+)  # fmt: skip
+
+
+# Places of a mask.
+
+
+def _infer_nonzero(mask: TensorType, ranks: TensorType, *, count: int) -> tuple[TensorType, ...]:
+    return (TensorType((count, len(mask.shape)), dtypes.int64),)
+
+
+def _reference_nonzero(mask: Any, ranks: Any, *, count: int) -> Any:
+    import numpy
+
+    return numpy.argwhere(mask).astype("int64")
+
+
+def _lower_nonzero(
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
+) -> Program:
+    """The n-th true element writes its position at row n; then positions become coordinates."""
+    mask, ranks = operands
+    target, size = outputs[0], math.prod(mask.shape)
+    scratch = Scratch(3)
+    keys = scratch.take(dtypes.int64, (size,))
+    builder = Builder("nonzero_keys")
+    sizes, (own, key) = coalesce(mask.shape, [mask.strides, contiguous_strides(mask.shape)])
+    axes = builder.axes(sizes)
+    is_true = cast(builder.load(mask, axes, own), dtypes.bool_)
+    rank = cast(builder.load(ranks, axes, [k * (ranks.strides or (1,))[-1] for k in key]), INDEX)
+    builder.store(keys, axes, where(is_true, rank - 1, const(-1, INDEX)), key)
+    steps = [builder.finish()]
+    table = scratch.take(dtypes.int64, (attributes["count"],))
+    steps.append(zero_step(table))
+    steps.append(Step(Library("last_place", (dtypes.int64,)), (keys.index, table.index), (size,)))
+    builder = Builder("nonzero")
+    (row,) = builder.axes((attributes["count"],))
+    rest = builder.load(table, [row]) - 1
+    for d in reversed(range(len(mask.shape))):
+        bound = builder.integer(f"size{d}", mask.shape[d])
+        here = call("irem", rest, bound) if d else rest
+        place = builder.integer(f"column{d}", d * target.strides[1])
+        builder.store(target, [row], here, (target.strides[0],), shift=place)
+        rest = call("idiv", rest, bound)
+    steps.append(builder.finish())
+    return Program(tuple(steps), tuple(scratch.taken))
+
+
+NONZERO = declare(
+    "nonzero", infer=_infer_nonzero, reference=_reference_nonzero, lower=_lower_nonzero,
+    doc="Coordinates of the true elements of a mask; ranks is its running count over the flattened mask.",
+)  # fmt: skip

@@ -1,0 +1,292 @@
+"""How elements are written and folded at index tensors: the steps behind ``index_put`` and ``scatter``.
+
+Places that are named more than once are handled in a fixed order, never by races. For ``replace`` a table holds, for
+every place, the last index that names it. For folds the rows of a place are folded first, in the order of their
+indices: one after another on the cpu; elsewhere a stable sort brings them together and a tree, which depends only on
+the indices, folds each run. K indices into N places cost O(N + K log K) at most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from weft import dtypes
+from weft.expr import Expr, call, cast, const, where
+from weft.expr.node import INDEX
+from weft.kernels import Builder, Library, Offset, Operand, Program, Step, coalesce
+from weft.ops.geometry import Geometry, broadcast_shapes, contiguous_strides
+from weft.ops.movement import copy_step
+from weft.target import TargetProfile
+
+Coordinates = Callable[[Builder, Sequence[Expr], bool], list[Expr]]
+
+COMBINE: dict[str, Callable[[Expr, Expr], Expr]] = {
+    "sum": lambda a, b: a + b,
+    "prod": lambda a, b: a * b,
+    "amax": lambda a, b: call("maximum", a, b),
+    "amin": lambda a, b: call("minimum", a, b),
+}
+MODES = ("replace", *COMBINE)
+FOLDS = {"sum": "sum", "prod": "prod", "amax": "max", "amin": "min"}
+
+
+def checked(builder: Builder, index: Expr, size: Expr, wrap: bool, check: bool) -> Expr:
+    """An index as int64, counted from the end where negative (``wrap``); reported and 0 where out of range."""
+    wide = cast(index, INDEX)
+    place = where(wide < 0, wide + size, wide) if wrap else wide
+    valid = (place >= 0) & (place < size)
+    if check:
+        builder.check(valid, wide)
+    return where(valid, place, const(0, INDEX))
+
+
+def spread(operand: Operand, shape: Sequence[int]) -> tuple[int, ...]:
+    """The operand's strides expanded to ``shape``."""
+    missing = len(shape) - len(operand.shape)
+    own = zip(operand.shape, operand.strides, strict=True)
+    return (0,) * missing + tuple(0 if size == 1 else stride for size, stride in own)
+
+
+@dataclass(frozen=True)
+class Points:
+    """The places that an op names: one for each element of ``shape``, in the leading dimensions ``lead`` of x."""
+
+    shape: tuple[int, ...]
+    lead: tuple[int, ...]
+    rest: tuple[int, ...]
+    coordinates: Coordinates
+
+    @property
+    def count(self) -> int:
+        """How many indices there are."""
+        return math.prod(self.shape)
+
+    @property
+    def width(self) -> int:
+        """Elements at each place."""
+        return math.prod(self.rest)
+
+
+def index_points(x: Operand, indices: Sequence[Operand], wrap: bool) -> Points:
+    """Index tensors, broadcast, for the leading dimensions of x; ``wrap``: negative ones count from the end."""
+    shape = broadcast_shapes("index", *(index.shape for index in indices))
+
+    def coordinates(builder: Builder, axes: Sequence[Expr], check: bool) -> list[Expr]:
+        found = []
+        for d, index in enumerate(indices):
+            loaded = builder.load(index, axes, spread(index, shape) or (0,))
+            found.append(checked(builder, loaded, builder.integer(f"bound{d}", x.shape[d]), wrap, check))
+        return found
+
+    return Points(shape, x.shape[: len(indices)], x.shape[len(indices) :], coordinates)
+
+
+def scatter_points(x: Operand, index: Operand, dim: int) -> Points:
+    """One index tensor for dimension ``dim``; in the others a place has the index's own coordinates."""
+
+    def coordinates(builder: Builder, axes: Sequence[Expr], check: bool) -> list[Expr]:
+        loaded = builder.load(index, axes, index.strides or (0,))
+        bound = builder.integer("bound", x.shape[dim] if x.shape else 1)
+        row = checked(builder, loaded, bound, False, check)
+        return [row if d == dim else axis for d, axis in enumerate(axes)]
+
+    return Points(index.shape or (1,), x.shape or (1,), (), coordinates)
+
+
+def lower_put(
+    name: str, operands: Sequence[Operand], target: Operand, points: Points, mode: str, profile: TargetProfile
+) -> Program:
+    """Steps that write or fold ``operands[1]``, of the points' shape and rest, into a copy of ``operands[0]``."""
+    x, values = operands[0], operands[1]
+    steps: list[Step] = []
+    if x is not target and math.prod(target.shape) > 0:
+        steps.append(copy_step(name, x, target, x.shape, x.strides, target.strides))
+    if not points.count * points.width:
+        return Program(tuple(steps))
+    scratch = Scratch(len(operands) + 1)
+    keys = scratch.take(dtypes.int64, (points.count,))
+    steps.append(_keys_step(points, keys))
+    accumulator = x.dtype if mode == "replace" else x.dtype.compute
+    parts = scratch.take(accumulator, (points.count, points.width))
+    steps.append(
+        copy_step("put_values", values, parts, values.shape, values.strides, contiguous_strides(values.shape))
+    )
+    if mode != "replace" and profile.dialect == "llvm" and target.dtype is accumulator and is_dense(target):
+        fold = Library("ordered_fold", (accumulator,), (("combine", FOLDS[mode]),))
+        sizes = (points.count, points.width, Offset(target.index))
+        steps.append(Step(fold, (keys.index, parts.index, target.index), sizes))
+        return Program(tuple(steps), tuple(scratch.taken))
+    table = scratch.take(dtypes.int64, (math.prod(points.lead),))
+    steps.append(zero_step(table))
+    if mode == "replace":
+        steps.append(Step(Library("last_place", (dtypes.int64,)), (keys.index, table.index), (points.count,)))
+    elif profile.dialect == "llvm":
+        fold = Library("segment_fold", (accumulator,), (("combine", FOLDS[mode]),))
+        counts = (points.count, points.width)
+        steps.append(Step(fold, (keys.index, parts.index, table.index), counts))
+    else:
+        parts = _sorted_fold(steps, scratch, keys, parts, table, mode, profile)
+    put = Put(points, mode, keys, table, parts, target)
+    if profile.dialect != "llvm" and target.dtype.bits < 32:
+        steps.append(_merge_step(name, put))
+    else:
+        steps += _write_steps(name, put, scratch)
+    return Program(tuple(steps), tuple(scratch.taken))
+
+
+def is_dense(operand: Operand) -> bool:
+    """Whether the operand's elements lie in row-major order without gaps."""
+    return Geometry(operand.shape, operand.strides).is_contiguous
+
+
+class Scratch:
+    """Hands out temporaries, numbered after the outputs."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.taken: list[tuple[dtypes.DType, int]] = []
+
+    def take(self, dtype: dtypes.DType, shape: tuple[int, ...]) -> Operand:
+        """A new contiguous temporary."""
+        index = self.first + len(self.taken)
+        self.taken.append((dtype, math.prod(shape)))
+        return Operand(index, dtype, shape, contiguous_strides(shape), index)
+
+
+@dataclass(frozen=True)
+class Put:
+    """What the last steps of a write need: for each place, ``table`` holds 1 + the row of ``parts`` for it, or 0."""
+
+    points: Points
+    mode: str
+    keys: Operand
+    table: Operand
+    parts: Operand
+    target: Operand
+
+    def part_strides(self) -> tuple[int, ...]:
+        """Strides of ``parts`` over a row and the rest dimensions."""
+        return (self.points.width, *contiguous_strides(self.points.rest))
+
+
+def _keys_step(points: Points, keys: Operand) -> Step:
+    """Each index as one number, the row-major position of its place; indices are checked here."""
+    builder = Builder("put_keys")
+    shape = points.shape or (1,)
+    axes = builder.axes(shape)
+    key: Expr = const(0, INDEX)
+    strides = contiguous_strides(points.lead)
+    for d, place in enumerate(points.coordinates(builder, axes, True)):
+        key = key + place * builder.integer(f"step{d}", strides[d])
+    builder.store(keys, axes, key, contiguous_strides(shape))
+    return builder.finish()
+
+
+def zero_step(table: Operand) -> Step:
+    """Fills a table with zeros."""
+    builder = Builder("put_table")
+    axes = builder.axes(table.shape)
+    builder.store(table, axes, const(0, INDEX))
+    return builder.finish()
+
+
+def _sorted_fold(
+    steps: list[Step],
+    scratch: Scratch,
+    keys: Operand,
+    parts: Operand,
+    table: Operand,
+    mode: str,
+    profile: TargetProfile,
+) -> Operand:
+    """Sort the keys, fold the rows of each; gives the folded rows, which ``table`` names by sorted place."""
+    from weft.ops.sorting import order_steps
+
+    count, width = parts.shape
+    found, order = order_steps(keys, False, profile, scratch.first, scratch.taken)
+    ordered = scratch.take(dtypes.int64, keys.shape)
+    sums = scratch.take(parts.dtype, parts.shape)
+    builder = Builder("put_sorted_keys")
+    axes = builder.axes(keys.shape)
+    builder.store(ordered, axes, builder.load(keys, [builder.load(order, axes)]))
+    steps += [*found, builder.finish()]
+    for stage, buffers in (
+        ("chunks", (ordered, order, parts, sums, table)),
+        ("segments", (ordered, sums)),
+    ):
+        fold = Library("segment_fold", (parts.dtype,), (("combine", FOLDS[mode]), ("stage", stage)))
+        steps.append(Step(fold, tuple(one.index for one in buffers), (count, width)))
+    return sums
+
+
+def _write_steps(name: str, put: Put, scratch: Scratch) -> list[Step]:
+    """Each index writes its place; indices that name one place write the same value there."""
+    if put.mode == "replace":
+        return [_write_step(name, put, put.parts, by_table=True)]
+    results = scratch.take(put.parts.dtype, put.parts.shape)
+    builder, places, row, columns, (own, part, result) = _traversal(f"{name}_fold", put)
+    folded = builder.load(put.parts, [_row_of(builder, put, row), *columns], [put.points.width, *part])
+    lead = lead_strides(put)
+    old = cast(builder.load(put.target, [*places, *columns], [*lead, *own]), put.parts.dtype)
+    at = contiguous_strides(put.points.shape or (1,))
+    strides = [*(stride * put.points.width for stride in at), *result]
+    builder.store(results, [*row, *columns], COMBINE[put.mode](old, folded), strides)
+    return [builder.finish(), _write_step(name, put, results, by_table=False)]
+
+
+def _row_of(builder: Builder, put: Put, row: Sequence[Expr]) -> Expr:
+    key = builder.load(put.keys, row, contiguous_strides(put.points.shape or (1,)))
+    return builder.load(put.table, [key]) - 1
+
+
+def _write_step(name: str, put: Put, source: Operand, by_table: bool) -> Step:
+    builder, places, row, columns, (own, part, _) = _traversal(name, put)
+    if by_table:
+        value = builder.load(source, [_row_of(builder, put, row), *columns], [put.points.width, *part])
+    else:
+        at = [stride * put.points.width for stride in contiguous_strides(put.points.shape or (1,))]
+        value = builder.load(source, [*row, *columns], [*at, *part])
+    builder.store(put.target, [*places, *columns], value, [*lead_strides(put), *own])
+    return builder.finish()
+
+
+def _traversal(
+    name: str, put: Put
+) -> tuple[Builder, list[Expr], list[Expr], list[Expr], list[tuple[int, ...]]]:
+    """A kernel over indices and rest: the places, the axes of both, and strides of target, parts and results."""
+    points, lead = put.points, len(put.points.lead)
+    dense = contiguous_strides(points.rest)
+    target_rest = put.target.strides[lead:] if put.target.strides else ()
+    rest, strides = coalesce(points.rest, [target_rest, dense, dense])
+    builder = Builder(name)
+    row = builder.axes(points.shape or (1,))
+    columns = builder.axes(rest, "c")
+    if lead == 1 and points.rest:
+        places = [builder.load(put.keys, row, contiguous_strides(points.shape or (1,)))]
+    else:
+        places = points.coordinates(builder, row, False)
+    return builder, places, row, columns, strides
+
+
+def lead_strides(put: Put) -> tuple[int, ...]:
+    """The target's strides over the places; of a 0-d one those of a vector of one element."""
+    return put.target.strides[: len(put.points.lead)] or (0,)
+
+
+def _merge_step(name: str, put: Put) -> Step:
+    """Every element of the target takes its old value or the table's: one writer each, for types packed in words."""
+    points, lead = put.points, len(put.points.lead)
+    strides = put.target.strides or (0,)
+    builder = Builder(name)
+    axes = builder.axes((*points.lead, *points.rest))
+    place = builder.load(put.table, axes[:lead], contiguous_strides(points.lead))
+    hit = place > 0
+    row = where(hit, place - 1, const(0, INDEX))
+    value = builder.load(put.parts, [row, *axes[lead:]], put.part_strides())
+    old = builder.load(put.target, axes, strides)
+    if put.mode != "replace":
+        value = COMBINE[put.mode](cast(old, value.dtype), value)
+    builder.store(put.target, axes, where(hit, cast(value, old.dtype), old), strides)
+    return builder.finish()

@@ -1,0 +1,342 @@
+"""Resampling of images on regular grids, and its adjoint: nearest, linear and cubic, in any number of dimensions.
+
+Each output is a weighted sum of a few inputs, the product of weights along the dimensions. The adjoint folds over
+the outputs near an input and weighs those that read it, so that nothing races.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from weft import dtypes
+from weft.dtypes import DType
+from weft.errors import ArgumentError, ShapeError, UnsupportedError, mistake
+from weft.expr import Expr, call, cast, const, where
+from weft.expr.node import INDEX
+from weft.kernels import Builder, Operand, Program
+from weft.ops import arguments
+from weft.ops.annotations import Tensor
+from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.functions import function
+from weft.ops.pooling_functions import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+from weft.ops.table import declare
+from weft.ops.windows import every, tuple_of
+from weft.target import TargetProfile
+
+Taps = list[tuple[Expr, Expr | None]]
+CUBIC = -0.75
+"""The parameter of Keys' cubic convolution that PyTorch uses."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A way to read between samples: how far its taps reach, and the taps at a real source position."""
+
+    reach: int
+    taps: Callable[[Expr, Expr], Taps]
+    """From the position and the largest index to indices and weights; ``None`` weighs 1."""
+
+
+def _limited(index: Expr, last: Expr) -> Expr:
+    low = where(index < 0, const(0, INDEX), index)
+    return where(low < last, low, last)
+
+
+def _nearest(position: Expr, last: Expr) -> Taps:
+    return [(_limited(cast(call("floor", position), INDEX), last), None)]
+
+
+def _linear(position: Expr, last: Expr) -> Taps:
+    position = call("maximum", position, const(0.0, position.dtype))
+    first = _limited(cast(call("floor", position), INDEX), last)
+    part = position - cast(first, position.dtype)
+    part = call("minimum", part, const(1.0, part.dtype))
+    return [(first, const(1.0, part.dtype) - part), (_limited(first + 1, last), part)]
+
+
+def _cubic(position: Expr, last: Expr) -> Taps:
+    floor = call("floor", position)
+    first, t = cast(floor, INDEX), position - floor
+    one, a = const(1.0, t.dtype), CUBIC
+
+    def near(x: Expr) -> Expr:
+        return ((a + 2.0) * x - (a + 3.0)) * x * x + one
+
+    def far(x: Expr) -> Expr:
+        return ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
+
+    weights = (far(t + one), near(t), near(one - t), far(one - t + one))
+    return [(_limited(first + (tap - 1), last), weight) for tap, weight in enumerate(weights)]
+
+
+MODES = {
+    "nearest": Mode(1, _nearest),
+    "nearest-exact": Mode(1, _nearest),
+    "linear": Mode(1, _linear),
+    "cubic": Mode(2, _cubic),
+}
+
+
+def _position_type(mode: str, dtype: DType) -> DType:
+    """Nearest neighbours are found in float32 for all types, as PyTorch does."""
+    return dtypes.float32 if mode.startswith("nearest") or dtype.kind != "float" else dtype.compute
+
+
+def _shift(mode: str, align: bool) -> float:
+    """The place of a sample within its cell: the centre, but for corner alignment and plain nearest."""
+    return 0.0 if align or mode == "nearest" else 0.5
+
+
+def _axis_taps(
+    builder: Builder, axis: int, out: Expr, size: int, attributes: dict[str, Any], dtype: DType
+) -> Taps:
+    mode, shift = attributes["mode"], _shift(attributes["mode"], attributes["align"])
+    kind = _position_type(mode, dtype)
+    scale = builder.number(f"scale{axis}", attributes["scales"][axis], kind)
+    position = (cast(out, kind) + shift) * scale if shift else cast(out, kind) * scale
+    if shift and not mode.startswith("nearest"):
+        position = position - shift
+    return MODES[mode].taps(position, builder.integer(f"last{axis}", size - 1))
+
+
+def _infer(x: TensorType, *, size: tuple[int, ...], mode: str, **_: Any) -> tuple[TensorType, ...]:
+    if not mode.startswith("nearest"):
+        arguments.floating("interpolate", "input", x.dtype)
+    return (TensorType((*x.shape[:2], *size), x.dtype),)
+
+
+def _lower(
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
+) -> Program:
+    x, target = operands[0], outputs[0]
+    builder = Builder("resample")
+    n, c, *outs = builder.axes(target.shape)
+    taps = [
+        _axis_taps(builder, axis, out, x.shape[2 + axis], attributes, x.dtype)
+        for axis, out in enumerate(outs)
+    ]
+    total: Expr | None = None
+    for chosen in product(*taps):
+        value = builder.load(x, [n, c, *(index for index, _ in chosen)])
+        for _, weight in chosen:
+            value = value if weight is None else value * weight
+        total = value if total is None else total + value
+    assert total is not None, "at least one tap"
+    builder.store(target, [n, c, *outs], total)
+    return Program((builder.finish(),))
+
+
+def _lower_backward(
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
+) -> Program:
+    grad, target = operands[0], outputs[0]
+    builder = Builder("resample_backward")
+    n, c, *places = builder.axes(target.shape)
+    near = [_near(axis, attributes, grad.shape[2 + axis]) for axis in range(len(places))]
+    steps = builder.reduce_axes([count for _, count in near])
+    outs, inside = [], []
+    zero = const(0.0, grad.dtype.compute)
+    weights: list[Expr] = []
+    for axis, (place, step, (per_place, count)) in enumerate(zip(places, steps, near, strict=True)):
+        out = (
+            step
+            if count == grad.shape[2 + axis]
+            else step + _lowest(builder, axis, place, per_place, attributes)
+        )
+        outs.append(out)
+        inside.append((out >= 0) & (out < builder.integer(f"out{axis}", grad.shape[2 + axis])))
+        weight = zero
+        for index, share in _axis_taps(builder, axis, out, target.shape[2 + axis], attributes, grad.dtype):
+            own = const(1.0, zero.dtype) if share is None else share
+            weight = weight + where(index.equals(place), own, zero)
+        weights.append(weight)
+    value = builder.load(grad, [n, c, *outs], None, every(inside))
+    for weight in weights:
+        value = value * weight
+    builder.store(target, [n, c, *places], builder.reduce("sum", where(every(inside), value, zero)))
+    return Program((builder.finish(),))
+
+
+def _near(axis: int, attributes: dict[str, Any], outs: int) -> tuple[float, int]:
+    """How many outputs there are to an input, and how many to look at so that all that read one are among them."""
+    scale = attributes["scales"][axis]
+    if scale <= 0.0:
+        return 0.0, outs
+    return 1.0 / scale, min(outs, math.ceil(2 * MODES[attributes["mode"]].reach / scale) + 4)
+
+
+def _lowest(builder: Builder, axis: int, place: Expr, per_place: float, attributes: dict[str, Any]) -> Expr:
+    """An output before the first that can read a place, by two for what rounding may do."""
+    kind = dtypes.float32
+    reach = builder.number(f"reach{axis}", MODES[attributes["mode"]].reach - 0.5, kind)
+    first = (cast(place, kind) - reach) * builder.number(f"per_place{axis}", per_place, kind)
+    return cast(call("floor", first), INDEX) - 2
+
+
+def _matrix(size: int, out: int, scale: float, mode: str, align: bool, wide: bool) -> Any:
+    """The reference's weights (out, size) along a dimension."""
+    import numpy
+
+    kind = "float64" if wide and not mode.startswith("nearest") else "float32"
+    shift, step = (numpy.asarray(value, kind) for value in (_shift(mode, align), scale))
+    position: Any = (numpy.arange(out).astype(kind) + shift) * step
+    made = numpy.zeros((out, size))
+    rows = numpy.arange(out)
+    if mode.startswith("nearest"):
+        made[rows, numpy.clip(numpy.floor(position).astype(int), 0, size - 1)] = 1.0
+        return made
+    position = position - shift
+    if mode == "linear":
+        position = numpy.maximum(position, 0)
+    first = numpy.floor(position).astype(int)
+    t = position - first
+    taps: tuple[tuple[int, Any], ...] = ((0, 1 - t), (1, t))
+    if mode == "cubic":
+        near = [((CUBIC + 2) * x - (CUBIC + 3)) * x * x + 1 for x in (t, 1 - t)]
+        far = [((CUBIC * x - 5 * CUBIC) * x + 8 * CUBIC) * x - 4 * CUBIC for x in (t + 1, 2 - t)]
+        taps = ((-1, far[0]), (0, near[0]), (1, near[1]), (2, far[1]))
+    for tap, weight in taps:
+        numpy.add.at(made, (rows, numpy.clip(first + tap, 0, size - 1)), weight)
+    return made
+
+
+def _reference(
+    x: Any,
+    *,
+    size: tuple[int, ...],
+    mode: str,
+    scales: tuple[float, ...],
+    align: bool,
+    backward: bool = False,
+) -> Any:
+    import numpy
+
+    result = x.astype("float64")
+    for axis, (end, scale) in enumerate(zip(size, scales, strict=True)):
+        own = x.shape[2 + axis]
+        source, out = (end, own) if backward else (own, end)
+        matrix = _matrix(source, out, scale, mode, align, x.dtype == "float64")
+        matrix = matrix if backward else matrix.T
+        result = numpy.moveaxis(numpy.tensordot(result, matrix, (2 + axis, 0)), -1, 2 + axis)
+    return result.astype(x.dtype)
+
+
+def _gradient(context: Gradient, grad: Any) -> list[Any]:
+    options = {**context.attributes, "size": context.types[0].shape[2:]}
+    return [bind(RESAMPLE_BACKWARD, grad, **options)]
+
+
+def _gradient_backward(context: Gradient, seed: Any) -> list[Any]:
+    return [bind(RESAMPLE, seed, **{**context.attributes, "size": context.types[0].shape[2:]})]
+
+
+RESAMPLE = declare(
+    "resample", infer=_infer, reference=_reference, lower=_lower, gradient=_gradient,
+    doc="Images read at the points of another regular grid.",
+)  # fmt: skip
+RESAMPLE_BACKWARD = declare(
+    "resample_backward", infer=_infer, lower=_lower_backward, gradient=_gradient_backward,
+    reference=lambda grad, **attributes: _reference(grad, backward=True, **attributes),
+    doc="The adjoint of resample: gradients of an image's samples brought to the image.",
+)  # fmt: skip
+
+_RANKS = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
+_KINDS = {"linear": "linear", "bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
+_AREA = (adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d)
+
+
+@function(functional=True, method=False, top=False)
+def interpolate(
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Tensor:
+    """Images (N, C, *size) at another size, as ``torch.nn.functional.interpolate``.
+
+    ``size`` or ``scale_factor``, a number or one for each dimension. ``mode``: ``"nearest"``, ``"nearest-exact"``,
+    ``"linear"`` (3-d input), ``"bilinear"``, ``"bicubic"`` (4-d), ``"trilinear"`` (5-d), ``"area"``.
+    ``antialias`` raises ``UnsupportedError``.
+    """
+    arguments.tensor("interpolate", "input", input)
+    rank = len(input.shape) - 2
+    if not 1 <= rank <= 3:
+        raise ShapeError(
+            mistake("interpolate", "input", f"{rank + 2}-dimensional", "3 to 5 dimensions, (N, C, *size)")
+        )
+    if antialias:
+        raise UnsupportedError(mistake("interpolate", "antialias", True, "False", "blur the input before it"))
+    _check_mode(mode, rank, align_corners)
+    own = tuple(input.shape[2:])
+    target, factors = _target(own, size, scale_factor)
+    if min((*target, *own)) < 1:
+        raise ShapeError(mistake("interpolate", "sizes", f"{own} to {target}", "at least 1"))
+    if mode == "area":
+        resized: Tensor = _AREA[rank - 1](input, target)
+        return resized
+    align = bool(align_corners)
+    scales = tuple(
+        _scale(n, out, None if recompute_scale_factor else factor, align)
+        for n, out, factor in zip(own, target, factors, strict=True)
+    )
+    return bind(RESAMPLE, input, size=target, mode=_KINDS.get(mode, mode), scales=scales, align=align)
+
+
+def _check_mode(mode: str, rank: int, align_corners: bool | None) -> None:
+    known = ("nearest", "nearest-exact", "area", *_RANKS)
+    if mode not in known:
+        raise ArgumentError(
+            mistake("interpolate", "mode", repr(mode), f"one of {', '.join(map(repr, known))}")
+        )
+    if _RANKS.get(mode, rank) != rank:
+        raise ShapeError(
+            mistake("interpolate", "mode", repr(mode), f"a mode for {rank + 2}-dimensional input")
+        )
+    if mode not in _RANKS and align_corners is not None:
+        raise ArgumentError(
+            mistake("interpolate", "align_corners", align_corners, f"None with mode {mode!r}")
+        )
+
+
+def _target(
+    own: tuple[int, ...], size: Any, scale_factor: Any
+) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
+    """The output's sizes, and the given factors."""
+    if (size is None) == (scale_factor is None):
+        raise ArgumentError(
+            mistake("interpolate", "size and scale_factor", "both or neither given", "one of them")
+        )
+    if size is not None:
+        return tuple_of("interpolate", "size", size, len(own), 1), (None,) * len(own)
+    given = tuple(scale_factor) if isinstance(scale_factor, Sequence) else (scale_factor,) * len(own)
+    if len(given) != len(own) or any(
+        isinstance(one, bool) or not isinstance(one, int | float) for one in given
+    ):
+        raise ArgumentError(
+            mistake("interpolate", "scale_factor", scale_factor, f"a number or {len(own)} numbers")
+        )
+    return tuple(math.floor(n * factor) for n, factor in zip(own, given, strict=True)), tuple(
+        map(float, given)
+    )
+
+
+def _scale(size: int, out: int, factor: float | None, align: bool) -> float:
+    """Input places to an output."""
+    if align:
+        return (size - 1) / (out - 1) if out > 1 else 0.0
+    if size == out:
+        return 1.0
+    return 1.0 / factor if factor else size / out

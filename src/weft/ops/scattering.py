@@ -1,0 +1,400 @@
+"""Writing and folding at indices: ``index_add``, ``index_put``, ``scatter`` and the like, with their in-place forms.
+
+Indices that name a place more than once are taken in their own order: the last write stays, and folds are in a fixed
+tree, so that the same call gives the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft import dtypes
+from weft.errors import ArgumentError, DTypeError, ShapeError, UnsupportedError, mistake
+from weft.ops import arguments
+from weft.ops.annotations import Tensor
+from weft.ops.core import bind
+from weft.ops.creation import to_dtype
+from weft.ops.functions import FUNCTIONS, function
+from weft.ops.movement import SLICE, expand, permute, reshape
+from weft.ops.placement import INDEX_OP, INDEX_PUT, SCATTER, SCATTER_FOLD
+from weft.ops.table import lookup
+
+MOST_INDICES = 3
+"""Index tensors that one kernel binds beside what it reads and writes; more are first made one."""
+
+
+def filled(like: Any, value: Any, shape: Sequence[int] = ()) -> Any:
+    """A tensor of one value with the dtype and device of another."""
+    return bind(lookup("full"), value, shape=tuple(shape), dtype=like.dtype, device=str(like.device))
+
+
+def counted(like: Any, count: int) -> Any:
+    """0, 1, … as int64 on the device of another tensor."""
+    return bind(lookup("arange"), 0, 1, count=count, dtype=dtypes.int64, device=str(like.device))
+
+
+# Index tensors for the leading dimensions.
+
+
+def combined(x: Any, indices: Sequence[Any], wrap: bool) -> tuple[Any, Any]:
+    """x with its indexed dimensions merged, and one index for them, where there are too many for one kernel.
+
+    Each index is wrapped and checked on its own, by picking from 0, 1, ….
+    """
+    count, shape = len(indices), tuple(x.shape)
+    flat: Any = None
+    for index, size in zip(indices, shape, strict=False):
+        wide = to_dtype(index, dtypes.int64)
+        placed = bind(INDEX_OP, counted(x, size), wide, wrap=wrap)  # wraps and checks
+        flat = placed if flat is None else bind(lookup("add"), bind(lookup("mul"), flat, size), placed)
+    return reshape(x, math.prod(shape[:count]), *shape[count:]), flat
+
+
+def read(x: Any, indices: Sequence[Any]) -> Any:
+    """``x[indices]``: index tensors for the leading dimensions."""
+    if len(indices) > MOST_INDICES:
+        x, flat = combined(x, indices, True)
+        indices = [flat]
+    return bind(INDEX_OP, x, *indices, wrap=len(indices) <= MOST_INDICES)
+
+
+def put(x: Any, values: Any, indices: Sequence[Any], mode: str, into: bool = False, wrap: bool = True) -> Any:
+    """Write or fold ``values``, expanded, at index tensors for the leading dimensions; ``into``: in x itself."""
+    from weft.ops.geometry import broadcast_shapes
+
+    shape = (*broadcast_shapes("index_put", *(tuple(i.shape) for i in indices)), *x.shape[len(indices) :])
+    if tuple(values.shape) != shape:
+        values = _expanded(values, shape)
+    if len(indices) <= MOST_INDICES:
+        return bind(INDEX_PUT, x, values, *indices, mode=mode, wrap=wrap, into=(x,) if into else None)
+    merged, flat = combined(x, indices, wrap)
+    result = reshape(bind(INDEX_PUT, merged, values, flat, mode=mode, wrap=False), *x.shape)
+    return x.copy_(result) if into else result
+
+
+def _expanded(values: Any, shape: tuple[int, ...]) -> Any:
+    own = tuple(values.shape)
+    while len(own) > len(shape) and own[0] == 1:
+        own = own[1:]
+    missing = len(shape) - len(own)
+    if missing < 0 or any(size not in (1, shape[missing + d]) for d, size in enumerate(own)):
+        raise ShapeError(
+            mistake("index_put", "values' shape", tuple(values.shape), f"one that broadcasts to {shape}")
+        )
+    if own != tuple(values.shape):
+        values = reshape(values, *own)
+    return values if own == shape else expand(values, *shape)
+
+
+# One index for one dimension.
+
+
+def _front(x: Any, dim: int) -> tuple[Any, tuple[int, ...]]:
+    """x with a dimension moved to the front, and the order that undoes it."""
+    order = (dim, *(d for d in range(len(x.shape)) if d != dim))
+    back = tuple(order.index(d) for d in range(len(order)))
+    return (permute(x, *order) if dim else x), back
+
+
+def _selected(name: str, input: Any, dim: int, index: Any) -> tuple[int, Any]:
+    arguments.tensor(name, "input", input)
+    arguments.tensor(name, "index", index)
+    arguments.integral(name, "index", index.dtype)
+    if len(index.shape) > 1:
+        raise ShapeError(mistake(name, "index", f"{len(index.shape)}-dimensional", "at most 1-dimensional"))
+    place = arguments.dimension(name, dim, len(input.shape))
+    return place, index if len(index.shape) else reshape(index, 1)
+
+
+@function()
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
+
+    >>> import weft as wf
+    >>> wf.index_select(wf.tensor([[1, 2], [3, 4], [5, 6]]), 0, wf.tensor([2, 0]))
+    tensor([[5, 6],
+            [1, 2]])
+    """
+    place, rows = _selected("index_select", input, dim, index)
+    if not input.shape:
+        raise ShapeError(mistake("index_select", "input", "0-dimensional", "at least 1-dimensional"))
+    moved, back = _front(input, place)
+    picked = bind(INDEX_OP, moved, rows, wrap=False)
+    return permute(picked, *back) if place else picked
+
+
+def _along(name: str, input: Any, dim: int, index: Any, source: Any, mode: str, into: bool) -> Any:
+    """Rows of ``source`` along ``dim`` written or folded at the rows of ``input`` that ``index`` names."""
+    place, rows = _selected(name, input, dim, index)
+    arguments.tensor(name, "source", source)
+    if source.dtype is not input.dtype:
+        raise DTypeError(
+            mistake(name, "source's dtype", source.dtype.name, f"{input.dtype.name}, as the input's")
+        )
+    shape = tuple(rows.shape[0] if d == place else size for d, size in enumerate(input.shape)) or (
+        rows.shape[0],
+    )
+    given = tuple(source.shape)
+    if given != shape and not (not given and shape == (1,)):
+        raise ShapeError(mistake(name, "source's shape", given, shape))
+    target = input if input.shape else reshape(input, 1)
+    moved, back = _front(target, place)
+    values, _ = _front(reshape(source, *shape), place)
+    written = put(moved, values, [rows], mode, into, wrap=False)
+    if into:
+        return input
+    result = permute(written, *back) if place else written
+    return result if input.shape else reshape(result)
+
+
+def _both(name: str, function_: Callable[..., Any]) -> None:
+    """Register ``name``, and ``name_`` that overwrites its tensor; ``function_`` takes ``into``."""
+    import functools
+    import inspect
+
+    own = inspect.signature(function_)
+    kept = [p for p in own.parameters.values() if p.name != "into"]
+
+    def register(into: bool, key: str, doc: str) -> None:
+        @functools.wraps(function_)
+        def form(*given: Any, **named: Any) -> Any:
+            return function_(*given, **named, into=into)
+
+        form.__name__ = form.__qualname__ = key
+        form.__doc__ = doc
+        form.__signature__ = own.replace(parameters=kept)  # type: ignore[attr-defined]
+        del form.__wrapped__
+        form.__annotations__ = {n: a for n, a in function_.__annotations__.items() if n != "into"}
+        function(name=key, top=not into)(form)
+
+    register(False, name, function_.__doc__ or "")
+    register(True, f"{name}_", f"``{name}`` that overwrites the tensor and gives it.")
+
+
+def index_add(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1, into: bool = False
+) -> Tensor:
+    """``input`` with ``alpha`` times each row of ``source`` along ``dim`` added at the row that ``index`` names."""
+    scaled = source if alpha == 1 else bind(lookup("mul"), source, alpha)
+    return _along("index_add", input, dim, index, scaled, "sum", into)
+
+
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor, *, into: bool = False) -> Tensor:
+    """``input`` with the rows along ``dim`` that ``index`` names replaced by ``source``'s; the last one stays."""
+    return _along("index_copy", input, dim, index, source, "replace", into)
+
+
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Any, *, into: bool = False) -> Tensor:
+    """``input`` with the rows along ``dim`` that ``index`` names filled with a number or a 0-d tensor."""
+    place, rows = _selected("index_fill", input, dim, index)
+    target = input if input.shape else reshape(input, 1)
+    moved, back = _front(target, place)
+    one = _number_like("index_fill", input, value)
+    written = put(moved, one, [rows], "replace", into)
+    if into:
+        return input
+    result = permute(written, *back) if place else written
+    return result if input.shape else reshape(result)
+
+
+def index_reduce(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    source: Tensor,
+    reduce: str,
+    *,
+    include_self: bool = True,
+    into: bool = False,
+) -> Tensor:
+    """Rows of ``source`` along ``dim`` folded (prod, mean, amax, amin) into the rows that ``index`` names."""
+    place, rows = _selected("index_reduce", input, dim, index)
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise ArgumentError(
+            mistake("index_reduce", "reduce", repr(reduce), "'prod', 'mean', 'amax' or 'amin'")
+        )
+    view = [1] * max(len(input.shape), 1)
+    view[place] = -1
+    spread = expand(reshape(rows, *view), *source.shape) if source.shape else reshape(rows)
+    form = FUNCTIONS["scatter_reduce_" if into else "scatter_reduce"].function
+    return form(input, dim, spread, source, reduce, include_self=include_self)
+
+
+def _number_like(name: str, input: Any, value: Any) -> Any:
+    if hasattr(value, "shape"):
+        if tuple(value.shape):
+            raise ShapeError(
+                mistake(name, "value", f"of shape {tuple(value.shape)}", "a number or a 0-d tensor")
+            )
+        return to_dtype(value, input.dtype)
+    return filled(input, value)
+
+
+def index_put(
+    input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False, *, into: bool = False
+) -> Tensor:
+    """``input`` with ``values`` written (the last stays) or added at ``input[indices]``."""
+    from weft.ops.advanced import resolve
+
+    arguments.tensor("index_put", "input", input)
+    arguments.tensor("index_put", "values", values)
+    if not isinstance(indices, tuple | list):
+        raise ArgumentError(mistake("index_put", "indices", type(indices).__name__, "a tuple of tensors"))
+    place = resolve(input, tuple(slice(None) if one is None else one for one in indices))
+    if not place.indices:
+        raise UnsupportedError("index_put: no index tensor was given, expected one or more")
+    return place.write(input, values, "sum" if accumulate else "replace", into)
+
+
+# scatter: an index for each element.
+
+
+def _elements(name: str, input: Any, dim: int, index: Any) -> int:
+    arguments.tensor(name, "input", input)
+    arguments.tensor(name, "index", index)
+    arguments.integral(name, "index", index.dtype)
+    return arguments.dimension(name, dim, len(input.shape))
+
+
+def _source(name: str, input: Any, index: Any, src: Any) -> Any:
+    """``src``, cut to the index's sizes; numbers become tensors of them."""
+    if not hasattr(src, "shape"):
+        one = filled(input, src)
+        return expand(one, *index.shape) if index.shape else one
+    if src.dtype is not input.dtype:
+        raise DTypeError(mistake(name, "src's dtype", src.dtype.name, f"{input.dtype.name}, as the input's"))
+    if len(src.shape) != len(index.shape):
+        raise ShapeError(
+            mistake(name, "src", f"{len(src.shape)}-dimensional", f"{len(index.shape)}-dimensional, as index")
+        )
+    for d, (size, own) in enumerate(zip(index.shape, src.shape, strict=True)):
+        if size > own:
+            raise ShapeError(
+                mistake(name, f"index's size at dimension {d}", size, f"at most {own}, as src has")
+            )
+        if size < own:
+            src = bind(SLICE, src, dim=d, start=0, stop=size, step=1)
+    return src
+
+
+_REDUCE = {None: "replace", "add": "sum", "multiply": "prod"}
+
+
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any, *, reduce: str | None = None, into: bool = False
+) -> Tensor:
+    """``out[index[i][j]][j] = src[i][j]`` (for dim 0), the last of equal places; ``src`` may be a number.
+
+    ``reduce``: ``"add"`` or ``"multiply"`` in place of writing (as in PyTorch, better written ``scatter_reduce``).
+    """
+    place = _elements("scatter", input, dim, index)
+    if reduce not in _REDUCE:
+        raise ArgumentError(mistake("scatter", "reduce", repr(reduce), "None, 'add' or 'multiply'"))
+    values, mode = _source("scatter", input, index, src), _REDUCE[reduce]
+    op = SCATTER_FOLD if mode == "prod" else SCATTER
+    return bind(op, input, values, index, dim=place, mode=mode, into=(input,) if into else None)
+
+
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, into: bool = False) -> Tensor:
+    """The input with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal places add up in a fixed order."""
+    place = _elements("scatter_add", input, dim, index)
+    arguments.tensor("scatter_add", "src", src)
+    values = _source("scatter_add", input, index, src)
+    return bind(SCATTER, input, values, index, dim=place, mode="sum", into=(input,) if into else None)
+
+
+_IDENTITY: dict[str, Callable[[dtypes.DType], Any]] = {
+    "sum": lambda dtype: 0,
+    "mean": lambda dtype: 0,
+    "prod": lambda dtype: 1,
+    "amax": lambda dtype: _extreme(dtype, -1),
+    "amin": lambda dtype: _extreme(dtype, 1),
+}
+
+
+def _extreme(dtype: dtypes.DType, sign: int) -> Any:
+    if dtype.kind == "float":
+        return sign * float("inf")
+    bits = min(dtype.bits, 32)  # on a device without 64 bits int64 is stored in 32
+    if dtype.bits == 64:
+        bits = 64
+    if dtype.kind == "uint":
+        return (1 << bits) - 1 if sign > 0 else 0
+    return (1 << (bits - 1)) - 1 if sign > 0 else -(1 << (bits - 1))
+
+
+def scatter_reduce(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    src: Tensor,
+    reduce: str,
+    *,
+    include_self: bool = True,
+    into: bool = False,
+) -> Tensor:
+    """``src`` folded (sum, prod, mean, amax, amin) into ``input`` at the places that ``index`` names.
+
+    Without ``include_self`` the old values of places that are named do not count. Mean of integers rounds down.
+    """
+    place = _elements("scatter_reduce", input, dim, index)
+    arguments.tensor("scatter_reduce", "src", src)
+    if reduce not in _IDENTITY:
+        raise ArgumentError(
+            mistake("scatter_reduce", "reduce", repr(reduce), f"one of {', '.join(_IDENTITY)}")
+        )
+    values = _source("scatter_reduce", input, index, src)
+    if into and include_self and reduce != "mean":
+        op = SCATTER if reduce == "sum" else SCATTER_FOLD
+        return bind(op, input, values, index, dim=place, mode=reduce, into=(input,))
+    base = bind(lookup("copy"), input) if into else input  # the gradient may read the old values
+    if not include_self:
+        start = filled(input, _bounded(input, reduce))
+        spread = expand(start, *index.shape) if index.shape else start
+        base = bind(SCATTER, input, spread, index, dim=place, mode="replace")
+    form: Callable[..., Any] = _FORMS.get(reduce, _folded)
+    result = form(base, values, index, place, reduce, include_self)
+    return input.copy_(result) if into else result
+
+
+def _bounded(input: Any, reduce: str) -> Any:
+    value = _IDENTITY[reduce](input.dtype)
+    if isinstance(value, int) and input.element_size() < input.dtype.itemsize:
+        return max(min(value, 2**31 - 1), -(2**31))
+    return value
+
+
+def _folded(base: Any, values: Any, index: Any, dim: int, reduce: str, include_self: bool) -> Any:
+    return bind(SCATTER if reduce == "sum" else SCATTER_FOLD, base, values, index, dim=dim, mode=reduce)
+
+
+def _mean(base: Any, values: Any, index: Any, dim: int, reduce: str, include_self: bool) -> Any:
+    total = _folded(base, values, index, dim, "sum", include_self)
+    start = filled(base, 1, base.shape)
+    one = filled(base, 1)
+    ones = expand(one, *index.shape) if index.shape else one
+    if not include_self:
+        none = filled(base, 0)
+        start = bind(
+            SCATTER,
+            start,
+            expand(none, *index.shape) if index.shape else none,
+            index,
+            dim=dim,
+            mode="replace",
+        )
+    count = bind(SCATTER, start, ones, index, dim=dim, mode="sum")
+    if base.dtype.kind == "float":
+        return bind(lookup("div"), total, count)
+    return bind(lookup("floor_divide"), total, count)
+
+
+_FORMS: dict[str, Callable[..., Any]] = {"mean": _mean}
+
+for _name, _form in (
+    ("index_add", index_add), ("index_copy", index_copy), ("index_fill", index_fill), ("index_reduce", index_reduce),
+    ("index_put", index_put), ("scatter", scatter), ("scatter_add", scatter_add), ("scatter_reduce", scatter_reduce),
+):  # fmt: skip
+    _both(_name, _form)

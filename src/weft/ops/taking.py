@@ -1,0 +1,47 @@
+"""Elements taken by index tensors of other shapes: ``take`` from the flattened tensor, ``take_along_dim``."""
+
+from __future__ import annotations
+
+from weft.errors import ShapeError, mistake
+from weft.ops import arguments
+from weft.ops.annotations import Tensor
+from weft.ops.core import bind
+from weft.ops.functions import function
+from weft.ops.geometry import broadcast_shapes
+from weft.ops.indexing import GATHER
+from weft.ops.movement import expand, reshape
+from weft.ops.placement import INDEX_OP
+
+
+@function()
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
+    arguments.tensor("take", "input", input)
+    arguments.tensor("take", "index", index)
+    arguments.integral("take", "index", index.dtype)
+    return bind(INDEX_OP, reshape(input, -1) if 0 not in input.shape else reshape(input, 0), index, wrap=True)
+
+
+@function()
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one."""
+    arguments.tensor("take_along_dim", "input", input)
+    arguments.tensor("take_along_dim", "indices", indices)
+    if dim is None:
+        return bind(GATHER, reshape(input, -1), reshape(indices, -1), dim=0)
+    if len(input.shape) != len(indices.shape):
+        raise ShapeError(
+            mistake(
+                "take_along_dim",
+                "indices",
+                f"{len(indices.shape)}-dimensional",
+                f"{len(input.shape)}-dimensional",
+            )
+        )
+    place = arguments.dimension("take_along_dim", dim, len(input.shape))
+    own, other = list(input.shape), list(indices.shape)
+    own[place] = other[place] = 1
+    common = list(broadcast_shapes("take_along_dim", own, other))
+    own, other = list(common), list(common)
+    own[place], other[place] = input.shape[place], indices.shape[place]
+    return bind(GATHER, expand(input, *own), expand(indices, *other), dim=place)

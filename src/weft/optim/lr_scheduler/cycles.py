@@ -1,0 +1,233 @@
+"""Schedules of rate and momentum in cycles (Smith 2017; Smith and Topin 2018): ``CyclicLR``, ``OneCycleLR``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType
+from typing import Any, ClassVar
+
+from weft.errors import ArgumentError, mistake
+from weft.optim.groups import ParamGroup
+from weft.optim.lr_scheduler.base import LRScheduler, checked, for_groups, whole
+from weft.optim.optimizer import Optimizer
+
+Rates = float | Sequence[float]
+
+
+def _uses_beta1(where: str, optimizer: Optimizer) -> bool:
+    """Whether momentum is the first of ``betas``; an error where the optimizer has neither."""
+    if not {"momentum", "betas"} & set(optimizer.defaults):
+        raise ArgumentError(
+            mistake(
+                where, "cycle_momentum", True, f"False with {type(optimizer).__name__}, which has no momentum"
+            )
+        )
+    return "betas" in optimizer.defaults
+
+
+def _set_momentum(group: ParamGroup, beta1: bool, value: float) -> None:
+    if beta1:
+        group["betas"] = (value, *group["betas"][1:])
+    else:
+        group["momentum"] = value
+
+
+def _start_momentum(optimizer: Optimizer, beta1: bool, largest: list[float], base: list[float]) -> None:
+    for group, high, low in zip(optimizer.param_groups, largest, base, strict=True):
+        _set_momentum(group, beta1, high)
+        group["max_momentum"], group["base_momentum"] = high, low
+
+
+SCALES: dict[str, tuple[str, Callable[[float, float], float]]] = {
+    "triangular": ("cycle", lambda gamma, x: 1.0),
+    "triangular2": ("cycle", lambda gamma, x: 1 / 2.0 ** (x - 1)),
+    "exp_range": ("iterations", lambda gamma, x: gamma**x),
+}
+"""For each mode of ``CyclicLR`` what its scale depends on, and the scale."""
+
+
+class CyclicLR(LRScheduler):
+    """Up from ``base_lr`` to ``max_lr`` and down again, cycle after cycle, and momentum the other way round.
+
+    As ``torch.optim.lr_scheduler.CyclicLR``: the height of a cycle is that of ``mode``, or of ``scale_fn`` of the
+    cycle's number or of the step's (``scale_mode``).
+    """
+
+    _unsaved: ClassVar[tuple[str, ...]] = ("optimizer", "_scale_fn_custom")
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        base_lr: Rates,
+        max_lr: Rates,
+        step_size_up: int = 2000,
+        step_size_down: int | None = None,
+        mode: str = "triangular",
+        gamma: float = 1.0,
+        scale_fn: Callable[[float], float] | None = None,
+        scale_mode: str = "cycle",
+        cycle_momentum: bool = True,
+        base_momentum: Rates = 0.8,
+        max_momentum: Rates = 0.9,
+        last_epoch: int = -1,
+    ) -> None:
+        checked("CyclicLR", optimizer)
+        if scale_fn is None and mode not in SCALES:
+            raise ArgumentError(mistake("CyclicLR", "mode", repr(mode), f"one of {', '.join(SCALES)}"))
+        base_lrs = for_groups("CyclicLR", "base_lr", optimizer, base_lr)
+        self.max_lrs: list[float] = for_groups("CyclicLR", "max_lr", optimizer, max_lr)
+        up = float(step_size_up)
+        self.total_size = up + (up if step_size_down is None else float(step_size_down))
+        self.step_ratio = up / self.total_size
+        self.mode, self.gamma = mode, gamma
+        self._scale_fn_custom = scale_fn
+        self.scale_mode = scale_mode if scale_fn is not None else SCALES[mode][0]
+        self.cycle_momentum = cycle_momentum
+        if cycle_momentum:
+            self.use_beta1 = _uses_beta1("CyclicLR", optimizer)
+            self.base_momentums: list[float] = for_groups(
+                "CyclicLR", "base_momentum", optimizer, base_momentum
+            )
+            self.max_momentums: list[float] = for_groups("CyclicLR", "max_momentum", optimizer, max_momentum)
+        if last_epoch == -1:
+            for group, rate in zip(optimizer.param_groups, base_lrs, strict=True):
+                group["lr"] = rate
+            if cycle_momentum:
+                _start_momentum(optimizer, self.use_beta1, self.max_momentums, self.base_momentums)
+        super().__init__(optimizer, last_epoch)
+        self.base_lrs = base_lrs
+
+    def scale_fn(self, x: float) -> float:
+        """The height of a cycle."""
+        if self._scale_fn_custom is not None:
+            return self._scale_fn_custom(x)
+        return SCALES[self.mode][1](self.gamma, x)
+
+    def get_lr(self) -> list[float]:
+        """The rates of this step; the momenta are set."""
+        cycle = math.floor(1 + self.last_epoch / self.total_size)
+        x = 1.0 + self.last_epoch / self.total_size - cycle
+        height = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
+        scale = self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        if self.cycle_momentum:
+            bounds = zip(self._groups, self.base_momentums, self.max_momentums, strict=True)
+            for group, low, high in bounds:
+                _set_momentum(group, self.use_beta1, high - (high - low) * height * scale)
+        pairs = zip(self.base_lrs, self.max_lrs, strict=True)
+        return [low + (high - low) * height * scale for low, high in pairs]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state; a function for the scale is not saved, a callable object by its attributes."""
+        own = self._scale_fn_custom
+        kept = None if own is None or isinstance(own, FunctionType) else dict(own.__dict__)
+        return {**super().state_dict(), "_scale_fn_custom": kept}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from ``state_dict()``."""
+        super().load_state_dict(state_dict)
+        kept = state_dict.get("_scale_fn_custom")
+        if kept is not None and self._scale_fn_custom is not None:
+            self._scale_fn_custom.__dict__.update(kept)
+
+
+ANNEALING: dict[str, Callable[[float, float, float], float]] = {
+    "cos": lambda start, end, part: end + (start - end) / 2.0 * (math.cos(math.pi * part) + 1),
+    "linear": lambda start, end, part: (end - start) * part + start,
+}
+"""Ways from one value to another."""
+
+_Phase = tuple[float, str, str, str, str]
+
+
+class OneCycleLR(LRScheduler):
+    """Up to ``max_lr`` and down to nearly 0 in one cycle of all steps, and momentum the other way round.
+
+    As ``torch.optim.lr_scheduler.OneCycleLR``: the first rate is ``max_lr / div_factor``, the last that divided by
+    ``final_div_factor``; the rise takes ``pct_start`` of the steps, which are ``total_steps``, or ``epochs`` times
+    ``steps_per_epoch``. Stepping beyond them raises ``ArgumentError``.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_lr: Rates,
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: Rates = 0.85,
+        max_momentum: Rates = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+        last_epoch: int = -1,
+    ) -> None:
+        checked("OneCycleLR", optimizer)
+        self.total_steps = _total(total_steps, epochs, steps_per_epoch)
+        if not isinstance(pct_start, float) or not 0 <= pct_start <= 1:
+            raise ArgumentError(mistake("OneCycleLR", "pct_start", pct_start, "a float in [0, 1]"))
+        if anneal_strategy not in ANNEALING:
+            raise ArgumentError(
+                mistake("OneCycleLR", "anneal_strategy", repr(anneal_strategy), "'cos' or 'linear'")
+            )
+        self._anneal_func_type = anneal_strategy
+        self._schedule_phases = _phases(self.total_steps, pct_start, three_phase)
+        self.cycle_momentum = cycle_momentum
+        largest = for_groups("OneCycleLR", "max_lr", optimizer, max_lr)
+        if cycle_momentum:
+            self.use_beta1 = _uses_beta1("OneCycleLR", optimizer)
+            high = for_groups("OneCycleLR", "max_momentum", optimizer, max_momentum)
+            low = for_groups("OneCycleLR", "base_momentum", optimizer, base_momentum)
+            if last_epoch == -1:
+                _start_momentum(optimizer, self.use_beta1, high, low)
+        if last_epoch == -1:
+            for group, rate in zip(optimizer.param_groups, largest, strict=True):
+                group["initial_lr"], group["max_lr"] = rate / div_factor, rate
+                group["min_lr"] = group["initial_lr"] / final_div_factor
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The rates of this step; the momenta are set."""
+        step, phases = self.last_epoch, self._schedule_phases
+        if step > self.total_steps:
+            raise ArgumentError(
+                mistake("OneCycleLR.step", "the step", step, f"at most {self.total_steps}, the total_steps")
+            )
+        place = next((i for i, phase in enumerate(phases) if step <= phase["end_step"]), len(phases) - 1)
+        phase, start = phases[place], phases[place - 1]["end_step"] if place else 0.0
+        part = (step - start) / (phase["end_step"] - start)
+        anneal = ANNEALING[self._anneal_func_type]
+        if self.cycle_momentum:
+            for group in self._groups:
+                ends = group[phase["start_momentum"]], group[phase["end_momentum"]]
+                _set_momentum(group, self.use_beta1, anneal(*ends, part))
+        # step total_steps lies beyond the line's end, where PyTorch's rate is negative
+        return [
+            max(0.0, anneal(group[phase["start_lr"]], group[phase["end_lr"]], part)) for group in self._groups
+        ]
+
+
+def _total(total_steps: Any, epochs: Any, steps_per_epoch: Any) -> int:
+    if total_steps is not None:
+        return whole("OneCycleLR", "total_steps", total_steps)
+    if epochs is None or steps_per_epoch is None:
+        raise ArgumentError(
+            mistake("OneCycleLR", "total_steps", None, "a number of steps, or epochs and steps_per_epoch")
+        )
+    return whole("OneCycleLR", "epochs", epochs) * whole("OneCycleLR", "steps_per_epoch", steps_per_epoch)
+
+
+def _phases(total: int, rise: float, three: bool) -> list[dict[str, Any]]:
+    """Where each phase ends, and between which of a group's values rate and momentum go in it."""
+    top, low = "max_momentum", "base_momentum"
+    rows: list[_Phase] = [(rise * total - 1, "initial_lr", "max_lr", top, low)]
+    if three:
+        rows.append((2 * rise * total - 2, "max_lr", "initial_lr", low, top))
+        rows.append((total - 1, "initial_lr", "min_lr", top, top))
+    else:
+        rows.append((total - 1, "max_lr", "min_lr", low, top))
+    names = ("end_step", "start_lr", "end_lr", "start_momentum", "end_momentum")
+    return [dict(zip(names, row, strict=True)) for row in rows]

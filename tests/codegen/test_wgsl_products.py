@@ -1,0 +1,179 @@
+"""Products as a GPU runs them: operands in fours, the depth in pieces, vectors, and the choice among them.
+
+Kernels that hardware would run, on the test adapter, against NumPy in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy
+import pytest
+
+import weft as wf
+from tests.codegen.wgsl_run import dispatch
+from tests.conftest import ADAPTER
+from weft import codegen, devices, dtypes
+from weft.codegen.wgsl.tiles import TILES
+from weft.devices.base import Device
+from weft.dtypes import DType
+from weft.errors import KernelError
+from weft.kernels import Library
+from weft.ops import OPS, bind
+from weft.ops.products import SPEEDS, choose, piece
+from weft.target import BROWSER
+from weft.tensors.eager import EAGER
+
+pytestmark = pytest.mark.webgpu
+Array = numpy.ndarray[Any, Any]
+STAGED = [name for name, tile in TILES.items() if tile.depth]
+
+
+@pytest.fixture(scope="module")
+def gpu() -> Device:
+    return devices.open(ADAPTER)
+
+
+@pytest.fixture
+def hardware(gpu: Device) -> Iterator[Device]:
+    """The test adapter, taken for hardware by lowerings and generators."""
+    before = gpu.profile
+    EAGER._prepared.clear()
+    gpu.profile = replace(before, software=False)
+    yield gpu
+    gpu.profile = before
+    EAGER._prepared.clear()
+
+
+@pytest.mark.parametrize("tile", STAGED)
+@pytest.mark.parametrize(
+    ("a_fours", "b_fours"), [("depth", "outer"), ("outer", "depth"), ("", "outer"), ("depth", "")]
+)
+@pytest.mark.parametrize("splits", [1, 3])
+def test_operands_in_fours_and_pieces(
+    gpu: Device, tile: str, a_fours: str, b_fours: str, splits: int
+) -> None:
+    """Ragged against the tile both ways; the last piece is shorter, and pieces lie one behind another."""
+    m, n, k = 132, 68, 40
+    rng = numpy.random.default_rng(0)
+    a, b = rng.standard_normal((m, k)).astype("float32"), rng.standard_normal((k, n)).astype("float32")
+    left, a_strides = (a.T, (1, m)) if a_fours == "outer" else (a, (k, 1))
+    right, b_strides = (b.T, (1, k)) if b_fours == "depth" else (b, (n, 1))
+    options = (("tile", tile), ("a", a_fours), ("b", b_fours), *((("split", True),) if splits > 1 else ()))
+    parameters = [1, 1, m, n, k, 4, 0, 0, *a_strides, 8, 0, 0, *b_strides, 0, 0, 0, n, 1]
+    parameters += [splits, 16, m * n] if splits > 1 else []
+    padded = [
+        numpy.concatenate([numpy.full(lead, 77, "float32"), each.ravel()])
+        for lead, each in ((4, left), (8, right))
+    ]
+    blank = numpy.zeros(splits * m * n, "float32")
+    buffers = [(dtypes.float32, each) for each in (*padded, blank)]
+    got = dispatch(gpu, Library("matmul", (dtypes.float32,), options), buffers, parameters)[2].reshape(
+        splits, m, n
+    )
+    for number in range(splits):
+        part = slice(number * 16, min(k, number * 16 + 16)) if splits > 1 else slice(None)
+        wanted = a[:, part].astype("float64") @ b[part].astype("float64")
+        numpy.testing.assert_allclose(got[number], wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.float16, dtypes.bfloat16], ids=lambda d: d.name)
+@pytest.mark.parametrize("each", [1, 2, 4])
+@pytest.mark.parametrize(("rows", "k"), [(1, 8), (19, 264), (70, 1024)])
+def test_matvec(gpu: Device, dtype: DType, each: int, rows: int, k: int) -> None:
+    """Rows that end inside a team, two batches, a row stride with a gap, strided results."""
+    rng = numpy.random.default_rng(rows)
+    matrix = rng.standard_normal((2, rows, k + 8)).astype(dtype.numpy)
+    vector = rng.standard_normal((2, k)).astype(dtype.numpy)
+    wanted = numpy.einsum("brk,bk->br", matrix[..., :k].astype("float64"), vector.astype("float64"))
+    parameters = [2, 1, rows, k, 0, rows * (k + 8), 0, k + 8, 0, k, 0, 1, 2 * rows, 0, 2]
+    out = numpy.zeros(4 * rows + 2, dtype.numpy)
+    library = Library("matvec", (dtype,), (("rows", each),))
+    buffers = [(dtype, matrix.ravel()), (dtype, vector.ravel()), (dtype, out)]
+    got = dispatch(gpu, library, buffers, parameters)[2].astype("float64")
+    scale = numpy.abs(wanted).max()
+    limit = {"float32": 1e-5, "float16": 1e-3, "bfloat16": 1e-2}[dtype.name]
+    numpy.testing.assert_allclose(
+        got[1 : 1 + 4 * rows : 2].reshape(2, rows), wanted, rtol=0, atol=limit * scale
+    )
+    assert not got[::2].any()
+
+
+SHAPES = [
+    (1, 100, 200), (1, 4096, 512), (300, 1, 1024), (37, 1, 516), (37, 1, 7), (1, 1, 5000), (64, 1, 4001),
+    (128, 128, 4096), (36, 40, 50000), (130, 140, 36), (7, 9, 11),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("letters", ["nn", "tn", "nt", "tt"])
+def test_products_lowered_for_hardware(hardware: Device, shape: tuple[int, int, int], letters: str) -> None:
+    m, n, k = shape
+    rng = numpy.random.default_rng(1)
+    a, b = rng.standard_normal((m, k)).astype("float32"), rng.standard_normal((k, n)).astype("float32")
+    given = [
+        wf.tensor(each if letter == "n" else numpy.ascontiguousarray(each.T), device=ADAPTER)
+        for each, letter in zip((a, b), letters, strict=True)
+    ]
+    left, right = (
+        each if letter == "n" else each.transpose(0, 1) for each, letter in zip(given, letters, strict=True)
+    )
+    got, wanted = (left @ right).numpy(), a.astype("float64") @ b.astype("float64")
+    numpy.testing.assert_allclose(got, wanted, rtol=0, atol=2e-5 * max(1.0, numpy.abs(wanted).max()))
+    assert (left @ right).numpy().tobytes() == got.tobytes()
+
+
+CONVOLUTIONS = [
+    (8, 16, 20, 20, 32, 3, 1, 1),
+    (2, 4, 9, 8, 6, 3, 2, 2),
+    (32, 1, 28, 28, 8, 3, 1, 1),
+    (1, 8, 7, 7, 4, 1, 1, 1),
+]
+
+
+@pytest.mark.parametrize("sizes", CONVOLUTIONS, ids=str)
+@pytest.mark.parametrize("kind", ["convolution", "convolution_input", "convolution_weight"])
+def test_convolutions_lowered_for_hardware(hardware: Device, kind: str, sizes: tuple[int, ...]) -> None:
+    """The depth of the weight's gradient is cut into pieces; all equal the operation's NumPy reference."""
+    n, c, h, w, o, kernel, stride, groups = sizes
+    out = [(size + 2 - kernel) // stride + 1 for size in (h, w)]
+    rng = numpy.random.default_rng(2)
+    x, y = rng.standard_normal((n, c, h, w)), rng.standard_normal((n, o, *out))
+    weight = rng.standard_normal((o, c // groups, kernel, kernel))
+    attributes: dict[str, Any] = {
+        "stride": (stride,) * 2, "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": groups
+    }  # fmt: skip
+    operands = {"convolution": (x, weight), "convolution_input": (y, weight), "convolution_weight": (y, x)}[
+        kind
+    ]
+    if kind != "convolution":
+        attributes["shape"] = (x if kind == "convolution_input" else weight).shape
+    narrow = [each.astype("float32") for each in operands]
+    reference = OPS[kind].reference
+    assert reference is not None
+    wanted = reference(*(each.astype("float64") for each in narrow), **attributes)
+    got = bind(OPS[kind], *(wf.tensor(each, device=ADAPTER) for each in narrow), **attributes).numpy()
+    numpy.testing.assert_allclose(got, wanted, rtol=0, atol=2e-5 * numpy.abs(wanted).max())
+
+
+def test_choices_are_sound(gpu: Device) -> None:
+    hardware = replace(gpu.profile, software=False)
+    assert choose(gpu.profile, 1, 4096, 4096, 4096) == ("software", 1) if gpu.profile.software else True
+    assert choose(hardware, 1, 4096, 4096, 4096) == ("large", 1)
+    assert choose(hardware, 1, 64, 64, 1 << 20)[1] > 16
+    assert set(SPEEDS) <= set(TILES)
+    for k in (1, 100, 4097, 1 << 20):
+        for splits in (1, 2, 7, 128):
+            assert piece(k, splits) * splits >= k
+            assert splits == 1 or piece(k, splits) % 16 == 0
+    for name, speed in SPEEDS.items():
+        assert (TILES[name].rows, TILES[name].columns) == (speed.rows, speed.columns)
+
+
+def test_mistakes_are_named() -> None:
+    with pytest.raises(KernelError, match="rows is 3, expected one of 1, 2, 4"):
+        codegen.generate(Library("matvec", (dtypes.float32,), (("rows", 3),)), BROWSER)
+    with pytest.raises(KernelError, match="expected one floating type of 16 or 32 bits"):
+        codegen.generate(Library("matvec", (dtypes.int32,)), BROWSER)
