@@ -248,3 +248,10 @@ def test_a_long_program_is_not_deep() -> None:
     traced = trace(program, wf.zeros(1, device="cpu"))
     assert traced(wf.zeros(1, device="cpu")).item() == 5000
     assert len(traced.graph.nodes) == 5000
+
+
+def test_eval_shape_checks_writes_in_place_as_running_would() -> None:
+    small, large = wf.ops.TensorType((3,), wf.float32), wf.ops.TensorType((2, 3), wf.float32)
+    assert wf.compiler.eval_shape(lambda x, y: y.add_(x), small, large) == large
+    with pytest.raises(ShapeError, match=r"add: the tensor written to is of shape \(3,\)"):
+        wf.compiler.eval_shape(lambda x, y: x.add_(y), small, large)

@@ -9,6 +9,7 @@ from weft.dtypes import DType
 from weft.errors import WeftError
 from weft.ops import Geometry, Interpreter, OpSpec, TensorType
 from weft.ops.core import user_error
+from weft.ops.targets import check_targets
 
 
 class _Place:
@@ -90,5 +91,8 @@ class Abstract:
         except WeftError as error:
             raise user_error(error, op) from None
         if into is not None:
+            check_targets(op, results, into)
+            for target in into:
+                target.alias.version += 1
             return into
         return tuple(AbstractValue(t.dtype, Geometry.contiguous(t.shape), device) for t in results)

@@ -16,11 +16,12 @@ from typing import Any
 
 from weft import dtypes
 from weft.dtypes import DType
-from weft.errors import DeviceError, DTypeError, ShapeError, UnsupportedError, WeftError, mistake
+from weft.errors import DeviceError, UnsupportedError, WeftError, mistake
 from weft.graph.ir import Atom, Graph, Node, State, Var
 from weft.ops import OPS, Geometry, Interpreter, OpSpec, TensorType
 from weft.ops.core import user_error
 from weft.ops.movement import Path
+from weft.ops.targets import check_targets
 
 _PACKAGE = str(FilePath(__file__).resolve().parents[1])
 
@@ -128,7 +129,7 @@ class Tracing:
             raise user_error(error, op) from None
         targets = None if into is None else [self._lift(target) for target in into]
         if targets is not None:
-            _check_targets(op, results, targets)
+            check_targets(op, results, targets)
         device = self._device(op, [*lifted, *(targets or ())], attributes)
         outputs = self._append(op, vars_, attributes, results, device)
         if targets is None:
@@ -245,34 +246,6 @@ class Tracing:
     def captured(self) -> list[Any]:
         """For each state the first array seen on its storage."""
         return [first for first, _, _ in self._captured.values()]
-
-
-def _check_targets(op: OpSpec, results: Sequence[TensorType], targets: Sequence[Tracer]) -> None:
-    order = {"bool": 0, "uint": 1, "int": 1, "float": 2}
-    for result, target in zip(results, targets, strict=True):
-        if result.shape != target.shape:
-            raise ShapeError(
-                mistake(
-                    op.name,
-                    "the tensor written to",
-                    f"of shape {target.shape}",
-                    f"the result's shape {result.shape}",
-                )
-            )
-        if order[result.dtype.kind] > order[target.dtype.kind] and op.name not in ("cast", "copy"):
-            raise DTypeError(
-                mistake(
-                    op.name,
-                    "result type",
-                    result.dtype.name,
-                    f"one that fits the written tensor's {target.dtype.name}",
-                )
-            )
-        if target.geometry.overlaps_itself:
-            raise ShapeError(
-                f"{op.name}: more than one element of the written-to tensor refers to a single memory location; "
-                f"clone() the expanded tensor first"
-            )
 
 
 def call_site() -> str:

@@ -237,6 +237,7 @@ UPDATE_VIEW = declare(
 @function()
 def contiguous(input: Tensor) -> Tensor:
     """The tensor itself where its elements lie in row-major order, else a copy that does."""
+    arguments.tensor("contiguous", "input", input)
     return input if input.is_contiguous() else bind(COPY, input)
 
 
@@ -258,6 +259,7 @@ def reshape(input: Tensor, *shape: int) -> Tensor:
 @function(top=False)
 def view(input: Tensor, *shape: int) -> Tensor:
     """The same elements under another shape, never a copy; ``ShapeError`` where strides cannot express it."""
+    arguments.tensor("view", "input", input)
     given = _flat("view", shape)
     full = arguments.infer_size("view", given, math.prod(input.shape), input.shape)
     if not _shows(tuple(input.shape), tuple(input.stride()), full):
@@ -318,7 +320,8 @@ def t(input: Tensor) -> Tensor:
 @function(top=False)
 def expand(input: Tensor, *sizes: int) -> Tensor:
     """A view with size-1 dimensions repeated; -1 keeps a size; new dimensions come in front."""
-    given, own = _flat("expand", sizes), tuple(input.shape)
+    own = tuple(arguments.tensor("expand", "input", input).shape)
+    given = _flat("expand", sizes)
     missing = len(given) - len(own)
     shape = tuple(own[d - missing] if size == -1 and d >= missing else size for d, size in enumerate(given))
     fits = missing >= 0 and all(

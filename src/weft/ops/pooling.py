@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any
 
 from weft import dtypes
-from weft.errors import ShapeError, mistake
+from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program
@@ -36,7 +36,10 @@ def _out_shape(name: str, x: TensorType, attributes: dict[str, Any]) -> tuple[in
 
 
 def _infer_max(x: TensorType, **attributes: Any) -> tuple[TensorType, ...]:
-    shape = _out_shape(f"max_pool{len(x.shape) - 2}d", x, attributes)
+    name = f"max_pool{len(x.shape) - 2}d"
+    if x.dtype is dtypes.bool_:
+        raise DTypeError(mistake(name, "input's dtype", "bool", "a number type"))
+    shape = _out_shape(name, x, attributes)
     return TensorType(shape, x.dtype), TensorType(shape, dtypes.int64)
 
 

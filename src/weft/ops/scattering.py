@@ -211,6 +211,7 @@ def index_reduce(
 ) -> Tensor:
     """Rows of ``source`` along ``dim`` folded (prod, mean, amax, amin) into the rows that ``index`` names."""
     place, rows = _selected("index_reduce", input, dim, index)
+    arguments.tensor("index_reduce", "source", source)
     if reduce not in ("prod", "mean", "amax", "amin"):
         raise ArgumentError(
             mistake("index_reduce", "reduce", repr(reduce), "'prod', 'mean', 'amax' or 'amin'")

@@ -20,7 +20,6 @@ from weft.errors import (
     ArgumentError,
     DeviceError,
     DTypeError,
-    ShapeError,
     UnsupportedError,
     WeftError,
     mistake,
@@ -29,6 +28,7 @@ from weft.kernels import Offset, Operand, Scalar, Step
 from weft.ops import OPS, Interpreter, OpSpec, TensorType
 from weft.ops.core import user_error
 from weft.ops.geometry import Geometry, contiguous_strides
+from weft.ops.targets import check_targets
 from weft.target import KernelSpec
 from weft.tensors.array import Array, is_aligned, layout_key, require_support
 from weft.tensors.host import from_numpy, to_numpy
@@ -115,7 +115,7 @@ class Eager:
         sharing = into is not None and _share(operands, into)
         if into is not None and sharing and self._needs_scratch(op, operands, into):
             made = self.process(op, operands, attributes, None, below)
-            _check_targets(op, [TensorType(one.shape, one.dtype) for one in made], into)
+            check_targets(op, [TensorType(one.shape, one.dtype) for one in made], into)
             for source, target in zip(made, into, strict=True):
                 self._copy_into(source, target)
             return into
@@ -267,7 +267,7 @@ class Eager:
         except WeftError as error:
             raise user_error(error, op) from None
         if into is not None:
-            _check_targets(op, outputs, into)
+            check_targets(op, outputs, into)
             outputs = tuple(TensorType(target.shape, target.dtype) for target in into)
         for output in outputs:
             require_support(device, output.dtype)
@@ -382,35 +382,6 @@ def _share(operands: Sequence[Any], into: Sequence[Array]) -> bool:
     """Whether two of the operands and targets lie in one buffer."""
     arrays = [value for value in (*operands, *into) if type(value) is Array]
     return len({id(array.storage.buffer) for array in arrays}) < len(arrays)
-
-
-def _check_targets(op: OpSpec, outputs: Sequence[TensorType], into: Sequence[Array]) -> None:
-    """The targets of an in-place op take its outputs: shape, type category, and no element twice."""
-    order = {"bool": 0, "uint": 1, "int": 1, "float": 2}
-    for output, target in zip(outputs, into, strict=True):
-        if output.shape != target.shape:
-            raise ShapeError(
-                mistake(
-                    op.name,
-                    "the tensor written to",
-                    f"of shape {target.shape}",
-                    f"the result's shape {output.shape}",
-                )
-            )
-        if order[output.dtype.kind] > order[target.dtype.kind] and op.name not in ("cast", "copy"):
-            raise DTypeError(
-                mistake(
-                    op.name,
-                    "result type",
-                    output.dtype.name,
-                    f"one that fits the written tensor's {target.dtype.name}",
-                )
-            )
-        if target.geometry.overlaps_itself:
-            raise ShapeError(
-                f"{op.name}: more than one element of the written-to tensor refers to a single memory location; "
-                f"clone() the expanded tensor first"
-            )
 
 
 def _scalar(value: Any, dtype: DType) -> int | float:

@@ -1,0 +1,39 @@
+"""What an op may be written into: the check that every interpreter makes before it overwrites a value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from weft.errors import DTypeError, ShapeError, mistake
+from weft.ops.core import OpSpec, TensorType
+
+_ORDER = {"bool": 0, "uint": 1, "int": 1, "float": 2}
+
+
+def check_targets(op: OpSpec, outputs: Sequence[TensorType], into: Sequence[Any]) -> None:
+    """The targets of an in-place op take its outputs: shape, type category, and no element twice."""
+    for output, target in zip(outputs, into, strict=True):
+        if output.shape != target.shape:
+            raise ShapeError(
+                mistake(
+                    op.name,
+                    "the tensor written to",
+                    f"of shape {target.shape}",
+                    f"the result's shape {output.shape}",
+                )
+            )
+        if _ORDER[output.dtype.kind] > _ORDER[target.dtype.kind] and op.name not in ("cast", "copy"):
+            raise DTypeError(
+                mistake(
+                    op.name,
+                    "result type",
+                    output.dtype.name,
+                    f"one that fits the written tensor's {target.dtype.name}",
+                )
+            )
+        if target.geometry.overlaps_itself:
+            raise ShapeError(
+                f"{op.name}: more than one element of the written-to tensor refers to a single memory location; "
+                f"clone() the expanded tensor first"
+            )
