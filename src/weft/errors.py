@@ -50,6 +50,10 @@ class GradError(WeftError, RuntimeError):
     """Automatic differentiation asked for what the tape cannot give."""
 
 
+class NotANumberError(WeftError, FloatingPointError, RuntimeError):
+    """A NaN came up while ``weft.debug(nan=True)`` looks for them."""
+
+
 class ExpressionError(WeftError, SyntaxError):
     """A scalar expression that does not parse or type-check."""
 

@@ -288,7 +288,7 @@ ILL_FORMED = {
         kernel(parts=part_of(parse("float32(x)", {"x": dtypes.float32}))), "variable x is not an axis",
     ),
     "computed types": (
-        kernel(parts=part_of(cast(cast(variable("i", dtypes.int64), dtypes.float16), dtypes.float32))),
+        kernel(parts=part_of(cast(-cast(variable("i", dtypes.int64), dtypes.float16), dtypes.float32))),
         "has type float16, expected one that values are computed in",
     ),
     "library kernels": (Library("nothing", (dtypes.float32,)), "there is no library kernel 'nothing'; there are"),

@@ -10,11 +10,13 @@ import pytest
 
 from tests.codegen.llvm_run import Array, operand, run, same_bits
 from weft import dtypes
+from weft.codegen.llvm.shortcuts import usual
 from weft.dtypes import DType
 from weft.errors import ExpressionError, KernelError
-from weft.expr import FUNCTIONS, Expr, call, cast, evaluate, variable, walk
+from weft.expr import FUNCTIONS, Expr, call, cast, const, evaluate, load, variable, walk
 from weft.expr.define import expand
-from weft.kernels import Builder
+from weft.expr.node import INDEX
+from weft.kernels import Axis, Builder, Part, Store
 
 KINDS = {
     "f": (dtypes.float32, dtypes.float64), "i": (dtypes.int32, dtypes.int64), "u": (dtypes.uint32,),
@@ -173,3 +175,30 @@ def test_floats_saturate_to_integers() -> None:
     builder.store(operand(1, (7,), dtypes.int32), columns, cast(loaded, dtypes.int32))
     result = run(builder.finish(), [given, numpy.zeros(7, numpy.int32)])[1]
     assert result.tolist() == [2**31 - 1, -(2**31), 2**31 - 1, -(2**31), 0, 2, -2]
+
+
+@pytest.mark.parametrize("name", [name for name, row in FUNCTIONS.items() if row.shortcut])
+def test_a_shortcut_is_the_same_beside_rare_cases(name: str) -> None:
+    """Blocks without rare cases are done by the shortcut alone, others by both forms: with the same bits."""
+    random = numpy.random.default_rng(0)
+    count = len(FUNCTIONS[name].parameters)
+    ordinary = [random.uniform(0.01, 30, 20_000).astype(numpy.float32) for _ in range(count)]
+    mixed = [values.copy() for values in ordinary]
+    for position, values in enumerate(mixed):
+        values[position::7] = numpy.resize([numpy.nan, numpy.inf, 1e30], values[position::7].size)
+    kept = numpy.all([now == before for now, before in zip(mixed, ordinary, strict=True)], axis=0)
+    assert 0 < kept.sum() < kept.size
+    alone, beside = (compute(name, dtypes.float32, given, lanes=False)[kept] for given in (ordinary, mixed))
+    numpy.testing.assert_array_equal(beside.view(numpy.int32), alone.view(numpy.int32))
+
+
+def test_conditions_of_shortcuts_are_asked_where_that_is_cheap() -> None:
+    i, x = variable("i", INDEX), load("x", variable("i", INDEX), dtypes.float32)
+    points = (Axis(i, const(4, INDEX)),)
+
+    def asked(value: Expr) -> bool:
+        return usual(Part(points, (Store("z", i, value),))) is not None
+
+    assert asked(call("sin", x) + call("pow", x, x))
+    assert not asked(call("exp", x))
+    assert not asked(call("sin", call("erfc", x)))

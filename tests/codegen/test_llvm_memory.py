@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy
 import pytest
 
-from tests.codegen.llvm_run import Array, operand, run, same_bits
-from weft import dtypes
+from tests.codegen.llvm_run import Array, cpu, operand, run, same_bits
+from weft import codegen, dtypes
 from weft.dtypes import DType
 from weft.expr import cast
 from weft.kernels import Builder
@@ -107,3 +109,31 @@ def test_strided_and_offset_operands(size: int) -> None:
             expected = given[1].copy()
             expected[4 + out_stride * at] = source[first + stride * at] + at
             numpy.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("dtype", dtypes.ALL, ids=lambda dtype: dtype.name)
+def test_streams_larger_than_the_cache_are_the_same(dtype: DType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores around the cache begin at any element, and end anywhere; what lies beside is not touched."""
+    size = 5003
+    builder = Builder("twice")
+    columns = builder.axes((size,))
+    value = builder.load(operand(0, (size,), dtype), columns)
+    builder.store(operand(1, (size,), dtype), columns, value if dtype is dtypes.bool_ else value + value)
+    step = builder.finish()
+    spec = codegen.generate(step.kernel, cpu().profile)
+    small = dataclasses.replace(spec, source=spec.source.replace("call i64 @weft.cache()", "add i64 1000, 0"))
+    assert "!nontemporal" in spec.source
+    assert small != spec
+    small = dataclasses.replace(small, workgroup_size=(1000, 1, 1))  # worth two threads
+    given = numpy.random.default_rng(0).integers(0, 2, size).astype(dtype.numpy)
+    for offset in (0, 1, 15, 37):
+        target = numpy.ones(size + 64, dtype.numpy)
+        usual = run(step, [given, target], offsets={1: offset})[1]
+        with monkeypatch.context() as patch:
+            patch.setattr(codegen, "generate", lambda kernel, profile: small)
+            for threads in (1, 2):
+                assert same_bits(
+                    run(step, [given, target], offsets={1: offset}, device=cpu(threads))[1], usual
+                )
+        assert (usual[:offset] == 1).all()
+        assert (usual[offset + size :] == 1).all()

@@ -376,7 +376,7 @@ def test_mistakes_are_named() -> None:
     x, y = operand(0, dtypes.float32, (4, 9)), operand(1, dtypes.float32, (4,))
     (i,), (r,) = builder.axes((4,)), builder.reduce_axes((9,))
     builder.store(y, [i], builder.reduce("sum", builder.load(x, [i, r])))
-    with pytest.raises(KernelError, match=r"needs 512, but max-compute-workgroup-storage-size"):
+    with pytest.raises(KernelError, match=r"needs 576, but max-compute-workgroup-storage-size"):
         codegen.generate(builder.finish(cooperative=True).kernel, small)  # type: ignore[arg-type]
     with pytest.raises(KernelError, match="vector is 3, expected 1 or 4"):
         codegen.generate(dataclasses.replace(kernel, vector=3), NATIVE)

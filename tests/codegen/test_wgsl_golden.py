@@ -15,8 +15,9 @@ from tests.codegen.test_wgsl_derived import operand, pointwise
 from tests.codegen.test_wgsl_reductions import fold, normalized
 from tests.conftest import ADAPTER
 from weft import codegen, devices, dtypes
-from weft.expr import where
-from weft.kernels import Builder, Kernel, Library
+from weft.expr import call, const, load, variable, where
+from weft.expr.node import INDEX
+from weft.kernels import Axis, Buffer, Builder, Epilogue, Kernel, Library, Part, Store
 from weft.target import BROWSER, KernelSpec, TargetProfile
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -37,6 +38,24 @@ def embedding() -> Kernel:
     return _kernel(builder.finish().kernel)
 
 
+def linear_relu(tile: str) -> Library:
+    """A product with bias and activation, both results stored, the second with rows in pairs of dimensions turned."""
+    i, j, k = (variable(name, INDEX) for name in ("i0_0", "i0_1", "i0_2"))
+    element = variable("element", dtypes.float32)
+    biased = element + load("e0", k, dtypes.float32)
+    axes = tuple(Axis(one, const(size, INDEX)) for one, size in ((i, 8), (j, 16), (k, 70)))
+    stores = (
+        Store("e1", i * 1120 + j * 70 + k, biased),
+        Store("e2", j * 560 + i * 70 + k, call("maximum", biased, const(0.0, dtypes.float32))),
+    )
+    buffers = (
+        Buffer("e0", dtypes.float32),
+        *(Buffer(f"e{at}", dtypes.float32, "read_write") for at in (1, 2)),
+    )
+    epilogue = Epilogue("add_and_relu", Part(axes, stores), (1, 128, 70), element, buffers)
+    return Library("matmul", (dtypes.float32,) * 3, (("tile", tile),), epilogue)
+
+
 def _kernel(kernel: Kernel | Library | KernelSpec) -> Kernel:
     assert isinstance(kernel, Kernel)
     return kernel
@@ -52,6 +71,7 @@ LISTINGS: dict[str, Callable[[], KernelSpec]] = {
     "embedding": lambda: codegen.generate(embedding(), NATIVE),
     "matmul": lambda: codegen.generate(Library("matmul", (dtypes.float32,) * 3), NATIVE),
     "matmul_software": lambda: codegen.generate(Library("matmul", (dtypes.float32,) * 3, (("tile", "software"),)), NATIVE),
+    "matmul_epilogue": lambda: codegen.generate(linear_relu("software"), NATIVE),
     "conv2d_forward": lambda: codegen.generate(Library("conv2d", (dtypes.float32,), (("kind", "forward"),)), BROWSER),
 }  # fmt: skip
 

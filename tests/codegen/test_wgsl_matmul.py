@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.codegen.wgsl_run import dispatch
 from tests.conftest import ADAPTER
 from weft import codegen, devices, dtypes
-from weft.codegen.wgsl.tiles import TILES
+from weft.codegen.wgsl.tile_sizes import TILES
 from weft.devices.base import Device
 from weft.dtypes import DType
 from weft.errors import KernelError

@@ -20,7 +20,7 @@ from weft.target import KernelSpec
 Array = numpy.ndarray[Any, Any]
 
 COMBINES: dict[str, Any] = {
-    "sum": (numpy.sum, 0), "prod": (numpy.prod, 1), "max": (numpy.max, None), "min": (numpy.min, None),
+    "sum": (numpy.sum, 0), "prod": (numpy.prod, 1), "max": (numpy.max, None), "largest": (numpy.max, None), "min": (numpy.min, None),
     "any": (numpy.any, False), "all": (numpy.all, True), "argmax": (numpy.argmax, 0), "argmin": (numpy.argmin, 0),
 }  # fmt: skip
 

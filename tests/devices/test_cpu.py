@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import pathlib
 import subprocess
 import sys
 import textwrap
@@ -17,6 +19,8 @@ import pytest
 from weft import dtypes
 from weft.devices.base import Span, Storage
 from weft.devices.cpu import CpuDevice
+from weft.devices.cpu.compiler import compile_module
+from weft.devices.cpu.team import Team
 from weft.devices.cpu.threads import Workers
 from weft.errors import (
     ArgumentError,
@@ -387,11 +391,18 @@ def test_threads_are_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         CpuDevice()
 
 
+def entry_of(piece: Callable[[int, int], None]) -> Any:
+    """A Python function where a kernel's compiled entry is expected."""
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
+    return kind(lambda buffers, parameters, low, high: piece(low, high))
+
+
 def test_workers_cover_every_item_once() -> None:
     workers = Workers(3)
     for items in (1, 2, 3, 64, 1000, 1024, 5000, 100_001):
         pieces: list[tuple[int, int]] = []
-        workers.run(lambda low, high, into=pieces: into.append((low, high)), items, 8)
+        entry = entry_of(lambda low, high, into=pieces: into.append((low, high)))
+        workers.run(entry, b"", b"", items, 8)
         assert sorted(pieces)[0][0] == 0
         assert sorted(pieces)[-1][1] == items
         assert all(a[1] == b[0] for a, b in zip(sorted(pieces), sorted(pieces)[1:], strict=False))
@@ -399,18 +410,150 @@ def test_workers_cover_every_item_once() -> None:
     workers.stop()
 
 
-def test_a_failure_in_a_worker_is_raised_after_all_are_done() -> None:
-    workers, done = Workers(2), []
+STARTED = """
+declare void @weft.run(ptr, ptr, ptr, i64, i64)
+define void @start(ptr %team, ptr %marks, i64 %chunks) {
+  call void @weft.run(ptr %team, ptr @mark, ptr %marks, i64 %chunks, i64 2)
+  call void @weft.run(ptr %team, ptr @mark, ptr %marks, i64 %chunks, i64 1)
+  ret void
+}
+define internal void @mark(ptr %marks, i64 %chunk) {
+  %place = getelementptr i64, ptr %marks, i64 %chunk
+  %old = load i64, ptr %place
+  %new = add i64 %old, %chunk
+  store i64 %new, ptr %place
+  ret void
+}
+"""
+
+
+def test_compiled_code_starts_jobs() -> None:
+    team = Team(3)
+    threads = [threading.Thread(target=team.serve, args=(place,), daemon=True) for place in (1, 2)]
+    for thread in threads:
+        thread.start()
+    code = compile_module("start", STARTED)
+    start = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(code.functions["start"])
+    for chunks in (0, 1, 2, 5, 1000):
+        marks = numpy.zeros(chunks, numpy.int64)
+        for _ in range(100):
+            start(team.address, marks.ctypes.data, chunks)
+        assert (marks == 200 * numpy.arange(chunks)).all()
+    team.stop()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_jobs_after_every_kind_of_pause_are_complete() -> None:
+    """A worker watches, falls asleep, or is on its way to sleep when the next job comes: none is lost or done twice."""
+    device = CpuDevice(3)
+    size = 3000
+    x, y = filled(device, numpy.arange(float(size))), filled(device, numpy.zeros(size))
+    for turn in range(400):
+        device.dispatch_kernel(SCALE, [x, y], [size, float(turn)])
+        assert (doubles(device, y) == numpy.arange(float(size)) * turn).all()
+        start = time.perf_counter()
+        while (
+            time.perf_counter() - start < turn % 40 * 4e-6
+        ):  # up to 160 microseconds: around what is watched
+            pass
+    device.dispose()
+
+
+def test_both_threads_are_at_work_and_from_one_job_at_a_time() -> None:
+    """Two sides of a job meet; a job from inside a job, and one from another thread, are done by who asks."""
+    workers, meeting = Workers(2), threading.Barrier(2, timeout=20)
+    inner: list[tuple[str, int]] = []
 
     def piece(low: int, high: int) -> None:
-        if low > 0:
-            raise ValueError("in the worker")
-        time.sleep(0.05)
-        done.append(low)
+        if low in (0, 4):  # the first of each thread's part
+            meeting.wait()
+        name = threading.current_thread().name
+        workers.run(entry_of(lambda low, high: inner.append((name, low))), b"", b"", 4, 4)
+        assert inner[-1][0] == threading.current_thread().name
 
-    with pytest.raises(ValueError, match="in the worker"):
-        workers.run(piece, 1000, 2)
-    assert done == [0]
-    workers.run(lambda low, high: done.append(low), 1000, 2)
-    assert len(done) == 3
+    workers.run(entry_of(piece), b"", b"", 8, 8)
+    assert len(inner) == 8 * 4
+    assert not meeting.broken
+    assert {name for name, _ in inner} == {threading.current_thread().name, inner_worker(inner)}
     workers.stop()
+
+
+def inner_worker(seen: list[tuple[str, int]]) -> str:
+    """The thread that is not the caller's."""
+    (name,) = {name for name, _ in seen} - {threading.current_thread().name}
+    return name
+
+
+def test_idle_workers_sleep() -> None:
+    """A worker watches for the next job for some microseconds only."""
+    device = CpuDevice(2)
+    x, y = filled(device, numpy.ones(1000)), filled(device, numpy.zeros(1000))
+    device.dispatch_kernel(SCALE, [x, y], [1000, 2.0])
+    time.sleep(0.02)
+    before = time.process_time()
+    time.sleep(0.2)
+    assert time.process_time() - before < 0.05
+
+
+def test_first_jobs_of_many_threads_at_once() -> None:
+    """What the first of them compiles is the one that all use."""
+    printed = run_apart(f"""
+        import sys, threading, numpy
+        sys.path.insert(0, {str(pathlib.Path(__file__).parents[2])!r})
+        from tests.devices.test_cpu import SCALE, doubles, filled
+        from weft.devices.cpu import CpuDevice
+        sys.setswitchinterval(1e-5)
+        right, ready = [], threading.Barrier(8)
+        def work():
+            device = CpuDevice(2)
+            x, y = filled(device, numpy.ones(5000)), filled(device, numpy.zeros(5000))
+            ready.wait()
+            for factor in range(50):
+                device.dispatch_kernel(SCALE, [x, y], [5000, float(factor)])
+                right.append((doubles(device, y) == factor).all())
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        [thread.start() for thread in threads]
+        [thread.join() for thread in threads]
+        print(len(right), all(right))
+    """)
+    assert printed == "400 True"
+
+
+def test_workers_end_with_their_device() -> None:
+    def ours() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name.startswith("weft-cpu")}
+
+    before = ours()
+    device = CpuDevice(3)
+    x, y = filled(device, numpy.ones(1000)), filled(device, numpy.zeros(1000))
+    device.dispatch_kernel(SCALE, [x, y], [1000, 2.0])
+    started = ours() - before
+    assert len(started) == 2
+    del x, y, device
+    gc.collect()
+    assert not any(thread.is_alive() for thread in started)
+
+
+@pytest.mark.parametrize("ending", ["", "os._exit(0)", "sys.exit(0)", "os.kill(os.getpid(), 2)"])
+def test_a_process_ends_with_threads_at_work(ending: str) -> None:
+    printed = run_apart(f"""
+        import os, sys, threading, numpy
+        sys.path.insert(0, {str(pathlib.Path(__file__).parents[2])!r})
+        from tests.devices.test_cpu import SCALE, filled
+        from weft.devices.cpu import CpuDevice
+        device = CpuDevice(2)
+        x, y = filled(device, numpy.ones(100_000)), filled(device, numpy.zeros(100_000))
+        device.dispatch_kernel(SCALE, [x, y], [100_000, 2.0])
+        def work():
+            while True:
+                device.dispatch_kernel(SCALE, [x, y], [100_000, 2.0])
+        threading.Thread(target=work, daemon=True).start()
+        print("done", flush=True)
+        try:
+            {ending or "pass"}
+        except KeyboardInterrupt:
+            device.dispatch_kernel(SCALE, [x, y], [100_000, 2.0])
+    """)
+    assert printed == "done"

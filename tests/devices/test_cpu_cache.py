@@ -61,7 +61,7 @@ def test_an_entry_of_another_compiler_or_processor_is_another(monkeypatch: pytes
 
 def test_the_longest_unused_go_first(tmp_path: Path) -> None:
     store = cache.Cache(tmp_path, largest=10_000)
-    entry = cache.Entry(("f",), bytes(1000))
+    entry = cache.Entry(("f",), (), bytes(1000))
     size = len(entry.pack())
     for number in range(20):
         store.put(f"{number:02}", entry)
@@ -77,7 +77,7 @@ def test_the_longest_unused_go_first(tmp_path: Path) -> None:
 
 def test_many_writers_and_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = cache.Cache(tmp_path)
-    entry = cache.Entry(("f", "g"), os.urandom(50_000))
+    entry = cache.Entry(("f", "g"), ("h",), os.urandom(50_000))
     wrong: list[object] = []
 
     def work() -> None:

@@ -107,11 +107,11 @@ def test_many_dispatches_run_in_order_over_several_batches(gpu: WebGpuDevice) ->
     """x -> 3 x + i does not commute."""
     step = kernel(gpu.profile, "if (g == 0u) { b0[0] = b0[0] * 3u + u32(i); }", [("i", N)], "w")
     a = upload(gpu, numpy.zeros(1, "uint32"))
-    batch, expected = gpu._recorder.batch, 0
+    batch, expected = gpu.recorder.batch, 0
     for i in range(3 * DISPATCHES + 10):
         gpu.dispatch_kernel(step, [a], [i])
         expected = (expected * 3 + i) % 2**32
-    assert gpu._recorder.batch >= batch + 3
+    assert gpu.recorder.batch >= batch + 3
     assert download(gpu, a)[0] == expected
 
 
@@ -119,11 +119,11 @@ def test_dispatches_are_not_submitted_one_by_one(gpu: WebGpuDevice) -> None:
     a, step = upload(gpu, numpy.zeros(1, "uint32")), add(gpu)
     step(a, 1)
     gpu.synchronize()
-    batch = gpu._recorder.batch
+    batch = gpu.recorder.batch
     for _ in range(15):
         step(a, 1)
-    assert gpu._recorder.batch == batch
-    assert not gpu._recorder.empty
+    assert gpu.recorder.batch == batch
+    assert not gpu.recorder.empty
 
 
 def test_copies_keep_their_place(gpu: WebGpuDevice) -> None:
@@ -173,11 +173,11 @@ def test_each_dispatch_owns_its_uniform_slot(without_immediates: WebGpuDevice) -
     spec = kernel(gpu.profile, body, given, "w", name="slots")
     slots = UNIFORMS // 4000
     a, expected = upload(gpu, numpy.zeros(1, "uint32")), 0
-    batch = gpu._recorder.batch
+    batch = gpu.recorder.batch
     for i in range(slots + 20):
         gpu.dispatch_kernel(spec, [a], [i, *[0] * 998, 1])
         expected = (expected * 3 + i + 1) % 2**32
-    assert gpu._recorder.batch > batch
+    assert gpu.recorder.batch > batch
     assert download(gpu, a)[0] == expected
 
 
@@ -341,7 +341,7 @@ def test_a_range_above_the_binding_limit_is_refused(gpu: WebGpuDevice) -> None:
 def test_equal_specs_share_a_pipeline(gpu: WebGpuDevice) -> None:
     one = kernel(gpu.profile, "b0[g] = 1u;", accesses="w", name="shared")
     other = dataclasses.replace(one)
-    assert gpu._pipelines.get(one) is gpu._pipelines.get(other)
+    assert gpu.pipelines.get(one) is gpu.pipelines.get(other)
 
 
 def test_open_gives_one_device_a_name() -> None:

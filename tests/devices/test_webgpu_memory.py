@@ -111,9 +111,9 @@ def test_a_smaller_destination_is_refused(gpu: WebGpuDevice) -> None:
 
 
 def test_large_data_crosses_in_pieces(gpu: WebGpuDevice, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weft.devices.webgpu.device.UPLOADED", 1 << 16)
+    monkeypatch.setattr("weft.devices.webgpu.transfers.UPLOADED", 1 << 16)
     monkeypatch.setattr("weft.devices.webgpu.recorder.UPLOADED", 1 << 16)
-    monkeypatch.setattr("weft.devices.webgpu.device.PIECE", 1 << 16)
+    monkeypatch.setattr("weft.devices.webgpu.transfers.PIECE", 1 << 16)
     values = numpy.random.default_rng(0).bytes((1 << 20) + 3)
     storage = gpu.allocate(len(values))
     gpu.write(storage, memoryview(values))
@@ -172,27 +172,27 @@ def test_memory_freed_while_recorded_lives_until_the_work_is_done(gpu: WebGpuDev
 
 def test_bind_groups_of_freed_buffers_go(gpu: WebGpuDevice) -> None:
     gpu._pool.trim()
-    kept = len(gpu._groups._kept)
+    kept = len(gpu.groups._kept)
     storages = [gpu.allocate(256) for _ in range(20)]
     for storage in storages:
         bump(gpu, storage)
-    assert len(gpu._groups._kept) == kept + 20
+    assert len(gpu.groups._kept) == kept + 20
     storages.clear()
     del storage
     gpu._pool.trim()
-    assert len(gpu._groups._kept) <= kept
+    assert len(gpu.groups._kept) <= kept
 
 
 def test_the_bind_group_cache_is_bounded(gpu: WebGpuDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("weft.devices.webgpu.groups.CAPACITY", 8)
-    gpu._groups.clear()
+    gpu.groups.clear()
     storages = [gpu.allocate(4) for _ in range(30)]
     for storage in storages:
         gpu.write(storage, memoryview(bytes(4)))
     for _ in range(2):
         for storage in storages:
             bump(gpu, storage)
-    assert len(gpu._groups._kept) == 8
+    assert len(gpu.groups._kept) == 8
     assert all(gpu.read(storage, 0, 4) == b"\2\0\0\0" for storage in storages)
     assert sum(len(storage.buffer.groups) for storage in storages) == 8  # type: ignore[attr-defined]
 

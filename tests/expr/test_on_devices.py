@@ -10,8 +10,9 @@ import pytest
 from tests.codegen.wgsl_run import dispatch
 from tests.expr.arithmetic import Array, ulps
 from tests.expr.test_functions import RANGES, longdouble, powers, samples
-from weft.dtypes import float32
-from weft.expr import FUNCTIONS, call, const, load, variable
+from weft import dtypes
+from weft.dtypes import DType, float32
+from weft.expr import FUNCTIONS, call, cast, const, evaluate, load, simplify, variable
 from weft.expr.node import INDEX
 from weft.kernels import Axis, Buffer, Kernel, Part, Store
 
@@ -54,3 +55,52 @@ def test_functions_are_as_accurate_on_a_device_as_their_rows_say(device: Device,
     assert error[worst] <= allowed, (
         f"{name}({[x[worst] for x in operands]}) is {got[worst]!r}, {reference[worst]!r}"
     )
+
+
+NARROW = (dtypes.float16, dtypes.bfloat16, dtypes.int8, dtypes.uint8)
+
+
+@pytest.mark.parametrize("narrow", NARROW, ids=lambda dtype: dtype.name)
+def test_a_cast_to_a_narrow_type_rounds_inside_an_expression(device: Device, narrow: DType) -> None:
+    """To nearest even, to infinity and to subnormal numbers; integers wrap. Vectors, and what is left over."""
+    edges = [
+        0.0,
+        -0.0,
+        1.0,
+        1 / 3,
+        2049.0,
+        2051.0,
+        65519.0,
+        65520.0,
+        -7e4,
+        6e-8,
+        3e-8,
+        1.00390625,
+        1.01171875,
+        1e38,
+    ]
+    given = np.array([*edges, *np.linspace(-9, 9, 37)], "float32")
+    if narrow.kind != "float":
+        given = np.arange(-300, 301, 7).astype("float32")
+    index, count = variable("i", INDEX), given.size
+    source, made = load("x0", index, float32), dtypes.float32
+    value = source if narrow.kind == "float" else cast(source, dtypes.int32)
+    value = cast(cast(value, narrow), made) * 0.5 + cast(cast(value, narrow), made)
+    buffers = (Buffer("x0", float32), Buffer("z", float32, "read_write"))
+    part = Part((Axis(index, const(count, INDEX)),), (Store("z", index, value),))
+    kernel = Kernel("rounds", buffers, (), (part,))
+    found = dispatch(device, kernel, [(float32, given), (float32, np.zeros(count, "float32"))], [])[-1]
+    expected = evaluate(value, {"i": np.arange(count)}, lambda name, at: given[at])
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("number", [2049, 0.1, 257])
+@pytest.mark.parametrize("narrow", NARROW[:2], ids=lambda dtype: dtype.name)
+def test_a_constant_of_a_narrow_type_is_rounded(device: Device, narrow: DType, number: float) -> None:
+    index = variable("i", INDEX)
+    wide = const(number, dtypes.int32 if isinstance(number, int) else float32)
+    value = simplify(cast(cast(wide, narrow), float32))
+    part = Part((Axis(index, const(3, INDEX)),), (Store("z", index, value),))
+    kernel = Kernel("constant", (Buffer("z", float32, "read_write"),), (), (part,))
+    found = dispatch(device, kernel, [(float32, np.zeros(3, "float32"))], [])[-1]
+    np.testing.assert_array_equal(found, np.full(3, number, narrow.numpy).astype("float32"))

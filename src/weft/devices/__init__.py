@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from weft.devices.base import Buffer, Device, MemoryStats, Range, Span, Storage
 from weft.devices.events import Printer
+from weft.devices.replay import Replay
 from weft.errors import ArgumentError, DeviceError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "Device",
     "MemoryStats",
     "Range",
+    "Replay",
     "Span",
     "Storage",
     "available",
@@ -127,6 +129,10 @@ def default_name() -> tuple[str, str]:
         if not info.software:
             return info.name, "it is the first GPU"
     return "cpu", "there is no GPU that Vulkan, Metal or Direct3D 12 offers"
+
+
+chosen = _chosen.get
+"""The name of the default device that the program chose in this context, if it did."""
 
 
 def set_default(name: str | None) -> None:

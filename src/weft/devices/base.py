@@ -8,17 +8,20 @@ callers is in ``Device``; ``cpu`` and ``webgpu`` implement it.
 from __future__ import annotations
 
 import sys
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from weft.dtypes import DType
 from weft.errors import DisposedError
+from weft.plan import Plan
 from weft.target import KernelSpec, TargetProfile
 
 if TYPE_CHECKING:
     from weft.devices.events import Observer
+    from weft.devices.replay import Replay
 
 born: Callable[[Storage], None] | None = None
 """Where set, it is called with every new storage: the leak report notes who made it."""
@@ -59,7 +62,9 @@ class Storage:
     ``DisposedError``. ``offset`` is a multiple of the device's binding alignment (256 bytes).
     """
 
-    __slots__ = ("__weakref__", "_buffer", "device", "offset", "size", "version")
+    __slots__ = ("__weakref__", "_buffer", "_fate", "device", "offset", "size", "version")
+
+    _fate: str  # what became of the memory; absent while it is there
 
     def __init__(self, device: Device, buffer: Buffer, offset: int, size: int) -> None:
         self.device = device
@@ -75,9 +80,8 @@ class Storage:
     def buffer(self) -> Buffer:
         """The memory this storage lies in now; ``DisposedError`` after ``dispose()``."""
         if self._buffer is None:
-            raise DisposedError(
-                f"this tensor's storage on {self.device.name} was disposed; create the tensor anew"
-            )
+            fate = getattr(self, "_fate", "disposed; create the tensor anew")
+            raise DisposedError(f"this tensor's storage on {self.device.name} was {fate}")
         return self._buffer
 
     @property
@@ -99,6 +103,14 @@ class Storage:
             self._buffer = None
             self.device.storage_gone(self.size)
             self._leave(buffer)
+
+    def hand_over(self, fate: str) -> Storage:
+        """A new storage on the same bytes; this one is disposed, and says ``fate`` when it is used."""
+        heir = object.__new__(Storage)
+        heir.device, heir.offset, heir.size, heir.version = self.device, self.offset, self.size, self.version
+        heir._buffer = self.buffer
+        self._buffer, self._fate = None, fate
+        return heir
 
     def _leave(self, buffer: Buffer) -> None:
         buffer.references -= 1
@@ -124,11 +136,16 @@ Range = Storage | Span
 """What a kernel binds: ``size`` bytes at ``offset`` of ``buffer``."""
 
 
+Call = tuple[KernelSpec, Sequence[Range], Sequence[int | float], "tuple[str, str] | None"]
+"""A dispatch: what ``Device.dispatch_kernel`` takes."""
+
+
 class Device(ABC):
     """One device. Data crosses only in ``write`` and ``read``; all calls may come from any thread.
 
     ``name`` is what users write (``"cpu"``, ``"webgpu"``, ``"webgpu:software"``); ``profile`` what kernels are
-    made for; ``alignment`` the multiple that storage offsets keep, in bytes. ``before_call``, where set, is called
+    made for; ``alignment`` the multiple that storage offsets keep, in bytes. ``lock`` is held while a plan is replayed.
+    ``before_call``, where set, is called
     with ``"allocate"``, ``"write"``, ``"read"``, ``"copy"`` or ``"dispatch"`` before anything is done: tests raise
     there. ``observers`` are told of every dispatch (``events``). ``oversized``
     says that a storage was made that no kernel can bind as a whole; from then on calls look for such.
@@ -138,6 +155,7 @@ class Device(ABC):
     description: str
     profile: TargetProfile
     alignment: int = 256
+    lock: threading.RLock
     observers: tuple[Observer, ...] = ()
     oversized: bool = False
     before_call: Callable[[str], None] | None = None
@@ -177,6 +195,11 @@ class Device(ABC):
     def register_kernel(self, spec: KernelSpec) -> None:
         """Compile a kernel now; ``KernelError`` carries the compiler's message and the source line."""
 
+    def register_kernels(self, specs: Iterable[KernelSpec]) -> None:
+        """Compile several kernels, as fast as the device can."""
+        for spec in specs:
+            self.register_kernel(spec)
+
     @abstractmethod
     def dispatch_kernel(
         self,
@@ -189,6 +212,25 @@ class Device(ABC):
 
         ``parameters`` follow ``spec.parameters``. ``report`` is (where, what) for the message of an index that
         the kernel finds out of range: ``("embedding", "index")``.
+        """
+
+    @abstractmethod
+    def dispatch_kernels(self, calls: Sequence[Call]) -> None:
+        """Run kernels in order, all or none: whatever can fail is done for each before the first one starts.
+
+        Compiling, binding and packing come first. Behind that only a device that is lost, or an index that a kernel
+        reports, leaves some of them undone.
+        """
+
+    @abstractmethod
+    def check_usable(self) -> None:
+        """Raise what closed the device, where something has: ``dispose()``, a fork, a lost driver."""
+
+    @abstractmethod
+    def prepare(self, plan: Plan) -> Replay:
+        """Compile a plan's kernels and allocate its arenas; ``Replay.run(inputs, states)`` then runs it.
+
+        ``ArgumentError`` for a plan that is not well formed, ``KernelError`` for a kernel that this device cannot run.
         """
 
     @abstractmethod

@@ -55,11 +55,13 @@ def compile_counts(spec: KernelSpec) -> Counts:
                 raise KernelError(f"kernel {spec.name}: {bound.message} (here {found}, at most {bound.most})")
         return int(x(values)), int(y(values)), int(z(values))
 
-    return _remembering(computed, sorted(_used(spec, types, positions)))
+    return _remembering(computed, sorted(counted(spec)))
 
 
-def _used(spec: KernelSpec, types: dict[str, dtypes.DType], positions: dict[str, int]) -> set[int]:
-    """The positions of the parameters that the counts depend on."""
+def counted(spec: KernelSpec) -> set[int]:
+    """The positions of the parameters that the counts and bounds of a kernel depend on."""
+    types = {parameter.name: parameter.dtype for parameter in spec.parameters}
+    positions = {parameter.name: index for index, parameter in enumerate(spec.parameters)}
     sources = [source for source in spec.workgroup_count if not source.strip().isdecimal()]
     sources += [bound.amount for bound in spec.bounds]
     return {positions[node.data] for source in sources for node in variables(parse(source, types))}

@@ -11,6 +11,8 @@ from typing import Any
 class Uninterrupted:
     """A ``with`` block in which Ctrl-C waits until the end; other threads than the main one never get it.
 
+    Within another such block it does nothing: the outer one holds the interrupt until its own end.
+
     >>> with Uninterrupted():
     ...     pass  # submit a batch
     """
@@ -22,7 +24,7 @@ class Uninterrupted:
         self._previous: Any = None
         if threading.current_thread() is threading.main_thread():
             previous = signal.getsignal(signal.SIGINT)
-            if callable(previous):
+            if callable(previous) and getattr(previous, "__func__", None) is not Uninterrupted._note:
                 self._previous = previous
                 signal.signal(signal.SIGINT, self._note)
 

@@ -16,7 +16,8 @@ from weft.expr.simplify import simplify, substitute
 def definition(name: str, types: tuple[DType, ...], wide: bool = False) -> Expr | None:
     """The definition of a table function as an expression over its parameters, ``None`` for a primitive.
 
-    ``wide`` takes the form for targets with 64-bit integers where there is one. For float64, which only ``cpu``
+    ``wide`` takes the form for targets with 64-bit integers, and an ``fma`` that rounds once, where there is one. For
+    float64, which only ``cpu``
     has, there is no definition where LLVM or the C library has the function: the polynomials are for float32.
 
     >>> from weft import float32
@@ -30,9 +31,25 @@ def definition(name: str, types: tuple[DType, ...], wide: bool = False) -> Expr 
         source = source.get(kind)
     if wide and function.wide is not None:
         source = function.wide
+    if wide and function.shortcut is not None and types[-1] is dtypes.float32:
+        return (
+            Expr("where", (*shortcut(name), plain), plain.dtype)
+            if (plain := definition(name, types))
+            else None
+        )
     if source is None or (types[-1] is dtypes.float64 and (function.double or "f" in (function.llvm or {}))):
         return None
     return simplify(parse(source, dict(zip(function.parameters, types, strict=True))))
+
+
+@lru_cache(maxsize=None)
+def shortcut(name: str) -> tuple[Expr, Expr]:
+    """The condition and the value of a function's shortcut, over its parameters."""
+    function = FUNCTIONS[name]
+    assert function.shortcut is not None
+    types = dict.fromkeys(function.parameters, dtypes.float32)
+    condition, value = (simplify(parse(source, types)) for source in function.shortcut)
+    return condition, value
 
 
 def expand(root: Expr, wide: bool = False) -> Expr:

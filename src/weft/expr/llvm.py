@@ -6,12 +6,9 @@ in ``codegen.llvm`` owns the control flow around the lines and says how a load i
 
 from __future__ import annotations
 
-import math
 import re
-import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Final
 
 from weft import dtypes
@@ -19,95 +16,13 @@ from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr.define import definition
 from weft.expr.functions import FUNCTIONS
+from weft.expr.llvm_narrow import narrowed, widened
+from weft.expr.llvm_text import SCALAR_BITS, SCALARS, Lines, Value, literal, suffix, vector_type
 from weft.expr.node import Expr, variable
 from weft.expr.parse import parse
 from weft.expr.simplify import substitute
 
-SCALARS: Final[Mapping[DType, str]] = {
-    dtypes.float64: "double", dtypes.float32: "float", dtypes.int64: "i64", dtypes.int32: "i32",
-    dtypes.uint32: "i32", dtypes.bool_: "i1",
-}  # fmt: skip
-"""The IR type of each type that expressions are computed in."""
-
-SCALAR_BITS: Final[Mapping[DType, int]] = {
-    dtypes.int64: 64, dtypes.int32: 32, dtypes.uint32: 32, dtypes.bool_: 1,
-}  # fmt: skip
-_SUFFIXES: Final = {"double": "f64", "float": "f32", "half": "f16"}
 _CAST_INTEGER: Final = {"bool": "zext", "uint": "zext", "int": "sext"}
-
-
-@dataclass(frozen=True)
-class Value:
-    """A computed value: its IR text (a name or a literal), type and number of lanes."""
-
-    text: str
-    dtype: DType
-    lanes: int = 1
-
-    @property
-    def type(self) -> str:
-        """The value's IR type."""
-        return vector_type(SCALARS[self.dtype], self.lanes)
-
-
-def vector_type(scalar: str, lanes: int) -> str:
-    """``lanes`` elements of an IR scalar type; the scalar type itself for one lane."""
-    return scalar if lanes == 1 else f"<{lanes} x {scalar}>"
-
-
-def suffix(scalar: str, lanes: int) -> str:
-    """How intrinsics name a type: ``f32``, ``v16i64``."""
-    name = _SUFFIXES.get(scalar, "p0" if scalar == "ptr" else scalar)
-    return name if lanes == 1 else f"v{lanes}{name}"
-
-
-def literal(value: bool | int | float, dtype: DType) -> str:
-    """A constant as IR text; floats by their bits, integers as two's complement.
-
-    >>> literal(1.5, dtypes.float32), literal(2**32 - 1, dtypes.uint32), literal(True, dtypes.bool_)
-    ('0x3FF8000000000000', '-1', 'true')
-    """
-    if dtype.kind == "bool":
-        return "true" if value else "false"
-    if dtype.kind == "float":
-        number = float(value) if dtype is dtypes.float64 else _as_float32(float(value))
-        return "0x" + struct.pack(">d", number).hex().upper()
-    bits = SCALAR_BITS[dtype]
-    wrapped = int(value) & ((1 << bits) - 1)
-    return str(wrapped - (1 << bits) if wrapped >> (bits - 1) else wrapped)
-
-
-def _as_float32(value: float) -> float:
-    try:
-        rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
-    except OverflowError:  # a finite value beyond float32 is infinite there
-        return math.copysign(math.inf, value)
-    return rounded
-
-
-@dataclass
-class Lines:
-    """The text of one IR function in the making: instructions, fresh names, and what it calls."""
-
-    text: list[str] = field(default_factory=list)
-    declarations: set[str] = field(default_factory=set)
-    _count: int = 0
-
-    def fresh(self, prefix: str = "v") -> str:
-        """A name not used before in this function, without its sigil."""
-        self._count += 1
-        return f"{prefix}{self._count}"
-
-    def do(self, instruction: str) -> None:
-        """Append an instruction that has no result."""
-        self.text.append(f"  {instruction}")
-
-    def let(self, instruction: str, prefix: str = "v") -> str:
-        """Append an instruction and give the name of its result."""
-        name = f"%{self.fresh(prefix)}"
-        self.text.append(f"  {name} = {instruction}")
-        return name
-
 
 LoadWriter = Callable[["Emitter", Expr], Value]
 
@@ -154,20 +69,21 @@ class Emitter:
         return None
 
     def _write(self, node: Expr) -> Value:
-        if node.dtype not in SCALARS:
+        if node.dtype not in SCALARS and node.function not in ("cast", "const"):
             raise KernelError(
                 f"llvm: {node!r} has type {node.dtype.name}, expected one that values are computed in "
                 f"({', '.join(dtype.name for dtype in SCALARS)}); cast to {node.dtype.compute.name}"
             )
         if node.function == "const":
-            return Value(literal(node.data, node.dtype), node.dtype)
+            value = Value(literal(node.data, node.dtype.compute), node.dtype.compute)
+            return self.rounded(value, node.dtype)
         if node.function == "variable":
             raise KernelError(f"llvm: variable {node!r} is not an axis, a parameter or an earlier result")
         if node.function == "load":
             return self._load(self, node)
         args = [self.value(arg) for arg in node.args]
         if node.function == "cast":
-            return self.convert(args[0], node.dtype)
+            return self.rounded(self.convert(args[0], node.dtype.compute), node.dtype)
         lanes = max(arg.lanes for arg in args)
         return self._call(node, [self.splat(arg, lanes) for arg in args], lanes)
 
@@ -185,6 +101,12 @@ class Emitter:
         return Value(
             self.lines.let(f"shufflevector {whole} {first}, {whole} poison, {mask}"), value.dtype, lanes
         )
+
+    def rounded(self, value: Value, dtype: DType) -> Value:
+        """A value in the compute type of a narrow type as that type would hold it; of other types itself."""
+        if value.dtype is dtype:
+            return value
+        return widened(self.lines, narrowed(self.lines, value, dtype), dtype, value.lanes)
 
     def convert(self, value: Value, dtype: DType) -> Value:
         """C's conversion, but anything nonzero is True and floats saturate to integers (NaN to 0)."""

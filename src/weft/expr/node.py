@@ -215,16 +215,21 @@ def _literal(function: str, value: bool | int | float, dtype: DType) -> Expr:
 
 def walk(*roots: Expr) -> Iterator[Expr]:
     """All nodes under the roots, each once, arguments before what uses them."""
-    seen: set[int] = set()
-    stack: list[tuple[Expr, bool]] = [(root, False) for root in reversed(roots)]
+    begun: set[int] = set()
+    ended: set[int] = set()
+    stack = list(reversed(roots))
     while stack:
-        node, ready = stack.pop()
-        if ready:
+        node = stack[-1]
+        name = id(node)
+        if name not in begun:
+            begun.add(name)
+            if node.args:
+                stack.extend(reversed(node.args))
+                continue
+        stack.pop()
+        if name not in ended:
+            ended.add(name)
             yield node
-        elif id(node) not in seen:
-            seen.add(id(node))
-            stack.append((node, True))
-            stack.extend((arg, False) for arg in reversed(node.args))
 
 
 def variables(*roots: Expr) -> tuple[Expr, ...]:

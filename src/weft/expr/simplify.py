@@ -168,7 +168,7 @@ def _holds(target: DType, constant: Expr) -> bool:
     if target.kind == "float":
         if source.kind == "float":  # a constant stands for its value rounded to its own type
             return target.bits <= source.bits == 64 or math.isinf(value) or _is_float16(value)
-        return abs(int(value)) <= 2**53
+        return abs(int(value)) <= (2**8 if target.bits == 16 else 2**53)
     if target.is_integer and source.is_integer:
         low = 0 if target.kind == "uint" else -(1 << (target.bits - 1))
         return bool(low <= value < low + (1 << target.bits))

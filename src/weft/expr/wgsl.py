@@ -18,6 +18,7 @@ from weft.errors import KernelError
 from weft.expr.define import definition
 from weft.expr.functions import FUNCTIONS, Function, result_dtype
 from weft.expr.node import Expr, walk
+from weft.expr.wgsl_forms import wgsl_form
 from weft.expr.wgsl_text import Declarations, bare, literal, rounding, suffix, type_name
 
 _MOST_NESTED = 6  # calls inside calls before a name is given: text that people read, and parsers recurse over
@@ -50,7 +51,7 @@ def call_text(
     declarations: Declarations, name: str, given: tuple[DType, ...], texts: Sequence[str], width: int = 1
 ) -> str:
     """The text of a table function applied to texts of the given types, all ``width`` elements wide."""
-    function = FUNCTIONS[name]
+    function = FUNCTIONS["quotient" if name == "div" and declarations.exact_division else name]
     kind = given[-1].compute.kind
     template = _TEMPLATES.get((name, kind), function.wgsl)
     if template is None:
@@ -74,6 +75,7 @@ def _helper(declarations: Declarations, function: Function, given: tuple[DType, 
         raise KernelError(
             f"function {function.name!r} of ({kinds}) has neither a WGSL template nor a definition"
         )
+    root = wgsl_form(root)
     kind = type_name(given[-1])
     name = f"weft_{function.name}" + (f"_{kind}" if kind != "f32" else "") + suffix(width)
     if name in declarations.functions:
@@ -145,10 +147,18 @@ class Emitter:
     @contextmanager
     def block(self, header: str) -> Iterator[None]:
         """``header { … }``; names given inside are forgotten at its end."""
+        self.open(header)
+        yield
+        self.close()
+
+    def open(self, header: str) -> None:
+        """Begin a ``block`` that a later ``close`` ends."""
         self.line(f"{header} {{")
         self._indent += "    "
         self._scopes.append({})
-        yield
+
+    def close(self) -> None:
+        """End what ``open`` began."""
         self._scopes.pop()
         self._indent = self._indent[:-4]
         self.line("}")
@@ -301,10 +311,10 @@ class Emitter:
                 texts[position] = zero if width == 1 else f"vec{width}<f32>({zero})"
         if node.function != "mul":
             *first, last = node.args
-            left = _atoms(first[0]) if len(first) == 1 else frozenset(first)
+            left = _atoms(first[0]) if len(first) == 1 else frozenset((*first, *_negatives(first)))
             for position, one, other in ((len(first), last, left), (0, first[0], _atoms(last))):
                 summed = one.function in _SUMS and (position or node.function != "fma")
-                if summed and any(atom.function != "const" for atom in _atoms(one) & other):
+                if summed and any(_is_told_apart(atom) for atom in _atoms(one) & other):
                     texts[position] = f"{self.declarations.exact(width)}({texts[position]})"
                     break
         return texts
@@ -338,6 +348,15 @@ def _atoms(node: Expr) -> frozenset[Expr]:
         terms += node.args
     factors = [arg for term in terms if term.function in ("mul", "neg") for arg in term.args]
     return frozenset((*terms, *factors))
+
+
+def _negatives(factors: Iterable[Expr]) -> list[Expr]:
+    return [factor.args[0] for factor in factors if factor.function == "neg"]
+
+
+def _is_told_apart(atom: Expr) -> bool:
+    """Whether algebra with what two operands share changes a sum: constants as large are there to round it."""
+    return atom.function != "const" or abs(atom.data) >= 2**22
 
 
 def _divides_by_zero(node: Expr) -> bool:

@@ -62,10 +62,14 @@ def suffix(width: int) -> str:
 
 @dataclass
 class Declarations:
-    """Helper functions and private variables that the emitted text needs, each once, in order of first use."""
+    """Helper functions and private variables that the emitted text needs, each once, in order of first use.
+
+    ``exact_division``: the target's own division is right to the last bit, as a software rasteriser's is.
+    """
 
     functions: dict[str, str] = field(default_factory=dict)
     privates: dict[str, str] = field(default_factory=dict)
+    exact_division: bool = False
 
     def private_bits(self, name: str) -> str:
         """A variable that holds the bits of a value WGSL has no literal for; a compiler cannot fold it."""

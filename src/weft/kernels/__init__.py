@@ -2,7 +2,7 @@
 
 from weft.kernels.builder import Builder, Operand, coalesce
 from weft.kernels.derived import Axis, Buffer, Check, Kernel, Part, Reduction, Store
-from weft.kernels.program import Argument, Library, Offset, Program, Scalar, Step
+from weft.kernels.program import Argument, Epilogue, Library, Offset, Program, Scalar, Step
 
 __all__ = [
     "Argument",
@@ -10,6 +10,7 @@ __all__ = [
     "Buffer",
     "Builder",
     "Check",
+    "Epilogue",
     "Kernel",
     "Library",
     "Offset",

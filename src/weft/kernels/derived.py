@@ -18,7 +18,7 @@ from weft.dtypes import DType
 from weft.expr import Expr
 from weft.target import Parameter
 
-Combine = Literal["sum", "prod", "max", "min", "any", "all", "argmax", "argmin"]
+Combine = Literal["sum", "prod", "max", "min", "any", "all", "argmax", "argmin", "largest"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Axis:
 class Reduction:
     """A fold over the reduction axes, named by the variable that holds its result.
 
-    ``combine`` sum, prod, max, min (NaN wins), any, all; ``argmax``/``argmin`` give the int64 position, in
+    ``combine`` sum, prod, max, min (NaN wins), any, all; ``largest``, a max that may lose a NaN, for folds whose
+    owner finds it elsewhere; ``argmax``/``argmin`` give the int64 position, in
     row-major order of the reduction axes, of the first extreme value (the first NaN where there is one).
     ``value.dtype`` is the accumulator's type. Over an empty space the result is the identity.
     """
@@ -96,10 +97,10 @@ class Kernel:
     ``vector`` promises that each part has one axis and no reduction, or is cooperative with one reduction axis;
     that the index of every load, and of every store at all points, is an offset plus that axis, or (loads) does not
     depend on it; that all these offsets, and in a reduction its length, are multiples of ``vector``; and that a
-    buffer that is reached this way is reached in no other.
+    buffer that is reached this way is reached in no other, but for loads at indices that do not move with the axis.
     ``cooperative`` is how many invocations share a point's reduction, a power of two: 0 is one alone, 1 a workgroup.
     ``held``: each of them may keep so many (vectors of) elements of its row in registers; the lowering promises
-    that ``held * cooperative * vector`` is at least the length of every row, and that there is something in it.
+    that ``held * cooperative * vector`` is at least the length of every row, and one ``held`` less is too few.
     """
 
     name: str

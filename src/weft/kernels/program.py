@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weft.dtypes import DType
-from weft.kernels.derived import Kernel
+from weft.expr import Expr
+from weft.kernels.derived import Buffer, Kernel, Part
 from weft.target import KernelSpec
 
 
@@ -31,12 +32,33 @@ Argument = int | float | Offset | Scalar
 
 
 @dataclass(frozen=True)
+class Epilogue:
+    """What becomes of each element of a library kernel's result, in place of its store.
+
+    ``part`` folds and checks nothing. Its axes, all of constant size, are in row-major order those of the result,
+    whose ``shape`` is (batches, rows, columns), each of them as one axis or as several. ``element`` is the variable
+    that holds the element, in the result's compute type. Loads and stores are of ``buffers``, which are bound after
+    the operands, those that are only read first; loads may be of an operand, too, by the template's name for it.
+    """
+
+    name: str
+    part: Part
+    shape: tuple[int, int, int]
+    element: Expr
+    buffers: tuple[Buffer, ...]
+
+
+@dataclass(frozen=True)
 class Library:
-    """A library kernel by name, with the template's static choices; ``codegen`` finds the target's template."""
+    """A library kernel by name, with the template's static choices; ``codegen`` finds the target's template.
+
+    With an ``epilogue`` the kernel's own result is no buffer of it.
+    """
 
     name: str
     dtypes: tuple[DType, ...]
     options: tuple[tuple[str, int | str | bool], ...] = ()
+    epilogue: Epilogue | None = None
 
 
 @dataclass(frozen=True)

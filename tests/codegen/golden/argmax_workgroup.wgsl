@@ -14,6 +14,8 @@ var<immediate> parameters: Parameters;
 
 var<workgroup> shared_f32_0: array<f32, 128>;
 var<workgroup> positions_0: array<i32, 128>;
+var<workgroup> shared_f32_0_1: array<f32, 16>;
+var<workgroup> positions_0_1: array<i32, 16>;
 
 var<private> weft_negative_inf_bits: u32 = 0xff800000u;
 
@@ -87,19 +89,33 @@ fn main(
     shared_f32_0[local] = acc0_0_best;
     positions_0[local] = acc0_0;
     workgroupBarrier();
-    for (var half = 64u; half > 0u; half >>= 1u) {
-        if (local < half) {
-            let other8 = shared_f32_0[local + half];
-            let other8_position = positions_0[local + half];
-            if (((other8 > shared_f32_0[local]) || (weft_isnan(other8) && !weft_isnan(shared_f32_0[local]))) || (!((shared_f32_0[local] > other8) || (weft_isnan(shared_f32_0[local]) && !weft_isnan(other8))) && other8_position < positions_0[local])) {
-                shared_f32_0[local] = other8;
-                positions_0[local] = other8_position;
+    if (local < 16u) {
+        let place8 = local + 0u;
+        acc0_0_best = shared_f32_0[place8];
+        acc0_0 = positions_0[place8];
+        for (var next = 16u; next < 128u; next += 16u) {
+            let other9 = shared_f32_0[place8 + next];
+            let other9_position = positions_0[place8 + next];
+            if (((other9 > acc0_0_best) || (weft_isnan(other9) && !weft_isnan(acc0_0_best))) || (!((acc0_0_best > other9) || (weft_isnan(acc0_0_best) && !weft_isnan(other9))) && other9_position < acc0_0)) {
+                acc0_0_best = other9;
+                acc0_0 = other9_position;
             }
         }
-        workgroupBarrier();
+        shared_f32_0_1[local] = acc0_0_best;
+        positions_0_1[local] = acc0_0;
     }
-    acc0_0 = positions_0[0];
     workgroupBarrier();
+    let place10 = 0u;
+    acc0_0_best = shared_f32_0_1[place10];
+    acc0_0 = positions_0_1[place10];
+    for (var next = 1u; next < 16u; next += 1u) {
+        let other11 = shared_f32_0_1[place10 + next];
+        let other11_position = positions_0_1[place10 + next];
+        if (((other11 > acc0_0_best) || (weft_isnan(other11) && !weft_isnan(acc0_0_best))) || (!((acc0_0_best > other11) || (weft_isnan(acc0_0_best) && !weft_isnan(other11))) && other11_position < acc0_0)) {
+            acc0_0_best = other11;
+            acc0_0 = other11_position;
+        }
+    }
     if (local == 0u) {
         b1[parameters.o1 + i0_0] = acc0_0;
     }

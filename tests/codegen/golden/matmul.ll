@@ -50,30 +50,54 @@ entry:
   %empty = icmp eq i64 %mn, 0
   %none = icmp sge i64 %lo, %hi
   %nothing = or i1 %empty, %none
-  br i1 %nothing, label %done, label %batch
+  br i1 %nothing, label %done, label %begin
+begin:
+  %lines = call i64 @piece(i64 %m, i64 %n, i64 %k)
+  %by.rows = icmp sge i64 %m, %n
+  %largest = select i1 %by.rows, i64 %m, i64 %n
+  %largest.1 = sub i64 %largest, 1
+  %pieces.1 = udiv i64 %largest.1, %lines
+  %pieces = add i64 %pieces.1, 1
+  %c.line = select i1 %by.rows, i64 %c_m, i64 %c_n
+  br label %batch
 batch:
-  %item = phi i64 [ %lo, %entry ], [ %following, %next ]
-  %i0 = udiv i64 %item, %batch1
-  %i1 = urem i64 %item, %batch1
+  %item = phi i64 [ %lo, %begin ], [ %following, %next ]
+  %which = udiv i64 %item, %pieces
+  %number = urem i64 %item, %pieces
+  %i0 = udiv i64 %which, %batch1
+  %i1 = urem i64 %which, %batch1
+  %line = mul i64 %number, %lines
+  %left = sub i64 %largest, %line
+  %count = call i64 @llvm.smin.i64(i64 %left, i64 %lines)
+  %row = select i1 %by.rows, i64 %line, i64 0
+  %column = select i1 %by.rows, i64 0, i64 %line
+  %rows = select i1 %by.rows, i64 %count, i64 %m
+  %columns = select i1 %by.rows, i64 %n, i64 %count
   %t0.a = mul i64 %i0, %a_b0
   %t1.a = mul i64 %i1, %a_b1
   %t2.a = add i64 %t0.a, %t1.a
   %t3.a = add i64 %t2.a, %a_offset
-  %a = getelementptr float, ptr %base.a, i64 %t3.a
+  %t4.a = mul i64 %row, %a_m
+  %t5.a = add i64 %t3.a, %t4.a
+  %a = getelementptr float, ptr %base.a, i64 %t5.a
   %t0.b = mul i64 %i0, %b_b0
   %t1.b = mul i64 %i1, %b_b1
   %t2.b = add i64 %t0.b, %t1.b
   %t3.b = add i64 %t2.b, %b_offset
-  %b = getelementptr float, ptr %base.b, i64 %t3.b
+  %t4.b = mul i64 %column, %b_n
+  %t5.b = add i64 %t3.b, %t4.b
+  %b = getelementptr float, ptr %base.b, i64 %t5.b
   %t0.c = mul i64 %i0, %c_b0
   %t1.c = mul i64 %i1, %c_b1
   %t2.c = add i64 %t0.c, %t1.c
   %t3.c = add i64 %t2.c, %c_offset
-  %c = getelementptr float, ptr %base.c, i64 %t3.c
-  %handled = call i1 @product(ptr %a, ptr %b, ptr %c, i64 %m, i64 %n, i64 %k, i64 %a_m, i64 %a_k, i64 %b_k, i64 %b_n, i64 %c_m, i64 %c_n)
+  %t4.c = mul i64 %line, %c.line
+  %t5.c = add i64 %t3.c, %t4.c
+  %c = getelementptr float, ptr %base.c, i64 %t5.c
+  %handled = call i1 @product(ptr %a, ptr %b, ptr %c, i64 %rows, i64 %columns, i64 %k, i64 %a_m, i64 %a_k, i64 %b_k, i64 %b_n, i64 %c_m, i64 %c_n)
   br i1 %handled, label %next, label %unsuited
 unsuited:
-  call void @loops(ptr %a, ptr %b, ptr %c, i64 %m, i64 %n, i64 %k, i64 %a_m, i64 %a_k, i64 %b_k, i64 %b_n, i64 %c_m, i64 %c_n)
+  call void @loops(ptr %a, ptr %b, ptr %c, i64 %rows, i64 %columns, i64 %k, i64 %a_m, i64 %a_k, i64 %b_k, i64 %b_n, i64 %c_m, i64 %c_n)
   br label %next
 next:
   %following = add nuw nsw i64 %item, 1
@@ -83,6 +107,50 @@ done:
   ret void
 }
 
+define internal i64 @piece(i64 %m, i64 %n, i64 %k) alwaysinline {
+  %v1 = icmp sgt i64 %m, %n
+  %v2 = icmp ne i64 %m, %m
+  %v3 = or i1 %v1, %v2
+  %v4 = select i1 %v3, i64 %m, i64 %n
+  %v5 = icmp sgt i64 1, %v4
+  %v6 = icmp ne i64 1, 1
+  %v7 = or i1 %v5, %v6
+  %v8 = select i1 %v7, i64 1, i64 %v4
+  %v9 = mul i64 %m, %n
+  %v10 = mul i64 %v9, %k
+  %v11 = sdiv i64 %v10, 262144
+  %v12 = sdiv i64 %v8, 128
+  %v13 = sdiv i64 %v10, 4194304
+  %v14 = icmp slt i64 %v12, %v13
+  %v15 = icmp ne i64 %v12, %v12
+  %v16 = or i1 %v14, %v15
+  %v17 = select i1 %v16, i64 %v12, i64 %v13
+  %v18 = icmp sgt i64 4, %v17
+  %v19 = icmp ne i64 4, 4
+  %v20 = or i1 %v18, %v19
+  %v21 = select i1 %v20, i64 4, i64 %v17
+  %v22 = icmp slt i64 %v11, %v21
+  %v23 = icmp ne i64 %v11, %v11
+  %v24 = or i1 %v22, %v23
+  %v25 = select i1 %v24, i64 %v11, i64 %v21
+  %v26 = icmp sgt i64 1, %v25
+  %v27 = or i1 %v26, %v6
+  %v28 = select i1 %v27, i64 1, i64 %v25
+  %v29 = sub i64 %v28, 1
+  %v30 = add i64 %v8, %v29
+  %v31 = icmp eq i64 %v28, 0
+  %v32 = icmp eq i64 %v30, -9223372036854775808
+  %v33 = icmp eq i64 %v28, -1
+  %v34 = and i1 %v32, %v33
+  %v35 = or i1 %v31, %v34
+  %v36 = select i1 %v35, i64 1, i64 %v28
+  %v37 = sdiv i64 %v30, %v36
+  %v38 = sub i64 16, 1
+  %v39 = add i64 %v37, %v38
+  %v40 = sdiv i64 %v39, 16
+  %v41 = mul i64 %v40, 16
+  ret i64 %v41
+}
 define internal void @loops(ptr noalias %a, ptr noalias %b, ptr noalias %c, i64 %m, i64 %n, i64 %k, i64 %a_m, i64 %a_k, i64 %b_k, i64 %b_n, i64 %c_m, i64 %c_n) noinline {
 entry:
   br label %row
@@ -171,6 +239,42 @@ define internal i1 @product(ptr noalias %a, ptr noalias %b, ptr noalias %c, i64 
   %good = and i1 %a.b.c.good, %some.fit
   br i1 %good, label %call, label %done
 call:
+  %one.row = icmp eq i64 %m, 1
+  %one.column = icmp eq i64 %n, 1
+  %vector = or i1 %one.row, %one.column
+  %x.step = select i1 %one.row, i64 %a_k, i64 %b_k
+  %y.step = select i1 %one.row, i64 %c_n, i64 %c_m
+  %x.less = sub i64 %x.step, 1
+  %y.less = sub i64 %y.step, 1
+  %x.moves = icmp ult i64 %x.less, 2147483647
+  %y.moves = icmp ult i64 %y.less, 2147483647
+  %moves = and i1 %x.moves, %y.moves
+  %by.vector = and i1 %vector, %moves
+  br i1 %by.vector, label %clear.head, label %matrix
+clear.head:
+  %outputs = mul i64 %m, %n
+  br label %clear
+clear:
+  %i = phi i64 [ 0, %clear.head ], [ %i.next, %clear ]
+  %c.i = mul i64 %i, %y.step
+  %c.p = getelementptr float, ptr %c, i64 %c.i
+  store float 0.0, ptr %c.p, align 4
+  %i.next = add nuw nsw i64 %i, 1
+  %i.more = icmp slt i64 %i.next, %outputs
+  br i1 %i.more, label %clear, label %cleared
+cleared:
+  %lines.by.rows = select i1 %one.row, i1 %b.by.rows, i1 %a.by.rows
+  %lines.order = select i1 %lines.by.rows, i32 101, i32 102
+  %t = select i1 %one.row, i32 112, i32 111
+  %rows = select i1 %one.row, i64 %k, i64 %m
+  %columns = select i1 %one.row, i64 %n, i64 %k
+  %lines.a = select i1 %one.row, ptr %b, ptr %a
+  %lines.ld = select i1 %one.row, i64 %ldb, i64 %lda
+  %x = select i1 %one.row, ptr %a, ptr %b
+  call void @weft.sgemv(i32 %lines.order, i32 %t, i64 %rows, i64 %columns,
+      float 1.0, ptr %lines.a, i64 %lines.ld, ptr %x, i64 %x.step, float 1.0, ptr %c, i64 %y.step)
+  br label %done
+matrix:
   %order = select i1 %c.by.rows, i32 101, i32 102
   %a.plain = icmp eq i1 %a.by.rows, %c.by.rows
   %b.plain = icmp eq i1 %b.by.rows, %c.by.rows
@@ -184,3 +288,4 @@ done:
 }
 
 declare void @weft.sgemm(i32, i32, i32, i64, i64, i64, float, ptr, i64, ptr, i64, float, ptr, i64)
+declare void @weft.sgemv(i32, i32, i64, i64, float, ptr, i64, ptr, i64, float, ptr, i64)

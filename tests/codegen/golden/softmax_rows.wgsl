@@ -14,6 +14,7 @@ var<immediate> parameters: Parameters;
 @group(0) @binding(1) var<storage, read_write> b1: array<f32>;
 
 var<private> weft_negative_inf_bits: u32 = 0xff800000u;
+var<private> weft_inf_bits: u32 = 0x7f800000u;
 var<private> weft_zero: u32;
 
 fn weft_isnan(x_: f32) -> bool {
@@ -22,14 +23,6 @@ fn weft_isnan(x_: f32) -> bool {
 
 fn weft_maximum(x_: f32, y_: f32) -> f32 {
     return select(y_, x_, ((x_ > y_) | weft_isnan(x_)));
-}
-
-fn weft_minimum(x_: f32, y_: f32) -> f32 {
-    return select(y_, x_, ((x_ < y_) | weft_isnan(x_)));
-}
-
-fn weft_clamp(x_: f32, low_: f32, high_: f32) -> f32 {
-    return weft_minimum(weft_maximum(x_, low_), high_);
 }
 
 fn weft_exact(x: f32) -> f32 {
@@ -41,19 +34,27 @@ fn weft_expm1_near(r_: f32) -> f32 {
     return t0;
 }
 
-fn weft_power_of_two(n_: f32) -> f32 {
-    return bitcast<f32>(((bitcast<u32>((n_ + 12582912.0f)) + 127u) << 23u));
-}
-
 fn weft_scaled(x_: f32, n_: f32) -> f32 {
-    let t0 = floor((n_ * 0.5f));
-    return (x_ * weft_power_of_two(t0)) * weft_power_of_two((n_ - t0));
+    let t0 = i32(bitcast<u32>((n_ + 12582912.0f))) - 1262485504i;
+    let t1 = t0 >> 1u;
+    let t2 = (x_ * bitcast<f32>((u32((t1 + 127i)) << 23u))) * bitcast<f32>((u32(((t0 - t1) + 127i)) << 23u));
+    return t2;
 }
 
 fn weft_exp(x_: f32) -> f32 {
-    let t0 = weft_clamp(x_, (-105.0f), 89.0f);
-    let t1 = round((t0 * 1.442695f));
-    return weft_scaled((1.0f + weft_expm1_near(fma(t1, (-1.4286068e-06f), weft_exact(fma(t1, (-0.69314575f), t0))))), t1);
+    let t0 = weft_exact(fma(x_, 1.442695f, 12582912.0f)) - 12582912.0f;
+    let t1 = select(weft_scaled((1.0f + weft_expm1_near(fma(t0, (-1.4286068e-06f), weft_exact(fma(t0, (-0.69314575f), x_))))), t0), 0.0f, (x_ < (-105.0f)));
+    return select(t1, bitcast<f32>(weft_inf_bits), (x_ > 89.0f));
+}
+
+fn weft_div(x_: f32, y_: f32) -> f32 {
+    let t0 = select(1.0f, 0.25f, (abs(y_) > 8.507059e+37f));
+    let t1 = x_ * t0;
+    let t2 = y_ * t0;
+    let t3 = 1.0f / t2;
+    let t4 = t1 * t3;
+    let t5 = abs(t4);
+    return select((t1 / t2), fma(fma((-t4), t2, t1), t3, t4), (((abs(t1) > 1e-30f) & (t5 > 1.2e-38f)) & (t5 < bitcast<f32>(weft_inf_bits))));
 }
 
 @compute @workgroup_size(256, 1, 1)
@@ -146,6 +147,6 @@ fn main(
     for (var r0_0 = 0i; r0_0 < parameters.r0_0_size; r0_0++) {
         let t21 = b0[t1 + r0_0];
         let t22 = weft_exp((t21 - acc0_0));
-        b1[t20 + r0_0] = t22 / acc0_1;
+        b1[t20 + r0_0] = weft_div(t22, acc0_1);
     }
 }

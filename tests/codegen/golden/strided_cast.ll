@@ -34,7 +34,7 @@ skip0:
   ret void
 }
 
-define internal void @part0(ptr noalias %b.b0, ptr noalias %b.b1, i64 %p.i0_0_size, i64 %p.i0_1_size, i64 %p.o0, i64 %p.s0_0_0, i64 %p.s0_0_1, i64 %p.o1, i64 %p.s0_1_0, i64 %lo, i64 %hi) noinline nounwind "prefer-vector-width"="256" {
+define internal void @part0(ptr noalias %b.b0, ptr noalias %b.b1, i64 %p.i0_0_size, i64 %p.i0_1_size, i64 %p.o0, i64 %p.s0_0_0, i64 %p.s0_0_1, i64 %p.o1, i64 %p.s0_1_0, i64 %lo, i64 %hi) noinline nounwind "prefer-vector-width"="256" "min-legal-vector-width"="0" {
 entry:
   %v1 = udiv i64 %lo, %p.i0_1_size
   %v2 = sub i64 %hi, 1
@@ -91,3 +91,6 @@ done9:
 
 !0 = distinct !{!0, !1}
 !1 = !{!"llvm.loop.interleave.count", i32 2}
+!2 = distinct !{!2, !3}
+!3 = !{!"llvm.loop.vectorize.enable", i1 false}
+!4 = !{i32 1}

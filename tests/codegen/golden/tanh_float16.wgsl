@@ -12,22 +12,6 @@ var<immediate> parameters: Parameters;
 
 var<private> weft_zero: u32;
 
-fn weft_isnan_x4(x_: vec4<f32>) -> vec4<bool> {
-    return (bitcast<vec4<u32>>(x_) & vec4<u32>(2147483647u)) > vec4<u32>(2139095040u);
-}
-
-fn weft_minimum_x4(x_: vec4<f32>, y_: vec4<f32>) -> vec4<f32> {
-    return select(y_, x_, ((x_ < y_) | weft_isnan_x4(x_)));
-}
-
-fn weft_maximum_x4(x_: vec4<f32>, y_: vec4<f32>) -> vec4<f32> {
-    return select(y_, x_, ((x_ > y_) | weft_isnan_x4(x_)));
-}
-
-fn weft_clamp_x4(x_: vec4<f32>, low_: vec4<f32>, high_: vec4<f32>) -> vec4<f32> {
-    return weft_minimum_x4(weft_maximum_x4(x_, low_), high_);
-}
-
 fn weft_exact_x4(x: vec4<f32>) -> vec4<f32> {
     return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(weft_zero));
 }
@@ -37,25 +21,18 @@ fn weft_expm1_near_x4(r_: vec4<f32>) -> vec4<f32> {
     return t0;
 }
 
-fn weft_power_of_two_x4(n_: vec4<f32>) -> vec4<f32> {
-    return bitcast<vec4<f32>>(((bitcast<vec4<u32>>((n_ + vec4<f32>(12582912.0f))) + vec4<u32>(127u)) << vec4<u32>(23u)));
-}
-
-fn weft_expm1_x4(x_: vec4<f32>) -> vec4<f32> {
-    let t0 = weft_clamp_x4(x_, vec4<f32>(-105.0f), vec4<f32>(89.0f));
-    let t1 = round((t0 * vec4<f32>(1.442695f)));
-    let t2 = weft_expm1_near_x4(fma(t1, vec4<f32>(-1.4286068e-06f), weft_exact_x4(fma(t1, vec4<f32>(-0.69314575f), t0))));
-    let t3 = weft_power_of_two_x4((weft_clamp_x4(t1, vec4<f32>(-120.0f), vec4<f32>(128.0f)) - vec4<f32>(1.0f)));
-    return select(select((vec4<f32>(2.0f) * fma(t2, t3, weft_exact_x4((t3 - vec4<f32>(0.5f))))), t2, (t1 == vec4<f32>(0.0f))), x_, (x_ == vec4<f32>(0.0f)));
-}
-
 fn weft_copysign_x4(x_: vec4<f32>, y_: vec4<f32>) -> vec4<f32> {
     return bitcast<vec4<f32>>(((bitcast<vec4<u32>>(x_) & vec4<u32>(2147483647u)) | (bitcast<vec4<u32>>(y_) & vec4<u32>(2147483648u))));
 }
 
 fn weft_tanh_x4(x_: vec4<f32>) -> vec4<f32> {
-    let t0 = weft_expm1_x4((vec4<f32>(2.0f) * weft_minimum_x4(abs(x_), vec4<f32>(10.0f))));
-    return weft_copysign_x4((t0 / (t0 + vec4<f32>(2.0f))), x_);
+    let t0 = vec4<f32>(2.0f) * abs(x_);
+    let t1 = select(weft_exact_x4(t0), vec4<f32>(20.0f), (t0 >= vec4<f32>(20.0f)));
+    let t2 = fma(t1, vec4<f32>(1.442695f), vec4<f32>(12582912.0f));
+    let t3 = bitcast<vec4<f32>>(((bitcast<vec4<u32>>(t2) << vec4<u32>(23u)) + vec4<u32>(1065353216u)));
+    let t4 = weft_exact_x4(t2) - vec4<f32>(12582912.0f);
+    let t5 = fma(t3, weft_expm1_near_x4(fma(t4, vec4<f32>(-1.4286068e-06f), weft_exact_x4(fma(t4, vec4<f32>(-0.69314575f), t1)))), weft_exact_x4((t3 - vec4<f32>(1.0f))));
+    return weft_copysign_x4((t5 / (t5 + vec4<f32>(2.0f))), x_);
 }
 
 fn weft_float16_bits(x: f32) -> u32 {

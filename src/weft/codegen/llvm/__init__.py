@@ -10,21 +10,29 @@ for integers, double for floats, then the report's number. Buffers never overlap
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 
-from weft.codegen.llvm.part import STREAM_ATTRIBUTE, STREAM_METADATA, PartWriter, is_light
+from weft.codegen.llvm.alike import SIZE, common
+from weft.codegen.llvm.part import PartWriter, is_light
+from weft.codegen.llvm.rows import SHORT, RowsWriter, suits
+from weft.codegen.llvm.stream import STREAM_METADATA
 from weft.errors import KernelError
 from weft.expr import Expr, variable
-from weft.expr.llvm import SCALARS, Emitter, Lines, Value
-from weft.kernels import Kernel, Library, Part
+from weft.expr.llvm import Emitter
+from weft.expr.llvm_text import SCALARS, Lines, Value
+from weft.kernels import Axis, Kernel, Library, Part
 from weft.kernels.library import TEMPLATES
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 
 __all__ = ["LlvmGenerator", "entry_name"]
 
-GRAIN, LIGHT_GRAIN = 32768, 262144
+GRAIN, LIGHT_GRAIN = 32768, 65536
 """Elements that are worth a thread of their own, some 20 microseconds of work; and where little is done to each."""
+
+Callee = tuple[str, tuple[str, ...], str]
+"""The function of a part, the buffers that it is called with, and the size that it takes, if it takes one."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -68,7 +76,7 @@ class LlvmGenerator:
             inputs=tuple(binding for binding in bindings if binding.access == "read"),
             outputs=tuple(binding for binding in bindings if binding.access == "read_write"),
             workgroup_size=(LIGHT_GRAIN if all(is_light(part) for part in kernel.parts) else GRAIN, 1, 1),
-            workgroup_count=(" + ".join(counts), " + ".join(work), "1"),
+            workgroup_count=(_sum(counts), _sum(work), "1"),
             source=_module(kernel),
             reports=kernel.reports,
         )
@@ -113,20 +121,46 @@ def _product(sizes: list[Expr]) -> str:
     return " * ".join([str(constant), *names]) if constant != 1 or not names else " * ".join(names)
 
 
+def _sum(counts: list[str]) -> str:
+    """A sum of counts, the constant ones added up."""
+    constant = sum(int(count) for count in counts if count.isdecimal())
+    rest = [count for count in counts if not count.isdecimal()]
+    return " + ".join([*rest, str(constant)] if constant or not rest else rest)
+
+
 def _module(kernel: Kernel) -> str:
-    formals = [f"ptr noalias %b.{buffer.name}" for buffer in kernel.buffers]
-    formals += [f"{SCALARS[p.dtype]} %p.{p.name}" for p in kernel.parameters]
-    formals += ["ptr %status", "i64 %report"] if kernel.reports else []
-    formals += ["i64 %lo", "i64 %hi"]
+    formals = _formals(kernel)
     bound = {variable(p.name, p.dtype): Value(f"%p.{p.name}", p.dtype) for p in kernel.parameters}
     functions, declarations, streams = [], set(), False
+    made: dict[Kernel, str] = {}
+    callees = []
     for number, part in enumerate(kernel.parts):
-        writer = PartWriter(kernel, part, bound)
-        head = f"define internal void @part{number}({', '.join(formals)}) noinline nounwind"
-        streams = streams or writer.streams
-        functions.append(writer.text(f"{head} {STREAM_ATTRIBUTE}" if writer.streams else head))
-        declarations |= writer.lines.declarations
-    texts = [_entry(kernel, bound), *functions]
+        shared = common(kernel, part)
+        if shared is not None:
+            alike, names = shared
+            callees.append((made.setdefault(alike, f"part{number}"), names, str(part.axes[0].size.data)))
+            if made[alike] == f"part{number}":
+                writer = PartWriter(alike, alike.parts[0], {**bound, SIZE: Value("%size", SIZE.dtype)})
+                arguments = ", ".join([*_formals(alike)[:-2], "i64 %size", "i64 %lo", "i64 %hi"])
+                head = (
+                    f"define internal void @part{number}({arguments}) noinline nounwind {writer.attributes}"
+                )
+                streams = streams or writer.streams
+                functions.append(writer.text(head.rstrip()))
+                declarations |= writer.lines.declarations
+            continue
+        callees.append((f"part{number}", tuple(buffer.name for buffer in kernel.buffers), ""))
+        forms: dict[str, type[PartWriter]] = {f"part{number}": PartWriter}
+        if suits(part):
+            forms = {f"part{number}.long": PartWriter, f"part{number}.short": RowsWriter}
+            functions.append(_choice(part, bound, number, formals))
+        for name, form in forms.items():
+            writer = form(kernel, part, bound)
+            head = f"define internal void @{name}({', '.join(formals)}) noinline nounwind {writer.attributes}"
+            streams = streams or writer.streams
+            functions.append(writer.text(head.rstrip()))
+            declarations |= writer.lines.declarations
+    texts = [_entry(kernel, bound, callees), *functions]
     if kernel.reports:
         texts.append(_REPORT)
     if streams:
@@ -134,26 +168,34 @@ def _module(kernel: Kernel) -> str:
     return "\n\n".join([*texts, *sorted(declarations)]) + "\n"
 
 
-def _entry(kernel: Kernel, bound: dict[Expr, Value]) -> str:
+def _formals(kernel: Kernel) -> list[str]:
+    """The arguments of a part's function."""
+    formals = [f"ptr noalias %b.{buffer.name}" for buffer in kernel.buffers]
+    formals += [f"{SCALARS[p.dtype]} %p.{p.name}" for p in kernel.parameters]
+    formals += ["ptr %status", "i64 %report"] if kernel.reports else []
+    return [*formals, "i64 %lo", "i64 %hi"]
+
+
+def _entry(kernel: Kernel, bound: dict[Expr, Value], callees: Sequence[Callee]) -> str:
     """Unpacks the arguments and gives each part its share of the range."""
     lines = Lines()
-    actual = []
+    rest = []
     for number, buffer in enumerate(kernel.buffers):
         slot = lines.let(f"getelementptr ptr, ptr %buffers, i64 {number}")
         lines.do(f"%b.{buffer.name} = load ptr, ptr {slot}, align 8")
-        actual.append(f"ptr %b.{buffer.name}")
     for number, parameter in enumerate(kernel.parameters):
         _unpack(lines, number, parameter)
-        actual.append(f"{SCALARS[parameter.dtype]} %p.{parameter.name}")
+        rest.append(f"{SCALARS[parameter.dtype]} %p.{parameter.name}")
     if kernel.reports:
         slot = lines.let(f"getelementptr ptr, ptr %buffers, i64 {len(kernel.buffers)}")
         lines.do(f"%status = load ptr, ptr {slot}, align 8")
         slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {len(kernel.parameters)}")
         lines.do(f"%report = load i64, ptr {slot}, align 8")
-        actual += ["ptr %status", "i64 %report"]
+        rest += ["ptr %status", "i64 %report"]
     start = "0"
-    for number, part in enumerate(kernel.parts):
-        start = _share(lines, bound, number, part, start, actual)
+    for number, (part, (function, names, size)) in enumerate(zip(kernel.parts, callees, strict=True)):
+        actual = [*(f"ptr %b.{name}" for name in names), *rest, *([f"i64 {size}"] if size else [])]
+        start = _share(lines, bound, number, part, start, function, actual)
     head = f"define void @{entry_name(kernel.name)}(ptr %buffers, ptr %parameters, i64 %lo, i64 %hi) nounwind"
     return "\n".join([f"{head} {{", "entry:", *lines.text, "  ret void", "}"])
 
@@ -170,15 +212,11 @@ def _unpack(lines: Lines, number: int, parameter: Parameter) -> None:
 
 
 def _share(
-    lines: Lines, bound: dict[Expr, Value], number: int, part: Part, start: str, actual: list[str]
-) -> str:
+    lines: Lines, bound: dict[Expr, Value], number: int, part: Part, start: str, function: str,
+    actual: list[str],
+) -> str:  # fmt: skip
     """Call a part with its piece of the range, if any; gives where the next part starts."""
-    count = "1"
-    for axis in part.axes:
-        size = Emitter(lines, _no_load)
-        for name, value in bound.items():
-            size.bind(name, value)
-        count = lines.let(f"mul nuw nsw i64 {count}, {size.value(axis.size).text}")
+    count = _length(lines, bound, part.axes)
     stop = lines.let(f"add nuw nsw i64 {start}, {count}")
     low = lines.let(f"call i64 @llvm.smax.i64(i64 %lo, i64 {start})")
     high = lines.let(f"call i64 @llvm.smin.i64(i64 %hi, i64 {stop})")
@@ -186,10 +224,36 @@ def _share(
     some = lines.let(f"icmp slt i64 {low}, {high}")
     lines.do(f"br i1 {some}, label %run{number}, label %skip{number}")
     lines.text.append(f"run{number}:")
-    lines.do(f"call void @part{number}({', '.join([*actual, f'i64 {first}', f'i64 {last}'])})")
+    lines.do(f"call void @{function}({', '.join([*actual, f'i64 {first}', f'i64 {last}'])})")
     lines.do(f"br label %skip{number}")
     lines.text.append(f"skip{number}:")
     return stop
+
+
+def _choice(part: Part, bound: dict[Expr, Value], number: int, formals: list[str]) -> str:
+    """The part's function: by the length of its rows, which no thread and no range changes, one of its two forms."""
+    lines = Lines()
+    length = _length(lines, bound, part.reduce_axes)
+    short = lines.let(f"icmp sle i64 {length}, {SHORT}")
+    lines.do(f"br i1 {short}, label %short, label %long")
+    actual = ", ".join(formal.replace(" noalias", "") for formal in formals)
+    for form in ("short", "long"):
+        lines.text.append(f"{form}:")
+        lines.do(f"call void @part{number}.{form}({actual})")
+        lines.do("ret void")
+    head = f"define internal void @part{number}({', '.join(formals)}) nounwind"
+    return "\n".join([f"{head} {{", "entry:", *lines.text, "}"])
+
+
+def _length(lines: Lines, bound: dict[Expr, Value], axes: Sequence[Axis]) -> str:
+    """How many points axes have."""
+    count = "1"
+    for axis in axes:
+        size = Emitter(lines, _no_load)
+        for name, value in bound.items():
+            size.bind(name, value)
+        count = lines.let(f"mul nuw nsw i64 {count}, {size.value(axis.size).text}")
+    return count
 
 
 def _no_load(emitter: Emitter, node: Expr) -> Value:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from weft.expr.llvm import Lines
+from weft.expr.llvm_text import Lines
 
 
 @dataclass

@@ -7,7 +7,7 @@ range a mask says which lanes are real.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +16,9 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr import Expr, substitute, variable, walk
-from weft.expr.llvm import Emitter, Lines, Value, suffix, vector_type
+from weft.expr.llvm import Emitter
+from weft.expr.llvm_narrow import narrowed, widened
+from weft.expr.llvm_text import Value, suffix, vector_type
 from weft.expr.node import INDEX
 
 LANES: Final = 16
@@ -31,6 +33,9 @@ ELEMENTS: Final[Mapping[DType, str]] = {
     dtypes.bool_: "i8",
 }  # fmt: skip
 """The IR type of an element in memory."""
+
+AROUND: Final = "!4"
+"""The module's metadata for stores around the cache."""
 
 BASE: Final = variable("lane base", INDEX)
 """The value of the lane axis in lane 0."""
@@ -70,6 +75,8 @@ class Memory:
     def __init__(self, buffers: Mapping[str, DType]) -> None:
         self._buffers = buffers
         self.lane: Lane | None = None
+        self.around = False
+        """Whether vectors, which are aligned then, are stored around the cache."""
         self.varying: frozenset[Expr] = frozenset()
         """Variables other than the lane axis whose value differs from lane to lane: reductions along lanes."""
 
@@ -94,13 +101,13 @@ class Memory:
         dtype, (index, *predicate) = self._dtype(node.data), node.args
         kind, lane = ELEMENTS[dtype], self.lane
         if lane is not None and predicate:
-            lane = _narrowed(emitter, lane, emitter.value(predicate[0]))
+            lane = _predicated(emitter, lane, emitter.value(predicate[0]))
         moves = 0 if lane is None else self._moves(index, lane)
         if lane is None or (moves == 0 and not predicate):
             text, lanes = self._load_one(emitter, node.data, kind, index), 1
         else:
             text, lanes = self._load_lanes(emitter, node.data, kind, index, moves, lane), lane.count
-        return emitter.convert(_WIDEN.get(dtype, _as_is)(emitter.lines, text, dtype, lanes), node.dtype)
+        return emitter.convert(widened(emitter.lines, text, dtype, lanes), node.dtype)
 
     def store(self, emitter: Emitter, buffer: str, index: Expr, value: Value) -> None:
         """Write a value of the buffer's compute type at ``index``."""
@@ -109,10 +116,10 @@ class Memory:
         value = emitter.convert(value, dtype.compute)
         lines = emitter.lines
         if lane is None:
-            text = _NARROW.get(dtype, _unchanged)(lines, value)
+            text = narrowed(lines, value, dtype)
             lines.do(f"store {kind} {text}, ptr {self._address(emitter, buffer, kind, index)}, align {size}")
             return
-        text = _NARROW.get(dtype, _unchanged)(lines, emitter.splat(value, lane.count))
+        text = narrowed(lines, emitter.splat(value, lane.count), dtype)
         whole, name = vector_type(kind, lane.count), suffix(kind, lane.count)
         mask = f"{vector_type('i1', lane.count)} {_mask(lane)}"
         if self._moves(index, lane) != 1:
@@ -122,7 +129,9 @@ class Memory:
             lines.do(f"call void {scatter}({whole} {text}, {target}, i32 {size}, {mask})")
             return
         where = self._address(emitter, buffer, kind, substitute(index, {lane.axis: BASE}))
-        if lane.mask is None:
+        if lane.mask is None and self.around:
+            lines.do(f"store {whole} {text}, ptr {where}, align {size * lane.count}, !nontemporal {AROUND}")
+        elif lane.mask is None:
             lines.do(f"store {whole} {text}, ptr {where}, align {size}")
         else:
             call = f"call void @llvm.masked.store.{name}.p0"
@@ -132,6 +141,10 @@ class Memory:
         if self.varying and any(node in self.varying for node in walk(index)):
             return None
         return stride(index, lane.axis)
+
+    def itemsize(self, buffer: str) -> int:
+        """The bytes of an element of a buffer."""
+        return self._dtype(buffer).itemsize
 
     def _dtype(self, buffer: str) -> DType:
         if buffer not in self._buffers:
@@ -166,7 +179,7 @@ class Memory:
         return emitter.lines.let(f"call {whole} @llvm.masked.load.{name}.p0({given})")
 
 
-def _narrowed(emitter: Emitter, lane: Lane, predicate: Value) -> Lane:
+def _predicated(emitter: Emitter, lane: Lane, predicate: Value) -> Lane:
     """The lanes in which the predicate holds too."""
     wanted = emitter.splat(predicate, lane.count)
     if lane.mask is None:
@@ -177,79 +190,3 @@ def _narrowed(emitter: Emitter, lane: Lane, predicate: Value) -> Lane:
 
 def _mask(lane: Lane) -> str:
     return "splat (i1 true)" if lane.mask is None else lane.mask.text
-
-
-def _as_is(lines: Lines, text: str, dtype: DType, lanes: int) -> Value:
-    return Value(text, dtype, lanes)
-
-
-def _widen_integer(lines: Lines, text: str, dtype: DType, lanes: int) -> Value:
-    word = "sext" if dtype.kind == "int" else "zext"
-    wide = lines.let(f"{word} {vector_type('i8', lanes)} {text} to {vector_type('i32', lanes)}")
-    return Value(wide, dtypes.int32, lanes)
-
-
-def _widen_bool(lines: Lines, text: str, dtype: DType, lanes: int) -> Value:
-    truth = lines.let(f"icmp ne {vector_type('i8', lanes)} {text}, zeroinitializer")
-    return Value(truth, dtypes.bool_, lanes)
-
-
-def _widen_float16(lines: Lines, text: str, dtype: DType, lanes: int) -> Value:
-    # loaded as i16: masked loads of half are not legal everywhere
-    half = lines.let(f"bitcast {vector_type('i16', lanes)} {text} to {vector_type('half', lanes)}")
-    wide = lines.let(f"fpext {vector_type('half', lanes)} {half} to {vector_type('float', lanes)}")
-    return Value(wide, dtypes.float32, lanes)
-
-
-def _widen_bfloat16(lines: Lines, text: str, dtype: DType, lanes: int) -> Value:
-    word = vector_type("i32", lanes)
-    wide = lines.let(f"zext {vector_type('i16', lanes)} {text} to {word}")
-    high = lines.let(f"shl {word} {wide}, {_each('i32', 16, lanes)}")
-    return Value(lines.let(f"bitcast {word} {high} to {vector_type('float', lanes)}"), dtypes.float32, lanes)
-
-
-def _unchanged(lines: Lines, value: Value) -> str:
-    return value.text
-
-
-def _narrow_integer(lines: Lines, value: Value) -> str:
-    return lines.let(f"trunc {value.type} {value.text} to {vector_type('i8', value.lanes)}")
-
-
-def _narrow_bool(lines: Lines, value: Value) -> str:
-    return lines.let(f"zext {value.type} {value.text} to {vector_type('i8', value.lanes)}")
-
-
-def _narrow_float16(lines: Lines, value: Value) -> str:
-    narrow = vector_type("half", value.lanes)
-    half = lines.let(f"fptrunc {value.type} {value.text} to {narrow}")
-    return lines.let(f"bitcast {narrow} {half} to {vector_type('i16', value.lanes)}")
-
-
-def _narrow_bfloat16(lines: Lines, value: Value) -> str:
-    """Round to nearest even by bits; a NaN keeps its sign and is made quiet."""
-    lanes, word = value.lanes, vector_type("i32", value.lanes)
-    bits = lines.let(f"bitcast {value.type} {value.text} to {word}")
-    high = lines.let(f"lshr {word} {bits}, {_each('i32', 16, lanes)}")
-    odd = lines.let(f"and {word} {high}, {_each('i32', 1, lanes)}")
-    bias = lines.let(f"add {word} {odd}, {_each('i32', 0x7FFF, lanes)}")
-    rounded = lines.let(f"add {word} {bits}, {bias}")
-    rounded = lines.let(f"lshr {word} {rounded}, {_each('i32', 16, lanes)}")
-    quiet = lines.let(f"or {word} {high}, {_each('i32', 0x40, lanes)}")
-    nan = lines.let(f"fcmp uno {value.type} {value.text}, {value.text}")
-    chosen = lines.let(f"select {vector_type('i1', lanes)} {nan}, {word} {quiet}, {word} {rounded}")
-    return lines.let(f"trunc {word} {chosen} to {vector_type('i16', lanes)}")
-
-
-def _each(kind: str, number: int, lanes: int) -> str:
-    return str(number) if lanes == 1 else f"splat ({kind} {number})"
-
-
-_WIDEN: Final[Mapping[DType, Callable[[Lines, str, DType, int], Value]]] = {
-    dtypes.float16: _widen_float16, dtypes.bfloat16: _widen_bfloat16, dtypes.bool_: _widen_bool,
-    dtypes.int8: _widen_integer, dtypes.uint8: _widen_integer,
-}  # fmt: skip
-_NARROW: Final[Mapping[DType, Callable[[Lines, Value], str]]] = {
-    dtypes.float16: _narrow_float16, dtypes.bfloat16: _narrow_bfloat16, dtypes.bool_: _narrow_bool,
-    dtypes.int8: _narrow_integer, dtypes.uint8: _narrow_integer,
-}  # fmt: skip

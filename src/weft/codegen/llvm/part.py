@@ -14,12 +14,17 @@ from typing import Final
 
 from weft import dtypes
 from weft.codegen.llvm.function import FunctionWriter
+from weft.codegen.llvm.held import Held, held
 from weft.codegen.llvm.memory import LANES, WIDE, Memory, depends, stride
 from weft.codegen.llvm.predicate import predicated
 from weft.codegen.llvm.reduction import BLOCK, Accumulator, passes
+from weft.codegen.llvm.shortcuts import BLOCK as SHORTCUT_BLOCK
+from weft.codegen.llvm.shortcuts import usual
+from weft.codegen.llvm.stream import ONE_BY_ONE, STREAM, STREAM_ATTRIBUTE, Stream, stream
 from weft.expr import Expr, const, walk
 from weft.expr.define import expand
-from weft.expr.llvm import Emitter, Value, vector_type
+from weft.expr.llvm import Emitter
+from weft.expr.llvm_text import Value, vector_type
 from weft.expr.node import INDEX
 from weft.kernels import Axis, Check, Kernel, Part, Reduction, Store
 
@@ -30,31 +35,42 @@ LIGHT: Final = 16
 STREAMED: Final = 32
 """Nodes of the stored values, functions written out, up to which a loop is bound by memory."""
 
-STREAM: Final = "!0"
-STREAM_ATTRIBUTE: Final = '"prefer-vector-width"="256"'
-STREAM_METADATA: Final = '!0 = distinct !{!0, !1}\n!1 = !{!"llvm.loop.interleave.count", i32 2}'
-"""How loops bound by memory are vectorised: two vectors of 32 bytes in turn; see benchmarks/NOTES.md."""
+TURNS: Final = 4
+"""Rows that are added to a vector of columns in turn, each to one of its own: a single one waits for each addition."""
 
 
 class PartWriter:
     """Writes one part; ``text(head)`` gives the function."""
 
     def __init__(self, kernel: Kernel, part: Part, parameters: dict[Expr, Value]) -> None:
+        self.kernel = kernel
         self.lines = FunctionWriter()
         self.memory = Memory({buffer.name: buffer.dtype for buffer in kernel.buffers})
         self.emitter = Emitter(self.lines, self.memory.load)
         for name, value in parameters.items():
             self.emitter.bind(name, value)
-        self.inner, self.outer, self.gathers = _lanes(part)
+        self.inner, self.outer, self.gathers = lanes_of(part)
         light = len(part.reductions) == 1 and _light(part.reductions)
         self.width = WIDE if self.outer is not None and not self.gathers and light else LANES
         self.broad = False
         self.streams = self.inner is None and self.outer is None and not part.reductions and is_light(part)
+        self.past = stream(part, self.memory) if self.streams else None
+        self.sums = light and part.reductions[0].combine == "sum"
+        self.narrow = False
+        self.turns = 1
+        self.turn = 0
         self.scalar = part
         if self.outer is not None:
             self.memory.varying = frozenset(reduction.result for reduction in part.reductions)
         lanes = self.inner is not None or self.outer is not None
         self.part = predicated(part, points=self.outer is not None) if lanes else part
+
+    @property
+    def attributes(self) -> str:
+        """The function's attributes."""
+        if self.sums and self.inner is not None:
+            return STREAM_ATTRIBUTE
+        return STREAM_ATTRIBUTE if self.streams else ""
 
     def text(self, head: str) -> str:
         """The function under its head; it has i64 arguments ``%lo`` and ``%hi``, with ``%lo < %hi``."""
@@ -104,15 +120,80 @@ class PartWriter:
             if self.width == WIDE:
                 start = self._whole(axis.variable, start, stop, lambda mask: self._point())[1]
                 self.width = LANES
+                self._narrow_or_rest(axis, start, stop)
+                return
             self._across(axis.variable, start, stop, lambda mask: self._point())
             return
         if self.outer is not None:
             start = self._whole(axis.variable, start, stop, lambda mask: self._point())[1]
         lanes, self.part = self.part, self.part if self.inner is not None else self.scalar
+        if self.streams and self.past is not None:
+            start = self._past_the_cache(axis, start, stop, self.past)
+        shorter = usual(self.part) if not self.part.reduce_axes and not self.part.checks else None
+        if shorter is None:
+            self._one_by_one(axis, start, stop)
+        else:
+            self._blocks(axis, start, stop, *shorter)
+        self.part = lanes
+
+    def _narrow_or_rest(self, axis: Axis, start: str, stop: str) -> None:
+        """Columns that fill no wide vector: all of a narrow matrix, whose rows are added in turns, or the last ones.
+
+        The width of the whole matrix decides, not the range's, so that no sum depends on how ranges are cut.
+        """
+        narrow = self.lines.let(f"icmp ult i64 {self.emitter.value(axis.size).text}, {WIDE}")
+        for in_turns in (True, False):
+            condition = narrow if in_turns else self.lines.let(f"xor i1 {narrow}, true")
+            with self.lines.when(condition), self.emitter.scope():
+                self.narrow = in_turns
+                self._across(axis.variable, start, stop, lambda mask: self._point())
+        self.narrow = False
+
+    def _one_by_one(self, axis: Axis, start: str, stop: str) -> None:
+        """A loop that LLVM vectorises."""
         with self._loop(start, stop, hint=STREAM if self.streams else "") as index:
             self.emitter.bind(axis.variable, Value(index, INDEX))
             self._point()
-        self.part = lanes
+
+    def _blocks(self, axis: Axis, start: str, stop: str, condition: Expr, shorter: Part) -> None:
+        """Blocks of an axis: by the shorter part where the condition holds in all of one, else by the whole part."""
+        lines, whole = self.lines, self.part
+        holds = lines.local("i1")
+        with self._loop(start, stop, SHORTCUT_BLOCK) as first:
+            end = lines.let(f"add nuw nsw i64 {first}, {SHORTCUT_BLOCK}")
+            end = lines.let(f"call i64 @llvm.smin.i64(i64 {end}, i64 {stop})")
+            lines.do(f"store i1 true, ptr {holds}")
+            with self._loop(first, end) as index:
+                self.emitter.bind(axis.variable, Value(index, INDEX))
+                here = self.emitter.value(condition).text
+                both = lines.let(f"and i1 {lines.let(f'load i1, ptr {holds}')}, {here}")
+                lines.do(f"store i1 {both}, ptr {holds}")
+            everywhere = lines.let(f"load i1, ptr {holds}")
+            somewhere_not = lines.let(f"xor i1 {everywhere}, true")
+            for choice, part in ((everywhere, shorter), (somewhere_not, whole)):
+                self.part = part
+                with lines.when(choice):
+                    self._one_by_one(axis, first, end)
+
+    def _past_the_cache(self, axis: Axis, start: str, stop: str, stream: Stream) -> str:
+        """Where all that is read and written does not fit in the cache, store around it; gives where that ends.
+
+        A line that is stored whole need not be read first, but nobody finds it in the cache later.
+        """
+        lines = self.lines
+        reached = lines.local("i64")
+        lines.do(f"store i64 {start}, ptr {reached}")
+        with lines.when(stream.is_large(lines, self.emitter.value(axis.size).text)), self.emitter.scope():
+            first = stream.aligned(self.emitter, axis.variable, start, stop)
+            with self._loop(start, first, hint=ONE_BY_ONE) as index:
+                self.emitter.bind(axis.variable, Value(index, INDEX))
+                self._point()
+            self.memory.around = True
+            last = self._whole(axis.variable, first, stop, lambda mask: self._point())[1]
+            self.memory.around = False
+            lines.do(f"store i64 {last}, ptr {reached}")
+            lines.do("fence seq_cst")  # such stores are not ordered with what tells others that they are done
+        return lines.let(f"load i64, ptr {reached}")
 
     @contextmanager
     def _loop(self, start: str, stop: str, step: int = 1, hint: str = "") -> Iterator[str]:
@@ -150,8 +231,10 @@ class PartWriter:
     # What happens at a point.
 
     def _point(self) -> None:
-        for group in passes(self.part.reductions):
-            self._reduce(group)
+        groups = passes(self.part.reductions)
+        waiting = held(self.kernel, self.part, groups)
+        for number, group in enumerate(groups):
+            self._reduce(number, group, waiting)
         done = self._row_checks(self.part.axes[-1]) if len(self.part.axes) > 1 else []
         outer = [check for check in self.part.checks if not check.inner and check not in done]
         for check in outer:
@@ -159,8 +242,26 @@ class PartWriter:
         inner = [store for store in self.part.stores if store.inner]
         inner_checks = [check for check in self.part.checks if check.inner]
         if inner or inner_checks:
-            self._at_reduction_points(lambda mask: self._effects(inner_checks, inner))
+            self._at_all(inner_checks, inner, waiting)
         self._effects([], [store for store in self.part.stores if not store.inner])
+
+    def _at_all(self, checks: Sequence[Check], stores: Sequence[Store], waiting: Sequence[Held]) -> None:
+        def finish(mask: Value | None) -> None:
+            self._take(waiting)
+            self._effects(checks, stores)
+
+        self._at_reduction_points(finish)
+
+    def _take(self, waiting: Iterable[Held]) -> None:
+        """What earlier passes left at this point stands for what they computed."""
+        for each in waiting:
+            self.emitter.bind(each.value, self.emitter.value(each.kept))
+
+    def _leave(self, waiting: Iterable[Held]) -> None:
+        for each in waiting:
+            self.memory.store(
+                self.emitter, each.store.buffer, each.store.index, self.emitter.value(each.value)
+            )
 
     def _effects(self, checks: Sequence[Check], stores: Sequence[Store]) -> None:
         for check in checks:
@@ -190,34 +291,48 @@ class PartWriter:
 
     # Reductions.
 
-    def _reduce(self, group: Sequence[Reduction]) -> None:
+    def _reduce(self, number: int, group: Sequence[Reduction], waiting: Sequence[Held]) -> None:
+        joined = self.inner is not None
+        for total in self._fold(number, group, waiting):
+            self.emitter.bind(total.reduction.result, total.result(self.emitter, joined))
+
+    def _fold(self, number: int, group: Sequence[Reduction], waiting: Sequence[Held]) -> list[Accumulator]:
+        """Fold a group over the reduction axes; gives what each lane has gathered."""
         joined = self.inner is not None
         lanes = self.width if joined or self.memory.lane is not None else 1
         folds = self._accumulators(group, lanes)
         # whole runs of a row go to accumulators of their own, WIDE at a time: one vector would wait for each addition
         self.broad = joined and _light(group)
         broad = self._accumulators(group, WIDE) if self.broad else []
+        self.turns = TURNS if self.narrow else 1
+        more = [[pair[1] for pair in self._accumulators(group, lanes)] for _ in range(self.turns - 1)]
 
         def fold(mask: Value | None) -> None:
-            for _, block in broad if self.width == WIDE and joined else folds:
+            self._take(each for each in waiting if each.group < number)
+            self._leave(each for each in waiting if each.group == number)
+            blocks = [block for _, block in (broad if self.width == WIDE and joined else folds)]
+            for block in more[self.turn - 1] if self.turn else blocks:
                 block.take(self.emitter, self._candidates(block.reduction), mask if joined else None)
 
         def before() -> None:
             for total, block in (*folds, *broad):
                 if block is not total:
                     block.reset(self.emitter)
+            for block in (block for turn in more for block in turn):
+                block.reset(self.emitter)
 
         def after() -> None:
-            for total, block in (*folds, *broad):
+            for position, (total, block) in enumerate((*folds, *broad)):
+                for turn in more:
+                    block.take(self.emitter, turn[position].read(self.emitter))
                 if block is not total:
                     total.take(self.emitter, block.read(self.emitter))
 
         self._at_reduction_points(fold, before, after)
-        self.broad = False
+        self.broad, self.turns = False, 1
         for (total, _), (wide, _) in zip(folds, broad, strict=False):
             total.take(self.emitter, wide.narrowed(self.emitter, lanes))
-        for total, _ in folds:
-            self.emitter.bind(total.reduction.result, total.result(self.emitter, joined))
+        return [total for total, _ in folds]
 
     def _accumulators(self, group: Sequence[Reduction], lanes: int) -> list[tuple[Accumulator, Accumulator]]:
         """For each reduction its total, empty, and what gathers a block (the total itself where order is no matter)."""
@@ -282,9 +397,26 @@ class PartWriter:
                 self.width = LANES
             self._across(axis.variable, start, stop, body)
             return
+        if self.turns > 1:
+            start = self._in_turns(axis, start, stop, body)
         with self._loop(start, stop) as index:
             self.emitter.bind(axis.variable, Value(index, INDEX))
             body(None)
+
+    def _in_turns(self, axis: Axis, start: str, stop: str, body: Callable[[Value | None], None]) -> str:
+        """``body`` for whole turns; gives where they end."""
+        lines = self.lines
+        whole = lines.let(f"and i64 {lines.let(f'sub i64 {stop}, {start}')}, {-self.turns}")
+        full = lines.let(f"add i64 {start}, {whole}")
+        with self._loop(start, full, self.turns) as index:
+            for turn in range(self.turns):
+                self.turn = turn
+                with self.emitter.scope():
+                    place = lines.let(f"add nuw nsw i64 {index}, {turn}")
+                    self.emitter.bind(axis.variable, Value(place, INDEX))
+                    body(None)
+        self.turn = 0
+        return full
 
 
 def _rounds(reduction: Reduction) -> bool:
@@ -292,7 +424,7 @@ def _rounds(reduction: Reduction) -> bool:
     return reduction.combine in ("sum", "prod") and reduction.value.dtype.kind == "float"
 
 
-def _lanes(part: Part) -> tuple[Axis | None, Axis | None, bool]:
+def lanes_of(part: Part) -> tuple[Axis | None, Axis | None, bool]:
     """Which axis lanes run along: the innermost reduction axis, or the last axis; and whether they must gather."""
     if any(check.inner for check in part.checks):
         return None, None, False

@@ -15,7 +15,8 @@ from weft.codegen.llvm.function import FunctionWriter
 from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr import variables
-from weft.expr.llvm import Emitter, Value, literal
+from weft.expr.llvm import Emitter
+from weft.expr.llvm_text import Value, literal
 from weft.expr.node import INDEX
 from weft.kernels import Reduction
 
@@ -23,7 +24,8 @@ BLOCK: Final = 256
 """Steps of an inner loop whose sum is finished before it joins the total: keeps rounding errors of long sums small."""
 
 _COMBINE: Final[Mapping[str, str]] = {
-    "sum": "x + y", "prod": "x * y", "max": "maximum(x, y)", "min": "minimum(x, y)", "any": "x | y", "all": "x & y",
+    "sum": "x + y", "prod": "x * y", "max": "maximum(y, x)", "largest": "larger(y, x)",
+    "min": "minimum(y, x)", "any": "x | y", "all": "x & y",
 }  # fmt: skip
 _NO_POSITION: Final = 2**63 - 1
 
@@ -48,7 +50,7 @@ def identity(combine: str, dtype: DType) -> bool | int | float:
         return 1 if combine == "prod" else 0
     if dtype.kind == "bool":
         raise KernelError(f"llvm: {combine} folds values of type bool, expected numbers; cast to int32")
-    lowest = combine in ("max", "argmax")
+    lowest = combine in ("max", "argmax", "largest")
     if dtype.kind == "float":
         return -math.inf if lowest else math.inf
     if dtype.kind == "uint":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from weft.codegen.wgsl import work
+from weft.codegen.wgsl.alike import Family, families
 from weft.codegen.wgsl.held import HeldWriter
 from weft.codegen.wgsl.module import Module, limit
 from weft.codegen.wgsl.points import PointWriter, roots_of
@@ -13,6 +15,7 @@ from weft.codegen.wgsl.vector import RowWriter, VectorWriter
 from weft.errors import KernelError
 from weft.expr import Expr, walk
 from weft.expr.wgsl import Emitter, Value
+from weft.expr.wgsl_forms import wgsl_form
 from weft.expr.wgsl_text import identifier, type_name
 from weft.kernels import Kernel, Part
 from weft.target import KernelSpec, TargetProfile
@@ -26,6 +29,7 @@ SOFTWARE_SHARE = 8
 
 def write_kernel(kernel: Kernel, profile: TargetProfile) -> KernelSpec:
     """The WGSL of a derived kernel; ``KernelError`` for one that is malformed or over a limit."""
+    kernel = replace(kernel, parts=tuple(map(_as_drivers_see, kernel.parts)))
     if kernel.vector not in (1, 4):
         raise KernelError(f"kernel {kernel.name}: vector is {kernel.vector}, expected 1 or 4")
     order = [buffer.access for buffer in kernel.buffers]
@@ -53,29 +57,74 @@ def write_kernel(kernel: Kernel, profile: TargetProfile) -> KernelSpec:
         writer = HeldWriter
     elif kernel.vector == 4:
         writer = RowWriter if kernel.cooperative else VectorWriter
-    bodies = [writer(module, kernel, part).write() for part in kernel.parts]
+    found = families(kernel.parts)
+    bodies = [_body(writer(module, kernel, family.part), family) for family in found]
     counts = [_groups(kernel, part, invocations) for part in kernel.parts]
-    return module.finish(_lay_out(module, bodies, counts), work.grid(work.together(counts)))
+    return module.finish(_lay_out(module, bodies, found, counts), work.grid(work.together(counts)))
 
 
-def _lay_out(module: Module, bodies: Sequence[list[str]], counts: Sequence[Expr]) -> list[str]:
+def _body(writer: PointWriter, family: Family) -> list[str]:
+    """The statements of a family's function, whose arguments have their variables' names."""
+    for argument in family.arguments:
+        writer.emitter.define(argument, argument.data)
+    writer.emitter.reserved |= {argument.data for argument in family.arguments}
+    return writer.write()
+
+
+def _as_drivers_see(part: Part) -> Part:
+    """The part with its values in WGSL's forms."""
+    return replace(
+        part,
+        stores=tuple(replace(store, value=wgsl_form(store.value)) for store in part.stores),
+        reductions=tuple(replace(each, value=wgsl_form(each.value)) for each in part.reductions),
+    )
+
+
+def _lay_out(
+    module: Module, bodies: Sequence[list[str]], found: Sequence[Family], counts: Sequence[Expr]
+) -> list[str]:
     """The entry point's statements: one part as it stands, several as functions over ranges of workgroups."""
     linear = "workgroup_id.y * workgroups.x + workgroup_id.x"
-    if len(bodies) == 1:
+    if len(counts) == 1:
         return [f"    let group = {linear};", *bodies[0]]
     emitter = Emitter(
         module.declarations, lambda node: Value(module.parameter(node.data), 1, type_name(node.dtype))
     )
     emitter.line(f"var group = {linear};")
-    for number, (body, count) in enumerate(zip(bodies, counts, strict=True)):
-        module.functions.append("\n".join([f"fn part_{number}(group: u32, local: u32) {{", *body, "}"]))
-        groups = emitter.named(count).text
-        emitter.line(f"if (group < u32({groups})) {{")
-        emitter.line(f"    part_{number}(group, local);")
-        emitter.line("    return;")
-        emitter.line("}")
+    for number, (body, family) in enumerate(zip(bodies, found, strict=True)):
+        taken = ["group: u32", "local: u32", *(f"{one.data}: i32" for one in family.arguments)]
+        module.functions.append("\n".join([f"fn part_{number}({', '.join(taken)}) {{", *body, "}"]))
+        groups = emitter.named(work.together([counts[member] for member, _ in family.members])).text
+        with emitter.block(f"if (group < u32({groups}))"):
+            given = ["group", "local"]
+            if len(family.members) > 1:
+                given = ["group - first", "local", *(str(one.data) for one in family.arguments)]
+                _choose(emitter, family, [counts[member].data for member, _ in family.members])
+            emitter.line(f"part_{number}({', '.join(given)});")
+            emitter.line("return;")
         emitter.line(f"group -= u32({groups});")
     return emitter.lines[:-1]
+
+
+def _choose(emitter: Emitter, family: Family, counts: Sequence[int]) -> None:
+    """Set the arguments of the member that this workgroup is of, and its first workgroup."""
+    names = [argument.data for argument in family.arguments]
+    before: dict[str, int] = {}
+    first = 0
+    for (_, numbers), count in zip(family.members, counts, strict=True):
+        now = dict(zip(names, numbers, strict=True))
+        if not before:
+            emitter.line("var first = 0u;")
+            for name, number in now.items():
+                emitter.line(f"var {name} = {number}i;")
+        else:
+            with emitter.block(f"if (group >= {first}u)"):
+                emitter.line(f"first = {first}u;")
+                for name, number in now.items():
+                    if before[name] != number:
+                        emitter.line(f"{name} = {number}i;")
+        before = now
+        first += count
 
 
 def _groups(kernel: Kernel, part: Part, invocations: int) -> Expr:

@@ -20,16 +20,14 @@ from weft.kernels import Kernel, Part, Reduction, Store
 
 @dataclass(frozen=True)
 class Copy:
-    """One of an invocation's places in its row: ``values`` are there, ``indices`` are of single elements."""
+    """One of an invocation's places in its row: ``values`` are there, ``indices`` are of single elements.
+
+    Only the last may be beyond the row's end: ``valid`` says whether it is not.
+    """
 
     number: int
     values: Emitter
     indices: Emitter
-
-    @property
-    def valid(self) -> str:
-        """The name of the condition that the place is inside the row."""
-        return f"valid{self.number}"
 
 
 class HeldWriter(PointWriter):
@@ -66,10 +64,9 @@ class HeldWriter(PointWriter):
             for store in inner
         ]
         values = self.store_values(outer, alone=False)
-        if inner:
-            emitter.line("storageBarrier();")  # all have read before any writes
+        self.wait_for_reads(inner)
         for copy, store, index, value in placed:
-            with emitter.block(f"if (here && {copy.valid})"):
+            with emitter.block("if (here && valid)" if copy is copies[-1] else "if (here)"):
                 self._write(store, index, value)
         if outer:
             with emitter.block("if (lane == 0u && here)"):
@@ -80,9 +77,13 @@ class HeldWriter(PointWriter):
         emitter, name = self.emitter, identifier(self.axis.variable.data)
         total = emitter.named(self.axis.size).text
         place = f"{name}_{number}"
-        emitter.line(f"let {place}_own = i32(lane) * {self.width}i + {number * self.team * self.width}i;")
-        emitter.line(f"let valid{number} = {place}_own < {total};")
-        emitter.line(f"let {place} = min({place}_own, {total} - {self.width}i);")
+        own = f"i32(lane) * {self.width}i + {number * self.team * self.width}i"
+        if number < self.count - 1:
+            emitter.line(f"let {place} = {own};")
+        else:
+            emitter.line(f"let {place}_own = {own};")
+            emitter.line(f"let valid = {place}_own < {total};")
+            emitter.line(f"let {place} = min({place}_own, {total} - {self.width}i);")
         indices = emitter.beside(self._known, width=1, opaque_loads=False)
         indices.define(self.axis.variable, place)
         copy = Copy(number, emitter.beside(lambda node: self._load(copy, node), self.width, True), indices)
@@ -119,7 +120,7 @@ class HeldWriter(PointWriter):
             emitter.line(f"var {fold.accumulator} = {start};")
             for copy in copies:
                 value = self._named(copy, reduction.value)
-                term = f"select({start}, {value}, {copy.valid})"
+                term = f"select({start}, {value}, valid)" if copy is copies[-1] else value
                 joined = fold.joined(emitter.declarations, fold.accumulator, term)
                 emitter.line(f"{fold.accumulator} = {joined};")
             folds.append(fold.narrowed(emitter, name) if self.width == 4 else fold)

@@ -66,6 +66,9 @@ class Module:
     bounds: list[Bound] = field(default_factory=list)
     _shared: dict[str, tuple[str, int]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.declarations.exact_division = self.profile.software
+
     @property
     def title(self) -> str:
         """The kernel's name in letters, digits and underscores."""

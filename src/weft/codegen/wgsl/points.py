@@ -88,7 +88,7 @@ class PointWriter:
         values = self.store_values(outer, alone=not inner and len(outer) == 1)
         if inner or self._checks:
             if self.cooperative:
-                emitter.line("storageBarrier();")  # all have read before any writes
+                self.wait_for_reads(inner)
             if self.cooperative and not self.whole:
                 with emitter.block("if (here)"):
                     self.over_reduction(_store_roots(inner), lambda position: self.store_all(inner))
@@ -101,6 +101,12 @@ class PointWriter:
             self.stores(outer, values)
         self.module.bound_steps(self.steps)
         return emitter.lines
+
+    def wait_for_reads(self, stores: Sequence[Store]) -> None:
+        """Where the stores write what the part reads: a barrier, so that all have read before any writes."""
+        read = {node.data for node in walk(*roots_of(self.part)) if node.function == "load"}
+        if any(store.buffer in read for store in stores):
+            self.emitter.line("storageBarrier();")
 
     @property
     def first(self) -> str:
@@ -199,12 +205,18 @@ class PointWriter:
         """The fold of single values, after the loop."""
         return fold
 
-    def arrays(self, number: int, fold: reductions.Fold) -> tuple[str, str]:
+    def arrays(self, number: int, fold: reductions.Fold) -> reductions.Arrays:
         """The workgroup arrays of a pass's fold; later passes use them again."""
-        kind, count = reductions.array_type(fold.dtype), self.module.invocations
-        values = self.module.shared(f"shared_{kind}_{number}", kind, count)
-        positions = self.module.shared(f"positions_{number}", "i32", count) if fold.rule.positional else ""
-        return values, positions
+        kind, teams = reductions.array_type(fold.dtype), self.module.invocations // self.team
+
+        def of_step(step: int, count: int) -> tuple[str, str]:
+            name = f"{number}_{step}" if step else str(number)
+            values = self.module.shared(f"shared_{kind}_{name}", kind, teams * count)
+            if not fold.rule.positional:
+                return values, ""
+            return values, self.module.shared(f"positions_{name}", "i32", teams * count)
+
+        return of_step
 
     def over_reduction(
         self,

@@ -8,7 +8,7 @@ the same bits each time.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from weft import dtypes
@@ -38,6 +38,7 @@ RULES: dict[str, Rule] = {
     "sum": Rule(0, "add"),
     "prod": Rule(1, "mul"),
     "max": Rule(_LOWEST, "maximum"),
+    "largest": Rule(_LOWEST, "larger"),
     "min": Rule(_HIGHEST, "minimum"),
     "any": Rule(False, "or"),
     "all": Rule(True, "and"),
@@ -138,47 +139,84 @@ def make_fold(reduction: Reduction, name: str, width: int = 1) -> Fold:
     return Fold(reduction, name, f"{name}_best", rule, width)
 
 
-def tree(
-    emitter: Emitter, folds: Sequence[Fold], team: int, whole: bool, arrays: Sequence[tuple[str, str]]
-) -> None:
+WIDEST = 16
+"""Partial results that one step of a tree joins, at most."""
+
+Arrays = Callable[[int, int], "tuple[str, str]"]
+"""The workgroup arrays, of so many partial results, of a tree's step (0, 1, …): values, and positions (or "")."""
+
+
+def steps(team: int) -> list[int]:
+    """How many partial results each step of a team's tree joins: few steps, as the workgroup waits at each.
+
+    >>> steps(4), steps(32), steps(128), steps(1024)
+    ([4], [4, 8], [8, 16], [8, 8, 16])
+    """
+    found: list[int] = []
+    while team > WIDEST:
+        found.append(4 if team == 32 else 8)
+        team //= found[-1]
+    return [*found, team]
+
+
+def tree(emitter: Emitter, folds: Sequence[Fold], team: int, whole: bool, arrays: Sequence[Arrays]) -> None:
     """Join the accumulators of each ``team`` of invocations; every one of them then holds the whole.
 
-    ``whole``: a team is the workgroup; else ``lane`` is an invocation's number in its own.
-    ``arrays`` names, for each fold, its workgroup arrays: of values, and of positions (unused without them).
+    ``whole``: a team is the workgroup; else ``lane`` is an invocation's number in its own. ``arrays`` are of each
+    fold. A step writes where the one before it does not read, so that one barrier a step is enough.
     """
-    for fold, (values, positions) in zip(folds, arrays, strict=True):
-        if fold.rule.positional:
-            emitter.line(f"{values}[local] = {fold.best};")
-            emitter.line(f"{positions}[local] = {fold.accumulator};")
-        else:
-            emitter.line(f"{values}[local] = {_kept(fold, fold.accumulator)};")
-    emitter.line("workgroupBarrier();")
-    with emitter.block(f"for (var half = {team // 2}u; half > 0u; half >>= 1u)"):
-        with emitter.block(f"if ({'local' if whole else 'lane'} < half)"):
-            for fold, (values, positions) in zip(folds, arrays, strict=True):
-                _join_in_memory(emitter, fold, values, positions)
+    lane, count, place = ("local" if whole else "lane"), team, "local"
+    taken = steps(team)
+    for number, joined in enumerate(taken):
+        names = [each(number, count) for each in arrays]
+        for fold, (values, positions) in zip(folds, names, strict=True):
+            emitter.line(f"{values}[{place}] = {fold.best if positions else _kept(fold, fold.accumulator)};")
+            if positions:
+                emitter.line(f"{positions}[{place}] = {fold.accumulator};")
+        if number:
+            emitter.close()
         emitter.line("workgroupBarrier();")
-    for fold, (values, positions) in zip(folds, arrays, strict=True):
-        first = "0" if whole else "local - lane"
-        source = f"{positions if fold.rule.positional else values}[{first}]"
-        emitter.line(f"{fold.accumulator} = {bare(_taken(fold, source))};")
-    emitter.line("workgroupBarrier();")
+        start = "" if whole else f"local / {team}u * {count}u + "
+        count //= joined
+        if count > 1:
+            emitter.open(f"if ({lane} < {count}u)")
+            start += f"{lane} + "
+        for fold, (values, positions) in zip(folds, names, strict=True):
+            if positions:
+                _join_positions(emitter, fold, (values, positions), f"{start}0u", joined, count)
+            else:
+                places = [f"{values}[{start}{i * count}u]" for i in range(joined)]
+                _join_values(emitter, fold, [_taken(fold, each) for each in places])
+        place = lane if whole else f"local / {team}u * {count}u + lane"
+    if len(taken) == 1:
+        emitter.line("workgroupBarrier();")  # the next tree's first step writes where this one has read
 
 
-def _join_in_memory(emitter: Emitter, fold: Fold, values: str, positions: str) -> None:
-    mine, other = f"{values}[local]", f"{values}[local + half]"
-    if not fold.rule.positional:
-        joined = fold.joined(emitter.declarations, _taken(fold, mine), _taken(fold, other))
-        emitter.line(f"{mine} = {bare(_kept(fold, joined))};")
-        return
-    name = emitter.fresh("other")
-    emitter.line(f"let {name} = {other};")
-    emitter.line(f"let {name}_position = {positions}[local + half];")
-    better = fold.better(emitter.declarations, name, mine)
-    worse = fold.better(emitter.declarations, mine, name)
-    with emitter.block(f"if (({better}) || (!({worse}) && {name}_position < {positions}[local]))"):
-        emitter.line(f"{mine} = {name};")
-        emitter.line(f"{positions}[local] = {name}_position;")
+def _join_values(emitter: Emitter, fold: Fold, texts: Sequence[str]) -> None:
+    """Neighbours by two, and so on."""
+    while len(texts) > 1:
+        pairs = zip(texts[::2], texts[1::2], strict=True)
+        texts = [fold.joined(emitter.declarations, one, other) for one, other in pairs]
+    emitter.line(f"{fold.accumulator} = {bare(texts[0])};")
+
+
+def _join_positions(
+    emitter: Emitter, fold: Fold, names: tuple[str, str], first: str, joined: int, apart: int
+) -> None:
+    """One after another; of equals the first position."""
+    values, positions = names
+    place, other = emitter.fresh("place"), emitter.fresh("other")
+    emitter.line(f"let {place} = {first};")
+    emitter.line(f"{fold.best} = {values}[{place}];")
+    emitter.line(f"{fold.accumulator} = {positions}[{place}];")
+    with emitter.block(f"for (var next = {apart}u; next < {joined * apart}u; next += {apart}u)"):
+        emitter.line(f"let {other} = {values}[{place} + next];")
+        emitter.line(f"let {other}_position = {positions}[{place} + next];")
+        better = fold.better(emitter.declarations, other, fold.best)
+        worse = fold.better(emitter.declarations, fold.best, other)
+        with emitter.block(f"if (({better}) || (!({worse}) && {other}_position < {fold.accumulator}))"):
+            emitter.line(f"{fold.best} = {other};")
+            emitter.line(f"{fold.accumulator} = {other}_position;")
 
 
 def array_type(dtype: DType) -> str:

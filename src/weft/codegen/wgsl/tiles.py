@@ -11,63 +11,15 @@ from dataclasses import dataclass
 
 from weft.codegen.wgsl import work
 from weft.codegen.wgsl.module import Module
-from weft.errors import KernelError
+from weft.codegen.wgsl.tile_sizes import Tile
 from weft.expr import Expr, simplify
 from weft.kernels import Axis
-from weft.target import KernelSpec, TargetProfile
+from weft.target import KernelSpec
 
+HEAVY = 2048
+"""Operations in all of an invocation's stores from which these are a loop: drivers inline and compile each call."""
 UNROLLED = 4
 """Depths in a step of the loop without workgroup memory: software drivers bound the steps."""
-
-
-@dataclass(frozen=True)
-class Tile:
-    """Outputs of a workgroup (``rows`` × ``columns``) and of an invocation (``row_block`` × ``column_block``).
-
-    ``depth`` is how far the operands are staged in workgroup memory at a time; 0 reads them from the buffers.
-    ``ahead`` loads the next stage into registers while the present one is multiplied. Accumulators are named
-    variables: an indexed array of them would lie in memory.
-    """
-
-    rows: int
-    columns: int
-    row_block: int
-    column_block: int
-    depth: int
-    ahead: bool = False
-
-    @property
-    def across(self) -> int:
-        """Invocations along the columns."""
-        return self.columns // self.column_block
-
-    @property
-    def down(self) -> int:
-        """Invocations along the rows."""
-        return self.rows // self.row_block
-
-    @property
-    def invocations(self) -> int:
-        """Invocations of a workgroup."""
-        return self.across * self.down
-
-
-TILES: dict[str, Tile] = {
-    "software": Tile(64, 64, 8, 8, 0),  # a software rasteriser has no fast workgroup memory
-    "small": Tile(32, 32, 4, 4, 16, True),
-    "medium": Tile(64, 64, 4, 4, 16, True),
-    "wide": Tile(32, 128, 4, 8, 16, True),
-    "tall": Tile(128, 32, 8, 4, 16, True),
-    "large": Tile(128, 128, 8, 8, 16, True),
-}
-
-
-def choose_tile(profile: TargetProfile, options: dict[str, int | str | bool]) -> Tile:
-    """The tile that the options name, or the target's own."""
-    name = options.get("tile", "software" if profile.software else "medium")
-    if name not in TILES:
-        raise KernelError(f"tile is {name!r}, expected one of {', '.join(TILES)}")
-    return TILES[str(name)]
 
 
 @dataclass(frozen=True)
@@ -96,6 +48,7 @@ class Product:
     Counts are expressions over the parameters; ``store(batch: i32, row: i32, column: i32, value: T)`` is a body.
     ``inner`` and ``middle`` are WGSL for the sizes of the fastest and the middle index of depth. ``splits`` is how
     many pieces of ``chunk`` the depth is cut into, each with its own result; ``store`` then sees ``split``.
+    ``weight``: about how many operations ``store`` is; heavy ones are written once, in a loop over the elements.
     """
 
     batches: Expr
@@ -110,6 +63,7 @@ class Product:
     middle: str = "1i"
     splits: Expr | None = None
     chunk: Expr | None = None
+    weight: int = 1
 
 
 def write_product(module: Module, product: Product, tile: Tile, texts: dict[Expr, str]) -> KernelSpec:
@@ -121,6 +75,7 @@ def write_product(module: Module, product: Product, tile: Tile, texts: dict[Expr
     total = work.points([Axis(product.rows, size) for size in (*splits, product.batches, rows, columns)])
     depth = product.depth if product.chunk is None else product.chunk
     steps = work.groups(depth, tile.depth or UNROLLED)
+    steps = simplify(steps + writer.stored_in_turn)
     module.bound_steps(steps if tile.depth else simplify(steps + UNROLLED))
     return module.finish(writer.body(), work.grid(total))
 
@@ -145,6 +100,12 @@ class _ProductWriter:
             f"fn store_out({'' if product.splits is None else 'split: i32, '}batch: i32, row: i32, column: i32, "
             f"value: {self.T}) {{\n{_indented(product.store)}\n}}"
         )
+
+    @property
+    def stored_in_turn(self) -> int:
+        """Elements that the loop of stores goes through; 0 where each has a statement."""
+        count = self.tile.row_block * self.tile.column_block
+        return count if self.product.weight * count > HEAVY else 0
 
     def body(self) -> list[str]:
         """The entry point: which tile this workgroup has, the accumulators, the loop, the stores."""
@@ -380,6 +341,8 @@ class _ProductWriter:
         ]
 
     def _stores(self) -> list[str]:
+        if self.stored_in_turn:
+            return self._stores_in_turn()
         lines = []
         batch = "batch" if self.product.splits is None else "split, batch"
         for i in range(self.tile.row_block):
@@ -393,6 +356,28 @@ class _ProductWriter:
                     )
             lines += ["        }", "    }"]
         return lines
+
+    def _stores_in_turn(self) -> list[str]:
+        """The stores as a loop: the accumulators become an array only now, so the products are not slower."""
+        tile, vectors = self.tile, self.tile.column_block // 4
+        row, column = "row0 + down * {0}i + i", "column0 + across * {0}i + j"
+        if tile.depth:
+            row = f"row0 + (down + i / 4i * {tile.down}i) * 4i + i % 4i"
+            column = f"column0 + (across + j / 4i * {tile.across}i) * 4i + j % 4i"
+        batch = "batch" if self.product.splits is None else "split, batch"
+        lines = [
+            f"var results = array<{self.V}, {tile.row_block * vectors}>({', '.join(self._accumulators())});",
+            f"for (var element = 0i; element < {self.stored_in_turn}i; element++) {{",
+            f"    let i = element / {tile.column_block}i;",
+            f"    let j = element % {tile.column_block}i;",
+            f"    let row = {row.format(tile.row_block)};",
+            f"    let column = {column.format(tile.column_block)};",
+            f"    if (row < {self.m} && column < {self.n}) {{",
+            f"        store_out({batch}, row, column, results[element / 4i][element % 4i]);",
+            "    }",
+            "}",
+        ]
+        return [f"    {line}" for line in lines]
 
 
 def _indented(body: str) -> str:

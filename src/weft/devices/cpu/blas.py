@@ -1,7 +1,7 @@
 """The BLAS that matrix products are handed to: NumPy's bundled OpenBLAS, the ``scipy-openblas`` wheels, or none.
 
-Kernels call ``weft.sgemm`` and ``weft.dgemm``, whose sizes are 64 bits wide; a library with 32-bit sizes gets an
-adapter in front, which the compiler makes. Nothing is looked for before the first ``cpu`` device opens.
+Kernels call ``weft.sgemm`` and the others of ``PRODUCTS``, whose sizes are 64 bits wide; a library with 32-bit sizes
+gets an adapter in front, which the compiler makes. Nothing is looked for before the first ``cpu`` device opens.
 """
 
 from __future__ import annotations
@@ -10,14 +10,29 @@ import ctypes
 import importlib.util
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-PRODUCTS = {"weft.sgemm": ("cblas_sgemm", "float"), "weft.dgemm": ("cblas_dgemm", "double")}
-"""What kernels call: the C function behind it, and the IR type of its numbers."""
+
+@dataclass(frozen=True)
+class Routine:
+    """A C function, the IR type of its numbers, and its arguments: e(numeration), s(ize), T a number, p(ointer)."""
+
+    name: str
+    kind: str
+    arguments: str
+
+
+_GEMM, _GEMV = "eeesssTpspsTps", "eessTpspsTps"
+PRODUCTS = {
+    "weft.sgemm": Routine("cblas_sgemm", "float", _GEMM),
+    "weft.dgemm": Routine("cblas_dgemm", "double", _GEMM),
+    "weft.sgemv": Routine("cblas_sgemv", "float", _GEMV),
+    "weft.dgemv": Routine("cblas_dgemv", "double", _GEMV),
+}
+"""What kernels call, and what is behind it."""
 
 _PATTERNS = (("scipy_{}64_", 64), ("scipy_{}", 32))
 _FOLDERS = (
@@ -43,30 +58,42 @@ class Blas:
 
 
 _lock = threading.Lock()
-_alone = 0  # how many are inside ``on_one_thread``
+_alone = 0  # how many are inside ``ON_ONE_THREAD``
 _threads_before = 1
 
 
-@contextmanager
-def on_one_thread() -> Iterator[None]:
-    """The library without its own threads, while the device's threads call it side by side."""
-    global _alone, _threads_before
-    found = find()
-    if found is None:
-        yield
-        return
-    with _lock:
-        if _alone == 0:
-            _threads_before = found.get_threads()
-            found.set_threads(1)
-        _alone += 1
-    try:
-        yield
-    finally:
+class _OneThread:
+    """The library without its own threads, while the device's threads call it side by side.
+
+    Its threads watch for work for milliseconds after each call, on processors that ours want.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        global _alone, _threads_before
+        found = find()
+        if found is None:
+            return
+        with _lock:
+            if _alone == 0:
+                _threads_before = found.get_threads()
+                found.set_threads(1)
+            _alone += 1
+
+    def __exit__(self, *error: object) -> None:
+        global _alone
+        found = find()
+        if found is None:
+            return
         with _lock:
             _alone -= 1
             if _alone == 0:
                 found.set_threads(_threads_before)
+
+
+ON_ONE_THREAD = _OneThread()
+"""``with`` this the library stays on the calling thread; for any number of threads at once."""
 
 
 @lru_cache(maxsize=None)
@@ -86,7 +113,7 @@ def load(path: Path) -> Blas | None:
     except OSError:  # built for another machine: the next one may do
         return None
     for pattern, bits in _PATTERNS:
-        names = {symbol: pattern.format(name) for symbol, (name, _) in PRODUCTS.items()}
+        names = {symbol: pattern.format(routine.name) for symbol, routine in PRODUCTS.items()}
         if all(hasattr(library, name) for name in names.values()):
             addresses = {symbol: _address(getattr(library, name)) for symbol, name in names.items()}
             threads = (
@@ -114,24 +141,20 @@ def _address(function: Any) -> int:
 def adapter(found: Blas) -> str:
     """IR of the 64-bit entry points in front of a library with 32-bit sizes."""
     return "\n".join(
-        _ADAPTER.format(symbol=symbol, T=kind, address=found.addresses[symbol])
-        for symbol, (_, kind) in PRODUCTS.items()
+        _adapter(symbol, routine, found.addresses[symbol]) for symbol, routine in PRODUCTS.items()
     )
 
 
-# Sizes fit: kernels give what is beyond 31 bits to loops of their own.
-_ADAPTER = """
-define void @{symbol}(i32 %order, i32 %ta, i32 %tb, i64 %m, i64 %n, i64 %k,
-    {T} %alpha, ptr %a, i64 %lda, ptr %b, i64 %ldb, {T} %beta, ptr %c, i64 %ldc) {{
-  %m32 = trunc i64 %m to i32
-  %n32 = trunc i64 %n to i32
-  %k32 = trunc i64 %k to i32
-  %lda32 = trunc i64 %lda to i32
-  %ldb32 = trunc i64 %ldb to i32
-  %ldc32 = trunc i64 %ldc to i32
-  %gemm = inttoptr i64 {address} to ptr
-  call void %gemm(i32 %order, i32 %ta, i32 %tb, i32 %m32, i32 %n32, i32 %k32,
-      {T} %alpha, ptr %a, i32 %lda32, ptr %b, i32 %ldb32, {T} %beta, ptr %c, i32 %ldc32)
-  ret void
-}}
-"""
+def _adapter(symbol: str, routine: Routine, address: int) -> str:
+    """Sizes fit: kernels give what is beyond 31 bits to loops of their own."""
+    types = {"e": ("i32", "i32"), "s": ("i64", "i32"), "T": (routine.kind,) * 2, "p": ("ptr", "ptr")}
+    numbered = list(enumerate(routine.arguments))
+    formal = ", ".join(f"{types[each][0]} %a{number}" for number, each in numbered)
+    actual = ", ".join(
+        f"{types[each][1]} %{'n' if each == 's' else 'a'}{number}" for number, each in numbered
+    )
+    narrowed = [f"  %n{number} = trunc i64 %a{number} to i32" for number, each in numbered if each == "s"]
+    return "\n".join([
+        f"define void @{symbol}({formal}) {{", *narrowed, f"  %routine = inttoptr i64 {address} to ptr",
+        f"  call void %routine({actual})", "  ret void", "}",
+    ])  # fmt: skip

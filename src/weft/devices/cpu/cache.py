@@ -22,7 +22,7 @@ from pathlib import Path
 
 from weft.errors import ArgumentError
 
-FORMAT = b"weftcpu1"
+FORMAT = b"weftcpu2"
 """The first bytes of an entry: what it is, and the version of its layout."""
 
 LARGEST = 256 << 20
@@ -35,14 +35,15 @@ _HEAD = struct.Struct("<8s32sI")  # format, checksum of the rest, bytes of the n
 
 @dataclass(frozen=True)
 class Entry:
-    """The public functions of a kernel, and the object file that has them."""
+    """The public functions of a kernel, those that it calls and does not have, and the object file."""
 
     functions: tuple[str, ...]
+    imports: tuple[str, ...]
     object: bytes
 
     def pack(self) -> bytes:
         """The bytes of the entry's file."""
-        names = json.dumps(self.functions).encode()
+        names = json.dumps([self.functions, self.imports]).encode()
         rest = names + self.object
         return _HEAD.pack(FORMAT, hashlib.sha256(rest).digest(), len(names)) + rest
 
@@ -55,7 +56,8 @@ class Entry:
         rest = data[_HEAD.size :]
         if format_ != FORMAT or hashlib.sha256(rest).digest() != checksum:
             return None
-        return Entry(tuple(json.loads(rest[:length])), rest[length:])
+        functions, imports = json.loads(rest[:length])
+        return Entry(tuple(functions), tuple(imports), rest[length:])
 
 
 @dataclass

@@ -1,37 +1,77 @@
 """From IR text to a callable address: LLVM through ``llvmlite``, optimised for the processor it runs on.
 
-Nothing is loaded before the first kernel. Each kernel is a module and an engine of its own, so that symbols of
-different kernels never meet. What was compiled is kept on disk (``cache``), and found there by later processes.
+Nothing is loaded before the first kernel. Each kernel is a library of its own, so that symbols of different kernels
+never meet, and its memory is freed with its ``Code``. What was compiled is kept on disk (``cache``), and found there
+by later processes.
 """
 
 from __future__ import annotations
 
 import platform
 import re
+import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from weft.devices.cpu import blas, cache, half
+from weft.devices.cpu import blas, cache, half, memory
 from weft.errors import KernelError
 
 if TYPE_CHECKING:
-    from llvmlite.binding import ExecutionEngine, TargetMachine
+    from llvmlite.binding import LLJIT, ResourceTracker, TargetMachine
 
-_OPTIONS = "O3 loop-vectorize slp-vectorize no-unroll"
+_OPTIONS = "O3 loop-vectorize slp-vectorize no-unroll pic"
 """What ``_optimise`` asks for, in words: entries of the cache made by other options are not these."""
+
+_CACHE = "define i64 @weft.cache() {{\n  ret i64 {bytes}\n}}\n"
 
 _lock = threading.RLock()  # LLVM's global context is not for two threads at once
 
 
-@dataclass(frozen=True)
-class Code:
-    """Compiled functions by name; the engine owns their memory."""
+_TOGETHER = 256
+"""Kernels that one linker takes: what it keeps of those that were freed goes when the last of them does."""
 
-    engine: ExecutionEngine
-    functions: Mapping[str, int]
+
+class Code:
+    """Addresses of compiled functions by name; their memory is freed with this."""
+
+    def __init__(self, tracker: ResourceTracker, linker: LLJIT, functions: Mapping[str, int]) -> None:
+        self.functions = functions
+        self._tracker = tracker
+        self._linker = linker  # outlives what it linked
+
+    def __del__(self, finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not finalizing():  # at exit this module's names may be gone already
+            self._tracker.close()
+
+
+class _Linker:
+    """Puts object files into memory, in libraries of a linker that is replaced when it had enough."""
+
+    def __init__(self) -> None:
+        self._linker: Any = None
+        self._linked = 0
+
+    def link(self, entry: cache.Entry) -> Code:
+        """The entry's functions; ``RuntimeError`` where the object file is none for this machine."""
+        import llvmlite.binding as llvm
+
+        if self._linker is None or self._linked >= _TOGETHER:
+            self._linker, self._linked = llvm.create_lljit_compiler(_machine()), 0
+        self._linked += 1
+        library = llvm.JITLibraryBuilder().add_object_img(entry.object).add_current_process()
+        for name in entry.functions:
+            library = library.export_symbol(name)
+        for name in (*entry.imports, *half.NAMES):
+            address = llvm.address_of_symbol(name)
+            if address is not None:
+                library = library.import_symbol(name, address)
+        tracker = library.link(self._linker, f"kernel{self._linked}")
+        return Code(tracker, self._linker, {name: tracker[name] for name in entry.functions})
+
+
+_linker = _Linker()
 
 
 @lru_cache(maxsize=None)
@@ -49,7 +89,7 @@ def _support() -> tuple[Code, ...]:
     """What kernels call and processors or libraries lack, compiled and made known to LLVM; the BLAS too."""
     import llvmlite.binding as llvm
 
-    made = []
+    made = [_found("cache", _CACHE.format(bytes=memory.last_cache()))]
     found = blas.find()
     if found is not None and found.bits == 64:
         for symbol, address in found.addresses.items():
@@ -65,32 +105,44 @@ def _support() -> tuple[Code, ...]:
 
 
 def _machine() -> TargetMachine:
-    """A new target machine: an engine takes the one that it is given, and frees it."""
+    """A new target machine: a linker takes the one that it is given, and frees it."""
     import llvmlite.binding as llvm
 
     name, features = _host()
-    return llvm.Target.from_default_triple().create_target_machine(cpu=name, features=features, opt=3)
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=name, features=features, opt=3, reloc="pic"
+    )
 
 
 @lru_cache(maxsize=None)
 def compile_module(name: str, source: str) -> Code:
-    """Compile IR, once a process; gives the addresses of its public functions.
+    """As ``compile_kernel``, once a process: what it gives stays for good."""
+    return compile_kernel(name, source)
+
+
+def compile_kernel(name: str, source: str) -> Code:
+    """Compile IR; gives the addresses of its public functions, which are valid as long as the ``Code`` is kept.
 
     Raises ``KernelError`` with LLVM's message and the line it points to.
     """
     with _lock:
         _support()
-        kept = _kept()
-        if kept is None:
-            return _compiled(name, source)
-        key = cache.key_of((*_made_for(), source))
-        entry = kept.get(key)
-        if entry is not None:
-            loaded = _loaded(entry)
-            if loaded is not None:
-                return loaded
-            kept.forget(key)
-        return _compiled(name, source, lambda made: kept.put(key, made))
+        return _found(name, source)
+
+
+def _found(name: str, source: str) -> Code:
+    """The code of an earlier process, or compiled now and kept for later ones."""
+    kept = _kept()
+    if kept is None:
+        return _compiled(name, source)
+    key = cache.key_of((*_made_for(), source))
+    entry = kept.get(key)
+    if entry is not None:
+        loaded = _loaded(entry)
+        if loaded is not None:
+            return loaded
+        kept.forget(key)
+    return _compiled(name, source, lambda made: kept.put(key, made))
 
 
 @lru_cache(maxsize=None)
@@ -111,34 +163,35 @@ def _made_for() -> tuple[str, ...]:
 
 def _loaded(entry: cache.Entry) -> Code | None:
     """The code of an entry, ``None`` where LLVM does not take it."""
-    import llvmlite.binding as llvm
-
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine())
     try:
-        engine.add_object_file(llvm.ObjectFileRef.from_data(entry.object))
-    except (RuntimeError, ValueError):
+        return _linker.link(entry)
+    except RuntimeError:
         return None
-    engine.finalize_object()
-    addresses = {name: engine.get_function_address(name) for name in entry.functions}
-    return Code(engine, addresses) if all(addresses.values()) else None
+
+
+@lru_cache(maxsize=None)
+def _compiling() -> TargetMachine:
+    """The target machine that makes object files."""
+    return _machine()
 
 
 def _compiled(name: str, source: str, keep: Callable[[cache.Entry], None] | None = None) -> Code:
     import llvmlite.binding as llvm
 
-    machine = _machine()
     try:
         module = llvm.parse_assembly(source)
         module.verify()
     except RuntimeError as error:
         raise KernelError(_explained(name, source, str(error))) from None
-    _optimise(module, machine)
-    public = [f.name for f in module.functions if not f.is_declaration and f.linkage == llvm.Linkage.external]
-    engine = llvm.create_mcjit_compiler(module, machine)
+    _optimise(module, _compiling())
+    functions = list(module.functions)
+    public = [f.name for f in functions if not f.is_declaration and f.linkage == llvm.Linkage.external]
+    needed = [f.name for f in functions if f.is_declaration and not f.name.startswith("llvm.")]
+    entry = cache.Entry(tuple(public), tuple(needed), _compiling().emit_object(module))
+    code = _linker.link(entry)
     if keep is not None:
-        engine.set_object_cache(lambda _, data: keep(cache.Entry(tuple(public), bytes(data))))
-    engine.finalize_object()
-    return Code(engine, {function: engine.get_function_address(function) for function in public})
+        keep(entry)
+    return code
 
 
 def _optimise(module: Any, machine: Any) -> None:

@@ -12,20 +12,21 @@ import platform
 import struct
 import threading
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from weft.devices.base import Buffer as DeviceBuffer
-from weft.devices.base import Device, MemoryStats, Range, Storage
+from weft.devices.base import Call, Device, MemoryStats, Range, Storage
 from weft.devices.counts import Counts, compile_counts
 from weft.devices.cpu import blas, memory
-from weft.devices.cpu.compiler import Code, compile_module
+from weft.devices.cpu.compiler import Code, compile_kernel
+from weft.devices.cpu.replay import CpuReplay
 from weft.devices.cpu.threads import Workers, default_count
 from weft.devices.events import event
 from weft.devices.pool import Pool
+from weft.devices.recent import KERNELS, Recent
 from weft.errors import (
     ArgumentError,
     DeviceError,
@@ -34,17 +35,17 @@ from weft.errors import (
     KernelError,
     ReadOnlyError,
 )
+from weft.plan import Plan
 from weft.target import CPU, KernelSpec, TargetProfile
 
 if TYPE_CHECKING:
     import numpy
 
-_FOUND_AT_MOST = 16384
-_ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
+ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
+class Compiled:
     """A kernel ready to be called; ``code`` keeps the machine code alive."""
 
     code: Code
@@ -75,10 +76,11 @@ class CpuDevice(Device):
         products = f"{found.path.name}" if found is not None else "no BLAS: matrix products are generated"
         self.description = f"{platform.machine()}, {self.workers.count} threads, {products}"
         self._pool = Pool(self, memory.allocate, lambda buffer: None)
-        self._kernels: dict[KernelSpec, _Compiled] = {}
+        self._kernels: Recent[KernelSpec, Compiled] = Recent(KERNELS)
         # By id, since hashing a spec takes longer than a small kernel; the spec is held, so that its id stays its own.
-        self._found: dict[int, tuple[KernelSpec, _Compiled]] = {}
-        self._lock = threading.Lock()
+        self._found: Recent[int, tuple[KernelSpec, Compiled]] = Recent(KERNELS)
+        self.lock = threading.RLock()
+        self._lock = threading.Lock()  # of the tables of kernels
         self._dispatches = 0
         self._unusable: str | None = None
         _opened.add(self)
@@ -159,8 +161,8 @@ class CpuDevice(Device):
 
     def register_kernel(self, spec: KernelSpec) -> None:
         """Compile a kernel now; ``KernelError`` carries LLVM's message and the line."""
-        self._check_usable()
-        self._compiled(spec)
+        self.check_usable()
+        self.compiled(spec)
 
     def dispatch_kernel(
         self,
@@ -171,11 +173,26 @@ class CpuDevice(Device):
     ) -> None:
         """Run a kernel to its end; an index that it finds out of range raises ``IndexOutOfRangeError``."""
         self._enter("dispatch")
-        found = self._found.get(id(spec))
-        kernel = found[1] if found is not None else self._compiled(spec)
-        items, work, _ = kernel.counts(parameters)
-        if items <= 0:
-            return
+        self._dispatch(spec, ranges, parameters, report)
+
+    def dispatch_kernels(self, calls: Sequence[Call]) -> None:
+        """Run kernels in order; all are compiled, and their arguments looked at, before the first one runs."""
+        for spec, ranges, parameters, _ in calls:
+            self._enter("dispatch")
+            kernel = self._kernel(spec)
+            if kernel.counts(parameters)[0] > 0:
+                self._packed(kernel, spec, ranges, parameters)
+        for call in calls:
+            self._dispatch(*call)
+
+    def _kernel(self, spec: KernelSpec) -> Compiled:
+        found = self._found.young.get(id(spec)) or self._found.get(id(spec))
+        return found[1] if found is not None else self.compiled(spec)
+
+    def _packed(
+        self, kernel: Compiled, spec: KernelSpec, ranges: Sequence[Range], parameters: Sequence[int | float]
+    ) -> tuple[bytes, bytes, Any]:
+        """Pointers, parameters, and the words where a kernel reports, ``None`` where it does not."""
         addresses = [given.buffer.handle.address + given.offset for given in ranges]
         status = None
         if spec.reports:
@@ -183,18 +200,33 @@ class CpuDevice(Device):
             addresses.append(ctypes.addressof(status))
             parameters = (*parameters, 0)
         try:
-            pointers, values = kernel.pack_pointers(*addresses), kernel.pack_parameters(*parameters)
+            return kernel.pack_pointers(*addresses), kernel.pack_parameters(*parameters), status
         except struct.error as error:
-            raise self._mismatch(spec, ranges, parameters, error) from None
+            raise self.mismatch(spec, ranges, parameters, error) from None
+
+    def _dispatch(
+        self,
+        spec: KernelSpec,
+        ranges: Sequence[Range],
+        parameters: Sequence[int | float],
+        report: tuple[str, str] | None,
+    ) -> None:
+        found = self._found.young.get(id(spec))
+        kernel = found[1] if found is not None else self._kernel(spec)
+        items, work, _ = kernel.counts(parameters)
+        if items <= 0:
+            return
+        pointers, values, status = self._packed(kernel, spec, ranges, parameters)
         self._dispatches += 1
         pieces = work // spec.workgroup_size[0]
         told = event(self.name, spec, ranges, (max(1, pieces), 1, 1)) if self.observers else None
-        if pieces <= 1:
+        if kernel.products:
+            with blas.ON_ONE_THREAD:
+                self.workers.run(kernel.entry, pointers, values, items, pieces)
+        elif pieces <= 1:
             kernel.entry(pointers, values, 0, items)
         else:
-            # also with one thread of our own: which of the two ways it goes must not show in the result
-            with blas.on_one_thread() if kernel.products else nullcontext():
-                self._split(kernel.entry, pointers, values, items, pieces)
+            self.workers.run(kernel.entry, pointers, values, items, pieces)
         if told is not None:
             told.duration = perf_counter_ns() - told.start
             for observer in self.observers:
@@ -203,53 +235,59 @@ class CpuDevice(Device):
             where, what = report or (spec.name, "index")
             raise IndexOutOfRangeError(f"{where}: {what} {status[1]} is out of range")
 
-    def _split(self, entry: Any, pointers: bytes, values: bytes, items: int, pieces: int) -> None:
-        self.workers.run(lambda low, high: entry(pointers, values, low, high), items, pieces)
-
-    def _mismatch(
-        self, spec: KernelSpec, ranges: Sequence[Range], parameters: Sequence[int | float], error: Exception
+    def mismatch(
+        self, spec: KernelSpec, ranges: Sequence[Any], parameters: Sequence[int | float], error: Exception
     ) -> KernelError:
+        """The error of ranges and parameters that are not those of a kernel."""
         names = ", ".join(f"{parameter.name}: {parameter.dtype.name}" for parameter in spec.parameters)
         return KernelError(
             f"{spec.name}: {len(ranges)} ranges and parameters {tuple(parameters)} given, expected "
             f"{len(spec.inputs) + len(spec.outputs)} ranges and ({names}): {error}"
         )
 
-    def _compiled(self, spec: KernelSpec) -> _Compiled:
+    def compiled(self, spec: KernelSpec) -> Compiled:
         """The kernel, compiled at its first use."""
         with self._lock:
             kernel = self._kernels.get(spec)
             if kernel is None:
-                kernel = self._kernels[spec] = self._compile(spec)
-            if len(self._found) >= _FOUND_AT_MOST:
-                self._found.clear()
-            self._found[id(spec)] = (spec, kernel)
+                kernel = self._compile(spec)
+                self._kernels.put(spec, kernel)
+            self._found.put(id(spec), (spec, kernel))
             return kernel
 
-    def _compile(self, spec: KernelSpec) -> _Compiled:
+    def _compile(self, spec: KernelSpec) -> Compiled:
         if spec.language != "llvm":
             raise KernelError(f"{spec.name}: language {spec.language!r} given, the cpu device takes 'llvm'")
-        code = compile_module(spec.name, spec.source)
+        code = compile_kernel(spec.name, spec.source)
         if len(code.functions) != 1:
             raise KernelError(
                 f"{spec.name}: public functions {sorted(code.functions)} given, expected exactly one"
             )
         buffers = len(spec.inputs) + len(spec.outputs) + spec.reports
         slots = "".join("d" if parameter.dtype.kind == "float" else "q" for parameter in spec.parameters)
-        return _Compiled(
+        return Compiled(
             code,
-            _ENTRY(next(iter(code.functions.values()))),
+            ENTRY(next(iter(code.functions.values()))),
             struct.Struct(f"{buffers}Q").pack,
             struct.Struct(f"{slots}{'q' if spec.reports else ''}").pack,
             compile_counts(spec),
             any(symbol in spec.source for symbol in blas.PRODUCTS),
         )
 
+    def prepare(self, plan: Plan) -> CpuReplay:
+        """A plan whose run is one native call."""
+        self.check_usable()
+        return CpuReplay(self, plan)
+
     # The device as a whole.
+
+    def dispatched(self, count: int) -> None:
+        """Account for kernels that a replay started."""
+        self._dispatches += count
 
     def synchronize(self) -> None:
         """Nothing to wait for: every call is finished when it returns."""
-        self._check_usable()
+        self.check_usable()
 
     def memory_stats(self) -> MemoryStats:
         """Memory and dispatch counters now."""
@@ -270,11 +308,12 @@ class CpuDevice(Device):
 
     def _enter(self, call: str) -> None:
         if self._unusable is not None:
-            self._check_usable()
+            self.check_usable()
         if self.before_call is not None:
             self.before_call(call)
 
-    def _check_usable(self) -> None:
+    def check_usable(self) -> None:
+        """``DisposedError`` after ``dispose()``, ``DeviceError`` in a forked child."""
         if self._unusable is not None:
             kind = DeviceError if "fork" in self._unusable else DisposedError
             raise kind(self._unusable)
@@ -284,6 +323,7 @@ class CpuDevice(Device):
             "the device cpu was opened before this process was forked, and its threads are not here; "
             "start processes with multiprocessing's 'spawn', or use threads"
         )
+        self.workers.forget()
 
 
 _opened: WeakSet[CpuDevice] = WeakSet()

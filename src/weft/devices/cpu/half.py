@@ -6,6 +6,9 @@ hide the instructions, need these. Rounding is to nearest even.
 
 from __future__ import annotations
 
+NAMES = ("__extendhfsf2", "__truncsfhf2")
+"""What LLVM calls without saying so in the IR."""
+
 # After F. Giesen, "half-float conversions" (public domain): subnormal numbers by an exact multiplication on the way
 # up, and by adding 0.5, whose last place is that of the smallest float16, on the way down.
 SOURCE = """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft.devices.base import Buffer
@@ -37,6 +39,20 @@ def allocate(size: int) -> Memory:
     whole = numpy.empty(size + ALIGNMENT, numpy.uint8)
     skipped = -whole.ctypes.data % ALIGNMENT
     return Memory(whole.ctypes.data + skipped, whole[skipped : skipped + size])
+
+
+def last_cache() -> int:
+    """The bytes of the last cache before the memory, as Linux tells; 32 MiB where that is not known."""
+    sizes = []
+    for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+        with suppress(OSError):
+            text = path.read_text().strip()
+            if text[:-1].isdecimal() and text[-1] in _UNITS:
+                sizes.append(int(text[:-1]) * _UNITS[text[-1]])
+    return max(sizes, default=32 << 20)
+
+
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def over(array: numpy.ndarray[Any, Any]) -> Memory:

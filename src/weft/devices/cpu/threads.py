@@ -1,4 +1,4 @@
-"""Persistent worker threads that enter compiled code, which runs without the interpreter's lock.
+"""Persistent worker threads of a device: they stay in compiled code (``team``), without the interpreter's lock.
 
 One job at a time is split; a second thread that comes meanwhile does its own work alone. What a piece of work
 computes does not depend on who does it.
@@ -6,15 +6,13 @@ computes does not depend on who does it.
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
-from collections.abc import Callable
-from queue import SimpleQueue
+import weakref
+from typing import Any
 
+from weft.devices.cpu.team import Team
 from weft.errors import ArgumentError
-
-Piece = Callable[[int, int], None]
 
 
 def default_count() -> int:
@@ -30,21 +28,7 @@ def default_count() -> int:
 CHUNKS = 4
 """Ranges for each thread of a large job: a thread that comes late, or is held up, leaves its share to the others."""
 
-
-class _Job:
-    """Ranges that threads take one after another; each thread that joins the caller gives ``done`` an outcome."""
-
-    def __init__(self, piece: Piece, items: int, ranges: int) -> None:
-        self.piece = piece
-        self.bounds = [_rounded(items * number // ranges, items) for number in range(ranges + 1)]
-        self.next = itertools.count()  # each number goes to one thread
-        self.joined: list[None] = []
-        self.done: SimpleQueue[BaseException | None] = SimpleQueue()
-
-    def take(self) -> tuple[int, int] | None:
-        """A range that nobody has taken yet."""
-        number = next(self.next)
-        return (self.bounds[number], self.bounds[number + 1]) if number < len(self.bounds) - 1 else None
+_PATIENCE = 1.0  # seconds to wait for the end of a thread, which may still be at work
 
 
 class Workers:
@@ -52,76 +36,63 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._busy = threading.Lock()
-        self._queues: list[SimpleQueue[_Job | None]] = []
+        self._lock = threading.Lock()
+        self._team: Team | None = None
+        self._threads: list[threading.Thread] = []
+        self._end: weakref.finalize[Any, Workers] | None = None
+        self._stopped = False
 
-    def run(self, piece: Piece, items: int, pieces: int) -> None:
-        """``piece(lo, hi)`` for ranges that cover ``items``, at most ``pieces`` of them."""
+    def run(self, entry: Any, buffers: bytes, parameters: bytes, items: int, pieces: int) -> None:
+        """``entry(buffers, parameters, low, high)`` for ranges that cover ``items``, at most ``pieces`` of them.
+
+        ``entry`` is a ``ctypes`` function, which threads call at the same time and which raises nothing.
+        """
         pieces = min(pieces, items)
-        if self.count <= 1 or pieces <= 1 or not self._busy.acquire(blocking=False):
-            piece(0, items)
+        if self.count <= 1 or pieces <= 1 or self._stopped:
+            entry(buffers, parameters, 0, items)
             return
-        try:
-            self._split(_Job(piece, items, min(pieces, CHUNKS * self.count)), min(pieces, self.count))
-        finally:
-            self._busy.release()
+        helpers = min(pieces, self.count) - 1
+        team = self._team
+        if team is None or len(self._threads) < helpers:
+            team = self._started(helpers)
+        team.spread(entry, buffers, parameters, items, min(pieces, CHUNKS * self.count), helpers)
 
-    def _split(self, job: _Job, threads: int) -> None:
-        while len(self._queues) < threads - 1:
-            self._start()
-        for queue in self._queues[: threads - 1]:
-            queue.put(job)
-        failure: BaseException | None = None
-        try:
-            while (taken := job.take()) is not None:
-                job.piece(*taken)
-        finally:
-            while job.take() is not None:
-                pass  # after an error nobody begins another range
-            for _ in range(len(job.joined)):  # who joins from now on finds nothing to do
-                failure = self._wait(job) or failure
-        if failure is not None:
-            raise failure
+    def team(self, helpers: int) -> Team | None:
+        """The meeting place of the threads, for compiled code that hands out its own jobs; ``None`` without threads."""
+        return None if self.count <= 1 or self._stopped else self._started(helpers)
 
-    def _wait(self, job: _Job) -> BaseException | None:
-        """The outcome of a thread; an interrupt is delivered only once no thread writes to the job's memory."""
-        interrupt: BaseException | None = None
-        while True:
-            try:
-                outcome = job.done.get()
-            except KeyboardInterrupt as error:
-                interrupt = error
-                continue
-            return interrupt or outcome
-
-    def _start(self) -> None:
-        queue: SimpleQueue[_Job | None] = SimpleQueue()
-        thread = threading.Thread(
-            target=self._serve, args=(queue,), name=f"weft-cpu-{len(self._queues) + 1}", daemon=True
-        )
-        thread.start()
-        self._queues.append(queue)
-
-    def _serve(self, queue: SimpleQueue[_Job | None]) -> None:
-        while (job := queue.get()) is not None:
-            job.joined.append(None)  # before the first range: the caller waits for whom it finds here
-            try:
-                while (taken := job.take()) is not None:
-                    job.piece(*taken)
-            except BaseException as error:  # handed to the thread that waits
-                job.done.put(error)
-            else:
-                job.done.put(None)
-            del job
+    def _started(self, helpers: int) -> Team:
+        """The team, with at least as many threads."""
+        with self._lock:
+            if self._team is None:
+                self._team = Team(self.count)
+                self._end = weakref.finalize(self, _ended, self._team, self._threads)
+            while len(self._threads) < helpers:
+                place = len(self._threads) + 1
+                thread = threading.Thread(
+                    target=self._team.serve, args=(place,), name=f"weft-cpu-{place}", daemon=True
+                )
+                thread.start()
+                self._threads.append(thread)
+            return self._team
 
     def stop(self) -> None:
-        """Let the threads end."""
-        with self._busy:
-            for queue in self._queues:
-                queue.put(None)
-            self._queues.clear()
+        """Let the threads end; what comes after is done by who asks for it."""
+        self._stopped = True
+        with self._lock:
+            if self._end is not None:
+                self._end()
+
+    def forget(self) -> None:
+        """In a forked child, which has no such threads: leave them, and what they may have locked, alone."""
+        self._stopped = True
+        if self._end is not None:
+            self._end.detach()
 
 
-def _rounded(bound: int, items: int) -> int:
-    """A boundary between pieces; large ones at multiples of 64 items, so that pieces share no cache line."""
-    return bound if bound == items or items < 1024 else bound // 64 * 64
+def _ended(team: Team, threads: list[threading.Thread]) -> None:
+    """At ``stop``, at the end of the process, or once nobody has the workers any more."""
+    team.stop()
+    for thread in threads:
+        if thread is not threading.current_thread():
+            thread.join(_PATIENCE)

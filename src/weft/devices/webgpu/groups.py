@@ -6,11 +6,11 @@ error comes from the call that is wrong.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from weft.devices.base import Buffer, Device, Range
+from weft.devices.base import Buffer, Device, Range, Span
 from weft.devices.webgpu import loss
 from weft.devices.webgpu.memory import WebGpuBuffer
 from weft.devices.webgpu.native import native
@@ -20,9 +20,19 @@ from weft.errors import ArgumentError, DeviceError, KernelError
 CAPACITY = 8192
 """Groups kept; the least recently used one goes first."""
 
+Key = tuple[Any, ...]
+"""What a group is made of: a layout, and buffer, offset and size of each range. The layout's place may hold a token."""
+
+
+Group = tuple[Any, tuple[WebGpuBuffer, ...]]
+"""A bind group and the buffers that it binds."""
+
 
 class BindGroups:
-    """Bind groups of one device by layout and ranges; those of a freed buffer are dropped."""
+    """Bind groups of one device by layout and ranges; those of a freed buffer are dropped.
+
+    Groups that a replay holds are *pinned*: they stay until it lets them go, or one of their buffers is freed.
+    """
 
     def __init__(self, owner: Device, device: Any, limits: dict[str, int], status: Any) -> None:
         loaded = native()
@@ -34,32 +44,56 @@ class BindGroups:
         self._error = loaded.wgpu.GPUError
         self._limits = limits
         self._status = status
-        self._kept: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._kept: OrderedDict[Key, Group] = OrderedDict()
+        self._pinned: dict[Key, Group] = {}
+        self._let_go: deque[Key | int] = deque()
+        self._reserved = 0
 
-    def get(self, pipeline: Pipeline, ranges: Sequence[Range], batch: int) -> Any:
-        """The group for a kernel over ranges, whose buffers are marked as used by ``batch``."""
+    def get(self, pipeline: Pipeline, ranges: Sequence[Range]) -> Group:
+        """The group for a kernel over ranges, and their buffers."""
         parts: list[Any] = [pipeline.layout]
         for range_ in ranges:
             buffer = range_.buffer
             parts.append(buffer)
             parts.append(range_.offset)
             parts.append(range_.size)
-        key = tuple(parts)
+        return self.find(pipeline, tuple(parts))
+
+    def find(self, pipeline: Pipeline, key: Key) -> Group:
+        """``get`` by a key that is made already."""
         group = self._kept.get(key)
         if group is None:
-            group = self._make(pipeline, ranges, key)
+            group = self._make(pipeline, key)
+            while len(self._kept) >= CAPACITY + self._reserved:
+                self._evict()
+            self._keep(self._kept, key, group)
         else:
             self._kept.move_to_end(key)
-        for buffer in key[1::3]:
-            buffer.batch = batch
         return group
+
+    def pin(self, pipeline: Pipeline, key: Key) -> tuple[Key, Group]:
+        """A group of its own, which is not evicted; gives the key to let it go with, and the group."""
+        self._drop()
+        group = self._make(pipeline, key)
+        own = (object(), *key[1:])
+        self._keep(self._pinned, own, group)
+        return own, group
+
+    def reserve(self, count: int) -> None:
+        """Make room for the groups that a replay looks up in a run: they must all last until they are recorded."""
+        self._reserved += count
+
+    def let_go(self, keys: Iterable[Key], reserved: int = 0) -> None:
+        """Drop pinned groups and reserved room at the next call that may; safe in finalisers."""
+        self._let_go.extend(keys)
+        self._let_go.append(reserved)
 
     def forget(self, buffer: WebGpuBuffer) -> None:
         """Drop the groups that hold a buffer."""
         for key in buffer.groups:
-            group = self._kept.pop(key, None)
+            group = self._kept.pop(key, None) or self._pinned.pop(key, None)
             if group is not None:
-                self._release(group)
+                self._release(group[0])
                 self._unlink(key, buffer)
         buffer.groups = set()
 
@@ -67,9 +101,29 @@ class BindGroups:
         """Drop all groups."""
         while self._kept:
             self._evict()
+        self._let_go.extend(self._pinned)
+        self._drop()
 
-    def _make(self, pipeline: Pipeline, ranges: Sequence[Range], key: tuple[Any, ...]) -> Any:
+    def _drop(self) -> None:
+        """Release what was let go."""
+        while self._let_go:
+            key = self._let_go.popleft()
+            if isinstance(key, int):
+                self._reserved -= key
+                continue
+            group = self._pinned.pop(key, None)
+            if group is not None:  # else a buffer of it was freed before
+                self._release(group[0])
+                self._unlink(key, None)
+
+    def _keep(self, where: dict[Key, Group], key: Key, group: Group) -> None:
+        where[key] = group
+        for buffer in key[1::3]:
+            buffer.groups.add(key)
+
+    def _make(self, pipeline: Pipeline, key: Key) -> Group:
         layout = pipeline.layout
+        ranges = [Span(*one) for one in zip(key[1::3], key[2::3], key[3::3], strict=True)]
         if len(ranges) != len(layout.written):
             raise ArgumentError(
                 f"kernel {pipeline.name}: {len(ranges)} ranges were given, expected {len(layout.written)}"
@@ -78,13 +132,7 @@ class BindGroups:
         self._check_aliases(pipeline, ranges)
         if layout.reports:
             spans.append((self._status, 0, 16))
-        group = self._native(pipeline, layout, spans)
-        while len(self._kept) >= CAPACITY:
-            self._evict()
-        self._kept[key] = group
-        for range_ in ranges:
-            range_.buffer.groups.add(key)  # type: ignore[attr-defined]
-        return group
+        return self._native(pipeline, layout, spans), key[1::3]
 
     def _span(self, pipeline: Pipeline, index: int, range_: Range) -> tuple[Any, int, int]:
         """Handle, offset and size of a binding; the size is rounded up to 16 so that vec4 arrays may end in it."""
@@ -136,7 +184,7 @@ class BindGroups:
 
     def _evict(self) -> None:
         key, group = self._kept.popitem(last=False)
-        self._release(group)
+        self._release(group[0])
         self._unlink(key, None)
 
     def _unlink(self, key: tuple[Any, ...], besides: WebGpuBuffer | None) -> None:

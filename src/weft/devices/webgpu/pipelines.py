@@ -7,23 +7,25 @@ serves the others.
 from __future__ import annotations
 
 import math
+import os
 import struct
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from weft import dtypes
 from weft.devices.counts import Counts, compile_counts
+from weft.devices.recent import KERNELS, Recent
 from weft.devices.webgpu import loss
 from weft.devices.webgpu.native import native
 from weft.errors import ArgumentError, ArgumentTypeError, KernelError
-from weft.target import KernelSpec, TargetProfile, parameter_space
+from weft.target import KernelSpec, ParameterSpace, TargetProfile, parameter_space
 
 _CODES = {dtypes.int64: "i", dtypes.int32: "i", dtypes.uint32: "I", dtypes.float32: "f"}
 _RANGES = {"i": (-(2**31), 2**31 - 1), "I": (0, 2**32 - 1)}
 _COMPUTE_STAGE = 4
-_IDENTITIES = 16384
 _FLOAT32_OVERFLOW = (2.0 - 2.0**-24) * 2.0**127  # the least value that rounds to infinity
 
 
@@ -51,28 +53,27 @@ class Pipeline:
 
 
 class Pipelines:
-    """Compiled kernels of one device, by spec."""
+    """Compiled kernels of one device, by spec; recorded work keeps those alive that it uses."""
 
     def __init__(self, device: Any, profile: TargetProfile) -> None:
         self._device = device
         self._profile = profile
-        self._by_identity: dict[int, tuple[KernelSpec, Pipeline]] = {}
-        self._by_value: dict[KernelSpec, Pipeline] = {}
+        self._by_identity: Recent[int, tuple[KernelSpec, Pipeline]] = Recent(KERNELS)
+        self._by_value: Recent[KernelSpec, Pipeline] = Recent(KERNELS)
         self._layouts: dict[tuple[tuple[bool, ...], bool], Layout] = {}
         self._whole: dict[tuple[Layout, str, int], Any] = {}
         self._uniform_layout: Any = None
 
     def get(self, spec: KernelSpec) -> Pipeline:
         """The compiled kernel; hashing a spec costs more than a dispatch, so the same object is found by identity."""
-        found = self._by_identity.get(id(spec))
+        found = self._by_identity.young.get(id(spec)) or self._by_identity.get(id(spec))
         if found is not None:
             return found[1]
         pipeline = self._by_value.get(spec)
         if pipeline is None:
-            pipeline = self._by_value[spec] = self._compile(spec)
-        if len(self._by_identity) >= _IDENTITIES:
-            self._by_identity.clear()
-        self._by_identity[id(spec)] = (spec, pipeline)  # the spec is kept, so its id is not reused
+            pipeline = self._compile(spec)
+            self._by_value.put(spec, pipeline)
+        self._by_identity.put(id(spec), (spec, pipeline))  # the spec is kept, so its id is not reused
         return pipeline
 
     def uniform_layout(self) -> Any:
@@ -87,28 +88,58 @@ class Pipelines:
             )  # fmt: skip
         return self._uniform_layout
 
+    def get_all(self, specs: Iterable[KernelSpec]) -> None:
+        """Compile kernels side by side, which drivers do without the interpreter's lock."""
+        missing = [spec for spec in dict.fromkeys(specs) if self._by_value.get(spec) is None]
+        prepared = [self._prepare(spec) for spec in missing]
+        if len(missing) > 1:
+            with ThreadPoolExecutor(min(len(missing), os.cpu_count() or 1), "weft-compile") as threads:
+                made = list(threads.map(self._finish, missing, prepared))
+        else:
+            made = [self._finish(*one) for one in zip(missing, prepared, strict=True)]
+        for spec, pipeline in zip(missing, made, strict=True):
+            self._by_value.put(spec, pipeline)
+
     def _compile(self, spec: KernelSpec) -> Pipeline:
+        return self._finish(spec, self._prepare(spec))
+
+    def _prepare(self, spec: KernelSpec) -> tuple[Layout, Any]:
+        """The layouts that a kernel shares with others."""
         if spec.language != "wgsl":
             raise KernelError(
                 f"kernel {spec.name} is written in {spec.language}, expected wgsl for a webgpu device"
             )
-        count = len(spec.parameters) + spec.reports
-        size = (4 * count + 15) // 16 * 16
-        space = parameter_space(count, self._profile)
+        size, space = self._parameters(spec)
+        try:
+            layout = self._layout(spec)
+            return layout, self._pipeline_layout(layout, space, size)
+        except native().wgpu.GPUError as error:
+            raise self._rejected(spec, error) from None
+
+    def _finish(self, spec: KernelSpec, layouts: tuple[Layout, Any]) -> Pipeline:
+        """Compile a kernel. Any thread may, and several at a time."""
+        layout, whole = layouts
+        size, space = self._parameters(spec)
         counts = compile_counts(spec)
         pack = packer(spec, size)
         try:
-            layout = self._layout(spec)
-            whole = self._pipeline_layout(layout, space, size)
             module = self._device.create_shader_module(label=spec.name, code=spec.source)
             handle = self._device.create_compute_pipeline(
                 label=spec.name, layout=whole, compute={"module": module, "entry_point": None}
             )
         except native().wgpu.GPUError as error:
-            loss.check(self._device._internal, error)
-            raise KernelError(f"kernel {spec.name} does not compile:\n{_shown(str(error))}") from None
+            raise self._rejected(spec, error) from None
         uniform_size = size if space == "uniform" else 0
         return Pipeline(spec.name, handle._internal, layout, counts, pack, uniform_size, handle)
+
+    def _parameters(self, spec: KernelSpec) -> tuple[int, ParameterSpace]:
+        """Bytes of a kernel's parameters, and where they lie."""
+        count = len(spec.parameters) + spec.reports
+        return (4 * count + 15) // 16 * 16, parameter_space(count, self._profile)
+
+    def _rejected(self, spec: KernelSpec, error: Exception) -> KernelError:
+        loss.check(self._device._internal, error)
+        return KernelError(f"kernel {spec.name} does not compile:\n{_shown(str(error))}")
 
     def _layout(self, spec: KernelSpec) -> Layout:
         written = tuple(binding.access == "read_write" for binding in spec.inputs + spec.outputs)

@@ -7,6 +7,7 @@ to memory that the batch already uses are copies within it, so that they stay in
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from weft.devices.webgpu.native import native
 from weft.errors import KernelError
 
 if TYPE_CHECKING:
+    from weft.devices.base import Buffer
     from weft.devices.events import Event
     from weft.devices.webgpu.timing import Timestamps
 
@@ -30,6 +32,13 @@ IN_FLIGHT = 4
 """Submitted batches that may be unfinished; beyond that the host waits, so that memory does not run away."""
 STAGING, UNIFORMS = 1 << 20, 256 << 10
 """Bytes of the blocks for small uploads and for parameters."""
+
+
+Call = tuple[Any, Any, int, Any, Any, int, int, int]
+"""A dispatch of a replay, all but its bind group: pipeline, data, size, uniform, offset, and the counts x, y, z.
+
+Parameters are ``size`` bytes of immediates at ``data``, or the bind group ``uniform`` at ``offset``, or none.
+"""
 
 
 class Recorder:
@@ -112,6 +121,37 @@ class Recorder:
         names.append(name)
         if len(names) >= DISPATCHES or (len(names) % 16 == 0 and perf_counter() - self._started > SECONDS):
             self.submit()
+
+    def replay(
+        self, calls: Sequence[Call], groups: Sequence[Any], names: Sequence[str], used: Sequence[Buffer]
+    ) -> None:
+        """Record the calls of a replay, each with its bind group and name, as a whole; ``used`` are their buffers."""
+        with Uninterrupted():
+            for start in range(0, len(calls), DISPATCHES):
+                stop = min(start + DISPATCHES, len(calls))
+                if len(self._names) + stop - start > DISPATCHES:
+                    self._submit()
+                for buffer in used:
+                    buffer.batch = self.batch  # type: ignore[attr-defined]
+                self._record(calls[start:stop], groups[start:stop])
+                self._names.extend(names[start:stop])
+                if len(self._names) >= DISPATCHES or perf_counter() - self._started > SECONDS:
+                    self._submit()
+
+    def _record(self, calls: Sequence[Call], groups: Sequence[Any]) -> None:
+        running = self._begin_pass() if self._pass is None else self._pass
+        set_pipeline, set_bind_group, dispatch = self._set_pipeline, self._set_bind_group, self._dispatch
+        set_immediates, null, before = self._set_immediates, self._ffi.NULL, None
+        for (pipeline, data, size, uniform, offset, x, y, z), group in zip(calls, groups, strict=True):
+            if pipeline is not before:
+                set_pipeline(running, pipeline)
+                before = pipeline
+            set_bind_group(running, 0, group, 0, null)
+            if size:
+                set_immediates(running, 0, data, size)
+            elif uniform is not None:
+                set_bind_group(running, 1, uniform, 1, offset)
+            dispatch(running, x, y, z)
 
     def copy(
         self, source: Any, source_offset: int, destination: Any, destination_offset: int, size: int

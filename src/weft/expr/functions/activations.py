@@ -14,14 +14,14 @@ add("square", "x", "fiu", "square", definition="x * x", derivative=("g * (2.0 * 
 add(
     "reciprocal", "x", "f", lambda x: 1 / x, definition="1.0 / x", derivative=("r = 1.0 / x\n-(g * (r * r))",)
 )
-add("rsqrt", "x", "f", lambda x: 1 / _numpy().sqrt(x), definition="1.0 / sqrt(x)", accuracy=2.0,
+add("rsqrt", "x", "f", lambda x: 1 / _numpy().sqrt(x), definition="quotient(1.0, sqrt(x))", accuracy=2.0,
     derivative=("r = rsqrt(x)\n-0.5 * g * (r * r * r)",))  # fmt: skip
 
 # Activations. None overflows on the way: exp is only taken of what is not positive.
 add("sigmoid", "x", "f", lambda x: _sigmoid(x), accuracy=4.0,
     definition="""
     e = exp(-abs(x))
-    where(x >= 0, 1.0, e) / (1.0 + e)
+    quotient(where(x >= 0, 1.0, e), 1.0 + e)
     """, derivative=("s = sigmoid(x)\ng * (s * (1.0 - s))",))  # fmt: skip
 add("relu", "x", "fiu", lambda x: _numpy().where(x < 0, x.dtype.type(0), x),
     definition="where(x < 0, 0, x)", derivative=("where(x > 0, g, 0.0)",))  # fmt: skip

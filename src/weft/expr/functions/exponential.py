@@ -51,8 +51,9 @@ piece("power_of_two", "n", lambda n: _times_power(n * 0 + 1, n),  # whole n from
     definition="from_bits((bits(n + 12582912.0) + 127) << 23)")  # fmt: skip
 piece("scaled", "x n", _times_power,  # x * 2**n for whole n from -252 to 254, rounded once
     definition="""
-    half = floor(n * 0.5)
-    x * power_of_two(half) * power_of_two(n - half)
+    whole = int32(bits(n + 12582912.0)) - 0x4b400000
+    half = whole >> 1
+    x * from_bits(uint32(half + 127) << 23) * from_bits(uint32(whole - half + 127) << 23)
     """)  # fmt: skip
 piece("short", "x", lambda x: (x.view("uint32") & 0xFFFFF000).view("float32"),  # the 12 leading bits
     definition="from_bits(bits(x) & 0xfffff000)")  # fmt: skip
@@ -67,20 +68,24 @@ piece("exp2_near", "r", "exp2",  # |r| <= 0.5
 piece("log1p_rest", "f", _log1p_rest,  # log(1 + f) - f for 0.707 <= 1 + f < 1.414
     definition=f"(f * f) * {horner('f', *_LOG)}")  # fmt: skip
 
+
 # y less a multiple of ln 2, and that multiple; and x as 2**e * (1 + f), where denormals are first made normal.
-_REDUCED = f"""n = round(y * {1.4426950408889634})
-    r = fma(n, -{_LN2_LOW}, fma(n, -{_LN2_HIGH}, y))"""
+def _reduced(y: str) -> str:
+    return f"""m = fma({y}, {1.4426950408889634}, 12582912.0)
+    n = m - 12582912.0
+    r = fma(n, -{_LN2_LOW}, fma(n, -{_LN2_HIGH}, {y}))"""
+
+
 _SPLIT = f"""small = x < {_LEAST_NORMAL}
     y = where(small, x * 8388608.0, x)
     e = where(small, exponent(y) - 23.0, exponent(y))
     f = mantissa(y) - 1.0"""
 
-# Exponentials. Arguments are first brought to where the result is 0, finite or infinite by rounding alone.
+# Exponentials. Between the bounds the result is 0, finite or infinite by rounding alone; NaN is beyond neither.
 add("exp", "x", "f", "exp", double="exp", accuracy=2.0, derivative=("g * exp(x)",),
     definition=f"""
-    y = clamp(x, -105.0, 89.0)
-    {_REDUCED}
-    scaled(1.0 + expm1_near(r), n)
+    {_reduced("x")}
+    where(x > 89.0, inf, where(x < -105.0, 0.0, scaled(1.0 + expm1_near(r), n)))
     """)  # fmt: skip
 add("exp2", "x", "f", "exp2", double="exp2", accuracy=2.0, derivative=(f"g * (exp2(x) * {0.6931471805599453})",),
     definition="""
@@ -90,11 +95,11 @@ add("exp2", "x", "f", "exp2", double="exp2", accuracy=2.0, derivative=(f"g * (ex
     """)  # fmt: skip
 add("expm1", "x", "f", "expm1", double="expm1", accuracy=2.0, derivative=("g * exp(x)",),
     definition=f"""
-    y = clamp(x, -105.0, 89.0)
-    {_REDUCED}
+    {_reduced("x")}
     near = expm1_near(r)
-    half = power_of_two(clamp(n, -120.0, 128.0) - 1.0)
-    where(x == 0, x, where(n == 0, near, 2.0 * fma(near, half, half - 0.5)))
+    half = power_of_two(n - 1.0)
+    found = where(n == 0, near, 2.0 * fma(near, half, half - 0.5))
+    where(x > 89.0, inf, where(x < -20.0, -1.0, where(x == 0, x, found)))
     """)  # fmt: skip
 
 # Logarithms: x = m * 2**e with m near 1; log1p scales its argument, never the rounded 1 + x.
@@ -122,7 +127,24 @@ add("log1p", "x", "f", "log1p", double="log1p", accuracy=2.0, derivative=("g / (
 
 # x**y = 2**(y * log2|x|) with the logarithm and the product in two floats each: s + t = f / (2 + f),
 # log2(1 + f) = 2 / ln 2 * atanh(s + t). ``short`` factors make the leading products exact.
+# The shortcut, where fma rounds once, is for what is neither special nor far from 1: its residuals are exact by fma.
 add("pow", "x y", "f", "power", double="pow", accuracy=8.0,
+    shortcut=(f"(x >= {_LEAST_NORMAL}) & (x < inf) & (abs(y) * (abs(exponent(x)) + 1.0) < 126.0)", f"""
+    e = exponent(x)
+    f = mantissa(x) - 1.0
+    i = 1.0 / (2.0 + f)
+    s = f * i
+    t = fma(-s, f, fma(-2.0, s, f)) * i
+    z = s * s
+    lead = fma(s, 2.885390043258667, e)
+    small = fma(s, 3.851926067000022e-08, fma(t, 2.885390043258667, (s * z) * {horner("z", *_POW)}))
+    low = fma(s, 2.885390043258667, e - lead) + small
+    lh = lead + low
+    ll = (lead - lh) + low
+    m = fma(y, lh, 12582912.0)
+    n = m - 12582912.0
+    exp2_near(fma(y, ll, fma(y, lh, -n))) * from_bits((bits(m) + 127) << 23)
+    """),
     derivative=("where(y == 0, 0.0, g * (y * pow(x, y - 1.0)))",
                 "where((x == 0) & (y >= 0), 0.0, g * (pow(x, y) * log(x)))"),
     definition=f"""
@@ -133,8 +155,8 @@ add("pow", "x y", "f", "power", double="pow", accuracy=8.0,
     f = mantissa(b) - 1.0
     fh = short(f)
     d = 2.0 + f
-    s = short(f / d)
-    t = (((f - (s + s)) - s * fh) - s * (f - fh)) / d
+    s = short(quotient(f, d))
+    t = quotient(((f - (s + s)) - s * fh) - s * (f - fh), d)
     w = s + t
     z = w * w
     lead = e + s * 2.884765625
@@ -157,27 +179,31 @@ add("pow", "x y", "f", "power", double="pow", accuracy=8.0,
     """)  # fmt: skip
 
 add("tanh", "x", "f", "tanh", double="tanh", accuracy=4.0, derivative=("t = tanh(x)\ng * (1.0 - t * t)",),
-    definition="""
-    t = expm1(2.0 * minimum(abs(x), 10.0))
-    copysign(t / (t + 2.0), x)
+    # expm1(2 |x|) over itself and 2; 2**n is 1 with n added to its exponent
+    definition=f"""
+    y = minimum(2.0 * abs(x), 20.0)
+    {_reduced("y")}
+    power = from_bits((bits(m) << 23) + 0x3f800000)
+    t = fma(power, expm1_near(r), power - 1.0)
+    copysign(quotient(t, t + 2.0), x)
     """)  # fmt: skip
 
 # e = exp(|x|) / 2, which is finite where the results are.
 _HALF_EXP = f"""a = abs(x)
     y = minimum(a, 91.0)
-    {_REDUCED}
+    {_reduced("y")}
     e = scaled(1.0 + expm1_near(r), n - 1.0)"""
 add("sinh", "x", "f", "sinh", double="sinh", accuracy=4.0, derivative=("g * cosh(x)",),
     definition=f"""
     {_HALF_EXP}
     d = expm1(minimum(a, 2.0))
-    near = 0.5 * (d + d / (d + 1.0))
-    copysign(where(a < 1, near, e - 0.25 / e), x)
+    near = 0.5 * (d + quotient(d, d + 1.0))
+    copysign(where(a < 1, near, e - quotient(0.25, e)), x)
     """)  # fmt: skip
 add("cosh", "x", "f", "cosh", double="cosh", accuracy=4.0, derivative=("g * sinh(x)",),
     definition=f"""
     {_HALF_EXP}
-    e + 0.25 / e
+    e + quotient(0.25, e)
     """)  # fmt: skip
 add("log10", "x", "f", "log10", double="log10", accuracy=4.0, derivative=(f"g / (x * {2.302585092994046})",),
     definition=f"""

@@ -52,7 +52,7 @@ add("atan", "x", "f", "arctan", double="atan", accuracy=4.0, derivative=("g / fm
     a = abs(x)
     far = a > 2.414213562373095
     middle = a > 0.41421356237309503
-    near = atan_near(where(far, -1.0 / a, where(middle, (a - 1.0) / (a + 1.0), a)))
+    near = atan_near(where(far, quotient(-1.0, a), where(middle, quotient(a - 1.0, a + 1.0), a)))
     quarters = where(far, float32(1), 0.5)
     turned = quarters * {_HALF_PI} + (near + quarters * {_HALF_PI_LOW})
     copysign(where(middle, turned, near), x)
@@ -98,7 +98,7 @@ add("asinh", "x", "f", "arcsinh", double="asinh", accuracy=4.0, derivative=("g /
     definition="""
     a = abs(x)
     b = minimum(a, 4096.0)
-    near = log1p(b + b * b / (1.0 + sqrt(fma(b, b, 1.0))))
+    near = log1p(b + quotient(b * b, 1.0 + sqrt(fma(b, b, 1.0))))
     copysign(where(a > 4096.0, log(a) + 0.6931471805599453, near), x)
     """)  # fmt: skip
 add("acosh", "x", "f", "arccosh", double="acosh", accuracy=4.0,

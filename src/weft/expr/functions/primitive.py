@@ -13,8 +13,22 @@ add("sub", "x y", "fiu", "subtract", wgsl="({0} - {1})", derivative=("g", "-g"),
     llvm=each("fsub contract {T} {0}, {1}", "sub {T} {0}, {1}"))  # fmt: skip
 add("mul", "x y", "fiu", "multiply", wgsl="({0} * {1})", derivative=("g * y", "g * x"),
     llvm=each("fmul contract {T} {0}, {1}", "mul {T} {0}, {1}"))  # fmt: skip
-add("div", "x y", "f", "divide", wgsl="({0} / {1})", derivative=("g / y", "-g * (x / y) / y"),
+# WGSL lets a driver multiply by the reciprocal, 2.5 units off, and 0 where it would be denormal: beyond 2**126.
+# ``quotient`` is that, for definitions that need no more. ``div`` brings large divisors nearer, and adds what the
+# quotient leaves of the dividend (Markstein 1990), where neither is so small that the rest would be denormal.
+add("quotient", "x y", "f", "divide", wgsl="({0} / {1})", derivative=("g / y", "-g * (x / y) / y"),
     llvm=each("fdiv contract {T} {0}, {1}"))  # fmt: skip
+add("div", "x y", "f", "divide", derivative=("g / y", "-g * (x / y) / y"),
+    llvm=each("fdiv contract {T} {0}, {1}"),
+    definition="""
+    s = where(abs(y) > 8.507059173023462e+37, 0.25, float32(1))
+    a = x * s
+    b = y * s
+    i = quotient(1.0, b)
+    q = a * i
+    exact = fma(fma(-q, b, a), i, q)
+    where((abs(a) > 1e-30) & (abs(q) > 1.2e-38) & (abs(q) < inf), exact, quotient(a, b))
+    """)  # fmt: skip
 add("neg", "x", "fi", "negative", wgsl="(-{0})", derivative=("-g",),
     llvm=each("fneg {T} {0}", "sub {T} zeroinitializer, {0}"))  # fmt: skip
 add("fma", "x y z", "f", lambda x, y, z: x * y + z, wgsl="fma({0}, {1}, {2})",
@@ -81,11 +95,14 @@ add("isnan", "x", "f", "isnan", result="bool", derivative=("",), llvm={"f": "fcm
     definition="(bits(x) & 0x7fffffff) > 0x7f800000")  # fmt: skip
 add("isinf", "x", "f", "isinf", result="bool", derivative=("",), definition="abs(x) == inf")
 add("isfinite", "x", "f", "isfinite", result="bool", derivative=("",), definition="abs(x) < inf")
-add("maximum", "x y", "fiu", "maximum",
+add("maximum", "x y", "fiu", "maximum", llvm={"f": "call nsz {T} @llvm.maximum.{S}({T} {0}, {T} {1})"},
     definition="where((x > y) | (x != x), x, y)",
     derivative=("where(x > y, g, where(x == y, 0.5 * g, 0.0))",
                 "where(y > x, g, where(x == y, 0.5 * g, 0.0))"))  # fmt: skip
-add("minimum", "x y", "fiu", "minimum",
+# The larger of two; where one is NaN, either: a single instruction.
+add("larger", "x y", "f", "fmax", wgsl="max({0}, {1})", definition="where(x > y, x, y)",
+    derivative=("where(x > y, g, 0.0)", "where(x > y, 0.0, g)"))  # fmt: skip
+add("minimum", "x y", "fiu", "minimum", llvm={"f": "call nsz {T} @llvm.minimum.{S}({T} {0}, {T} {1})"},
     definition="where((x < y) | (x != x), x, y)",
     derivative=("where(x < y, g, where(x == y, 0.5 * g, 0.0))",
                 "where(y < x, g, where(x == y, 0.5 * g, 0.0))"))  # fmt: skip

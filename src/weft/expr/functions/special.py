@@ -41,7 +41,7 @@ add("erfc", "x", "f", _by_python("erfc"), double="erfc", accuracy=8.0,
     definition=f"""
     z = minimum(abs(x), 11.0)
     s = short(z)
-    q = (z - 1.5) / (z + 1.5)
+    q = quotient(z - 1.5, z + 1.5)
     decay = exp(-(s * s)) * (1.0 + expm1_near((s - z) * (s + z)))
     far = decay * {horner("q", *_ERFCX)}
     where(abs(x) < 0.921875, 1.0 - erf(x), where(x < 0, 2.0 - far, far))

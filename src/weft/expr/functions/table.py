@@ -27,10 +27,11 @@ class Function:
 
     ``definition`` and ``derivative`` are expressions over the parameters; derivatives also over ``g``, the value
     that flows back. A definition that differs by kind is a mapping from kind letters; ``wide`` is a definition
-    for targets that have 64-bit integers. An empty derivative passes nothing on; where it is missing, a
-    definition without ``double`` is differentiated, and anything else is an error. ``single`` functions work on
-    float32's bits and take no float64. ``accuracy`` is the largest error in float32 units in the last place, over
-    the range that the tests state.
+    for targets that have 64-bit integers. ``shortcut`` is a condition and a value: what targets whose ``fma`` rounds
+    once compute of float32 where the condition holds, instead of the definition. An empty derivative passes nothing
+    on; where it is missing, a definition without ``double`` is differentiated, and anything else is an error.
+    ``single`` functions work on float32's bits and take no float64. ``accuracy`` is the largest error in float32 units
+    in the last place, over the range that the tests state.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Function:
     llvm: Mapping[str, str] | None = None
     definition: str | Mapping[str, str] | None = None
     wide: str | None = None
+    shortcut: tuple[str, str] | None = None
     double: str | None = None
     derivative: tuple[str, ...] | None = None
     result: str = "same"

@@ -13,6 +13,8 @@ A template is ``(Library, TargetProfile) -> KernelSpec``. Each has a derived for
     ``kind="forward"`` buffers x, w, y: writes y. ``kind="input"`` buffers y, w, x: writes x, the gradient of the
     input. ``kind="weight"`` buffers y, x, w: writes w, the gradient of the weight.
     wgsl with option ``split``: also ``splits chunk piece``; the result lies in ``splits`` arrays, to be summed.
+    llvm: a fourth buffer of scratch and ``rows channels room jobs``; option ``unit``, whether all strides are 1; the
+    gradient of the weight lies in ``jobs`` arrays of (groups, taps, O / groups), to be summed.
 ``scan`` (options ``scan``, a row of ``scans.SCANS``; wgsl also ``form``, ``stage``, ``states``; buffers: inputs,
     carried totals, outputs): ``rows0 rows1 n`` · ``offset first s0 s1 sn`` of each buffer · wgsl's block
     forms: ``blocks``.

@@ -1,13 +1,21 @@
-"""Matrix products on the ``cpu``: batches of calls of the BLAS ``gemm``, or plain loops where strides do not suit it.
+"""Matrix products on the ``cpu``: batches of calls of the BLAS, or plain loops where strides do not suit it.
 
-A work item is one product. One pool of threads is in charge at a time: many products, or small ones, are spread
-over the device's threads, of which each calls the BLAS on its own; a few large ones use the BLAS's own threads.
+One row or one column is a product of a matrix and a vector, ``gemv``: bound by memory, and ``gemm`` copies the matrix.
+
+A work item is a product, or of a large one some of its rows or columns. The device's threads take them and call the
+BLAS side by side, which stays on the calling thread: its own threads watch for work at the cost of everybody else's,
+and are slow to begin. The pieces of a product depend on its sizes alone, so no result depends on the threads.
 """
 
 from __future__ import annotations
 
 from weft import dtypes
+from weft.codegen.llvm.function import FunctionWriter
 from weft.errors import KernelError
+from weft.expr import Expr
+from weft.expr.llvm import Emitter
+from weft.expr.llvm_text import Value
+from weft.expr.node import INDEX
 from weft.kernels.library import template
 from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile
@@ -17,16 +25,23 @@ PARAMETERS = (
     "b_k", "b_n", "c_offset", "c_b0", "c_b1", "c_m", "c_n",
 )  # fmt: skip
 
-SMALL = 1 << 18
-"""Multiplications up to which OpenBLAS works on the calling thread (its ``GEMM_MULTITHREAD_THRESHOLD``)."""
-
-MANY = 8
-"""Products that keep the device's threads busy, whatever their size."""
-
 GRAIN = 1 << 18
 """Multiplications that are worth a thread."""
 
-_TYPES = {dtypes.float32: ("float", 4, "weft.sgemm"), dtypes.float64: ("double", 8, "weft.dgemm")}
+LARGEST = "maximum(1, maximum(m, n))"
+PIECES = (
+    f"maximum(1, minimum(idiv(m * n * k, {GRAIN}), "
+    f"maximum(4, minimum(idiv({LARGEST}, 128), idiv(m * n * k, {1 << 22})))))"
+)
+"""Pieces of a product: up to four small ones, and more where each has many lines and much work."""
+
+LINES = f"ceil_div(ceil_div({LARGEST}, {PIECES}), 16) * 16"
+"""Rows of a piece, or columns where there are more of those: whole vectors and lines of the cache."""
+
+_TYPES = {
+    dtypes.float32: ("float", 4, "weft.sgemm", "weft.sgemv"),
+    dtypes.float64: ("double", 8, "weft.dgemm", "weft.dgemv"),
+}
 
 
 @template("llvm", "matmul")
@@ -37,8 +52,6 @@ def matmul(library: Library, profile: TargetProfile) -> KernelSpec:
         given = ", ".join(each.name for each in library.dtypes)
         raise KernelError(f"matmul: types ({given}) given, the cpu kernel takes all float32 or all float64")
     name = f"matmul_{dtype.name}"
-    spread = f"(m * n * k <= {SMALL}) | (batch0 * batch1 >= {MANY})"
-    work = f"where({spread}, batch0 * batch1 * m * n * k, batch0 * batch1 * 0)"
     return KernelSpec(
         name=name,
         language="llvm",
@@ -46,12 +59,16 @@ def matmul(library: Library, profile: TargetProfile) -> KernelSpec:
         inputs=(Binding("a", dtype), Binding("b", dtype)),
         outputs=(Binding("c", dtype, "read_write"),),
         workgroup_size=(GRAIN, 1, 1),
-        workgroup_count=("batch0 * batch1", work, "1"),
+        workgroup_count=(
+            f"batch0 * batch1 * ceil_div({LARGEST}, {LINES})",
+            "batch0 * batch1 * m * n * k",
+            "1",
+        ),
         source=_source(name, *_TYPES[dtype], blas="blas" in profile.features),
     )
 
 
-def _source(name: str, kind: str, size: int, gemm: str, blas: bool) -> str:
+def _source(name: str, kind: str, size: int, gemm: str, gemv: str, blas: bool) -> str:
     loads = "\n".join(
         f"  %q.{each} = getelementptr i64, ptr %parameters, i64 {number}\n"
         f"  %{each} = load i64, ptr %q.{each}, align 8"
@@ -65,16 +82,30 @@ def _source(name: str, kind: str, size: int, gemm: str, blas: bool) -> str:
     offsets = "\n".join(
         f"  %t0.{each} = mul i64 %i0, %{each}_b0\n  %t1.{each} = mul i64 %i1, %{each}_b1\n"
         f"  %t2.{each} = add i64 %t0.{each}, %t1.{each}\n  %t3.{each} = add i64 %t2.{each}, %{each}_offset\n"
-        f"  %{each} = getelementptr {kind}, ptr %base.{each}, i64 %t3.{each}"
-        for each in "abc"
+        f"  %t4.{each} = {moved}\n  %t5.{each} = add i64 %t3.{each}, %t4.{each}\n"
+        f"  %{each} = getelementptr {kind}, ptr %base.{each}, i64 %t5.{each}"
+        for each, moved in _MOVED.items()
     )
     entry = _ENTRY.format(
         name=name, loads=loads, pointers=pointers, offsets=offsets, product=_BLAS if blas else _PLAIN
     )
-    parts = [entry, _LOOPS.format(T=kind, size=size, formal=_FORMAL)]
+    parts = [entry, _lines(), _LOOPS.format(T=kind, size=size, formal=_FORMAL)]
     if blas:
-        parts += [_LAYOUT, _GEMM.format(T=kind, gemm=gemm, formal=_FORMAL)]
+        parts += [_LAYOUT, _GEMM.format(T=kind, gemm=gemm, gemv=gemv, size=size, formal=_FORMAL)]
     return "\n".join(parts)
+
+
+def _lines() -> str:
+    """A function of IR: ``LINES`` of a product's sizes."""
+    lines = FunctionWriter()
+    values = {each: Value(f"%{each}", INDEX) for each in "mnk"}
+    lines.do(f"ret i64 {Emitter(lines, _no_load).apply(LINES, values).text}")
+    head = f"define internal i64 @piece({_SIZES}) alwaysinline {{"
+    return "\n".join([head, *lines.text, "}", *sorted(lines.declarations)])
+
+
+def _no_load(emitter: Emitter, node: Expr) -> Value:
+    raise AssertionError("sizes load nothing")
 
 
 _ENTRY = """\
@@ -86,11 +117,29 @@ entry:
   %empty = icmp eq i64 %mn, 0
   %none = icmp sge i64 %lo, %hi
   %nothing = or i1 %empty, %none
-  br i1 %nothing, label %done, label %batch
+  br i1 %nothing, label %done, label %begin
+begin:
+  %lines = call i64 @piece(i64 %m, i64 %n, i64 %k)
+  %by.rows = icmp sge i64 %m, %n
+  %largest = select i1 %by.rows, i64 %m, i64 %n
+  %largest.1 = sub i64 %largest, 1
+  %pieces.1 = udiv i64 %largest.1, %lines
+  %pieces = add i64 %pieces.1, 1
+  %c.line = select i1 %by.rows, i64 %c_m, i64 %c_n
+  br label %batch
 batch:
-  %item = phi i64 [ %lo, %entry ], [ %following, %next ]
-  %i0 = udiv i64 %item, %batch1
-  %i1 = urem i64 %item, %batch1
+  %item = phi i64 [ %lo, %begin ], [ %following, %next ]
+  %which = udiv i64 %item, %pieces
+  %number = urem i64 %item, %pieces
+  %i0 = udiv i64 %which, %batch1
+  %i1 = urem i64 %which, %batch1
+  %line = mul i64 %number, %lines
+  %left = sub i64 %largest, %line
+  %count = call i64 @llvm.smin.i64(i64 %left, i64 %lines)
+  %row = select i1 %by.rows, i64 %line, i64 0
+  %column = select i1 %by.rows, i64 0, i64 %line
+  %rows = select i1 %by.rows, i64 %count, i64 %m
+  %columns = select i1 %by.rows, i64 %n, i64 %count
 {offsets}
 {product}
 next:
@@ -102,11 +151,14 @@ done:
 }}
 """
 
+_MOVED = {"a": "mul i64 %row, %a_m", "b": "mul i64 %column, %b_n", "c": "mul i64 %line, %c.line"}
+
+_SIZES = "i64 %m, i64 %n, i64 %k"
 _CALL = (
-    "ptr %a, ptr %b, ptr %c, i64 %m, i64 %n, i64 %k, "
+    "ptr %a, ptr %b, ptr %c, i64 %rows, i64 %columns, i64 %k, "
     "i64 %a_m, i64 %a_k, i64 %b_k, i64 %b_n, i64 %c_m, i64 %c_n"
 )
-_FORMAL = _CALL.replace("ptr ", "ptr noalias ")
+_FORMAL = _CALL.replace("ptr ", "ptr noalias ").replace("i64 %rows, i64 %columns, i64 %k", _SIZES)
 
 _PLAIN = f"""\
   call void @loops({_CALL})
@@ -137,6 +189,7 @@ define internal i64 @lines(i64 %rows, i64 %columns, i64 %row, i64 %column) alway
 """
 
 # Sizes beyond 31 bits go to the loops, so that a BLAS of 32-bit integers will do.
+# gemv adds to zeros of ours: what a library makes of 0 times an uninitialised NaN is its own affair.
 # 101 row-major, 102 column-major; 111 plain, 112 transposed. In column-major order plain and transposed change places.
 _GEMM = """\
 define internal i1 @product({formal}) {{
@@ -168,6 +221,42 @@ define internal i1 @product({formal}) {{
   %good = and i1 %a.b.c.good, %some.fit
   br i1 %good, label %call, label %done
 call:
+  %one.row = icmp eq i64 %m, 1
+  %one.column = icmp eq i64 %n, 1
+  %vector = or i1 %one.row, %one.column
+  %x.step = select i1 %one.row, i64 %a_k, i64 %b_k
+  %y.step = select i1 %one.row, i64 %c_n, i64 %c_m
+  %x.less = sub i64 %x.step, 1
+  %y.less = sub i64 %y.step, 1
+  %x.moves = icmp ult i64 %x.less, 2147483647
+  %y.moves = icmp ult i64 %y.less, 2147483647
+  %moves = and i1 %x.moves, %y.moves
+  %by.vector = and i1 %vector, %moves
+  br i1 %by.vector, label %clear.head, label %matrix
+clear.head:
+  %outputs = mul i64 %m, %n
+  br label %clear
+clear:
+  %i = phi i64 [ 0, %clear.head ], [ %i.next, %clear ]
+  %c.i = mul i64 %i, %y.step
+  %c.p = getelementptr {T}, ptr %c, i64 %c.i
+  store {T} 0.0, ptr %c.p, align {size}
+  %i.next = add nuw nsw i64 %i, 1
+  %i.more = icmp slt i64 %i.next, %outputs
+  br i1 %i.more, label %clear, label %cleared
+cleared:
+  %lines.by.rows = select i1 %one.row, i1 %b.by.rows, i1 %a.by.rows
+  %lines.order = select i1 %lines.by.rows, i32 101, i32 102
+  %t = select i1 %one.row, i32 112, i32 111
+  %rows = select i1 %one.row, i64 %k, i64 %m
+  %columns = select i1 %one.row, i64 %n, i64 %k
+  %lines.a = select i1 %one.row, ptr %b, ptr %a
+  %lines.ld = select i1 %one.row, i64 %ldb, i64 %lda
+  %x = select i1 %one.row, ptr %a, ptr %b
+  call void @{gemv}(i32 %lines.order, i32 %t, i64 %rows, i64 %columns,
+      {T} 1.0, ptr %lines.a, i64 %lines.ld, ptr %x, i64 %x.step, {T} 1.0, ptr %c, i64 %y.step)
+  br label %done
+matrix:
   %order = select i1 %c.by.rows, i32 101, i32 102
   %a.plain = icmp eq i1 %a.by.rows, %c.by.rows
   %b.plain = icmp eq i1 %b.by.rows, %c.by.rows
@@ -181,6 +270,7 @@ done:
 }}
 
 declare void @{gemm}(i32, i32, i32, i64, i64, i64, {T}, ptr, i64, ptr, i64, {T}, ptr, i64)
+declare void @{gemv}(i32, i32, i64, i64, {T}, ptr, i64, ptr, i64, {T}, ptr, i64)
 """
 
 _LOOPS = """\

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from weft.codegen.wgsl.module import Module
 from weft.codegen.wgsl.storage import View
-from weft.codegen.wgsl.tiles import Product, Side, choose_tile, write_product
+from weft.codegen.wgsl.tile_sizes import choose_tile
+from weft.codegen.wgsl.tiles import Product, Side, write_product
 from weft.errors import KernelError
 from weft.expr import Expr, call, variable
 from weft.expr.node import INDEX

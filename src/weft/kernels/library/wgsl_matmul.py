@@ -1,14 +1,17 @@
 """``matmul`` for WGSL: the tile skeleton over operands of any strides and two batch dimensions.
 
 Options, all the lowering's choice: ``tile``; ``a`` and ``b``, how an operand's elements lie in aligned fours
-(``"depth"``, ``"outer"``, or not at all); ``split``, which adds the parameters ``splits chunk c_split``.
+(``"depth"``, ``"outer"``, or not at all); ``split``, which adds the parameters ``splits chunk c_split``. With an
+epilogue, which finds the elements' places by itself, the parameters of c are there and not used.
 """
 
 from __future__ import annotations
 
+from weft.codegen.wgsl import epilogues
 from weft.codegen.wgsl.module import Module
 from weft.codegen.wgsl.storage import View
-from weft.codegen.wgsl.tiles import Product, Side, choose_tile, write_product
+from weft.codegen.wgsl.tile_sizes import choose_tile
+from weft.codegen.wgsl.tiles import Product, Side, write_product
 from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr import Expr, variable
@@ -32,16 +35,20 @@ def matmul(library: Library, profile: TargetProfile) -> KernelSpec:
     options = dict(library.options)
     tile = choose_tile(profile, options)
     fours = {name: str(options.get(name, "")) if tile.depth else "" for name in "ab"}
-    views = (
-        View("a", a, False, 4 if fours["a"] else 1), View("b", b, False, 4 if fours["b"] else 1), View("c", c, True)
-    )  # fmt: skip
+    operands = tuple(
+        View(name, dtype, False, 4 if fours[name] else 1) for name, dtype in (("a", a), ("b", b))
+    )
+    views = (*operands, *(epilogues.views(library.epilogue) if library.epilogue else (View("c", c, True),)))
     scalar = accumulator(library, a, b, c)
     split = bool(options.get("split"))
+    if split and library.epilogue:
+        raise KernelError("matmul: with split the pieces have still to be summed, so there is no epilogue")
     names = (*PARAMETERS, *(SPLIT_PARAMETERS if split else ()))
     parameters = tuple(Parameter(name, INDEX) for name in names)
     module = Module(
-        f"matmul_{a.name}_{b.name}_{c.name}", profile, parameters, views, (tile.invocations, 1, 1)
-    )
+        f"matmul_{a.name}_{b.name}_{c.name}{f'_and_{library.epilogue.name}' if library.epilogue else ''}",
+        profile, parameters, views, (tile.invocations, 1, 1),
+    )  # fmt: skip
     p = {name: module.parameter(name) for name in names}
     batches, m, n, k = (variable(name, INDEX) for name in ("batch0", "m", "n", "k"))
     batches = batches * variable("batch1", INDEX)
@@ -50,23 +57,29 @@ def matmul(library: Library, profile: TargetProfile) -> KernelSpec:
     }  # fmt: skip
     pieces = [variable(name, INDEX) for name in SPLIT_PARAMETERS[:2]] if split else [None, None]
     texts |= {piece: p[piece.data] for piece in pieces if piece is not None}
+    epilogue = library.epilogue
+    product = Product(
+        batches, m, n, k,
+        a=_strided(views[0], p, "a_m", "a_k", scalar, fours["a"]),
+        b=_strided(views[1], p, "b_n", "b_k", scalar, fours["b"]),
+        store=epilogues.body(epilogue, module) if epilogue else _store(views[2], p, scalar, split, module),
+        scalar=scalar,
+        splits=pieces[0],
+        chunk=pieces[1],
+        weight=epilogues.weight(epilogue) if epilogue else 1,
+    )  # fmt: skip
+    return write_product(module, product, tile, texts)
+
+
+def _store(c: View, p: dict[str, str], scalar: str, split: bool, module: Module) -> str:
     start = f"{p['c_offset']} + split * {p['c_split']}" if split else p["c_offset"]
     store = [
         "let b0 = batch / PB1;",
         "let b1 = batch % PB1;",
         f"let index = {start} + b0 * {p['c_b0']} + b1 * {p['c_b1']} + row * {p['c_m']} + column * {p['c_n']};",
-        *views[2].store("index", _converted("value", scalar, c), module.declarations),
+        *c.store("index", _converted("value", scalar, c.dtype), module.declarations),
     ]
-    product = Product(
-        batches, m, n, k,
-        a=_strided(views[0], p, "a_m", "a_k", scalar, fours["a"]),
-        b=_strided(views[1], p, "b_n", "b_k", scalar, fours["b"]),
-        store="\n".join(store).replace("PB1", p["batch1"]),
-        scalar=scalar,
-        splits=pieces[0],
-        chunk=pieces[1],
-    )  # fmt: skip
-    return write_product(module, product, tile, texts)
+    return "\n".join(store).replace("PB1", p["batch1"])
 
 
 def operand_types(library: Library) -> tuple[DType, DType, DType]:

@@ -1,0 +1,167 @@
+"""Short rows, sixteen at a time: a pass goes over all of them before the next begins, and their results are one vector.
+
+One row by itself waits: for the lanes of its largest value to be joined, then for an exponential, for the lanes of
+the sum, for a logarithm. Sixteen rows fill those gaps for each other; their lanes are joined in one tree of shuffles,
+and what follows from a row's results alone is computed for all sixteen in the lanes of one vector. Each row's sum is
+the same tree as by itself. Which of the two forms runs depends on the length of the rows alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from weft import dtypes
+from weft.codegen.llvm.held import cost, held
+from weft.codegen.llvm.memory import LANES
+from weft.codegen.llvm.part import PartWriter, lanes_of
+from weft.codegen.llvm.reduction import combine, passes
+from weft.expr import Expr, walk
+from weft.expr.llvm_text import Value
+from weft.expr.node import INDEX
+from weft.kernels import Axis, Part, Reduction
+
+SHORT: Final = 256
+"""Elements of a row up to which sixteen stay in the first cache from one pass to the next."""
+
+_FOLDS: Final = ("sum", "prod", "max", "min")
+_DEAR: Final = 2
+"""Operations on a row's results that are worth keeping for it."""
+
+
+def suits(part: Part) -> bool:
+    """Whether rows of a part are folded in lanes, by folds whose lanes can be joined for many rows at once."""
+    return bool(part.axes and part.reductions and not part.checks and lanes_of(part)[0] is not None) and all(
+        fold.combine in _FOLDS and fold.value.dtype.kind != "bool" for fold in part.reductions
+    )
+
+
+class RowsWriter(PartWriter):
+    """A part that ``suits``, for rows of at most ``SHORT``."""
+
+    @property
+    def attributes(self) -> str:
+        """Vectors as wide as they are: little is read that is not in cache."""
+        return ""
+
+    def _columns(self, axis: Axis, start: str, stop: str) -> None:
+        with self._loop(start, stop, LANES) as base:
+            self._together(axis, base, stop)
+
+    def _together(self, axis: Axis, base: str, stop: str) -> None:
+        """The rows ``base`` to ``base + LANES``, as far as there are such."""
+        lines, emitter = self.lines, self.emitter
+        rest = lines.let(f"sub i64 {stop}, {base}")
+        count = lines.let(f"call i64 @llvm.smin.i64(i64 {rest}, i64 {LANES})")
+        steps = ", ".join(f"i64 {lane}" for lane in range(LANES))
+        limit = emitter.splat(Value(count, INDEX), LANES)
+        real = lines.let(f"icmp slt {limit.type} <{steps}>, {limit.text}")
+        mask = Value(real, dtypes.bool_, LANES)
+        # results, and what follows from them: addresses of LANES values, one a row
+        kept: dict[Expr, str] = {}
+        groups = passes(self.part.reductions)
+        waiting = held(self.kernel, self.part, groups)
+        for number, group in enumerate(groups):
+            self._follow(axis, base, mask, kept, [fold.value for fold in group])
+            gathered = [lines.local(f"[{LANES} x {_vector(fold)}]") for fold in group]
+            with self._each_row(axis, base, count, kept) as row:
+                for total, place in zip(self._fold(number, group, waiting), gathered, strict=True):
+                    (value,) = total.read(emitter)
+                    place = lines.let(f"getelementptr {value.type}, ptr {place}, i64 {row}")
+                    lines.do(f"store {value.type} {value.text}, ptr {place}")
+            for fold, place in zip(group, gathered, strict=True):
+                self._keep(kept, fold.result, self._joined(fold, place))
+        inner = [store for store in self.part.stores if store.inner]
+        outer = [store for store in self.part.stores if not store.inner]
+        if inner:
+            self._follow(axis, base, mask, kept, [store.value for store in inner])
+            with self._each_row(axis, base, count, kept):
+                self._at_all([], inner, waiting)
+        with self._in_lanes(axis, base, mask, kept):
+            self._effects([], outer)
+
+    @contextmanager
+    def _each_row(self, axis: Axis, base: str, count: str, kept: dict[Expr, str]) -> Iterator[str]:
+        """A loop over the rows in which everything kept is that row's."""
+        with self._loop("0", count) as row:
+            position = self.lines.let(f"add nuw nsw i64 {base}, {row}")
+            self.emitter.bind(axis.variable, Value(position, INDEX))
+            for node, address in kept.items():
+                kind = Value("", node.dtype).type
+                place = self.lines.let(f"getelementptr {kind}, ptr {address}, i64 {row}")
+                self.emitter.bind(node, Value(self.lines.let(f"load {kind}, ptr {place}"), node.dtype))
+            yield row
+
+    @contextmanager
+    def _in_lanes(self, axis: Axis, base: str, mask: Value, kept: dict[Expr, str]) -> Iterator[None]:
+        """A block in which the rows are the lanes of vectors."""
+        self.memory.varying = frozenset(kept)
+        with self.memory.vectorised(self.emitter, axis.variable, base, mask, LANES):
+            for node, address in kept.items():
+                kind = Value("", node.dtype, LANES).type
+                self.emitter.bind(
+                    node, Value(self.lines.let(f"load {kind}, ptr {address}"), node.dtype, LANES)
+                )
+            yield
+        self.memory.varying = frozenset()
+
+    def _follow(
+        self, axis: Axis, base: str, mask: Value, kept: dict[Expr, str], roots: Sequence[Expr]
+    ) -> None:
+        """Keep what the next pass computes from a row's results alone, computed for all rows at once."""
+        wanted = [node for node in self._of_rows(roots) if node not in kept]
+        with self._in_lanes(axis, base, mask, kept):
+            for node in wanted:
+                self._keep(kept, node, self.emitter.splat(self.emitter.value(node), LANES))
+
+    def _of_rows(self, roots: Sequence[Expr]) -> list[Expr]:
+        """The largest parts of expressions that differ from row to row, but not along a row."""
+        along = {each.variable for each in self.part.reduce_axes}
+        results = {fold.result for fold in self.part.reductions}
+        fixed: dict[Expr, bool] = {}
+        for node in walk(*roots):
+            fixed[node] = node not in along and all(fixed[arg] for arg in node.args)
+        inside = {arg for node in walk(*roots) if fixed[node] for arg in node.args}
+        tops = {arg for node in walk(*roots) if not fixed[node] for arg in node.args} | set(roots)
+        return [
+            node
+            for node in dict.fromkeys(walk(*roots))
+            if fixed[node] and node in tops and node not in inside and node.dtype.kind == "float"
+            and any(each in results for each in walk(node)) and cost(node) >= _DEAR
+        ]  # fmt: skip
+
+    def _keep(self, kept: dict[Expr, str], node: Expr, value: Value) -> None:
+        address = self.lines.local(value.type)
+        self.lines.do(f"store {value.type} {value.text}, ptr {address}")
+        kept[node] = address
+
+    def _joined(self, fold: Reduction, place: str) -> Value:
+        """The rows' results from the lanes of each: halves are combined as of one row, of two vectors at once."""
+        kind, dtype = _vector(fold), fold.value.dtype
+        vectors = [
+            Value(self.lines.let(f"load {kind}, ptr {self.lines.let(f'getelementptr {kind}, ptr {place}, i64 {row}')}"),
+                  dtype, LANES)
+            for row in range(LANES)
+        ]  # fmt: skip
+        each = LANES  # lanes that a row still has
+        while each > 1:
+            pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
+            low = [self._halves(*pair, each, 0) for pair in pairs]
+            high = [self._halves(*pair, each, each // 2) for pair in pairs]
+            vectors = [
+                combine(self.emitter, fold.combine, [x], [y])[0] for x, y in zip(low, high, strict=True)
+            ]
+            each //= 2
+        return vectors[0]
+
+    def _halves(self, a: Value, b: Value, each: int, first: int) -> Value:
+        """Of every row in two vectors the half of its lanes that begins at ``first``."""
+        starts = range(first, 2 * LANES, each)
+        lanes = ", ".join(f"i32 {start + lane}" for start in starts for lane in range(each // 2))
+        given = f"{a.type} {a.text}, {b.type} {b.text}, <{LANES} x i32> <{lanes}>"
+        return Value(self.lines.let(f"shufflevector {given}"), a.dtype, LANES)
+
+
+def _vector(fold: Reduction) -> str:
+    return Value("", fold.value.dtype, LANES).type

@@ -1,0 +1,160 @@
+"""The compiled function that runs a plan: one native call goes through a table of kernel calls and loops.
+
+The table is a run of *steps*, each nine words of 8 bytes. A call's words are
+
+    entry, buffers, parameters, items, ranges, helpers, split, advancing, first
+
+``entry(buffers, parameters, 0, items)`` is called, or, where ``split`` is not 0, ``split(team, entry, buffers,
+parameters, items, ranges, helpers)``, which spreads the items over threads. ``first`` points to the values of
+``advancing`` parameters in the first round of the loop, and behind them to what each grows by with every round.
+A loop's words are 0 for ``entry``, ``times`` for ``items`` and the number of its steps for ``ranges``; they follow it.
+
+Before the first step, the addresses of storages are put where kernels look for them. A status word that is not 0
+after a step ends the run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import lru_cache
+from typing import Any
+
+HEADER = 8
+"""Words of the table's header: patches and how many, bases, steps and how many, the team, the status (two words)."""
+
+STATUS = 6
+"""The word of the header that kernels report to: 0, or the number of the report plus one; the index is in the next."""
+
+_SOURCE = """
+%step = type { ptr, ptr, ptr, i64, i64, i64, ptr, i64, ptr }
+%patch = type { ptr, i64, i64 }                       ; where, the number of the base, bytes behind it
+%header = type { ptr, i64, ptr, ptr, i64, ptr, i64, i64 }
+
+define i64 @weft.replay(ptr %header) nounwind {
+entry:
+  %at.count = getelementptr %header, ptr %header, i64 0, i32 1
+  %at.bases = getelementptr %header, ptr %header, i64 0, i32 2
+  %at.steps = getelementptr %header, ptr %header, i64 0, i32 3
+  %at.number = getelementptr %header, ptr %header, i64 0, i32 4
+  %at.team = getelementptr %header, ptr %header, i64 0, i32 5
+  %status = getelementptr %header, ptr %header, i64 0, i32 6
+  %value = getelementptr %header, ptr %header, i64 0, i32 7
+  %patches = load ptr, ptr %header
+  %count = load i64, ptr %at.count
+  %bases = load ptr, ptr %at.bases
+  %steps = load ptr, ptr %at.steps
+  %number = load i64, ptr %at.number
+  %team = load ptr, ptr %at.team
+  store i64 0, ptr %status
+  store i64 0, ptr %value
+  br label %more
+more:
+  %i = phi i64 [ 0, %entry ], [ %next, %patch ]
+  %some = icmp slt i64 %i, %count
+  br i1 %some, label %patch, label %run
+patch:
+  %at = getelementptr %patch, ptr %patches, i64 %i
+  %patch.all = load %patch, ptr %at
+  %where = extractvalue %patch %patch.all, 0
+  %base = extractvalue %patch %patch.all, 1
+  %offset = extractvalue %patch %patch.all, 2
+  %at.base = getelementptr i64, ptr %bases, i64 %base
+  %start = load i64, ptr %at.base
+  %address = add i64 %start, %offset
+  store i64 %address, ptr %where
+  %next = add i64 %i, 1
+  br label %more
+run:
+  %result = call i64 @steps(ptr %steps, i64 %number, i64 0, ptr %status, ptr %team)
+  ret i64 %result
+}
+
+define internal i64 @steps(ptr %steps, i64 %number, i64 %round, ptr %status, ptr %team) nounwind {
+entry:
+  br label %more
+more:
+  %i = phi i64 [ 0, %entry ], [ %next, %done ], [ %behind, %left ]
+  %some = icmp slt i64 %i, %number
+  br i1 %some, label %step, label %end
+end:
+  ret i64 0
+step:
+  %at = getelementptr %step, ptr %steps, i64 %i
+  %all = load %step, ptr %at
+  %entry.point = extractvalue %step %all, 0
+  %buffers = extractvalue %step %all, 1
+  %parameters = extractvalue %step %all, 2
+  %items = extractvalue %step %all, 3
+  %ranges = extractvalue %step %all, 4
+  %helpers = extractvalue %step %all, 5
+  %split = extractvalue %step %all, 6
+  %advancing = extractvalue %step %all, 7
+  %first = extractvalue %step %all, 8
+  %next = add i64 %i, 1
+  %loops = icmp eq ptr %entry.point, null
+  br i1 %loops, label %loop, label %call
+
+loop:
+  %body = getelementptr %step, ptr %steps, i64 %next
+  %behind = add i64 %next, %ranges
+  br label %again
+again:
+  %turn = phi i64 [ 0, %loop ], [ %turn.next, %inside ]
+  %turns = icmp slt i64 %turn, %items
+  br i1 %turns, label %inside, label %left
+inside:
+  %turn.next = add i64 %turn, 1
+  %inner = call i64 @steps(ptr %body, i64 %ranges, i64 %turn, ptr %status, ptr %team)
+  %well = icmp eq i64 %inner, 0
+  br i1 %well, label %again, label %inner.stop
+inner.stop:
+  ret i64 %inner
+left:
+  br label %more
+
+call:
+  %grows = getelementptr i64, ptr %first, i64 %advancing
+  br label %advance
+advance:
+  %p = phi i64 [ 0, %call ], [ %p.next, %grow ]
+  %p.some = icmp slt i64 %p, %advancing
+  br i1 %p.some, label %grow, label %start
+grow:
+  %at.first = getelementptr i64, ptr %first, i64 %p
+  %at.growth = getelementptr i64, ptr %grows, i64 %p
+  %from = load i64, ptr %at.first
+  %growth = load i64, ptr %at.growth
+  %grown = mul i64 %growth, %round
+  %now = add i64 %from, %grown
+  %at.parameter = getelementptr i64, ptr %parameters, i64 %p
+  store i64 %now, ptr %at.parameter
+  %p.next = add i64 %p, 1
+  br label %advance
+start:
+  %whole = icmp eq ptr %split, null
+  br i1 %whole, label %direct, label %spread
+direct:
+  call void %entry.point(ptr %buffers, ptr %parameters, i64 0, i64 %items)
+  br label %looked
+spread:
+  call void %split(ptr %team, ptr %entry.point, ptr %buffers, ptr %parameters, i64 %items, i64 %ranges, i64 %helpers)
+  br label %looked
+looked:
+  %found = load i64, ptr %status
+  %stop = icmp ne i64 %found, 0
+  br i1 %stop, label %early, label %done
+early:
+  ret i64 %found
+done:
+  br label %more
+}
+"""
+
+
+@lru_cache(maxsize=None)
+def driver() -> Any:
+    """The compiled function, made once a process: it takes the header's address and gives the status."""
+    from weft.devices.cpu.compiler import compile_module
+
+    code = compile_module("replay", _SOURCE)
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(code.functions["weft.replay"])

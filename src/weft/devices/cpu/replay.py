@@ -1,0 +1,158 @@
+"""``CpuReplay``: a plan as a table for the compiled driver, so that a run is one native call.
+
+Everything that stays the same is written once: entries, parameters, work, and the addresses of arenas. A run hands over
+the addresses of inputs, states and outputs, which the driver puts where kernels look for them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from weft.devices.base import Storage
+from weft.devices.cpu import blas
+from weft.devices.cpu.driver import HEADER, STATUS, driver
+from weft.devices.cpu.threads import CHUNKS
+from weft.devices.replay import Replay, group_slots, report_of
+from weft.errors import IndexOutOfRangeError
+from weft.plan import Dispatch, Loop, Place, Plan, Step
+
+if TYPE_CHECKING:
+    from weft.devices.cpu.device import Compiled, CpuDevice
+
+    Words = ctypes.Array[ctypes.c_int64]
+
+
+class CpuReplay(Replay):
+    """A plan on a ``cpu`` device."""
+
+    device: CpuDevice
+
+    def __init__(self, device: CpuDevice, plan: Plan) -> None:
+        super().__init__(device, plan)
+        self._driver = driver()
+        self._products = False  # whether any kernel calls the BLAS
+        self._reports: list[tuple[str, str]] = []
+        self._patches: list[tuple[int, int, int]] = []  # where, the number of the storage, the offset in it
+        self._kept: list[Any] = []  # what the table points to
+        self._header = self._words([0] * HEADER)
+        self._address = ctypes.addressof(self._header)
+        self._write()
+
+    def _replay(
+        self, inputs: Sequence[Storage], states: Sequence[Storage], outputs: Sequence[Storage]
+    ) -> None:
+        device = self.device
+        if self.plan.groups:
+            group_slots(self.plan, states)
+        addresses = [one.buffer.handle.address + one.offset for one in (*inputs, *states, *outputs)]
+        self._put(self._bases, 0, *addresses)
+        if self._products:
+            with blas.ON_ONE_THREAD:
+                status = self._driver(self._address)
+        else:
+            status = self._driver(self._address)
+        device.dispatched(self._count)
+        if status:
+            raise self._error(status)
+
+    def _error(self, status: int) -> BaseException:
+        where, what = self._reports[status - 1]
+        return IndexOutOfRangeError(f"{where}: {what} {self._header[STATUS + 1]} is out of range")
+
+    # The table.
+
+    def _write(self) -> None:
+        """Fill the header, and what it points to."""
+        plan, workers = self.plan, self.device.workers
+        storages = len(plan.inputs) + len(plan.states) + len(plan.outputs)
+        self._bases = self._words([0] * storages)
+        self._put = struct.Struct(f"{storages}q").pack_into  # an assignment to a slice takes twice as long
+        steps = self._steps(plan.steps)
+        helpers = max((step[5] for step in steps), default=0)
+        team = workers.team(helpers) if helpers else None
+        patches = self._words([word for patch in self._patches for word in patch])
+        table = self._words([word for step in steps for word in step])
+        self._header[:6] = [
+            ctypes.addressof(patches), len(self._patches), ctypes.addressof(self._bases),
+            ctypes.addressof(table), len(steps), 0 if team is None else team.address,
+        ]  # fmt: skip
+
+    def _steps(self, steps: Sequence[Step]) -> list[list[int]]:
+        """The words of every step, a loop's before those of its body; what has no work to do is left out."""
+        made: list[list[int]] = []
+        for step in steps:
+            if isinstance(step, Loop):
+                body = self._steps(step.steps)
+                if body and step.times > 0:
+                    made += [[0, 0, 0, step.times, len(body), 0, 0, 0, 0], *body]
+            else:
+                made += self._call(step)
+        return made
+
+    def _call(self, dispatch: Dispatch) -> list[list[int]]:
+        """The words of one call, or nothing where there are no items."""
+        spec, device = dispatch.spec, self.device
+        kernel = device.compiled(spec)
+        items, work, _ = kernel.counts(dispatch.parameters)
+        if items <= 0:
+            return []
+        self._kept.append(kernel)
+        self._products = self._products or kernel.products
+        given: tuple[int | float, ...] = dispatch.parameters
+        if spec.reports:
+            given = (*given, len(self._reports))
+            self._reports.append(report_of(dispatch))
+        try:
+            packed = kernel.pack_parameters(*given)
+        except struct.error as error:
+            raise device.mismatch(spec, dispatch.places, dispatch.parameters, error) from None
+        parameters = self._words(struct.unpack(f"{len(packed) // 8}q", packed))
+        advancing = len(dispatch.advance) if any(dispatch.advance) else 0
+        first = self._words((*parameters[:advancing], *dispatch.advance)) if advancing else None
+        ranges, helpers, split = self._share(kernel, items, work // spec.workgroup_size[0])
+        return [[
+            ctypes.cast(kernel.entry, ctypes.c_void_p).value or 0, ctypes.addressof(self._buffers(dispatch)),
+            ctypes.addressof(parameters), items, ranges, helpers, split,
+            advancing, 0 if first is None else ctypes.addressof(first),
+        ]]  # fmt: skip
+
+    def _share(self, kernel: Compiled, items: int, pieces: int) -> tuple[int, int, int]:
+        """In how many ranges, by how many other threads, and by which function a call is spread."""
+        workers = self.device.workers
+        ranges, helpers = min(pieces, items, CHUNKS * workers.count), min(pieces, items, workers.count) - 1
+        team = workers.team(helpers) if helpers > 0 else None
+        return (0, 0, 0) if team is None else (ranges, helpers, team.spreading)
+
+    def _arena(self, place: Place) -> int:
+        """The address of a place in an arena, which stays where it is."""
+        assert self._arenas is not None
+        arena = self._arenas[place.index]
+        address: int = arena.buffer.handle.address
+        return address + arena.offset + place.offset
+
+    def _buffers(self, dispatch: Dispatch) -> Words:
+        """The pointers of a call: those into arenas as they are, the others patched in every run."""
+        sizes = {"input": 0, "state": len(self.plan.inputs)}
+        sizes["output"] = sizes["state"] + len(self.plan.states)
+        words = self._words([0] * (len(dispatch.places) + dispatch.spec.reports))
+        address = ctypes.addressof(words)
+        for position, place in enumerate(dispatch.places):
+            if place.space == "arena":
+                words[position] = self._arena(place)
+            elif place.space == "group":
+                state, offset = self.plan.groups[place.index][0]
+                self._patches.append((address + 8 * position, sizes["state"] + state, place.offset - offset))
+            else:
+                self._patches.append((address + 8 * position, sizes[place.space] + place.index, place.offset))
+        if dispatch.spec.reports:
+            words[len(dispatch.places)] = ctypes.addressof(self._header) + 8 * STATUS
+        return words
+
+    def _words(self, words: Sequence[int]) -> Words:
+        """Words at an address of their own, for as long as the replay lives."""
+        made = (ctypes.c_int64 * max(1, len(words)))(*words)
+        self._kept.append(made)
+        return made

@@ -1,0 +1,235 @@
+"""``Replay``: a plan on a device, ready to run. Its kernels are compiled and its arenas allocated once.
+
+``Replay.run`` in this file goes from one dispatch to the next, so that every one is observed; it is what the faster
+forms of the devices (``cpu.replay``, ``webgpu.replay``) are compared with, and what runs while somebody observes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from weft.devices.base import Range, Span, Storage
+from weft.devices.counts import counted
+from weft.errors import ArgumentError, DeviceError, DisposedError, mistake
+from weft.plan import ALIGNMENT, Dispatch, Loop, Place, Plan, Space, Step
+
+if TYPE_CHECKING:
+    from weft.devices.base import Device
+
+
+Slot = tuple[Any, int]
+"""Where memory lies: buffer and offset."""
+
+
+class MovedError(ArgumentError):
+    """The states do not lie together as the plan says: plan anew. Nothing was run."""
+
+
+class Replay:
+    """A plan with its arenas on one device. Any thread may run it; one run at a time has the device.
+
+    The arenas go back to the pool when the replay goes, or at ``close()``.
+    """
+
+    def __init__(self, device: Device, plan: Plan) -> None:
+        check(plan)
+        device.register_kernels({id(one.spec): one.spec for one in plan.dispatches()}.values())
+        self.device = device
+        self.plan = plan
+        self._count = sum(1 for _ in unrolled(plan.steps))
+        self._arenas: list[Storage] | None = [device.allocate(size) for size in plan.arenas]
+
+    def run(self, inputs: Sequence[Storage], states: Sequence[Storage]) -> list[Storage]:
+        """Run the plan: inputs are read, states read and overwritten; gives new storages of the plan's outputs.
+
+        All memory is at hand before the first kernel starts. Raises ``IndexOutOfRangeError`` as single dispatches do:
+        at once on ``cpu``, where nothing after the kernel that found it has run, else at the next read.
+        ``MovedError`` where states no longer lie in one buffer as the plan's groups say.
+        """
+        plan, device = self.plan, self.device
+        device.check_usable()
+        if len(inputs) != len(plan.inputs) or len(states) != len(plan.states):
+            raise ArgumentError(
+                f"replay: {len(inputs)} inputs and {len(states)} states given, expected {len(plan.inputs)} and "
+                f"{len(plan.states)}"
+            )
+        for given, sizes in ((inputs, plan.inputs), (states, plan.states)):
+            for storage, size in zip(given, sizes):  # noqa: B905  (as many, and strict takes its time)
+                if storage.size < size or storage.device is not device:
+                    raise self._refused(inputs, states)
+        with device.lock:
+            if self._arenas is None:
+                raise DisposedError("replay: this replay was closed; prepare the plan anew")
+            outputs = [device.allocate(size) for size in plan.outputs]
+            if device.observers:
+                self._one_by_one(inputs, states, outputs)
+                return outputs
+            if (
+                device.before_call is not None
+            ):  # all before the first: a failure leaves the states as they are
+                for _ in range(self._count):
+                    device.before_call("dispatch")
+            self._replay(inputs, states, outputs)
+            return outputs
+
+    def close(self) -> None:
+        """Give the arenas back now; a second call does nothing."""
+        with self.device.lock:
+            arenas, self._arenas = self._arenas, None
+            for arena in arenas or ():
+                arena.dispose()
+
+    def _replay(
+        self, inputs: Sequence[Storage], states: Sequence[Storage], outputs: Sequence[Storage]
+    ) -> None:
+        """Run the steps over storages that were checked, under the device's lock: devices have faster ways."""
+        self._one_by_one(inputs, states, outputs)
+
+    def _one_by_one(
+        self, inputs: Sequence[Storage], states: Sequence[Storage], outputs: Sequence[Storage]
+    ) -> None:
+        assert self._arenas is not None
+        spaces: dict[Space, Sequence[Slot]] = {"group": group_slots(self.plan, states)}
+        owned: list[tuple[Space, Sequence[Storage]]] = [
+            ("arena", self._arenas), ("input", inputs), ("state", states), ("output", outputs),
+        ]  # fmt: skip
+        for space, storages in owned:
+            spaces[space] = [(one.buffer, one.offset) for one in storages]
+        bound: dict[Place, Range] = {}
+        for dispatch in self.plan.dispatches():
+            for place in dispatch.places:
+                buffer, start = spaces[place.space][place.index]
+                bound[place] = Span(buffer, start + place.offset, place.size)
+        for dispatch, number in unrolled(self.plan.steps):
+            self.device.dispatch_kernel(
+                dispatch.spec,
+                [bound[place] for place in dispatch.places],
+                parameters_in(dispatch, number),
+                report_of(dispatch),
+            )
+
+    def _refused(self, inputs: Sequence[Storage], states: Sequence[Storage]) -> Exception:
+        """What is wrong with the storages given."""
+        for kind, given, sizes in (("input", inputs, self.plan.inputs), ("state", states, self.plan.states)):
+            for number, (storage, size) in enumerate(zip(given, sizes, strict=True)):
+                if storage.device is not self.device:
+                    return DeviceError(
+                        f"replay: {kind} {number} is on {storage.device.name}, expected {self.device.name}"
+                    )
+                if storage.size < size:
+                    return ArgumentError(
+                        f"replay: {kind} {number} has {storage.size:,} bytes, expected at least {size:,}"
+                    )
+        raise AssertionError("the storages are as they should be")
+
+
+def group_slots(plan: Plan, states: Sequence[Storage]) -> list[Slot]:
+    """Where each group of states begins; ``MovedError`` where its states do not lie as the plan says."""
+    slots: list[Slot] = []
+    for group in plan.groups:
+        found = {(states[state].buffer, states[state].offset - offset) for state, offset in group}
+        if len(found) > 1:
+            raise MovedError(
+                f"replay: the states {', '.join(str(state) for state, _ in group)} lie in {len(found)} places, "
+                f"expected one buffer in which each has its offset; plan anew for where they lie"
+            )
+        slots.append(found.pop() if found else (None, 0))
+    return slots
+
+
+def unrolled(steps: Sequence[Step], number: int = 0) -> Iterator[tuple[Dispatch, int]]:
+    """Every dispatch in the order in which they run, each with its round of the innermost loop around it."""
+    for step in steps:
+        if isinstance(step, Loop):
+            for inner in range(step.times):
+                yield from unrolled(step.steps, inner)
+        else:
+            yield step, number
+
+
+def parameters_in(dispatch: Dispatch, number: int) -> tuple[int | float, ...]:
+    """The parameters of a dispatch in a round of its loop, counted from 0.
+
+    A loop within a loop begins with the first values again.
+    """
+    if not number or not dispatch.advance:
+        return dispatch.parameters
+    grown = zip(dispatch.parameters, dispatch.advance, strict=True)
+    return tuple(first + number * step for first, step in grown)
+
+
+def report_of(dispatch: Dispatch) -> tuple[str, str]:
+    """(where, what) of an index out of range, with the user's line."""
+    where, what = dispatch.report or (dispatch.spec.name, "index")
+    return (f"{where} (at {dispatch.site})" if dispatch.site else where), what
+
+
+def check(plan: Plan) -> None:
+    """``ArgumentError`` naming what is wrong with a plan: dispatches write only where they may, within the bytes."""
+    spaces: dict[Space, Sequence[int]] = {
+        "arena": plan.arenas, "input": plan.inputs, "state": plan.states, "output": plan.outputs,
+        "group": [plan.span(number) if group else 0 for number, group in enumerate(plan.groups)],
+    }  # fmt: skip
+    for dispatch in plan.dispatches():
+        spec = dispatch.spec
+        where = f"plan: {spec.name}"
+        expected = len(spec.inputs) + len(spec.outputs)
+        if len(dispatch.places) != expected:
+            raise ArgumentError(mistake(where, "places", len(dispatch.places), expected))
+        if len(dispatch.parameters) != len(spec.parameters):
+            names = ", ".join(parameter.name for parameter in spec.parameters)
+            raise ArgumentError(mistake(where, "parameters", dispatch.parameters, f"({names})"))
+        for position, place in enumerate(dispatch.places):
+            sizes = spaces[place.space]
+            if not 0 <= place.index < len(sizes):
+                raise ArgumentError(
+                    mistake(where, "place", repr(place), f"one of {len(sizes)} {place.space}s")
+                )
+            if place.offset < 0 or place.size < 0 or place.offset + place.size > sizes[place.index]:
+                raise ArgumentError(
+                    mistake(where, "place", repr(place), f"within {sizes[place.index]} bytes")
+                )
+            if place.space in ("arena", "group") and place.offset % ALIGNMENT:
+                raise ArgumentError(mistake(where, "place", repr(place), f"a multiple of {ALIGNMENT}"))
+            if position >= len(spec.inputs):
+                _check_written(where, plan, place)
+        _check_advance(where, dispatch)
+
+
+def _check_written(where: str, plan: Plan, place: Place) -> None:
+    states = {place.index} if place.space == "state" else set()
+    if place.space == "group":
+        end = place.offset + place.size
+        states = {state for state, offset in plan.groups[place.index] if place.offset <= offset < end}
+    if place.space == "input" or (states and states.isdisjoint(plan.changed)):
+        raise ArgumentError(
+            mistake(
+                where, "a written place", repr(place), f"an arena, an output or a state of {plan.changed}"
+            )
+        )
+
+
+def _check_advance(where: str, dispatch: Dispatch) -> None:
+    """Counts of work are taken once, so what they depend on stays the same in all rounds of a loop."""
+    if not any(dispatch.advance):
+        return
+    if len(dispatch.advance) != len(dispatch.parameters):
+        raise ArgumentError(
+            mistake(where, "advance", dispatch.advance, f"{len(dispatch.parameters)} numbers")
+        )
+    fixed = counted(dispatch.spec)
+    for position, (parameter, step) in enumerate(
+        zip(dispatch.spec.parameters, dispatch.advance, strict=True)
+    ):
+        if step and parameter.dtype.kind == "float":
+            raise ArgumentError(mistake(where, f"the advance of {parameter.name}", step, "0 for a float"))
+        if step and position in fixed:
+            raise ArgumentError(
+                mistake(
+                    where,
+                    f"the advance of {parameter.name}",
+                    step,
+                    "0: the number of workgroups depends on it",
+                )
+            )

@@ -1,0 +1,188 @@
+"""``Transfers``: the part of a device that moves data, in, out and between storages, in order with its dispatches."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from weft.devices.base import Buffer, Device, Storage
+from weft.devices.interrupts import Uninterrupted
+from weft.devices.pool import Pool
+from weft.devices.webgpu import status
+from weft.devices.webgpu.memory import WebGpuBuffer
+from weft.devices.webgpu.native import native
+from weft.devices.webgpu.readback import PIECE, Readback, Ticket
+from weft.devices.webgpu.recorder import UPLOADED, Recorder
+from weft.errors import ArgumentError, DeviceError, OutOfMemoryError
+
+
+class Transfers(Device):
+    """Writes, reads and copies of a ``webgpu`` device."""
+
+    recorder: Recorder
+    reports: status.Reports
+    _closed: DeviceError | None
+    _pool: Pool
+    _readback: Readback
+    _status: Any
+    """The native buffer of the status word."""
+
+    def write(self, storage: Storage, data: memoryview, offset: int = 0) -> None:
+        """Copy host bytes in, ordered with dispatches; ``data`` may change as soon as this returns."""
+        self._begin("write")
+        flat = self._flat(data)
+        self._inside("write", storage, offset, len(flat))
+        with self.lock:
+            start, end = offset, offset + len(flat)
+            first, last = -(-start // 4) * 4, end // 4 * 4
+            if first < last:
+                self._write_words(storage, flat[first - start : last - start], first)
+            for word in {start // 4 * 4, last}:
+                low, high = max(word, start), min(word + 4, end)
+                if low < high and not first <= word < last:
+                    self._write_part(storage, word, flat[low - start : high - start], low - word)
+
+    def _write_part(self, storage: Storage, word: int, data: memoryview, at: int) -> None:
+        """Write a part of one word. Where the word holds other bytes too, those are read first: that waits."""
+        if at == 0 and word + len(data) == storage.size:
+            current = bytearray(4)  # the rest of the storage's last word is nobody's
+        else:
+            current = self._fetch(storage.buffer, storage.offset + word, 4)
+        current[at : at + len(data)] = data
+        self._write_words(storage, memoryview(current), word)
+
+    def _write_words(self, storage: Storage, data: memoryview, offset: int) -> None:
+        """Write whole words: ahead of the batch where it does not use the buffer, else as a copy within it."""
+        buffer, target, size = storage.buffer, storage.offset + offset, len(data)
+        assert isinstance(buffer, WebGpuBuffer)
+        if buffer.batch == self.recorder.batch:
+            place = self.recorder.staging.place(data)
+            if place is not None:
+                self.recorder.copy(self.recorder.staging.handle, place, buffer.handle, target, size)
+                return
+            self.recorder.submit()
+        pointer = native().ffi.from_buffer(data)
+        for start in range(0, size, UPLOADED):
+            self.recorder.write(buffer.handle, target + start, pointer + start, min(UPLOADED, size - start))
+
+    def read(self, storage: Storage, offset: int, size: int) -> bytearray:
+        """Submit, wait, and copy out; the lock is not held while waiting."""
+        self._begin("read")
+        self._inside("read", storage, offset, size)
+        start = (storage.offset + offset) // 4 * 4
+        skipped = storage.offset + offset - start
+        words = -(-(skipped + size) // 4) * 4
+        data = self._fetch(storage.buffer, start, words, check=True)
+        if self.observers:
+            self.settle()
+        return data if skipped == 0 and words == size else data[skipped : skipped + size]
+
+    def synchronize(self) -> None:
+        """Submit and wait, by reading the status word back."""
+        self._begin("read")
+        self._fetch(None, 0, 0, check=True)
+        if self.observers:
+            self.settle()
+
+    def _fetch(self, buffer: Buffer | None, start: int, size: int, check: bool = False) -> bytearray:
+        """Wait for all work so far and give whole words of a buffer; ``check`` raises what kernels reported.
+
+        Large data comes in pieces, one being copied on the host while the device fills the next.
+        """
+        result = bytearray(size)
+        under_way: deque[tuple[Ticket, int, int, int]] = deque()
+        with Uninterrupted():
+            try:
+                for at in range(0, max(size, 1), PIECE):
+                    word = status.SIZE if check and at == 0 else 0
+                    length = min(PIECE, size - at)
+                    under_way.append((self._ask(buffer, start + at, length, word), word, at, length))
+                    if len(under_way) > 1:
+                        self._finish(result, *under_way.popleft())
+                while under_way:
+                    self._finish(result, *under_way.popleft())
+            finally:
+                with self.lock:
+                    for ticket, *_ in under_way:
+                        self._readback.close(ticket)
+        return result
+
+    def _finish(self, result: bytearray, ticket: Ticket, word: int, at: int, length: int) -> None:
+        """Wait for a piece and put it where it belongs."""
+        try:
+            self._readback.wait(ticket)
+            if word:
+                self.reports.check(self._readback.view(ticket, 0, word))
+            result[at : at + length] = self._readback.view(ticket, word, length)
+        finally:
+            with self.lock:
+                self._readback.close(ticket)
+
+    def _ask(self, buffer: Buffer | None, start: int, size: int, word: int) -> Ticket:
+        """Record the copies of a read and submit them; the status word, where wanted, is cleared in the same batch."""
+        recorder = self.recorder
+        with self.lock:
+            try:
+                ticket = self._readback.open(word + size)
+            except MemoryError as error:
+                raise OutOfMemoryError(
+                    f"{self.name}: no memory to read {size:,} bytes back: {error}"
+                ) from error
+            if word:
+                recorder.copy(self._status, 0, ticket.handle, 0, word)
+                if self.reports.pending:
+                    recorder.clear(self._status, word)
+                    self.reports.pending = False
+            if size and buffer is not None:
+                recorder.copy(buffer.handle, start, ticket.handle, word, size)
+            self._readback.map(ticket, recorder.submit())
+            return ticket
+
+    def copy(self, source: Storage, destination: Storage) -> None:
+        """Record a copy; through a scratch buffer where both lie in one."""
+        self._begin("copy")
+        size = source.size
+        for storage in (source, destination):
+            self._inside("copy", storage, 0, size)
+        if size == 0 or source is destination:
+            return
+        with self.lock:
+            start, target = source.buffer, destination.buffer
+            words = size // 4 * 4 if destination.size > size else -(-size // 4) * 4
+            if start is target:  # WebGPU copies only between two buffers
+                between = self._pool.take(words)
+                self._copy_words(start, source.offset, between, 0, words)
+                self._copy_words(between, 0, target, destination.offset, words)
+                self._pool.release(between)
+            else:
+                self._copy_words(start, source.offset, target, destination.offset, words)
+            if words < size:
+                tail = self._fetch(start, source.offset + words, 4)
+                self._write_part(destination, words, memoryview(tail)[: size - words], 0)
+
+    def _copy_words(self, source: Buffer, start: int, target: Buffer, at: int, size: int) -> None:
+        if size:  # marked first: after an interrupt between the two, a mark too many does no harm
+            source.batch = target.batch = self.recorder.batch  # type: ignore[attr-defined]
+            self.recorder.copy(source.handle, start, target.handle, at, size)
+
+    def _begin(self, call: str) -> None:
+        if self._closed is not None:
+            self.check_usable()
+        if self.before_call is not None:
+            self.before_call(call)
+
+    def _flat(self, data: memoryview) -> memoryview:
+        view = memoryview(data)
+        if not view.c_contiguous:
+            raise ArgumentError("write: data is a strided view, expected contiguous bytes; copy it first")
+        return view.cast("B") if view.nbytes else memoryview(b"")
+
+    def _inside(self, call: str, storage: Storage, offset: int, size: int) -> None:
+        if storage.device is not self:
+            raise DeviceError(f"{call}: the storage is on {storage.device.name}, expected one on {self.name}")
+        if offset < 0 or size < 0 or offset + size > storage.size:
+            raise ArgumentError(
+                f"{call}: bytes {offset} to {offset + size} were asked for, expected a range within the "
+                f"storage's {storage.size}"
+            )
+        storage.buffer  # noqa: B018  raises DisposedError

@@ -1,0 +1,312 @@
+"""``conv2d`` and its two gradients on the ``cpu``: windows unfolded to columns a block at a time, and a BLAS product.
+
+The weight's gradient is written a part for each job, and as (jobs, groups, taps, O / groups): that product is faster.
+A block of columns (taps x places) is small enough to stay in a processor's own cache between the loop that unfolds it
+and the product that reads it, or between the product that makes it and the loop that folds it back. A work item is a
+job: a run of blocks, with a scratch array (and of the weight's gradient, a partial result) of its own. How many jobs
+there are is decided by sizes, so no sum depends on the threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from weft import dtypes
+from weft.codegen.llvm.function import FunctionWriter
+from weft.codegen.llvm.memory import LANES
+from weft.errors import KernelError
+from weft.expr import Expr
+from weft.expr.llvm import Emitter
+from weft.expr.llvm_text import Value, suffix, vector_type
+from weft.expr.node import INDEX
+from weft.kernels.library import template
+from weft.kernels.program import Library
+from weft.target import Binding, KernelSpec, Parameter, TargetProfile
+
+PARAMETERS = (
+    "n c h w o kh kw oh ow stride_h stride_w pad_h pad_w dilation_h dilation_w groups x_offset w_offset y_offset "
+    "rows channels room jobs"
+).split()
+"""After those of every target: output rows and channels of a block, elements of a job's scratch, jobs."""
+
+GRAIN = 1 << 18
+"""Multiplications that are worth a thread."""
+
+BUFFERS = {"forward": ("x", "w", "y"), "input": ("y", "w", "x"), "weight": ("y", "x", "w")}
+"""Two that are read and the one that is written, which a scratch array follows."""
+
+_TYPES = {dtypes.float32: ("float", "weft.sgemm"), dtypes.float64: ("double", "weft.dgemm")}
+_ROWS, _PLAIN, _TRANSPOSED = 101, 111, 112  # the BLAS's names for a matrix by rows, and for how it is read
+
+
+@template("llvm", "conv2d")
+def conv2d(library: Library, profile: TargetProfile) -> KernelSpec:
+    """Options: ``kind``, and ``unit``, whether all strides are 1."""
+    options = dict(library.options)
+    kind, dtype = str(options["kind"]), library.dtypes[0]
+    if dtype not in _TYPES or any(other is not dtype for other in library.dtypes):
+        given = ", ".join(each.name for each in library.dtypes)
+        raise KernelError(f"conv2d: types ({given}) given, the cpu kernel takes all float32 or all float64")
+    if "blas" not in profile.features:
+        raise KernelError("conv2d: the cpu kernel needs a BLAS; run the derived form")
+    first, second, written = BUFFERS[kind]
+    unit = bool(options["unit"])
+    name = f"conv2d_{kind}_{'unit' if unit else 'step'}_{dtype.name}"
+    return KernelSpec(
+        name=name,
+        language="llvm",
+        parameters=tuple(Parameter(each, dtypes.int64) for each in PARAMETERS),
+        inputs=(Binding(first, dtype), Binding(second, dtype)),
+        outputs=(Binding(written, dtype, "read_write"), Binding("columns", dtype, "read_write")),
+        workgroup_size=(GRAIN, 1, 1),
+        workgroup_count=("jobs", "n * o * oh * ow * kh * kw * ceil_div(c, groups)", "1"),
+        source=_Writer(name, kind, *_TYPES[dtype], unit).source(),
+    )
+
+
+@dataclass(frozen=True)
+class _Tap:
+    """One row of columns: pointers to its channel of the image and to its place for output row ``r0``, column 0."""
+
+    image: str
+    column: str
+
+
+class _Writer:
+    """Writes one kind. Arithmetic on sizes is given as text over the parameters' names and earlier results."""
+
+    def __init__(self, name: str, kind: str, number: str, gemm: str, unit: bool) -> None:
+        self.name, self.kind, self.number, self.gemm, self.unit = name, kind, number, gemm, unit
+        self.lines = FunctionWriter()
+        self.emitter = Emitter(self.lines, _no_load)
+        self.values = {"lo": Value("%lo", INDEX), "hi": Value("%hi", INDEX)}
+
+    def source(self) -> str:
+        """The kernel's IR."""
+        lines = self.lines
+        for position, buffer in enumerate((*BUFFERS[self.kind], "columns")):
+            slot = lines.let(f"getelementptr ptr, ptr %buffers, i64 {position}")
+            lines.do(f"%b.{buffer} = load ptr, ptr {slot}, align 8")
+        for position, parameter in enumerate(PARAMETERS):
+            slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {position}")
+            self.values[parameter] = Value(lines.let(f"load i64, ptr {slot}, align 8"), INDEX)
+        self.names(cg="idiv(c, groups)", og="idiv(o, groups)", area="kh * kw", places="oh * ow")
+        self.names(taps="cg * area", row_blocks="ceil_div(oh, rows)", channel_blocks="ceil_div(cg, channels)")
+        self.names(units="n * groups * row_blocks * channel_blocks")
+        with self.loop("hi", "job", "lo"):
+            self._job()
+        head = f"define void @weft.{self.name}(ptr %buffers, ptr %parameters, i64 %lo, i64 %hi) nounwind"
+        number = self.number
+        types = f"i32, i32, i32, i64, i64, i64, {number}, ptr, i64, ptr, i64, {number}, ptr, i64"
+        declared = f"declare void @{self.gemm}({types})"
+        return "\n\n".join([lines.function(head), declared, *sorted(lines.declarations)]) + "\n"
+
+    # What arithmetic and control flow read like here.
+
+    def at(self, text: str) -> str:
+        """The value of an integer expression."""
+        return text if text.isdecimal() else self.emitter.apply(text, self.values).text
+
+    def names(self, **texts: str) -> None:
+        """Give names to values of expressions."""
+        for name, text in texts.items():
+            self.values[name] = Value(self.at(text), INDEX)
+
+    def element(self, base: str, index: str) -> str:
+        """The address of an element."""
+        return self.lines.let(f"getelementptr {self.number}, ptr {base}, i64 {self.at(index)}")
+
+    @contextmanager
+    def loop(self, stop: str, name: str, start: str = "0", step: int = 1) -> Iterator[None]:
+        """``for name in range(start, stop, step)`` over expressions; names given within end with it."""
+        with self.lines.loop(self.at(start), self.at(stop), step) as index, self.emitter.scope():
+            before, self.values = self.values, {**self.values, name: Value(index, INDEX)}
+            yield
+            self.values = before
+
+    # The steps.
+
+    def _job(self) -> None:
+        self.columns = self.element("%b.columns", "job * room")
+        if self.kind == "weight":
+            self.names(result="w_offset + job * (o * taps)")
+            self._clear(self.element("%b.w", "result"), "o * taps")
+        with self.loop("idiv(units * (job + 1), jobs)", "unit", "idiv(units * job, jobs)"):
+            self.names(image="idiv(unit, row_blocks * channel_blocks)")
+            self.names(block="unit - image * (row_blocks * channel_blocks)")
+            self.names(rb="idiv(block, channel_blocks)")
+            self.names(cb="block - rb * channel_blocks", r0="rb * rows", r1="minimum(oh, r0 + rows)")
+            self.names(c0="cb * channels", c1="minimum(cg, c0 + channels)", g="irem(image, groups)")
+            self.names(width="(r1 - r0) * ow", height="(c1 - c0) * area")
+            {"forward": self._forward, "input": self._input, "weight": self._weight}[self.kind]()
+
+    def _forward(self) -> None:
+        self._windows(self._copy)
+        weight = self.element("%b.w", "w_offset + g * og * taps")
+        result = self.element("%b.y", "y_offset + image * og * places + r0 * ow")
+        self._product("og", "width", "height", (weight, "taps", _PLAIN), (self.columns, "width", _PLAIN), 0.0,
+                      (result, "places"))  # fmt: skip
+
+    def _input(self) -> None:
+        weight = self.element("%b.w", "w_offset + g * og * taps + c0 * area")
+        grad = self.element("%b.y", "y_offset + image * og * places + r0 * ow")
+        self._product("height", "width", "og", (weight, "taps", _TRANSPOSED), (grad, "places", _PLAIN), 0.0,
+                      (self.columns, "width"))  # fmt: skip
+        if self.unit:
+            self._sums()
+            return
+        self._clear(self.element("%b.x", "x_offset + (image * cg + c0) * (h * w)"), "(c1 - c0) * (h * w)")
+        self._windows(self._add)
+
+    def _weight(self) -> None:
+        self._windows(self._copy)
+        grad = self.element("%b.y", "y_offset + image * og * places + r0 * ow")
+        result = self.element("%b.w", "result + g * og * taps")
+        self._product("height", "og", "width", (self.columns, "width", _PLAIN), (grad, "places", _TRANSPOSED), 1.0,
+                      (result, "og"))  # fmt: skip
+
+    def _product(
+        self, m: str, n: str, k: str, a: tuple[str, str, int], b: tuple[str, str, int], beta: float, c: tuple[str, str]
+    ) -> None:  # fmt: skip
+        sizes = ", ".join(f"i64 {self.at(size)}" for size in (m, n, k))
+        number = self.number
+        self.lines.do(
+            f"call void @{self.gemm}(i32 {_ROWS}, i32 {a[2]}, i32 {b[2]}, {sizes}, {number} 1.0, ptr {a[0]}, "
+            f"i64 {self.at(a[1])}, ptr {b[0]}, i64 {self.at(b[1])}, {number} {beta}, ptr {c[0]}, i64 {self.at(c[1])})"
+        )
+
+    def _clear(self, first: str, count: str) -> None:
+        with self.loop(count, "i"):
+            self.lines.do(f"store {self.number} 0.0, ptr {self.element(first, 'i')}")
+
+    def _windows(self, row: Callable[[_Tap, str, str], None]) -> None:
+        """``row`` for the rows of every tap of the block, ``LANES`` output columns at a time.
+
+        Rows are innermost: which lanes are inside the image is the same for all of them.
+        """
+        with self.loop("c1", "channel", "c0"):
+            image = self.element("%b.x", "x_offset + (image * cg + channel) * (h * w)")
+            with self.loop("kw", "v"):
+                self.names(
+                    shift="pad_w - v * dilation_w"
+                )  # output column q reads input column q * stride_w - shift
+                self.names(
+                    left=self._first("shift", "w"), right=f"minimum({self._first('shift + w', 'w')}, ow)"
+                )
+                with self.loop("ow", "q", step=LANES):
+                    inside, real = self._lanes("q - left", "right - left"), self._lanes("q", "ow")
+                    with self.loop("kh", "u"):
+                        tap = "((channel - c0) * area + u * kw + v) * width + q"
+                        row(_Tap(image, self.element(self.columns, tap)), inside, real)
+
+    def _sums(self) -> None:
+        """Each of the image's elements from the columns that were read from it, where all strides are 1.
+
+        Sums in registers: to add to memory again and again would wait for masked stores to arrive there.
+        """
+        vector = vector_type(self.number, LANES)
+        total = self.lines.local(vector)
+        with self.loop("c1", "channel", "c0"):
+            image = self.element("%b.x", "x_offset + (image * cg + channel) * (h * w)")
+            with self.loop("w", "at", step=LANES):
+                real = self._lanes("at", "w")
+                with self.loop("h", "i"):
+                    self.lines.do(f"store {vector} zeroinitializer, ptr {total}")
+                    with self.loop("kh", "u"):
+                        self.names(r="i + pad_h - u * dilation_h")
+                        met = self.lines.let(f"icmp ult i64 {self.at('r')}, {self.at('oh')}")
+                        with self.lines.when(met), self.emitter.scope(), self.loop("kw", "v"):
+                            self.names(q="at + pad_w - v * dilation_w")
+                            tap = "((channel - c0) * area + u * kw + v) * width + r * ow + q"
+                            more = self._load(self.element(self.columns, tap), self._lanes("q", "ow"), False)
+                            old = self.lines.let(f"load {vector}, ptr {total}")
+                            self.lines.do(
+                                f"store {vector} {self.lines.let(f'fadd {vector} {old}, {more}')}, ptr {total}"
+                            )
+                    value = self.lines.let(f"load {vector}, ptr {total}")
+                    self._store(value, self.element(image, "i * w + at"), real, True)
+
+    def _lanes(self, first: str, count: str) -> str:
+        """The mask of the lanes whose number, ``first`` and the next ones, is not negative and below ``count``."""
+        numbers = vector_type("i32", LANES)
+        steps = ", ".join(f"i32 {lane}" for lane in range(LANES))
+        first, count = (
+            self.emitter.splat(self.emitter.convert(Value(self.at(each), INDEX), dtypes.int32), LANES).text
+            for each in (first, f"maximum({count}, 0)")
+        )
+        number = self.lines.let(f"add {numbers} {first}, <{steps}>")
+        return self.lines.let(f"icmp ult {numbers} {number}, {count}")
+
+    def _first(self, least: str, axis: str) -> str:
+        """The first output that is not negative and whose stride times it is at least so much."""
+        if self.unit:
+            return f"maximum({least}, 0)"
+        return f"idiv(maximum({least} + stride_{axis} - 1, 0), stride_{axis})"
+
+    def _inside(self) -> None:
+        """The output rows ``top`` to ``bottom`` of the block read inside the image at tap row ``u``."""
+        self.names(drop="pad_h - u * dilation_h")
+        self.names(top=self._first("drop", "h"), bottom=self._first("drop + h", "h"))
+        self.names(top="minimum(maximum(top, r0), r1)", bottom="minimum(maximum(bottom, r0), r1)")
+        self.names(bottom="maximum(top, bottom)")
+
+    def _copy(self, tap: _Tap, inside: str, real: str) -> None:
+        """Columns from the image: zeros above and below it, and in lanes beside it."""
+        self._inside()
+        for start, stop in (("r0", "top"), ("bottom", "r1")):
+            with self.loop(stop, "r", start):
+                self._store("zeroinitializer", self.element(tap.column, "(r - r0) * ow"), real, False)
+        with self.loop("bottom", "r", "top"):
+            value = self._load(self._source(tap), inside, True)
+            self._store(value, self.element(tap.column, "(r - r0) * ow"), real, False)
+
+    def _add(self, tap: _Tap, inside: str, real: str) -> None:
+        """Columns added to where the image was read."""
+        self._inside()
+        vector = vector_type(self.number, LANES)
+        with self.loop("bottom", "r", "top"):
+            place = self._source(tap)
+            more = self._load(self.element(tap.column, "(r - r0) * ow"), inside, False)
+            old = self._load(place, inside, True)
+            self._store(self.lines.let(f"fadd {vector} {old}, {more}"), place, inside, True)
+
+    def _source(self, tap: _Tap) -> str:
+        """Where output row ``r`` and columns from ``q`` on read: the first address, or each of them."""
+        first = self.element(tap.image, "(r * stride_h - drop) * w + q * stride_w - shift")
+        if self.unit:
+            return first
+        steps = ", ".join(f"i64 {lane}" for lane in range(LANES))
+        columns = vector_type("i64", LANES)
+        stride = self.emitter.splat(self.values["stride_w"], LANES).text
+        apart = self.lines.let(f"mul {columns} {stride}, <{steps}>")
+        return self.lines.let(f"getelementptr {self.number}, ptr {first}, {columns} {apart}")
+
+    def _load(self, place: str, mask: str, image: bool) -> str:
+        vector, name = vector_type(self.number, LANES), suffix(self.number, LANES)
+        given = f"i32 {_size(self.number)}, {vector_type('i1', LANES)} {mask}, {vector} zeroinitializer"
+        if image and not self.unit:
+            pointers, gather = vector_type("ptr", LANES), f"@llvm.masked.gather.{name}.{suffix('ptr', LANES)}"
+            return self.lines.let(f"call {vector} {gather}({pointers} {place}, {given})")
+        return self.lines.let(f"call {vector} @llvm.masked.load.{name}.p0(ptr {place}, {given})")
+
+    def _store(self, value: str, place: str, mask: str, image: bool) -> None:
+        vector, name = vector_type(self.number, LANES), suffix(self.number, LANES)
+        given = f"i32 {_size(self.number)}, {vector_type('i1', LANES)} {mask}"
+        if image and not self.unit:
+            pointers, scatter = (
+                vector_type("ptr", LANES),
+                f"@llvm.masked.scatter.{name}.{suffix('ptr', LANES)}",
+            )
+            self.lines.do(f"call void {scatter}({vector} {value}, {pointers} {place}, {given})")
+            return
+        self.lines.do(f"call void @llvm.masked.store.{name}.p0({vector} {value}, ptr {place}, {given})")
+
+
+def _size(number: str) -> int:
+    return 4 if number == "float" else 8
+
+
+def _no_load(emitter: Emitter, node: Expr) -> Value:
+    raise KernelError(f"conv2d: sizes cannot be loaded, {node!r} given")
