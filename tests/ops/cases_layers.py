@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as tf
 
 from tests.ops.arrays import Arg
-from tests.ops.cases import FLOATS, A, Case, M, OpCase, P, S, index
+from tests.ops.cases import EVERY, FLOATS, A, Case, M, OpCase, P, S, index
 from weft import dtypes as d
 from weft.dtypes import DType
 
@@ -220,6 +220,7 @@ def _losses(*names: str, values: tuple[str, ...] = (S, A, P, P)) -> dict[str, li
 
 
 OP_CASES: dict[str, list[OpCase]] = {
+    "barrier": [OpCase((Arg(M), Arg((2, 3), A, d.int64)), {}, EVERY), OpCase((Arg((4,)),))],
     "convolution": [OpCase((Arg((2, 4, 7, 6)), Arg((6, 2, 3, 2))), _WINDOW, FLOATS, 8), OpCase((Arg((2, 3, 8)), Arg((4, 3, 2))), _LINE, (d.float32,), 8),
                     OpCase((Arg((2, 4, 3, 4, 5)), Arg((6, 2, 3, 2, 2))), _VOLUME, FLOATS, 16)],
     "convolution_input": [OpCase((Arg((2, 6, 3, 6)), Arg((6, 2, 3, 2))), {**_WINDOW, "shape": (2, 4, 7, 6)}, FLOATS, 8), OpCase((Arg((2, 4, 3)), Arg((4, 3, 2))), {**_LINE, "shape": (2, 3, 8)}, (d.float32,), 8),
@@ -237,6 +238,8 @@ OP_CASES: dict[str, list[OpCase]] = {
     "norm_backward": [OpCase((Arg((2, 3, 4)), Arg((2, 3, 4), S), *_STATISTICS), _norm((1,), center), _HALVES, 16) for center in (True, False)]
     + [OpCase((Arg((2, 3, 4)), Arg((2, 3, 4), S), Arg((2, 1, 4)), Arg((2, 1, 4), P), Arg((1, 3, 4))), _norm((1,)), _WIDE, 16)],
     "norm_parameters": [OpCase((Arg((2, 3, 4)), Arg((2, 3, 4), S), *_STATISTICS), {**_norm((1,)), "shape": (1, 3, 1), "shift": shift}, _HALVES, 16) for shift in (True, False)],
+    "cross_entropy": [OpCase((Arg((4, 3, 2), S), index((4, 2), 3)), {"ignore_index": 1}, FLOATS, 8), OpCase((Arg((3, 300), S), index((3,), 300)), {"ignore_index": -100}, scale=8)],
+    "cross_entropy_backward": [OpCase((Arg((4, 2)), Arg((4, 3, 2), S), index((4, 2), 3), Arg((4, 2), A, kind), Arg((4, 2), P, kind)), {"ignore_index": 1}, used, 8) for kind, used in ((d.float32, _HALVES), (d.float64, (d.float64,)))],
     "normalize_by": [OpCase((Arg((2, 3)), Arg((3,)), Arg((3,), P), 0.1, Arg((3,)), Arg((3,))), {}, FLOATS, 8)],
     "running_average": [OpCase((Arg((3,)), Arg((3,)), 0.1, 1.5), {}, FLOATS, 4)],
     "root": [OpCase((Arg(M, P), 3.0), {}, FLOATS, 8)],

@@ -167,7 +167,7 @@ INDEXED: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "gather": (lambda x, bad: x.gather(0, bad.reshape(1, 1)), "gather: index"),
     "scatter_add": (lambda x, bad: x.scatter_add(0, bad.reshape(1, 1), x[:1, :1]), "scatter: index"),
     "embedding": (lambda x, bad: F.embedding(bad, x), "embedding: input"),
-    "cross_entropy": (lambda x, bad: F.cross_entropy(x[:1], bad.reshape(1)), "nll: target"),
+    "cross_entropy": (lambda x, bad: F.cross_entropy(x[:1], bad.reshape(1)), "cross_entropy: target"),
 }
 
 

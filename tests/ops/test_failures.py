@@ -117,12 +117,18 @@ def test_every_device_call_may_fail(hooked: Any, name: str) -> None:
     wf.rand(1, device=hooked.name)  # the generator's state is on the device from now on
     hooked.synchronize()
     gc.collect()
-    for at in range(1, 200):
+    fail_everywhere(hooked, name, state, lambda: call(state))
+    check_result(name, call, shapes, state, hooked.name)
+
+
+def fail_everywhere(hooked: Any, name: str, state: State, call: Callable[[], Any]) -> None:
+    """Make the first device call of a call fail, then the second, and so on, until it goes through."""
+    for at in range(1, 500):
         before, memory = snapshot(state), hooked.memory_stats()
         faults = Faults(at)
         hooked.before_call = faults
         try:
-            call(state)
+            call()
         except InjectedFaultError as error:
             error.__traceback__ = None  # frames hold tensors
             failed = True
@@ -137,7 +143,6 @@ def test_every_device_call_may_fail(hooked: Any, name: str) -> None:
         assert snapshot(state) == before, place
     assert at > 1 or (name, hooked.name) == ("to the host", "cpu"), "the call made no device call at all"
     assert at == len(faults.kinds) + 1
-    check_result(name, call, shapes, state, hooked.name)
 
 
 def check_result(name: str, call: Callable[[State], Any], shapes: Any, state: State, device: str) -> None:
@@ -150,6 +155,55 @@ def check_result(name: str, call: Callable[[State], Any], shapes: Any, state: St
         np.testing.assert_array_equal(
             one.detach().numpy(), state[key].detach().numpy(), err_msg=f"{name}: {key}"
         )
+
+
+STEPPED: dict[str, tuple[str, dict[str, Any]]] = {
+    "SGD": ("SGD", {"momentum": 0.9, "dampening": 0.1}), "Adam": ("Adam", {"amsgrad": True}),
+    "RMSprop": ("RMSprop", {"centered": True, "momentum": 0.9}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STEPPED)
+def test_a_step_that_fails_leaves_all_groups_as_they_were(hooked: Any, name: str) -> None:
+    """Two groups, thirty parameters and gradients in buffers of their own: many dispatches, all or none."""
+    kind, options = STEPPED[name]
+
+    def made() -> tuple[State, Any]:
+        sizes = {f"p{at}": (at % 5 + 1, 3) for at in range(30)}
+        state = tensors(hooked.name, **sizes)
+        for one in state.values():
+            one.requires_grad_()
+        first, second = list(state.values())[:17], list(state.values())[17:]
+        optimizer = getattr(wf.optim, kind)(
+            [{"params": first}, {"params": second, "lr": 0.5}], lr=0.1, **options
+        )
+        for parameter, one in zip(state.values(), tensors(hooked.name, **sizes).values(), strict=True):
+            parameter.grad = one * 0.5
+        for key, kept in zip(sizes, state.copy().values(), strict=True):
+            state |= {f"{key} {part}": tensor for part, tensor in optimizer.state[kept].items()}
+        for at, group in enumerate(optimizer.param_groups):
+            state[f"step {at}"] = group.cohorts[0].step
+        return state, optimizer
+
+    state, optimizer = made()
+    hooked.synchronize()
+    gc.collect()
+    fail_everywhere(hooked, name, state, optimizer.step)
+    fresh, other = made()
+    other.step()
+    for key, one in fresh.items():
+        np.testing.assert_array_equal(one.detach().numpy(), state[key].detach().numpy(), err_msg=key)
+    started = [cohort.started for group in optimizer.param_groups for cohort in group.cohorts]
+    assert started == [True, True]
+
+
+def test_several_results_written_to_given_tensors_fail_together(hooked: Any) -> None:
+    state = tensors(hooked.name, x=(4, 5), values=(4, 2), places=(4, 2))
+    state["places"] = state["places"].long()
+    fail_everywhere(
+        hooked, "topk", state, lambda: wf.topk(state["x"], 2, out=(state["values"], state["places"]))
+    )
+    assert state["values"].tolist() == wf.topk(state["x"], 2).values.tolist()
 
 
 def test_a_failed_draw_takes_no_numbers_twice(hooked: Any) -> None:

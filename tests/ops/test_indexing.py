@@ -365,3 +365,12 @@ def test_splits_share_memory(device: Any) -> None:
     first.zero_()
     assert x[:2].sum().item() == 0.0
     assert second.tolist() == x[2:].tolist()
+
+
+def test_many_tensors_are_joined(device) -> None:
+    """More than one kernel takes, of several lengths."""
+    arrays = [np.full((at % 3 + 1, 2), at, np.float32) for at in range(150)]
+    tensors = [wf.tensor(array, device=device.name) for array in arrays]
+    np.testing.assert_array_equal(wf.cat(tensors).numpy(), np.concatenate(arrays))
+    numbers = wf.stack([one.sum() for one in tensors])
+    assert numbers.tolist() == [float(array.sum()) for array in arrays]

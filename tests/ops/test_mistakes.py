@@ -6,12 +6,12 @@ refuses, the answer is a ``WeftError`` that names the function, or the one that 
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
 
 import weft as wf
+from tests.conftest import ADAPTER
 from tests.ops.arrays import Arg
 from tests.ops.cases import FUNCTION_CASES
 from weft import dtypes
@@ -87,6 +87,6 @@ MIXED = [(name, at) for name, at in PLACES if tensors(name) > 1 and name not in 
 @pytest.mark.parametrize(("name", "at"), MIXED, ids=[f"{name}-{at}" for name, at in MIXED])
 def test_tensors_of_two_devices_are_named(name: str, at: int) -> None:
     arguments = good(name, "cpu")
-    arguments[at] = arguments[at].to(os.environ.get("WEFT_TEST_DEVICE", "webgpu:software"))
+    arguments[at] = arguments[at].to(ADAPTER)
     with pytest.raises(WeftError, match=r"on .*(cpu.*webgpu|webgpu.*cpu)"):
         call(name, arguments)

@@ -171,3 +171,27 @@ def test_integers_wrap(device: Any) -> None:
                 (x - x * x, host - host * host),
             ):
                 np.testing.assert_array_equal(got.numpy(), expected)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+def test_nan_and_infinity_reach_their_whole_row(device: Any, name: str) -> None:
+    """The largest element of a row is found by a fold that may lose NaN; the sum must not."""
+    rows = np.random.default_rng(0).standard_normal((6, 67)).astype("float32")
+    rows[1, 3] = rows[2, 66] = np.nan
+    rows[3, 5] = np.inf
+    rows[4] = -np.inf
+    rows[5, 1:] = -np.inf
+    expected = getattr(torch, name)(torch.tensor(rows), 1).numpy()
+    got = from_weft(FUNCTIONS[name].function(to_weft(rows, device.name), 1))
+    assert_equal(got, expected, name, 2)
+
+
+def test_a_number_over_itself_is_one(device: Any) -> None:
+    """Drivers divide by a reciprocal that is a little off; whole quotients are whole here."""
+    x = np.concatenate([np.arange(1, 5000), np.geomspace(1e-29, 1e38, 5000)]).astype("float32")
+    with np.errstate(over="ignore"):
+        multiples = (x * 3).astype("float32")
+    ours, three = to_weft(x, device.name), to_weft(multiples, device.name)
+    np.testing.assert_array_equal(from_weft(ours / ours), np.ones_like(x))
+    whole = np.isfinite(multiples) & (multiples.astype("float64") == x.astype("float64") * 3)
+    np.testing.assert_array_equal(from_weft(three / ours)[whole], np.full(whole.sum(), 3, "float32"))

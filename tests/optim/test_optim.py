@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import weft as wf
+from tests.conftest import ADAPTER
 from tests.optim.training import OPTIONS, loss_of, pair, same, train
 from weft.devices import Device
 from weft.errors import ArgumentError, ArgumentTypeError, DeviceError, UnsupportedError
@@ -211,7 +212,7 @@ def test_a_step_is_one_dispatch_and_the_counter(device: Device) -> None:
 
 @pytest.mark.webgpu
 def test_parameters_and_state_share_a_buffer_with_values_and_identity_kept() -> None:
-    ours, theirs = pair("webgpu:software", double=False)
+    ours, theirs = pair(ADAPTER, double=False)
     view = ours[0].detach()[1:]
     optimizer = wf.optim.Adam(ours)
     kept = [t for parameter in ours for t in optimizer.state[parameter].values()]
@@ -223,8 +224,8 @@ def test_parameters_and_state_share_a_buffer_with_values_and_identity_kept() -> 
 
 @pytest.mark.webgpu
 def test_more_gradients_than_bindings_are_still_one_kernel() -> None:
-    """Forty gradients lie in forty buffers; the software driver binds 32."""
-    device = wf.devices.open("webgpu:software")
+    """Forty gradients lie in forty buffers; the software driver binds 32, so there they share one."""
+    device = wf.devices.open(ADAPTER)
     ours, theirs = pair(device.name, False, [(3,)] * 40)
     optimizer, other = wf.optim.Adam(ours), torch.optim.Adam(theirs)
     train(optimizer, ours, 2)
@@ -298,10 +299,10 @@ def test_momentum_needs_state_from_the_start() -> None:
 def test_a_module_moved_after_the_optimizer_was_built_is_named() -> None:
     layer = wf.nn.Linear(2, 1, device="cpu")
     optimizer = wf.optim.SGD(layer.parameters(), lr=0.1, momentum=0.9)
-    layer.to("webgpu:software")
-    layer(wf.ones(1, 2, device="webgpu:software")).sum().backward()
+    layer.to(ADAPTER)
+    layer(wf.ones(1, 2, device=ADAPTER)).sum().backward()
     with pytest.raises(
         DeviceError,
-        match=r"a parameter is on webgpu:software, expected on cpu, as its state; move the module",
+        match=rf"a parameter is on {ADAPTER}, expected on cpu, as its state; move the module",
     ):
         optimizer.step()

@@ -181,3 +181,16 @@ def test_mistakes_are_named(device: Any) -> None:
     with pytest.raises(wf.errors.ShapeError):
         wf.rand(-3, device=name)
     assert wf.rand(1, device=name).tolist() == before  # a refused draw takes no numbers
+
+
+def test_the_generator_of_a_disposed_device_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from weft import devices
+    from weft.random.generator import all_generators
+
+    monkeypatch.setattr(devices, "_devices", {})
+    generator = wf.Generator("cpu")
+    wf.rand(3, device="cpu", generator=generator)
+    assert generator in all_generators()
+    devices.open("cpu").dispose()
+    assert generator.stranded
+    assert generator not in all_generators()

@@ -18,6 +18,7 @@ import safetensors.torch
 import torch
 
 import weft as wf
+from tests.conftest import ADAPTER
 from weft.devices import Device
 from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, FormatError
 
@@ -204,7 +205,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
 def test_a_type_that_the_device_lacks_is_named_with_its_key(tmp_path: Path) -> None:
     wf.save({"wide": wf.zeros(2, dtype=wf.float64, device="cpu")}, tmp_path / "x.safetensors")
     with pytest.raises(DTypeError, match="float64 is not available on device webgpu") as caught:
-        wf.load(tmp_path / "x.safetensors", device="webgpu:software")
+        wf.load(tmp_path / "x.safetensors", device=ADAPTER)
     assert "while loading 'wide'" in caught.value.__notes__[0]
 
 

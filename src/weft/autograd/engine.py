@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 from weft.autograd.hooks import run_hooks
@@ -150,6 +151,7 @@ def _run(
     useful = None if wanted is None else _leading_to(roots, wanted)
     pending: dict[Any, dict[int, Tensor]] = {}
     heap: list[tuple[int, int, Any]] = []
+    arrived = count()
     found: dict[Edge, Tensor] = {}
     shared = {id(seed._data.alias) for seed in seeds}
 
@@ -157,7 +159,8 @@ def _run(
         waiting = pending.get(edge.node)
         if waiting is None:
             waiting = pending[edge.node] = {}
-            heapq.heappush(heap, (-edge.node.sequence, id(edge.node), edge.node))
+            # leaves are equally late: first come, first served, so that equal programs have equal graphs
+            heapq.heappush(heap, (-edge.node.sequence, next(arrived), edge.node))
         known = waiting.get(edge.output)
         waiting[edge.output] = value if known is None else bind(OPS["add"], known, value)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weft.autograd.mode import grad_mode, is_enabled
-from weft.autograd.node import Edge, Node, Saved
+from weft.autograd.node import Edge, Node, Saved, kept
 from weft.autograd.tape import edge_of, type_of
 from weft.dtypes import bool_
 from weft.errors import ArgumentTypeError, GradError, ShapeError, UnsupportedError, mistake
@@ -104,7 +104,7 @@ class FunctionNode(Node):
                 continue
             at = places.get(id(one))
             edge = edge_of(one) if at is None else None
-            self._saved.append((Saved(one._data, one._data.version, edge, at is not None), at))
+            self._saved.append((kept(Saved(one._data, one._data.version, edge, at is not None)), at))
         self.context._to_save = ()
         self.context._constants = ()
         self.context._node = self

@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from weft.autograd.hooks import Hook, LeafHooks
 from weft.errors import GradError
@@ -35,6 +36,22 @@ class Saved(NamedTuple):
     version: int
     edge: Edge | None
     itself: bool = False  # an output of the node that keeps it: the edge is made when it is used
+
+
+class Keeper(Protocol):
+    """Decides how values are kept for gradients while it is in force."""
+
+    def keep(self, saved: Saved) -> Any:
+        """The value itself, or something with its attributes that can come by them later."""
+
+
+keeper: ContextVar[Keeper | None] = ContextVar("weft_keeper", default=None)
+
+
+def kept(saved: Saved) -> Any:
+    """What to keep for a value: the value, unless a ``Keeper`` says otherwise."""
+    own = keeper.get()
+    return saved if own is None else own.keep(saved)
 
 
 class Node:
@@ -63,7 +80,7 @@ class Node:
         self.output_types = output_types
         self.sequence = next(_sequence)
         self._inputs: dict[int, Any] = {}
-        self._outputs: list[Saved] = []
+        self._outputs: list[Any] = []
         self.freed = False
         self.retains: dict[int, weakref.ref[Tensor]] = {}
         self.hooks: dict[int, dict[int, Hook]] | None = None
@@ -78,17 +95,17 @@ class Node:
         for index in self.op.saved(tuple([edge is not None for edge in edges])):
             operand = operands[index]
             data = getattr(operand, "_data", None)
-            self._inputs[index] = operand if data is None else Saved(data, data.version, edges[index])
+            self._inputs[index] = operand if data is None else kept(Saved(data, data.version, edges[index]))
 
     def save_outputs(self, outputs: Sequence[Any]) -> None:
         """Keep the outputs, without a cycle to the tensors that hold this node."""
-        self._outputs = [Saved(data, data.version, None, True) for data in outputs]
+        self._outputs = [kept(Saved(data, data.version, None, True)) for data in outputs]
 
     def input(self, index: int) -> Any:
         """Operand ``index`` as it was at the call; ``GradError`` where it was overwritten since."""
         self._check_alive()
         saved = self._inputs[index]
-        return self._unpack(saved, saved.edge) if isinstance(saved, Saved) else saved
+        return saved if isinstance(saved, bool | int | float) else self._unpack(saved, saved.edge)
 
     def output(self, index: int = 0) -> Any:
         """Output ``index`` as it was after the call."""
@@ -103,13 +120,14 @@ class Node:
     def _unpack(self, saved: Saved, edge: Edge | None) -> Tensor:
         from weft.tensors.tensor import Tensor
 
-        if saved.data.version != saved.version:
+        data = saved.data
+        if data.version != saved.version:
             raise GradError(
-                f"{self.name}: a tensor {tuple(saved.data.shape)} needed for its gradient has been modified by an "
-                f"in-place operation: it is at version {saved.data.version}, expected {saved.version}; "
+                f"{self.name}: a tensor {tuple(data.shape)} needed for its gradient has been modified by an "
+                f"in-place operation: it is at version {data.version}, expected {saved.version}; "
                 f"clone() it before the change"
             )
-        return Tensor.wrap(saved.data, edge)
+        return Tensor.wrap(data, edge)
 
     def _check_alive(self) -> None:
         if self.freed:

@@ -8,10 +8,11 @@ from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import OpSpec, bind
+from weft.ops.declaring import check_operands, planned, unary
 from weft.ops.functions import function
-from weft.ops.movement import SLICE
-from weft.ops.pointwise import check_operands, planned, pointwise, unary
+from weft.ops.pointwise import pointwise
 from weft.ops.table import lookup
+from weft.ops.viewing import SLICE
 
 _PLACES: dict[str, Any] = {"top": False, "method": False, "functional": True, "functional_inplace": True}
 _FUNCTIONAL: dict[str, Any] = {"top": False, "method": False, "functional": True}
@@ -240,7 +241,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     return bind(SOFTPLUS, input, float(beta), float(threshold))
 
 
-@function(functional=True)
+@function(functional=True, out=HARDSHRINK)
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """Each element, or 0 where it is in [-lambd, lambd]."""
     check_operands("hardshrink", input)

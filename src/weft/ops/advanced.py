@@ -19,11 +19,12 @@ from weft.ops.core import bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.geometry import Geometry, broadcast_shapes
-from weft.ops.movement import RESHAPE, any_ellipsis, basic_index, expand, permute, reshape, sliced, unsqueeze
+from weft.ops.movement import any_ellipsis, basic_index, expand, permute, reshape, sliced, unsqueeze
 from weft.ops.movement import select as select_dim
 from weft.ops.placement import NONZERO
 from weft.ops.scattering import counted, filled, put, read
 from weft.ops.table import lookup
+from weft.ops.viewing import RESHAPE
 
 BASIC = (int, slice, type(None), type(Ellipsis))
 
@@ -244,7 +245,7 @@ def _single_mask(input: Any, items: tuple[Any, ...]) -> Any:
 # Masks.
 
 
-@function()
+@function(out=True)
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Coordinates (n, dimensions) of the elements that are not 0, row-major; their number is read from the device.
 
@@ -272,7 +273,7 @@ def argwhere(input: Tensor) -> Tensor:
     return nonzero(arguments.tensor("argwhere", "input", input))
 
 
-@function()
+@function(out=True)
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
     shape = _mask("masked_select", input, mask)

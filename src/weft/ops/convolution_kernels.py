@@ -14,9 +14,9 @@ from weft.dtypes import DType
 from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
 from weft.ops.geometry import contiguous_strides
 from weft.ops.linear import matmul_step
-from weft.ops.movement import copy_step
 from weft.ops.products import choose, piece, sum_pieces
 from weft.ops.reduction import is_cooperative
+from weft.ops.viewing import copy_step
 from weft.ops.windows import Window, out_size
 from weft.target import TargetProfile
 
@@ -234,11 +234,13 @@ def _sizes(
 
 
 def _form(target: Operand, sizes: Convolution, profile: TargetProfile) -> str:
-    """Which form the target runs: ``"library"``, ``"columns"`` or ``"derived"``."""
+    """Which form the target runs: ``"library"``, ``"blocks"``, ``"columns"`` or ``"derived"``."""
     if target.strides != contiguous_strides(target.shape):
         return "derived"  # the other forms write dense results
     if profile.dialect == "llvm":
-        return "columns" if "blas" in profile.features and target.dtype.bits >= 32 else "derived"
+        if "blas" not in profile.features or target.dtype.bits < 32:
+            return "derived"
+        return "blocks" if sizes.numbers is not None and max(sizes.numbers) < LARGEST else "columns"
     if sizes.numbers is not None:
         return "library"
     size = sizes.n * sizes.groups * sizes.taps * math.prod(sizes.window.out) * 4
@@ -274,7 +276,8 @@ def lowering(kind: str) -> Callable[..., Program]:
             steps += more
             scratch += columns
         else:
-            more, pieces = _library_steps(kind, ready, target, sizes, profile, 3 + len(scratch))
+            prepare = _block_steps if form == "blocks" else _library_steps
+            more, pieces = prepare(kind, ready, target, sizes, profile, 3 + len(scratch))
             steps += more
             scratch += pieces
         return Program(tuple(steps), tuple((o.dtype, math.prod(o.shape)) for o in scratch))
@@ -320,3 +323,68 @@ def _library_steps(
     if pieces:
         steps.append(sum_pieces(pieces[0], target))
     return steps, pieces
+
+
+BLOCK = 1 << 19
+"""Bytes of a block of columns: half of a processor's own cache."""
+JOBS = 16
+"""Runs of blocks that threads take; each has a block, and of the weight's gradient a part of its own."""
+PARTS = 1 << 22
+"""Elements of all parts together, from which on there are fewer jobs, though not less than four."""
+LARGEST = 1 << 31
+"""Sizes beyond this are not for every BLAS."""
+
+
+def _block_steps(
+    kind: str,
+    ready: Sequence[Operand],
+    target: Operand,
+    sizes: Convolution,
+    profile: TargetProfile,
+    free: int,
+) -> tuple[list[Step], list[Operand]]:
+    """The CPU's kernel: blocks of output rows, or where the columns are folded back of channels, shared among jobs."""
+    numbers = sizes.numbers
+    assert numbers is not None, "at most two spatial dimensions"
+    kh, kw, oh, ow = numbers[5:9]
+    most = BLOCK // target.dtype.itemsize
+    rows, channels = oh, sizes.c_each
+    if kind == "input":
+        channels = _evenly(channels, most // (kh * kw * oh * ow))
+    else:
+        rows = _evenly(rows, most // (sizes.taps * ow))
+    units = sizes.n * sizes.groups * -(-oh // rows) * -(-sizes.c_each // channels)
+    jobs = min(units, JOBS)
+    if kind == "weight":
+        jobs = min(jobs, max(4, PARTS // math.prod(target.shape)))
+    room = -(-channels * kh * kw * rows * ow // 16) * 16
+    columns = _scratch(free, target.dtype, (jobs * room,))
+    parts = []
+    if kind == "weight":
+        parts = [_scratch(free + 1, target.dtype, (jobs, sizes.groups, sizes.taps, sizes.o_each))]
+    written = parts[0] if parts else target
+    values = (*ready, written, columns)
+    by_role = {"forward": (0, 1, 2), "input": (2, 1, 0), "weight": (1, 2, 0)}[kind]  # x, w, y
+    arguments: list[Argument] = [*numbers, *(Offset(values[role].index) for role in by_role)]
+    arguments += [rows, channels, room, jobs]
+    library = Library("conv2d", (target.dtype,) * 4, (("kind", kind), ("unit", numbers[9:11] == (1, 1))))
+    steps = [Step(library, tuple(value.index for value in values), tuple(arguments))]
+    if parts:
+        steps.append(_sum_parts(parts[0], target, sizes))
+    return steps, [columns, *parts]
+
+
+def _sum_parts(parts: Operand, target: Operand, sizes: Convolution) -> Step:
+    """The weight's gradient from parts of (groups, taps, O / groups)."""
+    builder = Builder("sum_parts")
+    g, k, o = builder.axes(parts.shape[1:])
+    (number,) = builder.reduce_axes(parts.shape[:1])
+    total = builder.reduce("sum", builder.load(parts, [number, g, k, o]))
+    builder.store(target, [g, k, o], total, (sizes.o_each * sizes.taps, 1, sizes.taps))
+    return builder.finish()
+
+
+def _evenly(count: int, most: int) -> int:
+    """The size of equal pieces of at most ``most`` (at least 1) that ``count`` is cut into."""
+    pieces = -(-count // max(1, most))
+    return -(-count // pieces)

@@ -79,14 +79,16 @@ class OpSpec:
     may be a function from which operands' gradients are wanted to the operands that these read.
     ``elementwise`` ops may write over an operand. ``overwrites``: operands that may be the targets themselves, in
     order; ``lower`` then gets the target in the operand's place, and need not copy what stays as it is. ``reports``
-    names the operand whose indices the kernel checks. ``dense``: operands must lie in row-major order from the
-    beginning of their storage, and are copied where they do not.
+    names the operand whose indices the kernel checks. ``run(*operands, **attributes)`` does an op that is made of
+    others, by binding them. ``dense``: operands must lie in row-major order from the beginning of their storage, and
+    are copied where they do not.
     """
 
     name: str
     infer: Infer
     reference: Callable[..., Any]
     lower: Lower | None = None
+    run: Callable[..., tuple[Any, ...]] | None = None
     view: View | None = None
     gradient: Callable[..., Sequence[Any]] | None = None
     saves: tuple[int, ...] | Callable[[tuple[bool, ...]], tuple[int, ...]] = ()
@@ -149,6 +151,13 @@ def interpreter_stack() -> tuple[Interpreter, ...]:
     return _default
 
 
+def set_context_stack(interpreters: tuple[Interpreter, ...] | None) -> tuple[Interpreter, ...] | None:
+    """Use another stack in this context from now on, ``None`` for the default one; gives what was set before."""
+    before = _stack.get()
+    _stack.set(interpreters)
+    return before
+
+
 @contextmanager
 def interpreting(*interpreters: Interpreter) -> Iterator[None]:
     """Use another stack, bottom first, within this context."""
@@ -158,6 +167,31 @@ def interpreting(*interpreters: Interpreter) -> Iterator[None]:
         yield
     finally:
         _stack.set(before)
+
+
+@contextmanager
+def executing() -> Iterator[None]:
+    """Run operations within this context, inside of a trace too."""
+    with interpreting(*_default):
+        yield
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """What is written in place within is written at its end, all of it or, where something fails, nothing.
+
+    For steps that rewrite several tensors. Nothing may be read on the host within it. Interpreters whose bottom has
+    no ``gathering`` (tracing, which writes nothing) take the ops as always.
+    """
+    stack = interpreter_stack()
+    gathering = getattr(stack[0], "gathering", None)
+    if gathering is None:
+        yield
+        return
+    gathered = gathering()
+    with interpreting(gathered, *stack[1:]):
+        yield
+    gathered.finish()
 
 
 def bind(op: OpSpec, *operands: Any, into: tuple[Any, ...] | None = None, **attributes: Any) -> Any:

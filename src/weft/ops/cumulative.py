@@ -20,10 +20,10 @@ from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import FUNCTIONS, function
-from weft.ops.movement import SLICE, copy_step
 from weft.ops.pointwise import pointwise
 from weft.ops.sorting import Sorted, Temporaries, rows_of, scratch
 from weft.ops.table import declare, lookup
+from weft.ops.viewing import SLICE, copy_step
 from weft.target import TargetProfile
 
 SERIAL = 64
@@ -341,7 +341,7 @@ def _running(op: OpSpec, input: Any, dim: int, dtype: DType | None) -> Any:
     return bind(op, x, dim=place, reverse=False)
 
 
-@function()
+@function(out=CUMSUM)
 def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     """Running sums along ``dim``; integers and bool sum to int64.
 
@@ -352,26 +352,26 @@ def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     return _running(CUMSUM, input, dim, dtype)
 
 
-@function()
+@function(out=CUMPROD)
 def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     """Running products along ``dim``; integers and bool multiply to int64."""
     return _running(CUMPROD, input, dim, dtype)
 
 
-@function()
+@function(out=LOGCUMSUMEXP)
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """Running ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
     return _running(LOGCUMSUMEXP, input, dim, None)
 
 
-@function()
+@function(out=CUMMAX)
 def cummax(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
     x = arguments.tensor("cummax", "input", input)
     return Sorted(*bind(CUMMAX, x, dim=arguments.dimension("cummax", dim, len(x.shape))))
 
 
-@function()
+@function(out=CUMMIN)
 def cummin(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
     x = arguments.tensor("cummin", "input", input)

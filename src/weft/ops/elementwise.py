@@ -12,8 +12,10 @@ from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import OpSpec, bind
+from weft.ops.declaring import binary, check_operands, planned, unary
 from weft.ops.functions import function
-from weft.ops.pointwise import binary, bind_out, check_operands, planned, pointwise, unary
+from weft.ops.outs import bind_out
+from weft.ops.pointwise import pointwise
 
 # Sums, with ``alpha``. They are called most, so they are written out.
 ADD = pointwise("add", {"fiu": "x + y", "b": "x | y"}, "x y", "The sum of two tensors, broadcast.")

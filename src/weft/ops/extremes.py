@@ -11,7 +11,6 @@ from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.functions import function
-from weft.ops.pointwise import bind_out
 from weft.ops.reduction import extreme_lowering, reduced_shape
 from weft.ops.sorting import PLACE, Sorted
 from weft.ops.table import declare, lookup
@@ -55,39 +54,33 @@ MAX = _declare("max", "argmax", "The largest element along a dimension and its f
 MIN = _declare("min", "argmin", "The smallest element along a dimension and its first place, in one kernel.")
 
 
-def _extreme(op: OpSpec, all_of: str, two: str, input: Any, dim: Any, keepdim: bool, out: Any) -> Any:
+def _extreme(op: OpSpec, all_of: str, two: str, input: Any, dim: Any, keepdim: bool) -> Any:
     x = arguments.tensor(op.name, "input", input)
     if hasattr(dim, "dtype"):
         if keepdim:
             raise ArgumentTypeError(mistake(op.name, "keepdim", keepdim, "none with two tensors"))
-        return bind(lookup(two), x, dim) if out is None else bind_out(lookup(two), out, x, dim)
-    if out is not None:
-        raise ArgumentTypeError(mistake(op.name, "out", "given", "none, except with two tensors"))
+        return bind(lookup(two), x, dim)
     if dim is None:
         return bind(lookup(all_of), x, dims=tuple(range(len(x.shape))), keepdim=False)
     place = arguments.dimension(op.name, dim, len(x.shape))
     return Sorted(*bind(op, x, dim=place, keepdim=bool(keepdim)))
 
 
-@function()
-def max(
-    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *, out: Tensor | None = None
-) -> Any:
+@function(out=(MAX, "amax", "maximum"))
+def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
     """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
 
     >>> import weft as wf
     >>> wf.max(wf.tensor([[1, 5], [7, 2]]), 1).indices
     tensor([1, 0])
     """
-    return _extreme(MAX, "amax", "maximum", input, dim, keepdim, out)
+    return _extreme(MAX, "amax", "maximum", input, dim, keepdim)
 
 
-@function()
-def min(
-    input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *, out: Tensor | None = None
-) -> Any:
+@function(out=(MIN, "amin", "minimum"))
+def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
     """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
-    return _extreme(MIN, "amin", "minimum", input, dim, keepdim, out)
+    return _extreme(MIN, "amin", "minimum", input, dim, keepdim)
 
 
 class Range(NamedTuple):
@@ -97,7 +90,7 @@ class Range(NamedTuple):
     max: Any
 
 
-@function()
+@function(out=True)
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
     x = arguments.tensor("aminmax", "input", input)

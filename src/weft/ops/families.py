@@ -3,8 +3,10 @@
 from weft.ops import (
     activations,
     advanced,
+    barrier,
     convolution,
     creation,
+    cross_entropy,
     cumulative,
     einsum,
     elementwise,
@@ -41,8 +43,10 @@ from weft.ops import (
 __all__ = [
     "activations",
     "advanced",
+    "barrier",
     "convolution",
     "creation",
+    "cross_entropy",
     "cumulative",
     "einsum",
     "elementwise",

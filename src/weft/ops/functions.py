@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from weft.ops.outs import with_out
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -43,12 +45,19 @@ def function(
     operators: tuple[str, ...] = (),
     op: Any = None,
     plan: Callable[..., tuple[Any, ...]] | None = None,
+    out: Any = None,
 ) -> Callable[[F], F]:
-    """Register a public function: in ``weft`` (``top``), as a method, in ``nn.functional``, as operators."""
+    """Register a public function: in ``weft`` (``top``), as a method, in ``nn.functional``, as operators.
+
+    ``out``: it takes ``out=`` as well (its method does not, as in PyTorch); the op, or the ops by its arguments, that
+    it ends in, or True where it ends in several or in a view.
+    """
 
     def register(target: F) -> F:
         key = name or target.__name__.rstrip("_")
-        FUNCTIONS[key] = FunctionSpec(key, target, top, method, inplace, functional, operators, op, plan)
+        called = with_out(key, target, out) if out else target
+        own = target if out and method is True else method
+        FUNCTIONS[key] = FunctionSpec(key, called, top, own, inplace, functional, operators, op, plan)
         return target
 
     return register

@@ -15,10 +15,10 @@ from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.creation import to_dtype, zeros_of
 from weft.ops.functions import function
-from weft.ops.movement import SLICE
 from weft.ops.placement import INDEX_PUT, SCATTER, check_index
 from weft.ops.pointwise import promoted
 from weft.ops.table import declare, lookup
+from weft.ops.viewing import SLICE
 from weft.target import TargetProfile
 
 
@@ -84,7 +84,7 @@ GATHER = declare(
 )  # fmt: skip
 
 
-@function()
+@function(out=GATHER)
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """``out[i][j] = input[index[i][j]][j]`` (for dim 0): elements picked along a dimension; shape as ``index``.
 
@@ -208,15 +208,19 @@ def _reference_cat(*arrays: Any, dim: int) -> Any:
     return numpy.concatenate([a.astype(promoted(types).numpy) for a in arrays], dim)
 
 
+JOINED = 64
+"""Tensors that one kernel joins at most."""
+
+
 def _lower_cat(
     operands: Sequence[Operand],
     outputs: Sequence[Operand],
     attributes: dict[str, Any],
     profile: TargetProfile,
 ) -> Program:
-    """One kernel with a part for each tensor, as many as the target binds at once."""
+    """Kernels with a part for each tensor, as many as the target binds at once and compiles quickly."""
     target, dim = outputs[0], attributes["dim"]
-    room = profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30) - 1
+    room = min(profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30) - 1, JOINED)
     steps, start = [], 0
     filled = [operand for operand in operands if 0 not in operand.shape]
     for first in range(0, len(filled), room):
@@ -248,7 +252,7 @@ CAT = declare(
 )  # fmt: skip
 
 
-@function(method=False)
+@function(method=False, out=CAT)
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of equal shapes, except along ``dim``, joined along it; types are promoted."""
     if not isinstance(tensors, Sequence) or not tensors:
@@ -261,7 +265,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return bind(CAT, *tensors, dim=arguments.dimension("cat", dim, rank))
 
 
-@function(method=False)
+@function(method=False, out=CAT)
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape joined along a new dimension."""
     from weft.ops.movement import unsqueeze

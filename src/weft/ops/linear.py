@@ -15,10 +15,10 @@ from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.functions import function
 from weft.ops.geometry import broadcast_shapes, contiguous_strides
-from weft.ops.movement import copy_step
 from weft.ops.pointwise import broadcast_strides, unbroadcast
 from weft.ops.products import TINY, Layout, gpu_program
 from weft.ops.table import declare, lookup
+from weft.ops.viewing import copy_step
 from weft.target import TargetProfile
 
 
@@ -152,8 +152,17 @@ def _gradient(context: Gradient, grad: Any) -> list[Any]:
     if context.needs[0]:
         by_a = unbroadcast(bind(MATMUL, grad, swap_last(context.input(1))), context.types[0])
     if context.needs[1]:
-        by_b = unbroadcast(bind(MATMUL, swap_last(context.input(0)), grad), context.types[1])
+        a, shape = context.input(0), context.types[1].shape
+        if len(shape) == 2 < len(a.shape):  # one product over all rows, rather than one a batch and their sum
+            a, grad = (_rows(one) for one in (a, grad))
+        by_b = unbroadcast(bind(MATMUL, swap_last(a), grad), context.types[1])
     return [by_a, by_b]
+
+
+def _rows(value: Any) -> Any:
+    """All rows of a batch of matrices as one matrix."""
+    shape = tuple(value.shape)
+    return bind(lookup("reshape"), value, shape=(math.prod(shape[:-1]), shape[-1]))
 
 
 def saves_other(needs: tuple[bool, ...]) -> tuple[int, ...]:
@@ -167,7 +176,7 @@ MATMUL = declare(
 )  # fmt: skip
 
 
-@function(operators=("__matmul__", "__rmatmul__"))
+@function(operators=("__matmul__", "__rmatmul__"), out="matmul")
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
     a, b = arguments.tensor("matmul", "input", input), arguments.tensor("matmul", "other", other)
@@ -188,7 +197,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     return product
 
 
-@function()
+@function(out="matmul")
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m)."""
     return matmul(arguments.tensor("mm", "input", input, 2), arguments.tensor("mm", "mat2", mat2, 2))

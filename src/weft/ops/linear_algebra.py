@@ -22,7 +22,7 @@ ROOT = pointwise(
 )  # fmt: skip
 
 
-@function()
+@function(out="matmul")
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """Products of two batches of matrices, without broadcasting: (B, n, k) by (B, k, m) gives (B, n, m)."""
     a, b = arguments.tensor("bmm", "input", input, 3), arguments.tensor("bmm", "mat2", mat2, 3)
@@ -38,13 +38,13 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     return matmul(a, b)
 
 
-@function()
+@function(out="matmul")
 def mv(input: Tensor, vec: Tensor) -> Tensor:
     """A matrix (n, k) by a vector (k)."""
     return matmul(arguments.tensor("mv", "input", input, 2), arguments.tensor("mv", "vec", vec, 1))
 
 
-@function()
+@function(out="matmul")
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The inner product of two vectors of one size."""
     a, b = arguments.tensor("dot", "input", input, 1), arguments.tensor("dot", "tensor", tensor, 1)
@@ -55,7 +55,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     return matmul(a, b)
 
 
-@function()
+@function(out="mul")
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """The outer product of two vectors: (n) and (m) give (n, m)."""
     a, b = arguments.tensor("outer", "input", input, 1), arguments.tensor("outer", "vec2", vec2, 1)
@@ -77,7 +77,7 @@ def _added(where: str, input: Any, product: Any, beta: Any, alpha: Any) -> Any:
     return product if beta == 0 else bind(lookup("add"), _scaled(input, beta), product)
 
 
-@function()
+@function(out="add")
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
     arguments.tensor("addmm", "input", input)
@@ -85,7 +85,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: 
     return _added("addmm", input, matmul(a, b), beta, alpha)
 
 
-@function()
+@function(out="add")
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * input + alpha * (mat @ vec)``."""
     arguments.tensor("addmv", "input", input)
@@ -93,7 +93,7 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: fl
     return _added("addmv", input, matmul(a, b), beta, alpha)
 
 
-@function()
+@function(out="add")
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * input + alpha * bmm(batch1, batch2)``."""
     arguments.tensor("baddbmm", "input", input)

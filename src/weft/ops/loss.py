@@ -19,14 +19,19 @@ from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
 
-def _infer_nll(scores: TensorType, target: TensorType, *, ignore_index: int) -> tuple[TensorType, ...]:
-    arguments.floating("nll", "input", scores.dtype)
-    arguments.integral("nll", "target", target.dtype)
+def check_classes(name: str, scores: TensorType, target: TensorType) -> None:
+    """Scores (N, C, ...) are floats and classes (N, ...) integers; else ``DTypeError`` or ``ShapeError``."""
+    arguments.floating(name, "input", scores.dtype)
+    arguments.integral(name, "target", target.dtype)
     expected = (scores.shape[0], *scores.shape[2:])
     if target.shape != expected:
         raise ShapeError(
-            mistake("nll", "target's shape", target.shape, f"{expected} for input {scores.shape}")
+            mistake(name, "target's shape", target.shape, f"{expected} for input {scores.shape}")
         )
+
+
+def _infer_nll(scores: TensorType, target: TensorType, *, ignore_index: int) -> tuple[TensorType, ...]:
+    check_classes("nll", scores, target)
     return (TensorType(target.shape, scores.dtype),)
 
 
@@ -38,7 +43,7 @@ def _reference_nll(scores: Any, target: Any, *, ignore_index: int) -> Any:
     return numpy.where(kept, -picked, 0).astype(scores.dtype)
 
 
-def _class(builder: Builder, target: Operand, axes: list[Expr], ignore: int) -> tuple[Expr, Expr]:
+def target_class(builder: Builder, target: Operand, axes: list[Expr], ignore: int) -> tuple[Expr, Expr]:
     """The class at a point and whether it counts."""
     named = cast(builder.load(target, axes), INDEX)
     return named, call("ne", named, builder.integer("ignore", ignore))
@@ -53,7 +58,7 @@ def _lower_nll(
     scores, target = operands
     builder = Builder("nll")
     axes = builder.axes(target.shape)
-    named, kept = _class(builder, target, axes, attributes["ignore_index"])
+    named, kept = target_class(builder, target, axes, attributes["ignore_index"])
     inside = (named >= 0) & (named < builder.integer("classes", scores.shape[1]))
     builder.check(inside | call("not", kept), named)
     row = where(inside & kept, named, const(0, INDEX))
@@ -97,7 +102,7 @@ def _lower_backward(
     grad, target = operands
     builder = Builder("nll_backward")
     batch, row, *rest = builder.axes(outputs[0].shape)
-    named, kept = _class(builder, target, [batch, *rest], attributes["ignore_index"])
+    named, kept = target_class(builder, target, [batch, *rest], attributes["ignore_index"])
     value = builder.load(grad, [batch, *rest])
     builder.store(
         outputs[0], [batch, row, *rest], where(named.equals(row) & kept, -value, const(0, value.dtype))
@@ -158,14 +163,20 @@ def _kept(target: Any, ignore_index: int, like: Any) -> Any:
     return to_dtype(bind(lookup("ne"), target, ignore_index), like.dtype)
 
 
+def _unweighted(where_: str, losses: Any, target: Any, ignore_index: int, reduction: str) -> tuple[Any, Any]:
+    """The reduced losses, and how many targets count (``None`` where the mean is not asked for)."""
+    count = _total(_kept(target, ignore_index, losses)) if reduction == "mean" else None
+    return reduced(where_, losses, reduction, count), count
+
+
 def _hard(
     where_: str, scores: Any, target: Any, weight: Any, ignore_index: int, reduction: str
 ) -> tuple[Any, Any]:
     """The reduced losses of target classes, and what the mean divides by (``None`` where it is not asked for)."""
     if weight is None:
-        losses = bind(NLL, scores, target, ignore_index=ignore_index)
-        count = _total(_kept(target, ignore_index, scores)) if reduction == "mean" else None
-        return reduced(where_, losses, reduction, count), count
+        return _unweighted(
+            where_, bind(NLL, scores, target, ignore_index=ignore_index), target, ignore_index, reduction
+        )
     spread = _by_class(where_, weight, scores)
     losses = bind(NLL, bind(lookup("mul"), scores, spread), target, ignore_index=ignore_index)
     count = None
@@ -212,10 +223,13 @@ def cross_entropy(
     if not 0.0 <= label_smoothing < 1.0:
         raise ArgumentError(mistake("cross_entropy", "label_smoothing", label_smoothing, "in [0, 1)"))
     logits, wanted = _batched("cross_entropy", input, target)
-    scores = log_softmax(logits, 1)
     if target.dtype.kind == "float" and tuple(target.shape) == tuple(input.shape):
-        loss = _soft(scores, wanted, weight, reduction, label_smoothing)
+        loss = _soft(log_softmax(logits, 1), wanted, weight, reduction, label_smoothing)
+    elif weight is None and not label_smoothing:
+        losses, *_ = bind(lookup("cross_entropy"), logits, wanted, ignore_index=ignore_index)
+        loss, _ = _unweighted("cross_entropy", losses, wanted, ignore_index, reduction)
     else:
+        scores = log_softmax(logits, 1)
         loss, count = _hard("cross_entropy", scores, wanted, weight, ignore_index, reduction)
         if label_smoothing:
             smooth = _smooth(scores, wanted, weight, ignore_index, reduction, count)

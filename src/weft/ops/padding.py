@@ -13,9 +13,9 @@ from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.functions import function
-from weft.ops.movement import SLICE
 from weft.ops.rearrangement import Sources, moved
 from weft.ops.table import declare, lookup
+from weft.ops.viewing import SLICE
 from weft.ops.views import positions, summed_at
 
 

@@ -3,7 +3,7 @@
 Places that are named more than once are handled in a fixed order, never by races. For ``replace`` a table holds, for
 every place, the last index that names it. For folds the rows of a place are folded first, in the order of their
 indices: one after another on the cpu; elsewhere a stable sort brings them together and a tree, which depends only on
-the indices, folds each run. K indices into N places cost O(N + K log K) at most.
+the indices, folds each run. K indices into N places cost O(N + K log K) at most; one index costs what it writes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from weft.expr import Expr, call, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Library, Offset, Operand, Program, Step, coalesce
 from weft.ops.geometry import Geometry, broadcast_shapes, contiguous_strides
-from weft.ops.movement import copy_step
+from weft.ops.viewing import copy_step
 from weft.target import TargetProfile
 
 Coordinates = Callable[[Builder, Sequence[Expr], bool], list[Expr]]
@@ -118,6 +118,10 @@ def lower_put(
         sizes = (points.count, points.width, Offset(target.index))
         steps.append(Step(fold, (keys.index, parts.index, target.index), sizes))
         return Program(tuple(steps), tuple(scratch.taken))
+    packed = profile.dialect != "llvm" and target.dtype.bits < 32
+    if points.count == 1 and not packed:
+        steps += _write_steps(name, Put(points, mode, keys, None, parts, target), scratch)
+        return Program(tuple(steps), tuple(scratch.taken))
     table = scratch.take(dtypes.int64, (math.prod(points.lead),))
     steps.append(zero_step(table))
     if mode == "replace":
@@ -129,7 +133,7 @@ def lower_put(
     else:
         parts = _sorted_fold(steps, scratch, keys, parts, table, mode, profile)
     put = Put(points, mode, keys, table, parts, target)
-    if profile.dialect != "llvm" and target.dtype.bits < 32:
+    if packed:
         steps.append(_merge_step(name, put))
     else:
         steps += _write_steps(name, put, scratch)
@@ -157,12 +161,15 @@ class Scratch:
 
 @dataclass(frozen=True)
 class Put:
-    """What the last steps of a write need: for each place, ``table`` holds 1 + the row of ``parts`` for it, or 0."""
+    """What the last steps of a write need: for each place, ``table`` holds 1 + the row of ``parts`` for it, or 0.
+
+    Without a table each row of ``parts`` is for the place of its index.
+    """
 
     points: Points
     mode: str
     keys: Operand
-    table: Operand
+    table: Operand | None
     parts: Operand
     target: Operand
 
@@ -224,10 +231,10 @@ def _sorted_fold(
 def _write_steps(name: str, put: Put, scratch: Scratch) -> list[Step]:
     """Each index writes its place; indices that name one place write the same value there."""
     if put.mode == "replace":
-        return [_write_step(name, put, put.parts, by_table=True)]
+        return [_write_step(name, put, put.parts, by_table=put.table is not None)]
     results = scratch.take(put.parts.dtype, put.parts.shape)
     builder, places, row, columns, (own, part, result) = _traversal(f"{name}_fold", put)
-    folded = builder.load(put.parts, [_row_of(builder, put, row), *columns], [put.points.width, *part])
+    folded = _part_of(builder, put, put.parts, row, columns, part, put.table is not None)
     lead = lead_strides(put)
     old = cast(builder.load(put.target, [*places, *columns], [*lead, *own]), put.parts.dtype)
     at = contiguous_strides(put.points.shape or (1,))
@@ -237,17 +244,25 @@ def _write_steps(name: str, put: Put, scratch: Scratch) -> list[Step]:
 
 
 def _row_of(builder: Builder, put: Put, row: Sequence[Expr]) -> Expr:
+    assert put.table is not None
     key = builder.load(put.keys, row, contiguous_strides(put.points.shape or (1,)))
     return builder.load(put.table, [key]) - 1
 
 
+def _part_of(
+    builder: Builder, put: Put, source: Operand, row: Sequence[Expr], columns: Sequence[Expr],
+    part: tuple[int, ...], by_table: bool,
+) -> Expr:  # fmt: skip
+    """What is written for an index: the row that the table names for its place, or that of the index itself."""
+    if by_table:
+        return builder.load(source, [_row_of(builder, put, row), *columns], [put.points.width, *part])
+    at = [stride * put.points.width for stride in contiguous_strides(put.points.shape or (1,))]
+    return builder.load(source, [*row, *columns], [*at, *part])
+
+
 def _write_step(name: str, put: Put, source: Operand, by_table: bool) -> Step:
     builder, places, row, columns, (own, part, _) = _traversal(name, put)
-    if by_table:
-        value = builder.load(source, [_row_of(builder, put, row), *columns], [put.points.width, *part])
-    else:
-        at = [stride * put.points.width for stride in contiguous_strides(put.points.shape or (1,))]
-        value = builder.load(source, [*row, *columns], [*at, *part])
+    value = _part_of(builder, put, source, row, columns, part, by_table)
     builder.store(put.target, [*places, *columns], value, [*lead_strides(put), *own])
     return builder.finish()
 
@@ -281,6 +296,7 @@ def _merge_step(name: str, put: Put) -> Step:
     strides = put.target.strides or (0,)
     builder = Builder(name)
     axes = builder.axes((*points.lead, *points.rest))
+    assert put.table is not None
     place = builder.load(put.table, axes[:lead], contiguous_strides(points.lead))
     hit = place > 0
     row = where(hit, place - 1, const(0, INDEX))

@@ -6,7 +6,6 @@ The gradient of ``mul`` with respect to operand 0 is itself a pointwise op, ``mu
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,11 +13,10 @@ from typing import Any
 
 from weft import dtypes
 from weft.dtypes import DType
-from weft.errors import ArgumentTypeError, DTypeError, GradError, mistake
+from weft.errors import DTypeError
 from weft.expr import Expr, cast, differentiate, evaluate, parse, simplify, substitute, variable, variables
 from weft.kernels import Builder, Operand, Program, coalesce
-from weft.ops.core import Gradient, OpSpec, TensorType, bind, interpreter_stack
-from weft.ops.functions import function
+from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.geometry import broadcast_shapes
 from weft.ops.table import OPS, declare, lookup
 from weft.target import TargetProfile
@@ -314,126 +312,3 @@ def pointwise(name: str, expression: Source, parameters: str, doc: str = "", **c
         return simplify(parse(_source(expression, dtype), types))
 
     return _declare(name, Pointwise(names, build, derivative=derivative, **columns), doc)
-
-
-def check_operands(name: str, *operands: Any) -> None:
-    """At least one tensor, the rest tensors or numbers; else ``ArgumentTypeError``."""
-    for operand in operands:
-        if hasattr(operand, "dtype") and hasattr(operand, "shape"):
-            return
-    given = ", ".join(type(operand).__name__ for operand in operands)
-    raise ArgumentTypeError(
-        f"{name}: operands are {given}, expected at least one tensor; use weft.tensor(...)"
-    )
-
-
-def bind_out(op: OpSpec, out: Any, *operands: Any) -> Any:
-    """Carry out an op into ``out``, which is given back; ``out`` must have the result's shape and hold its type.
-
-    ``GradError`` where a gradient would be wanted, as PyTorch: a result written to a given tensor has no history.
-    """
-    if not hasattr(out, "requires_grad"):
-        raise ArgumentTypeError(mistake(op.name, "out", type(out).__name__, "a Tensor"))
-    for where, value in (("out", out), *(("an operand", operand) for operand in operands)):
-        if getattr(value, "requires_grad", False) and gradients_are_recorded():
-            raise GradError(
-                mistake(op.name, where, "a tensor that requires grad", "none that does with out=",
-                        "use no_grad(), or leave out= away")
-            )  # fmt: skip
-    bind(op, *operands, into=(out,))
-    return out
-
-
-def gradients_are_recorded() -> bool:
-    """Whether an interpreter that records is on and not told to rest."""
-    return any(getattr(interpreter, "recording", False) for interpreter in interpreter_stack())
-
-
-def planned(
-    *, functional_inplace: bool = False, inplace: bool = False, **places: Any
-) -> Callable[[Callable[..., tuple[Any, ...]]], Callable[..., Any]]:
-    """A public pointwise function from its plan: ``plan(arguments)`` checks them and gives ``(op, *operands)``.
-
-    Made from it are the function with ``out=``, the method and, with ``inplace``, the ``name_`` method;
-    ``functional_inplace`` adds the argument ``inplace`` that activations have in ``nn.functional``.
-    """
-
-    def register(plan: Callable[..., tuple[Any, ...]]) -> Callable[..., Any]:
-        given = inspect.signature(plan)
-        extra = [
-            inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None, annotation="Tensor | None")
-        ]
-        if functional_inplace:
-            kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-            extra = [inspect.Parameter("inplace", kind, default=False, annotation="bool")]
-        count = len(given.parameters)
-
-        def call(*arguments: Any, out: Any = None, inplace: bool = False, **keywords: Any) -> Any:
-            op, *operands = plan(*arguments, **keywords)
-            if inplace:
-                bind(op, *operands, into=(operands[0],))
-                return operands[0]
-            return bind(op, *operands) if out is None else bind_out(op, out, *operands)
-
-        def activation(*arguments: Any, inplace: bool = False, **keywords: Any) -> Any:
-            if len(arguments) > count:
-                *arguments, inplace = arguments  # type: ignore[assignment]
-            return call(*arguments, inplace=inplace, **keywords)
-
-        made = activation if functional_inplace else call
-        made.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [*given.parameters.values(), *extra], return_annotation="Tensor"
-        )
-        made.__name__ = made.__qualname__ = plan.__name__.rstrip("_")
-        made.__doc__, made.__module__ = plan.__doc__, "weft"
-        return function(plan=plan, inplace=inplace, **places)(made)
-
-    return register
-
-
-def _places(columns: dict[str, Any]) -> dict[str, Any]:
-    """Take the columns that say where the function shows up."""
-    names = ("functional", "operators", "inplace", "top", "method")
-    return {key: columns.pop(key) for key in names if key in columns}
-
-
-def unary(name: str, expression: Source, doc: str = "", *, public: str | None = None, **columns: Any) -> None:
-    """Declare a pointwise op of one operand ``x``, with its function, method and in-place method."""
-    public = name if public is None else public
-    places = _places(columns)
-    op = pointwise(name, expression, "x", doc, **columns)
-
-    def call(input: Any, *, out: Any = None) -> Any:
-        check_operands(name, input)
-        return bind(op, input) if out is None else bind_out(op, out, input)
-
-    _annotate(call, public, doc)
-    function(name=public, **{"inplace": True, "op": op, **places})(call)
-
-
-def binary(
-    name: str, expression: Source, doc: str = "", *, public: str | None = None, **columns: Any
-) -> None:
-    """Declare a pointwise op of operands ``x`` and ``y``, with its function, method, in-place form and operators."""
-    public = name if public is None else public
-    places = _places(columns)
-    op = pointwise(name, expression, "x y", doc, **columns)
-
-    def call(input: Any, other: Any, *, out: Any = None) -> Any:
-        check_operands(name, input, other)
-        return bind(op, input, other) if out is None else bind_out(op, out, input, other)
-
-    _annotate(call, public, doc)
-    function(name=public, **{"inplace": True, "op": op, **places})(call)
-
-
-_ANNOTATIONS = {"input": "Tensor", "other": "Tensor | float", "out": "Tensor | None"}
-
-
-def _annotate(call: Callable[..., Any], name: str, doc: str) -> None:
-    """Give a generated function its name, docstring and types."""
-    call.__name__ = call.__qualname__ = name
-    call.__doc__, call.__module__ = doc, "weft"
-    names = inspect.signature(call).parameters
-    call.__annotations__ = {key: _ANNOTATIONS[key] for key in names}
-    call.__annotations__["return"] = "Tensor"

@@ -23,6 +23,9 @@ from weft.ops.table import declare, lookup
 from weft.ops.windows import Bins, Window, every, window_of
 from weft.target import TargetProfile
 
+WRITTEN_OUT = 9
+"""Elements of a window up to which its largest is one expression rather than a fold."""
+
 
 def _out_shape(name: str, x: TensorType, attributes: dict[str, Any]) -> tuple[int, ...]:
     window = window_of(x.shape, attributes)
@@ -104,6 +107,8 @@ def _lower_max(
 ) -> Program:
     x, (values, places) = operands[0], outputs
     window = window_of(x.shape, attributes)
+    if isinstance(window, Window) and window.is_inside and math.prod(window.kernel) <= WRITTEN_OUT:
+        return _written_out(x, values, places, window)
     builder = Builder("max_pool")
     n, c, *outs = builder.axes(values.shape)
     points, inside = window.sources(builder, outs, builder.reduce_axes(window.kernel))
@@ -113,6 +118,27 @@ def _lower_max(
         points = [_inside(builder, window, axis, place) for axis, place in enumerate(points)]
     builder.store(values, [n, c, *outs], builder.load(x, [n, c, *points]))
     builder.store(places, [n, c, *outs], _row_major(builder, points, window.size))
+    return Program((builder.finish(),))
+
+
+def _written_out(x: Operand, values: Operand, places: Operand, window: Window) -> Program:
+    """The same as one expression, which is computed for many windows at a time: no fold, and nothing is read twice."""
+    builder = Builder("max_pool_taps")
+    n, c, *outs = builder.axes(values.shape)
+    best = place = None
+    for taps in product(*(range(size) for size in window.kernel)):
+        points, _ = window.sources(builder, outs, [const(tap, INDEX) for tap in taps])
+        value, flat = builder.load(x, [n, c, *points]), _row_major(builder, points, window.size)
+        if best is None or place is None:
+            best, place = value, flat
+            continue
+        better = value > best
+        if value.dtype.kind == "float":  # the first NaN wins
+            better = better | (call("isnan", value) & best.equals(best))
+        best, place = where(better, value, best), where(better, flat, place)
+    assert best is not None and place is not None, "a window has an element"
+    builder.store(values, [n, c, *outs], best)
+    builder.store(places, [n, c, *outs], place)
     return Program((builder.finish(),))
 
 
@@ -155,8 +181,12 @@ def _reference_max_backward(grad: Any, places: Any, *, shape: tuple[int, ...], *
 
 
 def _readers(builder: Builder, window: Window | Bins, places: Sequence[Expr]) -> tuple[list[Expr], Expr]:
-    """The windows that may hold an element, as points of the reduction axes, and which of them there are."""
-    steps = builder.reduce_axes(window.overlap)
+    """The windows that may hold an element, as points of the reduction axes, and which of them there are.
+
+    Where windows do not overlap there is one for each element, and nothing to fold.
+    """
+    alone = max((*window.overlap, 1)) == 1
+    steps = [const(0, INDEX) for _ in places] if alone else builder.reduce_axes(window.overlap)
     outs = [
         window.first_reader(builder, axis, place) + step
         for axis, (place, step) in enumerate(zip(places, steps, strict=True))
@@ -164,6 +194,11 @@ def _readers(builder: Builder, window: Window | Bins, places: Sequence[Expr]) ->
     return outs, every(
         [out < builder.integer(f"out{axis}", window.out[axis]) for axis, out in enumerate(outs)]
     )
+
+
+def _sum(builder: Builder, window: Window | Bins, value: Expr) -> Expr:
+    """The sum of a value over the windows that hold an element (``_readers``)."""
+    return value if max((*window.overlap, 1)) == 1 else builder.reduce("sum", value)
 
 
 def _lower_max_backward(
@@ -183,7 +218,7 @@ def _lower_max_backward(
         _row_major(builder, places, window.size)
     )
     value = where(mine, builder.load(grad, [n, c, *outs], None, inside), const(0, grad.dtype.compute))
-    builder.store(target, [n, c, *places], builder.reduce("sum", value))
+    builder.store(target, [n, c, *places], _sum(builder, window, value))
     return Program((builder.finish(),))
 
 
@@ -314,7 +349,8 @@ def _lower_average_backward(
             reach = place + builder.integer(f"padding{axis}", window.padding[axis][0])
             inside = inside & (out * builder.integer(f"stride{axis}", window.stride[axis]) <= reach)
     value = _share(builder, window, outs, attributes, builder.load(grad, [n, c, *outs], None, inside))
-    builder.store(target, [n, c, *places], builder.reduce("sum", where(inside, value, const(0, value.dtype))))
+    value = where(inside, value, const(0, value.dtype))
+    builder.store(target, [n, c, *places], _sum(builder, window, value))
     return Program((builder.finish(),))
 
 

@@ -17,24 +17,30 @@ from weft.target import TargetProfile
 
 @dataclass(frozen=True)
 class Speed:
-    """A tile's outputs, TFLOP/s with the whole machine at work, and how many workgroups that takes."""
+    """A tile's outputs, TFLOP/s with the whole machine at work, and what counts where a processor has few workgroups.
+
+    ``at_once``: how many it runs in the time of one; ``step``: microseconds that one takes for a step in depth;
+    ``around``: how many steps its beginning and its end are worth.
+    """
 
     rows: int
     columns: int
     teraflops: float
-    full: int
+    at_once: int
+    step: float
+    around: int
 
 
 SPEEDS: dict[str, Speed] = {
-    "small": Speed(32, 32, 20.0, 1584),
-    "medium": Speed(64, 64, 30.0, 528),
-    "wide": Speed(32, 128, 33.0, 660),
-    "tall": Speed(128, 32, 33.0, 660),
-    "large": Speed(128, 128, 41.0, 264),
+    "small": Speed(32, 32, 20.0, 12, 0.026, 8),
+    "medium": Speed(64, 64, 32.0, 4, 0.040, 16),
+    "wide": Speed(32, 128, 33.0, 5, 0.0375, 16),
+    "tall": Speed(128, 32, 35.0, 5, 0.039, 16),
+    "large": Speed(128, 128, 40.0, 2, 0.112, 32),
 }
 PROCESSORS = 132
 """Processors of the machine that the speeds were measured on."""
-TINY = 1 << 18
+TINY = 1 << 15
 """Multiplications up to which the naive kernel is as fast as any."""
 ROWS_EACH = ((4, 8192), (2, 2048), (1, 0))
 """Rows that a team of ``matvec`` takes, and from how many rows on."""
@@ -42,9 +48,9 @@ SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 SHORTEST = 64
 """Depth of a piece, at least; pieces are multiples of the tiles' depth."""
 STAGE = 16
-SECOND_STAGE = 6.0
+SECOND_STAGE = 5.0
 """Microseconds of one more dispatch."""
-BANDWIDTH = 3.0e6
+BANDWIDTH = 2.7e6
 """Bytes in a microsecond, read or written, by the sum of the pieces."""
 
 
@@ -59,9 +65,10 @@ def choose(profile: TargetProfile, batches: int, m: int, n: int, k: int) -> tupl
             chunk = piece(k, splits)
             if splits > 1 and chunk < SHORTEST:
                 break
-            # workgroups of the busiest processor; with few it is not fully used
-            busy = max(-(-tiles * splits // PROCESSORS), 0.6 * tile.full / PROCESSORS)
-            time = busy * tile.rows * tile.columns * 2 * chunk / (tile.teraflops * 1e6 / PROCESSORS)
+            busiest = -(-tiles * splits // PROCESSORS)  # workgroups of one processor
+            steps = chunk + tile.around
+            whole = busiest * tile.rows * tile.columns * 2 * steps / (tile.teraflops * 1e6 / PROCESSORS)
+            time = max(whole, -(-busiest // tile.at_once) * steps * tile.step)
             if splits > 1:
                 time += SECOND_STAGE + 8 * batches * m * n * (splits + 1) / BANDWIDTH
             best = min(best, (time, name, splits))

@@ -14,8 +14,9 @@ from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, OpSpec, bind
 from weft.ops.functions import function
-from weft.ops.movement import EXPAND, RESHAPE, permute, reshape
+from weft.ops.movement import permute, reshape
 from weft.ops.table import declare, lookup
+from weft.ops.viewing import EXPAND, RESHAPE
 from weft.ops.views import positions
 from weft.target import TargetProfile
 
@@ -219,13 +220,13 @@ def _triangle(name: str, input: Any, diagonal: int, upper: bool) -> Any:
     return bind(TRIANGLE, input, upper=upper, diagonal=arguments.integer(name, "diagonal", diagonal))
 
 
-@function()
+@function(out=TRIANGLE)
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The lower triangle of each matrix up to a diagonal, zeros above."""
     return _triangle("tril", input, diagonal, False)
 
 
-@function()
+@function(out=TRIANGLE)
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangle of each matrix from a diagonal on, zeros below."""
     return _triangle("triu", input, diagonal, True)
@@ -307,14 +308,14 @@ def _interleaved(input: Any, repeats: Any, dim: int, output_size: int | None) ->
     return FUNCTIONS["index_select"].function(input, dim, rows)
 
 
-@function(method=False)
+@function(method=False, out="cat")
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors joined along dimension 1 (vectors: 0)."""
     given = _at_least("hstack", tensors, 1)
     return _cat(given, 0 if len(given[0].shape) == 1 else 1)
 
 
-@function(method=False)
+@function(method=False, out="cat")
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors joined along dimension 0; vectors are rows."""
     return _cat(_at_least("vstack", tensors, 2), 0)

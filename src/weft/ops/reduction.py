@@ -273,7 +273,7 @@ ARGMAX = _declare_position("argmax", "argmax")
 ARGMIN = _declare_position("argmin", "argmin")
 
 
-@function()
+@function(out=SUM)
 def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
     arguments.tensor("sum", "input", input)
@@ -281,7 +281,7 @@ def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType 
     return bind(SUM, value, dims=arguments.dimensions("sum", dim, len(input.shape)), keepdim=bool(keepdim))
 
 
-@function()
+@function(out=MEAN)
 def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """The mean over dimensions (all where ``dim`` is None) of a floating point tensor."""
     arguments.tensor("mean", "input", input)
@@ -289,28 +289,28 @@ def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType
     return bind(MEAN, value, dims=arguments.dimensions("mean", dim, len(input.shape)), keepdim=bool(keepdim))
 
 
-@function()
+@function(out=AMAX)
 def amax(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The largest element over dimensions; NaN wins; the gradient is shared among equals."""
     arguments.tensor("amax", "input", input)
     return bind(AMAX, input, dims=arguments.dimensions("amax", dim, len(input.shape)), keepdim=bool(keepdim))
 
 
-@function()
+@function(out=AMIN)
 def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """The smallest element over dimensions; NaN wins; the gradient is shared among equals."""
     arguments.tensor("amin", "input", input)
     return bind(AMIN, input, dims=arguments.dimensions("amin", dim, len(input.shape)), keepdim=bool(keepdim))
 
 
-@function()
+@function(out=ANY)
 def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether any element is nonzero, over dimensions."""
     arguments.tensor("any", "input", input)
     return bind(ANY, input, dims=arguments.dimensions("any", dim, len(input.shape)), keepdim=bool(keepdim))
 
 
-@function()
+@function(out=ALL)
 def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
     """Whether all elements are nonzero, over dimensions."""
     arguments.tensor("all", "input", input)
@@ -324,13 +324,13 @@ def _position(op: OpSpec, input: Tensor, dim: int | None, keepdim: bool) -> Tens
     return bind(op, input, dims=dims, keepdim=bool(keepdim))
 
 
-@function()
+@function(out=ARGMAX)
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The int64 position of the largest element (in the flattened tensor where ``dim`` is None), first of equals."""
     return _position(ARGMAX, input, dim, keepdim)
 
 
-@function()
+@function(out=ARGMIN)
 def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
     """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
     return _position(ARGMIN, input, dim, keepdim)

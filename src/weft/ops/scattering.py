@@ -17,9 +17,10 @@ from weft.ops.annotations import Tensor
 from weft.ops.core import bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import FUNCTIONS, function
-from weft.ops.movement import SLICE, expand, permute, reshape
+from weft.ops.movement import expand, permute, reshape
 from weft.ops.placement import INDEX_OP, INDEX_PUT, SCATTER, SCATTER_FOLD
 from weft.ops.table import lookup
+from weft.ops.viewing import SLICE
 
 MOST_INDICES = 3
 """Index tensors that one kernel binds beside what it reads and writes; more are first made one."""
@@ -108,7 +109,7 @@ def _selected(name: str, input: Any, dim: int, index: Any) -> tuple[int, Any]:
     return place, index if len(index.shape) else reshape(index, 1)
 
 
-@function()
+@function(out=True)
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
 
@@ -149,8 +150,8 @@ def _along(name: str, input: Any, dim: int, index: Any, source: Any, mode: str, 
     return result if input.shape else reshape(result)
 
 
-def _both(name: str, function_: Callable[..., Any]) -> None:
-    """Register ``name``, and ``name_`` that overwrites its tensor; ``function_`` takes ``into``."""
+def _both(name: str, function_: Callable[..., Any], out: bool = True) -> None:
+    """Register ``name``, with ``out=``, and ``name_`` that overwrites its tensor; ``function_`` takes ``into``."""
     import functools
     import inspect
 
@@ -167,7 +168,7 @@ def _both(name: str, function_: Callable[..., Any]) -> None:
         form.__signature__ = own.replace(parameters=kept)  # type: ignore[attr-defined]
         del form.__wrapped__
         form.__annotations__ = {n: a for n, a in function_.__annotations__.items() if n != "into"}
-        function(name=key, top=not into)(form)
+        function(name=key, top=not into, out=out and not into)(form)
 
     register(False, name, function_.__doc__ or "")
     register(True, f"{name}_", f"``{name}`` that overwrites the tensor and gives it.")
@@ -394,8 +395,9 @@ def _mean(base: Any, values: Any, index: Any, dim: int, reduce: str, include_sel
 
 _FORMS: dict[str, Callable[..., Any]] = {"mean": _mean}
 
-for _name, _form in (
-    ("index_add", index_add), ("index_copy", index_copy), ("index_fill", index_fill), ("index_reduce", index_reduce),
-    ("index_put", index_put), ("scatter", scatter), ("scatter_add", scatter_add), ("scatter_reduce", scatter_reduce),
-):  # fmt: skip
-    _both(_name, _form)
+_BOTH: dict[str, Callable[..., Any]] = {
+    "index_add": index_add, "index_copy": index_copy, "index_fill": index_fill, "index_reduce": index_reduce,
+    "index_put": index_put, "scatter": scatter, "scatter_add": scatter_add, "scatter_reduce": scatter_reduce,
+}  # fmt: skip
+for _name, _form in _BOTH.items():
+    _both(_name, _form, out=_name not in ("index_fill", "index_put"))  # as in PyTorch

@@ -88,7 +88,7 @@ SEARCHSORTED = declare(
 )  # fmt: skip
 
 
-@function(method=False)
+@function(method=False, out=SEARCHSORTED)
 def searchsorted(
     sorted_sequence: Tensor,
     input: Tensor | float,
@@ -117,7 +117,7 @@ def searchsorted(
     return bind(SEARCHSORTED, rows, values, right=bool(right or side == "right"), out_int32=bool(out_int32))
 
 
-@function(method=False)
+@function(method=False, out=SEARCHSORTED)
 def bucketize(
     input: Tensor | float, boundaries: Tensor, *, out_int32: bool = False, right: bool = False
 ) -> Tensor:

@@ -9,8 +9,10 @@ from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import bind
+from weft.ops.declaring import check_operands, planned
 from weft.ops.functions import FUNCTIONS, function
-from weft.ops.pointwise import bind_out, check_operands, planned, pointwise
+from weft.ops.outs import bind_out
+from weft.ops.pointwise import pointwise
 from weft.ops.table import lookup
 
 WHERE = pointwise("where", "where(c, x, y)", "c x y", "``input`` where the condition holds, else ``other``.",

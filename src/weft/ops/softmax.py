@@ -65,14 +65,14 @@ def _infer(name: str) -> Callable[..., tuple[TensorType, ...]]:
 
 def _softmax_row(builder: Builder, loaded: list[Expr]) -> Expr:
     (x,) = loaded
-    largest = builder.reduce("max", x)
+    largest = builder.reduce("largest", x)  # a NaN reaches the sum, and with it the whole row
     total = builder.reduce("sum", call("exp", x - largest))
-    return call("exp", x - largest) * (const(1.0, total.dtype) / total)
+    return call("exp", x - largest) * call("quotient", const(1.0, total.dtype), total)
 
 
 def _log_softmax_row(builder: Builder, loaded: list[Expr]) -> Expr:
     (x,) = loaded
-    largest = builder.reduce("max", x)
+    largest = builder.reduce("largest", x)
     total = builder.reduce("sum", call("exp", x - largest))
     return (x - largest) - call("log", total)
 
@@ -180,13 +180,13 @@ def _along(op: OpSpec, input: Tensor, dim: int, dtype: DType | None) -> Tensor:
     return bind(op, value, dim=arguments.dimension(op.name, dim, len(input.shape)))
 
 
-@function(functional=True)
+@function(functional=True, out=SOFTMAX)
 def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
     return _along(SOFTMAX, input, dim, dtype)
 
 
-@function(functional=True)
+@function(functional=True, out=LOG_SOFTMAX)
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
     return _along(LOG_SOFTMAX, input, dim, dtype)

@@ -21,8 +21,8 @@ from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.functions import function
 from weft.ops.geometry import contiguous_strides
-from weft.ops.movement import SLICE, copy_step
 from weft.ops.table import declare, lookup
+from weft.ops.viewing import SLICE, copy_step
 from weft.target import TargetProfile
 
 Temporaries = list[tuple[DType, int]]
@@ -266,7 +266,7 @@ def _sorted(name: str, input: Any, dim: int, descending: bool) -> Sorted:
     return Sorted(*bind(SORT, x, dim=place, descending=bool(descending)))
 
 
-@function()
+@function(out=SORT)
 def sort(
     input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -289,7 +289,7 @@ def _narrowed(value: Any, dim: int, start: int, count: int) -> Any:
     return bind(SLICE, value, dim=dim, start=start, stop=start + count, step=1) if value.shape else value
 
 
-@function()
+@function(out=True)
 def topk(
     input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> tuple[Tensor, Tensor]:
@@ -322,7 +322,7 @@ def _dimension(name: str, input: Any, dim: int) -> tuple[int, int]:
     return place, size
 
 
-@function()
+@function(out=True)
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
     """The ``k``-th smallest element (from 1) along ``dim`` and its place: ``(values, indices)``; NaN is largest."""
     x = arguments.tensor("kthvalue", "input", input)
@@ -359,13 +359,13 @@ def _medians(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Any:
     return _middle(name, x, dim, keepdim)
 
 
-@function()
+@function(out=True)
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
     return _medians("median", input, dim, keepdim)
 
 
-@function()
+@function(out=True)
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
     return _medians("nanmedian", input, dim, keepdim)

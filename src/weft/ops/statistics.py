@@ -90,7 +90,7 @@ PROD = declare_reduction(
 )
 
 
-@function()
+@function(out=PROD)
 def prod(
     input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -182,7 +182,7 @@ def _moments(
     return var, mean
 
 
-@function()
+@function(out=True)
 def var(
     input: Tensor,
     dim: Dims = None,
@@ -195,7 +195,7 @@ def var(
     return _moments("var", input, dim, unbiased, correction, keepdim)[0]
 
 
-@function()
+@function(out="sqrt")
 def std(
     input: Tensor,
     dim: Dims = None,
@@ -239,7 +239,7 @@ def std_mean(
 
 
 def _logsumexp_rows(builder: Builder, value: Expr, count: int, attributes: dict[str, Any]) -> tuple[Expr]:
-    largest = builder.reduce("max", value)
+    largest = builder.reduce("largest", value)  # a NaN reaches the sum
     shift = where(call("isfinite", largest), largest, const(0, value.dtype))
     return (call("log", builder.reduce("sum", call("exp", value - shift))) + shift,)
 
@@ -271,7 +271,7 @@ LOGSUMEXP = declare(
 )  # fmt: skip
 
 
-@function()
+@function(out=LOGSUMEXP)
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(x)))`` over dimensions, without overflow; integers as float32."""
     x = arguments.tensor("logsumexp", "input", input)
@@ -300,7 +300,7 @@ def _without_nan(x: Any) -> Any:
     return bind(lookup("where"), bind(lookup("isnan"), x), 0, x) if x.dtype.kind == "float" else x
 
 
-@function()
+@function(out="sum")
 def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """The sum over dimensions of what is not NaN."""
     x = arguments.tensor("nansum", "input", input)
@@ -309,7 +309,7 @@ def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DTy
     return _fold("sum", value, arguments.dimensions("nansum", dim, len(x.shape)), keepdim)
 
 
-@function()
+@function(out="div")
 def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """The mean over dimensions of what is not NaN, NaN where nothing is; floating point."""
     x = arguments.tensor("nanmean", "input", input)
@@ -373,7 +373,7 @@ def _vector_norm(name: str, input: Any, ord: float, dim: Any, keepdim: bool, dty
     return _power_norm(value, float(ord), dims, keepdim)
 
 
-@function()
+@function(out=True)
 def norm(
     input: Tensor, p: Any = "fro", dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -382,7 +382,7 @@ def norm(
     return _vector_norm("norm", input, order, dim, keepdim, dtype)
 
 
-@function(top=False, method=False)
+@function(top=False, method=False, out=True)
 def vector_norm(
     x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:

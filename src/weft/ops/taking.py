@@ -13,7 +13,7 @@ from weft.ops.movement import expand, reshape
 from weft.ops.placement import INDEX_OP
 
 
-@function()
+@function(out=INDEX_OP)
 def take(input: Tensor, index: Tensor) -> Tensor:
     """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
     arguments.tensor("take", "input", input)
@@ -22,7 +22,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     return bind(INDEX_OP, reshape(input, -1) if 0 not in input.shape else reshape(input, 0), index, wrap=True)
 
 
-@function()
+@function(out=GATHER)
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one."""
     arguments.tensor("take_along_dim", "input", input)

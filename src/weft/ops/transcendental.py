@@ -6,7 +6,8 @@ from typing import Any
 
 from weft.errors import ArgumentTypeError, mistake
 from weft.ops.annotations import Tensor
-from weft.ops.pointwise import binary, check_operands, planned, pointwise, unary
+from weft.ops.declaring import binary, check_operands, planned, unary
+from weft.ops.pointwise import pointwise
 
 _FLOAT: dict[str, Any] = {"rule": "float", "kinds": "f"}
 

@@ -96,7 +96,10 @@ def declare_update(
             builder.store(target, indices, substitute(value, values), own)
         builder.end_part()
 
-    return declare(name, infer=infer, reference=reference, lower=lower, elementwise=True, doc=doc)
+    return declare(
+        name, infer=infer, reference=reference, lower=lower, elementwise=True, doc=doc,
+        info={"update": (len(shared), width, len(written))},
+    )  # fmt: skip
 
 
 def _descent(attributes: dict[str, Any], coupled: bool = True) -> str:

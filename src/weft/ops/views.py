@@ -18,18 +18,9 @@ from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.creation import zeros_of
 from weft.ops.functions import function
 from weft.ops.geometry import Geometry, broadcast_shapes
-from weft.ops.movement import (
-    EXPAND,
-    PERMUTE,
-    RESHAPE,
-    SLICE,
-    STRIDED,
-    UPDATE_VIEW,
-    declare_view,
-    expand,
-    reshape,
-)
+from weft.ops.movement import expand, reshape
 from weft.ops.table import lookup
+from weft.ops.viewing import EXPAND, PERMUTE, RESHAPE, SLICE, STRIDED, UPDATE_VIEW, declare_view
 
 
 def positions(like: Any, shape: tuple[int, ...]) -> Any:
@@ -223,7 +214,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     return bind(UPDATE_VIEW, zeros, input, path=path)
 
 
-@function()
+@function(out=True)
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """A matrix with a vector on a diagonal, or a copy of a diagonal of a matrix."""
     rank = len(arguments.tensor("diag", "input", input).shape)

@@ -69,6 +69,16 @@ class Window:
         return [out for out, _ in found], every([inside for _, inside in found])
 
     @property
+    def is_inside(self) -> bool:
+        """Whether no window leaves the image."""
+        return all(
+            before == 0 and (out - 1) * step + gap * (size - 1) < n
+            for (before, _), out, step, gap, size, n in zip(
+                self.padding, self.out, self.stride, self.dilation, self.kernel, self.size, strict=True
+            )
+        )
+
+    @property
     def overlap(self) -> Sizes:
         """How many neighbouring outputs can read one place, dimension by dimension."""
         spans = [gap * (size - 1) + 1 for size, gap in zip(self.kernel, self.dilation, strict=True)]

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, mistake
 from weft.ops import OPS, bind
-from weft.optim.groups import ParamGroup, number
+from weft.optim.groups import Formula, ParamGroup, number
 from weft.optim.optimizer import Optimizer, Params, refuse_differentiable
 from weft.tensors.tensor import Tensor
 
 LOG_OF_ZERO = -1e4
 """In place of log(0): expm1 of it, and of its multiples, is -1 in every type, and it is finite as WGSL asks."""
+
+
+def _log_beta1(group: ParamGroup) -> float:
+    beta1 = float(group["betas"][0])
+    return math.log(beta1) if beta1 else LOG_OF_ZERO
+
+
+FIRST_BETA: dict[str, Formula] = {
+    "one_minus_beta1": lambda group: 1.0 - float(group["betas"][0]),
+    "log_beta1": _log_beta1,
+}
+"""What the kernels read of the first beta, which schedules change."""
 
 
 class Adam(Optimizer):
@@ -35,6 +47,7 @@ class Adam(Optimizer):
     """
 
     buffers: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    scheduled: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"betas": lambda betas: tuple(betas[1:])}
 
     def __init__(
         self,
@@ -81,7 +94,7 @@ class Adam(Optimizer):
         targets: tuple[Tensor, ...],
     ) -> None:
         self._require_state(group, operands, targets)
-        beta1, beta2 = (float(beta) for beta in group["betas"])
+        beta2 = float(group["betas"][1])
         options: dict[str, Any] = {
             "beta2": beta2,
             "one_minus_beta2": 1.0 - beta2,
@@ -91,7 +104,7 @@ class Adam(Optimizer):
         }
         flags = {"maximize": bool(group["maximize"]), "decoupled": bool(group["decoupled_weight_decay"])}
         op = OPS["adam_amsgrad_step" if group["amsgrad"] else "adam_step"]
-        first = (1.0 - beta1, math.log(beta1) if beta1 else LOG_OF_ZERO)
+        first = [group.option(name, formula, str(rate.device)) for name, formula in FIRST_BETA.items()]
         bind(op, rate, step, *first, *operands, into=targets, **options, **flags)
 
 

@@ -6,7 +6,7 @@ the parameters of a group on one device that have taken the same number of steps
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from weft.autograd import no_grad
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.tensors.arena import scalar
 from weft.tensors.tensor import Tensor
+from weft.tensors.watch import refuse_tracing, tracing
 
 
 def number(where: str, argument: str, value: Any, low: float = 0.0, high: float | None = None) -> float:
@@ -32,7 +33,8 @@ class ParamGroup(dict[str, Any]):
     """The options of some parameters, by name, with the parameters under ``"params"``.
 
     ``group["lr"]`` reads as a float; assigning one also writes the 0-d tensor on the device that the kernels read,
-    so that a schedule changes numbers and never code.
+    so that a schedule changes numbers and never code. ``numbers`` are such for what else a schedule changes; every
+    other option that changes is counted in ``revision``, since a compiled step has it built in.
 
     >>> import weft as wf
     >>> optimizer = wf.optim.SGD([wf.nn.Parameter(wf.ones(2))], lr=0.5)
@@ -44,16 +46,29 @@ class ParamGroup(dict[str, Any]):
     def __init__(self, options: Mapping[str, Any]) -> None:
         super().__init__(options)
         self.rates: dict[str, Tensor] = {}
+        self.numbers: dict[tuple[str, str], tuple[Tensor, Formula]] = {}
+        self.scheduled: Mapping[str, Callable[[Any], Any]] = {}
+        self.revision = 0
         self.cohorts: list[Cohort] = []
         super().__setitem__("lr", number("optimizer", "lr", self["lr"]))
 
     def __setitem__(self, key: str, value: Any) -> None:
+        refuse_tracing(f"param_groups: {key!r}", "change options, and step schedules, after the call")
+        before = self.get(key)
         if key == "lr":
             value = number("optimizer", "lr", value)
             with no_grad():
                 for rate in self.rates.values():
                     rate.fill_(value)
         super().__setitem__(key, value)
+        built_in = self.scheduled.get(key)
+        if built_in is not None:
+            with no_grad():
+                for tensor, formula in self.numbers.values():
+                    tensor.fill_(formula(self))
+            value, before = built_in(value), built_in(before)
+        if key not in _FREE and value != before:
+            self.revision += 1
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Set several options, each as by ``group[name] = value``."""
@@ -70,11 +85,30 @@ class ParamGroup(dict[str, Any]):
             self[key] = default
         return self[key]
 
+    def __delitem__(self, key: str) -> None:
+        self.revision += 1
+        super().__delitem__(key)
+
+    def option(self, key: str, formula: Formula, device: str) -> float | Tensor:
+        """A number that depends on options that schedules change: as it is, or in a trace the device's copy of it."""
+        if not tracing():
+            return formula(self)
+        known = self.numbers.get((key, device))
+        if known is None:
+            known = self.numbers[key, device] = (scalar(formula(self), device), formula)
+        return known[0]
+
     def rate(self, device: str) -> Tensor:
         """The learning rate on a device."""
         if device not in self.rates:
             self.rates[device] = scalar(self["lr"], device)
         return self.rates[device]
+
+
+Formula = Callable[[ParamGroup], float]
+
+_FREE = frozenset({"lr", "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum", "params"})
+"""Options that no compiled step has built in."""
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """``Optimizer``: parameter groups, state, and the frame of a step; subclasses name their state and bind their op.
 
 State is allocated at construction and laid out beside its parameters, so that a step is one kernel per group. A step
-whose device call fails leaves the group's parameters, state and counter as they were.
+whose device call fails leaves all parameters, state and counters as they were.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from weft.errors import (
     mistake,
 )
 from weft.ops import OPS, bind
+from weft.ops.core import executing, together
 from weft.optim.groups import Cohort, ParamGroup
 from weft.optim.state import load_state, pack_state
 from weft.tensors.arena import colocate, limit_bindings, scalar
 from weft.tensors.creation import full_like
 from weft.tensors.tensor import Tensor
+from weft.tensors.watch import Retrace, tracing, watcher
 
 Params = Iterable[Any]
 """Tensors, (name, tensor) pairs, or dicts of options with such under ``"params"``."""
@@ -38,6 +40,8 @@ class Optimizer:
 
     buffers: ClassVar[tuple[str, ...]] = ()
     """Names of the tensors kept for each parameter, in the order of the op's operands."""
+    scheduled: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
+    """Options that schedules change and the update takes as numbers; each with what of it is built into a step."""
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor) or not isinstance(params, Iterable):
@@ -46,6 +50,7 @@ class Optimizer:
                         "pass [tensor] or module.parameters()")
             )  # fmt: skip
         self.defaults = defaults
+        self.revision = 0
         self.param_groups: list[ParamGroup] = []
         self.state: dict[Tensor, dict[str, Tensor]] = {}
         given = list(params)
@@ -83,9 +88,11 @@ class Optimizer:
             options["param_names"] = names
         group = ParamGroup({**self.defaults, **options})
         self._check(group)
+        group.scheduled = self.scheduled
         state = self._allocate(group)
         self.state.update(state)
         self.param_groups.append(group)
+        self.revision += 1
 
     def _buffers(self, group: ParamGroup) -> tuple[str, ...]:
         """The names of ``buffers`` that a group's options need."""
@@ -167,36 +174,56 @@ class Optimizer:
                     parameter.grad = parameter.grad.detach().zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update all parameters that have a gradient; gives what ``closure``, which computes them anew, returns."""
+        """Update all parameters that have a gradient; gives what ``closure``, which computes them anew, returns.
+
+        All groups are updated or, where something fails, none: only a device that is lost stops half-way.
+        """
         loss = None
+        watch = watcher.get()
+        if watch is not None:
+            for owner in (self, *self.param_groups):
+                watch.depends(owner)
         if closure is not None:
             with enable_grad():
                 loss = closure()
         with no_grad():
+            ready: list[tuple[ParamGroup, Cohort, list[Tensor], tuple[Tensor, ...]]] = []
             for group in self.param_groups:
                 for cohort in list(group.cohorts):
                     active = [parameter for parameter in cohort.members if parameter.grad is not None]
                     if active:
-                        self._step_cohort(group, self._split(group, cohort, active))
+                        taking = self._split(group, cohort, active)
+                        ready.append((group, taking, *self._gathered(group, taking)))
+            with together():
+                for group, cohort, operands, targets in ready:
+                    if self._counts(group, cohort):
+                        bind(OPS["add"], cohort.step, 1.0, into=(cohort.step,))
+                    self._update(group, group.rate(cohort.device), cohort.step, operands, targets)
+            for _, cohort, *_ in ready:
+                cohort.started = cohort.started or not tracing()
         return loss
 
     def _split(self, group: ParamGroup, cohort: Cohort, active: list[Tensor]) -> Cohort:
         """The cohort of those that take this step; those without a gradient stay behind with their count."""
         if len(active) == len(cohort.members):
             return cohort
+        if not tracing():
+            return self._apart(group, cohort, active)
+        with executing():  # the counts of both parts are those before the trace, which starts again with them
+            self._apart(group, cohort, active)
+        raise Retrace
+
+    def _apart(self, group: ParamGroup, cohort: Cohort, active: list[Tensor]) -> Cohort:
         moving = {id(parameter) for parameter in active}
         step = cohort.step.clone()
-        if type(step._data) is not type(cohort.step._data):  # a trace may not make state that outlives it
-            raise UnsupportedError(
-                f"{self._name}.step: {len(active)} of {len(cohort.members)} parameters have a gradient while tracing, "
-                f"expected all; take one step before tracing, or optimize only what is trained"
-            )
         split = Cohort(cohort.device, active, step, cohort.started)
         cohort.members = [parameter for parameter in cohort.members if id(parameter) not in moving]
         group.cohorts.append(split)
+        group.revision += 1
         return split
 
-    def _step_cohort(self, group: ParamGroup, cohort: Cohort) -> None:
+    def _gathered(self, group: ParamGroup, cohort: Cohort) -> tuple[list[Tensor], tuple[Tensor, ...]]:
+        """The operands and targets of a cohort's update, brought together where a kernel could not bind them all."""
         operands: list[Tensor] = []
         targets: list[Tensor] = []
         gradients: list[Tensor] = []
@@ -209,18 +236,8 @@ class Optimizer:
             gradients.append(gradient)
             operands += [parameter, gradient, *kept]
             targets += [parameter, *kept]
-        rate = group.rate(cohort.device)
-        limit_bindings([rate, cohort.step, *targets], gradients)
-        counted = self._counts(group, cohort)
-        if counted:
-            bind(OPS["add"], cohort.step, 1.0, into=(cohort.step,))
-        try:
-            self._update(group, rate, cohort.step, operands, tuple(targets))
-        except Exception:
-            if counted:
-                bind(OPS["sub"], cohort.step, 1.0, into=(cohort.step,))
-            raise
-        cohort.started = True
+        limit_bindings([group.rate(cohort.device), cohort.step, *targets], gradients)
+        return operands, tuple(targets)
 
     def _misplaced(self, parameter: Tensor, gradient: Tensor, cohort: Cohort) -> DeviceError:
         where = f"{self._name}.step"

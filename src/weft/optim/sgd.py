@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, mistake
 from weft.ops import OPS, bind
@@ -27,6 +27,8 @@ class SGD(Optimizer):
     >>> p.detach()
     tensor([0., 0.])
     """
+
+    scheduled: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"momentum": bool}
 
     def __init__(
         self,
@@ -90,7 +92,7 @@ class SGD(Optimizer):
             OPS["sgd_momentum_step"],
             rate,
             step,
-            float(group["momentum"]),
+            group.option("momentum", lambda group: float(group["momentum"]), str(rate.device)),
             *operands,
             into=targets,
             nesterov=bool(group["nesterov"]),

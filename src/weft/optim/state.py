@@ -64,10 +64,16 @@ def load_state(
             writes += values
     with no_grad():
         cohorts = [_cohorts(group, steps) for group in groups]
+        fits = [_same_members(group.cohorts, made) for group, made in zip(groups, cohorts, strict=True)]
         for target, value in writes:
             target.copy_(value)
-        for group, new, made in zip(groups, given, cohorts, strict=True):
-            group.cohorts = made
+        for group, new, made, fit in zip(groups, given, cohorts, fits, strict=True):
+            if fit:  # written in place, so that compiled steps go on
+                for cohort, fresh in zip(group.cohorts, made, strict=True):
+                    cohort.step.copy_(fresh.step)
+                    cohort.started = fresh.started
+            else:
+                group.cohorts, group.revision = made, group.revision + 1
             group.update({key: value for key, value in new.items() if key != "params"})
 
 
@@ -128,3 +134,8 @@ def _cohorts(group: ParamGroup, steps: Mapping[Tensor, float]) -> list[Cohort]:
                 )
             made[key].members.append(parameter)
     return list(made.values())
+
+
+def _same_members(old: Sequence[Cohort], new: Sequence[Cohort]) -> bool:
+    """Whether the same parameters share counters as before."""
+    return [list(map(id, one.members)) for one in old] == [list(map(id, one.members)) for one in new]

@@ -9,10 +9,19 @@ import numpy
 
 from weft import devices, dtypes
 from weft.dtypes import DType
-from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
-from weft.ops import OPS, bind, interpreter_stack
+from weft.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DeviceError,
+    DTypeError,
+    UnsupportedError,
+    mistake,
+)
+from weft.ops import OPS, TensorType, bind, interpreter_stack
 from weft.ops.arguments import data_type, floating, integer, sizes
 from weft.ops.arguments import tensor as checked_tensor
+from weft.ops.outs import bind_out, check_given
+from weft.ops.targets import check_target
 from weft.random.generator import Generator, default_generator
 from weft.tensors.tensor import Tensor, tensor
 
@@ -22,12 +31,13 @@ def _draw(
 ) -> Tensor:
     generator: Generator | None = options.pop("generator", None)
     device, given = options.pop("device", None), options.pop("dtype", None)
-    requires_grad = options.pop("requires_grad", False)
+    requires_grad, out = options.pop("requires_grad", False), options.pop("out", None)
     if options:
-        raise ArgumentTypeError(
-            mistake(where, "arguments", sorted(options), "generator, dtype, device, requires_grad")
-        )
+        expected = "generator, dtype, device, out, requires_grad"
+        raise ArgumentTypeError(mistake(where, "arguments", sorted(options), expected))
     kind = dtype if given is None else data_type(where, given)
+    if out is not None:
+        device, kind = _from_out(where, out, device, given, requires_grad)
     if op != "random_integer":
         floating(where, "the result", kind)
     name = (devices.default() if device is None else devices.open(device)).name
@@ -39,9 +49,26 @@ def _draw(
 
     require_support(devices.open(name), kind)
     shape = sizes(where, size)
+    if out is not None:
+        check_target(where, TensorType(shape, kind), out)
     state, low, high = (generator or default_generator(name)).take(math.prod(shape))
+    if out is not None:
+        bind(OPS[op], state, low, high, *bounds, shape=shape, dtype=kind, into=(out,))
+        return out  # type: ignore[no-any-return]
     made: Tensor = bind(OPS[op], state, low, high, *bounds, shape=shape, dtype=kind)
     return made.requires_grad_() if requires_grad else made
+
+
+def _from_out(where: str, out: Any, device: Any, dtype: Any, requires_grad: bool) -> tuple[str, DType]:
+    """Device and dtype of a given tensor, with which what else is given agrees."""
+    check_given(where, (out,), ())
+    if requires_grad:
+        raise ArgumentError(mistake(where, "requires_grad", True, "False with out="))
+    if dtype is not None and dtype is not out.dtype:
+        raise DTypeError(mistake(where, "out's dtype", out.dtype.name, f"{dtype.name}, as dtype says"))
+    if device is not None and devices.open(device).name != str(out.device):
+        raise DeviceError(mistake(where, "out", f"on {out.device}", f"on {device}, as device says"))
+    return str(out.device), out.dtype
 
 
 def rand(*size: Any, **options: Any) -> Tensor:
@@ -82,19 +109,26 @@ def randn_like(input: Tensor, **options: Any) -> Tensor:
     return randn(input.shape, **{"dtype": input.dtype, "device": str(input.device), **options})
 
 
-def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
+def bernoulli(input: Tensor, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
     """1 with the probability that each element gives, else 0; dtype as ``input``."""
     checked_tensor("bernoulli", "input", input)
     floating("bernoulli", "input", input.dtype)
     drawn = rand(input.shape, device=str(input.device), generator=generator)
+    if out is not None:
+        return bind_out(OPS["lt"], out, drawn, input.detach())  # type: ignore[no-any-return]
     return (drawn < input.detach()).to(input.dtype)
 
 
-def randperm(n: int, *, generator: Generator | None = None, device: str | None = None) -> Tensor:
+def randperm(
+    n: int, *, generator: Generator | None = None, out: Tensor | None = None, device: str | None = None
+) -> Tensor:
     """The numbers 0 to n - 1 in random order, as int64; drawn on the host from the generator's key and counter."""
     count = integer("randperm", "n", n)
     if count < 0:
         raise ArgumentError(mistake("randperm", "n", n, "0 or more"))
+    if out is not None:
+        device, _ = _from_out("randperm", out, device, None, False)
+        check_target("randperm", TensorType((count,), dtypes.int64), out)
     name = (devices.default() if device is None else devices.open(device)).name
     if not interpreter_stack()[0].executes:
         raise UnsupportedError(
@@ -103,7 +137,8 @@ def randperm(n: int, *, generator: Generator | None = None, device: str | None =
     own = generator or default_generator(name)
     _, low, high = own.take(max(count, 1))
     source = numpy.random.Generator(numpy.random.Philox(key=own.initial_seed(), counter=low | high << 32))
-    return tensor(source.permutation(count), dtype=dtypes.int64, device=name)
+    made = tensor(source.permutation(count), dtype=dtypes.int64, device=name)
+    return made if out is None else out.copy_(made)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from weakref import WeakSet
 
 from weft import devices, dtypes
@@ -15,6 +17,7 @@ from weft.errors import ArgumentError, mistake
 from weft.ops import OPS, bind
 from weft.ops.arguments import integer
 from weft.tensors.tensor import Tensor, tensor
+from weft.tensors.watch import refuse_tracing
 
 _SEED_BITS = 64
 
@@ -39,9 +42,12 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start anew from a seed (taken modulo 2**64); gives the generator."""
-        number = integer("manual_seed", "seed", seed) % 2**_SEED_BITS
+        refuse_tracing("manual_seed", "seed before the call")
+        return self._start(integer("manual_seed", "seed", seed) % 2**_SEED_BITS)
+
+    def _start(self, seed: int) -> Generator:
         with self._lock:
-            self._seed, self._offset, self._state = number, 0, None
+            self._seed, self._offset, self._state = seed, 0, None
         return self
 
     def initial_seed(self) -> int:
@@ -61,6 +67,12 @@ class Generator:
             self._state = tensor(words, dtype=dtypes.uint32, device=self.device)
         return self._state
 
+    @property
+    def stranded(self) -> bool:
+        """Whether the state lies on a device that can no longer be used."""
+        device = None if self._state is None else getattr(self._state._data, "device", None)
+        return bool(getattr(device, "disposed", False))
+
     def take(self, count: int) -> tuple[Tensor, int, int]:
         """The next ``count`` counters: the state, and where they start beyond its counter, as two 32-bit words."""
         with self._lock:
@@ -75,12 +87,30 @@ class Generator:
 
     def set_state(self, words: list[int]) -> Generator:
         """Continue from what ``get_state`` gave."""
+        refuse_tracing("set_state", "set the state before the call")
         if len(words) != 4 or any(not 0 <= word < 2**32 for word in words):
             raise ArgumentError(mistake("set_state", "words", words, "four integers of 32 bits"))
         with self._lock:
             self._seed, self._offset = words[0] | words[1] << 32, 0
             self._state = tensor(list(words), dtype=dtypes.uint32, device=self.device)
         return self
+
+    def standing(self) -> tuple[Tensor | None, int]:
+        """Where the generator stands: the state, and how many counters were taken since it was written."""
+        with self._lock:
+            return self._state, self._offset
+
+    @contextmanager
+    def rewound(self, state: Tensor, offset: int) -> Iterator[None]:
+        """Draw from where the generator stood once; afterwards it goes on from where it was."""
+        with self._lock:
+            before = self._state, self._offset
+            self._state, self._offset = state, offset
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._state, self._offset = before
 
     def give_back(self) -> int:
         """How many counters were taken since the state was written; the host's count starts at 0 again."""
@@ -108,7 +138,7 @@ def default_generator(device: str | None = None) -> Generator:
     name = (devices.default() if device is None else devices.open(device)).name
     with _defaults_lock:
         if name not in _defaults:
-            _defaults[name] = Generator(name).manual_seed(_current_seed)
+            _defaults[name] = Generator(name)._start(_current_seed)
         return _defaults[name]
 
 
@@ -147,5 +177,10 @@ def seed() -> int:
 
 
 def all_generators() -> list[Generator]:
-    """Every generator that is alive."""
-    return list(_alive)
+    """Every generator that is alive, without those whose state went with a device that was lost or disposed."""
+    return [generator for generator in _alive if not generator.stranded]
+
+
+def is_default(generator: Generator) -> bool:
+    """Whether it is one that random functions use where they are given none."""
+    return any(one is generator for one in _defaults.values())

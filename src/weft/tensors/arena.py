@@ -40,9 +40,14 @@ def colocate(tensors: Iterable[Tensor]) -> None:
         if type(array) is Array and not isinstance(array.device, HostDevice):
             groups.setdefault((array.device, array.dtype), {})[id(array.storage)] = array.storage
     for (device, _), storages in groups.items():
-        for part in _parts(device, list(storages.values())):
-            if len(part) > 1:
-                _move_together(device, part)
+        move_together(device, list(storages.values()))
+
+
+def move_together(device: Device, storages: Sequence[Storage]) -> None:
+    """Move storages side by side in their order, into as few buffers as a kernel can bind whole."""
+    for part in _parts(device, storages):
+        if len(part) > 1:
+            _move_together(device, part)
 
 
 def _parts(device: Device, storages: Sequence[Storage]) -> list[list[Storage]]:

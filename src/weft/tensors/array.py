@@ -8,6 +8,7 @@ from typing import Any
 from weft.devices.base import Device, Storage
 from weft.dtypes import DType
 from weft.ops.geometry import Geometry, contiguous_strides
+from weft.tensors.watch import watcher
 
 LAYOUTS = 65536
 """Layouts with a number, at most; beyond that they are numbered anew, and calls on them prepared again."""
@@ -97,7 +98,11 @@ def empty(device: Device, dtype: DType, shape: tuple[int, ...]) -> Array:
     count = 1
     for size in shape:
         count *= size
-    return Array(device.allocate(count * device.itemsize(dtype)), dtype, shape, contiguous_strides(shape))
+    storage = device.allocate(count * device.itemsize(dtype))
+    watch = watcher.get()
+    if watch is not None:
+        watch.made(storage)
+    return Array(storage, dtype, shape, contiguous_strides(shape))
 
 
 def require_support(device: Device, dtype: DType) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 from weft import devices, dtypes
 from weft.dtypes import DType
-from weft.errors import ArgumentError, ArgumentTypeError, mistake
-from weft.ops import OPS, bind
+from weft.errors import ArgumentError, ArgumentTypeError, DeviceError, DTypeError, mistake
+from weft.ops import OPS, TensorType, bind
 from weft.ops.arguments import data_type, integer, sizes
+from weft.ops.outs import check_given
+from weft.ops.targets import check_target
 from weft.tensors import host
 from weft.tensors.array import empty as empty_array
 from weft.tensors.tensor import Tensor
@@ -21,19 +23,46 @@ def device_name(device: str | None) -> str:
 
 
 def _checked(
-    where: str, device: str | None, dtype: DType | None, default: DType = dtypes.float32
+    where: str, device: str | None, dtype: DType | None, default: DType = dtypes.float32, out: Any = None
 ) -> tuple[str, DType]:
+    """Device and dtype as given, else those of ``out``, which agrees with what is given, else the default ones."""
     from weft.tensors.array import require_support
+
+    if out is not None:
+        check_given(where, (out,), ())
+        if dtype is not None and dtype is not out.dtype:
+            raise DTypeError(mistake(where, "out's dtype", out.dtype.name, f"{dtype.name}, as dtype says"))
+        if device is not None and device_name(device) != str(out.device):
+            raise DeviceError(
+                mistake(where, "out", f"on {out.device}", f"on {device_name(device)}, as device says")
+            )
+        dtype, device = out.dtype, str(out.device)
 
     name, kind = device_name(device), default if dtype is None else data_type(where, dtype)
     require_support(devices.open(name), kind)
     return name, kind
 
 
+def _made(
+    where: str, op: str, *values: Any, out: Any, requires_grad: bool = False, **attributes: Any
+) -> Tensor:
+    """What an op makes from nothing, in ``out`` where that is given."""
+    if out is not None:
+        if requires_grad:
+            raise ArgumentError(
+                mistake(where, "requires_grad", True, "False with out=", "call out.requires_grad_()")
+            )
+        bind(OPS[op], *values, **attributes, into=(out,))
+        return out  # type: ignore[no-any-return]
+    made: Tensor = bind(OPS[op], *values, **attributes)
+    return made.requires_grad_() if requires_grad else made
+
+
 def full(
     size: Any,
     fill_value: Any,
     *,
+    out: Tensor | None = None,
     dtype: DType | None = None,
     device: str | None = None,
     requires_grad: bool = False,
@@ -47,36 +76,44 @@ def full(
     """
     value = host.check_scalar("full", fill_value)
     shape = sizes("full", (size,) if not isinstance(size, tuple | list) else tuple(size))
-    name, kind = _checked("full", device, dtype, dtypes.of_scalar(value))
-    made: Tensor = bind(OPS["full"], value, shape=shape, dtype=kind, device=name)
-    return made.requires_grad_() if requires_grad else made
+    name, kind = _checked("full", device, dtype, dtypes.of_scalar(value), out)
+    options: dict[str, Any] = {"shape": shape, "dtype": kind, "device": name}
+    return _made("full", "full", value, out=out, requires_grad=requires_grad, **options)
 
 
 def _filled(where: str, value: int, size: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
     requires_grad = options.pop("requires_grad", False)
-    dtype, device = options.pop("dtype", None), options.pop("device", None)
+    dtype, device, out = (options.pop(key, None) for key in ("dtype", "device", "out"))
     if options:
-        raise ArgumentTypeError(mistake(where, "arguments", sorted(options), "dtype, device, requires_grad"))
-    name, kind = _checked(where, device, dtype)
-    made: Tensor = bind(OPS["full"], value, shape=sizes(where, size), dtype=kind, device=name)
-    return made.requires_grad_() if requires_grad else made
+        expected = "dtype, device, out, requires_grad"
+        raise ArgumentTypeError(mistake(where, "arguments", sorted(options), expected))
+    name, kind = _checked(where, device, dtype, out=out)
+    attributes: dict[str, Any] = {"shape": sizes(where, size), "dtype": kind, "device": name}
+    return _made(where, "full", value, out=out, requires_grad=requires_grad, **attributes)
 
 
 def zeros(*size: Any, **options: Any) -> Tensor:
-    """A tensor of zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``; options ``dtype``, ``device``, ``requires_grad``."""
+    """Zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``; options ``dtype``, ``device``, ``out``, ``requires_grad``."""
     return _filled("zeros", 0, size, options)
 
 
 def ones(*size: Any, **options: Any) -> Tensor:
-    """A tensor of ones: ``ones(2, 3)`` or ``ones((2, 3))``; options ``dtype``, ``device``, ``requires_grad``."""
+    """Ones: ``ones(2, 3)`` or ``ones((2, 3))``; options ``dtype``, ``device``, ``out``, ``requires_grad``."""
     return _filled("ones", 1, size, options)
 
 
 def empty(
-    *size: Any, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
+    *size: Any,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """A tensor with undefined contents."""
-    name, kind = _checked("empty", device, dtype)
+    """A tensor with undefined contents; ``out`` as it is, where it has the size."""
+    name, kind = _checked("empty", device, dtype, out=out)
+    if out is not None:
+        check_target("empty", TensorType(sizes("empty", size), kind), out)
+        return out
     made = Tensor.wrap(empty_array(devices.open(name), kind, sizes("empty", size)))
     return made.requires_grad_() if requires_grad else made
 
@@ -127,6 +164,7 @@ def arange(
     end: float | None = None,
     step: float = 1,
     *,
+    out: Tensor | None = None,
     dtype: DType | None = None,
     device: str | None = None,
 ) -> Tensor:
@@ -143,15 +181,16 @@ def arange(
     if (values[1] - values[0]) * values[2] < 0:
         raise ArgumentError(mistake("arange", "step", step, f"a step from {first} towards {last}"))
     default = dtypes.float32 if any(isinstance(value, float) for value in values) else dtypes.int64
-    name, kind = _checked("arange", device, dtype, default)
+    name, kind = _checked("arange", device, dtype, default, out)
     count = math.ceil((values[1] - values[0]) / values[2])
-    return bind(OPS["arange"], values[0], values[2], count=count, dtype=kind, device=name)  # type: ignore[no-any-return]
+    return _made("arange", "arange", values[0], values[2], out=out, count=count, dtype=kind, device=name)
 
 
 def eye(
     n: int,
     m: int | None = None,
     *,
+    out: Tensor | None = None,
     dtype: DType | None = None,
     device: str | None = None,
     requires_grad: bool = False,
@@ -159,8 +198,10 @@ def eye(
     """A matrix with ones on the diagonal."""
     rows = integer("eye", "n", n)
     columns = rows if m is None else integer("eye", "m", m)
-    name, kind = _checked("eye", device, dtype)
+    name, kind = _checked("eye", device, dtype, out=out)
     at = arange(rows, device=name).reshape(rows, 1) == arange(columns, device=name)
+    if out is not None:
+        return _made("eye", "cast", at, out=out, requires_grad=requires_grad, dtype=kind)
     made = at.to(kind)
     return made.requires_grad_() if requires_grad else made
 
@@ -177,8 +218,9 @@ def from_numpy(array: Any) -> Tensor:
 
 
 def linspace(
-    start: float, end: float, steps: int, *, dtype: DType | None = None, device: str | None = None
-) -> Tensor:
+    start: float, end: float, steps: int, *, out: Tensor | None = None, dtype: DType | None = None,
+    device: str | None = None,
+) -> Tensor:  # fmt: skip
     """``steps`` numbers evenly from ``start`` to ``end``, both included; float32 unless given.
 
     >>> import weft as wf
@@ -189,19 +231,22 @@ def linspace(
     first, last = (host.check_scalar("linspace", value) for value in (start, end))
     if count < 0:
         raise ArgumentError(mistake("linspace", "steps", count, "0 or more"))
-    name, kind = _checked("linspace", device, dtype)
-    made: Tensor = bind(OPS["linspace"], first, last, count=count, dtype=kind, device=name)
-    return made
+    name, kind = _checked("linspace", device, dtype, out=out)
+    return _made("linspace", "linspace", first, last, out=out, count=count, dtype=kind, device=name)
 
 
 def logspace(
-    start: float, end: float, steps: int, base: float = 10.0, *, dtype: DType | None = None, device: str | None = None
+    start: float, end: float, steps: int, base: float = 10.0, *, out: Tensor | None = None,
+    dtype: DType | None = None, device: str | None = None,
 ) -> Tensor:  # fmt: skip
     """``steps`` numbers from ``base ** start`` to ``base ** end``, their exponents evenly apart."""
-    kind = dtype if dtype is not None and dtype.kind == "float" else dtypes.float32
-    exponents = linspace(start, end, steps, dtype=kind, device=device)
+    name, wanted = _checked("logspace", device, dtype, out=out)
+    kind = wanted if wanted.kind == "float" else dtypes.float32
+    exponents = linspace(start, end, steps, dtype=kind, device=name)
+    if out is not None and kind is wanted:
+        return _made("logspace", "pow", host.check_scalar("logspace", base), exponents, out=out)
     made: Tensor = bind(OPS["pow"], host.check_scalar("logspace", base), exponents)
-    return made if dtype is None else made.to(dtype)
+    return made.to(wanted) if out is None else _made("logspace", "cast", made, out=out, dtype=wanted)
 
 
 def _triangle_indices(

@@ -7,6 +7,18 @@ from weft.ops.annotations import Dims
 from weft.tensors.tensor import Tensor
 
 class TensorMethods:
+    def sigmoid(self, *, out: Tensor | None = None) -> Tensor:
+        """1 / (1 + exp(-x)) of each element."""
+    def sigmoid_(self) -> Tensor:
+        """``sigmoid`` that overwrites the tensor and gives it."""
+    def relu(self, inplace: bool = False) -> Tensor:
+        """Each element, or 0 where it is negative; any shape."""
+    def relu_(self, inplace: bool = False) -> Tensor:
+        """``relu`` that overwrites the tensor and gives it."""
+    def hardshrink(self, lambd: float = 0.5) -> Tensor:
+        """Each element, or 0 where it is in [-lambd, lambd]."""
+    def prelu(self, weight: Tensor) -> Tensor:
+        """Each element, or ``weight * x`` where it is negative; ``weight`` has one element, or one a channel (dim 1)."""
     def contiguous(self) -> Tensor:
         """The tensor itself where its elements lie in row-major order, else a copy that does."""
     def clone(self) -> Tensor:
@@ -35,18 +47,6 @@ class TensorMethods:
         """A view of ``length`` elements from ``start`` along a dimension."""
     def select(self, dim: int, index: int) -> Tensor:
         """A view of one index along a dimension, which goes."""
-    def sigmoid(self, *, out: Tensor | None = None) -> Tensor:
-        """1 / (1 + exp(-x)) of each element."""
-    def sigmoid_(self) -> Tensor:
-        """``sigmoid`` that overwrites the tensor and gives it."""
-    def relu(self, inplace: bool = False) -> Tensor:
-        """Each element, or 0 where it is negative; any shape."""
-    def relu_(self, inplace: bool = False) -> Tensor:
-        """``relu`` that overwrites the tensor and gives it."""
-    def hardshrink(self, lambd: float = 0.5) -> Tensor:
-        """Each element, or 0 where it is in [-lambd, lambd]."""
-    def prelu(self, weight: Tensor) -> Tensor:
-        """Each element, or ``weight * x`` where it is negative; ``weight`` has one element, or one a channel (dim 1)."""
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
 
@@ -165,6 +165,10 @@ class TensorMethods:
         """The int64 position of the largest element (in the flattened tensor where ``dim`` is None), first of equals."""
     def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
+    def softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
+        """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
+    def log_softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
+        """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
     def sort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> tuple[Tensor, Tensor]:
         """The elements along ``dim`` in order, and the places they had: ``(values, indices)``; always stable, NaN largest.
 
@@ -427,14 +431,14 @@ class TensorMethods:
         """Whether each element is +inf."""
     def isneginf(self, *, out: Tensor | None = None) -> Tensor:
         """Whether each element is -inf."""
-    def max(self, dim: int | Tensor | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Any:
+    def max(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
         """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
 
         >>> import weft as wf
         >>> wf.max(wf.tensor([[1, 5], [7, 2]]), 1).indices
         tensor([1, 0])
         """
-    def min(self, dim: int | Tensor | None = None, keepdim: bool = False, *, out: Tensor | None = None) -> Any:
+    def min(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
         """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
     def aminmax(self, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
         """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
@@ -457,10 +461,6 @@ class TensorMethods:
         """``beta * input + alpha * (mat @ vec)``."""
     def baddbmm(self, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """``beta * input + alpha * bmm(batch1, batch2)``."""
-    def softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
-        """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
-    def log_softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
-        """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
     def movedim(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
         """A view with dimensions moved to other places; the rest keep their order."""
     def moveaxis(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:

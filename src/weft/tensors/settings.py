@@ -8,7 +8,8 @@ from weft import devices, dtypes
 from weft.dtypes import DType
 from weft.ops import TensorType
 from weft.ops.pointwise import promoted
-from weft.tensors.tensor import Tensor, device
+from weft.tensors.described import device
+from weft.tensors.tensor import Tensor
 
 
 def set_default_device(name: str | None) -> None:

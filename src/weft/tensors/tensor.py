@@ -1,24 +1,20 @@
 """``Tensor``: the handle that users hold. Its value is an ``Array`` on a device, or a traced value.
 
-Most methods come from the op table (``methods.py``); here is what is about the handle itself: history, views,
-conversion to and from host values, in-place writes and indexing.
+Most methods come from the op table (``methods.py``), shape and place from ``described.py``, gradients from
+``gradients.py``, values on the host from ``values.py``, other types and devices from ``conversion.py``; here is what is
+about the handle itself: history, memory, in-place writes and indexing.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from weft import devices, dtypes
-from weft.autograd.hooks import LeafHooks, RemovableHandle
-from weft.autograd.hooks import checked as checked_hook
+from weft import devices
+from weft.autograd.hooks import LeafHooks
 from weft.autograd.node import Accumulator, Edge
 from weft.dtypes import DType
 from weft.errors import (
-    ArgumentError,
     ArgumentTypeError,
     DTypeError,
     GradError,
@@ -26,40 +22,19 @@ from weft.errors import (
     UnsupportedError,
     mistake,
 )
-from weft.ops import OPS, Geometry, bind
+from weft.ops import OPS, bind
 from weft.ops.advanced import get as get_items
 from weft.ops.advanced import is_basic
 from weft.ops.advanced import set_ as set_items
 from weft.ops.movement import basic_index
 from weft.tensors import host
 from weft.tensors.array import Array
-from weft.tensors.eager import EAGER
+from weft.tensors.conversion import Conversions
+from weft.tensors.described import Described
+from weft.tensors.gradients import Gradients
 from weft.tensors.methods import TensorMethods
-
-
-class device(str):
-    """The name of a device: ``"cpu"``, ``"webgpu"``, ``"webgpu:0"``, ``"webgpu:software"``.
-
-    >>> import weft as wf
-    >>> wf.device("webgpu:0").type, wf.device("webgpu:0").index
-    ('webgpu', 0)
-    """
-
-    __slots__ = ()
-
-    @property
-    def type(self) -> str:
-        """The part in front of the colon."""
-        return self.partition(":")[0]
-
-    @property
-    def index(self) -> int | None:  # type: ignore[override]
-        """The number behind the colon, where there is one."""
-        part = self.partition(":")[2]
-        return int(part) if part.isdigit() else None
-
-    def __repr__(self) -> str:
-        return f"device({str(self)!r})"
+from weft.tensors.values import HostValues
+from weft.tensors.watch import watcher
 
 
 class View(NamedTuple):
@@ -70,7 +45,7 @@ class View(NamedTuple):
     untracked: bool
 
 
-class Tensor(TensorMethods):
+class Tensor(Described, Gradients, HostValues, Conversions, TensorMethods):
     """A multi-dimensional array of one element type on one device, with optional gradient history.
 
     Make one with ``weft.tensor``, ``zeros``, ``randn`` …; operators and methods mean what PyTorch's mean.
@@ -116,96 +91,6 @@ class Tensor(TensorMethods):
         made._accumulator = None
         made._grad = None
         return made
-
-    # Shape and type.
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Sizes of the dimensions."""
-        shape: tuple[int, ...] = self._data.shape
-        return shape
-
-    @property
-    def dtype(self) -> DType:
-        """The element type."""
-        dtype: DType = self._data.dtype
-        return dtype
-
-    @property
-    def device(self) -> device:
-        """Where the elements live."""
-        return device(self._data.device_name)
-
-    @property
-    def ndim(self) -> int:
-        """The number of dimensions."""
-        return len(self.shape)
-
-    def dim(self) -> int:
-        """The number of dimensions."""
-        return len(self.shape)
-
-    def size(self, dim: int | None = None) -> Any:
-        """The shape, or the size of one dimension."""
-        if dim is None:
-            return self.shape
-        from weft.ops.arguments import dimension
-
-        return self.shape[dimension("size", dim, self.ndim)]
-
-    def stride(self, dim: int | None = None) -> Any:
-        """How many elements apart neighbours are along each dimension, or along one."""
-        strides: tuple[int, ...] = self._data.strides
-        return strides if dim is None else strides[dim]
-
-    def storage_offset(self) -> int:
-        """Where the first element lies in the storage, in elements."""
-        offset: int = self._data.offset
-        return offset
-
-    def numel(self) -> int:
-        """The number of elements."""
-        return Geometry(self.shape, self.shape).numel
-
-    def element_size(self) -> int:
-        """Bytes an element takes on its device."""
-        return devices.open(str(self.device)).itemsize(self.dtype)
-
-    def is_contiguous(self) -> bool:
-        """Whether the elements lie in row-major order without gaps."""
-        return Geometry(self.shape, self._data.strides).is_contiguous
-
-    def is_floating_point(self) -> bool:
-        """Whether the type is a floating point one."""
-        return self.dtype.is_floating_point
-
-    @property
-    def T(self) -> Tensor:
-        """A view with all dimensions reversed."""
-        return self.permute(*reversed(range(self.ndim)))
-
-    @property
-    def mT(self) -> Tensor:
-        """A view with the last two dimensions exchanged."""
-        if self.ndim < 2:
-            raise ShapeError(
-                mistake("mT", "the tensor", f"{self.ndim}-dimensional", "at least 2-dimensional")
-            )
-        return self.transpose(-2, -1)
-
-    @property
-    def H(self) -> Tensor:
-        """A view of a matrix transposed (and conjugated, which changes nothing in real numbers)."""
-        if self.ndim not in (0, 2):
-            raise ShapeError(
-                mistake("H", "the tensor", f"{self.ndim}-dimensional", "a matrix", "use mH for batches")
-            )
-        return self.T
-
-    @property
-    def mH(self) -> Tensor:
-        """A view with the last two dimensions exchanged, as ``mT``."""
-        return self.mT
 
     # History.
 
@@ -259,35 +144,18 @@ class Tensor(TensorMethods):
         """The recorded operation that made the tensor, ``None`` for a leaf."""
         return None if self.edge is None or self._edge is None else self._edge.node
 
-    @property
-    def grad(self) -> Tensor | None:
-        """The gradient that ``backward`` added up for this leaf, ``None`` before."""
-        return self._grad
-
-    @grad.setter
-    def grad(self, value: Tensor | None) -> None:
-        if value is not None and (value.shape, value.dtype) != (self.shape, self.dtype):
-            raise ShapeError(
-                mistake(
-                    "grad",
-                    "the value",
-                    f"{value.dtype.name}{list(value.shape)}",
-                    f"{self.dtype.name}{list(self.shape)}",
-                )
-            )
-        kept = _kept_grads.get()
-        if kept is not None and id(self) not in kept:
-            kept[id(self)] = (self, self._grad)
-        self._grad = value
-
     def detach(self) -> Tensor:
         """A tensor on the same memory without history."""
-        return Tensor.wrap(self._data)
+        made = Tensor.wrap(self._data)
+        watch = watcher.get()
+        if watch is not None and type(self._data) is Array:
+            watch.detached(self, made)
+        return made
 
     @property
     def data(self) -> Tensor:
         """The same memory without history, as ``detach()``; assigning replaces the tensor's memory."""
-        return Tensor.wrap(self._data)
+        return self.detach()
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -300,160 +168,12 @@ class Tensor(TensorMethods):
                     f"{self.dtype.name}{list(self.shape)}",
                 )
             )
-        self._data = value._data
-
-    def backward(
-        self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False,
-        inputs: Sequence[Tensor] | None = None,
-    ) -> None:  # fmt: skip
-        """Add the gradients of this tensor to ``.grad`` of the leaves that it depends on."""
-        from weft.autograd.engine import backward
-
-        backward(self, gradient, retain_graph, create_graph, inputs)
-
-    def retain_grad(self) -> None:
-        """Keep the gradient of this non-leaf tensor in ``.grad`` when ``backward`` passes it."""
-        if self.edge is None:
-            raise GradError(
-                mistake("retain_grad", "the tensor", "without requires_grad", "one that requires grad")
-            )
-        if self._edge is not None and not isinstance(self._edge.node, Accumulator):
-            self._edge.node.retains[self._edge.output] = weakref.ref(self)
-
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-        """Call ``hook(grad)`` whenever the gradient of this tensor is known; what it gives replaces the gradient.
-
-        Hooks run in the order of registration, before ``.grad`` is written. The handle's ``remove()`` takes it away.
-
-        >>> import weft as wf
-        >>> x = wf.tensor([1.0, 2.0], requires_grad=True)
-        >>> handle = x.register_hook(lambda grad: grad * 10)
-        >>> (x * x).sum().backward()
-        >>> x.grad
-        tensor([20., 40.])
-        """
-        edge = self.edge
-        if edge is None:
-            raise GradError(
-                mistake("register_hook", "the tensor", "without requires_grad", "one that requires grad")
-            )
-        function = checked_hook("register_hook", hook)
-        if isinstance(edge.node, Accumulator):
-            return RemovableHandle(self._leaf_hooks().before, function)
-        if edge.node.hooks is None:
-            edge.node.hooks = {}
-        return RemovableHandle(edge.node.hooks.setdefault(edge.output, {}), function)
-
-    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
-        """Call ``hook(tensor)`` whenever a backward pass has added to ``.grad`` of this leaf."""
-        if not self._leaf_requires_grad or not self.is_leaf:
-            raise GradError(
-                mistake("register_post_accumulate_grad_hook", "the tensor", "computed, or without requires_grad",
-                        "a leaf that requires grad")
-            )  # fmt: skip
-        function = checked_hook("register_post_accumulate_grad_hook", hook)
-        return RemovableHandle(self._leaf_hooks().after, function)
-
-    def _leaf_hooks(self) -> LeafHooks:
-        if getattr(self, "_hooks", None) is None:
-            self._hooks = LeafHooks()
-        return self._hooks
-
-    def _retained_grad(self, value: Tensor) -> None:
-        self.grad = value if self.grad is None else self.grad + value
-
-    # Host values.
-
-    def _array(self, where: str) -> Array:
-        """The array behind the handle; an error for a traced tensor, whose value does not exist yet."""
-        if type(self._data) is not Array:
+        if type(self._data) is Array and type(value._data) is not Array:
             raise UnsupportedError(
-                f"{where}: the tensor is being traced and has no value yet, expected a tensor outside of a traced "
-                f"function; return it from the function and read it there"
+                "data: is assigned a traced tensor, expected an assignment outside of a traced function; "
+                "write the elements with copy_() under weft.no_grad()"
             )
-        return self._data
-
-    def numpy(self) -> Any:
-        """The elements as a NumPy array: shared memory on ``cpu``, a copy elsewhere. Waits for the device.
-
-        A tensor that requires grad must be detached first.
-        """
-        if self.requires_grad:
-            raise GradError(
-                "numpy: the tensor requires grad, expected one without; use tensor.detach().numpy()"
-            )
-        return host.to_numpy(self._array("numpy"), EAGER)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        result = self.numpy()
-        if dtype is not None and result.dtype != dtype:
-            return result.astype(dtype)
-        return result.copy() if copy else result
-
-    def item(self) -> bool | int | float:
-        """The value of a tensor of one element, as a Python number. Waits for the device."""
-        if self.numel() != 1:
-            raise ShapeError(
-                mistake("item", "the tensor", f"of shape {self.shape}", "one element", "use tolist()")
-            )
-        value: bool | int | float = host.to_numpy(self._array("item"), EAGER).item()
-        return value
-
-    def tolist(self) -> Any:
-        """The elements as nested Python lists (a number for a 0-d tensor)."""
-        return host.to_numpy(self._array("tolist"), EAGER).tolist()
-
-    def __bool__(self) -> bool:
-        if self.numel() != 1:
-            raise ArgumentError(
-                f"bool: a tensor of shape {self.shape} has no single truth value, expected one element; "
-                f"use any() or all()"
-            )
-        return bool(self.item())
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        if not self.dtype.is_integer:
-            raise ArgumentTypeError(
-                mistake("index", "the tensor's dtype", self.dtype.name, "an integer type")
-            )
-        return int(self.item())
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise ArgumentTypeError("len: the tensor is 0-dimensional, expected at least 1 dimension")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if not self.shape:
-            raise ArgumentTypeError(
-                "iter: the tensor is 0-dimensional, expected at least 1 dimension; use item()"
-            )
-        return (self[i] for i in range(self.shape[0]))
-
-    def __contains__(self, value: Any) -> bool:
-        return bool((self == value).any())
-
-    __hash__ = object.__hash__
-
-    def __repr__(self) -> str:
-        from weft.tensors.printing import text
-
-        return text(self)
-
-    def __format__(self, spec: str) -> str:
-        return (
-            format(self.item(), spec)
-            if spec and self.numel() == 1
-            else repr(self)
-            if not spec
-            else object.__format__(self, spec)
-        )
+        self._data = value._data
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:
@@ -493,87 +213,6 @@ class Tensor(TensorMethods):
     def dispose(self) -> None:
         """Give the memory back now; any later use of it, through this or another view, raises ``DisposedError``."""
         self._array("dispose").storage.dispose()
-
-    # Conversion.
-
-    def to(
-        self, *args: Any, dtype: DType | None = None, device: str | None = None, copy: bool = False
-    ) -> Tensor:
-        """The tensor with another data type, on another device, or both; itself where nothing changes.
-
-        ``to(wf.float16)``, ``to("cpu")``, ``to("webgpu", wf.int32)``, ``to(other)``.
-        """
-        for argument in args:
-            if isinstance(argument, DType):
-                dtype = argument
-            elif isinstance(argument, Tensor):
-                dtype, device = argument.dtype, str(argument.device)
-            elif isinstance(argument, str):
-                device = argument
-            elif argument is not None:
-                raise ArgumentTypeError(
-                    mistake("to", "argument", repr(argument), "a dtype, a device or a tensor")
-                )
-        result = self
-        wanted = None if device is None else devices.open(device)
-        moves = wanted is not None and wanted.name != str(self.device)
-        if wanted is not None and moves and dtype is not None and not wanted.supports(self.dtype):
-            result = bind(OPS["cast"], result, dtype=dtype)  # float64 becomes what the other device has first
-        if wanted is not None and moves:
-            result = bind(OPS["transfer"], result, device=wanted.name, source=str(self.device))
-        if dtype is not None and result.dtype is not dtype:
-            from weft.ops.arguments import data_type
-
-            result = bind(OPS["cast"], result, dtype=data_type("to", dtype))
-        return bind(OPS["copy"], result) if copy and result is self else result
-
-    def cpu(self) -> Tensor:
-        """The tensor on ``cpu``."""
-        return self.to("cpu")
-
-    def type_as(self, other: Tensor) -> Tensor:
-        """The tensor with the data type of another."""
-        return self.to(other.dtype)
-
-    def float(self) -> Tensor:
-        """The tensor as float32."""
-        return self.to(dtypes.float32)
-
-    def double(self) -> Tensor:
-        """The tensor as float64."""
-        return self.to(dtypes.float64)
-
-    def half(self) -> Tensor:
-        """The tensor as float16."""
-        return self.to(dtypes.float16)
-
-    def bfloat16(self) -> Tensor:
-        """The tensor as bfloat16."""
-        return self.to(dtypes.bfloat16)
-
-    def long(self) -> Tensor:
-        """The tensor as int64."""
-        return self.to(dtypes.int64)
-
-    def int(self) -> Tensor:
-        """The tensor as int32."""
-        return self.to(dtypes.int32)
-
-    def bool(self) -> Tensor:
-        """The tensor as bool: what is nonzero is True."""
-        return self.to(dtypes.bool_)
-
-    def view_as(self, other: Tensor) -> Tensor:
-        """A view with the shape of another tensor."""
-        return self.view(*other.shape)
-
-    def reshape_as(self, other: Tensor) -> Tensor:
-        """The tensor with the shape of another."""
-        return self.reshape(*other.shape)
-
-    def expand_as(self, other: Tensor) -> Tensor:
-        """A view repeated to the shape of another tensor."""
-        return self.expand(*other.shape)
 
     # Writing.
 
@@ -636,24 +275,6 @@ def _item(owner: Tensor, item: Any) -> Any:
             host_values = host_values.astype("int64")
         return tensor(host_values, device=str(owner.device))
     return item.item() if type(item).__module__ == "numpy" else item
-
-
-_kept_grads: ContextVar[dict[int, tuple[Tensor, Tensor | None]] | None] = ContextVar(
-    "weft_kept_grads", default=None
-)
-
-
-@contextmanager
-def keeping_grads() -> Iterator[None]:
-    """At its end every ``.grad`` is what it was before: gradients made in a trace are values of the graph only."""
-    kept: dict[int, tuple[Tensor, Tensor | None]] = {}
-    token = _kept_grads.set(kept)
-    try:
-        yield
-    finally:
-        _kept_grads.reset(token)
-        for tensor_, before in kept.values():
-            tensor_._grad = before
 
 
 bool_type, int_type, float_type = bool, int, float  # inside the class these names are methods

@@ -1,5 +1,5 @@
-"""What surrounds training: data loading (``utils.data``) and checkpoints (``weft.save``, ``weft.load``)."""
+"""What surrounds training: data loading (``utils.data``), ``weft.save`` and ``weft.load``, recomputation."""
 
-from weft.utils import checkpoints, data
+from weft.utils import checkpoint, checkpoints, data
 
-__all__ = ["checkpoints", "data"]
+__all__ = ["checkpoint", "checkpoints", "data"]

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 from weft.optim.groups import ParamGroup
 from weft.optim.optimizer import Optimizer
+from weft.tensors.watch import refuse_tracing
 
 
 class LRScheduler:
@@ -80,6 +81,7 @@ class LRScheduler:
 
     def step(self) -> None:
         """Go on to the next step and write its rates."""
+        refuse_tracing(f"{self._name}.step", "step the schedule after the call")
         self._step_count += 1
         self.last_epoch += 1
         self._write(self.get_lr())

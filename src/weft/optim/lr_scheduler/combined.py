@@ -10,6 +10,7 @@ from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mist
 from weft.optim.lr_scheduler.base import LRScheduler, checked
 from weft.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from weft.optim.optimizer import Optimizer
+from weft.tensors.watch import refuse_tracing
 
 
 class _OfSchedulers(LRScheduler):
@@ -87,6 +88,7 @@ class SequentialLR(_OfSchedulers):
 
     def step(self) -> None:
         """Step the schedule whose turn it is; the first step of a later one is its step 0."""
+        refuse_tracing("SequentialLR.step", "step the schedule after the call")
         self.last_epoch += 1
         place = bisect_right(self._milestones, self.last_epoch)
         scheduler = self._schedulers[place]

@@ -7,6 +7,7 @@ import math
 from weft.errors import ArgumentError, mistake
 from weft.optim.lr_scheduler.base import LRScheduler, whole
 from weft.optim.optimizer import Optimizer
+from weft.tensors.watch import refuse_tracing
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -61,6 +62,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     def step(self, epoch: float | None = None) -> None:
         """Go on to the next step, or to an epoch, which may be a fraction."""
+        refuse_tracing("CosineAnnealingWarmRestarts.step", "step the schedule after the call")
         if epoch is None and self.last_epoch < 0:
             epoch = 0
         if epoch is None:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from weft.errors import ArgumentError, mistake
 from weft.optim.lr_scheduler.base import LRScheduler, checked, for_groups
 from weft.optim.optimizer import Optimizer
+from weft.tensors.watch import refuse_tracing
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -67,6 +68,7 @@ class ReduceLROnPlateau(LRScheduler):
 
     def step(self, metrics: Any) -> None:  # type: ignore[override]
         """Take the metric of a step, a number or a tensor of one element, and reduce the rates where it is time."""
+        refuse_tracing("ReduceLROnPlateau.step", "step the schedule after the call")
         current = float(metrics)
         self.last_epoch += 1
         if self._is_better(current, self.best):

@@ -1,0 +1,34 @@
+"""``barrier``: values as they are, which no pass of the compiler looks through.
+
+A recomputation in the backward pass begins with one, over the values that it starts from and the gradient that it is
+for: its nodes then have other operands than those of the forward pass, so they are not merged with these, and they
+run no earlier than the gradient is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from weft.kernels import Operand, Program
+from weft.ops.core import OpSpec
+from weft.ops.table import declare
+from weft.ops.viewing import copy_step
+from weft.target import TargetProfile
+
+
+def _lower(
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
+) -> Program:
+    pairs = zip(operands, outputs, strict=True)
+    return Program(tuple(copy_step("barrier", a, b, a.shape, a.strides, b.strides) for a, b in pairs))
+
+
+BARRIER: OpSpec = declare(
+    "barrier", infer=lambda *types: types, reference=lambda *values: tuple(value.copy() for value in values),
+    lower=_lower, gradient=lambda context, *grads: grads,
+    doc="The values as they are, together: none before all are there.",
+)  # fmt: skip

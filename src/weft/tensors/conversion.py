@@ -1,0 +1,102 @@
+"""``Conversions``: the part of ``Tensor`` that gives it another data type, device or shape like another's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from weft import devices, dtypes
+from weft.dtypes import DType
+from weft.errors import ArgumentTypeError, mistake
+from weft.ops import OPS, bind
+
+if TYPE_CHECKING:
+    from weft.tensors.tensor import Tensor
+
+
+class Conversions:
+    """``to`` and what is short for it."""
+
+    __slots__ = ()
+
+    def to(
+        self: Any, *args: Any, dtype: DType | None = None, device: str | None = None, copy: bool = False
+    ) -> Tensor:
+        """The tensor with another data type, on another device, or both; itself where nothing changes.
+
+        ``to(wf.float16)``, ``to("cpu")``, ``to("webgpu", wf.int32)``, ``to(other)``.
+        """
+        for argument in args:
+            if isinstance(argument, DType):
+                dtype = argument
+            elif isinstance(argument, Conversions):
+                other: Any = argument
+                dtype, device = other.dtype, str(other.device)
+            elif isinstance(argument, str):
+                device = argument
+            elif argument is not None:
+                raise ArgumentTypeError(
+                    mistake("to", "argument", repr(argument), "a dtype, a device or a tensor")
+                )
+        result: Tensor = self
+        wanted = None if device is None else devices.open(device)
+        moves = wanted is not None and wanted.name != str(self.device)
+        if wanted is not None and moves and dtype is not None and not wanted.supports(self.dtype):
+            result = bind(OPS["cast"], result, dtype=dtype)  # float64 becomes what the other device has first
+        if wanted is not None and moves:
+            result = bind(OPS["transfer"], result, device=wanted.name, source=str(self.device))
+        if dtype is not None and result.dtype is not dtype:
+            from weft.ops.arguments import data_type
+
+            result = bind(OPS["cast"], result, dtype=data_type("to", dtype))
+        return bind(OPS["copy"], result) if copy and result is self else result
+
+    def cpu(self) -> Tensor:
+        """The tensor on ``cpu``."""
+        return self.to("cpu")
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """The tensor with the data type of another."""
+        return self.to(other.dtype)
+
+    def float(self) -> Tensor:
+        """The tensor as float32."""
+        return self.to(dtypes.float32)
+
+    def double(self) -> Tensor:
+        """The tensor as float64."""
+        return self.to(dtypes.float64)
+
+    def half(self) -> Tensor:
+        """The tensor as float16."""
+        return self.to(dtypes.float16)
+
+    def bfloat16(self) -> Tensor:
+        """The tensor as bfloat16."""
+        return self.to(dtypes.bfloat16)
+
+    def long(self) -> Tensor:
+        """The tensor as int64."""
+        return self.to(dtypes.int64)
+
+    def int(self) -> Tensor:
+        """The tensor as int32."""
+        return self.to(dtypes.int32)
+
+    def bool(self) -> Tensor:
+        """The tensor as bool: what is nonzero is True."""
+        return self.to(dtypes.bool_)
+
+    def view_as(self: Any, other: Tensor) -> Tensor:
+        """A view with the shape of another tensor."""
+        made: Tensor = self.view(*other.shape)
+        return made
+
+    def reshape_as(self: Any, other: Tensor) -> Tensor:
+        """The tensor with the shape of another."""
+        made: Tensor = self.reshape(*other.shape)
+        return made
+
+    def expand_as(self: Any, other: Tensor) -> Tensor:
+        """A view repeated to the shape of another tensor."""
+        made: Tensor = self.expand(*other.shape)
+        return made

@@ -1,0 +1,216 @@
+"""What a call's geometry decides, found once: output types, compiled kernels, arguments, bindings.
+
+The eager interpreter keeps it by the layouts of the operands; a later call fills in offsets and Python scalars.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from weft import devices, dtypes
+from weft.codegen import generate
+from weft.devices.base import Device
+from weft.dtypes import DType
+from weft.errors import DeviceError, DTypeError, UnsupportedError, WeftError, mistake
+from weft.kernels import Offset, Operand, Scalar, Step
+from weft.ops import OpSpec, TensorType
+from weft.ops.core import user_error
+from weft.ops.geometry import Geometry, contiguous_strides
+from weft.ops.targets import check_targets
+from weft.target import KernelSpec
+from weft.tensors.array import Array, is_aligned, layout_key, require_support
+from weft.tensors.pieces import largest_binding
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedStep:
+    """A compiled kernel with its arguments: those known, and where in them what changes from call to call goes."""
+
+    spec: KernelSpec
+    buffers: tuple[int, ...]
+    arguments: tuple[int | float, ...]
+    offsets: tuple[tuple[int, int], ...]
+    """(position, value) of the offsets of operands and targets; those of new outputs are 0."""
+    scalars: tuple[tuple[int, int, DType], ...]
+    """(position, operand, type) of Python scalars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An array that a call makes: bytes, type, contiguous layout."""
+
+    size: int
+    dtype: DType
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    key: int
+
+    @staticmethod
+    def on(device: Device, dtype: DType, shape: tuple[int, ...]) -> Made:
+        """What ``empty`` would make; ``DTypeError`` where the device lacks the type."""
+        require_support(device, dtype)
+        strides = contiguous_strides(shape)
+        key = layout_key(dtype, shape, strides, 0, device)
+        return Made(math.prod(shape) * device.itemsize(dtype), dtype, shape, strides, key)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything about an op call that its operands' geometry decides."""
+
+    device: Device
+    outputs: tuple[Made, ...]
+    """None where the call is given its targets."""
+    steps: tuple[PreparedStep, ...]
+    temporaries: tuple[Made, ...]
+    spans: tuple[bool, ...]
+    """For each operand and output, whether it is bound by its whole buffer; empty where none is."""
+    report: tuple[str, str] | None
+
+
+def needs_scratch(op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> bool:
+    """Whether writing straight into the targets could spoil an operand before it is read."""
+    reading: dict[int, list[Array]] = {}
+    own = overwritten(op, operands, into) if op.overwrites else ()
+    for at, operand in enumerate(operands):
+        if type(operand) is Array and at not in own:
+            reading.setdefault(id(operand.storage), []).append(operand)
+    for target in into:
+        for operand in reading.get(id(target.storage), ()):
+            same = op.elementwise and operand.key == target.key and operand.offset == target.offset
+            if not same and operand.geometry.overlaps(target.geometry):
+                return True
+    return False
+
+
+def slots_of(operands: Sequence[Any], into: Sequence[Array]) -> tuple[tuple[int, bool], ...]:
+    """For each operand and target its binding, shared by all that lie in one buffer, and whether it spans that."""
+    values = [*operands, *into]
+    buffers = [id(value.storage.buffer) if type(value) is Array else 0 for value in values]
+    first: dict[int, int] = {}
+    mixed: set[int] = set()
+    for index, (value, buffer) in enumerate(zip(values, buffers, strict=True)):
+        if buffer and values[first.setdefault(buffer, index)].storage is not value.storage:
+            mixed.add(buffer)
+    return tuple([(first.get(buffer, index), buffer in mixed) for index, buffer in enumerate(buffers)])
+
+
+def prepare(
+    op: OpSpec,
+    operands: Sequence[Any],
+    attributes: dict[str, Any],
+    into: Sequence[Array] | None,
+    slots: tuple[tuple[int, bool], ...] | None,
+    own: tuple[int, ...] = (),
+) -> Prepared:
+    """Types, kernels and arguments of a call; ``own``: the operands that are the targets themselves."""
+    device = _device(op, operands, attributes, into)
+    types = [
+        TensorType(o.shape, o.dtype) if type(o) is Array else TensorType((), dtypes.of_scalar(o), True)
+        for o in operands
+    ]
+    try:
+        outputs = op.infer(*types, **attributes)
+    except WeftError as error:
+        raise user_error(error, op) from None
+    if into is not None:
+        check_targets(op, outputs, into)
+        outputs = tuple(TensorType(target.shape, target.dtype) for target in into)
+    for output in outputs:
+        require_support(device, output.dtype)
+    if slots is None:
+        slots = tuple((index, False) for index in range(len(operands) + len(outputs)))
+    made = [
+        Operand(i, o.dtype, o.shape, o.strides, slots[i][0], is_aligned(o.dtype, o.offset))
+        if type(o) is Array
+        else Operand(i, types[i].dtype, scalar=True)
+        for i, o in enumerate(operands)
+    ]
+    targets = []
+    for i, output in enumerate(outputs, len(operands)):
+        given = None if into is None else into[i - len(operands)]
+        geometry = Geometry.contiguous(output.shape) if given is None else given.geometry
+        targets.append(
+            Operand(
+                i,
+                output.dtype,
+                output.shape,
+                geometry.strides,
+                slots[i][0],
+                is_aligned(output.dtype, geometry.offset),
+            )
+        )
+    for at in own:
+        made[at] = targets[op.overwrites.index(at)]
+    report = (op.name, op.reports) if op.reports else None
+    spans = tuple(span for _, span in slots) if any(span for _, span in slots) else ()
+    fresh = tuple(Made.on(device, o.dtype, o.shape) for o in outputs) if into is None else ()
+    if all(math.prod(output.shape) == 0 for output in outputs):
+        return Prepared(device, fresh, (), (), spans, report)
+    if op.lower is None:
+        raise UnsupportedError(f"{op.name}: has no kernels")
+    program = op.lower(made, targets, attributes, device.profile)
+    last = len(operands) + (len(outputs) if into is not None else 0)
+    steps = tuple(_prepared_step(step, device, last) for step in program.steps)
+    temporaries = tuple(Made.on(device, dtype, (count,)) for dtype, count in program.temporaries)
+    limit = largest_binding(device)
+    if limit is not None and any(one.size > limit for one in (*fresh, *temporaries)):
+        device.oversized = True
+    return Prepared(device, fresh, steps, temporaries, spans, report)
+
+
+def _device(
+    op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any], into: Sequence[Array] | None
+) -> Device:
+    found: Device | None = None
+    for value in (*operands, *(into or ())):
+        if type(value) is not Array:
+            if not isinstance(value, bool | int | float):
+                if hasattr(value, "alias"):
+                    raise UnsupportedError(
+                        f"{op.name}: an operand was made inside a trace and has no value, expected a computed "
+                        f"tensor; return it from the traced function instead of keeping it"
+                    )
+                raise DTypeError(
+                    f"{op.name}: an operand is a {type(value).__name__}, expected a tensor or a number"
+                )
+            continue
+        if found is None:
+            found = value.device
+        elif value.device is not found:
+            raise DeviceError(
+                mistake(op.name, "operands", f"on {found.name} and {value.device.name}", "on one device",
+                        "move one with .to(device)")
+            )  # fmt: skip
+    return found or devices.open(attributes["device"])
+
+
+def _prepared_step(step: Step, device: Device, given: int) -> PreparedStep:
+    """A step's kernel and arguments; values from ``given`` on are made by the call and lie at offset 0."""
+    spec = generate(step.kernel, device.profile)
+    arguments = [0 if isinstance(argument, Offset | Scalar) else argument for argument in step.arguments]
+    offsets, scalars = [], []
+    for position, argument in enumerate(step.arguments):
+        if isinstance(argument, Scalar):
+            scalars.append((position, argument.index, spec.parameters[position].dtype))
+        elif isinstance(argument, Offset) and argument.index < given:
+            offsets.append((position, argument.index))
+    return PreparedStep(spec, step.buffers, tuple(arguments), tuple(offsets), tuple(scalars))
+
+
+def overwritten(op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> tuple[int, ...]:
+    """The operands of those that the op may overwrite that are the targets themselves, element for element."""
+    return tuple(
+        at
+        for at, target in zip(op.overwrites, into, strict=False)
+        if operands[at].storage is target.storage and operands[at].geometry == target.geometry
+    )
+
+
+def share(operands: Sequence[Any], into: Sequence[Array]) -> bool:
+    """Whether two of the operands and targets lie in one buffer."""
+    arrays = [value for value in (*operands, *into) if type(value) is Array]
+    return len({id(array.storage.buffer) for array in arrays}) < len(arrays)
