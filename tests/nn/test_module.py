@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import weft as wf
+from tests.conftest import ADAPTER
 from weft.devices import Device
 from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError, StateError, UnsupportedError
 
@@ -190,9 +191,9 @@ def test_deepcopy_copies_values_and_modes() -> None:
 
 
 def test_to_keeps_identity_and_spares_integers() -> None:
-    block = Block()
+    block = Block().to("cpu")
     parameters = list(block.parameters())
-    (block(wf.ones(1, 3)).sum()).backward()
+    (block(wf.ones(1, 3, device="cpu")).sum()).backward()
     assert block.to(wf.float64) is block
     assert all(a is b for a, b in zip(parameters, block.parameters(), strict=True))
     assert all(p.dtype is wf.float64 and p.is_leaf and p.requires_grad for p in parameters)
@@ -200,7 +201,7 @@ def test_to_keeps_identity_and_spares_integers() -> None:
     assert parameters[0].grad.dtype is wf.float64
     assert block.count.dtype is wf.int64
     assert block.scratch.dtype is wf.float64
-    (block(wf.ones(1, 3, dtype=wf.float64)).sum()).backward()
+    (block(wf.ones(1, 3, dtype=wf.float64, device="cpu")).sum()).backward()
     assert block.half().scale.dtype is wf.float16
     assert block.float().scale.dtype is wf.float32
     with pytest.raises(DTypeError, match="dtype is int32, expected a floating point type"):
@@ -211,11 +212,11 @@ def test_to_keeps_identity_and_spares_integers() -> None:
 
 @pytest.mark.webgpu
 def test_a_move_that_fails_changes_nothing() -> None:
-    block = Block().double()
+    block = Block().to("cpu").double()
     with pytest.raises(DTypeError, match="float64 is not available on device webgpu"):
-        block.to("webgpu")
+        block.to(ADAPTER)
     assert all(p.device == "cpu" and p.dtype is wf.float64 for p in block.parameters())
-    assert block.to("webgpu", wf.float32).scale.device.type == "webgpu"
+    assert block.to(ADAPTER, wf.float32).scale.device.type == "webgpu"
 
 
 def test_modes_apply_and_gradients() -> None:

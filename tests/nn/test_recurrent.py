@@ -96,7 +96,7 @@ def test_twenty_steps_follow_pytorch() -> None:
     ours, theirs = pair("LSTM", {"num_layers": 2}, wf.float64, torch.float64, "cpu")
     values = numpy.random.default_rng(3).standard_normal((6, 2, 4))
     for lib, layer, kind in ((wf, ours, wf.float64), (torch, theirs, torch.float64)):
-        x = lib.tensor(values, dtype=kind)
+        x = lib.tensor(values, dtype=kind, device="cpu")
         optimizer = lib.optim.Adam(layer.parameters(), lr=0.02)
         for _ in range(20):
             optimizer.zero_grad()

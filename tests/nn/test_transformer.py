@@ -10,6 +10,7 @@ import torch
 
 import weft as wf
 from tests.nn.test_layers import agree, dtypes_of
+from tests.peer import OLDER_TORCH
 from weft.devices import Device
 from weft.errors import ArgumentError, DTypeError, ShapeError
 
@@ -22,7 +23,8 @@ def same_weights(make: Any, kinds: Any, device: str) -> tuple[Any, Any]:
     ours.load_state_dict(theirs.state_dict())
     assert list(ours.state_dict()) == list(theirs.state_dict())
     assert [name for name, _ in ours.named_modules()] == [name for name, _ in theirs.named_modules()]
-    assert repr(ours) == repr(theirs)
+    if not OLDER_TORCH:  # which did not print every option
+        assert repr(ours) == repr(theirs)
     return ours, theirs
 
 
@@ -134,7 +136,7 @@ def test_the_model_follows_pytorch_for_twenty_steps() -> None:
     draw = numpy.random.default_rng(4).standard_normal
     values = [draw((S, N, E)), draw((L, N, E))]
     for lib, model, given in ((wf, ours, kinds[0]), (torch, theirs, kinds[1])):
-        src, tgt = (lib.tensor(value, dtype=given) for value in values)
+        src, tgt = (lib.tensor(value, dtype=given, device="cpu") for value in values)
         placed = {"device": "cpu"}
         mask = model.generate_square_subsequent_mask(L, dtype=given, **placed)
         assert mask.tolist() == torch.nn.Transformer.generate_square_subsequent_mask(L).tolist()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from weft.errors import ArgumentError, mistake
-from weft.graph.ir import Atom, Graph, Var
+from weft.graph.ir import Atom, Graph, Node, Var
 from weft.ops import bind, lookup
+
+node_in_progress: ContextVar[Node | None] = ContextVar("weft_node", default=None)
+"""The node that is interpreted now, for whoever looks at values or fails below."""
 
 
 def interpret(graph: Graph, inputs: Sequence[Any], states: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -29,7 +33,11 @@ def interpret(graph: Graph, inputs: Sequence[Any], states: Sequence[Any]) -> tup
         return values[one.id] if isinstance(one, Var) else one
 
     for at, node in enumerate(graph.nodes):
-        results = bind(lookup(node.op), *map(value, node.inputs), **dict(node.attributes))
+        token = node_in_progress.set(node)
+        try:
+            results = bind(lookup(node.op), *map(value, node.inputs), **dict(node.attributes))
+        finally:
+            node_in_progress.reset(token)
         for var, result in zip(node.outputs, results if len(node.outputs) > 1 else (results,), strict=True):
             values[var.id] = result
         for one in node.inputs:

@@ -9,10 +9,11 @@ outside are cells too: what they hold at the start is a state of the graph.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path as FilePath
 from types import FrameType
 from typing import Any
+from weakref import ref
 
 from weft import dtypes
 from weft.dtypes import DType
@@ -20,8 +21,8 @@ from weft.errors import DeviceError, UnsupportedError, WeftError, mistake
 from weft.graph.ir import Atom, Graph, Node, State, Var
 from weft.ops import OPS, Geometry, Interpreter, OpSpec, TensorType
 from weft.ops.core import user_error
-from weft.ops.movement import Path
 from weft.ops.targets import check_targets
+from weft.ops.viewing import Path
 
 _PACKAGE = str(FilePath(__file__).resolve().parents[1])
 
@@ -29,10 +30,11 @@ _PACKAGE = str(FilePath(__file__).resolve().parents[1])
 class Cell:
     """What one storage holds: the graph value now, how often it was written, and the views taken of it since."""
 
-    __slots__ = ("var", "version", "views")
+    __slots__ = ("protected", "var", "version", "views")
 
-    def __init__(self, var: Var) -> None:
+    def __init__(self, var: Var, protected: str = "") -> None:
         self.var = var
+        self.protected = protected  # the name of an argument that may not be written
         self.version = 0
         self.views: dict[Path, Var] = {}
 
@@ -40,7 +42,7 @@ class Cell:
 class Tracer:
     """A traced value: a view (by ``path`` from the cell's value) with the strides that it would have if run."""
 
-    __slots__ = ("cell", "device_name", "dtype", "geometry", "path", "tracing")
+    __slots__ = ("__weakref__", "cell", "device_name", "dtype", "geometry", "path", "tracing")
 
     def __init__(
         self, tracing: Tracing, cell: Cell, dtype: DType, geometry: Geometry, path: Path, device_name: str
@@ -51,6 +53,7 @@ class Tracer:
         self.geometry = geometry
         self.path = path
         self.device_name = device_name
+        tracing.made.append(ref(self))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -93,17 +96,19 @@ class Tracing:
         self._captured: dict[
             int, tuple[Any, Cell, Var]
         ] = {}  # by identity of the storage, which is kept alive
-        self.closed = False
+        self._bumped: list[Any] = []
+        self.made: list[ref[Tracer]] = []
+        """Every traced value so far: none may outlive the trace."""
 
     def _var(self, type_: TensorType, device: str) -> Var:
         self._count += 1
         return Var(self._count - 1, type_, device)
 
-    def input(self, shape: tuple[int, ...], dtype: DType, device: str) -> Tracer:
-        """A new input of the graph."""
+    def input(self, shape: tuple[int, ...], dtype: DType, device: str, protected: str = "") -> Tracer:
+        """A new input of the graph; a ``protected`` one, so named, may not be written in place."""
         var = self._var(TensorType(shape, dtype), device)
         self._inputs.append(var)
-        return Tracer(self, Cell(var), dtype, Geometry.contiguous(shape), (), device)
+        return Tracer(self, Cell(var, protected), dtype, Geometry.contiguous(shape), (), device)
 
     def process(
         self,
@@ -130,6 +135,12 @@ class Tracing:
         targets = None if into is None else [self._lift(target) for target in into]
         if targets is not None:
             check_targets(op, results, targets)
+            for target in targets:
+                if target.cell.protected:
+                    raise UnsupportedError(
+                        f"{op.name}: {target.cell.protected} is written in place in a jitted function, expected "
+                        f"arguments to be left as they are; clone() it, donate it, or reach it by closure"
+                    )
         device = self._device(op, [*lifted, *(targets or ())], attributes)
         outputs = self._append(op, vars_, attributes, results, device)
         if targets is None:
@@ -141,6 +152,7 @@ class Tracing:
             self._write(target, var)
             if target is not original:
                 original.alias.version += 1  # the tape's check of saved values looks at the storage itself
+                self._bumped.append(original.alias)
         assert into is not None
         return into
 
@@ -237,11 +249,33 @@ class Tracing:
         lifted = [self._lift(value) for value in values]
         return [self._read(one) if isinstance(one, Tracer) else one for one in lifted]
 
-    def graph(self, outputs: Sequence[Atom]) -> Graph:
-        """The recorded graph; the trace ends."""
-        self.closed = True
-        states = tuple(State(var, cell.var) for _, cell, var in self._captured.values())
+    def graph(self, outputs: Sequence[Atom], constants: Container[int] = ()) -> Graph:
+        """The recorded graph; ``constants`` are identities of storages that keep what they hold at the start.
+
+        ``DeviceError`` where its values are on several devices.
+        """
+        states = tuple(
+            State(var, var if key in constants else cell.var)
+            for key, (_, cell, var) in self._captured.items()
+        )
+        found = {var.device for var in (*self._inputs, *(state.initial for state in states))}
+        found |= {var.device for node in self._nodes for var in node.outputs}
+        if len(found) > 1:
+            raise DeviceError(
+                mistake("trace", "the program's tensors", f"on {' and '.join(sorted(found))}", "on one device",
+                        "move them before the call, or trace a function for each device")
+            )  # fmt: skip
         return Graph(tuple(self._inputs), states, tuple(self._nodes), tuple(outputs))
+
+    def restore_versions(self) -> None:
+        """Set back the version counters of storages from outside: a trace writes nothing."""
+        for alias in self._bumped:
+            alias.version -= 1
+        self._bumped.clear()
+
+    def written(self) -> list[tuple[Any, bool]]:
+        """For each state the first array seen on its storage, and whether the program wrote it."""
+        return [(first, cell.var is not var) for first, cell, var in self._captured.values()]
 
     def captured(self) -> list[Any]:
         """For each state the first array seen on its storage."""

@@ -18,17 +18,17 @@ def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """1 / (1 + exp(-x)) of each element."""
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """Each element, or 0 where it is negative; any shape."""
-def silu(input: Tensor, inplace: bool = False) -> Tensor:
+def silu(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
     """``x * sigmoid(x)`` of each element (Hendrycks and Gimpel 2016)."""
 def gelu(input: Tensor, approximate: str = 'none') -> Tensor:
     """``x * Phi(x)`` of each element (Hendrycks and Gimpel 2016); ``approximate="tanh"`` is their approximation."""
-def selu(input: Tensor, inplace: bool = False) -> Tensor:
+def selu(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Scaled elu, which keeps mean 0 and variance 1 (Klambauer and others 2017)."""
-def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+def hardsigmoid(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
     """``clamp(x + 3, 0, 6) / 6`` of each element."""
-def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+def hardswish(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
     """``x * clamp(x + 3, 0, 6) / 6`` of each element (Howard and others 2019)."""
-def mish(input: Tensor, inplace: bool = False) -> Tensor:
+def mish(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
     """``x * tanh(softplus(x))`` of each element (Misra 2019)."""
 def softsign(input: Tensor) -> Tensor:
     """``x / (1 + |x|)`` of each element."""
@@ -36,21 +36,41 @@ def tanhshrink(input: Tensor) -> Tensor:
     """``x - tanh(x)`` of each element."""
 def logsigmoid(input: Tensor) -> Tensor:
     """``log(sigmoid(x))`` of each element, without overflow."""
-def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Each element, or ``alpha * (exp(x) - 1)`` where it is negative (Clevert and others 2015)."""
-def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Each element, or ``alpha * (exp(x / alpha) - 1)`` where it is negative (Barron 2017)."""
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+def leaky_relu(
+    input: Tensor,
+    negative_slope: float = 0.01,
+    inplace: bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Each element, or ``negative_slope * x`` where it is negative."""
-def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+def hardtanh(
+    input: Tensor,
+    min_val: float = -1.0,
+    max_val: float = 1.0,
+    inplace: bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Each element brought into [min_val, max_val]; no gradient at the limits."""
-def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+def relu6(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
     """Each element brought into [0, 6]."""
-def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+def threshold(
+    input: Tensor,
+    threshold: float,
+    value: float,
+    inplace: bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Each element, or ``value`` where it is at most ``threshold``."""
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """``log(1 + exp(beta * x)) / beta`` of each element; x itself where ``beta * x`` is above ``threshold``."""
-def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+def hardshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) -> Tensor:
     """Each element, or 0 where it is in [-lambd, lambd]."""
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """Each element brought closer to 0 by ``lambd``, 0 within [-lambd, lambd]."""
@@ -135,6 +155,36 @@ def conv_transpose3d(
     dilation: Pair = 1,
 ) -> Tensor:
     """The adjoint of ``conv3d``, as ``torch.nn.functional.conv_transpose3d``; ``weight`` (C, O / groups, *kernel)."""
+def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
+    """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
+def log_softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
+    """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = 'mean',
+) -> Tensor:
+    """The negative log likelihood: ``input`` log-probabilities (N, C, ...), ``target`` classes (N, ...) or (C) and ().
+
+    ``weight`` (C) weighs the classes. The mean is over the weights of the targets that are not ``ignore_index``.
+    """
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = 'mean',
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross entropy of logits (N, C, ...) and classes (N, ...), as ``torch.nn.functional.cross_entropy``.
+
+    ``target`` may also hold class probabilities, shaped as ``input``. ``weight`` (C) weighs the classes;
+    ``label_smoothing`` in [0, 1) mixes in the uniform distribution.
+    """
 def embedding(
     input: Tensor,
     weight: Tensor,
@@ -163,36 +213,6 @@ def pairwise_distance(
     keepdim: bool = False,
 ) -> Tensor:
     """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
-def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
-    """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
-def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
-    """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
-def nll_loss(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    *,
-    ignore_index: int = -100,
-    reduction: str = 'mean',
-) -> Tensor:
-    """The negative log likelihood: ``input`` log-probabilities (N, C, ...), ``target`` classes (N, ...) or (C) and ().
-
-    ``weight`` (C) weighs the classes. The mean is over the weights of the targets that are not ``ignore_index``.
-    """
-def cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    *,
-    ignore_index: int = -100,
-    reduction: str = 'mean',
-    label_smoothing: float = 0.0,
-) -> Tensor:
-    """Cross entropy of logits (N, C, ...) and classes (N, ...), as ``torch.nn.functional.cross_entropy``.
-
-    ``target`` may also hold class probabilities, shaped as ``input``. ``weight`` (C) weighs the classes;
-    ``label_smoothing`` in [0, 1) mixes in the uniform distribution.
-    """
 def layer_norm(
     input: Tensor,
     normalized_shape: int | Sequence[int],

@@ -16,6 +16,7 @@ from weft.nn.hooks import ModuleHooks
 from weft.nn.parameter import Parameter
 from weft.nn.states import IncompatibleKeys, gather_state, load_state
 from weft.tensors.tensor import Tensor
+from weft.tensors.watch import watcher
 
 M = TypeVar("M", bound="Module")
 
@@ -55,6 +56,9 @@ class Module:
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """``forward``; an error of weft's carries the path of layers in its notes."""
+        watch = watcher.get()
+        if watch is not None:
+            watch.entered(self)
         try:
             hooks = self._hooks
             return self.forward(*inputs, **options) if hooks is None else hooks.call(self, inputs, options)
@@ -158,6 +162,9 @@ class Module:
         for table in ("_parameters", "_buffers", "_modules"):
             found = self.__dict__.get(table, {})
             if name in found:
+                watch = watcher.get()
+                if watch is not None:
+                    watch.read(self, table, name)
                 return found[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 

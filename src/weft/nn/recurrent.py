@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from weft.control import scan
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError, mistake
 from weft.nn import functional, init
@@ -171,13 +172,14 @@ class RNNBase(Module):
     def _walk(self, x: Tensor, state: State, suffix: str, reverse: bool) -> tuple[Tensor, State]:
         """One direction of one layer: the outputs of all steps, and the last state."""
         w_ih, w_hh, b_ih, b_hh = self._weights(suffix)
-        step = self.kind.step(self.nonlinearity)
-        products = functional.linear(x, w_ih, b_ih).unbind(0)
-        outputs: list[Tensor] = []
-        for product in reversed(products) if reverse else products:
-            state = step(product, functional.linear(state[0], w_hh, b_hh), state)
-            outputs.append(state[0])
-        return FUNCTIONS["stack"].function(outputs[::-1] if reverse else outputs), state
+        advance = self.kind.step(self.nonlinearity)
+
+        def step(before: State, product: Tensor) -> tuple[State, Tensor]:
+            after = advance(product, functional.linear(before[0], w_hh, b_hh), before)
+            return after, after[0]
+
+        state, outputs = scan(step, state, functional.linear(x, w_ih, b_ih), reverse=reverse)
+        return outputs, state
 
     def _first(self, x: Tensor, hx: Any, batched: bool) -> State:
         """The first state (layers * directions, N, hidden_size), once for each of its tensors."""

@@ -12,6 +12,7 @@ from typing import Any
 from weft.autograd import no_grad
 from weft.errors import ArgumentError, GradError, ShapeError, mistake
 from weft.ops import FUNCTIONS, OPS, bind
+from weft.ops.core import together
 from weft.optim.groups import number
 from weft.tensors.creation import zeros
 from weft.tensors.tensor import Tensor
@@ -77,8 +78,10 @@ def clip_grads_with_norm_(
     most = number("clip_grads_with_norm_", "max_norm", max_norm)
     with no_grad():
         scale = (most / (total_norm + 1e-6)).clamp(max=1.0)
-        for group in _by_place(_gradients(parameters)):
-            bind(OPS["scale_all"], scale.to(str(group[0].device)), *group, into=tuple(group))
+        groups = [(scale.to(str(group[0].device)), group) for group in _by_place(_gradients(parameters))]
+        with together():
+            for own, group in groups:
+                bind(OPS["scale_all"], own, *group, into=tuple(group))
 
 
 def clip_grad_norm_(
@@ -107,7 +110,7 @@ def clip_grad_norm_(
 def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | None = None) -> None:
     """Hold every element of all gradients within [-clip_value, clip_value], as PyTorch's function of this name."""
     limit = number("clip_grad_value_", "clip_value", clip_value)
-    with no_grad():
+    with no_grad(), together():
         for group in _by_place(_gradients(parameters)):
             bind(OPS["clamp_all"], *group, into=tuple(group), limit=limit)
 

@@ -1,0 +1,132 @@
+"""Indices as sums of terms with constant factors, and division of them with a remainder where ranges allow it.
+
+An index of a kernel is ``constant + sum of factor * term``; a term is an axis, whose range is known, or anything else.
+``divide`` splits such a sum by a stride: what is a multiple of it, and what is left if that lies in ``[0, stride)``.
+Where one axis crosses the stride, ``Cut`` says how to split that axis in two so that the division works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from weft.expr import Expr, const, walk
+from weft.expr.node import INDEX
+
+Sizes = Mapping[Expr, int]
+"""How many values each axis takes, from 0 on."""
+
+
+@dataclass(frozen=True)
+class Affine:
+    """``constant + sum(factor * term)``; no factor is 0."""
+
+    terms: tuple[tuple[Expr, int], ...]
+    constant: int
+
+    def factor(self, term: Expr) -> int:
+        """The factor of a term; 0 where it does not occur."""
+        return next((factor for one, factor in self.terms if one is term), 0)
+
+    def expr(self) -> Expr:
+        """As an expression: terms in order, the constant last."""
+        total: Expr | None = None
+        for term, factor in self.terms:
+            part = term if factor == 1 else term * factor
+            total = part if total is None else total + part
+        if total is None:
+            return const(self.constant, INDEX)
+        return total + self.constant if self.constant else total
+
+
+@dataclass(frozen=True)
+class Cut:
+    """An axis that must become two, the inner one of ``inner`` values, before an index can be divided."""
+
+    axis: Expr
+    inner: int
+
+
+def affine(root: Expr) -> Affine:
+    """An index as a sum of terms; products of two terms, quotients and loads are terms of their own."""
+    done: dict[Expr, Affine] = {}
+    for node in walk(root):
+        done[node] = _combined(node, done)
+    return done[root]
+
+
+def _combined(node: Expr, done: Mapping[Expr, Affine]) -> Affine:
+    if node.function == "const":
+        return Affine((), int(node.data))
+    if node.dtype is INDEX and node.function in ("add", "sub"):
+        a, b = (done[arg] for arg in node.args)
+        return total(a, b, 1 if node.function == "add" else -1)
+    if node.dtype is INDEX and node.function == "mul":
+        a, b = (done[arg] for arg in node.args)
+        if not a.terms:
+            a, b = b, a
+        if not b.terms:
+            return scaled(a, b.constant)
+    if node.dtype is INDEX and node.function == "neg":
+        return scaled(done[node.args[0]], -1)
+    return Affine(((node, 1),), 0)
+
+
+def total(a: Affine, b: Affine, sign: int = 1) -> Affine:
+    """``a + sign * b``."""
+    factors = dict(a.terms)
+    for term, factor in b.terms:
+        factors[term] = factors.get(term, 0) + sign * factor
+    return Affine(tuple((term, f) for term, f in factors.items() if f), a.constant + sign * b.constant)
+
+
+def scaled(a: Affine, factor: int) -> Affine:
+    """``factor * a``."""
+    if factor == 0:
+        return Affine((), 0)
+    return Affine(tuple((term, own * factor) for term, own in a.terms), a.constant * factor)
+
+
+def bounds(a: Affine, sizes: Sizes) -> tuple[int, int] | None:
+    """The least and the largest value, ``None`` where a term's range is not known."""
+    low = high = a.constant
+    for term, factor in a.terms:
+        size = sizes.get(term)
+        if size is None:
+            return None
+        reach = factor * (size - 1)
+        low, high = low + min(reach, 0), high + max(reach, 0)
+    return low, high
+
+
+def divide(a: Affine, stride: int, sizes: Sizes) -> tuple[Affine, Affine] | Cut | None:
+    """Quotient and remainder by ``stride``; an axis to cut first; or ``None`` where neither helps."""
+    whole = [(term, factor // stride) for term, factor in a.terms if factor % stride == 0]
+    rest = [(term, factor) for term, factor in a.terms if factor % stride]
+    left = Affine(tuple(rest), a.constant % stride)
+    found = bounds(left, sizes)
+    if found is not None and found[0] >= 0 and found[1] < stride:
+        return Affine(tuple(whole), a.constant // stride), left
+    crossing = [
+        (term, factor) for term, factor in rest if term in sizes and factor > 0 and stride % factor == 0
+    ]
+    for term, factor in sorted(crossing, key=lambda one: -one[1]):
+        inner = stride // factor
+        if factor * (sizes[term] - 1) >= stride and sizes[term] % inner == 0:
+            return Cut(term, inner)
+    return None
+
+
+def digits(a: Affine, strides: tuple[int, ...], sizes: Sizes) -> list[Affine] | Cut | None:
+    """The position in each of the dimensions with these strides (falling), of the element that ``a`` names."""
+    found: list[Affine] = []
+    for at, stride in enumerate(strides):
+        if stride == 1 and at == len(strides) - 1:
+            found.append(a)
+            break
+        split = divide(a, stride, sizes)
+        if split is None or isinstance(split, Cut):
+            return split
+        quotient, a = split
+        found.append(quotient)
+    return found

@@ -1,0 +1,292 @@
+"""``fuse``: fewer kernels for the same values. Producers go into what reads them, consumers into what makes their data.
+
+Calls are nodes of a graph whose edges are values, and the order in which memory is taken over. Two calls may become
+one where no third lies between them, where the index spaces fit (``merging``), and where it saves more than it costs:
+a value that is read once is not stored at all; one that is dear to compute is computed once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from weft.expr import walk
+from weft.expr.node import INDEX
+from weft.graph.bindings import room
+from weft.graph.calls import Calls, Node
+from weft.graph.costs import cost, times, without
+from weft.graph.lowered import Call, Lowered, Repeat, Result, Value
+from weft.graph.merging import absorbed, attached, inlined
+from weft.graph.parts import folded, loaded, loads, numbered, points, roots, stored, uses
+from weft.graph.products import with_epilogue
+from weft.graph.renaming import ROUND
+from weft.graph.together import side_by_side
+from weft.graph.tuning import tuned
+from weft.kernels import Buffer, Kernel, Part
+from weft.ops import TensorType
+from weft.target import Parameter, TargetProfile
+
+CHEAP = 12
+"""Nodes of an expression, written out, that cost less to compute again than to store and load."""
+LARGEST = 600
+"""Nodes of a part's expressions, at most: larger ones take long to compile and gain nothing."""
+FOLDED_INSIDE = 512
+"""Elements folded at a point up to which a producer is stored by the kernel that folds it."""
+SMALL = 1 << 16
+"""Elements of a kernel up to which it is worth less than a dispatch, whatever its parallelism."""
+ENOUGH_POINTS = 64
+"""Points that use a machine's width where each of them does a row."""
+
+
+def fuse(lowered: Lowered, profile: TargetProfile) -> Lowered:
+    """The same values, inputs, states and outputs from fewer calls."""
+    return _Fusing(lowered, profile, 0, 1).result()
+
+
+class _Fusing:
+    def __init__(self, lowered: Lowered, profile: TargetProfile, start: int, step: int) -> None:
+        self.lowered, self.profile = lowered, profile
+        self.start, self.step = start, step
+        self.calls = Calls(lowered, profile)
+        self.values = self.calls.values
+        self.limit = room(profile)
+        self.refused: set[tuple[Node, Node, str]] = set()
+
+    def result(self) -> Lowered:
+        for products in (True, False):  # what follows a product first: elsewhere it would be read again
+            while self._round(products):
+                while self._round(products):
+                    pass
+                self.refused.clear()  # what was refused may do now that less is read
+        if self.profile.dialect != "llvm":
+            side_by_side(self.calls, self._sound, self._call)
+        calls = tuple(self._step(node) for node in self.calls.nodes)
+        used = {name for call in calls for name in call.values} | self.calls.kept
+        used |= set(self.lowered.inputs) | {name for pair in self.lowered.states for name in pair}
+        for name in list(used):
+            while self.values[name].over:
+                name = self.values[name].over
+                used.add(name)
+        values = tuple(value for value in self.lowered.values if value.name in used)
+        return replace(self.lowered, values=values, calls=calls)
+
+    # Merging.
+
+    def _round(self, products: bool) -> bool:
+        """Merge calls with those that make what they read; whether any was."""
+        changed = False
+        for node in list(self.calls.nodes):
+            for value in sorted(node.reads):
+                if node not in self.calls or node.parts is None or value not in node.reads:
+                    break
+                producer = self.calls.writers.get(value)
+                if producer is None or producer is node or producer.parts is None:
+                    continue
+                if (producer.is_product or not products) and self._merge(producer, node, value):
+                    changed = True
+        return changed
+
+    def _merge(self, producer: Node, consumer: Node, name: str) -> bool:
+        value = self.values[name]
+        if value.over or self.calls.heirs.get(name) or (producer, consumer, name) in self.refused:
+            return False
+        if self._inline(producer, consumer, value) or self._join(producer, consumer, value):
+            return True
+        self.refused.add((producer, consumer, name))
+        return False
+
+    def _inline(self, producer: Node, consumer: Node, value: Value) -> bool:
+        """Compute a value where it is read; its store goes once nobody reads it."""
+        assert producer.parts is not None and consumer.parts is not None
+        if len(producer.parts) != 1 or producer.is_product or value.name in consumer.operands:
+            return False
+        (part,) = producer.parts
+        if part.reductions or part.checks or any(self.values[name].over for name in producer.writes):
+            return False
+        alone = value.name not in self.calls.kept and len(self.calls.readers[value.name]) == 1
+        again = sum(times(own, value.name, value.elements) for own in consumer.parts)
+        if not (
+            cost(part, value.name) <= CHEAP
+            and (alone or len(part.stores) == 1 and len(loaded(part)) <= 1)
+            or alone
+            and again <= 1
+        ):
+            return False
+        made = []
+        for own in consumer.parts:
+            if not loads(own, value.name):
+                made.append(own)
+                continue
+            found = inlined(part, own, value)
+            if found is None or not _fits(found):
+                return False
+            made.append(found)
+        together = Node(_named(producer, consumer), made, consumer.operands)
+        return self._put([consumer], together, producer)
+
+    def _join(self, producer: Node, consumer: Node, value: Value) -> bool:
+        """One kernel for both, at the points of one of them."""
+        assert producer.parts is not None and consumer.parts is not None
+        reports = producer.call.report and consumer.call.report
+        if len(consumer.parts) != 1 or consumer.is_product or reports:
+            return False
+        if len(producer.parts) != 1:
+            return self._join_pieces(producer, consumer, value)
+        (first,), (second,) = producer.parts, consumer.parts
+        found = absorbed(first, second, value, self.values) if self._may_absorb(producer, consumer) else None
+        if found is None and not producer.is_product and self._may_attach(first, second):
+            found = attached(first, second, value, self.values)
+        if found is None or not _fits(found):
+            return False
+        together = Node(_named(producer, consumer), [found], producer.operands)
+        return self._put([producer, consumer], together)
+
+    def _join_pieces(self, producer: Node, consumer: Node, value: Value) -> bool:
+        """The same where several parts make a value together: the consumer is computed in pieces."""
+        assert producer.parts is not None and consumer.parts is not None
+        (second,) = consumer.parts
+        pieces = [part for part in producer.parts if value.name in stored(part)]
+        whole = sum(points(part) * (folded(part) if _stores_inside(part, value) else 1) for part in pieces)
+        if second.reduce_axes or whole != value.elements:
+            return False
+        parts = []
+        for part in producer.parts:
+            found = absorbed(part, second, value, self.values, piece=True) if part in pieces else part
+            if found is None or not _fits(found):
+                return False
+            parts.append(found)
+        return self._put([producer, consumer], Node(_named(producer, consumer), parts))
+
+    def _may_absorb(self, producer: Node, consumer: Node) -> bool:
+        assert producer.parts is not None and consumer.parts is not None
+        (first,), (second,) = producer.parts, consumer.parts
+        if producer.is_product:
+            return not second.reduce_axes
+        if not first.reduce_axes or not second.reduce_axes and points(second) == points(first):
+            return True
+        return points(first) * folded(first) <= SMALL or points(first) >= ENOUGH_POINTS
+
+    def _may_attach(self, producer: Part, consumer: Part) -> bool:
+        if not consumer.reduce_axes:
+            return False
+        return folded(consumer) <= FOLDED_INSIDE and (
+            points(consumer) >= ENOUGH_POINTS or points(producer) <= SMALL
+        )
+
+    def _put(self, old: list[Node], together: Node, producer: Node | None = None) -> bool:
+        """Put one call in place of others where that is sound; drop what nobody reads any more, of ``producer`` too."""
+        if not self._sound(together) or not self.calls.replace(old, together):
+            return False
+        self._sweep([together, *([producer] if producer is not None else [])])
+        return True
+
+    def _sweep(self, nodes: list[Node]) -> None:
+        """Drop stores of these calls that nobody reads, and calls without stores; then of those that they read."""
+        left = list(nodes)
+        while left:
+            node = left.pop()
+            if node.parts is None or node not in self.calls:
+                continue
+            dead = {name for name in node.writes if self.calls.dead(name)}
+            if not dead:
+                continue
+            left += [writer for name in node.reads if (writer := self.calls.writers.get(name)) is not None]
+            parts = [without(part, dead) for part in node.parts]
+            node.parts = [part for part in parts if part.stores or part.checks]
+            node.refresh()
+            if not node.parts:
+                self.calls.nodes.remove(node)
+            self.calls.index()
+
+    def _sound(self, node: Node) -> bool:
+        """Whether the kernel writes over what it reads only at the very place, and binds no more than it may."""
+        assert node.parts is not None
+        whole = self.calls.whole
+        multiplied = {whole(name) for name in node.operands}
+        for (
+            part
+        ) in node.parts:  # of several parts the plan makes several kernels where they bind too much together
+            memory = {whole(name) for name in loaded(part) | stored(part)} - multiplied
+            if len(memory) + len(node.operands) + bool(node.call.report) > self.limit:
+                return False
+        written = {whole(name): name for name in node.writes}
+        if multiplied & written.keys() or node.is_product and uses(node.parts, ROUND):
+            return False
+        for part in node.parts:
+            for name in loaded(part):
+                target = written.get(whole(name))
+                if target is None:
+                    continue
+                places = {store.index for store in part.stores if store.buffer == target}
+                elsewhere = any(one.args[0] not in places for one in loads(part, name))
+                if name == target or len(places) != 1 or part.reductions or elsewhere:
+                    return False
+        for at, part in enumerate(node.parts):  # parts run side by side
+            own = {whole(name) for name in stored(part)}
+            for other, second in enumerate(node.parts):
+                if at != other and own & {whole(name) for name in loaded(second)}:
+                    return False
+        return True
+
+    # Kernels.
+
+    def _step(self, node: Node) -> Call | Repeat:
+        """A node's step: its kernel made anew, or the loop with its own calls fused."""
+        if isinstance(node.step, Repeat):
+            loop = node.step
+            kept = tuple(Result(name, TensorType((), self.values[name].dtype)) for name in loop.kept)
+            body = replace(self.lowered, calls=loop.calls, inputs=(), states=(), outputs=kept)
+            return replace(loop, calls=_Fusing(body, self.profile, loop.start, loop.step).result().calls)
+        return self._call(node)
+
+    def _call(self, node: Node) -> Call:
+        """A call with the kernel that its parts are by now."""
+        if node.parts is None:
+            return node.call
+        if node.is_product:
+            return with_epilogue(node.call, node.parts[0], self.values)
+        assert isinstance(node.call.kernel, Kernel)
+        names = sorted(node.reads - node.writes) + sorted(node.writes)
+        parts = numbered(node.parts)
+        buffers = tuple(
+            Buffer(name, self.values[name].dtype, "read_write" if name in node.writes else "read")
+            for name in names
+        )
+        before = node.call.kernel
+        if node.spread:
+            kernel = replace(before, buffers=buffers, parameters=(), parts=parts)
+        else:
+            kernel = tuned(Kernel(before.name, buffers, (), parts), before, self.profile)
+        written = tuple(at for at, name in enumerate(names) if name in node.writes)
+        in_loop = uses(parts, ROUND)
+        if in_loop:
+            kernel = replace(kernel, parameters=(Parameter("round", INDEX),))
+        return replace(
+            node.call,
+            kernel=kernel,
+            values=tuple(names),
+            written=written,
+            arguments=(self.start,) if in_loop else (),
+            advance=(self.step,) if in_loop else (),
+        )
+
+
+def _stores_inside(part: Part, value: Value) -> bool:
+    return any(store.inner for store in part.stores if store.buffer == value.name)
+
+
+def _fits(part: Part) -> bool:
+    return len(list(walk(*roots(part)))) <= LARGEST
+
+
+def _named(first: Node, second: Node) -> Call:
+    """The call of both: a product's where one is, else the second's, with a name that says what is in it."""
+    ops = (*first.call.ops, *second.call.ops)
+    report = first.call.report or second.call.report
+    call = first.call if first.is_product else second.call
+    site = first.call.site or second.call.site
+    kernel = call.kernel
+    if isinstance(kernel, Kernel):
+        name = first.call.kernel.name if isinstance(first.call.kernel, Kernel) else ""
+        joined = kernel.name if kernel.name in name.split("_and_") else f"{name}_and_{kernel.name}"
+        kernel = replace(kernel, name=joined if len(joined) <= 60 else "fused")
+    return replace(call, ops=ops, report=report, site=site, kernel=kernel)

@@ -1,0 +1,84 @@
+"""Which use of a graph's value is its last, and which ops update a state: there memory may be taken over."""
+
+from __future__ import annotations
+
+from weft.graph.ir import Graph, Node, Var
+from weft.ops import OpSpec, lookup
+
+
+class Lives:
+    """Which use of a value is its last, counting the views of it."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.root: dict[int, int] = {}
+        self.last: dict[int, int] = {}
+        self.made: set[int] = set()
+        for at, node in enumerate(graph.nodes):
+            for one in node.inputs:
+                if isinstance(one, Var):
+                    self.last[self._root(one)] = at
+            is_view = lookup(node.op).view is not None
+            for out in node.outputs:
+                if is_view and isinstance(node.inputs[0], Var):
+                    self.root[out.id] = self._root(node.inputs[0])
+                else:
+                    self.made.add(out.id)
+        self.kept: dict[int, int] = {}  # root of a final: how many states and outputs want it
+        for one in (*graph.outputs, *(state.final for state in graph.states if state.changed)):
+            if isinstance(one, Var):
+                self.kept[self._root(one)] = self.kept.get(self._root(one), 0) + 1
+        self.updates = self._updates(graph)
+
+    def is_made(self, var: Var) -> bool:
+        """Whether a node computes a value, or what it is a view of."""
+        return self._root(var) in self.made
+
+    def _root(self, var: Var) -> int:
+        return self.root.get(var.id, var.id)
+
+    def _updates(self, graph: Graph) -> set[tuple[int, int]]:
+        """(old, new) pairs that lead from the start of a state to its end, each new value from the one before."""
+        makers = {out.id: node for node in graph.nodes for out in node.outputs}
+        found = set()
+        for state in graph.states:
+            if not state.changed:
+                continue
+            chain, now = [], state.final
+            while now.id != state.initial.id:
+                node = makers.get(now.id)
+                if node is None:
+                    break
+                op = lookup(node.op)
+                before = _origin(node, op, now, state.initial)
+                if before is None:
+                    break
+                chain.append((before.id, now.id))
+                now = before
+            if now.id == state.initial.id:
+                found |= set(chain)
+        return found
+
+    def updates_state(self, at: int, old: Var, new: Var) -> bool:
+        """Whether node ``at`` makes a state's next value of the one before, and may write it over that."""
+        return (old.id, new.id) in self.updates and self.ends(at, old, new, True)
+
+    def ends(self, at: int, old: Var, new: Var, partial: bool) -> bool:
+        """Whether node ``at`` may write ``new`` over ``old``."""
+        if old.id in self.root or self.last[old.id] != at:
+            return False  # a view, or read later
+        if (old.id, new.id) in self.updates:
+            return self.kept.get(old.id, 0) == 0
+        # elsewhere only where it saves a copy: what is fused needs no memory at all, and the plan overlays the rest
+        return partial and old.id in self.made and old.id not in self.kept
+
+
+def _origin(node: Node, op: OpSpec, now: Var, initial: Var) -> Var | None:
+    """The operand that an update's output replaces: the one that the op overwrites, or the state itself."""
+    number = node.outputs.index(now)
+    if op.overwrites:
+        one = node.inputs[op.overwrites[number]] if number < len(op.overwrites) else None
+        return one if isinstance(one, Var) and one.type == now.type else None
+    if not op.elementwise:
+        return None
+    same = [one for one in node.inputs if isinstance(one, Var) and one.type == now.type]
+    return initial if initial in same else None

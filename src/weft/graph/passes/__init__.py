@@ -1,0 +1,53 @@
+"""Passes, each a function ``Graph -> Graph``: what a traced program becomes before it is lowered to kernels.
+
+``PASSES`` is the table of them in order; ``run`` repeats it until nothing changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from weft.graph.ir import Graph
+from weft.graph.passes.cse import cse
+from weft.graph.passes.dce import dce
+from weft.graph.passes.patterns import patterns
+from weft.graph.passes.scales import scales
+from weft.graph.passes.simplify import simplify
+from weft.target import TargetProfile
+
+Pass = Callable[[Graph, TargetProfile], Graph]
+Observe = Callable[[str, Graph], None]
+
+
+def _plain(own: Callable[[Graph], Graph]) -> Pass:
+    """A pass that is the same for every target."""
+    return lambda graph, profile: own(graph)
+
+
+PASSES: tuple[tuple[str, Pass], ...] = (
+    ("simplify", _plain(simplify)),
+    ("cse", _plain(cse)),
+    ("dce", _plain(dce)),
+    ("patterns", _plain(patterns)),
+    ("scales", scales),
+)
+"""Name and function of each pass, in order."""
+ROUNDS = 8
+"""Times that the table is gone through at most; two is usual, the second to see that nothing changes."""
+
+
+def run(graph: Graph, profile: TargetProfile, observe: Observe | None = None) -> Graph:
+    """The graph after all passes; ``observe`` is called with a pass's name and its graph whenever it changed one."""
+    unchanged = 0
+    for name, own in PASSES * ROUNDS:
+        found = own(graph, profile)
+        unchanged = unchanged + 1 if found is graph else 0
+        if found is not graph and observe is not None:
+            observe(name, found)
+        graph = found
+        if unchanged == len(PASSES):
+            break
+    return graph
+
+
+__all__ = ["PASSES", "cse", "dce", "patterns", "run", "scales", "simplify"]

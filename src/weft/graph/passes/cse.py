@@ -1,0 +1,59 @@
+"""``cse``: what is computed twice from the same values is computed once.
+
+Random nodes stay apart, and so does what follows a ``barrier``: a recomputation begins with one, so that its nodes
+have other operands than those that they repeat.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from weft.graph.ir import Atom, Graph, Node, Var
+from weft.graph.passes.rewrite import Rewriting
+from weft.ops import lookup
+
+APART = frozenset({"barrier"})
+"""Ops that are never merged, besides random ones."""
+
+
+def cse(graph: Graph) -> Graph:
+    """The graph with equal nodes merged into the first of them.
+
+    >>> import weft as wf
+    >>> traced = wf.compiler.trace(lambda x: x.exp() * x.exp(), wf.ones(2))
+    >>> [node.op for node in cse(traced.graph).nodes]
+    ['exp', 'mul']
+    """
+    known: dict[Any, Node] = {}
+    instead: dict[int, Var] = {}
+    kept: list[Node] = []
+    for node in graph.nodes:
+        if any(isinstance(one, Var) and one.id in instead for one in node.inputs):
+            inputs = tuple(instead.get(i.id, i) if isinstance(i, Var) else i for i in node.inputs)
+            node = Node(node.op, inputs, node.outputs, node.attributes, node.site)
+        first = node if _apart(node.op) else known.setdefault(_key(node), node)
+        if first is node or repr(first.attributes) != repr(node.attributes):  # 0.0 and -0.0 are equal keys
+            kept.append(node)
+        else:
+            instead.update({out.id: one for out, one in zip(node.outputs, first.outputs, strict=True)})
+    rewriting = Rewriting(graph)
+    for one in graph.nodes:
+        for out in one.outputs:
+            if out.id in instead:
+                rewriting.replace(out, instead[out.id])
+    return rewriting.finished(kept) if instead else graph
+
+
+def _apart(op: str) -> bool:
+    return op in APART or lookup(op).random
+
+
+def _key(node: Node) -> Any:
+    """Equal for equal operands only: 1, 1.0 and True are different numbers here, and so are 0.0 and -0.0."""
+    inputs = tuple([one.id if type(one) is Var else _number(one) for one in node.inputs])
+    return node.op, inputs, node.attributes, node.outputs[0].device
+
+
+def _number(one: Atom) -> Any:
+    return (type(one), one, math.copysign(1.0, one)) if type(one) is float else (type(one), one)

@@ -1,0 +1,28 @@
+"""``dce``: nodes that no output and no state needs go.
+
+Errors that such a node would have reported (an index out of range) go with it. States stay in their places.
+"""
+
+from __future__ import annotations
+
+from weft.graph.ir import Graph, Node, Var
+
+
+def dce(graph: Graph) -> Graph:
+    """The graph with only those nodes that an output or a state's final value is computed from.
+
+    >>> import weft as wf
+    >>> traced = wf.compiler.trace(lambda x: (x.exp(), x + 1)[1], wf.ones(2))
+    >>> [node.op for node in dce(traced.graph).nodes]
+    ['add']
+    """
+    live = {one.id for one in graph.outputs if isinstance(one, Var)}
+    live.update(state.final.id for state in graph.states)
+    kept: list[Node] = []
+    for node in reversed(graph.nodes):
+        if any(out.id in live for out in node.outputs):
+            kept.append(node)
+            live.update(one.id for one in node.inputs if isinstance(one, Var))
+    if len(kept) == len(graph.nodes):
+        return graph
+    return Graph(graph.inputs, graph.states, tuple(reversed(kept)), graph.outputs)

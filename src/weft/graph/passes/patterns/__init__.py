@@ -1,0 +1,38 @@
+"""``patterns``: groups of nodes that an op with a kernel of its own computes become that op.
+
+Each file is one idea with its rules by the op of the last node. Results agree to rounding: sums are taken in another
+order, or a quotient is a product with an inverse. A group is replaced only where nothing else reads what is inside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from weft.graph.ir import Graph
+from weft.graph.passes.patterns import losses, norm, pieces, products, softmax
+from weft.graph.passes.rewrite import Rule, rewritten
+from weft.ops import OpSpec
+
+FAMILIES = (losses, softmax, norm, products, pieces)
+RULES: dict[str, tuple[Rule, ...]] = {}
+for _family in FAMILIES:
+    for _root, _rules in _family.RULES.items():
+        RULES[_root] = (*RULES.get(_root, ()), *_rules)
+
+
+def patterns(graph: Graph) -> Graph:
+    """The graph with known groups of nodes as single ops.
+
+    >>> import weft as wf
+    >>> def softmax(x):
+    ...     powers = (x - x.amax(-1, keepdim=True)).exp()
+    ...     return powers / powers.sum(-1, keepdim=True)
+    >>> from weft.graph.passes.dce import dce
+    >>> [node.op for node in dce(patterns(wf.compiler.trace(softmax, wf.ones(2, 3)).graph)).nodes]
+    ['softmax']
+    """
+    return rewritten(graph, _rules_of)
+
+
+def _rules_of(op: OpSpec) -> Sequence[Rule]:
+    return RULES.get(op.name, ())

@@ -1,0 +1,104 @@
+"""Matching: forms say what the nodes that make a value look like, with names for what they find.
+
+A form is ``Op("add", "x", "#eps")``: a node of an op over forms. A string names a value, the same one wherever it
+stands; ``"#eps"`` names a number; a number is itself; a tuple of forms is any one of them. Operands of commutative
+ops match in either order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from weft.graph.ir import Atom, Node, Var
+from weft.graph.passes.rewrite import Rewriting
+from weft.ops.reduction import reduced_shape
+
+Found = dict[str, Any]
+"""What names stand for: values, numbers, and the nodes of named forms."""
+
+COMMUTATIVE = frozenset({"add", "mul"})
+
+
+@dataclass(frozen=True)
+class Op:
+    """A node of an op. ``name`` stands for the node; ``output``: which of its outputs is the value."""
+
+    op: str
+    operands: tuple[Form, ...]
+    name: str = ""
+    output: int = 0
+
+
+Form = Op | str | float | tuple["Form", ...]
+
+
+def op(name: str, *operands: Form, called: str = "", output: int = 0) -> Op:
+    """A form of one node."""
+    return Op(name, operands, called, output)
+
+
+def fold(name: str, operand: Form, called: str, output: int = 0) -> Form:
+    """A reduction that keeps its dimensions, by itself or by a reshape afterwards."""
+    plain = op(name, operand, called=called, output=output)
+    return plain, op("reshape", plain, called=f"{called} kept")
+
+
+def match(form: Op, node: Node, graph: Rewriting) -> Iterator[Found]:
+    """Every way in which a node is the root of a form."""
+    for found in _node(form, node, graph, {"": ()}):
+        inner = found.pop("")
+        known = {one.outputs[0].id for one in inner}
+        outs = [out for one in inner if one is not node for out in one.outputs]
+        if all(reader in known for out in outs for reader in graph.readers(out)):
+            yield found
+
+
+def _node(form: Op, node: Node, graph: Rewriting, found: Found) -> Iterator[Found]:
+    if node.op != form.op or len(node.inputs) != len(form.operands):
+        return
+    begun = {**found, "": (*found[""], node)}
+    if form.name:
+        begun[form.name] = node
+    orders = [node.inputs]
+    if form.op in COMMUTATIVE:
+        orders.append(node.inputs[::-1])
+    for inputs in orders:
+        yield from _operands(form.operands, inputs, graph, begun)
+
+
+def _operands(
+    forms: tuple[Form, ...], inputs: tuple[Atom, ...], graph: Rewriting, found: Found
+) -> Iterator[Found]:
+    if not forms:
+        yield found
+        return
+    for first in _value(forms[0], inputs[0], graph, found):
+        yield from _operands(forms[1:], inputs[1:], graph, first)
+
+
+def _value(form: Form, one: Atom, graph: Rewriting, found: Found) -> Iterator[Found]:
+    if isinstance(form, tuple):
+        for each in form:
+            yield from _value(each, one, graph, found)
+    elif isinstance(form, Op):
+        node = graph.maker(one, form.op)
+        if node is not None and node.outputs[form.output] is one:
+            yield from _node(form, node, graph, found)
+    elif isinstance(form, str):
+        if form not in found:
+            if isinstance(one, Var) != form.startswith("#"):
+                yield {**found, form: one}
+        elif found[form] is one:
+            yield found
+    elif not isinstance(one, Var) and one == form:
+        yield found
+
+
+def kept_dims(found: Found, name: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The dimensions of a ``fold`` of a value of this shape; ``None`` where its result lies across others."""
+    attributes = dict(found[name].attributes)
+    dims: tuple[int, ...] = attributes["dims"] if "dims" in attributes else (attributes["dim"],)
+    last: Node = found[f"{name} kept" if f"{name} kept" in found else name]
+    return dims if last.outputs[0].type.shape == reduced_shape(shape, dims, True) else None

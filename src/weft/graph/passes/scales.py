@@ -1,0 +1,76 @@
+"""A scaled operand of a product becomes a scaled product, where the product's kernel can do that for nothing.
+
+``(s q) k^T`` is ``s (q k^T)`` to rounding: exactly so where s is a power of two. So the queries of attention need no
+kernel that scales them. Done for WebGPU, whose products have epilogues; for float32 alone, as in a narrower type the
+product that is not scaled yet could overflow; and for scales up to 1, which only make smaller.
+"""
+
+from __future__ import annotations
+
+from weft import dtypes
+from weft.graph.ir import Atom, Graph, Node, Var
+from weft.graph.passes.rewrite import Rewriting, Rule, rewritten
+from weft.ops import lookup
+from weft.target import TargetProfile
+
+SMALLEST = 2.0**-20
+"""Scales below this are left alone: what they are for is not known."""
+
+
+def scales(graph: Graph, profile: TargetProfile) -> Graph:
+    """The graph with products scaled instead of what they multiply."""
+    if profile.dialect == "llvm":
+        return graph
+    return rewritten(graph, lambda op: _RULES if op.name == "matmul" else ())
+
+
+def scaled_product(node: Node, graph: Rewriting) -> Var | None:
+    """A product of which an operand, perhaps seen through views, is a value times a number."""
+    type_ = node.outputs[0].type
+    if type_.dtype is not dtypes.float32 or 1 in type_.shape[-2:]:
+        return None
+    operands: list[Atom] = []
+    factors: list[float] = []
+    for one in node.inputs:
+        found = _unscaled(one, node, graph)
+        operands.append(one if found is None else found[0])
+        factors += [] if found is None else [found[1]]
+    if not factors:
+        return None
+    product = graph.emit(node, "matmul", *operands)
+    for factor in factors:
+        product = graph.emit(node, "mul", product, factor)
+    return product
+
+
+_RULES: tuple[Rule, ...] = (scaled_product,)
+
+
+def _unscaled(one: Atom, like: Node, graph: Rewriting) -> tuple[Var, float] | None:
+    """The operand without its factor, and the factor, where only products read what is scaled."""
+    views: list[Node] = []
+    while (maker := graph.maker(one)) is not None and lookup(maker.op).view is not None:
+        views.append(maker)
+        one = maker.inputs[0]
+    if maker is None or maker.op != "mul" or not _only_multiplied(maker.outputs[0], graph):
+        return None
+    numbers = [each for each in maker.inputs if not isinstance(each, Var)]
+    values = [each for each in maker.inputs if isinstance(each, Var)]
+    if len(numbers) != 1 or not SMALLEST <= abs(numbers[0]) <= 1 or values[0].type != maker.outputs[0].type:
+        return None
+    value = values[0]
+    for view in reversed(views):
+        value = graph.emit(like, view.op, value, **dict(view.attributes))
+    return value, float(numbers[0])
+
+
+def _only_multiplied(var: Var, graph: Rewriting) -> bool:
+    for id_ in graph.readers(var):
+        reader = graph.origin(id_)
+        if reader is None:
+            return False
+        if reader.op != "matmul" and not (
+            lookup(reader.op).view is not None and _only_multiplied(reader.outputs[0], graph)
+        ):
+            return False
+    return True

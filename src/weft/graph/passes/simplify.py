@@ -1,0 +1,292 @@
+"""``simplify``: what needs no work goes. ``x * 1``, views of views, casts that change nothing, copies, constants.
+
+Every value keeps its bits: ``x + 0`` turns -0 into +0 and stays. A copy is the identity here, as values are never
+written; where a result must lie in memory of its own is for the plan to say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+from weft.dtypes import DType
+from weft.errors import ExpressionError
+from weft.expr import Expr, cast, const, substitute, variable
+from weft.expr import simplify as simplified
+from weft.graph.ir import Graph, Node, Var
+from weft.graph.passes import constants
+from weft.graph.passes.rewrite import Rewriting, Rule, rewritten, type_of
+from weft.ops import OpSpec, lookup
+from weft.ops.geometry import broadcast_shapes
+from weft.ops.pointwise import Pointwise
+
+
+def simplify(graph: Graph) -> Graph:
+    """The graph without work that changes nothing.
+
+    >>> import weft as wf
+    >>> traced = wf.compiler.trace(lambda x: (x.t().t() * 1.0).clone() + 0.0, wf.ones(2, 3))
+    >>> [node.op for node in traced.graph.nodes]
+    ['permute', 'permute', 'mul', 'copy', 'add']
+    >>> from weft.graph.passes.dce import dce
+    >>> [node.op for node in dce(simplify(traced.graph)).nodes]
+    ['add']
+    """
+    return rewritten(graph, rules)
+
+
+def _first(node: Node) -> Var | None:
+    return node.inputs[0] if isinstance(node.inputs[0], Var) else None
+
+
+def same_type(node: Node, graph: Rewriting) -> Var | None:
+    """A view or cast to the shape and type that its operand has already, in the same order."""
+    source = _first(node)
+    return source if source is not None and source.type == node.outputs[0].type else None
+
+
+def identity(node: Node, graph: Rewriting) -> Var | None:
+    """What gives its operand's value."""
+    return _first(node)
+
+
+# Views. One of a view of the same kind is one view.
+
+
+def no_order(node: Node, graph: Rewriting) -> Var | None:
+    """A permutation that moves no dimension, or none but those of size 1, which is a reshape."""
+    order = dict(node.attributes)["order"]
+    if list(order) == sorted(order):
+        return _first(node)
+    shape = type_of(node.inputs[0]).shape
+    moved = [d for d in order if shape[d] != 1]
+    if moved == sorted(moved):
+        return graph.emit(node, "reshape", node.inputs[0], shape=node.outputs[0].type.shape)
+    return None
+
+
+def permute_of_permute(node: Node, graph: Rewriting) -> Var | None:
+    """One permutation for two."""
+    inner = graph.maker(node.inputs[0], "permute")
+    if inner is None:
+        return None
+    first, second = dict(inner.attributes)["order"], dict(node.attributes)["order"]
+    return graph.emit(node, "permute", inner.inputs[0], order=tuple(first[d] for d in second))
+
+
+def reshape_of_reshape(node: Node, graph: Rewriting) -> Var | None:
+    """The last shape decides. A reshape that others read too may have had to copy; then it is better read again."""
+    inner = graph.maker(node.inputs[0], "reshape")
+    if inner is None:
+        return None
+    source = graph.maker(inner.inputs[0])
+    if source is not None and lookup(source.op).view is not None and len(graph.readers(inner.outputs[0])) > 1:
+        return None
+    return graph.emit(node, "reshape", inner.inputs[0], shape=node.outputs[0].type.shape)
+
+
+def expand_of_expand(node: Node, graph: Rewriting) -> Var | None:
+    """The last shape decides; dimensions of size 1 in front are new ones all the same."""
+    shape = node.outputs[0].type.shape
+    inner = graph.maker(node.inputs[0], "expand")
+    if inner is None:
+        inner = graph.maker(node.inputs[0], "reshape")
+        if inner is None:
+            return None
+        own, made = type_of(inner.inputs[0]).shape, inner.outputs[0].type.shape
+        if len(made) < len(own) or made != (1,) * (len(made) - len(own)) + own:
+            return None
+    return graph.emit(node, "expand", inner.inputs[0], shape=shape)
+
+
+def slice_of_slice(node: Node, graph: Rewriting) -> Var | None:
+    """Two slices of one dimension are one."""
+    inner = graph.maker(node.inputs[0], "slice")
+    outer = dict(node.attributes)
+    if inner is None or dict(inner.attributes)["dim"] != outer["dim"]:
+        return None
+    own = dict(inner.attributes)
+    count, step = node.outputs[0].type.shape[outer["dim"]], own["step"] * outer["step"]
+    if not count:
+        return None
+    start = own["start"] + outer["start"] * own["step"]
+    stop = start + (count - 1) * step + 1
+    return graph.emit(node, "slice", inner.inputs[0], dim=outer["dim"], start=start, stop=stop, step=step)
+
+
+def cast_of_cast(node: Node, graph: Rewriting) -> Var | None:
+    """The last type decides, where the one between holds every value of the first."""
+    inner = graph.maker(node.inputs[0], "cast")
+    if inner is None:
+        return None
+    source, between = type_of(inner.inputs[0]).dtype, inner.outputs[0].type.dtype
+    if not holds_all(between, source):
+        return None
+    return graph.emit(node, "cast", inner.inputs[0], dtype=node.outputs[0].type.dtype)
+
+
+_DIGITS = {"float64": (53, 11), "float32": (24, 8), "float16": (11, 5), "bfloat16": (8, 8)}
+"""Bits of the significand and of the exponent."""
+
+
+def holds_all(wide: DType, narrow: DType) -> bool:
+    """Whether every value of ``narrow`` is one of ``wide``, so that a cast to it loses nothing."""
+    if wide is narrow or narrow.kind == "bool":
+        return True
+    if wide.kind == "float":
+        digits, exponent = _DIGITS[wide.name]
+        if narrow.kind == "float":
+            return digits >= _DIGITS[narrow.name][0] and exponent >= _DIGITS[narrow.name][1]
+        return narrow.bits <= digits and exponent >= 8
+    if wide.kind == "bool" or narrow.kind == "float":
+        return False
+    return wide.bits >= narrow.bits + (wide.kind != narrow.kind) and not (
+        wide.kind == "uint" and narrow.kind == "int"
+    )
+
+
+# Folds of one element each: the sum begins with +0, the others with what leaves the element as it is.
+
+
+def _single(add_zero: bool) -> Rule:
+    def rule(node: Node, graph: Rewriting) -> Var | None:
+        source, type_ = _first(node), node.outputs[0].type
+        assert source is not None
+        if any(source.type.shape[d] != 1 for d in dict(node.attributes)["dims"]):
+            return None
+        value = (
+            source
+            if source.type.dtype is type_.dtype
+            else graph.emit(node, "cast", source, dtype=type_.dtype)
+        )
+        if value.type.shape != type_.shape:
+            value = graph.emit(node, "reshape", value, shape=type_.shape)
+        return graph.emit(node, "add", value, 0.0) if add_zero and type_.dtype.kind == "float" else value
+
+    return rule
+
+
+# Pointwise ops.
+
+
+def repeated(node: Node, graph: Rewriting) -> Var | None:
+    """Operands repeat by themselves: one that was expanded need not be, where another has the shape."""
+    info: Pointwise = lookup(node.op).info["pointwise"]
+    taken, types = list(node.inputs), [type_of(one) for one in node.inputs]
+    compute, shape = info.compute(types), node.outputs[0].type.shape
+    for at, one in enumerate(node.inputs):
+        inner = graph.maker(one, "expand")
+        if inner is None:
+            continue
+        kept, types[at] = types[at], type_of(inner.inputs[0])
+        found = broadcast_shapes("simplify", *(type_.shape for type_ in types if not type_.scalar))
+        if found == shape and info.compute(types) is compute:
+            taken[at] = inner.inputs[0]
+        else:
+            types[at] = kept
+    if taken == list(node.inputs):
+        return None
+    return graph.emit(node, node.op, *taken, **dict(node.attributes))
+
+
+def without_effect(node: Node, graph: Rewriting) -> Var | None:
+    """An op whose expression, with its numbers and equal operands put in, is one operand or a number."""
+    numbers = tuple((at, one) for at, one in enumerate(node.inputs) if not isinstance(one, Var))
+    first: dict[int, int] = {}
+    twins = tuple(
+        (at, place)
+        for at, one in enumerate(node.inputs)
+        if isinstance(one, Var) and (place := first.setdefault(one.id, at)) != at
+    )
+    if not numbers and not twins:
+        return None
+    info: Pointwise = lookup(node.op).info["pointwise"]
+    compute = info.compute([type_of(one) for one in node.inputs])
+    signs = tuple(math.copysign(1.0, value) if type(value) is float else type(value) for _, value in numbers)
+    left = _left(info, compute, numbers, signs, twins)
+    type_ = node.outputs[0].type
+    if left is None:
+        return None
+    if left.function == "const":
+        value = constants.held(left.data, type_.dtype)
+        return None if value is None else constants.fill(node, graph, value, type_)
+    one = node.inputs[info.parameters.index(left.data)]
+    if not isinstance(one, Var) or (info.rule == "bool" and one.type.dtype.kind != "bool"):
+        return None
+    if one.type.dtype is not type_.dtype:
+        one = graph.emit(node, "cast", one, dtype=type_.dtype)
+    return one if one.type.shape == type_.shape else graph.emit(node, "expand", one, shape=type_.shape)
+
+
+@lru_cache(maxsize=4096)
+def _left(
+    info: Pointwise, compute: DType, numbers: tuple[tuple[int, float], ...], signs: tuple[object, ...],
+    twins: tuple[tuple[int, int], ...],
+) -> Expr | None:  # fmt: skip
+    """The variable or number that an expression comes down to; ``None`` where work is left."""
+    types = info.types(compute)
+    names = {name: variable(name, types[name]) for name in info.parameters}
+    try:
+        put = {
+            names[info.parameters[at]]: _number(value, types[info.parameters[at]]) for at, value in numbers
+        }
+    except ExpressionError:
+        return None  # a number that the type does not hold
+    for at, place in twins:
+        a, b = info.parameters[at], info.parameters[place]
+        if types[a] is types[b]:
+            put[names[a]] = names[b]
+    left = simplified(substitute(info.build(compute.compute), put))
+    return left if left.function in ("variable", "const") else None
+
+
+def _number(value: float, dtype: DType) -> Expr:
+    own = float(value) if dtype.kind == "float" else value
+    return (
+        const(own, dtype)
+        if type(own) is not float or dtype.kind == "float"
+        else cast(const(own, dtype), dtype)
+    )
+
+
+# The table.
+
+_OVER_CONSTANT = constants.same_for_all
+RULES: dict[str, tuple[Rule, ...]] = {
+    "copy": (_OVER_CONSTANT, identity),
+    "positive": (identity,),
+    "cast": (_OVER_CONSTANT, same_type, cast_of_cast),
+    "permute": (_OVER_CONSTANT, no_order, permute_of_permute),
+    "reshape": (_OVER_CONSTANT, same_type, reshape_of_reshape),
+    "expand": (_OVER_CONSTANT, same_type, expand_of_expand),
+    "slice": (_OVER_CONSTANT, same_type, slice_of_slice),
+    "diagonal": (_OVER_CONSTANT,),
+    "unfold": (_OVER_CONSTANT,),
+    "strided": (_OVER_CONSTANT,),
+    **dict.fromkeys(("sum", "mean"), (_single(add_zero=True),)),
+    **dict.fromkeys(("prod", "amax", "amin"), (_single(add_zero=False),)),
+}
+
+
+def _pointwise(node: Node, graph: Rewriting) -> Var | None:
+    """The rules of pointwise ops, each tried where an operand is of the kind that it is about."""
+    made = [graph.maker(one) for one in node.inputs]
+    kinds = {one.op for one in made if one is not None}
+    found = None
+    if "full" in kinds:
+        found = constants.computed(node, graph) or constants.as_numbers(node, graph)
+    if found is None and "expand" in kinds:
+        found = repeated(node, graph)
+    if found is None and len(made) > 1:
+        found = without_effect(node, graph)
+    return found
+
+
+POINTWISE: tuple[Rule, ...] = (_pointwise,)
+
+
+def rules(op: OpSpec) -> Sequence[Rule]:
+    """The rules for an op: those of its name, or those of every pointwise op."""
+    found = RULES.get(op.name)
+    return found if found is not None else POINTWISE if "pointwise" in op.info else ()

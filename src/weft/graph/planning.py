@@ -1,0 +1,403 @@
+"""``plan``: where every value lies, and the dispatches in order. A lowered graph becomes data that a device replays.
+
+Values of the plan's own share arenas: two that are not alive at the same time may have the same bytes, and a kernel
+that reads each element only to write the one at its place may write over what it reads. A state's new value is
+written in place where nothing reads the old one afterwards, else copied at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from weft.codegen import generate, shared_bindings
+from weft.errors import UnsupportedError
+from weft.expr import const, load, variable
+from weft.expr.node import INDEX
+from weft.graph.bindings import Bound, dispatched, room
+from weft.graph.lowered import Call, Lowered, Repeat, Value
+from weft.graph.places import parts_of, same_places
+from weft.graph.products import SIDES
+from weft.graph.renaming import mapped, mapped_part, rename_loads
+from weft.kernels import Axis, Buffer, Epilogue, Kernel, Library, Part, Store
+from weft.plan import ALIGNMENT, Dispatch, Group, Loop, Place, Plan, Space, Step
+from weft.target import KernelSpec, TargetProfile
+
+ARENA_LIMIT = 1 << 40
+"""Bytes of an arena where the target says nothing."""
+
+TRIES = 12
+"""Times that values are placed anew, for each order in which they are."""
+CLOSE = 1.03
+"""How much larger than what is alive an arena may be before values are placed anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Statistics of a plan: bytes of its arenas, and the most that were alive at one time."""
+
+    arena: int
+    peak: int
+
+
+Gather = Callable[[Sequence[int]], Mapping[int, tuple[int, int]]]
+"""Given states that kernels want to bind as few buffers, in the order in which they should lie: says where they lie.
+
+For some of them it gives the number of a buffer and the byte at which they begin; it may move them first.
+"""
+
+
+def plan(lowered: Lowered, profile: TargetProfile, gather: Gather | None = None) -> Plan:
+    """The plan of a lowered graph for a target; ``gather`` is asked where there are more states than bindings."""
+    return Planning(lowered, profile, gather).plan()
+
+
+class Planning:
+    """One plan in the making; ``memory`` holds its statistics afterwards."""
+
+    def __init__(self, lowered: Lowered, profile: TargetProfile, gather: Gather | None = None) -> None:
+        self.profile, self.gather = profile, gather
+        self.values = {value.name: value for value in lowered.values}
+        self.lowered = lowered
+        self.calls = list(lowered.calls)
+        self.over = {value.name: value.over for value in lowered.values if value.over}
+        self.fixed: dict[str, tuple[Space, int]] = {}
+        self.memory = Memory(0, 0)
+        self.groups: dict[str, Place] = {}
+        """Where states lie that share a buffer with others."""
+
+    def plan(self) -> Plan:
+        """Place everything and give the dispatches."""
+        self._fix()
+        self._overlay()
+        arenas, offsets = self._arenas()
+        groups = self._gathered()
+        steps = self._steps(self.calls, offsets)
+        changed = tuple(at for at, (old, new) in enumerate(self.lowered.states) if old != new)
+        inputs, states, outputs = (
+            tuple(self._size(name) for name in names)
+            for names in (
+                self.lowered.inputs,
+                [old for old, _ in self.lowered.states],
+                [one.value for one in self.lowered.outputs],
+            )
+        )
+        made = Plan(steps, tuple(arenas), inputs, states, outputs, changed, groups)
+        used = {place.index for one in made.dispatches() for place in one.places if place.space == "group"}
+        return replace(made, groups=tuple(one if at in used else () for at, one in enumerate(groups)))
+
+    # Which memory is whose.
+
+    def _root(self, name: str) -> str:
+        while name in self.over:
+            name = self.over[name]
+        return name
+
+    def _size(self, name: str) -> int:
+        value = self.values[name]
+        return value.elements * self.profile.itemsize(value.dtype)
+
+    def _fix(self) -> None:
+        """Inputs, states and outputs have memory of their own; a final value goes where its state lies."""
+        for at, name in enumerate(self.lowered.inputs):
+            self.fixed[name] = ("input", at)
+        for at, (initial, _) in enumerate(self.lowered.states):
+            self.fixed[initial] = ("state", at)
+        for at, one in enumerate(self.lowered.outputs):
+            self.fixed[self._root(one.value)] = ("output", at)
+        for initial, final in self.lowered.states:
+            root = self._root(final)
+            if root == initial:
+                continue
+            if self._may_replace(initial, root):
+                self.over[root] = initial
+            else:
+                self.calls.append(copy_call(self.values[final], self.values[initial]))
+
+    def _may_replace(self, initial: str, final: str) -> bool:
+        """Whether a state's new value may be written where the old one lies, when it is made."""
+        if final in self.fixed:
+            return False
+        writers = [at for at, call in enumerate(self.calls) if final in call.writes]
+        if len(writers) != 1:
+            return False
+        (writer,) = writers
+        readers = [at for at, call in enumerate(self.calls) if initial in _touched(call)]
+        if any(at > writer for at in readers):
+            return False
+        return writer not in readers or same_places(self.calls[writer], initial, final)
+
+    def _overlay(self) -> None:
+        """A value made by a kernel from a value of the same size that dies there lies over it."""
+        last, first = self._last_uses(), self._first_uses()
+        for at, call in enumerate(self.calls):
+            if not parts_of(call):
+                continue
+            assert isinstance(call, Call)
+            multiplied = call.values[: len(SIDES)] if isinstance(call.kernel, Library) else ()
+            taken = {*self.fixed, *map(self._root, multiplied)}
+            free = [
+                name for name in call.reads
+                if self._root(name) not in taken and last[self._root(name)] == at
+            ]  # fmt: skip
+            for new in call.writes:
+                if new in self.over or new in self.fixed or first[new] != at:
+                    continue
+                for old in free:
+                    fits = self.values[old].dtype is self.values[new].dtype and self._size(old) == self._size(
+                        new
+                    )
+                    if fits and same_places(call, old, new):
+                        self.over[new] = old
+                        last[self._root(old)] = max(last[self._root(old)], last[new])
+                        free.remove(old)
+                        break
+
+    def _last_uses(self) -> dict[str, int]:
+        last: dict[str, int] = {}
+        for at, call in enumerate(self.calls):
+            for name in call.values:
+                last[self._root(name)] = at
+        return last
+
+    def _first_uses(self) -> dict[str, int]:
+        first: dict[str, int] = {}
+        for at, call in enumerate(self.calls):
+            for name in call.values:
+                first.setdefault(name, at)
+        return first
+
+    # Arenas.
+
+    def _arenas(self) -> tuple[list[int], dict[str, tuple[int, int]]]:
+        """Sizes of the arenas, and the arena and offset of every value that lies in one.
+
+        Values are placed one after another, each as low as it can be; of some orders the best one is taken.
+        """
+        spans, count = self._spans()
+        sizes = {name: -(-self._size(name) // ALIGNMENT) * ALIGNMENT for name in spans}
+        orders: tuple[Callable[[str], tuple[int, ...]], ...] = (
+            lambda name: (-sizes[name], *spans[name]),
+            lambda name: (-sizes[name] * (1 + spans[name][1] - spans[name][0]), *spans[name]),
+            lambda name: (spans[name][0] - spans[name][1], -sizes[name], *spans[name]),
+            lambda name: (spans[name][0], -spans[name][1], -sizes[name]),
+        )
+        live = [
+            sum(sizes[name] for name, (first, last) in spans.items() if first <= at <= last)
+            for at in range(count)
+        ]
+        peak = max(live, default=0)
+        totals: list[int] = []
+        places: dict[str, tuple[int, int]] = {}
+        for order in orders:
+            names = sorted(spans, key=order)
+            for _ in range(TRIES):
+                sums, found = self._placed(names, spans, sizes)
+                if not places or sum(sums) < sum(totals):
+                    totals, places = sums, found
+                if sum(totals) <= CLOSE * peak or not names:
+                    break
+                # what lies highest had no room lower: it comes before the others
+                ends = {name: found[name][1] + sizes[name] for name in names}
+                highest = max(names, key=ends.__getitem__)
+                names.remove(highest)
+                names.insert(0, highest)
+        self.memory = Memory(sum(totals), peak)
+        return totals, places
+
+    def _placed(
+        self, names: Sequence[str], spans: Mapping[str, tuple[int, int]], sizes: Mapping[str, int]
+    ) -> tuple[list[int], dict[str, tuple[int, int]]]:
+        """Sizes of the arenas, and the arena and offset of every value, placed in this order."""
+        limit = self.profile.limits.get("max-storage-buffer-binding-size", ARENA_LIMIT)
+        placed: list[list[tuple[int, int, int, int]]] = []  # by arena: offset, end, first and last call
+        found: dict[str, tuple[int, int]] = {}
+        for name in names:
+            if self._size(name) > limit:
+                raise UnsupportedError(
+                    f"compile: a value of {self._size(name):,} bytes is larger than what a kernel can bind here, "
+                    f"{limit:,}; use smaller pieces, or run it eagerly"
+                )
+            first, last = spans[name]
+            offsets = [_lowest(arena, sizes[name], first, last) for arena in placed]
+            fits = [at for at, offset in enumerate(offsets) if offset + sizes[name] <= limit]
+            number = fits[0] if fits else len(placed)
+            if not fits:
+                placed.append([])
+                offsets.append(0)
+            placed[number].append((offsets[number], offsets[number] + sizes[name], first, last))
+            found[name] = (number, offsets[number])
+        return [max((end for _, end, _, _ in arena), default=0) for arena in placed], found
+
+    def _spans(self) -> tuple[dict[str, tuple[int, int]], int]:
+        """The first and the last call that use each run of memory of the plan's own, and how many calls there are.
+
+        What a loop does not make anew at each step, or hands on, lives as long as the loop.
+        """
+        uses: dict[str, list[tuple[int, bool]]] = {}
+        loops: list[tuple[int, int]] = []
+
+        def visit(calls: Sequence[Call | Repeat], at: int) -> int:
+            for call in calls:
+                if isinstance(call, Repeat):
+                    start, at = at, visit(call.calls, at)
+                    loops.append((start, at - 1))
+                    continue
+                for name in (*call.reads, *call.writes):
+                    root = self._root(name)
+                    if root not in self.fixed:
+                        uses.setdefault(root, []).append((at, name in call.writes))
+                at += 1
+            return at
+
+        count = visit(self.calls, 0)
+        spans = {root: (found[0][0], found[-1][0]) for root, found in uses.items()}
+        for start, stop in loops:  # inner loops come before those around them
+            for root, found in uses.items():
+                first, last = spans[root]
+                inside = [written for at, written in found if start <= at <= stop]
+                if inside and (first < start or last > stop or not inside[0]):
+                    spans[root] = (min(first, start), max(last, stop))
+        return spans, count
+
+    # Dispatches.
+
+    def _steps(self, calls: Sequence[Call | Repeat], offsets: dict[str, tuple[int, int]]) -> tuple[Step, ...]:
+        steps: list[Step] = []
+        for call in calls:
+            if isinstance(call, Repeat):
+                steps.append(Loop(call.times, self._steps(call.calls, offsets)))
+            else:
+                steps += self._dispatches(call, offsets)
+        return tuple(steps)
+
+    def _dispatches(self, call: Call, offsets: dict[str, tuple[int, int]]) -> list[Dispatch]:
+        """A call's dispatches: one, but where its kernel has parts that bind more than it may, even together."""
+        kernel, names = call.kernel, list(call.values)
+        if isinstance(kernel, Kernel):
+            kernel, names = self._joined(kernel, names)
+            bound = []
+            for buffer, name in zip(kernel.buffers, names, strict=True):
+                place = self._place(name, offsets)
+                common = place if place.space == "arena" else self.groups.get(name)
+                bound.append(Bound(buffer, place, common))
+            made: list[tuple[Kernel | Library | KernelSpec, tuple[Place, ...]]] = [
+                *dispatched(kernel, bound, self.profile)
+            ]
+        else:
+            if isinstance(kernel, Library) and kernel.epilogue is not None:
+                kernel, names = self._joined_epilogue(kernel, kernel.epilogue, names)
+            made = [(kernel, tuple(self._place(name, offsets) for name in names))]
+        found = []
+        for one, places in made:
+            spec = generate(one, self.profile)
+            if self.profile.dialect != "llvm":
+                spec = shared_bindings(spec)
+            found.append(Dispatch(spec, places, call.arguments, call.report, call.site, call.advance))
+        return found
+
+    def _gathered(self) -> tuple[Group, ...]:
+        """Ask where the states lie that kernels with too many values bind, and note which share a buffer."""
+        if self.gather is None:
+            return ()
+        most = room(self.profile)
+        crowded: set[str] = set()
+        for call in _flat(self.calls):
+            roots = {self._root(name) for name in call.values}
+            if isinstance(call.kernel, Kernel) and len(roots) + call.kernel.reports > most:
+                crowded |= {root for root in roots if root in self.fixed and self.fixed[root][0] == "state"}
+        if not crowded:
+            return ()
+        names = sorted(crowded, key=lambda name: (self.values[name].dtype.name, self.fixed[name][1]))
+        lying = self.gather([self.fixed[name][1] for name in names])
+        buffers: dict[int, list[tuple[int, str]]] = {}
+        for name in names:
+            if self.fixed[name][1] in lying:
+                number, offset = lying[self.fixed[name][1]]
+                buffers.setdefault(number, []).append((offset, name))
+        groups: list[Group] = []
+        for members in buffers.values():
+            if len(members) == 1:
+                continue
+            start = min(offset for offset, _ in members)
+            for offset, name in members:
+                self.groups[name] = Place("group", len(groups), offset - start, self._size(name))
+            groups.append(tuple((self.fixed[name][1], offset - start) for offset, name in members))
+        return tuple(groups)
+
+    def _place(self, name: str, offsets: dict[str, tuple[int, int]]) -> Place:
+        root = self._root(name)
+        if root in self.fixed:
+            return Place(*self.fixed[root], 0, self._size(name))
+        return Place("arena", *offsets[root], self._size(name))
+
+    def _joined(self, kernel: Kernel, names: Sequence[str]) -> tuple[Kernel, list[str]]:
+        """Values that share memory as one buffer, and buffers numbered, so that equal kernels are one."""
+        buffers, names_now, order = self._numbered(kernel.buffers, names, {})
+        changed = mapped(kernel, lambda root: rename_loads(root, names_now), names_now)
+        return replace(changed, buffers=buffers), order
+
+    def _joined_epilogue(
+        self, kernel: Library, epilogue: Epilogue, names: Sequence[str]
+    ) -> tuple[Library, list[str]]:
+        """The same for the buffers of an epilogue, which reads a product's operands by the template's names."""
+        operands, rest = names[: len(SIDES)], names[len(SIDES) :]
+        sides = {self._root(name): side for name, side in zip(operands, SIDES, strict=True)}
+        buffers, names_now, order = self._numbered(epilogue.buffers, rest, sides)
+        part = mapped_part(epilogue.part, lambda root: rename_loads(root, names_now), names_now)
+        return replace(kernel, epilogue=replace(epilogue, part=part, buffers=buffers)), [*operands, *order]
+
+    def _numbered(
+        self, buffers: Sequence[Buffer], names: Sequence[str], bound: dict[str, str]
+    ) -> tuple[tuple[Buffer, ...], dict[str, str], list[str]]:
+        """One buffer for each run of memory that is not ``bound``; new names by the old ones; the memory in order."""
+        kept: dict[str, Buffer] = {}
+        renamed: dict[str, str] = {}
+        for name, buffer in zip(names, buffers, strict=True):
+            root = renamed[buffer.name] = self._root(name)
+            known = kept.get(root)
+            if known is None or (known.access == "read" and buffer.access == "read_write"):
+                kept[root] = buffer
+        order = [root for root in kept if root not in bound]
+        order.sort(key=lambda root: kept[root].access == "read_write")
+        numbered = bound | {root: f"b{at}" for at, root in enumerate(order)}
+        # a name of any value of the memory will do, but sizes are those of the whole
+        made = tuple(replace(kept[root], name=numbered[root]) for root in order)
+        return made, {old: numbered[root] for old, root in renamed.items()}, order
+
+
+def _flat(calls: Sequence[Call | Repeat]) -> Iterator[Call]:
+    """Every call once, those of loops included."""
+    for call in calls:
+        if isinstance(call, Repeat):
+            yield from _flat(call.calls)
+        else:
+            yield call
+
+
+def _lowest(arena: Sequence[tuple[int, int, int, int]], size: int, first: int, last: int) -> int:
+    """The lowest offset at which ``size`` bytes are free from call ``first`` to call ``last``."""
+    offset = 0
+    for start, end, since, until in sorted(arena):
+        if until < first or last < since:
+            continue
+        if start - offset >= size:
+            break
+        offset = max(offset, end)
+    return offset
+
+
+def _touched(call: Call | Repeat) -> set[str]:
+    """Values that a call reads: what it does not write, and what it loads by the name of what it writes."""
+    return set(call.reads)
+
+
+def copy_call(source: Value, target: Value) -> Call:
+    """The call that copies one value's elements to another's memory."""
+    index = variable("i0_0", INDEX)
+    value = load(source.name, index, source.dtype.compute)
+    part = Part((Axis(index, const(source.elements, INDEX)),), (Store(target.name, index, value),))
+    buffers = (Buffer(source.name, source.dtype), Buffer(target.name, target.dtype, "read_write"))
+    return Call(
+        Kernel("copy", buffers, (), (part,), vector=4), (source.name, target.name), (1,), ops=("copy",)
+    )

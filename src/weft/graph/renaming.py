@@ -1,0 +1,79 @@
+"""Kernels with numbers in place of parameters, and with their buffers named by the values that they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from weft.expr import Expr, const, simplify, substitute, variable, walk
+from weft.expr.node import INDEX
+from weft.kernels import Axis, Buffer, Check, Kernel, Part, Reduction, Store
+from weft.target import Parameter
+
+ROUND = variable("round", INDEX)
+"""The parameter of kernels in loops: which step it is."""
+
+
+def with_constants(
+    kernel: Kernel, names: Sequence[str], numbers: Sequence[int | float], strides: Sequence[int],
+    before: Mapping[str, str],
+) -> Kernel:  # fmt: skip
+    """A kernel with its parameters replaced by numbers and its buffers renamed; ``before`` it loads by other names.
+
+    ``strides`` are how much each number grows from step to step of a loop: then the step is a parameter.
+    """
+    fixed: dict[Expr, Expr] = {}
+    for parameter, number, stride in zip(kernel.parameters, numbers, strides, strict=True):
+        value = const(number, parameter.dtype)
+        fixed[variable(parameter.name, parameter.dtype)] = value + ROUND * stride if stride else value
+    renamed = {buffer.name: name for buffer, name in zip(kernel.buffers, names, strict=True)}
+    loaded = {old: before.get(name, name) for old, name in renamed.items()}
+    made = mapped(kernel, lambda root: simplify(rename_loads(substitute(root, fixed), loaded)), renamed)
+    read = {node.data for part in made.parts for node in walk(*_roots(part)) if node.function == "load"}
+    over = [Buffer(before[one.name], one.dtype) for one in made.buffers if before.get(one.name) in read]
+    parameters = (Parameter("round", INDEX),) if any(strides) else ()
+    return replace(made, parameters=parameters, buffers=(*over, *made.buffers))
+
+
+def _roots(part: Part) -> list[Expr]:
+    found = [one for store in part.stores for one in (store.index, store.value)]
+    found += [fold.value for fold in part.reductions]
+    return found + [one for check in part.checks for one in (check.valid, check.value)]
+
+
+def rename_loads(root: Expr, names: dict[str, str]) -> Expr:
+    """The expression with its loads taken from other buffers."""
+    done: dict[Expr, Expr] = {}
+    for node in walk(root):
+        args = tuple(done[arg] for arg in node.args)
+        data = names.get(node.data, node.data) if node.function == "load" else node.data
+        same = args == node.args and data == node.data
+        done[node] = node if same else Expr(node.function, args, node.dtype, data)
+    return done[root]
+
+
+def mapped(kernel: Kernel, change: Any, names: dict[str, str]) -> Kernel:
+    """A kernel with every expression changed, and buffers renamed."""
+    return replace(
+        kernel,
+        buffers=tuple(replace(buffer, name=names.get(buffer.name, buffer.name)) for buffer in kernel.buffers),
+        parts=tuple(mapped_part(part, change, names) for part in kernel.parts),
+    )
+
+
+def mapped_part(part: Part, change: Any, names: dict[str, str] | None = None) -> Part:
+    """A part with every expression changed."""
+    names = names or {}
+    return Part(
+        tuple(Axis(axis.variable, change(axis.size)) for axis in part.axes),
+        tuple(
+            Store(
+                names.get(store.buffer, store.buffer), change(store.index), change(store.value), store.inner
+            )
+            for store in part.stores
+        ),
+        tuple(Axis(axis.variable, change(axis.size)) for axis in part.reduce_axes),
+        tuple(Reduction(one.result, one.combine, change(one.value)) for one in part.reductions),
+        tuple(Check(change(one.valid), change(one.value), one.inner) for one in part.checks),
+    )

@@ -1,0 +1,117 @@
+"""Plans of small programs, by what they must do: states that swap, outputs that are inputs, values without elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import pytest
+
+import weft as wf
+from weft.compiler import trace
+from weft.expr import variable
+from weft.expr.node import INDEX
+from weft.graph.affine import Affine, Cut, affine, divide
+from weft.graph.lowered import Call, Lowered, Result, Value
+from weft.graph.ordering import ordered
+from weft.graph.pipeline import lower_graph
+from weft.graph.planning import Planning, copy_call
+from weft.ops import TensorType
+from weft.target import CPU
+
+X, Y = numpy.arange(6.0, dtype="float32").reshape(2, 3), numpy.full((2, 3), 7, "float32")
+
+
+def swap(a: Any, b: Any) -> None:
+    kept = a.clone()
+    a.copy_(b)
+    b.copy_(kept)
+
+
+def read_after(a: Any, b: Any) -> Any:
+    before = a * 2
+    a.add_(b)
+    return before, a * 3
+
+
+PROGRAMS: dict[str, Callable[[Any, Any], Any]] = {
+    "states that swap": swap,
+    "a state read after its update": read_after,
+    "an output that is a state": lambda a, b: a,
+    "the same output twice": lambda a, b: (lambda one: (one, one))(a + b),
+    "an output that is a view": lambda a, b: (a + b).t(),
+    "a value and a view of it": lambda a, b: (lambda one: (one, one[1]))(a + b),
+    "values without elements": lambda a, b: (a[:0] + 1, a[:, :0].sum(1)),
+    "transposed over itself": lambda a, b: ((a + b).t().reshape(2, 3) + 1) * 2,
+    "a state that becomes another": lambda a, b: b.copy_(a * 1) if a is not b else None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_small_programs(device, name: str) -> None:
+    def results(compiled: bool) -> list[numpy.ndarray]:
+        a, b = wf.tensor(X, device=device.name), wf.tensor(Y, device=device.name)
+
+        def run() -> Any:
+            return PROGRAMS[name](a, b)
+
+        found = (wf.jit(run) if compiled else run)()
+        found = found if isinstance(found, tuple) else () if found is None else (found,)
+        return [one.numpy().copy() for one in (*found, a, b)]
+
+    for one, other in zip(results(True), results(False), strict=True):
+        numpy.testing.assert_array_equal(one, other)
+
+
+def test_an_output_that_is_an_input_has_memory_of_its_own(device) -> None:
+    x = wf.tensor(X, device=device.name)
+    first, second = wf.jit(lambda x: (x, x))(x)
+    x.add_(1)
+    first.add_(10)
+    numpy.testing.assert_array_equal(second.numpy(), X)
+    numpy.testing.assert_array_equal(first.numpy(), X + 10)
+
+
+def over(function: Callable[..., Any]) -> dict[str, str]:
+    """What lies over what in the plan of a function of a 64 x 64 matrix."""
+    planning = Planning(lower_graph(trace(function, wf.ones(64, 64, device="cpu")).graph, CPU), CPU)
+    planning.plan()
+    return planning.over
+
+
+def test_only_what_is_read_at_its_own_place_is_written_over() -> None:
+    def along(x: Any) -> Any:
+        y = x @ x
+        return (y + y.sum(1, keepdim=True)) @ x
+
+    def across(x: Any) -> Any:
+        y = x @ x
+        return (y + y.t()) @ x
+
+    assert not over(across)
+    assert all(old != new for new, old in over(along).items())
+
+
+def test_indices_are_divided() -> None:
+    i, j = variable("i", INDEX), variable("j", INDEX)
+    index = affine(i * 4 + j + 8)
+    assert index == Affine(((i, 4), (j, 1)), 8)
+    assert divide(index, 4, {i: 3, j: 4}) == (Affine(((i, 1),), 2), Affine(((j, 1),), 0))
+    assert divide(index, 4, {i: 3, j: 5}) is None  # j crosses the stride, and does not fall into pieces
+    assert divide(affine(j), 4, {j: 8}) == Cut(j, 4)
+
+
+def test_a_call_that_frees_memory_comes_early() -> None:
+    values = [
+        Value(name, wf.float32, size)
+        for name, size in (("x", 8), ("big", 512), ("small", 4), ("y", 512), ("z", 4))
+    ]
+
+    def call(new: str, *old: str) -> Call:
+        made = copy_call(values[1], values[3])
+        return Call(made.kernel, (*old, new), (len(old),), ops=(new,))
+
+    calls = (call("big", "x"), call("y", "x"), call("small", "big"), call("z", "small", "y"))
+    lowered = Lowered(tuple(values), calls, ("x",), (), (Result("z", TensorType((4,), wf.float32)),))
+    assert [one.ops[0] for one in ordered(lowered, CPU).calls] == ["big", "small", "y", "z"]

@@ -1,0 +1,148 @@
+"""Plans of random programs compute what the programs do when run, with and without fusion, and memory is never shared.
+
+Every stage is tested by running: the unfused plan, the fused one, and the one after all passes, on every device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+
+from tests.graph.programs import Program, close, programs
+from weft import devices
+from weft.compiler import Traced, trace
+from weft.devices import Device
+from weft.expr import walk
+from weft.graph import Graph, interpret
+from weft.graph.bindings import room
+from weft.graph.fusing import fuse
+from weft.graph.lowered import Call, Lowered, Repeat
+from weft.graph.lowering import lower
+from weft.graph.pipeline import lower_graph
+from weft.graph.planning import Planning
+from weft.kernels import Kernel
+from weft.ops import Geometry
+from weft.target import TargetProfile
+from weft.tensors.arena import colocate
+from weft.tensors.array import Array
+from weft.tensors.tensor import Tensor
+
+Stage = Callable[[Graph, TargetProfile], Lowered]
+STAGES: dict[str, Stage] = {
+    "lowered": lower,
+    "fused": lambda graph, profile: fuse(lower(graph, profile), profile),
+    "all passes": lower_graph,
+}
+
+
+def planned(
+    traced: Traced, lowered: Lowered, device: Device, profile: TargetProfile, program: Program
+) -> list[Tensor]:
+    """Outputs and final states of a lowered graph, on copies of the states."""
+    program.restore()
+    states = [state.clone() for state in traced.states]
+    colocate(states)
+
+    def gather(numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
+        storages = {number: states[number]._data.storage for number in numbers}
+        return {number: (id(one.buffer), one.offset) for number, one in storages.items()}
+
+    planning = Planning(lowered, profile, gather)
+    plan = planning.plan()
+    most = room(profile)
+    assert all(len(one.places) + one.spec.reports <= most for one in plan.dispatches())
+    replay = device.prepare(plan)
+    check_memory(planning)
+    inputs = [one.detach().clone().contiguous() for one in program.arguments]
+    outputs = replay.run([one._data.storage for one in inputs], [one._data.storage for one in states])
+    made = []
+    for storage, result in zip(outputs, lowered.outputs, strict=True):
+        strides = Geometry.contiguous(result.type.shape).strides
+        made.append(Tensor.wrap(Array(storage, result.type.dtype, result.type.shape, strides, 0)))
+    return [*made, *states]
+
+
+def check_memory(planning: Planning) -> None:
+    """What a call reads is what was written there last; what it writes lies apart from all else that it touches."""
+    _, places = planning._arenas()
+    held: set[str] = set()
+
+    def own(names: Iterable[str]) -> set[str]:
+        return {root for name in names if (root := planning._root(name)) in places and planning._size(root)}
+
+    def apart(one: str, other: str) -> bool:
+        first, second = places[one][1], places[other][1]
+        ends = first + planning._size(one), second + planning._size(other)
+        return places[one][0] != places[other][0] or ends[0] <= second or ends[1] <= first
+
+    def visit(calls: Sequence[Call | Repeat]) -> None:
+        nonlocal held
+        for call in calls:
+            if isinstance(call, Repeat):
+                for _ in range(min(call.times, 2)):
+                    visit(call.calls)
+                continue
+            read, written = own(call.reads), own(call.writes)
+            assert read <= held, (call, read - held)
+            for one in written:
+                assert all(apart(one, other) for other in (read | written) - {one}), call
+                held = {other for other in held if apart(one, other)} | {one}
+
+    visit(planning.calls)
+
+
+def check_stores(lowered: Lowered) -> None:
+    """No two points of a part store to one element, as far as that can be seen: each index moves with every axis.
+
+    A scatter into a single element is left out: there all points name the same place, and the data decides.
+    """
+    single = {value.name for value in lowered.values if value.elements == 1}
+    for call in lowered.calls:
+        kernel = getattr(call, "kernel", None)
+        for part in kernel.parts if isinstance(kernel, Kernel) else ():
+            for store in part.stores:
+                if store.buffer in single:
+                    continue
+                axes = (*part.axes, *part.reduce_axes) if store.inner else part.axes
+                used = set(walk(store.index))
+                assert all(axis.variable in used for axis in axes if axis.size.data > 1), (call, store)
+
+
+def compare(program: Program, device: Device, profile: TargetProfile | None = None) -> None:
+    profile = profile or device.profile
+    program.restore()
+    traced = trace(program, *program.arguments)
+    outputs, finals = interpret(
+        traced.graph, list(program.arguments), [state.clone() for state in traced.states]
+    )
+    expected = [one.clone() for one in (*outputs, *finals)]
+    for name, stage in STAGES.items():
+        lowered = stage(traced.graph, profile)
+        check_stores(lowered)
+        found = planned(traced, lowered, device, profile, program)
+        for one, other in zip(found, expected, strict=True):
+            close(one, other, f"{name}:\n{traced.graph!r}\n{lowered!r}", program.narrow)
+
+
+@given(programs())
+def test_plans_on_cpu_compute_what_programs_do(program: Program) -> None:
+    compare(program, devices.open("cpu"))
+
+
+@pytest.mark.webgpu
+@settings(max_examples=25)
+@given(programs("webgpu:software", most=8))
+def test_plans_on_webgpu_compute_what_programs_do(program: Program) -> None:
+    compare(program, devices.open("webgpu:software"))
+
+
+@pytest.mark.webgpu
+@settings(max_examples=25)
+@given(programs("webgpu:software", most=12))
+def test_plans_of_few_bindings_compute_what_programs_do(program: Program) -> None:
+    device = devices.open("webgpu:software")
+    limits = {**device.profile.limits, "max-storage-buffers-per-shader-stage": 6}
+    compare(program, device, replace(device.profile, limits=limits))
