@@ -26,7 +26,8 @@ _ALIASES = {
     "bool": "bool_",
 }
 _FROM = {
-    "weft.tensors.tensor": ("Tensor", "device", "tensor"),
+    "weft.tensors.described": ("device",),
+    "weft.tensors.tensor": ("Tensor", "tensor"),
     "weft.tensors.creation": (
         "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "logspace",
         "ones",         "ones_like", "tril_indices", "triu_indices", "zeros", "zeros_like",
@@ -42,6 +43,10 @@ _FROM = {
         "randn_like", "randperm", "seed",
     ),
     "weft.custom": ("register_kernel",),
+    "weft.compiler.captures": ("capture",),
+    "weft.compiler.debug": ("debug",),
+    "weft.compiler.explain": ("explain",),
+    "weft.compiler.jit": ("jit",),
     "weft.utils.checkpoints": ("load", "save"),
     "weft.dtypes": _DTYPES,
 }  # fmt: skip

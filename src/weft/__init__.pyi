@@ -34,6 +34,18 @@ from weft.autograd import (
     no_grad as no_grad,
     set_grad_enabled as set_grad_enabled,
 )
+from weft.compiler.captures import (
+    capture as capture,
+)
+from weft.compiler.debug import (
+    debug as debug,
+)
+from weft.compiler.explain import (
+    explain as explain,
+)
+from weft.compiler.jit import (
+    jit as jit,
+)
 from weft.custom import (
     register_kernel as register_kernel,
 )
@@ -80,6 +92,9 @@ from weft.tensors.creation import (
     zeros as zeros,
     zeros_like as zeros_like,
 )
+from weft.tensors.described import (
+    device as device,
+)
 from weft.tensors.exchange import (
     from_dlpack as from_dlpack,
 )
@@ -96,7 +111,6 @@ from weft.tensors.settings import (
 )
 from weft.tensors.tensor import (
     Tensor as Tensor,
-    device as device,
     tensor as tensor,
 )
 from weft.utils.checkpoints import (
@@ -112,6 +126,33 @@ long: DType
 int: DType
 bool: DType
 
+def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """1 / (1 + exp(-x)) of each element."""
+def relu(input: Tensor, inplace: builtins.bool = False) -> Tensor:
+    """Each element, or 0 where it is negative; any shape."""
+def selu(input: Tensor, inplace: builtins.bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Scaled elu, which keeps mean 0 and variance 1 (Klambauer and others 2017)."""
+def celu(
+    input: Tensor,
+    alpha: builtins.float = 1.0,
+    inplace: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Each element, or ``alpha * (exp(x / alpha) - 1)`` where it is negative (Barron 2017)."""
+def threshold(
+    input: Tensor,
+    threshold: builtins.float,
+    value: builtins.float,
+    inplace: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Each element, or ``value`` where it is at most ``threshold``."""
+def hardshrink(input: Tensor, lambd: builtins.float = 0.5, *, out: Tensor | None = None) -> Tensor:
+    """Each element, or 0 where it is in [-lambd, lambd]."""
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """Each element, or ``weight * x`` where it is negative; ``weight`` has one element, or one a channel (dim 1)."""
 def contiguous(input: Tensor) -> Tensor:
     """The tensor itself where its elements lie in row-major order, else a copy that does."""
 def clone(input: Tensor) -> Tensor:
@@ -134,26 +175,7 @@ def flatten(input: Tensor, start_dim: builtins.int = 0, end_dim: builtins.int = 
     """Dimensions ``start_dim`` to ``end_dim`` merged into one."""
 def narrow(input: Tensor, dim: builtins.int, start: builtins.int, length: builtins.int) -> Tensor:
     """A view of ``length`` elements from ``start`` along a dimension."""
-def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """1 / (1 + exp(-x)) of each element."""
-def relu(input: Tensor, inplace: builtins.bool = False) -> Tensor:
-    """Each element, or 0 where it is negative; any shape."""
-def selu(input: Tensor, inplace: builtins.bool = False) -> Tensor:
-    """Scaled elu, which keeps mean 0 and variance 1 (Klambauer and others 2017)."""
-def celu(input: Tensor, alpha: builtins.float = 1.0, inplace: builtins.bool = False) -> Tensor:
-    """Each element, or ``alpha * (exp(x / alpha) - 1)`` where it is negative (Barron 2017)."""
-def threshold(
-    input: Tensor,
-    threshold: builtins.float,
-    value: builtins.float,
-    inplace: builtins.bool = False,
-) -> Tensor:
-    """Each element, or ``value`` where it is at most ``threshold``."""
-def hardshrink(input: Tensor, lambd: builtins.float = 0.5) -> Tensor:
-    """Each element, or 0 where it is in [-lambd, lambd]."""
-def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """Each element, or ``weight * x`` where it is negative; ``weight`` has one element, or one a channel (dim 1)."""
-def index_select(input: Tensor, dim: builtins.int, index: Tensor) -> Tensor:
+def index_select(input: Tensor, dim: builtins.int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
 
     >>> import weft as wf
@@ -168,9 +190,17 @@ def index_add(
     source: Tensor,
     *,
     alpha: builtins.float = 1,
+    out: Tensor | None = None,
 ) -> Tensor:
     """``input`` with ``alpha`` times each row of ``source`` along ``dim`` added at the row that ``index`` names."""
-def index_copy(input: Tensor, dim: builtins.int, index: Tensor, source: Tensor) -> Tensor:
+def index_copy(
+    input: Tensor,
+    dim: builtins.int,
+    index: Tensor,
+    source: Tensor,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """``input`` with the rows along ``dim`` that ``index`` names replaced by ``source``'s; the last one stays."""
 def index_fill(input: Tensor, dim: builtins.int, index: Tensor, value: Any) -> Tensor:
     """``input`` with the rows along ``dim`` that ``index`` names filled with a number or a 0-d tensor."""
@@ -182,6 +212,7 @@ def index_reduce(
     reduce: str,
     *,
     include_self: builtins.bool = True,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Rows of ``source`` along ``dim`` folded (prod, mean, amax, amin) into the rows that ``index`` names."""
 def index_put(
@@ -198,12 +229,20 @@ def scatter(
     src: Any,
     *,
     reduce: str | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """``out[index[i][j]][j] = src[i][j]`` (for dim 0), the last of equal places; ``src`` may be a number.
 
     ``reduce``: ``"add"`` or ``"multiply"`` in place of writing (as in PyTorch, better written ``scatter_reduce``).
     """
-def scatter_add(input: Tensor, dim: builtins.int, index: Tensor, src: Tensor) -> Tensor:
+def scatter_add(
+    input: Tensor,
+    dim: builtins.int,
+    index: Tensor,
+    src: Tensor,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The input with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal places add up in a fixed order."""
 def scatter_reduce(
     input: Tensor,
@@ -213,19 +252,20 @@ def scatter_reduce(
     reduce: str,
     *,
     include_self: builtins.bool = True,
+    out: Tensor | None = None,
 ) -> Tensor:
     """``src`` folded (sum, prod, mean, amax, amin) into ``input`` at the places that ``index`` names.
 
     Without ``include_self`` the old values of places that are named do not count. Mean of integers rounds down.
     """
-def nonzero(input: Tensor, *, as_tuple: builtins.bool = False) -> Any:
+def nonzero(input: Tensor, *, as_tuple: builtins.bool = False, out: Any = None) -> Any:
     """Coordinates (n, dimensions) of the elements that are not 0, row-major; their number is read from the device.
 
     ``as_tuple``: one 1-d tensor a dimension, as ``x[x.nonzero(as_tuple=True)]`` takes them.
     """
 def argwhere(input: Tensor) -> Tensor:
     """Coordinates (n, dimensions) of the elements that are not 0, as ``nonzero``."""
-def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """``input`` with the n-th true place of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
@@ -234,9 +274,9 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: builtins.i
 
     The largest is read from the device. Sums are taken in a fixed order.
     """
-def matmul(input: Tensor, other: Tensor) -> Tensor:
+def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
-def mm(input: Tensor, mat2: Tensor) -> Tensor:
+def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m)."""
 def sum(
     input: Tensor,
@@ -244,6 +284,7 @@ def sum(
     keepdim: builtins.bool = False,
     *,
     dtype: DType | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
 def mean(
@@ -252,19 +293,56 @@ def mean(
     keepdim: builtins.bool = False,
     *,
     dtype: DType | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """The mean over dimensions (all where ``dim`` is None) of a floating point tensor."""
-def amax(input: Tensor, dim: Dims = None, keepdim: builtins.bool = False) -> Tensor:
+def amax(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The largest element over dimensions; NaN wins; the gradient is shared among equals."""
-def amin(input: Tensor, dim: Dims = None, keepdim: builtins.bool = False) -> Tensor:
+def amin(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The smallest element over dimensions; NaN wins; the gradient is shared among equals."""
-def any(input: Tensor, dim: Dims = None, keepdim: builtins.bool = False) -> Tensor:
+def any(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Whether any element is nonzero, over dimensions."""
-def all(input: Tensor, dim: Dims = None, keepdim: builtins.bool = False) -> Tensor:
+def all(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Whether all elements are nonzero, over dimensions."""
-def argmax(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Tensor:
+def argmax(
+    input: Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The int64 position of the largest element (in the flattened tensor where ``dim`` is None), first of equals."""
-def argmin(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Tensor:
+def argmin(
+    input: Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
 def conv1d(
     input: Tensor,
@@ -339,11 +417,29 @@ def conv_transpose3d(
     dilation: Pair = 1,
 ) -> Tensor:
     """The adjoint of ``conv3d``, as ``torch.nn.functional.conv_transpose3d``; ``weight`` (C, O / groups, *kernel)."""
+def softmax(
+    input: Tensor,
+    dim: builtins.int,
+    dtype: DType | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
+def log_softmax(
+    input: Tensor,
+    dim: builtins.int,
+    dtype: DType | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
 def sort(
     input: Tensor,
     dim: builtins.int = -1,
     descending: builtins.bool = False,
     stable: builtins.bool = False,
+    *,
+    out: Any = None,
 ) -> tuple[Tensor, Tensor]:
     """The elements along ``dim`` in order, and the places they had: ``(values, indices)``; always stable, NaN largest.
 
@@ -364,6 +460,8 @@ def topk(
     dim: builtins.int = -1,
     largest: builtins.bool = True,
     sorted: builtins.bool = True,
+    *,
+    out: Any = None,
 ) -> tuple[Tensor, Tensor]:
     """The ``k`` largest (or smallest) elements along ``dim`` in order, with their places: ``(values, indices)``."""
 def kthvalue(
@@ -371,26 +469,52 @@ def kthvalue(
     k: builtins.int,
     dim: builtins.int = -1,
     keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
 ) -> tuple[Tensor, Tensor]:
     """The ``k``-th smallest element (from 1) along ``dim`` and its place: ``(values, indices)``; NaN is largest."""
-def median(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Any:
+def median(
+    input: Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> Any:
     """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
-def nanmedian(input: Tensor, dim: builtins.int | None = None, keepdim: builtins.bool = False) -> Any:
+def nanmedian(
+    input: Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> Any:
     """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
-def cumsum(input: Tensor, dim: builtins.int, *, dtype: DType | None = None) -> Tensor:
+def cumsum(
+    input: Tensor,
+    dim: builtins.int,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
     """Running sums along ``dim``; integers and bool sum to int64.
 
     >>> import weft as wf
     >>> wf.cumsum(wf.tensor([1, 2, 3]), 0)
     tensor([1, 3, 6])
     """
-def cumprod(input: Tensor, dim: builtins.int, *, dtype: DType | None = None) -> Tensor:
+def cumprod(
+    input: Tensor,
+    dim: builtins.int,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
     """Running products along ``dim``; integers and bool multiply to int64."""
-def logcumsumexp(input: Tensor, dim: builtins.int) -> Tensor:
+def logcumsumexp(input: Tensor, dim: builtins.int, *, out: Tensor | None = None) -> Tensor:
     """Running ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
-def cummax(input: Tensor, dim: builtins.int) -> tuple[Tensor, Tensor]:
+def cummax(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
-def cummin(input: Tensor, dim: builtins.int) -> tuple[Tensor, Tensor]:
+def cummin(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
 def einsum(equation: Any, *operands: Tensor) -> Tensor:
     """Sums of products by Einstein's convention, as ``torch.einsum``: ``einsum("bik,bkj->bij", x, y)``.
@@ -402,7 +526,7 @@ def einsum(equation: Any, *operands: Tensor) -> Tensor:
     >>> wf.einsum("ij,j", wf.tensor([[1.0, 2.0], [3.0, 4.0]]), wf.tensor([1.0, 10.0]))
     tensor([21., 43.])
     """
-def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2, *, out: Tensor | None = None) -> Tensor:
     """Products summed over the last ``dims`` dimensions of ``a`` and the first of ``b``, or over two lists of them."""
 def add(
     input: Tensor,
@@ -532,7 +656,7 @@ def max(
     dim: builtins.int | Tensor | None = None,
     keepdim: builtins.bool = False,
     *,
-    out: Tensor | None = None,
+    out: Any = None,
 ) -> Any:
     """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
 
@@ -545,7 +669,7 @@ def min(
     dim: builtins.int | Tensor | None = None,
     keepdim: builtins.bool = False,
     *,
-    out: Tensor | None = None,
+    out: Any = None,
 ) -> Any:
     """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
 def aminmax(
@@ -553,24 +677,25 @@ def aminmax(
     *,
     dim: builtins.int | None = None,
     keepdim: builtins.bool = False,
+    out: Any = None,
 ) -> tuple[Tensor, Tensor]:
     """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
-def gather(input: Tensor, dim: builtins.int, index: Tensor) -> Tensor:
+def gather(input: Tensor, dim: builtins.int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``out[i][j] = input[index[i][j]][j]`` (for dim 0): elements picked along a dimension; shape as ``index``.
 
     An index outside the dimension raises ``IndexError`` at the next read on asynchronous devices.
     """
-def cat(tensors: Sequence[Tensor], dim: builtins.int = 0) -> Tensor:
+def cat(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors of equal shapes, except along ``dim``, joined along it; types are promoted."""
-def stack(tensors: Sequence[Tensor], dim: builtins.int = 0) -> Tensor:
+def stack(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors of one shape joined along a new dimension."""
-def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Products of two batches of matrices, without broadcasting: (B, n, k) by (B, k, m) gives (B, n, m)."""
-def mv(input: Tensor, vec: Tensor) -> Tensor:
+def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
     """A matrix (n, k) by a vector (k)."""
-def dot(input: Tensor, tensor: Tensor) -> Tensor:
+def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inner product of two vectors of one size."""
-def outer(input: Tensor, vec2: Tensor) -> Tensor:
+def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The outer product of two vectors: (n) and (m) give (n, m)."""
 def addmm(
     input: Tensor,
@@ -579,6 +704,7 @@ def addmm(
     *,
     beta: builtins.float = 1,
     alpha: builtins.float = 1,
+    out: Tensor | None = None,
 ) -> Tensor:
     """``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
 def addmv(
@@ -588,6 +714,7 @@ def addmv(
     *,
     beta: builtins.float = 1,
     alpha: builtins.float = 1,
+    out: Tensor | None = None,
 ) -> Tensor:
     """``beta * input + alpha * (mat @ vec)``."""
 def baddbmm(
@@ -597,6 +724,7 @@ def baddbmm(
     *,
     beta: builtins.float = 1,
     alpha: builtins.float = 1,
+    out: Tensor | None = None,
 ) -> Tensor:
     """``beta * input + alpha * bmm(batch1, batch2)``."""
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: builtins.int = 1, eps: builtins.float = 1e-08) -> Tensor:
@@ -609,10 +737,6 @@ def pairwise_distance(
     keepdim: builtins.bool = False,
 ) -> Tensor:
     """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
-def softmax(input: Tensor, dim: builtins.int, dtype: DType | None = None) -> Tensor:
-    """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
-def log_softmax(input: Tensor, dim: builtins.int, dtype: DType | None = None) -> Tensor:
-    """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
 def layer_norm(
     input: Tensor,
     normalized_shape: builtins.int | Sequence[builtins.int],
@@ -668,7 +792,7 @@ def diag_embed(
     dim2: builtins.int = -1,
 ) -> Tensor:
     """Zeros with the last dimension of ``input`` along a diagonal of two new dimensions."""
-def diag(input: Tensor, diagonal: builtins.int = 0) -> Tensor:
+def diag(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
     """A matrix with a vector on a diagonal, or a copy of a diagonal of a matrix."""
 def as_strided(
     input: Tensor,
@@ -714,9 +838,9 @@ def roll(
     """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
 def rot90(input: Tensor, k: builtins.int = 1, dims: Sequence[builtins.int] = (0, 1)) -> Tensor:
     """A copy turned ``k`` times by 90 degrees in the plane of two dimensions, from the first towards the second."""
-def tril(input: Tensor, diagonal: builtins.int = 0) -> Tensor:
+def tril(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
     """The lower triangle of each matrix up to a diagonal, zeros above."""
-def triu(input: Tensor, diagonal: builtins.int = 0) -> Tensor:
+def triu(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
     """The upper triangle of each matrix from a diagonal on, zeros below."""
 def tile(input: Tensor, dims: builtins.int | Sequence[builtins.int]) -> Tensor:
     """The whole tensor repeated along its last dimensions, by NumPy's rule."""
@@ -731,9 +855,9 @@ def repeat_interleave(
 
     With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
     """
-def hstack(tensors: Sequence[Tensor]) -> Tensor:
+def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Tensors joined along dimension 1 (vectors: 0)."""
-def vstack(tensors: Sequence[Tensor]) -> Tensor:
+def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Tensors joined along dimension 0; vectors are rows."""
 def searchsorted(
     sorted_sequence: Tensor,
@@ -742,6 +866,7 @@ def searchsorted(
     out_int32: builtins.bool = False,
     right: builtins.bool = False,
     side: str | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """For each value where it would be put into the sorted last dimension: before equal elements, or after (``right``).
 
@@ -753,6 +878,7 @@ def bucketize(
     *,
     out_int32: builtins.bool = False,
     right: builtins.bool = False,
+    out: Tensor | None = None,
 ) -> Tensor:
     """For each value the bucket of the 1-d sorted ``boundaries`` that it falls into, as ``searchsorted``."""
 def where(
@@ -848,6 +974,7 @@ def prod(
     keepdim: builtins.bool = False,
     *,
     dtype: DType | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """The product along ``dim`` (of all where None); integers and bool multiply to int64."""
 def var(
@@ -857,6 +984,7 @@ def var(
     keepdim: builtins.bool = False,
     *,
     correction: builtins.float | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """The variance over dimensions, divided by ``n - correction`` (1 by default; ``unbiased=False`` is 0)."""
 def std(
@@ -866,6 +994,7 @@ def std(
     keepdim: builtins.bool = False,
     *,
     correction: builtins.float | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """The standard deviation over dimensions: the square root of ``var``."""
 def var_mean(
@@ -886,7 +1015,13 @@ def std_mean(
     correction: builtins.float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """``(std, mean)`` over dimensions."""
-def logsumexp(input: Tensor, dim: Dims, keepdim: builtins.bool = False) -> Tensor:
+def logsumexp(
+    input: Tensor,
+    dim: Dims,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """``log(sum(exp(x)))`` over dimensions, without overflow; integers as float32."""
 def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
     """How many elements are not 0, over dimensions (all where None); int64."""
@@ -896,6 +1031,7 @@ def nansum(
     keepdim: builtins.bool = False,
     *,
     dtype: DType | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """The sum over dimensions of what is not NaN."""
 def nanmean(
@@ -904,6 +1040,7 @@ def nanmean(
     keepdim: builtins.bool = False,
     *,
     dtype: DType | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """The mean over dimensions of what is not NaN, NaN where nothing is; floating point."""
 def norm(
@@ -913,11 +1050,18 @@ def norm(
     keepdim: builtins.bool = False,
     *,
     dtype: DType | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2."""
-def take(input: Tensor, index: Tensor) -> Tensor:
+def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
-def take_along_dim(input: Tensor, indices: Tensor, dim: builtins.int | None = None) -> Tensor:
+def take_along_dim(
+    input: Tensor,
+    indices: Tensor,
+    dim: builtins.int | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one."""
 def exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """e to the power of each element."""

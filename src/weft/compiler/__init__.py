@@ -4,5 +4,6 @@ Passes, plans and replay build on these.
 """
 
 from weft.compiler.trace import Traced, eval_shape, trace
+from weft.control import scan
 
-__all__ = ["Traced", "eval_shape", "trace"]
+__all__ = ["Traced", "eval_shape", "scan", "trace"]

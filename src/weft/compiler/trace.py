@@ -1,25 +1,143 @@
 """``trace(fn, *args)``: run a program once with traced tensors, and keep what it did as a graph.
 
 Tensors that the program reaches by closure (parameters, optimizer state, the random generators' counters) become
-states of the graph, keyed by storage; ``Traced`` reads them when it runs and writes back what changed.
+states of the graph, keyed by storage; ``Traced`` reads them when it runs and writes back what changed. ``record`` is
+the same with all that ``jit`` wants to know besides.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from weft.autograd.mode import no_grad
 from weft.autograd.tape import Tape
-from weft.compiler.tree import Rebuild, flatten
+from weft.compiler.captures import collecting
+from weft.compiler.escape import refuse_escaped, refuse_kept
+from weft.compiler.execute import run_interpreted
+from weft.compiler.guards import Notes
 from weft.errors import ArgumentError, WeftError, mistake
-from weft.graph import Abstract, AbstractValue, Graph, Tracing, interpret
+from weft.graph import Abstract, AbstractValue, Graph, Tracing
 from weft.graph.tracing import failing_site
 from weft.ops import OPS, Geometry, TensorType, bind, interpreting
-from weft.random.generator import all_generators
+from weft.random.generator import Generator, all_generators, is_default
 from weft.tensors.array import Array
-from weft.tensors.tensor import Tensor, keeping_grads
+from weft.tensors.gradients import keeping_grads
+from weft.tensors.tensor import Tensor
+from weft.tensors.watch import Retrace, watcher
+from weft.utils.tree import Rebuild, flatten
+
+Enter = Callable[[Tracing, int, Any], Any]
+"""What stands for a leaf of the arguments, by its position, in the trace: a traced tensor, or the leaf itself."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A traced call. The graph's outputs are the results' tensors, then the captures, then the gradients."""
+
+    graph: Graph
+    states: tuple[Array, ...]
+    """The array behind each state, in the geometry of the state's type."""
+    notes: Notes
+    fill: Rebuild
+    """The result for the values of its tensors."""
+    results: int
+    captures: tuple[str, ...]
+    grads: tuple[tuple[Tensor, Tensor | None], ...]
+    """Tensors whose ``grad`` was looked at, with what it was."""
+    new_grads: tuple[tuple[Tensor, bool], ...]
+    """Those that have another one afterwards: an output, or where False none."""
+    generators: tuple[tuple[Generator, Tensor], ...]
+
+
+def record(
+    name: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], enter: Enter,
+    keep_grads: bool = False, capturing: bool = False,
+) -> Recording:  # fmt: skip
+    """Trace a call; nothing is computed, and everything that the function changed is as before afterwards."""
+    while True:
+        try:
+            return _record_once(name, fn, args, kwargs, enter, keep_grads, capturing)
+        except Retrace:
+            continue
+
+
+def _record_once(
+    name: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], enter: Enter,
+    keep_grads: bool, capturing: bool,
+) -> Recording:  # fmt: skip
+    for generator in all_generators():
+        generator.fold()
+    tracing, notes = Tracing(), Notes()
+    with keeping_grads() as grads, _watched_by(notes), interpreting(tracing, notes):
+        try:
+            recording = _record(tracing, notes, grads, fn, (args, kwargs), enter, keep_grads, capturing)
+        except WeftError as error:
+            raise type(error)(f"{error} (at {failing_site(error)})") from error
+        finally:
+            for generator in all_generators():
+                generator.give_back()
+            tracing.restore_versions()
+            notes.restore_histories()
+    grads.clear()
+    refuse_escaped(name, tracing.made)
+    refuse_kept(name, notes.written_constants(tracing.written()))
+    return recording
+
+
+@contextmanager
+def _watched_by(notes: Notes) -> Iterator[None]:
+    token = watcher.set(notes)
+    try:
+        yield
+    finally:
+        watcher.reset(token)
+
+
+def _record(
+    tracing: Tracing, notes: Notes, grads: dict[int, tuple[Tensor, Tensor | None]], fn: Callable[..., Any], call: Any,
+    enter: Enter, keep_grads: bool, capturing: bool,
+) -> Recording:  # fmt: skip
+    known = set(map(id, all_generators()))
+    leaves, rebuild_call = flatten(call)
+    captures: dict[str, Tensor] = {}
+    token = collecting.set(captures if capturing else None)
+    try:
+        args, kwargs = rebuild_call([enter(tracing, position, leaf) for position, leaf in enumerate(leaves)])
+        result = fn(*args, **kwargs)
+    finally:
+        collecting.reset(token)
+    generators = []
+    for generator in all_generators():
+        count = generator.give_back()
+        if count and (id(generator) in known or is_default(generator)):
+            state = generator.state()
+            bind(OPS["random_advance"], state, count & 0xFFFFFFFF, count >> 32, into=(state,))
+            generators.append((generator, state))
+            notes.constants.discard(id(state._data.alias))
+    parts, rebuild = flatten(result)
+    looked_at = tuple([(leaf, before) for leaf, before in grads.values() if type(leaf._data) is Array])
+    changed = [(leaf, leaf._grad) for leaf, before in looked_at
+               if leaf._grad is not before and (keep_grads or before is not None)]  # fmt: skip
+    tensors = [one for one in parts if isinstance(one, Tensor)]
+    made = [grad for _, grad in changed if grad is not None]
+    outputs = tracing.outputs([one._data for one in (*tensors, *captures.values(), *made)])
+    graph = tracing.graph(outputs, notes.constants)
+    pairs = zip(tracing.captured(), graph.states, strict=True)
+    states = tuple([_whole(array, state.initial.type) for array, state in pairs])
+    is_tensor = [isinstance(one, Tensor) for one in parts]
+    fixed = [None if own else one for one, own in zip(parts, is_tensor, strict=True)]
+
+    def fill(values: list[Any]) -> Any:
+        source = iter(values)
+        return rebuild([next(source) if own else one for one, own in zip(fixed, is_tensor, strict=True)])
+
+    new_grads = tuple((leaf, grad is not None) for leaf, grad in changed)
+    return Recording(
+        graph, states, notes, fill, len(tensors), tuple(captures), looked_at, new_grads, tuple(generators)
+    )
 
 
 @dataclass(frozen=True)
@@ -39,25 +157,12 @@ class Traced:
                 raise ArgumentError(
                     mistake("traced function", f"tensor {position}", repr(found), repr(var.type))
                 )
+        for generator in all_generators():
+            generator.fold()
         with no_grad():
-            for generator in all_generators():
-                generator.fold()
             # a contiguous value for each: the graph's views count from the first element
             inputs = [value.detach().contiguous() for value in given]
-            outputs, finals = interpret(self.graph, inputs, self.states)
-            results = [bind(OPS["copy"], one) if isinstance(one, Tensor) else one for one in outputs]
-            changed = [
-                (state, final.clone() if final._data.alias in _aliases(self.states) else final)
-                for state, final, own in zip(self.states, finals, self.graph.states, strict=True)
-                if own.changed
-            ]
-            for state, final in changed:
-                state.copy_(final)
-        return self.rebuild(results)
-
-
-def _aliases(tensors: tuple[Tensor, ...]) -> set[Any]:
-    return {tensor._data.alias for tensor in tensors}
+        return self.rebuild(run_interpreted(self.graph, inputs, self.states))
 
 
 def trace(fn: Callable[..., Any], *args: Any) -> Traced:
@@ -74,54 +179,24 @@ def trace(fn: Callable[..., Any], *args: Any) -> Traced:
     >>> traced(wf.tensor([1.0, 2.0, 3.0]))
     tensor(6.)
     """
-    leaves, rebuild_args = flatten(args)
-    for generator in all_generators():
-        generator.fold()
-    tracing = Tracing()
-    with interpreting(tracing, Tape()), keeping_grads():
-        traced = []
-        for leaf in leaves:
-            if isinstance(leaf, Tensor):
-                value = Tensor.wrap(tracing.input(leaf.shape, leaf.dtype, str(leaf.device)))
-                leaf = value.requires_grad_(leaf.requires_grad)
-            traced.append(leaf)
-        try:
-            result = fn(*rebuild_args(traced))
-        except WeftError as error:
-            raise type(error)(f"{error} (at {failing_site(error)})") from error
-        finally:
-            taken = [(generator, generator.give_back()) for generator in all_generators()]
-        for generator, count in taken:
-            if count:
-                state = generator.state()
-                bind(OPS["random_advance"], state, count & 0xFFFFFFFF, count >> 32, into=(state,))
-        results, rebuild = flatten(result)
-        tensors = [one for one in results if isinstance(one, Tensor)]
-        found = iter(tracing.outputs([one._data for one in tensors]))
-    outputs = tuple(next(found) if isinstance(one, Tensor) else one for one in results)
-    graph = tracing.graph([one for one, own in zip(outputs, results, strict=True) if isinstance(own, Tensor)])
-    fixed = [None if isinstance(own, Tensor) else own for own in results]
 
-    def fill(values: list[Any]) -> Any:
-        source = iter(values)
-        return rebuild(
-            [
-                next(source) if isinstance(own, Tensor) else one
-                for own, one in zip(results, fixed, strict=True)
-            ]
-        )
+    def enter(tracing: Tracing, position: int, leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        value = Tensor.wrap(tracing.input(leaf.shape, leaf.dtype, str(leaf.device)))
+        return value.requires_grad_(leaf.requires_grad)
 
-    states = tuple(
-        _whole(array, state.initial.type)
-        for array, state in zip(tracing.captured(), graph.states, strict=True)
-    )
-    return Traced(graph, states, fill)
+    found = record(getattr(fn, "__name__", "trace"), fn, args, {}, enter)
+    states = tuple([Tensor.wrap(array) for array in found.states])
+    results = found.results  # gradients of leaves that had one follow: a trace leaves them as they are
+    graph = Graph(found.graph.inputs, found.graph.states, found.graph.nodes, found.graph.outputs[:results])
+    return Traced(graph, states, found.fill)
 
 
-def _whole(array: Array, type_: TensorType) -> Tensor:
-    """A tensor on all of an array's storage, in the geometry of the state's type."""
+def _whole(array: Array, type_: TensorType) -> Array:
+    """All of an array's storage, in the geometry of the state's type."""
     geometry = Geometry.contiguous(type_.shape)
-    return Tensor.wrap(Array(array.storage, array.dtype, geometry.shape, geometry.strides, 0))
+    return Array(array.storage, array.dtype, geometry.shape, geometry.strides, 0)
 
 
 def eval_shape(fn: Callable[..., Any], *args: Any) -> Any:
@@ -133,6 +208,14 @@ def eval_shape(fn: Callable[..., Any], *args: Any) -> Any:
     >>> wf.compiler.eval_shape(lambda x: x @ x.T, wf.ops.TensorType((1000000, 2), wf.float32))
     float32[1000000, 1000000]
     """
+    while True:
+        try:
+            return _eval_shape_once(fn, args)
+        except Retrace:
+            continue
+
+
+def _eval_shape_once(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     leaves, rebuild = flatten(args)
     with interpreting(Abstract(), Tape()), no_grad():
         given = [

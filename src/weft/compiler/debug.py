@@ -1,0 +1,121 @@
+"""``debug(nan=True)``: run op by op and look at every value, to name the first op that made a NaN.
+
+Jitted functions are interpreted node by node under it, so that an op is named with the line of the user that asked
+for it. Looking waits for the device each time: this is for finding mistakes, not for training.
+"""
+
+from __future__ import annotations
+
+import functools
+from contextvars import ContextVar
+from typing import Any
+
+import numpy
+
+from weft.autograd.tape import Tape
+from weft.errors import NotANumberError
+from weft.graph.interpret import node_in_progress
+from weft.graph.tracing import call_site
+from weft.ops import OPS, Interpreter, OpSpec
+from weft.ops.core import set_context_stack
+from weft.tensors.array import Array
+from weft.tensors.eager import EAGER
+from weft.tensors.host import to_numpy
+
+checking: ContextVar[NanCheck | None] = ContextVar("weft_nan_check", default=None)
+"""The check in force in this context."""
+
+
+class NanCheck:
+    """Executes each op, and raises where an output holds a NaN."""
+
+    executes = True
+
+    def process(
+        self,
+        op: OpSpec,
+        operands: tuple[Any, ...],
+        attributes: dict[str, Any],
+        into: tuple[Any, ...] | None,
+        below: tuple[Interpreter, ...],
+    ) -> tuple[Any, ...]:
+        """Run an op; a target is written after its new value was looked at."""
+        if op.view is not None and into is None:
+            return EAGER.process(op, operands, attributes, into, below)
+        made = EAGER.process(op, operands, attributes, None, below)
+        for position, value in enumerate(made):
+            if _has_nan(value):
+                self._raise(op, operands, position if len(made) > 1 else None)
+        if into is None:
+            return made
+        for value, target in zip(made, into, strict=True):
+            EAGER.process(OPS["cast"], (value,), {"dtype": target.dtype}, (target,), ())
+        return into
+
+    def _raise(self, op: OpSpec, operands: tuple[Any, ...], position: int | None) -> None:
+        node = node_in_progress.get()
+        site = call_site() if node is None or not node.site else node.site
+        came = [at for at, operand in enumerate(operands) if _has_nan(operand)]
+        what = "its result" if position is None else f"its result {position}"
+        origin = (
+            f"operand {came[0]} of it held one already, which came from outside"
+            if came
+            else "its operands held none"
+        )
+        raise NotANumberError(f"{op.name}: {what} holds a NaN, and {origin} (at {site})")
+
+
+def _has_nan(value: Any) -> bool:
+    if isinstance(value, float):
+        return value != value
+    if not isinstance(value, Array) or value.dtype.kind != "float":
+        return False
+    values = to_numpy(value, EAGER)
+    return bool(numpy.isnan(values.astype("float32") if values.dtype.kind not in "f" else values).any())
+
+
+class debug:
+    """Look for mistakes from now on, or within a ``with`` block or a decorated function; ``debug(nan=False)`` stops.
+
+    ``nan``: raise ``NotANumberError`` (a ``FloatingPointError``) naming the first op that gives a NaN, and the line
+    of the user's program that it stands for. Eager operations and jitted functions are looked at alike; what a
+    jitted function would have changed stays as it was.
+
+    >>> import weft as wf
+    >>> with wf.debug(nan=True):
+    ...     wf.tensor([-1.0], device="cpu").sqrt()
+    Traceback (most recent call last):
+    weft.errors.NotANumberError: sqrt: its result holds a NaN, and its operands held none (at ...)
+    """
+
+    def __init__(self, *, nan: bool = False) -> None:
+        self._nan = bool(nan)
+        self._before: Any = None
+        self._set()
+
+    def _set(self) -> None:
+        self._before = (checking.get(), set_context_stack(None))
+        if self._nan:
+            check = NanCheck()
+            checking.set(check)
+            set_context_stack((check, Tape()))
+        else:
+            checking.set(None)
+
+    def __call__(self, function: Any) -> Any:
+        """The function with the mode set within each call; the mode outside is as it was."""
+        self.__exit__()
+
+        @functools.wraps(function)
+        def within(*args: Any, **kwargs: Any) -> Any:
+            with debug(nan=self._nan):
+                return function(*args, **kwargs)
+
+        return within
+
+    def __enter__(self) -> debug:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        checking.set(self._before[0])
+        set_context_stack(self._before[1])

@@ -1,0 +1,123 @@
+"""Executors: what runs a compiled graph over storages. Plans do in the devices; here is interpretation.
+
+An executor reads the inputs, reads the states and overwrites those that change, and gives new storages for outputs.
+Interpretation is the reference for plans, and what ``weft.debug`` uses to look at each value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from weft.autograd.mode import no_grad
+from weft.devices.base import Device, Storage
+from weft.devices.replay import MovedError, Replay
+from weft.graph import Graph, Var, interpret
+from weft.graph.pipeline import lower_graph
+from weft.graph.planning import plan
+from weft.ops import OPS, bind
+from weft.ops.geometry import contiguous_strides
+from weft.tensors.arena import move_together
+from weft.tensors.array import Array
+from weft.tensors.tensor import Tensor
+
+FEW = 2
+"""Buffers that hold the states of a kernel: more of them are put together."""
+
+
+class Executor(Protocol):
+    """Runs one graph."""
+
+    def run(self, inputs: Sequence[Storage], states: Sequence[Storage]) -> list[Storage]:
+        """New storages of the outputs; changed states are overwritten. Nothing is changed by a run that fails early."""
+
+
+class Interpreter:
+    """Runs a graph node by node."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    def run(self, inputs: Sequence[Storage], states: Sequence[Storage]) -> list[Storage]:
+        """See ``Executor``."""
+        given = [_whole(storage, var) for storage, var in zip(inputs, self.graph.inputs, strict=True)]
+        held = [_whole(storage, own.initial) for storage, own in zip(states, self.graph.states, strict=True)]
+        return [value._data.storage for value in run_interpreted(self.graph, given, held)]
+
+
+def run_interpreted(graph: Graph, inputs: Sequence[Tensor], states: Sequence[Tensor]) -> list[Any]:
+    """The outputs, each with memory of its own, after the changed states were written."""
+    with no_grad():
+        outputs, finals = interpret(graph, inputs, states)
+        results = [bind(OPS["copy"], one) if isinstance(one, Tensor) else one for one in outputs]
+        aliases = {tensor._data.alias for tensor in states}
+        changed = [
+            (state, final.clone() if final._data.alias in aliases else final)
+            for state, final, own in zip(states, finals, graph.states, strict=True)
+            if own.changed
+        ]
+        for state, final in changed:
+            state.copy_(final)
+    return results
+
+
+def _whole(storage: Storage, var: Var) -> Tensor:
+    shape = var.type.shape
+    return Tensor.wrap(Array(storage, var.type.dtype, shape, contiguous_strides(shape)))
+
+
+class Planned:
+    """Runs a plan that depends on where states lie: it is planned anew when they were moved."""
+
+    def __init__(self, graph: Graph, device: Device, states: Sequence[Storage]) -> None:
+        self._device = device
+        self._own = len(states)
+        self._lowered = lower_graph(graph, device.profile)
+        self._settled = False
+        self.replay: Replay | None = None
+        self._plan(states)
+
+    def run(self, inputs: Sequence[Storage], states: Sequence[Storage]) -> list[Storage]:
+        """See ``Executor``."""
+        if self.replay is not None:
+            try:
+                return self.replay.run(inputs, states)
+            except MovedError:
+                self.replay.close()  # the next one takes over the arenas
+                self.replay = None
+        return self._plan(states).run(inputs, states)
+
+    def _plan(self, states: Sequence[Storage]) -> Replay:
+        def gather(numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
+            wanted = {
+                at: states[at] for at in numbers if at < self._own
+            }  # later ones are others in every run
+            with self._device.lock:
+                return self._gather(wanted)
+
+        self.replay = self._device.prepare(plan(self._lowered, self._device.profile, gather))
+        return self.replay
+
+    def _gather(self, states: dict[int, Storage]) -> dict[int, tuple[int, int]]:
+        """Move states that lie alone side by side; give where all of them lie.
+
+        States that share a buffer stay there, as other programs know them there; but once, where they are spread over
+        many, they are all moved.
+        """
+        alone = [one for one in states.values() if one.buffer.references == 1]
+        others = {id(one.buffer) for one in states.values()} - {id(one.buffer) for one in alone}
+        if len(others) > FEW and not self._settled:
+            self._settled = True
+            alone = list(states.values())
+        move_together(self._device, alone)
+        buffers: dict[int, int] = {}
+        return {
+            at: (buffers.setdefault(id(one.buffer), len(buffers)), one.offset) for at, one in states.items()
+        }
+
+
+def executor_for(graph: Graph, device: Device, states: Sequence[Storage]) -> Executor:
+    """What replays the graph's plan on the device; ``states`` are the storages that it will run over."""
+    made = Planned(graph, device, states)
+    assert made.replay is not None
+    return made if made.replay.plan.groups else made.replay

@@ -1,0 +1,268 @@
+"""``Guards``: what of the Python objects behind a compiled program must still be as it was when it was traced.
+
+``Notes`` are taken during a trace: tensors from outside, modules with their tables, optimizers. ``Guards`` compare
+them at each call, as lists of attributes, without a step of Python for each. Where they differ, ``adapt`` takes over
+tensors that were replaced by others of the same kind, or says why the program does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Any
+
+from weft.autograd.tape import Tape
+from weft.devices.base import Storage
+from weft.errors import UnsupportedError
+from weft.nn.module import Module
+from weft.ops import Interpreter, OpSpec
+from weft.random.generator import Generator
+from weft.tensors.array import Array
+from weft.tensors.tensor import Tensor
+
+_TABLES = ("_parameters", "_buffers", "_modules")
+_data, _requires, _grad, _training, _revision = (
+    attrgetter("_data"), attrgetter("_leaf_requires_grad"), attrgetter("_grad"), attrgetter("training"),
+    attrgetter("revision"),
+)  # fmt: skip
+
+
+class Notes(Tape):
+    """The tape of a trace, which also notes the tensors that come from outside, and what the watched objects tell."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[int, Tensor] = {}
+        self.modules: dict[int, Module] = {}
+        self.entries: dict[tuple[int, str, str], tuple[Module, dict[str, Any], Any]] = {}
+        self.owners: dict[int, Any] = {}
+        self.constants: set[int] = set()
+        self._origins: dict[int, tuple[Tensor, Tensor]] = {}
+        self._kept: list[Storage] = []
+        self._histories: list[tuple[Tensor, Any, int]] = []
+
+    def process(
+        self,
+        op: OpSpec,
+        operands: tuple[Any, ...],
+        attributes: dict[str, Any],
+        into: tuple[Any, ...] | None,
+        below: tuple[Interpreter, ...],
+    ) -> tuple[Any, ...]:
+        """Note operands and targets from outside, then record."""
+        for one in operands if into is None else (*operands, *into):
+            if isinstance(one, Tensor) and type(one._data) is Array:
+                known = self._origins.get(id(one))
+                source = one if known is None else known[0]
+                if id(source) not in self.tensors:
+                    self._from_outside(op, source, one)
+        return super().process(op, operands, attributes, into, below)
+
+    def _from_outside(self, op: OpSpec, tensor: Tensor, used: Tensor) -> None:
+        if op.gradient is not None and self.recording and not used.is_leaf:
+            raise UnsupportedError(
+                f"{op.name}: a tensor {tensor.shape} that was computed outside of the traced function has a history, "
+                f"expected one without: gradients do not leave the function; detach() it, or compute it inside"
+            )
+        self.tensors[id(tensor)] = tensor
+        self._histories.append((tensor, tensor._edge, tensor._generation))
+
+    def restore_histories(self) -> None:
+        """Take from tensors from outside the history that writes into them gave: it ends with the trace."""
+        for tensor, edge, generation in self._histories:
+            tensor._edge, tensor._generation = edge, generation
+
+    def written_constants(self, states: Iterable[tuple[Any, bool]]) -> list[Tensor]:
+        """The tensors on storages that the trace made and wrote; ``states``: arrays, and whether they were written."""
+        changed = {id(array.alias) for array, written in states if written} & self.constants
+        return [one for one in self.tensors.values() if id(one._data.alias) in changed] if changed else []
+
+    def made(self, storage: Storage) -> None:
+        """See ``Watcher``."""
+        self.constants.add(id(storage))
+        self._kept.append(storage)  # so that its identity stays its own
+
+    def detached(self, source: Tensor, made: Tensor) -> None:
+        """See ``Watcher``."""
+        self._origins[id(made)] = (self._origins.get(id(source), (source,))[0], made)
+
+    def entered(self, module: Any) -> None:
+        """See ``Watcher``."""
+        if id(module) not in self.modules:
+            self.modules[id(module)] = module
+            for table in _TABLES:
+                for name in module.__dict__[table]:
+                    self.read(module, table, name)
+
+    def read(self, module: Any, table: str, name: str) -> None:
+        """See ``Watcher``."""
+        key = (id(module), table, name)
+        if key not in self.entries:
+            entries = module.__dict__[table]
+            self.entries[key] = (module, entries, entries[name])
+            if isinstance(entries[name], Module):
+                self.modules.setdefault(id(entries[name]), entries[name])
+
+    def depends(self, owner: Any) -> None:
+        """See ``Watcher``."""
+        self.owners[id(owner)] = owner
+
+
+def entries_of(module: Module, table: str) -> dict[str, Any]:
+    """A module's table of parameters, buffers or submodules."""
+    found: dict[str, Any] = module.__dict__[table]
+    return found
+
+
+class Guards:
+    """What must hold, as parallel lists. ``storages`` are those of the states, in the graph's order."""
+
+    def __init__(
+        self,
+        notes: Notes,
+        grads: Iterable[tuple[Tensor, Tensor | None]],
+        generators: Iterable[tuple[Generator, Tensor]],
+        states: Iterable[Array],
+    ) -> None:
+        self.generators = list(generators)
+        self.tensors = list(notes.tensors.values())
+        known = {id(one) for one in self.tensors}
+        behind = [state for _, state in self.generators]
+        behind += [entry for _, _, entry in notes.entries.values() if isinstance(entry, Tensor)]
+        self.tensors += {id(one): one for one in behind if id(one) not in known}.values()
+        self.arrays: list[Array] = [one._data for one in self.tensors]
+        self.requires = list(map(_requires, self.tensors))
+        with_grad = {id(one): (one, grad) for one, grad in grads}
+        for one in self.tensors:
+            if one._leaf_requires_grad:
+                with_grad.setdefault(id(one), (one, one._grad))
+        self.leaves = [one for one, _ in with_grad.values()]
+        self.grads = [grad for _, grad in with_grad.values()]
+        self.grad_ids = list(map(id, self.grads))
+        self.modules = list(notes.modules.values())
+        self.training = list(map(_training, self.modules))
+        self.names = [name for _, _, name in notes.entries]
+        self.homes = [module for module, _, _ in notes.entries.values()]
+        self.tables = [table for _, table, _ in notes.entries.values()]
+        self.entries = [entry for _, _, entry in notes.entries.values()]
+        self.entry_ids = list(map(id, self.entries))
+        self.whole = [entries_of(one, table) for one in self.modules for table in _TABLES]
+        self.size = sum(map(len, self.whole))
+        self.owners = list(notes.owners.values())
+        self.revisions = list(map(_revision, self.owners))
+        self.storages: list[Storage] = [state.storage for state in states]
+        self.storage_ids = frozenset(map(id, self.storages))
+        numbers = {id(storage): at for at, storage in enumerate(self.storages)}
+        self.places = [numbers.get(id(array.storage), -1) for array in self.arrays]
+
+    def hold(self) -> bool:
+        """Whether all is as it was."""
+        for generator, state in self.generators:
+            if generator._offset or generator._state is not state:
+                return False
+        return (
+            list(map(_data, self.tensors)) == self.arrays
+            and list(map(id, map(_grad, self.leaves))) == self.grad_ids
+            and list(map(_requires, self.tensors)) == self.requires
+            and list(map(_training, self.modules)) == self.training
+            and list(map(_revision, self.owners)) == self.revisions
+            and sum(map(len, self.whole)) == self.size  # less and more at once is seen in the entries
+            and list(map(id, map(dict.get, self.tables, self.names))) == self.entry_ids
+        )
+
+    def set_grad(self, leaf: Tensor, grad: Tensor | None) -> None:
+        """Give a leaf the gradient that the program made; where the old one is no state, the new one fits as well."""
+        leaf._grad = grad
+        for at, one in enumerate(self.leaves):
+            if (
+                one is leaf
+                and grad is not None
+                and self.grads[at] is not None
+                and not self._is_state(self.grads[at])
+            ):
+                self.grads[at], self.grad_ids[at] = grad, id(grad)
+
+    def _is_state(self, tensor: Tensor | None) -> bool:
+        return any(one is tensor for one in self.tensors)
+
+    def adapt(self) -> str:
+        """Take over tensors that stand in for those of the trace; else the reason why the program does not fit."""
+        reason = self._settings()
+        if reason:
+            return reason
+        replaced: dict[int, Tensor] = {}
+        kept: dict[int, Any] = {}
+        entries = list(self.entries)
+        for at, (table, name, old) in enumerate(zip(self.tables, self.names, self.entries, strict=True)):
+            new = table.get(name)
+            where = f"{type(self.homes[at]).__name__}.{name}"
+            if isinstance(old, Tensor) and kept.setdefault(id(old), new) is not new:
+                return f"{where} is no longer shared with other modules"
+            if new is not old:
+                if not isinstance(new, Tensor) or not isinstance(old, Tensor) or type(new) is not type(old):
+                    return f"{where} was replaced"
+                replaced[id(old)] = entries[at] = new
+        leaves = [replaced.get(id(leaf), leaf) for leaf in self.leaves]
+        grads = [leaf._grad for leaf in leaves]
+        for leaf, old, grad in zip(leaves, self.grads, grads, strict=True):
+            if (grad is None) != (old is None):
+                return f"grad of the tensor {list(leaf.shape)} is {'None' if grad is None else 'present'}"
+            if grad is not None and old is not None and grad is not old:
+                replaced[id(old)] = grad
+        generators = []
+        for generator, state in self.generators:
+            generator.fold()
+            generators.append((generator, generator.state()))
+            replaced[id(state)] = generator.state()
+        tensors = [replaced.get(id(one), one) for one in self.tensors]
+        reason = self._types(tensors)
+        if reason:
+            return reason
+        storages = self._partition(tensors)
+        if storages is None:
+            return "tensors that shared memory no longer do, or the other way round"
+        self.storages, self.tensors, self.arrays = storages, tensors, [one._data for one in tensors]
+        self.entries, self.leaves, self.grads, self.generators = entries, leaves, grads, generators
+        self.storage_ids = frozenset(map(id, storages))
+        self.entry_ids, self.grad_ids = list(map(id, entries)), list(map(id, grads))
+        return ""
+
+    def _settings(self) -> str:
+        """What differs of modules and optimizers, in words."""
+        for module, training in zip(self.modules, self.training, strict=True):
+            if module.training != training:
+                return f"training of {type(module).__name__} is {module.training}, was {training}"
+        for owner, revision in zip(self.owners, self.revisions, strict=True):
+            if owner.revision != revision:
+                return f"options of the {type(owner).__name__} changed"
+        if sum(map(len, self.whole)) != self.size:
+            return "a module has more or fewer parts than before"
+        return ""
+
+    def _types(self, tensors: list[Tensor]) -> str:
+        for tensor, array, requires in zip(tensors, self.arrays, self.requires, strict=True):
+            data = tensor._data
+            old = f"{array.dtype.name}{list(array.shape)} on {array.device_name}"
+            if type(data) is not Array:
+                return f"the state {old} is being traced"
+            if (data.dtype, data.geometry, data.device_name) != (
+                array.dtype,
+                array.geometry,
+                array.device_name,
+            ):
+                return f"the state {old} is now {data.dtype.name}{list(data.shape)} on {data.device_name}"
+            if data.storage.size != array.storage.size:
+                return f"the state {old} is now a view of other memory"
+            if tensor._leaf_requires_grad != requires:
+                return f"requires_grad of the state {old} is {not requires}, was {requires}"
+        return ""
+
+    def _partition(self, tensors: list[Tensor]) -> list[Storage] | None:
+        """The storages of the states; ``None`` where the tensors do not share them as they did."""
+        storages = list(self.storages)
+        seen: dict[int, Storage] = {}
+        for place, tensor in zip(self.places, tensors, strict=True):
+            if place >= 0 and seen.setdefault(place, tensor._data.storage) is not tensor._data.storage:
+                return None
+        for place, storage in seen.items():
+            storages[place] = storage
+        return storages if len({id(one) for one in storages}) == len(storages) else None

@@ -1,0 +1,317 @@
+"""``jit``: a function that is traced once for each kind of arguments, compiled, and replayed.
+
+A call's arguments become a key (``signature``), the key finds programs (``program``), and of these the first whose
+guards hold runs. Where none does, the function is traced anew, with the reason in the log.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import re
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from weft import devices
+from weft.autograd.mode import is_enabled
+from weft.compiler.program import Program, device_of, number_type
+from weft.compiler.reached import device_of_call
+from weft.compiler.signature import describe, difference, is_input, take
+from weft.compiler.trace import record
+from weft.errors import ArgumentError, ArgumentTypeError, mistake
+from weft.graph import Graph, Tracing
+from weft.graph.tracing import call_site
+from weft.nn.module import Module
+from weft.ops import OPS, interpreter_stack
+from weft.ops.geometry import contiguous_strides
+from weft.tensors.array import Array, layout_key
+from weft.tensors.eager import EAGER
+from weft.tensors.tensor import Tensor
+from weft.utils.tree import flatten, paths
+
+LOG = logging.getLogger("weft.compiler")
+
+LAYOUTS = 256
+"""Kinds of calls that are remembered beyond their programs: other strides of the same shapes, say."""
+
+
+class JitFunction:
+    """What ``jit`` gives: call it as the function. ``compilations`` counts the programs that were made."""
+
+    def __init__(
+        self, fn: Callable[..., Any], donate: Sequence[int | str], max_cached: int, keep_grads: bool
+    ) -> None:
+        if not callable(fn):
+            raise ArgumentTypeError(mistake("jit", "fn", f"a {type(fn).__name__}", "a function or a module"))
+        if isinstance(max_cached, bool) or not isinstance(max_cached, int) or max_cached < 1:
+            raise ArgumentError(mistake("jit", "max_cached", max_cached, "a whole number of at least 1"))
+        named = not isinstance(fn, Module)
+        self.__name__: str = getattr(fn, "__name__", type(fn).__name__) if named else type(fn).__name__
+        functools.update_wrapper(self, fn, updated=())
+        self.__wrapped__ = fn
+        self.max_cached, self.keep_grads = max_cached, keep_grads
+        self.compilations = 0
+        self._names = _parameter_names(fn)
+        self.donate = tuple(_donated_name(self._names, one) for one in donate)
+        self._programs: list[Program] = []  # the one used last in front
+        self._known: dict[Any, list[Program]] = {}
+        self._layouts: dict[Any, tuple[list[Program], bool]] = {}
+        self._lock = threading.RLock()
+        self._bound: WeakKeyDictionary[Any, JitFunction] = WeakKeyDictionary()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The function's result; inside another traced function it is part of that."""
+        if not interpreter_stack()[0].executes:
+            return self.__wrapped__(*args, **kwargs)
+        return self._call(args, kwargs, False)
+
+    def with_captures(self, *args: Any, **kwargs: Any) -> tuple[Any, dict[str, Tensor]]:
+        """The result, and by name the tensors that ``weft.capture`` marked on the way.
+
+        It is compiled apart from the calls without captures, which pay nothing for them.
+        """
+        found: tuple[Any, dict[str, Tensor]] = self._call(args, kwargs, True)
+        return found
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], capturing: bool) -> Any:
+        inputs: list[Any] = []
+        key: list[Any] = [is_enabled(), devices.chosen(), capturing]
+        take(args, inputs, key)
+        if kwargs:
+            take(kwargs, inputs, key)
+        with self._lock:
+            found = self._layouts.get(tuple(key))
+            programs, dense = self._known_layout(key, inputs) if found is None else found
+            given = inputs
+            if not dense:
+                inputs = [_dense(one) for one in inputs]
+            for program in programs:
+                if program.guards.hold():
+                    break
+            else:
+                program = self._fitting(programs, key, args, kwargs, inputs, capturing)
+            if program is not self._programs[0]:
+                self._programs.remove(program)
+                self._programs.insert(0, program)
+            return program.run(inputs, given, lambda: f"{self.__name__} at {call_site()}")
+
+    def _known_layout(self, key: list[Any], inputs: list[Any]) -> tuple[list[Program], bool]:
+        """The programs for a call of a new layout, and whether its tensors are contiguous."""
+        tensors = iter([one for one in inputs if isinstance(one, Tensor)])
+        plain = [_plain_layout(next(tensors)) << 2 | one & 2 if type(one) is int else one for one in key]
+        if len(self._layouts) >= LAYOUTS:
+            self._prune()
+        programs = self._known.setdefault(tuple(plain), [])
+        found = self._layouts[tuple(key)] = (programs, all(_is_dense(one) for one in inputs))
+        return found
+
+    def _fitting(
+        self,
+        programs: list[Program],
+        key: list[Any],
+        args: Any,
+        kwargs: Any,
+        inputs: list[Any],
+        capturing: bool,
+    ) -> Program:
+        """A program of this key after taking over replaced tensors, or a new one."""
+        reason = ""
+        for program in programs:
+            found = program.guards.adapt()
+            if not found:
+                return program
+            reason = reason or found
+        description = [("gradient mode", str(is_enabled())), ("default device", devices.default_name()[0]),
+                       ("captures", str(capturing)), *describe(self._names, args, kwargs)]  # fmt: skip
+        if self._programs and not reason:
+            reason = difference(self._programs[0].description, description) or "the default device is another"
+        program = self._compile(args, kwargs, inputs, description, capturing)
+        self.compilations += 1
+        programs.insert(0, program)
+        self._programs.insert(0, program)
+        nodes = len(program.recorded.nodes)
+        if reason:
+            LOG.info(
+                "%s: compiled again (program %d, %d nodes): %s",
+                self.__name__,
+                self.compilations,
+                nodes,
+                reason,
+            )
+        else:
+            LOG.info("%s: compiled (%d nodes)", self.__name__, nodes)
+        if len(self._programs) > self.max_cached:
+            self._forget(self._programs.pop(), reason)
+        return program
+
+    def _prune(self) -> None:
+        """Let go of kinds of calls without a program."""
+        self._known = {key: programs for key, programs in self._known.items() if programs}
+        self._layouts.clear()
+
+    def _forget(self, program: Program, reason: str) -> None:
+        for programs in self._known.values():
+            if program in programs:
+                programs.remove(program)
+        self._prune()
+        LOG.warning(
+            "%s: more than max_cached=%d programs; the one used longest ago is dropped. The last reason to compile: "
+            "%s. Pad arguments to fewer shapes, pass numbers instead of static values, or raise max_cached",
+            self.__name__, self.max_cached, reason,
+        )  # fmt: skip
+
+    def _compile(
+        self, args: Any, kwargs: Any, inputs: list[Any], description: list[tuple[str, str]], capturing: bool
+    ) -> Program:
+        recording, donated, device = self._record(args, kwargs, inputs, capturing)
+        program = Program(
+            self.__name__,
+            recording,
+            device_of(recording.graph, device),
+            inputs,
+            donated,
+            description,
+            capturing,
+        )
+        program.compile()
+        return program
+
+    def _record(self, args: Any, kwargs: Any, inputs: list[Any], capturing: bool) -> Any:
+        device = device_of_call(self.__wrapped__, inputs)
+        named = [path for path, _ in self._paths(args, kwargs)]
+        leaves, _ = flatten((args, kwargs))
+        places = [position for position, leaf in enumerate(leaves) if is_input(leaf)]
+        donated = frozenset(
+            at for at, position in enumerate(places)
+            if isinstance(leaves[position], Tensor) and re.split(r"[.[]", named[position])[0] in self.donate
+        )  # fmt: skip
+        lent = {places[at] for at in donated}
+
+        def enter(tracing: Tracing, position: int, leaf: Any) -> Any:
+            if not is_input(leaf):
+                return leaf
+            if not isinstance(leaf, Tensor):
+                return Tensor.wrap(tracing.input((), number_type(leaf, device), device.name))
+            protected = "" if position in lent else f"the argument {named[position]}"
+            value = Tensor.wrap(tracing.input(leaf.shape, leaf.dtype, str(leaf.device), protected))
+            return value.requires_grad_(leaf.requires_grad)
+
+        recording = record(self.__name__, self.__wrapped__, args, kwargs, enter, self.keep_grads, capturing)
+        return recording, donated, device
+
+    def _paths(self, args: Any, kwargs: Any) -> Any:
+        for position, value in enumerate(args):
+            name = self._names[position] if position < len(self._names) else f"argument {position}"
+            yield from paths(value, name)
+        for name, value in kwargs.items():
+            yield from paths(value, name)
+
+    def graph(self, *args: Any, **kwargs: Any) -> Graph:
+        """The graph of a call, as traced; nothing is run."""
+        inputs: list[Any] = []
+        take(args, inputs, [])
+        take(kwargs, inputs, [])
+        found: Graph = self._record(args, kwargs, inputs, False)[0].graph
+        return found
+
+    def clear_cache(self) -> None:
+        """Forget all compiled programs."""
+        with self._lock:
+            self._programs.clear()
+            self._known.clear()
+            self._layouts.clear()
+
+    def __get__(self, instance: Any, owner: type | None = None) -> JitFunction:
+        """As a method: a jitted function for each instance."""
+        if instance is None:
+            return self
+        found = self._bound.get(instance)
+        if found is None:
+            method = self.__wrapped__.__get__(instance, owner)
+            found = self._bound[instance] = JitFunction(method, self.donate, self.max_cached, self.keep_grads)
+        return found
+
+    def __repr__(self) -> str:
+        return f"<jitted {self.__name__}: {len(self._programs)} programs>"
+
+
+def _parameter_names(fn: Callable[..., Any]) -> list[str]:
+    target = fn.forward if isinstance(fn, Module) else fn
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+
+
+def _donated_name(names: Sequence[str], given: int | str) -> str:
+    """The name of a donated argument, which may be given by position."""
+    if isinstance(given, str) and (given in names or not names):
+        return given
+    if isinstance(given, int) and not isinstance(given, bool) and 0 <= given < len(names):
+        return names[given]
+    raise ArgumentError(
+        mistake("jit", "donate", repr(given), f"the name or position of an argument ({', '.join(names)})")
+    )
+
+
+def _is_dense(one: Any) -> bool:
+    if not isinstance(one, Tensor):
+        return True
+    data: Array = one._data
+    return data.offset == 0 and data.strides == contiguous_strides(data.shape)
+
+
+def _plain_layout(tensor: Tensor) -> int:
+    data: Array = tensor._data
+    return layout_key(data.dtype, data.shape, contiguous_strides(data.shape), 0, data.device)
+
+
+def _dense(one: Any) -> Any:
+    """A tensor in row-major order from the beginning of its storage, copied where it lies otherwise."""
+    if _is_dense(one):
+        return one
+    (copied,) = EAGER.process(OPS["copy"], (one._data,), {}, None, ())
+    return Tensor.wrap(copied)
+
+
+def jit(
+    fn: Callable[..., Any] | None = None,
+    *,
+    donate: Sequence[int | str] = (),
+    max_cached: int = 8,
+    keep_grads: bool = False,
+) -> Any:
+    """Compile a function, a method or a module: traced once for each kind of arguments, then replayed.
+
+    Arguments and results are trees (tuples, lists, dicts, dataclasses). Tensors and Python numbers are given to the
+    compiled program; bool, str, None, enums and modules are built in, and another one compiles anew. Tensors that the
+    function reaches otherwise (parameters, buffers, optimizer state, random counters) are its state: read and written
+    as by the function itself. What else it reads of Python is taken as it is when traced. Results have no history:
+    compute gradients inside. Those put into ``grad`` are dropped where there was none before, unless ``keep_grads``.
+
+    ``donate``: arguments, by position or name, whose memory results may take over; they cannot be used afterwards.
+    ``max_cached``: programs kept, those used last. Recompilations go to the logger ``weft.compiler`` with the reason.
+    Raises ``UnsupportedError`` where the function reads a traced tensor's value, keeps one, or writes an argument.
+
+    >>> import weft as wf
+    >>> model = wf.nn.Linear(2, 1)
+    >>> optimizer = wf.optim.SGD(model.parameters(), lr=0.1)
+    >>> @wf.jit
+    ... def step(x, y):
+    ...     loss = wf.nn.functional.mse_loss(model(x), y)
+    ...     optimizer.zero_grad()
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    >>> losses = [step(wf.ones(4, 2), wf.zeros(4, 1)) for _ in range(3)]
+    >>> bool(losses[2] < losses[0]), step.compilations
+    (True, 1)
+    """
+    given = (donate,) if isinstance(donate, int | str) else tuple(donate)
+    if fn is None:
+        return lambda function: JitFunction(function, given, max_cached, keep_grads)
+    return JitFunction(fn, given, max_cached, keep_grads)

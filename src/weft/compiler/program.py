@@ -1,0 +1,226 @@
+"""``Program``: one compiled signature of a jitted function: its graph, its guards, and how a call of it runs."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft import devices, dtypes
+from weft.compiler.debug import checking
+from weft.compiler.execute import Executor, Interpreter, executor_for
+from weft.compiler.guards import Guards
+from weft.compiler.trace import Recording
+from weft.devices.base import Device, Storage
+from weft.errors import ArgumentError
+from weft.graph import Graph, State, Var
+from weft.ops import OPS
+from weft.ops.geometry import contiguous_strides
+from weft.tensors.array import Array, layout_key
+from weft.tensors.eager import EAGER
+from weft.tensors.tensor import Tensor
+
+
+class Number:
+    """A Python number as an input: a storage that is written when the number is another than at the call before."""
+
+    def __init__(self, device: Device, var: Var) -> None:
+        self.device = device
+        self.storage = device.allocate(device.itemsize(var.type.dtype))
+        self._form = _form(var.type.dtype, device)
+        self._bytes = b""
+
+    def put(self, value: int | float) -> Storage:
+        """The storage with the number in it; ``ArgumentError`` for an integer that the device cannot hold."""
+        try:
+            packed = struct.pack(self._form, value)
+        except (struct.error, OverflowError):
+            bits = 8 * struct.calcsize(self._form)
+            raise ArgumentError(
+                f"jit: the number {value} is given, expected one of {bits} bits on {self.device.name}"
+            ) from None
+        if packed != self._bytes:
+            self.device.write(self.storage, memoryview(packed))
+            self._bytes = packed
+        return self.storage
+
+
+def number_type(value: int | float, device: Device) -> dtypes.DType:
+    """The widest type of a number on a device."""
+    if isinstance(value, int):
+        return dtypes.int64
+    return dtypes.float64 if device.supports(dtypes.float64) else dtypes.float32
+
+
+def _form(dtype: dtypes.DType, device: Device) -> str:
+    wide = device.itemsize(dtype) == 8
+    if dtype.kind == "int":
+        return "<q" if wide else "<i"
+    return "<d" if wide else "<f"
+
+
+class Output:
+    """How a result is wrapped: its type, layout and the layout's number."""
+
+    __slots__ = ("dtype", "key", "shape", "strides")
+
+    def __init__(self, var: Var, device: Device) -> None:
+        self.dtype, self.shape = var.type.dtype, var.type.shape
+        self.strides = contiguous_strides(self.shape)
+        self.key = layout_key(self.dtype, self.shape, self.strides, 0, device)
+
+    def wrap(self, storage: Storage) -> Tensor:
+        """A tensor on a storage that a run made."""
+        return Tensor.wrap(Array(storage, self.dtype, self.shape, self.strides, 0, self.key))
+
+
+class Program:
+    """A compiled call. ``donated`` are the positions among the inputs whose memory results may take over."""
+
+    def __init__(
+        self, name: str, recording: Recording, device: Device, inputs: Sequence[Any], donated: frozenset[int],
+        description: list[tuple[str, str]], capturing: bool,
+    ) -> None:  # fmt: skip
+        self.name, self.device, self.description = name, device, description
+        self._capturing = capturing
+        self.recorded = recording.graph
+        self.guards = Guards(recording.notes, recording.grads, recording.generators, recording.states)
+        self._fill, self._results = recording.fill, recording.results
+        self._captures, self._new_grads = recording.captures, recording.new_grads
+        self._single = self._is_single(recording)
+        self._donated = tuple(sorted(donated))
+        self.graph, self._taken, self._sources = _donate(recording.graph, self._donated)
+        self._positions = [at for at in range(len(recording.graph.inputs)) if at not in self._taken]
+        self._numbers = [
+            (at, Number(device, recording.graph.inputs[at]))
+            for at, one in enumerate(inputs)
+            if not isinstance(one, Tensor)
+        ]
+        self._changed = [at for at, own in enumerate(recording.graph.states) if own.changed]
+        self._outputs = [Output(var, device) for var in recording.graph.outputs if isinstance(var, Var)]
+        self._executor: Executor | None = None
+        self._plain = not self._donated and not self._numbers
+
+    def _is_single(self, recording: Recording) -> bool:
+        """Whether the result is one tensor, and there is nothing else to hand out."""
+        marker = object()
+        if recording.results != 1 or self._capturing or recording.new_grads:
+            return False
+        return recording.fill([marker]) is marker
+
+    def compile(self) -> None:
+        """Make the executor, so that the first run can begin."""
+        self._executor = executor_for(self.graph, self.device, self.guards.storages)
+
+    def run(self, inputs: list[Any], originals: list[Any], call: Callable[[], str]) -> Any:
+        """One call; ``inputs`` are the tensors and numbers of the arguments in order, and ``call`` names it.
+
+        ``originals`` are the arguments from which inputs were copied where they were not contiguous.
+        """
+        executor = self._executor if checking.get() is None else Interpreter(self.graph)
+        assert executor is not None
+        guards = self.guards
+        storages = guards.storages
+        if self._plain:
+            given = [one._data.storage for one in inputs]
+        else:
+            numbers = dict(self._numbers)
+            given = [
+                numbers[at].put(one) if at in numbers else one._data.storage for at, one in enumerate(inputs)
+            ]
+        if self._changed and not guards.storage_ids.isdisjoint(map(id, given)):
+            self._refuse_donated_states(given, storages)
+            given = self._apart(inputs, given, storages)
+        if self._donated:
+            return self._run_donating(executor, given, originals, call)
+        made = executor.run(given, storages)
+        for at in self._changed:
+            storages[at].version += 1
+        if self._single:
+            return self._outputs[0].wrap(made[0])
+        return self._hand_out(
+            [output.wrap(storage) for output, storage in zip(self._outputs, made, strict=True)]
+        )
+
+    def _apart(self, inputs: list[Any], given: list[Storage], storages: list[Storage]) -> list[Storage]:
+        """Copies of inputs that lie in a state's storage: the program may write that before it reads the input."""
+        held = set(map(id, storages))
+        return [
+            EAGER.process(OPS["copy"], (one._data,), {}, None, ())[0].storage
+            if id(storage) in held
+            else storage
+            for one, storage in zip(inputs, given, strict=True)
+        ]
+
+    def _refuse_donated_states(self, given: list[Storage], storages: list[Storage]) -> None:
+        held = set(map(id, storages))
+        for at in self._donated:
+            if id(given[at]) in held:
+                raise ArgumentError(
+                    f"{self.name}: a donated argument is also state of the function (a parameter, a buffer), "
+                    f"expected memory that nothing else uses; do not donate it"
+                )
+
+    def _run_donating(
+        self, executor: Executor, given: list[Storage], originals: list[Any], call: Callable[[], str]
+    ) -> Any:
+        storages = self.guards.storages
+        if any(sum(given[at] is one for one in given) > 1 for at in self._donated):
+            raise ArgumentError(
+                f"{self.name}: a donated argument is given twice, expected memory that nothing else uses; "
+                f"clone() one of them"
+            )
+        held = [*storages, *[given[at] for at in self._taken]]
+        made = iter(executor.run([given[at] for at in self._positions], held))
+        for at in self._changed:
+            storages[at].version += 1
+        fate = f"donated to {call()}; use what that gave back, or do not donate it"
+        heirs = {at: given[at].hand_over(fate) for at in self._donated}
+        for at in self._donated:
+            if not originals[at]._data.storage.disposed:  # the program got a copy
+                originals[at]._data.storage.hand_over(fate)
+        results = [
+            output.wrap(next(made) if source is None else heirs[source])
+            for output, source in zip(self._outputs, self._sources, strict=True)
+        ]
+        return self._hand_out(results)
+
+    def _hand_out(self, tensors: list[Tensor]) -> Any:
+        """The result, with captures where asked for, after gradients were put where they belong."""
+        captures = dict(zip(self._captures, tensors[self._results :], strict=False))
+        grads = iter(tensors[self._results + len(self._captures) :])
+        for leaf, present in self._new_grads:
+            self.guards.set_grad(leaf, next(grads) if present else None)
+        result = self._fill(tensors[: self._results])
+        return (result, captures) if self._capturing else result
+
+
+def _donate(graph: Graph, donated: tuple[int, ...]) -> tuple[Graph, tuple[int, ...], list[int | None]]:
+    """The graph in which donated inputs are states whose last value is an output of their type.
+
+    Gives also which inputs became states, and for each output the input whose memory it takes over.
+    """
+    taken: list[int] = []
+    sources: list[int | None] = [None] * len(graph.outputs)
+    for at in donated:
+        own = graph.inputs[at]
+        for position, output in enumerate(graph.outputs):
+            if isinstance(output, Var) and output.type == own.type and sources[position] is None:
+                sources[position] = at
+                taken.append(at)
+                break
+    finals = {
+        source: graph.outputs[position] for position, source in enumerate(sources) if source is not None
+    }
+    states = [State(graph.inputs[at], final) for at in taken if isinstance(final := finals[at], Var)]
+    rest = tuple(one for one, source in zip(graph.outputs, sources, strict=True) if source is None)
+    inputs = tuple(var for at, var in enumerate(graph.inputs) if at not in taken)
+    return Graph(inputs, (*graph.states, *states), graph.nodes, rest), tuple(taken), sources
+
+
+def device_of(graph: Graph, otherwise: Device) -> Device:
+    """The device of a graph's values."""
+    for var in (*graph.inputs, *(state.initial for state in graph.states), *graph.outputs):
+        if isinstance(var, Var):
+            return devices.open(var.device)
+    return otherwise
