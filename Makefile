@@ -1,6 +1,7 @@
 # `make demo` and `make test` set up all they need (see scripts/setup) and say what they install.
 #
-#   make demo  ARGS="--device webgpu"    train the digit classifier; pictures in build/digits
+#   make demo  ARGS="--device webgpu"    train a char-level GPT that writes Python; its curve in build/char_gpt
+#   make digits                          train the digit classifier; pictures in build/digits
 #   make test  DEVICES=cpu               one device only; no Vulkan driver needed
 #   make test  ARGS="tests/expr -k log"  some tests
 #   make check                           what CI runs: tests, lint, types, contracts, stubs
@@ -8,13 +9,16 @@
 DEVICES ?= all
 ARGS ?=
 
-.PHONY: demo test check format stubs clean
+.PHONY: demo digits test check format stubs clean
 .DEFAULT_GOAL := help
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile
 
 demo:
+	@python="$$(bash scripts/setup examples)" && "$$python" -m examples.char_gpt $(ARGS)
+
+digits:
 	@python="$$(bash scripts/setup examples)" && "$$python" -m examples.digits $(ARGS)
 
 test:

@@ -55,14 +55,18 @@ class Row:
 
 def median(call: Callable[[], Any], finish: Callable[[], Any], seconds: float) -> float:
     """Seconds of one call, the median of seven batches."""
-    call()
-    finish()
-    start = time.perf_counter()
-    call()
-    finish()
-    once = max(time.perf_counter() - start, 1e-5)
-    count = max(1, min(200, int(seconds / once)))
-    times = []
+    times: list[float] = []
+    count, taken = 1, 0.0
+    while taken < seconds / 2 and count < 4096:  # one call alone is no measure: anything may hold it up
+        call()
+        finish()
+        start = time.perf_counter()
+        for _ in range(count):
+            call()
+        finish()
+        taken = time.perf_counter() - start
+        count *= 2
+    count = max(1, round(count / 2 * seconds / taken))
     for _ in range(7):
         start = time.perf_counter()
         for _ in range(count):

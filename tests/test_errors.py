@@ -15,7 +15,7 @@ STANDARD = {
     "IndexOutOfRangeError": IndexError, "DeviceError": RuntimeError, "DisposedError": RuntimeError,
     "OutOfMemoryError": MemoryError, "KernelError": RuntimeError, "GradError": RuntimeError,
     "ExpressionError": SyntaxError, "UnsupportedError": NotImplementedError, "FormatError": ValueError,
-    "ReadOnlyError": RuntimeError, "StateError": RuntimeError,
+    "ReadOnlyError": RuntimeError, "StateError": RuntimeError, "NotANumberError": FloatingPointError,
 }  # fmt: skip
 CLASSES = {
     name: found

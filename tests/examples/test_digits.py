@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import DEVICES
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SERIAL = "ignore::UserWarning:joblib._multiprocessing_helpers"  # said where a container has no shared memory
 SECONDS = {"cpu": 60, "webgpu": 600}
 
@@ -43,4 +43,7 @@ def test_demo(name: str, tmp_path: Path) -> None:
 def test_demo_lists_its_options() -> None:
     command = [sys.executable, "-m", "examples.digits", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert all(option in done.stdout for option in ("--device", "--epochs", "--seed", "--output"))
+    assert all(
+        option in done.stdout
+        for option in ("--device", "--epochs", "--short", "--eager", "--seed", "--output")
+    )

@@ -1,0 +1,1 @@
+"""The gallery: small models, each trained, drawn and measured in one file; ``python -m examples.sine`` runs one."""

@@ -1,0 +1,226 @@
+"""A small GPT reads Python's standard library letter by letter, and then writes some Python.
+
+    python -m examples.char_gpt
+    python -m examples.char_gpt --device webgpu --steps 100
+
+The text is what lies on every machine that has Python. One in ten of its modules is kept for the test: what a letter
+of them costs ends below 2.0 nats (guessing costs ln 97 = 4.57). The model and its optimizer are saved; from the files
+a second model continues, and its losses must equal those of the first, which goes on undisturbed, to the last bit.
+"""
+
+from __future__ import annotations
+
+import json
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+import weft as wf
+from examples.common import Options, draw_curve, fit, options
+from weft import nn, optim
+from weft.random import default_generator
+
+LETTERS = "\n\t" + "".join(map(chr, range(32, 127)))
+BATCH, LENGTH, WIDTH, HEADS, LAYERS = 16, 64, 128, 4, 2
+CONTINUED = 10
+"""Steps that are taken twice: on from the first model, and from the file."""
+F = nn.functional
+
+
+class Block(nn.Module):
+    """Attention to the letters before, then a network for each letter; both are added to what they read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
+        self.project, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.widen, self.narrow = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
+
+    def forward(self, x: wf.Tensor) -> wf.Tensor:
+        """The letters' vectors [B, T, D]."""
+        B, T, D = x.shape
+        parts = self.project(self.norm1(x)).reshape(B, T, 3, HEADS, D // HEADS)
+        q, k, v = parts.permute(2, 0, 3, 1, 4).unbind(0)  # each B, heads, T, D / heads
+        found = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(found.transpose(1, 2).reshape(B, T, D))
+        wider: wf.Tensor = self.narrow(F.gelu(self.widen(self.norm2(x))))
+        return x + wider
+
+
+class Gpt(nn.Module):
+    """Letters [B, T] to the logits of the letter after each [B, T, 97]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.letter, self.place = nn.Embedding(len(LETTERS), WIDTH), nn.Embedding(LENGTH, WIDTH)
+        nn.init.normal_(self.letter.weight, std=0.02)
+        nn.init.normal_(self.place.weight, std=0.02)
+        self.blocks = nn.Sequential(*(Block() for _ in range(LAYERS)))
+        self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, len(LETTERS))
+
+    def forward(self, letters: wf.Tensor) -> wf.Tensor:
+        """The logits."""
+        x = self.letter(letters) + self.place.weight[: letters.shape[1]]
+        logits: wf.Tensor = self.head(self.norm(self.blocks(x)))
+        return logits
+
+    def loss(self, text: wf.Tensor, starts: wf.Tensor) -> wf.Tensor:
+        """The mean cost of a letter, in nats, over pieces of the text [letters] from ``starts`` [B, 1]."""
+        pieces = text[starts + wf.arange(LENGTH + 1)]
+        return F.cross_entropy(self(pieces[:, :-1]).flatten(0, 1), pieces[:, 1:].flatten())
+
+
+class Training:
+    """A model, its optimizer and schedule, and the step that trains it: all that a checkpoint must bring back."""
+
+    def __init__(self, text: wf.Tensor, options: Options) -> None:
+        self.model = Gpt()
+        self.optimizer = optim.AdamW(self.model.parameters(), lr=3e-3, betas=(0.9, 0.99), weight_decay=0.1)
+        self.schedule = optim.lr_scheduler.OneCycleLR(
+            self.optimizer,
+            max_lr=3e-3,
+            total_steps=options.steps + CONTINUED + 1,
+            pct_start=0.1,
+            cycle_momentum=False,
+        )
+
+        @options.compiled
+        def step() -> wf.Tensor:
+            loss = self.model.loss(text, wf.randint(0, len(text) - LENGTH, (BATCH, 1)))
+            self.optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            self.optimizer.step()
+            return loss
+
+        self.step: Callable[[], wf.Tensor] = step
+
+    def save(self, folder: Path) -> None:
+        """Write the tensors of model and optimizer as safetensors, and beside them the numbers as JSON."""
+        folder.mkdir(parents=True, exist_ok=True)
+        saved = self.optimizer.state_dict()
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        for number, entry in saved["state"].items():
+            tensors.update({f"optimizer.{number}.{name}": value for name, value in entry.items()})
+        numbers = {
+            "groups": saved["param_groups"],
+            "schedule": self.schedule.state_dict(),
+            "random": default_generator(wf.get_default_device()).get_state(),
+        }
+        wf.save(tensors, folder / "checkpoint.safetensors")
+        (folder / "checkpoint.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
+
+    def load(self, folder: Path) -> None:
+        """Take over what was saved, the state of the random numbers too."""
+        numbers = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
+        model: dict[str, wf.Tensor] = {}
+        state: dict[int, dict[str, wf.Tensor]] = {}
+        for name, value in wf.load(folder / "checkpoint.safetensors").items():
+            owner, _, key = name.partition(".")
+            if owner == "model":
+                model[key] = value
+            else:
+                number, _, key = key.partition(".")
+                state.setdefault(int(number), {})[key] = value
+        self.model.load_state_dict(model)
+        self.optimizer.load_state_dict({"state": state, "param_groups": numbers["groups"]})
+        self.schedule.load_state_dict(numbers["schedule"])
+        default_generator(wf.get_default_device()).set_state(numbers["random"])
+
+    def go_on(self) -> list[float]:
+        """The losses of a few steps more."""
+        losses = []
+        for _ in range(CONTINUED):
+            losses.append(self.step())
+            self.schedule.step()
+        return [loss.item() for loss in losses]
+
+
+def load_text() -> tuple[wf.Tensor, wf.Tensor]:
+    """The modules of the standard library as numbers of letters, nine in ten to train on and the others to test.
+
+    Four spaces are one letter, so that indentation does not fill what the model looks back on.
+    """
+    modules = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+    number = np.full(256, 255, np.uint8)
+    number[np.frombuffer(LETTERS.encode(), np.uint8)] = np.arange(len(LETTERS))
+    texts = [
+        number[np.frombuffer(module.read_bytes().replace(b"    ", b"\t"), np.uint8)] for module in modules
+    ]
+    texts = [text[text < len(LETTERS)].astype(np.int32) for text in texts]  # other letters are left out
+    test = texts[::10]
+    train = [text for at, text in enumerate(texts) if at % 10]
+    return wf.tensor(np.concatenate(train)), wf.tensor(np.concatenate(test))
+
+
+def evaluate(model: Gpt, text: wf.Tensor, options: Options) -> float:
+    """The mean cost of a letter in 512 pieces that lie evenly over the text."""
+    starts = np.linspace(0, len(text) - LENGTH - 1, 512).astype(np.int64).reshape(-1, BATCH, 1)
+
+    @options.compiled
+    @wf.no_grad()
+    def cost(starts: wf.Tensor) -> wf.Tensor:
+        return model.loss(text, starts)
+
+    return wf.stack([cost(wf.tensor(some)) for some in starts]).mean().item()
+
+
+def write(model: Gpt, prompt: str, count: int, options: Options) -> str:
+    """The prompt, and ``count`` letters that the model draws one by one, each from the letters before it."""
+
+    @options.compiled
+    @wf.no_grad()
+    def following(letters: wf.Tensor, temperature: float) -> wf.Tensor:
+        logits = model(letters)[:, -1] / temperature
+        noise = -(
+            -wf.rand(1, len(LETTERS)).log()
+        ).log()  # the largest of logits and Gumbel noise is such a draw
+        drawn = (logits + noise).argmax(1, keepdim=True)
+        return wf.cat([letters[:, 1:], drawn], dim=1)
+
+    letters = wf.tensor([[LETTERS.index(letter) for letter in prompt.rjust(LENGTH, "\n")]])
+    written = []
+    for _ in tqdm(range(count), desc="writing", unit="letter"):
+        letters = following(letters, 0.6)
+        written.append(letters[0, -1].item())
+    return (prompt + "".join(LETTERS[number] for number in written)).replace("\t", "    ")
+
+
+def main() -> None:
+    """Train, draw the curve, write, save and continue; the last line is the cost of a letter of the test files."""
+    chosen = options("char_gpt", __doc__, steps=1000, short=60)
+    train, test = load_text()
+    first = Training(train, chosen)
+    count = sum(parameter.numel() for parameter in first.model.parameters())
+    print(
+        f"{len(train):,} letters to train on, {len(test):,} to test; {count:,} parameters on {train.device}"
+    )
+
+    losses = fit(first.step, first.schedule, chosen.steps)
+    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    draw_curve(figure.subplots(), losses, "nats a letter")
+    chosen.save(figure, "curve.png")
+    cost = evaluate(first.model, test, chosen)
+    print(f"\n{write(first.model, 'def ', 60 if chosen.short else 400, chosen)}\n")
+
+    first.save(chosen.output)
+    expected = first.go_on()
+    second = Training(train, chosen)
+    second.load(chosen.output)
+    if second.go_on() != expected:
+        raise RuntimeError(
+            "the model that continues from the checkpoint has other losses than the one that was saved"
+        )
+    print(
+        f"checkpoint: {chosen.output / 'checkpoint.safetensors'}; a second model that loads it takes the next "
+        f"{CONTINUED} steps with the same losses to the last bit"
+    )
+    print(f"nats a test letter: {cost:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Flow matching turns noise into a chequered board (Lipman et al., 2023).
+
+    python -m examples.flow_matching
+
+A network learns the velocity that carries points of a normal distribution, along straight lines, to points of the
+board's dark squares. Of the points that it then carries there, more than 85 of 100 end on a dark square; by chance it
+would be 50. The picture shows them at five times on their way.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import weft as wf
+from examples.common import Options, draw_curve, fit, options
+from weft import nn, optim
+
+BATCH, POINTS, MOVES = 512, 8000, 100
+SHOWN = (0, 25, 50, 75, 100)
+
+
+class Velocity(nn.Module):
+    """The velocity [N, 2] at points [N, 2] and times [N, 1]; the points are given with their sines and cosines."""
+
+    def __init__(self, width: int = 128) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(11, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(),
+            nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2),
+        )  # fmt: skip
+
+    def forward(self, points: wf.Tensor, times: wf.Tensor) -> wf.Tensor:
+        """How fast, and where to."""
+        angles = wf.cat([points, 2 * points], dim=1) * (math.pi / 2)
+        velocity: wf.Tensor = self.layers(wf.cat([points, times, angles.sin(), angles.cos()], dim=1))
+        return velocity
+
+
+def board(count: int) -> wf.Tensor:
+    """Points [N, 2] of the dark squares of a board of four by four squares, each of side 1, around 0."""
+    column, row = wf.randint(0, 4, (count,)), wf.randint(0, 2, (count,))
+    corner = wf.stack([column, 2 * row + column % 2], dim=1)
+    return corner + wf.rand(count, 2) - 2
+
+
+def on_dark(points: np.ndarray) -> np.ndarray:
+    """Which points lie on a dark square."""
+    squares = np.floor(points).astype(int)
+    dark: np.ndarray = (squares.sum(1) % 2 == 0) & (np.abs(points) < 2).all(1)
+    return dark
+
+
+def draw(stages: list[np.ndarray], share: float, losses: list[float], options: Options) -> None:
+    """The points at five times, and the loss."""
+    figure = Figure(figsize=(15, 2.8), layout="constrained")
+    *pictures, loss = figure.subplots(1, len(SHOWN) + 1)
+    for axes, move, points in zip(pictures, SHOWN, stages, strict=True):
+        axes.scatter(*points.T, s=0.6, linewidths=0)
+        axes.set(title=f"t = {move / MOVES:.2f}", aspect="equal", xticks=[], yticks=[])
+        axes.set(xlim=(-2.6, 2.6), ylim=(-2.6, 2.6))
+    pictures[-1].set_title(f"t = 1, {share:.1%} on dark")
+    draw_curve(loss, losses, "loss")
+    options.save(figure, "board.png")
+
+
+def main() -> None:
+    """Train, carry points, draw, and print the share that arrives as the last line."""
+    chosen = options("flow_matching", __doc__, steps=6000, short=600)
+    model = Velocity()
+    optimizer = optim.Adam(model.parameters(), lr=3e-3)
+    schedule = optim.lr_scheduler.CosineAnnealingLR(optimizer, chosen.steps)
+
+    @chosen.compiled
+    def step() -> wf.Tensor:
+        start, end, times = wf.randn(BATCH, 2), board(BATCH), wf.rand(BATCH, 1)
+        found = model(start + times * (end - start), times)
+        loss = nn.functional.mse_loss(found, end - start)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    @chosen.compiled
+    def move(points: wf.Tensor, time: float, duration: float) -> wf.Tensor:
+        """One move by the velocity half-way (the midpoint rule); the time is a number given at each call."""
+        with wf.no_grad():
+            times = wf.zeros(len(points), 1) + time
+            half_way = points + duration / 2 * model(points, times)
+            moved: wf.Tensor = points + duration * model(half_way, times + duration / 2)
+            return moved
+
+    losses = fit(step, schedule, chosen.steps)
+    points = wf.randn(POINTS, 2)
+    stages = []
+    for at in range(MOVES + 1):
+        if at in SHOWN:
+            stages.append(points.numpy())
+        points = move(points, at / MOVES, 1 / MOVES)
+    share = float(on_dark(stages[-1]).mean())
+    draw(stages, share, losses, chosen)
+    print(f"share on dark squares: {share:.4f}")
+
+
+if __name__ == "__main__":
+    main()

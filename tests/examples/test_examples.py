@@ -1,0 +1,109 @@
+"""The gallery, run as a newcomer runs it but for a shorter time: each learns what its short run should, and draws."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import weft as wf
+from tests.conftest import DEVICES
+
+ROOT = Path(__file__).parents[2]
+SERIAL = "ignore::UserWarning:joblib._multiprocessing_helpers"  # said where a container has no shared memory
+
+FIGURES = {
+    "sine": (r"mean squared error: (\d\.\d+)", 0.0, 0.03),
+    "digits": (r"test accuracy: (\d\.\d+)", 0.93, 1.0),
+    "char_gpt": (r"nats a test letter: (\d\.\d+)", 1.0, 3.4),
+    "vae": (r"nats a test digit: (\d+\.\d+)", 15.0, 28.0),
+    "nerf": (r"peak signal to noise of an unseen view: (\d+\.\d+) dB", 14.0, 50.0),
+    "flow_matching": (r"share on dark squares: (\d\.\d+)", 0.6, 1.0),
+    "cartpole": (r"moves that the pole stays up: (\d+\.\d) of 200", 100.0, 200.0),
+    "kan": (r"root mean squared error: (\d\.\d+)", 0.0, 0.1),
+}
+"""For each example its last line, and between what its figure lies after a short run."""
+
+ON_WEBGPU = ("sine", "vae", "cartpole")
+"""Those that the software driver, which compiles slowly, runs as well."""
+
+RUNS = [
+    pytest.param(name, device, marks=getattr(pytest.mark, device), id=f"{name}-{device}")
+    for name in FIGURES
+    for device in DEVICES
+    if device == "cpu" or name in ON_WEBGPU
+]
+
+
+def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONWARNINGS": f"error,{SERIAL}"}
+    command = [sys.executable, "-m", f"examples.{name}", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+@pytest.mark.parametrize(("name", "on"), RUNS)
+def test_short_run(name: str, on: str, tmp_path: Path) -> None:
+    done = run(name, "--short", "--device", DEVICES[on], "--output", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    line, low, high = FIGURES[name]
+    last = re.fullmatch(line, done.stdout.splitlines()[-1])
+    assert last is not None, done.stdout
+    assert low < float(last[1]) <= high
+    assert "training" in done.stderr  # the progress bar
+    pictures = list(tmp_path.glob("*.png"))
+    assert pictures
+    for picture in pictures:
+        assert picture.read_bytes().startswith(b"\x89PNG")
+        assert picture.stat().st_size > 5_000
+
+
+def test_every_example_is_run_and_told_of() -> None:
+    """No file of the folder is without its line in the table above, the README and its own docstring."""
+    folder = ROOT / "examples"
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "common"}
+    packages = {path.parent.name for path in folder.glob("*/__main__.py")}
+    assert modules | packages == FIGURES.keys()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in FIGURES:
+        assert f"examples/{name}" in readme
+        if name in modules:
+            assert f"python -m examples.{name}\n" in (
+                importlib.import_module(f"examples.{name}").__doc__ or ""
+            )
+
+
+def test_steps_and_eager(tmp_path: Path) -> None:
+    """The same numbers are drawn and nearly the same losses found without the compiler."""
+    found = [
+        run("sine", "--steps", "20", "--device", "cpu", "--output", str(tmp_path), *more)
+        for more in ([], ["--eager"])
+    ]
+    assert [one.returncode for one in found] == [0, 0], found[0].stderr + found[1].stderr
+    errors = [float(one.stdout.splitlines()[-1].split()[-1]) for one in found]
+    np.testing.assert_allclose(errors[0], errors[1], rtol=1e-3)
+    assert "20/20" in found[0].stderr
+    refused = run("sine", "--steps", "0")
+    assert refused.returncode == 2
+    assert "--steps is 0, expected at least 1" in refused.stderr
+
+
+def test_the_checkpoint_of_the_gpt(tmp_path: Path) -> None:
+    """The file holds model, optimizer, schedule and random state; the run itself compares the losses after it."""
+    done = run("char_gpt", "--steps", "2", "--short", "--device", "cpu", "--output", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "the same losses to the last bit" in done.stdout
+    tensors = wf.load(tmp_path / "checkpoint.safetensors", device="cpu")
+    assert {name.partition(".")[0] for name in tensors} == {"model", "optimizer"}
+    assert float(tensors["optimizer.0.step"]) == 2
+    numbers = json.loads((tmp_path / "checkpoint.json").read_text(encoding="utf-8"))
+    assert numbers["schedule"]["last_epoch"] == 2
+    assert len(numbers["random"]) == 4
