@@ -27,7 +27,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     opened = devices.open(ADAPTER)
     limits = {**opened.profile.limits, "max-storage-buffers-per-shader-stage": 8}
     monkeypatch.setattr(opened, "profile", replace(opened.profile, limits=limits))
-    before = wf.get_default_device()
+    before = devices.chosen()
     wf.set_default_device(ADAPTER)
     yield opened
     wf.set_default_device(before)
