@@ -91,11 +91,11 @@ class Program:
         self._donated = tuple(sorted(donated))
         self.graph, self._taken, self._sources = _donate(recording.graph, self._donated)
         self._positions = [at for at in range(len(recording.graph.inputs)) if at not in self._taken]
-        self._numbers = [
-            (at, Number(device, recording.graph.inputs[at]))
+        self._numbers = {
+            at: Number(device, recording.graph.inputs[at])
             for at, one in enumerate(inputs)
             if not isinstance(one, Tensor)
-        ]
+        }
         self._changed = [at for at, own in enumerate(recording.graph.states) if own.changed]
         self._outputs = [Output(var, device) for var in recording.graph.outputs if isinstance(var, Var)]
         self._executor: Executor | None = None
@@ -124,7 +124,7 @@ class Program:
         if self._plain:
             given = [one._data.storage for one in inputs]
         else:
-            numbers = dict(self._numbers)
+            numbers = self._numbers
             given = [
                 numbers[at].put(one) if at in numbers else one._data.storage for at, one in enumerate(inputs)
             ]

@@ -16,7 +16,7 @@ from weft.graph.calls import Calls, Node
 from weft.graph.costs import cost, times, without
 from weft.graph.lowered import Call, Lowered, Repeat, Result, Value
 from weft.graph.merging import absorbed, attached, inlined
-from weft.graph.parts import folded, loaded, loads, numbered, points, roots, stored, uses
+from weft.graph.parts import folded, loaded, loads, numbered, points, stored, uses
 from weft.graph.products import with_epilogue
 from weft.graph.renaming import ROUND
 from weft.graph.together import side_by_side
@@ -275,7 +275,7 @@ def _stores_inside(part: Part, value: Value) -> bool:
 
 
 def _fits(part: Part) -> bool:
-    return len(list(walk(*roots(part)))) <= LARGEST
+    return len(list(walk(*part.expressions))) <= LARGEST
 
 
 def _named(first: Node, second: Node) -> Call:

@@ -30,13 +30,11 @@ from weft.kernels import (
     Operand,
     Scalar,
     Step,
+    as_parameter,
 )
 from weft.ops import OPS, Geometry, OpSpec, TensorType, lookup
 from weft.ops.viewing import follow
 from weft.target import TargetProfile
-
-LARGEST_FLOAT32 = 3.4028235677973366e38
-"""Above this a Python float rounds to float32 infinity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,7 +359,7 @@ class _Lowering:
                 strides[-1] = home.stride
             elif isinstance(argument, Scalar):
                 assert parameters is not None
-                numbers.append(_number(placed[argument.index], parameters[position].dtype))
+                numbers.append(as_parameter(placed[argument.index], parameters[position].dtype))
             else:
                 numbers.append(argument)
         if isinstance(kernel, Kernel):
@@ -409,14 +407,3 @@ class _Lowering:
 
 def _is_whole(home: Home) -> bool:
     return home.geometry.is_contiguous and home.geometry.offset == 0
-
-
-def _number(value: Any, dtype: DType) -> int | float:
-    """A Python number as a constant of a kernel."""
-    if dtype.kind == "float":
-        number = float(value)
-        if dtype is dtypes.float32 and abs(number) > LARGEST_FLOAT32 and not math.isinf(number):
-            return math.copysign(math.inf, number)
-        return number
-    whole = int(value)
-    return whole & 0xFFFFFFFF if dtype.kind == "uint" else whole

@@ -19,13 +19,6 @@ from weft.kernels import Axis, Check, Part, Reduction, Store
 _numbers = count()
 
 
-def roots(part: Part) -> list[Expr]:
-    """All expressions of a part but the sizes of its axes."""
-    found = [one for store in part.stores for one in (store.index, store.value)]
-    found += [fold.value for fold in part.reductions]
-    return found + [one for check in part.checks for one in (check.valid, check.value)]
-
-
 def changed(part: Part, change: Callable[[Expr], Expr]) -> Part:
     """A part with every expression changed; axes stay."""
     return replace(
@@ -152,17 +145,17 @@ def cut(part: Part, where: Cut) -> Part:
 
 def loads(part: Part, buffer: str) -> list[Expr]:
     """The load nodes of a part from one buffer, each once."""
-    return [node for node in walk(*roots(part)) if node.function == "load" and node.data == buffer]
+    return [node for node in walk(*part.expressions) if node.function == "load" and node.data == buffer]
 
 
 def loaded(part: Part) -> set[str]:
     """The buffers that a part reads."""
-    return {node.data for node in walk(*roots(part)) if node.function == "load"}
+    return {node.data for node in walk(*part.expressions) if node.function == "load"}
 
 
 def uses(parts: Sequence[Part], node: Expr) -> bool:
     """Whether a node occurs in the parts' expressions."""
-    return any(one is node for part in parts for one in walk(*roots(part)))
+    return any(one is node for part in parts for one in walk(*part.expressions))
 
 
 def stored(part: Part) -> set[str]:

@@ -45,10 +45,9 @@ def parts_of(call: Call | Repeat) -> tuple[Part, ...]:
 
 
 def _loads(part: Part, buffer: str) -> list[Expr]:
-    roots = [one for store in part.stores for one in (store.value, store.index)]
-    roots += [fold.value for fold in part.reductions]
-    roots += [one for check in part.checks for one in (check.valid, check.value)]
-    return [node.args[0] for node in walk(*roots) if node.function == "load" and node.data == buffer]
+    return [
+        node.args[0] for node in walk(*part.expressions) if node.function == "load" and node.data == buffer
+    ]
 
 
 def _depends_on_loads(index: Expr) -> bool:

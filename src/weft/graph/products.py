@@ -13,7 +13,7 @@ from weft.expr import Expr, const, variable, walk
 from weft.expr.node import INDEX
 from weft.graph.affine import affine
 from weft.graph.lowered import Call, Value
-from weft.graph.parts import loaded, numbered, roots, stored
+from weft.graph.parts import loaded, numbered, stored
 from weft.kernels import Axis, Buffer, Epilogue, Library, Part, Store
 
 SIDES = ("a", "b")
@@ -114,7 +114,7 @@ def _across_rows(part: Part, rows: int, columns: int) -> bool:
     """Whether neighbours in memory are mostly neighbours in a column: the transposed product stores them together."""
     _, down, across = _groups(part, rows, columns)
     indices = [affine(store.index) for store in part.stores]
-    indices += [affine(node.args[0]) for node in walk(*roots(part)) if node.function == "load"]
+    indices += [affine(node.args[0]) for node in walk(*part.expressions) if node.function == "load"]
     last_row = {axis.variable for axis in down if int(axis.size.data) > 1}
     last_column = {axis.variable for axis in across if int(axis.size.data) > 1}
     count = 0

@@ -30,16 +30,10 @@ def with_constants(
     renamed = {buffer.name: name for buffer, name in zip(kernel.buffers, names, strict=True)}
     loaded = {old: before.get(name, name) for old, name in renamed.items()}
     made = mapped(kernel, lambda root: simplify(rename_loads(substitute(root, fixed), loaded)), renamed)
-    read = {node.data for part in made.parts for node in walk(*_roots(part)) if node.function == "load"}
+    read = {node.data for part in made.parts for node in walk(*part.expressions) if node.function == "load"}
     over = [Buffer(before[one.name], one.dtype) for one in made.buffers if before.get(one.name) in read]
     parameters = (Parameter("round", INDEX),) if any(strides) else ()
     return replace(made, parameters=parameters, buffers=(*over, *made.buffers))
-
-
-def _roots(part: Part) -> list[Expr]:
-    found = [one for store in part.stores for one in (store.index, store.value)]
-    found += [fold.value for fold in part.reductions]
-    return found + [one for check in part.checks for one in (check.valid, check.value)]
 
 
 def rename_loads(root: Expr, names: dict[str, str]) -> Expr:

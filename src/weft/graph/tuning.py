@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from weft.expr import Expr, walk
 from weft.graph.affine import affine
-from weft.graph.parts import folded, points, roots
+from weft.graph.parts import folded, points
 from weft.kernels import Axis, Kernel, Part
 from weft.ops import sharing
 from weft.target import TargetProfile
@@ -35,7 +35,7 @@ def _share(part: Part, profile: TargetProfile) -> int:
 
 
 def _indices(part: Part) -> Iterable[Expr]:
-    yield from (node.args[0] for node in walk(*roots(part)) if node.function == "load")
+    yield from (node.args[0] for node in walk(*part.expressions) if node.function == "load")
     yield from (store.index for store in part.stores if store.inner)
 
 
@@ -57,7 +57,7 @@ def in_fours(kernel: Kernel) -> bool:
 
 
 def _accesses(part: Part) -> Iterable[tuple[str, Expr]]:
-    yield from ((node.data, node.args[0]) for node in walk(*roots(part)) if node.function == "load")
+    yield from ((node.data, node.args[0]) for node in walk(*part.expressions) if node.function == "load")
     yield from ((store.buffer, store.index) for store in part.stores)
 
 

@@ -2,6 +2,7 @@
 
 from weft.kernels.builder import Builder, Operand, coalesce
 from weft.kernels.derived import Axis, Buffer, Check, Kernel, Part, Reduction, Store
+from weft.kernels.numbers import as_parameter
 from weft.kernels.program import Argument, Epilogue, Library, Offset, Program, Scalar, Step
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "Scalar",
     "Step",
     "Store",
+    "as_parameter",
     "coalesce",
 ]

@@ -89,6 +89,15 @@ class Part:
     reductions: tuple[Reduction, ...] = ()
     checks: tuple[Check, ...] = ()
 
+    @property
+    def expressions(self) -> list[Expr]:
+        """All that the part computes, in the order of its statements; the sizes of its axes are not among it."""
+        return [
+            *(root for check in self.checks for root in (check.valid, check.value)),
+            *(reduction.value for reduction in self.reductions),
+            *(root for store in self.stores for root in (store.index, store.value)),
+        ]
+
 
 @dataclass(frozen=True)
 class Kernel:

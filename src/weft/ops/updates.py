@@ -5,17 +5,107 @@ Operands: scalars in 0-d tensors first, then for each parameter its tensors; out
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from weft.dtypes import DType
-from weft.expr import Expr, cast, const, parse, substitute, variable, variables
+from weft.dtypes import DType, from_numpy
+from weft.expr import Expr, cast, const, evaluate, parse, substitute, variable, variables
 from weft.kernels import Builder, Operand, Program, coalesce
 from weft.ops.core import OpSpec, TensorType
 from weft.ops.table import declare
 from weft.target import TargetProfile
 
 Formulas = Callable[[dict[str, Any], DType], "list[str]"]
+
+
+@dataclass(frozen=True)
+class _Update:
+    """The rules of an update op; see ``declare_update`` for the fields."""
+
+    name: str
+    shared: Sequence[str]
+    tensors: Sequence[str]
+    written: Sequence[str]
+    formulas: Any
+
+    def _of_parameters(self, operands: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        """The operands of each parameter."""
+        width, own = len(self.tensors), operands[len(self.shared) :]
+        return (own[start : start + width] for start in range(0, len(own), width))
+
+    def infer(self, *types: TensorType, **attributes: Any) -> tuple[TensorType, ...]:
+        return tuple(
+            part[self.tensors.index(name)] for part in self._of_parameters(types) for name in self.written
+        )
+
+    def expressions(self, attributes: dict[str, Any], dtype: DType) -> list[Expr]:
+        options = {key: value for key, value in attributes.items() if type(value) is float}
+        names = dict.fromkeys((*self.shared, *self.tensors, *options), dtype)
+        fixed = {variable(key, dtype): const(value, dtype) for key, value in options.items()}
+        return [substitute(parse(source, names), fixed) for source in self.formulas(attributes)]
+
+    def reference(self, *arrays: Any, **attributes: Any) -> Any:
+        result = []
+        for part in self._of_parameters(arrays):
+            values = {
+                **dict(zip(self.shared, arrays, strict=False)),
+                **dict(zip(self.tensors, part, strict=True)),
+            }
+            dtype = from_numpy(part[0].dtype).compute
+            values = {n: dtype.numpy.type(v) if isinstance(v, float) else v for n, v in values.items()}
+            result += [
+                evaluate(one, values).astype(part[0].dtype) for one in self.expressions(attributes, dtype)
+            ]
+        return tuple(result)
+
+    def lower(
+        self,
+        operands: Sequence[Operand],
+        outputs: Sequence[Operand],
+        attributes: dict[str, Any],
+        profile: TargetProfile,
+    ) -> Program:
+        scalars, count = operands[: len(self.shared)], len(self.written)
+        bound = {scalar.slot for scalar in scalars if not scalar.scalar}
+        limit = profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30)
+        steps, builder, slots = [], Builder(self.name), bound
+        for at, part in enumerate(self._of_parameters(operands)):
+            targets = outputs[at * count : (at + 1) * count]
+            own = {operand.slot for operand in (*part, *targets)}
+            needed = slots | own
+            if len(needed) > limit and slots != bound:
+                steps.append(builder.finish())
+                builder, needed = Builder(self.name), bound | own
+            slots = needed
+            self._part(builder, scalars, part, targets, attributes)
+        return Program((*steps, builder.finish()))
+
+    def _part(
+        self, builder: Builder, scalars: Sequence[Operand], part: Sequence[Operand], targets: Sequence[Operand],
+        attributes: dict[str, Any],
+    ) -> None:  # fmt: skip
+        dtype, width = part[0].dtype.compute, len(self.tensors)
+        sizes, strides = coalesce(part[0].shape, [one.strides for one in (*part, *targets)])
+        indices = builder.axes(sizes)
+        results = self.expressions(attributes, dtype)
+        used = {node for result in results for node in variables(result)}
+        places: list[tuple[str, Operand, Sequence[Expr], Sequence[int]]]
+        places = [(name, scalar, (), ()) for name, scalar in zip(self.shared, scalars, strict=True)]
+        places += [
+            (name, one, indices, own)
+            for name, one, own in zip(self.tensors, part, strides[:width], strict=True)
+        ]
+        values = {
+            node: builder.scalar(operand, dtype)
+            if operand.scalar
+            else cast(builder.load(operand, at, own), dtype)
+            for name, operand, at, own in places
+            if (node := variable(name, dtype)) in used
+        }
+        for target, own, value in zip(targets, strides[width:], results, strict=True):
+            builder.store(target, indices, substitute(value, values), own)
+        builder.end_part()
 
 
 def declare_update(
@@ -28,77 +118,10 @@ def declare_update(
     ``written``: which of them each part rewrites; ``formulas(attributes)``: the new values as expressions over
     all these names and ``options`` (float attributes by name).
     """
-    width = len(tensors)
-
-    def infer(*types: TensorType, **attributes: Any) -> tuple[TensorType, ...]:
-        own = types[len(shared) :]
-        return tuple(own[i + tensors.index(n)] for i in range(0, len(own), width) for n in written)
-
-    def expressions(attributes: dict[str, Any], dtype: DType) -> list[Expr]:
-        options = {key: value for key, value in attributes.items() if type(value) is float}
-        names = dict.fromkeys((*shared, *tensors, *options), dtype)
-        fixed = {variable(key, dtype): const(value, dtype) for key, value in options.items()}
-        return [substitute(parse(source, names), fixed) for source in formulas(attributes)]
-
-    def reference(*arrays: Any, **attributes: Any) -> Any:
-        from weft.dtypes import from_numpy
-        from weft.expr import evaluate
-
-        own, result = arrays[len(shared) :], []
-        for start in range(0, len(own), width):
-            part = own[start : start + width]
-            values = {**dict(zip(shared, arrays, strict=False)), **dict(zip(tensors, part, strict=True))}
-            dtype = from_numpy(part[0].dtype).compute
-            values = {n: dtype.numpy.type(v) if isinstance(v, float) else v for n, v in values.items()}
-            result += [evaluate(e, values).astype(part[0].dtype) for e in expressions(attributes, dtype)]
-        return tuple(result)
-
-    def lower(
-        operands: Sequence[Operand],
-        outputs: Sequence[Operand],
-        attributes: dict[str, Any],
-        profile: TargetProfile,
-    ) -> Program:
-        scalars, own = operands[: len(shared)], operands[len(shared) :]
-        bound = {s.slot for s in scalars if not s.scalar}
-        limit = profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30)
-        steps, builder, slots = [], Builder(name), bound
-        for at, start in enumerate(range(0, len(own), width)):
-            part, targets = own[start : start + width], outputs[at * len(written) : (at + 1) * len(written)]
-            needed = slots | {o.slot for o in (*part, *targets)}
-            if len(needed) > limit and slots != bound:
-                steps.append(builder.finish())
-                builder, needed = Builder(name), bound | {o.slot for o in (*part, *targets)}
-            slots = needed
-            _part(builder, scalars, part, targets, attributes)
-        return Program((*steps, builder.finish()))
-
-    def _part(
-        builder: Builder, scalars: Sequence[Operand], part: Sequence[Operand], targets: Sequence[Operand],
-        attributes: dict[str, Any],
-    ) -> None:  # fmt: skip
-        dtype = part[0].dtype.compute
-        sizes, strides = coalesce(part[0].shape, [o.strides for o in (*part, *targets)])
-        indices = builder.axes(sizes)
-        results = expressions(attributes, dtype)
-        used = {v for result in results for v in variables(result)}
-        places: list[tuple[str, Operand, Sequence[Expr], Sequence[int]]]
-        places = [(n, s, (), ()) for n, s in zip(shared, scalars, strict=True)]
-        places += [(n, o, indices, own) for n, o, own in zip(tensors, part, strides[:width], strict=True)]
-        values = {
-            v: builder.scalar(operand, dtype)
-            if operand.scalar
-            else cast(builder.load(operand, at, own), dtype)
-            for n, operand, at, own in places
-            if (v := variable(n, dtype)) in used
-        }
-        for target, own, value in zip(targets, strides[width:], results, strict=True):
-            builder.store(target, indices, substitute(value, values), own)
-        builder.end_part()
-
+    rules = _Update(name, shared, tensors, written, formulas)
     return declare(
-        name, infer=infer, reference=reference, lower=lower, elementwise=True, doc=doc,
-        info={"update": (len(shared), width, len(written))},
+        name, infer=rules.infer, reference=rules.reference, lower=rules.lower, elementwise=True, doc=doc,
+        info={"update": (len(shared), len(tensors), len(written))},
     )  # fmt: skip
 
 

@@ -6,17 +6,13 @@ their packed arguments. A later call fills in offsets and Python scalars, alloca
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from weft import devices, dtypes
+from weft import devices
 from weft.devices.base import Call, Device, Range, Span
-from weft.dtypes import DType
-from weft.errors import (
-    ArgumentError,
-)
+from weft.kernels import as_parameter
 from weft.ops import OPS, Interpreter, OpSpec, TensorType
 from weft.ops.core import interpreting
 from weft.ops.targets import check_targets
@@ -33,9 +29,6 @@ from weft.tensors.prepare import (
     share,
     slots_of,
 )
-
-LARGEST_FLOAT32 = 3.4028235677973366e38
-"""Above this a Python float rounds to float32 infinity."""
 
 
 class Eager:
@@ -148,7 +141,7 @@ class Eager:
             for position, index in step.offsets:
                 arguments[position] = values[index].offset
             for position, index, dtype in step.scalars:
-                arguments[position] = _scalar(values[index], dtype)
+                arguments[position] = as_parameter(values[index], dtype)
             ranges: list[Range] = [values[index].storage for index in step.buffers]
             if prepared.spans:
                 _bind_whole(prepared, step, values, arguments, ranges)
@@ -265,25 +258,6 @@ def _bind_whole(
         if index < len(spans) and spans[index]:
             buffer = values[index].storage.buffer
             ranges[position] = Span(buffer, 0, buffer.size)
-
-
-def _scalar(value: Any, dtype: DType) -> int | float:
-    """A Python number as a kernel parameter; ``ArgumentError`` where the type cannot hold it."""
-    if dtype.kind == "float":
-        number = float(value)
-        if dtype is dtypes.float32 and abs(number) > LARGEST_FLOAT32 and not math.isinf(number):
-            return math.copysign(math.inf, number)
-        return number
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ArgumentError(
-            f"the number {value} is given for elements of type {dtype.name}, expected a finite one"
-        )
-    whole = int(value)
-    if not -(2**63) <= whole < 2**63:
-        raise ArgumentError(
-            f"the number {value} is given for elements of type {dtype.name}, expected one of 64 bits"
-        )
-    return whole & 0xFFFFFFFF if dtype.kind == "uint" else whole
 
 
 EAGER = Eager()

@@ -6,7 +6,7 @@ will be, and the store, which comes last, takes it from there: rows of any lengt
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,7 +36,8 @@ def held(kernel: Kernel, part: Part, groups: Sequence[Sequence[Reduction]]) -> l
     """What each inner store can keep: a value of the buffer's own type, in a buffer that nothing else uses."""
     types = {buffer.name: buffer.dtype for buffer in kernel.buffers}
     used = [store.buffer for each in kernel.parts for store in each.stores]
-    used += [node.data for node in walk(*_roots(kernel.parts)) if node.function == "load"]
+    expressions = [root for each in kernel.parts for root in each.expressions]
+    used += [node.data for node in walk(*expressions) if node.function == "load"]
     inner = [store for store in part.stores if store.inner]
     results = {reduction.result for reduction in part.reductions}
     found: list[Held] = []
@@ -56,15 +57,6 @@ def held(kernel: Kernel, part: Part, groups: Sequence[Sequence[Reduction]]) -> l
                 taken.update(walk(best))
                 break
     return found
-
-
-def _roots(parts: Iterable[Part]) -> list[Expr]:
-    roots: list[Expr] = []
-    for part in parts:
-        roots += [fold.value for fold in part.reductions]
-        roots += [each for store in part.stores for each in (store.index, store.value)]
-        roots += [each for check in part.checks for each in (check.valid, check.value)]
-    return roots
 
 
 def cost(node: Expr) -> int:

@@ -9,7 +9,7 @@ from weft.codegen.wgsl import work
 from weft.codegen.wgsl.alike import Family, families
 from weft.codegen.wgsl.held import HeldWriter
 from weft.codegen.wgsl.module import Module, limit
-from weft.codegen.wgsl.points import PointWriter, roots_of
+from weft.codegen.wgsl.points import PointWriter
 from weft.codegen.wgsl.storage import View
 from weft.codegen.wgsl.vector import RowWriter, VectorWriter
 from weft.errors import KernelError
@@ -147,7 +147,7 @@ def _vector(kernel: Kernel, buffer: str) -> int:
         axis = axes[0].variable if axes else None
         if any(store.buffer == buffer and store.inner == bool(kernel.cooperative) for store in part.stores):
             return 4
-        loads = (node for node in walk(*roots_of(part)) if node.function == "load" and node.data == buffer)
+        loads = (node for node in walk(*part.expressions) if node.function == "load" and node.data == buffer)
         if any(axis in set(walk(node)) for node in loads):
             return 4
     return 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from weft.codegen.wgsl.module import Module
-from weft.codegen.wgsl.points import PointWriter, roots_of
+from weft.codegen.wgsl.points import PointWriter
 from weft.codegen.wgsl.storage import View
 from weft.errors import KernelError
 from weft.expr import walk
@@ -32,7 +32,7 @@ def body(epilogue: Epilogue, module: Module) -> str:
         raise KernelError(f"kernel {module.name}: an epilogue folds and checks nothing")
     writer = PointWriter(module, Kernel(module.name, epilogue.buffers, (), (part,)), part)
     writer.emitter.reserved |= {*GROUPS, "value"}
-    writer.emitter.count(roots_of(part))
+    writer.emitter.count(part.expressions)
     for name, axes in zip(GROUPS, grouped(epilogue), strict=True):
         if axes:
             writer.decode(axes, f"u32({name})")

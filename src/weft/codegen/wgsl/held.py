@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from weft.codegen.wgsl import reductions
 from weft.codegen.wgsl.module import Module
-from weft.codegen.wgsl.points import PointWriter, independent, roots_of
+from weft.codegen.wgsl.points import PointWriter, independent
 from weft.errors import KernelError
 from weft.expr import Expr, walk
 from weft.expr.wgsl import Emitter, Value
@@ -48,7 +48,7 @@ class HeldWriter(PointWriter):
     def write(self) -> list[str]:
         """All statements of the part."""
         emitter, part = self.emitter, self.part
-        emitter.count(roots_of(part))
+        emitter.count(part.expressions)
         self.start()
         if self.whole:
             emitter.line("let lane = local;")
@@ -87,7 +87,7 @@ class HeldWriter(PointWriter):
         indices = emitter.beside(self._known, width=1, opaque_loads=False)
         indices.define(self.axis.variable, place)
         copy = Copy(number, emitter.beside(lambda node: self._load(copy, node), self.width, True), indices)
-        copy.values.count(roots_of(self.part))
+        copy.values.count(self.part.expressions)
         lanes = f"(vec4<i32>({place}) + vec4<i32>(0i, 1i, 2i, 3i))" if self.width == 4 else place
         copy.values.define(self.axis.variable, lanes, self.width)
         return copy

@@ -77,7 +77,7 @@ class PointWriter:
     def write(self) -> list[str]:
         """All statements of the part."""
         emitter, part = self.emitter, self.part
-        emitter.count(roots_of(part))
+        emitter.count(part.expressions)
         self.prepare()
         self.start()
         self.checks(check for check in part.checks if not check.inner)
@@ -104,7 +104,7 @@ class PointWriter:
 
     def wait_for_reads(self, stores: Sequence[Store]) -> None:
         """Where the stores write what the part reads: a barrier, so that all have read before any writes."""
-        read = {node.data for node in walk(*roots_of(self.part)) if node.function == "load"}
+        read = {node.data for node in walk(*self.part.expressions) if node.function == "load"}
         if any(store.buffer in read for store in stores):
             self.emitter.line("storageBarrier();")
 
@@ -357,15 +357,6 @@ class PointWriter:
             first = f"{self.first} && " if self.cooperative and not check.inner else ""
             with self.emitter.block(f"if ({first}!({valid}))"):
                 self.emitter.line(f"weft_report({as_i32(value.text, value.type)});")
-
-
-def roots_of(part: Part) -> list[Expr]:
-    """Every expression that the part's statements use."""
-    return [
-        *(root for check in part.checks for root in (check.valid, check.value)),
-        *(reduction.value for reduction in part.reductions),
-        *_store_roots(part.stores),
-    ]
 
 
 def _names(part: Part) -> list[str]:

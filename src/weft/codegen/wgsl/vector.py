@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from weft.codegen.wgsl import reductions, work
 from weft.codegen.wgsl.module import Module
-from weft.codegen.wgsl.points import PointWriter, as_i32, roots_of
+from weft.codegen.wgsl.points import PointWriter, as_i32
 from weft.errors import KernelError
 from weft.expr import Expr, walk
 from weft.expr.wgsl import Value
@@ -83,7 +83,7 @@ class RowWriter(FourWriter):
 
     def prepare(self) -> None:
         """Learn what is used twice among the values of four."""
-        self.four.count(roots_of(self.part))
+        self.four.count(self.part.expressions)
 
     def fold(self, reduction: Reduction) -> reductions.Fold:
         """Four lanes' folds at a time."""
@@ -135,7 +135,7 @@ class VectorWriter(FourWriter):
     def write(self) -> list[str]:
         """All statements of the part."""
         emitter, four = self.emitter, self.four
-        four.count(roots_of(self.part))
+        four.count(self.part.expressions)
         count = emitter.named(self.axis.size).text
         name = identifier(self.axis.variable.data)
         each = self.module.invocations

@@ -1,0 +1,31 @@
+"""Python numbers as parameters of kernels."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from weft.dtypes import DType, float32
+from weft.errors import ArgumentError
+
+LARGEST_FLOAT32: Final = 3.4028235677973366e38
+"""Above this a Python float rounds to float32 infinity."""
+
+
+def as_parameter(value: bool | int | float, dtype: DType) -> int | float:
+    """The number that a kernel's parameter of a type takes; ``ArgumentError`` where the type cannot hold it."""
+    if dtype.kind == "float":
+        number = float(value)
+        if dtype is float32 and abs(number) > LARGEST_FLOAT32 and not math.isinf(number):
+            return math.copysign(math.inf, number)
+        return number
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ArgumentError(
+            f"the number {value} is given for elements of type {dtype.name}, expected a finite one"
+        )
+    whole = int(value)
+    if not -(2**63) <= whole < 2**63:
+        raise ArgumentError(
+            f"the number {value} is given for elements of type {dtype.name}, expected one of 64 bits"
+        )
+    return whole & 0xFFFFFFFF if dtype.kind == "uint" else whole
