@@ -81,11 +81,12 @@ def expected(kernel: Kernel, arrays: Sequence[Array], values: Sequence[int | flo
     memory = {buffer.name: array.copy() for buffer, array in zip(kernel.buffers, arrays, strict=True)}
     parameters = {parameter.name: value for parameter, value in zip(kernel.parameters, values, strict=True)}
     for part in kernel.parts:
-        _run_part(part, memory, dict(parameters))
+        run_part(part, memory, dict(parameters))
     return [memory[buffer.name] for buffer in kernel.buffers]
 
 
-def _run_part(part: Part, memory: dict[str, Array], values: dict[str, Any]) -> None:
+def run_part(part: Part, memory: dict[str, Array], values: dict[str, Any]) -> None:
+    """One part over its whole index space; no two of its points store to one element."""
     outer = [int(evaluate(axis.size, values)) for axis in part.axes]
     inner = [int(evaluate(axis.size, values)) for axis in part.reduce_axes]
     rank = len(outer) + len(inner)
@@ -109,6 +110,7 @@ def _run_part(part: Part, memory: dict[str, Array], values: dict[str, Any]) -> N
         shape = [*outer, *(inner if store.inner else [1] * len(inner))]
         writes.append((store.buffer, over(store.index, shape), over(store.value, shape)))
     for buffer, index, value in writes:
+        assert numpy.unique(index).size == index.size, f"elements of {buffer} are stored more than once"
         with numpy.errstate(all="ignore"):
             memory[buffer][index] = value.astype(memory[buffer].dtype)
 
