@@ -15,7 +15,8 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from weft.codegen.llvm.alike import SIZE, common
-from weft.codegen.llvm.part import PartWriter, is_light
+from weft.codegen.llvm.lanes import is_light
+from weft.codegen.llvm.part import PartWriter
 from weft.codegen.llvm.rows import SHORT, RowsWriter, suits
 from weft.codegen.llvm.stream import STREAM_METADATA
 from weft.errors import KernelError

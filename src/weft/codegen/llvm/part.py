@@ -15,25 +15,18 @@ from typing import Final
 from weft import dtypes
 from weft.codegen.llvm.function import FunctionWriter
 from weft.codegen.llvm.held import Held, held
-from weft.codegen.llvm.memory import LANES, WIDE, Memory, depends, stride
+from weft.codegen.llvm.lanes import folds_wide, is_light, lanes_of
+from weft.codegen.llvm.memory import LANES, WIDE, Memory, depends
 from weft.codegen.llvm.predicate import predicated
 from weft.codegen.llvm.reduction import BLOCK, Accumulator, passes
 from weft.codegen.llvm.shortcuts import BLOCK as SHORTCUT_BLOCK
 from weft.codegen.llvm.shortcuts import usual
 from weft.codegen.llvm.stream import ONE_BY_ONE, STREAM, STREAM_ATTRIBUTE, Stream, stream
-from weft.expr import Expr, const, walk
-from weft.expr.define import expand
+from weft.expr import Expr, const
 from weft.expr.llvm import Emitter
 from weft.expr.llvm_text import Value, vector_type
 from weft.expr.node import INDEX
 from weft.kernels import Axis, Check, Kernel, Part, Reduction, Store
-
-LIGHT: Final = 16
-"""Nodes of an expression, indices included, up to which it is folded ``WIDE``."""
-
-
-STREAMED: Final = 32
-"""Nodes of the stored values, functions written out, up to which a loop is bound by memory."""
 
 TURNS: Final = 4
 """Rows that are added to a vector of columns in turn, each to one of its own: a single one waits for each addition."""
@@ -50,7 +43,7 @@ class PartWriter:
         for name, value in parameters.items():
             self.emitter.bind(name, value)
         self.inner, self.outer, self.gathers = lanes_of(part)
-        light = len(part.reductions) == 1 and _light(part.reductions)
+        light = len(part.reductions) == 1 and folds_wide(part.reductions)
         self.width = WIDE if self.outer is not None and not self.gathers and light else LANES
         self.broad = False
         self.streams = self.inner is None and self.outer is None and not part.reductions and is_light(part)
@@ -302,7 +295,7 @@ class PartWriter:
         lanes = self.width if joined or self.memory.lane is not None else 1
         folds = self._accumulators(group, lanes)
         # whole runs of a row go to accumulators of their own, WIDE at a time: one vector would wait for each addition
-        self.broad = joined and _light(group)
+        self.broad = joined and folds_wide(group)
         broad = self._accumulators(group, WIDE) if self.broad else []
         self.turns = TURNS if self.narrow else 1
         more = [[pair[1] for pair in self._accumulators(group, lanes)] for _ in range(self.turns - 1)]
@@ -422,43 +415,3 @@ class PartWriter:
 def _rounds(reduction: Reduction) -> bool:
     """Whether the order of the fold shows in its result, so that long folds are done in blocks."""
     return reduction.combine in ("sum", "prod") and reduction.value.dtype.kind == "float"
-
-
-def lanes_of(part: Part) -> tuple[Axis | None, Axis | None, bool]:
-    """Which axis lanes run along: the innermost reduction axis, or the last axis; and whether they must gather."""
-    if any(check.inner for check in part.checks):
-        return None, None, False
-    last = part.axes[-1] if part.axes and not part.checks else None
-    masked = predicated(part, points=True)
-    if not part.reductions:
-        # LLVM does better by itself, except with padding: it sees gathers where there are masked rows
-        indices = [*_loads(store.value for store in masked.stores), *(store.index for store in masked.stores)]
-        padded = last is not None and masked != part and _contiguous(indices, last)
-        return None, last if padded else None, False
-    loads = _loads(reduction.value for reduction in masked.reductions)
-    if part.reduce_axes and _contiguous(loads, part.reduce_axes[-1]):
-        return part.reduce_axes[-1], None, False
-    return None, last, last is not None and not _contiguous(loads, last)
-
-
-def is_light(part: Part) -> bool:
-    """Whether a part waits for memory rather than for arithmetic."""
-    values = [*(store.value for store in part.stores), *(fold.value for fold in part.reductions)]
-    return sum(len(list(walk(expand(value)))) for value in values) <= STREAMED
-
-
-def _light(folds: Sequence[Reduction]) -> bool:
-    """Whether so little is folded that four vectors of it fit in a processor's registers."""
-    extremes = any(fold.combine in ("argmax", "argmin") for fold in folds)
-    return not extremes and len(folds) == 1 and len(list(walk(folds[0].value))) <= LIGHT
-
-
-def _loads(values: Iterable[Expr]) -> list[Expr]:
-    """The indices of all loads."""
-    return [node.args[0] for value in values for node in walk(value) if node.function == "load"]
-
-
-def _contiguous(indices: Sequence[Expr], axis: Axis) -> bool:
-    """Whether every index moves by 0 or 1 with an axis, and some by 1."""
-    moves = [stride(index, axis.variable) for index in indices]
-    return 1 in moves and None not in moves

@@ -14,8 +14,9 @@ from typing import Final
 
 from weft import dtypes
 from weft.codegen.llvm.held import cost, held
+from weft.codegen.llvm.lanes import lanes_of
 from weft.codegen.llvm.memory import LANES
-from weft.codegen.llvm.part import PartWriter, lanes_of
+from weft.codegen.llvm.part import PartWriter
 from weft.codegen.llvm.reduction import combine, passes
 from weft.expr import Expr, walk
 from weft.expr.llvm_text import Value

@@ -1,0 +1,58 @@
+"""How a part is vectorised: along which of its axes lanes run, and whether it waits for memory or for arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from weft.codegen.llvm.memory import stride
+from weft.codegen.llvm.predicate import predicated
+from weft.expr import Expr, walk
+from weft.expr.define import expand
+from weft.kernels import Axis, Part, Reduction
+
+LIGHT: Final = 16
+"""Nodes of an expression, indices included, up to which it is folded ``WIDE``."""
+
+STREAMED: Final = 32
+"""Nodes of the stored values, functions written out, up to which a loop is bound by memory."""
+
+
+def lanes_of(part: Part) -> tuple[Axis | None, Axis | None, bool]:
+    """Which axis lanes run along: the innermost reduction axis, or the last axis; and whether they must gather."""
+    if any(check.inner for check in part.checks):
+        return None, None, False
+    last = part.axes[-1] if part.axes and not part.checks else None
+    masked = predicated(part, points=True)
+    if not part.reductions:
+        # LLVM does better by itself, except with padding: it sees gathers where there are masked rows
+        indices = [*_loads(store.value for store in masked.stores), *(store.index for store in masked.stores)]
+        padded = last is not None and masked != part and _contiguous(indices, last)
+        return None, last if padded else None, False
+    loads = _loads(reduction.value for reduction in masked.reductions)
+    if part.reduce_axes and _contiguous(loads, part.reduce_axes[-1]):
+        return part.reduce_axes[-1], None, False
+    return None, last, last is not None and not _contiguous(loads, last)
+
+
+def is_light(part: Part) -> bool:
+    """Whether a part waits for memory rather than for arithmetic."""
+    values = [*(store.value for store in part.stores), *(fold.value for fold in part.reductions)]
+    return sum(len(list(walk(expand(value)))) for value in values) <= STREAMED
+
+
+def folds_wide(folds: Sequence[Reduction]) -> bool:
+    """Whether so little is folded that four vectors of it fit in a processor's registers."""
+    extremes = any(fold.combine in ("argmax", "argmin") for fold in folds)
+    return not extremes and len(folds) == 1 and len(list(walk(folds[0].value))) <= LIGHT
+
+
+def _loads(values: Iterable[Expr]) -> list[Expr]:
+    """The indices of all loads."""
+    return [node.args[0] for value in values for node in walk(value) if node.function == "load"]
+
+
+def _contiguous(indices: Sequence[Expr], axis: Axis) -> bool:
+    """Whether every index moves by 0 or 1 with an axis, and some by 1."""
+    moves = [stride(index, axis.variable) for index in indices]
+    return 1 in moves and None not in moves
