@@ -44,6 +44,7 @@ _FROM = {
     ),
     "weft.custom": ("register_kernel",),
     "weft.compiler.captures": ("capture",),
+    "weft.compiler.compile": ("compile",),
     "weft.compiler.debug": ("debug",),
     "weft.compiler.explain": ("explain",),
     "weft.compiler.jit": ("jit",),

@@ -85,6 +85,10 @@ class Notes(Tape):
         """See ``Watcher``."""
         self._origins[id(made)] = (self._origins.get(id(source), (source,))[0], made)
 
+    def is_second_handle(self, tensor: Tensor) -> bool:
+        """Whether the trace made a tensor as another handle on one from outside."""
+        return id(tensor) in self._origins
+
     def entered(self, module: Any) -> None:
         """See ``Watcher``."""
         if id(module) not in self.modules:
