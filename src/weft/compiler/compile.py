@@ -64,6 +64,7 @@ def compiled_module(module: Module, max_cached: int) -> Module:
         "__doc__": kind.__doc__,
         "_compiled_from": kind,
         "_orig_mod": property(lambda _: module),
+        "compiled": property(lambda _: compiled),
         "compilations": property(lambda _: compiled.compilations),
     }
     made: Module = object.__new__(type(kind.__name__, (kind,), body))

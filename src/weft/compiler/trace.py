@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft.autograd.mode import no_grad
+from weft.autograd.node import keeper
 from weft.autograd.tape import Tape
 from weft.compiler.captures import collecting
 from weft.compiler.derive import Derived, differentiate
@@ -97,11 +98,12 @@ def _record_once(
 
 @contextmanager
 def _watched_by(notes: Notes) -> Iterator[None]:
-    token = watcher.set(notes)
+    token, keeping = watcher.set(notes), keeper.set(None)  # a checkpoint around the call keeps what the call saves
     try:
         yield
     finally:
         watcher.reset(token)
+        keeper.reset(keeping)
 
 
 def _record(

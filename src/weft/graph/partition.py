@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from weft.errors import UnsupportedError
 from weft.graph.ir import Graph, Node, Var
 from weft.graph.passes.cse import cse
 from weft.graph.passes.dce import dce
+from weft.graph.passes.rewrite import Rewriting
 from weft.graph.passes.simplify import simplify
 from weft.ops import lookup
+from weft.ops.randomness import dropout_scale
 
-MOVES = frozenset({"arange", "linspace", "flip", "roll", "triangle", "pad", "update_view"})
+MOVES = frozenset({"arange", "linspace", "cat", "flip", "roll", "triangle", "pad", "update_view"})
 """Ops besides the pointwise ones and views that only make or move elements."""
 ONCE = frozenset({"random_advance"})
 """Pointwise ops that count something."""
@@ -58,7 +60,8 @@ def split(graph: Graph, seeds: int, results: int, volatile: Container[int] = ())
             graph = one(graph)
         if graph is before:
             break
-    parts = _Parts(graph, first, results)
+    parts = _Parts(_masked(graph), first, results)
+    graph = parts.graph
     found = _cut(parts, volatile)
     saved = [var for var in parts.in_order() if var.id in found]
     held = {var.id for at, var in enumerate(graph.inputs[:first]) if at not in volatile}
@@ -72,6 +75,27 @@ def split(graph: Graph, seeds: int, results: int, volatile: Container[int] = ())
         (*saved, *graph.inputs[first:]), (), tuple(_late(parts, found)), graph.outputs[results:]
     )
     return Split(forward, backward, tuple(saved), computed)
+
+
+def _masked(graph: Graph) -> Graph:
+    """The graph in which what dropout gives is made from its mask, so that it can be made again without drawing."""
+    rewriting = Rewriting(graph)
+    instead: dict[int, Var] = {}
+    nodes: list[Node] = []
+    fresh = 1 + max((out.id for node in graph.nodes for out in (*node.outputs, *_variables(node.inputs))), default=0)
+    for node in graph.nodes:
+        inputs = tuple(instead.get(one.id, one) if isinstance(one, Var) else one for one in node.inputs)
+        nodes.append(replace(node, inputs=inputs))
+        if node.op == "dropout":
+            result, mask = node.outputs
+            scaled, again = replace(result, id=fresh), replace(result, id=fresh + 1)
+            fresh += 2
+            scale = dropout_scale(dict(node.attributes)["p"])
+            nodes.append(Node("mul", (inputs[0], scale), (scaled,), (), node.site))
+            nodes.append(Node("where", (mask, scaled, 0.0), (again,), (), node.site))
+            instead[result.id] = again
+            rewriting.replace(result, again)
+    return rewriting.finished(nodes) if instead else graph
 
 
 def saved_bytes(split_: Split) -> int:
