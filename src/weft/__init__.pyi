@@ -37,6 +37,9 @@ from weft.autograd import (
 from weft.compiler.captures import (
     capture as capture,
 )
+from weft.compiler.compile import (
+    compile as compile,
+)
 from weft.compiler.debug import (
     debug as debug,
 )

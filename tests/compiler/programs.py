@@ -180,7 +180,12 @@ OPTIMIZERS: dict[str, Callable[[Any], wf.optim.Optimizer]] = {
 
 
 def training(
-    model: str, optimizer: str, name: str, dtype: str = "float32", batches: int = 10, wrap: Any = lambda net: net
+    model: str,
+    optimizer: str,
+    name: str,
+    dtype: str = "float32",
+    batches: int = 10,
+    wrap: Any = lambda net: net,
 ) -> Training:
     """The same model, optimizer state, batches and random state at each call; ``wrap`` is done to the model."""
     make, data, loss_of = MODELS[model]

@@ -73,7 +73,6 @@ def test_less_memory_is_held_between_forward_and_backward_than_eagerly(model: st
     eager = training(model, "SGD", "cpu", batches=1)
     compiled = training(model, "SGD", "cpu", batches=1, wrap=wf.compile)
     theirs, ours = held_bytes(eager, eager.batches[0]), held_bytes(compiled, compiled.batches[0])
-    print(model, theirs, ours)
     assert 0 < ours < theirs
 
 
@@ -87,4 +86,11 @@ def test_what_is_computed_again_is_cheap(model: str) -> None:
     first = {out.id: node for node in program.split.forward.nodes for out in node.outputs}
     again = [node for node in program.split.backward.nodes if node.outputs[0].id in first]
     assert all(repeatable(node) for node in again)
-    assert not {node.op for node in again} & {"matmul", "convolution", "dropout", "random_normal", "sum", "softmax"}
+    assert not {node.op for node in again} & {
+        "matmul",
+        "convolution",
+        "dropout",
+        "random_normal",
+        "sum",
+        "softmax",
+    }

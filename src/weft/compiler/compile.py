@@ -50,7 +50,7 @@ def compiled_module(module: Module, max_cached: int) -> Module:
         return plain(*inputs, **options)
 
     forward.__name__ = kind.__name__
-    forward.__wrapped__ = plain  # type: ignore[attr-defined]  # the signature without self
+    forward.__wrapped__ = plain  # the signature without self
     compiled = CompiledFunction(forward, max_cached)
 
     def deep_copy(_: Module, memo: dict[int, Any]) -> Module:

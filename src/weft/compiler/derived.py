@@ -44,9 +44,11 @@ class DerivedProgram(Program):
         forward = replace(recording, graph=self.split.forward)
         super().__init__(name, forward, device, inputs, frozenset(), description, capturing)
         self._single = False
-        self.types = tuple(TensorType(one.shape, one.dtype) for one in map(self._outputs.__getitem__, derived.results))
+        self.types = tuple(
+            TensorType(one.shape, one.dtype) for one in map(self._outputs.__getitem__, derived.results)
+        )
         self._saved = [Output(var, device) for var in self.split.saved]
-        self._sources = _sources(self.split, self._visible, numbers)
+        self._homes = _sources(self.split, self._visible, numbers)
         self.gradients = [Output(var, device) for var in self.split.backward.outputs if isinstance(var, Var)]
         known = {id(one): at for at, one in enumerate(self.guards.tensors)}
         self._outside = [known[id(one)] for one in derived.outside]
@@ -58,7 +60,8 @@ class DerivedProgram(Program):
         given = self._given(inputs)
         made = self._execute(given)
         tensors = [
-            output.wrap(storage) for output, storage in zip(self._outputs[: self._visible], made, strict=False)
+            output.wrap(storage)
+            for output, storage in zip(self._outputs[: self._visible], made, strict=False)
         ]
         outside = map(self.guards.tensors.__getitem__, self._outside)
         edges = [*(edge_of(originals[at]) for at in self.derived.inputs), *map(edge_of, outside)]
@@ -72,7 +75,7 @@ class DerivedProgram(Program):
         """What the backward graph reads, where it lies now."""
         homes = {"input": given, "state": self.guards.storages, "made": made}
         values = []
-        for (home, at), output in zip(self._sources, self._saved, strict=True):
+        for (home, at), output in zip(self._homes, self._saved, strict=True):
             data = output.wrap(homes[home][at])._data
             values.append(Saved(data, data.version, None, home == "made"))
         return values
@@ -154,5 +157,3 @@ class _Refusal(Node):
             f"{self._of}: a gradient from a compiled function is differentiated again, expected gradients of the first "
             f"order; compute both gradients inside of one function under weft.jit, or call the function uncompiled"
         )
-
-

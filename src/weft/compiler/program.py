@@ -171,9 +171,7 @@ class Program:
                     f"expected memory that nothing else uses; do not donate it"
                 )
 
-    def _run_donating(
-        self, given: list[Storage], originals: list[Any], call: Callable[[], str]
-    ) -> Any:
+    def _run_donating(self, given: list[Storage], originals: list[Any], call: Callable[[], str]) -> Any:
         if any(sum(given[at] is one for one in given) > 1 for at in self._donated):
             raise ArgumentError(
                 f"{self.name}: a donated argument is given twice, expected memory that nothing else uses; "

@@ -98,7 +98,10 @@ def _record_once(
 
 @contextmanager
 def _watched_by(notes: Notes) -> Iterator[None]:
-    token, keeping = watcher.set(notes), keeper.set(None)  # a checkpoint around the call keeps what the call saves
+    token, keeping = (
+        watcher.set(notes),
+        keeper.set(None),
+    )  # a checkpoint around the call keeps what the call saves
     try:
         yield
     finally:

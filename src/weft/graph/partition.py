@@ -28,13 +28,18 @@ ONCE = frozenset({"random_advance"})
 """Pointwise ops that count something."""
 PASSES = (simplify, cse, dce)
 ROUNDS = 4
-DISCOUNT = 8
-"""A value that no kernel would write otherwise costs one part in this many more to save."""
+FOLDS = frozenset({
+    "all", "amax", "amin", "any", "argmax", "argmin", "cross_entropy", "log_softmax", "logsumexp", "max", "mean", "min",
+    "nll", "norm", "prod", "softmax", "sum", "var_mean",
+})  # fmt: skip
+"""Ops whose kernels can compute their operand's elements while they read them."""
+GIVEN, WRITTEN, FURTHER = 4, 8, 9
+"""What a byte costs: of an argument, which the caller holds; of what some kernel writes anyway; of what none would."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """``forward`` gives the results, then those saved values that it computes; ``backward`` takes ``saved``, then seeds.
+    """``forward`` gives the results, then saved values that it computes; ``backward`` takes ``saved``, then seeds.
 
     ``saved`` are values of ``forward``: among them may be its inputs, unchanged states and results.
     """
@@ -48,7 +53,7 @@ class Split:
 
 
 def split(graph: Graph, seeds: int, results: int, volatile: Container[int] = ()) -> Split:
-    """Two graphs for one whose last ``seeds`` inputs are known later and whose outputs from ``results`` on wait for them.
+    """Two graphs for one whose last ``seeds`` inputs, and so its outputs from ``results`` on, are known later.
 
     ``volatile`` are the numbers of inputs whose memory is another's afterwards: they are saved as copies.
     Raises ``UnsupportedError`` where what comes first would depend on the seeds.
@@ -71,9 +76,7 @@ def split(graph: Graph, seeds: int, results: int, volatile: Container[int] = ())
     forward = dce(
         Graph(graph.inputs[:first], graph.states, parts.untouched(), (*graph.outputs[:results], *computed))
     )
-    backward = Graph(
-        (*saved, *graph.inputs[first:]), (), tuple(_late(parts, found)), graph.outputs[results:]
-    )
+    backward = Graph((*saved, *graph.inputs[first:]), (), tuple(_late(parts, found)), graph.outputs[results:])
     return Split(forward, backward, tuple(saved), computed)
 
 
@@ -82,7 +85,9 @@ def _masked(graph: Graph) -> Graph:
     rewriting = Rewriting(graph)
     instead: dict[int, Var] = {}
     nodes: list[Node] = []
-    fresh = 1 + max((out.id for node in graph.nodes for out in (*node.outputs, *_variables(node.inputs))), default=0)
+    fresh = 1 + max(
+        (out.id for node in graph.nodes for out in (*node.outputs, *_variables(node.inputs))), default=0
+    )
     for node in graph.nodes:
         inputs = tuple(instead.get(one.id, one) if isinstance(one, Var) else one for one in node.inputs)
         nodes.append(replace(node, inputs=inputs))
@@ -205,20 +210,26 @@ def _cut(parts: _Parts, volatile: Container[int]) -> set[int]:
 def _costs(parts: _Parts, volatile: Container[int]) -> Any:
     """What it costs to save a value, in parts of a byte: nothing for states, which stay where they are."""
     graph = parts.graph
-    kept = {state.initial.id for state in graph.states if not state.changed}
-    written = {var.id for at, var in enumerate(graph.inputs) if at not in volatile}
-    written |= {one.id for one in _variables(graph.outputs)}
+    free = {state.initial.id for state in graph.states if not state.changed}
+    given = {var.id for at, var in enumerate(graph.inputs) if at not in volatile}
+    results = {one.id for one in _variables(graph.outputs)}
 
     def cost(var: Var) -> int:
-        if var.id in kept:
+        if var.id in free:
             return 0
+        if var.id in given:
+            return size(var) * GIVEN + 1
         node = parts.maker.get(var.id)
-        own = node is not None and not repeatable(node)
-        read = any(not repeatable(reader) for reader in parts.readers.get(var.id, ()))
-        anyway = var.id in written or own or (read and not _is_view(node))
-        return size(var) * (DISCOUNT if anyway else DISCOUNT + 1) + 1
+        made = var.id in results or (node is not None and not repeatable(node))
+        read = not _is_view(node) and any(_reads_memory(one) for one in parts.readers.get(var.id, ()))
+        return size(var) * (WRITTEN if made or read else FURTHER) + 1
 
     return cost
+
+
+def _reads_memory(node: Node) -> bool:
+    """Whether a node's operands must lie in memory: those of products do, those of pointwise ops need not."""
+    return not repeatable(node) and node.op not in FOLDS
 
 
 def _is_view(node: Node | None) -> bool:
