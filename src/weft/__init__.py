@@ -11,7 +11,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
-    "autograd", "codegen", "compiler", "custom", "devices", "dtypes", "elements", "errors", "expr", "graph", "kernels",
+    "amp", "autograd", "codegen", "compiler", "custom", "devices", "dtypes", "elements", "errors", "expr", "graph", "kernels",
     "linalg", "nn", "ops", "optim", "profiler", "random", "target", "tensors", "utils",
 )  # fmt: skip
 _DTYPES = (
@@ -37,6 +37,7 @@ _FROM = {
     "weft.tensors.settings": (
         "get_default_device", "promote_types", "result_type", "set_default_device", "synchronize",
     ),
+    "weft.amp": ("autocast", "get_autocast_dtype", "is_autocast_enabled"),
     "weft.autograd": ("enable_grad", "is_grad_enabled", "no_grad", "set_grad_enabled"),
     "weft.random": (
         "Generator", "bernoulli", "initial_seed", "manual_seed", "normal", "rand", "rand_like", "randint", "randn",

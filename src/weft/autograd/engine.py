@@ -13,6 +13,7 @@ from weft.autograd.node import Accumulator, Edge, Node
 from weft.autograd.tape import edge_of
 from weft.errors import ArgumentTypeError, GradError, ShapeError, mistake
 from weft.ops import OPS, TensorType, bind
+from weft.ops.core import without_modes
 from weft.tensors.tensor import Tensor
 
 
@@ -175,7 +176,7 @@ def _run(
         known = waiting.get(edge.output)
         waiting[edge.output] = value if known is None else bind(OPS["add"], known, value)
 
-    with grad_mode(create_graph):
+    with grad_mode(create_graph), without_modes():
         for edge, seed in zip(roots, seeds, strict=True):
             deliver(edge, seed)
         while heap:

@@ -27,6 +27,7 @@ from weft.graph import Graph, Tracing
 from weft.graph.tracing import call_site
 from weft.nn.module import Module
 from weft.ops import interpreter_stack
+from weft.ops.core import mode_keys
 from weft.ops.geometry import contiguous_strides
 from weft.tensors.array import Array, layout_key
 from weft.tensors.tensor import Tensor
@@ -81,7 +82,7 @@ class JitFunction:
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], capturing: bool) -> Any:
         inputs: list[Any] = []
-        key: list[Any] = [is_enabled(), devices.chosen(), capturing]
+        key: list[Any] = [is_enabled(), devices.chosen(), capturing, mode_keys()]
         take(args, inputs, key)
         if kwargs:
             take(kwargs, inputs, key)
@@ -128,7 +129,7 @@ class JitFunction:
                 return program
             reason = reason or found
         description = [("gradient mode", str(is_enabled())), ("default device", devices.default_name()[0]),
-                       ("captures", str(capturing)), *describe(self._names, args, kwargs)]  # fmt: skip
+                       ("captures", str(capturing)), ("autocast", str(mode_keys())), *describe(self._names, args, kwargs)]  # fmt: skip
         if self._programs and not reason:
             reason = difference(self._programs[0].description, description) or "the default device is another"
         program = self._compile(args, kwargs, inputs, description, capturing)

@@ -24,6 +24,7 @@ from weft.errors import ArgumentError, WeftError, mistake
 from weft.graph import Abstract, AbstractValue, Graph, Tracing
 from weft.graph.tracing import failing_site
 from weft.ops import OPS, Geometry, TensorType, bind, interpreting
+from weft.ops.core import modes
 from weft.random.generator import Generator, all_generators, is_default
 from weft.tensors.array import Array
 from weft.tensors.gradients import keeping_grads
@@ -78,7 +79,7 @@ def _record_once(
     for generator in all_generators():
         generator.fold()
     tracing, notes = Tracing(), Notes()
-    with keeping_grads() as grads, _watched_by(notes), interpreting(tracing, notes):
+    with keeping_grads() as grads, _watched_by(notes), interpreting(tracing, notes, *modes()):
         try:
             recording = _record(
                 tracing, notes, grads, fn, (args, kwargs), enter, keep_grads, capturing, deriving
@@ -233,7 +234,7 @@ def eval_shape(fn: Callable[..., Any], *args: Any) -> Any:
 
 def _eval_shape_once(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     leaves, rebuild = flatten(args)
-    with interpreting(Abstract(), Tape()), no_grad():
+    with interpreting(Abstract(), Tape(), *modes()), no_grad():
         given = [
             Tensor.wrap(
                 AbstractValue(
