@@ -1,4 +1,4 @@
-"""``GradScaler``: the loss is scaled up so that small gradients survive half precision; steps that overflow are skipped.
+"""``GradScaler``: the loss is scaled so that small gradients survive half precision; steps that overflow are skipped.
 
 Scale and counters are tensors, so a whole step may be compiled: there the optimizer's step is computed, and where a
 gradient was not finite, what it wrote is given its old value again. Nothing is read back.
@@ -137,7 +137,7 @@ class GradScaler:
         with no_grad():
             inverse = self._scale.reciprocal()
             found = []
-            for (device, _), group in groups.items():
+            for group in groups.values():
                 limit_bindings([inverse], group)
                 found.append(bind(OPS["any_non_finite"], *group).to(self.device))
             worst = found[0]
@@ -151,7 +151,7 @@ class GradScaler:
         progress.stage = UNSCALED
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        """``optimizer.step(*args, **kwargs)`` on unscaled gradients, unless one is not finite; gives what it returns."""
+        """``optimizer.step(**kwargs)`` on unscaled gradients, unless one is not finite; gives what it returns."""
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
         if args or "closure" in kwargs:
@@ -193,7 +193,7 @@ class GradScaler:
                     mistake("GradScaler.update", "new_scale", f"a tensor {tuple(new_scale.shape)}",
                             "a number, or a tensor of one element without requires_grad")
                 )  # fmt: skip
-            self._scale.copy_(new_scale.reshape(()))
+            self._scale.copy_(new_scale.reshape(1)[0])
         else:
             self._scale.fill_(number("GradScaler.update", "new_scale", new_scale))
 
@@ -217,12 +217,12 @@ class GradScaler:
     def _of(self, optimizer: Optimizer) -> Progress:
         """The progress of an optimizer; within a trace its tensors are those from before."""
         self._noticed()
+        if not isinstance(optimizer, Optimizer):
+            raise ArgumentTypeError(
+                mistake("GradScaler", "optimizer", f"a {type(optimizer).__name__}", "an Optimizer")
+            )
         progress = self._progress.get(optimizer)
         if progress is None:
-            if not isinstance(optimizer, Optimizer):
-                raise ArgumentTypeError(
-                    mistake("GradScaler", "optimizer", f"a {type(optimizer).__name__}", "an Optimizer")
-                )
             with executing():
                 found = tensor(0.0, dtype=dtypes.float32, device=self.device)
                 self._progress[optimizer] = progress = Progress(found)
@@ -319,8 +319,8 @@ def _gradients(optimizer: Optimizer) -> dict[tuple[str, DType], list[Tensor]]:
             grad = parameter.grad.detach()
             if grad.dtype is dtypes.float16:
                 raise UnsupportedError(
-                    "unscale_: a parameter and its gradient are float16, expected float32 parameters and autocast around "
-                    "the forward pass; keep the model in float32"
+                    "unscale_: a parameter and its gradient are float16, expected float32 parameters with autocast "
+                    "around the forward pass; keep the model in float32"
                 )
             groups.setdefault((str(grad.device), grad.dtype), []).append(grad)
     return groups

@@ -129,7 +129,8 @@ class JitFunction:
                 return program
             reason = reason or found
         description = [("gradient mode", str(is_enabled())), ("default device", devices.default_name()[0]),
-                       ("captures", str(capturing)), ("autocast", str(mode_keys())), *describe(self._names, args, kwargs)]  # fmt: skip
+                       ("captures", str(capturing)), ("autocast", str(mode_keys())),
+                       *describe(self._names, args, kwargs)]  # fmt: skip
         if self._programs and not reason:
             reason = difference(self._programs[0].description, description) or "the default device is another"
         program = self._compile(args, kwargs, inputs, description, capturing)

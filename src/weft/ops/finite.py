@@ -35,7 +35,7 @@ def _reference(*arrays: Any) -> Any:
     import numpy
 
     found = any(not numpy.isfinite(one.astype("float64")).all() for one in arrays)
-    return numpy.float32(found)
+    return numpy.array(found, "float32")
 
 
 def _lower(
