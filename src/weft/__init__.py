@@ -11,8 +11,8 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
-    "autograd", "codegen", "compiler", "custom", "devices", "dtypes", "elements", "errors", "expr", "graph", "kernels",
-    "linalg", "nn", "ops", "optim", "profiler", "random", "target", "tensors", "utils",
+    "amp", "autograd", "codegen", "compiler", "custom", "devices", "dtypes", "elements", "errors", "expr", "graph",
+    "kernels", "linalg", "nn", "ops", "optim", "profiler", "random", "target", "tensors", "utils",
 )  # fmt: skip
 _DTYPES = (
     "float64", "float32", "float16", "bfloat16", "int64", "int32", "int8", "uint32", "uint8",
@@ -37,6 +37,7 @@ _FROM = {
     "weft.tensors.settings": (
         "get_default_device", "promote_types", "result_type", "set_default_device", "synchronize",
     ),
+    "weft.amp": ("autocast", "get_autocast_dtype", "is_autocast_enabled"),
     "weft.autograd": ("enable_grad", "is_grad_enabled", "no_grad", "set_grad_enabled"),
     "weft.random": (
         "Generator", "bernoulli", "initial_seed", "manual_seed", "normal", "rand", "rand_like", "randint", "randn",
@@ -44,6 +45,7 @@ _FROM = {
     ),
     "weft.custom": ("register_kernel",),
     "weft.compiler.captures": ("capture",),
+    "weft.compiler.compile": ("compile",),
     "weft.compiler.debug": ("debug",),
     "weft.compiler.explain": ("explain",),
     "weft.compiler.jit": ("jit",),

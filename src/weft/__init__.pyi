@@ -7,6 +7,7 @@ from weft.dtypes import DType
 from weft.ops.annotations import Dims
 from weft.ops.annotations import Pair
 
+from weft import amp as amp
 from weft import autograd as autograd
 from weft import codegen as codegen
 from weft import compiler as compiler
@@ -28,6 +29,11 @@ from weft import target as target
 from weft import tensors as tensors
 from weft import utils as utils
 
+from weft.amp import (
+    autocast as autocast,
+    get_autocast_dtype as get_autocast_dtype,
+    is_autocast_enabled as is_autocast_enabled,
+)
 from weft.autograd import (
     enable_grad as enable_grad,
     is_grad_enabled as is_grad_enabled,
@@ -36,6 +42,9 @@ from weft.autograd import (
 )
 from weft.compiler.captures import (
     capture as capture,
+)
+from weft.compiler.compile import (
+    compile as compile,
 )
 from weft.compiler.debug import (
     debug as debug,

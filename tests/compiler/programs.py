@@ -179,12 +179,19 @@ OPTIMIZERS: dict[str, Callable[[Any], wf.optim.Optimizer]] = {
 }
 
 
-def training(model: str, optimizer: str, name: str, dtype: str = "float32", batches: int = 10) -> Training:
-    """The same model, optimizer state, batches and random state at each call."""
+def training(
+    model: str,
+    optimizer: str,
+    name: str,
+    dtype: str = "float32",
+    batches: int = 10,
+    wrap: Any = lambda net: net,
+) -> Training:
+    """The same model, optimizer state, batches and random state at each call; ``wrap`` is done to the model."""
     make, data, loss_of = MODELS[model]
     wf.manual_seed(0)
     kind = getattr(wf, dtype)
-    net = make().to(name, kind).train()
+    net = wrap(make().to(name, kind).train())
     made = OPTIMIZERS[optimizer](net.parameters())
 
     def step(x, y):

@@ -356,6 +356,7 @@ OP_CASES: dict[str, list[OpCase]] = {
     "lion_step": [OpCase((_RATE, Arg(M), Arg(M, S), Arg(M)), _LION, FLOATS)],
     "scale_all": [OpCase((_RATE, Arg(M), Arg((2, 5)), Arg(())), {}, FLOATS)],
     "clamp_all": [OpCase((Arg(M), Arg((2, 5)), Arg(())), {"limit": 0.5}, FLOATS)],
+    "any_non_finite": [OpCase(tuple(Arg(s) for s in shapes), {}, FLOATS) for shapes in ((M, (2, 5), ()), ((2100,), (0, 3)), ((0,),))],
 }  # fmt: skip
 
 from tests.ops import cases_indexing  # noqa: E402  (its rows are made with what is above)

@@ -13,6 +13,7 @@ from weft.autograd.node import Accumulator, Edge, Node
 from weft.autograd.tape import edge_of
 from weft.errors import ArgumentTypeError, GradError, ShapeError, mistake
 from weft.ops import OPS, TensorType, bind
+from weft.ops.core import without_modes
 from weft.tensors.tensor import Tensor
 
 
@@ -86,6 +87,16 @@ def grad(
     return tuple(result)
 
 
+def arriving(
+    outputs: Sequence[Tensor], seeds: Sequence[Tensor], leaves: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """The gradients of leaves as they come to them, before the leaves' hooks; the saved values are freed."""
+    edges = [_edge("compile", "leaves", one) for one in leaves]
+    roots = [_edge("compile", "outputs", one) for one in outputs]
+    found = _run(roots, seeds, False, False, set(edges), hooked_leaves=False)
+    return [found.get(edge) for edge in edges]
+
+
 def _roots(where: str, tensors: Any, grads: Any, create_graph: bool) -> tuple[list[Edge], list[Tensor]]:
     outputs = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     seeds = [grads] * len(outputs) if grads is None or isinstance(grads, Tensor) else list(grads)
@@ -145,8 +156,9 @@ def _leading_to(roots: Sequence[Edge], wanted: set[Edge]) -> set[Any]:
 
 
 def _run(
-    roots: Sequence[Edge], seeds: Sequence[Tensor], keep: bool, create_graph: bool, wanted: set[Edge] | None
-) -> dict[Edge, Tensor]:
+    roots: Sequence[Edge], seeds: Sequence[Tensor], keep: bool, create_graph: bool, wanted: set[Edge] | None,
+    hooked_leaves: bool = True,
+) -> dict[Edge, Tensor]:  # fmt: skip
     """Flow the seeds back. Without ``wanted`` leaves accumulate; with it, the gradients at those edges are given."""
     useful = None if wanted is None else _leading_to(roots, wanted)
     pending: dict[Any, dict[int, Tensor]] = {}
@@ -164,13 +176,13 @@ def _run(
         known = waiting.get(edge.output)
         waiting[edge.output] = value if known is None else bind(OPS["add"], known, value)
 
-    with grad_mode(create_graph):
+    with grad_mode(create_graph), without_modes():
         for edge, seed in zip(roots, seeds, strict=True):
             deliver(edge, seed)
         while heap:
             node = heapq.heappop(heap)[2]
             grads = pending.pop(node)
-            if node.hooks is not None:
+            if node.hooks is not None and (hooked_leaves or isinstance(node, Node)):
                 for index, hooks in node.hooks.items():
                     if index in grads and hooks:
                         grads[index] = run_hooks(hooks, grads[index])

@@ -17,7 +17,7 @@ from weft.errors import NotANumberError
 from weft.graph.interpret import node_in_progress
 from weft.graph.tracing import call_site
 from weft.ops import OPS, Interpreter, OpSpec
-from weft.ops.core import set_context_stack
+from weft.ops.core import modes, set_context_stack
 from weft.tensors.array import Array
 from weft.tensors.eager import EAGER
 from weft.tensors.host import to_numpy
@@ -94,11 +94,12 @@ class debug:
         self._set()
 
     def _set(self) -> None:
+        within = modes()
         self._before = (checking.get(), set_context_stack(None))
         if self._nan:
             check = NanCheck()
             checking.set(check)
-            set_context_stack((check, Tape()))
+            set_context_stack((check, Tape(), *within))
         else:
             checking.set(None)
 

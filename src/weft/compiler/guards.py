@@ -85,6 +85,10 @@ class Notes(Tape):
         """See ``Watcher``."""
         self._origins[id(made)] = (self._origins.get(id(source), (source,))[0], made)
 
+    def is_second_handle(self, tensor: Tensor) -> bool:
+        """Whether the trace made a tensor as another handle on one from outside."""
+        return id(tensor) in self._origins
+
     def entered(self, module: Any) -> None:
         """See ``Watcher``."""
         if id(module) not in self.modules:
@@ -131,12 +135,9 @@ class Guards:
         self.tensors += {id(one): one for one in behind if id(one) not in known}.values()
         self.arrays: list[Array] = [one._data for one in self.tensors]
         self.requires = list(map(_requires, self.tensors))
-        with_grad = {id(one): (one, grad) for one, grad in grads}
-        for one in self.tensors:
-            if one._leaf_requires_grad:
-                with_grad.setdefault(id(one), (one, one._grad))
-        self.leaves = [one for one, _ in with_grad.values()]
-        self.grads = [grad for _, grad in with_grad.values()]
+        seen = list(grads)  # others' gradients may come and go: the program has no use for them
+        self.leaves = [one for one, _ in seen]
+        self.grads = [grad for _, grad in seen]
         self.grad_ids = list(map(id, self.grads))
         self.modules = list(notes.modules.values())
         self.training = list(map(_training, self.modules))

@@ -17,7 +17,8 @@ from weakref import WeakKeyDictionary
 
 from weft import devices
 from weft.autograd.mode import is_enabled
-from weft.compiler.program import Program, device_of, number_type
+from weft.compiler.derived import DerivedProgram
+from weft.compiler.program import Program, dense, device_of, is_dense, number_type
 from weft.compiler.reached import device_of_call
 from weft.compiler.signature import describe, difference, is_input, take
 from weft.compiler.trace import record
@@ -25,10 +26,10 @@ from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.graph import Graph, Tracing
 from weft.graph.tracing import call_site
 from weft.nn.module import Module
-from weft.ops import OPS, interpreter_stack
+from weft.ops import interpreter_stack
+from weft.ops.core import mode_keys
 from weft.ops.geometry import contiguous_strides
 from weft.tensors.array import Array, layout_key
-from weft.tensors.eager import EAGER
 from weft.tensors.tensor import Tensor
 from weft.utils.tree import flatten, paths
 
@@ -40,6 +41,9 @@ LAYOUTS = 256
 
 class JitFunction:
     """What ``jit`` gives: call it as the function. ``compilations`` counts the programs that were made."""
+
+    deriving = False
+    """Whether gradients flow through the results, into what the function took."""
 
     def __init__(
         self, fn: Callable[..., Any], donate: Sequence[int | str], max_cached: int, keep_grads: bool
@@ -78,16 +82,16 @@ class JitFunction:
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], capturing: bool) -> Any:
         inputs: list[Any] = []
-        key: list[Any] = [is_enabled(), devices.chosen(), capturing]
+        key: list[Any] = [is_enabled(), devices.chosen(), capturing, mode_keys()]
         take(args, inputs, key)
         if kwargs:
             take(kwargs, inputs, key)
         with self._lock:
             found = self._layouts.get(tuple(key))
-            programs, dense = self._known_layout(key, inputs) if found is None else found
+            programs, plain = self._known_layout(key, inputs) if found is None else found
             given = inputs
-            if not dense:
-                inputs = [_dense(one) for one in inputs]
+            if not plain:
+                inputs = [dense(one) for one in inputs]
             for program in programs:
                 if program.guards.hold():
                     break
@@ -101,11 +105,11 @@ class JitFunction:
     def _known_layout(self, key: list[Any], inputs: list[Any]) -> tuple[list[Program], bool]:
         """The programs for a call of a new layout, and whether its tensors are contiguous."""
         tensors = iter([one for one in inputs if isinstance(one, Tensor)])
-        plain = [_plain_layout(next(tensors)) << 2 | one & 2 if type(one) is int else one for one in key]
+        layouts = [_plain_layout(next(tensors)) << 2 | one & 2 if type(one) is int else one for one in key]
         if len(self._layouts) >= LAYOUTS:
             self._prune()
-        programs = self._known.setdefault(tuple(plain), [])
-        found = self._layouts[tuple(key)] = (programs, all(_is_dense(one) for one in inputs))
+        programs = self._known.setdefault(tuple(layouts), [])
+        found = self._layouts[tuple(key)] = (programs, all(is_dense(one) for one in inputs))
         return found
 
     def _fitting(
@@ -125,7 +129,8 @@ class JitFunction:
                 return program
             reason = reason or found
         description = [("gradient mode", str(is_enabled())), ("default device", devices.default_name()[0]),
-                       ("captures", str(capturing)), *describe(self._names, args, kwargs)]  # fmt: skip
+                       ("captures", str(capturing)), ("autocast", str(mode_keys())),
+                       *describe(self._names, args, kwargs)]  # fmt: skip
         if self._programs and not reason:
             reason = difference(self._programs[0].description, description) or "the default device is another"
         program = self._compile(args, kwargs, inputs, description, capturing)
@@ -167,17 +172,14 @@ class JitFunction:
         self, args: Any, kwargs: Any, inputs: list[Any], description: list[tuple[str, str]], capturing: bool
     ) -> Program:
         recording, donated, device = self._record(args, kwargs, inputs, capturing)
-        program = Program(
-            self.__name__,
-            recording,
-            device_of(recording.graph, device),
-            inputs,
-            donated,
-            description,
-            capturing,
-        )
-        program.compile()
-        return program
+        device = device_of(recording.graph, device)
+        made: Program
+        if recording.derived is None:
+            made = Program(self.__name__, recording, device, inputs, donated, description, capturing)
+        else:
+            made = DerivedProgram(self.__name__, recording, device, inputs, description, capturing)
+        made.compile()
+        return made
 
     def _record(self, args: Any, kwargs: Any, inputs: list[Any], capturing: bool) -> Any:
         device = device_of_call(self.__wrapped__, inputs)
@@ -199,7 +201,9 @@ class JitFunction:
             value = Tensor.wrap(tracing.input(leaf.shape, leaf.dtype, str(leaf.device), protected))
             return value.requires_grad_(leaf.requires_grad)
 
-        recording = record(self.__name__, self.__wrapped__, args, kwargs, enter, self.keep_grads, capturing)
+        recording = record(
+            self.__name__, self.__wrapped__, args, kwargs, enter, self.keep_grads, capturing, self.deriving
+        )
         return recording, donated, device
 
     def _paths(self, args: Any, kwargs: Any) -> Any:
@@ -231,8 +235,12 @@ class JitFunction:
         found = self._bound.get(instance)
         if found is None:
             method = self.__wrapped__.__get__(instance, owner)
-            found = self._bound[instance] = JitFunction(method, self.donate, self.max_cached, self.keep_grads)
+            found = self._bound[instance] = self._alike(method)
         return found
+
+    def _alike(self, fn: Callable[..., Any]) -> JitFunction:
+        """Another function with the same options."""
+        return JitFunction(fn, self.donate, self.max_cached, self.keep_grads)
 
     def __repr__(self) -> str:
         return f"<jitted {self.__name__}: {len(self._programs)} programs>"
@@ -258,24 +266,9 @@ def _donated_name(names: Sequence[str], given: int | str) -> str:
     )
 
 
-def _is_dense(one: Any) -> bool:
-    if not isinstance(one, Tensor):
-        return True
-    data: Array = one._data
-    return data.offset == 0 and data.strides == contiguous_strides(data.shape)
-
-
 def _plain_layout(tensor: Tensor) -> int:
     data: Array = tensor._data
     return layout_key(data.dtype, data.shape, contiguous_strides(data.shape), 0, data.device)
-
-
-def _dense(one: Any) -> Any:
-    """A tensor in row-major order from the beginning of its storage, copied where it lies otherwise."""
-    if _is_dense(one):
-        return one
-    (copied,) = EAGER.process(OPS["copy"], (one._data,), {}, None, ())
-    return Tensor.wrap(copied)
 
 
 def jit(

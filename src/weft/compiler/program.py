@@ -117,10 +117,18 @@ class Program:
 
         ``originals`` are the arguments from which inputs were copied where they were not contiguous.
         """
-        executor = self._executor if checking.get() is None else Interpreter(self.graph)
-        assert executor is not None
-        guards = self.guards
-        storages = guards.storages
+        given = self._given(inputs)
+        if self._donated:
+            return self._run_donating(given, originals, call)
+        made = self._execute(given)
+        if self._single:
+            return self._outputs[0].wrap(made[0])
+        return self._hand_out(
+            [output.wrap(storage) for output, storage in zip(self._outputs, made, strict=True)]
+        )
+
+    def _given(self, inputs: list[Any]) -> list[Storage]:
+        """The storages of a call's tensors and numbers."""
         if self._plain:
             given = [one._data.storage for one in inputs]
         else:
@@ -128,19 +136,21 @@ class Program:
             given = [
                 numbers[at].put(one) if at in numbers else one._data.storage for at, one in enumerate(inputs)
             ]
+        guards = self.guards
         if self._changed and not guards.storage_ids.isdisjoint(map(id, given)):
-            self._refuse_donated_states(given, storages)
-            given = self._apart(inputs, given, storages)
-        if self._donated:
-            return self._run_donating(executor, given, originals, call)
-        made = executor.run(given, storages)
+            self._refuse_donated_states(given, guards.storages)
+            given = self._apart(inputs, given, guards.storages)
+        return given
+
+    def _execute(self, given: list[Storage], further: Sequence[Storage] = ()) -> list[Storage]:
+        """Run the program over the states, with further ones behind them; gives new storages of its outputs."""
+        executor = self._executor if checking.get() is None else Interpreter(self.graph)
+        assert executor is not None
+        storages = self.guards.storages
+        made = executor.run(given, [*storages, *further] if further else storages)
         for at in self._changed:
             storages[at].version += 1
-        if self._single:
-            return self._outputs[0].wrap(made[0])
-        return self._hand_out(
-            [output.wrap(storage) for output, storage in zip(self._outputs, made, strict=True)]
-        )
+        return made
 
     def _apart(self, inputs: list[Any], given: list[Storage], storages: list[Storage]) -> list[Storage]:
         """Copies of inputs that lie in a state's storage: the program may write that before it reads the input."""
@@ -161,19 +171,13 @@ class Program:
                     f"expected memory that nothing else uses; do not donate it"
                 )
 
-    def _run_donating(
-        self, executor: Executor, given: list[Storage], originals: list[Any], call: Callable[[], str]
-    ) -> Any:
-        storages = self.guards.storages
+    def _run_donating(self, given: list[Storage], originals: list[Any], call: Callable[[], str]) -> Any:
         if any(sum(given[at] is one for one in given) > 1 for at in self._donated):
             raise ArgumentError(
                 f"{self.name}: a donated argument is given twice, expected memory that nothing else uses; "
                 f"clone() one of them"
             )
-        held = [*storages, *[given[at] for at in self._taken]]
-        made = iter(executor.run([given[at] for at in self._positions], held))
-        for at in self._changed:
-            storages[at].version += 1
+        made = iter(self._execute([given[at] for at in self._positions], [given[at] for at in self._taken]))
         fate = f"donated to {call()}; use what that gave back, or do not donate it"
         heirs = {at: given[at].hand_over(fate) for at in self._donated}
         for at in self._donated:
@@ -224,3 +228,19 @@ def device_of(graph: Graph, otherwise: Device) -> Device:
         if isinstance(var, Var):
             return devices.open(var.device)
     return otherwise
+
+
+def is_dense(one: Any) -> bool:
+    """Whether a tensor lies in row-major order from the beginning of its storage; a number does."""
+    if not isinstance(one, Tensor):
+        return True
+    data: Array = one._data
+    return data.offset == 0 and data.strides == contiguous_strides(data.shape)
+
+
+def dense(one: Any) -> Any:
+    """A tensor in row-major order from the beginning of its storage, copied where it lies otherwise."""
+    if is_dense(one):
+        return one
+    (copied,) = EAGER.process(OPS["copy"], (one._data,), {}, None, ())
+    return Tensor.wrap(copied)

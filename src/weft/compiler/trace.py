@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft.autograd.mode import no_grad
+from weft.autograd.node import keeper
 from weft.autograd.tape import Tape
 from weft.compiler.captures import collecting
+from weft.compiler.derive import Derived, differentiate
 from weft.compiler.escape import refuse_escaped, refuse_kept
 from weft.compiler.execute import run_interpreted
 from weft.compiler.guards import Notes
@@ -22,6 +24,7 @@ from weft.errors import ArgumentError, WeftError, mistake
 from weft.graph import Abstract, AbstractValue, Graph, Tracing
 from weft.graph.tracing import failing_site
 from weft.ops import OPS, Geometry, TensorType, bind, interpreting
+from weft.ops.core import modes
 from weft.random.generator import Generator, all_generators, is_default
 from weft.tensors.array import Array
 from weft.tensors.gradients import keeping_grads
@@ -50,30 +53,37 @@ class Recording:
     new_grads: tuple[tuple[Tensor, bool], ...]
     """Those that have another one afterwards: an output, or where False none."""
     generators: tuple[tuple[Generator, Tensor], ...]
+    derived: Derived | None = None
+    """Where asked for and there is any: the gradients of the results, which are the graph's last outputs."""
 
 
 def record(
     name: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], enter: Enter,
-    keep_grads: bool = False, capturing: bool = False,
+    keep_grads: bool = False, capturing: bool = False, deriving: bool = False,
 ) -> Recording:  # fmt: skip
-    """Trace a call; nothing is computed, and everything that the function changed is as before afterwards."""
+    """Trace a call; nothing is computed, and everything that the function changed is as before afterwards.
+
+    ``deriving``: trace the gradients of the results too, for seeds that are the graph's last inputs.
+    """
     while True:
         try:
-            return _record_once(name, fn, args, kwargs, enter, keep_grads, capturing)
+            return _record_once(name, fn, args, kwargs, enter, keep_grads, capturing, deriving)
         except Retrace:
             continue
 
 
 def _record_once(
     name: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], enter: Enter,
-    keep_grads: bool, capturing: bool,
+    keep_grads: bool, capturing: bool, deriving: bool,
 ) -> Recording:  # fmt: skip
     for generator in all_generators():
         generator.fold()
     tracing, notes = Tracing(), Notes()
-    with keeping_grads() as grads, _watched_by(notes), interpreting(tracing, notes):
+    with keeping_grads() as grads, _watched_by(notes), interpreting(tracing, notes, *modes()):
         try:
-            recording = _record(tracing, notes, grads, fn, (args, kwargs), enter, keep_grads, capturing)
+            recording = _record(
+                tracing, notes, grads, fn, (args, kwargs), enter, keep_grads, capturing, deriving
+            )
         except WeftError as error:
             raise type(error)(f"{error} (at {failing_site(error)})") from error
         finally:
@@ -89,26 +99,34 @@ def _record_once(
 
 @contextmanager
 def _watched_by(notes: Notes) -> Iterator[None]:
-    token = watcher.set(notes)
+    token, keeping = (
+        watcher.set(notes),
+        keeper.set(None),
+    )  # a checkpoint around the call keeps what the call saves
     try:
         yield
     finally:
         watcher.reset(token)
+        keeper.reset(keeping)
 
 
 def _record(
     tracing: Tracing, notes: Notes, grads: dict[int, tuple[Tensor, Tensor | None]], fn: Callable[..., Any], call: Any,
-    enter: Enter, keep_grads: bool, capturing: bool,
+    enter: Enter, keep_grads: bool, capturing: bool, deriving: bool,
 ) -> Recording:  # fmt: skip
     known = set(map(id, all_generators()))
     leaves, rebuild_call = flatten(call)
     captures: dict[str, Tensor] = {}
     token = collecting.set(captures if capturing else None)
     try:
-        args, kwargs = rebuild_call([enter(tracing, position, leaf) for position, leaf in enumerate(leaves)])
+        entered = [enter(tracing, position, leaf) for position, leaf in enumerate(leaves)]
+        args, kwargs = rebuild_call(entered)
         result = fn(*args, **kwargs)
     finally:
         collecting.reset(token)
+    parts, rebuild = flatten(result)
+    tensors = [one for one in parts if isinstance(one, Tensor)]
+    derived, further = differentiate(tracing, notes, entered, tensors) if deriving else (None, [])
     generators = []
     for generator in all_generators():
         count = generator.give_back()
@@ -117,13 +135,11 @@ def _record(
             bind(OPS["random_advance"], state, count & 0xFFFFFFFF, count >> 32, into=(state,))
             generators.append((generator, state))
             notes.constants.discard(id(state._data.alias))
-    parts, rebuild = flatten(result)
     looked_at = tuple([(leaf, before) for leaf, before in grads.values() if type(leaf._data) is Array])
     changed = [(leaf, leaf._grad) for leaf, before in looked_at
                if leaf._grad is not before and (keep_grads or before is not None)]  # fmt: skip
-    tensors = [one for one in parts if isinstance(one, Tensor)]
     made = [grad for _, grad in changed if grad is not None]
-    outputs = tracing.outputs([one._data for one in (*tensors, *captures.values(), *made)])
+    outputs = tracing.outputs([one._data for one in (*tensors, *captures.values(), *made, *further)])
     graph = tracing.graph(outputs, notes.constants)
     pairs = zip(tracing.captured(), graph.states, strict=True)
     states = tuple([_whole(array, state.initial.type) for array, state in pairs])
@@ -136,8 +152,9 @@ def _record(
 
     new_grads = tuple((leaf, grad is not None) for leaf, grad in changed)
     return Recording(
-        graph, states, notes, fill, len(tensors), tuple(captures), looked_at, new_grads, tuple(generators)
-    )
+        graph, states, notes, fill, len(tensors), tuple(captures), looked_at, new_grads, tuple(generators),
+        derived,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -217,7 +234,7 @@ def eval_shape(fn: Callable[..., Any], *args: Any) -> Any:
 
 def _eval_shape_once(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     leaves, rebuild = flatten(args)
-    with interpreting(Abstract(), Tape()), no_grad():
+    with interpreting(Abstract(), Tape(), *modes()), no_grad():
         given = [
             Tensor.wrap(
                 AbstractValue(

@@ -10,6 +10,7 @@ from weft.autograd.tape import Tape
 from weft.errors import UnsupportedError
 from weft.graph import Graph, Tracer, Tracing
 from weft.ops import Interpreter, OpSpec, TensorType, interpreting, lookup
+from weft.ops.core import modes
 from weft.tensors.tensor import Tensor
 
 
@@ -90,7 +91,7 @@ class Body:
 def trace_body(fn: Callable[..., Sequence[Tensor]], types: Sequence[TensorType], device: str) -> Body:
     """The graph of ``fn`` for tensors of these types; its results are the graph's outputs in order."""
     tracing, tape = BodyTracing(), BodyTape()
-    with interpreting(tracing, tape):
+    with interpreting(tracing, tape, *modes()):
         given = [Tensor.wrap(tracing.input(one.shape, one.dtype, device)) for one in types]
         results = fn(*given)
         tape.note(*results)

@@ -8,6 +8,7 @@ from typing import Any
 from weft.errors import ArgumentError, DTypeError, ShapeError, mistake
 from weft.ops import OPS, bind, lookup
 from weft.ops.arguments import tensor as checked_tensor
+from weft.ops.functions import whole
 from weft.ops.softmax import softmax
 from weft.random import dropout
 from weft.tensors.creation import arange
@@ -56,6 +57,7 @@ def _repeated(given: Tensor, heads: int) -> Tensor:
     return spread.reshape(*batch, heads, length, size)
 
 
+@whole("lower")
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

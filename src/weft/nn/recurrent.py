@@ -18,6 +18,7 @@ from weft.nn.linear import extent
 from weft.nn.module import Module
 from weft.nn.parameter import Parameter
 from weft.ops import FUNCTIONS
+from weft.ops.functions import whole
 from weft.tensors.creation import empty, zeros
 from weft.tensors.tensor import Tensor
 
@@ -171,15 +172,18 @@ class RNNBase(Module):
 
     def _walk(self, x: Tensor, state: State, suffix: str, reverse: bool) -> tuple[Tensor, State]:
         """One direction of one layer: the outputs of all steps, and the last state."""
-        w_ih, w_hh, b_ih, b_hh = self._weights(suffix)
         advance = self.kind.step(self.nonlinearity)
 
-        def step(before: State, product: Tensor) -> tuple[State, Tensor]:
-            after = advance(product, functional.linear(before[0], w_hh, b_hh), before)
-            return after, after[0]
+        @whole("lower")
+        def walk(x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any, b_hh: Any, *state: Tensor) -> Any:
+            def step(before: State, product: Tensor) -> tuple[State, Tensor]:
+                after = advance(product, functional.linear(before[0], w_hh, b_hh), before)
+                return after, after[0]
 
-        state, outputs = scan(step, state, functional.linear(x, w_ih, b_ih), reverse=reverse)
-        return outputs, state
+            return scan(step, state, functional.linear(x, w_ih, b_ih), reverse=reverse)
+
+        end, outputs = walk(x, *self._weights(suffix), *state)
+        return outputs, end
 
     def _first(self, x: Tensor, hx: Any, batched: bool) -> State:
         """The first state (layers * directions, N, hidden_size), once for each of its tensors."""
@@ -301,9 +305,13 @@ class RNNCellBase(Module):
         for part in state:
             if tuple(part.shape) != shape:
                 raise ShapeError(mistake(name, "hx's shape", tuple(part.shape), shape))
-        x = functional.linear(input, self.weight_ih, self.bias_ih)
-        h = functional.linear(state[0], self.weight_hh, self.bias_hh)
-        after = self.kind.step(self.nonlinearity)(x, h, state)
+        advance = self.kind.step(self.nonlinearity)
+
+        @whole("lower")
+        def walk(x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any, b_hh: Any, *state: Tensor) -> State:
+            return advance(functional.linear(x, w_ih, b_ih), functional.linear(state[0], w_hh, b_hh), state)
+
+        after = walk(input, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, *state)
         return after if self.kind.states > 1 else after[0]
 
     def extra_repr(self) -> str:

@@ -271,7 +271,7 @@ def _transpose(
     return _with_bias(out, bias, rank, batched)
 
 
-@function(functional=True, method=False)
+@function(functional=True, method=False, autocast="lower")
 def conv1d(
     input: Tensor,
     weight: Tensor,
@@ -288,7 +288,7 @@ def conv1d(
     return _convolve(1, input, weight, bias, stride, padding, dilation, groups)
 
 
-@function(functional=True, method=False)
+@function(functional=True, method=False, autocast="lower")
 def conv2d(
     input: Tensor,
     weight: Tensor,
@@ -306,7 +306,7 @@ def conv2d(
     return _convolve(2, input, weight, bias, stride, padding, dilation, groups)
 
 
-@function(functional=True, method=False)
+@function(functional=True, method=False, autocast="lower")
 def conv3d(
     input: Tensor,
     weight: Tensor,
@@ -323,7 +323,7 @@ def conv3d(
     return _convolve(3, input, weight, bias, stride, padding, dilation, groups)
 
 
-@function(functional=True, method=False)
+@function(functional=True, method=False, autocast="lower")
 def conv_transpose1d(
     input: Tensor,
     weight: Tensor,
@@ -338,7 +338,7 @@ def conv_transpose1d(
     return _transpose(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
-@function(functional=True, method=False)
+@function(functional=True, method=False, autocast="lower")
 def conv_transpose2d(
     input: Tensor,
     weight: Tensor,
@@ -353,7 +353,7 @@ def conv_transpose2d(
     return _transpose(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
-@function(functional=True, method=False)
+@function(functional=True, method=False, autocast="lower")
 def conv_transpose3d(
     input: Tensor,
     weight: Tensor,

@@ -169,6 +169,59 @@ def interpreting(*interpreters: Interpreter) -> Iterator[None]:
         _stack.set(before)
 
 
+class Mode(Protocol):
+    """An interpreter that changes what is asked for and not how it is carried out: autocast, say.
+
+    Traces and recomputations are made under the modes that their cause was under, gradients under none.
+    """
+
+    mode: bool
+
+    def afresh(self) -> Interpreter:
+        """The same mode, without what it remembers of values."""
+
+    def call(
+        self, precision: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Call a function that is a whole to the mode."""
+
+    def key(self) -> Any:
+        """What tells the mode from others, as a key."""
+
+
+def _is_mode(interpreter: Any) -> bool:
+    return getattr(interpreter, "mode", False) is True
+
+
+def modes() -> tuple[Any, ...]:
+    """The modes in force in this context, each afresh, bottom first."""
+    stack = _stack.get()
+    return () if stack is None else tuple([one.afresh() for one in stack if _is_mode(one)])  # type: ignore[attr-defined]
+
+
+def mode_keys() -> tuple[Any, ...]:
+    """What of the modes in force decides about a compiled program."""
+    stack = _stack.get()
+    return () if stack is None else tuple([one.key() for one in stack if _is_mode(one)])  # type: ignore[attr-defined]
+
+
+def top_mode() -> Any:
+    """The uppermost mode in force, or ``None``."""
+    stack = _stack.get()
+    return None if stack is None else next((one for one in reversed(stack) if _is_mode(one)), None)
+
+
+@contextmanager
+def without_modes() -> Iterator[None]:
+    """Carry operations out as they are asked for, within this context."""
+    stack = _stack.get()
+    if stack is None or not any(map(_is_mode, stack)):
+        yield
+        return
+    with interpreting(*[one for one in stack if not _is_mode(one)]):
+        yield
+
+
 @contextmanager
 def executing() -> Iterator[None]:
     """Run operations within this context, inside of a trace too."""

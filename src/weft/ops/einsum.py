@@ -226,7 +226,7 @@ def einsum(equation: Any, *operands: Tensor) -> Tensor:
     return result.summed(output).ordered(output).value
 
 
-@function(method=False, out=True)
+@function(method=False, out=True, autocast="widest")
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """Products summed over the last ``dims`` dimensions of ``a`` and the first of ``b``, or over two lists of them."""
     arguments.tensor("tensordot", "a", a)

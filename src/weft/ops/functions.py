@@ -6,11 +6,16 @@ A primitive's function checks and normalises arguments and binds the op; a compo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
+from weft.ops.core import top_mode
 from weft.ops.outs import with_out
+
+Precision = Literal["lower", "float32", "widest"]
+"""The type in which autocast has an operation done: its own, single precision, or the widest of the operands'."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,8 +51,11 @@ def function(
     op: Any = None,
     plan: Callable[..., tuple[Any, ...]] | None = None,
     out: Any = None,
+    autocast: Precision | None = None,
 ) -> Callable[[F], F]:
     """Register a public function: in ``weft`` (``top``), as a method, in ``nn.functional``, as operators.
+
+    ``autocast``: the precision of a composite that autocast has done in one type from its arguments on.
 
     ``out``: it takes ``out=`` as well (its method does not, as in PyTorch); the op, or the ops by its arguments, that
     it ends in, or True where it ends in several or in a view.
@@ -55,9 +63,24 @@ def function(
 
     def register(target: F) -> F:
         key = name or target.__name__.rstrip("_")
-        called = with_out(key, target, out) if out else target
-        own = target if out and method is True else method
+        body = target if autocast is None else whole(autocast)(target)
+        called = with_out(key, body, out) if out else body
+        own = body if out and method is True else method
         FUNCTIONS[key] = FunctionSpec(key, called, top, own, inplace, functional, operators, op, plan)
         return target
 
     return register
+
+
+def whole(precision: Precision) -> Callable[[F], F]:
+    """A function whose arguments autocast converts, rather than the operands of each operation in it."""
+
+    def decorate(target: F) -> F:
+        @functools.wraps(target)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            mode = top_mode()
+            return target(*args, **kwargs) if mode is None else mode.call(precision, target, args, kwargs)
+
+        return call  # type: ignore[return-value]
+
+    return decorate

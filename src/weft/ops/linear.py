@@ -203,7 +203,7 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
     return matmul(arguments.tensor("mm", "input", input, 2), arguments.tensor("mm", "mat2", mat2, 2))
 
 
-@function(top=False, method=False, functional=True)
+@function(top=False, method=False, functional=True, autocast="lower")
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``input @ weight.T + bias``: input (*, in_features), weight (out_features, in_features), bias (out_features)."""
     arguments.tensor("linear", "input", input)

@@ -44,7 +44,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     return matmul(arguments.tensor("mv", "input", input, 2), arguments.tensor("mv", "vec", vec, 1))
 
 
-@function(out="matmul")
+@function(out="matmul", autocast="widest")
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The inner product of two vectors of one size."""
     a, b = arguments.tensor("dot", "input", input, 1), arguments.tensor("dot", "tensor", tensor, 1)
@@ -77,7 +77,7 @@ def _added(where: str, input: Any, product: Any, beta: Any, alpha: Any) -> Any:
     return product if beta == 0 else bind(lookup("add"), _scaled(input, beta), product)
 
 
-@function(out="add")
+@function(out="add", autocast="lower")
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
     arguments.tensor("addmm", "input", input)
@@ -85,7 +85,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: 
     return _added("addmm", input, matmul(a, b), beta, alpha)
 
 
-@function(out="add")
+@function(out="add", autocast="lower")
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * input + alpha * (mat @ vec)``."""
     arguments.tensor("addmv", "input", input)
@@ -93,14 +93,14 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: fl
     return _added("addmv", input, matmul(a, b), beta, alpha)
 
 
-@function(out="add")
+@function(out="add", autocast="lower")
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * input + alpha * bmm(batch1, batch2)``."""
     arguments.tensor("baddbmm", "input", input)
     return _added("baddbmm", input, bmm(batch1, batch2), beta, alpha)
 
 
-@function(top=False, method=False, functional=True)
+@function(top=False, method=False, functional=True, autocast="widest")
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``input1 @ weight[o] @ input2 + bias[o]``: (*, n) and (*, m) with weight (O, n, m) give (*, O)."""
     arguments.tensor("bilinear", "input1", input1)
@@ -135,7 +135,7 @@ def _order(where: str, p: Any) -> float:
     return float(p)
 
 
-@function(functional=True, top=False, method=False)
+@function(functional=True, top=False, method=False, autocast="float32")
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """Vectors along a dimension divided by their p-norm, or by ``eps`` where that is larger."""
     arguments.tensor("normalize", "input", input)
@@ -152,7 +152,7 @@ def _pair(where: str, x1: Any, x2: Any) -> tuple[int, ...]:
     return broadcast_shapes(where, tuple(x1.shape), tuple(x2.shape))
 
 
-@function(functional=True, method=False)
+@function(functional=True, method=False, autocast="float32")
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along a dimension; norms count at least ``eps``."""
     shape = _pair("cosine_similarity", x1, x2)
@@ -164,7 +164,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return bind(lookup("sum"), bind(lookup("mul"), *directions), dims=(axis,), keepdim=False)
 
 
-@function(functional=True, method=False)
+@function(functional=True, method=False, autocast="float32")
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:

@@ -186,7 +186,7 @@ def _hard(
     return reduced(where_, losses, reduction, count), count
 
 
-@function(functional=True, top=False, method=False)
+@function(functional=True, top=False, method=False, autocast="float32")
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -205,7 +205,7 @@ def nll_loss(
     return bind(lookup("reshape"), loss, shape=()) if single else loss
 
 
-@function(functional=True, top=False, method=False)
+@function(functional=True, top=False, method=False, autocast="float32")
 def cross_entropy(
     input: Tensor,
     target: Tensor,

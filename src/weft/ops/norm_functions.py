@@ -84,7 +84,7 @@ def _trailing(
     return tuple(range(rank - count, rank)), (1,) * (rank - count) + own
 
 
-@function(functional=True, method=False)
+@function(functional=True, method=False, autocast="float32")
 def layer_norm(
     input: Tensor,
     normalized_shape: int | Sequence[int],
@@ -97,7 +97,7 @@ def layer_norm(
     return _norm("layer_norm", input, weight, bias, shape, dims=dims, eps=float(eps), center=True)[0]
 
 
-@function(functional=True, method=False)
+@function(functional=True, method=False, autocast="float32")
 def rms_norm(
     input: Tensor,
     normalized_shape: int | Sequence[int],
@@ -133,7 +133,7 @@ def _per_channel(where: str, channels: int, **given: Any) -> None:
             )
 
 
-@function(functional=True, method=False)
+@function(functional=True, method=False, autocast="float32")
 def group_norm(
     input: Tensor,
     num_groups: int,
@@ -222,7 +222,7 @@ def batch_norm(
     )
     _move(running_mean, mean, momentum, 1.0)
     _move(running_var, variance, momentum, count / (count - 1) if count else 1.0)
-    return out
+    return to_dtype(out, input.dtype)  # under autocast the statistics are wider
 
 
 @function(functional=True, method=False, top=False)

@@ -157,13 +157,14 @@ def _lower_dropout(
     def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
         counter = _counter(builder, state, low, high, element(builder, indices))
         kept = call("uniform", *counter) >= builder.number("p", attributes["p"], dtypes.float32)
-        scale = builder.number("scale", _scale(attributes["p"]), dtype)
+        scale = builder.number("scale", dropout_scale(attributes["p"]), dtype)
         return [where(kept, loaded[0] * scale, const(0, dtype)), kept]
 
     return pointwise_program("dropout", (x,), outputs, values)
 
 
-def _scale(p: float) -> float:
+def dropout_scale(p: float) -> float:
+    """What dropout multiplies the elements by that it keeps."""
     return 0.0 if p >= 1.0 else 1.0 / (1.0 - p)
 
 
@@ -173,11 +174,11 @@ def _reference_dropout(x: Any, state: Any, low: int, high: int, *, p: float) -> 
     kept = UNIFORM.reference(
         state, low, high, 0.0, 1.0, shape=x.shape, dtype=dtypes.float32
     ) >= numpy.float32(p)
-    return numpy.where(kept, x * x.dtype.type(_scale(p)), 0).astype(x.dtype), kept
+    return numpy.where(kept, x * x.dtype.type(dropout_scale(p)), 0).astype(x.dtype), kept
 
 
 def _gradient_dropout(context: Gradient, grad: Any, _: Any) -> list[Any]:
-    scaled = bind(lookup("mul"), grad, _scale(context.attributes["p"]))
+    scaled = bind(lookup("mul"), grad, dropout_scale(context.attributes["p"]))
     return [bind(lookup("where"), context.output(1), scaled, 0.0), None, None, None]
 
 

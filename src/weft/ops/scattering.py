@@ -16,7 +16,7 @@ from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import bind
 from weft.ops.creation import to_dtype
-from weft.ops.functions import FUNCTIONS, function
+from weft.ops.functions import FUNCTIONS, Precision, function
 from weft.ops.movement import expand, permute, reshape
 from weft.ops.placement import INDEX_OP, INDEX_PUT, SCATTER, SCATTER_FOLD
 from weft.ops.table import lookup
@@ -150,7 +150,9 @@ def _along(name: str, input: Any, dim: int, index: Any, source: Any, mode: str, 
     return result if input.shape else reshape(result)
 
 
-def _both(name: str, function_: Callable[..., Any], out: bool = True) -> None:
+def _both(
+    name: str, function_: Callable[..., Any], out: bool = True, autocast: Precision | None = None
+) -> None:
     """Register ``name``, with ``out=``, and ``name_`` that overwrites its tensor; ``function_`` takes ``into``."""
     import functools
     import inspect
@@ -168,7 +170,8 @@ def _both(name: str, function_: Callable[..., Any], out: bool = True) -> None:
         form.__signature__ = own.replace(parameters=kept)  # type: ignore[attr-defined]
         del form.__wrapped__
         form.__annotations__ = {n: a for n, a in function_.__annotations__.items() if n != "into"}
-        function(name=key, top=not into, out=out and not into)(form)
+        precision = None if into else autocast
+        function(name=key, top=not into, out=out and not into, autocast=precision)(form)
 
     register(False, name, function_.__doc__ or "")
     register(True, f"{name}_", f"``{name}`` that overwrites the tensor and gives it.")
@@ -399,5 +402,7 @@ _BOTH: dict[str, Callable[..., Any]] = {
     "index_add": index_add, "index_copy": index_copy, "index_fill": index_fill, "index_reduce": index_reduce,
     "index_put": index_put, "scatter": scatter, "scatter_add": scatter_add, "scatter_reduce": scatter_reduce,
 }  # fmt: skip
+_WIDEST = ("index_put", "scatter_add")
 for _name, _form in _BOTH.items():
-    _both(_name, _form, out=_name not in ("index_fill", "index_put"))  # as in PyTorch
+    _precision: Precision | None = "widest" if _name in _WIDEST else None
+    _both(_name, _form, _name not in ("index_fill", "index_put"), _precision)  # as in PyTorch

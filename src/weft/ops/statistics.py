@@ -373,7 +373,7 @@ def _vector_norm(name: str, input: Any, ord: float, dim: Any, keepdim: bool, dty
     return _power_norm(value, float(ord), dims, keepdim)
 
 
-@function(out=True)
+@function(out=True, autocast="float32")
 def norm(
     input: Tensor, p: Any = "fro", dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -382,7 +382,7 @@ def norm(
     return _vector_norm("norm", input, order, dim, keepdim, dtype)
 
 
-@function(top=False, method=False, out=True)
+@function(top=False, method=False, out=True, autocast="float32")
 def vector_norm(
     x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:

@@ -17,7 +17,8 @@ from weft.autograd.mode import grad_mode, is_enabled
 from weft.autograd.node import Barrier, Keeper, Saved, keeper
 from weft.autograd.tape import edge_of
 from weft.errors import ArgumentError, GradError, UnsupportedError, mistake
-from weft.ops import OPS, bind
+from weft.ops import OPS, bind, interpreter_stack, interpreting
+from weft.ops.core import modes
 from weft.random.generator import Generator, all_generators
 from weft.tensors.tensor import Tensor
 from weft.tensors.watch import tracing
@@ -81,6 +82,7 @@ class Frame:
         self.args = [self._kept(one, outer) for one in args]
         self.random: list[tuple[Generator, Tensor, int]] = []
         self.promises: list[ref[Promise]] = []
+        self.modes = modes()
         self.gradients: list[Tensor] = []
         self._start = 0
 
@@ -113,6 +115,8 @@ class Frame:
         found = _Found()
         with ExitStack() as stack:
             stack.enter_context(grad_mode(True))
+            if self.modes:
+                stack.enter_context(interpreting(*interpreter_stack(), *self.modes))
             for generator, state, offset in self.random:
                 stack.enter_context(generator.rewound(state, offset))
             stack.enter_context(self.context)

@@ -1,0 +1,201 @@
+"""``autocast``: operations that gain from half precision run in it, those that need single precision in that.
+
+A region puts a *mode* on top of the interpreters: it looks up each op's precision, converts the operands, and passes
+the op down, so that the conversions are recorded and traced as any operation is.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from weft import dtypes
+from weft.amp.precisions import PRECISIONS
+from weft.autograd.mode import is_enabled
+from weft.dtypes import DType
+from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, mistake
+from weft.ops import OPS, Interpreter, OpSpec, interpreter_stack
+from weft.ops.core import set_context_stack, top_mode, without_modes
+from weft.tensors.tensor import Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULTS = {"cpu": dtypes.bfloat16, "webgpu": dtypes.float16}
+"""The kinds of devices, and the type that a region on one has unless told."""
+LOWER = (dtypes.float16, dtypes.bfloat16)
+
+Cached = dict[tuple[int, DType, bool], tuple[Tensor, int, Tensor]]
+"""Conversions of parameters by identity, type and grad mode: the parameter, its version, and what it became."""
+
+
+class Casting:
+    """The mode: on each kind of device the lower type of the operations there."""
+
+    executes = True
+    mode = True
+
+    def __init__(self, lower: Mapping[str, DType], cached: Cached | None) -> None:
+        self.lower = dict(lower)
+        self.cached = cached
+
+    def afresh(self) -> Casting:
+        """See ``Mode``."""
+        return Casting(self.lower, None if self.cached is None else {})
+
+    def key(self) -> Any:
+        """See ``Mode``."""
+        return tuple(sorted((kind, dtype.name) for kind, dtype in self.lower.items()))
+
+    def process(
+        self,
+        op: OpSpec,
+        operands: tuple[Any, ...],
+        attributes: dict[str, Any],
+        into: tuple[Any, ...] | None,
+        below: tuple[Interpreter, ...],
+    ) -> tuple[Any, ...]:
+        """Convert the operands of an op that has a precision, unless it writes in place, and pass it down."""
+        precision = PRECISIONS.get(op.name)
+        if precision is not None and into is None:
+            dtype = self._target(precision, operands)
+            if dtype is not None:
+                operands = tuple([self._cast(one, dtype, below) for one in operands])
+        return below[-1].process(op, operands, attributes, into, below[:-1])
+
+    def call(
+        self, precision: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """See ``Mode``: the arguments are converted, and within nothing is."""
+        dtype = self._target(precision, (*args, *kwargs.values()))
+        if dtype is None:
+            return function(*args, **kwargs)
+        with without_modes():
+            below = interpreter_stack()
+            args = tuple([self._cast(one, dtype, below) for one in args])
+            kwargs = {name: self._cast(one, dtype, below) for name, one in kwargs.items()}
+            return function(*args, **kwargs)
+
+    def _target(self, precision: str, values: tuple[Any, ...]) -> DType | None:
+        """The type that values are converted to, ``None`` where they stay as they are."""
+        given = [one for one in values if _is_eligible(one)]
+        lower = self.lower.get(_kind(given[0])) if given else None
+        if lower is None:
+            return None
+        if precision == "lower":
+            return lower
+        if precision == "float32":
+            return dtypes.float32
+        widest = functools.reduce(dtypes.promote, [one.dtype for one in given])
+        return None if all(one.dtype is widest for one in given) else widest
+
+    def _cast(self, value: Any, dtype: DType, below: tuple[Interpreter, ...]) -> Any:
+        if not _is_eligible(value) or value.dtype is dtype:
+            return value
+        leaf = value._leaf_requires_grad and value._edge is None and value._view is None
+        if self.cached is None or not leaf or dtype not in LOWER:
+            return _converted(value, dtype, below)
+        key = (id(value), dtype, is_enabled())
+        found = self.cached.get(key)
+        if found is None or found[1] != value._data.version or found[0]._data is not value._data:
+            found = self.cached[key] = (value, value._data.version, _converted(value, dtype, below))
+        return found[2]
+
+
+def _converted(value: Tensor, dtype: DType, below: tuple[Interpreter, ...]) -> Any:
+    return below[-1].process(OPS["cast"], (value,), {"dtype": dtype}, None, below[:-1])[0]
+
+
+def _is_eligible(value: Any) -> bool:
+    """Whether autocast may convert a value: tensors of floating point, but not of double precision."""
+    return isinstance(value, Tensor) and value.dtype.kind == "float" and value.dtype is not dtypes.float64
+
+
+def _kind(value: Tensor) -> str:
+    return str(value.device).partition(":")[0]
+
+
+class autocast:
+    """Within it, as a context or decorator, operations on a kind of device choose their precision themselves.
+
+    As ``torch.autocast``. Products, convolutions, linear layers, recurrent layers and attention run in ``dtype``
+    (float16 or bfloat16; by default bfloat16 on ``cpu`` and float16 on ``webgpu``); exponentials, logarithms, powers,
+    sums, norms, softmax and losses in float32; what takes several tensors of one type in the widest of them; others
+    as they are asked for. Parameters stay as they are: a region converts each once, unless ``cache_enabled`` is
+    False. Operations in place and float64 are left alone. Gradients run in the types of the forward pass: call
+    ``backward`` outside. ``enabled=False`` turns an outer region off. Compiled functions compile anew within.
+
+    >>> import weft as wf
+    >>> layer = wf.nn.Linear(4, 2, device="cpu")
+    >>> with wf.autocast("cpu", dtype=wf.float16):
+    ...     y = layer(wf.ones(3, 4, device="cpu"))
+    ...     print(y.dtype, y.softmax(1).dtype)
+    weft.float16 weft.float32
+    """
+
+    def __init__(
+        self,
+        device_type: str,
+        dtype: DType | None = None,
+        enabled: bool = True,
+        cache_enabled: bool | None = None,
+    ) -> None:
+        self.device_type = _checked_kind("autocast", device_type)
+        self.dtype = DEFAULTS[self.device_type] if dtype is None else dtype
+        if self.dtype not in LOWER:
+            given = getattr(dtype, "name", repr(dtype))
+            raise DTypeError(mistake("autocast", "dtype", given, "float16 or bfloat16"))
+        if not isinstance(enabled, bool):
+            raise ArgumentTypeError(mistake("autocast", "enabled", repr(enabled), "a bool"))
+        self.enabled = enabled
+        self.cache_enabled = cache_enabled is not False
+        self._before: list[Any] = []
+
+    def __enter__(self) -> autocast:
+        stack = interpreter_stack()
+        outer = stack[-1] if isinstance(stack[-1], Casting) else None
+        lower = {} if outer is None else dict(outer.lower)
+        lower.pop(self.device_type, None)
+        if self.enabled:
+            lower[self.device_type] = self.dtype
+        below = stack if outer is None else stack[:-1]
+        kept = outer.cached if outer is not None and outer.cached is not None else {}
+        made = (Casting(lower, kept if self.cache_enabled else None),) if lower else ()
+        self._before.append(set_context_stack((*below, *made)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        set_context_stack(self._before.pop())
+
+    def __call__(self, function: F) -> F:
+        """The function with the region around each call."""
+
+        @functools.wraps(function)
+        def within(*args: Any, **kwargs: Any) -> Any:
+            with autocast(self.device_type, self.dtype, self.enabled, self.cache_enabled):
+                return function(*args, **kwargs)
+
+        return within  # type: ignore[return-value]
+
+
+def _checked_kind(where: str, device_type: Any) -> str:
+    if device_type not in DEFAULTS:
+        raise ArgumentError(
+            mistake(where, "device_type", repr(device_type), " or ".join(map(repr, DEFAULTS)))
+        )
+    found: str = device_type
+    return found
+
+
+def is_autocast_enabled(device_type: str | None = None) -> bool:
+    """Whether a region is in force, on a kind of device or on any."""
+    mode = top_mode()
+    lower = mode.lower if isinstance(mode, Casting) else {}
+    return bool(lower) if device_type is None else _checked_kind("is_autocast_enabled", device_type) in lower
+
+
+def get_autocast_dtype(device_type: str) -> DType:
+    """The lower type of the region in force on a kind of device, or that of one entered without a type."""
+    kind = _checked_kind("get_autocast_dtype", device_type)
+    mode = top_mode()
+    return mode.lower.get(kind, DEFAULTS[kind]) if isinstance(mode, Casting) else DEFAULTS[kind]

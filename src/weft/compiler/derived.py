@@ -1,0 +1,159 @@
+"""``DerivedProgram``: a compiled call whose results have a history, with a second compiled graph for its gradients.
+
+The tape gets one node for the whole call. It keeps the values that ``graph.partition`` chose to save: those that the
+forward graph made for it, and by reference arguments, parameters and results, which may not be written meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Container, Sequence
+from dataclasses import replace
+from typing import Any
+
+from weft.autograd.mode import is_enabled
+from weft.autograd.node import Edge, Node, Saved, kept
+from weft.autograd.tape import edge_of
+from weft.compiler.debug import checking
+from weft.compiler.execute import Executor, Interpreter, executor_for
+from weft.compiler.program import Output, Program, dense
+from weft.compiler.trace import Recording
+from weft.devices.base import Device, Storage
+from weft.errors import GradError
+from weft.graph import Var
+from weft.graph.partition import Split, split
+from weft.ops import OPS, TensorType
+from weft.tensors.tensor import Tensor
+
+
+class DerivedProgram(Program):
+    """A program of ``compile``, for a recording with gradients."""
+
+    def __init__(
+        self, name: str, recording: Recording, device: Device, inputs: Sequence[Any],
+        description: list[tuple[str, str]], capturing: bool,
+    ) -> None:  # fmt: skip
+        derived = recording.derived
+        assert derived is not None
+        self.derived = derived
+        gradients = 0 if derived.spent else len(derived.inputs) + len(derived.outside)
+        self._visible = len(recording.graph.outputs) - gradients
+        numbers = {at for at, one in enumerate(inputs) if not isinstance(one, Tensor)}
+        seeds = 0 if derived.spent else len(derived.results)
+        self.split: Split = split(recording.graph, seeds, self._visible, numbers)
+        forward = replace(recording, graph=self.split.forward)
+        super().__init__(name, forward, device, inputs, frozenset(), description, capturing)
+        self._single = False
+        self.types = tuple(
+            TensorType(one.shape, one.dtype) for one in map(self._outputs.__getitem__, derived.results)
+        )
+        self._saved = [Output(var, device) for var in self.split.saved]
+        self._homes = _sources(self.split, self._visible, numbers)
+        self.gradients = [Output(var, device) for var in self.split.backward.outputs if isinstance(var, Var)]
+        known = {id(one): at for at, one in enumerate(self.guards.tensors)}
+        self._outside = [known[id(one)] for one in derived.outside]
+        self._backward: Executor | None = None
+        self._lock = threading.Lock()
+
+    def run(self, inputs: list[Any], originals: list[Any], call: Callable[[], str]) -> Any:
+        """See ``Program``."""
+        given = self._given(inputs)
+        made = self._execute(given)
+        tensors = [
+            output.wrap(storage)
+            for output, storage in zip(self._outputs[: self._visible], made, strict=False)
+        ]
+        outside = map(self.guards.tensors.__getitem__, self._outside)
+        edges = [*(edge_of(originals[at]) for at in self.derived.inputs), *map(edge_of, outside)]
+        node = ProgramNode(self, edges)
+        node.keep(self._values(given, made, tensors))
+        for number, at in enumerate(self.derived.results):
+            tensors[at]._edge = Edge(node, number)
+        return self._hand_out(tensors)
+
+    def _values(self, given: list[Storage], made: list[Storage], results: list[Tensor]) -> list[Saved]:
+        """What the backward graph reads, where it lies now."""
+        homes = {"input": given, "state": self.guards.storages, "made": made}
+        values = []
+        for (home, at), output in zip(self._homes, self._saved, strict=True):
+            data = output.wrap(homes[home][at])._data
+            values.append(Saved(data, data.version, None, home == "made"))
+        return values
+
+    def backward(self, saved: Sequence[Storage], seeds: Sequence[Tensor]) -> list[Tensor]:
+        """The gradients, from the saved values and the gradients of the results."""
+        with self._lock:
+            if self._backward is None:
+                self._backward = executor_for(self.split.backward, self.device, ())
+        executor = self._backward if checking.get() is None else Interpreter(self.split.backward)
+        given = [dense(seed)._data.storage for seed in seeds]
+        made = executor.run([*saved, *given], ())
+        return [output.wrap(storage) for output, storage in zip(self.gradients, made, strict=True)]
+
+
+def _sources(found: Split, results: int, volatile: Container[int]) -> list[tuple[str, int]]:
+    """Where each saved value lies after the forward graph ran: which input, state or output it is."""
+    homes: dict[int, tuple[str, int]] = {}
+    for at, one in enumerate(found.forward.outputs):
+        if isinstance(one, Var):
+            homes.setdefault(one.id, ("made", at))
+    homes |= {
+        state.initial.id: ("state", at) for at, state in enumerate(found.forward.states) if not state.changed
+    }
+    homes |= {var.id: ("input", at) for at, var in enumerate(found.forward.inputs) if at not in volatile}
+    return [homes[var.id] for var in found.saved]
+
+
+class ProgramNode(Node):
+    """The tape's node for one call of a ``DerivedProgram``."""
+
+    __slots__ = ("_kept", "_program")
+
+    def __init__(self, program: DerivedProgram, edges: Sequence[Edge | None]) -> None:
+        super().__init__(OPS["copy"], {}, edges, (), program.types)
+        self._program = program
+        self._kept: list[Any] = []
+        self.freed = program.derived.spent
+
+    @property
+    def name(self) -> str:
+        """The function's name."""
+        return f"compiled {self._program.name}"
+
+    def keep(self, values: Sequence[Saved]) -> None:
+        """Hold what the gradients read."""
+        self._kept = [kept(one) for one in values]
+
+    def free(self) -> None:
+        """Let go of the saved values."""
+        super().free()
+        self._kept.clear()
+
+    def gradient(self, grads: Sequence[Any], needs: tuple[bool, ...]) -> Sequence[Any]:
+        """Run the backward graph."""
+        self._check_alive()
+        saved = [self._unpack(one, None)._data.storage for one in self._kept]
+        found = self._program.backward(saved, grads)
+        if is_enabled():  # gradients of gradients are asked for
+            last = _Refusal(self.name, [*self.edges, *map(edge_of, grads)], found)
+            for at, one in enumerate(found):
+                one._edge = Edge(last, at)
+        return found
+
+
+class _Refusal(Node):
+    """The history of gradients from a compiled graph: they cannot be differentiated again."""
+
+    __slots__ = ("_of",)
+
+    def __init__(self, of: str, edges: Sequence[Edge | None], gradients: Sequence[Tensor]) -> None:
+        types = tuple(TensorType(one.shape, one.dtype) for one in gradients)
+        super().__init__(OPS["copy"], {}, edges, (), types)
+        self._of = of
+
+    def gradient(self, grads: Sequence[Any], needs: tuple[bool, ...]) -> Sequence[Any]:
+        """``GradError``."""
+        raise GradError(
+            f"{self._of}: a gradient from a compiled function is differentiated again, expected gradients of the first "
+            f"order; compute both gradients inside of one function under weft.jit, or call the function uncompiled"
+        )

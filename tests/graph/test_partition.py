@@ -1,0 +1,178 @@
+"""``split``: both graphs together give what the one gave, and what lies between them is as small as can be."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import weft as wf
+from weft.compiler.trace import record
+from weft.errors import UnsupportedError
+from weft.graph import Graph, interpret
+from weft.graph.partition import _costs, _cut, _Parts, repeatable, saved_bytes, split
+from weft.tensors.tensor import Tensor
+
+
+def joint(fn, *tensors) -> tuple[Graph, int, int]:
+    """The graph of a function with its gradients, the number of its seeds and of its results."""
+
+    def enter(tracing, position, leaf):
+        return Tensor.wrap(tracing.input(leaf.shape, leaf.dtype, "cpu")).requires_grad_(leaf.requires_grad)
+
+    found = record("f", fn, tensors, {}, enter, deriving=True)
+    assert found.derived is not None
+    return found.graph, len(found.derived.results), found.results
+
+
+def tensor(*shape: int, seed: int = 0):
+    values = numpy.random.default_rng(seed).uniform(0.5, 1.5, shape)
+    return wf.tensor(values, dtype=wf.float64, device="cpu", requires_grad=True)
+
+
+UNARY = ("sin", "exp", "tanh", "sqrt", "neg", "square", "sigmoid")
+
+
+@st.composite
+def programs(draw):
+    """A function of two matrices: pointwise ops, products, folds, views and broadcasts in any order."""
+    steps = draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from((*UNARY, "add", "mul", "matmul", "sum", "view", "slice")),
+                st.integers(0, 30),
+                st.integers(0, 30),
+            ),
+            min_size=1,
+            max_size=10,
+        )
+    )
+
+    def run(x, y):
+        values = [x, y]
+        for name, first, second in steps:
+            a, b = values[first % len(values)], values[second % len(values)]
+            if name in UNARY:
+                made = getattr(a.sigmoid() + 0.5, name)()
+            elif name == "matmul":
+                made = (a @ b) * 0.25
+            elif name == "sum":
+                made = a + b.sum(1, keepdim=True) * 0.1
+            elif name == "view":
+                made = a.t() * b
+            elif name == "slice":
+                made = wf.cat([a[1:], b[:1]], 0)
+            else:
+                made = getattr(a, name)(b)
+            values.append(made)
+        return values[-1].sum(), values[len(values) // 2]
+
+    return run
+
+
+def values(seed: int, *vars_):
+    draw = numpy.random.default_rng(seed)
+    return [
+        wf.tensor(draw.uniform(0.5, 1.5, one.type.shape), dtype=wf.float64, device="cpu") for one in vars_
+    ]
+
+
+@given(programs())
+def test_both_graphs_give_what_the_one_gave(run) -> None:
+    graph, seeds, results = joint(run, tensor(3, 3), tensor(3, 3, seed=1))
+    found = split(graph, seeds, results)
+    inputs = values(0, *graph.inputs)
+    expected, _ = interpret(graph, inputs, [])
+    made, _ = interpret(found.forward, inputs[: len(inputs) - seeds], [])
+    known = dict(zip([one.id for one in found.forward.inputs], inputs, strict=False))
+    known |= {one.id: value for one, value in zip(found.forward.outputs, made, strict=True)}
+    gradients, _ = interpret(
+        found.backward, [*(known[one.id] for one in found.saved), *inputs[len(inputs) - seeds :]], []
+    )
+    for one, other in zip([*made[:results], *gradients], expected, strict=True):
+        numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-9, atol=1e-12)
+    forward = {out.id: node for node in found.forward.nodes for out in node.outputs}
+    again = [node for node in found.backward.nodes if node.outputs[0].id in forward]
+    assert all(repeatable(node) for node in again)
+
+
+def wide(x, y):
+    a = (x.exp() + y).sin()
+    b = (a @ y).tanh()
+    return (b * a.sum(1, keepdim=True)).sigmoid().sum()
+
+
+def test_no_smaller_set_of_values_would_do() -> None:
+    graph, seeds, results = joint(wide, tensor(4, 4), tensor(4, 4, seed=1))
+    parts = _Parts(graph, len(graph.inputs) - seeds, results)
+    chosen = _cut(parts, ())
+    every = {var.id: var for var in parts.in_order() if var.id not in parts.late}
+
+    def enough(saved) -> bool:
+        """Whether all that the gradients read can be had from some values."""
+        stack, seen = list(parts.wanted.values()), set()
+        while stack:
+            var = stack.pop()
+            if var.id in saved or var.id in seen:
+                continue
+            seen.add(var.id)
+            node = parts.maker.get(var.id)
+            if node is None or not parts.again(node):
+                return False
+            stack += [one for one in node.inputs if hasattr(one, "id")]
+        return True
+
+    assert enough(chosen)
+    cost = _costs(parts, ())
+    least = min(
+        sum(cost(every[id_]) for id_ in some)
+        for count in range(len(chosen) + 1)
+        for some in itertools.combinations(every, count)
+        if enough(some)
+    )
+    assert sum(cost(every[id_]) for id_ in chosen) == least
+
+
+def test_a_chain_of_pointwise_operations_saves_its_argument_alone() -> None:
+    graph, seeds, results = joint(lambda x: x.sin().exp().tanh().sum(), tensor(100))
+    found = split(graph, seeds, results)
+    assert saved_bytes(found) == 0 and found.saved == found.forward.inputs
+
+
+def test_a_mask_is_saved_and_not_drawn_again() -> None:
+    graph, seeds, results = joint(
+        lambda x: wf.nn.functional.dropout(x.exp(), 0.5).square().sum(),
+        tensor(100).to(wf.float32).detach().requires_grad_(),
+    )
+    found = split(graph, seeds, results)
+    assert [one.type.dtype for one in found.computed] == [wf.bool]
+    assert "dropout" not in [node.op for node in found.backward.nodes]
+
+
+def test_what_the_first_graph_has_no_use_for_is_not_computed_there() -> None:
+    graph, seeds, results = joint(lambda x: x.relu().sum(), tensor(100))
+    found = split(graph, seeds, results)
+    assert [node.op for node in found.forward.nodes] == ["relu", "sum"] and not found.computed
+
+
+def test_inputs_that_are_gone_by_then_are_copied() -> None:
+    graph, seeds, results = joint(lambda x: (x * x).sum(), tensor(3))
+    assert not split(graph, seeds, results).computed
+    found = split(graph, seeds, results, volatile={0})
+    assert found.computed == (graph.inputs[0],) and found.forward.outputs[-1] == graph.inputs[0]
+
+
+def test_a_state_that_waits_for_a_gradient_is_an_error() -> None:
+    seen = wf.zeros(3, dtype=wf.float64, device="cpu")
+
+    def run(x):
+        y = x * 2
+        y.register_hook(lambda grad: (seen.copy_(grad), None)[1])
+        return y.sum()
+
+    graph, seeds, results = joint(run, tensor(3))
+    with pytest.raises(UnsupportedError, match="known only in the backward pass"):
+        split(graph, seeds, results)
