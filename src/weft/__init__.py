@@ -49,6 +49,8 @@ _FROM = {
     "weft.compiler.debug": ("debug",),
     "weft.compiler.explain": ("explain",),
     "weft.compiler.jit": ("jit",),
+    "weft.compiler.training": ("compile_training",),
+    "weft.compiler.training_forward": ("compile_forward",),
     "weft.utils.checkpoints": ("load", "save"),
     "weft.dtypes": _DTYPES,
 }  # fmt: skip

@@ -66,6 +66,14 @@ class UnsupportedError(WeftError, NotImplementedError):
     """A combination that weft does not do; the message names what it does."""
 
 
+class Aborted(WeftError, RuntimeError):
+    """A result that is not there any more: what computes it was replaced or closed before it was read."""
+
+
+class Superseded(Aborted):
+    """A call that waited for its turn when a newer one came."""
+
+
 class FormatError(WeftError, ValueError):
     """A file that is not what it claims to be."""
 

@@ -80,27 +80,39 @@ class JitFunction:
         found: tuple[Any, dict[str, Tensor]] = self._call(args, kwargs, True)
         return found
 
+    def prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any], capturing: bool = False) -> None:
+        """Compile for a call with arguments like these, where no program fits it yet; nothing is run."""
+        with self._lock:
+            self._program_for(args, kwargs, capturing)
+
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], capturing: bool) -> Any:
+        with self._lock:
+            program, inputs, given = self._program_for(args, kwargs, capturing)
+            return program.run(inputs, given, lambda: f"{self.__name__} at {call_site()}")
+
+    def _program_for(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], capturing: bool
+    ) -> tuple[Program, list[Any], list[Any]]:
+        """The program of a call, its inputs as the program takes them, and as they were given."""
         inputs: list[Any] = []
         key: list[Any] = [is_enabled(), devices.chosen(), capturing, mode_keys()]
         take(args, inputs, key)
         if kwargs:
             take(kwargs, inputs, key)
-        with self._lock:
-            found = self._layouts.get(tuple(key))
-            programs, plain = self._known_layout(key, inputs) if found is None else found
-            given = inputs
-            if not plain:
-                inputs = [dense(one) for one in inputs]
-            for program in programs:
-                if program.guards.hold():
-                    break
-            else:
-                program = self._fitting(programs, key, args, kwargs, inputs, capturing)
-            if program is not self._programs[0]:
-                self._programs.remove(program)
-                self._programs.insert(0, program)
-            return program.run(inputs, given, lambda: f"{self.__name__} at {call_site()}")
+        found = self._layouts.get(tuple(key))
+        programs, plain = self._known_layout(key, inputs) if found is None else found
+        given = inputs
+        if not plain:
+            inputs = [dense(one) for one in inputs]
+        for program in programs:
+            if program.guards.hold():
+                break
+        else:
+            program = self._fitting(programs, key, args, kwargs, inputs, capturing)
+        if program is not self._programs[0]:
+            self._programs.remove(program)
+            self._programs.insert(0, program)
+        return program, inputs, given
 
     def _known_layout(self, key: list[Any], inputs: list[Any]) -> tuple[list[Program], bool]:
         """The programs for a call of a new layout, and whether its tensors are contiguous."""

@@ -291,8 +291,8 @@ def call_site() -> str:
 
 
 def failing_site(error: BaseException) -> str:
-    """The file and line outside of this package where an error came up, the innermost one."""
-    site, step = "unknown", error.__traceback__
+    """The file and line outside of this package where an error came up, the innermost one; else the nearest caller."""
+    site, step = call_site(), error.__traceback__
     while step is not None:
         if not _is_own(step.tb_frame):
             site = _site(step.tb_frame, step.tb_lineno)

@@ -77,11 +77,7 @@ def clip_grads_with_norm_(
     """Scale all gradients by ``max_norm / (total_norm + 1e-6)`` where that is below 1."""
     most = number("clip_grads_with_norm_", "max_norm", max_norm)
     with no_grad():
-        scale = (most / (total_norm + 1e-6)).clamp(max=1.0)
-        groups = [(scale.to(str(group[0].device)), group) for group in _by_place(_gradients(parameters))]
-        with together():
-            for own, group in groups:
-                bind(OPS["scale_all"], own, *group, into=tuple(group))
+        _scale(_gradients(parameters), (most / (total_norm + 1e-6)).clamp(max=1.0))
 
 
 def clip_grad_norm_(
@@ -105,6 +101,33 @@ def clip_grad_norm_(
     total = get_total_norm(_gradients(given), norm_type, error_if_nonfinite)
     clip_grads_with_norm_(given, max_norm, total)
     return total
+
+
+def normalize_grads_(
+    parameters: Parameters, norm_type: float = 2.0, eps: float = 1e-6, error_if_nonfinite: bool = False
+) -> Tensor:
+    """Divide all gradients by their norm (plus ``eps``), taken as one vector; gives the norm before.
+
+    A step is then as long as the learning rate says, however steep the loss is. PyTorch has no such function.
+
+    >>> import weft as wf
+    >>> p = wf.nn.Parameter(wf.tensor([0.0, 0.0]))
+    >>> (p * wf.tensor([30.0, 40.0])).sum().backward()
+    >>> normalize_grads_([p]), p.grad
+    (tensor(50.), tensor([0.6000, 0.8000]))
+    """
+    gradients = _gradients(parameters)
+    total = get_total_norm(gradients, norm_type, error_if_nonfinite)
+    with no_grad():
+        _scale(gradients, 1.0 / (total + number("normalize_grads_", "eps", eps)))
+    return total
+
+
+def _scale(gradients: Iterable[Tensor], scale: Tensor) -> None:
+    groups = [(scale.to(str(group[0].device)), group) for group in _by_place(gradients)]
+    with together():
+        for own, group in groups:
+            bind(OPS["scale_all"], own, *group, into=tuple(group))
 
 
 def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | None = None) -> None:

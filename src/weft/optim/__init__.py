@@ -3,7 +3,7 @@
 from weft.optim import lr_scheduler
 from weft.optim.adagrad import Adagrad
 from weft.optim.adam import Adam, AdamW
-from weft.optim.groups import ParamGroup
+from weft.optim.groups import ParamGroup, decay_groups
 from weft.optim.lion import Lion
 from weft.optim.optimizer import Optimizer
 from weft.optim.rmsprop import RMSprop
@@ -18,5 +18,6 @@ __all__ = [
     "Optimizer",
     "ParamGroup",
     "RMSprop",
+    "decay_groups",
     "lr_scheduler",
 ]

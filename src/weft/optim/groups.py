@@ -6,7 +6,7 @@ the parameters of a group on one device that have taken the same number of steps
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,3 +122,36 @@ class Cohort:
     members: list[Tensor]
     step: Tensor
     started: bool = False
+
+
+def _is_matrix(name: str, parameter: Tensor) -> bool:
+    return parameter.ndim > 1
+
+
+def decay_groups(
+    named_parameters: Iterable[tuple[str, Tensor]],
+    weight_decay: float,
+    decays: Callable[[str, Tensor], bool] = _is_matrix,
+) -> list[dict[str, Any]]:
+    """Parameter groups for an optimizer: those that ``decays(name, parameter)`` chooses, and the others without decay.
+
+    Unless told otherwise matrices decay, and vectors (biases, the scales of norms) do not. A group without parameters
+    is left out.
+
+    >>> import weft as wf
+    >>> model = wf.nn.Sequential(wf.nn.Linear(2, 2), wf.nn.LayerNorm(2))
+    >>> groups = wf.optim.decay_groups(model.named_parameters(), 0.1)
+    >>> [(group["weight_decay"], [name for name, _ in group["params"]]) for group in groups]
+    [(0.1, ['0.weight']), (0.0, ['0.bias', '1.weight', '1.bias'])]
+    >>> optimizer = wf.optim.AdamW(groups, lr=1e-3)
+    """
+    number("decay_groups", "weight_decay", weight_decay)
+    parts: dict[float, list[tuple[str, Tensor]]] = {float(weight_decay): [], 0.0: []}
+    for entry in named_parameters:
+        if not isinstance(entry, tuple) or len(entry) != 2:
+            raise ArgumentTypeError(
+                mistake("decay_groups", "named_parameters", f"of {type(entry).__name__}", "pairs (name, parameter)",
+                        "use model.named_parameters()")
+            )  # fmt: skip
+        parts[float(weight_decay) if decays(*entry) else 0.0].append(entry)
+    return [{"params": members, "weight_decay": decay} for decay, members in parts.items() if members]

@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from weakref import WeakSet
 
 from weft import devices, dtypes
@@ -131,11 +132,25 @@ _alive: WeakSet[Generator] = WeakSet()
 _defaults: dict[str, Generator] = {}
 _defaults_lock = threading.Lock()
 _current_seed = int.from_bytes(os.urandom(8), "little")
+_standing_in: ContextVar[Generator | None] = ContextVar("weft_generator", default=None)
+
+
+@contextmanager
+def drawing_from(generator: Generator) -> Iterator[None]:
+    """Within it random functions that are given no generator draw from this one, on its device."""
+    token = _standing_in.set(generator)
+    try:
+        yield
+    finally:
+        _standing_in.reset(token)
 
 
 def default_generator(device: str | None = None) -> Generator:
     """The generator that random functions use on a device where they are given none."""
     name = (devices.default() if device is None else devices.open(device)).name
+    other = _standing_in.get()
+    if other is not None and other.device == name:
+        return other
     with _defaults_lock:
         if name not in _defaults:
             _defaults[name] = Generator(name)._start(_current_seed)

@@ -1,0 +1,143 @@
+"""``TrainingStep``: forward, backward, limits of the gradients, optimizer and schedule as one jitted function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from weft.autograd import enable_grad
+from weft.compiler.jit import JitFunction
+from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, mistake
+from weft.nn.module import Module
+from weft.nn.utils import clip_grad_norm_, clip_grad_value_, normalize_grads_
+from weft.optim.groups import number
+from weft.optim.lr_scheduler import LRScheduler
+from weft.optim.optimizer import Optimizer
+from weft.random.generator import Generator, drawing_from
+from weft.tensors.tensor import Tensor
+
+Loss = Callable[..., Tensor]
+MakeOptimizer = Optimizer | Callable[[Module], Optimizer]
+MakeSchedule = LRScheduler | Callable[[Optimizer], LRScheduler] | None
+
+WHERE = "compile_training"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is done to the gradients before the optimizer gets them."""
+
+    max_norm: float | None = None
+    max_value: float | None = None
+    normalize: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("max_norm", "max_value"):
+            value = getattr(self, name)
+            if value is not None and not number(WHERE, name, value):
+                raise ArgumentError(mistake(WHERE, name, value, "above 0, or None"))
+        if self.normalize and self.max_norm is not None:
+            given = f"True, with max_norm={self.max_norm}"
+            raise ArgumentError(mistake(WHERE, "normalize_grads", given, "one of the two"))
+
+    def apply(self, parameters: Sequence[Tensor]) -> None:
+        """Change the gradients of parameters."""
+        if self.max_value is not None:
+            clip_grad_value_(parameters, self.max_value)
+        if self.max_norm is not None:
+            clip_grad_norm_(parameters, self.max_norm)
+        if self.normalize:
+            normalize_grads_(parameters)
+
+
+class Fate:
+    """What became of a step's model, in words; empty while it is trained."""
+
+    __slots__ = ("words",)
+
+    def __init__(self) -> None:
+        self.words = ""
+
+    def __call__(self) -> str:
+        return self.words
+
+
+class TrainingStep:
+    """A model with all that trains it. ``generator`` is what its random functions draw from, where it is not None."""
+
+    def __init__(
+        self, model: Module, loss: Loss, optimizer: Optimizer, schedule: LRScheduler | None, limits: Limits,
+        generator: Generator | None,
+    ) -> None:  # fmt: skip
+        self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
+        self.limits, self.generator = limits, generator
+        self.fate = Fate()
+        self.program = self._make()
+
+    def _make(self) -> JitFunction:
+        model, loss, optimizer, schedule = self.model, self.loss, self.optimizer, self.schedule
+        limits, generator = self.limits, self.generator
+
+        def step(**inputs: Any) -> Tensor:
+            parameters = [one for group in optimizer.param_groups for one in group["params"]]
+            with enable_grad(), nullcontext() if generator is None else drawing_from(generator):
+                found = _scalar(loss, loss(model, **inputs))
+                optimizer.zero_grad()
+                found.backward()
+                limits.apply(parameters)
+                optimizer.step()
+                if schedule is not None:
+                    schedule.step()
+            return found.detach()
+
+        step.__name__ = f"the training step of {type(model).__name__}"
+        return JitFunction(step, (), 8, False)
+
+    def set_schedule(self, schedule: LRScheduler | None) -> None:
+        """Go by another schedule from the next step on."""
+        if schedule is not self.schedule:
+            self.schedule = schedule
+            self.program = self._make()
+
+
+def _scalar(loss: Loss, found: Any) -> Tensor:
+    if isinstance(found, Tensor) and found.shape == ():
+        return found
+    code = getattr(inspect.unwrap(loss), "__code__", None)
+    site = "" if code is None else f" (defined at {code.co_filename.rpartition('/')[2]}:{code.co_firstlineno})"
+    where = f"{WHERE}: {getattr(loss, '__name__', 'loss')}{site}"
+    if not isinstance(found, Tensor):
+        raise ArgumentTypeError(mistake(where, "its result", f"a {type(found).__name__}", "a 0-d tensor"))
+    given = f"{found.dtype.name}{list(found.shape)}"
+    raise ShapeError(mistake(where, "its result", given, "a 0-d tensor", "take its mean() or sum()"))
+
+
+def built_optimizer(where: str, given: Any, model: Module) -> Optimizer:
+    """The optimizer, made for the model where it is given as a function; it has parameters of the model."""
+    found = given if isinstance(given, Optimizer) or not callable(given) else given(model)
+    if not isinstance(found, Optimizer):
+        what = "a function that gives " if callable(given) else ""
+        expected = "an Optimizer of weft, or a function of the model that gives one"
+        raise ArgumentTypeError(mistake(where, "optimizer", f"{what}a {type(found).__name__}", expected))
+    own = set(map(id, model.parameters()))
+    if not any(id(one) in own for group in found.param_groups for one in group["params"]):
+        expected = f"an optimizer of the {type(model).__name__}"
+        raise ArgumentError(mistake(where, "optimizer", "of none of the model's parameters", expected))
+    return found
+
+
+def built_schedule(where: str, given: Any, optimizer: Optimizer) -> LRScheduler | None:
+    """The schedule, made for the optimizer where it is given as a function."""
+    if given is None:
+        return None
+    found = given if isinstance(given, LRScheduler) or not callable(given) else given(optimizer)
+    if not isinstance(found, LRScheduler):
+        what = "a function that gives " if callable(given) else ""
+        expected = "a schedule of weft.optim.lr_scheduler, or a function of the optimizer that gives one"
+        raise ArgumentTypeError(mistake(where, "schedule", f"{what}a {type(found).__name__}", expected))
+    if found.optimizer is not optimizer:
+        raise ArgumentError(mistake(where, "schedule", "of another optimizer", "one of the optimizer given"))
+    return found
