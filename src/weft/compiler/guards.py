@@ -7,7 +7,7 @@ tensors that were replaced by others of the same kind, or says why the program d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 
@@ -36,6 +36,7 @@ class Notes(Tape):
         self.entries: dict[tuple[int, str, str], tuple[Module, dict[str, Any], Any]] = {}
         self.owners: dict[int, Any] = {}
         self.constants: set[int] = set()
+        self.effects: list[Callable[[], None]] = []
         self._origins: dict[int, tuple[Tensor, Tensor]] = {}
         self._kept: list[Storage] = []
         self._histories: list[tuple[Tensor, Any, int]] = []
@@ -109,6 +110,10 @@ class Notes(Tape):
     def depends(self, owner: Any) -> None:
         """See ``Watcher``."""
         self.owners[id(owner)] = owner
+
+    def afterwards(self, call: Callable[[], None]) -> None:
+        """See ``Watcher``."""
+        self.effects.append(call)
 
 
 def entries_of(module: Module, table: str) -> dict[str, Any]:

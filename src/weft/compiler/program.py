@@ -86,6 +86,7 @@ class Program:
         self.recorded = recording.graph
         self.guards = Guards(recording.notes, recording.grads, recording.generators, recording.states)
         self._fill, self._results = recording.fill, recording.results
+        self._effects = recording.notes.effects
         self._captures, self._new_grads = recording.captures, recording.new_grads
         self._single = self._is_single(recording)
         self._donated = tuple(sorted(donated))
@@ -150,6 +151,8 @@ class Program:
         made = executor.run(given, [*storages, *further] if further else storages)
         for at in self._changed:
             storages[at].version += 1
+        for effect in self._effects:
+            effect()
         return made
 
     def _apart(self, inputs: list[Any], given: list[Storage], storages: list[Storage]) -> list[Storage]:

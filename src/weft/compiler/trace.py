@@ -164,6 +164,8 @@ class Traced:
     graph: Graph
     states: tuple[Tensor, ...]
     rebuild: Rebuild
+    effects: tuple[Callable[[], None], ...] = ()
+    """What Python does after each run, to go along with it."""
 
     def __call__(self, *args: Any) -> Any:
         """Interpret the graph node by node on new arguments of the same types, and write the states back."""
@@ -179,7 +181,10 @@ class Traced:
         with no_grad():
             # a contiguous value for each: the graph's views count from the first element
             inputs = [value.detach().contiguous() for value in given]
-        return self.rebuild(run_interpreted(self.graph, inputs, self.states))
+        results = run_interpreted(self.graph, inputs, self.states)
+        for effect in self.effects:
+            effect()
+        return self.rebuild(results)
 
 
 def trace(fn: Callable[..., Any], *args: Any) -> Traced:
@@ -207,7 +212,7 @@ def trace(fn: Callable[..., Any], *args: Any) -> Traced:
     states = tuple([Tensor.wrap(array) for array in found.states])
     results = found.results  # gradients of leaves that had one follow: a trace leaves them as they are
     graph = Graph(found.graph.inputs, found.graph.states, found.graph.nodes, found.graph.outputs[:results])
-    return Traced(graph, states, found.fill)
+    return Traced(graph, states, found.fill, tuple(found.notes.effects))
 
 
 def _whole(array: Array, type_: TensorType) -> Array:

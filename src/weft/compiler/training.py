@@ -109,14 +109,17 @@ class CompiledTraining:
 
     def _trained(self, what: str) -> TrainingStep:
         if self._closed:
-            raise DisposedError(f"train.{what}: is used after close(), expected a use before; compile it again")
+            raise DisposedError(
+                f"train.{what}: is used after close(), expected a use before; compile it again"
+            )
         return self._step
 
     def step(self, **inputs: Any) -> StepResult:
         """Take a step on inputs by name: tensors, or NumPy arrays, which are copied to the device.
 
-        Gives its loss and captures at once, while the device computes: reading them waits. Raises ``ArgumentTypeError``,
-        ``ShapeError``, ``DTypeError`` or ``DeviceError`` for inputs that are not as declared; nothing is changed then.
+        Gives its loss and captures at once, while the device computes: reading them waits. Raises
+        ``ArgumentTypeError``, ``ShapeError``, ``DTypeError`` or ``DeviceError`` for inputs that are not as declared;
+        nothing is changed then.
         """
         with self._lock:
             step = self._trained("step")
@@ -127,14 +130,14 @@ class CompiledTraining:
     def attach(self, forward: Callable[..., Any], inputs: Mapping[str, Any]) -> CompiledForward:
         """Compile ``forward(model, **inputs)`` for the model as it is trained: each call sees the last step's weights.
 
-        ``inputs`` are declared as for ``compile_forward``; sizes that are ``None`` are compiled for on demand. It runs in
-        evaluation mode without recording gradients, draws from the training's random numbers, and stays attached when
-        the model is replaced.
+        ``inputs`` are declared as for ``compile_forward``; sizes that are ``None`` are compiled for on demand. It runs
+        in evaluation mode without recording gradients, draws from the training's random numbers, and stays attached
+        when the model is replaced.
 
         >>> import weft as wf
         >>> train = wf.compile_training(
-        ...     wf.nn.Linear(3, 1), lambda model, x: model(x).square().mean(), lambda model: wf.optim.SGD(model.parameters()),
-        ...     {"x": (8, 3)})
+        ...     wf.nn.Linear(3, 1), lambda model, x: model(x).square().mean(),
+        ...     lambda model: wf.optim.SGD(model.parameters()), {"x": (8, 3)})
         >>> predict = train.attach(lambda model, x: model(x), {"x": (None, 3)})
         >>> predict(x=wf.ones(5, 3)).shape
         (5, 1)
@@ -143,7 +146,9 @@ class CompiledTraining:
             step = self._trained("attach")
             if not callable(forward):
                 raise ArgumentTypeError(
-                    mistake("train.attach", "forward", f"a {type(forward).__name__}", "a function of the model")
+                    mistake(
+                        "train.attach", "forward", f"a {type(forward).__name__}", "a function of the model"
+                    )
                 )
             name = getattr(forward, "__name__", type(forward).__name__)
             made = CompiledForward(
@@ -179,7 +184,9 @@ class CompiledTraining:
     def _anew(where: str, name: str, given: Any, first: Any, kind: type) -> Any:
         """What is given, or what was given first where that can be made for another model."""
         if given is None and isinstance(first, kind):
-            expected = f"one of the new model: the first was given as a {type(first).__name__}, made for the old"
+            expected = (
+                f"one of the new model: the first was given as a {type(first).__name__}, made for the old"
+            )
             raise ArgumentError(mistake(where, name, None, expected, "give a function that makes it"))
         return first if given is None else given
 
@@ -254,9 +261,10 @@ class CompiledTraining:
                 given = sorted(state_dict) if isinstance(state_dict, Mapping) else type(state_dict).__name__
                 raise ArgumentError(mistake(where, "state_dict", given, f"a dict with {', '.join(PARTS)}"))
             if (state_dict["schedule"] is None) != (step.schedule is None):
-                has = ("with", "without")
-                given = f"{has[state_dict['schedule'] is None]} a schedule"
-                raise ArgumentError(mistake(where, "state_dict", given, f"{has[step.schedule is None]} one"))
+                saved, own = (
+                    "without" if one is None else "with" for one in (state_dict["schedule"], step.schedule)
+                )
+                raise ArgumentError(mistake(where, "state_dict", f"{saved} a schedule", f"one {own}"))
             before = copy.deepcopy(self._state())
             try:
                 self._load(step, state_dict)
@@ -324,7 +332,7 @@ def compile_training(
 ) -> CompiledTraining:  # fmt: skip
     """Compile the training of a model: loss, gradients, optimizer and schedule are one program, replayed at each step.
 
-    ``loss``: ``loss(model, **inputs)`` gives the loss as a 0-d tensor; ``weft.capture`` in it marks what steps hand out.
+    ``loss``: ``loss(model, **inputs)`` gives the loss as a 0-d tensor; ``weft.capture`` marks what steps hand out.
     ``optimizer``: one of ``weft.optim`` over the model's parameters, or a function of the model that makes it, which
     ``replace_model`` calls again; ``weft.optim.decay_groups`` chooses what decays by name.
     ``inputs``: for each name an example tensor, a ``TensorType``, a shape (for float32) or a pair (shape, dtype). Sizes

@@ -133,10 +133,18 @@ def compile_forward(model: Callable[..., Any], inputs: Mapping[str, Any]) -> Com
         )
     if isinstance(model, Module):
         return CompiledForward(
-            type(model).__name__, _call, inputs, lambda: model, device_of_model(model), threading.RLock(), _none
+            type(model).__name__,
+            _call,
+            inputs,
+            lambda: model,
+            device_of_model(model),
+            threading.RLock(),
+            _none,
         )
     name = getattr(model, "__name__", type(model).__name__)
-    return CompiledForward(name, model, inputs, _none, device_of_call(model, ()).name, threading.RLock(), _none)
+    return CompiledForward(
+        name, model, inputs, _none, device_of_call(model, ()).name, threading.RLock(), _none
+    )
 
 
 def _call(model: Module, **inputs: Any) -> Any:

@@ -43,7 +43,9 @@ class Inputs:
     def __init__(self, where: str, inputs: Mapping[str, Any], device: str) -> None:
         if not isinstance(inputs, Mapping) or not all(isinstance(name, str) for name in inputs):
             given = type(inputs).__name__ if not isinstance(inputs, Mapping) else list(inputs)
-            raise ArgumentTypeError(mistake(where, "inputs", given, "a dict of names and what they stand for"))
+            raise ArgumentTypeError(
+                mistake(where, "inputs", given, "a dict of names and what they stand for")
+            )
         self.device = device
         self.declared = {name: _declared(where, name, one) for name, one in inputs.items()}
 
@@ -104,7 +106,9 @@ class Inputs:
         import numpy
 
         array = numpy.asarray(value)
-        same = {"f": "float", "i": "int", "u": "uint", "b": "bool"}.get(array.dtype.kind) == declared.dtype.kind
+        same = {"f": "float", "i": "int", "u": "uint", "b": "bool"}.get(
+            array.dtype.kind
+        ) == declared.dtype.kind
         return tensor(array, dtype=declared.dtype if same else None, device=self.device)
 
 

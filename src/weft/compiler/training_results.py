@@ -32,7 +32,9 @@ class Captures(dict[str, Tensor]):
         whole = self[name]
         if whole.ndim < 3:
             shape = list(whole.shape)
-            raise ShapeError(mistake("per_head", f"the capture {name!r}", shape, "[..., heads, rows, columns]"))
+            raise ShapeError(
+                mistake("per_head", f"the capture {name!r}", shape, "[..., heads, rows, columns]")
+            )
         return tuple(whole.unbind(-3))
 
 
@@ -54,7 +56,9 @@ class StepResult:
     def _alive(self) -> None:
         fate = "" if self._value is not None else self._fate()
         if fate:
-            raise Aborted(f"step {self.number}: its result was not read before {fate}; read results before that")
+            raise Aborted(
+                f"step {self.number}: its result was not read before {fate}; read results before that"
+            )
 
     @property
     def tensor(self) -> Tensor:

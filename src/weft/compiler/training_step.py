@@ -62,6 +62,7 @@ class Fate:
         self.words = ""
 
     def __call__(self) -> str:
+        """The words."""
         return self.words
 
 
@@ -107,7 +108,9 @@ def _scalar(loss: Loss, found: Any) -> Tensor:
     if isinstance(found, Tensor) and found.shape == ():
         return found
     code = getattr(inspect.unwrap(loss), "__code__", None)
-    site = "" if code is None else f" (defined at {code.co_filename.rpartition('/')[2]}:{code.co_firstlineno})"
+    site = (
+        "" if code is None else f" (defined at {code.co_filename.rpartition('/')[2]}:{code.co_firstlineno})"
+    )
     where = f"{WHERE}: {getattr(loss, '__name__', 'loss')}{site}"
     if not isinstance(found, Tensor):
         raise ArgumentTypeError(mistake(where, "its result", f"a {type(found).__name__}", "a 0-d tensor"))

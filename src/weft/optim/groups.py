@@ -6,7 +6,9 @@ the parameters of a group on one device that have taken the same number of steps
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,19 @@ def number(where: str, argument: str, value: Any, low: float = 0.0, high: float 
         bounds = f"at least {low:g}" if high is None else f"in [{low:g}, {high:g})"
         raise ArgumentError(mistake(where, argument, value, bounds))
     return float(value)
+
+
+_following: ContextVar[bool] = ContextVar("weft_following", default=False)
+
+
+@contextmanager
+def following() -> Iterator[None]:
+    """Within it a rate that is set is what the device has already: a compiled step worked it out there."""
+    token = _following.set(True)
+    try:
+        yield
+    finally:
+        _following.reset(token)
 
 
 class ParamGroup(dict[str, Any]):
@@ -50,16 +65,18 @@ class ParamGroup(dict[str, Any]):
         self.scheduled: Mapping[str, Callable[[Any], Any]] = {}
         self.revision = 0
         self.cohorts: list[Cohort] = []
+        self.stepped: Any = None  # by what schedule in which trace, as weak references
         super().__setitem__("lr", number("optimizer", "lr", self["lr"]))
 
     def __setitem__(self, key: str, value: Any) -> None:
-        refuse_tracing(f"param_groups: {key!r}", "change options, and step schedules, after the call")
+        refuse_tracing(f"param_groups: {key!r}", "change options after the call")
         before = self.get(key)
         if key == "lr":
             value = number("optimizer", "lr", value)
-            with no_grad():
-                for rate in self.rates.values():
-                    rate.fill_(value)
+            if not _following.get():
+                with no_grad():
+                    for rate in self.rates.values():
+                        rate.fill_(value)
         super().__setitem__(key, value)
         built_in = self.scheduled.get(key)
         if built_in is not None:

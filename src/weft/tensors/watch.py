@@ -6,6 +6,7 @@ an optimizer had, is Python. Whoever owns such facts tells the watcher of the co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -30,7 +31,10 @@ class Watcher(Protocol):
         """An entry of one of a module's tables was looked up."""
 
     def depends(self, owner: Any) -> None:
-        """What is computed depends on all that ``owner.revision`` counts the changes of."""
+        """What is computed depends on all that ``owner.revision`` counts the changes of, or tells by equality."""
+
+    def afterwards(self, call: Callable[[], None]) -> None:
+        """Python is behind what the traced program does: ``call`` is made after each run of it."""
 
 
 class Retrace(BaseException):

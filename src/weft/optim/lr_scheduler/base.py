@@ -1,18 +1,23 @@
 """``LRScheduler``: counts steps and writes the rates that a subclass works out into the optimizer's groups.
 
 A subclass gives ``get_lr()``, in PyTorch's chainable form: from the present rates, so that what else changes them (a
-second scheduler, the user) is kept. Where there is a form in the step number alone, ``_closed_form`` gives it.
+second scheduler, the user) is kept. Where there is a form in the step number alone, ``_closed_form`` gives it, for
+numbers and for traced tensors alike: in a compiled step it is part of the graph (``traced``).
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 from weft.optim.groups import ParamGroup
+from weft.optim.lr_scheduler.traced import HOST, Numbers, follow, put_counters, trace_step
 from weft.optim.optimizer import Optimizer
-from weft.tensors.watch import refuse_tracing
+from weft.tensors.tensor import Tensor
+from weft.tensors.watch import tracing
 
 
 class LRScheduler:
@@ -20,6 +25,9 @@ class LRScheduler:
 
     Building one takes step 0: the groups get their first rates, and remember the one that they came with as
     ``"initial_lr"``. With ``last_epoch`` 0 or more the schedule goes on from there, and the groups must have it.
+
+    In a function that ``weft.jit`` compiles, ``step()`` is part of the program: the rates come from a counter on the
+    device, with no reading back and no new compilation. Schedules by functions of the user are stepped outside.
 
     >>> import weft as wf
     >>> optimizer = wf.optim.SGD([wf.nn.Parameter(wf.ones(2))], lr=1.0)
@@ -35,6 +43,26 @@ class LRScheduler:
 
     _unsaved: ClassVar[tuple[str, ...]] = ("optimizer",)
     """Attributes that are no part of the state."""
+    _moving: ClassVar[frozenset[str]] = frozenset(
+        {
+            "optimizer",
+            "last_epoch",
+            "_step_count",
+            "_last_lr",
+            "_is_initial",
+            "_counters",
+            "_checked",
+            "T_cur",
+            "T_i",
+        }
+    )
+    """Attributes that steps change; the others are built into a compiled step."""
+    _overwrites: ClassVar[bool] = False
+    """Whether a step gives rates without regard to the present ones."""
+    _counters: Mapping[str, Tensor] = MappingProxyType({})
+    """By device the number of steps taken, where a compiled step counts them."""
+    _checked: Any = None
+    """The options with which the present rates were found to be the formula's."""
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = checked(self._name, optimizer)
@@ -81,16 +109,85 @@ class LRScheduler:
 
     def step(self) -> None:
         """Go on to the next step and write its rates."""
-        refuse_tracing(f"{self._name}.step", "step the schedule after the call")
+        if tracing():
+            trace_step(self)
+            return
+        self._go_on()
+        put_counters(self)
+
+    def _go_on(self) -> None:
         self._step_count += 1
         self.last_epoch += 1
         self._write(self.get_lr())
 
+    def _follow(self) -> None:
+        """Take the step that a compiled program has taken on the device."""
+        follow(self)
+
+    @property
+    def _position(self) -> int:
+        """The number of the present step."""
+        return self.last_epoch
+
+    def _height(self, step: Any, numbers: Numbers) -> Any:
+        """What the initial rates are multiplied by at a step, an int or traced; each subclass that can defines it."""
+        raise UnsupportedError(
+            f"{self._name}: is part of a schedule in a compiled step, expected one whose rates are its initial rate "
+            f"times a formula of the step's number; step the whole after the call"
+        )
+
+    def _closed_form(self, step: Any, numbers: Numbers) -> list[Any]:
+        """The rates of a step from its number alone."""
+        height = self._height(step, numbers)
+        return [base * height for base in self.base_lrs]
+
     def _restart(self) -> None:
         """Go to step 0 where another schedule had the groups in between."""
         self.last_epoch = 0
-        closed = getattr(self, "_closed_form", None)
-        self._write(self.get_lr() if closed is None else closed())
+        chained = self._has_form and not self._overwrites
+        self._write(self._closed_form(0, HOST) if chained else self.get_lr())
+
+    @property
+    def _has_form(self) -> bool:
+        """Whether there is a form in the step number alone, of the class that says what the rates are or of a later."""
+        rates, *forms = (
+            next(place for place, kind in enumerate(type(self).__mro__) if name in vars(kind))
+            for name in ("get_lr", "_height", "_closed_form")
+        )
+        base = type(self).__mro__.index(LRScheduler)
+        return min(forms) < base and min(forms) <= rates
+
+    @property
+    def revision(self) -> Any:
+        """What a compiled step has built in; ``ArgumentError`` where a rate was set that its formula cannot know."""
+        if not self._overwrites:
+            for position, (group, rate) in enumerate(zip(self._groups, self._last_lr, strict=True)):
+                if group["lr"] != rate:
+                    raise self._off(position, rate)
+        options = self._built_in()
+        if options != self._checked:  # a program of these options may be older than the present rates
+            self._check_form()
+            self._checked = options
+        return options
+
+    def _check_form(self) -> None:
+        """``ArgumentError`` where the present rates are not the formula's: options were changed between steps."""
+        if self._overwrites:
+            return
+        for position, rate in enumerate(self._closed_form(self._position, HOST)):
+            given, base = self._groups[position]["lr"], self._groups[position]["initial_lr"]
+            if abs(given - rate) > 1e-6 * max(abs(given), abs(base)):
+                raise self._off(position, rate)
+
+    def _off(self, position: int, rate: float) -> ArgumentError:
+        return ArgumentError(
+            mistake(f"{self._name}.step", f"the rate of param_groups[{position}]", self._groups[position]["lr"],
+                    f"{rate:.6g} at step {self._position} in a compiled step, as its options say from the first step on",
+                    "step the schedule outside of the compiled function where rates or options change by hand")
+        )  # fmt: skip
+
+    def _built_in(self) -> Any:
+        return [(key, copy.copy(value)) for key, value in self.__dict__.items() if key not in self._moving]
 
     def _write(self, rates: Sequence[float]) -> None:
         for group, rate in zip(self._groups, rates, strict=True):
@@ -99,7 +196,10 @@ class LRScheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """All that the schedule knows, apart from the optimizer."""
-        return {key: value for key, value in self.__dict__.items() if key not in self._unsaved}
+        return {key: value for key, value in self.__dict__.items() if not self._is_unsaved(key)}
+
+    def _is_unsaved(self, key: str) -> bool:
+        return key in self._unsaved or key in ("_counters", "_checked")
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from ``state_dict()``, this schedule's or PyTorch's; the rates are the optimizer's to restore."""
@@ -109,7 +209,8 @@ class LRScheduler:
                     f"{self._name}.load_state_dict", "state_dict", f"a {type(state_dict).__name__}", "a dict"
                 )
             )
-        self.__dict__.update({key: value for key, value in state_dict.items() if key not in self._unsaved})
+        self.__dict__.update({key: value for key, value in state_dict.items() if not self._is_unsaved(key)})
+        put_counters(self)
 
 
 def checked(where: str, optimizer: Any) -> Optimizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -9,12 +10,13 @@ from typing import Any, ClassVar
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 from weft.optim.lr_scheduler.base import LRScheduler, checked
 from weft.optim.lr_scheduler.plateau import ReduceLROnPlateau
+from weft.optim.lr_scheduler.traced import Numbers, put_counters
 from weft.optim.optimizer import Optimizer
-from weft.tensors.watch import refuse_tracing
 
 
 class _OfSchedulers(LRScheduler):
     _unsaved: ClassVar[tuple[str, ...]] = ("optimizer", "_schedulers")
+    _moving: ClassVar[frozenset[str]] = LRScheduler._moving | {"_schedulers"}
     _schedulers: list[LRScheduler]
 
     def _take(self, optimizer: Optimizer, schedulers: Sequence[LRScheduler]) -> None:
@@ -42,6 +44,9 @@ class _OfSchedulers(LRScheduler):
             f"give its schedulers and milestones to the outer SequentialLR"
         )
 
+    def _built_in(self) -> Any:
+        return [super()._built_in(), *(one._built_in() for one in self._schedulers)]
+
     def state_dict(self) -> dict[str, Any]:
         """The state, with that of each scheduler."""
         return {**super().state_dict(), "_schedulers": [one.state_dict() for one in self._schedulers]}
@@ -57,6 +62,7 @@ class _OfSchedulers(LRScheduler):
         super().load_state_dict(state_dict)
         for scheduler, state in zip(self._schedulers, given, strict=True):
             scheduler.load_state_dict(state)
+        put_counters(self)
 
 
 class SequentialLR(_OfSchedulers):
@@ -86,17 +92,32 @@ class SequentialLR(_OfSchedulers):
         first._start()
         self._last_lr = first.get_last_lr()
 
-    def step(self) -> None:
+    def _go_on(self) -> None:
         """Step the schedule whose turn it is; the first step of a later one is its step 0."""
-        refuse_tracing("SequentialLR.step", "step the schedule after the call")
         self.last_epoch += 1
         place = bisect_right(self._milestones, self.last_epoch)
         scheduler = self._schedulers[place]
         if place > 0 and self._milestones[place - 1] == self.last_epoch:
             scheduler._restart()
         else:
-            scheduler.step()
+            scheduler._go_on()
         self._last_lr = scheduler.get_last_lr()
+
+    def _closed_form(self, step: Any, numbers: Numbers) -> list[Any]:
+        if any(isinstance(one, SequentialLR) for one in self._schedulers):
+            raise UnsupportedError(
+                f"{self._name}: holds a SequentialLR in a compiled step, expected one level of them; give its "
+                f"schedulers and milestones to the outer SequentialLR"
+            )
+        first, *later = self._schedulers
+        rates = first._closed_form(step, numbers)
+        for start, scheduler in zip(self._milestones, later, strict=True):
+            if isinstance(scheduler, _OfSchedulers):
+                scheduler._restart()  # which says that it cannot
+            began = step >= start
+            pairs = zip(scheduler._closed_form(step - start, numbers), rates, strict=True)
+            rates = [numbers.choose(began, new, old) for new, old in pairs]
+        return rates
 
 
 def _undo(scheduler: LRScheduler) -> None:
@@ -117,8 +138,25 @@ class ChainedScheduler(_OfSchedulers):
         self._take(schedulers[0].optimizer if optimizer is None else optimizer, schedulers)
         self._last_lr = self._rates()
 
-    def step(self) -> None:
-        """Step all of them, in order."""
+    def _go_on(self) -> None:
         for scheduler in self._schedulers:
-            scheduler.step()
+            scheduler._go_on()
         self._last_lr = self._rates()
+
+    @property
+    def _position(self) -> int:
+        first, *others = (one._position for one in self._schedulers)
+        if any(one != first for one in others):
+            raise UnsupportedError(
+                mistake(self._name, "the schedulers' steps", [first, *others], "the same in a compiled step",
+                        "step the schedule after the call")
+            )  # fmt: skip
+        return first
+
+    @property
+    def base_lrs(self) -> list[float]:  # type: ignore[override]
+        """The initial rates."""
+        return self._schedulers[0].base_lrs
+
+    def _height(self, step: Any, numbers: Numbers) -> Any:
+        return math.prod(one._height(step, numbers) for one in self._schedulers)

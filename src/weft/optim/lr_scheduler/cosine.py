@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any, ClassVar
 
-from weft.errors import ArgumentError, mistake
+from weft.errors import ArgumentError, UnsupportedError, mistake
 from weft.optim.lr_scheduler.base import LRScheduler, whole
+from weft.optim.lr_scheduler.traced import HOST, Numbers, put_counters
 from weft.optim.optimizer import Optimizer
 from weft.tensors.watch import refuse_tracing
 
@@ -27,16 +29,29 @@ class CosineAnnealingLR(LRScheduler):
         if self._is_initial:
             return self._rates()
         if self._step_count == 1 and step > 0:
-            return self._closed_form()
+            return self._closed_form(step, HOST)
         pairs = list(zip(self.base_lrs, self._rates(), strict=True))
         if (step - 1 - self.T_max) % (2 * self.T_max) == 0:  # the cosine of the step before is -1
             return [rate + (base - low) * (1 - math.cos(math.pi / self.T_max)) / 2 for base, rate in pairs]
         now, before = (1 + math.cos(math.pi * at / self.T_max) for at in (step, step - 1))
         return [now / before * (rate - low) + low for _, rate in pairs]
 
-    def _closed_form(self) -> list[float]:
-        height = 1 + math.cos(math.pi * self.last_epoch / self.T_max)
-        return [self.eta_min + (base - self.eta_min) * height / 2 for base in self.base_lrs]
+    def _height(self, step: Any, numbers: Numbers) -> Any:
+        if self.eta_min:
+            raise UnsupportedError(
+                mistake(self._name, "eta_min", self.eta_min, "0 in a ChainedScheduler of a compiled step",
+                        "step the schedules after the call")
+            )  # fmt: skip
+        return _between(0.0, 1.0, step % (2 * self.T_max), self.T_max, numbers)
+
+    def _closed_form(self, step: Any, numbers: Numbers) -> list[Any]:
+        place = step % (2 * self.T_max)  # whole: the cosine is exact however many steps
+        return [_between(self.eta_min, base, place, self.T_max, numbers) for base in self.base_lrs]
+
+
+def _between(low: float, high: float, step: Any, period: Any, numbers: Numbers) -> Any:
+    """Half a cosine from ``high`` to ``low`` in ``period`` steps."""
+    return low + (high - low) * (1 + numbers.cos(math.pi * numbers.real(step) / period)) / 2
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -44,6 +59,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     As ``torch.optim.lr_scheduler.CosineAnnealingWarmRestarts``; ``step(epoch)`` takes fractions of an epoch.
     """
+
+    _overwrites: ClassVar[bool] = True
 
     def __init__(
         self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
@@ -57,29 +74,54 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     def get_lr(self) -> list[float]:
         """The rates of this step."""
-        height = 1 + math.cos(math.pi * self.T_cur / self.T_i)
-        return [self.eta_min + (base - self.eta_min) * height / 2 for base in self.base_lrs]
+        return [_between(self.eta_min, base, self.T_cur, self.T_i, HOST) for base in self.base_lrs]
 
     def step(self, epoch: float | None = None) -> None:
         """Go on to the next step, or to an epoch, which may be a fraction."""
-        refuse_tracing("CosineAnnealingWarmRestarts.step", "step the schedule after the call")
-        if epoch is None and self.last_epoch < 0:
-            epoch = 0
         if epoch is None:
-            epoch = self.last_epoch + 1
-            self.T_cur += 1
-            if self.T_cur >= self.T_i:
-                self.T_cur %= self.T_i
-                self.T_i *= self.T_mult
-        elif epoch < 0:
-            raise ArgumentError(mistake("CosineAnnealingWarmRestarts.step", "epoch", epoch, "0 or more"))
-        else:
-            self._place(epoch)
+            super().step()
+            return
+        refuse_tracing(f"{self._name}.step", "give no epoch in a compiled step")
+        if epoch < 0:
+            raise ArgumentError(mistake(f"{self._name}.step", "epoch", epoch, "0 or more"))
+        self._go_to(epoch)
+        put_counters(self)
+
+    def _go_on(self) -> None:
+        if self.last_epoch < 0:
+            self._go_to(0)
+            return
+        self.T_cur += 1
+        if self.T_cur >= self.T_i:
+            self.T_cur %= self.T_i
+            self.T_i *= self.T_mult
+        self.last_epoch += 1
+        self._write(self.get_lr())
+
+    def _go_to(self, epoch: float) -> None:
+        self._place(epoch)
         self.last_epoch = math.floor(epoch)
         self._write(self.get_lr())
 
     def _restart(self) -> None:
-        self.step(0)
+        self._go_to(0)
+
+    def _closed_form(self, step: Any, numbers: Numbers) -> list[Any]:
+        if self.T_cur != math.floor(self.T_cur):
+            raise UnsupportedError(
+                mistake(self._name, "the epoch", f"{self.T_cur} into its period", "a whole one in a compiled step",
+                        "step the schedule after the call")
+            )  # fmt: skip
+        if self.T_mult == 1:
+            place, period = step % self.T_0, self.T_0
+        else:
+            starts, period = _periods(self.T_0, self.T_mult), numbers.real(self.T_0)
+            place = step
+            for length, start in starts:
+                began = step >= start
+                place = numbers.choose(began, step - start, place)
+                period = numbers.choose(began, float(length), period)
+        return [_between(self.eta_min, base, place, period, numbers) for base in self.base_lrs]
 
     def _place(self, epoch: float) -> None:
         """The period that an epoch falls in, and where in it."""
@@ -91,3 +133,13 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             periods = int(math.log(epoch / self.T_0 * (self.T_mult - 1) + 1, self.T_mult))
             self.T_cur = epoch - self.T_0 * (self.T_mult**periods - 1) / (self.T_mult - 1)
             self.T_i = self.T_0 * self.T_mult**periods
+
+
+def _periods(first: int, growth: int) -> list[tuple[int, int]]:
+    """Length and beginning of the periods after the first one, as far as a counter of 32 bits goes."""
+    found, length, start = [], first, first
+    while start < 1 << 31:
+        length *= growth
+        found.append((length, start))
+        start += length
+    return found

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import Any, ClassVar
 
-from weft.errors import ArgumentError, mistake
+from weft.errors import ArgumentError, UnsupportedError, mistake
 from weft.optim.groups import ParamGroup
 from weft.optim.lr_scheduler.base import LRScheduler, checked, for_groups, whole
+from weft.optim.lr_scheduler.traced import HOST, Numbers
 from weft.optim.optimizer import Optimizer
 
 Rates = float | Sequence[float]
@@ -55,6 +56,7 @@ class CyclicLR(LRScheduler):
     """
 
     _unsaved: ClassVar[tuple[str, ...]] = ("optimizer", "_scale_fn_custom")
+    _overwrites: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -117,6 +119,22 @@ class CyclicLR(LRScheduler):
         pairs = zip(self.base_lrs, self.max_lrs, strict=True)
         return [low + (high - low) * height * scale for low, high in pairs]
 
+    def _closed_form(self, step: Any, numbers: Numbers) -> list[Any]:
+        _refuse_momentum(self._name, self.cycle_momentum)
+        if self._scale_fn_custom is not None:
+            raise UnsupportedError(
+                mistake(self._name, "scale_fn", "a function", "one of the modes in a compiled step",
+                        "step the schedule after the call")
+            )  # fmt: skip
+        period = int(self.total_size)
+        cycle, x = 1 + step // period, numbers.real(step % period) / period
+        down = (x - 1) / (self.step_ratio - 1) if self.step_ratio < 1 else 0.0
+        height = numbers.choose(x <= self.step_ratio, x / self.step_ratio, down)
+        scaled = height * SCALES[self.mode][1](
+            self.gamma, numbers.real(cycle if self.scale_mode == "cycle" else step)
+        )
+        return [low + (high - low) * scaled for low, high in zip(self.base_lrs, self.max_lrs, strict=True)]
+
     def state_dict(self) -> dict[str, Any]:
         """The state; a function for the scale is not saved, a callable object by its attributes."""
         own = self._scale_fn_custom
@@ -131,9 +149,22 @@ class CyclicLR(LRScheduler):
             self._scale_fn_custom.__dict__.update(kept)
 
 
-ANNEALING: dict[str, Callable[[float, float, float], float]] = {
-    "cos": lambda start, end, part: end + (start - end) / 2.0 * (math.cos(math.pi * part) + 1),
-    "linear": lambda start, end, part: (end - start) * part + start,
+def _refuse_momentum(name: str, cycles: bool) -> None:
+    if cycles:
+        raise UnsupportedError(
+            mistake(
+                name,
+                "cycle_momentum",
+                True,
+                "False in a compiled step",
+                "or step the schedule after the call",
+            )
+        )
+
+
+ANNEALING: dict[str, Callable[[Any, Any, Any, Numbers], Any]] = {
+    "cos": lambda start, end, part, numbers: end + (start - end) / 2.0 * (numbers.cos(math.pi * part) + 1),
+    "linear": lambda start, end, part, numbers: (end - start) * part + start,
 }
 """Ways from one value to another."""
 
@@ -147,6 +178,8 @@ class OneCycleLR(LRScheduler):
     ``final_div_factor``; the rise takes ``pct_start`` of the steps, which are ``total_steps``, or ``epochs`` times
     ``steps_per_epoch``. Stepping beyond them raises ``ArgumentError``.
     """
+
+    _overwrites: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -203,11 +236,33 @@ class OneCycleLR(LRScheduler):
         if self.cycle_momentum:
             for group in self._groups:
                 ends = group[phase["start_momentum"]], group[phase["end_momentum"]]
-                _set_momentum(group, self.use_beta1, anneal(*ends, part))
+                _set_momentum(group, self.use_beta1, anneal(*ends, part, HOST))
         # step total_steps lies beyond the line's end, where PyTorch's rate is negative
         return [
-            max(0.0, anneal(group[phase["start_lr"]], group[phase["end_lr"]], part)) for group in self._groups
+            max(0.0, anneal(group[phase["start_lr"]], group[phase["end_lr"]], part, HOST))
+            for group in self._groups
         ]
+
+    def _built_in(self) -> Any:
+        names = ("initial_lr", "max_lr", "min_lr")
+        return super()._built_in(), [[group.get(name) for name in names] for group in self._groups]
+
+    def _closed_form(self, step: Any, numbers: Numbers) -> list[Any]:
+        _refuse_momentum(self._name, self.cycle_momentum)
+        anneal, ends = ANNEALING[self._anneal_func_type], [0.0]
+        ends += [phase["end_step"] for phase in self._schedule_phases]
+        rates: list[Any] = []
+        for at, phase in reversed(list(enumerate(self._schedule_phases))):
+            part = (numbers.real(step) - ends[at]) / (ends[at + 1] - ends[at])
+            here = [
+                anneal(group[phase["start_lr"]], group[phase["end_lr"]], part, numbers)
+                for group in self._groups
+            ]
+            inside = step <= math.floor(ends[at + 1])
+            rates = [
+                numbers.choose(inside, own, later) for own, later in zip(here, rates or here, strict=True)
+            ]
+        return [numbers.choose(rate > 0, rate, 0.0) for rate in rates]
 
 
 def _total(total_steps: Any, epochs: Any, steps_per_epoch: Any) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FunctionType
@@ -10,6 +9,7 @@ from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.optim.lr_scheduler.base import LRScheduler, checked, for_groups, whole
+from weft.optim.lr_scheduler.traced import Numbers
 from weft.optim.optimizer import Optimizer
 
 Factor = Callable[[int], float]
@@ -84,8 +84,8 @@ class StepLR(LRScheduler):
             return self._rates()
         return [rate * self.gamma for rate in self._rates()]
 
-    def _closed_form(self) -> list[float]:
-        return [base * self.gamma ** (self.last_epoch // self.step_size) for base in self.base_lrs]
+    def _height(self, step: Any, numbers: Numbers) -> Any:
+        return self.gamma ** numbers.real(step // self.step_size)
 
 
 class MultiStepLR(LRScheduler):
@@ -104,9 +104,9 @@ class MultiStepLR(LRScheduler):
             return self._rates()
         return [rate * self.gamma ** self.milestones[self.last_epoch] for rate in self._rates()]
 
-    def _closed_form(self) -> list[float]:
-        passed = bisect_right(sorted(self.milestones.elements()), self.last_epoch)
-        return [base * self.gamma**passed for base in self.base_lrs]
+    def _height(self, step: Any, numbers: Numbers) -> Any:
+        passed = sum(numbers.real(step >= milestone) * count for milestone, count in self.milestones.items())
+        return self.gamma**passed
 
 
 class ConstantLR(LRScheduler):
@@ -129,9 +129,8 @@ class ConstantLR(LRScheduler):
             return self._rates()
         return [rate * (1.0 / self.factor) for rate in self._rates()]
 
-    def _closed_form(self) -> list[float]:
-        ended = self.last_epoch >= self.total_iters
-        return [base * (self.factor + ended * (1 - self.factor)) for base in self.base_lrs]
+    def _height(self, step: Any, numbers: Numbers) -> Any:
+        return numbers.choose(step >= self.total_iters, 1.0, self.factor)
 
 
 class LinearLR(LRScheduler):
@@ -167,10 +166,9 @@ class LinearLR(LRScheduler):
         before = self.total_iters * self.start_factor + (self.last_epoch - 1) * rise
         return [rate * (1.0 + rise / before) for rate in self._rates()]
 
-    def _closed_form(self) -> list[float]:
-        rise = self.end_factor - self.start_factor
-        factor = self.start_factor + rise * min(self.total_iters, self.last_epoch) / self.total_iters
-        return [base * factor for base in self.base_lrs]
+    def _height(self, step: Any, numbers: Numbers) -> Any:
+        rise = (self.end_factor - self.start_factor) / max(self.total_iters, 1)
+        return self.start_factor + rise * numbers.real(numbers.least(step, self.total_iters))
 
 
 class ExponentialLR(LRScheduler):
@@ -184,8 +182,8 @@ class ExponentialLR(LRScheduler):
         """The rates of this step."""
         return self._rates() if self._is_initial else [rate * self.gamma for rate in self._rates()]
 
-    def _closed_form(self) -> list[float]:
-        return [base * self.gamma**self.last_epoch for base in self.base_lrs]
+    def _height(self, step: Any, numbers: Numbers) -> Any:
+        return self.gamma ** numbers.real(step)
 
 
 class PolynomialLR(LRScheduler):
@@ -209,6 +207,6 @@ class PolynomialLR(LRScheduler):
         before = 1.0 - (self.last_epoch - 1) / self.total_iters
         return [rate * (left / before) ** self.power for rate in self._rates()]
 
-    def _closed_form(self) -> list[float]:
-        left = 1.0 - min(self.total_iters, self.last_epoch) / self.total_iters
-        return [base * left**self.power for base in self.base_lrs]
+    def _height(self, step: Any, numbers: Numbers) -> Any:
+        left = self.total_iters - numbers.least(step, self.total_iters)  # whole: exact however many steps
+        return (numbers.real(left) / self.total_iters) ** self.power
