@@ -278,7 +278,7 @@ def test_other_mistakes_are_named() -> None:
     with pytest.raises(UnsupportedError, match="give no epoch in a compiled step"):
         wf.jit(lambda: restarts.step(2))()
     restarts.step(0.5)
-    with pytest.raises(UnsupportedError, match="the epoch is 0.5 into its period, expected a whole one"):
+    with pytest.raises(UnsupportedError, match=r"the epoch is 0\.5 into its period, expected a whole one"):
         wf.jit(lambda: restarts.step())()
     plateau = S.ReduceLROnPlateau(optimizer)
     with pytest.raises(UnsupportedError, match=r"ReduceLROnPlateau.step"):

@@ -4,6 +4,18 @@ Passes, plans and replay build on these.
 """
 
 from weft.compiler.trace import Traced, eval_shape, trace
+from weft.compiler.training import CompiledTraining
+from weft.compiler.training_forward import CompiledForward
+from weft.compiler.training_results import Captures, StepResult
 from weft.control import scan
 
-__all__ = ["Traced", "eval_shape", "scan", "trace"]
+__all__ = [
+    "Captures",
+    "CompiledForward",
+    "CompiledTraining",
+    "StepResult",
+    "Traced",
+    "eval_shape",
+    "scan",
+    "trace",
+]

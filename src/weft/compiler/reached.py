@@ -12,6 +12,13 @@ from weft.nn.module import Module
 from weft.tensors.tensor import Tensor
 
 
+def device_name_of_call(fn: Callable[..., Any], inputs: Sequence[Any]) -> str:
+    """As ``device_of_call``, but ``cpu`` where nothing says another: no device is opened."""
+    given = [one for one in inputs if isinstance(one, Tensor)]
+    found = given[0] if given else next(_reached(fn), None)
+    return "cpu" if found is None else str(found.device)
+
+
 def device_of_call(fn: Callable[..., Any], inputs: Sequence[Any]) -> Device:
     """Where Python numbers go: to the tensors of the call, else to those that the function reaches first."""
     given = [one for one in inputs if isinstance(one, Tensor)]

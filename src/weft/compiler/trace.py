@@ -20,6 +20,7 @@ from weft.compiler.derive import Derived, differentiate
 from weft.compiler.escape import refuse_escaped, refuse_kept
 from weft.compiler.execute import run_interpreted
 from weft.compiler.guards import Notes
+from weft.compiler.reached import device_name_of_call
 from weft.errors import ArgumentError, WeftError, mistake
 from weft.graph import Abstract, AbstractValue, Graph, Tracing
 from weft.graph.tracing import failing_site
@@ -190,8 +191,9 @@ class Traced:
 def trace(fn: Callable[..., Any], *args: Any) -> Traced:
     """The graph of ``fn`` for arguments like these; nothing is computed and no tensor changes.
 
-    Arguments and results are trees of tensors; numbers in the arguments are constants. An op that fails raises as
-    when run, with the user's file and line.
+    Arguments and results are trees of tensors; numbers in the arguments are constants. A ``TensorType`` stands for a
+    tensor on the device of the others, or of those that ``fn`` reaches, else on ``cpu``: no device is asked, and
+    nothing allocated. An op that fails raises as when run, with the user's file and line.
 
     >>> import weft as wf
     >>> w = wf.ones(3)
@@ -200,9 +202,14 @@ def trace(fn: Callable[..., Any], *args: Any) -> Traced:
     ['mul', 'sum']
     >>> traced(wf.tensor([1.0, 2.0, 3.0]))
     tensor(6.)
+    >>> wf.compiler.trace(lambda x: x @ x.T, wf.ops.TensorType((1000000, 2), wf.float32)).graph.outputs[0].type
+    float32[1000000, 1000000]
     """
+    device = device_name_of_call(fn, flatten(args)[0])
 
     def enter(tracing: Tracing, position: int, leaf: Any) -> Any:
+        if isinstance(leaf, TensorType):
+            return Tensor.wrap(tracing.input(leaf.shape, leaf.dtype, device))
         if not isinstance(leaf, Tensor):
             return leaf
         value = Tensor.wrap(tracing.input(leaf.shape, leaf.dtype, str(leaf.device)))

@@ -57,8 +57,8 @@ class SingleFlight(Generic[P, R]):
         loop = asyncio.get_running_loop()
         if self._flying and self._loop is not loop:
             raise UnsupportedError(
-                f"single_flight: {self._name} is called from an event loop while it runs in another, expected one loop; "
-                f"make one for each"
+                f"single_flight: {self._name} is called from an event loop while it runs in another, expected one "
+                f"loop; make one for each"
             )
         self._loop = loop
         if not self._flying:

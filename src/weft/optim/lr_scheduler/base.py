@@ -182,7 +182,7 @@ class LRScheduler:
     def _off(self, position: int, rate: float) -> ArgumentError:
         return ArgumentError(
             mistake(f"{self._name}.step", f"the rate of param_groups[{position}]", self._groups[position]["lr"],
-                    f"{rate:.6g} at step {self._position} in a compiled step, as its options say from the first step on",
+                    f"{rate:.6g} at step {self._position} in a compiled step, as its options say from step 0 on",
                     "step the schedule outside of the compiled function where rates or options change by hand")
         )  # fmt: skip
 
