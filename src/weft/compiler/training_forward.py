@@ -80,7 +80,7 @@ class CompiledForward:
 
     def renew(self, device: str) -> None:
         """Start anew with another model: programs are made when they are called for."""
-        self.inputs.device = device
+        self.inputs.move(device)
         self._program = self._make()
 
     def close(self, fate: str = "close()") -> None:

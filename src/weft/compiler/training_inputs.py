@@ -19,6 +19,9 @@ from weft.tensors.tensor import Tensor, tensor
 
 FORMS = "an example tensor, a TensorType, a shape such as (None, 784) for float32, or a pair (shape, dtype)"
 
+LAYOUTS = 64
+"""Layouts of tensors (shape, type, device, strides) that are remembered as fitting, for each input."""
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -48,6 +51,13 @@ class Inputs:
             )
         self.device = device
         self.declared = {name: _declared(where, name, one) for name, one in inputs.items()}
+        self._known: dict[str, set[int]] = {name: set() for name in self.declared}
+
+    def move(self, device: str) -> None:
+        """Expect tensors on another device from now on."""
+        self.device = device
+        for known in self._known.values():
+            known.clear()
 
     @property
     def open(self) -> bool:
@@ -72,7 +82,15 @@ class Inputs:
             expected = ", ".join(f"{name}: {one}" for name, one in self.declared.items()) or "none"
             raise ArgumentTypeError(mistake(where, "the inputs", named, expected, "give each by its name"))
         sizes: dict[int, str] = {}
-        return {name: self._one(where, name, given[name], sizes) for name in self.declared}
+        found = {}
+        for name, known in self._known.items():
+            value = given[name]
+            if type(value) is not Tensor or getattr(value._data, "key", None) not in known:
+                value = self._one(where, name, value, sizes)
+                if None not in self.declared[name].shape and len(known) < LAYOUTS:
+                    known.add(value._data.key)
+            found[name] = value
+        return found
 
     def _one(self, where: str, name: str, value: Any, sizes: dict[int, str]) -> Tensor:
         declared = self.declared[name]

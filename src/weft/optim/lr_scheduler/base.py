@@ -7,7 +7,6 @@ numbers and for traced tensors alike: in a compiled step it is part of the graph
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -187,7 +186,12 @@ class LRScheduler:
         )  # fmt: skip
 
     def _built_in(self) -> Any:
-        return [(key, copy.copy(value)) for key, value in self.__dict__.items() if key not in self._moving]
+        moving = self._moving
+        return [
+            value.copy() if isinstance(value, list | dict) else value
+            for key, value in self.__dict__.items()
+            if key not in moving
+        ]
 
     def _write(self, rates: Sequence[float]) -> None:
         for group, rate in zip(self._groups, rates, strict=True):
