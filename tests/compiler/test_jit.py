@@ -499,6 +499,40 @@ def test_reading_a_value_names_the_line_and_what_to_do(read, advice: str) -> Non
         f(wf.ones(2, device="cpu"))
 
 
+SIZES = {
+    "reshape": lambda x, n: x.reshape(n, -1),
+    "zeros": lambda x, n: wf.zeros(n, 3),
+    "full": lambda x, n: wf.full((n,), 1.0),
+    "arange": lambda x, n: wf.arange(n),
+    "expand": lambda x, n: x[:1].expand(n, 6),
+    "a slice": lambda x, n: x[:n],
+    "a dimension": lambda x, n: x.sum(n),
+    "split": lambda x, n: x.split(n),
+    "one_hot": lambda x, n: wf.nn.functional.one_hot(x.long(), n),
+    "a range": lambda x, n: [x for _ in range(n)],
+    "an if": lambda x, n: x if n else -x,
+    "a list's index": lambda x, n: [x, x, x][n],
+    "float": lambda x, n: x * float(n),
+}
+
+
+@pytest.mark.parametrize("use", SIZES)
+def test_a_number_used_as_a_size_is_named(use: str) -> None:
+    f = wf.jit(SIZES[use])
+    message = r"the argument n is a number given to a jitted function.*close over it.*\(at test_jit\.py:\d+\)"
+    with pytest.raises(UnsupportedError, match=message):
+        f(wf.ones(4, 6, device="cpu"), 1)
+    closed = wf.jit(lambda x: SIZES[use](x, 1 if use == "a dimension" else 2))
+    closed(wf.ones(4, 6, device="cpu"))
+
+
+def test_a_number_in_a_tree_is_named_by_its_path() -> None:
+    with pytest.raises(UnsupportedError, match=r"the argument options\['size'\] is a number given"):
+        wf.jit(lambda options: wf.zeros(options["size"]))({"size": 3})
+    with pytest.raises(UnsupportedError, match="the argument size is a number given"):
+        wf.jit(lambda *, size: wf.zeros(size))(size=3)
+
+
 def test_reading_state_is_an_error_too() -> None:
     count = wf.zeros((), device="cpu")
 

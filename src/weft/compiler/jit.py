@@ -208,7 +208,8 @@ class JitFunction:
             if not is_input(leaf):
                 return leaf
             if not isinstance(leaf, Tensor):
-                return Tensor.wrap(tracing.input((), number_type(leaf, device), device.name))
+                kind = number_type(leaf, device)
+                return Tensor.wrap(tracing.input((), kind, device.name, number=named[position]))
             protected = "" if position in lent else f"the argument {named[position]}"
             value = Tensor.wrap(tracing.input(leaf.shape, leaf.dtype, str(leaf.device), protected))
             return value.requires_grad_(leaf.requires_grad)

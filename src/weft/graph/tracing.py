@@ -30,11 +30,12 @@ _PACKAGE = str(FilePath(__file__).resolve().parents[1])
 class Cell:
     """What one storage holds: the graph value now, how often it was written, and the views taken of it since."""
 
-    __slots__ = ("protected", "var", "version", "views")
+    __slots__ = ("number", "protected", "var", "version", "views")
 
-    def __init__(self, var: Var, protected: str = "") -> None:
+    def __init__(self, var: Var, protected: str = "", number: str = "") -> None:
         self.var = var
         self.protected = protected  # the name of an argument that may not be written
+        self.number = number  # the name of an argument that is a Python number
         self.version = 0
         self.views: dict[Path, Var] = {}
 
@@ -104,11 +105,16 @@ class Tracing:
         self._count += 1
         return Var(self._count - 1, type_, device)
 
-    def input(self, shape: tuple[int, ...], dtype: DType, device: str, protected: str = "") -> Tracer:
-        """A new input of the graph; a ``protected`` one, so named, may not be written in place."""
+    def input(
+        self, shape: tuple[int, ...], dtype: DType, device: str, protected: str = "", number: str = ""
+    ) -> Tracer:
+        """A new input of the graph; a ``protected`` one, so named, may not be written in place.
+
+        ``number`` names one that is a Python number for the caller.
+        """
         var = self._var(TensorType(shape, dtype), device)
         self._inputs.append(var)
-        return Tracer(self, Cell(var, protected), dtype, Geometry.contiguous(shape), (), device)
+        return Tracer(self, Cell(var, protected, number), dtype, Geometry.contiguous(shape), (), device)
 
     def process(
         self,

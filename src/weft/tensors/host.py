@@ -126,8 +126,8 @@ def to_numpy(array: Array, executor: Executor) -> Any:
 
 
 def check_scalar(where: str, value: Any) -> bool | int | float:
-    """A Python number; ``DTypeError`` otherwise."""
-    if isinstance(value, numpy.generic):
+    """A Python number, also of a NumPy number or a tensor of one element; ``DTypeError`` otherwise."""
+    if isinstance(value, numpy.generic) or (hasattr(value, "item") and getattr(value, "ndim", -1) == 0):
         value = value.item()
     if not isinstance(value, bool | int | float):
         raise DTypeError(mistake(where, "value", type(value).__name__, "a number"))
