@@ -38,6 +38,9 @@ FORMULAS: dict[str, Make] = {
     "one cycle": lambda s, o: s.OneCycleLR(o, [0.9, 0.4], total_steps=STEPS + 1, cycle_momentum=False),
     "one cycle, three phases": lambda s, o: s.OneCycleLR(
         o, 0.9, total_steps=STEPS + 1, three_phase=True, pct_start=0.4, anneal_strategy="linear", cycle_momentum=False),
+    "cyclic, momentum too": lambda s, o: s.CyclicLR(
+        o, [0.01, 0.02], 0.2, 7, base_momentum=[0.8, 0.5], max_momentum=0.95),
+    "one cycle, momentum too": lambda s, o: s.OneCycleLR(o, [0.9, 0.4], total_steps=STEPS + 1, base_momentum=0.5),
     "chained": lambda s, o: s.ChainedScheduler([s.ConstantLR(o, 0.1, 5), s.CosineAnnealingLR(o, 70)], optimizer=o),
     "four in turn": lambda s, o: s.SequentialLR(
         o, [s.ConstantLR(o, 0.5, 2), s.ExponentialLR(o, 0.9), s.StepLR(o, 5), s.CosineAnnealingWarmRestarts(o, 9)],
@@ -73,7 +76,8 @@ def on_host(optimizer: Any) -> list[float]:
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_a_hundred_steps_are_pytorchs(name: str, device: Device) -> None:
-    ours, theirs = optimizer_of(wf, device.name), optimizer_of(torch)
+    momentum = {"momentum": 0.9} if "momentum" in name else {}
+    ours, theirs = optimizer_of(wf, device.name, **momentum), optimizer_of(torch, **momentum)
     schedule, other = FORMULAS[name](S, ours), FORMULAS[name](torch.optim.lr_scheduler, theirs)
     step = wf.jit(step_of(ours, schedule))
     bound = 1e-12 if device.name == "cpu" else 1e-6  # of the largest rate: WebGPU has 32 bits
@@ -101,6 +105,45 @@ def test_the_losses_are_the_eager_ones(device: Device) -> None:
     values = [[one.item() for one in losses] for losses in found]
     numpy.testing.assert_allclose(values[1], values[0], rtol=1e-5)
     assert values[0][-1] < values[0][0]
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+@pytest.mark.parametrize("first", ["optimizer", "schedule"])
+@pytest.mark.parametrize("name", ["cyclic, momentum too", "one cycle, momentum too"])
+def test_momenta_go_along(name: str, kind: str, first: str, device: Device) -> None:
+    options = {"momentum": 0.9} if kind == "SGD" else {"eps": 1e-2}
+    seen = []
+    for lib in (wf, torch):
+        optimizer = optimizer_of(lib, device.name, kind, **options)
+        schedule = FORMULAS[name](lib.optim.lr_scheduler, optimizer)
+        parameters = [one for group in optimizer.param_groups for one in group["params"]]
+
+        def step(optimizer: Any = optimizer, schedule: Any = schedule, parameters: Any = parameters) -> Any:
+            optimizer.zero_grad()
+            sum((one * one).sum() for one in parameters).backward()
+            for one in (optimizer, schedule) if first == "optimizer" else (schedule, optimizer):
+                one.step()
+            return parameters[0] * 1
+
+        run = wf.jit(step) if lib is wf else step
+        seen.append([run().tolist() for _ in range(STEPS)])
+        if lib is wf:
+            assert run.compilations == 1
+            for group in optimizer.param_groups:
+                for tensor, formula in group.numbers.values():
+                    exact = formula(group.momentum, wf.optim.numbers.HOST)
+                    assert tensor.item() == pytest.approx(exact, rel=1e-5, abs=1e-6)
+                assert group.numbers
+    numpy.testing.assert_allclose(seen[0], seen[1], rtol=1e-3, atol=1e-5)
+
+
+def test_momenta_of_optimizers_that_build_them_in() -> None:
+    optimizer = optimizer_of(wf, "cpu", "Lion")
+    schedule = S.OneCycleLR(optimizer, 0.1, 9)
+    with pytest.raises(
+        UnsupportedError, match="cycle_momentum is True, expected False with Lion in a compiled step"
+    ):
+        wf.jit(step_of(optimizer, schedule))()
 
 
 def test_it_is_part_of_the_graph_and_nothing_is_read_back(device: Device, monkeypatch: Any) -> None:
@@ -256,8 +299,8 @@ class OwnRates(S.StepLR):
         (lambda o: S.LambdaLR(o, lambda step: 0.9**step), "LambdaLR.step: is called while a function is traced"),
         (lambda o: S.MultiplicativeLR(o, lambda step: 0.9), "MultiplicativeLR.step: is called while a function is"),
         (lambda o: OwnRates(o, 3), "OwnRates.step: is called while a function is traced"),
-        (lambda o: S.CyclicLR(o, 0.1, 0.2), "CyclicLR: cycle_momentum is True, expected False in a compiled step"),
-        (lambda o: S.OneCycleLR(o, 0.1, 9), "OneCycleLR: cycle_momentum is True, expected False in a compiled step"),
+        (lambda o: S.SequentialLR(o, [S.StepLR(o, 2), S.OneCycleLR(o, 0.1, 9)], [2]),
+         "OneCycleLR: cycle_momentum is True, expected False in a SequentialLR of a compiled step"),
         (lambda o: S.CyclicLR(o, 0.1, 0.2, scale_fn=lambda x: x, cycle_momentum=False), "scale_fn is a function"),
         (lambda o: S.SequentialLR(o, [S.StepLR(o, 2), S.LambdaLR(o, lambda step: 1.0)], [3]), "LambdaLR: is part of"),
         (lambda o: S.SequentialLR(o, [S.SequentialLR(o, [S.StepLR(o, 2)], []), S.StepLR(o, 2)], [3]), "one level of them"),

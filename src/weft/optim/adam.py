@@ -16,14 +16,9 @@ LOG_OF_ZERO = -1e4
 """In place of log(0): expm1 of it, and of its multiples, is -1 in every type, and it is finite as WGSL asks."""
 
 
-def _log_beta1(group: ParamGroup) -> float:
-    beta1 = float(group["betas"][0])
-    return math.log(beta1) if beta1 else LOG_OF_ZERO
-
-
 FIRST_BETA: dict[str, Formula] = {
-    "one_minus_beta1": lambda group: 1.0 - float(group["betas"][0]),
-    "log_beta1": _log_beta1,
+    "one_minus_beta1": lambda beta1, numbers: 1.0 - beta1,
+    "log_beta1": lambda beta1, numbers: numbers.log(beta1, LOG_OF_ZERO),
 }
 """What the kernels read of the first beta, which schedules change."""
 

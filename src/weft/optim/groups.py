@@ -14,9 +14,10 @@ from typing import Any
 
 from weft.autograd import no_grad
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
+from weft.optim.numbers import HOST, Numbers
 from weft.tensors.arena import scalar
 from weft.tensors.tensor import Tensor
-from weft.tensors.watch import refuse_tracing, tracing
+from weft.tensors.watch import Retrace, refuse_tracing, tracing
 
 
 def number(where: str, argument: str, value: Any, low: float = 0.0, high: float | None = None) -> float:
@@ -66,6 +67,7 @@ class ParamGroup(dict[str, Any]):
         self.revision = 0
         self.cohorts: list[Cohort] = []
         self.stepped: Any = None  # by what schedule in which trace, as weak references
+        self.cycled = False  # whether a schedule changes the momentum in compiled steps
         super().__setitem__("lr", number("optimizer", "lr", self["lr"]))
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -80,9 +82,10 @@ class ParamGroup(dict[str, Any]):
         super().__setitem__(key, value)
         built_in = self.scheduled.get(key)
         if built_in is not None:
-            with no_grad():
-                for tensor, formula in self.numbers.values():
-                    tensor.fill_(formula(self))
+            if not _following.get():
+                with no_grad():
+                    for tensor, formula in self.numbers.values():
+                        tensor.fill_(formula(self.momentum, HOST))
             value, before = built_in(value), built_in(before)
         if key not in _FREE and value != before:
             self.revision += 1
@@ -106,13 +109,20 @@ class ParamGroup(dict[str, Any]):
         self.revision += 1
         super().__delitem__(key)
 
+    @property
+    def momentum(self) -> float:
+        """The momentum, which is the first of ``betas`` where there are two."""
+        return float(self["betas"][0] if "betas" in self else self["momentum"])
+
     def option(self, key: str, formula: Formula, device: str) -> float | Tensor:
-        """A number that depends on options that schedules change: as it is, or in a trace the device's copy of it."""
+        """A number that depends on the momentum: as it is, or in a trace the device's copy of it."""
         if not tracing():
-            return formula(self)
+            return float(formula(self.momentum, HOST))
         known = self.numbers.get((key, device))
         if known is None:
-            known = self.numbers[key, device] = (scalar(formula(self), device), formula)
+            known = self.numbers[key, device] = (scalar(formula(self.momentum, HOST), device), formula)
+            if self.cycled:
+                raise Retrace  # what is made in a trace is no state that it could write
         return known[0]
 
     def rate(self, device: str) -> Tensor:
@@ -122,7 +132,8 @@ class ParamGroup(dict[str, Any]):
         return self.rates[device]
 
 
-Formula = Callable[[ParamGroup], float]
+Formula = Callable[[Any, Numbers], Any]
+"""A number that a kernel reads, of the momentum: of a Python number, or traced."""
 
 _FREE = frozenset({"lr", "initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum", "params"})
 """Options that no compiled step has built in."""

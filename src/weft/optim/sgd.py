@@ -92,7 +92,7 @@ class SGD(Optimizer):
             OPS["sgd_momentum_step"],
             rate,
             step,
-            group.option("momentum", lambda group: float(group["momentum"]), str(rate.device)),
+            group.option("momentum", lambda momentum, numbers: momentum, str(rate.device)),
             *operands,
             into=targets,
             nesterov=bool(group["nesterov"]),

@@ -37,8 +37,8 @@ class HostValues:
             raise UnsupportedError(
                 f"{where}: the argument {number} is a number given to a jitted function, which gets another at each "
                 f"call: it has no value while the function is traced, expected a number that Python knows; to use it "
-                f"as a size, a count or in an if, close over it (a variable of the function around, functools.partial), "
-                f"so that each value is compiled for"
+                f"as a size, a count or in an if, close over it (a variable of the function around, "
+                f"functools.partial), so that each value is compiled for"
             )
         if traced or not interpreter_stack()[0].executes:
             state = "is being traced and has no value yet" if traced else "is read while a function is traced"

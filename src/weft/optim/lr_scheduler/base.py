@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 from weft.optim.groups import ParamGroup
-from weft.optim.lr_scheduler.traced import HOST, Numbers, follow, put_counters, trace_step
+from weft.optim.lr_scheduler.traced import follow, put_counters, trace_step
+from weft.optim.numbers import HOST, Numbers
 from weft.optim.optimizer import Optimizer
 from weft.tensors.tensor import Tensor
 from weft.tensors.watch import tracing
@@ -134,6 +135,13 @@ class LRScheduler:
             f"{self._name}: is part of a schedule in a compiled step, expected one whose rates are its initial rate "
             f"times a formula of the step's number; step the whole after the call"
         )
+
+    _cycles_momentum: bool = False
+    """Whether steps change the momenta too."""
+
+    def _closed_momenta(self, step: Any, numbers: Numbers) -> list[Any]:
+        """The momenta of a step, one a group, where it changes them."""
+        return []
 
     def _closed_form(self, step: Any, numbers: Numbers) -> list[Any]:
         """The rates of a step from its number alone."""

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 from weft.optim.lr_scheduler.base import LRScheduler, checked
 from weft.optim.lr_scheduler.plateau import ReduceLROnPlateau
-from weft.optim.lr_scheduler.traced import Numbers, put_counters
+from weft.optim.lr_scheduler.traced import put_counters
+from weft.optim.numbers import Numbers
 from weft.optim.optimizer import Optimizer
 
 
@@ -109,6 +110,12 @@ class SequentialLR(_OfSchedulers):
                 f"{self._name}: holds a SequentialLR in a compiled step, expected one level of them; give its "
                 f"schedulers and milestones to the outer SequentialLR"
             )
+        for one in self._schedulers:
+            if one._cycles_momentum:
+                raise UnsupportedError(
+                    mistake(one._name, "cycle_momentum", True, f"False in a {self._name} of a compiled step",
+                            "or step the schedule after the call")
+                )  # fmt: skip
         first, *later = self._schedulers
         rates = first._closed_form(step, numbers)
         for start, scheduler in zip(self._milestones, later, strict=True):

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, UnsupportedError, mistake
 from weft.optim.lr_scheduler.base import LRScheduler, whole
-from weft.optim.lr_scheduler.traced import HOST, Numbers, put_counters
+from weft.optim.lr_scheduler.traced import put_counters
+from weft.optim.numbers import HOST, Numbers
 from weft.optim.optimizer import Optimizer
 from weft.tensors.watch import refuse_tracing
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from weft.errors import ArgumentError, UnsupportedError, mistake
 from weft.optim.groups import ParamGroup
 from weft.optim.lr_scheduler.base import LRScheduler, checked, for_groups, whole
-from weft.optim.lr_scheduler.traced import HOST, Numbers
+from weft.optim.numbers import HOST, Numbers
 from weft.optim.optimizer import Optimizer
 
 Rates = float | Sequence[float]
@@ -119,21 +119,38 @@ class CyclicLR(LRScheduler):
         pairs = zip(self.base_lrs, self.max_lrs, strict=True)
         return [low + (high - low) * height * scale for low, high in pairs]
 
-    def _closed_form(self, step: Any, numbers: Numbers) -> list[Any]:
-        _refuse_momentum(self._name, self.cycle_momentum)
+    @property
+    def _cycles_momentum(self) -> bool:  # type: ignore[override]
+        return self.cycle_momentum
+
+    def _scaled_height(self, step: Any, numbers: Numbers) -> Any:
+        """How far up the cycle is at a step, between 0 and 1."""
         if self._scale_fn_custom is not None:
             raise UnsupportedError(
                 mistake(self._name, "scale_fn", "a function", "one of the modes in a compiled step",
                         "step the schedule after the call")
             )  # fmt: skip
-        period = int(self.total_size)
+        period = math.floor(self.total_size)
+        if period != self.total_size:
+            raise UnsupportedError(
+                mistake(self._name, "the length of a cycle", self.total_size, "whole in a compiled step")
+            )
         cycle, x = 1 + step // period, numbers.real(step % period) / period
         down = (x - 1) / (self.step_ratio - 1) if self.step_ratio < 1 else 0.0
         height = numbers.choose(x <= self.step_ratio, x / self.step_ratio, down)
-        scaled = height * SCALES[self.mode][1](
-            self.gamma, numbers.real(cycle if self.scale_mode == "cycle" else step)
-        )
-        return [low + (high - low) * scaled for low, high in zip(self.base_lrs, self.max_lrs, strict=True)]
+        scale = SCALES[self.mode][1]
+        return height * scale(self.gamma, numbers.real(cycle if self.scale_mode == "cycle" else step))
+
+    def _closed_form(self, step: Any, numbers: Numbers) -> list[Any]:
+        height = self._scaled_height(step, numbers)
+        return [low + (high - low) * height for low, high in zip(self.base_lrs, self.max_lrs, strict=True)]
+
+    def _closed_momenta(self, step: Any, numbers: Numbers) -> list[Any]:
+        if not self.cycle_momentum:
+            return []
+        height = self._scaled_height(step, numbers)
+        bounds = zip(self.base_momentums, self.max_momentums, strict=True)
+        return [high - (high - low) * height for low, high in bounds]
 
     def state_dict(self) -> dict[str, Any]:
         """The state; a function for the scale is not saved, a callable object by its attributes."""
@@ -147,19 +164,6 @@ class CyclicLR(LRScheduler):
         kept = state_dict.get("_scale_fn_custom")
         if kept is not None and self._scale_fn_custom is not None:
             self._scale_fn_custom.__dict__.update(kept)
-
-
-def _refuse_momentum(name: str, cycles: bool) -> None:
-    if cycles:
-        raise UnsupportedError(
-            mistake(
-                name,
-                "cycle_momentum",
-                True,
-                "False in a compiled step",
-                "or step the schedule after the call",
-            )
-        )
 
 
 ANNEALING: dict[str, Callable[[Any, Any, Any, Numbers], Any]] = {
@@ -244,25 +248,34 @@ class OneCycleLR(LRScheduler):
         ]
 
     def _built_in(self) -> Any:
-        names = ("initial_lr", "max_lr", "min_lr")
+        names = ("initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum")
         return super()._built_in(), [[group.get(name) for name in names] for group in self._groups]
 
+    @property
+    def _cycles_momentum(self) -> bool:  # type: ignore[override]
+        return self.cycle_momentum
+
     def _closed_form(self, step: Any, numbers: Numbers) -> list[Any]:
-        _refuse_momentum(self._name, self.cycle_momentum)
+        rates = self._along(step, "lr", numbers)
+        return [numbers.choose(rate > 0, rate, 0.0) for rate in rates]
+
+    def _closed_momenta(self, step: Any, numbers: Numbers) -> list[Any]:
+        return self._along(step, "momentum", numbers) if self.cycle_momentum else []
+
+    def _along(self, step: Any, what: str, numbers: Numbers) -> list[Any]:
+        """Each group's rate or momentum at a step: that of the phase that the step lies in."""
         anneal, ends = ANNEALING[self._anneal_func_type], [0.0]
         ends += [phase["end_step"] for phase in self._schedule_phases]
-        rates: list[Any] = []
+        values: list[Any] = []
         for at, phase in reversed(list(enumerate(self._schedule_phases))):
             part = (numbers.real(step) - ends[at]) / (ends[at + 1] - ends[at])
-            here = [
-                anneal(group[phase["start_lr"]], group[phase["end_lr"]], part, numbers)
-                for group in self._groups
-            ]
+            bounds = [(group[phase[f"start_{what}"]], group[phase[f"end_{what}"]]) for group in self._groups]
+            here = [anneal(*pair, part, numbers) for pair in bounds]
             inside = step <= math.floor(ends[at + 1])
-            rates = [
-                numbers.choose(inside, own, later) for own, later in zip(here, rates or here, strict=True)
+            values = [
+                numbers.choose(inside, own, later) for own, later in zip(here, values or here, strict=True)
             ]
-        return [numbers.choose(rate > 0, rate, 0.0) for rate in rates]
+        return values
 
 
 def _total(total_steps: Any, epochs: Any, steps_per_epoch: Any) -> int:

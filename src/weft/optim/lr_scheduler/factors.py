@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.optim.lr_scheduler.base import LRScheduler, checked, for_groups, whole
-from weft.optim.lr_scheduler.traced import Numbers
+from weft.optim.numbers import Numbers
 from weft.optim.optimizer import Optimizer
 
 Factor = Callable[[int], float]

@@ -7,80 +7,21 @@ step in its own numbers, so that ``group["lr"]``, ``get_last_lr()`` and ``state_
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from weakref import ReferenceType, ref
 
 from weft import dtypes
 from weft.autograd import no_grad
-from weft.dtypes import DType
-from weft.errors import UnsupportedError
-from weft.ops import FUNCTIONS, OPS, bind, interpreter_stack
+from weft.errors import UnsupportedError, mistake
+from weft.ops import OPS, bind, interpreter_stack
 from weft.ops.core import executing
 from weft.optim.groups import following
+from weft.optim.numbers import Traced
 from weft.tensors.tensor import Tensor, tensor
 from weft.tensors.watch import Retrace, watcher
 
 if TYPE_CHECKING:
     from weft.optim.lr_scheduler.base import LRScheduler
-
-
-class Numbers(Protocol):
-    """What a schedule's formula needs beside operators, so that it is written once for the host and the graph."""
-
-    def real(self, value: Any) -> Any:
-        """A whole number, or whether something holds, as a number with a fraction."""
-
-    def cos(self, value: Any) -> Any:
-        """The cosine."""
-
-    def least(self, value: Any, other: int) -> Any:
-        """The smaller of two whole numbers."""
-
-    def choose(self, condition: Any, value: Any, other: Any) -> Any:
-        """``value`` where the condition holds, else ``other``."""
-
-
-class _Host:
-    def real(self, value: Any) -> Any:
-        return float(value)
-
-    def cos(self, value: Any) -> Any:
-        return math.cos(value)
-
-    def least(self, value: Any, other: int) -> Any:
-        return min(value, other)
-
-    def choose(self, condition: Any, value: Any, other: Any) -> Any:
-        return value if condition else other
-
-
-class _Traced:
-    """Tensors of no dimensions; fractions are of the type of the rates."""
-
-    def __init__(self, dtype: DType, device: str) -> None:
-        self.dtype, self.device = dtype, device
-
-    def real(self, value: Any) -> Any:
-        return value.to(dtype=self.dtype) if isinstance(value, Tensor) else float(value)
-
-    def cos(self, value: Any) -> Any:
-        return value.cos() if isinstance(value, Tensor) else math.cos(value)
-
-    def least(self, value: Any, other: int) -> Any:
-        return value.clamp(max=other)
-
-    def choose(self, condition: Any, value: Any, other: Any) -> Any:
-        return FUNCTIONS["where"].function(condition, self._same(value), self._same(other))
-
-    def _same(self, value: Any) -> Any:
-        """A number as a tensor of the rates' type, which ``where`` would take for one of 32 bits."""
-        if isinstance(value, Tensor):
-            return value
-        return bind(OPS["full"], value, shape=(), dtype=self.dtype, device=self.device)
-
-
-HOST: Numbers = _Host()
 
 
 def trace_step(schedule: LRScheduler) -> None:
@@ -97,25 +38,52 @@ def trace_step(schedule: LRScheduler) -> None:
     ]
     if not rates:
         return
-    if {name for _, name, _ in rates} - set(schedule._counters):
-        with executing():
-            schedule._counters = {
-                name: tensor(schedule._position, dtype=dtypes.int32, device=name) for _, name, _ in rates
-            }
-        raise Retrace  # what is made in a trace is no state of it
+    _prepare(schedule, {name for _, name, _ in rates})
     watch = watcher.get()
     if watch is not None:
         watch.depends(schedule)
         watch.afterwards(schedule._follow)
     with no_grad():
-        found = {}
-        for name, counter in schedule._counters.items():
+        for device, counter in schedule._counters.items():
             bind(OPS["add"], counter, 1, into=(counter,))
-            dtype = next(rate.dtype for _, device, rate in rates if device == name)
-            found[name] = schedule._closed_form(counter, _Traced(dtype, name))
-        for at, name, rate in rates:
-            value = found[name][at]
-            rate.copy_(value) if isinstance(value, Tensor) else rate.fill_(value)
+            here = [(at, rate) for at, name, rate in rates if name == device]
+            numbers = Traced(here[0][1].dtype, device)
+            found = schedule._closed_form(counter, numbers)
+            for at, rate in here:
+                _put(rate, found[at])
+            for group, momentum in zip(
+                schedule._groups, schedule._closed_momenta(counter, numbers), strict=False
+            ):
+                for (_, name), (target, formula) in group.numbers.items():
+                    if name == device:
+                        _put(target, formula(momentum, numbers))
+
+
+def _prepare(schedule: LRScheduler, devices: set[str]) -> None:
+    """Make the counters; what is made in a trace is no state of it, so that it starts again."""
+    waiting = [] if not schedule._cycles_momentum else [one for one in schedule._groups if not one.cycled]
+    if schedule._cycles_momentum and not {"momentum", "betas"} & set(schedule.optimizer.scheduled):
+        optimizer = type(schedule.optimizer).__name__
+        raise UnsupportedError(
+            mistake(schedule._name, "cycle_momentum", True, f"False with {optimizer} in a compiled step",
+                    "or step the schedule after the call")
+        )  # fmt: skip
+    if not waiting and devices <= set(schedule._counters):
+        return
+    with executing():
+        schedule._counters = {
+            name: tensor(schedule._position, dtype=dtypes.int32, device=name) for name in sorted(devices)
+        }
+    for group in waiting:
+        group.cycled = True
+    raise Retrace
+
+
+def _put(target: Tensor, value: Any) -> None:
+    if isinstance(value, Tensor):
+        target.copy_(value)
+    else:
+        target.fill_(value)
 
 
 def refuse_second(schedule: LRScheduler) -> None:
