@@ -55,6 +55,12 @@ from weft.compiler.explain import (
 from weft.compiler.jit import (
     jit as jit,
 )
+from weft.compiler.training import (
+    compile_training as compile_training,
+)
+from weft.compiler.training_forward import (
+    compile_forward as compile_forward,
+)
 from weft.custom import (
     register_kernel as register_kernel,
 )
