@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import weft as wf
+from tests.conftest import ADAPTER
 from weft import nn
 from weft.devices import Device
 from weft.errors import (
@@ -217,6 +218,41 @@ def test_a_state_resumes_exactly(device: Device) -> None:
     other.load_state_dict(kept)
     assert run(other, BATCHES[7:15]) == expected
     assert other.optimizer.param_groups[0]["lr"] == train.optimizer.param_groups[0]["lr"]
+
+
+def test_half_precision_with_a_scaler(device: Device) -> None:
+    def half(model: nn.Module, x: wf.Tensor, y: wf.Tensor) -> wf.Tensor:
+        with wf.autocast(device.name.partition(":")[0], wf.float16):
+            logits = model(x)
+        return F.cross_entropy(logits.float(), y)
+
+    def made() -> wf.compiler.CompiledTraining:
+        scaler = wf.amp.GradScaler(device.name, init_scale=2.0**20, growth_interval=4)
+        model = network(device.name, dropout=0.0)
+        return wf.compile_training(model, half, adam, INPUTS, max_norm=1.0, scaler=scaler)
+
+    train = made()
+    found = run(train, BATCHES[:12])
+    kept = train.state_dict()
+    assert 2.0**8 < kept["scaler"]["scale"] != 2.0**20
+    expected = run(train, BATCHES[12:20])
+    other = made()
+    other.load_state_dict(kept)
+    assert run(other, BATCHES[12:20]) == expected
+    model = network(device.name, dropout=0.0)
+    scaler, optimizer = wf.amp.GradScaler(device.name, init_scale=2.0**20, growth_interval=4), adam(model)
+    by_hand = []
+    for x, y in BATCHES[:12]:
+        loss = half(model, wf.tensor(x, device=device.name), wf.tensor(y, device=device.name))
+        optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        scaler.step(optimizer)
+        scaler.update()
+        by_hand.append(loss.item())
+    numpy.testing.assert_allclose(found, by_hand, rtol=5e-3)
+    assert scaler.get_scale() == kept["scaler"]["scale"]
 
 
 def test_reset_begins_again(device: Device) -> None:
@@ -475,10 +511,19 @@ def test_inputs_that_are_not_as_declared() -> None:
 
 
 @pytest.mark.webgpu
+def test_a_model_on_another_device_takes_over() -> None:
+    train = started(wf.devices.open("cpu"))
+    predict = train.attach(lambda model, x: model(x), {"x": (2, 6)})
+    train.replace_model(network(ADAPTER))
+    assert predict(x=numpy.ones((2, 6))).device == ADAPTER
+    assert len(set(run(train, BATCHES[:1] * 3))) == 3
+    with pytest.raises(DeviceError, match=r"scaler is on webgpu.*, expected on cpu, as the model"):
+        wf.compile_training(network("cpu"), cost, adam, INPUTS, scaler=wf.amp.GradScaler(ADAPTER))
+
+
+@pytest.mark.webgpu
 def test_inputs_on_another_device() -> None:
     train = started(wf.devices.open("cpu"))
-    from tests.conftest import ADAPTER
-
     x = wf.tensor(BATCHES[0][0], device=ADAPTER)
     with pytest.raises(
         DeviceError, match=r"x is on webgpu.*, expected on cpu, as the model; move it by x.to\('cpu'\)"
@@ -547,6 +592,7 @@ def vector(model: nn.Module, x: wf.Tensor) -> wf.Tensor:
             ArgumentError,
             r"inputs\['x'\] is \(-2, 6\), expected sizes of 0 or more",
         ),
+        ({"scaler": 2.0}, ArgumentTypeError, "scaler is a float, expected a GradScaler of weft.amp, or None"),
         ({"max_norm": 0.0}, ArgumentError, "max_norm is 0.0, expected above 0, or None"),
         (
             {"max_norm": 1.0, "normalize_grads": True},

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 from weakref import WeakSet
 
+from weft.amp import GradScaler
 from weft.compiler.training_forward import CompiledForward, device_of_model
 from weft.compiler.training_inputs import Inputs
 from weft.compiler.training_results import Captures, StepResult
@@ -25,6 +26,7 @@ from weft.compiler.training_step import (
     TrainingStep,
     built_optimizer,
     built_schedule,
+    checked_scaler,
 )
 from weft.errors import ArgumentError, ArgumentTypeError, DisposedError, mistake
 from weft.nn.module import Module
@@ -34,7 +36,7 @@ from weft.random.generator import Generator, default_generator
 from weft.tensors.tensor import Tensor
 from weft.utils.tree import flatten
 
-PARTS = ("model", "optimizer", "schedule", "random", "steps")
+PARTS = ("model", "optimizer", "schedule", "scaler", "random", "steps")
 """What a training's state dict holds."""
 
 
@@ -46,9 +48,9 @@ class CompiledTraining:
 
     def __init__(
         self, model: Module, loss: Loss, optimizer: MakeOptimizer, inputs: Mapping[str, Any], *, seed: int | None,
-        schedule: MakeSchedule, limits: Limits,
+        schedule: MakeSchedule, limits: Limits, scaler: GradScaler | None,
     ) -> None:  # fmt: skip
-        self._loss, self._limits = loss, limits
+        self._loss, self._limits, self._scaler = loss, limits, scaler
         self._make_optimizer, self._make_schedule = optimizer, schedule
         self._lock = threading.RLock()
         self._forwards: WeakSet[CompiledForward] = WeakSet()
@@ -69,8 +71,9 @@ class CompiledTraining:
         if generator is not None and generator.device != device:
             generator = Generator(device).manual_seed(generator.initial_seed())
         step = TrainingStep(
-            model, self._loss, own, built_schedule(where, schedule, own), self._limits, generator
-        )
+            model, self._loss, own, built_schedule(where, schedule, own), self._limits,
+            checked_scaler(where, self._scaler, device), generator,
+        )  # fmt: skip
         declared = Inputs(where, self.inputs, device)
         if not declared.open:
             step.program.prepare((), declared.examples(), capturing=True)
@@ -233,7 +236,7 @@ class CompiledTraining:
                 self.seed(seed)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the training goes on from, as copies: ``model, optimizer, schedule, random, steps``."""
+        """All that the training goes on from, as copies: ``model, optimizer, schedule, scaler, random, steps``."""
         with self._lock:
             self._trained("state_dict")
             return copy.deepcopy(self._state())
@@ -244,6 +247,7 @@ class CompiledTraining:
             "model": step.model.state_dict(),
             "optimizer": step.optimizer.state_dict(),
             "schedule": None if step.schedule is None else step.schedule.state_dict(),
+            "scaler": step.scaler.state_dict(),
             "random": self._random("state_dict").get_state(),
             "steps": getattr(self, "steps", 0),
         }
@@ -277,6 +281,7 @@ class CompiledTraining:
         step.optimizer.load_state_dict(state["optimizer"])
         if step.schedule is not None:
             step.schedule.load_state_dict(copy.deepcopy(state["schedule"]))
+        step.scaler.load_state_dict(state["scaler"])
         self._random("load_state_dict").set_state(list(state["random"]))
         self.steps = state["steps"]
 
@@ -328,7 +333,7 @@ def _on_host(state: dict[str, Any]) -> dict[str, Any]:
 def compile_training(
     model: Module, loss: Loss, optimizer: MakeOptimizer, inputs: Mapping[str, Any], *, seed: int | None = None,
     schedule: MakeSchedule = None, max_norm: float | None = None, max_value: float | None = None,
-    normalize_grads: bool = False,
+    normalize_grads: bool = False, scaler: GradScaler | None = None,
 ) -> CompiledTraining:  # fmt: skip
     """Compile the training of a model: loss, gradients, optimizer and schedule are one program, replayed at each step.
 
@@ -340,7 +345,7 @@ def compile_training(
     ``seed``: random numbers of its own for the steps, from this seed; else they are those of ``weft.manual_seed``.
     ``schedule``: a learning rate schedule of the optimizer, or a function that makes it; each step moves it on.
     ``max_norm`` and ``max_value`` limit the norm of all gradients and each element, ``normalize_grads`` gives all of
-    them together the norm 1.
+    them together the norm 1. ``scaler``: for a loss under ``weft.autocast`` in float16.
 
     All is compiled here unless sizes are open, so mistakes in shapes are raised here, with the user's line. The model
     is trained in the mode (``model.train()``) that it is in. Raises ``ShapeError`` for a loss that is not 0-d.
@@ -358,4 +363,6 @@ def compile_training(
     (True, 1)
     """
     limits = Limits(max_norm, max_value, bool(normalize_grads))
-    return CompiledTraining(model, loss, optimizer, inputs, seed=seed, schedule=schedule, limits=limits)
+    return CompiledTraining(
+        model, loss, optimizer, inputs, seed=seed, schedule=schedule, limits=limits, scaler=scaler
+    )

@@ -8,9 +8,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from weft.amp import GradScaler
 from weft.autograd import enable_grad
 from weft.compiler.jit import JitFunction
-from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, mistake
+from weft.errors import ArgumentError, ArgumentTypeError, DeviceError, ShapeError, mistake
 from weft.nn.module import Module
 from weft.nn.utils import clip_grad_norm_, clip_grad_value_, normalize_grads_
 from weft.optim.groups import number
@@ -71,25 +72,27 @@ class TrainingStep:
 
     def __init__(
         self, model: Module, loss: Loss, optimizer: Optimizer, schedule: LRScheduler | None, limits: Limits,
-        generator: Generator | None,
+        scaler: GradScaler, generator: Generator | None,
     ) -> None:  # fmt: skip
         self.model, self.loss, self.optimizer, self.schedule = model, loss, optimizer, schedule
-        self.limits, self.generator = limits, generator
+        self.limits, self.scaler, self.generator = limits, scaler, generator
         self.fate = Fate()
         self.program = self._make()
 
     def _make(self) -> JitFunction:
         model, loss, optimizer, schedule = self.model, self.loss, self.optimizer, self.schedule
-        limits, generator = self.limits, self.generator
+        limits, scaler, generator = self.limits, self.scaler, self.generator
 
         def step(**inputs: Any) -> Tensor:
             parameters = [one for group in optimizer.param_groups for one in group["params"]]
             with enable_grad(), nullcontext() if generator is None else drawing_from(generator):
                 found = _scalar(loss, loss(model, **inputs))
                 optimizer.zero_grad()
-                found.backward()
+                scaler.scale(found).backward()
+                scaler.unscale_(optimizer)
                 limits.apply(parameters)
-                optimizer.step()
+                scaler.step(optimizer)
+                scaler.update()
                 if schedule is not None:
                     schedule.step()
             return found.detach()
@@ -116,6 +119,23 @@ def _scalar(loss: Loss, found: Any) -> Tensor:
         raise ArgumentTypeError(mistake(where, "its result", f"a {type(found).__name__}", "a 0-d tensor"))
     given = f"{found.dtype.name}{list(found.shape)}"
     raise ShapeError(mistake(where, "its result", given, "a 0-d tensor", "take its mean() or sum()"))
+
+
+def checked_scaler(where: str, given: Any, device: str) -> GradScaler:
+    """The scaler on the model's device; one that does nothing for ``None``."""
+    if given is None:
+        return GradScaler(enabled=False)
+    if not isinstance(given, GradScaler):
+        raise ArgumentTypeError(
+            mistake(where, "scaler", f"a {type(given).__name__}", "a GradScaler of weft.amp, or None")
+        )
+    if given.is_enabled() and given.device != device:
+        raise DeviceError(
+            mistake(
+                where, "scaler", f"on {given.device}", f"on {device}, as the model", f"GradScaler({device!r})"
+            )
+        )
+    return given
 
 
 def built_optimizer(where: str, given: Any, model: Module) -> Optimizer:
