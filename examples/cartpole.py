@@ -101,9 +101,10 @@ def main() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
         return up.float().sum(0).mean()
 
-    lengths = fit(step, schedule, chosen.steps, "moves")
+    lengths = fit(step, chosen.steps, "moves")
     states, _, up = chosen.compiled(lambda: play(policy, 256))()
     draw(lengths, states[:, :16, 2], up[:, :16], chosen)
     print(f"moves that the pole stays up: {up.float().sum(0).mean().item():.1f} of {MOVES}")

@@ -95,6 +95,7 @@ class Training:
             loss.backward()
             nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self.optimizer.step()
+            self.schedule.step()
             return loss
 
         self.step: Callable[[], wf.Tensor] = step
@@ -133,11 +134,7 @@ class Training:
 
     def go_on(self) -> list[float]:
         """The losses of a few steps more."""
-        losses = []
-        for _ in range(CONTINUED):
-            losses.append(self.step())
-            self.schedule.step()
-        return [loss.item() for loss in losses]
+        return [loss.item() for loss in [self.step() for _ in range(CONTINUED)]]
 
 
 def load_text() -> tuple[wf.Tensor, wf.Tensor]:
@@ -200,7 +197,7 @@ def main() -> None:
         f"{len(train):,} letters to train on, {len(test):,} to test; {count:,} parameters on {train.device}"
     )
 
-    losses = fit(first.step, first.schedule, chosen.steps)
+    losses = fit(first.step, chosen.steps)
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     draw_curve(figure.subplots(), losses, "nats a letter")
     chosen.save(figure, "curve.png")

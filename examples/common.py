@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import weft as wf
-from weft.optim import lr_scheduler
 
 mpl.use("Agg")  # pictures go to files; no screen is needed
 
@@ -68,16 +67,13 @@ def options(name: str, document: str | None, steps: int, short: int) -> Options:
     return Options(taken, given.short, given.eager, given.output)
 
 
-def fit(
-    step: Callable[[], wf.Tensor], schedule: lr_scheduler.LRScheduler, steps: int, what: str = "loss"
-) -> list[float]:
+def fit(step: Callable[[], wf.Tensor], steps: int, what: str = "loss") -> list[float]:
     """Take the steps under a progress bar; the mean of what they give, one number for each ``WINDOW`` of them."""
     means: list[float] = []
     window: list[wf.Tensor] = []
     with tqdm(range(steps), desc="training", unit="step") as bar:
         for at in bar:
             window.append(step())
-            schedule.step()
             if len(window) == WINDOW or at + 1 == steps:
                 means.append(wf.stack(window).mean().item())
                 window.clear()

@@ -81,6 +81,7 @@ def main() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
         return loss
 
     @chosen.compiled
@@ -92,7 +93,7 @@ def main() -> None:
             moved: wf.Tensor = points + duration * model(half_way, times + duration / 2)
             return moved
 
-    losses = fit(step, schedule, chosen.steps)
+    losses = fit(step, chosen.steps)
     points = wf.randn(POINTS, 2)
     stages = []
     for at in range(MOVES + 1):

@@ -94,9 +94,10 @@ def main() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
         return loss
 
-    losses = fit(step, schedule, chosen.steps)
+    losses = fit(step, chosen.steps)
     draw(model, losses, chosen)
     points = 2 * wf.rand(10_000, 2) - 1
     with wf.no_grad():

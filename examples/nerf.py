@@ -132,6 +132,7 @@ def main() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
         return loss
 
     @chosen.compiled
@@ -139,7 +140,7 @@ def main() -> None:
         with wf.no_grad():
             return model.gather(origins, directions, wf.full((len(origins), 1), 0.5))
 
-    losses = fit(step, schedule, chosen.steps)
+    losses = fit(step, chosen.steps)
     unseen = camera(2 * math.pi * 0.5 / VIEWS)
     found = look(*(wf.tensor(part, dtype=wf.float32) for part in unseen)).numpy()
     true = photograph(*unseen)

@@ -45,9 +45,10 @@ def main() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
         return loss
 
-    losses = fit(step, schedule, chosen.steps)
+    losses = fit(step, chosen.steps)
     x = wf.linspace(-REACH, REACH, 400).unsqueeze(1)
     with wf.no_grad():
         found = model(x)

@@ -97,9 +97,10 @@ def main() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
         return loss
 
-    losses = fit(step, schedule, chosen.steps)
+    losses = fit(step, chosen.steps)
     draw(model, test, labels, losses, chosen)
     with wf.no_grad():
         cost = wf.stack([model.bound(test) for _ in range(20)]).mean().item()
