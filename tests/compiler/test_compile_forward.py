@@ -51,6 +51,23 @@ def test_a_function_gives_trees(device: Device) -> None:
     assert found["sum"].device == device.name
 
 
+def test_types_of_inputs(device: Device) -> None:
+    inputs = {"mask": ((None,), wf.bool), "bytes": ((None,), wf.uint8), "half": ((None,), wf.float16)}
+    forward = wf.compile_forward(
+        lambda mask, bytes, half: mask.to(half.dtype) * half + bytes.to(half.dtype), inputs
+    )
+    found = forward(
+        mask=wf.tensor([True, False], device=wf.get_default_device()),
+        bytes=numpy.array([3, 4], "uint8"),
+        half=[0.5, 2.0],
+    )
+    assert found.tolist() == [3.5, 4.0] and found.dtype is wf.float16
+    assert forward(mask=[True], bytes=numpy.uint8([1]), half=numpy.float32([1.5])).tolist() == [2.5]
+    move = wf.compile_forward(nn.Linear(2, 1, device=device.name), {"input": (None, 2)})
+    rows = wf.ones(5, 4, device=device.name)[1:4, ::2]  # a layout of its own
+    assert move(input=rows).tolist() == move(input=[[1.0, 1.0]] * 3).tolist()
+
+
 def test_mistakes() -> None:
     with pytest.raises(
         ArgumentTypeError, match="compile_forward: model is a int, expected a module or a function"

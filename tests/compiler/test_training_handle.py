@@ -23,6 +23,7 @@ from weft.errors import (
     DeviceError,
     DisposedError,
     DTypeError,
+    IndexOutOfRangeError,
     ShapeError,
     StateError,
     UnsupportedError,
@@ -161,6 +162,13 @@ def test_a_result_waits_when_it_is_read(device: Device) -> None:
         return (await train.step(x=BATCHES[2][0], y=BATCHES[2][1])).loss
 
     assert asyncio.run(awaited()) > 0
+
+
+def test_what_fails_on_the_device_raises_when_it_is_read(device: Device) -> None:
+    train = started(device)
+    with pytest.raises(IndexOutOfRangeError, match="target 7 is out of range"):
+        _ = train.step(x=BATCHES[0][0], y=numpy.full(ROWS, 7)).loss
+    assert train.step(x=BATCHES[0][0], y=BATCHES[0][1]).loss > 0
 
 
 def test_captures(device: Device) -> None:

@@ -117,7 +117,7 @@ class CompiledTraining:
             )
         return self._step
 
-    def step(self, **inputs: Any) -> StepResult:
+    def step(self, /, **inputs: Any) -> StepResult:
         """Take a step on inputs by name: tensors, or NumPy arrays, which are copied to the device.
 
         Gives its loss and captures at once, while the device computes: reading them waits. Raises

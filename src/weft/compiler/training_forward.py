@@ -53,12 +53,12 @@ class CompiledForward:
         run.__name__ = self._where
         return JitFunction(run, (), SIZES, False)
 
-    def __call__(self, **inputs: Any) -> Any:
+    def __call__(self, /, **inputs: Any) -> Any:
         """The result of the forward pass, on the device; inputs that are ``None`` sizes are compiled for on demand."""
         with self._running():
             return self._program(**self.inputs.check(self._where, inputs))
 
-    def with_captures(self, **inputs: Any) -> tuple[Any, Captures]:
+    def with_captures(self, /, **inputs: Any) -> tuple[Any, Captures]:
         """The result, and what was marked by ``weft.capture``; compiled apart from calls without captures."""
         with self._running():
             result, found = self._program.with_captures(**self.inputs.check(self._where, inputs))
