@@ -265,6 +265,17 @@ def test_a_rate_set_between_steps_is_named() -> None:
     assert on_device(optimizer) == pytest.approx(on_host(optimizer))
 
 
+def test_a_rate_set_before_a_step_outside_is_named_too() -> None:
+    optimizer = optimizer_of(wf)
+    schedule = S.ExponentialLR(optimizer, 0.9)
+    step = wf.jit(step_of(optimizer, schedule))
+    step()
+    optimizer.param_groups[1]["lr"] = 0.7
+    schedule.step()  # goes on from 0.7, as PyTorch's does; the formula does not
+    with pytest.raises(ArgumentError, match=r"param_groups\[1\] is 0.63, expected 0.081 at step 2"):
+        step()
+
+
 def test_tracing_alone_changes_nothing() -> None:
     optimizer = optimizer_of(wf)
     schedule = S.CosineAnnealingLR(optimizer, 10)

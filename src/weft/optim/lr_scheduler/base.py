@@ -44,17 +44,7 @@ class LRScheduler:
     _unsaved: ClassVar[tuple[str, ...]] = ("optimizer",)
     """Attributes that are no part of the state."""
     _moving: ClassVar[frozenset[str]] = frozenset(
-        {
-            "optimizer",
-            "last_epoch",
-            "_step_count",
-            "_last_lr",
-            "_is_initial",
-            "_counters",
-            "_checked",
-            "T_cur",
-            "T_i",
-        }
+        "optimizer last_epoch _step_count _last_lr _is_initial _counters _checked T_cur T_i".split()
     )
     """Attributes that steps change; the others are built into a compiled step."""
     _overwrites: ClassVar[bool] = False
@@ -113,6 +103,11 @@ class LRScheduler:
             trace_step(self)
             return
         self._go_on()
+        self._placed()
+
+    def _placed(self) -> None:
+        """The host went on by itself: the device counts on from here, where the rates may not be the formula's."""
+        self._checked = None
         put_counters(self)
 
     def _go_on(self) -> None:
@@ -172,7 +167,7 @@ class LRScheduler:
                 if group["lr"] != rate:
                     raise self._off(position, rate)
         options = self._built_in()
-        if options != self._checked:  # a program of these options may be older than the present rates
+        if options != self._checked:
             self._check_form()
             self._checked = options
         return options
@@ -182,8 +177,8 @@ class LRScheduler:
         if self._overwrites:
             return
         for position, rate in enumerate(self._closed_form(self._position, HOST)):
-            given, base = self._groups[position]["lr"], self._groups[position]["initial_lr"]
-            if abs(given - rate) > 1e-6 * max(abs(given), abs(base)):
+            given, base = self._groups[position]["lr"], self._groups[position].get("initial_lr", 0.0)
+            if abs(given - rate) > 1e-6 * max(abs(given), abs(base)):  # rounding adds up to far less
                 raise self._off(position, rate)
 
     def _off(self, position: int, rate: float) -> ArgumentError:
@@ -222,7 +217,7 @@ class LRScheduler:
                 )
             )
         self.__dict__.update({key: value for key, value in state_dict.items() if not self._is_unsaved(key)})
-        put_counters(self)
+        self._placed()
 
 
 def checked(where: str, optimizer: Any) -> Optimizer:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 from weft.optim.lr_scheduler.base import LRScheduler, checked
 from weft.optim.lr_scheduler.plateau import ReduceLROnPlateau
-from weft.optim.lr_scheduler.traced import put_counters
 from weft.optim.numbers import Numbers
 from weft.optim.optimizer import Optimizer
 
@@ -63,7 +62,7 @@ class _OfSchedulers(LRScheduler):
         super().load_state_dict(state_dict)
         for scheduler, state in zip(self._schedulers, given, strict=True):
             scheduler.load_state_dict(state)
-        put_counters(self)
+        self._placed()
 
 
 class SequentialLR(_OfSchedulers):

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, UnsupportedError, mistake
 from weft.optim.lr_scheduler.base import LRScheduler, whole
-from weft.optim.lr_scheduler.traced import put_counters
 from weft.optim.numbers import HOST, Numbers
 from weft.optim.optimizer import Optimizer
 from weft.tensors.watch import refuse_tracing
@@ -86,7 +85,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         if epoch < 0:
             raise ArgumentError(mistake(f"{self._name}.step", "epoch", epoch, "0 or more"))
         self._go_to(epoch)
-        put_counters(self)
+        self._placed()
 
     def _go_on(self) -> None:
         if self.last_epoch < 0:
