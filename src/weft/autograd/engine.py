@@ -40,7 +40,7 @@ def backward(
         given = [inputs] if isinstance(inputs, Tensor) else list(inputs)
         chosen = {_edge("backward", "inputs", one): one for one in given}
     keep = create_graph if retain_graph is None else retain_graph
-    found = _run(outputs, seeds, keep, create_graph, None if chosen is None else set(chosen))
+    found = flow(outputs, seeds, keep, create_graph, None if chosen is None else set(chosen))
     if chosen is not None:
         shared: set[int] = set()
         for edge, target in chosen.items():
@@ -72,7 +72,7 @@ def grad(
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     edges = [_edge("grad", "inputs", one) for one in wanted]
     keep = create_graph if retain_graph is None else retain_graph
-    found = _run(roots, seeds, keep, create_graph, set(edges))
+    found = flow(roots, seeds, keep, create_graph, set(edges))
     result: list[Tensor | None] = []
     for position, (edge, one) in enumerate(zip(edges, wanted, strict=True)):
         value = found.get(edge)
@@ -93,7 +93,7 @@ def arriving(
     """The gradients of leaves as they come to them, before the leaves' hooks; the saved values are freed."""
     edges = [_edge("compile", "leaves", one) for one in leaves]
     roots = [_edge("compile", "outputs", one) for one in outputs]
-    found = _run(roots, seeds, False, False, set(edges), hooked_leaves=False)
+    found = flow(roots, seeds, False, False, set(edges), hooked_leaves=False)
     return [found.get(edge) for edge in edges]
 
 
@@ -155,7 +155,7 @@ def _leading_to(roots: Sequence[Edge], wanted: set[Edge]) -> set[Any]:
     return useful
 
 
-def _run(
+def flow(
     roots: Sequence[Edge], seeds: Sequence[Tensor], keep: bool, create_graph: bool, wanted: set[Edge] | None,
     hooked_leaves: bool = True,
 ) -> dict[Edge, Tensor]:  # fmt: skip

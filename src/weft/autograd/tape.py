@@ -39,7 +39,7 @@ class Tape:
     ) -> tuple[Any, ...]:
         """Run an op on tensors and Python scalars; ``into`` tensors are overwritten and returned."""
         raw = tuple([operand._data if isinstance(operand, Tensor) else operand for operand in operands])
-        recording = is_enabled()
+        recording = self.recording
         if into is not None:
             return self._process_into(op, operands, raw, attributes, into, below, recording)
         outputs = below[-1].process(op, raw, attributes, None, below[:-1])

@@ -222,6 +222,15 @@ def without_modes() -> Iterator[None]:
         yield
 
 
+def adopted(value: Any) -> Any:
+    """A value that was filled from the host, as the interpreters in force see one that is made within them."""
+    for interpreter in interpreter_stack():
+        adopt = getattr(interpreter, "adopt", None)
+        if adopt is not None:
+            value = adopt(value)
+    return value
+
+
 @contextmanager
 def executing() -> Iterator[None]:
     """Run operations within this context, inside of a trace too."""

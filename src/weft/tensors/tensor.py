@@ -146,7 +146,8 @@ class Tensor(Described, Gradients, HostValues, Conversions, TensorMethods):
 
     def detach(self) -> Tensor:
         """A tensor on the same memory without history."""
-        made = Tensor.wrap(self._data)
+        detached = getattr(self._data, "detached", None)
+        made = Tensor.wrap(self._data if detached is None else detached())
         watch = watcher.get()
         if watch is not None and type(self._data) is Array:
             watch.detached(self, made)

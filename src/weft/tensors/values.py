@@ -31,6 +31,10 @@ class HostValues:
 
     def _array(self: Any, where: str) -> Array:
         """The array behind the handle; an error for a traced tensor, whose value does not exist yet."""
+        readable = getattr(self._data, "readable", None)
+        if readable is not None:  # a value of a transform: what it holds, where that is one value
+            array_below: Array = readable(where)._array(where)
+            return array_below
         traced = type(self._data) is not Array
         number = getattr(getattr(self._data, "cell", None), "number", "")
         if number:

@@ -1,0 +1,279 @@
+"""Levels: a transform in force is an interpreter between the stack below and a tape of its own on top.
+
+``grad(f)`` within ``vmap`` within ``grad`` is a stack ``eager, tape, level, tape, level, tape, level, tape``. A tensor
+of a level holds (``Held``) a tensor of the stack below it; the level takes an op apart into ops on those. A tensor from
+further below is a constant to the level's tape and passes on as it is, so that an outer gradient still sees it: levels
+never mix up what each of them differentiates or maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from weft.autograd.engine import flow
+from weft.autograd.mode import grad_mode, is_enabled
+from weft.autograd.tape import Tape, edge_of
+from weft.dtypes import DType
+from weft.errors import DTypeError, GradError, UnsupportedError, mistake
+from weft.ops import Geometry, Interpreter, OpSpec, interpreter_stack, interpreting
+from weft.tensors.tensor import Tensor
+
+
+class Held:
+    """The value of a level's tensor: a tensor of the stack below, with what the level knows of it.
+
+    ``captured``: it was made outside of the transformed function, so that a write to it would be seen there.
+    """
+
+    __slots__ = ("captured", "level", "value")
+
+    def __init__(self, level: Level, value: Tensor, captured: bool = False) -> None:
+        self.level = level
+        self.value = value
+        self.captured = captured
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the dimensions."""
+        return self.value.shape
+
+    @property
+    def dtype(self) -> DType:
+        """The element type."""
+        return self.value.dtype
+
+    @property
+    def device_name(self) -> str:
+        """The name of the device."""
+        return str(self.value.device)
+
+    @property
+    def _below(self) -> Any:
+        if not self.level.entries:
+            raise UnsupportedError(
+                f"a tensor of a finished {self.level.name} is used outside of it, expected one that the transformed "
+                f"function gave; return it from the function"
+            )
+        return self.value._data
+
+    @property
+    def geometry(self) -> Geometry:
+        """Where the elements lie."""
+        geometry: Geometry = self._below.geometry
+        return geometry
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Strides of the dimensions."""
+        return self.geometry.strides
+
+    @property
+    def offset(self) -> int:
+        """Where the first element lies in the storage."""
+        return self.geometry.offset
+
+    @property
+    def storage(self) -> Any:
+        """What eager views ask for: an error, since none of them sees a level's value while the level is there."""
+        return self._below.storage
+
+    @property
+    def alias(self) -> Any:
+        """The identity that all views of one storage share."""
+        return self._below.alias
+
+    @property
+    def version(self) -> int:
+        """How often the storage was written in place."""
+        version: int = self.value._data.version
+        return version
+
+    def readable(self, where: str) -> Tensor:
+        """The tensor whose elements ``where`` may read on the host."""
+        return self.value
+
+    def detached(self) -> Held:
+        """The same memory, which no level differentiates."""
+        return Held(self.level, self.value.detach(), self.captured)
+
+    def __repr__(self) -> str:
+        return f"<{self.level.name} of {self.value._data!r}>"
+
+
+class Level:
+    """The plainest level, of ``grad`` and ``vjp``: ops pass through it, and its tape records them."""
+
+    executes = True
+    enables_grad = True
+    """Whether the level's own tape records whatever the grad mode outside is, which then counts below only."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.entries = 0
+        self._records_below = True
+
+    @contextmanager
+    def entered(self, rests: bool = False) -> Iterator[None]:
+        """Put the level on the stack, with a tape that records unless it ``rests``; again later, to go backward."""
+        before, mode = self._records_below, is_enabled()
+        self._records_below = mode or not self.enables_grad
+        self.entries += 1
+        try:
+            with (
+                grad_mode(mode or self.enables_grad),
+                interpreting(*interpreter_stack(), self, LevelTape(self, rests)),
+            ):
+                yield
+        finally:
+            self.entries -= 1
+            self._records_below = before
+
+    # Between this level and the one below.
+
+    def lift(self, tensor: Tensor, captured: bool = True) -> Held:
+        """A tensor of the stack below as a constant of this level."""
+        return Held(self, tensor, captured)
+
+    def owns(self, tensor: Any) -> bool:
+        """Whether it is a tensor of this level."""
+        data = tensor._data
+        return isinstance(data, Held) and data.level is self
+
+    def own(self, tensor: Tensor) -> Tensor:
+        """The tensor itself where it is this level's, else a constant that holds it."""
+        return tensor if self.owns(tensor) else Tensor.wrap(self.lift(tensor))
+
+    def below(self, tensor: Tensor) -> Tensor:
+        """What a tensor of this level holds; another tensor as it is."""
+        held: Tensor = tensor._data.value if self.owns(tensor) else tensor
+        return held
+
+    def leaf(self, where: str, tensor: Any) -> Tensor:
+        """A tensor from outside as one that this level's tape differentiates with respect to."""
+        check_floating(where, tensor)
+        return Tensor.wrap(self.lift(tensor)).requires_grad_()
+
+    def flow(
+        self, outputs: Sequence[Tensor], seeds: Sequence[Tensor], leaves: Sequence[Tensor], keep: bool
+    ) -> list[Tensor | None]:
+        """The gradients of this level's leaves, as tensors of the stack below; ``keep``: to be asked for again.
+
+        This level's tape rests meanwhile; those below record what the gradients are computed from.
+        """
+        pairs = [
+            (edge, self.own(seed)) for one, seed in zip(outputs, seeds, strict=True) if (edge := edge_of(one))
+        ]
+        ends = [edge_of(leaf) for leaf in leaves]
+        with self.entered(rests=True):
+            found = flow(
+                [edge for edge, _ in pairs], [seed for _, seed in pairs], keep, True, {one for one in ends if one}
+            )  # fmt: skip
+            made = [None if end is None else found.get(end) for end in ends]
+            return [None if one is None else self.below(one) for one in made]
+
+    # The interpreter.
+
+    def process(
+        self,
+        op: OpSpec,
+        operands: tuple[Any, ...],
+        attributes: dict[str, Any],
+        into: tuple[Any, ...] | None,
+        below: tuple[Interpreter, ...],
+    ) -> tuple[Any, ...]:
+        """Carry out an op on this level's values, by ops of the stack below."""
+        if self._records_below or not is_enabled():
+            return self.apply(op, operands, attributes, into, below)
+        with grad_mode(False):  # the transform was called under no_grad: what is below does not record
+            return self.apply(op, operands, attributes, into, below)
+
+    def apply(
+        self,
+        op: OpSpec,
+        operands: tuple[Any, ...],
+        attributes: dict[str, Any],
+        into: tuple[Any, ...] | None,
+        below: tuple[Interpreter, ...],
+    ) -> tuple[Any, ...]:
+        """What ``process`` does in the right grad mode."""
+        raw = values_of(operands)
+        if into is not None:
+            self.refuse_captured(op, into)
+            below[-1].process(op, raw, attributes, values_of(into), below[:-1])
+            return into
+        outputs = below[-1].process(op, raw, attributes, None, below[:-1])
+        captured = is_captured_view(op, operands, outputs)
+        return tuple([Held(self, one, captured) for one in outputs])
+
+    def refuse_captured(self, op: OpSpec, into: Sequence[Held]) -> None:
+        """Raise where a tensor from outside of the transformed function would be written."""
+        if any(target.captured for target in into):
+            raise UnsupportedError(
+                f"{op.name}: a tensor from outside of the function that {self.name} transforms is written in place, "
+                f"expected one that is made inside; clone() it there, or return the new value"
+            )
+
+
+class LevelTape(Tape):
+    """A level's own tape: what is not of the level is a constant to it."""
+
+    def __init__(self, level: Level, rests: bool = False) -> None:
+        self._level = level
+        self._rests = rests
+
+    @property
+    def recording(self) -> bool:
+        """Whether ops of operands that require grad at this level are recorded."""
+        return not self._rests and is_enabled()
+
+    def process(
+        self,
+        op: OpSpec,
+        operands: tuple[Any, ...],
+        attributes: dict[str, Any],
+        into: tuple[Any, ...] | None,
+        below: tuple[Interpreter, ...],
+    ) -> tuple[Any, ...]:
+        """Run an op on tensors of this level, and of those below, and Python scalars."""
+        level = self._level
+        own = tuple([level.own(one) if isinstance(one, Tensor) else one for one in operands])
+        if into is None:
+            return super().process(op, own, attributes, None, below)
+        if self.recording and op.gradient is not None and any(edge_of(one) for one in own):
+            if not all(level.owns(target) for target in into):
+                level.refuse_captured(op, [level.lift(target) for target in into])
+        super().process(op, own, attributes, tuple([level.own(target) for target in into]), below)
+        return into
+
+    def adopt(self, tensor: Tensor) -> Tensor:
+        """A tensor that was just filled from the host, as one made at this level."""
+        return Tensor.wrap(self._level.lift(tensor, captured=False))
+
+
+def values_of(operands: Sequence[Any]) -> tuple[Any, ...]:
+    """What a level's values hold; Python scalars as they are."""
+    return tuple([one.value if isinstance(one, Held) else one for one in operands])
+
+
+def is_captured_view(op: OpSpec, operands: Sequence[Any], outputs: Sequence[Tensor]) -> bool:
+    """Whether an op gave a view of a tensor from outside."""
+    if op.view is None or not operands[0].captured:
+        return False
+    same: bool = outputs[0]._data.alias is operands[0].value._data.alias
+    return same
+
+
+def check_floating(where: str, value: Any) -> None:
+    """A floating point tensor, as gradients and tangents need."""
+    if not isinstance(value, Tensor):
+        raise GradError(
+            mistake(where, "a differentiated argument", f"of type {type(value).__name__}", "a tensor",
+                    "choose others with argnums, or pass weft.tensor(...)")
+        )  # fmt: skip
+    if value.dtype.kind != "float":
+        raise DTypeError(
+            mistake(where, "a differentiated argument's dtype", value.dtype.name, "a floating point type",
+                    "choose others with argnums, or convert it with .to(weft.float32)")
+        )  # fmt: skip

@@ -1,0 +1,145 @@
+"""``grad``, ``grad_and_value`` and ``vjp``: reverse-mode derivatives of functions, as ``torch.func`` has them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft.errors import DTypeError, GradError, mistake
+from weft.func.level import Level
+from weft.func.trees import chosen, matching, tensors_of, with_aux
+from weft.ops import OPS, bind
+from weft.tensors.tensor import Tensor
+from weft.utils.tree import flatten
+
+Function = Callable[..., Any]
+
+
+def filled_like(tensor: Tensor, value: int) -> Tensor:
+    """A tensor of one value, of the shape, type and device of another."""
+    made: Tensor = bind(
+        OPS["full"], value, shape=tuple(tensor.shape), dtype=tensor.dtype, device=str(tensor.device)
+    )
+    return made
+
+
+def outside(level: Level, tree: Any) -> Any:
+    """A tree with its tensors of a level as those of the stack below."""
+    leaves, rebuild = flatten(tree)
+    return rebuild([level.below(one) if isinstance(one, Tensor) else one for one in leaves])
+
+
+def _scalar(where: str, value: Any) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise GradError(
+            mistake(where, "the function's result", f"a {type(value).__name__}", "a tensor of shape ()")
+        )
+    if value.shape != ():
+        raise GradError(
+            mistake(where, "the function's result", f"a tensor of shape {tuple(value.shape)}", "one of shape ()",
+                    "reduce it, or use jacrev or vjp")
+        )  # fmt: skip
+    if value.dtype.kind != "float":
+        raise DTypeError(
+            mistake(where, "the dtype of the function's result", value.dtype.name, "a floating point type")
+        )
+    return value
+
+
+def _differentiated(
+    where: str, func: Function, argnums: int | Sequence[int], has_aux: bool, args: Any, kwargs: Any
+) -> tuple[Any, Any, Any]:
+    """The gradients, the value and what the function gave beside it."""
+    level, given = Level(where), list(args)
+    leaves: list[Tensor] = []
+    parts: list[tuple[int, Any]] = []
+    with level.entered():
+        for place in chosen(where, argnums, len(args)):
+            own, rebuild = flatten(args[place])
+            made = [level.leaf(where, one) for one in own]
+            given[place] = rebuild(list(made))
+            leaves += made
+            parts.append((len(made), rebuild))
+        result, aux = with_aux(where, func(*given, **kwargs), has_aux)
+        output = level.own(_scalar(where, result))
+    value = level.below(output)
+    found = level.flow([output], [filled_like(value, 1)], leaves, keep=False)
+    grads = iter([filled_like(level.below(leaf), 0) if one is None else one
+                  for leaf, one in zip(leaves, found, strict=True)])  # fmt: skip
+    trees = [rebuild([next(grads) for _ in range(count)]) for count, rebuild in parts]
+    return (
+        tuple(trees) if isinstance(argnums, tuple | list) else trees[0],
+        value,
+        outside(level, aux),
+    )
+
+
+def grad(func: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+    """The function that gives the gradients of ``func``, whose result is a tensor of shape (), as ``torch.func.grad``.
+
+    ``argnums``: the argument, or arguments, to differentiate with respect to; each a tree of floating point tensors,
+    and so are the gradients (a tuple of them for a tuple). With ``has_aux`` ``func`` gives (output, aux), and the
+    gradients come with aux. Tensors from outside are constants, but a surrounding ``grad`` or ``backward`` sees them.
+    Raises ``GradError`` for a result of another shape, ``DTypeError`` for integers.
+
+    >>> import weft as wf
+    >>> wf.func.grad(lambda x: x**3)(wf.tensor(2.0))
+    tensor(12.)
+    >>> wf.func.grad(wf.func.grad(lambda x: x**3))(wf.tensor(2.0))
+    tensor(12.)
+    """
+
+    @functools.wraps(func)
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        grads, _, aux = _differentiated("grad", func, argnums, has_aux, args, kwargs)
+        return (grads, aux) if has_aux else grads
+
+    return gradient
+
+
+def grad_and_value(func: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
+    """As ``grad``, for a function that gives (gradients, value), or (gradients, (value, aux)) with ``has_aux``.
+
+    >>> import weft as wf
+    >>> wf.func.grad_and_value(lambda x: x**3)(wf.tensor(2.0))
+    (tensor(12.), tensor(8.))
+    """
+
+    @functools.wraps(func)
+    def gradient_and_value(*args: Any, **kwargs: Any) -> Any:
+        grads, value, aux = _differentiated("grad_and_value", func, argnums, has_aux, args, kwargs)
+        return (grads, (value, aux)) if has_aux else (grads, value)
+
+    return gradient_and_value
+
+
+def vjp(func: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
+    """``func(*primals)``, and the function from a cotangent of the output to the cotangents of the primals.
+
+    Primals and output are trees of tensors; the function gives a tuple with a tree for each primal, and may be called
+    more than once. With ``has_aux`` ``func`` gives (output, aux), and so does this: (output, function, aux). As
+    ``torch.func.vjp``. Raises ``ArgumentTypeError`` for a cotangent of another structure, ``ShapeError`` for other
+    shapes.
+
+    >>> import weft as wf
+    >>> output, pull = wf.func.vjp(lambda x: x * x, wf.tensor([1.0, 2.0]))
+    >>> output, pull(wf.tensor([1.0, 10.0]))
+    (tensor([1., 4.]), (tensor([ 2., 40.]),))
+    """
+    level = Level("vjp")
+    with level.entered():
+        given, rebuild = flatten(primals)
+        leaves = [level.leaf("vjp", one) for one in given]
+        result, aux = with_aux("vjp", func(*rebuild(list(leaves))), has_aux)
+        outputs = [level.own(one) for one in tensors_of("vjp", "the function's result", result)[0]]
+    output = outside(level, result)
+
+    def pull(cotangents: Any) -> Any:
+        """The cotangents of the primals for one of the output."""
+        seeds = matching("vjp", "the cotangent", cotangents, output)
+        found = level.flow(outputs, seeds, leaves, keep=True)
+        return rebuild([filled_like(level.below(leaf), 0) if one is None else one
+                        for leaf, one in zip(leaves, found, strict=True)])  # fmt: skip
+
+    return (output, pull, outside(level, aux)) if has_aux else (output, pull)
