@@ -22,7 +22,7 @@ from weft.ops.arguments import data_type, floating, integer, sizes
 from weft.ops.arguments import tensor as checked_tensor
 from weft.ops.outs import bind_out, check_given
 from weft.ops.targets import check_target
-from weft.random.generator import Generator, default_generator
+from weft.random.generator import Generator, default_generator, samples
 from weft.tensors.tensor import Tensor, tensor
 
 
@@ -133,6 +133,10 @@ def randperm(
     if not interpreter_stack()[0].executes:
         raise UnsupportedError(
             "randperm: is drawn on the host, expected outside of a traced function; pass it in"
+        )
+    if samples.get() is not None:
+        raise UnsupportedError(
+            "randperm: is drawn on the host, expected outside of a function that vmap maps; pass it in, or sort rand(n)"
         )
     own = generator or default_generator(name)
     _, low, high = own.take(max(count, 1))

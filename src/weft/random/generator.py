@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from weakref import WeakSet
@@ -21,6 +21,9 @@ from weft.tensors.tensor import Tensor, tensor
 from weft.tensors.watch import refuse_tracing
 
 _SEED_BITS = 64
+
+samples: ContextVar[Callable[[], int] | None] = ContextVar("weft_samples", default=None)
+"""Where functions are mapped over samples: for how many each draw is, or an error where drawing is not allowed."""
 
 
 class Generator:
@@ -75,7 +78,12 @@ class Generator:
         return bool(getattr(device, "disposed", False))
 
     def take(self, count: int) -> tuple[Tensor, int, int]:
-        """The next ``count`` counters: the state, and where they start beyond its counter, as two 32-bit words."""
+        """The next ``count`` counters: the state, and where they start beyond its counter, as two 32-bit words.
+
+        Where a call stands for many samples (``samples``), so many times as many.
+        """
+        drawn_for = samples.get()
+        count = count if drawn_for is None else count * drawn_for()
         with self._lock:
             start, self._offset = self._offset, (self._offset + count) % 2**64
             return self.state(), start & 0xFFFFFFFF, start >> 32

@@ -10,6 +10,7 @@ from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DeviceError, DTypeError, mistake
 from weft.ops import OPS, TensorType, bind
 from weft.ops.arguments import data_type, integer, sizes
+from weft.ops.core import adopted
 from weft.ops.outs import check_given
 from weft.ops.targets import check_target
 from weft.tensors import host
@@ -114,7 +115,7 @@ def empty(
     if out is not None:
         check_target("empty", TensorType(sizes("empty", size), kind), out)
         return out
-    made = Tensor.wrap(empty_array(devices.open(name), kind, sizes("empty", size)))
+    made: Tensor = adopted(Tensor.wrap(empty_array(devices.open(name), kind, sizes("empty", size))))
     return made.requires_grad_() if requires_grad else made
 
 

@@ -26,6 +26,7 @@ from weft.ops import OPS, bind
 from weft.ops.advanced import get as get_items
 from weft.ops.advanced import is_basic
 from weft.ops.advanced import set_ as set_items
+from weft.ops.core import adopted
 from weft.ops.movement import basic_index
 from weft.tensors import host
 from weft.tensors.array import Array
@@ -299,5 +300,5 @@ def tensor(
         made = data.detach().to(dtype=dtype, device=device, copy=True)
     else:
         target = devices.default() if device is None else devices.open(device)
-        made = Tensor.wrap(host.from_python(data, dtype, target))
+        made = adopted(Tensor.wrap(host.from_python(data, dtype, target)))
     return made.requires_grad_() if requires_grad else made

@@ -1,0 +1,253 @@
+"""``Batching``: the level of ``vmap``. A tensor of it stands for one of many samples, which lie along dimension 0.
+
+An op on such tensors is an op on all samples at once: ``rules.py`` has the table that tells, op by op, how. An op on
+tensors that are the same for all samples is done once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from weft.dtypes import of_scalar
+from weft.errors import ShapeError, UnsupportedError, WeftError
+from weft.func.level import Held, Level, is_captured_view, values_of
+from weft.ops import OPS, Geometry, Interpreter, OpSpec, TensorType, bind, interpreting
+from weft.ops.core import user_error
+from weft.ops.targets import check_targets
+from weft.random.generator import samples
+from weft.tensors.tensor import Tensor
+
+RANDOMNESS = ("error", "different", "same")
+
+
+class Batched(Held):
+    """A tensor that has a sample for each index of its first dimension, seen as one of them; or one for all."""
+
+    __slots__ = ("batched",)
+
+    level: Batching
+
+    def __init__(self, level: Batching, value: Tensor, batched: bool, captured: bool = False) -> None:
+        super().__init__(level, value, captured)
+        self.batched = batched
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of a sample's dimensions."""
+        return self.value.shape[1:] if self.batched else self.value.shape
+
+    @property
+    def geometry(self) -> Geometry:
+        """Where the elements of the first sample lie."""
+        own: Geometry = self._below.geometry
+        return Geometry(own.shape[1:], own.strides[1:], own.offset) if self.batched else own
+
+    def readable(self, where: str) -> Tensor:
+        """The tensor itself where it is one for all samples."""
+        if self.batched:
+            raise UnsupportedError(
+                f"{where}: the tensor has a value for each of the {self.level.size} samples that vmap maps over, "
+                f"expected one value; choose between elements with weft.where, or return it from the function"
+            )
+        return self.value
+
+    def detached(self) -> Batched:
+        """The same memory, which no level differentiates."""
+        return Batched(self.level, self.value.detach(), self.batched, self.captured)
+
+
+class Call:
+    """An op on values of which some have samples: what a rule is given.
+
+    ``values`` are tensors of the stack below and Python scalars, ``types`` and ``results`` are of one sample.
+    """
+
+    __slots__ = ("attributes", "batched", "op", "randomness", "results", "size", "types", "values")
+
+    def __init__(
+        self, level: Batching, op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any]
+    ) -> None:
+        self.op = op
+        self.size = level.size
+        self.randomness = level.randomness
+        self.attributes = attributes
+        self.values = values_of(operands)
+        self.batched = tuple([isinstance(one, Batched) and one.batched for one in operands])
+        self.types = tuple([_type_of(one) for one in operands])
+        try:
+            self.results = op.infer(*self.types, **attributes)
+        except WeftError as error:
+            raise user_error(error, op) from None
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """The shape of a sample of an operand."""
+        return self.types[index].shape
+
+    def front(self, index: int) -> Any:
+        """An operand with the samples in dimension 0, the same one repeated where it is one for all."""
+        value = self.values[index]
+        if self.batched[index] or self.types[index].scalar:
+            return value
+        if not value.shape:
+            value = bind(OPS["reshape"], value, shape=(1,))
+        return bind(OPS["expand"], value, shape=(self.size, *self.types[index].shape))
+
+    def fronts(self) -> list[Any]:
+        """All operands with the samples in dimension 0."""
+        return [self.front(index) for index in range(len(self.values))]
+
+    def aligned(self, index: int, rank: int) -> Any:
+        """An operand that broadcasts with others whose samples have up to ``rank`` dimensions."""
+        value, shape = self.values[index], self.types[index].shape
+        if not self.batched[index] or len(shape) == rank:
+            return value
+        return bind(OPS["reshape"], value, shape=(self.size, *(1,) * (rank - len(shape)), *shape))
+
+    def again(self, *values: Any, **attributes: Any) -> tuple[Any, ...]:
+        """The outputs of the op on other values, with attributes replaced."""
+        made = bind(self.op, *values, **{**self.attributes, **attributes})
+        return made if isinstance(made, tuple) else (made,)
+
+    def unsupported(self, what: str, instead: str) -> UnsupportedError:
+        """The error for a combination that the op's rule does not do."""
+        return UnsupportedError(f"{self.op.name}: {what} in a function that vmap maps; {instead}")
+
+
+Rule = Callable[[Call], Sequence[Any]]
+"""The op's outputs with the samples in dimension 0."""
+
+
+def _type_of(value: Any) -> TensorType:
+    if isinstance(value, Held):
+        return TensorType(value.shape, value.dtype)
+    return TensorType((), of_scalar(value), True)
+
+
+class Batching(Level):
+    """Maps over ``size`` samples; ``randomness`` says whether random ops draw for each, for all, or not at all."""
+
+    enables_grad = False
+
+    def __init__(self, name: str, size: int, randomness: str) -> None:
+        super().__init__(name)
+        self.size = size
+        self.randomness = randomness
+
+    @contextmanager
+    def entered(self, rests: bool = False) -> Iterator[None]:
+        """Put the level on the stack; draws within are for all samples."""
+        outer = samples.get()
+
+        def drawn_for() -> int:
+            self.check_randomness("random")
+            around = 1 if outer is None else outer()
+            return around * self.size if self.randomness == "different" else around
+
+        token = samples.set(drawn_for)
+        try:
+            with super().entered(rests):
+                yield
+        finally:
+            samples.reset(token)
+
+    def check_randomness(self, where: str) -> None:
+        """``UnsupportedError`` unless random numbers may be drawn."""
+        if self.randomness == "error":
+            raise UnsupportedError(
+                f"{where}: random numbers are drawn in a function that vmap maps with randomness='error', expected "
+                f"none; pass randomness='different' (for each sample) or 'same' (for all)"
+            )
+
+    def lift(self, tensor: Tensor, captured: bool = True) -> Batched:
+        """A tensor of the stack below, the same for all samples."""
+        return Batched(self, tensor, False, captured)
+
+    def mapped(self, tensor: Tensor, dim: int) -> Tensor:
+        """A tensor of the stack below taken apart along a dimension; outside of the level."""
+        order = (dim, *(d for d in range(tensor.ndim) if d != dim))
+        front = tensor if dim == 0 else bind(OPS["permute"], tensor, order=order)
+        return Tensor.wrap(Batched(self, front, True))
+
+    def joined(self, tensor: Tensor, dim: int) -> Tensor:
+        """A tensor of this level with its samples along a dimension, as one of the stack below; outside of the level."""
+        own = self.own(tensor)._data
+        value: Tensor = own.value
+        if not own.batched:
+            value = bind(OPS["reshape"], value, shape=(1, *value.shape))
+            value = bind(OPS["expand"], value, shape=(self.size, *value.shape[1:]))
+        if dim == 0:
+            return value
+        rest = iter(range(1, value.ndim))
+        order = tuple(0 if d == dim else next(rest) for d in range(value.ndim))
+        moved: Tensor = bind(OPS["permute"], value, order=order)
+        return moved
+
+    def apply(
+        self,
+        op: OpSpec,
+        operands: tuple[Any, ...],
+        attributes: dict[str, Any],
+        into: tuple[Any, ...] | None,
+        below: tuple[Interpreter, ...],
+    ) -> tuple[Any, ...]:
+        """The op on all samples, or once where none of its operands has samples."""
+        some = any([isinstance(one, Batched) and one.batched for one in operands])
+        if op.random:
+            self.check_randomness(op.name)
+        with interpreting(*below):
+            if not some and not (op.random and self.randomness == "different"):
+                if into is not None and not any(target.batched for target in into):
+                    below[-1].process(op, values_of(operands), attributes, values_of(into), below[:-1])
+                    return into
+                outputs = below[-1].process(op, values_of(operands), attributes, None, below[:-1])
+                made = tuple([Batched(self, one, False) for one in outputs])
+            else:
+                outputs = tuple(self._by_rule(op, operands, attributes, into))
+                made = tuple([Batched(self, one, True) for one in outputs])
+            if into is None:
+                if is_captured_view(op, operands, outputs):
+                    made[0].captured = True
+                return made
+            if outputs is not into:
+                self._write(op, made, into)
+            return into
+
+    def _by_rule(
+        self, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...] | None
+    ) -> Sequence[Any]:
+        from weft.func.rules import rule_of
+
+        return rule_of(op)(Call(self, op, operands, attributes))
+
+    def _write(self, op: OpSpec, made: Sequence[Batched], into: Sequence[Batched]) -> None:
+        """Overwrite values of this level, each of which has samples where what is written has."""
+        check_targets(op, [TensorType(one.shape, one.dtype) for one in made], into)
+        for one, target in zip(made, into, strict=True):
+            if one.batched and not target.batched:
+                raise UnsupportedError(
+                    f"{op.name}: values for each of the {self.size} samples that vmap maps over are written in place "
+                    f"into a tensor {list(target.shape)} that is one for all, expected one that has samples; "
+                    f"write into a clone() of, or zeros_like(), a mapped tensor, or use the form that gives a new one"
+                )
+        for one, target in zip(made, into, strict=True):
+            value = one.value
+            if target.batched and not one.batched:
+                value = bind(OPS["expand"], bind(OPS["reshape"], value, shape=(1, *value.shape)), shape=target.value.shape)
+            bind(OPS["cast"], value, dtype=target.dtype, into=(target.value,))
+
+
+def count(shape: Sequence[int]) -> int:
+    """The number of elements of a shape."""
+    return math.prod(shape)
+
+
+def check_size(where: str, sizes: dict[str, int]) -> int:
+    """The one number of samples that all mapped arguments have, by their names."""
+    found = set(sizes.values())
+    if len(found) > 1:
+        given = ", ".join(f"{size} in {name}" for name, size in sizes.items())
+        raise ShapeError(f"{where}: the sizes of the mapped dimensions are {given}, expected one size for all")
+    return found.pop()

@@ -1,0 +1,195 @@
+"""The table of batching rules: how an op is done on all samples at once. Pointwise ops need no row, views have theirs.
+
+A rule is given a ``Call`` and gives the op's outputs with the samples in dimension 0. Most ops are of a family: they
+take the samples as one more leading dimension, and the attributes that name dimensions count from there; or they take
+them as more of the examples that their first dimension has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft.errors import UnsupportedError
+from weft.func.batching import Call, Rule
+from weft.func.rules_indexing import embedding, index, index_put, searchsorted
+from weft.func.rules_products import convolution, convolution_input, convolution_weight, matmul
+from weft.func.rules_views import update_view, view
+from weft.ops import OPS, OpSpec, TensorType, bind
+
+
+def pointwise(call: Call) -> Sequence[Any]:
+    """Operands broadcast as those of a sample do; a 0-d tensor's type counts as little as it does there."""
+    rank = max(len(one.shape) for one in call.types if not one.scalar)
+    values = [call.aligned(at, rank) for at in range(len(call.values))]
+    info = call.op.info["pointwise"]
+    compute = info.compute(call.types)
+    own = [one if one.scalar else TensorType(tuple(value.shape), one.dtype)
+           for one, value in zip(call.types, values, strict=True)]  # fmt: skip
+    if info.compute(own) is not compute:
+        values = [
+            value if one.scalar or one.dtype is compute or name in info.conditions else cast(value, compute)
+            for one, value, name in zip(call.types, values, info.parameters, strict=True)
+        ]
+    return call.again(*values)
+
+
+def cast(value: Any, dtype: Any) -> Any:
+    """A value in another type."""
+    return bind(OPS["cast"], value, dtype=dtype)
+
+
+def leading(call: Call) -> Sequence[Any]:
+    """Ops whose attributes say nothing of dimensions: the samples are one more, leading one."""
+    return call.again(*call.fronts())
+
+
+SHIFTS: dict[str, Callable[[Any], Any]] = {
+    "dim": lambda dim: dim + 1,
+    "dims": lambda dims: tuple(dim + 1 for dim in dims),
+    "shifts": lambda shifts: tuple((dim + 1, shift) for dim, shift in shifts),
+    "padding": lambda padding: ((0, 0), *padding),
+}
+"""Attributes that name dimensions, as they are with the samples in front."""
+
+
+def shifted(call: Call) -> Sequence[Any]:
+    """Ops along dimensions, which all operands share: these are one further back."""
+    return call.again(*call.fronts(), **_behind_samples(call))
+
+
+def _behind_samples(call: Call) -> dict[str, Any]:
+    return {name: SHIFTS[name](value) for name, value in call.attributes.items() if name in SHIFTS}
+
+
+def along_one(call: Call) -> Sequence[Any]:
+    """Ops along one dimension; a 0-d tensor counts as a vector of one element."""
+    if call.shape(0):
+        return shifted(call)
+    values = [bind(OPS["reshape"], one, shape=(call.size, 1)) for one in call.fronts()]
+    outputs = call.again(*values, dim=1)
+    return [_shaped(one, (call.size, *own.shape)) for one, own in zip(outputs, call.results, strict=True)]
+
+
+def _shaped(value: Any, shape: tuple[int, ...]) -> Any:
+    return value if tuple(value.shape) == shape else bind(OPS["reshape"], value, shape=shape)
+
+
+def folded(call: Call) -> Sequence[Any]:
+    """Ops on independent examples, which lie along dimension 0: the samples' examples one after another."""
+    values = [
+        bind(OPS["reshape"], value, shape=(call.size * own.shape[0], *own.shape[1:]))
+        for value, own in zip(call.fronts(), call.types, strict=True)
+    ]
+    shape = call.attributes.get("shape")
+    changed = {} if shape is None else {"shape": (call.size * shape[0], *shape[1:])}
+    outputs = call.again(*values, **changed)
+    return [_shaped(one, (call.size, *own.shape)) for one, own in zip(outputs, call.results, strict=True)]
+
+
+def norm(call: Call) -> Sequence[Any]:
+    """Scale and shift have the input's rank and broadcast to it."""
+    values = [call.front(0)]
+    for at in range(1, len(call.values)):
+        own = call.values[at]
+        values.append(own if call.batched[at] else bind(OPS["reshape"], own, shape=(1, *call.shape(at))))
+    return call.again(*values, **_behind_samples(call))
+
+
+def norm_parameters(call: Call) -> Sequence[Any]:
+    """The gradients of each sample's scale and shift."""
+    shape = (call.size, *call.attributes["shape"])
+    return call.again(*call.fronts(), shape=shape, **_behind_samples(call))
+
+
+def cat(call: Call) -> Sequence[Any]:
+    """Tensors joined along a dimension that is one further back."""
+    return shifted(call)
+
+
+def update(call: Call) -> Sequence[Any]:
+    """A step of an optimizer on many tensors, with numbers that are one for all samples."""
+    shared = call.op.info["update"][0]
+    if any(call.batched[:shared]):
+        raise call.unsupported(
+            "a rate or a step count that differs between samples is used",
+            "pass it with in_dims None, or write the step with operations on tensors",
+        )
+    own = [call.front(at) for at in range(shared, len(call.values))]
+    return call.again(*call.values[:shared], *own)
+
+
+def draw(call: Call) -> Sequence[Any]:
+    """Numbers for each sample; those that are one for all are drawn without a rule."""
+    if any(call.batched):
+        raise call.unsupported(
+            "a random generator's state that differs between samples is used",
+            "pass randomness='different' and draw from one generator",
+        )
+    return call.again(*call.values, shape=(call.size, *call.attributes["shape"]))
+
+
+def dropout(call: Call) -> Sequence[Any]:
+    """Elements dropped for each sample, or the same ones of all."""
+    if any(call.batched[1:]):
+        raise call.unsupported(
+            "a random generator's state that differs between samples is used",
+            "pass randomness='different' and draw from one generator",
+        )
+    x, *state = call.front(0), *call.values[1:]
+    if call.randomness == "different":
+        return call.again(x, *state)
+    own = call.types[0]
+    ones = bind(OPS["full"], 1, shape=own.shape, dtype=own.dtype, device=str(x.device))
+    scaled, kept = call.again(ones, *state)
+    whole = bind(OPS["expand"], bind(OPS["reshape"], kept, shape=(1, *own.shape)), shape=tuple(x.shape))
+    return bind(OPS["where"], kept, bind(OPS["mul"], x, scaled), 0.0), whole
+
+
+def advance(call: Call) -> Sequence[Any]:
+    """A generator's state is one for all samples."""
+    raise call.unsupported(
+        "a random generator's state that differs between samples is moved on", "draw from one generator"
+    )
+
+
+BATCHING: dict[str, Rule] = {
+    "cast": leading, "copy": leading, "transfer": leading, "barrier": leading, "triangle": leading,
+    "matmul": matmul,
+    **dict.fromkeys(("sum", "mean", "prod", "amax", "amin", "any", "all", "argmax", "argmin", "var_mean", "logsumexp"), shifted),
+    **dict.fromkeys(("max", "min", "softmax", "log_softmax", "softmax_backward", "log_softmax_backward"), along_one),
+    **dict.fromkeys(("sort", "unsort", "cumsum", "cumprod", "recurrence", "logcumsumexp", "cummax", "cummin"), along_one),
+    **dict.fromkeys(("gather", "scatter", "scatter_fold"), along_one),
+    **dict.fromkeys(("flip", "roll", "pad", "place", "norm_backward"), shifted),
+    "cat": cat, "norm": norm, "norm_parameters": norm_parameters,
+    "index": index, "index_put": index_put, "embedding": embedding, "searchsorted": searchsorted,
+    "convolution": convolution, "convolution_input": convolution_input, "convolution_weight": convolution_weight,
+    **dict.fromkeys(("nll", "nll_backward", "cross_entropy", "cross_entropy_backward"), folded),
+    **dict.fromkeys(("max_pool", "max_pool_backward", "avg_pool", "avg_pool_backward", "resample", "resample_backward"), folded),
+    "update_view": update_view,
+    **dict.fromkeys(("random_uniform", "random_normal", "random_integer"), draw),
+    "dropout": dropout, "random_advance": advance,
+}  # fmt: skip
+"""How each op that is neither pointwise nor a view is done on all samples at once."""
+
+WITHOUT_RULE = {
+    "nonzero": "how many elements are found differs between samples; use weft.where with three arguments",
+}
+"""Ops that cannot be mapped, and what to do instead."""
+
+
+def rule_of(op: OpSpec) -> Rule:
+    """The rule of an op; ``UnsupportedError`` where there is none."""
+    found = BATCHING.get(op.name)
+    if found is not None:
+        return found
+    if "pointwise" in op.info:
+        return pointwise
+    if op.view is not None:
+        return view
+    if "update" in op.info:
+        return update
+    instead = WITHOUT_RULE.get(
+        op.name, "compute it outside of vmap, or on each sample in a loop, or write it with other operations"
+    )
+    raise UnsupportedError(f"{op.name}: has no vmap rule, expected an op that has one; {instead}")

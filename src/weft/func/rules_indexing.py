@@ -1,0 +1,92 @@
+"""Batching rules of reads and writes at index tensors.
+
+Where only the values differ between samples, the samples' dimension moves behind the indexed ones. Where the indices
+differ, each sample's number is one more index, so that every index is still checked against its own dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from weft import dtypes
+from weft.func.batching import Call
+from weft.ops import OPS, bind
+from weft.ops.geometry import broadcast_shapes
+from weft.ops.scattering import MOST_INDICES, put
+from weft.ops.scattering import read as read_wrapped
+
+
+def _moved(value: Any, source: int, goal: int) -> Any:
+    """A dimension at another place."""
+    rest = iter(d for d in range(len(value.shape)) if d != source)
+    order = tuple(source if d == goal else next(rest) for d in range(len(value.shape)))
+    return bind(OPS["permute"], value, order=order)
+
+
+def _index_shape(call: Call, first: int) -> tuple[int, ...]:
+    return broadcast_shapes("index", *(call.shape(at) for at in range(first, len(call.types))))
+
+
+def _indices(call: Call, first: int) -> list[Any]:
+    """Index tensors that broadcast to the samples' dimension and that of an index."""
+    rank = len(_index_shape(call, first))
+    return [call.aligned(at, rank) for at in range(first, len(call.types))]
+
+
+def _numbers(call: Call, like: Any, rank: int) -> Any:
+    """Each sample's number, against indices of a rank."""
+    count = bind(OPS["arange"], 0, 1, count=call.size, dtype=dtypes.int64, device=str(like.device))
+    return bind(OPS["reshape"], count, shape=(call.size, *(1,) * rank))
+
+
+def _read(call: Call, x: Any, indices: Sequence[Any]) -> Any:
+    if len(indices) <= MOST_INDICES:
+        return call.again(x, *indices)[0]
+    return read_wrapped(x, indices)
+
+
+def index(call: Call) -> Sequence[Any]:
+    """Elements picked by index tensors in the leading dimensions."""
+    shape, count = _index_shape(call, 1), len(call.types) - 1
+    if not any(call.batched[1:]):
+        behind = _moved(call.values[0], 0, count)
+        return (_moved(_read(call, behind, call.values[1:]), len(shape), 0),)
+    indices = _indices(call, 1)
+    if not call.batched[0]:
+        return (_read(call, call.values[0], indices),)
+    return (_read(call, call.values[0], [_numbers(call, call.values[0], len(shape)), *indices]),)
+
+
+def index_put(call: Call) -> Sequence[Any]:
+    """Elements written or folded at index tensors in the leading dimensions."""
+    x, values, *given = call.values
+    shape, count = _index_shape(call, 2), len(given)
+    mode, wrap = call.attributes["mode"], call.attributes["wrap"]
+    x, values = call.front(0), call.front(1)
+    if not any(call.batched[2:]):
+        moved = put(_moved(x, 0, count), _moved(values, 0, len(shape)), given, mode, wrap=wrap)
+        return (_moved(moved, count, 0),)
+    return (put(x, values, [_numbers(call, x, len(shape)), *_indices(call, 2)], mode, wrap=wrap),)
+
+
+def embedding(call: Call) -> Sequence[Any]:
+    """Rows picked by indices: of one matrix, of each sample's matrix by one index, or of each by its own."""
+    weight, rows = call.values
+    if not call.batched[0]:
+        return call.again(weight, rows)
+    if not call.batched[1]:
+        picked = bind(OPS["index"], _moved(weight, 0, 1), rows, wrap=False)
+        return (_moved(picked, len(call.shape(1)), 0),)
+    numbers = _numbers(call, rows, len(call.shape(1)))
+    return (bind(OPS["index"], weight, numbers, rows, wrap=False),)
+
+
+def searchsorted(call: Call) -> Sequence[Any]:
+    """Places in one sorted sequence for all samples, or in each sample's own."""
+    if len(call.shape(0)) > 1:
+        return call.again(call.front(0), call.front(1))
+    if not call.batched[0]:
+        return call.again(*call.values)
+    flat = bind(OPS["reshape"], call.front(1), shape=(call.size, -1 if 0 not in call.shape(1) else 0))
+    return (bind(OPS["reshape"], call.again(call.values[0], flat)[0], shape=(call.size, *call.shape(1))),)

@@ -1,0 +1,86 @@
+"""Batching rules of matrix products and convolutions: samples become rows, channels, groups or a batch of products."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from weft.func.batching import Call
+from weft.ops import OPS, bind
+
+
+def _reshape(value: Any, *shape: int) -> Any:
+    return bind(OPS["reshape"], value, shape=tuple(shape))
+
+
+def _swapped(value: Any, first: int, second: int) -> Any:
+    order = list(range(len(value.shape)))
+    order[first], order[second] = second, first
+    return bind(OPS["permute"], value, order=tuple(order))
+
+
+def matmul(call: Call) -> Sequence[Any]:
+    """Products over the samples; of one matrix by each sample's vector, one product with the vectors as its rows."""
+    (a, b), rank = call.values, max(len(one.shape) for one in call.types)
+    if rank == 2 and call.batched == (True, False) and call.shape(0)[0] == 1:
+        rows = call.again(_reshape(a, call.size, call.shape(0)[1]), b)[0]
+        return (_reshape(rows, call.size, 1, call.shape(1)[1]),)
+    if rank == 2 and call.batched == (False, True) and call.shape(1)[1] == 1:
+        rows = call.again(_reshape(b, call.size, call.shape(1)[0]), _swapped(a, 0, 1))[0]
+        return (_reshape(rows, call.size, call.shape(0)[0], 1),)
+    return call.again(call.aligned(0, rank), call.aligned(1, rank))
+
+
+# Convolutions: x (N, C, *size), w (O, C / groups, *kernel), y (N, O, *out), and the samples B in front of those.
+
+
+def _examples(call: Call, index: int) -> Any:
+    """(B, N, …) as (B N, …)."""
+    shape = call.shape(index)
+    return _reshape(call.front(index), call.size * shape[0], *shape[1:])
+
+
+def _channels(call: Call, index: int) -> Any:
+    """(B, N, C, …) as (N, B C, …): the channels of the samples one after another."""
+    shape = call.shape(index)
+    return _reshape(_swapped(call.front(index), 0, 1), shape[0], call.size * shape[1], *shape[2:])
+
+
+def _apart(call: Call, made: Any) -> tuple[Any]:
+    """(N, B C, …) as (B, N, C, …)."""
+    shape = call.results[0].shape
+    return (_swapped(_reshape(made, shape[0], call.size, *shape[1:]), 0, 1),)
+
+
+def convolution(call: Call) -> Sequence[Any]:
+    """One filter bank: the samples are more images. Filters of each sample: these are groups of one convolution."""
+    if not call.batched[1]:
+        made = call.again(_examples(call, 0), call.values[1])[0]
+        return (_reshape(made, call.size, *call.results[0].shape),)
+    groups = call.attributes["groups"]
+    if not call.batched[0] and groups == 1:  # one image for all: more filters
+        return _apart(call, call.again(call.values[0], _examples(call, 1))[0])
+    made = call.again(_channels(call, 0), _examples(call, 1), groups=groups * call.size)[0]
+    return _apart(call, made)
+
+
+def convolution_input(call: Call) -> Sequence[Any]:
+    """The same of the gradient with respect to images: from y and w."""
+    shape, groups = call.attributes["shape"], call.attributes["groups"]
+    if not call.batched[1]:
+        made = call.again(_examples(call, 0), call.values[1], shape=(call.size * shape[0], *shape[1:]))[0]
+        return (_reshape(made, call.size, *shape),)
+    whole = (shape[0], call.size * shape[1], *shape[2:])
+    made = call.again(_channels(call, 0), _examples(call, 1), shape=whole, groups=groups * call.size)[0]
+    return _apart(call, made)
+
+
+def convolution_weight(call: Call) -> Sequence[Any]:
+    """The gradient with respect to each sample's filters, from y and x: groups of one."""
+    shape, groups = call.attributes["shape"], call.attributes["groups"]
+    whole = (call.size * shape[0], *shape[1:])
+    if not call.batched[1] and groups == 1:  # one image for all: more filters
+        made = call.again(_channels(call, 0), call.values[1], shape=whole)[0]
+    else:
+        made = call.again(_channels(call, 0), _channels(call, 1), shape=whole, groups=groups * call.size)[0]
+    return (_reshape(made, call.size, *shape),)
