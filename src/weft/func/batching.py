@@ -6,7 +6,6 @@ tensors that are the same for all samples is done once.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -237,11 +236,6 @@ class Batching(Level):
             if target.batched and not one.batched:
                 value = bind(OPS["expand"], bind(OPS["reshape"], value, shape=(1, *value.shape)), shape=target.value.shape)
             bind(OPS["cast"], value, dtype=target.dtype, into=(target.value,))
-
-
-def count(shape: Sequence[int]) -> int:
-    """The number of elements of a shape."""
-    return math.prod(shape)
 
 
 def check_size(where: str, sizes: dict[str, int]) -> int:

@@ -153,7 +153,7 @@ class Level:
     def leaf(self, where: str, tensor: Any) -> Tensor:
         """A tensor from outside as one that this level's tape differentiates with respect to."""
         check_floating(where, tensor)
-        return Tensor.wrap(self.lift(tensor)).requires_grad_()
+        return Tensor.wrap(self.lift(self.below(tensor))).requires_grad_()
 
     def flow(
         self, outputs: Sequence[Tensor], seeds: Sequence[Tensor], leaves: Sequence[Tensor], keep: bool

@@ -6,6 +6,7 @@ differ, each sample's number is one more index, so that every index is still che
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -88,5 +89,5 @@ def searchsorted(call: Call) -> Sequence[Any]:
         return call.again(call.front(0), call.front(1))
     if not call.batched[0]:
         return call.again(*call.values)
-    flat = bind(OPS["reshape"], call.front(1), shape=(call.size, -1 if 0 not in call.shape(1) else 0))
+    flat = bind(OPS["reshape"], call.front(1), shape=(call.size, math.prod(call.shape(1))))
     return (bind(OPS["reshape"], call.again(call.values[0], flat)[0], shape=(call.size, *call.shape(1))),)

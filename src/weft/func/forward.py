@@ -1,0 +1,195 @@
+"""``jvp``: forward-mode derivatives. A tensor of its level has a tangent beside it, and an op on it has one on both.
+
+The tangent belongs to memory, not to a tensor: a *cell* holds the tangent of what an op made, and views of that find
+theirs by the same views of the cell's. So a write through a view changes the tangents that other views see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft.errors import ArgumentTypeError, mistake
+from weft.func.level import Held, Level, check_floating, is_captured_view, values_of
+from weft.func.reverse import filled_like
+from weft.func.trees import matching, tensors_of, with_aux
+from weft.ops import OPS, Interpreter, OpSpec, TensorType, bind, interpreting
+from weft.ops.targets import check_targets
+from weft.ops.viewing import Path, apply_path
+from weft.tensors.tensor import Tensor
+
+Function = Callable[..., Any]
+
+
+class Cell:
+    """The tangent of a memory, ``None`` where it is zero, and the type of the tensor that the op gave."""
+
+    __slots__ = ("tangent", "type")
+
+    def __init__(self, type_: TensorType, tangent: Tensor | None) -> None:
+        self.type = type_
+        self.tangent = tangent
+
+
+class Dual(Held):
+    """A tensor of the stack below and its tangent: that of its cell, seen through the path of views to it."""
+
+    __slots__ = ("cell", "path")
+
+    level: Forward
+
+    def __init__(
+        self, level: Forward, value: Tensor, cell: Cell, path: Path = (), captured: bool = False
+    ) -> None:
+        super().__init__(level, value, captured)
+        self.cell = cell
+        self.path = path
+
+    def tangent(self) -> Tensor | None:
+        """The tangent now, as a tensor of the stack below, which is in force."""
+        own = self.cell.tangent
+        if own is None or not self.path:
+            return own
+        seen: Tensor = apply_path(own if own.is_contiguous() else bind(OPS["copy"], own), self.path)
+        return seen
+
+    def write(self, tangent: Tensor | None) -> None:
+        """Replace the tangent, in the cell too: a new one, so that nobody else's changes."""
+        cell = self.cell
+        if not self.path:
+            cell.tangent = tangent
+            return
+        if cell.tangent is None and tangent is None:
+            return
+        base = zeros(cell.type, self.value) if cell.tangent is None else cell.tangent
+        part = zeros(TensorType(self.shape, self.dtype), self.value) if tangent is None else tangent
+        cell.tangent = bind(OPS["update_view"], base, part, path=self.path)
+
+    def detached(self) -> Dual:
+        """The same memory without a tangent."""
+        return self.level.lift(self.value.detach(), self.captured)
+
+
+class Forward(Level):
+    """Carries tangents along: an op is done on values as ever, and by its rule (``forward_rules.py``) on tangents."""
+
+    enables_grad = False
+
+    def lift(self, tensor: Tensor, captured: bool = True) -> Dual:
+        """A tensor of the stack below as one whose tangent is zero."""
+        return self.dual(tensor, None, captured)
+
+    def dual(self, tensor: Tensor, tangent: Tensor | None, captured: bool = False) -> Dual:
+        """A tensor of the stack below with its tangent."""
+        return Dual(self, tensor, Cell(TensorType(tensor.shape, tensor.dtype), tangent), (), captured)
+
+    def tangent_of(self, tensor: Tensor) -> Tensor:
+        """The tangent of a tensor, as one of the stack below, outside of the level."""
+        found = tensor._data.tangent() if self.owns(tensor) else None
+        return filled_like(self.below(tensor), 0) if found is None else found
+
+    def apply(
+        self,
+        op: OpSpec,
+        operands: tuple[Any, ...],
+        attributes: dict[str, Any],
+        into: tuple[Any, ...] | None,
+        below: tuple[Interpreter, ...],
+    ) -> tuple[Any, ...]:
+        """The op on the values, and what it does to their tangents."""
+        values = values_of(operands)
+        with interpreting(*below):
+            tangents = [one.tangent() if isinstance(one, Dual) else None for one in operands]
+            moved = op.gradient is not None and any(one is not None for one in tangents)
+            if into is not None:
+                return self._write(op, values, tangents if moved else None, attributes, into, below)
+            outputs = below[-1].process(op, values, attributes, None, below[:-1])
+            source = operands[0] if op.view is not None else None
+            if source is not None and outputs[0]._data.alias is source.value._data.alias:
+                path = (*source.path, (op.name, tuple(attributes.items())))
+                captured = is_captured_view(op, operands, outputs)
+                return (Dual(self, outputs[0], source.cell, path, captured),)
+            found = _moved(op, values, tangents, outputs, attributes) if moved else [None] * len(outputs)
+            return tuple([self.dual(one, own) for one, own in zip(outputs, found, strict=True)])
+
+    def _write(
+        self,
+        op: OpSpec,
+        values: tuple[Any, ...],
+        tangents: list[Tensor | None] | None,
+        attributes: dict[str, Any],
+        into: tuple[Dual, ...],
+        below: tuple[Interpreter, ...],
+    ) -> tuple[Any, ...]:
+        """The op into targets: the tangents are computed from the values before these are written."""
+        self.refuse_captured(op, into)
+        targets = values_of(into)
+        if tangents is None:
+            below[-1].process(op, values, attributes, targets, below[:-1])
+            for target in into:
+                target.write(None)
+            return into
+        outputs = below[-1].process(op, values, attributes, None, below[:-1])
+        check_targets(op, [TensorType(one.shape, one.dtype) for one in outputs], into)
+        found = _moved(op, values, tangents, outputs, attributes)
+        for target, one, own in zip(into, outputs, found, strict=True):
+            bind(OPS["cast"], one, dtype=target.dtype, into=(target.value,))
+            if own is not None and own.dtype is not target.dtype:
+                own = bind(OPS["cast"], own, dtype=target.dtype)
+            target.write(own)
+        return into
+
+
+def zeros(type_: TensorType, like: Tensor) -> Tensor:
+    """Zeros of a type where another tensor lives."""
+    made: Tensor = bind(OPS["full"], 0, shape=type_.shape, dtype=type_.dtype, device=str(like.device))
+    return made
+
+
+def _moved(
+    op: OpSpec,
+    values: Sequence[Any],
+    tangents: Sequence[Tensor | None],
+    outputs: Sequence[Tensor],
+    attributes: dict[str, Any],
+) -> Sequence[Tensor | None]:
+    from weft.func.forward_rules import Step, rule_of
+
+    return rule_of(op)(Step(op, values, tangents, outputs, attributes))
+
+
+def jvp(func: Function, primals: Any, tangents: Any, *, has_aux: bool = False) -> tuple[Any, ...]:
+    """``func(*primals)`` and its derivative in the direction of ``tangents``, as ``torch.func.jvp``.
+
+    Primals and tangents are tuples of trees of floating point tensors, of one structure and shapes; the derivative is
+    a tree like the output. With ``has_aux`` ``func`` gives (output, aux), and so does this: (output, derivative, aux).
+    Raises ``ArgumentTypeError`` for another structure, ``ShapeError`` for other shapes, ``DTypeError`` for integers.
+
+    >>> import weft as wf
+    >>> x, v = wf.tensor([1.0, 2.0]), wf.tensor([1.0, 0.0])
+    >>> wf.func.jvp(lambda x: x * x, (x,), (v,))
+    (tensor([1., 4.]), tensor([2., 0.]))
+    >>> wf.func.jvp(wf.func.grad(lambda x: (x**3).sum()), (x,), (v,))
+    (tensor([ 3., 12.]), tensor([6., 0.]))
+    """
+    for name, given in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(given, tuple):
+            raise ArgumentTypeError(
+                mistake("jvp", name, f"of type {type(given).__name__}", "a tuple, one entry for each argument")
+            )
+    values, rebuild = tensors_of("jvp", "primals", primals)
+    for one in values:
+        check_floating("jvp", one)
+    directions = matching("jvp", "tangents", tangents, primals)
+    level = Forward("jvp")
+    duals = [Tensor.wrap(level.dual(one, own)) for one, own in zip(values, directions, strict=True)]
+    with level.entered():
+        result, aux = with_aux("jvp", func(*rebuild(duals)), has_aux)
+        outputs, rebuild_result = tensors_of("jvp", "the function's result", result)
+    output = rebuild_result([level.below(one) for one in outputs])
+    derivative = rebuild_result([level.tangent_of(one) for one in outputs])
+    if not has_aux:
+        return output, derivative
+    from weft.func.reverse import outside
+
+    return output, derivative, outside(level, aux)

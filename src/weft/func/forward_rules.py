@@ -1,0 +1,168 @@
+"""How ops move tangents. Pointwise ops by the derivatives that are derived of their expressions, linear ones by
+themselves, products by the product rule; every other op by the transpose of its gradient rule.
+
+That gradient rule is a linear map from the output's cotangent u to the operand's. Its own gradient with respect to u,
+at the tangent, is the tangent of the output (Townsend, A new trick for calculating Jacobian vector products, 2017):
+so each op that has a gradient has a tangent, by one rule written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft import dtypes
+from weft.func.level import Level
+from weft.func.reverse import filled_like
+from weft.ops import OPS, OpSpec, TensorType, bind
+from weft.ops.pointwise import gradient_op
+from weft.tensors.tensor import Tensor
+
+
+class Step:
+    """An op that was done on values, of which some have tangents: what a rule is given."""
+
+    __slots__ = ("attributes", "op", "outputs", "tangents", "values")
+
+    def __init__(
+        self,
+        op: OpSpec,
+        values: Sequence[Any],
+        tangents: Sequence[Tensor | None],
+        outputs: Sequence[Tensor],
+        attributes: dict[str, Any],
+    ) -> None:
+        self.op = op
+        self.values = values
+        self.tangents = tangents
+        self.outputs = outputs
+        self.attributes = attributes
+
+    def again(self, values: Sequence[Any], **attributes: Any) -> tuple[Any, ...]:
+        """The op's outputs for other values."""
+        made = bind(self.op, *values, **{**self.attributes, **attributes})
+        return made if isinstance(made, tuple) else (made,)
+
+
+Rule = Callable[[Step], Sequence[Tensor | None]]
+"""The tangents of the op's outputs, ``None`` for zero."""
+
+
+def _sum(terms: Sequence[Any]) -> Any:
+    total = terms[0]
+    for one in terms[1:]:
+        total = bind(OPS["add"], total, one)
+    return total
+
+
+def pointwise(step: Step) -> Sequence[Tensor | None]:
+    """The sum of each operand's tangent times the derivative: the op that gives the gradient gives this too."""
+    info, (output,) = step.op.info["pointwise"], step.outputs
+    if info.rule == "bool":
+        return [None]
+    known = {"out": output, **dict(zip(info.parameters, step.values, strict=True))}
+    terms = []
+    for position, tangent in enumerate(step.tangents):
+        op = None if tangent is None else gradient_op(step.op, position)
+        if op is None:
+            continue
+        own = op.info["pointwise"]
+        flowing = tangent if tangent.dtype is output.dtype else bind(OPS["cast"], tangent, dtype=output.dtype)
+        plain = own.build(dtypes.float32).function == "variable"  # passes it on as it is
+        terms.append(flowing if plain else bind(op, flowing, *(known[name] for name in own.parameters[1:])))
+    return [None if not terms else _like(_sum(terms), output)]
+
+
+def _like(tangent: Any, output: Tensor) -> Any:
+    """A tangent of the output's shape and type: not all operands have that shape."""
+    if tuple(tangent.shape) != tuple(output.shape):
+        tangent = bind(OPS["expand"], tangent, shape=tuple(output.shape))
+    return tangent if tangent.dtype is output.dtype else bind(OPS["cast"], tangent, dtype=output.dtype)
+
+
+def linear(*positions: int, **constants: Any) -> Rule:
+    """The rule of an op that is linear in operands taken together (all where none is named): itself, on tangents.
+
+    ``constants``: attributes of which the op's constant part is made, as they are for tangents.
+    """
+
+    def rule(step: Step) -> Sequence[Tensor | None]:
+        own = positions or range(len(step.values))
+        given = list(step.values)
+        for at in own:
+            tangent = step.tangents[at]
+            given[at] = filled_like(given[at], 0) if tangent is None else tangent
+        if all(step.tangents[at] is None for at in own):
+            return [None] * len(step.outputs)
+        return step.again(given, **constants)
+
+    return rule
+
+
+def bilinear(step: Step) -> Sequence[Tensor | None]:
+    """The product rule."""
+    (a, b), (by_a, by_b) = step.values, step.tangents
+    terms = [step.again(pair)[0] for pair in ((by_a, b), (a, by_b)) if None not in pair]
+    return [_sum(terms)]
+
+
+class _Call:
+    """What a gradient rule is given (``ops.Gradient``): the op's call as constants of a level."""
+
+    def __init__(self, level: Level, step: Step) -> None:
+        self._level = level
+        self._step = step
+        self.attributes = step.attributes
+        self.needs = tuple([one is not None for one in step.tangents])
+        self.types = tuple([_type_of(one) for one in step.values])
+        self.output_types = tuple([_type_of(one) for one in step.outputs])
+
+    def input(self, index: int) -> Any:
+        """An operand."""
+        value = self._step.values[index]
+        return self._level.own(value) if isinstance(value, Tensor) else value
+
+    def output(self, index: int = 0) -> Any:
+        """An output."""
+        return self._level.own(self._step.outputs[index])
+
+
+def _type_of(value: Any) -> TensorType:
+    if isinstance(value, Tensor):
+        return TensorType(tuple(value.shape), value.dtype)
+    return TensorType((), dtypes.of_scalar(value), True)
+
+
+def transposed(step: Step) -> Sequence[Tensor | None]:
+    """The gradient rule at unknown cotangents, then the gradient of that, at the tangents, with respect to them."""
+    level, op = Level("jvp"), step.op
+    assert op.gradient is not None
+    floats = [one.dtype.kind == "float" and at not in op.constants for at, one in enumerate(step.outputs)]
+    cotangents = [
+        level.leaf(op.name, filled_like(one, 0)) if is_float else None
+        for one, is_float in zip(step.outputs, floats, strict=True)
+    ]
+    with level.entered():
+        results = op.gradient(_Call(level, step), *cotangents)
+        pairs = [(level.own(one), own) for one, own in zip(results, step.tangents, strict=True)
+                 if one is not None and own is not None]  # fmt: skip
+    leaves = [one for one in cotangents if one is not None]
+    made = iter(level.flow([one for one, _ in pairs], [own for _, own in pairs], leaves, keep=False))
+    return [next(made) if is_float else None for is_float in floats]
+
+
+FORWARD: dict[str, Rule] = {
+    **dict.fromkeys(("cast", "copy", "transfer", "reshape", "permute", "expand", "slice", "strided", "diagonal", "unfold"), linear(0)),
+    **dict.fromkeys(("sum", "mean", "cumsum", "flip", "roll", "triangle", "avg_pool", "avg_pool_backward", "resample",
+                     "resample_backward"), linear(0)),
+    **dict.fromkeys(("gather", "index", "embedding", "unsort", "place", "nll", "nll_backward", "max_pool_backward"), linear(0)),
+    **dict.fromkeys(("cat", "barrier"), linear()),
+    "update_view": linear(0, 1),
+    **dict.fromkeys(("matmul", "convolution", "convolution_input", "convolution_weight"), bilinear),
+}  # fmt: skip
+"""Ops with a rule of their own; the rest are moved by ``pointwise`` or ``transposed``."""
+
+
+def rule_of(op: OpSpec) -> Rule:
+    """The rule of an op that has a gradient."""
+    return FORWARD.get(op.name) or (pointwise if "pointwise" in op.info else transposed)

@@ -1,0 +1,154 @@
+"""``jacrev``, ``jacfwd`` and ``hessian``: whole Jacobians, as maps of ``vjp`` and ``jvp`` over the unit vectors."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft.errors import DTypeError, mistake
+from weft.func.forward import jvp
+from weft.func.mapping import vmap
+from weft.func.reverse import vjp
+from weft.func.trees import chosen, tensors_of, with_aux
+from weft.ops import OPS, bind
+from weft.ops.creation import INDEX_DTYPE
+from weft.tensors.tensor import Tensor
+
+Function = Callable[..., Any]
+
+
+def _units(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """For each tensor its parts of the unit vectors of all: (n, *shape), with n the number of elements of all."""
+    total = sum(one.numel() for one in tensors)
+    made, start = [], 0
+    for one in tensors:
+        count, device = one.numel(), str(one.device)
+        rows = bind(OPS["arange"], 0, 1, count=total, dtype=INDEX_DTYPE, device=device)
+        columns = bind(OPS["arange"], start, 1, count=count, dtype=INDEX_DTYPE, device=device)
+        hit = bind(OPS["eq"], bind(OPS["reshape"], rows, shape=(total, 1)), columns)
+        made.append(bind(OPS["reshape"], bind(OPS["cast"], hit, dtype=one.dtype), shape=(total, *one.shape)))
+        start += count
+    return made
+
+
+def _cut(rows: Tensor, tensors: Sequence[Tensor], dim: int) -> list[Tensor]:
+    """A dimension that runs over the elements of several tensors, cut into theirs and given their shapes."""
+    made, start = [], 0
+    for one in tensors:
+        stop = start + math.prod(one.shape)
+        part = bind(OPS["slice"], rows, dim=dim, start=start, stop=stop, step=1)
+        shape = (*rows.shape[:dim], *one.shape, *rows.shape[dim + 1 :])
+        made.append(bind(OPS["reshape"], part, shape=shape))
+        start = stop
+    return made
+
+
+def _at(func: Function, argnums: Any, args: Any, kwargs: Any, where: str) -> tuple[Function, tuple[Any, ...]]:
+    """The function of the chosen arguments only, and these."""
+    places = chosen(where, argnums, len(args))
+
+    def of_chosen(*given: Any) -> Any:
+        whole = list(args)
+        for place, one in zip(places, given, strict=True):
+            whole[place] = one
+        return func(*whole, **kwargs)
+
+    return of_chosen, tuple(args[place] for place in places)
+
+
+def _built(output: Any, primals: Any, blocks: list[list[Tensor]], single: bool) -> Any:
+    """Blocks by output leaf and primal leaf, as a tree like the output of trees like the primals."""
+    _, rebuild_output = tensors_of("jacobian", "the function's result", output)
+    _, rebuild_primals = tensors_of("jacobian", "the arguments", primals)
+    trees = [rebuild_primals(row) for row in blocks]
+    return rebuild_output([tree[0] if single else tree for tree in trees])
+
+
+def _check_output(where: str, output: Any) -> list[Tensor]:
+    leaves, _ = tensors_of(where, "the function's result", output)
+    for one in leaves:
+        if one.dtype.kind != "float":
+            raise DTypeError(mistake(where, "the dtype of the function's result", one.dtype.name, "a floating point type"))
+    return leaves
+
+
+def jacrev(
+    func: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False, *, chunk_size: int | None = None
+) -> Function:
+    """The function that gives the Jacobian of ``func``, row by row in reverse mode, as ``torch.func.jacrev``.
+
+    For an output of shape (*out) and an argument of shape (*in) the Jacobian has shape (*out, *in); outputs and
+    arguments may be trees, ``argnums`` a tuple. ``chunk_size``: at most so many rows at a time. With ``has_aux``
+    ``func`` gives (output, aux), and the Jacobian comes with aux. Best where the output is smaller than the argument.
+
+    >>> import weft as wf
+    >>> wf.func.jacrev(lambda x: x * x)(wf.tensor([1.0, 2.0]))
+    tensor([[2., 0.],
+            [0., 4.]])
+    """
+
+    @functools.wraps(func)
+    def jacobian(*args: Any, **kwargs: Any) -> Any:
+        own, primals = _at(func, argnums, args, kwargs, "jacrev")
+        output, pull, *aux = vjp(own, *primals, has_aux=has_aux)
+        outputs = _check_output("jacrev", output)
+        _, rebuild = tensors_of("jacrev", "the function's result", output)
+        rows = vmap(lambda *units: pull(rebuild(list(units))), chunk_size=chunk_size)(*_units(outputs))
+        columns = [_cut(one, outputs, 0) for one in tensors_of("jacrev", "the arguments", rows)[0]]
+        blocks = [list(row) for row in zip(*columns, strict=True)]
+        made = _built(output, primals, blocks, not isinstance(argnums, tuple | list))
+        return (made, aux[0]) if has_aux else made
+
+    return jacobian
+
+
+def jacfwd(
+    func: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False, *, randomness: str = "error",
+    chunk_size: int | None = None,
+) -> Function:  # fmt: skip
+    """The function that gives the Jacobian of ``func``, column by column in forward mode, as ``torch.func.jacfwd``.
+
+    Shapes and arguments are those of ``jacrev``; ``chunk_size`` counts columns, ``randomness`` is ``vmap``'s. Best
+    where the argument is smaller than the output.
+
+    >>> import weft as wf
+    >>> wf.func.jacfwd(lambda x: x * x)(wf.tensor([1.0, 2.0]))
+    tensor([[2., 0.],
+            [0., 4.]])
+    """
+
+    @functools.wraps(func)
+    def jacobian(*args: Any, **kwargs: Any) -> Any:
+        own, primals = _at(func, argnums, args, kwargs, "jacfwd")
+        inputs, rebuild = tensors_of("jacfwd", "the arguments", primals)
+
+        def push(*units: Tensor) -> Any:
+            return jvp(own, primals, rebuild(list(units)), has_aux=has_aux)
+
+        dims = (None, -1, None) if has_aux else (None, -1)
+        output, columns, *aux = vmap(push, out_dims=dims, randomness=randomness, chunk_size=chunk_size)(
+            *_units(inputs)
+        )
+        _check_output("jacfwd", output)
+        blocks = [_cut(one, inputs, one.ndim - 1) for one in tensors_of("jacfwd", "the result", columns)[0]]
+        made = _built(output, primals, blocks, not isinstance(argnums, tuple | list))
+        return (made, aux[0]) if has_aux else made
+
+    return jacobian
+
+
+def hessian(func: Function, argnums: int | Sequence[int] = 0) -> Function:
+    """The function that gives the Hessian of ``func``, whose result is a scalar: ``jacfwd`` of ``jacrev``.
+
+    For an argument of shape (*in) it has shape (*in, *in); for trees of arguments it is a tree of trees. As
+    ``torch.func.hessian``.
+
+    >>> import weft as wf
+    >>> wf.func.hessian(lambda x: (x**3).sum())(wf.tensor([1.0, 2.0]))
+    tensor([[ 6.,  0.],
+            [ 0., 12.]])
+    """
+    return jacfwd(jacrev(func, argnums), argnums)
+
