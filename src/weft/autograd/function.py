@@ -16,6 +16,7 @@ from weft.autograd.tape import edge_of, type_of
 from weft.dtypes import bool_
 from weft.errors import ArgumentTypeError, GradError, ShapeError, UnsupportedError, mistake
 from weft.ops import OPS, TensorType, bind
+from weft.ops.core import transforming
 from weft.tensors.tensor import Tensor
 
 
@@ -216,6 +217,8 @@ class Function:
     @classmethod
     def apply(cls, *args: Any) -> Any:
         """Run ``forward``, and record the call where an argument requires grad."""
+        if transforming():
+            cls._check_transforms(args)
         recording = is_enabled()
         edges = [edge_of(one) if recording else None for one in args]
         ctx = FunctionCtx(tuple(edge is not None for edge in edges))
@@ -234,6 +237,20 @@ class Function:
         if any(edges):
             FunctionNode(cls, ctx, edges, args).finish(outputs, made)
         return made if isinstance(result, tuple) else made[0]
+
+    @classmethod
+    def _check_transforms(cls, args: Sequence[Any]) -> None:
+        """``forward`` runs unrecorded: only the innermost transform knows of ``backward``, so no other may need it."""
+        for position, one in enumerate(args):
+            if not isinstance(one, Tensor):
+                continue
+            differentiated = getattr(one._data, "differentiated", None)
+            if one.requires_grad if differentiated is None else differentiated():
+                raise UnsupportedError(
+                    f"{cls.__name__}.apply: argument {position} is differentiated by another transform of functions "
+                    f"than the innermost, or in forward mode, where the backward of a Function is not known; write it "
+                    f"with operations on tensors"
+                )
 
     @classmethod
     def _check(cls, args: Sequence[Any], versions: Sequence[int], outputs: Sequence[Any]) -> None:

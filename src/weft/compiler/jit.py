@@ -27,7 +27,7 @@ from weft.graph import Graph, Tracing
 from weft.graph.tracing import call_site
 from weft.nn.module import Module
 from weft.ops import interpreter_stack
-from weft.ops.core import mode_keys
+from weft.ops.core import mode_keys, transforming
 from weft.ops.geometry import contiguous_strides
 from weft.tensors.array import Array, layout_key
 from weft.tensors.tensor import Tensor
@@ -67,8 +67,8 @@ class JitFunction:
         self._bound: WeakKeyDictionary[Any, JitFunction] = WeakKeyDictionary()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The function's result; inside another traced function it is part of that."""
-        if not interpreter_stack()[0].executes:
+        """The function's result; inside another traced function, or a transformed one, it is part of that."""
+        if not interpreter_stack()[0].executes or transforming():
             return self.__wrapped__(*args, **kwargs)
         return self._call(args, kwargs, False)
 

@@ -53,6 +53,10 @@ class Batched(Held):
             )
         return self.value
 
+    def printed(self) -> str:
+        """All samples of it."""
+        return f"vmap({self.level.size} samples of {self.value!r})" if self.batched else super().printed()
+
     def detached(self) -> Batched:
         """The same memory, which no level differentiates."""
         return Batched(self.level, self.value.detach(), self.batched, self.captured)

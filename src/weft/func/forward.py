@@ -65,6 +65,10 @@ class Dual(Held):
         part = zeros(TensorType(self.shape, self.dtype), self.value) if tangent is None else tangent
         cell.tangent = bind(OPS["update_view"], base, part, path=self.path)
 
+    def differentiated(self) -> bool:
+        """Whether this level or one below computes derivatives of the value."""
+        return self.cell.tangent is not None or super().differentiated()
+
     def detached(self) -> Dual:
         """The same memory without a tangent."""
         return self.level.lift(self.value.detach(), self.captured)

@@ -98,6 +98,15 @@ class Held:
         """The same memory, which no level differentiates."""
         return Held(self.level, self.value.detach(), self.captured)
 
+    def differentiated(self) -> bool:
+        """Whether a level below this one, or a tape there, computes derivatives of the value."""
+        inner = self.value._data
+        return self.value.requires_grad or (isinstance(inner, Held) and inner.differentiated())
+
+    def printed(self) -> str:
+        """The text of a tensor that holds this, in the transformed function."""
+        return f"{self.level.name}({self.value!r})"
+
     def __repr__(self) -> str:
         return f"<{self.level.name} of {self.value._data!r}>"
 

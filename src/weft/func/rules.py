@@ -13,6 +13,7 @@ from typing import Any
 from weft.errors import UnsupportedError
 from weft.func.batching import Call, Rule
 from weft.func.rules_indexing import embedding, index, index_put, searchsorted
+from weft.func.rules_loops import scan
 from weft.func.rules_products import convolution, convolution_input, convolution_weight, matmul
 from weft.func.rules_views import update_view, view
 from weft.ops import OPS, OpSpec, TensorType, bind
@@ -169,6 +170,7 @@ BATCHING: dict[str, Rule] = {
     "update_view": update_view,
     **dict.fromkeys(("random_uniform", "random_normal", "random_integer"), draw),
     "dropout": dropout, "random_advance": advance,
+    "scan": scan,
 }  # fmt: skip
 """How each op that is neither pointwise nor a view is done on all samples at once."""
 

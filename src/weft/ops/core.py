@@ -222,6 +222,11 @@ def without_modes() -> Iterator[None]:
         yield
 
 
+def transforming() -> bool:
+    """Whether a function is being transformed (``weft.func``): values are then those of a level, not of a device."""
+    return any(hasattr(interpreter, "adopt") for interpreter in interpreter_stack())
+
+
 def adopted(value: Any) -> Any:
     """A value that was filled from the host, as the interpreters in force see one that is made within them."""
     for interpreter in interpreter_stack():

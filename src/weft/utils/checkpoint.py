@@ -18,7 +18,7 @@ from weft.autograd.node import Barrier, Keeper, Saved, keeper
 from weft.autograd.tape import edge_of
 from weft.errors import ArgumentError, GradError, UnsupportedError, mistake
 from weft.ops import OPS, bind, interpreter_stack, interpreting
-from weft.ops.core import modes
+from weft.ops.core import modes, transforming
 from weft.random.generator import Generator, all_generators
 from weft.tensors.tensor import Tensor
 from weft.tensors.watch import tracing
@@ -228,6 +228,11 @@ def checkpoint(
         )
     if not is_enabled():
         return function(*args, **kwargs)
+    if transforming():
+        raise UnsupportedError(
+            "checkpoint: is called in a function that weft.func transforms, expected a call outside of one; call the "
+            "function itself there"
+        )
     first, second = context_fn()
     frame = Frame(function, args, kwargs, second, determinism_check == "default")
     before = {generator: generator.standing() for generator in all_generators()}

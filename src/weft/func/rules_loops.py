@@ -1,0 +1,41 @@
+"""Batching rule of ``scan`` in a graph: one loop whose every step is the body on all samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from weft.control.body import trace_body, types_of
+from weft.func.batching import Call
+from weft.graph import interpret
+from weft.ops import OPS, TensorType, bind
+
+
+def scan(call: Call) -> Sequence[Any]:
+    """The loop over all samples; sequences and what lies outside have samples where they do in the call."""
+    given = call.attributes
+    body, carries, last = given["body"], given["carries"], given["carries"] + given["sequences"]
+    mapped = [at < carries or one for at, one in enumerate(call.batched)]
+    values = [call.front(at) if one else call.values[at] for at, one in enumerate(mapped)]
+    values[carries:last] = [
+        _swapped(value) if one else value
+        for value, one in zip(values[carries:last], mapped[carries:last], strict=True)
+    ]
+    types = types_of(values)
+    types[carries:last] = [TensorType(one.shape[1:], one.dtype) for one in types[carries:last]]
+
+    def step(*each: Any) -> Sequence[Any]:
+        from weft.func.mapping import vmap
+
+        dims = tuple(0 if one else None for one in mapped)
+        return vmap(lambda *own: tuple(interpret(body, own, [])[0]), in_dims=dims)(*each)  # type: ignore[no-any-return]
+
+    whole = trace_body(step, types, str(values[0].device))
+    outputs = call.again(*values, *whole.outside, body=whole.graph)
+    return [*outputs[:carries], *map(_swapped, outputs[carries:])]
+
+
+def _swapped(value: Any) -> Any:
+    """The first two dimensions exchanged: steps and samples."""
+    order = (1, 0, *range(2, len(value.shape)))
+    return bind(OPS["permute"], value, order=order)
