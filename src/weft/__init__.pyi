@@ -17,6 +17,7 @@ from weft import dtypes as dtypes
 from weft import elements as elements
 from weft import errors as errors
 from weft import expr as expr
+from weft import func as func
 from weft import graph as graph
 from weft import kernels as kernels
 from weft import linalg as linalg

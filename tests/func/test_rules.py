@@ -19,7 +19,9 @@ from weft.ops import OPS, bind
 SAMPLES = 3
 RAISES = {"nonzero"}
 """Ops that have no rule: what they give has another shape for each sample."""
-FROM_NOTHING = {name for name, cases in OP_CASES.items() if not any(isinstance(a, Arg) for a in cases[0].operands)}
+FROM_NOTHING = {
+    name for name, cases in OP_CASES.items() if not any(isinstance(a, Arg) for a in cases[0].operands)
+}
 DRAWS = {name for name in OP_CASES if OPS[name].random or name == "random_advance"}
 MAPPED = [
     (name, at)
@@ -63,7 +65,7 @@ def test_op_on_all_samples_equals_the_op_on_each(device: Any, name: str, at: int
         whole = [put(np.stack([row[k] for row in samples]) if mapped else samples[0][k], device)
                  for k, mapped in enumerate(pattern)]  # fmt: skip
         dims = tuple(0 if mapped else None for mapped in pattern)
-        mapped_op = vmap(lambda *operands: run(name, operands, attributes), in_dims=dims)  # noqa: B023
+        mapped_op = vmap(lambda *operands: run(name, operands, attributes), in_dims=dims)
         found = mapped_op(*whole)
         for got, wanted in zip(found, expected, strict=True):
             assert_equal(from_weft(got), wanted, f"{name} {pattern}", max(case.scale, 4))
@@ -89,6 +91,10 @@ def test_op_without_a_rule_says_so(name: str) -> None:
 
 
 def test_every_op_is_mapped_or_listed() -> None:
-    declared = {name for name, op in OPS.items() if ".grad" not in name and not name.startswith("custom.") and op.run is None}
+    declared = {
+        name
+        for name, op in OPS.items()
+        if ".grad" not in name and not name.startswith("custom.") and op.run is None
+    }
     assert {name for name, _ in MAPPED} | RAISES | FROM_NOTHING | DRAWS == declared
     assert {"full", "arange", "linspace"} == FROM_NOTHING

@@ -175,7 +175,7 @@ class Batching(Level):
         return Tensor.wrap(Batched(self, front, True))
 
     def joined(self, tensor: Tensor, dim: int) -> Tensor:
-        """A tensor of this level with its samples along a dimension, as one of the stack below; outside of the level."""
+        """A tensor with its samples along a dimension, as one of the stack below; outside of the level."""
         own = self.own(tensor)._data
         value: Tensor = own.value
         if not own.batched:
@@ -197,7 +197,7 @@ class Batching(Level):
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
         """The op on all samples, or once where none of its operands has samples."""
-        some = any([isinstance(one, Batched) and one.batched for one in operands])
+        some = any(isinstance(one, Batched) and one.batched for one in operands)
         if op.random:
             self.check_randomness(op.name)
         with interpreting(*below):
@@ -238,7 +238,11 @@ class Batching(Level):
         for one, target in zip(made, into, strict=True):
             value = one.value
             if target.batched and not one.batched:
-                value = bind(OPS["expand"], bind(OPS["reshape"], value, shape=(1, *value.shape)), shape=target.value.shape)
+                value = bind(
+                    OPS["expand"],
+                    bind(OPS["reshape"], value, shape=(1, *value.shape)),
+                    shape=target.value.shape,
+                )
             bind(OPS["cast"], value, dtype=target.dtype, into=(target.value,))
 
 
@@ -247,5 +251,7 @@ def check_size(where: str, sizes: dict[str, int]) -> int:
     found = set(sizes.values())
     if len(found) > 1:
         given = ", ".join(f"{size} in {name}" for name, size in sizes.items())
-        raise ShapeError(f"{where}: the sizes of the mapped dimensions are {given}, expected one size for all")
+        raise ShapeError(
+            f"{where}: the sizes of the mapped dimensions are {given}, expected one size for all"
+        )
     return found.pop()

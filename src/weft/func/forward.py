@@ -179,7 +179,9 @@ def jvp(func: Function, primals: Any, tangents: Any, *, has_aux: bool = False) -
     for name, given in (("primals", primals), ("tangents", tangents)):
         if not isinstance(given, tuple):
             raise ArgumentTypeError(
-                mistake("jvp", name, f"of type {type(given).__name__}", "a tuple, one entry for each argument")
+                mistake(
+                    "jvp", name, f"of type {type(given).__name__}", "a tuple, one entry for each argument"
+                )
             )
     values, rebuild = tensors_of("jvp", "primals", primals)
     for one in values:

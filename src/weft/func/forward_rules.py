@@ -1,6 +1,7 @@
-"""How ops move tangents. Pointwise ops by the derivatives that are derived of their expressions, linear ones by
-themselves, products by the product rule; every other op by the transpose of its gradient rule.
+"""How ops move tangents, each by a rule.
 
+Pointwise ops by the derivatives that are derived of their expressions, linear ones by themselves, products by the
+product rule; every other op by the transpose of its gradient rule.
 That gradient rule is a linear map from the output's cotangent u to the operand's. Its own gradient with respect to u,
 at the tangent, is the tangent of the output (Townsend, A new trick for calculating Jacobian vector products, 2017):
 so each op that has a gradient has a tangent, by one rule written once.
@@ -63,8 +64,8 @@ def pointwise(step: Step) -> Sequence[Tensor | None]:
     known = {"out": output, **dict(zip(info.parameters, step.values, strict=True))}
     terms = []
     for position, tangent in enumerate(step.tangents):
-        op = None if tangent is None else gradient_op(step.op, position)
-        if op is None:
+        op = gradient_op(step.op, position)
+        if tangent is None or op is None:
             continue
         own = op.info["pointwise"]
         flowing = tangent if tangent.dtype is output.dtype else bind(OPS["cast"], tangent, dtype=output.dtype)
@@ -152,10 +153,12 @@ def transposed(step: Step) -> Sequence[Tensor | None]:
 
 
 FORWARD: dict[str, Rule] = {
-    **dict.fromkeys(("cast", "copy", "transfer", "reshape", "permute", "expand", "slice", "strided", "diagonal", "unfold"), linear(0)),
+    **dict.fromkeys(("cast", "copy", "transfer", "reshape", "permute", "expand", "slice", "strided"), linear(0)),
+    **dict.fromkeys(("diagonal", "unfold"), linear(0)),
     **dict.fromkeys(("sum", "mean", "cumsum", "flip", "roll", "triangle", "avg_pool", "avg_pool_backward", "resample",
                      "resample_backward"), linear(0)),
-    **dict.fromkeys(("gather", "index", "embedding", "unsort", "place", "nll", "nll_backward", "max_pool_backward"), linear(0)),
+    **dict.fromkeys(("gather", "index", "embedding", "unsort", "place"), linear(0)),
+    **dict.fromkeys(("nll", "nll_backward", "max_pool_backward"), linear(0)),
     **dict.fromkeys(("cat", "barrier"), linear()),
     "update_view": linear(0, 1),
     **dict.fromkeys(("matmul", "convolution", "convolution_input", "convolution_weight"), bilinear),

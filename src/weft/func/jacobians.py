@@ -11,7 +11,7 @@ from weft.errors import DTypeError, mistake
 from weft.func.forward import jvp
 from weft.func.mapping import vmap
 from weft.func.reverse import vjp
-from weft.func.trees import chosen, tensors_of, with_aux
+from weft.func.trees import chosen, tensors_of
 from weft.ops import OPS, bind
 from weft.ops.creation import INDEX_DTYPE
 from weft.tensors.tensor import Tensor
@@ -70,7 +70,9 @@ def _check_output(where: str, output: Any) -> list[Tensor]:
     leaves, _ = tensors_of(where, "the function's result", output)
     for one in leaves:
         if one.dtype.kind != "float":
-            raise DTypeError(mistake(where, "the dtype of the function's result", one.dtype.name, "a floating point type"))
+            raise DTypeError(
+                mistake(where, "the dtype of the function's result", one.dtype.name, "a floating point type")
+            )
     return leaves
 
 
@@ -151,4 +153,3 @@ def hessian(func: Function, argnums: int | Sequence[int] = 0) -> Function:
             [ 0., 12.]])
     """
     return jacfwd(jacrev(func, argnums), argnums)
-

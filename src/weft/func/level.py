@@ -251,8 +251,7 @@ class LevelTape(Tape):
         if into is None:
             return super().process(op, own, attributes, None, below)
         if self.recording and op.gradient is not None and any(edge_of(one) for one in own):
-            if not all(level.owns(target) for target in into):
-                level.refuse_captured(op, [level.lift(target) for target in into])
+            level.refuse_captured(op, [level.lift(target) for target in into if not level.owns(target)])
         super().process(op, own, attributes, tuple([level.own(target) for target in into]), below)
         return into
 

@@ -114,7 +114,12 @@ def _map(
         if dim is None:
             if level.own(one)._data.batched:
                 raise ArgumentError(
-                    mistake("vmap", f"out_dims of result {place}", None, "an int, since it differs between samples")
+                    mistake(
+                        "vmap",
+                        f"out_dims of result {place}",
+                        None,
+                        "an int, since it differs between samples",
+                    )
                 )
             joined.append(level.below(one))
             continue

@@ -23,7 +23,9 @@ def _unfold(attributes: dict[str, Any], shape: tuple[int, ...], size: int) -> St
     own = {**attributes, "dim": attributes["dim"] + 1}
     if shape:
         return [("unfold", own)]
-    window = attributes["size"]  # a 0-d tensor counts as a vector of one element, of which the first window is taken
+    window = attributes[
+        "size"
+    ]  # a 0-d tensor counts as a vector of one element, of which the first window is taken
     return [
         ("reshape", {"shape": (size, 1)}),
         ("unfold", own),
@@ -63,8 +65,8 @@ def view(call: Call) -> Sequence[Any]:
 
 def mapped_path(path: Path, shape: tuple[int, ...], size: int) -> Path:
     """The path of views of all samples that a path of views is of a sample."""
-    from weft.ops import TensorType, lookup
     from weft.dtypes import float32
+    from weft.ops import TensorType, lookup
 
     steps: list[tuple[str, tuple[tuple[str, Any], ...]]] = []
     for name, given in path:

@@ -52,7 +52,9 @@ def _merged(given: Any) -> dict[str, Tensor]:
     for one in dicts:
         for name, value in one.items():
             if name in merged:
-                raise ArgumentError(mistake("functional_call", "the name", f"{name!r}, twice", "each name once"))
+                raise ArgumentError(
+                    mistake("functional_call", "the name", f"{name!r}, twice", "each name once")
+                )
             if not isinstance(value, Tensor):
                 raise ArgumentTypeError(
                     mistake("functional_call", name, f"of type {type(value).__name__}", "a tensor")
@@ -90,23 +92,25 @@ def _replaced(module: Module, new: dict[str, Tensor], tie_weights: bool, strict:
                     mistake("functional_call", name, "another tensor than under its other names", "one for all",
                             "pass tie_weights=False")
                 )  # fmt: skip
-    chosen = {}
+    chosen: list[tuple[dict[str, Any], str, Any, Tensor]] = []
     for name, (home, key) in places.items():
-        value = new.get(name, by_tensor.get(id(home[key])))
-        if value is None and strict:
-            raise ArgumentError(mistake("functional_call", "a tensor for", name, "given, with strict", "it is missing"))
-        if value is not None:
-            chosen[name] = (home, key, home[key], value)
+        found = new.get(name, by_tensor.get(id(home[key])))
+        if found is None and strict:
+            raise ArgumentError(
+                mistake("functional_call", "a tensor for", name, "given, with strict", "it is missing")
+            )
+        if found is not None:
+            chosen.append((home, key, home[key], found))
     watch = watcher.get()
     if watch is not None:  # a trace depends on what the module has, not on what stands in for it
         for one in module.modules():
             watch.entered(one)
     try:
-        for home, key, _, value in chosen.values():
+        for home, key, _, value in chosen:
             home[key] = value
         yield
     finally:
-        for home, key, old, _ in chosen.values():
+        for home, key, old, _ in chosen:
             home[key] = old
 
 
@@ -141,7 +145,9 @@ def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dic
 
 def _stacked(name: str, tensors: Sequence[Any]) -> Tensor:
     if len({None if one is None else tuple(one.shape) for one in tensors}) > 1:
-        raise ShapeError(mistake("stack_module_state", name, "of several shapes, or missing", "alike in all models"))
+        raise ShapeError(
+            mistake("stack_module_state", name, "of several shapes, or missing", "alike in all models")
+        )
     rows = [bind(OPS["reshape"], one.detach(), shape=(1, *one.shape)) for one in tensors]
     made: Tensor = bind(OPS["cat"], *rows, dim=0)
     return made.requires_grad_() if all(one.requires_grad for one in tensors) else made

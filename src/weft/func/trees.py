@@ -46,7 +46,9 @@ def tensors_of(where: str, what: str, tree: Any) -> tuple[list[Tensor], Callable
     leaves, rebuild = flatten(tree)
     for leaf in leaves:
         if not isinstance(leaf, Tensor):
-            raise ArgumentTypeError(mistake(where, what, f"a {type(leaf).__name__}", "a tree of tensors only"))
+            raise ArgumentTypeError(
+                mistake(where, what, f"a {type(leaf).__name__}", "a tree of tensors only")
+            )
     return leaves, rebuild
 
 
@@ -82,12 +84,14 @@ def spread(where: str, what: str, prefix: Any, tree: Any) -> list[Any]:
 
 def chosen(where: str, argnums: int | Sequence[int], count: int) -> list[int]:
     """The positions of the arguments that ``argnums`` names."""
-    given = list(argnums) if isinstance(argnums, tuple | list) else [argnums]
+    given: list[Any] = list(argnums) if isinstance(argnums, tuple | list) else [argnums]
     for one in given:
         if not isinstance(one, int) or isinstance(one, bool):
             raise ArgumentTypeError(mistake(where, "argnums", repr(argnums), "an int or a tuple of ints"))
         if not -count <= one < count:
-            raise ArgumentError(mistake(where, "argnums", argnums, f"within the {count} positional arguments"))
+            raise ArgumentError(
+                mistake(where, "argnums", argnums, f"within the {count} positional arguments")
+            )
     places = [one % count for one in given]
     if not places or len(set(places)) != len(places):
         raise ArgumentError(mistake(where, "argnums", argnums, "one position or more, each once"))
@@ -100,6 +104,11 @@ def with_aux(where: str, result: Any, has_aux: bool) -> tuple[Any, Any]:
         return result, None
     if not isinstance(result, tuple) or len(result) != 2:
         raise ArgumentTypeError(
-            mistake(where, "the function's result", f"a {type(result).__name__}", "a pair (output, aux) with has_aux")
+            mistake(
+                where,
+                "the function's result",
+                f"a {type(result).__name__}",
+                "a pair (output, aux) with has_aux",
+            )
         )
     return result
