@@ -17,6 +17,7 @@ from weft import devices, dtypes
 from weft.errors import ArgumentError, mistake
 from weft.ops import OPS, bind
 from weft.ops.arguments import integer
+from weft.ops.core import executing
 from weft.tensors.tensor import Tensor, tensor
 from weft.tensors.watch import refuse_tracing
 
@@ -68,7 +69,8 @@ class Generator:
         """The state on the device: key low, key high, counter low, counter high."""
         if self._state is None:
             words = [self._seed & 0xFFFFFFFF, self._seed >> 32, 0, 0]
-            self._state = tensor(words, dtype=dtypes.uint32, device=self.device)
+            with executing():  # where a function is transformed, the state is none of its values
+                self._state = tensor(words, dtype=dtypes.uint32, device=self.device)
         return self._state
 
     @property
@@ -99,7 +101,7 @@ class Generator:
         refuse_tracing("set_state", "set the state before the call")
         if len(words) != 4 or any(not 0 <= word < 2**32 for word in words):
             raise ArgumentError(mistake("set_state", "words", words, "four integers of 32 bits"))
-        with self._lock:
+        with self._lock, executing():
             self._seed, self._offset = words[0] | words[1] << 32, 0
             self._state = tensor(list(words), dtype=dtypes.uint32, device=self.device)
         return self
