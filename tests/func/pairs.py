@@ -50,7 +50,9 @@ def written(m: Any, x: Any) -> Any:
 def indexed(m: Any, x: Any) -> Any:
     order = x.detach().argsort(-1)
     picked = m.gather(x, -1, order) * x.cumsum(-1)
-    return (picked.sort(-1)[0][..., 1:] - picked[..., :-1]).square().sum() + x.flip(-1).unfold(-1, 2, 1).prod(-1).sum()
+    return (picked.sort(-1)[0][..., 1:] - picked[..., :-1]).square().sum() + x.flip(-1).unfold(-1, 2, 1).prod(
+        -1
+    ).sum()
 
 
 def layered(m: Any, x: Any, w: Any, b: Any) -> Any:

@@ -18,7 +18,6 @@ from weft.errors import ArgumentTypeError, DTypeError, ShapeError, UnsupportedEr
 from weft.func import grad, jvp, vjp
 from weft.ops import FUNCTIONS
 
-
 # PyTorch warns of itself when its forward mode is first used
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 
@@ -32,7 +31,7 @@ def test_jvp_equals_torch(device: Any, program: Program) -> None:
         # PyTorch has no forward mode for some of the programs' writes: its double gradient says the same
         theirs = torch.autograd.functional.jvp(program.there, values, tuple(there(directions)))
         assert_same(ours, theirs, program.name, 8)
-        jitted = wf.jit(lambda v, t: jvp(program.here, v, t))  # noqa: B023
+        jitted = wf.jit(lambda v, t: jvp(program.here, v, t))
         again = jitted(tuple(here(arrays, device.name)), tuple(here(directions, device.name)))
         assert_same(again, theirs, f"jit {program.name}", 8)
 
@@ -75,7 +74,9 @@ def test_levels_do_not_mix() -> None:
 
     assert derivative(lambda x: x * derivative(lambda y: x + y, one), x).item() == 1.0
     assert derivative(lambda x: x * derivative(lambda y: x * y, one), x).item() == 6.0
-    assert derivative(lambda x: derivative(lambda y: x * y * y, x), x).item() == 12.0  # 2 x y at y = x: 2 x x, so 4 x
+    assert (
+        derivative(lambda x: derivative(lambda y: x * y * y, x), x).item() == 12.0
+    )  # 2 x y at y = x: 2 x x, so 4 x
     assert grad(lambda x: x * derivative(lambda y: x * y, one))(x).item() == 6.0
     assert derivative(lambda x: x * grad(lambda y: x * y)(one), x).item() == 6.0
     w = wf.tensor(2.0, requires_grad=True)
@@ -121,7 +122,9 @@ def check(name: str, case: Case) -> None:
     forward = [(u * t).numpy() for u, t in zip(cotangents, moved, strict=True)]
     backward = [(g * t).numpy() for g, t in zip(pull(cotangents), tangents, strict=True)]
     size = sum(float(np.abs(one).sum()) for one in (*forward, *backward))
-    assert abs(sum(one.sum() for one in forward) - sum(one.sum() for one in backward)) <= 1e-9 * size + 1e-12, name
+    assert (
+        abs(sum(one.sum() for one in forward) - sum(one.sum() for one in backward)) <= 1e-9 * size + 1e-12
+    ), name
 
 
 def test_mistakes() -> None:

@@ -146,7 +146,9 @@ def test_hooks_and_views_of_captured_tensors_are_left_alone() -> None:
         lambda x: outside[1:].mul_(2.0),
         lambda x: outside.copy_(x),
     ):
-        with pytest.raises(UnsupportedError, match="from outside of the function that grad transforms is written"):
+        with pytest.raises(
+            UnsupportedError, match="from outside of the function that grad transforms is written"
+        ):
             grad(lambda x, write=write: (write(x), x.sum())[1])(x)
     assert outside.tolist() == [0.0, 0.0, 0.0]
 
@@ -185,7 +187,9 @@ def test_functions_with_a_backward_of_their_own_serve_one_level() -> None:
         lambda: wf.func.jvp(Triple.apply, (x,), (x,)),
         lambda: grad(lambda x: wf.func.vmap(Triple.apply)(x).sum())(x),
     ):
-        with pytest.raises(UnsupportedError, match="Triple.apply: argument 0 is differentiated by another transform"):
+        with pytest.raises(
+            UnsupportedError, match="Triple.apply: argument 0 is differentiated by another transform"
+        ):
             nested()
     with pytest.raises(UnsupportedError, match="checkpoint: is called in a function"):
         grad(lambda x: wf.utils.checkpoint.checkpoint(lambda y: y.sum(), x))(x)
@@ -193,7 +197,9 @@ def test_functions_with_a_backward_of_their_own_serve_one_level() -> None:
 
 def test_mistakes() -> None:
     x = wf.tensor([1.0, 2.0])
-    with pytest.raises(GradError, match=r"result is a tensor of shape \(2,\), expected one of shape \(\); reduce it"):
+    with pytest.raises(
+        GradError, match=r"result is a tensor of shape \(2,\), expected one of shape \(\); reduce it"
+    ):
         grad(lambda x: x)(x)
     with pytest.raises(GradError, match="result is a float"):
         grad(lambda x: 1.0)(x)
@@ -215,7 +221,9 @@ def test_mistakes() -> None:
         grad(lambda x: x.mul_(2).sum())(x)
     output, pull = vjp(lambda x: (x, {"a": x * 2}), x)
     assert output[1]["a"].tolist() == [2.0, 4.0]
-    with pytest.raises(ArgumentTypeError, match=r"cotangent is \*, expected of the structure \(\*, \{'a': \*\}\)"):
+    with pytest.raises(
+        ArgumentTypeError, match=r"cotangent is \*, expected of the structure \(\*, \{'a': \*\}\)"
+    ):
         pull(x)
     with pytest.raises(ShapeError, match=r"shape of the cotangent is \(1,\), expected \(2,\)"):
         pull((x, {"a": x[:1]}))

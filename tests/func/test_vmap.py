@@ -38,7 +38,9 @@ def test_dimensions_of_trees() -> None:
     results = []
     for transform, (a, w, b) in ((vmap, here(arrays, "cpu")), (torch.func.vmap, there(arrays))):
         dims = (1, {"w": None, "b": [-1]}, None)
-        mapped = transform(lambda a, tree, s: function(a, {**tree, "w": tree["w"].T}, s), dims, {"x": -1, "y": (0, 0)})
+        mapped = transform(
+            lambda a, tree, s: function(a, {**tree, "w": tree["w"].T}, s), dims, {"x": -1, "y": (0, 0)}
+        )
         results.append(mapped(a, {"w": w, "b": [b]}, 2.0))
     assert_same(results[0], results[1])
     assert tuple(results[0]["x"].shape) == (2, 4, 3)
@@ -108,7 +110,12 @@ def test_a_mapped_argument_is_written_in_place() -> None:
 
 def test_samples_are_not_written_into_one_tensor_for_all() -> None:
     x, same = wf.ones(3, 2), wf.zeros(2)
-    for write in (lambda x: same.add_(x), lambda x: same.copy_(x), lambda x: wf.zeros(2).mul_(x), lambda x: same[:1].add_(x[:1])):
+    for write in (
+        lambda x: same.add_(x),
+        lambda x: same.copy_(x),
+        lambda x: wf.zeros(2).mul_(x),
+        lambda x: same[:1].add_(x[:1]),
+    ):
         with pytest.raises(UnsupportedError, match="one for all, expected one that has samples"):
             vmap(write)(x)
     assert same.tolist() == [0.0, 0.0]
@@ -137,7 +144,9 @@ def test_randomness(device: Any) -> None:
     different = vmap(lambda x: x + wf.rand(3, device=device.name), randomness="different")(x)
     after = wf.rand(3, device=device.name)
     wf.manual_seed(3)
-    stream = wf.rand(5, 3, device=device.name)  # as the samples draw one after another, and what follows goes on behind
+    stream = wf.rand(
+        5, 3, device=device.name
+    )  # as the samples draw one after another, and what follows goes on behind
     assert different.tolist() == stream[:4].tolist()
     assert after.tolist() == stream[4].tolist()
 
@@ -237,7 +246,9 @@ def run_program(steps: list[tuple[str, int, int]], *inputs: Any) -> Any:
     return values[-1]
 
 
-@given(steps=programs(), mapped=st.tuples(st.booleans(), st.booleans()).filter(any), differentiate=st.booleans())
+@given(
+    steps=programs(), mapped=st.tuples(st.booleans(), st.booleans()).filter(any), differentiate=st.booleans()
+)
 def test_random_programs_equal_a_loop(steps: Any, mapped: Any, differentiate: bool) -> None:
     def function(a: Any, b: Any) -> Any:
         return run_program(steps, a, b)
@@ -279,7 +290,9 @@ def test_values_cannot_be_read() -> None:
         lambda x: x[x > 0],
         lambda x: wf.nonzero(x),
     ):
-        with pytest.raises(UnsupportedError, match="has a value for each of the 3 samples that vmap maps over"):
+        with pytest.raises(
+            UnsupportedError, match="has a value for each of the 3 samples that vmap maps over"
+        ):
             vmap(read)(x)
     assert vmap(lambda x: x * wf.tensor(2.0).item())(x).tolist() == [[2.0, 2.0]] * 3
     shown: list[str] = []
@@ -290,9 +303,13 @@ def test_values_cannot_be_read() -> None:
 def test_mistakes() -> None:
     x, y = wf.ones(3, 2), wf.ones(4, 2)
     add = lambda a, b: a + b  # noqa: E731
-    with pytest.raises(ArgumentError, match="in_dims is .* with 1 entries, expected one entry for each of 2 arguments"):
+    with pytest.raises(
+        ArgumentError, match="in_dims is .* with 1 entries, expected one entry for each of 2 arguments"
+    ):
         vmap(add, in_dims=(0,))(x, x)
-    with pytest.raises(ArgumentError, match=r"in_dims is \(0, 0\), expected an int, None, or a tree of these like \*"):
+    with pytest.raises(
+        ArgumentError, match=r"in_dims is \(0, 0\), expected an int, None, or a tree of these like \*"
+    ):
         vmap(add, in_dims=((0, 0), 0))(x, x)
     with pytest.raises(ArgumentError, match="in_dims is 'rows'"):
         vmap(add, in_dims="rows")(x, x)
@@ -300,13 +317,17 @@ def test_mistakes() -> None:
         vmap(add, in_dims=None)(x, x)
     with pytest.raises(ShapeError, match="3 in argument 0, 4 in argument 1, expected one size for all"):
         vmap(add)(x, y)
-    with pytest.raises(IndexOutOfRangeError, match="in_dims of argument 1 is 2, expected a dimension of a tensor of 2"):
+    with pytest.raises(
+        IndexOutOfRangeError, match="in_dims of argument 1 is 2, expected a dimension of a tensor of 2"
+    ):
         vmap(add, in_dims=(0, 2))(x, x)
     with pytest.raises(IndexOutOfRangeError, match="in_dims of argument 0 is 0"):
         vmap(lambda x: x)(wf.tensor(1.0))
     with pytest.raises(ArgumentTypeError, match=r"argument 1\['s'\] is of type float with in_dims 0"):
         vmap(lambda x, o: x * o["s"])(x, {"s": 2.0})
-    with pytest.raises(IndexOutOfRangeError, match="out_dims of result 0 is 2, expected a dimension of a tensor of 2"):
+    with pytest.raises(
+        IndexOutOfRangeError, match="out_dims of result 0 is 2, expected a dimension of a tensor of 2"
+    ):
         vmap(lambda x: x, out_dims=2)(x)
     with pytest.raises(ArgumentError, match="out_dims is"):
         vmap(lambda x: x, out_dims=(0, 0))(x)

@@ -12,7 +12,7 @@ from typing import Any
 
 from weft.dtypes import of_scalar
 from weft.errors import ShapeError, UnsupportedError, WeftError
-from weft.func.level import Held, Level, is_captured_view, values_of
+from weft.func.level import Held, Level, is_captured_view, set_apart, values_of
 from weft.ops import OPS, Geometry, Interpreter, OpSpec, TensorType, bind, interpreting
 from weft.ops.core import user_error
 from weft.ops.targets import check_targets
@@ -71,13 +71,14 @@ class Call:
     __slots__ = ("attributes", "batched", "op", "randomness", "results", "size", "types", "values")
 
     def __init__(
-        self, level: Batching, op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any]
-    ) -> None:
+        self, level: Batching, op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any],
+        into: Sequence[Any] | None,
+    ) -> None:  # fmt: skip
         self.op = op
         self.size = level.size
         self.randomness = level.randomness
         self.attributes = attributes
-        self.values = values_of(operands)
+        self.values = values_of(operands) if into is None else set_apart(values_of(operands), values_of(into))
         self.batched = tuple([isinstance(one, Batched) and one.batched for one in operands])
         self.types = tuple([_type_of(one) for one in operands])
         try:
@@ -223,7 +224,7 @@ class Batching(Level):
     ) -> Sequence[Any]:
         from weft.func.rules import rule_of
 
-        return rule_of(op)(Call(self, op, operands, attributes))
+        return rule_of(op)(Call(self, op, operands, attributes, into))
 
     def _write(self, op: OpSpec, made: Sequence[Batched], into: Sequence[Batched]) -> None:
         """Overwrite values of this level, each of which has samples where what is written has."""

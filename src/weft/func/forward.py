@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weft.errors import ArgumentTypeError, mistake
-from weft.func.level import Held, Level, check_floating, is_captured_view, values_of
+from weft.func.level import Held, Level, check_floating, is_captured_view, set_apart, values_of
 from weft.func.reverse import filled_like
 from weft.func.trees import matching, tensors_of, with_aux
 from weft.ops import OPS, Interpreter, OpSpec, TensorType, bind, interpreting
@@ -133,6 +133,7 @@ class Forward(Level):
             for target in into:
                 target.write(None)
             return into
+        values = set_apart(values, targets)
         outputs = below[-1].process(op, values, attributes, None, below[:-1])
         check_targets(op, [TensorType(one.shape, one.dtype) for one in outputs], into)
         found = _moved(op, values, tangents, outputs, attributes)

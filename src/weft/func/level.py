@@ -17,7 +17,7 @@ from weft.autograd.mode import grad_mode, is_enabled
 from weft.autograd.tape import Tape, edge_of
 from weft.dtypes import DType
 from weft.errors import DTypeError, GradError, UnsupportedError, mistake
-from weft.ops import Geometry, Interpreter, OpSpec, interpreter_stack, interpreting
+from weft.ops import OPS, Geometry, Interpreter, OpSpec, bind, interpreter_stack, interpreting
 from weft.tensors.tensor import Tensor
 
 
@@ -263,6 +263,19 @@ class LevelTape(Tape):
 def values_of(operands: Sequence[Any]) -> tuple[Any, ...]:
     """What a level's values hold; Python scalars as they are."""
     return tuple([one.value if isinstance(one, Held) else one for one in operands])
+
+
+def set_apart(values: Sequence[Any], targets: Sequence[Tensor]) -> tuple[Any, ...]:
+    """The values with copies of those in whose memory an op is about to write, where gradients may read them later."""
+    aliases = {id(target._data.alias) for target in targets}
+    return tuple([
+        bind(OPS["copy"], one) if isinstance(one, Tensor) and id(one._data.alias) in aliases and _is_kept(one) else one
+        for one in values
+    ])  # fmt: skip
+
+
+def _is_kept(tensor: Tensor) -> bool:
+    return tensor.requires_grad or (isinstance(tensor._data, Held) and tensor._data.differentiated())
 
 
 def is_captured_view(op: OpSpec, operands: Sequence[Any], outputs: Sequence[Tensor]) -> bool:

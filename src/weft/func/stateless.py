@@ -104,7 +104,9 @@ def _replaced(module: Module, new: dict[str, Tensor], tie_weights: bool, strict:
     watch = watcher.get()
     if watch is not None:  # a trace depends on what the module has, not on what stands in for it
         for one in module.modules():
-            watch.entered(one)
+            for table in TABLES:
+                for name in one.__dict__[table]:
+                    watch.read(one, table, name)
     try:
         for home, key, _, value in chosen:
             home[key] = value

@@ -1,0 +1,287 @@
+"""Transforms of transforms against ``torch.func``: Jacobians, Hessians, per-sample gradients, graphs, loops, models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import weft as wf
+from tests.func.pairs import IDS, PROGRAMS, Program, assert_same, draws, here, there
+from weft import func
+from weft.compiler import scan
+from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+theirs = torch.func
+
+
+def vector(m: Any, x: Any) -> Any:
+    return (x.softmax(-1) @ x.T).cumsum(0) * x.sum()
+
+
+@pytest.mark.parametrize("name", ["jacrev", "jacfwd"])
+def test_jacobians_equal_torch(device: Any, name: str) -> None:
+    (array,) = draws([(3, 4)], wf.float32)
+    own, other = getattr(func, name), getattr(theirs, name)
+    expected = other(lambda x: vector(torch, x))(torch.tensor(array))
+    (x,) = here([array], device.name)
+    assert_same(own(lambda x: vector(wf, x))(x), expected, name, 4)
+    assert_same(own(lambda x: vector(wf, x), chunk_size=5)(x), expected, f"{name} in chunks", 4)
+    assert_same(wf.jit(own(lambda x: vector(wf, x)))(x), expected, f"jit {name}", 4)
+
+
+@pytest.mark.parametrize("name", ["jacrev", "jacfwd"])
+def test_jacobians_of_trees(name: str) -> None:
+    def function(tree: Any, y: Any, scale: Any) -> Any:
+        return {"a": tree["x"] * y.sum() * scale, "b": (y @ tree["x"], y[0])}, tree["x"] + 1
+
+    arrays = draws([(2,), (3, 2)], wf.float64)
+    made = []
+    for module, tensors in ((func, here(arrays, "cpu")), (theirs, there(arrays))):
+        x, y = tensors
+        made.append(getattr(module, name)(function, argnums=(0, 1), has_aux=True)({"x": x}, y, 2.0))
+    assert_same(made[0], made[1])
+    assert tuple(made[0][0]["b"][0][1].shape) == (3, 3, 2)
+
+
+@pytest.mark.parametrize("program", [one for one in PROGRAMS if one.name in ("pointwise", "softmax", "products")],
+                         ids=lambda one: one.name)  # fmt: skip
+def test_hessian_equals_torch(device: Any, program: Program) -> None:
+    arrays = draws(program.shapes, wf.float32)
+    expected = theirs.hessian(program.there)(*there(arrays))
+    assert_same(func.hessian(program.here)(*here(arrays, device.name)), expected, program.name, 8)
+    assert_same(wf.jit(func.hessian(program.here))(*here(arrays, device.name)), expected, program.name, 8)
+    if device.supports(wf.float64):
+        wide = draws(program.shapes, wf.float64)
+        assert_same(
+            func.hessian(program.here)(*here(wide, "cpu")), theirs.hessian(program.there)(*there(wide))
+        )
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=IDS)
+def test_hessian_vector_products_in_every_order(program: Program) -> None:
+    arrays, directions = draws(program.shapes, wf.float64), draws(program.shapes, wf.float64, 1)
+    places = tuple(range(len(arrays)))
+    x, v = tuple(here(arrays, "cpu")), tuple(here(directions, "cpu"))
+    inputs = [one.requires_grad_() for one in there(arrays)]
+    first = torch.autograd.grad(program.there(*inputs), inputs, create_graph=True)
+    dot = sum((g * t).sum() for g, t in zip(first, there(directions), strict=True))
+    expected = torch.autograd.grad(dot, inputs)
+
+    def along(*xs: Any) -> Any:
+        return sum((g * t).sum() for g, t in zip(func.grad(program.here, places)(*xs), v, strict=True))
+
+    orders = {
+        "forward over reverse": func.jvp(func.grad(program.here, places), x, v)[1],
+        "reverse over reverse": func.grad(along, places)(*x),
+        "reverse over forward": func.grad(lambda *xs: func.jvp(program.here, xs, v)[1], places)(*x),
+        "forward over forward": tuple(
+            func.jvp(lambda *xs: func.jvp(program.here, xs, unit)[1], x, v)[1]
+            for unit in (tuple(wf.ones_like(one) if at == n else wf.zeros_like(one) for n, one in enumerate(x)) for at in places)
+        ),
+    }  # fmt: skip
+    totals = tuple(one.sum() for one in expected)
+    for name, found in orders.items():
+        assert_same(
+            found, totals if name == "forward over forward" else expected, f"{program.name}: {name}", 20
+        )
+
+
+# Gradients of each example.
+
+
+class Convolutional(wf.nn.Module):
+    """A small network for images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = wf.nn.Conv2d(1, 4, 3, padding=1)
+        self.second = wf.nn.Conv2d(4, 6, 3, stride=2, groups=2)
+        self.norm = wf.nn.GroupNorm(2, 6)
+        self.out = wf.nn.Linear(6, 3)
+
+    def forward(self, x: Any) -> Any:
+        x = wf.nn.functional.max_pool2d(self.first(x).relu(), 2)
+        return self.out(self.norm(self.second(x)).tanh().mean((-2, -1)))
+
+
+class Layers(wf.nn.Module):
+    """A perceptron."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = wf.nn.Sequential(
+            wf.nn.Linear(64, 8), wf.nn.GELU(), wf.nn.LayerNorm(8), wf.nn.Linear(8, 3)
+        )
+
+    def forward(self, x: Any) -> Any:
+        return self.layers(x.flatten(1))
+
+
+def example_loss(model: Any) -> Any:
+    def loss(parameters: Any, x: Any, target: Any) -> Any:
+        scores = func.functional_call(model, parameters, x.unsqueeze(0))
+        return wf.nn.functional.cross_entropy(scores, target.unsqueeze(0))
+
+    return loss
+
+
+@pytest.mark.parametrize("make", [Convolutional, Layers])
+def test_gradients_of_each_example(device: Any, make: Any) -> None:
+    wf.manual_seed(0)
+    model = make().to(device.name)
+    x = wf.tensor(draws([(5, 1, 8, 8)], wf.float32)[0], device=device.name)
+    target = wf.tensor([0, 1, 2, 1, 0], device=device.name)
+    parameters = {name: one.detach() for name, one in model.named_parameters()}
+    each = func.vmap(func.grad(example_loss(model)), in_dims=(None, 0, 0))
+    for found in (each(parameters, x, target), wf.jit(each)(parameters, x, target)):
+        for n in range(5):
+            model.zero_grad()
+            wf.nn.functional.cross_entropy(model(x[n : n + 1]), target[n : n + 1]).backward()
+            for name, own in model.named_parameters():
+                np.testing.assert_allclose(found[name][n].numpy(), own.grad.numpy(), rtol=2e-4, atol=2e-6)
+    # by closure, without functional_call, the parameters are constants: the gradients of each example's input
+    by_x = func.vmap(func.grad(lambda x, t: wf.nn.functional.cross_entropy(model(x[None]), t[None])))(
+        x, target
+    )
+    leaf = x.clone().requires_grad_()
+    wf.nn.functional.cross_entropy(model(leaf), target, reduction="sum").backward()
+    np.testing.assert_allclose(by_x.detach().numpy(), leaf.grad.numpy(), rtol=2e-4, atol=2e-6)
+    assert by_x.requires_grad  # the model's parameters do, outside
+
+
+def dispatches(step: Any) -> int:
+    """The dispatches of the program that a jitted function ran last."""
+    executor = step._programs[0]._executor
+    return sum(1 for _ in getattr(executor, "replay", executor).plan.dispatches())
+
+
+def test_a_graph_of_many_samples_has_as_many_kernels_as_one_of_few(device: Any) -> None:
+    model = Layers().to(device.name)
+    parameters = {name: one.detach() for name, one in model.named_parameters()}
+    step = wf.jit(func.vmap(func.grad(example_loss(model)), in_dims=(None, 0, 0)))
+    counts = {}
+    for samples in (2, 32):
+        x = wf.zeros(samples, 1, 8, 8, device=device.name)
+        step(parameters, x, wf.zeros(samples, dtype=wf.int64, device=device.name))
+        counts[samples] = dispatches(step)
+    assert counts[32] <= counts[2] + 1, counts  # sizes may decide between kernels, never copies of them
+    whole = wf.jit(func.grad(lambda p, x, t: func.vmap(example_loss(model), (None, 0, 0))(p, x, t).sum()))
+    whole(parameters, x, wf.zeros(32, dtype=wf.int64, device=device.name))
+    assert counts[32] <= 2 * dispatches(whole)
+
+
+def test_an_outer_backward_goes_through_transforms() -> None:
+    arrays = draws([(4, 3), (3, 2)], wf.float64)
+    made = []
+    for module, tensors in ((func, here(arrays, "cpu")), (theirs, there(arrays))):
+        x, w = tensors
+        w.requires_grad_()
+
+        def penalty(x: Any, w: Any, m: Any = module) -> Any:
+            each = m.vmap(m.grad(lambda x, w: ((x @ w).tanh() ** 2).sum()), in_dims=(0, None))(x, w)
+            return (each**2).sum() + m.vmap(m.jacrev(lambda x: (x @ w).sin()))(x).sum()
+
+        penalty(x, w).backward()
+        made.append(w.grad)
+    assert_same(made[0], made[1])
+
+
+# Loops, models.
+
+
+def test_loops_under_transforms() -> None:
+    def looped(x: Any) -> Any:
+        carry, ys = scan(lambda c, e: (c * e.sin(), c * e), wf.ones(()), x)
+        return carry + (ys**2).sum()
+
+    x = wf.tensor(draws([(2, 5)], wf.float32)[0])
+    for transformed in (
+        func.vmap(looped),
+        func.vmap(func.grad(looped)),
+        func.grad(lambda x: func.vmap(looped)(x).sum()),
+        func.vmap(func.hessian(looped)),
+        lambda x: func.jvp(func.vmap(looped), (x,), (x,))[1],
+    ):
+        np.testing.assert_allclose(
+            wf.jit(transformed)(x).numpy(), transformed(x).numpy(), rtol=2e-5, atol=1e-6
+        )
+
+
+def test_models_as_functions(device: Any) -> None:
+    wf.manual_seed(1)
+    models = [Layers().to(device.name) for _ in range(3)]
+    x = wf.tensor(draws([(4, 1, 8, 8)], wf.float32)[0], device=device.name)
+    parameters, buffers = func.stack_module_state(models)
+    assert buffers == {}
+    assert all(one.requires_grad and one.is_leaf for one in parameters.values())
+    run = func.vmap(lambda p, x: func.functional_call(models[0], p, x), in_dims=(0, None))
+    for found in (run(parameters, x), wf.jit(run)(parameters, x), wf.jit(run)(parameters, x)):
+        for n, model in enumerate(models):
+            np.testing.assert_allclose(
+                found[n].detach().numpy(), model(x).detach().numpy(), rtol=1e-5, atol=1e-6
+            )
+    run(parameters, x).sum().backward()
+    assert all(one.grad is not None for one in parameters.values())
+    assert all(one.grad is None for one in models[0].parameters())
+
+
+def test_functional_call_restores_the_module_and_its_trace() -> None:
+    layer = wf.nn.Linear(2, 1)
+    weight, bias = layer.weight, layer.bias
+    call = wf.jit(lambda w, x: func.functional_call(layer, {"weight": w}, (x,)) + layer(x))
+    x = wf.tensor([1.0, 2.0])
+    for w in (wf.ones(1, 2), wf.zeros(1, 2)):
+        expected = (x * w).sum() + bias + layer(x)
+        np.testing.assert_allclose(call(w, x).detach().numpy(), expected.detach().numpy(), rtol=1e-6)
+    assert call.compilations == 1
+    assert layer.weight is weight
+    with pytest.raises(ShapeError):
+        func.functional_call(layer, {"weight": wf.ones(1, 3)}, x)
+    assert layer.weight is weight
+
+
+def test_tied_weights() -> None:
+    class Tied(wf.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = wf.nn.Linear(2, 2, bias=False), wf.nn.Linear(2, 2, bias=False)
+            self.b.weight = self.a.weight
+
+        def forward(self, x: Any) -> Any:
+            return self.b(self.a(x))
+
+    model, x, two = Tied(), wf.ones(2), wf.eye(2) * 2
+    assert func.functional_call(model, {"a.weight": two}, x).tolist() == [4.0, 4.0]
+    apart = func.functional_call(model, {"a.weight": two, "b.weight": wf.eye(2)}, x, tie_weights=False)
+    assert apart.tolist() == [2.0, 2.0]
+    with pytest.raises(ArgumentError, match="another tensor than under its other names"):
+        func.functional_call(model, {"a.weight": two, "b.weight": wf.eye(2)}, x)
+
+
+def test_mistakes() -> None:
+    layer, x = wf.nn.Linear(2, 1), wf.ones(2)
+    with pytest.raises(ArgumentError, match="the name is 'w', expected one of weight, bias"):
+        func.functional_call(layer, {"w": x}, x)
+    with pytest.raises(ArgumentError, match="'weight', twice"):
+        func.functional_call(layer, ({"weight": x}, {"weight": x}), x)
+    with pytest.raises(ArgumentError, match="a tensor for is bias|a tensor for .*bias"):
+        func.functional_call(layer, {"weight": wf.ones(1, 2)}, x, strict=True)
+    with pytest.raises(ArgumentTypeError, match="weight is of type float"):
+        func.functional_call(layer, {"weight": 1.0}, x)  # type: ignore[dict-item]
+    with pytest.raises(ArgumentTypeError, match="module is of type function"):
+        func.functional_call(lambda x: x, {}, x)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="models is empty"):
+        func.stack_module_state([])
+    with pytest.raises(ArgumentError, match="Linear, ReLU"):
+        func.stack_module_state([layer, wf.nn.ReLU()])
+    with pytest.raises(ShapeError, match="of several shapes"):
+        func.stack_module_state([layer, wf.nn.Linear(3, 1)])
+    norm = wf.nn.BatchNorm1d(2)
+    with pytest.raises(UnsupportedError, match="from outside of the function that grad transforms"):
+        func.grad(lambda x: norm(x).sum())(wf.ones(3, 2))
+    with pytest.raises(ArgumentTypeError, match="the function's result is a float"):
+        func.jacrev(lambda x: 1.0)(x)
