@@ -74,15 +74,17 @@ def test_hessian_vector_products_in_every_order(program: Program) -> None:
     def along(*xs: Any) -> Any:
         return sum((g * t).sum() for g, t in zip(func.grad(program.here, places)(*xs), v, strict=True))
 
+    def derivative(place: int) -> Any:
+        """The sum of the gradient with respect to one argument, in forward mode."""
+        ones = tuple(wf.ones_like(one) if at == place else wf.zeros_like(one) for at, one in enumerate(x))
+        return lambda *xs: func.jvp(program.here, xs, ones)[1]
+
     orders = {
         "forward over reverse": func.jvp(func.grad(program.here, places), x, v)[1],
         "reverse over reverse": func.grad(along, places)(*x),
         "reverse over forward": func.grad(lambda *xs: func.jvp(program.here, xs, v)[1], places)(*x),
-        "forward over forward": tuple(
-            func.jvp(lambda *xs: func.jvp(program.here, xs, unit)[1], x, v)[1]
-            for unit in (tuple(wf.ones_like(one) if at == n else wf.zeros_like(one) for n, one in enumerate(x)) for at in places)
-        ),
-    }  # fmt: skip
+        "forward over forward": tuple(func.jvp(derivative(at), x, v)[1] for at in places),
+    }
     totals = tuple(one.sum() for one in expected)
     for name, found in orders.items():
         assert_same(
@@ -268,7 +270,7 @@ def test_mistakes() -> None:
         func.functional_call(layer, {"w": x}, x)
     with pytest.raises(ArgumentError, match="'weight', twice"):
         func.functional_call(layer, ({"weight": x}, {"weight": x}), x)
-    with pytest.raises(ArgumentError, match="a tensor for is bias|a tensor for .*bias"):
+    with pytest.raises(ArgumentError, match="bias is missing, expected one of the given"):
         func.functional_call(layer, {"weight": wf.ones(1, 2)}, x, strict=True)
     with pytest.raises(ArgumentTypeError, match="weight is of type float"):
         func.functional_call(layer, {"weight": 1.0}, x)  # type: ignore[dict-item]

@@ -44,11 +44,7 @@ def test_arguments_and_gradients_are_trees() -> None:
 
     arrays = draws([(3, 2), (2,), (4, 3)], wf.float32)
     results = []
-    for module, transform, make in (
-        (wf, grad, lambda a: here(a, "cpu")),
-        (torch, torch.func.grad, there),
-    ):
-        w, b, x = make(arrays)
+    for transform, (w, b, x) in ((grad, here(arrays, "cpu")), (torch.func.grad, there(arrays))):
         results.append(transform(loss, argnums=(-1, 0), has_aux=True)({"w": w, "b": [b]}, x, scale=3.0))
     assert_same(results[0], results[1])
     (by_x, by_parameters), aux = results[0]

@@ -97,7 +97,7 @@ def _replaced(module: Module, new: dict[str, Tensor], tie_weights: bool, strict:
         found = new.get(name, by_tensor.get(id(home[key])))
         if found is None and strict:
             raise ArgumentError(
-                mistake("functional_call", "a tensor for", name, "given, with strict", "it is missing")
+                mistake("functional_call", name, "missing", "one of the given tensors, with strict")
             )
         if found is not None:
             chosen.append((home, key, home[key], found))
