@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -192,7 +193,77 @@ def test_an_outer_backward_goes_through_transforms() -> None:
     assert_same(made[0], made[1])
 
 
+def test_tapes_and_targets_inside_of_vmap() -> None:
+    x = wf.tensor(draws([(3, 2)], wf.float32)[0])
+
+    def by_hand(x: Any) -> Any:
+        leaf = x.detach().requires_grad_()
+        return wf.autograd.grad((leaf**3).sum(), leaf)[0]
+
+    def accumulated(x: Any) -> Any:
+        leaf = x.detach().requires_grad_()
+        (leaf**3).sum().backward()
+        return leaf.grad
+
+    def into(x: Any) -> Any:
+        target = wf.zeros_like(x) + 0 * x
+        wf.mul(3 * x, x, out=target)
+        return target
+
+    for function in (by_hand, accumulated, into):
+        for found in (func.vmap(function)(x), wf.jit(func.vmap(function))(x)):
+            np.testing.assert_allclose(found.numpy(), (3 * x * x).numpy(), rtol=1e-5)
+
+
+def test_no_samples_and_types_alone() -> None:
+    none = wf.zeros(0, 3)
+    assert tuple(func.vmap(lambda x: x @ x)(none).shape) == (0,)
+    assert tuple(func.vmap(func.grad(lambda x: (x**2).sum()))(none).shape) == (0, 3)
+    typed = wf.ops.TensorType((4, 3), wf.float32)
+    assert (
+        repr(wf.compiler.eval_shape(func.vmap(func.hessian(lambda x: (x**2).sum())), typed))
+        == "float32[4, 3, 3]"
+    )
+
+
+def test_threads_have_levels_of_their_own() -> None:
+    found: dict[int, float] = {}
+
+    def work(scale: int) -> None:
+        for _ in range(20):
+            x = wf.full((4, 3), float(scale))
+            found[scale] = func.vmap(func.grad(lambda x: (x**2).sum() * scale))(x).sum().item()
+
+    threads = [threading.Thread(target=work, args=(scale,)) for scale in range(1, 4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {scale: 24.0 * scale * scale for scale in range(1, 4)}
+
+
 # Loops, models.
+
+
+@pytest.mark.parametrize("make", [lambda: wf.nn.LSTM(4, 3, batch_first=True),
+                                  lambda: wf.nn.MultiheadAttention(4, 2, batch_first=True)])  # fmt: skip
+def test_recurrent_and_attention_layers_have_gradients_of_each_example(make: Any) -> None:
+    wf.manual_seed(2)
+    layer = make()
+    several = (lambda x: (x, x, x)) if isinstance(layer, wf.nn.MultiheadAttention) else (lambda x: (x,))
+    parameters = {name: one.detach() for name, one in layer.named_parameters()}
+    x = wf.tensor(draws([(3, 5, 4)], wf.float32)[0])
+
+    def loss(parameters: Any, x: Any) -> Any:
+        return func.functional_call(layer, parameters, several(x))[0].square().sum()
+
+    each = func.vmap(func.grad(loss), in_dims=(None, 0))
+    for found in (each(parameters, x), wf.jit(each)(parameters, x)):
+        for n in range(3):
+            layer.zero_grad()
+            layer(*several(x[n]))[0].square().sum().backward()
+            for name, own in layer.named_parameters():
+                np.testing.assert_allclose(found[name][n].numpy(), own.grad.numpy(), rtol=2e-4, atol=2e-6)
 
 
 def test_loops_under_transforms() -> None:

@@ -183,9 +183,7 @@ def test_functions_with_a_backward_of_their_own_serve_one_level() -> None:
         lambda: wf.func.jvp(Triple.apply, (x,), (x,)),
         lambda: grad(lambda x: wf.func.vmap(Triple.apply)(x).sum())(x),
     ):
-        with pytest.raises(
-            UnsupportedError, match="Triple.apply: argument 0 is differentiated by another transform"
-        ):
+        with pytest.raises(UnsupportedError, match=r"Triple\.apply: argument 0 is differentiated by"):
             nested()
     with pytest.raises(UnsupportedError, match="checkpoint: is called in a function"):
         grad(lambda x: wf.utils.checkpoint.checkpoint(lambda y: y.sum(), x))(x)
