@@ -215,6 +215,31 @@ def test_tapes_and_targets_inside_of_vmap() -> None:
             np.testing.assert_allclose(found.numpy(), (3 * x * x).numpy(), rtol=1e-5)
 
 
+def test_autocast_around_and_inside_of_transforms() -> None:
+    layer, x = wf.nn.Linear(4, 3, device="cpu"), wf.tensor(draws([(3, 4)], wf.float32)[0], device="cpu")
+    parameters = {name: one.detach() for name, one in layer.named_parameters()}
+
+    def loss(parameters: Any, x: Any) -> Any:
+        scores = func.functional_call(layer, parameters, x)
+        assert scores.dtype is wf.bfloat16
+        return scores.exp().sum()
+
+    def inside(parameters: Any, x: Any) -> Any:
+        with wf.autocast("cpu"):
+            return loss(parameters, x)
+
+    with wf.autocast("cpu"):
+        around = func.vmap(func.grad(loss), in_dims=(None, 0))(parameters, x)
+    within = func.vmap(func.grad(inside), in_dims=(None, 0))(parameters, x)
+    for n in range(3):
+        layer.zero_grad()
+        with wf.autocast("cpu"):
+            total = layer(x[n]).exp().sum()
+        total.backward()
+        for name, own in layer.named_parameters():
+            assert around[name][n].tolist() == within[name][n].tolist() == own.grad.tolist()
+
+
 def test_no_samples_and_types_alone() -> None:
     none = wf.zeros(0, 3)
     assert tuple(func.vmap(lambda x: x @ x)(none).shape) == (0,)

@@ -157,9 +157,11 @@ def test_a_tensor_that_outlives_its_level_says_so() -> None:
             use()
 
 
-def test_a_jitted_function_is_part_of_a_transformed_one() -> None:
-    square = wf.jit(lambda x: (x * x).sum())
+@pytest.mark.parametrize("compiled", [wf.jit, wf.compile])
+def test_a_compiled_function_is_part_of_a_transformed_one(compiled: Any) -> None:
+    square = compiled(lambda x: (x * x).sum())
     assert grad(square)(wf.tensor([1.0, 2.0])).tolist() == [2.0, 4.0]
+    assert wf.func.vmap(square)(wf.ones(3, 2)).tolist() == [2.0, 2.0, 2.0]
 
 
 class Triple(wf.autograd.Function):

@@ -146,7 +146,7 @@ class Batching(Level):
         outer = samples.get()
 
         def drawn_for() -> int:
-            self.check_randomness("random")
+            self.check_randomness("vmap")
             around = 1 if outer is None else outer()
             return around * self.size if self.randomness == "different" else around
 

@@ -18,6 +18,7 @@ from weft.autograd.tape import Tape, edge_of
 from weft.dtypes import DType
 from weft.errors import DTypeError, GradError, UnsupportedError, mistake
 from weft.ops import OPS, Geometry, Interpreter, OpSpec, bind, interpreter_stack, interpreting
+from weft.ops.core import modes, without_modes
 from weft.tensors.tensor import Tensor
 
 
@@ -125,14 +126,19 @@ class Level:
 
     @contextmanager
     def entered(self, rests: bool = False) -> Iterator[None]:
-        """Put the level on the stack, with a tape that records unless it ``rests``; again later, to go backward."""
+        """Put the level on the stack, with a tape that records unless it ``rests``; again later, to go backward.
+
+        Modes, autocast say, stay uppermost: they are about the ops of the function, not about those of its transform.
+        """
         before, mode = self._records_below, is_enabled()
+        above = () if rests else modes()
         self._records_below = mode or not self.enables_grad
         self.entries += 1
         try:
             with (
                 grad_mode(mode or self.enables_grad),
-                interpreting(*interpreter_stack(), self, LevelTape(self, rests)),
+                without_modes(),
+                interpreting(*interpreter_stack(), self, LevelTape(self, rests), *above),
             ):
                 yield
         finally:

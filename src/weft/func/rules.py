@@ -103,9 +103,14 @@ def norm_parameters(call: Call) -> Sequence[Any]:
     return call.again(*call.fronts(), shape=shape, **_behind_samples(call))
 
 
-def cat(call: Call) -> Sequence[Any]:
-    """Tensors joined along a dimension that is one further back."""
-    return shifted(call)
+def any_non_finite(call: Call) -> Sequence[Any]:
+    """Whether any element of a sample of the tensors is infinite or not a number."""
+    finite: Any = None
+    for value in call.fronts():
+        dims = tuple(range(1, len(value.shape)))
+        own = bind(OPS["all"], bind(OPS["isfinite"], value), dims=dims, keepdim=False)
+        finite = own if finite is None else bind(OPS["logical_and"], finite, own)
+    return (cast(bind(OPS["logical_not"], finite), call.results[0].dtype),)
 
 
 def update(call: Call) -> Sequence[Any]:
@@ -162,7 +167,7 @@ BATCHING: dict[str, Rule] = {
     **dict.fromkeys(("max", "min", "softmax", "log_softmax", "softmax_backward", "log_softmax_backward"), along_one),
     **dict.fromkeys(("sort", "unsort", "cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"), along_one),
     **dict.fromkeys(("recurrence", "gather", "scatter", "scatter_fold"), along_one),
-    "cat": cat, "norm": norm, "norm_parameters": norm_parameters,
+    "cat": shifted, "norm": norm, "norm_parameters": norm_parameters,
     "index": index, "index_put": index_put, "embedding": embedding, "searchsorted": searchsorted,
     "convolution": convolution, "convolution_input": convolution_input, "convolution_weight": convolution_weight,
     **dict.fromkeys(("nll", "nll_backward", "cross_entropy", "cross_entropy_backward"), folded),
@@ -171,14 +176,14 @@ BATCHING: dict[str, Rule] = {
     "update_view": update_view,
     **dict.fromkeys(("random_uniform", "random_normal", "random_integer"), draw),
     "dropout": dropout, "random_advance": advance,
-    "scan": scan,
+    "scan": scan, "any_non_finite": any_non_finite,
 }  # fmt: skip
 """How each op that is neither pointwise nor a view is done on all samples at once."""
 
 WITHOUT_RULE = {
     "nonzero": "how many elements are found differs between samples; use weft.where with three arguments",
 }
-"""Ops that cannot be mapped, and what to do instead."""
+"""Ops that cannot be mapped, and what to do instead; an op that stands nowhere here cannot either, and is missing."""
 
 
 def rule_of(op: OpSpec) -> Rule:
