@@ -6,15 +6,15 @@ tensors that are the same for all samples is done once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from weft.dtypes import of_scalar
-from weft.errors import ShapeError, UnsupportedError, WeftError
-from weft.func.level import Held, Level, is_captured_view, set_apart, values_of
+from weft.errors import ShapeError, UnsupportedError
+from weft.func.calls import Call
+from weft.func.level import Held, Level, is_captured_view, values_of
+from weft.func.rules import rule_of
 from weft.ops import OPS, Geometry, Interpreter, OpSpec, TensorType, bind, interpreting
-from weft.ops.core import user_error
 from weft.ops.targets import check_targets
 from weft.random.generator import samples
 from weft.tensors.tensor import Tensor
@@ -32,11 +32,8 @@ class Batched(Held):
     def __init__(self, level: Batching, value: Tensor, batched: bool, captured: bool = False) -> None:
         super().__init__(level, value, captured)
         self.batched = batched
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Sizes of a sample's dimensions."""
-        return self.value.shape[1:] if self.batched else self.value.shape
+        if batched:
+            self.shape = self.shape[1:]
 
     @property
     def geometry(self) -> Geometry:
@@ -60,74 +57,6 @@ class Batched(Held):
     def detached(self) -> Batched:
         """The same memory, which no level differentiates."""
         return Batched(self.level, self.value.detach(), self.batched, self.captured)
-
-
-class Call:
-    """An op on values of which some have samples: what a rule is given.
-
-    ``values`` are tensors of the stack below and Python scalars, ``types`` and ``results`` are of one sample.
-    """
-
-    __slots__ = ("attributes", "batched", "op", "randomness", "results", "size", "types", "values")
-
-    def __init__(
-        self, level: Batching, op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any],
-        into: Sequence[Any] | None,
-    ) -> None:  # fmt: skip
-        self.op = op
-        self.size = level.size
-        self.randomness = level.randomness
-        self.attributes = attributes
-        self.values = values_of(operands) if into is None else set_apart(values_of(operands), values_of(into))
-        self.batched = tuple([isinstance(one, Batched) and one.batched for one in operands])
-        self.types = tuple([_type_of(one) for one in operands])
-        try:
-            self.results = op.infer(*self.types, **attributes)
-        except WeftError as error:
-            raise user_error(error, op) from None
-
-    def shape(self, index: int) -> tuple[int, ...]:
-        """The shape of a sample of an operand."""
-        return self.types[index].shape
-
-    def front(self, index: int) -> Any:
-        """An operand with the samples in dimension 0, the same one repeated where it is one for all."""
-        value = self.values[index]
-        if self.batched[index] or self.types[index].scalar:
-            return value
-        if not value.shape:
-            value = bind(OPS["reshape"], value, shape=(1,))
-        return bind(OPS["expand"], value, shape=(self.size, *self.types[index].shape))
-
-    def fronts(self) -> list[Any]:
-        """All operands with the samples in dimension 0."""
-        return [self.front(index) for index in range(len(self.values))]
-
-    def aligned(self, index: int, rank: int) -> Any:
-        """An operand that broadcasts with others whose samples have up to ``rank`` dimensions."""
-        value, shape = self.values[index], self.types[index].shape
-        if not self.batched[index] or len(shape) == rank:
-            return value
-        return bind(OPS["reshape"], value, shape=(self.size, *(1,) * (rank - len(shape)), *shape))
-
-    def again(self, *values: Any, **attributes: Any) -> tuple[Any, ...]:
-        """The outputs of the op on other values, with attributes replaced."""
-        made = bind(self.op, *values, **{**self.attributes, **attributes})
-        return made if isinstance(made, tuple) else (made,)
-
-    def unsupported(self, what: str, instead: str) -> UnsupportedError:
-        """The error for a combination that the op's rule does not do."""
-        return UnsupportedError(f"{self.op.name}: {what} in a function that vmap maps; {instead}")
-
-
-Rule = Callable[[Call], Sequence[Any]]
-"""The op's outputs with the samples in dimension 0."""
-
-
-def _type_of(value: Any) -> TensorType:
-    if isinstance(value, Held):
-        return TensorType(value.shape, value.dtype)
-    return TensorType((), of_scalar(value), True)
 
 
 class Batching(Level):
@@ -201,30 +130,23 @@ class Batching(Level):
         some = any(isinstance(one, Batched) and one.batched for one in operands)
         if op.random:
             self.check_randomness(op.name)
+            some = some or self.randomness == "different"
+        if not some and (into is None or not any(target.batched for target in into)):
+            targets = None if into is None else values_of(into)
+            outputs = below[-1].process(op, values_of(operands), attributes, targets, below[:-1])
+            captured = is_captured_view(op, operands, outputs)
+            return into or tuple([Batched(self, one, False, captured) for one in outputs])
         with interpreting(*below):
-            if not some and not (op.random and self.randomness == "different"):
-                if into is not None and not any(target.batched for target in into):
-                    below[-1].process(op, values_of(operands), attributes, values_of(into), below[:-1])
-                    return into
+            if not some:
                 outputs = below[-1].process(op, values_of(operands), attributes, None, below[:-1])
-                made = tuple([Batched(self, one, False) for one in outputs])
             else:
-                outputs = tuple(self._by_rule(op, operands, attributes, into))
-                made = tuple([Batched(self, one, True) for one in outputs])
+                outputs = tuple(rule_of(op)(Call(self, op, operands, attributes, into)))
+            captured = is_captured_view(op, operands, outputs)
+            made = tuple([Batched(self, one, some, captured) for one in outputs])
             if into is None:
-                if is_captured_view(op, operands, outputs):
-                    made[0].captured = True
                 return made
-            if outputs is not into:
-                self._write(op, made, into)
+            self._write(op, made, into)
             return into
-
-    def _by_rule(
-        self, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...] | None
-    ) -> Sequence[Any]:
-        from weft.func.rules import rule_of
-
-        return rule_of(op)(Call(self, op, operands, attributes, into))
 
     def _write(self, op: OpSpec, made: Sequence[Batched], into: Sequence[Batched]) -> None:
         """Overwrite values of this level, each of which has samples where what is written has."""

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weft.errors import ArgumentTypeError, mistake
+from weft.func.forward_rules import Step, rule_of
 from weft.func.level import Held, Level, check_floating, is_captured_view, set_apart, values_of
-from weft.func.reverse import filled_like
+from weft.func.reverse import filled_like, outside
 from weft.func.trees import matching, tensors_of, with_aux
 from weft.ops import OPS, Interpreter, OpSpec, TensorType, bind, interpreting
 from weft.ops.targets import check_targets
@@ -158,8 +159,6 @@ def _moved(
     outputs: Sequence[Tensor],
     attributes: dict[str, Any],
 ) -> Sequence[Tensor | None]:
-    from weft.func.forward_rules import Step, rule_of
-
     return rule_of(op)(Step(op, values, tangents, outputs, attributes))
 
 
@@ -195,8 +194,4 @@ def jvp(func: Function, primals: Any, tangents: Any, *, has_aux: bool = False) -
         outputs, rebuild_result = tensors_of("jvp", "the function's result", result)
     output = rebuild_result([level.below(one) for one in outputs])
     derivative = rebuild_result([level.tangent_of(one) for one in outputs])
-    if not has_aux:
-        return output, derivative
-    from weft.func.reverse import outside
-
-    return output, derivative, outside(level, aux)
+    return (output, derivative, outside(level, aux)) if has_aux else (output, derivative)

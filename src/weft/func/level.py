@@ -28,22 +28,17 @@ class Held:
     ``captured``: it was made outside of the transformed function, so that a write to it would be seen there.
     """
 
-    __slots__ = ("captured", "level", "value")
+    __slots__ = ("captured", "dtype", "level", "shape", "value")
+
+    dtype: DType
+    shape: tuple[int, ...]
 
     def __init__(self, level: Level, value: Tensor, captured: bool = False) -> None:
         self.level = level
         self.value = value
         self.captured = captured
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Sizes of the dimensions."""
-        return self.value.shape
-
-    @property
-    def dtype(self) -> DType:
-        """The element type."""
-        return self.value.dtype
+        self.dtype = value._data.dtype  # asked for at each op: kept, rather than asked of the levels below
+        self.shape = value._data.shape
 
     @property
     def device_name(self) -> str:

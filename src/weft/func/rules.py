@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weft.errors import UnsupportedError
-from weft.func.batching import Call, Rule
+from weft.func.calls import Call, Rule
 from weft.func.rules_indexing import embedding, index, index_put, searchsorted
 from weft.func.rules_loops import scan
 from weft.func.rules_products import convolution, convolution_input, convolution_weight, matmul
@@ -21,18 +21,25 @@ from weft.ops import OPS, OpSpec, TensorType, bind
 
 def pointwise(call: Call) -> Sequence[Any]:
     """Operands broadcast as those of a sample do; a 0-d tensor's type counts as little as it does there."""
-    rank = max(len(one.shape) for one in call.types if not one.scalar)
+    rank = max([len(one.shape) for one in call.types])
     values = [call.aligned(at, rank) for at in range(len(call.values))]
+    if any(not one.shape and not one.scalar for one in call.types):
+        values = _as_promoted(call, values)
+    return call.again(*values)
+
+
+def _as_promoted(call: Call, values: list[Any]) -> list[Any]:
+    """Operands in the type that those of a sample are promoted to, where with the samples it would be another."""
     info = call.op.info["pointwise"]
     compute = info.compute(call.types)
     own = [one if one.scalar else TensorType(tuple(value.shape), one.dtype)
            for one, value in zip(call.types, values, strict=True)]  # fmt: skip
-    if info.compute(own) is not compute:
-        values = [
-            value if one.scalar or one.dtype is compute or name in info.conditions else cast(value, compute)
-            for one, value, name in zip(call.types, values, info.parameters, strict=True)
-        ]
-    return call.again(*values)
+    if info.compute(own) is compute:
+        return values
+    return [
+        value if one.scalar or one.dtype is compute or name in info.conditions else cast(value, compute)
+        for one, value, name in zip(call.types, values, info.parameters, strict=True)
+    ]
 
 
 def cast(value: Any, dtype: Any) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from weft import dtypes
-from weft.func.batching import Call
+from weft.func.calls import Call
 from weft.ops import OPS, bind
 from weft.ops.geometry import broadcast_shapes
 from weft.ops.scattering import MOST_INDICES, put

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from weft.control.body import trace_body, types_of
-from weft.func.batching import Call
+from weft.func.calls import Call
 from weft.graph import interpret
 from weft.ops import OPS, TensorType, bind
 

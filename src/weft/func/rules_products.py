@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from weft.func.batching import Call
+from weft.func.calls import Call
 from weft.ops import OPS, bind
 
 

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from weft.func.batching import Call
-from weft.ops import OPS, bind
+from weft.dtypes import float32
+from weft.func.calls import Call
+from weft.ops import OPS, TensorType, bind, lookup
 from weft.ops.viewing import Path
 
 Steps = list[tuple[str, dict[str, Any]]]
@@ -65,9 +66,6 @@ def view(call: Call) -> Sequence[Any]:
 
 def mapped_path(path: Path, shape: tuple[int, ...], size: int) -> Path:
     """The path of views of all samples that a path of views is of a sample."""
-    from weft.dtypes import float32
-    from weft.ops import TensorType, lookup
-
     steps: list[tuple[str, tuple[tuple[str, Any], ...]]] = []
     for name, given in path:
         attributes = dict(given)

@@ -1,0 +1,88 @@
+"""``Call``: an op of which operands have samples, as the rules of ``vmap`` are given it, and what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from weft.dtypes import of_scalar
+from weft.errors import UnsupportedError, WeftError
+from weft.func.level import Held, set_apart, values_of
+from weft.ops import OPS, OpSpec, TensorType, bind
+from weft.ops.core import user_error
+
+
+class Call:
+    """An op on values of which some have samples: what a rule is given.
+
+    ``values`` are tensors of the stack below and Python scalars, ``types`` and ``results`` are of one sample.
+    """
+
+    __slots__ = ("attributes", "batched", "op", "randomness", "results", "size", "types", "values")
+
+    def __init__(
+        self, level: Any, op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any],
+        into: Sequence[Any] | None,
+    ) -> None:  # fmt: skip
+        self.op = op
+        self.size = level.size
+        self.randomness = level.randomness
+        self.attributes = attributes
+        self.values = values_of(operands) if into is None else set_apart(values_of(operands), values_of(into))
+        self.batched = tuple([getattr(one, "batched", False) for one in operands])
+        self.types = tuple([_type_of(one) for one in operands])
+        try:
+            self.results = _inferred(op, self.types, tuple(attributes.items()))
+        except WeftError as error:
+            raise user_error(error, op) from None
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """The shape of a sample of an operand."""
+        return self.types[index].shape
+
+    def front(self, index: int) -> Any:
+        """An operand with the samples in dimension 0, the same one repeated where it is one for all."""
+        value = self.values[index]
+        if self.batched[index] or self.types[index].scalar:
+            return value
+        if not value.shape:
+            value = bind(OPS["reshape"], value, shape=(1,))
+        return bind(OPS["expand"], value, shape=(self.size, *self.types[index].shape))
+
+    def fronts(self) -> list[Any]:
+        """All operands with the samples in dimension 0."""
+        return [self.front(index) for index in range(len(self.values))]
+
+    def aligned(self, index: int, rank: int) -> Any:
+        """An operand that broadcasts with others whose samples have up to ``rank`` dimensions."""
+        value, shape = self.values[index], self.types[index].shape
+        if not self.batched[index] or len(shape) == rank:
+            return value
+        return bind(OPS["reshape"], value, shape=(self.size, *(1,) * (rank - len(shape)), *shape))
+
+    def again(self, *values: Any, **attributes: Any) -> tuple[Any, ...]:
+        """The outputs of the op on other values, with attributes replaced."""
+        made = bind(self.op, *values, **{**self.attributes, **attributes})
+        return made if isinstance(made, tuple) else (made,)
+
+    def unsupported(self, what: str, instead: str) -> UnsupportedError:
+        """The error for a combination that the op's rule does not do."""
+        return UnsupportedError(f"{self.op.name}: {what} in a function that vmap maps; {instead}")
+
+
+Rule = Callable[[Call], Sequence[Any]]
+"""The op's outputs with the samples in dimension 0."""
+
+
+@lru_cache(maxsize=4096)
+def _inferred(
+    op: OpSpec, types: tuple[TensorType, ...], attributes: tuple[tuple[str, Any], ...]
+) -> tuple[TensorType, ...]:
+    return op.infer(*types, **dict(attributes))
+
+
+def _type_of(value: Any) -> TensorType:
+    if isinstance(value, Held):
+        return TensorType(value.shape, value.dtype)
+    return TensorType((), of_scalar(value), True)
