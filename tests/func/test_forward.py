@@ -66,6 +66,12 @@ def test_tangents_of_views_and_writes() -> None:
     assert_same(ours, theirs)
 
 
+def test_a_tangent_may_lie_in_memory_as_it_likes() -> None:
+    x, t = here(draws([(2, 3), (3, 2)], wf.float64), "cpu")
+    moved = jvp(lambda x: x.as_strided((4,), (1,), 1), (x,), (t.T,))[1]
+    assert moved.tolist() == t.T.reshape(-1)[1:5].tolist()
+
+
 def test_levels_do_not_mix() -> None:
     x, one = wf.tensor(3.0), wf.tensor(1.0)
 

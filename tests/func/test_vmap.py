@@ -99,6 +99,23 @@ def test_writes_into_mapped_tensors(device: Any) -> None:
             np.testing.assert_allclose(one[n].numpy(), expected.numpy(), rtol=1e-6)
 
 
+def test_gradients_of_writes_through_views_of_views() -> None:
+    def function(x: Any) -> Any:
+        y = x * x
+        y.reshape(2, 3)[1].expand(1, 3)[:, :2] = x[:2]
+        y.unfold(0, 2, 2)[2].mul_(x[0])
+        y.reshape(2, 3).diagonal()[0] = x[5]
+        return (y * y).sum()
+
+    x = wf.tensor(draws([(4, 6)], wf.float64)[0], dtype=wf.float64, device="cpu")
+    found = vmap(grad(function))(x)
+    for n in range(4):
+        np.testing.assert_allclose(found[n].numpy(), grad(function)(x[n]).numpy(), rtol=1e-12)
+        own = torch.tensor(x[n].numpy(), requires_grad=True)
+        function(own).backward()
+        np.testing.assert_allclose(found[n].numpy(), own.grad.numpy(), rtol=1e-12)
+
+
 def test_a_mapped_argument_is_written_in_place() -> None:
     x = wf.ones(3, 2)
     vmap(lambda row, s: row.mul_(s), (0, 0))(x, wf.tensor([1.0, 2.0, 3.0]))
