@@ -10,6 +10,7 @@ so each op that has a gradient has a tangent, by one rule written once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from weft import dtypes
@@ -56,6 +57,18 @@ def _sum(terms: Sequence[Any]) -> Any:
     return total
 
 
+@lru_cache(maxsize=None)
+def _derivative(op: OpSpec, position: int) -> tuple[OpSpec | None, tuple[str, ...]]:
+    """The op that multiplies by the derivative, and what else it reads: ``copy`` where that is 1, ``None`` for 0."""
+    found = gradient_op(op, position)
+    if found is None:
+        return None, ()
+    own = found.info["pointwise"]
+    if own.build(dtypes.float32).function == "variable":
+        return OPS["copy"], ()
+    return found, own.parameters[1:]
+
+
 def pointwise(step: Step) -> Sequence[Tensor | None]:
     """The sum of each operand's tangent times the derivative: the op that gives the gradient gives this too."""
     info, (output,) = step.op.info["pointwise"], step.outputs
@@ -64,13 +77,13 @@ def pointwise(step: Step) -> Sequence[Tensor | None]:
     known = {"out": output, **dict(zip(info.parameters, step.values, strict=True))}
     terms = []
     for position, tangent in enumerate(step.tangents):
-        op = gradient_op(step.op, position)
+        op, parameters = (None, ()) if tangent is None else _derivative(step.op, position)
         if tangent is None or op is None:
             continue
-        own = op.info["pointwise"]
         flowing = tangent if tangent.dtype is output.dtype else bind(OPS["cast"], tangent, dtype=output.dtype)
-        plain = own.build(dtypes.float32).function == "variable"  # passes it on as it is
-        terms.append(flowing if plain else bind(op, flowing, *(known[name] for name in own.parameters[1:])))
+        terms.append(
+            flowing if op is OPS["copy"] else bind(op, flowing, *(known[name] for name in parameters))
+        )
     return [None if not terms else _like(_sum(terms), output)]
 
 
