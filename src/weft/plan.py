@@ -103,12 +103,17 @@ class Plan:
         return "\n".join(lines)
 
 
+def bodies(step: Step) -> tuple[tuple[Step, ...], ...]:
+    """The runs of steps within a step."""
+    return (step.steps,) if isinstance(step, Loop) else ()
+
+
 def _dispatches(steps: tuple[Step, ...]) -> Iterator[Dispatch]:
     for step in steps:
-        if isinstance(step, Loop):
-            yield from _dispatches(step.steps)
-        else:
+        if isinstance(step, Dispatch):
             yield step
+        for body in bodies(step):
+            yield from _dispatches(body)
 
 
 def _printed(steps: tuple[Step, ...], indent: str) -> list[str]:

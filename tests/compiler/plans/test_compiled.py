@@ -219,3 +219,21 @@ def test_random_numbers_drawn_by_the_host_come_before(device, tmp_path) -> None:
     expected = [f(x).tolist() for _ in range(2)]
     loaded = load_plan(tmp_path / "plan")
     assert [loaded(x).tolist() for _ in range(2)] == expected
+
+
+def test_plans_of_compiled_functions_and_modules(device, tmp_path) -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.Tanh()).to(device.name)
+    x = wf.ones(4, 3, device=device.name)
+    compiled = wf.compile(model)
+    expected = compiled(x).tolist()
+    with pytest.raises(
+        UnsupportedError, match=r"a plan is made of a call whose results have gradients, .* no_grad\(\)"
+    ):
+        compiled.compiled.plan(x)
+    with wf.no_grad():
+        plan = compiled.compiled.plan(x)
+        other = wf.compile(lambda x: model(x) * 1.0).plan(x)
+    plan.save(tmp_path / "plan")
+    assert list(plan.state_dict()) == list(other.state_dict()) == list(model.state_dict())
+    for one in (plan, other, load_plan(tmp_path / "plan")):
+        assert one(x).tolist() == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from weft.plan import Dispatch, Loop, Plan, Step
+from weft.plan import Dispatch, Loop, Plan, Step, bodies
 
 WIDTH = 34
 """Characters of a row's ops."""
@@ -14,6 +14,8 @@ WIDTH = 34
 @dataclass(frozen=True)
 class DispatchRow:
     """A dispatch of the plan: how often it runs in a call, and what one run of it does.
+
+    What a value decides (the rounds of a ``while_loop``, the branches of a ``cond``) counts once.
 
     ``bytes`` are those of the ranges that it binds, each once: what it moves, unless it reads a part of them.
     ``operations`` are floating point operations; a function counts one.
@@ -81,8 +83,8 @@ class PlanReport:
     def summary(self) -> str:
         """The sums in one line."""
         return (
-            f"{self.dispatches} dispatches of {self.kernels} kernels, {self.bytes / 1e6:.3f} MB moved, "
-            f"{self.operations / 1e6:.3f} MFLOP"
+            f"{self.dispatches} dispatches of {self.kernels} kernels, {scaled(self.bytes)}B moved, "
+            f"{scaled(self.operations)}FLOP"
         )
 
     def memory(self) -> list[str]:
@@ -119,6 +121,18 @@ def bytes_of(dispatch: Dispatch) -> int:
     return sum({(one.space, one.index, one.offset): one.size for one in dispatch.places}.values())
 
 
+def scaled(amount: float) -> str:
+    """A number with the unit's prefix.
+
+    >>> scaled(0), scaled(1500), scaled(2.5e9)
+    ('0 ', '1.5 k', '2.5 G')
+    """
+    for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if amount >= size:
+            return f"{amount / size:.4g} {prefix}"
+    return f"{amount:g} "
+
+
 def label(row: DispatchRow) -> str:
     """The ops of a row, cut to a width."""
     text = "+".join(row.ops) or row.kernel
@@ -127,10 +141,10 @@ def label(row: DispatchRow) -> str:
 
 def _counted(steps: Sequence[Step], times: int) -> Iterator[tuple[Dispatch, int]]:
     for step in steps:
-        if isinstance(step, Loop):
-            yield from _counted(step.steps, times * step.times)
-        else:
+        if isinstance(step, Dispatch):
             yield step, times
+        for body in bodies(step):
+            yield from _counted(body, times * step.times if isinstance(step, Loop) else times)
 
 
 def table(head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> list[str]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from weft.compiler.plans.report import PlanReport, label, table
 from weft.devices.events import Event
-from weft.devices.replay import unrolled
-from weft.plan import Dispatch, Loop, Plan, Step
+from weft.plan import Plan
 from weft.profiler import profile
 
 
@@ -27,28 +25,16 @@ class PlanProfile:
         with profile() as measured:
             self.result = call()
         self.wall = measured.seconds
-        numbers = {id(one): at for at, one in enumerate(_listed(plan.steps))}
-        self.events: list[tuple[int, Event]] = []
+        numbers = {id(one): at for at, one in enumerate(plan.dispatches())}
+        self.events = [
+            (numbers[id(one.dispatch)], one) for one in measured.events if id(one.dispatch) in numbers
+        ]
         """The dispatches as they ran, each with the number of its row."""
-        left = [numbers[id(one)] for one, _ in unrolled(plan.steps)]
-        self._match(plan, left, measured.events)
-        self.seconds = tuple(
-            sum(event.duration or 0 for at, event in self.events if at == row) / 1e9
-            for row in range(len(report.rows))
-        )
+        taken = [0] * len(report.rows)
+        for at, event in self.events:
+            taken[at] += event.duration or 0
+        self.seconds = tuple(one / 1e9 for one in taken)
         self.clock = self.events[0][1].clock if self.events else "host"
-
-    def _match(self, plan: Plan, left: list[int], events: list[Event]) -> None:
-        """Give each event its row. What copied arguments comes before; dispatches without work make no event."""
-        dispatches, own = _listed(plan.steps), threading.get_ident()
-        specs = {id(one.spec) for one in dispatches}
-        for event in reversed([one for one in events if one.thread == own and id(one.spec) in specs]):
-            while left:
-                at = left.pop()
-                if dispatches[at].spec is event.spec:
-                    self.events.append((at, event))
-                    break
-        self.events.reverse()
 
     @property
     def total(self) -> float:
@@ -95,11 +81,3 @@ class PlanProfile:
 def _start(event: Event) -> int:
     """When a dispatch began: by the device's clock, where it has one."""
     return event.start if event.device_start is None else event.device_start
-
-
-def _listed(steps: tuple[Step, ...]) -> list[Dispatch]:
-    """The dispatches in the order of the report's rows."""
-    found: list[Dispatch] = []
-    for step in steps:
-        found += _listed(step.steps) if isinstance(step, Loop) else [step]
-    return found
