@@ -8,13 +8,13 @@ those that data decide, is held in range: in a graph that was traced once that c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from weft.errors import UnsupportedError, mistake
 from weft.expr import Expr, call, const, walk
 from weft.expr.node import INDEX
-from weft.graph.lowered import Call, Lowered, Repeat
+from weft.graph.lowered import Call, Lowered
 from weft.graph.parts import size
 from weft.graph.products import SIDES
 from weft.graph.renaming import ROUND, mapped_part
@@ -32,20 +32,30 @@ def bounded(lowered: Lowered) -> Lowered:
 
 def _calls(calls: Sequence[Any], elements: Mapping[str, int], times: int) -> tuple[Any, ...]:
     return tuple(
-        replace(one, calls=_calls(one.calls, elements, one.times))
-        if isinstance(one, Repeat)
-        else _call(one, elements, times)
-        for one in calls
+        _call(one, elements, times) if isinstance(one, Call) else _block(one, elements) for one in calls
     )
+
+
+def _block(block: Any, elements: Mapping[str, int]) -> Any:
+    """What holds runs of calls, with these changed; ``times`` is how often they run, where that is known."""
+    runs = {one.name: getattr(block, one.name) for one in fields(block)}
+    held = {
+        name: _calls(run, elements, runs.get("times", 0))
+        for name, run in runs.items()
+        if isinstance(run, tuple) and not all(isinstance(one, str) for one in run)
+    }
+    return replace(block, **held)
 
 
 def _call(given: Call, elements: Mapping[str, int], times: int) -> Call:
     kernel = given.kernel
     if isinstance(kernel, Kernel):
         counts = {one.name: elements[name] for one, name in zip(kernel.buffers, given.values, strict=True)}
-        start, step = (int(given.arguments[0]), given.advance[0]) if given.advance else (0, 0)
-        last = start + step * (times - 1)
-        known = {ROUND: (min(start, last), max(start, last))} if kernel.parameters and given.advance else {}
+        known: dict[Expr, Range] = {}
+        if kernel.parameters and given.advance and times:
+            start = int(given.arguments[0])
+            last = start + given.advance[0] * (times - 1)
+            known[ROUND] = (min(start, last), max(start, last))
         parts = tuple(_part(part, counts, known, given, kernel.vector > 1) for part in kernel.parts)
         return given if parts == kernel.parts else replace(given, kernel=replace(kernel, parts=parts))
     if isinstance(kernel, Library) and kernel.epilogue is not None:

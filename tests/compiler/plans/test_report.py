@@ -100,6 +100,7 @@ def test_a_call_is_timed(device, tmp_path) -> None:
         for one, _ in unrolled(plan.dispatches.steps)
     ]
     assert len(timed.events) == timed.report.dispatches
+    assert timed.runs == tuple(row.times for row in timed.report.rows)
     assert all(seconds > 0 for seconds in timed.seconds)
     assert 0 < timed.total <= timed.wall * (1 if device.name == "cpu" else 10)
     assert timed.clock == ("host" if device.name == "cpu" else timed.clock) and timed.clock in (

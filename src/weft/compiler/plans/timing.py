@@ -17,7 +17,7 @@ from weft.profiler import profile
 class PlanProfile:
     """What a call of a plan took. ``result`` is what it gave, ``report`` what it does.
 
-    ``seconds`` holds for each row of the report the time of all its runs.
+    ``runs`` and ``seconds`` hold for each row of the report how often it ran, and the time of all its runs.
     """
 
     def __init__(self, report: PlanReport, plan: Plan, call: Callable[[], Any]) -> None:
@@ -30,10 +30,11 @@ class PlanProfile:
             (numbers[id(one.dispatch)], one) for one in measured.events if id(one.dispatch) in numbers
         ]
         """The dispatches as they ran, each with the number of its row."""
-        taken = [0] * len(report.rows)
+        taken, runs = [0] * len(report.rows), [0] * len(report.rows)
         for at, event in self.events:
             taken[at] += event.duration or 0
-        self.seconds = tuple(one / 1e9 for one in taken)
+            runs[at] += 1
+        self.runs, self.seconds = tuple(runs), tuple(one / 1e9 for one in taken)
         self.clock = self.events[0][1].clock if self.events else "host"
 
     @property
@@ -55,11 +56,11 @@ class PlanProfile:
     def _cells(self, at: int) -> tuple[str, ...]:
         row, seconds = self.report.rows[at], self.seconds[at]
         rates = [
-            f"{row.times * amount / seconds / 1e9:.2f}" if seconds else ""
+            f"{self.runs[at] * amount / seconds / 1e9:.2f}" if seconds else ""
             for amount in (row.bytes, row.operations)
         ]
         share = f"{100 * seconds / self.total:.1f}" if self.total else ""
-        return (str(at), label(row), str(row.times), f"{seconds * 1e6:.1f}", share, *rates, row.site)
+        return (str(at), label(row), str(self.runs[at]), f"{seconds * 1e6:.1f}", share, *rates, row.site)
 
     __str__ = table
 
