@@ -288,3 +288,62 @@ def test_kernels_of_ones_own_are_registered_before(tmp_path) -> None:
         load_plan(tmp_path / "plan")
     register("x * x + 1")
     assert load_plan(tmp_path / "plan")(x).tolist() == [0, 2, 4]
+
+
+TYPES = ("float32", "float16", "bfloat16", "int64", "int32", "int8", "uint32", "uint8", "bool_")
+
+
+def test_states_of_every_type(device, tmp_path) -> None:
+    held = [wf.arange(5, device=device.name).to(getattr(wf.dtypes, name)) for name in TYPES]
+    empty, strided = (
+        wf.zeros(0, 3, device=device.name),
+        wf.arange(12, device=device.name).reshape(3, 4)[:, 1::2],
+    )
+
+    @wf.jit
+    def f(x):
+        strided.add_(1)
+        return [one + x.to(one.dtype) for one in held], empty * 1.0, strided * 1
+
+    x = wf.ones(5, device=device.name)
+    plan = f.plan(x)
+    plan(x)
+    plan.save(tmp_path / "plan")
+    found, expected = load_plan(tmp_path / "plan")(x), plan(x)
+    for one, other in zip(found[0], expected[0], strict=True):
+        assert one.dtype is other.dtype and one.tolist() == other.tolist()
+    assert found[1].shape == (0, 3) and found[2].tolist() == expected[2].tolist() == strided.tolist()
+
+
+def test_another_version_is_told_and_planned(tmp_path, caplog) -> None:
+    wf.jit(lambda x: x + 1).plan(wf.ones(1, device="cpu")).save(tmp_path / "plan")
+    path = tmp_path / "plan" / "plan.json"
+    path.write_text(path.read_text().replace(f'"weft": "{wf.__version__}"', '"weft": "0.0.7"'))
+    with caplog.at_level(logging.INFO, "weft.compiler"):
+        assert load_plan(tmp_path / "plan")(wf.ones(1, device="cpu")).tolist() == [2]
+    assert f"saved by weft 0.0.7, planned anew by {wf.__version__}" in caplog.text
+
+
+def test_a_state_file_that_is_damaged_or_anothers(tmp_path) -> None:
+    w = wf.ones(4, device="cpu")
+    wf.jit(lambda x: x * w).plan(wf.ones(4, device="cpu")).save(tmp_path / "plan")
+    path = tmp_path / "plan" / "state.safetensors"
+    whole = path.read_bytes()
+    for data in (b"", whole[:-3], whole[:40], whole.replace(b'"F32"', b'"F99"'), b"\x80\x04" + whole):
+        path.write_bytes(data)
+        with pytest.raises((FormatError, ArgumentError), match=r"state\.safetensors"):
+            load_plan(tmp_path / "plan")
+    for state, message in (
+        (
+            {"w": wf.ones(3, device="cpu")},
+            r"the tensor 'w' is float32\[3\], expected float32\[4\], as plan\.json says",
+        ),
+        ({"w": w.int()}, r"the tensor 'w' is int32\[4\]"),
+        ({"w": w, "v": w}, "the tensor 'v' is there, expected the states of the plan: w"),
+        ({}, "the tensor 'w' is missing"),
+    ):
+        wf.save(state, path)
+        with pytest.raises(FormatError, match=message):
+            load_plan(tmp_path / "plan")
+    wf.save({"w": w * 3}, path)
+    assert load_plan(tmp_path / "plan")(wf.ones(4, device="cpu")).tolist() == [3, 3, 3, 3]
