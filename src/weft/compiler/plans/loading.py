@@ -77,7 +77,8 @@ def load_plan(
     key = remembered.key_of(data, opened)
     with planning(parts["graph"]):
         planned = retargeted(graph, opened, WHERE)
-        states = _states(folder, call.names, graph, planned, opened)
+    states = _states(folder, call.names, graph, planned, opened)
+    with planning(parts["graph"]):
         program = call.program(planned, states, opened, key)
     return CompiledPlan(program, call.arguments, call.result, call.names)
 
