@@ -52,7 +52,9 @@ print(json.dumps({{"load": loaded - imported, "load and first call": end - impor
 
 def run(code: str, **options: object) -> dict[str, float]:
     """The timings that a process prints."""
-    done = subprocess.run([sys.executable, "-c", code.format(**options)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code.format(**options)], capture_output=True, text=True, check=True
+    )
     found: dict[str, float] = json.loads(done.stdout)
     return found
 
@@ -67,9 +69,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             options = {"name": name, "device": given.device, "folder": f"{folder}/plan"}
             run(TRACED, save=True, **options)
-            turns: list[dict[str, float]] = []
-            for _ in range(given.turns):
-                turns.append(run(TRACED, save=False, **options) | run(LOADED, **options))
+            turns = [run(TRACED, save=False, **options) | run(LOADED, **options) for _ in range(given.turns)]
             size = Path(folder, "plan", "plan.json").stat().st_size
         medians = {key: statistics.median(turn[key] for turn in turns) for key in turns[0]}
         ratio = statistics.median(turn["load and first call"] / turn["first call"] for turn in turns)

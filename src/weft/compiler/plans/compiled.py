@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -36,10 +36,12 @@ class CompiledPlan:
         self, program: Program, arguments: Sequence[Argument], result: Tree, names: Sequence[Sequence[str]],
         lock: AbstractContextManager[Any] | None = None,
     ) -> None:  # fmt: skip
+        own = lock or threading.RLock()
         self.program, self.arguments, self.result = program, tuple(arguments), result
         self.names = tuple(map(tuple, names))
         self.name, self.device = program.name, program.device.name
-        self.lock = lock or threading.RLock()
+        self.holding: Callable[[], AbstractContextManager[Any]] = lambda: own
+        """What is entered around a call, and around what reads or writes the state."""
 
     @property
     def graph(self) -> Graph:
@@ -62,7 +64,7 @@ class CompiledPlan:
                 f"{self._where}: a plan is called in a traced function, expected outside; call the function itself"
             )
         given = collect(self._where, self.device, self.arguments, args, kwargs)
-        with self.lock:
+        with self.holding():
             self._settle()
             return self.program.run(
                 [dense(one) for one in given], given, lambda: f"{self._where} at {call_site()}"
@@ -90,7 +92,7 @@ class CompiledPlan:
 
         A state that has several names (tied weights) stands under each of them.
         """
-        with self.lock:
+        with self.holding():
             return {name: one for names, one in zip(self.names, self.states(), strict=True) for name in names}
 
     def states(self) -> list[Tensor]:
@@ -119,7 +121,7 @@ class CompiledPlan:
             raise ArgumentError(
                 mistake(where, "a name", repr(unknown[0]), f"one of {', '.join(sorted(known))}")
             )
-        with self.lock, no_grad():
+        with self.holding(), no_grad():
             pairs = []
             for names, own in zip(self.names, self.states(), strict=True):
                 name = next((one for one in names if one in state_dict), None)

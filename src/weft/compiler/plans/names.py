@@ -28,7 +28,8 @@ def state_names(guards: Guards, fn: Callable[..., Any]) -> list[list[str]]:
     for prefix, optimizer in _optimizers(guards, reached):
         naming.optimizer(prefix, optimizer)
     for at, (generator, state) in enumerate(guards.generators):
-        naming.put(state, "random" if is_default(generator) else f"generator{at}")
+        only = is_default(generator) or len(guards.generators) == 1
+        naming.put(state, "random" if only else f"generator{at}")
     for leaf, grad in zip(guards.leaves, guards.grads, strict=True):
         if grad is not None:
             naming.put(grad, f"{naming.name_of(leaf) or 'tensor'}.grad")

@@ -23,7 +23,7 @@ def save(plan: CompiledPlan, target: str | os.PathLike[str]) -> None:
     """Write a plan and its state; nothing is there afterwards that was not, where it fails."""
     text = json.dumps(written(plan), allow_nan=False, indent=1).encode()
     device = devices.open(plan.device)
-    with plan.lock, device.lock:  # between two runs
+    with plan.holding(), device.lock:  # between two runs
         arrays = {names[0]: one for names, one in zip(plan.names, plan.states(), strict=True)}
         with directory.replaced("save", target) as folder:
             checkpoints.save(arrays, folder / directory.STATE)
