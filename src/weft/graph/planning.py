@@ -83,7 +83,7 @@ class Planning:
                 [one.value for one in self.lowered.outputs],
             )
         )
-        made = Plan(steps, tuple(arenas), inputs, states, outputs, changed, groups, self.memory.peak)
+        made = Plan(steps, tuple(arenas), inputs, states, outputs, changed, groups, peak=self.memory.peak)
         used = {place.index for one in made.dispatches() for place in one.places if place.space == "group"}
         return replace(made, groups=tuple(one if at in used else () for at, one in enumerate(groups)))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -58,10 +58,15 @@ def remember(key: str, made: Plan) -> None:
 def key_of(data: bytes, device: Device) -> str:
     """The name of what is made of a ``plan.json`` for a device. Its ops are in it, with what they promise."""
     profile = device.profile
-    made_for = [profile.dialect, *sorted(profile.features), *map(str, sorted(profile.limits.items()))]
-    made_for += [str(profile.software), device.name]
-    digest = hashlib.sha256(data).hexdigest()
-    return cache.key_of(("plan", _code(), digest, *made_for))
+    made_for = [f"{one.name}={_ordered(getattr(profile, one.name))!r}" for one in fields(profile)]
+    return cache.key_of(("plan", _code(), hashlib.sha256(data).hexdigest(), device.name, *made_for))
+
+
+def _ordered(value: Any) -> Any:
+    """A value whose text is the same in every process."""
+    if isinstance(value, Mapping):
+        return sorted(value.items())
+    return sorted(value) if isinstance(value, frozenset) else value
 
 
 @lru_cache(maxsize=None)
