@@ -39,7 +39,8 @@ class Dispatch:
 
     ``report`` is (where, what) for the message of an index that the kernel finds out of range; ``site`` is the user's
     line that asked for (the first of) what it computes. ``advance``: how much each parameter grows with each round
-    of the loop that it is in.
+    of the loop that it is in. ``ops`` are those of the graph that it carries out, ``operations`` the floating point
+    operations that it does.
     """
 
     spec: KernelSpec
@@ -48,6 +49,8 @@ class Dispatch:
     report: tuple[str, str] | None = None
     site: str = ""
     advance: tuple[int, ...] = ()
+    ops: tuple[str, ...] = ()
+    operations: int = 0
 
     def __repr__(self) -> str:
         given = ", ".join([*map(repr, self.places), *map(repr, self.parameters)])
@@ -73,6 +76,7 @@ class Plan:
     """Steps in order, and the bytes of every arena, input, state and output.
 
     ``changed`` holds the numbers of the states that the plan writes. It runs over states that lie as ``groups`` says.
+    ``peak``: the most bytes of the arenas that are alive at one time.
     """
 
     steps: tuple[Step, ...]
@@ -82,6 +86,7 @@ class Plan:
     outputs: tuple[int, ...]
     changed: tuple[int, ...] = ()
     groups: tuple[Group, ...] = ()
+    peak: int = 0
 
     def span(self, group: int) -> int:
         """The bytes from a group's start to its end."""
@@ -98,12 +103,17 @@ class Plan:
         return "\n".join(lines)
 
 
+def bodies(step: Step) -> tuple[tuple[Step, ...], ...]:
+    """The runs of steps within a step."""
+    return (step.steps,) if isinstance(step, Loop) else ()
+
+
 def _dispatches(steps: tuple[Step, ...]) -> Iterator[Dispatch]:
     for step in steps:
-        if isinstance(step, Loop):
-            yield from _dispatches(step.steps)
-        else:
+        if isinstance(step, Dispatch):
             yield step
+        for body in bodies(step):
+            yield from _dispatches(body)
 
 
 def _printed(steps: tuple[Step, ...], indent: str) -> list[str]:

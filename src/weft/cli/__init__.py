@@ -10,7 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 from weft.errors import WeftError
 
-COMMANDS = {"devices": "list the devices of this machine, which is the default and why"}
+COMMANDS = {
+    "devices": "list the devices of this machine, which is the default and why",
+    "plan": "show what a saved plan does, on a machine without its device too",
+}
 """Subcommand and help line; ``weft.cli.<name>`` has ``run(arguments) -> int``, and may have ``options(parser)``."""
 
 

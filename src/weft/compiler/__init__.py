@@ -1,8 +1,9 @@
 """Programs as graphs: ``trace`` records one, ``Traced`` runs it; ``eval_shape`` computes types only.
 
-Passes, plans and replay build on these.
+Passes, plans and replay build on these; ``load_plan`` reads a compiled call that was saved.
 """
 
+from weft.compiler.plans import CompiledPlan, PlanProfile, PlanReport, SavedPlan, load_plan, read_plan
 from weft.compiler.trace import Traced, eval_shape, trace
 from weft.compiler.training import CompiledTraining
 from weft.compiler.training_forward import CompiledForward
@@ -12,10 +13,16 @@ from weft.control import scan
 __all__ = [
     "Captures",
     "CompiledForward",
+    "CompiledPlan",
     "CompiledTraining",
+    "PlanProfile",
+    "PlanReport",
+    "SavedPlan",
     "StepResult",
     "Traced",
     "eval_shape",
+    "load_plan",
+    "read_plan",
     "scan",
     "trace",
 ]

@@ -13,6 +13,7 @@ from weft.autograd.mode import no_grad
 from weft.devices.base import Device, Storage
 from weft.devices.replay import MovedError, Replay
 from weft.graph import Graph, Var, interpret
+from weft.graph.bounded import bounded
 from weft.graph.pipeline import lower_graph
 from weft.graph.planning import plan
 from weft.ops import OPS, bind
@@ -69,10 +70,14 @@ def _whole(storage: Storage, var: Var) -> Tensor:
 class Planned:
     """Runs a plan that depends on where states lie: it is planned anew when they were moved."""
 
-    def __init__(self, graph: Graph, device: Device, states: Sequence[Storage]) -> None:
+    def __init__(
+        self, graph: Graph, device: Device, states: Sequence[Storage], foreign: bool = False
+    ) -> None:
         self._device = device
         self._own = len(states)
         self._lowered = lower_graph(graph, device.profile)
+        if foreign:
+            self._lowered = bounded(self._lowered)
         self._settled = False
         self.replay: Replay | None = None
         self._plan(states)
@@ -96,6 +101,7 @@ class Planned:
                 return self._gather(wanted)
 
         self.replay = self._device.prepare(plan(self._lowered, self._device.profile, gather))
+        self.plan = self.replay.plan
         return self.replay
 
     def _gather(self, states: dict[int, Storage]) -> dict[int, tuple[int, int]]:
@@ -116,8 +122,11 @@ class Planned:
         }
 
 
-def executor_for(graph: Graph, device: Device, states: Sequence[Storage]) -> Executor:
-    """What replays the graph's plan on the device; ``states`` are the storages that it will run over."""
-    made = Planned(graph, device, states)
+def executor_for(graph: Graph, device: Device, states: Sequence[Storage], foreign: bool = False) -> Executor:
+    """What replays the graph's plan on the device; ``states`` are the storages that it will run over.
+
+    ``foreign``: the graph comes from a file, and its kernels are kept in bounds by themselves.
+    """
+    made = Planned(graph, device, states, foreign)
     assert made.replay is not None
     return made if made.replay.plan.groups else made.replay

@@ -18,11 +18,13 @@ from weakref import WeakKeyDictionary
 from weft import devices
 from weft.autograd.mode import is_enabled
 from weft.compiler.derived import DerivedProgram
+from weft.compiler.plans.compiled import CompiledPlan, plan_of
+from weft.compiler.plans.names import state_names
 from weft.compiler.program import Program, dense, device_of, is_dense, number_type
 from weft.compiler.reached import device_of_call
 from weft.compiler.signature import describe, difference, is_input, take
 from weft.compiler.trace import record
-from weft.errors import ArgumentError, ArgumentTypeError, mistake
+from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 from weft.graph import Graph, Tracing
 from weft.graph.tracing import call_site
 from weft.nn.module import Module
@@ -225,6 +227,36 @@ class JitFunction:
             yield from paths(value, name)
         for name, value in kwargs.items():
             yield from paths(value, name)
+
+    def plan(self, *args: Any, **kwargs: Any) -> CompiledPlan:
+        """The compiled program of a call by itself, which reports what it does and can be saved; nothing is run.
+
+        It works on the state that the function reaches, as calls of the function do. ``CompiledPlan.save`` writes it
+        with its state to a directory, from which ``weft.compiler.load_plan`` reads it where there is no such function.
+
+        >>> import weft as wf
+        >>> plan = wf.jit(lambda x: (x * 2).sum()).plan(wf.ones(3, device="cpu"))
+        >>> plan(wf.ones(3, device="cpu")), plan.report().dispatches
+        (tensor(6.), 1)
+        """
+        return self._plan(args, kwargs, False)
+
+    def plan_with_captures(self, *args: Any, **kwargs: Any) -> CompiledPlan:
+        """The same for ``with_captures``: a call of the plan gives the result and the captures."""
+        return self._plan(args, kwargs, True)
+
+    def _plan(self, args: tuple[Any, ...], kwargs: dict[str, Any], capturing: bool) -> CompiledPlan:
+        if not interpreter_stack()[0].executes:
+            raise UnsupportedError(f"{self.__name__}: a plan is made in a traced function, expected outside")
+        with self._lock:
+            program, _, _ = self._program_for(args, kwargs, capturing)
+        if type(program) is not Program:
+            raise UnsupportedError(
+                f"{self.__name__}: a plan is made of a call whose results have gradients, expected none; call it under "
+                f"no_grad(), or make the plan of a jitted step that computes them inside"
+            )
+        states = state_names(program.guards, self.__wrapped__)
+        return plan_of(program, args, kwargs, self._names, states, self._lock)
 
     def graph(self, *args: Any, **kwargs: Any) -> Graph:
         """The graph of a call, as traced; nothing is run."""

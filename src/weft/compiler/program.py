@@ -8,14 +8,16 @@ from typing import Any
 
 from weft import devices, dtypes
 from weft.compiler.debug import checking
-from weft.compiler.execute import Executor, Interpreter, executor_for
+from weft.compiler.execute import Executor, Interpreter, Planned, executor_for
 from weft.compiler.guards import Guards
 from weft.compiler.trace import Recording
 from weft.devices.base import Device, Storage
+from weft.devices.replay import Replay
 from weft.errors import ArgumentError
 from weft.graph import Graph, State, Var
 from weft.ops import OPS
 from weft.ops.geometry import contiguous_strides
+from weft.plan import Plan
 from weft.tensors.array import Array, layout_key
 from weft.tensors.eager import EAGER
 from weft.tensors.tensor import Tensor
@@ -109,9 +111,21 @@ class Program:
             return False
         return recording.fill([marker]) is marker
 
-    def compile(self) -> None:
-        """Make the executor, so that the first run can begin."""
-        self._executor = executor_for(self.graph, self.device, self.guards.storages)
+    def compile(self, foreign: bool = False, known: Plan | None = None) -> None:
+        """Make the executor, so that the first run can begin.
+
+        ``foreign``: the graph comes from a file; ``known``: the plan that was made of it before.
+        """
+        if known is not None:
+            self._executor = self.device.prepare(known)
+        else:
+            self._executor = executor_for(self.graph, self.device, self.guards.storages, foreign)
+
+    @property
+    def plan(self) -> Plan:
+        """What the executor runs, as data."""
+        assert isinstance(self._executor, Planned | Replay), "the program is compiled"
+        return self._executor.plan
 
     def run(self, inputs: list[Any], originals: list[Any], call: Callable[[], str]) -> Any:
         """One call; ``inputs`` are the tensors and numbers of the arguments in order, and ``call`` names it.

@@ -1,4 +1,4 @@
-"""Where a call works: the device of its tensors, or of those that the function names."""
+"""What a function reaches: the variables that it names, and where a call of it works."""
 
 from __future__ import annotations
 
@@ -26,14 +26,22 @@ def device_of_call(fn: Callable[..., Any], inputs: Sequence[Any]) -> Device:
     return devices.default() if found is None else devices.open(str(found.device))
 
 
+def variables(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+    """The values that a function names directly, by their names: those of its closure, then its globals."""
+    plain = inspect.unwrap(fn)
+    code, scope = getattr(plain, "__code__", None), getattr(plain, "__globals__", {})
+    cells = getattr(plain, "__closure__", None) or ()
+    for name, cell in zip(getattr(code, "co_freevars", ()), cells, strict=False):
+        if _is_filled(cell):
+            yield name, cell.cell_contents
+    for name in getattr(code, "co_names", ()):
+        if name in scope:
+            yield name, scope[name]
+
+
 def _reached(fn: Callable[..., Any]) -> Iterator[Tensor]:
     """The tensors that a function names directly: in itself, its object, its closure, its globals."""
-    plain = inspect.unwrap(fn)
-    values = [fn, getattr(fn, "__self__", None)]
-    values += [cell.cell_contents for cell in getattr(plain, "__closure__", None) or () if _is_filled(cell)]
-    code, scope = getattr(plain, "__code__", None), getattr(plain, "__globals__", {})
-    values += [scope[name] for name in getattr(code, "co_names", ()) if name in scope]
-    for value in values:
+    for value in (fn, getattr(fn, "__self__", None), *(one for _, one in variables(fn))):
         if isinstance(value, Tensor):
             yield value
         elif isinstance(value, Module):

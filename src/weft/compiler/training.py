@@ -14,6 +14,7 @@ from typing import Any
 from weakref import WeakSet
 
 from weft.amp import GradScaler
+from weft.compiler.plans.compiled import CompiledPlan
 from weft.compiler.training_forward import CompiledForward, device_of_model
 from weft.compiler.training_inputs import Inputs
 from weft.compiler.training_results import Captures, StepResult
@@ -129,6 +130,19 @@ class CompiledTraining:
             loss, captures = step.program.with_captures(**self._inputs.check("train.step", inputs))
             self.steps += 1
             return StepResult(self.steps, loss, Captures(captures), step.fate)
+
+    def plan(self, /, **inputs: Any) -> CompiledPlan:
+        """The compiled step for inputs like these by itself, which ``save`` writes with all that it trains.
+
+        A call of it, with inputs by name, gives the loss and the captures; it trains the same model, but is not counted
+        in ``steps``. See ``JitFunction.plan``.
+        """
+        with self._lock:
+            made = self._trained("plan").program.plan_with_captures(
+                **self._inputs.check("train.plan", inputs)
+            )
+        made.holding = lambda: self._lock
+        return made
 
     def attach(self, forward: Callable[..., Any], inputs: Mapping[str, Any]) -> CompiledForward:
         """Compile ``forward(model, **inputs)`` for the model as it is trained: each call sees the last step's weights.

@@ -10,6 +10,7 @@ from typing import Any
 from weft import devices
 from weft.autograd import no_grad
 from weft.compiler.jit import JitFunction
+from weft.compiler.plans.compiled import CompiledPlan
 from weft.compiler.reached import device_of_call
 from weft.compiler.training_inputs import Inputs
 from weft.compiler.training_results import Captures
@@ -63,6 +64,16 @@ class CompiledForward:
         with self._running():
             result, found = self._program.with_captures(**self.inputs.check(self._where, inputs))
         return result, Captures(found)
+
+    def plan(self, /, **inputs: Any) -> CompiledPlan:
+        """The compiled forward pass for inputs like these by itself: it reports, is saved, and is called by name.
+
+        It sees the model's weights as they are at each call. See ``JitFunction.plan``.
+        """
+        with self._running():
+            made = self._program.plan(**self.inputs.check(self._where, inputs))
+        made.holding = self._running
+        return made
 
     @property
     def compilations(self) -> int:

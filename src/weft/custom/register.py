@@ -179,6 +179,12 @@ def register_kernel(
     return kernel
 
 
+def registration(name: str) -> str:
+    """Everything that the kernel of that name was registered with, as text; empty where there is none."""
+    known = _registered.get(name)
+    return "" if known is None else repr(known[0])
+
+
 def _make(
     name: str,
     source: str | None,

@@ -15,6 +15,7 @@ from time import perf_counter_ns
 from typing import Protocol, TextIO
 
 from weft.devices.base import Range
+from weft.plan import Dispatch
 from weft.target import KernelSpec
 
 _op = threading.local()
@@ -41,6 +42,8 @@ class Event:
     device_start: int | None = None
     """The device's own clock, where it has one."""
     clock: str = "host"
+    dispatch: Dispatch | None = None
+    """What of a plan it carries out."""
 
 
 class Observer(Protocol):
@@ -66,12 +69,23 @@ def running(op: str) -> Iterator[None]:
         _op.name = before
 
 
+def carried_out(steps: Iterator[tuple[Dispatch, int]]) -> Iterator[tuple[Dispatch, int]]:
+    """The same dispatches; while each of them is in hand, events of this thread belong to it."""
+    try:
+        for step in steps:
+            _op.dispatch = step[0]
+            yield step
+    finally:
+        _op.dispatch = None
+
+
 def event(device: str, spec: KernelSpec, ranges: Sequence[Range], groups: tuple[int, int, int]) -> Event:
     """The event of a dispatch that is about to be recorded."""
     held = {(id(one.buffer), one.offset): one.size for one in ranges}
     return Event(
         device, getattr(_op, "name", None) or spec.name, spec.name, groups, sum(held.values()),
         threading.get_ident(), perf_counter_ns(), spec, tuple(one.size for one in ranges),
+        dispatch=getattr(_op, "dispatch", None),
     )  # fmt: skip
 
 

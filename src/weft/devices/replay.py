@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft.devices.base import Range, Span, Storage
 from weft.devices.counts import counted
+from weft.devices.events import carried_out
 from weft.errors import ArgumentError, DeviceError, DisposedError, mistake
 from weft.plan import ALIGNMENT, Dispatch, Loop, Place, Plan, Space, Step
 
@@ -101,7 +102,7 @@ class Replay:
             for place in dispatch.places:
                 buffer, start = spaces[place.space][place.index]
                 bound[place] = Span(buffer, start + place.offset, place.size)
-        for dispatch, number in unrolled(self.plan.steps):
+        for dispatch, number in carried_out(unrolled(self.plan.steps)):
             self.device.dispatch_kernel(
                 dispatch.spec,
                 [bound[place] for place in dispatch.places],

@@ -19,6 +19,7 @@ from weft.graph.lowered import Call, Lowered, Repeat, Value
 from weft.graph.places import parts_of, same_places
 from weft.graph.products import SIDES
 from weft.graph.renaming import mapped, mapped_part, rename_loads
+from weft.graph.work import operations
 from weft.kernels import Axis, Buffer, Epilogue, Kernel, Library, Part, Store
 from weft.plan import ALIGNMENT, Dispatch, Group, Loop, Place, Plan, Space, Step
 from weft.target import KernelSpec, TargetProfile
@@ -82,7 +83,7 @@ class Planning:
                 [one.value for one in self.lowered.outputs],
             )
         )
-        made = Plan(steps, tuple(arenas), inputs, states, outputs, changed, groups)
+        made = Plan(steps, tuple(arenas), inputs, states, outputs, changed, groups, peak=self.memory.peak)
         used = {place.index for one in made.dispatches() for place in one.places if place.space == "group"}
         return replace(made, groups=tuple(one if at in used else () for at, one in enumerate(groups)))
 
@@ -293,7 +294,10 @@ class Planning:
             spec = generate(one, self.profile)
             if self.profile.dialect != "llvm":
                 spec = shared_bindings(spec)
-            found.append(Dispatch(spec, places, call.arguments, call.report, call.site, call.advance))
+            work = operations(one, call.arguments)
+            found.append(
+                Dispatch(spec, places, call.arguments, call.report, call.site, call.advance, call.ops, work)
+            )
         return found
 
     def _gathered(self) -> tuple[Group, ...]:

@@ -48,13 +48,22 @@ def _infer_forward(x: TensorType, w: TensorType, **attributes: Any) -> tuple[Ten
     return (TensorType(sizes.output_shape, x.dtype),)
 
 
-def _infer_adjoint(
-    y: TensorType, other: TensorType, *, shape: tuple[int, ...], **_: Any
-) -> tuple[TensorType, ...]:
-    if y.dtype is not other.dtype:
+def _infer_adjoint(kind: str) -> Callable[..., tuple[TensorType, ...]]:
+    def infer(
+        y: TensorType, other: TensorType, *, shape: tuple[int, ...], **attributes: Any
+    ) -> tuple[TensorType, ...]:
         name = f"conv_transpose{len(shape) - 2}d"
-        raise DTypeError(mistake(name, "weight's dtype", other.dtype.name, f"{y.dtype.name}, as the input's"))
-    return (TensorType(shape, y.dtype),)
+        if y.dtype is not other.dtype:
+            raise DTypeError(
+                mistake(name, "weight's dtype", other.dtype.name, f"{y.dtype.name}, as the input's")
+            )
+        made = TensorType(shape, y.dtype)
+        (forward,) = _infer_forward(*((made, other) if kind == "input" else (other, made)), **attributes)
+        if forward.shape != y.shape:
+            raise ShapeError(mistake(name, "input's shape", y.shape, forward.shape))
+        return (made,)
+
+    return infer
 
 
 def _reference(kind: str) -> Callable[..., Any]:
@@ -141,6 +150,11 @@ def _gradient_weight(context: Gradient, seed: Any) -> list[Any]:
     return [by_y, by_x]
 
 
+ATTRIBUTES = {
+    "stride": tuple[int, ...], "padding": tuple[tuple[int, int], ...], "dilation": tuple[int, ...], "groups": int,
+}  # fmt: skip
+
+
 def _declare(name: str, kind: str, infer: Any, gradient: Any, doc: str) -> OpSpec:
     return declare(
         name,
@@ -149,6 +163,7 @@ def _declare(name: str, kind: str, infer: Any, gradient: Any, doc: str) -> OpSpe
         lower=lowering(kind),
         gradient=gradient,
         saves=saves_other,
+        attributes=(ATTRIBUTES | ({} if kind == "forward" else {"shape": tuple[int, ...]}),),
         doc=doc,
     )
 
@@ -157,10 +172,18 @@ CONVOLUTION = _declare(
     "convolution", "forward", _infer_forward, _gradient_forward, "Cross-correlation of images with filters."
 )
 CONVOLUTION_INPUT = _declare(
-    "convolution_input", "input", _infer_adjoint, _gradient_input, "The gradient of convolution's input."
+    "convolution_input",
+    "input",
+    _infer_adjoint("input"),
+    _gradient_input,
+    "The gradient of convolution's input.",
 )
 CONVOLUTION_WEIGHT = _declare(
-    "convolution_weight", "weight", _infer_adjoint, _gradient_weight, "The gradient of convolution's weight."
+    "convolution_weight",
+    "weight",
+    _infer_adjoint("weight"),
+    _gradient_weight,
+    "The gradient of convolution's weight.",
 )
 
 

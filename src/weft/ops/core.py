@@ -8,7 +8,7 @@ This floor knows values only by the ``Value`` protocol; upper floors register wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -81,7 +81,8 @@ class OpSpec:
     order; ``lower`` then gets the target in the operand's place, and need not copy what stays as it is. ``reports``
     names the operand whose indices the kernel checks. ``run(*operands, **attributes)`` does an op that is made of
     others, by binding them. ``dense``: operands must lie in row-major order from the beginning of their storage, and
-    are copied where they do not.
+    are copied where they do not. ``attributes``: names and types of the attributes, where the annotations of ``infer``
+    or ``view`` do not say them (``attribute_types`` reads both); several where a call has one set of them or another.
     """
 
     name: str
@@ -99,6 +100,7 @@ class OpSpec:
     dense: bool = False
     random: bool = False
     reports: str = ""
+    attributes: tuple[Mapping[str, Any], ...] = ()
     doc: str = ""
     info: dict[str, Any] = field(default_factory=dict)
 

@@ -156,7 +156,8 @@ COPY = declare(
 
 
 TRANSFER: OpSpec = declare(
-    "transfer", infer=lambda x, *, device, source: (x,), reference=lambda x, *, device, source: x.copy(),
+    "transfer", attributes=({"device": str, "source": str},),
+    infer=lambda x, *, device, source: (x,), reference=lambda x, *, device, source: x.copy(),
     gradient=lambda context, grad: [
         bind(lookup("transfer"), grad, device=context.attributes["source"], source=context.attributes["device"])
     ],

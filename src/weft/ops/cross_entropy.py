@@ -126,6 +126,6 @@ def _gradient_backward(context: Gradient, seed: Any) -> list[Any]:
 
 CROSS_ENTROPY_BACKWARD: OpSpec = declare(
     "cross_entropy_backward", infer=lambda grad, scores, *_, **__: (scores,), reference=_reference_backward,
-    lower=_lower_backward, gradient=_gradient_backward, saves=(0, 1, 2, 3, 4),
+    lower=_lower_backward, gradient=_gradient_backward, saves=(0, 1, 2, 3, 4), attributes=({"ignore_index": int},),
     doc="The gradient of cross_entropy with respect to the scores.",
 )  # fmt: skip

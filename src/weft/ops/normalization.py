@@ -238,9 +238,10 @@ def _gradient_backward(context: Gradient, seed: Any) -> list[Any]:
     return result
 
 
+ROWS = {"dims": tuple[int, ...], "eps": float, "center": bool}
 NORM_BACKWARD = declare(
     "norm_backward", infer=lambda grad, x, *_, **__: (x,), reference=_reference_backward, lower=_lower_backward,
-    gradient=_gradient_backward, saves=lambda needs: tuple(range(len(needs))),
+    attributes=(ROWS,), gradient=_gradient_backward, saves=lambda needs: tuple(range(len(needs))),
     doc="The gradient of norm with respect to its input.",
 )  # fmt: skip
 
@@ -302,5 +303,6 @@ def _gradient_parameters(context: Gradient, *seeds: Any) -> list[Any]:
 
 NORM_PARAMETERS = declare(
     "norm_parameters", infer=_infer_parameters, reference=_reference_parameters, lower=_lower_parameters,
+    attributes=(ROWS | {"shape": tuple[int, ...], "shift": bool},),
     gradient=_gradient_parameters, saves=(0, 1, 2, 3), doc="The gradients of norm's scale and shift.",
 )  # fmt: skip

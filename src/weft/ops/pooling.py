@@ -159,8 +159,16 @@ def _gradient_max(context: Gradient, grad: Any, _: Any) -> list[Any]:
     return [bind(MAX_POOL_BACKWARD, grad, context.output(1), shape=context.types[0].shape, **options)]
 
 
+BINS: dict[str, Any] = {"bins": tuple[int, ...]}
+WINDOW = {"kernel": tuple[int, ...], "stride": tuple[int, ...], "padding": tuple[int, ...], "ceil_mode": bool}
+MAXIMA = WINDOW | {"dilation": tuple[int, ...]}
+MEANS = WINDOW | {"include_padding": bool, "divisor": int}
+SHAPE = {"shape": tuple[int, ...]}
+"""Attributes of windows and of adaptive bins; those backwards have the shape of the image too."""
+
 MAX_POOL = declare(
     "max_pool", infer=_infer_max, reference=_reference_max, lower=_lower_max, gradient=_gradient_max, saves_output=True,
+    attributes=(BINS, MAXIMA),
     doc="The largest element of each window, and its position in the image.",
 )  # fmt: skip
 
@@ -235,7 +243,8 @@ def _gradient_max_backward(context: Gradient, seed: Any) -> list[Any]:
 
 MAX_POOL_BACKWARD = declare(
     "max_pool_backward", infer=_infer_backward, reference=_reference_max_backward, lower=_lower_max_backward,
-    gradient=_gradient_max_backward, saves=(1,), doc="Gradients of windows brought to the elements that they chose.",
+    gradient=_gradient_max_backward, saves=(1,),
+    attributes=(BINS | SHAPE, MAXIMA | SHAPE), doc="Gradients of windows brought to the elements that they chose.",
 )  # fmt: skip
 
 
@@ -360,11 +369,12 @@ def _gradient_average(context: Gradient, grad: Any) -> list[Any]:
 
 AVG_POOL = declare(
     "avg_pool", infer=_infer_average, reference=_reference_average, lower=_lower_average, gradient=_gradient_average,
-    doc="The mean of each window.",
+    attributes=(BINS, MEANS), doc="The mean of each window.",
 )  # fmt: skip
 AVG_POOL_BACKWARD = declare(
     "avg_pool_backward", infer=_infer_backward, lower=_lower_average_backward,
     reference=lambda grad, **attributes: _reference_average(grad, backward=True, **attributes),
     gradient=lambda context, seed: [bind(AVG_POOL, seed, **_window_attributes(context))],
+    attributes=(BINS | SHAPE, MEANS | SHAPE),
     doc="Gradients of means spread over the elements of their windows.",
 )  # fmt: skip

@@ -75,6 +75,7 @@ def _reference_flip(x: Any, *, dims: tuple[int, ...]) -> Any:
 
 FLIP: OpSpec = declare(
     "flip", infer=lambda x, *, dims: (x,), reference=_reference_flip, lower=moved("flip", _flip_sources),
+    attributes=({"dims": tuple[int, ...]},),
     gradient=lambda context, grad: [bind(FLIP, grad, dims=context.attributes["dims"])],
     doc="Elements in reverse order along dimensions.",
 )  # fmt: skip
@@ -106,6 +107,7 @@ def _gradient_roll(context: Gradient, grad: Any) -> list[Any]:
 
 ROLL: OpSpec = declare(
     "roll", infer=lambda x, *, shifts: (x,), reference=_reference_roll, lower=moved("roll", _roll_sources),
+    attributes=({"shifts": tuple[tuple[int, int], ...]},),
     gradient=_gradient_roll, doc="Elements shifted along dimensions and carried around.",
 )  # fmt: skip
 
@@ -130,7 +132,7 @@ def _reference_triangle(x: Any, *, upper: bool, diagonal: int) -> Any:
 
 TRIANGLE: OpSpec = declare(
     "triangle", infer=lambda x, *, upper, diagonal: (x,), reference=_reference_triangle,
-    lower=moved("triangle", _triangle_sources),
+    lower=moved("triangle", _triangle_sources), attributes=({"upper": bool, "diagonal": int},),
     gradient=lambda context, grad: [bind(TRIANGLE, grad, **context.attributes)],
     doc="The upper or lower triangle of matrices, zeros elsewhere.",
 )  # fmt: skip

@@ -240,12 +240,13 @@ def _gradient_backward(context: Gradient, seed: Any) -> list[Any]:
     return [bind(RESAMPLE, seed, **{**context.attributes, "size": context.types[0].shape[2:]})]
 
 
+ATTRIBUTES = ({"size": tuple[int, ...], "mode": str, "scales": tuple[float, ...], "align": bool},)
 RESAMPLE = declare(
-    "resample", infer=_infer, reference=_reference, lower=_lower, gradient=_gradient,
+    "resample", infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, attributes=ATTRIBUTES,
     doc="Images read at the points of another regular grid.",
 )  # fmt: skip
 RESAMPLE_BACKWARD = declare(
-    "resample_backward", infer=_infer, lower=_lower_backward, gradient=_gradient_backward,
+    "resample_backward", infer=_infer, lower=_lower_backward, gradient=_gradient_backward, attributes=ATTRIBUTES,
     reference=lambda grad, **attributes: _reference(grad, backward=True, **attributes),
     doc="The adjoint of resample: gradients of an image's samples brought to the image.",
 )  # fmt: skip

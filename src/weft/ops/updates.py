@@ -108,20 +108,31 @@ class _Update:
         builder.end_part()
 
 
+FLAGS = ("maximize", "nesterov", "decoupled")
+"""Attributes that choose a formula; the others are numbers in it."""
+
+
 def declare_update(
-    name: str, shared: Sequence[str], tensors: Sequence[str], written: Sequence[str], formulas: Any, doc: str
+    name: str,
+    shared: Sequence[str],
+    tensors: Sequence[str],
+    written: Sequence[str],
+    formulas: Any,
+    options: str,
+    doc: str,
 ) -> OpSpec:
     """Declare an update op.
 
     ``shared``: names of the leading operands, 0-d tensors or Python numbers, which change without a new kernel;
     ``tensors``: names of each parameter's operands in order;
     ``written``: which of them each part rewrites; ``formulas(attributes)``: the new values as expressions over
-    all these names and ``options`` (float attributes by name).
+    all these names and the float attributes; ``options``: the names of all attributes.
     """
     rules = _Update(name, shared, tensors, written, formulas)
     return declare(
         name, infer=rules.infer, reference=rules.reference, lower=rules.lower, elementwise=True, doc=doc,
         info={"update": (len(shared), len(tensors), len(written))},
+        attributes=({name: bool | float if name in FLAGS else float for name in options.split()},),
     )  # fmt: skip
 
 
@@ -150,6 +161,7 @@ SGD_MOMENTUM = declare_update(
     ("p", "g", "m"),
     ("p", "m"),
     _sgd,
+    "weight_decay maximize dampening nesterov",
     "A step of SGD with momentum.",
 )
 SGD = declare_update(
@@ -158,6 +170,7 @@ SGD = declare_update(
     ("p", "g"),
     ("p",),
     lambda attributes: [f"{_descent(attributes)}p - lr * d"],
+    "weight_decay maximize",
     "A step of plain SGD.",
 )
 
@@ -212,8 +225,9 @@ def _lion(attributes: dict[str, Any]) -> list[str]:
 
 MOMENTS = ("lr", "step", "one_minus_beta1", "log_beta1")
 """What Adam's kernels read anew at each step: a schedule may change the rate and the first beta."""
+_ADAM = "beta2 one_minus_beta2 log_beta2 eps weight_decay maximize decoupled"
 ADAM = declare_update(
-    "adam_step", MOMENTS, ("p", "g", "m", "v"), ("p", "m", "v"), _adam, "A step of Adam or AdamW."
+    "adam_step", MOMENTS, ("p", "g", "m", "v"), ("p", "m", "v"), _adam, _ADAM, "A step of Adam or AdamW."
 )
 AMSGRAD = declare_update(
     "adam_amsgrad_step",
@@ -221,6 +235,7 @@ AMSGRAD = declare_update(
     ("p", "g", "m", "v", "x"),
     ("p", "m", "v", "x"),
     lambda attributes: _adam(attributes, largest=True),
+    _ADAM,
     "A step of Adam or AdamW with the maximum of past second moments.",
 )
 RMSPROP = {
@@ -232,6 +247,7 @@ RMSPROP = {
         lambda attributes, heavy=heavy, centered=centered: _rmsprop(
             {**attributes, "heavy": heavy, "centered": centered}
         ),
+        "alpha one_minus_alpha eps weight_decay momentum maximize",
         "A step of RMSprop.",
     )
     for heavy in (False, True)
@@ -239,15 +255,25 @@ RMSPROP = {
 }
 """RMSprop's op by whether it has momentum and whether it is centered: these decide which state it keeps."""
 ADAGRAD = declare_update(
-    "adagrad_step", ("lr", "step"), ("p", "g", "s"), ("p", "s"), _adagrad, "A step of Adagrad."
+    "adagrad_step",
+    ("lr", "step"),
+    ("p", "g", "s"),
+    ("p", "s"),
+    _adagrad,
+    "lr_decay eps weight_decay maximize",
+    "A step of Adagrad.",
 )
-LION = declare_update("lion_step", ("lr",), ("p", "g", "m"), ("p", "m"), _lion, "A step of Lion.")
+LION = declare_update(
+    "lion_step", ("lr",), ("p", "g", "m"), ("p", "m"), _lion,
+    "beta1 one_minus_beta1 beta2 one_minus_beta2 weight_decay maximize", "A step of Lion.",
+)  # fmt: skip
 SCALE = declare_update(
     "scale_all",
     ("scale",),
     ("g",),
     ("g",),
     lambda attributes: ["g * scale"],
+    "",
     "Many tensors times one number.",
 )
 CLAMP = declare_update(
@@ -256,5 +282,6 @@ CLAMP = declare_update(
     ("g",),
     ("g",),
     lambda attributes: ["minimum(maximum(g, -limit), limit)"],
+    "limit",
     "Many tensors held within [-limit, limit].",
 )

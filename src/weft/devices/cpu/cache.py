@@ -136,8 +136,10 @@ def key_of(parts: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def find() -> Cache | None:
+def find(what: str = "cpu") -> Cache | None:
     """The cache that the environment asks for; ``None`` where it is turned off, or the home takes no files.
+
+    ``what``: the directory in it, ``"cpu"`` for compiled kernels.
 
     ``ArgumentError`` for a ``WEFT_CACHE_DIR`` that cannot be used or is open to others, and for a ``WEFT_CACHE``
     that is neither 0 nor 1. An unsafe default directory is left alone, with a warning.
@@ -148,7 +150,7 @@ def find() -> Cache | None:
     if switch == "0":
         return None
     asked = os.environ.get("WEFT_CACHE_DIR")
-    directory = (Path(asked) if asked else _default()) / "cpu"
+    directory = (Path(asked) if asked else _default()) / what
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         problem = _unsafe(directory)

@@ -1,0 +1,142 @@
+"""Trees of arguments and results as JSON and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from weft.compiler.plans.fields import Field
+from weft.compiler.plans.graphs import read_type, write_type
+from weft.compiler.plans.trees import (
+    CLASSES,
+    Argument,
+    Branch,
+    Fixed,
+    Given,
+    Number,
+    Slot,
+    Tree,
+    class_name,
+    is_class_for,
+)
+from weft.compiler.plans.values import MOST_LEVELS, read, written
+from weft.errors import UnsupportedError, mistake
+
+PLAIN = {"tuple": tuple, "list": list}
+NUMBERS = {"int": int, "float": float}
+
+
+def write_arguments(arguments: Sequence[Argument]) -> list[dict[str, Any]]:
+    """The arguments of a call as JSON; ``UnsupportedError`` where one holds what is no data."""
+    return [
+        {"name": one.name, "keyword": one.keyword, "tree": write_tree(one.tree, f"the argument {one.name}")}
+        for one in arguments
+    ]
+
+
+def write_tree(tree: Tree, what: str) -> dict[str, Any]:
+    """A tree as JSON."""
+    if isinstance(tree, Given):
+        return {"tensor": write_type(tree.type), "requires_grad": tree.requires_grad}
+    if isinstance(tree, Number):
+        return {"number": tree.kind.__name__}
+    if isinstance(tree, Slot):
+        return {"result": True}
+    if isinstance(tree, Fixed):
+        return {"fixed": written(tree.value, what)}
+    children = [
+        write_tree(child, f"{what}, at {key!r}") for key, child in zip(tree.keys, tree.children, strict=True)
+    ]
+    if tree.type is not None and tree.kind not in CLASSES:
+        raise UnsupportedError(mistake("save", what, f"a {class_name(tree.type)}", f"a plain {tree.kind}"))
+    if tree.kind in PLAIN:
+        return {tree.kind: children}
+    keys = [written(key, f"a key of {what}") for key in tree.keys]
+    made = {tree.kind: [list(pair) for pair in zip(keys, children, strict=True)]}
+    return made if tree.type is None else {**made, "class": class_name(tree.type)}
+
+
+class TreeReader:
+    """Reads trees; ``classes`` are those of the user's that named tuples and dataclasses in them may be of."""
+
+    def __init__(self, classes: Sequence[type]) -> None:
+        self.classes: Mapping[str, type] = {class_name(one): one for one in classes}
+
+    def arguments(self, field: Field) -> tuple[Argument, ...]:
+        """The arguments of a call."""
+        made: list[Argument] = []
+        for one in field.items():
+            parts = one.members("name", "keyword", "tree")
+            name, keyword = parts["name"].text(), parts["keyword"].flag()
+            if any(other.name == name for other in made):
+                raise parts["name"].error("a name that no other argument has")
+            if not keyword and made and made[-1].keyword:
+                raise parts["keyword"].error("true, as before: arguments by position come first")
+            made.append(Argument(name, keyword, self.tree(parts["tree"], result=False)))
+        return tuple(made)
+
+    def tree(self, field: Field, result: bool, level: int = 0) -> Tree:
+        """A tree of a result, or of an argument."""
+        if level > MOST_LEVELS:
+            raise field.error(f"a tree of at most {MOST_LEVELS} levels")
+        entries = field.entries()
+        kinds = (
+            "fixed",
+            "tuple",
+            "list",
+            "dict",
+            *CLASSES,
+            *(("result",) if result else ("tensor", "number")),
+        )
+        kind = next((one for one in kinds if one in entries), None)
+        if kind is None:
+            raise field.error(f"an object with one of {', '.join(kinds)}")
+        if kind == "tensor":
+            parts = field.members("tensor", "requires_grad")
+            return Given(read_type(parts["tensor"].members("dtype", "shape")), parts["requires_grad"].flag())
+        if kind in CLASSES:
+            return self._class(field, kind, result, level)
+        one = field.members(kind)[kind]
+        if kind == "number":
+            return Number(NUMBERS[one.text(tuple(NUMBERS))])
+        if kind == "result":
+            if not one.flag():
+                raise one.error("true")
+            return Slot()
+        if kind == "fixed":
+            return Fixed(read(one))
+        if kind == "dict":
+            keys, children = self._pairs(one, result, level)
+            return Branch(kind, keys, children)
+        children = tuple(self.tree(child, result, level + 1) for child in one.items())
+        return Branch(kind, tuple(range(len(children))), children)
+
+    def _pairs(self, field: Field, result: bool, level: int) -> tuple[tuple[Any, ...], tuple[Tree, ...]]:
+        keys: list[Any] = []
+        children = []
+        for pair in field.items():
+            first, second = pair.items(2)
+            key = read(first)
+            if isinstance(key, slice) or key in keys:
+                raise first.error("a key that can be hashed and that no other entry has")
+            keys.append(key)
+            children.append(self.tree(second, result, level + 1))
+        return tuple(keys), tuple(children)
+
+    def _class(self, field: Field, kind: str, result: bool, level: int) -> Tree:
+        parts = field.members(kind, "class")
+        name = parts["class"].text()
+        found = self.classes.get(name)
+        if found is None:
+            raise parts["class"].error(
+                f"one of the classes given to load_plan ({', '.join(self.classes) or 'none'}); "
+                f"a file names classes and brings none: pass classes=[{name.rpartition('.')[2]}]",
+                name,
+            )
+        keys, children = self._pairs(parts[kind], result, level)
+        names = tuple(getattr(found, "_fields" if kind == "named tuple" else "__dataclass_fields__", ()))
+        if not is_class_for(found, kind) or names != keys:
+            raise parts["class"].error(
+                f"a {kind} with the fields {', '.join(map(str, keys))}", f"{name} with {', '.join(names)}"
+            )
+        return Branch(kind, keys, children, found)

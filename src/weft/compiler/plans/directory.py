@@ -1,0 +1,124 @@
+"""Directories that are there whole or not at all: what a plan is saved as.
+
+The files are written into a directory of another name beside the target, brought to disk, and the directory is renamed.
+One that is there already is moved aside first; where a save is interrupted just then, ``find`` takes it from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from weft.errors import ArgumentError, ArgumentTypeError, FormatError, mistake
+
+LOG = logging.getLogger("weft.compiler")
+GRAPH, STATE = "plan.json", "state.safetensors"
+"""The files of a plan."""
+
+
+def path_of(where: str, directory: Any) -> Path:
+    """The directory's path, through links, so that a link stays one."""
+    if not isinstance(directory, str | os.PathLike):
+        raise ArgumentTypeError(
+            mistake(where, "directory", f"a {type(directory).__name__}", "the name of a directory")
+        )
+    return Path(directory).resolve()
+
+
+def find(where: str, directory: Any) -> Path:
+    """The directory of a saved plan; ``FormatError`` where there is none."""
+    path = path_of(where, directory)
+    aside = _aside(path)
+    if not path.exists() and aside.is_dir():
+        LOG.warning("%s: a save to %s was interrupted; the plan saved before it is taken", where, path)
+        path = aside
+    for name in (GRAPH, STATE):
+        if not (path / name).is_file():
+            given = "missing" if path.is_dir() else "no directory"
+            raise FormatError(mistake(where, str(path / name), given, "the directory of a saved plan"))
+    return path
+
+
+@contextmanager
+def replaced(where: str, directory: Any) -> Iterator[Path]:
+    """An empty directory to write to, which takes the place of ``directory`` when all has gone well.
+
+    ``ArgumentError`` where something else than a plan is there.
+    """
+    target = path_of(where, directory)
+    _check(where, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary.mkdir()
+    try:
+        yield temporary
+        _to_disk(temporary)
+        _put(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file, and bring it to disk."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(handle, view) :]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _check(where: str, target: Path) -> None:
+    """Only a plan is ever taken away."""
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise ArgumentError(
+            mistake(where, "directory", f"the file {str(target)!r}", "the name of a directory")
+        )
+    others = sorted(one.name for one in target.iterdir() if one.name not in (GRAPH, STATE))
+    if others:
+        raise ArgumentError(
+            mistake(where, "directory", f"{str(target)!r}, which holds {others[0]!r}",
+                    "a new or empty directory, or that of a plan, which is replaced")
+        )  # fmt: skip
+
+
+def _put(temporary: Path, target: Path) -> None:
+    """Rename, with what was there moved aside for as long as nothing is in its place."""
+    aside = _aside(target)
+    if target.exists():
+        shutil.rmtree(aside, ignore_errors=True)  # of a save that was interrupted after it had done its work
+        os.rename(target, aside)
+    try:
+        os.rename(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            os.rename(aside, target)
+        raise
+    _to_disk(target.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.previous")
+
+
+def _to_disk(directory: Path) -> None:
+    """Bring a directory's entries to disk, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,301 @@
+"""Graphs as JSON and back. Reading trusts nothing: a graph that comes out is one that a trace could have made.
+
+Every op must be known and promise what it promised, every attribute be of its declared type, every value be made
+before it is used and only once, every type be the one that the op's own rule gives, every view stay within its base.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from weft import dtypes
+from weft.compiler.plans.bodies import check_bodies
+from weft.compiler.plans.contracts import contract
+from weft.compiler.plans.fields import Field
+from weft.compiler.plans.values import MOST_LEVELS, read, read_dtype, read_shape, written
+from weft.errors import FormatError, UnsupportedError, WeftError
+from weft.graph import Graph, Node, State, Var
+from weft.graph.ir import Atom
+from weft.ops import Geometry, OpSpec, TensorType, lookup
+from weft.ops.attributes import attribute_types, fits
+from weft.ops.viewing import Path
+
+T = TypeVar("T")
+LONGEST_NAME = 200
+"""Characters of an op's name, derived gradients of gradients included."""
+
+
+# Writing.
+
+
+def write_graph(graph: Graph) -> dict[str, Any]:
+    """A graph as JSON. Its device is not in it: a graph is for one, which is said once for the whole plan."""
+    return {
+        "inputs": [_var(one) for one in graph.inputs],
+        "states": [{"initial": _var(one.initial), "final": one.final.id} for one in graph.states],
+        "nodes": [_node(one) for one in graph.nodes],
+        "outputs": [_atom(one, "an output") for one in graph.outputs],
+    }
+
+
+def write_contracts(graph: Graph) -> dict[str, str]:
+    """What each op of a graph and of the graphs within it promises, by name."""
+    return {name: contract(lookup(name)) for name in sorted(_ops(graph))}
+
+
+def _ops(graph: Graph) -> set[str]:
+    found = {node.op for node in graph.nodes}
+    for node in graph.nodes:
+        for _, value in node.attributes:
+            for one in value if isinstance(value, tuple) else (value,):
+                found |= _ops(one) if isinstance(one, Graph) else set()
+    return found
+
+
+def write_type(type_: TensorType) -> dict[str, Any]:
+    """A type as JSON."""
+    return {"dtype": type_.dtype.name, "shape": list(type_.shape)}
+
+
+def _var(var: Var) -> dict[str, Any]:
+    return {"id": var.id, **write_type(var.type)}
+
+
+def _atom(atom: Atom, what: str) -> Any:
+    return {"value": atom.id} if isinstance(atom, Var) else written(atom, what)
+
+
+def _node(node: Node) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "op": node.op,
+        "inputs": [_atom(one, f"an operand of {node.op}") for one in node.inputs],
+        "outputs": [_var(one) for one in node.outputs],
+        "site": node.site,
+    }
+    if node.attributes:
+        found["attributes"] = {key: _attribute(value, f"{node.op}'s {key}") for key, value in node.attributes}
+    return found
+
+
+def _attribute(value: Any, what: str) -> Any:
+    if isinstance(value, Graph):
+        return {"graph": write_graph(value)}
+    if type(value) is tuple:
+        return [_attribute(one, what) for one in value]
+    return written(value, what)
+
+
+# Reading.
+
+
+def read_type(fields: dict[str, Field]) -> TensorType:
+    """A type from the members ``dtype`` and ``shape``."""
+    return TensorType(read_shape(fields["shape"]), read_dtype(fields["dtype"]))
+
+
+def check_contracts(field: Field) -> None:
+    """``FormatError`` naming the op that this weft lacks, or in which it computes something else."""
+    for name, one in field.entries().items():
+        op = known_op(one, name)
+        if one.text() != contract(op):
+            raise one.error(
+                f"{contract(op)}, as the op {name!r} is declared here",
+                f"{one.value}, from another version of weft or another kernel of that name: trace the function anew",
+            )
+
+
+def known_op(field: Field, name: str) -> OpSpec:
+    """The op of that name; an error of the field where there is none."""
+    if len(name) > LONGEST_NAME:
+        raise field.error(f"the name of an op, at most {LONGEST_NAME} characters")
+    try:
+        op = lookup(name)
+    except (WeftError, LookupError, ValueError, RecursionError):
+        if name.startswith("custom."):
+            fix = f"weft.register_kernel({name.split('.')[1]!r}, …) with the same source before load_plan"
+            raise field.error(fix, f"the op {name!r}, which is not registered") from None
+        raise field.error("an op of this weft", f"the op {name!r}") from None
+    if op.name == "transfer":
+        raise field.error("ops of one device", "the op 'transfer'")
+    return op
+
+
+class GraphReader:
+    """Reads the graphs of one file; ``saved`` is the device in its attributes, ``device`` the one to read it for."""
+
+    def __init__(self, saved: str, device: str, contracts: Field) -> None:
+        self.saved, self.device = saved, device
+        self.promised = contracts.entries()
+
+    def read(self, field: Field, level: int = 0) -> Graph:
+        """A graph, checked."""
+        if level > MOST_LEVELS:
+            raise field.error(f"graphs within graphs of at most {MOST_LEVELS} levels")
+        parts = field.members("inputs", "states", "nodes", "outputs")
+        values: dict[int, Var] = {}
+        inputs = tuple(self._define(one, values) for one in parts["inputs"].items())
+        states = [one.members("initial", "final") for one in parts["states"].items()]
+        initial = [self._define(one["initial"], values) for one in states]
+        nodes = tuple(self._node(one, values, level) for one in parts["nodes"].items())
+        outputs = tuple(_read_atom(one, values) for one in parts["outputs"].items())
+        made = []
+        for first, one in zip(initial, states, strict=True):
+            last = _known(one["final"], values)
+            if last.type != first.type:
+                raise one["final"].error(f"a value of type {first.type!r}", f"one of type {last.type!r}")
+            made.append(State(first, last))
+        return Graph(inputs, tuple(made), nodes, outputs)
+
+    def _define(self, field: Field, values: dict[int, Var]) -> Var:
+        parts = field.members("id", "dtype", "shape")
+        var = Var(parts["id"].integer(), read_type(parts), self.device)
+        if var.id in values:
+            raise parts["id"].error("a number that no other value of the graph has")
+        values[var.id] = var
+        return var
+
+    def _node(self, field: Field, values: dict[int, Var], level: int) -> Node:
+        parts = field.members("op", "inputs", "outputs", "site", optional=("attributes",))
+        op = known_op(parts["op"], parts["op"].text())
+        if op.name not in self.promised:
+            raise parts["op"].error("an op that is listed under ops", f"{op.name!r}, which is not listed")
+        inputs = tuple(_read_atom(one, values) for one in parts["inputs"].items())
+        attributes = self._attributes(parts.get("attributes", field.at("attributes", {})), op, level)
+        types = [
+            one.type if isinstance(one, Var) else TensorType((), dtypes.of_scalar(one), True)
+            for one in inputs
+        ]
+        _ruled(
+            field,
+            f"operands that the graphs of {op.name} take",
+            lambda: check_bodies(op.name, types, attributes),
+        )
+        inferred = _ruled(
+            field, f"operands and attributes that {op.name} takes", lambda: op.infer(*types, **attributes)
+        )
+        _ruled(
+            field,
+            f"dimensions and operands that {op.name} takes",
+            lambda: check_call(op, types, inferred, attributes),
+        )
+        if op.view is not None or op.name == "update_view":
+            _ruled(
+                field, f"a view within its base for {op.name}", lambda: check_view(op, types[0], attributes)
+            )
+        declared = parts["outputs"].items()
+        if len(declared) != len(inferred):
+            raise parts["outputs"].error(
+                f"the {len(inferred)} outputs of {op.name}", f"{len(declared)} outputs"
+            )
+        outputs = []
+        for one, expected in zip(declared, inferred, strict=True):
+            var = self._define(one, values)
+            if (var.type.shape, var.type.dtype) != (expected.shape, expected.dtype):
+                raise one.error(f"{expected!r}, which {op.name} gives of its operands", repr(var.type))
+            outputs.append(var)
+        return Node(op.name, inputs, tuple(outputs), tuple(attributes.items()), parts["site"].text())
+
+    def _attributes(self, field: Field, op: OpSpec, level: int) -> dict[str, Any]:
+        given = field.entries()
+        sets = attribute_types(op)
+        kinds = next((one for one in sets if set(one) == set(given)), None)
+        if kinds is None:
+            expected = " or ".join(", ".join(one) or "none" for one in sets)
+            raise field.error(f"the attributes of {op.name}: {expected}", ", ".join(given) or "none")
+        found = {}
+        for name, one in given.items():
+            value = self._attribute(one, level)
+            if not fits(value, kinds[name]):
+                raise one.error(f"the attribute {name} of {op.name}, of type {kinds[name]}")
+            if name == "device":
+                if value != self.saved:
+                    raise one.error(f"{self.saved!r}, the device of the plan")
+                value = self.device
+            found[name] = value
+        return found
+
+    def _attribute(self, field: Field, level: int) -> Any:
+        value = field.value
+        if isinstance(value, dict) and set(value) == {"graph"}:
+            return self.read(field.at("graph", value["graph"]), level + 1)
+        if isinstance(value, list) and any(isinstance(one, dict) and "graph" in one for one in value):
+            return tuple(self._attribute(one, level) for one in field.items())
+        return read(field)
+
+
+def _read_atom(field: Field, values: dict[int, Var]) -> Atom:
+    if isinstance(field.value, dict) and "value" in field.value:
+        return _known(field.members("value")["value"], values)
+    found = read(field)
+    if type(found) not in (bool, int, float):
+        raise field.error("a number, or the number of a value")
+    if type(found) is int and not -(2**63) <= found < 2**64:
+        raise field.error("a whole number of 64 bits")
+    return found  # type: ignore[no-any-return]
+
+
+def _known(field: Field, values: dict[int, Var]) -> Var:
+    number = field.integer()
+    if number not in values:
+        raise field.error(
+            "the number of a value that is there before", f"{number}, which is made later or never"
+        )
+    return values[number]
+
+
+def _ruled(field: Field, expected: str, rule: Callable[[], T]) -> T:
+    """What an op's rule says. Rules are written for operands that were checked, so any error of one is the file's."""
+    try:
+        return rule()
+    except FormatError:
+        raise
+    except Exception as error:
+        raise field.error(expected, f"refused by its rule ({type(error).__name__}: {error})") from error
+
+
+DIMENSIONS = ("dim", "dims", "dim1", "dim2", "order")
+"""Attributes that name dimensions, counted from the first."""
+
+
+def check_call(
+    op: OpSpec, types: Sequence[TensorType], results: Sequence[TensorType], attributes: dict[str, Any]
+) -> None:
+    """An error where an op has more or fewer operands than it takes, or dimensions that are not there or twice."""
+    inspect.signature(op.reference).bind(*types, **attributes)
+    rank = max(len(one.shape) for one in (*types[:1], *results))
+    for name in DIMENSIONS:
+        given = attributes.get(name, ())
+        found = given if isinstance(given, tuple) else (given,)
+        if any(not 0 <= one < rank for one in found) or len(set(found)) < len(found):
+            raise UnsupportedError(f"{name} is {given}, expected dimensions of 0 to {rank - 1}, each once")
+
+
+def check_view(op: OpSpec, base: TensorType, attributes: dict[str, Any]) -> None:
+    """``UnsupportedError`` where a view, or a step on the path of an update, reaches beyond its base."""
+    geometry = Geometry.contiguous(base.shape)
+    path: Path = attributes["path"] if op.name == "update_view" else ((op.name, tuple(attributes.items())),)
+    for name, options in path:
+        step, given = lookup(name), dict(options)
+        if step.view is None or not any(
+            set(one) == set(given) and all(fits(given[key], kind) for key, kind in one.items())
+            for one in attribute_types(step)
+        ):
+            raise UnsupportedError(f"the path holds {name} with {given}, expected a view and its attributes")
+        found = step.view(geometry, **given)
+        if found is None or not _within(found, Geometry.contiguous(base.shape).numel):
+            raise UnsupportedError(f"{name} with {given} reaches beyond the {base!r} that it views")
+        geometry = found
+
+
+def _within(geometry: Geometry, elements: int) -> bool:
+    """Whether all elements of a view lie in its base."""
+    if any(size < 0 for size in geometry.shape):
+        return False
+    if geometry.numel == 0:
+        return True
+    moves = [(size - 1) * stride for size, stride in zip(geometry.shape, geometry.strides, strict=True)]
+    low = geometry.offset + sum(move for move in moves if move < 0)
+    high = geometry.offset + sum(move for move in moves if move > 0)
+    return low >= 0 and high < elements

@@ -1,0 +1,263 @@
+"""``load_plan``: a saved plan on a device, planned anew for it. Nothing in the files is trusted, and none of it is run.
+
+The graph is read through the checks of ``graphs``; passes, kernels and memory are made as for a graph just traced, so a
+plan of another adapter, or of an older weft whose ops promise the same, runs as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import weft
+from weft import devices, dtypes
+from weft.compiler.guards import Notes
+from weft.compiler.plans import calls, fields, graphs, remembered
+from weft.compiler.plans.compiled import CompiledPlan
+from weft.compiler.plans.directory import GRAPH, STATE, find
+from weft.compiler.plans.fields import Field
+from weft.compiler.plans.retarget import retargeted
+from weft.compiler.plans.saving import FORMAT, VERSION
+from weft.compiler.plans.trees import Given, Number, Slot, build, leaves
+from weft.compiler.program import Program
+from weft.compiler.trace import Recording
+from weft.devices.base import Device
+from weft.errors import ArgumentTypeError, FormatError, WeftError, mistake
+from weft.graph import AbstractValue, Graph, Var
+from weft.ops import Geometry, TensorType
+from weft.target import Dialect, TargetProfile
+from weft.tensors.array import Array
+from weft.tensors.host import from_numpy
+from weft.tensors.tensor import Tensor
+from weft.utils import checkpoints
+
+LOG = logging.getLogger("weft.compiler")
+WHERE = "load_plan"
+DIALECTS: tuple[Dialect, ...] = ("wgsl-native", "wgsl-browser", "llvm")
+MEMBERS = ("format", "version", "weft", "name", "target", "arguments", "donated", "result", "captures", "gradients",
+           "states", "ops", "graph")  # fmt: skip
+
+
+def load_plan(
+    directory: str | os.PathLike[str], device: str | None = None, *, classes: Sequence[type] = ()
+) -> CompiledPlan:
+    """A saved plan, ready to be called: on ``device``, or on the one that it was saved on.
+
+    ``classes``: the named tuples and dataclasses among its arguments and results. Kernels of your own must be
+    registered before, with the same source. On another device than it was saved on it is planned anew, and numbers
+    such as learning rates get the widest type there.
+
+    Raises ``FormatError`` naming the file and the field for what is damaged, newer than this weft, or was made by ops
+    that mean something else here; ``DeviceError`` where there is no such device.
+
+    >>> import tempfile, weft as wf
+    >>> w = wf.ones(2, device="cpu")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     wf.jit(lambda x: x * w.add_(1)).plan(wf.ones(2, device="cpu")).save(f"{folder}/plan")
+    ...     plan = wf.compiler.load_plan(f"{folder}/plan")
+    >>> plan(wf.ones(2, device="cpu")), plan(wf.ones(2, device="cpu")), plan.state_dict()
+    (tensor([2., 2.]), tensor([3., 3.]), {'w': tensor([3., 3.])})
+    """
+    for one in classes:
+        if not isinstance(one, type):
+            raise ArgumentTypeError(mistake(WHERE, "classes", repr(one), "named tuples and dataclasses"))
+    folder = find(WHERE, directory)
+    data = (folder / GRAPH).read_bytes()
+    parts = contents(WHERE, folder, data)
+    saved, profile = read_target(parts["target"])
+    opened = devices.open(saved if device is None else device)
+    graphs.check_contracts(parts["ops"])
+    graph = graphs.GraphReader(saved, opened.name, parts["ops"]).read(parts["graph"])
+    call = _Call(parts, graph, profile, classes)
+    _tell(parts, saved, profile, opened)
+    key = remembered.key_of(data, opened)
+    with planning(parts["graph"]):
+        planned = retargeted(graph, opened, WHERE)
+    states = _states(folder, call.names, graph, planned, opened)
+    with planning(parts["graph"]):
+        program = call.program(planned, states, opened, key)
+    return CompiledPlan(program, call.arguments, call.result, call.names)
+
+
+def contents(where: str, folder: Path, data: bytes) -> dict[str, Field]:
+    """The members of a ``plan.json``, of a version that this weft reads."""
+    top = fields.parse(data, f"{where}: {str(folder / GRAPH)!r}")
+    first = top.entries()
+    for name, expected in (("format", FORMAT), ("version", VERSION)):
+        if name not in first:
+            raise top.at(name, None).error(repr(expected), "missing")
+    first["format"].text((FORMAT,))
+    version = first["version"].integer(1)
+    if version > VERSION:
+        raise first["version"].error(
+            f"at most {VERSION}; load it with a newer weft", f"{version}, a newer format"
+        )
+    return top.members(*MEMBERS)
+
+
+def read_target(field: Field) -> tuple[str, TargetProfile]:
+    """The name and the profile of the device that a plan was saved on."""
+    parts = field.members("device", "dialect", "features", "limits", "software")
+    dialect = parts["dialect"].text(DIALECTS)
+    features = frozenset(one.text() for one in parts["features"].items())
+    limits = {name: one.integer(0, 2**64) for name, one in parts["limits"].entries().items()}
+    profile = TargetProfile(cast("Dialect", dialect), features, limits, parts["software"].flag())
+    return parts["device"].text(), profile
+
+
+def _tell(parts: dict[str, Field], saved: str, profile: TargetProfile, device: Device) -> None:
+    """Log what is another than when the plan was saved: it is planned anew in any case."""
+    version, name = parts["weft"].text(), parts["name"].text()
+    if version != weft.__version__:
+        LOG.info("plan of %s: saved by weft %s, planned anew by %s", name, version, weft.__version__)
+    if saved != device.name:
+        LOG.info("plan of %s: saved on %s, planned anew for %s", name, saved, device.name)
+    elif profile != device.profile or profile.limits != device.profile.limits:
+        LOG.info("plan of %s: saved on another adapter, planned anew for this %s", name, device.name)
+
+
+@contextmanager
+def planning(field: Field) -> Iterator[None]:
+    """Name a graph that passes or kernels fail at: they are made for what traces give, so any error is the file's."""
+    try:
+        yield
+    except WeftError:
+        raise
+    except Exception as error:
+        raise field.error(
+            "one that a trace gives", f"a graph that cannot be planned ({type(error).__name__}: {error})"
+        ) from error
+
+
+class _Call:
+    """What a plan's call is made of beside its graph, checked against it."""
+
+    def __init__(
+        self, parts: dict[str, Field], graph: Graph, profile: TargetProfile, classes: Sequence[type]
+    ) -> None:
+        self.name, self.graph = parts["name"].text(), graph
+        trees = calls.TreeReader(classes)
+        self.arguments = trees.arguments(parts["arguments"])
+        self.result = trees.tree(parts["result"], result=True)
+        self.given = [
+            leaf for one in self.arguments for leaf in leaves(one.tree) if isinstance(leaf, Given | Number)
+        ]
+        self._check_inputs(parts["arguments"], profile)
+        self.donated = self._donated(parts["donated"])
+        captures = parts["captures"]
+        self.capturing = captures.value is not None
+        self.captures = tuple(one.text() for one in captures.items()) if self.capturing else ()
+        if len(set(self.captures)) < len(self.captures):
+            raise captures.error("each name once")
+        self.results = sum(isinstance(leaf, Slot) for leaf in leaves(self.result))
+        self.gradients = self._gradients(parts["gradients"])
+        count = self.results + len(self.captures) + len(self.gradients)
+        if count != len(graph.outputs) or not all(isinstance(one, Var) for one in graph.outputs):
+            raise parts["graph"].at("outputs", None).error(
+                f"{count} values: {self.results} results, {len(self.captures)} captures and "
+                f"{len(self.gradients)} gradients", f"{len(graph.outputs)} outputs",
+            )  # fmt: skip
+        self.names = self._names(parts["states"])
+
+    def _check_inputs(self, field: Field, profile: TargetProfile) -> None:
+        wide = dtypes.float64 if profile.supports(dtypes.float64) else dtypes.float32
+        expected = [
+            one.type if isinstance(one, Given) else TensorType((), dtypes.int64 if one.kind is int else wide)
+            for one in self.given
+        ]
+        found = [one.type for one in self.graph.inputs]
+        if expected != found:
+            raise field.error(f"the graph's inputs {found}", f"of the types {expected}")
+
+    def _donated(self, field: Field) -> frozenset[int]:
+        found = [one.integer(0, len(self.given)) for one in field.items()]
+        if len(set(found)) < len(found) or any(isinstance(self.given[at], Number) for at in found):
+            raise field.error("the numbers of tensors among the arguments, each once")
+        return frozenset(found)
+
+    def _gradients(self, field: Field) -> list[int | None]:
+        found: list[int | None] = []
+        first = self.results + len(self.captures)
+        for at, one in enumerate(field.items()):
+            state = None if one.value is None else one.integer(0, len(self.graph.states))
+            output = self.graph.outputs[first + at] if first + at < len(self.graph.outputs) else None
+            if state is not None:
+                held = self.graph.states[state].initial.type
+                if not isinstance(output, Var) or output.type != held or state in found:
+                    raise one.error("a state of the gradient's type, each once")
+            found.append(state)
+        return found
+
+    def _names(self, field: Field) -> list[list[str]]:
+        entries = field.items(len(self.graph.states))
+        used: set[str] = set()
+        found = []
+        for one, state in zip(entries, self.graph.states, strict=True):
+            parts = one.members("names", "dtype", "shape")
+            names = [name.text() for name in parts["names"].items()]
+            if not names or used & set(names) or len(set(names)) < len(names):
+                raise parts["names"].error("at least one name, and none that another state has")
+            used |= set(names)
+            if graphs.read_type(parts) != state.initial.type:
+                raise one.error(f"the type of the graph's state, {state.initial.type!r}")
+            found.append(names)
+        return found
+
+    def program(self, graph: Graph, states: Sequence[Array], device: Device, key: str) -> Program:
+        """The program over these states, compiled, or as it was when the plan was loaded before."""
+        notes = Notes()
+        grads: list[tuple[Tensor, Tensor | None]] = []
+        for state in self.gradients:  # leaves stand for the tensors that had gradients
+            leaf = Tensor.wrap(_example(TensorType((), dtypes.float32), device))
+            leaf._grad = Tensor.wrap(leaf._data if state is None else states[state])
+            if state is not None:
+                notes.tensors[id(leaf._grad)] = leaf._grad
+            grads.append((leaf, leaf._grad))
+        recording = Recording(
+            graph, tuple(states), notes, lambda values: build(self.result, iter(values)), self.results, self.captures,
+            tuple(grads), tuple((leaf, True) for leaf, _ in grads), (),
+        )  # fmt: skip
+        inputs = [
+            0 if isinstance(one, Number) else Tensor.wrap(_example(one.type, device)) for one in self.given
+        ]
+        made = Program(self.name, recording, device, inputs, self.donated, [], self.capturing)
+        known = remembered.recall(key)
+        made.compile(foreign=True, known=known)
+        if (
+            known is None and not made.plan.groups
+        ):  # a plan with groups is for where the states lie in this process
+            remembered.remember(key, made.plan)
+        return made
+
+
+def _example(type_: TensorType, device: Device) -> AbstractValue:
+    return AbstractValue(type_.dtype, Geometry.contiguous(type_.shape), device.name)
+
+
+def _states(
+    folder: Path, names: Sequence[Sequence[str]], graph: Graph, planned: Graph, device: Device
+) -> list[Array]:
+    """The states of the file on a device, in the types that the planned graph has them in."""
+    path = folder / STATE
+    where = f"{WHERE}: {str(path)!r}"
+    with devices.using("cpu"):
+        found = checkpoints.load(path, "cpu")
+    expected = {one[0]: state.initial.type for one, state in zip(names, graph.states, strict=True)}
+    if set(found) != set(expected):
+        name = sorted(set(found) ^ set(expected))[0]
+        given = "missing" if name in expected else "there"
+        raise FormatError(
+            mistake(where, f"the tensor {name!r}", given, f"the states of the plan: {', '.join(expected)}")
+        )
+    for name, type_ in expected.items():
+        own = TensorType(tuple(found[name].shape), found[name].dtype)
+        if own != type_:
+            raise FormatError(
+                mistake(where, f"the tensor {name!r}", repr(own), f"{type_!r}, as plan.json says")
+            )
+    pairs = zip(expected, planned.states, strict=True)
+    return [from_numpy(found[name].numpy(), state.initial.type.dtype, device) for name, state in pairs]

@@ -1,0 +1,92 @@
+"""Looking into a saved plan on any machine: its graph is planned anew for the target that it was saved on."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from weft.compiler.plans import graphs
+from weft.compiler.plans.directory import GRAPH, find
+from weft.compiler.plans.fields import Field
+from weft.compiler.plans.loading import contents, planning, read_target
+from weft.compiler.plans.report import PlanReport, report_of
+from weft.graph import Graph, compile_graph
+from weft.graph.planning import Gather
+from weft.plan import ALIGNMENT
+from weft.target import TargetProfile
+
+WHERE = "read_plan"
+
+
+@dataclass(frozen=True)
+class SavedPlan:
+    """What a saved plan is: the function's name, the weft that wrote it, the device, states by name, and its graph."""
+
+    name: str
+    weft: str
+    device: str
+    profile: TargetProfile
+    states: Mapping[str, str]
+    graph: Graph
+    field: Field = field(repr=False, compare=False)
+    """Where the graph stands in the file."""
+
+    def report(self) -> PlanReport:
+        """What a call does on the target that the plan was saved on, with its states side by side in memory."""
+        gather = _side_by_side(self.graph, self.profile) if self.profile.dialect != "llvm" else None
+        with planning(self.field):
+            made = compile_graph(self.graph, self.profile, gather)
+        return report_of(self.name, self.device, made)
+
+
+def read_plan(directory: str | os.PathLike[str]) -> SavedPlan:
+    """What a saved plan does, for reading: no device is opened, and nothing can be called (``load_plan`` does that).
+
+    Raises ``FormatError`` as ``load_plan`` does.
+
+    >>> import tempfile, weft as wf
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     wf.jit(lambda x: (x * 2).sum()).plan(wf.ones(3, device="cpu")).save(f"{folder}/plan")
+    ...     found = wf.compiler.read_plan(f"{folder}/plan")
+    >>> found.device, [node.op for node in found.graph.nodes], found.report().dispatches
+    ('cpu', ['mul', 'sum'], 1)
+    """
+    folder = find(WHERE, directory)
+    parts = contents(WHERE, folder, (folder / GRAPH).read_bytes())
+    device, profile = read_target(parts["target"])
+    graphs.check_contracts(parts["ops"])
+    graph = graphs.GraphReader(device, device, parts["ops"]).read(parts["graph"])
+    states = {}
+    for one in parts["states"].items(len(graph.states)):
+        entry = one.members("names", "dtype", "shape")
+        names = [name.text() for name in entry["names"].items()]
+        states[names[0] if names else one.path] = repr(graphs.read_type(entry))
+    return SavedPlan(
+        parts["name"].text(), parts["weft"].text(), device, profile, states, graph, parts["graph"]
+    )
+
+
+def _side_by_side(graph: Graph, profile: TargetProfile) -> Gather:
+    """Where states lie that nothing has moved apart: in the order in which they are asked for, in one buffer."""
+    sizes = [
+        profile.itemsize(state.initial.type.dtype) * max(1, math.prod(state.initial.type.shape))
+        for state in graph.states
+    ]
+    limit = profile.limits.get("max-storage-buffer-binding-size", 1 << 27)
+
+    def gather(numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
+        lying: dict[int, tuple[int, int]] = {}
+        buffer = used = 0
+        for at in numbers:
+            if at >= len(sizes):  # a donated argument, which lies elsewhere in every call
+                continue
+            size = -(-sizes[at] // ALIGNMENT) * ALIGNMENT
+            if used and used + size > limit:
+                buffer, used = buffer + 1, 0
+            lying[at] = (buffer, used)
+            used += size
+        return lying
+
+    return gather

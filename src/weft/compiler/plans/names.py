@@ -1,0 +1,104 @@
+"""Names for the states of a program: those of parameters and buffers where they are known, else the variables'.
+
+A function's state is what it reaches by closure. One model keeps the names of its ``state_dict``; several are told
+apart by the variables that hold them, and so are optimizers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from weft.compiler.guards import Guards
+from weft.compiler.reached import variables
+from weft.nn.module import Module
+from weft.optim.optimizer import Optimizer
+from weft.random.generator import is_default
+from weft.tensors.tensor import Tensor
+
+
+def state_names(guards: Guards, fn: Callable[..., Any]) -> list[list[str]]:
+    """The names of each state, the first of which stands for it in files; every state has at least one."""
+    naming = _Naming(guards)
+    reached = [*variables(fn), *getattr(getattr(fn, "__self__", None), "__dict__", {}).items()]
+    models = _models(guards, fn, reached)
+    for prefix, model in models:
+        for name, tensor in (*model.named_parameters(remove_duplicate=False), *model.named_buffers()):
+            naming.put(tensor, f"{prefix}{name}")
+    for prefix, optimizer in _optimizers(guards, reached):
+        naming.optimizer(prefix, optimizer)
+    for at, (generator, state) in enumerate(guards.generators):
+        only = is_default(generator) or len(guards.generators) == 1
+        naming.put(state, "random" if only else f"generator{at}")
+    for leaf, grad in zip(guards.leaves, guards.grads, strict=True):
+        if grad is not None:
+            naming.put(grad, f"{naming.name_of(leaf) or 'tensor'}.grad")
+    for name, value in reached:
+        if isinstance(value, Tensor):
+            naming.put(value, name)
+    return naming.finish()
+
+
+class _Naming:
+    def __init__(self, guards: Guards) -> None:
+        self.numbers = {id(storage): at for at, storage in enumerate(guards.storages)}
+        self.found: list[list[str]] = [[] for _ in guards.storages]
+        self.used: set[str] = set()
+
+    def put(self, tensor: Tensor, name: str) -> None:
+        """A name for the state that a tensor lies in, where it lies in one."""
+        at = self.numbers.get(id(getattr(tensor._data, "storage", None)))
+        if at is not None and name not in self.used:
+            self.used.add(name)
+            self.found[at].append(name)
+
+    def name_of(self, tensor: Tensor) -> str:
+        at = self.numbers.get(id(getattr(tensor._data, "storage", None)))
+        return "" if at is None or not self.found[at] else self.found[at][0]
+
+    def optimizer(self, prefix: str, optimizer: Optimizer) -> None:
+        """Names for an optimizer's state: by parameter, and its counters and rates."""
+        for parameter, kept in optimizer.state.items():
+            for key, tensor in kept.items():
+                self.put(tensor, f"{prefix}.{self.name_of(parameter) or 'parameter'}.{key}")
+        for number, group in enumerate(optimizer.param_groups):
+            suffix = f".{number}" if len(optimizer.param_groups) > 1 else ""
+            for rate in group.rates.values():
+                self.put(rate, f"{prefix}.lr{suffix}")
+            for (key, _), (tensor, _) in group.numbers.items():
+                self.put(tensor, f"{prefix}.{key}{suffix}")
+            for at, cohort in enumerate(group.cohorts):
+                self.put(cohort.step, f"{prefix}.step{suffix}{f'.{at}' if len(group.cohorts) > 1 else ''}")
+
+    def finish(self) -> list[list[str]]:
+        """All names; states that nobody names are numbered."""
+        for at, names in enumerate(self.found):
+            if not names:
+                name = next(n for n in (f"state{at}", *(f"state{at}.{k}" for k in range(len(self.used) + 1)))
+                            if n not in self.used)  # fmt: skip
+                self.used.add(name)
+                names.append(name)
+        return self.found
+
+
+def _models(guards: Guards, fn: Any, reached: list[tuple[str, Any]]) -> list[tuple[str, Module]]:
+    """The outermost modules of a program, each with the prefix of its names."""
+    if isinstance(fn, Module):
+        return [("", fn)]
+    known = set(map(id, guards.modules))
+    named = [(name, one) for name, one in reached if isinstance(one, Module)
+             and any(id(part) in known for part in one.modules())]  # fmt: skip
+    inside = {id(part) for _, one in named for part in one.modules()}
+    roots = [one for one in guards.modules if id(one) not in inside]
+    parts = {id(part) for one in roots for part in one.modules() if part is not one}
+    outer = [one for one in roots if id(one) not in parts]
+    named += [(f"{type(one).__name__.lower()}{at or ''}", one) for at, one in enumerate(outer)]
+    distinct = list({id(one): (name, one) for name, one in reversed(named)}.values())[::-1]
+    return [("", distinct[0][1])] if len(distinct) == 1 else [(f"{name}.", one) for name, one in distinct]
+
+
+def _optimizers(guards: Guards, reached: list[tuple[str, Any]]) -> Iterator[tuple[str, Optimizer]]:
+    names = {id(one): name for name, one in reached if isinstance(one, Optimizer)}
+    found = [one for one in guards.owners if isinstance(one, Optimizer)]
+    for at, one in enumerate(found):
+        yield names.get(id(one), "optimizer" if len(found) == 1 else f"optimizer{at}"), one

@@ -1,0 +1,125 @@
+"""Plans of earlier processes: a plan that is loaded again is not planned again.
+
+Passes and planning take most of the time to load. What they made is kept in the user's private cache, beside the
+compiled kernels and under the same rules, by all that it was made from: the saved file, the target and the files of
+weft itself. Nothing of it goes into saved plans.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import weft
+from weft import dtypes, plan, target
+from weft.devices.base import Device
+from weft.devices.cpu import cache
+from weft.dtypes import DType
+from weft.plan import Plan
+from weft.target import KernelSpec
+
+CLASSES = {
+    name: one
+    for module in (plan, target)
+    for name, one in vars(module).items()
+    if isinstance(one, type) and is_dataclass(one) and one.__module__ == module.__name__
+}
+"""What plans consist of, by name."""
+
+
+def recall(key: str) -> Plan | None:
+    """The plan of an earlier process, ``None`` where there is none."""
+    kept = _kept()
+    entry = None if kept is None else kept.get(key)
+    if kept is None or entry is None:
+        return None
+    try:
+        found = unpacked(json.loads(entry.object))
+    except (ValueError, KeyError, TypeError, IndexError):
+        found = None
+    if not isinstance(found, Plan):
+        kept.forget(key)
+        return None
+    return found
+
+
+def remember(key: str, made: Plan) -> None:
+    """Keep a plan for later processes."""
+    kept = _kept()
+    if kept is not None:
+        kept.put(key, cache.Entry(("plan",), (), json.dumps(packed(made)).encode()))
+
+
+def key_of(data: bytes, device: Device) -> str:
+    """The name of what is made of a ``plan.json`` for a device. Its ops are in it, with what they promise."""
+    profile = device.profile
+    made_for = [f"{one.name}={_ordered(getattr(profile, one.name))!r}" for one in fields(profile)]
+    return cache.key_of(("plan", _code(), hashlib.sha256(data).hexdigest(), device.name, *made_for))
+
+
+def _ordered(value: Any) -> Any:
+    """A value whose text is the same in every process."""
+    if isinstance(value, Mapping):
+        return sorted(value.items())
+    return sorted(value) if isinstance(value, frozenset) else value
+
+
+@lru_cache(maxsize=None)
+def _code() -> str:
+    """What stands for the files of weft: one that is changed makes every plan anew."""
+    root = Path(weft.__file__).parent
+    found = []
+    for path in sorted(root.rglob("*.py")):
+        state = path.stat()
+        found.append((str(path.relative_to(root)), state.st_size, state.st_mtime_ns))
+    return hashlib.sha256(repr(found).encode()).hexdigest()
+
+
+@lru_cache(maxsize=None)
+def _kept() -> cache.Cache | None:
+    return cache.find("plans")
+
+
+def packed(made: Plan) -> dict[str, Any]:
+    """A plan as JSON: its kernels once each, and the rest by their numbers."""
+    specs: dict[KernelSpec, int] = {}
+    top = _packed(made, specs)
+    return {"plan": top, "kernels": [_members(one, {}) for one in specs]}
+
+
+def _packed(value: Any, specs: dict[KernelSpec, int]) -> Any:
+    if isinstance(value, KernelSpec):
+        return {"kernel": specs.setdefault(value, len(specs))}
+    if isinstance(value, DType):
+        return {"dtype": value.name}
+    if isinstance(value, tuple):
+        return [_packed(one, specs) for one in value]
+    return _members(value, specs) if is_dataclass(value) else value
+
+
+def _members(value: Any, specs: dict[KernelSpec, int]) -> dict[str, Any]:
+    parts = [_packed(getattr(value, one.name), specs) for one in fields(value)]
+    return {"class": type(value).__name__, "members": parts}
+
+
+def unpacked(data: Any) -> Any:
+    """The plan that was packed."""
+    specs = [_unpacked(one, []) for one in data["kernels"]]
+    return _unpacked(data["plan"], specs)
+
+
+def _unpacked(value: Any, specs: Sequence[Any]) -> Any:
+    if isinstance(value, list):
+        return tuple(_unpacked(one, specs) for one in value)
+    if not isinstance(value, dict):
+        return value
+    if "kernel" in value:
+        return specs[value["kernel"]]
+    if "dtype" in value:
+        return dtypes.BY_NAME[value["dtype"]]
+    return CLASSES[value["class"]](*(_unpacked(one, specs) for one in value["members"]))

@@ -1,0 +1,85 @@
+"""A graph for another device than it was traced for.
+
+What a graph computes is the same everywhere but for the numbers that hosts set (learning rates, step counters, Python
+floats): they have the widest type that a device has, float64 or float32, and what is made of them follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from weft import dtypes
+from weft.compiler.plans.bodies import bodies
+from weft.devices.base import Device
+from weft.errors import DTypeError, mistake
+from weft.graph import Graph, Node, State, Var
+from weft.graph.ir import Atom
+from weft.ops import TensorType, lookup
+
+
+def retargeted(graph: Graph, device: Device, where: str) -> Graph:
+    """The graph with numbers of the device's widest type; ``DTypeError`` naming the line that needs another type."""
+    if device.supports(dtypes.float64):
+        return graph
+    return _Retargeting(device, where).graph(graph, None)
+
+
+class _Retargeting:
+    def __init__(self, device: Device, where: str) -> None:
+        self.device, self.where = device, where
+
+    def graph(self, graph: Graph, given: Sequence[TensorType] | None) -> Graph:
+        """A graph; that of a body for the types that the op around it is given."""
+        types = [one.type if given is None else given[at] for at, one in enumerate(graph.inputs)]
+        values: dict[int, Var] = {}
+        inputs = tuple(
+            self._narrowed(values, one, type_) for one, type_ in zip(graph.inputs, types, strict=True)
+        )
+        initial = [self._narrowed(values, one.initial, one.initial.type) for one in graph.states]
+        nodes = tuple(self._node(one, values) for one in graph.nodes)
+        states = []
+        for first, own in zip(initial, graph.states, strict=True):
+            last = values[own.final.id]
+            if last.type != first.type:
+                raise self._refused("a state", last.type, "", f"{first.type!r}, as at the start")
+            states.append(State(first, last))
+        return Graph(inputs, tuple(states), nodes, tuple(_atom(one, values) for one in graph.outputs))
+
+    def _narrowed(self, values: dict[int, Var], var: Var, type_: TensorType) -> Var:
+        """A value from outside: a number becomes narrower, a tensor of a type that is missing here is refused."""
+        if type_.dtype is dtypes.float64 and not type_.shape:
+            type_ = TensorType((), dtypes.float32)
+        return self._put(values, var, type_, "")
+
+    def _put(self, values: dict[int, Var], var: Var, type_: TensorType, site: str) -> Var:
+        if not self.device.supports(type_.dtype):
+            raise self._refused("a value", type_, site, "float32 or a narrower type")
+        made = values[var.id] = replace(var, type=type_)
+        return made
+
+    def _node(self, node: Node, values: dict[int, Var]) -> Node:
+        inputs = tuple(_atom(one, values) for one in node.inputs)
+        types = [
+            one.type if isinstance(one, Var) else TensorType((), dtypes.of_scalar(one), True)
+            for one in inputs
+        ]
+        attributes = dict(node.attributes)
+        for name, (given, _) in bodies(node.op, types, attributes).items():
+            attributes[name] = self.graph(attributes[name], given)
+        inferred = lookup(node.op).infer(*types, **attributes)
+        outputs = tuple(
+            self._put(values, var, type_, node.site)
+            for var, type_ in zip(node.outputs, inferred, strict=True)
+        )
+        return replace(node, inputs=inputs, outputs=outputs, attributes=tuple(attributes.items()))
+
+    def _refused(self, what: str, type_: TensorType, site: str, expected: str) -> DTypeError:
+        return DTypeError(
+            mistake(self.where, f"{what}{f' (at {site})' if site else ''}", f"{type_!r} on {self.device.name}",
+                    expected, "load it where it was saved, or on cpu")
+        )  # fmt: skip
+
+
+def _atom(one: Atom, values: dict[int, Var]) -> Atom:
+    return values[one.id] if isinstance(one, Var) else one

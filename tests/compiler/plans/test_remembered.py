@@ -1,0 +1,112 @@
+"""A plan that is loaded again is not planned again, and never stands in for another."""
+
+from __future__ import annotations
+
+import pytest
+
+import weft as wf
+from tests.compiler import programs
+from weft.compiler import load_plan
+from weft.compiler.plans import loading, remembered
+from weft.devices.cpu import cache
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """A cache of this test's own; gives its entries, and how often graphs were planned."""
+    monkeypatch.setenv("WEFT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.delenv("WEFT_CACHE", raising=False)
+    own = cache.find("plans")
+    monkeypatch.setattr(remembered, "_kept", lambda: own)
+    return own.directory
+
+
+@pytest.fixture
+def planned(monkeypatch) -> list[str]:
+    import weft.compiler.execute as execute
+
+    made: list[str] = []
+
+    def counting(graph, profile, own=execute.lower_graph):
+        made.append(profile.dialect)
+        return own(graph, profile)
+
+    monkeypatch.setattr(execute, "lower_graph", counting)
+    return made
+
+
+@pytest.mark.parametrize("model", ["mlp", "lstm", "cnn"])
+def test_packed_plans_are_the_same(device, model) -> None:
+    made = programs.training(model, "Adam", device.name, batches=1)
+    plan = wf.jit(made.step).plan(*made.batches[0]).dispatches
+    found = remembered.unpacked(remembered.packed(plan))
+    assert found == plan and len({id(one.spec) for one in found.dispatches()}) == len(
+        {one.spec for one in plan.dispatches()}
+    )
+
+
+def test_loading_again_plans_nothing(kept, planned, tmp_path) -> None:
+    made = programs.training("cnn", "Adam", "cpu", batches=3)
+    plan = wf.jit(made.step).plan(*made.batches[0])
+    plan.save(tmp_path / "plan")
+    planned.clear()
+    first, second = load_plan(tmp_path / "plan"), load_plan(tmp_path / "plan")
+    assert planned == ["llvm"] and len(list(kept.iterdir())) == 1
+    assert first.dispatches == second.dispatches
+    expected = [plan(*batch).item() for batch in made.batches]
+    assert [first(*batch).item() for batch in made.batches] == expected
+    assert [second(*batch).item() for batch in made.batches] == expected
+
+
+def test_what_it_was_made_from_is_in_the_key(kept, planned, tmp_path, monkeypatch) -> None:
+    x = wf.ones(3, device="cpu")
+    wf.jit(lambda x: x * 2).plan(x).save(tmp_path / "a")
+    wf.jit(lambda x: x * 3).plan(x).save(tmp_path / "b")
+    planned.clear()
+    assert load_plan(tmp_path / "a")(x).tolist() == [2, 2, 2] and load_plan(tmp_path / "b")(x).tolist() == [
+        3,
+        3,
+        3,
+    ]
+    assert len(planned) == 2
+    monkeypatch.setattr(remembered, "_code", lambda: "another weft")
+    assert load_plan(tmp_path / "a")(x).tolist() == [2, 2, 2] and len(planned) == 3
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"weft", b'{"plan": 3, "kernels": []}', b'{"plan": {"class": "os"}, "kernels": []}']
+)
+def test_damaged_entries_are_made_anew(kept, planned, tmp_path, damage) -> None:
+    x = wf.ones(3, device="cpu")
+    wf.jit(lambda x: x * 2).plan(x).save(tmp_path / "plan")
+    load_plan(tmp_path / "plan")
+    (entry,) = kept.iterdir()
+    entry.write_bytes(cache.Entry(("plan",), (), damage).pack() if damage else b"")
+    planned.clear()
+    assert load_plan(tmp_path / "plan")(x).tolist() == [2, 2, 2] and len(planned) == 1
+    assert load_plan(tmp_path / "plan")(x).tolist() == [2, 2, 2] and len(planned) == 1
+
+
+def test_without_a_cache(planned, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(remembered, "_kept", lambda: None)
+    x = wf.ones(3, device="cpu")
+    wf.jit(lambda x: x * 2).plan(x).save(tmp_path / "plan")
+    planned.clear()
+    for _ in range(2):
+        assert load_plan(tmp_path / "plan")(x).tolist() == [2, 2, 2]
+    assert len(planned) == 2
+
+
+def test_states_that_share_a_buffer_are_planned_where_they_lie(kept, device, tmp_path) -> None:
+    made = programs.training("gpt", "Adam", device.name, batches=2)
+    plan = wf.jit(made.step).plan(*made.batches[0])
+    plan.save(tmp_path / "plan")
+    found = [load_plan(tmp_path / "plan") for _ in range(2)]
+    expected = [plan(*batch).item() for batch in made.batches]
+    for one in found:
+        assert [one(*batch).item() for batch in made.batches] == expected
+    assert bool(plan.dispatches.groups) is not any(kept.iterdir())
+
+
+def test_the_files_of_weft_are_told_apart() -> None:
+    assert len(remembered._code()) == 64 and loading.remembered is remembered
