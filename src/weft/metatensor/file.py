@@ -210,6 +210,10 @@ class File(Mapping[str, Any]):
         """The bytes of a part, as they are in the file; a data region's under ``name + ".$data"``."""
         return self._bytes(*self._contents.offsets[name])
 
+    def head(self) -> memoryview:
+        """The header's bytes, its length before them."""
+        return self._bytes(-self.start, 0)
+
     def _bytes(self, start: int, end: int) -> memoryview:
         """A range of the data. The file's size is asked again: one that was cut short must not be touched."""
         if self._handle < 0:

@@ -60,6 +60,11 @@ def save(
     """
     tree, layout = _settled(tree, schema, align)
     start, pieces = prepared(layout, tree, metadata)
+    write(path, start, pieces)
+
+
+def write(path: str | os.PathLike[str], start: bytes, pieces: list[tuple[int, Piece]]) -> None:
+    """Write the header and the parts, each at its place, as one file or not at all."""
     with replacing(path) as file:
         file.write(start)
         at = 0
