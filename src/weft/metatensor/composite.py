@@ -133,7 +133,10 @@ class ArrayKind(Variable):
         dtype = strided(self.item)
         if not len(data):
             return _inner(self.item, numpy.empty(count, dtype))
-        base, inner = dtype.subdtype or (dtype, ())
+        base, inner = dtype, ()
+        while base.subdtype is not None:  # of arrays of fixed counts in one another
+            base, shape = base.subdtype
+            inner += shape
         found = numpy.frombuffer(data, base).reshape(count, *inner)
         found.flags.writeable = False
         return _inner(self.item, found)
@@ -165,11 +168,7 @@ class ArrayKind(Variable):
         return None
 
     def check(self, array: Array) -> None:
-        flat = _inner(self.item, array)
-        for index in range(len(flat)) if isinstance(self.item, Struct | ArrayKind) else ():
-            self.item.check(flat[index])
-        if not isinstance(self.item, Struct | ArrayKind):
-            self.item.check(flat)
+        self.item.check(_inner(self.item, array))
 
     def values(self, array: Array, region: Region) -> Any:
         if isinstance(self.item, Number) and self.item.dtype.kind != "V":

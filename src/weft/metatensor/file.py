@@ -15,7 +15,7 @@ from weft.metatensor import tensorfile
 from weft.metatensor.blob import Blob
 from weft.metatensor.composite import ArrayKind, Struct
 from weft.metatensor.kinds import Kind, Region, Source, TensorKind
-from weft.metatensor.layout import Layout, compile
+from weft.metatensor.layout import Layout, compiled
 from weft.metatensor.misfit import Misfit, named, short
 from weft.metatensor.records import Records
 from weft.metatensor.scalars import Endian
@@ -33,7 +33,7 @@ class Contents:
         self.safetensors = "metatensor" not in header
         if self.safetensors:
             schema, self.metadata, self.offsets = tensorfile.translate(where, header, size)
-            self.layout = compile(schema)
+            self.layout = compiled(where, schema)
             self.kinds: dict[str, Kind] = self.layout.sections
             return
         headers.check(where, header)
@@ -43,7 +43,7 @@ class Contents:
             raise FormatError(
                 mistake(where, "schema.endian", repr(header["schema"]["endian"]), f"the header's, {endian!r}")
             )
-        self.layout = compile(header["schema"], endian=cast(Endian, endian))
+        self.layout = compiled(where, header["schema"], endian=cast(Endian, endian))
         self.offsets = {
             name: headers.span(where, name, given, size) for name, given in header["offsets"].items()
         }

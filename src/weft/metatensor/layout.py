@@ -198,22 +198,27 @@ def compile(schema: Schema | Element, mode: Mode = "aligned", endian: Endian | N
     >>> compile(schema).offsets(), compile(schema).size
     ({'a': (0, 1), 'b': (4, 8), 'c': (8, 12)}, 12)
     """
+    return compiled("compile", schema, mode, endian)
+
+
+def compiled(where: str, schema: Any, mode: Mode = "aligned", endian: Endian | None = None) -> Layout:
+    """``compile``, on behalf of something else, which messages name."""
     if isinstance(schema, Element):
         from weft.metatensor.components import to_schema
 
         schema = to_schema(schema)
     if mode not in ("aligned", "packed"):
-        raise ArgumentError(mistake("compile", "mode", repr(mode), "'aligned' or 'packed'"))
+        raise ArgumentError(mistake(where, "mode", repr(mode), "'aligned' or 'packed'"))
     order = endian
     if order is None:
         order = cast(Endian, schema.get("endian", "little")) if isinstance(schema, Mapping) else "little"
     if order not in ("little", "big"):
-        raise FormatError(mistake("compile", "endian", repr(order), "'little' or 'big'"))
+        raise FormatError(mistake(where, "endian", short(repr(order)), "'little' or 'big'"))
     try:
         kind = Parser(schema, mode, order).kind(schema)
     except Misfit as misfit:
-        where = place(["schema", *reversed(misfit.path)])
+        path = place(["schema", *reversed(misfit.path)])
         raise FormatError(
-            mistake("compile", where, short(misfit.given), short(misfit.expected), misfit.fix)
+            mistake(where, path, short(misfit.given), short(misfit.expected), misfit.fix)
         ) from None
     return Layout(schema, mode, order, kind)

@@ -51,7 +51,7 @@ class Parser:
             return self._referred(schema, level)
         name, notes = keyword(schema)
         made = BUILDERS[name](self, name, notes, schema, level)
-        made.asserts = asserts(schema) or any(kind.asserts for _, kind in made.children())
+        made.asserts = asserts(schema, made) or any(kind.asserts for _, kind in made.children())
         return made
 
     def child(self, part: str, schema: Any, level: int) -> Kind:
@@ -63,6 +63,8 @@ class Parser:
 
     def _referred(self, schema: Mapping[str, Any], level: int) -> Kind:
         reference = schema["$ref"]
+        if not isinstance(reference, str):
+            raise Misfit(f"$ref {reference!r}", "a string")
         own = {name: value for name, value in schema.items() if name != "$ref"}
         if any(name.startswith(PREFIX) for name in own):
             raise Misfit("a $ref beside a TypeDef keyword", "one of them")
@@ -119,16 +121,16 @@ QUIET = {
 """Keywords that ask nothing of values beyond what their kinds ask."""
 
 
-def asserts(schema: Mapping[str, Any]) -> bool:
+def asserts(schema: Mapping[str, Any], kind: Kind) -> bool:
     """Whether a schema, apart from its parts, asks more of values than their kind does: a pattern, a minimum."""
-    bounds = {"minItems", "maxItems"} if schema.get("minItems") == schema.get("maxItems") else set()
-    return any(not (name in QUIET or name in bounds or name.startswith(PREFIX)) for name in schema)
+    own = {"maxLength"} if isinstance(kind, Reserved) else set()
+    if schema.get("minItems") == schema.get("maxItems"):
+        own |= {"minItems", "maxItems"}
+    return any(not (name in QUIET or name in own or name.startswith(PREFIX)) for name in schema)
 
 
-def resolve(schema: Any, reference: Any) -> Mapping[str, Any]:
+def resolve(schema: Any, reference: str) -> Mapping[str, Any]:
     """What a ``$ref`` names inside of the document: ``#/…`` by JSON Pointer, or the bare name of a definition."""
-    if not isinstance(reference, str):
-        raise Misfit(f"$ref {reference!r}", "a string")
     parts = ["$defs", reference] if not reference.startswith("#") else reference[2:].split("/")
     found = schema
     for part in parts:

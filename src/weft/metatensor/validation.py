@@ -6,6 +6,7 @@ those cannot say. It fetches nothing from outside of the document, and patterns 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy
 
 from weft.errors import FormatError
 from weft.metatensor.composite import ArrayKind, Record, Struct
-from weft.metatensor.kinds import Kind, TensorKind
+from weft.metatensor.kinds import Kind, Number, TensorKind
 from weft.metatensor.misfit import Misfit, place, short
 from weft.metatensor.scalars import SCALARS
 from weft.metatensor.schema import PREFIX, keyword
@@ -82,8 +83,6 @@ class _Finite:
     name: str
 
     def __init__(self, parent: Any, notes: Any, path: Any) -> None:
-        from weft.metatensor.kinds import Number
-
         finite = not isinstance(notes, Mapping) or notes.get("finite", True)
         self.kind = Number(self.name, SCALARS[self.name], "little", 1, finite)
 
@@ -162,6 +161,12 @@ def _tensor(kind: Any, value: Any) -> Any:
     return {"dtype": kind.name, "shape": list(kind.shape)}
 
 
+def _number(kind: Any, value: Any) -> Any:
+    """JSON has no infinity and no NaN; where the kind allows them, nothing else is asked of them."""
+    value = _plain(value)
+    return value if kind.finite or not isinstance(value, float) or math.isfinite(value) else 0.0
+
+
 def _text(kind: Any, value: Any) -> Any:
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).decode("latin-1")
@@ -205,7 +210,7 @@ def _variant(kind: Any, value: Any) -> Any:
 
 
 _SHADOWS: list[tuple[Any, Any]] = [
-    (TensorKind, _tensor), (Text, _text), (ArrayKind, _array), (Struct, _struct), (Record, _record),
+    (Number, _number), (TensorKind, _tensor), (Text, _text), (ArrayKind, _array), (Struct, _struct), (Record, _record),
     (ByteUnion, _variant), (FieldUnion, _variant),
     (Reserved | Indirect, lambda kind, value: shadow(kind.target, value)),
 ]  # fmt: skip

@@ -177,9 +177,10 @@ class Reserved(Kind):
             if values.dtype.itemsize <= self.most:
                 array[...] = values
                 return
+        opaque = numpy.void if array.dtype.kind == "V" else bytes
         for index, value in enumerate(values):
             try:
-                array[index] = numpy.void(bytes(self._content(value, out)).ljust(self.most, b"\0"))
+                array[index] = opaque(bytes(self._content(value, out)).ljust(self.most, b"\0"))
             except Misfit as misfit:
                 raise misfit.within(index) from misfit.__cause__
 
@@ -191,7 +192,10 @@ class Reserved(Kind):
         try:
             spaced.tobytes().decode()
         except UnicodeDecodeError as error:
-            raise Misfit("not UTF-8", "UTF-8").within(error.start // spaced.dtype.itemsize) from None
+            misfit = Misfit("not UTF-8", "UTF-8")
+            for part in reversed(numpy.unravel_index(error.start // spaced.dtype.itemsize, array.shape)):
+                misfit.within(int(part))
+            raise misfit from None
         for index, text in enumerate(array.ravel().tolist() if self.name == "Timestamp" else ()):
             try:
                 check_timestamp(text.decode())
