@@ -8,7 +8,6 @@ file and 16 MB. ``python -m tests.metatensor.fuzz 20000 0`` runs cases from a se
 from __future__ import annotations
 
 import copy
-import io
 import json
 import os
 import random
@@ -153,7 +152,7 @@ PARTS: tuple[Any, ...] = (
     {"TypeDef:Record": {"maxLength": 64}, "values": {"TypeDef:Int8": True}},
     {"TypeDef:Tensor": {"dtype": "F32", "shape": [1] * 65}}, {"TypeDef:Tensor": {"dtype": "C64", "shape": [2**61]}},
     {"TypeDef:Array": True, "minItems": 2**61, "maxItems": 2**61, "items": {"TypeDef:Int64": True}},
-    {"TypeDef:Struct": True, "properties": dict.fromkeys("abc", {"TypeDef:Tensor": {"dtype": "I8", "shape": [2**61]}})},
+    {"TypeDef:Struct": True, "properties": {name: {"TypeDef:Tensor": {"dtype": "I8", "shape": [2**61]}} for name in "abc"}},
     {"TypeDef:Struct": True, "properties": {"op": {"TypeDef:String": True}}},
     {"TypeDef:Struct": True, "properties": {"a.b": {"TypeDef:Int8": True}, "a": {"TypeDef:Struct": True, "properties": {"b": {"TypeDef:Int8": True}}}}},
     {"TypeDef:String": True, "maxLength": 4}, {"TypeDef:Timestamp": True}, {"TypeDef:BFloat16": {"finite": False}},
@@ -267,8 +266,8 @@ def check(path: str, data: bytes) -> str:
                         touch(found[:1])
                         found[len(found)]
     except FormatError as error:
-        assert " is " in str(error) or ": " in str(error), error
-        assert len(str(error)) < 2000, error
+        if not (": " in str(error) and len(str(error)) < 2000):
+            raise ValueError(f"a message that names nothing: {error}") from error
         return "refused"
     return "read"
 
@@ -334,4 +333,4 @@ def measured(cases: int, seed: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     made = (measured if "--coverage" in sys.argv else run)(int(sys.argv[1]), int(sys.argv[2]))
-    io.open(1, "w").write(json.dumps(made))  # noqa: UP020
+    sys.stdout.write(json.dumps(made))

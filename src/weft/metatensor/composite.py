@@ -133,7 +133,8 @@ class ArrayKind(Variable):
         dtype = strided(self.item)
         if not len(data):
             return _inner(self.item, numpy.empty(count, dtype))
-        base, inner = dtype, ()
+        base = dtype
+        inner: tuple[int, ...] = ()
         while base.subdtype is not None:  # of arrays of fixed counts in one another
             base, shape = base.subdtype
             inner += shape

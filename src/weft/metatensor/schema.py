@@ -131,14 +131,13 @@ def asserts(schema: Mapping[str, Any], kind: Kind) -> bool:
 
 def resolve(schema: Any, reference: str) -> Mapping[str, Any]:
     """What a ``$ref`` names inside of the document: ``#/…`` by JSON Pointer, or the bare name of a definition."""
-    parts = ["$defs", reference] if not reference.startswith("#") else reference[2:].split("/")
+    pointer = reference == "#" or reference.startswith("#/")
+    parts = reference[1:].split("/")[1:] if pointer else ["$defs", reference]
     found = schema
     for part in parts:
-        name = part if not reference.startswith("#") else part.replace("~1", "/").replace("~0", "~")
+        name = part.replace("~1", "/").replace("~0", "~") if pointer else part
         if not isinstance(found, Mapping) or name not in found:
-            raise Misfit(
-                f"$ref {reference!r}", "a definition in this document; nothing outside of it is fetched"
-            )
+            raise Misfit(f"$ref {reference!r}", "a definition in this document; nothing outside of it is fetched")
         found = found[name]
     if not isinstance(found, Mapping):
         raise Misfit(f"$ref {reference!r}", "a schema, which is an object")

@@ -95,7 +95,8 @@ class _Incoming:
         self.bytes, self.done = raw(room[skip : skip + size]), 0
 
     def take(self, data: memoryview) -> None:
-        self.bytes[self.done : self.done + len(data)] = data
+        if len(data):
+            self.bytes[self.done : self.done + len(data)] = data
         self.done += len(data)
 
 
@@ -174,12 +175,8 @@ class Receiver:
             raise FormatError(
                 mistake("Receiver", "the data", given, f"at most {self.limit}", "raise limit= for more")
             )
-        done = [
-            name
-            for name, kind in self._contents.kinds.items()
-            if self._size(name) == 0
-            for _ in self._fill(name, memoryview(b""))
-        ]
+        empty = [name for name in self._contents.kinds if self._size(name) == 0]
+        done = [one for name in empty for one in self._fill(name, memoryview(b""))]
         for name, early in self._early.items():
             done += self._feed(name, memoryview(early))
         self._early.clear()
@@ -209,11 +206,9 @@ class Receiver:
             return []
         kind = self._contents.kinds[name]
         start, end = self._contents.offsets[name]
-        incoming = (
-            self._incoming.setdefault(name, _Incoming(size))
-            if name not in self._incoming
-            else self._incoming[name]
-        )
+        if name not in self._incoming:
+            self._incoming[name] = _Incoming(size)
+        incoming = self._incoming[name]
         incoming.take(data)
         if incoming.done < size:
             return []
