@@ -140,7 +140,9 @@ def test_a_model_computes_while_its_tensors_are_under_way(tmp_path: Path) -> Non
     model = wf.nn.Sequential(*layers)
     x = wf.randn(3, 8, device="cpu")
     expected = model(x).detach().numpy()
-    mt.save(tmp_path / "model.mt", {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()})
+    mt.save(
+        tmp_path / "model.mt", {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+    )
 
     receiver, computed = mt.Receiver(), threading.Event()
     held_back = f"{len(layers) - 1}.weight"
@@ -159,7 +161,10 @@ def test_a_model_computes_while_its_tensors_are_under_way(tmp_path: Path) -> Non
     fresh = wf.nn.Sequential(*[wf.nn.Linear(a, b, device="cpu") for a, b in itertools.pairwise(sizes)])
     value = x
     for number, layer in enumerate(fresh):
-        state = {part: wf.from_numpy(receiver.wait(f"{number}.{part}", timeout=30).copy()) for part in ("weight", "bias")}
+        state = {
+            part: wf.from_numpy(receiver.wait(f"{number}.{part}", timeout=30).copy())
+            for part in ("weight", "bias")
+        }
         layer.load_state_dict(state)
         value = layer(value)
         value.detach().numpy()

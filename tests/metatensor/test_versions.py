@@ -104,7 +104,9 @@ def test_migrate(old: Path) -> None:
         (Struct(Field("epoch", "Int8")), {"convert": {"epoch": lambda epoch: 1000}}, "epoch is 1000"),
     ],
 )
-def test_migrate_refuses_and_leaves_the_file(schema: Any, rules: dict[str, Any], words: str, old: Path) -> None:
+def test_migrate_refuses_and_leaves_the_file(
+    schema: Any, rules: dict[str, Any], words: str, old: Path
+) -> None:
     before = old.read_bytes()
     with pytest.raises(FormatError, match=words):
         mt.migrate(old, schema, **rules)

@@ -4,6 +4,7 @@ A file is a header (the schema, a table of offsets, free metadata) and bytes. ``
 schema, ``save`` and ``open`` write and map files; docs/metatensor.md describes the bytes.
 """
 
+from weft.errors import FormatError
 from weft.metatensor.arrow import from_arrow, to_arrow
 from weft.metatensor.blob import Blob
 from weft.metatensor.components import ArrayOf, Field, Struct, TensorField, from_schema, to_schema
@@ -22,6 +23,7 @@ __all__ = [
     "Delta",
     "Field",
     "File",
+    "FormatError",
     "Layout",
     "Pending",
     "Receiver",

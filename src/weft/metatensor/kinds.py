@@ -386,6 +386,8 @@ class TensorKind(Kind):
         found = numpy.frombuffer(data, self._order) if len(data) else numpy.empty(0, self._order)
         if self._order.kind == "b":
             first_bad(found.view(numpy.uint8) <= 1, found.view(numpy.uint8), "a byte 0 or 1")
+        if not found.flags.aligned:  # safetensors files may hold such
+            found = found.copy()
         found = found.reshape(self.shape)
         found.flags.writeable = False
         return found

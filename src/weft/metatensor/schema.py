@@ -137,7 +137,9 @@ def resolve(schema: Any, reference: str) -> Mapping[str, Any]:
     for part in parts:
         name = part.replace("~1", "/").replace("~0", "~") if pointer else part
         if not isinstance(found, Mapping) or name not in found:
-            raise Misfit(f"$ref {reference!r}", "a definition in this document; nothing outside of it is fetched")
+            raise Misfit(
+                f"$ref {reference!r}", "a definition in this document; nothing outside of it is fetched"
+            )
         found = found[name]
     if not isinstance(found, Mapping):
         raise Misfit(f"$ref {reference!r}", "a schema, which is an object")

@@ -52,7 +52,7 @@ def translate(where: str, header: dict[str, Any], size: int) -> tuple[Any, Any, 
 
 
 def _entry(entry: Any) -> dict[str, Any]:
-    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+    if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
         raise Misfit(repr(entry), "an object with dtype, shape and data_offsets")
     if not isinstance(entry["dtype"], str) or entry["dtype"] not in TENSORS:
         raise Misfit(f"of dtype {entry['dtype']!r}", f"one of {', '.join(TENSORS)}")
