@@ -30,7 +30,10 @@ MEGABYTES = 128
 def sparse(folder: Path, size: int = 4 << 30) -> Path:
     """A file that claims one tensor of ``size`` bytes, all of them a hole."""
     path = folder / "sparse.mt"
-    schema = {"TypeDef:Struct": True, "properties": {"w": {"TypeDef:Tensor": {"dtype": "U8", "shape": [size]}}}}
+    schema = {
+        "TypeDef:Struct": True,
+        "properties": {"w": {"TypeDef:Tensor": {"dtype": "U8", "shape": [size]}}},
+    }
     head = header.encode({"metatensor": 1, "schema": schema, "offsets": {"w": [0, size]}})
     with open(path, "wb") as file:
         file.write(head)
@@ -51,15 +54,23 @@ def opening(folder: Path) -> list[Row]:
     mt.save(folder / "many.mt", many)
     safetensors.numpy.save_file(many, folder / "many.safetensors")
     theirs = safe_open(folder / "many.safetensors", "numpy")
-    ours = mt.open(folder / "many.mt")
+    ours, name = mt.open(folder / "many.mt"), "layer500.weight"
 
     def opened() -> None:
         mt.open(folder / "many.mt").close()
 
     return [
         measure("open 4 GiB, sparse", lambda: mt.open(large).close(), {}),
-        measure("open 1,000 tensors", opened, {"safetensors": lambda: safe_open(folder / "many.safetensors", "numpy")}),
-        measure("one tensor of 1,000", lambda: ours["layer500.weight"], {"safetensors": lambda: theirs.get_tensor("layer500.weight")}),
+        measure(
+            "open 1,000 tensors",
+            opened,
+            {"safetensors": lambda: safe_open(folder / "many.safetensors", "numpy")},
+        ),
+        measure(
+            "one tensor of 1,000",
+            lambda: ours[name],
+            {"safetensors": lambda: theirs.get_tensor(name)},
+        ),
     ]
 
 
@@ -79,7 +90,10 @@ def throughput(folder: Path) -> list[Row]:
         with mt.open(ours) as file:
             return {name: np.array(file[name]) for name in file}
 
-    writing = {"safetensors": lambda: safetensors.numpy.save_file(tree, theirs), "safetensors, fsync": flushed}
+    writing = {
+        "safetensors": lambda: safetensors.numpy.save_file(tree, theirs),
+        "safetensors, fsync": flushed,
+    }
     return [
         measure(f"write {size >> 20} MB", lambda: mt.save(ours, tree), writing, turns=5, bytes_moved=size),
         measure(f"read {size >> 20} MB", read_ours, {"safetensors": lambda: safetensors.numpy.load_file(theirs)}, turns=5,
@@ -111,8 +125,17 @@ def datasets(folder: Path) -> list[Row]:
         return piece_of(layout.sections["t"], texts)
 
     return [
-        measure("1,000,000 records as one array", lambda: records.records().array, {"a copy of it": rows.copy}, turns=7),
-        measure("1,000 of 1,000,000 strings", lambda: [blob[n] for n in picks], {"arrow": lambda: [table[n].as_py() for n in picks]}),
+        measure(
+            "1,000,000 records as one array",
+            lambda: records.records().array,
+            {"a copy of it": rows.copy},
+            turns=7,
+        ),
+        measure(
+            "1,000 of 1,000,000 strings",
+            lambda: [blob[n] for n in picks],
+            {"arrow": lambda: [table[n].as_py() for n in picks]},
+        ),
         measure("1,000,000 strings to a list", blob.tolist, {"arrow": table.to_pylist}, turns=5),
         measure("1,000,000 strings, not ASCII", accents.tolist, {"arrow": their_accents.to_pylist}, turns=5),
         measure("1,000,000 strings to their index", write_ours, {"arrow": lambda: pa.array(texts)}, turns=5),

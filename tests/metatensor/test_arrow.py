@@ -71,7 +71,7 @@ def test_what_has_no_type_here(column: Any, words: str, tmp_path: Path) -> None:
 def test_a_field_that_arrow_lacks(tmp_path: Path) -> None:
     row = mt.Struct(mt.Field("in", mt.Struct(mt.Field("a", "Int8"))))
     mt.save(tmp_path / "a.mt", [{"in": {"a": 1}}], row)
-    with pytest.raises(FormatError, match="records.in is struct"):
+    with pytest.raises(FormatError, match=r"records\.in is struct"):
         mt.to_arrow(tmp_path / "a.mt")
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
@@ -193,8 +192,7 @@ def _back(out: Out) -> None:
         out.path.pop()
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """A struct's field; ``offset`` is None behind one of variable length."""
 
     name: str
@@ -206,19 +204,22 @@ class Struct(Kind):
     """Named fields in order, each on its alignment; the whole is padded to the struct's."""
 
     def __init__(self, fields: Sequence[tuple[str, Kind]], align: int) -> None:
-        self.align = align
-        placed, at = [], 0
+        self.align, self.checkable = align, True
+        self.parts: int = 0
+        placed, least = [], 0
+        at: int | None = 0
         for name, kind in fields:
             start = None if at is None else up(at, kind.align)
             placed.append(Field(name, kind, start))
-            at = None if start is None or kind.size is None else start + kind.size  # type: ignore[assignment]
+            at = None if start is None or kind.size is None else start + kind.size
+            least += kind.least
+            self.region_align = max(self.region_align, kind.region_align)
+            self.checkable = self.checkable and kind.checkable
+            self.parts += kind.parts if isinstance(kind, Struct) else 1
         self.fields = tuple(placed)
-        self.by_name = {field.name: field for field in self.fields}
+        self.by_name = {field.name: field for field in placed}
         self.size = None if at is None else up(at, align)
-        self.least = sum(kind.least for _, kind in fields) if self.size is None else self.size
-        self.region_align = max((kind.region_align for _, kind in fields), default=0)
-        self.checkable = all(kind.checkable for _, kind in fields)
-        self.parts: int = sum(kind.parts if isinstance(kind, Struct) else 1 for _, kind in fields)
+        self.least = least if self.size is None else self.size
         self._dtype: DType | None = None
 
     @property

@@ -30,6 +30,7 @@ ANNOTATIONS: dict[str, frozenset[str]] = {
 }  # fmt: skip
 """The keywords and what their objects may hold, next to ``align``."""
 
+ALLOWED = {name: notes | {"align"} for name, notes in ANNOTATIONS.items()}
 ENCODINGS = ("length-prefixed", "offset-indirect")
 
 
@@ -40,6 +41,7 @@ class Parser:
         self.schema, self.packed, self.endian = schema, mode == "packed", endian
         self.made: dict[str, Kind] = {}
         self.open: list[str] = []
+        self.tensors: dict[tuple[str, tuple[int, ...], int], TensorKind] = {}
 
     def kind(self, schema: Any, level: int = 0) -> Kind:
         """The kind of a schema or sub-schema; ``Misfit`` names the place of a mistake."""
@@ -51,7 +53,8 @@ class Parser:
             return self._referred(schema, level)
         name, notes = keyword(schema)
         made = BUILDERS[name](self, name, notes, schema, level)
-        made.asserts = asserts(schema, made) or any(kind.asserts for _, kind in made.children())
+        if not made.asserts and len(schema) > 1:
+            made.asserts = asserts(schema, made) or any(kind.asserts for _, kind in made.children())
         return made
 
     def child(self, part: str, schema: Any, level: int) -> Kind:
@@ -94,8 +97,15 @@ class Parser:
         return 1 if self.packed else int(given)
 
 
+PLAIN = {f"{PREFIX}{name}": name for name in ANNOTATIONS}
+
+
 def keyword(schema: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """The TypeDef keyword of a schema, without its prefix, and its annotations."""
+    if len(schema) == 1:
+        ((only, true),) = schema.items()
+        if true is True and only in PLAIN:
+            return PLAIN[only], {}
     found = [name for name in schema if isinstance(name, str) and name.startswith(PREFIX)]
     unknown = next((name for name in found if name[len(PREFIX) :] not in ANNOTATIONS), None)
     if unknown is not None:
@@ -107,9 +117,9 @@ def keyword(schema: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         notes = {}
     if not isinstance(notes, Mapping):
         raise Misfit(f"{found[0]} {notes!r}", "true or an object of annotations")
-    allowed = ANNOTATIONS[name] | {"align"}
-    strange = next((note for note in notes if note not in allowed), None)
-    if strange is not None:
+    allowed = ALLOWED[name]
+    if not notes.keys() <= allowed:
+        strange = next(note for note in notes if note not in allowed)
         raise Misfit(f"the annotation {strange!r}", f"one of {', '.join(sorted(allowed))}").within(found[0])
     return name, notes
 
@@ -201,7 +211,12 @@ def _tensor(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> K
     align = parser.align(notes, schema, natural)
     if notes.get("align", schema.get("align")) is None and not parser.packed:
         align = TENSOR_ALIGN
-    return TensorKind(element, TENSORS[element], tuple(shape), parser.endian, align)
+    key = (element, tuple(shape), align)
+    made = parser.tensors.get(key)  # layers repeat
+    if made is None:
+        made = TensorKind(element, TENSORS[element], key[1], parser.endian, align)
+        parser.tensors[key] = made
+    return made
 
 
 def check_shape(shape: Any, itemsize: int) -> None:
@@ -211,7 +226,7 @@ def check_shape(shape: Any, itemsize: int) -> None:
     if len(shape) > MOST_DIMENSIONS:
         raise Misfit(f"{len(shape)} dimensions", f"at most {MOST_DIMENSIONS}")
     # sizes next to a 0 count too: NumPy multiplies them
-    if math.prod(size for size in shape if size) * itemsize > MOST_BYTES:
+    if math.prod([size or 1 for size in shape]) * itemsize > MOST_BYTES:
         raise Misfit(f"shape {shape!r}", f"at most {MOST_BYTES} bytes")
 
 
@@ -241,6 +256,7 @@ def _struct(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> K
     fields = [(part, parser.child(part, inner, level)) for part, inner in properties.items()]
     natural = max((kind.align for _, kind in fields), default=1)
     made = Struct(fields, parser.align(notes, schema, natural))
+    made.asserts = any(kind.asserts for _, kind in fields)
     if (made.size or made.least) > MOST_BYTES:
         raise Misfit(f"a struct of {made.size or made.least} bytes", f"at most {MOST_BYTES}")
     return made

@@ -16,6 +16,7 @@ import numpy
 from weft.metatensor.kinds import Array, DType, Kind, Out, Region, Source, up
 from weft.metatensor.misfit import Misfit
 from weft.metatensor.scalars import ORDER, SCALARS, Endian, codec
+from weft.metatensor.texts import joined
 
 MOST = 2**32 - 1
 """What a length, a count or an offset of 32 bits can say."""
@@ -261,7 +262,7 @@ class Indirect(Kind):
         return self.target.from_bare(Source(region.data[offset : offset + length], region))
 
     def fill(self, array: Array, values: Any, out: Out) -> None:
-        if not isinstance(self.target, Text) or isinstance(values, str | bytes):
+        if not isinstance(self.target, Text):
             for index, value in enumerate(values):
                 one = Out(region=out.region)
                 try:
@@ -270,7 +271,7 @@ class Indirect(Kind):
                     raise misfit.within(index) from None
                 array[index : index + 1] = numpy.frombuffer(one.data, self._dtype)
             return
-        data, lengths = join(self.target, values)
+        data, lengths = joined(self.target.name, self.target.encode, values)
         ends = numpy.cumsum(lengths, dtype=numpy.int64)
         start = len(out.region)
         _fits(start + len(data))
@@ -293,22 +294,3 @@ class Indirect(Kind):
 def _fits(end: int) -> None:
     if end > MOST:
         raise Misfit(f"a data region of {end} bytes", f"at most {MOST}", "split it over several fields")
-
-
-def join(kind: Text, values: Any) -> tuple[bytes, Array]:
-    """Many texts as one, and the bytes of each. All of ASCII, as most are, take the short way."""
-    texts = list(values)
-    if kind.name == "String":
-        try:
-            whole = "".join(texts)
-            if whole.isascii():
-                return whole.encode(), numpy.fromiter(map(len, texts), numpy.int64, len(texts))
-        except TypeError:
-            pass  # the loop below names the one that is no string
-    parts = []
-    for index, text in enumerate(texts):
-        try:
-            parts.append(kind.encode(text))
-        except Misfit as misfit:
-            raise misfit.within(index) from None
-    return b"".join(parts), numpy.fromiter(map(len, parts), numpy.int64, len(parts))
