@@ -94,11 +94,11 @@ def throughput(folder: Path) -> list[Row]:
         "safetensors": lambda: safetensors.numpy.save_file(tree, theirs),
         "safetensors, fsync": flushed,
     }
+    reading = {"safetensors": lambda: safetensors.numpy.load_file(theirs)}
     return [
         measure(f"write {size >> 20} MB", lambda: mt.save(ours, tree), writing, turns=5, bytes_moved=size),
-        measure(f"read {size >> 20} MB", read_ours, {"safetensors": lambda: safetensors.numpy.load_file(theirs)}, turns=5,
-                bytes_moved=size),
-    ]  # fmt: skip
+        measure(f"read {size >> 20} MB", read_ours, reading, turns=5, bytes_moved=size),
+    ]
 
 
 def datasets(folder: Path) -> list[Row]:

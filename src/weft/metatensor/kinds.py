@@ -198,9 +198,8 @@ class Number(Kind):
             )
         if not isinstance(value, int | float | numpy.integer | numpy.floating | native("bfloat16").type):
             return False
-        if math.isfinite(value):
-            return bool(self.scalar.low <= value <= self.scalar.high)
-        return not self.finite
+        plain = float(value)
+        return self.scalar.low <= plain <= self.scalar.high if math.isfinite(plain) else not self.finite
 
     def write(self, out: Out, value: Any) -> None:
         if not self.takes(value):

@@ -316,9 +316,9 @@ def _field_union(parser: Parser, name: Any, mapping: Mapping[str, Any], align: i
     for key, inner in mapping.items():
         variant = _variant(parser, key, inner, level)
         if name not in variant.by_name:
-            variant = Struct(
-                [(name, tag), *((f.name, f.kind) for f in variant.fields)], max(variant.align, tag.align)
-            )
+            given, fields = variant, [(field.name, field.kind) for field in variant.fields]
+            variant = Struct([(name, tag), *fields], max(given.align, tag.align))
+            variant.asserts = given.asserts
         first = variant.fields[0]
         allowed = (
             isinstance(first.kind, Enum | Text)
