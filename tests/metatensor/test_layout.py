@@ -139,7 +139,9 @@ def test_packed_and_aligned_of_one_schema() -> None:
     assert mt.compile(schema).pack(value) == struct.pack("<BxxxIf", 1, 2, 0.5)
     assert mt.compile(schema, "packed").pack(value) == struct.pack("<BIf", 1, 2, 0.5)
     assert mt.compile(schema, "packed", "big").pack(value) == struct.pack(">BIf", 1, 2, 0.5)
-    assert mt.compile(schema).dtype == np.dtype({"names": "abc", "formats": ["u1", "<u4", "<f4"], "offsets": [0, 4, 8], "itemsize": 12})
+    assert mt.compile(schema).dtype == np.dtype(
+        {"names": "abc", "formats": ["u1", "<u4", "<f4"], "offsets": [0, 4, 8], "itemsize": 12}
+    )
     assert mt.compile({**schema, "align": 16}).size == 16
 
 
@@ -228,7 +230,14 @@ def test_values_that_do_not_fit(schema: Any, value: Any, words: str, mode: Any) 
 
 
 def test_free_floats_and_numpy_scalars() -> None:
-    layout = mt.compile(record(a={"TypeDef:Float32": {"finite": False}}, b=number("Int16"), c=number("Float32"), d=number("Boolean")))
+    layout = mt.compile(
+        record(
+            a={"TypeDef:Float32": {"finite": False}},
+            b=number("Int16"),
+            c=number("Float32"),
+            d=number("Boolean"),
+        )
+    )
     value = {"a": float("inf"), "b": np.int64(7), "c": np.float16(0.5), "d": np.bool_(True)}
     assert layout.unpack(layout.pack(value)) == {"a": float("inf"), "b": 7, "c": 0.5, "d": True}
 
@@ -245,7 +254,9 @@ def test_bfloat16_rounds_to_nearest_even(endian: Any) -> None:
 def test_the_engine_fetches_nothing(reference: str) -> None:
     """A schema's plain parts may refer to anything: the engine is given no way out of the document."""
     schema = record(a=number("Int8", allOf=[{"$ref": reference}]))
-    with pytest.raises(FormatError, match=r"the schema is not valid.*(outside of the document|retrieving it failed)"):
+    with pytest.raises(
+        FormatError, match=r"the schema is not valid.*(outside of the document|retrieving it failed)"
+    ):
         mt.compile(schema).pack({"a": 1})
 
 

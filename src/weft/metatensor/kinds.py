@@ -224,8 +224,10 @@ class Number(Kind):
             raise Misfit(f"an array of shape {given.shape}", f"one of shape {array.shape}")
         extra = given.dtype.isbuiltin == 2 and not self.scalar.integral
         if given.size and not extra and given.dtype.kind not in ("iu" if self.scalar.integral else "iuf"):
-            bad = next((v for v in given.ravel().tolist() if not self.takes(v)), given.dtype)
-            raise Misfit(repr(bad), self.expected)
+            for index, value in enumerate(values):
+                if not self.takes(value):
+                    raise Misfit(repr(value), self.expected).within(index)
+            raise Misfit(f"of dtype {given.dtype}", self.expected)
         if self.scalar.integral and given.size:
             first_bad((given >= self.scalar.low) & (given <= self.scalar.high), given, self.expected)
         with numpy.errstate(over="ignore"):

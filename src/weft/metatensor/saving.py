@@ -31,6 +31,7 @@ class Piece:
     size: int
     parts: Iterator[Any]
     region: bytes | bytearray = b""
+    name: str = ""
 
 
 def save(
@@ -71,8 +72,9 @@ def write(path: str | os.PathLike[str], start: bytes, pieces: list[tuple[int, Pi
         for begin, piece in pieces:
             file.write(bytes(begin - at))
             at = begin
-            for part in piece.parts:
-                at += file.write(part)
+            with named("save", piece.name):
+                for part in piece.parts:
+                    at += file.write(part)
             if at != begin + piece.size:
                 raise FormatError(
                     mistake("save", "a part", f"{at - begin} bytes", f"the {piece.size} of its schema")
@@ -132,6 +134,7 @@ def prepared(layout: Layout, tree: Mapping[str, Any], metadata: Any) -> tuple[by
     for name, kind in layout.sections.items():
         with named("save", name):
             pieces[name] = piece_of(kind, values[name])
+            pieces[name].name = name
     if root.asserts:
         layout.check("save", _tree(root, values, []))
     offsets: dict[str, tuple[int, int]] = {}
