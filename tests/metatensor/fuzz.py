@@ -39,9 +39,9 @@ READER = (
     "variable",
 )
 WRITERS = (
-    r"def (write|fill|items|lead|length|bare|encode|join|takes|array|index|_write_items|_content|_text|_bytes|_timestamp|"
+    r"def (write|fill|items|lead|length|bare|encode|joined|takes|array|index|_write_items|_content|_text|_bytes|_timestamp|"
     r"_parts|_columns|_known|_names|_finish|from_safetensors|to_safetensors|pack|unpack|offsets|table|_leaves|pad|"
-    r"_fits|describe|raw|_sequence|children|dtype|stride|_has_place_for_data|check_arguments|__repr__|_step|_back)\("
+    r"_fits|describe|raw|sequence|children|dtype|stride|_has_place_for_data|check_arguments|__repr__|_step|_back)\("
 )
 """What in those files is no part of reading."""
 NOT_FROM_FILES = (

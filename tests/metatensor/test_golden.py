@@ -11,7 +11,7 @@ import pytest
 
 from tests.metatensor.golden_cases import FILES, FOLDER, FRAMES, Frame, Golden
 from weft import metatensor as mt
-from weft.metatensor.kinds import TensorKind
+from weft.metatensor.tensors import TensorKind
 
 TYPES = {"F32": "f4", "F64": "f8", "I16": "i2", "I32": "i4", "BOOL": "?", "BF16": ml_dtypes.bfloat16,
          "F8_E4M3": ml_dtypes.float8_e4m3fn}  # fmt: skip

@@ -180,7 +180,7 @@ def test_an_index_and_its_data_in_one_value() -> None:
         (array(number("Int8"), minItems=2, maxItems=2), [1], "a is 1 values, expected 2 values"),
         (array(number("Int8")), 3, "a is a int, expected a sequence"),
         (array(number("Int8")), [1, 200], "a[1] is 200"),
-        (array(number("Int8")), [1, "x"], "a is "),
+        (array(number("Int8")), [1, "x"], "a[1] is 'x'"),
         (array(number("Float32")), [1.0, 1e39], "a[1] is 1e+39"),
         (array(number("Boolean")), [1, 0], "expected booleans"),
         (array(number("String")), ["x", 3], "a[1] is 3"),

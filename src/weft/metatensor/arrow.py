@@ -12,7 +12,8 @@ from weft.errors import FormatError, UnsupportedError, mistake
 from weft.metatensor.composite import ArrayKind, Struct
 from weft.metatensor.file import File, open
 from weft.metatensor.infer import INDIRECT, number
-from weft.metatensor.kinds import Boolean, Enum, Kind, Number
+from weft.metatensor.kinds import Kind
+from weft.metatensor.numbers import Boolean, Enum, Number
 from weft.metatensor.saving import ROWS, save
 from weft.metatensor.variable import Indirect, Reserved, Text
 

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from weft.metatensor.kinds import Array, DType, Kind, Number, Out, Region, Source, raw, up
+from weft.metatensor.kinds import Array, DType, Kind, Out, Region, Source, raw, up
 from weft.metatensor.misfit import Misfit, short
+from weft.metatensor.numbers import Number
 from weft.metatensor.scalars import SCALARS, Endian, codec
 from weft.metatensor.variable import MOST, Text, Variable
 

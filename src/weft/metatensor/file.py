@@ -14,11 +14,12 @@ from weft.metatensor import header as headers
 from weft.metatensor import tensorfile
 from weft.metatensor.blob import Blob
 from weft.metatensor.composite import ArrayKind, Struct
-from weft.metatensor.kinds import Kind, Region, Source, TensorKind
+from weft.metatensor.kinds import Kind, Region, Source
 from weft.metatensor.layout import Layout, compiled
 from weft.metatensor.misfit import Misfit, named, short
 from weft.metatensor.records import Records
 from weft.metatensor.scalars import Endian
+from weft.metatensor.tensors import TensorKind
 from weft.metatensor.variable import Indirect
 
 DATA = ".$data"

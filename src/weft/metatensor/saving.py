@@ -16,9 +16,10 @@ from weft.metatensor.atomic import replacing
 from weft.metatensor.composite import ArrayKind, Struct
 from weft.metatensor.file import DATA
 from weft.metatensor.infer import Pending, schema_of
-from weft.metatensor.kinds import Kind, Out, TensorKind, raw, up
+from weft.metatensor.kinds import Kind, Out, raw, up
 from weft.metatensor.layout import Layout, compile
 from weft.metatensor.misfit import Misfit, named
+from weft.metatensor.tensors import TensorKind
 
 ROWS = "records"
 """The path of a dataset that is saved by itself."""

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from weft.metatensor.composite import ArrayKind, Record, Struct
-from weft.metatensor.kinds import Boolean, Enum, Kind, Number, TensorKind
+from weft.metatensor.kinds import Kind
 from weft.metatensor.misfit import Misfit
+from weft.metatensor.numbers import Boolean, Enum, Number
 from weft.metatensor.scalars import SCALARS, TENSORS, Endian, native
+from weft.metatensor.tensors import TensorKind
 from weft.metatensor.union import ByteUnion, FieldUnion
 from weft.metatensor.variable import FORMS, Indirect, Reserved, Text, Variable
 

@@ -92,7 +92,8 @@ def to_safetensors(source: str | os.PathLike[str], path: str | os.PathLike[str])
     neither.
     """
     from weft.metatensor.file import open
-    from weft.metatensor.kinds import TensorKind, raw
+    from weft.metatensor.kinds import raw
+    from weft.metatensor.tensors import TensorKind
 
     with open(source) as file:
         for name, value in file.metadata.items():

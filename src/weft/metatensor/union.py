@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from weft.metatensor.composite import Struct
-from weft.metatensor.kinds import Kind, Number, Out, Source, up
+from weft.metatensor.kinds import Kind, Out, Source, up
 from weft.metatensor.misfit import Misfit, short
+from weft.metatensor.numbers import Number
 
 
 class Union(Kind):

@@ -14,10 +14,12 @@ import numpy
 
 from weft.errors import FormatError
 from weft.metatensor.composite import ArrayKind, Record, Struct
-from weft.metatensor.kinds import Kind, Number, TensorKind
+from weft.metatensor.kinds import Kind
 from weft.metatensor.misfit import Misfit, place, short
+from weft.metatensor.numbers import Number
 from weft.metatensor.scalars import SCALARS
 from weft.metatensor.schema import PREFIX, keyword
+from weft.metatensor.tensors import TensorKind
 from weft.metatensor.union import ByteUnion, FieldUnion
 from weft.metatensor.variable import FORMS, Indirect, Reserved, Text, check_timestamp
 

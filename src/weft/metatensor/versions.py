@@ -15,10 +15,11 @@ from weft.errors import FormatError, mistake
 from weft.metatensor.components import from_schema, to_schema
 from weft.metatensor.composite import ArrayKind, Struct
 from weft.metatensor.file import File, open
-from weft.metatensor.kinds import Kind, TensorKind
+from weft.metatensor.kinds import Kind
 from weft.metatensor.layout import Layout, compile
 from weft.metatensor.records import Records
 from weft.metatensor.saving import prepared, write
+from weft.metatensor.tensors import TensorKind
 
 Version = Mapping[str, Any] | Element | Layout | File
 SCHEMA_PATH = "schema"
