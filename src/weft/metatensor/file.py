@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import mmap as mapping
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
-
-import numpy
 
 from weft.errors import ArgumentTypeError, FormatError, mistake
 from weft.metatensor import header as headers
 from weft.metatensor import tensorfile
 from weft.metatensor.blob import Blob
 from weft.metatensor.composite import ArrayKind, Struct
-from weft.metatensor.kinds import Kind, Region, Source
+from weft.metatensor.kinds import Kind, Region, Source, aligned_room
 from weft.metatensor.layout import Layout, compiled
 from weft.metatensor.misfit import Misfit, named, short
 from weft.metatensor.records import Records
@@ -87,6 +87,11 @@ class Contents:
         if last != self.size:
             raise FormatError(mistake(where, "the data", f"{self.size} bytes long", f"{last} by the offsets"))
 
+    def ranges(self, name: str) -> list[tuple[int, int]]:
+        """Where a part is: its own range, and that of its data region where it has one."""
+        own = [self.offsets[name]]
+        return [*own, self.offsets[name + DATA]] if self.kinds[name].region_align else own
+
 
 class File(Mapping[str, Any]):
     """An open file: a mapping from paths (``conv1.weight``) to what is there, read when asked for.
@@ -101,11 +106,12 @@ class File(Mapping[str, Any]):
         self.path = os.fspath(path)
         self._handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         self._map: mapping.mmap | None = None
+        self._turn = threading.Lock()
         try:
             where = f"open: {self.path!r}"
             size = os.fstat(self._handle).st_size
-            count = headers.length(where, self._exactly(0, 8, size), size)
-            header = headers.parse(where, self._exactly(8, count, size))
+            count = headers.length(where, bytes(self._read(0, min(8, size))), size)
+            header = headers.parse(where, bytes(self._read(8, count)))
             self.start = 8 + count
             self._contents = Contents(where, header, size - self.start)
             if mmap:
@@ -151,14 +157,11 @@ class File(Mapping[str, Any]):
             raise KeyError(
                 mistake("File", "name", repr(name), f"one of {short(', '.join(self._contents.kinds))}")
             )
-        start, end = self._contents.offsets[name]
+        own, *more = self._contents.ranges(name)
         try:
             if isinstance(kind, TensorKind):
-                return kind.view(self._bytes(start, end))
-            region = memoryview(b"")
-            if kind.region_align:
-                region = self._bytes(*self._contents.offsets[name + DATA])
-            return part(kind, self._bytes(start, end), region)
+                return kind.view(self.data(*own))
+            return part(kind, self.data(*own), self.data(*more[0]) if more else memoryview(b""))
         except Misfit:
             with named(self.path, name):
                 raise
@@ -207,16 +210,16 @@ class File(Mapping[str, Any]):
 
         return walk(cast(Struct, self.layout.kind), [])
 
-    def raw(self, name: str) -> memoryview:
-        """The bytes of a part, as they are in the file; a data region's under ``name + ".$data"``."""
-        return self._bytes(*self._contents.offsets[name])
+    def ranges(self, name: str) -> list[tuple[int, int]]:
+        """Where a part is in the data: its own range, and that of its data region where it has one."""
+        return self._contents.ranges(name)
 
     def head(self) -> memoryview:
         """The header's bytes, its length before them."""
-        return self._bytes(-self.start, 0)
+        return self.data(-self.start, 0)
 
-    def _bytes(self, start: int, end: int) -> memoryview:
-        """A range of the data. The file's size is asked again: one that was cut short must not be touched."""
+    def data(self, start: int, end: int) -> memoryview:
+        """A range of the data, read-only. The file's size is asked again: one that was cut short must not be touched."""
         if self._handle < 0:
             raise FormatError(f"{self.path}: the file is closed, expected an open one")
         size = os.fstat(self._handle).st_size
@@ -227,26 +230,22 @@ class File(Mapping[str, Any]):
             )  # fmt: skip
         if self._map is not None:
             return self._view[self.start + start : self.start + end]
-        return memoryview(self._read(self.start + start, end - start)).toreadonly()
+        return self._read(self.start + start, end - start).toreadonly()
 
-    def _read(self, at: int, count: int) -> Any:
+    def _read(self, at: int, count: int) -> memoryview:
         """Bytes from a position, in memory aligned as tensors need it."""
-        room = numpy.empty(count + headers.BOUNDARY, numpy.uint8)
-        skip = -room.ctypes.data % headers.BOUNDARY
-        made = room[skip : skip + count]
-        made[...] = 0
-        view, done = memoryview(cast(Any, made)), 0
-        while done < count:
-            got = os.preadv(self._handle, [view[done : done + (1 << 30)]], at + done)
-            if not got:
-                raise FormatError(
-                    mistake(self.path, "the file", f"{at + done} bytes long", f"at least {at + count}")
-                )
-            done += got
+        made = aligned_room(count, headers.BOUNDARY)
+        done = 0
+        with self._turn, io.FileIO(self._handle, closefd=False) as file:
+            file.seek(at)
+            while done < count:
+                got = file.readinto(made[done:])
+                if not got:
+                    raise FormatError(
+                        mistake(self.path, "the file", f"{at + done} bytes long", f"at least {at + count}")
+                    )
+                done += got
         return made
-
-    def _exactly(self, at: int, count: int, size: int) -> bytes:
-        return os.pread(self._handle, min(count, max(0, size - at)), at)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._contents.kinds)

@@ -71,6 +71,13 @@ def raw(array: Array) -> memoryview:
     return memoryview(cast(Any, flat.view(numpy.uint8))) if flat.nbytes else memoryview(b"")
 
 
+def aligned_room(size: int, align: int) -> memoryview:
+    """New memory for so many bytes, on a boundary."""
+    room = numpy.empty(size + align, numpy.uint8)
+    skip = -room.ctypes.data % align
+    return memoryview(cast(Any, room[skip : skip + size]))
+
+
 class Kind:
     """The base: alignment and size in one layout. ``size`` is None where values differ in length.
 

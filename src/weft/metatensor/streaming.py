@@ -9,14 +9,12 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
-
-import numpy
+from typing import Any
 
 from weft.errors import ArgumentError, FormatError, mistake
 from weft.metatensor import header as headers
-from weft.metatensor.file import DATA, Contents, File, open, part
-from weft.metatensor.kinds import raw, up
+from weft.metatensor.file import Contents, File, open, part
+from weft.metatensor.kinds import aligned_room
 from weft.metatensor.misfit import named, short
 
 HEADER = ""
@@ -46,7 +44,7 @@ def chunks(
     ``names`` gives the parts and their order (all, in the file's, where it is None); ``order`` is a key to sort them
     by. Pieces are of ``chunk`` bytes. Raises ``ArgumentError`` for a name that the file has not.
 
-    >>> import tempfile, os
+    >>> import numpy, tempfile, os
     >>> from weft import metatensor as mt
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = os.path.join(folder, "a.mt")
@@ -75,9 +73,8 @@ def chunks(
 def _streams(file: File, names: list[str], chunk: int) -> Iterator[Stream]:
     yield Stream(HEADER, file.start, _pieces([file.head()], chunk))
     for name in names:
-        ranges = [name, name + DATA] if file.kinds[name].region_align else [name]
-        size = sum(file.offsets[one][1] - file.offsets[one][0] for one in ranges)
-        yield Stream(name, size, _pieces(map(file.raw, ranges), chunk))
+        size = sum(end - start for start, end in file.ranges(name))
+        yield Stream(name, size, _pieces((file.data(*span) for span in file.ranges(name)), chunk))
 
 
 def _pieces(ranges: Iterable[memoryview], chunk: int) -> Iterator[bytes]:
@@ -90,13 +87,10 @@ class _Incoming:
     """One part under way: aligned memory for its bytes, filled from the front."""
 
     def __init__(self, size: int) -> None:
-        room = numpy.empty(size + headers.BOUNDARY, numpy.uint8)
-        skip = -room.ctypes.data % headers.BOUNDARY
-        self.bytes, self.done = raw(room[skip : skip + size]), 0
+        self.bytes, self.done = aligned_room(size, headers.BOUNDARY), 0
 
     def take(self, data: memoryview) -> None:
-        if len(data):
-            self.bytes[self.done : self.done + len(data)] = data
+        self.bytes[self.done : self.done + len(data)] = data
         self.done += len(data)
 
 
@@ -184,13 +178,7 @@ class Receiver:
 
     def _size(self, name: str) -> int:
         assert self._contents is not None
-        start, end = self._contents.offsets[name]
-        more = (
-            self._contents.offsets.get(name + DATA, (0, 0))
-            if self._contents.kinds[name].region_align
-            else (0, 0)
-        )
-        return end - start + more[1] - more[0]
+        return sum(end - start for start, end in self._contents.ranges(name))
 
     def _fill(self, name: str, data: memoryview) -> list[str]:
         assert self._contents is not None
@@ -280,8 +268,6 @@ def _aligned(view: memoryview, align: int) -> memoryview:
     """A data region on its boundary, which the part before it may have moved it off."""
     if align <= 1:
         return view
-    room = numpy.empty(len(view) + align, numpy.uint8)
-    skip = up(room.ctypes.data, align) - room.ctypes.data
-    made = room[skip : skip + len(view)]
-    made[...] = numpy.frombuffer(cast(Any, view), numpy.uint8) if len(view) else 0
-    return raw(made).toreadonly()
+    made = aligned_room(len(view), align)
+    made[:] = view
+    return made.toreadonly()
