@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -282,3 +283,57 @@ def test_views_cannot_be_written(tmp_path: Path) -> None:
         for view in (file["a"], file.records("r").array, file.records("r").column("x")):
             with pytest.raises(ValueError, match="read-only"):
                 view[0] = 1
+
+
+REFERENCES = {
+    "beside a title": lambda level: {
+        "a": {"$ref": f"L{level + 1}", "title": "x"},
+        "b": {"$ref": f"L{level + 1}", "title": "y"},
+    },
+    "beside an align": lambda level: {
+        "a": {"$ref": f"L{level + 1}", "align": 64},
+        "b": {"$ref": f"L{level + 1}", "align": 64, "title": "b"},
+    },
+}
+
+
+@pytest.mark.parametrize("way", REFERENCES)
+def test_references_with_siblings_take_no_time(way: str) -> None:
+    levels = 30
+    defs: dict[str, Any] = {f"L{levels}": U8}
+    for level in range(levels):
+        defs[f"L{level}"] = {"TypeDef:Struct": True, "properties": REFERENCES[way](level)}
+    start = time.process_time()
+    layout = mt.compile({"TypeDef:Struct": True, "properties": {"r": {"$ref": "L0"}}, "$defs": defs})
+    assert layout.size is not None
+    assert layout.size >= 2**levels
+    for use in (layout.offsets, layout.table, lambda: mt.diff(layout, layout)):
+        with pytest.raises(FormatError, match=r"fields, expected at most"):
+            use()
+    assert time.process_time() - start < 2
+
+
+def test_references_that_multiply_are_refused() -> None:
+    """Each of many references adds its own keyword to one large target, which is then laid out once for each."""
+    target = {"TypeDef:Struct": True, "properties": {f"f{n}": U8 for n in range(1000)}}
+    many = {f"r{n}": {"$ref": "T", "x": n} for n in range(5000)}
+    start = time.process_time()
+    with pytest.raises(FormatError, match="references that repeat it"):
+        mt.compile({"TypeDef:Struct": True, "properties": many, "$defs": {"T": target}})
+    assert time.process_time() - start < 2
+
+
+def test_fields_that_multiply(tmp_path: Path) -> None:
+    """What repeats in the data may not be made of very many fields, nor of many that take no bytes."""
+    for levels, leaf, words in (
+        (20, U8, "fields, expected at most"),
+        (12, {"TypeDef:Struct": True}, "fields of no bytes"),
+    ):
+        defs = {**doubling(levels)["$defs"], f"L{levels}": leaf}
+        item = {"TypeDef:Struct": True, "properties": {"x": U8, "more": {"$ref": "L0"}}}
+        for properties in (
+            {"a": array(item)}, {"m": {"TypeDef:Record": True, "values": item}},
+            {"u": {"TypeDef:Union": True, "discriminator": {"kind": "byte"}, "mapping": {"1": item}}},
+        ):  # fmt: skip
+            bad = {"TypeDef:Struct": True, "properties": properties, "$defs": defs}
+            refused(tmp_path, built({"metatensor": 1, "schema": bad, "offsets": {"x": [0, 0]}}), words)

@@ -316,7 +316,7 @@ class Struct(Kind):
         return {name: [row[name] for row in rows] for name in self.by_name}
 
     def check(self, array: Array) -> None:
-        for field in self.fields:
+        for field in self.fields if array.size else ():
             try:
                 field.kind.check(array[field.name])
             except Misfit as misfit:

@@ -219,7 +219,7 @@ class File(Mapping[str, Any]):
         return self.data(-self.start, 0)
 
     def data(self, start: int, end: int) -> memoryview:
-        """A range of the data, read-only. The file's size is asked again: one that was cut short must not be touched."""
+        """A range of the data, read-only. The file's size is asked again: what was cut off must not be touched."""
         if self._handle < 0:
             raise FormatError(f"{self.path}: the file is closed, expected an open one")
         size = os.fstat(self._handle).st_size

@@ -91,6 +91,10 @@ class Kind:
     region_align: int = 0
     checkable: bool = False
     """Whether ``check`` sees all that can be wrong in an array of the kind's ``dtype``."""
+    nodes: int = 1
+    """How many kinds this one is made of, each counted where it stands."""
+    hollow: int = 0
+    """How many of them take no bytes."""
     asserts: bool = False
     """Whether the schema asks more of values than the kind does, so that the JSON Schema engine is needed."""
 

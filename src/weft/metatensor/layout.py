@@ -19,6 +19,7 @@ from weft.metatensor.schema import Mode, Parser
 from weft.metatensor.validation import Validator
 
 Schema = Mapping[str, Any]
+MOST_NODES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,7 @@ def _sections(struct: Struct, path: list[str]) -> Iterator[tuple[str, Kind]]:
 
 def _leaves(kind: Kind) -> Iterator[tuple[str, Kind, int | None]]:
     """The fields that are no structs, with their places in the whole."""
+    not_too_many(kind)
     if not isinstance(kind, Struct):
         yield "", kind, 0
         return
@@ -185,6 +187,14 @@ def _leaves(kind: Kind) -> Iterator[tuple[str, Kind, int | None]]:
                 yield ".".join([*path, field.name]), field.kind, start
 
     yield from walk(kind, [], 0)
+
+
+def not_too_many(kind: Kind) -> None:
+    """Raise ``FormatError`` where a kind has more fields than are looked at one by one: references can double them."""
+    if kind.nodes > MOST_NODES:
+        raise FormatError(
+            mistake("metatensor", "the schema", f"{short(kind.nodes)} fields", f"at most {MOST_NODES}")
+        )
 
 
 def compile(schema: Schema | Element, mode: Mode = "aligned", endian: Endian | None = None) -> Layout:

@@ -20,6 +20,8 @@ PREFIX = "TypeDef:"
 MOST_LEVELS = 64
 """How deep schemas may nest: more than layouts need, and far from the interpreter's own limit."""
 MOST_DIMENSIONS = 64
+MOST_HOLLOW = 1000
+MOST_FIELDS = 100_000
 MOST_BYTES = 2**62
 TENSOR_ALIGN = 64
 
@@ -44,6 +46,7 @@ class Parser:
         self.made: dict[str, Kind] = {}
         self.open: list[str] = []
         self.tensors: dict[tuple[str, tuple[int, ...], int], TensorKind] = {}
+        self.left: int | None = None
 
     def kind(self, schema: Any, level: int = 0) -> Kind:
         """The kind of a schema or sub-schema; ``Misfit`` names the place of a mistake."""
@@ -53,10 +56,16 @@ class Parser:
             raise Misfit(repr(schema), "a schema, which is an object")
         if "$ref" in schema:
             return self._referred(schema, level)
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise Misfit("larger than the document, by references that repeat it", "fewer of them")
         name, notes = keyword(schema)
         made = BUILDERS[name](self, name, notes, schema, level)
-        if not made.asserts and len(schema) > 1:
-            made.asserts = asserts(schema, made) or any(kind.asserts for _, kind in made.children())
+        inner = [] if name == "Tensor" else [kind for _, kind in made.children()]
+        made.asserts = made.asserts or asserts(schema, made) or any(kind.asserts for kind in inner)
+        made.nodes = 1 + sum(kind.nodes for kind in inner)
+        made.hollow = sum(kind.hollow for kind in inner) + (not made.least)
         return made
 
     def child(self, part: str, schema: Any, level: int) -> Kind:
@@ -73,8 +82,11 @@ class Parser:
         own = {name: value for name, value in schema.items() if name != "$ref"}
         if any(name.startswith(PREFIX) for name in own):
             raise Misfit("a $ref beside a TypeDef keyword", "one of them")
-        if not own and reference in self.made:
-            return self.made[reference]
+        made_as = f"{reference} {own!r}" if own else reference
+        if made_as in self.made:
+            return self.made[made_as]
+        if own and self.left is None:
+            self.left = 1000 + 4 * values_in(self.schema)
         if reference in self.open:
             raise Misfit(f"$ref {reference!r}, which leads back to itself", "a schema that is not recursive")
         found = resolve(self.schema, reference)
@@ -85,8 +97,7 @@ class Parser:
             raise misfit.within(f"({reference})") from misfit.__cause__
         finally:
             self.open.pop()
-        if not own:
-            self.made[reference] = made
+        self.made[made_as] = made
         return made
 
     def align(self, notes: Mapping[str, Any], schema: Mapping[str, Any], natural: int) -> int:
@@ -133,8 +144,25 @@ QUIET = {
 """Keywords that ask nothing of values beyond what their kinds ask."""
 
 
+def values_in(tree: Any) -> int:
+    """How many objects, lists and values plain data has."""
+    if isinstance(tree, Mapping):
+        return 1 + sum(map(values_in, tree.values()))
+    return 1 + sum(map(values_in, tree)) if isinstance(tree, list | tuple) else 1
+
+
+def repeatable(kind: Kind) -> None:
+    """Raise ``Misfit`` where one value takes long to read for its bytes: very many fields, or fields of no bytes."""
+    if kind.nodes > MOST_FIELDS:
+        raise Misfit(f"of {kind.nodes} fields", f"at most {MOST_FIELDS} in a value that repeats")
+    if kind.hollow > MOST_HOLLOW + kind.least:
+        raise Misfit(f"{kind.hollow} fields of no bytes", f"at most {MOST_HOLLOW} more than bytes")
+
+
 def asserts(schema: Mapping[str, Any], kind: Kind) -> bool:
     """Whether a schema, apart from its parts, asks more of values than their kind does: a pattern, a minimum."""
+    if len(schema) == 1:
+        return False
     own = {"maxLength"} if isinstance(kind, Reserved) else set()
     if schema.get("minItems") == schema.get("maxItems"):
         own |= {"minItems", "maxItems"}
@@ -236,6 +264,7 @@ def _array(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> Ki
     item = parser.child("items", schema.get("items"), level)
     if not item.least:
         raise Misfit("items that take no bytes", "items of at least one byte")
+    repeatable(item)
     least, most = schema.get("minItems"), schema.get("maxItems")
     for bound in (least, most):
         if bound is not None and not _count(bound):
@@ -258,7 +287,6 @@ def _struct(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> K
     fields = [(part, parser.child(part, inner, level)) for part, inner in properties.items()]
     natural = max((kind.align for _, kind in fields), default=1)
     made = Struct(fields, parser.align(notes, schema, natural))
-    made.asserts = any(kind.asserts for _, kind in fields)
     if (made.size or made.least) > MOST_BYTES:
         raise Misfit(f"a struct of {made.size or made.least} bytes", f"at most {MOST_BYTES}")
     return made
@@ -266,6 +294,7 @@ def _struct(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> K
 
 def _record(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> Kind:
     item = parser.child("values", schema.get("values"), level)
+    repeatable(item)
     text = Text("String", parser.endian, 1 if parser.packed else 4)
     natural = 1 if parser.packed else max(4, item.align)
     return _sized(parser, Record(text, item, parser.endian, natural, parser.packed), notes, schema)
@@ -306,6 +335,7 @@ def _variant(parser: Parser, key: str, schema: Any, level: int) -> Struct:
     made = parser.child(key, schema, level)
     if not isinstance(made, Struct):
         raise Misfit(made.describe(), "a Struct, as all variants").within(key)
+    repeatable(made)
     return made
 
 

@@ -16,7 +16,7 @@ from weft.metatensor.components import from_schema, to_schema
 from weft.metatensor.composite import ArrayKind, Struct
 from weft.metatensor.file import File, open
 from weft.metatensor.kinds import Kind
-from weft.metatensor.layout import Layout, compile
+from weft.metatensor.layout import Layout, compile, not_too_many
 from weft.metatensor.records import Records
 from weft.metatensor.saving import prepared, write
 from weft.metatensor.tensors import TensorKind
@@ -95,7 +95,7 @@ def _tree(version: Version) -> Element:
     if isinstance(version, Element):
         return version
     schema = version.schema if isinstance(version, Layout | File) else version
-    compile(schema)  # recursion and unknown keywords are told apart here
+    not_too_many(compile(schema).kind)  # what is recursive or unknown is told here too
     return from_schema(schema)
 
 
