@@ -47,6 +47,7 @@ WRITERS = (
 NOT_FROM_FILES = (
     r"isinstance\(path, str", r"isinstance\(schema, Element\)", r"if mode not in", r"if parser\.packed", r"if order",
     r"if self\.kind\.asserts", r"if hasattr\(self, \"_handle\"", r"if not got", r"def check\(self, where",
+    r"if self\._handle < 0", r"if self\.start \+ end > size", r"def not_too_many",
 )  # fmt: skip
 """Branches that arguments decide, and no file; and the one for a file that shrinks between two calls."""
 
@@ -198,6 +199,25 @@ def change_header(header: Any, rng: random.Random) -> None:
         holder[rng.choice(KEYS)] = copy.deepcopy(rng.choice((*NUMBERS, *WORDS, *PARTS)))
 
 
+def doubling(levels: int, leaf: Any) -> str:
+    """Definitions of structs of two of the next, level on level, as JSON text."""
+    both = {"TypeDef:Struct": True}
+    defs = {
+        f"D{n}": {**both, "properties": {part: {"$ref": f"D{n + 1}"} for part in "ab"}} for n in range(levels)
+    }
+    return json.dumps({**defs, f"D{levels}": leaf})
+
+
+def doubled(text: str, rng: random.Random) -> str:
+    """Items that references make very large, or nearly empty."""
+    levels, leaf = rng.choice(((20, {"TypeDef:Uint8": True}), (12, {"TypeDef:Struct": True})))
+    text = text.replace(
+        '"items": {',
+        '"items": {"TypeDef:Struct": true, "properties": {"x": {"TypeDef:Int8": true}, "y": {"$ref": "D0"}}}, "was": {',
+    )
+    return text.replace('"schema": {', f'"schema": {{"$defs": {doubling(levels, leaf)}, ', 1)
+
+
 def change_text(seed: bytes, rng: random.Random) -> bytes:
     """The header as text, made what no tree of plain data becomes."""
     header, data = split(seed)
@@ -208,7 +228,7 @@ def change_text(seed: bytes, rng: random.Random) -> bytes:
         lambda: text.replace("{}", "[" * 150 + "]" * 150), lambda: "[" * 5000, lambda: text.replace('"a"', '"b"'),
         lambda: text.replace('"TypeDef:Struct": true', '"TypeDef:Struct": true, "x": ' + "[" * 210 + "]" * 210, 1),
         lambda: text.replace('"properties": {', '"properties": {"deep": ' + '{"TypeDef:Array": true, "items": ' * 70 + "1" + "}" * 70 + ",", 1),
-        lambda: text.replace("1", "9" * 5000, 1), lambda: text[: rng.randrange(len(text))], lambda: nested,
+        lambda: text.replace("1", "9" * 5000, 1), lambda: text[: rng.randrange(len(text))], lambda: nested, lambda: doubled(text, rng),
     ))()  # fmt: skip
     raw = text.encode()
     raw += b" " * (-(8 + len(raw)) % 64)

@@ -33,6 +33,7 @@ def touch(value: Any) -> None:
                 touch(value.column(name))
         for row in value:
             touch(row.to_dict())
+            assert not hasattr(row, "no such field")
         for name in value.kind.by_name:
             touch(value.column(name))
     elif isinstance(value, mt.Blob):
