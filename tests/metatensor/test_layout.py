@@ -213,6 +213,8 @@ def test_an_index_and_its_data_in_one_value() -> None:
         ({"TypeDef:Record": True, "values": number("Int8"), "maxProperties": 0}, {"k": 1}, "more than 0"),
         (union(BYTE, {"1": record(x=number("Int8", minimum=0))}), {"1": {"x": -1}}, "x: -1 is less"),
         (union({"kind": "field", "name": "t"}, {"p": record(x=number("Int8", minimum=0))}), {"t": "p", "x": -1}, "a.x: -1"),
+        (union({"kind": "field", "name": "t"}, {"7": record(t=number("Uint8"), x=number("Int8", minimum=0))}), {"t": 7, "x": -1}, "a.x: -1"),
+        (union({"kind": "field", "name": "t"}, {"p": record()}, allOf=[{"maxProperties": 0}]), {"t": "p"}, "more than 0"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("mode", ["aligned", "packed"])

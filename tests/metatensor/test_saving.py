@@ -272,3 +272,20 @@ def test_open_names_what_is_no_file(tmp_path: Path) -> None:
     mt.save(tmp_path / "a.mt", {"a": 1})
     with mt.open(tmp_path / "a.mt") as file, pytest.raises(KeyError, match="'b', expected one of a"):
         file["b"]
+
+
+def test_validate_reads_all_and_asks_what_the_schema_asks(tmp_path: Path) -> None:
+    row = mt.Struct(mt.Field("text", "String", encoding="offset-indirect"), mt.Field("y", "Int8", minimum=0))
+    file = saved(tmp_path, {"w": np.zeros(2), "rows": [{"text": "one", "y": 1}]}, mt.Struct(
+        mt.TensorField("w", "F64", (2,)), mt.ArrayOf("rows", row)))  # fmt: skip
+    file.validate()
+    start, end = file.offsets["rows"]
+    (text, _), base = file.offsets["rows.$data"], file.start
+    whole = (tmp_path / "a.mt").read_bytes()
+    for at, byte, words in ((end - 4, 0xFF, r"rows\[0\].y: -1 is less"), (text, 0xFF, "expected UTF-8")):
+        changed = bytearray(whole)
+        changed[base + at] = byte
+        (tmp_path / "b.mt").write_bytes(changed)
+        with mt.open(tmp_path / "b.mt") as bad, pytest.raises(FormatError, match=words):
+            bad.validate()
+    assert start < end

@@ -210,6 +210,16 @@ class File(Mapping[str, Any]):
 
         return walk(cast(Struct, self.layout.kind), [])
 
+    def validate(self) -> None:
+        """Read everything, and hold it against the schema; ``FormatError`` names the first value that does not fit.
+
+        Reading by itself checks what it reads, and none of the schema's further demands (``minimum``, ``pattern``).
+        """
+        for name, value in self.items():
+            with named(self.path, name):
+                _read_whole(value)
+        self.layout.check(self.path, self.tree())
+
     def ranges(self, name: str) -> list[tuple[int, int]]:
         """Where a part is in the data: its own range, and that of its data region where it has one."""
         return self._contents.ranges(name)
@@ -276,6 +286,17 @@ class File(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"File({self.path!r}, {len(self)} parts, {self.size} bytes)"
+
+
+def _read_whole(value: Any) -> None:
+    """Read what is lazy in a value, so that all of it is checked."""
+    if isinstance(value, Records):
+        value.array  # noqa: B018
+        for name in value.kind.by_name:
+            _read_whole(value.column(name))
+    elif isinstance(value, Blob | list):
+        for inner in value:
+            _read_whole(inner)
 
 
 def part(kind: Kind, data: memoryview, region: memoryview) -> Any:

@@ -73,9 +73,15 @@ def _union(schema: Mapping[str, Any]) -> dict[str, Any]:
         return {"properties": variants, "additionalProperties": False, "minProperties": 1, "maxProperties": 1}
     name = chooser["name"]
     cases = [
-        {"if": {"properties": {name: {"const": key}}}, "then": variant} for key, variant in variants.items()
+        {"if": {"properties": {name: {"enum": _spellings(key)}}}, "then": variant}
+        for key, variant in variants.items()
     ]
-    return {"required": [name], "allOf": cases}
+    return {"required": [name], "allOf": [*schema.get("allOf", []), *cases]}
+
+
+def _spellings(key: str) -> list[Any]:
+    """What a discriminator's field may hold to mean a variant: its name, or the integer that the name is."""
+    return [key, int(key)] if key.removeprefix("-").isdecimal() and len(key) < 20 else [key]
 
 
 class _Finite:
