@@ -210,6 +210,8 @@ def test_an_index_and_its_data_in_one_value() -> None:
         (array(number("Int8"), uniqueItems=True), [2, 2], "non-unique"),
         (array(record(x=number("Int8", minimum=0))), {"x": [1, -1]}, "a[1].x: -1"),
         ({"TypeDef:Record": True, "values": number("Int8", minimum=0)}, {"k": -1}, "a.k: -1"),
+        ({"TypeDef:Array": {"encoding": "offset-indirect"}, "items": number("Int8", minimum=0)}, [0, -1], "a[1]: -1"),
+        ({"TypeDef:Record": {"maxLength": 32}, "values": number("Int8", minimum=0)}, {"k": -1}, "a.k: -1"),
         ({"TypeDef:Record": True, "values": number("Int8"), "maxProperties": 0}, {"k": 1}, "more than 0"),
         (union(BYTE, {"1": record(x=number("Int8", minimum=0))}), {"1": {"x": -1}}, "x: -1 is less"),
         (union({"kind": "field", "name": "t"}, {"p": record(x=number("Int8", minimum=0))}), {"t": "p", "x": -1}, "a.x: -1"),

@@ -32,7 +32,8 @@ class ArrayKind(Variable):
 
     def __init__(self, item: Kind, count: int | None, endian: Endian, align: int, packed: bool) -> None:
         self.item, self.count, self.align = item, count, align
-        self.region_align, self.checkable = item.region_align, item.checkable
+        self.checkable = item.checkable
+        self.consist_of([item])
         self.bare_align = 1 if packed else item.align if item.size is not None else max(4, item.align)
         self._count = codec(SCALARS["Uint32"], endian)
         if count is None:
@@ -214,13 +215,13 @@ class Struct(Kind):
             placed.append(Field(name, kind, start))
             at = None if start is None or kind.size is None else start + kind.size
             least += kind.least
-            self.region_align = max(self.region_align, kind.region_align)
             self.checkable = self.checkable and kind.checkable
             self.parts += kind.parts if isinstance(kind, Struct) else 1
         self.fields = tuple(placed)
         self.by_name = {field.name: field for field in placed}
         self.size = None if at is None else up(at, align)
         self.least = least if self.size is None else self.size
+        self.consist_of(kind for _, kind in fields)
         self._dtype: DType | None = None
 
     @property
@@ -343,7 +344,7 @@ class Record(Variable):
     def __init__(self, key: Text, item: Kind, endian: Endian, align: int, packed: bool) -> None:
         self.key, self.item, self.align = key, item, align
         self.bare_align = 1 if packed else max(4, item.align)
-        self.region_align = item.region_align
+        self.consist_of([item])
         self._count = codec(SCALARS["Uint32"], endian)
 
     def write(self, out: Out, value: Any) -> None:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -97,6 +97,14 @@ class Kind:
     """How many of them take no bytes."""
     asserts: bool = False
     """Whether the schema asks more of values than the kind does, so that the JSON Schema engine is needed."""
+
+    def consist_of(self, kinds: Iterable[Kind]) -> None:
+        """Add up what this kind has from those that it is made of."""
+        for kind in kinds:
+            self.region_align = max(self.region_align, kind.region_align)
+            self.asserts = self.asserts or kind.asserts
+            self.nodes += kind.nodes
+            self.hollow += kind.hollow
 
     @property
     def dtype(self) -> DType:

@@ -17,6 +17,7 @@ from weft.metatensor.variable import FORMS, Indirect, Reserved, Text, Variable
 
 Mode = Literal["aligned", "packed"]
 PREFIX = "TypeDef:"
+OBJECT = (dict, Mapping)  # the first is told at once
 MOST_LEVELS = 64
 """How deep schemas may nest: more than layouts need, and far from the interpreter's own limit."""
 MOST_DIMENSIONS = 64
@@ -45,14 +46,13 @@ class Parser:
         self.schema, self.packed, self.endian = schema, mode == "packed", endian
         self.made: dict[str, Kind] = {}
         self.open: list[str] = []
-        self.tensors: dict[tuple[str, tuple[int, ...], int], TensorKind] = {}
         self.left: int | None = None
 
     def kind(self, schema: Any, level: int = 0) -> Kind:
         """The kind of a schema or sub-schema; ``Misfit`` names the place of a mistake."""
         if level > MOST_LEVELS:
             raise Misfit("nested too deep", f"at most {MOST_LEVELS} levels")
-        if not isinstance(schema, Mapping):
+        if not isinstance(schema, OBJECT):
             raise Misfit(repr(schema), "a schema, which is an object")
         if "$ref" in schema:
             return self._referred(schema, level)
@@ -62,10 +62,8 @@ class Parser:
                 raise Misfit("larger than the document, by references that repeat it", "fewer of them")
         name, notes = keyword(schema)
         made = BUILDERS[name](self, name, notes, schema, level)
-        inner = [] if name == "Tensor" else [kind for _, kind in made.children()]
-        made.asserts = made.asserts or asserts(schema, made) or any(kind.asserts for kind in inner)
-        made.nodes = 1 + sum(kind.nodes for kind in inner)
-        made.hollow = sum(kind.hollow for kind in inner) + (not made.least)
+        made.hollow += not made.least
+        made.asserts = made.asserts or asserts(schema, made)
         return made
 
     def child(self, part: str, schema: Any, level: int) -> Kind:
@@ -128,7 +126,7 @@ def keyword(schema: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     name, notes = found[0][len(PREFIX) :], schema[found[0]]
     if notes is True:
         notes = {}
-    if not isinstance(notes, Mapping):
+    if not isinstance(notes, OBJECT):
         raise Misfit(f"{found[0]} {notes!r}", "true or an object of annotations")
     allowed = ALLOWED[name]
     if not notes.keys() <= allowed:
@@ -241,12 +239,7 @@ def _tensor(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> K
     align = parser.align(notes, schema, natural)
     if notes.get("align", schema.get("align")) is None and not parser.packed:
         align = TENSOR_ALIGN
-    key = (element, tuple(shape), align)
-    made = parser.tensors.get(key)  # layers repeat
-    if made is None:
-        made = TensorKind(element, TENSORS[element], key[1], parser.endian, align)
-        parser.tensors[key] = made
-    return made
+    return TensorKind(element, TENSORS[element], tuple(shape), parser.endian, align)
 
 
 def check_shape(shape: Any, itemsize: int) -> None:
@@ -282,7 +275,7 @@ def _array(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> Ki
 
 def _struct(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> Kind:
     properties = schema.get("properties", {})
-    if not isinstance(properties, Mapping):
+    if not isinstance(properties, OBJECT):
         raise Misfit(f"properties {properties!r}", "an object of schemas")
     fields = [(part, parser.child(part, inner, level)) for part, inner in properties.items()]
     natural = max((kind.align for _, kind in fields), default=1)

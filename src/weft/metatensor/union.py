@@ -24,7 +24,7 @@ class Union(Kind):
         self.least = start + min(variant.least for variant in variants.values())
         if not packed and None not in sizes:
             self.size = self.least = up(start + max(size for size in sizes if size is not None), align)
-        self.region_align = max(variant.region_align for variant in variants.values())
+        self.consist_of(variants.values())
 
     def _variant(self, name: str) -> Struct:
         found = self.variants.get(name)

@@ -139,6 +139,7 @@ class Reserved(Kind):
     def __init__(self, target: Variable, most: int, align: int) -> None:
         self.target, self.align = target, align
         self.size = self.least = self.most = most
+        self.consist_of([target])
         self.name = target.name if isinstance(target, Text) else ""
         self.checkable = bool(self.name and most)
 
@@ -223,6 +224,7 @@ class Indirect(Kind):
 
     def __init__(self, target: Variable, endian: Endian, align: int) -> None:
         self.target, self.align = target, align
+        self.consist_of([target])
         self.region_align = max(target.bare_align, target.region_align)
         self._dtype = numpy.dtype([("offset", f"{ORDER[endian]}u4"), ("length", f"{ORDER[endian]}u4")])
         self._number = codec(SCALARS["Uint32"], endian)
