@@ -264,6 +264,12 @@ def test_permissions_and_links_stay(tmp_path: Path) -> None:
         mt.save(tmp_path, {"a": 1})
 
 
+def test_files_are_compared_by_identity(tmp_path: Path) -> None:
+    file, again = saved(tmp_path, {"a": np.zeros(3)}), mt.open(tmp_path / "a.mt")
+    assert file != again
+    assert len({file, again, file}) == 2
+
+
 def test_open_names_what_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ArgumentTypeError, match="path is a int"):
         mt.open(3)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from weft.metatensor.kinds import Array
+from weft.metatensor.kinds import Array, raw
 from weft.metatensor.misfit import Misfit
 
 
@@ -47,6 +47,6 @@ def separated(data: memoryview, starts: Array, ends: Array) -> list[str] | None:
     own[ends[:-1] - starts[0] + numpy.arange(len(starts) - 1)] = False
     spaced[own] = whole
     try:
-        return spaced.tobytes().decode().split("\0")
+        return str(raw(spaced), "utf-8").split("\0")
     except UnicodeDecodeError:  # a zero stands between two texts: none can borrow from the next
         return None
