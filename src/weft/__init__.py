@@ -11,8 +11,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
-    "amp", "autograd", "codegen", "compiler", "custom", "devices", "dtypes", "elements", "errors", "expr", "func",
-    "graph", "kernels", "linalg", "nn", "ops", "optim", "profiler", "random", "target", "tensors", "utils",
+    "amp", "autograd", "codegen", "compiler", "custom", "devices", "dtypes", "elements", "errors", "expr",
+    "func", "graph", "kernels", "linalg", "metatensor", "nn", "ops", "optim", "profiler", "random", "target",
+    "tensors", "utils",
 )  # fmt: skip
 _DTYPES = (
     "float64", "float32", "float16", "bfloat16", "int64", "int32", "int8", "uint32", "uint8",

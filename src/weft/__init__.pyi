@@ -21,6 +21,7 @@ from weft import func as func
 from weft import graph as graph
 from weft import kernels as kernels
 from weft import linalg as linalg
+from weft import metatensor as metatensor
 from weft import nn as nn
 from weft import ops as ops
 from weft import optim as optim

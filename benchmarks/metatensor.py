@@ -1,0 +1,155 @@
+"""weft.metatensor against the safetensors library and Arrow: ``python -m benchmarks.metatensor``.
+
+Files are written where ``--folder`` says (a memory file system by default, so that the disk is not what is measured;
+both libraries write to the same one). Ours flushes to disk and renames, the safetensors library does neither: its
+row with fsync is the fair comparison on a disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import tempfile
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import safetensors.numpy
+from safetensors import safe_open
+
+from benchmarks.harness import Row, measure, report
+from weft import metatensor as mt
+from weft.metatensor import header
+
+MEGABYTES = 128
+
+
+def sparse(folder: Path, size: int = 4 << 30) -> Path:
+    """A file that claims one tensor of ``size`` bytes, all of them a hole."""
+    path = folder / "sparse.mt"
+    schema = {
+        "TypeDef:Struct": True,
+        "properties": {"w": {"TypeDef:Tensor": {"dtype": "U8", "shape": [size]}}},
+    }
+    head = header.encode({"metatensor": 1, "schema": schema, "offsets": {"w": [0, size]}})
+    with open(path, "wb") as file:
+        file.write(head)
+        file.truncate(len(head) + size)
+    return path
+
+
+def opening(folder: Path) -> list[Row]:
+    """A large sparse file, and a file of a thousand tensors."""
+    large = sparse(folder)
+    tracemalloc.start()
+    with mt.open(large) as file:
+        file["w"]
+        peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    print(f"opening 4 GiB, sparse: {peak / 1e6:.2f} MB of memory at most")
+    many = {f"layer{n}.weight": np.full((8, 8), n, "f4") for n in range(1000)}
+    mt.save(folder / "many.mt", many)
+    safetensors.numpy.save_file(many, folder / "many.safetensors")
+    theirs = safe_open(folder / "many.safetensors", "numpy")
+    ours, name = mt.open(folder / "many.mt"), "layer500.weight"
+
+    def opened() -> None:
+        mt.open(folder / "many.mt").close()
+
+    return [
+        measure("open 4 GiB, sparse", lambda: mt.open(large).close(), {}),
+        measure(
+            "open 1,000 tensors",
+            opened,
+            {"safetensors": lambda: safe_open(folder / "many.safetensors", "numpy")},
+        ),
+        measure(
+            "one tensor of 1,000",
+            lambda: ours[name],
+            {"safetensors": lambda: theirs.get_tensor(name)},
+        ),
+    ]
+
+
+def throughput(folder: Path) -> list[Row]:
+    """Sequential writing and reading of some large tensors."""
+    tree = {f"w{n}": np.random.default_rng(n).standard_normal(MEGABYTES << 15, "f4") for n in range(8)}
+    size = sum(array.nbytes for array in tree.values())
+    ours, theirs = folder / "large.mt", folder / "large.safetensors"
+
+    def flushed() -> None:
+        safetensors.numpy.save_file(tree, theirs)
+        handle = os.open(theirs, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
+
+    def read_ours() -> Any:
+        with mt.open(ours) as file:
+            return {name: np.array(file[name]) for name in file}
+
+    writing = {
+        "safetensors": lambda: safetensors.numpy.save_file(tree, theirs),
+        "safetensors, fsync": flushed,
+    }
+    reading = {"safetensors": lambda: safetensors.numpy.load_file(theirs)}
+    return [
+        measure(f"write {size >> 20} MB", lambda: mt.save(ours, tree), writing, turns=5, bytes_moved=size),
+        measure(f"read {size >> 20} MB", read_ours, reading, turns=5, bytes_moved=size),
+    ]
+
+
+def datasets(folder: Path) -> list[Row]:
+    """A million records, and a million strings."""
+    rows = np.zeros(1_000_000, [("id", "<u4"), ("score", "<f4"), ("label", "u1")])
+    rows["id"] = np.arange(len(rows))
+    mt.save(folder / "rows.mt", rows)
+    records = mt.open(folder / "rows.mt")
+    rng = random.Random(0)
+    texts = ["".join(rng.choices("abcdefgh ", k=rng.randrange(24))) for _ in range(1_000_000)]
+    other = [text + "é" for text in texts]
+    schema = mt.Struct(mt.ArrayOf("t", mt.Field("s", "String", encoding="offset-indirect")))
+    table = pa.array(texts)
+    mt.save(folder / "t.mt", {"t": texts}, schema)
+    mt.save(folder / "u.mt", {"t": other}, schema)
+    blob, accents = mt.open(folder / "t.mt").blob("t"), mt.open(folder / "u.mt").blob("t")
+    their_accents = pa.array(other)
+    picks = [rng.randrange(len(texts)) for _ in range(1000)]
+    layout = mt.compile(schema)
+
+    def write_ours() -> Any:
+        from weft.metatensor.saving import piece_of
+
+        return piece_of(layout.sections["t"], texts)
+
+    return [
+        measure(
+            "1,000,000 records as one array",
+            lambda: records.records().array,
+            {"a copy of it": rows.copy},
+            turns=7,
+        ),
+        measure(
+            "1,000 of 1,000,000 strings",
+            lambda: [blob[n] for n in picks],
+            {"arrow": lambda: [table[n].as_py() for n in picks]},
+        ),
+        measure("1,000,000 strings to a list", blob.tolist, {"arrow": table.to_pylist}, turns=5),
+        measure("1,000,000 strings, not ASCII", accents.tolist, {"arrow": their_accents.to_pylist}, turns=5),
+        measure("1,000,000 strings to their index", write_ours, {"arrow": lambda: pa.array(texts)}, turns=5),
+    ]
+
+
+def main() -> None:
+    """Run all of it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", default="/dev/shm" if os.path.isdir("/dev/shm") else None)
+    with tempfile.TemporaryDirectory(dir=parser.parse_args().folder) as name:
+        folder = Path(name)
+        report("metatensor", [*opening(folder), *throughput(folder), *datasets(folder)])
+
+
+if __name__ == "__main__":
+    main()

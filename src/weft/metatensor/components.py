@@ -1,0 +1,111 @@
+"""Layouts as components: trees of elements that read like the struct they describe, and become schemas.
+
+Struct(Field("label", "Uint8"), TensorField("image", "F32", (28, 28)), ArrayOf("marks", "Float32", count=4))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from weft.elements import Element, element
+from weft.errors import ArgumentTypeError, FormatError, mistake
+from weft.metatensor.schema import ANNOTATIONS, PREFIX, keyword, resolve
+
+Type = str | Element
+"""A field's type: a TypeDef keyword without its prefix, or an element."""
+
+BESIDE = ("minItems", "maxItems", "enum", "discriminator")
+"""Properties of elements that stand beside the TypeDef keyword, with all that are no annotations."""
+
+
+def Struct(*fields: Any, key: str | None = None, **annotations: Any) -> Element:
+    """Named fields in order; ``align`` and other keywords of the schema as annotations.
+
+    >>> Struct(Field("a", "Uint8"), TensorField("w", "F32", (3,)))
+    Struct(Uint8(key='a'), Tensor(dtype='F32', shape=(3,), key='w'))
+    """
+    for field in fields:
+        if isinstance(field, Element) and field.key is None:
+            raise ArgumentTypeError(
+                mistake("Struct", "a field", repr(field), "one with a name: Field, TensorField, ArrayOf")
+            )
+    return element("Struct", *fields, key=key, **annotations)
+
+
+def Field(name: str, type: Type, **annotations: Any) -> Element:
+    """A field of a TypeDef keyword (``"Float32"``), or of an element: ``Field("position", Struct(...))``."""
+    if isinstance(type, str):
+        if type not in ANNOTATIONS:
+            raise ArgumentTypeError(
+                mistake(f"Field {name!r}", "type", repr(type), f"one of {', '.join(ANNOTATIONS)}")
+            )
+        return element(type, key=name, **annotations)
+    return type.with_(key=name, props={**type.props, **annotations})
+
+
+def TensorField(name: str, dtype: str, shape: tuple[int, ...] | list[int], **annotations: Any) -> Element:
+    """A tensor of safetensors' type name and a shape; ``align`` asks for more than 64 bytes, or less."""
+    return element("Tensor", key=name, dtype=dtype, shape=tuple(shape), **annotations)
+
+
+def ArrayOf(name: str | None, items: Type, count: int | None = None, **annotations: Any) -> Element:
+    """Values of one type: ``count`` of them, or any number where it is None."""
+    inner = element(items) if isinstance(items, str) else items
+    bounds = {} if count is None else {"minItems": count, "maxItems": count}
+    return element("Array", inner.with_(key="items"), key=name, **bounds, **annotations)
+
+
+_CHILDREN = {"Struct": "properties", "Union": "mapping"}
+_CHILD = {"Array": "items", "Record": "values"}
+
+
+def to_schema(tree: Element) -> dict[str, Any]:
+    """The JSON Schema of a tree of components.
+
+    >>> to_schema(Struct(Field("a", "Uint8"), ArrayOf("b", "Float32", 2)))["properties"]["b"]
+    {'TypeDef:Array': True, 'minItems': 2, 'maxItems': 2, 'items': {'TypeDef:Float32': True}}
+    """
+    if tree.type not in ANNOTATIONS:
+        raise FormatError(mistake("to_schema", "element", tree.type, f"one of {', '.join(ANNOTATIONS)}"))
+    notes = {
+        name: _plain(value)
+        for name, value in tree.props.items()
+        if name in ANNOTATIONS[tree.type] | {"align"}
+    }
+    beside = {name: _plain(value) for name, value in tree.props.items() if name not in notes}
+    made: dict[str, Any] = {f"{PREFIX}{tree.type}": notes or True, **beside}
+    if tree.type in _CHILDREN:
+        made[_CHILDREN[tree.type]] = {child.key: to_schema(child) for child in tree.children}
+    elif tree.type in _CHILD and tree.children:
+        made[_CHILD[tree.type]] = to_schema(tree.children[0])
+    return made
+
+
+def from_schema(schema: Mapping[str, Any]) -> Element:
+    """The tree of components of a JSON Schema, its references resolved: the trees whose edits ``diff`` reads."""
+    return _element(schema, schema, None, 0)
+
+
+def _element(root: Mapping[str, Any], schema: Mapping[str, Any], key: str | None, level: int) -> Element:
+    while "$ref" in schema:
+        schema = {**resolve(root, schema["$ref"]), **{k: v for k, v in schema.items() if k != "$ref"}}
+    name, notes = keyword(schema)
+    below = {"$defs", "properties", "mapping", "items", "values", f"{PREFIX}{name}"}
+    props = {part: value for part, value in schema.items() if part not in below}
+    props.update({part: value for part, value in notes.items() if part != "mapping"})
+    children = []
+    if name in _CHILDREN:
+        inner = notes.get("mapping", schema.get(_CHILDREN[name], {}))
+        children = [_element(root, part, field, level + 1) for field, part in inner.items()]
+    elif name in _CHILD:
+        children = [_element(root, schema[_CHILD[name]], _CHILD[name], level + 1)]
+    return Element(name, props, tuple(children), key)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return value
