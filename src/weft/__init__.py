@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "amp", "autograd", "codegen", "compiler", "custom", "devices", "dtypes", "elements", "errors", "expr",
-    "func", "graph", "kernels", "linalg", "metatensor", "nn", "ops", "optim", "profiler", "random", "target",
-    "tensors", "utils",
+    "func", "graph", "io", "kernels", "linalg", "metatensor", "nn", "ops", "optim", "profiler", "random",
+    "target", "tensors", "utils",
 )  # fmt: skip
 _DTYPES = (
     "float64", "float32", "float16", "bfloat16", "int64", "int32", "int8", "uint32", "uint8",
@@ -52,7 +52,7 @@ _FROM = {
     "weft.compiler.jit": ("jit",),
     "weft.compiler.training": ("compile_training",),
     "weft.compiler.training_forward": ("compile_forward",),
-    "weft.utils.checkpoints": ("load", "save"),
+    "weft.io.files": ("load", "save"),
     "weft.dtypes": _DTYPES,
 }  # fmt: skip
 _SOURCE = {name: module for module, names in _FROM.items() for name in names}

@@ -13,8 +13,8 @@ import weft as wf
 from tests.conftest import ADAPTER
 from weft import devices, nn
 from weft.devices.base import Device
+from weft.io import load, save
 from weft.plan import Plan
-from weft.utils.checkpoints import load, save
 
 COUNT = 4
 """Layers of the model: twice as many parameters."""

@@ -8,9 +8,25 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 BUFFER = 1 << 20
+
+
+class _Descriptor(io.RawIOBase):
+    """An open file by its number, which somebody else closes: what an error leaves in a buffer is not written later."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        return os.write(self._handle, data)
+
+    def close(self) -> None:
+        self._handle = -1
 
 
 @contextmanager
@@ -35,10 +51,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
     try:
-        with io.open(handle, "wb", buffering=BUFFER) as file:  # noqa: UP020  (``open`` is this package's)
-            yield file
+        try:
+            file = io.BufferedWriter(_Descriptor(handle), BUFFER)
+            yield cast(BinaryIO, file)
             file.flush()
             os.fsync(handle)
+        finally:
+            os.close(handle)
         os.replace(temporary, target)
     except BaseException:
         with suppress(FileNotFoundError):

@@ -132,6 +132,11 @@ class File(Mapping[str, Any]):
         return cast(dict[str, Any], self._contents.metadata)
 
     @property
+    def is_safetensors(self) -> bool:
+        """Whether it is a safetensors file, whose schema is made from its header."""
+        return self._contents.safetensors
+
+    @property
     def layout(self) -> Layout:
         """The schema, compiled."""
         return self._contents.layout

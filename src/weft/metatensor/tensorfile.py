@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from weft.errors import FormatError, mistake
@@ -65,21 +66,17 @@ def from_safetensors(
 ) -> None:
     """Write a safetensors file as a metatensor file, tensor by tensor; its strings become the metadata."""
     from weft.metatensor.file import open
-    from weft.metatensor.infer import Pending
     from weft.metatensor.saving import save
 
     with open(source) as file:
-        if not file._contents.safetensors:
+        if not file.is_safetensors:
             raise FormatError(
                 mistake("from_safetensors", repr(file.path), "a metatensor file", "a safetensors file")
             )
 
-        def pending(name: str, kind: Any) -> Pending:
-            return Pending(kind.name, kind.shape, lambda: file[name])
-
         save(
             path,
-            {name: pending(name, kind) for name, kind in file.kinds.items()},
+            {name: _pending(file, name) for name in file.kinds},
             metadata=file.metadata,
             align=align,
         )
@@ -92,7 +89,6 @@ def to_safetensors(source: str | os.PathLike[str], path: str | os.PathLike[str])
     neither.
     """
     from weft.metatensor.file import open
-    from weft.metatensor.kinds import raw
     from weft.metatensor.tensors import TensorKind
 
     with open(source) as file:
@@ -104,24 +100,36 @@ def to_safetensors(source: str | os.PathLike[str], path: str | os.PathLike[str])
         for name, kind in file.kinds.items():
             if not isinstance(kind, TensorKind):
                 raise FormatError(mistake("to_safetensors", name, kind.describe(), "a tensor"))
-            if name == META:
-                raise FormatError(
-                    mistake("to_safetensors", "a name", repr(name), "another: the format keeps it")
-                )
-        kinds: dict[str, TensorKind] = {
-            name: kind for name, kind in file.kinds.items() if isinstance(kind, TensorKind)
-        }
-        # by falling element size, as the format's library does it: then each tensor is aligned to its elements
-        names = sorted(kinds, key=lambda name: (-kinds[name].element.itemsize, name))
-        header: dict[str, Any] = {META: file.metadata} if file.metadata else {}
-        end = 0
+        write_safetensors(path, {name: _pending(file, name) for name in file.kinds}, file.metadata)
+
+
+def _pending(file: Any, name: str) -> Any:
+    from weft.metatensor.infer import Pending
+
+    kind = file.kinds[name]
+    return Pending(kind.name, kind.shape, lambda: file[name])
+
+
+def write_safetensors(
+    path: str | os.PathLike[str], tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write ``Pending`` tensors by name as a safetensors file, atomically, each made when its turn comes."""
+    from weft.metatensor.kinds import raw
+
+    # by falling element size, as the format's library does it: then each tensor is aligned to its elements
+    elements = {name: native(TENSORS[one.dtype]) for name, one in tensors.items()}
+    names = sorted(tensors, key=lambda name: (-elements[name].itemsize, name))
+    header: dict[str, Any] = {META: dict(metadata)} if metadata else {}
+    end = 0
+    for name in names:
+        one, start = tensors[name], end
+        if name == META:
+            raise FormatError(mistake("save", "a name", repr(name), "another: the format keeps it"))
+        end = start + math.prod(one.shape) * elements[name].itemsize
+        header[name] = {"dtype": one.dtype, "shape": list(one.shape), "data_offsets": [start, end]}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    with replacing(path) as out:
+        out.write(len(text).to_bytes(8, "little") + text)
         for name in names:
-            kind, start = kinds[name], end
-            end = start + (kind.size or 0)
-            header[name] = {"dtype": kind.name, "shape": list(kind.shape), "data_offsets": [start, end]}
-        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        with replacing(path) as out:
-            out.write(len(text).to_bytes(8, "little") + text)
-            for name in names:
-                out.write(raw(file[name].astype(kinds[name].element, copy=False)))
+            out.write(raw(tensors[name].read().astype(elements[name], copy=False)))

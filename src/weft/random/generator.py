@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from weakref import WeakSet
@@ -204,6 +204,23 @@ def seed() -> int:
 def all_generators() -> list[Generator]:
     """Every generator that is alive, without those whose state went with a device that was lost or disposed."""
     return [generator for generator in _alive if not generator.stranded]
+
+
+def default_generators() -> dict[str, Generator]:
+    """The generators that random functions use where they are given none: by device, and ``"order"``."""
+    with _defaults_lock:
+        return dict(_defaults)
+
+
+def set_default_generators(states: Mapping[str, Sequence[int]]) -> None:
+    """Continue from the states of all default generators; ``ArgumentError`` where one is none, and nothing changes."""
+    generators = {}
+    for name, words in states.items():
+        if len(words) != 4 or any(type(word) is not int or not 0 <= word < 2**32 for word in words):
+            raise ArgumentError(mistake("set_default_generators", name, words, "four integers of 32 bits"))
+        generators[name] = order_generator() if name == "order" else default_generator(name)
+    for name, generator in generators.items():
+        generator.set_state(list(states[name]))
 
 
 def is_default(generator: Generator) -> bool:

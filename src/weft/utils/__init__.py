@@ -1,6 +1,6 @@
-"""What surrounds training: data loading (``utils.data``), ``weft.save`` and ``weft.load``, recomputation, turns."""
+"""What surrounds training: data loading (``utils.data``), recomputation (``utils.checkpoint``), and turns to take."""
 
-from weft.utils import checkpoint, checkpoints, data
+from weft.utils import checkpoint, data
 from weft.utils.flights import SingleFlight, single_flight
 
-__all__ = ["SingleFlight", "checkpoint", "checkpoints", "data", "single_flight"]
+__all__ = ["SingleFlight", "checkpoint", "data", "single_flight"]

@@ -180,7 +180,7 @@ def test_pickles_are_refused_unread(suffix: str, tmp_path: Path, monkeypatch: py
         assert not (tmp_path / "exploded").exists()
     if suffix != ".safetensors":
         with pytest.raises(
-            ArgumentError, match=f"weft writes safetensors, and {suffix} says that a file is a PyTorch"
+            ArgumentError, match=f"weft writes these formats, and {suffix} says that a file is a PyTorch"
         ):
             wf.save({"x": wf.ones(1)}, tmp_path / f"model{suffix}")
 
@@ -191,10 +191,10 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     data = path.read_bytes()
     for size in (0, 5, 8, 40, len(data) - 1):
         path.write_bytes(data[:size])
-        with pytest.raises(FormatError, match=r"x.safetensors' is not a whole safetensors file"):
+        with pytest.raises(FormatError, match=r"open: .*x.safetensors'"):
             wf.load(path)
     path.write_bytes(b"\xff" * 100)
-    with pytest.raises(FormatError, match="not a whole safetensors file"):
+    with pytest.raises(FormatError, match=r"the header's length is .* not a whole one"):
         wf.load(path)
     safetensors.torch.save_file({"half": torch.ones(2, dtype=torch.int16)}, path)
     with pytest.raises(FormatError, match=r"dtype of 'half' is I16, expected one of F64, F32"):
@@ -214,7 +214,7 @@ def test_a_type_that_the_device_lacks_is_named_with_its_key(tmp_path: Path) -> N
     [
         (wf.nn.Linear(1, 1), r"obj is a Linear, expected a dict of names and tensors; use .state_dict\(\)"),
         ([1], "obj is a list, expected a dict"),
-        ({"a": {"b": wf.ones(1)}}, r"obj\['a'\] is a dict, expected a tensor; only flat dicts"),
+        ({"a": {"b": wf.ones(1)}}, r"obj\['a'\] is a dict, expected a tensor; safetensors holds flat dicts"),
         ({"a": wf.ones(1), "lr": 0.1}, r"obj\['lr'\] is a float, expected a tensor"),
         ({3: wf.ones(1)}, "a key is 3, expected a string"),
     ],

@@ -1,0 +1,201 @@
+"""One checkpoint in one file or in several, that is there whole or not at all.
+
+Shards are written first, under names of their own, and count once their index has taken its name (one rename); what
+was there before goes after that. Names and index are as Hugging Face's libraries have them:
+``model.safetensors.index.json`` with ``weight_map``, from names of tensors to names of files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from weft import metatensor as mt
+from weft.errors import ArgumentError, ArgumentTypeError, FormatError, mistake
+from weft.io.trees import NOTES
+from weft.metatensor.atomic import replacing
+from weft.metatensor.scalars import TENSORS, native
+from weft.metatensor.tensorfile import write_safetensors
+
+INDEX = ".index.json"
+MOST_INDEX = 100_000_000
+"""Bytes of an index."""
+UNITS = {
+    "": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+    "TIB": 2**40,
+}
+
+Parts = Mapping[tuple[str, ...], Any]
+
+
+def size_of(given: int | str) -> int:
+    """Bytes, of a number or a text.
+
+    >>> size_of("5GB"), size_of("1.5 MiB"), size_of(100)
+    (5000000000, 1572864, 100)
+    """
+    if isinstance(given, int | str) and not isinstance(given, bool):
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]i?B)?\s*", str(given), re.IGNORECASE)
+        if found is not None and (size := int(float(found[1]) * UNITS[(found[2] or "").upper()])) > 0:
+            return size
+    kind = ArgumentError if isinstance(given, int | str) else ArgumentTypeError
+    raise kind(mistake("save", "max_shard_size", repr(given), "a number of bytes, or a text such as '5GB'"))
+
+
+def write(
+    target: Path, parts: Parts, metadata: Mapping[str, Any], own: Mapping[str, Any], limit: int | None
+) -> None:
+    """Write parts as the file ``target``, or as shards of at most ``limit`` bytes (one part at least each)."""
+    target = target.resolve()  # through a link, so that the link stays
+    index = target.with_name(target.name + INDEX)
+    before = _listed(index)
+    groups = [dict(parts)] if limit is None else _grouped(parts, limit)
+    if len(groups) == 1:
+        _write_one(target, parts, {**metadata, **own})
+        _remove([index, *before])
+        return
+    token = secrets.token_hex(4)
+    names = [
+        target.with_name(f"{target.stem}-{token}-{at:05}-of-{len(groups):05}{target.suffix}")
+        for at in range(1, len(groups) + 1)
+    ]
+    try:
+        for name, group in zip(names, groups, strict=True):
+            _write_one(name, group, metadata)
+        total = sum(bytes_of(value) for value in parts.values())
+        where = {
+            ".".join(path): name.name for name, group in zip(names, groups, strict=True) for path in group
+        }
+        text = json.dumps(
+            {"metadata": {"total_size": total, **own}, "weight_map": where}, indent=1, ensure_ascii=False
+        )
+        with replacing(index) as file:
+            file.write(text.encode())
+    except BaseException:
+        if not index.exists() or _listed(index) == before:  # not committed
+            _remove(names)
+        raise
+    _remove([target, *before])
+
+
+def _write_one(path: Path, parts: Parts, metadata: Mapping[str, Any]) -> None:
+    if path.suffix.lower() == ".safetensors":
+        write_safetensors(path, {".".join(name): value for name, value in parts.items()}, metadata)
+        return
+    tree: dict[str, Any] = {}
+    for name, value in parts.items():
+        inner = tree
+        for key in name[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[name[-1]] = value
+    mt.save(path, tree, metadata=metadata)
+
+
+def bytes_of(value: Any) -> int:
+    """Bytes of a part's data, as far as they count for the size of a shard."""
+    if isinstance(value, mt.Pending):
+        count = native(TENSORS[value.dtype]).itemsize
+        for size in value.shape:
+            count *= size
+        return count
+    return int(getattr(value, "nbytes", 0)) or (len(value) if isinstance(value, str | bytes) else 8)
+
+
+def _grouped(parts: Parts, limit: int) -> list[dict[tuple[str, ...], Any]]:
+    """The parts in order, in runs of at most so many bytes."""
+    groups: list[dict[tuple[str, ...], Any]] = [{}]
+    filled = 0
+    for path, value in parts.items():
+        size = bytes_of(value)
+        if groups[-1] and filled + size > limit:
+            groups.append({})
+            filled = 0
+        groups[-1][path] = value
+        filled += size
+    return groups
+
+
+def _listed(index: Path) -> list[Path]:
+    """The shards that an index names, none where there is no whole index: they are only looked for to be removed."""
+    try:
+        found = _parsed(index)
+    except (OSError, FormatError):
+        return []
+    stem = re.escape(index.name.removesuffix(INDEX).rpartition(".")[0])
+    ours = re.compile(rf"{stem}-.*\d+-of-\d+\.\w+")
+    names = dict.fromkeys(found["weight_map"].values())
+    return [index.with_name(name) for name in names if ours.fullmatch(name)]
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _parsed(index: Path) -> dict[str, Any]:
+    """An index as plain data: ``weight_map`` holds plain file names by tensor."""
+    where = f"load: {str(index)!r}"
+    with open(index, "rb") as file:
+        data = file.read(MOST_INDEX + 1)
+    if len(data) > MOST_INDEX:
+        raise FormatError(mistake(where, "the index", "longer", f"at most {MOST_INDEX} bytes"))
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{where} is not JSON ({error}), expected an index of shards") from None
+    if not isinstance(found, dict) or not isinstance(found.get("weight_map"), dict):
+        raise FormatError(mistake(where, "weight_map", "missing", "an object of file names by tensor"))
+    if not isinstance(found.get("metadata", {}), dict):
+        raise FormatError(mistake(where, "metadata", repr(found["metadata"])[:80], "an object"))
+    for name, shard in found["weight_map"].items():
+        if not isinstance(shard, str) or shard in ("", ".", "..") or "\\" in shard or "\0" in shard:
+            raise FormatError(
+                mistake(
+                    where, f"weight_map of {name!r}", repr(shard)[:80], "the name of a file beside the index"
+                )
+            )
+    return found
+
+
+@contextmanager
+def read(source: Path) -> Iterator[tuple[list[mt.File], Any]]:
+    """The open files of a checkpoint, and the notes on its tree, None where it has none."""
+    index = source if source.name.endswith(INDEX) else source.with_name(source.name + INDEX)
+    with ExitStack() as stack:
+        if source != index and (source.exists() or not index.exists()):
+            file = stack.enter_context(mt.open(source))
+            yield [file], None if file.is_safetensors else file.metadata.get(NOTES, {})
+            return
+        found = _parsed(index)
+        wanted: dict[str, set[str]] = {}
+        for name, shard in found["weight_map"].items():
+            wanted.setdefault(shard, set()).add(name)
+        files = []
+        for shard, names in wanted.items():
+            path = index.with_name(shard)
+            if not path.exists():
+                raise FormatError(
+                    mistake(f"load: {str(index)!r}", "weight_map", repr(shard), "a file that is there")
+                )
+            file = stack.enter_context(mt.open(path))
+            for name in sorted(names.symmetric_difference(file.kinds)):
+                state = "missing" if name in names else "not in the index"
+                raise FormatError(
+                    mistake(f"load: {str(path)!r}", f"the part {name!r}", state, "the parts of the index")
+                )
+            files.append(file)
+        plain = all(file.is_safetensors for file in files)
+        yield files, None if plain else found.get("metadata", {}).get(NOTES, {})

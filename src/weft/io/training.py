@@ -1,0 +1,114 @@
+"""A whole training in one file: all that has a state, the random numbers, how far it is, and what it is about."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from weft.errors import ArgumentError, ArgumentTypeError, FormatError, mistake
+from weft.io.files import load, save
+from weft.random.generator import default_generators, set_default_generators
+from weft.tensors.tensor import Tensor
+
+VERSION = 1
+FIELDS = ("version", "parts", "random", "step", "metadata")
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What ``load_training`` gives back: the number of steps that were done, and the user's own data."""
+
+    step: int
+    metadata: Any
+
+
+def save_training(
+    path: str | os.PathLike[str], *, step: int = 0, metadata: Any = None, max_shard_size: int | str | None = None,
+    **parts: Any,
+) -> None:  # fmt: skip
+    """Write a training to a metatensor file (``.mt``), atomically, so that it can go on exactly from there.
+
+    ``parts`` are what has a state, by any names: a model, an optimizer, a scheduler, a gradient scaler (whatever has
+    ``state_dict`` and ``load_state_dict``). The state of the random numbers goes with them, ``step``, and as
+    ``metadata`` any tree of values of your own. ``max_shard_size``: see ``weft.save``.
+
+    >>> import os, tempfile, weft as wf
+    >>> model = wf.nn.Linear(2, 1)
+    >>> optimizer = wf.optim.Adam(model.parameters())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "run.mt")
+    ...     wf.io.save_training(path, model=model, optimizer=optimizer, step=7, metadata={"best": 0.5})
+    ...     wf.io.load_training(path, model=model, optimizer=optimizer)
+    Resumed(step=7, metadata={'best': 0.5})
+    """
+    if isinstance(step, bool) or not isinstance(step, int) or step < 0:
+        raise ArgumentError(mistake("save_training", "step", repr(step), "a whole number of steps"))
+    if os.fspath(path).endswith(".safetensors"):
+        raise ArgumentError(
+            mistake("save_training", "path", repr(os.fspath(path)), "a name that ends in .mt",
+                    "safetensors holds tensors alone, and a training has numbers too")
+        )  # fmt: skip
+    tree = {
+        "version": VERSION,
+        "parts": {name: _part("save_training", name, one).state_dict() for name, one in parts.items()},
+        "random": {name: one.get_state() for name, one in default_generators().items()},
+        "step": step,
+        "metadata": metadata,
+    }
+    save(tree, path, max_shard_size=max_shard_size)
+
+
+def load_training(path: str | os.PathLike[str], **parts: Any) -> Resumed:
+    """Bring what ``save_training`` wrote into the same parts, and the random numbers to where they were.
+
+    Every part that was saved must be given, by its name, and no other. Where one does not fit, its error is raised and
+    all parts are as they were. Raises ``FormatError`` for a file that holds no training, or one of a newer weft.
+    """
+    for name, one in parts.items():
+        _part("load_training", name, one)
+    tree = load(path, device="cpu")
+    where = f"load_training: {os.fspath(path)!r}"
+    if not isinstance(tree, dict) or not set(FIELDS) <= set(tree) or not isinstance(tree["parts"], dict):
+        raise FormatError(f"{where} holds no training, expected a file that save_training wrote")
+    if tree["version"] != VERSION:
+        raise FormatError(mistake(where, "version", tree["version"], VERSION, "a newer weft wrote it"))
+    missing, unknown = sorted(set(parts) - set(tree["parts"])), sorted(set(tree["parts"]) - set(parts))
+    if missing or unknown:
+        raise ArgumentError(
+            mistake(
+                where,
+                "parts",
+                f"{', '.join(sorted(parts)) or 'none'}",
+                f"those of the file: {', '.join(tree['parts'])}",
+            )
+        )
+    done: list[tuple[Any, Any]] = []
+    try:
+        for name, one in parts.items():
+            done.append((one, on_host(one.state_dict())))
+            one.load_state_dict(tree["parts"][name])
+        set_default_generators(tree["random"])
+    except BaseException:
+        for one, before in reversed(done):
+            one.load_state_dict(before)
+        raise
+    return Resumed(tree["step"], tree["metadata"])
+
+
+def _part(where: str, name: str, one: Any) -> Any:
+    if not (callable(getattr(one, "state_dict", None)) and callable(getattr(one, "load_state_dict", None))):
+        raise ArgumentTypeError(
+            mistake(where, name, f"a {type(one).__name__}", "what has state_dict() and load_state_dict()")
+        )
+    return one
+
+
+def on_host(tree: Any) -> Any:
+    """A tree with its tensors as NumPy arrays, which later changes do not reach."""
+    if isinstance(tree, Mapping):
+        return {key: on_host(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(map(on_host, tree))
+    return tree.detach().numpy().copy() if isinstance(tree, Tensor) else tree
