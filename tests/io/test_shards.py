@@ -21,7 +21,9 @@ COUNT, ELEMENTS = 10, 100
 
 
 def state(value: float, device: str = "cpu") -> dict[str, wf.Tensor]:
-    return {f"layer.{at}.weight": wf.full((ELEMENTS,), value + at, device=device) for at in range(COUNT)}
+    return {
+        f"layer.{at}.weight": wf.full((ELEMENTS,), float(value + at), device=device) for at in range(COUNT)
+    }
 
 
 def index_of(path: Path) -> dict[str, Any]:
@@ -101,7 +103,7 @@ print("done")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a process is killed by a signal")
-@pytest.mark.parametrize(("before", "after"), [(None, None), (1200, 1200), (None, 1200), (1200, None)])
+@pytest.mark.parametrize(("before", "after"), [(1200, 1200), (None, 1200), (1200, None)])
 def test_a_writer_that_is_killed_leaves_one_checkpoint_whole(before: Any, after: Any, tmp_path: Path) -> None:
     """Killed at the k-th write, fsync and rename, for a few k from the first to past the last."""
     path = tmp_path / "model.safetensors"
@@ -152,10 +154,7 @@ def test_a_save_that_fails_leaves_nothing_of_its_own(
 
         with monkeypatch.context() as patch:
             patch.setattr(os, call, fail)
-            if call != "open":
-                failed = _failed(state(2), path, after)
-            else:  # weft's own: Python's open is another
-                failed = _failed(state(2), path, after)
+            failed = _failed(state(2), path, after)
         value = wf.load(path, device="cpu")["layer.0.weight"][0].item()
         if not failed:
             assert value == 2 and calls < position
@@ -215,7 +214,7 @@ def test_sizes(tmp_path: Path) -> None:
     for size, error in (
         ("5 parsecs", ArgumentError),
         (0, ArgumentError),
-        (True, ArgumentTypeError),
+        (True, ArgumentError),
         (1.5, ArgumentTypeError),
     ):
         with pytest.raises(error, match="max_shard_size"):

@@ -84,8 +84,8 @@ def write(
         with replacing(index) as file:
             file.write(text.encode())
     except BaseException:
-        if not index.exists() or _listed(index) == before:  # not committed
-            _remove(names)
+        if not before or _listed(index) != names:  # the old checkpoint is there to go back to
+            _remove([*([] if before else [index]), *names])
         raise
     _remove([target, *before])
 
@@ -161,7 +161,7 @@ def _parsed(index: Path) -> dict[str, Any]:
     if not isinstance(found.get("metadata", {}), dict):
         raise FormatError(mistake(where, "metadata", repr(found["metadata"])[:80], "an object"))
     for name, shard in found["weight_map"].items():
-        if not isinstance(shard, str) or shard in ("", ".", "..") or "\\" in shard or "\0" in shard:
+        if not isinstance(shard, str) or shard in ("", ".", "..") or set(shard) & set("/\\:\0"):
             raise FormatError(
                 mistake(
                     where, f"weight_map of {name!r}", repr(shard)[:80], "the name of a file beside the index"

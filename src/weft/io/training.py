@@ -74,16 +74,9 @@ def load_training(path: str | os.PathLike[str], **parts: Any) -> Resumed:
         raise FormatError(f"{where} holds no training, expected a file that save_training wrote")
     if tree["version"] != VERSION:
         raise FormatError(mistake(where, "version", tree["version"], VERSION, "a newer weft wrote it"))
-    missing, unknown = sorted(set(parts) - set(tree["parts"])), sorted(set(tree["parts"]) - set(parts))
-    if missing or unknown:
-        raise ArgumentError(
-            mistake(
-                where,
-                "parts",
-                f"{', '.join(sorted(parts)) or 'none'}",
-                f"those of the file: {', '.join(tree['parts'])}",
-            )
-        )
+    if set(parts) != set(tree["parts"]):
+        given, saved = (", ".join(map(str, names)) or "none" for names in (parts, tree["parts"]))
+        raise ArgumentError(mistake(where, "parts", given, f"those of the file, {saved}"))
     done: list[tuple[Any, Any]] = []
     try:
         for name, one in parts.items():
