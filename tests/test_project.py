@@ -93,7 +93,9 @@ def test_stubs_are_fresh() -> None:
 def test_no_absolute_paths() -> None:
     folders = ("src", "tests", "examples", "scripts", "docs", ".ci")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*")] + list(ROOT.glob("[A-Za-z]*"))
-    checked = [path for path in files if path.is_file() and path.suffix not in (".pyc", ".png", ".mt", ".frame")]
+    checked = [
+        path for path in files if path.is_file() and path.suffix not in (".pyc", ".png", ".mt", ".frame")
+    ]
     home = re.compile(r"/(home|Users|root|work)/\w")
     found = [
         f"{path.relative_to(ROOT)}:{number}"

@@ -19,6 +19,7 @@ from weft import errors as errors
 from weft import expr as expr
 from weft import func as func
 from weft import graph as graph
+from weft import io as io
 from weft import kernels as kernels
 from weft import linalg as linalg
 from weft import metatensor as metatensor
@@ -77,6 +78,10 @@ from weft.dtypes import (
     uint32 as uint32,
     uint8 as uint8,
 )
+from weft.io.files import (
+    load as load,
+    save as save,
+)
 from weft.random import (
     Generator as Generator,
     bernoulli as bernoulli,
@@ -129,10 +134,6 @@ from weft.tensors.settings import (
 from weft.tensors.tensor import (
     Tensor as Tensor,
     tensor as tensor,
-)
-from weft.utils.checkpoints import (
-    load as load,
-    save as save,
 )
 
 __version__: str

@@ -15,8 +15,9 @@ from weft import metatensor as mt
 from weft.errors import ArgumentError, ArgumentTypeError, FormatError, WeftError, mistake
 from weft.io import shards
 from weft.io.trees import ARRAY, NOTES, Encoder, decoded
-from weft.metatensor.kinds import Kind, TensorKind
+from weft.metatensor.kinds import Kind
 from weft.metatensor.scalars import TENSOR_NAMES, TENSORS
+from weft.metatensor.tensors import TensorKind
 from weft.tensors import host
 from weft.tensors.tensor import Tensor
 
