@@ -28,12 +28,12 @@ from weft.compiler.trace import Recording
 from weft.devices.base import Device
 from weft.errors import ArgumentTypeError, FormatError, WeftError, mistake
 from weft.graph import AbstractValue, Graph, Var
+from weft.io import files
 from weft.ops import Geometry, TensorType
 from weft.target import Dialect, TargetProfile
 from weft.tensors.array import Array
 from weft.tensors.host import from_numpy
 from weft.tensors.tensor import Tensor
-from weft.utils import checkpoints
 
 LOG = logging.getLogger("weft.compiler")
 WHERE = "load_plan"
@@ -245,7 +245,7 @@ def _states(
     path = folder / STATE
     where = f"{WHERE}: {str(path)!r}"
     with devices.using("cpu"):
-        found = checkpoints.load(path, "cpu")
+        found = files.load(path, "cpu")
     expected = {one[0]: state.initial.type for one, state in zip(names, graph.states, strict=True)}
     if set(found) != set(expected):
         name = sorted(set(found) ^ set(expected))[0]

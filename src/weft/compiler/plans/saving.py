@@ -10,8 +10,8 @@ import weft
 from weft import devices
 from weft.compiler.plans import calls, directory, graphs
 from weft.errors import UnsupportedError
+from weft.io import files
 from weft.target import TargetProfile
-from weft.utils import checkpoints
 
 if TYPE_CHECKING:
     from weft.compiler.plans.compiled import CompiledPlan
@@ -26,7 +26,7 @@ def save(plan: CompiledPlan, target: str | os.PathLike[str]) -> None:
     with plan.holding(), device.lock:  # between two runs
         arrays = {names[0]: one for names, one in zip(plan.names, plan.states(), strict=True)}
         with directory.replaced("save", target) as folder:
-            checkpoints.save(arrays, folder / directory.STATE)
+            files.save(arrays, folder / directory.STATE)
             directory.write(folder / directory.GRAPH, text)
 
 
