@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import gc
 import weakref
 
@@ -348,53 +347,6 @@ def test_freezing_a_parameter_compiles_anew(device) -> None:
     w.grad = None
     f(given(device, 3)).backward()
     assert w.grad is None and f.compilations == 2
-
-
-# Modules.
-
-
-def test_a_compiled_module_shares_everything(device) -> None:
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer, self.scale = nn.Linear(3, 2), 2.0
-
-        def forward(self, x):
-            return F.dropout(self.layer(x), 0.5, self.training) * self.scale
-
-    net = Net().to(device.name)
-    compiled = wf.compile(net)
-    assert isinstance(compiled, Net) and repr(compiled) == repr(net)
-    assert list(compiled.state_dict()) == ["layer.weight", "layer.bias"]
-    assert [id(one) for one in compiled.parameters()] == [id(one) for one in net.parameters()]
-    x = given(device, 4, 3)
-    compiled.eval()
-    assert not net.training and not net.layer.training
-    numpy.testing.assert_allclose(compiled(x).detach().numpy(), net(x).detach().numpy(), rtol=1e-5)
-    compiled.layer = nn.Linear(3, 2).to(device.name)
-    assert net.layer is compiled.layer
-    compiled.load_state_dict({name: one * 2 for name, one in net.state_dict().items()})
-    numpy.testing.assert_allclose(compiled(x).detach().numpy(), net(x).detach().numpy(), rtol=1e-5)
-    compiled.train()
-    wf.manual_seed(1)
-    expected = net(x).detach().numpy()
-    wf.manual_seed(1)
-    numpy.testing.assert_allclose(compiled(x).detach().numpy(), expected, rtol=1e-5)
-    copied = copy.deepcopy(compiled)
-    assert isinstance(copied, Net) and copied.layer is not net.layer
-    copied(x).sum().backward()
-    assert copied.layer.weight.grad is not None and net.layer.weight.grad is None
-
-
-def test_hooks_of_a_compiled_module_run_at_each_call(device) -> None:
-    compiled = wf.compile(nn.Linear(3, 2).to(device.name))
-    calls = []
-    compiled.register_forward_pre_hook(lambda module, args: calls.append("before"))
-    compiled.register_forward_hook(lambda module, args, output: calls.append("after") or output * 2)
-    compiled.register_full_backward_hook(lambda module, inputs, outputs: calls.append("backward"))
-    for _ in range(2):
-        compiled(given(device, 4, 3)).sum().backward()
-    assert calls == ["before", "after", "backward"] * 2 and compiled.compilations == 1
 
 
 # Mistakes.
