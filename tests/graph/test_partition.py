@@ -119,7 +119,7 @@ def test_no_smaller_set_of_values_would_do() -> None:
             if var.id in saved or var.id in seen:
                 continue
             seen.add(var.id)
-            node = parts.maker.get(var.id)
+            node = parts.remaker.get(var.id)
             if node is None or not parts.again(node):
                 return False
             stack += [one for one in node.inputs if hasattr(one, "id")]
@@ -150,6 +150,30 @@ def test_a_mask_is_saved_and_not_drawn_again() -> None:
     found = split(graph, seeds, results)
     assert [one.type.dtype for one in found.computed] == [wf.bool]
     assert "dropout" not in [node.op for node in found.backward.nodes]
+
+
+@pytest.mark.parametrize("norm", [
+    lambda x, w, b: wf.nn.functional.layer_norm(x, (4,), w, b),
+    lambda x, w, b: wf.nn.functional.layer_norm(x, (4,), w),
+    lambda x, w, b: wf.nn.functional.rms_norm(x, (4,)),
+    lambda x, w, b: wf.nn.functional.group_norm(x, 2, w, b),
+])  # fmt: skip
+def test_what_a_norm_gives_is_made_again_from_its_statistics(norm) -> None:
+    x, w, b = tensor(6, 4), tensor(4, seed=1), tensor(4, seed=2)
+    graph, seeds, results = joint(lambda x, w, b: (norm(x.sin() @ x.t() @ x, w, b) @ w).sum(), x, w, b)
+    found = split(graph, seeds, results)
+    assert "normalize_by" in [node.op for node in found.backward.nodes]
+    assert "norm" not in [node.op for node in found.backward.nodes]
+    product, *statistics = found.computed[-3:]
+    assert product.type.shape == (6, 4) and all(one.type.shape[-1] == 1 for one in statistics)
+    inputs = values(0, *graph.inputs)
+    expected, _ = interpret(graph, inputs, [])
+    made, _ = interpret(found.forward, inputs[:-seeds], [])
+    known = {one.id: value for one, value in zip(graph.inputs, inputs, strict=True)}
+    known |= {one.id: value for one, value in zip(found.forward.outputs, made, strict=True)}
+    gradients, _ = interpret(found.backward, [*(known[one.id] for one in found.saved), *inputs[-seeds:]], [])
+    for one, other in zip(gradients, expected[results:], strict=True):
+        numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-9, atol=1e-12)
 
 
 def test_what_the_first_graph_has_no_use_for_is_not_computed_there() -> None:
