@@ -101,6 +101,30 @@ def test_calls_before_the_first_goes_backward_hold_values_of_their_own(device) -
         numpy.testing.assert_allclose(one.grad.numpy(), numpy.exp(x) * (1 + x), rtol=1e-4)
 
 
+def test_what_no_gradient_reaches_gets_none(device) -> None:
+    """As eagerly: no zeros, which an optimizer with momentum would not take for nothing."""
+    trunk, left, right = (given(device, 3, 3, seed=seed) for seed in range(3))
+
+    def f(x):
+        hidden = (x @ trunk).tanh()
+        return (hidden @ left).sum(), hidden @ right, hidden[0]
+
+    compiled, x = wf.compile(f), given(device, 2, 3, seed=4)
+    for chosen in ((0,), (1,), (0, 2), (0, 1, 2), (2,)):
+        found = []
+        for fn in (f, compiled):
+            for one in (x, trunk, left, right):
+                one.grad = None
+            results = fn(x)
+            sum((at + 1) * results[at].sin().sum() for at in chosen).backward()
+            found.append([one.grad for one in (x, trunk, left, right)])
+        for one, other in zip(*found, strict=True):
+            assert (one is None) == (other is None)
+            if one is not None:
+                numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-6)
+    assert compiled.compilations == 1
+
+
 def test_arguments_and_parameters_as_results(device) -> None:
     w = given(device, 3, seed=1)
     f = wf.compile(lambda x: (x, w, x + w))

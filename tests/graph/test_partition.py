@@ -13,6 +13,7 @@ import weft as wf
 from weft.compiler.trace import record
 from weft.errors import UnsupportedError
 from weft.graph import Graph, interpret
+from weft.graph.absent import without
 from weft.graph.partition import _costs, _cut, _Parts, repeatable, saved_bytes, split
 from weft.tensors.tensor import Tensor
 
@@ -200,3 +201,33 @@ def test_a_state_that_waits_for_a_gradient_is_an_error() -> None:
     graph, seeds, results = joint(run, tensor(3))
     with pytest.raises(UnsupportedError, match="known only in the backward pass"):
         split(graph, seeds, results)
+
+
+def test_absent_gradients_take_their_part_of_the_graph_with_them() -> None:
+    def heads(x, w, v):
+        hidden = x.sin()
+        return (hidden @ w).sum(), (hidden * v).sum(), wf.cat([hidden, v]).exp().sum()
+
+    graph, seeds, results = joint(heads, tensor(3, 3), tensor(3, 3, seed=1), tensor(3, 3, seed=2))
+    backward = split(graph, seeds, results).backward
+    own = backward.inputs[-seeds:]
+    inputs = values(0, *backward.inputs)
+    for absent in itertools.chain(
+        itertools.combinations(range(seeds), 1), itertools.combinations(range(seeds), 2)
+    ):
+        gone = {own[at].id for at in absent}
+        found, kept = without(backward, own, gone)
+        assert len(found.inputs) == len(backward.inputs) - len(absent) and len(found.nodes) < len(
+            backward.nodes
+        )
+        zeroed = [
+            value * 0 if var.id in gone else value for var, value in zip(backward.inputs, inputs, strict=True)
+        ]
+        expected, _ = interpret(backward, zeroed, [])
+        left = [value for var, value in zip(backward.inputs, inputs, strict=True) if var.id not in gone]
+        made, _ = interpret(found, left, [])
+        for at, one in enumerate(expected):
+            if at in kept:
+                numpy.testing.assert_allclose(made[kept.index(at)].numpy(), one.numpy(), rtol=1e-12)
+            else:
+                assert not one.numpy().any()
