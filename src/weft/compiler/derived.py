@@ -102,9 +102,10 @@ class _Backward:
     def __init__(self, graph: Graph, there: Sequence[bool], device: Device) -> None:
         seeds = graph.inputs[len(graph.inputs) - len(there) :]
         absent = {seed.id for seed, known in zip(seeds, there, strict=True) if not known}
-        self.graph, self.kept = (
-            without(graph, seeds, absent) if absent else (graph, range(len(graph.outputs)))
-        )
+        self.graph = graph
+        self.kept: Sequence[int] = range(len(graph.outputs))
+        if absent:
+            self.graph, self.kept = without(graph, seeds, absent)
         self._executor = executor_for(self.graph, device, ())
 
     def executor(self) -> Executor:
