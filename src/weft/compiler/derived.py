@@ -49,7 +49,7 @@ class DerivedProgram(Program):
             TensorType(one.shape, one.dtype) for one in map(self._outputs.__getitem__, derived.results)
         )
         self._saved = [Output(var, device) for var in self.split.saved]
-        self._homes = _sources(self.split, self._visible, numbers)
+        self._homes = _sources(self.split, numbers)
         self._gradients = [Output(var, device) for var in self.split.backward.outputs if isinstance(var, Var)]
         known = {id(one): at for at, one in enumerate(self.guards.tensors)}
         self._outside = [known[id(one)] for one in derived.outside]
@@ -67,12 +67,12 @@ class DerivedProgram(Program):
         outside = map(self.guards.tensors.__getitem__, self._outside)
         edges = [*(edge_of(originals[at]) for at in self.derived.inputs), *map(edge_of, outside)]
         node = ProgramNode(self, edges)
-        node.keep(self._values(given, made, tensors))
+        node.keep(self._values(given, made))
         for number, at in enumerate(self.derived.results):
             tensors[at]._edge = Edge(node, number)
         return self._hand_out(tensors)
 
-    def _values(self, given: list[Storage], made: list[Storage], results: list[Tensor]) -> list[Saved]:
+    def _values(self, given: list[Storage], made: list[Storage]) -> list[Saved]:
         """What the backward graph reads, where it lies now."""
         homes = {"input": given, "state": self.guards.storages, "made": made}
         values = []
@@ -113,7 +113,7 @@ class _Backward:
         return self._executor if checking.get() is None else Interpreter(self.graph)
 
 
-def _sources(found: Split, results: int, volatile: Container[int]) -> list[tuple[str, int]]:
+def _sources(found: Split, volatile: Container[int]) -> list[tuple[str, int]]:
     """Where each saved value lies after the forward graph ran: which input, state or output it is."""
     homes: dict[int, tuple[str, int]] = {}
     for at, one in enumerate(found.forward.outputs):

@@ -67,6 +67,7 @@ def split(graph: Graph, seeds: int, results: int, volatile: Container[int] = ())
     parts = _Parts(graph, first, results)
     found = _cut(parts, volatile)
     saved = [var for var in parts.in_order() if var.id in found]
+    assert len(saved) == len(found), "what is saved is a value of the first graph"
     held = {var.id for at, var in enumerate(graph.inputs[:first]) if at not in volatile}
     held |= {state.initial.id for state in graph.states if not state.changed}
     held |= {one.id for one in graph.outputs[:results] if isinstance(one, Var)}
@@ -150,8 +151,7 @@ class _Parts:
     def in_order(self) -> list[Var]:
         """All values in the order of the program."""
         made = [out for node in self.graph.nodes for out in node.outputs]
-        between = [out for node in self.remaker.values() for out in node.outputs if out.id not in self.maker]
-        return [*self.graph.inputs, *(state.initial for state in self.graph.states), *made, *between]
+        return [*self.graph.inputs, *(state.initial for state in self.graph.states), *made]
 
     def again(self, node: Node) -> bool:
         """Whether the second graph may compute a node: it is cheap, or the first has no use for it."""
@@ -174,8 +174,11 @@ def _cut(parts: _Parts, volatile: Container[int]) -> set[int]:
         if var.id in seen:
             continue
         seen.add(var.id)
-        ways.add_edge((var.id, "in"), (var.id, "out"), capacity=costs(var))
         node = parts.remaker.get(var.id)
+        if node is None or var.id in parts.maker:
+            ways.add_edge((var.id, "in"), (var.id, "out"), capacity=costs(var))
+        else:  # the first graph has no such value
+            ways.add_edge((var.id, "in"), (var.id, "out"))
         if node is None or not parts.again(node):
             ways.add_edge("source", (var.id, "in"))
             continue
