@@ -34,13 +34,15 @@ SMALL = Sizes(layers=6, width=384, heads=6, tokens=256, batch=64)
 
 
 def _step(library: Any, model: Any, loss: Callable[..., Any], device: Any, options: dict[str, Any]) -> Step:
-    """A whole training step with Adam."""
+    """A whole training step with Adam; the option ``wrap`` is done to the model with its loss."""
     model = model.to(device)
+    wrap = options.pop("wrap", lambda run: run)
     optimizer = library.optim.Adam(model.parameters(), lr=1e-3, **options)
+    run = wrap(lambda inputs, targets: loss(model(inputs), targets))
 
     def step(inputs: Any, targets: Any) -> Any:
         optimizer.zero_grad()
-        result = loss(model(inputs), targets)
+        result = run(inputs, targets)
         result.backward()
         optimizer.step()
         return result.detach()

@@ -13,6 +13,7 @@ import weft as wf
 from weft.compiler.trace import record
 from weft.errors import UnsupportedError
 from weft.graph import Graph, interpret
+from weft.graph.absent import without
 from weft.graph.partition import _costs, _cut, _Parts, repeatable, saved_bytes, split
 from weft.tensors.tensor import Tensor
 
@@ -119,7 +120,7 @@ def test_no_smaller_set_of_values_would_do() -> None:
             if var.id in saved or var.id in seen:
                 continue
             seen.add(var.id)
-            node = parts.maker.get(var.id)
+            node = parts.remaker.get(var.id)
             if node is None or not parts.again(node):
                 return False
             stack += [one for one in node.inputs if hasattr(one, "id")]
@@ -152,6 +153,30 @@ def test_a_mask_is_saved_and_not_drawn_again() -> None:
     assert "dropout" not in [node.op for node in found.backward.nodes]
 
 
+@pytest.mark.parametrize("norm", [
+    lambda x, w, b: wf.nn.functional.layer_norm(x, (4,), w, b),
+    lambda x, w, b: wf.nn.functional.layer_norm(x, (4,), w),
+    lambda x, w, b: wf.nn.functional.rms_norm(x, (4,)),
+    lambda x, w, b: wf.nn.functional.group_norm(x, 2, w, b),
+])  # fmt: skip
+def test_what_a_norm_gives_is_made_again_from_its_statistics(norm) -> None:
+    x, w, b = tensor(6, 4), tensor(4, seed=1), tensor(4, seed=2)
+    graph, seeds, results = joint(lambda x, w, b: (norm(x.sin() @ x.t() @ x, w, b) @ w).sum(), x, w, b)
+    found = split(graph, seeds, results)
+    assert "normalize_by" in [node.op for node in found.backward.nodes]
+    assert "norm" not in [node.op for node in found.backward.nodes]
+    product, *statistics = found.computed[-3:]
+    assert product.type.shape == (6, 4) and all(one.type.shape[-1] == 1 for one in statistics)
+    inputs = values(0, *graph.inputs)
+    expected, _ = interpret(graph, inputs, [])
+    made, _ = interpret(found.forward, inputs[:-seeds], [])
+    known = {one.id: value for one, value in zip(graph.inputs, inputs, strict=True)}
+    known |= {one.id: value for one, value in zip(found.forward.outputs, made, strict=True)}
+    gradients, _ = interpret(found.backward, [*(known[one.id] for one in found.saved), *inputs[-seeds:]], [])
+    for one, other in zip(gradients, expected[results:], strict=True):
+        numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-9, atol=1e-12)
+
+
 def test_what_the_first_graph_has_no_use_for_is_not_computed_there() -> None:
     graph, seeds, results = joint(lambda x: x.relu().sum(), tensor(100))
     found = split(graph, seeds, results)
@@ -176,3 +201,33 @@ def test_a_state_that_waits_for_a_gradient_is_an_error() -> None:
     graph, seeds, results = joint(run, tensor(3))
     with pytest.raises(UnsupportedError, match="known only in the backward pass"):
         split(graph, seeds, results)
+
+
+def test_absent_gradients_take_their_part_of_the_graph_with_them() -> None:
+    def heads(x, w, v):
+        hidden = x.sin()
+        return (hidden @ w).sum(), (hidden * v).sum(), wf.cat([hidden, v]).exp().sum()
+
+    graph, seeds, results = joint(heads, tensor(3, 3), tensor(3, 3, seed=1), tensor(3, 3, seed=2))
+    backward = split(graph, seeds, results).backward
+    own = backward.inputs[-seeds:]
+    inputs = values(0, *backward.inputs)
+    for absent in itertools.chain(
+        itertools.combinations(range(seeds), 1), itertools.combinations(range(seeds), 2)
+    ):
+        gone = {own[at].id for at in absent}
+        found, kept = without(backward, own, gone)
+        assert len(found.inputs) == len(backward.inputs) - len(absent) and len(found.nodes) < len(
+            backward.nodes
+        )
+        zeroed = [
+            value * 0 if var.id in gone else value for var, value in zip(backward.inputs, inputs, strict=True)
+        ]
+        expected, _ = interpret(backward, zeroed, [])
+        left = [value for var, value in zip(backward.inputs, inputs, strict=True) if var.id not in gone]
+        made, _ = interpret(found, left, [])
+        for at, one in enumerate(expected):
+            if at in kept:
+                numpy.testing.assert_allclose(made[kept.index(at)].numpy(), one.numpy(), rtol=1e-12)
+            else:
+                assert not one.numpy().any()

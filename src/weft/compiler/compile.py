@@ -6,7 +6,6 @@ compiled graph. A module stays a module: the compiled one shares everything with
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 from weft.compiler.jit import JitFunction
 from weft.errors import ArgumentTypeError, UnsupportedError, mistake
 from weft.nn.module import Module
-from weft.tensors.watch import watcher
 
 
 class CompiledFunction(JitFunction):
@@ -40,24 +38,14 @@ def compiled_module(module: Module, max_cached: int) -> Module:
         raise ArgumentTypeError(
             mistake("compile", "model", f"a compiled {original.__name__}", "one that is not compiled")
         )
-    plain = functools.partial(kind.forward, module)
-
-    @functools.wraps(kind.forward)
-    def forward(*inputs: Any, **options: Any) -> Any:
-        watch = watcher.get()
-        if watch is not None:
-            watch.entered(module)
-        return plain(*inputs, **options)
-
-    forward.__name__ = kind.__name__
-    forward.__wrapped__ = plain  # the signature without self
-    compiled = CompiledFunction(forward, max_cached)
+    compiled = CompiledFunction(module.forward, max_cached)
+    compiled.__name__ = kind.__name__
 
     def deep_copy(_: Module, memo: dict[int, Any]) -> Module:
         return compiled_module(deepcopy(module, memo), max_cached)
 
     body = {
-        "forward": lambda _, *inputs, **options: compiled(*inputs, **options),
+        "forward": property(lambda _: compiled),
         "__deepcopy__": deep_copy,
         "__reduce__": lambda _: (compiled_module, (module, max_cached)),
         "__module__": kind.__module__,

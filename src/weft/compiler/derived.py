@@ -20,7 +20,8 @@ from weft.compiler.program import Output, Program, dense
 from weft.compiler.trace import Recording
 from weft.devices.base import Device, Storage
 from weft.errors import GradError
-from weft.graph import Var
+from weft.graph import Graph, Var
+from weft.graph.absent import without
 from weft.graph.partition import Split, split
 from weft.ops import OPS, TensorType
 from weft.tensors.tensor import Tensor
@@ -48,11 +49,11 @@ class DerivedProgram(Program):
             TensorType(one.shape, one.dtype) for one in map(self._outputs.__getitem__, derived.results)
         )
         self._saved = [Output(var, device) for var in self.split.saved]
-        self._homes = _sources(self.split, self._visible, numbers)
-        self.gradients = [Output(var, device) for var in self.split.backward.outputs if isinstance(var, Var)]
+        self._homes = _sources(self.split, numbers)
+        self._gradients = [Output(var, device) for var in self.split.backward.outputs if isinstance(var, Var)]
         known = {id(one): at for at, one in enumerate(self.guards.tensors)}
         self._outside = [known[id(one)] for one in derived.outside]
-        self._backward: Executor | None = None
+        self._backward: dict[tuple[bool, ...], _Backward] = {}
         self._lock = threading.Lock()
 
     def run(self, inputs: list[Any], originals: list[Any], call: Callable[[], str]) -> Any:
@@ -66,12 +67,12 @@ class DerivedProgram(Program):
         outside = map(self.guards.tensors.__getitem__, self._outside)
         edges = [*(edge_of(originals[at]) for at in self.derived.inputs), *map(edge_of, outside)]
         node = ProgramNode(self, edges)
-        node.keep(self._values(given, made, tensors))
+        node.keep(self._values(given, made))
         for number, at in enumerate(self.derived.results):
             tensors[at]._edge = Edge(node, number)
         return self._hand_out(tensors)
 
-    def _values(self, given: list[Storage], made: list[Storage], results: list[Tensor]) -> list[Saved]:
+    def _values(self, given: list[Storage], made: list[Storage]) -> list[Saved]:
         """What the backward graph reads, where it lies now."""
         homes = {"input": given, "state": self.guards.storages, "made": made}
         values = []
@@ -80,18 +81,39 @@ class DerivedProgram(Program):
             values.append(Saved(data, data.version, None, home == "made"))
         return values
 
-    def backward(self, saved: Sequence[Storage], seeds: Sequence[Tensor]) -> list[Tensor]:
-        """The gradients, from the saved values and the gradients of the results."""
+    def backward(self, saved: Sequence[Storage], seeds: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """The gradients, from the saved values and the gradients of the results; ``None`` for what has none."""
+        there = tuple([seed is not None for seed in seeds])
         with self._lock:
-            if self._backward is None:
-                self._backward = executor_for(self.split.backward, self.device, ())
-        executor = self._backward if checking.get() is None else Interpreter(self.split.backward)
-        given = [dense(seed)._data.storage for seed in seeds]
-        made = executor.run([*saved, *given], ())
-        return [output.wrap(storage) for output, storage in zip(self.gradients, made, strict=True)]
+            found = self._backward.get(there)
+            if found is None:
+                found = self._backward[there] = _Backward(self.split.backward, there, self.device)
+        given = [dense(seed)._data.storage for seed in seeds if seed is not None]
+        made = found.executor().run([*saved, *given], ())
+        gradients: list[Tensor | None] = [None] * len(self._gradients)
+        for at, storage in zip(found.kept, made, strict=True):
+            gradients[at] = self._gradients[at].wrap(storage)
+        return gradients
 
 
-def _sources(found: Split, results: int, volatile: Container[int]) -> list[tuple[str, int]]:
+class _Backward:
+    """The backward graph for those gradients of results that are there."""
+
+    def __init__(self, graph: Graph, there: Sequence[bool], device: Device) -> None:
+        seeds = graph.inputs[len(graph.inputs) - len(there) :]
+        absent = {seed.id for seed, known in zip(seeds, there, strict=True) if not known}
+        self.graph = graph
+        self.kept: Sequence[int] = range(len(graph.outputs))
+        if absent:
+            self.graph, self.kept = without(graph, seeds, absent)
+        self._executor = executor_for(self.graph, device, ())
+
+    def executor(self) -> Executor:
+        """What runs it."""
+        return self._executor if checking.get() is None else Interpreter(self.graph)
+
+
+def _sources(found: Split, volatile: Container[int]) -> list[tuple[str, int]]:
     """Where each saved value lies after the forward graph ran: which input, state or output it is."""
     homes: dict[int, tuple[str, int]] = {}
     for at, one in enumerate(found.forward.outputs):
@@ -108,6 +130,8 @@ class ProgramNode(Node):
     """The tape's node for one call of a ``DerivedProgram``."""
 
     __slots__ = ("_kept", "_program")
+
+    materializes = False
 
     def __init__(self, program: DerivedProgram, edges: Sequence[Edge | None]) -> None:
         super().__init__(OPS["copy"], {}, edges, (), program.types)
@@ -135,8 +159,9 @@ class ProgramNode(Node):
         saved = [self._unpack(one, None)._data.storage for one in self._kept]
         found = self._program.backward(saved, grads)
         if is_enabled():  # gradients of gradients are asked for
-            last = _Refusal(self.name, [*self.edges, *map(edge_of, grads)], found)
-            for at, one in enumerate(found):
+            made = [one for one in found if one is not None]
+            last = _Refusal(self.name, [*self.edges, *map(edge_of, grads)], made)
+            for at, one in enumerate(made):
                 one._edge = Edge(last, at)
         return found
 

@@ -24,6 +24,7 @@ from weft.compiler.reached import device_name_of_call
 from weft.errors import ArgumentError, WeftError, mistake
 from weft.graph import Abstract, AbstractValue, Graph, Tracing
 from weft.graph.tracing import failing_site
+from weft.nn.module import Module
 from weft.ops import OPS, Geometry, TensorType, bind, interpreting
 from weft.ops.core import modes
 from weft.random.generator import Generator, all_generators, is_default
@@ -122,6 +123,9 @@ def _record(
     try:
         entered = [enter(tracing, position, leaf) for position, leaf in enumerate(leaves)]
         args, kwargs = rebuild_call(entered)
+        owner = getattr(fn, "__self__", None)
+        if isinstance(owner, Module):  # of a method nobody else says so
+            notes.entered(owner)
         result = fn(*args, **kwargs)
     finally:
         collecting.reset(token)

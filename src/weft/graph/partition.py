@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from weft.errors import UnsupportedError
 from weft.graph.ir import Graph, Node, Var
 from weft.graph.passes.cse import cse
 from weft.graph.passes.dce import dce
-from weft.graph.passes.rewrite import Rewriting
 from weft.graph.passes.simplify import simplify
+from weft.graph.remaking import remade
 from weft.ops import lookup
-from weft.ops.randomness import dropout_scale
 
 MOVES = frozenset({"arange", "linspace", "cat", "flip", "roll", "triangle", "pad", "update_view"})
 """Ops besides the pointwise ones and views that only make or move elements."""
@@ -65,10 +64,10 @@ def split(graph: Graph, seeds: int, results: int, volatile: Container[int] = ())
             graph = one(graph)
         if graph is before:
             break
-    parts = _Parts(_masked(graph), first, results)
-    graph = parts.graph
+    parts = _Parts(graph, first, results)
     found = _cut(parts, volatile)
     saved = [var for var in parts.in_order() if var.id in found]
+    assert len(saved) == len(found), "what is saved is a value of the first graph"
     held = {var.id for at, var in enumerate(graph.inputs[:first]) if at not in volatile}
     held |= {state.initial.id for state in graph.states if not state.changed}
     held |= {one.id for one in graph.outputs[:results] if isinstance(one, Var)}
@@ -78,29 +77,6 @@ def split(graph: Graph, seeds: int, results: int, volatile: Container[int] = ())
     )
     backward = Graph((*saved, *graph.inputs[first:]), (), tuple(_late(parts, found)), graph.outputs[results:])
     return Split(forward, backward, tuple(saved), computed)
-
-
-def _masked(graph: Graph) -> Graph:
-    """The graph in which what dropout gives is made from its mask, so that it can be made again without drawing."""
-    rewriting = Rewriting(graph)
-    instead: dict[int, Var] = {}
-    nodes: list[Node] = []
-    fresh = 1 + max(
-        (out.id for node in graph.nodes for out in (*node.outputs, *_variables(node.inputs))), default=0
-    )
-    for node in graph.nodes:
-        inputs = tuple(instead.get(one.id, one) if isinstance(one, Var) else one for one in node.inputs)
-        nodes.append(replace(node, inputs=inputs))
-        if node.op == "dropout":
-            result, mask = node.outputs
-            scaled, again = replace(result, id=fresh), replace(result, id=fresh + 1)
-            fresh += 2
-            scale = dropout_scale(dict(node.attributes)["p"])
-            nodes.append(Node("mul", (inputs[0], scale), (scaled,), (), node.site))
-            nodes.append(Node("where", (mask, scaled, 0.0), (again,), (), node.site))
-            instead[result.id] = again
-            rewriting.replace(result, again)
-    return rewriting.finished(nodes) if instead else graph
 
 
 def saved_bytes(split_: Split) -> int:
@@ -140,6 +116,9 @@ class _Parts:
             )
         self.required = self._ancestors(early)
         """Values that the first graph computes anyway."""
+        required = [node for node in graph.nodes if _any(node, self.required)]
+        self.remaker = {**self.maker, **remade(graph, required)}
+        """What makes a value in the second graph."""
         self.gradients = list(_variables(graph.outputs[results:]))
         needed = self._ancestors(self.gradients)
         readers = [node for node in graph.nodes if node.outputs[0].id in self.late and _any(node, needed)]
@@ -195,8 +174,11 @@ def _cut(parts: _Parts, volatile: Container[int]) -> set[int]:
         if var.id in seen:
             continue
         seen.add(var.id)
-        ways.add_edge((var.id, "in"), (var.id, "out"), capacity=costs(var))
-        node = parts.maker.get(var.id)
+        node = parts.remaker.get(var.id)
+        if node is None or var.id in parts.maker:
+            ways.add_edge((var.id, "in"), (var.id, "out"), capacity=costs(var))
+        else:  # the first graph has no such value
+            ways.add_edge((var.id, "in"), (var.id, "out"))
         if node is None or not parts.again(node):
             ways.add_edge("source", (var.id, "in"))
             continue
@@ -253,7 +235,7 @@ def _late(parts: _Parts, saved: Container[int]) -> list[Node]:
                 continue
             stack.append((one, True))
             for var in reversed(list(_variables(one.inputs))):
-                made = parts.maker.get(var.id)
+                made = parts.remaker.get(var.id)
                 if made is not None and var.id not in saved:
                     stack.append((made, False))
 
@@ -262,8 +244,8 @@ def _late(parts: _Parts, saved: Container[int]) -> list[Node]:
         if node.outputs[0].id in parts.late and _any(node, needed):
             emit(node)
     for var in parts.gradients:
-        if var.id in parts.maker and var.id not in saved:
-            emit(parts.maker[var.id])
+        if var.id in parts.remaker and var.id not in saved:
+            emit(parts.remaker[var.id])
     return order
 
 

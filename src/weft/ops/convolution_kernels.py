@@ -13,7 +13,7 @@ from typing import Any
 from weft.dtypes import DType
 from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
 from weft.ops.geometry import contiguous_strides
-from weft.ops.linear import matmul_step
+from weft.ops.linear import HALF_ALONE, matmul_step
 from weft.ops.products import choose, piece, sum_pieces
 from weft.ops.reduction import is_cooperative
 from weft.ops.viewing import copy_step
@@ -247,6 +247,11 @@ def _form(target: Operand, sizes: Convolution, profile: TargetProfile) -> str:
     return "columns" if size <= profile.limits.get("max-storage-buffer-binding-size", 1 << 27) else "derived"
 
 
+def _work(sizes: Convolution) -> int:
+    """Multiplications of a convolution, or of one of its gradients."""
+    return sizes.n * sizes.groups * sizes.o_each * sizes.taps * math.prod(sizes.window.out)
+
+
 def lowering(kind: str) -> Callable[..., Program]:
     """The lowering of ``"forward"`` (x, w to y), ``"input"`` (y, w to x) or ``"weight"`` (y, x to w)."""
 
@@ -258,28 +263,33 @@ def lowering(kind: str) -> Callable[..., Program]:
     ) -> Program:
         target = outputs[0]
         sizes = _sizes(kind, operands, target, attributes)
-        form = _form(target, sizes, profile)
+        # 16 bits on a CPU are converted to what its tuned forms take, and back
+        half = profile.dialect == "llvm" and target.dtype.bits < 32 and _work(sizes) > HALF_ALONE
+        scratch: list[Operand] = [_scratch(3, target.dtype.compute, target.shape)] if half else []
+        written = scratch[0] if half else target
+        form = _form(written, sizes, profile)
         if form == "derived" or any(0 in operand.shape for operand in operands):
             return _DERIVED[kind](operands[0], operands[1], target, sizes, profile)
         steps: list[Step] = []
-        scratch: list[Operand] = []
         ready = []
         for operand in operands:  # the tuned forms read contiguous operands
-            if operand.strides != contiguous_strides(operand.shape):
-                dense = _scratch(3 + len(scratch), operand.dtype, operand.shape)
+            if half or operand.strides != contiguous_strides(operand.shape):
+                dense = _scratch(3 + len(scratch), written.dtype, operand.shape)
                 steps.append(copy_step("copy", operand, dense, operand.shape, operand.strides, dense.strides))
                 scratch.append(dense)
                 operand = dense
             ready.append(operand)
         if form == "columns":
-            more, columns = _COLUMNS[kind](ready[0], ready[1], target, sizes, 3 + len(scratch))
+            more, columns = _COLUMNS[kind](ready[0], ready[1], written, sizes, 3 + len(scratch))
             steps += more
             scratch += columns
         else:
             prepare = _block_steps if form == "blocks" else _library_steps
-            more, pieces = prepare(kind, ready, target, sizes, profile, 3 + len(scratch))
+            more, pieces = prepare(kind, ready, written, sizes, profile, 3 + len(scratch))
             steps += more
             scratch += pieces
+        if half:
+            steps.append(copy_step("copy", written, target, target.shape, written.strides, target.strides))
         return Program(tuple(steps), tuple((o.dtype, math.prod(o.shape)) for o in scratch))
 
     return lower

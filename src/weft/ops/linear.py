@@ -93,6 +93,10 @@ def matmul_step(a: Operand, b: Operand, c: Operand) -> Step | None:
     return None if layout is None else layout.step(a, b, c)
 
 
+HALF_ALONE = 1 << 19
+"""Multiplications up to which a product in 16 bits is not worth its conversion to what BLAS takes, and back."""
+
+
 def _blas_ready(operand: Operand) -> bool:
     """Whether BLAS can read a matrix as it lies: unit stride one way, the other at least as long as a row."""
     (rows, columns), (down, across) = operand.shape[-2:], operand.strides[-2:]
@@ -113,23 +117,31 @@ def matmul_program(
         if layout is None or tiny:
             return Program((derived_matmul(a, b, c),))
         return gpu_program(a, b, c, layout, profile, first_temporary)
-    if "blas" not in profile.features or c.dtype.bits < 32 or not _blas_ready(c):
+    half = c.dtype.bits < 32
+    if "blas" not in profile.features or (
+        math.prod(c.shape) * a.shape[-1] <= HALF_ALONE if half else not _blas_ready(c)
+    ):
         return Program((derived_matmul(a, b, c),))
     steps: list[Step] = []
     temporaries: list[tuple[DType, int]] = []
     ready: list[Operand] = []
+
+    def temporary(like: Operand) -> Operand:
+        index = first_temporary + len(temporaries)
+        temporaries.append((like.dtype.compute, math.prod(like.shape)))
+        return Operand(index, like.dtype.compute, like.shape, contiguous_strides(like.shape), -2 - index)
+
     for operand in (a, b):
-        if not _blas_ready(operand):
-            index = first_temporary + len(temporaries)
-            dense = Operand(
-                index, operand.dtype, operand.shape, contiguous_strides(operand.shape), -2 - index
-            )
+        if half or not _blas_ready(operand):
+            dense = temporary(operand)
             steps.append(copy_step("copy", operand, dense, operand.shape, operand.strides, dense.strides))
-            temporaries.append((operand.dtype, math.prod(operand.shape)))
             operand = dense
         ready.append(operand)
-    product = matmul_step(ready[0], ready[1], c) or derived_matmul(ready[0], ready[1], c)
-    return Program((*steps, product), tuple(temporaries))
+    target = temporary(c) if half else c
+    steps.append(matmul_step(ready[0], ready[1], target) or derived_matmul(ready[0], ready[1], target))
+    if half:
+        steps.append(copy_step("copy", target, c, c.shape, target.strides, c.strides))
+    return Program(tuple(steps), tuple(temporaries))
 
 
 def _lower(

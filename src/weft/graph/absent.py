@@ -1,0 +1,53 @@
+"""``without``: a graph of gradients for the case that some of the gradients it starts from are not there.
+
+On the tape what no gradient reaches is not run, and tensors behind it get none. So here: a node all of whose gradients
+are absent goes, and its results are absent; a sum with an absent term is the other term.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from weft.graph.ir import Atom, Graph, Node, Var
+from weft.graph.passes.dce import dce
+
+
+def without(graph: Graph, seeds: Sequence[Var], absent: Collection[int]) -> tuple[Graph, tuple[int, ...]]:
+    """The graph without the seeds of some numbers, and which of its outputs it still gives, by position.
+
+    ``seeds`` are the inputs that everything linear in them flows from; ``absent`` their ``Var.id``.
+    """
+    late = {var.id for var in seeds}
+    gone = set(absent)
+    instead: dict[int, Var] = {}
+    nodes: list[Node] = []
+    made = [out.id for node in graph.nodes for out in node.outputs]
+    fresh = 1 + max([*made, *(var.id for var in graph.inputs)], default=0)
+    for node in graph.nodes:
+        flowing = [one for one in node.inputs if isinstance(one, Var) and one.id in late]
+        if not flowing:
+            nodes.append(node)
+            continue
+        late.update(out.id for out in node.outputs)
+        if all(one.id in gone for one in flowing):
+            gone.update(out.id for out in node.outputs)
+            continue
+        left = [one for one in flowing if one.id not in gone]
+        if node.op == "add" and len(flowing) == 2 and len(left) == 1 and left[0].type == node.outputs[0].type:
+            instead[node.outputs[0].id] = instead.get(left[0].id, left[0])
+            continue
+        inputs: list[Atom] = []
+        for one in node.inputs:
+            if isinstance(one, Var) and one.id in gone:
+                one = Var(fresh, one.type, one.device)
+                fresh += 1
+                kind = (("shape", one.type.shape), ("dtype", one.type.dtype), ("device", one.device))
+                nodes.append(Node("full", (0,), (one,), kind, node.site))
+            inputs.append(instead.get(one.id, one) if isinstance(one, Var) else one)
+        nodes.append(replace(node, inputs=tuple(inputs)))
+    kept = tuple(at for at, one in enumerate(graph.outputs) if not (isinstance(one, Var) and one.id in gone))
+    outputs = [graph.outputs[at] for at in kept]
+    found = tuple(instead.get(one.id, one) if isinstance(one, Var) else one for one in outputs)
+    inputs_left = tuple(var for var in graph.inputs if var.id not in gone)
+    return dce(Graph(inputs_left, graph.states, tuple(nodes), found)), kept
