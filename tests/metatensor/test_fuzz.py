@@ -24,7 +24,9 @@ def test_fuzz() -> None:
         "free": ["-m", "tests.metatensor.fuzz", str(CASES["free"]), "2"],
     }
     running = {
-        name: subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        name: subprocess.Popen(
+            [sys.executable, "-W", "error", *command], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
         for name, command in commands.items()
     }
     results: dict[str, dict[str, Any]] = {}

@@ -256,6 +256,20 @@ def test_a_row_is_refused_by_place(index: int, field: str, at: int, wrong: bytes
             assert f"{field}[{index}] is" in str(caught.value)
 
 
+@pytest.mark.parametrize("endian", ["little", "big"])
+def test_an_entry_whose_end_wraps_around(endian: Any, tmp_path: Path) -> None:
+    """Offset and length of 32 bits whose sum is small again."""
+    entry = (2**32 - 4).to_bytes(4, endian) + (6).to_bytes(4, endian)
+    properties = {"t": array(INDIRECT, minItems=1, maxItems=1)}
+    made = header(properties, {"t": [0, 8], "t.$data": [8, 12]}, endian=endian)
+    (tmp_path / "a.mt").write_bytes(built(made, entry + b"abcd"))
+    with mt.open(tmp_path / "a.mt") as file:
+        blob = file.blob("t")
+        for read in (lambda: blob[0], blob.tolist, lambda: blob[:1].tolist()):
+            with pytest.raises(FormatError):
+                read()
+
+
 @pytest.mark.parametrize("mapped", [True, False])
 def test_a_file_cut_short_under_us_is_an_error_and_no_signal(mapped: bool, tmp_path: Path) -> None:
     path = tmp_path / "a.mt"

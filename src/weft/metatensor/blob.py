@@ -32,8 +32,8 @@ class Blob(Sequence[Any]):
     def __getitem__(self, index: int | slice) -> Any:
         if index.__class__ is int and self._string:
             try:
-                start = self._offsets[index]
-                end = start + self._lengths[index]
+                start = int(self._offsets[index])  # NumPy's own would wrap around at 32 bits
+                end = start + int(self._lengths[index])
                 if end <= len(self.region):
                     return str(self.region[start:end], "utf-8")
             except (IndexError, UnicodeDecodeError):
