@@ -7,7 +7,7 @@ from weft.compiler.trace import Traced, eval_shape, trace
 from weft.compiler.training import CompiledTraining
 from weft.compiler.training_forward import CompiledForward
 from weft.compiler.training_results import Captures, StepResult
-from weft.control import scan
+from weft.control import cond, scan, while_loop
 
 __all__ = [
     "Captures",
@@ -15,7 +15,9 @@ __all__ = [
     "CompiledTraining",
     "StepResult",
     "Traced",
+    "cond",
     "eval_shape",
     "scan",
     "trace",
+    "while_loop",
 ]

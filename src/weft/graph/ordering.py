@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from weft.graph.lowered import Call, Lowered, Repeat
+from weft.graph.lowered import Lowered, Step
 from weft.target import TargetProfile
 
 
@@ -40,7 +40,7 @@ class _Ordering:
             name = self.over[name]
         return name
 
-    def result(self) -> Sequence[Call | Repeat]:
+    def result(self) -> Sequence[Step]:
         count = len(self.calls)
         waiting = [len(before) for before in self.waits]
         after: list[list[int]] = [[] for _ in range(count)]
@@ -75,7 +75,7 @@ class _Ordering:
 
 
 def _edges(
-    calls: Sequence[Call | Repeat], over: dict[str, str], states: Sequence[tuple[str, str]]
+    calls: Sequence[Step], over: dict[str, str], states: Sequence[tuple[str, str]]
 ) -> list[set[int]]:
     """For each call those that come before it, by their places."""
     writers: dict[str, int] = {}

@@ -283,6 +283,11 @@ class Tracing:
         """For each state the first array seen on its storage, and whether the program wrote it."""
         return [(first, cell.var is not var) for first, cell, var in self._captured.values()]
 
+    def writes(self, value: Any) -> bool:
+        """Whether the program wrote what an array from outside lies in."""
+        known = self._captured.get(id(value.alias))
+        return known is not None and known[1].var is not known[2]
+
     def captured(self) -> list[Any]:
         """For each state the first array seen on its storage."""
         return [first for first, _, _ in self._captured.values()]
