@@ -2,6 +2,7 @@
 
 Pipelines, workgroup counts and parameters never change. Bind groups over arenas and states are kept as long as the
 states lie where they lay; those with inputs or outputs, which differ from run to run, are looked up in every run.
+What a run depends on values for is recorded in sections, between which a word is read back.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from weft.devices.base import Storage
 from weft.devices.interrupts import Uninterrupted
-from weft.devices.replay import Replay, Slot, group_slots, parameters_in, report_of, unrolled
+from weft.devices.replay import Replay, Slot, group_slots, parameters_in, report_of
 from weft.devices.webgpu.parameters import Parameters
-from weft.plan import Dispatch, Plan
+from weft.devices.webgpu.sections import Run, Section, follow, sections
+from weft.plan import Dispatch, Place, Plan
 
 if TYPE_CHECKING:
     from weft.devices.webgpu.device import WebGpuDevice
@@ -54,7 +56,7 @@ class WebGpuReplay(Replay):
         self._bound_groups: list[Slot] = []
         self._pinned: list[Key] = []
         self._parameters = Parameters(device)
-        calls, self._names, self._bound = self._prepared()
+        calls, self._names, self._bound, self._sections = self._prepared()
         self._calls = self._parameters.finish(calls)
         self._groups: list[Any] = [None] * len(self._calls)
         self._reporting = any(one.pipeline.layout.reports for one in self._bound)
@@ -63,8 +65,8 @@ class WebGpuReplay(Replay):
         end = weakref.finalize(self, device.groups.let_go, self._pinned, len(self._moving))
         end.atexit = False
 
-    def _prepared(self) -> tuple[list[Any], list[str], list[_Bound]]:
-        """The calls of a run with their names, and the dispatches of the plan that have something to do."""
+    def _prepared(self) -> tuple[list[Any], list[str], list[_Bound], tuple[Section, ...]]:
+        """The calls of a run with their names, the dispatches that have something to do, and the sections."""
         plan, device = self.plan, self.device
         states = len(plan.arenas)
         groups = states + len(plan.states)
@@ -76,21 +78,24 @@ class WebGpuReplay(Replay):
         calls: list[Any] = []
         names: list[str] = []
         found: dict[int, tuple[_Bound, tuple[int, int, int]]] = {}
-        for dispatch, number in unrolled(plan.steps):
+
+        def add(dispatch: Dispatch, number: int) -> int:
             if id(dispatch) not in found:
                 pipeline = device.pipelines.get(dispatch.spec)
                 counts = device.counts(dispatch.spec, pipeline, dispatch.parameters)
                 found[id(dispatch)] = _Bound(pipeline, dispatch, first), counts
             bound, counts = found[id(dispatch)]
-            if min(counts) == 0:
-                continue
-            given = parameters_in(dispatch, number)
-            if dispatch.spec.reports:
-                given = (*given, device.reports.number(report_of(dispatch)))
-            bound.calls.append(len(calls))
-            calls.append((bound.pipeline, self._parameters.place(bound.pipeline, given), counts))
-            names.append(dispatch.spec.name)
-        return calls, names, [bound for bound, _ in found.values() if bound.calls]
+            if min(counts) > 0:
+                given = parameters_in(dispatch, number)
+                if dispatch.spec.reports:
+                    given = (*given, device.reports.number(report_of(dispatch)))
+                bound.calls.append(len(calls))
+                calls.append((bound.pipeline, self._parameters.place(bound.pipeline, given), counts))
+                names.append(dispatch.spec.name)
+            return len(calls)
+
+        made = sections(plan.steps, add)
+        return calls, names, [bound for bound, _ in found.values() if bound.calls], made
 
     def _replay(
         self, inputs: Sequence[Storage], states: Sequence[Storage], outputs: Sequence[Storage]
@@ -108,10 +113,18 @@ class WebGpuReplay(Replay):
                 groups[at] = group
         if self._reporting:
             device.reports.pending = True
-        device.recorder.replay(
-            self._calls, groups, self._names, [buffer for buffer, _ in slots if buffer is not None]
-        )
-        device.dispatched(len(self._calls))
+        used = [buffer for buffer, _ in slots if buffer is not None]
+
+        def record(run: Run) -> None:
+            part = slice(run.start, run.stop)
+            device.recorder.replay(self._calls[part], groups[part], self._names[part], used)
+            device.dispatched(run.stop - run.start)
+
+        def test(place: Place) -> bool:
+            storage, offset = self._storage_of(place, inputs, states, outputs)
+            return bool(device.read(storage, offset, 1)[0])
+
+        follow(self._sections, record, test)
 
     def _bind(self, states: Sequence[Storage], lying: list[Slot]) -> None:
         """Bind groups of what stays where it is from run to run."""
