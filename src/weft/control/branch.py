@@ -12,7 +12,7 @@ from typing import Any
 from weft.control.adjoint import cond_gradient
 from weft.control.body import run_by_nodes, trace_bodies, type_of, types_of
 from weft.control.outside import fold_generators, write_back
-from weft.control.values import held, predicate, shown, tensors
+from weft.control.values import as_now, held, predicate, shown, tensors
 from weft.errors import ArgumentTypeError, ShapeError, mistake
 from weft.graph import Graph, interpret
 from weft.ops import TensorType, bind, interpreter_stack
@@ -72,7 +72,8 @@ def cond(
     then, otherwise = bodies.graphs
     found: Any = ()
     if then.outputs:
-        found = bind(COND, pred, *leaves, *changed, *bodies.outside, then=then, otherwise=otherwise)
+        given = as_now([pred, *leaves, *changed, *bodies.outside])
+        found = bind(COND, *given, then=then, otherwise=otherwise)
     results = list(found) if isinstance(found, tuple) else [found]
     own = len(results) - len(changed)
     write_back(bodies.effects, results[own:])

@@ -16,6 +16,7 @@ from weft.autograd.tape import edge_of
 from weft.control.adjoint import gives_starts, giving_starts, gradient
 from weft.control.body import Bodies, run_by_nodes, trace_bodies, type_of, types_of
 from weft.control.outside import Effect, write_back
+from weft.control.values import as_now, tensors
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.graph import Graph, interpret
 from weft.ops import FUNCTIONS, OPS, TensorType, bind, interpreter_stack, lookup
@@ -60,7 +61,7 @@ def scan(
         _check_carry(carry, found)
         ys, rebuild_y = flatten(y)
         shape_of_y.append(rebuild_y)
-        return [*found, *(_tensor("scan", one) for one in ys)]
+        return [*found, *tensors("scan", "a leaf of the tree", ys)]
 
     types = types_of(sequences)
     elements = [TensorType(one.shape[1:], one.dtype) for one in types]
@@ -99,8 +100,7 @@ def _initial(effect: Effect, count: int) -> Tensor:
 
 
 def _length(carry: Sequence[Any], sequences: Sequence[Any], length: int | None) -> int:
-    for one in (*carry, *sequences):
-        _tensor("scan", one)
+    tensors("scan", "a leaf of the tree", [*carry, *sequences])
     sizes = {one.shape[0] if one.shape else -1 for one in sequences}
     if -1 in sizes or len(sizes) > 1 or (length is not None and sizes - {length}):
         given = ", ".join(str(tuple(one.shape)) for one in sequences)
@@ -115,12 +115,6 @@ def _length(carry: Sequence[Any], sequences: Sequence[Any], length: int | None) 
     return sizes.pop() if sizes else int(length or 0)
 
 
-def _tensor(where: str, value: Any) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise ArgumentError(mistake(where, "a leaf of the tree", type(value).__name__, "a tensor"))
-    return value
-
-
 def _results(found: Any) -> tuple[Any, Any]:
     if not isinstance(found, tuple) or len(found) != 2:
         raise ArgumentError(mistake("scan", "the result of f", type(found).__name__, "a pair (carry, y)"))
@@ -128,7 +122,7 @@ def _results(found: Any) -> tuple[Any, Any]:
 
 
 def _check_carry(before: Sequence[Tensor], after: Sequence[Any]) -> None:
-    given = [repr(one) for one in types_of([_tensor("scan", one) for one in after])]
+    given = [repr(one) for one in types_of(tensors("scan", "a leaf of the tree", after))]
     expected = [repr(one) for one in types_of(before)]
     if given != expected:
         raise ShapeError(
@@ -147,7 +141,7 @@ def _loop(
         state, y = _results(f(state, x))
         _check_carry(carry, flatten(state)[0])
         leaves, rebuild_y = flatten(y)
-        results.append([_tensor("scan", one) for one in leaves])
+        results.append(tensors("scan", "a leaf of the tree", leaves))
     columns = [list(column) for column in zip(*(results[::-1] if reverse else results), strict=True)]
     return state, rebuild_y([FUNCTIONS["stack"].function(column) for column in columns])
 
@@ -161,7 +155,7 @@ def run(
     reverse: bool,
 ) -> tuple[list[Any], list[Any]]:
     """The op on tensors; with gradients wanted its body also gives what each step began with."""
-    operands = [*carry, *sequences, *outside]
+    operands = as_now([*carry, *sequences, *outside])
     results = len(body.outputs) - len(carry)
     if is_grad_enabled() and any(edge_of(one) is not None for one in operands):
         body = giving_starts(body, len(carry))

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from weft import dtypes
+from weft.autograd.mode import is_enabled
+from weft.autograd.tape import edge_of
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
+from weft.ops import OPS, bind
 from weft.tensors.eager import EAGER
 from weft.tensors.host import to_numpy
 from weft.tensors.tensor import Tensor
@@ -33,6 +36,16 @@ def predicate(where: str, what: str, value: Any) -> Tensor:
         given = f"{value.dtype.name}{list(value.shape)}"
     fix = "compare, and reduce by any() or all()"
     raise ArgumentTypeError(mistake(where, what, given, "a 0-d tensor of bool", fix))
+
+
+def as_now(operands: Sequence[Tensor]) -> list[Tensor]:
+    """Operands of a body as they are now, for a gradient that computes the body again: they may be written later.
+
+    In a graph a copy costs nothing.
+    """
+    if not (is_enabled() and any(edge_of(one) is not None for one in operands)):
+        return list(operands)
+    return [bind(OPS["copy"], one) for one in operands]
 
 
 def held(value: Any) -> bool:
