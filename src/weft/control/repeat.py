@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from weft.autograd.mode import no_grad
-from weft.autograd.node import Barrier
+from weft.autograd.mode import is_enabled, no_grad
+from weft.autograd.node import Edge, Node
 from weft.autograd.tape import edge_of
 from weft.control.body import run_by_nodes, trace_bodies, type_of, types_of
 from weft.control.outside import fold_generators, write_back
@@ -118,27 +118,30 @@ def _checked(result: Any, carried: tuple[Any, ...], leaves: Sequence[Tensor]) ->
 def _loop(
     test: Callable[..., list[Tensor]], step: Callable[..., list[Tensor]], leaves: Sequence[Tensor]
 ) -> list[Tensor]:
-    """Step by step, in eager mode; the tape of a step goes with it, since nothing can flow back."""
+    """Step by step, in eager mode. Nothing can flow back, so the tape of a step goes with it.
+
+    That of the first step with one stays, so that a gradient through it is found and refused.
+    """
     values = list(leaves)
-    recorded = any(edge_of(one) is not None for one in values)
+    sources = [one for one in values if edge_of(one) is not None]
+    recorded = False
     while True:
         with no_grad():
             if not test(*values)[0].item():
                 break
         values = step(*values)
-        recorded = recorded or any(edge_of(one) is not None for one in values)
+        if not recorded:
+            found = [one for one in values if edge_of(one) is not None]
+            recorded = bool(found)
+            sources += found
         values = [one.detach() for one in values]
-    floats = [at for at, one in enumerate(values) if one.dtype.kind == "float"]
-    if not recorded or not floats:
+    if not sources or not is_enabled():
         return values
-    leaf = [values[at].detach().requires_grad_() for at in floats]
-    for at, one in zip(floats, Barrier(_refuse, leaf).through(leaf), strict=True):
-        values[at] = one
-    return values
-
-
-def _refuse(grads: Any) -> Any:
-    raise UnsupportedError(NO_GRADIENT)
+    edges = [edge_of(one) for one in sources]
+    node = Node(WHILE, {}, edges, tuple(types_of(sources)), tuple(types_of(values)))
+    return [
+        Tensor.wrap(one._data, Edge(node, at) if node.differentiable(at) else None) for at, one in enumerate(values)
+    ]
 
 
 def _infer(*types: TensorType, condition: Graph, body: Graph, carries: int) -> tuple[TensorType, ...]:
