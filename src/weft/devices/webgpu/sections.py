@@ -1,15 +1,25 @@
 """Sections of a plan: runs of calls that are recorded together, and what is asked between them.
 
-A plan that depends on no values is one run. A branch or a loop whose length is not known ends one: the word that
-decides is read back, and what comes next is recorded after that.
+A plan that depends on no values is one run. Where it branches or repeats, there are two ways. Few calls are *gated*:
+they are recorded whatever happens, and start as many workgroups as a gate says, which is none for what is not taken
+(``gates``); of a loop some steps are recorded at a time, twice as many each time, after which the word that says
+whether it goes on is read back. For many calls it is cheaper to wait: the word that decides is read back, and what
+comes next is recorded after that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from weft.plan import Branch, Dispatch, Loop, Place, Step, While
+from weft.devices.webgpu.gates import Gate, Gates
+from weft.plan import Branch, Dispatch, Loop, Place, Step, While, bodies
+
+GATED, GATED_SOFTWARE = 16, 2
+"""Calls that are gated at most: each that runs costs about as much again, and to wait as much as several."""
+CHUNK = 32
+"""Steps of a loop that are recorded at a time, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,55 +48,156 @@ class Cycle:
     body: tuple[Section, ...]
 
 
-Section = Run | Fork | Cycle
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """``begin``, then ``step`` several times at once, again and again until the gates' word ``flag`` is 0."""
 
-Add = Callable[[Dispatch, int], int]
-"""Adds the call of a dispatch, in a round of its loop, to those of the plan; gives how many there are by then."""
+    begin: tuple[Section, ...]
+    step: tuple[Section, ...]
+    flag: int
 
 
-def sections(steps: Sequence[Step], add: Add) -> tuple[Section, ...]:
-    """The sections of a plan whose calls are added in their order."""
-    made: list[Section] = []
-    count = [0]
+Section = Run | Fork | Cycle | Chunks
 
-    def visit(steps: Sequence[Step], number: int, into: list[Section]) -> None:
+
+class Calls(Protocol):
+    """The calls of a plan in the making; what is added gives how many there are by then."""
+
+    def add(self, dispatch: Dispatch, number: int, slot: int | None) -> int:
+        """The call of a dispatch in a round of its loop, with its own counts of workgroups or those in a slot."""
+
+    def counts(self, dispatch: Dispatch) -> tuple[int, int, int]:
+        """The workgroups of a dispatch."""
+
+    def add_gate(self, gate: Gate) -> int:
+        """The call that runs a gate."""
+
+
+@dataclass(frozen=True)
+class _Under:
+    """What calls are gated by: the word that says whether they run, and the gates that set their counts."""
+
+    flag: int
+    sides: tuple[tuple[Gate, bool], ...]
+
+
+class Sections:
+    """The sections of a plan, made while its calls are added in their order; of gated blocks up to ``most`` calls."""
+
+    def __init__(self, steps: Sequence[Step], calls: Calls, gates: Gates, most: int) -> None:
+        self._calls, self._gates, self._most = calls, gates, most
+        self._count = 0
+        self._known: dict[int, tuple[Gate, ...]] = {}  # by the identity of a block of the plan
+        self._slots: dict[int, int] = {}
+        self.made = self._within(steps, 0, None)
+
+    def _within(self, steps: Sequence[Step], number: int, under: _Under | None) -> tuple[Section, ...]:
+        into: list[Section] = []
+        self._visit(steps, number, under, into)
+        return tuple(into)
+
+    def _visit(self, steps: Sequence[Step], number: int, under: _Under | None, into: list[Section]) -> None:
         for step in steps:
             if isinstance(step, Dispatch):
-                before, count[0] = count[0], add(step, number)
-                if count[0] == before:
-                    continue
-                last = into[-1] if into else None
-                if isinstance(last, Run) and last.stop == before:
-                    into[-1] = Run(last.start, count[0])
-                else:
-                    into.append(Run(before, count[0]))
+                slot = None if under is None else self._slot(step, under)
+                self._added(self._calls.add(step, number, slot), into)
             elif isinstance(step, Loop):
                 for inner in range(step.times):
-                    visit(step.steps, inner, into)
+                    self._visit(step.steps, inner, under, into)
+            elif under is not None or self._is_gated(step):
+                self._gated(step, number, under or _Under(self._gates.always, ()), into)
             elif isinstance(step, Branch):
-                into.append(Fork(step.predicate, within(step.then, number), within(step.otherwise, number)))
-            elif isinstance(step, While):
-                condition = within(step.condition, number)
-                into.append(Cycle(condition, step.predicate, within(step.steps, number)))
+                then, otherwise = (self._within(body, number, None) for body in bodies(step))
+                into.append(Fork(step.predicate, then, otherwise))
+            else:
+                condition, body = (self._within(one, number, None) for one in bodies(step))
+                into.append(Cycle(condition, step.predicate, body))
 
-    def within(steps: Sequence[Step], number: int) -> tuple[Section, ...]:
-        inside: list[Section] = []
-        visit(steps, number, inside)
-        return tuple(inside)
+    def _added(self, count: int, into: list[Section]) -> None:
+        """Note the calls up to ``count`` in the run that they go on with, or a new one."""
+        before, self._count = self._count, count
+        if count == before:
+            return
+        last = into[-1] if into else None
+        if isinstance(last, Run) and last.stop == before:
+            into[-1] = Run(last.start, count)
+        else:
+            into.append(Run(before, count))
 
-    visit(steps, 0, made)
-    return tuple(made)
+    def _gated(self, step: Branch | While, number: int, under: _Under, into: list[Section]) -> None:
+        gates = self._known.get(id(step)) or self._made(step, under)
+        self._known[id(step)] = gates
+        if isinstance(step, Branch):
+            (gate,) = gates
+            self._added(self._calls.add_gate(gate), into)
+            for side, body in ((True, step.then), (False, step.otherwise)):
+                own = _Under(gate.then if side else gate.otherwise, ((gate, side),))
+                self._visit(body, number, own, into)
+            return
+        begin, test = gates
+        first: list[Section] = []
+        self._added(self._calls.add_gate(begin), first)
+        one: list[Section] = []
+        self._visit(step.condition, number, _Under(test.then, ((begin, True), (test, True))), one)
+        self._added(self._calls.add_gate(test), one)
+        self._visit(step.steps, number, _Under(test.then, ((test, True),)), one)
+        into.append(Chunks(tuple(first), tuple(one), test.then))
+
+    def _made(self, step: Branch | While, under: _Under) -> tuple[Gate, ...]:
+        if isinstance(step, Branch):
+            return (self._gates.gate(step.predicate, under.flag),)
+        test = self._gates.gate(step.predicate, None)
+        return self._gates.gate(None, under.flag, test.then), test
+
+    def _slot(self, dispatch: Dispatch, under: _Under) -> int:
+        slot = self._slots.get(id(dispatch))
+        if slot is None:
+            slot = self._slots[id(dispatch)] = self._gates.slot()
+            for gate, side in under.sides:
+                gate.entries.append((slot, self._calls.counts(dispatch), side))
+        return slot
+
+    def _is_gated(self, step: Branch | While) -> bool:
+        if isinstance(step, While) and any(_repeats(body) for body in bodies(step)):
+            return False
+        if isinstance(step, Branch) and _repeats((step,)):
+            return False
+        return sum(_size(body) for body in bodies(step)) <= self._most
 
 
-def follow(made: Sequence[Section], record: Callable[[Run], None], test: Callable[[Place], bool]) -> None:
-    """Record the runs in order; ``test`` says whether the byte at a place is not 0 after what was recorded."""
+def _size(steps: Sequence[Step]) -> int:
+    """How many calls steps come to, all branches included."""
+    return sum(
+        1 if isinstance(one, Dispatch) else (one.times if isinstance(one, Loop) else 1) * sum(map(_size, bodies(one)))
+        for one in steps
+    )
+
+
+def _repeats(steps: Sequence[Step]) -> bool:
+    """Whether there is a loop of unknown length among steps, or within."""
+    return any(isinstance(one, While) or any(map(_repeats, bodies(one))) for one in steps)
+
+
+def follow(
+    made: Sequence[Section], record: Callable[[Run], None], test: Callable[[Place], bool], flag: Callable[[int], bool]
+) -> None:
+    """Record the runs in order. ``test`` says whether the byte at a place is not 0 by then, ``flag`` a gates' word."""
     for one in made:
         if isinstance(one, Run):
             record(one)
         elif isinstance(one, Fork):
-            follow(one.then if test(one.predicate) else one.otherwise, record, test)
-        else:
-            follow(one.condition, record, test)
+            follow(one.then if test(one.predicate) else one.otherwise, record, test, flag)
+        elif isinstance(one, Cycle):
+            follow(one.condition, record, test, flag)
             while test(one.predicate):
-                follow(one.body, record, test)
-                follow(one.condition, record, test)
+                follow(one.body, record, test, flag)
+                follow(one.condition, record, test, flag)
+        else:
+            follow(one.begin, record, test, flag)
+            times = 1
+            while True:
+                for _ in range(times):
+                    follow(one.step, record, test, flag)
+                if not flag(one.flag):
+                    break
+                times = min(2 * times, CHUNK)
