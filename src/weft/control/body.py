@@ -7,20 +7,22 @@ generators are effects too: each run of a body draws from its own part of the co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
 from weft.autograd.mode import is_enabled
-from weft.autograd.node import Accumulator, Barrier
+from weft.autograd.node import Accumulator, Barrier, Edge
 from weft.autograd.tape import Tape, edge_of
 from weft.control.outside import Effect, Found, effect_of, generator_of
+from weft.errors import UnsupportedError, mistake
 from weft.graph import Graph, Tracer, Tracing, Var
 from weft.graph.tracing import Cell
-from weft.ops import OPS, Interpreter, OpSpec, TensorType, bind, interpreting, lookup
+from weft.ops import Interpreter, OPS, OpSpec, TensorType, bind, interpreter_stack, interpreting, lookup
 from weft.ops.core import modes
 from weft.random.generator import Generator, all_generators
+from weft.tensors.gradients import keeping_grads
 from weft.tensors.tensor import Tensor
 
 Function = Callable[..., "Sequence[Tensor]"]
@@ -63,14 +65,16 @@ class BodyTape(Tape):
         self._records = is_enabled()
         self._entered: dict[Any, tuple[Tensor, Any, Tensor, Var]] = {}
         self._behind: dict[int, Tensor] = {}  # by the identity of a cell, the tensor outside
-        self._origins: dict[int, Tracer] = {}  # data that has a history
+        self._origins: dict[int, tuple[Tracer, Edge | None]] = {}  # data that has a history, and which
         self.shared = [
-            self._begin(tracing.share(one.tensor._data), edge_of(one.tensor) is not None) for one in effects
+            self._known(tracing.share(one.tensor._data), edge_of(one.tensor)) for one in effects
         ]
         self._homes = {id(one.tensor._data.alias): at for at, one in enumerate(effects)}
         self._bases = [one.tensor for one in effects]
         self.recorded = [False] * len(effects)
         """Which effects were written with gradients recorded."""
+        self.found: dict[int, Effect] = {}
+        """Effects that were not known when the trace began, by the identity of their memory."""
 
     def process(
         self,
@@ -80,7 +84,7 @@ class BodyTape(Tape):
         into: tuple[Any, ...] | None,
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
-        """Take the operands in, then as any tape; ``Found`` for an effect that was not known when the trace began."""
+        """Take the operands in, then as any tape."""
         if op.random or op is OPS["random_advance"]:
             self._find_generators(operands)
         given = [self.enter(one) if isinstance(one, Tensor) else one for one in operands]
@@ -90,13 +94,17 @@ class BodyTape(Tape):
         results = super().process(op, tuple(given), attributes, targets, below)
         for one in results:
             inherits = op.view is not None and id(given[0]._data) in self._origins
-            if inherits or edge_of(one) is not None:
-                self._origins[id(one._data)] = one._data
+            edge = edge_of(one)
+            if inherits or edge is not None:
+                self._origins[id(one._data)] = one._data, edge
         return results if into is None else into
 
     def input(self, type_: TensorType, device: str) -> Tensor:
-        """An input of the body's own."""
-        return self._begin(self.tracing.input(type_.shape, type_.dtype, device), True)
+        """An input of the body's own; where gradients are recorded it has a history, as it may have in the loop."""
+        data = self.tracing.input(type_.shape, type_.dtype, device)
+        if not self._records or data.dtype.kind != "float":
+            return Tensor.wrap(data)
+        return self._known(data, Edge(Barrier(lambda grads: grads, [Tensor.wrap(data)]), 0))
 
     def result(self, value: Tensor) -> Any:
         """The data of a result."""
@@ -118,9 +126,7 @@ class BodyTape(Tape):
         owner = None if edge is None else (id(edge.node), edge.output)
         key = (id(data.alias), data.version, data.geometry, getattr(data, "path", ()), owner)
         if key not in self._entered:
-            inside = self._begin(
-                self.tracing.input(tuple(value.shape), value.dtype, data.device_name), edge is not None
-            )
+            inside = self._known(self.tracing.input(tuple(value.shape), value.dtype, data.device_name), edge)
             self._entered[key] = (value, edge, inside, inside._data.cell.var)
             self._behind[id(inside._data.cell)] = value
         return self._entered[key][2]
@@ -136,37 +142,37 @@ class BodyTape(Tape):
             for name, options in view.path:
                 inside = bind(OPS[name], inside, **dict(options))
             return inside
-        made = Tensor.wrap(self.tracing.within(value._data))  # another handle, without the history
-        self._origins[id(made._data)] = made._data
-        return made
+        made = self.tracing.within(value._data)  # another handle: detached, perhaps a leaf of its own
+        self._origins[id(made)] = made, None
+        return Tensor.wrap(made, edge_of(value))
 
     def _target(self, value: Tensor) -> Tensor:
         inside = self.enter(value)
         cell = inside._data.cell
         if id(cell) in self._behind:
-            raise Found(effect_of(self._behind[id(cell)]))
+            self._find(self._behind[id(cell)])
         for at, one in enumerate(self.shared):
             if one._data.cell is cell:
                 self.recorded[at] |= is_enabled()
         return inside
 
-    def _begin(self, data: Tracer, differs: bool) -> Tensor:
-        """A tensor of the body's beginning; with a history where gradients are recorded and it has one outside."""
-        value = Tensor.wrap(data)
-        if not (self._records and differs and data.dtype.kind == "float"):
-            return value
-        leaf = Tensor.wrap(data).requires_grad_()
-        (value,) = Barrier(lambda grads: grads, [leaf]).through([leaf])
-        self._origins[id(data)] = data
-        return value
+    def _known(self, data: Tracer, edge: Edge | None) -> Tensor:
+        """A tensor of the body with the history that it has outside."""
+        if edge is not None:
+            self._origins[id(data)] = data, edge
+        return Tensor.wrap(data, edge)
 
     def _stopped(self, value: Tensor) -> Tensor:
         """The operand, through ``stop_gradient`` where its data has a history that it is used without here."""
         if value.dtype.kind != "float":
             return value
         edge = edge_of(value)
-        anew = edge is None or isinstance(edge.node, Accumulator)
-        if not (anew and id(value._data) in self._origins or edge is not None and not is_enabled()):
+        if edge is None or isinstance(edge.node, Accumulator):
+            origin = self._origins.get(id(value._data))
+            stops = origin is not None and (origin[1] is None or edge is None or origin[1].node is not edge.node)
+        else:
+            stops = False
+        if not stops and (edge is None or is_enabled()):
             return value
         (data,) = self.tracing.process(OPS["stop_gradient"], (value._data,), {}, None, ())
         return Tensor.wrap(data, edge)
@@ -175,10 +181,19 @@ class BodyTape(Tape):
         for one in operands:
             if isinstance(one, Tensor) and not self._is_own(one) and not self.tracing.shares(one._data):
                 if generator_of(one) is not None:
-                    raise Found(effect_of(one))
+                    self._find(one)
+
+    def _find(self, tensor: Tensor) -> None:
+        """Note an effect. The trace goes on, to find the others, and counts for nothing."""
+        self.found.setdefault(id(tensor._data.alias), effect_of(tensor))
 
     def _is_own(self, value: Tensor) -> bool:
         return isinstance(value._data, Tracer) and value._data.tracing is self.tracing
+
+
+def in_body() -> bool:
+    """Whether what runs here is the body of a loop or a branch, being traced."""
+    return isinstance(interpreter_stack()[0], BodyTracing)
 
 
 @dataclass(frozen=True)
@@ -204,7 +219,7 @@ def trace_bodies(functions: Sequence[tuple[Function, Sequence[TensorType]]], dev
         try:
             traced = [_traced(function, types, device, effects) for function, types in functions]
         except Found as found:
-            effects.append(found.effect)
+            effects += found.effects
             for generator, offset in drawn:
                 generator.step_back(offset)
             continue
@@ -255,16 +270,31 @@ def _traced(
     tape = BodyTape(tracing, effects)
     with ExitStack() as stack:
         stack.enter_context(interpreting(tracing, tape, *modes()))
+        grads = stack.enter_context(keeping_grads())
+        stack.enter_context(interpreting(tracing, tape, *modes()))
         for effect in effects:
             if effect.generator is not None:
                 stack.enter_context(effect.generator.rewound(effect.tensor, 0))
         results = function(*[tape.input(one, device) for one in types])
         draws = [_advanced(effect.generator, effect.tensor) for effect in effects]
         outputs = tracing.outputs([tape.result(one) for one in results])
+        if tape.found:
+            raise Found(list(tape.found.values()))
+        _refuse_grads(grads.values())
     recorded = [
         written and edge_of(one) is not None for written, one in zip(tape.recorded, tape.shared, strict=True)
     ]
     return _Traced(tracing.graph(outputs), tape.outside(), recorded, draws, len(types))
+
+
+def _refuse_grads(looked_at: Iterable[tuple[Tensor, Tensor | None]]) -> None:
+    """``UnsupportedError`` where the body leaves a gradient in ``grad``, which the next step or the program would miss."""
+    for tensor, before in looked_at:
+        if before is None and tensor._grad is not None:
+            raise UnsupportedError(
+                mistake("a body", f"grad of a tensor {list(tensor.shape)}", "set by it, and was None before", "None",
+                        "call zero_grad() at its end, or zero_grad(set_to_none=False) before the loop to add up")
+            )  # fmt: skip
 
 
 def _advanced(generator: Generator | None, state: Tensor) -> int:

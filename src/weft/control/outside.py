@@ -30,11 +30,11 @@ class Effect:
 
 
 class Found(BaseException):
-    """Raised in the trace of a body by an effect that it has: it is traced again, and knows of it from the start."""
+    """Raised at the end of a body's trace by effects that it has: it is traced again, and knows of them at the start."""
 
-    def __init__(self, effect: Effect) -> None:
+    def __init__(self, effects: list[Effect]) -> None:
         super().__init__()
-        self.effect = effect
+        self.effects = effects
 
 
 def generator_of(state: Tensor) -> Generator | None:

@@ -16,7 +16,7 @@ from typing import Protocol
 from weft.devices.webgpu.gates import Gate, Gates
 from weft.plan import Branch, Dispatch, Loop, Place, Step, While, bodies
 
-GATED, GATED_SOFTWARE = 16, 2
+GATED, GATED_SOFTWARE = 16, 4
 """Calls that are gated at most: each that runs costs about as much again, and to wait as much as several."""
 CHUNK = 32
 """Steps of a loop that are recorded at a time, at most."""
