@@ -135,7 +135,9 @@ def leaves_of(tree: Any) -> list[Any]:
     return [one for part in tree for one in leaves_of(part)] if isinstance(tree, tuple | list) else [tree]
 
 
-def whole(program: Callable[..., Any], cond: Callable[..., Any], grad: Callable[..., Any]) -> Callable[..., Any]:
+def whole(
+    program: Callable[..., Any], cond: Callable[..., Any], grad: Callable[..., Any]
+) -> Callable[..., Any]:
     """Values, gradients, and gradients of the gradients' squares."""
 
     def run(*arrays: Any) -> list[Any]:
@@ -146,7 +148,9 @@ def whole(program: Callable[..., Any], cond: Callable[..., Any], grad: Callable[
         firsts = grad(total, leaves, create_graph=True, allow_unused=True)
         squares = sum(((one * one).sum() for one in firsts if one is not None), start=total * 0)
         seconds = grad(squares, leaves, allow_unused=True)
-        zeros = [one * 0 for one in leaves]  # where nothing depends on a leaf, one may say None, the other zeros
+        zeros = [
+            one * 0 for one in leaves
+        ]  # where nothing depends on a leaf, one may say None, the other zeros
         made = [
             z if one is None else one
             for found in (firsts, seconds)
@@ -183,7 +187,9 @@ def test_numeric_gradients(sign: int) -> None:
     )
 
     def run(x: Any, w: Any) -> Any:
-        return cond(wf.tensor(sign, device="cpu") > 0, lambda x: (x * w).exp(), lambda x: (x / 2 - w).tanh(), (x,))
+        return cond(
+            wf.tensor(sign, device="cpu") > 0, lambda x: (x * w).exp(), lambda x: (x / 2 - w).tanh(), (x,)
+        )
 
     traced = trace(run, x, w)
     assert [node.op for node in traced.graph.nodes].count("cond") == 1
@@ -222,7 +228,9 @@ def test_a_plan_has_both_branches_and_runs_one(device) -> None:
     outside = len([one for one in plan.steps if not isinstance(one, Branch)])
     if device.name == "cpu":
         assert counts == [outside + 1 + len(branch.then), outside + 1 + len(branch.otherwise)]
-    for one, other in zip(results, [numpy.exp(numpy.sin(x.numpy()).sum(0)), x.numpy()[0] * 2] * 2, strict=True):
+    for one, other in zip(
+        results, [numpy.exp(numpy.sin(x.numpy()).sum(0)), x.numpy()[0] * 2] * 2, strict=True
+    ):
         numpy.testing.assert_allclose(one.numpy(), other, rtol=1e-4, atol=1e-5)
 
 
@@ -311,7 +319,9 @@ def test_branches_draw_the_numbers_that_python_would(device) -> None:
     results = []
     for mode in (run, wf.jit(run), lambda c: trace(run, c)(c)):
         wf.manual_seed(3)
-        results.append([one.numpy() for c in (1, -1, 1) for one in mode(wf.tensor(float(c), device=device.name))])
+        results.append(
+            [one.numpy() for c in (1, -1, 1) for one in mode(wf.tensor(float(c), device=device.name))]
+        )
     for other in results[1:]:
         for one, same in zip(results[0], other, strict=True):
             numpy.testing.assert_array_equal(one, same)
@@ -348,7 +358,9 @@ def test_a_scan_in_a_branch_and_a_branch_in_a_scan(device) -> None:
 
 
 def test_a_python_bool_chooses_once() -> None:
-    graph = trace(lambda x: cond(True, lambda x: x * 2, lambda x: x.sum(), (x,)), wf.ones(3, device="cpu")).graph
+    graph = trace(
+        lambda x: cond(True, lambda x: x * 2, lambda x: x.sum(), (x,)), wf.ones(3, device="cpu")
+    ).graph
     assert [node.op for node in graph.nodes] == ["mul"]
 
 

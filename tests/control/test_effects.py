@@ -24,7 +24,9 @@ MODES: dict[str, Callable[[Callable[..., Any], list[Any]], Any]] = {
 LENGTH = 5
 
 
-def looped(f: Callable[..., Any], init: Any, xs: Any, length: int | None = None, reverse: bool = False) -> Any:
+def looped(
+    f: Callable[..., Any], init: Any, xs: Any, length: int | None = None, reverse: bool = False
+) -> Any:
     """A scan as a loop of Python."""
     count = len(xs) if xs is not None else int(length or 0)
     carry, ys = init, []
@@ -36,7 +38,9 @@ def looped(f: Callable[..., Any], init: Any, xs: Any, length: int | None = None,
 
 def tensors(device: Any, *shapes: tuple[int, ...]) -> list[Any]:
     kind = wf.float64 if device.supports(wf.float64) else wf.float32
-    return [wf.tensor(draw(*shape, seed=at), dtype=kind, device=device.name) for at, shape in enumerate(shapes)]
+    return [
+        wf.tensor(draw(*shape, seed=at), dtype=kind, device=device.name) for at, shape in enumerate(shapes)
+    ]
 
 
 # Random numbers.
@@ -159,7 +163,9 @@ def test_a_checkpoint_around_a_branch_that_draws_is_refused(device) -> None:
         y = checkpoint(lambda x: cond(x.sum() > 0, lambda x: F.dropout(x), lambda x: x * 1, (x,)).sin(), x)
         return wf.autograd.grad(y.sum(), [x])
 
-    with pytest.raises(UnsupportedError, match="checkpoint: the function is one with random numbers in a cond or while_loop"):
+    with pytest.raises(
+        UnsupportedError, match="checkpoint: the function is one with random numbers in a cond or while_loop"
+    ):
         wf.jit(run)(wf.ones(3, device=device.name))
 
 
@@ -357,7 +363,9 @@ def test_gradients_add_up_over_a_loop(device) -> None:
         return weight.grad * 1
 
     x = wf.tensor(draw(LENGTH, 3), dtype=wf.float32, device=device.name)
-    with pytest.raises(UnsupportedError, match=r"grad of a tensor \[3\] is set by it, and was None before, expected None"):
+    with pytest.raises(
+        UnsupportedError, match=r"grad of a tensor \[3\] is set by it, and was None before, expected None"
+    ):
         wf.jit(run)(x)
     assert weight.grad is None
     weight.grad = wf.zeros(3, device=device.name)
@@ -405,7 +413,11 @@ def test_gradients_stop_where_values_are_detached(device, name: str, mode: str) 
         firsts = wf.autograd.grad(total, [init, x, w], create_graph=True, allow_unused=True)
         squares = sum((one * one).sum() for one in firsts if one is not None)
         seconds = wf.autograd.grad(squares, [init, x, w], allow_unused=True)
-        found = [z * 0 if one is None else one for made in (firsts, seconds) for z, one in zip(given, made, strict=True)]
+        found = [
+            z * 0 if one is None else one
+            for made in (firsts, seconds)
+            for z, one in zip(given, made, strict=True)
+        ]
         return [one.detach() for one in (last, ys, *found)]
 
     given = tensors(device, (3,), (LENGTH, 3), (3,))
@@ -413,7 +425,9 @@ def test_gradients_stop_where_values_are_detached(device, name: str, mode: str) 
     found = MODES[mode](lambda *given: run(scan, *given), given)
     for at, (one, other) in enumerate(zip(found, run(looped, *given), strict=True)):
         scale = max(float(numpy.abs(other.numpy()).max()), 1)
-        numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=bound, atol=bound * scale, err_msg=f"result {at}")
+        numpy.testing.assert_allclose(
+            one.numpy(), other.numpy(), rtol=bound, atol=bound * scale, err_msg=f"result {at}"
+        )
 
 
 # What a gradient needs.
@@ -433,7 +447,9 @@ def test_what_a_loop_was_given_may_be_written_later(device, mode: str) -> None:
         return wf.autograd.grad(last.sum() + ys.sum() + xs.sum(), [x])[0]
 
     (x,) = tensors(device, (3, 2))
-    expected = numpy.array([[2 * 3 + 10 + 1 + 6 + 12 * 2], [2 * 3 + 10 + 12], [2 * 3 + 10]]) + numpy.zeros((3, 2))
+    expected = numpy.array([[2 * 3 + 10 + 1 + 6 + 12 * 2], [2 * 3 + 10 + 12], [2 * 3 + 10]]) + numpy.zeros(
+        (3, 2)
+    )
     numpy.testing.assert_allclose(MODES[mode](run, [x]).numpy(), expected, rtol=1e-6)
 
 
@@ -460,7 +476,9 @@ def test_captures_in_a_body_are_refused(device) -> None:
     x = wf.ones(3, 2, device=device.name)
     function = wf.jit(run)
     numpy.testing.assert_array_equal(function(x).numpy(), [4, 4])
-    with pytest.raises(UnsupportedError, match="capture: the call is of 'sum' in the body of a loop or a branch"):
+    with pytest.raises(
+        UnsupportedError, match="capture: the call is of 'sum' in the body of a loop or a branch"
+    ):
         function.with_captures(x)
 
 

@@ -107,7 +107,9 @@ def test_newton_to_convergence(device) -> None:
         def body(x: Any, steps: Any) -> Any:
             return (x + a / x) / 2, steps + 1
 
-        return while_loop(lambda x, steps: ((x * x - a).abs() > tolerance * a).any(), body, (a, number(device)))
+        return while_loop(
+            lambda x, steps: ((x * x - a).abs() > tolerance * a).any(), body, (a, number(device))
+        )
 
     for values, most in ((numpy.array([2.0, 9.0, 100.0]), 12), (numpy.array([1.0, 1.0, 1.0]), 0)):
         x, steps = roots(wf.tensor(values, dtype=wf.float32, device=device.name), 1e-5)
@@ -131,7 +133,7 @@ def test_a_decoder_that_stops_early(device) -> None:
         start = (number(device), token, wf.zeros(1, 6, device=device.name),
                  wf.full((room,), -1, dtype=wf.int64, device=device.name))  # fmt: skip
         with wf.no_grad():
-            at, *_, tokens = loop(lambda at, token, *_: ((at < room) & (token[0] != end)), step, start)
+            at, *_, tokens = loop(lambda at, token, *_: (at < room) & (token[0] != end), step, start)
         return at, tokens
 
     compiled = wf.jit(lambda token, end: decode(while_loop, token, end))
@@ -151,7 +153,9 @@ def test_a_decoder_that_stops_early(device) -> None:
 
 def test_a_plan_has_one_loop_and_runs_as_many_steps_as_it_takes(device) -> None:
     function = wf.jit(
-        lambda limit, x: while_loop(lambda n, x: n < limit, lambda n, x: (n + 1, x.sin()), (number(device), x))
+        lambda limit, x: while_loop(
+            lambda n, x: n < limit, lambda n, x: (n + 1, x.sin()), (number(device), x)
+        )
     )
     x = wf.ones(5, device=device.name)
     function(number(device, 3), x)
@@ -169,7 +173,9 @@ def test_a_plan_has_one_loop_and_runs_as_many_steps_as_it_takes(device) -> None:
 
 def test_many_steps(device) -> None:
     most = 20000 if device.name == "cpu" else 300
-    function = wf.jit(lambda x: while_loop(lambda n, x: n < most, lambda n, x: (n + 1, x + 1), (number(device), x)))
+    function = wf.jit(
+        lambda x: while_loop(lambda n, x: n < most, lambda n, x: (n + 1, x + 1), (number(device), x))
+    )
     n, x = function(wf.zeros(3, device=device.name))
     assert n.item() == most and x.numpy().tolist() == [most] * 3
 
@@ -252,7 +258,9 @@ def test_there_is_no_gradient_and_the_error_says_what_has(device, mode: str) -> 
         assert y.requires_grad
         return wf.autograd.grad(y.sum(), [x])
 
-    with pytest.raises(UnsupportedError, match=r"while_loop: its gradient is wanted.*use weft\.compiler\.scan with a length"):
+    with pytest.raises(
+        UnsupportedError, match=r"while_loop: its gradient is wanted.*use weft\.compiler\.scan with a length"
+    ):
         MODES[mode](run, [wf.ones(3, device=device.name)])
 
 
@@ -349,7 +357,9 @@ def test_a_condition_that_writes_is_refused(device) -> None:
         state.add_(1)
         return n < 2
 
-    with pytest.raises(UnsupportedError, match="cond_fn is a function that writes tensors from outside or draws"):
+    with pytest.raises(
+        UnsupportedError, match="cond_fn is a function that writes tensors from outside or draws"
+    ):
         wf.jit(lambda n: while_loop(test, lambda n: (n + 1,), (n,)))(number(device))
     assert state.sum().item() == 0
 
@@ -357,7 +367,9 @@ def test_a_condition_that_writes_is_refused(device) -> None:
 def test_what_is_given_stays(device) -> None:
     x = wf.tensor(draw(3), dtype=wf.float32, device=device.name)
     before = x.numpy().copy()
-    function = wf.jit(lambda x: (while_loop(lambda x: x.sum() < 100, lambda x: (x.abs() * 2 + 1,), (x,))[0], x * 1))
+    function = wf.jit(
+        lambda x: (while_loop(lambda x: x.sum() < 100, lambda x: (x.abs() * 2 + 1,), (x,))[0], x * 1)
+    )
     found, same = function(x)
     assert found.sum().item() >= 100
     numpy.testing.assert_array_equal(x.numpy(), before)

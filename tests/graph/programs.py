@@ -593,7 +593,11 @@ def _cond(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
     written = _pick(draw, values, lambda one: _is_float(one) and any(one is values[w] for w in writable))
     if at is None or around is None:
         return None
-    name, writes, chosen = draw(st.sampled_from(sorted(BRANCHES))), draw(st.booleans()), _exact(draw, values, 2)
+    name, writes, chosen = (
+        draw(st.sampled_from(sorted(BRANCHES))),
+        draw(st.booleans()),
+        _exact(draw, values, 2),
+    )
 
     def step(values: list[Any]) -> Any:
         x, w = values[at], values[around]

@@ -66,9 +66,7 @@ def cond_gradient(context: Gradient, *grads: Any) -> list[Any]:
     given = tuple(at for at, one in enumerate(grads) if one is not None)
     branches = [_cond_adjoint(options[name], wanted, given) for name in ("then", "otherwise")]
     parts = [part for part in branches[0].parts if any(part in one.read for one in branches)]
-    graphs = {
-        name: one.only(parts) for name, one in zip(("then", "otherwise"), branches, strict=True)
-    }
+    graphs: dict[str, Any] = {name: one.only(parts) for name, one in zip(("then", "otherwise"), branches, strict=True)}
     operands = [grads[at] if kind == "along" else context.input(at) for kind, at in parts]
     found = bind(lookup("cond"), context.input(0), *operands, **graphs) if wanted else ()
     source = iter(found if isinstance(found, tuple) else (found,))
@@ -126,9 +124,7 @@ def _scan_adjoint(
         found = _gradients(body, inputs, wanted, outputs)
         made = dict(zip(wanted, found, strict=True))
         new = [_or_zeros(made[at], inputs[at]) for at in carried]
-        new += [
-            values["sum", at] if (own := made[at]) is None else values["sum", at] + own for at in sums
-        ]
+        new += [values["sum", at] if (own := made[at]) is None else values["sum", at] + own for at in sums]
         elements = range(carries, carries + sequences)
         return new + [_or_zeros(made[at], inputs[at]) for at in wanted if at in elements]
 
@@ -198,7 +194,9 @@ def _zeros(type_: TensorType, device: str) -> Any:
 
 
 def _or_zeros(found: Any, like: Tensor) -> Tensor:
-    made: Tensor = _zeros(TensorType(tuple(like.shape), like.dtype), str(like.device)) if found is None else found
+    made: Tensor = (
+        _zeros(TensorType(tuple(like.shape), like.dtype), str(like.device)) if found is None else found
+    )
     return made
 
 
@@ -227,9 +225,7 @@ def _starts(context: Gradient, wanted: Sequence[int]) -> dict[int, Any]:
     if gives_starts(options["body"], carries):
         return {at: context.output(found - carries + at) for at in wanted}
     operands = [context.input(at) for at in range(len(context.types))]
-    again = bind(
-        lookup("scan"), *operands, **(options | {"body": giving_starts(options["body"], carries)})
-    )
+    again = bind(lookup("scan"), *operands, **(options | {"body": giving_starts(options["body"], carries)}))
     return {at: again[found + at] for at in wanted}
 
 

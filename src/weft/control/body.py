@@ -66,9 +66,7 @@ class BodyTape(Tape):
         self._entered: dict[Any, tuple[Tensor, Any, Tensor, Var]] = {}
         self._behind: dict[int, Tensor] = {}  # by the identity of a cell, the tensor outside
         self._origins: dict[int, tuple[Tracer, Edge | None]] = {}  # data that has a history, and which
-        self.shared = [
-            self._known(tracing.share(one.tensor._data), edge_of(one.tensor)) for one in effects
-        ]
+        self.shared = [self._known(tracing.share(one.tensor._data), edge_of(one.tensor)) for one in effects]
         self._homes = {id(one.tensor._data.alias): at for at, one in enumerate(effects)}
         self._bases = [one.tensor for one in effects]
         self.recorded = [False] * len(effects)
@@ -169,7 +167,9 @@ class BodyTape(Tape):
         edge = edge_of(value)
         if edge is None or isinstance(edge.node, Accumulator):
             origin = self._origins.get(id(value._data))
-            stops = origin is not None and (origin[1] is None or edge is None or origin[1].node is not edge.node)
+            stops = origin is not None and (
+                origin[1] is None or edge is None or origin[1].node is not edge.node
+            )
         else:
             stops = False
         if not stops and (edge is None or is_enabled()):
@@ -178,10 +178,10 @@ class BodyTape(Tape):
         return Tensor.wrap(data, edge)
 
     def _find_generators(self, operands: Sequence[Any]) -> None:
-        for one in operands:
-            if isinstance(one, Tensor) and not self._is_own(one) and not self.tracing.shares(one._data):
-                if generator_of(one) is not None:
-                    self._find(one)
+        given = [one for one in operands if isinstance(one, Tensor) and not self._is_own(one)]
+        for one in given:
+            if not self.tracing.shares(one._data) and generator_of(one) is not None:
+                self._find(one)
 
     def _find(self, tensor: Tensor) -> None:
         """Note an effect. The trace goes on, to find the others, and counts for nothing."""
@@ -250,7 +250,11 @@ class _Traced:
     def with_inputs(self, outside: dict[Any, Tensor]) -> Graph:
         """The graph with an input for each value from outside, read or not, and the effects among its values."""
         graph = self.graph
-        known = (*graph.inputs, *(one.initial for one in graph.states), *(v for n in graph.nodes for v in n.outputs))
+        known = (
+            *graph.inputs,
+            *(one.initial for one in graph.states),
+            *(v for n in graph.nodes for v in n.outputs),
+        )
         free = 1 + max((var.id for var in known), default=-1)
         inputs = [*graph.inputs[: self.own], *(one.initial for one in graph.states)]
         for at, (key, tensor) in enumerate(outside.items()):
@@ -288,7 +292,7 @@ def _traced(
 
 
 def _refuse_grads(looked_at: Iterable[tuple[Tensor, Tensor | None]]) -> None:
-    """``UnsupportedError`` where the body leaves a gradient in ``grad``, which the next step or the program would miss."""
+    """``UnsupportedError`` where the body leaves a gradient in ``grad``: the next step would miss it."""
     for tensor, before in looked_at:
         if before is None and tensor._grad is not None:
             raise UnsupportedError(

@@ -96,7 +96,9 @@ def _check_alike(taken: Any, other: Any) -> None:
         )  # fmt: skip
 
 
-def _infer(predicate: TensorType, *types: TensorType, then: Graph, otherwise: Graph) -> tuple[TensorType, ...]:
+def _infer(
+    predicate: TensorType, *types: TensorType, then: Graph, otherwise: Graph
+) -> tuple[TensorType, ...]:
     return tuple(type_of(one) for one in then.outputs)
 
 

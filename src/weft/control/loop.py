@@ -13,7 +13,7 @@ from typing import Any
 
 from weft.autograd.mode import is_grad_enabled
 from weft.autograd.tape import edge_of
-from weft.control.adjoint import gives_starts, giving_starts, gradient
+from weft.control.adjoint import giving_starts, gradient
 from weft.control.body import Bodies, run_by_nodes, trace_bodies, type_of, types_of
 from weft.control.outside import Effect, write_back
 from weft.control.values import as_now, tensors
@@ -80,12 +80,19 @@ def _with_effects(
     ends = len(outputs) - extra
     graph = replace(
         graph,
-        inputs=(*inputs[:own], *inputs[own + more :][:extra], *inputs[own:][:more], *inputs[own + more + extra :]),
+        inputs=(
+            *inputs[:own],
+            *inputs[own + more :][:extra],
+            *inputs[own:][:more],
+            *inputs[own + more + extra :],
+        ),
         outputs=(*outputs[:own], *outputs[ends:], *outputs[own:ends]),
     )
     before = [_initial(one, count) for one in effects]
     finals, ys = run(graph, [*carry, *before], sequences, bodies.outside, count, reverse)
-    written = [(one, value) for one, value in zip(effects, finals[own:], strict=True) if one.generator is None]
+    written = [
+        (one, value) for one, value in zip(effects, finals[own:], strict=True) if one.generator is None
+    ]
     write_back([one for one, _ in written], [value for _, value in written])
     return finals[:own], ys
 

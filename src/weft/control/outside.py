@@ -30,7 +30,7 @@ class Effect:
 
 
 class Found(BaseException):
-    """Raised at the end of a body's trace by effects that it has: it is traced again, and knows of them at the start."""
+    """Raised at the end of a trace by effects that the body has: it is traced again, and knows of them."""
 
     def __init__(self, effects: list[Effect]) -> None:
         super().__init__()

@@ -140,7 +140,8 @@ def _loop(
     edges = [edge_of(one) for one in sources]
     node = Node(WHILE, {}, edges, tuple(types_of(sources)), tuple(types_of(values)))
     return [
-        Tensor.wrap(one._data, Edge(node, at) if node.differentiable(at) else None) for at, one in enumerate(values)
+        Tensor.wrap(one._data, Edge(node, at) if node.differentiable(at) else None)
+        for at, one in enumerate(values)
     ]
 
 

@@ -83,9 +83,7 @@ def _while(lowering: Lowering, node: Node, attributes: dict[str, Any]) -> None:
     for at, one in enumerate(node.inputs):
         assert isinstance(one, Var), "a loop takes tensors"
         home = lowering.homes[one.id]
-        given.append(
-            lowering.copy(home, one.type, node.site) if at < carries or home.stride else home
-        )
+        given.append(lowering.copy(home, one.type, node.site) if at < carries or home.stride else home)
     condition, body = (passes.run(attributes[name], lowering.profile) for name in ("condition", "body"))
     homes = {var.id: own for var, own in zip(condition.inputs, given, strict=True)}
     with _inside(lowering, condition, homes, 0, 1) as tests:

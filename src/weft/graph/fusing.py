@@ -246,9 +246,7 @@ class _Fusing:
             return replace(block, condition=condition, calls=self._within(block.calls, block.kept, 0, 1))
         return self._call(node)
 
-    def _within(
-        self, calls: Sequence[Step], kept: Sequence[str], start: int, step: int
-    ) -> tuple[Step, ...]:
+    def _within(self, calls: Sequence[Step], kept: Sequence[str], start: int, step: int) -> tuple[Step, ...]:
         """The calls of a block, fused; ``kept`` are the values that are read outside of them."""
         results = tuple(Result(name, TensorType((), self.values[name].dtype)) for name in kept)
         body = replace(self.lowered, calls=tuple(calls), inputs=(), states=(), outputs=results)

@@ -76,6 +76,7 @@ class Lowering:
             self.fresh(var)
 
     def result(self) -> Lowered:
+        """The lowered graph."""
         for at, node in enumerate(self.graph.nodes):
             self.node(at, node)
         taken = {self.homes[var.id].name for var in self.graph.inputs}
@@ -129,6 +130,7 @@ class Lowering:
         return found
 
     def copy(self, home: Home, type_: TensorType, site: str = "") -> Home:
+        """A value with the elements of a view, in row-major order."""
         name = self.value(type_.dtype, math.prod(type_.shape))
         copied = Home(name, Geometry.contiguous(type_.shape))
         self.emit(OPS["copy"], [(home, type_)], [(copied, type_)], {}, site)
@@ -137,6 +139,7 @@ class Lowering:
     # Values.
 
     def value(self, dtype: DType, elements: int, name: str = "", over: str = "") -> str:
+        """A new value; gives its name."""
         if not self.profile.supports(dtype):
             raise DTypeError(mistake("compile", "a value's dtype", dtype.name, "one that the device has"))
         name = name or f"t{len(self.values)}"
@@ -144,6 +147,7 @@ class Lowering:
         return name
 
     def fresh(self, var: Var, over: str = "") -> Home:
+        """A new value for a variable of the graph, and where it lies."""
         name = self.value(var.type.dtype, math.prod(var.type.shape), f"{self.prefix}v{var.id}", over)
         home = self.homes[var.id] = Home(name, Geometry.contiguous(var.type.shape))
         return home
@@ -151,6 +155,7 @@ class Lowering:
     # Nodes.
 
     def node(self, at: int, node: Node) -> None:
+        """Lower one node, whose place in its graph is ``at``."""
         op, attributes = lookup(node.op), dict(node.attributes)
         if op.view is not None:
             (source,), (out,) = node.inputs, node.outputs
@@ -237,6 +242,7 @@ class Lowering:
         self, op: OpSpec, operands: Sequence[Any], outputs: Sequence[tuple[Home, TensorType]],
         attributes: dict[str, Any], site: str,
     ) -> None:  # fmt: skip
+        """The calls of an op over operands and outputs that have their places."""
         if all(math.prod(type_.shape) == 0 for _, type_ in outputs):
             return
         if op.lower is None:

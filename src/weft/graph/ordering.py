@@ -74,9 +74,7 @@ class _Ordering:
         return new - sum(self.bytes[name] for name in self.used[at] if name in alive and self.left[name] == 1)
 
 
-def _edges(
-    calls: Sequence[Step], over: dict[str, str], states: Sequence[tuple[str, str]]
-) -> list[set[int]]:
+def _edges(calls: Sequence[Step], over: dict[str, str], states: Sequence[tuple[str, str]]) -> list[set[int]]:
     """For each call those that come before it, by their places."""
     writers: dict[str, int] = {}
     readers: dict[str, list[int]] = {}

@@ -243,7 +243,12 @@ class _Standing:
 
     def __init__(self, generator: Generator) -> None:
         self.state, self.offset = generator.standing()
-        self.version = 0 if self.state is None else self.state._data.version
+        self._version = 0 if self.state is None else self.state._data.version
+
+    @property
+    def moved(self) -> bool:
+        """Whether its state was written since: by draws whose number is not known."""
+        return self.state is not None and self.state._data.version != self._version
 
 
 def _drawn(before: dict[Generator, _Standing]) -> list[tuple[Generator, Tensor, int]]:
@@ -253,13 +258,12 @@ def _drawn(before: dict[Generator, _Standing]) -> list[tuple[Generator, Tensor, 
         for generator in all_generators():
             stood = before.get(generator)
             offset = 0 if stood is None else stood.offset
-            if stood is not None and stood.state is not None and tracing():
-                if stood.state._data.version != stood.version:
-                    raise UnsupportedError(
-                        mistake("checkpoint", "the function", "one with random numbers in a cond or while_loop",
-                                "one that draws a number of them that is known when it is traced",
-                                "put the checkpoint into the branch, or pass preserve_rng_state=False")
-                    )  # fmt: skip
+            if stood is not None and tracing() and stood.moved:
+                raise UnsupportedError(
+                    mistake("checkpoint", "the function", "one with random numbers in a cond or while_loop",
+                            "one that draws a number of them that is known when it is traced",
+                            "put the checkpoint into the branch, or pass preserve_rng_state=False")
+                )  # fmt: skip
             if generator.standing()[1] != offset:
                 found.append((generator, bind(OPS["copy"], generator.state()), offset))
     return found

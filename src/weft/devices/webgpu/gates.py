@@ -145,7 +145,9 @@ class Gates:
         try:
             handle = self._device.memory.create(size, usage)
         except MemoryError as error:
-            raise OutOfMemoryError(f"{self._device.name}: no memory for {size:,} bytes of gates: {error}") from error
+            raise OutOfMemoryError(
+                f"{self._device.name}: no memory for {size:,} bytes of gates: {error}"
+            ) from error
         pointer = native().ffi.from_buffer(words)
         self._device.recorder.write(handle, 0, pointer, 4 * len(words))
         return WebGpuBuffer(self._device, handle, size)

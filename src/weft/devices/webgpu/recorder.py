@@ -37,8 +37,8 @@ STAGING, UNIFORMS = 1 << 20, 256 << 10
 Call = tuple[Any, Any, int, Any, Any, int, Any, int]
 """A dispatch of a replay, all but its bind group: pipeline, data, size, uniform, offset, and the counts x, y, z.
 
-Parameters are ``size`` bytes of immediates at ``data``, or the bind group ``uniform`` at ``offset``, or none. Where x is
-0, the counts lie in the buffer y, z bytes behind its start.
+Parameters are ``size`` bytes of immediates at ``data``, or the bind group ``uniform`` at ``offset``, or none. Where x
+is 0, the counts lie in the buffer y, z bytes behind its start.
 """
 
 

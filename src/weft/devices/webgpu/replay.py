@@ -193,7 +193,12 @@ class _Prepared:
         return len(self.calls)
 
     def _add(
-        self, bound: _Bound, given: Sequence[int | float], counts: tuple[int, int, int], slot: int | None, name: str
+        self,
+        bound: _Bound,
+        given: Sequence[int | float],
+        counts: tuple[int, int, int],
+        slot: int | None,
+        name: str,
     ) -> None:
         bound.calls.append(len(self.calls))
         self.calls.append((bound.pipeline, self._parameters.place(bound.pipeline, given), counts))

@@ -168,7 +168,9 @@ class Sections:
 def _size(steps: Sequence[Step]) -> int:
     """How many calls steps come to, all branches included."""
     return sum(
-        1 if isinstance(one, Dispatch) else (one.times if isinstance(one, Loop) else 1) * sum(map(_size, bodies(one)))
+        1
+        if isinstance(one, Dispatch)
+        else (one.times if isinstance(one, Loop) else 1) * sum(map(_size, bodies(one)))
         for one in steps
     )
 
@@ -179,7 +181,10 @@ def _repeats(steps: Sequence[Step]) -> bool:
 
 
 def follow(
-    made: Sequence[Section], record: Callable[[Run], None], test: Callable[[Place], bool], flag: Callable[[int], bool]
+    made: Sequence[Section],
+    record: Callable[[Run], None],
+    test: Callable[[Place], bool],
+    flag: Callable[[int], bool],
 ) -> None:
     """Record the runs in order. ``test`` says whether the byte at a place is not 0 by then, ``flag`` a gates' word."""
     for one in made:
