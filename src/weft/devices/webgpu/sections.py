@@ -87,8 +87,9 @@ class Sections:
     def __init__(self, steps: Sequence[Step], calls: Calls, gates: Gates, most: int) -> None:
         self._calls, self._gates, self._most = calls, gates, most
         self._count = 0
-        self._known: dict[int, tuple[Gate, ...]] = {}  # by the identity of a block of the plan
-        self._slots: dict[int, int] = {}
+        # by the identity of a step, which a plan may have in several places, and the word that it is under
+        self._known: dict[tuple[int, int], tuple[Gate, ...]] = {}
+        self._slots: dict[tuple[int, int], int] = {}
         self.made = self._within(steps, 0, None)
 
     def _within(self, steps: Sequence[Step], number: int, under: _Under | None) -> tuple[Section, ...]:
@@ -125,8 +126,8 @@ class Sections:
             into.append(Run(before, count))
 
     def _gated(self, step: Branch | While, number: int, under: _Under, into: list[Section]) -> None:
-        gates = self._known.get(id(step)) or self._made(step, under)
-        self._known[id(step)] = gates
+        key = id(step), under.flag
+        gates = self._known[key] = self._known.get(key) or self._made(step, under)
         if isinstance(step, Branch):
             (gate,) = gates
             self._added(self._calls.add_gate(gate), into)
@@ -150,9 +151,10 @@ class Sections:
         return self._gates.gate(None, under.flag, test.then), test
 
     def _slot(self, dispatch: Dispatch, under: _Under) -> int:
-        slot = self._slots.get(id(dispatch))
+        key = id(dispatch), under.flag
+        slot = self._slots.get(key)
         if slot is None:
-            slot = self._slots[id(dispatch)] = self._gates.slot()
+            slot = self._slots[key] = self._gates.slot()
             for gate, side in under.sides:
                 gate.entries.append((slot, self._calls.counts(dispatch), side))
         return slot
