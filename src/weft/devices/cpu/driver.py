@@ -12,6 +12,8 @@ are its two bodies. A loop of ``first`` times has one, the second. Of a branch t
 ``buffers[0]`` is not 0, else the second; a loop of unknown length runs the first, and ends where that byte is 0 then,
 else runs the second and begins again.
 
+A loop that is not told when to end lets Python look for signals now and then, so that Ctrl-C ends it.
+
 Before the first step, the addresses of storages are put where kernels look for them. A status word that is not 0
 after a step ends the run.
 """
@@ -22,8 +24,9 @@ import ctypes
 from functools import lru_cache
 from typing import Any
 
-HEADER = 9
-"""Words of the header: patches and how many, bases, steps and how many, the team, the status (two words), the calls."""
+HEADER = 13
+"""Words of the header: patches and how many, bases, steps and how many, the team, the status (two words), the calls, and
+Python's functions that take hold of the interpreter, look for signals, forget an error, and let go."""
 
 STATUS = 6
 """The word of the header that kernels report to: 0, or the number of the report plus one; the index is in the next."""
@@ -31,13 +34,19 @@ STATUS = 6
 CALLS = 8
 """The word of the header that counts the kernel calls of a run."""
 
+PYTHON = 9
+"""The first word of the header for Python's functions."""
+
+INTERRUPTED = -1
+"""The status of a run that a signal ended."""
+
 LOOP, BRANCH, WHILE = 0, 1, 2
 """Kinds of blocks."""
 
 _SOURCE = """
 %step = type { ptr, ptr, ptr, i64, i64, i64, ptr, i64, ptr }
 %patch = type { ptr, i64, i64 }                       ; where, the number of the base, bytes behind it
-%header = type { ptr, i64, ptr, ptr, i64, ptr, i64, i64, i64 }
+%header = type { ptr, i64, ptr, ptr, i64, ptr, i64, i64, i64, ptr, ptr, ptr, ptr }
 
 define i64 @weft.replay(ptr %header) nounwind {
 entry:
@@ -125,7 +134,8 @@ inside:
   %well = icmp eq i64 %inner, 0
   br i1 %well, label %again, label %inner.stop
 inner.stop:
-  %inner.status = phi i64 [ %inner, %inside ], [ %chosen, %branch ], [ %tested, %while ], [ %stepped, %while.body ]
+  %inner.status = phi i64 [ %inner, %inside ], [ %chosen, %branch ], [ %tested, %while ], [ %stepped, %while.body ],
+                      [ -1, %while.poll ]
   ret i64 %inner.status
 left:
   br label %more
@@ -141,6 +151,8 @@ branch:
   br i1 %chosen.well, label %left, label %inner.stop
 
 while:
+  %while.round = phi i64 [ 1, %block ], [ %while.next, %while.step ], [ %while.next, %while.poll ]
+  %while.next = add i64 %while.round, 1
   %tested = call i64 @steps(ptr %body, i64 %items, i64 %round, ptr %status, ptr %team)
   %tested.well = icmp eq i64 %tested, 0
   br i1 %tested.well, label %while.test, label %inner.stop
@@ -152,7 +164,14 @@ while.test:
 while.body:
   %stepped = call i64 @steps(ptr %other, i64 %ranges, i64 %round, ptr %status, ptr %team)
   %stepped.well = icmp eq i64 %stepped, 0
-  br i1 %stepped.well, label %while, label %inner.stop
+  br i1 %stepped.well, label %while.step, label %inner.stop
+while.step:
+  %while.part = and i64 %while.round, 255
+  %while.looks = icmp eq i64 %while.part, 0
+  br i1 %while.looks, label %while.poll, label %while
+while.poll:
+  %signal = call i1 @signalled(ptr %status)
+  br i1 %signal, label %inner.stop, label %while
 
 call:
   %at.calls = getelementptr i64, ptr %status, i64 2
@@ -194,7 +213,34 @@ early:
 done:
   br label %more
 }
+
+define internal i1 @signalled(ptr %status) noinline nounwind {
+  %at.hold = getelementptr i64, ptr %status, i64 3
+  %at.look = getelementptr i64, ptr %status, i64 4
+  %at.forget = getelementptr i64, ptr %status, i64 5
+  %at.release = getelementptr i64, ptr %status, i64 6
+  %hold = load ptr, ptr %at.hold
+  %look = load ptr, ptr %at.look
+  %forget = load ptr, ptr %at.forget
+  %release = load ptr, ptr %at.release
+  %state = call i32 %hold()
+  %found = call i32 %look()
+  %some = icmp ne i32 %found, 0
+  br i1 %some, label %clear, label %done
+clear:
+  call void %forget()
+  br label %done
+done:
+  call void %release(i32 %state)
+  ret i1 %some
+}
 """
+
+
+def python_functions() -> list[int]:
+    """The addresses of Python's functions, as the header has them."""
+    names = ("PyGILState_Ensure", "PyErr_CheckSignals", "PyErr_Clear", "PyGILState_Release")
+    return [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0 for name in names]
 
 
 @lru_cache(maxsize=None)

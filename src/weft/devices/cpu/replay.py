@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from weft.devices.base import Storage
 from weft.devices.cpu import blas
-from weft.devices.cpu.driver import BRANCH, CALLS, HEADER, LOOP, STATUS, WHILE, driver
+from weft.devices.cpu.driver import (
+    BRANCH,
+    CALLS,
+    HEADER,
+    INTERRUPTED,
+    LOOP,
+    PYTHON,
+    STATUS,
+    WHILE,
+    driver,
+    python_functions,
+)
 from weft.devices.cpu.threads import CHUNKS
 from weft.devices.replay import Replay, group_slots, report_of
 from weft.errors import IndexOutOfRangeError
@@ -62,6 +73,8 @@ class CpuReplay(Replay):
             raise self._error(status)
 
     def _error(self, status: int) -> BaseException:
+        if status == INTERRUPTED:
+            return KeyboardInterrupt()
         where, what = self._reports[status - 1]
         return IndexOutOfRangeError(f"{where}: {what} {self._header[STATUS + 1]} is out of range")
 
@@ -82,6 +95,7 @@ class CpuReplay(Replay):
             ctypes.addressof(patches), len(self._patches), ctypes.addressof(self._bases),
             ctypes.addressof(table), len(steps), 0 if team is None else team.address,
         ]  # fmt: skip
+        self._header[PYTHON:] = python_functions()
 
     def _steps(self, steps: Sequence[Step]) -> list[list[int]]:
         """The words of every step, a block's before those of its body; what has no work to do is left out."""
