@@ -17,7 +17,7 @@ from weft.devices.webgpu.gates import Gate, Gates
 from weft.plan import Branch, Dispatch, Loop, Place, Step, While, bodies
 
 GATED, GATED_SOFTWARE = 16, 4
-"""Calls that are gated at most: each that runs costs about as much again, and to wait as much as several."""
+"""Calls that are gated at most, of a loop half as many: one that runs costs about as much again, to wait as several."""
 CHUNK = 32
 """Steps of a loop that are recorded at a time, at most."""
 
@@ -164,7 +164,8 @@ class Sections:
             return False
         if isinstance(step, Branch) and _repeats((step,)):
             return False
-        return sum(_size(body) for body in bodies(step)) <= self._most
+        calls = sum(_size(body) for body in bodies(step))
+        return (2 * calls if isinstance(step, While) else calls) <= self._most
 
 
 def _size(steps: Sequence[Step]) -> int:
