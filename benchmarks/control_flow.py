@@ -1,9 +1,9 @@
-"""Loops and branches in compiled plans: what a step and a decision cost, against PyTorch's eager Python.
+"""Loops and branches in compiled plans: what a step and a decision cost, against Python that decides on the host.
 
 ``python -m benchmarks.control_flow [DEVICE]``: ``cpu``, ``webgpu`` or ``webgpu:software``. Both sides look at a value
-to know what comes next: PyTorch, or weft's own eager operations, on the host, weft in the plan. On ``webgpu`` both of its ways are timed: *gated*, where
-calls are recorded before it is known whether they do anything, and *read back*, where the host waits for the word that
-decides; each with as many calls in the body as the row says. PyTorch runs on the processor, and is left out there.
+to know what comes next: PyTorch, or weft's own eager operations, on the host, weft in the plan. On ``webgpu`` both of
+its ways are timed: *gated*, where calls are recorded before it is known whether they do anything, and *read back*,
+where the host waits for the word that decides. PyTorch runs on the processor, and is left out there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def newton(device: str) -> Row:
 
     @wf.jit
     def roots(a: Any) -> Any:
-        return while_loop(lambda x: ((x * x - a).abs() > 1e-4 * a).any(), lambda x: ((x + a / x) / 2,), (a,))[0]
+        return while_loop(lambda x: ((x * x - a).abs() > 1e-4 * a).any(), lambda x: ((x + a / x) / 2,), (a,))[
+            0
+        ]
 
     values = [2.0, 9.0, 1e4]
     a, other = wf.tensor(values, device=device), torch.tensor(values)
@@ -59,7 +61,7 @@ def steps(device: str, count: int, width: int) -> Row:
                 at, value = at + 1, (value @ own).tanh()
 
     peers = {"torch": eager} if device == "cpu" else {"eager": lambda: run.__wrapped__(limit, x).numpy()}
-    return measure(f"{count} steps of {width} × {width}", lambda: run(limit, x).numpy(), peers)
+    return measure(f"{count} steps of {width} x {width}", lambda: run(limit, x).numpy(), peers)
 
 
 def branch(device: str, calls: int) -> Row:

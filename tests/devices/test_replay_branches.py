@@ -5,7 +5,6 @@ On ``webgpu`` each is run in both ways: gated, and by reading back what decides.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy
@@ -30,11 +29,11 @@ FLAG = 256
 
 
 @pytest.fixture(params=["gated", "read back"])
-def way(request: Any, monkeypatch: Any) -> Iterator[str]:
+def way(request: Any, monkeypatch: Any) -> str:
     """How ``webgpu`` does it."""
     monkeypatch.setattr(webgpu_replay, "GATED_SOFTWARE", 100 if request.param == "gated" else 0)
     monkeypatch.setattr(webgpu_replay, "GATED", 100 if request.param == "gated" else 0)
-    yield request.param
+    return str(request.param)
 
 
 def less(profile: TargetProfile, limit: float) -> KernelSpec:

@@ -66,7 +66,9 @@ def cond_gradient(context: Gradient, *grads: Any) -> list[Any]:
     given = tuple(at for at, one in enumerate(grads) if one is not None)
     branches = [_cond_adjoint(options[name], wanted, given) for name in ("then", "otherwise")]
     parts = [part for part in branches[0].parts if any(part in one.read for one in branches)]
-    graphs: dict[str, Any] = {name: one.only(parts) for name, one in zip(("then", "otherwise"), branches, strict=True)}
+    graphs: dict[str, Any] = {
+        name: one.only(parts) for name, one in zip(("then", "otherwise"), branches, strict=True)
+    }
     operands = [grads[at] if kind == "along" else context.input(at) for kind, at in parts]
     found = bind(lookup("cond"), context.input(0), *operands, **graphs) if wanted else ()
     source = iter(found if isinstance(found, tuple) else (found,))

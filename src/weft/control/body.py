@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from weft.autograd.mode import is_enabled
-from weft.autograd.node import Accumulator, Barrier, Edge
+from weft.autograd.node import Accumulator, Barrier, Edge, keeper
 from weft.autograd.tape import Tape, edge_of
 from weft.control.outside import Effect, Found, effect_of, generator_of
 from weft.errors import UnsupportedError, mistake
 from weft.graph import Graph, Tracer, Tracing, Var
 from weft.graph.tracing import Cell
-from weft.ops import Interpreter, OPS, OpSpec, TensorType, bind, interpreter_stack, interpreting, lookup
+from weft.ops import OPS, Interpreter, OpSpec, TensorType, bind, interpreter_stack, interpreting, lookup
 from weft.ops.core import modes
 from weft.random.generator import Generator, all_generators
 from weft.tensors.gradients import keeping_grads
@@ -273,8 +273,8 @@ def _traced(
     tracing = BodyTracing()
     tape = BodyTape(tracing, effects)
     with ExitStack() as stack:
-        stack.enter_context(interpreting(tracing, tape, *modes()))
         grads = stack.enter_context(keeping_grads())
+        stack.callback(keeper.reset, keeper.set(None))  # a checkpoint around it keeps what the whole op saves
         stack.enter_context(interpreting(tracing, tape, *modes()))
         for effect in effects:
             if effect.generator is not None:

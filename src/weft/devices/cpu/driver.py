@@ -25,8 +25,10 @@ from functools import lru_cache
 from typing import Any
 
 HEADER = 13
-"""Words of the header: patches and how many, bases, steps and how many, the team, the status (two words), the calls, and
-Python's functions that take hold of the interpreter, look for signals, forget an error, and let go."""
+"""Words of the header: patches and how many, bases, steps and how many, the team, the status (two words), the calls.
+
+Then Python's functions that take hold of the interpreter, look for signals, forget an error, and let go.
+"""
 
 STATUS = 6
 """The word of the header that kernels report to: 0, or the number of the report plus one; the index is in the next."""

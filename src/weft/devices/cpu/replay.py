@@ -95,7 +95,8 @@ class CpuReplay(Replay):
             ctypes.addressof(patches), len(self._patches), ctypes.addressof(self._bases),
             ctypes.addressof(table), len(steps), 0 if team is None else team.address,
         ]  # fmt: skip
-        self._header[PYTHON:] = python_functions()
+        for at, address in enumerate(python_functions(), PYTHON):
+            self._header[at] = address
 
     def _steps(self, steps: Sequence[Step]) -> list[list[int]]:
         """The words of every step, a block's before those of its body; what has no work to do is left out."""
