@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 import weft as wf
 from tests.control.test_cond import MODES, draw, plan_of
-from weft import nn
+from weft import devices, nn
 from weft.compiler import cond, scan, trace, while_loop
 from weft.errors import ArgumentError, ArgumentTypeError, IndexOutOfRangeError, ShapeError, UnsupportedError
 from weft.ops import lookup
@@ -277,8 +279,6 @@ def test_values_that_need_none_pass(device) -> None:
 
 def test_memory_of_an_eager_loop_is_flat() -> None:
     """No tape of the steps is kept, though gradients are recorded around them."""
-    from weft import devices
-
     x = wf.ones(1000, device="cpu").requires_grad_()
     most: list[int] = []
 
@@ -298,6 +298,40 @@ def test_an_index_out_of_range_ends_the_loop() -> None:
     )  # fmt: skip
     with pytest.raises(IndexOutOfRangeError, match=r"index 4 is out of range"):
         function(wf.tensor(0, device="cpu"))
+
+
+INTERRUPTED = """
+import signal, sys
+import weft as wf
+from weft.compiler import scan, while_loop
+
+x = wf.ones(3, device=sys.argv[1])
+
+@wf.jit
+def forever(x):  # within a loop of known length, so that it is compiled code all the way on the cpu
+    return scan(lambda c, _: (while_loop(lambda y: y.sum() > 0, lambda y: (y * 1,), (c,))[0], ()), x, None, 2)[0]
+
+@wf.jit
+def some(x):
+    return while_loop(lambda y: y.sum() < 50, lambda y: (y * 2,), (x,))[0]
+
+some(x)
+signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+for _ in range(3):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        forever(x)
+    except KeyboardInterrupt:
+        print("interrupted", some(x).tolist())
+"""
+
+
+def test_ctrl_c_ends_a_loop_that_does_not_end(device) -> None:
+    """And the device is as usable as before."""
+    run = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, device.name], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert run.stdout.splitlines() == ["interrupted [32.0, 32.0, 32.0]"] * 3, run.stderr
 
 
 def test_references_are_numpy() -> None:
