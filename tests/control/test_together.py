@@ -45,7 +45,9 @@ def test_compiled_functions_take_part_in_eager_gradients(device, sign: float) ->
 
 def test_types_alone() -> None:
     x = wf.ones(3, device="cpu")
-    assert repr(eval_shape(lambda x: cond(x.sum() > 0, lambda x: x > 2, lambda x: x < 1, (x,)), x)) == "bool[3]"
+    assert (
+        repr(eval_shape(lambda x: cond(x.sum() > 0, lambda x: x > 2, lambda x: x < 1, (x,)), x)) == "bool[3]"
+    )
     assert repr(eval_shape(lambda x: doubled_until(9, x), x)) == "float32[3]"
     found = eval_shape(lambda x: scan(lambda c, _: (c + wf.rand(3, device="cpu"), c[:2]), x, None, 4), x)
     assert repr(found) == "(float32[3], float32[4, 2])"

@@ -329,7 +329,11 @@ for _ in range(3):
 def test_ctrl_c_ends_a_loop_that_does_not_end(device) -> None:
     """And the device is as usable as before."""
     run = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, device.name], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", INTERRUPTED, device.name],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert run.stdout.splitlines() == ["interrupted [32.0, 32.0, 32.0]"] * 3, run.stderr
 
