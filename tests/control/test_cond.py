@@ -307,6 +307,51 @@ def test_states_in_branches_stay_where_they_are_not_written(device) -> None:
         numpy.testing.assert_array_equal(untouched.numpy(), [3, 3])
 
 
+def test_a_state_that_is_not_written_is_not_moved(device) -> None:
+    """The branch that writes it does so in place, and the other has nothing to do."""
+    state = wf.zeros(1 << 16, device=device.name)
+    function = wf.jit(lambda c, x: cond(c > 0, lambda: (state.mul_(0.5).add_(x), ())[1], lambda: ()))
+    x = wf.ones(1 << 16, device=device.name)
+    for sign, expected in ((1.0, 1.0), (-1.0, 1.0), (1.0, 1.5), (-1.0, 1.5)):
+        function(wf.tensor(sign, device=device.name), x)
+        assert state.amax().item() == state.amin().item() == expected
+    plan = plan_of(function)
+    (branch,) = [one for one in plan.steps if isinstance(one, Branch)]
+    assert (len(branch.then), len(branch.otherwise), sum(plan.arenas)) == (1, 0, 256)
+    assert plan.steps[-1] is branch and len(plan.steps) == 2
+
+
+SWAPS: dict[str, Callable[[Any, Any], Any]] = {
+    "swapped": lambda a, b: (t := a * 1, a.copy_(b), b.copy_(t), ())[-1],
+    "old and new": lambda a, b: (t := a * 1, a.add_(b), (t, a * 2))[-1],
+    "one from the other": lambda a, b: (a.copy_(b), b.mul_(3), a + b)[-1],
+    "reversed": lambda a, b: (a.copy_(a.flip(0)), b.add_(a), a - b)[-1],
+    "the old one given": lambda a, b: (t := a.clone(), a.copy_(b), t)[-1],
+}
+
+
+@pytest.mark.parametrize("name", SWAPS)
+def test_states_that_take_each_others_values(device, name: str) -> None:
+    a, b = wf.zeros(4, device=device.name), wf.zeros(4, device=device.name)
+    write = SWAPS[name]
+
+    def run(c: Any) -> Any:
+        like = write(a * 1, b * 1)  # what a branch gives that writes nothing
+        return cond(c > 0, lambda: write(a, b), lambda: like)
+
+    results = []
+    for mode in (run, wf.jit(run)):
+        a.copy_(wf.arange(4, device=device.name).float())
+        b.copy_(wf.arange(4, device=device.name).float() * 10 + 1)
+        made: list[Any] = []
+        for sign in (1.0, -1.0, 1.0):
+            made += [*leaves_of(mode(wf.tensor(sign, device=device.name))), a, b]
+            made = [one.numpy().copy() if isinstance(one, wf.Tensor) else one for one in made]
+        results.append(made)
+    for one, other in zip(*results, strict=True):
+        numpy.testing.assert_array_equal(one, other)
+
+
 def test_branches_draw_the_numbers_that_python_would(device) -> None:
     def run(c: Any) -> list[Any]:
         x = cond(

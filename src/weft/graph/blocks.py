@@ -19,20 +19,20 @@ from weft.graph.lowering import Home, Lowering
 from weft.ops import OPS, Geometry
 
 
-def _scan(lowering: Lowering, node: Node, attributes: dict[str, Any]) -> None:
+def _scan(lowering: Lowering, at: int, node: Node, attributes: dict[str, Any]) -> None:
     """A loop of known length, over memory for the carried values and for one step of the sequences."""
     body: Graph = passes.run(attributes["body"], lowering.profile)
     length, carries, sequences = (attributes[name] for name in ("length", "carries", "sequences"))
     given: list[Home] = []
-    for at, one in enumerate(node.inputs):
+    for place, one in enumerate(node.inputs):
         assert isinstance(one, Var), "a loop takes tensors"
         home = lowering.homes[one.id]
-        if at < carries or home.stride or at < carries + sequences and not _is_whole(home):
+        if place < carries or home.stride or place < carries + sequences and not _is_whole(home):
             home = lowering.copy(home, one.type, node.site)
         given.append(home)
     homes: dict[int, Home] = {}
-    for at, (var, home) in enumerate(zip(body.inputs, given, strict=True)):
-        if carries <= at < carries + sequences:
+    for place, (var, home) in enumerate(zip(body.inputs, given, strict=True)):
+        if carries <= place < carries + sequences:
             home = Home(home.name, Geometry.contiguous(var.type.shape), math.prod(var.type.shape))
         homes[var.id] = home
     results = [
@@ -52,38 +52,63 @@ def _scan(lowering: Lowering, node: Node, attributes: dict[str, Any]) -> None:
     _name(lowering, node, kept)
 
 
-def _cond(lowering: Lowering, node: Node, attributes: dict[str, Any]) -> None:
-    """Two bodies, each of which copies its results to the same places; where it can it makes them there."""
+def _cond(lowering: Lowering, at: int, node: Node, attributes: dict[str, Any]) -> None:
+    """Two bodies, each of which leaves its results in the same places.
+
+    A state that one of them gives back as it was stays where it is, and the other writes over it.
+    """
     predicate, *operands = node.inputs
     assert isinstance(predicate, Var), "a predicate is a tensor"
     home = lowering.homes[predicate.id]
     if home.stride or home.geometry.offset or lowering.values[home.name].elements != 1:
         home = lowering.copy(home, predicate.type, node.site)
     given = [lowering.homes[one.id] for one in operands if isinstance(one, Var)]
-    results = [lowering.value(var.type.dtype, math.prod(var.type.shape)) for var in node.outputs]
+    over = [_overwritten(lowering, at, node, var) for var in node.outputs]
+    results = [
+        lowering.value(var.type.dtype, math.prod(var.type.shape), over=one)
+        for var, one in zip(node.outputs, over, strict=True)
+    ]
     made: list[tuple[Call | Block, ...]] = []
     for name in ("then", "otherwise"):
         body: Graph = passes.run(attributes[name], lowering.profile)
         homes = {var.id: own for var, own in zip(body.inputs, given, strict=True)}
         with _inside(lowering, body, homes, lowering.start, lowering.step, dict(lowering.copies)) as calls:
-            for var, target in zip(_variables(body), results, strict=True):
+            outputs = _variables(body)
+            sources = [lowering.homes[var.id] for var in outputs]
+            for place, (var, own, old) in enumerate(zip(outputs, sources, over, strict=True)):
+                if own.name in over and own != Home(old, Geometry.contiguous(var.type.shape)):
+                    sources[place] = lowering.copy(own, var.type, node.site)  # before a state is written
+            for var, own, target, old in zip(outputs, sources, results, over, strict=True):
+                if own.name == old:
+                    continue  # there already
                 lowering.written.discard(target)  # each branch writes it for the first time
                 into = Home(target, Geometry.contiguous(var.type.shape))
-                source = lowering.homes[var.id]
-                lowering.emit(OPS["copy"], [(source, var.type)], [(into, var.type)], {}, node.site)
+                lowering.emit(OPS["copy"], [(own, var.type)], [(into, var.type)], {}, node.site)
         made.append(tuple(calls))
     lowering.calls.append(Choose(home.name, made[0], made[1], tuple(results), node.site))
     _name(lowering, node, results)
 
 
-def _while(lowering: Lowering, node: Node, attributes: dict[str, Any]) -> None:
+def _overwritten(lowering: Lowering, at: int, node: Node, result: Var) -> str:
+    """The name of the state's value that a result of a branch may take over: nobody reads it later."""
+    operands = [one for one in node.inputs[1:] if isinstance(one, Var)]
+    for one in operands:
+        home = lowering.homes[one.id]
+        whole = home == Home(home.name, Geometry.contiguous(result.type.shape))
+        alone = [lowering.homes[other.id].name for other in operands].count(home.name) == 1
+        if whole and alone and one.type == result.type and lowering.lives.updates_state(at, one, result):
+            return home.name
+    return ""
+
+
+def _while(lowering: Lowering, at: int, node: Node, attributes: dict[str, Any]) -> None:
     """A loop whose condition is looked at before every step."""
     carries = attributes["carries"]
     given: list[Home] = []
-    for at, one in enumerate(node.inputs):
+    for place, one in enumerate(node.inputs):
         assert isinstance(one, Var), "a loop takes tensors"
         home = lowering.homes[one.id]
-        given.append(lowering.copy(home, one.type, node.site) if at < carries or home.stride else home)
+        given.append(lowering.copy(home, one.type, node.site) if place < carries or home.stride else home)
     condition, body = (passes.run(attributes[name], lowering.profile) for name in ("condition", "body"))
     homes = {var.id: own for var, own in zip(condition.inputs, given, strict=True)}
     with _inside(lowering, condition, homes, 0, 1) as tests:
@@ -156,7 +181,7 @@ def _is_whole(home: Home) -> bool:
     return home.geometry.is_contiguous and home.geometry.offset == 0
 
 
-BLOCKS: dict[str, Callable[[Lowering, Node, dict[str, Any]], None]] = {
+BLOCKS: dict[str, Callable[[Lowering, int, Node, dict[str, Any]], None]] = {
     "scan": _scan, "cond": _cond, "while_loop": _while,
 }  # fmt: skip
 """How each op is lowered whose attributes are graphs."""

@@ -60,7 +60,7 @@ class Lowering:
         from weft.graph.blocks import BLOCKS  # they lower the graphs of bodies by this class
 
         self.graph, self.profile, self.roomy = graph, profile, roomy(profile)
-        self.blocks: dict[str, Callable[[Lowering, Node, dict[str, Any]], None]] = BLOCKS
+        self.blocks: dict[str, Callable[[Lowering, int, Node, dict[str, Any]], None]] = BLOCKS
         self.values: dict[str, Value] = {}
         self.calls: list[Call | Block] = []
         self.prefix = ""
@@ -169,7 +169,7 @@ class Lowering:
             self.homes[out.id] = replace(home, geometry=geometry)
             return
         if op.name in self.blocks:
-            self.blocks[op.name](self, node, attributes)
+            self.blocks[op.name](self, at, node, attributes)
             return
         operands: list[tuple[Home, TensorType] | bool | int | float] = []
         for one in node.inputs:
