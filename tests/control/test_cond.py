@@ -321,6 +321,27 @@ def test_a_state_that_is_not_written_is_not_moved(device) -> None:
     assert plan.steps[-1] is branch and len(plan.steps) == 2
 
 
+@pytest.mark.parametrize("mode", ["run", "traced", "planned"])
+def test_an_operand_may_be_a_view_of_what_a_branch_writes(device, mode: str) -> None:
+    """It is the same memory in the branch, as it is outside."""
+    state = wf.ones(3, 4, device=device.name)
+
+    def run(c: Any, x: Any) -> Any:
+        row = state[1]
+
+        def taken(row: Any, x: Any) -> Any:
+            state.mul_(0.5)
+            x = x + row
+            row.add_(1)
+            return x + row, state.sum()
+
+        return cond(c > 0, taken, lambda row, x: (row * 1, x.sum()), (row, x))
+
+    found = MODES[mode](run, [wf.tensor(1.0, device=device.name), wf.zeros(4, device=device.name)])
+    assert found[0].tolist() == [2.0] * 4 and found[1].item() == 10
+    assert state.sum().item() == 10
+
+
 SWAPS: dict[str, Callable[[Any, Any], Any]] = {
     "swapped": lambda a, b: (t := a * 1, a.copy_(b), b.copy_(t), ())[-1],
     "old and new": lambda a, b: (t := a * 1, a.add_(b), (t, a * 2))[-1],

@@ -62,12 +62,15 @@ class BodyTape(Tape):
 
     def __init__(self, tracing: BodyTracing, effects: Sequence[Effect]) -> None:
         self.tracing = tracing
+        self._stack = interpreter_stack()
         self._records = is_enabled()
         self._entered: dict[Any, tuple[Tensor, Any, Tensor, Var]] = {}
         self._behind: dict[int, Tensor] = {}  # by the identity of a cell, the tensor outside
         self._origins: dict[int, tuple[Tracer, Edge | None]] = {}  # data that has a history, and which
-        self.shared = [self._known(tracing.share(one.tensor._data), edge_of(one.tensor)) for one in effects]
-        self._homes = {id(one.tensor._data.alias): at for at, one in enumerate(effects)}
+        self.shared = [
+            self._known(tracing.share(self._around(one.tensor)), edge_of(one.tensor)) for one in effects
+        ]
+        self._homes = {id(self._around(one.tensor).alias): at for at, one in enumerate(effects)}
         self._bases = [one.tensor for one in effects]
         self.recorded = [False] * len(effects)
         """Which effects were written with gradients recorded."""
@@ -115,11 +118,11 @@ class BodyTape(Tape):
 
     def enter(self, value: Tensor) -> Tensor:
         """A tensor as the body sees it."""
-        data = value._data
         if self._is_own(value):
             return value
+        data = self._around(value)
         if self.tracing.shares(data):
-            return self._within(value)
+            return self._within(value, data)
         edge = edge_of(value)
         owner = None if edge is None else (id(edge.node), edge.output)
         key = (id(data.alias), data.version, data.geometry, getattr(data, "path", ()), owner)
@@ -129,9 +132,16 @@ class BodyTape(Tape):
             self._behind[id(inside._data.cell)] = value
         return self._entered[key][2]
 
-    def _within(self, value: Tensor) -> Tensor:
+    def _around(self, value: Tensor) -> Any:
+        """The data of a tensor as the trace around the body sees it, to which all views of a memory are one."""
+        data, (bottom, tape, *_) = value._data, self._stack
+        if isinstance(tape, BodyTape):
+            return tape.enter(value)._data
+        return bottom.traced(data) if isinstance(bottom, Tracing) else data
+
+    def _within(self, value: Tensor, data: Any) -> Tensor:
         """A tensor on shared memory: the same view of what stands for it in the body."""
-        at = self._homes[id(value._data.alias)]
+        at = self._homes[id(data.alias)]
         if value is self._bases[at]:
             return self.shared[at]
         view = value._view
@@ -140,7 +150,7 @@ class BodyTape(Tape):
             for name, options in view.path:
                 inside = bind(OPS[name], inside, **dict(options))
             return inside
-        made = self.tracing.within(value._data)  # another handle: detached, perhaps a leaf of its own
+        made = self.tracing.within(data)  # another handle: detached, perhaps a leaf of its own
         self._origins[id(made)] = made, None
         return Tensor.wrap(made, edge_of(value))
 
@@ -180,12 +190,12 @@ class BodyTape(Tape):
     def _find_generators(self, operands: Sequence[Any]) -> None:
         given = [one for one in operands if isinstance(one, Tensor) and not self._is_own(one)]
         for one in given:
-            if not self.tracing.shares(one._data) and generator_of(one) is not None:
+            if generator_of(one) is not None and not self.tracing.shares(self._around(one)):
                 self._find(one)
 
     def _find(self, tensor: Tensor) -> None:
         """Note an effect. The trace goes on, to find the others, and counts for nothing."""
-        self.found.setdefault(id(tensor._data.alias), effect_of(tensor))
+        self.found.setdefault(id(self._around(tensor).alias), effect_of(tensor))
 
     def _is_own(self, value: Tensor) -> bool:
         return isinstance(value._data, Tracer) and value._data.tracing is self.tracing

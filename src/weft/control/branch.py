@@ -48,8 +48,7 @@ def cond(
     if isinstance(pred, bool):
         return (true_fn if pred else false_fn)(*operands)
     predicate("cond", "pred", pred)
-    leaves, rebuild = flatten(tuple(operands))
-    tensors("cond", "an operand", leaves)
+    tensors("cond", "an operand", flatten(tuple(operands))[0])
     if interpreter_stack()[0].executes:
         result = (true_fn if pred.item() else false_fn)(*operands)
         tensors("cond", "a result", flatten(result)[0])
@@ -57,22 +56,23 @@ def cond(
     trees: dict[str, Any] = {}
 
     def branch(name: str, function: Callable[..., Any]) -> Callable[..., list[Tensor]]:
-        def run(*values: Tensor) -> list[Tensor]:
-            trees[name] = function(*rebuild(list(values)))
+        def run() -> list[
+            Tensor
+        ]:  # operands are reached from outside, where a branch may write what they are views of
+            trees[name] = function(*operands)
             return tensors("cond", f"a result of {name}", flatten(trees[name])[0])
 
         return run
 
-    types = types_of(leaves)
     functions = (("true_fn", true_fn), ("false_fn", false_fn))
-    bodies = trace_bodies([(branch(name, own), types) for name, own in functions], str(pred.device))
+    bodies = trace_bodies([(branch(name, own), ()) for name, own in functions], str(pred.device))
     _check_alike(trees["true_fn"], trees["false_fn"])
     fold_generators(bodies.effects)
     changed = [one.tensor for one in bodies.effects]
     then, otherwise = bodies.graphs
     found: Any = ()
     if then.outputs:
-        given = as_now([pred, *leaves, *changed, *bodies.outside])
+        given = as_now([pred, *changed, *bodies.outside])
         found = bind(COND, *given, then=then, otherwise=otherwise)
     results = list(found) if isinstance(found, tuple) else [found]
     own = len(results) - len(changed)

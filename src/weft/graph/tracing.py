@@ -215,6 +215,10 @@ class Tracing:
         cell.version += 1
         cell.views.clear()
 
+    def traced(self, value: Any) -> Any:
+        """A value as this trace sees it: one from outside as a view of its storage's cell."""
+        return self._lift(value)
+
     def _lift(self, value: Any) -> Any:
         """A traced value as it is, a scalar as it is, an outside array as a view of its storage's cell."""
         if isinstance(value, Tracer):
