@@ -65,7 +65,25 @@ class Loop:
     steps: tuple[Step, ...]
 
 
-Step = Dispatch | Loop
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """The steps ``then`` where the byte at ``predicate`` is not 0, else the steps ``otherwise``."""
+
+    predicate: Place
+    then: tuple[Step, ...]
+    otherwise: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class While:
+    """The steps ``condition``, which write the byte at ``predicate``; while it is not 0, ``steps`` and they again."""
+
+    condition: tuple[Step, ...]
+    predicate: Place
+    steps: tuple[Step, ...]
+
+
+Step = Dispatch | Loop | Branch | While
 
 Group = tuple[tuple[int, int], ...]
 """States that must lie in one buffer: the number of each, and how many bytes after the group's start it begins."""
@@ -105,7 +123,20 @@ class Plan:
 
 def bodies(step: Step) -> tuple[tuple[Step, ...], ...]:
     """The runs of steps within a step."""
+    if isinstance(step, Branch):
+        return step.then, step.otherwise
+    if isinstance(step, While):
+        return step.condition, step.steps
     return (step.steps,) if isinstance(step, Loop) else ()
+
+
+def tests(steps: tuple[Step, ...]) -> Iterator[Place]:
+    """Every place that a step looks at to know what comes next."""
+    for step in steps:
+        if isinstance(step, Branch | While):
+            yield step.predicate
+        for body in bodies(step):
+            yield from tests(body)
 
 
 def _dispatches(steps: tuple[Step, ...]) -> Iterator[Dispatch]:
@@ -119,8 +150,18 @@ def _dispatches(steps: tuple[Step, ...]) -> Iterator[Dispatch]:
 def _printed(steps: tuple[Step, ...], indent: str) -> list[str]:
     lines = []
     for step in steps:
-        if isinstance(step, Loop):
-            lines += [f"{indent}{step.times} times:", *_printed(step.steps, indent + "  ")]
-        else:
+        if isinstance(step, Dispatch):
             lines.append(f"{indent}{step!r}")
+            continue
+        for title, body in zip(_titles(step), bodies(step), strict=True):
+            lines += [f"{indent}{title}:", *_printed(body, indent + "  ")]
     return lines
+
+
+def _titles(step: Step) -> tuple[str, ...]:
+    """What stands before each run of steps within a step."""
+    if isinstance(step, Branch):
+        return f"if {step.predicate!r}", "else"
+    if isinstance(step, While):
+        return "while", f"is {step.predicate!r}"
+    return (f"{step.times} times",) if isinstance(step, Loop) else ()

@@ -552,9 +552,7 @@ def _scan(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
     name, reverse, last = draw(st.sampled_from(sorted(BODIES))), draw(st.booleans()), draw(st.booleans())
 
     def step(values: list[Any]) -> Any:
-        xs = values[
-            at
-        ].clone()  # what a traced loop was given may not be written later: its gradient reads it
+        xs = values[at]
         w = _bounded(values[around]) if around is not None else xs[0]
         init = (_bounded(xs[0]), xs[0] * 0)
 
@@ -567,12 +565,81 @@ def _scan(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
     return step
 
 
+def _exact(draw: Draw, values: Sequence[Any], modulus: int) -> Callable[[list[Any]], Any]:
+    """A number below ``modulus`` that no rounding decides about: of the integers of the program, where it has any."""
+    at = _pick(draw, values, lambda one: one.dtype in (INT, BOOL))
+    fixed = draw(st.integers(0, modulus - 1))
+    if at is None:
+        return lambda values: wf.tensor(fixed, device=str(values[0].device))
+    return lambda values: (values[at].to(INT).sum() + fixed).abs() % modulus
+
+
+BRANCHES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "values": (lambda x, w: (x * 0.5).tanh(), lambda x, w: x + w.sum() / 8),
+    "as it is": (lambda x, w: x, lambda x, w: x.flip(0) if x.shape else -x),
+    "around": (lambda x, w: x * 0 + w.sum() / 8, lambda x, w: x * 0.5),
+    "random": (lambda x, w: wf.nn.functional.dropout(x, 0.5), lambda x, w: x + wf.rand(*x.shape, device=str(x.device))),
+    "detached": (lambda x, w: x.detach() * x * 0.25, lambda x, w: x.tanh().detach()),
+    "nested": (
+        lambda x, w: wf.compiler.cond((x > 100).any(), lambda x: x * 2, lambda x: x - w.sum() / 8, (x,)),
+        lambda x, w: wf.compiler.scan(lambda c, _: (c * 0.5 + w.sum() / 8, ()), x, None, 2)[0],
+    ),
+}  # fmt: skip
+"""What is taken and what else, of a value and of another; each gives one of the value's type."""
+
+
+def _cond(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
+    at, around = _pick(draw, values, _is_float), _pick(draw, values, _is_float)
+    written = _pick(draw, values, lambda one: _is_float(one) and any(one is values[w] for w in writable))
+    if at is None or around is None:
+        return None
+    name, writes, chosen = (
+        draw(st.sampled_from(sorted(BRANCHES))),
+        draw(st.booleans()),
+        _exact(draw, values, 2),
+    )
+
+    def step(values: list[Any]) -> Any:
+        x, w = values[at], values[around]
+        first, second = BRANCHES[name]
+
+        def taken(x: Any) -> Any:
+            result = first(x, w)
+            if writes and written is not None:
+                values[written].mul_(0.5)
+            return result + 0
+
+        return wf.compiler.cond(chosen(values) == 1, taken, lambda x: second(x, w) + 0, (x,))
+
+    return step
+
+
+def _while(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
+    at, around = _pick(draw, values, _is_float), _pick(draw, values, _is_float)
+    if at is None or around is None:
+        return None
+    name, limit = draw(st.sampled_from(sorted(BRANCHES))), _exact(draw, values, 4)
+
+    def step(values: list[Any]) -> Any:
+        x, w, most = values[at].detach(), values[around].detach(), limit(values)
+        count = wf.zeros((), dtype=INT, device=str(x.device))
+
+        def body(count: Any, x: Any, y: Any) -> Any:
+            return count + 1, _bounded(BRANCHES[name][0](x, w)) + 0, x
+
+        with wf.no_grad():
+            _, a, b = wf.compiler.while_loop(lambda count, x, y: count < most, body, (count, x, x * 0))
+        return a + b
+
+    return step
+
+
 STEPS: dict[str, Callable[[Draw, Sequence[Any], set[int]], Step | None]] = {
     "unary": _unary, "unary again": _unary, "binary": _binary, "with integer": _with_integer, "integer": _integer,
     "mask": _mask, "cast": _cast, "reduction": _reduction, "movement": _movement, "movement again": _movement, "clone": _clone,
     "zeros": _zeros, "write": _write, "write again": _write, "matmul": _matmul, "row": _row, "loss": _loss,
     "indexing": _indexing, "random": _random, "views": _views, "split": _split,
-    "narrow": _narrow, "scan": _scan,
+    "narrow": _narrow, "scan": _scan, "cond": _cond, "while": _while,
 }  # fmt: skip
 OWNERS = ("clone", "zeros", "unary", "binary")
 """Steps whose results own their memory, and so may be written."""

@@ -16,7 +16,7 @@ import pytest
 import weft as wf
 from tests.graph.passes.models import mlp
 from weft import nn
-from weft.compiler import scan, trace
+from weft.compiler import cond, scan, trace, while_loop
 from weft.graph import passes
 from weft.graph.fusing import fuse
 from weft.graph.lowering import lower
@@ -51,6 +51,14 @@ def adam() -> Program:
     return run, tuple(wf.ones(*one.shape, device="cpu") for one in parameters)
 
 
+def control() -> Program:
+    def run(x: Any) -> Any:
+        halved = cond(x.sum() > 1, lambda x: (x * 0.5).sin(), lambda x: x.exp() + 1, (x,))
+        return while_loop(lambda y: (y * y).sum() > 1e-3, lambda y: (y * halved * 0.1,), (halved,))[0]
+
+    return run, (wf.ones(3, device="cpu"),)
+
+
 def loop() -> Program:
     def run(h: Any, xs: Any) -> Any:
         h = h.detach().requires_grad_()
@@ -61,7 +69,7 @@ def loop() -> Program:
 
 
 PROGRAMS: dict[str, Callable[[], Program]] = {
-    "mlp_step": lambda: mlp("cpu"), "layer_norm": layer_norm, "adam": adam, "scan": loop,
+    "mlp_step": lambda: mlp("cpu"), "layer_norm": layer_norm, "adam": adam, "scan": loop, "control": control,
 }  # fmt: skip
 
 

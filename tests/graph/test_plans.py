@@ -19,7 +19,7 @@ from weft.expr import walk
 from weft.graph import Graph, interpret
 from weft.graph.bindings import room
 from weft.graph.fusing import fuse
-from weft.graph.lowered import Call, Lowered, Repeat
+from weft.graph.lowered import Block, Call, Choose, Lowered, Repeat, RepeatWhile, flat
 from weft.graph.lowering import lower
 from weft.graph.pipeline import lower_graph
 from weft.graph.planning import Planning
@@ -78,18 +78,42 @@ def check_memory(planning: Planning) -> None:
         ends = first + planning._size(one), second + planning._size(other)
         return places[one][0] != places[other][0] or ends[0] <= second or ends[1] <= first
 
-    def visit(calls: Sequence[Call | Repeat]) -> None:
+    def visit(calls: Sequence[Call | Block]) -> None:
         nonlocal held
         for call in calls:
+            if isinstance(call, Choose):
+                looks(call.test)
+                before = held
+                after = []
+                for body in call.bodies:
+                    held = before
+                    visit(body)
+                    after.append(held)
+                held = after[0] & after[1]  # what is there whichever was taken
+                continue
             if isinstance(call, Repeat):
                 for _ in range(min(call.times, 2)):
                     visit(call.calls)
                 continue
+            if isinstance(call, RepeatWhile):
+                visit(call.condition)
+                looks(call.test)
+                once = held
+                for _ in range(2):
+                    visit(call.calls)
+                    visit(call.condition)
+                    looks(call.test)
+                held &= once
+                continue
+            assert isinstance(call, Call)
             read, written = own(call.reads), own(call.writes)
             assert read <= held, (call, read - held)
             for one in written:
                 assert all(apart(one, other) for other in (read | written) - {one}), call
                 held = {other for other in held if apart(one, other)} | {one}
+
+    def looks(name: str) -> None:
+        assert own([name]) <= held, name
 
     visit(planning.calls)
 
@@ -100,7 +124,7 @@ def check_stores(lowered: Lowered) -> None:
     A scatter into a single element is left out: there all points name the same place, and the data decides.
     """
     single = {value.name for value in lowered.values if value.elements == 1}
-    for call in lowered.calls:
+    for call in flat(lowered.calls):
         kernel = getattr(call, "kernel", None)
         for part in kernel.parts if isinstance(kernel, Kernel) else ():
             for store in part.stores:

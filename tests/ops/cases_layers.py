@@ -221,6 +221,7 @@ def _losses(*names: str, values: tuple[str, ...] = (S, A, P, P)) -> dict[str, li
 
 OP_CASES: dict[str, list[OpCase]] = {
     "barrier": [OpCase((Arg(M), Arg((2, 3), A, d.int64)), {}, EVERY), OpCase((Arg((4,)),))],
+    "stop_gradient": [OpCase((Arg((2, 3), A),), {}, EVERY), OpCase((Arg((4,)),))],
     "convolution": [OpCase((Arg((2, 4, 7, 6)), Arg((6, 2, 3, 2))), _WINDOW, FLOATS, 8), OpCase((Arg((2, 3, 8)), Arg((4, 3, 2))), _LINE, (d.float32,), 8),
                     OpCase((Arg((2, 4, 3, 4, 5)), Arg((6, 2, 3, 2, 2))), _VOLUME, FLOATS, 16)],
     "convolution_input": [OpCase((Arg((2, 6, 3, 6)), Arg((6, 2, 3, 2))), {**_WINDOW, "shape": (2, 4, 7, 6)}, FLOATS, 8), OpCase((Arg((2, 4, 3)), Arg((4, 3, 2))), {**_LINE, "shape": (2, 3, 8)}, (d.float32,), 8),

@@ -85,7 +85,7 @@ class FunctionNode(Node):
         return f"{self.function.__name__}Backward"
 
     @property
-    def materializes(self) -> bool:  # type: ignore[override]
+    def materializes(self) -> bool:
         """Whether missing gradients come as zeros."""
         return self.context._materialize
 

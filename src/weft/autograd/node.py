@@ -62,9 +62,6 @@ class Node:
         "retains", "sequence", "types",
     )  # fmt: skip
 
-    materializes = True
-    """Whether the rule gets zeros for outputs that no gradient reached."""
-
     def __init__(
         self,
         op: OpSpec,
@@ -89,6 +86,11 @@ class Node:
     def name(self) -> str:
         """The op's name."""
         return self.op.name
+
+    @property
+    def materializes(self) -> bool:
+        """Whether the rule gets zeros for outputs that no gradient reached, and not ``None``."""
+        return bool(self.op.info.get("materializes", True))
 
     def save(self, operands: Sequence[Any], edges: Sequence[Edge | None]) -> None:
         """Keep the operands that the gradients that can be asked for read."""

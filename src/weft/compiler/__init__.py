@@ -8,7 +8,7 @@ from weft.compiler.trace import Traced, eval_shape, trace
 from weft.compiler.training import CompiledTraining
 from weft.compiler.training_forward import CompiledForward
 from weft.compiler.training_results import Captures, StepResult
-from weft.control import scan
+from weft.control import cond, scan, while_loop
 
 __all__ = [
     "Captures",
@@ -20,9 +20,11 @@ __all__ = [
     "SavedPlan",
     "StepResult",
     "Traced",
+    "cond",
     "eval_shape",
     "load_plan",
     "read_plan",
     "scan",
     "trace",
+    "while_loop",
 ]

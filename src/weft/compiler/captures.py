@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-from weft.errors import ArgumentError, ArgumentTypeError, mistake
+from weft.control.body import in_body
+from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 from weft.ops import OPS, bind
 from weft.tensors.tensor import Tensor
 
@@ -16,7 +17,7 @@ def capture(name: str, tensor: Tensor) -> Tensor:
     """Give ``tensor`` back; where the jitted function around was called by ``with_captures``, keep its value too.
 
     Elsewhere it does nothing, and a graph without captures holds no sign of it. Raises ``ArgumentError`` for a name
-    that was used before in the same call.
+    that was used before in the same call, ``UnsupportedError`` within the body of a loop or a branch.
 
     >>> import weft as wf
     >>> @wf.jit
@@ -31,6 +32,11 @@ def capture(name: str, tensor: Tensor) -> Tensor:
         raise ArgumentTypeError(mistake("capture", "tensor", f"a {type(tensor).__name__}", "a Tensor"))
     kept = collecting.get()
     if kept is not None:
+        if in_body():
+            raise UnsupportedError(
+                mistake("capture", "the call", f"of {name!r} in the body of a loop or a branch", "one outside of it",
+                        "return the value from the body, and capture that")
+            )  # fmt: skip
         if name in kept:
             raise ArgumentError(
                 mistake(

@@ -17,7 +17,7 @@ from weft.errors import NotANumberError
 from weft.graph.interpret import node_in_progress
 from weft.graph.tracing import call_site
 from weft.ops import OPS, Interpreter, OpSpec
-from weft.ops.core import modes, set_context_stack
+from weft.ops.core import interpreting, modes, set_context_stack
 from weft.tensors.array import Array
 from weft.tensors.eager import EAGER
 from weft.tensors.host import to_numpy
@@ -42,7 +42,11 @@ class NanCheck:
         """Run an op; a target is written after its new value was looked at."""
         if op.view is not None and into is None:
             return EAGER.process(op, operands, attributes, into, below)
-        made = EAGER.process(op, operands, attributes, None, below)
+        if op.run is None:
+            made = EAGER.process(op, operands, attributes, None, below)
+        else:  # made of others, which are looked at one by one
+            with interpreting(self):
+                made = op.run(*operands, **attributes)
         for position, value in enumerate(made):
             if _has_nan(value):
                 self._raise(op, operands, position if len(made) > 1 else None)

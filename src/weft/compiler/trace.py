@@ -134,10 +134,12 @@ def _record(
     derived, further = differentiate(tracing, notes, entered, tensors) if deriving else (None, [])
     generators = []
     for generator in all_generators():
-        count = generator.give_back()
-        if count and (id(generator) in known or is_default(generator)):
+        count, state = generator.give_back(), generator.standing()[0]
+        moved = count or state is not None and tracing.writes(state._data)  # by itself, in a loop or a branch
+        if moved and (id(generator) in known or is_default(generator)):
             state = generator.state()
-            bind(OPS["random_advance"], state, count & 0xFFFFFFFF, count >> 32, into=(state,))
+            if count:
+                bind(OPS["random_advance"], state, count & 0xFFFFFFFF, count >> 32, into=(state,))
             generators.append((generator, state))
             notes.constants.discard(id(state._data.alias))
     looked_at = tuple([(leaf, before) for leaf, before in grads.values() if type(leaf._data) is Array])

@@ -1,5 +1,7 @@
-"""Control flow that stays in a traced graph: ``scan``, a loop over the first dimension of tensors."""
+"""Control flow that stays in a traced graph: ``scan``, ``cond`` and ``while_loop``."""
 
+from weft.control.branch import cond
 from weft.control.loop import scan
+from weft.control.repeat import while_loop
 
-__all__ = ["scan"]
+__all__ = ["cond", "scan", "while_loop"]

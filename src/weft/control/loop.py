@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
-from weft.autograd.engine import grad as gradients
-from weft.autograd.mode import enable_grad, is_grad_enabled
+from weft.autograd.mode import is_grad_enabled
 from weft.autograd.tape import edge_of
-from weft.control.body import Body, run_by_nodes, trace_body, types_of
+from weft.control.adjoint import giving_starts, gradient
+from weft.control.body import Bodies, run_by_nodes, trace_bodies, type_of, types_of
+from weft.control.outside import Effect, write_back
+from weft.control.values import as_now, tensors
 from weft.errors import ArgumentError, ShapeError, mistake
-from weft.graph import Graph, Var, interpret
-from weft.ops import FUNCTIONS, TensorType, bind, interpreter_stack, lookup
-from weft.ops.core import Gradient
+from weft.graph import Graph, interpret
+from weft.ops import FUNCTIONS, OPS, TensorType, bind, interpreter_stack, lookup
 from weft.ops.table import declare
 from weft.tensors.tensor import Tensor
 from weft.utils.tree import flatten
@@ -35,9 +35,8 @@ def scan(
     ``init``, ``xs`` and the results of ``f`` are trees of tensors; ``xs`` are taken apart along their first dimension,
     ``length`` long where there are none. The carried tensors keep their shapes and types. ``reverse`` goes from the
     last to the first, with ``ys`` in the places of their ``xs``. In a traced function the loop is one node, whatever
-    its length; there ``f`` may not write tensors from outside, nor draw random numbers, and where gradients are wanted
-    what the loop was given may not be written in place later (``clone`` it). The names are those of JAX's
-    ``lax.scan``.
+    its length, and ``f`` is called a few times only, to be traced; random numbers that it draws are others in each
+    step, and tensors from outside that it writes go from step to step. The names are those of JAX's ``lax.scan``.
 
     >>> import weft as wf
     >>> from weft.compiler import scan
@@ -62,25 +61,53 @@ def scan(
         _check_carry(carry, found)
         ys, rebuild_y = flatten(y)
         shape_of_y.append(rebuild_y)
-        return [*found, *(_tensor("scan", one) for one in ys)]
+        return [*found, *tensors("scan", "a leaf of the tree", ys)]
 
-    elements = [TensorType(one.type.shape[1:], one.dtype) for one in map(_Typed, sequences)]
-    body = trace_body(step, [*types_of(carry), *elements], str((carry or sequences)[0].device))
-    finals, ys = run(body.graph, carry, sequences, body.outside, count, reverse)
-    return carried(finals), shape_of_y[0](ys)
+    types = types_of(sequences)
+    elements = [TensorType(one.shape[1:], one.dtype) for one in types]
+    bodies = trace_bodies([(step, [*types_of(carry), *elements])], str((carry or sequences)[0].device))
+    finals, ys = _with_effects(bodies, carry, sequences, count, reverse)
+    return carried(finals), shape_of_y[-1](ys)
 
 
-class _Typed:
-    """A tensor's type, read once."""
+def _with_effects(
+    bodies: Bodies, carry: Sequence[Tensor], sequences: Sequence[Tensor], count: int, reverse: bool
+) -> tuple[list[Any], list[Any]]:
+    """Run a body that writes outside: what it writes there is carried too, behind the rest."""
+    (graph,), effects = bodies.graphs, bodies.effects
+    own, more, extra = len(carry), len(sequences), len(effects)
+    inputs, outputs = graph.inputs, graph.outputs
+    ends = len(outputs) - extra
+    graph = replace(
+        graph,
+        inputs=(
+            *inputs[:own],
+            *inputs[own + more :][:extra],
+            *inputs[own:][:more],
+            *inputs[own + more + extra :],
+        ),
+        outputs=(*outputs[:own], *outputs[ends:], *outputs[own:ends]),
+    )
+    before = [_initial(one, count) for one in effects]
+    finals, ys = run(graph, [*carry, *before], sequences, bodies.outside, count, reverse)
+    written = [
+        (one, value) for one, value in zip(effects, finals[own:], strict=True) if one.generator is None
+    ]
+    write_back([one for one, _ in written], [value for _, value in written])
+    return finals[:own], ys
 
-    def __init__(self, value: Tensor) -> None:
-        (self.type,) = types_of([value])
-        self.dtype = value.dtype
+
+def _initial(effect: Effect, count: int) -> Tensor:
+    """What the first step finds; of a generator, where it stands, and afterwards it has moved on by all steps."""
+    if effect.generator is None:
+        return effect.tensor
+    state, low, high = effect.generator.take(count * effect.draws[0])
+    made: Tensor = bind(OPS["random_advance"], state, low, high)
+    return made
 
 
 def _length(carry: Sequence[Any], sequences: Sequence[Any], length: int | None) -> int:
-    for one in (*carry, *sequences):
-        _tensor("scan", one)
+    tensors("scan", "a leaf of the tree", [*carry, *sequences])
     sizes = {one.shape[0] if one.shape else -1 for one in sequences}
     if -1 in sizes or len(sizes) > 1 or (length is not None and sizes - {length}):
         given = ", ".join(str(tuple(one.shape)) for one in sequences)
@@ -95,12 +122,6 @@ def _length(carry: Sequence[Any], sequences: Sequence[Any], length: int | None) 
     return sizes.pop() if sizes else int(length or 0)
 
 
-def _tensor(where: str, value: Any) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise ArgumentError(mistake(where, "a leaf of the tree", type(value).__name__, "a tensor"))
-    return value
-
-
 def _results(found: Any) -> tuple[Any, Any]:
     if not isinstance(found, tuple) or len(found) != 2:
         raise ArgumentError(mistake("scan", "the result of f", type(found).__name__, "a pair (carry, y)"))
@@ -108,7 +129,7 @@ def _results(found: Any) -> tuple[Any, Any]:
 
 
 def _check_carry(before: Sequence[Tensor], after: Sequence[Any]) -> None:
-    given = [repr(one) for one in types_of([_tensor("scan", one) for one in after])]
+    given = [repr(one) for one in types_of(tensors("scan", "a leaf of the tree", after))]
     expected = [repr(one) for one in types_of(before)]
     if given != expected:
         raise ShapeError(
@@ -127,7 +148,7 @@ def _loop(
         state, y = _results(f(state, x))
         _check_carry(carry, flatten(state)[0])
         leaves, rebuild_y = flatten(y)
-        results.append([_tensor("scan", one) for one in leaves])
+        results.append(tensors("scan", "a leaf of the tree", leaves))
     columns = [list(column) for column in zip(*(results[::-1] if reverse else results), strict=True)]
     return state, rebuild_y([FUNCTIONS["stack"].function(column) for column in columns])
 
@@ -141,10 +162,10 @@ def run(
     reverse: bool,
 ) -> tuple[list[Any], list[Any]]:
     """The op on tensors; with gradients wanted its body also gives what each step began with."""
-    operands = [*carry, *sequences, *outside]
+    operands = as_now([*carry, *sequences, *outside])
     results = len(body.outputs) - len(carry)
     if is_grad_enabled() and any(edge_of(one) is not None for one in operands):
-        body = _giving_starts(body, len(carry))
+        body = giving_starts(body, len(carry))
     found = bind(
         SCAN,
         *operands,
@@ -158,50 +179,12 @@ def run(
     return found[: len(carry)], found[len(carry) : len(carry) + results]
 
 
-def _gives_starts(body: Graph, carries: int) -> bool:
-    """Whether the last results of a body are what the step began with."""
-    starts = len(body.outputs) - carries
-    return starts >= carries and body.outputs[starts:] == body.inputs[:carries]
-
-
-def _giving_starts(body: Graph, carries: int) -> Graph:
-    """The body whose last results are what the step began with."""
-    if _gives_starts(body, carries):
-        return body
-    return replace(body, outputs=(*body.outputs, *body.inputs[:carries]))
-
-
-def _to_differentiate(graph: Graph) -> Graph:
-    """The graph whose own loops give what their gradients read."""
-    known = (*graph.inputs, *(var for node in graph.nodes for var in node.outputs))
-    free = 1 + max((var.id for var in known), default=0)
-    nodes = []
-    for node in graph.nodes:
-        options = dict(node.attributes)
-        if node.op == "scan" and not _gives_starts(options["body"], options["carries"]):
-            starts = options["body"].inputs[: options["carries"]]
-            made = [
-                Var(free + at, TensorType((options["length"], *one.type.shape), one.type.dtype), one.device)
-                for at, one in enumerate(starts)
-            ]
-            free += len(made)
-            options["body"] = _giving_starts(options["body"], options["carries"])
-            node = replace(node, outputs=(*node.outputs, *made), attributes=tuple(options.items()))
-        nodes.append(node)
-    return replace(graph, nodes=tuple(nodes))
-
-
 def _infer(
     *types: TensorType, body: Graph, length: int, carries: int, sequences: int, reverse: bool
 ) -> tuple[TensorType, ...]:
-    outputs = [_type(one) for one in body.outputs]
+    outputs = [type_of(one) for one in body.outputs]
     stacked = [TensorType((length, *one.shape), one.dtype) for one in outputs[carries:]]
     return (*outputs[:carries], *stacked)
-
-
-def _type(one: Any) -> TensorType:
-    assert isinstance(one, Var), "a body gives tensors"
-    return one.type
 
 
 def _run(
@@ -247,107 +230,12 @@ def _reference(
     return (*carry, *(numpy.stack(column) for column in zip(*steps, strict=True)))
 
 
-def _gradient(context: Gradient, *grads: Any) -> list[Any]:
-    """The loop backwards: it carries the gradients of the carried values, and sums those of what lies outside."""
-    options = context.attributes
-    body, length, carries = options["body"], options["length"], options["carries"]
-    count = len(context.types)
-    floats = [at for at, one in enumerate(context.types) if one.dtype.kind == "float"]
-    starts = _starts(context)
-    sequences = [context.input(at) for at in range(carries, carries + options["sequences"])]
-    outside = [context.input(at) for at in range(carries + options["sequences"], count)]
-    outputs = [at for at, one in enumerate(context.output_types) if one.dtype.kind == "float"]
-    last = [grads[at] for at in outputs if at < carries]
-    along = [grads[at] for at in outputs if at >= carries]
-    sums = [zeros_like(outside[at - count + len(outside)]) for at in floats if at >= count - len(outside)]
-    adjoint = _adjoint(body, carries, options["sequences"])
-    carry = [*last, *sums]
-    finals, ys = run(adjoint, carry, [*starts, *sequences, *along], outside, length, not options["reverse"])
-    result: list[Any] = [None] * count
-    own, found = iter(finals), iter(ys)
-    for at in floats:
-        if at < carries or at >= carries + options["sequences"]:
-            result[at] = next(own)
-        else:
-            result[at] = next(found)
-    return result
-
-
-def _starts(context: Gradient) -> list[Any]:
-    """What each step began with: the loop's last results, or else those of another run that gives them."""
-    options = context.attributes
-    carries, found = options["carries"], len(context.output_types)
-    if _gives_starts(options["body"], carries):
-        return [context.output(at) for at in range(found - carries, found)]
-    operands = [context.input(at) for at in range(len(context.types))]
-    again = bind(SCAN, *operands, **(options | {"body": _giving_starts(options["body"], carries)}))
-    return list(again[found:])
-
-
-def zeros_like(value: Any) -> Any:
-    """Zeros of a value's type."""
-    return bind(lookup("full"), 0, shape=tuple(value.shape), dtype=value.dtype, device=str(value.device))
-
-
-@lru_cache(maxsize=256)
-def _adjoint(body: Graph, carries: int, sequences: int) -> Graph:
-    """The body of the loop backwards.
-
-    It takes the gradients of the carried values after the step, and those of what lies outside so far; then, as
-    sequences, what the step began with, its elements and the gradients of its results; then what lies outside. It
-    gives both kinds of gradients as they are before the step, and those of the step's elements.
-    """
-    body = _to_differentiate(body)
-    count = len(body.inputs)
-    types = [var.type for var in body.inputs]
-    floats = [at for at, one in enumerate(types) if one.dtype.kind == "float"]
-    outputs = [at for at, one in enumerate(body.outputs) if _type(one).dtype.kind == "float"]
-    carried = [at for at in outputs if at < carries]
-    results = [at for at in outputs if at >= carries]
-    beyond = [at for at in floats if at >= carries + sequences]
-    given = [_type(body.outputs[at]) for at in carried] + [types[at] for at in beyond]
-    given += types[: carries + sequences] + [_type(body.outputs[at]) for at in results]
-    given += types[carries + sequences :]
-
-    def backward(*values: Tensor) -> list[Tensor]:
-        source = iter(values)
-        by_output = {at: next(source) for at in carried}
-        sums = {at: next(source) for at in beyond}
-        inputs = {at: next(source) for at in range(carries + sequences)}
-        by_output |= {at: next(source) for at in results}
-        inputs |= {at: next(source) for at in range(carries + sequences, count)}
-        with enable_grad():
-            leaves = [inputs[at].detach() for at in range(count)]
-            for at in floats:
-                leaves[at].requires_grad_()
-            found, _ = interpret(body, leaves, [])
-            wanted = [at for at in outputs if found[at].requires_grad]
-            made = gradients(
-                [found[at] for at in wanted], [leaves[at] for at in floats], [by_output[at] for at in wanted],
-                allow_unused=True, create_graph=False,
-            ) if wanted else [None] * len(floats)  # fmt: skip
-        by_input: dict[int, Any] = dict(zip(floats, made, strict=True))
-        new: list[Tensor] = [_or_zeros(by_input[at], inputs[at]) for at in floats if at < carries]
-        new += [sums[at] if by_input[at] is None else sums[at] + by_input[at] for at in beyond]
-        return new + [
-            _or_zeros(by_input[at], inputs[at]) for at in floats if carries <= at < carries + sequences
-        ]
-
-    made: Body = trace_body(backward, given, body.inputs[0].device)
-    assert not made.outside, "a body reaches nothing but its inputs"
-    return made.graph
-
-
-def _or_zeros(found: Any, like: Tensor) -> Tensor:
-    result: Tensor = zeros_like(like) if found is None else found
-    return result
-
-
 def _saves(needs: tuple[bool, ...]) -> tuple[int, ...]:
-    return tuple(range(len(needs)))
+    return tuple(range(len(needs)))  # those are read that the gradient of the body reads
 
 
 SCAN = declare(
-    "scan", infer=_infer, reference=_reference, run=_run, gradient=_gradient, saves=_saves, saves_output=True,
+    "scan", infer=_infer, reference=_reference, run=_run, gradient=gradient, saves=_saves, saves_output=True,
+    info={"materializes": False},
     doc="A body repeated along sequences, carrying values from step to step.",
 )  # fmt: skip

@@ -6,14 +6,14 @@ forms of the devices (``cpu.replay``, ``webgpu.replay``) are compared with, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft.devices.base import Range, Span, Storage
 from weft.devices.counts import counted
 from weft.devices.events import carried_out
 from weft.errors import ArgumentError, DeviceError, DisposedError, mistake
-from weft.plan import ALIGNMENT, Dispatch, Loop, Place, Plan, Space, Step
+from weft.plan import ALIGNMENT, Branch, Dispatch, Loop, Place, Plan, Space, Step, tests
 
 if TYPE_CHECKING:
     from weft.devices.base import Device
@@ -38,7 +38,9 @@ class Replay:
         device.register_kernels({id(one.spec): one.spec for one in plan.dispatches()}.values())
         self.device = device
         self.plan = plan
-        self._count = sum(1 for _ in unrolled(plan.steps))
+        self._static = next(tests(plan.steps), None) is None
+        """Whether every run has the same dispatches: nothing is looked at on the way."""
+        self._count = sum(1 for _ in (unrolled(plan.steps) if self._static else plan.dispatches()))
         self._arenas: list[Storage] | None = [device.allocate(size) for size in plan.arenas]
 
     def run(self, inputs: Sequence[Storage], states: Sequence[Storage]) -> list[Storage]:
@@ -102,13 +104,29 @@ class Replay:
             for place in dispatch.places:
                 buffer, start = spaces[place.space][place.index]
                 bound[place] = Span(buffer, start + place.offset, place.size)
-        for dispatch, number in carried_out(unrolled(self.plan.steps)):
+
+        def test(place: Place) -> bool:
+            storage, offset = self._storage_of(place, inputs, states, outputs)
+            return bool(self.device.read(storage, offset, 1)[0])
+
+        for dispatch, number in carried_out(unrolled(self.plan.steps, test)):
             self.device.dispatch_kernel(
                 dispatch.spec,
                 [bound[place] for place in dispatch.places],
                 parameters_in(dispatch, number),
                 report_of(dispatch),
             )
+
+    def _storage_of(
+        self, place: Place, inputs: Sequence[Storage], states: Sequence[Storage], outputs: Sequence[Storage]
+    ) -> tuple[Storage, int]:
+        """The storage in which a place lies, and how many bytes behind its start."""
+        if place.space == "group":
+            for state, offset in self.plan.groups[place.index]:
+                if offset <= place.offset < offset + self.plan.states[state]:
+                    return states[state], place.offset - offset
+        spaces = {"arena": self._arenas or (), "input": inputs, "state": states, "output": outputs}
+        return spaces[place.space][place.index], place.offset
 
     def _refused(self, inputs: Sequence[Storage], states: Sequence[Storage]) -> Exception:
         """What is wrong with the storages given."""
@@ -139,14 +157,28 @@ def group_slots(plan: Plan, states: Sequence[Storage]) -> list[Slot]:
     return slots
 
 
-def unrolled(steps: Sequence[Step], number: int = 0) -> Iterator[tuple[Dispatch, int]]:
-    """Every dispatch in the order in which they run, each with its round of the innermost loop around it."""
+def unrolled(
+    steps: Sequence[Step], test: Callable[[Place], bool] | None = None, number: int = 0
+) -> Iterator[tuple[Dispatch, int]]:
+    """Every dispatch in the order in which they run, each with its round of the innermost loop around it.
+
+    ``test`` says whether the byte at a place is not 0 by then, where the steps depend on that.
+    """
     for step in steps:
-        if isinstance(step, Loop):
-            for inner in range(step.times):
-                yield from unrolled(step.steps, inner)
-        else:
+        if isinstance(step, Dispatch):
             yield step, number
+        elif isinstance(step, Loop):
+            for inner in range(step.times):
+                yield from unrolled(step.steps, test, inner)
+        else:
+            assert test is not None, "a plan that depends on values is run by looking at them"
+            if isinstance(step, Branch):
+                yield from unrolled(step.then if test(step.predicate) else step.otherwise, test, number)
+                continue
+            yield from unrolled(step.condition, test, number)
+            while test(step.predicate):
+                yield from unrolled(step.steps, test, number)
+                yield from unrolled(step.condition, test, number)
 
 
 def parameters_in(dispatch: Dispatch, number: int) -> tuple[int | float, ...]:
@@ -182,20 +214,24 @@ def check(plan: Plan) -> None:
             names = ", ".join(parameter.name for parameter in spec.parameters)
             raise ArgumentError(mistake(where, "parameters", dispatch.parameters, f"({names})"))
         for position, place in enumerate(dispatch.places):
-            sizes = spaces[place.space]
-            if not 0 <= place.index < len(sizes):
-                raise ArgumentError(
-                    mistake(where, "place", repr(place), f"one of {len(sizes)} {place.space}s")
-                )
-            if place.offset < 0 or place.size < 0 or place.offset + place.size > sizes[place.index]:
-                raise ArgumentError(
-                    mistake(where, "place", repr(place), f"within {sizes[place.index]} bytes")
-                )
-            if place.space in ("arena", "group") and place.offset % ALIGNMENT:
-                raise ArgumentError(mistake(where, "place", repr(place), f"a multiple of {ALIGNMENT}"))
+            _check_place(where, place, spaces)
             if position >= len(spec.inputs):
                 _check_written(where, plan, place)
         _check_advance(where, dispatch)
+    for place in tests(plan.steps):
+        _check_place("plan: a predicate", place, spaces)
+        if place.size < 1:
+            raise ArgumentError(mistake("plan", "the place of a predicate", repr(place), "one byte"))
+
+
+def _check_place(where: str, place: Place, spaces: Mapping[Space, Sequence[int]]) -> None:
+    sizes = spaces[place.space]
+    if not 0 <= place.index < len(sizes):
+        raise ArgumentError(mistake(where, "place", repr(place), f"one of {len(sizes)} {place.space}s"))
+    if place.offset < 0 or place.size < 0 or place.offset + place.size > sizes[place.index]:
+        raise ArgumentError(mistake(where, "place", repr(place), f"within {sizes[place.index]} bytes"))
+    if place.space in ("arena", "group") and place.offset % ALIGNMENT:
+        raise ArgumentError(mistake(where, "place", repr(place), f"a multiple of {ALIGNMENT}"))
 
 
 def _check_written(where: str, plan: Plan, place: Place) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from weft.control.body import trace_body, types_of
+from weft.control.body import trace_bodies, types_of
 from weft.func.calls import Call
 from weft.graph import interpret
 from weft.ops import OPS, TensorType, bind
@@ -30,8 +30,9 @@ def scan(call: Call) -> Sequence[Any]:
         dims = tuple(0 if one else None for one in mapped)
         return vmap(lambda *own: tuple(interpret(body, own, [])[0]), in_dims=dims)(*each)  # type: ignore[no-any-return]
 
-    whole = trace_body(step, types, str(values[0].device))
-    outputs = call.again(*values, *whole.outside, body=whole.graph)
+    whole = trace_bodies([(step, types)], str(values[0].device))
+    (graph,) = whole.graphs
+    outputs = call.again(*values, *whole.outside, body=graph)
     return [*outputs[:carries], *map(_swapped, outputs[carries:])]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from weft.graph.lowered import Call, Lowered, Repeat, Value
+from weft.graph.lowered import Block, Call, Lowered, Step, Value
 from weft.graph.parts import fresh, loaded, stored
 from weft.graph.products import operands, product_part
 from weft.kernels import Kernel, Part
@@ -24,7 +24,7 @@ class Node:
     itself reads, wherever it likes. ``spread``: the call's kernel says how it is to be spread over the target.
     """
 
-    step: Call | Repeat
+    step: Step
     parts: list[Part] | None
     operands: tuple[str, ...] = ()
     spread: bool = False
@@ -44,7 +44,7 @@ class Node:
 
     @property
     def call(self) -> Call:
-        """The step, of a node that is no loop."""
+        """The step, of a node that is no block."""
         assert isinstance(self.step, Call)
         return self.step
 
@@ -54,9 +54,9 @@ class Node:
         return bool(self.operands)
 
 
-def node_of(call: Call | Repeat, profile: TargetProfile) -> Node:
-    """A call as it was lowered; loops stay whole."""
-    if isinstance(call, Repeat):
+def node_of(call: Step, profile: TargetProfile) -> Node:
+    """A call as it was lowered; blocks stay whole."""
+    if isinstance(call, Block):
         return Node(call, None)
     if isinstance(call.kernel, Kernel):
         return Node(call, [fresh(part) for part in call.kernel.parts])

@@ -7,6 +7,7 @@ a value that is read once is not stored at all; one that is dear to compute is c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from weft.expr import walk
@@ -14,7 +15,7 @@ from weft.expr.node import INDEX
 from weft.graph.bindings import room
 from weft.graph.calls import Calls, Node
 from weft.graph.costs import cost, times, without
-from weft.graph.lowered import Call, Lowered, Repeat, Result, Value
+from weft.graph.lowered import Call, Choose, Lowered, Repeat, RepeatWhile, Result, Step, Value
 from weft.graph.merging import absorbed, attached, inlined
 from weft.graph.parts import folded, loaded, loads, numbered, points, stored, uses
 from weft.graph.products import with_epilogue
@@ -229,14 +230,27 @@ class _Fusing:
 
     # Kernels.
 
-    def _step(self, node: Node) -> Call | Repeat:
-        """A node's step: its kernel made anew, or the loop with its own calls fused."""
-        if isinstance(node.step, Repeat):
-            loop = node.step
-            kept = tuple(Result(name, TensorType((), self.values[name].dtype)) for name in loop.kept)
-            body = replace(self.lowered, calls=loop.calls, inputs=(), states=(), outputs=kept)
-            return replace(loop, calls=_Fusing(body, self.profile, loop.start, loop.step).result().calls)
+    def _step(self, node: Node) -> Step:
+        """A node's call, or its block with every body fused by itself."""
+        block = node.step
+        if isinstance(block, Repeat):
+            return replace(block, calls=self._within(block.calls, block.kept, block.start, block.step))
+        if isinstance(block, Choose):
+            then, otherwise = (
+                self._within(calls, block.kept, self.start, self.step)
+                for calls in (block.then, block.otherwise)
+            )
+            return replace(block, then=then, otherwise=otherwise)
+        if isinstance(block, RepeatWhile):
+            condition = self._within(block.condition, (block.predicate,), 0, 1)
+            return replace(block, condition=condition, calls=self._within(block.calls, block.kept, 0, 1))
         return self._call(node)
+
+    def _within(self, calls: Sequence[Step], kept: Sequence[str], start: int, step: int) -> tuple[Step, ...]:
+        """The calls of a block, fused; ``kept`` are the values that are read outside of them."""
+        results = tuple(Result(name, TensorType((), self.values[name].dtype)) for name in kept)
+        body = replace(self.lowered, calls=tuple(calls), inputs=(), states=(), outputs=results)
+        return _Fusing(body, self.profile, start, step).result().calls
 
     def _call(self, node: Node) -> Call:
         """A call with the kernel that its parts are by now."""

@@ -75,6 +75,8 @@ class Lives:
 def _origin(node: Node, op: OpSpec, now: Var, initial: Var) -> Var | None:
     """The operand that an update's output replaces: the one that the op overwrites, or the state itself."""
     number = node.outputs.index(now)
+    if node.op == "cond":
+        return _passed(node, number)
     if op.overwrites:
         one = node.inputs[op.overwrites[number]] if number < len(op.overwrites) else None
         return one if isinstance(one, Var) and one.type == now.type else None
@@ -82,3 +84,12 @@ def _origin(node: Node, op: OpSpec, now: Var, initial: Var) -> Var | None:
         return None
     same = [one for one in node.inputs if isinstance(one, Var) and one.type == now.type]
     return initial if initial in same else None
+
+
+def _passed(node: Node, number: int) -> Var | None:
+    """The operand that one of the branches gives back as it was."""
+    for _, body in node.attributes:
+        for var, operand in zip(body.inputs, node.inputs[1:], strict=True):
+            if var == body.outputs[number] and isinstance(operand, Var):
+                return operand
+    return None

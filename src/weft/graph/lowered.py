@@ -6,6 +6,7 @@ directly as their buffers, so that calls can be compared and merged; in them eve
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from weft.dtypes import DType
@@ -60,8 +61,48 @@ class Call:
         return f"{', '.join(self.writes)} = {'+'.join(self.ops)}({given})"
 
 
+class Block:
+    """Calls within calls, run several times or not at all: what repeats and branches have in common."""
+
+    __slots__ = ()
+
+    @property
+    def bodies(self) -> tuple[tuple[Step, ...], ...]:
+        """Its runs of calls, in the order in which they may run."""
+        raise NotImplementedError
+
+    @property
+    def test(self) -> str:
+        """The value that it looks at itself before its last body, to know what to run; empty where none."""
+        return ""
+
+    @property
+    def repeats(self) -> bool:
+        """Whether its bodies may run again, all of them in order."""
+        return True
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """All values that its calls read and write, each once."""
+        found = dict.fromkeys(name for body in self.bodies for call in body for name in call.values)
+        return tuple(found | ({self.test: None} if self.test else {}))
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Values that its calls write."""
+        return tuple(dict.fromkeys(name for body in self.bodies for call in body for name in call.writes))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Values from outside that its calls read."""
+        own = set(self.writes)
+        found = [name for body in self.bodies for call in body for name in call.reads]
+        found += [self.test] if self.test else []
+        return tuple(dict.fromkeys(name for name in found if name not in own))
+
+
 @dataclass(frozen=True, slots=True)
-class Repeat:
+class Repeat(Block):
     """Calls repeated ``times`` times. ``kept`` are the values of its calls that what comes after may read.
 
     Kernels that have the parameter ``round`` take ``start`` in the first step, and ``step`` more in each.
@@ -70,29 +111,94 @@ class Repeat:
     times: int
     start: int
     step: int
-    calls: tuple[Call | Repeat, ...]
+    calls: tuple[Step, ...]
     kept: tuple[str, ...]
     site: str = field(default="", compare=False)
 
     @property
-    def values(self) -> tuple[str, ...]:
-        """All values that its calls read and write, each once."""
-        return tuple(dict.fromkeys(name for call in self.calls for name in call.values))
-
-    @property
-    def writes(self) -> tuple[str, ...]:
-        """Values that its calls write."""
-        return tuple(dict.fromkeys(name for call in self.calls for name in call.writes))
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Values from outside that its calls read."""
-        own = set(self.writes)
-        return tuple(dict.fromkeys(name for call in self.calls for name in call.reads if name not in own))
+    def bodies(self) -> tuple[tuple[Step, ...], ...]:
+        """Its calls."""
+        return (self.calls,)
 
     def __repr__(self) -> str:
-        lines = [line for call in self.calls for line in repr(call).splitlines()]
-        return "\n".join([f"{self.times} times:", *(f"  {line}" for line in lines)])
+        return "\n".join([f"{self.times} times:", *_indented(self.calls)])
+
+
+@dataclass(frozen=True, slots=True)
+class Choose(Block):
+    """The calls ``then`` where the one element of ``predicate`` is true, else ``otherwise``; both write ``kept``."""
+
+    predicate: str
+    then: tuple[Step, ...]
+    otherwise: tuple[Step, ...]
+    kept: tuple[str, ...]
+    site: str = field(default="", compare=False)
+
+    @property
+    def bodies(self) -> tuple[tuple[Step, ...], ...]:
+        """Both, of which one runs."""
+        return (self.then, self.otherwise)
+
+    @property
+    def test(self) -> str:
+        """The predicate."""
+        return self.predicate
+
+    @property
+    def repeats(self) -> bool:
+        """No."""
+        return False
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            [f"if {self.predicate}:", *_indented(self.then), "else:", *_indented(self.otherwise)]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatWhile(Block):
+    """``condition``, then ``calls`` if it made ``predicate`` true, and so on until it does not.
+
+    ``kept`` are the values that what comes after may read; they lie where the first step found them.
+    """
+
+    condition: tuple[Step, ...]
+    predicate: str
+    calls: tuple[Step, ...]
+    kept: tuple[str, ...]
+    site: str = field(default="", compare=False)
+
+    @property
+    def bodies(self) -> tuple[tuple[Step, ...], ...]:
+        """The condition and the body."""
+        return (self.condition, self.calls)
+
+    @property
+    def test(self) -> str:
+        """The predicate."""
+        return self.predicate
+
+    def __repr__(self) -> str:
+        condition, calls = _indented(self.condition), _indented(self.calls)
+        return "\n".join(["while:", *condition, f"is {self.predicate}:", *calls])
+
+
+Step = Call | Block
+"""What a lowered graph consists of."""
+
+
+def _indented(calls: Iterable[Step]) -> list[str]:
+    return [f"  {line}" for call in calls for line in repr(call).splitlines()]
+
+
+def flat(calls: Iterable[Step]) -> Iterator[Call]:
+    """Every call once, those of blocks included."""
+    for call in calls:
+        if isinstance(call, Block):
+            for body in call.bodies:
+                yield from flat(body)
+        else:
+            yield call
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +218,7 @@ class Lowered:
     """
 
     values: tuple[Value, ...]
-    calls: tuple[Call | Repeat, ...]
+    calls: tuple[Step, ...]
     inputs: tuple[str, ...]
     states: tuple[tuple[str, str], ...]
     outputs: tuple[Result, ...]
@@ -120,7 +226,7 @@ class Lowered:
     def __repr__(self) -> str:
         types = {value.name: f"{value.dtype.name}[{value.elements}]" for value in self.values}
         lines = [f"lowered({', '.join(f'{n}: {types[n]}' for n in self.inputs)}):"]
-        lines += [f"  {line}" for call in self.calls for line in repr(call).splitlines()]
+        lines += _indented(self.calls)
         lines.append(f"  return {', '.join(f'{one.value}: {one.type!r}' for one in self.outputs)}")
         changed = [f"{old} := {new}" for old, new in self.states if old != new]
         if changed:

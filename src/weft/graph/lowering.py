@@ -8,7 +8,7 @@ touches only what changes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,11 +16,10 @@ from weft import dtypes
 from weft.codegen import generate
 from weft.dtypes import DType
 from weft.errors import DTypeError, UnsupportedError, mistake
-from weft.graph import passes
 from weft.graph.bindings import roomy
 from weft.graph.ir import Graph, Node, Var
 from weft.graph.lives import Lives
-from weft.graph.lowered import Call, Lowered, Repeat, Result, Value
+from weft.graph.lowered import Block, Call, Lowered, Result, Value
 from weft.graph.renaming import with_constants
 from weft.graph.updates import update_kernel
 from weft.kernels import (
@@ -51,14 +50,19 @@ class Home:
 
 def lower(graph: Graph, profile: TargetProfile) -> Lowered:
     """The calls that compute a graph on a target; ``UnsupportedError`` for an op without kernels there."""
-    return _Lowering(graph, profile).result()
+    return Lowering(graph, profile).result()
 
 
-class _Lowering:
+class Lowering:
+    """A graph being lowered, one node after another; and the graphs of its blocks, each in its turn."""
+
     def __init__(self, graph: Graph, profile: TargetProfile) -> None:
+        from weft.graph.blocks import BLOCKS  # they lower the graphs of bodies by this class
+
         self.graph, self.profile, self.roomy = graph, profile, roomy(profile)
+        self.blocks: dict[str, Callable[[Lowering, int, Node, dict[str, Any]], None]] = BLOCKS
         self.values: dict[str, Value] = {}
-        self.calls: list[Call | Repeat] = []
+        self.calls: list[Call | Block] = []
         self.prefix = ""
         self.start, self.step = 0, 1
         """The first step of the loop that is being lowered, and what comes after each."""
@@ -69,11 +73,12 @@ class _Lowering:
         self.newest: dict[str, str] = {}
         """What a program writes several times has a new name each time, over the one before."""
         for var in (*graph.inputs, *(state.initial for state in graph.states)):
-            self._fresh(var)
+            self.fresh(var)
 
     def result(self) -> Lowered:
+        """The lowered graph."""
         for at, node in enumerate(self.graph.nodes):
-            self._node(at, node)
+            self.node(at, node)
         taken = {self.homes[var.id].name for var in self.graph.inputs}
         taken |= {self.homes[state.initial.id].name for state in self.graph.states}
         states = []
@@ -115,38 +120,42 @@ class _Lowering:
         )
         if whole and self._memory(home.name) not in taken:
             return home.name
-        return self._copy(home, var.type).name
+        return self.copy(home, var.type).name
 
     def _dense(self, home: Home, type_: TensorType, site: str) -> Home:
         """The contiguous copy of a view, made once."""
         found = self.copies.get(home)
         if found is None:
-            found = self.copies[home] = self._copy(home, type_, site)
+            found = self.copies[home] = self.copy(home, type_, site)
         return found
 
-    def _copy(self, home: Home, type_: TensorType, site: str = "") -> Home:
-        name = self._value(type_.dtype, math.prod(type_.shape))
+    def copy(self, home: Home, type_: TensorType, site: str = "") -> Home:
+        """A value with the elements of a view, in row-major order."""
+        name = self.value(type_.dtype, math.prod(type_.shape))
         copied = Home(name, Geometry.contiguous(type_.shape))
-        self._emit(OPS["copy"], [(home, type_)], [(copied, type_)], {}, site)
+        self.emit(OPS["copy"], [(home, type_)], [(copied, type_)], {}, site)
         return copied
 
     # Values.
 
-    def _value(self, dtype: DType, elements: int, name: str = "", over: str = "") -> str:
+    def value(self, dtype: DType, elements: int, name: str = "", over: str = "") -> str:
+        """A new value; gives its name."""
         if not self.profile.supports(dtype):
             raise DTypeError(mistake("compile", "a value's dtype", dtype.name, "one that the device has"))
         name = name or f"t{len(self.values)}"
         self.values[name] = Value(name, dtype, elements, over)
         return name
 
-    def _fresh(self, var: Var, over: str = "") -> Home:
-        name = self._value(var.type.dtype, math.prod(var.type.shape), f"{self.prefix}v{var.id}", over)
+    def fresh(self, var: Var, over: str = "") -> Home:
+        """A new value for a variable of the graph, and where it lies."""
+        name = self.value(var.type.dtype, math.prod(var.type.shape), f"{self.prefix}v{var.id}", over)
         home = self.homes[var.id] = Home(name, Geometry.contiguous(var.type.shape))
         return home
 
     # Nodes.
 
-    def _node(self, at: int, node: Node) -> None:
+    def node(self, at: int, node: Node) -> None:
+        """Lower one node, whose place in its graph is ``at``."""
         op, attributes = lookup(node.op), dict(node.attributes)
         if op.view is not None:
             (source,), (out,) = node.inputs, node.outputs
@@ -159,8 +168,8 @@ class _Lowering:
                 assert geometry is not None, "a view of what is contiguous"
             self.homes[out.id] = replace(home, geometry=geometry)
             return
-        if op.name == "scan":
-            self._scan(node, attributes)
+        if op.name in self.blocks:
+            self.blocks[op.name](self, at, node, attributes)
             return
         operands: list[tuple[Home, TensorType] | bool | int | float] = []
         for one in node.inputs:
@@ -176,78 +185,11 @@ class _Lowering:
         outputs = []
         over = self._overwritten(at, node, op, operands)
         for number, var in enumerate(node.outputs):
-            outputs.append((self._fresh(var, over.get(number, "")), var.type))
-        self._emit(op, operands, outputs, attributes, node.site)
+            outputs.append((self.fresh(var, over.get(number, "")), var.type))
+        self.emit(op, operands, outputs, attributes, node.site)
         for var in node.outputs:
             home = self.homes[var.id]
             self.homes[var.id] = replace(home, name=self.newest.get(home.name, home.name))
-
-    def _scan(self, node: Node, attributes: dict[str, Any]) -> None:
-        """A loop: its body is lowered once, over memory for the carried values and for one step of the sequences."""
-        body: Graph = passes.run(attributes["body"], self.profile)
-        length, carries, sequences = (attributes[name] for name in ("length", "carries", "sequences"))
-        given: list[Home] = []
-        for at, one in enumerate(node.inputs):
-            assert isinstance(one, Var), "a loop takes tensors"
-            home = self.homes[one.id]
-            if at < carries or home.stride or at < carries + sequences and not _is_whole(home):
-                home = self._copy(home, one.type, node.site)
-            given.append(home)
-        homes: dict[int, Home] = {}
-        for at, (var, home) in enumerate(zip(body.inputs, given, strict=True)):
-            if carries <= at < carries + sequences:
-                home = Home(home.name, Geometry.contiguous(var.type.shape), math.prod(var.type.shape))
-            homes[var.id] = home
-        results = [
-            Home(self._value(var.type.dtype, math.prod(var.type.shape)), Geometry.contiguous(var.type.shape[1:]),
-                 math.prod(var.type.shape[1:]))
-            for var in node.outputs[carries:]
-        ]  # fmt: skip
-        before = (self.homes, self.calls, self.lives, self.copies, self.start, self.step, self.prefix)
-        reverse = attributes["reverse"]
-        self.homes, self.calls, self.lives, self.copies = homes, [], Lives(body), {}
-        self.start, self.step, self.prefix = (
-            (length - 1 if reverse else 0),
-            (-1 if reverse else 1),
-            f"s{len(self.values)}_",
-        )
-        for at, own in enumerate(body.nodes):
-            self._node(at, own)
-        outputs = [one for one in body.outputs if isinstance(one, Var)]
-        for var, target in zip(outputs[carries:], results, strict=True):
-            self._emit(OPS["copy"], [(self.homes[var.id], var.type)], [(target, var.type)], {}, node.site)
-        finals = self._carry(outputs[:carries], [home.name for home in given[:carries]], node.site)
-        calls, start, step = tuple(self.calls), self.start, self.step
-        self.homes, self.calls, self.lives, self.copies, self.start, self.step, self.prefix = before
-        self.calls.append(
-            Repeat(
-                length, start, step, calls, tuple(finals) + tuple(home.name for home in results), node.site
-            )
-        )
-        for var, name in zip(node.outputs, [*finals, *(home.name for home in results)], strict=True):
-            self.homes[var.id] = Home(name, Geometry.contiguous(var.type.shape))
-
-    def _carry(self, values: Sequence[Var], places: Sequence[str], site: str) -> list[str]:
-        """Put a step's last values where the next one finds its first; gives their names."""
-        found = []
-        for var, place in zip(values, places, strict=True):
-            home = self.homes[var.id]
-            if home.name in places and home.name != place or home.stride:  # one carried value becomes another
-                home = self._copy(home, var.type, site)
-            found.append(home)
-        names = []
-        for var, home, place in zip(values, found, places, strict=True):
-            if home == Home(place, Geometry.contiguous(var.type.shape)):
-                names.append(place)
-                continue
-            if home.name == place:  # another view of itself
-                home = self._copy(home, var.type, site)
-            value = self.values[place]
-            name = self._value(value.dtype, value.elements, over=place)
-            target = Home(name, Geometry.contiguous(var.type.shape))
-            self._emit(OPS["copy"], [(home, var.type)], [(target, var.type)], {}, site)
-            names.append(name)
-        return names
 
     def _updated(self, at: int, node: Node) -> bool:
         """Lower the update of a view of what the program has made itself to a pointwise kernel."""
@@ -266,7 +208,7 @@ class _Lowering:
         kernel = update_kernel(names, out.type.dtype, out.type.shape, *layouts)
         if kernel is None:
             return False
-        self._fresh(out)
+        self.fresh(out)
         self.written.add(names[2])
         given = tuple(buffer.name for buffer in kernel.buffers)
         self.calls.append(Call(kernel, given, (len(given) - 1,), ops=(node.op,), site=node.site))
@@ -296,10 +238,11 @@ class _Lowering:
                     break
         return found
 
-    def _emit(
+    def emit(
         self, op: OpSpec, operands: Sequence[Any], outputs: Sequence[tuple[Home, TensorType]],
         attributes: dict[str, Any], site: str,
     ) -> None:  # fmt: skip
+        """The calls of an op over operands and outputs that have their places."""
         if all(math.prod(type_.shape) == 0 for _, type_ in outputs):
             return
         if op.lower is None:
@@ -325,7 +268,7 @@ class _Lowering:
         program = op.lower(given, targets, attributes, self.roomy)
         homes = [one[0] if isinstance(one, tuple) else None for one in placed]
         for dtype, elements in program.temporaries:
-            homes.append(Home(self._value(dtype, elements), Geometry.contiguous((elements,))))
+            homes.append(Home(self.value(dtype, elements), Geometry.contiguous((elements,))))
         report = (op.name, op.reports) if op.reports else None
         # what a step writes it calls by the output's name, what it reads before that by the operand's
         for step in program.steps:
@@ -398,12 +341,8 @@ class _Lowering:
             now = self.newest.get(target, target)
             if now in self.written:
                 value = self.values[now]
-                now = self._value(value.dtype, value.elements, over=now)
+                now = self.value(value.dtype, value.elements, over=now)
                 self.newest[target] = now
             self.written.add(now)
             found.append(now)
         return found
-
-
-def _is_whole(home: Home) -> bool:
-    return home.geometry.is_contiguous and home.geometry.offset == 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from weft.graph.lowered import Call, Lowered, Repeat
+from weft.graph.lowered import Lowered, Step
 from weft.target import TargetProfile
 
 
@@ -40,7 +40,7 @@ class _Ordering:
             name = self.over[name]
         return name
 
-    def result(self) -> Sequence[Call | Repeat]:
+    def result(self) -> Sequence[Step]:
         count = len(self.calls)
         waiting = [len(before) for before in self.waits]
         after: list[list[int]] = [[] for _ in range(count)]
@@ -74,9 +74,7 @@ class _Ordering:
         return new - sum(self.bytes[name] for name in self.used[at] if name in alive and self.left[name] == 1)
 
 
-def _edges(
-    calls: Sequence[Call | Repeat], over: dict[str, str], states: Sequence[tuple[str, str]]
-) -> list[set[int]]:
+def _edges(calls: Sequence[Step], over: dict[str, str], states: Sequence[tuple[str, str]]) -> list[set[int]]:
     """For each call those that come before it, by their places."""
     writers: dict[str, int] = {}
     readers: dict[str, list[int]] = {}

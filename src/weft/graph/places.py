@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from weft.expr import Expr, walk
-from weft.graph.lowered import Call, Repeat
+from weft.graph.lowered import Block, Step
 from weft.graph.products import SIDES
 from weft.kernels import Kernel, Library, Part
 
 
-def same_places(call: Call | Repeat, old: str, new: str) -> bool:
+def same_places(call: Step, old: str, new: str) -> bool:
     """Whether a kernel reads ``old`` only where, at the same point, it writes ``new``: so it may write over it."""
     parts = parts_of(call)
     if (
         not parts
-        or isinstance(call, Repeat)
+        or isinstance(call, Block)
         or isinstance(call.kernel, Library)
         and old in call.values[: len(SIDES)]
     ):
@@ -33,9 +33,9 @@ def same_places(call: Call | Repeat, old: str, new: str) -> bool:
     return len(writing) == 1 and reading in ([], writing)
 
 
-def parts_of(call: Call | Repeat) -> tuple[Part, ...]:
+def parts_of(call: Step) -> tuple[Part, ...]:
     """The parts of a call's kernel that say where it reads and writes; a product's operands are read anywhere."""
-    if isinstance(call, Repeat):
+    if isinstance(call, Block):
         return ()
     if isinstance(call.kernel, Kernel):
         return call.kernel.parts

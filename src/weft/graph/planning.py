@@ -7,7 +7,7 @@ written in place where nothing reads the old one afterwards, else copied at the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from weft.codegen import generate, shared_bindings
@@ -15,13 +15,13 @@ from weft.errors import UnsupportedError
 from weft.expr import const, load, variable
 from weft.expr.node import INDEX
 from weft.graph.bindings import Bound, dispatched, room
-from weft.graph.lowered import Call, Lowered, Repeat, Value
+from weft.graph.lowered import Block, Call, Choose, Lowered, Repeat, RepeatWhile, Value, flat
 from weft.graph.places import parts_of, same_places
 from weft.graph.products import SIDES
 from weft.graph.renaming import mapped, mapped_part, rename_loads
 from weft.graph.work import operations
 from weft.kernels import Axis, Buffer, Epilogue, Kernel, Library, Part, Store
-from weft.plan import ALIGNMENT, Dispatch, Group, Loop, Place, Plan, Space, Step
+from weft.plan import ALIGNMENT, Branch, Dispatch, Group, Loop, Place, Plan, Space, Step, While
 from weft.target import KernelSpec, TargetProfile
 
 ARENA_LIMIT = 1 << 40
@@ -233,21 +233,32 @@ class Planning:
     def _spans(self) -> tuple[dict[str, tuple[int, int]], int]:
         """The first and the last call that use each run of memory of the plan's own, and how many calls there are.
 
-        What a loop does not make anew at each step, or hands on, lives as long as the loop.
+        What a loop does not make anew at each step, or hands on, lives as long as the loop. Of branches both count,
+        one after the other: what runs is a part of that.
         """
         uses: dict[str, list[tuple[int, bool]]] = {}
         loops: list[tuple[int, int]] = []
 
-        def visit(calls: Sequence[Call | Repeat], at: int) -> int:
+        def use(name: str, at: int, written: bool) -> None:
+            root = self._root(name)
+            if root not in self.fixed:
+                uses.setdefault(root, []).append((at, written))
+
+        def visit(calls: Sequence[Call | Block], at: int) -> int:
             for call in calls:
-                if isinstance(call, Repeat):
-                    start, at = at, visit(call.calls, at)
-                    loops.append((start, at - 1))
+                if isinstance(call, Block):
+                    start = at
+                    for body in call.bodies[:-1]:
+                        at = visit(body, at)
+                    if call.test:  # looked at before the last body; a branch only looks before both
+                        use(call.test, at, False)
+                        at += 1
+                    at = visit(call.bodies[-1], at)
+                    if call.repeats:
+                        loops.append((start, at - 1))
                     continue
                 for name in (*call.reads, *call.writes):
-                    root = self._root(name)
-                    if root not in self.fixed:
-                        uses.setdefault(root, []).append((at, name in call.writes))
+                    use(name, at, name in call.writes)
                 at += 1
             return at
 
@@ -263,12 +274,18 @@ class Planning:
 
     # Dispatches.
 
-    def _steps(self, calls: Sequence[Call | Repeat], offsets: dict[str, tuple[int, int]]) -> tuple[Step, ...]:
+    def _steps(self, calls: Sequence[Call | Block], offsets: dict[str, tuple[int, int]]) -> tuple[Step, ...]:
         steps: list[Step] = []
         for call in calls:
             if isinstance(call, Repeat):
                 steps.append(Loop(call.times, self._steps(call.calls, offsets)))
-            else:
+            elif isinstance(call, Choose):
+                then, otherwise = (self._steps(body, offsets) for body in call.bodies)
+                steps.append(Branch(self._place(call.predicate, offsets), then, otherwise))
+            elif isinstance(call, RepeatWhile):
+                condition, body = (self._steps(one, offsets) for one in call.bodies)
+                steps.append(While(condition, self._place(call.predicate, offsets), body))
+            elif isinstance(call, Call):
                 steps += self._dispatches(call, offsets)
         return tuple(steps)
 
@@ -306,7 +323,7 @@ class Planning:
             return ()
         most = room(self.profile)
         crowded: set[str] = set()
-        for call in _flat(self.calls):
+        for call in flat(self.calls):
             roots = {self._root(name) for name in call.values}
             if isinstance(call.kernel, Kernel) and len(roots) + call.kernel.reports > most:
                 crowded |= {root for root in roots if root in self.fixed and self.fixed[root][0] == "state"}
@@ -370,15 +387,6 @@ class Planning:
         return made, {old: numbered[root] for old, root in renamed.items()}, order
 
 
-def _flat(calls: Sequence[Call | Repeat]) -> Iterator[Call]:
-    """Every call once, those of loops included."""
-    for call in calls:
-        if isinstance(call, Repeat):
-            yield from _flat(call.calls)
-        else:
-            yield call
-
-
 def _lowest(arena: Sequence[tuple[int, int, int, int]], size: int, first: int, last: int) -> int:
     """The lowest offset at which ``size`` bytes are free from call ``first`` to call ``last``."""
     offset = 0
@@ -391,7 +399,7 @@ def _lowest(arena: Sequence[tuple[int, int, int, int]], size: int, first: int, l
     return offset
 
 
-def _touched(call: Call | Repeat) -> set[str]:
+def _touched(call: Call | Block) -> set[str]:
     """Values that a call reads: what it does not write, and what it loads by the name of what it writes."""
     return set(call.reads)
 

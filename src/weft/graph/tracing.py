@@ -215,6 +215,10 @@ class Tracing:
         cell.version += 1
         cell.views.clear()
 
+    def traced(self, value: Any) -> Any:
+        """A value as this trace sees it: one from outside as a view of its storage's cell."""
+        return self._lift(value)
+
     def _lift(self, value: Any) -> Any:
         """A traced value as it is, a scalar as it is, an outside array as a view of its storage's cell."""
         if isinstance(value, Tracer):
@@ -282,6 +286,11 @@ class Tracing:
     def written(self) -> list[tuple[Any, bool]]:
         """For each state the first array seen on its storage, and whether the program wrote it."""
         return [(first, cell.var is not var) for first, cell, var in self._captured.values()]
+
+    def writes(self, value: Any) -> bool:
+        """Whether the program wrote what an array from outside lies in."""
+        known = self._captured.get(id(value.alias))
+        return known is not None and known[1].var is not known[2]
 
     def captured(self) -> list[Any]:
         """For each state the first array seen on its storage."""

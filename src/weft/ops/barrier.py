@@ -32,3 +32,19 @@ BARRIER: OpSpec = declare(
     lower=_lower, gradient=lambda context, *grads: grads,
     doc="The values as they are, together: none before all are there.",
 )  # fmt: skip
+
+
+def _lower_copy(
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
+) -> Program:
+    (x,), (out,) = operands, outputs
+    return Program((copy_step("stop_gradient", x, out, x.shape, x.strides, out.strides),))
+
+
+STOP_GRADIENT: OpSpec = declare(
+    "stop_gradient", infer=lambda x: (x,), reference=lambda x: x.copy(), lower=_lower_copy,
+    doc="The value as it is, through which no gradient flows: a graph's word for ``detach``.",
+)  # fmt: skip

@@ -123,6 +123,11 @@ class Generator:
             with self._lock:
                 self._state, self._offset = before
 
+    def step_back(self, offset: int) -> None:
+        """Stand again where ``offset`` counters were taken since the state was written."""
+        with self._lock:
+            self._offset = offset
+
     def give_back(self) -> int:
         """How many counters were taken since the state was written; the host's count starts at 0 again."""
         with self._lock:

@@ -118,13 +118,17 @@ _kept_grads: ContextVar[dict[int, tuple[Tensor, Tensor | None]] | None] = Contex
 def keeping_grads() -> Iterator[dict[int, tuple[Tensor, Tensor | None]]]:
     """At its end every ``.grad`` is what it was before: gradients made in a trace are values of the graph only.
 
-    Gives the tensors whose ``.grad`` was looked at or written, with what it was, by identity.
+    Gives the tensors whose ``.grad`` was looked at or written, with what it was, by identity; a trace around this one
+    learns of them too.
     """
     kept: dict[int, tuple[Tensor, Tensor | None]] = {}
+    around = _kept_grads.get()
     token = _kept_grads.set(kept)
     try:
         yield kept
     finally:
         _kept_grads.reset(token)
-        for tensor_, before in kept.values():
+        for number, (tensor_, before) in kept.items():
             tensor_._grad = before
+            if around is not None:
+                around.setdefault(number, (tensor_, before))

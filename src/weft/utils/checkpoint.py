@@ -235,7 +235,7 @@ def checkpoint(
         )
     first, second = context_fn()
     frame = Frame(function, args, kwargs, second, determinism_check == "default")
-    before = {generator: generator.standing() for generator in all_generators()}
+    before = {generator: _Standing(generator) for generator in all_generators()}
     with frame.running(), first:
         result = function(*args, **kwargs)
     if preserve_rng_state:
@@ -243,12 +243,32 @@ def checkpoint(
     return _behind(frame, result)
 
 
-def _drawn(before: dict[Generator, tuple[Tensor | None, int]]) -> list[tuple[Generator, Tensor, int]]:
+class _Standing:
+    """Where a generator stood before the first run."""
+
+    def __init__(self, generator: Generator) -> None:
+        self.state, self.offset = generator.standing()
+        self._version = 0 if self.state is None else self.state._data.version
+
+    @property
+    def moved(self) -> bool:
+        """Whether its state was written since: by draws whose number is not known."""
+        return self.state is not None and self.state._data.version != self._version
+
+
+def _drawn(before: dict[Generator, _Standing]) -> list[tuple[Generator, Tensor, int]]:
     """The generators that were drawn from, each with a copy of its state and where it stood."""
     found = []
     with grad_mode(False):
         for generator in all_generators():
-            offset = before.get(generator, (None, 0))[1]
+            stood = before.get(generator)
+            offset = 0 if stood is None else stood.offset
+            if stood is not None and tracing() and stood.moved:
+                raise UnsupportedError(
+                    mistake("checkpoint", "the function", "one with random numbers in a cond or while_loop",
+                            "one that draws a number of them that is known when it is traced",
+                            "put the checkpoint into the branch, or pass preserve_rng_state=False")
+                )  # fmt: skip
             if generator.standing()[1] != offset:
                 found.append((generator, bind(OPS["copy"], generator.state()), offset))
     return found

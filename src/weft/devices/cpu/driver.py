@@ -7,7 +7,12 @@ The table is a run of *steps*, each nine words of 8 bytes. A call's words are
 ``entry(buffers, parameters, 0, items)`` is called, or, where ``split`` is not 0, ``split(team, entry, buffers,
 parameters, items, ranges, helpers)``, which spreads the items over threads. ``first`` points to the values of
 ``advancing`` parameters in the first round of the loop, and behind them to what each grows by with every round.
-A loop's words are 0 for ``entry``, ``times`` for ``items`` and the number of its steps for ``ranges``; they follow it.
+A *block* has 0 for ``entry`` and its kind for ``helpers``. Its steps follow it: ``items`` and then ``ranges`` of them
+are its two bodies. A loop of ``first`` times has one, the second. Of a branch the first body runs where the byte at
+``buffers[0]`` is not 0, else the second; a loop of unknown length runs the first, and ends where that byte is 0 then,
+else runs the second and begins again.
+
+A loop that is not told when to end lets Python look for signals now and then, so that Ctrl-C ends it.
 
 Before the first step, the addresses of storages are put where kernels look for them. A status word that is not 0
 after a step ends the run.
@@ -19,16 +24,31 @@ import ctypes
 from functools import lru_cache
 from typing import Any
 
-HEADER = 8
-"""Words of the table's header: patches and how many, bases, steps and how many, the team, the status (two words)."""
+HEADER = 13
+"""Words of the header: patches and how many, bases, steps and how many, the team, the status (two words), the calls.
+
+Then Python's functions that take hold of the interpreter, look for signals, forget an error, and let go.
+"""
 
 STATUS = 6
 """The word of the header that kernels report to: 0, or the number of the report plus one; the index is in the next."""
 
+CALLS = 8
+"""The word of the header that counts the kernel calls of a run."""
+
+PYTHON = 9
+"""The first word of the header for Python's functions."""
+
+INTERRUPTED = -1
+"""The status of a run that a signal ended."""
+
+LOOP, BRANCH, WHILE = 0, 1, 2
+"""Kinds of blocks."""
+
 _SOURCE = """
 %step = type { ptr, ptr, ptr, i64, i64, i64, ptr, i64, ptr }
 %patch = type { ptr, i64, i64 }                       ; where, the number of the base, bytes behind it
-%header = type { ptr, i64, ptr, ptr, i64, ptr, i64, i64 }
+%header = type { ptr, i64, ptr, ptr, i64, ptr, i64, i64, i64, ptr, ptr, ptr, ptr }
 
 define i64 @weft.replay(ptr %header) nounwind {
 entry:
@@ -39,6 +59,7 @@ entry:
   %at.team = getelementptr %header, ptr %header, i64 0, i32 5
   %status = getelementptr %header, ptr %header, i64 0, i32 6
   %value = getelementptr %header, ptr %header, i64 0, i32 7
+  %calls = getelementptr %header, ptr %header, i64 0, i32 8
   %patches = load ptr, ptr %header
   %count = load i64, ptr %at.count
   %bases = load ptr, ptr %at.bases
@@ -47,6 +68,7 @@ entry:
   %team = load ptr, ptr %at.team
   store i64 0, ptr %status
   store i64 0, ptr %value
+  store i64 0, ptr %calls
   br label %more
 more:
   %i = phi i64 [ 0, %entry ], [ %next, %patch ]
@@ -91,28 +113,73 @@ step:
   %advancing = extractvalue %step %all, 7
   %first = extractvalue %step %all, 8
   %next = add i64 %i, 1
-  %loops = icmp eq ptr %entry.point, null
-  br i1 %loops, label %loop, label %call
+  %blocks = icmp eq ptr %entry.point, null
+  br i1 %blocks, label %block, label %call
 
-loop:
+block:
   %body = getelementptr %step, ptr %steps, i64 %next
-  %behind = add i64 %next, %ranges
-  br label %again
+  %middle = add i64 %next, %items
+  %other = getelementptr %step, ptr %steps, i64 %middle
+  %behind = add i64 %middle, %ranges
+  %times = ptrtoint ptr %first to i64
+  switch i64 %helpers, label %again [
+    i64 1, label %branch
+    i64 2, label %while
+  ]
 again:
-  %turn = phi i64 [ 0, %loop ], [ %turn.next, %inside ]
-  %turns = icmp slt i64 %turn, %items
+  %turn = phi i64 [ 0, %block ], [ %turn.next, %inside ]
+  %turns = icmp slt i64 %turn, %times
   br i1 %turns, label %inside, label %left
 inside:
   %turn.next = add i64 %turn, 1
-  %inner = call i64 @steps(ptr %body, i64 %ranges, i64 %turn, ptr %status, ptr %team)
+  %inner = call i64 @steps(ptr %other, i64 %ranges, i64 %turn, ptr %status, ptr %team)
   %well = icmp eq i64 %inner, 0
   br i1 %well, label %again, label %inner.stop
 inner.stop:
-  ret i64 %inner
+  %inner.status = phi i64 [ %inner, %inside ], [ %chosen, %branch ], [ %tested, %while ], [ %stepped, %while.body ],
+                      [ -1, %while.poll ]
+  ret i64 %inner.status
 left:
   br label %more
 
+branch:
+  %branch.at = load ptr, ptr %buffers
+  %branch.byte = load i8, ptr %branch.at
+  %taken = icmp ne i8 %branch.byte, 0
+  %chosen.body = select i1 %taken, ptr %body, ptr %other
+  %chosen.number = select i1 %taken, i64 %items, i64 %ranges
+  %chosen = call i64 @steps(ptr %chosen.body, i64 %chosen.number, i64 %round, ptr %status, ptr %team)
+  %chosen.well = icmp eq i64 %chosen, 0
+  br i1 %chosen.well, label %left, label %inner.stop
+
+while:
+  %while.round = phi i64 [ 1, %block ], [ %while.next, %while.step ], [ %while.next, %while.poll ]
+  %while.next = add i64 %while.round, 1
+  %tested = call i64 @steps(ptr %body, i64 %items, i64 %round, ptr %status, ptr %team)
+  %tested.well = icmp eq i64 %tested, 0
+  br i1 %tested.well, label %while.test, label %inner.stop
+while.test:
+  %while.at = load ptr, ptr %buffers
+  %while.byte = load i8, ptr %while.at
+  %while.on = icmp ne i8 %while.byte, 0
+  br i1 %while.on, label %while.body, label %left
+while.body:
+  %stepped = call i64 @steps(ptr %other, i64 %ranges, i64 %round, ptr %status, ptr %team)
+  %stepped.well = icmp eq i64 %stepped, 0
+  br i1 %stepped.well, label %while.step, label %inner.stop
+while.step:
+  %while.part = and i64 %while.round, 255
+  %while.looks = icmp eq i64 %while.part, 0
+  br i1 %while.looks, label %while.poll, label %while
+while.poll:
+  %signal = call i1 @signalled(ptr %status)
+  br i1 %signal, label %inner.stop, label %while
+
 call:
+  %at.calls = getelementptr i64, ptr %status, i64 2
+  %calls = load i64, ptr %at.calls
+  %calls.now = add i64 %calls, 1
+  store i64 %calls.now, ptr %at.calls
   %grows = getelementptr i64, ptr %first, i64 %advancing
   br label %advance
 advance:
@@ -148,7 +215,34 @@ early:
 done:
   br label %more
 }
+
+define internal i1 @signalled(ptr %status) noinline nounwind {
+  %at.hold = getelementptr i64, ptr %status, i64 3
+  %at.look = getelementptr i64, ptr %status, i64 4
+  %at.forget = getelementptr i64, ptr %status, i64 5
+  %at.release = getelementptr i64, ptr %status, i64 6
+  %hold = load ptr, ptr %at.hold
+  %look = load ptr, ptr %at.look
+  %forget = load ptr, ptr %at.forget
+  %release = load ptr, ptr %at.release
+  %state = call i32 %hold()
+  %found = call i32 %look()
+  %some = icmp ne i32 %found, 0
+  br i1 %some, label %clear, label %done
+clear:
+  call void %forget()
+  br label %done
+done:
+  call void %release(i32 %state)
+  ret i1 %some
+}
 """
+
+
+def python_functions() -> list[int]:
+    """The addresses of Python's functions, as the header has them."""
+    names = ("PyGILState_Ensure", "PyErr_CheckSignals", "PyErr_Clear", "PyGILState_Release")
+    return [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0 for name in names]
 
 
 @lru_cache(maxsize=None)

@@ -13,16 +13,30 @@ from typing import TYPE_CHECKING, Any
 
 from weft.devices.base import Storage
 from weft.devices.cpu import blas
-from weft.devices.cpu.driver import HEADER, STATUS, driver
+from weft.devices.cpu.driver import (
+    BRANCH,
+    CALLS,
+    HEADER,
+    INTERRUPTED,
+    LOOP,
+    PYTHON,
+    STATUS,
+    WHILE,
+    driver,
+    python_functions,
+)
 from weft.devices.cpu.threads import CHUNKS
 from weft.devices.replay import Replay, group_slots, report_of
 from weft.errors import IndexOutOfRangeError
-from weft.plan import Dispatch, Loop, Place, Plan, Step
+from weft.plan import Branch, Dispatch, Loop, Place, Plan, Step, While, bodies
 
 if TYPE_CHECKING:
     from weft.devices.cpu.device import Compiled, CpuDevice
 
     Words = ctypes.Array[ctypes.c_int64]
+
+
+_KINDS: dict[type[Step], int] = {Loop: LOOP, Branch: BRANCH, While: WHILE}
 
 
 class CpuReplay(Replay):
@@ -54,11 +68,13 @@ class CpuReplay(Replay):
                 status = self._driver(self._address)
         else:
             status = self._driver(self._address)
-        device.dispatched(self._count)
+        device.dispatched(self._count if self._static else self._header[CALLS])
         if status:
             raise self._error(status)
 
     def _error(self, status: int) -> BaseException:
+        if status == INTERRUPTED:
+            return KeyboardInterrupt()
         where, what = self._reports[status - 1]
         return IndexOutOfRangeError(f"{where}: {what} {self._header[STATUS + 1]} is out of range")
 
@@ -71,7 +87,7 @@ class CpuReplay(Replay):
         self._bases = self._words([0] * storages)
         self._put = struct.Struct(f"{storages}q").pack_into  # an assignment to a slice takes twice as long
         steps = self._steps(plan.steps)
-        helpers = max((step[5] for step in steps), default=0)
+        helpers = max((step[5] for step in steps if step[0]), default=0)
         team = workers.team(helpers) if helpers else None
         patches = self._words([word for patch in self._patches for word in patch])
         table = self._words([word for step in steps for word in step])
@@ -79,18 +95,28 @@ class CpuReplay(Replay):
             ctypes.addressof(patches), len(self._patches), ctypes.addressof(self._bases),
             ctypes.addressof(table), len(steps), 0 if team is None else team.address,
         ]  # fmt: skip
+        for at, address in enumerate(python_functions(), PYTHON):
+            self._header[at] = address
 
     def _steps(self, steps: Sequence[Step]) -> list[list[int]]:
-        """The words of every step, a loop's before those of its body; what has no work to do is left out."""
+        """The words of every step, a block's before those of its body; what has no work to do is left out."""
         made: list[list[int]] = []
         for step in steps:
-            if isinstance(step, Loop):
-                body = self._steps(step.steps)
-                if body and step.times > 0:
-                    made += [[0, 0, 0, step.times, len(body), 0, 0, 0, 0], *body]
-            else:
+            if isinstance(step, Dispatch):
                 made += self._call(step)
+                continue
+            found = [self._steps(body) for body in bodies(step)]
+            first, second = found if len(found) == 2 else ([], *found)
+            times = step.times if isinstance(step, Loop) else 0
+            if (times > 0 or not isinstance(step, Loop)) and (first or second):
+                at = 0 if isinstance(step, Loop) else self._address_of(step.predicate)
+                made.append([0, at, 0, len(first), len(second), _KINDS[type(step)], 0, 0, times])
+                made += [*first, *second]
         return made
+
+    def _address_of(self, place: Place) -> int:
+        """Where the address of a place is found in a run."""
+        return ctypes.addressof(self._pointers([place], 0))
 
     def _call(self, dispatch: Dispatch) -> list[list[int]]:
         """The words of one call, or nothing where there are no items."""
@@ -134,12 +160,19 @@ class CpuReplay(Replay):
         return address + arena.offset + place.offset
 
     def _buffers(self, dispatch: Dispatch) -> Words:
-        """The pointers of a call: those into arenas as they are, the others patched in every run."""
+        """The pointers of a call."""
+        words = self._pointers(dispatch.places, dispatch.spec.reports)
+        if dispatch.spec.reports:
+            words[len(dispatch.places)] = ctypes.addressof(self._header) + 8 * STATUS
+        return words
+
+    def _pointers(self, places: Sequence[Place], more: int) -> Words:
+        """Pointers to places: those into arenas as they are, the others patched in every run; and ``more`` words."""
         sizes = {"input": 0, "state": len(self.plan.inputs)}
         sizes["output"] = sizes["state"] + len(self.plan.states)
-        words = self._words([0] * (len(dispatch.places) + dispatch.spec.reports))
+        words = self._words([0] * (len(places) + more))
         address = ctypes.addressof(words)
-        for position, place in enumerate(dispatch.places):
+        for position, place in enumerate(places):
             if place.space == "arena":
                 words[position] = self._arena(place)
             elif place.space == "group":
@@ -147,8 +180,6 @@ class CpuReplay(Replay):
                 self._patches.append((address + 8 * position, sizes["state"] + state, place.offset - offset))
             else:
                 self._patches.append((address + 8 * position, sizes[place.space] + place.index, place.offset))
-        if dispatch.spec.reports:
-            words[len(dispatch.places)] = ctypes.addressof(self._header) + 8 * STATUS
         return words
 
     def _words(self, words: Sequence[int]) -> Words:

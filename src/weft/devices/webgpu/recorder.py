@@ -34,10 +34,11 @@ STAGING, UNIFORMS = 1 << 20, 256 << 10
 """Bytes of the blocks for small uploads and for parameters."""
 
 
-Call = tuple[Any, Any, int, Any, Any, int, int, int]
+Call = tuple[Any, Any, int, Any, Any, int, Any, int]
 """A dispatch of a replay, all but its bind group: pipeline, data, size, uniform, offset, and the counts x, y, z.
 
-Parameters are ``size`` bytes of immediates at ``data``, or the bind group ``uniform`` at ``offset``, or none.
+Parameters are ``size`` bytes of immediates at ``data``, or the bind group ``uniform`` at ``offset``, or none. Where x
+is 0, the counts lie in the buffer y, z bytes behind its start.
 """
 
 
@@ -64,6 +65,7 @@ class Recorder:
         self._set_bind_group = self._lib.wgpuComputePassEncoderSetBindGroup
         self._set_immediates = self._lib.wgpuComputePassEncoderSetImmediates
         self._dispatch = self._lib.wgpuComputePassEncoderDispatchWorkgroups
+        self._dispatch_indirect = self._lib.wgpuComputePassEncoderDispatchWorkgroupsIndirect
         self._in_flight: deque[int] = deque()
         self._started = 0.0
         self._names: list[str] = []
@@ -151,7 +153,10 @@ class Recorder:
                 set_immediates(running, 0, data, size)
             elif uniform is not None:
                 set_bind_group(running, 1, uniform, 1, offset)
-            dispatch(running, x, y, z)
+            if x:
+                dispatch(running, x, y, z)
+            else:
+                self._dispatch_indirect(running, y, z)
 
     def copy(
         self, source: Any, source_offset: int, destination: Any, destination_offset: int, size: int

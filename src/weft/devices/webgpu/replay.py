@@ -2,6 +2,8 @@
 
 Pipelines, workgroup counts and parameters never change. Bind groups over arenas and states are kept as long as the
 states lie where they lay; those with inputs or outputs, which differ from run to run, are looked up in every run.
+Where a run depends on values, gates decide on the device what of it does something, or it is recorded in sections
+between which a word is read back (``sections``).
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from weft.devices.base import Storage
 from weft.devices.interrupts import Uninterrupted
-from weft.devices.replay import Replay, Slot, group_slots, parameters_in, report_of, unrolled
+from weft.devices.replay import Replay, Slot, group_slots, parameters_in, report_of
+from weft.devices.webgpu.gates import GATE, Gate, Gates
 from weft.devices.webgpu.parameters import Parameters
-from weft.plan import Dispatch, Plan
+from weft.devices.webgpu.sections import GATED, GATED_SOFTWARE, Run, Sections, follow
+from weft.plan import Dispatch, Place, Plan
 
 if TYPE_CHECKING:
     from weft.devices.webgpu.device import WebGpuDevice
@@ -24,12 +28,12 @@ if TYPE_CHECKING:
 
 
 class _Bound:
-    """A dispatch of the plan: its bind group's parts, and which calls of a run use the group."""
+    """A dispatch of the plan, or a gate: its bind group's parts, and which calls of a run use the group."""
 
-    def __init__(self, pipeline: Pipeline, dispatch: Dispatch, first: dict[str, int]) -> None:
+    def __init__(self, pipeline: Pipeline, ranges: list[tuple[int, int, int]], moves: bool) -> None:
         self.pipeline = pipeline
-        self.ranges = [(first[one.space] + one.index, one.offset, one.size) for one in dispatch.places]
-        self.moves = any(one.space in ("input", "output") for one in dispatch.places)
+        self.ranges = ranges
+        self.moves = moves
         self.calls: list[int] = []
 
     def key(self, slots: Sequence[Slot]) -> Key:
@@ -54,43 +58,22 @@ class WebGpuReplay(Replay):
         self._bound_groups: list[Slot] = []
         self._pinned: list[Key] = []
         self._parameters = Parameters(device)
-        calls, self._names, self._bound = self._prepared()
-        self._calls = self._parameters.finish(calls)
+        self._gates = Gates(device)
+        prepared = _Prepared(device, plan, self._parameters, self._gates)
+        self._names, self._sections = prepared.names, prepared.sections
+        self._bound = [one for one in prepared.bound() if one.calls]
+        for buffer in (self._gates.records, self._gates.counts):
+            self._fixed.append((buffer, 0))
+        self._calls = [
+            call if slot is None else (*call[:5], 0, prepared.counts_of(slot), 4 * slot)
+            for call, slot in zip(self._parameters.finish(prepared.calls), prepared.slots, strict=True)
+        ]
         self._groups: list[Any] = [None] * len(self._calls)
         self._reporting = any(one.pipeline.layout.reports for one in self._bound)
         self._moving = [one for one in self._bound if one.moves]
         device.groups.reserve(len(self._moving))
         end = weakref.finalize(self, device.groups.let_go, self._pinned, len(self._moving))
         end.atexit = False
-
-    def _prepared(self) -> tuple[list[Any], list[str], list[_Bound]]:
-        """The calls of a run with their names, and the dispatches of the plan that have something to do."""
-        plan, device = self.plan, self.device
-        states = len(plan.arenas)
-        groups = states + len(plan.states)
-        inputs = groups + len(plan.groups)
-        first = {
-            "arena": 0, "state": states, "group": groups,
-            "input": inputs, "output": inputs + len(plan.inputs),
-        }  # fmt: skip
-        calls: list[Any] = []
-        names: list[str] = []
-        found: dict[int, tuple[_Bound, tuple[int, int, int]]] = {}
-        for dispatch, number in unrolled(plan.steps):
-            if id(dispatch) not in found:
-                pipeline = device.pipelines.get(dispatch.spec)
-                counts = device.counts(dispatch.spec, pipeline, dispatch.parameters)
-                found[id(dispatch)] = _Bound(pipeline, dispatch, first), counts
-            bound, counts = found[id(dispatch)]
-            if min(counts) == 0:
-                continue
-            given = parameters_in(dispatch, number)
-            if dispatch.spec.reports:
-                given = (*given, device.reports.number(report_of(dispatch)))
-            bound.calls.append(len(calls))
-            calls.append((bound.pipeline, self._parameters.place(bound.pipeline, given), counts))
-            names.append(dispatch.spec.name)
-        return calls, names, [bound for bound, _ in found.values() if bound.calls]
 
     def _replay(
         self, inputs: Sequence[Storage], states: Sequence[Storage], outputs: Sequence[Storage]
@@ -108,10 +91,23 @@ class WebGpuReplay(Replay):
                 groups[at] = group
         if self._reporting:
             device.reports.pending = True
-        device.recorder.replay(
-            self._calls, groups, self._names, [buffer for buffer, _ in slots if buffer is not None]
-        )
-        device.dispatched(len(self._calls))
+        used = [buffer for buffer, _ in slots if buffer is not None]
+
+        def record(run: Run) -> None:
+            part = slice(run.start, run.stop)
+            device.recorder.replay(self._calls[part], groups[part], self._names[part], used)
+            device.dispatched(run.stop - run.start)
+
+        def test(place: Place) -> bool:
+            storage, offset = self._storage_of(place, inputs, states, outputs)
+            return bool(device.read(storage, offset, 1)[0])
+
+        def flag(word: int) -> bool:
+            counts = self._gates.counts
+            assert counts is not None, "what is gated has gates"
+            return device.read_word(counts, 4 * word) != 0
+
+        follow(self._sections, record, test, flag)
 
     def _bind(self, states: Sequence[Storage], lying: list[Slot]) -> None:
         """Bind groups of what stays where it is from run to run."""
@@ -132,3 +128,92 @@ class WebGpuReplay(Replay):
                 for at in one.calls:
                     self._groups[at] = known[key]
             self._bound_states, self._bound_groups = lying, groups
+
+
+class _Prepared:
+    """The calls of a run with their names, in the order of the plan, and its sections."""
+
+    def __init__(self, device: WebGpuDevice, plan: Plan, parameters: Parameters, gates: Gates) -> None:
+        self._device, self._parameters, self._gates = device, parameters, gates
+        self._records = len(plan.arenas)
+        states = self._records + 2
+        groups = states + len(plan.states)
+        inputs = groups + len(plan.groups)
+        self._first = {
+            "arena": 0, "state": states, "group": groups,
+            "input": inputs, "output": inputs + len(plan.inputs),
+        }  # fmt: skip
+        self.calls: list[Any] = []
+        self.slots: list[int | None] = []
+        """Of each call where the words lie that count its workgroups, where a gate writes them."""
+        self.names: list[str] = []
+        self._found: dict[int, tuple[_Bound, tuple[int, int, int]]] = {}
+        self._gated: dict[int, _Bound] = {}
+        most = GATED_SOFTWARE if device.profile.software else GATED
+        self.sections = Sections(plan.steps, self, gates, most).made
+        gates.finish()
+        for gate in gates.all:
+            if id(gate) in self._gated:
+                ranges = self._gated[id(gate)].ranges
+                ranges[1:] = [(self._records, gate.offset, gate.size), (self._records + 1, 0, gates.size)]
+
+    def bound(self) -> list[_Bound]:
+        """What bind groups are made of."""
+        return [*(bound for bound, _ in self._found.values()), *self._gated.values()]
+
+    def counts_of(self, slot: int) -> Any:
+        """The buffer in which a slot lies."""
+        assert self._gates.counts is not None, "a slot belongs to gates"
+        return self._gates.counts.handle
+
+    def add(self, dispatch: Dispatch, number: int, slot: int | None) -> int:
+        """See ``Calls``."""
+        bound, counts = self._of(dispatch)
+        if min(counts) > 0:
+            given = parameters_in(dispatch, number)
+            if dispatch.spec.reports:
+                given = (*given, self._device.reports.number(report_of(dispatch)))
+            self._add(bound, given, counts, slot, dispatch.spec.name)
+        return len(self.calls)
+
+    def counts(self, dispatch: Dispatch) -> tuple[int, int, int]:
+        """See ``Calls``."""
+        return self._of(dispatch)[1]
+
+    def add_gate(self, gate: Gate) -> int:
+        """See ``Calls``."""
+        if id(gate) not in self._gated:
+            pipeline = self._device.pipelines.get(GATE)
+            place = gate.predicate
+            tested = (self._records, 0, 4) if place is None else self._range(place)
+            moves = place is not None and place.space in ("input", "output")
+            self._gated[id(gate)] = _Bound(pipeline, [tested], moves)
+        bound = self._gated[id(gate)]
+        self._add(bound, (), (1, 1, 1), None, GATE.name)
+        return len(self.calls)
+
+    def _add(
+        self,
+        bound: _Bound,
+        given: Sequence[int | float],
+        counts: tuple[int, int, int],
+        slot: int | None,
+        name: str,
+    ) -> None:
+        bound.calls.append(len(self.calls))
+        self.calls.append((bound.pipeline, self._parameters.place(bound.pipeline, given), counts))
+        self.slots.append(slot)
+        self.names.append(name)
+
+    def _of(self, dispatch: Dispatch) -> tuple[_Bound, tuple[int, int, int]]:
+        found = self._found.get(id(dispatch))
+        if found is None:
+            pipeline = self._device.pipelines.get(dispatch.spec)
+            counts = self._device.counts(dispatch.spec, pipeline, dispatch.parameters)
+            moves = any(one.space in ("input", "output") for one in dispatch.places)
+            bound = _Bound(pipeline, [self._range(one) for one in dispatch.places], moves)
+            found = self._found[id(dispatch)] = bound, counts
+        return found
+
+    def _range(self, place: Place) -> tuple[int, int, int]:
+        return self._first[place.space] + place.index, place.offset, place.size

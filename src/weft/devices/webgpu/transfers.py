@@ -77,6 +77,10 @@ class Transfers(Device):
             self.settle()
         return data if skipped == 0 and words == size else data[skipped : skipped + size]
 
+    def read_word(self, buffer: Buffer, start: int) -> int:
+        """A word of a buffer of the device's own, as ``read``."""
+        return int.from_bytes(self._fetch(buffer, start, 4, check=True), "little")
+
     def synchronize(self) -> None:
         """Submit and wait, by reading the status word back."""
         self._begin("read")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from weft.graph.ir import Graph
+from weft.graph.passes.bodies import bodies
 from weft.graph.passes.cse import cse
 from weft.graph.passes.dce import dce
 from weft.graph.passes.patterns import patterns
@@ -28,6 +29,7 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("simplify", _plain(simplify)),
     ("cse", _plain(cse)),
     ("dce", _plain(dce)),
+    ("bodies", _plain(bodies)),
     ("patterns", _plain(patterns)),
     ("scales", scales),
 )
@@ -50,4 +52,4 @@ def run(graph: Graph, profile: TargetProfile, observe: Observe | None = None) ->
     return graph
 
 
-__all__ = ["PASSES", "cse", "dce", "patterns", "run", "scales", "simplify"]
+__all__ = ["PASSES", "bodies", "cse", "dce", "patterns", "run", "scales", "simplify"]

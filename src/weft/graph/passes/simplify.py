@@ -256,6 +256,7 @@ _OVER_CONSTANT = constants.same_for_all
 RULES: dict[str, tuple[Rule, ...]] = {
     "copy": (_OVER_CONSTANT, identity),
     "positive": (identity,),
+    "stop_gradient": (identity,),
     "cast": (_OVER_CONSTANT, same_type, cast_of_cast),
     "permute": (_OVER_CONSTANT, no_order, permute_of_permute),
     "reshape": (_OVER_CONSTANT, same_type, reshape_of_reshape),

@@ -1,0 +1,251 @@
+"""Gradients of loops and branches: bodies that compute a body's gradient, traced with the tape.
+
+The gradient of a ``scan`` is a scan in the other direction, that of a ``cond`` a cond on the same predicate, so
+gradients of any order are loops and branches as well. A gradient is given what it reads of the operands, and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from weft.autograd.engine import grad as gradients
+from weft.autograd.mode import enable_grad, no_grad
+from weft.control.body import trace_bodies, type_of
+from weft.graph import Graph, Var, interpret
+from weft.graph.passes.dce import dce
+from weft.ops import TensorType, bind, lookup
+from weft.ops.core import Gradient
+from weft.tensors.tensor import Tensor
+
+Part = tuple[str, int]
+"""What an input of an adjoint body is: of what kind, and the number of the operand or output of the body it is for."""
+
+
+def gradient(context: Gradient, *grads: Any) -> list[Any]:
+    """The loop backwards: it carries the gradients of the carried values, and sums those of what lies outside."""
+    from weft.control.loop import run
+
+    options = context.attributes
+    body, length, carries, sequences = (options[name] for name in ("body", "length", "carries", "sequences"))
+    wanted = _wanted(context, carries)
+    given = tuple(at for at, one in enumerate(grads) if one is not None and at >= carries)
+    adjoint = _scan_adjoint(body, carries, sequences, wanted, given)
+    device = next(str(one.device) for one in grads if one is not None)
+    starts = _starts(context, [at for kind, at in adjoint.parts if kind == "start"])
+    values = {("start", at): value for at, value in starts.items()}
+
+    def value(part: Part) -> Any:
+        kind, at = part
+        if kind in ("element", "outside"):
+            return context.input(at)
+        if kind == "last":
+            return grads[at] if grads[at] is not None else _zeros(context.output_types[at], device)
+        if kind == "sum":
+            return _zeros(context.types[at], device)
+        return grads[at] if kind == "along" else values[part]
+
+    carry, along, outside = (
+        [value(one) for one in adjoint.parts if one[0] in kinds]
+        for kinds in (("last", "sum"), ("start", "element", "along"), ("outside",))
+    )
+    finals, ys = run(adjoint.graph, carry, along, outside, length, not options["reverse"])
+    result: list[Any] = [None] * len(context.types)
+    own, found = iter(finals), iter(ys)
+    for at in wanted:
+        result[at] = next(found) if carries <= at < carries + sequences else next(own)
+    return result
+
+
+def cond_gradient(context: Gradient, *grads: Any) -> list[Any]:
+    """The gradients of the branch that was taken, by the same predicate."""
+    options = context.attributes
+    wanted = _wanted(context, 1)
+    given = tuple(at for at, one in enumerate(grads) if one is not None)
+    branches = [_cond_adjoint(options[name], wanted, given) for name in ("then", "otherwise")]
+    parts = [part for part in branches[0].parts if any(part in one.read for one in branches)]
+    graphs: dict[str, Any] = {
+        name: one.only(parts) for name, one in zip(("then", "otherwise"), branches, strict=True)
+    }
+    operands = [grads[at] if kind == "along" else context.input(at) for kind, at in parts]
+    found = bind(lookup("cond"), context.input(0), *operands, **graphs) if wanted else ()
+    source = iter(found if isinstance(found, tuple) else (found,))
+    return [next(source) if at in wanted else None for at in range(len(context.types))]
+
+
+def _wanted(context: Gradient, always: int) -> tuple[int, ...]:
+    """Operands that get a gradient: floats that need one, and of the first ``always`` all."""
+    return tuple(
+        at
+        for at, (one, needed) in enumerate(zip(context.types, context.needs, strict=True))
+        if one.dtype.kind == "float" and (needed or at < always)
+    )
+
+
+@dataclass(frozen=True)
+class Adjoint:
+    """The body of a gradient; ``parts`` says what its inputs are, and ``read`` which of them it reads."""
+
+    graph: Graph
+    parts: tuple[Part, ...]
+    read: frozenset[Part]
+
+    def only(self, parts: Sequence[Part]) -> Graph:
+        """The graph with these inputs, which are all that it reads."""
+        known = dict(zip(self.parts, self.graph.inputs, strict=True))
+        return replace(self.graph, inputs=tuple(known[one] for one in parts))
+
+
+@lru_cache(maxsize=256)
+def _scan_adjoint(
+    body: Graph, carries: int, sequences: int, wanted: tuple[int, ...], given: tuple[int, ...]
+) -> Adjoint:
+    """The body of the loop backwards.
+
+    It takes the gradients of the carried values after the step ("last"), and those of what lies outside so far
+    ("sum"); then, as sequences, what the step began with ("start"), its elements and the gradients of its results
+    ("along"); then what lies outside. It gives both kinds of gradients as they are before the step, and those of the
+    step's elements.
+    """
+    types = [var.type for var in body.inputs]
+    carried = [at for at, one in enumerate(body.outputs[:carries]) if type_of(one).dtype.kind == "float"]
+    sums = [at for at in wanted if at >= carries + sequences]
+    parts: list[Part] = [("last", at) for at in carried]
+    parts += [("sum", at) for at in sums]
+    parts += [("start", at) for at in range(carries)]
+    parts += [("element", at) for at in range(carries, carries + sequences)]
+    parts += [("along", at) for at in given]
+    parts += [("outside", at) for at in range(carries + sequences, len(types))]
+
+    def backward(values: dict[Part, Tensor]) -> list[Tensor]:
+        outputs = {at: values["last", at] for at in carried} | {at: values["along", at] for at in given}
+        kinds = ("start", "element", "outside")
+        inputs = [value for part, value in values.items() if part[0] in kinds]
+        found = _gradients(body, inputs, wanted, outputs)
+        made = dict(zip(wanted, found, strict=True))
+        new = [_or_zeros(made[at], inputs[at]) for at in carried]
+        new += [values["sum", at] if (own := made[at]) is None else values["sum", at] + own for at in sums]
+        elements = range(carries, carries + sequences)
+        return new + [_or_zeros(made[at], inputs[at]) for at in wanted if at in elements]
+
+    own = {"start": types, "element": types, "outside": types, "sum": types}
+    results = [type_of(one) for one in body.outputs]
+    made = _traced(backward, parts, [own.get(kind, results)[at] for kind, at in parts], body.inputs[0].device)
+    kept = [one for one in parts if one in made.read or one[0] in ("last", "sum")]
+    return Adjoint(made.only(kept), tuple(kept), made.read)
+
+
+@lru_cache(maxsize=256)
+def _cond_adjoint(body: Graph, wanted: tuple[int, ...], given: tuple[int, ...]) -> Adjoint:
+    """The gradient of a branch: it takes its operands, which count from 1, and the gradients of its results."""
+    types = [var.type for var in body.inputs]
+    parts: list[Part] = [("operand", at + 1) for at in range(len(types))]
+    parts += [("along", at) for at in given]
+
+    def backward(values: dict[Part, Tensor]) -> list[Tensor]:
+        inputs = [value for (kind, _), value in values.items() if kind == "operand"]
+        outputs = {at: values["along", at] for at in given}
+        found = _gradients(body, inputs, [at - 1 for at in wanted], outputs)
+        return [_or_zeros(one, inputs[at - 1]) for at, one in zip(wanted, found, strict=True)]
+
+    given_types = [types[at - 1] if kind == "operand" else type_of(body.outputs[at]) for kind, at in parts]
+    device = (*body.inputs, *(one for one in body.outputs if isinstance(one, Var)))[0].device
+    return _traced(backward, parts, given_types, device)
+
+
+def _traced(backward: Any, parts: list[Part], types: Sequence[TensorType], device: str) -> Adjoint:
+    """An adjoint without what it does not need."""
+
+    def function(*values: Tensor) -> list[Tensor]:
+        made: list[Tensor] = backward(dict(zip(parts, values, strict=True)))
+        return made
+
+    with no_grad():  # it takes the history of nothing; what it computes of its operands is recorded within
+        made = trace_bodies([(function, types)], device)
+    assert not made.outside and not made.effects, "a body reaches nothing but its inputs"
+    graph = dce(made.graphs[0])
+    used = {one.id for node in graph.nodes for one in node.inputs if isinstance(one, Var)}
+    used |= {one.id for one in graph.outputs if isinstance(one, Var)}
+    read = frozenset(part for part, var in zip(parts, graph.inputs, strict=True) if var.id in used)
+    return Adjoint(graph, tuple(parts), read)
+
+
+def _gradients(
+    body: Graph, inputs: Sequence[Tensor], wanted: Sequence[int], outputs: dict[int, Tensor]
+) -> Sequence[Any]:
+    """The gradients of a body's inputs for those of its outputs; ``None`` where nothing depends on one."""
+    body = _to_differentiate(body)
+    with enable_grad():
+        leaves = [one.detach() for one in inputs]
+        for at in wanted:
+            leaves[at].requires_grad_()
+        found, _ = interpret(body, leaves, [])
+        reached = [at for at in outputs if found[at].requires_grad]
+        if not reached or not wanted:
+            return [None] * len(wanted)
+        return gradients(
+            [found[at] for at in reached], [leaves[at] for at in wanted], [outputs[at] for at in reached],
+            allow_unused=True, create_graph=False,
+        )  # fmt: skip
+
+
+def _zeros(type_: TensorType, device: str) -> Any:
+    return bind(lookup("full"), 0, shape=type_.shape, dtype=type_.dtype, device=device)
+
+
+def _or_zeros(found: Any, like: Tensor) -> Tensor:
+    made: Tensor = (
+        _zeros(TensorType(tuple(like.shape), like.dtype), str(like.device)) if found is None else found
+    )
+    return made
+
+
+# What each step began with.
+
+
+def gives_starts(body: Graph, carries: int) -> bool:
+    """Whether the last results of a body are what the step began with."""
+    starts = len(body.outputs) - carries
+    return starts >= carries and body.outputs[starts:] == body.inputs[:carries]
+
+
+def giving_starts(body: Graph, carries: int) -> Graph:
+    """The body whose last results are what the step began with."""
+    if gives_starts(body, carries):
+        return body
+    return replace(body, outputs=(*body.outputs, *body.inputs[:carries]))
+
+
+def _starts(context: Gradient, wanted: Sequence[int]) -> dict[int, Any]:
+    """What each step began with: the loop's last results, or else those of another run that gives them."""
+    if not wanted:
+        return {}
+    options = context.attributes
+    carries, found = options["carries"], len(context.output_types)
+    if gives_starts(options["body"], carries):
+        return {at: context.output(found - carries + at) for at in wanted}
+    operands = [context.input(at) for at in range(len(context.types))]
+    again = bind(lookup("scan"), *operands, **(options | {"body": giving_starts(options["body"], carries)}))
+    return {at: again[found + at] for at in wanted}
+
+
+def _to_differentiate(graph: Graph) -> Graph:
+    """The graph whose own loops give what their gradients read."""
+    known = (*graph.inputs, *(var for node in graph.nodes for var in node.outputs))
+    free = 1 + max((var.id for var in known), default=0)
+    nodes = []
+    for node in graph.nodes:
+        options = dict(node.attributes)
+        if node.op == "scan" and not gives_starts(options["body"], options["carries"]):
+            starts = options["body"].inputs[: options["carries"]]
+            made = [
+                Var(free + at, TensorType((options["length"], *one.type.shape), one.type.dtype), one.device)
+                for at, one in enumerate(starts)
+            ]
+            free += len(made)
+            options["body"] = giving_starts(options["body"], options["carries"])
+            node = replace(node, outputs=(*node.outputs, *made), attributes=tuple(options.items()))
+        nodes.append(node)
+    return replace(graph, nodes=tuple(nodes))

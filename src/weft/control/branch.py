@@ -1,0 +1,119 @@
+"""``cond``: one of two functions, as a tensor says. In a graph it is one node, in a plan two runs of steps.
+
+The op ``cond`` takes the predicate and what its bodies, ``then`` and ``otherwise``, read; both give results of the same
+types. Its gradient is a cond on the same predicate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft.control.adjoint import cond_gradient
+from weft.control.body import run_by_nodes, trace_bodies, type_of, types_of
+from weft.control.outside import fold_generators, write_back
+from weft.control.values import as_now, held, predicate, shown, tensors
+from weft.errors import ArgumentTypeError, ShapeError, mistake
+from weft.graph import Graph, interpret
+from weft.ops import TensorType, bind, interpreter_stack
+from weft.ops.table import declare
+from weft.tensors.tensor import Tensor
+from weft.utils.tree import flatten, paths
+
+
+def cond(
+    pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], operands: Sequence[Any] = ()
+) -> Any:
+    """``true_fn(*operands)`` where the 0-d bool tensor ``pred`` is true, else ``false_fn(*operands)``.
+
+    Operands and results are trees of tensors; both functions give the same tree of the same shapes and types, which is
+    checked where they are traced. They may use, and write, tensors from around them, and draw random numbers. When run,
+    only the one that is taken is called; in a traced function both are one node, and what runs is decided anew in
+    every call. A Python bool chooses once and for all. As ``torch.cond``. Raises ``ArgumentTypeError`` where ``pred``
+    is neither, and ``ShapeError`` where the results differ.
+
+    >>> import weft as wf
+    >>> from weft.compiler import cond
+    >>> halved = wf.jit(lambda x: cond(x.sum() > 1, lambda x: x / 2, lambda x: x * 1, (x,)))
+    >>> halved(wf.ones(2)), halved(wf.zeros(2))
+    (tensor([0.5000, 0.5000]), tensor([0., 0.]))
+    """
+    for name, function in (("true_fn", true_fn), ("false_fn", false_fn)):
+        if not callable(function):
+            raise ArgumentTypeError(mistake("cond", name, f"a {type(function).__name__}", "a function"))
+    if not isinstance(operands, tuple | list):
+        raise ArgumentTypeError(
+            mistake("cond", "operands", f"a {type(operands).__name__}", "a tuple of what the functions take")
+        )
+    if isinstance(pred, bool):
+        return (true_fn if pred else false_fn)(*operands)
+    predicate("cond", "pred", pred)
+    tensors("cond", "an operand", flatten(tuple(operands))[0])
+    if interpreter_stack()[0].executes:
+        result = (true_fn if pred.item() else false_fn)(*operands)
+        tensors("cond", "a result", flatten(result)[0])
+        return result
+    trees: dict[str, Any] = {}
+
+    def branch(name: str, function: Callable[..., Any]) -> Callable[..., list[Tensor]]:
+        def run() -> list[
+            Tensor
+        ]:  # operands are reached from outside, where a branch may write what they are views of
+            trees[name] = function(*operands)
+            return tensors("cond", f"a result of {name}", flatten(trees[name])[0])
+
+        return run
+
+    functions = (("true_fn", true_fn), ("false_fn", false_fn))
+    bodies = trace_bodies([(branch(name, own), ()) for name, own in functions], str(pred.device))
+    _check_alike(trees["true_fn"], trees["false_fn"])
+    fold_generators(bodies.effects)
+    changed = [one.tensor for one in bodies.effects]
+    then, otherwise = bodies.graphs
+    found: Any = ()
+    if then.outputs:
+        given = as_now([pred, *changed, *bodies.outside])
+        found = bind(COND, *given, then=then, otherwise=otherwise)
+    results = list(found) if isinstance(found, tuple) else [found]
+    own = len(results) - len(changed)
+    write_back(bodies.effects, results[own:])
+    _, fill = flatten(trees["true_fn"])
+    return fill(results[:own])
+
+
+def _check_alike(taken: Any, other: Any) -> None:
+    given, expected = ([path for path, _ in paths(one)] for one in (other, taken))
+    if given != expected:
+        raise ShapeError(
+            mistake("cond", "the result of false_fn", f"a tree of {shown(given)}",
+                    f"one of {shown(expected)}, as true_fn gives", "give the same tree in both")
+        )  # fmt: skip
+    types = [", ".join(map(repr, types_of(flatten(one)[0]))) for one in (other, taken)]
+    if types[0] != types[1]:
+        raise ShapeError(
+            mistake("cond", "the result of false_fn", types[0], f"{types[1]}, as true_fn gives",
+                    "give the same shapes and types in both")
+        )  # fmt: skip
+
+
+def _infer(
+    predicate: TensorType, *types: TensorType, then: Graph, otherwise: Graph
+) -> tuple[TensorType, ...]:
+    return tuple(type_of(one) for one in then.outputs)
+
+
+def _run(predicate: Any, *operands: Any, then: Graph, otherwise: Graph) -> tuple[Any, ...]:
+    """The branch that is taken, by the interpreter in force."""
+    outputs, _ = interpret(then if held(predicate) else otherwise, operands, [])
+    return tuple(outputs)
+
+
+def _reference(predicate: Any, *operands: Any, then: Graph, otherwise: Graph) -> tuple[Any, ...]:
+    return tuple(run_by_nodes(then if bool(predicate) else otherwise, operands))
+
+
+COND = declare(
+    "cond", infer=_infer, reference=_reference, run=_run, gradient=cond_gradient,
+    saves=lambda needs: tuple(range(len(needs))), info={"materializes": False},
+    doc="One of two bodies, as a predicate says.",
+)  # fmt: skip

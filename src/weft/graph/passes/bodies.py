@@ -1,0 +1,109 @@
+"""``bodies``: of loops and branches, results that nobody reads go, and operands that nothing reads then.
+
+A loop that was recorded for a gradient gives what each of its steps began with; where no gradient was taken that is
+not kept. What is carried from step to step stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft.graph.ir import Graph, Node, Var
+from weft.graph.passes.dce import dce
+
+Narrow = Callable[[Node, dict[str, Any], set[int]], "Node | None"]
+"""A node with fewer results and operands, ``None`` where all are wanted; given its attributes and what is read."""
+
+
+def bodies(graph: Graph) -> Graph:
+    """The graph with loops and branches that give only what is read.
+
+    >>> import weft as wf
+    >>> x = wf.ones(3, device="cpu")
+    >>> traced = wf.compiler.trace(lambda x: wf.compiler.scan(lambda c, x: (c + x, c.exp()), x[0], x)[0], x)
+    >>> [len(node.outputs) for node in bodies(traced.graph).nodes if node.op == "scan"]
+    [1]
+    """
+    if not any(node.op in NARROW for node in graph.nodes):
+        return graph
+    live = {one.id for one in graph.outputs if isinstance(one, Var)}
+    live.update(state.final.id for state in graph.states)
+    changed = False
+    nodes: list[Node] = []
+    for node in reversed(graph.nodes):
+        if node.op in NARROW and any(out.id in live for out in node.outputs):
+            found = NARROW[node.op](node, dict(node.attributes), live)
+            changed = changed or found is not None
+            node = found or node
+        live.update(one.id for one in node.inputs if isinstance(one, Var))
+        nodes.append(node)
+    return Graph(graph.inputs, graph.states, tuple(reversed(nodes)), graph.outputs) if changed else graph
+
+
+def _scan(node: Node, options: dict[str, Any], live: set[int]) -> Node | None:
+    body: Graph = options["body"]
+    carries, sequences = options["carries"], options["sequences"]
+    kept = [at for at, out in enumerate(node.outputs) if at < carries or out.id in live]
+    made = _giving(body, kept)
+    read = _read((made,), range(carries, len(body.inputs)))
+    if len(kept) == len(node.outputs) and len(read) == len(body.inputs) - carries:
+        return None
+    taken = [*range(carries), *read]
+    options |= {"body": _taking(made, taken), "sequences": sum(at < carries + sequences for at in read)}
+    if not options["sequences"] and not carries:
+        return None  # it would have nothing to be on
+    return _narrowed(node, [node.inputs[at] for at in taken], kept, options)
+
+
+def _cond(node: Node, options: dict[str, Any], live: set[int]) -> Node | None:
+    kept = [at for at, out in enumerate(node.outputs) if out.id in live]
+    made = tuple(_giving(options[name], kept) for name in ("then", "otherwise"))
+    taken = _read(made, range(len(node.inputs) - 1))
+    if len(kept) == len(node.outputs) and len(taken) == len(node.inputs) - 1:
+        return None
+    options |= {"then": _taking(made[0], taken), "otherwise": _taking(made[1], taken)}
+    return _narrowed(node, [node.inputs[0], *(node.inputs[1 + at] for at in taken)], kept, options)
+
+
+def _while(node: Node, options: dict[str, Any], live: set[int]) -> Node | None:
+    graphs = (options["condition"], options["body"])
+    carries = options["carries"]
+    read = _read(graphs, range(carries, len(node.inputs)))
+    if len(read) == len(node.inputs) - carries:
+        return None
+    taken = [*range(carries), *read]
+    options |= {"condition": _taking(graphs[0], taken), "body": _taking(graphs[1], taken)}
+    return _narrowed(node, [node.inputs[at] for at in taken], range(carries), options)
+
+
+NARROW: dict[str, Narrow] = {"scan": _scan, "cond": _cond, "while_loop": _while}
+
+
+def _giving(body: Graph, kept: Sequence[int]) -> Graph:
+    """A body without results, and without what was computed for them."""
+    outputs = tuple(body.outputs[at] for at in kept)
+    return dce(Graph(body.inputs, body.states, body.nodes, outputs))
+
+
+def _read(graphs: Sequence[Graph], places: Sequence[int]) -> list[int]:
+    """The inputs, among those at some places, that one of the bodies reads."""
+    used = [
+        {one.id for node in graph.nodes for one in node.inputs if isinstance(one, Var)}
+        | {one.id for one in graph.outputs if isinstance(one, Var)}
+        for graph in graphs
+    ]
+    return [
+        at
+        for at in places
+        if any(graph.inputs[at].id in ids for graph, ids in zip(graphs, used, strict=True))
+    ]
+
+
+def _taking(body: Graph, taken: Sequence[int]) -> Graph:
+    return Graph(tuple(body.inputs[at] for at in taken), body.states, body.nodes, body.outputs)
+
+
+def _narrowed(node: Node, inputs: Sequence[Any], kept: Sequence[int], options: dict[str, Any]) -> Node:
+    outputs = tuple(node.outputs[at] for at in kept)
+    return Node(node.op, tuple(inputs), outputs, tuple(options.items()), node.site)
