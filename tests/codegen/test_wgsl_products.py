@@ -22,7 +22,8 @@ from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.kernels import Library
 from weft.ops import OPS, bind
-from weft.ops.products import SPEEDS, choose, piece
+from weft.ops.machines import MACHINES, STAGE
+from weft.ops.products import choose, piece
 from weft.target import BROWSER
 from weft.tensors.eager import EAGER
 
@@ -163,13 +164,43 @@ def test_choices_are_sound(gpu: Device) -> None:
     assert choose(gpu.profile, 1, 4096, 4096, 4096) == ("software", 1) if gpu.profile.software else True
     assert choose(hardware, 1, 4096, 4096, 4096) == ("large", 1)
     assert choose(hardware, 1, 64, 64, 1 << 20)[1] > 16
-    assert set(SPEEDS) <= set(TILES)
     for k in (1, 100, 4097, 1 << 20):
         for splits in (1, 2, 7, 128):
             assert piece(k, splits) * splits >= k
             assert splits == 1 or piece(k, splits) % 16 == 0
-    for name, speed in SPEEDS.items():
-        assert (TILES[name].rows, TILES[name].columns) == (speed.rows, speed.columns)
+
+
+@pytest.mark.parametrize("vendor", MACHINES)
+def test_the_table_describes_the_tiles(vendor: str) -> None:
+    """What it says of a tile's size and memory is what kernels with that tile have."""
+    for name, speed in MACHINES[vendor].speeds.items():
+        tile = TILES[name]
+        assert (tile.rows, tile.columns, tile.depth) == (speed.rows, speed.columns, STAGE)
+        for turned, fours in enumerate((("", ""), ("depth", ""), ("depth", "depth"))):
+            library = Library("matmul", (dtypes.float32,), (("tile", name), ("a", fours[0]), ("b", fours[1])))
+            room = {**BROWSER.limits, "max-compute-workgroup-storage-size": speed.memory(turned)}
+            codegen.generate(library, replace(BROWSER, limits=room, vendor=f"{vendor}{turned}{name}"))
+            room["max-compute-workgroup-storage-size"] -= 16
+            with pytest.raises(KernelError, match="choose a smaller tile"):
+                codegen.generate(
+                    library, replace(BROWSER, limits=room, vendor=f"{vendor}{turned}{name} less")
+                )
+
+
+@pytest.mark.parametrize("vendor", ["", *MACHINES])
+def test_products_are_chosen_that_every_target_can_run(vendor: str) -> None:
+    profile = replace(BROWSER, vendor=vendor)
+    for shape in ((1, 4096, 4096, 4096), (1, 384, 384, 16384), (384, 256, 256, 64), (1, 65, 4097, 100)):
+        for fours in (("", ""), ("depth", "outer"), ("depth", "depth")):
+            tile, splits = choose(profile, *shape, fours)
+            options = (("tile", tile), ("a", fours[0]), ("b", fours[1]), *((("split", True),) * (splits > 1)))
+            codegen.generate(Library("matmul", (dtypes.float32,), options), profile)
+
+
+def test_vendors_choose_their_own_tiles(gpu: Device) -> None:
+    hardware = replace(gpu.profile, software=False)
+    chosen = {name: choose(replace(hardware, vendor=name), 1, 4096, 4096, 4096)[0] for name in MACHINES}
+    assert chosen == {"nvidia": "large", "amd": "large", "intel": "medium", "apple": "medium"}
 
 
 def test_mistakes_are_named() -> None:

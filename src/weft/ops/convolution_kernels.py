@@ -305,11 +305,12 @@ def _library_steps(
         "input": (c // groups, n * h * w, o // groups * taps),
         "weight": (o // groups, c // groups * taps, n * oh * ow),
     }[kind]
-    tile, splits = choose(profile, groups, rows, columns, depth)
     left, run = {"forward": (ready[1], depth), "weight": (ready[0], oh * ow), "input": (ready[1], 1)}[kind]
+    along = "depth" if left.aligned and run % 4 == 0 else ""
+    tile, splits = choose(profile, groups, rows, columns, depth, (along, ""))
     options: tuple[tuple[str, int | str | bool], ...] = (("kind", kind),)
     if not profile.software:
-        options += (("tile", tile), ("a", "depth" if left.aligned and run % 4 == 0 else ""))
+        options += (("tile", tile), ("a", along))
     pieces: list[Operand] = []
     if splits > 1:
         pieces = [_scratch(free, target.dtype.compute, (splits, *target.shape))]

@@ -1,7 +1,6 @@
 """Which kernels a matrix product becomes on a GPU: the tile by shape, the depth cut into pieces, and vectors apart.
 
-The speeds are those of an H200; what counts is how the choices compare. Sizes and strides decide alone, so a
-product's tree of sums is the same on every GPU.
+Sizes, strides and the class of the adapter decide alone, so a product's tree of sums is the same in every run.
 """
 
 from __future__ import annotations
@@ -12,34 +11,9 @@ from dataclasses import dataclass, replace
 from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
 from weft.ops import sharing
 from weft.ops.geometry import contiguous_strides
+from weft.ops.machines import STAGE, fitting, machine
 from weft.target import TargetProfile
 
-
-@dataclass(frozen=True)
-class Speed:
-    """A tile's outputs, TFLOP/s with the whole machine at work, and what counts where a processor has few workgroups.
-
-    ``at_once``: how many it runs in the time of one; ``step``: microseconds that one takes for a step in depth;
-    ``around``: how many steps its beginning and its end are worth.
-    """
-
-    rows: int
-    columns: int
-    teraflops: float
-    at_once: int
-    step: float
-    around: int
-
-
-SPEEDS: dict[str, Speed] = {
-    "small": Speed(32, 32, 20.0, 12, 0.026, 8),
-    "medium": Speed(64, 64, 32.0, 4, 0.040, 16),
-    "wide": Speed(32, 128, 33.0, 5, 0.0375, 16),
-    "tall": Speed(128, 32, 35.0, 5, 0.039, 16),
-    "large": Speed(128, 128, 40.0, 2, 0.112, 32),
-}
-PROCESSORS = 132
-"""Processors of the machine that the speeds were measured on."""
 TINY = 1 << 15
 """Multiplications up to which the naive kernel is as fast as any."""
 ROWS_EACH = ((4, 8192), (2, 2048), (1, 0))
@@ -47,30 +21,31 @@ ROWS_EACH = ((4, 8192), (2, 2048), (1, 0))
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 SHORTEST = 64
 """Depth of a piece, at least; pieces are multiples of the tiles' depth."""
-STAGE = 16
-SECOND_STAGE = 5.0
-"""Microseconds of one more dispatch."""
-BANDWIDTH = 2.7e6
-"""Bytes in a microsecond, read or written, by the sum of the pieces."""
 
 
-def choose(profile: TargetProfile, batches: int, m: int, n: int, k: int) -> tuple[str, int]:
-    """The tile and the number of pieces of the depth that take the least time by the table."""
+def choose(
+    profile: TargetProfile, batches: int, m: int, n: int, k: int, fours: tuple[str, str] = ("", "")
+) -> tuple[str, int]:
+    """The tile and the number of pieces of the depth that take the least time by the table of ``machines``.
+
+    ``fours``: how the operands lie in aligned fours; along the depth, they need more workgroup memory.
+    """
     if profile.software:
         return "software", 1
-    best: tuple[float, str, int] = (float("inf"), "medium", 1)
-    for name, tile in SPEEDS.items():
+    own = machine(profile)
+    best: tuple[float, str, int] = (float("inf"), "small", 1)
+    for name, tile in fitting(profile, fours.count("depth")).items():
         tiles = -(-m // tile.rows) * -(-n // tile.columns) * batches
         for splits in SPLITS:
             chunk = piece(k, splits)
             if splits > 1 and chunk < SHORTEST:
                 break
-            busiest = -(-tiles * splits // PROCESSORS)  # workgroups of one processor
+            busiest = -(-tiles * splits // own.processors)  # workgroups of one processor
             steps = chunk + tile.around
-            whole = busiest * tile.rows * tile.columns * 2 * steps / (tile.teraflops * 1e6 / PROCESSORS)
+            whole = busiest * tile.rows * tile.columns * 2 * steps / (tile.teraflops * 1e6 / own.processors)
             time = max(whole, -(-busiest // tile.at_once) * steps * tile.step)
             if splits > 1:
-                time += SECOND_STAGE + 8 * batches * m * n * (splits + 1) / BANDWIDTH
+                time += own.second + 8 * batches * m * n * (splits + 1) / own.bandwidth
             best = min(best, (time, name, splits))
     return best[1:]
 
@@ -127,11 +102,11 @@ def gpu_program(
         if special is not None:
             return special
     batches = layout.batch[0] * layout.batch[1]
-    tile, splits = choose(profile, batches, layout.m, layout.n, layout.k)
+    along = layout.fours(a, b)
+    tile, splits = choose(profile, batches, layout.m, layout.n, layout.k, along)
     options: tuple[tuple[str, int | str | bool], ...] = ()
     if not profile.software:
-        along_a, along_b = layout.fours(a, b)
-        options = (("tile", tile), ("a", along_a), ("b", along_b))
+        options = (("tile", tile), ("a", along[0]), ("b", along[1]))
     if splits == 1:
         return Program((layout.step(a, b, c, options),))
     shape = (splits, *layout.batch, layout.m, layout.n)
