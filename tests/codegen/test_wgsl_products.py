@@ -23,7 +23,7 @@ from weft.errors import KernelError
 from weft.kernels import Library
 from weft.ops import OPS, bind
 from weft.ops.machines import MACHINES, STAGE
-from weft.ops.products import choose, piece
+from weft.ops.products import Asked, candidates, choose, piece, possible
 from weft.target import BROWSER
 from weft.tensors.eager import EAGER
 
@@ -161,9 +161,11 @@ def test_convolutions_lowered_for_hardware(hardware: Device, kind: str, sizes: t
 
 def test_choices_are_sound(gpu: Device) -> None:
     hardware = replace(gpu.profile, software=False)
-    assert choose(gpu.profile, 1, 4096, 4096, 4096) == ("software", 1) if gpu.profile.software else True
-    assert choose(hardware, 1, 4096, 4096, 4096) == ("large", 1)
-    assert choose(hardware, 1, 64, 64, 1 << 20)[1] > 16
+    assert (
+        choose(gpu.profile, Asked(1, 4096, 4096, 4096)) == ("software", 1) if gpu.profile.software else True
+    )
+    assert choose(hardware, Asked(1, 4096, 4096, 4096)) == ("large", 1)
+    assert choose(hardware, Asked(1, 64, 64, 1 << 20))[1] > 16
     for k in (1, 100, 4097, 1 << 20):
         for splits in (1, 2, 7, 128):
             assert piece(k, splits) * splits >= k
@@ -192,14 +194,16 @@ def test_products_are_chosen_that_every_target_can_run(vendor: str) -> None:
     profile = replace(BROWSER, vendor=vendor)
     for shape in ((1, 4096, 4096, 4096), (1, 384, 384, 16384), (384, 256, 256, 64), (1, 65, 4097, 100)):
         for fours in (("", ""), ("depth", "outer"), ("depth", "depth")):
-            tile, splits = choose(profile, *shape, fours)
+            tile, splits = choose(profile, Asked(*shape, fours=fours))
             options = (("tile", tile), ("a", fours[0]), ("b", fours[1]), *((("split", True),) * (splits > 1)))
             codegen.generate(Library("matmul", (dtypes.float32,), options), profile)
 
 
 def test_vendors_choose_their_own_tiles(gpu: Device) -> None:
     hardware = replace(gpu.profile, software=False)
-    chosen = {name: choose(replace(hardware, vendor=name), 1, 4096, 4096, 4096)[0] for name in MACHINES}
+    chosen = {
+        name: choose(replace(hardware, vendor=name), Asked(1, 4096, 4096, 4096))[0] for name in MACHINES
+    }
     assert chosen == {"nvidia": "large", "amd": "large", "intel": "medium", "apple": "medium"}
 
 
@@ -208,3 +212,15 @@ def test_mistakes_are_named() -> None:
         codegen.generate(Library("matvec", (dtypes.float32,), (("rows", 3),)), BROWSER)
     with pytest.raises(KernelError, match="expected one floating type of 16 or 32 bits"):
         codegen.generate(Library("matvec", (dtypes.int32,)), BROWSER)
+
+
+def test_a_measured_choice_is_taken_where_the_target_can_run_it(gpu: Device) -> None:
+    hardware, asked = replace(gpu.profile, software=False, choices={}), Asked(2, 300, 200, 1000)
+    assert choose(hardware, asked) == candidates(hardware, asked)[0]
+    for answer in possible(hardware, asked):
+        assert choose(replace(hardware, choices={str(asked): answer}), asked) == answer
+        assert choose(replace(hardware, choices={str(asked): answer}), replace(asked, k=1004)) == choose(
+            hardware, replace(asked, k=1004)
+        )
+    for answer in (("huge", 1), ("small", 5), ("small", 64), ("software", 1)):
+        assert choose(replace(hardware, choices={str(asked): answer}), asked) == choose(hardware, asked)

@@ -7,7 +7,6 @@ written in place where nothing reads the old one afterwards, else copied at the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,7 +17,7 @@ from weft.graph.arenas import Layout, Run, arrange
 from weft.graph.bindings import Bound, accessed, dispatched, room
 from weft.graph.lowered import Call, Lowered, Repeat, Value
 from weft.graph.places import parts_of, same_places
-from weft.graph.products import SIDES, operands
+from weft.graph.products import SIDES, is_heavy, measured, multiplications, operands
 from weft.graph.renaming import mapped, mapped_part, rename_loads
 from weft.graph.work import operations
 from weft.kernels import Axis, Buffer, Epilogue, Kernel, Library, Part, Store
@@ -79,7 +78,9 @@ class Planning:
                 [one.value for one in self.lowered.outputs],
             )
         )
-        made = Plan(steps, layout.arenas, inputs, states, outputs, changed, groups, peak=layout.peak)
+        found = (measured(call, self.profile) for call in _flat(self.calls)) if self.profile.choices else ()
+        choices = tuple(sorted({one for one in found if one is not None}))
+        made = Plan(steps, layout.arenas, inputs, states, outputs, changed, groups, layout.peak, choices)
         used = {place.index for one in made.dispatches() for place in one.places if place.space == "group"}
         return replace(made, groups=tuple(one if at in used else () for at, one in enumerate(groups)))
 
@@ -183,14 +184,12 @@ class Planning:
 
     def _work(self, call: Call) -> float:
         """What a tuned kernel's speed is worth: the multiplications of a product, else the elements it is given."""
-        if isinstance(call.kernel, Library) and call.kernel.name == "matmul":
-            return math.prod(call.arguments[:5])
-        return sum(self.values[name].elements for name in call.values)
+        return multiplications(call) or sum(self.values[name].elements for name in call.values)
 
     def _apart(self, call: Call) -> Iterator[frozenset[str]]:
         """What a tuned kernel reads at random, with each of what it writes: better in different arenas."""
-        if isinstance(call.kernel, Library):
-            read = call.reads if call.kernel.epilogue is None else operands(call)
+        if is_heavy(call):
+            read = operands(call) if parts_of(call) else call.reads
             yield from (
                 frozenset((self._root(one), self._root(other))) for one in read for other in call.writes
             )
@@ -258,7 +257,7 @@ class Planning:
             made = [(kernel, tuple(self._place(name, offsets) for name in names))]
         found = []
         for one, places in made:
-            spec = accessed(generate(one, self.profile), places, isinstance(one, Library))
+            spec = accessed(generate(one, self.profile), places, is_heavy(call))
             work = operations(one, call.arguments)
             found.append(
                 Dispatch(spec, places, call.arguments, call.report, call.site, call.advance, call.ops, work)

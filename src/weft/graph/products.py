@@ -15,11 +15,16 @@ from weft.graph.affine import affine
 from weft.graph.lowered import Call, Value
 from weft.graph.parts import loaded, numbered, stored
 from weft.kernels import Axis, Buffer, Epilogue, Library, Part, Store
+from weft.ops.products import Asked, Choice
+from weft.target import TargetProfile
 
 SIDES = ("a", "b")
 """The template's names of the operands."""
 OPPOSITE = {"wide": "tall", "tall": "wide"}
 """The tile of the transposed product, where it is another."""
+
+LIGHT = 1 << 22
+"""Multiplications of a product below which its dispatch takes the time (6 microseconds on an H200)."""
 
 
 def product_part(call: Call) -> Part | None:
@@ -55,6 +60,46 @@ def element(kernel: Library) -> Expr:
 def operands(call: Call) -> tuple[str, ...]:
     """The values that are multiplied."""
     return call.values[: len(SIDES)]
+
+
+def asked(call: Call) -> tuple[Asked, Choice] | None:
+    """What was asked for a product, and what was answered; ``None`` for any other call."""
+    kernel = call.kernel
+    if not isinstance(kernel, Library) or kernel.name != "matmul" or len(kernel.dtypes) != 3:
+        return None
+    options = dict(kernel.options)
+    batch0, batch1, m, n, k = map(int, call.arguments[:5])
+    left, right, made = (dtype.name for dtype in kernel.dtypes)
+    found = Asked(
+        batch0 * batch1, m, n, k, (left, right, made), (str(options.get("a", "")), str(options.get("b", "")))
+    )
+    return found, (str(options["tile"]), int(call.arguments[20]) if options.get("split") else 1)
+
+
+def measured(call: Call, profile: TargetProfile) -> tuple[str, Choice] | None:
+    """What was asked for a product and answered by a measurement; ``None`` where none decided its kernel."""
+    found = asked(call)
+    if found is None:
+        return None
+    own, (tile, splits) = found
+    turned = Asked(
+        own.batches, own.n, own.m, own.k, (own.types[1], own.types[0], own.types[2]), own.fours[::-1]
+    )
+    for one, answer in ((own, (tile, splits)), (turned, (OPPOSITE.get(tile, tile), splits))):
+        if profile.choices.get(str(one)) == answer:
+            return str(one), answer
+    return None
+
+
+def multiplications(call: Call) -> int:
+    """How many a product is; 0 for any other call."""
+    found = asked(call)
+    return 0 if found is None else found[0].batches * found[0].m * found[0].n * found[0].k
+
+
+def is_heavy(call: Call) -> bool:
+    """Whether a kernel of the library takes longer than its dispatch, so that it matters how it reads."""
+    return isinstance(call.kernel, Library) and (asked(call) is None or multiplications(call) >= LIGHT)
 
 
 def is_plain(call: Call, part: Part) -> bool:

@@ -11,43 +11,74 @@ from dataclasses import dataclass, replace
 from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
 from weft.ops import sharing
 from weft.ops.geometry import contiguous_strides
-from weft.ops.machines import STAGE, fitting, machine
+from weft.ops.machines import STAGE, Machine, fitting, machine
 from weft.target import TargetProfile
 
 TINY = 1 << 15
 """Multiplications up to which the naive kernel is as fast as any."""
 ROWS_EACH = ((4, 8192), (2, 2048), (1, 0))
 """Rows that a team of ``matvec`` takes, and from how many rows on."""
+Choice = tuple[str, int]
+"""A tile, and the number of pieces that the depth is cut into."""
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 SHORTEST = 64
 """Depth of a piece, at least; pieces are multiples of the tiles' depth."""
 
 
-def choose(
-    profile: TargetProfile, batches: int, m: int, n: int, k: int, fours: tuple[str, str] = ("", "")
-) -> tuple[str, int]:
-    """The tile and the number of pieces of the depth that take the least time by the table of ``machines``.
+@dataclass(frozen=True)
+class Asked:
+    """What the choice of a product depends on: sizes, types, and how the operands lie in aligned fours."""
 
-    ``fours``: how the operands lie in aligned fours; along the depth, they need more workgroup memory.
-    """
+    batches: int
+    m: int
+    n: int
+    k: int
+    types: tuple[str, str, str] = ("float32", "float32", "float32")
+    fours: tuple[str, str] = ("", "")
+
+    def __str__(self) -> str:
+        types = ",".join(dict.fromkeys(self.types))
+        return f"matmul {self.batches}x{self.m}x{self.n}x{self.k} {types} {'/'.join(one or '-' for one in self.fours)}"
+
+
+def choose(profile: TargetProfile, asked: Asked) -> Choice:
+    """The tile and the number of pieces of the depth: as measured on the adapter, else what should be fastest."""
+    found = profile.choices.get(str(asked)) if profile.choices else None
+    if found is not None and found in possible(profile, asked):
+        return found
+    return candidates(profile, asked)[0]
+
+
+def possible(profile: TargetProfile, asked: Asked) -> list[Choice]:
+    """All tiles and numbers of pieces that the target can run."""
+    splits = [count for count in SPLITS if count == 1 or piece(asked.k, count) >= SHORTEST]
     if profile.software:
-        return "software", 1
-    own = machine(profile)
-    best: tuple[float, str, int] = (float("inf"), "small", 1)
-    for name, tile in fitting(profile, fours.count("depth")).items():
-        tiles = -(-m // tile.rows) * -(-n // tile.columns) * batches
-        for splits in SPLITS:
-            chunk = piece(k, splits)
-            if splits > 1 and chunk < SHORTEST:
-                break
-            busiest = -(-tiles * splits // own.processors)  # workgroups of one processor
-            steps = chunk + tile.around
-            whole = busiest * tile.rows * tile.columns * 2 * steps / (tile.teraflops * 1e6 / own.processors)
-            time = max(whole, -(-busiest // tile.at_once) * steps * tile.step)
-            if splits > 1:
-                time += own.second + 8 * batches * m * n * (splits + 1) / own.bandwidth
-            best = min(best, (time, name, splits))
-    return best[1:]
+        splits = [1]
+    names = [*(["software"] if profile.software else []), *fitting(profile, asked.fours.count("depth"))]
+    return [(name, count) for name in names for count in splits]
+
+
+def candidates(profile: TargetProfile, asked: Asked) -> list[Choice]:
+    """The same, those first that take the least time by the table of ``machines``."""
+    found = possible(profile, asked)
+    return (
+        found
+        if profile.software
+        else sorted(found, key=lambda one: (_time(machine(profile), asked, *one), one))
+    )
+
+
+def _time(own: Machine, asked: Asked, name: str, splits: int) -> float:
+    """Microseconds that a product should take."""
+    tile = own.speeds[name]
+    tiles = -(-asked.m // tile.rows) * -(-asked.n // tile.columns) * asked.batches
+    busiest = -(-tiles * splits // own.processors)  # workgroups of one processor
+    steps = piece(asked.k, splits) + tile.around
+    whole = busiest * tile.rows * tile.columns * 2 * steps / (tile.teraflops * 1e6 / own.processors)
+    time = max(whole, -(-busiest // tile.at_once) * steps * tile.step)
+    if splits > 1:
+        time += own.second + 8 * asked.batches * asked.m * asked.n * (splits + 1) / own.bandwidth
+    return time
 
 
 def piece(k: int, splits: int) -> int:
@@ -103,10 +134,9 @@ def gpu_program(
             return special
     batches = layout.batch[0] * layout.batch[1]
     along = layout.fours(a, b)
-    tile, splits = choose(profile, batches, layout.m, layout.n, layout.k, along)
-    options: tuple[tuple[str, int | str | bool], ...] = ()
-    if not profile.software:
-        options = (("tile", tile), ("a", along[0]), ("b", along[1]))
+    types = (a.dtype.name, b.dtype.name, c.dtype.name)
+    tile, splits = choose(profile, Asked(batches, layout.m, layout.n, layout.k, types, along))
+    options: tuple[tuple[str, int | str | bool], ...] = (("tile", tile), ("a", along[0]), ("b", along[1]))
     if splits == 1:
         return Program((layout.step(a, b, c, options),))
     shape = (splits, *layout.batch, layout.m, layout.n)
