@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from weft.expr import Expr, const, variable, walk
 from weft.expr.node import INDEX
-from weft.graph.affine import affine
+from weft.graph.affine import Affine, affine
 from weft.graph.lowered import Call, Value
 from weft.graph.parts import loaded, numbered, stored
 from weft.kernels import Axis, Buffer, Epilogue, Library, Part, Store
@@ -20,7 +20,7 @@ from weft.target import TargetProfile
 
 SIDES = ("a", "b")
 """The template's names of the operands."""
-OPPOSITE = {"wide": "tall", "tall": "wide"}
+OPPOSITE = {"wide": "tall", "tall": "wide", "long": "broad", "broad": "long"}
 """The tile of the transposed product, where it is another."""
 
 LIGHT = 1 << 22
@@ -73,7 +73,7 @@ def asked(call: Call) -> tuple[Asked, Choice] | None:
     found = Asked(
         batch0 * batch1, m, n, k, (left, right, made), (str(options.get("a", "")), str(options.get("b", "")))
     )
-    return found, (str(options["tile"]), int(call.arguments[20]) if options.get("split") else 1)
+    return found, (str(options.get("tile", "")), int(call.arguments[20]) if options.get("split") else 1)
 
 
 def measured(call: Call, profile: TargetProfile) -> tuple[str, Choice] | None:
@@ -127,6 +127,7 @@ def with_epilogue(call: Call, part: Part, values: dict[str, Value]) -> Call:
         for name in (*reads, *writes)
     )
     (part,) = numbered([part])
+    options = (*(one for one in options if one[0] != "c"), ("c", _in_fours(part, shape[2])))
     made = Epilogue(_named(call.ops), part, shape, element(kernel), buffers)
     names = (*given, *reads, *writes)
     written = tuple(range(len(names) - len(writes), len(names)))
@@ -168,6 +169,31 @@ def _across_rows(part: Part, rows: int, columns: int) -> bool:
             index.factor(one) == 1 for one in last_column
         )
     return count > 0
+
+
+def _in_fours(part: Part, columns: int) -> bool:
+    """Whether all that moves with the column is reached in aligned fours of neighbours."""
+    if columns % 4 or columns == 0:
+        return False
+    axis = next(axis for axis in reversed(part.axes) if int(axis.size.data) > 1)
+    if int(axis.size.data) % 4:
+        return False
+    for node in part.nodes:
+        if node.function == "load" and not _run(affine(node.args[0]), axis.variable, False):
+            return False
+    return all(_run(affine(store.index), axis.variable, True) for store in part.stores)
+
+
+def _run(index: Affine, along: Expr, moves: bool) -> bool:
+    """Whether an index moves by one from a multiple of four, or (unless it has to move) not at all."""
+    others = [(term, factor) for term, factor in index.terms if term is not along]
+    if any(along in set(walk(term)) for term, _ in others):
+        return False
+    if index.factor(along) == 0:
+        return not moves
+    return (
+        index.factor(along) == 1 and index.constant % 4 == 0 and all(factor % 4 == 0 for _, factor in others)
+    )
 
 
 def _turned(part: Part, shape: tuple[int, int, int]) -> tuple[Part, tuple[int, int, int]]:

@@ -115,6 +115,10 @@ class Layout:
             _fours(b.aligned, self.b[:2], (self.b[3], self.n), (self.b[2], self.k)),
         )
 
+    def rows_in_fours(self, c: Operand) -> bool:
+        """Whether the result's rows lie in aligned fours."""
+        return _fours(c.aligned, self.c[:2], (self.c[3], self.n), (self.c[2], self.m)) == "outer"
+
 
 def _fours(aligned: bool, batch: Sequence[int], outer: tuple[int, int], depth: tuple[int, int]) -> str:
     if not aligned or any(stride % 4 for stride in batch):
@@ -138,11 +142,12 @@ def gpu_program(
     tile, splits = choose(profile, Asked(batches, layout.m, layout.n, layout.k, types, along))
     options: tuple[tuple[str, int | str | bool], ...] = (("tile", tile), ("a", along[0]), ("b", along[1]))
     if splits == 1:
-        return Program((layout.step(a, b, c, options),))
+        return Program((layout.step(a, b, c, (*options, ("c", layout.rows_in_fours(c)))),))
     shape = (splits, *layout.batch, layout.m, layout.n)
     accumulator = c.dtype.compute
     pieces = Operand(first_temporary, accumulator, shape, contiguous_strides(shape), -2 - first_temporary)
-    whole = replace(layout, c=pieces.strides[1:]).step(a, b, pieces, (*options, ("split", True)))
+    cut = replace(layout, c=pieces.strides[1:])
+    whole = cut.step(a, b, pieces, (*options, ("c", cut.rows_in_fours(pieces)), ("split", True)))
     first = replace(whole, arguments=(*whole.arguments, splits, piece(layout.k, splits), pieces.strides[0]))
     target = Operand(c.index, c.dtype, shape[1:], layout.c, c.slot, c.aligned)
     return Program((first, sum_pieces(pieces, target)), ((accumulator, _count(shape)),))
