@@ -1,7 +1,7 @@
 """Programs as graphs: ``trace`` records one, ``Traced`` runs it; ``eval_shape`` computes types only.
 
 Passes, plans and replay build on these; ``load_plan`` reads a compiled call that was saved. ``tune`` measures how a
-program's products are best made.
+program's kernels are best made.
 """
 
 from weft.compiler.plans import CompiledPlan, PlanProfile, PlanReport, SavedPlan, load_plan, read_plan

@@ -1,38 +1,27 @@
-"""``tune``: which tile, and how many pieces of the depth, are fastest for the products of a program on this adapter.
+"""``tune``: which forms of a program's products and folds are fastest on this adapter.
 
-Every candidate is lowered and run as ``matmul`` itself would be, with timestamps; what is found becomes the choices of
-the device's profile, which lowering asks first, and is kept on disk for later processes.
+Every candidate is lowered and run as in the program, with timestamps; what is found becomes the choices of the device's
+profile, which lowering asks first, and is kept on disk for later processes.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from weft import devices
-from weft.codegen import generate
 from weft.compiler.jit import JitFunction
 from weft.compiler.program import device_of
-from weft.devices.base import Device, Range, Storage
-from weft.dtypes import DType
+from weft.compiler.subjects import Dispatch, Subject, subjects
+from weft.devices.base import Device
 from weft.errors import KernelError, UnsupportedError
-from weft.graph import passes
-from weft.graph.lowered import Call, Repeat
-from weft.graph.lowering import lower
-from weft.graph.products import asked
-from weft.kernels import Library, Offset, Operand
-from weft.ops import OPS, bind
-from weft.ops.products import Asked, Choice, Layout, candidates, gpu_program
+from weft.ops.products import Choice
 from weft.profiler import profile as profiling
-from weft.target import TargetProfile
-from weft.tensors.creation import ones
 from weft.tensors.eager import EAGER
 
-TRIED = 12
-"""Candidates that are measured of each product: those that the shipped table expects to be fastest."""
 ROUNDS = 3
 """Times that all candidates are measured, in turn, so that a disturbance meets all of them."""
 RUNS = 5
@@ -43,7 +32,7 @@ GAIN = 0.97
 
 @dataclass(frozen=True)
 class Measured:
-    """A product's choices: the shipped one and the fastest, with the seconds that each took."""
+    """A question's answers: the shipped choice and the fastest, with the seconds that each took."""
 
     asked: str
     shipped: Choice
@@ -62,14 +51,14 @@ class Tuning:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.device}: {len(self.measured)} product{'' if len(self.measured) == 1 else 's'} measured"
+            f"{self.device}: {len(self.measured)} kernel{'' if len(self.measured) == 1 else 's'} measured"
         ]
         for one in self.measured:
             gain = (
                 f"{one.before / one.after:.2f} times as fast" if one.chosen != one.shipped else "as shipped"
             )
-            chosen = f"{one.chosen[0]}, {one.chosen[1]} piece{'s' if one.chosen[1] > 1 else ''}"
-            lines.append(f"  {one.asked}: {chosen} ({one.after * 1e6:,.1f} us, {gain})")
+            name, number = one.chosen
+            lines.append(f"  {one.asked}: {name}, {number} ({one.after * 1e6:,.1f} us, {gain})")
         lines.append(
             f"kept in {self.path}" if self.path else "not kept: WEFT_CACHE=0, or the disk takes no files"
         )
@@ -77,11 +66,13 @@ class Tuning:
 
 
 def tune(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Tuning:
-    """Measure the products of ``fn(*args)`` on its device, and keep the fastest forms; nothing else of it is run.
+    """Measure the products and folds of ``fn(*args)`` on its device, and keep their fastest forms; nothing else is run.
 
-    Programs that are compiled afterwards, and eager calls, take the choices; programs compiled before stay as they
-    are. Choices with other numbers of pieces add in another order, so results may differ in the last places from
-    those before; they stay the same from run to run. After an interrupt, what was measured so far holds.
+    A product's choice is a tile and the number of pieces that its depth is cut into; a fold's is how many invocations
+    share a result (0: one alone, 1: a workgroup). Programs that are compiled afterwards, and eager calls, take the
+    choices; programs compiled before stay as they are. Other pieces and teams add in another order, so results may
+    differ in the last places from those before; they stay the same from run to run. After an interrupt, what was
+    measured so far holds.
 
     Raises ``UnsupportedError`` on ``cpu``, where no choices are made.
 
@@ -99,16 +90,11 @@ def tune(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Tuning:
             f"tune: the values are on {device.name}, where there is nothing to choose; move them to a webgpu device"
         )
     plain = replace(device.profile, choices={})
-    found: dict[str, tuple[Asked, Call]] = {}
-    for call in _calls(lower(passes.run(graph, plain), plain).calls):
-        product = asked(call)
-        if product is not None:
-            found.setdefault(str(product[0]), (product[0], call))
     made: list[Measured] = []
     path = None
     try:
-        for question, call in found.values():
-            made.append(_measured(device, plain, question, call))
+        for subject in subjects(device, plain, graph):
+            made.append(_measured(device, subject()))  # noqa: PERF401  (an interrupt leaves those before it)
     finally:
         if made:
             path = _adopted(device, made)
@@ -122,100 +108,40 @@ def _adopted(device: Device, made: Sequence[Measured]) -> Path | None:
     return path
 
 
-def _calls(steps: Sequence[Call | Repeat]) -> Iterator[Call]:
-    for step in steps:
-        if isinstance(step, Repeat):
-            yield from _calls(step.calls)
-        else:
-            yield step
-
-
-def _measured(device: Device, plain: TargetProfile, question: Asked, call: Call) -> Measured:
-    """Run all candidates of a product in turn."""
-    shipped, *others = candidates(plain, question)[:TRIED]
-    product = _Product(device, call)
-    runs = {shipped: product.run(replace(plain, choices={str(question): shipped}))}
+def _measured(device: Device, subject: Subject) -> Measured:
+    """Run all candidates of a subject in turn."""
+    shipped, *others = subject.choices
+    runs = {shipped: subject.dispatches(shipped)}
+    _run(device, runs[shipped])
     for choice in others:
         try:
-            runs[choice] = product.run(replace(plain, choices={str(question): choice}))
+            made = subject.dispatches(choice)
+            _run(device, made)
         except KernelError:  # more than this target has, of registers or of steps in a loop
             continue
+        runs[choice] = made
     seconds: dict[Choice, list[float]] = {choice: [] for choice in runs}
     for _ in range(ROUNDS):
-        for choice, run in runs.items():
-            seconds[choice].append(_seconds(device, run))
+        for choice, made in runs.items():
+            seconds[choice].append(_seconds(device, made))
     times = {choice: min(found) for choice, found in seconds.items()}
     best = min(times, key=times.__getitem__)
     chosen = best if times[best] < GAIN * times[shipped] else shipped
-    return Measured(str(question), shipped, chosen, times[shipped], times[chosen])
+    return Measured(subject.question, shipped, chosen, times[shipped], times[chosen])
 
 
-def _seconds(device: Device, run: Callable[[], int]) -> float:
+def _run(device: Device, dispatches: Sequence[Dispatch]) -> None:
+    for spec, ranges, parameters in dispatches:
+        device.dispatch_kernel(spec, ranges, parameters)
+    device.synchronize()
+
+
+def _seconds(device: Device, dispatches: Sequence[Dispatch]) -> float:
     """The median of some runs: by the device's clock, all dispatches of a run together."""
     with profiling() as found:
-        counts = [run() for _ in range(RUNS)]
-    durations = iter([one.duration or 0 for one in found.events if one.device == device.name])
-    return statistics.median(sum(next(durations) for _ in range(count)) for count in counts) / 1e9
-
-
-class _Product:
-    """A call of ``matmul`` with memory to run it in: operands where the call has them, ones in them."""
-
-    def __init__(self, device: Device, call: Call) -> None:
-        kernel = call.kernel
-        assert isinstance(kernel, Library)
-        self.device, self.types = device, kernel.dtypes
-        batch0, batch1, m, n, k = map(int, call.arguments[:5])
-        numbers = [tuple(map(int, call.arguments[at : at + 5])) for at in (5, 10)]
-        self.offsets = [one[0] for one in numbers] + [0]
-        c = (batch1 * m * n, m * n, n, 1)
-        self.layout = Layout((batch0, batch1), m, n, k, numbers[0][1:], numbers[1][1:], c)
-        options = dict(kernel.options)
-        self.operands = [
-            Operand(at, dtype, aligned=at == 2 or bool(options[side]))
-            for at, (dtype, side) in enumerate(zip(self.types, "abc", strict=True))
-        ]
-        sizes = [(batch0, batch1, m, k), (batch0, batch1, k, n), (batch0, batch1, m, n)]
-        self.storages = [
-            self._filled(dtype, offset + _reach(size, strides))
-            for dtype, offset, size, strides in zip(
-                self.types, self.offsets, sizes, (self.layout.a, self.layout.b, c), strict=True
-            )
-        ]
-
-    def _filled(self, dtype: DType, elements: int) -> Storage:
-        made = bind(OPS["cast"], ones(elements, device=self.device.name), dtype=dtype)
-        storage: Storage = made._data.storage
-        return storage
-
-    def run(self, profile: TargetProfile) -> Callable[[], int]:
-        """What runs the product as it is lowered for a target, and says in how many dispatches; run once already."""
-        a, b, c = self.operands
-        program = gpu_program(a, b, c, self.layout, profile, 3)
-        scratch = [
-            self.device.allocate(count * self.device.itemsize(dtype)) for dtype, count in program.temporaries
-        ]
-        values: list[Range] = [*self.storages, *scratch]
-        offsets = [*self.offsets, *(0 for _ in scratch)]
-        calls = []
-        for step in program.steps:
-            numbers = [
-                offsets[one.index] if isinstance(one, Offset) else one
-                for one in step.arguments
-                if isinstance(one, int | float | Offset)
-            ]
-            calls.append((generate(step.kernel, profile), [values[at] for at in step.buffers], numbers))
-
-        def run() -> int:
-            for spec, ranges, parameters in calls:
-                self.device.dispatch_kernel(spec, ranges, parameters)
-            return len(calls)
-
-        run()
-        self.device.synchronize()
-        return run
-
-
-def _reach(size: Sequence[int], strides: Sequence[int]) -> int:
-    """Elements up to the last one of a view."""
-    return 1 + sum((count - 1) * stride for count, stride in zip(size, strides, strict=True))
+        for _ in range(RUNS):
+            for spec, ranges, parameters in dispatches:
+                device.dispatch_kernel(spec, ranges, parameters)
+    durations = [one.duration or 0 for one in found.events if one.device == device.name]
+    count = len(dispatches)
+    return statistics.median(sum(durations[at * count : (at + 1) * count]) for at in range(RUNS)) / 1e9

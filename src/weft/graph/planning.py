@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from weft.codegen import generate
 from weft.expr import const, load, variable
 from weft.expr.node import INDEX
+from weft.graph import tuning
 from weft.graph.arenas import Layout, Run, arrange
 from weft.graph.bindings import Bound, accessed, dispatched, room
 from weft.graph.lowered import Call, Lowered, Repeat, Value
@@ -78,11 +79,20 @@ class Planning:
                 [one.value for one in self.lowered.outputs],
             )
         )
-        found = (measured(call, self.profile) for call in _flat(self.calls)) if self.profile.choices else ()
-        choices = tuple(sorted({one for one in found if one is not None}))
+        choices = self._choices() if self.profile.choices else ()
         made = Plan(steps, layout.arenas, inputs, states, outputs, changed, groups, layout.peak, choices)
         used = {place.index for one in made.dispatches() for place in one.places if place.space == "group"}
         return replace(made, groups=tuple(one if at in used else () for at, one in enumerate(groups)))
+
+    def _choices(self) -> tuple[tuple[str, tuple[str, int]], ...]:
+        """The measurements that decided about the kernels."""
+        found: set[tuple[str, tuple[str, int]]] = set()
+        for call in _flat(self.calls):
+            if isinstance(call.kernel, Kernel):
+                found |= tuning.measured(call.kernel, self.profile)
+            elif (product := measured(call, self.profile)) is not None:
+                found.add(product)
+        return tuple(sorted(found))
 
     # Which memory is whose.
 
