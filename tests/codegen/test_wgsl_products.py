@@ -224,3 +224,29 @@ def test_a_measured_choice_is_taken_where_the_target_can_run_it(gpu: Device) -> 
         )
     for answer in (("huge", 1), ("small", 5), ("small", 64), ("software", 1)):
         assert choose(replace(hardware, choices={str(asked): answer}), asked) == choose(hardware, asked)
+
+
+BATCHES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {
+    # shapes of both operands in memory, and the order of the batch's dimensions that each is seen in
+    "turned": ((4, 3, 2, 20, 36), (2, 3, 4, 36, 24), (2, 1, 0), (0, 1, 2)),
+    "both turned": ((4, 3, 2, 20, 36), (3, 2, 4, 36, 24), (2, 1, 0), (1, 0, 2)),
+    "broadcast between": ((2, 1, 4, 20, 36), (1, 3, 1, 36, 24), (0, 1, 2), (0, 1, 2)),
+    "broadcast and turned": ((4, 1, 2, 20, 36), (2, 3, 1, 36, 24), (2, 1, 0), (0, 1, 2)),
+}
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_batches_of_any_strides_take_the_tuned_kernel(hardware: Device, name: str) -> None:
+    """What does not coalesce into two dimensions is copied; nothing falls back to one invocation an element."""
+    first, second, a_order, b_order = BATCHES[name]
+    rng = numpy.random.default_rng(3)
+    a, b = rng.standard_normal(first).astype("float32"), rng.standard_normal(second).astype("float32")
+    left = wf.tensor(a, device=ADAPTER).permute(*a_order, 3, 4)
+    right = wf.tensor(b, device=ADAPTER).permute(*b_order, 3, 4)
+    wanted = a.transpose(*a_order, 3, 4).astype("float64") @ b.transpose(*b_order, 3, 4).astype("float64")
+    with wf.profiler.profile() as found:
+        got = (left @ right).numpy()
+    numpy.testing.assert_allclose(got, wanted, rtol=0, atol=2e-5 * numpy.abs(wanted).max())
+    assert [one.kernel for one in found.events][-1] == "matmul_float32_float32_float32"
+    assert len(found.events) <= 3
+    numpy.testing.assert_allclose(wf.jit(lambda x, y: x @ y)(left, right).numpy(), got, rtol=0, atol=1e-6)

@@ -31,12 +31,12 @@ pytestmark = pytest.mark.webgpu
 
 @pytest.fixture
 def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
-    """The test adapter, untuned, with a directory of its own for what is kept."""
+    """The test adapter, untuned and taken for a software rasteriser, with a directory of its own for what is kept."""
     monkeypatch.setenv("WEFT_CACHE", "1")
     monkeypatch.setenv("WEFT_CACHE_DIR", str(tmp_path))
     opened = devices.open(ADAPTER)
     before = opened.profile
-    opened.profile = replace(before, choices={})
+    opened.profile = replace(before, choices={}, software=True)
     yield opened
     opened.profile = before
     EAGER.forget()
@@ -131,7 +131,9 @@ def test_batches_types_and_cut_depths_are_measured(gpu: Device) -> None:
         ]
 
     found = tune(several, x, half)
-    assert sum(one.asked.startswith("matmul") for one in found.measured) == 3  # the others sum a depth's pieces
+    assert (
+        sum(one.asked.startswith("matmul") for one in found.measured) == 3
+    )  # the others sum a depth's pieces
     assert any("float16" in one.asked for one in found.measured)
     wanted = [one.float().numpy() for one in several(x.to("cpu"), half.to("cpu"))]
     for now, then in zip(wf.jit(several)(x, half), wanted, strict=True):
