@@ -42,6 +42,14 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     EAGER.forget()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handling of Ctrl-C, which a shell turns off for what it runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def given() -> tuple[Tensor, Tensor]:
     rng = numpy.random.default_rng(0)
     return tuple(
@@ -184,7 +192,7 @@ def test_nothing_is_kept_where_keeping_is_off(gpu: Device, monkeypatch: pytest.M
 
 
 def test_an_interrupt_leaves_what_was_measured_and_a_usable_device(
-    gpu: Device, monkeypatch: pytest.MonkeyPatch
+    gpu: Device, monkeypatch: pytest.MonkeyPatch, interruptible: None
 ) -> None:
     a, b = given()
     real, calls = tuning._measured, []
@@ -204,7 +212,9 @@ def test_an_interrupt_leaves_what_was_measured_and_a_usable_device(
     numpy.testing.assert_allclose((a @ b).numpy(), a.numpy() @ b.numpy(), atol=1e-4)
 
 
-def test_an_interrupt_within_a_measurement(gpu: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_within_a_measurement(
+    gpu: Device, monkeypatch: pytest.MonkeyPatch, interruptible: None
+) -> None:
     a, b = given()
     real = tuning._run
 
@@ -284,7 +294,7 @@ def test_the_command_tunes_what_a_file_gives(
 
 
 def test_the_command_says_when_it_was_interrupted(
-    gpu: Device, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    gpu: Device, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], interruptible: None
 ) -> None:
     def interrupted(*_: Any) -> Any:
         signal.raise_signal(signal.SIGINT)

@@ -18,7 +18,7 @@ from weft.graph.arenas import Layout, Run, arrange
 from weft.graph.bindings import Bound, accessed, dispatched, room
 from weft.graph.lowered import Call, Lowered, Repeat, Value
 from weft.graph.places import parts_of, same_places
-from weft.graph.products import SIDES, is_heavy, measured, multiplications, operands
+from weft.graph.products import SIDES, measured, multiplications, operands
 from weft.graph.renaming import mapped, mapped_part, rename_loads
 from weft.graph.work import operations
 from weft.kernels import Axis, Buffer, Epilogue, Kernel, Library, Part, Store
@@ -198,7 +198,7 @@ class Planning:
 
     def _apart(self, call: Call) -> Iterator[frozenset[str]]:
         """What a tuned kernel reads at random, with each of what it writes: better in different arenas."""
-        if is_heavy(call):
+        if isinstance(call.kernel, Library):
             read = operands(call) if parts_of(call) else call.reads
             yield from (
                 frozenset((self._root(one), self._root(other))) for one in read for other in call.writes
@@ -267,7 +267,7 @@ class Planning:
             made = [(kernel, tuple(self._place(name, offsets) for name in names))]
         found = []
         for one, places in made:
-            spec = accessed(generate(one, self.profile), places, is_heavy(call))
+            spec = accessed(generate(one, self.profile), places, isinstance(one, Library))
             work = operations(one, call.arguments)
             found.append(
                 Dispatch(spec, places, call.arguments, call.report, call.site, call.advance, call.ops, work)

@@ -15,16 +15,13 @@ from weft.graph.affine import Affine, affine
 from weft.graph.lowered import Call, Value
 from weft.graph.parts import loaded, numbered, stored
 from weft.kernels import Axis, Buffer, Epilogue, Library, Part, Store
-from weft.ops.products import Asked, Choice
+from weft.ops.products import LONG, Asked, Choice
 from weft.target import TargetProfile
 
 SIDES = ("a", "b")
 """The template's names of the operands."""
 OPPOSITE = {"wide": "tall", "tall": "wide", "long": "broad", "broad": "long"}
 """The tile of the transposed product, where it is another."""
-
-LIGHT = 1 << 22
-"""Multiplications of a product below which its dispatch takes the time (6 microseconds on an H200)."""
 
 
 def product_part(call: Call) -> Part | None:
@@ -97,11 +94,6 @@ def multiplications(call: Call) -> int:
     return 0 if found is None else found[0].batches * found[0].m * found[0].n * found[0].k
 
 
-def is_heavy(call: Call) -> bool:
-    """Whether a kernel of the library takes longer than its dispatch, so that it matters how it reads."""
-    return isinstance(call.kernel, Library) and (asked(call) is None or multiplications(call) >= LIGHT)
-
-
 def is_plain(call: Call, part: Part) -> bool:
     """Whether nothing but the result itself is stored."""
     (store, *others) = part.stores
@@ -127,7 +119,8 @@ def with_epilogue(call: Call, part: Part, values: dict[str, Value]) -> Call:
         for name in (*reads, *writes)
     )
     (part,) = numbered([part])
-    options = (*(one for one in options if one[0] != "c"), ("c", _in_fours(part, shape[2])))
+    wide = int(call.arguments[4]) < LONG and _in_fours(part, shape[2])
+    options = (*(one for one in options if one[0] != "c"), ("c", wide))
     made = Epilogue(_named(call.ops), part, shape, element(kernel), buffers)
     names = (*given, *reads, *writes)
     written = tuple(range(len(names) - len(writes), len(names)))

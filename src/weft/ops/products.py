@@ -14,6 +14,8 @@ from weft.ops.geometry import contiguous_strides
 from weft.ops.machines import STAGE, Machine, fitting, machine
 from weft.target import TargetProfile
 
+LONG = 2048
+"""Depth from which results are stored one by one: sums that must lie in fours cost the H200's loop 5%."""
 TINY = 1 << 15
 """Multiplications up to which the naive kernel is as fast as any."""
 ROWS_EACH = ((4, 8192), (2, 2048), (1, 0))
@@ -142,12 +144,15 @@ def gpu_program(
     tile, splits = choose(profile, Asked(batches, layout.m, layout.n, layout.k, types, along))
     options: tuple[tuple[str, int | str | bool], ...] = (("tile", tile), ("a", along[0]), ("b", along[1]))
     if splits == 1:
-        return Program((layout.step(a, b, c, (*options, ("c", layout.rows_in_fours(c)))),))
+        return Program(
+            (layout.step(a, b, c, (*options, ("c", layout.k < LONG and layout.rows_in_fours(c)))),)
+        )
     shape = (splits, *layout.batch, layout.m, layout.n)
     accumulator = c.dtype.compute
     pieces = Operand(first_temporary, accumulator, shape, contiguous_strides(shape), -2 - first_temporary)
     cut = replace(layout, c=pieces.strides[1:])
-    whole = cut.step(a, b, pieces, (*options, ("c", cut.rows_in_fours(pieces)), ("split", True)))
+    wide = piece(layout.k, splits) < LONG and cut.rows_in_fours(pieces)
+    whole = cut.step(a, b, pieces, (*options, ("c", wide), ("split", True)))
     first = replace(whole, arguments=(*whole.arguments, splits, piece(layout.k, splits), pieces.strides[0]))
     target = Operand(c.index, c.dtype, shape[1:], layout.c, c.slot, c.aligned)
     return Program((first, sum_pieces(pieces, target)), ((accumulator, _count(shape)),))
