@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import weft as wf
-from benchmarks.programs import CHARACTERS, SMALL, Sizes, gpt
 from tests.conftest import ADAPTER
-from tests.graph.test_counts import PROFILES
+from tests.graph.test_counts import PROFILES, Block
 from weft import nn
 from weft.compiler import trace
 from weft.errors import UnsupportedError
@@ -91,9 +90,48 @@ def on_the_adapter() -> Iterator[None]:
     wf.set_default_device(before)
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """A GPT: layers, width, heads, tokens of a text, texts of a batch."""
+
+    layers: int = 4
+    width: int = 128
+    heads: int = 4
+    tokens: int = 64
+    batch: int = 32
+
+
+CHARACTERS, SMALL = Sizes(), Sizes(6, 384, 6, 256, 64)
+
+
+class Decoder(nn.Module):
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.token, self.place = (
+            nn.Embedding(96, sizes.width),
+            nn.Parameter(wf.zeros(sizes.tokens, sizes.width)),
+        )
+        self.blocks = nn.Sequential(*[Block(sizes.width, sizes.heads) for _ in range(sizes.layers)])
+        self.norm, self.head = nn.LayerNorm(sizes.width), nn.Linear(sizes.width, 96)
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.norm(self.blocks(self.token(x) + self.place)))
+
+
 def step(sizes: Sizes) -> Graph:
-    made, batch = gpt(wf, ADAPTER, sizes)
-    return trace(made, *batch).graph
+    """A training step, traced."""
+    model = Decoder(sizes)
+    optimizer = wf.optim.AdamW(model.parameters())
+    x = wf.zeros(sizes.batch, sizes.tokens, dtype=wf.int64)
+
+    def run(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x).flatten(0, 1), y.flatten())
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return trace(run, x, x).graph
 
 
 def products(plan: Plan) -> list[Dispatch]:
@@ -107,10 +145,14 @@ def shares(plan: Plan) -> tuple[int, int]:
 
 
 @pytest.mark.webgpu
-@pytest.mark.parametrize("kind", PROFILES)
 @pytest.mark.parametrize(
-    "sizes", [CHARACTERS, replace(CHARACTERS, batch=8), SMALL], ids=["char", "few", "small"]
-)
+    ("kind", "sizes"),
+    [
+        ("hardware", CHARACTERS), ("hardware", replace(CHARACTERS, batch=8)), ("hardware", SMALL),
+        ("software", CHARACTERS), ("browser", CHARACTERS), ("browser", replace(CHARACTERS, width=384, tokens=256)),
+    ],
+    ids=["char", "few", "small", "software", "browser", "browser, large tiles"],
+)  # fmt: skip
 def test_all_products_of_a_step_read_constant_operands(kind: str, sizes: Sizes) -> None:
     profile = PROFILES[kind]
     lowered = lower_graph(step(sizes), profile)
