@@ -20,10 +20,11 @@ from weft.codegen.wgsl.tile_sizes import TILES
 from weft.devices.base import Device
 from weft.dtypes import DType
 from weft.errors import KernelError
-from weft.kernels import Library
+from weft.kernels import Library, Operand
 from weft.ops import OPS, bind
+from weft.ops.linear import matmul_layout
 from weft.ops.machines import MACHINES, STAGE
-from weft.ops.products import Asked, candidates, choose, piece, possible
+from weft.ops.products import Asked, candidates, choose, gpu_program, piece, possible
 from weft.target import BROWSER
 from weft.tensors.eager import EAGER
 
@@ -250,3 +251,25 @@ def test_batches_of_any_strides_take_the_tuned_kernel(hardware: Device, name: st
     assert [one.kernel for one in found.events][-1] == "matmul_float32_float32_float32"
     assert len(found.events) <= 3
     numpy.testing.assert_allclose(wf.jit(lambda x, y: x @ y)(left, right).numpy(), got, rtol=0, atol=1e-6)
+
+
+def test_short_products_are_stored_in_fours(gpu: Device) -> None:
+    """Plain ones, and pieces of long ones; what does not lie in fours is stored one by one."""
+    hardware = replace(gpu.profile, software=False, choices={})
+
+    def stored(m: int, n: int, k: int) -> bool:
+        a, b, c = (
+            Operand(at, dtypes.float32, shape, (shape[1], 1), at)
+            for at, shape in enumerate(((m, k), (k, n), (m, n)))
+        )
+        layout = matmul_layout(a, b, c)
+        assert layout is not None
+        (library, *_) = [step.kernel for step in gpu_program(a, b, c, layout, hardware, 3).steps]
+        assert isinstance(library, Library)
+        options = dict(library.options)
+        assert bool(options.get("split")) == (k > 10000)
+        return bool(options["c"])
+
+    assert [stored(4096, 4096, k) for k in (64, 511, 512, 4096)] == [True, True, False, False]
+    assert [stored(128, n, 1 << 14) for n in (128, 130)] == [True, False]
+    assert not stored(4096, 4094, 64)

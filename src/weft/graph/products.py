@@ -20,7 +20,7 @@ from weft.target import TargetProfile
 
 SIDES = ("a", "b")
 """The template's names of the operands."""
-OPPOSITE = {"wide": "tall", "tall": "wide", "long": "broad", "broad": "long"}
+OPPOSITE = {"wide": "tall", "tall": "wide"}
 """The tile of the transposed product, where it is another."""
 
 

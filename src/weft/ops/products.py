@@ -14,8 +14,10 @@ from weft.ops.geometry import contiguous_strides
 from weft.ops.machines import STAGE, Machine, fitting, machine
 from weft.target import TargetProfile
 
+SHORT = 512
+"""Depth up to which results are stored in fours: sums that must lie in fours cost an H200's longer loops up to 5%."""
 LONG = 2048
-"""Depth from which results are stored one by one: sums that must lie in fours cost the H200's loop 5%."""
+"""The same where more is stored than one result: pieces of a depth, and what an epilogue writes."""
 TINY = 1 << 15
 """Multiplications up to which the naive kernel is as fast as any."""
 ROWS_EACH = ((4, 8192), (2, 2048), (1, 0))
@@ -145,7 +147,7 @@ def gpu_program(
     options: tuple[tuple[str, int | str | bool], ...] = (("tile", tile), ("a", along[0]), ("b", along[1]))
     if splits == 1:
         return Program(
-            (layout.step(a, b, c, (*options, ("c", layout.k < LONG and layout.rows_in_fours(c)))),)
+            (layout.step(a, b, c, (*options, ("c", layout.k < SHORT and layout.rows_in_fours(c)))),)
         )
     shape = (splits, *layout.batch, layout.m, layout.n)
     accumulator = c.dtype.compute

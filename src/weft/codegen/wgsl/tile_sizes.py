@@ -46,8 +46,6 @@ TILES: dict[str, Tile] = {
     "medium": Tile(64, 64, 4, 4, 16, True),
     "wide": Tile(32, 128, 4, 8, 16, True),
     "tall": Tile(128, 32, 8, 4, 16, True),
-    "long": Tile(128, 64, 8, 4, 16, True),
-    "broad": Tile(64, 128, 4, 8, 16, True),
     "large": Tile(128, 128, 8, 8, 16, True),
 }
 
