@@ -95,6 +95,7 @@ class Plan:
 
     ``changed`` holds the numbers of the states that the plan writes. It runs over states that lie as ``groups`` says.
     ``peak``: the most bytes of the arenas that are alive at one time.
+    ``choices`` are those measurements that decided about its kernels (``weft tune``): what was asked, and the answer.
     """
 
     steps: tuple[Step, ...]
@@ -105,6 +106,7 @@ class Plan:
     changed: tuple[int, ...] = ()
     groups: tuple[Group, ...] = ()
     peak: int = 0
+    choices: tuple[tuple[str, tuple[str, int]], ...] = ()
 
     def span(self, group: int) -> int:
         """The bytes from a group's start to its end."""
@@ -118,6 +120,7 @@ class Plan:
         count = sum(1 for _ in self.dispatches())
         lines = [f"plan of {count} dispatches, arenas of {', '.join(map(str, self.arenas))} bytes:"]
         lines += _printed(self.steps, "  ")
+        lines += [f"measured: {asked}: {name}, {number}" for asked, (name, number) in self.choices]
         return "\n".join(lines)
 
 

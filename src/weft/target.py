@@ -16,18 +16,26 @@ from weft.dtypes import DType
 Dialect = Literal["wgsl-native", "wgsl-browser", "llvm"]
 
 
+Choices = Mapping[str, tuple[str, int]]
+"""How kernels are best made: by what is asked, a name and a number (of a product: the tile, pieces of the depth)."""
+
+
 @dataclass(frozen=True)
 class TargetProfile:
     """Dialect, features and limits of a target.
 
     ``features`` are WebGPU feature names, and ``"int64"``, ``"float64"`` where these types are native.
     ``limits`` are WebGPU limit names (``max-storage-buffers-per-shader-stage``, ``max-immediate-size`` …).
+    ``vendor``: ``"nvidia"``, ``"amd"``, ``"intel"``, ``"apple"``, or nothing where it is another or not known.
+    ``choices`` are measured on one adapter (``weft tune``); where there is none, what is shipped decides.
     """
 
     dialect: Dialect
     features: frozenset[str] = frozenset()
     limits: Mapping[str, int] = field(default_factory=dict, hash=False, compare=False)
     software: bool = False
+    vendor: str = ""
+    choices: Choices = field(default_factory=dict, hash=False, compare=False)
 
     def storage(self, dtype: DType) -> DType:
         """The type as which elements lie in this target's memory: int64 is int32 where 64 bits are missing."""

@@ -20,9 +20,11 @@ from weft.codegen.wgsl.tile_sizes import TILES
 from weft.devices.base import Device
 from weft.dtypes import DType
 from weft.errors import KernelError
-from weft.kernels import Library
+from weft.kernels import Library, Operand
 from weft.ops import OPS, bind
-from weft.ops.products import SPEEDS, choose, piece
+from weft.ops.linear import matmul_layout
+from weft.ops.machines import MACHINES, STAGE
+from weft.ops.products import Asked, candidates, choose, gpu_program, piece, possible
 from weft.target import BROWSER
 from weft.tensors.eager import EAGER
 
@@ -160,16 +162,50 @@ def test_convolutions_lowered_for_hardware(hardware: Device, kind: str, sizes: t
 
 def test_choices_are_sound(gpu: Device) -> None:
     hardware = replace(gpu.profile, software=False)
-    assert choose(gpu.profile, 1, 4096, 4096, 4096) == ("software", 1) if gpu.profile.software else True
-    assert choose(hardware, 1, 4096, 4096, 4096) == ("large", 1)
-    assert choose(hardware, 1, 64, 64, 1 << 20)[1] > 16
-    assert set(SPEEDS) <= set(TILES)
+    assert (
+        choose(gpu.profile, Asked(1, 4096, 4096, 4096)) == ("software", 1) if gpu.profile.software else True
+    )
+    assert choose(hardware, Asked(1, 4096, 4096, 4096)) == ("large", 1)
+    assert choose(hardware, Asked(1, 64, 64, 1 << 20))[1] > 16
     for k in (1, 100, 4097, 1 << 20):
         for splits in (1, 2, 7, 128):
             assert piece(k, splits) * splits >= k
             assert splits == 1 or piece(k, splits) % 16 == 0
-    for name, speed in SPEEDS.items():
-        assert (TILES[name].rows, TILES[name].columns) == (speed.rows, speed.columns)
+
+
+@pytest.mark.parametrize("vendor", MACHINES)
+def test_the_table_describes_the_tiles(vendor: str) -> None:
+    """What it says of a tile's size and memory is what kernels with that tile have."""
+    for name, speed in MACHINES[vendor].speeds.items():
+        tile = TILES[name]
+        assert (tile.rows, tile.columns, tile.depth) == (speed.rows, speed.columns, STAGE)
+        for turned, fours in enumerate((("", ""), ("depth", ""), ("depth", "depth"))):
+            library = Library("matmul", (dtypes.float32,), (("tile", name), ("a", fours[0]), ("b", fours[1])))
+            room = {**BROWSER.limits, "max-compute-workgroup-storage-size": speed.memory(turned)}
+            codegen.generate(library, replace(BROWSER, limits=room, vendor=f"{vendor}{turned}{name}"))
+            room["max-compute-workgroup-storage-size"] -= 16
+            with pytest.raises(KernelError, match="choose a smaller tile"):
+                codegen.generate(
+                    library, replace(BROWSER, limits=room, vendor=f"{vendor}{turned}{name} less")
+                )
+
+
+@pytest.mark.parametrize("vendor", ["", *MACHINES])
+def test_products_are_chosen_that_every_target_can_run(vendor: str) -> None:
+    profile = replace(BROWSER, vendor=vendor)
+    for shape in ((1, 4096, 4096, 4096), (1, 384, 384, 16384), (384, 256, 256, 64), (1, 65, 4097, 100)):
+        for fours in (("", ""), ("depth", "outer"), ("depth", "depth")):
+            tile, splits = choose(profile, Asked(*shape, fours=fours))
+            options = (("tile", tile), ("a", fours[0]), ("b", fours[1]), *((("split", True),) * (splits > 1)))
+            codegen.generate(Library("matmul", (dtypes.float32,), options), profile)
+
+
+def test_vendors_choose_their_own_tiles(gpu: Device) -> None:
+    hardware = replace(gpu.profile, software=False)
+    chosen = {
+        name: choose(replace(hardware, vendor=name), Asked(1, 4096, 4096, 4096))[0] for name in MACHINES
+    }
+    assert chosen == {"nvidia": "large", "amd": "large", "intel": "medium", "apple": "medium"}
 
 
 def test_mistakes_are_named() -> None:
@@ -177,3 +213,63 @@ def test_mistakes_are_named() -> None:
         codegen.generate(Library("matvec", (dtypes.float32,), (("rows", 3),)), BROWSER)
     with pytest.raises(KernelError, match="expected one floating type of 16 or 32 bits"):
         codegen.generate(Library("matvec", (dtypes.int32,)), BROWSER)
+
+
+def test_a_measured_choice_is_taken_where_the_target_can_run_it(gpu: Device) -> None:
+    hardware, asked = replace(gpu.profile, software=False, choices={}), Asked(2, 300, 200, 1000)
+    assert choose(hardware, asked) == candidates(hardware, asked)[0]
+    for answer in possible(hardware, asked):
+        assert choose(replace(hardware, choices={str(asked): answer}), asked) == answer
+        assert choose(replace(hardware, choices={str(asked): answer}), replace(asked, k=1004)) == choose(
+            hardware, replace(asked, k=1004)
+        )
+    for answer in (("huge", 1), ("small", 5), ("small", 64), ("software", 1)):
+        assert choose(replace(hardware, choices={str(asked): answer}), asked) == choose(hardware, asked)
+
+
+BATCHES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {
+    # shapes of both operands in memory, and the order of the batch's dimensions that each is seen in
+    "turned": ((4, 3, 2, 20, 36), (2, 3, 4, 36, 24), (2, 1, 0), (0, 1, 2)),
+    "both turned": ((4, 3, 2, 20, 36), (3, 2, 4, 36, 24), (2, 1, 0), (1, 0, 2)),
+    "broadcast between": ((2, 1, 4, 20, 36), (1, 3, 1, 36, 24), (0, 1, 2), (0, 1, 2)),
+    "broadcast and turned": ((4, 1, 2, 20, 36), (2, 3, 1, 36, 24), (2, 1, 0), (0, 1, 2)),
+}
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_batches_of_any_strides_take_the_tuned_kernel(hardware: Device, name: str) -> None:
+    """What does not coalesce into two dimensions is copied; nothing falls back to one invocation an element."""
+    first, second, a_order, b_order = BATCHES[name]
+    rng = numpy.random.default_rng(3)
+    a, b = rng.standard_normal(first).astype("float32"), rng.standard_normal(second).astype("float32")
+    left = wf.tensor(a, device=ADAPTER).permute(*a_order, 3, 4)
+    right = wf.tensor(b, device=ADAPTER).permute(*b_order, 3, 4)
+    wanted = a.transpose(*a_order, 3, 4).astype("float64") @ b.transpose(*b_order, 3, 4).astype("float64")
+    with wf.profiler.profile() as found:
+        got = (left @ right).numpy()
+    numpy.testing.assert_allclose(got, wanted, rtol=0, atol=2e-5 * numpy.abs(wanted).max())
+    assert [one.kernel for one in found.events][-1] == "matmul_float32_float32_float32"
+    assert len(found.events) <= 3
+    numpy.testing.assert_allclose(wf.jit(lambda x, y: x @ y)(left, right).numpy(), got, rtol=0, atol=1e-6)
+
+
+def test_short_products_are_stored_in_fours(gpu: Device) -> None:
+    """Plain ones, and pieces of long ones; what does not lie in fours is stored one by one."""
+    hardware = replace(gpu.profile, software=False, choices={})
+
+    def stored(m: int, n: int, k: int) -> bool:
+        a, b, c = (
+            Operand(at, dtypes.float32, shape, (shape[1], 1), at)
+            for at, shape in enumerate(((m, k), (k, n), (m, n)))
+        )
+        layout = matmul_layout(a, b, c)
+        assert layout is not None
+        (library, *_) = [step.kernel for step in gpu_program(a, b, c, layout, hardware, 3).steps]
+        assert isinstance(library, Library)
+        options = dict(library.options)
+        assert bool(options.get("split")) == (k > 10000)
+        return bool(options["c"])
+
+    assert [stored(4096, 4096, k) for k in (64, 511, 512, 4096)] == [True, True, False, False]
+    assert [stored(128, n, 1 << 14) for n in (128, 130)] == [True, False]
+    assert not stored(4096, 4094, 64)

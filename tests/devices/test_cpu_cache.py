@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from weft.devices import folders
 from weft.devices.cpu import cache
 from weft.errors import ArgumentError
 
@@ -112,7 +113,7 @@ def test_a_directory_that_others_write_to_is_refused(tmp_path: Path, monkeypatch
     with pytest.raises(ArgumentError, match=r"may be written by others.*only you can write to"):
         cache.find()
     monkeypatch.delenv("WEFT_CACHE_DIR")
-    monkeypatch.setattr(cache, "_default", lambda: tmp_path)
+    monkeypatch.setattr(folders, "_default", lambda: tmp_path)
     with pytest.warns(RuntimeWarning, match="compiled kernels are not kept"):
         assert cache.find() is None
     (tmp_path / "file").write_text("")

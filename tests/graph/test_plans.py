@@ -67,7 +67,7 @@ def planned(
 
 def check_memory(planning: Planning) -> None:
     """What a call reads is what was written there last; what it writes lies apart from all else that it touches."""
-    _, places = planning._arenas()
+    places = planning._arenas().places
     held: set[str] = set()
 
     def own(names: Iterable[str]) -> set[str]:

@@ -13,6 +13,7 @@ from weft.errors import WeftError
 COMMANDS = {
     "devices": "list the devices of this machine, which is the default and why",
     "plan": "show what a saved plan does, on a machine without its device too",
+    "tune": "measure which forms of a program's kernels are fastest on a device, and keep that",
 }
 """Subcommand and help line; ``weft.cli.<name>`` has ``run(arguments) -> int``, and may have ``options(parser)``."""
 

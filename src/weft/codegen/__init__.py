@@ -13,7 +13,9 @@ from weft.target import KernelSpec, TargetProfile
 __all__ = ["generate", "shared_bindings"]
 
 
-_READ = re.compile(r"var\s*<\s*storage\s*(,\s*read\s*)?>")  # reading is what a binding without a word does
+_READ = re.compile(  # reading is what a binding without a word does
+    r"(@\s*binding\s*\(\s*(\d+)\s*\)[^;]*?var\s*<\s*storage\s*)(?:,\s*read\s*)?>"
+)
 
 
 @lru_cache(maxsize=2048)
@@ -36,14 +38,20 @@ def generate(kernel: Kernel | Library | KernelSpec, profile: TargetProfile) -> K
 
 
 @lru_cache(maxsize=8192)
-def shared_bindings(spec: KernelSpec) -> KernelSpec:
-    """A WGSL kernel whose bindings are all ``read_write``, so that its ranges may lie in one buffer.
+def shared_bindings(spec: KernelSpec, among: frozenset[int] | None = None) -> KernelSpec:
+    """A WGSL kernel whose inputs are bound ``read_write``, so that their ranges may lie in a buffer that it writes.
 
-    What it only reads stays among its inputs. Kernels of other languages are what they were.
+    ``among``: the positions of these inputs; all of them, where it says nothing. They stay among the inputs. Kernels
+    of other languages are what they were.
     """
     if spec.language != "wgsl":
         return spec
-    source = _READ.sub("var<storage, read_write>", spec.source)
-    return replace(
-        spec, source=source, inputs=tuple(replace(one, access="read_write") for one in spec.inputs)
+    chosen = range(len(spec.inputs)) if among is None else among
+
+    def widened(found: re.Match[str]) -> str:
+        return f"{found[1]}, read_write>" if int(found[2]) in chosen else found[0]
+
+    inputs = tuple(
+        replace(one, access="read_write") if at in chosen else one for at, one in enumerate(spec.inputs)
     )
+    return replace(spec, source=_READ.sub(widened, spec.source), inputs=inputs)

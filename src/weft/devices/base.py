@@ -12,12 +12,13 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from weft.dtypes import DType
-from weft.errors import DisposedError
+from weft.errors import DisposedError, UnsupportedError
 from weft.plan import Plan
-from weft.target import KernelSpec, TargetProfile
+from weft.target import Choices, KernelSpec, TargetProfile
 
 if TYPE_CHECKING:
     from weft.devices.events import Observer
@@ -247,6 +248,10 @@ class Device(ABC):
 
     def settle(self) -> None:  # noqa: B027  (a device that measures at once has nothing to do)
         """Wait until the durations of all observed dispatches are known."""
+
+    def choose(self, choices: Choices) -> Path | None:
+        """Have kernels made as measurements say, now and in later processes; gives the file that keeps it."""
+        raise UnsupportedError(f"choose: {self.name} has one form of each kernel; tune a webgpu device")
 
     def supports(self, dtype: DType) -> bool:
         """Whether tensors of this type can live here."""

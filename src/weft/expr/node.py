@@ -223,8 +223,9 @@ def walk(*roots: Expr) -> Iterator[Expr]:
         name = id(node)
         if name not in begun:
             begun.add(name)
-            if node.args:
-                stack.extend(reversed(node.args))
+            left = [arg for arg in node.args if id(arg) not in begun]
+            if left:
+                stack.extend(reversed(left))
                 continue
         stack.pop()
         if name not in ended:

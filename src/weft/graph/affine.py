@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from weft.expr import Expr, const, walk
 from weft.expr.node import INDEX
@@ -47,6 +48,7 @@ class Cut:
     inner: int
 
 
+@lru_cache(maxsize=4096)
 def affine(root: Expr) -> Affine:
     """An index as a sum of terms; products of two terms, quotients and loads are terms of their own."""
     done: dict[Expr, Affine] = {}

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from weft.codegen import shared_bindings
 from weft.expr import Expr, const, simplify, walk
 from weft.expr.node import INDEX
 from weft.graph.parts import loaded, stored
 from weft.graph.renaming import mapped_part
 from weft.kernels import Buffer, Kernel, Part
 from weft.plan import Place
-from weft.target import TargetProfile
+from weft.target import KernelSpec, TargetProfile
 
 STORAGE_BUFFERS = 8
 """What a kernel may bind where a WebGPU profile says nothing."""
@@ -24,6 +25,25 @@ WORD = 4
 """Bytes of the smallest element that is written alone."""
 LARGEST_BINDING = (1 << 31) - 256
 """Bytes that one binding may have, so that every index into it fits 32 bits."""
+
+
+def accessed(spec: KernelSpec, places: Sequence[Place], tuned: bool) -> KernelSpec:
+    """The kernel bound as targets take it: one buffer is ``read`` or ``read_write`` in a dispatch, not both.
+
+    Tuned kernels read as ``read``, which GPUs cache, what lies in no buffer that they write; the inputs of others are
+    all ``read_write``, so that one pipeline serves wherever they lie.
+    """
+    if not tuned:
+        return shared_bindings(spec)
+    buffers = [_buffer(place) for place in places]
+    written = set(buffers[len(spec.inputs) :])
+    among = frozenset(at for at, buffer in enumerate(buffers[: len(spec.inputs)]) if buffer in written)
+    return shared_bindings(spec, among)
+
+
+def _buffer(place: Place) -> tuple[str, int]:
+    """The buffer of a place, as far as plans know: inputs and states may share one, all others have their own."""
+    return (place.space, place.index) if place.space in ("arena", "output") else ("caller", 0)
 
 
 def room(profile: TargetProfile) -> int:

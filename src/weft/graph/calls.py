@@ -75,21 +75,43 @@ class Calls:
             if value.over:
                 self.heirs.setdefault(value.over, []).append(value.name)
         self.nodes = [node_of(call, profile) for call in lowered.calls]
+        self.writers: dict[str, Node] = {}
+        self.readers: dict[str, list[Node]] = {}
+        self._indexed: dict[Node, tuple[set[str], set[str]]] = {}
+        """The calls that these two know, with what each read and wrote then."""
         self.index()
 
     def __contains__(self, node: Node) -> bool:
         return id(node) in self.place
 
     def index(self) -> None:
-        """Find writers, readers and places anew."""
-        self.writers: dict[str, Node] = {}
-        self.readers: dict[str, list[Node]] = {}
+        """Bring writers and readers up to date where calls came, went or changed, and number the places of all."""
+        for node, (reads, writes) in list(self._indexed.items()):
+            if node.reads is not reads or node.writes is not writes:
+                self._forget(node)
+        self.place = {id(node): at for at, node in enumerate(self.nodes)}
+        for node in [one for one in self._indexed if id(one) not in self.place]:
+            self._forget(node)
         for node in self.nodes:
+            if node in self._indexed:
+                continue
+            self._indexed[node] = node.reads, node.writes
             for name in node.writes:
                 self.writers[name] = node
-            for name in node.reads | {self.values[one].over or one for one in node.writes}:
+            for name in self._read(node.reads, node.writes):
                 self.readers.setdefault(name, []).append(node)
-        self.place = {id(node): at for at, node in enumerate(self.nodes)}
+
+    def _forget(self, node: Node) -> None:
+        reads, writes = self._indexed.pop(node)
+        for name in writes:
+            if self.writers.get(name) is node:
+                del self.writers[name]
+        for name in self._read(reads, writes):
+            self.readers[name].remove(node)
+
+    def _read(self, reads: set[str], writes: set[str]) -> set[str]:
+        """What a call reads, and the memory that it takes over."""
+        return reads | {self.values[one].over or one for one in writes}
 
     def whole(self, name: str) -> str:
         """The value whose memory a value lies in, as far as it takes over another's."""

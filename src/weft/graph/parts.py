@@ -145,17 +145,17 @@ def cut(part: Part, where: Cut) -> Part:
 
 def loads(part: Part, buffer: str) -> list[Expr]:
     """The load nodes of a part from one buffer, each once."""
-    return [node for node in walk(*part.expressions) if node.function == "load" and node.data == buffer]
+    return [node for node in part.nodes if node.function == "load" and node.data == buffer]
 
 
 def loaded(part: Part) -> set[str]:
     """The buffers that a part reads."""
-    return {node.data for node in walk(*part.expressions) if node.function == "load"}
+    return {node.data for node in part.nodes if node.function == "load"}
 
 
 def uses(parts: Sequence[Part], node: Expr) -> bool:
     """Whether a node occurs in the parts' expressions."""
-    return any(one is node for part in parts for one in walk(*part.expressions))
+    return any(one is node for part in parts for one in part.nodes)
 
 
 def stored(part: Part) -> set[str]:

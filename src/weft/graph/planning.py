@@ -7,30 +7,26 @@ written in place where nothing reads the old one afterwards, else copied at the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from weft.codegen import generate, shared_bindings
-from weft.errors import UnsupportedError
+from weft.codegen import generate
 from weft.expr import const, load, variable
 from weft.expr.node import INDEX
-from weft.graph.bindings import Bound, dispatched, room
+from weft.graph import tuning
+from weft.graph.arenas import Layout, Run, arrange
+from weft.graph.bindings import Bound, accessed, dispatched, room
 from weft.graph.lowered import Block, Call, Choose, Lowered, Repeat, RepeatWhile, Value, flat
 from weft.graph.places import parts_of, same_places
-from weft.graph.products import SIDES
+from weft.graph.products import SIDES, measured, multiplications, operands
 from weft.graph.renaming import mapped, mapped_part, rename_loads
 from weft.graph.work import operations
 from weft.kernels import Axis, Buffer, Epilogue, Kernel, Library, Part, Store
-from weft.plan import ALIGNMENT, Branch, Dispatch, Group, Loop, Place, Plan, Space, Step, While
+from weft.plan import Branch, Dispatch, Group, Loop, Place, Plan, Space, Step, While
 from weft.target import KernelSpec, TargetProfile
 
 ARENA_LIMIT = 1 << 40
 """Bytes of an arena where the target says nothing."""
-
-TRIES = 12
-"""Times that values are placed anew, for each order in which they are."""
-CLOSE = 1.03
-"""How much larger than what is alive an arena may be before values are placed anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +67,9 @@ class Planning:
         """Place everything and give the dispatches."""
         self._fix()
         self._overlay()
-        arenas, offsets = self._arenas()
+        layout = self._arenas()
         groups = self._gathered()
-        steps = self._steps(self.calls, offsets)
+        steps = self._steps(self.calls, layout.places)
         changed = tuple(at for at, (old, new) in enumerate(self.lowered.states) if old != new)
         inputs, states, outputs = (
             tuple(self._size(name) for name in names)
@@ -83,9 +79,20 @@ class Planning:
                 [one.value for one in self.lowered.outputs],
             )
         )
-        made = Plan(steps, tuple(arenas), inputs, states, outputs, changed, groups, peak=self.memory.peak)
+        choices = self._choices() if self.profile.choices else ()
+        made = Plan(steps, layout.arenas, inputs, states, outputs, changed, groups, layout.peak, choices)
         used = {place.index for one in made.dispatches() for place in one.places if place.space == "group"}
         return replace(made, groups=tuple(one if at in used else () for at, one in enumerate(groups)))
+
+    def _choices(self) -> tuple[tuple[str, tuple[str, int]], ...]:
+        """The measurements that decided about the kernels."""
+        found: set[tuple[str, tuple[str, int]]] = set()
+        for call in flat(self.calls):
+            if isinstance(call.kernel, Kernel):
+                found |= tuning.measured(call.kernel, self.profile)
+            elif (product := measured(call, self.profile)) is not None:
+                found.add(product)
+        return tuple(sorted(found))
 
     # Which memory is whose.
 
@@ -170,68 +177,35 @@ class Planning:
 
     # Arenas.
 
-    def _arenas(self) -> tuple[list[int], dict[str, tuple[int, int]]]:
-        """Sizes of the arenas, and the arena and offset of every value that lies in one.
-
-        Values are placed one after another, each as low as it can be; of some orders the best one is taken.
-        """
-        spans, count = self._spans()
-        sizes = {name: -(-self._size(name) // ALIGNMENT) * ALIGNMENT for name in spans}
-        orders: tuple[Callable[[str], tuple[int, ...]], ...] = (
-            lambda name: (-sizes[name], *spans[name]),
-            lambda name: (-sizes[name] * (1 + spans[name][1] - spans[name][0]), *spans[name]),
-            lambda name: (spans[name][0] - spans[name][1], -sizes[name], *spans[name]),
-            lambda name: (spans[name][0], -spans[name][1], -sizes[name]),
-        )
-        live = [
-            sum(sizes[name] for name, (first, last) in spans.items() if first <= at <= last)
-            for at in range(count)
-        ]
-        peak = max(live, default=0)
-        totals: list[int] = []
-        places: dict[str, tuple[int, int]] = {}
-        for order in orders:
-            names = sorted(spans, key=order)
-            for _ in range(TRIES):
-                sums, found = self._placed(names, spans, sizes)
-                if not places or sum(sums) < sum(totals):
-                    totals, places = sums, found
-                if sum(totals) <= CLOSE * peak or not names:
-                    break
-                # what lies highest had no room lower: it comes before the others
-                ends = {name: found[name][1] + sizes[name] for name in names}
-                highest = max(names, key=ends.__getitem__)
-                names.remove(highest)
-                names.insert(0, highest)
-        self.memory = Memory(sum(totals), peak)
-        return totals, places
-
-    def _placed(
-        self, names: Sequence[str], spans: Mapping[str, tuple[int, int]], sizes: Mapping[str, int]
-    ) -> tuple[list[int], dict[str, tuple[int, int]]]:
-        """Sizes of the arenas, and the arena and offset of every value, placed in this order."""
+    def _arenas(self) -> Layout:
+        """The arenas, and where in them every value of the plan's own lies."""
+        spans = self._spans()
+        runs = {name: Run(self._size(name), first, last) for name, (first, last) in spans.items()}
         limit = self.profile.limits.get("max-storage-buffer-binding-size", ARENA_LIMIT)
-        placed: list[list[tuple[int, int, int, int]]] = []  # by arena: offset, end, first and last call
-        found: dict[str, tuple[int, int]] = {}
-        for name in names:
-            if self._size(name) > limit:
-                raise UnsupportedError(
-                    f"compile: a value of {self._size(name):,} bytes is larger than what a kernel can bind here, "
-                    f"{limit:,}; use smaller pieces, or run it eagerly"
-                )
-            first, last = spans[name]
-            offsets = [_lowest(arena, sizes[name], first, last) for arena in placed]
-            fits = [at for at, offset in enumerate(offsets) if offset + sizes[name] <= limit]
-            number = fits[0] if fits else len(placed)
-            if not fits:
-                placed.append([])
-                offsets.append(0)
-            placed[number].append((offsets[number], offsets[number] + sizes[name], first, last))
-            found[name] = (number, offsets[number])
-        return [max((end for _, end, _, _ in arena), default=0) for arena in placed], found
+        apart: dict[frozenset[str], float] = {}
+        if self.profile.dialect != "llvm":
+            for call in flat(self.calls):
+                for pair in self._apart(call):
+                    if pair <= runs.keys():
+                        apart[pair] = apart.get(pair, 0.0) + self._work(call)
+        layout = arrange(runs, limit, apart)
+        self.memory = Memory(layout.total, layout.peak)
+        return layout
 
-    def _spans(self) -> tuple[dict[str, tuple[int, int]], int]:
-        """The first and the last call that use each run of memory of the plan's own, and how many calls there are.
+    def _work(self, call: Call) -> float:
+        """What a tuned kernel's speed is worth: the multiplications of a product, else the elements it is given."""
+        return multiplications(call) or sum(self.values[name].elements for name in call.values)
+
+    def _apart(self, call: Call) -> Iterator[frozenset[str]]:
+        """What a tuned kernel reads at random, with each of what it writes: better in different arenas."""
+        if isinstance(call.kernel, Library):
+            read = operands(call) if parts_of(call) else call.reads
+            yield from (
+                frozenset((self._root(one), self._root(other))) for one in read for other in call.writes
+            )
+
+    def _spans(self) -> dict[str, tuple[int, int]]:
+        """The first and the last call that use each run of memory of the plan's own.
 
         What a loop does not make anew at each step, or hands on, lives as long as the loop. Of branches both count,
         one after the other: what runs is a part of that.
@@ -262,7 +236,7 @@ class Planning:
                 at += 1
             return at
 
-        count = visit(self.calls, 0)
+        visit(self.calls, 0)
         spans = {root: (found[0][0], found[-1][0]) for root, found in uses.items()}
         for start, stop in loops:  # inner loops come before those around them
             for root, found in uses.items():
@@ -270,11 +244,13 @@ class Planning:
                 inside = [written for at, written in found if start <= at <= stop]
                 if inside and (first < start or last > stop or not inside[0]):
                     spans[root] = (min(first, start), max(last, stop))
-        return spans, count
+        return spans
 
     # Dispatches.
 
-    def _steps(self, calls: Sequence[Call | Block], offsets: dict[str, tuple[int, int]]) -> tuple[Step, ...]:
+    def _steps(
+        self, calls: Sequence[Call | Block], offsets: Mapping[str, tuple[int, int]]
+    ) -> tuple[Step, ...]:
         steps: list[Step] = []
         for call in calls:
             if isinstance(call, Repeat):
@@ -289,7 +265,7 @@ class Planning:
                 steps += self._dispatches(call, offsets)
         return tuple(steps)
 
-    def _dispatches(self, call: Call, offsets: dict[str, tuple[int, int]]) -> list[Dispatch]:
+    def _dispatches(self, call: Call, offsets: Mapping[str, tuple[int, int]]) -> list[Dispatch]:
         """A call's dispatches: one, but where its kernel has parts that bind more than it may, even together."""
         kernel, names = call.kernel, list(call.values)
         if isinstance(kernel, Kernel):
@@ -308,9 +284,7 @@ class Planning:
             made = [(kernel, tuple(self._place(name, offsets) for name in names))]
         found = []
         for one, places in made:
-            spec = generate(one, self.profile)
-            if self.profile.dialect != "llvm":
-                spec = shared_bindings(spec)
+            spec = accessed(generate(one, self.profile), places, isinstance(one, Library))
             work = operations(one, call.arguments)
             found.append(
                 Dispatch(spec, places, call.arguments, call.report, call.site, call.advance, call.ops, work)
@@ -346,7 +320,7 @@ class Planning:
             groups.append(tuple((self.fixed[name][1], offset - start) for offset, name in members))
         return tuple(groups)
 
-    def _place(self, name: str, offsets: dict[str, tuple[int, int]]) -> Place:
+    def _place(self, name: str, offsets: Mapping[str, tuple[int, int]]) -> Place:
         root = self._root(name)
         if root in self.fixed:
             return Place(*self.fixed[root], 0, self._size(name))
@@ -385,18 +359,6 @@ class Planning:
         # a name of any value of the memory will do, but sizes are those of the whole
         made = tuple(replace(kept[root], name=numbered[root]) for root in order)
         return made, {old: numbered[root] for old, root in renamed.items()}, order
-
-
-def _lowest(arena: Sequence[tuple[int, int, int, int]], size: int, first: int, last: int) -> int:
-    """The lowest offset at which ``size`` bytes are free from call ``first`` to call ``last``."""
-    offset = 0
-    for start, end, since, until in sorted(arena):
-        if until < first or last < since:
-            continue
-        if start - offset >= size:
-            break
-        offset = max(offset, end)
-    return offset
 
 
 def _touched(call: Call | Block) -> set[str]:

@@ -11,10 +11,12 @@ from dataclasses import replace
 
 from weft.expr import Expr, const, variable, walk
 from weft.expr.node import INDEX
-from weft.graph.affine import affine
+from weft.graph.affine import Affine, affine
 from weft.graph.lowered import Call, Value
 from weft.graph.parts import loaded, numbered, stored
 from weft.kernels import Axis, Buffer, Epilogue, Library, Part, Store
+from weft.ops.products import LONG, Asked, Choice
+from weft.target import TargetProfile
 
 SIDES = ("a", "b")
 """The template's names of the operands."""
@@ -57,6 +59,41 @@ def operands(call: Call) -> tuple[str, ...]:
     return call.values[: len(SIDES)]
 
 
+def asked(call: Call) -> tuple[Asked, Choice] | None:
+    """What was asked for a product, and what was answered; ``None`` for any other call."""
+    kernel = call.kernel
+    if not isinstance(kernel, Library) or kernel.name != "matmul" or len(kernel.dtypes) != 3:
+        return None
+    options = dict(kernel.options)
+    batch0, batch1, m, n, k = map(int, call.arguments[:5])
+    left, right, made = (dtype.name for dtype in kernel.dtypes)
+    found = Asked(
+        batch0 * batch1, m, n, k, (left, right, made), (str(options.get("a", "")), str(options.get("b", "")))
+    )
+    return found, (str(options.get("tile", "")), int(call.arguments[20]) if options.get("split") else 1)
+
+
+def measured(call: Call, profile: TargetProfile) -> tuple[str, Choice] | None:
+    """What was asked for a product and answered by a measurement; ``None`` where none decided its kernel."""
+    found = asked(call)
+    if found is None:
+        return None
+    own, (tile, splits) = found
+    turned = Asked(
+        own.batches, own.n, own.m, own.k, (own.types[1], own.types[0], own.types[2]), own.fours[::-1]
+    )
+    for one, answer in ((own, (tile, splits)), (turned, (OPPOSITE.get(tile, tile), splits))):
+        if profile.choices.get(str(one)) == answer:
+            return str(one), answer
+    return None
+
+
+def multiplications(call: Call) -> int:
+    """How many a product is; 0 for any other call."""
+    found = asked(call)
+    return 0 if found is None else found[0].batches * found[0].m * found[0].n * found[0].k
+
+
 def is_plain(call: Call, part: Part) -> bool:
     """Whether nothing but the result itself is stored."""
     (store, *others) = part.stores
@@ -82,6 +119,8 @@ def with_epilogue(call: Call, part: Part, values: dict[str, Value]) -> Call:
         for name in (*reads, *writes)
     )
     (part,) = numbered([part])
+    wide = int(call.arguments[4]) < LONG and _in_fours(part, shape[2])
+    options = (*(one for one in options if one[0] != "c"), ("c", wide))
     made = Epilogue(_named(call.ops), part, shape, element(kernel), buffers)
     names = (*given, *reads, *writes)
     written = tuple(range(len(names) - len(writes), len(names)))
@@ -123,6 +162,31 @@ def _across_rows(part: Part, rows: int, columns: int) -> bool:
             index.factor(one) == 1 for one in last_column
         )
     return count > 0
+
+
+def _in_fours(part: Part, columns: int) -> bool:
+    """Whether all that moves with the column is reached in aligned fours of neighbours."""
+    if columns % 4 or columns == 0:
+        return False
+    axis = next(axis for axis in reversed(part.axes) if int(axis.size.data) > 1)
+    if int(axis.size.data) % 4:
+        return False
+    for node in part.nodes:
+        if node.function == "load" and not _run(affine(node.args[0]), axis.variable, False):
+            return False
+    return all(_run(affine(store.index), axis.variable, True) for store in part.stores)
+
+
+def _run(index: Affine, along: Expr, moves: bool) -> bool:
+    """Whether an index moves by one from a multiple of four, or (unless it has to move) not at all."""
+    others = [(term, factor) for term, factor in index.terms if term is not along]
+    if any(along in set(walk(term)) for term, _ in others):
+        return False
+    if index.factor(along) == 0:
+        return not moves
+    return (
+        index.factor(along) == 1 and index.constant % 4 == 0 and all(factor % 4 == 0 for _, factor in others)
+    )
 
 
 def _turned(part: Part, shape: tuple[int, int, int]) -> tuple[Part, tuple[int, int, int]]:

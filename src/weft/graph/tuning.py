@@ -29,9 +29,29 @@ def tuned(kernel: Kernel, before: Kernel, profile: TargetProfile) -> Kernel:
 
 
 def _share(part: Part, profile: TargetProfile) -> int:
+    return sharing.team(profile, points(part), folded(part), _side_by_side(part))
+
+
+def _side_by_side(part: Part) -> bool:
+    """Whether neighbours in a fold are neighbours in memory."""
     last = part.reduce_axes[-1].variable
-    moves = {affine(index).factor(last) for index in _indices(part)}
-    return sharing.team(profile, points(part), folded(part), 1 in moves)
+    return 1 in {affine(index).factor(last) for index in _indices(part)}
+
+
+def asked(kernel: Kernel) -> dict[str, Part]:
+    """What was asked for the teams of a kernel's folds, with the parts that do it; rows that are held ask otherwise."""
+    parts = () if kernel.held else kernel.parts
+    return {
+        sharing.asked(points(part), folded(part), _side_by_side(part)): part
+        for part in parts
+        if part.reduce_axes and not part.checks
+    }
+
+
+def measured(kernel: Kernel, profile: TargetProfile) -> set[tuple[str, tuple[str, int]]]:
+    """What was asked for a kernel's teams and answered by a measurement."""
+    answer = ("team", kernel.cooperative)
+    return {(one, answer) for one in asked(kernel) if profile.choices.get(one) == answer}
 
 
 def _indices(part: Part) -> Iterable[Expr]:

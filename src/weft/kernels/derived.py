@@ -12,10 +12,11 @@ in one kernel: that is how ``cat`` copies N tensors, and an optimizer updates al
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from weft.dtypes import DType
-from weft.expr import Expr
+from weft.expr import Expr, walk
 from weft.target import Parameter
 
 Combine = Literal["sum", "prod", "max", "min", "any", "all", "argmax", "argmin", "largest"]
@@ -97,6 +98,11 @@ class Part:
             *(reduction.value for reduction in self.reductions),
             *(root for store in self.stores for root in (store.index, store.value)),
         ]
+
+    @cached_property
+    def nodes(self) -> tuple[Expr, ...]:
+        """All nodes of its expressions, each once, arguments before what uses them; found once."""
+        return tuple(walk(*self.expressions))
 
 
 @dataclass(frozen=True)

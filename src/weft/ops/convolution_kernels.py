@@ -14,11 +14,14 @@ from weft.dtypes import DType
 from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
 from weft.ops.geometry import contiguous_strides
 from weft.ops.linear import HALF_ALONE, matmul_step
-from weft.ops.products import choose, piece, sum_pieces
+from weft.ops.products import Asked, choose, piece, sum_pieces
 from weft.ops.reduction import is_cooperative
 from weft.ops.viewing import copy_step
 from weft.ops.windows import Window, out_size
 from weft.target import TargetProfile
+
+CONVOLUTION = ("convolution", "convolution", "convolution")
+"""What choices of convolutions are asked for in place of types: they are no products of matrices."""
 
 
 @dataclass(frozen=True)
@@ -315,11 +318,12 @@ def _library_steps(
         "input": (c // groups, n * h * w, o // groups * taps),
         "weight": (o // groups, c // groups * taps, n * oh * ow),
     }[kind]
-    tile, splits = choose(profile, groups, rows, columns, depth)
     left, run = {"forward": (ready[1], depth), "weight": (ready[0], oh * ow), "input": (ready[1], 1)}[kind]
+    along = "depth" if left.aligned and run % 4 == 0 else ""
+    tile, splits = choose(profile, Asked(groups, rows, columns, depth, CONVOLUTION, (along, "")))
     options: tuple[tuple[str, int | str | bool], ...] = (("kind", kind),)
     if not profile.software:
-        options += (("tile", tile), ("a", "depth" if left.aligned and run % 4 == 0 else ""))
+        options += (("tile", tile), ("a", along))
     pieces: list[Operand] = []
     if splits > 1:
         pieces = [_scratch(free, target.dtype.compute, (splits, *target.shape))]

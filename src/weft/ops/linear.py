@@ -112,11 +112,11 @@ def matmul_program(
     if c.dtype.kind != "float":
         return Program((derived_matmul(a, b, c),))
     if profile.dialect != "llvm":
-        layout = matmul_layout(a, b, c)
         tiny = not profile.software and math.prod(c.shape) * a.shape[-1] <= TINY and 1 not in c.shape[-2:]
-        if layout is None or tiny:
+        found = None if tiny else _two_batches(a, b, c, first_temporary)
+        if found is None:
             return Program((derived_matmul(a, b, c),))
-        return gpu_program(a, b, c, layout, profile, first_temporary)
+        return _after_copies(a, b, c, *found, profile, first_temporary)
     half = c.dtype.bits < 32
     if "blas" not in profile.features or (
         math.prod(c.shape) * a.shape[-1] <= HALF_ALONE if half else not _blas_ready(c)
@@ -142,6 +142,37 @@ def matmul_program(
     if half:
         steps.append(copy_step("copy", target, c, c.shape, target.strides, c.strides))
     return Program(tuple(steps), tuple(temporaries))
+
+
+def _two_batches(a: Operand, b: Operand, c: Operand, free: int) -> tuple[Layout, dict[int, Operand]] | None:
+    """The layout of a product, with as few operands as can be copied so that the batch coalesces into two dimensions.
+
+    ``None`` where the result itself lies otherwise.
+    """
+    for copied in ((), (0,), (1,), (0, 1)):
+        dense: dict[int, Operand] = {}
+        for at in copied:
+            operand, index = (a, b)[at], free + len(dense)
+            shape = (*c.shape[:-2], *operand.shape[-2:])
+            dense[at] = Operand(index, operand.dtype, shape, contiguous_strides(shape), -2 - index)
+        layout = matmul_layout(dense.get(0, a), dense.get(1, b), c)
+        if layout is not None:
+            return layout, dense
+    return None
+
+
+def _after_copies(
+    a: Operand, b: Operand, c: Operand, layout: Layout, dense: dict[int, Operand], profile: TargetProfile, free: int
+) -> Program:  # fmt: skip
+    """The product of operands of which some are copied first, spread over the whole batch."""
+    steps = []
+    for at, target in dense.items():
+        operand = (a, b)[at]
+        strides = (*_batch_strides(operand, c.shape[:-2]), *operand.strides[-2:])
+        steps.append(copy_step("copy", operand, target, target.shape, strides, target.strides))
+    product = gpu_program(dense.get(0, a), dense.get(1, b), c, layout, profile, free + len(dense))
+    copies = tuple((one.dtype, math.prod(one.shape)) for one in dense.values())
+    return Program((*steps, *product.steps), (*copies, *product.temporaries))
 
 
 def _lower(

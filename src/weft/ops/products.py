@@ -1,7 +1,6 @@
 """Which kernels a matrix product becomes on a GPU: the tile by shape, the depth cut into pieces, and vectors apart.
 
-The speeds are those of an H200; what counts is how the choices compare. Sizes and strides decide alone, so a
-product's tree of sums is the same on every GPU.
+Sizes, strides and the class of the adapter decide alone, so a product's tree of sums is the same in every run.
 """
 
 from __future__ import annotations
@@ -12,67 +11,78 @@ from dataclasses import dataclass, replace
 from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
 from weft.ops import sharing
 from weft.ops.geometry import contiguous_strides
+from weft.ops.machines import STAGE, Machine, fitting, machine
 from weft.target import TargetProfile
 
-
-@dataclass(frozen=True)
-class Speed:
-    """A tile's outputs, TFLOP/s with the whole machine at work, and what counts where a processor has few workgroups.
-
-    ``at_once``: how many it runs in the time of one; ``step``: microseconds that one takes for a step in depth;
-    ``around``: how many steps its beginning and its end are worth.
-    """
-
-    rows: int
-    columns: int
-    teraflops: float
-    at_once: int
-    step: float
-    around: int
-
-
-SPEEDS: dict[str, Speed] = {
-    "small": Speed(32, 32, 20.0, 12, 0.026, 8),
-    "medium": Speed(64, 64, 32.0, 4, 0.040, 16),
-    "wide": Speed(32, 128, 33.0, 5, 0.0375, 16),
-    "tall": Speed(128, 32, 35.0, 5, 0.039, 16),
-    "large": Speed(128, 128, 40.0, 2, 0.112, 32),
-}
-PROCESSORS = 132
-"""Processors of the machine that the speeds were measured on."""
+SHORT = 512
+"""Depth up to which results are stored in fours: sums that must lie in fours cost an H200's longer loops up to 5%."""
+LONG = 2048
+"""The same where more is stored than one result: pieces of a depth, and what an epilogue writes."""
 TINY = 1 << 15
 """Multiplications up to which the naive kernel is as fast as any."""
 ROWS_EACH = ((4, 8192), (2, 2048), (1, 0))
 """Rows that a team of ``matvec`` takes, and from how many rows on."""
+Choice = tuple[str, int]
+"""A tile, and the number of pieces that the depth is cut into."""
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 SHORTEST = 64
 """Depth of a piece, at least; pieces are multiples of the tiles' depth."""
-STAGE = 16
-SECOND_STAGE = 5.0
-"""Microseconds of one more dispatch."""
-BANDWIDTH = 2.7e6
-"""Bytes in a microsecond, read or written, by the sum of the pieces."""
 
 
-def choose(profile: TargetProfile, batches: int, m: int, n: int, k: int) -> tuple[str, int]:
-    """The tile and the number of pieces of the depth that take the least time by the table."""
+@dataclass(frozen=True)
+class Asked:
+    """What the choice of a product depends on: sizes, types, and how the operands lie in aligned fours."""
+
+    batches: int
+    m: int
+    n: int
+    k: int
+    types: tuple[str, str, str] = ("float32", "float32", "float32")
+    fours: tuple[str, str] = ("", "")
+
+    def __str__(self) -> str:
+        types = ",".join(dict.fromkeys(self.types))
+        return f"matmul {self.batches}x{self.m}x{self.n}x{self.k} {types} {'/'.join(one or '-' for one in self.fours)}"
+
+
+def choose(profile: TargetProfile, asked: Asked) -> Choice:
+    """The tile and the number of pieces of the depth: as measured on the adapter, else what should be fastest."""
+    found = profile.choices.get(str(asked)) if profile.choices else None
+    if found is not None and found in possible(profile, asked):
+        return found
+    return candidates(profile, asked)[0]
+
+
+def possible(profile: TargetProfile, asked: Asked) -> list[Choice]:
+    """All tiles and numbers of pieces that the target can run."""
+    splits = [count for count in SPLITS if count == 1 or piece(asked.k, count) >= SHORTEST]
     if profile.software:
-        return "software", 1
-    best: tuple[float, str, int] = (float("inf"), "medium", 1)
-    for name, tile in SPEEDS.items():
-        tiles = -(-m // tile.rows) * -(-n // tile.columns) * batches
-        for splits in SPLITS:
-            chunk = piece(k, splits)
-            if splits > 1 and chunk < SHORTEST:
-                break
-            busiest = -(-tiles * splits // PROCESSORS)  # workgroups of one processor
-            steps = chunk + tile.around
-            whole = busiest * tile.rows * tile.columns * 2 * steps / (tile.teraflops * 1e6 / PROCESSORS)
-            time = max(whole, -(-busiest // tile.at_once) * steps * tile.step)
-            if splits > 1:
-                time += SECOND_STAGE + 8 * batches * m * n * (splits + 1) / BANDWIDTH
-            best = min(best, (time, name, splits))
-    return best[1:]
+        splits = [1]
+    names = [*(["software"] if profile.software else []), *fitting(profile, asked.fours.count("depth"))]
+    return [(name, count) for name in names for count in splits]
+
+
+def candidates(profile: TargetProfile, asked: Asked) -> list[Choice]:
+    """The same, those first that take the least time by the table of ``machines``."""
+    found = possible(profile, asked)
+    return (
+        found
+        if profile.software
+        else sorted(found, key=lambda one: (_time(machine(profile), asked, *one), one))
+    )
+
+
+def _time(own: Machine, asked: Asked, name: str, splits: int) -> float:
+    """Microseconds that a product should take."""
+    tile = own.speeds[name]
+    tiles = -(-asked.m // tile.rows) * -(-asked.n // tile.columns) * asked.batches
+    busiest = -(-tiles * splits // own.processors)  # workgroups of one processor
+    steps = piece(asked.k, splits) + tile.around
+    whole = busiest * tile.rows * tile.columns * 2 * steps / (tile.teraflops * 1e6 / own.processors)
+    time = max(whole, -(-busiest // tile.at_once) * steps * tile.step)
+    if splits > 1:
+        time += own.second + 8 * asked.batches * asked.m * asked.n * (splits + 1) / own.bandwidth
+    return time
 
 
 def piece(k: int, splits: int) -> int:
@@ -109,6 +119,10 @@ class Layout:
             _fours(b.aligned, self.b[:2], (self.b[3], self.n), (self.b[2], self.k)),
         )
 
+    def rows_in_fours(self, c: Operand) -> bool:
+        """Whether the result's rows lie in aligned fours."""
+        return _fours(c.aligned, self.c[:2], (self.c[3], self.n), (self.c[2], self.m)) == "outer"
+
 
 def _fours(aligned: bool, batch: Sequence[int], outer: tuple[int, int], depth: tuple[int, int]) -> str:
     if not aligned or any(stride % 4 for stride in batch):
@@ -127,17 +141,20 @@ def gpu_program(
         if special is not None:
             return special
     batches = layout.batch[0] * layout.batch[1]
-    tile, splits = choose(profile, batches, layout.m, layout.n, layout.k)
-    options: tuple[tuple[str, int | str | bool], ...] = ()
-    if not profile.software:
-        along_a, along_b = layout.fours(a, b)
-        options = (("tile", tile), ("a", along_a), ("b", along_b))
+    along = layout.fours(a, b)
+    types = (a.dtype.name, b.dtype.name, c.dtype.name)
+    tile, splits = choose(profile, Asked(batches, layout.m, layout.n, layout.k, types, along))
+    options: tuple[tuple[str, int | str | bool], ...] = (("tile", tile), ("a", along[0]), ("b", along[1]))
     if splits == 1:
-        return Program((layout.step(a, b, c, options),))
+        return Program(
+            (layout.step(a, b, c, (*options, ("c", layout.k < SHORT and layout.rows_in_fours(c)))),)
+        )
     shape = (splits, *layout.batch, layout.m, layout.n)
     accumulator = c.dtype.compute
     pieces = Operand(first_temporary, accumulator, shape, contiguous_strides(shape), -2 - first_temporary)
-    whole = replace(layout, c=pieces.strides[1:]).step(a, b, pieces, (*options, ("split", True)))
+    cut = replace(layout, c=pieces.strides[1:])
+    wide = piece(layout.k, splits) < LONG and cut.rows_in_fours(pieces)
+    whole = cut.step(a, b, pieces, (*options, ("c", wide), ("split", True)))
     first = replace(whole, arguments=(*whole.arguments, splits, piece(layout.k, splits), pieces.strides[0]))
     target = Operand(c.index, c.dtype, shape[1:], layout.c, c.slot, c.aligned)
     return Program((first, sum_pieces(pieces, target)), ((accumulator, _count(shape)),))

@@ -31,6 +31,20 @@ def team(profile: TargetProfile, results: int, length: int, neighbours: bool = T
     """
     if profile.dialect == "llvm":
         return 0
+    name, number = profile.choices.get(asked(results, length, neighbours), ("", 0))
+    return number if (name, number) in TEAMS_TRIED else _shipped(profile, results, length, neighbours)
+
+
+def asked(results: int, length: int, neighbours: bool) -> str:
+    """What the choice of a fold's team depends on, as choices name it."""
+    return f"fold {results}x{length} {'side by side' if neighbours else 'apart'}"
+
+
+TEAMS_TRIED = tuple(("team", number) for number in (0, 4, 8, 16, 32, 64, 128, 1))
+"""The choices there are: one invocation alone, teams, and a whole workgroup."""
+
+
+def _shipped(profile: TargetProfile, results: int, length: int, neighbours: bool) -> int:
     if profile.software:
         return int(length >= 64 and results < 8)
     if not neighbours:

@@ -94,6 +94,10 @@ class Eager:
                 return found
         return self._run(prepared, operands, into)
 
+    def forget(self) -> None:
+        """Prepare all calls anew, as where kernels are chosen otherwise from now on."""
+        self._prepared.clear()
+
     def _composed(
         self, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...] | None
     ) -> tuple[Any, ...]:

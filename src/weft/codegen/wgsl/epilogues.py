@@ -3,42 +3,100 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from weft.codegen.wgsl.module import Module
 from weft.codegen.wgsl.points import PointWriter
 from weft.codegen.wgsl.storage import View
+from weft.codegen.wgsl.vector import FourWriter
 from weft.errors import KernelError
-from weft.expr import walk
+from weft.expr import Expr, walk
 from weft.expr.define import expand
-from weft.expr.wgsl_text import identifier
-from weft.kernels import Axis, Epilogue, Kernel
+from weft.expr.wgsl import Value
+from weft.expr.wgsl_text import identifier, type_name
+from weft.kernels import Axis, Epilogue, Kernel, Store
 
 GROUPS = ("batch", "row", "column")
 """The names, in the function that stores an element, of its place."""
 
 
-def views(epilogue: Epilogue) -> tuple[View, ...]:
-    """The bindings of the epilogue's own buffers."""
+def views(epilogue: Epilogue, fours: bool) -> tuple[View, ...]:
+    """The bindings of the epilogue's own buffers; with ``fours`` those in fours that are reached along a row."""
+    moving = _moving(epilogue) if fours else set()
     return tuple(
-        View(identifier(buffer.name), buffer.dtype, buffer.access == "read_write")
+        View(
+            identifier(buffer.name),
+            buffer.dtype,
+            buffer.access == "read_write",
+            4 if buffer.name in moving else 1,
+        )
         for buffer in epilogue.buffers
     )
 
 
-def body(epilogue: Epilogue, module: Module) -> str:
-    """Statements that use the element ``value`` at ``batch``, ``row`` and ``column``."""
+def _moving(epilogue: Epilogue) -> set[str]:
+    """The buffers that are reached at places that move with the column."""
+    part, along = epilogue.part, across(epilogue).variable
+    found = {store.buffer for store in part.stores}
+    return found | {
+        node.data for node in part.nodes if node.function == "load" and along in set(walk(node.args[0]))
+    }
+
+
+def across(epilogue: Epilogue) -> Axis:
+    """The axis along which neighbouring columns lie."""
+    return next(axis for axis in reversed(epilogue.part.axes) if int(axis.size.data) > 1)
+
+
+def body(epilogue: Epilogue, module: Module, fours: bool) -> str:
+    """Statements that use the element ``value`` at ``batch``, ``row`` and ``column``; with ``fours`` four of them.
+
+    Then ``value`` is a vector, of that column and the three behind it.
+    """
     part = epilogue.part
     if part.reduce_axes or part.reductions or part.checks:
         raise KernelError(f"kernel {module.name}: an epilogue folds and checks nothing")
-    writer = PointWriter(module, Kernel(module.name, epilogue.buffers, (), (part,)), part)
+    kernel = Kernel(module.name, epilogue.buffers, (), (part,))
+    writer = _Fours(module, kernel, part, across(epilogue)) if fours else PointWriter(module, kernel, part)
     writer.emitter.reserved |= {*GROUPS, "value"}
-    writer.emitter.count(part.expressions)
+    counted = writer.four if isinstance(writer, _Fours) else writer.emitter
+    counted.reserved = writer.emitter.reserved
+    counted.count(part.expressions)
     for name, axes in zip(GROUPS, grouped(epilogue), strict=True):
         if axes:
             writer.decode(axes, f"u32({name})")
-    writer.emitter.define(epilogue.element, "value")
+    counted.define(epilogue.element, "value", 4 if fours else 1)
     writer.store_all(part.stores)
     return "\n".join(line[4:] for line in writer.emitter.lines)
+
+
+class _Fours(FourWriter):
+    """Four neighbouring columns of an epilogue at a time."""
+
+    def define(self, axis: Axis, text: str) -> None:
+        """Give an axis its value; the columns' own axis has four."""
+        super().define(axis, text)
+        if axis is self.axis:
+            self.define_axis(self.emitter.value(axis.variable).text)
+
+    def resolve_four(self, node: Expr) -> Value:
+        """As others do; of a product's operand that is not bound in fours, four elements one by one."""
+        if node.function != "load" or self.view(node.data).vector == 4:
+            return super().resolve_four(node)
+        if self.axis.variable not in set(walk(node.args[0])):
+            return self.emitter.value(node)
+        view, wanted = self.view(node.data), type_name(node.dtype, 4)
+        first = self.emitter.named(node.args[0]).text
+        places = [self.emitter.fresh() for _ in range(4)]
+        for lane, place in enumerate(places):
+            self.emitter.line(f"let {place} = {first} + {lane}i;")
+        return Value(f"{wanted}({', '.join(view.load(place) for place in places)})", 4, wanted, 1)
+
+    def store_all(self, stores: Sequence[Store]) -> None:
+        """Compute all values, then write them."""
+        placed = [(self._index(store), self._value(store)) for store in stores]
+        for store, (index, value) in zip(stores, placed, strict=True):
+            self.emitter.line(f"{self.view(store.buffer).all4(index, value, self.module.declarations)};")
 
 
 def weight(epilogue: Epilogue) -> int:

@@ -49,6 +49,8 @@ class Product:
     ``inner`` and ``middle`` are WGSL for the sizes of the fastest and the middle index of depth. ``splits`` is how
     many pieces of ``chunk`` the depth is cut into, each with its own result; ``store`` then sees ``split``.
     ``weight``: about how many operations ``store`` is; heavy ones are written once, in a loop over the elements.
+    ``wide``: ``store`` takes four neighbouring columns, the first a multiple of 4, as one vector; the columns are a
+    multiple of 4.
     """
 
     batches: Expr
@@ -64,6 +66,7 @@ class Product:
     splits: Expr | None = None
     chunk: Expr | None = None
     weight: int = 1
+    wide: bool = False
 
 
 def write_product(module: Module, product: Product, tile: Tile, texts: dict[Expr, str]) -> KernelSpec:
@@ -98,14 +101,15 @@ class _ProductWriter:
             ]
         module.functions.append(
             f"fn store_out({'' if product.splits is None else 'split: i32, '}batch: i32, row: i32, column: i32, "
-            f"value: {self.T}) {{\n{_indented(product.store)}\n}}"
+            f"value: {self.V if product.wide else self.T}) {{\n{_indented(product.store)}\n}}"
         )
 
     @property
     def stored_in_turn(self) -> int:
-        """Elements that the loop of stores goes through; 0 where each has a statement."""
+        """Steps of the loop of stores; 0 where each has a statement."""
         count = self.tile.row_block * self.tile.column_block
-        return count if self.product.weight * count > HEAVY else 0
+        heavy = self.product.weight * count > HEAVY
+        return count // (4 if self.product.wide else 1) if heavy else 0
 
     def body(self) -> list[str]:
         """The entry point: which tile this workgroup has, the accumulators, the loop, the stores."""
@@ -348,32 +352,35 @@ class _ProductWriter:
         for i in range(self.tile.row_block):
             lines += ["    {", f"        let row = {self._row(i)};", f"        if (row < {self.m}) {{"]
             for j in range(self.tile.column_block // 4):
-                for lane in range(4):
+                for lane in (0,) if self.product.wide else range(4):
                     column = self._column(j, lane)
+                    value = f"c{i}_{j}" if self.product.wide else f"c{i}_{j}.{'xyzw'[lane]}"
                     lines.append(
-                        f"            if ({column} < {self.n}) "
-                        f"{{ store_out({batch}, row, {column}, c{i}_{j}.{'xyzw'[lane]}); }}"
+                        f"            if ({column} < {self.n}) {{ store_out({batch}, row, {column}, {value}); }}"
                     )
             lines += ["        }", "    }"]
         return lines
 
     def _stores_in_turn(self) -> list[str]:
         """The stores as a loop: the accumulators become an array only now, so the products are not slower."""
-        tile, vectors = self.tile, self.tile.column_block // 4
-        row, column = "row0 + down * {0}i + i", "column0 + across * {0}i + j"
+        tile, each = self.tile, 4 if self.product.wide else 1
+        across = tile.column_block // each
+        row, column = f"row0 + down * {tile.row_block}i + i", f"column0 + across * {tile.column_block}i + j"
         if tile.depth:
             row = f"row0 + (down + i / 4i * {tile.down}i) * 4i + i % 4i"
             column = f"column0 + (across + j / 4i * {tile.across}i) * 4i + j % 4i"
         batch = "batch" if self.product.splits is None else "split, batch"
+        value = "results[element]" if self.product.wide else "results[element / 4i][element % 4i]"
+        count = tile.row_block * tile.column_block // 4
         lines = [
-            f"var results = array<{self.V}, {tile.row_block * vectors}>({', '.join(self._accumulators())});",
+            f"var results = array<{self.V}, {count}>({', '.join(self._accumulators())});",
             f"for (var element = 0i; element < {self.stored_in_turn}i; element++) {{",
-            f"    let i = element / {tile.column_block}i;",
-            f"    let j = element % {tile.column_block}i;",
-            f"    let row = {row.format(tile.row_block)};",
-            f"    let column = {column.format(tile.column_block)};",
+            f"    let i = element / {across}i;",
+            f"    let j = element % {across}i * {each}i;",
+            f"    let row = {row};",
+            f"    let column = {column};",
             f"    if (row < {self.m} && column < {self.n}) {{",
-            f"        store_out({batch}, row, column, results[element / 4i][element % 4i]);",
+            f"        store_out({batch}, row, column, {value});",
             "    }",
             "}",
         ]

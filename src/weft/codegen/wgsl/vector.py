@@ -11,15 +11,17 @@ from weft.errors import KernelError
 from weft.expr import Expr, walk
 from weft.expr.wgsl import Value
 from weft.expr.wgsl_text import identifier, type_name
-from weft.kernels import Check, Kernel, Part, Reduction, Store
+from weft.kernels import Axis, Check, Kernel, Part, Reduction, Store
 
 
 class FourWriter(PointWriter):
     """What writers of four neighbours along ``axis`` share: ``four`` holds what moves with it, ``emitter`` the rest."""
 
-    def __init__(self, module: Module, kernel: Kernel, part: Part) -> None:
+    def __init__(self, module: Module, kernel: Kernel, part: Part, axis: Axis | None = None) -> None:
         super().__init__(module, kernel, part)
         along = part.reduce_axes if kernel.cooperative else part.axes
+        if axis is not None:
+            along = (axis,)
         if len(along) != 1 or (part.reduce_axes and not kernel.cooperative):
             raise KernelError(
                 f"kernel {kernel.name}: vector is {kernel.vector}, expected 1 for a part of "

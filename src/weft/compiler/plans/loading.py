@@ -101,11 +101,12 @@ def contents(where: str, folder: Path, data: bytes) -> dict[str, Field]:
 
 def read_target(field: Field) -> tuple[str, TargetProfile]:
     """The name and the profile of the device that a plan was saved on."""
-    parts = field.members("device", "dialect", "features", "limits", "software")
+    parts = field.members("device", "dialect", "features", "limits", "software", "vendor")
     dialect = parts["dialect"].text(DIALECTS)
     features = frozenset(one.text() for one in parts["features"].items())
     limits = {name: one.integer(0, 2**64) for name, one in parts["limits"].entries().items()}
-    profile = TargetProfile(cast("Dialect", dialect), features, limits, parts["software"].flag())
+    software, vendor = parts["software"].flag(), parts["vendor"].text()
+    profile = TargetProfile(cast("Dialect", dialect), features, limits, software, vendor)
     return parts["device"].text(), profile
 
 

@@ -79,4 +79,5 @@ def write_target(name: str, profile: TargetProfile) -> dict[str, Any]:
         "features": sorted(profile.features),
         "limits": dict(sorted(profile.limits.items())),
         "software": profile.software,
+        "vendor": profile.vendor,
     }

@@ -11,16 +11,13 @@ import contextlib
 import hashlib
 import json
 import os
-import stat
 import struct
-import sys
 import tempfile
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from weft.errors import ArgumentError
+from weft.devices.folders import private
 
 FORMAT = b"weftcpu2"
 """The first bytes of an entry: what it is, and the version of its layout."""
@@ -137,53 +134,9 @@ def key_of(parts: Sequence[str]) -> str:
 
 
 def find(what: str = "cpu") -> Cache | None:
-    """The cache that the environment asks for; ``None`` where it is turned off, or the home takes no files.
+    """The cache that the environment asks for (``folders.private``); ``None`` where there is none.
 
     ``what``: the directory in it, ``"cpu"`` for compiled kernels.
-
-    ``ArgumentError`` for a ``WEFT_CACHE_DIR`` that cannot be used or is open to others, and for a ``WEFT_CACHE``
-    that is neither 0 nor 1. An unsafe default directory is left alone, with a warning.
     """
-    switch = os.environ.get("WEFT_CACHE", "1")
-    if switch not in ("0", "1", ""):
-        raise ArgumentError(f"WEFT_CACHE is {switch!r}, expected 0 or 1")
-    if switch == "0":
-        return None
-    asked = os.environ.get("WEFT_CACHE_DIR")
-    directory = (Path(asked) if asked else _default()) / what
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        problem = _unsafe(directory)
-    except OSError as error:
-        if asked:
-            raise ArgumentError(
-                f"WEFT_CACHE_DIR is {asked!r}, expected a directory for files: {error}"
-            ) from None
-        return None
-    if problem is None:
-        return Cache(directory)
-    text = f"{directory} {problem}, expected one that only you can write to; the code in it would be run"
-    if asked:
-        raise ArgumentError(f"WEFT_CACHE_DIR: {text}")
-    warnings.warn(f"{text}: compiled kernels are not kept", RuntimeWarning, stacklevel=2)
-    return None
-
-
-def _unsafe(directory: Path) -> str | None:
-    """What is wrong with a directory that code is loaded from."""
-    if not hasattr(os, "getuid"):
-        return None  # Windows: the profile's folders are the user's own
-    state = directory.stat()
-    if state.st_uid != os.getuid():
-        return f"belongs to user {state.st_uid}"
-    if state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return f"may be written by others (mode {stat.S_IMODE(state.st_mode):o})"
-    return None
-
-
-def _default() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "weft" / "cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "weft"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "weft"
+    directory = private(what, "the code in it would be run", "compiled kernels are not kept")
+    return None if directory is None else Cache(directory)

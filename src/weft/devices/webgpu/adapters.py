@@ -17,6 +17,9 @@ FEATURES = ("shader-f16", "subgroup", "subgroup-barrier", "immediates", "timesta
 BACKENDS = ("Metal", "Vulkan", "D3D12")
 """The drivers used, best first. OpenGL is not: it has no subgroups and few limits, and shows each GPU twice."""
 
+VENDORS = {0x10DE: "nvidia", 0x1002: "amd", 0x8086: "intel", 0x106B: "apple"}
+"""PCI's numbers of vendors, by what profiles call them."""
+
 _KINDS = ("DiscreteGPU", "IntegratedGPU", "Unknown", "CPU")
 
 
@@ -31,6 +34,7 @@ class AdapterInfo:
     driver: str
     limits: tuple[tuple[str, int], ...]
     features: frozenset[str]
+    vendor: str = ""
 
     @property
     def software(self) -> bool:
@@ -48,7 +52,9 @@ class Adapter:
     def profile(self) -> TargetProfile:
         """The profile of a device made from this adapter with its own limits."""
         features = frozenset(name for name in FEATURES if name in self.info.features)
-        return TargetProfile("wgsl-native", features, dict(self.info.limits), software=self.info.software)
+        return TargetProfile(
+            "wgsl-native", features, dict(self.info.limits), self.info.software, self.info.vendor
+        )
 
 
 @lru_cache(maxsize=1)
@@ -77,7 +83,19 @@ def _describe(found: Any) -> AdapterInfo:
         driver=info["description"],
         limits=tuple(sorted(found.limits.items())),
         features=frozenset(found.features),
+        vendor=vendor(info["vendor_id"], info["backend_type"], info["device"]),
     )
+
+
+def vendor(number: int, backend: str, device: str) -> str:
+    """What profiles call an adapter's vendor; Metal gives no number.
+
+    >>> vendor(0x10DE, "Vulkan", "NVIDIA H200"), vendor(0, "Metal", "Apple M2 Pro"), vendor(5, "Vulkan", "?")
+    ('nvidia', 'apple', '')
+    """
+    if backend == "Metal" and device.startswith("Apple"):
+        return "apple"
+    return VENDORS.get(number, "")
 
 
 def select(found: Sequence[AdapterInfo]) -> list[tuple[int, AdapterInfo]]:

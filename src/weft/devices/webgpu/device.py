@@ -10,13 +10,15 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
 from weft.devices.base import Buffer, Call, MemoryStats, Range, Storage
 from weft.devices.events import Event, event
 from weft.devices.pool import Pool
-from weft.devices.webgpu import loss, status
+from weft.devices.webgpu import loss, status, tuned
 from weft.devices.webgpu.adapters import Adapter
 from weft.devices.webgpu.groups import CAPACITY, BindGroups, Group
 from weft.devices.webgpu.memory import COPY_DESTINATION, COPY_SOURCE, STORAGE, NativeMemory, WebGpuBuffer
@@ -29,7 +31,7 @@ from weft.devices.webgpu.timing import Timestamps
 from weft.devices.webgpu.transfers import Transfers
 from weft.errors import DeviceError, DisposedError, KernelError
 from weft.plan import Plan
-from weft.target import KernelSpec
+from weft.target import Choices, KernelSpec
 
 NO_REPORT = ("kernel", "index")
 AT_ONCE = CAPACITY // 2
@@ -43,7 +45,8 @@ class WebGpuDevice(Transfers):
         info = adapter.info
         self.name = info.name
         self.description = f"{info.device} ({info.backend}{', software' if info.software else ''})"
-        self.profile = adapter.profile()
+        self._info = info
+        self.profile = replace(adapter.profile(), choices=tuned.load(info))
         limits = dict(self.profile.limits)
         self.alignment = max(256, limits["min-storage-buffer-offset-alignment"])
         self._closed: DeviceError | None = None
@@ -278,6 +281,11 @@ class WebGpuDevice(Transfers):
                 f"{self._counts_limit:,} in each dimension; fold the x dimension into y, or split the work"
             )
         return counts
+
+    def choose(self, choices: Choices) -> Path | None:
+        """Have kernels made as measurements say, now and in later processes; gives the file that keeps it."""
+        self.profile = replace(self.profile, choices=choices)
+        return tuned.save(self._info, choices)
 
     # Life time and checks.
 

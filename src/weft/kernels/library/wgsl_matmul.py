@@ -1,8 +1,9 @@
 """``matmul`` for WGSL: the tile skeleton over operands of any strides and two batch dimensions.
 
 Options, all the lowering's choice: ``tile``; ``a`` and ``b``, how an operand's elements lie in aligned fours
-(``"depth"``, ``"outer"``, or not at all); ``split``, which adds the parameters ``splits chunk c_split``. With an
-epilogue, which finds the elements' places by itself, the parameters of c are there and not used.
+(``"depth"``, ``"outer"``, or not at all); ``c``, whether all that is stored lies so along the columns; ``split``,
+which adds the parameters ``splits chunk c_split``. With an epilogue, which finds the elements' places by itself, the
+parameters of c are there and not used.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ def matmul(library: Library, profile: TargetProfile) -> KernelSpec:
     operands = tuple(
         View(name, dtype, False, 4 if fours[name] else 1) for name, dtype in (("a", a), ("b", b))
     )
-    views = (*operands, *(epilogues.views(library.epilogue) if library.epilogue else (View("c", c, True),)))
+    wide = bool(options.get("c"))
+    own = (View("c", c, True, 4 if wide else 1),)
+    views = (*operands, *(epilogues.views(library.epilogue, wide) if library.epilogue else own))
     scalar = accumulator(library, a, b, c)
     split = bool(options.get("split"))
     if split and library.epilogue:
@@ -62,8 +65,9 @@ def matmul(library: Library, profile: TargetProfile) -> KernelSpec:
         batches, m, n, k,
         a=_strided(views[0], p, "a_m", "a_k", scalar, fours["a"]),
         b=_strided(views[1], p, "b_n", "b_k", scalar, fours["b"]),
-        store=epilogues.body(epilogue, module) if epilogue else _store(views[2], p, scalar, split, module),
+        store=epilogues.body(epilogue, module, wide) if epilogue else _store(views[2], p, scalar, split, module),
         scalar=scalar,
+        wide=wide,
         splits=pieces[0],
         chunk=pieces[1],
         weight=epilogues.weight(epilogue) if epilogue else 1,
@@ -73,13 +77,21 @@ def matmul(library: Library, profile: TargetProfile) -> KernelSpec:
 
 def _store(c: View, p: dict[str, str], scalar: str, split: bool, module: Module) -> str:
     start = f"{p['c_offset']} + split * {p['c_split']}" if split else p["c_offset"]
-    store = [
-        "let b0 = batch / PB1;",
-        "let b1 = batch % PB1;",
-        f"let index = {start} + b0 * {p['c_b0']} + b1 * {p['c_b1']} + row * {p['c_m']} + column * {p['c_n']};",
-        *c.store("index", _converted("value", scalar, c.dtype), module.declarations),
+    if c.vector == 4:
+        column, store = (
+            "column",
+            [f"{c.all4('index', _converted('value', scalar, c.dtype, 4), module.declarations)};"],
+        )
+    else:
+        column = f"column * {p['c_n']}"
+        store = c.store("index", _converted("value", scalar, c.dtype), module.declarations)
+    lines = [
+        f"let b0 = batch / {p['batch1']};",
+        f"let b1 = batch % {p['batch1']};",
+        f"let index = {start} + b0 * {p['c_b0']} + b1 * {p['c_b1']} + row * {p['c_m']} + {column};",
+        *store,
     ]
-    return "\n".join(store).replace("PB1", p["batch1"])
+    return "\n".join(lines)
 
 
 def operand_types(library: Library) -> tuple[DType, DType, DType]:
@@ -100,8 +112,8 @@ def accumulator(library: Library, *given: DType) -> str:
     return next(name for name in ("f32", "i32", "u32") if name in types)
 
 
-def _converted(text: str, source: str, target: DType) -> str:
-    return text if type_name(target) == source else f"{type_name(target)}({text})"
+def _converted(text: str, source: str, target: DType, width: int = 1) -> str:
+    return text if type_name(target) == source else f"{type_name(target, width)}({text})"
 
 
 def _strided(view: View, p: dict[str, str], outer: str, depth: str, scalar: str, fours: str) -> Side:
