@@ -13,7 +13,7 @@ from typing import Any
 
 from weft.dtypes import DType
 from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
-from weft.kernels.library.attentions import FORMS, of_buffer
+from weft.kernels.library.attentions import FORMS, of_buffer, tile_for
 from weft.ops import sharing
 from weft.ops.geometry import contiguous_strides
 from weft.ops.products import sum_pieces
@@ -21,9 +21,6 @@ from weft.ops.reduction import is_cooperative
 from weft.ops.viewing import copy_step
 from weft.target import TargetProfile
 
-SHARED_MEMORY = "max-compute-workgroup-storage-size"
-LARGE_TILE = 40960
-"""Bytes of workgroup memory from which on a GPU takes the large tile."""
 ROWS, KEYS = 64, 512
 """On the CPU: queries and keys of a tile of scores, which stays in a processor's own cache."""
 JOBS = 16
@@ -146,12 +143,6 @@ def _step(
 # A GPU.
 
 
-def _tile(profile: TargetProfile) -> str:
-    """The tile by how much workgroup memory there is; a software rasteriser compiles small ones sooner."""
-    roomy = profile.limits.get(SHARED_MEMORY, 16384) >= LARGE_TILE
-    return "large" if roomy and not profile.software else "small"
-
-
 def _in_fours(one: Operand) -> bool:
     """Whether each row of a head lies in aligned fours."""
     sizes = zip(one.shape[:3], one.strides[:3], strict=True)
@@ -165,7 +156,7 @@ def _on_gpu(steps: _Steps, form: str, named: dict[str, Operand], attributes: dic
     options: dict[str, int | str | bool] = {
         "size": named["q"].shape[3],
         "value_size": named["v"].shape[3],
-        "tile": _tile(steps.profile),
+        "tile": tile_for(steps.profile.limits, steps.profile.software),
         "fours": " ".join(fours),
     }
     steps.steps.append(_step(form, named, attributes, options))

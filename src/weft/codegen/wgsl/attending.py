@@ -12,52 +12,10 @@ from dataclasses import dataclass, field
 from weft.codegen.wgsl.module import Module
 from weft.codegen.wgsl.storage import View
 from weft.errors import KernelError
-from weft.target import TargetProfile
+from weft.kernels.library.attentions import TILES, Tile
 
 
-@dataclass(frozen=True)
-class Tile:
-    """Own rows by other rows of a tile of scores, and each invocation's share; ``depth`` words are staged at a time."""
-
-    rows: int
-    columns: int
-    row_block: int
-    column_block: int
-    depth: int = 8
-
-    @property
-    def across(self) -> int:
-        """Invocations that share a row."""
-        return self.columns // self.column_block
-
-    @property
-    def down(self) -> int:
-        """Invocations that share a column."""
-        return self.rows // self.row_block
-
-    @property
-    def invocations(self) -> int:
-        """Invocations of a workgroup."""
-        return self.across * self.down
-
-    @property
-    def staged(self) -> int:
-        """Words of 4 elements of the stage: own rows, then other rows, each padded by a word against bank conflicts."""
-        return (self.rows + self.columns) * (self.depth + 1)
-
-    @property
-    def pitch(self) -> int:
-        """Words from a row of weights to the next."""
-        return self.columns // 4 + 1
-
-
-TILES: dict[str, Tile] = {
-    "small": Tile(32, 32, 4, 4),
-    "large": Tile(64, 64, 8, 4),
-}
-
-
-def choose_tile(profile: TargetProfile, options: dict[str, int | str | bool]) -> Tile:
+def choose_tile(options: dict[str, int | str | bool]) -> Tile:
     """The tile that the options name."""
     name = str(options.get("tile"))
     if name not in TILES:

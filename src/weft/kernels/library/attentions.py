@@ -7,6 +7,7 @@ each buffer in order its offset and strides.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 SIZES = ("batch", "heads", "shared", "l", "s", "scale")
@@ -16,6 +17,66 @@ MASKED = ("offset", "b", "h", "l", "s")
 DENSE = ("offset",)
 LARGEST_HEAD = 256
 """Elements of a head, at most: the sums of a row of results are held in registers."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """On a GPU: own rows by other rows of a tile of scores, and each invocation's share of it.
+
+    Heads are staged ``depth`` words of 4 elements at a time, rows padded by a word against bank conflicts.
+    """
+
+    rows: int
+    columns: int
+    row_block: int
+    column_block: int
+    depth: int = 8
+
+    @property
+    def across(self) -> int:
+        """Invocations that share a row."""
+        return self.columns // self.column_block
+
+    @property
+    def down(self) -> int:
+        """Invocations that share a column."""
+        return self.rows // self.row_block
+
+    @property
+    def invocations(self) -> int:
+        """Invocations of a workgroup."""
+        return self.across * self.down
+
+    @property
+    def staged(self) -> int:
+        """Words of the stage: own rows, then other rows."""
+        return (self.rows + self.columns) * (self.depth + 1)
+
+    @property
+    def pitch(self) -> int:
+        """Words from a row of weights to the next."""
+        return self.columns // 4 + 1
+
+    @property
+    def memory(self) -> int:
+        """Bytes of workgroup memory: the stage, weights, and a number of each invocation's rows."""
+        return 16 * (self.staged + self.rows * self.pitch) + 4 * self.row_block * self.invocations
+
+
+TILES: dict[str, Tile] = {
+    "large": Tile(64, 64, 8, 4),
+    "middle": Tile(64, 32, 8, 4),
+    "small": Tile(32, 32, 4, 4),
+}
+"""The better ones first; the last fits everywhere."""
+
+
+def tile_for(limits: Mapping[str, int], software: bool) -> str:
+    """The first tile that fits; a software rasteriser compiles the small one sooner."""
+    memory = limits.get("max-compute-workgroup-storage-size", 16384)
+    invocations = limits.get("max-compute-invocations-per-workgroup", 256)
+    fitting = (name for name, tile in TILES.items() if tile.memory <= memory and tile.invocations <= invocations)
+    return "small" if software else next(fitting, "small")
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def attention(library: Library, profile: TargetProfile) -> KernelSpec:
         name: View(f"{name}_data", dtype, name in own.outputs, 4 if name in fours else 1)
         for name, dtype in zip(names, library.dtypes, strict=True)
     }
-    tile = choose_tile(profile, options)
+    tile = choose_tile(options)
     parameters = tuple(
         Parameter(name, float32 if name == "scale" else INDEX)
         for name in attentions.parameters(form, bool(mask))
