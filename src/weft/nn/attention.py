@@ -17,6 +17,11 @@ from weft.random import dropout
 from weft.tensors.tensor import Tensor
 
 NAME = "scaled_dot_product_attention"
+KEPT = {True: 1 << 14, False: 1 << 18}
+"""Weights of a head up to which the CPU keeps them for the gradient, with and without causality: to make them again
+takes longer (measured), as there are 5 products then instead of 4."""
+KEPT_IN_ALL = 1 << 24
+"""And those of all heads together."""
 
 
 def _check(query: Any, key: Any, value: Any, enable_gqa: bool) -> None:
@@ -127,11 +132,18 @@ def _attend(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, **options: Any
 ) -> Tensor:
     """(batch, heads, length, size) of what the op, or the composed form, gives."""
-    if dropout_p == 0 and suits(q, k, v):
+    if dropout_p == 0 and suits(q, k, v) and not _kept(q, k, options["causal"]):
         given = (q, k, v) if mask is None else (q, k, v, mask)
         mixed: Tensor = bind(ATTENTION, *given, **options)[0]
         return mixed.permute(0, 2, 1, 3)
     return _composed(q, k, v, mask, dropout_p, **options)
+
+
+def _kept(q: Tensor, k: Tensor, causal: bool) -> bool:
+    """Whether the weights are few enough that the CPU is faster where it keeps them."""
+    (batch, length, heads, _), keys = q.shape, k.shape[1]
+    few = length * keys <= KEPT[causal] and batch * heads * length * keys <= KEPT_IN_ALL
+    return few and str(q.device) == "cpu"
 
 
 def _composed(

@@ -13,7 +13,7 @@ from typing import Any
 
 from weft.dtypes import DType
 from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
-from weft.kernels.library.attentions import FORMS, of_buffer, tile_for
+from weft.kernels.library.attentions import CPU_KEYS, CPU_ROWS, FORMS, of_buffer, tile_for
 from weft.ops import sharing
 from weft.ops.geometry import contiguous_strides
 from weft.ops.products import sum_pieces
@@ -21,8 +21,6 @@ from weft.ops.reduction import is_cooperative
 from weft.ops.viewing import copy_step
 from weft.target import TargetProfile
 
-ROWS, KEYS = 64, 512
-"""On the CPU: queries and keys of a tile of scores, which stays in a processor's own cache."""
 JOBS = 16
 """Runs of tiles that the CPU's threads take, each with scratch of its own."""
 UNITS = 8
@@ -196,8 +194,8 @@ def _on_cpu(steps: _Steps, form: str, named: dict[str, Operand], attributes: dic
         named["mask"] = steps.fresh(mask.dtype.compute, mask.shape)
         steps.copied(mask, named["mask"])
     (batch, length, heads, size), (_, keys, shared, _) = named["q"].shape, named["k"].shape
-    blocks = -(-length // ROWS)
-    pieces, room = 1, min(ROWS, length) * (-(-min(KEYS, keys) // 16) * 16)
+    blocks = -(-length // CPU_ROWS)
+    pieces, room = 1, min(CPU_ROWS, length) * (-(-min(CPU_KEYS, keys) // 16) * 16)
     units = batch * heads * blocks
     if form == "backward":
         pieces = max(1, min(blocks, UNITS // (batch * shared)))

@@ -3,6 +3,10 @@
 A workgroup's invocations form a grid; each has ``row_block`` own rows and, of a tile of scores, ``column_block``
 columns, both spread evenly. Scores are products over the heads' elements, staged a few at a time; weights made of
 them lie in workgroup memory, from which rows of results are summed up in registers. All numbers are float32.
+
+Workgroup memory is an array for each of an invocation's rows and columns (``own0`` …, ``other0`` …, ``weights0`` …):
+one index, which is checked against the array's length, then serves all of them. With one array for all, index
+arithmetic took as long as the products (measured on an H200: 17 of 60 TFLOP/s).
 """
 
 from __future__ import annotations
@@ -53,9 +57,13 @@ class Skeleton:
 
     def begin(self) -> None:
         """Declare the workgroup's memory, and each invocation's place in the grid."""
-        tile = self.tile
-        self.module.shared("stage", "vec4<f32>", tile.staged)
-        self.module.shared("weights", "vec4<f32>", tile.rows * tile.pitch)
+        tile, shared = self.tile, self.module.shared
+        for i in range(tile.row_block):
+            shared(f"own{i}", "vec4<f32>", tile.down * (tile.depth + 1))
+        for j in range(tile.column_block):
+            shared(f"other{j}", "vec4<f32>", tile.across * (tile.depth + 1))
+        for i in range(tile.row_block):
+            shared(f"weights{i}", "vec4<f32>", tile.down * tile.pitch)
         self.line(f"let tx = i32(local) % {tile.across}i;", f"let ty = i32(local) / {tile.across}i;")
 
     # Memory.
@@ -84,19 +92,29 @@ class Skeleton:
             lines.append("    return found;")
         self.module.functions.append("\n".join([*lines, "}"]))
 
-    def stage(self, name: str, base: str, first: str, rows: int, word: str, across: int, place: int, pitch: int) -> None:
-        """Rows from ``first``, words from ``word``, into the stage at ``place``, every ``pitch``."""
-        total, team = rows * across, self.tile.invocations
-        for start in range(0, total, team):
-            inside = start + team <= total
-            self.open("" if inside else f"if ({start}i + i32(local) < {total}i)")
-            self.line(
-                f"let item = {start}i + i32(local);",
-                f"let at = item / {across}i;",
-                f"let column = item % {across}i;",
-                f"stage[{place}i + at * {pitch}i + column] = {name}_at({base}, {first} + at, {word} + column);",
-            )
-            self.close()
+    def stage(
+        self, name: str, arrays: str, count: int, base: str, rows: int, across: int, pitch: int, row: str, word: str
+    ) -> None:
+        """Rows of words into ``count`` arrays, of which each takes ``rows`` of ``across``, one every ``pitch``.
+
+        ``row`` and ``word`` are texts of where they come from: ``{n}`` the array's number, ``{at}`` the row in it.
+        """
+        each, team = rows * across, self.tile.invocations
+        together = max(1, team // each)  # arrays that the invocations fill side by side
+        for first in range(0, count, together):
+            numbers = range(first, min(first + together, count))
+            for start in range(0, each, team):
+                last = min(team, (each - start) * len(numbers))
+                self.open("" if last == team else f"if (i32(local) < {last}i)")
+                item = f"{start}i + i32(local)" if together == 1 else f"i32(local) % {each}i"
+                number = f"{first}i" if together == 1 else f"({first}i + i32(local) / {each}i)"
+                self.line(f"let item = {item};", f"let at = item / {across}i;", f"let column = item % {across}i;")
+                place = row.format(n=number, at="at")
+                self.line(f"let found = {name}_at({base}, {place}, {word} + column);")
+                for n in numbers:
+                    choice = f"if (i32(local) / {each}i == {n - first}i)" if len(numbers) > 1 else ""
+                    self.line(f"{choice} {{ {arrays}{n}[at * {pitch}i + column] = found; }}".strip())
+                self.close()
 
     # Products.
 
@@ -104,17 +122,17 @@ class Skeleton:
         """``target{i}_{j}``: own row i by other row j over the elements of a head."""
         tile, depth = self.tile, min(self.tile.depth, words(size))
         pitch = depth + 1 if depth % 2 == 0 else depth
-        second = tile.rows * pitch
         self.line(*(f"var {target}{i}_{j} = 0.0f;" for i in range(tile.row_block) for j in range(tile.column_block)))
         self.open(f"for (var word = 0i; word < {words(size)}i; word += {depth}i)")
-        self.stage(own, own_base, "first", tile.rows, "word", depth, 0, pitch)
-        self.stage(other, other_base, "other", tile.columns, "word", depth, second, pitch)
+        self.stage(own, "own", tile.row_block, own_base, tile.down, depth, pitch,
+                   f"first + {{n}} * {tile.down}i + {{at}}", "word")  # fmt: skip
+        self.stage(other, "other", tile.column_block, other_base, tile.across, depth, pitch,
+                   f"other + {{n}} * {tile.across}i + {{at}}", "word")  # fmt: skip
         self.line("workgroupBarrier();")
         self.open(f"for (var step = 0i; step < {depth}i; step++)")
-        for i in range(tile.row_block):
-            self.line(f"let a{i} = stage[(ty + {tile.down * i}i) * {pitch}i + step];")
-        for j in range(tile.column_block):
-            self.line(f"let b{j} = stage[{second}i + (tx + {tile.across * j}i) * {pitch}i + step];")
+        self.line(f"let mine = ty * {pitch}i + step;", f"let yours = tx * {pitch}i + step;")
+        self.line(*(f"let a{i} = own{i}[mine];" for i in range(tile.row_block)))
+        self.line(*(f"let b{j} = other{j}[yours];" for j in range(tile.column_block)))
         for letter in "xyzw":
             for i in range(tile.row_block):
                 for j in range(tile.column_block):
@@ -134,39 +152,59 @@ class Skeleton:
     def put_weights(self, source: str) -> None:
         """The invocation's tile of weights into workgroup memory."""
         tile = self.tile
+        self.open("")
+        self.line(f"let place = ty * {tile.pitch}i + (tx >> 2u);", "let lane = tx & 3i;")
         for j in range(tile.column_block):
-            self.open("")
-            self.line(f"let column = tx + {tile.across * j}i;")
             for i in range(tile.row_block):
-                row = f"(ty + {tile.down * i}i) * {tile.pitch}i"
-                self.line(f"weights[{row} + (column >> 2u)][column & 3i] = {source}{i}_{j};")
-            self.close()
+                self.line(f"weights{i}[place + {tile.across // 4 * j}i][lane] = {source}{i}_{j};")
+        self.close()
 
     def accumulate(self, target: str, each: int, other: str, base: str) -> None:
-        """``target`` plus the weights in workgroup memory by the other rows; waits before it and after it."""
+        """``target`` plus the weights in workgroup memory by the other rows; waits before it and after it.
+
+        Of every four rows in turn the first lies in ``other0``, the second in ``other1``, and so on.
+        """
         tile = self.tile
-        width = each * tile.across
+        width, room = each * tile.across, tile.across * (tile.depth + 1)
         keys = tile.columns
-        while keys * width > tile.staged:
+        while keys // 4 * width > room:
             keys //= 2
         if keys < 4:
             raise KernelError(f"attention: heads of {width * 4} elements do not fit the tile; choose a larger one")
         self.open(f"for (var part = 0i; part < {tile.columns}i; part += {keys}i)")
-        self.stage(other, base, "other + part", keys, "0i", width, 0, width)
+        self.stage(other, "other", 4, base, keys // 4, width, width, "other + part + {at} * 4i + {n}", "0i")
         self.line("workgroupBarrier();")
         self.open(f"for (var step = 0i; step < {keys // 4}i; step++)")
-        for i in range(tile.row_block):
-            self.line(f"let p{i} = weights[(ty + {tile.down * i}i) * {tile.pitch}i + (part >> 2u) + step];")
+        self.line(f"let mine = ty * {tile.pitch}i + (part >> 2u) + step;")
+        self.line(*(f"let p{i} = weights{i}[mine];" for i in range(tile.row_block)))
         for n in range(each):
+            self.line(f"let yours{n} = step * {width}i + {tile.across * n}i + tx;")
             for lane, letter in enumerate("xyzw"):
-                place = f"(step * 4i + {lane}i) * {width}i + tx + {tile.across * n}i"
-                self.line(f"let v{n}_{lane} = stage[{place}];")
+                self.line(f"let v{n}_{lane} = other{lane}[yours{n}];")
                 for i in range(tile.row_block):
                     name = f"{target}{i}_{n}"
                     self.line(f"{name} = fma(vec4<f32>(p{i}.{letter}), v{n}_{lane}, {name});")
         self.close()
         self.line("workgroupBarrier();")
         self.close()
+
+    def share(self, name: str, joined: str) -> None:
+        """Join a value of each own row over the invocations that share the row; all of them then have it."""
+        tile = self.tile
+        for i in range(tile.row_block):
+            self.module.shared(f"parts{i}", "vec4<f32>", tile.invocations // 4)
+            self.line(f"parts{i}[local >> 2u][local & 3u] = {name}{i};")
+        self.line("workgroupBarrier();")
+        self.open("")
+        words_ = tile.across // 4
+        for u in range(words_):
+            self.line(f"let place{u} = ty * {words_}i + {u}i;")
+        for i in range(tile.row_block):
+            texts = [f"parts{i}[place{u}]" for u in range(words_)]
+            self.line(f"let all{i} = {_tree(texts, joined)};")
+            self.line(f"{name}{i} = {_tree([f'all{i}.{letter}' for letter in 'xyzw'], joined)};")
+        self.close()
+        self.line("workgroupBarrier();")
 
     def store(self, name: str, view: View, source: str, each: int, size: int, base: str, count: str) -> None:
         """The invocation's words of rows of results, ``source{i}_{n}``, to their places."""
@@ -195,3 +233,10 @@ class Skeleton:
                         self.close()
                 self.close()
             self.close()
+
+
+def _tree(texts: list[str], joined: str) -> str:
+    """Neighbours joined by two, and so on."""
+    while len(texts) > 1:
+        texts = [joined.format(*texts[at : at + 2]) for at in range(0, len(texts), 2)]
+    return texts[0]

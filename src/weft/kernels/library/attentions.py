@@ -15,6 +15,8 @@ SIZES = ("batch", "heads", "shared", "l", "s", "scale")
 STRIDED = ("offset", "b", "l", "h", "d")
 MASKED = ("offset", "b", "h", "l", "s")
 DENSE = ("offset",)
+CPU_ROWS, CPU_KEYS = 128, 512
+"""On the CPU: queries and keys of a tile of scores, which stays in a processor's own cache."""
 LARGEST_HEAD = 256
 """Elements of a head, at most: the sums of a row of results are held in registers."""
 
@@ -48,24 +50,19 @@ class Tile:
         return self.across * self.down
 
     @property
-    def staged(self) -> int:
-        """Words of the stage: own rows, then other rows."""
-        return (self.rows + self.columns) * (self.depth + 1)
-
-    @property
     def pitch(self) -> int:
         """Words from a row of weights to the next."""
         return self.columns // 4 + 1
 
     @property
     def memory(self) -> int:
-        """Bytes of workgroup memory: the stage, weights, and a number of each invocation's rows."""
-        return 16 * (self.staged + self.rows * self.pitch) + 4 * self.row_block * self.invocations
+        """Bytes of workgroup memory: staged rows, weights, and a number of each invocation's rows."""
+        words = (self.rows + self.columns) * (self.depth + 1) + self.rows * self.pitch
+        return 16 * words + 4 * self.row_block * self.invocations
 
 
 TILES: dict[str, Tile] = {
-    "large": Tile(64, 64, 8, 4),
-    "middle": Tile(64, 32, 8, 4),
+    "flat": Tile(32, 64, 4, 4),
     "small": Tile(32, 32, 4, 4),
 }
 """The better ones first; the last fits everywhere."""

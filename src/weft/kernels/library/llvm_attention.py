@@ -16,13 +16,12 @@ from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr.llvm_text import Value, literal
 from weft.kernels.library import attentions, template
+from weft.kernels.library.attentions import CPU_KEYS, CPU_ROWS
 from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 
 MORE = ("size", "value_size", "jobs", "room", "pieces")
 """Parameters after those of every target: sizes of heads, jobs, elements of a job's scratch, pieces."""
-ROWS, KEYS = 64, 512
-"""Queries and keys of a tile of scores."""
 GRAIN = 1 << 17
 """Multiplications that are worth a thread."""
 
@@ -69,12 +68,12 @@ class _Writer(Routine):
         if dtype is dtypes.float32:
             scale = self.lines.let(f"fptrunc double {scale} to float")
         self.scale = scale
-        self.largest, self.total = (self.lines.local(f"[{ROWS} x {self.number}]") for _ in range(2))
+        self.largest, self.total = (self.lines.local(f"[{CPU_ROWS} x {self.number}]") for _ in range(2))
         self.running = self.lines.local(f"<{LANES} x {self.number}>")
 
     def source(self, blas: bool) -> str:
         """The kernel's IR."""
-        self.names(together="idiv(heads, shared)", blocks=f"ceil_div(l, {ROWS})")
+        self.names(together="idiv(heads, shared)", blocks=f"ceil_div(l, {CPU_ROWS})")
         self.names(units="batch * heads * blocks" if self.form == "forward" else "batch * shared * pieces")
         with self.loop("hi", "job", "lo"):
             self.tile = self.element("%b.tiles", "job * room")
@@ -151,13 +150,13 @@ class _Writer(Routine):
 
     def _block(self) -> None:
         """Names for a block of queries: its first row, how many there are, and where their keys end."""
-        self.names(r0=f"block * {ROWS}")
-        self.names(n=f"minimum({ROWS}, l - r0)")
+        self.names(r0=f"block * {CPU_ROWS}")
+        self.names(n=f"minimum({CPU_ROWS}, l - r0)")
         self.names(stop="minimum(s, r0 + n)" if self.causal else "s")
 
     def _scores(self) -> None:
         """Names for the tile of scores at key ``c0``, and the scores."""
-        self.names(width=f"minimum({KEYS}, stop - c0)")
+        self.names(width=f"minimum({CPU_KEYS}, stop - c0)")
         self.names(pitch=f"ceil_div(width, {LANES}) * {LANES}")
         self.product("n", "width", "size", self._rows("q", "r0"), self._turned(self._rows("k", "c0")), 0.0,
                      (self.tile, "pitch"), self.scale)  # fmt: skip
@@ -195,7 +194,7 @@ class _Writer(Routine):
         with self.loop("n", "r"):
             self._store(self._number(-math.inf), self.element(self.largest, "r"))
             self._store(self._number(0.0), self.element(self.total, "r"))
-        with self.loop("stop", "c0", step=KEYS):
+        with self.loop("stop", "c0", step=CPU_KEYS):
             self._scores()
             with self.loop("n", "r"):
                 self._seen()
@@ -205,14 +204,17 @@ class _Writer(Routine):
             beta = self.lines.let(f"select i1 {later}, {self.number} {one}, {self.number} {none}")
             out = self._rows("out", "r0")
             self.product("n", "value_size", "width", (self.tile, "pitch", PLAIN), self._rows("v", "c0"), beta, out[:2])
-        with self.loop("n", "r"):
-            total = self._load(self.element(self.total, "r"), 1)
-            largest = self._load(self.element(self.largest, "r"), 1)
-            empty = self.lines.let(f"fcmp oeq {self.number} {total.text}, {self._number(0.0).text}")
+        with self.loop("n", "r", step=LANES):
+            total, largest = (self._load(self.element(one, "r")) for one in (self.total, self.largest))
+            empty = self.lines.let(f"fcmp oeq {total.type} {total.text}, {self._number(0.0, LANES).text}")
             lse = self._apply("x + log(y)", x=largest, y=total)
-            self._store(self._either(empty, self._number(math.inf), lse), self.element("%b.lse", "lse_offset + row * l + r0 + r"))
+            self._store(self._where(empty, self._number(math.inf, LANES), lse), self.element(self.largest, "r"))
             inverse = self._apply("1 / y", y=total)
-            self._fade(self._either(empty, self._number(0.0), inverse))
+            self._store(self._where(empty, self._number(0.0, LANES), inverse), self.element(self.total, "r"))
+        with self.loop("n", "r"):
+            lse = self._load(self.element(self.largest, "r"), 1)
+            self._store(lse, self.element("%b.lse", "lse_offset + row * l + r0 + r"))
+            self._fade(self._load(self.element(self.total, "r"), 1))
 
     def _either(self, flag: str, one: Value, other: Value) -> Value:
         text = f"select i1 {flag}, {self.number} {one.text}, {self.number} {other.text}"
@@ -246,12 +248,13 @@ class _Writer(Routine):
             self._store(self._apply("x + y", x=self._load(self.running), y=power), self.running)
         with self.loop("width", "c", f"ceil_div(seen, {LANES}) * {LANES}", LANES):
             self._store(self._number(0.0, LANES), self.element(row, "c"))
-        fade = self._apply("exp(x - y)", x=before, y=less)
-        total = self._apply("x * y + z", x=self._load(sum_, 1), y=fade, z=self._joined(self._load(self.running), "x + y"))
-        self._store(total, sum_)
         self._store(largest, most)
+        total, earlier = self._joined(self._load(self.running), "x + y"), self._load(sum_, 1)
+        self._store(total, sum_)
         later = self.lines.let(f"icmp ne i64 {self.at('c0')}, 0")
         with self.lines.when(later), self.emitter.scope():
+            fade = self._apply("exp(x - y)", x=before, y=less)
+            self._store(self._apply("x * y + z", x=earlier, y=fade, z=total), sum_)
             self._fade(fade)
 
     # Backward.
@@ -265,7 +268,7 @@ class _Writer(Routine):
             self.names(head="shared_head * together + member")
             with self.loop("idiv(blocks * (piece + 1), pieces)", "block", "idiv(blocks * piece, pieces)"):
                 self._block()
-                with self.loop("stop", "c0", step=KEYS):
+                with self.loop("stop", "c0", step=CPU_KEYS):
                     self._scores()
                     self._gradients()
 

@@ -154,18 +154,32 @@ class _Writer:
         """The scores in powers of 2, HIDDEN where a query does not see a key."""
         own, other = ("k", "q") if self.form == "key" else ("q", "k")
         self.out.scores("s", own, f"{own}_base", other, f"{other}_base", self.sizes["q"])
-        seen = ["{query} < " + self.p["l"] if self.form == "key" else "{key} < " + self.p["s"]]
-        if self.causal:
-            seen.append("{key} <= {query}")
-        if self.mask == "bool":
-            seen.append("mask_at(mask_base, {query}, {key})")
         if self.mask == "add":
-            self._elements(f"s{{i}}_{{j}} = fma(mask_at(mask_base, {{query}}, {{key}}), {LOG2_E}, s{{i}}_{{j}} * scale);")
+            added = f"mask_at(mask_base, {{query}}, {{key}}) * {LOG2_E}"
+            self._elements(f"s{{i}}_{{j}} = fma(s{{i}}_{{j}}, scale, {added});")
         else:
             self._elements("s{i}_{j} *= scale;")
+        self._hide()
+
+    def _hide(self) -> None:
+        """HIDDEN where a query does not see a key; tiles that are seen whole are left alone."""
+        by_key = self.form == "key"
+        seen = ["{query} < " + self.p["l"] if by_key else "{key} < " + self.p["s"]]
+        edges = [f"other + {self.out.tile.columns}i > {self.p['l' if by_key else 's']}"]
+        if self.causal:
+            seen.append("{key} <= {query}")
+            last_key, first_query = (
+                (f"first + {self.out.tile.rows - 1}i", "other") if by_key else
+                (f"other + {self.out.tile.columns - 1}i", "first")
+            )  # fmt: skip
+            edges.append(f"{last_key} > {first_query}")
+        if self.mask == "bool":
+            seen.append("mask_at(mask_base, {query}, {key})")
+        self.out.open("" if self.mask else f"if ({' || '.join(edges)})")
         # a comparison that NaN fails: it stays
         hidden = f"!({' && '.join(seen)}) || s{{i}}_{{j}} < {HIDDEN}"
         self._elements(f"s{{i}}_{{j}} = select(s{{i}}_{{j}}, {HIDDEN}, {hidden});")
+        self.out.close()
 
     def _power(self, less: str) -> None:
         """Weights in place of scores: powers of 2 of what they are above ``less``."""
@@ -194,8 +208,6 @@ class _Writer:
     def _forward(self) -> None:
         out, tile = self.out, self.out.tile
         self._start("out")
-        kind = f"vec{tile.row_block}<f32>" if tile.row_block == 4 else f"array<f32, {tile.row_block}>"
-        self.module.shared("row_parts", kind, tile.invocations)
         each = out.sums("o", self.sizes["v"])
         self._rows(f"var largest{{i}} = {HIDDEN};")
         self._rows("var total{i} = 0.0f;")
@@ -204,7 +216,7 @@ class _Writer:
         columns = range(tile.column_block)
         self._rows("var most{i} = largest{i};")
         self._elements("most{i} = max(most{i}, s{i}_{j});")
-        self._share("most", "max({}, {})")
+        out.share("most", "max({}, {})")
         self._rows("let fade{i} = exp2(largest{i} - most{i});")
         self._power("most{i}")
         added = " + ".join(f"s{{i}}_{j}" for j in columns)
@@ -215,7 +227,7 @@ class _Writer:
         out.put_weights("s")
         out.accumulate("o", each, "v", "v_base")
         out.close()
-        self._share("total", "{} + {}")
+        out.share("total", "({} + {})")
         self._rows("let inverse{i} = select(1.0f / total{i}, 0.0f, total{i} == 0.0f);")
         for n in range(each):
             self._rows(f"o{{i}}_{n} *= inverse{{i}};")
@@ -233,20 +245,6 @@ class _Writer:
             )
             out.close()
         out.close()
-
-    def _share(self, name: str, joined: str) -> None:
-        """Join a value of each own row over the invocations that share the row, in their order."""
-        out, tile = self.out, self.out.tile
-        for i in range(tile.row_block):
-            out.line(f"row_parts[local][{i}] = {name}{i};")
-        out.line("workgroupBarrier();")
-        for i in range(tile.row_block):
-            out.line(f"{name}{i} = row_parts[ty * {tile.across}i][{i}];")
-        out.open(f"for (var next = 1i; next < {tile.across}i; next++)")
-        for i in range(tile.row_block):
-            out.line(f"{name}{i} = {joined.format(f'{name}{i}', f'row_parts[ty * {tile.across}i + next][{i}]')};")
-        out.close()
-        out.line("workgroupBarrier();")
 
     def _statistic(self, name: str, which: int, row: str) -> str:
         """The text of a row's ``lse`` in powers of 2 (0), or of its sum of output by gradient (1)."""
