@@ -22,12 +22,14 @@ class TargetProfile:
 
     ``features`` are WebGPU feature names, and ``"int64"``, ``"float64"`` where these types are native.
     ``limits`` are WebGPU limit names (``max-storage-buffers-per-shader-stage``, ``max-immediate-size`` …).
+    ``subgroup`` is how many invocations a subgroup has, at least; 0 without subgroup operations.
     """
 
     dialect: Dialect
     features: frozenset[str] = frozenset()
     limits: Mapping[str, int] = field(default_factory=dict, hash=False, compare=False)
     software: bool = False
+    subgroup: int = 0
 
     def storage(self, dtype: DType) -> DType:
         """The type as which elements lie in this target's memory: int64 is int32 where 64 bits are missing."""

@@ -22,7 +22,7 @@ _KINDS = ("DiscreteGPU", "IntegratedGPU", "Unknown", "CPU")
 
 @dataclass(frozen=True)
 class AdapterInfo:
-    """What is said about an adapter; ``software`` where it is a rasteriser that runs on the CPU."""
+    """What is said about an adapter; ``subgroup`` is the least size that its driver gives a subgroup."""
 
     name: str
     kind: str
@@ -31,6 +31,7 @@ class AdapterInfo:
     driver: str
     limits: tuple[tuple[str, int], ...]
     features: frozenset[str]
+    subgroup: int = 0
 
     @property
     def software(self) -> bool:
@@ -48,7 +49,8 @@ class Adapter:
     def profile(self) -> TargetProfile:
         """The profile of a device made from this adapter with its own limits."""
         features = frozenset(name for name in FEATURES if name in self.info.features)
-        return TargetProfile("wgsl-native", features, dict(self.info.limits), software=self.info.software)
+        subgroup = self.info.subgroup if "subgroup" in features else 0
+        return TargetProfile("wgsl-native", features, dict(self.info.limits), self.info.software, subgroup)
 
 
 @lru_cache(maxsize=1)
@@ -77,6 +79,8 @@ def _describe(found: Any) -> AdapterInfo:
         driver=info["description"],
         limits=tuple(sorted(found.limits.items())),
         features=frozenset(found.features),
+        # the name of the size is mangled in some versions of wgpu
+        subgroup=next((size for name, size in info.items() if name.endswith("group_min_size")), 0),
     )
 
 
