@@ -11,7 +11,7 @@ arithmetic took as long as the products (measured on an H200: 17 of 60 TFLOP/s).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from weft.codegen.wgsl.module import Module
 from weft.codegen.wgsl.storage import View
@@ -30,6 +30,38 @@ def choose_tile(options: dict[str, int | str | bool]) -> Tile:
 def words(size: int) -> int:
     """Words of 4 elements that hold a head's elements."""
     return -(-size // 4)
+
+
+@dataclass(frozen=True)
+class Load:
+    """Rows of words for ``count`` arrays, of which each takes ``rows`` of ``across``, one every ``pitch``.
+
+    ``row`` is the text of where a row comes from: ``{n}`` is the array's number, ``{at}`` the row in it.
+    """
+
+    name: str
+    arrays: str
+    count: int
+    base: str
+    rows: int
+    across: int
+    pitch: int
+    row: str
+
+    @property
+    def each(self) -> int:
+        """Words of an array."""
+        return self.rows * self.across
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A word that each invocation loads: its place in the array, the array's number, and which it may be."""
+
+    place: str
+    number: str
+    arrays: range
+    partial: bool
 
 
 @dataclass
@@ -69,52 +101,67 @@ class Skeleton:
     # Memory.
 
     def reader(self, name: str, view: View, size: int, count: str) -> None:
-        """A function ``{name}_at(base, row, word)``: four elements of a row, 0 beyond the rows and the row's end."""
-        p, zero = self.module.parameter, "vec4<f32>()"
-        start = f"base + row * {p(f'{name}_l')}"
+        """A function ``{name}_at(base, row, word)``: four elements of a row, 0 beyond the rows and the row's end.
+
+        Without branches, so that several loads can be under way: what is outside is read at the first place.
+        """
+        p = self.module.parameter
         lines = [
             f"fn {name}_at(base: i32, row: i32, word: i32) -> vec4<f32> {{",
-            f"    if (row >= {count} || word >= {words(size)}i) {{",
-            f"        return {zero};",
-            "    }",
+            f"    let inside = row < {count} && word < {words(size)}i;",
+            f"    let start = base + row * {p(f'{name}_l')};",
         ]
         if view.vector == 4:
-            lines += [f"    let index = {start} + word * 4i;", f"    return {view.load4('index')};"]
+            lines += [
+                "    let index = select(base, start + word * 4i, inside);",
+                f"    return select(vec4<f32>(), {view.load4('index')}, inside);",
+            ]
         else:
-            lines += [f"    var found = {zero};", f"    let step = {p(f'{name}_d')};"]
-            for lane, letter in enumerate("xyzw"):
+            lines.append(f"    let step = {p(f'{name}_d')};")
+            for lane in range(4):
                 lines += [
-                    f"    if (word * 4i + {lane}i < {size}i) {{",
-                    f"        let index = {start} + (word * 4i + {lane}i) * step;",
-                    f"        found.{letter} = {view.load('index')};",
-                    "    }",
+                    f"    let inside{lane} = inside && word * 4i + {lane}i < {size}i;",
+                    f"    let index{lane} = select(base, start + (word * 4i + {lane}i) * step, inside{lane});",
+                    f"    let found{lane} = select(0.0f, {view.load(f'index{lane}')}, inside{lane});",
                 ]
-            lines.append("    return found;")
+            lines.append("    return vec4<f32>(found0, found1, found2, found3);")
         self.module.functions.append("\n".join([*lines, "}"]))
 
-    def stage(
-        self, name: str, arrays: str, count: int, base: str, rows: int, across: int, pitch: int, row: str, word: str
-    ) -> None:
-        """Rows of words into ``count`` arrays, of which each takes ``rows`` of ``across``, one every ``pitch``.
+    def fetch(self, load: Load, word: str, declare: bool = False) -> None:
+        """Load an invocation's share of rows into registers: nothing waits for them yet."""
+        for number, item in enumerate(self._items(load)):
+            at, column = f"({item.place} / {load.across}i)", f"{item.place} % {load.across}i"
+            row = load.row.format(n=item.number, at=at)
+            start = "var " if declare else ""
+            name = f"{load.arrays}_{load.name}{number}"
+            self.line(f"{start}{name} = {load.name}_at({load.base}, {row}, {word} + {column});")
 
-        ``row`` and ``word`` are texts of where they come from: ``{n}`` the array's number, ``{at}`` the row in it.
-        """
-        each, team = rows * across, self.tile.invocations
-        together = max(1, team // each)  # arrays that the invocations fill side by side
-        for first in range(0, count, together):
-            numbers = range(first, min(first + together, count))
-            for start in range(0, each, team):
-                last = min(team, (each - start) * len(numbers))
-                self.open("" if last == team else f"if (i32(local) < {last}i)")
-                item = f"{start}i + i32(local)" if together == 1 else f"i32(local) % {each}i"
-                number = f"{first}i" if together == 1 else f"({first}i + i32(local) / {each}i)"
-                self.line(f"let item = {item};", f"let at = item / {across}i;", f"let column = item % {across}i;")
-                place = row.format(n=number, at="at")
-                self.line(f"let found = {name}_at({base}, {place}, {word} + column);")
-                for n in numbers:
-                    choice = f"if (i32(local) / {each}i == {n - first}i)" if len(numbers) > 1 else ""
-                    self.line(f"{choice} {{ {arrays}{n}[at * {pitch}i + column] = found; }}".strip())
-                self.close()
+    def keep(self, load: Load) -> None:
+        """What was fetched into workgroup memory."""
+        for number, item in enumerate(self._items(load)):
+            value = f"{load.arrays}_{load.name}{number}"
+            place = f"({item.place} / {load.across}i) * {load.pitch}i + {item.place} % {load.across}i"
+            self.open("")
+            self.line(f"let place = {place};")
+            for n in item.arrays:
+                side_by_side = load.each < self.tile.invocations
+                choice = [f"i32(local) / {load.each}i == {n - item.arrays[0]}i"] if side_by_side else []
+                choice += [f"{item.place} < {load.each}i"] if item.partial else []
+                store = f"{load.arrays}{n}[place] = {value};"
+                self.line(f"if ({' && '.join(choice)}) {{ {store} }}" if choice else store)
+            self.close()
+
+    def _items(self, load: Load) -> list[_Item]:
+        """The words that an invocation loads, one after another."""
+        team, found = self.tile.invocations, []
+        together = max(1, team // load.each)  # arrays that the invocations fill side by side
+        for first in range(0, load.count, together):
+            arrays = range(first, min(first + together, load.count))
+            number = f"{first}i" if together == 1 else f"({first}i + i32(local) / {load.each}i)"
+            for start in range(0, load.each, team):
+                place = f"(i32(local) % {load.each}i)" if together > 1 else f"({start}i + i32(local))"
+                found.append(_Item(place, number, arrays, together == 1 and start + team > load.each))
+        return found
 
     # Products.
 
@@ -123,12 +170,22 @@ class Skeleton:
         tile, depth = self.tile, min(self.tile.depth, words(size))
         pitch = depth + 1 if depth % 2 == 0 else depth
         self.line(*(f"var {target}{i}_{j} = 0.0f;" for i in range(tile.row_block) for j in range(tile.column_block)))
+        loads = (
+            Load(own, "own", tile.row_block, own_base, tile.down, depth, pitch,
+                 f"first + {{n}} * {tile.down}i + {{at}}"),
+            Load(other, "other", tile.column_block, other_base, tile.across, depth, pitch,
+                 f"other + {{n}} * {tile.across}i + {{at}}"),
+        )  # fmt: skip
+        self.open("")
+        for load in loads:
+            self.fetch(load, "0i", declare=True)
         self.open(f"for (var word = 0i; word < {words(size)}i; word += {depth}i)")
-        self.stage(own, "own", tile.row_block, own_base, tile.down, depth, pitch,
-                   f"first + {{n}} * {tile.down}i + {{at}}", "word")  # fmt: skip
-        self.stage(other, "other", tile.column_block, other_base, tile.across, depth, pitch,
-                   f"other + {{n}} * {tile.across}i + {{at}}", "word")  # fmt: skip
+        for load in loads:
+            self.keep(load)
         self.line("workgroupBarrier();")
+        if words(size) > depth:
+            for load in loads:
+                self.fetch(load, f"word + {depth}i")
         self.open(f"for (var step = 0i; step < {depth}i; step++)")
         self.line(f"let mine = ty * {pitch}i + step;", f"let yours = tx * {pitch}i + step;")
         self.line(*(f"let a{i} = own{i}[mine];" for i in range(tile.row_block)))
@@ -140,6 +197,7 @@ class Skeleton:
                     self.line(f"{name} = fma(a{i}.{letter}, b{j}.{letter}, {name});")
         self.close()
         self.line("workgroupBarrier();")
+        self.close()
         self.close()
 
     def sums(self, target: str, size: int) -> int:
@@ -159,11 +217,8 @@ class Skeleton:
                 self.line(f"weights{i}[place + {tile.across // 4 * j}i][lane] = {source}{i}_{j};")
         self.close()
 
-    def accumulate(self, target: str, each: int, other: str, base: str) -> None:
-        """``target`` plus the weights in workgroup memory by the other rows; waits before it and after it.
-
-        Of every four rows in turn the first lies in ``other0``, the second in ``other1``, and so on.
-        """
+    def values(self, each: int, other: str, base: str) -> Load:
+        """Fetch the first other rows of what is to be summed up, before they are needed."""
         tile = self.tile
         width, room = each * tile.across, tile.across * (tile.depth + 1)
         keys = tile.columns
@@ -171,9 +226,21 @@ class Skeleton:
             keys //= 2
         if keys < 4:
             raise KernelError(f"attention: heads of {width * 4} elements do not fit the tile; choose a larger one")
+        load = Load(other, "other", 4, base, keys // 4, width, width, "other + {part} + {at} * 4i + {n}")
+        self.fetch(_at_part(load, "0i"), "0i", declare=True)
+        return load
+
+    def accumulate(self, target: str, each: int, load: Load) -> None:
+        """``target`` plus the weights in workgroup memory by the other rows; waits before it and after it.
+
+        Of every four rows in turn the first lies in ``other0``, the second in ``other1``, and so on.
+        """
+        tile, width, keys = self.tile, load.across, load.rows * 4
         self.open(f"for (var part = 0i; part < {tile.columns}i; part += {keys}i)")
-        self.stage(other, "other", 4, base, keys // 4, width, width, "other + part + {at} * 4i + {n}", "0i")
+        self.keep(load)
         self.line("workgroupBarrier();")
+        if keys < tile.columns:
+            self.fetch(_at_part(load, f"part + {keys}i"), "0i")
         self.open(f"for (var step = 0i; step < {keys // 4}i; step++)")
         self.line(f"let mine = ty * {tile.pitch}i + (part >> 2u) + step;")
         self.line(*(f"let p{i} = weights{i}[mine];" for i in range(tile.row_block)))
@@ -240,3 +307,8 @@ def _tree(texts: list[str], joined: str) -> str:
     while len(texts) > 1:
         texts = [joined.format(*texts[at : at + 2]) for at in range(0, len(texts), 2)]
     return texts[0]
+
+
+def _at_part(load: Load, part: str) -> Load:
+    """The load of the rows from ``part`` of the tile on."""
+    return replace(load, row=load.row.replace("{part}", part))
