@@ -37,13 +37,21 @@ def execute(
         parameters = [0 if isinstance(each, Offset) else each for each in step.arguments]
         device.dispatch_kernel(spec, [storages[index] for index in step.buffers], parameters)  # type: ignore[arg-type]
     found = []
-    for storage, array in zip(storages[-outputs - len(program.temporaries) :], arrays[-outputs:], strict=False):
-        found.append(numpy.frombuffer(device.read(storage, 0, array.nbytes), array.dtype).reshape(array.shape))
+    for storage, array in zip(
+        storages[-outputs - len(program.temporaries) :], arrays[-outputs:], strict=False
+    ):
+        found.append(
+            numpy.frombuffer(device.read(storage, 0, array.nbytes), array.dtype).reshape(array.shape)
+        )
     return found
 
 
 def check(
-    sizes: tuple[int, ...], causal: bool = False, mask: str = "", dtype: DType = dtypes.float32, blas: bool = True
+    sizes: tuple[int, ...],
+    causal: bool = False,
+    mask: str = "",
+    dtype: DType = dtypes.float32,
+    blas: bool = True,
 ) -> None:
     """Forward and backward for (batch, heads, shared, length, keys, size, value size)."""
     batch, heads, shared, length, keys, size, value = sizes
@@ -52,7 +60,11 @@ def check(
     given = [draw.standard_normal(shape).astype(dtype.numpy) for shape in shapes]
     if mask:
         seen = draw.random((1, heads, length, keys)) > 0.3
-        given.append(seen if mask == "bool" else numpy.where(seen, draw.random(seen.shape), -numpy.inf).astype(dtype.numpy))
+        given.append(
+            seen
+            if mask == "bool"
+            else numpy.where(seen, draw.random(seen.shape), -numpy.inf).astype(dtype.numpy)
+        )
     grad = draw.standard_normal((batch, length, heads, value)).astype(dtype.numpy)
     options: dict[str, Any] = {"causal": causal, "scale": 0.4}
     out, lse = OPS["attention"].reference(*given, **options)
@@ -72,7 +84,9 @@ def check(
         one, two = (execute(cpu(threads), profile, program, arrays, len(expected)) for threads in (1, 2))
         for first, second, wanted in zip(one, two, expected, strict=True):
             assert first.tobytes() == second.tobytes()
-            scale = (2e-5 if dtype.bits == 32 else 1e-12) * max(1.0, float(abs(wanted[numpy.isfinite(wanted)]).max(initial=0)))
+            scale = (2e-5 if dtype.bits == 32 else 1e-12) * max(
+                1.0, float(abs(wanted[numpy.isfinite(wanted)]).max(initial=0))
+            )
             numpy.testing.assert_allclose(first, wanted, rtol=0, atol=scale)
 
 
@@ -98,7 +112,12 @@ def test_tiles_jobs_and_pieces(name: str) -> None:
 def test_any_size(data: st.DataObject) -> None:
     draw = data.draw
     shared = draw(st.integers(1, 3))
-    sizes = (draw(st.integers(1, 3)), shared * draw(st.integers(1, 3)), shared, *(draw(st.integers(1, 40)) for _ in range(4)))
+    sizes = (
+        draw(st.integers(1, 3)),
+        shared * draw(st.integers(1, 3)),
+        shared,
+        *(draw(st.integers(1, 40)) for _ in range(4)),
+    )
     check(sizes, draw(st.booleans()), draw(st.sampled_from(["", "bool", "add"])))
 
 

@@ -18,16 +18,25 @@ from weft.target import BROWSER, TargetProfile
 
 LIMITS = {"max-storage-buffers-per-shader-stage": 8, "max-immediate-size": 128}
 NATIVE = TargetProfile("wgsl-native", frozenset({"immediates"}), LIMITS)
-ROOMY = TargetProfile("wgsl-native", frozenset({"immediates"}), {**LIMITS, "max-compute-workgroup-storage-size": 49152})
+ROOMY = TargetProfile(
+    "wgsl-native", frozenset({"immediates"}), {**LIMITS, "max-compute-workgroup-storage-size": 49152}
+)
 SOFTWARE = TargetProfile("wgsl-native", frozenset({"immediates"}), ROOMY.limits, software=True)
 PROFILES = {"browser": BROWSER, "native": NATIVE, "roomy": ROOMY}
 
 
-def programs(profile: TargetProfile, size: int, dtype: DType, mask: DType | None, length: int = 100) -> list[Any]:
+def programs(
+    profile: TargetProfile, size: int, dtype: DType, mask: DType | None, length: int = 100
+) -> list[Any]:
     """The kernels of forward and backward."""
     q = (2, length, 4, size)
     kv, lse = (2, length, 2, size), (2, 4, length)
-    forward = [(q, dtype), (kv, dtype), (kv, dtype), *([] if mask is None else [((2, 1, length, length), mask)])]
+    forward = [
+        (q, dtype),
+        (kv, dtype),
+        (kv, dtype),
+        *([] if mask is None else [((2, 1, length, length), mask)]),
+    ]
     own = dtype.compute
     backward = [(q, dtype), (q, dtype), (lse, own), *forward]
     found = []
@@ -35,16 +44,27 @@ def programs(profile: TargetProfile, size: int, dtype: DType, mask: DType | None
         (attention_kernels.lower, forward, [(q, dtype), (lse, own)]),
         (attention_kernels.lower_backward, backward, [(q, dtype), (kv, dtype), (kv, dtype)]),
     ):
-        made = [Operand(at, kind, shape, contiguous_strides(shape), at) for at, (shape, kind) in enumerate([*inputs, *outputs])]
-        program = lower(made[: len(inputs)], made[len(inputs) :], {"causal": mask is None, "scale": 0.1}, profile)
+        made = [
+            Operand(at, kind, shape, contiguous_strides(shape), at)
+            for at, (shape, kind) in enumerate([*inputs, *outputs])
+        ]
+        program = lower(
+            made[: len(inputs)], made[len(inputs) :], {"causal": mask is None, "scale": 0.1}, profile
+        )
         found += [step.kernel for step in program.steps]
     return found
 
 
 @pytest.mark.parametrize(("kind", "size"), list(itertools.product(PROFILES, (1, 4, 31, 64, 100, 256))))
 def test_every_form_is_within_the_limits(kind: str, size: int) -> None:
-    for dtype, mask in ((dtypes.float32, None), (dtypes.float16, dtypes.bool_), (dtypes.bfloat16, dtypes.bfloat16)):
-        specs = [codegen.generate(kernel, PROFILES[kind]) for kernel in programs(PROFILES[kind], size, dtype, mask)]
+    for dtype, mask in (
+        (dtypes.float32, None),
+        (dtypes.float16, dtypes.bool_),
+        (dtypes.bfloat16, dtypes.bfloat16),
+    ):
+        specs = [
+            codegen.generate(kernel, PROFILES[kind]) for kernel in programs(PROFILES[kind], size, dtype, mask)
+        ]
         assert [spec.name.split("_")[1] for spec in specs] == ["forward", "stats", "query", "key"]
 
 
@@ -67,7 +87,10 @@ def test_a_software_driver_is_told_how_long_the_loops_are() -> None:
 
 def test_unknown_choices_are_named() -> None:
     kernel = programs(NATIVE, 4, dtypes.float32, None)[0]
-    for name, value, message in (("tile", "huge", "tile is 'huge', expected one of"), ("form", "sideways", "form is 'sideways'")):
+    for name, value, message in (
+        ("tile", "huge", "tile is 'huge', expected one of"),
+        ("form", "sideways", "form is 'sideways'"),
+    ):
         changed = Library(kernel.name, kernel.dtypes, tuple({**dict(kernel.options), name: value}.items()))
         with pytest.raises(KernelError, match=message):
             codegen.generate(changed, NATIVE)

@@ -168,5 +168,8 @@ def test_rows_with_and_without_subgroups(
 
 def test_browsers_and_software_have_no_exchange() -> None:
     step = centred(dtypes.float32, (70, 64), 4, 4, 0)
-    for profile in (replace(BROWSER, subgroup=32), replace(BROWSER, dialect="wgsl-native", subgroup=32, software=True)):
+    for profile in (
+        replace(BROWSER, subgroup=32),
+        replace(BROWSER, dialect="wgsl-native", subgroup=32, software=True),
+    ):
         assert "subgroup" not in codegen.generate(step.kernel, profile).source

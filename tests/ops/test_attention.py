@@ -47,9 +47,14 @@ def both(
     options = {"causal": causal, "scale": scale}
     out, lse = bind(OPS["attention"], *inputs, *mask, **options)
     found = [out, lse, *bind(OPS["attention_backward"], grad, out, lse, *inputs, *mask, **options)]
-    wide = [one.numpy().astype("float64") if one.dtype.kind == "float" else one.numpy() for one in (*inputs, *mask)]
+    wide = [
+        one.numpy().astype("float64") if one.dtype.kind == "float" else one.numpy()
+        for one in (*inputs, *mask)
+    ]
     own_out, own_lse = OPS["attention"].reference(*wide, **options)
-    own = OPS["attention_backward"].reference(grad.numpy().astype("float64"), own_out, own_lse, *wide, **options)
+    own = OPS["attention_backward"].reference(
+        grad.numpy().astype("float64"), own_out, own_lse, *wide, **options
+    )
     return [one.numpy() for one in found], [own_out, own_lse, *own]
 
 
@@ -85,7 +90,9 @@ def test_masks_and_rows_that_see_nothing(device: Device, kind: str) -> None:
     found, expected = both(given, [wf.tensor(mask, device=device.name)], False, 0.5)
     for one, other in zip(found, expected, strict=True):
         numpy.testing.assert_allclose(one, other, rtol=1e-5, atol=2e-5)
-    assert (found[0][:, 5] == 0).all() and (found[1][:, :, 5] == numpy.inf).all() and (found[2][:, 5] == 0).all()
+    assert (
+        (found[0][:, 5] == 0).all() and (found[1][:, :, 5] == numpy.inf).all() and (found[2][:, 5] == 0).all()
+    )
 
 
 def test_large_scores_neither_overflow_nor_vanish(device: Device) -> None:
@@ -142,7 +149,10 @@ def test_leading_dimensions_broadcast(device: Device, shapes: tuple[tuple[int, .
 def test_gradients_of_gradients_with_shared_heads_and_a_mask(causal: bool) -> None:
     draw = numpy.random.default_rng(3)
     shapes = ((1, 2, 2, 2), (1, 3, 1, 2), (1, 3, 1, 1), (1, 1, 2, 3))
-    given = [wf.tensor(draw.standard_normal(one), dtype=wf.float64, device="cpu", requires_grad=True) for one in shapes]
+    given = [
+        wf.tensor(draw.standard_normal(one), dtype=wf.float64, device="cpu", requires_grad=True)
+        for one in shapes
+    ]
 
     def run(q: Any, k: Any, v: Any, mask: Any) -> Any:
         return bind(OPS["attention"], q, k, v, mask, causal=causal, scale=0.7)[0]
@@ -191,7 +201,11 @@ def test_gradients_as_products_are_the_gradients(kind: str) -> None:
     seen = drawn(2, 1, 37, 33, seed=9) > 0
     seen[0, 0, 3] = False
     masks = {"bool": seen, "added": numpy.where(seen, drawn(37, 33, seed=7), -numpy.inf).astype("float32")}
-    mask = {"attn_mask": wf.tensor(masks[kind], device=ADAPTER)} if kind in masks else {"is_causal": kind == "causal"}
+    mask = (
+        {"attn_mask": wf.tensor(masks[kind], device=ADAPTER)}
+        if kind in masks
+        else {"is_causal": kind == "causal"}
+    )
 
     def run(q: Any, k: Any, v: Any, g: Any) -> Any:
         x = [one.detach().requires_grad_() for one in (q, k, v)]
@@ -236,6 +250,8 @@ def test_types_must_agree() -> None:
         OPS["attention"].infer(q, k, q, causal=False, scale=1.0)
     with pytest.raises(DTypeError, match="mask's dtype is float16, expected bool or float32"):
         OPS["attention"].infer(q, q, q, TensorType((1, 1, 2, 2), dtypes.float16), causal=False, scale=1.0)
-    with pytest.raises(ShapeError, match=r"attn_mask's shape is \(3, 2\), expected one that broadcasts to \(2, 2\)"):
+    with pytest.raises(
+        ShapeError, match=r"attn_mask's shape is \(3, 2\), expected one that broadcasts to \(2, 2\)"
+    ):
         x = wf.zeros(2, 4, device="cpu")
         F.scaled_dot_product_attention(x, x, x, wf.zeros(3, 2, device="cpu"))

@@ -115,7 +115,9 @@ def _mask(mask: Any, dtype: DType, whole: tuple[int, ...], with_heads: bool) -> 
     shape = whole if with_heads else (*whole[:-3], *whole[-2:])
     given = (1,) * (len(shape) - len(mask.shape)) + tuple(mask.shape)
     if len(given) != len(shape) or any(own not in (1, size) for own, size in zip(given, shape, strict=True)):
-        raise ShapeError(mistake(NAME, "attn_mask's shape", tuple(mask.shape), f"one that broadcasts to {shape}"))
+        raise ShapeError(
+            mistake(NAME, "attn_mask's shape", tuple(mask.shape), f"one that broadcasts to {shape}")
+        )
     if mask.dtype.kind != "bool" and mask.dtype is not dtype:
         raise DTypeError(mistake(NAME, "attn_mask's dtype", mask.dtype.name, f"bool or {dtype.name}"))
     if not with_heads:
@@ -128,9 +130,7 @@ def _mask(mask: Any, dtype: DType, whole: tuple[int, ...], with_heads: bool) -> 
     return own.reshape(math.prod(own.shape[:-3]), *given[-3:])
 
 
-def _attend(
-    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, **options: Any
-) -> Tensor:
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, **options: Any) -> Tensor:
     """(batch, heads, length, size) of what the op, or the composed form, gives."""
     if dropout_p == 0 and suits(q, k, v) and not _kept(q, k, options["causal"]):
         given = (q, k, v) if mask is None else (q, k, v, mask)

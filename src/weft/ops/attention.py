@@ -41,7 +41,9 @@ def _check(q: TensorType, k: TensorType, v: TensorType, mask: TensorType | None)
         return
     whole = (batch, heads, length, keys)
     if len(mask.shape) != 4 or any(own not in (1, size) for own, size in zip(mask.shape, whole, strict=True)):
-        raise ShapeError(mistake("attention", "mask's shape", mask.shape, f"{whole}, or 1 in place of a size"))
+        raise ShapeError(
+            mistake("attention", "mask's shape", mask.shape, f"{whole}, or 1 in place of a size")
+        )
     if mask.dtype.kind != "bool" and mask.dtype is not q.dtype:
         raise DTypeError(mistake("attention", "mask's dtype", mask.dtype.name, f"bool or {q.dtype.name}"))
 
@@ -64,9 +66,11 @@ def _scores(q: Any, k: Any, mask: Any, causal: bool, scale: float) -> Any:
     spread = numpy.repeat(k.astype("float64"), q.shape[2] // k.shape[2], axis=2)
     scores = numpy.einsum("blhe,bshe->bhls", q.astype("float64"), spread) * scale
     if mask is not None:
-        scores = numpy.where(mask, scores, -numpy.inf) if mask.dtype == bool else scores + mask.astype("float64")
+        scores = (
+            numpy.where(mask, scores, -numpy.inf) if mask.dtype == bool else scores + mask.astype("float64")
+        )
     if causal:
-        scores = numpy.where(numpy.tri(*scores.shape[-2:], dtype=bool), scores, -numpy.inf)
+        scores = numpy.where(numpy.tri(*scores.shape[-2:], dtype=numpy.bool_), scores, -numpy.inf)
     return scores
 
 

@@ -39,7 +39,9 @@ def grouped_mask(mask: Any, shared: int) -> Any:
     if mask is None:
         return None
     batch, heads, length, keys = mask.shape
-    shape = (batch, 1, 1, length, keys) if heads == 1 else (batch, shared, heads // max(shared, 1), length, keys)
+    shape = (
+        (batch, 1, 1, length, keys) if heads == 1 else (batch, shared, heads // max(shared, 1), length, keys)
+    )
     return bind(lookup("reshape"), mask, shape=shape)
 
 
@@ -110,7 +112,13 @@ def _to_mask(by_scores: Any, mask: TensorType) -> Any:
 
 
 def second(
-    seeds: Sequence[Any], grad: Any, given: Sequence[Any], types: Sequence[TensorType], *, causal: bool, scale: float
+    seeds: Sequence[Any],
+    grad: Any,
+    given: Sequence[Any],
+    types: Sequence[TensorType],
+    *,
+    causal: bool,
+    scale: float,
 ) -> list[Any]:
     """The gradient of ``attention_backward``, by ``seeds`` for dq, dk and dv: for grad, and each of ``given``.
 
@@ -139,7 +147,9 @@ def second(
     by_k = bind(add, _product(swap_last(of_scores), q), _product(swap_last(of_seen), a))
     by_v = _product(swap_last(by_products), parts.grad)
     of_out = TensorType(tuple(grad.shape), grad.dtype)
-    results = [_back(one, like) for one, like in zip((by_grad, by_q, by_k, by_v), (of_out, *types[:3]), strict=True)]
+    results = [
+        _back(one, like) for one, like in zip((by_grad, by_q, by_k, by_v), (of_out, *types[:3]), strict=True)
+    ]
     if len(types) > 3:
         results.append(_to_mask(by_scores, types[3]) if types[3].dtype.kind == "float" else None)
     return results

@@ -53,7 +53,10 @@ class _Steps:
 
 
 def lower(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     """``attention``: q, k, v and a mask to the output and ``lse``."""
     named = dict(zip(("q", "k", "v", "mask"), operands, strict=False)) | dict(
@@ -73,7 +76,10 @@ def lower(
 
 
 def lower_backward(
-    operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
 ) -> Program:
     """``attention_backward``: sums over rows, then the gradients."""
     names = ("grad", "out", "lse", "q", "k", "v", "mask")
@@ -121,7 +127,9 @@ def _arguments(form: str, named: dict[str, Operand], masked: bool, scale: float)
         one = named[name]
         values.append(Offset(one.index))
         if len(of_buffer(name)) > 1:
-            values += [0 if size == 1 else stride for size, stride in zip(one.shape, one.strides, strict=True)]
+            values += [
+                0 if size == 1 else stride for size, stride in zip(one.shape, one.strides, strict=True)
+            ]
     return values
 
 
@@ -214,7 +222,9 @@ def _on_cpu(steps: _Steps, form: str, named: dict[str, Operand], attributes: dic
     steps.steps.append(_step(form, named, attributes, options, [tiles], numbers))
     for name, target in parts.items():
         one = named[name]
-        whole = Operand(one.index, one.dtype, (pieces, *one.shape), contiguous_strides((pieces, *one.shape)), one.slot)
+        whole = Operand(
+            one.index, one.dtype, (pieces, *one.shape), contiguous_strides((pieces, *one.shape)), one.slot
+        )
         steps.steps.append(sum_pieces(whole, target))
     for name, target in narrow.items():
         steps.copied(parts.get(name, named[name]), target)

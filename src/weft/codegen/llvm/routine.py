@@ -40,13 +40,14 @@ class Routine:
             slot = self.lines.let(f"getelementptr i64, ptr %parameters, i64 {position}")
             self.values[parameter] = Value(self.lines.let(f"load i64, ptr {slot}, align 8"), INDEX)
 
-    def finished(self, more: Sequence[str] = ()) -> str:
-        """The kernel's IR, with the declaration of the product unless ``more`` has one."""
+    def finished(self, blas: bool = True) -> str:
+        """The kernel's IR; without a BLAS products are plain loops."""
         head = f"define void @weft.{self.name}(ptr %buffers, ptr %parameters, i64 %lo, i64 %hi) nounwind"
         number = self.number
         types = f"i32, i32, i32, i64, i64, i64, {number}, ptr, i64, ptr, i64, {number}, ptr, i64"
-        product = more or (f"declare void @{self.gemm}({types})",)
-        return "\n\n".join([self.lines.function(head), *product, *sorted(self.lines.declarations)]) + "\n"
+        declared = f"declare void @{self.gemm}({types})"
+        product = declared if blas else _LOOPS.format(T=number, gemm=self.gemm)
+        return "\n\n".join([self.lines.function(head), product, *sorted(self.lines.declarations)]) + "\n"
 
     def at(self, text: str) -> str:
         """The value of an integer expression."""
@@ -100,3 +101,65 @@ class Routine:
 
 def _no_load(emitter: Emitter, node: Expr) -> Value:
     raise KernelError(f"library kernel: sizes cannot be loaded, {node!r} given")
+
+
+# Without a BLAS: the same product in plain loops.
+_LOOPS = """\
+define internal void @{gemm}(i32 %order, i32 %ta, i32 %tb, i64 %m, i64 %n, i64 %k, {T} %alpha, ptr noalias %a,
+    i64 %lda, ptr noalias %b, i64 %ldb, {T} %beta, ptr noalias %c, i64 %ldc) noinline {{
+entry:
+  %a.turned = icmp eq i32 %ta, 112
+  %b.turned = icmp eq i32 %tb, 112
+  %a.i = select i1 %a.turned, i64 1, i64 %lda
+  %a.l = select i1 %a.turned, i64 %lda, i64 1
+  %b.l = select i1 %b.turned, i64 1, i64 %ldb
+  %b.j = select i1 %b.turned, i64 %ldb, i64 1
+  %fresh = fcmp oeq {T} %beta, 0.0
+  br label %row
+row:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %row.end ]
+  %i.more = icmp slt i64 %i, %m
+  br i1 %i.more, label %column, label %done
+column:
+  %j = phi i64 [ 0, %row ], [ %j.next, %column.end ]
+  %j.more = icmp slt i64 %j, %n
+  br i1 %j.more, label %head, label %row.end
+head:
+  %l = phi i64 [ 0, %column ], [ %l.next, %body ]
+  %sum = phi {T} [ 0.0, %column ], [ %sum.next, %body ]
+  %l.more = icmp slt i64 %l, %k
+  br i1 %l.more, label %body, label %column.end
+body:
+  %a.1 = mul i64 %i, %a.i
+  %a.2 = mul i64 %l, %a.l
+  %a.3 = add i64 %a.1, %a.2
+  %a.p = getelementptr {T}, ptr %a, i64 %a.3
+  %x = load {T}, ptr %a.p
+  %b.1 = mul i64 %l, %b.l
+  %b.2 = mul i64 %j, %b.j
+  %b.3 = add i64 %b.1, %b.2
+  %b.p = getelementptr {T}, ptr %b, i64 %b.3
+  %y = load {T}, ptr %b.p
+  %xy = fmul contract {T} %x, %y
+  %sum.next = fadd contract {T} %sum, %xy
+  %l.next = add i64 %l, 1
+  br label %head
+column.end:
+  %c.1 = mul i64 %i, %ldc
+  %c.2 = add i64 %c.1, %j
+  %c.p = getelementptr {T}, ptr %c, i64 %c.2
+  %old = load {T}, ptr %c.p
+  %kept = fmul {T} %old, %beta
+  %base = select i1 %fresh, {T} 0.0, {T} %kept
+  %scaled = fmul {T} %sum, %alpha
+  %new = fadd {T} %base, %scaled
+  store {T} %new, ptr %c.p
+  %j.next = add i64 %j, 1
+  br label %column
+row.end:
+  %i.next = add i64 %i, 1
+  br label %row
+done:
+  ret void
+}}
+"""

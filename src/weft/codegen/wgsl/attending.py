@@ -4,13 +4,14 @@ A workgroup's invocations form a grid; each has ``row_block`` own rows and, of a
 columns, both spread evenly. Scores are products over the heads' elements, staged a few at a time; weights made of
 them lie in workgroup memory, from which rows of results are summed up in registers. All numbers are float32.
 
-Workgroup memory is an array for each of an invocation's rows and columns (``own0`` …, ``other0`` …, ``weights0`` …):
-one index, which is checked against the array's length, then serves all of them. With one array for all, index
-arithmetic took as long as the products (measured on an H200: 17 of 60 TFLOP/s).
+Workgroup memory is an array for each of an invocation's rows and columns (``rows0`` …, ``others0`` …): one index,
+which is checked against the array's length, then serves all of them. ``rows`` hold own rows while scores are made of
+them, then each row's partial maxima, then weights: less memory is more workgroups at a time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from weft.codegen.wgsl.module import Module
@@ -91,11 +92,9 @@ class Skeleton:
         """Declare the workgroup's memory, and each invocation's place in the grid."""
         tile, shared = self.tile, self.module.shared
         for i in range(tile.row_block):
-            shared(f"own{i}", "vec4<f32>", tile.down * (tile.depth + 1))
+            shared(f"rows{i}", "vec4<f32>", tile.row_words)
         for j in range(tile.column_block):
-            shared(f"other{j}", "vec4<f32>", tile.across * (tile.depth + 1))
-        for i in range(tile.row_block):
-            shared(f"weights{i}", "vec4<f32>", tile.down * tile.pitch)
+            shared(f"others{j}", "vec4<f32>", tile.column_words)
         self.line(f"let tx = i32(local) % {tile.across}i;", f"let ty = i32(local) / {tile.across}i;")
 
     # Memory.
@@ -127,29 +126,33 @@ class Skeleton:
             lines.append("    return vec4<f32>(found0, found1, found2, found3);")
         self.module.functions.append("\n".join([*lines, "}"]))
 
-    def fetch(self, load: Load, word: str, declare: bool = False) -> None:
+    def fetch(self, loads: Sequence[Load], word: str, declare: bool = False) -> None:
         """Load an invocation's share of rows into registers: nothing waits for them yet."""
-        for number, item in enumerate(self._items(load)):
-            at, column = f"({item.place} / {load.across}i)", f"{item.place} % {load.across}i"
-            row = load.row.format(n=item.number, at=at)
-            start = "var " if declare else ""
-            name = f"{load.arrays}_{load.name}{number}"
-            self.line(f"{start}{name} = {load.name}_at({load.base}, {row}, {word} + {column});")
+        for load in loads:
+            for number, item in enumerate(self._items(load)):
+                at, column = f"({item.place} / {load.across}i)", f"{item.place} % {load.across}i"
+                row = load.row.format(n=item.number, at=at)
+                name = f"{'var ' if declare else ''}{load.arrays}_{load.name}{number}"
+                self.line(f"{name} = {load.name}_at({load.base}, {row}, {word} + {column});")
 
-    def keep(self, load: Load) -> None:
+    def keep(self, loads: Sequence[Load]) -> None:
         """What was fetched into workgroup memory."""
-        for number, item in enumerate(self._items(load)):
-            value = f"{load.arrays}_{load.name}{number}"
-            place = f"({item.place} / {load.across}i) * {load.pitch}i + {item.place} % {load.across}i"
-            self.open("")
-            self.line(f"let place = {place};")
-            for n in item.arrays:
-                side_by_side = load.each < self.tile.invocations
-                choice = [f"i32(local) / {load.each}i == {n - item.arrays[0]}i"] if side_by_side else []
-                choice += [f"{item.place} < {load.each}i"] if item.partial else []
-                store = f"{load.arrays}{n}[place] = {value};"
-                self.line(f"if ({' && '.join(choice)}) {{ {store} }}" if choice else store)
-            self.close()
+        for load in loads:
+            for number, item in enumerate(self._items(load)):
+                self._keep(load, item, f"{load.arrays}_{load.name}{number}")
+
+    def _keep(self, load: Load, item: _Item, value: str) -> None:
+        self.open("")
+        self.line(
+            f"let place = ({item.place} / {load.across}i) * {load.pitch}i + {item.place} % {load.across}i;"
+        )
+        for n in item.arrays:
+            side_by_side = load.each < self.tile.invocations
+            choice = [f"i32(local) / {load.each}i == {n - item.arrays[0]}i"] if side_by_side else []
+            choice += [f"{item.place} < {load.each}i"] if item.partial else []
+            store = f"{load.arrays}{n}[place] = {value};"
+            self.line(f"if ({' && '.join(choice)}) {{ {store} }}" if choice else store)
+        self.close()
 
     def _items(self, load: Load) -> list[_Item]:
         """The words that an invocation loads, one after another."""
@@ -169,27 +172,29 @@ class Skeleton:
         """``target{i}_{j}``: own row i by other row j over the elements of a head."""
         tile, depth = self.tile, min(self.tile.depth, words(size))
         pitch = depth + 1 if depth % 2 == 0 else depth
-        self.line(*(f"var {target}{i}_{j} = 0.0f;" for i in range(tile.row_block) for j in range(tile.column_block)))
+        self.line(
+            *(f"var {target}{i}_{j} = 0.0f;" for i in range(tile.row_block) for j in range(tile.column_block))
+        )
         loads = (
-            Load(own, "own", tile.row_block, own_base, tile.down, depth, pitch,
+            Load(own, "rows", tile.row_block, own_base, tile.down, depth, pitch,
                  f"first + {{n}} * {tile.down}i + {{at}}"),
-            Load(other, "other", tile.column_block, other_base, tile.across, depth, pitch,
+            Load(other, "others", tile.column_block, other_base, tile.across, depth, pitch,
                  f"other + {{n}} * {tile.across}i + {{at}}"),
         )  # fmt: skip
         self.open("")
-        for load in loads:
-            self.fetch(load, "0i", declare=True)
+        if tile.ahead:
+            self.fetch(loads, "0i", declare=True)
         self.open(f"for (var word = 0i; word < {words(size)}i; word += {depth}i)")
-        for load in loads:
-            self.keep(load)
+        if not tile.ahead:
+            self.fetch(loads, "word", declare=True)
+        self.keep(loads)
         self.line("workgroupBarrier();")
-        if words(size) > depth:
-            for load in loads:
-                self.fetch(load, f"word + {depth}i")
+        if tile.ahead and words(size) > depth:
+            self.fetch(loads, f"word + {depth}i")
         self.open(f"for (var step = 0i; step < {depth}i; step++)")
         self.line(f"let mine = ty * {pitch}i + step;", f"let yours = tx * {pitch}i + step;")
-        self.line(*(f"let a{i} = own{i}[mine];" for i in range(tile.row_block)))
-        self.line(*(f"let b{j} = other{j}[yours];" for j in range(tile.column_block)))
+        self.line(*(f"let a{i} = rows{i}[mine];" for i in range(tile.row_block)))
+        self.line(*(f"let b{j} = others{j}[yours];" for j in range(tile.column_block)))
         for letter in "xyzw":
             for i in range(tile.row_block):
                 for j in range(tile.column_block):
@@ -214,40 +219,45 @@ class Skeleton:
         self.line(f"let place = ty * {tile.pitch}i + (tx >> 2u);", "let lane = tx & 3i;")
         for j in range(tile.column_block):
             for i in range(tile.row_block):
-                self.line(f"weights{i}[place + {tile.across // 4 * j}i][lane] = {source}{i}_{j};")
+                self.line(f"rows{i}[place + {tile.across // 4 * j}i][lane] = {source}{i}_{j};")
         self.close()
 
     def values(self, each: int, other: str, base: str) -> Load:
         """Fetch the first other rows of what is to be summed up, before they are needed."""
         tile = self.tile
-        width, room = each * tile.across, tile.across * (tile.depth + 1)
+        width, room = each * tile.across, tile.column_words
         keys = tile.columns
         while keys // 4 * width > room:
             keys //= 2
         if keys < 4:
-            raise KernelError(f"attention: heads of {width * 4} elements do not fit the tile; choose a larger one")
-        load = Load(other, "other", 4, base, keys // 4, width, width, "other + {part} + {at} * 4i + {n}")
-        self.fetch(_at_part(load, "0i"), "0i", declare=True)
+            raise KernelError(
+                f"attention: heads of {width * 4} elements do not fit the tile; choose a larger one"
+            )
+        load = Load(other, "others", 4, base, keys // 4, width, width, "other + {part} + {at} * 4i + {n}")
+        if tile.ahead:
+            self.fetch([_at_part(load, "0i")], "0i", declare=True)
         return load
 
     def accumulate(self, target: str, each: int, load: Load) -> None:
         """``target`` plus the weights in workgroup memory by the other rows; waits before it and after it.
 
-        Of every four rows in turn the first lies in ``other0``, the second in ``other1``, and so on.
+        Of every four rows in turn the first lies in ``others0``, the second in ``others1``, and so on.
         """
         tile, width, keys = self.tile, load.across, load.rows * 4
         self.open(f"for (var part = 0i; part < {tile.columns}i; part += {keys}i)")
-        self.keep(load)
+        if not tile.ahead:
+            self.fetch([_at_part(load, "part")], "0i", declare=True)
+        self.keep([load])
         self.line("workgroupBarrier();")
-        if keys < tile.columns:
-            self.fetch(_at_part(load, f"part + {keys}i"), "0i")
+        if tile.ahead and keys < tile.columns:
+            self.fetch([_at_part(load, f"part + {keys}i")], "0i")
         self.open(f"for (var step = 0i; step < {keys // 4}i; step++)")
         self.line(f"let mine = ty * {tile.pitch}i + (part >> 2u) + step;")
-        self.line(*(f"let p{i} = weights{i}[mine];" for i in range(tile.row_block)))
+        self.line(*(f"let p{i} = rows{i}[mine];" for i in range(tile.row_block)))
         for n in range(each):
             self.line(f"let yours{n} = step * {width}i + {tile.across * n}i + tx;")
             for lane, letter in enumerate("xyzw"):
-                self.line(f"let v{n}_{lane} = other{lane}[yours{n}];")
+                self.line(f"let v{n}_{lane} = others{lane}[yours{n}];")
                 for i in range(tile.row_block):
                     name = f"{target}{i}_{n}"
                     self.line(f"{name} = fma(vec4<f32>(p{i}.{letter}), v{n}_{lane}, {name});")
@@ -259,15 +269,14 @@ class Skeleton:
         """Join a value of each own row over the invocations that share the row; all of them then have it."""
         tile = self.tile
         for i in range(tile.row_block):
-            self.module.shared(f"parts{i}", "vec4<f32>", tile.invocations // 4)
-            self.line(f"parts{i}[local >> 2u][local & 3u] = {name}{i};")
+            self.line(f"rows{i}[local >> 2u][local & 3u] = {name}{i};")
         self.line("workgroupBarrier();")
         self.open("")
         words_ = tile.across // 4
         for u in range(words_):
             self.line(f"let place{u} = ty * {words_}i + {u}i;")
         for i in range(tile.row_block):
-            texts = [f"parts{i}[place{u}]" for u in range(words_)]
+            texts = [f"rows{i}[place{u}]" for u in range(words_)]
             self.line(f"let all{i} = {_tree(texts, joined)};")
             self.line(f"{name}{i} = {_tree([f'all{i}.{letter}' for letter in 'xyzw'], joined)};")
         self.close()

@@ -195,8 +195,7 @@ class PointWriter:
     def join(self, folds: Sequence[reductions.Fold]) -> None:
         """The accumulators of the invocations that share a result become one, by subgroups where there are any."""
         given = self.emitter, folds, self.team, self.whole, [self.arrays(i, f) for i, f in enumerate(folds)]
-        subgroup = self.module.subgroup()
-        if not subgroup or not reductions.subgroup_tree(*given, subgroup):
+        if not reductions.subgroup_tree(*given, self.module.subgroup()):
             reductions.tree(*given)
 
     def fold(self, reduction: Reduction) -> reductions.Fold:

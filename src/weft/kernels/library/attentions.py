@@ -25,7 +25,8 @@ LARGEST_HEAD = 256
 class Tile:
     """On a GPU: own rows by other rows of a tile of scores, and each invocation's share of it.
 
-    Heads are staged ``depth`` words of 4 elements at a time, rows padded by a word against bank conflicts.
+    Heads are staged ``depth`` words of 4 elements at a time, rows padded by a word against bank conflicts. ``ahead``
+    loads what comes next into registers while the present stage is multiplied.
     """
 
     rows: int
@@ -33,6 +34,7 @@ class Tile:
     row_block: int
     column_block: int
     depth: int = 8
+    ahead: bool = False
 
     @property
     def across(self) -> int:
@@ -55,10 +57,19 @@ class Tile:
         return self.columns // 4 + 1
 
     @property
+    def row_words(self) -> int:
+        """Words of each array of own rows, of weights and of rows' partial results."""
+        return max(self.down * max(self.pitch, self.depth + 1), self.invocations // 4)
+
+    @property
+    def column_words(self) -> int:
+        """Words of each array of other rows."""
+        return self.across * (self.depth + 1)
+
+    @property
     def memory(self) -> int:
-        """Bytes of workgroup memory: staged rows, weights, and a number of each invocation's rows."""
-        words = (self.rows + self.columns) * (self.depth + 1) + self.rows * self.pitch
-        return 16 * words + 4 * self.row_block * self.invocations
+        """Bytes of workgroup memory."""
+        return 16 * (self.row_block * self.row_words + self.column_block * self.column_words)
 
 
 TILES: dict[str, Tile] = {
@@ -72,7 +83,9 @@ def tile_for(limits: Mapping[str, int], software: bool) -> str:
     """The first tile that fits; a software rasteriser compiles the small one sooner."""
     memory = limits.get("max-compute-workgroup-storage-size", 16384)
     invocations = limits.get("max-compute-invocations-per-workgroup", 256)
-    fitting = (name for name, tile in TILES.items() if tile.memory <= memory and tile.invocations <= invocations)
+    fitting = (
+        name for name, tile in TILES.items() if tile.memory <= memory and tile.invocations <= invocations
+    )
     return "small" if software else next(fitting, "small")
 
 

@@ -28,24 +28,34 @@ GRAIN = 1 << 17
 
 @template("llvm", "attention")
 def attention(library: Library, profile: TargetProfile) -> KernelSpec:
-    """Options: ``form``, ``causal``, ``mask``, and ``unit``, whether neighbours of the mask are neighbours in memory."""
+    """Options: ``form``, ``causal``, ``mask``, and ``unit``: a mask of neighbouring keys lies side by side."""
     options = dict(library.options)
     form, masked = str(options["form"]), bool(options["mask"])
     own, dtype = attentions.FORMS[form], library.dtypes[0]
     names = (*own.reads(masked), *own.outputs, "tiles")
     kinds = dict(zip(names, library.dtypes, strict=True))
-    wrong = [name for name, kind in kinds.items() if kind is not dtype and not (name == "mask" and kind.kind == "bool")]
+    wrong = [
+        name
+        for name, kind in kinds.items()
+        if kind is not dtype and not (name == "mask" and kind.kind == "bool")
+    ]
     if dtype not in GEMM or wrong:
         given = ", ".join(each.name for each in library.dtypes)
-        raise KernelError(f"attention: types ({given}) given, the cpu kernel takes all float32 or all float64")
+        raise KernelError(
+            f"attention: types ({given}) given, the cpu kernel takes all float32 or all float64"
+        )
     parameters = (*attentions.parameters(form, masked), *MORE)
     flags = ("causal", "unit")
-    title = "_".join(["attention", form, dtype.name, str(options["mask"]), *(flag for flag in flags if options[flag])])
+    title = "_".join(
+        ["attention", form, dtype.name, str(options["mask"]), *(flag for flag in flags if options[flag])]
+    )
     writer = _Writer(title, dtype, names, parameters, options)
     return KernelSpec(
         name=title,
         language="llvm",
-        parameters=tuple(Parameter(each, dtypes.float64 if each == "scale" else dtypes.int64) for each in parameters),
+        parameters=tuple(
+            Parameter(each, dtypes.float64 if each == "scale" else dtypes.int64) for each in parameters
+        ),
         inputs=tuple(Binding(name, kinds[name]) for name in own.reads(masked)),
         outputs=tuple(Binding(name, kinds[name], "read_write") for name in (*own.outputs, "tiles")),
         workgroup_size=(GRAIN, 1, 1),
@@ -62,7 +72,11 @@ class _Writer(Routine):
         options: dict[str, int | str | bool],
     ) -> None:  # fmt: skip
         super().__init__(title, dtype, buffers, parameters)
-        self.form, self.mask, self.causal = str(options["form"]), str(options["mask"]), bool(options["causal"])
+        self.form, self.mask, self.causal = (
+            str(options["form"]),
+            str(options["mask"]),
+            bool(options["causal"]),
+        )
         self.unit = bool(options["unit"])
         scale = self.lines.let(f"bitcast i64 {self.values.pop('scale').text} to double")
         if dtype is dtypes.float32:
@@ -85,9 +99,11 @@ class _Writer(Routine):
                     self._forward()
                 else:
                     self.names(row="idiv(unit, pieces)")
-                    self.names(piece="unit - row * pieces", b="idiv(row, shared)", shared_head="irem(row, shared)")
+                    self.names(
+                        piece="unit - row * pieces", b="idiv(row, shared)", shared_head="irem(row, shared)"
+                    )
                     self._backward()
-        return self.finished(() if blas else (_LOOPS.format(T=self.number, gemm=self.gemm),))
+        return self.finished(blas)
 
     # Places and values.
 
@@ -172,7 +188,9 @@ class _Writer(Routine):
         with self.loop("seen", "c"):
             place = self.element(self.tile, "r * pitch + c")
             step = "c" if self.unit else "c * mask_s"
-            address = self.lines.let(f"getelementptr {kind}, ptr %b.mask, i64 {self.at(f'mask_start + {step}')}")
+            address = self.lines.let(
+                f"getelementptr {kind}, ptr %b.mask, i64 {self.at(f'mask_start + {step}')}"
+            )
             score = self._load(place, 1)
             if self.mask == "bool":
                 byte = self.lines.let(f"load i8, ptr {address}, align 1")
@@ -203,12 +221,16 @@ class _Writer(Routine):
             one, none = self._number(1.0).text, self._number(0.0).text
             beta = self.lines.let(f"select i1 {later}, {self.number} {one}, {self.number} {none}")
             out = self._rows("out", "r0")
-            self.product("n", "value_size", "width", (self.tile, "pitch", PLAIN), self._rows("v", "c0"), beta, out[:2])
+            self.product(
+                "n", "value_size", "width", (self.tile, "pitch", PLAIN), self._rows("v", "c0"), beta, out[:2]
+            )
         with self.loop("n", "r", step=LANES):
             total, largest = (self._load(self.element(one, "r")) for one in (self.total, self.largest))
             empty = self.lines.let(f"fcmp oeq {total.type} {total.text}, {self._number(0.0, LANES).text}")
             lse = self._apply("x + log(y)", x=largest, y=total)
-            self._store(self._where(empty, self._number(math.inf, LANES), lse), self.element(self.largest, "r"))
+            self._store(
+                self._where(empty, self._number(math.inf, LANES), lse), self.element(self.largest, "r")
+            )
             inverse = self._apply("1 / y", y=total)
             self._store(self._where(empty, self._number(0.0, LANES), inverse), self.element(self.total, "r"))
         with self.loop("n", "r"):
@@ -236,7 +258,9 @@ class _Writer(Routine):
             score = self._score(self.element(row, "c"))
             self._store(self._apply("larger(x, y)", x=self._load(self.running), y=score), self.running)
         before = self._load(most, 1)
-        largest = self._apply("larger(x, y)", x=before, y=self._joined(self._load(self.running), "larger(x, y)"))
+        largest = self._apply(
+            "larger(x, y)", x=before, y=self._joined(self._load(self.running), "larger(x, y)")
+        )
         hidden = self.lines.let(f"fcmp oeq {self.number} {largest.text}, {self._number(-math.inf).text}")
         less = self._either(hidden, self._number(0.0), largest)
         wide = self.emitter.splat(less, LANES)
@@ -260,7 +284,9 @@ class _Writer(Routine):
     # Backward.
 
     def _backward(self) -> None:
-        self.names(part_k="piece * (batch * s * shared * size)", part_v="piece * (batch * s * shared * value_size)")
+        self.names(
+            part_k="piece * (batch * s * shared * size)", part_v="piece * (batch * s * shared * value_size)"
+        )
         for name, size in (("dk", "size"), ("dv", "value_size")):
             with self.loop("s", "c"):
                 self.clear(self._part(name, "c")[0], size)
@@ -300,66 +326,13 @@ class _Writer(Routine):
                      self._part("dk", "c0"), self.scale)  # fmt: skip
         later = self.lines.let(f"icmp ne i64 {self.at('c0')}, 0")
         beta = self._either(later, self._number(1.0), self._number(0.0)).text
-        self.product("n", "size", "width", by_scores, self._rows("k", "c0"), beta, self._rows("dq", "r0")[:2], self.scale)
-
-
-# Without a BLAS: the same product in plain loops.
-_LOOPS = """\
-define internal void @{gemm}(i32 %order, i32 %ta, i32 %tb, i64 %m, i64 %n, i64 %k, {T} %alpha, ptr noalias %a,
-    i64 %lda, ptr noalias %b, i64 %ldb, {T} %beta, ptr noalias %c, i64 %ldc) noinline {{
-entry:
-  %a.turned = icmp eq i32 %ta, 112
-  %b.turned = icmp eq i32 %tb, 112
-  %a.i = select i1 %a.turned, i64 1, i64 %lda
-  %a.l = select i1 %a.turned, i64 %lda, i64 1
-  %b.l = select i1 %b.turned, i64 1, i64 %ldb
-  %b.j = select i1 %b.turned, i64 %ldb, i64 1
-  %fresh = fcmp oeq {T} %beta, 0.0
-  br label %row
-row:
-  %i = phi i64 [ 0, %entry ], [ %i.next, %row.end ]
-  %i.more = icmp slt i64 %i, %m
-  br i1 %i.more, label %column, label %done
-column:
-  %j = phi i64 [ 0, %row ], [ %j.next, %column.end ]
-  %j.more = icmp slt i64 %j, %n
-  br i1 %j.more, label %head, label %row.end
-head:
-  %l = phi i64 [ 0, %column ], [ %l.next, %body ]
-  %sum = phi {T} [ 0.0, %column ], [ %sum.next, %body ]
-  %l.more = icmp slt i64 %l, %k
-  br i1 %l.more, label %body, label %column.end
-body:
-  %a.1 = mul i64 %i, %a.i
-  %a.2 = mul i64 %l, %a.l
-  %a.3 = add i64 %a.1, %a.2
-  %a.p = getelementptr {T}, ptr %a, i64 %a.3
-  %x = load {T}, ptr %a.p
-  %b.1 = mul i64 %l, %b.l
-  %b.2 = mul i64 %j, %b.j
-  %b.3 = add i64 %b.1, %b.2
-  %b.p = getelementptr {T}, ptr %b, i64 %b.3
-  %y = load {T}, ptr %b.p
-  %xy = fmul contract {T} %x, %y
-  %sum.next = fadd contract {T} %sum, %xy
-  %l.next = add i64 %l, 1
-  br label %head
-column.end:
-  %c.1 = mul i64 %i, %ldc
-  %c.2 = add i64 %c.1, %j
-  %c.p = getelementptr {T}, ptr %c, i64 %c.2
-  %old = load {T}, ptr %c.p
-  %kept = fmul {T} %old, %beta
-  %base = select i1 %fresh, {T} 0.0, {T} %kept
-  %scaled = fmul {T} %sum, %alpha
-  %new = fadd {T} %base, %scaled
-  store {T} %new, ptr %c.p
-  %j.next = add i64 %j, 1
-  br label %column
-row.end:
-  %i.next = add i64 %i, 1
-  br label %row
-done:
-  ret void
-}}
-"""
+        self.product(
+            "n",
+            "size",
+            "width",
+            by_scores,
+            self._rows("k", "c0"),
+            beta,
+            self._rows("dq", "r0")[:2],
+            self.scale,
+        )

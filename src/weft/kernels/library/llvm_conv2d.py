@@ -35,7 +35,6 @@ BUFFERS = {"forward": ("x", "w", "y"), "input": ("y", "w", "x"), "weight": ("y",
 """Two that are read and the one that is written, which a scratch array follows."""
 
 
-
 @template("llvm", "conv2d")
 def conv2d(library: Library, profile: TargetProfile) -> KernelSpec:
     """Options: ``kind``, and ``unit``, whether all strides are 1."""

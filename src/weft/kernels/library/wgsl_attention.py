@@ -50,7 +50,9 @@ def attention(library: Library, profile: TargetProfile) -> KernelSpec:
         Parameter(name, float32 if name == "scale" else INDEX)
         for name in attentions.parameters(form, bool(mask))
     )
-    title = "_".join(filter(None, ("attention", form, views["q"].dtype.name, mask, "causal" * bool(options["causal"]))))
+    title = "_".join(
+        filter(None, ("attention", form, views["q"].dtype.name, mask, "causal" * bool(options["causal"])))
+    )
     module = Module(title, profile, parameters, tuple(views.values()), (tile.invocations, 1, 1))
     writer = _Writer(module, options, views, Skeleton(module, tile))
     body = writer.body()
@@ -64,7 +66,11 @@ class _Writer:
         self, module: Module, options: dict[str, int | str | bool], views: dict[str, View], skeleton: Skeleton
     ) -> None:
         self.module, self.views, self.out = module, views, skeleton
-        self.form, self.mask, self.causal = str(options["form"]), str(options["mask"]), bool(options["causal"])
+        self.form, self.mask, self.causal = (
+            str(options["form"]),
+            str(options["mask"]),
+            bool(options["causal"]),
+        )
         self.sizes = {name: int(options["value_size" if name in ("v", "out", "grad", "dv") else "size"]) for name in
                       ("q", "k", "v", "out", "grad", "dq", "dk", "dv")}  # fmt: skip
         self.p = {parameter.name: module.parameter(parameter.name) for parameter in module.parameters}
@@ -129,7 +135,9 @@ class _Writer:
     def _base(self, name: str, head: str) -> None:
         """Where a buffer's batch and head begin."""
         p = self.p
-        self.out.line(f"let {name}_base = {p[f'{name}_offset']} + batch * {p[f'{name}_b']} + {head} * {p[f'{name}_h']};")
+        self.out.line(
+            f"let {name}_base = {p[f'{name}_offset']} + batch * {p[f'{name}_b']} + {head} * {p[f'{name}_h']};"
+        )
 
     def _bases(self, names: tuple[str, ...], head: str) -> None:
         for name in names:
@@ -284,7 +292,9 @@ class _Writer:
         self._bases(("k", "v", "dk", "dv"), "shared_head")
         each_k, each_v = out.sums("d", self.sizes["k"]), out.sums("e", self.sizes["v"])
         out.open("for (var member = 0i; member < together; member++)")
-        out.line("let head = shared_head * together + member;", f"let rows_before = batch * {p['heads']} + head;")
+        out.line(
+            "let head = shared_head * together + member;", f"let rows_before = batch * {p['heads']} + head;"
+        )
         self._bases(("q", "grad", "mask"), "head")
         start = f"first / {tile.columns}i * {tile.columns}i" if self.causal else "0i"
         out.open(f"for (var other = {start}; other < {p['l']}; other += {tile.columns}i)")
