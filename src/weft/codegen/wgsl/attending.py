@@ -4,14 +4,15 @@ A workgroup's invocations form a grid; each has ``row_block`` own rows and, of a
 columns, both spread evenly. Scores are products over the heads' elements, staged a few at a time; weights made of
 them lie in workgroup memory, from which rows of results are summed up in registers. All numbers are float32.
 
-Workgroup memory is an array for each of an invocation's rows and columns (``rows0`` …, ``others0`` …): one index,
-which is checked against the array's length, then serves all of them. ``rows`` hold own rows while scores are made of
-them, then each row's partial maxima, then weights: less memory is more workgroups at a time.
+Workgroup memory is an array for each of an invocation's rows and columns, ``rows0[ty][word]`` … and
+``others0[word][tx]`` …, and loops over it are written out: an index that is a constant is not checked against the
+array's length, and one that is not is checked once for all. ``rows`` hold own rows while scores are made of them, then
+each row's partial maxima, then weights: less memory is more workgroups at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from weft.codegen.wgsl.module import Module
@@ -35,9 +36,10 @@ def words(size: int) -> int:
 
 @dataclass(frozen=True)
 class Load:
-    """Rows of words for ``count`` arrays, of which each takes ``rows`` of ``across``, one every ``pitch``.
+    """Rows of words for ``count`` arrays, of which each takes ``rows`` of ``across`` words.
 
-    ``row`` is the text of where a row comes from: ``{n}`` is the array's number, ``{at}`` the row in it.
+    ``row`` is the text of where a row comes from: ``{n}`` is the array's number, ``{at}`` the row in it; ``place`` that
+    of where the word ``column`` of row ``at`` goes.
     """
 
     name: str
@@ -46,8 +48,8 @@ class Load:
     base: str
     rows: int
     across: int
-    pitch: int
     row: str
+    place: str
 
     @property
     def each(self) -> int:
@@ -88,13 +90,25 @@ class Skeleton:
         self._depth -= 1
         self.line("}")
 
+    def steps(self, count: int) -> Iterator[str]:
+        """Each of so many steps: written out, or on a software rasteriser, which compiles for long, as a loop."""
+        if self.module.profile.software:
+            self.open(f"for (var step = 0i; step < {count}i; step++)")
+            yield "step"
+            self.close()
+            return
+        for step in range(count):
+            self.open("")
+            yield f"{step}i"
+            self.close()
+
     def begin(self) -> None:
         """Declare the workgroup's memory, and each invocation's place in the grid."""
         tile, shared = self.tile, self.module.shared
         for i in range(tile.row_block):
-            shared(f"rows{i}", "vec4<f32>", tile.row_words)
+            shared(f"rows{i}", f"array<vec4<f32>, {tile.row_words}>", tile.down)
         for j in range(tile.column_block):
-            shared(f"others{j}", "vec4<f32>", tile.column_words)
+            shared(f"others{j}", f"array<vec4<f32>, {tile.across + 1}>", tile.depth)
         self.line(f"let tx = i32(local) % {tile.across}i;", f"let ty = i32(local) / {tile.across}i;")
 
     # Memory.
@@ -143,14 +157,12 @@ class Skeleton:
 
     def _keep(self, load: Load, item: _Item, value: str) -> None:
         self.open("")
-        self.line(
-            f"let place = ({item.place} / {load.across}i) * {load.pitch}i + {item.place} % {load.across}i;"
-        )
+        self.line(f"let at = {item.place} / {load.across}i;", f"let column = {item.place} % {load.across}i;")
         for n in item.arrays:
             side_by_side = load.each < self.tile.invocations
             choice = [f"i32(local) / {load.each}i == {n - item.arrays[0]}i"] if side_by_side else []
             choice += [f"{item.place} < {load.each}i"] if item.partial else []
-            store = f"{load.arrays}{n}[place] = {value};"
+            store = f"{load.arrays}{n}{load.place} = {value};"
             self.line(f"if ({' && '.join(choice)}) {{ {store} }}" if choice else store)
         self.close()
 
@@ -171,15 +183,14 @@ class Skeleton:
     def scores(self, target: str, own: str, own_base: str, other: str, other_base: str, size: int) -> None:
         """``target{i}_{j}``: own row i by other row j over the elements of a head."""
         tile, depth = self.tile, min(self.tile.depth, words(size))
-        pitch = depth + 1 if depth % 2 == 0 else depth
         self.line(
             *(f"var {target}{i}_{j} = 0.0f;" for i in range(tile.row_block) for j in range(tile.column_block))
         )
         loads = (
-            Load(own, "rows", tile.row_block, own_base, tile.down, depth, pitch,
-                 f"first + {{n}} * {tile.down}i + {{at}}"),
-            Load(other, "others", tile.column_block, other_base, tile.across, depth, pitch,
-                 f"other + {{n}} * {tile.across}i + {{at}}"),
+            Load(own, "rows", tile.row_block, own_base, tile.down, depth,
+                 f"first + {{n}} * {tile.down}i + {{at}}", "[at][column]"),
+            Load(other, "others", tile.column_block, other_base, tile.across, depth,
+                 f"other + {{n}} * {tile.across}i + {{at}}", "[column][at]"),
         )  # fmt: skip
         self.open("")
         if tile.ahead:
@@ -191,16 +202,14 @@ class Skeleton:
         self.line("workgroupBarrier();")
         if tile.ahead and words(size) > depth:
             self.fetch(loads, f"word + {depth}i")
-        self.open(f"for (var step = 0i; step < {depth}i; step++)")
-        self.line(f"let mine = ty * {pitch}i + step;", f"let yours = tx * {pitch}i + step;")
-        self.line(*(f"let a{i} = rows{i}[mine];" for i in range(tile.row_block)))
-        self.line(*(f"let b{j} = others{j}[yours];" for j in range(tile.column_block)))
-        for letter in "xyzw":
-            for i in range(tile.row_block):
-                for j in range(tile.column_block):
-                    name = f"{target}{i}_{j}"
-                    self.line(f"{name} = fma(a{i}.{letter}, b{j}.{letter}, {name});")
-        self.close()
+        for step in self.steps(depth):
+            self.line(*(f"let a{i} = rows{i}[ty][{step}];" for i in range(tile.row_block)))
+            self.line(*(f"let b{j} = others{j}[{step}][tx];" for j in range(tile.column_block)))
+            for letter in "xyzw":
+                for i in range(tile.row_block):
+                    for j in range(tile.column_block):
+                        name = f"{target}{i}_{j}"
+                        self.line(f"{name} = fma(a{i}.{letter}, b{j}.{letter}, {name});")
         self.line("workgroupBarrier();")
         self.close()
         self.close()
@@ -216,24 +225,24 @@ class Skeleton:
         """The invocation's tile of weights into workgroup memory."""
         tile = self.tile
         self.open("")
-        self.line(f"let place = ty * {tile.pitch}i + (tx >> 2u);", "let lane = tx & 3i;")
+        self.line("let lane = tx & 3i;")
         for j in range(tile.column_block):
             for i in range(tile.row_block):
-                self.line(f"rows{i}[place + {tile.across // 4 * j}i][lane] = {source}{i}_{j};")
+                self.line(f"rows{i}[ty][(tx >> 2u) + {tile.across // 4 * j}i][lane] = {source}{i}_{j};")
         self.close()
 
     def values(self, each: int, other: str, base: str) -> Load:
         """Fetch the first other rows of what is to be summed up, before they are needed."""
-        tile = self.tile
-        width, room = each * tile.across, tile.column_words
-        keys = tile.columns
-        while keys // 4 * width > room:
+        tile, keys = self.tile, self.tile.columns
+        while keys // 4 * each > tile.depth:
             keys //= 2
         if keys < 4:
             raise KernelError(
-                f"attention: heads of {width * 4} elements do not fit the tile; choose a larger one"
+                f"attention: heads of {each * tile.across * 4} elements do not fit the tile; choose a larger one"
             )
-        load = Load(other, "others", 4, base, keys // 4, width, width, "other + {part} + {at} * 4i + {n}")
+        place = f"[at * {each}i + column / {tile.across}i][column % {tile.across}i]"
+        row = "other + {part} + {at} * 4i + {n}"
+        load = Load(other, "others", 4, base, keys // 4, each * tile.across, row, place)
         if tile.ahead:
             self.fetch([_at_part(load, "0i")], "0i", declare=True)
         return load
@@ -243,7 +252,7 @@ class Skeleton:
 
         Of every four rows in turn the first lies in ``others0``, the second in ``others1``, and so on.
         """
-        tile, width, keys = self.tile, load.across, load.rows * 4
+        tile, keys = self.tile, load.rows * 4
         self.open(f"for (var part = 0i; part < {tile.columns}i; part += {keys}i)")
         if not tile.ahead:
             self.fetch([_at_part(load, "part")], "0i", declare=True)
@@ -251,17 +260,15 @@ class Skeleton:
         self.line("workgroupBarrier();")
         if tile.ahead and keys < tile.columns:
             self.fetch([_at_part(load, f"part + {keys}i")], "0i")
-        self.open(f"for (var step = 0i; step < {keys // 4}i; step++)")
-        self.line(f"let mine = ty * {tile.pitch}i + (part >> 2u) + step;")
-        self.line(*(f"let p{i} = rows{i}[mine];" for i in range(tile.row_block)))
-        for n in range(each):
-            self.line(f"let yours{n} = step * {width}i + {tile.across * n}i + tx;")
-            for lane, letter in enumerate("xyzw"):
-                self.line(f"let v{n}_{lane} = others{lane}[yours{n}];")
-                for i in range(tile.row_block):
-                    name = f"{target}{i}_{n}"
-                    self.line(f"{name} = fma(vec4<f32>(p{i}.{letter}), v{n}_{lane}, {name});")
-        self.close()
+        for step in self.steps(keys // 4):
+            self.line(f"let mine = (part >> 2u) + {step};")
+            self.line(*(f"let p{i} = rows{i}[ty][mine];" for i in range(tile.row_block)))
+            for n in range(each):
+                for lane, letter in enumerate("xyzw"):
+                    self.line(f"let v{n}_{lane} = others{lane}[{step} * {each}i + {n}i][tx];")
+                    for i in range(tile.row_block):
+                        name = f"{target}{i}_{n}"
+                        self.line(f"{name} = fma(vec4<f32>(p{i}.{letter}), v{n}_{lane}, {name});")
         self.line("workgroupBarrier();")
         self.close()
 
@@ -269,14 +276,11 @@ class Skeleton:
         """Join a value of each own row over the invocations that share the row; all of them then have it."""
         tile = self.tile
         for i in range(tile.row_block):
-            self.line(f"rows{i}[local >> 2u][local & 3u] = {name}{i};")
+            self.line(f"rows{i}[ty][tx >> 2u][tx & 3i] = {name}{i};")
         self.line("workgroupBarrier();")
         self.open("")
-        words_ = tile.across // 4
-        for u in range(words_):
-            self.line(f"let place{u} = ty * {words_}i + {u}i;")
         for i in range(tile.row_block):
-            texts = [f"rows{i}[place{u}]" for u in range(words_)]
+            texts = [f"rows{i}[ty][{u}i]" for u in range(tile.across // 4)]
             self.line(f"let all{i} = {_tree(texts, joined)};")
             self.line(f"{name}{i} = {_tree([f'all{i}.{letter}' for letter in 'xyzw'], joined)};")
         self.close()

@@ -58,18 +58,13 @@ class Tile:
 
     @property
     def row_words(self) -> int:
-        """Words of each array of own rows, of weights and of rows' partial results."""
-        return max(self.down * max(self.pitch, self.depth + 1), self.invocations // 4)
-
-    @property
-    def column_words(self) -> int:
-        """Words of each array of other rows."""
-        return self.across * (self.depth + 1)
+        """Words that workgroup memory has for each own row: staged elements, partial results, weights."""
+        return max(self.pitch, self.depth + 1)
 
     @property
     def memory(self) -> int:
         """Bytes of workgroup memory."""
-        return 16 * (self.row_block * self.row_words + self.column_block * self.column_words)
+        return 16 * (self.rows * self.row_words + self.column_block * self.depth * (self.across + 1))
 
 
 TILES: dict[str, Tile] = {
