@@ -22,7 +22,7 @@ MOST = 128 << 20
 
 def recompute(graph: Graph, profile: TargetProfile) -> Graph:
     """The graph with gradients of attention as products, on a GPU and where weights are few."""
-    if profile.dialect == "llvm":
+    if profile.dialect == "llvm" or profile.software:
         return graph
     return rewritten(graph, lambda op: (products,) if op.name == "attention_backward" else ())
 
