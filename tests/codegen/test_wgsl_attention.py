@@ -74,10 +74,21 @@ def test_aligned_heads_are_read_in_fours() -> None:
         assert f"q_data: {word}" in first.source
 
 
-def test_the_tile_by_what_a_target_has() -> None:
-    assert attentions.tile_for(ROOMY.limits, False) == "flat"
-    assert attentions.tile_for(BROWSER.limits, False) == "small" == attentions.tile_for(SOFTWARE.limits, True)
+def test_the_tile_by_what_a_target_has_and_by_the_sizes() -> None:
+    assert attentions.tile_for(ROOMY.limits, False, 64, 256) == "flat"
+    assert attentions.tile_for(ROOMY.limits, False, 64, 1024) == "tall"
+    assert attentions.tile_for(ROOMY.limits, False, 128, 1024) == "broad"
+    assert attentions.tile_for(ROOMY.limits, False, 256, 1024) == "flat"
+    assert attentions.tile_for(BROWSER.limits, False, 64, 1024) == "small"
+    assert attentions.tile_for(SOFTWARE.limits, True, 64, 1024) == "small"
     assert attentions.TILES["small"].memory <= 16384
+
+
+@pytest.mark.parametrize("size", [40, 64, 100, 128, 256])
+def test_long_sequences_on_every_target(size: int) -> None:
+    for profile in (*PROFILES.values(), SOFTWARE):
+        for kernel in programs(profile, size, dtypes.float32, None, length=1024):
+            codegen.generate(kernel, profile)
 
 
 def test_a_software_driver_is_told_how_long_the_loops_are() -> None:

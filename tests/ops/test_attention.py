@@ -11,12 +11,12 @@ import torch
 
 import weft as wf
 import weft.nn.functional as F
-from tests.graph.passes.checking import ops, passed
+from tests.graph.passes.checking import ops
 from weft import dtypes
 from weft.compiler import trace
 from weft.devices.base import Device
 from weft.errors import DTypeError, ShapeError
-from weft.graph import compile_graph, passes
+from weft.graph import compile_graph
 from weft.nn import attention as functional
 from weft.ops import OPS, TensorType, bind
 from weft.target import CPU, TargetProfile
@@ -161,8 +161,8 @@ def test_gradients_of_gradients_with_shared_heads_and_a_mask(causal: bool) -> No
     assert wf.autograd.gradgradcheck(run, given)
 
 
-LONG = (2, 16, 2048, 32)
-"""Of this (batch, heads, length, size) the weights take 512 MiB."""
+LONG = (1, 8, 2048, 32)
+"""Of this (batch, heads, length, size) the weights take 128 MiB."""
 
 
 @pytest.mark.cpu
@@ -190,27 +190,6 @@ def test_the_cpu_keeps_few_weights() -> None:
 
     assert "softmax" in made(16) and "attention" not in made(16)
     assert "attention" in made(1024) and "softmax" not in made(1024)
-
-
-@pytest.mark.cpu
-@pytest.mark.parametrize("kind", ["plain", "causal", "bool", "added"])
-def test_gradients_as_products_are_the_gradients(kind: str) -> None:
-    """What a GPU does where weights are few, against the kernels that hold none."""
-    given = operands(wf.devices.open("cpu"), 2, 2, 2, 37, 33, 8, 4)
-    seen = drawn(2, 1, 37, 33, seed=9) > 0
-    seen[0, 0, 3] = False
-    added = numpy.where(seen, drawn(2, 1, 37, 33, seed=7), -numpy.inf).astype("float32")
-    mask = (
-        [wf.tensor({"bool": seen, "added": added}[kind], device="cpu")] if kind in ("bool", "added") else []
-    )
-
-    def run(q: Any, k: Any, v: Any, g: Any) -> Any:
-        x = [one.detach().requires_grad_() for one in (q, k, v)]
-        mixed = bind(OPS["attention"], *x, *mask, causal=kind == "causal", scale=0.3)[0]
-        return wf.autograd.grad(mixed, x, g)
-
-    graph = passed(lambda graph: passes.recompute(graph, HARDWARE), run, *given, rtol=2e-5)
-    assert "attention_backward" not in ops(graph) and ops(graph).count("matmul") == 5
 
 
 def test_large_heads_and_empty_sizes_are_composed(device: Device) -> None:

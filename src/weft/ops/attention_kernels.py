@@ -159,10 +159,13 @@ def _in_fours(one: Operand) -> bool:
 def _on_gpu(steps: _Steps, form: str, named: dict[str, Operand], attributes: dict[str, Any]) -> None:
     names = (*FORMS[form].inputs, *FORMS[form].outputs)
     fours = [name for name in names if len(of_buffer(name)) > 1 and _in_fours(named[name])]
+    size, value_size = named["q"].shape[3], named["v"].shape[3]
+    rows = named["k" if form == "key" else "q"].shape[1]
+    profile = steps.profile
     options: dict[str, int | str | bool] = {
-        "size": named["q"].shape[3],
-        "value_size": named["v"].shape[3],
-        "tile": tile_for(steps.profile.limits, steps.profile.software),
+        "size": size,
+        "value_size": value_size,
+        "tile": tile_for(profile.limits, profile.software, max(size, value_size), rows),
         "fours": " ".join(fours),
     }
     steps.steps.append(_step(form, named, attributes, options))

@@ -11,7 +11,6 @@ from weft.graph.ir import Graph
 from weft.graph.passes.cse import cse
 from weft.graph.passes.dce import dce
 from weft.graph.passes.patterns import patterns
-from weft.graph.passes.recompute import recompute
 from weft.graph.passes.scales import scales
 from weft.graph.passes.simplify import simplify
 from weft.target import TargetProfile
@@ -30,7 +29,6 @@ PASSES: tuple[tuple[str, Pass], ...] = (
     ("cse", _plain(cse)),
     ("dce", _plain(dce)),
     ("patterns", _plain(patterns)),
-    ("recompute", recompute),
     ("scales", scales),
 )
 """Name and function of each pass, in order."""
@@ -52,4 +50,4 @@ def run(graph: Graph, profile: TargetProfile, observe: Observe | None = None) ->
     return graph
 
 
-__all__ = ["PASSES", "cse", "dce", "patterns", "recompute", "run", "scales", "simplify"]
+__all__ = ["PASSES", "cse", "dce", "patterns", "run", "scales", "simplify"]
