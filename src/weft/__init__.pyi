@@ -362,6 +362,22 @@ def argmin(
     out: Tensor | None = None,
 ) -> Tensor:
     """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
+def softmax(
+    input: Tensor,
+    dim: builtins.int,
+    dtype: DType | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
+def log_softmax(
+    input: Tensor,
+    dim: builtins.int,
+    dtype: DType | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
 def conv1d(
     input: Tensor,
     weight: Tensor,
@@ -435,22 +451,6 @@ def conv_transpose3d(
     dilation: Pair = 1,
 ) -> Tensor:
     """The adjoint of ``conv3d``, as ``torch.nn.functional.conv_transpose3d``; ``weight`` (C, O / groups, *kernel)."""
-def softmax(
-    input: Tensor,
-    dim: builtins.int,
-    dtype: DType | None = None,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
-def log_softmax(
-    input: Tensor,
-    dim: builtins.int,
-    dtype: DType | None = None,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
 def sort(
     input: Tensor,
     dim: builtins.int = -1,

@@ -28,6 +28,7 @@ class TargetProfile:
     ``limits`` are WebGPU limit names (``max-storage-buffers-per-shader-stage``, ``max-immediate-size`` …).
     ``vendor``: ``"nvidia"``, ``"amd"``, ``"intel"``, ``"apple"``, or nothing where it is another or not known.
     ``choices`` are measured on one adapter (``weft tune``); where there is none, what is shipped decides.
+    ``subgroup`` is how many invocations a subgroup has, at least; 0 without subgroup operations.
     """
 
     dialect: Dialect
@@ -35,6 +36,7 @@ class TargetProfile:
     limits: Mapping[str, int] = field(default_factory=dict, hash=False, compare=False)
     software: bool = False
     vendor: str = ""
+    subgroup: int = 0
     choices: Choices = field(default_factory=dict, hash=False, compare=False)
 
     def storage(self, dtype: DType) -> DType:

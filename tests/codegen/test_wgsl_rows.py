@@ -139,3 +139,37 @@ def test_mistakes_are_named() -> None:
     ):  # fmt: skip
         with pytest.raises(KernelError, match=message):
             codegen.generate(centred(dtypes.float32, (4, 8), vector, team, held).kernel, BROWSER)
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+@pytest.mark.parametrize(
+    ("length", "vector", "team", "held"), [(40, 4, 4, 0), (600, 1, 16, 0), (44, 4, 8, 2), (2048, 4, 16, 32)]
+)
+def test_rows_with_and_without_subgroups(
+    gpu: Device, length: int, vector: int, team: int, held: int, exchanged: bool
+) -> None:
+    """Exchange within subgroups gives what trees in workgroup memory give, in one order each time."""
+    if exchanged and not gpu.profile.subgroup:
+        pytest.skip("the adapter has no subgroups")
+    step = centred(dtypes.float32, (70, length), vector, team, held)
+    kernel = step.kernel
+    assert isinstance(kernel, Kernel)
+    x, values = random(dtypes.float32, 70 * length), arguments(step)
+    arrays = [x, numpy.zeros_like(x), numpy.zeros(70, "float32")]
+    size = gpu.profile.subgroup if exchanged else 0
+    spec = codegen.generate(kernel, replace(gpu.profile, software=False, subgroup=size))
+    assert ("subgroupShuffleXor" in spec.source) == exchanged
+    buffers = [(buffer.dtype, array) for buffer, array in zip(kernel.buffers, arrays, strict=True)]
+    one, two = (dispatch(gpu, spec, buffers, values) for _ in range(2))
+    for first, second, wanted in zip(one, two, expected(kernel, arrays, values), strict=True):
+        assert first.tobytes() == second.tobytes()
+        numpy.testing.assert_allclose(first, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_browsers_and_software_have_no_exchange() -> None:
+    step = centred(dtypes.float32, (70, 64), 4, 4, 0)
+    for profile in (
+        replace(BROWSER, subgroup=32),
+        replace(BROWSER, dialect="wgsl-native", subgroup=32, software=True),
+    ):
+        assert "subgroup" not in codegen.generate(step.kernel, profile).source

@@ -66,6 +66,7 @@ class Block(nn.Module):
 
 
 def blocks(count: int) -> tuple[nn.Module, Tensor]:
+    wf.set_default_device(ADAPTER)  # the CPU keeps the weights of an attention that is this small
     wf.manual_seed(0)
     return nn.Sequential(*[Block(128, 4) for _ in range(count)]), wf.randn(8, 64, 128)
 
@@ -96,18 +97,20 @@ def backward(model: nn.Module, x: Tensor, profile: TargetProfile) -> int:
     return stages(run, x, profile=profile)
 
 
+@pytest.mark.webgpu
 @pytest.mark.parametrize("kind", PROFILES)
-def test_a_block_takes_nine_forward(kind: str) -> None:
+def test_a_block_takes_seven_forward(kind: str) -> None:
     one, two = (forward(*blocks(count), profile=PROFILES[kind]) for count in (1, 2))
-    assert one == 9
-    assert two - one == 9
+    assert one == 7
+    assert two - one == 7
 
 
+@pytest.mark.webgpu
 @pytest.mark.parametrize("kind", PROFILES)
-def test_a_block_takes_at_most_twenty_backward(kind: str) -> None:
+def test_a_block_takes_at_most_fourteen_backward(kind: str) -> None:
     """Counted between two and three blocks, so that what stands at the ends is left out."""
     two, three = (backward(*blocks(count), profile=PROFILES[kind]) for count in (2, 3))
-    assert three - two - 9 <= 20
+    assert three - two - 7 <= 14
 
 
 def mlp(optimizer: Callable[..., Any]) -> tuple[Callable[..., Any], Tensor, Tensor]:

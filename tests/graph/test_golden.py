@@ -68,8 +68,20 @@ def loop() -> Program:
     return run, (wf.ones(3, device="cpu"), wf.ones(6, 3, device="cpu"))
 
 
+def attention() -> Program:
+    """Written out, as many programs have it."""
+    seen = wf.tensor([[True, False], [True, True]], device="cpu")
+
+    def run(q: Any, k: Any, v: Any) -> Any:
+        scores = (q @ k.transpose(-2, -1) / 4.0).masked_fill(~seen, -float("inf"))
+        return scores.softmax(-1) @ v
+
+    return run, tuple(wf.ones(1, 3, 2, 16, device="cpu") for _ in range(3))
+
+
 PROGRAMS: dict[str, Callable[[], Program]] = {
     "mlp_step": lambda: mlp("cpu"), "layer_norm": layer_norm, "adam": adam, "scan": loop, "control": control,
+    "attention": attention,
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import math
+import threading
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
@@ -29,6 +30,7 @@ _FOLD: dict[str, Callable[..., bool | int | float]] = {
     "neg": lambda a: -a, "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b,
 }  # fmt: skip
 _CONSTANTS = {"inf": math.inf, "nan": math.nan, "pi": math.pi, "e": math.e, "ln2": math.log(2.0)}
+_one_at_a_time = threading.Lock()  # Python 3.11 counts the depth of all threads' trees together, and raises
 _MOST_NESTED = 100
 _MOST_MULTIPLIED = 8  # x ** 8 is x multiplied, x ** 9 calls pow
 
@@ -49,7 +51,9 @@ def parse(source: str, types: Mapping[str, DType]) -> Expr:
 def _parse(source: str, types: tuple[tuple[str, DType], ...]) -> Expr:
     text = inspect.cleandoc(source)
     try:
-        return _Parser(text, dict(types)).block(ast.parse(text, mode="exec"))
+        with _one_at_a_time:
+            tree = ast.parse(text, mode="exec")
+        return _Parser(text, dict(types)).block(tree)
     except ExpressionError:
         raise
     except SyntaxError as error:

@@ -1,20 +1,27 @@
-"""Attention as a function: scores, mask, softmax, dropout and values, from other operations."""
+"""Attention as a function, as PyTorch has it: the op ``attention``, or with dropout scores, softmax and values."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+from weft.dtypes import DType
 from weft.errors import ArgumentError, DTypeError, ShapeError, mistake
-from weft.ops import OPS, bind, lookup
+from weft.ops import attention_formulas as formulas
+from weft.ops import bind
 from weft.ops.arguments import tensor as checked_tensor
+from weft.ops.attention import ATTENTION, suits
 from weft.ops.functions import whole
-from weft.ops.softmax import softmax
+from weft.ops.geometry import broadcast_shapes
 from weft.random import dropout
-from weft.tensors.creation import arange
 from weft.tensors.tensor import Tensor
 
 NAME = "scaled_dot_product_attention"
+KEPT = {True: 1 << 14, False: 1 << 18}
+"""Weights of a head up to which the CPU keeps them for the gradient, with and without causality: to make them again
+takes longer (measured), as there are 5 products then instead of 4."""
+KEPT_IN_ALL = 1 << 24
+"""And those of all heads together."""
 
 
 def _check(query: Any, key: Any, value: Any, enable_gqa: bool) -> None:
@@ -48,15 +55,6 @@ def _check(query: Any, key: Any, value: Any, enable_gqa: bool) -> None:
                 )
 
 
-def _repeated(given: Tensor, heads: int) -> Tensor:
-    """Each head as often as query heads share it."""
-    *batch, own, length, size = given.shape
-    if own == heads:
-        return given
-    spread = given.unsqueeze(-3).expand(*batch, own, heads // own, length, size)
-    return spread.reshape(*batch, heads, length, size)
-
-
 @whole("lower")
 def scaled_dot_product_attention(
     query: Tensor,
@@ -73,41 +71,94 @@ def scaled_dot_product_attention(
     ``query`` (..., L, E), ``key`` (..., S, E), ``value`` (..., S, Ev) give (..., L, Ev). ``attn_mask`` broadcasts to
     (..., L, S): bool, True where a key takes part, or numbers that are added. ``is_causal`` lets row i see keys 0 to
     i. ``scale`` defaults to 1 / sqrt(E). A row that sees no key gives 0. ``dropout_p`` always applies: pass 0 in
-    evaluation. With ``enable_gqa`` groups of query heads share a key and value head.
+    evaluation. With ``enable_gqa`` groups of query heads share a key and value head. Without dropout, and for heads of
+    at most 256, the weights are not held (Dao 2023), but for few of them on the CPU.
+
+    >>> import weft as wf
+    >>> q, k = wf.ones(2, 4, 5, 8), wf.ones(2, 4, 7, 8)
+    >>> tuple(wf.nn.functional.scaled_dot_product_attention(q, k, k, is_causal=True).shape)
+    (2, 4, 5, 8)
     """
     _check(query, key, value, enable_gqa)
     if attn_mask is not None and is_causal:
         raise ArgumentError(
             mistake(NAME, "is_causal", True, "False together with attn_mask", "mask the triangle")
         )
-    if enable_gqa:
-        key, value = _repeated(key, query.shape[-3]), _repeated(value, query.shape[-3])
     factor = 1.0 / math.sqrt(max(query.shape[-1], 1)) if scale is None else float(scale)
-    scores: Tensor = (query * factor) @ key.transpose(-2, -1)
-    if is_causal:
-        device = str(query.device)
-        rows, columns = arange(query.shape[-2], device=device), arange(key.shape[-2], device=device)
-        seen = columns <= rows.unsqueeze(-1)
-        weights = softmax(bind(OPS["where"], seen, scores, -math.inf), -1)
-    elif attn_mask is None:
-        weights = softmax(scores, -1)
-    else:
-        weights = _masked(scores, attn_mask)
-    result: Tensor = dropout(weights, dropout_p) @ value
-    return result
+    with_heads = enable_gqa or max(len(one.shape) for one in (query, key, value)) > 3
+    if not with_heads:
+        query, key, value = (one.unsqueeze(-3) for one in (query, key, value))
+    q, k, v = (one.unsqueeze(0) if len(one.shape) < 3 else one for one in (query, key, value))
+    batch = broadcast_shapes(NAME, *(one.shape[:-3] for one in (q, k, v)))
+    heads = q.shape[-3] if enable_gqa else broadcast_shapes(NAME, *(one.shape[-3:-2] for one in (q, k, v)))[0]
+    mask = None
+    if attn_mask is not None:
+        mask = _mask(attn_mask, q.dtype, (*batch, heads, q.shape[-2], k.shape[-2]), with_heads)
+    shared = k.shape[-3] if k.shape[-3] == v.shape[-3] else heads
+    result = _attend(_rows(q, batch, heads), _rows(k, batch, shared), _rows(v, batch, shared), mask, dropout_p,
+                     causal=bool(is_causal), scale=factor)  # fmt: skip
+    if len(batch) != 1:
+        result = result.reshape(*batch, *result.shape[1:])
+    return result if with_heads else result.squeeze(-3)
 
 
-def _masked(scores: Tensor, mask: Tensor) -> Tensor:
-    """The softmax of masked scores; rows that see nothing are 0, and let no gradient through."""
+def _rows(given: Tensor, batch: tuple[int, ...], heads: int) -> Tensor:
+    """(..., heads, length, size) as (batch, length, heads, size); heads are repeated where there are fewer."""
+    *lead, own, length, size = given.shape
+    if own != heads:
+        spread = given.unsqueeze(-3).expand(*lead, own, heads // own, length, size)
+        given = spread.reshape(*lead, heads, length, size)
+    if given.shape[:-3] != batch:
+        given = given.expand(*batch, heads, length, size)
+    if len(batch) != 1:
+        given = given.reshape(math.prod(batch), heads, length, size)
+    return given.permute(0, 2, 1, 3)
+
+
+def _mask(mask: Any, dtype: DType, whole: tuple[int, ...], with_heads: bool) -> Tensor:
+    """A mask as (batch, heads, length, keys), of which all but the batch may be 1 in place of their size."""
     checked_tensor(NAME, "attn_mask", mask)
-    where = lookup("where")
-    if mask.dtype.kind == "bool":
-        scores = bind(where, mask, scores, -math.inf)
-    elif mask.dtype is scores.dtype:
-        scores = scores + mask
-    else:
-        raise DTypeError(mistake(NAME, "attn_mask's dtype", mask.dtype.name, f"bool or {scores.dtype.name}"))
-    dead = scores.detach().amax(-1, keepdim=True) == -math.inf
-    weights: Tensor = softmax(bind(where, dead, 0.0, scores), -1)
-    result: Tensor = bind(where, dead, 0.0, weights)
-    return result
+    shape = whole if with_heads else (*whole[:-3], *whole[-2:])
+    given = (1,) * (len(shape) - len(mask.shape)) + tuple(mask.shape)
+    if len(given) != len(shape) or any(own not in (1, size) for own, size in zip(given, shape, strict=True)):
+        raise ShapeError(
+            mistake(NAME, "attn_mask's shape", tuple(mask.shape), f"one that broadcasts to {shape}")
+        )
+    if mask.dtype.kind != "bool" and mask.dtype is not dtype:
+        raise DTypeError(mistake(NAME, "attn_mask's dtype", mask.dtype.name, f"bool or {dtype.name}"))
+    if not with_heads:
+        given = (*given[:-2], 1, *given[-2:])
+    own: Tensor = mask.reshape(*given)
+    if len(given) == 4:
+        return own
+    if any(size != 1 for size in given[:-3]):
+        own = own.expand(*whole[:-3], *given[-3:])
+    return own.reshape(math.prod(own.shape[:-3]), *given[-3:])
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, **options: Any) -> Tensor:
+    """(batch, heads, length, size) of what the op, or the composed form, gives."""
+    if dropout_p == 0 and suits(q, k, v) and not _kept(q, k, options["causal"]):
+        given = (q, k, v) if mask is None else (q, k, v, mask)
+        mixed: Tensor = bind(ATTENTION, *given, **options)[0]
+        return mixed.permute(0, 2, 1, 3)
+    return _composed(q, k, v, mask, dropout_p, **options)
+
+
+def _kept(q: Tensor, k: Tensor, causal: bool) -> bool:
+    """Whether the weights are few enough that the CPU is faster where it keeps them."""
+    (batch, length, heads, _), keys = q.shape, k.shape[1]
+    few = length * keys <= KEPT[causal] and batch * heads * length * keys <= KEPT_IN_ALL
+    return few and str(q.device) == "cpu"
+
+
+def _composed(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, *, causal: bool, scale: float
+) -> Tensor:
+    """The same with all weights at once: with dropout, and for sizes that the op does not take."""
+    shared = k.shape[2]
+    q, k, v = (formulas.grouped(one, shared) for one in (q, k, v))
+    scores = (q * scale) @ k.transpose(-2, -1)
+    weights = formulas.weights_of(scores, formulas.grouped_mask(mask, shared), causal)
+    mixed: Tensor = dropout(weights, dropout_p) @ v
+    return mixed.flatten(1, 2)

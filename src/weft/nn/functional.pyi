@@ -82,6 +82,10 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """int64 rows of zeros with a one at each index: shape (*tensor, num_classes), by default the largest index + 1."""
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``input @ weight.T + bias``: input (*, in_features), weight (out_features, in_features), bias (out_features)."""
+def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
+    """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
+def log_softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
+    """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
 def conv1d(
     input: Tensor,
     weight: Tensor,
@@ -155,10 +159,6 @@ def conv_transpose3d(
     dilation: Pair = 1,
 ) -> Tensor:
     """The adjoint of ``conv3d``, as ``torch.nn.functional.conv_transpose3d``; ``weight`` (C, O / groups, *kernel)."""
-def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
-    """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
-def log_softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
-    """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
 def nll_loss(
     input: Tensor,
     target: Tensor,

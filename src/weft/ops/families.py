@@ -3,6 +3,7 @@
 from weft.ops import (
     activations,
     advanced,
+    attention,
     barrier,
     convolution,
     creation,
@@ -44,6 +45,7 @@ from weft.ops import (
 __all__ = [
     "activations",
     "advanced",
+    "attention",
     "barrier",
     "convolution",
     "creation",

@@ -7,6 +7,7 @@ import pytest
 import weft as wf
 import weft.nn.functional as F
 from tests.graph.passes.checking import ops, passed, values
+from weft.compiler import trace
 from weft.graph.passes import patterns, run
 from weft.target import CPU
 
@@ -136,3 +137,55 @@ def test_steps_read_one_by_one_have_one_gradient() -> None:
 
     found = ops(passed(lambda graph: run(graph, CPU), program, values(8, 3), rtol=1e-5))
     assert found.count("cat") == 1 and "update_view" not in found
+
+
+Q, K, V = values(2, 3, 5, 8, seed=2), values(2, 3, 7, 8, seed=3), values(2, 3, 7, 4, seed=4)
+SEEN, ADDED = values(5, 7, seed=5) > 0, values(2, 1, 5, 7, seed=6)
+
+
+def by_hand(x):
+    powers = (x - x.amax(-1, keepdim=True)).exp()
+    return powers / powers.sum(-1, keepdim=True)
+
+
+MIXED = {
+    "plain": (lambda q, k, v: (q @ k.transpose(-2, -1)).softmax(-1) @ v, 0),
+    "scaled": (lambda q, k, v: wf.softmax(q @ k.transpose(-2, -1) / 8**0.5, -1) @ v, 0),
+    "scaled queries": (lambda q, k, v: wf.softmax((q * 0.3) @ k.transpose(-2, -1), -1) @ v, 0),
+    "everything by hand": (lambda q, k, v: by_hand((0.3 * q) @ k.permute(0, 1, 3, 2)) @ v, 0),
+    "an added mask": (lambda q, k, v: wf.softmax((q @ k.transpose(-2, -1)) * 0.3 + ADDED, -1) @ v, 1),
+    "what is seen": (lambda q, k, v: wf.softmax(wf.where(SEEN, q @ k.mT * 0.3, -float("inf")), -1) @ v, 1),
+    "what is hidden": (lambda q, k, v: (q @ k.mT).masked_fill(SEEN, -float("inf")).softmax(-1) @ v, 1),
+    "without heads": (lambda q, k, v: wf.softmax(q[0] @ k[0].mT, -1) @ v[0], 0),
+    "one head": (lambda q, k, v: wf.softmax(q[0, 0] @ k[0, 0].mT, -1) @ v[0, 0], 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_attention_written_out_is_the_op(name: str) -> None:
+    program, masks = MIXED[name]
+    graph = passed(lambda graph: run(graph, CPU), program, Q, K, V, rtol=2e-6)
+    found = [node for node in graph.nodes if node.op == "attention"]
+    assert len(found) == 1 and len(found[0].inputs) == 3 + masks
+    assert "softmax" not in ops(graph) and "matmul" not in ops(graph)
+
+
+KEPT = {
+    "weights that are read": lambda q, k, v: _weights(q, k, v),
+    "another dimension": lambda q, k, v: wf.softmax(q @ k.mT, -2) @ v,
+    "a mask below zero": lambda q, k, v: wf.softmax(wf.where(SEEN, q @ k.mT, -1e9), -1) @ v,
+    "a mask that is scaled": lambda q, k, v: wf.softmax((q @ k.mT + ADDED) * 0.3, -1) @ v,
+    "a wider mask": lambda q, k, v: wf.softmax(q[:1] @ k[:1].mT + ADDED, -1) @ v,
+    "dropout": lambda q, k, v: F.dropout(wf.softmax(q @ k.mT, -1), 0.5) @ v,
+}
+
+
+def _weights(q, k, v):
+    weights = wf.softmax(q @ k.mT, -1)
+    return weights @ v, weights
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_is_not_attention_stays(name: str) -> None:
+    graph = trace(KEPT[name], Q, K, V).graph
+    assert "attention" not in ops(run(graph, CPU))

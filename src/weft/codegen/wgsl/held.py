@@ -124,8 +124,7 @@ class HeldWriter(PointWriter):
                 joined = fold.joined(emitter.declarations, fold.accumulator, term)
                 emitter.line(f"{fold.accumulator} = {joined};")
             folds.append(fold.narrowed(emitter, name) if self.width == 4 else fold)
-        arrays = [self.arrays(i, f) for i, f in enumerate(folds)]
-        reductions.tree(emitter, folds, self.team, self.whole, arrays)
+        self.join(folds)
         for fold in folds:
             emitter.define(fold.reduction.result, fold.accumulator)
 

@@ -65,6 +65,7 @@ class Module:
     functions: list[str] = field(default_factory=list)
     bounds: list[Bound] = field(default_factory=list)
     _shared: dict[str, tuple[str, int]] = field(default_factory=dict)
+    _subgroups: bool = False
 
     def __post_init__(self) -> None:
         self.declarations.exact_division = self.profile.software
@@ -83,6 +84,18 @@ class Module:
     def parameter(self, name: str) -> str:
         """The text that reads a parameter."""
         return f"parameters.{identifier(name)}"
+
+    def subgroup(self) -> int:
+        """How many neighbours in the workgroup may exchange values, a power of two; 0 where none may.
+
+        Asking for it numbers the invocations by their subgroups, as WGSL does not say which invocations these hold.
+        """
+        size = self.profile.subgroup
+        ready = self.profile.dialect == "wgsl-native" and not self.profile.software
+        if not ready or size < 4 or size & (size - 1) or self.invocations % size:
+            return 0
+        self._subgroups = True
+        return size
 
     def bound_steps(self, steps: Expr) -> None:
         """Say how many loop steps an invocation takes; too many are a ``KernelError``, now or at the dispatch."""
@@ -159,14 +172,25 @@ class Module:
                 "fn main(",
                 "    @builtin(workgroup_id) workgroup_id: vec3<u32>,",
                 "    @builtin(num_workgroups) workgroups: vec3<u32>,",
-                "    @builtin(local_invocation_index) local: u32,",
+                *self._numbers(),
                 ") {",
+                *(["    let local = subgroup * subgroup_size + subgroup_lane;"] if self._subgroups else []),
                 # every grid has one layer, so this is 0
                 *(["    weft_zero = workgroup_id.z;"] if "weft_zero" in self.declarations.privates else []),
                 *body,
                 "}",
             ]
         )
+
+    def _numbers(self) -> list[str]:
+        """The entry point's arguments that number an invocation in its workgroup."""
+        if not self._subgroups:
+            return ["    @builtin(local_invocation_index) local: u32,"]
+        return [
+            "    @builtin(subgroup_id) subgroup: u32,",
+            "    @builtin(subgroup_size) subgroup_size: u32,",
+            "    @builtin(subgroup_invocation_id) subgroup_lane: u32,",
+        ]
 
     def _check_limits(self) -> None:
         """Compare what the kernel needs with what the target has, each limit by its WebGPU name."""

@@ -188,10 +188,15 @@ class PointWriter:
         end_blocks()
         folds = [self.folded(fold) for fold in folds]
         if self.cooperative:
-            arrays = [self.arrays(i, f) for i, f in enumerate(folds)]
-            reductions.tree(emitter, folds, self.team, self.whole, arrays)
+            self.join(folds)
         for fold in folds:
             emitter.define(fold.reduction.result, fold.accumulator)
+
+    def join(self, folds: Sequence[reductions.Fold]) -> None:
+        """The accumulators of the invocations that share a result become one, by subgroups where there are any."""
+        given = self.emitter, folds, self.team, self.whole, [self.arrays(i, f) for i, f in enumerate(folds)]
+        if not reductions.subgroup_tree(*given, self.module.subgroup()):
+            reductions.tree(*given)
 
     def fold(self, reduction: Reduction) -> reductions.Fold:
         """The fold that an invocation makes of its own terms."""

@@ -159,6 +159,43 @@ def steps(team: int) -> list[int]:
     return [*found, team]
 
 
+def exchange(emitter: Emitter, folds: Sequence[Fold], count: int) -> None:
+    """Join the accumulators of ``count`` neighbours in a subgroup: each by its partner, then by pairs, and so on."""
+    for apart in (1 << level for level in range(count.bit_length() - 1)):
+        for fold in folds:
+            other = f"subgroupShuffleXor({fold.accumulator}, {apart}u)"
+            joined = fold.joined(emitter.declarations, fold.accumulator, other)
+            emitter.line(f"{fold.accumulator} = {bare(joined)};")
+
+
+def subgroup_tree(
+    emitter: Emitter, folds: Sequence[Fold], team: int, whole: bool, arrays: Sequence[Arrays], subgroup: int
+) -> bool:
+    """``tree`` by exchange within subgroups; ``False``, and nothing written, where it does not do.
+
+    Teams larger than a subgroup leave each subgroup's result in workgroup memory, and exchange these again.
+    """
+    plain = all(not fold.rule.positional and fold.dtype.kind != "bool" for fold in folds)
+    width = min(team, subgroup)
+    if not plain or width < 2 or team // width > width:
+        return False
+    exchange(emitter, folds, width)
+    count = team // width
+    if count == 1:
+        return True
+    lane, start = ("local", "") if whole else ("lane", f"local / {team}u * {count}u + ")
+    names = [each(0, count)[0] for each in arrays]
+    with emitter.block(f"if ({lane} % {width}u == 0u)"):
+        for fold, name in zip(folds, names, strict=True):
+            emitter.line(f"{name}[{start}{lane} / {width}u] = {fold.accumulator};")
+    emitter.line("workgroupBarrier();")
+    for fold, name in zip(folds, names, strict=True):
+        emitter.line(f"{fold.accumulator} = {name}[{start}{lane} % {count}u];")
+    exchange(emitter, folds, count)
+    emitter.line("workgroupBarrier();")  # the next tree writes where this one has read
+    return True
+
+
 def tree(emitter: Emitter, folds: Sequence[Fold], team: int, whole: bool, arrays: Sequence[Arrays]) -> None:
     """Join the accumulators of each ``team`` of invocations; every one of them then holds the whole.
 

@@ -25,7 +25,7 @@ _KINDS = ("DiscreteGPU", "IntegratedGPU", "Unknown", "CPU")
 
 @dataclass(frozen=True)
 class AdapterInfo:
-    """What is said about an adapter; ``software`` where it is a rasteriser that runs on the CPU."""
+    """What is said about an adapter; ``subgroup`` is the least size that its driver gives a subgroup."""
 
     name: str
     kind: str
@@ -35,6 +35,7 @@ class AdapterInfo:
     limits: tuple[tuple[str, int], ...]
     features: frozenset[str]
     vendor: str = ""
+    subgroup: int = 0
 
     @property
     def software(self) -> bool:
@@ -52,8 +53,9 @@ class Adapter:
     def profile(self) -> TargetProfile:
         """The profile of a device made from this adapter with its own limits."""
         features = frozenset(name for name in FEATURES if name in self.info.features)
+        subgroup = self.info.subgroup if "subgroup" in features else 0
         return TargetProfile(
-            "wgsl-native", features, dict(self.info.limits), self.info.software, self.info.vendor
+            "wgsl-native", features, dict(self.info.limits), self.info.software, self.info.vendor, subgroup
         )
 
 
@@ -84,6 +86,8 @@ def _describe(found: Any) -> AdapterInfo:
         limits=tuple(sorted(found.limits.items())),
         features=frozenset(found.features),
         vendor=vendor(info["vendor_id"], info["backend_type"], info["device"]),
+        # the name of the size is mangled in some versions of wgpu
+        subgroup=next((size for name, size in info.items() if name.endswith("group_min_size")), 0),
     )
 
 

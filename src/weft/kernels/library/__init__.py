@@ -15,6 +15,9 @@ A template is ``(Library, TargetProfile) -> KernelSpec``. Each has a derived for
     wgsl with option ``split``: also ``splits chunk piece``; the result lies in ``splits`` arrays, to be summed.
     llvm: a fourth buffer of scratch and ``rows channels room jobs``; option ``unit``, whether all strides are 1; the
     gradient of the weight lies in ``jobs`` arrays of (groups, taps, O / groups), to be summed.
+``attention`` (option ``form``: buffers and parameters by ``attentions.FORMS``; a mask comes after what is read;
+    wgsl: ``tile``, ``size``, ``value_size``, ``causal``, ``mask``, ``fours``; llvm: ``causal``, ``mask``, ``unit``, a
+    last buffer of scratch and ``size value_size jobs room pieces``).
 ``scan`` (options ``scan``, a row of ``scans.SCANS``; wgsl also ``form``, ``stage``, ``states``; buffers: inputs,
     carried totals, outputs): ``rows0 rows1 n`` · ``offset first s0 s1 sn`` of each buffer · wgsl's block
     forms: ``blocks``.

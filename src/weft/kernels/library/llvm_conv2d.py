@@ -9,18 +9,15 @@ there are is decided by sizes, so no sum depends on the threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from weft import dtypes
-from weft.codegen.llvm.function import FunctionWriter
 from weft.codegen.llvm.memory import LANES
+from weft.codegen.llvm.routine import GEMM, PLAIN, TRANSPOSED, Routine
+from weft.dtypes import DType
 from weft.errors import KernelError
-from weft.expr import Expr
-from weft.expr.llvm import Emitter
-from weft.expr.llvm_text import Value, suffix, vector_type
-from weft.expr.node import INDEX
+from weft.expr.llvm_text import suffix, vector_type
 from weft.kernels.library import template
 from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile
@@ -37,16 +34,13 @@ GRAIN = 1 << 18
 BUFFERS = {"forward": ("x", "w", "y"), "input": ("y", "w", "x"), "weight": ("y", "x", "w")}
 """Two that are read and the one that is written, which a scratch array follows."""
 
-_TYPES = {dtypes.float32: ("float", "weft.sgemm"), dtypes.float64: ("double", "weft.dgemm")}
-_ROWS, _PLAIN, _TRANSPOSED = 101, 111, 112  # the BLAS's names for a matrix by rows, and for how it is read
-
 
 @template("llvm", "conv2d")
 def conv2d(library: Library, profile: TargetProfile) -> KernelSpec:
     """Options: ``kind``, and ``unit``, whether all strides are 1."""
     options = dict(library.options)
     kind, dtype = str(options["kind"]), library.dtypes[0]
-    if dtype not in _TYPES or any(other is not dtype for other in library.dtypes):
+    if dtype not in GEMM or any(other is not dtype for other in library.dtypes):
         given = ", ".join(each.name for each in library.dtypes)
         raise KernelError(f"conv2d: types ({given}) given, the cpu kernel takes all float32 or all float64")
     if "blas" not in profile.features:
@@ -62,7 +56,7 @@ def conv2d(library: Library, profile: TargetProfile) -> KernelSpec:
         outputs=(Binding(written, dtype, "read_write"), Binding("columns", dtype, "read_write")),
         workgroup_size=(GRAIN, 1, 1),
         workgroup_count=("jobs", "n * o * oh * ow * kh * kw * ceil_div(c, groups)", "1"),
-        source=_Writer(name, kind, *_TYPES[dtype], unit).source(),
+        source=_Writer(name, kind, dtype, unit).source(),
     )
 
 
@@ -74,57 +68,21 @@ class _Tap:
     column: str
 
 
-class _Writer:
-    """Writes one kind. Arithmetic on sizes is given as text over the parameters' names and earlier results."""
+class _Writer(Routine):
+    """Writes one kind."""
 
-    def __init__(self, name: str, kind: str, number: str, gemm: str, unit: bool) -> None:
-        self.name, self.kind, self.number, self.gemm, self.unit = name, kind, number, gemm, unit
-        self.lines = FunctionWriter()
-        self.emitter = Emitter(self.lines, _no_load)
-        self.values = {"lo": Value("%lo", INDEX), "hi": Value("%hi", INDEX)}
+    def __init__(self, name: str, kind: str, dtype: DType, unit: bool) -> None:
+        super().__init__(name, dtype, (*BUFFERS[kind], "columns"), PARAMETERS)
+        self.kind, self.unit = kind, unit
 
     def source(self) -> str:
         """The kernel's IR."""
-        lines = self.lines
-        for position, buffer in enumerate((*BUFFERS[self.kind], "columns")):
-            slot = lines.let(f"getelementptr ptr, ptr %buffers, i64 {position}")
-            lines.do(f"%b.{buffer} = load ptr, ptr {slot}, align 8")
-        for position, parameter in enumerate(PARAMETERS):
-            slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {position}")
-            self.values[parameter] = Value(lines.let(f"load i64, ptr {slot}, align 8"), INDEX)
         self.names(cg="idiv(c, groups)", og="idiv(o, groups)", area="kh * kw", places="oh * ow")
         self.names(taps="cg * area", row_blocks="ceil_div(oh, rows)", channel_blocks="ceil_div(cg, channels)")
         self.names(units="n * groups * row_blocks * channel_blocks")
         with self.loop("hi", "job", "lo"):
             self._job()
-        head = f"define void @weft.{self.name}(ptr %buffers, ptr %parameters, i64 %lo, i64 %hi) nounwind"
-        number = self.number
-        types = f"i32, i32, i32, i64, i64, i64, {number}, ptr, i64, ptr, i64, {number}, ptr, i64"
-        declared = f"declare void @{self.gemm}({types})"
-        return "\n\n".join([lines.function(head), declared, *sorted(lines.declarations)]) + "\n"
-
-    # What arithmetic and control flow read like here.
-
-    def at(self, text: str) -> str:
-        """The value of an integer expression."""
-        return text if text.isdecimal() else self.emitter.apply(text, self.values).text
-
-    def names(self, **texts: str) -> None:
-        """Give names to values of expressions."""
-        for name, text in texts.items():
-            self.values[name] = Value(self.at(text), INDEX)
-
-    def element(self, base: str, index: str) -> str:
-        """The address of an element."""
-        return self.lines.let(f"getelementptr {self.number}, ptr {base}, i64 {self.at(index)}")
-
-    @contextmanager
-    def loop(self, stop: str, name: str, start: str = "0", step: int = 1) -> Iterator[None]:
-        """``for name in range(start, stop, step)`` over expressions; names given within end with it."""
-        with self.lines.loop(self.at(start), self.at(stop), step) as index, self.emitter.scope():
-            before, self.values = self.values, {**self.values, name: Value(index, INDEX)}
-            yield
-            self.values = before
+        return self.finished()
 
     # The steps.
 
@@ -132,7 +90,7 @@ class _Writer:
         self.columns = self.element("%b.columns", "job * room")
         if self.kind == "weight":
             self.names(result="w_offset + job * (o * taps)")
-            self._clear(self.element("%b.w", "result"), "o * taps")
+            self.clear(self.element("%b.w", "result"), "o * taps")
         with self.loop("idiv(units * (job + 1), jobs)", "unit", "idiv(units * job, jobs)"):
             self.names(image="idiv(unit, row_blocks * channel_blocks)")
             self.names(block="unit - image * (row_blocks * channel_blocks)")
@@ -146,40 +104,26 @@ class _Writer:
         self._windows(self._copy)
         weight = self.element("%b.w", "w_offset + g * og * taps")
         result = self.element("%b.y", "y_offset + image * og * places + r0 * ow")
-        self._product("og", "width", "height", (weight, "taps", _PLAIN), (self.columns, "width", _PLAIN), 0.0,
+        self.product("og", "width", "height", (weight, "taps", PLAIN), (self.columns, "width", PLAIN), 0.0,
                       (result, "places"))  # fmt: skip
 
     def _input(self) -> None:
         weight = self.element("%b.w", "w_offset + g * og * taps + c0 * area")
         grad = self.element("%b.y", "y_offset + image * og * places + r0 * ow")
-        self._product("height", "width", "og", (weight, "taps", _TRANSPOSED), (grad, "places", _PLAIN), 0.0,
+        self.product("height", "width", "og", (weight, "taps", TRANSPOSED), (grad, "places", PLAIN), 0.0,
                       (self.columns, "width"))  # fmt: skip
         if self.unit:
             self._sums()
             return
-        self._clear(self.element("%b.x", "x_offset + (image * cg + c0) * (h * w)"), "(c1 - c0) * (h * w)")
+        self.clear(self.element("%b.x", "x_offset + (image * cg + c0) * (h * w)"), "(c1 - c0) * (h * w)")
         self._windows(self._add)
 
     def _weight(self) -> None:
         self._windows(self._copy)
         grad = self.element("%b.y", "y_offset + image * og * places + r0 * ow")
         result = self.element("%b.w", "result + g * og * taps")
-        self._product("height", "og", "width", (self.columns, "width", _PLAIN), (grad, "places", _TRANSPOSED), 1.0,
+        self.product("height", "og", "width", (self.columns, "width", PLAIN), (grad, "places", TRANSPOSED), 1.0,
                       (result, "og"))  # fmt: skip
-
-    def _product(
-        self, m: str, n: str, k: str, a: tuple[str, str, int], b: tuple[str, str, int], beta: float, c: tuple[str, str]
-    ) -> None:  # fmt: skip
-        sizes = ", ".join(f"i64 {self.at(size)}" for size in (m, n, k))
-        number = self.number
-        self.lines.do(
-            f"call void @{self.gemm}(i32 {_ROWS}, i32 {a[2]}, i32 {b[2]}, {sizes}, {number} 1.0, ptr {a[0]}, "
-            f"i64 {self.at(a[1])}, ptr {b[0]}, i64 {self.at(b[1])}, {number} {beta}, ptr {c[0]}, i64 {self.at(c[1])})"
-        )
-
-    def _clear(self, first: str, count: str) -> None:
-        with self.loop(count, "i"):
-            self.lines.do(f"store {self.number} 0.0, ptr {self.element(first, 'i')}")
 
     def _windows(self, row: Callable[[_Tap, str, str], None]) -> None:
         """``row`` for the rows of every tap of the block, ``LANES`` output columns at a time.
@@ -196,7 +140,7 @@ class _Writer:
                     left=self._first("shift", "w"), right=f"minimum({self._first('shift + w', 'w')}, ow)"
                 )
                 with self.loop("ow", "q", step=LANES):
-                    inside, real = self._lanes("q - left", "right - left"), self._lanes("q", "ow")
+                    inside, real = self.lanes("q - left", "right - left"), self.lanes("q", "ow")
                     with self.loop("kh", "u"):
                         tap = "((channel - c0) * area + u * kw + v) * width + q"
                         row(_Tap(image, self.element(self.columns, tap)), inside, real)
@@ -211,7 +155,7 @@ class _Writer:
         with self.loop("c1", "channel", "c0"):
             image = self.element("%b.x", "x_offset + (image * cg + channel) * (h * w)")
             with self.loop("w", "at", step=LANES):
-                real = self._lanes("at", "w")
+                real = self.lanes("at", "w")
                 with self.loop("h", "i"):
                     self.lines.do(f"store {vector} zeroinitializer, ptr {total}")
                     with self.loop("kh", "u"):
@@ -220,24 +164,13 @@ class _Writer:
                         with self.lines.when(met), self.emitter.scope(), self.loop("kw", "v"):
                             self.names(q="at + pad_w - v * dilation_w")
                             tap = "((channel - c0) * area + u * kw + v) * width + r * ow + q"
-                            more = self._load(self.element(self.columns, tap), self._lanes("q", "ow"), False)
+                            more = self._load(self.element(self.columns, tap), self.lanes("q", "ow"), False)
                             old = self.lines.let(f"load {vector}, ptr {total}")
                             self.lines.do(
                                 f"store {vector} {self.lines.let(f'fadd {vector} {old}, {more}')}, ptr {total}"
                             )
                     value = self.lines.let(f"load {vector}, ptr {total}")
                     self._store(value, self.element(image, "i * w + at"), real, True)
-
-    def _lanes(self, first: str, count: str) -> str:
-        """The mask of the lanes whose number, ``first`` and the next ones, is not negative and below ``count``."""
-        numbers = vector_type("i32", LANES)
-        steps = ", ".join(f"i32 {lane}" for lane in range(LANES))
-        first, count = (
-            self.emitter.splat(self.emitter.convert(Value(self.at(each), INDEX), dtypes.int32), LANES).text
-            for each in (first, f"maximum({count}, 0)")
-        )
-        number = self.lines.let(f"add {numbers} {first}, <{steps}>")
-        return self.lines.let(f"icmp ult {numbers} {number}, {count}")
 
     def _first(self, least: str, axis: str) -> str:
         """The first output that is not negative and whose stride times it is at least so much."""
@@ -306,7 +239,3 @@ class _Writer:
 
 def _size(number: str) -> int:
     return 4 if number == "float" else 8
-
-
-def _no_load(emitter: Emitter, node: Expr) -> Value:
-    raise KernelError(f"conv2d: sizes cannot be loaded, {node!r} given")

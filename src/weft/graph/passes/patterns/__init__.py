@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weft.graph.ir import Graph
-from weft.graph.passes.patterns import losses, norm, pieces, products, softmax
+from weft.graph.passes.patterns import attention, losses, norm, pieces, products, softmax
 from weft.graph.passes.rewrite import Rule, rewritten
 from weft.ops import OpSpec
 
-FAMILIES = (losses, softmax, norm, products, pieces)
+FAMILIES = (losses, softmax, norm, attention, products, pieces)
 RULES: dict[str, tuple[Rule, ...]] = {}
 for _family in FAMILIES:
     for _root, _rules in _family.RULES.items():

@@ -1,0 +1,162 @@
+"""Softmax of a product of queries and keys, by values, becomes ``attention``: no weights are held.
+
+Scores may be scaled, by a number, before or after the product, and masked, by an addition or by -inf in a ``where``.
+Where other nodes read the weights, a gradient's say, they are kept. A row that sees no key is 0, as in
+``scaled_dot_product_attention``, where the form written out has NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from weft.graph.ir import Atom, Node, Var
+from weft.graph.passes import constants
+from weft.graph.passes.rewrite import Rewriting, Rule
+from weft.ops import lookup
+from weft.ops.attention import suits
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What scores are made of: ``keys`` as they stand in the product, (..., size, length)."""
+
+    queries: Var
+    keys: Var
+    scale: float
+    mask: Var | None = None
+    hides: bool = False
+    """Whether the mask says what is not seen."""
+
+
+def attention(node: Node, graph: Rewriting) -> Var | None:
+    """The product of weights that only it reads and values."""
+    weights, values = node.inputs
+    made = _alone(weights, "softmax", graph)
+    if made is None or not isinstance(values, Var):
+        return None
+    (given,) = made.inputs
+    shape = made.outputs[0].type.shape
+    if dict(made.attributes)["dim"] != len(shape) - 1 or not 2 <= len(shape) <= 4:
+        return None
+    found = _masked(given, graph)
+    return None if found is None else _emitted(node, found, values, graph)
+
+
+def _alone(one: Atom, op: str, graph: Rewriting) -> Node | None:
+    """The node of an op that makes a value which nothing else reads."""
+    node = graph.maker(one, op)
+    return node if node is not None and len(graph.readers(node.outputs[0])) == 1 else None
+
+
+def _number(one: Atom, graph: Rewriting) -> float | None:
+    value = constants.constant(one, graph) if isinstance(one, Var) else one
+    return None if value is None else float(value)
+
+
+def _masked(one: Atom, graph: Rewriting) -> _Scores | None:
+    """Scores with a mask, or plain ones."""
+    where, add = _alone(one, "where", graph), _alone(one, "add", graph)
+    if where is not None:
+        seen, *sides = where.inputs
+        for at, other in ((0, 1), (1, 0)):
+            if _number(sides[other], graph) == -math.inf and isinstance(seen, Var):
+                return _with_mask(_scaled(sides[at], graph), seen, at == 1)
+        return None
+    if add is not None:
+        for at, other in ((0, 1), (1, 0)):
+            mask, found = add.inputs[other], _scaled(add.inputs[at], graph)
+            if found is not None and isinstance(mask, Var):
+                return _with_mask(found, mask, False)
+        return None
+    return _scaled(one, graph)
+
+
+def _with_mask(found: _Scores | None, mask: Var, hides: bool) -> _Scores | None:
+    if found is None:
+        return None
+    return _Scores(found.queries, found.keys, found.scale, mask, hides)
+
+
+def _scaled(one: Atom, graph: Rewriting) -> _Scores | None:
+    """A product, by a number."""
+    scale = 1.0
+    value, factor = _factor(one, graph)
+    product = _alone(value, "matmul", graph)
+    if product is None:
+        return None
+    scale *= factor
+    operands = []
+    for each in product.inputs:
+        inner, factor = _factor(each, graph)
+        operands.append(inner)
+        scale *= factor
+    queries, keys = operands
+    if not isinstance(queries, Var) or not isinstance(keys, Var):
+        return None
+    return _Scores(queries, keys, scale) if math.isfinite(scale) else None
+
+
+def _factor(one: Atom, graph: Rewriting) -> tuple[Atom, float]:
+    """A value and the number that it is multiplied by."""
+    for op in ("mul", "div"):
+        node = _alone(one, op, graph)
+        if node is None:
+            continue
+        for at, other in ((0, 1), (1, 0)) if op == "mul" else ((0, 1),):
+            number, value = _number(node.inputs[other], graph), node.inputs[at]
+            same = isinstance(value, Var) and value.type == node.outputs[0].type
+            if number and same:
+                return value, number if op == "mul" else 1 / number
+    return one, 1.0
+
+
+def _emitted(node: Node, found: _Scores, values: Var, graph: Rewriting) -> Var | None:
+    """The op, between views: it takes (batch, length, heads, size)."""
+    rank = len(values.type.shape)
+    keys = graph.emit(node, "permute", found.keys, order=(*range(rank - 2), rank - 1, rank - 2))
+    given = (found.queries, keys, values)
+    lead = {one.type.shape[:-2] for one in given}
+    kinds = {one.type.dtype for one in (*given, node.outputs[0])}
+    if len(lead) > 1 or len(kinds) > 1 or not suits(*(one.type for one in given)):
+        return None
+    (lead_,), length, source = lead, found.queries.type.shape[-2], keys.type.shape[-2]
+    whole = (1,) * (2 - len(lead_)) + lead_ if len(lead_) != 1 else (*lead_, 1)
+    operands = [_rows(node, one, whole, graph) for one in given]
+    if found.mask is not None:
+        mask = _mask(node, found, (*lead_, length, source), graph)
+        if mask is None:
+            return None
+        operands.append(mask)
+    options = {"causal": False, "scale": found.scale}
+    types = lookup("attention").infer(*(one.type for one in operands), **options)
+    result = graph.emit_all(node, "attention", operands, options, types)[0]
+    result = graph.emit(node, "permute", result, order=(0, 2, 1, 3))
+    shape = node.outputs[0].type.shape
+    return result if len(shape) == 4 else graph.emit(node, "reshape", result, shape=shape)
+
+
+def _rows(node: Node, one: Var, whole: tuple[int, ...], graph: Rewriting) -> Var:
+    if len(one.type.shape) != 4:
+        one = graph.emit(node, "reshape", one, shape=(*whole, *one.type.shape[-2:]))
+    return graph.emit(node, "permute", one, order=(0, 2, 1, 3))
+
+
+def _mask(node: Node, found: _Scores, shape: tuple[int, ...], graph: Rewriting) -> Var | None:
+    """The mask against (batch, heads, length, keys)."""
+    mask = found.mask
+    assert mask is not None
+    own = (1,) * (len(shape) - len(mask.type.shape)) + mask.type.shape
+    kind = mask.type.dtype
+    if len(own) != len(shape) or any(a not in (1, b) for a, b in zip(own, shape, strict=True)):
+        return None
+    if kind.kind != "bool" and (kind is not found.queries.type.dtype or found.hides):
+        return None
+    if found.hides:
+        mask = graph.emit(node, "logical_not", mask)
+    lead = own[:-2]
+    whole = (1,) * (2 - len(lead)) + lead if len(lead) != 1 else (*lead, 1)
+    return graph.emit(node, "reshape", mask, shape=(*whole, *own[-2:]))
+
+
+RULES: dict[str, tuple[Rule, ...]] = {"matmul": (attention,)}

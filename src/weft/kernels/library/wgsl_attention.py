@@ -1,0 +1,325 @@
+"""``attention`` for WGSL: FlashAttention-2 (Dao 2023) over tiles in workgroup memory, forward and backward.
+
+Options: ``form`` (``"forward"``, ``"query"``, ``"key"``), ``size`` and ``value_size`` of heads, ``causal``, ``mask``
+(``""``, ``"bool"``, ``"add"``), ``tile``, ``fours``: the buffers, between blanks, that lie in aligned fours.
+Workgroups over queries (``forward``, ``query``) go through the keys, those over keys through the queries of all heads
+that share them. Scores are multiplied by log2(e), so that weights are powers of 2; what a query does not see is HIDDEN.
+"""
+
+from __future__ import annotations
+
+import math
+
+from weft.codegen.wgsl import work
+from weft.codegen.wgsl.attending import Skeleton, choose_tile, words
+from weft.codegen.wgsl.module import Module
+from weft.codegen.wgsl.storage import View
+from weft.dtypes import DType, float32
+from weft.errors import KernelError
+from weft.expr import call, const, variable
+from weft.expr.node import INDEX
+from weft.expr.wgsl_text import literal
+from weft.kernels import Axis
+from weft.kernels.library import attentions, template
+from weft.kernels.program import Library
+from weft.target import KernelSpec, Parameter, TargetProfile
+
+HIDDEN = "(-3.0e38f)"
+"""Below every score; no infinity, whose power drivers do not agree on."""
+LOG2_E, LN_2 = f"{math.log2(math.e)!r}f", f"{math.log(2)!r}f"
+OWN = {"forward": "l", "query": "l", "key": "s"}
+"""The size that a form's workgroups divide among them."""
+
+
+@template("wgsl", "attention")
+def attention(library: Library, profile: TargetProfile) -> KernelSpec:
+    """One form; ``library.dtypes`` are the types of its buffers in order."""
+    options = dict(library.options)
+    form, mask = str(options["form"]), str(options["mask"])
+    if form not in OWN:
+        raise KernelError(f"attention: form is {form!r}, expected one of {', '.join(OWN)}")
+    own = attentions.FORMS[form]
+    names = (*own.reads(bool(mask)), *own.outputs)
+    fours = str(options["fours"]).split()
+    views = {
+        name: View(f"{name}_data", dtype, name in own.outputs, 4 if name in fours else 1)
+        for name, dtype in zip(names, library.dtypes, strict=True)
+    }
+    tile = choose_tile(options)
+    parameters = tuple(
+        Parameter(name, float32 if name == "scale" else INDEX)
+        for name in attentions.parameters(form, bool(mask))
+    )
+    title = "_".join(
+        filter(None, ("attention", form, views["q"].dtype.name, mask, "causal" * bool(options["causal"])))
+    )
+    module = Module(title, profile, parameters, tuple(views.values()), (tile.invocations, 1, 1))
+    writer = _Writer(module, options, views, Skeleton(module, tile))
+    body = writer.body()
+    return module.finish(body, work.grid(work.points(writer.grid())))
+
+
+class _Writer:
+    """Writes the body of one form."""
+
+    def __init__(
+        self, module: Module, options: dict[str, int | str | bool], views: dict[str, View], skeleton: Skeleton
+    ) -> None:
+        self.module, self.views, self.out = module, views, skeleton
+        self.form, self.mask, self.causal = (
+            str(options["form"]),
+            str(options["mask"]),
+            bool(options["causal"]),
+        )
+        self.sizes = {name: int(options["value_size" if name in ("v", "out", "grad", "dv") else "size"]) for name in
+                      ("q", "k", "v", "out", "grad", "dq", "dk", "dv")}  # fmt: skip
+        self.p = {parameter.name: module.parameter(parameter.name) for parameter in module.parameters}
+
+    def grid(self) -> list[Axis]:
+        """Workgroups: batch, heads, tiles."""
+        heads = variable("shared" if self.form == "key" else "heads", INDEX)
+        tiles = work.groups(variable(OWN[self.form], INDEX), self.out.tile.rows)
+        return [Axis(size, size) for size in (variable("batch", INDEX), heads, tiles)]
+
+    def body(self) -> list[str]:
+        """All statements."""
+        self._readers()
+        self._bound()
+        out, p, tile = self.out, self.p, self.out.tile
+        out.begin()
+        heads = p["shared" if self.form == "key" else "heads"]
+        out.line(
+            "let group = i32(workgroup_id.y * workgroups.x + workgroup_id.x);",
+            f"let tiles = ({p[OWN[self.form]]} + {tile.rows - 1}i) / {tile.rows}i;",
+            "let row_of_tiles = group / tiles;",
+            f"if (row_of_tiles >= {p['batch']} * {heads}) {{",
+            "    return;",
+            "}",
+            f"let batch = row_of_tiles / {heads};",
+            f"let together = {p['heads']} / {p['shared']};",  # heads that share keys and values
+        )
+        {"forward": self._forward, "query": self._query, "key": self._key}[self.form]()
+        return out.lines
+
+    def _bound(self) -> None:
+        """The steps of all loops of an invocation, which software drivers limit."""
+        tile, inner = self.out.tile, 0
+        for size in self.sizes["q"], self.sizes["v"]:
+            inner += 2 * (words(size) + -(-words(size) // tile.depth)) + 2 * tile.columns
+        tiles = work.groups(variable("l" if self.form == "key" else "s", INDEX), tile.columns)
+        if self.form == "key":
+            tiles = tiles * call("idiv", variable("heads", INDEX), variable("shared", INDEX))
+        self.module.bound_steps(tiles * const(inner, INDEX))
+
+    # Places.
+
+    def _readers(self) -> None:
+        for name in ("q", "k", "v", "grad"):
+            if name in self.views:
+                count = self.p["l" if name in ("q", "grad") else "s"]
+                self.out.reader(name, self.views[name], self.sizes[name], count)
+        if not self.mask:
+            return
+        view, p = self.views["mask"], self.p
+        kind = "bool" if self.mask == "bool" else "f32"
+        self.module.functions.append("\n".join([
+            f"fn mask_at(base: i32, query: i32, key: i32) -> {kind} {{",
+            f"    if (query >= {p['l']} || key >= {p['s']}) {{",
+            f"        return {kind}();",
+            "    }",
+            f"    let index = base + query * {p['mask_l']} + key * {p['mask_s']};",
+            f"    return {view.load('index')};",
+            "}",
+        ]))  # fmt: skip
+
+    def _base(self, name: str, head: str) -> None:
+        """Where a buffer's batch and head begin."""
+        p = self.p
+        self.out.line(
+            f"let {name}_base = {p[f'{name}_offset']} + batch * {p[f'{name}_b']} + {head} * {p[f'{name}_h']};"
+        )
+
+    def _bases(self, names: tuple[str, ...], head: str) -> None:
+        for name in names:
+            if name in self.views:
+                self._base(name, head)
+
+    def _rows(self, text: str) -> None:
+        """A statement for each of the invocation's own rows: ``{i}`` its number, ``{own}`` its place."""
+        for i in range(self.out.tile.row_block):
+            self.out.line(text.format(i=i, own=f"(first + ty + {self.out.tile.down * i}i)"))
+
+    def _elements(self, *texts: str) -> None:
+        """Statements for each of the invocation's scores: also ``{j}``, ``{query}`` and ``{key}``."""
+        tile = self.out.tile
+        for i in range(tile.row_block):
+            for j in range(tile.column_block):
+                own, other = f"(first + ty + {tile.down * i}i)", f"(other + tx + {tile.across * j}i)"
+                query, key = (other, own) if self.form == "key" else (own, other)
+                self.out.line(*(text.format(i=i, j=j, query=query, key=key) for text in texts))
+
+    def _scores(self) -> None:
+        """The scores in powers of 2, HIDDEN where a query does not see a key."""
+        own, other = ("k", "q") if self.form == "key" else ("q", "k")
+        self.out.scores("s", own, f"{own}_base", other, f"{other}_base", self.sizes["q"])
+        if self.mask == "add":
+            added = f"mask_at(mask_base, {{query}}, {{key}}) * {LOG2_E}"
+            self._elements(f"s{{i}}_{{j}} = fma(s{{i}}_{{j}}, scale, {added});")
+        else:
+            self._elements("s{i}_{j} *= scale;")
+        self._hide()
+
+    def _hide(self) -> None:
+        """HIDDEN where a query does not see a key; tiles that are seen whole are left alone."""
+        by_key = self.form == "key"
+        seen = ["{query} < " + self.p["l"] if by_key else "{key} < " + self.p["s"]]
+        edges = [f"other + {self.out.tile.columns}i > {self.p['l' if by_key else 's']}"]
+        if self.causal:
+            seen.append("{key} <= {query}")
+            last_key, first_query = (
+                (f"first + {self.out.tile.rows - 1}i", "other") if by_key else
+                (f"other + {self.out.tile.columns - 1}i", "first")
+            )  # fmt: skip
+            edges.append(f"{last_key} > {first_query}")
+        if self.mask == "bool":
+            seen.append("mask_at(mask_base, {query}, {key})")
+        self.out.open("" if self.mask else f"if ({' || '.join(edges)})")
+        # a comparison that NaN fails: it stays
+        hidden = f"!({' && '.join(seen)}) || s{{i}}_{{j}} < {HIDDEN}"
+        self._elements(f"s{{i}}_{{j}} = select(s{{i}}_{{j}}, {HIDDEN}, {hidden});")
+        self.out.close()
+
+    def _power(self, less: str) -> None:
+        """Weights in place of scores: powers of 2 of what they are above ``less``."""
+        self._elements(f"s{{i}}_{{j}} = select(exp2(s{{i}}_{{j}} - {less}), 0.0f, s{{i}}_{{j}} <= {HIDDEN});")
+
+    def _over_keys(self) -> None:
+        tile = self.out.tile
+        stop = f"min({self.p['s']}, first + {tile.rows}i)" if self.causal else self.p["s"]
+        self.out.line(f"let stop = {stop};")
+        self.out.open(f"for (var other = 0i; other < stop; other += {tile.columns}i)")
+
+    def _start(self, *buffers: str) -> None:
+        """Forms over queries: what is known before the loop. Late tiles, which see most keys, begin first."""
+        p, tile = self.p, self.out.tile
+        self.out.line(
+            f"let head = row_of_tiles % {p['heads']};",
+            "let shared_head = head / together;",
+            f"let first = (tiles - 1i - group % tiles) * {tile.rows}i;",
+            f"let scale = {p['scale']} * {LOG2_E};",
+        )
+        self._bases(("q", "grad", "mask", *buffers), "head")
+        self._bases(("k", "v"), "shared_head")
+
+    # The forms.
+
+    def _forward(self) -> None:
+        out, tile = self.out, self.out.tile
+        self._start("out")
+        each = out.sums("o", self.sizes["v"])
+        self._rows(f"var largest{{i}} = {HIDDEN};")
+        self._rows("var total{i} = 0.0f;")
+        self._over_keys()
+        self._scores()
+        values = out.values(each, "v", "v_base")
+        columns = range(tile.column_block)
+        self._rows("var most{i} = largest{i};")
+        self._elements("most{i} = max(most{i}, s{i}_{j});")
+        out.share("most", "max({}, {})")
+        self._rows("let fade{i} = exp2(largest{i} - most{i});")
+        self._power("most{i}")
+        added = " + ".join(f"s{{i}}_{j}" for j in columns)
+        self._rows(f"total{{i}} = fma(total{{i}}, fade{{i}}, {added});")
+        self._rows("largest{i} = most{i};")
+        for n in range(each):
+            self._rows(f"o{{i}}_{n} *= fade{{i}};")
+        out.put_weights("s")
+        out.accumulate("o", each, values)
+        out.close()
+        out.share("total", "({} + {})")
+        self._rows("let inverse{i} = select(1.0f / total{i}, 0.0f, total{i} == 0.0f);")
+        for n in range(each):
+            self._rows(f"o{{i}}_{n} *= inverse{{i}};")
+        out.store("out", self.views["out"], "o", each, self.sizes["v"], "out_base", self.p["l"])
+        infinite = literal(math.inf, float32, self.module.declarations)
+        lse = self.views["lse"]
+        out.open("if (tx == 0i)")
+        start = f"{self.p['lse_offset']} + row_of_tiles * {self.p['l']}"
+        for i in range(tile.row_block):
+            out.open(f"if (first + ty + {tile.down * i}i < {self.p['l']})")
+            out.line(
+                f"let index = {start} + first + ty + {tile.down * i}i;",
+                f"let value = select(fma(largest{i}, {LN_2}, log(total{i})), {infinite}, total{i} == 0.0f);",
+                *lse.store("index", "value", self.module.declarations),
+            )
+            out.close()
+        out.close()
+
+    def _statistic(self, name: str, which: int, row: str) -> str:
+        """The text of a row's ``lse`` in powers of 2 (0), or of its sum of output by gradient (1)."""
+        p = self.p
+        place = f"{p['stats_offset']} + ({which}i * {p['batch']} * {p['heads']} + rows_before) * {p['l']}"
+        index = f"{place} + min({row}, {p['l']} - 1i)"
+        return f"stats_data[{index}]" + (f" * {LOG2_E}" if which == 0 else "")
+
+    def _query(self) -> None:
+        out = self.out
+        self._start("dq")
+        each = out.sums("d", self.sizes["q"])
+        out.line("let rows_before = row_of_tiles;")
+        self._rows(f"let lse{{i}} = {self._statistic('lse', 0, '{own}')};")
+        self._rows(f"let rest{{i}} = {self._statistic('rest', 1, '{own}')};")
+        self._over_keys()
+        self._scores()
+        out.scores("t", "grad", "grad_base", "v", "v_base", self.sizes["v"])
+        values = out.values(each, "k", "k_base")
+        self._power("lse{i}")
+        self._elements("s{i}_{j} *= t{i}_{j} - rest{i};")
+        out.put_weights("s")
+        out.accumulate("d", each, values)
+        out.close()
+        for n in range(each):
+            self._rows(f"d{{i}}_{n} *= {self.p['scale']};")
+        out.store("dq", self.views["dq"], "d", each, self.sizes["q"], "dq_base", self.p["l"])
+
+    def _key(self) -> None:
+        out, p, tile = self.out, self.p, self.out.tile
+        out.line(
+            f"let shared_head = row_of_tiles % {p['shared']};",
+            f"let first = group % tiles * {tile.rows}i;",
+            f"let scale = {p['scale']} * {LOG2_E};",
+        )
+        self._bases(("k", "v", "dk", "dv"), "shared_head")
+        each_k, each_v = out.sums("d", self.sizes["k"]), out.sums("e", self.sizes["v"])
+        out.open("for (var member = 0i; member < together; member++)")
+        out.line(
+            "let head = shared_head * together + member;", f"let rows_before = batch * {p['heads']} + head;"
+        )
+        self._bases(("q", "grad", "mask"), "head")
+        start = f"first / {tile.columns}i * {tile.columns}i" if self.causal else "0i"
+        out.open(f"for (var other = {start}; other < {p['l']}; other += {tile.columns}i)")
+        self._scores()
+        out.scores("t", "v", "v_base", "grad", "grad_base", self.sizes["v"])
+        for j in range(tile.column_block):
+            row = f"other + tx + {tile.across * j}i"
+            out.line(f"let lse{j} = {self._statistic('lse', 0, row)};")
+            out.line(f"let rest{j} = {self._statistic('rest', 1, row)};")
+        values = out.values(each_v, "grad", "grad_base")
+        self._power("lse{j}")
+        out.put_weights("s")
+        out.accumulate("e", each_v, values)
+        self._elements("s{i}_{j} *= t{i}_{j} - rest{j};")
+        values = out.values(each_k, "q", "q_base")
+        out.put_weights("s")
+        out.accumulate("d", each_k, values)
+        out.close()
+        out.close()
+        for n in range(each_k):
+            self._rows(f"d{{i}}_{n} *= {p['scale']};")
+        out.store("dk", self.views["dk"], "d", each_k, self.sizes["k"], "dk_base", p["s"])
+        out.store("dv", self.views["dv"], "e", each_v, self.sizes["v"], "dv_base", p["s"])
+
+
+def kinds(mask: DType | None) -> str:
+    """The option ``mask`` for a mask's type."""
+    return "" if mask is None else "bool" if mask.kind == "bool" else "add"
