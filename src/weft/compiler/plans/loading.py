@@ -101,12 +101,13 @@ def contents(where: str, folder: Path, data: bytes) -> dict[str, Field]:
 
 def read_target(field: Field) -> tuple[str, TargetProfile]:
     """The name and the profile of the device that a plan was saved on."""
-    parts = field.members("device", "dialect", "features", "limits", "software", "vendor")
+    parts = field.members("device", "dialect", "features", "limits", "software", "vendor", "subgroup")
     dialect = parts["dialect"].text(DIALECTS)
     features = frozenset(one.text() for one in parts["features"].items())
     limits = {name: one.integer(0, 2**64) for name, one in parts["limits"].entries().items()}
     software, vendor = parts["software"].flag(), parts["vendor"].text()
-    profile = TargetProfile(cast("Dialect", dialect), features, limits, software, vendor)
+    subgroup = parts["subgroup"].integer(0, 2**16)
+    profile = TargetProfile(cast("Dialect", dialect), features, limits, software, vendor, subgroup)
     return parts["device"].text(), profile
 
 

@@ -80,4 +80,5 @@ def write_target(name: str, profile: TargetProfile) -> dict[str, Any]:
         "limits": dict(sorted(profile.limits.items())),
         "software": profile.software,
         "vendor": profile.vendor,
+        "subgroup": profile.subgroup,
     }
