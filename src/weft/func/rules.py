@@ -95,6 +95,28 @@ def folded(call: Call) -> Sequence[Any]:
     return [_shaped(one, (call.size, *own.shape)) for one, own in zip(outputs, call.results, strict=True)]
 
 
+def attention(call: Call) -> Sequence[Any]:
+    """Batches one after another; a mask that is one for all of them stays so."""
+    count = 6 if call.op.name == "attention_backward" else 3
+    examples = call.shape(0)[0]
+    values = [_folded(call.front(at)) for at in range(count)]
+    for at in range(count, len(call.values)):
+        shape = call.shape(at)
+        if call.batched[at] or shape[0] != 1:
+            whole = bind(OPS["expand"], call.front(at), shape=(call.size, examples, *shape[1:]))
+            values.append(_folded(whole))
+        else:
+            values.append(call.values[at])
+    outputs = call.again(*values)
+    return [_shaped(one, (call.size, *own.shape)) for one, own in zip(outputs, call.results, strict=True)]
+
+
+def _folded(value: Any) -> Any:
+    """The first two dimensions as one."""
+    first, second, *rest = value.shape
+    return bind(OPS["reshape"], value, shape=(first * second, *rest))
+
+
 def norm(call: Call) -> Sequence[Any]:
     """Scale and shift have the input's rank and broadcast to it."""
     values = [call.front(0)]
@@ -174,6 +196,7 @@ BATCHING: dict[str, Rule] = {
     **dict.fromkeys(("max", "min", "softmax", "log_softmax", "softmax_backward", "log_softmax_backward"), along_one),
     **dict.fromkeys(("sort", "unsort", "cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"), along_one),
     **dict.fromkeys(("recurrence", "gather", "scatter", "scatter_fold"), along_one),
+    "attention": attention, "attention_backward": attention,
     "cat": shifted, "norm": norm, "norm_parameters": norm_parameters,
     "index": index, "index_put": index_put, "embedding": embedding, "searchsorted": searchsorted,
     "convolution": convolution, "convolution_input": convolution_input, "convolution_weight": convolution_weight,
