@@ -22,6 +22,7 @@ from weft.graph.tracing import Cell
 from weft.ops import OPS, Interpreter, OpSpec, TensorType, bind, interpreter_stack, interpreting, lookup
 from weft.ops.core import modes
 from weft.random.generator import Generator, all_generators
+from weft.tensors.array import Array
 from weft.tensors.gradients import keeping_grads
 from weft.tensors.tensor import Tensor
 
@@ -134,10 +135,11 @@ class BodyTape(Tape):
 
     def _around(self, value: Tensor) -> Any:
         """The data of a tensor as the trace around the body sees it, to which all views of a memory are one."""
-        data, (bottom, tape, *_) = value._data, self._stack
-        if isinstance(tape, BodyTape):
-            return tape.enter(value)._data
-        return bottom.traced(data) if isinstance(bottom, Tracing) else data
+        data, bottom = value._data, self._stack[0]
+        for tape in self._stack[1:2]:
+            if isinstance(tape, BodyTape):
+                return tape.enter(value)._data
+        return bottom.traced(data) if isinstance(bottom, Tracing) and isinstance(data, Array) else data
 
     def _within(self, value: Tensor, data: Any) -> Tensor:
         """A tensor on shared memory: the same view of what stands for it in the body."""

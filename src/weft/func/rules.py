@@ -190,6 +190,7 @@ def advance(call: Call) -> Sequence[Any]:
 
 BATCHING: dict[str, Rule] = {
     "cast": leading, "copy": leading, "transfer": leading, "barrier": leading, "triangle": leading,
+    "stop_gradient": leading,
     "matmul": matmul,
     **dict.fromkeys(("sum", "mean", "prod", "amax", "amin", "any", "all", "argmax", "argmin"), shifted),
     **dict.fromkeys(("var_mean", "logsumexp", "flip", "roll", "pad", "place", "norm_backward"), shifted),
