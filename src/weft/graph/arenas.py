@@ -18,6 +18,8 @@ ARENAS = 3
 """Arenas among which values that lie apart are spread: attention's scores, operands and results need three."""
 TRIES = 12
 """Times that values are placed anew, for each order in which they are."""
+MORE_TRIES = 40
+"""The same where one arena for all is still not close to what is alive."""
 CLOSE = 1.03
 """How much larger than what is alive arenas may be before values are placed anew."""
 ROOMY = 1.08
@@ -69,10 +71,11 @@ def arrange(runs: Mapping[str, Run], limit: int, apart: Mapping[frozenset[str], 
             if work >= thin * heaviest:
                 for one in pair:
                     others.setdefault(one, set()).update(pair - {one})
-        found = _smallest(runs, limit, others, peak)
+        found = _smallest(runs, limit, others, peak, TRIES)
         if found.total <= ROOMY * peak:
             return found
-    return _smallest(runs, limit, {}, peak)
+    found = _smallest(runs, limit, {}, peak, TRIES)
+    return found if found.total <= ROOMY * peak else _smallest(runs, limit, {}, peak, MORE_TRIES)
 
 
 def _peak(runs: Mapping[str, Run]) -> int:
@@ -92,16 +95,19 @@ ORDERS: tuple[Callable[[Run], tuple[int, ...]], ...] = (
     lambda run: (-run.size * (1 + run.last - run.first), run.first, run.last),
     lambda run: (run.first - run.last, -run.size, run.first, run.last),
     lambda run: (run.first, -run.last, -run.size),
+    lambda run: (-run.last, -run.size, run.first),
 )
-"""Orders in which runs are placed one after another: large, large and long, long, as they come."""
+"""Orders in which runs are placed one after another: large, large and long, long, as they come, as they go."""
 
 
-def _smallest(runs: Mapping[str, Run], limit: int, others: Mapping[str, set[str]], peak: int) -> Layout:
+def _smallest(
+    runs: Mapping[str, Run], limit: int, others: Mapping[str, set[str]], peak: int, tries: int
+) -> Layout:
     """The best layout of some orders; ``others`` are the runs that each run lies apart from."""
     best: Layout | None = None
     for order in ORDERS:
         names = sorted(runs, key=lambda name: order(runs[name]))
-        for tried in range(TRIES):
+        for tried in range(tries):
             found = _placed(names, runs, limit, others, peak)
             if best is None or found.total < best.total:
                 best = found
