@@ -116,7 +116,11 @@ def _infer_backward(
     grad: TensorType, out: TensorType, lse: TensorType, q: TensorType, k: TensorType, v: TensorType,
     mask: TensorType | None = None, *, causal: bool, scale: float,
 ) -> tuple[TensorType, ...]:  # fmt: skip
-    _check(q, k, v, mask)
+    expected = dict(zip(("out", "lse"), _infer(q, k, v, mask, causal=causal, scale=scale), strict=True))
+    given = (("grad", grad, expected["out"]), ("out", out, expected["out"]), ("lse", lse, expected["lse"]))
+    for name, found, own in given:
+        if found.shape != own.shape:
+            raise ShapeError(mistake("attention_backward", name, found.shape, own.shape))
     return q, k, v
 
 

@@ -347,3 +347,25 @@ def test_a_state_file_that_is_damaged_or_anothers(tmp_path) -> None:
             load_plan(tmp_path / "plan")
     wf.save({"w": w * 3}, path)
     assert load_plan(tmp_path / "plan")(wf.ones(4, device="cpu")).tolist() == [3, 3, 3, 3]
+
+
+def test_branches_and_loops_that_values_decide(device, tmp_path) -> None:
+    w = wf.ones(3, device=device.name)
+
+    @wf.jit
+    def f(x):
+        y = wf.compiler.cond(x.sum() > 4, lambda v: v * 2 + w, lambda v: v - w, (x,))
+        first = (wf.tensor(0, device=device.name), y)
+        return wf.compiler.while_loop(
+            lambda n, z: z.sum() < 100, lambda n, z: (n + 1, z.abs() * 1.5 + 1), first
+        )
+
+    given = [wf.full((3,), value, device=device.name) for value in (1.0, 4.0)]
+    f.plan(given[0]).save(tmp_path / "plan")
+    loaded = load_plan(tmp_path / "plan")
+    for x in given:
+        expected = [one.tolist() for one in f(x)]
+        assert [one.tolist() for one in loaded(x)] == expected
+        timed = loaded.profile(x)
+        assert [one.tolist() for one in timed.result] == expected
+        assert max(timed.runs) >= expected[0] and min(timed.runs) == 0
