@@ -7,7 +7,7 @@ What a library kernel does follows from its parameters, a row of ``LIBRARY`` eac
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from weft.expr import Expr
 from weft.graph.parts import folded, points
@@ -35,6 +35,20 @@ def _scan(given: Sequence[int]) -> int:
     return math.prod(given[:3])
 
 
+def _attention(given: Sequence[int], options: Mapping[str, int | str | bool]) -> int:
+    """Products of queries by keys, weights by values and what their gradients take; a triangle is half of them."""
+    batch, heads, _, rows, keys = given[:5]
+    inner, outer = ATTENTION[str(options["form"])]
+    pairs = batch * heads * rows * keys // (2 if options["causal"] else 1)
+    size, value_size = (options[name] for name in SIZES) if SIZES[0] in options else given[-5:-3]
+    return 2 * pairs * (inner * int(size) + outer * int(value_size))
+
+
+SIZES = ("size", "value_size")
+"""Of heads: choices of a GPU's template, and of the CPU's the first of its own parameters, which come last."""
+ATTENTION = {"forward": (1, 1), "query": (2, 1), "key": (2, 2), "backward": (3, 2)}
+"""Of each form the products along a head's elements of queries and keys, and along those of values."""
+
 LIBRARY: dict[str, Callable[[Sequence[int]], int]] = {
     "matmul": _product, "matvec": _matvec, "conv2d": _convolution, "scan": _scan,
 }  # fmt: skip
@@ -47,8 +61,10 @@ def operations(kernel: Kernel | Library | KernelSpec, arguments: Sequence[int | 
         return sum(_part(part) for part in kernel.parts)
     if isinstance(kernel, KernelSpec):
         return 0
-    rule = LIBRARY.get(kernel.name)
-    own = 0 if rule is None else rule([int(one) for one in arguments])
+    given, rule = [int(one) for one in arguments], LIBRARY.get(kernel.name)
+    own = (
+        _attention(given, dict(kernel.options)) if kernel.name == "attention" else rule(given) if rule else 0
+    )
     return own + (0 if kernel.epilogue is None else _part(kernel.epilogue.part))
 
 

@@ -49,6 +49,16 @@ def test_operations_of_a_convolution(device) -> None:
     assert expected <= report.operations <= expected * 1.1
 
 
+def test_operations_of_attention(device) -> None:
+    q = wf.rand(2, 4, 600, 32, device=device.name)
+    for causal in (False, True):
+        run = wf.jit(
+            lambda q, causal=causal: nn.functional.scaled_dot_product_attention(q, q, q, is_causal=causal)
+        )
+        products = 2 * 2 * 4 * 600 * 600 * (32 + 32) // (2 if causal else 1)
+        assert run.plan(q).report().operations == products
+
+
 def test_kernels_that_move_count_nothing() -> None:
     assert operations(Library("sort", (wf.float32,)), (2, 3, 0)) == 0
     x = wf.ones(8, 8, device="cpu")
