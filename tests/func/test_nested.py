@@ -12,7 +12,7 @@ import torch
 import weft as wf
 from tests.func.pairs import IDS, PROGRAMS, Program, assert_same, draws, here, there
 from weft import func
-from weft.compiler import scan
+from weft.compiler import scan, while_loop
 from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
@@ -307,6 +307,18 @@ def test_loops_under_transforms() -> None:
         np.testing.assert_allclose(
             wf.jit(transformed)(x).numpy(), transformed(x).numpy(), rtol=2e-5, atol=1e-6
         )
+
+
+def test_loops_of_unknown_length_step_by_step() -> None:
+    def eighth(x: Any) -> Any:
+        return while_loop(lambda i, x: i < 3, lambda i, x: (i + 1, x * x), (wf.tensor(0), x))[1].sum()
+
+    x = wf.tensor([1.0, 2.0])
+    assert func.jvp(eighth, (x,), (x,))[1].item() == 8 * 257.0
+    assert func.vmap(eighth)(wf.stack([x, x])).tolist() == [257.0, 257.0]
+    assert func.grad(lambda x: func.vmap(eighth)(x[None]).sum())(x).tolist() == [8.0, 1024.0]
+    with pytest.raises(UnsupportedError, match="while_loop: its gradient is wanted"):
+        func.grad(eighth)(x)
 
 
 def test_models_as_functions(device: Any) -> None:

@@ -126,7 +126,8 @@ class BodyTape(Tape):
             return self._within(value, data)
         edge = edge_of(value)
         owner = None if edge is None else (id(edge.node), edge.output)
-        key = (id(data.alias), data.version, data.geometry, getattr(data, "path", ()), owner)
+        level = id(data) if _is_of_level(data) else None  # a sample lies where the first of all samples does
+        key = (id(data.alias), data.version, data.geometry, getattr(data, "path", ()), owner, level)
         if key not in self._entered:
             inside = self._known(self.tracing.input(tuple(value.shape), value.dtype, data.device_name), edge)
             self._entered[key] = (value, edge, inside, inside._data.cell.var)
@@ -197,10 +198,20 @@ class BodyTape(Tape):
 
     def _find(self, tensor: Tensor) -> None:
         """Note an effect. The trace goes on, to find the others, and counts for nothing."""
+        if _is_of_level(tensor._data):
+            raise UnsupportedError(
+                mistake("a body", "what it writes in place", "a tensor of a transformed function from outside of it",
+                        "a value of the body", "carry it from step to step, and write a clone() of it")
+            )  # fmt: skip
         self.found.setdefault(id(self._around(tensor).alias), effect_of(tensor))
 
     def _is_own(self, value: Tensor) -> bool:
         return isinstance(value._data, Tracer) and value._data.tracing is self.tracing
+
+
+def _is_of_level(data: Any) -> bool:
+    """Whether a value is that of a transform (``weft.func``) around the body, which is an input whatever it holds."""
+    return hasattr(data, "readable")
 
 
 def in_body() -> bool:

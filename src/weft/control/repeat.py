@@ -134,7 +134,7 @@ def _loop(
             found = [one for one in values if edge_of(one) is not None]
             recorded = bool(found)
             sources += found
-        values = [one.detach() for one in values]
+        values = [_without_tape(one) for one in values]
     if not sources or not is_enabled():
         return values
     edges = [edge_of(one) for one in sources]
@@ -143,6 +143,11 @@ def _loop(
         Tensor.wrap(one._data, Edge(node, at) if node.differentiable(at) else None)
         for at, one in enumerate(values)
     ]
+
+
+def _without_tape(value: Tensor) -> Tensor:
+    """The value without history; what the transforms around (``weft.func``) know of it stays."""
+    return Tensor.wrap(value._data) if hasattr(value._data, "readable") else value.detach()
 
 
 def _infer(*types: TensorType, condition: Graph, body: Graph, carries: int) -> tuple[TensorType, ...]:
