@@ -148,7 +148,7 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
     source = _path("load", path)
     opened = devices.default() if device is None else devices.open(device)
     if not source.name.endswith(shards.INDEX) and source.exists():
-        _refuse_pickle(source)
+        refuse_pickle(source)
     with shards.read(source) as (files, notes):
         if notes is None:
             return {
@@ -166,7 +166,8 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
         return decoded(parts, notes, f"load: {str(source)!r}")
 
 
-def _refuse_pickle(source: Path) -> None:
+def refuse_pickle(source: Path) -> None:
+    """Raise ``ArgumentError`` where a file is a PyTorch checkpoint, by its name or its first bytes."""
     with open(source, "rb") as file:
         start = file.read(9)
     # a header begins at byte 8 with a brace; its length before may look like a pickle's beginning

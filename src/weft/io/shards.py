@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -55,15 +55,20 @@ def size_of(given: int | str) -> int:
 
 
 def write(
-    target: Path, parts: Parts, metadata: Mapping[str, Any], own: Mapping[str, Any], limit: int | None
-) -> None:
-    """Write parts as the file ``target``, or as shards of at most ``limit`` bytes (one part at least each)."""
+    target: Path, parts: Parts, metadata: Mapping[str, Any], own: Mapping[str, Any], limit: int | None,
+    write_one: Callable[[Path, Parts, Mapping[str, Any]], None] | None = None,
+) -> None:  # fmt: skip
+    """Write parts as the file ``target``, or as shards of at most ``limit`` bytes (one part at least each).
+
+    ``write_one`` writes a file of some parts with metadata; else the suffix says how.
+    """
+    write_one = write_one or _write_one
     target = target.resolve()  # through a link, so that the link stays
     index = target.with_name(target.name + INDEX)
     before = _listed(index)
     groups = [dict(parts)] if limit is None else _grouped(parts, limit)
     if len(groups) == 1:
-        _write_one(target, parts, {**metadata, **own})
+        write_one(target, parts, {**metadata, **own})
         _remove([index, *before])
         return
     token = secrets.token_hex(4)
@@ -73,7 +78,7 @@ def write(
     ]
     try:
         for name, group in zip(names, groups, strict=True):
-            _write_one(name, group, metadata)
+            write_one(name, group, metadata)
         total = sum(bytes_of(value) for value in parts.values())
         where = {
             ".".join(path): name.name for name, group in zip(names, groups, strict=True) for path in group

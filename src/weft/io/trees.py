@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from weft.errors import ArgumentTypeError, FormatError, mistake
+from weft.metatensor import Pending
 from weft.tensors.tensor import Tensor
 
 Path = tuple[str, ...]
@@ -87,6 +88,8 @@ class Encoder:
                 self._note(path, SAME + known)
             else:
                 self.parts[path] = value
+        elif isinstance(value, Pending):  # a tensor of another file
+            self.parts[path] = value
         elif isinstance(value, numpy.ndarray) and value.dtype.names is None:
             self._note(path, ARRAY)
             self.parts[path] = value

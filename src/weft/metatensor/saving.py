@@ -31,7 +31,7 @@ class Piece:
 
     size: int
     parts: Iterator[Any]
-    region: bytes | bytearray = b""
+    region: bytes | bytearray | memoryview = b""
     name: str = ""
 
 
@@ -138,6 +138,15 @@ def prepared(layout: Layout, tree: Mapping[str, Any], metadata: Any) -> tuple[by
             pieces[name].name = name
     if root.asserts:
         layout.check("save", _tree(root, values, []))
+    return assembled(layout, pieces, metadata)
+
+
+def assembled(
+    layout: Layout, pieces: Mapping[str, Piece], metadata: Any
+) -> tuple[bytes, list[tuple[int, Piece]]]:
+    """The header's bytes for the parts of a layout, and each part with its place in the data."""
+    root = layout.kind
+    assert isinstance(root, Struct)
     offsets: dict[str, tuple[int, int]] = {}
     placed: list[tuple[int, Piece]] = []
     _place(root, [], 0, pieces, offsets, placed)

@@ -1,0 +1,174 @@
+"""``weft inspect``: the parts of a file as a tree of names, with types, shapes and sizes; figures when asked for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+
+from weft.cli import printable
+from weft.cli.figures import HEADINGS, figures
+from weft.cli.files import Checkpoint, checkpoint, elements, size
+from weft.metatensor.composite import ArrayKind, Struct
+from weft.metatensor.kinds import Kind, Region, Source
+from weft.metatensor.misfit import named
+from weft.metatensor.numbers import Boolean, Number
+from weft.metatensor.parts import Stored, schema_of_parts
+from weft.metatensor.tensors import TensorKind
+from weft.metatensor.variable import Indirect
+
+MOST_FIELDS = 100
+"""Fields of a dataset's rows that are listed."""
+MOST_LETTERS = 60
+"""Letters of a name or a value that are shown."""
+MOST_LEVELS = 32
+"""Levels of the tree; names with more dots keep the rest of them."""
+READ = 1000
+"""Bytes of a single value that is read to be shown."""
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("file", help="a .mt or .safetensors file, or the .index.json of shards")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--stats", action="store_true", help="least, largest, mean, standard deviation, NaNs")
+    choice.add_argument("--schema", action="store_true", help="print the schema alone, as JSON")
+    choice.add_argument("--metadata", action="store_true", help="print the metadata alone, as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the report of a file."""
+    with checkpoint(arguments.file) as opened:
+        if arguments.schema:
+            print(json.dumps(schema_of_parts(opened.files, opened.parts.keys()), indent=2))
+        elif arguments.metadata:
+            print(json.dumps(opened.metadata, indent=2))
+        else:
+            for line in report(opened, arguments.stats):
+                print(line)
+    return 0
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the tree: the name within its parent, how deep it is, and the columns beside it."""
+
+    name: str
+    level: int
+    type: str = ""
+    bytes: str = ""
+    more: tuple[str, ...] = ()
+
+
+def report(opened: Checkpoint, stats: bool = False) -> Iterator[str]:
+    """The lines that describe a file: what it is, the tree of its parts, its metadata's names."""
+    yield _summary(opened)
+    lines = list(_tree(opened, stats))
+    if stats:
+        lines.insert(0, Line("", 0, "", "", HEADINGS))
+    columns = [(line.type, line.bytes, *line.more) for line in lines]
+    widths = [
+        max((len(row[at]) for row in columns if at < len(row)), default=0) for at in range(2 + len(HEADINGS))
+    ]
+    first = max((2 * line.level + len(line.name) for line in lines), default=0)
+    for line, (type, *numbers) in zip(lines, columns, strict=True):
+        cells = [f"{'  ' * line.level + line.name:<{first}}", f"{type:<{widths[0]}}"]
+        cells += [f"{number:>{width}}" for number, width in zip(numbers, widths[1:], strict=False)]
+        yield "  ".join(cells).rstrip()
+    metadata = opened.metadata
+    if metadata:
+        yield f"metadata: {', '.join(map(_name, metadata))}"
+
+
+def _summary(opened: Checkpoint) -> str:
+    parts = opened.parts.values()
+    tensors = [kind for part in parts if isinstance(kind := part.file.kinds[part.name], TensorKind)]
+    format = "safetensors" if opened.is_safetensors else "metatensor"
+    where = f" in {len(opened.files)} shards" if len(opened.files) > 1 else ""
+    total = size(sum(file.size + file.start for file in opened.files))
+    return (
+        f"{printable(str(opened.path))}: {format}{where}, {total}; {len(parts)} parts, {len(tensors)} of them "
+        f"tensors with {sum(map(elements, tensors)):,} elements"
+    )
+
+
+def _tree(opened: Checkpoint, stats: bool) -> Iterator[Line]:
+    """A line for each part, and one for each group of names that it is the first of."""
+    rows: list[tuple[str, Stored | str]] = list(opened.parts.items())
+    rows += [(name, "None") for name in opened.nones]
+    rows += [(name, f"same as {_name(other)}") for name, other in opened.shared.items()]
+    known: list[str] = []
+    for name, part in _together(rows):
+        *groups, last = map(_name, name.split(".", MOST_LEVELS))
+        same = next((at for at, pair in enumerate(zip(known, groups, strict=False)) if pair[0] != pair[1]),
+                    min(len(known), len(groups)))  # fmt: skip
+        for level in range(same, len(groups)):
+            yield Line(groups[level], level)
+        known = groups
+        if isinstance(part, str):
+            yield Line(last, len(groups), part)
+        else:
+            yield from _part(part, last, len(groups), stats)
+
+
+def _together(rows: list[tuple[str, Stored | str]]) -> Iterator[tuple[str, Stored | str]]:
+    """Names of one group one after another, groups in the order of their first names."""
+    order: dict[str, Any] = {}
+    for name, part in rows:
+        inner = order
+        *groups, last = name.split(".", MOST_LEVELS)
+        for group in groups:
+            inner = inner.setdefault(group + ".", {})
+        inner[last] = name, part
+    stack = [iter(order.values())]
+    while stack:
+        found = next(stack[-1], None)
+        if found is None:
+            stack.pop()
+        elif isinstance(found, dict):
+            stack.append(iter(found.values()))
+        else:
+            yield found
+
+
+def _part(part: Stored, name: str, level: int, stats: bool) -> Iterator[Line]:
+    kind, length = part.file.kinds[part.name], f"{part.nbytes:,}"
+    type = _type(kind)
+    if isinstance(kind, TensorKind):
+        yield Line(name, level, type, length, figures(part.file[part.name]) if stats else ())
+    elif isinstance(kind, ArrayKind) and isinstance(kind.item, Struct) and kind.item.size is not None:
+        rows = part.file.records(part.name)
+        yield Line(name, level, f"{len(rows):,} rows of {kind.item.stride} bytes", length)
+        for field in rows.kind.fields[:MOST_FIELDS]:
+            more = figures(rows.array_unchecked[field.name]) if stats else ()
+            yield Line(_name(field.name), level + 1, _type(field.kind), "", more)
+        if len(rows.kind.fields) > MOST_FIELDS:
+            yield Line(f"and {len(rows.kind.fields) - MOST_FIELDS:,} more", level + 1)
+    elif isinstance(kind, ArrayKind):
+        with named(part.file.path, part.name):
+            count, _ = kind.start(Source(part.file.raw(part.name), Region.of(memoryview(b""))), 0)
+        array = stats and kind.item.size is not None and isinstance(kind.item, Number | Boolean)
+        more = figures(numpy.asarray(part.file[part.name])) if array else ()
+        yield Line(name, level, f"{count:,} of {_type(kind.item)}", length, more)
+    else:
+        shown = f" = {_value(part.file[part.name])}" if part.nbytes <= READ else ""
+        yield Line(name, level, type + shown, length)
+
+
+def _type(kind: Kind) -> str:
+    """The type of a value; that it is found through an index is the file's business."""
+    return printable((kind.target if isinstance(kind, Indirect) else kind).describe())
+
+
+def _value(value: Any) -> str:
+    text = printable(repr(value))
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
+
+
+def _name(text: str) -> str:
+    """A name as it is shown: a file may hold names of any length, of any letters."""
+    return printable(text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…")
