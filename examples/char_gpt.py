@@ -4,16 +4,16 @@
     python -m examples.char_gpt --device webgpu --steps 100
 
 The text is what lies on every machine that has Python. One in ten of its modules is kept for the test: what a letter
-of them costs ends below 2.0 nats (guessing costs ln 97 = 4.57). The model and its optimizer are saved; from the files
-a second model continues, and its losses must equal those of the first, which goes on undisturbed, to the last bit.
+of them costs ends below 2.0 nats (guessing costs ln 97 = 4.57). The whole training is saved; from the file a second
+model continues, and its losses must equal those of the first, which goes on undisturbed, to the last bit.
 """
 
 from __future__ import annotations
 
-import json
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -22,7 +22,6 @@ from tqdm import tqdm
 import weft as wf
 from examples.common import Options, draw_curve, fit, options
 from weft import nn, optim
-from weft.random import default_generator
 
 LETTERS = "\n\t" + "".join(map(chr, range(32, 127)))
 BATCH, LENGTH, WIDTH, HEADS, LAYERS = 16, 64, 128, 4, 2
@@ -100,37 +99,10 @@ class Training:
 
         self.step: Callable[[], wf.Tensor] = step
 
-    def save(self, folder: Path) -> None:
-        """Write the tensors of model and optimizer as safetensors, and beside them the numbers as JSON."""
-        folder.mkdir(parents=True, exist_ok=True)
-        saved = self.optimizer.state_dict()
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for number, entry in saved["state"].items():
-            tensors.update({f"optimizer.{number}.{name}": value for name, value in entry.items()})
-        numbers = {
-            "groups": saved["param_groups"],
-            "schedule": self.schedule.state_dict(),
-            "random": default_generator(wf.get_default_device()).get_state(),
-        }
-        wf.save(tensors, folder / "checkpoint.safetensors")
-        (folder / "checkpoint.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
-
-    def load(self, folder: Path) -> None:
-        """Take over what was saved, the state of the random numbers too."""
-        numbers = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
-        model: dict[str, wf.Tensor] = {}
-        state: dict[int, dict[str, wf.Tensor]] = {}
-        for name, value in wf.load(folder / "checkpoint.safetensors").items():
-            owner, _, key = name.partition(".")
-            if owner == "model":
-                model[key] = value
-            else:
-                number, _, key = key.partition(".")
-                state.setdefault(int(number), {})[key] = value
-        self.model.load_state_dict(model)
-        self.optimizer.load_state_dict({"state": state, "param_groups": numbers["groups"]})
-        self.schedule.load_state_dict(numbers["schedule"])
-        default_generator(wf.get_default_device()).set_state(numbers["random"])
+    @property
+    def parts(self) -> dict[str, Any]:
+        """What has a state."""
+        return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
 
     def go_on(self) -> list[float]:
         """The losses of a few steps more."""
@@ -204,17 +176,18 @@ def main() -> None:
     cost = evaluate(first.model, test, chosen)
     print(f"\n{write(first.model, 'def ', 60 if chosen.short else 400, chosen)}\n")
 
-    first.save(chosen.output)
+    checkpoint = chosen.output / "checkpoint.mt"
+    wf.io.save_training(checkpoint, step=chosen.steps, **first.parts)
     expected = first.go_on()
     second = Training(train, chosen)
-    second.load(chosen.output)
+    wf.io.load_training(checkpoint, **second.parts)
     if second.go_on() != expected:
         raise RuntimeError(
             "the model that continues from the checkpoint has other losses than the one that was saved"
         )
     print(
-        f"checkpoint: {chosen.output / 'checkpoint.safetensors'}; a second model that loads it takes the next "
-        f"{CONTINUED} steps with the same losses to the last bit"
+        f"checkpoint: {checkpoint}; a second model that loads it takes the next {CONTINUED} steps with the same "
+        f"losses to the last bit"
     )
     print(f"nats a test letter: {cost:.3f}")
 

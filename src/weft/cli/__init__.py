@@ -55,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = str(error)
     except OSError as error:
         message = f"{error.strerror}: {error.filename!r}" if error.filename is not None else str(error)
-    print(f"weft {given.command}: {printable(message.removeprefix(given.command + ': '))}", file=sys.stderr)
+    message = printable(message.removeprefix(f"{given.command}: "))
+    print(f"weft {given.command}: {message}", file=sys.stderr)
     return int(getattr(module, "FAILED", 1))
 
 

@@ -16,6 +16,9 @@ from weft.io.trees import NOTES, Encoder, decoded
 from weft.metatensor.parts import Stored, copy
 from weft.metatensor.tensors import TensorKind
 
+TEXTS = "a text: safetensors holds no other metadata"
+TENSORS = "a tensor: safetensors holds no others"
+
 
 def options(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
@@ -24,7 +27,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-shard-size", metavar="SIZE", help="spread over files of at most so much: 5GB, 500MiB"
     )
-    parser.add_argument("--force", action="store_true", help="replace a target that is there")  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="replace a target that is there")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -33,9 +36,14 @@ def run(arguments: argparse.Namespace) -> int:
     suffix = target.suffix.lower()
     if suffix not in (*SAFETENSORS, *METATENSOR):
         raise ArgumentError(
-            mistake("convert", "target", repr(arguments.target), "a name that ends in .mt or .safetensors",
-                    "the suffix says which format to write")
-        )  # fmt: skip
+            mistake(
+                "convert",
+                "target",
+                repr(arguments.target),
+                "a name that ends in .mt or .safetensors",
+                "the suffix says which format to write",
+            )
+        )
     there = next(
         (path for path in (target, target.with_name(target.name + shards.INDEX)) if path.exists()), None
     )
@@ -53,9 +61,7 @@ def to_safetensors(source: Checkpoint, target: Path, limit: int | None = None) -
     metadata = source.metadata
     for name, value in metadata.items():
         if not isinstance(value, str):
-            raise FormatError(
-                mistake(f"{str(source.path)!r}", f"metadata {name!r}", repr(value)[:80], "a text: safetensors holds no others")
-            )  # fmt: skip
+            raise FormatError(mistake(f"{str(source.path)!r}", f"metadata {name!r}", repr(value)[:80], TEXTS))
     tensors = flat(source) if source.notes else {name: pending(part) for name, part in source.parts.items()}
     # other tools open only files that name a framework
     shards.write(
@@ -83,8 +89,8 @@ def pending(part: Stored, name: str | None = None) -> mt.Pending:
     kind = part.file.kinds[part.name]
     if not isinstance(kind, TensorKind):
         raise FormatError(
-            mistake(repr(part.file.path), repr(name or part.name)[:200], kind.describe(), "a tensor: safetensors holds no others")
-        )  # fmt: skip
+            mistake(repr(part.file.path), repr(name or part.name)[:200], kind.describe(), TENSORS)
+        )
     return mt.Pending(kind.name, kind.shape, lambda: part.file[part.name])
 
 
@@ -104,7 +110,7 @@ def flat(source: Checkpoint) -> dict[str, mt.Pending]:
                     repr(str(source.path)),
                     repr(name)[:200],
                     repr(value),
-                    "a tensor: safetensors holds no others",
+                    TENSORS,
                 )
             )
         if name in found:
