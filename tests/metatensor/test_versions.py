@@ -122,6 +122,15 @@ def test_migrate_to_another_file(old: Path, tmp_path: Path) -> None:
         assert dict(file) == {"epoch": 3.0}
 
 
+def test_a_schema_whose_references_multiply_is_refused() -> None:
+    defs: dict[str, Any] = {"L30": {"TypeDef:Struct": True}}
+    for level in range(30):
+        both = {"a": {"$ref": f"L{level + 1}"}, "b": {"$ref": f"L{level + 1}"}}
+        defs[f"L{level}"] = {"TypeDef:Struct": True, "properties": both}
+    with pytest.raises(FormatError, match="references that multiply"):
+        mt.diff({"TypeDef:Struct": True, "properties": {"r": {"$ref": "L0"}}, "$defs": defs}, Struct())
+
+
 def test_components_and_schemas_are_the_same() -> None:
     tree = Struct(
         Field("a", "Uint8"), TensorField("w", "F32", (3,), align=256), ArrayOf("b", "Float32", 2),

@@ -5,7 +5,7 @@ Struct(Field("label", "Uint8"), TensorField("image", "F32", (28, 28)), ArrayOf("
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from weft.elements import Element, element
@@ -56,6 +56,9 @@ def ArrayOf(name: str | None, items: Type, count: int | None = None, **annotatio
     return element("Array", inner.with_(key="items"), key=name, **bounds, **annotations)
 
 
+MOST_REFERRED = 100_000
+"""Elements that references lead to: each reference is a copy in the tree, and copies of copies multiply."""
+
 _CHILDREN = {"Struct": "properties", "Union": "mapping"}
 _CHILD = {"Array": "items", "Record": "values"}
 
@@ -83,11 +86,21 @@ def to_schema(tree: Element) -> dict[str, Any]:
 
 
 def from_schema(schema: Mapping[str, Any]) -> Element:
-    """The tree of components of a JSON Schema, its references resolved: the trees whose edits ``diff`` reads."""
-    return _element(schema, schema, None, 0)
+    """The tree of components of a JSON Schema, its references resolved: the trees whose edits ``diff`` reads.
+
+    Raises ``FormatError`` where references lead to more than 100,000 elements.
+    """
+    return _element(schema, schema, None, iter(range(MOST_REFERRED)), False)
 
 
-def _element(root: Mapping[str, Any], schema: Mapping[str, Any], key: str | None, level: int) -> Element:
+def _element(
+    root: Mapping[str, Any], schema: Mapping[str, Any], key: str | None, copies: Iterator[int], copied: bool
+) -> Element:
+    copied = copied or "$ref" in schema
+    if copied and next(copies, None) is None:
+        raise FormatError(
+            mistake("metatensor", "the schema", "references that multiply", f"at most {MOST_REFERRED} copies")
+        )
     while "$ref" in schema:
         schema = {**resolve(root, schema["$ref"]), **{k: v for k, v in schema.items() if k != "$ref"}}
     name, notes = keyword(schema)
@@ -97,9 +110,9 @@ def _element(root: Mapping[str, Any], schema: Mapping[str, Any], key: str | None
     children = []
     if name in _CHILDREN:
         inner = notes.get("mapping", schema.get(_CHILDREN[name], {}))
-        children = [_element(root, part, field, level + 1) for field, part in inner.items()]
+        children = [_element(root, part, field, copies, copied) for field, part in inner.items()]
     elif name in _CHILD:
-        children = [_element(root, schema[_CHILD[name]], _CHILD[name], level + 1)]
+        children = [_element(root, schema[_CHILD[name]], _CHILD[name], copies, copied)]
     return Element(name, props, tuple(children), key)
 
 

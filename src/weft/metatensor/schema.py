@@ -44,14 +44,14 @@ class Parser:
 
     def __init__(self, schema: Any, mode: Mode, endian: Endian) -> None:
         self.schema, self.packed, self.endian = schema, mode == "packed", endian
-        self.made: dict[str, Kind] = {}
+        self.made: dict[str, tuple[Kind, int]] = {}  # with the levels that the kind has
+        self.deepest = 0
         self.open: list[str] = []
         self.left: int | None = None
 
     def kind(self, schema: Any, level: int = 0) -> Kind:
         """The kind of a schema or sub-schema; ``Misfit`` names the place of a mistake."""
-        if level > MOST_LEVELS:
-            raise Misfit("nested too deep", f"at most {MOST_LEVELS} levels")
+        self._reach(level)
         if not isinstance(schema, OBJECT):
             raise Misfit(repr(schema), "a schema, which is an object")
         if "$ref" in schema:
@@ -65,6 +65,11 @@ class Parser:
         made.hollow += not made.least
         made.asserts = made.asserts or asserts(schema, made)
         return made
+
+    def _reach(self, level: int) -> None:
+        if level > MOST_LEVELS:
+            raise Misfit("nested too deep", f"at most {MOST_LEVELS} levels")
+        self.deepest = max(self.deepest, level)
 
     def child(self, part: str, schema: Any, level: int) -> Kind:
         """The kind of a sub-schema found under a name."""
@@ -82,20 +87,24 @@ class Parser:
             raise Misfit("a $ref beside a TypeDef keyword", "one of them")
         made_as = f"{reference} {own!r}" if own else reference
         if made_as in self.made:
-            return self.made[made_as]
+            made, levels = self.made[made_as]
+            self._reach(level + levels)
+            return made
         if own and self.left is None:
             self.left = 1000 + 4 * values_in(self.schema)
         if reference in self.open:
             raise Misfit(f"$ref {reference!r}, which leads back to itself", "a schema that is not recursive")
         found = resolve(self.schema, reference)
         self.open.append(reference)
+        before, self.deepest = self.deepest, level
         try:
             made = self.kind({**found, **own}, level + 1)
         except Misfit as misfit:
             raise misfit.within(f"({reference})") from misfit.__cause__
         finally:
             self.open.pop()
-        self.made[made_as] = made
+        self.made[made_as] = made, self.deepest - level
+        self.deepest = max(self.deepest, before)
         return made
 
     def align(self, notes: Mapping[str, Any], schema: Mapping[str, Any], natural: int) -> int:
