@@ -147,9 +147,13 @@ def test_schemas_that_double_take_no_time(tmp_path: Path) -> None:
     )
     (tmp_path / "empty.mt").write_bytes(built({"metatensor": 1, "schema": empty, "offsets": {}}))
     assert len(mt.open(tmp_path / "empty.mt")) == 0
-    titled = json.loads(json.dumps(doubling(30)).replace('"}, "b": {"$ref"', '", "title": "a"}, "b": {"$ref"'))
+    titled = json.loads(
+        json.dumps(doubling(30)).replace('"}, "b": {"$ref"', '", "title": "a"}, "b": {"$ref"')
+    )
     assert "title" in titled["$defs"]["L3"]["properties"]["a"]
-    refused(tmp_path, built({"metatensor": 1, "schema": titled, "offsets": {"x": [0, 1]}}, bytes(1)), "1 ranges")
+    refused(
+        tmp_path, built({"metatensor": 1, "schema": titled, "offsets": {"x": [0, 1]}}, bytes(1)), "1 ranges"
+    )
 
 
 def test_definitions_used_one_after_another_are_no_way_to_nest_deeper(tmp_path: Path) -> None:

@@ -62,7 +62,9 @@ def to_safetensors(source: Checkpoint, target: Path, limit: int | None = None) -
     for name, value in metadata.items():
         if not isinstance(value, str):
             raise FormatError(mistake(f"{str(source.path)!r}", f"metadata {name!r}", repr(value)[:80], TEXTS))
-    tensors = flat(source) if source.notes else {name: pending(part) for name, part in source.parts.items()}
+    parts = source.parts
+    ours = not source.is_safetensors and (source.notes or any("%" in name for name in parts))  # escaped keys
+    tensors = flat(source) if ours else {name: pending(part) for name, part in parts.items()}
     # other tools open only files that name a framework
     shards.write(
         target, {(name,): tensor for name, tensor in tensors.items()}, {"format": "pt", **metadata}, {}, limit

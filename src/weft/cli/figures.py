@@ -79,7 +79,7 @@ def differing(one: Any, other: Any) -> tuple[int, float]:
     >>> differing(numpy.array([1.0, 2.0, numpy.nan]), numpy.array([1.0, 2.5, numpy.nan]))
     (1, 0.5)
     """
-    count, largest = 0, 0.0
+    count, largest = 0, math.nan
     for first, second in pieces(one, other):
         a, b = numbers(first), numbers(second)
         if a is None or b is None:
@@ -90,7 +90,7 @@ def differing(one: Any, other: Any) -> tuple[int, float]:
         if unequal.any():
             count += int(unequal.sum())
             largest = max(largest, _distance(a[unequal], b[unequal]), key=lambda size: (size == size, size))
-    return count, largest
+    return count, largest if count else 0.0
 
 
 def _distance(a: Any, b: Any) -> float:

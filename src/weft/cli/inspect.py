@@ -66,8 +66,8 @@ class Line:
 
 def report(opened: Checkpoint, stats: bool = False) -> Iterator[str]:
     """The lines that describe a file: what it is, the tree of its parts, its metadata's names."""
+    lines = list(_tree(opened, stats))  # a file with a mistake in it is not half shown
     yield _summary(opened)
-    lines = list(_tree(opened, stats))
     if stats:
         lines.insert(0, Line("", 0, "", "", HEADINGS))
     columns = [(line.type, line.bytes, *line.more) for line in lines]
