@@ -10,21 +10,29 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import subprocess
+import sys
 import tempfile
 import tracemalloc
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import safetensors.numpy
+import safetensors.torch
+import torch
 from safetensors import safe_open
 
+import weft as wf
 from benchmarks.harness import Row, measure, report
 from weft import metatensor as mt
 from weft.metatensor import header
 
 MEGABYTES = 128
+COUNT = 200
 
 
 def sparse(folder: Path, size: int = 4 << 30) -> Path:
@@ -80,11 +88,9 @@ def throughput(folder: Path) -> list[Row]:
     size = sum(array.nbytes for array in tree.values())
     ours, theirs = folder / "large.mt", folder / "large.safetensors"
 
-    def flushed() -> None:
+    def save_flushed() -> None:
         safetensors.numpy.save_file(tree, theirs)
-        handle = os.open(theirs, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
+        flushed(theirs)
 
     def read_ours() -> Any:
         with mt.open(ours) as file:
@@ -92,13 +98,88 @@ def throughput(folder: Path) -> list[Row]:
 
     writing = {
         "safetensors": lambda: safetensors.numpy.save_file(tree, theirs),
-        "safetensors, fsync": flushed,
+        "safetensors, fsync": save_flushed,
     }
     reading = {"safetensors": lambda: safetensors.numpy.load_file(theirs)}
     return [
         measure(f"write {size >> 20} MB", lambda: mt.save(ours, tree), writing, turns=5, bytes_moved=size),
         measure(f"read {size >> 20} MB", read_ours, reading, turns=5, bytes_moved=size),
     ]
+
+
+def flushed(path: Path) -> None:
+    """Wait until a file is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
+
+
+def arrays() -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    """Tensors of 2 MB by name, as many as make 400 MB, one after another."""
+    return ((f"layer{n}.weight", np.full((512, 1024), n, "f4")) for n in range(COUNT))
+
+
+def checkpoints(folder: Path) -> list[Row]:
+    """``weft.save`` and ``weft.load`` of a state dict on the processor."""
+    ours = {name: wf.tensor(array, device="cpu") for name, array in arrays()}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays()}
+    flat = {name: tensor.numpy() for name, tensor in tensors.items()}
+    size = sum(array.nbytes for array in flat.values())
+    theirs = folder / "theirs.safetensors"
+    writers = {
+        "safetensors.torch": lambda: safetensors.torch.save_file(tensors, theirs),
+        "safetensors.numpy": lambda: safetensors.numpy.save_file(flat, theirs),
+    }
+    readers = {
+        # its tensors look into a mapped file, and cost nothing until they are touched; ours are on their device
+        "safetensors.torch": lambda: [one.clone() for one in safetensors.torch.load_file(theirs).values()],
+        "safetensors.numpy": lambda: safetensors.numpy.load_file(theirs),
+    }
+    rows = []
+    for suffix in ("safetensors", "mt"):
+        path = folder / f"ours.{suffix}"
+        save, load = partial(wf.save, ours, path), partial(wf.load, path, device="cpu")
+        rows.append(measure(f"save {size >> 20} MB as .{suffix}", save, writers, turns=5, bytes_moved=size))
+        rows.append(measure(f"load {size >> 20} MB of .{suffix}", load, readers, turns=5, bytes_moved=size))
+    return rows
+
+
+MEMORY = {
+    "weft.save": ("wf.tensor(one, device='cpu')", "wf.save(state, path)"),
+    "weft.load": ("", "state = wf.load(path, device='cpu')"),
+    "safetensors.torch.save_file": ("torch.from_numpy(one)", "safetensors.torch.save_file(state, path)"),
+    "safetensors.torch.load_file": (
+        "",
+        "state = [t.clone() for t in safetensors.torch.load_file(path).values()]",
+    ),
+}
+"""How a state dict is made of arrays, and what is then run, in a process of its own, for the memory that it takes."""
+
+
+def memory(folder: Path) -> None:
+    """Peak memory of saving and loading above what was there before, a process each; mapped files count too.
+
+    Linux alone says it, and not in ``ru_maxrss``, which begins with the parent's there.
+    """
+    for name, (made, call) in MEMORY.items() if sys.platform == "linux" else ():
+        for suffix in ("safetensors",) if name.startswith("safetensors") else ("safetensors", "mt"):
+            lines = [
+                "import sys",
+                "from benchmarks.metatensor import *",
+                "def peak(): return int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])",
+                f"state = {{name: {made} for name, one in arrays()}}" if made else "",
+                "wf.ones(1, device='cpu')",
+                f"path, before = sys.argv[1] + '/memory.{suffix}', peak()",
+                call,
+                "print((peak() - before) / 1024)",
+            ]
+            done = subprocess.run(
+                [sys.executable, "-c", "\n".join(lines), str(folder)],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            print(f"{name}, .{suffix}: {float(done.stdout):.0f} MB at most above what was there")
 
 
 def datasets(folder: Path) -> list[Row]:
@@ -148,7 +229,8 @@ def main() -> None:
     parser.add_argument("--folder", default="/dev/shm" if os.path.isdir("/dev/shm") else None)
     with tempfile.TemporaryDirectory(dir=parser.parse_args().folder) as name:
         folder = Path(name)
-        report("metatensor", [*opening(folder), *throughput(folder), *datasets(folder)])
+        memory(folder)
+        report("metatensor", [*opening(folder), *throughput(folder), *checkpoints(folder), *datasets(folder)])
 
 
 if __name__ == "__main__":
