@@ -150,7 +150,9 @@ def _part(part: Stored, name: str, level: int, stats: bool) -> Iterator[Line]:
             yield Line(f"and {len(rows.kind.fields) - MOST_FIELDS:,} more", level + 1)
     elif isinstance(kind, ArrayKind):
         with named(part.file.path, part.name):
-            count, _ = kind.start(Source(part.file.raw(part.name), Region.of(memoryview(b""))), 0)
+            count, _ = kind.start(
+                Source(part.file.data(*part.file.offsets[part.name]), Region.of(memoryview(b""))), 0
+            )
         array = stats and kind.item.size is not None and isinstance(kind.item, Number | Boolean)
         more = figures(numpy.asarray(part.file[part.name])) if array else ()
         yield Line(name, level, f"{count:,} of {_type(kind.item)}", length, more)

@@ -10,7 +10,7 @@ from typing import Any
 from weft.elements import Element
 from weft.errors import FormatError, mistake
 from weft.metatensor.components import from_schema, to_schema
-from weft.metatensor.file import DATA, File
+from weft.metatensor.file import File
 from weft.metatensor.layout import compile
 from weft.metatensor.misfit import short
 from weft.metatensor.saving import Piece, assembled, write
@@ -26,14 +26,12 @@ class Stored:
     @property
     def nbytes(self) -> int:
         """Bytes of the part, its data region with them."""
-        spans = (self.file.offsets.get(name, (0, 0)) for name in (self.name, self.name + DATA))
-        return sum(end - start for start, end in spans)
+        return sum(end - start for start, end in self.file.ranges(self.name))
 
     def piece(self) -> Piece:
         """The part, ready to be written."""
-        region = self.file.raw(self.name + DATA) if self.name + DATA in self.file.offsets else b""
-        data = self.file.raw(self.name)
-        return Piece(len(data), iter((data,)), region, self.name)
+        data, *region = (self.file.data(start, end) for start, end in self.file.ranges(self.name))
+        return Piece(len(data), iter((data,)), region[0] if region else b"", self.name)
 
 
 def copy(
