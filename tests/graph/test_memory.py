@@ -50,11 +50,11 @@ class Char(nn.Module):
 
 
 def char(device: Any, layers: int, again: bool) -> Graph:
-    """A training step of a character GPT: 8 sequences of 64 tokens, 128 wide."""
+    """A training step of a character GPT: 128 sequences of 64 tokens, 128 wide."""
     wf.manual_seed(0)
     model = Char(layers).to(device.name)
     optimizer = wf.optim.AdamW(model.parameters())
-    x = wf.zeros(8, 64, dtype=wf.int64, device=device.name)
+    x = wf.zeros(128, 64, dtype=wf.int64, device=device.name)
 
     def step(x: Any, y: Any) -> Any:
         optimizer.zero_grad()

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
+from tests.conftest import ADAPTER
 from tests.graph.programs import Program, close, programs
 from weft import devices
 from weft.compiler import Traced, trace
@@ -158,15 +159,15 @@ def test_plans_on_cpu_compute_what_programs_do(program: Program) -> None:
 
 @pytest.mark.webgpu
 @settings(max_examples=25)
-@given(programs("webgpu:software", most=8))
+@given(programs(ADAPTER, most=8))
 def test_plans_on_webgpu_compute_what_programs_do(program: Program) -> None:
-    compare(program, devices.open("webgpu:software"))
+    compare(program, devices.open(ADAPTER))
 
 
 @pytest.mark.webgpu
 @settings(max_examples=25)
-@given(programs("webgpu:software", most=12))
+@given(programs(ADAPTER, most=12))
 def test_plans_of_few_bindings_compute_what_programs_do(program: Program) -> None:
-    device = devices.open("webgpu:software")
+    device = devices.open(ADAPTER)
     limits = {**device.profile.limits, "max-storage-buffers-per-shader-stage": 6}
     compare(program, device, replace(device.profile, limits=limits))

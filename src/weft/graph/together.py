@@ -15,7 +15,7 @@ from weft.graph.tuning import in_fours
 from weft.kernels import Kernel
 
 LARGEST = 1 << 20
-"""Elements that a kernel visits, at most: larger ones fill the machine by themselves."""
+"""Elements that a kernel visits, at most: larger ones fill the machine, and what they read would live on for others."""
 REACH = 32
 """Calls that two kernels may lie apart: what one reads has to live until the other runs."""
 
@@ -50,7 +50,9 @@ def _joined_one(
         if spread is None:
             continue
         together = _joined(first, second, spread)
-        if not sound(together) or spread[0] == 4 and not _still_in_fours(made(together)):
+        if _visited(together) > LARGEST or not sound(together):
+            continue
+        if spread[0] == 4 and not _still_in_fours(made(together)):
             continue
         if calls.replace([first, second], together):
             spreads[together] = spread
@@ -66,7 +68,7 @@ def _spread(calls: Calls, node: Node, made: Callable[[Node], Call]) -> Spread | 
     """How a call is spread over the target; ``None`` for one that stays alone."""
     if node.parts is None or node.is_product or node.call.report:
         return None
-    if sum(points(part) * max(folded(part), 1) for part in node.parts) > LARGEST:
+    if _visited(node) > LARGEST:
         return None
     kernel = made(node).kernel
     assert isinstance(kernel, Kernel)
@@ -74,6 +76,10 @@ def _spread(calls: Calls, node: Node, made: Callable[[Node], Call]) -> Spread | 
     if kernel.held or kernel.vector > 1 and folds:
         return None
     return kernel.vector, kernel.cooperative if folds else None
+
+
+def _visited(node: Node) -> int:
+    return sum(points(part) * max(folded(part), 1) for part in node.parts or ())
 
 
 def _common(a: Spread, b: Spread) -> Spread | None:
