@@ -82,6 +82,16 @@ def test_nothing_changes_where_a_part_does_not_fit(tmp_path: Path) -> None:
         assert wf.random.default_generator("cpu").get_state() == words
 
 
+def test_numbers_of_a_device_that_is_not_there_are_left(tmp_path: Path) -> None:
+    model, path = nn.Linear(1, 1), tmp_path / "run.mt"
+    wf.io.save_training(path, model=model)
+    tree = wf.load(path, device="cpu")
+    words = [1, 2, 3, 4]
+    wf.save(tree | {"random": {"cpu": words, "webgpu:7": words}}, path)
+    wf.io.load_training(path, model=model)
+    assert wf.random.default_generator("cpu").get_state() == words
+
+
 def test_mistakes_are_named(tmp_path: Path) -> None:
     run, path = Run("cpu", False, 1), tmp_path / "run.mt"
     with pytest.raises(

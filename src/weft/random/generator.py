@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from weakref import WeakSet
 
 from weft import devices, dtypes
-from weft.errors import ArgumentError, mistake
+from weft.errors import ArgumentError, DeviceError, mistake
 from weft.ops import OPS, bind
 from weft.ops.arguments import integer
 from weft.ops.core import executing
@@ -92,6 +92,9 @@ class Generator:
 
     def get_state(self) -> list[int]:
         """Key and counter, as four 32-bit words; ``set_state`` continues from there."""
+        with self._lock:
+            if self._state is None:  # nothing lies on the device yet
+                return [word for one in (self._seed, self._offset) for word in (one & 0xFFFFFFFF, one >> 32)]
         self.fold()
         words: list[int] = self.state().tolist()
         return words
@@ -214,16 +217,20 @@ def all_generators() -> list[Generator]:
 def default_generators() -> dict[str, Generator]:
     """The generators that random functions use where they are given none: by device, and ``"order"``."""
     with _defaults_lock:
-        return dict(_defaults)
+        return {name: generator for name, generator in _defaults.items() if not generator.stranded}
 
 
 def set_default_generators(states: Mapping[str, Sequence[int]]) -> None:
-    """Continue from the states of all default generators; ``ArgumentError`` where one is none, and nothing changes."""
+    """Continue from the states of all default generators, but for those of devices that are not there.
+
+    Raises ``ArgumentError`` where a state is none; nothing changes then.
+    """
     generators = {}
     for name, words in states.items():
         if len(words) != 4 or any(type(word) is not int or not 0 <= word < 2**32 for word in words):
             raise ArgumentError(mistake("set_default_generators", name, words, "four integers of 32 bits"))
-        generators[name] = order_generator() if name == "order" else default_generator(name)
+        with suppress(DeviceError):
+            generators[name] = order_generator() if name == "order" else default_generator(name)
     for name, generator in generators.items():
         generator.set_state(list(states[name]))
 

@@ -247,13 +247,15 @@ class _Standing:
     """Where a generator stood before the first run."""
 
     def __init__(self, generator: Generator) -> None:
-        self.state, self.offset = generator.standing()
-        self._version = 0 if self.state is None else self.state._data.version
+        self._generator = generator
+        state, self.offset = generator.standing()
+        self._version = 0 if state is None else state._data.version
 
     @property
     def moved(self) -> bool:
-        """Whether its state was written since: by draws whose number is not known."""
-        return self.state is not None and self.state._data.version != self._version
+        """Whether its state was written since, if only when it was made: by draws whose number is not known."""
+        state, _ = self._generator.standing()
+        return state is not None and state._data.version != self._version
 
 
 def _drawn(before: dict[Generator, _Standing]) -> list[tuple[Generator, Tensor, int]]:
