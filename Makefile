@@ -3,10 +3,11 @@
 #   make demo  ARGS="--device webgpu"    train a char-level GPT that writes Python; its curve in build/char_gpt
 #   make digits                          train the digit classifier; pictures in build/digits
 #   make test  DEVICES=cpu               one device only; no Vulkan driver needed
-#   make test  ARGS="tests/expr -k log"  some tests
+#   make test  ARGS="tests/expr -k log"  some tests; WORKERS=0 in one process, for a debugger
 #   make check                           what CI runs: tests, lint, types, contracts, stubs
 
 DEVICES ?= all
+WORKERS ?= 2
 ARGS ?=
 
 .PHONY: demo digits test check format stubs clean
@@ -22,7 +23,7 @@ digits:
 	@python="$$(bash scripts/setup examples)" && "$$python" -m examples.digits $(ARGS)
 
 test:
-	@python="$$(DEVICES='$(DEVICES)' bash scripts/setup test)" && "$$python" -m pytest --device='$(DEVICES)' $(ARGS)
+	@python="$$(DEVICES='$(DEVICES)' bash scripts/setup test)" && "$$python" -m pytest -n $(WORKERS) --dist loadfile --device='$(DEVICES)' $(ARGS)
 
 check:
 	@bash .ci/run

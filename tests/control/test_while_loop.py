@@ -316,6 +316,7 @@ def some(x):
     return while_loop(lambda y: y.sum() < 50, lambda y: (y * 2,), (x,))[0]
 
 some(x)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
 for _ in range(3):
     try:

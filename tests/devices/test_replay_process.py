@@ -39,6 +39,7 @@ ones = upload(device, numpy.ones(N, "float32"))
 states = [upload(device, numpy.zeros(N, "float32")) for _ in range(STATES)]
 replay.run([ones], states)
 random.seed(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 signal.signal(signal.SIGALRM, lambda number, frame: signal.raise_signal(signal.SIGINT))
 hit = 0
 for turn in range(150):

@@ -163,6 +163,7 @@ if child == 0:
         os._exit(0 if "before this process was forked" in str(error) else 2)
     os._exit(3)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
 hits = 0
 for turn in range(40):
