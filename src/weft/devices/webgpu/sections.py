@@ -16,8 +16,11 @@ from typing import Protocol
 from weft.devices.webgpu.gates import Gate, Gates
 from weft.plan import Branch, Dispatch, Loop, Place, Step, While, bodies
 
-GATED, GATED_SOFTWARE = 16, 4
-"""Calls that are gated at most, of a loop half as many: one that runs costs about as much again, to wait as several."""
+GATED, GATED_SOFTWARE = 8, 4
+"""Calls that are gated at most, of a loop half as many: one that runs costs about as much again, to wait as several.
+
+On an H200 a branch of 4 calls is twice as fast gated, one of 16 slower by a third (benchmarks/RESULTS_GPU.md).
+"""
 CHUNK = 32
 """Steps of a loop that are recorded at a time, at most."""
 
