@@ -370,3 +370,18 @@ def test_fields_that_multiply(tmp_path: Path) -> None:
         ):  # fmt: skip
             bad = {"TypeDef:Struct": True, "properties": properties, "$defs": defs}
             refused(tmp_path, built({"metatensor": 1, "schema": bad, "offsets": {"x": [0, 0]}}), words)
+
+
+def test_definitions_are_checked_whether_used_or_not() -> None:
+    """A pattern makes validation spell the whole schema out, what no reference leads to among it."""
+    properties = {"a": {"TypeDef:String": True, "pattern": "x"}}
+    for defs, words in (
+        ("TypeDef:String", r"\$defs 'TypeDef:String', expected an object"),
+        ({"T": {"TypeDef:Struct": True, "properties": "x"}}, r"\$defs.T"),
+        ({"T": {"TypeDef:Array": True}}, r"\$defs.T"),
+    ):
+        with pytest.raises(FormatError, match=words):
+            mt.compile({"TypeDef:Struct": True, "properties": properties, "$defs": defs})
+    plain = {"T": {"anyOf": [{"type": "string"}]}, "U": True}
+    layout = mt.compile({"TypeDef:Struct": True, "properties": properties, "$defs": plain})
+    assert layout.unpack(layout.pack({"a": "x"})) == {"a": "x"}

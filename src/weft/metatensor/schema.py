@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 from weft.metatensor.composite import ArrayKind, Record, Struct
@@ -60,11 +61,21 @@ class Parser:
             self.left -= 1
             if self.left < 0:
                 raise Misfit("larger than the document, by references that repeat it", "fewer of them")
+        if "$defs" in schema:
+            self._definitions(schema["$defs"], level)
         name, notes = keyword(schema)
         made = BUILDERS[name](self, name, notes, schema, level)
         made.hollow += not made.least
         made.asserts = made.asserts or asserts(schema, made)
         return made
+
+    def _definitions(self, found: Any, level: int) -> None:
+        """Refuse definitions that are no layouts though they say so, used or not: validation spells all of them out."""
+        if not isinstance(found, OBJECT):
+            raise Misfit(f"$defs {found!r}", "an object")
+        for name, inner in found.items():
+            if isinstance(inner, OBJECT) and any(str(key).startswith(PREFIX) for key in inner):
+                self.child(f"$defs.{name}", inner, level)
 
     def _reach(self, level: int) -> None:
         if level > MOST_LEVELS:
@@ -201,7 +212,13 @@ def _number(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> K
     scalar, finite = SCALARS[name], notes.get("finite", True)
     if not isinstance(finite, bool):
         raise Misfit(f"finite {finite!r}", "true or false")
-    return Number(name, scalar, parser.endian, parser.align(notes, schema, scalar.size), finite)
+    make = (
+        _shared if len(schema) == 1 else Number
+    )  # no keyword beside it asserts more of the one than of the other
+    return make(name, scalar, parser.endian, parser.align(notes, schema, scalar.size), finite)
+
+
+_shared = lru_cache(maxsize=1024)(Number)
 
 
 def _boolean(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> Kind:
