@@ -210,6 +210,32 @@ def test_old_shards_named_by_a_strange_index_are_left_alone(tmp_path: Path) -> N
     assert other.read_text() == "mine"
 
 
+@pytest.mark.parametrize("place", [1, 12])
+def test_a_failed_save_leaves_the_index_of_others(
+    place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shards of names that are not ours, whose index may not go before the new one has its name."""
+    path, calls = tmp_path / "model.safetensors", 0
+    safetensors.numpy.save_file({"a": numpy.ones(3, "float32")}, tmp_path / "part.safetensors")
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "part.safetensors"}}))
+    before = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
+    real = os.replace
+
+    def fail(*args: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == place or args[1].name == index.name:
+            raise OSError("the disk is full")
+        real(*args)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="the disk is full"):
+        wf.save(state(1), path, max_shard_size=1200)
+    assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == before
+    assert wf.load(path, device="cpu")["a"].tolist() == [1, 1, 1]
+
+
 def test_sizes(tmp_path: Path) -> None:
     for size, error in (
         ("5 parsecs", ArgumentError),

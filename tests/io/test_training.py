@@ -118,3 +118,8 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     wf.save({"version": 1, "parts": {}, "random": {"cpu": [1]}, "step": 0, "metadata": None}, path)
     with pytest.raises(ArgumentError, match="four integers of 32 bits"):
         wf.io.load_training(path)
+    good = {"version": 1, "parts": {}, "random": {}, "step": 0, "metadata": None}
+    for name, value in (("step", "x"), ("step", True), ("random", 3), ("random", {"cpu": 3})):
+        wf.save(good | {name: value}, path)
+        with pytest.raises(FormatError, match=f"{name} is .*, expected what save_training writes there"):
+            wf.io.load_training(path)

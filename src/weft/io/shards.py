@@ -65,7 +65,7 @@ def write(
     write_one = write_one or _write_one
     target = target.resolve()  # through a link, so that the link stays
     index = target.with_name(target.name + INDEX)
-    before = _listed(index)
+    before, had_index = _listed(index), index.exists()
     groups = [dict(parts)] if limit is None else _grouped(parts, limit)
     if len(groups) == 1:
         write_one(target, parts, {**metadata, **own})
@@ -89,8 +89,10 @@ def write(
         with replacing(index) as file:
             file.write(text.encode())
     except BaseException:
-        if not before or _listed(index) != names:  # the old checkpoint is there to go back to
-            _remove([*([] if before else [index]), *names])
+        if _listed(index) != names:
+            _remove(names)
+        elif not had_index:  # the file that was there before still is
+            _remove([index, *names])
         raise
     _remove([target, *before])
 

@@ -74,6 +74,16 @@ def load_training(path: str | os.PathLike[str], **parts: Any) -> Resumed:
         raise FormatError(f"{where} holds no training, expected a file that save_training wrote")
     if tree["version"] != VERSION:
         raise FormatError(mistake(where, "version", tree["version"], VERSION, "a newer weft wrote it"))
+    for name, fits in (
+        ("step", type(tree["step"]) is int),
+        (
+            "random",
+            isinstance(tree["random"], dict)
+            and all(isinstance(one, list) for one in tree["random"].values()),
+        ),
+    ):
+        if not fits:
+            raise FormatError(mistake(where, name, repr(tree[name])[:80], "what save_training writes there"))
     if set(parts) != set(tree["parts"]):
         given, saved = (", ".join(map(str, names)) or "none" for names in (parts, tree["parts"]))
         raise ArgumentError(mistake(where, "parts", given, f"those of the file, {saved}"))
