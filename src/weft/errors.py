@@ -78,6 +78,18 @@ class FormatError(WeftError, ValueError):
     """A file that is not what it claims to be."""
 
 
+class PathError(WeftError, OSError):
+    """A path that names no regular file: a device, a FIFO, a loop of links, a name that is too long."""
+
+
+class MissingFileError(PathError, FileNotFoundError):
+    """A path at which there is no file, or whose folder is not there."""
+
+
+class DirectoryError(PathError, IsADirectoryError):
+    """A path that names a directory where a file is expected."""
+
+
 class ReadOnlyError(WeftError, RuntimeError):
     """A value that may not be written in place."""
 

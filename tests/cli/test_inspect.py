@@ -196,7 +196,7 @@ def test_bad_files_are_one_line_and_a_status(
 def test_missing_files_and_folders(tmp_path: Path, capsys: Capture) -> None:
     done = weft(capsys, "inspect", tmp_path / "none.mt")
     assert (done.status, done.out) == (1, "")
-    assert done.err == f"weft inspect: No such file or directory: {str(tmp_path / 'none.mt')!r}\n"
+    assert done.err == f"weft inspect: open: there is no file {str(tmp_path / 'none.mt')!r}, expected one\n"
     assert "a directory, expected a file" in weft(capsys, "inspect", tmp_path).err
     assert weft(capsys, "diff", tmp_path, tmp_path).status == 2
     index = tmp_path / "m.safetensors.index.json"
@@ -225,7 +225,7 @@ def test_as_a_process(tmp_path: Path) -> None:
     assert done.out.startswith("é.mt: metatensor, ")
     assert (
         process("inspect", "none.mt", folder=tmp_path).err
-        == "weft inspect: No such file or directory: 'none.mt'\n"
+        == "weft inspect: open: there is no file 'none.mt', expected one\n"
     )
     assert process("inspect").status == 2
     assert process("inspect", path, "--stats", "--schema").status == 2

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import safetensors.numpy
 import weft as wf
 from weft.devices import Device
 from weft.errors import ArgumentError, ArgumentTypeError, FormatError
+from weft.io import shards
+from weft.io.shards import INDEX
 
 COUNT, ELEMENTS = 10, 100
 
@@ -147,6 +151,8 @@ def test_a_save_that_fails_leaves_nothing_of_its_own(
 
         def fail(*args: Any, position: int = position) -> Any:
             nonlocal calls
+            if call == "open" and not args[1] & os.O_WRONLY and not os.path.isdir(args[0]):
+                return real(*args)  # a look at what was there before, which may be impossible
             calls += 1
             if calls == position:
                 raise OSError("the disk is full")
@@ -246,3 +252,60 @@ def test_sizes(tmp_path: Path) -> None:
         with pytest.raises(error, match="max_shard_size"):
             wf.save(state(1), tmp_path / "a.mt", max_shard_size=size)  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+WRITER = """
+import sys, weft as wf
+path, kind = sys.argv[1:]
+for step in range(10**9):
+    tree = {f"t{at}": wf.full((8,), float(step), device="cpu") for at in range(6)}
+    sharded = kind == "shards" or step % 3
+    wf.save(tree, path, max_shard_size=40 if sharded else None)
+"""
+
+
+@pytest.mark.parametrize("kind", ["shards", "both"])
+def test_readers_beside_a_writer_always_see_a_whole_checkpoint(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, path, kind])
+    try:
+        deadline = time.monotonic() + 60
+        while not (path.exists() or (tmp_path / (path.name + INDEX)).exists()):
+            assert time.monotonic() < deadline
+            assert writer.poll() is None
+        seen = set()
+        for _ in range(150):
+            tree = wf.load(path, device="cpu")
+            steps = {value.tolist()[0] for value in tree.values()}
+            assert len(tree) == 6
+            assert len(steps) == 1, "tensors of several saves in one load"
+            seen |= steps
+        assert len(seen) > 3, "the writer did not write meanwhile"
+    finally:
+        writer.kill()
+        writer.wait()
+    wf.save({"a": wf.ones(1, device="cpu")}, path)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name], (
+        "a killed writer's files are collected"
+    )
+
+
+def test_a_running_writers_files_are_left_alone(tmp_path: Path) -> None:
+    path, tree = tmp_path / "x.mt", {"a": wf.ones(1, device="cpu"), "b": wf.ones(1, device="cpu")}
+    reached, go = threading.Event(), threading.Event()
+
+    def slowly(target: Path, parts: Any, metadata: Any) -> None:
+        shards._write_one(target, parts, metadata)
+        reached.set()
+        assert go.wait(30)
+
+    parts = {(name,): value.numpy() for name, value in tree.items()}
+    thread = threading.Thread(target=shards.write, args=(path, parts, {}, {}, 1, slowly))
+    thread.start()
+    assert reached.wait(30)
+    wf.save(tree, path)  # another save, of the same name
+    left = [entry.name for entry in tmp_path.iterdir() if "-of-" in entry.name]
+    go.set()
+    thread.join()
+    assert len(left) == 1
+    assert len(wf.metatensor.open(tmp_path / left[0])) == 1

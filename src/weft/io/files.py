@@ -16,6 +16,7 @@ from weft.errors import ArgumentError, ArgumentTypeError, FormatError, WeftError
 from weft.io import shards
 from weft.io.trees import ARRAY, NOTES, Encoder, decoded
 from weft.metatensor.kinds import Kind
+from weft.metatensor.regular import name_of, open_regular, target_of
 from weft.metatensor.scalars import TENSOR_NAMES, TENSORS
 from weft.metatensor.tensors import TensorKind
 from weft.tensors import host
@@ -56,9 +57,8 @@ def save(
     ...     wf.load(path, device="cpu")
     {'model': {'weight': tensor([1., 1.])}, 'epoch': 3, 'rates': [0.1, 0.01]}
     """
-    target = _path("save", path)
-    if target.is_dir():
-        raise IsADirectoryError(f"save: {str(target)!r} is a directory, expected the name of a file")
+    target = Path(name_of("save", path))
+    target_of("save", target)
     suffix = target.suffix.lower()
     if suffix in PICKLED:
         raise ArgumentError(
@@ -84,12 +84,6 @@ def save(
             for path, value in tree.parts.items()
         }
         shards.write(target, parts, given, {NOTES: tree.notes}, limit)
-
-
-def _path(where: str, path: Any) -> Path:
-    if not isinstance(path, str | os.PathLike):
-        raise ArgumentTypeError(mistake(where, "path", f"a {type(path).__name__}", "a file name"))
-    return Path(path)
 
 
 def _metadata(given: Any, texts: bool) -> dict[str, Any]:
@@ -145,9 +139,9 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
     is wrong, or the tensor of a type that weft lacks; ``ArgumentError`` for PyTorch's pickles, whose reading would run
     code.
     """
-    source = _path("load", path)
+    source = Path(name_of("load", path))
     opened = devices.default() if device is None else devices.open(device)
-    if not source.name.endswith(shards.INDEX) and source.exists():
+    if not source.name.endswith(shards.INDEX) and os.path.exists(source):
         refuse_pickle(source)
     with shards.read(source) as (files, notes):
         if notes is None:
@@ -168,7 +162,7 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
 
 def refuse_pickle(source: Path) -> None:
     """Raise ``ArgumentError`` where a file is a PyTorch checkpoint, by its name or its first bytes."""
-    with open(source, "rb") as file:
+    with os.fdopen(open_regular("load", source), "rb") as file:
         start = file.read(9)
     # a header begins at byte 8 with a brace; its length before may look like a pickle's beginning
     pickled = start[8:] != b"{" and (start.startswith(b"PK\x03\x04") or start[:2] in PICKLES)

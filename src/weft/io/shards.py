@@ -8,23 +8,26 @@ was there before goes after that. Names and index are as Hugging Face's librarie
 from __future__ import annotations
 
 import json
+import os
 import re
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from weft import metatensor as mt
-from weft.errors import ArgumentError, ArgumentTypeError, FormatError, mistake
+from weft.errors import ArgumentError, ArgumentTypeError, FormatError, MissingFileError, mistake
 from weft.io.trees import NOTES
-from weft.metatensor.atomic import replacing
+from weft.metatensor.atomic import entries, is_running, marking, remove_abandoned, replacing
+from weft.metatensor.regular import open_regular, target_of
 from weft.metatensor.scalars import TENSORS, native
 from weft.metatensor.tensorfile import write_safetensors
 
 INDEX = ".index.json"
 MOST_INDEX = 100_000_000
 """Bytes of an index."""
+MOST_ATTEMPTS = 100
+"""How often the files of a checkpoint are opened anew because a writer replaced it meanwhile."""
 UNITS = {
     "": 1,
     "KB": 10**3,
@@ -63,15 +66,27 @@ def write(
     ``write_one`` writes a file of some parts with metadata; else the suffix says how.
     """
     write_one = write_one or _write_one
-    target = target.resolve()  # through a link, so that the link stays
+    target = target_of("save", target)  # through a link, so that the link stays
     index = target.with_name(target.name + INDEX)
-    before, had_index = _listed(index), index.exists()
     groups = [dict(parts)] if limit is None else _grouped(parts, limit)
     if len(groups) == 1:
+        before = _listed(index)
         write_one(target, parts, {**metadata, **own})
         _remove([index, *before])
+        _remove_abandoned(target, index)
         return
-    token = secrets.token_hex(4)
+    target_of("save", index)
+    with marking(index) as token:
+        _write_shards(target, index, token, groups, metadata, own, write_one)
+    _remove_abandoned(target, index)
+
+
+def _write_shards(
+    target: Path, index: Path, token: str, groups: list[dict[tuple[str, ...], Any]], metadata: Mapping[str, Any],
+    own: Mapping[str, Any], write_one: Callable[[Path, Parts, Mapping[str, Any]], None],
+) -> None:  # fmt: skip
+    """Write one file a group and the index that names them, then remove what was there before."""
+    before, had_index = _listed(index), os.path.exists(index)
     names = [
         target.with_name(f"{target.stem}-{token}-{at:05}-of-{len(groups):05}{target.suffix}")
         for at in range(1, len(groups) + 1)
@@ -79,7 +94,7 @@ def write(
     try:
         for name, group in zip(names, groups, strict=True):
             write_one(name, group, metadata)
-        total = sum(bytes_of(value) for value in parts.values())
+        total = sum(bytes_of(value) for group in groups for value in group.values())
         where = {
             ".".join(path): name.name for name, group in zip(names, groups, strict=True) for path in group
         }
@@ -95,6 +110,23 @@ def write(
             _remove([index, *names])
         raise
     _remove([target, *before])
+
+
+def _remove_abandoned(target: Path, index: Path) -> None:
+    """Remove the shards of writers that were killed: those of no running writer that the index does not name.
+
+    Writers are asked for before the index is read: one that ends in between has put its shards there.
+    """
+    shard = re.compile(
+        rf"{re.escape(target.stem)}-([0-9a-f]{{8}})-\d{{5}}-of-\d{{5}}{re.escape(target.suffix)}"
+    )
+    found = [(entry, match[1]) for entry in entries(target.parent) if (match := shard.fullmatch(entry))]
+    idle = {token for token in {token for _, token in found} if not is_running(index, token)}
+    named = set(_listed(index))
+    paths = [target.with_name(entry) for entry, token in found if token in idle]
+    _remove([path for path in paths if path not in named])
+    for path in (target, index):
+        remove_abandoned(path)
 
 
 def _write_one(path: Path, parts: Parts, metadata: Mapping[str, Any]) -> None:
@@ -147,7 +179,7 @@ def _listed(index: Path) -> list[Path]:
 
 
 def _remove(paths: list[Path]) -> None:
-    for path in paths:
+    for path in filter(os.path.lexists, paths):
         with suppress(FileNotFoundError):
             path.unlink()
 
@@ -155,10 +187,10 @@ def _remove(paths: list[Path]) -> None:
 def _parsed(index: Path) -> dict[str, Any]:
     """An index as plain data: ``weight_map`` holds plain file names by tensor."""
     where = f"load: {str(index)!r}"
-    with open(index, "rb") as file:
-        data = file.read(MOST_INDEX + 1)
-    if len(data) > MOST_INDEX:
-        raise FormatError(mistake(where, "the index", "longer", f"at most {MOST_INDEX} bytes"))
+    with os.fdopen(open_regular("load", index), "rb") as file:
+        if os.fstat(file.fileno()).st_size > MOST_INDEX:
+            raise FormatError(mistake(where, "the index", "longer", f"at most {MOST_INDEX} bytes"))
+        data = file.read()
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -179,30 +211,59 @@ def _parsed(index: Path) -> dict[str, Any]:
 
 @contextmanager
 def read(source: Path) -> Iterator[tuple[list[mt.File], Any]]:
-    """The open files of a checkpoint, and the notes on its tree, None where it has none."""
+    """The open files of a checkpoint, and the notes on its tree, None where it has none.
+
+    A writer may replace the checkpoint while its files are being opened; they are then opened again.
+    """
     index = source if source.name.endswith(INDEX) else source.with_name(source.name + INDEX)
     with ExitStack() as stack:
-        if source != index and (source.exists() or not index.exists()):
-            file = stack.enter_context(mt.open(source))
-            yield [file], None if file.is_safetensors else file.metadata.get(NOTES, {})
-            return
-        found = _parsed(index)
-        wanted: dict[str, set[str]] = {}
-        for name, shard in found["weight_map"].items():
-            wanted.setdefault(shard, set()).add(name)
-        files = []
-        for shard, names in wanted.items():
-            path = index.with_name(shard)
-            if not path.exists():
-                raise FormatError(
-                    mistake(f"load: {str(index)!r}", "weight_map", repr(shard), "a file that is there")
-                )
-            file = stack.enter_context(mt.open(path))
-            for name in sorted(names.symmetric_difference(file.kinds)):
-                state = "missing" if name in names else "not in the index"
-                raise FormatError(
-                    mistake(f"load: {str(path)!r}", f"the part {name!r}", state, "the parts of the index")
-                )
-            files.append(file)
-        plain = all(file.is_safetensors for file in files)
-        yield files, None if plain else found.get("metadata", {}).get(NOTES, {})
+        for attempt in range(MOST_ATTEMPTS):
+            state = _state(source, index)
+            try:
+                files, notes = _opened(stack, source, index)
+            except (FormatError, MissingFileError):
+                if attempt == MOST_ATTEMPTS - 1 or _state(source, index) == state:
+                    raise
+                stack.close()
+            else:
+                break
+        yield files, notes
+
+
+def _state(*paths: Path) -> list[tuple[int, int, int] | None]:
+    """What changes when a file is replaced or removed."""
+    found: list[tuple[int, int, int] | None] = []
+    for path in paths:
+        try:
+            state = os.stat(path)
+        except OSError:
+            found.append(None)
+        else:
+            found.append((state.st_ino, state.st_mtime_ns, state.st_size))
+    return found
+
+
+def _opened(stack: ExitStack, source: Path, index: Path) -> tuple[list[mt.File], Any]:
+    if source != index and (os.path.exists(source) or not os.path.exists(index)):
+        file = stack.enter_context(mt.open(source))
+        return [file], None if file.is_safetensors else file.metadata.get(NOTES, {})
+    found = _parsed(index)
+    wanted: dict[str, set[str]] = {}
+    for name, shard in found["weight_map"].items():
+        wanted.setdefault(shard, set()).add(name)
+    files = []
+    for shard, names in wanted.items():
+        path = index.with_name(shard)
+        if not os.path.exists(path):
+            raise FormatError(
+                mistake(f"load: {str(index)!r}", "weight_map", repr(shard), "a file that is there")
+            )
+        file = stack.enter_context(mt.open(path))
+        for name in sorted(names.symmetric_difference(file.kinds)):
+            state = "missing" if name in names else "not in the index"
+            raise FormatError(
+                mistake(f"load: {str(path)!r}", f"the part {name!r}", state, "the parts of the index")
+            )
+        files.append(file)
+    plain = all(file.is_safetensors for file in files)
+    return files, None if plain else found.get("metadata", {}).get(NOTES, {})

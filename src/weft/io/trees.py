@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from weft.errors import ArgumentTypeError, FormatError, mistake
+from weft.errors import ArgumentError, ArgumentTypeError, FormatError, mistake
 from weft.metatensor import Pending
+from weft.metatensor.schema import MOST_LEVELS
 from weft.tensors.tensor import Tensor
 
 Path = tuple[str, ...]
@@ -44,6 +45,11 @@ class Encoder:
             self._leaf(tree, (ROOT,), "the tree")
 
     def _container(self, tree: Any, path: Path, place: str) -> None:
+        if len(path) > MOST_LEVELS:
+            raise ArgumentError(
+                mistake("save", "the tree", f"nested deeper at {place[:200]}", f"at most {MOST_LEVELS} levels",
+                        "a container may not hold itself")
+            )  # fmt: skip
         if isinstance(tree, list | tuple):
             if hasattr(tree, "_fields"):
                 raise _unknown(tree, place)
@@ -115,6 +121,12 @@ def decoded(parts: Mapping[Path, Any], notes: Any, where: str) -> Any:
     same: list[tuple[Path, str]] = []
     for name, note in notes.items():
         path = tuple(name.split(".")) if name else ()
+        if len(path) > 2 * MOST_LEVELS:
+            raise FormatError(
+                mistake(
+                    where, f"note of {name[:80]!r}…", f"{len(path)} levels deep", f"at most {2 * MOST_LEVELS}"
+                )
+            )
         if note.startswith(SAME):
             same.append((path, note[len(SAME) :]))
         elif note == NONE:

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from weft.metatensor.regular import target_of
+
+if sys.platform != "win32":
+    import fcntl
+
 BUFFER = 1 << 20
 
 
 class _Descriptor(io.RawIOBase):
-    """An open file by its number, which somebody else closes: what an error leaves in a buffer is not written later."""
+    """An open file by its number, closed elsewhere: what an error leaves in a buffer is not written later."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
@@ -34,7 +41,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A file to write, which takes the place of ``path`` when the block ends, and is gone if it fails.
 
     The bytes are flushed to disk (fsync) before the rename, and the directory after it. An older file keeps its
-    permissions; through a symbolic link the file behind it is replaced.
+    permissions; through a symbolic link the file behind it is replaced. Temporary files that killed processes left
+    for the same ``path`` are removed first.
+
+    Raises:
+        PathError: for a path that names no regular file (a directory, a device, a FIFO).
 
     >>> import tempfile, pathlib
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -44,12 +55,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     ...     path.read_bytes()
     b'whole'
     """
-    target = Path(path).resolve()
-    if target.is_dir():
-        raise IsADirectoryError(f"save: {str(target)!r} is a directory, expected the name of a file")
+    target = target_of("save", path)
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o666
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+    handle, name = _create_locked(target, mode)
     try:
         try:
             file = io.BufferedWriter(_Descriptor(handle), BUFFER)
@@ -58,10 +66,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(handle)
         finally:
             os.close(handle)
-        os.replace(temporary, target)
+        os.replace(name, target)
     except BaseException:
         with suppress(FileNotFoundError):
-            os.unlink(temporary)
+            os.unlink(name)
         raise
     if os.name == "posix":  # the new name is on disk once its directory is
         folder = os.open(target.parent, os.O_RDONLY)
@@ -69,3 +77,86 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def marking(target: Path) -> Iterator[str]:
+    """Give the token of a writer of several files beside ``target``; a locked file shows that it is running.
+
+    Raises ``OSError`` where the folder takes no files.
+    """
+    handle, name = _create_locked(target, 0o600)
+    try:
+        yield name.name.split(".")[-2]
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+        os.close(handle)
+
+
+def is_running(target: Path, token: str) -> bool:
+    """Return whether the writer that ``marking`` gave a token is still at work."""
+    return _is_locked(target.with_name(_temporary(target, token)))
+
+
+def _create_locked(target: Path, mode: int) -> tuple[int, Path]:
+    """Create a file beside ``target``, open for writing, with a lock that ends with the process.
+
+    The lock tells the files of running writers from those of killed ones, which are removed first.
+    """
+    remove_abandoned(target)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        name = target.with_name(_temporary(target, secrets.token_hex(4)))
+        handle = os.open(name, flags, mode)
+        if _take_lock(handle) is not False and os.fstat(handle).st_nlink:
+            return handle, name
+        os.close(handle)  # another writer took it for an abandoned file before it was locked
+
+
+def remove_abandoned(target: Path) -> None:
+    """Remove the temporary files of writers of ``target`` that were killed."""
+    ours = re.compile(re.escape(_temporary(target, "")).replace(r"\.\.", r"\.[0-9a-f]{8}\."))
+    for entry in entries(target.parent):
+        if ours.fullmatch(entry) and not _is_locked(target.with_name(entry)):
+            with suppress(OSError):
+                target.with_name(entry).unlink()
+
+
+def entries(folder: Path) -> list[str]:
+    """Return the names in a folder, none where it cannot be listed."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _temporary(target: Path, token: str) -> str:
+    return f".{target.name[:40]}.{token}.tmp"
+
+
+def _is_locked(path: Path) -> bool:
+    """Return whether a running process holds the lock of a temporary file, or may: a doubtful file stays."""
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        return _take_lock(handle) is not True
+    finally:
+        os.close(handle)
+
+
+def _take_lock(handle: int) -> bool | None:
+    """Take the lock of an open file: False where another process has it, ``None`` where there are no locks."""
+    if sys.platform == "win32":
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return None
+    return True

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from weft.errors import ArgumentTypeError, FormatError, mistake
+from weft.errors import FormatError, mistake
 from weft.metatensor import header as headers
 from weft.metatensor import tensorfile
 from weft.metatensor.blob import Blob
@@ -18,6 +18,7 @@ from weft.metatensor.kinds import Kind, Region, Source, aligned_room
 from weft.metatensor.layout import Layout, compiled
 from weft.metatensor.misfit import Misfit, named, short
 from weft.metatensor.records import Records
+from weft.metatensor.regular import name_of, open_regular
 from weft.metatensor.scalars import Endian
 from weft.metatensor.tensors import TensorKind
 from weft.metatensor.variable import Indirect
@@ -31,7 +32,7 @@ class Contents:
 
     def __init__(self, where: str, header: dict[str, Any], size: int) -> None:
         self.where, self.size = where, size
-        self.safetensors = "metatensor" not in header
+        self.safetensors = headers.is_safetensors(header)
         if self.safetensors:
             schema, self.metadata, self.offsets = tensorfile.translate(where, header, size)
             self.layout = compiled(where, schema)
@@ -101,10 +102,9 @@ class File(Mapping[str, Any]):
     """
 
     def __init__(self, path: str | os.PathLike[str], mmap: bool = True) -> None:
-        if not isinstance(path, str | os.PathLike):
-            raise ArgumentTypeError(mistake("open", "path", f"a {type(path).__name__}", "the name of a file"))
-        self.path = os.fspath(path)
-        self._handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self._handle = -1
+        self.path = name_of("open", path)
+        self._handle = open_regular("open", self.path)
         self._map: mapping.mmap | None = None
         self._turn = threading.Lock()
         try:

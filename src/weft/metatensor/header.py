@@ -22,12 +22,25 @@ KEYS = ("metatensor", "endian", "metadata", "schema", "offsets")
 
 
 def encode(header: Mapping[str, Any]) -> bytes:
-    """The header's bytes, length and padding with them; the data begins behind."""
-    text = json.dumps(header, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    """Return the header's bytes, length and padding with them; the data begins behind.
+
+    The metadata must be what ``parse`` accepts: nested to at most ``MOST_LEVELS``, each key once.
+    """
+    try:
+        text = _text(header)
+        parse("save", _text({"metadata": header.get("metadata", {})}))
+    except RecursionError:
+        raise FormatError(
+            mistake("save", "the header", "nested too deep", f"at most {MOST_LEVELS} levels")
+        ) from None
     text += b" " * (-(8 + len(text)) % BOUNDARY)
     if len(text) > MOST_HEADER:
         raise FormatError(mistake("save", "the header", f"{len(text)} bytes", f"at most {MOST_HEADER}"))
     return len(text).to_bytes(8, "little") + text
+
+
+def _text(tree: Any) -> bytes:
+    return json.dumps(tree, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def length(where: str, start: bytes, size: int) -> int:
@@ -94,6 +107,11 @@ def _shallow(where: str, tree: Any) -> None:
         if not level:
             return
     raise FormatError(mistake(where, "the header", "nested too deep", f"at most {MOST_LEVELS} levels"))
+
+
+def is_safetensors(header: Mapping[str, Any]) -> bool:
+    """Return whether a header is that of a safetensors file, in which a tensor may be named ``metatensor``."""
+    return isinstance(header.get("metatensor", {}), dict)
 
 
 def check(where: str, header: Mapping[str, Any]) -> None:

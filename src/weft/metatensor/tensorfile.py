@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from weft.errors import FormatError, mistake
+from weft.errors import ArgumentError, FormatError, mistake
 from weft.metatensor.atomic import replacing
 from weft.metatensor.header import no_overlap, span
 from weft.metatensor.misfit import Misfit, named, short
@@ -127,7 +127,17 @@ def write_safetensors(
             raise FormatError(mistake("save", "a name", repr(name), "another: the format keeps it"))
         end = start + math.prod(one.shape) * elements[name].itemsize
         header[name] = {"dtype": one.dtype, "shape": list(one.shape), "data_offsets": [start, end]}
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError as error:
+        raise ArgumentError(
+            mistake(
+                "save",
+                "a name or text",
+                ascii(error.object[error.start : error.end]),
+                "text that UTF-8 encodes",
+            )
+        ) from None
     text += b" " * (-len(text) % 8)
     with replacing(path) as out:
         out.write(len(text).to_bytes(8, "little") + text)
