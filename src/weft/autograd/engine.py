@@ -12,7 +12,7 @@ from weft.autograd.mode import grad_mode
 from weft.autograd.node import Accumulator, Edge, Node
 from weft.autograd.tape import edge_of
 from weft.errors import ArgumentTypeError, GradError, ShapeError, mistake
-from weft.ops import OPS, TensorType, bind
+from weft.ops import OPS, OpSpec, TensorType, bind
 from weft.ops.core import without_modes
 from weft.tensors.tensor import Tensor
 
@@ -155,33 +155,62 @@ def _leading_to(roots: Sequence[Edge], wanted: set[Edge]) -> set[Any]:
     return useful
 
 
+class _Waiting:
+    """The gradients that have come to a node so far, by output; those that are made together are kept apart."""
+
+    __slots__ = ("_calls", "_grads")
+
+    def __init__(self) -> None:
+        self._grads: dict[int, Tensor] = {}
+        self._calls: dict[int, dict[OpSpec, list[tuple[Node, Tensor]]]] | None = None
+
+    def take(self, output: int, value: Tensor, by: Node | None) -> None:
+        """Add a gradient; ``by``: the node whose rule is applied to it only once all have come."""
+        if by is None:
+            known = self._grads.get(output)
+            self._grads[output] = value if known is None else bind(OPS["add"], known, value)
+            return
+        if self._calls is None:
+            self._calls = {}
+        self._calls.setdefault(output, {}).setdefault(by.op, []).append((by, value))
+
+    def totals(self) -> dict[int, Tensor]:
+        """The gradient of each output that one has come to."""
+        calls, self._calls = self._calls or {}, None
+        for output, by_op in calls.items():
+            for op, given in by_op.items():
+                assert op.joint_gradient is not None
+                made = [(node.attributes, value) for node, value in given]
+                self.take(output, op.joint_gradient(given[0][0].types[0], made), None)
+        return self._grads
+
+
 def flow(
     roots: Sequence[Edge], seeds: Sequence[Tensor], keep: bool, create_graph: bool, wanted: set[Edge] | None,
     hooked_leaves: bool = True,
 ) -> dict[Edge, Tensor]:  # fmt: skip
     """Flow the seeds back. Without ``wanted`` leaves accumulate; with it, the gradients at those edges are given."""
     useful = None if wanted is None else _leading_to(roots, wanted)
-    pending: dict[Any, dict[int, Tensor]] = {}
+    pending: dict[Any, _Waiting] = {}
     heap: list[tuple[int, int, Any]] = []
     arrived = count()
     found: dict[Edge, Tensor] = {}
     shared = {id(seed._data.alias) for seed in seeds}
 
-    def deliver(edge: Edge, value: Tensor) -> None:
+    def deliver(edge: Edge, value: Tensor, by: Node | None = None) -> None:
         waiting = pending.get(edge.node)
         if waiting is None:
-            waiting = pending[edge.node] = {}
+            waiting = pending[edge.node] = _Waiting()
             # leaves are equally late: first come, first served, so that equal programs have equal graphs
             heapq.heappush(heap, (-edge.node.sequence, next(arrived), edge.node))
-        known = waiting.get(edge.output)
-        waiting[edge.output] = value if known is None else bind(OPS["add"], known, value)
+        waiting.take(edge.output, value, by)
 
     with grad_mode(create_graph), without_modes():
         for edge, seed in zip(roots, seeds, strict=True):
             deliver(edge, seed)
         while heap:
             node = heapq.heappop(heap)[2]
-            grads = pending.pop(node)
+            grads = pending.pop(node).totals()
             if node.hooks is not None and (hooked_leaves or isinstance(node, Node)):
                 for index, hooks in node.hooks.items():
                     if index in grads and hooks:
@@ -213,6 +242,11 @@ def _process(node: Node, grads: dict[int, Tensor], useful: Any, wanted: Any, del
     needs = tuple(
         edge is not None and (useful is None or edge.node in useful or edge in wanted) for edge in node.edges
     )
+    if type(node) is Node and node.op.joint_gradient is not None:  # other nodes have rules of their own
+        edge = node.edges[0]
+        if needs[0] and edge is not None:
+            deliver(edge, full[0], node)
+        return
     results = node.gradient(full, needs)
     for edge, needed, value in zip(node.edges, needs, results, strict=True):
         if needed and value is not None and edge is not None:

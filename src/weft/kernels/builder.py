@@ -64,10 +64,15 @@ def coalesce(
 
 @dataclass
 class Builder:
-    """Collects the buffers, parameters and parts of one kernel, and the arguments that go with it."""
+    """Collects the buffers, parameters and parts of one kernel, and the arguments that go with it.
+
+    ``renumbers``: operands are numbered in the names of parameters by their first use, and not as in the op's call, so
+    that an op of several kernels, each over some of its operands, has one kernel for all of them.
+    """
 
     name: str
     static: bool = False
+    renumbers: bool = False
     _buffers: dict[int, tuple[str, DType, bool, int]] = field(
         default_factory=dict
     )  # slot: name, dtype, written, index
@@ -81,6 +86,11 @@ class Builder:
     _reductions: list[Reduction] = field(default_factory=list)
     _stores: list[Store] = field(default_factory=list)
     _checks: list[Check] = field(default_factory=list)
+    _numbers: dict[int, int] = field(default_factory=dict)
+
+    def _number(self, operand: Operand) -> int:
+        """The operand's number in names of parameters."""
+        return self._numbers.setdefault(operand.index, len(self._numbers)) if self.renumbers else operand.index
 
     def _parameter(self, name: str, dtype: DType, argument: Argument) -> Expr:
         while (known := self._known.get(name)) is not None and known != argument:
@@ -103,7 +113,7 @@ class Builder:
     def scalar(self, operand: Operand, dtype: DType) -> Expr:
         """A Python scalar operand, as a parameter of type ``dtype``."""
         wide = dtypes.int64 if dtype.kind == "bool" else dtype
-        return cast(self._parameter(f"v{operand.index}", wide, Scalar(operand.index)), dtype)
+        return cast(self._parameter(f"v{self._number(operand)}", wide, Scalar(operand.index)), dtype)
 
     def axes(self, shape: Sequence[int], prefix: str = "i") -> list[Expr]:
         """The part's index space; gives its variables, outermost first."""
@@ -137,7 +147,7 @@ class Builder:
 
     def offset(self, operand: Operand) -> Expr:
         """Where the operand's element 0 lies in its bound buffer; known only at the call, so never constant."""
-        return self._parameter(f"o{operand.index}", INDEX, Offset(operand.index))
+        return self._parameter(f"o{self._number(operand)}", INDEX, Offset(operand.index))
 
     def index(
         self,
@@ -158,7 +168,7 @@ class Builder:
             if stride == 1 and (axis == last or variable_ is column):
                 total = total + variable_
             else:
-                key = f"s{len(self._parts)}_{operand.index}_{axis}"
+                key = f"s{len(self._parts)}_{self._number(operand)}_{axis}"
                 total = total + variable_ * self.integer(key, stride)
         return simplify(total)
 

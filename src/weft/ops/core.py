@@ -77,6 +77,8 @@ class OpSpec:
     ``reference(*arrays, **attributes)`` is the same in NumPy. ``gradient(context, *grads)`` gives one gradient
     or ``None`` per operand and may read the operands in ``saves`` and, with ``saves_output``, the outputs. ``saves``
     may be a function from which operands' gradients are wanted to the operands that these read.
+    ``joint_gradient(operand_type, calls)`` gives the gradient of one operand for all calls of the op on it, each its
+    attributes and the gradient of its output, where that costs less than the sum of theirs.
     ``elementwise`` ops may write over an operand. ``overwrites``: operands that may be the targets themselves, in
     order; ``lower`` then gets the target in the operand's place, and need not copy what stays as it is. ``reports``
     names the operand whose indices the kernel checks. ``run(*operands, **attributes)`` does an op that is made of
@@ -92,6 +94,7 @@ class OpSpec:
     run: Callable[..., tuple[Any, ...]] | None = None
     view: View | None = None
     gradient: Callable[..., Sequence[Any]] | None = None
+    joint_gradient: Callable[[TensorType, Sequence[tuple[dict[str, Any], Any]]], Any] | None = None
     saves: tuple[int, ...] | Callable[[tuple[bool, ...]], tuple[int, ...]] = ()
     saves_output: bool = False
     constants: tuple[int, ...] = ()

@@ -208,8 +208,8 @@ def _reference_cat(*arrays: Any, dim: int) -> Any:
     return numpy.concatenate([a.astype(promoted(types).numpy) for a in arrays], dim)
 
 
-JOINED = 64
-"""Tensors that one kernel joins at most."""
+JOINED = 8
+"""Tensors that one kernel joins at most: its code grows with them, and is shared by all kernels of as many."""
 
 
 def _lower_cat(
@@ -224,11 +224,11 @@ def _lower_cat(
     steps, start = [], 0
     filled = [operand for operand in operands if 0 not in operand.shape]
     for first in range(0, len(filled), room):
-        builder = Builder("cat")
-        for source in filled[first : first + room]:
+        builder = Builder("cat", renumbers=True)
+        for part, source in enumerate(filled[first : first + room]):
             sizes, (own, out) = coalesce(source.shape, [source.strides, target.strides])
             indices = builder.axes(sizes)
-            shift = builder.integer(f"shift{source.index}", start * target.strides[dim])
+            shift = builder.integer(f"shift{part}", start * target.strides[dim])
             builder.store(target, indices, builder.load(source, indices, own), out, shift=shift)
             builder.end_part()
             start += source.shape[dim]

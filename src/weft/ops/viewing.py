@@ -31,9 +31,14 @@ def _infer(name: str, view: Any) -> Any:
     return infer
 
 
-def declare_view(name: str, view: Any, reference: Any, gradient: Any, doc: str) -> OpSpec:
+def declare_view(
+    name: str, view: Any, reference: Any, gradient: Any, doc: str, joint_gradient: Any = None
+) -> OpSpec:
     """Add a view op to the table: ``view`` gives another geometry of the same storage."""
-    return declare(name, infer=_infer(name, view), view=view, reference=reference, gradient=gradient, doc=doc)
+    return declare(
+        name, infer=_infer(name, view), view=view, reference=reference, gradient=gradient,
+        joint_gradient=joint_gradient, doc=doc,
+    )  # fmt: skip
 
 
 def _reshape_view(geometry: Geometry, *, shape: tuple[int, ...]) -> Geometry | None:
@@ -98,9 +103,16 @@ def _slice_gradient(context: Gradient, grad: Any) -> list[Any]:
     return [_into_zeros(context, grad, SLICE)]
 
 
+def _joint_slice_gradient(operand: TensorType, calls: Sequence[tuple[dict[str, Any], Any]]) -> Any:
+    from weft.ops.joining import slice_gradients
+
+    return slice_gradients(operand, calls)
+
+
 SLICE = declare_view(
-    "slice", _slice_view, _slice_reference, _slice_gradient, "Every step-th element along a dimension."
-)
+    "slice", _slice_view, _slice_reference, _slice_gradient, "Every step-th element along a dimension.",
+    _joint_slice_gradient,
+)  # fmt: skip
 
 
 def _strided_view(
