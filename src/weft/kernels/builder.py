@@ -90,7 +90,9 @@ class Builder:
 
     def _number(self, operand: Operand) -> int:
         """The operand's number in names of parameters."""
-        return self._numbers.setdefault(operand.index, len(self._numbers)) if self.renumbers else operand.index
+        return (
+            self._numbers.setdefault(operand.index, len(self._numbers)) if self.renumbers else operand.index
+        )
 
     def _parameter(self, name: str, dtype: DType, argument: Argument) -> Expr:
         while (known := self._known.get(name)) is not None and known != argument:
