@@ -251,3 +251,16 @@ def test_a_file_larger_than_the_memory_given(tmp_path: Path) -> None:
     assert done.status == 0, done.err
     assert (tmp_path / "b.mt").stat().st_size > end
     assert process("diff", source, tmp_path / "b.mt", "--values", code=code).status == 0
+
+
+def test_a_checkpoint_of_pytorch_is_inspected_and_converted(tmp_path: Path, capsys: Capture) -> None:
+    import torch
+
+    model = torch.nn.Linear(3, 2)
+    torch.save(model.state_dict(), tmp_path / "a.pt")
+    assert "weight" in weft(capsys, "inspect", tmp_path / "a.pt").out
+    done_well(capsys, "convert", tmp_path / "a.pt", tmp_path / "b.safetensors")
+    same(
+        safetensors.numpy.load_file(tmp_path / "b.safetensors"),
+        {k: v.numpy() for k, v in model.state_dict().items()},
+    )

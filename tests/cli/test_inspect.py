@@ -160,7 +160,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "text": (b"hello, this is no tensor file", "header's length"),
     "cut short": (built(header({"w": {"TypeDef:Tensor": {"dtype": "F32", "shape": [4]}}}, {"w": [0, 16]}), bytes(9)),
                   "expected 0 <= start <= end <= 9"),
-    "pickle": (b"PK\x03\x04 and more of it", "is a pickle"),
+    "pickle": (b"PK\x03\x04 and more of it", "is no whole zip archive"),
     "two lines": (built({"metatensor": 1, "schema": {"TypeDef:Struct": True}, "offsets": {"a\nb": [0, 0]}}), "'a\\n"),
     "notes": (built({"metatensor": 1, "schema": {"TypeDef:Struct": True}, "offsets": {}, "metadata": {"weft.tree": [1]}}),
               "weft.tree"),
@@ -197,7 +197,7 @@ def test_missing_files_and_folders(tmp_path: Path, capsys: Capture) -> None:
     done = weft(capsys, "inspect", tmp_path / "none.mt")
     assert (done.status, done.out) == (1, "")
     assert done.err == f"weft inspect: open: there is no file {str(tmp_path / 'none.mt')!r}, expected one\n"
-    assert "a directory, expected a file" in weft(capsys, "inspect", tmp_path).err
+    assert "a directory, expected the name of a regular file" in weft(capsys, "inspect", tmp_path).err
     assert weft(capsys, "diff", tmp_path, tmp_path).status == 2
     index = tmp_path / "m.safetensors.index.json"
     index.write_text('{"weight_map": {"a": "gone.safetensors"}}')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,10 +13,11 @@ from typing import Any
 from weft import metatensor as mt
 from weft.errors import FormatError, mistake
 from weft.io import shards
-from weft.io.files import refuse_pickle
+from weft.io.files import is_pytorch, load, save
 from weft.io.trees import NONE, NOTES, SAME
 from weft.metatensor.kinds import Kind
 from weft.metatensor.parts import Stored
+from weft.metatensor.regular import open_regular
 from weft.metatensor.tensors import TensorKind
 
 
@@ -83,16 +86,28 @@ class Checkpoint:
 @contextmanager
 def checkpoint(path: str) -> Iterator[Checkpoint]:
     """Open a file, an index of shards, or the shards that were saved under a name."""
-    source = Path(path)
-    if source.is_dir():
-        raise IsADirectoryError(21, "a directory, expected a file", path)
-    if source.exists() and not source.name.endswith(shards.INDEX):
-        refuse_pickle(source)
-    with shards.read(source) as (files, notes):
+    with _as_metatensor(Path(path)) as source, shards.read(source) as (files, notes):
         texts = isinstance(notes, Mapping) and all(isinstance(note, str) for note in notes.values())
         if notes is not None and not texts:
             raise FormatError(mistake(f"{path!r}", f"metadata {NOTES!r}", repr(notes)[:80], "texts by path"))
-        yield Checkpoint(source, files, dict(notes or {}))
+        yield Checkpoint(Path(path), files, dict(notes or {}))
+
+
+@contextmanager
+def _as_metatensor(source: Path) -> Iterator[Path]:
+    """The same file, or the tree of a PyTorch checkpoint in a temporary one."""
+    if source.name.endswith(shards.INDEX) or not source.exists():
+        yield source
+        return
+    with os.fdopen(open_regular("open", source), "rb") as stream:
+        start = stream.read(9)
+    if not is_pytorch(start):
+        yield source
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, f"{source.stem}.mt")
+        save(load(source, device="cpu"), made)
+        yield made
 
 
 def elements(kind: Kind) -> int:
