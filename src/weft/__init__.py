@@ -11,9 +11,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 _MODULES = (
-    "amp", "autograd", "codegen", "compiler", "custom", "devices", "dtypes", "elements", "errors", "expr",
-    "func", "graph", "io", "kernels", "linalg", "metatensor", "nn", "ops", "optim", "profiler", "random",
-    "target", "tensors", "utils",
+    "accelerator", "amp", "autograd", "backends", "codegen", "compiler", "cuda", "custom", "devices", "distributed",
+    "distributions", "dtypes", "elements", "errors", "expr", "func", "graph", "io", "kernels", "linalg", "metatensor",
+    "mps", "nn", "onnx", "ops", "optim", "profiler", "random", "special", "target", "tensors", "utils", "version",
 )  # fmt: skip
 _DTYPES = (
     "float64", "float32", "float16", "bfloat16", "int64", "int32", "int8", "uint32", "uint8",
@@ -27,7 +27,16 @@ _ALIASES = {
     "bool": "bool_",
 }
 _FROM = {
-    "weft.tensors.described": ("device",),
+    "weft.tensors.constants": (
+        "channels_last", "channels_last_3d", "contiguous_format", "dtype", "e", "inf", "layout", "memory_format", "nan",
+        "newaxis", "pi", "preserve_format", "strided",
+    ),
+    "weft.tensors.described": ("Size", "device"),
+    "weft.tensors.legacy": (
+        "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor",
+        "IntTensor", "LongTensor", "ShortTensor",
+    ),
+    "weft.tensors.ranges": ("finfo", "iinfo"),
     "weft.tensors.tensor": ("Tensor", "tensor"),
     "weft.tensors.creation": (
         "arange", "as_tensor", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "logspace",
@@ -36,10 +45,16 @@ _FROM = {
     "weft.tensors.exchange": ("from_dlpack",),
     "weft.tensors.printing": ("get_printoptions", "set_printoptions"),
     "weft.tensors.settings": (
-        "get_default_device", "promote_types", "result_type", "set_default_device", "synchronize",
+        "are_deterministic_algorithms_enabled", "get_default_device", "get_default_dtype",
+        "get_float32_matmul_precision", "get_num_interop_threads", "get_num_threads", "is_complex",
+        "is_floating_point", "is_tensor", "numel", "promote_types", "result_type", "set_default_device",
+        "set_default_dtype", "set_float32_matmul_precision", "set_num_interop_threads", "set_num_threads",
+        "synchronize", "use_deterministic_algorithms",
     ),
     "weft.amp": ("autocast", "get_autocast_dtype", "is_autocast_enabled"),
-    "weft.autograd": ("enable_grad", "is_grad_enabled", "no_grad", "set_grad_enabled"),
+    "weft.autograd": (
+        "enable_grad", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "no_grad", "set_grad_enabled",
+    ),
     "weft.random": (
         "Generator", "bernoulli", "initial_seed", "manual_seed", "normal", "rand", "rand_like", "randint", "randn",
         "randn_like", "randperm", "seed",

@@ -7,12 +7,16 @@ from weft.dtypes import DType
 from weft.ops.annotations import Dims
 from weft.ops.annotations import Pair
 
+from weft import accelerator as accelerator
 from weft import amp as amp
 from weft import autograd as autograd
+from weft import backends as backends
 from weft import codegen as codegen
 from weft import compiler as compiler
+from weft import cuda as cuda
 from weft import custom as custom
 from weft import devices as devices
+from weft import distributed as distributed
 from weft import dtypes as dtypes
 from weft import elements as elements
 from weft import errors as errors
@@ -23,14 +27,18 @@ from weft import io as io
 from weft import kernels as kernels
 from weft import linalg as linalg
 from weft import metatensor as metatensor
+from weft import mps as mps
 from weft import nn as nn
+from weft import onnx as onnx
 from weft import ops as ops
 from weft import optim as optim
 from weft import profiler as profiler
 from weft import random as random
+from weft import special as special
 from weft import target as target
 from weft import tensors as tensors
 from weft import utils as utils
+from weft import version as version
 
 from weft.amp import (
     autocast as autocast,
@@ -39,7 +47,9 @@ from weft.amp import (
 )
 from weft.autograd import (
     enable_grad as enable_grad,
+    inference_mode as inference_mode,
     is_grad_enabled as is_grad_enabled,
+    is_inference_mode_enabled as is_inference_mode_enabled,
     no_grad as no_grad,
     set_grad_enabled as set_grad_enabled,
 )
@@ -96,6 +106,21 @@ from weft.random import (
     randperm as randperm,
     seed as seed,
 )
+from weft.tensors.constants import (
+    channels_last as channels_last,
+    channels_last_3d as channels_last_3d,
+    contiguous_format as contiguous_format,
+    dtype as dtype,
+    e as e,
+    inf as inf,
+    layout as layout,
+    memory_format as memory_format,
+    nan as nan,
+    newaxis as newaxis,
+    pi as pi,
+    preserve_format as preserve_format,
+    strided as strided,
+)
 from weft.tensors.creation import (
     arange as arange,
     as_tensor as as_tensor,
@@ -115,21 +140,52 @@ from weft.tensors.creation import (
     zeros_like as zeros_like,
 )
 from weft.tensors.described import (
+    Size as Size,
     device as device,
 )
 from weft.tensors.exchange import (
     from_dlpack as from_dlpack,
 )
+from weft.tensors.legacy import (
+    BFloat16Tensor as BFloat16Tensor,
+    BoolTensor as BoolTensor,
+    ByteTensor as ByteTensor,
+    CharTensor as CharTensor,
+    DoubleTensor as DoubleTensor,
+    FloatTensor as FloatTensor,
+    HalfTensor as HalfTensor,
+    IntTensor as IntTensor,
+    LongTensor as LongTensor,
+    ShortTensor as ShortTensor,
+)
 from weft.tensors.printing import (
     get_printoptions as get_printoptions,
     set_printoptions as set_printoptions,
 )
+from weft.tensors.ranges import (
+    finfo as finfo,
+    iinfo as iinfo,
+)
 from weft.tensors.settings import (
+    are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled,
     get_default_device as get_default_device,
+    get_default_dtype as get_default_dtype,
+    get_float32_matmul_precision as get_float32_matmul_precision,
+    get_num_interop_threads as get_num_interop_threads,
+    get_num_threads as get_num_threads,
+    is_complex as is_complex,
+    is_floating_point as is_floating_point,
+    is_tensor as is_tensor,
+    numel as numel,
     promote_types as promote_types,
     result_type as result_type,
     set_default_device as set_default_device,
+    set_default_dtype as set_default_dtype,
+    set_float32_matmul_precision as set_float32_matmul_precision,
+    set_num_interop_threads as set_num_interop_threads,
+    set_num_threads as set_num_threads,
     synchronize as synchronize,
+    use_deterministic_algorithms as use_deterministic_algorithms,
 )
 from weft.tensors.tensor import (
     Tensor as Tensor,

@@ -66,6 +66,10 @@ class UnsupportedError(WeftError, NotImplementedError):
     """A combination that weft does not do; the message names what it does."""
 
 
+class AbsentError(WeftError, AttributeError):
+    """A name of PyTorch's that weft does not have; the message says what to write instead."""
+
+
 class Aborted(WeftError, RuntimeError):
     """A result that is not there any more: what computes it was replaced or closed before it was read."""
 

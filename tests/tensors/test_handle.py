@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import weft as wf
-from weft.errors import ArgumentError, ArgumentTypeError, DeviceError, GradError, ShapeError
+from weft.errors import ArgumentError, ArgumentTypeError, DeviceError, DTypeError, GradError, ShapeError
 
 
 def test_attributes_equal_torch(device: Any) -> None:
@@ -162,8 +162,15 @@ def test_data_is_the_same_memory(device: Any) -> None:
     assert x.tolist() == [3.0] * 3
     x.data = wf.zeros(3, device=device.name)
     assert x.tolist() == [0.0] * 3
+    x.data = wf.ones(2, 2, device=device.name, dtype=wf.float16)
+    (x * x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [[2.0, 2.0], [2.0, 2.0]]
+    view = wf.zeros(4, device=device.name)[1:]
     with pytest.raises(ShapeError, match="data"):
-        x.data = wf.zeros(4, device=device.name)
+        view.data = wf.zeros(4, device=device.name)
+    with pytest.raises(DTypeError, match="data"):
+        x.data = wf.zeros(2, 2, device=device.name, dtype=wf.int32)
 
 
 def test_devices_are_strings(device: Any) -> None:

@@ -7,10 +7,11 @@ the op down, so that the conversions are recorded and traced as any operation is
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from weft import dtypes
+from weft import devices, dtypes
 from weft.amp.precisions import PRECISIONS
 from weft.autograd.mode import is_enabled
 from weft.dtypes import DType
@@ -23,6 +24,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULTS = {"cpu": dtypes.bfloat16, "webgpu": dtypes.float16}
 """The kinds of devices, and the type that a region on one has unless told."""
+ABSENT = {"cuda": "CUDA", "mps": "Metal", "xpu": "an Intel GPU", "hpu": "Gaudi", "mtia": "MTIA"}
+"""PyTorch's other kinds of devices, and what PyTorch calls each."""
 LOWER = (dtypes.float16, dtypes.bfloat16)
 
 Cached = dict[tuple[int, DType, bool], tuple[Tensor, int, Tensor]]
@@ -123,7 +126,8 @@ class autocast:
     sums, norms, softmax and losses in float32; what takes several tensors of one type in the widest of them; others
     as they are asked for. Parameters stay as they are: a region converts each once, unless ``cache_enabled`` is
     False. Operations in place and float64 are left alone. Gradients run in the types of the forward pass: call
-    ``backward`` outside. ``enabled=False`` turns an outer region off. Compiled functions compile anew within.
+    ``backward`` outside. ``enabled=False`` turns an outer region off. Compiled functions compile anew within. A region
+    on ``"cuda"`` or another device that weft does not have warns and changes nothing, as PyTorch's without that device.
 
     >>> import weft as wf
     >>> layer = wf.nn.Linear(4, 2, device="cpu")
@@ -140,8 +144,13 @@ class autocast:
         enabled: bool = True,
         cache_enabled: bool | None = None,
     ) -> None:
-        self.device_type = _checked_kind("autocast", device_type)
-        self.dtype = DEFAULTS[self.device_type] if dtype is None else dtype
+        if device_type in ABSENT:
+            enabled = off_without("autocast", f"there is no device {device_type!r} in weft", enabled)
+            self.device_type, default = device_type, dtypes.float16
+        else:
+            self.device_type = _checked_kind("autocast", device_type)
+            default = DEFAULTS[self.device_type]
+        self.dtype = default if dtype is None else dtype
         if self.dtype not in LOWER:
             given = getattr(dtype, "name", repr(dtype))
             raise DTypeError(mistake("autocast", "dtype", given, "float16 or bfloat16"))
@@ -176,6 +185,19 @@ class autocast:
                 return function(*args, **kwargs)
 
         return within  # type: ignore[return-value]
+
+
+def off_without(name: str, reason: str, enabled: bool) -> bool:
+    """False, with a warning where it was True: what it is for is not there."""
+    if enabled:
+        advice = f"write {name}({get_default_kind()!r}) to have it on the default device"
+        warnings.warn(f"{name}: {reason}, so it is off; {advice}", UserWarning, stacklevel=3)
+    return False
+
+
+def get_default_kind() -> str:
+    """The kind of the default device."""
+    return devices.default_name()[0].partition(":")[0]
 
 
 def _checked_kind(where: str, device_type: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from weft import devices, dtypes
+from weft.amp.autocast import ABSENT, off_without
 from weft.autograd import no_grad
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
@@ -58,7 +59,9 @@ class GradScaler:
 
     As ``torch.amp.GradScaler``: after a skipped step the scale is multiplied by ``backoff_factor``, after
     ``growth_interval`` steps without one by ``growth_factor``. ``device``: where scale and counters lie, the default
-    device unless told. A step with ``scale``, ``step`` and ``update`` may be compiled by ``weft.jit``.
+    device unless told. Without a GPU a scaler that is told no device, or ``"cuda"``, warns and does nothing, as
+    PyTorch's: on ``cpu`` autocast computes in bfloat16, whose range needs no scaling. A step with ``scale``, ``step``
+    and ``update`` may be compiled by ``weft.jit``.
 
     >>> import weft as wf
     >>> w = wf.ones(2, device="cpu", requires_grad=True)
@@ -81,6 +84,10 @@ class GradScaler:
         growth_interval: int = 2000,
         enabled: bool = True,
     ) -> None:
+        if device is None and devices.default_name()[0] == "cpu":
+            enabled = off_without("GradScaler", "the default device is no GPU", enabled)
+        elif device in ABSENT:
+            enabled = off_without("GradScaler", f"there is no device {device!r} in weft", enabled)
         self._enabled = bool(enabled)
         self.revision = 0
         self._progress: WeakKeyDictionary[Optimizer, Progress] = WeakKeyDictionary()

@@ -9,16 +9,27 @@ if TYPE_CHECKING:
     from weft.autograd.check import gradcheck, gradgradcheck
     from weft.autograd.engine import backward, grad
     from weft.autograd.function import Function, once_differentiable
-    from weft.autograd.mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+    from weft.autograd.mode import (
+        enable_grad,
+        inference_mode,
+        is_grad_enabled,
+        is_inference_mode_enabled,
+        no_grad,
+        set_grad_enabled,
+    )
+    from weft.autograd.variable import Variable
 
 __all__ = [
     "Function",
+    "Variable",
     "backward",
     "enable_grad",
     "grad",
     "gradcheck",
     "gradgradcheck",
+    "inference_mode",
     "is_grad_enabled",
+    "is_inference_mode_enabled",
     "no_grad",
     "once_differentiable",
     "set_grad_enabled",
@@ -28,7 +39,8 @@ __all__ = [
 _SOURCE = {
     "backward": "engine", "grad": "engine", "gradcheck": "check", "gradgradcheck": "check", "enable_grad": "mode",
     "Function": "function", "once_differentiable": "function",
-    "is_grad_enabled": "mode", "no_grad": "mode", "set_grad_enabled": "mode",
+    "is_grad_enabled": "mode", "no_grad": "mode", "set_grad_enabled": "mode", "inference_mode": "mode",
+    "is_inference_mode_enabled": "mode", "Variable": "variable",
 }  # fmt: skip
 
 

@@ -4,6 +4,14 @@ Passes, plans and replay build on these; ``load_plan`` reads a compiled call tha
 program's kernels are best made.
 """
 
+from weft.compiler.marks import (
+    allow_in_graph,
+    assume_constant_result,
+    cudagraph_mark_step_begin,
+    disable,
+    is_compiling,
+    reset,
+)
 from weft.compiler.plans import CompiledPlan, PlanProfile, PlanReport, SavedPlan, load_plan, read_plan
 from weft.compiler.trace import Traced, eval_shape, trace
 from weft.compiler.training import CompiledTraining
@@ -23,10 +31,16 @@ __all__ = [
     "StepResult",
     "Traced",
     "Tuning",
+    "allow_in_graph",
+    "assume_constant_result",
     "cond",
+    "cudagraph_mark_step_begin",
+    "disable",
     "eval_shape",
+    "is_compiling",
     "load_plan",
     "read_plan",
+    "reset",
     "scan",
     "trace",
     "tune",

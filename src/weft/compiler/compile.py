@@ -60,6 +60,10 @@ def compiled_module(module: Module, max_cached: int) -> Module:
     return made
 
 
+MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+"""PyTorch's wishes for speed."""
+
+
 def compile(
     model: Callable[..., Any] | None = None,
     *,
@@ -81,8 +85,9 @@ def compile(
 
     Results do not share memory with arguments or with each other. Under ``no_grad`` there is one graph, without what
     gradients would need; inside of a ``jit`` the function is part of that. ``max_cached``: signatures kept.
-    ``fullgraph`` is always so; ``disable`` gives ``model`` back. Other values of PyTorch's ``backend``, ``mode``,
-    ``dynamic`` and ``options`` raise ``UnsupportedError``; so does a gradient of a gradient, as ``GradError``.
+    ``fullgraph`` is always so; ``disable`` gives ``model`` back. ``mode`` takes PyTorch's wishes for speed, which
+    change nothing here. Other values of ``backend``, ``mode``, ``dynamic`` and ``options`` than PyTorch's own default
+    raise ``UnsupportedError``; so does a gradient of a gradient, as ``GradError``.
 
     >>> import weft as wf
     >>> model = wf.compile(wf.nn.Linear(2, 1))
@@ -99,7 +104,7 @@ def compile(
     """
     for name, given, allowed in (
         ("dynamic", dynamic, (None, False)), ("backend", backend, (None, "inductor")),
-        ("mode", mode, (None, "default")), ("options", options, (None, {})),
+        ("mode", mode, MODES), ("options", options, (None, {})),
     ):  # fmt: skip
         if given not in allowed:
             raise UnsupportedError(

@@ -22,6 +22,7 @@ from weft.compiler.plans.compiled import CompiledPlan, plan_of
 from weft.compiler.plans.names import state_names
 from weft.compiler.program import Program, dense, device_of, is_dense, number_type
 from weft.compiler.reached import device_of_call
+from weft.compiler.scripting import attach
 from weft.compiler.signature import describe, difference, is_input, take
 from weft.compiler.trace import record
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
@@ -353,3 +354,6 @@ def jit(
     if fn is None:
         return lambda function: JitFunction(function, given, max_cached, keep_grads)
     return JitFunction(fn, given, max_cached, keep_grads)
+
+
+attach(jit)

@@ -41,6 +41,8 @@ __all__ = [
 ]
 
 _NAME = re.compile(r"cpu|webgpu(:software|:[0-9]+)?")
+_OTHERS = frozenset({"cuda", "mps", "xpu", "hip", "mtia", "hpu"})
+"""PyTorch's names of GPUs."""
 _devices: dict[str, Device] = {}
 _lock = threading.RLock()
 _chosen: ContextVar[str | None] = ContextVar("weft_default_device", default=None)
@@ -52,6 +54,11 @@ def parse(name: str) -> str:
     >>> parse("webgpu:1")
     'webgpu:1'
     """
+    if isinstance(name, str) and name.partition(":")[0] in _OTHERS:
+        raise DeviceError(
+            f"device {name!r} is PyTorch's, expected 'cpu' or 'webgpu' (a GPU by Vulkan, Metal or Direct3D 12); leave "
+            f"the device out to get the best there is, or write device='webgpu'; available: {', '.join(available())}"
+        )
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise DeviceError(
             f"device {name!r} is not known, expected 'cpu', 'webgpu', 'webgpu:1' (a second GPU) or "

@@ -1,6 +1,6 @@
 """Layers, containers, losses and initialisation, with PyTorch's names, defaults and state-dict keys."""
 
-from weft.nn import functional, init, utils
+from weft.nn import attention, functional, init, modules, parallel, utils
 from weft.nn.activations import (
     CELU,
     ELU,
@@ -67,6 +67,7 @@ from weft.nn.normalization import (
     LayerNorm,
     RMSNorm,
 )
+from weft.nn.parallel import DataParallel
 from weft.nn.parameter import Parameter
 from weft.nn.pooling import (
     AdaptiveAvgPool1d,
@@ -127,6 +128,7 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DataParallel",
     "Dropout",
     "Embedding",
     "Flatten",
@@ -196,7 +198,10 @@ __all__ = [
     "Upsample",
     "UpsamplingBilinear2d",
     "UpsamplingNearest2d",
+    "attention",
     "functional",
     "init",
+    "modules",
+    "parallel",
     "utils",
 ]

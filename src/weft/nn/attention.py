@@ -7,6 +7,8 @@ from typing import Any
 
 from weft.dtypes import DType
 from weft.errors import ArgumentError, DTypeError, ShapeError, mistake
+from weft.nn.attention_backends import SDPBackend as SDPBackend
+from weft.nn.attention_backends import sdpa_kernel as sdpa_kernel
 from weft.ops import attention_formulas as formulas
 from weft.ops import bind
 from weft.ops.arguments import tensor as checked_tensor

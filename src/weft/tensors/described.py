@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from weft import devices
 from weft.dtypes import DType
-from weft.errors import ShapeError, mistake
+from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops import Geometry
 
 if TYPE_CHECKING:
@@ -23,6 +25,17 @@ class device(str):
 
     __slots__ = ()
 
+    def __new__(cls, type: Any = "cpu", index: int | None = None) -> device:
+        """A name, or a kind of device and a number: ``device("webgpu", 0)`` is ``device("webgpu:0")``."""
+        if index is None:
+            return super().__new__(cls, type)
+        if ":" in type:
+            raise ArgumentError(mistake("device", "index", index, f"none with {str(type)!r}, which has one"))
+        return super().__new__(cls, type if type == "cpu" else f"{type}:{index:d}")
+
+    def __getnewargs__(self) -> tuple[str]:
+        return (str(self),)
+
     @property
     def type(self) -> str:
         """The part in front of the colon."""
@@ -34,8 +47,44 @@ class device(str):
         part = self.partition(":")[2]
         return int(part) if part.isdigit() else None
 
+    def __enter__(self) -> device:
+        """Make it the default device until the end of the block."""
+        before = devices.chosen()
+        devices.set_default(self)
+        _before.set((before, _before.get()))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        outer = _before.get()
+        assert outer is not None
+        name, rest = outer
+        devices.set_default(name)
+        _before.set(rest)
+
     def __repr__(self) -> str:
         return f"device({str(self)!r})"
+
+
+_before: ContextVar[tuple[str | None, Any] | None] = ContextVar("weft_devices_before", default=None)
+"""The default devices outside of the ``with device(…)`` blocks in force, the innermost in front."""
+
+
+class Size(tuple[int, ...]):
+    """The sizes of a tensor's dimensions: a tuple of numbers that also knows their product.
+
+    >>> import weft as wf
+    >>> wf.ones(2, 3).shape.numel(), wf.ones(2, 3).shape == (2, 3)
+    (6, True)
+    """
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """The number of elements of a tensor of this shape."""
+        return math.prod(self)
+
+    def __getnewargs__(self) -> tuple[tuple[int, ...]]:
+        return (tuple(self),)
 
 
 class Described:
@@ -46,10 +95,10 @@ class Described:
     _data: Any
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Size:
         """Sizes of the dimensions."""
-        shape: tuple[int, ...] = self._data.shape
-        return shape
+        shape = self._data.shape
+        return shape if type(shape) is Size else Size(shape)
 
     @property
     def dtype(self) -> DType:
@@ -100,6 +149,60 @@ class Described:
     def is_contiguous(self) -> bool:
         """Whether the elements lie in row-major order without gaps."""
         return Geometry(self.shape, self._data.strides).is_contiguous
+
+    def nelement(self) -> int:
+        """The number of elements, as ``numel``."""
+        return self.numel()
+
+    def ndimension(self) -> int:
+        """The number of dimensions, as ``dim``."""
+        return len(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes an element takes on its device, as ``element_size``."""
+        return self.element_size()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the elements take."""
+        return self.numel() * self.element_size()
+
+    @property
+    def layout(self) -> Any:
+        """How the elements are kept: ``weft.strided``."""
+        from weft.tensors.constants import strided
+
+        return strided
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether the elements lie on ``cpu``."""
+        return self.device == "cpu"
+
+    is_cuda = is_mps = is_xpu = is_sparse = is_quantized = is_meta = is_nested = is_mkldnn = False
+    """What tensors of PyTorch may be and those of weft never are."""
+
+    def is_complex(self) -> bool:
+        """Whether the type is a complex one: False, weft has none."""
+        return False
+
+    def is_signed(self) -> bool:
+        """Whether the type has negative numbers."""
+        return self.dtype.kind in ("int", "float")
+
+    def is_inference(self) -> bool:
+        """Whether the tensor can never have a history: False, also where ``inference_mode`` was on."""
+        return False
+
+    def is_pinned(self, device: Any = None) -> bool:
+        """Whether the elements lie in memory that a GPU may read: False, uploads are staged by the device."""
+        return False
+
+    def pin_memory(self: Any, device: Any = None) -> Tensor:
+        """The tensor itself: uploads are staged by the device."""
+        made: Tensor = self
+        return made
 
     def is_floating_point(self) -> bool:
         """Whether the type is a floating point one."""

@@ -29,6 +29,7 @@ from weft.ops.advanced import set_ as set_items
 from weft.ops.core import adopted
 from weft.ops.movement import basic_index
 from weft.tensors import host
+from weft.tensors.alike import Alike
 from weft.tensors.array import Array
 from weft.tensors.conversion import Conversions
 from weft.tensors.described import Described
@@ -46,13 +47,15 @@ class View(NamedTuple):
     untracked: bool
 
 
-class Tensor(Described, Gradients, HostValues, Conversions, TensorMethods):
+class Tensor(Described, Gradients, HostValues, Conversions, Alike, TensorMethods):
     """A multi-dimensional array of one element type on one device, with optional gradient history.
 
-    Make one with ``weft.tensor``, ``zeros``, ``randn`` …; operators and methods mean what PyTorch's mean.
+    Make one with ``weft.tensor``, ``zeros``, ``randn`` …; operators and methods mean what PyTorch's mean. Calling the
+    class takes sizes, for undefined contents, or data, as float32. Attributes may be set (``p.no_decay = True``).
     """
 
     __slots__ = (
+        "__dict__",
         "__weakref__",
         "_accumulator",
         "_data",
@@ -75,10 +78,12 @@ class Tensor(Described, Gradients, HostValues, Conversions, TensorMethods):
     _grad: Tensor | None
     _hooks: LeafHooks  # absent until a hook is registered
 
-    def __init__(self, *_: Any, **__: Any) -> None:
-        raise ArgumentTypeError(
-            "Tensor is not made by calling the class; use weft.tensor(data) or weft.empty(shape)"
-        )
+    def __new__(cls, *arguments: Any, device: str | None = None) -> Tensor:
+        """See the class; ``wrap`` is what functions make tensors by."""
+        from weft.dtypes import float32
+        from weft.tensors.legacy import made
+
+        return made(float32, arguments, device)
 
     @classmethod
     def wrap(cls, data: Any, edge: Edge | None = None) -> Tensor:
@@ -154,6 +159,14 @@ class Tensor(Described, Gradients, HostValues, Conversions, TensorMethods):
             watch.detached(self, made)
         return made
 
+    def detach_(self) -> Tensor:
+        """Forget the tensor's history; gives the tensor. Raises ``GradError`` for a view."""
+        if self._view is not None and not self.is_leaf:
+            raise GradError("detach_: the tensor is a view, whose history is its base's; use detach()")
+        self._edge = None
+        self._leaf_requires_grad = False
+        return self
+
     @property
     def data(self) -> Tensor:
         """The same memory without history, as ``detach()``; assigning replaces the tensor's memory."""
@@ -161,15 +174,24 @@ class Tensor(Described, Gradients, HostValues, Conversions, TensorMethods):
 
     @data.setter
     def data(self, value: Tensor) -> None:
-        if value.shape != self.shape or value.dtype is not self.dtype:
-            raise ShapeError(
-                mistake(
-                    "data",
-                    "the value",
-                    f"{value.dtype.name}{list(value.shape)}",
-                    f"{self.dtype.name}{list(self.shape)}",
+        if not isinstance(value, Tensor):
+            raise ArgumentTypeError(mistake("data", "the value", f"a {type(value).__name__}", "a Tensor"))
+        if self._view is not None or self._edge is not None:
+            state = "a view" if self._view is not None else "computed"
+            if value.shape != self.shape or value.dtype is not self.dtype:
+                raise ShapeError(
+                    mistake(
+                        "data",
+                        "the value",
+                        f"{value.dtype.name}{list(value.shape)}",
+                        f"{self.dtype.name}{list(self.shape)}, as the tensor is {state}",
+                    )
                 )
-            )
+        if self._leaf_requires_grad and value.dtype.kind != "float":
+            raise DTypeError(
+                mistake("data", "the value's dtype", value.dtype.name, "a floating point type",
+                        "the tensor requires grad")
+            )  # fmt: skip
         if type(self._data) is Array and type(value._data) is not Array:
             raise UnsupportedError(
                 "data: is assigned a traced tensor, expected an assignment outside of a traced function; "

@@ -131,10 +131,9 @@ class HostValues:
         return text(self)
 
     def __format__(self: Any, spec: str) -> str:
-        return (
-            format(self.item(), spec)
-            if spec and self.numel() == 1
-            else repr(self)
-            if not spec
-            else object.__format__(self, spec)
-        )
+        """A 0-d tensor as its number (a ``Parameter`` only with a format), others as text."""
+        if self.ndim == 0 and (spec or type(self).__name__ == "Tensor"):
+            return format(self._element("item" if spec else "print"), spec)
+        if spec and self.numel() == 1:
+            return format(self.item(), spec)
+        return object.__format__(self, spec)

@@ -35,12 +35,16 @@ class Workers:
     """``count`` threads, the calling one included; the others start with the first large job."""
 
     def __init__(self, count: int) -> None:
-        self.count = count
+        self.count = self.most = count
         self._lock = threading.Lock()
         self._team: Team | None = None
         self._threads: list[threading.Thread] = []
         self._end: weakref.finalize[Any, Workers] | None = None
         self._stopped = False
+
+    def limit(self, count: int) -> None:
+        """Split jobs from now on among ``count`` threads, or ``most`` where that is fewer."""
+        self.count = max(1, min(count, self.most))
 
     def run(self, entry: Any, buffers: bytes, parameters: bytes, items: int, pieces: int) -> None:
         """``entry(buffers, parameters, low, high)`` for ranges that cover ``items``, at most ``pieces`` of them.
@@ -65,7 +69,7 @@ class Workers:
         """The team, with at least as many threads."""
         with self._lock:
             if self._team is None:
-                self._team = Team(self.count)
+                self._team = Team(self.most)
                 self._end = weakref.finalize(self, _ended, self._team, self._threads)
             while len(self._threads) < helpers:
                 place = len(self._threads) + 1

@@ -1,0 +1,46 @@
+"""Numbers and layouts that PyTorch keeps in its top namespace."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from weft.dtypes import DType as dtype
+
+__all__ = [
+    "channels_last", "channels_last_3d", "contiguous_format", "dtype", "e", "inf", "layout", "memory_format", "nan",
+    "newaxis", "pi", "preserve_format", "strided",
+]  # fmt: skip
+
+e = math.e
+inf = math.inf
+nan = math.nan
+newaxis = None
+pi = math.pi
+
+
+@dataclass(frozen=True)
+class memory_format:
+    """An order of dimensions in memory: a wish, which changes no value; weft keeps rows contiguous."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return f"weft.{self.name}"
+
+
+@dataclass(frozen=True)
+class layout:
+    """How a tensor's elements are kept; there is ``weft.strided`` alone."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return f"weft.{self.name}"
+
+
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+channels_last = memory_format("channels_last")
+channels_last_3d = memory_format("channels_last_3d")
+strided = layout("strided")

@@ -1,0 +1,85 @@
+"""``FloatTensor``, ``LongTensor`` …: constructors that PyTorch keeps from its first years, one a data type.
+
+Each takes sizes, or data; ``isinstance(x, FloatTensor)`` asks for the data type, ``x.type()`` gives the name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weft import dtypes
+from weft.dtypes import DType
+from weft.errors import AbsentError, ArgumentError, mistake
+from weft.tensors.creation import empty
+from weft.tensors.tensor import Tensor, tensor
+
+NAMES = {
+    "FloatTensor": "float32", "DoubleTensor": "float64", "HalfTensor": "float16", "BFloat16Tensor": "bfloat16",
+    "LongTensor": "int64", "IntTensor": "int32", "ShortTensor": "int16", "CharTensor": "int8", "ByteTensor": "uint8",
+    "BoolTensor": "bool", "UInt32Tensor": "uint32",
+}  # fmt: skip
+"""The constructors of PyTorch, each with the data type of its tensors."""
+
+
+class TensorType(type):
+    """The class of these constructors: calling one makes a ``Tensor``, and its instances are those of its type."""
+
+    dtype: DType
+
+    def __call__(cls, *arguments: Any, device: str | None = None) -> Tensor:
+        """A tensor of sizes, with undefined contents, or of data: a sequence, an array or another tensor."""
+        return made(cls.dtype, arguments, device)
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return isinstance(value, Tensor) and value.dtype is cls.dtype
+
+    def __repr__(cls) -> str:
+        return f"<class 'weft.{cls.__name__}'>"
+
+
+def made(dtype: DType, arguments: tuple[Any, ...], device: str | None = None) -> Tensor:
+    """A tensor of undefined contents of sizes, or one of data, as PyTorch's first constructors tell them apart.
+
+    A tensor of the type is given again, on the same memory.
+    """
+    if all(isinstance(argument, int) and not isinstance(argument, bool) for argument in arguments):
+        return empty(*(arguments or (0,)), dtype=dtype, device=device)
+    if len(arguments) > 1:
+        raise ArgumentError(mistake("Tensor", "arguments", f"{len(arguments)} values", "sizes, or one value"))
+    (data,) = arguments
+    if isinstance(data, Tensor):
+        return data.detach().to(dtype=dtype, device=device)
+    if type(data).__name__ == "Size":
+        return empty(*data, dtype=dtype, device=device)
+    return tensor(data, dtype=dtype, device=device)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in NAMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    dtype = dtypes.BY_NAME.get(NAMES[name])
+    if dtype is None:
+        raise AbsentError(f"{name}: weft has no data type {NAMES[name]}; it has {', '.join(dtypes.BY_NAME)}")
+    found = globals()[name] = TensorType(name, (), {"dtype": dtype, "__module__": "weft"})
+    return found
+
+
+def type_name(value: Tensor) -> str:
+    """The name that PyTorch's ``Tensor.type()`` gives: ``"torch.FloatTensor"``."""
+    name = next(name for name, dtype in NAMES.items() if dtype == value.dtype.name)
+    place = value.device.type
+    return f"torch.{name}" if place == "cpu" else f"torch.{place}.{name}"
+
+
+def named_type(given: Any) -> DType:
+    """The data type that a constructor, its name (``"torch.FloatTensor"``) or a data type stands for."""
+    if isinstance(given, TensorType):
+        return given.dtype
+    if isinstance(given, DType):
+        return given
+    name = given.rpartition(".")[2] if isinstance(given, str) else repr(given)
+    found = dtypes.BY_NAME.get(NAMES.get(name, ""))
+    if found is None:
+        known = ", ".join(name for name, dtype in NAMES.items() if dtype in dtypes.BY_NAME)
+        raise ArgumentError(mistake("type", "dtype", repr(given), f"a data type, or one of {known}"))
+    return found

@@ -1,0 +1,70 @@
+"""``finfo`` and ``iinfo``: the range and the precision of data types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weft import dtypes
+from weft.dtypes import DType
+from weft.errors import DTypeError, mistake
+from weft.ops.arguments import data_type
+
+
+class finfo:
+    """Range and precision of a floating point type, float32 unless given.
+
+    ``bits``, ``eps``, ``max``, ``min``, ``tiny`` and ``smallest_normal``, ``resolution``, ``dtype``. Raises
+    ``DTypeError`` for other types.
+
+    >>> import weft as wf
+    >>> wf.finfo(wf.float16).max, wf.finfo(wf.float32).eps
+    (65504.0, 1.1920928955078125e-07)
+    """
+
+    def __init__(self, type: DType = dtypes.float32) -> None:
+        kind = data_type("finfo", type)
+        if kind.kind != "float":
+            raise DTypeError(mistake("finfo", "type", kind.name, "a floating point type", "use iinfo"))
+        found = _numpy_finfo(kind)
+        self.dtype: str = kind.name
+        self.bits: int = kind.bits
+        self.eps, self.max, self.min = float(found.eps), float(found.max), float(found.min)
+        self.tiny = self.smallest_normal = float(found.tiny)
+        self.resolution = float(found.resolution)
+
+    def __repr__(self) -> str:
+        names = ("resolution", "min", "max", "eps", "smallest_normal", "tiny", "dtype")
+        return f"finfo({', '.join(f'{name}={getattr(self, name)}' for name in names)})"
+
+
+def _numpy_finfo(kind: DType) -> Any:
+    if kind is dtypes.bfloat16:
+        import ml_dtypes
+
+        narrow: Any = ml_dtypes.finfo
+        return narrow(kind.numpy)
+    import numpy
+
+    return numpy.finfo(kind.numpy)
+
+
+class iinfo:
+    """Range of an integer type: ``bits``, ``max``, ``min``, ``dtype``. Raises ``DTypeError`` for other types.
+
+    >>> import weft as wf
+    >>> wf.iinfo(wf.int8).min
+    -128
+    """
+
+    def __init__(self, type: DType) -> None:
+        kind = data_type("iinfo", type)
+        if not kind.is_integer:
+            raise DTypeError(mistake("iinfo", "type", kind.name, "an integer type", "use finfo"))
+        signed = kind.kind == "int"
+        self.dtype: str = kind.name
+        self.bits: int = kind.bits
+        self.max: int = 2 ** (kind.bits - signed) - 1
+        self.min: int = -(2 ** (kind.bits - 1)) if signed else 0
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
