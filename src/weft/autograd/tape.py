@@ -15,6 +15,7 @@ from weft.autograd.node import Edge, Node
 from weft.dtypes import of_scalar
 from weft.errors import GradError
 from weft.ops import OPS, Interpreter, OpSpec, TensorType, set_default_stack
+from weft.tensors.array import Array, types
 from weft.tensors.eager import EAGER
 from weft.tensors.tensor import Tensor, View
 
@@ -45,10 +46,17 @@ class Tape:
         outputs = below[-1].process(op, raw, attributes, None, below[:-1])
         node = None
         if recording and op.gradient is not None:
-            edges = [edge_of(o) for o in operands]
-            if any(edges):
-                node = record(op, operands, attributes, edges, outputs)
+            for operand in operands:
+                if isinstance(operand, Tensor) and (
+                    operand._edge is not None or operand._leaf_requires_grad or operand._view is not None
+                ):
+                    edges = [edge_of(o) for o in operands]
+                    if any(edges):
+                        node = record(op, operands, attributes, edges, outputs)
+                    break
         if node is None:
+            if op.view is None and len(outputs) == 1:
+                return (Tensor.wrap(outputs[0]),)
             results = tuple([Tensor.wrap(data) for data in outputs])
         else:
             results = tuple(
@@ -131,8 +139,14 @@ def edge_of(value: Any) -> Edge | None:
 def type_of(value: Any) -> TensorType:
     """The type of an operand."""
     if isinstance(value, Tensor):
-        return TensorType(value.shape, value.dtype)
+        return type_of_data(value._data)
     return TensorType((), of_scalar(value), True)
+
+
+def type_of_data(data: Any) -> TensorType:
+    """The type of an array or a traced value."""
+    known = types.get(data.key) if type(data) is Array else None
+    return TensorType(data.shape, data.dtype) if known is None else known
 
 
 def record(
@@ -145,7 +159,7 @@ def record(
 ) -> Node:
     """A node for an op call, with what its gradient reads saved."""
     if outputs is not None:
-        output_types = tuple([TensorType(data.shape, data.dtype) for data in outputs])
+        output_types = tuple([type_of_data(data) for data in outputs])
     node = Node(op, attributes, edges, tuple([type_of(o) for o in operands]), output_types)
     node.save(operands, edges)
     if outputs is not None and op.saves_output:

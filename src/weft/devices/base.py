@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,25 +46,34 @@ class MemoryStats:
 
 
 class Buffer:
-    """A piece of native memory: ``size`` bytes behind ``handle``; devices subclass or fill it. Storages share it."""
+    """A piece of native memory: ``size`` bytes behind ``handle``; devices subclass or fill it. Storages share it.
 
-    __slots__ = ("__weakref__", "device", "handle", "references", "size")
+    ``address`` is where it lies in memory of the host, ``None`` elsewhere.
+    """
+
+    __slots__ = ("__weakref__", "address", "device", "handle", "queue", "references", "size", "used")
+
+    queue: deque[Buffer | int]
+    """Where the pool that made it finds what was given back; absent where no pool did."""
 
     def __init__(self, device: Device, handle: Any, size: int) -> None:
         self.device = device
         self.handle = handle
         self.size = size
+        self.address: int | None = getattr(handle, "address", None)
         self.references = 0  # storages that lie in it; the device takes the memory back at zero
+        self.used = -1  # the size of the storage that a pool made it for alone, -1 for all others
 
 
 class Storage:
     """``size`` bytes at ``offset`` of a buffer, with the version counter that autograd checks.
 
     Freed when the last tensor on it goes, or at once by ``dispose()``; used after that it raises
-    ``DisposedError``. ``offset`` is a multiple of the device's binding alignment (256 bytes).
+    ``DisposedError``. ``offset`` is a multiple of the device's binding alignment (256 bytes). ``address`` is where it
+    lies in memory of the host, while it is there; ``None`` on other devices.
     """
 
-    __slots__ = ("__weakref__", "_buffer", "_fate", "device", "offset", "size", "version")
+    __slots__ = ("__weakref__", "_buffer", "_fate", "address", "device", "offset", "size", "version")
 
     _fate: str  # what became of the memory; absent while it is there
 
@@ -72,6 +82,7 @@ class Storage:
         self._buffer: Buffer | None = buffer
         buffer.references += 1
         self.offset = offset
+        self.address = None if buffer.address is None else buffer.address + offset
         self.size = size
         self.version = 0
         if born is not None:
@@ -95,13 +106,15 @@ class Storage:
         old = self.buffer
         buffer.references += 1
         self._buffer, self.offset = buffer, offset
+        self.address = None if buffer.address is None else buffer.address + offset
         self._leave(old)
 
     def dispose(self) -> None:
         """Give the memory back now; a second call does nothing."""
         buffer = self._buffer
         if buffer is not None:
-            self._buffer = None
+            self._buffer = self.address = None
+            buffer.used = -1  # accounted for here
             self.device.storage_gone(self.size)
             self._leave(buffer)
 
@@ -109,8 +122,9 @@ class Storage:
         """A new storage on the same bytes; this one is disposed, and says ``fate`` when it is used."""
         heir = object.__new__(Storage)
         heir.device, heir.offset, heir.size, heir.version = self.device, self.offset, self.size, self.version
-        heir._buffer = self.buffer
-        self._buffer, self._fate = None, fate
+        heir._buffer, heir.address = self.buffer, self.address
+        self._buffer = self.address = None
+        self._fate = fate
         return heir
 
     def _leave(self, buffer: Buffer) -> None:
@@ -119,8 +133,17 @@ class Storage:
             self.device.release(buffer)
 
     def __del__(self, finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        # An interrupt may have come before __init__ was done; at exit, the device's module may be gone already.
-        if getattr(self, "_buffer", None) is not None and not finalizing():
+        try:
+            buffer = self._buffer
+        except AttributeError:  # an interrupt came before __init__ was done
+            return
+        if buffer is None or finalizing():  # at exit, the device's module may be gone already
+            return
+        if buffer.references == 1 and buffer.used == self.size:  # as dispose() would, in one step
+            self._buffer = None
+            buffer.references = 0
+            buffer.queue.append(buffer)
+        else:
             self.dispose()
 
 
@@ -139,6 +162,10 @@ Range = Storage | Span
 
 Call = tuple[KernelSpec, Sequence[Range], Sequence[int | float], "tuple[str, str] | None"]
 """A dispatch: what ``Device.dispatch_kernel`` takes."""
+
+
+Launch = Callable[[Sequence["Storage"], "Sequence[int | float] | None"], None]
+"""Dispatches one kernel on storages; the parameters are those that it was made with where none are given."""
 
 
 class Device(ABC):
@@ -222,6 +249,15 @@ class Device(ABC):
         Compiling, binding and packing come first. Behind that only a device that is lost, or an index that a kernel
         reports, leaves some of them undone.
         """
+
+    def launcher(self, spec: KernelSpec, parameters: Sequence[int | float]) -> Launch | None:
+        """A short way to dispatch a kernel again and again, ``None`` where it has to be dispatched as any other.
+
+        ``parameters`` are those of most calls; a call that has others may differ from them only where no workgroup
+        count depends on it. A launch makes no call of ``before_call`` and tells no observer: where there is one, the
+        kernel is dispatched as any other.
+        """
+        return None
 
     @abstractmethod
     def check_usable(self) -> None:

@@ -90,8 +90,10 @@ class Pool:
         if size < 0:
             raise ArgumentError(f"allocate: size is {size} bytes, expected 0 or more")
         with self._lock:
-            storage = Storage(self._device, self._take(size), 0, size)
+            buffer = self._take(size)
             self._count(size, 1)
+        storage = Storage(self._device, buffer, 0, size)
+        buffer.used = size
         return storage
 
     def allocate_together(self, sizes: Sequence[int]) -> list[Storage]:
@@ -132,7 +134,8 @@ class Pool:
             return self._take(size)
 
     def release(self, buffer: Buffer) -> None:
-        """Take back a buffer; safe in finalisers."""
+        """Take back a buffer whose storages are accounted for; safe in finalisers."""
+        buffer.used = -1
         self._returned.append(buffer)
 
     def storage_gone(self, size: int) -> None:
@@ -159,9 +162,19 @@ class Pool:
             )  # fmt: skip
 
     def _take(self, size: int) -> Buffer:
-        if self._returned:
-            self._collect()
         wanted = size_class(size)
+        returned = self._returned
+        if returned:
+            if len(returned) == 1:  # what was given back last often is what is wanted next
+                item = returned[0]
+                if not isinstance(item, int) and item.size == wanted:
+                    returned.popleft()
+                    if item.used >= 0:
+                        self._in_use -= item.used
+                        self._storages -= 1
+                        item.used = -1
+                    return item
+            self._collect()
         if self._largest is not None and size <= self._largest:
             wanted = min(wanted, self._largest)
         buffers = self._free.get(wanted)
@@ -190,7 +203,9 @@ class Pool:
                 raise self._out_of_memory(size, f"the device has no more ({error})") from error
         self._native += wanted
         self._allocations += 1
-        return self._buffer_type(self._device, handle, wanted)
+        made = self._buffer_type(self._device, handle, wanted)
+        made.queue = self._returned
+        return made
 
     def _over(self, wanted: int) -> bool:
         return self.limit is not None and self._native + wanted > self.limit
@@ -214,8 +229,12 @@ class Pool:
             if isinstance(item, int):
                 self._in_use -= item
                 self._storages -= 1
-            else:
-                self._keep(item)
+                continue
+            if item.used >= 0:
+                self._in_use -= item.used
+                self._storages -= 1
+                item.used = -1
+            self._keep(item)
 
     def _keep(self, buffer: Buffer) -> None:
         """Keep a buffer for reuse; sizes that were not given back for longest make room for it."""

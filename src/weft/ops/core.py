@@ -106,6 +106,12 @@ class OpSpec:
     attributes: tuple[Mapping[str, Any], ...] = ()
     doc: str = ""
     info: dict[str, Any] = field(default_factory=dict)
+    plain: bool = field(init=False, default=False)
+    """Whether it is done by its kernels, on operands as they lie."""
+
+    def __post_init__(self) -> None:
+        plain = self.view is None and self.run is None and not self.dense and self.name != "transfer"
+        object.__setattr__(self, "plain", plain)
 
     def saved(self, needs: tuple[bool, ...]) -> tuple[int, ...]:
         """The operands that the gradient reads when those in ``needs`` are wanted."""
@@ -272,7 +278,9 @@ def bind(op: OpSpec, *operands: Any, into: tuple[Any, ...] | None = None, **attr
     ``into``: values that are overwritten with the outputs and returned. Errors carry the op's name; nothing is
     changed by a call that fails.
     """
-    stack = interpreter_stack()
+    stack = _stack.get()
+    if stack is None:
+        stack = _default or interpreter_stack()
     outputs = stack[-1].process(op, operands, attributes, into, stack[:-1])
     return outputs[0] if len(outputs) == 1 else outputs
 

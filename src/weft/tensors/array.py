@@ -7,6 +7,7 @@ from typing import Any
 
 from weft.devices.base import Device, Storage
 from weft.dtypes import DType
+from weft.ops import TensorType
 from weft.ops.geometry import Geometry, contiguous_strides
 from weft.tensors.watch import watcher
 
@@ -15,6 +16,8 @@ LAYOUTS = 65536
 
 _layouts: dict[tuple[Any, ...], int] = {}
 _numbers = itertools.count()
+types: dict[int, TensorType] = {}
+"""The types of layouts by their number, as far as they are known: the same object for all arrays of a layout."""
 
 
 def layout_key(
@@ -29,7 +32,9 @@ def layout_key(
     if key is None:
         if len(_layouts) >= LAYOUTS:
             _layouts.clear()
+            types.clear()
         key = _layouts[layout] = next(_numbers)
+        types[key] = TensorType(shape, dtype)
     return key
 
 

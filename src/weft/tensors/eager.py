@@ -51,6 +51,33 @@ class Eager:
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
         """Run an op on arrays and Python scalars; ``into`` arrays are overwritten and returned."""
+        if into is None and op.plain and not self.gathers:
+            key = (op, tuple(attributes.items()), *[o.key if type(o) is Array else type(o) for o in operands])
+            known = self._prepared.get(key)
+            if known is not None:
+                device, step = known.device, known.single
+                if step is None or device.oversized:
+                    return self._carried_out(known, op, operands, attributes, None)
+                made = known.outputs[0]
+                output = Array(
+                    device.allocate(made.size), made.dtype, made.shape, made.strides, 0, made.key
+                )
+                values = (*operands, output)
+                given = _changed(step, values) if step.changes else None
+                step.launch([values[index].storage for index in step.buffers], given)  # type: ignore[misc]
+                return (output,)
+            if "device" not in attributes:
+                return self._carried_out(self._prepare(key, op, operands, attributes), op, operands, attributes, None)
+        return self._process(op, operands, attributes, into, below)
+
+    def _process(
+        self,
+        op: OpSpec,
+        operands: tuple[Any, ...],
+        attributes: dict[str, Any],
+        into: tuple[Any, ...] | None,
+        below: tuple[Interpreter, ...],
+    ) -> tuple[Any, ...]:
         if op.name == "transfer":
             return (self._transfer(operands[0], attributes["device"]),)
         if op.view is not None:
@@ -84,10 +111,26 @@ class Eager:
         )
         prepared = self._prepared.get(key)
         if prepared is None:
-            prepared = prepare(op, operands, attributes, into, slots, own)
-            self._prepared[key] = prepared
-            if len(self._prepared) > self.capacity:
-                self._prepared.popitem(last=False)
+            prepared = self._prepare(key, op, operands, attributes, into, slots, own)
+        return self._carried_out(prepared, op, operands, attributes, into)
+
+    def _prepare(
+        self, key: Any, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
+        into: tuple[Any, ...] | None = None, slots: tuple[tuple[int, bool], ...] | None = None,
+        own: tuple[int, ...] = (),
+    ) -> Prepared:  # fmt: skip
+        """Prepare a call, and keep it by its key."""
+        prepared = prepare(op, operands, attributes, into, slots, own)
+        self._prepared[key] = prepared
+        if len(self._prepared) > self.capacity:
+            self._prepared.popitem(last=False)
+        return prepared
+
+    def _carried_out(
+        self, prepared: Prepared, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
+        into: tuple[Any, ...] | None,
+    ) -> tuple[Any, ...]:  # fmt: skip
+        """Run a prepared call, in pieces where a tensor is too large for its kernels."""
         if prepared.device.oversized:
             found = self._in_pieces(prepared, op, operands, attributes, into)
             if found is not None:
@@ -133,6 +176,13 @@ class Eager:
     ) -> tuple[Any, ...]:
         device = prepared.device
         outputs = into
+        if prepared.short and device.before_call is None and not device.observers and not self.gathers:
+            if outputs is None:
+                outputs = tuple([_empty(device, made) for made in prepared.outputs])
+            _launch(prepared, (*operands, *outputs))
+            if into is not None:
+                self._count(into)
+            return outputs
         calls: list[Call] = []
         alone = len(prepared.steps) == 1 and not self.gathers
         if outputs is None:
@@ -243,6 +293,46 @@ class Gathering(Eager):
         for device, calls in by_device.items():
             below._start(device, calls)
         below._count((*self._written, *written))
+
+
+def _start(step: PreparedStep, values: tuple[Any, ...]) -> None:
+    """Dispatch a step by its short way."""
+    given = _changed(step, values) if step.changes else None
+    step.launch([values[index].storage for index in step.buffers], given)  # type: ignore[misc]
+
+
+def _changed(step: PreparedStep, values: tuple[Any, ...]) -> list[int | float] | None:
+    """A step's arguments with the offsets and numbers of a call, ``None`` where they are the usual ones."""
+    given: list[int | float] | None = None
+    for position, index in step.offsets:
+        offset = values[index].offset
+        if offset:
+            if given is None:
+                given = list(step.arguments)
+            given[position] = offset
+    if step.scalars:
+        if given is None:
+            given = list(step.arguments)
+        for position, index, dtype in step.scalars:
+            given[position] = as_parameter(values[index], dtype)
+    return given
+
+
+def _launch(prepared: Prepared, values: tuple[Any, ...]) -> None:
+    """Dispatch the steps of a call by their short ways; all arguments are known before the first one runs."""
+    if prepared.temporaries:
+        values = (*values, *[_empty(prepared.device, made) for made in prepared.temporaries])
+    steps = prepared.steps
+    if len(steps) == 1:
+        _start(steps[0], values)
+        return
+    given = [_changed(step, values) for step in steps]
+    ranges = [[values[index].storage for index in step.buffers] for step in steps]
+    for bound in ranges:
+        for storage in bound:
+            storage.buffer  # noqa: B018  (raises where it was disposed)
+    for step, bound, own in zip(steps, ranges, given, strict=True):
+        step.launch(bound, own)  # type: ignore[misc]
 
 
 def _empty(device: Device, made: Made) -> Array:

@@ -33,6 +33,7 @@ class Window(Storage):
         """Let go of the buffer; the storage that this is a window of keeps it."""
         if self._buffer is not None:
             buffer, self._buffer = self._buffer, None
+            self.address = None
             self._leave(buffer)
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from weft import devices, dtypes
 from weft.codegen import generate
-from weft.devices.base import Device
+from weft.devices.base import Device, Launch
+from weft.devices.counts import counted
 from weft.dtypes import DType
 from weft.errors import DeviceError, DTypeError, UnsupportedError, WeftError, mistake
 from weft.kernels import Offset, Operand, Scalar, Step
@@ -36,6 +37,10 @@ class PreparedStep:
     """(position, value) of the offsets of operands and targets; those of new outputs are 0."""
     scalars: tuple[tuple[int, int, DType], ...]
     """(position, operand, type) of Python scalars."""
+    changes: bool
+    """Whether there are any of these."""
+    launch: Launch | None
+    """The device's short way to dispatch it, where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,10 @@ class Prepared:
     spans: tuple[bool, ...]
     """For each operand and output, whether it is bound by its whole buffer; empty where none is."""
     report: tuple[str, str] | None
+    short: bool
+    """Whether all steps have a short way to be dispatched, and nothing is bound by its whole buffer."""
+    single: PreparedStep | None
+    """The only step, where it has a short way and makes the only output."""
 
 
 def needs_scratch(op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> bool:
@@ -149,7 +158,7 @@ def prepare(
     spans = tuple(span for _, span in slots) if any(span for _, span in slots) else ()
     fresh = tuple(Made.on(device, o.dtype, o.shape) for o in outputs) if into is None else ()
     if all(math.prod(output.shape) == 0 for output in outputs):
-        return Prepared(device, fresh, (), (), spans, report)
+        return Prepared(device, fresh, (), (), spans, report, False, None)
     if op.lower is None:
         raise UnsupportedError(f"{op.name}: has no kernels")
     program = op.lower(made, targets, attributes, device.profile)
@@ -159,7 +168,9 @@ def prepare(
     limit = largest_binding(device)
     if limit is not None and any(one.size > limit for one in (*fresh, *temporaries)):
         device.oversized = True
-    return Prepared(device, fresh, steps, temporaries, spans, report)
+    short = not spans and all(step.launch is not None for step in steps)
+    alone = short and len(steps) == len(fresh) == 1 and not temporaries
+    return Prepared(device, fresh, steps, temporaries, spans, report, short, steps[0] if alone else None)
 
 
 def _device(
@@ -198,7 +209,9 @@ def _prepared_step(step: Step, device: Device, given: int) -> PreparedStep:
             scalars.append((position, argument.index, spec.parameters[position].dtype))
         elif isinstance(argument, Offset) and argument.index < given:
             offsets.append((position, argument.index))
-    return PreparedStep(spec, step.buffers, tuple(arguments), tuple(offsets), tuple(scalars))
+    usual, changing = tuple(arguments), {position for position, *_ in (*offsets, *scalars)}
+    launch = None if changing & counted(spec) else device.launcher(spec, usual)
+    return PreparedStep(spec, step.buffers, usual, tuple(offsets), tuple(scalars), bool(changing), launch)
 
 
 def overwritten(op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> tuple[int, ...]:

@@ -34,6 +34,9 @@ PRODUCTS = {
 }
 """What kernels call, and what is behind it."""
 
+ALONE = 9216
+"""Multiplications of a product that an OpenBLAS does on the calling thread in any case (its least, of ``gemv``)."""
+
 _PATTERNS = (("scipy_{}64_", 64), ("scipy_{}", 32))
 _FOLDERS = (
     ("numpy", ("../numpy.libs", ".dylibs")),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from weft.devices.base import Buffer as DeviceBuffer
-from weft.devices.base import Call, Device, MemoryStats, Range, Storage
+from weft.devices.base import Call, Device, Launch, MemoryStats, Range, Storage
 from weft.devices.counts import Counts, compile_counts
 from weft.devices.cpu import blas, memory
 from weft.devices.cpu.compiler import Code, compile_kernel
@@ -44,12 +44,18 @@ if TYPE_CHECKING:
 ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
 
 
+QUICK = ctypes.PYFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
+"""Keeps the interpreter's lock: for work that is done before another thread could have taken it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """A kernel ready to be called; ``code`` keeps the machine code alive."""
 
     code: Code
     entry: Any
+    quick: Any
+    """The same function, called without letting go of the interpreter."""
     pack_pointers: Any
     pack_parameters: Any
     counts: Counts
@@ -89,7 +95,8 @@ class CpuDevice(Device):
 
     def allocate(self, size: int) -> Storage:
         """A storage of ``size`` bytes; ``OutOfMemoryError`` where that is not to be had."""
-        self._enter("allocate")
+        if self._unusable is not None or self.before_call is not None:
+            self._enter("allocate")
         return self._pool.allocate(size)
 
     def allocate_together(self, sizes: Sequence[int]) -> list[Storage]:
@@ -235,6 +242,31 @@ class CpuDevice(Device):
             where, what = report or (spec.name, "index")
             raise IndexOutOfRangeError(f"{where}: {what} {status[1]} is out of range")
 
+    def launcher(self, spec: KernelSpec, parameters: Sequence[int | float]) -> Launch | None:
+        """The dispatch of a kernel that is little work and reports nothing: one call of its entry on this thread."""
+        kernel = self._kernel(spec)
+        items, work, _ = kernel.counts(parameters)
+        if spec.reports or items <= 0 or work // spec.workgroup_size[0] > 1:
+            return None
+        if kernel.products and work > blas.ALONE:
+            return None
+        entry, pack, pack_parameters = kernel.quick, kernel.pack_pointers, kernel.pack_parameters
+        usual = pack_parameters(*parameters)
+
+        def launch(ranges: Sequence[Storage], given: Sequence[int | float] | None) -> None:
+            if self._unusable is not None or self.observers or self.before_call is not None:
+                self.dispatch_kernel(spec, ranges, parameters if given is None else given)
+                return
+            self._dispatches += 1
+            try:
+                pointers = pack(*[storage.address for storage in ranges])
+            except struct.error:
+                self.dispatch_kernel(spec, ranges, parameters if given is None else given)  # says what is wrong
+                return
+            entry(pointers, usual if given is None else pack_parameters(*given), 0, items)
+
+        return launch
+
     def mismatch(
         self, spec: KernelSpec, ranges: Sequence[Any], parameters: Sequence[int | float], error: Exception
     ) -> KernelError:
@@ -268,6 +300,7 @@ class CpuDevice(Device):
         return Compiled(
             code,
             ENTRY(next(iter(code.functions.values()))),
+            QUICK(next(iter(code.functions.values()))),
             struct.Struct(f"{buffers}Q").pack,
             struct.Struct(f"{slots}{'q' if spec.reports else ''}").pack,
             compile_counts(spec),
