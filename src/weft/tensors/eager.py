@@ -59,15 +59,15 @@ class Eager:
                 if step is None or device.oversized:
                     return self._carried_out(known, op, operands, attributes, None)
                 made = known.outputs[0]
-                output = Array(
-                    device.allocate(made.size), made.dtype, made.shape, made.strides, 0, made.key
-                )
+                output = Array(device.allocate(made.size), made.dtype, made.shape, made.strides, 0, made.key)
                 values = (*operands, output)
                 given = _changed(step, values) if step.changes else None
                 step.launch([values[index].storage for index in step.buffers], given)  # type: ignore[misc]
                 return (output,)
             if "device" not in attributes:
-                return self._carried_out(self._prepare(key, op, operands, attributes), op, operands, attributes, None)
+                return self._carried_out(
+                    self._prepare(key, op, operands, attributes), op, operands, attributes, None
+                )
         return self._process(op, operands, attributes, into, below)
 
     def _process(

@@ -261,7 +261,9 @@ class CpuDevice(Device):
             try:
                 pointers = pack(*[storage.address for storage in ranges])
             except struct.error:
-                self.dispatch_kernel(spec, ranges, parameters if given is None else given)  # says what is wrong
+                self.dispatch_kernel(
+                    spec, ranges, parameters if given is None else given
+                )  # says what is wrong
                 return
             entry(pointers, usual if given is None else pack_parameters(*given), 0, items)
 
