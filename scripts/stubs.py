@@ -30,6 +30,7 @@ HOMES = {
     "Callable": "collections.abc",
     "DType": "weft.dtypes",
     "Dims": "weft.ops.annotations",
+    "OptionalPair": "weft.ops.annotations",
     "Pair": "weft.ops.annotations",
     "Sequence": "collections.abc",
     "Tensor": "weft.tensors.tensor",

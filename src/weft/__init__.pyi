@@ -590,7 +590,7 @@ def cummax(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor
     """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
 def cummin(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
     """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
-def einsum(equation: Any, *operands: Tensor) -> Tensor:
+def einsum(equation: Any, *operands: Any) -> Tensor:
     """Sums of products by Einstein's convention, as ``torch.einsum``: ``einsum("bik,bkj->bij", x, y)``.
 
     A repeated subscript of one operand reads its diagonal; ``...`` stands for dimensions that broadcast; without
@@ -603,7 +603,7 @@ def einsum(equation: Any, *operands: Tensor) -> Tensor:
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2, *, out: Tensor | None = None) -> Tensor:
     """Products summed over the last ``dims`` dimensions of ``a`` and the first of ``b``, or over two lists of them."""
 def add(
-    input: Tensor,
+    input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     alpha: builtins.float = 1,
@@ -611,40 +611,85 @@ def add(
 ) -> Tensor:
     """``input + alpha * other``, broadcast; of bool tensors the logical or."""
 def sub(
-    input: Tensor,
+    input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     alpha: builtins.float = 1,
     out: Tensor | None = None,
 ) -> Tensor:
     """``input - alpha * other``, broadcast."""
-def mul(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def mul(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The product of two tensors element by element, broadcast."""
-def fmod(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def fmod(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The remainder of the division that rounds to 0; integers by 0 give 0."""
-def remainder(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def remainder(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The remainder with the divisor's sign, as Python's ``%``; integers by 0 give 0."""
-def floor_divide(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def floor_divide(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The quotient rounded down, as Python's ``//``; integers by 0 give 0."""
 def div(
-    input: Tensor,
+    input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     rounding_mode: str | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
     """The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
-def pow(input: Tensor, exponent: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def pow(
+    input: Tensor | builtins.float,
+    exponent: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """``input`` to the power of ``exponent``, broadcast; integers wrap, and take no negative number as exponent."""
 def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The square of each element."""
-def maximum(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def maximum(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The larger of two elements; NaN where either is NaN."""
-def minimum(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def minimum(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The smaller of two elements; NaN where either is NaN."""
-def fmax(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def fmax(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The larger of two elements; the other where one is NaN."""
-def fmin(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def fmin(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The smaller of two elements; the other where one is NaN."""
 def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The negative of each element."""
@@ -678,38 +723,103 @@ def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """What each element has over its whole part, with its sign."""
 def round(input: Tensor, *, decimals: builtins.int = 0, out: Tensor | None = None) -> Tensor:
     """The nearest number with so many decimals, halves to even; below 0 of ``decimals`` count tens."""
-def eq(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def eq(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Whether each element of ``input`` equals that of ``other``."""
-def ne(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def ne(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Whether each element of ``input`` differs from that of ``other``."""
-def lt(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def lt(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Whether each element of ``input`` is below that of ``other``."""
-def le(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def le(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Whether each element of ``input`` is at most that of ``other``."""
-def gt(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def gt(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Whether each element of ``input`` is above that of ``other``."""
-def ge(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def ge(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Whether each element of ``input`` is at least that of ``other``."""
-def bitwise_and(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def bitwise_and(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The bitwise and; the logical one for bool."""
-def logical_and(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def logical_and(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The logical and of whether elements are nonzero."""
-def bitwise_or(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def bitwise_or(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The bitwise or; the logical one for bool."""
-def logical_or(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def logical_or(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The logical or of whether elements are nonzero."""
-def bitwise_xor(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def bitwise_xor(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The bitwise exclusive or; the logical one for bool."""
-def logical_xor(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def logical_xor(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The logical exclusive or of whether elements are nonzero."""
 def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Each bit turned over; for bool, whether it is False."""
 def logical_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Whether each element is zero."""
-def bitwise_left_shift(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def bitwise_left_shift(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Each element shifted left; 0 for distances of the type's width and more."""
 def bitwise_right_shift(
-    input: Tensor,
+    input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
@@ -1163,7 +1273,12 @@ def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inverse cosine, in [0, pi]; NaN beyond 1."""
 def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inverse tangent, in [-pi / 2, pi / 2]."""
-def atan2(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def atan2(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The angle of the point (other, input) of the plane, in [-pi, pi]."""
 def sinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The hyperbolic sine of each element."""
@@ -1183,15 +1298,40 @@ def erf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The error function of each element."""
 def erfc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """1 - erf(x) of each element, exact where that is small."""
-def hypot(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def hypot(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """sqrt(x * x + y * y), without overflow on the way."""
-def copysign(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def copysign(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """The size of the first with the sign of the second."""
-def logaddexp(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def logaddexp(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """log(exp(x) + exp(y)), without overflow on the way."""
-def xlogy(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def xlogy(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """x * log(y), 0 where x is 0; NaN where y is."""
-def heaviside(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+def heaviside(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """0 below 0, 1 above, and at 0 the second operand."""
 def logit(input: Tensor, eps: builtins.float | None = None, *, out: Tensor | None = None) -> Tensor:
     """log(x / (1 - x)) of each element, after it is clamped to [eps, 1 - eps] where ``eps`` is given."""

@@ -80,7 +80,7 @@ MISTAKES: dict[str, Mistake] = {
     "complex": Mistake(lambda x, y, i: wf.tensor([1j], device=device_of(x)), e.WeftError, Exception, "complex"),
     # arguments
     "not a tensor": Mistake(lambda x, y, i: wf.exp(3.0), e.ArgumentTypeError, TypeError, r"exp: .*float.*weft.tensor"),
-    "list operand": Mistake(lambda x, y, i: wf.add(x, [1, 2]), e.DTypeError, TypeError, "add: .*list"),
+    "list operand": Mistake(lambda x, y, i: wf.add(x, [1, 2]), e.ArgumentTypeError, TypeError, r"add: other is \[1, 2\], expected a Tensor or a number"),
     "sum of a list": Mistake(lambda x, y, i: wf.sum([1.0]), e.ArgumentTypeError, TypeError, "sum: input is list, expected a Tensor"),
     "reduction": Mistake(lambda x, y, i: F.mse_loss(x, x, reduction="max"), e.ArgumentError, ValueError, "mse_loss: reduction is 'max', expected"),
     "dim type": Mistake(lambda x, y, i: x.sum(1.0), e.ArgumentTypeError, TypeError, "sum: dim is 1.0, expected an int"),

@@ -86,8 +86,15 @@ def test_numpy_scalars_and_arrays_as_operands(device: Any) -> None:
     assert (x * np.float32(2)).tolist() == [2.0, 4.0]
     assert (np.float64(3) + x).tolist() == [4.0, 5.0]
     assert (x + np.int64(1)).dtype is wf.float32
+    made = x * np.array([3.0, 4.0])  # float64 is float32 here, as in weft.tensor
+    assert isinstance(made, wf.Tensor) and made.dtype is wf.float32 and made.tolist() == [3.0, 8.0]
+    assert (np.array([[3], [4]]) - x).tolist() == [[2.0, 1.0], [3.0, 2.0]]
+    assert (np.array(3.0) * x).tolist() == [3.0, 6.0]
+    assert (x == np.array([1.0, 3.0])).tolist() == [True, False]
+    x *= np.array([2.0, 2.0])
+    assert x.tolist() == [2.0, 4.0]
     with pytest.raises(TypeError):
-        x + np.ones(2)
+        x + np.array(["a", "b"])
     with pytest.raises(TypeError):
         x + "1"
 

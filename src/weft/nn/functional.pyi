@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 from weft.dtypes import DType
+from weft.ops.annotations import OptionalPair
 from weft.ops.annotations import Pair
 from weft.tensors.tensor import Tensor
 
@@ -450,17 +451,17 @@ def avg_pool3d(
     divisor_override: int | None = None,
 ) -> Tensor:
     """The mean of each window of (N, C, D, H, W) or (C, D, H, W), as ``torch.nn.functional.avg_pool3d``."""
-def adaptive_avg_pool1d(input: Tensor, output_size: Pair) -> Tensor:
+def adaptive_avg_pool1d(input: Tensor, output_size: OptionalPair) -> Tensor:
     """(N, C, L) or (C, L) divided into ``output_size`` windows, and their means."""
-def adaptive_avg_pool2d(input: Tensor, output_size: Pair) -> Tensor:
+def adaptive_avg_pool2d(input: Tensor, output_size: OptionalPair) -> Tensor:
     """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their means; ``None`` keeps a size."""
-def adaptive_avg_pool3d(input: Tensor, output_size: Pair) -> Tensor:
+def adaptive_avg_pool3d(input: Tensor, output_size: OptionalPair) -> Tensor:
     """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their means; ``None`` keeps a size."""
-def adaptive_max_pool1d(input: Tensor, output_size: Pair, return_indices: bool = False) -> Tensor:
+def adaptive_max_pool1d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
     """(N, C, L) or (C, L) divided into ``output_size`` windows, and their largest elements."""
-def adaptive_max_pool2d(input: Tensor, output_size: Pair, return_indices: bool = False) -> Tensor:
+def adaptive_max_pool2d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
     """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their largest elements."""
-def adaptive_max_pool3d(input: Tensor, output_size: Pair, return_indices: bool = False) -> Tensor:
+def adaptive_max_pool3d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
     """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their largest elements."""
 def interpolate(
     input: Tensor,

@@ -8,3 +8,4 @@ from typing import Any
 Tensor = Any
 Dims = int | Sequence[int] | None
 Pair = int | Sequence[int]
+OptionalPair = int | Sequence[int | None] | None

@@ -100,17 +100,17 @@ def binary(
         check_operands(name, input, other)
         return bind(op, input, other) if out is None else bind_out(op, out, input, other)
 
-    _annotate(call, public, doc)
+    _annotate(call, public, doc, input="Tensor | float")
     function(name=public, **{"inplace": True, "op": op, **places})(call)
 
 
 _ANNOTATIONS = {"input": "Tensor", "other": "Tensor | float", "out": "Tensor | None"}
 
 
-def _annotate(call: Callable[..., Any], name: str, doc: str) -> None:
+def _annotate(call: Callable[..., Any], name: str, doc: str, **others: str) -> None:
     """Give a generated function its name, docstring and types."""
     call.__name__ = call.__qualname__ = name
     call.__doc__, call.__module__ = doc, "weft"
     names = inspect.signature(call).parameters
-    call.__annotations__ = {key: _ANNOTATIONS[key] for key in names}
+    call.__annotations__ = {key: {**_ANNOTATIONS, **others}[key] for key in names}
     call.__annotations__["return"] = "Tensor"

@@ -194,7 +194,7 @@ def _from_sublists(given: Sequence[Any]) -> tuple[str, list[Any]]:
 
 
 @function(method=False)
-def einsum(equation: Any, *operands: Tensor) -> Tensor:
+def einsum(equation: Any, *operands: Any) -> Tensor:
     """Sums of products by Einstein's convention, as ``torch.einsum``: ``einsum("bik,bkj->bij", x, y)``.
 
     A repeated subscript of one operand reads its diagonal; ``...`` stands for dimensions that broadcast; without

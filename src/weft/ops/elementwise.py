@@ -48,14 +48,18 @@ def _plan_sub(input: Any, other: Any, *, alpha: Any = 1) -> tuple[Any, ...]:
 
 
 @function(inplace=True, operators=("__add__", "__radd__", "__iadd__"), op=ADD, plan=_plan_add)
-def add(input: Tensor, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
+def add(
+    input: Tensor | float, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None
+) -> Tensor:
     """``input + alpha * other``, broadcast; of bool tensors the logical or."""
     op, *operands = _scaled(ADD, ADD_SCALED, input, other, alpha)
     return bind(op, *operands) if out is None else bind_out(op, out, *operands)
 
 
 @function(inplace=True, operators=("__sub__", "__rsub__", "__isub__"), op=SUB, plan=_plan_sub)
-def sub(input: Tensor, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
+def sub(
+    input: Tensor | float, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None
+) -> Tensor:
     """``input - alpha * other``, broadcast."""
     op, *operands = _scaled(SUB, SUB_SCALED, input, other, alpha)
     return bind(op, *operands) if out is None else bind_out(op, out, *operands)
@@ -93,7 +97,11 @@ def _plan_div(input: Any, other: Any, *, rounding_mode: str | None = None) -> tu
 
 @function(inplace=True, operators=("__truediv__", "__rtruediv__", "__itruediv__"), op=DIV, plan=_plan_div)
 def div(
-    input: Tensor, other: Tensor | float, *, rounding_mode: str | None = None, out: Tensor | None = None
+    input: Tensor | float,
+    other: Tensor | float,
+    *,
+    rounding_mode: str | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
     op, *operands = _plan_div(input, other, rounding_mode=rounding_mode)
@@ -119,13 +127,14 @@ _PRODUCTS = {2: SQUARE, 3: CUBE}
 
 
 @planned(inplace=True, operators=("__pow__", "__rpow__", "__ipow__"))
-def pow(input: Tensor, exponent: Tensor | float) -> tuple[Any, ...]:
+def pow(input: Tensor | float, exponent: Tensor | float) -> tuple[Any, ...]:
     """``input`` to the power of ``exponent``, broadcast; integers wrap, and take no negative number as exponent."""
     check_operands("pow", input, exponent)
     if isinstance(exponent, int | float) and not isinstance(exponent, bool):
         whole = exponent in _PRODUCTS
-        integers = input.dtype.kind != "float"
-        if whole and input.dtype.kind != "bool" and not (integers and isinstance(exponent, float)):
+        kind = input.dtype.kind  # type: ignore[union-attr]  # one operand is a tensor
+        integers = kind != "float"
+        if whole and kind != "bool" and not (integers and isinstance(exponent, float)):
             return _PRODUCTS[int(exponent)], input
         if integers and isinstance(exponent, int) and exponent < 0:
             raise ArgumentError(

@@ -7,12 +7,13 @@ A primitive's function checks and normalises arguments and binds the op; a compo
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from weft.ops.core import top_mode
 from weft.ops.outs import with_out
+from weft.ops.signatures import Front, checked
 
 Precision = Literal["lower", "float32", "widest"]
 """The type in which autocast has an operation done: its own, single precision, or the widest of the operands'."""
@@ -36,6 +37,12 @@ class FunctionSpec:
     plan: Callable[..., tuple[Any, ...]] | None = None
     """Gives ``(op, *operands)`` for the function's arguments: what an in-place form with arguments runs."""
 
+    @property
+    def front(self) -> Front:
+        """What the function accepts, and the body behind it."""
+        front: Front = self.function.front  # type: ignore[attr-defined]
+        return front
+
 
 FUNCTIONS: dict[str, FunctionSpec] = {}
 
@@ -52,20 +59,29 @@ def function(
     plan: Callable[..., tuple[Any, ...]] | None = None,
     out: Any = None,
     autocast: Precision | None = None,
+    keywords: Mapping[str, str] | None = None,
+    neutral: Sequence[str] = (),
 ) -> Callable[[F], F]:
     """Register a public function: in ``weft`` (``top``), as a method, in ``nn.functional``, as operators.
+
+    Users call it through a front that normalises the arguments by their annotations (``signatures``); the function
+    itself, which is given back, is for callers within weft.
 
     ``autocast``: the precision of a composite that autocast has done in one type from its arguments on.
 
     ``out``: it takes ``out=`` as well (its method does not, as in PyTorch); the op, or the ops by its arguments, that
     it ends in, or True where it ends in several or in a view.
+
+    ``keywords``: further names of arguments in PyTorch; ``neutral``: arguments of PyTorch that ask for nothing here.
     """
 
     def register(target: F) -> F:
         key = name or target.__name__.rstrip("_")
         body = target if autocast is None else whole(autocast)(target)
-        called = with_out(key, body, out) if out else body
+        named: dict[str, Any] = {"name": key, "keywords": keywords, "neutral": neutral}
+        called = checked(with_out(key, body, out) if out else body, **named)
         own = body if out and method is True else method
+        own = checked(own, **named) if callable(own) else own
         FUNCTIONS[key] = FunctionSpec(key, called, top, own, inplace, functional, operators, op, plan)
         return target
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops import arguments
-from weft.ops.annotations import Pair, Tensor
+from weft.ops.annotations import OptionalPair, Pair, Tensor
 from weft.ops.core import OpSpec, bind
 from weft.ops.functions import function
 from weft.ops.pooling import AVG_POOL, MAX_POOL
@@ -204,36 +204,36 @@ def avg_pool3d(
 
 
 @function(functional=True, method=False, top=False)
-def adaptive_avg_pool1d(input: Tensor, output_size: Pair) -> Tensor:
+def adaptive_avg_pool1d(input: Tensor, output_size: OptionalPair) -> Tensor:
     """(N, C, L) or (C, L) divided into ``output_size`` windows, and their means."""
     return _adaptive_avg(1, input, output_size)
 
 
 @function(functional=True, method=False, top=False)
-def adaptive_avg_pool2d(input: Tensor, output_size: Pair) -> Tensor:
+def adaptive_avg_pool2d(input: Tensor, output_size: OptionalPair) -> Tensor:
     """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their means; ``None`` keeps a size."""
     return _adaptive_avg(2, input, output_size)
 
 
 @function(functional=True, method=False, top=False)
-def adaptive_avg_pool3d(input: Tensor, output_size: Pair) -> Tensor:
+def adaptive_avg_pool3d(input: Tensor, output_size: OptionalPair) -> Tensor:
     """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their means; ``None`` keeps a size."""
     return _adaptive_avg(3, input, output_size)
 
 
 @function(functional=True, method=False, top=False)
-def adaptive_max_pool1d(input: Tensor, output_size: Pair, return_indices: bool = False) -> Tensor:
+def adaptive_max_pool1d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
     """(N, C, L) or (C, L) divided into ``output_size`` windows, and their largest elements."""
     return _adaptive_max(1, input, output_size, return_indices)
 
 
 @function(functional=True, method=False, top=False)
-def adaptive_max_pool2d(input: Tensor, output_size: Pair, return_indices: bool = False) -> Tensor:
+def adaptive_max_pool2d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
     """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their largest elements."""
     return _adaptive_max(2, input, output_size, return_indices)
 
 
 @function(functional=True, method=False, top=False)
-def adaptive_max_pool3d(input: Tensor, output_size: Pair, return_indices: bool = False) -> Tensor:
+def adaptive_max_pool3d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
     """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their largest elements."""
     return _adaptive_max(3, input, output_size, return_indices)

@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy
+
 from weft.ops import FUNCTIONS, FunctionSpec, OpSpec, bind
+from weft.ops.kinds import OPERANDS, is_tensor
+from weft.ops.signatures import checked
 
 
 class TensorMethods:
@@ -17,34 +22,53 @@ class TensorMethods:
     __slots__ = ()
 
 
-def _number(value: Any) -> Any:
-    """NumPy's scalars as Python numbers."""
-    return value.item() if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0 else value
+def operand(owner: Any, value: Any) -> Any:
+    """What an operator computes with: a tensor or a Python number; ``NotImplemented`` for anything else.
+
+    NumPy's numbers become Python's, its arrays tensors on the device of ``owner`` (float64 as float32, as everywhere).
+    """
+    if is_tensor(value) or isinstance(value, bool | int | float):
+        return value.item() if isinstance(value, numpy.generic) else value
+    if isinstance(value, numpy.generic | numpy.ndarray):
+        if value.dtype.kind not in "biuf":
+            return NotImplemented
+        return tensor_of(value, owner) if value.ndim else value.item()
+    return NotImplemented
 
 
-def _is_operand(value: Any) -> bool:
-    return isinstance(value, TensorMethods | bool | int | float)
+def tensor_of(array: Any, owner: Any) -> Any:
+    """A NumPy array as a tensor on the device of another."""
+    from weft.tensors.tensor import tensor
+
+    return tensor(array, device=str(owner.device))
 
 
 def _operator(spec: FunctionSpec, name: str) -> Callable[..., Any]:
-    function, op, plan = spec.function, spec.op, spec.plan
+    body, op, plan = spec.front.body, spec.op, spec.plan
 
     def forward(self: Any, other: Any) -> Any:
-        other = _number(other)
-        return function(self, other) if _is_operand(other) else NotImplemented
+        if type(other) not in OPERANDS:
+            other = operand(self, other)
+            if other is NotImplemented:
+                return NotImplemented
+        return body(self, other)
 
     def reflected(self: Any, other: Any) -> Any:
-        other = _number(other)
-        return function(other, self) if _is_operand(other) else NotImplemented
+        if type(other) not in OPERANDS:
+            other = operand(self, other)
+            if other is NotImplemented:
+                return NotImplemented
+        return body(other, self)
 
     def inplace(self: Any, other: Any) -> Any:
-        other = _number(other)
-        if not _is_operand(other):
-            return NotImplemented
+        if type(other) not in OPERANDS:
+            other = operand(self, other)
+            if other is NotImplemented:
+                return NotImplemented
         return _into(op, self, other) if op is not None else _planned(plan, self, other)
 
     def alone(self: Any) -> Any:
-        return function(self)
+        return body(self)
 
     if name in ("__neg__", "__pos__", "__abs__", "__invert__"):
         return alone
@@ -72,14 +96,17 @@ def _inplace(spec: FunctionSpec) -> Callable[..., Any]:
     op, plan = spec.op, spec.plan
 
     def plain(self: Any, *operands: Any) -> Any:
-        return _into(op, self, *map(_number, operands))
+        return _into(op, self, *operands)
 
     def with_arguments(self: Any, *arguments: Any, **keywords: Any) -> Any:
-        return _planned(plan, self, *map(_number, arguments), **keywords)
+        return _planned(plan, self, *arguments, **keywords)
 
     method = plain if plan is None else with_arguments
+    given = inspect.signature(spec.function)
+    kept = [each for name, each in given.parameters.items() if name not in ("out", "inplace")]
     method.__doc__ = f"``{spec.name}`` that overwrites the tensor and gives it."
-    return method
+    method.__name__ = method.__qualname__ = f"{spec.name}_"
+    return checked(method, keywords=spec.front.keywords, signature=given.replace(parameters=kept))
 
 
 def _install() -> None:
@@ -87,9 +114,7 @@ def _install() -> None:
         if spec.method and not hasattr(TensorMethods, spec.name):
             setattr(TensorMethods, spec.name, spec.method if callable(spec.method) else spec.function)
         if spec.inplace:
-            method = _inplace(spec)
-            method.__name__ = method.__qualname__ = f"{spec.name}_"
-            setattr(TensorMethods, f"{spec.name}_", method)
+            setattr(TensorMethods, f"{spec.name}_", _inplace(spec))
         for name in spec.operators:
             method = _operator(spec, name)
             method.__name__ = method.__qualname__ = name

@@ -67,7 +67,7 @@ class Tensor(Described, Gradients, HostValues, Conversions, Alike, TensorMethods
         "_view",
     )
 
-    __array_ufunc__ = None  # arithmetic with a NumPy array is a TypeError, not a silent copy to the host
+    __array_ufunc__ = None  # NumPy's operators leave it to the tensor's, which give tensors
 
     _data: Any
     _edge: Edge | None

@@ -1,0 +1,201 @@
+"""The kinds of values that an argument accepts, read from its annotation, and the normal form of a given value.
+
+A number that comes from NumPy, or from a 0-d tensor, becomes a Python number here, once. What is none of the kinds
+raises an error that names the function and the argument. ``signatures`` calls this for what its fast test refuses.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from weft import dtypes
+from weft.dtypes import DType
+from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
+
+LEAST, MOST = -(2**63), 2**63 - 1
+"""The integers that an argument may hold: 64 bits."""
+
+TENSORS: set[type] = set()
+"""Classes known to be tensors; filled by ``is_tensor``."""
+
+OPERANDS: set[type] = {bool, int, float}
+"""Classes of what operators compute with: numbers and the classes in ``TENSORS``."""
+
+SEQUENCES: set[type] = {tuple, list}
+"""Classes of sequences that need no further look than at their elements."""
+
+Kinds = frozenset[str]
+
+_SHORT = {
+    "Dims": "int | Sequence[int] | None",
+    "Pair": "int | Sequence[int]",
+    "OptionalPair": "int | Sequence[int?] | None",
+}
+_NAMES = {
+    "Tensor": "a Tensor",
+    "int": "an int",
+    "float": "a number",
+    "bool": "a bool",
+    "str": "a string",
+    "Sequence[int]": "a sequence of ints",
+    "Sequence[int?]": "a sequence of ints and None",
+    "Sequence[float]": "a sequence of numbers",
+    "Sequence[Tensor]": "a sequence of tensors",
+    "DType": "a weft data type such as weft.float32",
+    "None": "None",
+}
+"""How an error names each kind. A part of an annotation that is not among them is not checked."""
+_ELEMENTS = {
+    "Sequence[int]": frozenset({"int"}),
+    "Sequence[int?]": frozenset({"int", "None"}),
+    "Sequence[float]": frozenset({"float"}),
+    "Sequence[Tensor]": frozenset({"Tensor"}),
+}
+"""The kinds of a sequence's elements."""
+_TYPES = {float: dtypes.float64, int: dtypes.int64, bool: dtypes.bool_}
+"""Python's types as data types, as PyTorch reads them."""
+
+
+@lru_cache(maxsize=None)
+def kinds_of(annotation: str) -> Kinds:
+    """The kinds that an annotation names; empty where it names a type that is not checked.
+
+    >>> sorted(kinds_of("int | Sequence[int]"))
+    ['Sequence[int]', 'int']
+    """
+    parts = [part.strip() for part in annotation.split("|")]
+    found = {kind.strip() for part in parts for kind in _SHORT.get(part, part).split("|")}
+    return frozenset(found) if found <= _NAMES.keys() else frozenset()
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether a value is one of weft's tensors, or what an interpreter has in a tensor's place."""
+    kind = type(value)
+    if kind in TENSORS:
+        return True
+    if not (hasattr(kind, "dtype") and hasattr(kind, "device") and hasattr(kind, "shape")):
+        return False
+    if hasattr(kind, "__array_interface__") or hasattr(kind, "__torch_function__"):
+        return False  # NumPy's and PyTorch's
+    TENSORS.add(kind)
+    OPERANDS.add(kind)
+    return True
+
+
+def whole(values: Sequence[Any]) -> bool:
+    """Whether all elements are Python ints of 64 bits."""
+    for value in values:  # noqa: SIM110  (a generator takes twice the time)
+        if type(value) is not int or not LEAST <= value <= MOST:
+            return False
+    return True
+
+
+def normal(where: str, argument: str, value: Any, kinds: Kinds) -> Any:
+    """The value in the form that the function computes with.
+
+    Raises:
+        ArgumentTypeError: The value is of none of the kinds.
+        ArgumentError: An integer is beyond 64 bits.
+    """
+    if value is None:
+        if "None" in kinds:
+            return None
+        raise refusal(where, argument, value, kinds)
+    if is_tensor(value):
+        return value if "Tensor" in kinds else _of_tensor(where, argument, value, kinds)
+    if isinstance(value, str):
+        if "str" in kinds:
+            return value
+        raise refusal(where, argument, value, kinds)
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", -1) == 0:
+        value = value.item()
+    if isinstance(value, bool | int | float):
+        return _number(where, argument, value, kinds)
+    if "DType" in kinds and (isinstance(value, DType) or value in (float, int, bool)):
+        return value if isinstance(value, DType) else _TYPES[value]
+    if isinstance(value, Sequence) and not isinstance(value, bytes):
+        for kind, elements in _ELEMENTS.items():
+            if kind in kinds:
+                return _sequence(where, argument, value, elements)
+    if "int" in kinds and hasattr(type(value), "__index__") and getattr(value, "ndim", 0) == 0:
+        return _number(where, argument, operator.index(value), kinds)
+    raise refusal(where, argument, value, kinds)
+
+
+def _number(where: str, argument: str, value: bool | int | float, kinds: Kinds) -> Any:
+    """A Python number as one of the kinds of numbers."""
+    if isinstance(value, bool):
+        if "bool" in kinds or "float" in kinds:
+            return value
+    elif isinstance(value, float):
+        if "float" in kinds:
+            return float(value)
+    else:
+        if "int" in kinds or "float" in kinds:
+            if not LEAST <= value <= MOST:
+                raise ArgumentError(mistake(where, argument, _shown(value), "an integer of 64 bits"))
+            return int(value)
+        if "bool" in kinds and value in (0, 1):
+            return bool(value)
+    raise refusal(where, argument, value, kinds)
+
+
+def _of_tensor(where: str, argument: str, value: Any, kinds: Kinds) -> Any:
+    """The number in a 0-d tensor; a traced one, which has none yet, stays where any number is taken."""
+    if len(value.shape) or not kinds & {"int", "float", "bool"} or not hasattr(value, "item"):
+        raise refusal(where, argument, value, kinds)
+    if "float" in kinds:
+        if getattr(value, "requires_grad", False):
+            raise ArgumentTypeError(
+                mistake(where, argument, "a tensor that requires grad", expected(kinds), "detach() it")
+            )
+        try:
+            return normal(where, argument, value.item(), kinds)
+        except UnsupportedError:
+            return value
+    if "int" in kinds and value.dtype.is_integer:
+        return _number(where, argument, int(value), kinds)
+    if "bool" in kinds and value.dtype is dtypes.bool_:
+        return bool(value)
+    raise refusal(where, argument, value, kinds)
+
+
+def _sequence(where: str, argument: str, values: Any, elements: Kinds) -> Any:
+    """A sequence with its elements in normal form; a sequence of tensors as it is."""
+    made = [normal(where, f"{argument}[{place}]", value, elements) for place, value in enumerate(values)]
+    return values if "Tensor" in elements else tuple(made)
+
+
+def expected(kinds: Kinds) -> str:
+    """The kinds in words."""
+    given = [name for kind, name in _NAMES.items() if kind in kinds]
+    return given[0] if len(given) == 1 else f"{', '.join(given[:-1])} or {given[-1]}"
+
+
+def refusal(where: str, argument: str, value: Any, kinds: Kinds) -> ArgumentTypeError:
+    """The error for a value that is of none of the kinds."""
+    fix = ""
+    if kinds & {"Tensor", "Sequence[Tensor]"} and not isinstance(value, str | None):
+        fix = "use weft.tensor(...)"
+    shown = _shown(value)
+    if not kinds & {"int", "float", "bool"} and isinstance(value, bool | int | float | tuple | list):
+        shown = type(value).__name__  # where no number is expected, the kind says more than the value
+    return ArgumentTypeError(mistake(where, argument, shown, expected(kinds), fix))
+
+
+def _shown(value: Any) -> str:
+    """A value as an error shows it: short."""
+    if is_tensor(value):
+        return f"a {value.dtype.name} tensor of shape {tuple(value.shape)}"
+    if value is None or isinstance(value, bool | int | float | str | tuple | list):
+        if isinstance(value, tuple | list) and any(map(is_tensor, value)):
+            return f"a {type(value).__name__} of {len(value)} with tensors"
+        try:
+            text = repr(value)
+        except ValueError:  # an int of too many digits
+            text = "an int of many digits"
+        return text if len(text) <= 60 else f"{text[:50]} …"
+    return f"a {type(value).__name__}"
