@@ -155,15 +155,16 @@ def test_choices_are_kept_for_the_next_process(gpu: Device, monkeypatch: pytest.
     opened = WebGpuDevice(find(ADAPTER))  # what another process does
     assert opened.profile.choices == gpu.profile.choices == {one.asked: one.chosen for one in found.measured}
     opened.dispose()
-    assert [path.name for path in found.path.parent.iterdir()] == [found.path.name]
+    assert sorted(path.name for path in found.path.parent.iterdir()) == sorted([found.path.name, "key"])
 
 
 DAMAGED = {
     "{": "Expecting property name",
     "\xff": "can't decode",
     "[]": "it is no list of choices",
-    '{"format": 2}': "its format is 2, expected 1, that of this version of weft",
-    '{"format": 1, "device": "other"}': "it is of 'other'",
+    "[" * 100_000: "maximum recursion depth",
+    '{"format": 3}': "its format is 3, expected 2, that of this version of weft",
+    '{"format": 2, "device": "other"}': "it is of 'other'",
 }
 
 
@@ -182,6 +183,10 @@ def test_a_damaged_file_is_ignored_with_a_warning(gpu: Device, text: str) -> Non
         path.write_text(json.dumps(found))
         with pytest.warns(RuntimeWarning, match="the choice for 'x' is .*expected a name and a number"):
             assert load(info) == {}
+    save(info, {"x": ("small", 1)})
+    path.write_text(path.read_text().replace('"small"', '"large"'))
+    with pytest.warns(RuntimeWarning, match="its digest is not that of its choices"):
+        assert load(info) == {}
 
 
 def test_nothing_is_kept_where_keeping_is_off(gpu: Device, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 import weft as wf
 from tests.compiler import programs
 from weft.compiler import load_plan
 from weft.compiler.plans import loading, remembered
+from weft.devices import folders
 from weft.devices.cpu import cache
 
 
@@ -51,7 +54,7 @@ def test_loading_again_plans_nothing(kept, planned, tmp_path) -> None:
     plan.save(tmp_path / "plan")
     planned.clear()
     first, second = load_plan(tmp_path / "plan"), load_plan(tmp_path / "plan")
-    assert planned == ["llvm"] and len(list(kept.iterdir())) == 1
+    assert planned == ["llvm"] and len(list(kept.glob("*.weftobj"))) == 1
     assert first.dispatches == second.dispatches
     expected = [plan(*batch).item() for batch in made.batches]
     assert [first(*batch).item() for batch in made.batches] == expected
@@ -74,16 +77,26 @@ def test_what_it_was_made_from_is_in_the_key(kept, planned, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"weft", b'{"plan": 3, "kernels": []}', b'{"plan": {"class": "os"}, "kernels": []}']
+    "damage",
+    [
+        b"",
+        b"weft",
+        b'{"plan": 3, "kernels": []}',
+        b'{"plan": {"class": "os"}, "kernels": []}',
+        b"[" * 100_000,
+    ],
 )
 def test_damaged_entries_are_made_anew(kept, planned, tmp_path, damage) -> None:
     x = wf.ones(3, device="cpu")
     wf.jit(lambda x: x * 2).plan(x).save(tmp_path / "plan")
     load_plan(tmp_path / "plan")
-    (entry,) = kept.iterdir()
-    entry.write_bytes(cache.Entry(("plan",), (), damage).pack() if damage else b"")
+    (entry,) = kept.glob("*.weftobj")
+    entry.write_bytes(
+        cache.Entry(("plan",), (), damage).pack(entry.stem, folders.Folder(kept)) if damage else b""
+    )
     planned.clear()
-    assert load_plan(tmp_path / "plan")(x).tolist() == [2, 2, 2] and len(planned) == 1
+    with nullcontext() if damage else pytest.warns(RuntimeWarning, match="is damaged"):
+        assert load_plan(tmp_path / "plan")(x).tolist() == [2, 2, 2] and len(planned) == 1
     assert load_plan(tmp_path / "plan")(x).tolist() == [2, 2, 2] and len(planned) == 1
 
 
@@ -105,7 +118,7 @@ def test_states_that_share_a_buffer_are_planned_where_they_lie(kept, device, tmp
     expected = [plan(*batch).item() for batch in made.batches]
     for one in found:
         assert [one(*batch).item() for batch in made.batches] == expected
-    assert bool(plan.dispatches.groups) is not any(kept.iterdir())
+    assert bool(plan.dispatches.groups) is not any(kept.glob("*.weftobj"))
 
 
 def test_the_files_of_weft_are_told_apart() -> None:

@@ -40,7 +40,7 @@ def recall(key: str) -> Plan | None:
         return None
     try:
         found = unpacked(json.loads(entry.object))
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         found = None
     if not isinstance(found, Plan):
         kept.forget(key)

@@ -1,8 +1,8 @@
 """Compiled kernels on disk: machine code of an earlier process, by what it was made from and for.
 
-Private to the user: the directory must be theirs, and nobody else may write to it, since what lies in it is run.
-``WEFT_CACHE_DIR`` names another directory, ``WEFT_CACHE=0`` turns the cache off. Entries are written whole or not
-at all; one that is damaged is made anew.
+An entry holds its key and a keyed digest of everything in it, so that one that was renamed, damaged or written by
+another user is not run (``folders``). Entries are written whole or not at all; one that is not whole is made anew, with
+a warning. ``WEFT_CACHE_DIR`` names another directory, ``WEFT_CACHE=0`` turns the cache off.
 """
 
 from __future__ import annotations
@@ -10,16 +10,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import struct
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from weft.devices.folders import private
+from weft.devices.folders import Folder, private
 
-FORMAT = b"weftcpu2"
+FORMAT = b"weftcpu3"
 """The first bytes of an entry: what it is, and the version of its layout."""
 
 LARGEST = 256 << 20
@@ -27,7 +25,7 @@ LARGEST = 256 << 20
 
 _BETWEEN = 64  # writes between two looks at the size of the whole
 _ENDING = ".weftobj"
-_HEAD = struct.Struct("<8s32sI")  # format, checksum of the rest, bytes of the names
+_HEAD = struct.Struct("<8s32sII")  # format, keyed digest of the rest, bytes of the key and of the names
 
 
 @dataclass(frozen=True)
@@ -38,61 +36,61 @@ class Entry:
     imports: tuple[str, ...]
     object: bytes
 
-    def pack(self) -> bytes:
-        """The bytes of the entry's file."""
-        names = json.dumps([self.functions, self.imports]).encode()
-        rest = names + self.object
-        return _HEAD.pack(FORMAT, hashlib.sha256(rest).digest(), len(names)) + rest
+    def pack(self, key: str, folder: Folder) -> bytes | None:
+        """Return the bytes of the entry's file; ``None`` where the folder has no key to sign it with."""
+        name, names = key.encode(), json.dumps([self.functions, self.imports]).encode()
+        signature = folder.sign(FORMAT, name, names, self.object)
+        if signature is None:
+            return None
+        return _HEAD.pack(FORMAT, signature, len(name), len(names)) + name + names + self.object
 
     @staticmethod
-    def unpack(data: bytes) -> Entry | None:
-        """The entry of a file, ``None`` where the bytes are not those that were written."""
+    def unpack(data: bytes, key: str, folder: Folder) -> Entry | None:
+        """Return the entry of a file, ``None`` where the bytes are not those that were written under this key."""
         if len(data) < _HEAD.size:
             return None
-        format_, checksum, length = _HEAD.unpack_from(data)
-        rest = data[_HEAD.size :]
-        if format_ != FORMAT or hashlib.sha256(rest).digest() != checksum:
+        _, signature, key_length, names_length = _HEAD.unpack_from(data)
+        end = _HEAD.size + key_length
+        name, names, code = data[_HEAD.size : end], data[end : end + names_length], data[end + names_length :]
+        if name != key.encode() or not folder.is_signed(signature, FORMAT, name, names, code):
             return None
-        functions, imports = json.loads(rest[:length])
-        return Entry(tuple(functions), tuple(imports), rest[length:])
+        functions, imports = json.loads(names)
+        return Entry(tuple(functions), tuple(imports), code)
 
 
 @dataclass
 class Cache:
     """Entries in one directory; every process of the user may use it at the same time."""
 
-    directory: Path
+    folder: Folder
     largest: int = LARGEST
     _written: int = field(default=0, init=False)
 
+    @property
+    def directory(self) -> Path:
+        """Where the entries are."""
+        return self.folder.path
+
     def get(self, key: str) -> Entry | None:
-        """The entry of a key, ``None`` where there is none that is whole."""
-        path = self._path(key)
-        try:
-            data = path.read_bytes()
-        except OSError:
+        """The entry of a key, ``None`` where there is none that is whole and of this user's own."""
+        data = self.folder.read(key + _ENDING)
+        if data is None:
             return None
-        entry = Entry.unpack(data)
+        entry = Entry.unpack(data, key, self.folder) if data.startswith(FORMAT) else None
         if entry is None:
+            if data.startswith(FORMAT) or not data.startswith(FORMAT[:-1]):  # not that of another version
+                self.folder.warn(
+                    f"{self.directory / (key + _ENDING)} is damaged, or not what was written under its name"
+                )
             self.forget(key)
             return None
-        with contextlib.suppress(OSError):  # another process may have dropped it meanwhile
-            os.utime(path)  # used: it is the last one to go
+        self.folder.touch(key + _ENDING)  # used: it is the last one to go
         return entry
 
     def put(self, key: str, entry: Entry) -> None:
         """Keep an entry. A disk that is full or read-only costs the entry, not the computation."""
-        try:
-            number, name = tempfile.mkstemp(dir=self.directory, suffix=".part")
-        except OSError:
-            return
-        try:
-            with os.fdopen(number, "wb") as file:
-                file.write(entry.pack())
-            os.replace(name, self._path(key))
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
+        data = entry.pack(key, self.folder)
+        if data is None or not self.folder.write(key + _ENDING, data):
             return
         if self._written % _BETWEEN == 0:
             self.trim()
@@ -100,8 +98,7 @@ class Cache:
 
     def forget(self, key: str) -> None:
         """Drop an entry that cannot be used."""
-        with contextlib.suppress(OSError):
-            self._path(key).unlink()
+        self.folder.remove(key + _ENDING)
 
     def trim(self) -> None:
         """Drop the entries that were not used for longest until the rest takes three quarters of what is allowed."""
@@ -120,9 +117,6 @@ class Cache:
                 path.unlink()
             total -= size
 
-    def _path(self, key: str) -> Path:
-        return self.directory / f"{key}{_ENDING}"
-
 
 def key_of(parts: Sequence[str]) -> str:
     """The name of what was made from these texts: source, compiler, processor."""
@@ -138,5 +132,5 @@ def find(what: str = "cpu") -> Cache | None:
 
     ``what``: the directory in it, ``"cpu"`` for compiled kernels.
     """
-    directory = private(what, "the code in it would be run", "compiled kernels are not kept")
-    return None if directory is None else Cache(directory)
+    folder = private(what, "the code in it would be run", "compiled kernels are made anew")
+    return None if folder is None else Cache(folder)

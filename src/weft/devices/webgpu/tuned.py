@@ -6,46 +6,61 @@ that says so, and written anew by the next ``weft tune``.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
-from weft.devices.folders import private
+from weft.devices.folders import Folder, private
 from weft.devices.webgpu.adapters import AdapterInfo
 from weft.target import Choices
 
-FORMAT = 1
+FORMAT = 2
 """The version of the file's form, and of what is asked and answered in it."""
 
 
 def path_of(info: AdapterInfo) -> Path | None:
     """The file of an adapter with its present driver; ``None`` where nothing is kept."""
-    directory = private("tuned", "what lies in it decides which kernels are made", "choices are not kept")
-    if directory is None:
-        return None
+    folder = _folder()
+    return None if folder is None else folder.path / _name(info)
+
+
+def _folder() -> Folder | None:
+    return private("tuned", "what lies in it decides which kernels are made", "choices are not kept")
+
+
+def _name(info: AdapterInfo) -> str:
     named = "\n".join((info.backend, info.device, info.driver))
-    return directory / f"{hashlib.sha256(named.encode()).hexdigest()[:32]}.json"
+    return f"{hashlib.sha256(named.encode()).hexdigest()[:32]}.json"
 
 
 def load(info: AdapterInfo) -> Choices:
     """What was measured on an adapter; nothing, with a warning, where the file is damaged or of a newer weft."""
-    path = path_of(info)
-    if path is None:
+    folder = _folder()
+    text = None if folder is None else folder.read(_name(info))
+    if folder is None or text is None:
         return {}
     try:
-        text = path.read_bytes()
-    except OSError:
-        return {}
-    try:
-        return _choices(json.loads(text), info)
-    except ValueError as error:  # what is no JSON and no UTF-8 is one too
+        found = json.loads(text)
+        made = _choices(found, info)
+        if not folder.is_signed(_signature(found), _signed(info, made)):
+            raise ValueError("its digest is not that of its choices")
+    except (ValueError, RecursionError) as error:  # what is no JSON and no UTF-8 is a ValueError too
+        path = folder.path / _name(info)
         warnings.warn(f"{path} is ignored: {error}; `weft tune` writes it anew", RuntimeWarning, stacklevel=2)
         return {}
+    return made
+
+
+def _signed(info: AdapterInfo, choices: Choices) -> bytes:
+    """What the digest of a file covers: all that is read from it, and which adapter it is for."""
+    return json.dumps([FORMAT, info.backend, info.device, info.driver, sorted(choices.items())]).encode()
+
+
+def _signature(found: dict[str, Any]) -> bytes:
+    digest = found.get("digest")
+    return bytes.fromhex(digest) if isinstance(digest, str) else b""
 
 
 def _choices(found: Any, info: AdapterInfo) -> Choices:
@@ -70,25 +85,16 @@ def _choices(found: Any, info: AdapterInfo) -> Choices:
 
 def save(info: AdapterInfo, choices: Choices) -> Path | None:
     """Write an adapter's choices; gives the file, or ``None`` where nothing is kept or the disk takes no files."""
-    path = path_of(info)
-    if path is None:
+    folder = _folder()
+    digest = None if folder is None else folder.sign(_signed(info, choices))
+    if folder is None or digest is None:
         return None
     contents = {
         "format": FORMAT,
         "device": info.device,
         "driver": info.driver,
         "choices": {asked: list(answer) for asked, answer in sorted(choices.items())},
+        "digest": digest.hex(),
     }
-    try:
-        number, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    except OSError:
-        return None
-    try:
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            json.dump(contents, file, indent=1)
-        os.replace(name, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        return None
-    return path
+    written = folder.write(_name(info), json.dumps(contents, indent=1).encode())
+    return folder.path / _name(info) if written else None
