@@ -1,9 +1,9 @@
 """Directories for what processes keep for later ones, private to the user: what lies there decides what is run.
 
 A folder is checked at each opening, not once: every directory on the way to it belongs to the user or to root and is
-not writable by others, and files are opened without following links and checked by their descriptor. A key that only the
-user can read authenticates what is kept (``Folder.sign``), so that a file that was swapped, damaged or written by
-somebody else is told from one of our own.
+not writable by others, and files are opened without following links and checked by their descriptor. A key that only
+the user can read authenticates what is kept (``Folder.sign``), so that a file that was swapped, damaged or written by
+another user is not taken for one of this user's.
 
 ``WEFT_CACHE_DIR`` names another place than the platform's own, ``WEFT_CACHE=0`` turns keeping off.
 """
