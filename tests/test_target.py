@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import importlib
+import inspect
 import pickle
+import pkgutil
+import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+import weft
 from weft import dtypes
+from weft.codegen import generate
 from weft.dtypes import ALL, float64, int32, int64
+from weft.errors import KernelError
+from weft.kernels import Builder, Operand
 from weft.target import BROWSER, CPU, Binding, KernelSpec, Parameter, TargetProfile, parameter_space
 
 GPU = TargetProfile("wgsl-native", frozenset({"immediates"}), {"max-immediate-size": 128})
@@ -65,8 +75,56 @@ def test_a_spec_is_a_value() -> None:
     assert "fn main" not in repr(spec()), "a listing is printed on purpose, not with every repr"
 
 
-def test_a_profile_is_a_value_by_dialect_and_features() -> None:
-    assert replace(GPU, limits={"max-immediate-size": 256}) == GPU
-    assert hash(replace(GPU, limits={})) == hash(GPU)
+def test_a_profile_is_a_value_with_its_limits_and_choices() -> None:
+    assert replace(GPU, limits={"max-immediate-size": 256}) != GPU
+    assert replace(GPU, choices={"matmul": ("large", 1)}) != GPU
     assert replace(GPU, features=frozenset()) != GPU
-    assert pickle.loads(pickle.dumps(GPU)) == GPU
+    limits = {"b": 2, "max-immediate-size": 128}
+    one = replace(GPU, limits=limits)
+    other = replace(GPU, limits=dict(reversed(limits.items())))
+    assert one == other and hash(one) == hash(other), "the order of a table says nothing"
+    limits["b"] = 3
+    assert one == other, "a profile keeps its own copy"
+    assert pickle.loads(pickle.dumps(one)) == one and hash(copy.deepcopy(one)) == hash(one)
+
+
+def test_kernels_are_kept_by_limits_and_choices() -> None:
+    """A kernel for a large GPU is not given to a small one that differs only in its limits."""
+    builder = Builder("copy")
+    (index,) = builder.axes((64,))
+    operands = [Operand(at, dtypes.float32, (64,), (1,), at) for at in range(2)]
+    builder.store(operands[1], [index], builder.load(operands[0], [index]))
+    kernel = builder.finish().kernel
+    large = TargetProfile("wgsl-browser", limits={"max-storage-buffers-per-shader-stage": 8})
+    small = replace(large, limits={"max-storage-buffers-per-shader-stage": 1})
+    tuned = replace(large, choices={"copy": ("team", 8)})
+    assert generate(kernel, large).language == "wgsl"
+    with pytest.raises(KernelError):
+        generate(kernel, small)
+    before = generate.cache_info().misses
+    assert generate(kernel, tuned) == generate(kernel, large)
+    assert generate.cache_info().misses == before + 1, "choices are part of the key"
+
+
+def _caches() -> dict[str, Any]:
+    """The functions of weft that keep what they gave, by name."""
+    found = {}
+    for info in pkgutil.walk_packages(weft.__path__, "weft."):
+        if info.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(info.name)
+        for name, value in vars(module).items():
+            if hasattr(value, "cache_info") and value.__module__ == info.name:
+                found[f"{info.name}.{name}"] = value
+    return found
+
+
+def test_no_cache_reads_a_profile_that_it_is_not_keyed_by() -> None:
+    """Functions that keep results take a profile as an argument, or know nothing of one."""
+    read = {
+        name: function for name, function in _caches().items()
+        if re.search(r"profile|limits|choices", inspect.getsource(function.__wrapped__))
+    }  # fmt: skip
+    assert "weft.codegen.generate" in read
+    for name, function in read.items():
+        assert "profile" in inspect.signature(function).parameters, name

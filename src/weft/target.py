@@ -7,8 +7,8 @@ Linux machine. ``KernelSpec`` is the finished kernel: text, its bindings, and ho
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
 
 from weft import dtypes
 from weft.dtypes import DType
@@ -29,15 +29,30 @@ class TargetProfile:
     ``vendor``: ``"nvidia"``, ``"amd"``, ``"intel"``, ``"apple"``, or nothing where it is another or not known.
     ``choices`` are measured on one adapter (``weft tune``); where there is none, what is shipped decides.
     ``subgroup`` is how many invocations a subgroup has, at least; 0 without subgroup operations.
+    All fields take part in comparison and hash: whatever is kept by a profile is kept by its limits and choices too.
     """
 
     dialect: Dialect
     features: frozenset[str] = frozenset()
-    limits: Mapping[str, int] = field(default_factory=dict, hash=False, compare=False)
+    limits: Mapping[str, int] = field(default_factory=dict)
     software: bool = False
     vendor: str = ""
     subgroup: int = 0
-    choices: Choices = field(default_factory=dict, hash=False, compare=False)
+    choices: Choices = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("limits", "choices"):  # a later change of the caller's dict is no change of the profile
+            object.__setattr__(self, name, dict(getattr(self, name)))
+        parts = (self.dialect, self.features, self.software, self.vendor, self.subgroup)
+        tables = [frozenset((key, _hashable(value)) for key, value in table.items())
+                  for table in (self.limits, self.choices)]  # fmt: skip
+        object.__setattr__(self, "_hash", hash((parts, *tables)))
+
+    def __hash__(self) -> int:
+        return self._hash  # type: ignore[attr-defined, no-any-return]
+
+    def __reduce__(self) -> tuple[Any, ...]:  # hashes of strings differ between processes
+        return TargetProfile, tuple(getattr(self, own.name) for own in fields(self))
 
     def storage(self, dtype: DType) -> DType:
         """The type as which elements lie in this target's memory: int64 is int32 where 64 bits are missing."""
@@ -52,6 +67,10 @@ class TargetProfile:
     def supports(self, dtype: DType) -> bool:
         """Whether tensors of ``dtype`` can live on this target."""
         return dtype is not dtypes.float64 or "float64" in self.features
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 ParameterSpace = Literal["immediates", "uniform"]

@@ -1,4 +1,4 @@
-"""``single_flight`` under real event loops: who runs, who is superseded, and what cancelling and failing leave."""
+"""``latest_only`` and ``single_flight`` under real event loops: who runs, who is superseded, and what cancelling and failing leave."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 import weft as wf
 from weft.errors import Aborted, ArgumentTypeError, Superseded, UnsupportedError
-from weft.utils import single_flight
+from weft.utils import latest_only, single_flight
 
 
 def outcome(found: Any) -> Any:
@@ -21,7 +21,7 @@ def outcome(found: Any) -> Any:
 def test_the_newest_wins() -> None:
     ran: list[int] = []
 
-    @single_flight
+    @latest_only
     async def work(number: int) -> int:
         ran.append(number)
         await asyncio.sleep(0.01)
@@ -36,7 +36,7 @@ def test_the_newest_wins() -> None:
 
 
 def test_calls_one_after_another_all_run() -> None:
-    @single_flight
+    @latest_only
     async def work(number: int) -> int:
         return number
 
@@ -50,7 +50,7 @@ def test_calls_one_after_another_all_run() -> None:
 def test_a_plain_function_runs_in_a_thread_and_never_twice_at_once() -> None:
     running, most, threads = 0, 0, set()
 
-    @single_flight
+    @latest_only
     def work(number: int) -> int:
         nonlocal running, most
         running += 1
@@ -75,7 +75,7 @@ def test_a_plain_function_runs_in_a_thread_and_never_twice_at_once() -> None:
 
 
 def test_a_failure_is_its_callers_and_the_next_one_runs() -> None:
-    @single_flight
+    @latest_only
     async def work(number: int) -> int:
         await asyncio.sleep(0.005)
         if number == 0:
@@ -114,7 +114,7 @@ def test_a_cancelled_call_gives_its_turn_away_when_it_has_ended(kind: str) -> No
         running.remove(number)
         return number
 
-    work: Any = single_flight(slow if kind == "async" else blocking)
+    work: Any = latest_only(slow if kind == "async" else blocking)
 
     async def main() -> Any:
         first = asyncio.create_task(work(0))
@@ -132,7 +132,7 @@ def test_a_cancelled_call_gives_its_turn_away_when_it_has_ended(kind: str) -> No
 
 
 def test_a_waiting_call_may_be_cancelled() -> None:
-    @single_flight
+    @latest_only
     async def work(number: int) -> int:
         await asyncio.sleep(0.01)
         return number
@@ -151,7 +151,7 @@ def test_a_waiting_call_may_be_cancelled() -> None:
 def test_a_call_cancelled_when_its_turn_comes_passes_it_on() -> None:
     gate: list[asyncio.Event] = []
 
-    @single_flight
+    @latest_only
     async def work(number: int) -> int:
         if number == 0:
             await gate[0].wait()
@@ -175,7 +175,7 @@ def test_a_call_cancelled_when_its_turn_comes_passes_it_on() -> None:
 def test_two_loops_at_once_are_refused() -> None:
     started, release = threading.Event(), threading.Event()
 
-    @single_flight
+    @latest_only
     def work(number: int) -> int:
         started.set()
         release.wait(5)
@@ -194,16 +194,117 @@ def test_it_takes_functions() -> None:
     with pytest.raises(
         ArgumentTypeError, match="function is a int, expected a function or coroutine function"
     ):
-        single_flight(3)  # type: ignore[arg-type]
+        latest_only(3)  # type: ignore[arg-type]
     assert repr(Superseded("x")) == "Superseded('x')"
-    assert wf.utils.single_flight is single_flight
+    assert wf.utils.latest_only is latest_only
 
 
 def test_it_keeps_previews_of_a_forward_pass_fresh() -> None:
     predict = wf.compile_forward(wf.nn.Linear(4, 2, device="cpu"), {"input": (None, 4)})
-    preview = single_flight(lambda size: predict(input=wf.ones(size, 4, device="cpu")).numpy().shape)
+    preview = latest_only(lambda size: predict(input=wf.ones(size, 4, device="cpu")).numpy().shape)
 
     async def main() -> list[Any]:
         return await asyncio.gather(*(preview(size) for size in (1, 2, 3)), return_exceptions=True)
 
     assert list(map(outcome, asyncio.run(main()))) == [(1, 2), Superseded, (3, 2)]
+
+
+def test_a_call_right_after_a_cancelled_one_waits_in_its_place() -> None:
+    @latest_only
+    async def work(number: int) -> int:
+        await asyncio.sleep(0.01)
+        return number
+
+    async def main() -> list[Any]:
+        first, second = asyncio.create_task(work(0)), asyncio.create_task(work(1))
+        await asyncio.sleep(0.002)
+        second.cancel()
+        third = asyncio.create_task(work(2))  # before the cancelled call resumes
+        return await asyncio.gather(first, second, third, return_exceptions=True)
+
+    assert list(map(outcome, asyncio.run(main()))) == [0, asyncio.CancelledError, 2]
+    assert not work.busy
+
+
+# single_flight.
+
+
+def test_equal_calls_share_one_run() -> None:
+    ran: list[int] = []
+
+    @single_flight
+    async def work(number: int, scale: int = 1) -> int:
+        ran.append(number)
+        await asyncio.sleep(0.01)
+        return number * scale
+
+    async def main() -> list[int]:
+        found = await asyncio.gather(work(1), work(1), work(2), work(1, scale=3), work(1))
+        return [*found, await work(1)]
+
+    assert asyncio.run(main()) == [1, 1, 2, 3, 1, 1]
+    assert ran == [1, 2, 1, 1] and not work.busy
+
+
+def test_a_failure_goes_to_all_that_wait_for_it() -> None:
+    ran = 0
+
+    @single_flight
+    def work(number: int) -> int:
+        nonlocal ran
+        ran += 1
+        time.sleep(0.01)
+        raise ValueError(str(number))
+
+    async def main() -> list[Any]:
+        return await asyncio.gather(work(1), work(1), return_exceptions=True)
+
+    assert list(map(outcome, asyncio.run(main()))) == [ValueError, ValueError]
+    assert ran == 1 and not work.busy
+
+
+def test_a_cancelled_caller_leaves_the_run_to_the_others() -> None:
+    ended: list[str] = []
+
+    @single_flight
+    async def work(number: int) -> int:
+        try:
+            await asyncio.sleep(0.02)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+        return number
+
+    async def main() -> list[Any]:
+        first, second = asyncio.create_task(work(1)), asyncio.create_task(work(1))
+        await asyncio.sleep(0.002)
+        first.cancel()
+        found = await asyncio.gather(first, second, return_exceptions=True)
+        assert not ended
+        alone = asyncio.create_task(work(2))
+        await asyncio.sleep(0.002)
+        alone.cancel()
+        again = work(2)  # at once: it does not get the cancelled run
+        return [*found, await again]
+
+    assert list(map(outcome, asyncio.run(main()))) == [asyncio.CancelledError, 1, 2]
+    assert ended == ["cancelled"] and not work.busy
+
+
+def test_the_key_may_be_a_function_of_the_arguments() -> None:
+    ran: list[int] = []
+
+    @single_flight(key=lambda numbers: sum(numbers))
+    async def work(numbers: list[int]) -> int:
+        ran.append(sum(numbers))
+        await asyncio.sleep(0.005)
+        return sum(numbers)
+
+    async def main() -> list[int]:
+        return await asyncio.gather(work([1, 2]), work([2, 1]))
+
+    assert asyncio.run(main()) == [3, 3] and ran == [3]
+    with pytest.raises(ArgumentTypeError, match="the key is not hashable"):
+        asyncio.run(single_flight(len)([1]))  # type: ignore[arg-type]
+    with pytest.raises(ArgumentTypeError, match="key is a int, expected a function"):
+        single_flight(len, key=3)  # type: ignore[call-overload]

@@ -26,6 +26,13 @@ class CompiledFunction(JitFunction):
     def _alike(self, fn: Callable[..., Any]) -> CompiledFunction:
         return CompiledFunction(fn, self.max_cached)
 
+    @staticmethod
+    def _made_again(*options: Any) -> CompiledFunction:
+        return CompiledFunction(*options)
+
+    def _options(self) -> tuple[Any, ...]:
+        return (self.max_cached,)
+
     def __repr__(self) -> str:
         return f"<compiled {self.__name__}: {len(self._programs)} programs>"
 

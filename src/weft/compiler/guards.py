@@ -27,6 +27,16 @@ _data, _requires, _grad, _training, _revision = (
 )  # fmt: skip
 
 
+class NumberTensor(Tensor):
+    """A Python number in a trace. It is no key of a dict: its value is another at each call."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        self._array("hash")
+        raise AssertionError("a number has no array in a trace")
+
+
 class Notes(Tape):
     """The tape of a trace, which also notes the tensors that come from outside, and what the watched objects tell."""
 
@@ -56,7 +66,11 @@ class Notes(Tape):
                 source = one if known is None else known[0]
                 if id(source) not in self.tensors:
                     self._from_outside(op, source, one)
-        return super().process(op, operands, attributes, into, below)
+        results = super().process(op, operands, attributes, into, below)
+        for result in results:
+            if type(result) is Tensor and getattr(result._data, "number", None) is not None:
+                result.__class__ = NumberTensor
+        return results
 
     def _from_outside(self, op: OpSpec, tensor: Tensor, used: Tensor) -> None:
         if op.gradient is not None and self.recording and not used.is_leaf:

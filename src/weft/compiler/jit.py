@@ -7,17 +7,21 @@ guards hold runs. Where none does, the function is traced anew, with the reason 
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import logging
 import re
+import sys
 import threading
 from collections.abc import Callable, Sequence
+from copy import deepcopy
+from types import FunctionType, MethodType
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from weft import devices
 from weft.autograd.mode import is_enabled
 from weft.compiler.derived import DerivedProgram
+from weft.compiler.guards import NumberTensor
 from weft.compiler.plans.compiled import CompiledPlan, plan_of
 from weft.compiler.plans.names import state_names
 from weft.compiler.program import Program, dense, device_of, is_dense, number_type
@@ -27,6 +31,7 @@ from weft.compiler.signature import describe, difference, is_input, take
 from weft.compiler.trace import record
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 from weft.graph import Graph, Tracing
+from weft.graph.numbers import Number
 from weft.graph.tracing import call_site
 from weft.nn.module import Module
 from weft.ops import interpreter_stack
@@ -37,6 +42,9 @@ from weft.tensors.tensor import Tensor
 from weft.utils.tree import flatten, paths
 
 LOG = logging.getLogger("weft.compiler")
+
+_BOUND = "_weft_jit_"
+"""In front of a method's name: under which key an instance keeps its jitted function."""
 
 LAYOUTS = 256
 """Kinds of calls that are remembered beyond their programs: other strides of the same shapes, say."""
@@ -67,7 +75,8 @@ class JitFunction:
         self._known: dict[Any, list[Program]] = {}
         self._layouts: dict[Any, tuple[list[Program], bool]] = {}
         self._lock = threading.RLock()
-        self._bound: WeakKeyDictionary[Any, JitFunction] = WeakKeyDictionary()
+        self._method_of: JitFunction | None = None
+        self._attribute = self._home = self.__name__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """The function's result; inside another traced function, or a transformed one, it is part of that."""
@@ -212,7 +221,8 @@ class JitFunction:
                 return leaf
             if not isinstance(leaf, Tensor):
                 kind = number_type(leaf, device)
-                return Tensor.wrap(tracing.input((), kind, device.name, number=named[position]))
+                number = Number(named[position], number_type(0.0, device))
+                return NumberTensor.wrap(tracing.input((), kind, device.name, number=number))
             protected = "" if position in lent else f"the argument {named[position]}"
             value = Tensor.wrap(tracing.input(leaf.shape, leaf.dtype, str(leaf.device), protected))
             return value.requires_grad_(leaf.requires_grad)
@@ -275,14 +285,62 @@ class JitFunction:
             self._layouts.clear()
 
     def __get__(self, instance: Any, owner: type | None = None) -> JitFunction:
-        """As a method: a jitted function for each instance."""
+        """As a method: a jitted function for each instance, which is kept in the instance and goes with it."""
         if instance is None:
             return self
-        found = self._bound.get(instance)
+        kept = getattr(instance, "__dict__", None)
+        if kept is None:
+            raise UnsupportedError(
+                mistake("jit", f"the method {self.__name__}", f"of a {type(instance).__name__} without __dict__",
+                        "an object that can keep its compiled programs",
+                        "add '__dict__' to __slots__, or jit a function that takes the object's tensors")
+            )  # fmt: skip
+        key = f"{_BOUND}{self._home}"
+        found: JitFunction | None = kept.get(key)
         if found is None:
-            method = self.__wrapped__.__get__(instance, owner)
-            found = self._bound[instance] = self._alike(method)
+            found = self._alike(self.__wrapped__.__get__(instance, owner))
+            found._method_of, found._attribute = self, self._attribute
+            kept[key] = found
         return found
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._attribute, self._home = name, f"{owner.__qualname__}.{name}"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> JitFunction:
+        """The copy has no programs. A method is the method of its object's copy, a module's the copy's."""
+        fn: Any = self.__wrapped__
+        if self._method_of is not None:
+            return self._method_of.__get__(deepcopy(fn.__self__, memo))
+        if isinstance(fn, MethodType):
+            return self._alike(MethodType(fn.__func__, deepcopy(fn.__self__, memo)))
+        return self._alike(deepcopy(fn, memo) if isinstance(fn, Module) else fn)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By reference to the function, as functions are pickled; programs are compiled anew."""
+        fn: Any = self.__wrapped__
+        if self._method_of is not None:
+            return getattr, (fn.__self__, self._attribute)
+        return self._reduced(fn)
+
+    def _reduced(self, fn: Callable[..., Any]) -> tuple[Any, ...]:
+        module, name = getattr(fn, "__module__", None), getattr(fn, "__qualname__", "")
+        if isinstance(fn, FunctionType):
+            found = _named(module, name)
+            if found is self:  # decorated: the name stands for the jitted function
+                return _named, (module, name)
+            if found is not fn:
+                raise UnsupportedError(
+                    mistake("pickle", "a jitted function", f"of {name}, which cannot be found by its name",
+                            "a function that a module names", "define it at the top of a module")
+                )  # fmt: skip
+        return self._made_again, (fn, *self._options())
+
+    @staticmethod
+    def _made_again(*options: Any) -> JitFunction:
+        return JitFunction(*options)
+
+    def _options(self) -> tuple[Any, ...]:
+        return self.donate, self.max_cached, self.keep_grads
 
     def _alike(self, fn: Callable[..., Any]) -> JitFunction:
         """Another function with the same options."""
@@ -290,6 +348,14 @@ class JitFunction:
 
     def __repr__(self) -> str:
         return f"<jitted {self.__name__}: {len(self._programs)} programs>"
+
+
+def _named(module: str | None, name: str) -> Any:
+    """What a module calls by a name; ``None`` where it has no such name."""
+    found: Any = sys.modules.get(module or "") or (importlib.import_module(module) if module else None)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
 
 
 def _parameter_names(fn: Callable[..., Any]) -> list[str]:

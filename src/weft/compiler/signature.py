@@ -66,6 +66,25 @@ def _static(value: Any, inputs: list[Any], key: list[Any]) -> None:
     key.append((type(value), (value.start, value.stop, value.step) if type(value) is slice else value))
 
 
+class Same:
+    """An object in a key, found again by identity, whatever its ``==`` and ``hash`` say. It is kept alive."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def _by_identity(value: Any, inputs: list[Any], key: list[Any]) -> None:
+    key.append(Same(value))
+
+
 def _sequence(value: Any, inputs: list[Any], key: list[Any]) -> None:
     key.append((type(value), len(value)))
     for one in value:
@@ -101,7 +120,7 @@ _WALKS: dict[type, Walk] = {
 def _resolve(kind: type, value: Any) -> Walk:
     """The walk for a type that was not met before."""
     table: list[tuple[Any, Walk]] = [
-        (Tensor, _tensor), (STATIC, _static), (BY_IDENTITY, _static), ((int, float), _number),
+        (Tensor, _tensor), (STATIC, _static), (BY_IDENTITY, _by_identity), ((int, float), _number),
         ((tuple, list), _sequence), (dict, _mapping),
     ]  # fmt: skip
     walk = next((walk for kinds, walk in table if isinstance(value, kinds)), None)

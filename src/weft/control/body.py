@@ -129,7 +129,9 @@ class BodyTape(Tape):
         level = id(data) if _is_of_level(data) else None  # a sample lies where the first of all samples does
         key = (id(data.alias), data.version, data.geometry, getattr(data, "path", ()), owner, level)
         if key not in self._entered:
-            inside = self._known(self.tracing.input(tuple(value.shape), value.dtype, data.device_name), edge)
+            number = getattr(data, "number", None)
+            made = self.tracing.input(tuple(value.shape), value.dtype, data.device_name, number=number)
+            inside = self._known(made, edge)
             self._entered[key] = (value, edge, inside, inside._data.cell.var)
             self._behind[id(inside._data.cell)] = value
         return self._entered[key][2]

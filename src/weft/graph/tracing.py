@@ -19,6 +19,7 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import DeviceError, UnsupportedError, WeftError, mistake
 from weft.graph.ir import Atom, Graph, Node, State, Var
+from weft.graph.numbers import Number, Promoted, promote, python_type
 from weft.ops import OPS, Geometry, Interpreter, OpSpec, TensorType
 from weft.ops.core import user_error
 from weft.ops.targets import check_targets
@@ -32,10 +33,10 @@ class Cell:
 
     __slots__ = ("number", "protected", "var", "version", "views")
 
-    def __init__(self, var: Var, protected: str = "", number: str = "") -> None:
+    def __init__(self, var: Var, protected: str = "", number: Number | None = None) -> None:
         self.var = var
         self.protected = protected  # the name of an argument that may not be written
-        self.number = number  # the name of an argument that is a Python number
+        self.number = number  # where the value stands for a Python number
         self.version = 0
         self.views: dict[Path, Var] = {}
 
@@ -72,6 +73,11 @@ class Tracer:
         return self.geometry.offset
 
     @property
+    def number(self) -> Number | None:
+        """What the value is where it stands for a Python number."""
+        return None if self.geometry.shape else self.cell.number
+
+    @property
     def alias(self) -> Cell:
         """The identity that all views of one storage share."""
         return self.cell
@@ -106,11 +112,16 @@ class Tracing:
         return Var(self._count - 1, type_, device)
 
     def input(
-        self, shape: tuple[int, ...], dtype: DType, device: str, protected: str = "", number: str = ""
+        self,
+        shape: tuple[int, ...],
+        dtype: DType,
+        device: str,
+        protected: str = "",
+        number: Number | None = None,
     ) -> Tracer:
         """A new input of the graph; a ``protected`` one, so named, may not be written in place.
 
-        ``number`` names one that is a Python number for the caller.
+        ``number`` is given where the input is a Python number for the caller.
         """
         var = self._var(TensorType(shape, dtype), device)
         self._inputs.append(var)
@@ -133,11 +144,13 @@ class Tracing:
             )
         lifted = [self._lift(o) for o in operands]
         vars_ = [self._read(o) if isinstance(o, Tracer) else o for o in lifted]
-        types = [v.type if isinstance(v, Var) else TensorType((), dtypes.of_scalar(v), True) for v in vars_]
-        try:
-            results = op.infer(*types, **attributes)
-        except WeftError as error:
-            raise user_error(error, op) from None
+        numbers = [o.number if isinstance(o, Tracer) else None for o in lifted]
+        promoted: Promoted | None = None
+        if any(numbers):
+            promoted = promote(op, vars_, numbers, attributes, self._cast)
+            results, vars_ = promoted.results, list(promoted.operands)
+        else:
+            results = self._types(op, vars_, attributes)
         targets = None if into is None else [self._lift(target) for target in into]
         if targets is not None:
             check_targets(op, results, targets)
@@ -148,10 +161,16 @@ class Tracing:
                         f"arguments to be left as they are; clone() it, donate it, or reach it by closure"
                     )
         device = self._device(op, [*lifted, *(targets or ())], attributes)
-        outputs = self._append(op, vars_, attributes, results, device)
+        number = None
+        if promoted is None:
+            outputs = self._append(op, vars_, attributes, results, device)
+        else:
+            made = self._append(op, vars_, attributes, promoted.computed, device)
+            outputs = tuple([self._cast(var, t.dtype) for var, t in zip(made, results, strict=True)])
+            number = promoted.number
         if targets is None:
             return tuple(
-                Tracer(self, Cell(var), t.dtype, Geometry.contiguous(t.shape), (), device)
+                Tracer(self, Cell(var, number=number), t.dtype, Geometry.contiguous(t.shape), (), device)
                 for var, t in zip(outputs, results, strict=True)
             )
         for target, original, var in zip(targets, into or (), outputs, strict=True):
@@ -161,6 +180,23 @@ class Tracing:
                 self._bumped.append(original.alias)
         assert into is not None
         return into
+
+    def _types(self, op: OpSpec, operands: Sequence[Atom], attributes: dict[str, Any]) -> tuple[TensorType, ...]:
+        types = [
+            v.type if isinstance(v, Var) else TensorType((), dtypes.of_scalar(v), True) for v in operands
+        ]
+        try:
+            return op.infer(*types, **attributes)
+        except WeftError as error:
+            raise user_error(error, op) from None
+
+    def _cast(self, value: Var, dtype: DType) -> Var:
+        """A value in another type, itself where it has that type."""
+        if value.type.dtype is dtype:
+            return value
+        cast = {"dtype": dtype}
+        (made,) = self._append(OPS["cast"], (value,), cast, OPS["cast"].infer(value.type, **cast), value.device)
+        return made
 
     def _append(
         self,
@@ -202,11 +238,7 @@ class Tracing:
 
     def _write(self, target: Tracer, value: Var) -> None:
         cell = target.cell
-        if value.type.dtype is not target.dtype:
-            cast = {"dtype": target.dtype}
-            (value,) = self._append(
-                OPS["cast"], (value,), cast, OPS["cast"].infer(value.type, **cast), value.device
-            )
+        value = self._cast(value, target.dtype)
         if target.path:
             update, options = OPS["update_view"], {"path": target.path}
             types = update.infer(cell.var.type, value.type, **options)
@@ -257,7 +289,14 @@ class Tracing:
     def outputs(self, values: Sequence[Any]) -> list[Atom]:
         """The graph values of results as they are now."""
         lifted = [self._lift(value) for value in values]
-        return [self._read(one) if isinstance(one, Tracer) else one for one in lifted]
+        return [self._result(one) if isinstance(one, Tracer) else one for one in lifted]
+
+    def _result(self, value: Tracer) -> Var:
+        """The graph value of a result; a number becomes the tensor that it would be made into."""
+        found = self._read(value)
+        if value.number is None or found.type.dtype.kind == "bool":
+            return found
+        return self._cast(found, python_type(found.type.dtype))
 
     def graph(self, outputs: Sequence[Atom], constants: Container[int] = ()) -> Graph:
         """The recorded graph; ``constants`` are identities of storages that keep what they hold at the start.

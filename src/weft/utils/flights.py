@@ -1,6 +1,7 @@
-"""``single_flight``: calls from an event loop of which one runs, and the newest waits; those between are given up.
+"""Calls from an event loop that would run side by side: ``latest_only`` and ``single_flight``.
 
-What a live preview wants: while a picture is computed, the pointer moves on ten times, and only the last place matters.
+``latest_only`` runs one call at a time, and of the waiting calls only the newest: a live preview needs the last
+position of the pointer only. ``single_flight`` runs one call for each key, and gives its result to all that ask.
 """
 
 from __future__ import annotations
@@ -17,15 +18,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class SingleFlight(Generic[P, R]):
-    """What ``single_flight`` gives: ``await`` its calls. It may be used from one event loop at a time."""
+class LatestOnly(Generic[P, R]):
+    """What ``latest_only`` gives: ``await`` its calls. It may be used from one event loop at a time."""
 
     def __init__(self, function: Callable[P, Any]) -> None:
         functools.update_wrapper(self, function, updated=())
         self.__wrapped__ = function
-        self._is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-            getattr(function, "__call__", None)  # noqa: B004  (an object whose __call__ is async)
-        )
+        self._is_async = _is_async(function)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._flying = False
         self._waiting: asyncio.Future[None] | None = None
@@ -57,14 +56,14 @@ class SingleFlight(Generic[P, R]):
         loop = asyncio.get_running_loop()
         if self._flying and self._loop is not loop:
             raise UnsupportedError(
-                f"single_flight: {self._name} is called from an event loop while it runs in another, expected one "
+                f"latest_only: {self._name} is called from an event loop while it runs in another, expected one "
                 f"loop; make one for each"
             )
         self._loop = loop
         if not self._flying:
             self._flying = True
             return
-        if self._waiting is not None:
+        if self._waiting is not None and not self._waiting.done():  # a cancelled call may not have resumed yet
             self._waiting.set_exception(
                 Superseded(f"{self._name}: a newer call came before this one had its turn")
             )
@@ -96,15 +95,15 @@ class SingleFlight(Generic[P, R]):
             self._flying = False
 
 
-def single_flight(function: Callable[P, Any]) -> SingleFlight[P, Any]:
-    """A function for callers in an event loop: one call runs at a time, and of those that wait only the newest.
+def latest_only(function: Callable[P, Any]) -> LatestOnly[P, Any]:
+    """Return a function for callers in an event loop that runs one call at a time, and of waiting calls the newest.
 
-    ``function`` is a coroutine function, or a plain one, which runs in a thread so that the loop goes on. A call that
-    waits when a newer one comes raises ``Superseded``; the one that runs ends as it would. A cancelled call gives its
-    turn away. May be used as a decorator.
+    ``function`` is a coroutine function, or a plain function, which runs in a thread so that the loop goes on. A call
+    that waits when a newer call comes raises ``Superseded``; the running call ends as it would. A cancelled call gives
+    its turn away. May be used as a decorator.
 
     >>> import asyncio, weft as wf
-    >>> @wf.utils.single_flight
+    >>> @wf.utils.latest_only
     ... async def preview(place):
     ...     await asyncio.sleep(0.01)
     ...     return place
@@ -113,13 +112,115 @@ def single_flight(function: Callable[P, Any]) -> SingleFlight[P, Any]:
     >>> asyncio.run(pointer())
     [0, Superseded('preview: a newer call came before this one had its turn'), Superseded(...), 3]
     """
+    return LatestOnly(_checked("latest_only", function))
+
+
+class SingleFlight(Generic[P, R]):
+    """What ``single_flight`` gives: ``await`` its calls. It may be used from one event loop at a time."""
+
+    def __init__(self, function: Callable[P, Any], key: Callable[P, Any] | None) -> None:
+        functools.update_wrapper(self, function, updated=())
+        self.__wrapped__ = function
+        self._key = key
+        self._is_async = _is_async(function)
+        self._running: dict[Any, _Flight] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call runs."""
+        return bool(self._running)
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """The result of the running call with the same key, or of a new call where none runs."""
+        key = (args, tuple(sorted(kwargs.items()))) if self._key is None else self._key(*args, **kwargs)
+        try:
+            flight = self._running.get(key)
+        except TypeError as error:
+            raise ArgumentTypeError(
+                mistake("single_flight", "the key", f"not hashable ({error})", "hashable arguments",
+                        "give key=, a function of the arguments")
+            ) from None  # fmt: skip
+        loop = asyncio.get_running_loop()
+        if flight is None:
+            flight = self._running[key] = _Flight(loop, asyncio.ensure_future(self._run(*args, **kwargs)))
+            flight.task.add_done_callback(functools.partial(self._ended, key))
+        elif flight.loop is not loop:
+            raise UnsupportedError(
+                f"single_flight: {getattr(self, '__name__', 'a function')} is called from an event loop while it runs "
+                f"in another, expected one loop; make one for each"
+            )
+        flight.callers += 1
+        try:
+            return cast("R", await asyncio.shield(flight.task))
+        except asyncio.CancelledError:
+            if flight.callers == 1 and self._is_async:  # nobody else waits for the result; a thread cannot be stopped
+                flight.task.cancel()
+                if self._running.get(key) is flight:
+                    del self._running[key]
+            raise
+        finally:
+            flight.callers -= 1
+
+    async def _run(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        if self._is_async:
+            return await cast("Awaitable[R]", self.__wrapped__(*args, **kwargs))
+        return await asyncio.to_thread(self.__wrapped__, *args, **kwargs)
+
+    def _ended(self, key: Any, task: asyncio.Future[Any]) -> None:
+        if not task.cancelled():
+            task.exception()  # callers have it; without callers it is nobody's
+        flight = self._running.get(key)
+        if flight is not None and flight.task is task:
+            del self._running[key]
+
+
+class _Flight:
+    """A running call and how many callers wait for it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Future[Any]) -> None:
+        self.loop, self.task, self.callers = loop, task, 0
+
+
+def single_flight(
+    function: Callable[P, Any] | None = None, *, key: Callable[..., Any] | None = None
+) -> Any:
+    """Return a function whose calls with equal arguments share the result of one running call.
+
+    ``function`` is a coroutine function, or a plain function, which runs in a thread. A call that comes while another
+    with the same key runs waits for that call, and gets its result or its exception. Results are not kept: a call that
+    comes afterwards runs anew. ``key(*args, **kwargs)`` gives the key; otherwise the arguments are the key. A cancelled
+    caller leaves the running call to the others; where there are none, a coroutine is cancelled too.
+    May be used as a decorator.
+
+    >>> import asyncio, weft as wf
+    >>> @wf.utils.single_flight
+    ... async def load(name):
+    ...     print("loading", name)
+    ...     await asyncio.sleep(0.01)
+    ...     return name.upper()
+    >>> async def requests():
+    ...     return await asyncio.gather(load("a"), load("a"), load("b"))
+    >>> asyncio.run(requests())
+    loading a
+    loading b
+    ['A', 'A', 'B']
+    """
+    if key is not None and not callable(key):
+        raise ArgumentTypeError(mistake("single_flight", "key", f"a {type(key).__name__}", "a function"))
+    if function is None:
+        return lambda given: single_flight(given, key=key)
+    return SingleFlight(_checked("single_flight", function), key)
+
+
+def _checked(where: str, function: Callable[P, Any]) -> Callable[P, Any]:
     if not callable(function):
         raise ArgumentTypeError(
-            mistake(
-                "single_flight",
-                "function",
-                f"a {type(function).__name__}",
-                "a function or coroutine function",
-            )
+            mistake(where, "function", f"a {type(function).__name__}", "a function or coroutine function")
         )
-    return SingleFlight(function)
+    return function
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004  (an object whose __call__ is async)
+    )

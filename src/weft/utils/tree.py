@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -61,7 +62,7 @@ def is_record(tree: Any) -> bool:
 def _strip(tree: Any, leaves: list[Any]) -> _Part:
     if isinstance(tree, dict):
         parts = {key: _strip(value, leaves) for key, value in tree.items()}
-        return lambda values: {key: part(values) for key, part in parts.items()}
+        return _mapping_like(tree, parts)
     if isinstance(tree, tuple | list):
         made = [_strip(value, leaves) for value in tree]
         kind = type(tree)
@@ -72,6 +73,32 @@ def _strip(tree: Any, leaves: list[Any]) -> _Part:
         return _strip_record(tree, leaves)
     leaves.append(tree)
     return next
+
+
+def _mapping_like(tree: dict[Any, Any], parts: dict[Any, _Part]) -> _Part:
+    """How a mapping of the type of ``tree`` is made: a plain dict, or a subclass with what its instance has besides."""
+    kind: Any = type(tree)
+    if kind is dict:
+        return lambda values: {key: part(values) for key, part in parts.items()}
+    put: Any = OrderedDict.__setitem__ if issubclass(kind, OrderedDict) else dict.__setitem__
+    factory = tree.default_factory if isinstance(tree, defaultdict) else None
+    own = getattr(tree, "__dict__", {})
+    others = {key: value for key, value in own.items() if key not in tree}
+    shown = [key for key in own if key in tree]  # a mapping that shows its entries as attributes
+    made_of = list(parts.items())
+
+    def rebuild(values: Iterator[Any]) -> Any:
+        made = kind.__new__(kind)  # __init__ of a subclass may want other arguments
+        getattr(made, "__dict__", {}).update(others)
+        if factory is not None:
+            made.default_factory = factory
+        for key, part in made_of:
+            put(made, key, part(values))
+        for key in shown:
+            made.__dict__[key] = made[key]
+        return made
+
+    return rebuild
 
 
 def _strip_record(tree: Any, leaves: list[Any]) -> _Part:

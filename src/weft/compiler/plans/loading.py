@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from dataclasses import replace
 from typing import cast
 
 import weft
@@ -118,7 +119,7 @@ def _tell(parts: dict[str, Field], saved: str, profile: TargetProfile, device: D
         LOG.info("plan of %s: saved by weft %s, planned anew by %s", name, version, weft.__version__)
     if saved != device.name:
         LOG.info("plan of %s: saved on %s, planned anew for %s", name, saved, device.name)
-    elif profile != device.profile or profile.limits != device.profile.limits:
+    elif profile != replace(device.profile, choices={}):  # a saved plan names its choices apart
         LOG.info("plan of %s: saved on another adapter, planned anew for this %s", name, device.name)
 
 

@@ -1,0 +1,107 @@
+"""Python numbers in a trace: values of the graph that promote as the numbers that they stand for.
+
+A number that a jitted function is given is an input of the graph, of the widest type that the device has. An op takes
+it as eager takes a Python number: it decides no result type against tensors of its kind, and it is rounded once, to
+the type that the op computes in. What is computed from numbers alone is a number again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from weft import dtypes
+from weft.dtypes import DType
+from weft.errors import WeftError
+from weft.graph.ir import Atom, Var
+from weft.ops import OpSpec, TensorType
+from weft.ops.core import user_error
+
+
+@dataclass(frozen=True)
+class Number:
+    """What a graph value is where it stands for a Python number: its argument's name, and the widest float type."""
+
+    name: str
+    real: DType
+
+
+Cast = Callable[[Var, DType], Var]
+"""Appends a cast to the graph."""
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """An op's operands after promotion: ``results`` are eager's types, ``computed`` those of the op itself."""
+
+    operands: tuple[Atom, ...]
+    computed: tuple[TensorType, ...]
+    results: tuple[TensorType, ...]
+    number: Number | None
+    """What the results are, where they are numbers again."""
+
+
+def python_type(dtype: DType) -> DType:
+    """The type that a Python number of this kind takes where nothing else decides."""
+    return dtypes.of_scalar(1.0 if dtype.kind == "float" else 1)
+
+
+def promote(
+    op: OpSpec, operands: Sequence[Atom], numbers: Sequence[Number | None], attributes: dict[str, Any], cast: Cast
+) -> Promoted:
+    """The operands of an op, of which some stand for Python numbers, with the types that eager gives its results."""
+    kinds = [_kind(operand, number) for operand, number in zip(operands, numbers, strict=True)]
+    try:
+        results = op.infer(*kinds, **attributes)
+        info = op.info.get("pointwise")
+        if info is None:
+            return _fitted(op, operands, numbers, attributes, results, cast)
+        wanted = compute = info.compute(kinds)
+        given = next(number for number in numbers if number is not None)
+        again = given if all(kind.scalar for kind in kinds) else None
+        if again is not None:
+            wanted = given.real if compute.kind == "float" else compute
+        taken = tuple([
+            operand if number is None or name in info.conditions or not isinstance(operand, Var)
+            else cast(operand, wanted if again is not None else wanted.compute)
+            for operand, number, name in zip(operands, numbers, info.parameters, strict=True)
+        ])  # fmt: skip
+        computed = op.infer(*map(_type, taken), **attributes)
+    except WeftError as error:
+        raise user_error(error, op) from None
+    return Promoted(taken, computed, computed if again is not None else results, again)
+
+
+def _fitted(
+    op: OpSpec, operands: Sequence[Atom], numbers: Sequence[Number | None], attributes: dict[str, Any],
+    results: tuple[TensorType, ...], cast: Cast,
+) -> Promoted:  # fmt: skip
+    """The operands of an op without a rule of promotion: numbers in the first type that gives eager's results."""
+    found = op.infer(*map(_type, operands), **attributes)
+    for dtype in (None, *dict.fromkeys((*(one.dtype for one in results), dtypes.float32, dtypes.int64))):
+        kinds = [
+            TensorType((), dtype) if dtype is not None and number is not None else _type(operand)
+            for operand, number in zip(operands, numbers, strict=True)
+        ]
+        found = op.infer(*kinds, **attributes)
+        if found == results:
+            taken = tuple([
+                cast(operand, dtype) if number is not None and dtype is not None and isinstance(operand, Var) else operand
+                for operand, number in zip(operands, numbers, strict=True)
+            ])  # fmt: skip
+            return Promoted(taken, found, results, None)
+    found = op.infer(*map(_type, operands), **attributes)
+    return Promoted(tuple(operands), found, found, None)
+
+
+def _type(operand: Atom) -> TensorType:
+    return operand.type if isinstance(operand, Var) else TensorType((), dtypes.of_scalar(operand), True)
+
+
+def _kind(operand: Atom, number: Number | None) -> TensorType:
+    own = _type(operand)
+    if number is None:
+        return own
+    return TensorType((), own.dtype if own.dtype.kind == "bool" else python_type(own.dtype), True)
+
