@@ -111,5 +111,7 @@ USES: dict[str, Callable[..., Any]] = {
 def test_plain_uses_of_a_number_are_refused(use: str) -> None:
     """Each of these needs the value while the function is traced: the cure is a variable, which is guarded."""
     x, function = wf.ones((), device="cpu"), USES[use]
-    with pytest.raises(UnsupportedError, match="the argument k is a number given to a jitted function.*close over"):
+    with pytest.raises(
+        UnsupportedError, match=r"the argument k is a number given to a jitted function.*close over"
+    ):
         wf.jit(function)(x, 2)

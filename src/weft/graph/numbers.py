@@ -48,7 +48,11 @@ def python_type(dtype: DType) -> DType:
 
 
 def promote(
-    op: OpSpec, operands: Sequence[Atom], numbers: Sequence[Number | None], attributes: dict[str, Any], cast: Cast
+    op: OpSpec,
+    operands: Sequence[Atom],
+    numbers: Sequence[Number | None],
+    attributes: dict[str, Any],
+    cast: Cast,
 ) -> Promoted:
     """The operands of an op, of which some stand for Python numbers, with the types that eager gives its results."""
     kinds = [_kind(operand, number) for operand, number in zip(operands, numbers, strict=True)]
@@ -87,7 +91,7 @@ def _fitted(
         found = op.infer(*kinds, **attributes)
         if found == results:
             taken = tuple([
-                cast(operand, dtype) if number is not None and dtype is not None and isinstance(operand, Var) else operand
+                operand if number is None or dtype is None or not isinstance(operand, Var) else cast(operand, dtype)
                 for operand, number in zip(operands, numbers, strict=True)
             ])  # fmt: skip
             return Promoted(taken, found, results, None)
@@ -104,4 +108,3 @@ def _kind(operand: Atom, number: Number | None) -> TensorType:
     if number is None:
         return own
     return TensorType((), own.dtype if own.dtype.kind == "bool" else python_type(own.dtype), True)
-

@@ -181,7 +181,9 @@ class Tracing:
         assert into is not None
         return into
 
-    def _types(self, op: OpSpec, operands: Sequence[Atom], attributes: dict[str, Any]) -> tuple[TensorType, ...]:
+    def _types(
+        self, op: OpSpec, operands: Sequence[Atom], attributes: dict[str, Any]
+    ) -> tuple[TensorType, ...]:
         types = [
             v.type if isinstance(v, Var) else TensorType((), dtypes.of_scalar(v), True) for v in operands
         ]
@@ -195,7 +197,9 @@ class Tracing:
         if value.type.dtype is dtype:
             return value
         cast = {"dtype": dtype}
-        (made,) = self._append(OPS["cast"], (value,), cast, OPS["cast"].infer(value.type, **cast), value.device)
+        (made,) = self._append(
+            OPS["cast"], (value,), cast, OPS["cast"].infer(value.type, **cast), value.device
+        )
         return made
 
     def _append(

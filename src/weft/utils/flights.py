@@ -63,7 +63,9 @@ class LatestOnly(Generic[P, R]):
         if not self._flying:
             self._flying = True
             return
-        if self._waiting is not None and not self._waiting.done():  # a cancelled call may not have resumed yet
+        if (
+            self._waiting is not None and not self._waiting.done()
+        ):  # a cancelled call may not have resumed yet
             self._waiting.set_exception(
                 Superseded(f"{self._name}: a newer call came before this one had its turn")
             )
@@ -153,7 +155,9 @@ class SingleFlight(Generic[P, R]):
         try:
             return cast("R", await asyncio.shield(flight.task))
         except asyncio.CancelledError:
-            if flight.callers == 1 and self._is_async:  # nobody else waits for the result; a thread cannot be stopped
+            if (
+                flight.callers == 1 and self._is_async
+            ):  # nobody else waits for the result; a thread cannot be stopped
                 flight.task.cancel()
                 if self._running.get(key) is flight:
                     del self._running[key]
@@ -181,9 +185,7 @@ class _Flight:
         self.loop, self.task, self.callers = loop, task, 0
 
 
-def single_flight(
-    function: Callable[P, Any] | None = None, *, key: Callable[..., Any] | None = None
-) -> Any:
+def single_flight(function: Callable[P, Any] | None = None, *, key: Callable[..., Any] | None = None) -> Any:
     """Return a function whose calls with equal arguments share the result of one running call.
 
     ``function`` is a coroutine function, or a plain function, which runs in a thread. A call that comes while another
