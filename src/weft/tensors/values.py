@@ -40,8 +40,8 @@ class HostValues:
         if number is not None:
             raise UnsupportedError(
                 f"{where}: the argument {number.name} is a number given to a jitted function, which gets another at "
-                f"each call: it has no value while the function is traced, expected a number that Python knows; to use it "
-                f"as a size, a count, a key of a dict or in an if, close over it (a variable of the function around, "
+                f"each call: it has no value while the function is traced, expected a number that Python knows; to use "
+                f"it as a size, a count, a key of a dict or in an if, close over it (a variable of the function around, "
                 f"functools.partial), so that each value is compiled for"
             )
         if traced or not interpreter_stack()[0].executes:
