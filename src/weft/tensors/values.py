@@ -41,7 +41,7 @@ class HostValues:
             raise UnsupportedError(
                 f"{where}: the argument {number.name} is a number given to a jitted function, which gets another at "
                 f"each call: it has no value while the function is traced, expected a number that Python knows; to use "
-                f"it as a size, a count, a key of a dict or in an if, close over it (a variable of the function around, "
+                f"it as a size, a count, a key of a dict or in an if, close over it (a variable around, "
                 f"functools.partial), so that each value is compiled for"
             )
         if traced or not interpreter_stack()[0].executes:
