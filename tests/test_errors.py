@@ -16,7 +16,7 @@ STANDARD = {
     "OutOfMemoryError": MemoryError, "KernelError": RuntimeError, "GradError": RuntimeError,
     "ExpressionError": SyntaxError, "UnsupportedError": NotImplementedError, "FormatError": ValueError,
     "ReadOnlyError": RuntimeError, "StateError": RuntimeError, "NotANumberError": FloatingPointError,
-    "AbsentError": AttributeError, "Aborted": RuntimeError, "Superseded": RuntimeError,
+    "AbsentError": AttributeError, "Aborted": RuntimeError, "Superseded": RuntimeError, "WorkerTimeoutError": RuntimeError,
 }  # fmt: skip
 CLASSES = {
     name: found

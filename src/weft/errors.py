@@ -62,6 +62,10 @@ class StateError(WeftError, RuntimeError):
     """A state dict that does not fit the module that it is loaded into."""
 
 
+class WorkerTimeoutError(WeftError, RuntimeError, TimeoutError):
+    """A batch that a data loader's thread did not make in time."""
+
+
 class UnsupportedError(WeftError, NotImplementedError):
     """A combination that weft does not do; the message names what it does."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -238,3 +239,80 @@ def test_one_cycle_ends() -> None:
         schedule.step()
     with pytest.raises(ArgumentError, match="the step is 4, expected at most 3"):
         schedule.step()
+
+
+ADDED: dict[str, Make] = {
+    **{name: make for name, make in SCHEDULES.items() if name not in (
+        "lambda, one a group", "cyclic", "one cycle")},
+    "lambda, one function": lambda s, o: s.LambdaLR(o, Halving(0.5)),
+}  # fmt: skip
+"""Schedules whose options fit any number of groups."""
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_a_group_that_is_added_goes_along(name: str) -> None:
+    """The groups from before go on as without it; where PyTorch takes the group, its rates are PyTorch's too."""
+    make = ADDED[name]
+    alone, ours, theirs = (optimizer_of(lib, **MOMENTUM) for lib in (wf, wf, torch))
+    schedules = [
+        make(lib.optim.lr_scheduler, optimizer)
+        for lib, optimizer in ((wf, alone), (wf, ours), (torch, theirs))
+    ]
+    for optimizer, schedule in zip((alone, ours, theirs), schedules, strict=True):
+        run(optimizer, schedule, 3)
+    ours.add_param_group({"params": [wf.nn.Parameter(wf.ones(2, device="cpu"))], "lr": 0.3})
+    theirs.add_param_group({"params": [torch.nn.Parameter(torch.ones(2))], "lr": 0.3})
+    own = run(ours, schedules[1], 20)
+    for (before, _), (now, last) in zip(run(alone, schedules[0], 20)[1:], own[1:], strict=True):
+        assert now[:2] == before
+        assert len(now) == len(last) == 3
+        assert now[2][0] == last[2]
+    assert len({rates[2] for _, rates in own[1:]}) > 1 or name == "milestones"
+    try:
+        expected = run(theirs, schedules[2], 20)
+    except (ValueError, KeyError):  # PyTorch's does not take it
+        return
+    for (_, last), (_, other) in zip(own[1:], expected[1:], strict=True):
+        assert last == pytest.approx(other, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["lambda, one a group", "cyclic", "one cycle"])
+def test_a_group_that_is_added_to_groups_with_options_of_their_own(name: str) -> None:
+    optimizer = optimizer_of(wf, **MOMENTUM)
+    schedule = SCHEDULES[name](wf.optim.lr_scheduler, optimizer)
+    optimizer.add_param_group({"params": [wf.nn.Parameter(wf.ones(2, device="cpu"))], "lr": 0.3})
+    with pytest.raises(ArgumentError, match="as a parameter group was added"):
+        schedule.step()
+
+
+@pytest.mark.parametrize(
+    "name", ["step", "milestones", "constant", "linear", "exponential", "polynomial", "cosine"]
+)
+def test_a_step_by_its_number(name: str) -> None:
+    seen = []
+    for lib in (wf, torch):
+        optimizer = optimizer_of(lib, **MOMENTUM)
+        schedule = SCHEDULES[name](lib.optim.lr_scheduler, optimizer)
+        optimizer.step()
+        rates = []
+        for epoch in (7, 3, 12):
+            with pytest.warns(UserWarning, match="epoch"):
+                schedule.step(epoch)
+            rates.append(list(schedule.get_last_lr()))
+        schedule.step()
+        seen.append([*rates, list(schedule.get_last_lr()), schedule.last_epoch])
+    for own, other in zip(*seen, strict=True):
+        assert own == pytest.approx(other, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("how", ["deepcopy", "pickle"])
+def test_copies_go_on_alike(name: str, how: str) -> None:
+    optimizer = optimizer_of(wf, "Adam")
+    schedule = SCHEDULES[name](wf.optim.lr_scheduler, optimizer)
+    run(optimizer, schedule, 9)
+    if how == "pickle" and name.startswith(("lambda", "multiplicative")):
+        pytest.skip("lambdas do not pickle, in PyTorch neither")
+    other = copy.deepcopy(schedule) if how == "deepcopy" else pickle.loads(pickle.dumps(schedule))
+    assert other.optimizer is not optimizer
+    assert run(other.optimizer, other, 20) == run(optimizer, schedule, 20)

@@ -67,7 +67,7 @@ def test_workers_of_indexed_datasets_have_numbers_too() -> None:
         collated = None
 
     loader = DataLoader(Ids(wf.arange(20)), batch_size=None, num_workers=2)
-    assert set(loader) <= {(0, 2, 0), (1, 2, 1)}
+    assert {tuple(sample) for sample in loader} <= {(0, 2, 0), (1, 2, 1)}
 
 
 def test_what_a_stream_raises_arrives_in_its_place() -> None:

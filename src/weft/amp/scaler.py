@@ -104,6 +104,18 @@ class GradScaler:
         self._scale = tensor(start, dtype=dtypes.float32, device=self.device)
         self._tracker = tensor(0, dtype=dtypes.int32, device=self.device)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles keep: all but how far optimizers have come, which is nowhere after ``update()``."""
+        if any(progress.revision != READY for progress in self._progress.values()):
+            raise UnsupportedError(
+                "GradScaler: is copied or pickled between unscale_() or step() and update(), expected after update()"
+            )
+        return {key: value for key, value in self.__dict__.items() if key != "_progress"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._progress = WeakKeyDictionary()
+
     def is_enabled(self) -> bool:
         """Whether the scaler does anything."""
         return self._enabled

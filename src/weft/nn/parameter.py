@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from weft.errors import ArgumentTypeError, mistake
 from weft.tensors.tensor import Tensor
@@ -21,6 +21,8 @@ class Parameter(Tensor):
     """
 
     __slots__ = ()
+
+    _copies_grad: ClassVar[bool] = False  # as PyTorch's: a copied layer starts without gradients
 
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
         """See the class."""

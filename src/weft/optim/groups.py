@@ -63,12 +63,22 @@ class ParamGroup(dict[str, Any]):
         super().__init__(options)
         self.rates: dict[str, Tensor] = {}
         self.numbers: dict[tuple[str, str], tuple[Tensor, Formula]] = {}
-        self.scheduled: Mapping[str, Callable[[Any], Any]] = {}
+        self.kind: Any = None  # the class of the optimizer, which says what schedules change
         self.revision = 0
         self.cohorts: list[Cohort] = []
         self.stepped: Any = None  # by what schedule in which trace, as weak references
         self.cycled = False  # whether a schedule changes the momentum in compiled steps
         super().__setitem__("lr", number("optimizer", "lr", self["lr"]))
+
+    @property
+    def scheduled(self) -> Mapping[str, Callable[[Any], Any]]:
+        """See ``Optimizer.scheduled``."""
+        found: Mapping[str, Callable[[Any], Any]] = {} if self.kind is None else self.kind.scheduled
+        return found
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        """What copies and pickles keep: options, cohorts and kind; the device's numbers are made anew."""
+        return _group, (dict(self), self.cohorts, self.kind)
 
     def __setitem__(self, key: str, value: Any) -> None:
         refuse_tracing(f"param_groups: {key!r}", "change options after the call")
@@ -130,6 +140,13 @@ class ParamGroup(dict[str, Any]):
         if device not in self.rates:
             self.rates[device] = scalar(self["lr"], device)
         return self.rates[device]
+
+
+def _group(options: dict[str, Any], cohorts: list[Cohort], kind: Any) -> ParamGroup:
+    """A group that was copied or pickled."""
+    made = ParamGroup(options)
+    made.cohorts, made.kind = cohorts, kind
+    return made
 
 
 Formula = Callable[[Any, Numbers], Any]

@@ -88,7 +88,7 @@ class Optimizer:
             options["param_names"] = names
         group = ParamGroup({**self.defaults, **options})
         self._check(group)
-        group.scheduled = self.scheduled
+        group.kind = type(self)
         state = self._allocate(group)
         self.state.update(state)
         self.param_groups.append(group)
@@ -157,10 +157,16 @@ class Optimizer:
                 state[parameter] = {
                     name: full_like(parameter, self._initial(group, name)) for name in self._buffers(group)
                 }
-            kept = [tensor for parameter in members for tensor in state[parameter].values()]
-            colocate([*members, *kept, group.rate(device), cohort.step])
+            _place(group, cohort, state)
             group.cohorts.append(cohort)
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what was copied or pickled; parameters and state come to lie side by side again."""
+        self.__dict__.update(state)
+        for group in self.param_groups:
+            for cohort in group.cohorts:
+                _place(group, cohort, self.state)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or fill them with 0 where ``set_to_none`` is False."""
@@ -283,6 +289,12 @@ class Optimizer:
             lines.append(f"Parameter Group {position}")
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
+
+
+def _place(group: ParamGroup, cohort: Cohort, state: Mapping[Tensor, Mapping[str, Tensor]]) -> None:
+    """Lay a cohort's parameters, their state and its numbers side by side."""
+    kept = [tensor for parameter in cohort.members for tensor in state[parameter].values()]
+    colocate([*cohort.members, *kept, group.rate(cohort.device), cohort.step])
 
 
 def refuse_differentiable(name: str, given: bool) -> None:

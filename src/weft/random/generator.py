@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from typing import Any
 from weakref import WeakSet
 
 from weft import devices, dtypes
@@ -44,6 +45,14 @@ class Generator:
         self._offset = 0
         self._state: Tensor | None = None
         _alive.add(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"device": self.device, "seed": self._seed, "words": self.get_state()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Generator.__init__(self, state["device"])
+        self.set_state(state["words"])
+        self._seed = state["seed"]
 
     def manual_seed(self, seed: int) -> Generator:
         """Start anew from a seed (taken modulo 2**64); gives the generator."""

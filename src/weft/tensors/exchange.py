@@ -177,6 +177,7 @@ def rebuild(kind: type[Tensor], values: Any, dtype: DType, device: str, requires
 
 
 def reduce(tensor: Tensor) -> tuple[Any, ...]:
-    """What ``pickle`` keeps of a tensor: its values (of a view only what it shows), type, device, ``requires_grad``."""
+    """What ``pickle`` keeps of a tensor: its values (of a view only what it shows) and attributes."""
     values = tensor.detach().numpy()
-    return rebuild, (type(tensor), values, tensor.dtype, str(tensor.device), tensor.requires_grad)
+    made = rebuild, (type(tensor), values, tensor.dtype, str(tensor.device), tensor.requires_grad)
+    return (*made, dict(tensor.__dict__)) if tensor.__dict__ else made

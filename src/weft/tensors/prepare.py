@@ -23,6 +23,7 @@ from weft.ops.geometry import Geometry, contiguous_strides
 from weft.ops.targets import check_targets
 from weft.target import KernelSpec
 from weft.tensors.array import Array, is_aligned, layout_key, require_support
+from weft.tensors.described import Size
 from weft.tensors.pieces import largest_binding
 
 
@@ -59,7 +60,7 @@ class Made:
         require_support(device, dtype)
         strides = contiguous_strides(shape)
         key = layout_key(dtype, shape, strides, 0, device)
-        return Made(math.prod(shape) * device.itemsize(dtype), dtype, shape, strides, key)
+        return Made(math.prod(shape) * device.itemsize(dtype), dtype, Size(shape), strides, key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ about the handle itself: history, memory, in-place writes and indexing.
 from __future__ import annotations
 
 import weakref
-from typing import Any, NamedTuple
+from copy import deepcopy
+from typing import Any, ClassVar, NamedTuple
 
 from weft import devices
 from weft.autograd.hooks import LeafHooks
@@ -77,6 +78,8 @@ class Tensor(Described, Gradients, HostValues, Conversions, Alike, TensorMethods
     _accumulator: weakref.ref[Accumulator] | None
     _grad: Tensor | None
     _hooks: LeafHooks  # absent until a hook is registered
+    _copies_grad: ClassVar[bool] = True
+    """Whether a deep copy has a copy of the gradient."""
 
     def __new__(cls, *arguments: Any, device: str | None = None) -> Tensor:
         """See the class; ``wrap`` is what functions make tensors by."""
@@ -208,13 +211,16 @@ class Tensor(Described, Gradients, HostValues, Conversions, Alike, TensorMethods
             copied = type(self).wrap(bind(OPS["copy"], self)._data)
         copied._leaf_requires_grad = self._leaf_requires_grad
         memo[id(self)] = copied
-        if self.grad is not None:
-            copied.grad = self.grad.__deepcopy__(memo)
+        if self.grad is not None and self._copies_grad:
+            copied.grad = deepcopy(self.grad, memo)
+        if self.__dict__:
+            copied.__dict__.update(deepcopy(self.__dict__, memo))
         return copied
 
     def __copy__(self) -> Tensor:
         copied = type(self).wrap(self._data, self.edge if not self.is_leaf else None)
         copied._leaf_requires_grad = self._leaf_requires_grad
+        copied.__dict__.update(self.__dict__)
         return copied
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:

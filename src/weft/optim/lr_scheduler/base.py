@@ -7,6 +7,7 @@ numbers and for traced tensors alike: in a compiled step it is part of the graph
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from weft.optim.lr_scheduler.traced import follow, put_counters, trace_step
 from weft.optim.numbers import HOST, Numbers
 from weft.optim.optimizer import Optimizer
 from weft.tensors.tensor import Tensor
-from weft.tensors.watch import tracing
+from weft.tensors.watch import refuse_tracing, tracing
 
 
 class LRScheduler:
@@ -97,20 +98,63 @@ class LRScheduler:
         """The rates that the last step gave."""
         return self._last_lr
 
-    def step(self) -> None:
-        """Go on to the next step and write its rates."""
-        if tracing():
+    def step(self, epoch: int | None = None) -> None:
+        """Go on to the next step and write its rates.
+
+        With ``epoch``, which PyTorch advises against and warns of too, go to that step.
+        """
+        if epoch is not None:
+            self._jump(epoch)
+        elif tracing():
             trace_step(self)
             return
-        self._go_on()
+        else:
+            self._go_on()
         self._placed()
+
+    def _jump(self, epoch: int) -> None:
+        """Go to a step by its number."""
+        refuse_tracing(f"{self._name}.step", "give no epoch in a compiled step")
+        warnings.warn(
+            f"{self._name}.step: epoch={epoch} is given, which sets the number of the step; call step() without it",
+            UserWarning,
+            stacklevel=3,
+        )
+        self._meet_groups()
+        self._step_count += 1
+        self.last_epoch = epoch
+        self._write(self._closed_form(epoch, HOST) if self._has_form else self.get_lr())
 
     def _placed(self) -> None:
         """The host went on by itself: the device counts on from here, where the rates may not be the formula's."""
         self._checked = None
         put_counters(self)
 
+    def _meet_groups(self) -> None:
+        """Take in groups that the optimizer was given since the schedule was built: from their present rate on."""
+        for group in self._groups[len(self.base_lrs) :]:
+            self._meet(group)
+            self.base_lrs.append(self._base(group))
+
+    def _base(self, group: ParamGroup) -> float:
+        """The initial rate of a group that was added."""
+        found: float = group.setdefault("initial_lr", group["lr"])
+        return found
+
+    def _meet(self, group: ParamGroup) -> None:
+        """Extend by one group what a subclass knows of each; ``ArgumentError`` where the groups have different ones."""
+
+    def _shared(self, argument: str, values: Sequence[Any]) -> Any:
+        """What all groups so far have, for one more."""
+        if any(value != values[0] for value in values):
+            raise ArgumentError(
+                mistake(f"{self._name}.step", argument, f"{len(values)} different values",
+                        f"{len(values) + 1}, as a parameter group was added", f"add one to schedule.{argument}")
+            )  # fmt: skip
+        return values[0]
+
     def _go_on(self) -> None:
+        self._meet_groups()
         self._step_count += 1
         self.last_epoch += 1
         self._write(self.get_lr())
@@ -145,6 +189,7 @@ class LRScheduler:
 
     def _restart(self) -> None:
         """Go to step 0 where another schedule had the groups in between."""
+        self._meet_groups()
         self.last_epoch = 0
         chained = self._has_form and not self._overwrites
         self._write(self._closed_form(0, HOST) if chained else self.get_lr())
@@ -162,8 +207,9 @@ class LRScheduler:
     @property
     def revision(self) -> Any:
         """What a compiled step has built in; ``ArgumentError`` where a rate was set that its formula cannot know."""
+        self._meet_groups()
         if not self._overwrites:
-            for position, (group, rate) in enumerate(zip(self._groups, self._last_lr, strict=True)):
+            for position, (group, rate) in enumerate(zip(self._groups, self._last_lr, strict=False)):
                 if group["lr"] != rate:
                     raise self._off(position, rate)
         options = self._built_in()

@@ -38,6 +38,14 @@ class _OfSchedulers(LRScheduler):
                 )
         self._schedulers = list(schedulers)
 
+    def step(self) -> None:  # type: ignore[override]
+        """Go on to the next step and write its rates."""
+        super().step()
+
+    def _meet_groups(self) -> None:
+        for scheduler in self._schedulers:
+            scheduler._meet_groups()
+
     def _restart(self) -> None:
         raise UnsupportedError(
             f"{self._name}: is not the first in a SequentialLR, expected it first or one level of them; "

@@ -91,6 +91,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         if self.last_epoch < 0:
             self._go_to(0)
             return
+        self._meet_groups()
         self.T_cur += 1
         if self.T_cur >= self.T_i:
             self.T_cur %= self.T_i
@@ -99,6 +100,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self._write(self.get_lr())
 
     def _go_to(self, epoch: float) -> None:
+        self._meet_groups()
         self._place(epoch)
         self.last_epoch = math.floor(epoch)
         self._write(self.get_lr())

@@ -100,6 +100,16 @@ class CyclicLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
         self.base_lrs = base_lrs
 
+    def _meet(self, group: ParamGroup) -> None:
+        self.max_lrs.append(self._shared("max_lrs", self.max_lrs))
+        if self.cycle_momentum:
+            self.base_momentums.append(self._shared("base_momentums", self.base_momentums))
+            self.max_momentums.append(self._shared("max_momentums", self.max_momentums))
+
+    def _base(self, group: ParamGroup) -> float:
+        group.setdefault("initial_lr", group["lr"])
+        return float(self._shared("base_lrs", self.base_lrs))
+
     def scale_fn(self, x: float) -> float:
         """The height of a cycle."""
         if self._scale_fn_custom is not None:
@@ -225,6 +235,15 @@ class OneCycleLR(LRScheduler):
                 group["initial_lr"], group["max_lr"] = rate / div_factor, rate
                 group["min_lr"] = group["initial_lr"] / final_div_factor
         super().__init__(optimizer, last_epoch)
+
+    def _meet(self, group: ParamGroup) -> None:
+        names = ["initial_lr", "max_lr", "min_lr"]
+        if self.cycle_momentum:
+            names += ["base_momentum", "max_momentum"]
+        known = self._groups[: len(self.base_lrs)]
+        for name in names:
+            if name not in group:
+                group[name] = self._shared(name, [other[name] for other in known])
 
     def get_lr(self) -> list[float]:
         """The rates of this step; the momenta are set."""

@@ -8,6 +8,7 @@ from types import FunctionType
 from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
+from weft.optim.groups import ParamGroup
 from weft.optim.lr_scheduler.base import LRScheduler, checked, for_groups, whole
 from weft.optim.numbers import Numbers
 from weft.optim.optimizer import Optimizer
@@ -31,6 +32,10 @@ class _OfFunctions(LRScheduler):
                     mistake(self._name, "lr_lambda", f"a {type(function).__name__}", "a function of the step")
                 )
         super().__init__(optimizer, last_epoch)
+
+    def _meet(self, group: ParamGroup) -> None:
+        if len(self.lr_lambdas) == len(self.base_lrs):
+            self.lr_lambdas.append(self._shared("lr_lambdas", self.lr_lambdas))
 
     def state_dict(self) -> dict[str, Any]:
         """The state; functions are not saved, callable objects by their attributes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -66,11 +67,20 @@ class ReduceLROnPlateau(LRScheduler):
         """Whether steps are not counted yet after a reduction."""
         return self.cooldown_counter > 0
 
-    def step(self, metrics: Any) -> None:  # type: ignore[override]
-        """Take the metric of a step, a number or a tensor of one element, and reduce the rates where it is time."""
+    def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
+        """Take the metric of a step, a number or a tensor of one element, and reduce the rates where it is time.
+
+        ``epoch`` sets the number of the step, as in other schedules.
+        """
         refuse_tracing("ReduceLROnPlateau.step", "step the schedule after the call")
         current = float(metrics)
-        self.last_epoch += 1
+        if epoch is not None:
+            warnings.warn(
+                f"ReduceLROnPlateau.step: epoch={epoch} is given, which sets the number of the step; leave it out",
+                UserWarning,
+                stacklevel=2,
+            )
+        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self._is_better(current, self.best):
             self.best = current
             self.num_bad_epochs = 0

@@ -1,6 +1,6 @@
 """Datasets, samplers and ``DataLoader``, with PyTorch's names. Workers are threads: nothing here forks."""
 
-from weft.utils.data.collate import default_collate
+from weft.utils.data.collate import default_collate, default_convert
 from weft.utils.data.dataset import (
     ChainDataset,
     ConcatDataset,
@@ -37,6 +37,7 @@ __all__ = [
     "WeightedRandomSampler",
     "WorkerInfo",
     "default_collate",
+    "default_convert",
     "get_worker_info",
     "random_split",
 ]

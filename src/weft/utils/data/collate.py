@@ -44,6 +44,24 @@ def default_collate(batch: Sequence[Any]) -> Any:
     )  # fmt: skip
 
 
+def default_convert(data: Any) -> Any:
+    """A sample as it is, with NumPy arrays in it as tensors: what a loader without batches gives.
+
+    >>> import numpy
+    >>> default_convert({"x": numpy.ones(2, "float32"), "n": 3})
+    {'x': tensor([1., 1.]), 'n': 3}
+    """
+    if isinstance(data, Tensor | str | bytes):
+        return data
+    if type(data).__module__ == "numpy":
+        return tensor(data)
+    if isinstance(data, Mapping):
+        return {key: default_convert(value) for key, value in data.items()}
+    if isinstance(data, tuple) and hasattr(data, "_fields"):
+        return type(data)(*map(default_convert, data))
+    return [default_convert(value) for value in data] if isinstance(data, Sequence) else data
+
+
 def _stacked(batch: Sequence[Any]) -> Any:
     import numpy
 

@@ -16,7 +16,7 @@ from weft.utils.data.sampler import permutation
 
 
 class Dataset:
-    """Samples by index: subclass it with ``__getitem__`` and ``__len__``.
+    """Samples by index: subclass it with ``__getitem__``, and with ``__len__`` where nothing else gives the order.
 
     A subclass that can make a whole batch cheaper than sample by sample defines ``collated(indices)`` too, which gives
     what ``default_collate`` would give; or, as in PyTorch, ``__getitems__(indices)``, which gives the samples.
@@ -25,11 +25,6 @@ class Dataset:
     def __getitem__(self, index: int) -> Any:
         raise UnsupportedError(
             f"{type(self).__name__}: __getitem__ is not defined, expected the subclass to define it"
-        )
-
-    def __len__(self) -> int:
-        raise UnsupportedError(
-            f"{type(self).__name__}: __len__ is not defined, expected the subclass to define it"
         )
 
     def __add__(self, other: Dataset) -> ConcatDataset:

@@ -12,10 +12,10 @@ from typing import Any
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.ops.arguments import integer
 from weft.random import Generator
-from weft.utils.data.collate import default_collate
+from weft.utils.data.collate import default_collate, default_convert
 from weft.utils.data.dataset import IterableDataset
 from weft.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
-from weft.utils.data.workers import start_pool, take_turns
+from weft.utils.data.workers import Pool, result_of, take_turns
 
 
 class DataLoader:
@@ -28,7 +28,11 @@ class DataLoader:
 
     ``num_workers`` threads prepare up to ``prefetch_factor`` batches each ahead; batches come in order, and what a
     dataset raises is raised where its batch would have come.
-    What a dataset draws at random in threads has no fixed order. ``pin_memory`` is accepted: uploads are staged anyway.
+    What a dataset draws at random in threads has no fixed order. ``worker_init_fn(number)`` is called in each thread
+    when it starts: at each iteration, or once with ``persistent_workers``. ``timeout``: seconds after which a batch
+    that is not there raises ``WorkerTimeoutError``, where above 0. ``pin_memory``, ``pin_memory_device``,
+    ``multiprocessing_context`` and ``in_order`` are accepted: uploads are staged anyway, workers are threads, and
+    batches always come in order.
 
     >>> import weft as wf
     >>> loader = DataLoader(wf.utils.data.TensorDataset(wf.arange(5)), batch_size=2)
@@ -47,9 +51,15 @@ class DataLoader:
         collate_fn: Callable[[list[Any]], Any] | None = None,
         pin_memory: bool = False,
         drop_last: bool = False,
-        *,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], Any] | None = None,
+        multiprocessing_context: Any = None,
         generator: Generator | None = None,
+        *,
         prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
     ) -> None:
         streamed = isinstance(dataset, IterableDataset)
         if streamed and (shuffle or sampler is not None or batch_sampler is not None):
@@ -57,28 +67,25 @@ class DataLoader:
                 mistake("DataLoader", "shuffle, sampler or batch_sampler", "given", "none with an IterableDataset",
                         "a stream has its own order")
             )  # fmt: skip
-        if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+        needed = ["__iter__"] if streamed else ["__getitem__"]
+        if not streamed and sampler is None and batch_sampler is None:
+            needed.append("__len__")
+        if not all(hasattr(dataset, name) for name in needed):
             raise ArgumentTypeError(
                 mistake(
-                    "DataLoader",
-                    "dataset",
-                    f"a {type(dataset).__name__}",
-                    "something with __getitem__ and __len__",
+                    "DataLoader", "dataset", f"a {type(dataset).__name__}", f"one with {' and '.join(needed)}"
                 )
             )
-        if integer("DataLoader", "num_workers", num_workers) < 0:
-            raise ArgumentError(mistake("DataLoader", "num_workers", num_workers, "0 or more"))
-        if prefetch_factor is not None and (num_workers == 0 or prefetch_factor < 1):
-            raise ArgumentError(
-                mistake(
-                    "DataLoader", "prefetch_factor", prefetch_factor, "at least 1, with num_workers above 0"
-                )
-            )
+        _check_workers(num_workers, prefetch_factor, persistent_workers, timeout)
         _check_order(batch_size, shuffle, sampler, batch_sampler, drop_last)
         self.dataset = dataset
         self.num_workers = num_workers
         self.prefetch_factor = prefetch_factor or 2
         self.pin_memory = pin_memory
+        self.timeout = timeout
+        self.worker_init_fn = worker_init_fn
+        self.persistent_workers = persistent_workers
+        self._kept: list[Pool] = []
         self.generator = generator
         self.drop_last = drop_last
         self.batch_size = batch_size if batch_sampler is None else None
@@ -86,7 +93,7 @@ class DataLoader:
         if streamed:
             self.sampler: Iterable[int] | None = None
             self.batch_sampler: Iterable[list[int]] | None = None
-            self.collate_fn = collate_fn or (default_collate if batch_size is not None else _as_it_is)
+            self.collate_fn = collate_fn or (default_collate if batch_size is not None else default_convert)
             return
         if sampler is None:
             sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
@@ -94,10 +101,30 @@ class DataLoader:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         self.sampler = sampler
         self.batch_sampler = batch_sampler
-        self.collate_fn = collate_fn or (default_collate if batch_sampler is not None else _as_it_is)
+        self.collate_fn = collate_fn or (default_collate if batch_sampler is not None else default_convert)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles keep: all but the threads."""
+        return {**self.__dict__, "_kept": []}
+
+    def _pools(self, pools: int, threads: int) -> list[Pool]:
+        """The threads of an iteration: new ones, or those that are kept."""
+        if self._kept:
+            return self._kept
+        made = [
+            Pool(threads, self.num_workers, self.dataset, number, self.worker_init_fn)
+            for number in range(pools)
+        ]
+        if self.persistent_workers:
+            self._kept = made
+        return made
 
     def __len__(self) -> int:
         if self._streamed:
+            if not hasattr(self.dataset, "__len__"):
+                raise ArgumentTypeError(
+                    f"len: the DataLoader's dataset {type(self.dataset).__name__} is a stream without a length"
+                )
             whole, rest = divmod(len(self.dataset), self.batch_size or 1)
             return whole + (1 if rest and not self.drop_last else 0)
         return len(self._order)  # type: ignore[arg-type]
@@ -109,7 +136,7 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[Any]:
         if self._streamed and self.num_workers:
-            return take_turns(self.dataset, self._stream, self.num_workers, self.prefetch_factor)
+            return take_turns(self._pools(self.num_workers, 1), self._stream, self)
         if self._streamed:
             return self._stream()
         if self.num_workers == 0:
@@ -140,7 +167,7 @@ class DataLoader:
         """Batches that threads prepare, in order. Ending early, by break or Ctrl-C, drops what is not begun."""
         order = iter(self._order)
         waiting: deque[Future[Any]] = deque()
-        workers = start_pool(self.num_workers, self.num_workers, self.dataset)
+        (workers,) = self._pools(1, self.num_workers)
 
         def ask() -> None:
             for indices in order:
@@ -152,15 +179,28 @@ class DataLoader:
             for _ in range(self.num_workers * self.prefetch_factor):
                 ask()
             while waiting:
-                batch = waiting.popleft().result()
+                batch = result_of(waiting.popleft(), self.timeout)
                 ask()
                 yield batch
         finally:
-            workers.shutdown(wait=False, cancel_futures=True)
+            for future in waiting:
+                future.cancel()
+            if not self.persistent_workers:
+                workers.shutdown()
 
 
-def _as_it_is(sample: Any) -> Any:
-    return sample
+def _check_workers(num_workers: Any, prefetch_factor: Any, persistent_workers: Any, timeout: Any) -> None:
+    """Options of threads are given with threads."""
+    if integer("DataLoader", "num_workers", num_workers) < 0:
+        raise ArgumentError(mistake("DataLoader", "num_workers", num_workers, "0 or more"))
+    if prefetch_factor is not None and (num_workers == 0 or prefetch_factor < 1):
+        raise ArgumentError(
+            mistake("DataLoader", "prefetch_factor", prefetch_factor, "at least 1, with num_workers above 0")
+        )
+    if persistent_workers and num_workers == 0:
+        raise ArgumentError(mistake("DataLoader", "persistent_workers", True, "False without num_workers"))
+    if not timeout >= 0:
+        raise ArgumentError(mistake("DataLoader", "timeout", timeout, "0 or more seconds"))
 
 
 def _check_order(batch_size: Any, shuffle: Any, sampler: Any, batch_sampler: Any, drop_last: bool) -> None:

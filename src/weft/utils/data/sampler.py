@@ -12,6 +12,9 @@ from weft.ops.arguments import integer
 from weft.random import Generator, randint, randperm
 from weft.random.generator import order_generator
 
+DRAWN = 32
+"""Indices that are drawn at a time with replacement, as in PyTorch: a pass may be longer than memory."""
+
 
 def permutation(count: int, generator: Generator | None) -> list[int]:
     """0 to ``count`` - 1 in random order: the same for a seed, whatever device models compute on."""
@@ -66,11 +69,14 @@ class RandomSampler(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         count = len(self.data_source)
-        if self.replacement and count:
-            source = self.generator or order_generator()
-            yield from randint(count, (self.num_samples,), generator=source, device=source.device).tolist()
-            return
         left = self.num_samples if count else 0
+        if self.replacement:
+            source = self.generator or order_generator()
+            while left > 0:
+                part = min(left, DRAWN)
+                yield from randint(count, (part,), generator=source, device=source.device).tolist()
+                left -= part
+            return
         while left > 0:
             order = permutation(count, self.generator)[:left]
             left -= len(order)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
+from weft.errors import WorkerTimeoutError
 from weft.random import initial_seed
 
 _local = threading.local()
@@ -31,27 +32,62 @@ def get_worker_info() -> WorkerInfo | None:
     return getattr(_local, "info", None)
 
 
-def start_pool(count: int, total: int, dataset: Any, first: int = 0) -> ThreadPoolExecutor:
-    """``count`` threads that know that they are workers ``first`` and on of ``total``."""
-    numbers = itertools.count(first)
+class Pool:
+    """``count`` threads that know that they are workers ``first`` and on of ``total``, and have called ``prepare``."""
 
-    def begin() -> None:
-        number = next(numbers)
-        _local.info = WorkerInfo(number, total, initial_seed() + number, dataset)
+    def __init__(
+        self, count: int, total: int, dataset: Any, first: int, prepare: Callable[[int], Any] | None
+    ) -> None:
+        numbers = itertools.count(first)
 
-    return ThreadPoolExecutor(count, thread_name_prefix="weft-data", initializer=begin)
+        def begin() -> None:
+            number = next(numbers)
+            _local.info = WorkerInfo(number, total, initial_seed() + number, dataset)
+            _local.mistake = None
+            if prepare is not None:
+                try:
+                    prepare(number)
+                except BaseException as error:
+                    _local.mistake = error  # raised where the first batch of the thread would have come
+
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="weft-data", initializer=begin)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Call the function in a thread."""
+        return self._threads.submit(_call, function, arguments)
+
+    def shutdown(self) -> None:
+        """Begin nothing more; the threads end with what they do."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    if _local.mistake is not None:
+        raise _local.mistake
+    return function(*arguments)
+
+
+def result_of(future: Future[Any], timeout: float) -> Any:
+    """What a thread gives, within ``timeout`` seconds where that is above 0; ``WorkerTimeoutError`` afterwards."""
+    if not timeout:
+        return future.result()
+    if not wait([future], timeout).done:
+        raise WorkerTimeoutError(
+            f"DataLoader: a batch took more than timeout={timeout} seconds; look at the dataset, or give more time"
+        )
+    return future.result()
 
 
 _END = object()
 
 
-def take_turns(dataset: Any, batches: Callable[[], Iterator[Any]], count: int, ahead: int) -> Iterator[Any]:
-    """Batches of ``count`` workers in turn, each from an iterator of its own, ``ahead`` of them prepared by each.
+def take_turns(pools: Sequence[Pool], batches: Callable[[], Iterator[Any]], loader: Any) -> Iterator[Any]:
+    """Batches of workers in turn, each from an iterator of its own, ``prefetch_factor`` of them prepared by each.
 
     A worker whose iterator has ended is left out from then on.
     """
-    pools = [start_pool(1, count, dataset, first=number) for number in range(count)]
     context = copy_context()  # default device and grad mode hold in threads too
+    asked: list[Future[Any]] = []
 
     def first() -> Iterator[Any]:
         return iter(batches())
@@ -60,18 +96,26 @@ def take_turns(dataset: Any, batches: Callable[[], Iterator[Any]], count: int, a
         sources = [pool.submit(context.copy().run, first) for pool in pools]
 
         def ask(number: int) -> Future[Any]:
-            return pools[number].submit(context.copy().run, lambda: next(sources[number].result(), _END))
+            asked.append(
+                pools[number].submit(context.copy().run, lambda: next(sources[number].result(), _END))
+            )
+            return asked[-1]
 
-        turns = deque((number, deque(ask(number) for _ in range(ahead))) for number in range(count))
+        ahead = range(loader.prefetch_factor)
+        turns = deque((number, deque(ask(number) for _ in ahead)) for number in range(len(pools)))
         while turns:
             number, waiting = turns[0]
-            batch = waiting.popleft().result()
+            batch = result_of(waiting.popleft(), loader.timeout)
             if batch is _END:
                 turns.popleft()
                 continue
+            asked[:] = [future for future in asked if not future.done()]
             waiting.append(ask(number))
             turns.rotate(-1)
             yield batch
     finally:
-        for pool in pools:
-            pool.shutdown(wait=False, cancel_futures=True)
+        for future in asked:
+            future.cancel()
+        if not loader.persistent_workers:
+            for pool in pools:
+                pool.shutdown()
