@@ -18,6 +18,7 @@ from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.kernels import Library, Offset, Operand, Program
 from weft.ops import convolution_kernels
+from weft.ops.convolution_sizes import Convolution
 from weft.target import CPU
 
 Pair = tuple[int, int]
@@ -119,7 +120,7 @@ def test_any_window(data: st.DataObject) -> None:
 def test_blocks_fit_the_cache() -> None:
     """Blocks of the sizes of the benchmark's layers take no more than they should, jobs no more than there are."""
     for x, w in [((8, 64, 56, 56), (64, 64, 3, 3)), ((64, 16, 14, 14), (32, 16, 3, 3))]:
-        sizes = convolution_kernels.Convolution.of(
+        sizes = Convolution.of(
             x, w, {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
         )
         y = sizes.output_shape

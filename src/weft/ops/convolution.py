@@ -14,7 +14,8 @@ from typing import Any
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Pair, Tensor
-from weft.ops.convolution_kernels import Convolution, lowering
+from weft.ops.convolution_kernels import lowering
+from weft.ops.convolution_sizes import Convolution
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.functions import function
 from weft.ops.linear import saves_other

@@ -7,73 +7,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from weft.dtypes import DType
 from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
+from weft.ops import convolution_winograd
+from weft.ops.convolution_sizes import Convolution, scratch
 from weft.ops.geometry import contiguous_strides
 from weft.ops.linear import HALF_ALONE, matmul_step
 from weft.ops.products import Asked, choose, piece, sum_pieces
 from weft.ops.reduction import is_cooperative
 from weft.ops.viewing import copy_step
-from weft.ops.windows import Window, out_size
 from weft.target import TargetProfile
 
 CONVOLUTION = ("convolution", "convolution", "convolution")
 """What choices of convolutions are asked for in place of types: they are no products of matrices."""
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """All sizes of a convolution."""
-
-    n: int
-    c: int
-    o: int
-    groups: int
-    window: Window
-
-    @staticmethod
-    def of(x: Sequence[int], w: Sequence[int], attributes: dict[str, Any]) -> Convolution:
-        """The sizes for an input and a weight shape."""
-        stride, padding, dilation = attributes["stride"], attributes["padding"], attributes["dilation"]
-        out = tuple(out_size(*sizes) for sizes in zip(x[2:], w[2:], stride, padding, dilation, strict=True))
-        window = Window(tuple(x[2:]), tuple(w[2:]), out, stride, padding, dilation)
-        return Convolution(x[0], x[1], w[0], attributes["groups"], window)
-
-    @property
-    def c_each(self) -> int:
-        """Input channels of a group."""
-        return self.c // self.groups
-
-    @property
-    def o_each(self) -> int:
-        """Output channels of a group."""
-        return self.o // self.groups
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """The shape of y."""
-        return self.n, self.o, *self.window.out
-
-    @property
-    def taps(self) -> int:
-        """How many elements a window has in all channels of a group."""
-        return self.c_each * math.prod(self.window.kernel)
-
-    @property
-    def numbers(self) -> tuple[int, ...] | None:
-        """The 2-d library kernel's parameters, without the offsets (a line is an image of one row), or ``None``."""
-        own = self.window
-        if len(own.size) > 2:
-            return None
-        first = 2 - len(own.size)
-        size, kernel, out, stride, dilation = (
-            (1,) * first + part for part in (own.size, own.kernel, own.out, own.stride, own.dilation)
-        )
-        padding = (0,) * first + tuple(before for before, _ in own.padding)
-        return (self.n, self.c, *size, self.o, *kernel, *out, *stride, *padding, *dilation, self.groups)
 
 
 def _grouped(operand: Operand, per_group: int) -> tuple[int, ...]:
@@ -130,11 +78,7 @@ def derived_weight(y: Operand, x: Operand, w: Operand, sizes: Convolution, profi
 
 def _columns(index: int, dtype: DType, sizes: Convolution) -> Operand:
     """The scratch value (N, groups, taps, places)."""
-    return _scratch(index, dtype, (sizes.n, sizes.groups, sizes.taps, math.prod(sizes.window.out)))
-
-
-def _scratch(index: int, dtype: DType, shape: tuple[int, ...]) -> Operand:
-    return Operand(index, dtype, shape, contiguous_strides(shape), -2 - index)
+    return scratch(index, dtype, (sizes.n, sizes.groups, sizes.taps, math.prod(sizes.window.out)))
 
 
 def _split(sizes: Convolution) -> tuple[int, ...]:
@@ -212,7 +156,7 @@ def _columns_weight(
     y: Operand, x: Operand, w: Operand, sizes: Convolution, free: int
 ) -> tuple[list[Step], list[Operand]]:
     columns = _columns(free, x.dtype, sizes)
-    each = _scratch(free + 1, x.dtype.compute, (sizes.n, sizes.groups, sizes.o_each, sizes.taps))
+    each = scratch(free + 1, x.dtype.compute, (sizes.n, sizes.groups, sizes.o_each, sizes.taps))
     builder = Builder("sum_images")
     g, o, k = builder.axes(each.shape[1:])
     (n,) = builder.reduce_axes((sizes.n,))
@@ -236,13 +180,15 @@ def _sizes(
     return Convolution.of(x, w, attributes)
 
 
-def _form(target: Operand, sizes: Convolution, profile: TargetProfile) -> str:
-    """Which form the target runs: ``"library"``, ``"blocks"``, ``"columns"`` or ``"derived"``."""
+def _form(kind: str, target: Operand, sizes: Convolution, profile: TargetProfile) -> str:
+    """Which form the target runs: ``"library"``, ``"winograd"``, ``"blocks"``, ``"columns"`` or ``"derived"``."""
     if target.strides != contiguous_strides(target.shape):
         return "derived"  # the other forms write dense results
     if profile.dialect == "llvm":
         if "blas" not in profile.features or target.dtype.bits < 32:
             return "derived"
+        if convolution_winograd.tiles_for(kind, sizes, target.dtype) is not None:
+            return "winograd"
         return "blocks" if sizes.numbers is not None and max(sizes.numbers) < LARGEST else "columns"
     if sizes.numbers is not None:
         return "library"
@@ -268,32 +214,40 @@ def lowering(kind: str) -> Callable[..., Program]:
         sizes = _sizes(kind, operands, target, attributes)
         # 16 bits on a CPU are converted to what its tuned forms take, and back
         half = profile.dialect == "llvm" and target.dtype.bits < 32 and _work(sizes) > HALF_ALONE
-        scratch: list[Operand] = [_scratch(3, target.dtype.compute, target.shape)] if half else []
-        written = scratch[0] if half else target
-        form = _form(written, sizes, profile)
+        temporaries: list[Operand] = [scratch(3, target.dtype.compute, target.shape)] if half else []
+        written = temporaries[0] if half else target
+        form = _form(kind, written, sizes, profile)
         if form == "derived" or any(0 in operand.shape for operand in operands):
             return _DERIVED[kind](operands[0], operands[1], target, sizes, profile)
         steps: list[Step] = []
         ready = []
         for operand in operands:  # the tuned forms read contiguous operands
             if half or operand.strides != contiguous_strides(operand.shape):
-                dense = _scratch(3 + len(scratch), written.dtype, operand.shape)
+                dense = scratch(3 + len(temporaries), written.dtype, operand.shape)
                 steps.append(copy_step("copy", operand, dense, operand.shape, operand.strides, dense.strides))
-                scratch.append(dense)
+                temporaries.append(dense)
                 operand = dense
             ready.append(operand)
         if form == "columns":
-            more, columns = _COLUMNS[kind](ready[0], ready[1], written, sizes, 3 + len(scratch))
+            more, columns = _COLUMNS[kind](ready[0], ready[1], written, sizes, 3 + len(temporaries))
             steps += more
-            scratch += columns
+            temporaries += columns
+        elif form == "winograd":
+            tiles = convolution_winograd.tiles_for(kind, sizes, written.dtype)
+            assert tiles is not None, "the form was chosen for its tiles"
+            more, pieces = convolution_winograd.steps(
+                kind, ready, written, sizes, tiles, 3 + len(temporaries)
+            )
+            steps += more
+            temporaries += pieces
         else:
             prepare = _block_steps if form == "blocks" else _library_steps
-            more, pieces = prepare(kind, ready, written, sizes, profile, 3 + len(scratch))
+            more, pieces = prepare(kind, ready, written, sizes, profile, 3 + len(temporaries))
             steps += more
-            scratch += pieces
+            temporaries += pieces
         if half:
             steps.append(copy_step("copy", written, target, target.shape, written.strides, target.strides))
-        return Program(tuple(steps), tuple((o.dtype, math.prod(o.shape)) for o in scratch))
+        return Program(tuple(steps), tuple((o.dtype, math.prod(o.shape)) for o in temporaries))
 
     return lower
 
@@ -326,7 +280,7 @@ def _library_steps(
         options += (("tile", tile), ("a", along))
     pieces: list[Operand] = []
     if splits > 1:
-        pieces = [_scratch(free, target.dtype.compute, (splits, *target.shape))]
+        pieces = [scratch(free, target.dtype.compute, (splits, *target.shape))]
         options += (("split", True),)
     values = (*ready, *(pieces or [target]))
     arguments: list[Argument] = [*numbers, *(Offset(values[role].index) for role in by_role)]
@@ -372,10 +326,10 @@ def _block_steps(
     if kind == "weight":
         jobs = min(jobs, max(4, PARTS // math.prod(target.shape)))
     room = -(-channels * kh * kw * rows * ow // 16) * 16
-    columns = _scratch(free, target.dtype, (jobs * room,))
+    columns = scratch(free, target.dtype, (jobs * room,))
     parts = []
     if kind == "weight":
-        parts = [_scratch(free + 1, target.dtype, (jobs, sizes.groups, sizes.taps, sizes.o_each))]
+        parts = [scratch(free + 1, target.dtype, (jobs, sizes.groups, sizes.taps, sizes.o_each))]
     written = parts[0] if parts else target
     values = (*ready, written, columns)
     by_role = {"forward": (0, 1, 2), "input": (2, 1, 0), "weight": (1, 2, 0)}[kind]  # x, w, y

@@ -40,14 +40,15 @@ class Routine:
             slot = self.lines.let(f"getelementptr i64, ptr %parameters, i64 {position}")
             self.values[parameter] = Value(self.lines.let(f"load i64, ptr {slot}, align 8"), INDEX)
 
-    def finished(self, blas: bool = True) -> str:
-        """The kernel's IR; without a BLAS products are plain loops."""
+    def finished(self, blas: bool = True, multiplies: bool = True) -> str:
+        """The kernel's IR; without a BLAS products are plain loops. One that ``multiplies`` no matrices has neither."""
         head = f"define void @weft.{self.name}(ptr %buffers, ptr %parameters, i64 %lo, i64 %hi) nounwind"
         number = self.number
         types = f"i32, i32, i32, i64, i64, i64, {number}, ptr, i64, ptr, i64, {number}, ptr, i64"
         declared = f"declare void @{self.gemm}({types})"
         product = declared if blas else _LOOPS.format(T=number, gemm=self.gemm)
-        return "\n\n".join([self.lines.function(head), product, *sorted(self.lines.declarations)]) + "\n"
+        products = [product] if multiplies else []
+        return "\n\n".join([self.lines.function(head), *products, *sorted(self.lines.declarations)]) + "\n"
 
     def at(self, text: str) -> str:
         """The value of an integer expression."""

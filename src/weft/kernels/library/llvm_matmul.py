@@ -30,10 +30,13 @@ GRAIN = 1 << 18
 
 LARGEST = "maximum(1, maximum(m, n))"
 PIECES = (
-    f"maximum(1, minimum(idiv(m * n * k, {GRAIN}), "
-    f"maximum(4, minimum(idiv({LARGEST}, 128), idiv(m * n * k, {1 << 22})))))"
+    f"maximum(1, idiv(minimum(idiv(m * n * k, {GRAIN}), "
+    f"maximum(4, minimum(idiv({LARGEST}, 128), idiv(m * n * k, {1 << 22})))), maximum(1, idiv(batch0 * batch1, 8))))"
 )
-"""Pieces of a product: up to four small ones, and more where each has many lines and much work."""
+"""Pieces of a product: up to four small ones, and more where each has many lines and much work; fewer in a batch.
+
+Each piece copies the whole of one operand, so that there are no more than the threads need.
+"""
 
 LINES = f"ceil_div(ceil_div({LARGEST}, {PIECES}), 16) * 16"
 """Rows of a piece, or columns where there are more of those: whole vectors and lines of the cache."""
@@ -98,9 +101,9 @@ def _source(name: str, kind: str, size: int, gemm: str, gemv: str, blas: bool) -
 def _lines() -> str:
     """A function of IR: ``LINES`` of a product's sizes."""
     lines = FunctionWriter()
-    values = {each: Value(f"%{each}", INDEX) for each in "mnk"}
+    values = {each: Value(f"%{each}", INDEX) for each in ("m", "n", "k", "batch0", "batch1")}
     lines.do(f"ret i64 {Emitter(lines, _no_load).apply(LINES, values).text}")
-    head = f"define internal i64 @piece({_SIZES}) alwaysinline {{"
+    head = f"define internal i64 @piece({_SIZES}, i64 %batch0, i64 %batch1) alwaysinline {{"
     return "\n".join([head, *lines.text, "}", *sorted(lines.declarations)])
 
 
@@ -119,7 +122,7 @@ entry:
   %nothing = or i1 %empty, %none
   br i1 %nothing, label %done, label %begin
 begin:
-  %lines = call i64 @piece(i64 %m, i64 %n, i64 %k)
+  %lines = call i64 @piece(i64 %m, i64 %n, i64 %k, i64 %batch0, i64 %batch1)
   %by.rows = icmp sge i64 %m, %n
   %largest = select i1 %by.rows, i64 %m, i64 %n
   %largest.1 = sub i64 %largest, 1

@@ -1,0 +1,287 @@
+"""The steps of a 2-d convolution by ``winograd`` on the ``cpu``, around batches of products by the BLAS.
+
+Lanes are channels. A stage is a kernel of its own:
+
+``tiles``: tiles of an image (N, C, H, W), transformed, as (size * size, tiles, channels); of inputs (``matrix`` inputs)
+they overlap, of a result's gradient (``matrix`` results) they do not.
+``results``: the results' image from the products, which lie as tiles do.
+``filters``: filters (O, C, taps, taps), transformed, as (size * size, C, channels of the output); ``turned``: by half
+a turn, as (size * size, O, channels of the input). So no product has a transposed second operand, which takes longer.
+``filter_gradient``: what filters (O, C, taps, taps) get from products (size * size, O, channels of the input).
+
+Channels are padded to whole vectors; nobody reads what is in the padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from weft import dtypes
+from weft.codegen.llvm.lanewise import Lanewise
+from weft.codegen.llvm.memory import LANES
+from weft.codegen.llvm.routine import GEMM, Routine
+from weft.dtypes import DType
+from weft.errors import KernelError
+from weft.expr.llvm_text import suffix, vector_type
+from weft.kernels.library import template
+from weft.kernels.library.winograd import Filtering, transposed
+from weft.kernels.program import Library
+from weft.target import Binding, KernelSpec, Parameter, TargetProfile
+
+_IMAGES = "c h w pad_h pad_w rows columns first images image_offset room apart".split()
+_FILTERS = "o_all c filter_offset room apart more".split()
+PARAMETERS = {"tiles": _IMAGES, "results": _IMAGES, "filters": _FILTERS, "filter_gradient": _FILTERS}
+"""``rows`` and ``columns`` of tiles; ``first`` of the ``images``; ``room``: channels with their padding.
+
+``apart``: elements from one product to the next. ``more``: whether what is written is added to what is there.
+"""
+
+BUFFERS = {
+    "tiles": ("image", "products"), "results": ("products", "image"),
+    "filters": ("filter", "products"), "filter_gradient": ("products", "filter"),
+}  # fmt: skip
+
+GRAIN = 1 << 15
+"""Numbers read and written that are worth a thread."""
+
+SEGMENT = 128
+"""Columns of an image that are transposed together, so that what is between two steps stays in the first cache."""
+
+
+@template("llvm", "winograd")
+def winograd(library: Library, profile: TargetProfile) -> KernelSpec:
+    """Options: ``stage``, ``outputs`` and ``taps``, and by stage ``matrix`` or ``turned``."""
+    options = dict(library.options)
+    stage, dtype = str(options["stage"]), library.dtypes[0]
+    if dtype not in GEMM or any(other is not dtype for other in library.dtypes):
+        given = ", ".join(each.name for each in library.dtypes)
+        raise KernelError(f"winograd: types ({given}) given, the cpu kernel takes all float32 or all float64")
+    filtering = Filtering(int(options["outputs"]), int(options["taps"]))
+    form = str(options.get("matrix", "turned" if options.get("turned") else ""))
+    name = "_".join(
+        ["winograd", stage, *([form] if form else []), f"{filtering.outputs}x{filtering.taps}", dtype.name]
+    )
+    read, written = BUFFERS[stage]
+    numbers = filtering.size**2
+    work = {
+        "tiles": ("images * rows", f"images * rows * columns * c * {numbers}"),
+        "filters": ("o_all" if form == "turned" else f"ceil_div(o_all, {LANES})", f"o_all * c * {numbers}"),
+    }
+    work["results"], work["filter_gradient"] = work["tiles"], ("o_all", work["filters"][1])
+    items, amount = work[stage]
+    return KernelSpec(
+        name=name,
+        language="llvm",
+        parameters=tuple(Parameter(each, dtypes.int64) for each in PARAMETERS[stage]),
+        inputs=(Binding(read, dtype),),
+        outputs=(Binding(written, dtype, "read_write"),),
+        workgroup_size=(GRAIN, 1, 1),
+        workgroup_count=(items, amount, "1"),
+        source=_Writer(name, stage, dtype, filtering, form).source(),
+    )
+
+
+class _Writer(Routine):
+    """Writes one stage."""
+
+    def __init__(self, name: str, stage: str, dtype: DType, filtering: Filtering, form: str) -> None:
+        super().__init__(name, dtype, BUFFERS[stage], PARAMETERS[stage])
+        self.stage, self.filtering, self.form = stage, filtering, form
+        self.lanewise = Lanewise(self.lines, self.number)
+        self.vector, self.suffix = vector_type(self.number, LANES), suffix(self.number, LANES)
+        self.bytes = dtype.itemsize
+        matrix = transposed(filtering.results) if form == "results" else filtering.inputs
+        if stage == "results":
+            matrix = filtering.results
+        self.matrix = matrix
+        # a tile of the image reaches so far in each dimension, and the next begins ``outputs`` further on
+        self.reach = len(matrix) if stage == "results" else len(matrix[0])
+        self.wide = -(-(SEGMENT + self.reach) // LANES) * LANES
+
+    def source(self) -> str:
+        """The kernel's IR."""
+        {
+            "tiles": self._tiles, "results": self._results,
+            "filters": self._filters if self.form == "turned" else self._filters_across,
+            "filter_gradient": self._filter_gradient,
+        }[self.stage]()  # fmt: skip
+        return self.finished(multiplies=False)
+
+    # Images.
+
+    def _tiles(self) -> None:
+        self.strip = self.lines.local(f"[{self.reach * self.wide} x {self.vector}]")
+        with self.loop("hi", "item", "lo"):
+            self.names(image="idiv(item, rows)")
+            self.names(row="item - image * rows", tile="item * columns")
+            self.names(top=f"row * {self.filtering.outputs} - pad_h", plane="h * w")
+            with self.loop("c", "c0", step=LANES), self._segments():
+                self.names(left=f"t0 * {self.filtering.outputs} - pad_w")
+                with self.loop(str(self.reach), "i"):
+                    self._strip_row()
+                with self.loop("t1", "t", "t0"):
+                    square = [[self._of_strip(i, j) for j in range(self.reach)] for i in range(self.reach)]
+                    self._put_products(self.lanewise.both_ways(self.matrix, square), "(tile + t) * room + c0")
+
+    def _strip_row(self) -> None:
+        """Row ``i`` of a strip of tiles, zeros outside of the image, as a vector of channels for each column."""
+        self.names(y="top + i")
+        there = self.lines.let(f"icmp ult i64 {self.at('y')}, {self.at('h')}")
+        start = "image_offset + ((first + image) * c + minimum(c0 + {k}, c - 1)) * plane + y * w + left"
+        channels = [self.element("%b.image", start.format(k=k)) for k in range(LANES)]
+        with self.loop(f"(t1 - t0 - 1) * {self.filtering.outputs} + {self.reach}", "q", step=LANES):
+            mask = self._where(there, self.lanes("left + q", "w"))
+            values = [self._load(self.element(channel, "q"), mask) for channel in channels]
+            for lane, value in enumerate(self.lanewise.transposed(values)):
+                self.lines.do(
+                    f"store {self.vector} {value}, ptr {self._strip(f'i * {self.wide} + q + {lane}')}"
+                )
+
+    def _results(self) -> None:
+        self.strip = self.lines.local(f"[{self.reach * self.wide} x {self.vector}]")
+        outputs = self.filtering.outputs
+        with self.loop("hi", "item", "lo"):
+            self.names(image="idiv(item, rows)")
+            self.names(row="item - image * rows", tile="item * columns")
+            self.names(top=f"row * {outputs}", plane="h * w")
+            with self.loop("c", "c0", step=LANES), self._segments():
+                self.names(left=f"t0 * {outputs}")
+                with self.loop("t1", "t", "t0"):
+                    made = self.lanewise.both_ways(self.matrix, self._products("(tile + t) * room + c0"))
+                    for i, values in enumerate(made):
+                        for j, value in enumerate(values):
+                            place = self._strip(f"{i * self.wide + j} + (t - t0) * {outputs}")
+                            self.lines.do(f"store {self.vector} {value}, ptr {place}")
+                with self.loop(f"minimum({outputs}, h - top)", "i"):
+                    self._image_row()
+
+    def _image_row(self) -> None:
+        """Row ``i`` of a strip, as rows of the image's channels."""
+        start = "image_offset + ((first + image) * c + c0 + {k}) * plane + (top + i) * w + left"
+        channels = [self.element("%b.image", start.format(k=k)) for k in range(LANES)]
+        with self.loop(f"minimum((t1 - t0) * {self.filtering.outputs}, w - left)", "q", step=LANES):
+            mask = self.lanes("q", f"minimum((t1 - t0) * {self.filtering.outputs}, w - left)")
+            values = [self._load(self._strip(f"i * {self.wide} + q + {lane}")) for lane in range(LANES)]
+            for k, value in enumerate(self.lanewise.transposed(values)):
+                there = self.lines.let(f"icmp slt i64 {self.at(f'c0 + {k}')}, {self.at('c')}")
+                self._store(value, self.element(channels[k], "q"), self._where(there, mask))
+
+    @contextmanager
+    def _segments(self) -> Iterator[None]:
+        """Runs of columns of tiles, ``t0`` to ``t1``, whose part of the image fits in the strip."""
+        most = SEGMENT // self.filtering.outputs
+        with self.loop("columns", "t0", step=most):
+            self.names(t1=f"minimum(columns, t0 + {most})")
+            yield
+
+    def _of_strip(self, i: int, j: int) -> str:
+        """Element (i, j) of tile ``t``."""
+        return self._load(self._strip(f"{i * self.wide + j} + (t - t0) * {self.filtering.outputs}"))
+
+    def _strip(self, index: str) -> str:
+        return self.lines.let(f"getelementptr {self.vector}, ptr {self.strip}, i64 {self.at(index)}")
+
+    # Filters.
+
+    def _filters_across(self) -> None:
+        """As (size * size, C, channels of the output): 16 filters at a time, their lanes exchanged tap by tap."""
+        area, kept = (
+            self.filtering.taps**2,
+            self.lines.local(f"[{self.filtering.taps**2 * LANES} x {self.vector}]"),
+        )
+
+        def place(tap: str, line: str) -> str:
+            index = self.at(f"({tap}) * {LANES} + {line}")
+            return self.lines.let(f"getelementptr {self.vector}, ptr {kept}, i64 {index}")
+
+        with self.loop("hi", "block", "lo"), self.loop("c", "c0", step=LANES):
+            with self.loop(str(LANES), "line"):
+                self.names(o=f"minimum(block * {LANES} + line, o_all - 1)")
+                for tap, value in enumerate(self._taps()):
+                    self.lines.do(f"store {self.vector} {value}, ptr {place(str(tap), 'line')}")
+            with self.loop(str(area), "tap"):
+                values = [self._load(place("tap", str(line))) for line in range(LANES)]
+                for line, value in enumerate(self.lanewise.transposed(values)):
+                    self.lines.do(f"store {self.vector} {value}, ptr {place('tap', str(line))}")
+            with self.loop(f"minimum({LANES}, c - c0)", "line"):
+                self._put_filter(
+                    [self._load(place(str(tap), "line")) for tap in range(area)],
+                    f"(c0 + line) * room + block * {LANES}",
+                )
+
+    def _filters(self) -> None:
+        """As (size * size, O, channels of the input), by half a turn."""
+        with self.loop("hi", "o", "lo"), self.loop("c", "c0", step=LANES):
+            self._put_filter(self._taps()[::-1], "o * room + c0")
+
+    def _taps(self) -> list[str]:
+        """Each tap of filter ``o`` for the channels from ``c0`` on."""
+        run, area = [self._load(*place) for place in self._run()], self.filtering.taps**2
+        return [self.lanewise.taken(run, [lane * area + tap for lane in range(LANES)]) for tap in range(area)]
+
+    def _put_filter(self, values: list[str], place: str) -> None:
+        taps = self.filtering.taps
+        square = [values[row * taps : (row + 1) * taps] for row in range(taps)]
+        self._put_products(self.lanewise.both_ways(self.filtering.filters, square), place)
+
+    def _filter_gradient(self) -> None:
+        taps = self.filtering.taps
+        with self.loop("hi", "o", "lo"), self.loop("c", "c0", step=LANES):
+            square = self.lanewise.both_ways(
+                transposed(self.filtering.filters), self._products("o * room + c0")
+            )
+            values = [value for row in square for value in row]
+            again = self.lines.let(f"icmp ne i64 {self.at('more')}, 0")
+            for number, (place, mask) in enumerate(self._run()):
+                elements = range(number * LANES, (number + 1) * LANES)
+                places = [element % taps**2 * LANES + element // taps**2 for element in elements]
+                old = self._load(place, self._where(again, mask))
+                value = self.lanewise.taken(values, places)
+                self._store(self.lines.let(f"fadd {self.vector} {old}, {value}"), place, mask)
+
+    def _run(self) -> list[tuple[str, str]]:
+        """The vectors of the taps of ``LANES`` channels from ``c0`` on: addresses, and masks of what is there."""
+        area = self.filtering.taps**2
+        start = self.element("%b.filter", f"filter_offset + (o * c + c0) * {area}")
+        return [
+            (self.element(start, str(number * LANES)), self.lanes(str(number * LANES), f"(c - c0) * {area}"))
+            for number in range(area)
+        ]
+
+    # Memory.
+
+    def _products(self, place: str) -> list[list[str]]:
+        """The square of products at a place."""
+        size = self.filtering.size
+        return [[self._load(self._product(i * size + j, place)) for j in range(size)] for i in range(size)]
+
+    def _put_products(self, square: list[list[str]], place: str) -> None:
+        for number, value in enumerate(value for row in square for value in row):
+            self.lines.do(
+                f"store {self.vector} {value}, ptr {self._product(number, place)}, align {self.bytes}"
+            )
+
+    def _product(self, number: int, place: str) -> str:
+        return self.element("%b.products", f"{number} * apart + {place}")
+
+    def _where(self, condition: str, mask: str) -> str:
+        masks = vector_type("i1", LANES)
+        return self.lines.let(f"select i1 {condition}, {masks} {mask}, {masks} zeroinitializer")
+
+    def _load(self, place: str, mask: str = "") -> str:
+        if not mask:
+            return self.lines.let(f"load {self.vector}, ptr {place}, align {self.bytes}")
+        masks = vector_type("i1", LANES)
+        name = f"@llvm.masked.load.{self.suffix}.p0"
+        self.lines.declarations.add(f"declare {self.vector} {name}(ptr, i32, {masks}, {self.vector})")
+        given = f"ptr {place}, i32 {self.bytes}, {masks} {mask}, {self.vector} zeroinitializer"
+        return self.lines.let(f"call {self.vector} {name}({given})")
+
+    def _store(self, value: str, place: str, mask: str) -> None:
+        masks = vector_type("i1", LANES)
+        name = f"@llvm.masked.store.{self.suffix}.p0"
+        self.lines.declarations.add(f"declare void {name}({self.vector}, ptr, i32, {masks})")
+        self.lines.do(
+            f"call void {name}({self.vector} {value}, ptr {place}, i32 {self.bytes}, {masks} {mask})"
+        )

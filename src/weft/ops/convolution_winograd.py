@@ -1,0 +1,237 @@
+"""2-d convolutions of small filters with stride 1 by Winograd's filtering, on targets with a BLAS.
+
+Tiles of the image and filters are transformed, products of all tiles with all filters follow, a batch of them for each
+element of a tile, and what they give is transformed to the result. Images are taken a few at a time, so that what lies
+between two steps stays in the last cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from weft import dtypes
+from weft.kernels import Argument, Library, Offset, Operand, Step
+from weft.kernels.library.winograd import Filtering
+from weft.ops.convolution_sizes import Convolution, scratch
+from weft.ops.linear import matmul_step
+
+Options = tuple[tuple[str, int | str | bool], ...]
+
+LANES = 16
+"""Channels are padded to a multiple of this."""
+LEAST = 32
+"""Channels, of input and of output, below which little is saved and rounding errors would be for nothing."""
+TOGETHER = 12 << 20
+"""Bytes of tiles and of their products that are made at a time, if one image has no more."""
+CHOICES = (Filtering(4, 3), Filtering(2, 3))
+"""Fewest products first: F(4, 3) takes a quarter of a plain sum's, F(2, 3) four ninths."""
+FILTER, TILE, PLAIN = 43, 28, 1.15
+"""What costs as much as so many multiplications in a product of matrices: to transform a number of a filter (and to
+copy it, as each product begins with), and a number of a tile; and a multiplication where windows are unfolded.
+
+Fitted to one thread of an AMD EPYC (Zen 4), 16 images of 28x28 by 64 channels to 2x2 by 512.
+"""
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The tiles that cover an image of ``height`` x ``width`` results, and how many numbers each has for a channel."""
+
+    filtering: Filtering
+    height: int
+    width: int
+
+    @property
+    def rows(self) -> int:
+        """Rows of tiles."""
+        return -(-self.height // self.filtering.outputs)
+
+    @property
+    def columns(self) -> int:
+        """Columns of tiles."""
+        return -(-self.width // self.filtering.outputs)
+
+    @property
+    def numbers(self) -> int:
+        """Products of a tile, a pair of channels."""
+        return self.filtering.size**2
+
+
+def tiles_for(kind: str, sizes: Convolution, dtype: dtypes.DType) -> Tiles | None:
+    """The tiles that take the least work; ``None`` where another form is faster, or more exact."""
+    window = sizes.window
+    suits = (
+        dtype is dtypes.float32
+        and len(window.size) == 2
+        and window.kernel == (3, 3)
+        and window.stride == window.dilation == (1, 1)
+        and sizes.groups == 1
+        and min(sizes.c, sizes.o) >= LEAST
+        and all(0 <= before <= 2 for before, _ in window.padding)
+    )
+    if not suits:
+        return None
+    height, width = window.size if kind == "input" else window.out
+    plain = PLAIN * 9 * sizes.n * sizes.c * sizes.o * window.out[0] * window.out[1]
+    costs = {_cost(tiles, sizes): tiles for tiles in (Tiles(each, height, width) for each in CHOICES)}
+    return costs[min(costs)] if min(costs) < plain else None
+
+
+def _cost(tiles: Tiles, sizes: Convolution) -> float:
+    """Multiplications in products, and what transforms are worth in them."""
+    count = sizes.n * tiles.rows * tiles.columns
+    products = count * sizes.c * sizes.o + FILTER * sizes.c * sizes.o + TILE * count * (sizes.c + sizes.o)
+    return products * tiles.numbers
+
+
+def steps(
+    kind: str, ready: Sequence[Operand], target: Operand, sizes: Convolution, tiles: Tiles, free: int
+) -> tuple[list[Step], list[Operand]]:
+    """The steps for ``"forward"`` (x, w to y), ``"input"`` (y, w to x) or ``"weight"`` (y, x to w)."""
+    return _Steps(kind, ready, target, sizes, tiles, free).all()
+
+
+class _Steps:
+    def __init__(
+        self,
+        kind: str,
+        ready: Sequence[Operand],
+        target: Operand,
+        sizes: Convolution,
+        tiles: Tiles,
+        free: int,
+    ) -> None:
+        self.kind, self.ready, self.target, self.sizes, self.tiles = kind, ready, target, sizes, tiles
+        self.dtype, self.free = target.dtype, free
+        each = tiles.rows * tiles.columns
+        room = 4 * tiles.numbers * each * (_padded(sizes.c) + _padded(sizes.o))
+        self.images = max(1, min(sizes.n, TOGETHER // room))
+        self.images = -(-sizes.n // -(-sizes.n // self.images))  # evenly
+        self.count = self.images * each
+        self.made: list[Operand] = []
+
+    def all(self) -> tuple[list[Step], list[Operand]]:
+        """The steps, and the scratch values."""
+        steps = {"forward": self._forward, "input": self._input, "weight": self._weight}[self.kind]()
+        return steps, self.made
+
+    def _forward(self) -> list[Step]:
+        x, w = self.ready
+        filters = self._products(self.sizes.c, self.sizes.o)
+        tiles = self._products(self.count, self.sizes.c)
+        products = self._products(self.count, self.sizes.o)
+        steps = [self._filter_step("filters", w, filters, turned=False)]
+        pads = [before for before, _ in self.sizes.window.padding]
+        for first in range(0, self.sizes.n, self.images):
+            steps += [
+                self._image_step("tiles", x, tiles, first, pads, "inputs"),
+                self._product(tiles, filters, products, first),
+                self._image_step("results", self.target, products, first),
+            ]
+        return steps
+
+    def _input(self) -> list[Step]:
+        y, w = self.ready
+        filters = self._products(self.sizes.o, self.sizes.c)
+        tiles = self._products(self.count, self.sizes.o)
+        products = self._products(self.count, self.sizes.c)
+        steps = [self._filter_step("filters", w, filters, turned=True)]
+        pads = [2 - before for before, _ in self.sizes.window.padding]
+        for first in range(0, self.sizes.n, self.images):
+            steps += [
+                self._image_step("tiles", y, tiles, first, pads, "inputs"),
+                self._product(tiles, filters, products, first),
+                self._image_step("results", self.target, products, first),
+            ]
+        return steps
+
+    def _weight(self) -> list[Step]:
+        y, x = self.ready
+        inputs = self._products(self.count, self.sizes.c)
+        grads = self._products(self.count, self.sizes.o)
+        products = self._products(self.sizes.o, self.sizes.c)
+        steps: list[Step] = []
+        pads = [before for before, _ in self.sizes.window.padding]
+        for first in range(0, self.sizes.n, self.images):
+            steps += [
+                self._image_step("tiles", x, inputs, first, pads, "inputs"),
+                self._image_step("tiles", y, grads, first, [0, 0], "results"),
+                self._product(_turned(grads), inputs, products, first),
+                self._filter_step("filter_gradient", self.target, products, more=first > 0),
+            ]
+        return steps
+
+    def _products(self, lines: int, channels: int) -> Operand:
+        """A scratch value of as many matrices as a tile has products, lines of channels, which are padded.
+
+        Matrices lie a vector apart from where they would share places in a cache.
+        """
+        room = _padded(channels)
+        apart = lines * room + LANES
+        shape = (self.tiles.numbers, lines, channels)
+        index = self.free + len(self.made)
+        whole = scratch(index, self.dtype, (self.tiles.numbers * apart,))
+        self.made.append(whole)
+        return Operand(index, self.dtype, shape, (apart, room, 1), whole.slot)
+
+    def _product(self, a: Operand, b: Operand, c: Operand, first: int) -> Step:
+        count = self._images_from(first) * self.tiles.rows * self.tiles.columns
+        if self.kind == "weight":
+            a, b = _with(a, 2, count), _with(b, 1, count)
+        else:
+            a, c = _with(a, 1, count), _with(c, 1, count)
+        step = matmul_step(a, b, c)
+        assert step is not None, "one batch dimension always fits"
+        return step
+
+    def _images_from(self, first: int) -> int:
+        return min(self.images, self.sizes.n - first)
+
+    def _image_step(
+        self, stage: str, image: Operand, products: Operand, first: int, pads: Sequence[int] = (0, 0), matrix: str = ""
+    ) -> Step:  # fmt: skip
+        _, c, h, w = image.shape
+        apart, room, _ = products.strides
+        values = (image, products) if stage == "tiles" else (products, image)
+        options: Options = (("matrix", matrix),) if matrix else ()
+        arguments: tuple[Argument, ...] = (
+            c, h, w, *pads, self.tiles.rows, self.tiles.columns, first, self._images_from(first), Offset(image.index),
+            room, apart,
+        )  # fmt: skip
+        return Step(self._library(stage, options), tuple(value.index for value in values), arguments)
+
+    def _filter_step(
+        self, stage: str, filters: Operand, products: Operand, turned: bool = False, more: bool = False
+    ) -> Step:
+        o, c = filters.shape[:2]
+        apart, room, _ = products.strides
+        values = (filters, products) if stage == "filters" else (products, filters)
+        library = self._library(stage, (("turned", True),) if turned else ())
+        return Step(
+            library,
+            tuple(value.index for value in values),
+            (o, c, Offset(filters.index), room, apart, int(more)),
+        )
+
+    def _library(self, stage: str, options: Options) -> Library:
+        own = self.tiles.filtering
+        chosen: Options = (("stage", stage), ("outputs", own.outputs), ("taps", own.taps), *options)
+        return Library("winograd", (self.dtype,) * 2, chosen)
+
+
+def _padded(channels: int) -> int:
+    return -(-channels // LANES) * LANES
+
+
+def _turned(matrices: Operand) -> Operand:
+    (batch, rows, columns), (apart, down, across) = matrices.shape, matrices.strides
+    return Operand(
+        matrices.index, matrices.dtype, (batch, columns, rows), (apart, across, down), matrices.slot
+    )
+
+
+def _with(matrices: Operand, axis: int, count: int) -> Operand:
+    """Matrices of which only the first ``count`` lines of an axis are used: the last images may be fewer."""
+    shape = (*matrices.shape[:axis], count, *matrices.shape[axis + 1 :])
+    return Operand(matrices.index, matrices.dtype, shape, matrices.strides, matrices.slot)
