@@ -3,9 +3,20 @@
 from weft.kernels.builder import Builder, Operand, coalesce
 from weft.kernels.derived import Axis, Buffer, Check, Kernel, Part, Reduction, Store
 from weft.kernels.numbers import as_parameter
-from weft.kernels.program import Argument, Epilogue, Library, Offset, Program, Scalar, Step
+from weft.kernels.program import (
+    PARTS,
+    Argument,
+    Epilogue,
+    Library,
+    Offset,
+    Program,
+    Scalar,
+    Step,
+    renumbered,
+)
 
 __all__ = [
+    "PARTS",
     "Argument",
     "Axis",
     "Buffer",
@@ -24,4 +35,5 @@ __all__ = [
     "Store",
     "as_parameter",
     "coalesce",
+    "renumbered",
 ]

@@ -6,7 +6,8 @@ changes from call to call, the operands' offsets and Python scalars, is named by
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from weft.dtypes import DType
 from weft.expr import Expr
@@ -29,6 +30,9 @@ class Scalar:
 
 
 Argument = int | float | Offset | Scalar
+
+PARTS = 64
+"""Parts of a kernel over many tensors, at most: their text, bindings and parameters take time to compile each."""
 
 
 @dataclass(frozen=True)
@@ -76,3 +80,15 @@ class Program:
 
     steps: tuple[Step, ...]
     temporaries: tuple[tuple[DType, int], ...] = ()
+
+
+def renumbered(step: Step, indices: Sequence[int]) -> Step:
+    """The step with value ``indices[i]`` in place of each value ``i``."""
+
+    def moved(argument: Argument) -> Argument:
+        if isinstance(argument, Offset | Scalar):
+            return replace(argument, index=indices[argument.index])
+        return argument
+
+    buffers = tuple(indices[index] for index in step.buffers)
+    return replace(step, buffers=buffers, arguments=tuple(map(moved, step.arguments)))

@@ -13,7 +13,7 @@ from typing import Any
 from weft import dtypes
 from weft.errors import DTypeError, mistake
 from weft.expr import call, const, where
-from weft.kernels import Builder, Operand, Program, Step
+from weft.kernels import PARTS, Builder, Operand, Program, Step
 from weft.ops.core import OpSpec, TensorType
 from weft.ops.table import declare
 from weft.target import TargetProfile
@@ -50,14 +50,15 @@ def _lower(
     flags = Operand(number, dtypes.float32, (max(total, 1),), (1,), number)
     limit = int(profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30))
     steps: list[Step] = []
-    builder, slots, start = Builder("non_finite"), {flags.slot}, 0
+    builder, slots, start, parts = Builder("non_finite"), {flags.slot}, 0, 0
     for one, count in zip(operands, counts, strict=True):
         if count == 0:
             continue
-        if len(slots | {one.slot}) > limit:
+        if len(slots | {one.slot}) > limit or parts == PARTS:
             steps.append(builder.finish())
-            builder, slots = Builder("non_finite"), {flags.slot}
+            builder, slots, parts = Builder("non_finite"), {flags.slot}, 0
         slots.add(one.slot)
+        parts += 1
         runs = -(-count // RUN)
         (run,) = builder.axes((runs,))
         (within,) = builder.reduce_axes((min(RUN, count),))

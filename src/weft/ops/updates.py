@@ -5,14 +5,17 @@ Operands: scalars in 0-d tensors first, then for each parameter its tensors; out
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from weft.dtypes import DType, from_numpy
 from weft.expr import Expr, cast, const, evaluate, parse, substitute, variable, variables
-from weft.kernels import Builder, Operand, Program, coalesce
+from weft.kernels import PARTS, Builder, Kernel, Operand, Program, Step, coalesce, renumbered
 from weft.ops.core import OpSpec, TensorType
+from weft.ops.geometry import contiguous_strides
 from weft.ops.table import declare
 from weft.target import TargetProfile
 
@@ -66,29 +69,80 @@ class _Update:
         attributes: dict[str, Any],
         profile: TargetProfile,
     ) -> Program:
-        scalars, count = operands[: len(self.shared)], len(self.written)
-        bound = {scalar.slot for scalar in scalars if not scalar.scalar}
+        shared, width, count = len(self.shared), len(self.tensors), len(self.written)
+        numbers = tuple(attributes.items())
+        steps = []
+        for first, last in self._pieces(operands, outputs, profile):
+            # numbered anew, so that pieces that differ in nothing but their tensors are one kernel
+            given = [
+                *operands[:shared],
+                *operands[shared + first * width : shared + last * width],
+                *outputs[first * count : last * count],
+            ]
+            made = _numbered(given)
+            parameters = shared + (last - first) * width
+            parts = tuple(
+                (
+                    *made[shared + at * width : shared + (at + 1) * width],
+                    *made[parameters + at * count : parameters + (at + 1) * count],
+                )
+                for at in range(last - first)
+            )
+            step = self._step(made[:shared], parts, numbers)
+            steps.append(renumbered(step, [operand.index for operand in given]))
+        return Program(tuple(steps))
+
+    def _step(
+        self, scalars: Sequence[Operand], parts: Sequence[Sequence[Operand]], numbers: tuple[Any, ...]
+    ) -> Step:
+        """The kernel over some parameters; where all are runs of elements, it is made once for any of their sizes."""
+        sizes = [_run(part) for part in parts]
+        if None in sizes:
+            return self._built(scalars, parts, numbers)
+        flat = tuple(tuple(replace(operand, shape=(2,), strides=(1,)) for operand in part) for part in parts)
+        step, places = _made_for_runs(self, tuple(scalars), flat, numbers)
+        arguments = list(step.arguments)
+        for place, size in zip(places, sizes, strict=True):
+            assert size is not None
+            arguments[place] = size
+        return replace(step, arguments=tuple(arguments))
+
+    def _built(
+        self, scalars: Sequence[Operand], parts: Sequence[Sequence[Operand]], numbers: tuple[Any, ...]
+    ) -> Step:
+        builder, width = Builder(self.name), len(self.tensors)
+        expressions: dict[DType, list[Expr]] = {}
+        for part in parts:
+            dtype = part[0].dtype.compute
+            if dtype not in expressions:
+                expressions[dtype] = self.expressions(dict(numbers), dtype)
+            self._part(builder, scalars, part[:width], part[width:], expressions[dtype])
+        return builder.finish()
+
+    def _pieces(
+        self, operands: Sequence[Operand], outputs: Sequence[Operand], profile: TargetProfile
+    ) -> list[tuple[int, int]]:
+        """The first parameter of each kernel and the one after its last: as many as it may bind and should hold."""
+        count = len(self.written)
+        bound = {scalar.slot for scalar in operands[: len(self.shared)] if not scalar.scalar}
         limit = profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30)
-        steps, builder, slots = [], Builder(self.name), bound
+        pieces, start, slots = [], 0, set(bound)
+        at = -1
         for at, part in enumerate(self._of_parameters(operands)):
-            targets = outputs[at * count : (at + 1) * count]
-            own = {operand.slot for operand in (*part, *targets)}
-            needed = slots | own
-            if len(needed) > limit and slots != bound:
-                steps.append(builder.finish())
-                builder, needed = Builder(self.name), bound | own
-            slots = needed
-            self._part(builder, scalars, part, targets, attributes)
-        return Program((*steps, builder.finish()))
+            own = {operand.slot for operand in (*part, *outputs[at * count : (at + 1) * count])}
+            if at > start and (len(slots | own) > limit or at - start == PARTS):
+                pieces.append((start, at))
+                start, slots = at, set(bound)
+            slots |= own
+        return [*pieces, (start, at + 1)]
 
     def _part(
         self, builder: Builder, scalars: Sequence[Operand], part: Sequence[Operand], targets: Sequence[Operand],
-        attributes: dict[str, Any],
+        results: Sequence[Expr],
     ) -> None:  # fmt: skip
         dtype, width = part[0].dtype.compute, len(self.tensors)
         sizes, strides = coalesce(part[0].shape, [one.strides for one in (*part, *targets)])
         indices = builder.axes(sizes)
-        results = self.expressions(attributes, dtype)
         used = {node for result in results for node in variables(result)}
         places: list[tuple[str, Operand, Sequence[Expr], Sequence[int]]]
         places = [(name, scalar, (), ()) for name, scalar in zip(self.shared, scalars, strict=True)]
@@ -106,6 +160,38 @@ class _Update:
         for target, own, value in zip(targets, strides[width:], results, strict=True):
             builder.store(target, indices, substitute(value, values), own)
         builder.end_part()
+
+
+@lru_cache(maxsize=64)
+def _made_for_runs(
+    update: _Update,
+    scalars: tuple[Operand, ...],
+    parts: tuple[tuple[Operand, ...], ...],
+    numbers: tuple[Any, ...],
+) -> tuple[Step, list[int]]:
+    """The step over contiguous parameters, and at which of its arguments the size of each stands."""
+    step = update._built(scalars, parts, numbers)
+    assert isinstance(step.kernel, Kernel)
+    places = {parameter.name: at for at, parameter in enumerate(step.kernel.parameters)}
+    return step, [places[f"i{number}_0_size"] for number in range(len(parts))]
+
+
+def _run(part: Sequence[Operand]) -> int | None:
+    """How many elements a part has, ``None`` where these are not one run of neighbours in each of its tensors."""
+    shape = part[0].shape
+    dense = contiguous_strides(shape)
+    if any(operand.strides != dense for operand in part):
+        return None
+    return math.prod(shape)
+
+
+def _numbered(operands: Sequence[Operand]) -> list[Operand]:
+    """The operands with indices and slots by their places in this list."""
+    slots: dict[int, int] = {}
+    return [
+        replace(one, index=at, slot=one.slot if one.scalar else slots.setdefault(one.slot, at))
+        for at, one in enumerate(operands)
+    ]
 
 
 FLAGS = ("maximize", "nesterov", "decoupled")

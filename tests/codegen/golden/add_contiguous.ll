@@ -1,29 +1,31 @@
 define void @weft.add(ptr %buffers, ptr %parameters, i64 %lo, i64 %hi) nounwind {
 entry:
-  %v1 = getelementptr ptr, ptr %buffers, i64 0
-  %b.b0 = load ptr, ptr %v1, align 8
-  %v2 = getelementptr ptr, ptr %buffers, i64 1
-  %b.b1 = load ptr, ptr %v2, align 8
-  %v3 = getelementptr ptr, ptr %buffers, i64 2
-  %b.b2 = load ptr, ptr %v3, align 8
-  %v4 = getelementptr i64, ptr %parameters, i64 0
-  %p.i0_0_size = load i64, ptr %v4, align 8
-  %v5 = getelementptr i64, ptr %parameters, i64 1
-  %p.o0 = load i64, ptr %v5, align 8
-  %v6 = getelementptr i64, ptr %parameters, i64 2
-  %p.o1 = load i64, ptr %v6, align 8
-  %v7 = getelementptr i64, ptr %parameters, i64 3
-  %p.o2 = load i64, ptr %v7, align 8
-  %v8 = mul nuw nsw i64 1, %p.i0_0_size
-  %v9 = add nuw nsw i64 0, %v8
-  %v10 = call i64 @llvm.smax.i64(i64 %lo, i64 0)
-  %v11 = call i64 @llvm.smin.i64(i64 %hi, i64 %v9)
-  %v12 = sub i64 %v10, 0
-  %v13 = sub i64 %v11, 0
-  %v14 = icmp slt i64 %v10, %v11
-  br i1 %v14, label %run0, label %skip0
+  %v1 = getelementptr i64, ptr %parameters, i64 0
+  %v2 = load i64, ptr %v1, align 8
+  %v3 = mul nuw nsw i64 1, %v2
+  %v4 = add nuw nsw i64 0, %v3
+  %v5 = call i64 @llvm.smax.i64(i64 %lo, i64 0)
+  %v6 = call i64 @llvm.smin.i64(i64 %hi, i64 %v4)
+  %v7 = sub i64 %v5, 0
+  %v8 = sub i64 %v6, 0
+  %v9 = icmp slt i64 %v5, %v6
+  br i1 %v9, label %run0, label %skip0
 run0:
-  call void @part0(ptr %b.b0, ptr %b.b1, ptr %b.b2, i64 %p.i0_0_size, i64 %p.o0, i64 %p.o1, i64 %p.o2, i64 %v12, i64 %v13)
+  %v10 = getelementptr ptr, ptr %buffers, i64 0
+  %v11 = load ptr, ptr %v10, align 8
+  %v12 = getelementptr ptr, ptr %buffers, i64 1
+  %v13 = load ptr, ptr %v12, align 8
+  %v14 = getelementptr ptr, ptr %buffers, i64 2
+  %v15 = load ptr, ptr %v14, align 8
+  %v16 = getelementptr i64, ptr %parameters, i64 0
+  %v17 = load i64, ptr %v16, align 8
+  %v18 = getelementptr i64, ptr %parameters, i64 1
+  %v19 = load i64, ptr %v18, align 8
+  %v20 = getelementptr i64, ptr %parameters, i64 2
+  %v21 = load i64, ptr %v20, align 8
+  %v22 = getelementptr i64, ptr %parameters, i64 3
+  %v23 = load i64, ptr %v22, align 8
+  call void @part0(ptr %v11, ptr %v13, ptr %v15, i64 %v17, i64 %v19, i64 %v21, i64 %v23, i64 %v7, i64 %v8)
   br label %skip0
 skip0:
   ret void

@@ -1,34 +1,38 @@
 define void @weft.strided_cast(ptr %buffers, ptr %parameters, i64 %lo, i64 %hi) nounwind {
 entry:
-  %v1 = getelementptr ptr, ptr %buffers, i64 0
-  %b.b0 = load ptr, ptr %v1, align 8
-  %v2 = getelementptr ptr, ptr %buffers, i64 1
-  %b.b1 = load ptr, ptr %v2, align 8
-  %v3 = getelementptr i64, ptr %parameters, i64 0
-  %p.i0_0_size = load i64, ptr %v3, align 8
-  %v4 = getelementptr i64, ptr %parameters, i64 1
-  %p.i0_1_size = load i64, ptr %v4, align 8
-  %v5 = getelementptr i64, ptr %parameters, i64 2
-  %p.o0 = load i64, ptr %v5, align 8
-  %v6 = getelementptr i64, ptr %parameters, i64 3
-  %p.s0_0_0 = load i64, ptr %v6, align 8
-  %v7 = getelementptr i64, ptr %parameters, i64 4
-  %p.s0_0_1 = load i64, ptr %v7, align 8
-  %v8 = getelementptr i64, ptr %parameters, i64 5
-  %p.o1 = load i64, ptr %v8, align 8
-  %v9 = getelementptr i64, ptr %parameters, i64 6
-  %p.s0_1_0 = load i64, ptr %v9, align 8
-  %v10 = mul nuw nsw i64 1, %p.i0_0_size
-  %v11 = mul nuw nsw i64 %v10, %p.i0_1_size
-  %v12 = add nuw nsw i64 0, %v11
-  %v13 = call i64 @llvm.smax.i64(i64 %lo, i64 0)
-  %v14 = call i64 @llvm.smin.i64(i64 %hi, i64 %v12)
-  %v15 = sub i64 %v13, 0
-  %v16 = sub i64 %v14, 0
-  %v17 = icmp slt i64 %v13, %v14
-  br i1 %v17, label %run0, label %skip0
+  %v1 = getelementptr i64, ptr %parameters, i64 0
+  %v2 = load i64, ptr %v1, align 8
+  %v3 = getelementptr i64, ptr %parameters, i64 1
+  %v4 = load i64, ptr %v3, align 8
+  %v5 = mul nuw nsw i64 1, %v2
+  %v6 = mul nuw nsw i64 %v5, %v4
+  %v7 = add nuw nsw i64 0, %v6
+  %v8 = call i64 @llvm.smax.i64(i64 %lo, i64 0)
+  %v9 = call i64 @llvm.smin.i64(i64 %hi, i64 %v7)
+  %v10 = sub i64 %v8, 0
+  %v11 = sub i64 %v9, 0
+  %v12 = icmp slt i64 %v8, %v9
+  br i1 %v12, label %run0, label %skip0
 run0:
-  call void @part0(ptr %b.b0, ptr %b.b1, i64 %p.i0_0_size, i64 %p.i0_1_size, i64 %p.o0, i64 %p.s0_0_0, i64 %p.s0_0_1, i64 %p.o1, i64 %p.s0_1_0, i64 %v15, i64 %v16)
+  %v13 = getelementptr ptr, ptr %buffers, i64 0
+  %v14 = load ptr, ptr %v13, align 8
+  %v15 = getelementptr ptr, ptr %buffers, i64 1
+  %v16 = load ptr, ptr %v15, align 8
+  %v17 = getelementptr i64, ptr %parameters, i64 0
+  %v18 = load i64, ptr %v17, align 8
+  %v19 = getelementptr i64, ptr %parameters, i64 1
+  %v20 = load i64, ptr %v19, align 8
+  %v21 = getelementptr i64, ptr %parameters, i64 2
+  %v22 = load i64, ptr %v21, align 8
+  %v23 = getelementptr i64, ptr %parameters, i64 3
+  %v24 = load i64, ptr %v23, align 8
+  %v25 = getelementptr i64, ptr %parameters, i64 4
+  %v26 = load i64, ptr %v25, align 8
+  %v27 = getelementptr i64, ptr %parameters, i64 5
+  %v28 = load i64, ptr %v27, align 8
+  %v29 = getelementptr i64, ptr %parameters, i64 6
+  %v30 = load i64, ptr %v29, align 8
+  call void @part0(ptr %v14, ptr %v16, i64 %v18, i64 %v20, i64 %v22, i64 %v24, i64 %v26, i64 %v28, i64 %v30, i64 %v10, i64 %v11)
   br label %skip0
 skip0:
   ret void

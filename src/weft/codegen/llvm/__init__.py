@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 
-from weft.codegen.llvm.alike import SIZE, common
+from weft.codegen.llvm.alike import shared
 from weft.codegen.llvm.lanes import is_light
 from weft.codegen.llvm.part import PartWriter
 from weft.codegen.llvm.rows import SHORT, RowsWriter, suits
@@ -32,8 +32,8 @@ __all__ = ["LlvmGenerator", "entry_name"]
 GRAIN, LIGHT_GRAIN = 32768, 65536
 """Elements that are worth a thread of their own, some 20 microseconds of work; and where little is done to each."""
 
-Callee = tuple[str, tuple[str, ...], str]
-"""The function of a part, the buffers that it is called with, and the size that it takes, if it takes one."""
+Callee = tuple[str, tuple[str, ...], tuple[Expr, ...], bool]
+"""The function of a part, the buffers and numbers that it is called with, and whether it takes the status word."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
@@ -126,31 +126,39 @@ def _sum(counts: list[str]) -> str:
     """A sum of counts, the constant ones added up."""
     constant = sum(int(count) for count in counts if count.isdecimal())
     rest = [count for count in counts if not count.isdecimal()]
-    return " + ".join([*rest, str(constant)] if constant or not rest else rest)
+    return _added([*rest, str(constant)] if constant or not rest else rest)
+
+
+def _added(terms: Sequence[str]) -> str:
+    """A sum, in halves where it is long: as it is written, so deep is its tree."""
+    if len(terms) <= 8:
+        return " + ".join(terms)
+    half = len(terms) // 2
+    return f"({_added(terms[:half])}) + ({_added(terms[half:])})"
 
 
 def _module(kernel: Kernel) -> str:
     formals = _formals(kernel)
-    bound = {variable(p.name, p.dtype): Value(f"%p.{p.name}", p.dtype) for p in kernel.parameters}
+    bound = _bound(kernel)
+    every = tuple(buffer.name for buffer in kernel.buffers), tuple(bound), kernel.reports
     functions, declarations, streams = [], set(), False
     made: dict[Kernel, str] = {}
-    callees = []
+    callees: list[Callee] = []
     for number, part in enumerate(kernel.parts):
-        shared = common(kernel, part)
-        if shared is not None:
-            alike, names = shared
-            callees.append((made.setdefault(alike, f"part{number}"), names, str(part.axes[0].size.data)))
-            if made[alike] == f"part{number}":
-                writer = PartWriter(alike, alike.parts[0], {**bound, SIZE: Value("%size", SIZE.dtype)})
-                arguments = ", ".join([*_formals(alike)[:-2], "i64 %size", "i64 %lo", "i64 %hi"])
-                head = (
-                    f"define internal void @part{number}({arguments}) noinline nounwind {writer.attributes}"
-                )
+        alike = shared(kernel, part)
+        if alike is not None:
+            known = alike.kernel in made
+            name = made.setdefault(alike.kernel, f"part{number}")
+            callees.append((name, alike.buffers, alike.numbers, False))
+            if not known:
+                writer = PartWriter(alike.kernel, alike.kernel.parts[0], _bound(alike.kernel))
+                arguments = ", ".join(_formals(alike.kernel))
+                head = f"define internal void @{name}({arguments}) noinline nounwind {writer.attributes}"
                 streams = streams or writer.streams
                 functions.append(writer.text(head.rstrip()))
                 declarations |= writer.lines.declarations
             continue
-        callees.append((f"part{number}", tuple(buffer.name for buffer in kernel.buffers), ""))
+        callees.append((f"part{number}", *every))
         forms: dict[str, type[PartWriter]] = {f"part{number}": PartWriter}
         if suits(part):
             forms = {f"part{number}.long": PartWriter, f"part{number}.short": RowsWriter}
@@ -161,12 +169,17 @@ def _module(kernel: Kernel) -> str:
             streams = streams or writer.streams
             functions.append(writer.text(head.rstrip()))
             declarations |= writer.lines.declarations
-    texts = [_entry(kernel, bound, callees), *functions]
+    texts = [_entry(kernel, callees), *functions]
     if kernel.reports:
         texts.append(_REPORT)
     if streams:
         texts.append(STREAM_METADATA)
     return "\n\n".join([*texts, *sorted(declarations)]) + "\n"
+
+
+def _bound(kernel: Kernel) -> dict[Expr, Value]:
+    """The values of a kernel's parameters where they have their own names."""
+    return {variable(p.name, p.dtype): Value(f"%p.{p.name}", p.dtype) for p in kernel.parameters}
 
 
 def _formals(kernel: Kernel) -> list[str]:
@@ -177,58 +190,60 @@ def _formals(kernel: Kernel) -> list[str]:
     return [*formals, "i64 %lo", "i64 %hi"]
 
 
-def _entry(kernel: Kernel, bound: dict[Expr, Value], callees: Sequence[Callee]) -> str:
-    """Unpacks the arguments and gives each part its share of the range."""
+def _entry(kernel: Kernel, callees: Sequence[Callee]) -> str:
+    """Gives each part its share of the range, and what it takes of the arguments, which is loaded where it is called.
+
+    Values that all parts together take would be alive throughout: they do not fit in registers.
+    """
     lines = Lines()
-    rest = []
-    for number, buffer in enumerate(kernel.buffers):
-        slot = lines.let(f"getelementptr ptr, ptr %buffers, i64 {number}")
-        lines.do(f"%b.{buffer.name} = load ptr, ptr {slot}, align 8")
-    for number, parameter in enumerate(kernel.parameters):
-        _unpack(lines, number, parameter)
-        rest.append(f"{SCALARS[parameter.dtype]} %p.{parameter.name}")
-    if kernel.reports:
-        slot = lines.let(f"getelementptr ptr, ptr %buffers, i64 {len(kernel.buffers)}")
-        lines.do(f"%status = load ptr, ptr {slot}, align 8")
-        slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {len(kernel.parameters)}")
-        lines.do(f"%report = load i64, ptr {slot}, align 8")
-        rest += ["ptr %status", "i64 %report"]
+    places = {parameter.name: number for number, parameter in enumerate(kernel.parameters)}
+    slots = {buffer.name: number for number, buffer in enumerate(kernel.buffers)}
+
+    def number(given: Expr) -> Value:
+        if given.function == "const":
+            return Value(str(given.data), given.dtype)
+        return _unpacked(lines, places[str(given.data)], given)
+
+    def pointer(place: int) -> str:
+        slot = lines.let(f"getelementptr ptr, ptr %buffers, i64 {place}")
+        return lines.let(f"load ptr, ptr {slot}, align 8")
+
     start = "0"
-    for number, (part, (function, names, size)) in enumerate(zip(kernel.parts, callees, strict=True)):
-        actual = [*(f"ptr %b.{name}" for name in names), *rest, *([f"i64 {size}"] if size else [])]
-        start = _share(lines, bound, number, part, start, function, actual)
+    for at, (part, (function, names, numbers, reports)) in enumerate(
+        zip(kernel.parts, callees, strict=True)
+    ):
+        sizes = {axis.size: number(axis.size) for axis in part.axes}
+        count = _length(lines, sizes, part.axes)
+        stop = lines.let(f"add nuw nsw i64 {start}, {count}")
+        low = lines.let(f"call i64 @llvm.smax.i64(i64 %lo, i64 {start})")
+        high = lines.let(f"call i64 @llvm.smin.i64(i64 %hi, i64 {stop})")
+        first, last = lines.let(f"sub i64 {low}, {start}"), lines.let(f"sub i64 {high}, {start}")
+        some = lines.let(f"icmp slt i64 {low}, {high}")
+        lines.do(f"br i1 {some}, label %run{at}, label %skip{at}")
+        lines.text.append(f"run{at}:")
+        actual = [f"ptr {pointer(slots[name])}" for name in names]
+        actual += [f"{SCALARS[one.dtype]} {one.text}" for one in map(number, numbers)]
+        if reports:
+            slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {len(kernel.parameters)}")
+            report = lines.let(f"load i64, ptr {slot}, align 8")
+            actual += [f"ptr {pointer(len(kernel.buffers))}", f"i64 {report}"]
+        lines.do(f"call void @{function}({', '.join([*actual, f'i64 {first}', f'i64 {last}'])})")
+        lines.do(f"br label %skip{at}")
+        lines.text.append(f"skip{at}:")
+        start = stop
     head = f"define void @{entry_name(kernel.name)}(ptr %buffers, ptr %parameters, i64 %lo, i64 %hi) nounwind"
     return "\n".join([f"{head} {{", "entry:", *lines.text, "  ret void", "}"])
 
 
-def _unpack(lines: Lines, number: int, parameter: Parameter) -> None:
-    slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {number}")
-    kind, name = SCALARS[parameter.dtype], f"%p.{parameter.name}"
+def _unpacked(lines: Lines, place: int, parameter: Expr) -> Value:
+    """A parameter as it comes, in a slot of 8 bytes."""
+    slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {place}")
+    kind = SCALARS[parameter.dtype]
     wide = "double" if parameter.dtype.kind == "float" else "i64"
-    if kind == wide:
-        lines.do(f"{name} = load {wide}, ptr {slot}, align 8")
-        return
     value = lines.let(f"load {wide}, ptr {slot}, align 8")
-    lines.do(f"{name} = {'fptrunc' if wide == 'double' else 'trunc'} {wide} {value} to {kind}")
-
-
-def _share(
-    lines: Lines, bound: dict[Expr, Value], number: int, part: Part, start: str, function: str,
-    actual: list[str],
-) -> str:  # fmt: skip
-    """Call a part with its piece of the range, if any; gives where the next part starts."""
-    count = _length(lines, bound, part.axes)
-    stop = lines.let(f"add nuw nsw i64 {start}, {count}")
-    low = lines.let(f"call i64 @llvm.smax.i64(i64 %lo, i64 {start})")
-    high = lines.let(f"call i64 @llvm.smin.i64(i64 %hi, i64 {stop})")
-    first, last = lines.let(f"sub i64 {low}, {start}"), lines.let(f"sub i64 {high}, {start}")
-    some = lines.let(f"icmp slt i64 {low}, {high}")
-    lines.do(f"br i1 {some}, label %run{number}, label %skip{number}")
-    lines.text.append(f"run{number}:")
-    lines.do(f"call void @{function}({', '.join([*actual, f'i64 {first}', f'i64 {last}'])})")
-    lines.do(f"br label %skip{number}")
-    lines.text.append(f"skip{number}:")
-    return stop
+    if kind != wide:
+        value = lines.let(f"{'fptrunc' if wide == 'double' else 'trunc'} {wide} {value} to {kind}")
+    return Value(value, parameter.dtype)
 
 
 def _choice(part: Part, bound: dict[Expr, Value], number: int, formals: list[str]) -> str:

@@ -1,53 +1,89 @@
-"""Parts of a kernel that differ in buffers and sizes alone, as one function: an optimizer's step over many parameters.
+"""Parts of a kernel that differ in buffers, sizes and parameters alone, as one function: an optimizer's step.
 
 A kernel of fifty such parts would otherwise be fifty functions to write, optimise and keep.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from weft.expr import Expr, variable, walk
 from weft.expr.node import INDEX
 from weft.kernels import Axis, Kernel, Part
-
-SIZE = variable("size", INDEX)
-"""The size of the axis, an argument of the function."""
+from weft.target import Parameter
 
 
-def common(kernel: Kernel, part: Part) -> tuple[Kernel, tuple[str, ...]] | None:
-    """A kernel of one part with neutral names, equal for all parts alike, and the buffers to call it with.
+@dataclass(frozen=True)
+class Shared:
+    """A part as a call of a function that other parts may call too.
 
-    ``None`` for parts that are not one run of elements, or alone in their kernel.
+    ``kernel`` has that one part, with neutral names and the parameters that the function takes; ``buffers`` and
+    ``numbers`` are what this part calls it with, the numbers constants or parameters of the whole kernel.
     """
-    if len(kernel.parts) == 1 or len(part.axes) != 1 or part.reduce_axes or part.reductions or part.checks:
-        return None
-    (axis,) = part.axes
-    if axis.size.function != "const":
-        return None
-    index = variable("i0_0", INDEX)
-    names: dict[str, str] = {}
-    done: dict[Expr, Expr] = {axis.variable: index}
 
-    def renamed(root: Expr) -> Expr:
-        for node in walk(root):
-            if node in done:
-                continue
-            args = tuple(done[arg] for arg in node.args)
-            data = names.setdefault(node.data, f"x{len(names)}") if node.function == "load" else node.data
-            done[node] = Expr(node.function, args, node.dtype, data)
-        return done[root]
+    kernel: Kernel
+    buffers: tuple[str, ...]
+    numbers: tuple[Expr, ...]
 
-    stores = tuple(
-        replace(
-            store,
-            index=renamed(store.index),
-            value=renamed(store.value),
-            buffer=names.setdefault(store.buffer, f"x{len(names)}"),
+
+def shared(kernel: Kernel, part: Part) -> Shared | None:
+    """The part as a function of neutral names; ``None`` for parts that fold or check, or are alone in their kernel.
+
+    Constant sizes of several axes stay constants, which divisions by them profit from.
+    """
+    if len(kernel.parts) == 1 or part.reduce_axes or part.reductions or part.checks or not part.axes:
+        return None
+    if len(part.axes) > 1 and any(axis.size.function == "const" for axis in part.axes):
+        return None
+    return _Renaming(kernel, part).result()
+
+
+class _Renaming:
+    def __init__(self, kernel: Kernel, part: Part) -> None:
+        self.kernel, self.part = kernel, part
+        self.buffers: dict[str, str] = {}
+        self.numbers: list[tuple[Expr, Expr]] = []
+        """What the part is called with, and the variable for it."""
+        self.done: dict[Expr, Expr] = {
+            axis.variable: variable(f"i0_{at}", INDEX) for at, axis in enumerate(part.axes)
+        }
+
+    def result(self) -> Shared:
+        # each size is an argument of its own: two that are equal by chance say nothing about other parts
+        sizes = tuple(self._number(axis.size) for axis in self.part.axes)
+        axes = tuple(Axis(self.done[a.variable], size) for a, size in zip(self.part.axes, sizes, strict=True))
+        stores = tuple(
+            replace(
+                store,
+                index=self._renamed(store.index),
+                value=self._renamed(store.value),
+                buffer=self._buffer(store.buffer),
+            )
+            for store in self.part.stores
         )
-        for store in part.stores
-    )
-    known = {buffer.name: buffer for buffer in kernel.buffers}
-    buffers = tuple(replace(known[given], name=neutral) for given, neutral in names.items())
-    made = replace(part, axes=(Axis(index, SIZE),), stores=stores)
-    return replace(kernel, buffers=buffers, parts=(made,)), tuple(names)
+        known = {buffer.name: buffer for buffer in self.kernel.buffers}
+        buffers = tuple(replace(known[given], name=neutral) for given, neutral in self.buffers.items())
+        parameters = tuple(Parameter(str(own.data), own.dtype) for _, own in self.numbers)
+        part = replace(self.part, axes=axes, stores=stores)
+        made = replace(self.kernel, buffers=buffers, parameters=parameters, parts=(part,))
+        return Shared(made, tuple(self.buffers), tuple(given for given, _ in self.numbers))
+
+    def _number(self, given: Expr) -> Expr:
+        own = variable(f"n{len(self.numbers)}", given.dtype)
+        self.numbers.append((given, own))
+        return own
+
+    def _buffer(self, name: str) -> str:
+        return self.buffers.setdefault(name, f"x{len(self.buffers)}")
+
+    def _renamed(self, root: Expr) -> Expr:
+        for node in walk(root):
+            if node in self.done:
+                continue
+            if node.function == "variable":
+                self.done[node] = self._number(node)
+                continue
+            args = tuple(self.done[arg] for arg in node.args)
+            data = self._buffer(node.data) if node.function == "load" else node.data
+            self.done[node] = Expr(node.function, args, node.dtype, data)
+        return self.done[root]

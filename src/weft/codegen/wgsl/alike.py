@@ -9,23 +9,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from weft.expr import Expr, variable, walk
+from weft.expr import Expr, const, variable, walk
 from weft.expr.node import INDEX
 from weft.kernels import Axis, Part
 
 
 @dataclass(frozen=True)
 class Family:
-    """A part with ``arguments`` in place of its numbers; ``members``: which parts are so, each with its numbers."""
+    """A part with ``arguments`` in place of its numbers; ``members``: which parts are so, each with its numbers.
+
+    Numbers are constants, or parameters of the kernel.
+    """
 
     part: Part
     arguments: tuple[Expr, ...]
-    members: tuple[tuple[int, tuple[int, ...]], ...]
+    members: tuple[tuple[int, tuple[Expr, ...]], ...]
 
 
 def families(parts: Sequence[Part]) -> list[Family]:
     """Parts by what they are but for their sizes and offsets, in the order of their first members."""
-    found: dict[tuple[Part, int], tuple[tuple[Expr, ...], list[tuple[int, tuple[int, ...]]]]] = {}
+    found: dict[tuple[Part, int], tuple[tuple[Expr, ...], list[tuple[int, tuple[Expr, ...]]]]] = {}
     for number, part in enumerate(parts):
         general, arguments, numbers = _General(part).result()
         key = general, 0 if arguments else number
@@ -38,23 +41,28 @@ def families(parts: Sequence[Part]) -> list[Family]:
     ]
 
 
+def _is_number(node: Expr) -> bool:
+    """Whether a size or an offset is a constant or a parameter."""
+    return node.function in ("const", "variable")
+
+
 class _General:
     """A part of one axis without folds and checks, with variables for its size and the offsets of its indices."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
-        self.numbers: dict[tuple[str, Expr], int] = {}
+        self.numbers: dict[tuple[str, Expr], Expr] = {}
         self.axis = variable("i", INDEX)
 
-    def result(self) -> tuple[Part, tuple[Expr, ...], tuple[int, ...]]:
+    def result(self) -> tuple[Part, tuple[Expr, ...], tuple[Expr, ...]]:
         """The general part, its arguments, and this part's numbers for them."""
         part = self.part
         if part.reduce_axes or part.reductions or part.checks or len(part.axes) != 1:
             return part, (), ()
         (axis,) = part.axes
-        if axis.size.function != "const":
+        if not _is_number(axis.size):
             return part, (), ()
-        size = self._argument("", axis.size, axis.size.data)
+        size = self._argument("", axis.size, axis.size)
         self.done: dict[Expr, Expr] = {axis.variable: self.axis}
         stores = tuple(
             replace(store, index=self._index(store.buffer, store.index), value=self._general(store.value))
@@ -63,7 +71,7 @@ class _General:
         arguments = tuple(variable(f"at{number}", INDEX) for number in range(len(self.numbers)))
         return Part((Axis(self.axis, size),), stores), arguments, tuple(self.numbers.values())
 
-    def _argument(self, buffer: str, index: Expr, value: int) -> Expr:
+    def _argument(self, buffer: str, index: Expr, value: Expr) -> Expr:
         """The variable for an offset, one for each place that the part reaches."""
         self.numbers.setdefault((buffer, index), value)
         return variable(f"at{list(self.numbers).index((buffer, index))}", INDEX)
@@ -71,14 +79,14 @@ class _General:
     def _index(self, buffer: str, index: Expr) -> Expr:
         """An offset, or the axis and an offset; of other indices nothing is an argument."""
         own = self.part.axes[0].variable
-        if index.function == "const":
-            return self._argument(buffer, index, index.data)
+        if _is_number(index) and index is not own:
+            return self._argument(buffer, index, index)
         if index is own:
-            return self.axis + self._argument(buffer, index, 0)
+            return self.axis + self._argument(buffer, index, const(0, INDEX))
         if index.function == "add" and own in index.args:
             (other,) = [arg for arg in index.args if arg is not own] or [own]
-            if other.function == "const":
-                return self.axis + self._argument(buffer, index, other.data)
+            if _is_number(other) and other is not own:
+                return self.axis + self._argument(buffer, index, other)
         return self._general(index)
 
     def _general(self, root: Expr) -> Expr:

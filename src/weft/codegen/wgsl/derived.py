@@ -99,32 +99,40 @@ def _lay_out(
             given = ["group", "local"]
             if len(family.members) > 1:
                 given = ["group - first", "local", *(str(one.data) for one in family.arguments)]
-                _choose(emitter, family, [counts[member].data for member, _ in family.members])
+                _choose(emitter, family, [counts[member] for member, _ in family.members])
             emitter.line(f"part_{number}({', '.join(given)});")
             emitter.line("return;")
         emitter.line(f"group -= u32({groups});")
     return emitter.lines[:-1]
 
 
-def _choose(emitter: Emitter, family: Family, counts: Sequence[int]) -> None:
+def _choose(emitter: Emitter, family: Family, counts: Sequence[Expr]) -> None:
     """Set the arguments of the member that this workgroup is of, and its first workgroup."""
     names = [argument.data for argument in family.arguments]
-    before: dict[str, int] = {}
+    constant = all(count.function == "const" for count in counts)
+    before: dict[str, Expr] = {}
     first = 0
+    if not constant:
+        emitter.line("var start = 0u;")
     for (_, numbers), count in zip(family.members, counts, strict=True):
         now = dict(zip(names, numbers, strict=True))
+        texts = {name: emitter.value(number).text for name, number in now.items()}
         if not before:
             emitter.line("var first = 0u;")
-            for name, number in now.items():
-                emitter.line(f"var {name} = {number}i;")
+            for name, text in texts.items():
+                emitter.line(f"var {name} = {text};")
         else:
-            with emitter.block(f"if (group >= {first}u)"):
-                emitter.line(f"first = {first}u;")
-                for name, number in now.items():
-                    if before[name] != number:
-                        emitter.line(f"{name} = {number}i;")
+            start = f"{first}u" if constant else "start"
+            with emitter.block(f"if (group >= {start})"):
+                emitter.line(f"first = {start};")
+                for name, text in texts.items():
+                    if before[name] is not now[name]:
+                        emitter.line(f"{name} = {text};")
         before = now
-        first += count
+        if constant:
+            first += count.data
+        elif count is not counts[-1]:
+            emitter.line(f"start += u32({emitter.value(count).text});")
 
 
 def _groups(kernel: Kernel, part: Part, invocations: int) -> Expr:

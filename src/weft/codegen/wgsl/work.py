@@ -30,11 +30,19 @@ def groups(count: Expr, each: int) -> Expr:
 
 
 def together(counts: Iterable[Expr]) -> Expr:
-    """The sum of workgroup counts."""
-    total = const(0, INDEX)
+    """The sum of workgroup counts, constants in one; a balanced tree, so that many parts are not nested deep."""
+    known, terms = 0, []
     for count in counts:
-        total = simplify(total + count)
-    return total
+        if count.function == "const":
+            known += count.data
+        else:
+            terms.append(count)
+    if known or not terms:
+        terms.append(const(known, INDEX))
+    while len(terms) > 1:
+        pairs = [one + other for one, other in zip(terms[::2], terms[1::2], strict=False)]
+        terms = pairs + terms[len(pairs) * 2 :]
+    return terms[0]
 
 
 def grid(total: Expr) -> tuple[str, str, str]:
