@@ -53,9 +53,7 @@ OPTIMIZERS: dict[str, tuple[Callable[[Any], Any], Callable[..., Any]]] = {
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("compiled", [False], ids=["eager"])
 @pytest.mark.parametrize("count", [1, 100, 1000, 5000])
-def test_a_step_over_many_parameters_is_right(
-    device: Device, count: int, compiled: bool, name: str
-) -> None:
+def test_a_step_over_many_parameters_is_right(device: Device, count: int, compiled: bool, name: str) -> None:
     make, reference = OPTIMIZERS[name]
     if name == "SGD" and count == 5000:
         pytest.skip("one optimizer is enough at this size")

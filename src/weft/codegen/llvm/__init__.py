@@ -209,9 +209,7 @@ def _entry(kernel: Kernel, callees: Sequence[Callee]) -> str:
         return lines.let(f"load ptr, ptr {slot}, align 8")
 
     start = "0"
-    for at, (part, (function, names, numbers, reports)) in enumerate(
-        zip(kernel.parts, callees, strict=True)
-    ):
+    for at, (part, (function, names, numbers, reports)) in enumerate(zip(kernel.parts, callees, strict=True)):
         sizes = {axis.size: number(axis.size) for axis in part.axes}
         count = _length(lines, sizes, part.axes)
         stop = lines.let(f"add nuw nsw i64 {start}, {count}")
