@@ -25,7 +25,7 @@ from weft.expr.llvm import Emitter
 from weft.expr.llvm_text import SCALARS, Lines, Value
 from weft.kernels import Axis, Kernel, Library, Part
 from weft.kernels.library import TEMPLATES
-from weft.target import Binding, KernelSpec, Parameter, TargetProfile
+from weft.target import Binding, KernelSpec, TargetProfile
 
 __all__ = ["LlvmGenerator", "entry_name"]
 
