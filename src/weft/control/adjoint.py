@@ -6,6 +6,7 @@ gradients of any order are loops and branches as well. A gradient is given what 
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,6 +21,9 @@ from weft.ops import TensorType, bind, lookup
 from weft.ops.core import Gradient
 from weft.tensors.tensor import Tensor
 
+KNOWN = 256
+"""Bodies whose gradients are kept."""
+
 Part = tuple[str, int]
 """What an input of an adjoint body is: of what kind, and the number of the operand or output of the body it is for."""
 
@@ -32,7 +36,7 @@ def gradient(context: Gradient, *grads: Any) -> list[Any]:
     body, length, carries, sequences = (options[name] for name in ("body", "length", "carries", "sequences"))
     wanted = _wanted(context, carries)
     given = tuple(at for at, one in enumerate(grads) if one is not None and at >= carries)
-    adjoint = _scan_adjoint(body, carries, sequences, wanted, given)
+    adjoint = _known_scan_adjoint(body, carries, sequences, wanted, given)
     device = next(str(one.device) for one in grads if one is not None)
     starts = _starts(context, [at for kind, at in adjoint.parts if kind == "start"])
     values = {("start", at): value for at, value in starts.items()}
@@ -98,7 +102,21 @@ class Adjoint:
         return replace(self.graph, inputs=tuple(known[one] for one in parts))
 
 
-@lru_cache(maxsize=256)
+_known: OrderedDict[Any, tuple[Graph, Adjoint]] = OrderedDict()
+
+
+def _known_scan_adjoint(body: Graph, *options: Any) -> Adjoint:
+    """As ``_scan_adjoint``, found by the body's identity: to hash a graph takes longer than many a loop."""
+    key = (id(body), *options)
+    known = _known.get(key)
+    if known is None:
+        known = _known[key] = (body, _scan_adjoint(body, *options))
+        if len(_known) > KNOWN:
+            _known.popitem(last=False)
+    return known[1]
+
+
+@lru_cache(maxsize=KNOWN)
 def _scan_adjoint(
     body: Graph, carries: int, sequences: int, wanted: tuple[int, ...], given: tuple[int, ...]
 ) -> Adjoint:

@@ -16,6 +16,7 @@ from weft.autograd.tape import edge_of
 from weft.control.adjoint import giving_starts, gradient
 from weft.control.body import Bodies, run_by_nodes, trace_bodies, type_of, types_of
 from weft.control.outside import Effect, write_back
+from weft.control.replayed import Body, by_plan, traced
 from weft.control.values import as_now, tensors
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.graph import Graph, interpret
@@ -179,6 +180,35 @@ def run(
     return found[: len(carry)], found[len(carry) : len(carry) + results]
 
 
+def scan_function(
+    body: Body,
+    carry: Sequence[Tensor],
+    sequences: Sequence[Tensor],
+    constants: Sequence[Tensor],
+    reverse: bool = False,
+) -> tuple[list[Any], list[Any]]:
+    """``scan`` of a function of tensors alone, which is traced once for each set of types, in eager mode too.
+
+    ``body(*carry, *elements, *constants)`` gives the next carry and the step's results. Gives the last carry and the
+    stacked results. The function is a key: it has to be the same object in each call.
+    """
+    operands = [*carry, *sequences, *constants]
+    elements = [one[0] for one in sequences]
+    recorded = is_grad_enabled() and any(edge_of(one) is not None for one in operands)
+    graph = traced(body, [*carry, *elements, *constants], len(carry), recorded)
+    results = len(graph.outputs) - len(carry) * (2 if recorded else 1)
+    found = bind(
+        SCAN,
+        *operands,
+        body=graph,
+        length=sequences[0].shape[0],
+        carries=len(carry),
+        sequences=len(sequences),
+        reverse=reverse,
+    )
+    return list(found[: len(carry)]), list(found[len(carry) : len(carry) + results])
+
+
 def _infer(
     *types: TensorType, body: Graph, length: int, carries: int, sequences: int, reverse: bool
 ) -> tuple[TensorType, ...]:
@@ -190,7 +220,11 @@ def _infer(
 def _run(
     *operands: Any, body: Graph, length: int, carries: int, sequences: int, reverse: bool
 ) -> tuple[Any, ...]:
-    """Step by step, by the interpreter in force."""
+    """By a plan of the loop, or step by step, by the interpreter in force."""
+    numbers = {"length": length, "carries": carries, "sequences": sequences, "reverse": reverse}
+    found = by_plan("scan", operands, {"body": body, **numbers})
+    if found is not None:
+        return found
     carry, given = list(operands[:carries]), operands[carries : carries + sequences]
     outside = list(operands[carries + sequences :])
     steps: list[list[Any]] = []

@@ -6,11 +6,13 @@ A layer's input products are one matrix product over all steps; a step then adds
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from weft.control import scan
+from weft.control.loop import scan_function
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError, mistake
 from weft.nn import functional, init
@@ -18,9 +20,11 @@ from weft.nn.linear import extent
 from weft.nn.module import Module
 from weft.nn.parameter import Parameter
 from weft.ops import FUNCTIONS
+from weft.ops.core import transforming
 from weft.ops.functions import whole
 from weft.tensors.creation import empty, zeros
 from weft.tensors.tensor import Tensor
+from weft.tensors.watch import tracing
 
 State = tuple[Tensor, ...]
 """What a step hands to the next: h, or h and c."""
@@ -66,6 +70,19 @@ class Kind:
 RNN_TANH = Kind(1, 1, _rnn)
 LSTM_KIND = Kind(4, 2, lambda _: _lstm)
 GRU_KIND = Kind(3, 1, lambda _: _gru)
+
+
+@lru_cache(maxsize=None)
+def _body(kind: Kind, nonlinearity: str) -> Callable[..., Sequence[Tensor]]:
+    """A step of a layer as a function of tensors alone: state, input's product, recurrent weight and bias."""
+    advance = kind.step(nonlinearity)
+
+    def body(*values: Tensor) -> Sequence[Tensor]:
+        state, product, constants = values[: kind.states], values[kind.states], values[kind.states + 1 :]
+        after = advance(product, functional.linear(state[0], *constants), state)
+        return [*after, after[0]]
+
+    return body
 
 
 def _nonlinearity(where: str, value: str) -> str:
@@ -176,11 +193,18 @@ class RNNBase(Module):
 
         @whole("lower")
         def walk(x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any, b_hh: Any, *state: Tensor) -> Any:
+            products = functional.linear(x, w_ih, b_ih)
+            if not (tracing() or transforming()):
+                constants = [w_hh] if b_hh is None else [w_hh, b_hh]
+                body = _body(self.kind, self.nonlinearity)
+                ends, (ys,) = scan_function(body, state, [products], constants, reverse)
+                return tuple(ends), ys
+
             def step(before: State, product: Tensor) -> tuple[State, Tensor]:
                 after = advance(product, functional.linear(before[0], w_hh, b_hh), before)
                 return after, after[0]
 
-            return scan(step, state, functional.linear(x, w_ih, b_ih), reverse=reverse)
+            return scan(step, state, products, reverse=reverse)
 
         end, outputs = walk(x, *self._weights(suffix), *state)
         return outputs, end
@@ -309,6 +333,11 @@ class RNNCellBase(Module):
 
         @whole("lower")
         def walk(x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any, b_hh: Any, *state: Tensor) -> State:
+            if not (tracing() or transforming()):  # a loop of one step is one call, too
+                constants = [w_hh] if b_hh is None else [w_hh, b_hh]
+                body = _body(self.kind, self.nonlinearity)
+                products = functional.linear(x, w_ih, b_ih).unsqueeze(0)
+                return tuple(scan_function(body, state, [products], constants)[0])
             return advance(functional.linear(x, w_ih, b_ih), functional.linear(state[0], w_hh, b_hh), state)
 
         after = walk(input, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, *state)

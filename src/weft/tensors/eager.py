@@ -86,7 +86,7 @@ class Eager:
         if op.run is not None:
             return self._composed(op, operands, attributes, into)
         if op.dense:
-            operands = tuple([self._dense(operand) for operand in operands])
+            operands = tuple([self.dense(operand) for operand in operands])
         slots: tuple[tuple[int, bool], ...] | None = None
         own: tuple[int, ...] = ()
         sharing = into is not None and share(operands, into)
@@ -256,7 +256,8 @@ class Eager:
         self._views[key] = found
         return found
 
-    def _dense(self, operand: Any) -> Any:
+    def dense(self, operand: Any) -> Any:
+        """An array as it is, or a copy in row-major order from the beginning of its storage; others as they are."""
         if type(operand) is not Array or (operand.offset == 0 and operand.geometry.is_contiguous):
             return operand
         return self.process(OPS["copy"], (operand,), {}, None, ())[0]
