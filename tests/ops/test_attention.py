@@ -230,3 +230,51 @@ def test_types_must_agree() -> None:
     ):
         x = wf.zeros(2, 4, device="cpu")
         F.scaled_dot_product_attention(x, x, x, wf.zeros(3, 2, device="cpu"))
+
+
+LEAST = -3.4028235e38
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("length", [3, 200])
+def test_masks_of_the_least_number(device: Device, dtype: str, length: int) -> None:
+    """Keys under the type's least number share a row that has no others; a row of -inf alone is 0."""
+    least = float(torch.finfo(getattr(torch, dtype)).min)
+    q, k, v = (drawn(1, 2, count, 8, seed=at) for at, count in enumerate((length, 260, 260)))
+    mask = numpy.zeros((length, 260), "float32")
+    mask[0], mask[1, 7:], mask[2] = least, least, -math.inf
+    mask[2, 100:110] = least
+    given = [torch.tensor(one).to(getattr(torch, dtype)) for one in (q, k, v, mask)]
+    own = torch.nn.functional.scaled_dot_product_attention(*given[:3], attn_mask=given[3])
+    mine = [wf.tensor(one.float().numpy(), device=device.name).to(getattr(wf, dtype)) for one in given]
+    mine = [one.requires_grad_() for one in mine[:3]] + mine[3:]
+    out = F.scaled_dot_product_attention(*mine[:3], attn_mask=mine[3])
+    bound = 1e-5 if dtype == "float32" else 2e-2
+    numpy.testing.assert_allclose(out.detach().float().numpy(), own.float().numpy(), rtol=bound, atol=bound)
+    out.sum().backward()
+    assert all(numpy.isfinite(one.grad.float().numpy()).all() for one in mine[:3])
+    hidden = torch.full((length, 260), -math.inf)
+    everything = wf.tensor(hidden.numpy(), device=device.name).to(getattr(wf, dtype))
+    nothing = F.scaled_dot_product_attention(*mine[:3], attn_mask=everything).detach()
+    theirs = torch.nn.functional.scaled_dot_product_attention(*given[:3], attn_mask=hidden.to(given[0].dtype))
+    numpy.testing.assert_array_equal(nothing.float().numpy(), theirs.float().numpy())
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-9], ids=["", "dropout"])
+@pytest.mark.parametrize("length", [64, 700])
+@pytest.mark.parametrize(("dtype", "digits"), [("float16", 11), ("bfloat16", 8)])
+def test_16_bits_are_rounded_at_the_end(
+    device: Device, dtype: str, digits: int, length: int, rate: float
+) -> None:
+    """Against float64: the error is that of rounding the result, whether the weights are kept or not."""
+    if device.name != "cpu" and length > 64 and rate:
+        pytest.skip("the same composed form as of few weights, and slow on a software driver")
+    draw = numpy.random.default_rng(0)
+    given = [draw.uniform(-9, 9, (1, 2, length, 16)) for _ in range(3)]
+    narrow = [wf.tensor(one.astype("float32"), device=device.name).to(getattr(wf, dtype)) for one in given]
+    q, k, v = (one.float().numpy().astype("float64") for one in narrow)
+    scores = q @ k.swapaxes(-1, -2) / 4
+    weights = numpy.exp(scores - scores.max(-1, keepdims=True))
+    expected = (weights / weights.sum(-1, keepdims=True)) @ v
+    got = F.scaled_dot_product_attention(*narrow, dropout_p=rate).float().numpy()
+    numpy.testing.assert_allclose(got, expected, rtol=2.0**-digits, atol=1e-4)

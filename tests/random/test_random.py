@@ -194,3 +194,29 @@ def test_the_generator_of_a_disposed_device_is_left_alone(monkeypatch: pytest.Mo
     devices.open("cpu").dispose()
     assert generator.stranded
     assert generator not in all_generators()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_uniform_numbers_stay_below_one(device: Any, dtype: str) -> None:
+    """Each type has as many digits as it holds, as in PyTorch: the mean stays, and 1 is never reached."""
+    generator = wf.Generator(device.name).manual_seed(3)
+    drawn = (
+        wf.rand(1 << 20, dtype=getattr(wf, dtype), device=device.name, generator=generator).float().numpy()
+    )
+    assert drawn.min() >= 0 and drawn.max() < 1
+    steps = {"float16": 2**11, "bfloat16": 2**8, "float32": 2**24}[dtype]
+    assert (drawn * steps == np.floor(drawn * steps)).all()
+    assert abs(drawn.mean() - (0.5 - 0.5 / steps)) < 2e-3
+    target = wf.empty(1 << 16, dtype=getattr(wf, dtype), device=device.name)
+    wf.rand(1 << 16, out=target, generator=generator)
+    assert float(target.float().numpy().max()) < 1
+
+
+def test_chances_of_draws_in_16_bits(device: Any) -> None:
+    """``bernoulli`` of 1 always, of 0 never; ``dropout`` keeps what it should."""
+    for dtype in (wf.float16, wf.bfloat16):
+        ones = wf.ones(1 << 16, dtype=dtype, device=device.name)
+        assert float(wf.bernoulli(ones).float().numpy().min()) == 1
+        assert float(wf.bernoulli(ones * 0).float().numpy().max()) == 0
+        kept = wf.nn.functional.dropout(ones, 0.25).float().numpy() > 0
+        assert abs(kept.mean() - 0.75) < 0.02

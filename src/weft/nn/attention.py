@@ -13,6 +13,7 @@ from weft.ops import attention_formulas as formulas
 from weft.ops import bind
 from weft.ops.arguments import tensor as checked_tensor
 from weft.ops.attention import ATTENTION, suits
+from weft.ops.creation import to_dtype
 from weft.ops.functions import whole
 from weft.ops.geometry import broadcast_shapes
 from weft.random import dropout
@@ -157,10 +158,15 @@ def _kept(q: Tensor, k: Tensor, causal: bool) -> bool:
 def _composed(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, *, causal: bool, scale: float
 ) -> Tensor:
-    """The same with all weights at once: with dropout, and for sizes that the op does not take."""
-    shared = k.shape[2]
-    q, k, v = (formulas.grouped(one, shared) for one in (q, k, v))
+    """The same with all weights at once: with dropout, and for sizes that the op does not take.
+
+    Scores and weights of 16-bit operands are float32, as the op's are.
+    """
+    shared, dtype = k.shape[2], q.dtype
+    q, k, v = (to_dtype(formulas.grouped(one, shared), dtype.compute) for one in (q, k, v))
+    if mask is not None and mask.dtype.kind == "float":
+        mask = to_dtype(mask, dtype.compute)
     scores = (q * scale) @ k.transpose(-2, -1)
     weights = formulas.weights_of(scores, formulas.grouped_mask(mask, shared), causal)
-    mixed: Tensor = dropout(weights, dropout_p) @ v
+    mixed: Tensor = to_dtype(dropout(weights, dropout_p) @ v, dtype)
     return mixed.flatten(1, 2)

@@ -257,7 +257,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return bind(SOFTSHRINK, input, float(lambd))
 
 
-@function(**_FUNCTIONAL)
+@function(**_FUNCTIONAL, wide=True)
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """``a * sigmoid(b)`` of the two halves of ``input`` along ``dim`` (Dauphin and others 2016)."""
     rank = len(arguments.tensor("glu", "input", input).shape)

@@ -11,14 +11,17 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
+from weft import dtypes
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Pair, Tensor
 from weft.ops.convolution_kernels import lowering
 from weft.ops.convolution_sizes import Convolution
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.creation import to_dtype
 from weft.ops.functions import function
-from weft.ops.linear import saves_other
+from weft.ops.linear import saves_other, wide_option
+from weft.ops.rounding import NARROW
 from weft.ops.table import declare, lookup
 from weft.ops.windows import Padding, both_sides, tuple_of
 
@@ -46,7 +49,7 @@ def _infer_forward(x: TensorType, w: TensorType, **attributes: Any) -> tuple[Ten
             mistake(name, "kernel", f"{w.shape[2:]} with dilation {attributes['dilation']}",
                     f"at most the padded input, {x.shape[2:]} with padding {attributes['padding']}")
         )  # fmt: skip
-    return (TensorType(sizes.output_shape, x.dtype),)
+    return (TensorType(sizes.output_shape, x.dtype.compute if attributes.get("wide") else x.dtype),)
 
 
 def _infer_adjoint(kind: str) -> Callable[..., tuple[TensorType, ...]]:
@@ -62,7 +65,7 @@ def _infer_adjoint(kind: str) -> Callable[..., tuple[TensorType, ...]]:
         (forward,) = _infer_forward(*((made, other) if kind == "input" else (other, made)), **attributes)
         if forward.shape != y.shape:
             raise ShapeError(mistake(name, "input's shape", y.shape, forward.shape))
-        return (made,)
+        return (TensorType(shape, y.dtype.compute if attributes.get("wide") else y.dtype),)
 
     return infer
 
@@ -71,7 +74,8 @@ def _reference(kind: str) -> Callable[..., Any]:
     def reference(first: Any, second: Any, **attributes: Any) -> Any:
         import numpy
 
-        shape = attributes.pop("shape", None)
+        shape, wide = attributes.pop("shape", None), attributes.pop("wide", False)
+        result = dtypes.from_numpy(first.dtype).compute.numpy if wide else first.dtype
         x_shape, w_shape = {
             "forward": (first.shape, second.shape), "input": (shape, second.shape), "weight": (second.shape, shape)
         }[kind]  # fmt: skip
@@ -106,7 +110,7 @@ def _reference(kind: str) -> Callable[..., Any]:
             else:
                 dims = [0, *range(2, padded.ndim)]
                 weight[own] += numpy.tensordot(out[:, outs], padded[piece], (dims, dims))
-        return {"forward": out, "input": padded[inner], "weight": weight}[kind].astype(first.dtype)
+        return {"forward": out, "input": padded[inner], "weight": weight}[kind].astype(result)
 
     return reference
 
@@ -117,6 +121,7 @@ def _options(context: Gradient) -> dict[str, Any]:
 
 def _gradient_forward(context: Gradient, grad: Any) -> list[Any]:
     x, w = context.types
+    grad = to_dtype(grad, x.dtype)
     options = _options(context)
     by_x = (
         bind(CONVOLUTION_INPUT, grad, context.input(1), shape=x.shape, **options)
@@ -132,6 +137,7 @@ def _gradient_forward(context: Gradient, grad: Any) -> list[Any]:
 
 
 def _gradient_input(context: Gradient, seed: Any) -> list[Any]:
+    seed = to_dtype(seed, context.types[0].dtype)
     options = _options(context)
     by_y = bind(CONVOLUTION, seed, context.input(1), **options) if context.needs[0] else None
     shape = context.types[1].shape
@@ -157,6 +163,7 @@ ATTRIBUTES = {
 
 
 def _declare(name: str, kind: str, infer: Any, gradient: Any, doc: str) -> OpSpec:
+    attributes = ATTRIBUTES | ({} if kind == "forward" else {"shape": tuple[int, ...]})
     return declare(
         name,
         infer=infer,
@@ -164,7 +171,7 @@ def _declare(name: str, kind: str, infer: Any, gradient: Any, doc: str) -> OpSpe
         lower=lowering(kind),
         gradient=gradient,
         saves=saves_other,
-        attributes=(ATTRIBUTES | ({} if kind == "forward" else {"shape": tuple[int, ...]}),),
+        attributes=(attributes, attributes | {"wide": bool}),
         doc=doc,
     )
 
@@ -206,7 +213,9 @@ def _checked(
 def _with_bias(out: Any, bias: Any, rank: int, batched: bool) -> Any:
     reshape = lookup("reshape")
     if bias is not None:
+        dtype = bias.dtype
         out = bind(lookup("add"), out, bind(reshape, bias, shape=(1, bias.shape[0], *(1,) * rank)))
+        out = to_dtype(out, dtype) if dtype in NARROW else out
     return out if batched else bind(reshape, out, shape=tuple(out.shape[1:]))
 
 
@@ -220,7 +229,8 @@ def _convolve(
     pads = _padding(where, padding, weight.shape[2:], steps, gaps)
     if not batched:
         input = bind(lookup("reshape"), input, shape=(1, *input.shape))
-    out = bind(CONVOLUTION, input, weight, stride=steps, padding=pads, dilation=gaps, groups=groups)
+    wide: dict[str, Any] = {} if bias is None else wide_option(input, bias)
+    out = bind(CONVOLUTION, input, weight, stride=steps, padding=pads, dilation=gaps, groups=groups, **wide)
     return _with_bias(out, bias, rank, batched)
 
 
@@ -291,6 +301,7 @@ def _transpose(
         padding=both,
         dilation=gaps,
         groups=groups,
+        **({} if bias is None else wide_option(input, bias)),
     )
     return _with_bias(out, bias, rank, batched)
 

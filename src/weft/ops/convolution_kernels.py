@@ -213,10 +213,12 @@ def lowering(kind: str) -> Callable[..., Program]:
         target = outputs[0]
         sizes = _sizes(kind, operands, target, attributes)
         # 16 bits on a CPU are converted to what its tuned forms take, and back
-        half = profile.dialect == "llvm" and target.dtype.bits < 32 and _work(sizes) > HALF_ALONE
-        temporaries: list[Operand] = [scratch(3, target.dtype.compute, target.shape)] if half else []
-        written = temporaries[0] if half else target
-        form = _form(kind, written, sizes, profile)
+        narrow = profile.dialect == "llvm" and operands[0].dtype.bits < 32
+        half = narrow and _work(sizes) > HALF_ALONE
+        rounds = half and target.dtype.bits < 32
+        temporaries: list[Operand] = [scratch(3, target.dtype.compute, target.shape)] if rounds else []
+        written = temporaries[0] if rounds else target
+        form = "derived" if narrow and not half else _form(kind, written, sizes, profile)
         if form == "derived" or any(0 in operand.shape for operand in operands):
             return _DERIVED[kind](operands[0], operands[1], target, sizes, profile)
         steps: list[Step] = []
@@ -245,7 +247,7 @@ def lowering(kind: str) -> Callable[..., Program]:
             more, pieces = prepare(kind, ready, written, sizes, profile, 3 + len(temporaries))
             steps += more
             temporaries += pieces
-        if half:
+        if rounds:
             steps.append(copy_step("copy", written, target, target.shape, written.strides, target.strides))
         return Program(tuple(steps), tuple((o.dtype, math.prod(o.shape)) for o in temporaries))
 

@@ -14,6 +14,7 @@ from weft.expr import call, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.creation import to_dtype
 from weft.ops.loss import NLL, check_classes, target_class
 from weft.ops.reduction import is_cooperative
 from weft.ops.table import declare, lookup
@@ -23,7 +24,7 @@ from weft.target import TargetProfile
 def _infer(scores: TensorType, target: TensorType, *, ignore_index: int) -> tuple[TensorType, ...]:
     check_classes("cross_entropy", scores, target)
     statistic = TensorType(target.shape, scores.dtype.compute)
-    return TensorType(target.shape, scores.dtype), statistic, statistic
+    return statistic, statistic, statistic
 
 
 def _reference(scores: Any, target: Any, *, ignore_index: int) -> Any:
@@ -35,7 +36,7 @@ def _reference(scores: Any, target: Any, *, ignore_index: int) -> Any:
     logs = wide - largest[:, None] - total[:, None]
     kept = "float64" if scores.dtype == "float64" else "float32"
     losses = NLL.reference(logs, target, ignore_index=ignore_index)
-    return losses.astype(scores.dtype), largest.astype(kept), total.astype(kept)
+    return losses.astype(kept), largest.astype(kept), total.astype(kept)
 
 
 def _lower(
@@ -73,7 +74,8 @@ def _gradient(context: Gradient, grad: Any, *_: Any) -> list[Any]:
 CROSS_ENTROPY: OpSpec = declare(
     "cross_entropy", infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, saves=(0, 1),
     saves_output=True, constants=(1, 2), reports="target",
-    doc="The negative logarithm of softmax at each target class, the largest score, and the log of the sum.",
+    doc="The negative logarithm of softmax at each target class, the largest score, and the log of the sum; float32 "
+    "of 16-bit scores.",
 )  # fmt: skip
 
 
@@ -115,12 +117,13 @@ def _gradient_backward(context: Gradient, seed: Any) -> list[Any]:
     if context.needs[0]:
         ones = bind(lookup("full"), 1, shape=tuple(grad.shape), dtype=grad.dtype, device=str(grad.device))
         each = bind(CROSS_ENTROPY_BACKWARD, ones, scores, target, largest, total, ignore_index=ignored)
-        by_grad = bind(lookup("sum"), bind(mul, seed, each), dims=(1,), keepdim=False)
+        by_grad = bind(lookup("sum"), to_dtype(bind(mul, seed, each), grad.dtype), dims=(1,), keepdim=False)
     if context.needs[1]:
         flowing = bind(lookup("where"), bind(lookup("ne"), target, ignored), grad, 0.0)
         flowing = bind(reshape, flowing, shape=(grad.shape[0], 1, *grad.shape[1:]))
         chances = bind(lookup("softmax"), scores, dim=1)
         by_scores = bind(mul, bind(lookup("softmax_backward"), seed, chances, dim=1), flowing)
+        by_scores = to_dtype(by_scores, scores.dtype)
     return [by_grad, by_scores, None, None, None]
 
 

@@ -18,6 +18,7 @@ from weft.ops.annotations import Tensor
 from weft.ops.core import bind
 from weft.ops.functions import function
 from weft.ops.linear import MATMUL
+from weft.ops.rounding import NARROW, rounded_once
 from weft.ops.table import lookup
 
 Labels = tuple[str, ...]
@@ -216,6 +217,8 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     inputs, given = _split("einsum", equation, len(values))
     labels = [_labels("einsum", part, len(value.shape)) for part, value in zip(inputs, values, strict=True)]
     output = _output(equation, given, labels)
+    if len(values) > 2 and any(value.dtype in NARROW for value in values):
+        return rounded_once(einsum)(equation, *values)
     terms = [_diagonal(Term(value, own)) for value, own in zip(values, labels, strict=True)]
     sizes = _sizes(terms)
     terms = [_without_ones(term, sizes) for term in terms]

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from weft.ops.core import top_mode
 from weft.ops.outs import with_out
+from weft.ops.rounding import rounded_once
 from weft.ops.signatures import Front, checked
 
 Precision = Literal["lower", "float32", "widest"]
@@ -61,6 +62,7 @@ def function(
     autocast: Precision | None = None,
     keywords: Mapping[str, str] | None = None,
     neutral: Sequence[str] = (),
+    wide: bool = False,
 ) -> Callable[[F], F]:
     """Register a public function: in ``weft`` (``top``), as a method, in ``nn.functional``, as operators.
 
@@ -68,6 +70,8 @@ def function(
     itself, which is given back, is for callers within weft.
 
     ``autocast``: the precision of a composite that autocast has done in one type from its arguments on.
+
+    ``wide``: a composite that computes 16-bit numbers in float32 and rounds its result once.
 
     ``out``: it takes ``out=`` as well (its method does not, as in PyTorch); the op, or the ops by its arguments, that
     it ends in, or True where it ends in several or in a view.
@@ -77,7 +81,8 @@ def function(
 
     def register(target: F) -> F:
         key = name or target.__name__.rstrip("_")
-        body = target if autocast is None else whole(autocast)(target)
+        body = rounded_once(target) if wide else target
+        body = body if autocast is None else whole(autocast)(body)
         named: dict[str, Any] = {"name": key, "keywords": keywords, "neutral": neutral}
         called = checked(with_out(key, body, out) if out else body, **named)
         own = body if out and method is True else method

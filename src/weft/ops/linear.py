@@ -6,23 +6,25 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from weft.dtypes import DType
+from weft.dtypes import DType, from_numpy
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import cast
 from weft.kernels import Builder, Operand, Program, Step, coalesce
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.geometry import broadcast_shapes, contiguous_strides
 from weft.ops.pointwise import broadcast_strides, unbroadcast
 from weft.ops.products import TINY, Layout, gpu_program
+from weft.ops.rounding import NARROW
 from weft.ops.table import declare, lookup
 from weft.ops.viewing import copy_step
 from weft.target import TargetProfile
 
 
-def _infer(a: TensorType, b: TensorType) -> tuple[TensorType, ...]:
+def _infer(a: TensorType, b: TensorType, *, wide: bool = False) -> tuple[TensorType, ...]:
     if a.dtype is not b.dtype:
         raise DTypeError(
             mistake("matmul", "other's dtype", b.dtype.name, f"{a.dtype.name}, as the first operand's")
@@ -36,14 +38,15 @@ def _infer(a: TensorType, b: TensorType) -> tuple[TensorType, ...]:
             f"matmul: shapes {a.shape} and {b.shape} do not multiply: {a.shape[-1]} columns meet {b.shape[-2]} rows"
         )
     batch = broadcast_shapes("matmul", a.shape[:-2], b.shape[:-2])
-    return (TensorType((*batch, a.shape[-2], b.shape[-1]), a.dtype),)
+    return (TensorType((*batch, a.shape[-2], b.shape[-1]), a.dtype.compute if wide else a.dtype),)
 
 
-def _reference(a: Any, b: Any) -> Any:
+def _reference(a: Any, b: Any, *, wide: bool = False) -> Any:
     import numpy
 
-    wide = "float64" if a.dtype.kind not in "iub" else a.dtype
-    return numpy.matmul(a.astype(wide), b.astype(wide)).astype(a.dtype)
+    inner = "float64" if a.dtype.kind not in "iub" else a.dtype
+    result = from_numpy(a.dtype).compute.numpy if wide else a.dtype
+    return numpy.matmul(a.astype(inner), b.astype(inner)).astype(result)
 
 
 def derived_matmul(a: Operand, b: Operand, c: Operand) -> Step:
@@ -117,9 +120,9 @@ def matmul_program(
         if found is None:
             return Program((derived_matmul(a, b, c),))
         return _after_copies(a, b, c, *found, profile, first_temporary)
-    half = c.dtype.bits < 32
+    half, narrow = a.dtype.bits < 32, c.dtype.bits < 32
     if "blas" not in profile.features or (
-        math.prod(c.shape) * a.shape[-1] <= HALF_ALONE if half else not _blas_ready(c)
+        (half and math.prod(c.shape) * a.shape[-1] <= HALF_ALONE) or not (narrow or _blas_ready(c))
     ):
         return Program((derived_matmul(a, b, c),))
     steps: list[Step] = []
@@ -137,9 +140,9 @@ def matmul_program(
             steps.append(copy_step("copy", operand, dense, operand.shape, operand.strides, dense.strides))
             operand = dense
         ready.append(operand)
-    target = temporary(c) if half else c
+    target = temporary(c) if narrow else c
     steps.append(matmul_step(ready[0], ready[1], target) or derived_matmul(ready[0], ready[1], target))
-    if half:
+    if narrow:
         steps.append(copy_step("copy", target, c, c.shape, target.strides, c.strides))
     return Program(tuple(steps), tuple(temporaries))
 
@@ -192,6 +195,7 @@ def swap_last(value: Any) -> Any:
 
 def _gradient(context: Gradient, grad: Any) -> list[Any]:
     by_a = by_b = None
+    grad = to_dtype(grad, context.types[0].dtype)
     if context.needs[0]:
         by_a = unbroadcast(bind(MATMUL, grad, swap_last(context.input(1))), context.types[0])
     if context.needs[1]:
@@ -215,13 +219,25 @@ def saves_other(needs: tuple[bool, ...]) -> tuple[int, ...]:
 
 MATMUL = declare(
     "matmul", infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, saves=saves_other,
-    doc="Products of matrices, over broadcast leading dimensions.",
+    attributes=({}, {"wide": bool}),
+    doc="Products of matrices, over broadcast leading dimensions; of 16-bit numbers in float32 where ``wide``.",
 )  # fmt: skip
 
 
 @function(operators=("__matmul__", "__rmatmul__"), out="matmul")
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
+    return product_of(input, other)
+
+
+def wide_option(*operands: Any) -> dict[str, Any]:
+    """The attribute of a product to which a composite adds another of the operands: 16-bit numbers are rounded then."""
+    first = operands[0].dtype
+    return {"wide": True} if first in NARROW and all(one.dtype is first for one in operands) else {}
+
+
+def product_of(input: Any, other: Any, **options: Any) -> Any:
+    """``matmul``, with the op's attributes."""
     a, b = arguments.tensor("matmul", "input", input), arguments.tensor("matmul", "other", other)
     if not a.shape or not b.shape:
         name = "input" if not a.shape else "other"
@@ -232,7 +248,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     reshape = lookup("reshape")
     a = bind(reshape, a, shape=(1, *a.shape)) if row else a
     b = bind(reshape, b, shape=(*b.shape, 1)) if column else b
-    product = bind(MATMUL, a, b)
+    product = bind(MATMUL, a, b, **options)
     if row or column:
         shape = tuple(product.shape)
         kept = shape[:-2] + (() if row else shape[-2:-1]) + (() if column else shape[-1:])
@@ -260,5 +276,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
                 f"(*, {weight.shape[1]}) for weight {tuple(weight.shape)}",
             )
         )
-    product = matmul(input, swap_last(weight))
-    return product if bias is None else bind(lookup("add"), product, bias)
+    if bias is None:
+        return matmul(input, swap_last(weight))
+    wide = wide_option(input, arguments.tensor("linear", "bias", bias))
+    out = bind(lookup("add"), product_of(input, swap_last(weight), **wide), bias)
+    return to_dtype(out, input.dtype) if wide else out

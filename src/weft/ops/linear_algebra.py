@@ -9,10 +9,11 @@ from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import bind
+from weft.ops.creation import to_dtype
 from weft.ops.einsum import einsum
 from weft.ops.functions import function
 from weft.ops.geometry import broadcast_shapes
-from weft.ops.linear import matmul
+from weft.ops.linear import matmul, product_of, wide_option
 from weft.ops.pointwise import pointwise
 from weft.ops.table import lookup
 
@@ -25,17 +26,22 @@ ROOT = pointwise(
 @function(out="matmul")
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """Products of two batches of matrices, without broadcasting: (B, n, k) by (B, k, m) gives (B, n, m)."""
-    a, b = arguments.tensor("bmm", "input", input, 3), arguments.tensor("bmm", "mat2", mat2, 3)
+    return matmul(*_batches("bmm", input, mat2))
+
+
+def _batches(where: str, input: Any, mat2: Any) -> tuple[Any, Any]:
+    """Two batches of matrices that multiply."""
+    a, b = arguments.tensor(where, "input", input, 3), arguments.tensor(where, "mat2", mat2, 3)
     if a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
         raise ShapeError(
             mistake(
-                "bmm",
+                where,
                 "mat2's shape",
                 tuple(b.shape),
                 f"({a.shape[0]}, {a.shape[2]}, m) for input {tuple(a.shape)}",
             )
         )
-    return matmul(a, b)
+    return a, b
 
 
 @function(out="matmul")
@@ -66,15 +72,21 @@ def _scaled(value: Any, factor: Any) -> Any:
     return value if factor == 1 else bind(lookup("mul"), value, factor)
 
 
-def _added(where: str, input: Any, product: Any, beta: Any, alpha: Any) -> Any:
-    """``beta * input + alpha * product``; with ``beta`` 0 the input is not read, whatever it holds."""
+def _added(where: str, input: Any, a: Any, b: Any, beta: Any, alpha: Any) -> Any:
+    """``beta * input + alpha * (a @ b)``; with ``beta`` 0 the input is not read, whatever it holds."""
+    wide = wide_option(a, b, input)
+    product = product_of(a, b, **wide)
     shape = tuple(product.shape)
     if broadcast_shapes(where, tuple(input.shape), shape) != shape:
         raise ShapeError(
             mistake(where, "input's shape", tuple(input.shape), f"one that broadcasts to {shape}")
         )
     product = _scaled(product, alpha)
-    return product if beta == 0 else bind(lookup("add"), _scaled(input, beta), product)
+    if beta != 0:
+        product = bind(
+            lookup("add"), _scaled(to_dtype(input, product.dtype) if wide else input, beta), product
+        )
+    return to_dtype(product, a.dtype) if wide else product
 
 
 @function(out="add", autocast="lower")
@@ -82,7 +94,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: 
     """``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
     arguments.tensor("addmm", "input", input)
     a, b = arguments.tensor("addmm", "mat1", mat1, 2), arguments.tensor("addmm", "mat2", mat2, 2)
-    return _added("addmm", input, matmul(a, b), beta, alpha)
+    return _added("addmm", input, a, b, beta, alpha)
 
 
 @function(out="add", autocast="lower")
@@ -90,17 +102,17 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: fl
     """``beta * input + alpha * (mat @ vec)``."""
     arguments.tensor("addmv", "input", input)
     a, b = arguments.tensor("addmv", "mat", mat, 2), arguments.tensor("addmv", "vec", vec, 1)
-    return _added("addmv", input, matmul(a, b), beta, alpha)
+    return _added("addmv", input, a, b, beta, alpha)
 
 
 @function(out="add", autocast="lower")
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * input + alpha * bmm(batch1, batch2)``."""
     arguments.tensor("baddbmm", "input", input)
-    return _added("baddbmm", input, bmm(batch1, batch2), beta, alpha)
+    return _added("baddbmm", input, *_batches("baddbmm", batch1, batch2), beta, alpha)
 
 
-@function(top=False, method=False, functional=True, autocast="widest")
+@function(top=False, method=False, functional=True, autocast="widest", wide=True)
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``input1 @ weight[o] @ input2 + bias[o]``: (*, n) and (*, m) with weight (O, n, m) give (*, O)."""
     arguments.tensor("bilinear", "input1", input1)
@@ -135,7 +147,7 @@ def _order(where: str, p: Any) -> float:
     return float(p)
 
 
-@function(functional=True, top=False, method=False, autocast="float32")
+@function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """Vectors along a dimension divided by their p-norm, or by ``eps`` where that is larger."""
     arguments.tensor("normalize", "input", input)
@@ -152,7 +164,7 @@ def _pair(where: str, x1: Any, x2: Any) -> tuple[int, ...]:
     return broadcast_shapes(where, tuple(x1.shape), tuple(x2.shape))
 
 
-@function(functional=True, method=False, autocast="float32")
+@function(functional=True, method=False, autocast="float32", wide=True)
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along a dimension; norms count at least ``eps``."""
     shape = _pair("cosine_similarity", x1, x2)
@@ -164,7 +176,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return bind(lookup("sum"), bind(lookup("mul"), *directions), dims=(axis,), keepdim=False)
 
 
-@function(functional=True, method=False, autocast="float32")
+@function(functional=True, method=False, autocast="float32", wide=True)
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:

@@ -14,6 +14,7 @@ from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
+from weft.ops.rounding import NARROW, rounded_once
 from weft.ops.softmax import log_softmax
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
@@ -186,7 +187,7 @@ def _hard(
     return reduced(where_, losses, reduction, count), count
 
 
-@function(functional=True, top=False, method=False, autocast="float32")
+@function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -223,6 +224,16 @@ def cross_entropy(
     if not 0.0 <= label_smoothing < 1.0:
         raise ArgumentError(mistake("cross_entropy", "label_smoothing", label_smoothing, "in [0, 1)"))
     logits, wanted = _batched("cross_entropy", input, target)
+    is_fused = target.dtype.kind != "float" and weight is None and not label_smoothing
+    if not is_fused and logits.dtype in NARROW:
+        return rounded_once(cross_entropy)(
+            input,
+            target,
+            weight,
+            ignore_index=ignore_index,
+            reduction=reduction,
+            label_smoothing=label_smoothing,
+        )
     if target.dtype.kind == "float" and tuple(target.shape) == tuple(input.shape):
         loss = _soft(log_softmax(logits, 1), wanted, weight, reduction, label_smoothing)
     elif weight is None and not label_smoothing:
@@ -238,6 +249,7 @@ def cross_entropy(
                 bind(lookup("mul"), smooth, label_smoothing),
             )
             loss = bind(lookup("add"), *parts)
+    loss = to_dtype(loss, input.dtype)
     single = reduction == "none" and len(input.shape) == 1
     return bind(lookup("reshape"), loss, shape=()) if single else loss
 
@@ -247,7 +259,9 @@ def _smooth(scores: Any, target: Any, weight: Any, ignore_index: int, reduction:
     mul = lookup("mul")
     weighted = scores if weight is None else bind(mul, scores, _by_class("cross_entropy", weight, scores))
     total = bind(lookup("sum"), weighted, dims=(1,), keepdim=False)
-    losses = bind(mul, bind(mul, total, _kept(target, ignore_index, scores)), -1.0 / scores.shape[1])
+    kept = bind(lookup("ne"), target, ignore_index)
+    # a choice, not a product with 0: where every target is ignored, what flows back is infinite
+    losses = bind(mul, bind(lookup("where"), kept, total, 0.0), -1.0 / scores.shape[1])
     return reduced("cross_entropy", losses, reduction, count)
 
 

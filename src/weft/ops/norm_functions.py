@@ -19,10 +19,8 @@ from weft.ops.table import lookup
 EPSILON = {
     "float64": 2.220446049250313e-16,
     "float32": 1.1920928955078125e-07,
-    "float16": 0.0009765625,
-    "bfloat16": 0.0078125,
 }
-"""The distance from 1 to the next number, PyTorch's default ``eps`` of ``rms_norm``."""
+"""The distance from 1 to the next number of the type computed in: PyTorch's default ``eps`` of ``rms_norm``."""
 
 NORMALIZE_BY = pointwise(
     "normalize_by",
@@ -43,7 +41,7 @@ RUNNING = pointwise(
 def _norm(
     where: str, x: Any, weight: Any, bias: Any, shape: Sequence[int], **options: Any
 ) -> tuple[Any, ...]:
-    """The op with its parameters brought to ``shape``; a shift without a scale is added afterwards."""
+    """The op with its parameters brought to ``shape``; the scale of a shift without one is 1."""
     arguments.floating(where, "input", x.dtype)
     size = math.prod(shape)
     made = []
@@ -56,8 +54,8 @@ def _norm(
             parameter = bind(lookup("reshape"), parameter, shape=tuple(shape))
         made.append(parameter)
     if made[0] is None and made[1] is not None:
-        out, *statistics = bind(NORM, x, **options)
-        return bind(lookup("add"), out, made[1]), *statistics
+        like = made[1]
+        made[0] = bind(lookup("full"), 1, shape=tuple(like.shape), dtype=like.dtype, device=str(like.device))
     result: tuple[Any, ...] = bind(NORM, x, *(one for one in made if one is not None), **options)
     return result
 
@@ -104,10 +102,13 @@ def rms_norm(
     weight: Tensor | None = None,
     eps: float | None = None,
 ) -> Tensor:
-    """Root mean square 1 over the last dimensions (Zhang and Sennrich 2019); ``eps`` None is the dtype's epsilon."""
+    """Root mean square 1 over the last dimensions (Zhang and Sennrich 2019); ``eps`` None is an epsilon.
+
+    It is that of the type computed in: float32's for 16-bit input.
+    """
     dims, shape = _trailing("rms_norm", input, normalized_shape, weight, None)
     arguments.floating("rms_norm", "input", input.dtype)
-    least = EPSILON[input.dtype.name] if eps is None else float(eps)
+    least = EPSILON[input.dtype.compute.name] if eps is None else float(eps)
     return _norm("rms_norm", input, weight, None, shape, dims=dims, eps=least, center=False)[0]
 
 

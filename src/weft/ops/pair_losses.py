@@ -108,7 +108,7 @@ def _weighed(where: str, losses: Any, weight: Any) -> Any:
     return bind(lookup("mul"), losses, weight)
 
 
-@function(functional=True, top=False, method=False, autocast="float32")
+@function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def mse_loss(
     input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
@@ -117,7 +117,7 @@ def mse_loss(
     return reduced("mse_loss", _weighed("mse_loss", bind(SQUARED, input, target), weight), reduction)
 
 
-@function(functional=True, top=False, method=False, autocast="float32")
+@function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def l1_loss(
     input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
@@ -126,7 +126,7 @@ def l1_loss(
     return reduced("l1_loss", _weighed("l1_loss", bind(L1, input, target), weight), reduction)
 
 
-@function(functional=True, top=False, method=False, autocast="float32")
+@function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def smooth_l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """Squared difference over ``2 * beta`` below ``beta``, absolute difference less ``beta / 2`` above."""
     _pair("smooth_l1_loss", input, target)
@@ -136,7 +136,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean", be
     return reduced("smooth_l1_loss", losses, reduction)
 
 
-@function(functional=True, top=False, method=False, autocast="float32")
+@function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
@@ -149,7 +149,7 @@ def huber_loss(
     )
 
 
-@function(functional=True, top=False, method=False)
+@function(functional=True, top=False, method=False, wide=True)
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
 ) -> Tensor:
@@ -159,7 +159,7 @@ def binary_cross_entropy(
     return reduced("binary_cross_entropy", losses, reduction)
 
 
-@function(functional=True, top=False, method=False, autocast="float32")
+@function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -185,7 +185,7 @@ def binary_cross_entropy_with_logits(
     return reduced(name, _weighed(name, bind(BCE_LOGITS, input, target, factor), weight), reduction)
 
 
-@function(functional=True, top=False, method=False, autocast="float32")
+@function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def kl_div(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target: bool = False) -> Tensor:
     """Kullback-Leibler divergence of log-probabilities ``input`` and probabilities (or their logarithms) ``target``.
 
@@ -201,7 +201,7 @@ def kl_div(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target
     return reduced("kl_div", losses, "mean", input.shape[0])
 
 
-@function(functional=True, top=False, method=False, autocast="float32")
+@function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def margin_ranking_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:
@@ -211,7 +211,7 @@ def margin_ranking_loss(
     return reduced("margin_ranking_loss", bind(RANKING, input1, input2, target, float(margin)), reduction)
 
 
-@function(functional=True, top=False, method=False, autocast="float32")
+@function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def hinge_embedding_loss(
     input: Tensor, target: Tensor, margin: float = 1.0, *, reduction: str = "mean"
 ) -> Tensor:
@@ -221,14 +221,14 @@ def hinge_embedding_loss(
     return reduced("hinge_embedding_loss", bind(HINGE, input, target, float(margin)), reduction)
 
 
-@function(functional=True, top=False, method=False, autocast="float32")
+@function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
     """``log(1 + exp(-target * input))`` for targets 1 and -1."""
     _pair("soft_margin_loss", input, target)
     return reduced("soft_margin_loss", bind(SOFT_MARGIN, input, target), reduction)
 
 
-@function(functional=True, top=False, method=False, autocast="float32")
+@function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def cosine_embedding_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:
@@ -255,7 +255,7 @@ def cosine_embedding_loss(
     return reduced(name, bind(COSINE, cosine, target, float(margin)), reduction)
 
 
-@function(functional=True, top=False, method=False, autocast="float32")
+@function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -278,7 +278,7 @@ def triplet_margin_loss(
     return reduced("triplet_margin_loss", bind(TRIPLET, near, far, float(margin)), reduction)
 
 
-@function(functional=True, top=False, method=False, autocast="float32")
+@function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -311,7 +311,7 @@ def gaussian_nll_loss(
     return reduced(name, losses, reduction)
 
 
-@function(functional=True, top=False, method=False, autocast="float32")
+@function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,

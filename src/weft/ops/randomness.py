@@ -81,8 +81,18 @@ def _draw_uniform(
     builder: Builder, counter: list[Expr], attributes: dict[str, Any], rest: Sequence[Operand]
 ) -> Expr:
     low, high = (builder.scalar(operand, dtypes.float32) for operand in rest)
-    value = low + call("uniform", *counter) * (high - low)
-    return where(value < high, value, low)  # rounding may reach the excluded end
+    dtype: DType = attributes["dtype"]
+    share = call("uniform", *counter)
+    if dtype in DIGITS:
+        steps = 2.0 ** DIGITS[dtype]
+        share = call("floor", share * steps) * (1.0 / steps)
+    value = low + share * (high - low)
+    stored = cast(cast(value, dtype), dtypes.float32) if dtype in DIGITS else value
+    return where(stored < high, value, low)  # rounding may reach the excluded end
+
+
+DIGITS = {dtypes.float16: 11, dtypes.bfloat16: 8}
+"""Binary digits of uniform numbers in [0, 1) that a type of fewer than 24 holds all."""
 
 
 def _draw_normal(
@@ -120,7 +130,12 @@ def _reference(kind: str) -> Callable[..., Any]:
             result = a + ((drawn * numpy.uint64(b)) >> numpy.uint64(32)).astype("int64")
         else:
             first, second = numpy.float32(a), numpy.float32(b)
+            if kind == "uniform" and dtype in DIGITS:
+                steps = numpy.float32(2.0 ** DIGITS[dtype])
+                drawn = numpy.floor(drawn * steps) / steps
             result = first + drawn * (second - first) if kind == "uniform" else first + second * drawn
+            if kind == "uniform":
+                result = numpy.where(result.astype(dtype.numpy) < second, result, first)
         return result.reshape(shape).astype(dtype.numpy)
 
     return reference

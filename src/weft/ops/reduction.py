@@ -18,6 +18,7 @@ from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.geometry import contiguous_strides
+from weft.ops.pointwise import pointwise
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
@@ -218,14 +219,19 @@ def _gradient_mean(context: Gradient, grad: Any) -> list[Any]:
 
 
 def _gradient_extreme(context: Gradient, grad: Any) -> list[Any]:
-    """Shared evenly among equal extremes, as ``torch.amax``."""
+    """Shared evenly among equal extremes, as ``torch.amax``; and among NaN, as ``torch.max`` of a whole tensor."""
     source, dims, keepdim = context.types[0], context.attributes["dims"], context.attributes["keepdim"]
     x, best = context.input(0), expand_reduced(context.output(), context.types[0], dims, keepdim)
-    mask = to_dtype(bind(lookup("eq"), x, best), source.dtype)
-    count = bind(lookup("sum"), mask, dims=dims, keepdim=True)
-    return [
-        bind(lookup("mul"), expand_reduced(grad, source, dims, keepdim), bind(lookup("div"), mask, count))
-    ]
+    mask = bind(SAME, x, best)
+    count = bind(lookup("sum"), mask, dims=dims, keepdim=keepdim)
+    share = expand_reduced(bind(lookup("div"), grad, count), source, dims, keepdim)
+    return [bind(lookup("where"), mask, share, 0.0)]
+
+
+SAME = pointwise(
+    "same", "(x == y) | ((x != x) & (y != y))", "x y", "Whether two numbers are equal, or both NaN.", rule="bool",
+    kinds="fiu",
+)  # fmt: skip
 
 
 _EXTREME: dict[str, Any] = {

@@ -19,6 +19,7 @@ from weft.ops.creation import to_dtype
 from weft.ops.functions import FUNCTIONS, Precision, function
 from weft.ops.movement import expand, permute, reshape
 from weft.ops.placement import INDEX_OP, INDEX_PUT, SCATTER, SCATTER_FOLD
+from weft.ops.rounding import rounded_once
 from weft.ops.table import lookup
 from weft.ops.viewing import SLICE
 
@@ -396,7 +397,7 @@ def _mean(base: Any, values: Any, index: Any, dim: int, reduce: str, include_sel
     return bind(lookup("floor_divide"), total, count)
 
 
-_FORMS: dict[str, Callable[..., Any]] = {"mean": _mean}
+_FORMS: dict[str, Callable[..., Any]] = {"mean": rounded_once(_mean)}
 
 _BOTH: dict[str, Callable[..., Any]] = {
     "index_add": index_add, "index_copy": index_copy, "index_fill": index_fill, "index_reduce": index_reduce,

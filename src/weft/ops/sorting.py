@@ -355,8 +355,17 @@ def _medians(name: str, input: Tensor, dim: int | None, keepdim: bool) -> Any:
     if x.dtype is dtypes.bool_:
         raise DTypeError(mistake(name, "input's dtype", "bool", "a number type"))
     if dim is None:
-        return _middle(name, bind(lookup("reshape"), x, shape=(x.numel(),)), 0, False).values
+        flat = bind(lookup("reshape"), x, shape=(x.numel(),))
+        return _shared_among_equals(flat, _middle(name, flat, 0, False).values)
     return _middle(name, x, dim, keepdim)
+
+
+def _shared_among_equals(flat: Any, chosen: Any) -> Any:
+    """The chosen element, whose gradient goes to all elements that are equal to it, as in PyTorch."""
+    if flat.dtype.kind != "float":
+        return chosen
+    equals = bind(lookup("same"), flat, chosen)
+    return bind(lookup("amax"), bind(lookup("where"), equals, flat, -math.inf), dims=(0,), keepdim=False)
 
 
 @function(out=True)

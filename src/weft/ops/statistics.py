@@ -195,7 +195,7 @@ def var(
     return _moments("var", input, dim, unbiased, correction, keepdim)[0]
 
 
-@function(out="sqrt")
+@function(out="norm_root", wide=True)
 def std(
     input: Tensor,
     dim: Dims = None,
@@ -204,8 +204,8 @@ def std(
     *,
     correction: float | None = None,
 ) -> Tensor:
-    """The standard deviation over dimensions: the square root of ``var``."""
-    return bind(lookup("sqrt"), _moments("std", input, dim, unbiased, correction, keepdim)[0])
+    """The standard deviation over dimensions: the square root of ``var``; its gradient at 0 is 0."""
+    return bind(lookup("norm_root"), _moments("std", input, dim, unbiased, correction, keepdim)[0])
 
 
 @function(method=False)
@@ -221,7 +221,7 @@ def var_mean(
     return Moments(*_moments("var_mean", input, dim, unbiased, correction, keepdim))
 
 
-@function(method=False)
+@function(method=False, wide=True)
 def std_mean(
     input: Tensor,
     dim: Dims = None,
@@ -232,7 +232,7 @@ def std_mean(
 ) -> tuple[Tensor, Tensor]:
     """``(std, mean)`` over dimensions."""
     spread, mean = _moments("std_mean", input, dim, unbiased, correction, keepdim)
-    return Moments(bind(lookup("sqrt"), spread), mean)
+    return Moments(bind(lookup("norm_root"), spread), mean)
 
 
 # logsumexp
@@ -309,7 +309,7 @@ def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DTy
     return _fold("sum", value, arguments.dimensions("nansum", dim, len(x.shape)), keepdim)
 
 
-@function(out="div")
+@function(out="div", wide=True)
 def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """The mean over dimensions of what is not NaN, NaN where nothing is; floating point."""
     x = arguments.tensor("nanmean", "input", input)
@@ -373,7 +373,7 @@ def _vector_norm(name: str, input: Any, ord: float, dim: Any, keepdim: bool, dty
     return _power_norm(value, float(ord), dims, keepdim)
 
 
-@function(out=True, autocast="float32")
+@function(out=True, autocast="float32", wide=True)
 def norm(
     input: Tensor, p: Any = "fro", dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
@@ -382,7 +382,7 @@ def norm(
     return _vector_norm("norm", input, order, dim, keepdim, dtype)
 
 
-@function(top=False, method=False, out=True, autocast="float32")
+@function(top=False, method=False, out=True, autocast="float32", wide=True)
 def vector_norm(
     x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:

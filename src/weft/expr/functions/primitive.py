@@ -97,13 +97,13 @@ add("isinf", "x", "f", "isinf", result="bool", derivative=("",), definition="abs
 add("isfinite", "x", "f", "isfinite", result="bool", derivative=("",), definition="abs(x) < inf")
 add("maximum", "x y", "fiu", "maximum", llvm={"f": "call nsz {T} @llvm.maximum.{S}({T} {0}, {T} {1})"},
     definition="where((x > y) | (x != x), x, y)",
-    derivative=("where(x > y, g, where(x == y, 0.5 * g, 0.0))",
-                "where(y > x, g, where(x == y, 0.5 * g, 0.0))"))  # fmt: skip
+    derivative=("where(x < y, 0.0, where(x == y, 0.5 * g, g))",
+                "where(y < x, 0.0, where(x == y, 0.5 * g, g))"))  # fmt: skip
 # The larger of two; where one is NaN, either: a single instruction.
 add("larger", "x y", "f", "fmax", wgsl="max({0}, {1})", definition="where(x > y, x, y)",
     derivative=("where(x > y, g, 0.0)", "where(x > y, 0.0, g)"))  # fmt: skip
 add("minimum", "x y", "fiu", "minimum", llvm={"f": "call nsz {T} @llvm.minimum.{S}({T} {0}, {T} {1})"},
     definition="where((x < y) | (x != x), x, y)",
-    derivative=("where(x < y, g, where(x == y, 0.5 * g, 0.0))",
-                "where(y < x, g, where(x == y, 0.5 * g, 0.0))"))  # fmt: skip
+    derivative=("where(x > y, 0.0, where(x == y, 0.5 * g, g))",
+                "where(y > x, 0.0, where(x == y, 0.5 * g, g))"))  # fmt: skip
 add("sign", "x", "fi", "sign", derivative=("",), definition="where(x > 0, 1, where(x < 0, -1, x))")

@@ -27,7 +27,7 @@ def scales(graph: Graph, profile: TargetProfile) -> Graph:
 def scaled_product(node: Node, graph: Rewriting) -> Var | None:
     """A product of which an operand, perhaps seen through views, is a value times a number."""
     type_ = node.outputs[0].type
-    if type_.dtype is not dtypes.float32 or 1 in type_.shape[-2:]:
+    if type_.dtype is not dtypes.float32 or node.attributes or 1 in type_.shape[-2:]:
         return None
     operands: list[Atom] = []
     factors: list[float] = []

@@ -26,6 +26,12 @@ from weft.target import KernelSpec, Parameter, TargetProfile
 
 HIDDEN = "(-3.0e38f)"
 """Below every score; no infinity, whose power drivers do not agree on."""
+LEAST, ONLY_LEAST = "(-2.9e38f)", "(-2.8e38f)"
+"""What scores with a finite mask are at least, above HIDDEN; and the sum of a row that has only such, roughly.
+
+The least number of float32 as a mask, times log2(e), would be infinite: such keys are seen where a row has no others.
+"""
+LARGEST = "3.4028235e38f"
 LOG2_E, LN_2 = f"{math.log2(math.e)!r}f", f"{math.log(2)!r}f"
 OWN = {"forward": "l", "query": "l", "key": "s"}
 """The size that a form's workgroups divide among them."""
@@ -163,8 +169,11 @@ class _Writer:
         own, other = ("k", "q") if self.form == "key" else ("q", "k")
         self.out.scores("s", own, f"{own}_base", other, f"{other}_base", self.sizes["q"])
         if self.mask == "add":
-            added = f"mask_at(mask_base, {{query}}, {{key}}) * {LOG2_E}"
-            self._elements(f"s{{i}}_{{j}} = fma(s{{i}}_{{j}}, scale, {added});")
+            self._elements(
+                "let m{i}_{j} = mask_at(mask_base, {query}, {key});",
+                f"s{{i}}_{{j}} = fma(s{{i}}_{{j}}, scale, m{{i}}_{{j}} * {LOG2_E});",
+                f"s{{i}}_{{j}} = select(s{{i}}_{{j}}, {LEAST}, s{{i}}_{{j}} < {LEAST} && m{{i}}_{{j}} >= -{LARGEST});",
+            )
         else:
             self._elements("s{i}_{j} *= scale;")
         self._hide()
@@ -191,7 +200,10 @@ class _Writer:
 
     def _power(self, less: str) -> None:
         """Weights in place of scores: powers of 2 of what they are above ``less``."""
-        self._elements(f"s{{i}}_{{j}} = select(exp2(s{{i}}_{{j}} - {less}), 0.0f, s{{i}}_{{j}} <= {HIDDEN});")
+        weight = f"exp2(s{{i}}_{{j}} - {less})"
+        if self.mask == "add" and less.startswith("lse"):  # differences of numbers as large say nothing
+            weight = f"select({weight}, select(0.0f, 1.0f, {less} <= {ONLY_LEAST}), s{{i}}_{{j}} <= {LEAST})"
+        self._elements(f"s{{i}}_{{j}} = select({weight}, 0.0f, s{{i}}_{{j}} <= {HIDDEN});")
 
     def _over_keys(self) -> None:
         tile = self.out.tile

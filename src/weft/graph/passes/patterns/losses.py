@@ -30,7 +30,8 @@ def forward(node: Node, graph: Rewriting) -> Var | None:
     options = {"ignore_index": ignored}
     losses, largest, total = graph.emit_all(node, "cross_entropy", (scores, target), options, types)
     graph.notes["losses", inner.outputs[0].id] = (scores, target, largest, total), options
-    return losses
+    dtype = node.outputs[0].type.dtype
+    return losses if losses.type.dtype is dtype else graph.emit(node, "cast", losses, dtype=dtype)
 
 
 def _only_here(logs: Var, node: Node, target: object, ignored: int, graph: Rewriting) -> bool:

@@ -16,7 +16,9 @@ def transposed_product(node: Node, graph: Rewriting) -> Var | None:
         return None
     a, b = inner.inputs
     assert isinstance(a, Var) and isinstance(b, Var)
-    return graph.emit(node, "matmul", _transposed(node, graph, b), _transposed(node, graph, a))
+    return graph.emit(
+        node, "matmul", _transposed(node, graph, b), _transposed(node, graph, a), **dict(inner.attributes)
+    )
 
 
 def _transposed(node: Node, graph: Rewriting, value: Var) -> Var:
