@@ -935,7 +935,10 @@ def rms_norm(
     weight: Tensor | None = None,
     eps: builtins.float | None = None,
 ) -> Tensor:
-    """Root mean square 1 over the last dimensions (Zhang and Sennrich 2019); ``eps`` None is the dtype's epsilon."""
+    """Root mean square 1 over the last dimensions (Zhang and Sennrich 2019); ``eps`` None is an epsilon.
+
+    It is that of the type computed in: float32's for 16-bit input.
+    """
 def group_norm(
     input: Tensor,
     num_groups: builtins.int,
@@ -1180,7 +1183,7 @@ def std(
     correction: builtins.float | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The standard deviation over dimensions: the square root of ``var``."""
+    """The standard deviation over dimensions: the square root of ``var``; its gradient at 0 is 0."""
 def var_mean(
     input: Tensor,
     dim: Dims = None,

@@ -228,7 +228,10 @@ def rms_norm(
     weight: Tensor | None = None,
     eps: float | None = None,
 ) -> Tensor:
-    """Root mean square 1 over the last dimensions (Zhang and Sennrich 2019); ``eps`` None is the dtype's epsilon."""
+    """Root mean square 1 over the last dimensions (Zhang and Sennrich 2019); ``eps`` None is an epsilon.
+
+    It is that of the type computed in: float32's for 16-bit input.
+    """
 def group_norm(
     input: Tensor,
     num_groups: int,

@@ -600,7 +600,7 @@ class TensorMethods:
         *,
         correction: float | None = None,
     ) -> Tensor:
-        """The standard deviation over dimensions: the square root of ``var``."""
+        """The standard deviation over dimensions: the square root of ``var``; its gradient at 0 is 0."""
     def logsumexp(self, dim: Dims, keepdim: bool = False) -> Tensor:
         """``log(sum(exp(x)))`` over dimensions, without overflow; integers as float32."""
     def count_nonzero(self, dim: Dims = None) -> Tensor:
