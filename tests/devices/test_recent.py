@@ -11,6 +11,7 @@ import pytest
 import weft as wf
 from tests.conftest import ADAPTER
 from weft import devices
+from weft.devices import folders
 from weft.devices.cpu import cache, compiler
 from weft.devices.cpu import device as cpu_device
 from weft.devices.recent import Recent
@@ -62,7 +63,7 @@ def test_more_kernels_than_are_kept(name: str, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(cpu_device, "KERNELS", LIMIT)
     monkeypatch.setattr(pipelines, "KERNELS", LIMIT)
     monkeypatch.setattr(
-        compiler, "_kept", lambda: cache.Cache(tmp_path)
+        compiler, "_kept", lambda: cache.Cache(folders.Folder(tmp_path))
     )  # what is compiled anew is llvmlite's leak
     monkeypatch.setattr(compiler, "_TOGETHER", 50)
     monkeypatch.setattr(devices, "_devices", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -139,3 +140,69 @@ def test_the_environment_chooses_the_default(asked: str, expected: str | None) -
     )
     assert done.returncode == 0, done.stderr
     assert (expected or "webgpu") in done.stdout
+
+
+SLOW = """
+import os, signal, sys, threading, time
+import weft as wf
+device = {device!r}
+slow = wf.register_kernel("slow", source='''
+var a = 0u;
+for (var i = 0u; i < 60000u; i++) {{ a = a * 1664525u + (i ^ id.x); }}
+if (id.x < n) {{ y[id.x] = f32(a); }}''', inputs=["x: f32[n]"], outputs=["y: f32[n]"])
+x = wf.ones({count}, device=device)
+slow(wf.ones(4, device=device)).numpy()  # compiled
+"""
+
+
+@pytest.mark.webgpu
+def test_a_read_that_waits_for_a_kernel_is_interrupted() -> None:
+    """Ctrl-C ends the wait, another one the process, which the driver would keep until the kernel's end."""
+    script = (
+        SLOW.format(device=ADAPTER, count=4_000_000)
+        + """
+signal.signal(signal.SIGINT, signal.default_int_handler)
+threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+start = time.monotonic()
+try:
+    slow(x).numpy()
+except KeyboardInterrupt:
+    print("interrupted", time.monotonic() - start < 5, flush=True)
+"""
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process:
+        if process.stdout.readline() != "interrupted True\n":
+            pytest.fail("the kernel ended, or the interrupt came late: " + process.stderr.read())
+        told = process.stderr.readline()
+        if told:  # a fast device is done by then
+            assert "is still running a kernel" in told
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == -signal.SIGINT
+
+
+@pytest.mark.webgpu
+def test_a_handler_that_raises_nothing_lets_the_read_go_on() -> None:
+    script = (
+        SLOW.format(device=ADAPTER, count=40_000)
+        + """
+heard = []
+signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+def press():
+    for _ in range(8):
+        os.kill(os.getpid(), signal.SIGINT); time.sleep(0.1)
+threading.Thread(target=press).start()
+first = slow(x).numpy()
+assert (first == slow(x).numpy()).all() and heard
+try:
+    wf.ones(3, device=device)[wf.tensor([5], device=device)].numpy()
+except IndexError:
+    print("told")
+"""
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "told\n"), done.stderr

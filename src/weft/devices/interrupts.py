@@ -8,6 +8,12 @@ from types import FrameType, TracebackType
 from typing import Any
 
 
+def interrupted() -> bool:
+    """Return whether a Ctrl-C waits for the end of the ``Uninterrupted`` block around; a long wait in it may stop."""
+    block = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
+    return isinstance(block, Uninterrupted) and block._noted is not None
+
+
 class Uninterrupted:
     """A ``with`` block in which Ctrl-C waits until the end; other threads than the main one never get it.
 

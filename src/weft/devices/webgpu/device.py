@@ -6,7 +6,10 @@ ten microseconds: pipelines and bind groups are found in dictionaries, and four 
 
 from __future__ import annotations
 
+import atexit
 import os
+import signal
+import sys
 import threading
 import weakref
 from collections.abc import Iterable, Sequence
@@ -29,6 +32,7 @@ from weft.devices.webgpu.recorder import UNIFORMS, Recorder
 from weft.devices.webgpu.replay import WebGpuReplay
 from weft.devices.webgpu.timing import Timestamps
 from weft.devices.webgpu.transfers import Transfers
+from weft.devices.webgpu.waiting import Waiter
 from weft.errors import DeviceError, DisposedError, KernelError
 from weft.plan import Plan
 from weft.target import Choices, KernelSpec
@@ -56,11 +60,14 @@ class WebGpuDevice(Transfers):
         self.memory = NativeMemory(handle)
         self._pool = Pool(self, self.memory.create, self._destroy, limits["max-buffer-size"], WebGpuBuffer)
         self._status = self.memory.create(status.SIZE, STORAGE | COPY_SOURCE | COPY_DESTINATION)
-        self.recorder = Recorder(self.memory, handle, queue, limits["min-uniform-buffer-offset-alignment"])
+        self._waiter = Waiter(handle, self.profile.software)
+        alignment = limits["min-uniform-buffer-offset-alignment"]
+        self.recorder = Recorder(self.memory, handle, queue, alignment, self._waiter)
         self.pipelines = Pipelines(self._wgpu, self.profile)
         self.groups = BindGroups(self, handle, limits, self._status)
-        self._readback = Readback(self.name, handle, self.memory)
+        self._readback = Readback(self.name, handle, self.memory, self._waiter)
         self.reports = status.Reports()
+        self._abandoned = []
         self._uniforms: dict[int, Any] = {}
         self._dispatches = 0
         self._largest_binding = limits["max-storage-buffer-binding-size"]
@@ -303,6 +310,7 @@ class WebGpuDevice(Transfers):
             if self.recorder.timing is not None:
                 self.recorder.timing.dispose()
             self._readback.dispose()
+            self._waiter.close()
             self._wgpu.destroy()
 
     def lose(self) -> DeviceError:
@@ -312,6 +320,11 @@ class WebGpuDevice(Transfers):
             f"open it anew with weft.devices.open({self.name!r}) and load your tensors again"
         )
         return DeviceError(str(self._closed))
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether work is still running that an interrupted read waited for."""
+        return any(ticket.state is None for ticket, _ in self._abandoned)
 
     @property
     def disposed(self) -> bool:
@@ -338,5 +351,18 @@ def _after_fork() -> None:
         abandon()
 
 
+def _at_exit() -> None:
+    """Where an interrupted read's kernel still runs, let another Ctrl-C end the process in the driver's wait."""
+    waited_for = [device.name for device in _opened if device.is_behind]
+    if waited_for and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        sys.stderr.write(
+            f"weft: {', '.join(waited_for)} is still running a kernel, which the driver waits for; "
+            f"Ctrl-C ends the process now\n"
+        )
+        sys.stderr.flush()
+
+
+atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

@@ -9,6 +9,7 @@ from weft.devices.pool import size_class
 from weft.devices.webgpu import loss
 from weft.devices.webgpu.memory import COPY_DESTINATION, MAP_READ, NativeMemory
 from weft.devices.webgpu.native import native
+from weft.devices.webgpu.waiting import Waiter
 from weft.errors import DeviceError
 
 KEPT = 64 << 20
@@ -17,6 +18,10 @@ KEPT = 64 << 20
 
 PIECE = (16 << 20) - 256
 """Bytes of a piece of a large read; with the status word it fills a size class."""
+
+
+class Abandoned(Exception):
+    """An interrupt came before the bytes of a read; caught where the read began."""
 
 
 class Ticket:
@@ -36,9 +41,9 @@ class Ticket:
 class Readback:
     """Mappable buffers of one device. ``open`` and ``close`` are called under the device's lock, ``wait`` without."""
 
-    def __init__(self, name: str, device: Any, memory: NativeMemory) -> None:
+    def __init__(self, name: str, device: Any, memory: NativeMemory, waiter: Waiter) -> None:
         loaded = native()
-        self._name, self._device, self._memory = name, device, memory
+        self._name, self._device, self._memory, self._waiter = name, device, memory, waiter
         self._lib, self._checked, self._ffi = loaded.lib, loaded.checked, loaded.ffi
         self._free: dict[int, list[Any]] = {}
         self._kept = 0
@@ -77,10 +82,13 @@ class Readback:
             raise DeviceError(f"{self._name}: the bytes could not be read: {error}") from error
 
     def wait(self, ticket: Ticket) -> None:
-        """Block until the bytes are there; other Python threads run meanwhile."""
-        index = self._ffi.new("WGPUSubmissionIndex[1]", [ticket.submission])
+        """Block until the bytes are there; other Python threads run meanwhile.
+
+        Raises ``Abandoned`` where Ctrl-C comes first; the ticket can be waited for again.
+        """
         while ticket.state is None:
-            self._lib.wgpuDevicePoll(self._device, True, index)
+            if not self._waiter.wait(ticket.submission, lambda: ticket.state is not None):
+                raise Abandoned
             if ticket.state is None:
                 sleep(0)  # another thread's poll is about to call back
         if ticket.state != self._lib.WGPUMapAsyncStatus_Success:

@@ -15,6 +15,7 @@ from weft.devices.interrupts import Uninterrupted
 from weft.devices.webgpu import loss
 from weft.devices.webgpu.memory import COPY_SOURCE, UNIFORM, Block, NativeMemory
 from weft.devices.webgpu.native import native
+from weft.devices.webgpu.waiting import Waiter
 from weft.errors import KernelError
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ is 0, the counts lie in the buffer y, z bytes behind its start.
 class Recorder:
     """Records into the open batch. The device's lock is held around every call."""
 
-    def __init__(self, memory: NativeMemory, device: Any, queue: Any, uniform_alignment: int) -> None:
+    def __init__(
+        self, memory: NativeMemory, device: Any, queue: Any, uniform_alignment: int, waiter: Waiter
+    ) -> None:
         loaded = native()
         self._lib, self._checked, self._ffi, self._error = (
             loaded.lib,
@@ -53,7 +56,7 @@ class Recorder:
             loaded.ffi,
             loaded.wgpu.GPUError,
         )
-        self._device, self._queue = device, queue
+        self._device, self._queue, self.waiter = device, queue, waiter
         self._encoder: Any = None
         self._pass: Any = None
         self._encoder_descriptor = self._ffi.new("WGPUCommandEncoderDescriptor *")
@@ -223,9 +226,9 @@ class Recorder:
         return number
 
     def wait(self, number: int) -> None:
-        """Block until a submission is done; other Python threads run meanwhile."""
-        index = self._ffi.new("WGPUSubmissionIndex[1]", [number])
-        self._lib.wgpuDevicePoll(self._device, True, index)
+        """Block until a submission is done, or Ctrl-C is pressed; other Python threads run meanwhile."""
+        with Uninterrupted():
+            self.waiter.wait(number)
 
     def _begin_pass(self) -> Any:
         with Uninterrupted():

@@ -11,7 +11,7 @@ from weft.devices.pool import Pool
 from weft.devices.webgpu import status
 from weft.devices.webgpu.memory import WebGpuBuffer
 from weft.devices.webgpu.native import native
-from weft.devices.webgpu.readback import PIECE, Readback, Ticket
+from weft.devices.webgpu.readback import PIECE, Abandoned, Readback, Ticket
 from weft.devices.webgpu.recorder import UPLOADED, Recorder
 from weft.errors import ArgumentError, DeviceError, OutOfMemoryError
 
@@ -24,6 +24,8 @@ class Transfers(Device):
     _closed: DeviceError | None
     _pool: Pool
     _readback: Readback
+    _abandoned: list[tuple[Ticket, int]]
+    """Reads that Ctrl-C ended, with the size of their status word."""
     _status: Any
     """The native buffer of the status word."""
 
@@ -94,9 +96,18 @@ class Transfers(Device):
         Large data comes in pieces, one being copied on the host while the device fills the next.
         """
         result = bytearray(size)
+        while not self._fetched(result, buffer, start, check):
+            pass  # an interrupt ended the wait, and its handler raised nothing
+        return result
+
+    def _fetched(self, result: bytearray, buffer: Buffer | None, start: int, check: bool) -> bool:
+        """One try of ``_fetch``; False where Ctrl-C came first, which its handler has been told of then."""
+        size, complete = len(result), False
         under_way: deque[tuple[Ticket, int, int, int]] = deque()
         with Uninterrupted():
             try:
+                if check:
+                    self._check_abandoned()
                 for at in range(0, max(size, 1), PIECE):
                     word = status.SIZE if check and at == 0 else 0
                     length = min(PIECE, size - at)
@@ -105,22 +116,42 @@ class Transfers(Device):
                         self._finish(result, *under_way.popleft())
                 while under_way:
                     self._finish(result, *under_way.popleft())
+                complete = True
+            except Abandoned:
+                complete = False
             finally:
                 with self.lock:
                     for ticket, *_ in under_way:
                         self._readback.close(ticket)
-        return result
+        return complete
 
     def _finish(self, result: bytearray, ticket: Ticket, word: int, at: int, length: int) -> None:
         """Wait for a piece and put it where it belongs."""
         try:
             self._readback.wait(ticket)
+        except Abandoned:
+            self._abandoned.append((ticket, word))
+            raise
+        try:
             if word:
                 self.reports.check(self._readback.view(ticket, 0, word))
             result[at : at + length] = self._readback.view(ticket, word, length)
         finally:
             with self.lock:
                 self._readback.close(ticket)
+
+    def _check_abandoned(self) -> None:
+        """Raise what kernels reported to reads that Ctrl-C ended before their bytes came."""
+        while self._abandoned:
+            ticket, word = self._abandoned[0]
+            self._readback.wait(ticket)
+            del self._abandoned[0]
+            try:
+                if word:
+                    self.reports.check(self._readback.view(ticket, 0, word))
+            finally:
+                with self.lock:
+                    self._readback.close(ticket)
 
     def _ask(self, buffer: Buffer | None, start: int, size: int, word: int) -> Ticket:
         """Record the copies of a read and submit them; the status word, where wanted, is cleared in the same batch."""
