@@ -23,6 +23,7 @@ from weft import errors as errors
 from weft import expr as expr
 from weft import func as func
 from weft import graph as graph
+from weft import hub as hub
 from weft import io as io
 from weft import kernels as kernels
 from weft import linalg as linalg

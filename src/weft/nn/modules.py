@@ -18,6 +18,8 @@ from weft.nn.losses import _Weighted as _WeightedLoss
 from weft.nn.normalization import _BatchNorm, _InstanceNorm
 from weft.nn.normalization import _Tracking as _NormBase
 
+__path__: list[str] = []  # which makes it a package for the import system
+
 PATHS = """
     activation adaptive batchnorm channelshuffle container conv distance dropout flatten fold instancenorm lazy linear
     loss module normalization padding pixelshuffle pooling rnn sparse transformer upsampling utils
