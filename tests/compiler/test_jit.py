@@ -572,17 +572,23 @@ def test_escaped_tracers_name_their_holder() -> None:
         table["key"] = x * 2
         return x
 
+    def attach(x):
+        attach.kept = x * 2
+        return x
+
     cases = [
         (Model(), r"kept in the attribute `hidden` of Model"),
         (Buffered(), r"kept in the attribute `last` of Buffered"),
         (append, r"entry 'loss' of a dict in item 0 of a list in the variable `history` of .*append"),
         (store, r"entry 'key' of a dict in the variable `table` of .*store"),
+        (attach, r"attribute `kept` of function"),
     ]
     for fn, message in cases:
         with pytest.raises(UnsupportedError, match=message):
             wf.jit(fn)(x)
+    assert not history and not table, "what a refused trace wrote is undone"
     with pytest.raises(UnsupportedError, match="being traced"):
-        wf.jit(lambda x: x)(history[0]["loss"])
+        wf.jit(lambda x: x)(attach.kept)
 
 
 def test_what_would_happen_once_is_refused() -> None:

@@ -102,7 +102,7 @@ USES: dict[str, Callable[..., Any]] = {
     "a condition": lambda x, k: x if k > 1 else -x,
     "a size": lambda x, k: wf.zeros(k) + x,
     "a count": lambda x, k: [x for _ in range(k)],
-    "an index of a list": lambda x, k: [x, x, x][k],
+    "an index of a list": lambda x, k: [x, -x, x, x * 2][k],
     "a function of math": lambda x, k: x * math.sqrt(k),
 }
 
@@ -115,3 +115,16 @@ def test_plain_uses_of_a_number_are_refused(use: str) -> None:
         UnsupportedError, match=r"the argument k is a number given to a jitted function.*close over"
     ):
         wf.jit(function)(x, 2)
+    k = 2
+
+    @wf.jit
+    def closed(x):
+        return function(x, k)
+
+    for k in (2, 3):
+        found, expected = closed(x), function(x, k)
+        for one, other in zip(
+            *(value if isinstance(value, list) else [value] for value in (found, expected)), strict=True
+        ):
+            assert one.tolist() == other.tolist()
+    assert closed.compilations == 2

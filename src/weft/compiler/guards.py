@@ -12,6 +12,8 @@ from operator import attrgetter
 from typing import Any
 
 from weft.autograd.tape import Tape
+from weft.compiler.read_guards import ReadGuards
+from weft.compiler.reads import Reads
 from weft.devices.base import Storage
 from weft.errors import UnsupportedError
 from weft.nn.module import Module
@@ -47,6 +49,7 @@ class Notes(Tape):
         self.owners: dict[int, Any] = {}
         self.constants: set[int] = set()
         self.effects: list[Callable[[], None]] = []
+        self.reads = Reads()
         self._origins: dict[int, tuple[Tensor, Tensor]] = {}
         self._kept: list[Storage] = []
         self._histories: list[tuple[Tensor, Any, int]] = []
@@ -107,6 +110,7 @@ class Notes(Tape):
     def entered(self, module: Any) -> None:
         """See ``Watcher``."""
         if id(module) not in self.modules:
+            self.reads.know(module)
             self.modules[id(module)] = module
             for table in _TABLES:
                 for name in module.__dict__[table]:
@@ -119,11 +123,20 @@ class Notes(Tape):
             entries = module.__dict__[table]
             self.entries[key] = (module, entries, entries[name])
             if isinstance(entries[name], Module):
+                self.reads.know(entries[name])
                 self.modules.setdefault(id(entries[name]), entries[name])
 
     def depends(self, owner: Any) -> None:
         """See ``Watcher``."""
         self.owners[id(owner)] = owner
+
+    def looked(self, owner: Any, name: str, value: Any) -> None:
+        """See ``Watcher``."""
+        self.reads.looked(owner, name, value)
+
+    def changing(self, owner: Any, name: str) -> None:
+        """See ``Watcher``."""
+        self.reads.changing(owner, name)
 
     def afterwards(self, call: Callable[[], None]) -> None:
         """See ``Watcher``."""
@@ -167,6 +180,7 @@ class Guards:
         self.entry_ids = list(map(id, self.entries))
         self.whole = [entries_of(one, table) for one in self.modules for table in _TABLES]
         self.size = sum(map(len, self.whole))
+        self.reads = ReadGuards(notes.reads.settled()[0])
         self.owners = list(notes.owners.values())
         self.revisions = list(map(_revision, self.owners))
         self.storages: list[Storage] = [state.storage for state in states]
@@ -187,6 +201,7 @@ class Guards:
             and list(map(_revision, self.owners)) == self.revisions
             and sum(map(len, self.whole)) == self.size  # less and more at once is seen in the entries
             and list(map(id, map(dict.get, self.tables, self.names))) == self.entry_ids
+            and self.reads.hold()
         )
 
     def set_grad(self, leaf: Tensor, grad: Tensor | None) -> None:
@@ -209,7 +224,9 @@ class Guards:
         reason = self._settings()
         if reason:
             return reason
-        replaced: dict[int, Tensor] = {}
+        reason, replaced = self.reads.replaced()
+        if reason:
+            return reason
         kept: dict[int, Any] = {}
         entries = list(self.entries)
         for at, (table, name, old) in enumerate(zip(self.tables, self.names, self.entries, strict=True)):
@@ -244,6 +261,7 @@ class Guards:
         self.entries, self.leaves, self.grads, self.generators = entries, leaves, grads, generators
         self.storage_ids = frozenset(map(id, storages))
         self.entry_ids, self.grad_ids = list(map(id, entries)), list(map(id, grads))
+        self.reads.take_over()
         return ""
 
     def _settings(self) -> str:

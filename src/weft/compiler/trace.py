@@ -7,6 +7,7 @@ the same with all that ``jit`` wants to know besides.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from weft.tensors.gradients import keeping_grads
 from weft.tensors.tensor import Tensor
 from weft.tensors.watch import Retrace, watcher
 from weft.utils.tree import Rebuild, flatten
+
+LOG = logging.getLogger("weft.compiler")
 
 Enter = Callable[[Tracing, int, Any], Any]
 """What stands for a leaf of the arguments, by its position, in the trace: a traced tensor, or the leaf itself."""
@@ -81,21 +84,39 @@ def _record_once(
     for generator in all_generators():
         generator.fold()
     tracing, notes = Tracing(), Notes()
+    try:
+        recording = _recorded(tracing, notes, fn, (args, kwargs), enter, keep_grads, capturing, deriving)
+        refuse_escaped(name, tracing.made)
+    except BaseException:
+        notes.reads.restore()  # objects that the function wrote hold what they held before
+        raise
+    refuse_kept(name, notes.written_constants(tracing.written()))
+    changed = notes.reads.settled()[1]
+    if changed:
+        LOG.warning(
+            "%s: %s is changed by the function, which happens when it is traced and not at each call; return the new "
+            "value, or keep it in a tensor", name, ", ".join(changed),
+        )  # fmt: skip
+    return recording
+
+
+def _recorded(
+    tracing: Tracing, notes: Notes, fn: Callable[..., Any], call: Any, enter: Enter, keep_grads: bool,
+    capturing: bool, deriving: bool,
+) -> Recording:  # fmt: skip
     with keeping_grads() as grads, _watched_by(notes), interpreting(tracing, notes, *modes()):
         try:
-            recording = _record(
-                tracing, notes, grads, fn, (args, kwargs), enter, keep_grads, capturing, deriving
-            )
+            notes.reads.follow(fn)
+            recording = _record(tracing, notes, grads, fn, call, enter, keep_grads, capturing, deriving)
         except WeftError as error:
             raise type(error)(f"{error} (at {failing_site(error)})") from error
         finally:
+            notes.reads.end()
             for generator in all_generators():
                 generator.give_back()
             tracing.restore_versions()
             notes.restore_histories()
     grads.clear()
-    refuse_escaped(name, tracing.made)
-    refuse_kept(name, notes.written_constants(tracing.written()))
     return recording
 
 

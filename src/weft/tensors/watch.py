@@ -33,6 +33,12 @@ class Watcher(Protocol):
     def depends(self, owner: Any) -> None:
         """What is computed depends on all that ``owner.revision`` counts the changes of, or tells by equality."""
 
+    def looked(self, owner: Any, name: str, value: Any) -> None:
+        """An attribute of an object was read, where its class tells."""
+
+    def changing(self, owner: Any, name: str) -> None:
+        """An attribute of an object is about to be written or deleted, where its class tells."""
+
     def afterwards(self, call: Callable[[], None]) -> None:
         """Python is behind what the traced program does: ``call`` is made after each run of it."""
 

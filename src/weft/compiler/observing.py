@@ -1,0 +1,102 @@
+"""Attribute access of objects while a function is traced: classes are made to tell, and made as before afterwards.
+
+A trace wants to know which attributes the traced function reads and writes. Python tells nobody, so for the time of a
+trace the classes of the objects that the function reaches get a ``__getattribute__`` and a ``__setattr__`` that tell
+the watcher of the context. Other threads pass through both without being noted.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from enum import Enum
+from types import ModuleType
+from typing import Any
+
+from weft.nn.module import Module
+from weft.tensors.tensor import Tensor
+from weft.tensors.watch import watcher
+
+_HEAP, _IMMUTABLE = 1 << 9, 1 << 8
+"""Flags of types: made by a class statement, and closed to changes (CPython's ``Py_TPFLAGS``)."""
+_NAMES = ("__getattribute__", "__setattr__", "__delattr__")
+_FOREIGN = frozenset(sys.stdlib_module_names) | {"numpy", "weft"}
+
+_lock = threading.Lock()
+_observed: dict[type, int] = {}
+_before: dict[type, dict[str, Any]] = {}
+
+
+def is_foreign(module: str | None) -> bool:
+    """Whether a module is weft's, NumPy's or Python's own: what it holds is no part of the user's program."""
+    return (module or "").partition(".")[0] in _FOREIGN
+
+
+def is_observable(value: Any) -> bool:
+    """Whether reads of a value's attributes can be seen: an instance of a class of the user's program, or a module."""
+    kind = type(value)
+    if isinstance(value, Module):
+        return True
+    if isinstance(value, Tensor | Enum | type | ModuleType | BaseException) or is_foreign(kind.__module__):
+        return False
+    return bool(kind.__flags__ & _HEAP) and not kind.__flags__ & _IMMUTABLE
+
+
+def observe(value: Any) -> type | None:
+    """Have the class of a value tell of reads and writes; gives it for ``stop``, or ``None`` where it cannot."""
+    kind = Module if isinstance(value, Module) else type(value)
+    with _lock:
+        if kind not in _observed:
+            own = {name: kind.__dict__[name] for name in _NAMES if name in kind.__dict__}
+            try:
+                _install(kind)
+            except (TypeError, AttributeError):  # a metaclass that allows no changes
+                return None
+            _before[kind] = own
+            _observed[kind] = 0
+        _observed[kind] += 1
+    return kind
+
+
+def stop(kind: type) -> None:
+    """Make a class as it was, when nobody observes it any more."""
+    with _lock:
+        _observed[kind] -= 1
+        if _observed[kind]:
+            return
+        del _observed[kind]
+        own = _before.pop(kind)
+        for name in _NAMES:
+            if name in own:
+                setattr(kind, name, own[name])
+            else:
+                delattr(kind, name)
+
+
+def _install(kind: type) -> None:
+    read: Callable[..., Any] = kind.__getattribute__
+    write: Callable[..., None] = kind.__setattr__
+    delete: Callable[..., None] = kind.__delattr__
+
+    def getattribute(self: Any, name: str) -> Any:
+        value = read(self, name)
+        watch = watcher.get()
+        if watch is not None:
+            watch.looked(self, name, value)
+        return value
+
+    def setattr_(self: Any, name: str, value: Any) -> None:
+        watch = watcher.get()
+        if watch is not None:
+            watch.changing(self, name)
+        write(self, name, value)
+
+    def delattr_(self: Any, name: str) -> None:
+        watch = watcher.get()
+        if watch is not None:
+            watch.changing(self, name)
+        delete(self, name)
+
+    for name, function in zip(_NAMES, (getattribute, setattr_, delattr_), strict=True):
+        setattr(kind, name, function)
