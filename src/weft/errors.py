@@ -30,6 +30,10 @@ class IndexOutOfRangeError(WeftError, IndexError):
     """An index outside the dimension that it indexes."""
 
 
+class NumberOutOfRangeError(WeftError, OverflowError):
+    """A number does not fit the type or the bits that are to hold it."""
+
+
 class DeviceError(WeftError, RuntimeError):
     """A device that is missing, lost, or not the one where a tensor lives."""
 

@@ -181,12 +181,16 @@ def test_integer_division_rounds_down(name: str, dtype: dtypes.DType) -> None:
 def test_float_division_rounds_down(name: str) -> None:
     x, y = pairs(dtypes.float32)
     with np.errstate(all="ignore"):
-        close = ~(np.abs(x / y) >= 2**21)  # the definition's range; the quotient of the others has an error
-        x, y = x[close], y[close]
         expected = FUNCTIONS[name].numpy(x, y)
     for fused in (False, True):
         got = run(call(name, X, Y), {"x": x, "y": y}, fused)
-        np.testing.assert_array_equal(got, expected)
+        if name == "floordiv":  # a quotient of more than 24 bits is rounded: to one of its neighbours
+            with np.errstate(all="ignore"):
+                long = np.abs(x / y) >= 2**21
+            np.testing.assert_allclose(got[long], expected[long], rtol=3e-7)
+            np.testing.assert_array_equal(got[~long], expected[~long])
+        else:
+            np.testing.assert_array_equal(got, expected)
 
 
 def test_choices_keep_nan_and_signs() -> None:
@@ -276,7 +280,6 @@ PIECES = {
     "cos_near": [between(-0.7854, 0.7854), between(-1e-8, 1e-8)],
     "asin_ratio": [between(1e-6, 0.25)],
     "atan_near": [between(-0.4142, 0.4142)],
-    "fmod_step": [between(0, 500), between(1, 2)],
 }
 EXACT = {"power_of_two", "short", "mantissa", "exponent", "turns", "turns_rest", "quadrant"}
 
@@ -299,9 +302,5 @@ def test_a_piece_is_its_reference_on_its_range(name: str) -> None:
         rounded = run(call("mod_half_pi", X), {"x": given[0]}, fused=False)
         total = rounded.astype("longdouble") + got
         np.testing.assert_allclose(total.astype("float64"), main.astype("float64") + expected, rtol=2e-9)
-    elif name == "fmod_step":  # less a multiple of y, and at most y and a little more is left
-        x, y = (values.astype("float64") for values in given)
-        np.testing.assert_allclose(np.rint((x - got) / y) * y + got, x, rtol=1e-12)
-        assert np.all(np.abs(got) <= y * 1.5)
     else:
         np.testing.assert_allclose(got, expected, rtol=4e-7)

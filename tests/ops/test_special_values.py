@@ -39,6 +39,18 @@ BINARY = [
 ]
 
 
+def _remainder(x: Any, y: Any) -> Any:
+    """PyTorch's rule on NumPy's exact ``fmod``."""
+    rest = np.fmod(x, y)
+    return np.where((rest != 0) & ((rest < 0) != (y < 0)), rest + y, rest)
+
+
+LONG: dict[str, Callable[..., Any]] = {
+    "fmod": np.fmod, "remainder": _remainder, "floor_divide": np.floor_divide
+}  # fmt: skip
+"""Functions of a quotient, and NumPy's."""
+
+
 def theirs(name: str) -> Callable[..., torch.Tensor]:
     return getattr(torch, name, None) or getattr(torch.nn.functional, name)  # type: ignore[return-value]
 
@@ -80,13 +92,14 @@ def test_functions_of_two_special_values(device: Any, name: str) -> None:
     got = from_weft(FUNCTIONS[name].function(to_weft(left, device.name), to_weft(right, device.name)))
     # a result may be flushed, or come from an operand that was
     compared = ~is_tiny(expected)
-    if name in (
-        "fmod",
-        "remainder",
-        "floor_divide",
-    ):  # PyTorch's overflow, or round, where the quotient is long
+    if name in LONG:  # PyTorch's overflow, or round, where the quotient is long: NumPy's are exact
         with np.errstate(all="ignore"):
-            compared &= ~(np.abs(left.astype("float64") / right) >= 2.0**21)
+            long = (
+                np.isfinite(left) & np.isfinite(right) & (np.abs(left.astype("float64") / right) >= 2.0**21)
+            )
+            expected = np.where(long & (right != 0), LONG[name](left, right), expected)
+            if name == "floor_divide":
+                compared &= np.isfinite(expected) | ~long
     assert_equal(got[compared], expected[compared], name, 2)
     if name in ("maximum", "minimum"):
         return  # of +0 and -0 either may be given
@@ -195,3 +208,74 @@ def test_a_number_over_itself_is_one(device: Any) -> None:
     np.testing.assert_array_equal(from_weft(ours / ours), np.ones_like(x))
     whole = np.isfinite(multiples) & (multiples.astype("float64") == x.astype("float64") * 3)
     np.testing.assert_array_equal(from_weft(three / ours)[whole], np.full(whole.sum(), 3, "float32"))
+
+
+@pytest.mark.parametrize("name", ["fmod", "remainder"])
+def test_remainders_of_long_quotients(device: Any, name: str) -> None:
+    """Exact, as NumPy's, for finite numbers of all sizes; denormal results may be flushed."""
+    draw = np.random.default_rng(5)
+    x, y = (
+        (np.exp2(draw.uniform(-125, 127, 20000)) * draw.choice([-1, 1], 20000)).astype("float32")
+        for _ in range(2)
+    )
+    expected = LONG[name](x, y)
+    got = from_weft(FUNCTIONS[name].function(to_weft(x, device.name), to_weft(y, device.name)))
+    compared = ~is_tiny(expected)
+    np.testing.assert_array_equal(got[compared], expected[compared])
+    assert (np.abs(got) < np.abs(y)).all() or name == "remainder"
+    ten = to_weft(np.array([1e10, -1e10, 1e30], "float32"), device.name)
+    np.testing.assert_array_equal(
+        from_weft(ten % 3), _remainder(np.array([1e10, -1e10, 1e30], "float32"), np.float32(3))
+    )
+
+
+@pytest.mark.parametrize("target", ["int32", "int8", "uint8"])
+def test_nan_and_large_numbers_become_integers(device: Any, target: str) -> None:
+    """Saturated to 32 bits and then cut to the type; of NaN 0: the same on every device."""
+    given = np.array(
+        [np.nan, np.inf, -np.inf, 1e10, -1e10, 3e9, 2147483520.0, 300.7, -1.5, -129.0, 0.0], "float32"
+    )
+    wide = np.array(
+        [0, 2**31 - 1, -(2**31), 2**31 - 1, -(2**31), 2**31 - 1, 2147483520, 300, -1, -129, 0], "int64"
+    )
+    for count in (len(given), 8):
+        got = from_weft(to_weft(given[:count], device.name).to(getattr(wf, target)))
+        np.testing.assert_array_equal(got, wide[:count].astype(target))
+    x = to_weft(given[7:10], device.name)
+    assert x.to(wf.int64).tolist() == [300, -1, -129]
+
+
+TOTALS: dict[str, tuple[Any, int]] = {
+    "large": (np.full(10, 1 << 30, "int64"), 0),
+    "negative": (np.full((4, 5), -(1 << 30), "int64"), 1),
+    "long": (np.full(200000, 20000, "int64"), 0),
+    "int32": (np.full(3, (1 << 31) - 1, "int32"), 0),
+}
+
+
+@pytest.mark.parametrize("name", TOTALS)
+def test_int64_sums_that_leave_the_range(device: Any, name: str) -> None:
+    """Right where int64 has 64 bits; elsewhere an error at the next read, and never a number that wrapped."""
+    given, dim = TOTALS[name]
+    x = wf.tensor(given, device=device.name)
+    for call in (lambda: x.sum(dim), lambda: wf.jit(lambda t: t.sum(dim))(x)):
+        if device.name == "cpu":
+            np.testing.assert_array_equal(from_weft(call()), given.sum(dim, dtype="int64"))
+        else:
+            with pytest.raises(
+                wf.errors.NumberOutOfRangeError, match=r"sum.*: the total does not fit the 32 bits"
+            ):
+                call().tolist()
+    few = x.reshape(-1)[:1]
+    assert int(few.sum()) == given.reshape(-1)[0]  # the device goes on
+
+
+def test_int64_sums_within_the_range(device: Any) -> None:
+    """What cancels, and what reaches the last numbers of 32 bits, is right."""
+    draw = np.random.default_rng(2)
+    half = draw.integers(-(2**31) + 1, 2**31 - 1, 30000)
+    ends = np.array([[2**31 - 1, 0, 0], [-(2**31), 0, 0], [2**31 - 2, 2, -1], [-(2**31) + 1, -2, 1]])
+    for given in (np.concatenate([half, -half, [7]]), ends, np.concatenate([ends[:3]] * 2, 1) // 2):
+        got = from_weft(wf.tensor(given, device=device.name).sum(-1))
+        np.testing.assert_array_equal(got, given.sum(-1))
+    assert int(wf.ones(1 << 17, dtype=wf.bool, device=device.name).sum()) == 1 << 17

@@ -18,7 +18,9 @@ from weft.errors import KernelError
 from weft.expr.define import definition
 from weft.expr.functions import FUNCTIONS, Function, result_dtype
 from weft.expr.node import Expr, walk
+from weft.expr.wgsl_exact import ORDERS, joined_operands, shared_operand
 from weft.expr.wgsl_forms import wgsl_form
+from weft.expr.wgsl_helpers import WRITTEN, to_integer
 from weft.expr.wgsl_text import Declarations, bare, literal, rounding, suffix, type_name
 
 _MOST_NESTED = 6  # calls inside calls before a name is given: text that people read, and parsers recurse over
@@ -53,6 +55,8 @@ def call_text(
     """The text of a table function applied to texts of the given types, all ``width`` elements wide."""
     function = FUNCTIONS["quotient" if name == "div" and declarations.exact_division else name]
     kind = given[-1].compute.kind
+    if name in WRITTEN:
+        WRITTEN[name](declarations, width)
     template = _TEMPLATES.get((name, kind), function.wgsl)
     if template is None:
         return f"{_helper(declarations, function, given, width)}({', '.join(texts)})"
@@ -64,6 +68,7 @@ def call_text(
         R=type_name(result_dtype(function, given), width),
         U=type_name(dtypes.uint32, width),
         S=type_name(dtypes.int32, width),
+        W=suffix(width),
     )
 
 
@@ -81,7 +86,10 @@ def _helper(declarations: Declarations, function: Function, given: tuple[DType, 
     if name in declarations.functions:
         return name
     emitter = Emitter(
-        declarations, lambda node: Value(f"{node.data}_", width, type_name(node.dtype, width)), width
+        declarations,
+        lambda node: Value(f"{node.data}_", width, type_name(node.dtype, width)),
+        width,
+        trusted=True,
     )
     emitter.count([root])
     result = bare(emitter.widened(emitter.value(root)))
@@ -116,11 +124,18 @@ class Emitter:
 
     ``resolve`` gives the text of a variable or a load. With ``width`` 4 a node is a ``vec4`` where one of its
     arguments is, and stays scalar elsewhere. ``opaque_loads``: ``resolve`` looks at a load's index itself.
+    ``trusted``: a definition of the table, which is written for what drivers do to it.
     """
 
     def __init__(
-        self, declarations: Declarations, resolve: Resolve, width: int = 1, opaque_loads: bool = False
+        self,
+        declarations: Declarations,
+        resolve: Resolve,
+        width: int = 1,
+        opaque_loads: bool = False,
+        trusted: bool = False,
     ) -> None:
+        self.trusted = trusted
         self.declarations = declarations
         self.resolve = resolve
         self.width = width
@@ -272,6 +287,8 @@ class Emitter:
         texts = [value.text if value.width == width else self._splat(value) for value in arguments]
         depth = 1 + max(value.depth for value in arguments)
         texts = self._kept_exact(node, texts, width)
+        if not self.trusted:
+            texts = self._kept_apart(node, texts, width)
         return Value(self._call(node, texts, width), width, type_name(node.dtype, width), depth)
 
     def _call(self, node: Expr, texts: list[str], width: int) -> str:
@@ -298,7 +315,7 @@ class Emitter:
         if node.function == "where" and node.dtype.kind == "float":
             condition, *chosen = node.args
             for position, arg in enumerate(chosen, 1):
-                if condition.function in _ORDERS and arg in condition.args and arg.function != "const":
+                if condition.function in ORDERS and arg in condition.args and arg.function != "const":
                     texts[position] = f"{self.declarations.exact(width)}({texts[position]})"
                     break  # one, not both: from two, compilers draw the common part out of the choice
             return texts
@@ -309,21 +326,26 @@ class Emitter:
                 sign = "(-{})" if str(arg.data) == "-0.0" else "{}"
                 zero = sign.format(f"bitcast<f32>({self.declarations.zero()})")
                 texts[position] = zero if width == 1 else f"vec{width}<f32>({zero})"
-        if node.function != "mul":
-            *first, last = node.args
-            left = _atoms(first[0]) if len(first) == 1 else frozenset((*first, *_negatives(first)))
-            for position, one, other in ((len(first), last, left), (0, first[0], _atoms(last))):
-                summed = one.function in _SUMS and (position or node.function != "fma")
-                if summed and any(_is_told_apart(atom) for atom in _atoms(one) & other):
-                    texts[position] = f"{self.declarations.exact(width)}({texts[position]})"
-                    break
+        hidden = shared_operand(node)
+        if hidden is not None:
+            texts[hidden] = f"{self.declarations.exact(width)}({texts[hidden]})"
+        return texts
+
+    def _kept_apart(self, node: Expr, texts: list[str], width: int) -> list[str]:
+        """Hide operands whose constants, or what they share, drivers would join across the operation."""
+        for position in joined_operands(node):
+            if not texts[position].startswith("weft_exact"):
+                texts[position] = f"{self.declarations.exact(width)}({texts[position]})"
         return texts
 
     def _cast(self, node: Expr, text: str, width: int) -> str:
-        """A conversion; float to integer saturates, as WGSL defines it (NaN gives any value)."""
+        """A conversion; float to integer saturates, and NaN is 0."""
         source, target = type_name(node.args[0].dtype, width), type_name(node.dtype, width)
         if node.dtype.kind == "bool" and node.args[0].dtype.compute.kind == "float":
             return f"(!({text} == {target.replace('bool', 'f32')}(0.0f)))"
+        if node.dtype.is_integer and node.args[0].dtype.compute.kind == "float" and not self.trusted:
+            text = f"{to_integer(self.declarations, type_name(node.dtype), width)}({text})"
+            source = target
         if node.dtype in _NARROW and node.args[0].dtype is not node.dtype:
             return _NARROW[node.dtype].format(text, S=target, U=type_name(dtypes.uint32, width))
         if node.dtype.kind == "float" and node.dtype.bits == 16:
@@ -335,28 +357,6 @@ class Emitter:
             self.line(f"let {name} = {wide};")
             return f"{target}({', '.join(f'{narrow}({name}.{lane})' for lane in 'xyzw')})"
         return text if source == target else f"{target}({text})"
-
-
-_ORDERS = ("lt", "le", "gt", "ge")
-_SUMS = ("add", "sub", "fma")
-
-
-def _atoms(node: Expr) -> frozenset[Expr]:
-    """The terms of a sum, and the factors of the terms: where two operands share one, algebra finds something."""
-    terms = [node]
-    if node.function in _SUMS:
-        terms += node.args
-    factors = [arg for term in terms if term.function in ("mul", "neg") for arg in term.args]
-    return frozenset((*terms, *factors))
-
-
-def _negatives(factors: Iterable[Expr]) -> list[Expr]:
-    return [factor.args[0] for factor in factors if factor.function == "neg"]
-
-
-def _is_told_apart(atom: Expr) -> bool:
-    """Whether algebra with what two operands share changes a sum: constants as large are there to round it."""
-    return atom.function != "const" or abs(atom.data) >= 2**22
 
 
 def _divides_by_zero(node: Expr) -> bool:

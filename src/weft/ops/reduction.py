@@ -14,6 +14,7 @@ from weft.kernels import Builder, Operand, Program, coalesce
 from weft.kernels.derived import Combine
 from weft.ops import arguments, sharing
 from weft.ops.annotations import Dims, Tensor
+from weft.ops.checked_sums import checked_sum, may_wrap
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
@@ -79,7 +80,7 @@ def kept_strides(target: Operand, dims: Sequence[int], keepdim: bool) -> list[in
 
 def _two_stages(
     name: str, combine: Combine, source: Operand, target: Operand, attributes: dict[str, Any], accumulator: DType,
-    profile: TargetProfile, finish: Callable[[Builder, Expr, int], Expr],
+    profile: TargetProfile, finish: Callable[[Builder, Expr, int], Expr], free: int = 2,
 ) -> Program | None:  # fmt: skip
     """Partial results of contiguous chunks, then their fold; ``None`` where the reduction is not one long run."""
     dims, shape = attributes["dims"], source.shape
@@ -98,7 +99,7 @@ def _two_stages(
     sizes, (own,) = coalesce([shape[d] for d in kept], [[source.strides[d] for d in kept]])
     # partial results lie as invocations follow one another: by piece of a row, or by column
     partial_shape = (*sizes, cut.count) if neighbours else (cut.count, *sizes)
-    partial = Operand(2, accumulator, partial_shape, contiguous_strides(partial_shape), 2)
+    partial = Operand(free, accumulator, partial_shape, contiguous_strides(partial_shape), -2 - free)
     builder = Builder(f"{name}_partial")
     outer = builder.axes(partial_shape)
     rows, piece = (outer[:-1], outer[-1]) if neighbours else (outer[1:], outer[0])
@@ -161,7 +162,15 @@ def _lower(name: str, combine: Combine, mean: bool) -> Callable[..., Program]:
             return value / cast(builder.integer("count", count), value.dtype)
 
         parts = (name, combine, source, target, attributes, accumulator, profile, finish)
-        return _two_stages(*parts) or _reduce_step(*parts)
+        program = _two_stages(*parts) or _reduce_step(*parts)
+        if combine == "sum" and may_wrap(source, attributes["dims"], target, profile):
+
+            def fold(into: Operand, free: int) -> Program:
+                own = ("sum_about", combine, source, into, attributes, into.dtype, profile, finish)
+                return _two_stages(*own, free=free) or _reduce_step(*own)
+
+            return checked_sum(program, target, fold)
+        return program
 
     return lower
 
@@ -240,7 +249,9 @@ _EXTREME: dict[str, Any] = {
     "saves_output": True,
     "empty": False,
 }
-SUM = declare_reduction("sum", "sum", "sum", sum_dtype, "The sum over dimensions.", gradient=_gradient_sum)
+SUM = declare_reduction(
+    "sum", "sum", "sum", sum_dtype, "The sum over dimensions.", gradient=_gradient_sum, reports="total"
+)
 MEAN = declare_reduction(
     "mean", "sum", "mean", lambda d: d, "The mean over dimensions.", mean=True, gradient=_gradient_mean
 )

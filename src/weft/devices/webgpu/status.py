@@ -1,4 +1,4 @@
-"""The status word: where kernels leave the first index that they find out of range.
+"""The status word: where kernels leave the first index, or sum, that they find out of range.
 
 Four u32: [0] is the number of the report plus one (0: nothing found), [1] the value. A kernel that can report gets
 the number of its (where, what) pair as a hidden last parameter. The word is fetched, and cleared, with each read.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from weft.errors import IndexOutOfRangeError
+from weft.errors import IndexOutOfRangeError, NumberOutOfRangeError, WeftError
 
 SIZE = 16
 
@@ -35,7 +35,18 @@ class Reports:
         if not found:
             return
         where, what = self._pairs[found - 1]
-        raise IndexOutOfRangeError(
-            f"{where}: {what} {value} is out of range (found by a kernel that ran before this read; "
+        kind, text = _REPORTS.get(what, (IndexOutOfRangeError, "{what} {value} is out of range"))
+        raise kind(
+            f"{where}: {text.format(what=what, value=value)} (found by a kernel that ran before this read; "
             f"what was computed from it is not valid)"
         )
+
+
+_REPORTS: dict[str, tuple[type[WeftError], str]] = {
+    "total": (
+        NumberOutOfRangeError,
+        "the total does not fit the 32 bits in which this device keeps int64, which would hold {value}; "
+        "expected a sum from -2147483648 to 2147483647; sum in float32, or on the cpu",
+    )
+}
+"""Reports that are not of an index: the error, and its text."""

@@ -46,24 +46,9 @@ _GUARDED = """
     """
 _INTEGER_DIVISION = _GUARDED + "where(least, 0 - x, where(y == 0, 0, where(off, q - 1, q)))"
 _INTEGER_REMAINDER = _GUARDED + "where(least | (y == 0), 0, where(off, r + d, r))"
-add("fmod", "x y", "f", "fmod", llvm={"f": "frem {T} {0}, {1}"},
-    derivative=("g", "-(g * trunc(x / y))"),
-    # exact while x / y < 2**22: two steps of long division, 11 bits of the quotient each
-    definition="""
-    a = abs(x)
-    b = abs(y)
-    first = fmod_step(fmod_step(a, b), b)
-    second = where(first < 0, first + b, first)
-    r = copysign(where(second >= b, second - b, second), x)
-    where((b == inf) & (a < inf), x, where((b == 0) | (a == inf), nan, where(a < b, x, r)))
-    """)  # fmt: skip
-# x less a multiple of y, for x and y >= 0
-add("fmod_step", "x y", "f", lambda x, y: x - _numpy().trunc(x / y) * y, single=True,
-    definition="""
-    q = trunc(short(x / y))
-    h = short(y)
-    (x - q * h) - q * (y - h)
-    """)  # fmt: skip
+# Exact for all numbers, however long the quotient: WGSL has a function written for it (``expr.wgsl_helpers``).
+add("fmod", "x y", "f", "fmod", wgsl="weft_fmod{W}({0}, {1})", llvm={"f": "frem {T} {0}, {1}"},
+    derivative=("g", "-(g * trunc(x / y))"))  # fmt: skip
 add("floordiv", "x y", "fiu", "floor_divide", derivative=("", ""),
     definition={
         "f": """

@@ -21,7 +21,8 @@ class Function:
     """A row of the table.
 
     ``kinds``: letters of the argument kinds taken (``f``loat, ``i``nt, ``u``int, ``b``ool); ``result``: ``"same"``
-    as the arguments, or a type's name. ``wgsl``: a template of ``{0} {1} …`` (arguments) and ``{T}`` (type).
+    as the arguments, or a type's name. ``wgsl``: a template of ``{0} {1} …`` (arguments), ``{T}`` (type) and ``{W}``
+    (what tells helpers of several elements apart; helpers are declared by ``expr.wgsl_helpers``).
     ``llvm``: kind letter to template, with ``{T}`` the argument type and ``{S}`` its intrinsic suffix.
     ``numpy``: the reference on arrays, or the name of a NumPy function.
 
