@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from weft import dtypes
+from weft.custom.limits import check_work
 from weft.custom.sizes import Declared, evaluate, names_in, solve
 from weft.custom.wgsl import Source, counts
 from weft.dtypes import DType
@@ -14,6 +16,8 @@ from weft.kernels import Operand, Program, Scalar, Step
 from weft.ops import OpSpec, TensorType
 from weft.target import TargetProfile
 
+LOOP = "a loop"
+"""What a kernel reports whose loop the driver ended."""
 _MOST = "max-compute-workgroups-per-dimension"
 _LIMITS = (
     "max-compute-workgroup-size-x", "max-compute-workgroup-size-y", "max-compute-workgroup-size-z",
@@ -63,7 +67,8 @@ def declare_source(
     infer = _infer(name, inputs, outputs)
     op = OpSpec(
         f"custom.{name}", infer=infer, reference=_no_reference(name), gradient=_no_gradient(name), dense=True,
-        lower=_lower(source, inputs, parameters, fixed, count_texts), doc=doc or f"The custom kernel {name}.",
+        lower=_lower(source, inputs, parameters, fixed, count_texts),
+        reports=LOOP if source.loops else "", doc=doc or f"The custom kernel {name}.",
     )  # fmt: skip
     return op, source, fixed
 
@@ -118,6 +123,8 @@ def _lower(
         _check_group(source, profile)
         most = profile.limits.get(_MOST, 65535)
         groups = counts(source.name, [evaluate(source.name, text, values) for text in count], most)
+        invocations = math.prod(groups) * math.prod(source.workgroup_size)
+        check_work(source.name, source.plain, invocations, profile.software)
         free = iter(range(len(inputs), len(operands)))
         places = {name: Scalar(next(free)) for name in parameters if name not in fixed}
         arguments = [places[name] if name in places else values[name] for name, _ in source.parameters]

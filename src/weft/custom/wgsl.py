@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weft import dtypes
+from weft.codegen.wgsl.module import REPORT
+from weft.custom import limits, loops
 from weft.custom.sizes import Declared
 from weft.dtypes import DType
 from weft.errors import ArgumentError, KernelError, UnsupportedError, mistake
@@ -48,9 +50,20 @@ class Source:
     """What ``main`` may read by name: the declared parameters, then the dimensions."""
     workgroup_size: tuple[int, int, int]
 
+    @property
+    def plain(self) -> str:
+        """The text with its comments as spaces."""
+        return _blank_comments(self.text)
+
+    @property
+    def loops(self) -> bool:
+        """Whether the text has loops, which are watched on software drivers."""
+        return loops.has_loops(self.plain)
+
     def check(self) -> None:
-        """``ArgumentError`` for declarations that have no WGSL, and for text that makes bindings of its own."""
-        plain = _blank_comments(self.text)
+        """Raise ``ArgumentError`` for declarations that have no WGSL, for own bindings, and over the limits."""
+        plain = self.plain
+        limits.check(self.name, plain)
         if re.search(r"@\s*(group|binding)\b", plain):
             raise ArgumentError(
                 f"{self.name}: source declares bindings (@group, @binding), expected none: they are written from "
@@ -77,7 +90,7 @@ class Source:
             )
         buffers = (*self.inputs, *self.outputs)
         most = profile.limits.get(_BINDINGS, 8)
-        if len(buffers) > most:
+        if len(buffers) + self._watches(profile) > most:
             raise KernelError(
                 mistake(self.name, "inputs and outputs", len(buffers), f"at most {most} on this device")
             )
@@ -95,7 +108,11 @@ class Source:
             self.workgroup_size,
             GROUPS,
             "".join(self._around(profile)),
+            reports=self._watches(profile),
         )
+
+    def _watches(self, profile: TargetProfile) -> bool:
+        return profile.software and self.loops
 
     def lines_before(self, profile: TargetProfile) -> int:
         """How many lines of the module stand before the first line of the user's text."""
@@ -104,19 +121,22 @@ class Source:
     def _around(self, profile: TargetProfile) -> tuple[str, str, str]:
         """What stands before the user's text, the text, and what stands behind it."""
         head = self._declarations(profile)
+        text, plain = self.text, self.plain
+        if self._watches(profile):
+            text = loops.watched(self.name, text, plain)
+            plain = _blank_comments(text)
         reads = "".join(f"let {name} = parameters.{name}; " for name, _ in self.parameters)
         x, y, z = self.workgroup_size
         entry = f"@compute @workgroup_size({x}, {y}, {z})"
-        plain = _blank_comments(self.text)
         found = _MAIN.search(plain)
         if found is None:
-            return f"{head}{entry}\nfn main({_BUILTINS}) {{ {reads}\n", self.text, "\n}\n"
+            return f"{head}{entry}\nfn main({_BUILTINS}) {{ {reads}\n", text, "\n}\n"
         opening = _body_start(plain, found.end())
         if opening is None:
-            return head, self.text, "\n"  # the compiler says what is missing
-        before, main = self.text[: found.start()], self.text[found.start() : opening]
+            return head, text, "\n"  # the compiler says what is missing
+        before, main = text[: found.start()], text[found.start() : opening]
         attribute = "" if "@compute" in plain else f"{entry} "
-        return head, f"{before}{attribute}{main} {reads}{self.text[opening:]}", "\n"
+        return head, f"{before}{attribute}{main} {reads}{text[opening:]}", "\n"
 
     def _declarations(self, profile: TargetProfile) -> str:
         lines = (
@@ -124,6 +144,8 @@ class Source:
         )
         members = [f"{name}: {SCALARS[dtype]}, " for name, dtype in self.parameters]
         members += [f"{name}: u32, " for name in GROUPS]
+        if self._watches(profile):
+            members.append("report: u32, ")
         space = parameter_space(len(members), profile)
         where = "var<immediate>" if space == "immediates" else "@group(1) @binding(0) var<uniform>"
         lines += [f"struct Parameters {{ {''.join(members)}}}", f"{where} parameters: Parameters;"]
@@ -133,6 +155,12 @@ class Source:
             lines.append(
                 f"@group(0) @binding({position}) var<storage, {access}> {one.name}: array<{element}>;"
             )
+        if self._watches(profile):
+            lines.append(
+                f"@group(0) @binding({len(self.inputs) + len(self.outputs)}) "
+                f"var<storage, read_write> status: array<atomic<u32>, 4>;"
+            )
+            lines += [REPORT, loops.HELPERS]
         return "\n".join(lines) + "\n"
 
 

@@ -32,7 +32,7 @@ _DEFAULT_LIMITS = {
 SOFTWARE_STEPS = 65535
 """llvmpipe leaves every loop of an invocation once they have taken this many steps together, and says nothing."""
 
-_REPORT = """fn weft_report(value: i32) {
+REPORT = """fn weft_report(value: i32) {
     // the exchange may fail for no reason on some hardware; a failed one with the word still 0 is tried again
     for (var attempt = 0; attempt < 16; attempt++) {
         let result = atomicCompareExchangeWeak(&status[0], 0u, parameters.report + 1u);
@@ -139,7 +139,7 @@ class Module:
             bindings.append(
                 f"@group(0) @binding({len(self.views)}) var<storage, read_write> status: array<atomic<u32>, 4>;"
             )
-            self.declarations.functions["weft_report"] = _REPORT
+            self.declarations.functions["weft_report"] = REPORT
         shared = [
             f"var<workgroup> {name}: array<{kind}, {count}>;" for name, (kind, count) in self._shared.items()
         ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from weft.errors import IndexOutOfRangeError, NumberOutOfRangeError, WeftError
+from weft.errors import IndexOutOfRangeError, KernelError, NumberOutOfRangeError, WeftError
 
 SIZE = 16
 
@@ -30,7 +30,7 @@ class Reports:
         return found
 
     def check(self, word: bytes | bytearray | memoryview) -> None:
-        """Raise ``IndexOutOfRangeError`` for what a kernel left in the word."""
+        """Raise what a kernel left in the word, by ``IndexOutOfRangeError`` unless ``_REPORTS`` says otherwise."""
         found, value, _, _ = struct.unpack_from("<IiII", word)
         if not found:
             return
@@ -47,6 +47,11 @@ _REPORTS: dict[str, tuple[type[WeftError], str]] = {
         NumberOutOfRangeError,
         "the total does not fit the 32 bits in which this device keeps int64, which would hold {value}; "
         "expected a sum from -2147483648 to 2147483647; sum in float32, or on the cpu",
-    )
+    ),
+    "a loop": (
+        KernelError,
+        "the driver ended a loop that was not at its end: a software driver gives all loops of an invocation "
+        "together 65,535 turns; do less in one invocation",
+    ),
 }
 """Reports that are not of an index: the error, and its text."""
