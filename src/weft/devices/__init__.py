@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from weft.devices.base import Buffer, Device, MemoryStats, Range, Span, Storage
 from weft.devices.events import Printer
+from weft.devices.interrupts import keep_interrupts
 from weft.devices.replay import Replay
 from weft.errors import ArgumentError, DeviceError
 
@@ -77,6 +78,7 @@ def open(name: str) -> Device:
         found = _devices.get(name)
         if found is None or getattr(found, "disposed", False):
             found = _devices[name] = _open(parse(name))
+            keep_interrupts()
             _print_where_asked(found)
         return found
 

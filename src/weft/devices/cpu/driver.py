@@ -24,10 +24,11 @@ import ctypes
 from functools import lru_cache
 from typing import Any
 
-HEADER = 13
+HEADER = 16
 """Words of the header: patches and how many, bases, steps and how many, the team, the status (two words), the calls.
 
-Then Python's functions that take hold of the interpreter, look for signals, forget an error, and let go.
+Then Python's functions that take the interpreter's lock, look for signals, fetch an exception, and release the lock;
+then the exception that a signal's handler raised (three words).
 """
 
 STATUS = 6
@@ -38,6 +39,9 @@ CALLS = 8
 
 PYTHON = 9
 """The first word of the header for Python's functions."""
+
+FETCHED = 13
+"""The first word of the header for the exception that a signal's handler raised."""
 
 INTERRUPTED = -1
 """The status of a run that a signal ended."""
@@ -219,18 +223,21 @@ done:
 define internal i1 @signalled(ptr %status) noinline nounwind {
   %at.hold = getelementptr i64, ptr %status, i64 3
   %at.look = getelementptr i64, ptr %status, i64 4
-  %at.forget = getelementptr i64, ptr %status, i64 5
+  %at.fetch = getelementptr i64, ptr %status, i64 5
   %at.release = getelementptr i64, ptr %status, i64 6
   %hold = load ptr, ptr %at.hold
   %look = load ptr, ptr %at.look
-  %forget = load ptr, ptr %at.forget
+  %fetch = load ptr, ptr %at.fetch
   %release = load ptr, ptr %at.release
   %state = call i32 %hold()
   %found = call i32 %look()
   %some = icmp ne i32 %found, 0
   br i1 %some, label %clear, label %done
 clear:
-  call void %forget()
+  %at.kind = getelementptr i64, ptr %status, i64 7
+  %at.value = getelementptr i64, ptr %status, i64 8
+  %at.trace = getelementptr i64, ptr %status, i64 9
+  call void %fetch(ptr %at.kind, ptr %at.value, ptr %at.trace)
   br label %done
 done:
   call void %release(i32 %state)
@@ -241,8 +248,18 @@ done:
 
 def python_functions() -> list[int]:
     """The addresses of Python's functions, as the header has them."""
-    names = ("PyGILState_Ensure", "PyErr_CheckSignals", "PyErr_Clear", "PyGILState_Release")
+    names = ("PyGILState_Ensure", "PyErr_CheckSignals", "PyErr_Fetch", "PyGILState_Release")
     return [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0 for name in names]
+
+
+def raised_by_signal(kind: int, value: int, trace: int) -> BaseException:
+    """The exception that a handler raised, from the three words that ``PyErr_Fetch`` gave; they are used up."""
+    restore = ctypes.PYFUNCTYPE(None, *(ctypes.c_void_p,) * 3)(("PyErr_Restore", ctypes.pythonapi))
+    try:
+        restore(kind, value, trace)  # ctypes raises it at once
+    except BaseException as error:
+        return error
+    raise AssertionError("a signal's handler raised no exception")
 
 
 @lru_cache(maxsize=None)

@@ -16,6 +16,7 @@ from weft.devices.cpu import blas
 from weft.devices.cpu.driver import (
     BRANCH,
     CALLS,
+    FETCHED,
     HEADER,
     INTERRUPTED,
     LOOP,
@@ -24,6 +25,7 @@ from weft.devices.cpu.driver import (
     WHILE,
     driver,
     python_functions,
+    raised_by_signal,
 )
 from weft.devices.cpu.threads import CHUNKS
 from weft.devices.replay import Replay, group_slots, report_of
@@ -74,7 +76,7 @@ class CpuReplay(Replay):
 
     def _error(self, status: int) -> BaseException:
         if status == INTERRUPTED:
-            return KeyboardInterrupt()
+            return raised_by_signal(*self._header[FETCHED : FETCHED + 3])
         where, what = self._reports[status - 1]
         return IndexOutOfRangeError(f"{where}: {what} {self._header[STATUS + 1]} is out of range")
 
