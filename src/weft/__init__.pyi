@@ -17,6 +17,7 @@ from weft import cuda as cuda
 from weft import custom as custom
 from weft import devices as devices
 from weft import distributed as distributed
+from weft import distributions as distributions
 from weft import dtypes as dtypes
 from weft import elements as elements
 from weft import errors as errors

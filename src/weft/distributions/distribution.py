@@ -1,0 +1,205 @@
+"""``Distribution``: the base of all, shapes, checks and samples; ``Independent``, which joins dimensions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from weft import dtypes
+from weft.autograd import no_grad
+from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
+from weft.ops import FUNCTIONS, interpreter_stack
+from weft.ops.geometry import broadcast_shapes
+from weft.tensors.creation import full
+from weft.tensors.described import Size
+from weft.tensors.tensor import Tensor
+
+Shape = Sequence[int]
+
+
+def common(where: str, **values: Any) -> list[Tensor]:
+    """Parameters as tensors of one shape: numbers take the type and the device of the tensors among them."""
+    tensors = [value for value in values.values() if isinstance(value, Tensor)]
+    options: dict[str, Any] = {"dtype": dtypes.float32}
+    if tensors:
+        options = {"dtype": tensors[0].dtype, "device": str(tensors[0].device)}
+    made: list[Any] = []
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, Tensor | int | float):
+            raise ArgumentTypeError(mistake(where, name, f"a {type(value).__name__}", "a tensor or a number"))
+        made.append(value if isinstance(value, Tensor) else full((), float(value), **options))
+    shape = made[0].shape
+    for tensor in made[1:]:
+        shape = broadcast(where, shape, tensor.shape)
+    return [tensor if tensor.shape == shape else tensor.expand(*shape) for tensor in made]
+
+
+def broadcast(where: str, first: Shape, second: Shape) -> tuple[int, ...]:
+    """The shape that two shapes broadcast to."""
+    return tuple(broadcast_shapes(where, tuple(first), tuple(second)))
+
+
+class Distribution:
+    """The base of all distributions.
+
+    ``batch_shape``: the shape of the parameters, one distribution each; ``event_shape``: that of one draw. Samples
+    have ``sample_shape + batch_shape + event_shape``, log-probabilities of them ``sample_shape + batch_shape``.
+    ``validate_args``: whether parameters and values are checked, which reads them; never while a function is traced.
+    """
+
+    has_rsample: ClassVar[bool] = False
+    """Whether gradients flow from samples to the parameters."""
+
+    def __init__(
+        self, batch_shape: Shape = (), event_shape: Shape = (), validate_args: bool | None = None
+    ) -> None:
+        self._batch_shape, self._event_shape = Size(batch_shape), Size(event_shape)
+        self._validate_args = validate_args is not False
+
+    @property
+    def batch_shape(self) -> Size:
+        """The shape of the parameters."""
+        return self._batch_shape
+
+    @property
+    def event_shape(self) -> Size:
+        """The shape of one draw."""
+        return self._event_shape
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def _check(self, argument: str, holds: Any, expected: str) -> None:
+        """``ArgumentError`` where a tensor of conditions does not hold throughout."""
+        if self._validate_args and interpreter_stack()[0].executes and not bool(holds.all()):
+            raise ArgumentError(mistake(self._name, argument, "beyond that in places", expected))
+
+    def _fitted(self, value: Any) -> Tensor:
+        """A value whose log-probability is asked, checked for its type and its shape."""
+        if not isinstance(value, Tensor):
+            raise ArgumentTypeError(
+                mistake(f"{self._name}.log_prob", "value", f"a {type(value).__name__}", "a tensor")
+            )
+        broadcast(f"{self._name}.log_prob", value.shape, (*self.batch_shape, *self.event_shape))
+        return value
+
+    def _extended_shape(self, sample_shape: Shape = ()) -> tuple[int, ...]:
+        return (*sample_shape, *self.batch_shape, *self.event_shape)
+
+    def sample(self, sample_shape: Shape = ()) -> Tensor:
+        """Draws without a history."""
+        with no_grad():
+            return self.rsample(sample_shape)
+
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+        """Draws with gradients to the parameters; ``UnsupportedError`` where there are none."""
+        raise UnsupportedError(
+            f"{self._name}.rsample: draws have no gradient, expected a distribution with has_rsample; use sample()"
+        )
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The logarithm of the probability, or of its density, of a value."""
+        raise UnsupportedError(f"{self._name}: log_prob is not defined")
+
+    def entropy(self) -> Tensor:
+        """The entropy in nats."""
+        raise UnsupportedError(f"{self._name}: entropy has no closed form here")
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """The probability of a draw of at most a value."""
+        raise UnsupportedError(f"{self._name}: cdf is not defined")
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean of draws."""
+        raise UnsupportedError(f"{self._name}: mean is not defined")
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance of draws."""
+        raise UnsupportedError(f"{self._name}: variance is not defined")
+
+    @property
+    def stddev(self) -> Tensor:
+        """The standard deviation of draws."""
+        made: Tensor = self.variance.sqrt()
+        return made
+
+    def perplexity(self) -> Tensor:
+        """The exponential of the entropy."""
+        made: Tensor = self.entropy().exp()
+        return made
+
+    def __repr__(self) -> str:
+        return f"{self._name}(batch_shape: {tuple(self.batch_shape)}, event_shape: {tuple(self.event_shape)})"
+
+
+def sum_last(value: Tensor, count: int) -> Tensor:
+    """The sum over the last ``count`` dimensions."""
+    made: Tensor = FUNCTIONS["sum"].function(value, tuple(range(-count, 0))) if count else value
+    return made
+
+
+class Independent(Distribution):
+    """A distribution whose last batch dimensions are part of the event: log-probabilities are summed over them.
+
+    As ``torch.distributions.Independent``.
+
+    >>> import weft as wf
+    >>> d = Independent(wf.distributions.Normal(wf.zeros(4, 3), wf.ones(4, 3)), 1)
+    >>> d.batch_shape, d.event_shape, d.log_prob(wf.zeros(4, 3)).shape
+    ((4,), (3,), (4,))
+    """
+
+    def __init__(
+        self,
+        base_distribution: Distribution,
+        reinterpreted_batch_ndims: int,
+        validate_args: bool | None = None,
+    ) -> None:
+        shape, count = base_distribution.batch_shape, reinterpreted_batch_ndims
+        if not 0 <= count <= len(shape):
+            raise ArgumentError(
+                mistake(
+                    "Independent", "reinterpreted_batch_ndims", count, f"from 0 to {len(shape)}, the batch's"
+                )
+            )
+        self.base_dist, self.reinterpreted_batch_ndims = base_distribution, count
+        cut = len(shape) - count
+        super().__init__(shape[:cut], (*shape[cut:], *base_distribution.event_shape), validate_args)
+
+    @property
+    def has_rsample(self) -> bool:  # type: ignore[override]
+        """Whether gradients flow from samples to the parameters."""
+        return self.base_dist.has_rsample
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean of draws."""
+        return self.base_dist.mean
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance of draws."""
+        return self.base_dist.variance
+
+    def sample(self, sample_shape: Shape = ()) -> Tensor:
+        """Draws without a history."""
+        return self.base_dist.sample(sample_shape)
+
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+        """Draws with gradients to the parameters."""
+        return self.base_dist.rsample(sample_shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """The logarithm of the probability, or of its density, of a value."""
+        return sum_last(self.base_dist.log_prob(value), self.reinterpreted_batch_ndims)
+
+    def entropy(self) -> Tensor:
+        """The entropy in nats."""
+        return sum_last(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
+
+
+LOG_2PI = math.log(2 * math.pi)
