@@ -348,7 +348,8 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: builtins.int = 0) -> Tensor:
     """How often each number from 0 to the largest is in the 1-d ``input``, or the sum of its ``weights``.
 
-    The largest is read from the device. Sums are taken in a fixed order.
+    The largest is read from the device. Sums are taken in a fixed order: float32 of float32 weights, else float64
+    (float32 on a device without it); of integers they are exact before they are converted.
     """
 def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
@@ -395,7 +396,7 @@ def any(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Whether any element is nonzero, over dimensions."""
+    """Whether any element is nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
 def all(
     input: Tensor,
     dim: Dims = None,
@@ -403,7 +404,7 @@ def all(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Whether all elements are nonzero, over dimensions."""
+    """Whether all elements are nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
 def argmax(
     input: Tensor,
     dim: builtins.int | None = None,
@@ -695,8 +696,8 @@ def fmin(
     """The smaller of two elements; the other where one is NaN."""
 def neg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The negative of each element."""
-def positive(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Each element as it is."""
+def positive(input: Tensor) -> Tensor:
+    """The tensor itself; ``DTypeError`` for bool, which has no sign."""
 def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The absolute value of each element."""
 def sqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1003,10 +1004,13 @@ def chunk(input: Tensor, chunks: builtins.int, dim: builtins.int = 0) -> Any:
     """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
 def tensor_split(
     input: Tensor,
-    indices_or_sections: builtins.int | Sequence[builtins.int],
+    indices_or_sections: builtins.int | Sequence[builtins.int] | Tensor,
     dim: builtins.int = 0,
 ) -> Any:
-    """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices."""
+    """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
+
+    A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
+    """
 def unbind(input: Tensor, dim: builtins.int = 0) -> Any:
     """Views of all slices along a dimension, which goes."""
 def broadcast_tensors(*tensors: Tensor) -> Any:
@@ -1055,11 +1059,13 @@ def searchsorted(
     out_int32: builtins.bool = False,
     right: builtins.bool = False,
     side: str | None = None,
+    sorter: Tensor | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
     """For each value where it would be put into the sorted last dimension: before equal elements, or after (``right``).
 
     ``sorted_sequence`` is 1-d, or has the values' leading dimensions; the result is int64 with the values' shape.
+    ``sorter``, of its shape, names its elements in ascending order where it is not sorted itself.
     """
 def bucketize(
     input: Tensor | builtins.float,
@@ -1077,7 +1083,7 @@ def where(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``input`` where the bool ``condition`` holds, else ``other``; all three broadcast, numbers too.
+    """``input`` where ``condition`` (bool, or uint8) holds, else ``other``; all three broadcast, numbers too.
 
     With the condition alone, its nonzero places: ``nonzero(condition, as_tuple=True)``.
 
@@ -1251,7 +1257,10 @@ def take_along_dim(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one."""
+    """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one.
+
+    Negative indices count from the end.
+    """
 def exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """e to the power of each element."""
 def exp2(input: Tensor, *, out: Tensor | None = None) -> Tensor:

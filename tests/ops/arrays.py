@@ -112,7 +112,7 @@ def _dense(array: Array) -> Placed:
 
 def _reversed(array: Array) -> Placed:
     order = tuple(reversed(range(array.ndim)))
-    return Placed(array.transpose(order).copy(), lambda base: base.permute(*order), array)
+    return Placed(array.transpose(order).copy(), lambda base: base.permute(order), array)
 
 
 def _stepped(array: Array) -> Placed:

@@ -147,7 +147,7 @@ FUNCTION_CASES: dict[str, list[Case]] = {
     "glu": [Case((Arg((2, 4, 3), S), 1), tf.glu, dtypes=FLOATS, scale=4), Case((Arg((6,), S),), tf.glu, scale=4)],
     "prelu": [Case((Arg(M, S), Arg((3,), P)), tf.prelu, dtypes=FLOATS), Case((Arg((5,), S), Arg((1,), P)), tf.prelu)],
     # reductions
-    "prod": [Case((Arg(M, P),), torch.prod, dtypes=(*FLOATS, d.int64, d.uint8), scale=8), Case((Arg(M, P), 1), torch.prod, dtypes=EVERY, scale=8),
+    "prod": [Case((Arg((), P),), torch.prod), Case((Arg((), P), 0), torch.prod), Case((Arg(M, P),), torch.prod, dtypes=(*FLOATS, d.int64, d.uint8), scale=8), Case((Arg(M, P), 1), torch.prod, dtypes=EVERY, scale=8),
              Case((Arg(M, E), -1, True), torch.prod, scale=8), Case((Arg(()),), torch.prod), Case((Arg((0, 3)), 0), torch.prod),
              Case((Arg((2, 5), E), 1), torch.prod, scale=8)],
     **{name: [Case((Arg(M, S), 1), getattr(torch, name), dtypes=FLOATS, scale=8), Case((Arg(M, S),), getattr(torch, name), scale=8),
@@ -179,8 +179,8 @@ FUNCTION_CASES: dict[str, list[Case]] = {
              *(Case((Arg((4, 50), E), dim, True), lambda x, dim, down: torch.sort(x, dim=dim, descending=down, stable=True), dtypes=NUMBERS, second=False)
                for dim in (0, 1)), Case((Arg((), S),), torch.sort), Case((Arg((0, 3), S), 0), torch.sort)],
     "argsort": along("argsort", dtypes=NUMBERS, torch=lambda x, dim: torch.argsort(x, dim=dim, stable=True), gradient=False),
-    "topk": [Case((Arg(M, S), 2), torch.topk, dtypes=FLOATS), Case((Arg(M, S), 2, 0, False), torch.topk), Case((Arg((2, 90), S), 7, -1), torch.topk, second=False)],
-    "kthvalue": [Case((Arg(M, S), 2), torch.kthvalue, dtypes=FLOATS), Case((Arg(M, S), 3, 1, True), torch.kthvalue)],
+    "topk": [Case((Arg((), S), 1), torch.topk), Case((Arg(M, S), 2), torch.topk, dtypes=FLOATS), Case((Arg(M, S), 2, 0, False), torch.topk), Case((Arg((2, 90), S), 7, -1), torch.topk, second=False)],
+    "kthvalue": [Case((Arg((), S), 1), torch.kthvalue), Case((Arg(M, S), 2), torch.kthvalue, dtypes=FLOATS), Case((Arg(M, S), 3, 1, True), torch.kthvalue)],
     **{name: [Case((Arg(M, S),), getattr(torch, name), dtypes=NUMBERS), Case((Arg(M, S), 1), getattr(torch, name), dtypes=FLOATS),
               Case((Arg((5, 3), S), 0, True), getattr(torch, name)), Case((Arg((), S),), getattr(torch, name))]
        for name in ("median", "nanmedian")},

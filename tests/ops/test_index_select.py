@@ -49,7 +49,7 @@ def test_mistakes_are_named(device: Device) -> None:
         wf.index_select(x, 0, wf.tensor([[0]], device=device.name))
     with pytest.raises(DTypeError, match="index's dtype is float32, expected an integer type"):
         wf.index_select(x, 0, wf.tensor([0.0], device=device.name))
-    with pytest.raises(ShapeError, match="input is 0-dimensional"):
-        wf.index_select(wf.tensor(1.0, device=device.name), 0, wf.tensor([0], device=device.name))
+    with pytest.raises(ShapeError, match="index is 2 elements, expected one, as the input is 0-dimensional"):
+        wf.index_select(wf.tensor(1.0, device=device.name), 0, wf.tensor([0, 0], device=device.name))
     with pytest.raises(IndexOutOfRangeError, match="3 is out of range"):
         wf.index_select(x, 0, wf.tensor([3], device=device.name)).tolist()

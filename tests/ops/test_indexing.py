@@ -246,7 +246,7 @@ MISTAKES: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
         TypeError,
         "index tensor's dtype is float32, expected an integer type",
     ),
-    "uint8": (lambda x, i: x[i.to(wf.uint8)], TypeError, "uint8 tensor is an index or a mask"),
+    "uint8": (lambda x, i: x[i.to(wf.uint8)], IndexError, r"mask's shape is \(2,\), expected \(3,\)"),
     "mask shape": (lambda x, i: x[i > 0], IndexError, r"mask's shape is \(2,\), expected \(3,\)"),
     "too many": (lambda x, i: x[i, i, i], IndexError, "too many indices: 3"),
     "broadcast": (lambda x, i: x[i, x[0].to(wf.int64)], IndexError, "do not broadcast"),
@@ -270,11 +270,6 @@ MISTAKES: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
         lambda x, i: x.scatter_reduce(0, i[:, None], x, "max"),
         ValueError,
         "scatter_reduce: reduce is 'max'",
-    ),
-    "bool sum": (
-        lambda x, i: (x > 0).index_add(0, i, x[:2] > 0),
-        NotImplementedError,
-        "bool tensors cannot be folded by sum",
     ),
     "few values": (
         lambda x, i: x.masked_scatter(x > 0, i.float()),

@@ -14,8 +14,7 @@ from weft import dtypes
 from weft.func.calls import Call
 from weft.ops import OPS, bind
 from weft.ops.geometry import broadcast_shapes
-from weft.ops.scattering import MOST_INDICES, put
-from weft.ops.scattering import read as read_wrapped
+from weft.ops.scattering import put, read
 
 
 def _moved(value: Any, source: int, goal: int) -> Any:
@@ -41,34 +40,34 @@ def _numbers(call: Call, like: Any, rank: int) -> Any:
     return bind(OPS["reshape"], count, shape=(call.size, *(1,) * rank))
 
 
-def _read(call: Call, x: Any, indices: Sequence[Any]) -> Any:
-    if len(indices) <= MOST_INDICES:
-        return call.again(x, *indices)[0]
-    return read_wrapped(x, indices)
+def _numbered(call: Call, x: Any, first: int, rank: int) -> list[Any]:
+    """Index tensors for the samples' dimension of x, and for the indexed ones right behind it."""
+    return [_numbers(call, x, rank), *_indices(call, first)]
 
 
 def index(call: Call) -> Sequence[Any]:
-    """Elements picked by index tensors in the leading dimensions."""
-    shape, count = _index_shape(call, 1), len(call.types) - 1
+    """Elements picked by index tensors in the dimensions from ``dim`` on."""
+    rank, dim = len(_index_shape(call, 1)), call.attributes.get("dim", 0)
+    x = call.values[0]
     if not any(call.batched[1:]):
-        behind = _moved(call.values[0], 0, count)
-        return (_moved(_read(call, behind, call.values[1:]), len(shape), 0),)
-    indices = _indices(call, 1)
+        return (call.again(x, *call.values[1:], dim=dim + 1)[0],)
     if not call.batched[0]:
-        return (_read(call, call.values[0], indices),)
-    return (_read(call, call.values[0], [_numbers(call, call.values[0], len(shape)), *indices]),)
+        return (_moved(read(x, _indices(call, 1), dim), dim, 0),)
+    picked = read(_moved(x, 0, dim), _numbered(call, x, 1, rank), dim)
+    return (_moved(picked, dim, 0),)
 
 
 def index_put(call: Call) -> Sequence[Any]:
-    """Elements written or folded at index tensors in the leading dimensions."""
-    x, values, *given = call.values
-    shape, count = _index_shape(call, 2), len(given)
+    """Elements written or folded at index tensors in the dimensions from ``dim`` on."""
+    given = call.values[2:]
+    rank, dim = len(_index_shape(call, 2)), call.attributes.get("dim", 0)
     mode, wrap = call.attributes["mode"], call.attributes["wrap"]
     x, values = call.front(0), call.front(1)
     if not any(call.batched[2:]):
-        moved = put(_moved(x, 0, count), _moved(values, 0, len(shape)), given, mode, wrap=wrap)
-        return (_moved(moved, count, 0),)
-    return (put(x, values, [_numbers(call, x, len(shape)), *_indices(call, 2)], mode, wrap=wrap),)
+        return (put(x, values, given, mode, wrap=wrap, dim=dim + 1),)
+    indices = _numbered(call, x, 2, rank)
+    written = put(_moved(x, 0, dim), _moved(values, 0, dim), indices, mode, wrap=wrap, dim=dim)
+    return (_moved(written, dim, 0),)
 
 
 def embedding(call: Call) -> Sequence[Any]:
@@ -77,10 +76,9 @@ def embedding(call: Call) -> Sequence[Any]:
     if not call.batched[0]:
         return call.again(weight, rows)
     if not call.batched[1]:
-        picked = bind(OPS["index"], _moved(weight, 0, 1), rows, wrap=False)
-        return (_moved(picked, len(call.shape(1)), 0),)
+        return (bind(OPS["index"], weight, rows, wrap=False, dim=1),)
     numbers = _numbers(call, rows, len(call.shape(1)))
-    return (bind(OPS["index"], weight, numbers, rows, wrap=False),)
+    return (bind(OPS["index"], weight, numbers, rows, wrap=False, dim=0),)
 
 
 def searchsorted(call: Call) -> Sequence[Any]:

@@ -82,7 +82,10 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """int64 rows of zeros with a one at each index: shape (*tensor, num_classes), by default the largest index + 1."""
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``input @ weight.T + bias``: input (*, in_features), weight (out_features, in_features), bias (out_features)."""
+    """``input @ weight.T + bias``: input (*, in_features), weight (out_features, in_features), bias (out_features).
+
+    A weight (in_features,) gives one output, whose dimension goes; its bias is 0-d.
+    """
 def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
@@ -269,8 +272,9 @@ def instance_norm(
 def pad(input: Tensor, pad: Sequence[int], mode: str = 'constant', value: float | None = None) -> Tensor:
     """Elements added before and after dimensions: ``pad`` has two numbers a dimension, the last dimension first.
 
-    ``mode``: ``"constant"`` (``value``, by default 0; negative numbers cut), ``"reflect"``, ``"replicate"``,
-    ``"circular"`` (of the last 1 to 3 dimensions of an input with one or two more).
+    ``mode``: ``"constant"`` (``value``, by default 0), ``"reflect"``, ``"replicate"``, ``"circular"`` (of the last 1 to
+    3 dimensions of an input with one or two more). Negative numbers cut; what is reflected or replicated beyond the
+    other end is still that of the whole input.
     """
 def mse_loss(
     input: Tensor,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from weft.errors import ArgumentError, ShapeError, mistake
+from weft.errors import ArgumentError, DTypeError, ShapeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import OpSpec, bind
@@ -107,7 +107,7 @@ HARDTANH = pointwise(
     "minimum(maximum(x, low), high)",
     "x low high",
     "x brought into [low, high].",
-    kinds="fi",
+    kinds="fiu",
     derivative=(
         "where((x > low) & (x < high), g, 0.0)",
         "where(x <= low, g, 0.0)",
@@ -211,26 +211,39 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> tuple[Any, ...]:
     return LEAKY, input, negative_slope
 
 
+def _limits(input: Any, low: float, high: float) -> tuple[float, float]:
+    """Limits in the input's category: integers stay what they are, and an unsigned type has no limit below 0."""
+    kind = input.dtype.kind
+    if kind == "float":
+        return low, high
+    if kind == "bool" or (kind == "uint" and low < 0):
+        expected = "a number type" if kind == "bool" else "a type that holds the limit " + str(low)
+        raise DTypeError(mistake("hardtanh", "input's dtype", input.dtype.name, expected))
+    return int(low), int(high)
+
+
 @planned(**_PLACES)
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> tuple[Any, ...]:
     """Each element brought into [min_val, max_val]; no gradient at the limits."""
     check_operands("hardtanh", input)
     if min_val > max_val:
         raise ArgumentError(mistake("hardtanh", "min_val", min_val, f"at most max_val, {max_val}"))
-    return HARDTANH, input, min_val, max_val
+    return HARDTANH, input, *_limits(input, min_val, max_val)
 
 
 @planned(**_PLACES)
 def relu6(input: Tensor) -> tuple[Any, ...]:
     """Each element brought into [0, 6]."""
     check_operands("relu6", input)
-    return HARDTANH, input, 0, 6
+    return HARDTANH, input, *_limits(input, 0, 6)
 
 
 @planned(**{**_PLACES, "top": True})
 def threshold(input: Tensor, threshold: float, value: float) -> tuple[Any, ...]:
     """Each element, or ``value`` where it is at most ``threshold``."""
     check_operands("threshold", input)
+    if input.dtype.is_integer:
+        return THRESHOLD, input, int(threshold), int(value)
     return THRESHOLD, input, threshold, value
 
 

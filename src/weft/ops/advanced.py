@@ -48,35 +48,33 @@ class Place:
     indices: tuple[Any, ...]
 
     @property
-    def order(self) -> tuple[int, ...]:
-        """The view's dimensions with the indexed ones first."""
-        return (*self.dims, *(d for d in range(len(self.view.shape)) if d not in self.dims))
+    def adjacent(self) -> bool:
+        """Whether the indexed dimensions follow one another; the result then has the indices' dimensions there."""
+        return self.dims == tuple(range(self.dims[0], self.dims[0] + len(self.dims)))
 
     @property
-    def lead(self) -> int:
-        """How many dimensions come before those of the index tensors in the result: 0 where they are not adjacent."""
-        adjacent = self.dims == tuple(range(self.dims[0], self.dims[0] + len(self.dims)))
-        return self.dims[0] if adjacent else 0
+    def at(self) -> int:
+        """The dimension from which on those of the index tensors lie in the result: 0 where they are not adjacent."""
+        return self.dims[0] if self.adjacent else 0
 
-    def result_order(self) -> tuple[int, ...]:
-        """The result's dimensions in those of (index tensors, rest)."""
-        rank = len(broadcast_shapes("index", *(tuple(one.shape) for one in self.indices)))
-        rest = [rank + d for d in range(len(self.view.shape) - len(self.dims))]
-        return (*rest[: self.lead], *range(rank), *rest[self.lead :])
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The view's dimensions with the indexed ones adjacent: as they are, or else in front."""
+        rank = len(self.view.shape)
+        rest = (d for d in range(rank) if d not in self.dims)
+        return tuple(range(rank)) if self.adjacent else (*self.dims, *rest)
 
     def read(self) -> Any:
         """The elements."""
-        return _permuted(read(_permuted(self.view, self.order), self.indices), self.result_order())
+        return read(_permuted(self.view, self.order), self.indices, self.at)
 
     def write(self, input: Any, values: Any, mode: str, into: bool) -> Any:
         """Write or fold values, which broadcast to the result's shape; ``input`` itself (``into``) or a new tensor."""
-        order = self.result_order()
-        shape = broadcast_shapes("index", *(tuple(one.shape) for one in self.indices))
-        whole = (*shape, *(self.view.shape[d] for d in self.order[len(self.dims) :]))
-        values = _spread(values, tuple(whole[d] for d in order))
-        values = _permuted(values, _inverse(order))
         target = _permuted(self.view, self.order)
-        written = put(target, values, self.indices, mode, into)
+        named = broadcast_shapes("index", *(tuple(one.shape) for one in self.indices))
+        sizes = tuple(target.shape)
+        shape = (*sizes[: self.at], *named, *sizes[self.at + len(self.dims) :])
+        written = put(target, _spread(values, shape), self.indices, mode, into, dim=self.at)
         if into:
             return input
         result = _permuted(written, _inverse(self.order))
@@ -107,8 +105,16 @@ def _spread(values: Any, shape: tuple[int, ...]) -> Any:
     return values if own == shape else expand(values, *shape)
 
 
+def with_masks(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Items of an index with uint8 tensors, which are masks as in PyTorch, as bool ones."""
+    return tuple([
+        to_dtype(item, dtypes.bool_) if is_tensor(item) and item.dtype is dtypes.uint8 else item for item in items
+    ])  # fmt: skip
+
+
 def resolve(input: Any, items: tuple[Any, ...]) -> Place:
     """The views that the basic items give, and the index tensors that are left."""
+    items = with_masks(items)
     used = sum(_consumes(item) for item in items)
     rank = len(input.shape)
     if used > rank:
@@ -175,10 +181,6 @@ def _indexed(view: Any, dim: int, item: Any) -> tuple[Any, list[Any]]:
                     "an integer type, or bool for a mask",
                 )
             )
-        if item.dtype is dtypes.uint8:
-            raise DTypeError(
-                "index: a uint8 tensor is an index or a mask, expected one of the two; use .long() or .bool()"
-            )
         return view, [item]
     shape, rank = tuple(view.shape), len(item.shape)
     if rank == 0:
@@ -223,6 +225,7 @@ def set_(input: Any, items: tuple[Any, ...], value: Any) -> None:
             mistake("index_put", "the value's dtype", value.dtype.name, f"{input.dtype.name}, as the tensor written to",
                     "use .to(dtype)")
         )  # fmt: skip
+    items = with_masks(items)
     single = _single_mask(input, items)
     if single is not None and (number or item_count(value) == 1):
         one = filled(input, value) if number else reshape(value)
@@ -255,7 +258,8 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     if as_tuple:
         whole = input if input.shape else reshape(input, 1)
         found = nonzero(whole)
-        return tuple(select_dim(found, 1, d) for d in range(len(whole.shape)))
+        columns = (select_dim(found, 1, d) for d in range(len(whole.shape)))
+        return tuple(bind(lookup("copy"), column) for column in columns)
     size = item_count(input)
     if size == 0:
         return bind(
@@ -363,7 +367,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each number from 0 to the largest is in the 1-d ``input``, or the sum of its ``weights``.
 
-    The largest is read from the device. Sums are taken in a fixed order.
+    The largest is read from the device. Sums are taken in a fixed order: float32 of float32 weights, else float64
+    (float32 on a device without it); of integers they are exact before they are converted.
     """
     arguments.tensor("bincount", "input", input, 1)
     arguments.integral("bincount", "input", input.dtype)
@@ -382,11 +387,21 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         if low < 0:
             raise ShapeError(mistake("bincount", "input", f"a tensor with {low}", "no negative numbers"))
         least = max(least, high + 1)
-    kind = dtypes.int64 if weights is None else weights.dtype
-    if weights is not None and kind.kind != "float":
-        weights, kind = to_dtype(weights, dtypes.float32), dtypes.float32
-    zeros = bind(lookup("full"), 0, shape=(least,), dtype=kind, device=str(input.device))
-    if not count:
-        return zeros
-    values = expand(filled(zeros, 1), count) if weights is None else weights
-    return put(zeros, values, [input], "sum")
+    if weights is None or not count:
+        zeros = bind(lookup("full"), 0, shape=(least,), dtype=dtypes.int64, device=str(input.device))
+        return put(zeros, expand(filled(zeros, 1), count), [input], "sum") if count else zeros
+    exact = weights.dtype.kind != "float"  # sums of integers, as integers
+    wide = weights.dtype if weights.dtype is dtypes.float32 else _widest(input)
+    sums = bind(
+        lookup("full"), 0, shape=(least,), dtype=dtypes.int64 if exact else wide, device=str(input.device)
+    )
+    return to_dtype(put(sums, to_dtype(weights, sums.dtype), [input], "sum"), wide)
+
+
+def _widest(like: Any) -> dtypes.DType:
+    """float64, or float32 on a device without it."""
+    try:
+        bind(lookup("full"), 0, shape=(0,), dtype=dtypes.float64, device=str(like.device))
+    except DTypeError:
+        return dtypes.float32
+    return dtypes.float64

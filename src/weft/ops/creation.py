@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from weft import dtypes
 from weft.dtypes import DType
 from weft.expr import Expr, cast, where
 from weft.kernels import Builder, Operand, Program
+from weft.ops import arguments
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.pointwise import pointwise_program
 from weft.ops.table import declare, lookup
@@ -168,6 +169,14 @@ TRANSFER: OpSpec = declare(
 def to_dtype(value: Any, dtype: DType) -> Any:
     """The value itself where it has the type, else its cast."""
     return value if value.dtype is dtype else bind(CAST, value, dtype=dtype)
+
+
+def in_dtype(name: str, input: Any, dtype: Any, fold: Callable[[Any], Any]) -> Any:
+    """``fold`` of a tensor, done and given in the type that the caller asks for; in its own way where that is None."""
+    if dtype is None:
+        return fold(input)
+    kind = arguments.data_type(name, dtype)
+    return to_dtype(fold(to_dtype(input, kind)), kind)
 
 
 def zeros_of(like: TensorType, dtype: DType | None = None, device: str = "") -> Any:

@@ -16,6 +16,7 @@ from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import bind
+from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.linear import MATMUL
 from weft.ops.rounding import NARROW, rounded_once
@@ -102,7 +103,7 @@ def _output(equation: str, given: str | None, operands: Sequence[Labels]) -> Lab
 
 
 def _diagonal(term: Term) -> Term:
-    """Repeated labels read along the diagonal: a step through the flattened pair of dimensions."""
+    """Repeated labels read along the diagonal, a view."""
     value, labels = term.value, term.labels
     while len(set(labels)) != len(labels):
         label = next(label for label, n in Counter(labels).items() if n > 1)
@@ -113,9 +114,7 @@ def _diagonal(term: Term) -> Term:
             given = f"{size} and {value.shape[second]}"
             raise ShapeError(mistake("einsum", f"sizes of subscript {label!r}", given, "equal"))
         rest = [d for d in range(len(labels)) if d not in (first, second)]
-        value = bind(lookup("permute"), value, order=(*rest, first, second))
-        value = bind(lookup("reshape"), value, shape=(*value.shape[:-2], size * size))
-        value = bind(lookup("slice"), value, dim=len(rest), start=0, stop=size * size, step=size + 1)
+        value = bind(lookup("diagonal"), value, offset=0, dim1=first, dim2=second)
         labels = (*(labels[d] for d in rest), label)
     return Term(value, labels)
 
@@ -145,6 +144,13 @@ def _without_ones(term: Term, sizes: dict[str, int]) -> Term:
     return Term(bind(lookup("reshape"), term.value, shape=shape), tuple(term.labels[d] for d in kept))
 
 
+def _spread(term: Term, labels: Labels) -> Any:
+    """A term's value with a dimension for each label, of size 1 for those that it lacks."""
+    ordered = term.ordered([label for label in labels if label in term.labels])
+    shape = tuple(term.size(label) if label in term.labels else 1 for label in labels)
+    return bind(lookup("reshape"), ordered.value, shape=shape)
+
+
 def contract(left: Term, right: Term, kept: Sequence[str]) -> Term:
     """The product of two terms, summed over what is not kept."""
     left, right = (
@@ -159,13 +165,8 @@ def contract(left: Term, right: Term, kept: Sequence[str]) -> Term:
     shape = tuple((left if label in left.labels else right).size(label) for label in labels)
     reshape = lookup("reshape")
     if not inner:
-        a, b = left.ordered((*batch, *rows)), right.ordered((*batch, *columns))
-        spread = (*a.value.shape, *(1,) * len(columns))
-        lined = (*b.value.shape[: len(batch)], *(1,) * len(rows), *b.value.shape[len(batch) :])
-        product = bind(
-            lookup("mul"), bind(reshape, a.value, shape=spread), bind(reshape, b.value, shape=lined)
-        )
-        return Term(product, labels)
+        wanted = tuple(label for label in dict.fromkeys(kept) if label in labels)
+        return Term(bind(lookup("mul"), _spread(left, wanted), _spread(right, wanted)), wanted)
     a, b = left.ordered((*batch, *rows, *inner)), right.ordered((*batch, *inner, *columns))
     batches, depth = tuple(a.size(label) for label in batch), math.prod(a.size(label) for label in inner)
     height, width = math.prod(a.size(label) for label in rows), math.prod(b.size(label) for label in columns)
@@ -175,6 +176,12 @@ def contract(left: Term, right: Term, kept: Sequence[str]) -> Term:
         bind(reshape, b.value, shape=(*batches, depth, width)),
     )
     return Term(bind(reshape, product, shape=shape), labels)
+
+
+def _by_output(left: Term, right: Term, output: Labels) -> tuple[Term, Term]:
+    """Two terms in the order of their own labels in the output, so that their product is contiguous."""
+    own = next((label for label in output if (label in left.labels) != (label in right.labels)), None)
+    return (left, right) if own is None or own in left.labels else (right, left)
 
 
 def _from_sublists(given: Sequence[Any]) -> tuple[str, list[Any]]:
@@ -225,8 +232,16 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     result = terms[0]
     for place, term in enumerate(terms[1:], 1):
         later = [label for other in terms[place + 1 :] for label in other.labels]
-        result = contract(result, term, (*output, *later))
+        pair = (result, term) if later else _by_output(result, term, output)
+        result = contract(*pair, (*output, *later))
     return result.summed(output).ordered(output).value
+
+
+def _summed_to_one(value: Any, dim: int) -> Any:
+    """The sums along a dimension, which stays with size 1; integers keep their type."""
+    if value.shape[dim] == 1:
+        return value
+    return to_dtype(bind(lookup("sum"), value, dims=(dim,), keepdim=True), value.dtype)
 
 
 @function(method=False, out=True, autocast="widest")
@@ -249,7 +264,12 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
             raise ArgumentError(mistake("tensordot", "dims", dims, f"0 to {min(ranks)}"))
         first, second = list(range(ranks[0] - count, ranks[0])), list(range(count))
     for one, other in zip(first, second, strict=True):
-        if a.shape[one] != b.shape[other]:
+        if 1 in (
+            a.shape[one],
+            b.shape[other],
+        ):  # as in PyTorch, what a size of 1 would be repeated to is summed
+            a, b = (_summed_to_one(value, d) for value, d in ((a, one), (b, other)))
+        elif a.shape[one] != b.shape[other]:
             raise ShapeError(
                 mistake(
                     "tensordot",

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from weft import dtypes
 from weft.dtypes import DType
-from weft.errors import ArgumentError, ArgumentTypeError, mistake
+from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import OpSpec, bind
@@ -167,7 +168,17 @@ binary("fmax", {"f": "where((x >= y) | (y != y), x, y)", "iu": "maximum(x, y)", 
 binary("fmin", {"f": "where((x <= y) | (y != y), x, y)", "iu": "minimum(x, y)", "b": "x & y"},
        "The smaller of two elements; the other where one is NaN.", inplace=False)  # fmt: skip
 unary("neg", {"fi": "-x", "u": "0 - x"}, "The negative of each element.", operators=("__neg__",))
-unary("positive", "x", "Each element as it is.", kinds="fiu", operators=("__pos__",), inplace=False)
+POSITIVE = pointwise("positive", "x", "x", "Each element as it is.", kinds="fiu")
+
+
+@function(operators=("__pos__",))
+def positive(input: Tensor) -> Tensor:
+    """The tensor itself; ``DTypeError`` for bool, which has no sign."""
+    if arguments.tensor("positive", "input", input).dtype is dtypes.bool_:
+        raise DTypeError(mistake("positive", "input's dtype", "bool", "a number type"))
+    return input
+
+
 unary("abs", {"fi": "abs(x)", "u": "x"}, "The absolute value of each element.", operators=("__abs__",))
 unary(
     "sqrt",

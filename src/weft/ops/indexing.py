@@ -15,6 +15,7 @@ from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.creation import to_dtype, zeros_of
 from weft.ops.functions import function
+from weft.ops.movement import reshape
 from weft.ops.placement import INDEX_PUT, SCATTER, check_index
 from weft.ops.pointwise import promoted
 from weft.ops.table import declare, lookup
@@ -92,7 +93,13 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """
     arguments.tensor("gather", "input", input)
     arguments.tensor("gather", "index", index)
-    return bind(GATHER, input, index, dim=arguments.dimension("gather", dim, len(input.shape)))
+    place = arguments.dimension("gather", dim, len(input.shape))
+    if (
+        len(input.shape) + len(index.shape) == 1
+    ):  # as in PyTorch, a 0-d tensor is taken for a vector of one element
+        x, rows = (value if value.shape else reshape(value, 1) for value in (input, index))
+        return reshape(bind(GATHER, x, rows, dim=place), *index.shape)
+    return bind(GATHER, input, index, dim=place)
 
 
 # embedding
@@ -128,7 +135,7 @@ def _lower_embedding(
 
 def _gradient_embedding(context: Gradient, grad: Any) -> list[Any]:
     zeros = zeros_of(TensorType(context.types[0].shape, grad.dtype), device=str(grad.device))
-    return [bind(INDEX_PUT, zeros, grad, context.input(1), mode="sum", wrap=False), None]
+    return [bind(INDEX_PUT, zeros, grad, context.input(1), mode="sum", wrap=False, dim=0), None]
 
 
 EMBEDDING = declare(
@@ -259,10 +266,22 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         raise ArgumentTypeError(mistake("cat", "tensors", repr(tensors), "a non-empty sequence of tensors"))
     for position, one in enumerate(tensors):
         arguments.tensor("cat", f"tensors[{position}]", one)
-    rank = len(tensors[0].shape)
-    if rank == 0:
+    rank = max(len(tensor.shape) for tensor in tensors)
+    if any(not tensor.shape for tensor in tensors):
         raise ShapeError("cat: 0-d tensors have no dimension to join; use stack")
-    return bind(CAT, *tensors, dim=arguments.dimension("cat", dim, rank))
+    place = arguments.dimension("cat", dim, rank)
+    if rank > 1:
+        tensors = _without_empty(tensors)
+    return bind(CAT, *tensors, dim=place)
+
+
+def _without_empty(tensors: Sequence[Any]) -> Sequence[Any]:
+    """Tensors without those of shape (0,), which join with any shape as in PyTorch; their types still count."""
+    kept = [tensor for tensor in tensors if tuple(tensor.shape) != (0,)]
+    if len(kept) == len(tensors):
+        return tensors
+    dtype = promoted([TensorType(tuple(tensor.shape), tensor.dtype) for tensor in tensors])
+    return [to_dtype(kept[0], dtype), *kept[1:]]
 
 
 @function(method=False, out=CAT)

@@ -264,20 +264,28 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
 
 @function(top=False, method=False, functional=True, autocast="lower")
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``input @ weight.T + bias``: input (*, in_features), weight (out_features, in_features), bias (out_features)."""
+    """``input @ weight.T + bias``: input (*, in_features), weight (out_features, in_features), bias (out_features).
+
+    A weight (in_features,) gives one output, whose dimension goes; its bias is 0-d.
+    """
     arguments.tensor("linear", "input", input)
-    arguments.tensor("linear", "weight", weight, 2)
-    if not input.shape or input.shape[-1] != weight.shape[1]:
+    rank = len(arguments.tensor("linear", "weight", weight).shape)
+    if rank not in (1, 2):
+        raise ShapeError(mistake("linear", "weight", f"{rank}-dimensional", "1- or 2-dimensional"))
+    if not input.shape or input.shape[-1] != weight.shape[-1]:
         raise ShapeError(
             mistake(
                 "linear",
                 "input's shape",
                 tuple(input.shape),
-                f"(*, {weight.shape[1]}) for weight {tuple(weight.shape)}",
+                f"(*, {weight.shape[-1]}) for weight {tuple(weight.shape)}",
             )
         )
+    turned = swap_last(weight) if rank == 2 else weight
     if bias is None:
-        return matmul(input, swap_last(weight))
+        return matmul(input, turned)
+    if rank == 1 and tuple(arguments.tensor("linear", "bias", bias).shape):
+        raise ShapeError(mistake("linear", "bias's shape", tuple(bias.shape), "() for a 1-dimensional weight"))
     wide = wide_option(input, arguments.tensor("linear", "bias", bias))
-    out = bind(lookup("add"), product_of(input, swap_last(weight), **wide), bias)
+    out = bind(lookup("add"), product_of(input, turned, **wide), bias)
     return to_dtype(out, input.dtype) if wide else out

@@ -126,6 +126,8 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
     """A view without the size-1 dimensions (all, or those of ``dim`` that have size 1)."""
     shape = tuple(arguments.tensor("squeeze", "input", input).shape)
     dims = range(len(shape)) if dim is None else arguments.dimensions("squeeze", dim, len(shape))
+    if isinstance(dim, Sequence) and not dim:
+        dims = ()
     return bind(RESHAPE, input, shape=tuple(n for d, n in enumerate(shape) if not (d in dims and n == 1)))
 
 

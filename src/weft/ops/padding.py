@@ -47,22 +47,26 @@ def _pad_sources(attributes: dict[str, Any]) -> Sources:
     return sources
 
 
+# Places before 0 and from n on, as a kernel's expressions; the reference takes the same of numbers.
 _OUTSIDE: dict[str, Callable[[Expr, Expr], Expr]] = {
     "reflect": lambda i, n: where(i < 0, -i, where(i >= n, (n - 1) * 2 - i, i)),
     "replicate": lambda i, n: where(i < 0, const(0, INDEX), where(i >= n, n - 1, i)),
     "circular": lambda i, n: where(i < 0, i + n, where(i >= n, i - n, i)),
 }
-_NUMPY_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+_MODES = ("constant", *_OUTSIDE)
 
 
 def _reference_pad(x: Any, *, padding: tuple[tuple[int, int], ...], mode: str, value: float) -> Any:
     import numpy
 
-    options: dict[str, Any] = (
-        {"constant_values": numpy.asarray(value).astype(x.dtype)} if mode == "constant" else {}
-    )
-    pad_array: Any = numpy.pad
-    return pad_array(x, padding, _NUMPY_MODES[mode], **options)
+    if mode == "constant":
+        return numpy.pad(x, padding, constant_values=numpy.asarray(value).astype(x.dtype))
+    for d, (before, after) in enumerate(padding):
+        place, size = numpy.arange(-before, x.shape[d] + after), x.shape[d]
+        last = {"reflect": 2 * (size - 1) - place, "replicate": size - 1, "circular": place - size}[mode]
+        first = {"reflect": -place, "replicate": 0, "circular": place + size}[mode]
+        x = numpy.take(x, numpy.where(place < 0, first, numpy.where(place >= size, last, place)), d)
+    return x
 
 
 def _gradient_pad(context: Gradient, grad: Any) -> list[Any]:
@@ -85,8 +89,9 @@ PAD: OpSpec = declare(
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """Elements added before and after dimensions: ``pad`` has two numbers a dimension, the last dimension first.
 
-    ``mode``: ``"constant"`` (``value``, by default 0; negative numbers cut), ``"reflect"``, ``"replicate"``,
-    ``"circular"`` (of the last 1 to 3 dimensions of an input with one or two more).
+    ``mode``: ``"constant"`` (``value``, by default 0), ``"reflect"``, ``"replicate"``, ``"circular"`` (of the last 1 to
+    3 dimensions of an input with one or two more). Negative numbers cut; what is reflected or replicated beyond the
+    other end is still that of the whole input.
     """
     shape = tuple(arguments.tensor("pad", "input", input).shape)
     given = [arguments.integer("pad", "pad", one) for one in pad]
@@ -94,8 +99,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         raise ShapeError(
             mistake("pad", "pad", tuple(given), f"two numbers for each of at most {len(shape)} dimensions")
         )
-    if mode not in _NUMPY_MODES:
-        raise ArgumentError(mistake("pad", "mode", repr(mode), f"one of {', '.join(_NUMPY_MODES)}"))
+    if mode not in _MODES:
+        raise ArgumentError(mistake("pad", "mode", repr(mode), f"one of {', '.join(_MODES)}"))
     missing = len(shape) - len(given) // 2
     padding = [(0, 0)] * missing + list(zip(given[-2::-2], given[::-2], strict=True))
     if mode != "constant":
@@ -105,16 +110,13 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
             raise ShapeError(
                 mistake("pad", "pad", tuple(given), f"no size below 0, dimension {d} has {shape[d]}")
             )
-        if before < 0 or after < 0:
-            start, stop = max(-before, 0), shape[d] - max(-after, 0)
-            input = bind(
-                SLICE,
-                input,
-                dim=d,
-                start=min(start, max(stop, 0)),
-                stop=max(stop, min(start, max(stop, 0))),
-                step=1,
-            )
+        if (before < 0 or after < 0) and mode in ("constant", "circular"):
+            stop = max(shape[d] - max(-after, 0), 0)
+            start = min(max(-before, 0), stop)
+            if mode == "circular" and max(before, after) > stop - start:
+                most = f"at most the {stop - start} elements that are left to be repeated"
+                raise ShapeError(mistake("pad", f"padding of dimension {d}", (before, after), most))
+            input = bind(SLICE, input, dim=d, start=start, stop=stop, step=1)
             padding[d] = (max(before, 0), max(after, 0))
     if not any(before or after for before, after in padding):
         return bind(lookup("copy"), input)
@@ -138,7 +140,7 @@ def _check_padding(
         most = {"reflect": shape[d] - 1, "circular": shape[d], "replicate": 1 << 62}[mode]
         if d >= missing and (shape[d] == 0 and max(before, after) > 0):
             raise ShapeError(f"pad: dimension {d} has size 0, expected elements to {mode}")
-        if max(before, after) > most:
+        if d >= missing and max(before, after) > most:
             raise ShapeError(
                 mistake(
                     "pad", f"padding of dimension {d}", (before, after), f"at most {most} in mode {mode!r}"

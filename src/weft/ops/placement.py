@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from weft import dtypes
@@ -18,30 +19,30 @@ from weft.ops import arguments
 from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.creation import to_dtype, zeros_of
 from weft.ops.geometry import broadcast_shapes, contiguous_strides
-from weft.ops.placing import MODES, Scratch, index_points, lower_put, scatter_points, zero_step
+from weft.ops.placing import MODES, Scratch, fronted, index_points, lower_put, scatter_points, zero_step
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
 # Reading.
 
 
-def _infer_index(x: TensorType, *indices: TensorType, wrap: bool) -> tuple[TensorType, ...]:
-    shape = _index_shape("index", x, indices)
-    return (TensorType((*shape, *x.shape[len(indices) :]), x.dtype),)
+def _infer_index(x: TensorType, *indices: TensorType, wrap: bool, dim: int = 0) -> tuple[TensorType, ...]:
+    return (TensorType(_picked_shape("index", x, indices, dim), x.dtype),)
 
 
-def _index_shape(name: str, x: TensorType, indices: Sequence[TensorType]) -> tuple[int, ...]:
+def _picked_shape(name: str, x: TensorType, indices: Sequence[TensorType], dim: int) -> tuple[int, ...]:
+    """The shape of what index tensors for the dimensions from ``dim`` on name: theirs, at ``dim``, and the rest."""
     for index in indices:
         arguments.integral(name, "index", index.dtype)
-    if not 0 < len(indices) <= len(x.shape):
-        raise ShapeError(
-            mistake(name, "index", f"{len(indices)} tensors", f"1 to {len(x.shape)}, the input's dimensions")
-        )
-    return broadcast_shapes(name, *(index.shape for index in indices))
+    if not indices or dim < 0 or dim + len(indices) > len(x.shape):
+        expected = f"1 to {len(x.shape)}, the input's dimensions"
+        raise ShapeError(mistake(name, "index", f"{len(indices)} tensors from dimension {dim} on", expected))
+    shape = broadcast_shapes(name, *(index.shape for index in indices))
+    return (*x.shape[:dim], *shape, *x.shape[dim + len(indices) :])
 
 
-def _wrapped(x: Any, indices: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(index.astype("int64") for index in indices)
+def _places(x: Any, indices: Sequence[Any], dim: int) -> tuple[Any, ...]:
+    return (*(slice(None) for _ in range(dim)), *(index.astype("int64") for index in indices))
 
 
 def _lower_index(
@@ -50,17 +51,24 @@ def _lower_index(
     attributes: dict[str, Any],
     profile: TargetProfile,
 ) -> Program:
+    """One kernel over the result in row-major order: the dimensions before the indices, theirs, and those behind."""
     x, *indices = operands
-    target, count = outputs[0], len(indices)
-    points = index_points(x, indices, attributes["wrap"])
-    rank = len(points.shape)
+    target, dim = outputs[0], attributes.get("dim", 0)
+    first = dim + len(indices)
+    points = index_points(x.shape[dim:first], indices, attributes["wrap"])
+    behind = dim + len(points.shape)
     builder = Builder("index")
+    before, (own_before, out_before) = coalesce(x.shape[:dim], [x.strides[:dim], target.strides[:dim]])
+    rows = builder.axes(before, "b") if dim else []
     axes = builder.axes(points.shape or (1,))
-    rest, (own, out) = coalesce(points.rest, [x.strides[count:], target.strides[rank:]])
+    rest, (own, out) = coalesce(x.shape[first:], [x.strides[first:], target.strides[behind:]])
     columns = builder.axes(rest, "c")
     places = points.coordinates(builder, axes, True)
-    value = builder.load(x, [*places, *columns], [*x.strides[:count], *own])
-    builder.store(target, [*axes, *columns], value, [*(target.strides[:rank] or (0,)), *out])
+    value = builder.load(
+        x, [*rows, *places, *columns], [*own_before[: len(rows)], *x.strides[dim:first], *own]
+    )
+    strides = [*out_before[: len(rows)], *(target.strides[dim:behind] or (0,)), *out]
+    builder.store(target, [*rows, *axes, *columns], value, strides)
     return Program((builder.finish(),))
 
 
@@ -68,8 +76,7 @@ def _gradient_index(context: Gradient, grad: Any) -> list[Any]:
     count = len(context.types) - 1
     zeros = zeros_of(TensorType(context.types[0].shape, grad.dtype), device=str(grad.device))
     indices = [context.input(1 + d) for d in range(count)]
-    wrap = context.attributes["wrap"]
-    return [bind(INDEX_PUT, zeros, grad, *indices, mode="sum", wrap=wrap), *[None] * count]
+    return [bind(INDEX_PUT, zeros, grad, *indices, mode="sum", **context.attributes), *[None] * count]
 
 
 def _saves_indices(first: int) -> Callable[[tuple[bool, ...]], tuple[int, ...]]:
@@ -77,9 +84,11 @@ def _saves_indices(first: int) -> Callable[[tuple[bool, ...]], tuple[int, ...]]:
 
 
 INDEX_OP = declare(
-    "index", infer=_infer_index, reference=lambda x, *indices, wrap: x[_wrapped(x, indices)], lower=_lower_index,
+    "index", infer=_infer_index, lower=_lower_index,
+    reference=lambda x, *indices, wrap, dim=0: x[_places(x, indices, dim)],
     gradient=_gradient_index, saves=_saves_indices(1), reports="index",
-    doc="Elements picked by index tensors, broadcast together, in the leading dimensions.",
+    attributes=({"wrap": bool, "dim": int}, {"wrap": bool}),
+    doc="Elements picked by index tensors, broadcast together, for the dimensions from dim on.",
 )  # fmt: skip
 
 
@@ -97,8 +106,6 @@ def _check_put(name: str, x: TensorType, values: TensorType, shape: tuple[int, .
                 name, "values' dtype", values.dtype.name, f"{x.dtype.name}, as the input's", "use .to(dtype)"
             )
         )
-    if mode != "replace" and x.dtype is dtypes.bool_:
-        raise UnsupportedError(f"{name}: bool tensors cannot be folded by {mode}; use .to(weft.uint8)")
 
 
 def reference_put(x: Any, values: Any, places: tuple[Any, ...], mode: str) -> Any:
@@ -119,10 +126,9 @@ def reference_put(x: Any, values: Any, places: tuple[Any, ...], mode: str) -> An
 
 
 def _infer_index_put(
-    x: TensorType, values: TensorType, *indices: TensorType, mode: str, wrap: bool
+    x: TensorType, values: TensorType, *indices: TensorType, mode: str, wrap: bool, dim: int = 0
 ) -> tuple[TensorType, ...]:
-    shape = _index_shape("index_put", x, indices)
-    _check_put("index_put", x, values, (*shape, *x.shape[len(indices) :]), mode)
+    _check_put("index_put", x, values, _picked_shape("index_put", x, indices, dim), mode)
     return (x,)
 
 
@@ -145,13 +151,13 @@ def _gradient_put(
 
 def _gradient_index_put(context: Gradient, grad: Any) -> list[Any]:
     indices = [context.input(at) for at in range(2, len(context.types))]
-    wrap = context.attributes["wrap"]
+    where = {name: value for name, value in context.attributes.items() if name != "mode"}
 
     def read(value: Any) -> Any:
-        return bind(INDEX_OP, value, *indices, wrap=wrap)
+        return bind(INDEX_OP, value, *indices, **where)
 
     def write(value: Any, zeros: Any) -> Any:
-        return bind(INDEX_PUT, value, zeros, *indices, mode="replace", wrap=wrap)
+        return bind(INDEX_PUT, value, zeros, *indices, mode="replace", **where)
 
     return [*_gradient_put(context, grad, read, write), *[None] * len(indices)]
 
@@ -162,16 +168,25 @@ def _lower_index_put(
     attributes: dict[str, Any],
     profile: TargetProfile,
 ) -> Program:
-    points = index_points(operands[0], operands[2:], attributes["wrap"])
-    return lower_put("index_put", operands, outputs[0], points, attributes["mode"], profile)
+    """The write to the leading dimensions of the operands as seen with the indexed dimensions first."""
+    x, values, *indices = operands
+    dim = attributes.get("dim", 0)
+    lead = x.shape[dim : dim + len(indices)]
+    points = index_points(lead, indices, attributes["wrap"])
+    points = replace(points, rest=(*x.shape[:dim], *x.shape[dim + len(indices) :]))
+    seen = fronted(x, dim, len(indices))
+    target = seen if outputs[0] is x else fronted(outputs[0], dim, len(indices))
+    moved = fronted(values, dim, len(points.shape))
+    return lower_put("index_put", (seen, moved, *indices), target, points, attributes["mode"], profile)
 
 
 INDEX_PUT = declare(
     "index_put", infer=_infer_index_put,
-    reference=lambda x, values, *indices, mode, wrap: reference_put(x, values, _wrapped(x, indices), mode),
+    reference=lambda x, values, *indices, mode, wrap, dim=0: reference_put(x, values, _places(x, indices, dim), mode),
     lower=_lower_index_put,
     gradient=_gradient_index_put, saves=_saves_indices(2), overwrites=(0,), reports="index",
-    doc="The input with values written or folded into the places that index tensors name in its leading dimensions.",
+    attributes=({"mode": str, "wrap": bool, "dim": int}, {"mode": str, "wrap": bool}),
+    doc="The input with values written or folded into the places that index tensors name from dimension dim on.",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from weft import dtypes
 from weft.expr import Expr, call, cast, const, where
@@ -29,6 +29,8 @@ COMBINE: dict[str, Callable[[Expr, Expr], Expr]] = {
     "amin": lambda a, b: call("minimum", a, b),
 }
 MODES = ("replace", *COMBINE)
+_OF_BOOL = {"sum": "amax", "prod": "amin"}
+"""Folds of bool, whose sum is whether any holds and whose product whether all do."""
 FOLDS = {"sum": "sum", "prod": "prod", "amax": "max", "amin": "min"}
 
 
@@ -69,18 +71,27 @@ class Points:
         return math.prod(self.rest)
 
 
-def index_points(x: Operand, indices: Sequence[Operand], wrap: bool) -> Points:
-    """Index tensors, broadcast, for the leading dimensions of x; ``wrap``: negative ones count from the end."""
+def fronted(operand: Operand, dim: int, count: int) -> Operand:
+    """The operand seen with ``count`` dimensions from ``dim`` on before all others."""
+    if not dim:
+        return operand
+    order = [*range(dim, dim + count), *range(dim), *range(dim + count, len(operand.shape))]
+    shape, strides = operand.shape, operand.strides
+    return replace(operand, shape=tuple(shape[d] for d in order), strides=tuple(strides[d] for d in order))
+
+
+def index_points(lead: tuple[int, ...], indices: Sequence[Operand], wrap: bool) -> Points:
+    """Index tensors, broadcast, for dimensions of sizes ``lead``; ``wrap``: negative ones count from the end."""
     shape = broadcast_shapes("index", *(index.shape for index in indices))
 
     def coordinates(builder: Builder, axes: Sequence[Expr], check: bool) -> list[Expr]:
         found = []
         for d, index in enumerate(indices):
             loaded = builder.load(index, axes, spread(index, shape) or (0,))
-            found.append(checked(builder, loaded, builder.integer(f"bound{d}", x.shape[d]), wrap, check))
+            found.append(checked(builder, loaded, builder.integer(f"bound{d}", lead[d]), wrap, check))
         return found
 
-    return Points(shape, x.shape[: len(indices)], x.shape[len(indices) :], coordinates)
+    return Points(shape, lead, (), coordinates)
 
 
 def scatter_points(x: Operand, index: Operand, dim: int) -> Points:
@@ -100,6 +111,8 @@ def lower_put(
 ) -> Program:
     """Steps that write or fold ``operands[1]``, of the points' shape and rest, into a copy of ``operands[0]``."""
     x, values = operands[0], operands[1]
+    if x.dtype is dtypes.bool_:
+        mode = _OF_BOOL.get(mode, mode)
     steps: list[Step] = []
     if x is not target and math.prod(target.shape) > 0:
         steps.append(copy_step(name, x, target, x.shape, x.strides, target.strides))
@@ -108,7 +121,9 @@ def lower_put(
     scratch = Scratch(len(operands) + 1)
     keys = scratch.take(dtypes.int64, (points.count,))
     steps.append(_keys_step(points, keys))
-    accumulator = x.dtype if mode == "replace" else x.dtype.compute
+    accumulator = (
+        x.dtype if mode == "replace" else dtypes.int32 if x.dtype is dtypes.bool_ else x.dtype.compute
+    )
     parts = scratch.take(accumulator, (points.count, points.width))
     steps.append(
         copy_step("put_values", values, parts, values.shape, values.strides, contiguous_strides(values.shape))

@@ -49,7 +49,7 @@ def _fill(builder: Builder, value: float, dtype: dtypes.DType) -> Expr:
     if value == 0 or dtype.kind == "bool":
         return cast(const(int(value != 0), dtypes.int32), dtype)
     if dtype.kind == "float":
-        return cast(builder.number("fill", float(value), dtypes.float32), dtype)
+        return cast(builder.number("fill", float(value), dtype.compute), dtype)
     return cast(builder.integer("fill", int(value)), dtype)
 
 
@@ -253,7 +253,12 @@ def repeat(input: Tensor, *repeats: int) -> Tensor:
     apart = tuple(part for size in shape for part in (1, size))
     wide = tuple(part for count, size in zip(counts, shape, strict=True) for part in (count, size))
     spread = bind(EXPAND, bind(RESHAPE, input, shape=apart), shape=wide)
-    return bind(RESHAPE, spread, shape=tuple(count * size for count, size in zip(counts, shape, strict=True)))
+    return _copied(spread, tuple(count * size for count, size in zip(counts, shape, strict=True)))
+
+
+def _copied(spread: Any, shape: tuple[int, ...]) -> Any:
+    """A copy of an expanded tensor under another shape; ``reshape`` alone may give a view of its one element."""
+    return bind(RESHAPE, bind(lookup("copy"), spread), shape=shape)
 
 
 @function()
@@ -284,7 +289,7 @@ def repeat_interleave(
             raise ArgumentError(mistake("repeat_interleave", "repeats", count, "0 or more"))
         wide = bind(RESHAPE, own, shape=(*shape[: place + 1], 1, *shape[place + 1 :]))
         spread = bind(EXPAND, wide, shape=(*shape[: place + 1], count, *shape[place + 1 :]))
-        return bind(RESHAPE, spread, shape=(*shape[:place], shape[place] * count, *shape[place + 1 :]))
+        return _copied(spread, (*shape[:place], shape[place] * count, *shape[place + 1 :]))
     return _interleaved(own, repeats, place, output_size)
 
 

@@ -16,7 +16,7 @@ from weft.ops import arguments, sharing
 from weft.ops.annotations import Dims, Tensor
 from weft.ops.checked_sums import checked_sum, may_wrap
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
-from weft.ops.creation import to_dtype
+from weft.ops.creation import in_dtype, to_dtype
 from weft.ops.functions import function
 from weft.ops.geometry import contiguous_strides
 from weft.ops.pointwise import pointwise
@@ -144,6 +144,10 @@ def _is_dense(target: Operand) -> bool:
     return True
 
 
+_OF_BOOL: dict[Combine, Combine] = {"max": "any", "min": "all"}
+"""Folds of bool by others."""
+
+
 def _lower(name: str, combine: Combine, mean: bool) -> Callable[..., Program]:
     def lower(
         operands: Sequence[Operand],
@@ -152,24 +156,24 @@ def _lower(name: str, combine: Combine, mean: bool) -> Callable[..., Program]:
         profile: TargetProfile,
     ) -> Program:
         source, target = operands[0], outputs[0]
-        accumulator = (
-            source.dtype.compute if combine in ("max", "min", "argmax", "argmin") else target.dtype.compute
-        )
+        fold = _OF_BOOL.get(combine, combine) if source.dtype is dtypes.bool_ else combine
+        own = fold in ("max", "min", "argmax", "argmin")
+        accumulator = dtypes.bool_ if fold in ("any", "all") else (source if own else target).dtype.compute
 
         def finish(builder: Builder, value: Expr, count: int) -> Expr:
-            if not mean:
-                return value
-            return value / cast(builder.integer("count", count), value.dtype)
+            if fold in ("any", "all"):
+                return cast(value, target.dtype.compute)
+            return value / cast(builder.integer("count", count), value.dtype) if mean else value
 
-        parts = (name, combine, source, target, attributes, accumulator, profile, finish)
+        parts = (name, fold, source, target, attributes, accumulator, profile, finish)
         program = _two_stages(*parts) or _reduce_step(*parts)
-        if combine == "sum" and may_wrap(source, attributes["dims"], target, profile):
+        if fold == "sum" and may_wrap(source, attributes["dims"], target, profile):
 
-            def fold(into: Operand, free: int) -> Program:
-                own = ("sum_about", combine, source, into, attributes, into.dtype, profile, finish)
-                return _two_stages(*own, free=free) or _reduce_step(*own)
+            def again(into: Operand, free: int) -> Program:
+                about = ("sum_about", fold, source, into, attributes, into.dtype, profile, finish)
+                return _two_stages(*about, free=free) or _reduce_step(*about)
 
-            return checked_sum(program, target, fold)
+            return checked_sum(program, target, again)
         return program
 
     return lower
@@ -178,6 +182,11 @@ def _lower(name: str, combine: Combine, mean: bool) -> Callable[..., Program]:
 def sum_dtype(dtype: DType) -> DType:
     """The type that sums and products of a type have: integers and bool become int64."""
     return dtype if dtype.kind == "float" else dtypes.int64
+
+
+def truth_dtype(dtype: DType) -> DType:
+    """The type that ``any`` and ``all`` of a type have, as in PyTorch: bool, and uint8 of uint8."""
+    return dtype if dtype is dtypes.uint8 else dtypes.bool_
 
 
 def declare_reduction(
@@ -193,8 +202,6 @@ def declare_reduction(
             )
         if mean:
             arguments.floating(name, "input", x.dtype)
-        if not empty and x.dtype is dtypes.bool_:
-            raise DTypeError(mistake(name, "input's dtype", "bool", "a number type", "use any or all"))
         return (TensorType(reduced_shape(x.shape, dims, keepdim), result(x.dtype)),)
 
     def compute(x: Any, *, dims: tuple[int, ...], keepdim: bool) -> Any:
@@ -261,8 +268,8 @@ AMAX = declare_reduction(
 AMIN = declare_reduction(
     "amin", "min", "min", lambda d: d, "The smallest element over dimensions.", **_EXTREME
 )
-ANY = declare_reduction("any", "any", "any", lambda d: dtypes.bool_, "Whether any element is true.")
-ALL = declare_reduction("all", "all", "all", lambda d: dtypes.bool_, "Whether all elements are true.")
+ANY = declare_reduction("any", "any", "any", truth_dtype, "Whether any element is true.")
+ALL = declare_reduction("all", "all", "all", truth_dtype, "Whether all elements are true.")
 
 
 def _declare_position(name: str, combine: Combine) -> OpSpec:
@@ -294,16 +301,16 @@ ARGMIN = _declare_position("argmin", "argmin")
 def sum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
     arguments.tensor("sum", "input", input)
-    value = input if dtype is None else to_dtype(input, arguments.data_type("sum", dtype))
-    return bind(SUM, value, dims=arguments.dimensions("sum", dim, len(input.shape)), keepdim=bool(keepdim))
+    dims = arguments.dimensions("sum", dim, len(input.shape))
+    return in_dtype("sum", input, dtype, lambda x: bind(SUM, x, dims=dims, keepdim=bool(keepdim)))
 
 
 @function(out=MEAN)
 def mean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """The mean over dimensions (all where ``dim`` is None) of a floating point tensor."""
     arguments.tensor("mean", "input", input)
-    value = input if dtype is None else to_dtype(input, arguments.data_type("mean", dtype))
-    return bind(MEAN, value, dims=arguments.dimensions("mean", dim, len(input.shape)), keepdim=bool(keepdim))
+    dims = arguments.dimensions("mean", dim, len(input.shape))
+    return in_dtype("mean", input, dtype, lambda x: bind(MEAN, x, dims=dims, keepdim=bool(keepdim)))
 
 
 @function(out=AMAX)
@@ -322,14 +329,14 @@ def amin(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
 
 @function(out=ANY)
 def any(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """Whether any element is nonzero, over dimensions."""
+    """Whether any element is nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
     arguments.tensor("any", "input", input)
     return bind(ANY, input, dims=arguments.dimensions("any", dim, len(input.shape)), keepdim=bool(keepdim))
 
 
 @function(out=ALL)
 def all(input: Tensor, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """Whether all elements are nonzero, over dimensions."""
+    """Whether all elements are nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
     arguments.tensor("all", "input", input)
     return bind(ALL, input, dims=arguments.dimensions("all", dim, len(input.shape)), keepdim=bool(keepdim))
 
@@ -371,7 +378,8 @@ def extreme_lowering(name: str, combine: Combine) -> Callable[..., Program]:
         builder = Builder(name)
         outer = builder.axes(sizes)
         (position,) = builder.reduce_axes((shape[dim],))
-        best = builder.reduce(combine, builder.load(source, [*outer, position], [*own, strides[dim]]))
+        value = builder.load(source, [*outer, position], [*own, strides[dim]])
+        best = builder.reduce(combine, cast(value, dtypes.int32) if source.dtype is dtypes.bool_ else value)
         values, places = outputs
         builder.store(values, outer, builder.load(source, [*outer, best], [*own, strides[dim]]), ours[0])
         builder.store(places, outer, best, ours[1])

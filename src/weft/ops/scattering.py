@@ -17,7 +17,7 @@ from weft.ops.annotations import Tensor
 from weft.ops.core import bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import FUNCTIONS, Precision, function
-from weft.ops.movement import expand, permute, reshape
+from weft.ops.movement import expand, reshape
 from weft.ops.placement import INDEX_OP, INDEX_PUT, SCATTER, SCATTER_FOLD
 from weft.ops.rounding import rounded_once
 from weft.ops.table import lookup
@@ -40,39 +40,49 @@ def counted(like: Any, count: int) -> Any:
 # Index tensors for the leading dimensions.
 
 
-def combined(x: Any, indices: Sequence[Any], wrap: bool) -> tuple[Any, Any]:
+def combined(x: Any, indices: Sequence[Any], wrap: bool, dim: int) -> tuple[Any, Any]:
     """x with its indexed dimensions merged, and one index for them, where there are too many for one kernel.
 
     Each index is wrapped and checked on its own, by picking from 0, 1, ….
     """
-    count, shape = len(indices), tuple(x.shape)
+    shape, behind = tuple(x.shape), dim + len(indices)
     flat: Any = None
-    for index, size in zip(indices, shape, strict=False):
+    for index, size in zip(indices, shape[dim:], strict=False):
         wide = to_dtype(index, dtypes.int64)
-        placed = bind(INDEX_OP, counted(x, size), wide, wrap=wrap)  # wraps and checks
+        placed = bind(INDEX_OP, counted(x, size), wide, wrap=wrap, dim=0)  # wraps and checks
         flat = placed if flat is None else bind(lookup("add"), bind(lookup("mul"), flat, size), placed)
-    return reshape(x, math.prod(shape[:count]), *shape[count:]), flat
+    return reshape(x, *shape[:dim], math.prod(shape[dim:behind]), *shape[behind:]), flat
 
 
-def read(x: Any, indices: Sequence[Any]) -> Any:
-    """``x[indices]``: index tensors for the leading dimensions."""
+def read(x: Any, indices: Sequence[Any], dim: int = 0) -> Any:
+    """The elements that index tensors for the dimensions from ``dim`` on name; the indices' dimensions lie there."""
     if len(indices) > MOST_INDICES:
-        x, flat = combined(x, indices, True)
+        x, flat = combined(x, indices, True, dim)
         indices = [flat]
-    return bind(INDEX_OP, x, *indices, wrap=len(indices) <= MOST_INDICES)
+    return bind(INDEX_OP, x, *indices, wrap=len(indices) <= MOST_INDICES, dim=dim)
 
 
-def put(x: Any, values: Any, indices: Sequence[Any], mode: str, into: bool = False, wrap: bool = True) -> Any:
-    """Write or fold ``values``, expanded, at index tensors for the leading dimensions; ``into``: in x itself."""
+def put(
+    x: Any,
+    values: Any,
+    indices: Sequence[Any],
+    mode: str,
+    into: bool = False,
+    wrap: bool = True,
+    dim: int = 0,
+) -> Any:
+    """Write or fold ``values``, expanded, at index tensors for dimensions from ``dim`` on; ``into``: in x itself."""
     from weft.ops.geometry import broadcast_shapes
 
-    shape = (*broadcast_shapes("index_put", *(tuple(i.shape) for i in indices)), *x.shape[len(indices) :])
+    named = broadcast_shapes("index_put", *(tuple(i.shape) for i in indices))
+    shape = (*x.shape[:dim], *named, *x.shape[dim + len(indices) :])
     if tuple(values.shape) != shape:
         values = _expanded(values, shape)
     if len(indices) <= MOST_INDICES:
-        return bind(INDEX_PUT, x, values, *indices, mode=mode, wrap=wrap, into=(x,) if into else None)
-    merged, flat = combined(x, indices, wrap)
-    result = reshape(bind(INDEX_PUT, merged, values, flat, mode=mode, wrap=False), *x.shape)
+        target = (x,) if into else None
+        return bind(INDEX_PUT, x, values, *indices, mode=mode, wrap=wrap, dim=dim, into=target)
+    merged, flat = combined(x, indices, wrap, dim)
+    result = reshape(bind(INDEX_PUT, merged, values, flat, mode=mode, wrap=False, dim=dim), *x.shape)
     return x.copy_(result) if into else result
 
 
@@ -91,13 +101,6 @@ def _expanded(values: Any, shape: tuple[int, ...]) -> Any:
 
 
 # One index for one dimension.
-
-
-def _front(x: Any, dim: int) -> tuple[Any, tuple[int, ...]]:
-    """x with a dimension moved to the front, and the order that undoes it."""
-    order = (dim, *(d for d in range(len(x.shape)) if d != dim))
-    back = tuple(order.index(d) for d in range(len(order)))
-    return (permute(x, *order) if dim else x), back
 
 
 def _selected(name: str, input: Any, dim: int, index: Any) -> tuple[int, Any]:
@@ -120,11 +123,27 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
             [1, 2]])
     """
     place, rows = _selected("index_select", input, dim, index)
-    if not input.shape:
-        raise ShapeError(mistake("index_select", "input", "0-dimensional", "at least 1-dimensional"))
-    moved, back = _front(input, place)
-    picked = bind(INDEX_OP, moved, rows, wrap=False)
-    return permute(picked, *back) if place else picked
+    if input.shape:
+        return bind(INDEX_OP, input, rows, wrap=False, dim=place)
+    if tuple(rows.shape) != (1,):
+        given = f"{rows.shape[0]} elements"
+        raise ShapeError(mistake("index_select", "index", given, "one, as the input is 0-dimensional"))
+    return reshape(bind(INDEX_OP, reshape(input, 1), rows, wrap=False, dim=0))
+
+
+def named_shape(name: str, input: Any, dim: int, rows: Any, source: Any) -> tuple[int, ...]:
+    """The shape of what is written to the rows along ``dim`` that are named; ``ShapeError`` where the source's differs.
+
+    Of one row of a vector or of a 0-d tensor the source may be 0-d.
+    """
+    count = rows.shape[0]
+    shape = tuple(count if d == dim else size for d, size in enumerate(input.shape)) or (count,)
+    given = tuple(source.shape)
+    if given != shape and not (not given and shape == (1,)):
+        raise ShapeError(mistake(name, "source's shape", given, shape))
+    if not input.shape and count != 1:
+        raise ShapeError(mistake(name, "index", f"{count} elements", "one, as the input is 0-dimensional"))
+    return shape
 
 
 def _along(name: str, input: Any, dim: int, index: Any, source: Any, mode: str, into: bool) -> Any:
@@ -135,20 +154,10 @@ def _along(name: str, input: Any, dim: int, index: Any, source: Any, mode: str, 
         raise DTypeError(
             mistake(name, "source's dtype", source.dtype.name, f"{input.dtype.name}, as the input's")
         )
-    shape = tuple(rows.shape[0] if d == place else size for d, size in enumerate(input.shape)) or (
-        rows.shape[0],
-    )
-    given = tuple(source.shape)
-    if given != shape and not (not given and shape == (1,)):
-        raise ShapeError(mistake(name, "source's shape", given, shape))
+    shape = named_shape(name, input, place, rows, source)
     target = input if input.shape else reshape(input, 1)
-    moved, back = _front(target, place)
-    values, _ = _front(reshape(source, *shape), place)
-    written = put(moved, values, [rows], mode, into, wrap=False)
-    if into:
-        return input
-    result = permute(written, *back) if place else written
-    return result if input.shape else reshape(result)
+    written = put(target, reshape(source, *shape), [rows], mode, into, wrap=False, dim=place)
+    return input if into else written if input.shape else reshape(written)
 
 
 def _both(
@@ -195,13 +204,14 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any, *, into: bool
     """``input`` with the rows along ``dim`` that ``index`` names filled with a number or a 0-d tensor."""
     place, rows = _selected("index_fill", input, dim, index)
     target = input if input.shape else reshape(input, 1)
-    moved, back = _front(target, place)
     one = _number_like("index_fill", input, value)
-    written = put(moved, one, [rows], "replace", into)
-    if into:
-        return input
-    result = permute(written, *back) if place else written
-    return result if input.shape else reshape(result)
+    if getattr(one, "requires_grad", False):
+        filled_by = bind(
+            lookup("where"), _mask_of(target, place, rows), one, target, into=(target,) if into else None
+        )
+        return input if into else filled_by if input.shape else reshape(filled_by)
+    written = put(target, one, [rows], "replace", into, dim=place)
+    return input if into else written if input.shape else reshape(written)
 
 
 def index_reduce(
@@ -221,11 +231,25 @@ def index_reduce(
         raise ArgumentError(
             mistake("index_reduce", "reduce", repr(reduce), "'prod', 'mean', 'amax' or 'amin'")
         )
+    shape = named_shape("index_reduce", input, place, rows, source)
+    source = reshape(source, *shape) if input.shape else reshape(source)
     view = [1] * max(len(input.shape), 1)
     view[place] = -1
     spread = expand(reshape(rows, *view), *source.shape) if source.shape else reshape(rows)
     form = FUNCTIONS["scatter_reduce_" if into else "scatter_reduce"].function
     return form(input, dim, spread, source, reduce, include_self=include_self)
+
+
+def _mask_of(x: Any, dim: int, rows: Any) -> Any:
+    """Which rows along ``dim`` are named, to broadcast with x; a row that is named twice is one row."""
+    size, device = x.shape[dim], str(x.device)
+    none, one = (
+        bind(lookup("full"), given, shape=shape, dtype=dtypes.bool_, device=device)
+        for given, shape in ((False, (size,)), (True, ()))
+    )
+    shape = [1] * len(x.shape)
+    shape[dim] = size
+    return reshape(put(none, one, [rows], "replace"), *shape)
 
 
 def _number_like(name: str, input: Any, value: Any) -> Any:
@@ -283,6 +307,26 @@ def _source(name: str, input: Any, index: Any, src: Any) -> Any:
         if size < own:
             src = bind(SLICE, src, dim=d, start=0, stop=size, step=1)
     return src
+
+
+def _with_vectors(form: Callable[..., Any]) -> Callable[..., Any]:
+    """A scatter that takes 0-d tensors for vectors of one element where input and index differ in that, as PyTorch."""
+    import functools
+
+    def vector(value: Any) -> Any:
+        return reshape(value, 1) if getattr(value, "shape", None) == () else value
+
+    @functools.wraps(form)
+    def scatter_form(input: Any, dim: int, index: Any, *rest: Any, into: bool = False, **named: Any) -> Any:
+        ranks = [len(getattr(value, "shape", ())) for value in (input, index)]
+        if sorted(ranks) != [0, 1]:
+            return form(input, dim, index, *rest, into=into, **named)
+        rest = tuple(map(vector, rest))
+        named = {name: vector(value) for name, value in named.items()}
+        written = form(vector(input), dim, vector(index), *rest, into=into, **named)
+        return input if into else reshape(written, *input.shape)
+
+    return scatter_form
 
 
 _REDUCE = {None: "replace", "add": "sum", "multiply": "prod"}
@@ -401,7 +445,8 @@ _FORMS: dict[str, Callable[..., Any]] = {"mean": rounded_once(_mean)}
 
 _BOTH: dict[str, Callable[..., Any]] = {
     "index_add": index_add, "index_copy": index_copy, "index_fill": index_fill, "index_reduce": index_reduce,
-    "index_put": index_put, "scatter": scatter, "scatter_add": scatter_add, "scatter_reduce": scatter_reduce,
+    "index_put": index_put,
+    **{form.__name__: _with_vectors(form) for form in (scatter, scatter_add, scatter_reduce)},
 }  # fmt: skip
 _WIDEST = ("index_put", "scatter_add")
 for _name, _form in _BOTH.items():

@@ -96,10 +96,12 @@ def searchsorted(
     out_int32: bool = False,
     right: bool = False,
     side: str | None = None,
+    sorter: Tensor | None = None,
 ) -> Tensor:
     """For each value where it would be put into the sorted last dimension: before equal elements, or after (``right``).
 
     ``sorted_sequence`` is 1-d, or has the values' leading dimensions; the result is int64 with the values' shape.
+    ``sorter``, of its shape, names its elements in ascending order where it is not sorted itself.
     """
     rows = arguments.tensor("searchsorted", "sorted_sequence", sorted_sequence)
     if not rows.shape:
@@ -114,6 +116,13 @@ def searchsorted(
     if isinstance(input, bool | int | float):
         values = bind(lookup("full"), input, shape=(), dtype=rows.dtype, device=str(rows.device))
     arguments.tensor("searchsorted", "input", values)
+    if sorter is not None:
+        order = arguments.tensor("searchsorted", "sorter", sorter)
+        arguments.integral("searchsorted", "sorter", order.dtype)
+        if tuple(order.shape) != tuple(rows.shape):
+            given, expected = tuple(order.shape), f"{tuple(rows.shape)}, as sorted_sequence has"
+            raise ShapeError(mistake("searchsorted", "sorter's shape", given, expected))
+        rows = bind(lookup("gather"), rows, order, dim=len(rows.shape) - 1)
     return bind(SEARCHSORTED, rows, values, right=bool(right or side == "right"), out_int32=bool(out_int32))
 
 

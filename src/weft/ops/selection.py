@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from weft import dtypes
 from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import bind
+from weft.ops.creation import to_dtype
 from weft.ops.declaring import check_operands, planned
 from weft.ops.functions import FUNCTIONS, function
 from weft.ops.outs import bind_out
@@ -32,7 +34,7 @@ def where(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``input`` where the bool ``condition`` holds, else ``other``; all three broadcast, numbers too.
+    """``input`` where ``condition`` (bool, or uint8) holds, else ``other``; all three broadcast, numbers too.
 
     With the condition alone, its nonzero places: ``nonzero(condition, as_tuple=True)``.
 
@@ -46,6 +48,8 @@ def where(
         return FUNCTIONS["nonzero"].function(given, as_tuple=True)
     if input is None or other is None:
         raise ArgumentTypeError(mistake("where", "input and other", "one of them", "both, or neither"))
+    if given.dtype is dtypes.uint8:
+        given = to_dtype(given, dtypes.bool_)
     if given.dtype.kind != "bool":
         raise DTypeError(
             mistake("where", "condition's dtype", given.dtype.name, "bool", "compare it, as in x != 0")
@@ -63,13 +67,15 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | float) -> tuple[Any
         raise ShapeError(
             mistake("masked_fill", "value", f"of shape {tuple(value.shape)}", "a number or a 0-d tensor")
         )
-    if x.dtype.kind != "float" and (
+    if x.dtype.is_integer and (
         isinstance(value, float) or getattr(getattr(value, "dtype", None), "kind", "") == "float"
     ):
         raise DTypeError(
             mistake("masked_fill", "value", "a floating point number", f"one of input's type {x.dtype.name}")
         )
-    return WHERE, chosen, value, x
+    if hasattr(value, "shape"):
+        return WHERE, chosen, to_dtype(value, x.dtype), x
+    return WHERE, chosen, bool(value) if x.dtype is dtypes.bool_ else value, x
 
 
 CLAMP = pointwise("clamp", "minimum(maximum(x, low), high)", "x low high", "x brought into [low, high].", kinds="fiu",

@@ -286,7 +286,10 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
 
 
 def _narrowed(value: Any, dim: int, start: int, count: int) -> Any:
-    return bind(SLICE, value, dim=dim, start=start, stop=start + count, step=1) if value.shape else value
+    """A copy of a part, so that it is contiguous and the whole need not stay."""
+    if not value.shape:
+        return value
+    return bind(lookup("copy"), bind(SLICE, value, dim=dim, start=start, stop=start + count, step=1))
 
 
 @function(out=True)
@@ -305,7 +308,7 @@ def topk(
 
 def _picked(input: Any, places: Any, dim: int, keepdim: bool) -> Sorted:
     """The elements at one place each along ``dim``; ``places`` has the dimension with size 1, or is 0-d."""
-    values = bind(lookup("gather"), input, places, dim=dim) if input.shape else input
+    values = bind(lookup("gather"), input, places, dim=dim)
     if not keepdim and input.shape:
         shape = tuple(size for d, size in enumerate(input.shape) if d != dim)
         values, places = (bind(lookup("reshape"), each, shape=shape) for each in (values, places))

@@ -14,7 +14,7 @@ from weft.kernels import Builder, Operand, Program, coalesce
 from weft.ops import arguments
 from weft.ops.annotations import Dims, Tensor
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
-from weft.ops.creation import to_dtype
+from weft.ops.creation import in_dtype, to_dtype
 from weft.ops.cumulative import CUMPROD, shifted
 from weft.ops.functions import function
 from weft.ops.pointwise import pointwise
@@ -96,12 +96,9 @@ def prod(
 ) -> Tensor:
     """The product along ``dim`` (of all where None); integers and bool multiply to int64."""
     x = arguments.tensor("prod", "input", input)
-    value = x if dtype is None else to_dtype(x, arguments.data_type("prod", dtype))
     rank = len(x.shape)
     dims = tuple(range(rank)) if dim is None else (arguments.dimension("prod", dim, rank),)[: rank or 0]
-    if not value.shape:
-        return to_dtype(value, sum_dtype(value.dtype))
-    return bind(PROD, value, dims=dims, keepdim=bool(keepdim))
+    return in_dtype("prod", x, dtype, lambda value: bind(PROD, value, dims=dims, keepdim=bool(keepdim)))
 
 
 # var and its mean: two passes, the second corrected by the sum of what the first one's mean leaves over.
@@ -304,9 +301,8 @@ def _without_nan(x: Any) -> Any:
 def nansum(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
     """The sum over dimensions of what is not NaN."""
     x = arguments.tensor("nansum", "input", input)
-    value = _without_nan(x)
-    value = value if dtype is None else to_dtype(value, arguments.data_type("nansum", dtype))
-    return _fold("sum", value, arguments.dimensions("nansum", dim, len(x.shape)), keepdim)
+    dims = arguments.dimensions("nansum", dim, len(x.shape))
+    return in_dtype("nansum", _without_nan(x), dtype, lambda value: _fold("sum", value, dims, keepdim))
 
 
 @function(out="div", wide=True)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+from weft import dtypes
 from weft.errors import ShapeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import bind
+from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.geometry import broadcast_shapes
 from weft.ops.indexing import GATHER
 from weft.ops.movement import expand, reshape
 from weft.ops.placement import INDEX_OP
+from weft.ops.pointwise import pointwise
 
 
 @function(out=INDEX_OP)
@@ -19,16 +25,24 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     arguments.tensor("take", "input", input)
     arguments.tensor("take", "index", index)
     arguments.integral("take", "index", index.dtype)
-    return bind(INDEX_OP, reshape(input, -1) if 0 not in input.shape else reshape(input, 0), index, wrap=True)
+    return bind(
+        INDEX_OP, reshape(input, -1) if 0 not in input.shape else reshape(input, 0), index, wrap=True, dim=0
+    )
 
 
 @function(out=GATHER)
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one."""
+    """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one.
+
+    Negative indices count from the end.
+    """
     arguments.tensor("take_along_dim", "input", input)
-    arguments.tensor("take_along_dim", "indices", indices)
+    arguments.integral(
+        "take_along_dim", "indices", arguments.tensor("take_along_dim", "indices", indices).dtype
+    )
     if dim is None:
-        return bind(GATHER, reshape(input, -1), reshape(indices, -1), dim=0)
+        flat = reshape(input, math.prod(input.shape))
+        return bind(GATHER, flat, _wrapped(reshape(indices, math.prod(indices.shape)), flat.shape[0]), dim=0)
     if len(input.shape) != len(indices.shape):
         raise ShapeError(
             mistake(
@@ -40,8 +54,18 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         )
     place = arguments.dimension("take_along_dim", dim, len(input.shape))
     own, other = list(input.shape), list(indices.shape)
-    own[place] = other[place] = 1
-    common = list(broadcast_shapes("take_along_dim", own, other))
-    own, other = list(common), list(common)
-    own[place], other[place] = input.shape[place], indices.shape[place]
-    return bind(GATHER, expand(input, *own), expand(indices, *other), dim=place)
+    if own:
+        own[place] = other[place] = 1
+        common = list(broadcast_shapes("take_along_dim", own, other))
+        own, other = list(common), list(common)
+        own[place], other[place] = input.shape[place], indices.shape[place]
+    wrapped = _wrapped(indices, input.shape[place] if input.shape else 1)
+    return bind(GATHER, expand(input, *own), expand(wrapped, *other), dim=place)
+
+
+WRAPPED = pointwise("wrapped_index", "where(x < 0, x + size, x)", "x size", "An index; from the end below 0.",
+                    kinds="i", derivative=("", ""))  # fmt: skip
+
+
+def _wrapped(indices: Any, size: int) -> Any:
+    return indices if indices.dtype.kind == "uint" else bind(WRAPPED, to_dtype(indices, dtypes.int64), size)

@@ -32,7 +32,9 @@ def positions(like: Any, shape: tuple[int, ...]) -> Any:
 def summed_at(grad: Any, places: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of a shape with ``grad`` added at flat places, each in a fixed order."""
     zeros = zeros_of(TensorType((math.prod(shape),), grad.dtype), device=str(grad.device))
-    return bind(RESHAPE, bind(lookup("index_put"), zeros, grad, places, mode="sum", wrap=False), shape=shape)
+    return bind(
+        RESHAPE, bind(lookup("index_put"), zeros, grad, places, mode="sum", wrap=False, dim=0), shape=shape
+    )
 
 
 def _view_gradient(name: str, overlaps: bool) -> Any:
@@ -308,8 +310,13 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> Any:
 
 
 @function()
-def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: int = 0) -> Any:
-    """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices."""
+def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> Any:
+    """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
+
+    A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
+    """
+    if hasattr(indices_or_sections, "dtype"):
+        indices_or_sections = _read_cuts(indices_or_sections)
     shape = tuple(arguments.tensor("tensor_split", "input", input).shape)
     if not shape:
         raise ShapeError("tensor_split: the input is 0-dimensional, expected at least 1 dimension")
@@ -328,6 +335,14 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int], dim: i
         raise ArgumentError(mistake("tensor_split", "indices_or_sections", count, "1 or more"))
     least, more = divmod(size, count)
     return _slices("tensor_split", input, place, [(n + 1) * least + min(n + 1, more) for n in range(count)])
+
+
+def _read_cuts(given: Any) -> Any:
+    arguments.integral("tensor_split", "indices_or_sections", given.dtype)
+    if len(given.shape) > 1:
+        rank = f"{len(given.shape)}-dimensional"
+        raise ShapeError(mistake("tensor_split", "indices_or_sections", rank, "0- or 1-dimensional"))
+    return given.tolist()
 
 
 @function()

@@ -216,7 +216,10 @@ class Described:
 
     @property
     def mT(self: Any) -> Tensor:
-        """A view with the last two dimensions exchanged."""
+        """A view with the last two dimensions exchanged; a 0-d tensor as it is."""
+        if self.ndim == 0:
+            same: Tensor = self
+            return same
         if self.ndim < 2:
             raise ShapeError(
                 mistake("mT", "the tensor", f"{self.ndim}-dimensional", "at least 2-dimensional")

@@ -141,7 +141,8 @@ class TensorMethods:
     def bincount(self, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
         """How often each number from 0 to the largest is in the 1-d ``input``, or the sum of its ``weights``.
 
-        The largest is read from the device. Sums are taken in a fixed order.
+        The largest is read from the device. Sums are taken in a fixed order: float32 of float32 weights, else float64
+        (float32 on a device without it); of integers they are exact before they are converted.
         """
     def matmul(self, other: Tensor) -> Tensor:
         """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
@@ -158,9 +159,9 @@ class TensorMethods:
     def amin(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
         """The smallest element over dimensions; NaN wins; the gradient is shared among equals."""
     def any(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        """Whether any element is nonzero, over dimensions."""
+        """Whether any element is nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
     def all(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        """Whether all elements are nonzero, over dimensions."""
+        """Whether all elements are nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """The int64 position of the largest element (in the flattened tensor where ``dim`` is None), first of equals."""
     def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -277,8 +278,8 @@ class TensorMethods:
     def neg_(self) -> Tensor:
         """``neg`` that overwrites the tensor and gives it."""
     def __neg__(self) -> Tensor: ...
-    def positive(self, *, out: Tensor | None = None) -> Tensor:
-        """Each element as it is."""
+    def positive(self) -> Tensor:
+        """The tensor itself; ``DTypeError`` for bool, which has no sign."""
     def __pos__(self) -> Tensor: ...
     def abs(self, *, out: Tensor | None = None) -> Tensor:
         """The absolute value of each element."""
@@ -488,8 +489,11 @@ class TensorMethods:
         """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
     def chunk(self, chunks: int, dim: int = 0) -> Any:
         """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
-    def tensor_split(self, indices_or_sections: int | Sequence[int], dim: int = 0) -> Any:
-        """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices."""
+    def tensor_split(self, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> Any:
+        """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
+
+        A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
+        """
     def unbind(self, dim: int = 0) -> Any:
         """Views of all slices along a dimension, which goes."""
     def flip(self, *dims: int) -> Tensor:
@@ -621,7 +625,10 @@ class TensorMethods:
     def take(self, index: Tensor) -> Tensor:
         """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
     def take_along_dim(self, indices: Tensor, dim: int | None = None) -> Tensor:
-        """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one."""
+        """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one.
+
+        Negative indices count from the end.
+        """
     def exp(self, *, out: Tensor | None = None) -> Tensor:
         """e to the power of each element."""
     def exp_(self) -> Tensor:

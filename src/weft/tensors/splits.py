@@ -164,21 +164,24 @@ def _scatter(
 def _index(
     operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
 ) -> Iterator[Split]:
-    """Dimensions of the indices, which leave the tensor whole, and those behind what is indexed."""
-    shape, count = targets[0].shape, len(operands) - 1
-    places = len(shape) - (len(operands[0].shape) - count)
+    """Dimensions of the indices, which leave the tensor whole, and those before and behind what is indexed."""
+    shape, count, dim = targets[0].shape, len(operands) - 1, attributes.get("dim", 0)
+    rank = len(shape) - (len(operands[0].shape) - count)
     for axis, size in enumerate(shape):
-        own = None if axis < places else axis - places + count
-        rest = [_aligned(one, axis, places, size) if axis < places else None for one in operands[1:]]
+        named = dim <= axis < dim + rank
+        own = None if named else axis if axis < dim else axis - rank + count
+        rest = [_aligned(one, axis - dim, rank, size) if named else None for one in operands[1:]]
         yield Split(size, (own, *rest), (axis,))
 
 
 def _index_put(
     operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
 ) -> Iterator[Split]:
-    shape, count = targets[0].shape, len(operands) - 2
-    for axis in range(count, len(shape)):
-        values = _aligned(operands[1], axis, len(shape), shape[axis])
+    """Dimensions before and behind what is indexed."""
+    shape, count, dim = targets[0].shape, len(operands) - 2, attributes.get("dim", 0)
+    rank = len(operands[1].shape) - (len(shape) - count)
+    for axis in (*range(dim), *range(dim + count, len(shape))):
+        values = axis if axis < dim else axis - count + rank
         yield Split(shape[axis], (axis, values, *(None,) * count), (axis,))
 
 

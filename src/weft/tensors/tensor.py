@@ -259,11 +259,36 @@ class Tensor(Described, Gradients, HostValues, Conversions, Alike, TensorMethods
         return self
 
     def fill_(self, value: Any) -> Tensor:
-        """Overwrite all elements with a number."""
+        """Overwrite all elements with a number or the value of a 0-d tensor; of an expanded tensor its base's."""
         if isinstance(value, Tensor):
-            return self.copy_(value)
-        bind(OPS["full"], value, shape=self.shape, dtype=self.dtype, device=str(self.device), into=(self,))
+            if value.shape:
+                raise ShapeError(
+                    mistake(
+                        "fill_",
+                        "value",
+                        f"of shape {tuple(value.shape)}",
+                        "a number or a 0-d tensor",
+                        "use copy_",
+                    )
+                )
+            self._once().copy_(value)
+            return self
+        target = self._once()
+        bind(
+            OPS["full"], value, shape=target.shape, dtype=self.dtype, device=str(self.device), into=(target,)
+        )
         return self
+
+    def _once(self) -> Tensor:
+        """The view without what an expanded dimension repeats: what one value for all elements is written to."""
+        strides = self.stride()
+        if 0 not in strides:
+            return self
+        target: Tensor = self
+        for dim, (size, stride) in enumerate(zip(self.shape, strides, strict=True)):
+            if stride == 0 and size > 1:
+                target = target.narrow(dim, 0, 1)
+        return target
 
     def zero_(self) -> Tensor:
         """Overwrite all elements with 0."""
@@ -297,6 +322,8 @@ def _items(owner: Tensor, index: Any) -> tuple[Any, ...]:
 
 
 def _item(owner: Tensor, item: Any) -> Any:
+    if isinstance(item, range):
+        item = list(item)
     if isinstance(item, list | tuple) or (
         hasattr(item, "__array__") and bool_type(getattr(item, "ndim", False))
     ):
