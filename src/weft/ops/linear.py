@@ -285,7 +285,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if bias is None:
         return matmul(input, turned)
     if rank == 1 and tuple(arguments.tensor("linear", "bias", bias).shape):
-        raise ShapeError(mistake("linear", "bias's shape", tuple(bias.shape), "() for a 1-dimensional weight"))
+        raise ShapeError(
+            mistake("linear", "bias's shape", tuple(bias.shape), "() for a 1-dimensional weight")
+        )
     wide = wide_option(input, arguments.tensor("linear", "bias", bias))
     out = bind(lookup("add"), product_of(input, turned, **wide), bias)
     return to_dtype(out, input.dtype) if wide else out
