@@ -11,12 +11,13 @@ from weft.expr.evaluate import evaluate
 from weft.expr.functions import FUNCTIONS, Function
 from weft.expr.node import Expr, call, cast, const, load, variable, variables, walk, where
 from weft.expr.parse import parse
-from weft.expr.simplify import simplify, substitute
+from weft.expr.simplify import Substitution, rewritten, simplify, substitute
 
 __all__ = [
     "FUNCTIONS",
     "Expr",
     "Function",
+    "Substitution",
     "call",
     "cast",
     "const",
@@ -26,6 +27,7 @@ __all__ = [
     "expand",
     "load",
     "parse",
+    "rewritten",
     "simplify",
     "substitute",
     "variable",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
+from itertools import islice
 
 from weft import dtypes
 from weft.dtypes import DType
@@ -70,6 +72,18 @@ def expand(root: Expr, wide: bool = False) -> Expr:
             named = zip(FUNCTIONS[node.function].parameters, args, strict=True)
             done[node] = substitute(body, {variable(name, arg.dtype): arg for name, arg in named})
     return done[root]
+
+
+def is_short(roots: Iterable[Expr], most: int, wide: bool = False) -> bool:
+    """Whether expressions have at most so many nodes together, those of each counted, functions written out."""
+    roots = list(roots)
+    # what is written out is no shorter, so that long expressions need not be
+    return _counted(roots, most) <= most and _counted([expand(root, wide) for root in roots], most) <= most
+
+
+def _counted(roots: Iterable[Expr], most: int) -> int:
+    """The nodes under each of the roots; of no root more than one over ``most``."""
+    return sum(len(list(islice(walk(root), most + 1))) for root in roots)
 
 
 @lru_cache(maxsize=4096)

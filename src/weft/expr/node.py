@@ -25,6 +25,15 @@ _interning = threading.RLock()  # reentrant: a collection may run inside, and wi
 _LONGEST_TEXT = 4000  # characters of one node's repr; shared parts are written out where they are used
 
 
+LOADS = 1 << 62
+"""The bit of ``Expr.leaves`` that says that something is loaded."""
+
+
+def leaf(name: str) -> int:
+    """The bit of a variable or a buffer; several may share one."""
+    return 1 << hash(name) % 62
+
+
 class Expr:
     """A typed scalar expression.
 
@@ -33,12 +42,16 @@ class Expr:
     Arithmetic operators build nodes; Python numbers take the other operand's type.
     """
 
-    __slots__ = ("__weakref__", "args", "data", "dtype", "function")
+    __slots__ = ("__weakref__", "args", "data", "dtype", "function", "leaves", "simple")
 
     function: str
     args: tuple[Expr, ...]
     dtype: DType
     data: Any
+    leaves: int
+    """Bits of the variables and buffers below (``leaf``): a rewrite leaves alone what has none that it looks for."""
+    simple: Expr | bool
+    """What ``simplify`` found: another node, True for this one, False before it was asked."""
 
     def __new__(cls, function: str, args: tuple[Expr, ...], dtype: DType, data: Any = None) -> Expr:
         """The node with these fields: the one that there is, or a new one."""
@@ -49,6 +62,11 @@ class Expr:
             return found
         made = super().__new__(cls)
         made.function, made.args, made.dtype, made.data = function, args, dtype, data
+        made.simple = False
+        leaves = leaf(data) if function == "variable" else leaf(data) | LOADS if function == "load" else 0
+        for arg in args:
+            leaves |= arg.leaves
+        made.leaves = leaves
         with _interning:
             return _interned.setdefault(key, made)
 

@@ -7,28 +7,90 @@ import operator
 from collections.abc import Callable, Mapping
 
 from weft.dtypes import DType
-from weft.expr.node import Expr, cast, const, walk
+from weft.expr.node import Expr, cast, const, leaf
+
+
+class Substitution:
+    """A rewrite that puts nodes in place of others; it goes on knowing what it made of each, from root to root.
+
+    Replaced nodes are not searched again.
+    """
+
+    __slots__ = ("_done", "_wanted")
+
+    def __init__(self, replacements: Mapping[Expr, Expr]) -> None:
+        self._done: dict[Expr, Expr] = dict(replacements)
+        self._wanted = 0
+        for node in replacements:
+            if node.function == "variable":
+                self._wanted |= node.leaves
+            elif node.function == "load":
+                self._wanted |= leaf(node.data)
+            else:
+                self._wanted = -1  # any node may hold it
+                break
+
+    def __call__(self, root: Expr) -> Expr:
+        """The root with nodes replaced."""
+        return rewritten(root, self._done, self._wanted, _rebuilt)
+
+
+def rewritten(
+    root: Expr, done: dict[Expr, Expr], wanted: int, change: Callable[[Expr, tuple[Expr, ...]], Expr]
+) -> Expr:
+    """The root with every node that has a leaf of ``wanted`` below it changed, arguments before what uses them.
+
+    ``done`` holds what nodes became; ``change`` is given a node and what became of its arguments.
+    """
+    stack = [root] if root in done or root.leaves & wanted or wanted == -1 else []
+    while stack:
+        node = stack[-1]
+        if node in done:
+            stack.pop()
+            continue
+        left = [arg for arg in node.args if arg not in done and (wanted == -1 or arg.leaves & wanted)]
+        if left:
+            left.reverse()
+            stack += left
+            continue
+        stack.pop()
+        done[node] = change(node, tuple([done.get(arg, arg) for arg in node.args]))
+    return done.get(root, root)
+
+
+def _rebuilt(node: Expr, args: tuple[Expr, ...]) -> Expr:
+    return node if args == node.args else Expr(node.function, args, node.dtype, node.data)
 
 
 def substitute(root: Expr, replacements: Mapping[Expr, Expr]) -> Expr:
     """``root`` with nodes replaced; replaced nodes are not searched again."""
-    done: dict[Expr, Expr] = dict(replacements)
-    for node in walk(root):
-        if node not in done:
-            args = tuple(done[arg] for arg in node.args)
-            done[node] = node if args == node.args else Expr(node.function, args, node.dtype, node.data)
-    return done[root]
+    return Substitution(replacements)(root)
 
 
 def simplify(root: Expr) -> Expr:
-    """The same value with fewer operations."""
-    done: dict[Expr, Expr] = {}
-    for node in walk(root):
-        args = tuple(done[arg] for arg in node.args)
-        rebuilt = node if args == node.args else Expr(node.function, args, node.dtype, node.data)
+    """The same value with fewer operations; nodes keep what was found for them."""
+    stack = [] if root.simple else [root]
+    while stack:
+        node = stack[-1]
+        if node.simple:
+            stack.pop()
+            continue
+        left = [arg for arg in node.args if not arg.simple]
+        if left:
+            left.reverse()
+            stack += left
+            continue
+        stack.pop()
+        rebuilt = _rebuilt(node, tuple([_simple(arg) for arg in node.args]))
         rule = _RULES.get(node.function)
-        done[node] = rule(rebuilt) if rule else rebuilt
-    return done[root]
+        found = rule(rebuilt) if rule else rebuilt
+        node.simple = True if found is node else found
+    return _simple(root)
+
+
+def _simple(node: Expr) -> Expr:
+    found = node.simple
+    return found if isinstance(found, Expr) else node
 
 
 def _is(node: Expr, value: float) -> bool:

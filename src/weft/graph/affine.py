@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from weft.expr import Expr, const, walk
+from weft.expr import Expr, const
 from weft.expr.node import INDEX
 
 Sizes = Mapping[Expr, int]
@@ -48,13 +48,24 @@ class Cut:
     inner: int
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 15)
 def affine(root: Expr) -> Affine:
     """An index as a sum of terms; products of two terms, quotients and loads are terms of their own."""
     done: dict[Expr, Affine] = {}
-    for node in walk(root):
+    stack = [root]
+    while stack:
+        node = stack[-1]
+        left = [arg for arg in node.args if arg not in done] if node.function in _SUMS else []
+        if left:
+            stack += left
+            continue
+        stack.pop()
         done[node] = _combined(node, done)
     return done[root]
+
+
+_SUMS = ("add", "sub", "mul", "neg")
+"""Functions whose arguments are looked into."""
 
 
 def _combined(node: Expr, done: Mapping[Expr, Affine]) -> Affine:

@@ -6,7 +6,7 @@ others have read it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from weft.graph.lowered import Block, Call, Lowered, Step, Value
@@ -74,39 +74,53 @@ class Calls:
         for value in lowered.values:
             if value.over:
                 self.heirs.setdefault(value.over, []).append(value.name)
-        self.nodes = [node_of(call, profile) for call in lowered.calls]
         self.writers: dict[str, Node] = {}
         self.readers: dict[str, list[Node]] = {}
-        self._indexed: dict[Node, tuple[set[str], set[str]]] = {}
-        """The calls that these two know, with what each read and wrote then."""
-        self.index()
+        self.slots: list[Node | None] = [node_of(call, profile) for call in lowered.calls]
+        """The calls in order; where one was taken out there is nothing, so that the others keep their places."""
+        self.place: dict[Node, int] = {}
+        for at, node in enumerate(self.nodes):
+            self.place[node] = at
+            self._note(node)
+
+    @property
+    def nodes(self) -> list[Node]:
+        """All calls in order."""
+        return [node for node in self.slots if node is not None]
 
     def __contains__(self, node: Node) -> bool:
-        return id(node) in self.place
+        return node in self.place
 
-    def index(self) -> None:
-        """Bring writers and readers up to date where calls came, went or changed, and number the places of all."""
-        for node, (reads, writes) in list(self._indexed.items()):
-            if node.reads is not reads or node.writes is not writes:
-                self._forget(node)
-        self.place = {id(node): at for at, node in enumerate(self.nodes)}
-        for node in [one for one in self._indexed if id(one) not in self.place]:
-            self._forget(node)
-        for node in self.nodes:
-            if node in self._indexed:
-                continue
-            self._indexed[node] = node.reads, node.writes
-            for name in node.writes:
-                self.writers[name] = node
-            for name in self._read(node.reads, node.writes):
-                self.readers.setdefault(name, []).append(node)
+    def after(self, node: Node, most: int) -> Iterator[Node]:
+        """The calls that follow one, at most so many."""
+        for at in range(self.place[node] + 1, len(self.slots)):
+            found = self.slots[at]
+            if found is not None:
+                if not most:
+                    return
+                most -= 1
+                yield found
+
+    def refresh(self, node: Node) -> None:
+        """Find out anew what a call reads and writes; without parts it is taken out."""
+        self._forget(node)
+        node.refresh()
+        if node.parts:
+            self._note(node)
+        else:
+            self.slots[self.place.pop(node)] = None
+
+    def _note(self, node: Node) -> None:
+        for name in node.writes:
+            self.writers[name] = node
+        for name in self._read(node.reads, node.writes):
+            self.readers.setdefault(name, []).append(node)
 
     def _forget(self, node: Node) -> None:
-        reads, writes = self._indexed.pop(node)
-        for name in writes:
+        for name in node.writes:
             if self.writers.get(name) is node:
                 del self.writers[name]
-        for name in self._read(reads, writes):
+        for name in self._read(node.reads, node.writes):
             self.readers[name].remove(node)
 
     def _read(self, reads: set[str], writes: set[str]) -> set[str]:
@@ -119,60 +133,76 @@ class Calls:
             name = self.values[name].over
         return name
 
-    def before(self, node: Node) -> set[int]:
-        """Calls that must run before this one, by identity."""
+    def before(self, node: Node) -> set[Node]:
+        """Calls that must run before this one."""
         found = set()
         for name in node.reads:
             writer = self.writers.get(name)
-            if writer is not None and writer is not node:
-                found.add(id(writer))
+            if writer is not None:
+                found.add(writer)
         for name in node.writes:  # what takes over memory comes after all that reads what lay there
             over = self.values[name].over
             if over:
-                found |= {id(reader) for reader in self.readers.get(over, ()) if reader is not node}
+                found |= set(self.readers.get(over, ()))
                 writer = self.writers.get(over)
-                if writer is not None and writer is not node:
-                    found.add(id(writer))
+                if writer is not None:
+                    found.add(writer)
+        found.discard(node)
         return found
+
+    def behind(self, node: Node) -> Iterator[Node]:
+        """Calls that must run after this one."""
+        for name in node.writes:
+            yield from self.readers.get(name, ())
+        for name in node.reads:
+            for heir in self.heirs.get(name, ()):
+                writer = self.writers.get(heir)
+                if writer is not None:
+                    yield writer
 
     def replace(self, old: Sequence[Node], new: Node) -> bool:
         """Put a call in place of others, of which the last stands last; ``False`` where it would wait for itself."""
-        places = [self.place[id(node)] for node in old]
-        start, stop = min(self._earliest(new), *places), max(places) + 1
-        before = self.nodes
-        window = [node for node in before[start:stop] if node not in old[:-1]]
-        self.nodes = [
-            *before[:start], *(new if node is old[-1] else node for node in window), *before[stop:]
-        ]  # fmt: skip
-        self.index()
-        window = self.nodes[start : start + len(window)]
-        ordered = self._ordered(window)
+        places = [self.place[node] for node in old]
+        start, last = min(self._earliest(new), *places), places[-1]
+        self._exchange(old, [new], [last])
+        if all(self.place[node] >= last for node in self.behind(new)):  # the order is right as it is
+            return True
+        occupied = [at for at in range(start, last + 1) if self.slots[at] is not None]
+        ordered = self._ordered([node for at in occupied if (node := self.slots[at]) is not None])
         if ordered is None:
-            self.nodes = before
-            self.index()
+            self._exchange([new], old, places)
             return False
-        if ordered != window:
-            self.nodes[start : start + len(window)] = ordered
-            self.place = {id(node): at for at, node in enumerate(self.nodes)}
+        for at, node in zip(occupied, ordered, strict=True):
+            self.slots[at] = node
+            self.place[node] = at
         return True
+
+    def _exchange(self, old: Sequence[Node], new: Sequence[Node], places: Sequence[int]) -> None:
+        for node in old:
+            self._forget(node)
+            self.slots[self.place.pop(node)] = None
+        for node, at in zip(new, places, strict=True):
+            self.slots[at] = node
+            self.place[node] = at
+            self._note(node)
 
     def _earliest(self, new: Node) -> int:
         """The first call that takes over memory which ``new`` reads: it has to come later."""
         taking = [self.writers.get(heir) for name in new.reads for heir in self.heirs.get(name, ())]
-        return min((self.place[id(node)] for node in taking if node is not None), default=len(self.nodes))
+        return min((self.place[node] for node in taking if node is not None), default=len(self.slots))
 
     def _ordered(self, nodes: Sequence[Node]) -> list[Node] | None:
         """Neighbouring calls in order, as near to the given one as can be; ``None`` where they form a cycle."""
-        inside = {id(node) for node in nodes}
-        waits = {id(node): self.before(node) & inside for node in nodes}
-        done: set[int] = set()
+        inside = set(nodes)
+        waits = {node: self.before(node) & inside for node in nodes}
+        done: set[Node] = set()
         order: list[Node] = []
         left = list(nodes)
         while left:
             later = []
             for node in left:
-                if waits[id(node)] <= done:
-                    done.add(id(node))
+                if waits[node] <= done:
+                    done.add(node)
                     order.append(node)
                 else:
                     later.append(node)

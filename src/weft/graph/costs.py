@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from weft.expr import Expr, walk
-from weft.expr.define import expand
+from weft.expr.define import is_short
+from weft.expr.node import leaf
 from weft.graph.parts import folded, points
 from weft.kernels import Part
 
@@ -26,26 +28,29 @@ def without(part: Part, dead: set[str]) -> Part:
     return replace(part, stores=stores, reductions=tuple(reversed(kept)), reduce_axes=axes)
 
 
-def cost(part: Part, value: str) -> int:
-    """Nodes of the expression that is stored as ``value``, functions written out."""
-    return sum(len(list(walk(expand(store.value)))) for store in part.stores if store.buffer == value)
+def is_cheap(part: Part, value: str, most: int) -> bool:
+    """Whether the expression that is stored as ``value`` has at most so many nodes, functions written out."""
+    return is_short((store.value for store in part.stores if store.buffer == value), most)
 
 
 def times(part: Part, value: str, elements: int) -> int:
     """How often each element would be computed if it were computed where it is read."""
+    nodes = part.loads.get(value)
+    if not nodes:
+        return 0
     count = 0
     inside = points(part) * folded(part)
-    folds = [fold.value for fold in part.reductions]
-    for root in folds:
-        count += _reads(root, value) * -(-inside // max(elements, 1))
+    for fold in part.reductions:
+        count += len(_reached(nodes, fold.value)) * -(-inside // max(elements, 1))
     for inner in (True, False):
-        values = [one for store in part.stores if store.inner == inner for one in (store.value,)]
-        found = {
-            node for root in values for node in walk(root) if node.function == "load" and node.data == value
-        }
+        values = [store.value for store in part.stores if store.inner == inner]
+        found = {node for root in values for node in _reached(nodes, root)}
         count += len(found) * -(-(inside if inner else points(part)) // max(elements, 1))
     return count
 
 
-def _reads(root: Expr, value: str) -> int:
-    return sum(node.function == "load" and node.data == value for node in walk(root))
+def _reached(nodes: Sequence[Expr], root: Expr) -> set[Expr]:
+    """Those of the load nodes of one buffer that occur under a root."""
+    if not root.leaves & leaf(nodes[0].data):
+        return set()
+    return set(nodes).intersection(walk(root))

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from weft.expr import walk
 from weft.expr.node import INDEX
 from weft.graph.bindings import room
 from weft.graph.calls import Calls, Node
-from weft.graph.costs import cost, times, without
+from weft.graph.costs import is_cheap, times, without
 from weft.graph.lowered import Call, Choose, Lowered, Repeat, RepeatWhile, Result, Step, Value
 from weft.graph.merging import absorbed, attached, inlined
 from weft.graph.parts import folded, loaded, loads, numbered, points, stored, uses
 from weft.graph.products import with_epilogue
+from weft.graph.reaching import Reach
 from weft.graph.renaming import ROUND
 from weft.graph.together import side_by_side
 from weft.graph.tuning import tuned
@@ -51,13 +51,17 @@ class _Fusing:
         self.values = self.calls.values
         self.limit = room(profile)
         self.refused: set[tuple[Node, Node, str]] = set()
+        self.reach = Reach(self.calls)
+        self.merged: list[Node] = []
+        """Calls that this round has made."""
 
     def result(self) -> Lowered:
         for products in (True, False):  # what follows a product first: elsewhere it would be read again
-            while self._round(products):
-                while self._round(products):
-                    pass
+            while merged := self._round(products, self.calls.nodes):
+                while merged:  # all other pairs were refused
+                    merged = self._round(products, self._beside(merged))
                 self.refused.clear()  # what was refused may do now that less is read
+                self.reach = Reach(self.calls)
         if self.profile.dialect != "llvm":
             side_by_side(self.calls, self._sound, self._call)
         calls = tuple(self._step(node) for node in self.calls.nodes)
@@ -72,19 +76,29 @@ class _Fusing:
 
     # Merging.
 
-    def _round(self, products: bool) -> bool:
-        """Merge calls with those that make what they read; whether any was."""
-        changed = False
-        for node in list(self.calls.nodes):
+    def _round(self, products: bool, nodes: Sequence[Node]) -> list[Node]:
+        """Merge calls with those that make what they read; gives the new calls."""
+        self.merged = []
+        for node in nodes:
+            if node not in self.calls or node.parts is None:
+                continue
             for value in sorted(node.reads):
-                if node not in self.calls or node.parts is None or value not in node.reads:
+                if node not in self.calls:
                     break
                 producer = self.calls.writers.get(value)
-                if producer is None or producer is node or producer.parts is None:
+                if producer is None or producer is node or producer.parts is None or value not in node.reads:
                     continue
-                if (producer.is_product or not products) and self._merge(producer, node, value):
-                    changed = True
-        return changed
+                if producer.is_product or not products:
+                    self._merge(producer, node, value)
+        return [node for node in self.merged if node in self.calls]
+
+    def _beside(self, merged: Sequence[Node]) -> list[Node]:
+        """Calls that were merged and those that read what they write, in order."""
+        found = set(merged)
+        for node in merged:
+            for name in node.writes:
+                found |= set(self.calls.readers.get(name, ()))
+        return sorted(found, key=lambda node: self.calls.place[node])
 
     def _merge(self, producer: Node, consumer: Node, name: str) -> bool:
         value = self.values[name]
@@ -106,7 +120,7 @@ class _Fusing:
         alone = value.name not in self.calls.kept and len(self.calls.readers[value.name]) == 1
         again = sum(times(own, value.name, value.elements) for own in consumer.parts)
         if not (
-            cost(part, value.name) <= CHEAP
+            is_cheap(part, value.name, CHEAP)
             and (alone or len(part.stores) == 1 and len(loaded(part)) <= 1)
             or alone
             and again <= 1
@@ -129,6 +143,8 @@ class _Fusing:
         assert producer.parts is not None and consumer.parts is not None
         reports = producer.call.report and consumer.call.report
         if len(consumer.parts) != 1 or consumer.is_product or reports:
+            return False
+        if self.reach.around(producer, consumer):
             return False
         if len(producer.parts) != 1:
             return self._join_pieces(producer, consumer, value)
@@ -177,6 +193,8 @@ class _Fusing:
         """Put one call in place of others where that is sound; drop what nobody reads any more, of ``producer`` too."""
         if not self._sound(together) or not self.calls.replace(old, together):
             return False
+        self.reach.replaced(old[-1], together)
+        self.merged.append(together)
         self._sweep([together, *([producer] if producer is not None else [])])
         return True
 
@@ -193,10 +211,7 @@ class _Fusing:
             left += [writer for name in node.reads if (writer := self.calls.writers.get(name)) is not None]
             parts = [without(part, dead) for part in node.parts]
             node.parts = [part for part in parts if part.stores or part.checks]
-            node.refresh()
-            if not node.parts:
-                self.calls.nodes.remove(node)
-            self.calls.index()
+            self.calls.refresh(node)
 
     def _sound(self, node: Node) -> bool:
         """Whether the kernel writes over what it reads only at the very place, and binds no more than it may."""
@@ -289,7 +304,7 @@ def _stores_inside(part: Part, value: Value) -> bool:
 
 
 def _fits(part: Part) -> bool:
-    return len(list(walk(*part.expressions))) <= LARGEST
+    return len(part.nodes) <= LARGEST
 
 
 def _named(first: Node, second: Node) -> Call:

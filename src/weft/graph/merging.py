@@ -15,7 +15,7 @@ from weft.expr import Expr, cast, const
 from weft.expr.node import INDEX
 from weft.graph.affine import Affine, Cut, affine, digits, total
 from weft.graph.lowered import Value
-from weft.graph.parts import cut, folded, loads, plain, points, replaced, size, sizes
+from weft.graph.parts import cut, folded, known_plain, loads, plain, points, replaced, size, sizes
 from weft.kernels import Axis, Part, Store
 
 CUTS = 8
@@ -154,19 +154,17 @@ def _absorbed(
         at |= over
         inner = True
     at |= {axis.variable: const(0, INDEX) for axis in rest if axis.variable not in at}
-    moved = replaced(consumer, at)
+    moved = replace(replaced(consumer, at), axes=producer.axes, reduce_axes=producer.reduce_axes)
     given = _handed_over(plain(moved), producer.stores, values)
     if given is None:
         return None
-    moved = given
-    return plain(
-        replace(
-            producer,
-            reductions=(*producer.reductions, *moved.reductions),
-            stores=(*producer.stores, *(replace(one, inner=one.inner or inner and not consumer.reductions)
-                                        for one in moved.stores)),
-        )
+    both = replace(
+        producer,
+        reductions=(*producer.reductions, *given.reductions),
+        stores=(*producer.stores, *(replace(one, inner=one.inner or inner and not consumer.reductions)
+                                    for one in given.stores)),
     )  # fmt: skip
+    return known_plain(both) if producer.is_plain else plain(both)
 
 
 def _handed_over(part: Part, stores: Sequence[Store], values: Mapping[str, Value]) -> Part | None:

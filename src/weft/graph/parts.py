@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import count
 
-from weft.expr import Expr, const, simplify, substitute, variable, walk
-from weft.expr.node import INDEX
+from weft.expr import Expr, Substitution, const, rewritten, simplify, variable
+from weft.expr.node import INDEX, LOADS
 from weft.graph.affine import Affine, Cut, affine
 from weft.kernels import Axis, Check, Part, Reduction, Store
 
@@ -31,7 +32,8 @@ def changed(part: Part, change: Callable[[Expr], Expr]) -> Part:
 
 def replaced(part: Part, replacements: Mapping[Expr, Expr]) -> Part:
     """A part with nodes replaced in all expressions, indices brought to their plain form."""
-    return changed(part, lambda root: simplify(substitute(root, replacements)))
+    substitution = Substitution(replacements)
+    return changed(part, lambda root: simplify(substitution(root)))
 
 
 def fresh(part: Part) -> Part:
@@ -65,7 +67,7 @@ def numbered(parts: Sequence[Part]) -> tuple[Part, ...]:
                 names[axis.variable] = variable(f"{prefix}{number}_{at}", INDEX)
         for at, fold in enumerate(part.reductions):
             names[fold.result] = variable(f"acc{number}_{at}", fold.result.dtype)
-        renamed = changed(part, lambda root, names=names: substitute(root, names))  # type: ignore[misc]
+        renamed = changed(part, Substitution(names))
         made.append(
             replace(
                 renamed,
@@ -102,25 +104,34 @@ def folded(part: Part) -> int:
 
 def plain(part: Part) -> Part:
     """A part whose load and store indices are sums in the order of its axes."""
-    order = {axis.variable: at for at, axis in enumerate((*part.axes, *part.reduce_axes))}
+    if part.is_plain:
+        return part
+    order = tuple(axis.variable for axis in (*part.axes, *part.reduce_axes))
 
-    def ordered(root: Expr) -> Expr:
-        found = affine(root)
-        terms = sorted(found.terms, key=lambda one: order.get(one[0], -1))
-        return Affine(tuple(terms), found.constant).expr()
+    def change(node: Expr, args: tuple[Expr, ...]) -> Expr:
+        if node.function == "load":
+            args = (_ordered(args[0], order),)
+        return node if args == node.args else Expr(node.function, args, node.dtype, node.data)
 
-    def indices(root: Expr) -> Expr:
-        done: dict[Expr, Expr] = {}
-        for node in walk(root):
-            args = tuple(done[arg] for arg in node.args)
-            if node.function == "load":
-                args = (ordered(args[0]),)
-            same = args == node.args
-            done[node] = node if same else Expr(node.function, args, node.dtype, node.data)
-        return done[root]
+    done: dict[Expr, Expr] = {}
+    part = changed(part, lambda root: rewritten(root, done, LOADS, change))
+    stores = tuple(replace(store, index=_ordered(store.index, order)) for store in part.stores)
+    return known_plain(replace(part, stores=stores))
 
-    part = changed(part, indices)
-    return replace(part, stores=tuple(replace(store, index=ordered(store.index)) for store in part.stores))
+
+def known_plain(part: Part) -> Part:
+    """The part, noted as one whose indices are in plain form."""
+    part.__dict__["is_plain"] = True
+    return part
+
+
+@lru_cache(maxsize=1 << 14)
+def _ordered(root: Expr, axes: tuple[Expr, ...]) -> Expr:
+    """An index as a sum whose terms are in the order of the axes, others first."""
+    order = {axis: at for at, axis in enumerate(axes)}
+    found = affine(root)
+    terms = sorted(found.terms, key=lambda one: order.get(one[0], -1))
+    return Affine(tuple(terms), found.constant).expr()
 
 
 def cut(part: Part, where: Cut) -> Part:
@@ -145,17 +156,19 @@ def cut(part: Part, where: Cut) -> Part:
 
 def loads(part: Part, buffer: str) -> list[Expr]:
     """The load nodes of a part from one buffer, each once."""
-    return [node for node in part.nodes if node.function == "load" and node.data == buffer]
+    return part.loads.get(buffer, [])
 
 
 def loaded(part: Part) -> set[str]:
     """The buffers that a part reads."""
-    return {node.data for node in part.nodes if node.function == "load"}
+    return set(part.loads)
 
 
 def uses(parts: Sequence[Part], node: Expr) -> bool:
     """Whether a node occurs in the parts' expressions."""
-    return any(one is node for part in parts for one in part.nodes)
+    return any(
+        root.leaves & node.leaves and node in part.nodes for part in parts for root in part.expressions
+    )
 
 
 def stored(part: Part) -> set[str]:

@@ -19,7 +19,7 @@ from weft.graph.bindings import Bound, accessed, dispatched, room
 from weft.graph.lowered import Block, Call, Choose, Lowered, Repeat, RepeatWhile, Value, flat
 from weft.graph.places import parts_of, same_places
 from weft.graph.products import SIDES, measured, multiplications, operands
-from weft.graph.renaming import mapped, mapped_part, rename_loads
+from weft.graph.renaming import loads_renamed, mapped, mapped_part
 from weft.graph.work import operations
 from weft.kernels import Axis, Buffer, Epilogue, Kernel, Library, Part, Store
 from weft.plan import Branch, Dispatch, Group, Loop, Place, Plan, Space, Step, While
@@ -329,7 +329,7 @@ class Planning:
     def _joined(self, kernel: Kernel, names: Sequence[str]) -> tuple[Kernel, list[str]]:
         """Values that share memory as one buffer, and buffers numbered, so that equal kernels are one."""
         buffers, names_now, order = self._numbered(kernel.buffers, names, {})
-        changed = mapped(kernel, lambda root: rename_loads(root, names_now), names_now)
+        changed = mapped(kernel, loads_renamed(names_now), names_now)
         return replace(changed, buffers=buffers), order
 
     def _joined_epilogue(
@@ -339,7 +339,7 @@ class Planning:
         operands, rest = names[: len(SIDES)], names[len(SIDES) :]
         sides = {self._root(name): side for name, side in zip(operands, SIDES, strict=True)}
         buffers, names_now, order = self._numbered(epilogue.buffers, rest, sides)
-        part = mapped_part(epilogue.part, lambda root: rename_loads(root, names_now), names_now)
+        part = mapped_part(epilogue.part, loads_renamed(names_now), names_now)
         return replace(kernel, epilogue=replace(epilogue, part=part, buffers=buffers)), [*operands, *order]
 
     def _numbered(

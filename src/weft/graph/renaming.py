@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from weft.expr import Expr, const, simplify, substitute, variable, walk
-from weft.expr.node import INDEX
+from weft.expr import Expr, Substitution, const, rewritten, simplify, variable
+from weft.expr.node import INDEX, leaf
 from weft.kernels import Axis, Buffer, Check, Kernel, Part, Reduction, Store
 from weft.target import Parameter
 
@@ -29,22 +29,32 @@ def with_constants(
         fixed[variable(parameter.name, parameter.dtype)] = value + ROUND * stride if stride else value
     renamed = {buffer.name: name for buffer, name in zip(kernel.buffers, names, strict=True)}
     loaded = {old: before.get(name, name) for old, name in renamed.items()}
-    made = mapped(kernel, lambda root: simplify(rename_loads(substitute(root, fixed), loaded)), renamed)
-    read = {node.data for part in made.parts for node in walk(*part.expressions) if node.function == "load"}
+    substitution, taken = Substitution(fixed), loads_renamed(loaded)
+    made = mapped(kernel, lambda root: simplify(taken(substitution(root))), renamed)
+    read = {name for part in made.parts for name in part.loads}
     over = [Buffer(before[one.name], one.dtype) for one in made.buffers if before.get(one.name) in read]
     parameters = (Parameter("round", INDEX),) if any(strides) else ()
     return replace(made, parameters=parameters, buffers=(*over, *made.buffers))
 
 
-def rename_loads(root: Expr, names: dict[str, str]) -> Expr:
+def rename_loads(root: Expr, names: Mapping[str, str]) -> Expr:
     """The expression with its loads taken from other buffers."""
+    return loads_renamed(names)(root)
+
+
+def loads_renamed(names: Mapping[str, str]) -> Callable[[Expr], Expr]:
+    """A rewrite that takes loads from other buffers; it goes on knowing what it made of each node."""
+    wanted = 0
+    for old in names:
+        wanted |= leaf(old)
     done: dict[Expr, Expr] = {}
-    for node in walk(root):
-        args = tuple(done[arg] for arg in node.args)
+
+    def change(node: Expr, args: tuple[Expr, ...]) -> Expr:
         data = names.get(node.data, node.data) if node.function == "load" else node.data
         same = args == node.args and data == node.data
-        done[node] = node if same else Expr(node.function, args, node.dtype, data)
-    return done[root]
+        return node if same else Expr(node.function, args, node.dtype, data)
+
+    return lambda root: rewritten(root, done, wanted, change)
 
 
 def mapped(kernel: Kernel, change: Any, names: dict[str, str]) -> Kernel:

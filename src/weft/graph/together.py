@@ -12,7 +12,7 @@ from weft.graph.calls import Calls, Node
 from weft.graph.lowered import Call
 from weft.graph.parts import folded, points
 from weft.graph.tuning import in_fours
-from weft.kernels import Kernel
+from weft.kernels import PARTS, Kernel
 
 LARGEST = 1 << 20
 """Elements that a kernel visits, at most: larger ones fill the machine, and what they read would live on for others."""
@@ -27,30 +27,30 @@ def side_by_side(calls: Calls, sound: Callable[[Node], bool], made: Callable[[No
     """Merge such kernels; ``made`` gives a node's call as it would be now."""
     spreads = {node: spread for node in calls.nodes if (spread := _spread(calls, node, made)) is not None}
     at = 0
-    while at < len(calls.nodes):
-        if not (calls.nodes[at] in spreads and _joined_one(calls, at, spreads, sound, made)):
+    while at < len(calls.slots):
+        node = calls.slots[at]
+        if node is None or node not in spreads or not _joined_one(calls, node, spreads, sound, made):
             at += 1
 
 
 def _joined_one(
     calls: Calls,
-    at: int,
+    first: Node,
     spreads: dict[Node, Spread],
     sound: Callable[[Node], bool],
     made: Callable[[Node], Call],
 ) -> bool:
-    """Merge the call at a place with the first later one that it fits; whether there was one."""
-    first = calls.nodes[at]
-    after = {id(first)}
-    for second in calls.nodes[at + 1 : at + 1 + REACH]:
+    """Merge a call with the first later one that it fits; whether there was one."""
+    after = {first}
+    for second in calls.after(first, REACH):
         if calls.before(second) & after:
-            after.add(id(second))
+            after.add(second)
             continue
         spread = _common(spreads[first], spreads[second]) if second in spreads else None
         if spread is None:
             continue
         together = _joined(first, second, spread)
-        if _visited(together) > LARGEST or not sound(together):
+        if _visited(together) > LARGEST or len(together.parts or ()) > PARTS or not sound(together):
             continue
         if spread[0] == 4 and not _still_in_fours(made(together)):
             continue

@@ -104,6 +104,20 @@ class Part:
         """All nodes of its expressions, each once, arguments before what uses them; found once."""
         return tuple(walk(*self.expressions))
 
+    @cached_property
+    def loads(self) -> dict[str, list[Expr]]:
+        """The load nodes of its expressions by their buffers, found once."""
+        found: dict[str, list[Expr]] = {}
+        for node in self.nodes:
+            if node.function == "load":
+                found.setdefault(node.data, []).append(node)
+        return found
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether its indices are known to be sums in the order of its axes; the fuser notes it."""
+        return False
+
 
 @dataclass(frozen=True)
 class Kernel:

@@ -34,11 +34,13 @@ class Held:
 
 def held(kernel: Kernel, part: Part, groups: Sequence[Sequence[Reduction]]) -> list[Held]:
     """What each inner store can keep: a value of the buffer's own type, in a buffer that nothing else uses."""
+    inner = [store for store in part.stores if store.inner]
+    if not inner:
+        return []
     types = {buffer.name: buffer.dtype for buffer in kernel.buffers}
     used = [store.buffer for each in kernel.parts for store in each.stores]
     expressions = [root for each in kernel.parts for root in each.expressions]
     used += [node.data for node in walk(*expressions) if node.function == "load"]
-    inner = [store for store in part.stores if store.inner]
     results = {reduction.result for reduction in part.reductions}
     found: list[Held] = []
     taken: set[Expr] = set()

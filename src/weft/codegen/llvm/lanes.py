@@ -8,7 +8,7 @@ from typing import Final
 from weft.codegen.llvm.memory import stride
 from weft.codegen.llvm.predicate import predicated
 from weft.expr import Expr, walk
-from weft.expr.define import expand
+from weft.expr.define import is_short
 from weft.kernels import Axis, Part, Reduction
 
 LIGHT: Final = 16
@@ -38,7 +38,7 @@ def lanes_of(part: Part) -> tuple[Axis | None, Axis | None, bool]:
 def is_light(part: Part) -> bool:
     """Whether a part waits for memory rather than for arithmetic."""
     values = [*(store.value for store in part.stores), *(fold.value for fold in part.reductions)]
-    return sum(len(list(walk(expand(value)))) for value in values) <= STREAMED
+    return is_short(values, STREAMED)
 
 
 def folds_wide(folds: Sequence[Reduction]) -> bool:

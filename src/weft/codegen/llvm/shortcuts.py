@@ -12,7 +12,7 @@ from typing import Final
 
 from weft import dtypes
 from weft.expr import FUNCTIONS, Expr, substitute, variable, walk
-from weft.expr.define import expand, shortcut
+from weft.expr.define import is_short, shortcut
 from weft.kernels import Part
 
 BLOCK: Final = 2048
@@ -35,7 +35,7 @@ def usual(part: Part) -> tuple[Expr, Part] | None:
     together = first
     for condition in rest:
         together = Expr("and", (together, condition), dtypes.bool_)
-    cheap = len(list(walk(expand(together, wide=True)))) <= CHEAP
+    cheap = is_short([together], CHEAP, wide=True)
     return (together, replace(part, stores=tuple(stores))) if cheap else None
 
 
