@@ -199,3 +199,31 @@ def test_rms_norm_takes_the_epsilon_of_float32(device: Any) -> None:
         np.testing.assert_allclose(
             from_weft(mine.float()), own.float().numpy(), rtol=1e-2 if name != "float32" else 1e-6
         )
+
+
+@pytest.mark.parametrize("dtype", NARROW, ids=lambda dtype: dtype.name)
+@pytest.mark.parametrize(
+    "name", ["var", "std", "norm", "normalize", "cosine_similarity", "pairwise_distance"]
+)
+def test_gradients_round_once(device: Any, name: str, dtype: DType) -> None:
+    """The gradient of 16-bit numbers is that of the same numbers in float32, rounded."""
+    draw = np.random.default_rng(4)
+    given = (20.0 + draw.uniform(-1, 1, (3, 40))).astype(dtype.numpy)
+    call = {"var": lambda x: x.var(-1), **{key: FOLDS[key][0] for key in FOLDS}}[name]
+    narrow, wide = to_weft(given, device.name, True), to_weft(given.astype("float32"), device.name, True)
+    for x in (narrow, wide):
+        call(x).float().sum().backward()
+    bound = 2.0 ** -(10 if dtype is dtypes.float16 else 7)
+    expected = from_weft(wide.grad)
+    least = max(bound * np.abs(expected).max() / 16, 2.0**-24 if dtype is dtypes.float16 else 0.0)
+    np.testing.assert_allclose(from_weft(narrow.grad).astype("float32"), expected, rtol=bound, atol=least)
+
+
+def test_float32_products_are_scaled_where_it_is_written(device: Any) -> None:
+    """A compiled scale that is no power of two rounds the operand, as the eager one does."""
+    draw = np.random.default_rng(6)
+    first, second = (draw.standard_normal((33, 1)).astype("float32") for _ in range(2))
+    a, b = to_weft(first, device.name), to_weft(second, device.name)
+    for scale in (0.1, 0.25):  # of one term each, so that the product rounds once more and no sum does
+        got = from_weft(wf.jit(lambda a, b, s=scale: (a * s) @ b.T)(a, b))
+        np.testing.assert_array_equal(got, (first * np.float32(scale)) * second.T)
