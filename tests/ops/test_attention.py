@@ -278,3 +278,25 @@ def test_16_bits_are_rounded_at_the_end(
     expected = (weights / weights.sum(-1, keepdims=True)) @ v
     got = F.scaled_dot_product_attention(*narrow, dropout_p=rate).float().numpy()
     numpy.testing.assert_allclose(got, expected, rtol=2.0**-digits, atol=1e-4)
+
+
+@pytest.mark.parametrize(("dtype", "digits"), [("float16", 11), ("bfloat16", 8)])
+def test_gradients_of_added_masks_in_16_bits(device: Device, dtype: str, digits: int) -> None:
+    """Scores as large as 80 lose no digits on the way to the mask's gradient."""
+    draw = numpy.random.default_rng(1)
+    given = [draw.uniform(-5, 5, (1, 2, 40, 16)).astype("float32") for _ in range(3)]
+    narrow = [wf.tensor(one, device=device.name).to(getattr(wf, dtype)) for one in given]
+    mask = wf.tensor(draw.uniform(-1, 1, (40, 40)).astype("float32"), device=device.name).to(
+        getattr(wf, dtype)
+    )
+    found = []
+    for wide in (False, True):
+        operands, added = ([one.float() for one in narrow], mask.float()) if wide else (narrow, mask)
+        added = added.detach().requires_grad_()
+        q, k, v = (one.permute(0, 2, 1, 3) for one in operands)
+        options = {"causal": False, "scale": 0.25}
+        out = bind(OPS["attention"], q, k, v, added.reshape(1, 1, 40, 40), **options)[0]
+        out.float().sum().backward()
+        found.append(added.grad.float().numpy())
+    bound = 2.0**-digits * numpy.abs(found[1]).max()
+    numpy.testing.assert_allclose(found[0], found[1], rtol=2.0 ** (1 - digits), atol=bound)

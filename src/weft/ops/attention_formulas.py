@@ -12,6 +12,7 @@ from typing import Any
 
 from weft import dtypes
 from weft.ops.core import TensorType, bind
+from weft.ops.creation import to_dtype
 from weft.ops.linear import MATMUL, swap_last
 from weft.ops.pointwise import unbroadcast
 from weft.ops.softmax import SOFTMAX, SOFTMAX_BACKWARD
@@ -67,6 +68,11 @@ def weights_of(scores: Any, mask: Any, causal: bool) -> Any:
     return bind(where, dead, 0.0, weights)
 
 
+def _wide(value: Any) -> Any:
+    """16-bit numbers in float32: scores and weights are not rounded between the products."""
+    return to_dtype(value, value.dtype.compute)
+
+
 def _product(a: Any, b: Any) -> Any:
     return bind(MATMUL, a, b)
 
@@ -93,7 +99,7 @@ class _Parts:
 
 def _parts(grad: Any, given: Sequence[Any], causal: bool, scale: float) -> _Parts:
     shared = given[1].shape[2]
-    out, q, k, v = (grouped(one, shared) for one in (grad, *given[:3]))
+    out, q, k, v = (_wide(grouped(one, shared)) for one in (grad, *given[:3]))
     scores = _times(_product(q, swap_last(k)), scale)
     mask = grouped_mask(given[3] if len(given) > 3 else None, shared)
     return _Parts(out, q, k, v, weights_of(scores, mask, causal))
@@ -126,7 +132,7 @@ def second(
     ``sum(W * P (T - sum(P T))) + sum(P * dO C^T)``, where P is a function of the scores.
     """
     parts = _parts(grad, given, causal, scale)
-    a, b, c = (grouped(seed, given[1].shape[2]) for seed in seeds)
+    a, b, c = (_wide(grouped(seed, given[1].shape[2])) for seed in seeds)
     weights, q, k = parts.weights, parts.q, parts.k
     add, sub = lookup("add"), lookup("sub")
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from weft.dtypes import DType, from_numpy
+from weft.dtypes import DType, bfloat16, float16, from_numpy
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import cast
 from weft.kernels import Builder, Operand, Program, Step, coalesce
@@ -18,7 +18,6 @@ from weft.ops.functions import function
 from weft.ops.geometry import broadcast_shapes, contiguous_strides
 from weft.ops.pointwise import broadcast_strides, unbroadcast
 from weft.ops.products import TINY, Layout, gpu_program
-from weft.ops.rounding import NARROW
 from weft.ops.table import declare, lookup
 from weft.ops.viewing import copy_step
 from weft.target import TargetProfile
@@ -233,7 +232,9 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 def wide_option(*operands: Any) -> dict[str, Any]:
     """The attribute of a product to which a composite adds another of the operands: 16-bit numbers are rounded then."""
     first = operands[0].dtype
-    return {"wide": True} if first in NARROW and all(one.dtype is first for one in operands) else {}
+    if first is not float16 and first is not bfloat16:
+        return {}
+    return {"wide": True} if all(one.dtype is first for one in operands) else {}
 
 
 def product_of(input: Any, other: Any, **options: Any) -> Any:

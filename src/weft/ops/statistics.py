@@ -137,14 +137,19 @@ def _reference_var(x: Any, *, dims: tuple[int, ...], keepdim: bool, correction: 
 def _gradient_var(context: Gradient, by_var: Any, by_mean: Any) -> list[Any]:
     source, (dims, keepdim) = context.types[0], (context.attributes["dims"], context.attributes["keepdim"])
     count = math.prod(source.shape[d] for d in dims)
-    dtype, mul = source.dtype.compute, lookup("mul")  # of 16 bits the mean would be as far off as small deviations
+    dtype, mul = (
+        source.dtype.compute,
+        lookup("mul"),
+    )  # of 16 bits the mean would be as far off as small deviations
     x, by_var, by_mean = (to_dtype(value, dtype) for value in (context.input(0), by_var, by_mean))
     mean = bind(lookup("expand"), bind(lookup("mean"), x, dims=dims, keepdim=True), shape=source.shape)
     divisor = max(count - context.attributes["correction"], 0.0)
     scale = 2.0 / divisor if divisor else math.inf
     spread = bind(mul, expand_reduced(by_var, source, dims, keepdim), scale)
     first = bind(mul, spread, bind(lookup("sub"), x, mean))
-    total = bind(lookup("add"), first, bind(lookup("div"), expand_reduced(by_mean, source, dims, keepdim), count))
+    total = bind(
+        lookup("add"), first, bind(lookup("div"), expand_reduced(by_mean, source, dims, keepdim), count)
+    )
     return [to_dtype(total, source.dtype)]
 
 
