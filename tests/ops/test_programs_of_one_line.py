@@ -14,6 +14,11 @@ from tests.ops.arrays import assert_equal, from_torch, from_weft
 from weft.errors import WeftError
 
 PROGRAMS = """
+F.normalize(T(5.),dim=0)
+F.normalize(T([[1.,2.,0.]]),p=0)
+F.normalize(T([[1.,2.,4.]]),p=-1)
+F.normalize(T([[1.,2.,4.]]),p=-float("inf"))
+F.cosine_similarity(T(5.),T(-2.),dim=0)
 m.gather(T(5.),0,T([0,0]))
 m.gather(T([5.,6.]),0,T(1))
 m.gather(T(5.),0,T(0))
@@ -281,3 +286,30 @@ def test_programs_that_torch_refuses_are_refused(default_device: Any, program: s
         run(program, torch)
     with pytest.raises(WeftError):
         from_weft(run(program, wf))
+
+
+@pytest.mark.cpu
+@pytest.mark.parametrize(
+    "name", ["float32", "float64", "float16", "bfloat16", "int64", "int32", "int8", "uint8", "bool"]
+)
+def test_writes_by_few_indices_cost_by_their_number(name: str) -> None:
+    dtype, device = wf.dtypes.named(name), wf.devices.open("cpu")
+    x = wf.zeros(1 << 16, 2, dtype=dtype, device="cpu")
+    index = wf.tensor([7, 65535, 7], device="cpu")
+    values = wf.tensor([[1, 0], [1, 1], [0, 1]], device="cpu").to(dtype)
+    before, allocated = device.memory_stats().in_use, device.allocate
+    sizes: list[int] = []
+
+    def noting(size: int) -> Any:
+        sizes.append(size)
+        return allocated(size)
+
+    device.allocate = noting  # type: ignore[method-assign]
+    try:
+        x[index] = values
+    finally:
+        del device.allocate  # type: ignore[method-assign]
+    assert sum(sizes) < 1000
+    assert device.memory_stats().in_use <= before + 1000
+    assert x[wf.tensor([7, 65535, 8], device="cpu")].to(wf.int64).tolist() == [[0, 1], [1, 1], [0, 0]]
+    assert int(x.to(wf.int64).sum()) == 3

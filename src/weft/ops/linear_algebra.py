@@ -11,7 +11,7 @@ from weft.ops.annotations import Tensor
 from weft.ops.core import bind
 from weft.ops.creation import to_dtype
 from weft.ops.einsum import einsum
-from weft.ops.functions import function
+from weft.ops.functions import FUNCTIONS, function
 from weft.ops.geometry import broadcast_shapes
 from weft.ops.linear import matmul, product_of, wide_option
 from weft.ops.pointwise import pointwise
@@ -153,7 +153,11 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     arguments.tensor("normalize", "input", input)
     arguments.floating("normalize", "input", input.dtype)
     axis = arguments.dimension("normalize", dim, len(input.shape))
-    size = length(input, _order("normalize", p), axis, True)
+    dims = (axis,) if input.shape else ()
+    if isinstance(p, int | float) and not isinstance(p, bool) and (p <= 0 or not dims):
+        size = FUNCTIONS["vector_norm"].function(input, p, dims or None, True)
+    else:
+        size = length(input, _order("normalize", p), axis, True)
     return bind(lookup("div"), input, bind(lookup("maximum"), size, float(eps)))
 
 
@@ -173,7 +177,8 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     for value in (x1, x2):
         full = value if tuple(value.shape) == shape else bind(expand, value, shape=shape)
         directions.append(normalize(full, 2.0, axis, eps))
-    return bind(lookup("sum"), bind(lookup("mul"), *directions), dims=(axis,), keepdim=False)
+    dims = (axis,) if shape else ()
+    return bind(lookup("sum"), bind(lookup("mul"), *directions), dims=dims, keepdim=False)
 
 
 @function(functional=True, method=False, autocast="float32", wide=True)

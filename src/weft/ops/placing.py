@@ -3,7 +3,8 @@
 Places that are named more than once are handled in a fixed order, never by races. For ``replace`` a table holds, for
 every place, the last index that names it. For folds the rows of a place are folded first, in the order of their
 indices: one after another on the cpu; elsewhere a stable sort brings them together and a tree, which depends only on
-the indices, folds each run. K indices into N places cost O(N + K log K) at most; one index costs what it writes.
+the indices, folds each run. K indices into N places cost O(N + K log K) at most; one index costs what it writes, and
+so do few on the cpu, where they are written into a dense target one after another.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ COMBINE: dict[str, Callable[[Expr, Expr], Expr]] = {
 MODES = ("replace", *COMBINE)
 _OF_BOOL = {"sum": "amax", "prod": "amin"}
 """Folds of bool, whose sum is whether any holds and whose product whether all do."""
+FEW = 4
+"""Where fewer than one of so many places is named, rows are written in order rather than by a table of all places."""
 FOLDS = {"sum": "sum", "prod": "prod", "amax": "max", "amin": "min"}
 
 
@@ -128,8 +131,9 @@ def lower_put(
     steps.append(
         copy_step("put_values", values, parts, values.shape, values.strides, contiguous_strides(values.shape))
     )
-    if mode != "replace" and profile.dialect == "llvm" and target.dtype is accumulator and is_dense(target):
-        fold = Library("ordered_fold", (accumulator,), (("combine", FOLDS[mode]),))
+    few = mode != "replace" or points.count < math.prod(points.lead) // FEW
+    if few and profile.dialect == "llvm" and target.dtype is accumulator and is_dense(target):
+        fold = Library("ordered_fold", (accumulator,), (("combine", FOLDS.get(mode, mode)),))
         sizes = (points.count, points.width, Offset(target.index))
         steps.append(Step(fold, (keys.index, parts.index, target.index), sizes))
         return Program(tuple(steps), tuple(scratch.taken))

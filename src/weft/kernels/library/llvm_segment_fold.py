@@ -38,6 +38,14 @@ _INTEGER = {
 def _written(library: Library) -> tuple[str, str, int, str]:
     """The operation's name part, the element's LLVM type and size, and the text that folds ``%b`` into ``%a``."""
     dtype, combine = library.dtypes[0], str(dict(library.options)["combine"])
+    if combine == "replace":  # of any type: its bits are moved
+        kind = f"i{8 * dtype.itemsize}"
+        return (
+            f"{combine}_{dtype.name}",
+            kind,
+            dtype.itemsize,
+            f"  %new = select i1 true, {kind} %b, {kind} %a",
+        )
     if dtype not in FOLDABLE:
         known = ", ".join(each.name for each in FOLDABLE)
         raise KernelError(f"{library.name}: type {dtype.name} given, expected one of {known}")
@@ -73,7 +81,7 @@ def segment_fold(library: Library, profile: TargetProfile) -> KernelSpec:
 
 @template("llvm", "ordered_fold")
 def ordered_fold(library: Library, profile: TargetProfile) -> KernelSpec:
-    """For each i in order: row i of ``parts`` is folded into row ``keys[i]`` of the target, from ``start`` on."""
+    """For each i in order: row i of ``parts`` is folded into or replaces row ``keys[i]`` of the target."""
     return _spec(library, "n width start", "keys parts", "target", _ORDERED)
 
 
