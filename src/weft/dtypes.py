@@ -102,11 +102,18 @@ def _numpy_dtype(dtype: DType) -> numpy.dtype[Any]:
     return numpy.dtype(dtype.name)
 
 
+_BY_NUMPY: dict[Any, DType] = {}  # the name of a NumPy type takes it longer than all the rest
+
+
 def from_numpy(given: numpy.dtype[Any]) -> DType:
     """The data type with the layout of a NumPy one; ``DTypeError`` where weft has none."""
+    known = _BY_NUMPY.get(given)
+    if known is not None:
+        return known
     name = given.name
     if name not in BY_NAME:
         raise DTypeError(f"NumPy type {name!r} has no weft type; convert it to one of {', '.join(BY_NAME)}")
+    _BY_NUMPY[given] = BY_NAME[name]
     return BY_NAME[name]
 
 

@@ -39,8 +39,10 @@ class Tape:
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
         """Run an op on tensors and Python scalars; ``into`` tensors are overwritten and returned."""
-        raw = tuple([operand._data if isinstance(operand, Tensor) else operand for operand in operands])
         recording = self.recording
+        if op.view is not None and into is None:
+            return (self._process_view(op, operands, attributes, below, recording),)
+        raw = tuple([operand._data if isinstance(operand, Tensor) else operand for operand in operands])
         if into is not None:
             return self._process_into(op, operands, raw, attributes, into, below, recording)
         outputs = below[-1].process(op, raw, attributes, None, below[:-1])
@@ -55,30 +57,42 @@ class Tape:
                         node = record(op, operands, attributes, edges, outputs)
                     break
         if node is None:
-            if op.view is None and len(outputs) == 1:
+            if len(outputs) == 1:
                 return (Tensor.wrap(outputs[0]),)
-            results = tuple([Tensor.wrap(data) for data in outputs])
-        else:
-            results = tuple(
-                [
-                    Tensor.wrap(data, Edge(node, i) if node.differentiable(i) else None)
-                    for i, data in enumerate(outputs)
-                ]
-            )
-        if op.view is not None:
-            self._track_view(op, operands[0], attributes, results[0], recording)
-        return results
+            return tuple([Tensor.wrap(data) for data in outputs])
+        return tuple(
+            [
+                Tensor.wrap(data, Edge(node, i) if node.differentiable(i) else None)
+                for i, data in enumerate(outputs)
+            ]
+        )
 
-    def _track_view(
-        self, op: OpSpec, source: Tensor, attributes: dict[str, Any], result: Tensor, recording: bool
-    ) -> None:
-        if result._data.alias is not source._data.alias:
-            return
-        own = source._view
-        base, path = (source, ()) if own is None else (own.base, own.path)
-        untracked = not recording or (own is not None and own.untracked)
-        result._view = View(base, (*path, (op.name, tuple(attributes.items()))), untracked)
-        result._generation = base._generation
+    def _process_view(
+        self,
+        op: OpSpec,
+        operands: tuple[Any, ...],
+        attributes: dict[str, Any],
+        below: tuple[Interpreter, ...],
+        recording: bool,
+    ) -> Tensor:
+        """A view: a tensor that knows what it is a view of."""
+        (source,) = operands
+        given = source._data
+        (data,) = below[-1].process(op, (given,), attributes, None, below[:-1])
+        edge = None
+        if recording and op.gradient is not None:
+            origin = edge_of(source)
+            if origin is not None:
+                node = record(op, operands, attributes, (origin,), (data,))
+                edge = Edge(node, 0) if node.differentiable(0) else None
+        result = Tensor.wrap(data, edge)
+        if data.alias is given.alias:
+            own = source._view
+            base, path = (source, ()) if own is None else (own.base, own.path)
+            untracked = not recording or (own is not None and own.untracked)
+            result._view = View(base, (*path, (op.name, tuple(attributes.items()))), untracked)
+            result._generation = base._generation
+        return result
 
     def _process_into(
         self,

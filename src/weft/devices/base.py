@@ -7,6 +7,7 @@ callers is in ``Device``; ``cpu`` and ``webgpu`` implement it.
 
 from __future__ import annotations
 
+import struct
 import sys
 import threading
 from abc import ABC, abstractmethod
@@ -14,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from weft.dtypes import DType
 from weft.errors import DisposedError, UnsupportedError
@@ -301,12 +302,17 @@ class Device(ABC):
         return f"<device {self.name}: {self.description}>"
 
 
-@runtime_checkable
-class HostDevice(Protocol):
+class HostDevice(Device):
     """A device whose memory the host sees: its storages can be viewed as NumPy arrays without a copy."""
 
+    @abstractmethod
     def view(self, storage: Storage) -> Any:
         """The storage's bytes as a NumPy array of uint8 on the same memory."""
 
+    @abstractmethod
     def adopt(self, array: Any) -> Storage:
         """A storage on the memory of a NumPy array, which it keeps alive."""
+
+    @abstractmethod
+    def number(self, storage: Storage, offset: int, format_: struct.Struct) -> bool | int | float:
+        """The number at a byte of the storage."""

@@ -294,5 +294,9 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     shapes = {tuple(arguments.tensor("stack", "tensors", one).shape) for one in tensors}
     if len(shapes) > 1:
         raise ShapeError(mistake("stack", "shapes", sorted(shapes), "equal shapes"))
-    place = arguments.dimension("stack", dim, len(tensors[0].shape) + 1)
+    (shape,) = shapes
+    place = arguments.dimension("stack", dim, len(shape) + 1)
+    if place < len(shape):  # side by side along a dimension, which is then seen as two
+        joined = bind(CAT, *tensors, dim=place)
+        return bind(lookup("reshape"), joined, shape=(*shape[:place], len(tensors), *shape[place:]))
     return cat([unsqueeze(one, place) for one in tensors], place)

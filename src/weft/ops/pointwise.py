@@ -224,6 +224,24 @@ def _no_gradient(info: Pointwise, position: int, target: TensorType, grad: Any) 
     return bind(lookup("full"), 0, shape=target.shape, dtype=target.dtype, device=str(grad.device))
 
 
+@lru_cache(maxsize=None)
+def _flow(name: str, position: int) -> tuple[OpSpec | None, tuple[int, ...] | None]:
+    """The op that gives an operand's gradient, and what it reads behind ``g``: operands, or -1 for the output.
+
+    No op where no gradient flows; nothing to read (``None``) where ``g`` passes on as it is.
+    """
+    info: Pointwise = OPS[name].info["pointwise"]
+    op = gradient_op(OPS[name], position)
+    if op is None:
+        return None, None
+    own: Pointwise = op.info["pointwise"]
+    if own.build(dtypes.float32).function == "variable":
+        return op, None
+    # a gradient of `exp` has an operand `out`, so that name is the output only where no operand has it
+    known = {parameter: at for at, parameter in enumerate(info.parameters)}
+    return op, tuple([known.get(parameter, -1) for parameter in own.parameters[1:]])
+
+
 def _gradient(name: str, info: Pointwise) -> Callable[..., Sequence[Any]]:
     def gradient(context: Gradient, grad: Any) -> list[Any]:
         result: list[Any] = []
@@ -231,22 +249,14 @@ def _gradient(name: str, info: Pointwise) -> Callable[..., Sequence[Any]]:
             if not needed:
                 result.append(None)
                 continue
-            op = gradient_op(OPS[name], position)
+            op, reads = _flow(name, position)
             if op is None:
                 result.append(_no_gradient(info, position, context.types[position], grad))
-                continue
-            own: Pointwise = op.info["pointwise"]
-            if own.build(dtypes.float32).function == "variable":  # passes g on as it is
+            elif reads is None:
                 result.append(unbroadcast(grad, context.types[position]))
-                continue
-            saved = [
-                # a gradient of `exp` has an operand `out`, so that name is the output only where no operand has it
-                context.input(info.parameters.index(parameter))
-                if parameter in info.parameters
-                else context.output()
-                for parameter in own.parameters[1:]
-            ]
-            result.append(unbroadcast(bind(op, grad, *saved), context.types[position]))
+            else:
+                saved = [context.output() if at < 0 else context.input(at) for at in reads]
+                result.append(unbroadcast(bind(op, grad, *saved), context.types[position]))
         return result
 
     return gradient

@@ -68,6 +68,8 @@ class Eager:
                 return self._carried_out(
                     self._prepare(key, op, operands, attributes), op, operands, attributes, None
                 )
+        elif op.view is not None and into is None:
+            return (self._view(op, operands[0], attributes),)
         return self._process(op, operands, attributes, into, below)
 
     def _process(

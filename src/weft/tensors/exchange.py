@@ -134,6 +134,10 @@ def over(array: Any, where: str, argument: str) -> Tensor:
         raise ArgumentError(
             mistake(where, argument, "read-only", "writable", "use weft.tensor, which copies")
         )
+    cpu = devices.open("cpu")
+    assert isinstance(cpu, HostDevice)
+    if array.flags.c_contiguous and array.flags.aligned and array.size:
+        return Tensor.wrap(Array(cpu.adopt(array), kind, array.shape, contiguous_strides(array.shape)))
     item = array.dtype.itemsize
     if any(stride < 0 or stride % item for stride in array.strides) or not array.flags.aligned:
         raise ArgumentError(
@@ -146,11 +150,7 @@ def over(array: Any, where: str, argument: str) -> Tensor:
     reach = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     if array.size == 0:
         strides, reach = contiguous_strides(shape), 0
-    elif array.flags.c_contiguous:
-        strides = contiguous_strides(shape)
     flat = numpy.lib.stride_tricks.as_strided(array, (reach,), (item,))
-    cpu = devices.open("cpu")
-    assert isinstance(cpu, HostDevice)
     return Tensor.wrap(Array(cpu.adopt(flat), kind, shape, strides))
 
 

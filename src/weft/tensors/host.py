@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from typing import Any, Protocol
 
 import numpy
@@ -105,6 +106,25 @@ class Executor(Protocol):
 
     def process(self, op: Any, operands: Any, attributes: Any, into: Any, below: Any) -> tuple[Any, ...]:
         """Run an op."""
+
+
+_FORMATS = {
+    dtypes.bool_: "?", dtypes.uint8: "B", dtypes.int8: "b", dtypes.uint32: "I", dtypes.int32: "i", dtypes.int64: "q",
+    dtypes.float16: "e", dtypes.float32: "f", dtypes.float64: "d",
+}  # fmt: skip
+FORMATS = {kind: struct.Struct(f"={letter}") for kind, letter in _FORMATS.items()}
+"""How one element is read, of the types that ``struct`` has."""
+
+
+def number(array: Array, executor: Executor) -> bool | int | float:
+    """The value of an array of one element, as a Python number."""
+    device = array.storage.device
+    if isinstance(device, HostDevice):
+        format_ = FORMATS.get(array.dtype)
+        if format_ is not None:
+            return device.number(array.storage, array.offset * format_.size, format_)
+    found: bool | int | float = to_numpy(array, executor).item()
+    return found
 
 
 def to_numpy(array: Array, executor: Executor) -> Any:

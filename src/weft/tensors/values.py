@@ -31,6 +31,9 @@ class HostValues:
 
     def _array(self: Any, where: str) -> Array:
         """The array behind the handle; an error for a traced tensor, whose value does not exist yet."""
+        if type(self._data) is Array and interpreter_stack()[0].executes:
+            known: Array = self._data
+            return known
         readable = getattr(self._data, "readable", None)
         if readable is not None:  # a value of a transform: what it holds, where that is one value
             array_below: Array = readable(where)._array(where)
@@ -80,7 +83,7 @@ class HostValues:
             raise ShapeError(
                 mistake("item", "the tensor", f"of shape {self.shape}", "one element", "use tolist()")
             )
-        return host.to_numpy(self._array(where), EAGER).item()
+        return host.number(self._array(where), EAGER)
 
     def tolist(self: Any) -> Any:
         """The elements as nested Python lists (a number for a 0-d tensor)."""

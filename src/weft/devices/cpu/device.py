@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from weft.devices.base import Buffer as DeviceBuffer
-from weft.devices.base import Call, Device, Launch, MemoryStats, Range, Storage
+from weft.devices.base import Call, HostDevice, Launch, MemoryStats, Range, Storage
 from weft.devices.counts import Counts, compile_counts
 from weft.devices.cpu import blas, memory
 from weft.devices.cpu.compiler import Code, compile_kernel
@@ -63,7 +63,7 @@ class Compiled:
     products: bool  # calls the BLAS
 
 
-class CpuDevice(Device):
+class CpuDevice(HostDevice):
     """The processor of this machine. ``threads`` is how many run a large kernel (default: all, or ``WEFT_THREADS``).
 
     >>> device = CpuDevice()
@@ -157,6 +157,13 @@ class CpuDevice(Device):
                 "adopt: the array is read-only, expected one that may be written; copy it first"
             )
         return self._pool.adopt(memory.Adopted(self, memory.over(array), array.nbytes))
+
+    def number(self, storage: Storage, offset: int, format_: struct.Struct) -> bool | int | float:
+        """The number at a byte of the storage."""
+        if self._unusable is not None or self.before_call is not None:
+            self._enter("read")
+        found: bool | int | float = format_.unpack_from(storage.buffer.handle.bytes, storage.offset + offset)[0]
+        return found
 
     def _bounds(self, call: str, storage: Storage, offset: int, size: int) -> None:
         if offset < 0 or size < 0 or offset + size > storage.size:

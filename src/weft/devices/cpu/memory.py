@@ -37,8 +37,9 @@ def allocate(size: int) -> Memory:
     import numpy
 
     whole = numpy.empty(size + ALIGNMENT, numpy.uint8)
-    skipped = -whole.ctypes.data % ALIGNMENT
-    return Memory(whole.ctypes.data + skipped, whole[skipped : skipped + size])
+    start: int = whole.__array_interface__["data"][0]
+    skipped = -start % ALIGNMENT
+    return Memory(start + skipped, whole[skipped : skipped + size])
 
 
 def last_cache() -> int:
@@ -59,4 +60,4 @@ def over(array: numpy.ndarray[Any, Any]) -> Memory:
     """The memory of a contiguous array."""
     import numpy
 
-    return Memory(array.ctypes.data, array.reshape(-1).view(numpy.uint8))
+    return Memory(array.__array_interface__["data"][0], array.reshape(-1).view(numpy.uint8))
