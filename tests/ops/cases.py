@@ -322,6 +322,7 @@ OP_CASES: dict[str, list[OpCase]] = {
                     OpCase((Arg((4, 3)), Arg((2,))), {"path": (
                         ("permute", (("order", (1, 0)),)), ("slice", (("dim", 0), ("start", 1), ("stop", 2), ("step", 1))),
                         ("reshape", (("shape", (4,)),)), ("slice", (("dim", 0), ("start", 1), ("stop", 4), ("step", 2))))})],
+    "linear": [OpCase((Arg((3, 4)), Arg((5, 4)), Arg((5,))), {}, (d.float32, d.float64), 4), OpCase((Arg((2, 3, 4)), Arg((5, 4)), Arg((5,))), {}, scale=4)],
     "matmul": [OpCase((Arg((2, 3, 4)), Arg((2, 4, 5))), {}, (*FLOATS, d.int64, d.int32, d.uint8), 4)],
     **{name: [OpCase((Arg(M, S),), {"dims": dims, "keepdim": keep}, kinds if dims == (1,) else (d.float32,), 2)
               for dims, keep in (((1,), False), ((0, 2), True), ((0, 1, 2), False))]

@@ -251,12 +251,14 @@ class Device(ABC):
         reports, leaves some of them undone.
         """
 
-    def launcher(self, spec: KernelSpec, parameters: Sequence[int | float]) -> Launch | None:
+    def launcher(
+        self, spec: KernelSpec, parameters: Sequence[int | float], report: tuple[str, str] | None
+    ) -> Launch | None:
         """A short way to dispatch a kernel again and again, ``None`` where it has to be dispatched as any other.
 
-        ``parameters`` are those of most calls; a call that has others may differ from them only where no workgroup
-        count depends on it. A launch makes no call of ``before_call`` and tells no observer: where there is one, the
-        kernel is dispatched as any other.
+        ``report`` is as for ``dispatch_kernel``. ``parameters`` are those of most calls; a call that has others may
+        differ from them only where no workgroup count depends on it. A launch makes no call of ``before_call`` and
+        tells no observer: where there is one, the kernel is dispatched as any other.
         """
         return None
 

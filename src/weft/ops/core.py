@@ -82,8 +82,8 @@ class OpSpec:
     ``elementwise`` ops may write over an operand. ``overwrites``: operands that may be the targets themselves, in
     order; ``lower`` then gets the target in the operand's place, and need not copy what stays as it is. ``reports``
     names the operand whose indices the kernel checks. ``run(*operands, **attributes)`` does an op that is made of
-    others, by binding them. ``dense``: operands must lie in row-major order from the beginning of their storage, and
-    are copied where they do not. ``attributes``: names and types of the attributes, where the annotations of ``infer``
+    others, by binding them: one that has no ``lower``, or whose tensors are too large for its own kernels.
+    ``dense``: operands must lie in row-major order from the beginning of their storage, and are copied where they do not. ``attributes``: names and types of the attributes, where the annotations of ``infer``
     or ``view`` do not say them (``attribute_types`` reads both); several where a call has one set of them or another.
     """
 
@@ -108,10 +108,14 @@ class OpSpec:
     info: dict[str, Any] = field(default_factory=dict)
     plain: bool = field(init=False, default=False)
     """Whether it is done by its kernels, on operands as they lie."""
+    fused: bool = field(init=False, default=False)
+    """Whether it stands for several ops, so that eager mode has one call; where more is done they are bound instead."""
 
     def __post_init__(self) -> None:
-        plain = self.view is None and self.run is None and not self.dense and self.name != "transfer"
+        composed = self.run is not None and self.lower is None
+        plain = self.view is None and not composed and not self.dense and self.name != "transfer"
         object.__setattr__(self, "plain", plain)
+        object.__setattr__(self, "fused", self.run is not None and self.lower is not None)
 
     def saved(self, needs: tuple[bool, ...]) -> tuple[int, ...]:
         """The operands that the gradient reads when those in ``needs`` are wanted."""
@@ -233,6 +237,14 @@ def without_modes() -> Iterator[None]:
         yield
 
 
+def untouched() -> bool:
+    """Whether operations of this context are recorded and executed, and nothing else is done with them.
+
+    Then an op may stand for several, for which other interpreters have rules.
+    """
+    return _stack.get() is None
+
+
 def transforming() -> bool:
     """Whether a function is being transformed (``weft.func``): values are then those of a level, not of a device."""
     return any(hasattr(interpreter, "adopt") for interpreter in interpreter_stack())
@@ -281,7 +293,24 @@ def bind(op: OpSpec, *operands: Any, into: tuple[Any, ...] | None = None, **attr
     stack = _stack.get()
     if stack is None:
         stack = _default or interpreter_stack()
+    elif op.fused:
+        return _unfused(op, operands, attributes, into)
     outputs = stack[-1].process(op, operands, attributes, into, stack[:-1])
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _unfused(
+    op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...] | None
+) -> Any:
+    """An op as the ops that it stands for, for which all interpreters have rules."""
+    from weft.ops.table import lookup
+
+    assert op.run is not None
+    outputs = op.run(*operands, **attributes)
+    if into is not None:
+        for made, target in zip(outputs, into, strict=True):
+            bind(lookup("cast"), made, dtype=target.dtype, into=(target,))
+        outputs = into
     return outputs[0] if len(outputs) == 1 else outputs
 
 

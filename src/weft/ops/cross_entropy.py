@@ -10,11 +10,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from weft.expr import call, const, where
+from weft.expr import call, cast, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand, Program
+from weft.kernels import Builder, Operand, Program, coalesce
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.creation import to_dtype
+from weft.ops.geometry import contiguous_strides
 from weft.ops.loss import NLL, check_classes, target_class
 from weft.ops.reduction import is_cooperative
 from weft.ops.table import declare, lookup
@@ -131,4 +132,84 @@ CROSS_ENTROPY_BACKWARD: OpSpec = declare(
     "cross_entropy_backward", infer=lambda grad, scores, *_, **__: (scores,), reference=_reference_backward,
     lower=_lower_backward, gradient=_gradient_backward, saves=(0, 1, 2, 3, 4), attributes=({"ignore_index": int},),
     doc="The gradient of cross_entropy with respect to the scores.",
+)  # fmt: skip
+
+
+# The loss as a whole, for eager mode: elsewhere the mean is ops of its own, which fuse.
+
+
+def _infer_loss(
+    scores: TensorType, target: TensorType, *, ignore_index: int, mean: bool
+) -> tuple[TensorType, ...]:
+    _, *statistics = _infer(scores, target, ignore_index=ignore_index)
+    return TensorType((), scores.dtype), *statistics, TensorType((), scores.dtype.compute)
+
+
+def _reference_loss(scores: Any, target: Any, *, ignore_index: int, mean: bool) -> Any:
+    import numpy
+
+    losses, *statistics = _reference(scores, target, ignore_index=ignore_index)
+    count = (target != ignore_index).sum()
+    total = losses.astype("float64").sum()
+    with numpy.errstate(all="ignore"):
+        loss = numpy.asarray(total / count if mean else total)
+    return loss.astype(scores.dtype), *statistics, numpy.asarray(count).astype(statistics[0].dtype)
+
+
+def _lower_loss(
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
+) -> Program:
+    """The losses of all rows, in the statistics' type, then their sum and how many count."""
+    _, target = operands
+    loss, largest, total, count = outputs
+    wide, number = largest.dtype, math.prod(target.shape)
+    shape, strides = target.shape, contiguous_strides(target.shape)
+    losses = Operand(6, wide, shape, strides, 6)
+    own = {"ignore_index": attributes["ignore_index"]}
+    (rows,) = _lower(operands, (losses, largest, total), own, profile).steps
+    builder = Builder("cross_entropy_total")
+    builder.axes(())
+    sizes, (away, named_away) = coalesce(shape, [strides, target.strides])
+    places = builder.reduce_axes(sizes)
+    named = cast(builder.load(target, places, named_away), INDEX)
+    kept = call("ne", named, builder.integer("ignore", attributes["ignore_index"]))
+    summed = builder.reduce("sum", builder.load(losses, places, away))
+    counted = builder.reduce("sum", cast(kept, wide))
+    builder.store(loss, [], summed / counted if attributes["mean"] else summed)
+    builder.store(count, [], counted)
+    cooperative = is_cooperative(profile, 1, number, True) if len(sizes) == 1 else 0
+    return Program((rows, builder.finish(cooperative=cooperative)), ((wide, number),))
+
+
+def _run_loss(scores: Any, target: Any, *, ignore_index: int, mean: bool) -> tuple[Any, ...]:
+    losses, largest, total = bind(CROSS_ENTROPY, scores, target, ignore_index=ignore_index)
+    dims = tuple(range(len(target.shape)))
+    kept = bind(lookup("cast"), bind(lookup("ne"), target, ignore_index), dtype=largest.dtype)
+    count = bind(lookup("sum"), kept, dims=dims, keepdim=False)
+    summed = bind(lookup("sum"), losses, dims=dims, keepdim=False)
+    if mean:
+        summed = bind(lookup("div"), summed, bind(lookup("cast"), count, dtype=losses.dtype))
+    return summed, largest, total, count
+
+
+def _gradient_loss(context: Gradient, grad: Any, *_: Any) -> list[Any]:
+    scores, target, largest, total = context.input(0), context.input(1), context.output(1), context.output(2)
+    if context.attributes["mean"]:
+        count = context.output(3)
+        if count.dtype is not grad.dtype:
+            count = bind(lookup("cast"), count, dtype=grad.dtype)
+        grad = bind(lookup("div"), grad, count)
+    each = bind(lookup("expand"), grad, shape=tuple(target.shape))
+    ignored = context.attributes["ignore_index"]
+    return [bind(CROSS_ENTROPY_BACKWARD, each, scores, target, largest, total, ignore_index=ignored), None]
+
+
+CROSS_ENTROPY_LOSS: OpSpec = declare(
+    "cross_entropy_loss", infer=_infer_loss, reference=_reference_loss, lower=_lower_loss, run=_run_loss,
+    gradient=_gradient_loss, saves=(0, 1), saves_output=True, constants=(1, 2, 3), reports="target",
+    attributes=({"ignore_index": int, "mean": bool},),
+    doc="The sum or mean of cross entropy, the rows' largest scores and logarithms of sums, and how many rows count.",
 )  # fmt: skip

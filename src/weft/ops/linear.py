@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from weft.dtypes import DType, bfloat16, float16, from_numpy
@@ -12,7 +13,7 @@ from weft.expr import cast
 from weft.kernels import Builder, Operand, Program, Step, coalesce
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.core import Gradient, OpSpec, TensorType, bind, untouched
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.geometry import broadcast_shapes, contiguous_strides
@@ -263,6 +264,79 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
     return matmul(arguments.tensor("mm", "input", input, 2), arguments.tensor("mm", "mat2", mat2, 2))
 
 
+def _infer_linear(x: TensorType, weight: TensorType, bias: TensorType) -> tuple[TensorType, ...]:
+    _infer(x, TensorType(weight.shape[::-1], weight.dtype))
+    if bias.dtype is not x.dtype:
+        raise DTypeError(mistake("linear", "bias's dtype", bias.dtype.name, f"{x.dtype.name}, as the input's"))
+    if bias.shape != weight.shape[:1]:
+        raise ShapeError(mistake("linear", "bias's shape", bias.shape, f"{weight.shape[:1]}, the weight's rows"))
+    return (TensorType((*x.shape[:-1], weight.shape[0]), x.dtype),)
+
+
+def _reference_linear(x: Any, weight: Any, bias: Any) -> Any:
+    return (_reference(x.astype("float64"), weight.T.astype("float64")) + bias).astype(x.dtype)
+
+
+def _lower_linear(
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
+) -> Program:
+    """The product, and the bias added to it where it lies."""
+    x, weight, bias = operands
+    (out,) = outputs
+    turned = replace(weight, shape=weight.shape[::-1], strides=weight.strides[::-1])
+    program = matmul_program(x, turned, out, profile, 4)
+    builder = Builder("add_bias")
+    sizes, (own, added) = coalesce(out.shape, [out.strides, broadcast_strides(bias, out.shape)])
+    axes = builder.axes(sizes)
+    total = builder.load(out, axes, own) + builder.load(bias, axes, added)
+    builder.store(out, axes, total, own)
+    return Program((*program.steps, builder.finish()), program.temporaries)
+
+
+def _run_linear(x: Any, weight: Any, bias: Any) -> tuple[Any, ...]:
+    return (bind(lookup("add"), bind(MATMUL, x, swap_last(weight)), bias),)
+
+
+def _gradient_linear(context: Gradient, grad: Any) -> list[Any]:
+    by_x = by_weight = by_bias = None
+    shape = context.types[0].shape
+    if context.needs[0]:
+        by_x = bind(MATMUL, grad, context.input(1))
+    if context.needs[1] or context.needs[2]:
+        rows = math.prod(shape[:-1])
+        flat = grad if len(shape) == 2 else bind(lookup("reshape"), grad, shape=(rows, grad.shape[-1]))
+        if context.needs[1]:
+            x = context.input(0)
+            x = x if len(shape) == 2 else bind(lookup("reshape"), x, shape=(rows, shape[-1]))
+            by_weight = bind(MATMUL, swap_last(flat), x)
+        if context.needs[2]:
+            by_bias = bind(lookup("sum"), flat, dims=(0,), keepdim=False)
+    return [by_x, by_weight, by_bias]
+
+
+def _saves_linear(needs: tuple[bool, ...]) -> tuple[int, ...]:
+    return tuple([at for at, other in ((0, 1), (1, 0)) if needs[other]])
+
+
+LINEAR: OpSpec = declare(
+    "linear", infer=_infer_linear, reference=_reference_linear, lower=_lower_linear, run=_run_linear,
+    gradient=_gradient_linear, saves=_saves_linear,
+    doc="The product with a transposed matrix and a bias, as one call of eager mode; elsewhere these are ops.",
+)  # fmt: skip
+
+
+def _is_simple(input: Any, weight: Any, bias: Any) -> bool:
+    """Whether the operands are as most layers have them: of one type of at least 32 bits, with a bias for each row."""
+    dtype = input.dtype
+    return (
+        len(input.shape) > 1 and len(weight.shape) == 2 and dtype.kind == "float" and dtype.bits > 16
+        and weight.dtype is dtype and bias.dtype is dtype and bias.shape == weight.shape[:1]
+    )  # fmt: skip
+
+
 @function(top=False, method=False, functional=True, autocast="lower")
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``input @ weight.T + bias``: input (*, in_features), weight (out_features, in_features), bias (out_features).
@@ -282,6 +356,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
                 f"(*, {weight.shape[-1]}) for weight {tuple(weight.shape)}",
             )
         )
+    if bias is not None and untouched() and _is_simple(input, weight, arguments.tensor("linear", "bias", bias)):
+        return bind(LINEAR, input, weight, bias)
     turned = swap_last(weight) if rank == 2 else weight
     if bias is None:
         return matmul(input, turned)

@@ -11,7 +11,7 @@ from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.core import Gradient, TensorType, bind, untouched
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.rounding import NARROW, rounded_once
@@ -236,6 +236,9 @@ def cross_entropy(
         )
     if target.dtype.kind == "float" and tuple(target.shape) == tuple(input.shape):
         loss = _soft(log_softmax(logits, 1), wanted, weight, reduction, label_smoothing)
+    elif weight is None and not label_smoothing and reduction in ("mean", "sum") and untouched():
+        attributes = {"ignore_index": ignore_index, "mean": reduction == "mean"}
+        loss, *_ = bind(lookup("cross_entropy_loss"), logits, wanted, **attributes)
     elif weight is None and not label_smoothing:
         losses, *_ = bind(lookup("cross_entropy"), logits, wanted, ignore_index=ignore_index)
         loss, _ = _unweighted("cross_entropy", losses, wanted, ignore_index, reduction)

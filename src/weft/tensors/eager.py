@@ -85,7 +85,7 @@ class Eager:
         if op.view is not None:
             viewed = self._view(op, operands[0], attributes)
             return (viewed,) if into is None else self._copy_into(viewed, into[0])
-        if op.run is not None:
+        if op.run is not None and op.lower is None:
             return self._composed(op, operands, attributes, into)
         if op.dense:
             operands = tuple([self.dense(operand) for operand in operands])
@@ -134,6 +134,8 @@ class Eager:
     ) -> tuple[Any, ...]:  # fmt: skip
         """Run a prepared call, in pieces where a tensor is too large for its kernels."""
         if prepared.device.oversized:
+            if op.run is not None:
+                return self._composed(op, operands, attributes, into)
             found = self._in_pieces(prepared, op, operands, attributes, into)
             if found is not None:
                 return found

@@ -164,7 +164,7 @@ def prepare(
         raise UnsupportedError(f"{op.name}: has no kernels")
     program = op.lower(made, targets, attributes, device.profile)
     last = len(operands) + (len(outputs) if into is not None else 0)
-    steps = tuple(_prepared_step(step, device, last) for step in program.steps)
+    steps = tuple(_prepared_step(step, device, last, report) for step in program.steps)
     temporaries = tuple(Made.on(device, dtype, (count,)) for dtype, count in program.temporaries)
     limit = largest_binding(device)
     if limit is not None and any(one.size > limit for one in (*fresh, *temporaries)):
@@ -200,7 +200,9 @@ def _device(
     return found or devices.open(attributes["device"])
 
 
-def _prepared_step(step: Step, device: Device, given: int) -> PreparedStep:
+def _prepared_step(
+    step: Step, device: Device, given: int, report: tuple[str, str] | None
+) -> PreparedStep:
     """A step's kernel and arguments; values from ``given`` on are made by the call and lie at offset 0."""
     spec = generate(step.kernel, device.profile)
     arguments = [0 if isinstance(argument, Offset | Scalar) else argument for argument in step.arguments]
@@ -211,7 +213,7 @@ def _prepared_step(step: Step, device: Device, given: int) -> PreparedStep:
         elif isinstance(argument, Offset) and argument.index < given:
             offsets.append((position, argument.index))
     usual, changing = tuple(arguments), {position for position, *_ in (*offsets, *scalars)}
-    launch = None if changing & counted(spec) else device.launcher(spec, usual)
+    launch = None if changing & counted(spec) else device.launcher(spec, usual, report)
     return PreparedStep(spec, step.buffers, usual, tuple(offsets), tuple(scalars), bool(changing), launch)
 
 

@@ -249,32 +249,47 @@ class CpuDevice(HostDevice):
             where, what = report or (spec.name, "index")
             raise IndexOutOfRangeError(f"{where}: {what} {status[1]} is out of range")
 
-    def launcher(self, spec: KernelSpec, parameters: Sequence[int | float]) -> Launch | None:
-        """The dispatch of a kernel that is little work and reports nothing: one call of its entry on this thread."""
+    def launcher(
+        self, spec: KernelSpec, parameters: Sequence[int | float], report: tuple[str, str] | None
+    ) -> Launch | None:
+        """The dispatch of a kernel that is little work: one call of its entry on this thread."""
         kernel = self._kernel(spec)
         items, work, _ = kernel.counts(parameters)
-        if spec.reports or items <= 0 or work // spec.workgroup_size[0] > 1:
+        if items <= 0 or work // spec.workgroup_size[0] > 1:
             return None
         if kernel.products and work > blas.ALONE:
             return None
         entry, pack, pack_parameters = kernel.quick, kernel.pack_pointers, kernel.pack_parameters
-        usual = pack_parameters(*parameters)
+        reports = spec.reports
+        usual = b"" if reports else pack_parameters(*parameters)
 
         def launch(ranges: Sequence[Storage], given: Sequence[int | float] | None) -> None:
             if self._unusable is not None or self.observers or self.before_call is not None:
-                self.dispatch_kernel(spec, ranges, parameters if given is None else given)
+                self.dispatch_kernel(spec, ranges, parameters if given is None else given, report)
                 return
             self._dispatches += 1
+            if reports:
+                self._launch_reporting(kernel, spec, ranges, parameters if given is None else given, items, report)
+                return
             try:
                 pointers = pack(*[storage.address for storage in ranges])
             except struct.error:
-                self.dispatch_kernel(
-                    spec, ranges, parameters if given is None else given
-                )  # says what is wrong
+                self.dispatch_kernel(spec, ranges, parameters if given is None else given)  # says what is wrong
                 return
             entry(pointers, usual if given is None else pack_parameters(*given), 0, items)
 
         return launch
+
+    def _launch_reporting(
+        self, kernel: Compiled, spec: KernelSpec, ranges: Sequence[Range], parameters: Sequence[int | float],
+        items: int, report: tuple[str, str] | None,
+    ) -> None:  # fmt: skip
+        """Run a kernel that is little work, and raise what it reports."""
+        pointers, values, status = self._packed(kernel, spec, ranges, parameters)
+        kernel.quick(pointers, values, 0, items)
+        if status[0]:
+            where, what = report or (spec.name, "index")
+            raise IndexOutOfRangeError(f"{where}: {what} {status[1]} is out of range")
 
     def mismatch(
         self, spec: KernelSpec, ranges: Sequence[Any], parameters: Sequence[int | float], error: Exception
