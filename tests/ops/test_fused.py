@@ -93,7 +93,11 @@ def test_a_class_out_of_range_is_named(device: Device) -> None:
 
 def test_a_bias_of_another_size_is_an_error(device: Device) -> None:
     with pytest.raises(ShapeError):
-        F.linear(wf.ones(2, 3, device=device.name), wf.ones(4, 3, device=device.name), wf.ones(3, device=device.name))
+        F.linear(
+            wf.ones(2, 3, device=device.name),
+            wf.ones(4, 3, device=device.name),
+            wf.ones(3, device=device.name),
+        )
 
 
 def test_other_interpreters_see_the_ops_that_they_know(device: Device) -> None:

@@ -267,9 +267,13 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
 def _infer_linear(x: TensorType, weight: TensorType, bias: TensorType) -> tuple[TensorType, ...]:
     _infer(x, TensorType(weight.shape[::-1], weight.dtype))
     if bias.dtype is not x.dtype:
-        raise DTypeError(mistake("linear", "bias's dtype", bias.dtype.name, f"{x.dtype.name}, as the input's"))
+        raise DTypeError(
+            mistake("linear", "bias's dtype", bias.dtype.name, f"{x.dtype.name}, as the input's")
+        )
     if bias.shape != weight.shape[:1]:
-        raise ShapeError(mistake("linear", "bias's shape", bias.shape, f"{weight.shape[:1]}, the weight's rows"))
+        raise ShapeError(
+            mistake("linear", "bias's shape", bias.shape, f"{weight.shape[:1]}, the weight's rows")
+        )
     return (TensorType((*x.shape[:-1], weight.shape[0]), x.dtype),)
 
 

@@ -200,9 +200,7 @@ def _device(
     return found or devices.open(attributes["device"])
 
 
-def _prepared_step(
-    step: Step, device: Device, given: int, report: tuple[str, str] | None
-) -> PreparedStep:
+def _prepared_step(step: Step, device: Device, given: int, report: tuple[str, str] | None) -> PreparedStep:
     """A step's kernel and arguments; values from ``given`` on are made by the call and lie at offset 0."""
     spec = generate(step.kernel, device.profile)
     arguments = [0 if isinstance(argument, Offset | Scalar) else argument for argument in step.arguments]

@@ -162,7 +162,9 @@ class CpuDevice(HostDevice):
         """The number at a byte of the storage."""
         if self._unusable is not None or self.before_call is not None:
             self._enter("read")
-        found: bool | int | float = format_.unpack_from(storage.buffer.handle.bytes, storage.offset + offset)[0]
+        found: bool | int | float = format_.unpack_from(storage.buffer.handle.bytes, storage.offset + offset)[
+            0
+        ]
         return found
 
     def _bounds(self, call: str, storage: Storage, offset: int, size: int) -> None:
@@ -269,12 +271,16 @@ class CpuDevice(HostDevice):
                 return
             self._dispatches += 1
             if reports:
-                self._launch_reporting(kernel, spec, ranges, parameters if given is None else given, items, report)
+                self._launch_reporting(
+                    kernel, spec, ranges, parameters if given is None else given, items, report
+                )
                 return
             try:
                 pointers = pack(*[storage.address for storage in ranges])
             except struct.error:
-                self.dispatch_kernel(spec, ranges, parameters if given is None else given)  # says what is wrong
+                self.dispatch_kernel(
+                    spec, ranges, parameters if given is None else given
+                )  # says what is wrong
                 return
             entry(pointers, usual if given is None else pack_parameters(*given), 0, items)
 
