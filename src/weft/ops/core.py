@@ -83,8 +83,9 @@ class OpSpec:
     order; ``lower`` then gets the target in the operand's place, and need not copy what stays as it is. ``reports``
     names the operand whose indices the kernel checks. ``run(*operands, **attributes)`` does an op that is made of
     others, by binding them: one that has no ``lower``, or whose tensors are too large for its own kernels.
-    ``dense``: operands must lie in row-major order from the beginning of their storage, and are copied where they do not. ``attributes``: names and types of the attributes, where the annotations of ``infer``
-    or ``view`` do not say them (``attribute_types`` reads both); several where a call has one set of them or another.
+    ``dense``: operands must lie in row-major order from the beginning of their storage, and are copied where they
+    do not. ``attributes``: names and types of the attributes, where the annotations of ``infer`` or ``view`` do not say
+    them (``attribute_types`` reads both); several where a call has one set of them or another.
     """
 
     name: str

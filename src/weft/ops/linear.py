@@ -360,7 +360,11 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
                 f"(*, {weight.shape[-1]}) for weight {tuple(weight.shape)}",
             )
         )
-    if bias is not None and untouched() and _is_simple(input, weight, arguments.tensor("linear", "bias", bias)):
+    if (
+        bias is not None
+        and untouched()
+        and _is_simple(input, weight, arguments.tensor("linear", "bias", bias))
+    ):
         return bind(LINEAR, input, weight, bias)
     turned = swap_last(weight) if rank == 2 else weight
     if bias is None:

@@ -237,8 +237,8 @@ def cross_entropy(
     if target.dtype.kind == "float" and tuple(target.shape) == tuple(input.shape):
         loss = _soft(log_softmax(logits, 1), wanted, weight, reduction, label_smoothing)
     elif weight is None and not label_smoothing and reduction in ("mean", "sum") and untouched():
-        attributes = {"ignore_index": ignore_index, "mean": reduction == "mean"}
-        loss, *_ = bind(lookup("cross_entropy_loss"), logits, wanted, **attributes)
+        op, mean = lookup("cross_entropy_loss"), reduction == "mean"
+        loss, *_ = bind(op, logits, wanted, ignore_index=ignore_index, mean=mean)
     elif weight is None and not label_smoothing:
         losses, *_ = bind(lookup("cross_entropy"), logits, wanted, ignore_index=ignore_index)
         loss, _ = _unweighted("cross_entropy", losses, wanted, ignore_index, reduction)
