@@ -145,5 +145,5 @@ def test_wrong_sizes_are_refused() -> None:
         wf.zeros(2, -3)
     with pytest.raises(ArgumentTypeError, match=r"ones: size is 2.5, expected an int"):
         wf.ones(2.5)
-    with pytest.raises(DTypeError, match="full: value is str"):
+    with pytest.raises(ArgumentTypeError, match="full: fill_value is 'x', expected a number"):
         wf.full((2,), "x")

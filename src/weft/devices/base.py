@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weft.dtypes import DType
-from weft.errors import DisposedError, UnsupportedError
+from weft.errors import ArgumentTypeError, DisposedError, UnsupportedError
 from weft.plan import Plan
 from weft.target import Choices, KernelSpec, TargetProfile
 
@@ -79,6 +79,10 @@ class Storage:
     _fate: str  # what became of the memory; absent while it is there
 
     def __init__(self, device: Device, buffer: Buffer, offset: int, size: int) -> None:
+        if type(offset) is not int or type(size) is not int:
+            raise ArgumentTypeError(
+                f"storage: offset and size are {type(offset).__name__} and {type(size).__name__}, expected ints"
+            )
         self.device = device
         self._buffer: Buffer | None = buffer
         buffer.references += 1

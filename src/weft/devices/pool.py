@@ -16,10 +16,13 @@ from functools import lru_cache
 from typing import Any
 
 from weft.devices.base import Buffer, Device, MemoryStats, Storage
-from weft.errors import ArgumentError, OutOfMemoryError
+from weft.errors import ArgumentError, ArgumentTypeError, OutOfMemoryError
 
 SMALLEST = 256
 """The least that is allocated, in bytes; a storage of size 0 gets this much."""
+
+ADDRESSES = 2**62
+"""The bytes that can have addresses."""
 
 KEPT = 256 << 20
 """Bytes that a pool keeps for reuse whatever the program has needed so far."""
@@ -87,8 +90,8 @@ class Pool:
 
     def allocate(self, size: int) -> Storage:
         """A storage of ``size`` bytes in a buffer of its own; ``OutOfMemoryError`` after trimming and a retry."""
-        if size < 0:
-            raise ArgumentError(f"allocate: size is {size} bytes, expected 0 or more")
+        if type(size) is not int or not 0 <= size <= ADDRESSES:
+            self._check(size)
         with self._lock:
             buffer = self._take(size)
             self._count(size, 1)
@@ -101,8 +104,7 @@ class Pool:
         alignment = self._device.alignment
         offsets, total = [], 0
         for size in sizes:
-            if size < 0:
-                raise ArgumentError(f"allocate: size is {size} bytes, expected 0 or more")
+            self._check(size)
             offsets.append(total)
             total += -(-size // alignment) * alignment
         with self._lock:
@@ -121,6 +123,15 @@ class Pool:
             self._count(buffer.size, 1)
         return Storage(self._device, buffer, 0, buffer.size)
 
+    def _check(self, size: int) -> None:
+        """Refuse what is no size before anything is counted: what is counted once stays in the counters."""
+        if type(size) is not int:
+            raise ArgumentTypeError(f"allocate: size is a {type(size).__name__}, expected an int")
+        if size < 0:
+            raise ArgumentError(f"allocate: size is {size} bytes, expected 0 or more")
+        if size > ADDRESSES:
+            raise self._out_of_memory(size, "no device has addresses for so many")
+
     def _count(self, size: int, storages: int) -> None:
         """Account for new storages."""
         self._storages += storages
@@ -130,6 +141,7 @@ class Pool:
 
     def take(self, size: int) -> Buffer:
         """A buffer of at least ``size`` bytes that no storage lies in: scratch, to be given back by ``release``."""
+        self._check(size)
         with self._lock:
             return self._take(size)
 

@@ -114,8 +114,10 @@ def normal(where: str, argument: str, value: Any, kinds: Kinds) -> Any:
         value = value.item()
     if isinstance(value, bool | int | float):
         return _number(where, argument, value, kinds)
-    if "DType" in kinds and (isinstance(value, DType) or value in (float, int, bool)):
-        return value if isinstance(value, DType) else _TYPES[value]
+    if "DType" in kinds and isinstance(value, DType | type):
+        found = _TYPES.get(value) if isinstance(value, type) else value
+        if found is not None:
+            return found
     if isinstance(value, Sequence) and not isinstance(value, bytes):
         for kind, elements in _ELEMENTS.items():
             if kind in kinds:

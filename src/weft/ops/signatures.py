@@ -13,7 +13,7 @@ import keyword
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
@@ -143,7 +143,8 @@ class Front:
             return tuple(more)
         if len(more) == 1 and isinstance(more[0], Sequence) and not isinstance(more[0], str | bytes):
             more = more[0]
-        return tuple([normal(self.name, several.name, value, several.kinds) for value in more])
+        kinds = several.kinds - {"Sequence[int]"}
+        return tuple([normal(self.name, several.name, value, kinds) for value in more])
 
 
 def _test(name: str, kinds: Kinds, default: str) -> str:
@@ -155,7 +156,7 @@ def _test(name: str, kinds: Kinds, default: str) -> str:
     tests += ["float" in kinds and f"type({name}) is float"]
     tests += [bool(kinds & {"int", "float"}) and f"type({name}) is int and {LEAST} <= {name} <= {MOST}"]
     tests += ["bool" in kinds and f"{name} is True or {name} is False"]
-    tests += ["str" in kinds and f"type({name}) is str"]
+    tests += ["str" in kinds and f"isinstance({name}, str)"]
     tests += ["DType" in kinds and f"type({name}) is _DType"]
     tests += ["Sequence[int]" in kinds and f"type({name}) is tuple and _whole({name})"]
     tests += [
@@ -208,20 +209,27 @@ def _alike(values: tuple[Any, ...]) -> bool:
     return TENSORS.issuperset(map(type, values))
 
 
-_SEVERAL = {frozenset({"int"}): "_sizes", frozenset({"Tensor"}): "_alike"}
+_SEVERAL = {
+    frozenset({"int"}): "_sizes",
+    frozenset({"int", "Sequence[int]"}): "_sizes",
+    frozenset({"Tensor"}): "_alike",
+}
 """The test of what ``*name`` takes, by its kinds."""
 _PARTS = {"_MISSING": MISSING, "_TENSORS": TENSORS, "_SEQUENCES": SEQUENCES, "_DType": DType, "_whole": whole,
           "_alike": _alike, "_sizes": _sizes}  # fmt: skip
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
 def checked(
-    function: Callable[..., Any],
+    function: F,
     *,
     name: str = "",
     keywords: Mapping[str, str] | None = None,
     neutral: Sequence[str] = (),
     signature: inspect.Signature | None = None,
-) -> Callable[..., Any]:
+) -> F:
     """The function behind a front that normalises its arguments by their annotations.
 
     Args:
@@ -262,7 +270,7 @@ def checked(
     home = getattr(inspect.unwrap(function), "__globals__", {})
     exec(compile(source, str(Path(__file__).parent / f"<signature of {name}>"), "exec"), home, made)
     defaults = {f"_default{place}": argument.default for place, argument in enumerate(arguments)}
-    call: Callable[..., Any] = made["make"](front, function, **defaults, **_PARTS)
+    call: F = made["make"](front, function, **defaults, **_PARTS)
     functools.update_wrapper(call, function)
     call.__signature__ = given  # type: ignore[attr-defined]
     call.front = front  # type: ignore[attr-defined]

@@ -253,6 +253,9 @@ def as_strided(
 
 # Taking apart.
 
+PIECES = 2**24
+"""The most views that one call gives: each is an object of Python, empty or not."""
+
 
 def _slices(name: str, input: Any, dim: int, stops: Sequence[int]) -> tuple[Any, ...]:
     found, start = [], 0
@@ -302,8 +305,8 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> Any:
     if not shape:
         raise ShapeError("chunk: the input is 0-dimensional, expected at least 1 dimension")
     count = arguments.integer("chunk", "chunks", chunks)
-    if count < 1:
-        raise ArgumentError(mistake("chunk", "chunks", count, "1 or more"))
+    if not 1 <= count <= PIECES:
+        raise ArgumentError(mistake("chunk", "chunks", count, f"from 1 to {PIECES:,}"))
     place = arguments.dimension("chunk", dim, len(shape))
     each = -(-shape[place] // count)
     return split(input, each, place) if each else _slices("chunk", input, place, [0] * count)
@@ -331,8 +334,8 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int] | Tenso
         pairs = zip(starts, [*starts[1:], size], strict=True)
         return tuple(bind(SLICE, input, dim=place, start=a, stop=max(a, b), step=1) for a, b in pairs)
     count = arguments.integer("tensor_split", "indices_or_sections", indices_or_sections)
-    if count < 1:
-        raise ArgumentError(mistake("tensor_split", "indices_or_sections", count, "1 or more"))
+    if not 1 <= count <= PIECES:
+        raise ArgumentError(mistake("tensor_split", "indices_or_sections", count, f"from 1 to {PIECES:,}"))
     least, more = divmod(size, count)
     return _slices("tensor_split", input, place, [(n + 1) * least + min(n + 1, more) for n in range(count)])
 

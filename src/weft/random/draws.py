@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy
 
@@ -21,20 +22,31 @@ from weft.ops import OPS, TensorType, bind, interpreter_stack
 from weft.ops.arguments import data_type, floating, integer, sizes
 from weft.ops.arguments import tensor as checked_tensor
 from weft.ops.outs import bind_out, check_given
+from weft.ops.signatures import checked
 from weft.ops.targets import check_target
 from weft.random.generator import Generator, default_generator, samples
 from weft.tensors.tensor import Tensor, tensor
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def drawing(function: F) -> F:
+    """A public function that draws: its arguments are normalised, PyTorch's memory options are taken."""
+    return checked(function, neutral=("layout", "pin_memory", "memory_format"))
+
 
 def _draw(
-    op: str, where: str, size: Any, bounds: tuple[Any, Any], options: dict[str, Any], dtype: DType
+    op: str,
+    where: str,
+    size: Sequence[int],
+    bounds: tuple[Any, Any],
+    dtype: DType,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    given: DType | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    generator: Generator | None = options.pop("generator", None)
-    device, given = options.pop("device", None), options.pop("dtype", None)
-    requires_grad, out = options.pop("requires_grad", False), options.pop("out", None)
-    if options:
-        expected = "generator, dtype, device, out, requires_grad"
-        raise ArgumentTypeError(mistake(where, "arguments", sorted(options), expected))
     kind = dtype if given is None else data_type(where, given)
     if out is not None:
         device, kind = _from_out(where, out, device, given, requires_grad)
@@ -48,13 +60,13 @@ def _draw(
     from weft.tensors.array import require_support
 
     require_support(devices.open(name), kind)
-    shape = sizes(where, size)
+    shape = sizes(where, (tuple(size),))
     if out is not None:
         check_target(where, TensorType(shape, kind), out)
     state, low, high = (generator or default_generator(name)).take(math.prod(shape))
     if out is not None:
         bind(OPS[op], state, low, high, *bounds, shape=shape, dtype=kind, into=(out,))
-        return out  # type: ignore[no-any-return]
+        return out
     made: Tensor = bind(OPS[op], state, low, high, *bounds, shape=shape, dtype=kind)
     return made.requires_grad_() if requires_grad else made
 
@@ -71,44 +83,108 @@ def _from_out(where: str, out: Any, device: Any, dtype: Any, requires_grad: bool
     return str(out.device), out.dtype
 
 
-def rand(*size: Any, **options: Any) -> Tensor:
-    """Uniform numbers in [0, 1); options ``generator``, ``dtype``, ``device``, ``requires_grad``."""
-    return _draw("random_uniform", "rand", size, (0.0, 1.0), options, dtypes.float32)
+@drawing
+def rand(
+    *size: int | Sequence[int],
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Uniform numbers in [0, 1), float32 unless given; drawn from ``generator`` or the device's own."""
+    shape, options = sizes("rand", size), (generator, out, dtype, device, requires_grad)
+    return _draw("random_uniform", "rand", shape, (0.0, 1.0), dtypes.float32, *options)
 
 
-def randn(*size: Any, **options: Any) -> Tensor:
-    """Normal numbers of mean 0 and deviation 1; options ``generator``, ``dtype``, ``device``, ``requires_grad``."""
-    return _draw("random_normal", "randn", size, (0.0, 1.0), options, dtypes.float32)
+@drawing
+def randn(
+    *size: int | Sequence[int],
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Normal numbers of mean 0 and deviation 1, float32 unless given; drawn from ``generator`` or the device's own."""
+    shape, options = sizes("randn", size), (generator, out, dtype, device, requires_grad)
+    return _draw("random_normal", "randn", shape, (0.0, 1.0), dtypes.float32, *options)
 
 
-def normal(mean: float, std: float, size: Any, **options: Any) -> Tensor:
+@drawing
+def normal(
+    mean: float,
+    std: float,
+    size: int | Sequence[int],
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Normal numbers of a mean and a standard deviation."""
-    if std < 0:
+    if not std >= 0:
         raise ArgumentError(mistake("normal", "std", std, "0 or more"))
-    return _draw("random_normal", "normal", size, (float(mean), float(std)), options, dtypes.float32)
+    shape, options = sizes("normal", (size,)), (generator, out, dtype, device, requires_grad)
+    return _draw("random_normal", "normal", shape, (float(mean), float(std)), dtypes.float32, *options)
 
 
-def randint(low: int, high: int | Any, size: Any = None, **options: Any) -> Tensor:
+@drawing
+def randint(
+    low: int | None = None,
+    high: int | Sequence[int] | None = None,
+    size: Sequence[int] | None = None,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Uniform integers in [low, high): ``randint(10, (2, 3))`` counts from 0; int64 unless ``dtype`` says otherwise."""
+    if isinstance(high, Sequence):
+        low, size, high = 0, high, low
+    elif high is None:
+        low, high = 0, low
     if size is None:
-        low, high, size = 0, low, high
-    first, last = integer("randint", "low", low), integer("randint", "high", high)
+        raise ArgumentTypeError(mistake("randint", "size", "missing", "a sequence of ints"))
+    first, last = integer("randint", "low", 0 if low is None else low), integer("randint", "high", high)
     if not 0 < last - first < 2**32:
         raise ArgumentError(mistake("randint", "high", last, f"from {first + 1} to {first + 2**32 - 1}"))
-    shape = (size,) if isinstance(size, int) else size
-    return _draw("random_integer", "randint", (tuple(shape),), (first, last - first), options, dtypes.int64)
+    bounds, options = (first, last - first), (generator, out, dtype, device, requires_grad)
+    return _draw("random_integer", "randint", size, bounds, dtypes.int64, *options)
 
 
-def rand_like(input: Tensor, **options: Any) -> Tensor:
-    """Uniform numbers in [0, 1) with the shape, dtype and device of a tensor."""
-    return rand(input.shape, **{"dtype": input.dtype, "device": str(input.device), **options})
+@drawing
+def rand_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Uniform numbers in [0, 1) with the shape, dtype and device of a tensor, unless given."""
+    place, kind = str(input.device) if device is None else device, dtype or input.dtype
+    return rand(*input.shape, generator=generator, dtype=kind, device=place, requires_grad=requires_grad)
 
 
-def randn_like(input: Tensor, **options: Any) -> Tensor:
-    """Normal numbers with the shape, dtype and device of a tensor."""
-    return randn(input.shape, **{"dtype": input.dtype, "device": str(input.device), **options})
+@drawing
+def randn_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: DType | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Normal numbers with the shape, dtype and device of a tensor, unless given."""
+    place, kind = str(input.device) if device is None else device, dtype or input.dtype
+    return randn(*input.shape, generator=generator, dtype=kind, device=place, requires_grad=requires_grad)
 
 
+@drawing
 def bernoulli(input: Tensor, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
     """1 with the probability that each element gives, else 0; dtype as ``input``."""
     checked_tensor("bernoulli", "input", input)
@@ -119,6 +195,7 @@ def bernoulli(input: Tensor, *, generator: Generator | None = None, out: Tensor 
     return (drawn < input.detach()).to(input.dtype)
 
 
+@drawing
 def randperm(
     n: int, *, generator: Generator | None = None, out: Tensor | None = None, device: str | None = None
 ) -> Tensor:
@@ -145,8 +222,12 @@ def randperm(
     return made if out is None else out.copy_(made)
 
 
-def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
-    """Elements zeroed with probability ``p`` and the rest scaled by 1 / (1 - p), while ``training``."""
+@drawing
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Elements zeroed with probability ``p`` and the rest scaled by 1 / (1 - p), while ``training``.
+
+    ``inplace`` overwrites the elements of ``input`` and gives it.
+    """
     checked_tensor("dropout", "input", input)
     if not 0.0 <= p <= 1.0:
         raise ArgumentError(mistake("dropout", "p", p, "a probability in [0, 1]"))
@@ -155,4 +236,4 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     floating("dropout", "input", input.dtype)
     state, low, high = default_generator(str(input.device)).take(input.numel())
     result: Tensor = bind(OPS["dropout"], input, state, low, high, p=float(p))[0]
-    return result
+    return input.copy_(result) if inplace else result

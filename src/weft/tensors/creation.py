@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from weft import devices, dtypes
 from weft.dtypes import DType
@@ -12,10 +13,18 @@ from weft.ops import OPS, TensorType, bind
 from weft.ops.arguments import data_type, integer, sizes
 from weft.ops.core import adopted
 from weft.ops.outs import check_given
+from weft.ops.signatures import checked
 from weft.ops.targets import check_target
 from weft.tensors import host
 from weft.tensors.array import empty as empty_array
 from weft.tensors.tensor import Tensor
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def factory(function: F) -> F:
+    """A public function that makes tensors: its arguments are normalised, PyTorch's memory options are taken."""
+    return checked(function, neutral=("layout", "pin_memory", "memory_format"))
 
 
 def device_name(device: str | None) -> str:
@@ -59,9 +68,10 @@ def _made(
     return made.requires_grad_() if requires_grad else made
 
 
+@factory
 def full(
-    size: Any,
-    fill_value: Any,
+    size: int | Sequence[int],
+    fill_value: float,
     *,
     out: Tensor | None = None,
     dtype: DType | None = None,
@@ -82,29 +92,47 @@ def full(
     return _made("full", "full", value, out=out, requires_grad=requires_grad, **options)
 
 
-def _filled(where: str, value: int, size: tuple[Any, ...], options: dict[str, Any]) -> Tensor:
-    requires_grad = options.pop("requires_grad", False)
-    dtype, device, out = (options.pop(key, None) for key in ("dtype", "device", "out"))
-    if options:
-        expected = "dtype, device, out, requires_grad"
-        raise ArgumentTypeError(mistake(where, "arguments", sorted(options), expected))
+def _filled(
+    where: str,
+    value: int,
+    size: tuple[int | Sequence[int], ...],
+    out: Tensor | None,
+    dtype: DType | None,
+    device: str | None,
+    requires_grad: bool,
+) -> Tensor:
     name, kind = _checked(where, device, dtype, out=out)
     attributes: dict[str, Any] = {"shape": sizes(where, size), "dtype": kind, "device": name}
     return _made(where, "full", value, out=out, requires_grad=requires_grad, **attributes)
 
 
-def zeros(*size: Any, **options: Any) -> Tensor:
+@factory
+def zeros(
+    *size: int | Sequence[int],
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Zeros: ``zeros(2, 3)`` or ``zeros((2, 3))``; options ``dtype``, ``device``, ``out``, ``requires_grad``."""
-    return _filled("zeros", 0, size, options)
+    return _filled("zeros", 0, size, out, dtype, device, requires_grad)
 
 
-def ones(*size: Any, **options: Any) -> Tensor:
+@factory
+def ones(
+    *size: int | Sequence[int],
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Ones: ``ones(2, 3)`` or ``ones((2, 3))``; options ``dtype``, ``device``, ``out``, ``requires_grad``."""
-    return _filled("ones", 1, size, options)
+    return _filled("ones", 1, size, out, dtype, device, requires_grad)
 
 
+@factory
 def empty(
-    *size: Any,
+    *size: int | Sequence[int],
     out: Tensor | None = None,
     dtype: DType | None = None,
     device: str | None = None,
@@ -125,6 +153,7 @@ def _like(where: str, input: Tensor, dtype: DType | None, device: str | None) ->
     return {"dtype": dtype or input.dtype, "device": str(input.device) if device is None else device}
 
 
+@factory
 def zeros_like(
     input: Tensor, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -132,6 +161,7 @@ def zeros_like(
     return zeros(input.shape, **_like("zeros_like", input, dtype, device), requires_grad=requires_grad)
 
 
+@factory
 def ones_like(
     input: Tensor, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -139,9 +169,10 @@ def ones_like(
     return ones(input.shape, **_like("ones_like", input, dtype, device), requires_grad=requires_grad)
 
 
+@factory
 def full_like(
     input: Tensor,
-    fill_value: Any,
+    fill_value: float,
     *,
     dtype: DType | None = None,
     device: str | None = None,
@@ -153,6 +184,7 @@ def full_like(
     )
 
 
+@factory
 def empty_like(
     input: Tensor, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
@@ -160,6 +192,7 @@ def empty_like(
     return empty(input.shape, **_like("empty_like", input, dtype, device), requires_grad=requires_grad)
 
 
+@factory
 def arange(
     start: float,
     end: float | None = None,
@@ -187,6 +220,7 @@ def arange(
     return _made("arange", "arange", values[0], values[2], out=out, count=count, dtype=kind, device=name)
 
 
+@factory
 def eye(
     n: int,
     m: int | None = None,
@@ -218,6 +252,7 @@ def from_numpy(array: Any) -> Tensor:
     return over(array, "from_numpy", "array")
 
 
+@factory
 def linspace(
     start: float, end: float, steps: int, *, out: Tensor | None = None, dtype: DType | None = None,
     device: str | None = None,
@@ -236,6 +271,7 @@ def linspace(
     return _made("linspace", "linspace", first, last, out=out, count=count, dtype=kind, device=name)
 
 
+@factory
 def logspace(
     start: float, end: float, steps: int, base: float = 10.0, *, out: Tensor | None = None,
     dtype: DType | None = None, device: str | None = None,
@@ -264,6 +300,7 @@ def _triangle_indices(
     return Tensor.wrap(host.from_numpy(places, kind, devices.open(name)))
 
 
+@factory
 def tril_indices(
     row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: str | None = None
 ) -> Tensor:
@@ -271,6 +308,7 @@ def tril_indices(
     return _triangle_indices("tril_indices", row, col, offset, False, dtype, device)
 
 
+@factory
 def triu_indices(
     row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: str | None = None
 ) -> Tensor:

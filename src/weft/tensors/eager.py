@@ -23,6 +23,7 @@ from weft.tensors.prepare import (
     Made,
     Prepared,
     PreparedStep,
+    check_attributes,
     needs_scratch,
     overwritten,
     prepare,
@@ -250,6 +251,7 @@ class Eager:
     def _found_view(self, op: OpSpec, source: Array, attributes: dict[str, Any], key: Any) -> Any:
         """A view's geometry, its offset counted from the source's; ``None`` where strides cannot express it."""
         assert op.view is not None
+        check_attributes(op, attributes)
         geometry = op.view(source.geometry, **attributes)
         found = None
         if geometry is not None:

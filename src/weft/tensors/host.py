@@ -96,7 +96,12 @@ class _Shared:
             "shape": array.shape,
             # bfloat16 has no type string of its own: two bytes, seen as bfloat16 afterwards
             "typestr": item.str if item.kind in "biuf" else "<u2",
-            "strides": tuple(stride * item.itemsize for stride in array.strides),
+            "strides": tuple(
+                stride * item.itemsize
+                if size > 1
+                else item.itemsize  # a stride that nothing takes may be anything
+                for size, stride in zip(array.shape, array.strides, strict=True)
+            ),
             "data": (address + array.offset * item.itemsize, False),
         }
 

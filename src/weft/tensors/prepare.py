@@ -15,11 +15,12 @@ from weft.codegen import generate
 from weft.devices.base import Device, Launch
 from weft.devices.counts import counted
 from weft.dtypes import DType
-from weft.errors import DeviceError, DTypeError, UnsupportedError, WeftError, mistake
+from weft.errors import ArgumentTypeError, DeviceError, DTypeError, UnsupportedError, WeftError, mistake
 from weft.kernels import Offset, Operand, Scalar, Step
 from weft.ops import OpSpec, TensorType
 from weft.ops.core import user_error
 from weft.ops.geometry import Geometry, contiguous_strides
+from weft.ops.kinds import is_tensor
 from weft.ops.targets import check_targets
 from weft.target import KernelSpec
 from weft.tensors.array import Array, is_aligned, layout_key, require_support
@@ -118,6 +119,7 @@ def prepare(
 ) -> Prepared:
     """Types, kernels and arguments of a call; ``own``: the operands that are the targets themselves."""
     device = _device(op, operands, attributes, into)
+    check_attributes(op, attributes)
     types = [
         TensorType(o.shape, o.dtype) if type(o) is Array else TensorType((), dtypes.of_scalar(o), True)
         for o in operands
@@ -172,6 +174,14 @@ def prepare(
     short = not spans and all(step.launch is not None for step in steps)
     alone = short and len(steps) == len(fresh) == 1 and not temporaries
     return Prepared(device, fresh, steps, temporaries, spans, report, short, steps[0] if alone else None)
+
+
+def check_attributes(op: OpSpec, attributes: dict[str, Any]) -> None:
+    """``ArgumentTypeError`` where an attribute holds a tensor or a number of NumPy: calls are kept by attributes."""
+    for name, value in attributes.items():
+        for part in value if isinstance(value, tuple) else (value,):
+            if is_tensor(part) or type(part).__module__ == "numpy":
+                raise ArgumentTypeError(mistake(op.name, name, f"a {type(part).__name__}", "plain data"))
 
 
 def _device(
