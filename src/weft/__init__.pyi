@@ -1035,7 +1035,7 @@ def tril(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None
     """The lower triangle of each matrix up to a diagonal, zeros above."""
 def triu(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
     """The upper triangle of each matrix from a diagonal on, zeros below."""
-def tile(input: Tensor, dims: builtins.int | Sequence[builtins.int]) -> Tensor:
+def tile(input: Tensor, *dims: builtins.int) -> Tensor:
     """The whole tensor repeated along its last dimensions, by NumPy's rule."""
 def repeat_interleave(
     input: Tensor,
@@ -1240,7 +1240,7 @@ def nanmean(
     """The mean over dimensions of what is not NaN, NaN where nothing is; floating point."""
 def norm(
     input: Tensor,
-    p: Any = 'fro',
+    p: builtins.float | str | None = 'fro',
     dim: Dims = None,
     keepdim: builtins.bool = False,
     *,

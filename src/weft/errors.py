@@ -22,6 +22,10 @@ class ArgumentError(WeftError, ValueError):
     """An argument outside its allowed values."""
 
 
+class NumberRangeError(ArgumentError, RuntimeError):
+    """A number that an element type cannot hold."""
+
+
 class ArgumentTypeError(WeftError, TypeError):
     """An argument of a Python type that is not accepted, or a missing or unknown argument."""
 

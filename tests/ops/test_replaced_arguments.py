@@ -37,7 +37,7 @@ REPLACEMENTS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "NumPy array": (lambda: np.ones(3), lambda: None),
 }
 """What is put in an argument's place, here and in PyTorch."""
-COMPARED = ("0-d tensor", "NumPy int", "NumPy float", "2**62", "NaN")
+COMPARED = ("0-d tensor", "NumPy int", "NumPy float", "NaN")
 """Replacements that PyTorch may take for the same."""
 
 
@@ -86,7 +86,9 @@ def attempt(name: str, case: Case, arguments: list[Any], others: list[Any], at: 
     """What is wrong with the outcome of a replacement; empty where nothing is."""
     here, there = REPLACEMENTS[kind]
     try:
-        mine = outcome(FUNCTIONS[name].function, arguments, case, at, here())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # advice about deprecated arguments
+            mine = outcome(FUNCTIONS[name].function, arguments, case, at, here())
     except WeftError:
         return ""
     except Exception as error:
@@ -108,9 +110,19 @@ def attempt(name: str, case: Case, arguments: list[Any], others: list[Any], at: 
     return ""
 
 
+OF_TENSORS = ("None", "text", "huge", "nested", "NumPy array")
+"""Replacements of an argument that takes tensors: numbers and 0-d tensors there are cases of other tests."""
+
+
+def kinds_for(name: str, argument: str) -> list[str]:
+    """The replacements for an argument."""
+    front = FUNCTIONS[name].front
+    own = [each for each in (*front.arguments, front.several) if each is not None and each.name == argument]
+    return [kind for kind in REPLACEMENTS if "Tensor" not in own[0].kinds or kind in OF_TENSORS]
+
+
 def memory() -> tuple[int, int]:
     """Bytes and storages that are in use."""
-    gc.collect()
     stats = wf.devices.open("cpu").memory_stats()
     assert type(stats.in_use) is type(stats.peak) is type(stats.pooled) is int
     return stats.in_use, stats.storages
@@ -119,15 +131,20 @@ def memory() -> tuple[int, int]:
 @pytest.mark.parametrize("name", FUNCTION_CASES)
 def test_replaced_arguments_give_pytorchs_result_or_a_weft_error(name: str) -> None:
     case = FUNCTION_CASES[name][0]
-    ours = made(case, lambda array: to_weft(array, "cpu"))
-    theirs = made(case, to_torch)
+    gc.collect(0)
     before = memory()
     wrong = []
+    ours, theirs = made(case, lambda array: to_weft(array, "cpu")), made(case, to_torch)
     for argument, at in calls(name, case):
-        for kind in REPLACEMENTS:
+        for kind in kinds_for(name, argument):
+            if name.endswith("_"):  # what is written in place is made anew
+                ours, theirs = made(case, lambda array: to_weft(array, "cpu")), made(case, to_torch)
             words = attempt(name, case, ours, theirs, at, kind)
             if words:
                 wrong.append(f"{name}: {argument} replaced by {kind}: {words}"[:250])
     assert not wrong, "\n" + "\n".join(wrong)
     assert (wf.ones(3) + 1).tolist() == [2, 2, 2]
+    ours.clear()
+    if memory() != before:  # tensors in cycles
+        gc.collect()
     assert memory() == before

@@ -11,7 +11,7 @@ from weft.autograd.hooks import run_hooks
 from weft.autograd.mode import grad_mode
 from weft.autograd.node import Accumulator, Edge, Node
 from weft.autograd.tape import edge_of
-from weft.errors import ArgumentTypeError, GradError, ShapeError, mistake
+from weft.errors import ArgumentTypeError, GradError, ShapeError, UnsupportedError, mistake
 from weft.ops import OPS, OpSpec, TensorType, bind
 from weft.ops.core import without_modes
 from weft.tensors.tensor import Tensor
@@ -54,7 +54,9 @@ def grad(
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of the sum of ``outputs`` with respect to ``inputs``, as ``torch.autograd.grad``.
@@ -68,6 +70,9 @@ def grad(
     >>> wf.autograd.grad(g, x)
     (tensor(18.),)
     """
+    if not only_inputs or is_grads_batched:
+        given = "only_inputs=False" if not only_inputs else "is_grads_batched=True"
+        raise UnsupportedError(mistake("grad", "an argument", given, "the default", "use weft.func.vmap"))
     roots, seeds = _roots("grad", outputs, grad_outputs, create_graph)
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     edges = [_edge("grad", "inputs", one) for one in wanted]

@@ -15,7 +15,13 @@ LARGEST_FLOAT32: Final = 3.4028235677973366e38
 def as_parameter(value: bool | int | float, dtype: DType) -> int | float:
     """The number that a kernel's parameter of a type takes; ``ArgumentError`` where the type cannot hold it."""
     if dtype.kind == "float":
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            raise ArgumentError(
+                f"an int of {int(value).bit_length()} bits is given for elements of type {dtype.name}, "
+                f"expected a number that a float holds"
+            ) from None
         if dtype is float32 and abs(number) > LARGEST_FLOAT32 and not math.isinf(number):
             return math.copysign(math.inf, number)
         return number

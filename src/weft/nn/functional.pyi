@@ -167,8 +167,9 @@ def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    *,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = 'mean',
 ) -> Tensor:
     """The negative log likelihood: ``input`` log-probabilities (N, C, ...), ``target`` classes (N, ...) or (C) and ().
@@ -179,8 +180,9 @@ def cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    *,
+    size_average: bool | None = None,
     ignore_index: int = -100,
+    reduce: bool | None = None,
     reduction: str = 'mean',
     label_smoothing: float = 0.0,
 ) -> Tensor:
@@ -279,7 +281,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = 'constant', value: float 
 def mse_loss(
     input: Tensor,
     target: Tensor,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = 'mean',
     weight: Tensor | None = None,
 ) -> Tensor:
@@ -287,12 +290,20 @@ def mse_loss(
 def l1_loss(
     input: Tensor,
     target: Tensor,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = 'mean',
     weight: Tensor | None = None,
 ) -> Tensor:
     """The mean (or sum, or each) absolute difference of two tensors of one shape."""
-def smooth_l1_loss(input: Tensor, target: Tensor, *, reduction: str = 'mean', beta: float = 1.0) -> Tensor:
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = 'mean',
+    beta: float = 1.0,
+) -> Tensor:
     """Squared difference over ``2 * beta`` below ``beta``, absolute difference less ``beta / 2`` above."""
 def huber_loss(
     input: Tensor,
@@ -306,7 +317,8 @@ def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = 'mean',
 ) -> Tensor:
     """Cross entropy of probabilities in [0, 1] and targets of the same shape; logarithms count at least -100."""
@@ -314,7 +326,8 @@ def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = 'mean',
     pos_weight: Tensor | None = None,
 ) -> Tensor:
@@ -322,7 +335,14 @@ def binary_cross_entropy_with_logits(
 
     ``pos_weight`` broadcasts against the target and weighs its positive part.
     """
-def kl_div(input: Tensor, target: Tensor, *, reduction: str = 'mean', log_target: bool = False) -> Tensor:
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = 'mean',
+    log_target: bool = False,
+) -> Tensor:
     """Kullback-Leibler divergence of log-probabilities ``input`` and probabilities (or their logarithms) ``target``.
 
     ``reduction`` may also be ``"batchmean"``: the sum over all by the first dimension's size.
@@ -332,7 +352,8 @@ def margin_ranking_loss(
     input2: Tensor,
     target: Tensor,
     margin: float = 0.0,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = 'mean',
 ) -> Tensor:
     """``max(0, margin - target * (input1 - input2))``: target 1 wants input1 higher, -1 lower."""
@@ -340,18 +361,26 @@ def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
     margin: float = 1.0,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = 'mean',
 ) -> Tensor:
     """The input where the target is 1, ``max(0, margin - input)`` where it is -1."""
-def soft_margin_loss(input: Tensor, target: Tensor, *, reduction: str = 'mean') -> Tensor:
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = 'mean',
+) -> Tensor:
     """``log(1 + exp(-target * input))`` for targets 1 and -1."""
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
     target: Tensor,
     margin: float = 0.0,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = 'mean',
 ) -> Tensor:
     """``1 - cos`` of vectors (N, D) or (D) where the target is 1, ``max(0, cos - margin)`` where it is -1."""
@@ -363,7 +392,8 @@ def triplet_margin_loss(
     p: float = 2,
     eps: float = 1e-06,
     swap: bool = False,
-    *,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
     reduction: str = 'mean',
 ) -> Tensor:
     """``max(0, d(anchor, positive) - d(anchor, negative) + margin)`` of vectors (N, D), d the p-norm of differences.
@@ -388,8 +418,9 @@ def poisson_nll_loss(
     target: Tensor,
     log_input: bool = True,
     full: bool = False,
-    *,
+    size_average: bool | None = None,
     eps: float = 1e-08,
+    reduce: bool | None = None,
     reduction: str = 'mean',
 ) -> Tensor:
     """The negative log likelihood of counts under Poisson distributions of rate ``exp(input)``, or of rate ``input``.

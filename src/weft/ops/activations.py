@@ -136,8 +136,8 @@ MISH = pointwise("mish", "x * tanh(softplus(x))", "x", "x * tanh(softplus(x)).",
                  derivative="t = tanh(softplus(x))\ng * (t + x * (1.0 - t * t) * sigmoid(x))")  # fmt: skip
 LOGSIGMOID = pointwise("logsigmoid", "minimum(x, 0.0) - log1p(exp(-abs(x)))", "x", "log(sigmoid(x)).", kinds="f",
                        derivative="g * sigmoid(-x)")  # fmt: skip
-THRESHOLD = pointwise("threshold", "where(x > t, x, v)", "x t v", "x, or v where it is at most t.", kinds="fi",
-                      derivative=("where(x > t, g, 0.0)", "", "where(x > t, 0.0, g)"))  # fmt: skip
+THRESHOLD = pointwise("threshold", "where(x <= t, v, x)", "x t v", "x, or v where it is at most t.", kinds="fi",
+                      derivative=("where(x <= t, 0.0, g)", "", "where(x <= t, g, 0.0)"))  # fmt: skip
 HARDSHRINK = pointwise("hardshrink", "where((x >= -l) & (x <= l), 0.0, x)", "x l", "x, or 0 in [-l, l].", kinds="f",
                        derivative=("where((x >= -l) & (x <= l), 0.0, g)", ""))  # fmt: skip
 SOFTSHRINK = pointwise(

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from weft.dtypes import DType
-from weft.errors import ArgumentTypeError, DTypeError, IndexOutOfRangeError, ShapeError, mistake
+from weft.errors import (
+    ArgumentTypeError,
+    DTypeError,
+    IndexOutOfRangeError,
+    NumberRangeError,
+    ShapeError,
+    mistake,
+)
+from weft.kernels.numbers import LARGEST_FLOAT32
 
 
 def integer(where: str, argument: str, value: Any) -> int:
@@ -109,6 +117,41 @@ def tensor(where: str, argument: str, value: Any, rank: int | None = None) -> An
             )
         )
     return value
+
+
+def representable(where: str, argument: str, value: Any, dtype: DType) -> None:
+    """``NumberRangeError`` where a Python number does not fit an element type, by PyTorch's rule.
+
+    A float is cut to an integer; an unsigned type takes negative numbers down to minus its largest; 16-bit types
+    take everything.
+    """
+    if dtype.kind == "float":
+        if dtype.bits == 32 and isinstance(value, float) and LARGEST_FLOAT32 < abs(value) < math.inf:
+            raise NumberRangeError(mistake(where, argument, value, f"a number that {dtype.name} holds"))
+        return
+    if dtype.kind == "bool":
+        return
+    if isinstance(value, float) and not math.isfinite(value):
+        raise NumberRangeError(mistake(where, argument, value, f"a finite number for {dtype.name}"))
+    most = 2 ** (dtype.bits - (dtype.kind == "int")) - 1
+    least = -most - (dtype.kind == "int")
+    if not least <= math.trunc(value) <= most:
+        raise NumberRangeError(
+            mistake(
+                where,
+                argument,
+                value,
+                f"from {least if dtype.kind == 'int' else 0} to {most} for {dtype.name}",
+            )
+        )
+
+
+def fits_beside(where: str, argument: str, value: Any, tensor: Any) -> Any:
+    """A number that meets a tensor, as its type holds it; ``NumberRangeError`` where a type of integers cannot."""
+    if type(value) is not int or not tensor.dtype.is_integer:
+        return value
+    representable(where, argument, value, tensor.dtype)
+    return value % 2**tensor.dtype.bits if value < 0 and tensor.dtype.kind == "uint" else value
 
 
 def floating(where: str, argument: str, dtype: DType) -> None:

@@ -224,6 +224,8 @@ unary(
     kinds="f",
     derivative="g",
 )
+DECIMALS = 300
+"""The most decimals to round to: a float has no more."""
 ROUND = pointwise("round", {"f": "round(x)", "iu": "x"}, "x", "The nearest whole number, halves to even.")
 ROUND_UP = pointwise(
     "round_scaled", "round(x * s) / s", "x s", "round(x * s) / s.", kinds="f", derivative=("", "")
@@ -241,6 +243,8 @@ def round(input: Tensor, *, decimals: int = 0) -> tuple[Any, ...]:
     if places == 0:
         return ROUND, input
     arguments.floating("round", "input", input.dtype)
+    if not -DECIMALS <= places <= DECIMALS:
+        raise ArgumentError(mistake("round", "decimals", places, f"from {-DECIMALS} to {DECIMALS}"))
     return ROUND_UP if places > 0 else ROUND_DOWN, input, 10.0 ** (places if places > 0 else -places)
 
 

@@ -7,12 +7,13 @@ A primitive's function checks and normalises arguments and binds the op; a compo
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from weft.ops.core import top_mode
 from weft.ops.outs import with_out
+from weft.ops.pytorch_names import KEYWORDS, NEUTRAL, with_deprecated
 from weft.ops.rounding import rounded_once
 from weft.ops.signatures import Front, checked
 
@@ -60,8 +61,6 @@ def function(
     plan: Callable[..., tuple[Any, ...]] | None = None,
     out: Any = None,
     autocast: Precision | None = None,
-    keywords: Mapping[str, str] | None = None,
-    neutral: Sequence[str] = (),
     wide: bool = False,
 ) -> Callable[[F], F]:
     """Register a public function: in ``weft`` (``top``), as a method, in ``nn.functional``, as operators.
@@ -75,15 +74,13 @@ def function(
 
     ``out``: it takes ``out=`` as well (its method does not, as in PyTorch); the op, or the ops by its arguments, that
     it ends in, or True where it ends in several or in a view.
-
-    ``keywords``: further names of arguments in PyTorch; ``neutral``: arguments of PyTorch that ask for nothing here.
     """
 
     def register(target: F) -> F:
         key = name or target.__name__.rstrip("_")
-        body = rounded_once(target) if wide else target
-        body = body if autocast is None else whole(autocast)(body)
-        named: dict[str, Any] = {"name": key, "keywords": keywords, "neutral": neutral}
+        body: Callable[..., Any] = rounded_once(target) if wide else target
+        body = with_deprecated(key, body if autocast is None else whole(autocast)(body))
+        named: dict[str, Any] = {"name": key, "keywords": KEYWORDS.get(key), "neutral": NEUTRAL.get(key, ())}
         called = checked(with_out(key, body, out) if out else body, **named)
         own = body if out and method is True else method
         own = checked(own, **named) if callable(own) else own

@@ -52,20 +52,20 @@ KL = _loss(
 )  # fmt: skip
 KL_LOG = _loss("kl_div_log", "exp(y) * (y - x)", "x y", "exp(y) * (y - x).")
 RANKING = _loss(
-    "margin_ranking", "v = m - t * (x - y)\nwhere(v >= 0.0, v, 0.0)", "x y t m", "Below a margin by rank."
+    "margin_ranking", "v = m - t * (x - y)\nwhere(v < 0.0, 0.0, v)", "x y t m", "Below a margin by rank."
 )
 HINGE = _loss(
-    "hinge_embedding", "m = d - x\nwhere(t != 1.0, where(m >= 0.0, m, 0.0), 0.0) + where(t != -1.0, x, 0.0)", "x t d",
+    "hinge_embedding", "m = d - x\nwhere(t != 1.0, where(m < 0.0, 0.0, m), 0.0) + where(t != -1.0, x, 0.0)", "x t d",
     "A distance where t is 1, what it lacks of a margin where t is -1.",
 )  # fmt: skip
 COSINE = _loss(
     "cosine_embedding",
-    "v = c - m\nwhere(t == 1.0, 1.0 - c, 0.0) + where(t == -1.0, where(v >= 0.0, v, 0.0), 0.0)", "c t m",
+    "v = c - m\nwhere(t == 1.0, 1.0 - c, 0.0) + where(t == -1.0, where(v < 0.0, 0.0, v), 0.0)", "c t m",
     "1 - cos where t is 1, the cosine above a margin where t is -1.",
 )  # fmt: skip
 TRIPLET = _loss(
     "triplet_margin",
-    "v = p - n + m\nwhere(v >= 0.0, v, 0.0)",
+    "v = p - n + m\nwhere(v < 0.0, 0.0, v)",
     "p n m",
     "How far p is not below n by a margin.",
 )

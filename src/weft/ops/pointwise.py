@@ -90,6 +90,8 @@ def _reference(info: Pointwise) -> Callable[..., Any]:
         values = {
             n: numpy.asarray(v).astype(types[n].numpy) for n, v in zip(info.parameters, operands, strict=True)
         }
+        if info.rule == "bool" and compute.kind == "float":
+            values = {n: v.astype(compute.numpy).astype(types[n].numpy) for n, v in values.items()}
         shape = broadcast_shapes("reference", *(value.shape for value in values.values()))
         result = numpy.broadcast_to(evaluate(info.build(compute.compute), values), shape)
         return result.astype((dtypes.bool_ if info.rule == "bool" else compute).numpy)
@@ -151,6 +153,8 @@ def _lower(name: str, info: Pointwise) -> Callable[..., Program]:
             for parameter, operand, value in zip(info.parameters, operands, loaded, strict=True):
                 dtype = types[parameter]
                 given = builder.scalar(operand, dtype) if operand.scalar else cast(value, dtype)
+                if info.rule == "bool" and compute.kind == "float" and operand.dtype is not compute:
+                    given = cast(cast(given, compute), dtype)  # what is compared has the type, as in PyTorch
                 replacements[variable(parameter, dtype)] = given
             return [simplify(substitute(expression, replacements))]
 

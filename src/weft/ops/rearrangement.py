@@ -262,9 +262,9 @@ def _copied(spread: Any, shape: tuple[int, ...]) -> Any:
 
 
 @function()
-def tile(input: Tensor, dims: int | Sequence[int]) -> Tensor:
+def tile(input: Tensor, *dims: int) -> Tensor:
     """The whole tensor repeated along its last dimensions, by NumPy's rule."""
-    counts = (dims,) if isinstance(dims, int) else tuple(dims)
+    counts = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], Sequence) else dims
     rank = len(arguments.tensor("tile", "input", input).shape)
     return repeat(input, *(1,) * (rank - len(counts)), *counts)
 

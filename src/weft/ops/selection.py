@@ -54,6 +54,9 @@ def where(
         raise DTypeError(
             mistake("where", "condition's dtype", given.dtype.name, "bool", "compare it, as in x != 0")
         )
+    for name, value, beside in (("input", input, other), ("other", other, input)):
+        if hasattr(beside, "dtype"):
+            arguments.fits_beside("where", name, value, beside)
     return bind(WHERE, given, input, other) if out is None else bind_out(WHERE, out, given, input, other)
 
 
@@ -73,6 +76,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | float) -> tuple[Any
         raise DTypeError(
             mistake("masked_fill", "value", "a floating point number", f"one of input's type {x.dtype.name}")
         )
+    arguments.fits_beside("masked_fill", "value", value, x)
     if hasattr(value, "shape"):
         return WHERE, chosen, to_dtype(value, x.dtype), x
     return WHERE, chosen, bool(value) if x.dtype is dtypes.bool_ else value, x
@@ -91,6 +95,8 @@ def _clamped(name: str, input: Any, low: Any, high: Any) -> tuple[Any, ...]:
     check_operands(name, input)
     if low is None and high is None:
         raise ArgumentError(mistake(name, "min and max", "both None", "at least one of them"))
+    low = arguments.fits_beside(name, "min", low, input)
+    high = arguments.fits_beside(name, "max", high, input)
     if high is None:
         return CLAMP_MIN, input, low
     return (CLAMP_MAX, input, high) if low is None else (CLAMP, input, low, high)

@@ -40,10 +40,20 @@ NEUTRAL: dict[str, tuple[Callable[[Any], bool], str]] = {
     "pin_memory": (lambda value: value is None or isinstance(value, bool), "a bool"),
     "non_blocking": (lambda value: isinstance(value, bool), "a bool"),
     "sparse_grad": (_is_false, "False"),
+    "implicit": (_is_false, "False"),
+    "is_grads_batched": (_is_false, "False"),
     "only_inputs": (lambda value: value is True, "True"),
     "_stacklevel": (lambda value: isinstance(value, int), "an int"),
 }
 """Arguments of PyTorch that ask for nothing here: the values that they may have. Anything else is refused."""
+
+
+def accept_neutral(where: str, argument: str, value: Any) -> None:
+    """``UnsupportedError`` where an argument of ``NEUTRAL`` asks for something."""
+    accepts, words = NEUTRAL[argument]
+    if not accepts(value):
+        raise UnsupportedError(mistake(where, argument, repr(value), words))
+
 
 _KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 _VAR_POSITIONAL = inspect.Parameter.VAR_POSITIONAL
@@ -126,9 +136,7 @@ class Front:
                     raise ArgumentTypeError(f"{self.name}: {name} is given twice, expected once")
                 given[place] = value
             elif key in self.neutral:
-                accepts, words = NEUTRAL[key]
-                if not accepts(value):
-                    raise UnsupportedError(mistake(self.name, key, repr(value), words))
+                accept_neutral(self.name, key, value)
             else:
                 raise ArgumentTypeError(mistake(self.name, "arguments", f"{key}=", self._listed()))
         return more

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from weft import dtypes
 from weft.dtypes import DType
-from weft.errors import ArgumentTypeError, mistake
+from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.expr import Expr, call, cast, const, where
 from weft.kernels import Builder, Operand, Program, coalesce
 from weft.ops import arguments
@@ -180,6 +180,8 @@ def _moments(
         raise ArgumentTypeError(mistake(name, "correction", type(given).__name__, "a number"))
     dims = arguments.dimensions(name, dim, len(x.shape))
     arguments.floating(name, "input", x.dtype)
+    if math.isnan(given):
+        raise ArgumentError(mistake(name, "correction", given, "a number other than NaN"))
     var, mean = bind(VAR_MEAN, x, dims=dims, keepdim=bool(keepdim), correction=float(given))
     return var, mean
 
@@ -355,7 +357,7 @@ IS_NONZERO = pointwise(
 )
 
 
-def _vector_norm(name: str, input: Any, ord: float, dim: Any, keepdim: bool, dtype: DType | None) -> Any:
+def _vector_norm(name: str, input: Any, ord: Any, dim: Any, keepdim: bool, dtype: DType | None) -> Any:
     x = arguments.tensor(name, "input", input)
     if isinstance(ord, bool) or not isinstance(ord, int | float):
         raise ArgumentTypeError(mistake(name, "the order", repr(ord), "a number, inf and -inf included"))
@@ -376,7 +378,12 @@ def _vector_norm(name: str, input: Any, ord: float, dim: Any, keepdim: bool, dty
 
 @function(out=True, autocast="float32", wide=True)
 def norm(
-    input: Tensor, p: Any = "fro", dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
+    input: Tensor,
+    p: float | str | None = "fro",
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: DType | None = None,
 ) -> Tensor:
     """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2."""
     order = 2.0 if p in ("fro", None) else p

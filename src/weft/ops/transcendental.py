@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from weft.errors import ArgumentTypeError, mistake
+from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.ops.annotations import Tensor
 from weft.ops.declaring import binary, check_operands, planned, unary
 from weft.ops.pointwise import pointwise
@@ -90,4 +90,6 @@ def logit(input: Tensor, eps: float | None = None) -> tuple[Any, ...]:
         return LOGIT, input
     if not isinstance(eps, int | float):
         raise ArgumentTypeError(mistake("logit", "eps", type(eps).__name__, "a number or None"))
-    return LOGIT_CLAMPED, input, float(eps)
+    if not eps <= 0.5:
+        raise ArgumentError(mistake("logit", "eps", eps, "at most 0.5, so that [eps, 1 - eps] is not empty"))
+    return (LOGIT, input) if eps < 0 else (LOGIT_CLAMPED, input, float(eps))

@@ -8,9 +8,13 @@ from weft import devices, dtypes
 from weft.dtypes import DType
 from weft.errors import ArgumentTypeError, mistake
 from weft.ops import OPS, bind
+from weft.ops.signatures import accept_neutral
 
 if TYPE_CHECKING:
     from weft.tensors.tensor import Tensor
+
+
+bool_type = bool  # inside the class the name is a method
 
 
 class Conversions:
@@ -19,12 +23,22 @@ class Conversions:
     __slots__ = ()
 
     def to(
-        self: Any, *args: Any, dtype: DType | None = None, device: str | None = None, copy: bool = False
+        self: Any,
+        *args: Any,
+        dtype: DType | None = None,
+        device: str | None = None,
+        non_blocking: bool_type = False,
+        copy: bool_type = False,
+        memory_format: Any = None,
     ) -> Tensor:
         """The tensor with another data type, on another device, or both; itself where nothing changes.
 
-        ``to(wf.float16)``, ``to("cpu")``, ``to("webgpu", wf.int32)``, ``to(other)``.
+        ``to(wf.float16)``, ``to("cpu")``, ``to("webgpu", wf.int32)``, ``to(other)``. ``non_blocking`` changes nothing:
+        copies are ordered with what comes after them. ``copy`` makes a new tensor in any case.
         """
+        accept_neutral("to", "memory_format", memory_format)
+        flags = [argument for argument in args if isinstance(argument, bool_type)]  # non_blocking, copy
+        copy = copy or (len(flags) > 1 and flags[1])
         for argument in args:
             if isinstance(argument, DType):
                 dtype = argument
@@ -33,7 +47,7 @@ class Conversions:
                 dtype, device = other.dtype, str(other.device)
             elif isinstance(argument, str):
                 device = argument
-            elif argument is not None:
+            elif argument is not None and not isinstance(argument, bool_type):
                 raise ArgumentTypeError(
                     mistake("to", "argument", repr(argument), "a dtype, a device or a tensor")
                 )

@@ -10,7 +10,7 @@ from weft import devices, dtypes
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DeviceError, DTypeError, mistake
 from weft.ops import OPS, TensorType, bind
-from weft.ops.arguments import data_type, integer, sizes
+from weft.ops.arguments import data_type, integer, representable, sizes
 from weft.ops.core import adopted
 from weft.ops.outs import check_given
 from weft.ops.signatures import checked
@@ -88,6 +88,7 @@ def full(
     value = host.check_scalar("full", fill_value)
     shape = sizes("full", (size,) if not isinstance(size, tuple | list) else tuple(size))
     name, kind = _checked("full", device, dtype, dtypes.of_scalar(value), out)
+    representable("full", "fill_value", value, kind)
     options: dict[str, Any] = {"shape": shape, "dtype": kind, "device": name}
     return _made("full", "full", value, out=out, requires_grad=requires_grad, **options)
 
@@ -210,14 +211,26 @@ def arange(
     """
     first, last = (0, start) if end is None else (start, end)
     values = [host.check_scalar("arange", value) for value in (first, last, step)]
-    if step == 0:
-        raise ArgumentError(mistake("arange", "step", 0, "a step other than 0"))
-    if (values[1] - values[0]) * values[2] < 0:
-        raise ArgumentError(mistake("arange", "step", step, f"a step from {first} towards {last}"))
+    for name, value in zip(("start", "end", "step"), values, strict=True):
+        if not math.isfinite(value):
+            raise ArgumentError(mistake("arange", name, value, "a finite number"))
     default = dtypes.float32 if any(isinstance(value, float) for value in values) else dtypes.int64
-    name, kind = _checked("arange", device, dtype, default, out)
-    count = math.ceil((values[1] - values[0]) / values[2])
-    return _made("arange", "arange", values[0], values[2], out=out, count=count, dtype=kind, device=name)
+    place, kind = _checked("arange", device, dtype, default, out)
+    if kind.kind == "bool":
+        raise DTypeError(mistake("arange", "dtype", kind.name, "a type of numbers"))
+    if (
+        kind is dtypes.int64
+    ):  # as in PyTorch: int64 counts with whole numbers, other integers with the given ones
+        values = [math.trunc(value) for value in values]
+    begin, stop, stride = values
+    if stride == 0:
+        raise ArgumentError(mistake("arange", "step", step, "a step other than 0"))
+    if (stop - begin) * stride < 0:
+        raise ArgumentError(mistake("arange", "step", step, f"a step from {first} towards {last}"))
+    count = math.ceil((stop - begin) / stride)
+    if kind.is_integer:
+        begin, stride = math.trunc(begin), math.trunc(stride)
+    return _made("arange", "arange", begin, stride, out=out, count=count, dtype=kind, device=place)
 
 
 @factory
@@ -268,6 +281,17 @@ def linspace(
     if count < 0:
         raise ArgumentError(mistake("linspace", "steps", count, "0 or more"))
     name, kind = _checked("linspace", device, dtype, out=out)
+    if kind.kind == "bool":
+        raise DTypeError(mistake("linspace", "dtype", kind.name, "a type of numbers"))
+    if kind.is_integer:
+        for argument, value in (("start", first), ("end", last)):
+            representable("linspace", argument, value, kind)
+        first, last = (
+            math.trunc(first),
+            math.trunc(last),
+        )  # as in PyTorch, where the ends are first of the type
+        if kind.kind == "uint":
+            first, last = first % 2**kind.bits, last % 2**kind.bits
     return _made("linspace", "linspace", first, last, out=out, count=count, dtype=kind, device=name)
 
 

@@ -13,6 +13,7 @@ from weft.devices.base import Device, HostDevice, Storage
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, mistake
 from weft.ops import OPS
+from weft.ops.arguments import representable
 from weft.ops.geometry import contiguous_strides
 from weft.tensors.array import Array, empty, require_support
 
@@ -23,6 +24,11 @@ def from_python(data: Any, dtype: DType | None, device: Device) -> Array:
     if dtype is None:
         found = dtypes.from_numpy(values.dtype)
         dtype = dtypes.float32 if found is dtypes.float64 else found
+    elif values.size and not isinstance(
+        data, numpy.ndarray
+    ):  # an array's elements wrap, as in NumPy and PyTorch
+        for value in (values.min().item(), values.max().item()):
+            representable("tensor", "data", value, dtype)
     return from_numpy(values, dtype, device)
 
 

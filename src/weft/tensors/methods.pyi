@@ -512,7 +512,7 @@ class TensorMethods:
         """The upper triangle of each matrix from a diagonal on, zeros below."""
     def repeat(self, *repeats: int) -> Tensor:
         """The whole tensor repeated along dimensions; more repeats than dimensions add dimensions in front."""
-    def tile(self, dims: int | Sequence[int]) -> Tensor:
+    def tile(self, *dims: int) -> Tensor:
         """The whole tensor repeated along its last dimensions, by NumPy's rule."""
     def repeat_interleave(
         self,
@@ -615,7 +615,7 @@ class TensorMethods:
         """The mean over dimensions of what is not NaN, NaN where nothing is; floating point."""
     def norm(
         self,
-        p: Any = 'fro',
+        p: float | str | None = 'fro',
         dim: Dims = None,
         keepdim: bool = False,
         *,

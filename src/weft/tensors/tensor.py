@@ -7,6 +7,7 @@ about the handle itself: history, memory, in-place writes and indexing.
 
 from __future__ import annotations
 
+import builtins
 import weakref
 from copy import deepcopy
 from typing import Any, ClassVar, NamedTuple
@@ -27,6 +28,7 @@ from weft.ops import OPS, bind
 from weft.ops.advanced import get as get_items
 from weft.ops.advanced import is_basic
 from weft.ops.advanced import set_ as set_items
+from weft.ops.arguments import representable
 from weft.ops.core import adopted
 from weft.ops.movement import basic_index
 from weft.tensors import host
@@ -246,8 +248,11 @@ class Tensor(Described, Gradients, HostValues, Conversions, Alike, TensorMethods
 
     # Writing.
 
-    def copy_(self, src: Tensor) -> Tensor:
-        """Overwrite the elements with those of ``src``, broadcast and converted; ``src`` may be on another device."""
+    def copy_(self, src: Tensor, non_blocking: builtins.bool = False) -> Tensor:
+        """Overwrite the elements with those of ``src``, broadcast and converted; ``src`` may be on another device.
+
+        ``non_blocking`` changes nothing: copies are ordered with what comes after them on either device.
+        """
         if not isinstance(src, Tensor):
             raise ArgumentTypeError(
                 mistake("copy_", "src", type(src).__name__, "a Tensor", "use fill_ for a number")
@@ -273,6 +278,8 @@ class Tensor(Described, Gradients, HostValues, Conversions, Alike, TensorMethods
                 )
             self._once().copy_(value)
             return self
+        value = host.check_scalar("fill_", value)
+        representable("fill_", "value", value, self.dtype)
         target = self._once()
         bind(
             OPS["full"], value, shape=target.shape, dtype=self.dtype, device=str(self.device), into=(target,)

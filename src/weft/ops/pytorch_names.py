@@ -1,0 +1,102 @@
+"""Names and places that arguments have in PyTorch where they differ from the function's own: data, and what reads it.
+
+``function`` looks a public function up here. The names of NumPy (``axis``, ``keepdims``) hold for all functions and
+stand in ``signatures``.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+KEYWORDS: dict[str, dict[str, str]] = {
+    "broadcast_to": {"size": "shape"},
+    "expand": {"size": "sizes"},
+    "heaviside": {"values": "other"},
+    "max": {"other": "dim"},
+    "min": {"other": "dim"},
+    "scatter": {"value": "src"},
+    "scatter_": {"value": "src"},
+    "split": {"split_size": "split_size_or_sections", "split_sizes": "split_size_or_sections"},
+    "tensor_split": {
+        "indices": "indices_or_sections",
+        "sections": "indices_or_sections",
+        "tensor_indices_or_sections": "indices_or_sections",
+    },
+    "vector_norm": {"input": "x"},
+    "view": {"size": "shape"},
+}
+"""Further names of arguments."""
+
+NEUTRAL: dict[str, tuple[str, ...]] = {
+    "clone": ("memory_format",),
+    "contiguous": ("memory_format",),
+    "expand": ("implicit",),
+    "gather": ("sparse_grad",),
+    "log_softmax": ("_stacklevel",),
+    "softmax": ("_stacklevel",),
+}
+"""Arguments that ask for nothing here (rows of ``signatures.NEUTRAL``)."""
+
+_REDUCED = "size_average reduce reduction"
+REDUCED: dict[str, str] = {
+    "binary_cross_entropy": f"input target weight {_REDUCED}",
+    "binary_cross_entropy_with_logits": f"input target weight {_REDUCED} pos_weight",
+    "cosine_embedding_loss": f"input1 input2 target margin {_REDUCED}",
+    "cross_entropy": "input target weight size_average ignore_index reduce reduction label_smoothing",
+    "hinge_embedding_loss": f"input target margin {_REDUCED}",
+    "kl_div": f"input target {_REDUCED} log_target",
+    "l1_loss": f"input target {_REDUCED} weight",
+    "margin_ranking_loss": f"input1 input2 target margin {_REDUCED}",
+    "mse_loss": f"input target {_REDUCED} weight",
+    "nll_loss": "input target weight size_average ignore_index reduce reduction",
+    "poisson_nll_loss": "input target log_input full size_average eps reduce reduction",
+    "smooth_l1_loss": f"input target {_REDUCED} beta",
+    "soft_margin_loss": f"input target {_REDUCED}",
+    "triplet_margin_loss": f"anchor positive negative margin p eps swap {_REDUCED}",
+}
+"""Losses that take PyTorch's deprecated ``size_average`` and ``reduce``, with the order of their arguments there."""
+
+
+def reduction_of(size_average: bool | None, reduce: bool | None) -> str:
+    """The ``reduction`` that the two deprecated arguments mean.
+
+    >>> reduction_of(False, None), reduction_of(None, False)
+    ('sum', 'none')
+    """
+    if reduce is False:
+        return "none"
+    return "sum" if size_average is False else "mean"
+
+
+def with_deprecated(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The loss with PyTorch's deprecated arguments in their places; other functions as they are."""
+    if name not in REDUCED:
+        return function
+    order = REDUCED[name].split()
+    given = inspect.signature(function)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [
+        given.parameters[each].replace(kind=kind)
+        if each in given.parameters
+        else inspect.Parameter(each, kind, default=None, annotation="bool | None")
+        for each in order
+    ]
+
+    def call(*values: Any) -> Any:
+        arguments = dict(zip(order, values, strict=True))
+        size_average, reduce = arguments.pop("size_average"), arguments.pop("reduce")
+        if size_average is not None or reduce is not None:
+            arguments["reduction"] = reduction_of(size_average, reduce)
+            words = (
+                f"{name}: size_average and reduce are deprecated, write reduction={arguments['reduction']!r}"
+            )
+            warnings.warn(words, UserWarning, stacklevel=4)
+        return function(**arguments)
+
+    functools.update_wrapper(call, function)
+    call.__signature__ = given.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return call
