@@ -11,6 +11,7 @@ from weft import errors
 from weft.errors import WeftError, mistake
 
 STANDARD = {
+    "NumberRangeError": RuntimeError,
     "ShapeError": RuntimeError, "DTypeError": TypeError, "ArgumentError": ValueError, "ArgumentTypeError": TypeError,
     "IndexOutOfRangeError": IndexError, "DeviceError": RuntimeError, "DisposedError": RuntimeError,
     "OutOfMemoryError": MemoryError, "KernelError": RuntimeError, "GradError": RuntimeError,
