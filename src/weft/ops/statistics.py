@@ -118,7 +118,7 @@ def _infer_var(
     x: TensorType, *, dims: tuple[int, ...], keepdim: bool, correction: float
 ) -> tuple[TensorType, ...]:
     arguments.floating("var", "input", x.dtype)
-    return (TensorType(reduced_shape(x.shape, dims, keepdim), x.dtype),) * 2
+    return (TensorType(reduced_shape(x.shape, dims, keepdim), x.dtype.compute),) * 2
 
 
 def _reference_var(x: Any, *, dims: tuple[int, ...], keepdim: bool, correction: float) -> Any:
@@ -130,8 +130,8 @@ def _reference_var(x: Any, *, dims: tuple[int, ...], keepdim: bool, correction: 
     squares = numpy.sum((wide - mean) ** 2, axis=dims, keepdims=True)
     with numpy.errstate(all="ignore"):
         var = squares / numpy.float64(max(count - correction, 0.0))
-    shape = reduced_shape(x.shape, dims, keepdim)
-    return tuple(numpy.asarray(one).reshape(shape).astype(x.dtype) for one in (var, mean))
+    shape, kept = reduced_shape(x.shape, dims, keepdim), "float64" if x.dtype == "float64" else "float32"
+    return tuple(numpy.asarray(one).reshape(shape).astype(kept) for one in (var, mean))
 
 
 def _gradient_var(context: Gradient, by_var: Any, by_mean: Any) -> list[Any]:
@@ -155,7 +155,8 @@ def _gradient_var(context: Gradient, by_var: Any, by_mean: Any) -> list[Any]:
 
 VAR_MEAN = declare(
     "var_mean", infer=_infer_var, reference=_reference_var, lower=_row_lowering("var_mean", _var_rows),
-    gradient=_gradient_var, saves=(0,), doc="The variance over dimensions and the mean, in one kernel.",
+    gradient=_gradient_var, saves=(0,),
+    doc="The variance over dimensions and the mean, in one kernel; float32 of 16 bits.",
 )  # fmt: skip
 
 
@@ -166,10 +167,17 @@ class Moments(NamedTuple):
     mean: Any
 
 
+def _rounded(spread: Any, mean: Any, like: Any) -> Moments:
+    return Moments(to_dtype(spread, like.dtype), to_dtype(mean, like.dtype))
+
+
 def _moments(
     name: str, input: Any, dim: Any, unbiased: Any, correction: float | None, keepdim: bool
 ) -> tuple[Any, Any]:
-    """``torch.var``'s arguments: ``(input, dim, unbiased, …)``, or ``(input, unbiased)`` over all dimensions."""
+    """Variance and mean, not rounded to 16 bits, by ``torch.var``'s arguments.
+
+    These are ``(input, dim, unbiased, …)``, or ``(input, unbiased)`` over all dimensions.
+    """
     x = arguments.tensor(name, "input", input)
     if isinstance(dim, bool):
         dim, unbiased = None, dim
@@ -196,10 +204,10 @@ def var(
     correction: float | None = None,
 ) -> Tensor:
     """The variance over dimensions, divided by ``n - correction`` (1 by default; ``unbiased=False`` is 0)."""
-    return _moments("var", input, dim, unbiased, correction, keepdim)[0]
+    return to_dtype(_moments("var", input, dim, unbiased, correction, keepdim)[0], input.dtype)
 
 
-@function(out="norm_root", wide=True)
+@function(out=True)
 def std(
     input: Tensor,
     dim: Dims = None,
@@ -209,7 +217,8 @@ def std(
     correction: float | None = None,
 ) -> Tensor:
     """The standard deviation over dimensions: the square root of ``var``; its gradient at 0 is 0."""
-    return bind(lookup("norm_root"), _moments("std", input, dim, unbiased, correction, keepdim)[0])
+    var, _ = _moments("std", input, dim, unbiased, correction, keepdim)
+    return to_dtype(bind(lookup("norm_root"), var), input.dtype)
 
 
 @function(method=False)
@@ -222,10 +231,10 @@ def var_mean(
     correction: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """``(var, mean)`` over dimensions, of one kernel."""
-    return Moments(*_moments("var_mean", input, dim, unbiased, correction, keepdim))
+    return _rounded(*_moments("var_mean", input, dim, unbiased, correction, keepdim), input)
 
 
-@function(method=False, wide=True)
+@function(method=False)
 def std_mean(
     input: Tensor,
     dim: Dims = None,
@@ -236,7 +245,7 @@ def std_mean(
 ) -> tuple[Tensor, Tensor]:
     """``(std, mean)`` over dimensions."""
     spread, mean = _moments("std_mean", input, dim, unbiased, correction, keepdim)
-    return Moments(bind(lookup("norm_root"), spread), mean)
+    return _rounded(bind(lookup("norm_root"), spread), mean, input)
 
 
 # logsumexp
