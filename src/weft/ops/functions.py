@@ -82,12 +82,22 @@ def function(
         body = with_deprecated(key, body if autocast is None else whole(autocast)(body))
         named: dict[str, Any] = {"name": key, "keywords": KEYWORDS.get(key), "neutral": NEUTRAL.get(key, ())}
         called = checked(with_out(key, body, out) if out else body, **named)
+        if called is not target:  # pickles find a function by these names
+            home = "weft" if top else "weft.nn.functional" if functional else __name__
+            called.__module__, called.__qualname__ = home, key
         own = body if out and method is True else method
         own = checked(own, **named) if callable(own) else own
         FUNCTIONS[key] = FunctionSpec(key, called, top, own, inplace, functional, operators, op, plan)
         return target
 
     return register
+
+
+def __getattr__(name: str) -> Any:
+    """A function that no public module has, for pickles of it."""
+    if name in FUNCTIONS:
+        return FUNCTIONS[name].function
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def whole(precision: Precision) -> Callable[[F], F]:
