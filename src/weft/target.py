@@ -24,7 +24,8 @@ Choices = Mapping[str, tuple[str, int]]
 class TargetProfile:
     """Dialect, features and limits of a target.
 
-    ``features`` are WebGPU feature names, and ``"int64"``, ``"float64"`` where these types are native.
+    ``features`` are WebGPU feature names, and ``"int64"``, ``"float64"`` where these types are native;
+    ``"lanes"`` where a thread computes neighbours in the lanes of vectors, which want neighbours in memory.
     ``limits`` are WebGPU limit names (``max-storage-buffers-per-shader-stage``, ``max-immediate-size`` …).
     ``vendor``: ``"nvidia"``, ``"amd"``, ``"intel"``, ``"apple"``, or nothing where it is another or not known.
     ``choices`` are measured on one adapter (``weft tune``); where there is none, what is shipped decides.
@@ -136,7 +137,7 @@ class KernelSpec:
     bounds: tuple[Bound, ...] = ()
 
 
-CPU = TargetProfile("llvm", frozenset({"int64", "float64"}))
+CPU = TargetProfile("llvm", frozenset({"int64", "float64", "lanes"}))
 """The profile of every ``cpu`` device: instruction sets are the code generator's business, not the kernel's."""
 
 BROWSER = TargetProfile(

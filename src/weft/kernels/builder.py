@@ -162,12 +162,16 @@ class Builder:
         strides = operand.strides if strides is None else strides
         total = self.offset(operand) if shift is None else self.offset(operand) + shift
         last = len(strides) - 1
-        # neighbours along the last axis of points are read and written as vectors: that 0 and 1 show in the kernel
+        # neighbours along the last axis of points are read and written as vectors: that 0 and 1 show in the kernel,
+        # and of an operand that is transposed to it the 1 along the last but one
+        row = self._axes[-2].variable if len(self._axes) > 1 else None
         column = self._axes[-1].variable if self._axes else None
+        moves = dict(zip(indices, strides, strict=True))
+        across = row if column is not None and moves.get(column, 0) > 1 else None
         for axis, (variable_, stride) in enumerate(zip(indices, strides, strict=True)):
             if stride == 0 and (axis == last or variable_ is column):
                 continue
-            if stride == 1 and (axis == last or variable_ is column):
+            if stride == 1 and (axis == last or variable_ is column or variable_ is across):
                 total = total + variable_
             else:
                 key = f"s{len(self._parts)}_{self._number(operand)}_{axis}"

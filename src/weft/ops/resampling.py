@@ -17,14 +17,15 @@ from weft.dtypes import DType
 from weft.errors import ArgumentError, ShapeError, UnsupportedError, mistake
 from weft.expr import Expr, call, cast, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand, Program
+from weft.kernels import Builder, Operand, Program, Step
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.functions import function
+from weft.ops.geometry import contiguous_strides
 from weft.ops.pooling_functions import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from weft.ops.table import declare
-from weft.ops.windows import every, tuple_of
+from weft.ops.windows import tuple_of
 from weft.target import TargetProfile
 
 Taps = list[tuple[Expr, Expr | None]]
@@ -34,9 +35,10 @@ CUBIC = -0.75
 
 @dataclass(frozen=True)
 class Mode:
-    """A way to read between samples: how far its taps reach, and the taps at a real source position."""
+    """A way to read between samples: how far its taps reach, their count, and the taps at a real source position."""
 
     reach: int
+    count: int
     taps: Callable[[Expr, Expr], Taps]
     """From the position and the largest index to indices and weights; ``None`` weighs 1."""
 
@@ -74,10 +76,10 @@ def _cubic(position: Expr, last: Expr) -> Taps:
 
 
 MODES = {
-    "nearest": Mode(1, _nearest),
-    "nearest-exact": Mode(1, _nearest),
-    "linear": Mode(1, _linear),
-    "cubic": Mode(2, _cubic),
+    "nearest": Mode(1, 1, _nearest),
+    "nearest-exact": Mode(1, 1, _nearest),
+    "linear": Mode(1, 2, _linear),
+    "cubic": Mode(2, 4, _cubic),
 }
 
 
@@ -139,32 +141,91 @@ def _lower_backward(
     attributes: dict[str, Any],
     profile: TargetProfile,
 ) -> Program:
+    """One dimension after another, each a fold over the outputs that read a place, by a table of their weights."""
     grad, target = operands[0], outputs[0]
-    builder = Builder("resample_backward")
-    n, c, *places = builder.axes(target.shape)
-    near = [_near(axis, attributes, grad.shape[2 + axis]) for axis in range(len(places))]
-    steps = builder.reduce_axes([count for _, count in near])
-    outs, inside = [], []
-    zero = const(0.0, grad.dtype.compute)
-    weights: list[Expr] = []
-    for axis, (place, step, (per_place, count)) in enumerate(zip(places, steps, near, strict=True)):
-        out = (
-            step
-            if count == grad.shape[2 + axis]
-            else step + _lowest(builder, axis, place, per_place, attributes)
-        )
-        outs.append(out)
-        inside.append((out >= 0) & (out < builder.integer(f"out{axis}", grad.shape[2 + axis])))
+    steps: list[Step] = []
+    made: list[Operand] = []
+
+    def temporary(dtype: DType, shape: Sequence[int]) -> Operand:
+        index = 2 + len(made)
+        made.append(Operand(index, dtype, tuple(shape), contiguous_strides(shape), -2 - index))
+        return made[-1]
+
+    tables = []
+    for axis, size in enumerate(target.shape[2:]):
+        readers = _readers(axis, attributes, grad.shape[2 + axis])
+        tables.append((temporary(dtypes.int32, (size,)), temporary(grad.dtype.compute, (readers, size))))
+    steps.append(_first_readers([first for first, _ in tables], attributes, grad))
+    steps.append(_reader_weights(tables, attributes, grad))
+    current = grad
+    for axis, (first, weights) in enumerate(tables):
+        shape = (*target.shape[: 3 + axis], *grad.shape[3 + axis :])
+        last = axis == len(tables) - 1
+        written = target if last else temporary(grad.dtype.compute, shape)
+        steps.append(_along(axis, current, written, first, weights))
+        current = written
+    return Program(tuple(steps), tuple((each.dtype, math.prod(each.shape)) for each in made))
+
+
+def _first_readers(tables: Sequence[Operand], attributes: dict[str, Any], grad: Operand) -> Step:
+    """The first output that reads each place along each dimension; 0 where none does."""
+    builder = Builder("resample_readers")
+    for axis, table in enumerate(tables):
+        if axis:
+            builder.end_part()
+        outs = grad.shape[2 + axis]
+        (place,) = builder.axes(table.shape)
+        per_place, count = _near(axis, attributes, outs)
+        (step,) = builder.reduce_axes((count,))
+        out = step if count == outs else step + _lowest(builder, axis, place, per_place, attributes)
+        reads = (out >= 0) & (out < builder.integer(f"out{axis}", outs))
+        taps = _axis_taps(builder, axis, out, table.shape[0], attributes, grad.dtype)
+        own = taps[0][0].equals(place)
+        for index, _ in taps[1:]:
+            own = own | index.equals(place)
+        none = builder.integer(f"none{axis}", 1 << 30)
+        found = builder.reduce("min", where(reads & own, out, none))
+        builder.store(table, [place], where(found < none, found, const(0, INDEX)))
+    return builder.finish()
+
+
+def _reader_weights(
+    tables: Sequence[tuple[Operand, Operand]], attributes: dict[str, Any], grad: Operand
+) -> Step:
+    """What the outputs from the first reader on take of each place, along each dimension."""
+    builder = Builder("resample_weights")
+    for axis, (first, weights) in enumerate(tables):
+        if axis:
+            builder.end_part()
+        reader, place = builder.axes(weights.shape)
+        out = cast(builder.load(first, [place]), INDEX) + reader
+        zero = const(0.0, weights.dtype)
         weight = zero
-        for index, share in _axis_taps(builder, axis, out, target.shape[2 + axis], attributes, grad.dtype):
-            own = const(1.0, zero.dtype) if share is None else share
+        for index, share in _axis_taps(builder, axis, out, weights.shape[1], attributes, grad.dtype):
+            own = const(1.0, zero.dtype) if share is None else cast(share, zero.dtype)
             weight = weight + where(index.equals(place), own, zero)
-        weights.append(weight)
-    value = builder.load(grad, [n, c, *outs], None, every(inside))
-    for weight in weights:
-        value = value * weight
-    builder.store(target, [n, c, *places], builder.reduce("sum", where(every(inside), value, zero)))
-    return Program((builder.finish(),))
+        builder.store(weights, [reader, place], weight)
+    return builder.finish()
+
+
+def _along(axis: int, source: Operand, target: Operand, first: Operand, weights: Operand) -> Step:
+    """The adjoint along one dimension."""
+    builder = Builder("resample_backward")
+    points = builder.axes(target.shape)
+    (reader,) = builder.reduce_axes(weights.shape[:1])
+    place = points[2 + axis]
+    out = cast(builder.load(first, [place]), INDEX) + reader
+    inside = out < builder.integer("out", source.shape[2 + axis])
+    value = builder.load(source, [*points[: 2 + axis], out, *points[3 + axis :]], None, inside)
+    share = builder.load(weights, [reader, place])
+    builder.store(target, points, builder.reduce("sum", cast(value, share.dtype) * share))
+    return builder.finish()
+
+
+def _readers(axis: int, attributes: dict[str, Any], outs: int) -> int:
+    """At most how many neighbouring outputs read one place, one more for what rounding may do."""
+    scale = attributes["scales"][axis]
+    return outs if scale <= 0.0 else min(outs, math.ceil(MODES[attributes["mode"]].count / scale) + 1)
 
 
 def _near(axis: int, attributes: dict[str, Any], outs: int) -> tuple[float, int]:

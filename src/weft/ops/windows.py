@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from weft.errors import ShapeError, mistake
@@ -18,6 +19,14 @@ from weft.ops import arguments
 
 Sizes = tuple[int, ...]
 Padding = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The places ``first + i stride`` of an image, and the outputs that read them, ``i`` plus each shift."""
+
+    first: Sizes
+    shifts: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,20 @@ class Window:
         """How many neighbouring outputs can read one place, dimension by dimension."""
         spans = [gap * (size - 1) + 1 for size, gap in zip(self.kernel, self.dilation, strict=True)]
         return tuple(-(-span // step) for span, step in zip(spans, self.stride, strict=True))
+
+    @property
+    def turns(self) -> list[Turn]:
+        """The places of an image by their remainders by the strides: neighbours there have neighbouring readers."""
+        axes = []
+        for step, (before, _), taps, gap in zip(
+            self.stride, self.padding, self.kernel, self.dilation, strict=True
+        ):
+            reached = [[(first + before - tap * gap, step) for tap in range(taps)] for first in range(step)]
+            axes.append([tuple(at // step for at, step in each if at % step == 0) for each in reached])
+        return [
+            Turn(first, tuple(shifts[at] for shifts, at in zip(axes, first, strict=True)))
+            for first in product(*(range(step) for step in self.stride))
+        ]
 
     def first_reader(self, builder: Builder, axis: int, place: Expr) -> Expr:
         """The lowest output whose window can reach ``place``; with the next ``overlap - 1`` it has all of them."""

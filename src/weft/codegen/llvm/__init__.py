@@ -19,6 +19,7 @@ from weft.codegen.llvm.lanes import is_light
 from weft.codegen.llvm.part import PartWriter
 from weft.codegen.llvm.rows import SHORT, RowsWriter, suits
 from weft.codegen.llvm.stream import STREAM_METADATA
+from weft.codegen.llvm.turned import TurnedWriter, turned
 from weft.errors import KernelError
 from weft.expr import Expr, variable
 from weft.expr.llvm import Emitter
@@ -159,7 +160,7 @@ def _module(kernel: Kernel) -> str:
                 declarations |= writer.lines.declarations
             continue
         callees.append((f"part{number}", *every))
-        forms: dict[str, type[PartWriter]] = {f"part{number}": PartWriter}
+        forms: dict[str, type[PartWriter]] = {f"part{number}": TurnedWriter if turned(part) else PartWriter}
         if suits(part):
             forms = {f"part{number}.long": PartWriter, f"part{number}.short": RowsWriter}
             functions.append(_choice(part, bound, number, formals))

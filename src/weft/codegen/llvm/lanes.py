@@ -26,7 +26,7 @@ def lanes_of(part: Part) -> tuple[Axis | None, Axis | None, bool]:
     masked = predicated(part, points=True)
     if not part.reductions:
         # LLVM does better by itself, except with padding: it sees gathers where there are masked rows
-        indices = [*_loads(store.value for store in masked.stores), *(store.index for store in masked.stores)]
+        indices = _loads(store.value for store in masked.stores)
         padded = last is not None and masked != part and _contiguous(indices, last)
         return None, last if padded else None, False
     loads = _loads(reduction.value for reduction in masked.reductions)

@@ -86,14 +86,29 @@ class PartWriter:
         start = lines.let(f"sub i64 %lo, {lines.let(f'mul i64 {first}, {size}')}")
         stop = lines.let(f"sub i64 %hi, {lines.let(f'mul i64 {last}, {size}')}")
         end = lines.let(f"add nuw nsw i64 {last}, 1")
-        with self._loop(first, end) as row:
-            self._decode(row, rows)
-            opens, closes = lines.let(f"icmp eq i64 {row}, {first}"), lines.let(f"icmp eq i64 {row}, {last}")
-            begin = lines.let(f"select i1 {opens}, i64 {start}, i64 0")
-            finish = lines.let(f"select i1 {closes}, i64 {stop}, i64 {size}")
-            for check in self._row_checks(column):
-                self._check(check)
-            self._columns(column, begin, finish)
+
+        def one(row: str) -> None:
+            with self.emitter.scope():
+                self._decode(row, rows)
+                opens, closes = (lines.let(f"icmp eq i64 {row}, {other}") for other in (first, last))
+                begin = lines.let(f"select i1 {opens}, i64 {start}, i64 0")
+                finish = lines.let(f"select i1 {closes}, i64 {stop}, i64 {size}")
+                for check in self._row_checks(column):
+                    self._check(check)
+                self._columns(column, begin, finish)
+
+        self._all_rows(rows, column, (first, end, start, stop), one)
+
+    def _all_rows(
+        self,
+        rows: Sequence[Axis],
+        column: Axis,
+        within: tuple[str, str, str, str],
+        one: Callable[[str], None],
+    ) -> None:
+        """``one`` for each row from the first on; ``within``: those two, where the first begins and the last stops."""
+        with self._loop(within[0], within[1]) as row:
+            one(row)
 
     def _decode(self, flat: str, axes: Sequence[Axis]) -> None:
         """Bind axes to the digits of a flat index, the last one fastest."""
