@@ -52,7 +52,7 @@ entry:
   %nothing = or i1 %empty, %none
   br i1 %nothing, label %done, label %begin
 begin:
-  %lines = call i64 @piece(i64 %m, i64 %n, i64 %k)
+  %lines = call i64 @piece(i64 %m, i64 %n, i64 %k, i64 %batch0, i64 %batch1)
   %by.rows = icmp sge i64 %m, %n
   %largest = select i1 %by.rows, i64 %m, i64 %n
   %largest.1 = sub i64 %largest, 1
@@ -107,7 +107,7 @@ done:
   ret void
 }
 
-define internal i64 @piece(i64 %m, i64 %n, i64 %k) alwaysinline {
+define internal i64 @piece(i64 %m, i64 %n, i64 %k, i64 %batch0, i64 %batch1) alwaysinline {
   %v1 = icmp sgt i64 %m, %n
   %v2 = icmp ne i64 %m, %m
   %v3 = or i1 %v1, %v2
@@ -133,23 +133,35 @@ define internal i64 @piece(i64 %m, i64 %n, i64 %k) alwaysinline {
   %v23 = icmp ne i64 %v11, %v11
   %v24 = or i1 %v22, %v23
   %v25 = select i1 %v24, i64 %v11, i64 %v21
-  %v26 = icmp sgt i64 1, %v25
-  %v27 = or i1 %v26, %v6
-  %v28 = select i1 %v27, i64 1, i64 %v25
-  %v29 = sub i64 %v28, 1
-  %v30 = add i64 %v8, %v29
-  %v31 = icmp eq i64 %v28, 0
-  %v32 = icmp eq i64 %v30, -9223372036854775808
-  %v33 = icmp eq i64 %v28, -1
+  %v26 = mul i64 %batch0, %batch1
+  %v27 = sdiv i64 %v26, 8
+  %v28 = icmp sgt i64 1, %v27
+  %v29 = or i1 %v28, %v6
+  %v30 = select i1 %v29, i64 1, i64 %v27
+  %v31 = icmp eq i64 %v30, 0
+  %v32 = icmp eq i64 %v25, -9223372036854775808
+  %v33 = icmp eq i64 %v30, -1
   %v34 = and i1 %v32, %v33
   %v35 = or i1 %v31, %v34
-  %v36 = select i1 %v35, i64 1, i64 %v28
-  %v37 = sdiv i64 %v30, %v36
-  %v38 = sub i64 16, 1
-  %v39 = add i64 %v37, %v38
-  %v40 = sdiv i64 %v39, 16
-  %v41 = mul i64 %v40, 16
-  ret i64 %v41
+  %v36 = select i1 %v35, i64 1, i64 %v30
+  %v37 = sdiv i64 %v25, %v36
+  %v38 = icmp sgt i64 1, %v37
+  %v39 = or i1 %v38, %v6
+  %v40 = select i1 %v39, i64 1, i64 %v37
+  %v41 = sub i64 %v40, 1
+  %v42 = add i64 %v8, %v41
+  %v43 = icmp eq i64 %v40, 0
+  %v44 = icmp eq i64 %v42, -9223372036854775808
+  %v45 = icmp eq i64 %v40, -1
+  %v46 = and i1 %v44, %v45
+  %v47 = or i1 %v43, %v46
+  %v48 = select i1 %v47, i64 1, i64 %v40
+  %v49 = sdiv i64 %v42, %v48
+  %v50 = sub i64 16, 1
+  %v51 = add i64 %v49, %v50
+  %v52 = sdiv i64 %v51, 16
+  %v53 = mul i64 %v52, 16
+  ret i64 %v53
 }
 define internal void @loops(ptr noalias %a, ptr noalias %b, ptr noalias %c, i64 %m, i64 %n, i64 %k, i64 %a_m, i64 %a_k, i64 %b_k, i64 %b_n, i64 %c_m, i64 %c_n) noinline {
 entry:
