@@ -153,7 +153,7 @@ def write(model: Gpt, prompt: str, count: int, options: Options) -> str:
 
     letters = wf.tensor([[LETTERS.index(letter) for letter in prompt.rjust(LENGTH, "\n")]])
     written = []
-    for _ in tqdm(range(count), desc="writing", unit="letter"):
+    for _ in tqdm(range(count), desc="writing", unit="letter", disable=None):
         letters = following(letters, 0.6)
         written.append(letters[0, -1].item())
     return (prompt + "".join(LETTERS[number] for number in written)).replace("\t", "    ")

@@ -71,7 +71,7 @@ def fit(step: Callable[[], wf.Tensor], steps: int, what: str = "loss") -> list[f
     """Take the steps under a progress bar; the mean of what they give, one number for each ``WINDOW`` of them."""
     means: list[float] = []
     window: list[wf.Tensor] = []
-    with tqdm(range(steps), desc="training", unit="step") as bar:
+    with tqdm(range(steps), desc="training", unit="step", disable=None) as bar:
         for at in bar:
             window.append(step())
             if len(window) == WINDOW or at + 1 == steps:

@@ -108,7 +108,7 @@ def train(
     criterion = nn.CrossEntropyLoss()
     step = make_step(model, optimizer, criterion, eager)
     history = History()
-    with tqdm(range(epochs), desc="training", unit="epoch") as bar:
+    with tqdm(range(epochs), desc="training", unit="epoch", disable=None) as bar:
         for epoch in bar:
             optimizer.param_groups[0]["lr"] = 0.01 * (1 - epoch / epochs)
             history.train_loss.append(train_epoch(model, batches, step))

@@ -264,3 +264,19 @@ def test_a_checkpoint_of_pytorch_is_inspected_and_converted(tmp_path: Path, caps
         safetensors.numpy.load_file(tmp_path / "b.safetensors"),
         {k: v.numpy() for k, v in model.state_dict().items()},
     )
+
+
+def test_a_part_of_a_checkpoint(tmp_path: Path, capsys: Capture) -> None:
+    a, b, c, d = tmp_path / "a.safetensors", tmp_path / "b.mt", tmp_path / "c.mt", tmp_path / "d.safetensors"
+    safetensors.numpy.save_file(some(), a)
+    done_well(capsys, "convert", a, b, "--match", "layers.0.*")
+    assert set(wf.load(b, device="cpu")) == {"layers.0.weight", "layers.0.bias"}
+    wf.save({"model": {"w.x": wf.ones(2), "w.y": wf.zeros(2)}, "list": [wf.ones(3), 4], "epoch": 3}, c)
+    done_well(capsys, "convert", c, d, "--match", "model.*")
+    assert set(wf.load(d, device="cpu")) == {"model.w.x", "model.w.y"}
+    done_well(capsys, "convert", c, tmp_path / "e.mt", "--match", "epoch")
+    assert wf.load(tmp_path / "e.mt") == {"epoch": 3}
+    failed = weft(capsys, "convert", a, tmp_path / "f.mt", "--match", "nothing.*")
+    assert (failed.status, failed.out) == (1, "")
+    assert "--match is 'nothing.*', expected a pattern that fits the name of a part" in failed.err
+    assert not (tmp_path / "f.mt").exists()

@@ -244,3 +244,24 @@ def test_shards_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
         pytest.raises(FormatError, match="metadata 'a'"),
     ):
         opened.metadata  # noqa: B018
+
+
+def test_depth_and_match(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "a.safetensors"
+    state = {
+        f"layers.{at}.{name}": wf.ones(size)
+        for at in range(20)
+        for name, size in (("weight", 6), ("bias", 2))
+    }
+    wf.save(state | {"scale": wf.ones(1)}, path)
+    lines = weft(capsys, "inspect", path, "--depth", "1").out.splitlines()
+    assert [line.split() for line in lines[1:3]] == [
+        ["layers", "40", "parts", "640"],
+        ["scale", "F32", "[1]", "4"],
+    ]
+    assert len(weft(capsys, "inspect", path, "--depth", "2").out.splitlines()) == 1 + 20 + 1 + 1
+    shown = weft(capsys, "inspect", path, "--match", "layers.1?.bias").out
+    assert shown.count("bias") == 10
+    assert "weight" not in shown
+    assert "10 parts" in shown.splitlines()[0]
+    assert "--depth is 0, expected 1 or more" in weft(capsys, "inspect", path, "--depth", "0").err

@@ -14,6 +14,7 @@ from tests.conftest import ADAPTER
 from weft import errors
 from weft.custom.sizes import declaration, evaluate, names_in
 from weft.devices.base import Device
+from weft.errors import DTypeError, ExpressionError
 
 SAXPY = "if (id.x < n) { out[id.x] = a * x[id.x] + y[id.x]; }"
 
@@ -331,3 +332,24 @@ def test_sizes_that_are_none() -> None:
         evaluate("k", "ceil(n, 2)", {"n": 3})
     assert declaration("k", " x : f32 [ max(n, 2) , 3 ] ").sizes == ("max(n, 2)", "3")
     assert declaration("k", "x: f32[]").sizes == ()
+
+
+def test_a_kernel_declared_without_types_is_checked_in_float64() -> None:
+    for number, declared in enumerate((["x", "y"], ["x[n]", "y[n]"])):
+        kernel = wf.register_kernel(f"untyped_{number}", expression="sin(x) * y", inputs=declared)
+        operands = [wf.rand(3, dtype=wf.float64, device="cpu", requires_grad=True) for _ in range(2)]
+        assert wf.autograd.gradcheck(kernel, tuple(operands))
+    typed = wf.register_kernel("typed_0", expression="sin(x)", inputs=["x: f32"])
+    assert typed(wf.ones((2, 3, 4))).shape == (2, 3, 4)  # any shape
+    with pytest.raises(
+        DTypeError, match=r"expected float32; .* or declare x without a type, which takes any"
+    ):
+        typed(wf.ones(2, dtype=wf.float64, device="cpu"))
+
+
+def test_a_misspelt_function_is_told_in_a_line() -> None:
+    with pytest.raises(
+        ExpressionError, match=r"there is no function 'sni' in expressions, did you mean sin\?"
+    ) as caught:
+        wf.register_kernel("misspelt", expression="sni(x)", inputs=["x: f32"])
+    assert len(str(caught.value)) < 120

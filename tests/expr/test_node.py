@@ -106,7 +106,7 @@ def test_walk_gives_arguments_first_and_variables_in_order() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: call("expo", X), "function 'expo' is not one of"),
+        (lambda: call("expo", X), "there is no function 'expo' in expressions, did you mean exp"),
         (lambda: call("exp", X, Y), r"exp: 2 arguments given, expected 1 \(x\)"),
         (lambda: call("add", 1, 2), "type of (1, 2) is not known; write a cast"),
         (lambda: X + N, "add: types (float32, int32) given, expected equal ones; cast them"),

@@ -76,7 +76,7 @@ MISTAKES = [
     ("", "an expression must end with a value", 0),
     ("x * z", "'z' is not one of x, y, n, m, u, b, d, inf, nan, pi, e, ln2", 4),
     ("x + n", "add: types (float32, int32) given", 0),
-    ("1 + expo(x)", "function 'expo' is not one of", 4),
+    ("1 + expo(x)", "there is no function 'expo' in expressions, did you mean exp", 4),
     ("x and y", "`and`, `or` and `not` take bools, float32 given; write `!= 0`, or `&`, `|`", 0),
     ("not n", "`and`, `or` and `not` take bools, int32 given", 4),
     ("x + 'a'", "a constant of type str is not a number", 4),

@@ -172,10 +172,32 @@ def test_debug_lines(device: Device, level: int) -> None:
     finally:
         device.observers = ()
     lines = stream.getvalue().splitlines()
-    assert sum(line.startswith(f"weft: {device.name} mul") and "took" not in line for line in lines) == 2
+    assert sum(line.startswith(f"weft: {device.name} mul") and "took" not in line for line in lines) == (
+        1 if level == 1 else 2
+    )
     assert ("groups" in stream.getvalue() and "8,000 bytes" in stream.getvalue()) == (level >= 2)
     assert stream.getvalue().count("source of mul") == (1 if level >= 3 else 0)
     assert stream.getvalue().count("µs") == (2 if level == 4 else 0)
+
+
+def test_operations_that_repeat_are_counted(device: Device) -> None:
+    x = wf.ones(10, device=device.name)
+    device.synchronize()
+    stream = io.StringIO()
+    device.observers = (Printer(1, stream),)
+    try:
+        for _ in range(130):
+            _ = x * 2.5
+            _ = x + 1
+        device.synchronize()
+    finally:
+        device.observers = ()
+    found = [
+        line.partition("mul")[2].partition(", ")[2]
+        for line in stream.getvalue().splitlines()
+        if " mul" in line
+    ]
+    assert found == ["", "10 times so far", "100 times so far"]
 
 
 def test_the_environment_turns_debug_on() -> None:

@@ -22,11 +22,12 @@ TENSORS = "a tensor: safetensors holds no others"
 
 def options(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("source", help="a .mt or .safetensors file, or the .index.json of shards")
+    parser.add_argument("source", help="a .mt, .safetensors or .pt file, or the .index.json of shards")
     parser.add_argument("target", help="the file to write; its suffix, .mt or .safetensors, says the format")
     parser.add_argument(
         "--max-shard-size", metavar="SIZE", help="spread over files of at most so much: 5GB, 500MiB"
     )
+    parser.add_argument("--match", metavar="PATTERN", help="only parts whose names fit, such as 'model.*'")
     parser.add_argument("--force", action="store_true", help="replace a target that is there")
 
 
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     if there is not None and not arguments.force:
         raise ArgumentError(f"convert: {str(there)!r} is there already; --force replaces it")
     limit = None if arguments.max_shard_size is None else shards.size_of(arguments.max_shard_size)
-    with checkpoint(arguments.source) as source:
+    with checkpoint(arguments.source, arguments.match) as source:
         write = to_safetensors if suffix in SAFETENSORS else to_metatensor
         write(source, target, limit)
     return 0

@@ -6,15 +6,16 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from weft import metatensor as mt
-from weft.errors import FormatError, mistake
+from weft.errors import ArgumentError, FormatError, mistake
 from weft.io import shards
 from weft.io.files import is_pytorch, load, save
-from weft.io.trees import NONE, NOTES, SAME
+from weft.io.trees import DOTTED, NONE, NOTES, NUMBERED, SAME
 from weft.metatensor.kinds import Kind
 from weft.metatensor.parts import Stored
 from weft.metatensor.regular import open_regular
@@ -29,11 +30,18 @@ class Checkpoint:
     files: list[mt.File]
     notes: dict[str, str]
     """What ``weft.save`` noted on the tree, by path; empty for files of others."""
+    pattern: str | None = None
+    """Which names are looked at: ``fnmatch``'s ``* ? [...]``; ``None`` for all."""
 
     @property
     def parts(self) -> dict[str, Stored]:
-        """The parts of all files by name, in order."""
-        return {name: Stored(file, name) for file in self.files for name in file}
+        """The parts of all files by name, in order; those that fit the pattern, where there is one."""
+        return {
+            name: Stored(file, name)
+            for file in self.files
+            for name in file
+            if self.pattern is None or fnmatchcase(name, self.pattern)
+        }
 
     @property
     def is_safetensors(self) -> bool:
@@ -84,13 +92,35 @@ class Checkpoint:
 
 
 @contextmanager
-def checkpoint(path: str) -> Iterator[Checkpoint]:
-    """Open a file, an index of shards, or the shards that were saved under a name."""
+def checkpoint(path: str, pattern: str | None = None) -> Iterator[Checkpoint]:
+    """Open a file, an index of shards, or the shards that were saved under a name.
+
+    With a ``pattern`` only the parts whose names fit it count; ``ArgumentError`` where none does.
+    """
     with _as_metatensor(Path(path)) as source, shards.read(source) as (files, notes):
         texts = isinstance(notes, Mapping) and all(isinstance(note, str) for note in notes.values())
         if notes is not None and not texts:
             raise FormatError(mistake(f"{path!r}", f"metadata {NOTES!r}", repr(notes)[:80], "texts by path"))
-        yield Checkpoint(Path(path), files, dict(notes or {}))
+        found = Checkpoint(Path(path), files, dict(notes or {}), pattern)
+        if pattern is not None:
+            if not found.parts:
+                raise ArgumentError(
+                    mistake(f"{path!r}", "--match", repr(pattern), "a pattern that fits the name of a part")
+                )
+            found = replace(found, notes=_notes_of(found))
+        yield found
+
+
+def _notes_of(found: Checkpoint) -> dict[str, str]:
+    """The notes on the parts that fit, and on what they lie in; lists of which a part is left are no lists any more."""
+    names = set(found.parts)
+    return {
+        path: note
+        for path, note in found.notes.items()
+        if path in names
+        or note in (DOTTED, NUMBERED)
+        and any(name.startswith(f"{path}.") or not path for name in names)
+    }
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import numpy
 from weft.cli import printable
 from weft.cli.figures import HEADINGS, figures
 from weft.cli.files import Checkpoint, checkpoint, elements, size
+from weft.errors import ArgumentError, mistake
 from weft.metatensor.composite import ArrayKind, Struct
 from weft.metatensor.kinds import Kind, Region, Source
 from weft.metatensor.misfit import named
@@ -33,7 +34,11 @@ READ = 1000
 
 def options(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("file", help="a .mt or .safetensors file, or the .index.json of shards")
+    parser.add_argument("file", help="a .mt, .safetensors or .pt file, or the .index.json of shards")
+    parser.add_argument("--match", metavar="PATTERN", help="only parts whose names fit, such as 'layers.0.*'")
+    parser.add_argument(
+        "--depth", type=int, metavar="N", help="levels of names to show; what lies deeper is added up"
+    )
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--stats", action="store_true", help="least, largest, mean, standard deviation, NaNs")
     choice.add_argument("--schema", action="store_true", help="print the schema alone, as JSON")
@@ -42,13 +47,15 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report of a file."""
-    with checkpoint(arguments.file) as opened:
+    if arguments.depth is not None and arguments.depth < 1:
+        raise ArgumentError(mistake("inspect", "--depth", arguments.depth, "1 or more"))
+    with checkpoint(arguments.file, arguments.match) as opened:
         if arguments.schema:
             print(json.dumps(schema_of_parts(opened.files, opened.parts.keys()), indent=2))
         elif arguments.metadata:
             print(json.dumps(opened.metadata, indent=2))
         else:
-            for line in report(opened, arguments.stats):
+            for line in report(opened, arguments.stats, arguments.depth):
                 print(line)
     return 0
 
@@ -64,9 +71,14 @@ class Line:
     more: tuple[str, ...] = ()
 
 
-def report(opened: Checkpoint, stats: bool = False) -> Iterator[str]:
-    """The lines that describe a file: what it is, the tree of its parts, its metadata's names."""
-    lines = list(_tree(opened, stats))  # a file with a mistake in it is not half shown
+def report(opened: Checkpoint, stats: bool = False, depth: int | None = None) -> Iterator[str]:
+    """The lines that describe a file: what it is, the tree of its parts, its metadata's names.
+
+    ``depth``: levels of names that are shown; a group at the last level shows how many parts and bytes it has.
+    """
+    lines = list(
+        _tree(opened, stats) if depth is None else _groups(opened, depth)
+    )  # not half, if there is a mistake
     yield _summary(opened)
     if stats:
         lines.insert(0, Line("", 0, "", "", HEADINGS))
@@ -113,6 +125,19 @@ def _tree(opened: Checkpoint, stats: bool) -> Iterator[Line]:
             yield Line(last, len(groups), part)
         else:
             yield from _part(part, last, len(groups), stats)
+
+
+def _groups(opened: Checkpoint, depth: int) -> Iterator[Line]:
+    """A line for each group of the first levels, with its parts and bytes; a part that lies higher is shown itself."""
+    groups: dict[tuple[str, ...], list[Stored]] = {}
+    for name, part in opened.parts.items():
+        groups.setdefault(tuple(name.split(".", MOST_LEVELS)[:depth]), []).append(part)
+    for group, parts in groups.items():
+        name = _name(".".join(group))
+        if len(parts) == 1 and parts[0].name.count(".") < depth:
+            yield from _part(parts[0], name, 0, False)
+        else:
+            yield Line(name, 0, f"{len(parts):,} parts", f"{sum(part.nbytes for part in parts):,}")
 
 
 def _together(rows: list[tuple[str, Stored | str]]) -> Iterator[tuple[str, Stored | str]]:

@@ -81,7 +81,8 @@ class CustomKernel:
         if declared.dtype is not None and given.dtype is not declared.dtype:
             raise DTypeError(
                 mistake(self.name, f"argument {declared.name}", given.dtype.name, declared.dtype.name,
-                        f"use .to(weft.{declared.dtype.name})")
+                        f"use .to(weft.{declared.dtype.name})" + ("" if self.source is not None else ", or declare "
+                        f"{declared.name} without a type, which takes any"))
             )  # fmt: skip
         return given
 
@@ -133,7 +134,8 @@ def register_kernel(
 ) -> CustomKernel:
     """Make a kernel of your own, and give the function that runs it.
 
-    Inputs and outputs are declared as ``"x: f32[n, 2*m]"``. A size is an integer, a name, or arithmetic over names
+    Inputs and outputs are declared as ``"x: f32[n, 2*m]"``; an input of an expression may be of any shape
+    (``"x: f32"``), of any type (``"x[n]"``), or both (``"x"``). A size is an integer, a name, or arithmetic over names
     (``+ - * / // %``, ``ceil floor ceil_div min max``). A name that stands alone takes its value from the first input
     that has it; everything else is compared, and the outputs' sizes follow. ``parameters`` are numbers given at each
     call (``{"a": "f32"}``); integer ones may stand in sizes.
@@ -146,7 +148,8 @@ def register_kernel(
     in an ``autograd.Function``.
 
     With ``expression`` (a dict of one for each output, where there are several) it is a pointwise kernel that runs on
-    all devices, with broadcasting and promotion, and whose gradient is derived.
+    all devices, with broadcasting and promotion, and whose gradient is derived. Declared without types, it can be
+    checked by ``weft.autograd.gradcheck`` in float64.
 
     Raises ``ArgumentError`` for declarations that make no sense, and for a name that another kernel has, unless
     ``replace``; ``ExpressionError`` with the line and a caret. WGSL is compiled at the first call, and its mistakes

@@ -36,7 +36,7 @@ TYPES: dict[str, DType] = {
 }  # fmt: skip
 """Element types by the names of WGSL and by weft's own."""
 
-_DECLARATION = re.compile(r"\s*([A-Za-z_]\w*)\s*(?::\s*(\w+)\s*(?:\[(.*)\])?)?\s*", re.DOTALL)
+_DECLARATION = re.compile(r"\s*([A-Za-z_]\w*)\s*(?::\s*(\w+)\s*)?(?:\[(.*)\])?\s*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,12 @@ class Declared:
 
 
 def declaration(kernel: str, text: str) -> Declared:
-    """Read ``"x: f32[n, m]"``; without ``[...]`` the shape is open, without a type that too.
+    """Read ``"x: f32[n, m]"``: without ``[...]`` any shape, without ``: f32`` any type.
 
     >>> declaration("saxpy", "x: f32[n, 2*m]").sizes
     ('n', '2*m')
+    >>> declaration("saxpy", "x[n]").dtype, declaration("saxpy", "x: f32").sizes, declaration("saxpy", "x").sizes
+    (None, None, None)
     """
     found = _DECLARATION.fullmatch(text) if isinstance(text, str) else None
     if found is None:

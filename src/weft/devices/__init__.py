@@ -84,7 +84,7 @@ def open(name: str) -> Device:
 
 
 def _print_where_asked(device: Device) -> None:
-    """Print a device's dispatches as ``WEFT_DEBUG`` says: 1 a line each, 2 sizes, 3 sources, 4 times."""
+    """Print a device's dispatches as ``WEFT_DEBUG`` says: see ``Printer``."""
     text = os.environ.get("WEFT_DEBUG") or "0"
     if text not in ("0", "1", "2", "3", "4"):
         raise ArgumentError(f"WEFT_DEBUG is {text!r}, expected 0 to 4")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -90,13 +91,17 @@ def event(device: str, spec: KernelSpec, ranges: Sequence[Range], groups: tuple[
 
 
 class Printer:
-    """``WEFT_DEBUG``: 1 a line for each dispatch, 2 with sizes, 3 each kernel's source once, 4 times."""
+    """``WEFT_DEBUG``: 1 a line for each operation, 2 for each dispatch with sizes, 3 kernels' sources once, 4 times.
+
+    At level 1 an operation is printed when it is dispatched first, and again at 10, 100, 1,000 … dispatches.
+    """
 
     def __init__(self, level: int, stream: TextIO | None = None) -> None:
         self.level = level
         self.timed = level >= 4
         self._stream = stream
         self._shown: set[KernelSpec] = set()
+        self._counts: Counter[str] = Counter()
 
     def dispatched(self, event: Event) -> None:
         """Print what the level asks for."""
@@ -116,6 +121,12 @@ class Printer:
             line += f" [{shown}] groups {groups}, {event.bytes:,} bytes"
         if event.duration is not None and self.timed:
             line += f", {event.duration / 1e3:.1f} µs"
+        if self.level == 1:
+            self._counts[line] += 1
+            count = self._counts[line]
+            if count != 10 ** (len(str(count)) - 1):
+                return
+            line += f", {count:,} times so far" if count > 1 else ""
         self._print(line)
 
     def measured(self, event: Event) -> None:

@@ -197,11 +197,18 @@ def where(condition: Expr, a: Operand, b: Operand) -> Expr:
     return call("where", condition, a, b)
 
 
+def _suggestion(name: str) -> str:
+    from difflib import get_close_matches  # only errors need it
+
+    near = get_close_matches(name, FUNCTIONS, n=3)
+    return f"did you mean {' or '.join(near)}?" if near else "weft.expr.FUNCTIONS lists those that are"
+
+
 def call(name: str, *operands: Operand) -> Expr:
     """A function of the table applied to nodes and Python numbers; numbers take the nodes' type."""
     function = FUNCTIONS.get(name)
     if function is None:
-        raise ExpressionError(f"function {name!r} is not one of {', '.join(sorted(FUNCTIONS))}")
+        raise ExpressionError(f"there is no function {name!r} in expressions, {_suggestion(name)}")
     if len(operands) != len(function.parameters):
         raise ExpressionError(
             f"{name}: {len(operands)} arguments given, expected {len(function.parameters)} "

@@ -38,10 +38,17 @@ def find(where: str, directory: Any) -> Path:
     if not path.exists() and aside.is_dir():
         LOG.warning("%s: a save to %s was interrupted; the plan saved before it is taken", where, path)
         path = aside
+    if not path.is_dir():
+        given = "a file" if path.exists() else "missing"
+        raise FormatError(
+            mistake(where, repr(str(directory)), given, "the directory of a saved plan",
+                    "wf.jit(function).plan(*arguments).save(directory) writes one")
+        )  # fmt: skip
     for name in (GRAPH, STATE):
         if not (path / name).is_file():
-            given = "missing" if path.is_dir() else "no directory"
-            raise FormatError(mistake(where, str(path / name), given, "the directory of a saved plan"))
+            raise FormatError(
+                mistake(where, f"{name} in {str(directory)!r}", "missing", "that of a saved plan")
+            )
     return path
 
 

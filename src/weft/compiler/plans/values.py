@@ -14,6 +14,7 @@ from weft.compiler.plans.fields import Field
 from weft.dtypes import DType
 from weft.errors import UnsupportedError, mistake
 from weft.ops.attributes import fits
+from weft.tensors.described import Size
 
 UNUSUAL = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 MOST_LEVELS = 64
@@ -28,7 +29,7 @@ def written(value: Any, what: str) -> Any:
         return value if math.isfinite(value) else {"float": repr(value)}
     if isinstance(value, DType):
         return {"dtype": value.name}
-    if type(value) is tuple:
+    if type(value) in (tuple, Size):
         return [written(one, what) for one in value]
     if type(value) is slice:
         return {"slice": [written(one, what) for one in (value.start, value.stop, value.step)]}
