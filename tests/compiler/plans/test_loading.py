@@ -252,7 +252,7 @@ def test_a_function_without_state_or_arguments(tmp_path) -> None:
 
 def test_a_plan_that_is_not_there(tmp_path) -> None:
     with pytest.raises(
-        FormatError, match=r"load_plan: .*plan\.json is no directory, expected the directory of a saved"
+        FormatError, match=r"load_plan: .*missing' is missing, expected the directory of a saved plan"
     ):
         load_plan(tmp_path / "missing")
     wf.jit(lambda x: x).plan(wf.ones(1, device="cpu")).save(tmp_path / "plan")
