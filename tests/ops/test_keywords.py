@@ -26,7 +26,6 @@ ABSENT: dict[str, set[str]] = {
     "group_norm": {"cudnn_enabled"},
     "layer_norm": {"cudnn_enable"},
     "mm": {"out_dtype"},
-    "searchsorted": {"sorter"},
     "view": {"dtype"},
 }
 """Names that weft does not take: a result type of products, choices of cuDNN, a view as another type."""
