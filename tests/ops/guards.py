@@ -41,7 +41,7 @@ class Guards:
         pool = self._device._pool  # type: ignore[attr-defined]
         with pool._lock:
             pool._count(size, 1)
-        self._held.append((whole, size))
+        self._held.append((whole, -(-size // 4) * 4))  # a storage owns the whole of its last word
         return Storage(self._device, whole.buffer, whole.offset + WIDTH, size)
 
     def check(self, what: str) -> None:
