@@ -257,7 +257,7 @@ def test_a_plan_that_is_not_there(tmp_path) -> None:
         load_plan(tmp_path / "missing")
     wf.jit(lambda x: x).plan(wf.ones(1, device="cpu")).save(tmp_path / "plan")
     (tmp_path / "plan" / "state.safetensors").unlink()
-    with pytest.raises(FormatError, match=r"state\.safetensors is missing"):
+    with pytest.raises(FormatError, match=r"state\.safetensors in .* is missing"):
         load_plan(tmp_path / "plan")
     with pytest.raises(DeviceError, match="webgpu:77"):
         (tmp_path / "plan" / "state.safetensors").write_bytes(b"")
