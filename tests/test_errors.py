@@ -11,7 +11,8 @@ from weft import errors
 from weft.errors import WeftError, mistake
 
 STANDARD = {
-    "NumberRangeError": RuntimeError,
+    "NumberRangeError": RuntimeError, "PathError": OSError, "MissingFileError": FileNotFoundError,
+    "DirectoryError": IsADirectoryError,
     "ShapeError": RuntimeError, "DTypeError": TypeError, "ArgumentError": ValueError, "ArgumentTypeError": TypeError,
     "IndexOutOfRangeError": IndexError, "DeviceError": RuntimeError, "DisposedError": RuntimeError,
     "OutOfMemoryError": MemoryError, "KernelError": RuntimeError, "GradError": RuntimeError,

@@ -22,8 +22,8 @@ class ArgumentError(WeftError, ValueError):
     """An argument outside its allowed values."""
 
 
-class NumberRangeError(ArgumentError, RuntimeError):
-    """A number that an element type cannot hold."""
+class NumberRangeError(WeftError, ValueError, OverflowError, RuntimeError):
+    """A number that its data type does not hold, given or computed."""
 
 
 class ArgumentTypeError(WeftError, TypeError):
@@ -32,10 +32,6 @@ class ArgumentTypeError(WeftError, TypeError):
 
 class IndexOutOfRangeError(WeftError, IndexError):
     """An index outside the dimension that it indexes."""
-
-
-class NumberOutOfRangeError(WeftError, OverflowError):
-    """A number does not fit the type or the bits that are to hold it."""
 
 
 class DeviceError(WeftError, RuntimeError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from weft.errors import IndexOutOfRangeError, KernelError, NumberOutOfRangeError, WeftError
+from weft.errors import IndexOutOfRangeError, KernelError, NumberRangeError, WeftError
 
 SIZE = 16
 
@@ -44,7 +44,7 @@ class Reports:
 
 _REPORTS: dict[str, tuple[type[WeftError], str]] = {
     "total": (
-        NumberOutOfRangeError,
+        NumberRangeError,
         "the total does not fit the 32 bits in which this device keeps int64, which would hold {value}; "
         "expected a sum from -2147483648 to 2147483647; sum in float32, or on the cpu",
     ),
