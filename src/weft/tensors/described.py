@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weft import devices
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ShapeError, mistake
-from weft.ops import Geometry
+from weft.ops import OPS, Geometry, bind
 
 if TYPE_CHECKING:
     from weft.tensors.tensor import Tensor
@@ -211,7 +211,7 @@ class Described:
     @property
     def T(self: Any) -> Tensor:
         """A view with all dimensions reversed."""
-        turned: Tensor = self.permute(*reversed(range(self.ndim)))
+        turned: Tensor = bind(OPS["permute"], self, order=tuple(range(len(self._data.shape) - 1, -1, -1)))
         return turned
 
     @property

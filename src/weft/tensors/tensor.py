@@ -30,7 +30,7 @@ from weft.ops.advanced import is_basic
 from weft.ops.advanced import set_ as set_items
 from weft.ops.arguments import representable
 from weft.ops.core import adopted
-from weft.ops.movement import basic_index
+from weft.ops.movement import basic_index, select
 from weft.tensors import host
 from weft.tensors.alike import Alike
 from weft.tensors.array import Array
@@ -302,6 +302,9 @@ class Tensor(Described, Gradients, HostValues, Conversions, Alike, TensorMethods
         return self.fill_(0)
 
     def __getitem__(self, index: Any) -> Tensor:
+        if type(index) is int_type and self._data.shape:
+            row: Tensor = select(self, 0, index)
+            return row
         found: Tensor = get_items(self, _items(self, index))
         return found
 

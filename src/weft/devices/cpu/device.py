@@ -254,16 +254,18 @@ class CpuDevice(HostDevice):
     def launcher(
         self, spec: KernelSpec, parameters: Sequence[int | float], report: tuple[str, str] | None
     ) -> Launch | None:
-        """The dispatch of a kernel that is little work: one call of its entry on this thread."""
+        """The dispatch of a kernel whose work is known: its entry is called with arguments packed before."""
         kernel = self._kernel(spec)
         items, work, _ = kernel.counts(parameters)
-        if items <= 0 or work // spec.workgroup_size[0] > 1:
+        if items <= 0:
             return None
-        if kernel.products and work > blas.ALONE:
-            return None
+        pieces = work // spec.workgroup_size[0]
+        alone = pieces <= 1 and not (kernel.products and work > blas.ALONE)
         entry, pack, pack_parameters = kernel.quick, kernel.pack_pointers, kernel.pack_parameters
-        reports = spec.reports
+        reports, products, shared = spec.reports, kernel.products, kernel.entry
         usual = b"" if reports else pack_parameters(*parameters)
+        if reports and not alone:
+            return None
 
         def launch(ranges: Sequence[Storage], given: Sequence[int | float] | None) -> None:
             if self._unusable is not None or self.observers or self.before_call is not None:
@@ -282,7 +284,14 @@ class CpuDevice(HostDevice):
                     spec, ranges, parameters if given is None else given
                 )  # says what is wrong
                 return
-            entry(pointers, usual if given is None else pack_parameters(*given), 0, items)
+            values = usual if given is None else pack_parameters(*given)
+            if alone:
+                entry(pointers, values, 0, items)
+            elif products:
+                with blas.ON_ONE_THREAD:
+                    self.workers.run(shared, pointers, values, items, pieces)
+            else:
+                self.workers.run(shared, pointers, values, items, pieces)
 
         return launch
 
