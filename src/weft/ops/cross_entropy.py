@@ -210,6 +210,6 @@ def _gradient_loss(context: Gradient, grad: Any, *_: Any) -> list[Any]:
 CROSS_ENTROPY_LOSS: OpSpec = declare(
     "cross_entropy_loss", infer=_infer_loss, reference=_reference_loss, lower=_lower_loss, run=_run_loss,
     gradient=_gradient_loss, saves=(0, 1), saves_output=True, constants=(1, 2, 3), reports="target",
-    attributes=({"ignore_index": int, "mean": bool},),
+    attributes=({"ignore_index": int, "mean": bool},), info={"public": "cross_entropy"},
     doc="The sum or mean of cross entropy, the rows' largest scores and logarithms of sums, and how many rows count.",
 )  # fmt: skip

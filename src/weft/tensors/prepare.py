@@ -157,7 +157,7 @@ def prepare(
         )
     for at in own:
         made[at] = targets[op.overwrites.index(at)]
-    report = (op.name, op.reports) if op.reports else None
+    report = (op.info.get("public", op.name), op.reports) if op.reports else None
     spans = tuple(span for _, span in slots) if any(span for _, span in slots) else ()
     fresh = tuple(Made.on(device, o.dtype, o.shape) for o in outputs) if into is None else ()
     if all(math.prod(output.shape) == 0 for output in outputs):
