@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -17,11 +18,12 @@ from weft.devices.cpu import CpuDevice
 from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.kernels import Library, Offset, Operand, Program
-from weft.ops import convolution_kernels
+from weft.ops import convolution_cropped, convolution_kernels
 from weft.ops.convolution_sizes import Convolution
 from weft.target import CPU
 
 Pair = tuple[int, int]
+Sizes = tuple[int, ...]
 
 
 def execute(device: CpuDevice, program: Program, arrays: Sequence[Array]) -> Array:
@@ -40,14 +42,17 @@ def execute(device: CpuDevice, program: Program, arrays: Sequence[Array]) -> Arr
 
 
 def check(
-    n: int, c: int, size: Pair, o: int, kernel: Pair, stride: Pair = (1, 1), padding: Pair = (0, 0),
-    dilation: Pair = (1, 1), groups: int = 1, dtype: DType = dtypes.float32,
+    n: int, c: int, size: Sizes, o: int, kernel: Sizes, stride: Sizes = (), padding: Sizes = (),
+    dilation: Sizes = (), groups: int = 1, dtype: DType = dtypes.float32,
 ) -> None:  # fmt: skip
     """The three kinds on one and on two threads, over memory that held NaN."""
     torch.manual_seed(n + c + o)
+    stride, dilation = stride or (1,) * len(size), dilation or (1,) * len(size)
+    padding = padding or (0,) * len(size)
     x = torch.randn(n, c, *size, dtype=torch.float64, requires_grad=True)
     w = torch.randn(o, c // groups, *kernel, dtype=torch.float64, requires_grad=True)
-    y = torch.nn.functional.conv2d(x, w, None, stride, padding, dilation, groups)
+    convolve = getattr(torch.nn.functional, f"conv{len(size)}d")
+    y = convolve(x, w, None, stride, padding, dilation, groups)
     grad = torch.randn_like(y)
     y.backward(grad)
     assert x.grad is not None and w.grad is not None
@@ -65,7 +70,7 @@ def check(
             for index, array in enumerate((*given, wanted))
         ]
         program = convolution_kernels.lowering(kind)(operands[:2], operands[2:], attributes, cpu().profile)
-        assert isinstance(program.steps[0].kernel, Library)
+        assert any(isinstance(step.kernel, Library) for step in program.steps)
         arrays = [*given, numpy.full_like(wanted, numpy.nan)]
         one, two = (execute(cpu(threads), program, arrays) for threads in (1, 2))
         assert one.tobytes() == two.tobytes(), kind
@@ -135,8 +140,86 @@ def test_blocks_fit_the_cache() -> None:
 
 
 def test_what_the_kernel_does_not_take() -> None:
-    options = (("kind", "forward"), ("unit", True))
+    options = (("kind", "forward"), ("step", 1))
     with pytest.raises(KernelError, match="all float32 or all float64"):
         codegen.generate(Library("conv2d", (dtypes.float16,) * 4, options), cpu().profile)
     with pytest.raises(KernelError, match="needs a BLAS"):
         codegen.generate(Library("conv2d", (dtypes.float32,) * 4, options), CPU)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ((16, 5, (4, 4), 7, (3, 3)), {"padding": (1, 1)}),  # several images a block
+        ((9, 6, (4, 5), 4, (2, 2)), {"stride": (2, 2), "groups": 2}),
+        ((7, 4, (7, 9), 5, (3, 3)), {"stride": (2, 2), "padding": (1, 1)}),
+        ((3, 4, (5, 40), 5, (4, 4)), {"stride": (2, 2), "padding": (1, 1)}),
+        ((3, 4, (5, 40), 5, (1, 3)), {"stride": (1, 2), "padding": (0, 2)}),
+        ((2, 20, (15, 15), 9, (1, 1)), {}),  # plain products
+        ((5, 20, (3, 3), 9, (1, 1)), {"groups": 1}),
+        ((2, 6, (15, 15), 9, (1, 1)), {"groups": 3}),
+        ((2, 6, (15, 15), 9, (1, 1)), {"padding": (1, 1)}),
+    ],
+)  # fmt: skip
+def test_forms_of_blocks(given: tuple[tuple[int, ...], dict[str, Pair]]) -> None:
+    positional, named = given
+    check(*positional, **named)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "named"),
+    [
+        ((1, 1), (3, 3), {"padding": (1, 1)}),
+        ((1, 6), (3, 3), {"padding": (1, 1)}),
+        ((2, 2), (5, 7), {"padding": (2, 3)}),
+        ((3, 1), (5, 5), {"padding": (2, 2), "stride": (2, 2)}),
+        ((2, 3), (3, 3), {"padding": (4, 4), "dilation": (4, 2)}),
+    ],
+)
+def test_taps_that_lie_in_the_padding_everywhere(size: Pair, kernel: Pair, named: dict[str, Pair]) -> None:
+    check(5, 4, size, 6, kernel, **named)
+    check(2, 4, size, 6, kernel, **named, groups=2)
+
+
+def test_which_taps_are_used() -> None:
+    attributes = {"stride": (1, 2), "padding": ((1, 1), (3, 3)), "dilation": (1, 1), "groups": 1}
+    sizes = Convolution.of((1, 1, 1, 2), (1, 1, 3, 6), attributes)
+    met = {
+        (u, v)
+        for u in range(3)
+        for v in range(6)
+        if any(p + u - 1 == 0 and 0 <= 2 * q + v - 3 < 2 for p in range(sizes.window.out[0]) for q in range(sizes.window.out[1]))
+    }  # fmt: skip
+    used = convolution_cropped.used_taps(sizes.window)
+    assert used is not None
+    assert met == set(itertools.product(*(range(*each) for each in used)))
+    whole = Convolution.of((1, 1, 3, 3), (1, 1, 3, 3), attributes | {"padding": ((1, 1), (1, 1))})
+    assert convolution_cropped.used_taps(whole.window) is None
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"padding": (1, 1, 1)},
+        {"padding": (2, 0, 1), "groups": 2},
+        {"padding": (1, 1, 1), "stride": (2, 2, 2)},
+        {"padding": (1, 2, 2), "dilation": (1, 2, 2)},
+        {"padding": (4, 1, 1)},  # the gradient of the input has more padding than filters reach
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("size", [(5, 9, 20), (3, 4, 5), (2, 17, 16)], ids=str)
+def test_three_dimensions(size: Sizes, named: dict[str, Sizes]) -> None:
+    check(3, 4, size, 6, (3, 3, 2), **named)  # type: ignore[arg-type]
+    check(2, 6, size, 4, (1, 1, 1), groups=2)
+
+
+def test_memory_of_three_dimensions() -> None:
+    """Columns of a few channels and rows at a time, not of the whole input."""
+    x, w = (8, 16, 32, 56, 56), (32, 16, 3, 3, 3)
+    attributes = {"stride": (1, 1, 1), "padding": ((1, 1),) * 3, "dilation": (1, 1, 1), "groups": 1}
+    y = Convolution.of(x, w, attributes).output_shape
+    for kind, shapes in {"forward": (x, w, y), "input": (y, w, x), "weight": (y, x, w)}.items():
+        values = [Operand(i, dtypes.float32, shape, contiguous(shape), i) for i, shape in enumerate(shapes)]
+        program = convolution_kernels.lowering(kind)(values[:2], values[2:], attributes, cpu().profile)
+        assert sum(count for _, count in program.temporaries) * 4 < 16 << 20

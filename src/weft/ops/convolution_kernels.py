@@ -12,7 +12,9 @@ from typing import Any
 from weft.dtypes import DType
 from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
 from weft.ops import convolution_winograd
+from weft.ops.convolution_cropped import inner_taps, used_taps, with_outer_taps, without_outer_taps
 from weft.ops.convolution_sizes import Convolution, scratch
+from weft.ops.convolution_turned import by_turned_filters, turned_filters
 from weft.ops.geometry import contiguous_strides
 from weft.ops.linear import HALF_ALONE, matmul_step
 from weft.ops.products import Asked, choose, piece, sum_pieces
@@ -189,7 +191,10 @@ def _form(kind: str, target: Operand, sizes: Convolution, profile: TargetProfile
             return "derived"
         if convolution_winograd.tiles_for(kind, sizes, target.dtype) is not None:
             return "winograd"
-        return "blocks" if sizes.numbers is not None and max(sizes.numbers) < LARGEST else "columns"
+        deep = (
+            kind == "input" and len(sizes.window.size) == 3
+        )  # there each job would add to the images of others
+        return "blocks" if max(sizes.plane_numbers) < LARGEST and not deep else "columns"
     if sizes.numbers is not None:
         return "library"
     size = sizes.n * sizes.groups * sizes.taps * math.prod(sizes.window.out) * 4
@@ -230,28 +235,56 @@ def lowering(kind: str) -> Callable[..., Program]:
                 temporaries.append(dense)
                 operand = dense
             ready.append(operand)
-        if form == "columns":
-            more, columns = _COLUMNS[kind](ready[0], ready[1], written, sizes, 3 + len(temporaries))
-            steps += more
-            temporaries += columns
-        elif form == "winograd":
-            tiles = convolution_winograd.tiles_for(kind, sizes, written.dtype)
-            assert tiles is not None, "the form was chosen for its tiles"
-            more, pieces = convolution_winograd.steps(
-                kind, ready, written, sizes, tiles, 3 + len(temporaries)
-            )
-            steps += more
-            temporaries += pieces
-        else:
-            prepare = _block_steps if form == "blocks" else _library_steps
-            more, pieces = prepare(kind, ready, written, sizes, profile, 3 + len(temporaries))
-            steps += more
-            temporaries += pieces
+        more, pieces = _tuned(kind, ready, written, sizes, profile, 3 + len(temporaries))
+        steps += more
+        temporaries += pieces
         if rounds:
             steps.append(copy_step("copy", written, target, target.shape, written.strides, target.strides))
         return Program(tuple(steps), tuple((o.dtype, math.prod(o.shape)) for o in temporaries))
 
     return lower
+
+
+Made = tuple[list[Step], list[Operand]]
+"""Steps, and the values between them."""
+
+
+def _tuned(
+    kind: str, ready: Sequence[Operand], target: Operand, sizes: Convolution, profile: TargetProfile, free: int
+) -> Made:  # fmt: skip
+    """The target's best form, of the taps that meet the image."""
+    used = used_taps(sizes.window) if "lanes" in profile.features else None
+    if used is not None:
+        return _by_inner_taps(kind, ready, target, sizes, used, profile, free)
+    form = _form(kind, target, sizes, profile)
+    turned = by_turned_filters(sizes) if form == "columns" and kind == "input" else None
+    if turned is not None:
+        filters = scratch(free, target.dtype, (sizes.c, sizes.o_each, *sizes.window.kernel))
+        steps, made = _tuned("forward", (ready[0], filters), target, turned, profile, free + 1)
+        return [turned_filters(ready[1], filters, sizes), *steps], [filters, *made]
+    if form == "columns":
+        return _COLUMNS[kind](ready[0], ready[1], target, sizes, free)
+    if form == "winograd":
+        tiles = convolution_winograd.tiles_for(kind, sizes, target.dtype)
+        assert tiles is not None, "the form was chosen for its tiles"
+        return convolution_winograd.steps(kind, ready, target, sizes, tiles, free)
+    prepare = _block_steps if form == "blocks" else _library_steps
+    return prepare(kind, ready, target, sizes, profile, free)
+
+
+def _by_inner_taps(
+    kind: str, ready: Sequence[Operand], target: Operand, sizes: Convolution, used: Sequence[tuple[int, int]],
+    profile: TargetProfile, free: int,
+) -> Made:  # fmt: skip
+    """The same by filters without the taps that lie in the padding everywhere."""
+    inner = without_outer_taps(sizes, used)
+    whole = target if kind == "weight" else ready[1]
+    cropped = scratch(free, target.dtype, (*whole.shape[:2], *inner.window.kernel))
+    if kind == "weight":
+        steps, made = _tuned(kind, ready, cropped, inner, profile, free + 1)
+        return [*steps, with_outer_taps(cropped, target, used)], [cropped, *made]
+    steps, made = _tuned(kind, (ready[0], cropped), target, inner, profile, free + 1)
+    return [inner_taps(whole, cropped, used), *steps], [cropped, *made]
 
 
 def _library_steps(
@@ -301,6 +334,8 @@ JOBS = 16
 """Runs of blocks that threads take; each has a block, and of the weight's gradient a part of its own."""
 PARTS = 1 << 22
 """Elements of all parts together, from which on there are fewer jobs, though not less than four."""
+TOGETHER = 256
+"""Columns of a block of several images; a product of fewer than half as many is slow."""
 LARGEST = 1 << 31
 """Sizes beyond this are not for every BLAS."""
 
@@ -314,20 +349,25 @@ def _block_steps(
     free: int,
 ) -> tuple[list[Step], list[Operand]]:
     """The CPU's kernel: blocks of output rows, or where the columns are folded back of channels, shared among jobs."""
-    numbers = sizes.numbers
-    assert numbers is not None, "at most two spatial dimensions"
+    numbers, deep = sizes.plane_numbers, sizes.depth_numbers
     kh, kw, oh, ow = numbers[5:9]
+    kd, od = deep[1:3]
     most = BLOCK // target.dtype.itemsize
-    rows, channels = oh, sizes.c_each
+    rows, channels, images = oh, sizes.c_each * kd, 1
+    if oh * ow <= TOGETHER // 2:
+        images = _evenly(sizes.n * od, min(TOGETHER // (oh * ow), -(-sizes.n * od // 2)))
     if kind == "input":
-        channels = _evenly(channels, most // (kh * kw * oh * ow))
-    else:
-        rows = _evenly(rows, most // (sizes.taps * ow))
-    units = sizes.n * sizes.groups * -(-oh // rows) * -(-sizes.c_each // channels)
+        channels = _evenly(channels, most // (kh * kw * images * oh * ow))
+    elif images == 1:
+        rows = _evenly(rows, max(most // (sizes.taps * ow), min(rows, -(-TOGETHER // (2 * ow)))))
+    units = -(-sizes.n * od // images) * sizes.groups * -(-oh // rows) * -(-sizes.c_each * kd // channels)
     jobs = min(units, JOBS)
     if kind == "weight":
         jobs = min(jobs, max(4, PARTS // math.prod(target.shape)))
-    room = -(-channels * kh * kw * rows * ow // 16) * 16
+    width = images * rows * ow
+    room = -(-channels * kh * kw * width // 16) * 16
+    if images > 1:
+        room += -(-sizes.o_each * width // 16) * 16
     columns = scratch(free, target.dtype, (jobs * room,))
     parts = []
     if kind == "weight":
@@ -336,8 +376,13 @@ def _block_steps(
     values = (*ready, written, columns)
     by_role = {"forward": (0, 1, 2), "input": (2, 1, 0), "weight": (1, 2, 0)}[kind]  # x, w, y
     arguments: list[Argument] = [*numbers, *(Offset(values[role].index) for role in by_role)]
-    arguments += [rows, channels, room, jobs]
-    library = Library("conv2d", (target.dtype,) * 4, (("kind", kind), ("unit", numbers[9:11] == (1, 1))))
+    arguments += [rows, channels, images, room, jobs, *deep]
+    strides, padding = numbers[9:11], numbers[11:13]
+    step = 2 if strides[1] == 2 else int(strides == (1, 1))
+    plain = (kh, kw) == strides == (1, 1) and padding == (0, 0) and (oh, ow) == numbers[2:4]
+    plain = plain and deep == (od, 1, od, 1, 0, deep[5])
+    options = (("kind", kind), ("step", step), ("plain", plain), ("many", images > 1))
+    library = Library("conv2d", (target.dtype,) * 4, options)
     steps = [Step(library, tuple(value.index for value in values), tuple(arguments))]
     if parts:
         steps.append(_sum_parts(parts[0], target, sizes))

@@ -54,15 +54,26 @@ class Convolution:
     @property
     def numbers(self) -> tuple[int, ...] | None:
         """The 2-d library kernel's parameters, without the offsets (a line is an image of one row), or ``None``."""
+        return self.plane_numbers if len(self.window.size) < 3 else None
+
+    @property
+    def plane_numbers(self) -> tuple[int, ...]:
+        """The same of the last two dimensions, or of the one that there is."""
         own = self.window
-        if len(own.size) > 2:
-            return None
-        first = 2 - len(own.size)
+        first = max(0, 2 - len(own.size))
         size, kernel, out, stride, dilation = (
-            (1,) * first + part for part in (own.size, own.kernel, own.out, own.stride, own.dilation)
+            ((1,) * first + part)[-2:] for part in (own.size, own.kernel, own.out, own.stride, own.dilation)
         )
-        padding = (0,) * first + tuple(before for before, _ in own.padding)
+        padding = ((0,) * first + tuple(before for before, _ in own.padding))[-2:]
         return (self.n, self.c, *size, self.o, *kernel, *out, *stride, *padding, *dilation, self.groups)
+
+    @property
+    def depth_numbers(self) -> tuple[int, ...]:
+        """Of the dimension before them: size, taps, outputs, stride, padding and dilation."""
+        own = self.window
+        if len(own.size) < 3:
+            return (1, 1, 1, 1, 0, 1)
+        return (own.size[0], own.kernel[0], own.out[0], own.stride[0], own.padding[0][0], own.dilation[0])
 
 
 def scratch(index: int, dtype: DType, shape: tuple[int, ...]) -> Operand:

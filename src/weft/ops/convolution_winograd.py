@@ -26,9 +26,11 @@ TOGETHER = 12 << 20
 """Bytes of tiles and of their products that are made at a time, if one image has no more."""
 CHOICES = (Filtering(4, 3), Filtering(2, 3))
 """Fewest products first: F(4, 3) takes a quarter of a plain sum's, F(2, 3) four ninths."""
-FILTER, TILE, PLAIN = 43, 28, 1.15
+FILTER = {"forward": 43, "input": 33, "weight": 25}
+TILE, PLAIN, COPY = 28, 1.15, 20
 """What costs as much as so many multiplications in a product of matrices: to transform a number of a filter (and to
-copy it, as each product begins with), and a number of a tile; and a multiplication where windows are unfolded.
+copy it, as each product begins with), a number of a tile; a multiplication where windows are unfolded, and to copy
+a number of a filter there.
 
 Fitted to one thread of an AMD EPYC (Zen 4), 16 images of 28x28 by 64 channels to 2x2 by 512.
 """
@@ -73,15 +75,17 @@ def tiles_for(kind: str, sizes: Convolution, dtype: dtypes.DType) -> Tiles | Non
     if not suits:
         return None
     height, width = window.size if kind == "input" else window.out
-    plain = PLAIN * 9 * sizes.n * sizes.c * sizes.o * window.out[0] * window.out[1]
-    costs = {_cost(tiles, sizes): tiles for tiles in (Tiles(each, height, width) for each in CHOICES)}
+    plain = 9 * sizes.c * sizes.o * (PLAIN * sizes.n * window.out[0] * window.out[1] + COPY)
+    costs = {_cost(kind, tiles, sizes): tiles for tiles in (Tiles(each, height, width) for each in CHOICES)}
     return costs[min(costs)] if min(costs) < plain else None
 
 
-def _cost(tiles: Tiles, sizes: Convolution) -> float:
+def _cost(kind: str, tiles: Tiles, sizes: Convolution) -> float:
     """Multiplications in products, and what transforms are worth in them."""
     count = sizes.n * tiles.rows * tiles.columns
-    products = count * sizes.c * sizes.o + FILTER * sizes.c * sizes.o + TILE * count * (sizes.c + sizes.o)
+    products = (
+        count * sizes.c * sizes.o + FILTER[kind] * sizes.c * sizes.o + TILE * count * (sizes.c + sizes.o)
+    )
     return products * tiles.numbers
 
 

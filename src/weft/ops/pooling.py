@@ -114,7 +114,7 @@ def _lower_max(
     if isinstance(window, Window) and math.prod(window.kernel) <= WRITTEN_OUT:
         if window.is_inside:
             return Program((_written_out(x, values, places, window),))
-        if profile.itemsize(x.dtype) * math.prod(x.shape) <= PADDED:
+        if "lanes" in profile.features and profile.itemsize(x.dtype) * math.prod(x.shape) <= PADDED:
             around, padded = _with_padding(x, window, _lowest(x.dtype, 8 * profile.itemsize(x.dtype)))
             taken = _written_out(padded, values, places, window)
             return Program((around, taken), ((x.dtype, math.prod(padded.shape)),))

@@ -13,8 +13,9 @@ A template is ``(Library, TargetProfile) -> KernelSpec``. Each has a derived for
     ``kind="forward"`` buffers x, w, y: writes y. ``kind="input"`` buffers y, w, x: writes x, the gradient of the
     input. ``kind="weight"`` buffers y, x, w: writes w, the gradient of the weight.
     wgsl with option ``split``: also ``splits chunk piece``; the result lies in ``splits`` arrays, to be summed.
-    llvm: a fourth buffer of scratch and ``rows channels room jobs``; option ``unit``, whether all strides are 1; the
-    gradient of the weight lies in ``jobs`` arrays of (groups, taps, O / groups), to be summed.
+    llvm: a fourth buffer of scratch and ``rows channels images room jobs``; options ``step``, ``plain`` and ``many``;
+    the gradient of the weight lies in ``jobs`` arrays of (groups, taps, O / groups), to be summed.
+``winograd`` (llvm; options ``stage``, ``outputs``, ``taps``): see its module.
 ``attention`` (option ``form``: buffers and parameters by ``attentions.FORMS``; a mask comes after what is read;
     wgsl: ``tile``, ``size``, ``value_size``, ``causal``, ``mask``, ``fours``; llvm: ``causal``, ``mask``, ``unit``, a
     last buffer of scratch and ``size value_size jobs room pieces``).

@@ -9,7 +9,7 @@ there are is decided by sizes, so no sum depends on the threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from weft import dtypes
@@ -24,9 +24,12 @@ from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 
 PARAMETERS = (
     "n c h w o kh kw oh ow stride_h stride_w pad_h pad_w dilation_h dilation_w groups x_offset w_offset y_offset "
-    "rows channels room jobs"
+    "rows channels images room jobs depth kd od stride_d pad_d dilation_d"
 ).split()
-"""After those of every target: output rows and channels of a block, elements of a job's scratch, jobs."""
+"""After those of every target: output rows, channels and images of a block, elements of a job's scratch, jobs.
+
+Then a third dimension, which comes before the others: an image of it is a run of images, each tap in it a channel.
+"""
 
 GRAIN = 1 << 18
 """Multiplications that are worth a thread."""
@@ -37,7 +40,11 @@ BUFFERS = {"forward": ("x", "w", "y"), "input": ("y", "w", "x"), "weight": ("y",
 
 @template("llvm", "conv2d")
 def conv2d(library: Library, profile: TargetProfile) -> KernelSpec:
-    """Options: ``kind``, and ``unit``, whether all strides are 1."""
+    """The kernel; ``KernelError`` for other types than float32 and float64, and without a BLAS.
+
+    Options: ``kind``; ``step``, 1 where all strides are, 2 where rows are read in steps of 2, else 0; ``plain``,
+    whether windows are single elements and images as large as results; ``many``, whether blocks have several images.
+    """
     options = dict(library.options)
     kind, dtype = str(options["kind"]), library.dtypes[0]
     if dtype not in GEMM or any(other is not dtype for other in library.dtypes):
@@ -46,8 +53,8 @@ def conv2d(library: Library, profile: TargetProfile) -> KernelSpec:
     if "blas" not in profile.features:
         raise KernelError("conv2d: the cpu kernel needs a BLAS; run the derived form")
     first, second, written = BUFFERS[kind]
-    unit = bool(options["unit"])
-    name = f"conv2d_{kind}_{'unit' if unit else 'step'}_{dtype.name}"
+    forms = [str(options["step"]), *(word for word in ("plain", "many") if options.get(word))]
+    name = "_".join(["conv2d", kind, *forms, dtype.name])
     return KernelSpec(
         name=name,
         language="llvm",
@@ -55,8 +62,8 @@ def conv2d(library: Library, profile: TargetProfile) -> KernelSpec:
         inputs=(Binding(first, dtype), Binding(second, dtype)),
         outputs=(Binding(written, dtype, "read_write"), Binding("columns", dtype, "read_write")),
         workgroup_size=(GRAIN, 1, 1),
-        workgroup_count=("jobs", "n * o * oh * ow * kh * kw * ceil_div(c, groups)", "1"),
-        source=_Writer(name, kind, dtype, unit).source(),
+        workgroup_count=("jobs", "n * od * o * oh * ow * kd * kh * kw * ceil_div(c, groups)", "1"),
+        source=_Writer(name, kind, dtype, int(options["step"]), forms).source(),
     )
 
 
@@ -71,15 +78,22 @@ class _Tap:
 class _Writer(Routine):
     """Writes one kind."""
 
-    def __init__(self, name: str, kind: str, dtype: DType, unit: bool) -> None:
+    def __init__(self, name: str, kind: str, dtype: DType, step: int, forms: Sequence[str]) -> None:
         super().__init__(name, dtype, (*BUFFERS[kind], "columns"), PARAMETERS)
-        self.kind, self.unit = kind, unit
+        self.kind, self.step, self.unit = kind, step, step == 1
+        self.plain, self.many = "plain" in forms, "many" in forms
 
     def source(self) -> str:
         """The kernel's IR."""
-        self.names(cg="idiv(c, groups)", og="idiv(o, groups)", area="kh * kw", places="oh * ow")
+        self.names(
+            own="idiv(c, groups)",
+            cg="idiv(c, groups) * kd",
+            og="idiv(o, groups)",
+            area="kh * kw",
+            places="oh * ow",
+        )
         self.names(taps="cg * area", row_blocks="ceil_div(oh, rows)", channel_blocks="ceil_div(cg, channels)")
-        self.names(units="n * groups * row_blocks * channel_blocks")
+        self.names(units="ceil_div(n * od, images) * groups * row_blocks * channel_blocks")
         with self.loop("hi", "job", "lo"):
             self._job()
         return self.finished()
@@ -92,46 +106,100 @@ class _Writer(Routine):
             self.names(result="w_offset + job * (o * taps)")
             self.clear(self.element("%b.w", "result"), "o * taps")
         with self.loop("idiv(units * (job + 1), jobs)", "unit", "idiv(units * job, jobs)"):
-            self.names(image="idiv(unit, row_blocks * channel_blocks)")
-            self.names(block="unit - image * (row_blocks * channel_blocks)")
-            self.names(rb="idiv(block, channel_blocks)")
+            self.names(outer="idiv(unit, row_blocks * channel_blocks)")
+            self.names(block="unit - outer * (row_blocks * channel_blocks)", g="irem(outer, groups)")
+            self.names(first="idiv(outer, groups) * images", rb="idiv(block, channel_blocks)")
+            self.names(count="minimum(images, n * od - first)" if self.many else "1")
             self.names(cb="block - rb * channel_blocks", r0="rb * rows", r1="minimum(oh, r0 + rows)")
-            self.names(c0="cb * channels", c1="minimum(cg, c0 + channels)", g="irem(image, groups)")
-            self.names(width="(r1 - r0) * ow", height="(c1 - c0) * area")
-            {"forward": self._forward, "input": self._input, "weight": self._weight}[self.kind]()
+            self.names(c0="cb * channels", c1="minimum(cg, c0 + channels)", each="(r1 - r0) * ow")
+            self.names(width="count * each", height="(c1 - c0) * area")
+            self._image("first")
+            self._block()
 
-    def _forward(self) -> None:
-        self._windows(self._copy)
-        weight = self.element("%b.w", "w_offset + g * og * taps")
-        result = self.element("%b.y", "y_offset + image * og * places + r0 * ow")
-        self.product("og", "width", "height", (weight, "taps", PLAIN), (self.columns, "width", PLAIN), 0.0,
-                      (result, "places"))  # fmt: skip
+    def _image(self, number: str) -> None:
+        """Names for an image of the run of them all: the number of its sample and group, and its place in the depth."""
+        self.names(sample=f"idiv({number}, od)")
+        self.names(slice=f"{number} - sample * od", image="sample * groups + g")
 
-    def _input(self) -> None:
+    def _block(self) -> None:
+        """The product of a block; of several images the results are copied, too, to lie together."""
+        columns, lead = self.columns, "width"
+        direct = self.plain and not self.many
+        if direct:
+            plane = "((image * own + c0) * depth + slice) * (h * w)"
+            columns, lead = self.element("%b.x", f"x_offset + {plane} + r0 * ow"), "depth * h * w"
+        if self.kind != "input" and not direct:
+            self._windows(self._copy)
+        place = "y_offset + (image * og * od + slice) * places + r0 * ow"
+        results, apart = self.element("%b.y", place), "od * places"
+        if self.many:
+            results, apart = self.element(self.columns, "ceil_div(height * width, 16) * 16"), "width"
+            if self.kind != "forward":
+                self._results(results, inward=True)
         weight = self.element("%b.w", "w_offset + g * og * taps + c0 * area")
-        grad = self.element("%b.y", "y_offset + image * og * places + r0 * ow")
-        self.product("height", "width", "og", (weight, "taps", TRANSPOSED), (grad, "places", PLAIN), 0.0,
-                      (self.columns, "width"))  # fmt: skip
+        if self.kind == "forward":
+            self.product(
+                "og",
+                "width",
+                "height",
+                (weight, "taps", PLAIN),
+                (columns, lead, PLAIN),
+                0.0,
+                (results, apart),
+            )
+            if self.many:
+                self._results(results, inward=False)
+        elif self.kind == "weight":
+            part = self.element("%b.w", "result + g * og * taps")
+            self.product(
+                "height",
+                "og",
+                "width",
+                (columns, lead, PLAIN),
+                (results, apart, TRANSPOSED),
+                1.0,
+                (part, "og"),
+            )
+        else:
+            self.product("height", "width", "og", (weight, "taps", TRANSPOSED), (results, apart, PLAIN), 0.0,
+                          (columns, lead))  # fmt: skip
+            if not direct:
+                self._fold()
+
+    def _fold(self) -> None:
+        """The image from the columns that were read from it."""
         if self.unit:
             self._sums()
             return
-        self.clear(self.element("%b.x", "x_offset + (image * cg + c0) * (h * w)"), "(c1 - c0) * (h * w)")
+        with self.loop("count", "im"):
+            self._image("first + im")
+            self.clear(self.element("%b.x", "x_offset + (image * cg + c0) * (h * w)"), "(c1 - c0) * (h * w)")
         self._windows(self._add)
 
-    def _weight(self) -> None:
-        self._windows(self._copy)
-        grad = self.element("%b.y", "y_offset + image * og * places + r0 * ow")
-        result = self.element("%b.w", "result + g * og * taps")
-        self.product("height", "og", "width", (self.columns, "width", PLAIN), (grad, "places", TRANSPOSED), 1.0,
-                      (result, "og"))  # fmt: skip
+    def _results(self, matrix: str, inward: bool) -> None:
+        """Results of several images brought together in a matrix (O / groups, images and places), or back."""
+        with self.loop("og", "channel"), self.loop("count", "im"):
+            self._image("first + im")
+            place = "y_offset + ((image * og + channel) * od + slice) * places + r0 * ow"
+            there = self.element("%b.y", place)
+            here = self.element(matrix, "channel * width + im * each")
+            source, target = (there, here) if inward else (here, there)
+            with self.loop("each", "q", step=LANES):
+                mask = self.lanes("q", "each")
+                self._store(
+                    self._load(self.element(source, "q"), mask, False), self.element(target, "q"), mask, False
+                )
 
     def _windows(self, row: Callable[[_Tap, str, str], None]) -> None:
         """``row`` for the rows of every tap of the block, ``LANES`` output columns at a time.
 
         Rows are innermost: which lanes are inside the image is the same for all of them.
         """
-        with self.loop("c1", "channel", "c0"):
-            image = self.element("%b.x", "x_offset + (image * cg + channel) * (h * w)")
+        with self.loop("count", "im"), self.loop("c1", "channel", "c0"):
+            self._image("first + im")
+            self.names(level="slice * stride_d - pad_d + irem(channel, kd) * dilation_d")
+            plane = "((image * own + idiv(channel, kd)) * depth + level) * (h * w)"
+            image = self.element("%b.x", f"x_offset + {plane}")
             with self.loop("kw", "v"):
                 self.names(
                     shift="pad_w - v * dilation_w"
@@ -142,7 +210,7 @@ class _Writer(Routine):
                 with self.loop("ow", "q", step=LANES):
                     inside, real = self.lanes("q - left", "right - left"), self.lanes("q", "ow")
                     with self.loop("kh", "u"):
-                        tap = "((channel - c0) * area + u * kw + v) * width + q"
+                        tap = "((channel - c0) * area + u * kw + v) * width + im * each + q"
                         row(_Tap(image, self.element(self.columns, tap)), inside, real)
 
     def _sums(self) -> None:
@@ -152,7 +220,8 @@ class _Writer(Routine):
         """
         vector = vector_type(self.number, LANES)
         total = self.lines.local(vector)
-        with self.loop("c1", "channel", "c0"):
+        with self.loop("count", "im"), self.loop("c1", "channel", "c0"):
+            self._image("first + im")
             image = self.element("%b.x", "x_offset + (image * cg + channel) * (h * w)")
             with self.loop("w", "at", step=LANES):
                 real = self.lanes("at", "w")
@@ -163,7 +232,7 @@ class _Writer(Routine):
                         met = self.lines.let(f"icmp ult i64 {self.at('r')}, {self.at('oh')}")
                         with self.lines.when(met), self.emitter.scope(), self.loop("kw", "v"):
                             self.names(q="at + pad_w - v * dilation_w")
-                            tap = "((channel - c0) * area + u * kw + v) * width + r * ow + q"
+                            tap = "((channel - c0) * area + u * kw + v) * width + im * each + r * ow + q"
                             more = self._load(self.element(self.columns, tap), self.lanes("q", "ow"), False)
                             old = self.lines.let(f"load {vector}, ptr {total}")
                             self.lines.do(
@@ -184,6 +253,8 @@ class _Writer(Routine):
         self.names(top=self._first("drop", "h"), bottom=self._first("drop + h", "h"))
         self.names(top="minimum(maximum(top, r0), r1)", bottom="minimum(maximum(bottom, r0), r1)")
         self.names(bottom="maximum(top, bottom)")
+        there = "(level >= 0) & (level < depth)"  # all of an image that is not is padding
+        self.names(top=f"where({there}, top, r1)", bottom=f"where({there}, bottom, r1)")
 
     def _copy(self, tap: _Tap, inside: str, real: str) -> None:
         """Columns from the image: zeros above and below it, and in lanes beside it."""
@@ -208,7 +279,7 @@ class _Writer(Routine):
     def _source(self, tap: _Tap) -> str:
         """Where output row ``r`` and columns from ``q`` on read: the first address, or each of them."""
         first = self.element(tap.image, "(r * stride_h - drop) * w + q * stride_w - shift")
-        if self.unit:
+        if self.step:
             return first
         steps = ", ".join(f"i64 {lane}" for lane in range(LANES))
         columns = vector_type("i64", LANES)
@@ -219,6 +290,14 @@ class _Writer(Routine):
     def _load(self, place: str, mask: str, image: bool) -> str:
         vector, name = vector_type(self.number, LANES), suffix(self.number, LANES)
         given = f"i32 {_size(self.number)}, {vector_type('i1', LANES)} {mask}, {vector} zeroinitializer"
+        if image and self.step == 2:
+            wide, masks = self._pairs()
+            given = f"i32 {_size(self.number)}, {masks} {self._spread(mask)}, {wide} zeroinitializer"
+            run = self.lines.let(
+                f"call {wide} @llvm.masked.load.{suffix(self.number, 2 * LANES)}.p0(ptr {place}, {given})"
+            )
+            even = ", ".join(f"i32 {2 * lane}" for lane in range(LANES))
+            return self.lines.let(f"shufflevector {wide} {run}, {wide} poison, <{LANES} x i32> <{even}>")
         if image and not self.unit:
             pointers, gather = vector_type("ptr", LANES), f"@llvm.masked.gather.{name}.{suffix('ptr', LANES)}"
             return self.lines.let(f"call {vector} {gather}({pointers} {place}, {given})")
@@ -227,6 +306,16 @@ class _Writer(Routine):
     def _store(self, value: str, place: str, mask: str, image: bool) -> None:
         vector, name = vector_type(self.number, LANES), suffix(self.number, LANES)
         given = f"i32 {_size(self.number)}, {vector_type('i1', LANES)} {mask}"
+        if image and self.step == 2:
+            wide, masks = self._pairs()
+            twice = ", ".join(f"i32 {lane // 2}" for lane in range(2 * LANES))
+            run = self.lines.let(
+                f"shufflevector {vector} {value}, {vector} poison, <{2 * LANES} x i32> <{twice}>"
+            )
+            given = f"i32 {_size(self.number)}, {masks} {self._spread(mask)}"
+            name = suffix(self.number, 2 * LANES)
+            self.lines.do(f"call void @llvm.masked.store.{name}.p0({wide} {run}, ptr {place}, {given})")
+            return
         if image and not self.unit:
             pointers, scatter = (
                 vector_type("ptr", LANES),
@@ -235,6 +324,17 @@ class _Writer(Routine):
             self.lines.do(f"call void {scatter}({vector} {value}, {pointers} {place}, {given})")
             return
         self.lines.do(f"call void @llvm.masked.store.{name}.p0({vector} {value}, ptr {place}, {given})")
+
+    def _pairs(self) -> tuple[str, str]:
+        """The types of a vector of twice as many lanes, and of its mask."""
+        return vector_type(self.number, 2 * LANES), vector_type("i1", 2 * LANES)
+
+    def _spread(self, mask: str) -> str:
+        """The mask of every other of twice as many lanes, the first of which is the mask's."""
+        masks = vector_type("i1", LANES)
+        lanes = ", ".join(f"i32 {LANES if lane % 2 else lane // 2}" for lane in range(2 * LANES))
+        given = f"{masks} {mask}, {masks} zeroinitializer"
+        return self.lines.let(f"shufflevector {given}, <{2 * LANES} x i32> <{lanes}>")
 
 
 def _size(number: str) -> int:
