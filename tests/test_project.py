@@ -138,3 +138,28 @@ def test_setup_explains_an_old_python(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Python 3.11 or newer; python3 here is Python 3.9.2" in done.stderr
     assert [path.name for path in clone.iterdir()] == ["scripts"]
+
+
+def test_every_environment_variable_is_documented() -> None:
+    named = set()
+    for folder in ("src", "scripts", "tests", ".ci"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.is_file() and path.suffix in (".py", ".sh", ""):
+                named |= set(
+                    re.findall(r"\bWEFT_[A-Z_]+\b", path.read_text(encoding="utf-8", errors="replace"))
+                )
+    documented = set(
+        re.findall(r"`(WEFT_[A-Z_]+)`", (ROOT / "docs" / "environment.md").read_text(encoding="utf-8"))
+    )
+    assert named == documented
+
+
+def test_examples_say_what_they_lack(tmp_path: Path) -> None:
+    hide = (
+        "import importlib.util, sys; own = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, package=None: None if name == 'matplotlib' else own(name, package)\n"
+        "import examples"
+    )
+    done = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the examples need matplotlib, which this Python lacks; `make demo` sets .venv up" in done.stderr
