@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from weft.autograd.mode import no_grad
+from weft.compiler.slow import announced
 from weft.devices.base import Device, Storage
 from weft.devices.replay import MovedError, Replay
 from weft.graph import Graph, Var, interpret
@@ -127,6 +128,7 @@ def executor_for(graph: Graph, device: Device, states: Sequence[Storage], foreig
 
     ``foreign``: the graph comes from a file, and its kernels are kept in bounds by themselves.
     """
-    made = Planned(graph, device, states, foreign)
+    with announced(graph):
+        made = Planned(graph, device, states, foreign)
     assert made.replay is not None
     return made if made.replay.plan.groups else made.replay

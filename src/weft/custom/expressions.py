@@ -10,6 +10,7 @@ from weft.custom.sizes import Declared, evaluate, solve
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, ExpressionError, ShapeError, mistake
 from weft.expr import Expr, cast, parse, simplify, substitute, variable
+from weft.expr.define import written_out
 from weft.kernels import Builder, Operand, Program
 from weft.ops import OpSpec, TensorType, bind
 from weft.ops.core import Gradient
@@ -17,6 +18,9 @@ from weft.ops.geometry import broadcast_shapes
 from weft.ops.pointwise import Pointwise, gradient_op, pointwise, pointwise_program, unbroadcast
 from weft.ops.table import OPS, lookup
 from weft.target import TargetProfile
+
+LONGEST = 5000
+"""Operations of a kernel's expression, functions written out, at most."""
 
 
 def make(
@@ -96,6 +100,11 @@ def _single(key: str, text: str, names: tuple[str, ...], declared: Declared, doc
     if not isinstance(text, str):
         raise ArgumentTypeError(mistake(key, "expression", type(text).__name__, "a string"))
     found = parse(text, dict.fromkeys(names, dtypes.float32))
+    if (length := written_out(found)) > LONGEST:
+        raise ExpressionError(
+            f"{key.partition('.')[2]}: the expression has {length:,} operations with its functions written out, "
+            f"expected at most {LONGEST:,}, as longer kernels take minutes to compile; split it into several kernels"
+        )
     if declared.dtype is dtypes.bool_ or found.dtype is dtypes.bool_:
         rule = "bool"
     else:

@@ -74,6 +74,22 @@ def expand(root: Expr, wide: bool = False) -> Expr:
     return done[root]
 
 
+def written_out(root: Expr) -> int:
+    """How many nodes an expression has with each of its functions written out; found without writing it."""
+    return sum(
+        _length_of(node.function, tuple([arg.dtype for arg in node.args]))
+        if node.function in FUNCTIONS
+        else 1
+        for node in walk(root)
+    )
+
+
+@lru_cache(maxsize=4096)
+def _length_of(name: str, types: tuple[DType, ...]) -> int:
+    body = _expanded(name, types, False)
+    return 1 if body is None else len(list(walk(body)))
+
+
 def is_short(roots: Iterable[Expr], most: int, wide: bool = False) -> bool:
     """Whether expressions have at most so many nodes together, those of each counted, functions written out."""
     roots = list(roots)

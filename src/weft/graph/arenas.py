@@ -24,6 +24,8 @@ CLOSE = 1.03
 """How much larger than what is alive arenas may be before values are placed anew."""
 ROOMY = 1.08
 """How much larger they may be where values lie apart."""
+EFFORT = 1 << 24
+"""Pairs of runs that are compared at each order, at most: programs of thousands of values are placed once."""
 THIN = (0.0, 1 / 64, 1 / 16, 1 / 4)
 """Pairs with less than this share of the heaviest pair's work need not lie apart, tried in turn."""
 
@@ -105,7 +107,9 @@ def _smallest(
 ) -> Layout:
     """The best layout of some orders; ``others`` are the runs that each run lies apart from."""
     best: Layout | None = None
-    for order in ORDERS:
+    tries = max(1, min(tries, EFFORT // max(len(runs), 1) ** 2))
+    orders = ORDERS if len(runs) ** 2 <= EFFORT else ORDERS[:1]
+    for order in orders:
         names = sorted(runs, key=lambda name: order(runs[name]))
         for tried in range(tries):
             found = _placed(names, runs, limit, others, peak)

@@ -236,11 +236,14 @@ class _Fusing:
                 elsewhere = any(one.args[0] not in places for one in loads(part, name))
                 if name == target or len(places) != 1 or part.reductions or elsewhere:
                     return False
-        for at, part in enumerate(node.parts):  # parts run side by side
-            own = {whole(name) for name in stored(part)}
-            for other, second in enumerate(node.parts):
-                if at != other and own & {whole(name) for name in loaded(second)}:
-                    return False
+        made: dict[str, int] = {}  # parts run side by side: none reads what another writes
+        for at, part in enumerate(node.parts):
+            for name in stored(part):
+                if made.setdefault(whole(name), at) != at:
+                    made[whole(name)] = -1
+        for at, part in enumerate(node.parts):
+            if any(made.get(whole(name), at) != at for name in loaded(part)):
+                return False
         return True
 
     # Kernels.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weft.graph.ir import Graph, Node, Var
-from weft.ops import OpSpec, lookup
+from weft.ops import lookup
 
 
 class Lives:
@@ -27,7 +27,11 @@ class Lives:
         for one in (*graph.outputs, *(state.final for state in graph.states if state.changed)):
             if isinstance(one, Var):
                 self.kept[self._root(one)] = self.kept.get(self._root(one), 0) + 1
+        self._places: dict[int, dict[int, list[int]]] = {}
         self.updates = self._updates(graph)
+        self.olds: dict[int, list[int]] = {}
+        for old, new in self.updates:
+            self.olds.setdefault(new, []).append(old)
 
     def is_made(self, var: Var) -> bool:
         """Whether a node computes a value, or what it is a view of."""
@@ -38,18 +42,17 @@ class Lives:
 
     def _updates(self, graph: Graph) -> set[tuple[int, int]]:
         """(old, new) pairs that lead from the start of a state to its end, each new value from the one before."""
-        makers = {out.id: node for node in graph.nodes for out in node.outputs}
+        makers = {out.id: (node, at) for node in graph.nodes for at, out in enumerate(node.outputs)}
         found = set()
         for state in graph.states:
             if not state.changed:
                 continue
             chain, now = [], state.final
             while now.id != state.initial.id:
-                node = makers.get(now.id)
-                if node is None:
+                if now.id not in makers:
                     break
-                op = lookup(node.op)
-                before = _origin(node, op, now, state.initial)
+                node, number = makers[now.id]
+                before = self._origin(node, number, now, state.initial)
                 if before is None:
                     break
                 chain.append((before.id, now.id))
@@ -57,6 +60,33 @@ class Lives:
             if now.id == state.initial.id:
                 found |= set(chain)
         return found
+
+    def _origin(self, node: Node, number: int, now: Var, initial: Var) -> Var | None:
+        """The operand that an update's output replaces: the one that the op overwrites, or the state itself."""
+        op = lookup(node.op)
+        if node.op == "cond":
+            return _passed(node, number)
+        if op.overwrites:
+            one = node.inputs[op.overwrites[number]] if number < len(op.overwrites) else None
+            return one if isinstance(one, Var) and one.type == now.type else None
+        if not op.elementwise or initial.type != now.type:
+            return None
+        return initial if initial.id in self._read_at(node) else None
+
+    def _read_at(self, node: Node) -> dict[int, list[int]]:
+        """For each variable that a node reads its places among the operands."""
+        found = self._places.get(id(node))
+        if found is None:
+            found = self._places[id(node)] = {}
+            for place, one in enumerate(node.inputs):
+                if isinstance(one, Var):
+                    found.setdefault(one.id, []).append(place)
+        return found
+
+    def updated(self, node: Node, new: Var) -> list[int]:
+        """The operands of a node that ``new`` is the next value of, in the life of a state."""
+        places = self._read_at(node)
+        return sorted(place for old in self.olds.get(new.id, ()) for place in places.get(old, ()))
 
     def updates_state(self, at: int, old: Var, new: Var) -> bool:
         """Whether node ``at`` makes a state's next value of the one before, and may write it over that."""
@@ -70,20 +100,6 @@ class Lives:
             return self.kept.get(old.id, 0) == 0
         # elsewhere only where it saves a copy: what is fused needs no memory at all, and the plan overlays the rest
         return partial and old.id in self.made and old.id not in self.kept
-
-
-def _origin(node: Node, op: OpSpec, now: Var, initial: Var) -> Var | None:
-    """The operand that an update's output replaces: the one that the op overwrites, or the state itself."""
-    number = node.outputs.index(now)
-    if node.op == "cond":
-        return _passed(node, number)
-    if op.overwrites:
-        one = node.inputs[op.overwrites[number]] if number < len(op.overwrites) else None
-        return one if isinstance(one, Var) and one.type == now.type else None
-    if not op.elementwise:
-        return None
-    same = [one for one in node.inputs if isinstance(one, Var) and one.type == now.type]
-    return initial if initial in same else None
 
 
 def _passed(node: Node, number: int) -> Var | None:

@@ -8,6 +8,7 @@ touches only what changes.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -220,21 +221,20 @@ class Lowering:
         if not op.elementwise and not op.overwrites:
             return found
         names = [one[0].name if isinstance(one, tuple) else "" for one in operands]
+        count = Counter(names)
+        taken: set[str] = set()
         for number, var in enumerate(node.outputs):
             places: Sequence[int] = (
-                op.overwrites[number : number + 1] if op.overwrites else range(len(operands))
+                op.overwrites[number : number + 1] if op.overwrites else self.lives.updated(node, var)
             )
             for place in places:
                 one = node.inputs[place]
-                if not isinstance(one, Var) or one.type != var.type or names.count(names[place]) != 1:
+                if not isinstance(one, Var) or one.type != var.type or count[names[place]] != 1:
                     continue
                 whole = operands[place][0].geometry == Geometry.contiguous(one.type.shape)
-                if (
-                    whole
-                    and names[place] not in found.values()
-                    and self.lives.ends(at, one, var, bool(op.overwrites))
-                ):
+                if whole and names[place] not in taken and self.lives.ends(at, one, var, bool(op.overwrites)):
                     found[number] = names[place]
+                    taken.add(names[place])
                     break
         return found
 
@@ -330,15 +330,20 @@ class Lowering:
     def _named(self, names: Sequence[str], written: Sequence[int], homes: Sequence[Home | None]) -> list[str]:
         """The values that a step reads and writes: what is written anew is a new value over the old one."""
         found = []
+        over: dict[str, str] = {}
+        for home in homes:
+            if home is not None:
+                over.setdefault(self.values[home.name].over, home.name)
+        anew = set(written)
         for at, name in enumerate(names):
-            if at not in written:
+            if at not in anew:
                 now = self.newest.get(name, name)
                 while now not in self.written and self.values[now].over:
                     now = self.values[now].over  # not written yet: what lies there is the operand
                 found.append(now)
                 continue
             # where an output takes over an operand's memory in this op, what is written is the output
-            target = next((h.name for h in homes if h is not None and self.values[h.name].over == name), name)
+            target = over.get(name, name)
             now = self.newest.get(target, target)
             if now in self.written:
                 value = self.values[now]

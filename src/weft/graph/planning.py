@@ -113,6 +113,10 @@ class Planning:
             self.fixed[initial] = ("state", at)
         for at, one in enumerate(self.lowered.outputs):
             self.fixed[self._root(one.value)] = ("output", at)
+        self.writing: dict[str, list[int]] = {}
+        self.reading: dict[str, list[int]] = {}
+        for at, call in enumerate(self.calls):
+            self._found(at, call)
         for initial, final in self.lowered.states:
             root = self._root(final)
             if root == initial:
@@ -121,16 +125,24 @@ class Planning:
                 self.over[root] = initial
             else:
                 self.calls.append(copy_call(self.values[final], self.values[initial]))
+                self._found(len(self.calls) - 1, self.calls[-1])
+
+    def _found(self, at: int, call: Call | Block) -> None:
+        """Note what a call reads and writes."""
+        for name in call.writes:
+            self.writing.setdefault(name, []).append(at)
+        for name in _touched(call):
+            self.reading.setdefault(name, []).append(at)
 
     def _may_replace(self, initial: str, final: str) -> bool:
         """Whether a state's new value may be written where the old one lies, when it is made."""
         if final in self.fixed:
             return False
-        writers = [at for at, call in enumerate(self.calls) if final in call.writes]
+        writers = self.writing.get(final, [])
         if len(writers) != 1:
             return False
         (writer,) = writers
-        readers = [at for at, call in enumerate(self.calls) if initial in _touched(call)]
+        readers = self.reading.get(initial, [])
         if any(at > writer for at in readers):
             return False
         return writer not in readers or same_places(self.calls[writer], initial, final)

@@ -177,6 +177,7 @@ def _derivative(op: OpSpec, position: int) -> Pointwise | None:
         return None
     seed = next(name for name in ("g", "gg", "ggg", "gggg", "ggggg", "gggggg") if name not in info.parameters)
 
+    @lru_cache(maxsize=None)
     def build(dtype: DType) -> Expr:
         types = info.types(dtype)
         if info.derivative is not None:
