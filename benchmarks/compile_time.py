@@ -1,0 +1,104 @@
+"""Seconds to compile programs that are written as loops: for 1,000 operations of growing programs, and named ones.
+
+    python benchmarks/compile_time.py [--device cpu] [--steps 16 64] [--parameters 100 1000]
+
+Processor seconds of this process are counted, so that other work on the machine matters little. The kernel cache on
+disk is switched off, so that machine code is made anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import weft as wf
+from weft import devices
+from weft.compiler import trace
+from weft.graph.pipeline import compile_graph
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
+def recurrent(cell: Any, steps: int, device: str) -> tuple[Callable[[Any], Any], Any]:
+    """A cell in a Python loop, its loss and what flows back."""
+    x = wf.randn(steps, 4, 8, device=device)
+    lstm = isinstance(cell, wf.nn.LSTMCell)
+
+    def run(x: Any) -> Any:
+        state: Any = wf.zeros(4, 16, device=device)
+        state = (state, state) if lstm else state
+        total = 0.0
+        for at in range(steps):
+            state = cell(x[at], state)
+            total = total + (state[0] if lstm else state).sum()
+        return wf.autograd.grad(total, list(cell.parameters()))
+
+    return run, x
+
+
+def selective(steps: int, device: str) -> tuple[Callable[[Any], Any], Any]:
+    """The recurrence of a selective state space block, as in Mamba, as a loop."""
+    x = wf.randn(steps, 4, 16, device=device)
+    a = wf.rand(16, 8, device=device, requires_grad=True)
+    b = wf.rand(16, 8, device=device, requires_grad=True)
+
+    def run(x: Any) -> Any:
+        state = wf.zeros(4, 16, 8, device=device)
+        total = 0.0
+        for at in range(steps):
+            delta = wf.nn.functional.softplus(x[at])[:, :, None]
+            state = wf.exp(-delta * a) * state + delta * b * x[at][:, :, None]
+            total = total + (state * b).sum(-1).mean()
+        return wf.autograd.grad(total, [a, b])
+
+    return run, x
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--steps", type=int, nargs="*", default=[16, 64])
+    parser.add_argument("--parameters", type=int, nargs="*", default=[100, 1000])
+    options = parser.parse_args()
+    os.environ["WEFT_CACHE"] = "0"  # before the first kernel is compiled
+    device = options.device
+    profile = devices.open(device).profile
+    programs = {
+        "LSTMCell": lambda steps: recurrent(wf.nn.LSTMCell(8, 16, device=device), steps, device),
+        "GRUCell": lambda steps: recurrent(wf.nn.GRUCell(8, 16, device=device), steps, device),
+        "selective": lambda steps: selective(steps, device),
+    }
+    print(
+        f"{'program':<24}{'operations':>11}{'plan':>8}{'per 1,000':>11}{'with code':>11}   processor seconds"
+    )
+    for name, make in programs.items():
+        for steps in options.steps:
+            run, x = make(steps)
+            graph = trace(run, x).graph
+            planned = seconds(lambda graph=graph: compile_graph(graph, profile))
+            whole = seconds(lambda run=run, x=x: wf.jit(run)(x))
+            count = len(graph.nodes)
+            print(
+                f"{name + ', ' + str(steps) + ' steps':<24}{count:>11,}{planned:>8.2f}"
+                f"{1000 * planned / count:>11.2f}{whole:>11.2f}",
+                flush=True,
+            )
+    for count in options.parameters:
+        for compiled in (False, True):
+            parameters = [wf.nn.Parameter(wf.ones(3 + at % 7, device=device)) for at in range(count)]
+            for parameter in parameters:
+                parameter.grad = wf.ones_like(parameter)
+            step = wf.optim.AdamW(parameters).step
+            taken = seconds(wf.jit(step) if compiled else step)
+            print(f"AdamW, {count:,} parameters, {'jit' if compiled else 'eager'}: {taken:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
