@@ -21,6 +21,7 @@ from weft.graph.pipeline import compile_graph
 
 
 def seconds(run: Callable[[], Any]) -> float:
+    """Processor seconds that a call takes."""
     start = time.process_time()
     run()
     return time.process_time() - start
@@ -62,6 +63,7 @@ def selective(steps: int, device: str) -> tuple[Callable[[Any], Any], Any]:
 
 
 def main() -> None:
+    """Compile everything and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, nargs="*", default=[16, 64])

@@ -17,7 +17,7 @@ def without(part: Part, dead: set[str]) -> Part:
     stores = tuple(store for store in part.stores if store.buffer not in dead)
     used = [one for store in stores for one in (store.value, store.index)]
     used += [one for check in part.checks for one in (check.valid, check.value)]
-    wanted = set(walk(*used))
+    wanted = set(walk(*used)) if part.reductions else set()
     kept = []
     for fold in reversed(part.reductions):
         if fold.result in wanted:
@@ -41,16 +41,14 @@ def times(part: Part, value: str, elements: int) -> int:
     count = 0
     inside = points(part) * folded(part)
     for fold in part.reductions:
-        count += len(_reached(nodes, fold.value)) * -(-inside // max(elements, 1))
+        count += len(_reached(nodes, [fold.value])) * -(-inside // max(elements, 1))
     for inner in (True, False):
         values = [store.value for store in part.stores if store.inner == inner]
-        found = {node for root in values for node in _reached(nodes, root)}
-        count += len(found) * -(-(inside if inner else points(part)) // max(elements, 1))
+        count += len(_reached(nodes, values)) * -(-(inside if inner else points(part)) // max(elements, 1))
     return count
 
 
-def _reached(nodes: Sequence[Expr], root: Expr) -> set[Expr]:
-    """Those of the load nodes of one buffer that occur under a root."""
-    if not root.leaves & leaf(nodes[0].data):
-        return set()
-    return set(nodes).intersection(walk(root))
+def _reached(nodes: Sequence[Expr], roots: Sequence[Expr]) -> set[Expr]:
+    """Those of the load nodes of one buffer that occur under some roots."""
+    bit = leaf(nodes[0].data)
+    return set(nodes).intersection(walk(*(root for root in roots if root.leaves & bit)))

@@ -118,12 +118,9 @@ class _Fusing:
         if part.reductions or part.checks or any(self.values[name].over for name in producer.writes):
             return False
         alone = value.name not in self.calls.kept and len(self.calls.readers[value.name]) == 1
-        again = sum(times(own, value.name, value.elements) for own in consumer.parts)
-        if not (
-            is_cheap(part, value.name, CHEAP)
-            and (alone or len(part.stores) == 1 and len(loaded(part)) <= 1)
-            or alone
-            and again <= 1
+        simple = alone or len(part.stores) == 1 and len(loaded(part)) <= 1
+        if not (simple and is_cheap(part, value.name, CHEAP)) and not (
+            alone and sum(times(own, value.name, value.elements) for own in consumer.parts) <= 1
         ):
             return False
         made = []
