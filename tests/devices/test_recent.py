@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,59 @@ def test_what_is_used_stays() -> None:
     assert kept.get(50) is None
     kept.clear()
     assert kept.get(0) is None
+
+
+def test_what_others_hold_is_found_beyond_the_limit() -> None:
+    class Value:
+        pass
+
+    kept: Recent[int, Value] = Recent(4, alive=True)
+    held = [Value() for _ in range(10)]
+    for key, value in enumerate(held):
+        kept.put(key, value)
+    for key in range(100, 120):
+        kept.put(key, Value())
+    assert [kept.get(key) for key in range(10)] == held
+    held.clear()
+    for key in range(200, 220):
+        kept.put(key, Value())
+    assert kept.get(0) is None
+
+
+SHAPES = """
+import gc, logging, resource, sys
+from pathlib import Path
+import weft as wf
+
+logging.getLogger("weft.compiler").setLevel(logging.ERROR)
+
+def resident():
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+f = wf.jit(lambda x: (x * 2 + 1).sum())
+sizes = []
+for length in range(1, 801):
+    assert f(wf.ones(length, device=sys.argv[1])).item() == 3 * length
+    if length % 100 == 0:
+        sizes.append(resident())
+print(*[(after - before) // 100 for before, after in zip(sizes, sizes[1:])])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory of a process is asked of Linux")
+@pytest.mark.cpu
+def test_memory_levels_over_many_shapes_of_a_jitted_function(tmp_path: Path) -> None:
+    """With kernels from the cache on disk: LLVM's optimiser leaves some 70 KB behind each time that it runs."""
+    environment = {**os.environ, "WEFT_CACHE": "1", "WEFT_CACHE_DIR": str(tmp_path / "cache")}
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", SHAPES, "cpu"], capture_output=True, text=True, timeout=400, check=False,
+            env=environment,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    growth = [int(number) for number in done.stdout.split()]
+    assert sum(growth[-2:]) / 2 < 25_000, f"bytes for each new shape, by hundreds of shapes: {growth}"
 
 
 def resident() -> int:

@@ -18,7 +18,7 @@ _READ = re.compile(  # reading is what a binding without a word does
 )
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=512)
 def generate(kernel: Kernel | Library | KernelSpec, profile: TargetProfile) -> KernelSpec:
     """The kernel written for the target; cached, so that equal kernels are one pipeline.
 
@@ -37,15 +37,17 @@ def generate(kernel: Kernel | Library | KernelSpec, profile: TargetProfile) -> K
     return Generator(profile).generate(kernel)
 
 
-@lru_cache(maxsize=8192)
 def shared_bindings(spec: KernelSpec, among: frozenset[int] | None = None) -> KernelSpec:
     """A WGSL kernel whose inputs are bound ``read_write``, so that their ranges may lie in a buffer that it writes.
 
     ``among``: the positions of these inputs; all of them, where it says nothing. They stay among the inputs. Kernels
     of other languages are what they were.
     """
-    if spec.language != "wgsl":
-        return spec
+    return _shared(spec, among) if spec.language == "wgsl" else spec
+
+
+@lru_cache(maxsize=1024)
+def _shared(spec: KernelSpec, among: frozenset[int] | None) -> KernelSpec:
     chosen = range(len(spec.inputs)) if among is None else among
 
     def widened(found: re.Match[str]) -> str:

@@ -48,7 +48,7 @@ QUICK = ctypes.PYFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64
 """Keeps the interpreter's lock: for work that is done before another thread could have taken it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class Compiled:
     """A kernel ready to be called; ``code`` keeps the machine code alive."""
 
@@ -82,7 +82,7 @@ class CpuDevice(HostDevice):
         products = f"{found.path.name}" if found is not None else "no BLAS: matrix products are generated"
         self.description = f"{platform.machine()}, {self.workers.count} threads, {products}"
         self._pool = Pool(self, memory.allocate, lambda buffer: None)
-        self._kernels: Recent[KernelSpec, Compiled] = Recent(KERNELS)
+        self._kernels: Recent[KernelSpec, Compiled] = Recent(KERNELS, alive=True)
         # By id, since hashing a spec takes longer than a small kernel; the spec is held, so that its id stays its own.
         self._found: Recent[int, tuple[KernelSpec, Compiled]] = Recent(KERNELS)
         self.lock = threading.RLock()
@@ -267,7 +267,9 @@ class CpuDevice(HostDevice):
         if reports and not alone:
             return None
 
-        def launch(ranges: Sequence[Storage], given: Sequence[int | float] | None) -> None:
+        def launch(
+            ranges: Sequence[Storage], given: Sequence[int | float] | None, _held: Compiled = kernel
+        ) -> None:  # the machine code is there as long as this
             if self._unusable is not None or self.observers or self.before_call is not None:
                 self.dispatch_kernel(spec, ranges, parameters if given is None else given, report)
                 return

@@ -39,7 +39,7 @@ class Layout:
     group: Any
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class Pipeline:
     """A compiled kernel: native handle, bindings, counts, packing, and the bytes of its uniform (0: immediates)."""
 
@@ -59,7 +59,7 @@ class Pipelines:
         self._device = device
         self._profile = profile
         self._by_identity: Recent[int, tuple[KernelSpec, Pipeline]] = Recent(KERNELS)
-        self._by_value: Recent[KernelSpec, Pipeline] = Recent(KERNELS)
+        self._by_value: Recent[KernelSpec, Pipeline] = Recent(KERNELS, alive=True)
         self._layouts: dict[tuple[tuple[bool, ...], bool], Layout] = {}
         self._whole: dict[tuple[Layout, str, int], Any] = {}
         self._uniform_layout: Any = None
