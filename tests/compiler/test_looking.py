@@ -108,3 +108,14 @@ def test_nan_mode_is_set_and_left() -> None:
     with pytest.raises(NotANumberError):
         inside()
     minus.log()
+
+
+def test_explain_wraps_lines_and_shows_kernels(capsys) -> None:
+    many = [wf.ones(2, device="cpu") for _ in range(30)]
+    found = wf.explain(lambda *xs: (sum(xs) * 2).sum(), *many)
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 100 and "%29: float32[2]" in text.replace("\n", " ")
+    assert found.kernels and sum(row.bytes for row in found.kernels) >= 30 * 8 + 4
+    row = found.kernels[-1]
+    assert row.ops[-1] == "sum" and any("float32 x 1" in value for value in row.writes)
+    assert f"kernels: {len(found.kernels)}" in text and str(row).split(":")[0] in text.replace("\n", " ")

@@ -410,3 +410,24 @@ def test_wrong_programs_are_told_what_is_wrong(device, name: str, mode: str) -> 
     given = [wf.ones(3, device=device.name), wf.ones(*X, device=device.name)]
     with pytest.raises(kind, match=message):
         MODES[mode](run, given)
+
+
+def test_steps_may_give_nothing(device) -> None:
+    """``(carry, None)``, as JAX's scans without results; ``None`` within trees too."""
+    c, xs = wf.zeros((), device=device.name), wf.tensor([1.0, 2.0, 3.0], device=device.name)
+
+    def without(c, xs):
+        return scan(lambda c, x: (c + x, None), c, xs)
+
+    def within(c, xs):
+        return scan(
+            lambda c, x: ((c[0] + x["x"], None), {"y": c[0], "none": None}), (c, None), {"x": xs, "no": None}
+        )
+
+    for run in (without, wf.jit(without)):
+        total, ys = run(c, xs)
+        assert total.item() == 6.0 and ys is None
+    for run in (within, wf.jit(within)):
+        (total, nothing), ys = run(c, xs)
+        assert total.item() == 6.0 and nothing is None
+        assert ys["y"].tolist() == [0.0, 1.0, 3.0] and ys["none"] is None

@@ -213,3 +213,11 @@ def test_the_environment_turns_debug_on() -> None:
         assert expected in done.stderr
         assert bool(done.stderr) == bool(expected)
         assert done.returncode == (level == "9")
+
+
+def test_a_printed_profile_is_its_table() -> None:
+    with wf.profiler.profile() as measured:
+        wf.ones(8, device="cpu") + 1
+        assert str(measured) == "a profile whose block has not ended"
+    assert str(measured) == measured.table() and "add" in str(measured)
+    assert repr(measured).startswith("<profile: ") and "\n" not in repr(measured)

@@ -1,10 +1,12 @@
-"""``explain(fn, *args)``: the graph of a call as traced and after each pass, in words and as Mermaid flow charts."""
+"""``explain(fn, *args)``: the graph of a call as traced and after each pass, its kernels, and Mermaid flow charts."""
 
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,39 @@ from weft import devices
 from weft.compiler.jit import JitFunction
 from weft.compiler.program import device_of
 from weft.graph import Graph, Node, Var, passes
+from weft.graph.lowered import Lowered, flat
+from weft.graph.pipeline import lower_graph
+from weft.target import TargetProfile
+
+WIDTH = 100
+"""Columns of an explanation's lines."""
+
+
+@dataclass(frozen=True)
+class KernelRow:
+    """One kernel of the compiled call: a group of fused ops with what it reads and writes.
+
+    ``bytes`` are those of the values that it reads and writes, each once; ``line`` is the user's.
+    """
+
+    ops: tuple[str, ...]
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    bytes: int
+    line: str
+
+    def __str__(self) -> str:
+        runs = [(op, len(list(equal))) for op, equal in groupby(self.ops)]
+        ops = " + ".join(op if count == 1 else f"{count} {op}" for op, count in runs)
+        return f"{ops}: ({', '.join(self.reads)}) -> {', '.join(self.writes)}, {self.bytes:,} bytes"
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The stages of a call's graph: names with graphs, first as traced."""
+    """The stages of a call's graph: names with graphs, first as traced; and the kernels that the last one becomes."""
 
     stages: tuple[tuple[str, Graph], ...]
+    kernels: tuple[KernelRow, ...] = ()
 
     def __str__(self) -> str:
         parts = []
@@ -26,12 +54,18 @@ class Explanation:
         for name, graph in self.stages:
             count = f"{len(graph.nodes)} nodes"
             if before is None:
-                parts.append(f"{name}: {count}\n{graph!r}")
+                parts.append(f"{name}: {count}\n{_wrapped(repr(graph))}")
             elif graph == before:
                 parts.append(f"{name}: nothing changed")
             else:
-                parts.append(f"{name}: {count}, were {len(before.nodes)}\n{graph!r}")
+                parts.append(f"{name}: {count}, were {len(before.nodes)}\n{_wrapped(repr(graph))}")
             before = graph
+        rows = [
+            f"  {at}. {row}" + (f"  # {row.line}" if row.line else "")
+            for at, row in enumerate(self.kernels, 1)
+        ]
+        total = sum(row.bytes for row in self.kernels)
+        parts.append("\n".join([f"kernels: {len(rows)}, {total:,} bytes", *map(_wrapped, rows)]))
         return "\n\n".join(parts)
 
     def mermaid(self, stage: int = -1) -> str:
@@ -42,7 +76,7 @@ class Explanation:
 def explain(
     fn: Callable[..., Any], *args: Any, mermaid: str | os.PathLike[str] | None = None, **kwargs: Any
 ) -> Explanation:
-    """Print the graph of ``fn(*args)`` as traced and after each pass; nothing is run.
+    """Print the graph of ``fn(*args)`` as traced and after each pass, then its kernels; nothing is run.
 
     ``mermaid``: a file that gets the last graph as a Mermaid flow chart. The explanation is given back, with its
     stages as data.
@@ -61,11 +95,43 @@ def explain(
     stages: list[tuple[str, Graph]] = [("traced", graph)]
     profile = device_of(graph, devices.default()).profile
     passes.run(graph, profile, observe=lambda name, after: stages.append((name, after)))
-    found = Explanation(tuple(stages))
+    found = Explanation(tuple(stages), _kernels(lower_graph(graph, profile), profile))
     print(found)  # noqa: T201  (what it is for)
     if mermaid is not None:
         Path(mermaid).write_text(found.mermaid() + "\n")
     return found
+
+
+def _kernels(lowered: Lowered, profile: TargetProfile) -> tuple[KernelRow, ...]:
+    """The kernels of a lowered graph, those of loops and branches once."""
+    known = {value.name: value for value in lowered.values}
+
+    def words(name: str) -> str:
+        value = known[name]
+        return f"{name}: {value.dtype.name} x {value.elements:,}"
+
+    rows = []
+    for call in flat(lowered.calls):
+        values = [known[name] for name in dict.fromkeys(call.values)]
+        size = sum(value.elements * profile.itemsize(value.dtype) for value in values)
+        rows.append(
+            KernelRow(
+                call.ops, tuple(map(words, call.reads)), tuple(map(words, call.writes)), size, call.site
+            )
+        )
+    return tuple(rows)
+
+
+def _wrapped(text: str) -> str:
+    """Lines of at most ``WIDTH`` columns; what is longer goes on below, further to the right."""
+    lines = []
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip()))
+        lines += textwrap.wrap(
+            line, WIDTH, subsequent_indent=indent + "      ", break_long_words=False, break_on_hyphens=False,
+            drop_whitespace=True, replace_whitespace=False,
+        ) or [""]  # fmt: skip
+    return "\n".join(lines)
 
 
 def mermaid(graph: Graph) -> str:

@@ -28,6 +28,7 @@ from weft.graph.tracing import failing_site
 from weft.nn.module import Module
 from weft.ops import OPS, Geometry, TensorType, bind, interpreting
 from weft.ops.core import modes
+from weft.ops.masked import Selection, refuse
 from weft.random.generator import Generator, all_generators, is_default
 from weft.tensors.array import Array
 from weft.tensors.gradients import keeping_grads
@@ -152,6 +153,8 @@ def _record(
         collecting.reset(token)
     parts, rebuild = flatten(result)
     tensors = [one for one in parts if isinstance(one, Tensor)]
+    if any(isinstance(one, Selection) for one in parts):
+        refuse("x[mask]")
     derived, further = differentiate(tracing, notes, entered, tensors) if deriving else (None, [])
     generators = []
     for generator in all_generators():

@@ -23,7 +23,7 @@ from weft.graph import Graph, interpret
 from weft.ops import FUNCTIONS, OPS, TensorType, bind, interpreter_stack, lookup
 from weft.ops.table import declare
 from weft.tensors.tensor import Tensor
-from weft.utils.tree import flatten
+from weft.utils.tree import flatten_some as flatten
 
 Step = Callable[[Any, Any], "tuple[Any, Any]"]
 
@@ -33,11 +33,12 @@ def scan(
 ) -> tuple[Any, Any]:
     """Carry a value along sequences: ``carry, y = f(carry, x)`` for each ``x`` of ``xs``; gives (carry, stacked ys).
 
-    ``init``, ``xs`` and the results of ``f`` are trees of tensors; ``xs`` are taken apart along their first dimension,
-    ``length`` long where there are none. The carried tensors keep their shapes and types. ``reverse`` goes from the
-    last to the first, with ``ys`` in the places of their ``xs``. In a traced function the loop is one node, whatever
-    its length, and ``f`` is called a few times only, to be traced; random numbers that it draws are others in each
-    step, and tensors from outside that it writes go from step to step. The names are those of JAX's ``lax.scan``.
+    ``init``, ``xs`` and the results of ``f`` are trees of tensors, in which ``None`` stands for nothing. ``xs`` are
+    taken apart along their first dimension, ``length`` long where there are none. The carried tensors keep their
+    shapes and types. ``reverse`` goes from the last to the first, with ``ys`` in the places of their ``xs``. In a
+    traced function the loop is one node, whatever its length, and ``f`` is called a few times only, to be traced;
+    random numbers that it draws are others in each step, and tensors from outside that it writes go from step to
+    step. The names are those of JAX's ``lax.scan``.
 
     >>> import weft as wf
     >>> from weft.compiler import scan

@@ -19,6 +19,7 @@ from weft.ops.core import bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.geometry import Geometry, broadcast_shapes
+from weft.ops.masked import Selection, is_traced, read_number, refuse
 from weft.ops.movement import any_ellipsis, basic_index, expand, permute, reshape, sliced, unsqueeze
 from weft.ops.movement import select as select_dim
 from weft.ops.placement import NONZERO
@@ -214,11 +215,17 @@ def get(input: Any, items: tuple[Any, ...]) -> Any:
     """``input[items]``."""
     if is_basic(items):
         return basic_index(input, items)
+    if is_traced() and any(is_tensor(item) and item.dtype is dtypes.bool_ for item in items):
+        single = _single_mask(input, items)
+        return refuse("x[mask]") if single is None else Selection(input, items[0], single)
     return resolve(input, items).read()
 
 
 def set_(input: Any, items: tuple[Any, ...], value: Any) -> None:
     """``input[items] = value`` with tensors among the items; ``value`` is a tensor or a number."""
+    if isinstance(value, Selection):
+        _write_selection(input, items, value)
+        return
     number = not is_tensor(value)
     if not number and value.dtype is not input.dtype:
         raise DTypeError(
@@ -231,8 +238,23 @@ def set_(input: Any, items: tuple[Any, ...], value: Any) -> None:
         one = filled(input, value) if number else reshape(value)
         bind(lookup("where"), single, one, input, into=(input,))
         return
+    if is_traced() and any(is_tensor(item) and item.dtype is dtypes.bool_ for item in items):
+        refuse("x[mask] = values")
     place = resolve(input, items)
     place.write(input, filled(input, value) if number else value, "replace", True)
+
+
+def _write_selection(input: Any, items: tuple[Any, ...], value: Selection) -> None:
+    """``input[mask] = selection`` of the same mask: ``where``, in which each element stays at its place."""
+    single = _single_mask(input, items)
+    if single is None or items[0] is not value.mask or tuple(value.whole.shape) != tuple(input.shape):
+        refuse("x[mask] = values of another mask or shape")
+    if value.whole.dtype is not input.dtype:
+        raise DTypeError(
+            mistake("index_put", "the value's dtype", value.whole.dtype.name, f"{input.dtype.name}, as the tensor "
+                    "written to", "use .to(dtype)")
+        )  # fmt: skip
+    bind(lookup("where"), single, value.whole, input, into=(input,))
 
 
 def _single_mask(input: Any, items: tuple[Any, ...]) -> Any:
@@ -267,7 +289,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
         )
     mask = to_dtype(input, dtypes.bool_)
     ranks = bind(lookup("cumsum"), to_dtype(reshape(mask, -1), dtypes.int64), dim=0)
-    count = int(select_dim(ranks, 0, -1).item())
+    count = read_number("nonzero", select_dim(ranks, 0, -1))
     return bind(NONZERO, mask, ranks, count=count)
 
 
@@ -281,6 +303,8 @@ def argwhere(input: Tensor) -> Tensor:
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
     shape = _mask("masked_select", input, mask)
+    if is_traced():
+        refuse("masked_select")
     own = input if tuple(input.shape) == shape else expand(input, *shape)
     where = mask if tuple(mask.shape) == shape else expand(mask, *shape)
     if not shape:
@@ -311,6 +335,8 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     spread = mask if tuple(mask.shape) == shape else expand(mask, *shape)
     if not shape:
         return reshape(masked_scatter(reshape(own, 1), reshape(spread, 1), source))
+    if is_traced():
+        refuse("masked_scatter")
     place = resolve(own, (spread,))
     count = place.indices[0].shape[0]
     if item_count(source) < count:
@@ -355,7 +381,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
             raise ArgumentTypeError(
                 "one_hot: the tensor is empty, so num_classes cannot be inferred; give it"
             )
-        classes = int(tensor.amax().item()) + 1
+        classes = read_number("one_hot without num_classes", tensor.amax()) + 1
     shape = tuple(tensor.shape)
     zeros = bind(lookup("full"), 0, shape=(*shape, classes), dtype=dtypes.int64, device=str(tensor.device))
     one = filled(zeros, 1)
@@ -383,7 +409,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         )
     count = input.shape[0]
     if count:
-        low, high = int(input.amin().item()), int(input.amax().item())
+        low, high = (read_number("bincount", end) for end in (input.amin(), input.amax()))
         if low < 0:
             raise ShapeError(mistake("bincount", "input", f"a tensor with {low}", "no negative numbers"))
         least = max(least, high + 1)

@@ -14,6 +14,7 @@ from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, OpSpec, bind
 from weft.ops.functions import function
+from weft.ops.masked import is_traced, read_number
 from weft.ops.movement import permute, reshape
 from weft.ops.table import declare, lookup
 from weft.ops.viewing import EXPAND, RESHAPE
@@ -304,12 +305,15 @@ def _interleaved(input: Any, repeats: Any, dim: int, output_size: int | None) ->
         )
     if given != (size,):
         repeats = bind(EXPAND, repeats if given else reshape(repeats, 1), shape=(size,))
-    if size and int(repeats.amin().item()) < 0:
+    known = output_size is not None and is_traced()  # what is negative is not seen then
+    if size and not known and read_number("repeat_interleave", repeats.amin()) < 0:
         raise ArgumentError(
             mistake("repeat_interleave", "repeats", "a tensor with negative numbers", "0 or more each")
         )
     ends = bind(lookup("cumsum"), bind(lookup("cast"), repeats, dtype=dtypes.int64), dim=0)
-    total = output_size if output_size is not None else int(ends[-1].item()) if size else 0
+    total = (
+        output_size if output_size is not None else read_number("repeat_interleave", ends[-1]) if size else 0
+    )
     places = positions(input, (total,))
     rows = FUNCTIONS["searchsorted"].function(ends, places, right=True) if total else places
     return FUNCTIONS["index_select"].function(input, dim, rows)

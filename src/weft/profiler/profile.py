@@ -181,6 +181,16 @@ class Profile:
         ]
         return sorted(rows, key=lambda row: (-row.device, -row.host, row.op))
 
+    def __str__(self) -> str:
+        return self.table() if self._state == "done" else "a profile whose block has not ended"
+
+    def __repr__(self) -> str:
+        return (
+            f"<profile: {len(self.events)} dispatches in {self.seconds * 1e3:.3f} ms>"
+            if self._state == "done"
+            else ("<profile: not ended>")
+        )
+
     def table(self, sort_by: str = "device", limit: int | None = None) -> str:
         """The rows as text; ``sort_by`` is a column of ``OpRow``, ``limit`` the most rows shown."""
         rows = self.averages()

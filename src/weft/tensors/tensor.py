@@ -30,6 +30,7 @@ from weft.ops.advanced import is_basic
 from weft.ops.advanced import set_ as set_items
 from weft.ops.arguments import representable
 from weft.ops.core import adopted
+from weft.ops.masked import Selection
 from weft.ops.movement import basic_index, select
 from weft.tensors import host
 from weft.tensors.alike import Alike
@@ -310,7 +311,7 @@ class Tensor(Described, Gradients, HostValues, Conversions, Alike, TensorMethods
 
     def __setitem__(self, index: Any, value: Any) -> None:
         items = _items(self, index)
-        if not isinstance(value, Tensor | bool_type | int_type | float_type):
+        if not isinstance(value, Tensor | Selection | bool_type | int_type | float_type):
             value = tensor(value, dtype=self.dtype, device=str(self.device))
         if not is_basic(items):
             set_items(self, items, value)

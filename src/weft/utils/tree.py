@@ -28,6 +28,23 @@ def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
     return leaves, rebuild
 
 
+def flatten_some(tree: Any) -> tuple[list[Any], Rebuild]:
+    """As ``flatten``, but ``None`` is no leaf: it stays in its place.
+
+    >>> leaves, rebuild = flatten_some((1, None))
+    >>> leaves, rebuild([4])
+    ([1], (4, None))
+    """
+    leaves, rebuild = flatten(tree)
+    there = [leaf is not None for leaf in leaves]
+
+    def filled(values: list[Any]) -> Any:
+        source = iter(values)
+        return rebuild([next(source) if own else None for own in there])
+
+    return [leaf for leaf in leaves if leaf is not None], filled
+
+
 def paths(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """The leaves in the order of ``flatten``, each with how Python reaches it.
 
