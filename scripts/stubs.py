@@ -13,7 +13,7 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -171,6 +171,7 @@ def functional_stub() -> str:
     """``weft/nn/functional.pyi``: the functions of the table that are also in ``weft.nn.functional``."""
     module: Any = import_module("weft.nn.functional")
     own = [spec for spec in FUNCTIONS.values() if spec.functional]
+    own = [replace(spec, name=spec.functional_name) for spec in own]
     functions = "\n".join(Scope(frozenset(spec.name for spec in own)).function(spec) for spec in own)
     homes: dict[str, list[str]] = {}
     for name in module.__all__:

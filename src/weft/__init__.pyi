@@ -437,6 +437,119 @@ def log_softmax(
     out: Tensor | None = None,
 ) -> Tensor:
     """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
+def movedim(
+    input: Tensor,
+    source: builtins.int | Sequence[builtins.int],
+    destination: builtins.int | Sequence[builtins.int],
+) -> Tensor:
+    """A view with dimensions moved to other places; the rest keep their order."""
+def moveaxis(
+    input: Tensor,
+    source: builtins.int | Sequence[builtins.int],
+    destination: builtins.int | Sequence[builtins.int],
+) -> Tensor:
+    """``movedim``, by NumPy's name."""
+def swapaxes(input: Tensor, axis0: builtins.int, axis1: builtins.int) -> Tensor:
+    """``transpose``, by NumPy's name."""
+def swapdims(input: Tensor, dim0: builtins.int, dim1: builtins.int) -> Tensor:
+    """``transpose``, by its other name."""
+def unflatten(input: Tensor, dim: builtins.int, sizes: Sequence[builtins.int]) -> Tensor:
+    """A view with one dimension split into several; one of the sizes may be -1."""
+def diagonal(
+    input: Tensor,
+    offset: builtins.int = 0,
+    dim1: builtins.int = 0,
+    dim2: builtins.int = 1,
+) -> Tensor:
+    """A view of the diagonal of two dimensions, ``offset`` above (or below) the main one; it is the last dimension."""
+def diag_embed(
+    input: Tensor,
+    offset: builtins.int = 0,
+    dim1: builtins.int = -2,
+    dim2: builtins.int = -1,
+) -> Tensor:
+    """Zeros with the last dimension of ``input`` along a diagonal of two new dimensions."""
+def diag(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
+    """A matrix with a vector on a diagonal, or a copy of a diagonal of a matrix."""
+def as_strided(
+    input: Tensor,
+    size: Sequence[builtins.int],
+    stride: Sequence[builtins.int],
+    storage_offset: builtins.int | None = None,
+) -> Tensor:
+    """Any strided view of the memory of a contiguous tensor; ``storage_offset`` counts from the start of its storage.
+
+    Raises ``UnsupportedError`` where ``input`` is not contiguous or the view begins before it: call it on the base.
+    """
+def split(
+    tensor: Tensor,
+    split_size_or_sections: builtins.int | Sequence[builtins.int],
+    dim: builtins.int = 0,
+) -> Any:
+    """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
+def chunk(input: Tensor, chunks: builtins.int, dim: builtins.int = 0) -> Any:
+    """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
+def tensor_split(
+    input: Tensor,
+    indices_or_sections: builtins.int | Sequence[builtins.int] | Tensor,
+    dim: builtins.int = 0,
+) -> Any:
+    """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
+
+    A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
+    """
+def unbind(input: Tensor, dim: builtins.int = 0) -> Any:
+    """Views of all slices along a dimension, which goes."""
+def broadcast_tensors(*tensors: Tensor) -> Any:
+    """The tensors expanded to their common shape."""
+def meshgrid(*tensors: Tensor, indexing: str = 'ij') -> Any:
+    """Grids of coordinates from vectors: views, one a vector; ``"xy"`` exchanges the first two dimensions."""
+def flip(input: Tensor, *dims: builtins.int) -> Tensor:
+    """A copy with the elements in reverse order along dimensions."""
+def fliplr(input: Tensor) -> Tensor:
+    """A copy with the columns (dimension 1) in reverse order."""
+def flipud(input: Tensor) -> Tensor:
+    """A copy with the rows (dimension 0) in reverse order."""
+def roll(
+    input: Tensor,
+    shifts: builtins.int | Sequence[builtins.int],
+    dims: builtins.int | Sequence[builtins.int] | None = None,
+) -> Tensor:
+    """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
+def rot90(input: Tensor, k: builtins.int = 1, dims: Sequence[builtins.int] = (0, 1)) -> Tensor:
+    """A copy turned ``k`` times by 90 degrees in the plane of two dimensions, from the first towards the second."""
+def tril(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
+    """The lower triangle of each matrix up to a diagonal, zeros above."""
+def triu(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
+    """The upper triangle of each matrix from a diagonal on, zeros below."""
+def tile(input: Tensor, *dims: builtins.int) -> Tensor:
+    """The whole tensor repeated along its last dimensions, by NumPy's rule."""
+def repeat_interleave(
+    input: Tensor,
+    repeats: builtins.int | Tensor,
+    dim: builtins.int | None = None,
+    *,
+    output_size: builtins.int | None = None,
+) -> Tensor:
+    """Each element repeated in place along ``dim`` (or flattened): so often, or as often as ``repeats`` says of each.
+
+    With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
+    """
+def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Tensors joined along dimension 1 (vectors: 0)."""
+def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Tensors joined along dimension 0; vectors are rows."""
+def pixel_shuffle(input: Tensor, upscale_factor: builtins.int) -> Tensor:
+    """Channels moved into places: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016).
+
+    >>> import weft as wf
+    >>> wf.nn.functional.pixel_shuffle(wf.arange(4.0).reshape(4, 1, 1), 2).tolist()
+    [[[0.0, 1.0], [2.0, 3.0]]]
+    """
+def pixel_unshuffle(input: Tensor, downscale_factor: builtins.int) -> Tensor:
+    """Places moved into channels, the inverse of ``pixel_shuffle``: (*, C, H * r, W * r) to (*, C * r * r, H, W)."""
+def channel_shuffle(input: Tensor, groups: builtins.int) -> Tensor:
+    """The channels of (N, C, *) in turns from ``groups`` equal runs of them (Zhang et al. 2018)."""
 def conv1d(
     input: Tensor,
     weight: Tensor,
@@ -950,108 +1063,6 @@ def group_norm(
     eps: builtins.float = 1e-05,
 ) -> Tensor:
     """Mean 0 and variance 1 over each of ``num_groups`` groups of channels of (N, C, ...) (Wu and He 2018)."""
-def movedim(
-    input: Tensor,
-    source: builtins.int | Sequence[builtins.int],
-    destination: builtins.int | Sequence[builtins.int],
-) -> Tensor:
-    """A view with dimensions moved to other places; the rest keep their order."""
-def moveaxis(
-    input: Tensor,
-    source: builtins.int | Sequence[builtins.int],
-    destination: builtins.int | Sequence[builtins.int],
-) -> Tensor:
-    """``movedim``, by NumPy's name."""
-def swapaxes(input: Tensor, axis0: builtins.int, axis1: builtins.int) -> Tensor:
-    """``transpose``, by NumPy's name."""
-def swapdims(input: Tensor, dim0: builtins.int, dim1: builtins.int) -> Tensor:
-    """``transpose``, by its other name."""
-def unflatten(input: Tensor, dim: builtins.int, sizes: Sequence[builtins.int]) -> Tensor:
-    """A view with one dimension split into several; one of the sizes may be -1."""
-def diagonal(
-    input: Tensor,
-    offset: builtins.int = 0,
-    dim1: builtins.int = 0,
-    dim2: builtins.int = 1,
-) -> Tensor:
-    """A view of the diagonal of two dimensions, ``offset`` above (or below) the main one; it is the last dimension."""
-def diag_embed(
-    input: Tensor,
-    offset: builtins.int = 0,
-    dim1: builtins.int = -2,
-    dim2: builtins.int = -1,
-) -> Tensor:
-    """Zeros with the last dimension of ``input`` along a diagonal of two new dimensions."""
-def diag(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """A matrix with a vector on a diagonal, or a copy of a diagonal of a matrix."""
-def as_strided(
-    input: Tensor,
-    size: Sequence[builtins.int],
-    stride: Sequence[builtins.int],
-    storage_offset: builtins.int | None = None,
-) -> Tensor:
-    """Any strided view of the memory of a contiguous tensor; ``storage_offset`` counts from the start of its storage.
-
-    Raises ``UnsupportedError`` where ``input`` is not contiguous or the view begins before it: call it on the base.
-    """
-def split(
-    tensor: Tensor,
-    split_size_or_sections: builtins.int | Sequence[builtins.int],
-    dim: builtins.int = 0,
-) -> Any:
-    """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
-def chunk(input: Tensor, chunks: builtins.int, dim: builtins.int = 0) -> Any:
-    """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
-def tensor_split(
-    input: Tensor,
-    indices_or_sections: builtins.int | Sequence[builtins.int] | Tensor,
-    dim: builtins.int = 0,
-) -> Any:
-    """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
-
-    A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
-    """
-def unbind(input: Tensor, dim: builtins.int = 0) -> Any:
-    """Views of all slices along a dimension, which goes."""
-def broadcast_tensors(*tensors: Tensor) -> Any:
-    """The tensors expanded to their common shape."""
-def meshgrid(*tensors: Tensor, indexing: str = 'ij') -> Any:
-    """Grids of coordinates from vectors: views, one a vector; ``"xy"`` exchanges the first two dimensions."""
-def flip(input: Tensor, *dims: builtins.int) -> Tensor:
-    """A copy with the elements in reverse order along dimensions."""
-def fliplr(input: Tensor) -> Tensor:
-    """A copy with the columns (dimension 1) in reverse order."""
-def flipud(input: Tensor) -> Tensor:
-    """A copy with the rows (dimension 0) in reverse order."""
-def roll(
-    input: Tensor,
-    shifts: builtins.int | Sequence[builtins.int],
-    dims: builtins.int | Sequence[builtins.int] | None = None,
-) -> Tensor:
-    """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
-def rot90(input: Tensor, k: builtins.int = 1, dims: Sequence[builtins.int] = (0, 1)) -> Tensor:
-    """A copy turned ``k`` times by 90 degrees in the plane of two dimensions, from the first towards the second."""
-def tril(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """The lower triangle of each matrix up to a diagonal, zeros above."""
-def triu(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """The upper triangle of each matrix from a diagonal on, zeros below."""
-def tile(input: Tensor, *dims: builtins.int) -> Tensor:
-    """The whole tensor repeated along its last dimensions, by NumPy's rule."""
-def repeat_interleave(
-    input: Tensor,
-    repeats: builtins.int | Tensor,
-    dim: builtins.int | None = None,
-    *,
-    output_size: builtins.int | None = None,
-) -> Tensor:
-    """Each element repeated in place along ``dim`` (or flattened): so often, or as often as ``repeats`` says of each.
-
-    With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
-    """
-def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """Tensors joined along dimension 1 (vectors: 0)."""
-def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """Tensors joined along dimension 0; vectors are rows."""
 def searchsorted(
     sorted_sequence: Tensor,
     input: Tensor | builtins.float,

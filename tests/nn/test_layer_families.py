@@ -57,6 +57,17 @@ LAYERS: dict[str, tuple[Make, tuple[int, ...]]] = {
         "Softsign", "Tanhshrink", "Mish", "LogSigmoid", "PReLU")},
     "ELU with options": (lambda n: n.Sequential(n.Identity(), n.Linear(4, 4), n.ELU(0.5, inplace=True)), (3, 4)), "GELU, tanh": (lambda n: n.GELU("tanh"), (3, 4)),
     "Threshold": (lambda n: n.Threshold(0.1, 2.0), (3, 4)), "PReLU of channels": (lambda n: n.PReLU(3), (2, 3, 4)),
+    "unfold": (lambda n: n.Unfold((2, 3), 2, 1, 2), (2, 3, 5, 6)), "fold": (lambda n: n.Fold((4, 5), (3, 2), padding=(1, 0), stride=(2, 1)), (12, 8)),
+    "pixel shuffle": (lambda n: n.PixelShuffle(2), (2, 8, 3, 2)), "pixel unshuffle": (lambda n: n.PixelUnshuffle(2), (2, 3, 4, 6)),
+    "channel shuffle": (lambda n: n.ChannelShuffle(2), (2, 4, 3)), "unflatten": (lambda n: n.Unflatten(1, (2, -1)), (2, 6, 3)),
+    "local response": (lambda n: n.LocalResponseNorm(3, 0.5, 0.6, 2.0), (2, 5, 3, 2)),
+    **{f"{kind} pad {rank}d": (lambda n, kind=kind, rank=rank: getattr(n, f"{kind}Pad{rank}d")(1), (1, 2, 3, 4, 5)[: rank + 2])
+       for kind in ("Zero", "Reflection", "Replication", "Circular") for rank in (1, 2, 3)},
+    "reflection, uneven": (lambda n: n.ReflectionPad2d((1, 2, 0, 1)), (2, 3, 4)), "zeros, cut": (lambda n: n.ZeroPad2d([1, -1, 0, 2]), (2, 2, 3, 4)),
+    **{f"constant pad {rank}d": (lambda n, rank=rank: getattr(n, f"ConstantPad{rank}d")((1, 2, 0, 1, 2, 1)[: 2 * rank], 0.5), (1, 2, 3, 4, 5)[: rank + 2]) for rank in (1, 2, 3)},
+    **{f"power pool {rank}d": (lambda n, rank=rank: getattr(n, f"LPPool{rank}d")(2, 2, 1), (1, 2, 3, 4, 3)[: rank + 2]) for rank in (1, 2, 3)},
+    "RReLU": (lambda n: n.RReLU(0.1, 0.5).eval(), (3, 4)),
+    **{f"{kind} in evaluation": (lambda n, kind=kind: getattr(n, kind)(0.4).eval(), (2, 3, 4)) for kind in ("Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")},
     "Softmin": (lambda n: n.Softmin(1), (3, 4)), "Softmax2d": (lambda n: n.Softmax2d(), (2, 3, 2, 2)),
 }  # fmt: skip
 
@@ -164,6 +175,69 @@ def test_a_transpose_takes_an_output_size(device: Device) -> None:
     assert tuple(layer(x, output_size=(6, 7)).shape) == (1, 1, 6, 7)
     with pytest.raises(ShapeError, match=r"output_size is \(7, 7\), expected from \(5, 7\) to \(6, 8\)"):
         layer(x, output_size=(7, 7))
+
+
+# Layers that draw.
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "own"),
+    [("Dropout1d", (40, 30, 4), (40, 30)), ("Dropout1d", (900, 3), (900,)), ("Dropout2d", (40, 30, 2, 2), (40, 30)),
+     ("Dropout3d", (900, 2, 1, 2), (900,)), ("Dropout3d", (40, 30, 2, 1, 2), (40, 30))],
+)  # fmt: skip
+def test_channels_are_dropped_as_a_whole(
+    name: str, shape: tuple[int, ...], own: tuple[int, ...], device: Device
+) -> None:
+    wf.manual_seed(0)
+    x = wf.ones(shape, device=device.name, requires_grad=True)
+    y = getattr(wf.nn, name)(0.25)(x)
+    y.sum().backward()
+    values = y.detach().numpy().reshape(*own, -1)
+    numpy.testing.assert_array_equal(values, numpy.broadcast_to(values[..., :1], values.shape))
+    assert set(numpy.unique(values.round(4))) == {numpy.float32(0), numpy.float32(1.3333)}
+    assert abs((values == 0).mean() - 0.25) < 0.06
+    numpy.testing.assert_array_equal(x.grad.numpy(), y.detach().numpy())
+
+
+@pytest.mark.parametrize("name", ["AlphaDropout", "FeatureAlphaDropout"])
+def test_alpha_dropout_keeps_mean_and_variance(name: str, device: Device) -> None:
+    """With the values that PyTorch writes in place of what is dropped, and its scale of what is kept."""
+    wf.manual_seed(0)
+    torch.manual_seed(0)
+    x = numpy.ones((60, 50, 2), "float32")
+    y = getattr(wf.nn, name)(0.3)(wf.tensor(x, device=device.name)).numpy()
+    expected = getattr(torch.nn, name)(0.3)(torch.tensor(x)).numpy()
+    numpy.testing.assert_allclose(numpy.unique(y), numpy.unique(expected), rtol=1e-5)
+    assert abs((y < 0).mean() - 0.3) < 0.04
+    if name == "FeatureAlphaDropout":
+        numpy.testing.assert_array_equal(y[..., 0], y[..., 1])
+
+
+def test_random_slopes_are_uniform(device: Device) -> None:
+    wf.manual_seed(0)
+    x = wf.tensor(numpy.linspace(-2, 1, 3000, dtype="float32") - 1e-4, device=device.name, requires_grad=True)
+    y = wf.nn.RReLU(0.2, 0.4)(x)
+    y.sum().backward()
+    slopes = (y.detach() / x.detach()).numpy()
+    numpy.testing.assert_allclose(x.grad.numpy(), slopes, rtol=1e-5)
+    below = slopes[x.detach().numpy() < 0]
+    assert (slopes[x.detach().numpy() >= 0] == 1).all()
+    assert 0.2 <= below.min() < 0.21 < 0.39 < below.max() <= 0.4
+    assert abs(below.mean() - 0.3) < 0.01
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_gumbel_softmax_draws_by_the_logits(hard: bool, device: Device) -> None:
+    wf.manual_seed(0)
+    logits = wf.tensor([0.1, 0.6, 0.3], device=device.name).log().expand(4000, 3).clone().requires_grad_()
+    y = F.gumbel_softmax(logits, tau=0.7, hard=hard)
+    numpy.testing.assert_allclose(y.sum(1).detach().numpy(), 1, rtol=1e-5)
+    counts = numpy.bincount(y.argmax(1).numpy(), minlength=3) / 4000
+    numpy.testing.assert_allclose(counts, [0.1, 0.6, 0.3], atol=0.03)
+    if hard:
+        assert set(numpy.unique(y.detach().numpy().round(5))) == {0, 1}
+    (y * wf.tensor([1.0, 2.0, 3.0], device=device.name)).sum().backward()
+    assert (logits.grad.abs().sum(1) > 0).all()
 
 
 # Attention.

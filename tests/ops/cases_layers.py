@@ -139,6 +139,21 @@ FUNCTION_CASES: dict[str, list[Case]] = {
         Case((Arg((4, 4, 3, 3)), Arg((3, 4, 2, 2, 2))), tf.conv3d, {"padding": "same"}, scale=16),
         Case((Arg((1, 2, 3, 3, 2)), Arg((2, 1, 2, 2, 2))), tf.conv3d, {"groups": 2, "dilation": (1, 2, 1)}, scale=16),
     ],
+    "im2col": [
+        called(tf.unfold, Arg((2, 3, 5, 6)), (2, 3), dtypes=FLOATS), called(tf.unfold, Arg((1, 2, 5, 6)), 2, 2, 1, 2),
+        called(tf.unfold, Arg((3, 4, 5)), (3, 2), stride=(2, 1), padding=(1, 0)), called(tf.unfold, Arg((1, 2, 7, 3)), (2, 1), dilation=(3, 1), padding=(0, 1)),
+    ],
+    "col2im": [
+        called(tf.fold, Arg((2, 18, 16)), (5, 6), (2, 3), dtypes=FLOATS), called(tf.fold, Arg((1, 8, 9)), (5, 6), 2, 2, 1, 2),
+        called(tf.fold, Arg((12, 8)), (4, 5), (3, 2), padding=(1, 0), stride=(2, 1)), called(tf.fold, Arg((1, 4, 20)), (7, 3), (2, 1), dilation=(3, 1), padding=(0, 1)),
+    ],
+    "pixel_shuffle": [called(tf.pixel_shuffle, Arg((2, 8, 3, 2)), 2, dtypes=EVERY), called(tf.pixel_shuffle, Arg((9, 2, 3)), 3), Case((Arg((2, 1, 4, 1, 0)), 2), tf.pixel_shuffle, torch_gradient=False)],
+    "pixel_unshuffle": [called(tf.pixel_unshuffle, Arg((2, 3, 4, 6)), 2, dtypes=EVERY), called(tf.pixel_unshuffle, Arg((1, 3, 6)), 3)],
+    "channel_shuffle": [called(tf.channel_shuffle, Arg((2, 6, 2, 2)), 3), called(tf.channel_shuffle, Arg((1, 4, 3)), 2)],
+    "local_response_norm": [called(tf.local_response_norm, Arg((2, 5, 3, 2)), 2, dtypes=(d.float32, d.float64)), called(tf.local_response_norm, Arg((1, 4, 6)), 3, 0.5, 0.6, 2.0)],
+    "lp_pool1d": [called(tf.lp_pool1d, Arg((2, 3, 7), P), 2.0, 3, scale=8), called(tf.lp_pool1d, Arg((2, 7), P), 3, 2, 1, True, scale=8)],
+    "lp_pool2d": [called(tf.lp_pool2d, Arg((2, 3, 7, 6), P), 2.0, 3, scale=8), called(tf.lp_pool2d, Arg((2, 7, 6), P), 3, (2, 3), 2, True, scale=8)],
+    "lp_pool3d": [called(tf.lp_pool3d, Arg((1, 2, 4, 5, 4), P), 2.0, 2, scale=8), called(tf.lp_pool3d, Arg((2, 4, 5, 4), P), 1, (2, 3, 1), 2, scale=8)],
     **{f"conv_transpose{count}d": transposed(count) for count in (1, 2, 3)},
     **{f"max_pool{count}d": max_pools(count) for count in (1, 2, 3)},
     **{f"avg_pool{count}d": avg_pools(count) for count in (1, 2, 3)},
@@ -219,6 +234,7 @@ def _losses(*names: str, values: tuple[str, ...] = (S, A, P, P)) -> dict[str, li
     }
 
 
+_COLUMNS = {"kernel": (2, 2), "stride": (2, 2), "padding": (1, 0), "dilation": (1, 2)}
 OP_CASES: dict[str, list[OpCase]] = {
     "barrier": [OpCase((Arg(M), Arg((2, 3), A, d.int64)), {}, EVERY), OpCase((Arg((4,)),))],
     "stop_gradient": [OpCase((Arg((2, 3), A),), {}, EVERY), OpCase((Arg((4,)),))],
@@ -228,6 +244,8 @@ OP_CASES: dict[str, list[OpCase]] = {
                           OpCase((Arg((2, 6, 3, 2, 4)), Arg((6, 2, 3, 2, 2))), {**_VOLUME, "shape": (2, 4, 3, 4, 5)}, FLOATS, 16)],
     "convolution_weight": [OpCase((Arg((2, 6, 3, 6)), Arg((2, 4, 7, 6))), {**_WINDOW, "shape": (6, 2, 3, 2)}, FLOATS, 16), OpCase((Arg((2, 4, 3)), Arg((2, 3, 8))), {**_LINE, "shape": (4, 3, 2)}, (d.float32,), 8),
                            OpCase((Arg((2, 6, 3, 2, 4)), Arg((2, 4, 3, 4, 5))), {**_VOLUME, "shape": (6, 2, 3, 2, 2)}, FLOATS, 16)],
+    "im2col": [OpCase((Arg((2, 3, 5, 6)),), _COLUMNS, EVERY)],
+    "col2im": [OpCase((Arg((2, 12, 6)),), {"size": (5, 6), **_COLUMNS}, FLOATS, 4), OpCase((Arg((1, 4, 12)),), {"size": (3, 4), "kernel": (2, 2), "stride": (1, 1), "padding": (0, 1), "dilation": (1, 2)}, scale=4)],
     "max_pool": [OpCase((Arg((2, 2, 7, 6), S),), _POOL, FLOATS + (d.int64, d.int8, d.uint8)), OpCase((Arg((2, 2, 7, 3), S),), _BINS)],
     "max_pool_backward": [OpCase((Arg((2, 2, 3, 4)), index((2, 2, 3, 4), 12)), {"kernel": (9, 9), "stride": (1, 1), "padding": (4, 4), "dilation": (1, 1), "ceil_mode": False, "shape": (2, 2, 3, 4)}, FLOATS, 4)],
     "avg_pool": [OpCase((Arg((2, 2, 7, 6)),), _AVERAGE, FLOATS, 4), OpCase((Arg((2, 2, 7, 3)),), _BINS, FLOATS, 4), OpCase((Arg((2, 2, 7, 6)),), {**_AVERAGE, "divisor": 5}, scale=4)],

@@ -67,8 +67,8 @@ def expected(name: str) -> set[str]:
         found |= names_in_python(top)
     elif (spec.top and top is not None) or (spec.method and method is not None):
         found |= schemas().get(name, set())
-    if spec.functional and hasattr(tf, name):
-        found |= names_in_python(getattr(tf, name))
+    if spec.functional and hasattr(tf, spec.functional_name):
+        found |= names_in_python(getattr(tf, spec.functional_name))
     return found - NOT_OF_PYTHON.get(name, set()) - {"out"}  # out= has tests of its own
 
 

@@ -169,7 +169,7 @@ FORWARD: dict[str, Rule] = {
     **dict.fromkeys(("cast", "copy", "transfer", "reshape", "permute", "expand", "slice", "strided"), linear(0)),
     **dict.fromkeys(("diagonal", "unfold"), linear(0)),
     **dict.fromkeys(("sum", "mean", "cumsum", "flip", "roll", "triangle", "avg_pool", "avg_pool_backward", "resample",
-                     "resample_backward"), linear(0)),
+                     "resample_backward", "im2col", "col2im"), linear(0)),
     **dict.fromkeys(("gather", "index", "embedding", "unsort", "place"), linear(0)),
     **dict.fromkeys(("nll", "nll_backward", "max_pool_backward"), linear(0)),
     **dict.fromkeys(("cat", "barrier"), linear()),

@@ -203,7 +203,7 @@ BATCHING: dict[str, Rule] = {
     "convolution": convolution, "convolution_input": convolution_input, "convolution_weight": convolution_weight,
     **dict.fromkeys(("nll", "nll_backward", "cross_entropy", "cross_entropy_backward"), folded),
     **dict.fromkeys(("max_pool", "max_pool_backward", "avg_pool", "avg_pool_backward"), folded),
-    **dict.fromkeys(("resample", "resample_backward"), folded),
+    **dict.fromkeys(("resample", "resample_backward", "im2col", "col2im"), folded),
     "update_view": update_view,
     **dict.fromkeys(("random_uniform", "random_normal", "random_integer"), draw),
     "dropout": dropout, "random_advance": advance,

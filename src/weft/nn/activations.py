@@ -289,3 +289,19 @@ class Softmax2d(Module):
             )
         result: Tensor = functional.softmax(input, -3)
         return result
+
+
+class RReLU(Module):
+    """Elements below 0 times a number: in training a random one of [lower, upper] each, in evaluation their mean."""
+
+    def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
+        super().__init__()
+        self.lower, self.upper, self.inplace = lower, upper, inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape, element by element."""
+        return functional.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        """The options; ``inplace`` where it is on."""
+        return f"lower={self.lower}, upper={self.upper}" + ", inplace=True" * self.inplace

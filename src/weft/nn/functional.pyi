@@ -11,6 +11,16 @@ from weft.nn.attention import (
     scaled_dot_product_attention as scaled_dot_product_attention,
 )
 
+from weft.nn.stochastic import (
+    alpha_dropout as alpha_dropout,
+    dropout1d as dropout1d,
+    dropout2d as dropout2d,
+    dropout3d as dropout3d,
+    feature_alpha_dropout as feature_alpha_dropout,
+    gumbel_softmax as gumbel_softmax,
+    rrelu as rrelu,
+)
+
 from weft.random.draws import (
     dropout as dropout,
 )
@@ -90,6 +100,165 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor 
     """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
     """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
+def pad(input: Tensor, pad: Sequence[int], mode: str = 'constant', value: float | None = None) -> Tensor:
+    """Elements added before and after dimensions: ``pad`` has two numbers a dimension, the last dimension first.
+
+    ``mode``: ``"constant"`` (``value``, by default 0), ``"reflect"``, ``"replicate"``, ``"circular"`` (of the last 1 to
+    3 dimensions of an input with one or two more). Negative numbers cut; what is reflected or replicated beyond the
+    other end is still that of the whole input.
+    """
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    """The largest element of each window of (N, C, L) or (C, L), as ``torch.nn.functional.max_pool1d``."""
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    """The largest element of each window of (N, C, H, W) or (C, H, W), as ``torch.nn.functional.max_pool2d``.
+
+    ``stride`` defaults to ``kernel_size``; padding counts as -inf and may be at most half the kernel.
+    """
+def max_pool3d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    """The largest element of each window of (N, C, D, H, W) or without N, as ``torch.nn.functional.max_pool3d``."""
+def avg_pool1d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """The mean of each window of (N, C, L) or (C, L), as ``torch.nn.functional.avg_pool1d``."""
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """The mean of each window of (N, C, H, W) or (C, H, W), as ``torch.nn.functional.avg_pool2d``."""
+def avg_pool3d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """The mean of each window of (N, C, D, H, W) or (C, D, H, W), as ``torch.nn.functional.avg_pool3d``."""
+def adaptive_avg_pool1d(input: Tensor, output_size: OptionalPair) -> Tensor:
+    """(N, C, L) or (C, L) divided into ``output_size`` windows, and their means."""
+def adaptive_avg_pool2d(input: Tensor, output_size: OptionalPair) -> Tensor:
+    """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their means; ``None`` keeps a size."""
+def adaptive_avg_pool3d(input: Tensor, output_size: OptionalPair) -> Tensor:
+    """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their means; ``None`` keeps a size."""
+def adaptive_max_pool1d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
+    """(N, C, L) or (C, L) divided into ``output_size`` windows, and their largest elements."""
+def adaptive_max_pool2d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
+    """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their largest elements."""
+def adaptive_max_pool3d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
+    """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their largest elements."""
+def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
+    """Channels moved into places: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016).
+
+    >>> import weft as wf
+    >>> wf.nn.functional.pixel_shuffle(wf.arange(4.0).reshape(4, 1, 1), 2).tolist()
+    [[[0.0, 1.0], [2.0, 3.0]]]
+    """
+def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
+    """Places moved into channels, the inverse of ``pixel_shuffle``: (*, C, H * r, W * r) to (*, C * r * r, H, W)."""
+def channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """The channels of (N, C, *) in turns from ``groups`` equal runs of them (Zhang et al. 2018)."""
+def local_response_norm(
+    input: Tensor,
+    size: int,
+    alpha: float = 0.0001,
+    beta: float = 0.75,
+    k: float = 1.0,
+) -> Tensor:
+    """Each element of (N, C, *) by a power of its channel's neighbourhood (Krizhevsky et al. 2012).
+
+    ``x / (k + alpha * mean)^beta``, the mean of the squares of ``size`` channels around it, zeros beyond the ends.
+    """
+def lp_pool1d(
+    input: Tensor,
+    norm_type: float,
+    kernel_size: int,
+    stride: Pair | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The p-th root of the sum of p-th powers of each window, (N, C, L) or (C, L): ``norm_type`` is p."""
+def lp_pool2d(
+    input: Tensor,
+    norm_type: float,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The p-th root of the sum of p-th powers of each window, (N, C, H, W) or (C, H, W): ``norm_type`` is p."""
+def lp_pool3d(
+    input: Tensor,
+    norm_type: float,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The p-th root of the sum of p-th powers of each window, (N, C, D, H, W) or without N: ``norm_type`` is p."""
+def unfold(
+    input: Tensor,
+    kernel_size: Pair,
+    dilation: Pair = 1,
+    padding: Pair = 0,
+    stride: Pair = 1,
+) -> Tensor:
+    """The windows of images (N, C, H, W) as columns (N, C * taps, places), as ``torch.nn.functional.unfold``.
+
+    An input (C, H, W) gives (C * taps, places). Raises ``ShapeError`` where no window fits.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.unfold(wf.arange(9.0).reshape(1, 1, 3, 3), 2).shape
+    (1, 4, 4)
+    """
+def fold(
+    input: Tensor,
+    output_size: Pair,
+    kernel_size: Pair,
+    dilation: Pair = 1,
+    padding: Pair = 0,
+    stride: Pair = 1,
+) -> Tensor:
+    """Columns (N, C * taps, places) summed to images (N, C, *output_size), as ``torch.nn.functional.fold``.
+
+    An input (C * taps, places) gives (C, *output_size). Raises ``ShapeError`` where the columns are not those of
+    ``unfold`` with these options.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.fold(wf.ones(1, 4, 4), (3, 3), 2).tolist()
+    [[[[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]]]
+    """
 def conv1d(
     input: Tensor,
     weight: Tensor,
@@ -271,13 +440,6 @@ def instance_norm(
     eps: float = 1e-05,
 ) -> Tensor:
     """Mean 0 and variance 1 over each channel of each example of (N, C, ...) (Ulyanov et al. 2016), as PyTorch."""
-def pad(input: Tensor, pad: Sequence[int], mode: str = 'constant', value: float | None = None) -> Tensor:
-    """Elements added before and after dimensions: ``pad`` has two numbers a dimension, the last dimension first.
-
-    ``mode``: ``"constant"`` (``value``, by default 0), ``"reflect"``, ``"replicate"``, ``"circular"`` (of the last 1 to
-    3 dimensions of an input with one or two more). Negative numbers cut; what is reflected or replicated beyond the
-    other end is still that of the whole input.
-    """
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -427,80 +589,6 @@ def poisson_nll_loss(
 
     ``full`` adds Stirling's approximation of log(target!).
     """
-def max_pool1d(
-    input: Tensor,
-    kernel_size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    dilation: Pair = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Tensor:
-    """The largest element of each window of (N, C, L) or (C, L), as ``torch.nn.functional.max_pool1d``."""
-def max_pool2d(
-    input: Tensor,
-    kernel_size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    dilation: Pair = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Tensor:
-    """The largest element of each window of (N, C, H, W) or (C, H, W), as ``torch.nn.functional.max_pool2d``.
-
-    ``stride`` defaults to ``kernel_size``; padding counts as -inf and may be at most half the kernel.
-    """
-def max_pool3d(
-    input: Tensor,
-    kernel_size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    dilation: Pair = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Tensor:
-    """The largest element of each window of (N, C, D, H, W) or without N, as ``torch.nn.functional.max_pool3d``."""
-def avg_pool1d(
-    input: Tensor,
-    kernel_size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> Tensor:
-    """The mean of each window of (N, C, L) or (C, L), as ``torch.nn.functional.avg_pool1d``."""
-def avg_pool2d(
-    input: Tensor,
-    kernel_size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Tensor:
-    """The mean of each window of (N, C, H, W) or (C, H, W), as ``torch.nn.functional.avg_pool2d``."""
-def avg_pool3d(
-    input: Tensor,
-    kernel_size: Pair,
-    stride: Pair | None = None,
-    padding: Pair = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Tensor:
-    """The mean of each window of (N, C, D, H, W) or (C, D, H, W), as ``torch.nn.functional.avg_pool3d``."""
-def adaptive_avg_pool1d(input: Tensor, output_size: OptionalPair) -> Tensor:
-    """(N, C, L) or (C, L) divided into ``output_size`` windows, and their means."""
-def adaptive_avg_pool2d(input: Tensor, output_size: OptionalPair) -> Tensor:
-    """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their means; ``None`` keeps a size."""
-def adaptive_avg_pool3d(input: Tensor, output_size: OptionalPair) -> Tensor:
-    """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their means; ``None`` keeps a size."""
-def adaptive_max_pool1d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
-    """(N, C, L) or (C, L) divided into ``output_size`` windows, and their largest elements."""
-def adaptive_max_pool2d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
-    """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their largest elements."""
-def adaptive_max_pool3d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
-    """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their largest elements."""
 def interpolate(
     input: Tensor,
     size: Any = None,

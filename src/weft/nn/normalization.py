@@ -322,3 +322,20 @@ class InstanceNorm3d(_InstanceNorm):
     """Mean 0 and variance 1 over each channel of each volume: (N, num_features, D, H, W) or without N."""
 
     ranks = (4, 5)
+
+
+class LocalResponseNorm(Module):
+    """Each element of (N, C, *) by a power of its channel's neighbourhood (Krizhevsky et al. 2012)."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, *), shape kept."""
+        result: Tensor = functional.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+        return result
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

@@ -150,6 +150,58 @@ class AvgPool3d(_AvgPool):
     op = "avg_pool3d"
 
 
+class _PowerPool(Module):
+    op: ClassVar[str]
+
+    def __init__(
+        self, norm_type: float, kernel_size: Pair, stride: Pair | None = None, ceil_mode: bool = False
+    ) -> None:
+        super().__init__()
+        self.norm_type, self.kernel_size, self.stride, self.ceil_mode = (
+            norm_type,
+            kernel_size,
+            stride,
+            ceil_mode,
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, *size) to (N, C, *size')."""
+        result: Tensor = getattr(functional, self.op)(
+            input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode
+        )
+        return result
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return (
+            f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"ceil_mode={self.ceil_mode}"
+        )
+
+
+class LPPool1d(_PowerPool):
+    """The ``norm_type``-th root of the sum of such powers of each window: (N, C, L) or (C, L)."""
+
+    op = "lp_pool1d"
+
+
+class LPPool2d(_PowerPool):
+    """The ``norm_type``-th root of the sum of such powers of each window: (N, C, H, W) or (C, H, W).
+
+    >>> import weft as wf
+    >>> wf.nn.LPPool2d(2, 2)(wf.tensor([[[3.0, 4.0], [0.0, 0.0]]])).item()
+    5.0
+    """
+
+    op = "lp_pool2d"
+
+
+class LPPool3d(_PowerPool):
+    """The ``norm_type``-th root of the sum of such powers of each window: (N, C, D, H, W) or (C, D, H, W)."""
+
+    op = "lp_pool3d"
+
+
 class _Adaptive(Module):
     op: ClassVar[str]
 

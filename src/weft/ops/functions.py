@@ -33,11 +33,17 @@ class FunctionSpec:
     method: bool | Callable[..., Any] = True
     """Whether it is a method too, or the method itself where its arguments come in another order."""
     inplace: bool = False
-    functional: bool = False
+    functional: bool | str = False
+    """Whether it is in ``nn.functional``, or its name there, where a method of that name does something else."""
     operators: tuple[str, ...] = ()
     op: Any = None
     plan: Callable[..., tuple[Any, ...]] | None = None
     """Gives ``(op, *operands)`` for the function's arguments: what an in-place form with arguments runs."""
+
+    @property
+    def functional_name(self) -> str:
+        """The name in ``nn.functional``; empty where it is not there."""
+        return self.functional if isinstance(self.functional, str) else self.name * self.functional
 
     @property
     def front(self) -> Front:
@@ -55,7 +61,7 @@ def function(
     top: bool = True,
     method: bool | Callable[..., Any] = True,
     inplace: bool = False,
-    functional: bool = False,
+    functional: bool | str = False,
     operators: tuple[str, ...] = (),
     op: Any = None,
     plan: Callable[..., tuple[Any, ...]] | None = None,
@@ -80,11 +86,16 @@ def function(
         key = name or target.__name__.rstrip("_")
         body: Callable[..., Any] = rounded_once(target) if wide else target
         body = with_deprecated(key, body if autocast is None else whole(autocast)(body))
-        named: dict[str, Any] = {"name": key, "keywords": KEYWORDS.get(key), "neutral": NEUTRAL.get(key, ())}
+        public = functional if isinstance(functional, str) else key
+        named: dict[str, Any] = {
+            "name": public,
+            "keywords": KEYWORDS.get(key),
+            "neutral": NEUTRAL.get(key, ()),
+        }
         called = checked(with_out(key, body, out) if out else body, **named)
         if called is not target:  # pickles find a function by these names
             home = "weft" if top else "weft.nn.functional" if functional else __name__
-            called.__module__, called.__qualname__ = home, key
+            called.__module__, called.__qualname__ = home, public
         own = body if out and method is True else method
         own = checked(own, **named) if callable(own) else own
         FUNCTIONS[key] = FunctionSpec(key, called, top, own, inplace, functional, operators, op, plan)

@@ -170,6 +170,69 @@ class TensorMethods:
         """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
     def log_softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
         """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
+    def movedim(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+        """A view with dimensions moved to other places; the rest keep their order."""
+    def moveaxis(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+        """``movedim``, by NumPy's name."""
+    def swapaxes(self, axis0: int, axis1: int) -> Tensor:
+        """``transpose``, by NumPy's name."""
+    def swapdims(self, dim0: int, dim1: int) -> Tensor:
+        """``transpose``, by its other name."""
+    def unflatten(self, dim: int, sizes: Sequence[int]) -> Tensor:
+        """A view with one dimension split into several; one of the sizes may be -1."""
+    def unfold(self, dimension: int, size: int, step: int) -> Tensor:
+        """A view of windows of ``size`` elements, ``step`` apart, along a dimension; their elements come last."""
+    def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+        """A view of the diagonal of two dimensions, ``offset`` above (or below) the main one; it is the last dimension."""
+    def diag_embed(self, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+        """Zeros with the last dimension of ``input`` along a diagonal of two new dimensions."""
+    def diag(self, diagonal: int = 0) -> Tensor:
+        """A matrix with a vector on a diagonal, or a copy of a diagonal of a matrix."""
+    def as_strided(self, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
+        """Any strided view of the memory of a contiguous tensor; ``storage_offset`` counts from the start of its storage.
+
+        Raises ``UnsupportedError`` where ``input`` is not contiguous or the view begins before it: call it on the base.
+        """
+    def split(self, split_size_or_sections: int | Sequence[int], dim: int = 0) -> Any:
+        """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
+    def chunk(self, chunks: int, dim: int = 0) -> Any:
+        """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
+    def tensor_split(self, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> Any:
+        """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
+
+        A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
+        """
+    def unbind(self, dim: int = 0) -> Any:
+        """Views of all slices along a dimension, which goes."""
+    def flip(self, *dims: int) -> Tensor:
+        """A copy with the elements in reverse order along dimensions."""
+    def fliplr(self) -> Tensor:
+        """A copy with the columns (dimension 1) in reverse order."""
+    def flipud(self) -> Tensor:
+        """A copy with the rows (dimension 0) in reverse order."""
+    def roll(self, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
+        """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
+    def rot90(self, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
+        """A copy turned ``k`` times by 90 degrees in the plane of two dimensions, from the first towards the second."""
+    def tril(self, diagonal: int = 0) -> Tensor:
+        """The lower triangle of each matrix up to a diagonal, zeros above."""
+    def triu(self, diagonal: int = 0) -> Tensor:
+        """The upper triangle of each matrix from a diagonal on, zeros below."""
+    def repeat(self, *repeats: int) -> Tensor:
+        """The whole tensor repeated along dimensions; more repeats than dimensions add dimensions in front."""
+    def tile(self, *dims: int) -> Tensor:
+        """The whole tensor repeated along its last dimensions, by NumPy's rule."""
+    def repeat_interleave(
+        self,
+        repeats: int | Tensor,
+        dim: int | None = None,
+        *,
+        output_size: int | None = None,
+    ) -> Tensor:
+        """Each element repeated in place along ``dim`` (or flattened): so often, or as often as ``repeats`` says of each.
+
+        With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
+        """
     def sort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> tuple[Tensor, Tensor]:
         """The elements along ``dim`` in order, and the places they had: ``(values, indices)``; always stable, NaN largest.
 
@@ -462,69 +525,6 @@ class TensorMethods:
         """``beta * input + alpha * (mat @ vec)``."""
     def baddbmm(self, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """``beta * input + alpha * bmm(batch1, batch2)``."""
-    def movedim(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-        """A view with dimensions moved to other places; the rest keep their order."""
-    def moveaxis(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-        """``movedim``, by NumPy's name."""
-    def swapaxes(self, axis0: int, axis1: int) -> Tensor:
-        """``transpose``, by NumPy's name."""
-    def swapdims(self, dim0: int, dim1: int) -> Tensor:
-        """``transpose``, by its other name."""
-    def unflatten(self, dim: int, sizes: Sequence[int]) -> Tensor:
-        """A view with one dimension split into several; one of the sizes may be -1."""
-    def unfold(self, dimension: int, size: int, step: int) -> Tensor:
-        """A view of windows of ``size`` elements, ``step`` apart, along a dimension; their elements come last."""
-    def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-        """A view of the diagonal of two dimensions, ``offset`` above (or below) the main one; it is the last dimension."""
-    def diag_embed(self, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-        """Zeros with the last dimension of ``input`` along a diagonal of two new dimensions."""
-    def diag(self, diagonal: int = 0) -> Tensor:
-        """A matrix with a vector on a diagonal, or a copy of a diagonal of a matrix."""
-    def as_strided(self, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
-        """Any strided view of the memory of a contiguous tensor; ``storage_offset`` counts from the start of its storage.
-
-        Raises ``UnsupportedError`` where ``input`` is not contiguous or the view begins before it: call it on the base.
-        """
-    def split(self, split_size_or_sections: int | Sequence[int], dim: int = 0) -> Any:
-        """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
-    def chunk(self, chunks: int, dim: int = 0) -> Any:
-        """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
-    def tensor_split(self, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> Any:
-        """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
-
-        A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
-        """
-    def unbind(self, dim: int = 0) -> Any:
-        """Views of all slices along a dimension, which goes."""
-    def flip(self, *dims: int) -> Tensor:
-        """A copy with the elements in reverse order along dimensions."""
-    def fliplr(self) -> Tensor:
-        """A copy with the columns (dimension 1) in reverse order."""
-    def flipud(self) -> Tensor:
-        """A copy with the rows (dimension 0) in reverse order."""
-    def roll(self, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
-        """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
-    def rot90(self, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
-        """A copy turned ``k`` times by 90 degrees in the plane of two dimensions, from the first towards the second."""
-    def tril(self, diagonal: int = 0) -> Tensor:
-        """The lower triangle of each matrix up to a diagonal, zeros above."""
-    def triu(self, diagonal: int = 0) -> Tensor:
-        """The upper triangle of each matrix from a diagonal on, zeros below."""
-    def repeat(self, *repeats: int) -> Tensor:
-        """The whole tensor repeated along dimensions; more repeats than dimensions add dimensions in front."""
-    def tile(self, *dims: int) -> Tensor:
-        """The whole tensor repeated along its last dimensions, by NumPy's rule."""
-    def repeat_interleave(
-        self,
-        repeats: int | Tensor,
-        dim: int | None = None,
-        *,
-        output_size: int | None = None,
-    ) -> Tensor:
-        """Each element repeated in place along ``dim`` (or flattened): so often, or as often as ``repeats`` says of each.
-
-        With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
-        """
     def where(self, condition: Tensor, other: Tensor | float) -> Tensor:
         """This tensor where the bool ``condition`` holds, else ``other``; all three broadcast."""
     def masked_fill(self, mask: Tensor, value: Tensor | float, *, out: Tensor | None = None) -> Tensor:
