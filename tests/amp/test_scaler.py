@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import weft as wf
+from tests.conftest import ADAPTER
 from weft import nn
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError
 from weft.ops import OPS, bind
@@ -266,3 +267,23 @@ def test_mistakes(device) -> None:
     ):
         with pytest.raises(ArgumentError, match=next(iter(options))):
             wf.amp.GradScaler(device.name, **options)
+
+
+@pytest.mark.webgpu
+def test_a_scaler_follows_the_model_of_a_jitted_step() -> None:
+    """A scaler that was made on ``cpu`` moves to the device of the model when the step is traced."""
+    model = wf.nn.Linear(2, 1).to(ADAPTER)
+    optimizer = wf.optim.SGD(model.parameters(), lr=0.1)
+    scaler = wf.amp.GradScaler("cpu", init_scale=4.0, growth_interval=1)
+
+    @wf.jit
+    def step(x):
+        optimizer.zero_grad()
+        loss = (model(x) ** 2).mean()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        return loss
+
+    losses = [step(wf.ones(4, 2, device=ADAPTER)).item() for _ in range(3)]
+    assert losses == sorted(losses, reverse=True) and scaler.get_scale() == 32.0 and step.compilations == 1

@@ -125,6 +125,8 @@ class GradScaler:
         if not self._enabled:
             return outputs
         if isinstance(outputs, Tensor):
+            if tracing() and str(outputs.device) != self.device:
+                self._follow(str(outputs.device))
             scale = self._scale if str(outputs.device) == self.device else self._scale.to(str(outputs.device))
             return outputs * scale
         if isinstance(outputs, list | tuple):
@@ -134,6 +136,14 @@ class GradScaler:
         raise ArgumentTypeError(
             mistake("GradScaler.scale", "outputs", f"a {type(outputs).__name__}", "a tensor or several")
         )
+
+    def _follow(self, device: str) -> None:
+        """Move to the device of a traced model, which works on one device, and have the function traced again."""
+        with executing(), no_grad():
+            self._scale, self._tracker = self._scale.to(device), self._tracker.to(device)
+            self._progress = WeakKeyDictionary()
+        self.device = device
+        raise Retrace
 
     def unscale_(self, optimizer: Optimizer) -> None:
         """Divide the gradients of an optimizer's parameters by the scale now, to clip or look at them.
