@@ -207,6 +207,8 @@ OP_CASES: dict[str, list[OpCase]] = {
                    for reverse in (False, True) for shape, dim in ((M, 1), ((2, 300), 1), ((300, 3), 0))],
     **{name: [OpCase((Arg(M, E),), _ROW, (*NUMBERS, d.uint32)), OpCase((Arg((2, 300), E),), _ROW)] for name in ("cummax", "cummin")},
     "sort": [OpCase((Arg(M, E),), {"dim": 1, "descending": down}, (*EVERY, d.uint32)) for down in (False, True)],
+    "topk": [OpCase((Arg((4, 40), E),), {"dim": dim, "descending": down, "count": count}, (*EVERY, d.uint32))
+             for down in (False, True) for dim, count in ((1, 7), (1, 30), (0, 1))],
     "unsort": [OpCase((Arg((2, 3), S), Arg((2, 3), "orders", d.int64)), _ROW, EVERY)],
     "place": [OpCase((Arg((2, 4), S), index((2, 4), 3)), {"dim": 1, "size": 3}, EVERY)],
     "searchsorted": [OpCase((Arg((9,), "grid"), Arg(M, A)), {"right": right, "out_int32": False}, NUMBERS) for right in (False, True)],

@@ -195,7 +195,7 @@ BATCHING: dict[str, Rule] = {
     **dict.fromkeys(("sum", "mean", "prod", "amax", "amin", "any", "all", "argmax", "argmin"), shifted),
     **dict.fromkeys(("var_mean", "logsumexp", "flip", "roll", "pad", "place", "norm_backward"), shifted),
     **dict.fromkeys(("max", "min", "softmax", "log_softmax", "softmax_backward", "log_softmax_backward"), along_one),
-    **dict.fromkeys(("sort", "unsort", "cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"), along_one),
+    **dict.fromkeys(("sort", "unsort", "topk", "cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"), along_one),
     **dict.fromkeys(("recurrence", "gather", "scatter", "scatter_fold"), along_one),
     "attention": attention, "attention_backward": attention,
     "cat": shifted, "norm": norm, "norm_parameters": norm_parameters,

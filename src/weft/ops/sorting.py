@@ -19,6 +19,7 @@ from weft.kernels import Builder, Library, Offset, Operand, Program, Step, coale
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.creation import zeros_of
 from weft.ops.functions import function
 from weft.ops.geometry import contiguous_strides
 from weft.ops.table import declare, lookup
@@ -253,6 +254,65 @@ PLACE = declare(
 )  # fmt: skip
 
 
+SELECTED = 32
+"""How many of a row's elements are found by one pass over it, where they are at most a quarter of them."""
+
+
+def _infer_topk(x: TensorType, *, dim: int, descending: bool, count: int) -> tuple[TensorType, ...]:
+    shape = (*x.shape[:dim], count, *x.shape[dim + 1 :])
+    return (TensorType(shape, x.dtype), TensorType(shape, dtypes.int64))
+
+
+def _reference_topk(x: Any, *, dim: int, descending: bool, count: int) -> Any:
+    import numpy
+
+    first = numpy.arange(count)
+    return tuple(numpy.take(each, first, dim) for each in _reference_sort(x, dim=dim, descending=descending))
+
+
+def _lower_topk(
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
+) -> Program:
+    x, dim, count = operands[0], attributes["dim"], attributes["count"]
+    first, steps, temporaries = len(operands) + len(outputs), list[Step](), list[tuple[DType, int]]()
+    dense = dense_rows(x, dim, first, temporaries, steps)
+    n = dense.shape[-1]
+    if "lanes" in profile.features and count <= SELECTED and 4 * count <= n:
+        order, keys = (
+            scratch(first, temporaries, dtypes.int64, (*dense.shape[:-1], count)) for _ in range(2)
+        )
+        library = Library("topk", (dense.dtype,), (("descending", attributes["descending"]),))
+        rows = math.prod(dense.shape) // n
+        steps.append(
+            Step(library, (dense.index, order.index, keys.index), (rows, n, count, Offset(dense.index)))
+        )
+    else:
+        found, order = order_steps(dense, attributes["descending"], profile, first, temporaries)
+        steps += found
+    values, places = (rows_of(output, dim) for output in outputs)
+    builder = Builder("topk_values")
+    axes = builder.axes(values.shape)
+    place = builder.load(order, axes)
+    builder.store(values, axes, builder.load(dense, [*axes[:-1], place]))
+    builder.store(places, axes, place)
+    return Program((*steps, builder.finish()), tuple(temporaries))
+
+
+def _gradient_topk(context: Gradient, grad: Any, _: Any) -> list[Any]:
+    zeros = zeros_of(TensorType(context.types[0].shape, grad.dtype), device=str(grad.device))
+    places = context.output(1)
+    return [bind(lookup("scatter"), zeros, grad, places, dim=context.attributes["dim"], mode="replace")]
+
+
+TOPK = declare(
+    "topk", infer=_infer_topk, reference=_reference_topk, lower=_lower_topk, gradient=_gradient_topk, saves_output=True,
+    doc="The first elements of those along a dimension in order, stable, NaN last, and where they were.",
+)  # fmt: skip
+
+
 class Sorted(NamedTuple):
     """What ``sort``, ``topk``, ``max`` and others give: values, and their int64 places along the dimension."""
 
@@ -303,7 +363,9 @@ def topk(
     size = x.shape[place] if x.shape else 1
     if not 0 <= count <= size:
         raise ArgumentError(mistake("topk", "k", count, f"in [0, {size}], the size of dimension {dim}"))
-    return Sorted(*(_narrowed(each, place, 0, count) for each in _sorted("topk", x, place, largest)))
+    if not x.shape or count in (0, size):
+        return Sorted(*(_narrowed(each, place, 0, count) for each in _sorted("topk", x, place, largest)))
+    return Sorted(*bind(TOPK, x, dim=place, descending=bool(largest), count=count))
 
 
 def _picked(input: Any, places: Any, dim: int, keepdim: bool) -> Sorted:

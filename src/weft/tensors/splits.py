@@ -216,7 +216,7 @@ def _update(
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("cast", "copy"), _alike()),
     **dict.fromkeys(("softmax", "log_softmax", "softmax_backward", "log_softmax_backward", "cumsum", "cumprod",
-                     "recurrence", "logcumsumexp", "cummax", "cummin", "sort", "unsort"), _alike("dim")),
+                     "recurrence", "logcumsumexp", "cummax", "cummin", "sort", "unsort", "topk"), _alike("dim")),
     **dict.fromkeys(("norm", "norm_backward", "flip"), _alike("dims")),
     **dict.fromkeys(("sum", "mean", "amax", "amin", "any", "all", "prod", "argmax", "argmin", "logsumexp", "var_mean",
                      "max", "min"), _reduced),

@@ -24,6 +24,8 @@ A template is ``(Library, TargetProfile) -> KernelSpec``. Each has a derived for
     forms: ``blocks``.
 ``sort`` (llvm; option ``descending``; buffers x, order and three of scratch): ``rows n x_offset``; order[r, i] is where
     the i-th element of row r of contiguous x is. ``radix`` (wgsl; option ``stage``): ``rows n blocks shift``.
+``topk`` (llvm; option ``descending``; buffers x, order and one of scratch): ``rows n count x_offset``; the first of
+    that order.
 """
 
 from __future__ import annotations

@@ -60,32 +60,34 @@ def _source(name: str, dtype: DType, descending: bool) -> str:
         order, keys = (lines.let(f"load ptr, ptr {place}, align 8") for place in state[:2])
         first = lines.let(f"add i64 %x_offset, {base}")
         with lines.loop("0", "%n") as i:
-            _store(lines, keys, i, _key(lines, dtype, descending, lines.let(f"add i64 {first}, {i}")))
-            _store(lines, order, i, i)
+            store(lines, keys, i, sort_key(lines, dtype, descending, lines.let(f"add i64 {first}, {i}")))
+            store(lines, order, i, i)
         with lines.when(short):
-            _insertion(lines, order, keys)
+            insertion(lines, order, keys)
         long = lines.let(f"xor i1 {short}, true")
         with lines.when(long):
             _radix(lines, counts, state, dtype.itemsize)
             last = lines.let(f"load ptr, ptr {state[0]}, align 8")
             moved = lines.let(f"icmp ne ptr {last}, {order}")
             with lines.when(moved), lines.loop("0", "%n") as i:
-                _store(lines, order, i, _load(lines, last, i))
+                store(lines, order, i, load(lines, last, i))
     head = (
         f"define void @weft.{name}(ptr noalias %buffers, ptr noalias %parameters, i64 %lo, i64 %hi) nounwind"
     )
     return lines.function(head) + "\n"
 
 
-def _load(lines: FunctionWriter, base: str, index: str) -> str:
+def load(lines: FunctionWriter, base: str, index: str) -> str:
+    """A 64-bit word."""
     return lines.let(f"load i64, ptr {lines.let(f'getelementptr i64, ptr {base}, i64 {index}')}, align 8")
 
 
-def _store(lines: FunctionWriter, base: str, index: str, value: str) -> None:
+def store(lines: FunctionWriter, base: str, index: str, value: str) -> None:
+    """Write a 64-bit word."""
     lines.do(f"store i64 {value}, ptr {lines.let(f'getelementptr i64, ptr {base}, i64 {index}')}, align 8")
 
 
-def _key(lines: FunctionWriter, dtype: DType, descending: bool, index: str) -> str:
+def sort_key(lines: FunctionWriter, dtype: DType, descending: bool, index: str) -> str:
     """The unsigned key of an element, widened to 64 bits."""
     kind, size = f"i{dtype.bits}", dtype.itemsize
     bits = lines.let(
@@ -107,29 +109,33 @@ def _key(lines: FunctionWriter, dtype: DType, descending: bool, index: str) -> s
     return key if dtype.bits == 64 else lines.let(f"zext {kind} {key} to i64")
 
 
-def _insertion(lines: FunctionWriter, order: str, keys: str) -> None:
+def insertion(lines: FunctionWriter, order: str, keys: str, count: str = "%n") -> None:
     """Each element moves down past larger ones, and no further."""
-    with lines.loop("1", "%n") as i:
-        key, place = _load(lines, keys, i), _load(lines, order, i)
-        number = lines.fresh("")
-        lines.do(f"br label %shift{number}")
-        before = lines.block
-        lines.label(f"shift{number}")
-        lines.do(f"%j{number} = phi i64 [ {i}, %{before} ], [ %below{number}, %move{number} ]")
-        lines.do(f"%some{number} = icmp sgt i64 %j{number}, 0")
-        lines.do(f"br i1 %some{number}, label %look{number}, label %put{number}")
-        lines.label(f"look{number}")
-        lines.do(f"%below{number} = sub i64 %j{number}, 1")
-        other = _load(lines, keys, f"%below{number}")
-        larger = lines.let(f"icmp ugt i64 {other}, {key}")
-        lines.do(f"br i1 {larger}, label %move{number}, label %put{number}")
-        lines.label(f"move{number}")
-        _store(lines, keys, f"%j{number}", other)
-        _store(lines, order, f"%j{number}", _load(lines, order, f"%below{number}"))
-        lines.do(f"br label %shift{number}")
-        lines.label(f"put{number}")
-        _store(lines, keys, f"%j{number}", key)
-        _store(lines, order, f"%j{number}", place)
+    with lines.loop("1", count) as i:
+        sink(lines, order, keys, i, load(lines, keys, i), load(lines, order, i))
+
+
+def sink(lines: FunctionWriter, order: str, keys: str, start: str, key: str, place: str) -> None:
+    """Put an element below the larger ones of those before ``start``, which move up by one."""
+    number = lines.fresh("")
+    before = lines.block
+    lines.do(f"br label %shift{number}")
+    lines.label(f"shift{number}")
+    lines.do(f"%j{number} = phi i64 [ {start}, %{before} ], [ %below{number}, %move{number} ]")
+    lines.do(f"%some{number} = icmp sgt i64 %j{number}, 0")
+    lines.do(f"br i1 %some{number}, label %look{number}, label %put{number}")
+    lines.label(f"look{number}")
+    lines.do(f"%below{number} = sub i64 %j{number}, 1")
+    other = load(lines, keys, f"%below{number}")
+    larger = lines.let(f"icmp ugt i64 {other}, {key}")
+    lines.do(f"br i1 {larger}, label %move{number}, label %put{number}")
+    lines.label(f"move{number}")
+    store(lines, keys, f"%j{number}", other)
+    store(lines, order, f"%j{number}", load(lines, order, f"%below{number}"))
+    lines.do(f"br label %shift{number}")
+    lines.label(f"put{number}")
+    store(lines, keys, f"%j{number}", key)
+    store(lines, order, f"%j{number}", place)
 
 
 def _digit(lines: FunctionWriter, key: str, byte: int) -> str:
@@ -140,33 +146,33 @@ def _digit(lines: FunctionWriter, key: str, byte: int) -> str:
 def _radix(lines: FunctionWriter, counts: str, state: list[str], size: int) -> None:
     """All bytes are counted in one pass; a byte that all keys share is skipped."""
     with lines.loop("0", str(256 * size)) as i:
-        _store(lines, counts, i, "0")
+        store(lines, counts, i, "0")
     keys = lines.let(f"load ptr, ptr {state[1]}, align 8")
     with lines.loop("0", "%n") as i:
-        key = _load(lines, keys, i)
+        key = load(lines, keys, i)
         for byte in range(size):
             at = lines.let(f"add i64 {_digit(lines, key, byte)}, {256 * byte}")
-            _store(lines, counts, at, lines.let(f"add i64 {_load(lines, counts, at)}, 1"))
+            store(lines, counts, at, lines.let(f"add i64 {load(lines, counts, at)}, 1"))
     for byte in range(size):
         order, keys, other_order, other_keys = (
             lines.let(f"load ptr, ptr {place}, align 8") for place in state
         )
-        own = lines.let(f"add i64 {_digit(lines, _load(lines, keys, '0'), byte)}, {256 * byte}")
-        needed = lines.let(f"icmp ne i64 {_load(lines, counts, own)}, %n")
+        own = lines.let(f"add i64 {_digit(lines, load(lines, keys, '0'), byte)}, {256 * byte}")
+        needed = lines.let(f"icmp ne i64 {load(lines, counts, own)}, %n")
         with lines.when(needed):
             total = lines.local("i64")
             lines.do(f"store i64 0, ptr {total}, align 8")
             with lines.loop(str(256 * byte), str(256 * byte + 256)) as i:
                 before = lines.let(f"load i64, ptr {total}, align 8")
-                after = lines.let(f"add i64 {before}, {_load(lines, counts, i)}")
+                after = lines.let(f"add i64 {before}, {load(lines, counts, i)}")
                 lines.do(f"store i64 {after}, ptr {total}, align 8")
-                _store(lines, counts, i, before)
+                store(lines, counts, i, before)
             with lines.loop("0", "%n") as i:
-                key = _load(lines, keys, i)
+                key = load(lines, keys, i)
                 at = lines.let(f"add i64 {_digit(lines, key, byte)}, {256 * byte}")
-                place = _load(lines, counts, at)
-                _store(lines, counts, at, lines.let(f"add i64 {place}, 1"))
-                _store(lines, other_keys, place, key)
-                _store(lines, other_order, place, _load(lines, order, i))
+                place = load(lines, counts, at)
+                store(lines, counts, at, lines.let(f"add i64 {place}, 1"))
+                store(lines, other_keys, place, key)
+                store(lines, other_order, place, load(lines, order, i))
             for target, value in zip(state, (other_order, other_keys, order, keys), strict=True):
                 lines.do(f"store ptr {value}, ptr {target}, align 8")

@@ -1,0 +1,64 @@
+"""The first few elements of each row in order, on the ``cpu``: a work item is a row, read once.
+
+The best so far stay sorted; an element is compared with the last of them, and few are better. Of equal elements the
+first stays in front, as in a stable sort.
+"""
+
+from __future__ import annotations
+
+from weft import dtypes
+from weft.codegen.llvm.function import FunctionWriter
+from weft.dtypes import DType
+from weft.kernels.library import template
+from weft.kernels.library.llvm_sort import GRAIN, insertion, load, sink, sort_key, store
+from weft.kernels.program import Library
+from weft.target import Binding, KernelSpec, Parameter, TargetProfile
+
+PARAMETERS = ("rows", "n", "count", "x_offset")
+
+
+@template("llvm", "topk")
+def topk(library: Library, profile: TargetProfile) -> KernelSpec:
+    """Buffers x (read, rows of n), order (the places of each row's first ``count`` elements), and keys, as scratch."""
+    dtype, descending = library.dtypes[0], bool(dict(library.options)["descending"])
+    name = f"topk_{dtype.name}{'_descending' if descending else ''}"
+    return KernelSpec(
+        name=name,
+        language="llvm",
+        parameters=tuple(Parameter(each, dtypes.int64) for each in PARAMETERS),
+        inputs=(Binding("x", dtype),),
+        outputs=tuple(Binding(each, dtypes.int64, "read_write") for each in ("order", "keys")),
+        workgroup_size=(GRAIN, 1, 1),
+        workgroup_count=("rows", "rows * n", "1"),
+        source=_source(name, dtype, descending),
+    )
+
+
+def _source(name: str, dtype: DType, descending: bool) -> str:
+    lines = FunctionWriter()
+    for number, buffer in enumerate(("x", "order", "keys")):
+        slot = lines.let(f"getelementptr ptr, ptr %buffers, i64 {number}")
+        lines.do(f"%b.{buffer} = load ptr, ptr {slot}, align 8")
+    for number, parameter in enumerate(PARAMETERS):
+        slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {number}")
+        lines.do(f"%{parameter} = load i64, ptr {slot}, align 8")
+    last = lines.let("sub i64 %count, 1")
+    with lines.loop("%lo", "%hi") as row:
+        first = lines.let(f"add i64 %x_offset, {lines.let(f'mul i64 {row}, %n')}")
+        base = lines.let(f"mul i64 {row}, %count")
+        order, keys = (
+            lines.let(f"getelementptr i64, ptr %b.{buffer}, i64 {base}") for buffer in ("order", "keys")
+        )
+        with lines.loop("0", "%count") as i:
+            store(lines, keys, i, sort_key(lines, dtype, descending, lines.let(f"add i64 {first}, {i}")))
+            store(lines, order, i, i)
+        insertion(lines, order, keys, "%count")
+        with lines.loop("%count", "%n") as i:
+            key = sort_key(lines, dtype, descending, lines.let(f"add i64 {first}, {i}"))
+            better = lines.let(f"icmp ult i64 {key}, {load(lines, keys, last)}")
+            with lines.when(better):
+                sink(lines, order, keys, last, key, i)
+    head = (
+        f"define void @weft.{name}(ptr noalias %buffers, ptr noalias %parameters, i64 %lo, i64 %hi) nounwind"
+    )
+    return lines.function(head) + "\n"
