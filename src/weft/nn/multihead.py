@@ -159,12 +159,12 @@ class MultiheadAttention(Module):
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, with one product for what is projected from the same tensor."""
         size = self.embed_dim
+        if self.in_proj_weight is not None and query is key and key is value:
+            packed = functional.linear(query, self.in_proj_weight, self.in_proj_bias)
+            return packed[..., :size], packed[..., size : 2 * size], packed[..., 2 * size :]
         biases: Any = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
         if self.in_proj_weight is None:
             weights: Any = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)
-        elif query is key and key is value:
-            packed = functional.linear(query, self.in_proj_weight, self.in_proj_bias)
-            return packed[..., :size], packed[..., size : 2 * size], packed[..., 2 * size :]
         else:
             weights = self.in_proj_weight.chunk(3)
         q, k, v = (
