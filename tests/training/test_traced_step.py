@@ -40,7 +40,8 @@ def test_the_traced_digits_step_gives_the_losses_of_the_eager_run(device, optimi
     model, step = training(device.name, optimizer)
     traced = trace(step, *data[0])
     found = [traced(*one).item() for one in data]
-    assert found == expected
+    # eager mode has one call for a layer with its bias and for the loss, a trace the operations that these stand for
+    numpy.testing.assert_allclose(found, expected, rtol=1e-6)
     assert expected[-1] < expected[0]
     for (name, one), (_, other) in zip(model.named_parameters(), eager.named_parameters(), strict=True):
         # to the last place but one: in a trace Adam's kernel takes its first beta from memory, as schedules change it

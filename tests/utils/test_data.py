@@ -302,3 +302,13 @@ def test_concatenation() -> None:
 def test_mistakes_are_named(make: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "dtype"),
+    [([1, 2], wf.int64), ([1, 2.5], wf.float32), ([True, False], wf.bool), ([True, 2], wf.int64)],
+)
+def test_numbers_are_collated_together(numbers: list[Any], dtype: Any) -> None:
+    made = wf.utils.data.default_collate(numbers)
+    assert made.dtype is dtype
+    assert made.tolist() == numbers

@@ -194,9 +194,11 @@ def scan_function(
     stacked results. The function is a key: it has to be the same object in each call.
     """
     operands = [*carry, *sequences, *constants]
-    elements = [one[0] for one in sequences]
+    whole = [(tuple(one.shape), one.dtype) for one in operands]
+    types = [*whole[: len(carry)], *[(tuple(one.shape[1:]), one.dtype) for one in sequences],
+             *whole[len(carry) + len(sequences) :]]  # fmt: skip
     recorded = is_grad_enabled() and any(edge_of(one) is not None for one in operands)
-    graph = traced(body, [*carry, *elements, *constants], len(carry), recorded)
+    graph = traced(body, tuple(types), str(operands[0].device), len(carry), recorded)
     results = len(graph.outputs) - len(carry) * (2 if recorded else 1)
     found = bind(
         SCAN,

@@ -16,6 +16,7 @@ from weft.autograd.mode import no_grad
 from weft.control.adjoint import giving_starts
 from weft.control.body import trace_bodies
 from weft.devices import Replay
+from weft.dtypes import DType
 from weft.graph import Graph, Node, Var
 from weft.graph.pipeline import compile_graph
 from weft.ops import TensorType, interpreter_stack
@@ -111,14 +112,17 @@ Body = Callable[..., Sequence[Tensor]]
 """A function of tensors alone: of carried ones, elements of a step and constants to carried ones and results."""
 
 
-def traced(body: Body, values: Sequence[Tensor], carries: int, starts: bool) -> Graph:
+Types = tuple[tuple[tuple[int, ...], DType], ...]
+"""Shapes and element types."""
+
+
+def traced(body: Body, types: Types, device: str, carries: int, starts: bool) -> Graph:
     """The graph of a body for values of these types; ``starts``: it gives what a step began with too."""
-    types = tuple([(tuple(one.shape), one.dtype) for one in values])
-    return _traced(body, types, str(values[0].device), carries, mode_keys())[starts]
+    return _traced(body, types, device, carries, mode_keys())[starts]
 
 
 @lru_cache(maxsize=256)
-def _traced(body: Body, types: Any, device: str, carries: int, modes: Any) -> tuple[Graph, Graph]:
+def _traced(body: Body, types: Types, device: str, carries: int, modes: Any) -> tuple[Graph, Graph]:
     with no_grad():  # it takes the history of nothing
         found = trace_bodies([(body, [TensorType(*one) for one in types])], device)
     assert not found.outside and not found.effects, "the body is a function of its arguments"

@@ -9,6 +9,8 @@ from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.ops import FUNCTIONS
 from weft.tensors.tensor import Tensor, tensor
 
+_NUMBERS = (bool, int, float)
+
 
 def default_collate(batch: Sequence[Any]) -> Any:
     """Samples stacked along a new first dimension, part by part.
@@ -26,6 +28,8 @@ def default_collate(batch: Sequence[Any]) -> Any:
         return FUNCTIONS["stack"].function(list(batch))
     if isinstance(first, str | bytes):
         return list(batch)
+    if type(first) in _NUMBERS and all(type(sample) in _NUMBERS for sample in batch):
+        return tensor(list(batch))
     if isinstance(first, bool | int | float) or type(first).__module__ == "numpy":
         return tensor(_stacked(batch))
     if isinstance(first, Mapping):
