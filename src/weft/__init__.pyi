@@ -251,6 +251,93 @@ def flatten(input: Tensor, start_dim: builtins.int = 0, end_dim: builtins.int = 
     """Dimensions ``start_dim`` to ``end_dim`` merged into one."""
 def narrow(input: Tensor, dim: builtins.int, start: builtins.int, length: builtins.int) -> Tensor:
     """A view of ``length`` elements from ``start`` along a dimension."""
+def where(
+    condition: Tensor,
+    input: Tensor | builtins.float | None = None,
+    other: Tensor | builtins.float | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``input`` where ``condition`` (bool, or uint8) holds, else ``other``; all three broadcast, numbers too.
+
+    With the condition alone, its nonzero places: ``nonzero(condition, as_tuple=True)``.
+
+    >>> import weft as wf
+    >>> x = wf.tensor([1.0, -2.0, 3.0])
+    >>> wf.where(x > 0, x, 0.0)
+    tensor([1., 0., 3.])
+    """
+def masked_fill(
+    input: Tensor,
+    mask: Tensor,
+    value: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``value``, a number or a 0-d tensor, where the bool ``mask`` holds, else ``input``, whose type it has."""
+def clamp(
+    input: Tensor,
+    min: Tensor | builtins.float | None = None,
+    max: Tensor | builtins.float | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Each element brought into [min, max], numbers or tensors; ``None`` is no limit, and ``max`` wins over ``min``."""
+def clip(
+    input: Tensor,
+    min: Tensor | builtins.float | None = None,
+    max: Tensor | builtins.float | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``clamp`` by NumPy's name."""
+def lerp(input: Tensor, end: Tensor, weight: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """``input + weight * (end - input)``, exact at weights 0 and 1; broadcast, floating point."""
+def addcmul(
+    input: Tensor,
+    tensor1: Tensor,
+    tensor2: Tensor,
+    *,
+    value: builtins.float = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``input + value * tensor1 * tensor2``, broadcast."""
+def addcdiv(
+    input: Tensor,
+    tensor1: Tensor,
+    tensor2: Tensor,
+    *,
+    value: builtins.float = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``input + value * tensor1 / tensor2``, broadcast; floating point."""
+def nan_to_num(
+    input: Tensor,
+    nan: builtins.float | None = None,
+    posinf: builtins.float | None = None,
+    neginf: builtins.float | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """NaN replaced by ``nan`` (0), inf by ``posinf`` and -inf by ``neginf`` (the type's largest and lowest)."""
+def isclose(
+    input: Tensor,
+    other: Tensor,
+    rtol: builtins.float = 1e-05,
+    atol: builtins.float = 1e-08,
+    equal_nan: builtins.bool = False,
+) -> Tensor:
+    """Whether ``|input - other| <= atol + rtol * |other|``, or equal (infinities too); NaN only with ``equal_nan``."""
+def allclose(
+    input: Tensor,
+    other: Tensor,
+    rtol: builtins.float = 1e-05,
+    atol: builtins.float = 1e-08,
+    equal_nan: builtins.bool = False,
+) -> builtins.bool:
+    """Whether all elements are close, as ``isclose``; reads one value back."""
+def equal(input: Tensor, other: Tensor) -> builtins.bool:
+    """Whether two tensors have one shape and equal elements; reads one value back."""
 def index_select(input: Tensor, dim: builtins.int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
 
@@ -1087,93 +1174,6 @@ def bucketize(
     out: Tensor | None = None,
 ) -> Tensor:
     """For each value the bucket of the 1-d sorted ``boundaries`` that it falls into, as ``searchsorted``."""
-def where(
-    condition: Tensor,
-    input: Tensor | builtins.float | None = None,
-    other: Tensor | builtins.float | None = None,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """``input`` where ``condition`` (bool, or uint8) holds, else ``other``; all three broadcast, numbers too.
-
-    With the condition alone, its nonzero places: ``nonzero(condition, as_tuple=True)``.
-
-    >>> import weft as wf
-    >>> x = wf.tensor([1.0, -2.0, 3.0])
-    >>> wf.where(x > 0, x, 0.0)
-    tensor([1., 0., 3.])
-    """
-def masked_fill(
-    input: Tensor,
-    mask: Tensor,
-    value: Tensor | builtins.float,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """``value``, a number or a 0-d tensor, where the bool ``mask`` holds, else ``input``, whose type it has."""
-def clamp(
-    input: Tensor,
-    min: Tensor | builtins.float | None = None,
-    max: Tensor | builtins.float | None = None,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Each element brought into [min, max], numbers or tensors; ``None`` is no limit, and ``max`` wins over ``min``."""
-def clip(
-    input: Tensor,
-    min: Tensor | builtins.float | None = None,
-    max: Tensor | builtins.float | None = None,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """``clamp`` by NumPy's name."""
-def lerp(input: Tensor, end: Tensor, weight: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
-    """``input + weight * (end - input)``, exact at weights 0 and 1; broadcast, floating point."""
-def addcmul(
-    input: Tensor,
-    tensor1: Tensor,
-    tensor2: Tensor,
-    *,
-    value: builtins.float = 1,
-    out: Tensor | None = None,
-) -> Tensor:
-    """``input + value * tensor1 * tensor2``, broadcast."""
-def addcdiv(
-    input: Tensor,
-    tensor1: Tensor,
-    tensor2: Tensor,
-    *,
-    value: builtins.float = 1,
-    out: Tensor | None = None,
-) -> Tensor:
-    """``input + value * tensor1 / tensor2``, broadcast; floating point."""
-def nan_to_num(
-    input: Tensor,
-    nan: builtins.float | None = None,
-    posinf: builtins.float | None = None,
-    neginf: builtins.float | None = None,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """NaN replaced by ``nan`` (0), inf by ``posinf`` and -inf by ``neginf`` (the type's largest and lowest)."""
-def isclose(
-    input: Tensor,
-    other: Tensor,
-    rtol: builtins.float = 1e-05,
-    atol: builtins.float = 1e-08,
-    equal_nan: builtins.bool = False,
-) -> Tensor:
-    """Whether ``|input - other| <= atol + rtol * |other|``, or equal (infinities too); NaN only with ``equal_nan``."""
-def allclose(
-    input: Tensor,
-    other: Tensor,
-    rtol: builtins.float = 1e-05,
-    atol: builtins.float = 1e-08,
-    equal_nan: builtins.bool = False,
-) -> builtins.bool:
-    """Whether all elements are close, as ``isclose``; reads one value back."""
-def equal(input: Tensor, other: Tensor) -> builtins.bool:
-    """Whether two tensors have one shape and equal elements; reads one value back."""
 def prod(
     input: Tensor,
     dim: builtins.int | None = None,

@@ -182,6 +182,10 @@ for _name in (
     "masked_scatter",
 ):
     FUNCTIONS[f"{_name}_"] = written(_name)
+FUNCTIONS["masked_fill_"] = [
+    Case((Arg(M, S), mask((3, 1)), 2), own("masked_fill_"), dtypes=EVERY, gradient=False),
+    Case((Arg(M, S), mask(M), Arg((), S)), own("masked_fill_"), gradient=False),
+]
 FUNCTIONS["scatter_add_"] = [
     Case(
         (Arg(M, S), 1, index((2, 5, 4), 3), Arg((2, 6, 4), S)),

@@ -70,7 +70,7 @@ def test_out_must_fit_and_has_no_history(device: Any) -> None:
         wf.exp(plain, out=wf.zeros(3, 2, device=device.name))
     with pytest.raises(e.DTypeError, match="float32"):
         wf.exp(plain, out=wf.zeros(2, 3, dtype=wf.int32, device=device.name))
-    with pytest.raises(e.ArgumentTypeError, match="out is ndarray"):
+    with pytest.raises(e.ArgumentTypeError, match="out is a ndarray"):
         wf.exp(plain, out=GIVEN)
 
 

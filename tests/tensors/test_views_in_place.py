@@ -118,8 +118,6 @@ def write_step(program: Program) -> None:
         if kind == "copy":
             return x.copy_(like(x, values))
         if kind in ("fill", "zero"):
-            if any(size > 1 and step == 0 for size, step in zip(x.shape, x.stride(), strict=True)):
-                raise RuntimeError("overlap: PyTorch fills expanded tensors, weft refuses all writes to them")
             return x.fill_(number) if kind == "fill" else x.zero_()
         if kind == "relu":
             return x.relu_()
@@ -226,7 +224,7 @@ def test_an_expanded_target_is_refused(device: Any) -> None:
     wide = x.expand(2, 3)
     for write in (
         lambda: wide.add_(1),
-        lambda: wide.fill_(2),
+        lambda: wide[:].mul_(2),
         lambda: wide.copy_(wf.ones(2, 3, device=device.name)),
     ):
         with pytest.raises(wf.errors.ShapeError, match=r"single memory location.*clone"):

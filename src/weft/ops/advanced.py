@@ -17,6 +17,7 @@ from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import bind
 from weft.ops.creation import to_dtype
+from weft.ops.expanded import fill_where
 from weft.ops.functions import function
 from weft.ops.geometry import Geometry, broadcast_shapes
 from weft.ops.masked import Selection, is_traced, read_number, refuse
@@ -24,6 +25,7 @@ from weft.ops.movement import any_ellipsis, basic_index, expand, permute, reshap
 from weft.ops.movement import select as select_dim
 from weft.ops.placement import NONZERO
 from weft.ops.scattering import counted, filled, put, read
+from weft.ops.selection import plan_fill
 from weft.ops.table import lookup
 from weft.ops.viewing import RESHAPE
 
@@ -236,7 +238,7 @@ def set_(input: Any, items: tuple[Any, ...], value: Any) -> None:
     single = _single_mask(input, items)
     if single is not None and (number or item_count(value) == 1):
         one = filled(input, value) if number else reshape(value)
-        bind(lookup("where"), single, one, input, into=(input,))
+        fill_where(input, single, one)
         return
     if is_traced() and any(is_tensor(item) and item.dtype is dtypes.bool_ for item in items):
         refuse("x[mask] = values")
@@ -350,6 +352,17 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         )
     flat = basic_index(reshape(source, -1), slice(0, count)) if item_count(source) else reshape(source, 0)
     return place.write(own, flat, "replace", False)
+
+
+@function(name="masked_fill_", top=False)
+def masked_fill_(input: Tensor, mask: Tensor, value: Tensor | float) -> Tensor:
+    """``masked_fill`` that overwrites the tensor and gives it."""
+    _, chosen, one, target = plan_fill(input, mask, value)
+    if broadcast_shapes("masked_fill_", tuple(target.shape), tuple(chosen.shape)) != tuple(target.shape):
+        expected = f"one that broadcasts to {tuple(target.shape)}"
+        raise ShapeError(mistake("masked_fill_", "mask's shape", tuple(chosen.shape), expected))
+    fill_where(target, chosen, one)
+    return target
 
 
 @function(name="masked_scatter_", top=False)

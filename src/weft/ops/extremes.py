@@ -61,7 +61,7 @@ def _extreme(op: OpSpec, all_of: str, two: str, input: Any, dim: Any, keepdim: b
             raise ArgumentTypeError(mistake(op.name, "keepdim", keepdim, "none with two tensors"))
         return bind(lookup(two), x, dim)
     if dim is None:
-        return bind(lookup(all_of), x, dims=tuple(range(len(x.shape))), keepdim=False)
+        return bind(lookup(all_of), x, dims=tuple(range(len(x.shape))), keepdim=False, equal_nan=True)
     place = arguments.dimension(op.name, dim, len(x.shape))
     return Sorted(*bind(op, x, dim=place, keepdim=bool(keepdim)))
 

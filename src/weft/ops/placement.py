@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from weft import dtypes
-from weft.errors import DTypeError, ShapeError, UnsupportedError, mistake
+from weft.errors import DTypeError, IndexOutOfRangeError, ShapeError, UnsupportedError, mistake
 from weft.expr import call, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Library, Operand, Program, Step, coalesce
@@ -38,7 +38,16 @@ def _picked_shape(name: str, x: TensorType, indices: Sequence[TensorType], dim: 
         expected = f"1 to {len(x.shape)}, the input's dimensions"
         raise ShapeError(mistake(name, "index", f"{len(indices)} tensors from dimension {dim} on", expected))
     shape = broadcast_shapes(name, *(index.shape for index in indices))
+    for d, size in enumerate(x.shape[dim : dim + len(indices)], dim):
+        _check_not_empty(name, d, size, shape)
     return (*x.shape[:dim], *shape, *x.shape[dim + len(indices) :])
+
+
+def _check_not_empty(name: str, dim: int, size: int, shape: tuple[int, ...]) -> None:
+    """``IndexOutOfRangeError`` where indices name elements of a dimension that has none: no kernel looks at them."""
+    if size == 0 and 0 not in shape:
+        given = f"{math.prod(shape)} elements"
+        raise IndexOutOfRangeError(mistake(name, "index", given, f"none, as dimension {dim} has size 0"))
 
 
 def _places(x: Any, indices: Sequence[Any], dim: int) -> tuple[Any, ...]:
@@ -208,6 +217,8 @@ def check_index(name: str, x: TensorType, index: TensorType, dim: int) -> None:
     for d, (size, bound) in enumerate(zip(index.shape, x.shape, strict=True)):
         if size > bound and d != dim:
             raise ShapeError(mistake(name, f"index's size at dimension {d}", size, f"at most {bound}"))
+    if x.shape:
+        _check_not_empty(name, dim, x.shape[dim], index.shape)
 
 
 def _scatter_places(index: Any, dim: int) -> tuple[Any, ...]:

@@ -189,13 +189,18 @@ def truth_dtype(dtype: DType) -> DType:
     return dtype if dtype is dtypes.uint8 else dtypes.bool_
 
 
+_FOLDED = {"dims": tuple[int, ...], "keepdim": bool}
+
+
 def declare_reduction(
     name: str, combine: Combine, reference: str, result: Callable[[DType], DType], doc: str, mean: bool = False,
     empty: bool = True, **columns: Any,
 ) -> OpSpec:  # fmt: skip
     """Declare a fold over dimensions; ``reference`` is NumPy's function, ``result`` the type of the result."""
 
-    def infer(x: TensorType, *, dims: tuple[int, ...], keepdim: bool) -> tuple[TensorType, ...]:
+    def infer(
+        x: TensorType, *, dims: tuple[int, ...], keepdim: bool, equal_nan: bool = False
+    ) -> tuple[TensorType, ...]:
         if not empty and math.prod(x.shape[d] for d in dims) == 0:
             raise ArgumentError(
                 mistake(name, "input", f"of shape {x.shape}", "at least one element along dim")
@@ -204,13 +209,14 @@ def declare_reduction(
             arguments.floating(name, "input", x.dtype)
         return (TensorType(reduced_shape(x.shape, dims, keepdim), result(x.dtype)),)
 
-    def compute(x: Any, *, dims: tuple[int, ...], keepdim: bool) -> Any:
+    def compute(x: Any, *, dims: tuple[int, ...], keepdim: bool, equal_nan: bool = False) -> Any:
         import numpy
 
         wide = x.astype("float64") if x.dtype.kind == "f" or dtypes.from_numpy(x.dtype).kind == "float" else x
         folded = getattr(numpy, reference)(wide, axis=tuple(dims), keepdims=keepdim) if x.ndim else wide
         return numpy.asarray(folded).astype(result(dtypes.from_numpy(x.dtype)).numpy)
 
+    columns.setdefault("attributes", (_FOLDED,))
     return declare(
         name, infer=infer, reference=compute, lower=_lower(name, combine, mean), doc=doc, **columns
     )
@@ -235,13 +241,20 @@ def _gradient_mean(context: Gradient, grad: Any) -> list[Any]:
 
 
 def _gradient_extreme(context: Gradient, grad: Any) -> list[Any]:
-    """Shared evenly among equal extremes, as ``torch.amax``; and among NaN, as ``torch.max`` of a whole tensor."""
+    """Shared evenly among equal extremes, as ``torch.amax``.
+
+    Where the extreme is NaN nothing equals it and the gradient is NaN; with ``equal_nan`` it is shared among NaN, as
+    that of ``torch.max`` of a whole tensor.
+    """
     source, dims, keepdim = context.types[0], context.attributes["dims"], context.attributes["keepdim"]
     x, best = context.input(0), expand_reduced(context.output(), context.types[0], dims, keepdim)
-    mask = bind(SAME, x, best)
+    equal_nan = context.attributes.get("equal_nan", False)
+    mask = bind(SAME if equal_nan else lookup("eq"), x, best)
     count = bind(lookup("sum"), mask, dims=dims, keepdim=keepdim)
     share = expand_reduced(bind(lookup("div"), grad, count), source, dims, keepdim)
-    return [bind(lookup("where"), mask, share, 0.0)]
+    if equal_nan:
+        return [bind(lookup("where"), mask, share, 0.0)]
+    return [bind(lookup("mul"), share, to_dtype(mask, source.dtype))]  # infinite shares by 0 are NaN
 
 
 SAME = pointwise(
@@ -255,6 +268,7 @@ _EXTREME: dict[str, Any] = {
     "saves": (0,),
     "saves_output": True,
     "empty": False,
+    "attributes": (_FOLDED, {**_FOLDED, "equal_nan": bool}),
 }
 SUM = declare_reduction(
     "sum", "sum", "sum", sum_dtype, "The sum over dimensions.", gradient=_gradient_sum, reports="total"

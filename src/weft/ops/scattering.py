@@ -16,11 +16,13 @@ from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import bind
 from weft.ops.creation import to_dtype
+from weft.ops.expanded import fill_where, put_repeated, repeated
 from weft.ops.functions import FUNCTIONS, Precision, function
 from weft.ops.movement import expand, reshape
 from weft.ops.placement import INDEX_OP, INDEX_PUT, SCATTER, SCATTER_FOLD
 from weft.ops.rounding import rounded_once
 from weft.ops.table import lookup
+from weft.ops.targets import shared_memory
 from weft.ops.viewing import SLICE
 
 MOST_INDICES = 3
@@ -79,9 +81,15 @@ def put(
     if tuple(values.shape) != shape:
         values = _expanded(values, shape)
     if len(indices) <= MOST_INDICES:
+        if into and (dims := repeated(x)):
+            put_repeated(x, dims, values, indices, mode, wrap, dim)
+            return x
         target = (x,) if into else None
         return bind(INDEX_PUT, x, values, *indices, mode=mode, wrap=wrap, dim=dim, into=target)
     merged, flat = combined(x, indices, wrap, dim)
+    if into and (dims := repeated(merged)):
+        put_repeated(merged, dims, values, [flat], mode, False, dim)
+        return x
     result = reshape(bind(INDEX_PUT, merged, values, flat, mode=mode, wrap=False, dim=dim), *x.shape)
     return x.copy_(result) if into else result
 
@@ -155,6 +163,8 @@ def _along(name: str, input: Any, dim: int, index: Any, source: Any, mode: str, 
             mistake(name, "source's dtype", source.dtype.name, f"{input.dtype.name}, as the input's")
         )
     shape = named_shape(name, input, place, rows, source)
+    if into and repeated(input):
+        raise shared_memory(f"{name}_")
     target = input if input.shape else reshape(input, 1)
     written = put(target, reshape(source, *shape), [rows], mode, into, wrap=False, dim=place)
     return input if into else written if input.shape else reshape(written)
@@ -206,10 +216,12 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any, *, into: bool
     target = input if input.shape else reshape(input, 1)
     one = _number_like("index_fill", input, value)
     if getattr(one, "requires_grad", False):
-        filled_by = bind(
-            lookup("where"), _mask_of(target, place, rows), one, target, into=(target,) if into else None
-        )
-        return input if into else filled_by if input.shape else reshape(filled_by)
+        chosen = _mask_of(target, place, rows)
+        if into:
+            fill_where(target, chosen, one)
+            return input
+        filled_by = bind(lookup("where"), chosen, one, target)
+        return filled_by if input.shape else reshape(filled_by)
     written = put(target, one, [rows], "replace", into, dim=place)
     return input if into else written if input.shape else reshape(written)
 

@@ -60,9 +60,8 @@ def where(
     return bind(WHERE, given, input, other) if out is None else bind_out(WHERE, out, given, input, other)
 
 
-@planned(inplace=True)
-def masked_fill(input: Tensor, mask: Tensor, value: Tensor | float) -> tuple[Any, ...]:
-    """``value``, a number or a 0-d tensor, where the bool ``mask`` holds, else ``input``, whose type it has."""
+def plan_fill(input: Tensor, mask: Tensor, value: Tensor | float) -> tuple[Any, ...]:
+    """Return the op and the operands of ``masked_fill``, whose arguments are checked here."""
     x, chosen = arguments.tensor("masked_fill", "input", input), arguments.tensor("masked_fill", "mask", mask)
     if chosen.dtype.kind != "bool":
         raise DTypeError(mistake("masked_fill", "mask's dtype", chosen.dtype.name, "bool"))
@@ -80,6 +79,12 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | float) -> tuple[Any
     if hasattr(value, "shape"):
         return WHERE, chosen, to_dtype(value, x.dtype), x
     return WHERE, chosen, bool(value) if x.dtype is dtypes.bool_ else value, x
+
+
+@planned()
+def masked_fill(input: Tensor, mask: Tensor, value: Tensor | float) -> tuple[Any, ...]:
+    """``value``, a number or a 0-d tensor, where the bool ``mask`` holds, else ``input``, whose type it has."""
+    return plan_fill(input, mask, value)
 
 
 CLAMP = pointwise("clamp", "minimum(maximum(x, low), high)", "x low high", "x brought into [low, high].", kinds="fiu",

@@ -430,7 +430,8 @@ def _shared_among_equals(flat: Any, chosen: Any) -> Any:
     if flat.dtype.kind != "float":
         return chosen
     equals = bind(lookup("same"), flat, chosen)
-    return bind(lookup("amax"), bind(lookup("where"), equals, flat, -math.inf), dims=(0,), keepdim=False)
+    return bind(lookup("amax"), bind(lookup("where"), equals, flat, -math.inf), dims=(0,), keepdim=False,
+                equal_nan=True)  # fmt: skip
 
 
 @function(out=True)

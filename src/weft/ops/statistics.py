@@ -272,7 +272,7 @@ def _reference_logsumexp(x: Any, *, dims: tuple[int, ...], keepdim: bool) -> Any
 def _gradient_logsumexp(context: Gradient, grad: Any) -> list[Any]:
     source, (dims, keepdim) = context.types[0], (context.attributes["dims"], context.attributes["keepdim"])
     out = context.output()
-    finite = bind(lookup("where"), bind(lookup("isfinite"), out), out, 0.0)  # of -inf alone the share is 0
+    finite = bind(lookup("where"), bind(lookup("isinf"), out), 0.0, out)  # of -inf alone the share is 0
     off = bind(lookup("sub"), context.input(0), expand_reduced(finite, source, dims, keepdim))
     return [bind(lookup("mul"), expand_reduced(grad, source, dims, keepdim), bind(lookup("exp"), off))]
 
@@ -381,7 +381,8 @@ def _vector_norm(name: str, input: Any, ord: Any, dim: Any, keepdim: bool, dtype
     if ord == 1:
         return _fold("sum", size, dims, keepdim)
     if math.isinf(ord):
-        return _fold("amax" if ord > 0 else "amin", size, dims, keepdim)
+        extreme = lookup("amax" if ord > 0 else "amin")
+        return bind(extreme, size, dims=dims, keepdim=bool(keepdim), equal_nan=True)
     return _power_norm(value, float(ord), dims, keepdim)
 
 

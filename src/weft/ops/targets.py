@@ -16,10 +16,15 @@ def check_targets(op: OpSpec, outputs: Sequence[TensorType], into: Sequence[Any]
     for output, target in zip(outputs, into, strict=True):
         check_target(op.name, output, target, converts=op.name in ("cast", "copy"))
         if target.geometry.overlaps_itself:
-            raise ShapeError(
-                f"{op.name}: more than one element of the written-to tensor refers to a single memory location; "
-                f"clone() the expanded tensor first"
-            )
+            raise shared_memory(op.name)
+
+
+def shared_memory(name: str) -> ShapeError:
+    """Return the error of a write to a tensor whose elements share memory."""
+    return ShapeError(
+        f"{name}: more than one element of the written-to tensor refers to a single memory location; "
+        f"clone() the expanded tensor first"
+    )
 
 
 def check_target(name: str, output: TensorType, target: Any, converts: bool = False) -> None:

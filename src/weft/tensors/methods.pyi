@@ -47,6 +47,64 @@ class TensorMethods:
         """A view of ``length`` elements from ``start`` along a dimension."""
     def select(self, dim: int, index: int) -> Tensor:
         """A view of one index along a dimension, which goes."""
+    def where(self, condition: Tensor, other: Tensor | float) -> Tensor:
+        """This tensor where the bool ``condition`` holds, else ``other``; all three broadcast."""
+    def masked_fill(self, mask: Tensor, value: Tensor | float, *, out: Tensor | None = None) -> Tensor:
+        """``value``, a number or a 0-d tensor, where the bool ``mask`` holds, else ``input``, whose type it has."""
+    def clamp(
+        self,
+        min: Tensor | float | None = None,
+        max: Tensor | float | None = None,
+        *,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """Each element brought into [min, max], numbers or tensors; ``None`` is no limit, and ``max`` wins over ``min``."""
+    def clamp_(self, min: Tensor | float | None = None, max: Tensor | float | None = None) -> Tensor:
+        """``clamp`` that overwrites the tensor and gives it."""
+    def clip(
+        self,
+        min: Tensor | float | None = None,
+        max: Tensor | float | None = None,
+        *,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """``clamp`` by NumPy's name."""
+    def clip_(self, min: Tensor | float | None = None, max: Tensor | float | None = None) -> Tensor:
+        """``clip`` that overwrites the tensor and gives it."""
+    def lerp(self, end: Tensor, weight: Tensor | float, *, out: Tensor | None = None) -> Tensor:
+        """``input + weight * (end - input)``, exact at weights 0 and 1; broadcast, floating point."""
+    def lerp_(self, end: Tensor, weight: Tensor | float) -> Tensor:
+        """``lerp`` that overwrites the tensor and gives it."""
+    def addcmul(self, tensor1: Tensor, tensor2: Tensor, *, value: float = 1, out: Tensor | None = None) -> Tensor:
+        """``input + value * tensor1 * tensor2``, broadcast."""
+    def addcmul_(self, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+        """``addcmul`` that overwrites the tensor and gives it."""
+    def addcdiv(self, tensor1: Tensor, tensor2: Tensor, *, value: float = 1, out: Tensor | None = None) -> Tensor:
+        """``input + value * tensor1 / tensor2``, broadcast; floating point."""
+    def addcdiv_(self, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+        """``addcdiv`` that overwrites the tensor and gives it."""
+    def nan_to_num(
+        self,
+        nan: float | None = None,
+        posinf: float | None = None,
+        neginf: float | None = None,
+        *,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """NaN replaced by ``nan`` (0), inf by ``posinf`` and -inf by ``neginf`` (the type's largest and lowest)."""
+    def nan_to_num_(
+        self,
+        nan: float | None = None,
+        posinf: float | None = None,
+        neginf: float | None = None,
+    ) -> Tensor:
+        """``nan_to_num`` that overwrites the tensor and gives it."""
+    def isclose(self, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
+        """Whether ``|input - other| <= atol + rtol * |other|``, or equal (infinities too); NaN only with ``equal_nan``."""
+    def allclose(self, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+        """Whether all elements are close, as ``isclose``; reads one value back."""
+    def equal(self, other: Tensor) -> bool:
+        """Whether two tensors have one shape and equal elements; reads one value back."""
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
 
@@ -136,6 +194,8 @@ class TensorMethods:
         """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
     def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
         """``input`` with the n-th true place of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
+    def masked_fill_(self, mask: Tensor, value: Tensor | float) -> Tensor:
+        """``masked_fill`` that overwrites the tensor and gives it."""
     def masked_scatter_(self, mask: Tensor, source: Tensor) -> Tensor:
         """``masked_scatter`` that overwrites the tensor and gives it."""
     def bincount(self, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
@@ -525,66 +585,6 @@ class TensorMethods:
         """``beta * input + alpha * (mat @ vec)``."""
     def baddbmm(self, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """``beta * input + alpha * bmm(batch1, batch2)``."""
-    def where(self, condition: Tensor, other: Tensor | float) -> Tensor:
-        """This tensor where the bool ``condition`` holds, else ``other``; all three broadcast."""
-    def masked_fill(self, mask: Tensor, value: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """``value``, a number or a 0-d tensor, where the bool ``mask`` holds, else ``input``, whose type it has."""
-    def masked_fill_(self, mask: Tensor, value: Tensor | float) -> Tensor:
-        """``masked_fill`` that overwrites the tensor and gives it."""
-    def clamp(
-        self,
-        min: Tensor | float | None = None,
-        max: Tensor | float | None = None,
-        *,
-        out: Tensor | None = None,
-    ) -> Tensor:
-        """Each element brought into [min, max], numbers or tensors; ``None`` is no limit, and ``max`` wins over ``min``."""
-    def clamp_(self, min: Tensor | float | None = None, max: Tensor | float | None = None) -> Tensor:
-        """``clamp`` that overwrites the tensor and gives it."""
-    def clip(
-        self,
-        min: Tensor | float | None = None,
-        max: Tensor | float | None = None,
-        *,
-        out: Tensor | None = None,
-    ) -> Tensor:
-        """``clamp`` by NumPy's name."""
-    def clip_(self, min: Tensor | float | None = None, max: Tensor | float | None = None) -> Tensor:
-        """``clip`` that overwrites the tensor and gives it."""
-    def lerp(self, end: Tensor, weight: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """``input + weight * (end - input)``, exact at weights 0 and 1; broadcast, floating point."""
-    def lerp_(self, end: Tensor, weight: Tensor | float) -> Tensor:
-        """``lerp`` that overwrites the tensor and gives it."""
-    def addcmul(self, tensor1: Tensor, tensor2: Tensor, *, value: float = 1, out: Tensor | None = None) -> Tensor:
-        """``input + value * tensor1 * tensor2``, broadcast."""
-    def addcmul_(self, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
-        """``addcmul`` that overwrites the tensor and gives it."""
-    def addcdiv(self, tensor1: Tensor, tensor2: Tensor, *, value: float = 1, out: Tensor | None = None) -> Tensor:
-        """``input + value * tensor1 / tensor2``, broadcast; floating point."""
-    def addcdiv_(self, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
-        """``addcdiv`` that overwrites the tensor and gives it."""
-    def nan_to_num(
-        self,
-        nan: float | None = None,
-        posinf: float | None = None,
-        neginf: float | None = None,
-        *,
-        out: Tensor | None = None,
-    ) -> Tensor:
-        """NaN replaced by ``nan`` (0), inf by ``posinf`` and -inf by ``neginf`` (the type's largest and lowest)."""
-    def nan_to_num_(
-        self,
-        nan: float | None = None,
-        posinf: float | None = None,
-        neginf: float | None = None,
-    ) -> Tensor:
-        """``nan_to_num`` that overwrites the tensor and gives it."""
-    def isclose(self, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
-        """Whether ``|input - other| <= atol + rtol * |other|``, or equal (infinities too); NaN only with ``equal_nan``."""
-    def allclose(self, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
-        """Whether all elements are close, as ``isclose``; reads one value back."""
-    def equal(self, other: Tensor) -> bool:
-        """Whether two tensors have one shape and equal elements; reads one value back."""
     def prod(self, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
         """The product along ``dim`` (of all where None); integers and bool multiply to int64."""
     def var(

@@ -32,6 +32,7 @@ from weft.ops.arguments import representable
 from weft.ops.core import adopted
 from weft.ops.masked import Selection
 from weft.ops.movement import basic_index, select
+from weft.ops.targets import shared_memory
 from weft.tensors import host
 from weft.tensors.alike import Alike
 from weft.tensors.array import Array
@@ -318,6 +319,8 @@ class Tensor(Described, Gradients, HostValues, Conversions, Alike, TensorMethods
             return
         target: Tensor = basic_index(self, items)
         if not isinstance(value, Tensor):
+            if target._once() is not target:
+                raise shared_memory("writing to the indexed tensor")  # which PyTorch's fill_ alone does
             target.fill_(value)
             return
         extra = value.ndim - target.ndim
