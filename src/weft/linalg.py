@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from weft.ops import FUNCTIONS
 
+cross = FUNCTIONS["linalg_cross"].function
+matrix_norm = FUNCTIONS["matrix_norm"].function
+norm = FUNCTIONS["linalg_norm"].function
 vector_norm = FUNCTIONS["vector_norm"].function
 
-__all__ = ["vector_norm"]
+__all__ = ["cross", "matrix_norm", "norm", "vector_norm"]

@@ -374,3 +374,8 @@ from tests.ops import cases_layers  # noqa: E402
 for _name, _cases in cases_layers.FUNCTION_CASES.items():
     FUNCTION_CASES[_name] = [*FUNCTION_CASES.get(_name, []), *_cases]
 OP_CASES.update(cases_layers.OP_CASES)
+
+from tests.ops import cases_names  # noqa: E402
+
+FUNCTION_CASES.update(cases_names.FUNCTION_CASES)
+FUNCTION_CASES.update(cases_names.aliases(FUNCTION_CASES))

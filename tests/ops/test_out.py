@@ -31,7 +31,7 @@ def arguments(case: Case, form: Callable[[Placed], Any]) -> list[Any]:
 def taken_by_torch(name: str) -> bool:
     """Whether PyTorch's function of that name takes ``out=``: it is asked."""
     for home in (torch, torch.linalg):
-        theirs = getattr(home, name, None)
+        theirs = getattr(home, name.removeprefix("linalg_"), None)
         for case in FUNCTION_CASES[name][:3] if theirs is not None else ():
             given = arguments(case, lambda one: one.in_torch()[1])
             try:

@@ -341,7 +341,7 @@ def _running(op: OpSpec, input: Any, dim: int, dtype: DType | None) -> Any:
     return bind(op, x, dim=place, reverse=False)
 
 
-@function(out=CUMSUM)
+@function(inplace=True, out=CUMSUM)
 def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     """Running sums along ``dim``; integers and bool sum to int64.
 
@@ -352,7 +352,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     return _running(CUMSUM, input, dim, dtype)
 
 
-@function(out=CUMPROD)
+@function(inplace=True, out=CUMPROD)
 def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
     """Running products along ``dim``; integers and bool multiply to int64."""
     return _running(CUMPROD, input, dim, dtype)

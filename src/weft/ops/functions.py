@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from weft.ops.core import top_mode
@@ -33,6 +33,7 @@ class FunctionSpec:
     method: bool | Callable[..., Any] = True
     """Whether it is a method too, or the method itself where its arguments come in another order."""
     inplace: bool = False
+    """Whether a method ``name_`` overwrites the tensor: by ``op`` or ``plan``, or by copying the result into it."""
     functional: bool | str = False
     """Whether it is in ``nn.functional``, or its name there, where a method of that name does something else."""
     operators: tuple[str, ...] = ()
@@ -102,6 +103,20 @@ def function(
         return target
 
     return register
+
+
+def alias(name: str, target: str) -> None:
+    """Register a second name of a function: in the same places, with the same in-place form."""
+    spec = FUNCTIONS[target]
+    front = spec.front
+    keywords = {**front.keywords, **KEYWORDS.get(name, {})}
+    named: dict[str, Any] = {"name": name, "keywords": keywords, "neutral": front.neutral}
+    called = checked(front.body, **named)
+    own = spec.method if isinstance(spec.method, bool) else checked(spec.method.front.body, **named)  # type: ignore[attr-defined]
+    called.__name__ = called.__qualname__ = name
+    called.__module__ = spec.function.__module__
+    called.__doc__ = f"``{target}`` by another name: {spec.function.__doc__}"
+    FUNCTIONS[name] = replace(spec, name=name, function=called, method=own, operators=())
 
 
 def __getattr__(name: str) -> Any:

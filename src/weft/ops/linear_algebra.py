@@ -89,7 +89,7 @@ def _added(where: str, input: Any, a: Any, b: Any, beta: Any, alpha: Any) -> Any
     return to_dtype(product, a.dtype) if wide else product
 
 
-@function(out="add", autocast="lower")
+@function(inplace=True, out="add", autocast="lower")
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
     arguments.tensor("addmm", "input", input)
@@ -97,7 +97,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: 
     return _added("addmm", input, a, b, beta, alpha)
 
 
-@function(out="add", autocast="lower")
+@function(inplace=True, out="add", autocast="lower")
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * input + alpha * (mat @ vec)``."""
     arguments.tensor("addmv", "input", input)
@@ -105,7 +105,7 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: fl
     return _added("addmv", input, a, b, beta, alpha)
 
 
-@function(out="add", autocast="lower")
+@function(inplace=True, out="add", autocast="lower")
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * input + alpha * bmm(batch1, batch2)``."""
     arguments.tensor("baddbmm", "input", input)

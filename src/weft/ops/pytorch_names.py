@@ -26,6 +26,7 @@ KEYWORDS: dict[str, dict[str, str]] = {
         "sections": "indices_or_sections",
         "tensor_indices_or_sections": "indices_or_sections",
     },
+    "vdot": {"other": "tensor"},
     "vector_norm": {"input": "x"},
     "view": {"size": "shape"},
 }

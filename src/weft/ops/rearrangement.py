@@ -223,13 +223,13 @@ def _triangle(name: str, input: Any, diagonal: int, upper: bool) -> Any:
     return bind(TRIANGLE, input, upper=upper, diagonal=arguments.integer(name, "diagonal", diagonal))
 
 
-@function(out=TRIANGLE)
+@function(out=TRIANGLE, inplace=True)
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The lower triangle of each matrix up to a diagonal, zeros above."""
     return _triangle("tril", input, diagonal, False)
 
 
-@function(out=TRIANGLE)
+@function(out=TRIANGLE, inplace=True)
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangle of each matrix from a diagonal on, zeros below."""
     return _triangle("triu", input, diagonal, True)

@@ -116,6 +116,18 @@ def clamp(
 
 
 @planned(inplace=True)
+def clamp_min(input: Tensor, min: Tensor | float) -> tuple[Any, ...]:
+    """The larger of each element and ``min``, a number or a tensor."""
+    return _clamped("clamp_min", input, min, None)
+
+
+@planned(inplace=True)
+def clamp_max(input: Tensor, max: Tensor | float) -> tuple[Any, ...]:
+    """The smaller of each element and ``max``, a number or a tensor."""
+    return _clamped("clamp_max", input, None, max)
+
+
+@planned(inplace=True)
 def clip(
     input: Tensor, min: Tensor | float | None = None, max: Tensor | float | None = None
 ) -> tuple[Any, ...]:

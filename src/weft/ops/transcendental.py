@@ -66,6 +66,12 @@ binary("logaddexp", """
        """, "log(exp(x) + exp(y)), without overflow on the way.", kinds="f", inplace=False,
        derivative=("where(x == y, 0.5 * g, g * sigmoid(x - y))",
                    "where(x == y, 0.5 * g, g * sigmoid(y - x))"))  # fmt: skip
+binary("logaddexp2", f"""
+       top = maximum(x, y)
+       where((abs(top) == inf) & (x == y), top, top + log1p(exp2(-abs(x - y))) * {1.4426950408889634})
+       """, "log2(2 ** x + 2 ** y), without overflow on the way.", kinds="f", inplace=False,
+       derivative=(f"where(x == y, 0.5 * g, g * sigmoid((x - y) * {0.6931471805599453}))",
+                   f"where(x == y, 0.5 * g, g * sigmoid((y - x) * {0.6931471805599453}))"))  # fmt: skip
 binary("xlogy", "where(y != y, y, where(x == 0, 0.0, x * log(where((x == 0) & (y <= 0), 1.0, y))))",
        "x * log(y), 0 where x is 0; NaN where y is.",
        derivative=("where((x == 0) & (y <= 0), 0.0, g * log(y))", "g * (x / y)"), **_FLOAT)  # fmt: skip

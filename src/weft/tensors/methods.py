@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy
 
-from weft.ops import FUNCTIONS, FunctionSpec, OpSpec, bind
+from weft.ops import FUNCTIONS, FunctionSpec, OpSpec, TensorType, bind
 from weft.ops.kinds import OPERANDS, is_tensor
 from weft.ops.signatures import checked
+from weft.ops.targets import check_target
 
 
 class TensorMethods:
@@ -93,7 +94,7 @@ def _planned(plan: Any, target: Any, *arguments: Any, **keywords: Any) -> Any:
 
 
 def _inplace(spec: FunctionSpec) -> Callable[..., Any]:
-    op, plan = spec.op, spec.plan
+    op, plan, body = spec.op, spec.plan, spec.front.body
 
     def plain(self: Any, *operands: Any) -> Any:
         return _into(op, self, *operands)
@@ -101,7 +102,12 @@ def _inplace(spec: FunctionSpec) -> Callable[..., Any]:
     def with_arguments(self: Any, *arguments: Any, **keywords: Any) -> Any:
         return _planned(plan, self, *arguments, **keywords)
 
-    method = plain if plan is None else with_arguments
+    def copied(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        made = body(self, *arguments, **keywords)
+        check_target(f"{spec.name}_", TensorType(tuple(made.shape), made.dtype), self)
+        return self.copy_(made)
+
+    method = with_arguments if plan is not None else copied if op is None else plain
     given = inspect.signature(spec.function)
     kept = [each for name, each in given.parameters.items() if name not in ("out", "inplace")]
     method.__doc__ = f"``{spec.name}`` that overwrites the tensor and gives it."

@@ -1,0 +1,47 @@
+"""Second names that PyTorch has for functions of the table, most of them NumPy's: data, and the loop that reads it."""
+
+from __future__ import annotations
+
+from weft.ops import (
+    elementwise,
+    indexing,
+    linear_algebra,
+    rearrangement,
+    selection,
+    transcendental,
+)
+from weft.ops.functions import alias
+
+FAMILIES = (elementwise, indexing, linear_algebra, rearrangement, selection, transcendental)
+"""The families that declare the functions."""
+
+ALIASES = {
+    "absolute": "abs",
+    "arccos": "acos",
+    "arccosh": "acosh",
+    "arcsin": "asin",
+    "arcsinh": "asinh",
+    "arctan": "atan",
+    "arctan2": "atan2",
+    "arctanh": "atanh",
+    "concat": "cat",
+    "concatenate": "cat",
+    "divide": "div",
+    "fix": "trunc",
+    "ger": "outer",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "less": "lt",
+    "less_equal": "le",
+    "multiply": "mul",
+    "negative": "neg",
+    "not_equal": "ne",
+    "row_stack": "vstack",
+    "subtract": "sub",
+    "true_divide": "div",
+    "vdot": "dot",
+}
+"""Each name with the function's own."""
+
+for _name, _target in ALIASES.items():
+    alias(_name, _target)

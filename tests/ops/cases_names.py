@@ -1,0 +1,83 @@
+"""Cases of functions under PyTorch's other names, and of those that are composed of simpler functions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+from tests.ops.arrays import Arg
+from tests.ops.cases import EVERY, FLOATS, NUMBERS, Case, M, S, binary, movement
+from weft import dtypes as d
+from weft.ops.aliases import ALIASES
+
+E = "equal"
+VECTOR, OTHER = Arg((3,), S), Arg((4,), S)
+_ONE = "use_mm_for_euclid_dist"
+_NEVER = "donot_use_mm_for_euclid_dist"
+
+
+def aliases(known: dict[str, list[Case]]) -> dict[str, list[Case]]:
+    """Of each second name the first case of its function, in one type, without second gradients."""
+    found = {}
+    for name, target in ALIASES.items():
+        first = known[target][0]
+        found[name] = [replace(first, torch=getattr(torch, name), dtypes=first.dtypes[:1], second=False)]
+    return found
+
+
+FUNCTION_CASES: dict[str, list[Case]] = {
+    "clamp_min": [Case((Arg(M, S), -1), torch.clamp_min, dtypes=(*FLOATS, d.int64)), Case((Arg(M, S), Arg((4,), S)), torch.clamp_min)],
+    "clamp_max": [Case((Arg(M, S), 1), torch.clamp_max, dtypes=(*FLOATS, d.int64)), Case((Arg(M, S), Arg((4,), S)), torch.clamp_max)],
+    "logaddexp2": binary("logaddexp2", FLOATS, scale=4),
+    # more dimensions, and tensors put together
+    "ravel": movement((M,), ((),), ((0, 2),), torch=torch.ravel),
+    **{f"atleast_{rank}d": [*movement(((),), ((3,),), ((2, 3),), (M,), ((2, 1, 2, 2),), torch=getattr(torch, f"atleast_{rank}d")),
+                            Case((Arg(()), Arg((2,))), getattr(torch, f"atleast_{rank}d")),
+                            Case(([Arg((2,))],), getattr(torch, f"atleast_{rank}d"))] for rank in (1, 2, 3)},
+    "column_stack": [Case(([Arg((3,)), Arg((3, 2)), Arg((3,))],), torch.column_stack, dtypes=EVERY), Case(([Arg(()), Arg((1, 2))],), torch.column_stack)],
+    "dstack": [Case(([Arg((2, 3)), Arg((2, 3), S)],), torch.dstack, dtypes=EVERY), Case(([Arg((3,)), Arg((1, 3, 2))],), torch.dstack)],
+    "block_diag": [Case((Arg((2, 3)), Arg(()), Arg((3,)), Arg((2, 1))), torch.block_diag, dtypes=EVERY),
+                   Case((Arg((2,), dtype=d.int32), Arg((0, 2)), Arg((2, 2))), torch.block_diag), Case((Arg((2, 2)),), torch.block_diag)],
+    "cartesian_prod": [Case((Arg((2,)), Arg((3,)), Arg((1,))), torch.cartesian_prod, dtypes=EVERY), Case((Arg((2,)),), torch.cartesian_prod)],
+    "diagflat": movement(((2, 2),), ((3,), -1), ((), 1), torch=torch.diagflat),
+    # PyTorch writes the powers into a tensor in place, and cannot go back through that
+    "vander": [Case((VECTOR,), torch.vander, dtypes=NUMBERS, scale=8, torch_gradient=False), Case((VECTOR, 5, True), torch.vander, scale=8, torch_gradient=False),
+               Case((VECTOR, 1), torch.vander, gradient=False), Case((VECTOR, 0), torch.vander, gradient=False)],
+    # products and distances
+    "trace": [Case((Arg((3, 4), S),), torch.trace, dtypes=NUMBERS, scale=4), Case((Arg((3, 2), S),), torch.trace), Case((Arg((0, 2)),), torch.trace)],
+    "cross": [Case((Arg((2, 3), S), Arg((2, 3))), torch.cross, dtypes=(*FLOATS, d.int64), scale=8), Case((Arg((3, 2, 3), S), Arg((3, 2, 3))), torch.cross, {"dim": 0}, scale=8),
+              Case((Arg((3, 2, 3), S), Arg((3, 2, 3))), torch.cross, scale=8), Case((Arg((3,), S), Arg((3,))), torch.cross, scale=8)],
+    "linalg_cross": [Case((Arg((2, 3), S), Arg((1, 3))), torch.linalg.cross, dtypes=(*FLOATS, d.int64), scale=8),
+                     Case((Arg((2, 3, 2), S), Arg((1, 3, 2))), torch.linalg.cross, {"dim": 1}, scale=8)],
+    "kron": [Case((Arg((2, 3), S), Arg((3, 2))), torch.kron, dtypes=NUMBERS), Case((VECTOR, Arg((2, 2))), torch.kron), Case((Arg((), S), Arg((2,))), torch.kron)],
+    "inner": [Case((Arg((2, 4), S), Arg((3, 4))), torch.inner, dtypes=(*FLOATS, d.int64), scale=8), Case((OTHER, OTHER), torch.inner, scale=8),
+              Case((Arg((), S), Arg((2, 3))), torch.inner), Case((Arg((2, 2, 4), S), OTHER), torch.inner, scale=8)],
+    "addr": [Case((Arg((3, 4), S), VECTOR, OTHER), torch.addr, {"beta": 2, "alpha": 3}, (*FLOATS, d.int64), scale=8),
+             Case((OTHER, VECTOR, OTHER), torch.addr, scale=8), Case((Arg((4,), S, differentiable=False), VECTOR, OTHER), torch.addr, {"beta": 0}, scale=8)],
+    "dist": [Case((Arg((3, 4), S), Arg((4,))), torch.dist, dtypes=(d.float32, d.float64), scale=8),
+             *(Case((Arg((3, 4), S), Arg((3, 4))), lambda x, y, p: torch.dist(x, y, p), {"p": p}, scale=8) for p in (1, 3, math.inf)),
+             Case((Arg((3, 4), E), Arg((3, 4), E)), torch.dist, {"p": 0}, torch_gradient=False)],
+    "cdist": [Case((Arg((4, 3), S), Arg((5, 3))), torch.cdist, dtypes=(d.float32, d.float64), scale=8),
+              *(Case((Arg((2, 4, 3), S), Arg((5, 3))), torch.cdist, {"p": p}, scale=8, second=False) for p in (1.0, 3.0, math.inf)),
+              Case((Arg((4, 3), S), Arg((2, 2, 3))), torch.cdist, {"compute_mode": _ONE}, scale=64, second=False),
+              Case((Arg((30, 3), S), Arg((2, 3))), torch.cdist, {"compute_mode": _NEVER}, scale=8, second=False),
+              Case((Arg((30, 3), S), Arg((2, 3))), torch.cdist, scale=64, second=False), Case((Arg((2, 0), S), Arg((3, 0))), torch.cdist, gradient=False)],
+    "renorm": [Case((Arg((3, 4), S), 2.0, 0, 3.0), torch.renorm, dtypes=FLOATS, scale=16), Case((Arg((3, 4), S), 1.0, 1, 4.0), torch.renorm, scale=16),
+               Case((Arg(M, S), math.inf, 1, 2.0), torch.renorm, scale=16, second=False)],
+    "matrix_norm": [Case((Arg((3, 4), S),), torch.linalg.matrix_norm, dtypes=(d.float32, d.float64), scale=8),
+                    *(Case((Arg(M, S), order, dim, keep), torch.linalg.matrix_norm, scale=8)
+                      for order, dim, keep in ((1, (-2, -1), False), (math.inf, (0, 2), True), (-1, (2, 0), False), (-math.inf, (1, 2), False)))],
+    "linalg_norm": [Case((Arg((3, 4), S),), torch.linalg.norm, dtypes=(d.float32, d.float64), scale=8), Case((Arg((3, 4), S), "fro"), torch.linalg.norm, scale=8),
+                    Case((Arg((3, 4), S), 1), torch.linalg.norm, scale=8), Case((OTHER, 3), torch.linalg.norm, scale=8), Case((Arg(M, S), None, 1, True), torch.linalg.norm, scale=8),
+                    Case((Arg(M, S), math.inf, (1, 2)), torch.linalg.norm, scale=8), Case((Arg(M, S), 1, 2), torch.linalg.norm, scale=8)],
+    # differences
+    "diff": [Case((Arg((3, 4), S),), torch.diff, dtypes=EVERY), Case((Arg(M, S), 2, 1), torch.diff), Case((Arg(M, S), 0), torch.diff), Case((Arg(M, S), 9), torch.diff),
+             Case((Arg((2, 3), S), 1, -1, Arg((2, 1)), Arg((2, 2))), torch.diff)],
+    **{name: [Case((Arg((3, 4), S),), getattr(torch, name), dtypes=(*FLOATS, d.int64), scale=8), Case((Arg((3, 4), S), OTHER), getattr(torch, name), scale=8),
+              Case((Arg((3, 4), S), Arg((3, 4))), getattr(torch, name), {"dim": 0}, scale=8), Case((Arg((3, 4), S),), getattr(torch, name), {"dx": 0.5}, scale=8),
+              Case((Arg((3, 4), S), VECTOR), getattr(torch, name), {"dim": 0}, scale=8)]
+       for name in ("trapezoid", "cumulative_trapezoid")},
+    "trapz": [Case((Arg((3, 4), S), OTHER), torch.trapz, scale=8), Case((Arg((3, 4), S),), torch.trapz, {"dx": 0.5}, scale=8)],
+}  # fmt: skip
