@@ -155,7 +155,9 @@ def to_weft(array: Array, device: str, requires_grad: bool = False) -> Any:
 def to_torch(array: Array) -> torch.Tensor:
     """A PyTorch tensor with the array's values and dtype."""
     if array.dtype == ml_dtypes.bfloat16:
-        return torch.tensor(np.ascontiguousarray(array).view("int16")).view(torch.bfloat16).reshape(array.shape)
+        return (
+            torch.tensor(np.ascontiguousarray(array).view("int16")).view(torch.bfloat16).reshape(array.shape)
+        )
     return torch.tensor(np.array(array))
 
 

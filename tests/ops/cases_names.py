@@ -51,7 +51,7 @@ FUNCTION_CASES: dict[str, list[Case]] = {
               Case((Arg((3, 2, 3), S), Arg((3, 2, 3))), torch.cross, scale=8), Case((Arg((3,), S), Arg((3,))), torch.cross, scale=8)],
     "linalg_cross": [Case((Arg((2, 3), S), Arg((1, 3))), torch.linalg.cross, dtypes=(*FLOATS, d.int64), scale=8),
                      Case((Arg((2, 3, 2), S), Arg((1, 3, 2))), torch.linalg.cross, {"dim": 1}, scale=8)],
-    "kron": [Case((Arg((2, 3), S), Arg((3, 2))), torch.kron, dtypes=NUMBERS), Case((VECTOR, Arg((2, 2))), torch.kron), Case((Arg((), S), Arg((2,))), torch.kron)],
+    "kron": [Case((Arg((2, 3), S), Arg((3, 2))), torch.kron, dtypes=NUMBERS), Case((VECTOR, OTHER), torch.kron), Case((Arg((), S), Arg((2,))), torch.kron)],
     "inner": [Case((Arg((2, 4), S), Arg((3, 4))), torch.inner, dtypes=(*FLOATS, d.int64), scale=8), Case((OTHER, OTHER), torch.inner, scale=8),
               Case((Arg((), S), Arg((2, 3))), torch.inner), Case((Arg((2, 2, 4), S), OTHER), torch.inner, scale=8)],
     "addr": [Case((Arg((3, 4), S), VECTOR, OTHER), torch.addr, {"beta": 2, "alpha": 3}, (*FLOATS, d.int64), scale=8),

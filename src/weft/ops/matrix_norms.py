@@ -21,7 +21,9 @@ ORDERS = ("fro", 1, -1, math.inf, -math.inf)
 
 def _matrix_norm(name: str, value: Any, ord: Any, dims: tuple[int, int], keepdim: bool) -> Any:
     if ord in ("nuc", 2, -2):
-        raise UnsupportedError(mistake(name, "ord", repr(ord), "one that needs no singular values: 'fro', 1, -1, inf, -inf"))
+        raise UnsupportedError(
+            mistake(name, "ord", repr(ord), "one that needs no singular values: 'fro', 1, -1, inf, -inf")
+        )
     if ord not in ORDERS:
         raise ArgumentError(mistake(name, "ord", repr(ord), "'fro', 1, -1, inf or -inf"))
     if ord == "fro":
@@ -87,7 +89,11 @@ def linalg_norm(
         return vector_norm(value, 2, dim, keepdim)
     if dim is None:
         if rank not in (1, 2) or (isinstance(ord, str) and rank != 2):
-            raise ShapeError(mistake("linalg.norm", "A", f"{rank}-dimensional", "1- or 2-dimensional with ord and without dim"))
+            raise ShapeError(
+                mistake(
+                    "linalg.norm", "A", f"{rank}-dimensional", "1- or 2-dimensional with ord and without dim"
+                )
+            )
         dim = tuple(range(rank))
     several = isinstance(dim, tuple | list) and len(dim) == 2
     if several or isinstance(ord, str):

@@ -1,4 +1,4 @@
-"""Tensors given more dimensions, and tensors put together: ``column_stack``, ``block_diag``, ``cartesian_prod`` …"""
+"""Tensors given more dimensions, and tensors put together: ``column_stack``, ``block_diag``, ``cartesian_prod``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Products and distances of vectors and matrices that are made of simpler functions: ``cross``, ``kron``, ``cdist`` …"""
+"""Products and distances of vectors and matrices, made of simpler functions: ``cross``, ``kron``, ``cdist``."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy
 
-from weft.ops import FUNCTIONS, FunctionSpec, OpSpec, TensorType, bind
+from weft.ops import FUNCTIONS, OPS, FunctionSpec, OpSpec, TensorType, bind
 from weft.ops.kinds import OPERANDS, is_tensor
 from weft.ops.signatures import checked
 from weft.ops.targets import check_target
@@ -103,7 +103,8 @@ def _inplace(spec: FunctionSpec) -> Callable[..., Any]:
         return _planned(plan, self, *arguments, **keywords)
 
     def copied(self: Any, *arguments: Any, **keywords: Any) -> Any:
-        made = body(self, *arguments, **keywords)
+        source = bind(OPS["copy"], self) if self.requires_grad else self  # what the gradient may need
+        made = body(source, *arguments, **keywords)
         check_target(f"{spec.name}_", TensorType(tuple(made.shape), made.dtype), self)
         return self.copy_(made)
 
