@@ -115,7 +115,8 @@ FUNCTION_CASES: dict[str, list[Case]] = {
     "addmm": [called(torch.addmm, Arg((3,)), Arg((2, 4)), Arg((4, 3)), dtypes=PRODUCTS), called(torch.addmm, Arg((2, 1)), Arg((2, 4)), Arg((4, 3)), beta=0.5, alpha=2.0),
               called(torch.addmm, Arg((2, 3), differentiable=False), Arg((2, 4)), Arg((4, 3)), beta=0)],
     "addmv": [called(torch.addmv, Arg((2,)), Arg((2, 4)), Arg((4,)), beta=0.5, alpha=2)],
-    "baddbmm": [called(torch.baddbmm, Arg((2, 1, 3)), Arg((2, 2, 4)), Arg((2, 4, 3)), alpha=3)],
+    "baddbmm": [called(torch.baddbmm, Arg((2, 1, 3)), Arg((2, 2, 4)), Arg((2, 4, 3)), alpha=3),
+                called(torch.baddbmm, Arg((2, 2, 3)), Arg((2, 2, 4)), Arg((2, 4, 3)))],
     "bilinear": [called(tf.bilinear, Arg((2, 3)), Arg((2, 2)), Arg((4, 3, 2)), Arg((4,)), scale=8), called(tf.bilinear, Arg((2, 1, 3)), Arg((2, 1, 2)), Arg((2, 3, 2)), scale=8)],
     "einsum": [
         einsum("ij,jk", (2, 3), (3, 4), dtypes=PRODUCTS), einsum("ij,jk->ki", (2, 3), (3, 4)), einsum("ii->i", (3, 3)), einsum("ii", (3, 3)),
