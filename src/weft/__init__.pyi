@@ -283,6 +283,10 @@ def clamp(
     out: Tensor | None = None,
 ) -> Tensor:
     """Each element brought into [min, max], numbers or tensors; ``None`` is no limit, and ``max`` wins over ``min``."""
+def clamp_min(input: Tensor, min: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """The larger of each element and ``min``, a number or a tensor."""
+def clamp_max(input: Tensor, max: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """The smaller of each element and ``max``, a number or a tensor."""
 def clip(
     input: Tensor,
     min: Tensor | builtins.float | None = None,
@@ -438,373 +442,6 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: builtins.i
     The largest is read from the device. Sums are taken in a fixed order: float32 of float32 weights, else float64
     (float32 on a device without it); of integers they are exact before they are converted.
     """
-def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
-def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m)."""
-def sum(
-    input: Tensor,
-    dim: Dims = None,
-    keepdim: builtins.bool = False,
-    *,
-    dtype: DType | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
-def mean(
-    input: Tensor,
-    dim: Dims = None,
-    keepdim: builtins.bool = False,
-    *,
-    dtype: DType | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The mean over dimensions (all where ``dim`` is None) of a floating point tensor."""
-def amax(
-    input: Tensor,
-    dim: Dims = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The largest element over dimensions; NaN wins; the gradient is shared among equals."""
-def amin(
-    input: Tensor,
-    dim: Dims = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The smallest element over dimensions; NaN wins; the gradient is shared among equals."""
-def any(
-    input: Tensor,
-    dim: Dims = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Whether any element is nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
-def all(
-    input: Tensor,
-    dim: Dims = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Whether all elements are nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
-def argmax(
-    input: Tensor,
-    dim: builtins.int | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The int64 position of the largest element (in the flattened tensor where ``dim`` is None), first of equals."""
-def argmin(
-    input: Tensor,
-    dim: builtins.int | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
-def softmax(
-    input: Tensor,
-    dim: builtins.int,
-    dtype: DType | None = None,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
-def log_softmax(
-    input: Tensor,
-    dim: builtins.int,
-    dtype: DType | None = None,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
-def movedim(
-    input: Tensor,
-    source: builtins.int | Sequence[builtins.int],
-    destination: builtins.int | Sequence[builtins.int],
-) -> Tensor:
-    """A view with dimensions moved to other places; the rest keep their order."""
-def moveaxis(
-    input: Tensor,
-    source: builtins.int | Sequence[builtins.int],
-    destination: builtins.int | Sequence[builtins.int],
-) -> Tensor:
-    """``movedim``, by NumPy's name."""
-def swapaxes(input: Tensor, axis0: builtins.int, axis1: builtins.int) -> Tensor:
-    """``transpose``, by NumPy's name."""
-def swapdims(input: Tensor, dim0: builtins.int, dim1: builtins.int) -> Tensor:
-    """``transpose``, by its other name."""
-def unflatten(input: Tensor, dim: builtins.int, sizes: Sequence[builtins.int]) -> Tensor:
-    """A view with one dimension split into several; one of the sizes may be -1."""
-def diagonal(
-    input: Tensor,
-    offset: builtins.int = 0,
-    dim1: builtins.int = 0,
-    dim2: builtins.int = 1,
-) -> Tensor:
-    """A view of the diagonal of two dimensions, ``offset`` above (or below) the main one; it is the last dimension."""
-def diag_embed(
-    input: Tensor,
-    offset: builtins.int = 0,
-    dim1: builtins.int = -2,
-    dim2: builtins.int = -1,
-) -> Tensor:
-    """Zeros with the last dimension of ``input`` along a diagonal of two new dimensions."""
-def diag(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """A matrix with a vector on a diagonal, or a copy of a diagonal of a matrix."""
-def as_strided(
-    input: Tensor,
-    size: Sequence[builtins.int],
-    stride: Sequence[builtins.int],
-    storage_offset: builtins.int | None = None,
-) -> Tensor:
-    """Any strided view of the memory of a contiguous tensor; ``storage_offset`` counts from the start of its storage.
-
-    Raises ``UnsupportedError`` where ``input`` is not contiguous or the view begins before it: call it on the base.
-    """
-def split(
-    tensor: Tensor,
-    split_size_or_sections: builtins.int | Sequence[builtins.int],
-    dim: builtins.int = 0,
-) -> Any:
-    """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
-def chunk(input: Tensor, chunks: builtins.int, dim: builtins.int = 0) -> Any:
-    """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
-def tensor_split(
-    input: Tensor,
-    indices_or_sections: builtins.int | Sequence[builtins.int] | Tensor,
-    dim: builtins.int = 0,
-) -> Any:
-    """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
-
-    A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
-    """
-def unbind(input: Tensor, dim: builtins.int = 0) -> Any:
-    """Views of all slices along a dimension, which goes."""
-def broadcast_tensors(*tensors: Tensor) -> Any:
-    """The tensors expanded to their common shape."""
-def meshgrid(*tensors: Tensor, indexing: str = 'ij') -> Any:
-    """Grids of coordinates from vectors: views, one a vector; ``"xy"`` exchanges the first two dimensions."""
-def flip(input: Tensor, *dims: builtins.int) -> Tensor:
-    """A copy with the elements in reverse order along dimensions."""
-def fliplr(input: Tensor) -> Tensor:
-    """A copy with the columns (dimension 1) in reverse order."""
-def flipud(input: Tensor) -> Tensor:
-    """A copy with the rows (dimension 0) in reverse order."""
-def roll(
-    input: Tensor,
-    shifts: builtins.int | Sequence[builtins.int],
-    dims: builtins.int | Sequence[builtins.int] | None = None,
-) -> Tensor:
-    """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
-def rot90(input: Tensor, k: builtins.int = 1, dims: Sequence[builtins.int] = (0, 1)) -> Tensor:
-    """A copy turned ``k`` times by 90 degrees in the plane of two dimensions, from the first towards the second."""
-def tril(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """The lower triangle of each matrix up to a diagonal, zeros above."""
-def triu(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """The upper triangle of each matrix from a diagonal on, zeros below."""
-def tile(input: Tensor, *dims: builtins.int) -> Tensor:
-    """The whole tensor repeated along its last dimensions, by NumPy's rule."""
-def repeat_interleave(
-    input: Tensor,
-    repeats: builtins.int | Tensor,
-    dim: builtins.int | None = None,
-    *,
-    output_size: builtins.int | None = None,
-) -> Tensor:
-    """Each element repeated in place along ``dim`` (or flattened): so often, or as often as ``repeats`` says of each.
-
-    With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
-    """
-def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """Tensors joined along dimension 1 (vectors: 0)."""
-def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """Tensors joined along dimension 0; vectors are rows."""
-def pixel_shuffle(input: Tensor, upscale_factor: builtins.int) -> Tensor:
-    """Channels moved into places: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016).
-
-    >>> import weft as wf
-    >>> wf.nn.functional.pixel_shuffle(wf.arange(4.0).reshape(4, 1, 1), 2).tolist()
-    [[[0.0, 1.0], [2.0, 3.0]]]
-    """
-def pixel_unshuffle(input: Tensor, downscale_factor: builtins.int) -> Tensor:
-    """Places moved into channels, the inverse of ``pixel_shuffle``: (*, C, H * r, W * r) to (*, C * r * r, H, W)."""
-def channel_shuffle(input: Tensor, groups: builtins.int) -> Tensor:
-    """The channels of (N, C, *) in turns from ``groups`` equal runs of them (Zhang et al. 2018)."""
-def conv1d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair | str = 0,
-    dilation: Pair = 1,
-    groups: builtins.int = 1,
-) -> Tensor:
-    """1-d cross-correlation, as ``torch.nn.functional.conv1d``.
-
-    ``input`` (N, C, L) or (C, L), ``weight`` (O, C / groups, K), ``bias`` (O); gives (N, O, L').
-    """
-def conv2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair | str = 0,
-    dilation: Pair = 1,
-    groups: builtins.int = 1,
-) -> Tensor:
-    """2-d cross-correlation, as ``torch.nn.functional.conv2d``.
-
-    ``input`` (N, C, H, W) or (C, H, W), ``weight`` (O, C / groups, KH, KW), ``bias`` (O); gives (N, O, OH, OW).
-    ``padding`` may be ``"valid"`` or, with stride 1, ``"same"``, which puts the odd element at the end.
-    """
-def conv3d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair | str = 0,
-    dilation: Pair = 1,
-    groups: builtins.int = 1,
-) -> Tensor:
-    """3-d cross-correlation, as ``torch.nn.functional.conv3d``.
-
-    ``input`` (N, C, D, H, W) or (C, D, H, W), ``weight`` (O, C / groups, KD, KH, KW), ``bias`` (O).
-    """
-def conv_transpose1d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    output_padding: Pair = 0,
-    groups: builtins.int = 1,
-    dilation: Pair = 1,
-) -> Tensor:
-    """The adjoint of ``conv1d``, as ``torch.nn.functional.conv_transpose1d``; ``weight`` (C, O / groups, K)."""
-def conv_transpose2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    output_padding: Pair = 0,
-    groups: builtins.int = 1,
-    dilation: Pair = 1,
-) -> Tensor:
-    """The adjoint of ``conv2d``, as ``torch.nn.functional.conv_transpose2d``; ``weight`` (C, O / groups, KH, KW)."""
-def conv_transpose3d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair = 0,
-    output_padding: Pair = 0,
-    groups: builtins.int = 1,
-    dilation: Pair = 1,
-) -> Tensor:
-    """The adjoint of ``conv3d``, as ``torch.nn.functional.conv_transpose3d``; ``weight`` (C, O / groups, *kernel)."""
-def sort(
-    input: Tensor,
-    dim: builtins.int = -1,
-    descending: builtins.bool = False,
-    stable: builtins.bool = False,
-    *,
-    out: Any = None,
-) -> tuple[Tensor, Tensor]:
-    """The elements along ``dim`` in order, and the places they had: ``(values, indices)``; always stable, NaN largest.
-
-    >>> import weft as wf
-    >>> wf.sort(wf.tensor([3, 1, 2])).indices
-    tensor([1, 2, 0])
-    """
-def argsort(
-    input: Tensor,
-    dim: builtins.int = -1,
-    descending: builtins.bool = False,
-    stable: builtins.bool = False,
-) -> Tensor:
-    """The places of the elements along ``dim`` in order; always stable, NaN largest; int64, shape as ``input``."""
-def topk(
-    input: Tensor,
-    k: builtins.int,
-    dim: builtins.int = -1,
-    largest: builtins.bool = True,
-    sorted: builtins.bool = True,
-    *,
-    out: Any = None,
-) -> tuple[Tensor, Tensor]:
-    """The ``k`` largest (or smallest) elements along ``dim`` in order, with their places: ``(values, indices)``."""
-def kthvalue(
-    input: Tensor,
-    k: builtins.int,
-    dim: builtins.int = -1,
-    keepdim: builtins.bool = False,
-    *,
-    out: Any = None,
-) -> tuple[Tensor, Tensor]:
-    """The ``k``-th smallest element (from 1) along ``dim`` and its place: ``(values, indices)``; NaN is largest."""
-def median(
-    input: Tensor,
-    dim: builtins.int | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Any = None,
-) -> Any:
-    """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
-def nanmedian(
-    input: Tensor,
-    dim: builtins.int | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Any = None,
-) -> Any:
-    """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
-def cumsum(
-    input: Tensor,
-    dim: builtins.int,
-    *,
-    dtype: DType | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Running sums along ``dim``; integers and bool sum to int64.
-
-    >>> import weft as wf
-    >>> wf.cumsum(wf.tensor([1, 2, 3]), 0)
-    tensor([1, 3, 6])
-    """
-def cumprod(
-    input: Tensor,
-    dim: builtins.int,
-    *,
-    dtype: DType | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Running products along ``dim``; integers and bool multiply to int64."""
-def logcumsumexp(input: Tensor, dim: builtins.int, *, out: Tensor | None = None) -> Tensor:
-    """Running ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
-def cummax(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
-    """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
-def cummin(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
-    """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
-def einsum(equation: Any, *operands: Any) -> Tensor:
-    """Sums of products by Einstein's convention, as ``torch.einsum``: ``einsum("bik,bkj->bij", x, y)``.
-
-    A repeated subscript of one operand reads its diagonal; ``...`` stands for dimensions that broadcast; without
-    ``->`` the output has the subscripts that appear once, in alphabetical order. Also ``einsum(x, [0, 1], y, [1, 2])``.
-
-    >>> import weft as wf
-    >>> wf.einsum("ij,j", wf.tensor([[1.0, 2.0], [3.0, 4.0]]), wf.tensor([1.0, 10.0]))
-    tensor([21., 43.])
-    """
-def tensordot(a: Tensor, b: Tensor, dims: Any = 2, *, out: Tensor | None = None) -> Tensor:
-    """Products summed over the last ``dims`` dimensions of ``a`` and the first of ``b``, or over two lists of them."""
 def add(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
@@ -1038,35 +675,6 @@ def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Whether each element is +inf."""
 def isneginf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Whether each element is -inf."""
-def max(
-    input: Tensor,
-    dim: builtins.int | Tensor | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Any = None,
-) -> Any:
-    """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
-
-    >>> import weft as wf
-    >>> wf.max(wf.tensor([[1, 5], [7, 2]]), 1).indices
-    tensor([1, 0])
-    """
-def min(
-    input: Tensor,
-    dim: builtins.int | Tensor | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Any = None,
-) -> Any:
-    """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
-def aminmax(
-    input: Tensor,
-    *,
-    dim: builtins.int | None = None,
-    keepdim: builtins.bool = False,
-    out: Any = None,
-) -> tuple[Tensor, Tensor]:
-    """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
 def gather(input: Tensor, dim: builtins.int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``out[i][j] = input[index[i][j]][j]`` (for dim 0): elements picked along a dimension; shape as ``index``.
 
@@ -1076,6 +684,22 @@ def cat(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None 
     """Tensors of equal shapes, except along ``dim``, joined along it; types are promoted."""
 def stack(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors of one shape joined along a new dimension."""
+def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
+def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m)."""
+def einsum(equation: Any, *operands: Any) -> Tensor:
+    """Sums of products by Einstein's convention, as ``torch.einsum``: ``einsum("bik,bkj->bij", x, y)``.
+
+    A repeated subscript of one operand reads its diagonal; ``...`` stands for dimensions that broadcast; without
+    ``->`` the output has the subscripts that appear once, in alphabetical order. Also ``einsum(x, [0, 1], y, [1, 2])``.
+
+    >>> import weft as wf
+    >>> wf.einsum("ij,j", wf.tensor([[1.0, 2.0], [3.0, 4.0]]), wf.tensor([1.0, 10.0]))
+    tensor([21., 43.])
+    """
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2, *, out: Tensor | None = None) -> Tensor:
+    """Products summed over the last ``dims`` dimensions of ``a`` and the first of ``b``, or over two lists of them."""
 def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Products of two batches of matrices, without broadcasting: (B, n, k) by (B, k, m) gives (B, n, m)."""
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1124,56 +748,623 @@ def pairwise_distance(
     keepdim: builtins.bool = False,
 ) -> Tensor:
     """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
-def layer_norm(
+def movedim(
     input: Tensor,
-    normalized_shape: builtins.int | Sequence[builtins.int],
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: builtins.float = 1e-05,
+    source: builtins.int | Sequence[builtins.int],
+    destination: builtins.int | Sequence[builtins.int],
 ) -> Tensor:
-    """Mean 0 and variance 1 over the last dimensions, those of ``normalized_shape`` (Ba et al. 2016), as PyTorch."""
-def rms_norm(
+    """A view with dimensions moved to other places; the rest keep their order."""
+def moveaxis(
     input: Tensor,
-    normalized_shape: builtins.int | Sequence[builtins.int],
-    weight: Tensor | None = None,
-    eps: builtins.float | None = None,
+    source: builtins.int | Sequence[builtins.int],
+    destination: builtins.int | Sequence[builtins.int],
 ) -> Tensor:
-    """Root mean square 1 over the last dimensions (Zhang and Sennrich 2019); ``eps`` None is an epsilon.
+    """``movedim``, by NumPy's name."""
+def swapaxes(input: Tensor, axis0: builtins.int, axis1: builtins.int) -> Tensor:
+    """``transpose``, by NumPy's name."""
+def swapdims(input: Tensor, dim0: builtins.int, dim1: builtins.int) -> Tensor:
+    """``transpose``, by its other name."""
+def unflatten(input: Tensor, dim: builtins.int, sizes: Sequence[builtins.int]) -> Tensor:
+    """A view with one dimension split into several; one of the sizes may be -1."""
+def diagonal(
+    input: Tensor,
+    offset: builtins.int = 0,
+    dim1: builtins.int = 0,
+    dim2: builtins.int = 1,
+) -> Tensor:
+    """A view of the diagonal of two dimensions, ``offset`` above (or below) the main one; it is the last dimension."""
+def diag_embed(
+    input: Tensor,
+    offset: builtins.int = 0,
+    dim1: builtins.int = -2,
+    dim2: builtins.int = -1,
+) -> Tensor:
+    """Zeros with the last dimension of ``input`` along a diagonal of two new dimensions."""
+def diag(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
+    """A matrix with a vector on a diagonal, or a copy of a diagonal of a matrix."""
+def as_strided(
+    input: Tensor,
+    size: Sequence[builtins.int],
+    stride: Sequence[builtins.int],
+    storage_offset: builtins.int | None = None,
+) -> Tensor:
+    """Any strided view of the memory of a contiguous tensor; ``storage_offset`` counts from the start of its storage.
 
-    It is that of the type computed in: float32's for 16-bit input.
+    Raises ``UnsupportedError`` where ``input`` is not contiguous or the view begins before it: call it on the base.
     """
-def group_norm(
+def split(
+    tensor: Tensor,
+    split_size_or_sections: builtins.int | Sequence[builtins.int],
+    dim: builtins.int = 0,
+) -> Any:
+    """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
+def chunk(input: Tensor, chunks: builtins.int, dim: builtins.int = 0) -> Any:
+    """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
+def tensor_split(
     input: Tensor,
-    num_groups: builtins.int,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: builtins.float = 1e-05,
+    indices_or_sections: builtins.int | Sequence[builtins.int] | Tensor,
+    dim: builtins.int = 0,
+) -> Any:
+    """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
+
+    A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
+    """
+def unbind(input: Tensor, dim: builtins.int = 0) -> Any:
+    """Views of all slices along a dimension, which goes."""
+def broadcast_tensors(*tensors: Tensor) -> Any:
+    """The tensors expanded to their common shape."""
+def meshgrid(*tensors: Tensor, indexing: str = 'ij') -> Any:
+    """Grids of coordinates from vectors: views, one a vector; ``"xy"`` exchanges the first two dimensions."""
+def flip(input: Tensor, *dims: builtins.int) -> Tensor:
+    """A copy with the elements in reverse order along dimensions."""
+def fliplr(input: Tensor) -> Tensor:
+    """A copy with the columns (dimension 1) in reverse order."""
+def flipud(input: Tensor) -> Tensor:
+    """A copy with the rows (dimension 0) in reverse order."""
+def roll(
+    input: Tensor,
+    shifts: builtins.int | Sequence[builtins.int],
+    dims: builtins.int | Sequence[builtins.int] | None = None,
 ) -> Tensor:
-    """Mean 0 and variance 1 over each of ``num_groups`` groups of channels of (N, C, ...) (Wu and He 2018)."""
-def searchsorted(
-    sorted_sequence: Tensor,
-    input: Tensor | builtins.float,
+    """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
+def rot90(input: Tensor, k: builtins.int = 1, dims: Sequence[builtins.int] = (0, 1)) -> Tensor:
+    """A copy turned ``k`` times by 90 degrees in the plane of two dimensions, from the first towards the second."""
+def tril(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
+    """The lower triangle of each matrix up to a diagonal, zeros above."""
+def triu(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
+    """The upper triangle of each matrix from a diagonal on, zeros below."""
+def tile(input: Tensor, *dims: builtins.int) -> Tensor:
+    """The whole tensor repeated along its last dimensions, by NumPy's rule."""
+def repeat_interleave(
+    input: Tensor,
+    repeats: builtins.int | Tensor,
+    dim: builtins.int | None = None,
     *,
-    out_int32: builtins.bool = False,
-    right: builtins.bool = False,
-    side: str | None = None,
-    sorter: Tensor | None = None,
+    output_size: builtins.int | None = None,
+) -> Tensor:
+    """Each element repeated in place along ``dim`` (or flattened): so often, or as often as ``repeats`` says of each.
+
+    With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
+    """
+def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Tensors joined along dimension 1 (vectors: 0)."""
+def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Tensors joined along dimension 0; vectors are rows."""
+def exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """e to the power of each element."""
+def exp2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """2 to the power of each element."""
+def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """exp(x) - 1 of each element, exact near 0."""
+def log(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The natural logarithm of each element; NaN below 0."""
+def log2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm to base 2 of each element; NaN below 0."""
+def log10(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm to base 10 of each element; NaN below 0."""
+def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """log(1 + x) of each element, exact near 0; NaN below -1."""
+def sin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The sine of each element, in radians."""
+def cos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The cosine of each element, in radians."""
+def tan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The tangent of each element, in radians."""
+def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1."""
+def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse cosine, in [0, pi]; NaN beyond 1."""
+def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse tangent, in [-pi / 2, pi / 2]."""
+def atan2(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """For each value where it would be put into the sorted last dimension: before equal elements, or after (``right``).
-
-    ``sorted_sequence`` is 1-d, or has the values' leading dimensions; the result is int64 with the values' shape.
-    ``sorter``, of its shape, names its elements in ascending order where it is not sorted itself.
-    """
-def bucketize(
+    """The angle of the point (other, input) of the plane, in [-pi, pi]."""
+def sinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The hyperbolic sine of each element."""
+def cosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The hyperbolic cosine of each element."""
+def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The hyperbolic tangent of each element."""
+def asinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse hyperbolic sine of each element."""
+def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse hyperbolic cosine of each element; NaN below 1."""
+def atanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse hyperbolic tangent of each element; NaN beyond 1."""
+def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """sin(pi x) / (pi x) of each element, 1 at 0."""
+def erf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The error function of each element."""
+def erfc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """1 - erf(x) of each element, exact where that is small."""
+def hypot(
     input: Tensor | builtins.float,
-    boundaries: Tensor,
+    other: Tensor | builtins.float,
     *,
-    out_int32: builtins.bool = False,
-    right: builtins.bool = False,
     out: Tensor | None = None,
 ) -> Tensor:
-    """For each value the bucket of the 1-d sorted ``boundaries`` that it falls into, as ``searchsorted``."""
+    """sqrt(x * x + y * y), without overflow on the way."""
+def copysign(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The size of the first with the sign of the second."""
+def logaddexp(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """log(exp(x) + exp(y)), without overflow on the way."""
+def logaddexp2(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """log2(2 ** x + 2 ** y), without overflow on the way."""
+def xlogy(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """x * log(y), 0 where x is 0; NaN where y is."""
+def heaviside(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """0 below 0, 1 above, and at 0 the second operand."""
+def logit(input: Tensor, eps: builtins.float | None = None, *, out: Tensor | None = None) -> Tensor:
+    """log(x / (1 - x)) of each element, after it is clamped to [eps, 1 - eps] where ``eps`` is given."""
+def absolute(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``abs`` by another name: The absolute value of each element."""
+def arccos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``acos`` by another name: The inverse cosine, in [0, pi]; NaN beyond 1."""
+def arccosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``acosh`` by another name: The inverse hyperbolic cosine of each element; NaN below 1."""
+def arcsin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``asin`` by another name: The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1."""
+def arcsinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``asinh`` by another name: The inverse hyperbolic sine of each element."""
+def arctan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``atan`` by another name: The inverse tangent, in [-pi / 2, pi / 2]."""
+def arctan2(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``atan2`` by another name: The angle of the point (other, input) of the plane, in [-pi, pi]."""
+def arctanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``atanh`` by another name: The inverse hyperbolic tangent of each element; NaN beyond 1."""
+def concat(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
+    """``cat`` by another name: Tensors of equal shapes, except along ``dim``, joined along it; types are promoted."""
+def concatenate(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
+    """``cat`` by another name: Tensors of equal shapes, except along ``dim``, joined along it; types are promoted."""
+def divide(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    rounding_mode: str | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``div`` by another name: The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
+def fix(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``trunc`` by another name: The whole number next to, towards 0, each element."""
+def ger(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``outer`` by another name: The outer product of two vectors: (n) and (m) give (n, m)."""
+def greater(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``gt`` by another name: Whether each element of ``input`` is above that of ``other``."""
+def greater_equal(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``ge`` by another name: Whether each element of ``input`` is at least that of ``other``."""
+def less(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``lt`` by another name: Whether each element of ``input`` is below that of ``other``."""
+def less_equal(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``le`` by another name: Whether each element of ``input`` is at most that of ``other``."""
+def multiply(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``mul`` by another name: The product of two tensors element by element, broadcast."""
+def negative(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``neg`` by another name: The negative of each element."""
+def not_equal(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``ne`` by another name: Whether each element of ``input`` differs from that of ``other``."""
+def row_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """``vstack`` by another name: Tensors joined along dimension 0; vectors are rows."""
+def subtract(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    alpha: builtins.float = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``sub`` by another name: ``input - alpha * other``, broadcast."""
+def true_divide(
+    input: Tensor | builtins.float,
+    other: Tensor | builtins.float,
+    *,
+    rounding_mode: str | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``div`` by another name: The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
+def vdot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``dot`` by another name: The inner product of two vectors of one size."""
+def sum(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
+def mean(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The mean over dimensions (all where ``dim`` is None) of a floating point tensor."""
+def amax(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The largest element over dimensions; NaN wins; the gradient is shared among equals."""
+def amin(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The smallest element over dimensions; NaN wins; the gradient is shared among equals."""
+def any(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Whether any element is nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
+def all(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Whether all elements are nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
+def argmax(
+    input: Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The int64 position of the largest element (in the flattened tensor where ``dim`` is None), first of equals."""
+def argmin(
+    input: Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
+def softmax(
+    input: Tensor,
+    dim: builtins.int,
+    dtype: DType | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
+def log_softmax(
+    input: Tensor,
+    dim: builtins.int,
+    dtype: DType | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
+def pixel_shuffle(input: Tensor, upscale_factor: builtins.int) -> Tensor:
+    """Channels moved into places: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016).
+
+    >>> import weft as wf
+    >>> wf.nn.functional.pixel_shuffle(wf.arange(4.0).reshape(4, 1, 1), 2).tolist()
+    [[[0.0, 1.0], [2.0, 3.0]]]
+    """
+def pixel_unshuffle(input: Tensor, downscale_factor: builtins.int) -> Tensor:
+    """Places moved into channels, the inverse of ``pixel_shuffle``: (*, C, H * r, W * r) to (*, C * r * r, H, W)."""
+def channel_shuffle(input: Tensor, groups: builtins.int) -> Tensor:
+    """The channels of (N, C, *) in turns from ``groups`` equal runs of them (Zhang et al. 2018)."""
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair | str = 0,
+    dilation: Pair = 1,
+    groups: builtins.int = 1,
+) -> Tensor:
+    """1-d cross-correlation, as ``torch.nn.functional.conv1d``.
+
+    ``input`` (N, C, L) or (C, L), ``weight`` (O, C / groups, K), ``bias`` (O); gives (N, O, L').
+    """
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair | str = 0,
+    dilation: Pair = 1,
+    groups: builtins.int = 1,
+) -> Tensor:
+    """2-d cross-correlation, as ``torch.nn.functional.conv2d``.
+
+    ``input`` (N, C, H, W) or (C, H, W), ``weight`` (O, C / groups, KH, KW), ``bias`` (O); gives (N, O, OH, OW).
+    ``padding`` may be ``"valid"`` or, with stride 1, ``"same"``, which puts the odd element at the end.
+    """
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair | str = 0,
+    dilation: Pair = 1,
+    groups: builtins.int = 1,
+) -> Tensor:
+    """3-d cross-correlation, as ``torch.nn.functional.conv3d``.
+
+    ``input`` (N, C, D, H, W) or (C, D, H, W), ``weight`` (O, C / groups, KD, KH, KW), ``bias`` (O).
+    """
+def conv_transpose1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: builtins.int = 1,
+    dilation: Pair = 1,
+) -> Tensor:
+    """The adjoint of ``conv1d``, as ``torch.nn.functional.conv_transpose1d``; ``weight`` (C, O / groups, K)."""
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: builtins.int = 1,
+    dilation: Pair = 1,
+) -> Tensor:
+    """The adjoint of ``conv2d``, as ``torch.nn.functional.conv_transpose2d``; ``weight`` (C, O / groups, KH, KW)."""
+def conv_transpose3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    output_padding: Pair = 0,
+    groups: builtins.int = 1,
+    dilation: Pair = 1,
+) -> Tensor:
+    """The adjoint of ``conv3d``, as ``torch.nn.functional.conv_transpose3d``; ``weight`` (C, O / groups, *kernel)."""
+def sort(
+    input: Tensor,
+    dim: builtins.int = -1,
+    descending: builtins.bool = False,
+    stable: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """The elements along ``dim`` in order, and the places they had: ``(values, indices)``; always stable, NaN largest.
+
+    >>> import weft as wf
+    >>> wf.sort(wf.tensor([3, 1, 2])).indices
+    tensor([1, 2, 0])
+    """
+def argsort(
+    input: Tensor,
+    dim: builtins.int = -1,
+    descending: builtins.bool = False,
+    stable: builtins.bool = False,
+) -> Tensor:
+    """The places of the elements along ``dim`` in order; always stable, NaN largest; int64, shape as ``input``."""
+def topk(
+    input: Tensor,
+    k: builtins.int,
+    dim: builtins.int = -1,
+    largest: builtins.bool = True,
+    sorted: builtins.bool = True,
+    *,
+    out: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """The ``k`` largest (or smallest) elements along ``dim`` in order, with their places: ``(values, indices)``."""
+def kthvalue(
+    input: Tensor,
+    k: builtins.int,
+    dim: builtins.int = -1,
+    keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """The ``k``-th smallest element (from 1) along ``dim`` and its place: ``(values, indices)``; NaN is largest."""
+def median(
+    input: Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> Any:
+    """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
+def nanmedian(
+    input: Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> Any:
+    """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
+def cumsum(
+    input: Tensor,
+    dim: builtins.int,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Running sums along ``dim``; integers and bool sum to int64.
+
+    >>> import weft as wf
+    >>> wf.cumsum(wf.tensor([1, 2, 3]), 0)
+    tensor([1, 3, 6])
+    """
+def cumprod(
+    input: Tensor,
+    dim: builtins.int,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Running products along ``dim``; integers and bool multiply to int64."""
+def logcumsumexp(input: Tensor, dim: builtins.int, *, out: Tensor | None = None) -> Tensor:
+    """Running ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
+def cummax(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
+    """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
+def cummin(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
+    """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
+def diff(
+    input: Tensor,
+    n: builtins.int = 1,
+    dim: builtins.int = -1,
+    prepend: Tensor | None = None,
+    append: Tensor | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Differences of neighbours along ``dim``, taken ``n`` times; of bool whether they differ.
+
+    ``prepend`` and ``append`` are joined to the input first.
+
+    >>> import weft as wf
+    >>> wf.diff(wf.tensor([1, 4, 9]))
+    tensor([3, 5])
+    """
+def trapezoid(
+    y: Tensor,
+    x: Tensor | None = None,
+    *,
+    dx: builtins.float | None = None,
+    dim: builtins.int = -1,
+) -> Tensor:
+    """The integral along ``dim`` by the trapezoidal rule, at points ``x`` or at distances ``dx`` (1)."""
+def trapz(
+    y: Tensor,
+    x: Tensor | None = None,
+    *,
+    dx: builtins.float | None = None,
+    dim: builtins.int = -1,
+) -> Tensor:
+    """``trapezoid`` by another name: The integral along ``dim`` by the trapezoidal rule, at points ``x`` or at distances ``dx`` (1)."""
+def cumulative_trapezoid(
+    y: Tensor,
+    x: Tensor | None = None,
+    *,
+    dx: builtins.float | None = None,
+    dim: builtins.int = -1,
+) -> Tensor:
+    """The integral up to each point along ``dim`` by the trapezoidal rule: one element fewer than ``y``."""
+def max(
+    input: Tensor,
+    dim: builtins.int | Tensor | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> Any:
+    """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
+
+    >>> import weft as wf
+    >>> wf.max(wf.tensor([[1, 5], [7, 2]]), 1).indices
+    tensor([1, 0])
+    """
+def min(
+    input: Tensor,
+    dim: builtins.int | Tensor | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> Any:
+    """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
+def aminmax(
+    input: Tensor,
+    *,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    out: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
 def prod(
     input: Tensor,
     dim: builtins.int | None = None,
@@ -1259,6 +1450,87 @@ def norm(
     out: Tensor | None = None,
 ) -> Tensor:
     """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2."""
+def layer_norm(
+    input: Tensor,
+    normalized_shape: builtins.int | Sequence[builtins.int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: builtins.float = 1e-05,
+) -> Tensor:
+    """Mean 0 and variance 1 over the last dimensions, those of ``normalized_shape`` (Ba et al. 2016), as PyTorch."""
+def rms_norm(
+    input: Tensor,
+    normalized_shape: builtins.int | Sequence[builtins.int],
+    weight: Tensor | None = None,
+    eps: builtins.float | None = None,
+) -> Tensor:
+    """Root mean square 1 over the last dimensions (Zhang and Sennrich 2019); ``eps`` None is an epsilon.
+
+    It is that of the type computed in: float32's for 16-bit input.
+    """
+def group_norm(
+    input: Tensor,
+    num_groups: builtins.int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: builtins.float = 1e-05,
+) -> Tensor:
+    """Mean 0 and variance 1 over each of ``num_groups`` groups of channels of (N, C, ...) (Wu and He 2018)."""
+def searchsorted(
+    sorted_sequence: Tensor,
+    input: Tensor | builtins.float,
+    *,
+    out_int32: builtins.bool = False,
+    right: builtins.bool = False,
+    side: str | None = None,
+    sorter: Tensor | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """For each value where it would be put into the sorted last dimension: before equal elements, or after (``right``).
+
+    ``sorted_sequence`` is 1-d, or has the values' leading dimensions; the result is int64 with the values' shape.
+    ``sorter``, of its shape, names its elements in ascending order where it is not sorted itself.
+    """
+def bucketize(
+    input: Tensor | builtins.float,
+    boundaries: Tensor,
+    *,
+    out_int32: builtins.bool = False,
+    right: builtins.bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """For each value the bucket of the 1-d sorted ``boundaries`` that it falls into, as ``searchsorted``."""
+def ravel(input: Tensor) -> Tensor:
+    """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
+def atleast_1d(*tensors: Any) -> Any:
+    """The tensor, or the tensors, with 0-d ones seen as vectors of one element."""
+def atleast_2d(*tensors: Any) -> Any:
+    """The tensor, or the tensors, with dimensions of size 1 in front where there are fewer than two.
+
+    >>> import weft as wf
+    >>> wf.atleast_2d(wf.ones(3)).shape
+    (1, 3)
+    """
+def atleast_3d(*tensors: Any) -> Any:
+    """The tensor, or the tensors, with three dimensions or more: (n) is seen as (1, n, 1), (n, m) as (n, m, 1)."""
+def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Tensors joined along dimension 1; numbers and vectors are columns."""
+def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Tensors joined along dimension 2, after ``atleast_3d``."""
+def block_diag(*tensors: Tensor) -> Tensor:
+    """Matrices along the diagonal of a larger one, zeros beside them; vectors are rows, and types are promoted.
+
+    >>> import weft as wf
+    >>> wf.block_diag(wf.ones(1, 2), wf.tensor([3.0]))
+    tensor([[1., 1., 0.],
+            [0., 0., 3.]])
+    """
+def cartesian_prod(*tensors: Tensor) -> Tensor:
+    """All combinations of the elements of vectors, one a row: (n), (m) give (n * m, 2); of one vector itself."""
+def diagflat(input: Tensor, offset: builtins.int = 0) -> Tensor:
+    """The elements on a diagonal of a square matrix, zeros beside it."""
+def vander(x: Tensor, N: builtins.int | None = None, increasing: builtins.bool = False) -> Tensor:
+    """The powers of a vector's elements as the columns of a matrix (n, N), highest first unless ``increasing``."""
 def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
 def take_along_dim(
@@ -1272,91 +1544,48 @@ def take_along_dim(
 
     Negative indices count from the end.
     """
-def exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """e to the power of each element."""
-def exp2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """2 to the power of each element."""
-def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """exp(x) - 1 of each element, exact near 0."""
-def log(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The natural logarithm of each element; NaN below 0."""
-def log2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The logarithm to base 2 of each element; NaN below 0."""
-def log10(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The logarithm to base 10 of each element; NaN below 0."""
-def log1p(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """log(1 + x) of each element, exact near 0; NaN below -1."""
-def sin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The sine of each element, in radians."""
-def cos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The cosine of each element, in radians."""
-def tan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The tangent of each element, in radians."""
-def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1."""
-def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inverse cosine, in [0, pi]; NaN beyond 1."""
-def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inverse tangent, in [-pi / 2, pi / 2]."""
-def atan2(
-    input: Tensor | builtins.float,
-    other: Tensor | builtins.float,
+def trace(input: Tensor) -> Tensor:
+    """The sum of a matrix's diagonal; int64 of integers."""
+def cross(
+    input: Tensor,
+    other: Tensor,
+    dim: builtins.int | None = None,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The angle of the point (other, input) of the plane, in [-pi, pi]."""
-def sinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The hyperbolic sine of each element."""
-def cosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The hyperbolic cosine of each element."""
-def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The hyperbolic tangent of each element."""
-def asinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inverse hyperbolic sine of each element."""
-def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inverse hyperbolic cosine of each element; NaN below 1."""
-def atanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inverse hyperbolic tangent of each element; NaN beyond 1."""
-def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """sin(pi x) / (pi x) of each element, 1 at 0."""
-def erf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The error function of each element."""
-def erfc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """1 - erf(x) of each element, exact where that is small."""
-def hypot(
-    input: Tensor | builtins.float,
-    other: Tensor | builtins.float,
+    """The cross product of vectors of 3 along ``dim``, or along the first dimension of size 3."""
+def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The Kronecker product: each element of ``input`` times all of ``other``, as blocks."""
+def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Inner products along the last dimensions: (*, k) and (+, k) give (*, +); of a 0-d tensor the product."""
+def addr(
+    input: Tensor,
+    vec1: Tensor,
+    vec2: Tensor,
+    *,
+    beta: builtins.float = 1,
+    alpha: builtins.float = 1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``beta * input + alpha * outer(vec1, vec2)``; with ``beta`` 0 the input is not read."""
+def dist(input: Tensor, other: Tensor, p: builtins.float = 2) -> Tensor:
+    """The p-norm of ``input - other``, all elements together; p may be 0 and inf."""
+def cdist(x1: Tensor, x2: Tensor, p: builtins.float = 2.0, compute_mode: str | None = None) -> Tensor:
+    """The p-norm distances between the rows of two batches of matrices: (*, n, k) and (*, m, k) give (*, n, m).
+
+    From more than 25 rows on Euclidean distances come from a matrix product, which is faster and less exact between
+    rows that are nearly equal; ``compute_mode="donot_use_mm_for_euclid_dist"`` prevents that.
+
+    >>> import weft as wf
+    >>> wf.cdist(wf.zeros(1, 2), wf.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    tensor([[5., 1.]])
+    """
+def renorm(
+    input: Tensor,
+    p: builtins.float,
+    dim: builtins.int,
+    maxnorm: builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """sqrt(x * x + y * y), without overflow on the way."""
-def copysign(
-    input: Tensor | builtins.float,
-    other: Tensor | builtins.float,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The size of the first with the sign of the second."""
-def logaddexp(
-    input: Tensor | builtins.float,
-    other: Tensor | builtins.float,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """log(exp(x) + exp(y)), without overflow on the way."""
-def xlogy(
-    input: Tensor | builtins.float,
-    other: Tensor | builtins.float,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """x * log(y), 0 where x is 0; NaN where y is."""
-def heaviside(
-    input: Tensor | builtins.float,
-    other: Tensor | builtins.float,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """0 below 0, 1 above, and at 0 the second operand."""
-def logit(input: Tensor, eps: builtins.float | None = None, *, out: Tensor | None = None) -> Tensor:
-    """log(x / (1 - x)) of each element, after it is clamped to [eps, 1 - eps] where ``eps`` is given."""
+    """Each slice along ``dim`` scaled down to the p-norm ``maxnorm`` where it is larger."""

@@ -91,11 +91,41 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """Each element, or ``weight * x`` where it is negative; ``weight`` has one element, or one a channel (dim 1)."""
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """int64 rows of zeros with a one at each index: shape (*tensor, num_classes), by default the largest index + 1."""
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Rows of ``weight`` (num_embeddings, embedding_dim) picked by ``input``; shape (*input, embedding_dim).
+
+    The row ``padding_idx`` gets no gradient. ``max_norm``, ``scale_grad_by_freq`` and ``sparse`` raise
+    ``UnsupportedError``.
+    """
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``input @ weight.T + bias``: input (*, in_features), weight (out_features, in_features), bias (out_features).
 
     A weight (in_features,) gives one output, whose dimension goes; its bias is 0-d.
     """
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input1 @ weight[o] @ input2 + bias[o]``: (*, n) and (*, m) with weight (O, n, m) give (*, O)."""
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """Vectors along a dimension divided by their p-norm, or by ``eps`` where that is larger."""
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-08) -> Tensor:
+    """The cosine of the angle between vectors along a dimension; norms count at least ``eps``."""
+def pairwise_distance(
+    x1: Tensor,
+    x2: Tensor,
+    p: float = 2.0,
+    eps: float = 1e-06,
+    keepdim: bool = False,
+) -> Tensor:
+    """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
+def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The hyperbolic tangent of each element."""
 def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
     """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
@@ -360,34 +390,6 @@ def cross_entropy(
     ``target`` may also hold class probabilities, shaped as ``input``. ``weight`` (C) weighs the classes;
     ``label_smoothing`` in [0, 1) mixes in the uniform distribution.
     """
-def embedding(
-    input: Tensor,
-    weight: Tensor,
-    padding_idx: int | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2.0,
-    scale_grad_by_freq: bool = False,
-    sparse: bool = False,
-) -> Tensor:
-    """Rows of ``weight`` (num_embeddings, embedding_dim) picked by ``input``; shape (*input, embedding_dim).
-
-    The row ``padding_idx`` gets no gradient. ``max_norm``, ``scale_grad_by_freq`` and ``sparse`` raise
-    ``UnsupportedError``.
-    """
-def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``input1 @ weight[o] @ input2 + bias[o]``: (*, n) and (*, m) with weight (O, n, m) give (*, O)."""
-def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
-    """Vectors along a dimension divided by their p-norm, or by ``eps`` where that is larger."""
-def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-08) -> Tensor:
-    """The cosine of the angle between vectors along a dimension; norms count at least ``eps``."""
-def pairwise_distance(
-    x1: Tensor,
-    x2: Tensor,
-    p: float = 2.0,
-    eps: float = 1e-06,
-    keepdim: bool = False,
-) -> Tensor:
-    """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
 def layer_norm(
     input: Tensor,
     normalized_shape: int | Sequence[int],
@@ -604,5 +606,3 @@ def interpolate(
     ``"linear"`` (3-d input), ``"bilinear"``, ``"bicubic"`` (4-d), ``"trilinear"`` (5-d), ``"area"``.
     ``antialias`` raises ``UnsupportedError``.
     """
-def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The hyperbolic tangent of each element."""

@@ -61,6 +61,14 @@ class TensorMethods:
         """Each element brought into [min, max], numbers or tensors; ``None`` is no limit, and ``max`` wins over ``min``."""
     def clamp_(self, min: Tensor | float | None = None, max: Tensor | float | None = None) -> Tensor:
         """``clamp`` that overwrites the tensor and gives it."""
+    def clamp_min(self, min: Tensor | float, *, out: Tensor | None = None) -> Tensor:
+        """The larger of each element and ``min``, a number or a tensor."""
+    def clamp_min_(self, min: Tensor | float) -> Tensor:
+        """``clamp_min`` that overwrites the tensor and gives it."""
+    def clamp_max(self, max: Tensor | float, *, out: Tensor | None = None) -> Tensor:
+        """The smaller of each element and ``max``, a number or a tensor."""
+    def clamp_max_(self, max: Tensor | float) -> Tensor:
+        """``clamp_max`` that overwrites the tensor and gives it."""
     def clip(
         self,
         min: Tensor | float | None = None,
@@ -204,127 +212,6 @@ class TensorMethods:
         The largest is read from the device. Sums are taken in a fixed order: float32 of float32 weights, else float64
         (float32 on a device without it); of integers they are exact before they are converted.
         """
-    def matmul(self, other: Tensor) -> Tensor:
-        """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
-    def __matmul__(self, other: Tensor) -> Tensor: ...
-    def __rmatmul__(self, other: Tensor) -> Tensor: ...
-    def mm(self, mat2: Tensor) -> Tensor:
-        """The product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m)."""
-    def sum(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-        """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
-    def mean(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-        """The mean over dimensions (all where ``dim`` is None) of a floating point tensor."""
-    def amax(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        """The largest element over dimensions; NaN wins; the gradient is shared among equals."""
-    def amin(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        """The smallest element over dimensions; NaN wins; the gradient is shared among equals."""
-    def any(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        """Whether any element is nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
-    def all(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        """Whether all elements are nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
-    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        """The int64 position of the largest element (in the flattened tensor where ``dim`` is None), first of equals."""
-    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
-    def softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
-        """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
-    def log_softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
-        """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
-    def movedim(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-        """A view with dimensions moved to other places; the rest keep their order."""
-    def moveaxis(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-        """``movedim``, by NumPy's name."""
-    def swapaxes(self, axis0: int, axis1: int) -> Tensor:
-        """``transpose``, by NumPy's name."""
-    def swapdims(self, dim0: int, dim1: int) -> Tensor:
-        """``transpose``, by its other name."""
-    def unflatten(self, dim: int, sizes: Sequence[int]) -> Tensor:
-        """A view with one dimension split into several; one of the sizes may be -1."""
-    def unfold(self, dimension: int, size: int, step: int) -> Tensor:
-        """A view of windows of ``size`` elements, ``step`` apart, along a dimension; their elements come last."""
-    def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-        """A view of the diagonal of two dimensions, ``offset`` above (or below) the main one; it is the last dimension."""
-    def diag_embed(self, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-        """Zeros with the last dimension of ``input`` along a diagonal of two new dimensions."""
-    def diag(self, diagonal: int = 0) -> Tensor:
-        """A matrix with a vector on a diagonal, or a copy of a diagonal of a matrix."""
-    def as_strided(self, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
-        """Any strided view of the memory of a contiguous tensor; ``storage_offset`` counts from the start of its storage.
-
-        Raises ``UnsupportedError`` where ``input`` is not contiguous or the view begins before it: call it on the base.
-        """
-    def split(self, split_size_or_sections: int | Sequence[int], dim: int = 0) -> Any:
-        """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
-    def chunk(self, chunks: int, dim: int = 0) -> Any:
-        """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
-    def tensor_split(self, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> Any:
-        """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
-
-        A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
-        """
-    def unbind(self, dim: int = 0) -> Any:
-        """Views of all slices along a dimension, which goes."""
-    def flip(self, *dims: int) -> Tensor:
-        """A copy with the elements in reverse order along dimensions."""
-    def fliplr(self) -> Tensor:
-        """A copy with the columns (dimension 1) in reverse order."""
-    def flipud(self) -> Tensor:
-        """A copy with the rows (dimension 0) in reverse order."""
-    def roll(self, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
-        """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
-    def rot90(self, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
-        """A copy turned ``k`` times by 90 degrees in the plane of two dimensions, from the first towards the second."""
-    def tril(self, diagonal: int = 0) -> Tensor:
-        """The lower triangle of each matrix up to a diagonal, zeros above."""
-    def triu(self, diagonal: int = 0) -> Tensor:
-        """The upper triangle of each matrix from a diagonal on, zeros below."""
-    def repeat(self, *repeats: int) -> Tensor:
-        """The whole tensor repeated along dimensions; more repeats than dimensions add dimensions in front."""
-    def tile(self, *dims: int) -> Tensor:
-        """The whole tensor repeated along its last dimensions, by NumPy's rule."""
-    def repeat_interleave(
-        self,
-        repeats: int | Tensor,
-        dim: int | None = None,
-        *,
-        output_size: int | None = None,
-    ) -> Tensor:
-        """Each element repeated in place along ``dim`` (or flattened): so often, or as often as ``repeats`` says of each.
-
-        With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
-        """
-    def sort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> tuple[Tensor, Tensor]:
-        """The elements along ``dim`` in order, and the places they had: ``(values, indices)``; always stable, NaN largest.
-
-        >>> import weft as wf
-        >>> wf.sort(wf.tensor([3, 1, 2])).indices
-        tensor([1, 2, 0])
-        """
-    def argsort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
-        """The places of the elements along ``dim`` in order; always stable, NaN largest; int64, shape as ``input``."""
-    def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Tensor]:
-        """The ``k`` largest (or smallest) elements along ``dim`` in order, with their places: ``(values, indices)``."""
-    def kthvalue(self, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-        """The ``k``-th smallest element (from 1) along ``dim`` and its place: ``(values, indices)``; NaN is largest."""
-    def median(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
-    def nanmedian(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
-    def cumsum(self, dim: int, *, dtype: DType | None = None) -> Tensor:
-        """Running sums along ``dim``; integers and bool sum to int64.
-
-        >>> import weft as wf
-        >>> wf.cumsum(wf.tensor([1, 2, 3]), 0)
-        tensor([1, 3, 6])
-        """
-    def cumprod(self, dim: int, *, dtype: DType | None = None) -> Tensor:
-        """Running products along ``dim``; integers and bool multiply to int64."""
-    def logcumsumexp(self, dim: int) -> Tensor:
-        """Running ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
-    def cummax(self, dim: int) -> tuple[Tensor, Tensor]:
-        """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
-    def cummin(self, dim: int) -> tuple[Tensor, Tensor]:
-        """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
     def add(self, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
         """``input + alpha * other``, broadcast; of bool tensors the logical or."""
     def add_(self, other: Tensor | float, *, alpha: float = 1) -> Tensor:
@@ -555,22 +442,17 @@ class TensorMethods:
         """Whether each element is +inf."""
     def isneginf(self, *, out: Tensor | None = None) -> Tensor:
         """Whether each element is -inf."""
-    def max(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
-        """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
-
-        >>> import weft as wf
-        >>> wf.max(wf.tensor([[1, 5], [7, 2]]), 1).indices
-        tensor([1, 0])
-        """
-    def min(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
-        """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
-    def aminmax(self, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-        """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
     def gather(self, dim: int, index: Tensor) -> Tensor:
         """``out[i][j] = input[index[i][j]][j]`` (for dim 0): elements picked along a dimension; shape as ``index``.
 
         An index outside the dimension raises ``IndexError`` at the next read on asynchronous devices.
         """
+    def matmul(self, other: Tensor) -> Tensor:
+        """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
+    def __matmul__(self, other: Tensor) -> Tensor: ...
+    def __rmatmul__(self, other: Tensor) -> Tensor: ...
+    def mm(self, mat2: Tensor) -> Tensor:
+        """The product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m)."""
     def bmm(self, mat2: Tensor) -> Tensor:
         """Products of two batches of matrices, without broadcasting: (B, n, k) by (B, k, m) gives (B, n, m)."""
     def mv(self, vec: Tensor) -> Tensor:
@@ -581,53 +463,82 @@ class TensorMethods:
         """The outer product of two vectors: (n) and (m) give (n, m)."""
     def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
+    def addmm_(self, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """``addmm`` that overwrites the tensor and gives it."""
     def addmv(self, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """``beta * input + alpha * (mat @ vec)``."""
+    def addmv_(self, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """``addmv`` that overwrites the tensor and gives it."""
     def baddbmm(self, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """``beta * input + alpha * bmm(batch1, batch2)``."""
-    def prod(self, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-        """The product along ``dim`` (of all where None); integers and bool multiply to int64."""
-    def var(
-        self,
-        dim: Dims = None,
-        unbiased: bool | None = None,
-        keepdim: bool = False,
-        *,
-        correction: float | None = None,
-    ) -> Tensor:
-        """The variance over dimensions, divided by ``n - correction`` (1 by default; ``unbiased=False`` is 0)."""
-    def std(
-        self,
-        dim: Dims = None,
-        unbiased: bool | None = None,
-        keepdim: bool = False,
-        *,
-        correction: float | None = None,
-    ) -> Tensor:
-        """The standard deviation over dimensions: the square root of ``var``; its gradient at 0 is 0."""
-    def logsumexp(self, dim: Dims, keepdim: bool = False) -> Tensor:
-        """``log(sum(exp(x)))`` over dimensions, without overflow; integers as float32."""
-    def count_nonzero(self, dim: Dims = None) -> Tensor:
-        """How many elements are not 0, over dimensions (all where None); int64."""
-    def nansum(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-        """The sum over dimensions of what is not NaN."""
-    def nanmean(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-        """The mean over dimensions of what is not NaN, NaN where nothing is; floating point."""
-    def norm(
-        self,
-        p: float | str | None = 'fro',
-        dim: Dims = None,
-        keepdim: bool = False,
-        *,
-        dtype: DType | None = None,
-    ) -> Tensor:
-        """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2."""
-    def take(self, index: Tensor) -> Tensor:
-        """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
-    def take_along_dim(self, indices: Tensor, dim: int | None = None) -> Tensor:
-        """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one.
+    def baddbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """``baddbmm`` that overwrites the tensor and gives it."""
+    def movedim(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+        """A view with dimensions moved to other places; the rest keep their order."""
+    def moveaxis(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+        """``movedim``, by NumPy's name."""
+    def swapaxes(self, axis0: int, axis1: int) -> Tensor:
+        """``transpose``, by NumPy's name."""
+    def swapdims(self, dim0: int, dim1: int) -> Tensor:
+        """``transpose``, by its other name."""
+    def unflatten(self, dim: int, sizes: Sequence[int]) -> Tensor:
+        """A view with one dimension split into several; one of the sizes may be -1."""
+    def unfold(self, dimension: int, size: int, step: int) -> Tensor:
+        """A view of windows of ``size`` elements, ``step`` apart, along a dimension; their elements come last."""
+    def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+        """A view of the diagonal of two dimensions, ``offset`` above (or below) the main one; it is the last dimension."""
+    def diag_embed(self, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+        """Zeros with the last dimension of ``input`` along a diagonal of two new dimensions."""
+    def diag(self, diagonal: int = 0) -> Tensor:
+        """A matrix with a vector on a diagonal, or a copy of a diagonal of a matrix."""
+    def as_strided(self, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
+        """Any strided view of the memory of a contiguous tensor; ``storage_offset`` counts from the start of its storage.
 
-        Negative indices count from the end.
+        Raises ``UnsupportedError`` where ``input`` is not contiguous or the view begins before it: call it on the base.
+        """
+    def split(self, split_size_or_sections: int | Sequence[int], dim: int = 0) -> Any:
+        """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
+    def chunk(self, chunks: int, dim: int = 0) -> Any:
+        """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
+    def tensor_split(self, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> Any:
+        """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
+
+        A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
+        """
+    def unbind(self, dim: int = 0) -> Any:
+        """Views of all slices along a dimension, which goes."""
+    def flip(self, *dims: int) -> Tensor:
+        """A copy with the elements in reverse order along dimensions."""
+    def fliplr(self) -> Tensor:
+        """A copy with the columns (dimension 1) in reverse order."""
+    def flipud(self) -> Tensor:
+        """A copy with the rows (dimension 0) in reverse order."""
+    def roll(self, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
+        """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
+    def rot90(self, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
+        """A copy turned ``k`` times by 90 degrees in the plane of two dimensions, from the first towards the second."""
+    def tril(self, diagonal: int = 0) -> Tensor:
+        """The lower triangle of each matrix up to a diagonal, zeros above."""
+    def tril_(self, diagonal: int = 0) -> Tensor:
+        """``tril`` that overwrites the tensor and gives it."""
+    def triu(self, diagonal: int = 0) -> Tensor:
+        """The upper triangle of each matrix from a diagonal on, zeros below."""
+    def triu_(self, diagonal: int = 0) -> Tensor:
+        """``triu`` that overwrites the tensor and gives it."""
+    def repeat(self, *repeats: int) -> Tensor:
+        """The whole tensor repeated along dimensions; more repeats than dimensions add dimensions in front."""
+    def tile(self, *dims: int) -> Tensor:
+        """The whole tensor repeated along its last dimensions, by NumPy's rule."""
+    def repeat_interleave(
+        self,
+        repeats: int | Tensor,
+        dim: int | None = None,
+        *,
+        output_size: int | None = None,
+    ) -> Tensor:
+        """Each element repeated in place along ``dim`` (or flattened): so often, or as often as ``repeats`` says of each.
+
+        With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
         """
     def exp(self, *, out: Tensor | None = None) -> Tensor:
         """e to the power of each element."""
@@ -731,6 +642,8 @@ class TensorMethods:
         """``copysign`` that overwrites the tensor and gives it."""
     def logaddexp(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """log(exp(x) + exp(y)), without overflow on the way."""
+    def logaddexp2(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
+        """log2(2 ** x + 2 ** y), without overflow on the way."""
     def xlogy(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """x * log(y), 0 where x is 0; NaN where y is."""
     def xlogy_(self, other: Tensor | float) -> Tensor:
@@ -743,3 +656,243 @@ class TensorMethods:
         """log(x / (1 - x)) of each element, after it is clamped to [eps, 1 - eps] where ``eps`` is given."""
     def logit_(self, eps: float | None = None) -> Tensor:
         """``logit`` that overwrites the tensor and gives it."""
+    def absolute(self, *, out: Tensor | None = None) -> Tensor:
+        """``abs`` by another name: The absolute value of each element."""
+    def absolute_(self) -> Tensor:
+        """``absolute`` that overwrites the tensor and gives it."""
+    def arccos(self, *, out: Tensor | None = None) -> Tensor:
+        """``acos`` by another name: The inverse cosine, in [0, pi]; NaN beyond 1."""
+    def arccos_(self) -> Tensor:
+        """``arccos`` that overwrites the tensor and gives it."""
+    def arccosh(self, *, out: Tensor | None = None) -> Tensor:
+        """``acosh`` by another name: The inverse hyperbolic cosine of each element; NaN below 1."""
+    def arccosh_(self) -> Tensor:
+        """``arccosh`` that overwrites the tensor and gives it."""
+    def arcsin(self, *, out: Tensor | None = None) -> Tensor:
+        """``asin`` by another name: The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1."""
+    def arcsin_(self) -> Tensor:
+        """``arcsin`` that overwrites the tensor and gives it."""
+    def arcsinh(self, *, out: Tensor | None = None) -> Tensor:
+        """``asinh`` by another name: The inverse hyperbolic sine of each element."""
+    def arcsinh_(self) -> Tensor:
+        """``arcsinh`` that overwrites the tensor and gives it."""
+    def arctan(self, *, out: Tensor | None = None) -> Tensor:
+        """``atan`` by another name: The inverse tangent, in [-pi / 2, pi / 2]."""
+    def arctan_(self) -> Tensor:
+        """``arctan`` that overwrites the tensor and gives it."""
+    def arctan2(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
+        """``atan2`` by another name: The angle of the point (other, input) of the plane, in [-pi, pi]."""
+    def arctan2_(self, other: Tensor | float) -> Tensor:
+        """``arctan2`` that overwrites the tensor and gives it."""
+    def arctanh(self, *, out: Tensor | None = None) -> Tensor:
+        """``atanh`` by another name: The inverse hyperbolic tangent of each element; NaN beyond 1."""
+    def arctanh_(self) -> Tensor:
+        """``arctanh`` that overwrites the tensor and gives it."""
+    def divide(
+        self,
+        other: Tensor | float,
+        *,
+        rounding_mode: str | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """``div`` by another name: The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
+    def divide_(self, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
+        """``divide`` that overwrites the tensor and gives it."""
+    def fix(self, *, out: Tensor | None = None) -> Tensor:
+        """``trunc`` by another name: The whole number next to, towards 0, each element."""
+    def fix_(self) -> Tensor:
+        """``fix`` that overwrites the tensor and gives it."""
+    def ger(self, vec2: Tensor) -> Tensor:
+        """The outer product of two vectors: (n) and (m) give (n, m)."""
+    def greater(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
+        """``gt`` by another name: Whether each element of ``input`` is above that of ``other``."""
+    def greater_(self, other: Tensor | float) -> Tensor:
+        """``greater`` that overwrites the tensor and gives it."""
+    def greater_equal(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
+        """``ge`` by another name: Whether each element of ``input`` is at least that of ``other``."""
+    def greater_equal_(self, other: Tensor | float) -> Tensor:
+        """``greater_equal`` that overwrites the tensor and gives it."""
+    def less(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
+        """``lt`` by another name: Whether each element of ``input`` is below that of ``other``."""
+    def less_(self, other: Tensor | float) -> Tensor:
+        """``less`` that overwrites the tensor and gives it."""
+    def less_equal(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
+        """``le`` by another name: Whether each element of ``input`` is at most that of ``other``."""
+    def less_equal_(self, other: Tensor | float) -> Tensor:
+        """``less_equal`` that overwrites the tensor and gives it."""
+    def multiply(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
+        """``mul`` by another name: The product of two tensors element by element, broadcast."""
+    def multiply_(self, other: Tensor | float) -> Tensor:
+        """``multiply`` that overwrites the tensor and gives it."""
+    def negative(self, *, out: Tensor | None = None) -> Tensor:
+        """``neg`` by another name: The negative of each element."""
+    def negative_(self) -> Tensor:
+        """``negative`` that overwrites the tensor and gives it."""
+    def not_equal(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
+        """``ne`` by another name: Whether each element of ``input`` differs from that of ``other``."""
+    def not_equal_(self, other: Tensor | float) -> Tensor:
+        """``not_equal`` that overwrites the tensor and gives it."""
+    def subtract(self, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
+        """``sub`` by another name: ``input - alpha * other``, broadcast."""
+    def subtract_(self, other: Tensor | float, *, alpha: float = 1) -> Tensor:
+        """``subtract`` that overwrites the tensor and gives it."""
+    def true_divide(
+        self,
+        other: Tensor | float,
+        *,
+        rounding_mode: str | None = None,
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """``div`` by another name: The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
+    def true_divide_(self, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
+        """``true_divide`` that overwrites the tensor and gives it."""
+    def vdot(self, tensor: Tensor) -> Tensor:
+        """The inner product of two vectors of one size."""
+    def sum(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+        """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
+    def mean(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+        """The mean over dimensions (all where ``dim`` is None) of a floating point tensor."""
+    def amax(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
+        """The largest element over dimensions; NaN wins; the gradient is shared among equals."""
+    def amin(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
+        """The smallest element over dimensions; NaN wins; the gradient is shared among equals."""
+    def any(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
+        """Whether any element is nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
+    def all(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
+        """Whether all elements are nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
+    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """The int64 position of the largest element (in the flattened tensor where ``dim`` is None), first of equals."""
+    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
+    def softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
+        """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
+    def log_softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
+        """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
+    def sort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> tuple[Tensor, Tensor]:
+        """The elements along ``dim`` in order, and the places they had: ``(values, indices)``; always stable, NaN largest.
+
+        >>> import weft as wf
+        >>> wf.sort(wf.tensor([3, 1, 2])).indices
+        tensor([1, 2, 0])
+        """
+    def argsort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+        """The places of the elements along ``dim`` in order; always stable, NaN largest; int64, shape as ``input``."""
+    def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Tensor]:
+        """The ``k`` largest (or smallest) elements along ``dim`` in order, with their places: ``(values, indices)``."""
+    def kthvalue(self, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+        """The ``k``-th smallest element (from 1) along ``dim`` and its place: ``(values, indices)``; NaN is largest."""
+    def median(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
+    def nanmedian(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
+    def cumsum(self, dim: int, *, dtype: DType | None = None) -> Tensor:
+        """Running sums along ``dim``; integers and bool sum to int64.
+
+        >>> import weft as wf
+        >>> wf.cumsum(wf.tensor([1, 2, 3]), 0)
+        tensor([1, 3, 6])
+        """
+    def cumsum_(self, dim: int, *, dtype: DType | None = None) -> Tensor:
+        """``cumsum`` that overwrites the tensor and gives it."""
+    def cumprod(self, dim: int, *, dtype: DType | None = None) -> Tensor:
+        """Running products along ``dim``; integers and bool multiply to int64."""
+    def cumprod_(self, dim: int, *, dtype: DType | None = None) -> Tensor:
+        """``cumprod`` that overwrites the tensor and gives it."""
+    def logcumsumexp(self, dim: int) -> Tensor:
+        """Running ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
+    def cummax(self, dim: int) -> tuple[Tensor, Tensor]:
+        """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
+    def cummin(self, dim: int) -> tuple[Tensor, Tensor]:
+        """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
+    def diff(
+        self,
+        n: int = 1,
+        dim: int = -1,
+        prepend: Tensor | None = None,
+        append: Tensor | None = None,
+    ) -> Tensor:
+        """Differences of neighbours along ``dim``, taken ``n`` times; of bool whether they differ.
+
+        ``prepend`` and ``append`` are joined to the input first.
+
+        >>> import weft as wf
+        >>> wf.diff(wf.tensor([1, 4, 9]))
+        tensor([3, 5])
+        """
+    def max(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+        """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
+
+        >>> import weft as wf
+        >>> wf.max(wf.tensor([[1, 5], [7, 2]]), 1).indices
+        tensor([1, 0])
+        """
+    def min(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+        """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
+    def aminmax(self, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+        """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
+    def prod(self, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+        """The product along ``dim`` (of all where None); integers and bool multiply to int64."""
+    def var(
+        self,
+        dim: Dims = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Tensor:
+        """The variance over dimensions, divided by ``n - correction`` (1 by default; ``unbiased=False`` is 0)."""
+    def std(
+        self,
+        dim: Dims = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Tensor:
+        """The standard deviation over dimensions: the square root of ``var``; its gradient at 0 is 0."""
+    def logsumexp(self, dim: Dims, keepdim: bool = False) -> Tensor:
+        """``log(sum(exp(x)))`` over dimensions, without overflow; integers as float32."""
+    def count_nonzero(self, dim: Dims = None) -> Tensor:
+        """How many elements are not 0, over dimensions (all where None); int64."""
+    def nansum(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+        """The sum over dimensions of what is not NaN."""
+    def nanmean(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+        """The mean over dimensions of what is not NaN, NaN where nothing is; floating point."""
+    def norm(
+        self,
+        p: float | str | None = 'fro',
+        dim: Dims = None,
+        keepdim: bool = False,
+        *,
+        dtype: DType | None = None,
+    ) -> Tensor:
+        """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2."""
+    def ravel(self) -> Tensor:
+        """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
+    def diagflat(self, offset: int = 0) -> Tensor:
+        """The elements on a diagonal of a square matrix, zeros beside it."""
+    def take(self, index: Tensor) -> Tensor:
+        """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
+    def take_along_dim(self, indices: Tensor, dim: int | None = None) -> Tensor:
+        """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one.
+
+        Negative indices count from the end.
+        """
+    def trace(self) -> Tensor:
+        """The sum of a matrix's diagonal; int64 of integers."""
+    def cross(self, other: Tensor, dim: int | None = None) -> Tensor:
+        """The cross product of vectors of 3 along ``dim``, or along the first dimension of size 3."""
+    def kron(self, other: Tensor) -> Tensor:
+        """The Kronecker product: each element of ``input`` times all of ``other``, as blocks."""
+    def inner(self, other: Tensor) -> Tensor:
+        """Inner products along the last dimensions: (*, k) and (+, k) give (*, +); of a 0-d tensor the product."""
+    def addr(self, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """``beta * input + alpha * outer(vec1, vec2)``; with ``beta`` 0 the input is not read."""
+    def addr_(self, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """``addr`` that overwrites the tensor and gives it."""
+    def dist(self, other: Tensor, p: float = 2) -> Tensor:
+        """The p-norm of ``input - other``, all elements together; p may be 0 and inf."""
+    def renorm(self, p: float, dim: int, maxnorm: float) -> Tensor:
+        """Each slice along ``dim`` scaled down to the p-norm ``maxnorm`` where it is larger."""
+    def renorm_(self, p: float, dim: int, maxnorm: float) -> Tensor:
+        """``renorm`` that overwrites the tensor and gives it."""
