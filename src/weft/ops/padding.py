@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError, mistake
 from weft.expr import Expr, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand
+from weft.kernels import Builder, Operand, Program
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
@@ -17,6 +18,7 @@ from weft.ops.rearrangement import Sources, moved
 from weft.ops.table import declare, lookup
 from weft.ops.viewing import SLICE
 from weft.ops.views import positions, summed_at
+from weft.target import TargetProfile
 
 
 def _infer_pad(
@@ -76,11 +78,97 @@ def _gradient_pad(context: Gradient, grad: Any) -> list[Any]:
             if grad.shape[d] != shape[d]:
                 grad = bind(SLICE, grad, dim=d, start=before, stop=before + shape[d], step=1)
         return [grad]
-    return [summed_at(grad, bind(PAD, positions(grad, shape), **attributes), shape)]
+    if any(min(each) < 0 for each in attributes["padding"]):
+        return [summed_at(grad, bind(PAD, positions(grad, shape), **attributes), shape)]
+    wide = bind(lookup("cast"), grad, dtype=grad.dtype.compute)  # which is rounded once
+    for d, (before, after) in enumerate(attributes["padding"]):
+        if before or after:
+            wide = _folded_back(wide, d, shape[d], (before, after), attributes["mode"])
+    return [bind(lookup("cast"), wide, dtype=grad.dtype)]
+
+
+def _folded_back(grad: Any, dim: int, size: int, padding: tuple[int, int], mode: str) -> Any:
+    """The gradient along a dimension: that of the middle, and of both ends where their elements came from."""
+    before, after = padding
+    middle, met = _part(grad, dim, before, before + size), []
+    for start, count in ((0, before), (before + size, after)):
+        if not count:
+            continue
+        end = _part(grad, dim, start, start + count)
+        if mode == "reflect":
+            end = bind(lookup("flip"), end, dims=(dim,))
+        elif mode == "replicate":
+            end, count = bind(lookup("sum"), end, dims=(dim,), keepdim=True), 1
+        first = {
+            "reflect": 1 if start == 0 else size - 1 - count,
+            "replicate": 0 if start == 0 else size - 1,
+            "circular": size - count if start == 0 else 0,
+        }[mode]
+        met.append((first, count, end))
+    met.sort(key=lambda each: each[0])
+    add = lookup("add")
+    if any(first + count > other for (first, count, _), (other, _, _) in pairwise(met)):
+        for first, count, end in met:
+            around = [(0, 0)] * len(grad.shape)
+            around[dim] = (first, size - first - count)
+            middle = bind(add, middle, bind(PAD, end, padding=tuple(around), mode="constant", value=0))
+        return middle
+    pieces, reached = [], 0  # additions where something comes back, and what lies between as it is
+    for first, count, end in [*met, (size, 0, None)]:
+        if first > reached:
+            pieces.append(_part(middle, dim, reached, first))
+        if count:
+            pieces.append(bind(add, _part(middle, dim, first, first + count), end))
+        reached = first + count
+    return bind(lookup("cat"), *pieces, dim=dim) if len(pieces) > 1 else pieces[0]
+
+
+def _part(value: Any, dim: int, start: int, stop: int) -> Any:
+    return bind(SLICE, value, dim=dim, start=start, stop=stop, step=1)
+
+
+_by_places = moved("pad", _pad_sources)
+
+
+def _lower_pad(
+    operands: Sequence[Operand],
+    outputs: Sequence[Operand],
+    attributes: dict[str, Any],
+    profile: TargetProfile,
+) -> Program:
+    """Elements by their places; where neighbours are computed in lanes, the middle and the ends of rows apart."""
+    x, target = operands[0], outputs[0]
+    before, after = attributes["padding"][-1] if x.shape else (0, 0)
+    plain = attributes["mode"] == "constant" or "lanes" not in profile.features
+    if plain or len(x.shape) < 2 or min(before, after, *x.shape) < 0 or before + after == 0:
+        program: Program = _by_places(operands, outputs, attributes, profile)
+        return program
+    builder = Builder("pad_rows")
+    size = x.shape[-1]
+    for number, (start, count) in enumerate(((before, size), (0, before), (before + size, after))):
+        if not count:
+            continue
+        if number:
+            builder.end_part()
+            *axes, column, row = builder.axes((*target.shape[:-2], count, target.shape[-2]))
+        else:
+            *axes, row, column = builder.axes((*target.shape[:-1], count))
+        places, _ = _pad_sources(attributes | {"padding": (*attributes["padding"][:-1], (0, 0))})(
+            builder, [*axes, row, column], x
+        )
+        if number:
+            there = column + builder.integer(f"start{number}", start)
+            place = there - builder.integer("before", before)
+            places[-1] = _OUTSIDE[attributes["mode"]](place, builder.integer("size", size))
+        else:
+            there = column + builder.integer("before", before)
+        value = builder.load(x, places)
+        builder.store(target, [*axes, row, there], value)
+    return Program((builder.finish(),))
 
 
 PAD: OpSpec = declare(
-    "pad", infer=_infer_pad, reference=_reference_pad, lower=moved("pad", _pad_sources), gradient=_gradient_pad,
+    "pad", infer=_infer_pad, reference=_reference_pad, lower=_lower_pad, gradient=_gradient_pad,
     doc="Elements added around dimensions: a constant, or the input's reflected, repeated or wrapped around.",
 )  # fmt: skip
 
