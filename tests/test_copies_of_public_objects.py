@@ -94,7 +94,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "Upsample": (None, 2), "ZeroPad1d": (1,), "ZeroPad2d": (1,), "ZeroPad3d": (1,), "ChannelShuffle": (2,),
     "ConstantPad1d": (1, 0.5), "ConstantPad2d": (1, 0.5), "ConstantPad3d": (1, 0.5), "Fold": ((4, 4), 2),
     "Unfold": (2,), "NonDynamicallyQuantizableLinear": (2, 2), "UpsamplingNearest2d": (None, 2),
-    "UpsamplingBilinear2d": (None, 2),
+    "UpsamplingBilinear2d": (None, 2), "LPPool1d": (2.0, 2), "LPPool2d": (2.0, 2), "LPPool3d": (2.0, 2),
 }  # fmt: skip
 """Arguments of layers that the patterns below do not fit."""
 PATTERNS: tuple[tuple[str, tuple[Any, ...]], ...] = (
@@ -163,7 +163,8 @@ SAMPLES: dict[str, Callable[[], Any]] = {
     "distributions.Normal": lambda: D.Normal(0.0, wf.ones(2)),
     "distributions.OneHotCategorical": lambda: D.OneHotCategorical(wf.ones(3)),
     "distributions.Uniform": lambda: D.Uniform(0.0, wf.ones(2)),
-    **{f"optim.{name}": optimizer(name) for name in ("SGD", "Adagrad", "Adam", "AdamW", "Lion", "RMSprop")},
+    **{f"optim.{name}": optimizer(name) for name in (
+        "SGD", "Adagrad", "Adam", "AdamW", "Lion", "RMSprop", "RAdam", "NAdam", "Adamax", "Adadelta", "Rprop", "ASGD")},
 }  # fmt: skip
 IN_FORCE = "a mode that is in force in a block of code, and not kept"
 COMPILED = "belongs to compiled code: the tests of the compiler say what of it is kept"

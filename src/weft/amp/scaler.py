@@ -360,7 +360,12 @@ def _step_where_finite(optimizer: Optimizer, found: Tensor, options: dict[str, A
     with no_grad():
         written = [one for group in optimizer.param_groups for one in group["params"] if one.grad is not None]
         written += [one for parameter in written for one in optimizer.state[parameter].values()]
-        written += [cohort.step for group in optimizer.param_groups for cohort in group.cohorts]
+        written += [
+            counter
+            for group in optimizer.param_groups
+            for cohort in group.cohorts
+            for counter in cohort.counters.values()
+        ]
         before = [bind(OPS["copy"], one) for one in written]
         result = optimizer.step(**options)
         for one, old in zip(written, before, strict=True):

@@ -2,6 +2,7 @@
 
 from weft.ops import (
     activations,
+    adaptive_updates,
     advanced,
     aliases,
     attention,
@@ -51,6 +52,7 @@ from weft.ops import (
 
 __all__ = [
     "activations",
+    "adaptive_updates",
     "advanced",
     "aliases",
     "attention",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from weft.autograd import no_grad
@@ -160,13 +160,20 @@ _FREE = frozenset({"lr", "initial_lr", "max_lr", "min_lr", "max_momentum", "base
 class Cohort:
     """Parameters of one group and device that have taken the same number of steps, and their counter.
 
-    ``started``: whether the host knows that a step was taken.
+    ``started``: whether the host knows that a step was taken. ``numbers``: what else changes with the steps and is one
+    number for all members, by its name in the state.
     """
 
     device: str
     members: list[Tensor]
     step: Tensor
     started: bool = False
+    numbers: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def counters(self) -> dict[str, Tensor]:
+        """The counter and the numbers, by their names in the state."""
+        return {"step": self.step, **self.numbers}
 
 
 def _is_matrix(name: str, parameter: Tensor) -> bool:

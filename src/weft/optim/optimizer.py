@@ -40,6 +40,8 @@ class Optimizer:
 
     buffers: ClassVar[tuple[str, ...]] = ()
     """Names of the tensors kept for each parameter, in the order of the op's operands."""
+    counted: ClassVar[tuple[str, ...]] = ()
+    """Names of the numbers that change with the steps besides their count: one each for all members of a cohort."""
     scheduled: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     """Options that schedules change and the update takes as numbers; each with what of it is built into a step."""
 
@@ -99,7 +101,7 @@ class Optimizer:
         return self.buffers
 
     def _initial(self, group: ParamGroup, name: str) -> float:
-        """The number that a state tensor starts with."""
+        """The number that a state tensor, or a number of ``counted``, starts with."""
         return 0.0
 
     def _require_state(
@@ -152,7 +154,8 @@ class Optimizer:
             by_device.setdefault(str(parameter.device), []).append(parameter)
         state: dict[Tensor, dict[str, Tensor]] = {}
         for device, members in by_device.items():
-            cohort = Cohort(device, members, scalar(0.0, device))
+            numbers = {name: scalar(self._initial(group, name), device) for name in self.counted}
+            cohort = Cohort(device, members, scalar(0.0, device), numbers=numbers)
             for parameter in members:
                 state[parameter] = {
                     name: full_like(parameter, self._initial(group, name)) for name in self._buffers(group)
@@ -204,7 +207,7 @@ class Optimizer:
                 for group, cohort, operands, targets in ready:
                     if self._counts(group, cohort):
                         bind(OPS["add"], cohort.step, 1.0, into=(cohort.step,))
-                    self._update(group, group.rate(cohort.device), cohort.step, operands, targets)
+                    self._take(group, cohort, operands, targets)
             for _, cohort, *_ in ready:
                 cohort.started = cohort.started or not tracing()
         return loss
@@ -222,7 +225,8 @@ class Optimizer:
     def _apart(self, group: ParamGroup, cohort: Cohort, active: list[Tensor]) -> Cohort:
         moving = {id(parameter) for parameter in active}
         step = cohort.step.clone()
-        split = Cohort(cohort.device, active, step, cohort.started)
+        numbers = {name: value.clone() for name, value in cohort.numbers.items()}
+        split = Cohort(cohort.device, active, step, cohort.started, numbers)
         cohort.members = [parameter for parameter in cohort.members if id(parameter) not in moving]
         group.cohorts.append(split)
         group.revision += 1
@@ -242,7 +246,7 @@ class Optimizer:
             gradients.append(gradient)
             operands += [parameter, gradient, *kept]
             targets += [parameter, *kept]
-        limit_bindings([group.rate(cohort.device), cohort.step, *targets], gradients)
+        limit_bindings([group.rate(cohort.device), *cohort.counters.values(), *targets], gradients)
         return operands, tuple(targets)
 
     def _misplaced(self, parameter: Tensor, gradient: Tensor, cohort: Cohort) -> DeviceError:
@@ -257,6 +261,12 @@ class Optimizer:
     def _counts(self, group: ParamGroup, cohort: Cohort) -> bool:
         """Whether the update depends on the number of this step."""
         return True
+
+    def _take(
+        self, group: ParamGroup, cohort: Cohort, operands: Sequence[Tensor], targets: tuple[Tensor, ...]
+    ) -> None:
+        """Bind what a cohort's step is made of: the update, and in subclasses that of ``cohort.numbers``."""
+        self._update(group, group.rate(cohort.device), cohort.step, operands, targets)
 
     def _update(
         self,
@@ -277,11 +287,11 @@ class Optimizer:
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over the state and options of ``state_dict()``, this optimizer's or PyTorch's; nothing on a mistake."""
-        load_state(self._name, state_dict, self.param_groups, self.state, self._check)
+        load_state(self._name, state_dict, self.param_groups, self.state, self._check, self._initial)
 
     def _saved(self, group: ParamGroup, cohort: Cohort, parameter: Tensor) -> dict[str, Any]:
         """What ``state_dict`` holds of a parameter."""
-        return {"step": cohort.step, **self.state[parameter]}
+        return {**cohort.counters, **self.state[parameter]}
 
     def __repr__(self) -> str:
         lines = [f"{self._name} ("]
@@ -294,7 +304,7 @@ class Optimizer:
 def _place(group: ParamGroup, cohort: Cohort, state: Mapping[Tensor, Mapping[str, Tensor]]) -> None:
     """Lay a cohort's parameters, their state and its numbers side by side."""
     kept = [tensor for parameter in cohort.members for tensor in state[parameter].values()]
-    colocate([*cohort.members, *kept, group.rate(cohort.device), cohort.step])
+    colocate([*cohort.members, *kept, group.rate(cohort.device), *cohort.counters.values()])
 
 
 def refuse_differentiable(name: str, given: bool) -> None:

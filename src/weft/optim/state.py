@@ -15,6 +15,8 @@ from weft.tensors.arena import scalar
 from weft.tensors.tensor import Tensor, tensor
 
 State = dict[Tensor, dict[str, Tensor]]
+Counts = tuple[float, ...]
+"""A parameter's number of steps, then its cohort's other numbers."""
 
 
 def pack_state(
@@ -40,6 +42,7 @@ def load_state(
     groups: Sequence[ParamGroup],
     state: State,
     check: Callable[[ParamGroup], None],
+    initial: Callable[[ParamGroup, str], float],
 ) -> None:
     """Write a state dict into groups and state; ``ArgumentError`` names what does not fit."""
     name = f"{where}.load_state_dict"
@@ -48,7 +51,7 @@ def load_state(
         raise ArgumentError(
             mistake(name, "state_dict", f"of {len(given)} parameter groups", f"{len(groups)} groups")
         )
-    steps: dict[Tensor, float] = {}
+    steps: dict[Tensor, Counts] = {}
     writes: list[tuple[Tensor, Tensor]] = []
     for position, (old, new) in enumerate(zip(groups, given, strict=True)):
         if len(old["params"]) != len(new["params"]):
@@ -57,10 +60,14 @@ def load_state(
                     name, f"group {position}", f"of {len(new['params'])} parameters", f"{len(old['params'])}"
                 )
             )
-        check(ParamGroup({**old, **new}))
+        loaded = ParamGroup({**old, **new})
+        check(loaded)
+        counted = tuple(old.cohorts[0].numbers) if old.cohorts else ()
         for number, parameter in zip(new["params"], old["params"], strict=True):
-            entry = state_dict["state"].get(number, {})
-            steps[parameter], values = _entry(f"{name}: state[{number}]", entry, parameter, state[parameter])
+            entry, words = state_dict["state"].get(number, {}), f"{name}: state[{number}]"
+            counts, own = {key: initial(loaded, key) for key in counted}, state[parameter]
+            starts = {key: initial(loaded, key) for key in own}
+            steps[parameter], values = _entry(words, entry, own, counts, starts)
             writes += values
     with no_grad():
         cohorts = [_cohorts(group, steps) for group in groups]
@@ -70,7 +77,8 @@ def load_state(
         for group, new, made, fit in zip(groups, given, cohorts, fits, strict=True):
             if fit:  # written in place, so that compiled steps go on
                 for cohort, fresh in zip(group.cohorts, made, strict=True):
-                    cohort.step.copy_(fresh.step)
+                    for key, value in cohort.counters.items():
+                        value.copy_(fresh.counters[key])
                     cohort.started = fresh.started
             else:
                 group.cohorts, group.revision = made, group.revision + 1
@@ -85,19 +93,25 @@ def _groups(name: str, state_dict: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _entry(
-    name: str, entry: Mapping[str, Any], parameter: Tensor, own: Mapping[str, Tensor]
-) -> tuple[float, list[tuple[Tensor, Tensor]]]:
-    """A parameter's number of steps, and its tensors with the values they get; what was not saved becomes 0."""
-    unknown = sorted(set(entry) - {"step", *own})
+    name: str,
+    entry: Mapping[str, Any],
+    own: Mapping[str, Tensor],
+    counts: Mapping[str, float],
+    starts: Mapping[str, float],
+) -> tuple[Counts, list[tuple[Tensor, Tensor]]]:
+    """A parameter's number of steps and what changes with it, and its tensors with the values they get.
+
+    What was not saved becomes what it starts with: ``counts`` and ``starts``.
+    """
+    unknown = sorted(set(entry) - {"step", *counts, *own})
     if unknown:
-        raise ArgumentError(mistake(name, "names", unknown, f"of {sorted({'step', *own})}"))
+        raise ArgumentError(mistake(name, "names", unknown, f"of {sorted({'step', *counts, *own})}"))
     writes = []
     for key, target in own.items():
         value = entry.get(key)
         if value is None:
-            writes.append(
-                (target, tensor(0.0, dtype=target.dtype, device=str(target.device)).expand(*target.shape))
-            )
+            start = tensor(starts[key], dtype=target.dtype, device=str(target.device))
+            writes.append((target, start.expand(*target.shape)))
             continue
         found = _tensor(f"{name}[{key!r}]", value, target)
         if found.shape != target.shape:
@@ -108,7 +122,8 @@ def _entry(
             )
         writes.append((target, found))
     saved = any(entry.get(key) is not None for key in own)
-    return float(entry.get("step", 1.0 if saved else 0.0)), writes
+    step = float(entry.get("step", 1.0 if saved else 0.0))
+    return (step, *(float(entry.get(key, start)) for key, start in counts.items())), writes
 
 
 def _tensor(name: str, value: Any, like: Tensor) -> Tensor:
@@ -122,16 +137,16 @@ def _tensor(name: str, value: Any, like: Tensor) -> Tensor:
     return tensor(numpy.asarray(value), dtype=like.dtype, device=str(like.device))
 
 
-def _cohorts(group: ParamGroup, steps: Mapping[Tensor, float]) -> list[Cohort]:
+def _cohorts(group: ParamGroup, steps: Mapping[Tensor, Counts]) -> list[Cohort]:
     """The group's parameters by device and number of steps."""
-    made: dict[tuple[str, float], Cohort] = {}
+    made: dict[tuple[str, Counts], Cohort] = {}
     for cohort in group.cohorts:
         for parameter in cohort.members:
             key = (cohort.device, steps[parameter])
             if key not in made:
-                made[key] = Cohort(
-                    cohort.device, [], scalar(steps[parameter], cohort.device), steps[parameter] > 0
-                )
+                step, *others = (scalar(value, cohort.device) for value in steps[parameter])
+                numbers = dict(zip(cohort.numbers, others, strict=True))
+                made[key] = Cohort(cohort.device, [], step, steps[parameter][0] > 0, numbers)
             made[key].members.append(parameter)
     return list(made.values())
 

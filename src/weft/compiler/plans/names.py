@@ -68,7 +68,9 @@ class _Naming:
             for (key, _), (tensor, _) in group.numbers.items():
                 self.put(tensor, f"{prefix}.{key}{suffix}")
             for at, cohort in enumerate(group.cohorts):
-                self.put(cohort.step, f"{prefix}.step{suffix}{f'.{at}' if len(group.cohorts) > 1 else ''}")
+                place = f".{at}" if len(group.cohorts) > 1 else ""
+                for name, counter in cohort.counters.items():
+                    self.put(counter, f"{prefix}.{name}{suffix}{place}")
 
     def finish(self) -> list[list[str]]:
         """All names; states that nobody names are numbered."""
