@@ -27,6 +27,8 @@ def network(device: str) -> wf.nn.Module:
         ("AdamW", {"lr": 0.01}),
         ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3}),
         ("SGD", {"lr": 0.1}),
+        ("NAdam", {"lr": 0.01}),
+        ("ASGD", {"lr": 0.1, "t0": 2}),
     ],
 )
 def test_a_traced_step_is_the_eager_step(name: str, options: dict[str, Any], device: Device) -> None:
