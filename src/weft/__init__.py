@@ -27,12 +27,21 @@ _ALIASES = {
     "int": "int32",
     "bool": "bool_",
 }
+_ABSENT_TYPES = {
+    **dict.fromkeys(("int16", "short"), "int32, or int8 where the numbers fit"),
+    **dict.fromkeys(("uint16", "uint64"), "uint32 or int64"),
+    **dict.fromkeys(
+        ("cdouble", "cfloat", "chalf", "complex32", "complex64", "complex128"),
+        "two float32 tensors, of real and imaginary parts",
+    ),
+}  # fmt: skip
+"""Data types of PyTorch that weft lacks, with what to use."""
 _FROM = {
     "weft.tensors.constants": (
         "channels_last", "channels_last_3d", "contiguous_format", "dtype", "e", "inf", "layout", "memory_format", "nan",
         "newaxis", "pi", "preserve_format", "strided",
     ),
-    "weft.tensors.described": ("Size", "device"),
+    "weft.tensors.described": ("Size", "broadcast_shapes", "device"),
     "weft.tensors.legacy": (
         "BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor",
         "IntTensor", "LongTensor", "ShortTensor",
@@ -57,7 +66,8 @@ _FROM = {
         "enable_grad", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled", "no_grad", "set_grad_enabled",
     ),
     "weft.random": (
-        "Generator", "bernoulli", "initial_seed", "manual_seed", "normal", "rand", "rand_like", "randint", "randn",
+        "Generator", "bernoulli", "initial_seed", "manual_seed", "multinomial",
+        "normal", "rand", "rand_like", "randint", "randn",
         "randn_like", "randperm", "seed",
     ),
     "weft.custom": ("register_kernel",),
@@ -84,6 +94,9 @@ def __getattr__(name: str) -> Any:
     else:
         if name.startswith("__"):
             raise AttributeError(f"module 'weft' has no attribute {name!r}")
+        if name in _ABSENT_TYPES:
+            absent = import_module("weft.errors").AbsentError
+            raise absent(f"weft.{name}: is not a data type of weft, expected {_ABSENT_TYPES[name]}")
         functions = import_module("weft.ops").FUNCTIONS
         if name not in functions or not functions[name].top:
             raise AttributeError(f"module 'weft' has no attribute {name!r}")

@@ -229,6 +229,11 @@ def rebuild_view_edge(tensor: Tensor) -> None:
     assert view is not None
     edge, source = edge_of(view.base), type_of(view.base)
     if edge is not None:
+        if view.base._view is not None:
+            raise GradError(
+                "a view: its base got another shape in place (unsqueeze_, transpose_, …) after it was taken, "
+                "expected a view that is taken after the change of shape"
+            )
         for name, attributes in view.path:
             op, options = OPS[name], dict(attributes)
             (result,) = op.infer(source, **options)

@@ -7,8 +7,8 @@ from typing import Any
 
 from weft.autograd import no_grad
 from weft.errors import ArgumentError, ShapeError, mistake
-from weft.ops import OPS, bind
-from weft.random import Generator, default_generator
+from weft.random import Generator
+from weft.random.filling import drawn
 from weft.tensors.tensor import Tensor
 
 GAINS = {
@@ -57,16 +57,8 @@ def fans(tensor: Tensor) -> tuple[int, int]:
 
 
 def _filled(op: str, tensor: Tensor, a: float, b: float, generator: Generator | None) -> Tensor:
-    device = str(tensor.device)
-    source = generator or default_generator(device)
-    if source.device != device:
-        raise ArgumentError(
-            mistake("init", "generator", f"on {source.device}", f"on {device}, as the tensor")
-        )
-    state, low, high = source.take(tensor.numel())
     with no_grad():
-        drawn = bind(OPS[op], state, low, high, float(a), float(b), shape=tensor.shape, dtype=tensor.dtype)
-        return tensor.copy_(drawn)
+        return tensor.copy_(drawn("init", op, tensor, (float(a), float(b)), generator))
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:

@@ -1,5 +1,6 @@
 """Random numbers: a generator a device, seeded by ``manual_seed``; the same seed gives the same numbers everywhere."""
 
+from weft.random.choosing import multinomial
 from weft.random.draws import (
     bernoulli,
     dropout,
@@ -20,6 +21,7 @@ __all__ = [
     "dropout",
     "initial_seed",
     "manual_seed",
+    "multinomial",
     "normal",
     "rand",
     "rand_like",

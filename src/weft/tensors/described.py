@@ -10,6 +10,8 @@ from weft import devices
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops import OPS, Geometry, bind
+from weft.ops import geometry as geometries
+from weft.ops.arguments import sizes
 
 if TYPE_CHECKING:
     from weft.tensors.tensor import Tensor
@@ -85,6 +87,17 @@ class Size(tuple[int, ...]):
 
     def __getnewargs__(self) -> tuple[tuple[int, ...]]:
         return (tuple(self),)
+
+
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The common shape of shapes by NumPy's rule, an int standing for one size; ``ShapeError`` where there is none.
+
+    >>> import weft as wf
+    >>> wf.broadcast_shapes((2, 1), (3,), 3)
+    Size([2, 3])
+    """
+    given = [sizes("broadcast_shapes", (shape,)) for shape in shapes]
+    return Size(geometries.broadcast_shapes("broadcast_shapes", *given))
 
 
 class Described:

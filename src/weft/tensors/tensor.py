@@ -38,8 +38,10 @@ from weft.tensors.alike import Alike
 from weft.tensors.array import Array
 from weft.tensors.conversion import Conversions
 from weft.tensors.described import Described
+from weft.tensors.drawing import Drawing
 from weft.tensors.gradients import Gradients
 from weft.tensors.methods import TensorMethods
+from weft.tensors.turning import Turning
 from weft.tensors.values import HostValues
 from weft.tensors.watch import watcher
 
@@ -52,7 +54,7 @@ class View(NamedTuple):
     untracked: bool
 
 
-class Tensor(Described, Gradients, HostValues, Conversions, Alike, TensorMethods):
+class Tensor(Described, Gradients, HostValues, Conversions, Alike, Drawing, Turning, TensorMethods):
     """A multi-dimensional array of one element type on one device, with optional gradient history.
 
     Make one with ``weft.tensor``, ``zeros``, ``randn`` …; operators and methods mean what PyTorch's mean. Calling the
