@@ -99,6 +99,7 @@ from weft.random import (
     bernoulli as bernoulli,
     initial_seed as initial_seed,
     manual_seed as manual_seed,
+    multinomial as multinomial,
     normal as normal,
     rand as rand,
     rand_like as rand_like,
@@ -143,6 +144,7 @@ from weft.tensors.creation import (
 )
 from weft.tensors.described import (
     Size as Size,
+    broadcast_shapes as broadcast_shapes,
     device as device,
 )
 from weft.tensors.exchange import (
