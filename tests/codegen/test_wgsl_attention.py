@@ -30,7 +30,7 @@ def programs(
 ) -> list[Any]:
     """The kernels of forward and backward."""
     q = (2, length, 4, size)
-    kv, lse = (2, length, 2, size), (2, 4, length)
+    kv, sums = (2, length, 2, size), (2, 4, length, 2)
     forward = [
         (q, dtype),
         (kv, dtype),
@@ -38,10 +38,10 @@ def programs(
         *([] if mask is None else [((2, 1, length, length), mask)]),
     ]
     own = dtype.compute
-    backward = [(q, dtype), (q, dtype), (lse, own), *forward]
+    backward = [(q, dtype), (q, dtype), (sums, own), *forward]
     found = []
     for lower, inputs, outputs in (
-        (attention_kernels.lower, forward, [(q, dtype), (lse, own)]),
+        (attention_kernels.lower, forward, [(q, dtype), (sums, own)]),
         (attention_kernels.lower_backward, backward, [(q, dtype), (kv, dtype), (kv, dtype)]),
     ):
         made = [

@@ -1,8 +1,9 @@
 """``attention`` and its gradient: ops over (batch, length, heads, size) that never hold all weights at once.
 
-``softmax(q k^T scale + mask) v`` a tile of keys after another (Dao, FlashAttention-2, 2023). Forward also gives the
-logarithm of each row's sum of exponentials, from which backward makes the weights again. Results lie as
-(batch, length, heads, size), so that the heads of a row are neighbours for the projection that follows.
+``softmax(q k^T scale + mask) v`` a tile of keys after another (Dao, FlashAttention-2, 2023). Forward also gives each
+row's largest score and 1 over its sum of exponentials, from which backward makes the weights again. They are two
+numbers, as the logarithm of the sum vanishes beside a large score: of a row that a mask of -1e9 hides, say. Results
+lie as (batch, length, heads, size), so that the heads of a row are neighbours for the projection that follows.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def _infer(
     batch, length, heads, _ = q.shape
     return (
         TensorType((batch, length, heads, v.shape[-1]), q.dtype),
-        TensorType((batch, heads, length), q.dtype.compute),
+        TensorType((batch, heads, length, 2), q.dtype.compute),
     )
 
 
@@ -79,14 +80,14 @@ def _reference(q: Any, k: Any, v: Any, mask: Any = None, *, causal: bool, scale:
 
     scores = _scores(q, k, mask, causal, scale)
     largest = scores.max(-1, keepdims=True)
-    powers = numpy.exp(scores - numpy.where(largest == -numpy.inf, 0, largest))
+    largest = numpy.where(largest == -numpy.inf, 0, largest)
+    powers = numpy.exp(scores - largest)
     total = powers.sum(-1, keepdims=True)
     weights = powers / numpy.where(total == 0, 1, total)
     spread = numpy.repeat(v.astype("float64"), q.shape[2] // v.shape[2], axis=2)
     out = numpy.einsum("bhls,bshe->blhe", weights, spread)
-    with numpy.errstate(divide="ignore"):
-        lse = numpy.where(total == 0, numpy.inf, largest + numpy.log(total))[..., 0]
-    return out.astype(q.dtype), lse.astype("float64" if q.dtype == "float64" else "float32")
+    sums = numpy.concatenate([largest, numpy.where(total == 0, 0, 1 / numpy.where(total == 0, 1, total))], -1)
+    return out.astype(q.dtype), sums.astype("float64" if q.dtype == "float64" else "float32")
 
 
 def _each(needs: tuple[bool, ...]) -> tuple[int, ...]:
@@ -108,16 +109,16 @@ def _gradient(context: Gradient, grad: Any, *_: Any) -> list[Any]:
 ATTENTION: OpSpec = declare(
     "attention", infer=_infer, reference=_reference, lower=lower, gradient=_gradient, saves=_each,
     saves_output=True, constants=(1,),
-    doc="softmax(q k^T scale + mask) v, and the logarithm of each row's sum (inf where a row sees no key).",
+    doc="softmax(q k^T scale + mask) v, and of each row the largest score and 1 over its sum (0 and 0 where it sees no key).",
 )  # fmt: skip
 
 
 def _infer_backward(
-    grad: TensorType, out: TensorType, lse: TensorType, q: TensorType, k: TensorType, v: TensorType,
+    grad: TensorType, out: TensorType, sums: TensorType, q: TensorType, k: TensorType, v: TensorType,
     mask: TensorType | None = None, *, causal: bool, scale: float,
 ) -> tuple[TensorType, ...]:  # fmt: skip
-    expected = dict(zip(("out", "lse"), _infer(q, k, v, mask, causal=causal, scale=scale), strict=True))
-    given = (("grad", grad, expected["out"]), ("out", out, expected["out"]), ("lse", lse, expected["lse"]))
+    expected = dict(zip(("out", "sums"), _infer(q, k, v, mask, causal=causal, scale=scale), strict=True))
+    given = (("grad", grad, expected["out"]), ("out", out, expected["out"]), ("sums", sums, expected["sums"]))
     for name, found, own in given:
         if found.shape != own.shape:
             raise ShapeError(mistake("attention_backward", name, found.shape, own.shape))
@@ -125,12 +126,13 @@ def _infer_backward(
 
 
 def _reference_backward(
-    grad: Any, out: Any, lse: Any, q: Any, k: Any, v: Any, mask: Any = None, *, causal: bool, scale: float
+    grad: Any, out: Any, sums: Any, q: Any, k: Any, v: Any, mask: Any = None, *, causal: bool, scale: float
 ) -> Any:
     import numpy
 
     scores = _scores(q, k, mask, causal, scale)
-    weights = numpy.exp(scores - lse.astype("float64")[..., None])
+    wide_sums = sums.astype("float64")
+    weights = numpy.exp(scores - wide_sums[..., :1]) * wide_sums[..., 1:]
     groups = q.shape[2] // k.shape[2]
     keys, values = (numpy.repeat(one.astype("float64"), groups, axis=2) for one in (k, v))
     wide = grad.astype("float64")

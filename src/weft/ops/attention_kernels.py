@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from weft.dtypes import DType
+from weft.expr import const
+from weft.expr.node import INDEX
 from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
 from weft.kernels.library.attentions import CPU_KEYS, CPU_ROWS, FORMS, of_buffer, tile_for
 from weft.ops import sharing
@@ -58,20 +60,20 @@ def lower(
     attributes: dict[str, Any],
     profile: TargetProfile,
 ) -> Program:
-    """``attention``: q, k, v and a mask to the output and ``lse``."""
+    """``attention``: q, k, v and a mask to the output and ``sums``."""
     named = dict(zip(("q", "k", "v", "mask"), operands, strict=False)) | dict(
-        zip(("out", "lse"), outputs, strict=True)
+        zip(("out", "sums"), outputs, strict=True)
     )
     steps = _Steps(profile, len(operands) + len(outputs))
-    lse = named["lse"]
-    if lse.strides != contiguous_strides(lse.shape):
-        named["lse"] = steps.fresh(lse.dtype, lse.shape)
+    sums = named["sums"]
+    if sums.strides != contiguous_strides(sums.shape):
+        named["sums"] = steps.fresh(sums.dtype, sums.shape)
     if profile.dialect == "llvm":
         _on_cpu(steps, "forward", named, attributes)
     else:
         _on_gpu(steps, "forward", named, attributes)
-    if named["lse"] is not lse:
-        steps.copied(named["lse"], lse)
+    if named["sums"] is not sums:
+        steps.copied(named["sums"], sums)
     return steps.program()
 
 
@@ -82,11 +84,11 @@ def lower_backward(
     profile: TargetProfile,
 ) -> Program:
     """``attention_backward``: sums over rows, then the gradients."""
-    names = ("grad", "out", "lse", "q", "k", "v", "mask")
+    names = ("grad", "out", "sums", "q", "k", "v", "mask")
     named = dict(zip(names, operands, strict=False)) | dict(zip(("dq", "dk", "dv"), outputs, strict=True))
     steps = _Steps(profile, len(operands) + len(outputs))
-    lse = named["lse"]
-    named["stats"] = steps.fresh(lse.dtype, (2, *lse.shape))
+    sums = named["sums"]
+    named["stats"] = steps.fresh(sums.dtype, (*sums.shape[:3], 3))
     _stats(steps, named)
     if profile.dialect == "llvm":
         _on_cpu(steps, "backward", named, attributes)
@@ -97,8 +99,8 @@ def lower_backward(
 
 
 def _stats(steps: _Steps, named: dict[str, Operand]) -> None:
-    """Each row's ``lse``, and the sum of its output by the output's gradient."""
-    grad, out, lse, stats = (named[name] for name in ("grad", "out", "lse", "stats"))
+    """Each row's two ``sums``, and the sum of its output by the output's gradient."""
+    grad, out, sums, stats = (named[name] for name in ("grad", "out", "sums", "stats"))
     batch, length, heads, size = out.shape
     builder = Builder("attention_stats")
     points = builder.axes((batch, heads, length))
@@ -110,12 +112,14 @@ def _stats(steps: _Steps, named: dict[str, Operand]) -> None:
 
     values = [builder.load(one, [*points, r], [*places(one), one.strides[3]]) for one in (grad, out)]
     total = builder.reduce("sum", values[0] * values[1])
-    builder.store(stats, points, builder.load(lse, points), stats.strides[1:])
-    second = builder.integer("second", stats.strides[0])
-    builder.store(stats, points, total, stats.strides[1:], shift=second)
+    kept = [builder.load(sums, [*points, const(at, INDEX)]) for at in range(2)]
+    for at, value in enumerate((*kept, total)):
+        builder.store(stats, [*points, const(at, INDEX)], value)
     reads = [(one, places(one), one.strides[3]) for one in (grad, out)]
-    shared = is_cooperative(steps.profile, math.prod(lse.shape), size, all(along == 1 for *_, along in reads))
-    steps.steps.append(builder.finish(sharing.in_fours(shared, size, reads, [stats, lse]), shared))
+    shared = is_cooperative(
+        steps.profile, math.prod(sums.shape[:3]), size, all(along == 1 for *_, along in reads)
+    )
+    steps.steps.append(builder.finish(sharing.in_fours(shared, size, reads, [stats, sums]), shared))
 
 
 def _arguments(form: str, named: dict[str, Operand], masked: bool, scale: float) -> list[Argument]:

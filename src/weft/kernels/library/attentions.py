@@ -1,7 +1,8 @@
 """What the kernels of attention take: buffers and parameters of each form, for templates and lowerings alike.
 
-Tensors are (batch, length, heads, size) with any strides; ``lse`` (batch, heads, length) and ``stats`` (2, batch,
-heads, length: ``lse``, then the sum of the output times its gradient) are dense. Parameters are ``SIZES``, then for
+Tensors are (batch, length, heads, size) with any strides; ``sums`` (batch, heads, length, 2: the largest score and 1
+over the sum of exponentials) and ``stats`` (batch, heads, length, 3: ``sums``, then the sum of the output times its
+gradient) are dense. Parameters are ``SIZES``, then for
 each buffer in order its offset and strides.
 """
 
@@ -107,7 +108,7 @@ class Form:
 
 
 FORMS = {
-    "forward": Form(("q", "k", "v"), ("out", "lse")),
+    "forward": Form(("q", "k", "v"), ("out", "sums")),
     "query": Form(("q", "k", "v", "grad", "stats"), ("dq",)),
     "key": Form(("q", "k", "v", "grad", "stats"), ("dk", "dv")),
     "backward": Form(("q", "k", "v", "grad", "stats"), ("dq", "dk", "dv")),
@@ -119,7 +120,7 @@ def of_buffer(name: str) -> tuple[str, ...]:
     """What follows a buffer's name in its parameters: its offset and strides."""
     if name == "mask":
         return MASKED
-    return DENSE if name in ("lse", "stats") else STRIDED
+    return DENSE if name in ("sums", "stats") else STRIDED
 
 
 def parameters(form: str, masked: bool) -> tuple[str, ...]:

@@ -227,16 +227,17 @@ class _Writer(Routine):
         with self.loop("n", "r", step=LANES):
             total, largest = (self._load(self.element(one, "r")) for one in (self.total, self.largest))
             empty = self.lines.let(f"fcmp oeq {total.type} {total.text}, {self._number(0.0, LANES).text}")
-            lse = self._apply("x + log(y)", x=largest, y=total)
             self._store(
-                self._where(empty, self._number(math.inf, LANES), lse), self.element(self.largest, "r")
+                self._where(empty, self._number(0.0, LANES), largest), self.element(self.largest, "r")
             )
             inverse = self._apply("1 / y", y=total)
             self._store(self._where(empty, self._number(0.0, LANES), inverse), self.element(self.total, "r"))
         with self.loop("n", "r"):
-            lse = self._load(self.element(self.largest, "r"), 1)
-            self._store(lse, self.element("%b.lse", "lse_offset + row * l + r0 + r"))
-            self._fade(self._load(self.element(self.total, "r"), 1))
+            inverse = self._load(self.element(self.total, "r"), 1)
+            self.names(at_sums="sums_offset + (row * l + r0 + r) * 2")
+            self._store(self._load(self.element(self.largest, "r"), 1), self.element("%b.sums", "at_sums"))
+            self._store(inverse, self.element("%b.sums", "at_sums + 1"))
+            self._fade(inverse)
 
     def _either(self, flag: str, one: Value, other: Value) -> Value:
         text = f"select i1 {flag}, {self.number} {one.text}, {self.number} {other.text}"
@@ -309,14 +310,14 @@ class _Writer(Routine):
         self.product("n", "width", "value_size", grad, self._turned(values), 0.0, (other, "pitch"))
         with self.loop("n", "r"):
             self._seen()
-            self.names(at_row="(b * heads + head) * l + r0 + r")
-            lse, rest = (
+            self.names(at_row="stats_offset + ((b * heads + head) * l + r0 + r) * 3")
+            peak, share, rest = (
                 self.emitter.splat(self._load(self.element("%b.stats", place), 1), LANES)
-                for place in ("stats_offset + at_row", "stats_offset + batch * heads * l + at_row")
+                for place in ("at_row", "at_row + 1", "at_row + 2")
             )
             with self.loop("width", "c", step=LANES):
                 place, beside = self.element(self.tile, "r * pitch + c"), self.element(other, "r * pitch + c")
-                power = self._apply("exp(x - y)", x=self._score(place), y=lse)
+                power = self._apply("exp(x - y) * z", x=self._score(place), y=peak, z=share)
                 self._store(power, place)
                 # what lies behind the tile's keys in a row's last lanes is read by no product
                 self._store(self._apply("x * (y - z)", x=power, y=self._load(beside), z=rest), beside)

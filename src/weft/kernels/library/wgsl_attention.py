@@ -3,7 +3,7 @@
 Options: ``form`` (``"forward"``, ``"query"``, ``"key"``), ``size`` and ``value_size`` of heads, ``causal``, ``mask``
 (``""``, ``"bool"``, ``"add"``), ``tile``, ``fours``: the buffers, between blanks, that lie in aligned fours.
 Workgroups over queries (``forward``, ``query``) go through the keys, those over keys through the queries of all heads
-that share them. Scores are multiplied by log2(e), so that weights are powers of 2; what a query does not see is HIDDEN.
+that share them. What a query does not see is HIDDEN.
 """
 
 from __future__ import annotations
@@ -18,21 +18,19 @@ from weft.dtypes import DType, float32
 from weft.errors import KernelError
 from weft.expr import call, const, variable
 from weft.expr.node import INDEX
-from weft.expr.wgsl_text import literal
 from weft.kernels import Axis
 from weft.kernels.library import attentions, template
 from weft.kernels.program import Library
 from weft.target import KernelSpec, Parameter, TargetProfile
 
-HIDDEN = "(-3.0e38f)"
-"""Below every score; no infinity, whose power drivers do not agree on."""
-LEAST, ONLY_LEAST = "(-2.9e38f)", "(-2.8e38f)"
-"""What scores with a finite mask are at least, above HIDDEN; and the sum of a row that has only such, roughly.
-
-The least number of float32 as a mask, times log2(e), would be infinite: such keys are seen where a row has no others.
-"""
+HIDDEN = "(-2.3e38f)"
+"""Below every score, and finite after it is multiplied by log2(e): drivers do not agree on the power of infinity."""
+LEAST = "(-2.2e38f)"
+"""What scores with a finite mask are at least, above HIDDEN: such keys are seen where a row has no others."""
 LARGEST = "3.4028235e38f"
-LOG2_E, LN_2 = f"{math.log2(math.e)!r}f", f"{math.log(2)!r}f"
+LOG2_E = f"{math.log2(math.e)!r}f"
+STATISTICS = ("peak", "share", "rest")
+"""A row's numbers in ``stats``: its largest score, 1 over its sum, and its sum of output by gradient."""
 OWN = {"forward": "l", "query": "l", "key": "s"}
 """The size that a form's workgroups divide among them."""
 
@@ -165,13 +163,13 @@ class _Writer:
                 self.out.line(*(text.format(i=i, j=j, query=query, key=key) for text in texts))
 
     def _scores(self) -> None:
-        """The scores in powers of 2, HIDDEN where a query does not see a key."""
+        """The scores, HIDDEN where a query does not see a key."""
         own, other = ("k", "q") if self.form == "key" else ("q", "k")
         self.out.scores("s", own, f"{own}_base", other, f"{other}_base", self.sizes["q"])
         if self.mask == "add":
             self._elements(
                 "let m{i}_{j} = mask_at(mask_base, {query}, {key});",
-                f"s{{i}}_{{j}} = fma(s{{i}}_{{j}}, scale, m{{i}}_{{j}} * {LOG2_E});",
+                "s{i}_{j} = fma(s{i}_{j}, scale, m{i}_{j});",
                 f"s{{i}}_{{j}} = select(s{{i}}_{{j}}, {LEAST}, s{{i}}_{{j}} < {LEAST} && m{{i}}_{{j}} >= -{LARGEST});",
             )
         else:
@@ -199,10 +197,8 @@ class _Writer:
         self.out.close()
 
     def _power(self, less: str) -> None:
-        """Weights in place of scores: powers of 2 of what they are above ``less``."""
-        weight = f"exp2(s{{i}}_{{j}} - {less})"
-        if self.mask == "add" and less.startswith("lse"):  # differences of numbers as large say nothing
-            weight = f"select({weight}, select(0.0f, 1.0f, {less} <= {ONLY_LEAST}), s{{i}}_{{j}} <= {LEAST})"
+        """Exponentials of scores in their place, of what they are above ``less``."""
+        weight = f"exp2((s{{i}}_{{j}} - {less}) * {LOG2_E})"
         self._elements(f"s{{i}}_{{j}} = select({weight}, 0.0f, s{{i}}_{{j}} <= {HIDDEN});")
 
     def _over_keys(self) -> None:
@@ -218,7 +214,7 @@ class _Writer:
             f"let head = row_of_tiles % {p['heads']};",
             "let shared_head = head / together;",
             f"let first = (tiles - 1i - group % tiles) * {tile.rows}i;",
-            f"let scale = {p['scale']} * {LOG2_E};",
+            f"let scale = {p['scale']};",
         )
         self._bases(("q", "grad", "mask", *buffers), "head")
         self._bases(("k", "v"), "shared_head")
@@ -238,7 +234,7 @@ class _Writer:
         self._rows("var most{i} = largest{i};")
         self._elements("most{i} = max(most{i}, s{i}_{j});")
         out.share("most", "max({}, {})")
-        self._rows("let fade{i} = exp2(largest{i} - most{i});")
+        self._rows(f"let fade{{i}} = exp2((largest{{i}} - most{{i}}) * {LOG2_E});")
         self._power("most{i}")
         added = " + ".join(f"s{{i}}_{j}" for j in columns)
         self._rows(f"total{{i}} = fma(total{{i}}, fade{{i}}, {added});")
@@ -253,40 +249,39 @@ class _Writer:
         for n in range(each):
             self._rows(f"o{{i}}_{n} *= inverse{{i}};")
         out.store("out", self.views["out"], "o", each, self.sizes["v"], "out_base", self.p["l"])
-        infinite = literal(math.inf, float32, self.module.declarations)
-        lse = self.views["lse"]
+        sums = self.views["sums"]
         out.open("if (tx == 0i)")
-        start = f"{self.p['lse_offset']} + row_of_tiles * {self.p['l']}"
+        start = f"row_of_tiles * {self.p['l']}"
         for i in range(tile.row_block):
             out.open(f"if (first + ty + {tile.down * i}i < {self.p['l']})")
             out.line(
-                f"let index = {start} + first + ty + {tile.down * i}i;",
-                f"let value = select(fma(largest{i}, {LN_2}, log(total{i})), {infinite}, total{i} == 0.0f);",
-                *lse.store("index", "value", self.module.declarations),
+                f"let index = {self.p['sums_offset']} + ({start} + first + ty + {tile.down * i}i) * 2i;",
+                f"let peak = select(largest{i}, 0.0f, total{i} == 0.0f);",
+                *sums.store("index", "peak", self.module.declarations),
+                *sums.store("(index + 1i)", f"inverse{i}", self.module.declarations),
             )
             out.close()
         out.close()
 
     def _statistic(self, name: str, which: int, row: str) -> str:
-        """The text of a row's ``lse`` in powers of 2 (0), or of its sum of output by gradient (1)."""
+        """The declaration of one of a row's ``STATISTICS``."""
         p = self.p
-        place = f"{p['stats_offset']} + ({which}i * {p['batch']} * {p['heads']} + rows_before) * {p['l']}"
-        index = f"{place} + min({row}, {p['l']} - 1i)"
-        return f"stats_data[{index}]" + (f" * {LOG2_E}" if which == 0 else "")
+        place = f"rows_before * {p['l']} + min({row}, {p['l']} - 1i)"
+        return f"let {name} = stats_data[{p['stats_offset']} + ({place}) * 3i + {which}i];"
 
     def _query(self) -> None:
         out = self.out
         self._start("dq")
         each = out.sums("d", self.sizes["q"])
         out.line("let rows_before = row_of_tiles;")
-        self._rows(f"let lse{{i}} = {self._statistic('lse', 0, '{own}')};")
-        self._rows(f"let rest{{i}} = {self._statistic('rest', 1, '{own}')};")
+        for which, name in enumerate(STATISTICS):
+            self._rows(self._statistic(f"{name}{{i}}", which, "{own}"))
         self._over_keys()
         self._scores()
         out.scores("t", "grad", "grad_base", "v", "v_base", self.sizes["v"])
         values = out.values(each, "k", "k_base")
-        self._power("lse{i}")
-        self._elements("s{i}_{j} *= t{i}_{j} - rest{i};")
+        self._power("peak{i}")
+        self._elements("s{i}_{j} *= share{i} * (t{i}_{j} - rest{i});")
         out.put_weights("s")
         out.accumulate("d", each, values)
         out.close()
@@ -299,7 +294,7 @@ class _Writer:
         out.line(
             f"let shared_head = row_of_tiles % {p['shared']};",
             f"let first = group % tiles * {tile.rows}i;",
-            f"let scale = {p['scale']} * {LOG2_E};",
+            f"let scale = {p['scale']};",
         )
         self._bases(("k", "v", "dk", "dv"), "shared_head")
         each_k, each_v = out.sums("d", self.sizes["k"]), out.sums("e", self.sizes["v"])
@@ -314,10 +309,10 @@ class _Writer:
         out.scores("t", "v", "v_base", "grad", "grad_base", self.sizes["v"])
         for j in range(tile.column_block):
             row = f"other + tx + {tile.across * j}i"
-            out.line(f"let lse{j} = {self._statistic('lse', 0, row)};")
-            out.line(f"let rest{j} = {self._statistic('rest', 1, row)};")
+            out.line(*(self._statistic(f"{name}{j}", which, row) for which, name in enumerate(STATISTICS)))
         values = out.values(each_v, "grad", "grad_base")
-        self._power("lse{j}")
+        self._power("peak{j}")
+        self._elements("s{i}_{j} *= share{j};")
         out.put_weights("s")
         out.accumulate("e", each_v, values)
         self._elements("s{i}_{j} *= t{i}_{j} - rest{j};")
