@@ -109,7 +109,7 @@ def _gradient(context: Gradient, grad: Any, *_: Any) -> list[Any]:
 ATTENTION: OpSpec = declare(
     "attention", infer=_infer, reference=_reference, lower=lower, gradient=_gradient, saves=_each,
     saves_output=True, constants=(1,),
-    doc="softmax(q k^T scale + mask) v, and of each row the largest score and 1 over its sum (0 and 0 where it sees no key).",
+    doc="softmax(q k^T scale + mask) v, and a row's largest score and 1 over its sum (0 and 0 where it sees no key).",
 )  # fmt: skip
 
 
