@@ -115,7 +115,7 @@ def _lower_max(
         if window.is_inside:
             return Program((_written_out(x, values, places, window),))
         if "lanes" in profile.features and profile.itemsize(x.dtype) * math.prod(x.shape) <= PADDED:
-            around, padded = _with_padding(x, window, _lowest(x.dtype, 8 * profile.itemsize(x.dtype)))
+            around, padded = with_padding(x, window, _lowest(x.dtype, 8 * profile.itemsize(x.dtype)), 3)
             taken = _written_out(padded, values, places, window)
             return Program((around, taken), ((x.dtype, math.prod(padded.shape)),))
     wide = x.dtype.compute
@@ -132,8 +132,8 @@ def _lower_max(
     return Program((builder.finish(),))
 
 
-def _with_padding(x: Operand, window: Window, other: float) -> tuple[Step, Operand]:
-    """A copy of images with as much around them as windows reach, so that every window is inside."""
+def with_padding(x: Operand, window: Window, other: float, index: int) -> tuple[Step, Operand]:
+    """A copy of images with as much around them as windows reach, so that every window is inside; value ``index``."""
     needed = [
         (out - 1) * step + gap * (taps - 1) + 1
         for out, step, gap, taps in zip(
@@ -145,7 +145,7 @@ def _with_padding(x: Operand, window: Window, other: float) -> tuple[Step, Opera
         for each, n, (before, _) in zip(needed, window.size, window.padding, strict=True)
     ]
     shape = (*x.shape[:2], *size)
-    padded = Operand(3, x.dtype, shape, contiguous_strides(shape), -5)
+    padded = Operand(index, x.dtype, shape, contiguous_strides(shape), -2 - index)
     builder = Builder("max_pool_padding")
     n, c, *points = builder.axes(shape)
     inner, inside = [], []

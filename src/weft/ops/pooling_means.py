@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
+from weft.dtypes import DType
 from weft.expr import Expr, cast, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand, Program
+from weft.kernels import Builder, Operand, Program, Step
 from weft.ops import arguments
 from weft.ops.core import Gradient, TensorType, bind
-from weft.ops.pooling import BINS, SHAPE, WINDOW, infer_backward, out_shape, places_of, window_attributes
+from weft.ops.pooling import (
+    BINS,
+    SHAPE,
+    WINDOW,
+    WRITTEN_OUT,
+    infer_backward,
+    out_shape,
+    places_of,
+    window_attributes,
+    with_padding,
+)
 from weft.ops.reduction import is_cooperative
 from weft.ops.table import declare
 from weft.ops.window_sums import by_turns, readers, summed, takes_turns
@@ -91,6 +103,32 @@ def _span(builder: Builder, window: Window, axis: int, out: Expr, include_paddin
     return (start if include_padding else where(start < 0, const(0, INDEX), start)), end
 
 
+def _written_out(x: Operand, target: Operand, window: Window, attributes: dict[str, Any]) -> Program:
+    """Sums of few elements as one expression, over images with their padding around them."""
+    steps: list[Step] = []
+    temporaries: list[tuple[DType, int]] = []
+    shifts = [0] * len(window.size)
+    if not window.is_inside:
+        around, x = with_padding(x, window, 0, 2)
+        steps.append(around)
+        temporaries.append((x.dtype, math.prod(x.shape)))
+        shifts = [before for before, _ in window.padding]
+    builder = Builder("avg_pool_taps")
+    n, c, *outs = builder.axes(target.shape)
+    total: Expr | None = None
+    for taps in product(*(range(size) for size in window.kernel)):
+        points, _ = window.sources(builder, outs, [const(tap, INDEX) for tap in taps])
+        there = [
+            point + builder.integer(f"padding{axis}", shift) if shift else point
+            for axis, (point, shift) in enumerate(zip(points, shifts, strict=True))
+        ]
+        value = builder.load(x, [n, c, *there])
+        total = value if total is None else total + value
+    assert total is not None, "a window has an element"
+    builder.store(target, [n, c, *outs], _share(builder, window, outs, attributes, total))
+    return Program((*steps, builder.finish()), tuple(temporaries))
+
+
 def _lower_average(
     operands: Sequence[Operand],
     outputs: Sequence[Operand],
@@ -99,6 +137,8 @@ def _lower_average(
 ) -> Program:
     x, target = operands[0], outputs[0]
     window = window_of(x.shape, attributes)
+    if isinstance(window, Window) and "lanes" in profile.features and math.prod(window.kernel) <= WRITTEN_OUT:
+        return _written_out(x, target, window, attributes)
     builder = Builder("avg_pool")
     n, c, *outs = builder.axes(target.shape)
     points, inside = window.sources(builder, outs, builder.reduce_axes(window.kernel))
