@@ -45,8 +45,8 @@ _SOURCE = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "function":  # a module in PyTorch too: autograd.function.once_differentiable
-        return import_module("weft.autograd.function")
+    if name in ("function", "functional"):  # modules in PyTorch too: autograd.function.once_differentiable
+        return import_module(f"weft.autograd.{name}")
     if name not in _SOURCE:
         raise AttributeError(f"module 'weft.autograd' has no attribute {name!r}")
     value = getattr(import_module(f"weft.autograd.{_SOURCE[name]}"), name)
