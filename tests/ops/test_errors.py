@@ -65,7 +65,7 @@ MISTAKES: dict[str, Mistake] = {
     "narrow": Mistake(lambda x, y, i: x.narrow(1, 3, 2), e.IndexOutOfRangeError, IndexError, "narrow: start 3 with length 2"),
     "transpose": Mistake(lambda x, y, i: x.transpose(0, 5), e.IndexOutOfRangeError, IndexError, "transpose: dim1 is 5"),
     # dtypes
-    "nan in integers": Mistake(lambda x, y, i: i.fill_(float("nan")), e.ArgumentError, ValueError, "fill_: value is nan, expected a finite number for int64"),
+    "nan in integers": Mistake(lambda x, y, i: i.fill_(float("nan")), e.NumberRangeError, ValueError, "fill_: value is nan, expected a finite number for int64"),
     "beyond 64 bits": Mistake(lambda x, y, i: i + 2**70, e.ArgumentError, ValueError, r"the number \d+ is given for .*64 bits"),
     "matmul dtypes": Mistake(lambda x, y, i: x @ x.t().half(), e.DTypeError, TypeError, "matmul: other's dtype is float16, expected float32"),
     "mean of integers": Mistake(lambda x, y, i: i.mean(), e.DTypeError, TypeError, "mean: input's dtype is int64, expected a floating point type"),
@@ -97,7 +97,7 @@ MISTAKES: dict[str, Mistake] = {
     "arange direction": Mistake(lambda x, y, i: wf.arange(0, 5, -1, device=device_of(x)), e.ArgumentError, ValueError, "arange: step is -1"),
     "unknown option": Mistake(lambda x, y, i: wf.zeros(2, colour=1), e.ArgumentTypeError, TypeError, "zeros: arguments"),
     "unknown device": Mistake(lambda x, y, i: x.to("cuda"), e.DeviceError, RuntimeError, "cuda"),
-    "new tensor": Mistake(lambda x, y, i: wf.Tensor([1.0]), e.ArgumentTypeError, TypeError, r"weft.tensor\(data\)"),
+    "new tensor": Mistake(lambda x, y, i: wf.Tensor("text"), e.ArgumentTypeError, TypeError, "tensor: data is a str"),
 }  # fmt: skip
 
 

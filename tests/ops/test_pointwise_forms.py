@@ -141,7 +141,7 @@ def test_integer_operators(device: Any, name: str) -> None:
 
 MISTAKES: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
     "alpha": (lambda x, i: wf.add(i, i, alpha=0.5), e.ArgumentTypeError, "add: alpha is 0.5"),
-    "alpha type": (lambda x, i: x.sub(x, alpha="2"), e.ArgumentTypeError, "sub: alpha is str"),
+    "alpha type": (lambda x, i: x.sub(x, alpha="2"), e.ArgumentTypeError, "sub: alpha is '2'"),
     "rounding mode": (lambda x, i: x.div(2, rounding_mode="up"), e.ArgumentError, "div: rounding_mode is 'up'"),
     "clamp nothing": (lambda x, i: x.clamp(), e.ArgumentError, "clamp: min and max is both None|clamp: min and max"),
     "negative power": (lambda x, i: i**-1, e.ArgumentError, "pow: exponent is -1"),

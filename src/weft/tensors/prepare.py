@@ -13,6 +13,7 @@ from typing import Any
 from weft import devices, dtypes
 from weft.codegen import generate
 from weft.devices.base import Device, Launch
+from weft.devices.pool import ADDRESSES
 from weft.devices.counts import counted
 from weft.dtypes import DType
 from weft.errors import ArgumentTypeError, DeviceError, DTypeError, UnsupportedError, WeftError, mistake
@@ -160,6 +161,9 @@ def prepare(
     report = (op.info.get("public", op.name), op.reports) if op.reports else None
     spans = tuple(span for _, span in slots) if any(span for _, span in slots) else ()
     fresh = tuple(Made.on(device, o.dtype, o.shape) for o in outputs) if into is None else ()
+    for one in fresh:
+        if one.size > ADDRESSES:
+            device.allocate(one.size)  # raises that there are not so many; kernels could not be given such sizes
     if all(math.prod(output.shape) == 0 for output in outputs):
         return Prepared(device, fresh, (), (), spans, report, False, None)
     if op.lower is None:
