@@ -163,7 +163,9 @@ def prepare(
     fresh = tuple(Made.on(device, o.dtype, o.shape) for o in outputs) if into is None else ()
     for one in fresh:
         if one.size > ADDRESSES:
-            device.allocate(one.size)  # raises that there are not so many; kernels could not be given such sizes
+            device.allocate(
+                one.size
+            )  # raises that there are not so many; kernels could not be given such sizes
     if all(math.prod(output.shape) == 0 for output in outputs):
         return Prepared(device, fresh, (), (), spans, report, False, None)
     if op.lower is None:
