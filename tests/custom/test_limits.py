@@ -58,6 +58,7 @@ def test_what_is_too_much_is_refused_before_a_driver_sees_it(kind: str) -> None:
         register(source)
 
 
+@pytest.mark.webgpu
 def test_what_fits_is_compiled() -> None:
     kernel = register(
         "var a: array<f32, 4 * 64>; var r: array<vec2<f32>, 8>; for (var i = 0u; i < 256u; i++) { a[i] = f32(i); }\n"
@@ -67,6 +68,7 @@ def test_what_fits_is_compiled() -> None:
     assert kernel(wf.ones(4, device=device.name)).tolist() == [1, 2, 3, 4]
 
 
+@pytest.mark.webgpu
 def test_the_work_of_a_dispatch_is_bounded() -> None:
     kernel = register("y[0] = 1.0;", workgroup_count=("65535", "65535", "1"), workgroup_size=256)
     with pytest.raises(

@@ -13,8 +13,8 @@ from typing import Any
 from weft import devices, dtypes
 from weft.codegen import generate
 from weft.devices.base import Device, Launch
-from weft.devices.pool import ADDRESSES
 from weft.devices.counts import counted
+from weft.devices.pool import ADDRESSES
 from weft.dtypes import DType
 from weft.errors import ArgumentTypeError, DeviceError, DTypeError, UnsupportedError, WeftError, mistake
 from weft.kernels import Offset, Operand, Scalar, Step
