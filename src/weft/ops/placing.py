@@ -3,8 +3,9 @@
 Places that are named more than once are handled in a fixed order, never by races. For ``replace`` a table holds, for
 every place, the last index that names it. For folds the rows of a place are folded first, in the order of their
 indices: one after another on the cpu; elsewhere a stable sort brings them together and a tree, which depends only on
-the indices, folds each run. K indices into N places cost O(N + K log K) at most; one index costs what it writes, and
-so do few on the cpu, where they are written into a dense target one after another.
+the indices, folds each run. K indices into N places cost O(N + K log K) at most; one index costs what it writes. Few
+take no memory for the N places: on the cpu they are written into a dense target one after another, and elsewhere each
+index looks for the last one with its place. Types that are packed in words on webgpu have a table there.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ _OF_BOOL = {"sum": "amax", "prod": "amin"}
 """Folds of bool, whose sum is whether any holds and whose product whether all do."""
 FEW = 4
 """Where fewer than one of so many places is named, rows are written in order rather than by a table of all places."""
+SPARSE = 64
+"""Where fewer than one of so many places is named, many indices are sorted to find the last one of each place."""
+COMPARED = 1024
+"""Indices that are compared with one another, at most, to find the last one of each place."""
 FOLDS = {"sum": "sum", "prod": "prod", "amax": "max", "amin": "min"}
 
 
@@ -141,7 +146,12 @@ def lower_put(
     if points.count == 1 and not packed:
         steps += _write_steps(name, Put(points, mode, keys, None, parts, target), scratch)
         return Program(tuple(steps), tuple(scratch.taken))
-    table = scratch.take(dtypes.int64, (math.prod(points.lead),))
+    places = math.prod(points.lead)
+    if mode == "replace" and not packed and points.count < places // few_of(points.count):
+        last = _last_rows(steps, scratch, keys, profile)
+        steps += _write_steps(name, Put(points, mode, keys, None, parts, target, last), scratch)
+        return Program(tuple(steps), tuple(scratch.taken))
+    table = scratch.take(dtypes.int64, (places,))
     steps.append(zero_step(table))
     if mode == "replace":
         steps.append(Step(Library("last_place", (dtypes.int64,)), (keys.index, table.index), (points.count,)))
@@ -157,6 +167,11 @@ def lower_put(
     else:
         steps += _write_steps(name, put, scratch)
     return Program(tuple(steps), tuple(scratch.taken))
+
+
+def few_of(count: int) -> int:
+    """Return of how many places so many indices name one at most, where no table of all places is made."""
+    return FEW if count <= COMPARED else SPARSE
 
 
 def is_dense(operand: Operand) -> bool:
@@ -182,7 +197,8 @@ class Scratch:
 class Put:
     """What the last steps of a write need: for each place, ``table`` holds 1 + the row of ``parts`` for it, or 0.
 
-    Without a table each row of ``parts`` is for the place of its index.
+    Or for each index ``last`` holds the row of ``parts`` for its place. Without both each row is for the place of its
+    index.
     """
 
     points: Points
@@ -191,6 +207,12 @@ class Put:
     table: Operand | None
     parts: Operand
     target: Operand
+    last: Operand | None = None
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the row for an index is looked up."""
+        return self.table is not None or self.last is not None
 
     def part_strides(self) -> tuple[int, ...]:
         """Strides of ``parts`` over a row and the rest dimensions."""
@@ -218,6 +240,46 @@ def zero_step(table: Operand) -> Step:
     return builder.finish()
 
 
+def _last_rows(steps: list[Step], scratch: Scratch, keys: Operand, profile: TargetProfile) -> Operand:
+    """For each index the last one with the same key: by comparing all, or by bisection among the sorted ones."""
+    count = keys.shape[0]
+    last = scratch.take(dtypes.int64, keys.shape)
+    if count <= COMPARED:
+        builder = Builder("put_last")
+        axes, others = builder.axes(keys.shape), builder.reduce_axes(keys.shape)
+        equal = builder.load(keys, others).equals(builder.load(keys, axes))
+        builder.store(last, axes, builder.reduce("max", where(equal, others[0], const(0, INDEX))))
+        steps.append(builder.finish())
+        return last
+    ordered, order = _sorted_keys(steps, scratch, keys, profile)
+    builder = Builder("put_last_sorted")
+    axes = builder.axes(keys.shape)
+    key, size, found = builder.load(keys, axes), builder.integer("n", count), const(0, INDEX)
+    for bit in reversed(range(count.bit_length())):
+        reach = found + const(1 << bit, INDEX)
+        inside = reach <= size
+        before = builder.load(ordered, [where(inside, reach - 1, const(0, INDEX))]) <= key
+        found = where(inside & before, reach, found)
+    builder.store(last, axes, builder.load(order, [found - 1]))
+    steps.append(builder.finish())
+    return last
+
+
+def _sorted_keys(
+    steps: list[Step], scratch: Scratch, keys: Operand, profile: TargetProfile
+) -> tuple[Operand, Operand]:
+    """The keys in ascending order, and the places that they have among the keys."""
+    from weft.ops.sorting import order_steps
+
+    found, order = order_steps(keys, False, profile, scratch.first, scratch.taken)
+    ordered = scratch.take(dtypes.int64, keys.shape)
+    builder = Builder("put_sorted_keys")
+    axes = builder.axes(keys.shape)
+    builder.store(ordered, axes, builder.load(keys, [builder.load(order, axes)]))
+    steps += [*found, builder.finish()]
+    return ordered, order
+
+
 def _sorted_fold(
     steps: list[Step],
     scratch: Scratch,
@@ -228,16 +290,9 @@ def _sorted_fold(
     profile: TargetProfile,
 ) -> Operand:
     """Sort the keys, fold the rows of each; gives the folded rows, which ``table`` names by sorted place."""
-    from weft.ops.sorting import order_steps
-
     count, width = parts.shape
-    found, order = order_steps(keys, False, profile, scratch.first, scratch.taken)
-    ordered = scratch.take(dtypes.int64, keys.shape)
+    ordered, order = _sorted_keys(steps, scratch, keys, profile)
     sums = scratch.take(parts.dtype, parts.shape)
-    builder = Builder("put_sorted_keys")
-    axes = builder.axes(keys.shape)
-    builder.store(ordered, axes, builder.load(keys, [builder.load(order, axes)]))
-    steps += [*found, builder.finish()]
     for stage, buffers in (
         ("chunks", (ordered, order, parts, sums, table)),
         ("segments", (ordered, sums)),
@@ -250,10 +305,10 @@ def _sorted_fold(
 def _write_steps(name: str, put: Put, scratch: Scratch) -> list[Step]:
     """Each index writes its place; indices that name one place write the same value there."""
     if put.mode == "replace":
-        return [_write_step(name, put, put.parts, by_table=put.table is not None)]
+        return [_write_step(name, put, put.parts, by_table=put.chosen)]
     results = scratch.take(put.parts.dtype, put.parts.shape)
     builder, places, row, columns, (own, part, result) = _traversal(f"{name}_fold", put)
-    folded = _part_of(builder, put, put.parts, row, columns, part, put.table is not None)
+    folded = _part_of(builder, put, put.parts, row, columns, part, put.chosen)
     lead = lead_strides(put)
     old = cast(builder.load(put.target, [*places, *columns], [*lead, *own]), put.parts.dtype)
     at = contiguous_strides(put.points.shape or (1,))
@@ -263,8 +318,11 @@ def _write_steps(name: str, put: Put, scratch: Scratch) -> list[Step]:
 
 
 def _row_of(builder: Builder, put: Put, row: Sequence[Expr]) -> Expr:
+    strides = contiguous_strides(put.points.shape or (1,))
+    if put.last is not None:
+        return builder.load(put.last, row, strides)
     assert put.table is not None
-    key = builder.load(put.keys, row, contiguous_strides(put.points.shape or (1,)))
+    key = builder.load(put.keys, row, strides)
     return builder.load(put.table, [key]) - 1
 
 
