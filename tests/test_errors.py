@@ -18,6 +18,7 @@ STANDARD = {
     "OutOfMemoryError": MemoryError, "KernelError": RuntimeError, "GradError": RuntimeError,
     "ExpressionError": SyntaxError, "UnsupportedError": NotImplementedError, "FormatError": ValueError,
     "ReadOnlyError": RuntimeError, "StateError": RuntimeError, "NotANumberError": FloatingPointError,
+    "MissingPackageError": ImportError,
     "AbsentError": AttributeError, "Aborted": RuntimeError, "Superseded": RuntimeError, "WorkerTimeoutError": RuntimeError,
 }  # fmt: skip
 CLASSES = {

@@ -78,6 +78,10 @@ class AbsentError(WeftError, AttributeError):
     """A name of PyTorch's that weft does not have; the message says what to write instead."""
 
 
+class MissingPackageError(WeftError, ImportError):
+    """A package that an extra of weft's installs and that is not there."""
+
+
 class Aborted(WeftError, RuntimeError):
     """A result that is not there any more: what computes it was replaced or closed before it was read."""
 
