@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from tests.ops.arrays import Arg
-from tests.ops.cases import EVERY, FLOATS, NUMBERS, Case, M, S, binary, movement
+from tests.ops.cases import EVERY, FLOATS, INTEGERS, NUMBERS, Case, M, S, binary, movement
 from weft import dtypes as d
 from weft.ops.aliases import ALIASES
 
@@ -80,4 +80,22 @@ FUNCTION_CASES: dict[str, list[Case]] = {
               Case((Arg((3, 4), S), VECTOR), getattr(torch, name), {"dim": 0}, scale=8)]
        for name in ("trapezoid", "cumulative_trapezoid")},
     "trapz": [Case((Arg((3, 4), S), OTHER), torch.trapz, scale=8), Case((Arg((3, 4), S),), torch.trapz, {"dx": 0.5}, scale=8)],
+    # distinct elements and membership
+    "unique": [Case((Arg(M, E),), torch.unique, {"return_inverse": True, "return_counts": True}, EVERY, gradient=False), Case((Arg((9,), E),), torch.unique, gradient=False),
+               Case((Arg((0,)),), torch.unique, {"return_inverse": True, "return_counts": True}, gradient=False), Case((Arg(()),), torch.unique, gradient=False),
+               *(Case((Arg((6, 2, 1), E),), torch.unique, {"dim": dim, "return_inverse": True, "return_counts": True}, gradient=False) for dim in (0, 1, 2))],
+    "unique_consecutive": [Case((Arg((20,), E),), torch.unique_consecutive, {"return_inverse": True, "return_counts": True}, EVERY, gradient=False),
+                           Case((Arg((2, 9), "bool"),), torch.unique_consecutive, {"dim": 1, "return_inverse": True, "return_counts": True}, gradient=False),
+                           Case((Arg((3, 2), E),), torch.unique_consecutive, gradient=False)],
+    "isin": [Case((Arg(M, E), Arg((3,), E)), torch.isin, dtypes=(d.float32, d.float64, *INTEGERS), gradient=False), Case((Arg(M, E), 1), torch.isin, {"invert": True}, gradient=False),
+             Case((Arg((4,), E), Arg((0,))), torch.isin, gradient=False), Case((Arg((2, 2), E, d.int32), Arg((4,), E)), torch.isin, gradient=False),
+             Case((Arg((0,)), Arg((2,))), torch.isin, gradient=False), Case((Arg((300,), E), Arg((40,), E)), torch.isin, gradient=False)],
+    # quantiles and covariances
+    "msort": [Case((Arg((4, 3), S),), torch.msort, dtypes=NUMBERS), Case((Arg((5,), S),), torch.msort)],
+    **{name: [Case((Arg(M, S), 0.3), getattr(torch, name), dtypes=(d.float32, d.float64), scale=8), Case((Arg(M, S), 0.5, 1, True), getattr(torch, name), scale=8),
+              Case((Arg(M, S), Arg((3,), "chances", differentiable=False), -1), getattr(torch, name), scale=8), Case((Arg(M, S), Arg((), "chances", differentiable=False)), getattr(torch, name), {"keepdim": True}, scale=8),
+              *(Case((Arg((5, 4), S), 0.4, 0), getattr(torch, name), {"interpolation": kind}, scale=8) for kind in ("lower", "higher", "midpoint", "nearest"))]
+       for name in ("quantile", "nanquantile")},
+    "cov": [Case((Arg((3, 5), S),), torch.cov, dtypes=(d.float32, d.float64), scale=16), Case((Arg((5,), S),), torch.cov, scale=16), Case((Arg((3, 5), S),), torch.cov, {"correction": 0}, scale=16)],
+    "corrcoef": [Case((Arg((3, 5), S),), torch.corrcoef, dtypes=(d.float32, d.float64), scale=32, second=False), Case((Arg((5,), S),), torch.corrcoef, gradient=False)],
 }  # fmt: skip
