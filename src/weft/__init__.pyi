@@ -1478,6 +1478,50 @@ def group_norm(
     eps: builtins.float = 1e-05,
 ) -> Tensor:
     """Mean 0 and variance 1 over each of ``num_groups`` groups of channels of (N, C, ...) (Wu and He 2018)."""
+def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The elements along dimension 0 in ascending order."""
+def quantile(
+    input: Tensor,
+    q: builtins.float | Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    interpolation: str = 'linear',
+    out: Tensor | None = None,
+) -> Tensor:
+    """The quantiles ``q``, in [0, 1], along ``dim`` or of all elements; a vector of them is a first dimension.
+
+    Between two elements: ``"linear"``, ``"lower"``, ``"higher"``, ``"midpoint"`` or ``"nearest"``. NaN where there is
+    one. float32 and float64.
+
+    >>> import weft as wf
+    >>> wf.quantile(wf.tensor([0.0, 1.0, 4.0]), 0.75)
+    tensor(2.5000)
+    """
+def nanquantile(
+    input: Tensor,
+    q: builtins.float | Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    interpolation: str = 'linear',
+    out: Tensor | None = None,
+) -> Tensor:
+    """``quantile`` of the elements that are not NaN, NaN where there is none."""
+def cov(
+    input: Tensor,
+    *,
+    correction: builtins.int = 1,
+    fweights: Tensor | None = None,
+    aweights: Tensor | None = None,
+) -> Tensor:
+    """The covariances of variables, which are the rows of a matrix: (n, m) gives (n, n), of a vector the variance.
+
+    ``fweights`` says how often each column counts, ``aweights`` how much; the sum is divided by their total less
+    ``correction``.
+    """
+def corrcoef(input: Tensor) -> Tensor:
+    """The correlation coefficients of variables, which are the rows of a matrix: (n, m) gives (n, n), in [-1, 1]."""
 def searchsorted(
     sorted_sequence: Tensor,
     input: Tensor | builtins.float,
@@ -1546,6 +1590,38 @@ def take_along_dim(
 
     Negative indices count from the end.
     """
+def unique(
+    input: Tensor,
+    sorted: builtins.bool = True,
+    return_inverse: builtins.bool = False,
+    return_counts: builtins.bool = False,
+    dim: builtins.int | None = None,
+) -> Any:
+    """The distinct elements in ascending order, or the distinct slices along ``dim``; always sorted.
+
+    With ``return_inverse`` also the place of each element among them, with ``return_counts`` how often each occurs. How
+    many there are is read from the device. NaN is not equal to NaN.
+
+    >>> import weft as wf
+    >>> wf.unique(wf.tensor([3, 1, 3]), return_counts=True)
+    (tensor([1, 3]), tensor([1, 2]))
+    """
+def unique_consecutive(
+    input: Tensor,
+    return_inverse: builtins.bool = False,
+    return_counts: builtins.bool = False,
+    dim: builtins.int | None = None,
+) -> Any:
+    """The elements, or the slices along ``dim``, without those that equal the one before; arguments as ``unique``."""
+def isin(
+    elements: Tensor | builtins.float,
+    test_elements: Tensor | builtins.float,
+    *,
+    assume_unique: builtins.bool = False,
+    invert: builtins.bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Whether each of ``elements`` is among ``test_elements`` (is not, with ``invert``); either may be a number."""
 def trace(input: Tensor) -> Tensor:
     """The sum of a matrix's diagonal; int64 of integers."""
 def cross(

@@ -867,6 +867,48 @@ class TensorMethods:
         dtype: DType | None = None,
     ) -> Tensor:
         """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2."""
+    def msort(self) -> Tensor:
+        """The elements along dimension 0 in ascending order."""
+    def quantile(
+        self,
+        q: float | Tensor,
+        dim: int | None = None,
+        keepdim: bool = False,
+        *,
+        interpolation: str = 'linear',
+    ) -> Tensor:
+        """The quantiles ``q``, in [0, 1], along ``dim`` or of all elements; a vector of them is a first dimension.
+
+        Between two elements: ``"linear"``, ``"lower"``, ``"higher"``, ``"midpoint"`` or ``"nearest"``. NaN where there is
+        one. float32 and float64.
+
+        >>> import weft as wf
+        >>> wf.quantile(wf.tensor([0.0, 1.0, 4.0]), 0.75)
+        tensor(2.5000)
+        """
+    def nanquantile(
+        self,
+        q: float | Tensor,
+        dim: int | None = None,
+        keepdim: bool = False,
+        *,
+        interpolation: str = 'linear',
+    ) -> Tensor:
+        """``quantile`` of the elements that are not NaN, NaN where there is none."""
+    def cov(
+        self,
+        *,
+        correction: int = 1,
+        fweights: Tensor | None = None,
+        aweights: Tensor | None = None,
+    ) -> Tensor:
+        """The covariances of variables, which are the rows of a matrix: (n, m) gives (n, n), of a vector the variance.
+
+        ``fweights`` says how often each column counts, ``aweights`` how much; the sum is divided by their total less
+        ``correction``.
+        """
+    def corrcoef(self) -> Tensor:
+        """The correlation coefficients of variables, which are the rows of a matrix: (n, m) gives (n, n), in [-1, 1]."""
     def ravel(self) -> Tensor:
         """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
     def diagflat(self, offset: int = 0) -> Tensor:
@@ -878,6 +920,29 @@ class TensorMethods:
 
         Negative indices count from the end.
         """
+    def unique(
+        self,
+        sorted: bool = True,
+        return_inverse: bool = False,
+        return_counts: bool = False,
+        dim: int | None = None,
+    ) -> Any:
+        """The distinct elements in ascending order, or the distinct slices along ``dim``; always sorted.
+
+        With ``return_inverse`` also the place of each element among them, with ``return_counts`` how often each occurs. How
+        many there are is read from the device. NaN is not equal to NaN.
+
+        >>> import weft as wf
+        >>> wf.unique(wf.tensor([3, 1, 3]), return_counts=True)
+        (tensor([1, 3]), tensor([1, 2]))
+        """
+    def unique_consecutive(
+        self,
+        return_inverse: bool = False,
+        return_counts: bool = False,
+        dim: int | None = None,
+    ) -> Any:
+        """The elements, or the slices along ``dim``, without those that equal the one before; arguments as ``unique``."""
     def trace(self) -> Tensor:
         """The sum of a matrix's diagonal; int64 of integers."""
     def cross(self, other: Tensor, dim: int | None = None) -> Tensor:
