@@ -1130,6 +1130,30 @@ def log_softmax(
     out: Tensor | None = None,
 ) -> Tensor:
     """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
+def searchsorted(
+    sorted_sequence: Tensor,
+    input: Tensor | builtins.float,
+    *,
+    out_int32: builtins.bool = False,
+    right: builtins.bool = False,
+    side: str | None = None,
+    sorter: Tensor | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """For each value where it would be put into the sorted last dimension: before equal elements, or after (``right``).
+
+    ``sorted_sequence`` is 1-d, or has the values' leading dimensions; the result is int64 with the values' shape.
+    ``sorter``, of its shape, names its elements in ascending order where it is not sorted itself.
+    """
+def bucketize(
+    input: Tensor | builtins.float,
+    boundaries: Tensor,
+    *,
+    out_int32: builtins.bool = False,
+    right: builtins.bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """For each value the bucket of the 1-d sorted ``boundaries`` that it falls into, as ``searchsorted``."""
 def pixel_shuffle(input: Tensor, upscale_factor: builtins.int) -> Tensor:
     """Channels moved into places: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016).
 
@@ -1522,30 +1546,6 @@ def cov(
     """
 def corrcoef(input: Tensor) -> Tensor:
     """The correlation coefficients of variables, which are the rows of a matrix: (n, m) gives (n, n), in [-1, 1]."""
-def searchsorted(
-    sorted_sequence: Tensor,
-    input: Tensor | builtins.float,
-    *,
-    out_int32: builtins.bool = False,
-    right: builtins.bool = False,
-    side: str | None = None,
-    sorter: Tensor | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """For each value where it would be put into the sorted last dimension: before equal elements, or after (``right``).
-
-    ``sorted_sequence`` is 1-d, or has the values' leading dimensions; the result is int64 with the values' shape.
-    ``sorter``, of its shape, names its elements in ascending order where it is not sorted itself.
-    """
-def bucketize(
-    input: Tensor | builtins.float,
-    boundaries: Tensor,
-    *,
-    out_int32: builtins.bool = False,
-    right: builtins.bool = False,
-    out: Tensor | None = None,
-) -> Tensor:
-    """For each value the bucket of the 1-d sorted ``boundaries`` that it falls into, as ``searchsorted``."""
 def ravel(input: Tensor) -> Tensor:
     """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
 def atleast_1d(*tensors: Any) -> Any:

@@ -177,6 +177,25 @@ def test_a_transpose_takes_an_output_size(device: Device) -> None:
         layer(x, output_size=(7, 7))
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"mode": "sum", "padding_idx": 1}, {"mode": "max", "include_last_offset": True}]
+)
+def test_bags_of_embeddings_agree_with_pytorch(options: dict[str, Any], device: Device) -> None:
+    theirs, ours = torch.nn.EmbeddingBag(5, 3, **options), wf.nn.EmbeddingBag(5, 3, **options).to(device.name)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert repr(ours) == repr(theirs)
+    ours.load_state_dict(theirs.state_dict())
+    indices, offsets = numpy.array([1, 4, 2, 2, 0, 1]), numpy.array([0, 2, 2, 6])
+    if not options.get("include_last_offset"):
+        offsets = offsets[:3]
+    y = ours(wf.tensor(indices, device=device.name), wf.tensor(offsets, device=device.name))
+    expected = theirs(torch.tensor(indices), torch.tensor(offsets))
+    agree(y, expected, tolerance_of(device))
+    (y * y).sum().backward()
+    (expected * expected).sum().backward()
+    agree(ours.weight.grad, theirs.weight.grad, tolerance_of(device))
+
+
 # Layers that draw.
 
 

@@ -27,7 +27,7 @@ class Arg:
     """A tensor argument: its shape, what values it takes, and its dtype where it is not the case's own.
 
     ``values``: ``"any"`` in [-3, 3], ``"positive"``, ``"apart"`` (no two nearly equal, none near 0: safe for
-    numerical gradients), ``"index"`` (below ``bound``), ``"count"`` (1, 2, …), ``"permutation"`` (of places), ``"permutations"`` (along the last dimension), ``"bool"``, ``"state"`` (a random generator's words),
+    numerical gradients), ``"index"`` (below ``bound``), ``"count"`` (1, 2, …), ``"offsets"`` (0, ``bound``, …), ``"permutation"`` (of places), ``"permutations"`` (along the last dimension), ``"bool"``, ``"state"`` (a random generator's words),
     ``"one"`` (a step count), ``"large"`` in [12, 20], ``"chances"`` (rows that sum to 1), ``"logs"`` (their logarithms).
     """
 
@@ -67,6 +67,7 @@ VALUES: dict[str, Callable[[np.random.Generator, Arg], Any]] = {
     "apart": _apart,
     "index": lambda draw, arg: draw.integers(0, arg.bound, arg.shape),
     "count": lambda draw, arg: np.arange(1, arg.shape[0] + 1),
+    "offsets": lambda draw, arg: np.arange(arg.shape[0]) * arg.bound,
     "permutation": lambda draw, arg: draw.permutation(arg.shape[0]),
     "permutations": lambda draw, arg: draw.permuted(
         np.broadcast_to(np.arange(arg.shape[-1]), arg.shape), axis=-1

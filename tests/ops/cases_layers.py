@@ -140,6 +140,25 @@ FUNCTION_CASES: dict[str, list[Case]] = {
         Case((Arg((4, 4, 3, 3)), Arg((3, 4, 2, 2, 2))), tf.conv3d, {"padding": "same"}, scale=16),
         Case((Arg((1, 2, 3, 3, 2)), Arg((2, 1, 2, 2, 2))), tf.conv3d, {"groups": 2, "dilation": (1, 2, 1)}, scale=16),
     ],
+    "grid_sample": [
+        called(tf.grid_sample, Arg((2, 3, 4, 5)), Arg((2, 3, 2, 2), "unit"), dtypes=(d.float32, d.float64), scale=32, align_corners=False),
+        *(called(tf.grid_sample, Arg((1, 2, 3, 4)), Arg((1, 5, 4, 2), S), mode=mode, padding_mode=padding, align_corners=align, scale=64)
+          for mode in ("bilinear", "nearest", "bicubic") for padding in ("zeros", "border", "reflection") for align in (False, True)),
+        *(called(tf.grid_sample, Arg((1, 2, 3, 2, 4)), Arg((1, 2, 3, 2, 3), S), mode=mode, padding_mode=padding, align_corners=False, scale=64)
+          for mode in ("bilinear", "nearest") for padding in ("zeros", "border", "reflection")),
+        called(tf.grid_sample, Arg((1, 1, 1, 1)), Arg((1, 2, 2, 2), S), padding_mode="reflection", align_corners=True, scale=32),
+    ],
+    "affine_grid": [
+        called(tf.affine_grid, Arg((2, 2, 3)), (2, 3, 4, 5), dtypes=(d.float32, d.float64), align_corners=False), called(tf.affine_grid, Arg((1, 2, 3)), (1, 1, 1, 3), align_corners=True),
+        *(called(tf.affine_grid, Arg((2, 3, 4)), (2, 1, 2, 3, 4), align_corners=align) for align in (False, True)),
+    ],
+    "embedding_bag": [
+        *(called(tf.embedding_bag, index((3, 4), 5), Arg((5, 3), S), mode=mode, dtypes=(d.float32, d.float64)) for mode in ("sum", "mean", "max")),
+        *(called(tf.embedding_bag, index((7,), 5), Arg((5, 3), S), Arg((4,), "offsets", d.int64, 2), mode=mode, padding_idx=padding) for mode in ("sum", "mean", "max") for padding in (None, 1)),
+        called(tf.embedding_bag, index((6,), 5), Arg((5, 3), S), Arg((4,), "offsets", d.int64, 2), mode="sum", include_last_offset=True),
+        Case((index((3, 4), 5), Arg((5, 3), S), None, None, 2.0, False, "sum", False, Arg((3, 4), S)), tf.embedding_bag, scale=8),
+        called(tf.embedding_bag, index((0,), 5), Arg((5, 3), S), Arg((2,), "offsets", d.int64, 0), mode="mean"),
+    ],
     "im2col": [
         called(tf.unfold, Arg((2, 3, 5, 6)), (2, 3), dtypes=FLOATS), called(tf.unfold, Arg((1, 2, 5, 6)), 2, 2, 1, 2),
         called(tf.unfold, Arg((3, 4, 5)), (3, 2), stride=(2, 1), padding=(1, 0)), called(tf.unfold, Arg((1, 2, 7, 3)), (2, 1), dilation=(3, 1), padding=(0, 1)),

@@ -42,7 +42,7 @@ from weft.nn.dropout import (
     Dropout3d,
     FeatureAlphaDropout,
 )
-from weft.nn.embedding import Embedding
+from weft.nn.embedding import Embedding, EmbeddingBag
 from weft.nn.linear import Bilinear, CosineSimilarity, Flatten, Identity, Linear, PairwiseDistance
 from weft.nn.losses import (
     BCELoss,
@@ -179,6 +179,7 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "Embedding",
+    "EmbeddingBag",
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",

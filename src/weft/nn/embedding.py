@@ -1,17 +1,40 @@
-"""``Embedding``: a table of vectors, picked by index."""
+"""``Embedding`` and ``EmbeddingBag``: tables of vectors, picked by index, one by one or in bags."""
 
 from __future__ import annotations
 
 from weft.autograd import no_grad
 from weft.dtypes import DType
-from weft.errors import ArgumentError, UnsupportedError, mistake
+from weft.errors import ArgumentError, ShapeError, UnsupportedError, mistake
 from weft.nn import functional, init
 from weft.nn.linear import extent
 from weft.nn.module import Module
 from weft.nn.parameter import Parameter
 from weft.ops.arguments import tensor
+from weft.ops.bags import MODES as BAG_MODES
 from weft.tensors.creation import empty
 from weft.tensors.tensor import Tensor
+
+
+def refuse_norms(where: str, max_norm: float | None, scale_grad_by_freq: bool, sparse: bool) -> None:
+    """``UnsupportedError`` for the options of embeddings that are not there."""
+    for name, given, expected in (
+        ("max_norm", max_norm, None),
+        ("scale_grad_by_freq", scale_grad_by_freq, False),
+        ("sparse", sparse, False),
+    ):
+        if given is not None and given is not False:
+            raise UnsupportedError(
+                mistake(where, name, given, expected, "norms are left as they are, gradients dense")
+            )
+
+
+def row_of(where: str, padding_idx: int | None, count: int) -> int | None:
+    """``padding_idx`` counted from the front; ``ArgumentError`` where there is no such row."""
+    if padding_idx is None:
+        return None
+    if not -count <= padding_idx < count:
+        raise ArgumentError(mistake(where, "padding_idx", padding_idx, f"within num_embeddings, {count}"))
+    return padding_idx % count
 
 
 class Embedding(Module):
@@ -38,30 +61,10 @@ class Embedding(Module):
         dtype: DType | None = None,
     ) -> None:
         super().__init__()
-        for name, given in (
-            ("max_norm", max_norm),
-            ("scale_grad_by_freq", scale_grad_by_freq),
-            ("sparse", sparse),
-        ):
-            if given is not None and given is not False:
-                expected = None if name == "max_norm" else False
-                raise UnsupportedError(
-                    mistake("Embedding", name, given, expected, "norms are left as they are, gradients dense")
-                )
+        refuse_norms("Embedding", max_norm, scale_grad_by_freq, sparse)
         self.num_embeddings = extent("Embedding", "num_embeddings", num_embeddings)
         self.embedding_dim = extent("Embedding", "embedding_dim", embedding_dim)
-        if padding_idx is not None:
-            if not -self.num_embeddings <= padding_idx < self.num_embeddings:
-                raise ArgumentError(
-                    mistake(
-                        "Embedding",
-                        "padding_idx",
-                        padding_idx,
-                        f"within num_embeddings, {self.num_embeddings}",
-                    )
-                )
-            padding_idx %= self.num_embeddings
-        self.padding_idx = padding_idx
+        self.padding_idx = row_of("Embedding", padding_idx, self.num_embeddings)
         self.weight = Parameter(empty(self.num_embeddings, self.embedding_dim, device=device, dtype=dtype))
         self.reset_parameters()
 
@@ -91,3 +94,70 @@ class Embedding(Module):
         made = cls(rows, size, padding_idx, device=str(embeddings.device), dtype=embeddings.dtype)
         made.weight = Parameter(embeddings, requires_grad=not freeze)
         return made
+
+
+class EmbeddingBag(Module):
+    """Rows of ``weight`` (num_embeddings, embedding_dim) summed, averaged or maximised over bags of indices.
+
+    ``max_norm``, ``scale_grad_by_freq`` and ``sparse`` raise ``UnsupportedError``.
+
+    >>> import weft as wf
+    >>> tuple(wf.nn.EmbeddingBag(10, 3)(wf.tensor([1, 2, 3, 4]), wf.tensor([0, 3])).shape)
+    (2, 3)
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool = False,
+        _weight: Tensor | None = None,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+        device: str | None = None,
+        dtype: DType | None = None,
+    ) -> None:
+        super().__init__()
+        if mode not in BAG_MODES:
+            raise ArgumentError(
+                mistake("EmbeddingBag", "mode", repr(mode), f"one of {', '.join(map(repr, BAG_MODES))}")
+            )
+        refuse_norms("EmbeddingBag", max_norm, scale_grad_by_freq, sparse)
+        self.num_embeddings = extent("EmbeddingBag", "num_embeddings", num_embeddings)
+        self.embedding_dim = extent("EmbeddingBag", "embedding_dim", embedding_dim)
+        self.mode, self.include_last_offset = mode, include_last_offset
+        self.padding_idx = row_of("EmbeddingBag", padding_idx, self.num_embeddings)
+        shape = (self.num_embeddings, self.embedding_dim)
+        if _weight is None:
+            self.weight = Parameter(empty(shape, device=device, dtype=dtype))
+            self.reset_parameters()
+        elif tuple(_weight.shape) != shape:
+            raise ShapeError(mistake("EmbeddingBag", "_weight's shape", tuple(_weight.shape), f"{shape}"))
+        else:
+            self.weight = Parameter(_weight)
+
+    def reset_parameters(self) -> None:
+        """Draw the weight anew."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            with no_grad():
+                self.weight[self.padding_idx].zero_()
+
+    def forward(
+        self, input: Tensor, offsets: Tensor | None = None, per_sample_weights: Tensor | None = None
+    ) -> Tensor:
+        """Integers (bags, indices), or (indices) with offsets (bags), to (bags, embedding_dim)."""
+        result: Tensor = functional.embedding_bag(
+            input, self.weight, offsets, mode=self.mode, per_sample_weights=per_sample_weights,
+            include_last_offset=self.include_last_offset, padding_idx=self.padding_idx,
+        )  # fmt: skip
+        return result
+
+    def extra_repr(self) -> str:
+        """The options."""
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}, mode={self.mode!r}{padding}"

@@ -130,6 +130,31 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor 
     """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
     """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = 'mean',
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """Rows of ``weight`` (num_embeddings, D) picked by ``input``, one result (D) a bag: their sum, mean or maximum.
+
+    ``input`` is (bags, indices), or (indices) with ``offsets``, where each bag begins; with ``include_last_offset`` the
+    last of them is where the last bag ends. ``per_sample_weights`` of the input's shape scale the rows of a sum. Rows
+    ``padding_idx`` do not count; a bag without rows gives 0. ``max_norm``, ``scale_grad_by_freq`` and ``sparse`` raise
+    ``UnsupportedError``.
+
+    >>> import weft as wf
+    >>> table = wf.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> wf.nn.functional.embedding_bag(wf.tensor([0, 1, 1]), table, wf.tensor([0, 2]), mode="sum").tolist()
+    [[4.0, 6.0], [3.0, 4.0]]
+    """
 def pad(input: Tensor, pad: Sequence[int], mode: str = 'constant', value: float | None = None) -> Tensor:
     """Elements added before and after dimensions: ``pad`` has two numbers a dimension, the last dimension first.
 
@@ -390,6 +415,49 @@ def cross_entropy(
     ``target`` may also hold class probabilities, shaped as ``input``. ``weight`` (C) weighs the classes;
     ``label_smoothing`` in [0, 1) mixes in the uniform distribution.
     """
+def interpolate(
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = 'nearest',
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Tensor:
+    """Images (N, C, *size) at another size, as ``torch.nn.functional.interpolate``.
+
+    ``size`` or ``scale_factor``, a number or one for each dimension. ``mode``: ``"nearest"``, ``"nearest-exact"``,
+    ``"linear"`` (3-d input), ``"bilinear"``, ``"bicubic"`` (4-d), ``"trilinear"`` (5-d), ``"area"``.
+    ``antialias`` raises ``UnsupportedError``.
+    """
+def grid_sample(
+    input: Tensor,
+    grid: Tensor,
+    mode: str = 'bilinear',
+    padding_mode: str = 'zeros',
+    align_corners: bool | None = None,
+) -> Tensor:
+    """Images (N, C, H, W) read at the points of ``grid`` (N, *out, 2), as ``torch.nn.functional.grid_sample``.
+
+    Volumes (N, C, D, H, W) take a grid (N, *out, 3). A point is (x, y) or (x, y, z), from -1 to 1 across the image.
+    ``mode``: ``"bilinear"``, ``"nearest"``, ``"bicubic"`` (images). ``padding_mode`` says what lies outside:
+    ``"zeros"``, ``"border"``, ``"reflection"``.
+
+    >>> import weft as wf
+    >>> points = wf.tensor([[[[0.0, 0.0], [1.0, 1.0]]]])
+    >>> wf.nn.functional.grid_sample(wf.arange(4.0).reshape(1, 1, 2, 2), points, align_corners=True).tolist()
+    [[[[1.5, 3.0]]]]
+    """
+def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
+    """The points at which ``grid_sample`` reads for affine maps: (N, 2, 3) to (N, H, W, 2) or of volumes.
+
+    ``size`` is the result's, (N, C, H, W), or (N, C, D, H, W) of maps (N, 3, 4).
+
+    >>> import weft as wf
+    >>> theta = wf.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+    >>> wf.nn.functional.affine_grid(theta, (1, 1, 1, 2), align_corners=True).tolist()
+    [[[[-1.0, 0.0], [1.0, 0.0]]]]
+    """
 def layer_norm(
     input: Tensor,
     normalized_shape: int | Sequence[int],
@@ -590,19 +658,4 @@ def poisson_nll_loss(
     """The negative log likelihood of counts under Poisson distributions of rate ``exp(input)``, or of rate ``input``.
 
     ``full`` adds Stirling's approximation of log(target!).
-    """
-def interpolate(
-    input: Tensor,
-    size: Any = None,
-    scale_factor: Any = None,
-    mode: str = 'nearest',
-    align_corners: bool | None = None,
-    recompute_scale_factor: bool | None = None,
-    antialias: bool = False,
-) -> Tensor:
-    """Images (N, C, *size) at another size, as ``torch.nn.functional.interpolate``.
-
-    ``size`` or ``scale_factor``, a number or one for each dimension. ``mode``: ``"nearest"``, ``"nearest-exact"``,
-    ``"linear"`` (3-d input), ``"bilinear"``, ``"bicubic"`` (4-d), ``"trilinear"`` (5-d), ``"area"``.
-    ``antialias`` raises ``UnsupportedError``.
     """

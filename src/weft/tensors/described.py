@@ -144,7 +144,11 @@ class Described:
     def stride(self, dim: int | None = None) -> Any:
         """How many elements apart neighbours are along each dimension, or along one."""
         strides: tuple[int, ...] = self._data.strides
-        return strides if dim is None else strides[dim]
+        if dim is None:
+            return strides
+        from weft.ops.arguments import dimension
+
+        return strides[dimension("stride", dim, self.ndim)]
 
     def storage_offset(self) -> int:
         """Where the first element lies in the storage, in elements."""
