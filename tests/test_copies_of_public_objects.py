@@ -164,7 +164,7 @@ SAMPLES: dict[str, Callable[[], Any]] = {
     "distributions.OneHotCategorical": lambda: D.OneHotCategorical(wf.ones(3)),
     "distributions.Uniform": lambda: D.Uniform(0.0, wf.ones(2)),
     **{f"optim.{name}": optimizer(name) for name in (
-        "SGD", "Adagrad", "Adam", "AdamW", "Lion", "RMSprop", "RAdam", "NAdam", "Adamax", "Adadelta", "Rprop", "ASGD")},
+        "SGD", "Adagrad", "Adam", "AdamW", "Lion", "RMSprop", "RAdam", "NAdam", "Adamax", "Adadelta", "Rprop", "ASGD", "LBFGS")},
 }  # fmt: skip
 IN_FORCE = "a mode that is in force in a block of code, and not kept"
 COMPILED = "belongs to compiled code: the tests of the compiler say what of it is kept"

@@ -7,6 +7,7 @@ from weft.optim.adam import Adam, AdamW
 from weft.optim.adam_variants import Adamax, NAdam, RAdam
 from weft.optim.asgd import ASGD
 from weft.optim.groups import ParamGroup, decay_groups
+from weft.optim.lbfgs import LBFGS
 from weft.optim.lion import Lion
 from weft.optim.optimizer import Optimizer
 from weft.optim.rmsprop import RMSprop
@@ -15,6 +16,7 @@ from weft.optim.sgd import SGD
 
 __all__ = [
     "ASGD",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",

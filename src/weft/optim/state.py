@@ -113,7 +113,7 @@ def _entry(
             start = tensor(starts[key], dtype=target.dtype, device=str(target.device))
             writes.append((target, start.expand(*target.shape)))
             continue
-        found = _tensor(f"{name}[{key!r}]", value, target)
+        found = converted(f"{name}[{key!r}]", value, target)
         if found.shape != target.shape:
             raise ArgumentError(
                 mistake(
@@ -126,7 +126,7 @@ def _entry(
     return (step, *(float(entry.get(key, start)) for key, start in counts.items())), writes
 
 
-def _tensor(name: str, value: Any, like: Tensor) -> Tensor:
+def converted(name: str, value: Any, like: Tensor) -> Tensor:
     """A value of another optimizer on the parameter's device: a tensor, or what NumPy can read."""
     if isinstance(value, Tensor):
         return value.detach().to(dtype=like.dtype, device=str(like.device))
