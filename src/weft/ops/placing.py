@@ -34,7 +34,10 @@ MODES = ("replace", *COMBINE)
 _OF_BOOL = {"sum": "amax", "prod": "amin"}
 """Folds of bool, whose sum is whether any holds and whose product whether all do."""
 FEW = 4
-"""Where fewer than one of so many places is named, rows are written in order rather than by a table of all places."""
+"""Where several but fewer than one of so many places are named, they are written without a table of all places.
+
+One row is written by a kernel of its own, which the plan can fuse and whose reads and writes it sees.
+"""
 SPARSE = 64
 """Where fewer than one of so many places is named, many indices are sorted to find the last one of each place."""
 COMPARED = 1024
@@ -136,7 +139,7 @@ def lower_put(
     steps.append(
         copy_step("put_values", values, parts, values.shape, values.strides, contiguous_strides(values.shape))
     )
-    few = mode != "replace" or points.count < math.prod(points.lead) // FEW
+    few = mode != "replace" or 1 < points.count < math.prod(points.lead) // FEW
     if few and profile.dialect == "llvm" and target.dtype is accumulator and is_dense(target):
         fold = Library("ordered_fold", (accumulator,), (("combine", FOLDS.get(mode, mode)),))
         sizes = (points.count, points.width, Offset(target.index))
