@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+
 import numpy
 import pytest
 
@@ -172,6 +174,13 @@ def test_reading_a_value_while_tracing_is_an_error(read) -> None:
 def test_a_tracer_kept_after_the_trace_is_an_error() -> None:
     kept = []
     with pytest.raises(UnsupportedError, match=r"kept in item 0 of a list in the variable `kept`"):
+        trace(lambda x: kept.append(x * 2), wf.ones(2, device="cpu"))
+    assert kept == []  # a refused trace undoes what it wrote to lists, dicts, sets and objects
+
+
+def test_a_tracer_is_not_used_outside_of_its_trace() -> None:
+    kept = collections.deque()  # which a refused trace leaves as it is
+    with pytest.raises(UnsupportedError, match="kept in the variable `kept`"):
         trace(lambda x: kept.append(x * 2), wf.ones(2, device="cpu"))
     with pytest.raises(UnsupportedError, match="made inside a trace"):
         kept[0] + 1
