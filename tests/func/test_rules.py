@@ -93,7 +93,7 @@ def test_every_op_is_mapped_or_listed() -> None:
     declared = {
         name
         for name, op in OPS.items()
-        if ".grad" not in name and not name.startswith("custom.") and op.run is None
-    }
+        if ".grad" not in name and not name.startswith("custom.") and (op.run is None or op.fused)
+    }  # no interpreter sees an op that is made of others; of those fused in eager mode vmap maps what they stand for
     assert {name for name, _ in MAPPED} | RAISES | FROM_NOTHING | DRAWS == declared
     assert {"full", "arange", "linspace"} == FROM_NOTHING
