@@ -263,32 +263,71 @@ def test_a_failure_goes_to_all_that_wait_for_it() -> None:
     assert ran == 1 and not work.busy
 
 
-def test_a_cancelled_caller_leaves_the_run_to_the_others() -> None:
-    ended: list[str] = []
+class Held:
+    """Calls that end when they are told to, and what they did; made in the loop that runs them."""
 
-    @single_flight
-    async def work(number: int) -> int:
+    def __init__(self) -> None:
+        self.started, self.release, self.let_go = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.began, self.cancelled = 0, 0
+
+    async def work(self, number: int) -> int:
+        self.began += 1
+        self.started.set()
         try:
-            await asyncio.sleep(0.02)
+            await self.release.wait()
         except asyncio.CancelledError:
-            ended.append("cancelled")
+            self.cancelled += 1
+            await self.let_go.wait()  # a run that is cancelled need not end at once
             raise
         return number
 
-    async def main() -> list[Any]:
-        first, second = asyncio.create_task(work(1)), asyncio.create_task(work(1))
-        await asyncio.sleep(0.002)
-        first.cancel()
-        found = await asyncio.gather(first, second, return_exceptions=True)
-        assert not ended
-        alone = asyncio.create_task(work(2))
-        await asyncio.sleep(0.002)
-        alone.cancel()
-        again = work(2)  # at once: it does not get the cancelled run
-        return [*found, await again]
 
-    assert list(map(outcome, asyncio.run(main()))) == [asyncio.CancelledError, 1, 2]
-    assert ended == ["cancelled"] and not work.busy
+def test_a_cancelled_caller_leaves_the_run_to_the_others() -> None:
+    async def main() -> None:
+        held = Held()
+        work = single_flight(held.work)
+        first, second = asyncio.create_task(work(1)), asyncio.create_task(work(1))
+        await held.started.wait()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        held.release.set()
+        assert await second == 1
+        assert (held.began, held.cancelled) == (1, 0) and not work.busy
+
+    asyncio.run(main())
+
+
+def test_a_call_made_before_a_cancelled_one_has_resumed_shares_its_run() -> None:
+    async def main() -> None:
+        held = Held()
+        work = single_flight(held.work)
+        first = asyncio.create_task(work(1))
+        await held.started.wait()
+        first.cancel()
+        asyncio.get_running_loop().call_soon(held.release.set)
+        assert await work(1) == 1  # it joins without going through the loop, so the run has a caller
+        assert first.cancelled()
+        assert (held.began, held.cancelled) == (1, 0) and not work.busy
+
+    asyncio.run(main())
+
+
+def test_a_call_made_after_a_cancelled_one_does_not_get_the_cancelled_run() -> None:
+    async def main() -> None:
+        held = Held()
+        work = single_flight(held.work)
+        first = asyncio.create_task(work(1))
+        await held.started.wait()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        held.release.set()
+        assert await work(1) == 1  # while the cancelled run has not ended
+        assert (held.began, held.cancelled) == (2, 1)
+        held.let_go.set()
+
+    asyncio.run(main())
 
 
 def test_the_key_may_be_a_function_of_the_arguments() -> None:
