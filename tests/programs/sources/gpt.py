@@ -1,6 +1,5 @@
 """A GPT over characters: causal attention by a registered mask, weight decay by groups, a warm-up, generation."""
 
-import math
 import sys
 from dataclasses import dataclass
 
@@ -35,9 +34,8 @@ class CausalSelfAttention(nn.Module):
         B, T, C = x.size()
         q, k, v = self.c_attn(x).split(self.n_embd, dim=2)
         q, k, v = (x.view(B, T, self.n_head, C // self.n_head).transpose(1, 2) for x in (q, k, v))
-        att = (q @ k.transpose(-2, -1)) * (1.0 / math.sqrt(k.size(-1)))
-        att = att.masked_fill(self.bias[:, :, :T, :T] == 0, float("-inf"))
-        y = F.softmax(att, dim=-1) @ v
+        att = (q @ k.transpose(-2, -1)) * k.size(-1) ** -0.5
+        y = F.softmax(att.masked_fill(self.bias[:, :, :T, :T] == 0, float("-inf")), dim=-1) @ v
         return self.c_proj(y.transpose(1, 2).contiguous().view(B, T, C))
 
 
@@ -57,17 +55,14 @@ class Block(nn.Module):
 class GPT(nn.Module):
     def __init__(self, config):
         super().__init__()
-        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
-        self.wpe = nn.Embedding(config.block_size, config.n_embd)
+        width = config.n_embd
+        self.wte, self.wpe = nn.Embedding(config.vocab_size, width), nn.Embedding(config.block_size, width)
         self.h = nn.ModuleList([Block(config) for _ in range(config.n_layer)])
-        self.ln_f = nn.LayerNorm(config.n_embd)
-        self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        self.ln_f, self.lm_head = nn.LayerNorm(width), nn.Linear(width, config.vocab_size, bias=False)
         self.lm_head.weight = self.wte.weight
-        self.apply(self._init_weights)
-
-    def _init_weights(self, module):
-        if isinstance(module, (nn.Linear, nn.Embedding)):
-            torch.nn.init.normal_(module.weight, mean=0.0, std=0.02)
+        for module in self.modules():
+            if isinstance(module, (nn.Linear, nn.Embedding)):
+                torch.nn.init.normal_(module.weight, mean=0.0, std=0.02)
 
     def forward(self, idx, targets=None):
         pos = torch.arange(0, idx.size(1), dtype=torch.long, device=idx.device)
@@ -90,8 +85,7 @@ data = np.random.default_rng(2).integers(0, 40, 2000).astype(np.int64)
 
 def get_batch(step):
     ix = np.random.default_rng(step).integers(0, len(data) - 17, 4)
-    x, y = (torch.stack([torch.from_numpy(data[i + k : i + k + 16]) for i in ix]) for k in (0, 1))
-    return x.to(device), y.to(device)
+    return (torch.stack([torch.from_numpy(data[i + k : i + k + 16]) for i in ix]).to(device) for k in (0, 1))
 
 
 def train_step(x, y):

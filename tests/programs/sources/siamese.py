@@ -39,7 +39,8 @@ class SiameseNetwork(nn.Module):
     def __init__(self):
         super().__init__()
         self.cnn = nn.Sequential(
-            nn.Conv2d(1, 4, kernel_size=3, padding=1, padding_mode="reflect"),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(1, 4, kernel_size=3),
             nn.PReLU(),
             nn.MaxPool2d(2, stride=2),
             nn.Conv2d(4, 8, kernel_size=3, padding=1),
