@@ -290,7 +290,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
             lookup("full"), 0, shape=(0, len(input.shape)), dtype=dtypes.int64, device=str(input.device)
         )
     mask = to_dtype(input, dtypes.bool_)
-    ranks = bind(lookup("cumsum"), to_dtype(reshape(mask, -1), dtypes.int64), dim=0)
+    ranks = bind(lookup("cumsum"), to_dtype(reshape(mask, -1), dtypes.int64), dim=0, reverse=False, fits=True)
     count = read_number("nonzero", select_dim(ranks, 0, -1))
     return bind(NONZERO, mask, ranks, count=count)
 

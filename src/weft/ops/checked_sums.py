@@ -1,7 +1,8 @@
-"""int64 sums on targets that keep int64 in 32 bits: a total that does not fit is reported, and is no wrong number.
+"""int64 folds on targets that keep int64 in 32 bits: a total that does not fit is reported, and is no wrong number.
 
-The sum in 32 bits is the total modulo 2**32. A second sum in float32 is the total but for its rounding, so the two are
-less than 2**31 apart unless the first has wrapped.
+These are sums, products, running ones, and products of matrices. A fold in 32 bits is the total modulo 2**32. A second
+fold in float32 is the total but for its rounding, so the two are less than 2**31 apart unless the first has wrapped.
+Where numbers of both signs cancel, of which float32 cannot hold the last 31 bits, a total that fits is reported too.
 """
 
 from __future__ import annotations
@@ -20,28 +21,43 @@ _LARGEST = {"bool": 1, "int8": 128, "uint8": 255}
 _WRAP = 2**31
 
 
-def may_wrap(source: Operand, dims: Sequence[int], target: Operand, profile: TargetProfile) -> bool:
-    """Return whether an int64 sum over dimensions of the source may leave the bits that the target has for it."""
+def may_wrap(
+    fold: str, source: Operand, dims: Sequence[int], target: Operand, profile: TargetProfile
+) -> bool:
+    """Return whether an int64 sum or product over dimensions may leave the bits that the target has for it."""
     count = math.prod(source.shape[d] for d in dims)
-    is_short = target.dtype is dtypes.int64 and profile.storage(dtypes.int64).bits == 32
-    return is_short and count > 1 and count * _LARGEST.get(source.dtype.name, _WRAP) >= _WRAP
+    if not is_short(target, profile) or count <= 1:
+        return False
+    largest = _LARGEST.get(source.dtype.name, _WRAP)
+    if fold == "prod":
+        return largest > 1 and count * math.log2(largest) >= math.log2(_WRAP)
+    return count * largest >= _WRAP
 
 
-def checked_sum(program: Program, target: Operand, fold: Callable[[Operand, int], Program]) -> Program:
-    """Return the program of a sum, followed by a sum in float32 and a check of the first by the second.
+def is_short(target: Operand, profile: TargetProfile) -> bool:
+    """Return whether an int64 operand is kept in 32 bits."""
+    return target.dtype is dtypes.int64 and profile.storage(dtypes.int64).bits == 32
 
-    ``fold`` gives the program that sums into an operand, with the number of its first temporary.
+
+def checked_total(
+    program: Program, target: Operand, first: int, fold: Callable[[Operand, int], Program]
+) -> Program:
+    """Return the program of a fold, followed by the fold in float32 and a check of the first by the second.
+
+    ``first`` is the number of the program's first temporary. ``fold`` gives the program that folds into an operand,
+    with the number of its first temporary.
     """
-    free = 2 + len(program.temporaries)
+    free = first + len(program.temporaries)
     shape = target.shape
     about = Operand(free, dtypes.float32, shape, contiguous_strides(shape), -2 - free)
     more = fold(about, free + 1)
     sizes, (own, wide) = coalesce(shape, [target.strides, about.strides])
-    builder = Builder("sum_check")
+    builder = Builder("total_check")
     points = builder.axes(sizes)
     total = builder.load(target, points, own)
     off = builder.load(about, points, wide) - cast(total, dtypes.float32)
-    builder.check(call("abs", off) < const(float(_WRAP), dtypes.float32), total)
+    near = call("abs", off) < const(float(_WRAP), dtypes.float32)
+    builder.check(near | call("isnan", off), total)  # infinity by 0 in a product, which is 0
     builder.store(target, points, total, own)
     temporaries = (*program.temporaries, (dtypes.float32, math.prod(shape)), *more.temporaries)
     return Program((*program.steps, *more.steps, builder.finish()), temporaries)

@@ -17,6 +17,7 @@ from weft.kernels import Argument, Library, Offset, Operand, Program, Step, coal
 from weft.kernels.library.scans import SCANS, accumulator
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
+from weft.ops.checked_sums import checked_total, is_short
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import FUNCTIONS, function
@@ -63,10 +64,15 @@ def scan_program(
     outputs: Sequence[Operand],
     attributes: dict[str, Any],
     profile: TargetProfile,
+    free: int | None = None,
 ) -> Program:
-    """The steps of a scan along ``dim``; operands whose rows do not lie in two axes are copied first."""
+    """The steps of a scan along ``dim``; operands whose rows do not lie in two axes are copied first.
+
+    ``free`` is the number of the first temporary, by default after operands and outputs.
+    """
     dim, reverse = attributes["dim"], attributes.get("reverse", False)
     first, temporaries = len(operands) + len(outputs), list[tuple[DType, int]]()
+    first = first if free is None else free
     before: list[Step] = []
     after: list[Step] = []
     sources, targets = ([rows_of(each, dim) for each in group] for group in (operands, outputs))
@@ -160,7 +166,22 @@ def _lower(kind: str) -> Callable[..., Program]:
         attributes: dict[str, Any],
         profile: TargetProfile,
     ) -> Program:
-        return scan_program(kind, operands, outputs, attributes, profile)
+        program = scan_program(kind, operands, outputs, attributes, profile)
+        target = outputs[0]
+        is_total = kind in ("cumsum", "cumprod") and not attributes.get("fits", False)
+        if not is_total or not is_short(target, profile) or not math.prod(target.shape):
+            return program
+
+        def again(into: Operand, free: int) -> Program:
+            wide: list[tuple[DType, int]] = []
+            steps: list[Step] = []
+            x = operands[0]
+            source = scratch(free, wide, dtypes.float32, x.shape)
+            steps.append(copy_step("copy", x, source, x.shape, x.strides, source.strides))
+            more = scan_program(kind, (source,), (into,), attributes, profile, free + 1)
+            return Program((*steps, *more.steps), (*wide, *more.temporaries))
+
+        return checked_total(program, target, len(operands) + len(outputs), again)
 
     return lower
 
@@ -170,7 +191,7 @@ def _wide(x: Any) -> Any:
 
 
 def _fold(ufunc: str) -> Callable[..., Any]:
-    def reference(x: Any, *, dim: int, reverse: bool = False) -> Any:
+    def reference(x: Any, *, dim: int, reverse: bool = False, fits: bool = False) -> Any:
         import numpy
 
         if not x.ndim:
@@ -182,7 +203,9 @@ def _fold(ufunc: str) -> Callable[..., Any]:
     return reference
 
 
-def _infer_same(x: TensorType, *, dim: int, reverse: bool = False) -> tuple[TensorType, ...]:
+def _infer_same(
+    x: TensorType, *, dim: int, reverse: bool = False, fits: bool = False
+) -> tuple[TensorType, ...]:
     if x.dtype is dtypes.bool_:
         raise DTypeError("a cumulative op of bool was bound, expected a number type; cast it")
     return (x,)
@@ -204,10 +227,12 @@ def shifted(value: Any, dim: int, reverse: bool, fill: float) -> Any:
     return bind(lookup("cat"), *((rest, padding) if reverse else (padding, rest)), dim=dim)
 
 
+_ALONG = ({"dim": int}, {"dim": int, "reverse": bool}, {"dim": int, "reverse": bool, "fits": bool})
+"""``fits``: results are known to be below 2**31, so that none is checked."""
 CUMSUM: OpSpec = declare(
     "cumsum", infer=_infer_same, reference=_fold("add"), lower=_lower("cumsum"),
-    gradient=lambda context, grad: [bind(CUMSUM, grad, **_reversed(context))],
-    doc="Running sums along a dimension, from the front, or in reverse from the back.",
+    gradient=lambda context, grad: [bind(CUMSUM, grad, **_reversed(context))], reports="total",
+    attributes=_ALONG, doc="Running sums along a dimension, from the front, or in reverse from the back.",
 )  # fmt: skip
 
 
@@ -222,7 +247,8 @@ def _gradient_cumprod(context: Gradient, grad: Any) -> list[Any]:
 
 CUMPROD: OpSpec = declare(
     "cumprod", infer=_infer_same, reference=_fold("multiply"), lower=_lower("cumprod"), gradient=_gradient_cumprod,
-    saves=(0,), doc="Running products along a dimension, from the front, or in reverse from the back.",
+    saves=(0,), reports="total", attributes=_ALONG,
+    doc="Running products along a dimension, from the front, or in reverse from the back.",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from weft.expr import cast
 from weft.kernels import Builder, Operand, Program, Step, coalesce
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
+from weft.ops.checked_sums import checked_total, is_short
 from weft.ops.core import Gradient, OpSpec, TensorType, bind, untouched
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
@@ -184,7 +185,11 @@ def _lower(
     attributes: dict[str, Any],
     profile: TargetProfile,
 ) -> Program:
-    return matmul_program(operands[0], operands[1], outputs[0], profile, 3)
+    a, b, c = operands[0], operands[1], outputs[0]
+    program = matmul_program(a, b, c, profile, 3)
+    if is_short(c, profile):
+        return checked_total(program, c, 3, lambda into, free: Program((derived_matmul(a, b, into),)))
+    return program
 
 
 def swap_last(value: Any) -> Any:
@@ -219,7 +224,7 @@ def saves_other(needs: tuple[bool, ...]) -> tuple[int, ...]:
 
 MATMUL = declare(
     "matmul", infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, saves=saves_other,
-    attributes=({}, {"wide": bool}),
+    attributes=({}, {"wide": bool}), reports="total",
     doc="Products of matrices, over broadcast leading dimensions; of 16-bit numbers in float32 where ``wide``.",
 )  # fmt: skip
 

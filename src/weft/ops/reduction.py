@@ -14,7 +14,7 @@ from weft.kernels import Builder, Operand, Program, coalesce
 from weft.kernels.derived import Combine
 from weft.ops import arguments, sharing
 from weft.ops.annotations import Dims, Tensor
-from weft.ops.checked_sums import checked_sum, may_wrap
+from weft.ops.checked_sums import checked_total, may_wrap
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.creation import in_dtype, to_dtype
 from weft.ops.functions import function
@@ -167,13 +167,13 @@ def _lower(name: str, combine: Combine, mean: bool) -> Callable[..., Program]:
 
         parts = (name, fold, source, target, attributes, accumulator, profile, finish)
         program = _two_stages(*parts) or _reduce_step(*parts)
-        if fold == "sum" and may_wrap(source, attributes["dims"], target, profile):
+        if fold in ("sum", "prod") and may_wrap(fold, source, attributes["dims"], target, profile):
 
             def again(into: Operand, free: int) -> Program:
-                about = ("sum_about", fold, source, into, attributes, into.dtype, profile, finish)
+                about = (f"{name}_about", fold, source, into, attributes, into.dtype, profile, finish)
                 return _two_stages(*about, free=free) or _reduce_step(*about)
 
-            return checked_sum(program, target, again)
+            return checked_total(program, target, 2, again)
         return program
 
     return lower

@@ -86,7 +86,14 @@ def _gradient_prod(context: Gradient, grad: Any) -> list[Any]:
 
 
 PROD = declare_reduction(
-    "prod", "prod", "prod", sum_dtype, "The product over dimensions.", gradient=_gradient_prod, saves=(0,)
+    "prod",
+    "prod",
+    "prod",
+    sum_dtype,
+    "The product over dimensions.",
+    gradient=_gradient_prod,
+    saves=(0,),
+    reports="total",
 )
 
 

@@ -46,7 +46,7 @@ _REPORTS: dict[str, tuple[type[WeftError], str]] = {
     "total": (
         NumberRangeError,
         "the total does not fit the 32 bits in which this device keeps int64, which would hold {value}; "
-        "expected a sum from -2147483648 to 2147483647; sum in float32, or on the cpu",
+        "expected a total from -2147483648 to 2147483647; compute in float32, or on the cpu",
     ),
     "a loop": (
         KernelError,
