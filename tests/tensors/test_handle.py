@@ -10,7 +10,15 @@ import pytest
 import torch
 
 import weft as wf
-from weft.errors import ArgumentError, ArgumentTypeError, DeviceError, DTypeError, GradError, ShapeError
+from weft.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DeviceError,
+    DTypeError,
+    GradError,
+    IndexOutOfRangeError,
+    ShapeError,
+)
 
 
 def test_attributes_equal_torch(device: Any) -> None:
@@ -29,7 +37,12 @@ def test_attributes_equal_torch(device: Any) -> None:
         assert one.is_contiguous() == other.is_contiguous()
         assert (one.ndim, one.dim(), one.numel()) == (other.ndim, other.dim(), other.numel())
         assert one.size() == tuple(other.size())
-    assert (x.size(-1), x.stride(0), x.element_size()) == (4, 12, 4)
+    assert (x.size(-1), x.stride(0), x.stride(-2), x.element_size()) == (4, 12, 4, 4)
+    for name in ("size", "stride"):
+        with pytest.raises(IndexOutOfRangeError, match=f"{name}: dim is 3, expected in"):
+            getattr(x, name)(3)
+        with pytest.raises(ArgumentTypeError, match=f"{name}: dim is 'a', expected an int"):
+            getattr(x, name)("a")
     assert x.T.shape == (4, 3, 2)
     assert x.mT.shape == (2, 4, 3)
 

@@ -103,7 +103,7 @@ class NAdam(_Moments):
     >>> (p * p).sum().backward()
     >>> optimizer.step()
     >>> p.detach()
-    tensor([ 0.9184, -1.9184])
+    tensor([ 0.8944, -1.8944])
     """
 
     counted: ClassVar[tuple[str, ...]] = ("mu_product",)

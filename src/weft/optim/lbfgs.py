@@ -37,7 +37,7 @@ class LBFGS(Optimizer):
     >>> optimizer.step(closure).item()
     13.0
     >>> p.detach()
-    tensor([1., 1.])
+    tensor([1.0000, 1.0000])
     """
 
     def __init__(
