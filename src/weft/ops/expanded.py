@@ -21,10 +21,11 @@ from weft.ops.viewing import SLICE
 
 def repeated(x: Any) -> tuple[int, ...]:
     """Return the dimensions along which a tensor repeats its elements."""
+    strides = x.stride()
+    if 0 not in strides:
+        return ()
     return tuple(
-        d
-        for d, (size, stride) in enumerate(zip(x.shape, x.stride(), strict=True))
-        if stride == 0 and size > 1
+        d for d, (size, stride) in enumerate(zip(x.shape, strides, strict=True)) if stride == 0 and size > 1
     )
 
 
