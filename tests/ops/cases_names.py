@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from tests.ops.arrays import Arg
-from tests.ops.cases import EVERY, FLOATS, INTEGERS, NUMBERS, Case, M, S, binary, movement
+from tests.ops.cases import EVERY, FLOATS, INTEGERS, NUMBERS, Case, M, P, S, binary, movement, unary
 from weft import dtypes as d
 from weft.ops.aliases import ALIASES
 
@@ -98,4 +98,7 @@ FUNCTION_CASES: dict[str, list[Case]] = {
        for name in ("quantile", "nanquantile")},
     "cov": [Case((Arg((3, 5), S),), torch.cov, dtypes=(d.float32, d.float64), scale=16), Case((Arg((5,), S),), torch.cov, scale=16), Case((Arg((3, 5), S),), torch.cov, {"correction": 0}, scale=16)],
     "corrcoef": [Case((Arg((3, 5), S),), torch.corrcoef, dtypes=(d.float32, d.float64), scale=32, second=False), Case((Arg((5,), S),), torch.corrcoef, gradient=False)],
+    # special functions
+    "erfinv": unary("erfinv", FLOATS, "unit", scale=8),
+    "digamma": [*unary("digamma", FLOATS, P, scale=32), Case((Arg(M, S),), torch.digamma, scale=256)],
 }  # fmt: skip
