@@ -46,7 +46,7 @@ unary("digamma", f"""
       z = y + {float(_STEPS)}
       q = 1.0 / (z * z)
       above = log(z) - 0.5 / z - q * ({horner("q", *_BERNOULLI)}) - ({_BELOW})
-      t = where(reflected, x - floor(x), 0.25)
+      t = where(reflected, x - round(x), 0.25)
       pole = (t == 0.0) & (x != 0.0)
       turned = 3.141592653589793 / tan(3.141592653589793 * where(pole | (x == 0.0), 0.25, t))
       where(reflected, where(pole, log(-1.0 - abs(x)), where(x == 0.0, 1.0 / -x, above - turned)), above)
