@@ -1546,6 +1546,10 @@ def cov(
     """
 def corrcoef(input: Tensor) -> Tensor:
     """The correlation coefficients of variables, which are the rows of a matrix: (n, m) gives (n, n), in [-1, 1]."""
+def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of the error function: inf at 1, NaN beyond."""
+def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The derivative of the logarithm of the gamma function; NaN at -1, -2, …"""
 def ravel(input: Tensor) -> Tensor:
     """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
 def atleast_1d(*tensors: Any) -> Any:

@@ -909,6 +909,14 @@ class TensorMethods:
         """
     def corrcoef(self) -> Tensor:
         """The correlation coefficients of variables, which are the rows of a matrix: (n, m) gives (n, n), in [-1, 1]."""
+    def erfinv(self, *, out: Tensor | None = None) -> Tensor:
+        """The inverse of the error function: inf at 1, NaN beyond."""
+    def erfinv_(self) -> Tensor:
+        """``erfinv`` that overwrites the tensor and gives it."""
+    def digamma(self, *, out: Tensor | None = None) -> Tensor:
+        """The derivative of the logarithm of the gamma function; NaN at -1, -2, …"""
+    def digamma_(self) -> Tensor:
+        """``digamma`` that overwrites the tensor and gives it."""
     def ravel(self) -> Tensor:
         """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
     def diagflat(self, offset: int = 0) -> Tensor:
