@@ -66,6 +66,7 @@ LAYERS: dict[str, tuple[Make, tuple[int, ...]]] = {
     "reflection, uneven": (lambda n: n.ReflectionPad2d((1, 2, 0, 1)), (2, 3, 4)), "zeros, cut": (lambda n: n.ZeroPad2d([1, -1, 0, 2]), (2, 2, 3, 4)),
     **{f"constant pad {rank}d": (lambda n, rank=rank: getattr(n, f"ConstantPad{rank}d")((1, 2, 0, 1, 2, 1)[: 2 * rank], 0.5), (1, 2, 3, 4, 5)[: rank + 2]) for rank in (1, 2, 3)},
     **{f"power pool {rank}d": (lambda n, rank=rank: getattr(n, f"LPPool{rank}d")(2, 2, 1), (1, 2, 3, 4, 3)[: rank + 2]) for rank in (1, 2, 3)},
+    "sync batch in evaluation": (lambda n: n.SyncBatchNorm(3).eval(), (4, 3, 2, 2)),
     "RReLU": (lambda n: n.RReLU(0.1, 0.5).eval(), (3, 4)),
     **{f"{kind} in evaluation": (lambda n, kind=kind: getattr(n, kind)(0.4).eval(), (2, 3, 4)) for kind in ("Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")},
     "Softmin": (lambda n: n.Softmin(1), (3, 4)), "Softmax2d": (lambda n: n.Softmax2d(), (2, 3, 2, 2)),
@@ -194,6 +195,16 @@ def test_bags_of_embeddings_agree_with_pytorch(options: dict[str, Any], device: 
     (y * y).sum().backward()
     (expected * expected).sum().backward()
     agree(ours.weight.grad, theirs.weight.grad, tolerance_of(device))
+
+
+def test_batch_norm_of_one_process_has_nothing_to_synchronise(device: Device) -> None:
+    values = numpy.random.default_rng(0).standard_normal((4, 3, 2, 2)).astype("float32")
+    alone, sync = wf.nn.BatchNorm2d(3, device=device.name), wf.nn.SyncBatchNorm(3, device=device.name)
+    x = wf.tensor(values, device=device.name)
+    numpy.testing.assert_array_equal(alone(x).detach().numpy(), sync(x).detach().numpy())
+    numpy.testing.assert_array_equal(alone.running_var.numpy(), sync.running_var.numpy())
+    with pytest.raises(UnsupportedError, match="SyncBatchNorm: process_group is given, expected None"):
+        wf.nn.SyncBatchNorm(3, process_group=1)
 
 
 # Layers that draw.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from weft import dtypes
 from weft.autograd import no_grad
 from weft.dtypes import DType
-from weft.errors import ArgumentError, ShapeError, mistake
+from weft.errors import ArgumentError, ShapeError, UnsupportedError, mistake
 from weft.nn import functional, init
 from weft.nn.linear import extent
 from weft.nn.module import Module
@@ -271,6 +271,33 @@ class BatchNorm3d(_BatchNorm):
     """Mean 0 and variance 1 over the batch and the volume, by channel: (N, num_features, D, H, W)."""
 
     ranks = (5,)
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Batch norm of (N, num_features, *) in one process, where there is nothing to synchronise.
+
+    A ``process_group`` raises ``UnsupportedError``.
+    """
+
+    ranks = (2, 3, 4, 5)
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: Any = None,
+        device: str | None = None,
+        dtype: DType | None = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        if process_group is not None:
+            words = "statistics are those of one process"
+            raise UnsupportedError(mistake("SyncBatchNorm", "process_group", "given", "None", words))
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
 
 
 class _InstanceNorm(_Tracking):
