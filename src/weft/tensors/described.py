@@ -94,7 +94,7 @@ def broadcast_shapes(*shapes: Any) -> Size:
 
     >>> import weft as wf
     >>> wf.broadcast_shapes((2, 1), (3,), 3)
-    Size([2, 3])
+    (2, 3)
     """
     given = [sizes("broadcast_shapes", (shape,)) for shape in shapes]
     return Size(geometries.broadcast_shapes("broadcast_shapes", *given))
