@@ -65,6 +65,10 @@ def test_names_of_absent_types_tell_what_to_use() -> None:
     with pytest.raises(AttributeError, match="int16: is not a data type of weft, expected int32"):
         wf.int16  # noqa: B018
     assert not hasattr(wf, "complex64")
+    with pytest.raises(AttributeError, match="short: int16 is not a data type of weft, expected int32"):
+        wf.ones(2).short()
+    assert wf.ones(2).char().dtype is wf.int8
+    assert wf.ones(2).byte().dtype is wf.uint8
 
 
 def test_broadcast_shapes_are_those_of_torch() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft import devices, dtypes
 from weft.dtypes import DType
-from weft.errors import ArgumentTypeError, mistake
+from weft.errors import AbsentError, ArgumentTypeError, mistake
 from weft.ops import OPS, bind
 from weft.ops.signatures import accept_neutral
 
@@ -95,6 +95,18 @@ class Conversions:
     def int(self) -> Tensor:
         """The tensor as int32."""
         return self.to(dtypes.int32)
+
+    def char(self) -> Tensor:
+        """The tensor as int8."""
+        return self.to(dtypes.int8)
+
+    def byte(self) -> Tensor:
+        """The tensor as uint8."""
+        return self.to(dtypes.uint8)
+
+    def short(self) -> Tensor:
+        """Raise ``AbsentError``: weft has no int16; the message says what to use."""
+        raise AbsentError("short: int16 is not a data type of weft, expected int32, or int8 where the numbers fit")
 
     def bool(self) -> Tensor:
         """The tensor as bool: what is nonzero is True."""
