@@ -106,7 +106,9 @@ class Conversions:
 
     def short(self) -> Tensor:
         """Raise ``AbsentError``: weft has no int16; the message says what to use."""
-        raise AbsentError("short: int16 is not a data type of weft, expected int32, or int8 where the numbers fit")
+        raise AbsentError(
+            "short: int16 is not a data type of weft, expected int32, or int8 where the numbers fit"
+        )
 
     def bool(self) -> Tensor:
         """The tensor as bool: what is nonzero is True."""
