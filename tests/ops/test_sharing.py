@@ -33,8 +33,10 @@ def tensors_of(given: Any, kind: type) -> list[Any]:
 class Called:
     """A function's results with its tensor arguments, in weft or in PyTorch."""
 
-    def __init__(self, case: Case, layout: str, device: str | None, call: Callable[..., Any]) -> None:
-        flat = leaves(placed(case, case.dtypes[0], layout))
+    def __init__(
+        self, case: Case, dtype: Any, layout: str, device: str | None, call: Callable[..., Any]
+    ) -> None:
+        flat = leaves(placed(case, dtype, layout))
         made = [self._made(value, device) if hasattr(value, "view") else value for value in flat]
         self.kind: Any = torch.Tensor if device is None else wf.Tensor
         self.operands = [value for value in made if isinstance(value, self.kind)]
@@ -72,8 +74,11 @@ def called(name: str, at: int, layout: str, device: str) -> tuple[Called, Called
     case = FUNCTION_CASES[name][at]
     wf.manual_seed(0)
     torch.manual_seed(0)
-    ours = Called(case, layout, device, lambda *given: FUNCTIONS[name].function(*given, **case.keywords))
-    theirs = Called(case, layout, None, lambda *given: call_torch(case, given))
+    dtype = next(dtype for dtype in case.dtypes if device == "cpu" or dtype is not wf.float64)
+    ours = Called(
+        case, dtype, layout, device, lambda *given: FUNCTIONS[name].function(*given, **case.keywords)
+    )
+    theirs = Called(case, dtype, layout, None, lambda *given: call_torch(case, given))
     assert len(ours.results) == len(theirs.results)
     return ours, theirs
 

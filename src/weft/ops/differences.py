@@ -78,7 +78,7 @@ def _areas(name: str, y: Any, x: Any, dx: float | None, dim: int) -> tuple[Any, 
     return bind(lookup("div"), bind(lookup("mul"), sums, widths), 2.0), place
 
 
-@function(method=False)
+@function(method=False, wide=True)
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float | None = None, dim: int = -1) -> Tensor:
     """The integral along ``dim`` by the trapezoidal rule, at points ``x`` or at distances ``dx`` (1)."""
     areas, place = _areas("trapezoid", y, x, dx, dim)
@@ -88,7 +88,7 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float | None = None, di
 alias("trapz", "trapezoid")
 
 
-@function(method=False)
+@function(method=False, wide=True)
 def cumulative_trapezoid(
     y: Tensor, x: Tensor | None = None, *, dx: float | None = None, dim: int = -1
 ) -> Tensor:

@@ -83,7 +83,7 @@ def linalg_norm(
     dtype: DType | None = None,
 ) -> Tensor:
     """The norm of vectors, or of matrices where ``dim`` names two dimensions or ``ord`` is given for a matrix."""
-    value = _value("linalg.norm", A, dtype)
+    value = _value("linalg_norm", A, dtype)
     rank = len(value.shape)
     if ord is None:
         return vector_norm(value, 2, dim, keepdim)
@@ -91,11 +91,11 @@ def linalg_norm(
         if rank not in (1, 2) or (isinstance(ord, str) and rank != 2):
             raise ShapeError(
                 mistake(
-                    "linalg.norm", "A", f"{rank}-dimensional", "1- or 2-dimensional with ord and without dim"
+                    "linalg_norm", "A", f"{rank}-dimensional", "1- or 2-dimensional with ord and without dim"
                 )
             )
         dim = tuple(range(rank))
     several = isinstance(dim, tuple | list) and len(dim) == 2
     if several or isinstance(ord, str):
-        return _matrix_norm("linalg.norm", value, ord, _two("linalg.norm", dim, rank), keepdim)
+        return _matrix_norm("linalg_norm", value, ord, _two("linalg_norm", dim, rank), keepdim)
     return vector_norm(value, ord, dim, keepdim)

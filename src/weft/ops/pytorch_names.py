@@ -16,6 +16,7 @@ KEYWORDS: dict[str, dict[str, str]] = {
     "broadcast_to": {"size": "shape"},
     "expand": {"size": "sizes"},
     "heaviside": {"values": "other"},
+    "isin": {"element": "elements", "test_element": "test_elements"},
     "max": {"other": "dim"},
     "min": {"other": "dim"},
     "scatter": {"value": "src"},

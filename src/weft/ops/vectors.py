@@ -96,7 +96,7 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
     return reshape(matmul(rows[0], swap_last(rows[1])), *first[:-1], *second[:-1])
 
 
-@function(inplace=True, out="add")
+@function(inplace=True, out="add", wide=True)
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """``beta * input + alpha * outer(vec1, vec2)``; with ``beta`` 0 the input is not read."""
     shape = tuple(arguments.tensor("addr", "input", input).shape)
