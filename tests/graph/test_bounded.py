@@ -101,7 +101,7 @@ def test_memory_beside_a_state_is_left_alone() -> None:
         device.write(one, memoryview(numpy.ones(1, "float64")).cast("B"))
     gradient = device.allocate(400)
     device.write(gradient, memoryview(numpy.ones(100, "float32")).cast("B"))
-    executor = executor_for(graph, device, [parameter, momentum], foreign=True)
+    executor = executor_for("step", graph, device, [parameter, momentum], foreign=True)
     executor.run([*numbers, gradient], [parameter, momentum])
     assert numpy.frombuffer(device.read(beside, 0, 400), "float32").tolist() == [7.0] * 100
 

@@ -87,7 +87,9 @@ class DerivedProgram(Program):
         with self._lock:
             found = self._backward.get(there)
             if found is None:
-                found = self._backward[there] = _Backward(self.split.backward, there, self.device)
+                found = self._backward[there] = _Backward(
+                    f"the gradients of {self.name}", self.split.backward, there, self.device
+                )
         given = [dense(seed)._data.storage for seed in seeds if seed is not None]
         made = found.executor().run([*saved, *given], ())
         gradients: list[Tensor | None] = [None] * len(self._gradients)
@@ -99,14 +101,14 @@ class DerivedProgram(Program):
 class _Backward:
     """The backward graph for those gradients of results that are there."""
 
-    def __init__(self, graph: Graph, there: Sequence[bool], device: Device) -> None:
+    def __init__(self, name: str, graph: Graph, there: Sequence[bool], device: Device) -> None:
         seeds = graph.inputs[len(graph.inputs) - len(there) :]
         absent = {seed.id for seed, known in zip(seeds, there, strict=True) if not known}
         self.graph = graph
         self.kept: Sequence[int] = range(len(graph.outputs))
         if absent:
             self.graph, self.kept = without(graph, seeds, absent)
-        self._executor = executor_for(self.graph, device, ())
+        self._executor = executor_for(name, self.graph, device, ())
 
     def executor(self) -> Executor:
         """What runs it."""

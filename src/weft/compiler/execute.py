@@ -6,6 +6,8 @@ Interpretation is the reference for plans, and what ``weft.debug`` uses to look 
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -15,13 +17,19 @@ from weft.devices.base import Device, Storage
 from weft.devices.replay import MovedError, Replay
 from weft.graph import Graph, Var, interpret
 from weft.graph.bounded import bounded
+from weft.graph.limits import TooLarge, too_large
+from weft.graph.lowered import Lowered
+from weft.graph.passes import dce
 from weft.graph.pipeline import lower_graph
 from weft.graph.planning import plan
 from weft.ops import OPS, bind
+from weft.ops.core import executing, together
 from weft.ops.geometry import contiguous_strides
 from weft.tensors.arena import move_together
 from weft.tensors.array import Array
 from weft.tensors.tensor import Tensor
+
+LOG = logging.getLogger("weft.compiler")
 
 FEW = 2
 """Buffers that hold the states of a kernel: more of them are put together."""
@@ -47,19 +55,51 @@ class Interpreter:
         return [value._data.storage for value in run_interpreted(self.graph, given, held)]
 
 
+class OpByOp(Interpreter):
+    """Runs a graph by eager operations, which cut values above the binding limit into pieces.
+
+    ``reason`` is the value for which the graph has no plan.
+    """
+
+    def __init__(self, graph: Graph, reason: TooLarge) -> None:
+        super().__init__(graph)
+        self.reason = reason
+
+    def run(self, inputs: Sequence[Storage], states: Sequence[Storage]) -> list[Storage]:
+        """See ``Executor``. Modes such as autocast are in the graph already and do not act again."""
+        with executing():
+            return super().run(inputs, states)
+
+
 def run_interpreted(graph: Graph, inputs: Sequence[Tensor], states: Sequence[Tensor]) -> list[Any]:
     """The outputs, each with memory of its own, after the changed states were written."""
     with no_grad():
         outputs, finals = interpret(graph, inputs, states)
-        results = [bind(OPS["copy"], one) if isinstance(one, Tensor) else one for one in outputs]
+        results = _own(outputs, [*inputs, *states])
         aliases = {tensor._data.alias for tensor in states}
         changed = [
             (state, final.clone() if final._data.alias in aliases else final)
             for state, final, own in zip(states, finals, graph.states, strict=True)
             if own.changed
         ]
-        for state, final in changed:
-            state.copy_(final)
+        with together():
+            for state, final in changed:
+                state.copy_(final)
+    return results
+
+
+def _own(outputs: Sequence[Any], others: Sequence[Tensor]) -> list[Any]:
+    """The outputs, with copies of those that share memory with ``others`` or among themselves, or are views."""
+    shared = {tensor._data.alias for tensor in others}
+    results = []
+    for output in outputs:
+        if isinstance(output, Tensor):
+            data = output._data
+            size = math.prod(data.shape) * data.device.itemsize(data.dtype)
+            if data.alias in shared or not data.geometry.is_contiguous or data.storage.size != size:
+                output = bind(OPS["copy"], output)
+            shared.add(output._data.alias)
+        results.append(output)
     return results
 
 
@@ -71,14 +111,10 @@ def _whole(storage: Storage, var: Var) -> Tensor:
 class Planned:
     """Runs a plan that depends on where states lie: it is planned anew when they were moved."""
 
-    def __init__(
-        self, graph: Graph, device: Device, states: Sequence[Storage], foreign: bool = False
-    ) -> None:
+    def __init__(self, lowered: Lowered, device: Device, states: Sequence[Storage]) -> None:
         self._device = device
         self._own = len(states)
-        self._lowered = lower_graph(graph, device.profile)
-        if foreign:
-            self._lowered = bounded(self._lowered)
+        self._lowered = lowered
         self._settled = False
         self.replay: Replay | None = None
         self._plan(states)
@@ -123,12 +159,21 @@ class Planned:
         }
 
 
-def executor_for(graph: Graph, device: Device, states: Sequence[Storage], foreign: bool = False) -> Executor:
-    """What replays the graph's plan on the device; ``states`` are the storages that it will run over.
+def executor_for(
+    name: str, graph: Graph, device: Device, states: Sequence[Storage], foreign: bool = False
+) -> Executor:
+    """What runs the graph on the device; ``states`` are the storages that it will run over.
 
-    ``foreign``: the graph comes from a file, and its kernels are kept in bounds by themselves.
+    That is a replay of the graph's plan, or ``OpByOp`` where a kernel of the plan would bind a value above the device's
+    binding limit. ``name`` is the function's, for the log. ``foreign``: the graph comes from a file, and its kernels
+    are kept in bounds by themselves.
     """
     with announced(graph):
-        made = Planned(graph, device, states, foreign)
+        lowered = lower_graph(graph, device.profile)
+        reason = too_large(lowered, device.profile)
+        if reason is not None:
+            LOG.warning("%s: runs operation by operation on %s, without a plan: %s", name, device.name, reason)
+            return OpByOp(dce(graph), reason)
+        made = Planned(bounded(lowered) if foreign else lowered, device, states)
     assert made.replay is not None
     return made if made.replay.plan.groups else made.replay

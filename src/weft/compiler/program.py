@@ -8,12 +8,11 @@ from typing import Any
 
 from weft import devices, dtypes
 from weft.compiler.debug import checking
-from weft.compiler.execute import Executor, Interpreter, Planned, executor_for
+from weft.compiler.execute import Executor, Interpreter, OpByOp, executor_for
 from weft.compiler.guards import Guards
 from weft.compiler.trace import Recording
 from weft.devices.base import Device, Storage
-from weft.devices.replay import Replay
-from weft.errors import ArgumentError
+from weft.errors import ArgumentError, UnsupportedError
 from weft.graph import Graph, State, Var
 from weft.ops import OPS
 from weft.ops.geometry import contiguous_strides
@@ -119,13 +118,27 @@ class Program:
         if known is not None:
             self._executor = self.device.prepare(known)
         else:
-            self._executor = executor_for(self.graph, self.device, self.guards.storages, foreign)
+            self._executor = executor_for(
+                self.name, self.graph, self.device, self.guards.storages, foreign
+            )
+
+    @property
+    def planned(self) -> bool:
+        """Whether the program runs by a plan; else it runs operation by operation."""
+        return not isinstance(self._executor, OpByOp)
 
     @property
     def plan(self) -> Plan:
-        """What the executor runs, as data."""
-        assert isinstance(self._executor, Planned | Replay), "the program is compiled"
-        return self._executor.plan
+        """What the executor runs, as data; ``UnsupportedError`` where the program runs operation by operation."""
+        executor: Any = self._executor
+        assert executor is not None, "the program is compiled"
+        if isinstance(executor, OpByOp):
+            raise UnsupportedError(
+                f"{self.name}: runs operation by operation on {self.device.name}, expected a plan: {executor.reason}; "
+                f"split the tensor, or use the cpu device"
+            )
+        found: Plan = executor.plan
+        return found
 
     def run(self, inputs: list[Any], originals: list[Any], call: Callable[[], str]) -> Any:
         """One call; ``inputs`` are the tensors and numbers of the arguments in order, and ``call`` names it.

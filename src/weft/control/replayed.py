@@ -18,7 +18,9 @@ from weft.control.body import trace_bodies
 from weft.devices import Replay
 from weft.dtypes import DType
 from weft.graph import Graph, Node, Var
-from weft.graph.pipeline import compile_graph
+from weft.graph.limits import too_large
+from weft.graph.pipeline import lower_graph
+from weft.graph.planning import plan
 from weft.ops import TensorType, interpreter_stack
 from weft.ops.core import mode_keys
 from weft.ops.geometry import contiguous_strides
@@ -34,14 +36,14 @@ ARENAS = 256 << 20
 
 
 class _Plans:
-    """Plans of loops by what they were made for, and what was met once so far."""
+    """Plans of loops by what they were made for, and what was met once so far: that has no results' types."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._plans: OrderedDict[Any, tuple[Graph, Replay | None, list[Var]]] = OrderedDict()
 
-    def find(self, key: Any, body: Graph, make: Callable[[], tuple[Replay, list[Var]]]) -> Any:
-        """The plan and its results' types; ``None`` the first time that a key comes.
+    def find(self, key: Any, body: Graph, make: Callable[[], tuple[Replay | None, list[Var]]]) -> Any:
+        """What ``make`` gave, a plan and its results' types; ``None`` the first time that a key comes.
 
         A key holds the body's identity, so the body is kept with it.
         """
@@ -53,7 +55,7 @@ class _Plans:
                     self._plans.popitem(last=False)
                 return None
             self._plans.move_to_end(key)
-            if known[1] is None:
+            if not known[2]:
                 known = self._plans[key] = (body, *make())
                 self._make_room()
             return known[1:]
@@ -71,7 +73,10 @@ _PLANS = _Plans()
 
 
 def by_plan(op: str, operands: Sequence[Any], attributes: dict[str, Any]) -> tuple[Array, ...] | None:
-    """The results of a loop by its plan, ``None`` where it has to run step by step."""
+    """The results of a loop by its plan, ``None`` where it has to run step by step.
+
+    The latter is so the first time, and where a kernel of the plan would bind a value above the binding limit.
+    """
     executor = interpreter_stack()[-1]
     if type(executor) is not Eager or any(type(one) is not Array for one in operands):
         return None
@@ -82,7 +87,7 @@ def by_plan(op: str, operands: Sequence[Any], attributes: dict[str, Any]) -> tup
     numbers = tuple(value for value in attributes.values() if not isinstance(value, Graph))
     key = (op, device, id(attributes["body"]), numbers, tuple([one.key for one in dense]))
     found = _PLANS.find(key, attributes["body"], lambda: _planned(op, dense, attributes))
-    if found is None:
+    if found is None or found[0] is None:
         return None
     replay, outputs = found
     made = replay.run([one.storage for one in dense], [])
@@ -94,8 +99,10 @@ def by_plan(op: str, operands: Sequence[Any], attributes: dict[str, Any]) -> tup
     )
 
 
-def _planned(op: str, operands: Sequence[Array], attributes: dict[str, Any]) -> tuple[Replay, list[Var]]:
-    """The plan of a graph that has nothing but the loop."""
+def _planned(
+    op: str, operands: Sequence[Array], attributes: dict[str, Any]
+) -> tuple[Replay | None, list[Var]]:
+    """The plan of a graph that has nothing but the loop; ``None`` where the device cannot bind its values."""
     from weft.ops import lookup
 
     device = operands[0].device
@@ -105,7 +112,10 @@ def _planned(op: str, operands: Sequence[Array], attributes: dict[str, Any]) -> 
     outputs = [Var(len(inputs) + at, type_, device.name) for at, type_ in enumerate(made)]
     node = Node(op, tuple(inputs), tuple(outputs), tuple(attributes.items()))
     graph = Graph(tuple(inputs), (), (node,), tuple(outputs))
-    return device.prepare(compile_graph(graph, device.profile)), outputs
+    lowered = lower_graph(graph, device.profile)
+    if too_large(lowered, device.profile) is not None:
+        return None, outputs
+    return device.prepare(plan(lowered, device.profile)), outputs
 
 
 Body = Callable[..., Sequence[Tensor]]

@@ -39,7 +39,8 @@ def interpret(graph: Graph, inputs: Sequence[Any], states: Sequence[Any]) -> tup
         finally:
             node_in_progress.reset(token)
         for var, result in zip(node.outputs, results if len(node.outputs) > 1 else (results,), strict=True):
-            values[var.id] = result
+            if var.id in last or var.id in kept:
+                values[var.id] = result
         for one in node.inputs:
             if isinstance(one, Var) and last[one.id] == at and one.id not in kept:
                 values.pop(one.id, None)

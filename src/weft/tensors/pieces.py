@@ -13,13 +13,11 @@ from typing import Any
 
 from weft.devices.base import Buffer, Device, Storage
 from weft.errors import UnsupportedError
+from weft.graph.limits import BINDING
 from weft.ops import OpSpec
 from weft.tensors.array import Array, empty
 from weft.tensors.splits import Split, splits
 from weft.tensors.steps import Executor, cuts, narrow, reach, run, steps
-
-BINDING = "max-storage-buffer-binding-size"
-
 
 class Window(Storage):
     """A part of a storage as a storage of its own, for one call; it counts as no memory."""

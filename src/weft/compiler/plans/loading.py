@@ -231,7 +231,7 @@ class _Call:
         known = remembered.recall(key)
         made.compile(foreign=True, known=known)
         if (
-            known is None and not made.plan.groups
+            known is None and made.planned and not made.plan.groups
         ):  # a plan with groups is for where the states lie in this process
             remembered.remember(key, made.plan)
         return made
