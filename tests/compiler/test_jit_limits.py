@@ -22,7 +22,9 @@ from weft.devices.webgpu.adapters import Adapter
 F = wf.nn.functional
 BINDING = "max-storage-buffer-binding-size"
 LIMIT = 1 << 16
-LINE = re.compile(r"runs operation by operation on .*, without a plan: .* takes [\d,]+ bytes, above the largest binding")
+LINE = re.compile(
+    r"runs operation by operation on .*, without a plan: .* takes [\d,]+ bytes, above the largest binding"
+)
 
 
 @pytest.fixture(params=["cpu", pytest.param("webgpu", marks=pytest.mark.webgpu)])

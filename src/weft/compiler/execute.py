@@ -172,7 +172,9 @@ def executor_for(
         lowered = lower_graph(graph, device.profile)
         reason = too_large(lowered, device.profile)
         if reason is not None:
-            LOG.warning("%s: runs operation by operation on %s, without a plan: %s", name, device.name, reason)
+            LOG.warning(
+                "%s: runs operation by operation on %s, without a plan: %s", name, device.name, reason
+            )
             return OpByOp(dce(graph), reason)
         made = Planned(bounded(lowered) if foreign else lowered, device, states)
     assert made.replay is not None

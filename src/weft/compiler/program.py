@@ -118,9 +118,7 @@ class Program:
         if known is not None:
             self._executor = self.device.prepare(known)
         else:
-            self._executor = executor_for(
-                self.name, self.graph, self.device, self.guards.storages, foreign
-            )
+            self._executor = executor_for(self.name, self.graph, self.device, self.guards.storages, foreign)
 
     @property
     def planned(self) -> bool:

@@ -42,7 +42,9 @@ def too_large(lowered: Lowered, profile: TargetProfile) -> TooLarge | None:
     if found is None:
         return None
     value = values[name]
-    return TooLarge(f"{_described(lowered, name, found)}, {value.dtype.name} x {value.elements:,},", size, limit)
+    return TooLarge(
+        f"{_described(lowered, name, found)}, {value.dtype.name} x {value.elements:,},", size, limit
+    )
 
 
 def _described(lowered: Lowered, name: str, call: Call) -> str:

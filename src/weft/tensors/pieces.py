@@ -19,6 +19,7 @@ from weft.tensors.array import Array, empty
 from weft.tensors.splits import Split, splits
 from weft.tensors.steps import Executor, cuts, narrow, reach, run, steps
 
+
 class Window(Storage):
     """A part of a storage as a storage of its own, for one call; it counts as no memory."""
 
