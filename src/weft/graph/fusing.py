@@ -17,6 +17,7 @@ from weft.graph.costs import is_cheap, times, without
 from weft.graph.lowered import Call, Choose, Lowered, Repeat, RepeatWhile, Result, Step, Value
 from weft.graph.merging import absorbed, attached, inlined
 from weft.graph.parts import folded, loaded, loads, numbered, points, stored, uses
+from weft.graph.places import may_coincide
 from weft.graph.products import with_epilogue
 from weft.graph.reaching import Reach
 from weft.graph.renaming import ROUND
@@ -232,6 +233,8 @@ class _Fusing:
                 places = {store.index for store in part.stores if store.buffer == target}
                 elsewhere = any(one.args[0] not in places for one in loads(part, name))
                 if name == target or len(places) != 1 or part.reductions or elsewhere:
+                    return False
+                if any(map(may_coincide, places)):  # a point would read what another has written
                     return False
         made: dict[str, int] = {}  # parts run side by side: none reads what another writes
         for at, part in enumerate(node.parts):
