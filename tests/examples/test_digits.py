@@ -32,7 +32,7 @@ def test_demo(name: str, tmp_path: Path) -> None:
     last = re.fullmatch(r"test accuracy: (0\.\d{4}|1\.0000)", done.stdout.splitlines()[-1])
     assert last is not None, done.stdout
     assert float(last[1]) >= 0.98
-    assert done.stderr == ""  # a progress bar is for terminals
+    assert "training:" not in done.stderr  # a progress bar is for terminals
     assert seconds < SECONDS[name]
     assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "curves.png", "digits.png"}
     for picture in tmp_path.glob("*.png"):

@@ -127,6 +127,7 @@ def _remove_abandoned(target: Path, index: Path) -> None:
     _remove([path for path in paths if path not in named])
     for path in (target, index):
         remove_abandoned(path)
+    remove_abandoned(target.with_name(f"{target.stem}-"), begins=True)
 
 
 def _write_one(path: Path, parts: Parts, metadata: Mapping[str, Any]) -> None:

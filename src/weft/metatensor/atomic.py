@@ -114,9 +114,13 @@ def _create_locked(target: Path, mode: int) -> tuple[int, Path]:
         os.close(handle)  # another writer took it for an abandoned file before it was locked
 
 
-def remove_abandoned(target: Path) -> None:
-    """Remove the temporary files of writers of ``target`` that were killed."""
-    ours = re.compile(re.escape(_temporary(target, "")).replace(r"\.\.", r"\.[0-9a-f]{8}\."))
+def remove_abandoned(target: Path, begins: bool = False) -> None:
+    """Remove the temporary files of writers of ``target`` that were killed.
+
+    ``begins``: those of all files whose names begin with that of ``target``.
+    """
+    more = ".*" if begins else ""
+    ours = re.compile(rf"\.{re.escape(target.name[:40])}{more}\.[0-9a-f]{{8}}\.tmp")
     for entry in entries(target.parent):
         if ours.fullmatch(entry) and not _is_locked(target.with_name(entry)):
             with suppress(OSError):
