@@ -272,7 +272,8 @@ class Lowering:
         report = (op.name, op.reports) if op.reports else None
         # what a step writes it calls by the output's name, what it reads before that by the operand's
         for step in program.steps:
-            checks = isinstance(step.kernel, Kernel) and step.kernel.reports
+            # steps of an op that checks indices stay apart from others: what they write is named by data
+            checks = op.reports != "total" or isinstance(step.kernel, Kernel) and step.kernel.reports
             self._step(step, homes, placed, report if checks else None, op.name, site)
 
     def _memory(self, name: str) -> str:
