@@ -66,15 +66,15 @@ def prefer(monkeypatch: pytest.MonkeyPatch, chosen: Choice) -> None:
     """Make a choice win, whatever it takes: what is tested is what becomes of the winner."""
     real, own = tuning._seconds, subjects.Product.dispatches
     fold = subjects.Fold.dispatches
-    winning: set[int] = set()
+    winning: list[Any] = []  # kept alive: the number of a freed object may be that of a later one
 
     def noted(made: Any, choice: Choice) -> Any:
         if choice == chosen:
-            winning.add(id(made))
+            winning.append(made)
         return made
 
     def seconds(device: Any, made: Any) -> float:
-        return real(device, made) * (1e-3 if id(made) in winning else 1.0)
+        return real(device, made) * (1e-3 if any(made is one for one in winning) else 1.0)
 
     monkeypatch.setattr(subjects.Product, "dispatches", lambda self, choice: noted(own(self, choice), choice))
     monkeypatch.setattr(subjects.Fold, "dispatches", lambda self, choice: noted(fold(self, choice), choice))
