@@ -12,9 +12,38 @@ from typing import Any, Literal
 
 from weft import dtypes
 from weft.dtypes import DType
+from weft.errors import ArgumentError, mistake
 
-Dialect = Literal["wgsl-native", "wgsl-browser", "llvm"]
 
+@dataclass(frozen=True)
+class Capabilities:
+    """What passes and kernel choices ask of a target.
+
+    ``language``: what its kernels' sources are written in.
+    ``workgroups``: invocations run by the thousand, and those of a workgroup share memory; without it, each of a few
+    threads runs a loop over its part of the work.
+    ``epilogues``: products apply what follows them to each element before they store it.
+    ``narrow_stores``: an element of 8 or 16 bits is stored alone; without it, the word around it is written whole.
+    ``read_bindings``: a buffer that a kernel only reads may be bound so, and is then read faster.
+    ``storage_buffers``: how many buffers a kernel binds, where the profile's limits do not say.
+    """
+
+    language: str
+    workgroups: bool
+    epilogues: bool
+    narrow_stores: bool
+    read_bindings: bool
+    storage_buffers: int
+
+
+UNLIMITED = 1 << 30
+"""The limit of a target that has none."""
+_WGSL = Capabilities("wgsl", workgroups=True, epilogues=True, narrow_stores=False, read_bindings=True,
+                     storage_buffers=8)  # fmt: skip
+_LLVM = Capabilities("llvm", workgroups=False, epilogues=False, narrow_stores=True, read_bindings=False,
+                     storage_buffers=UNLIMITED)  # fmt: skip
+DIALECTS: Mapping[str, Capabilities] = {"wgsl-native": _WGSL, "wgsl-browser": _WGSL, "llvm": _LLVM}
+"""The capabilities that come with each dialect."""
 
 Choices = Mapping[str, tuple[str, int]]
 """How kernels are best made: by what is asked, a name and a number (of a product: the tile, pieces of the depth)."""
@@ -22,7 +51,9 @@ Choices = Mapping[str, tuple[str, int]]
 
 @dataclass(frozen=True)
 class TargetProfile:
-    """Dialect, features and limits of a target.
+    """Dialect, capabilities, features and limits of a target.
+
+    ``stated`` are the capabilities of a dialect that is not in ``DIALECTS``, or others than stand there.
 
     ``features`` are WebGPU feature names, and ``"int64"``, ``"float64"`` where these types are native;
     ``"lanes"`` where a thread computes neighbours in the lanes of vectors, which want neighbours in memory.
@@ -33,18 +64,26 @@ class TargetProfile:
     All fields take part in comparison and hash: whatever is kept by a profile is kept by its limits and choices too.
     """
 
-    dialect: Dialect
+    dialect: str
     features: frozenset[str] = frozenset()
     limits: Mapping[str, int] = field(default_factory=dict)
     software: bool = False
     vendor: str = ""
     subgroup: int = 0
     choices: Choices = field(default_factory=dict)
+    stated: Capabilities | None = None
 
     def __post_init__(self) -> None:
+        if (self.stated or DIALECTS.get(self.dialect)) is None:
+            raise ArgumentError(
+                mistake("TargetProfile", "dialect", repr(self.dialect), f"one of {', '.join(DIALECTS)}",
+                        "or state the capabilities of another one")
+            )  # fmt: skip
         for name in ("limits", "choices"):  # a later change of the caller's dict is no change of the profile
             object.__setattr__(self, name, dict(getattr(self, name)))
-        parts = (self.dialect, self.features, self.software, self.vendor, self.subgroup)
+        parts = (
+            self.dialect, self.features, self.software, self.vendor, self.subgroup, self.stated,
+        )  # fmt: skip
         tables = [frozenset((key, _hashable(value)) for key, value in table.items())
                   for table in (self.limits, self.choices)]  # fmt: skip
         object.__setattr__(self, "_hash", hash((parts, *tables)))
@@ -54,6 +93,16 @@ class TargetProfile:
 
     def __reduce__(self) -> tuple[Any, ...]:  # hashes of strings differ between processes
         return TargetProfile, tuple(getattr(self, own.name) for own in fields(self))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What passes and kernel choices ask: what was stated, else what comes with the dialect."""
+        return DIALECTS[self.dialect] if self.stated is None else self.stated
+
+    @property
+    def storage_buffers(self) -> int:
+        """How many buffers a kernel may bind."""
+        return self.limits.get("max-storage-buffers-per-shader-stage", self.capabilities.storage_buffers)
 
     def storage(self, dtype: DType) -> DType:
         """The type as which elements lie in this target's memory: int64 is int32 where 64 bits are missing."""
@@ -126,7 +175,7 @@ class KernelSpec:
     """
 
     name: str
-    language: Literal["wgsl", "llvm"]
+    language: str
     parameters: tuple[Parameter, ...]
     inputs: tuple[Binding, ...]
     outputs: tuple[Binding, ...]

@@ -18,7 +18,6 @@ from weft.compiler import Traced, trace
 from weft.devices import Device
 from weft.expr import walk
 from weft.graph import Graph, interpret
-from weft.graph.bindings import room
 from weft.graph.fusing import fuse
 from weft.graph.lowered import Block, Call, Choose, Lowered, Repeat, RepeatWhile, flat
 from weft.graph.lowering import lower
@@ -53,7 +52,7 @@ def planned(
 
     planning = Planning(lowered, profile, gather)
     plan = planning.plan()
-    most = room(profile)
+    most = profile.storage_buffers
     assert all(len(one.places) + one.spec.reports <= most for one in plan.dispatches())
     replay = device.prepare(plan)
     check_memory(planning)

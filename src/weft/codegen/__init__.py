@@ -1,10 +1,12 @@
-"""From kernels to ``KernelSpec``: one generator a dialect, found by the target's profile."""
+"""From kernels to ``KernelSpec``: one generator a language, found by the target's capabilities."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from typing import Protocol
 
 from weft.errors import KernelError
 from weft.kernels import Kernel, Library
@@ -18,6 +20,29 @@ _READ = re.compile(  # reading is what a binding without a word does
 )
 
 
+class Generator(Protocol):
+    """What writes kernels for one target."""
+
+    def generate(self, kernel: Kernel | Library) -> KernelSpec:
+        """The kernel as the target runs it; ``KernelError`` where it cannot be written."""
+
+
+def _llvm() -> Callable[[TargetProfile], Generator]:
+    from weft.codegen.llvm import LlvmGenerator  # the generator of a target that is not used is not loaded
+
+    return LlvmGenerator
+
+
+def _wgsl() -> Callable[[TargetProfile], Generator]:
+    from weft.codegen.wgsl import WgslGenerator
+
+    return WgslGenerator
+
+
+GENERATORS: dict[str, Callable[[], Callable[[TargetProfile], Generator]]] = {"llvm": _llvm, "wgsl": _wgsl}
+"""By language of the target's capabilities: what gives the generator's class."""
+
+
 @lru_cache(maxsize=512)
 def generate(kernel: Kernel | Library | KernelSpec, profile: TargetProfile) -> KernelSpec:
     """The kernel written for the target; cached, so that equal kernels are one pipeline.
@@ -26,15 +51,10 @@ def generate(kernel: Kernel | Library | KernelSpec, profile: TargetProfile) -> K
     """
     if isinstance(kernel, KernelSpec):
         return kernel
-    if profile.dialect == "llvm":
-        from weft.codegen.llvm import LlvmGenerator as Generator
-    elif profile.dialect in ("wgsl-native", "wgsl-browser"):
-        from weft.codegen.wgsl import WgslGenerator as Generator  # type: ignore[assignment]
-    else:
-        raise KernelError(
-            f"dialect {profile.dialect!r} has no generator; there are llvm, wgsl-native, wgsl-browser"
-        )
-    return Generator(profile).generate(kernel)
+    language = profile.capabilities.language
+    if language not in GENERATORS:
+        raise KernelError(f"{language!r} has no generator; there are {', '.join(sorted(GENERATORS))}")
+    return GENERATORS[language]()(profile).generate(kernel)
 
 
 def shared_bindings(spec: KernelSpec, among: frozenset[int] | None = None) -> KernelSpec:

@@ -85,7 +85,7 @@ def tune(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Tuning:
     function = fn if isinstance(fn, JitFunction) else JitFunction(fn, (), 1, False)
     graph = function.graph(*args, **kwargs)
     device = device_of(graph, devices.default())
-    if device.profile.dialect == "llvm":
+    if not device.profile.capabilities.workgroups:
         raise UnsupportedError(
             f"tune: the values are on {device.name}, where there is nothing to choose; move them to a webgpu device"
         )

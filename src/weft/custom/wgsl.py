@@ -35,7 +35,6 @@ _BUILTINS = (
     "@builtin(local_invocation_index) local_index: u32, @builtin(workgroup_id) group_id: vec3<u32>, "
     "@builtin(num_workgroups) groups: vec3<u32>"
 )
-_BINDINGS = "max-storage-buffers-per-shader-stage"
 
 
 @dataclass(frozen=True)
@@ -82,14 +81,14 @@ class Source:
 
     def spec(self, profile: TargetProfile) -> KernelSpec:
         """The kernel for a target; ``UnsupportedError`` where that has no WGSL, ``KernelError`` over a limit."""
-        if profile.dialect == "llvm":
+        if profile.capabilities.language != "wgsl":
             raise UnsupportedError(
                 f"{self.name}: this kernel is written in WGSL, which runs on webgpu devices only, and its tensors "
-                f"are on cpu; move them with .to('webgpu') or .to('webgpu:software'), or register it with "
+                f"are on another device; move them with .to('webgpu') or .to('webgpu:software'), or register it with "
                 f"expression=..., which runs on both"
             )
         buffers = (*self.inputs, *self.outputs)
-        most = profile.limits.get(_BINDINGS, 8)
+        most = profile.storage_buffers
         if len(buffers) + self._watches(profile) > most:
             raise KernelError(
                 mistake(self.name, "inputs and outputs", len(buffers), f"at most {most} on this device")

@@ -17,10 +17,8 @@ from weft.graph.parts import loaded, stored
 from weft.graph.renaming import mapped_part
 from weft.kernels import Buffer, Kernel, Part
 from weft.plan import Place
-from weft.target import KernelSpec, TargetProfile
+from weft.target import UNLIMITED, KernelSpec, TargetProfile
 
-STORAGE_BUFFERS = 8
-"""What a kernel may bind where a WebGPU profile says nothing."""
 WORD = 4
 """Bytes of the smallest element that is written alone."""
 LARGEST_BINDING = (1 << 31) - 256
@@ -46,17 +44,11 @@ def _buffer(place: Place) -> tuple[str, int]:
     return (place.space, place.index) if place.space in ("arena", "output") else ("caller", 0)
 
 
-def room(profile: TargetProfile) -> int:
-    """How many buffers a kernel may bind."""
-    most = STORAGE_BUFFERS if profile.dialect != "llvm" else 1 << 30
-    return int(profile.limits.get("max-storage-buffers-per-shader-stage", most))
-
-
 def roomy(profile: TargetProfile) -> TargetProfile:
     """The target as ops see it whose kernels have a part for each tensor: plans cut them, no sooner than they must."""
-    if profile.dialect == "llvm":
+    if profile.storage_buffers >= UNLIMITED:
         return profile
-    return replace(profile, limits={**profile.limits, "max-storage-buffers-per-shader-stage": 1 << 30})
+    return replace(profile, limits={**profile.limits, "max-storage-buffers-per-shader-stage": UNLIMITED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +64,7 @@ def dispatched(
     kernel: Kernel, bound: Sequence[Bound], profile: TargetProfile
 ) -> list[tuple[Kernel, tuple[Place, ...]]]:
     """The kernels in place of one, each with what it binds: the kernel itself where it binds no more than it may."""
-    most = room(profile)
+    most = profile.storage_buffers
     if len(bound) + kernel.reports <= most:
         return [(kernel, tuple(one.place for one in bound))]
     named = {one.buffer.name: one for one in bound}

@@ -60,7 +60,7 @@ def node_of(call: Step, profile: TargetProfile) -> Node:
         return Node(call, None)
     if isinstance(call.kernel, Kernel):
         return Node(call, [fresh(part) for part in call.kernel.parts])
-    part = product_part(call) if profile.dialect != "llvm" else None
+    part = product_part(call) if profile.capabilities.epilogues else None
     return Node(call, None) if part is None else Node(call, [fresh(part)], operands(call))
 
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from weft.expr.node import INDEX
-from weft.graph.bindings import room
 from weft.graph.calls import Calls, Node
 from weft.graph.costs import is_cheap, times, without
 from weft.graph.lowered import Call, Choose, Lowered, Repeat, RepeatWhile, Result, Step, Value
@@ -50,7 +49,7 @@ class _Fusing:
         self.start, self.step = start, step
         self.calls = Calls(lowered, profile)
         self.values = self.calls.values
-        self.limit = room(profile)
+        self.limit = profile.storage_buffers
         self.refused: set[tuple[Node, Node, str]] = set()
         self.reach = Reach(self.calls)
         self.merged: list[Node] = []
@@ -63,7 +62,7 @@ class _Fusing:
                     merged = self._round(products, self._beside(merged))
                 self.refused.clear()  # what was refused may do now that less is read
                 self.reach = Reach(self.calls)
-        if self.profile.dialect != "llvm":
+        if self.profile.capabilities.workgroups:
             side_by_side(self.calls, self._sound, self._call)
         calls = tuple(self._step(node) for node in self.calls.nodes)
         used = {name for call in calls for name in call.values} | self.calls.kept

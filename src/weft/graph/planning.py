@@ -15,7 +15,7 @@ from weft.expr import const, load, variable
 from weft.expr.node import INDEX
 from weft.graph import tuning
 from weft.graph.arenas import Layout, Run, arrange
-from weft.graph.bindings import Bound, accessed, dispatched, room
+from weft.graph.bindings import Bound, accessed, dispatched
 from weft.graph.lowered import Block, Call, Choose, Lowered, Repeat, RepeatWhile, Value, flat
 from weft.graph.places import parts_of, same_places
 from weft.graph.products import SIDES, measured, multiplications, operands
@@ -195,7 +195,7 @@ class Planning:
         runs = {name: Run(self._size(name), first, last) for name, (first, last) in spans.items()}
         limit = self.profile.limits.get("max-storage-buffer-binding-size", ARENA_LIMIT)
         apart: dict[frozenset[str], float] = {}
-        if self.profile.dialect != "llvm":
+        if self.profile.capabilities.read_bindings:
             for call in flat(self.calls):
                 for pair in self._apart(call):
                     if pair <= runs.keys():
@@ -307,7 +307,7 @@ class Planning:
         """Ask where the states lie that kernels with too many values bind, and note which share a buffer."""
         if self.gather is None:
             return ()
-        most = room(self.profile)
+        most = self.profile.storage_buffers
         crowded: set[str] = set()
         for call in flat(self.calls):
             roots = {self._root(name) for name in call.values}

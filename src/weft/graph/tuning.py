@@ -18,7 +18,7 @@ from weft.target import TargetProfile
 
 def tuned(kernel: Kernel, before: Kernel, profile: TargetProfile) -> Kernel:
     """The kernel with ``vector``, ``cooperative`` and ``held`` for a target; ``before`` is what it was made from."""
-    if profile.dialect == "llvm":
+    if not profile.capabilities.workgroups:
         return kernel
     if kernel.parts == before.parts and len(kernel.buffers) == len(before.buffers):
         return replace(kernel, vector=before.vector, cooperative=before.cooperative, held=before.held)

@@ -68,7 +68,7 @@ def lower(
     sums = named["sums"]
     if sums.strides != contiguous_strides(sums.shape):
         named["sums"] = steps.fresh(sums.dtype, sums.shape)
-    if profile.dialect == "llvm":
+    if not profile.capabilities.workgroups:
         _on_cpu(steps, "forward", named, attributes)
     else:
         _on_gpu(steps, "forward", named, attributes)
@@ -90,7 +90,7 @@ def lower_backward(
     sums = named["sums"]
     named["stats"] = steps.fresh(sums.dtype, (*sums.shape[:3], 3))
     _stats(steps, named)
-    if profile.dialect == "llvm":
+    if not profile.capabilities.workgroups:
         _on_cpu(steps, "backward", named, attributes)
     else:
         _on_gpu(steps, "query", named, attributes)

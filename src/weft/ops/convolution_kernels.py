@@ -186,7 +186,7 @@ def _form(kind: str, target: Operand, sizes: Convolution, profile: TargetProfile
     """Which form the target runs: ``"library"``, ``"winograd"``, ``"blocks"``, ``"columns"`` or ``"derived"``."""
     if target.strides != contiguous_strides(target.shape):
         return "derived"  # the other forms write dense results
-    if profile.dialect == "llvm":
+    if not profile.capabilities.workgroups:
         if "blas" not in profile.features or target.dtype.bits < 32:
             return "derived"
         if convolution_winograd.tiles_for(kind, sizes, target.dtype) is not None:
@@ -217,8 +217,8 @@ def lowering(kind: str) -> Callable[..., Program]:
     ) -> Program:
         target = outputs[0]
         sizes = _sizes(kind, operands, target, attributes)
-        # 16 bits on a CPU are converted to what its tuned forms take, and back
-        narrow = profile.dialect == "llvm" and operands[0].dtype.bits < 32
+        # 16 bits are converted to what the tuned forms without workgroups take, and back
+        narrow = not profile.capabilities.workgroups and operands[0].dtype.bits < 32
         half = narrow and _work(sizes) > HALF_ALONE
         rounds = half and target.dtype.bits < 32
         temporaries: list[Operand] = [scratch(3, target.dtype.compute, target.shape)] if rounds else []

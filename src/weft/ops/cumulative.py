@@ -80,7 +80,7 @@ def scan_program(
         sources = [_copied(each, first, temporaries, before, True) for each in sources]
         targets = [_copied(each, first, temporaries, after, False) for each in targets]
     rows = _Rows([*sources, *targets], reverse)
-    if profile.dialect == "llvm":
+    if not profile.capabilities.workgroups:
         steps = [_step(kind, sources, targets, rows, {})]
     else:
         steps = _wgsl_steps(kind, sources, targets, rows, profile, first, temporaries)

@@ -115,7 +115,7 @@ def matmul_program(
     """A product by the target's best kernel; operands that BLAS cannot read as they lie are copied first."""
     if c.dtype.kind != "float":
         return Program((derived_matmul(a, b, c),))
-    if profile.dialect != "llvm":
+    if profile.capabilities.workgroups:
         tiny = not profile.software and math.prod(c.shape) * a.shape[-1] <= TINY and 1 not in c.shape[-2:]
         found = None if tiny else _two_batches(a, b, c, first_temporary)
         if found is None:

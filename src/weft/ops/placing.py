@@ -140,12 +140,12 @@ def lower_put(
         copy_step("put_values", values, parts, values.shape, values.strides, contiguous_strides(values.shape))
     )
     few = mode != "replace" or 1 < points.count < math.prod(points.lead) // FEW
-    if few and profile.dialect == "llvm" and target.dtype is accumulator and is_dense(target):
+    if few and not profile.capabilities.workgroups and target.dtype is accumulator and is_dense(target):
         fold = Library("ordered_fold", (accumulator,), (("combine", FOLDS.get(mode, mode)),))
         sizes = (points.count, points.width, Offset(target.index))
         steps.append(Step(fold, (keys.index, parts.index, target.index), sizes))
         return Program(tuple(steps), tuple(scratch.taken))
-    packed = profile.dialect != "llvm" and target.dtype.bits < 32
+    packed = not profile.capabilities.narrow_stores and target.dtype.bits < 32
     if points.count == 1 and not packed:
         steps += _write_steps(name, Put(points, mode, keys, None, parts, target), scratch)
         return Program(tuple(steps), tuple(scratch.taken))
@@ -158,7 +158,7 @@ def lower_put(
     steps.append(zero_step(table))
     if mode == "replace":
         steps.append(Step(Library("last_place", (dtypes.int64,)), (keys.index, table.index), (points.count,)))
-    elif profile.dialect == "llvm":
+    elif not profile.capabilities.workgroups:
         fold = Library("segment_fold", (accumulator,), (("combine", FOLDS[mode]),))
         counts = (points.count, points.width)
         steps.append(Step(fold, (keys.index, parts.index, table.index), counts))

@@ -92,7 +92,7 @@ def _two_stages(
     folded, (inner,) = coalesce([shape[d] for d in dims], [[source.strides[d] for d in dims]])
     neighbours = inner[-1] == 1
     cut = sharing.pieces(profile, results, folded, neighbours)
-    if profile.dialect == "llvm" or profile.software:
+    if not profile.capabilities.workgroups or profile.software:
         cut = _long_pieces(count, folded)
     if cut is None or (not cut.exact and accumulator.kind != "float" and combine in ("max", "min")):
         return None

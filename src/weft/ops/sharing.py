@@ -29,7 +29,7 @@ def team(profile: TargetProfile, results: int, length: int, neighbours: bool = T
     ``neighbours``: the elements of a fold lie side by side. Where they lie apart, neighbouring results usually lie
     side by side, and an invocation a result reads them together.
     """
-    if profile.dialect == "llvm":
+    if not profile.capabilities.workgroups:
         return 0
     name, number = profile.choices.get(asked(results, length, neighbours), ("", 0))
     return number if (name, number) in TEAMS_TRIED else _shipped(profile, results, length, neighbours)
@@ -80,7 +80,7 @@ HELD = {4: (4, 8), 1: (8, 16)}
 def held(profile: TargetProfile, length: int, vector: int) -> tuple[int, int]:
     """The team and how much each of it keeps, for rows folded several times; (0, 0) where they are too long."""
     most = min(1024, profile.limits.get("max-compute-invocations-per-workgroup", 256))
-    if profile.dialect == "llvm" or profile.software or length < SHARED_FROM:
+    if not profile.capabilities.workgroups or profile.software or length < SHARED_FROM:
         return 0, 0
     for each in HELD[vector]:
         wanted = -(-length // (vector * each))
@@ -104,7 +104,7 @@ def pieces(profile: TargetProfile, results: int, folded: Sequence[int], neighbou
     total = 1
     for size in folded:
         total *= size
-    if profile.dialect == "llvm" or profile.software or results * total < 1 << 17 or total < 256:
+    if not profile.capabilities.workgroups or profile.software or results * total < 1 << 17 or total < 256:
         return None
     wanted = min(TEAMS // results, total // 4096) if neighbours else min(IN_FLIGHT // results, total // 32)
     wanted = min(wanted, folded[0])

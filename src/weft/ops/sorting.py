@@ -66,7 +66,7 @@ def order_steps(
     """
     n = x.shape[-1]
     rows = math.prod(x.shape) // n
-    if profile.dialect == "llvm":
+    if not profile.capabilities.workgroups:
         order, *rest = (scratch(first, temporaries, dtypes.int64, x.shape) for _ in range(4))
         library = Library("sort", (x.dtype,), (("descending", descending),))
         buffers = (x.index, order.index, *(each.index for each in rest))

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import weft
 from weft import devices, dtypes
@@ -31,14 +30,13 @@ from weft.errors import ArgumentTypeError, FormatError, WeftError, mistake
 from weft.graph import AbstractValue, Graph, Var
 from weft.io import files
 from weft.ops import Geometry, TensorType
-from weft.target import Dialect, TargetProfile
+from weft.target import DIALECTS, TargetProfile
 from weft.tensors.array import Array
 from weft.tensors.host import from_numpy
 from weft.tensors.tensor import Tensor
 
 LOG = logging.getLogger("weft.compiler")
 WHERE = "load_plan"
-DIALECTS: tuple[Dialect, ...] = ("wgsl-native", "wgsl-browser", "llvm")
 MEMBERS = ("format", "version", "weft", "name", "target", "arguments", "donated", "result", "captures", "gradients",
            "states", "ops", "graph")  # fmt: skip
 
@@ -103,12 +101,12 @@ def contents(where: str, folder: Path, data: bytes) -> dict[str, Field]:
 def read_target(field: Field) -> tuple[str, TargetProfile]:
     """The name and the profile of the device that a plan was saved on."""
     parts = field.members("device", "dialect", "features", "limits", "software", "vendor", "subgroup")
-    dialect = parts["dialect"].text(DIALECTS)
+    dialect = parts["dialect"].text(tuple(DIALECTS))
     features = frozenset(one.text() for one in parts["features"].items())
     limits = {name: one.integer(0, 2**64) for name, one in parts["limits"].entries().items()}
     software, vendor = parts["software"].flag(), parts["vendor"].text()
     subgroup = parts["subgroup"].integer(0, 2**16)
-    profile = TargetProfile(cast("Dialect", dialect), features, limits, software, vendor, subgroup)
+    profile = TargetProfile(dialect, features, limits, software, vendor, subgroup)
     return parts["device"].text(), profile
 
 

@@ -35,7 +35,7 @@ class SavedPlan:
 
     def report(self) -> PlanReport:
         """What a call does on the target that the plan was saved on, with its states side by side in memory."""
-        gather = _side_by_side(self.graph, self.profile) if self.profile.dialect != "llvm" else None
+        gather = _side_by_side(self.graph, self.profile)
         with planning(self.field):
             made = compile_graph(self.graph, self.profile, gather)
         return report_of(self.name, self.device, made)

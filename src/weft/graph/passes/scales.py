@@ -22,7 +22,7 @@ SMALLEST = 2.0**-20
 
 def scales(graph: Graph, profile: TargetProfile) -> Graph:
     """The graph with products scaled instead of what they multiply."""
-    if profile.dialect == "llvm":
+    if not profile.capabilities.epilogues:
         return graph
     return rewritten(graph, lambda op: _RULES if op.name == "matmul" else ())
 
