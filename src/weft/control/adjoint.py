@@ -15,6 +15,7 @@ from typing import Any
 from weft.autograd.engine import grad as gradients
 from weft.autograd.mode import enable_grad, no_grad
 from weft.control.body import trace_bodies, type_of
+from weft.control.running import gives_starts, giving_starts, run
 from weft.graph import Graph, Var, interpret
 from weft.graph.passes.dce import dce
 from weft.ops import TensorType, bind, lookup
@@ -30,8 +31,6 @@ Part = tuple[str, int]
 
 def gradient(context: Gradient, *grads: Any) -> list[Any]:
     """The loop backwards: it carries the gradients of the carried values, and sums those of what lies outside."""
-    from weft.control.loop import run
-
     options = context.attributes
     body, length, carries, sequences = (options[name] for name in ("body", "length", "carries", "sequences"))
     wanted = _wanted(context, carries)
@@ -221,19 +220,6 @@ def _or_zeros(found: Any, like: Tensor) -> Tensor:
 
 
 # What each step began with.
-
-
-def gives_starts(body: Graph, carries: int) -> bool:
-    """Whether the last results of a body are what the step began with."""
-    starts = len(body.outputs) - carries
-    return starts >= carries and body.outputs[starts:] == body.inputs[:carries]
-
-
-def giving_starts(body: Graph, carries: int) -> Graph:
-    """The body whose last results are what the step began with."""
-    if gives_starts(body, carries):
-        return body
-    return replace(body, outputs=(*body.outputs, *body.inputs[:carries]))
 
 
 def _starts(context: Gradient, wanted: Sequence[int]) -> dict[int, Any]:

@@ -13,11 +13,12 @@ from typing import Any
 
 from weft.autograd.mode import is_grad_enabled
 from weft.autograd.tape import edge_of
-from weft.control.adjoint import giving_starts, gradient
+from weft.control.adjoint import gradient
 from weft.control.body import Bodies, run_by_nodes, trace_bodies, type_of, types_of
 from weft.control.outside import Effect, write_back
 from weft.control.replayed import Body, by_plan, traced
-from weft.control.values import as_now, tensors
+from weft.control.running import run
+from weft.control.values import tensors
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.graph import Graph, interpret
 from weft.ops import FUNCTIONS, OPS, TensorType, bind, interpreter_stack, lookup
@@ -153,32 +154,6 @@ def _loop(
         results.append(tensors("scan", "a leaf of the tree", leaves))
     columns = [list(column) for column in zip(*(results[::-1] if reverse else results), strict=True)]
     return state, rebuild_y([FUNCTIONS["stack"].function(column) for column in columns])
-
-
-def run(
-    body: Graph,
-    carry: Sequence[Any],
-    sequences: Sequence[Any],
-    outside: Sequence[Any],
-    length: int,
-    reverse: bool,
-) -> tuple[list[Any], list[Any]]:
-    """The op on tensors; with gradients wanted its body also gives what each step began with."""
-    operands = as_now([*carry, *sequences, *outside])
-    results = len(body.outputs) - len(carry)
-    if is_grad_enabled() and any(edge_of(one) is not None for one in operands):
-        body = giving_starts(body, len(carry))
-    found = bind(
-        SCAN,
-        *operands,
-        body=body,
-        length=length,
-        carries=len(carry),
-        sequences=len(sequences),
-        reverse=reverse,
-    )
-    found = list(found) if isinstance(found, tuple) else [found]
-    return found[: len(carry)], found[len(carry) : len(carry) + results]
 
 
 def scan_function(

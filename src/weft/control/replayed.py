@@ -13,8 +13,8 @@ from functools import lru_cache
 from typing import Any
 
 from weft.autograd.mode import no_grad
-from weft.control.adjoint import giving_starts
 from weft.control.body import trace_bodies
+from weft.control.running import giving_starts
 from weft.devices import Replay
 from weft.dtypes import DType
 from weft.graph import Graph, Node, Var

@@ -6,7 +6,7 @@ tensors that are the same for all samples is done once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -117,6 +117,19 @@ class Batching(Level):
         order = tuple(0 if d == dim else next(rest) for d in range(value.ndim))
         moved: Tensor = bind(OPS["permute"], value, order=order)
         return moved
+
+    def on_all(
+        self, function: Callable[..., Any], values: Sequence[Any], mapped: Sequence[bool]
+    ) -> list[Any]:
+        """Results of a function of tensors; they and the values that are ``mapped`` have the samples in dimension 0.
+
+        Random numbers may not be drawn in it.
+        """
+        level = Batching(self.name, self.size, "error")
+        given = [level.mapped(value, 0) if own else value for value, own in zip(values, mapped, strict=True)]
+        with level.entered():
+            results = function(*given)
+        return [level.joined(result, 0) for result in results]
 
     def apply(
         self,

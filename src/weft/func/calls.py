@@ -19,12 +19,13 @@ class Call:
     ``values`` are tensors of the stack below and Python scalars, ``types`` and ``results`` are of one sample.
     """
 
-    __slots__ = ("attributes", "batched", "op", "randomness", "results", "size", "types", "values")
+    __slots__ = ("attributes", "batched", "level", "op", "randomness", "results", "size", "types", "values")
 
     def __init__(
         self, level: Any, op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any],
         into: Sequence[Any] | None,
     ) -> None:  # fmt: skip
+        self.level = level
         self.op = op
         self.size = level.size
         self.randomness = level.randomness

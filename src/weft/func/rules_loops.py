@@ -25,10 +25,7 @@ def scan(call: Call) -> Sequence[Any]:
     types[carries:last] = [TensorType(one.shape[1:], one.dtype) for one in types[carries:last]]
 
     def step(*each: Any) -> Sequence[Any]:
-        from weft.func.mapping import vmap
-
-        dims = tuple(0 if one else None for one in mapped)
-        return vmap(lambda *own: tuple(interpret(body, own, [])[0]), in_dims=dims)(*each)  # type: ignore[no-any-return]
+        return call.level.on_all(lambda *own: interpret(body, own, [])[0], each, mapped)  # type: ignore[no-any-return]
 
     whole = trace_bodies([(step, types)], str(values[0].device))
     (graph,) = whole.graphs

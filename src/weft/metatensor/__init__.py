@@ -12,9 +12,9 @@ from weft.metatensor.file import File, open
 from weft.metatensor.infer import Pending, schema_of
 from weft.metatensor.layout import Layout, compile
 from weft.metatensor.records import Records, Row
+from weft.metatensor.safetensors import from_safetensors, to_safetensors
 from weft.metatensor.saving import save
 from weft.metatensor.streaming import Receiver, Stream, chunks
-from weft.metatensor.tensorfile import from_safetensors, to_safetensors
 from weft.metatensor.versions import Delta, diff, migrate
 
 __all__ = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy
 
@@ -11,7 +11,9 @@ from weft.metatensor.kinds import Array, Region
 from weft.metatensor.misfit import Misfit, named
 from weft.metatensor.records import position
 from weft.metatensor.texts import separated
-from weft.metatensor.variable import Indirect, Text
+
+if TYPE_CHECKING:
+    from weft.metatensor.variable import Indirect
 
 
 class Blob(Sequence[Any]):
@@ -19,7 +21,7 @@ class Blob(Sequence[Any]):
 
     def __init__(self, kind: Indirect, index: Array, region: memoryview) -> None:
         self.kind, self.table, self.region = kind, index, region
-        self._string = isinstance(kind.target, Text) and kind.target.name == "String"
+        self._string = kind.of_strings
         self._offsets, self._lengths = _numbers(index["offset"]), _numbers(index["length"])
 
     def __len__(self) -> int:

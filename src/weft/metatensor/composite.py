@@ -10,6 +10,7 @@ import numpy
 from weft.metatensor.kinds import Array, DType, Kind, Out, Region, Source, raw, up
 from weft.metatensor.misfit import Misfit, short
 from weft.metatensor.numbers import Number
+from weft.metatensor.records import Records
 from weft.metatensor.scalars import SCALARS, Endian, codec
 from weft.metatensor.variable import MOST, Text, Variable
 
@@ -324,8 +325,6 @@ class Struct(Kind):
                 raise misfit.within(field.name) from misfit.__cause__
 
     def values(self, array: Array, region: Region) -> Any:
-        from weft.metatensor.records import Records
-
         return Records(self, array, region.data)
 
     def children(self) -> Iterator[tuple[str, Kind]]:

@@ -11,6 +11,7 @@ import numpy
 
 from weft.elements import Element
 from weft.errors import ArgumentError, FormatError, mistake
+from weft.metatensor.components import to_schema
 from weft.metatensor.composite import Struct
 from weft.metatensor.kinds import Kind, Out, Region, Source, up
 from weft.metatensor.misfit import Misfit, named, place, short
@@ -214,8 +215,6 @@ def compile(schema: Schema | Element, mode: Mode = "aligned", endian: Endian | N
 def compiled(where: str, schema: Any, mode: Mode = "aligned", endian: Endian | None = None) -> Layout:
     """``compile``, on behalf of something else, which messages name."""
     if isinstance(schema, Element):
-        from weft.metatensor.components import to_schema
-
         schema = to_schema(schema)
     if mode not in ("aligned", "packed"):
         raise ArgumentError(mistake(where, "mode", repr(mode), "'aligned' or 'packed'"))

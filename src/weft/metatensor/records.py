@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from weft.errors import IndexOutOfRangeError, mistake
-from weft.metatensor.composite import Struct
 from weft.metatensor.kinds import Array, Region, Source, raw
 from weft.metatensor.misfit import named
+
+if TYPE_CHECKING:
+    from weft.metatensor.composite import Struct
 
 
 def position(where: str, index: Any, count: int) -> int:

@@ -13,6 +13,7 @@ from weft.elements import Element
 from weft.errors import ArgumentError, ArgumentTypeError, FormatError, mistake
 from weft.metatensor import header as headers
 from weft.metatensor.atomic import replacing
+from weft.metatensor.components import to_schema
 from weft.metatensor.composite import ArrayKind, Struct
 from weft.metatensor.file import DATA
 from weft.metatensor.infer import Pending, schema_of
@@ -85,8 +86,6 @@ def write(path: str | os.PathLike[str], start: bytes, pieces: list[tuple[int, Pi
 def _settled(tree: Any, schema: Any, align: int | None) -> tuple[Mapping[str, Any], Layout]:
     """The tree as a mapping, and its layout."""
     if isinstance(schema, Element):
-        from weft.metatensor.components import to_schema
-
         schema = to_schema(schema)
     if schema is not None and align is not None:
         raise ArgumentError(

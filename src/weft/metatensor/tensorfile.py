@@ -1,4 +1,4 @@
-"""safetensors files: their headers as schemas, and there and back as files."""
+"""safetensors files: their headers as schemas, and how they are written."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from weft.errors import ArgumentError, FormatError, mistake
 from weft.metatensor.atomic import replacing
 from weft.metatensor.header import no_overlap, span
+from weft.metatensor.kinds import raw
 from weft.metatensor.misfit import Misfit, named, short
 from weft.metatensor.scalars import TENSORS, native
 from weft.metatensor.schema import check_shape
@@ -61,61 +62,10 @@ def _entry(entry: Any) -> dict[str, Any]:
     return {"TypeDef:Tensor": {"dtype": entry["dtype"], "shape": entry["shape"]}}
 
 
-def from_safetensors(
-    source: str | os.PathLike[str], path: str | os.PathLike[str], align: int | None = None
-) -> None:
-    """Write a safetensors file as a metatensor file, tensor by tensor; its strings become the metadata."""
-    from weft.metatensor.file import open
-    from weft.metatensor.saving import save
-
-    with open(source) as file:
-        if not file.is_safetensors:
-            raise FormatError(
-                mistake("from_safetensors", repr(file.path), "a metatensor file", "a safetensors file")
-            )
-
-        save(
-            path,
-            {name: _pending(file, name) for name in file.kinds},
-            metadata=file.metadata,
-            align=align,
-        )
-
-
-def to_safetensors(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
-    """Write the tensors of a metatensor file as a safetensors file, under their paths.
-
-    Raises ``FormatError`` naming the part that is no tensor, or the metadata that is no string: safetensors has
-    neither.
-    """
-    from weft.metatensor.file import open
-    from weft.metatensor.tensors import TensorKind
-
-    with open(source) as file:
-        for name, value in file.metadata.items():
-            if not isinstance(value, str):
-                raise FormatError(
-                    mistake("to_safetensors", f"metadata {name!r}", short(repr(value)), "a string")
-                )
-        for name, kind in file.kinds.items():
-            if not isinstance(kind, TensorKind):
-                raise FormatError(mistake("to_safetensors", name, kind.describe(), "a tensor"))
-        write_safetensors(path, {name: _pending(file, name) for name in file.kinds}, file.metadata)
-
-
-def _pending(file: Any, name: str) -> Any:
-    from weft.metatensor.infer import Pending
-
-    kind = file.kinds[name]
-    return Pending(kind.name, kind.shape, lambda: file[name])
-
-
 def write_safetensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None
 ) -> None:
     """Write ``Pending`` tensors by name as a safetensors file, atomically, each made when its turn comes."""
-    from weft.metatensor.kinds import raw
-
     # by falling element size, as the format's library does it: then each tensor is aligned to its elements
     elements = {name: native(TENSORS[one.dtype]) for name, one in tensors.items()}
     names = sorted(tensors, key=lambda name: (-elements[name].itemsize, name))

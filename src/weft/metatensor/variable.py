@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy
 
+from weft.metatensor.blob import Blob
 from weft.metatensor.kinds import Array, DType, Kind, Out, Region, Source, up
 from weft.metatensor.misfit import Misfit
 from weft.metatensor.scalars import ORDER, SCALARS, Endian, codec
@@ -281,9 +282,12 @@ class Indirect(Kind):
         array["length"] = lengths
         array["offset"] = ends - lengths + start
 
-    def values(self, array: Array, region: Region) -> Any:
-        from weft.metatensor.blob import Blob
+    @property
+    def of_strings(self) -> bool:
+        """Whether the entries are texts."""
+        return isinstance(self.target, Text) and self.target.name == "String"
 
+    def values(self, array: Array, region: Region) -> Any:
         return Blob(self, array, region.data)
 
     def children(self) -> Iterator[tuple[str, Kind]]:
