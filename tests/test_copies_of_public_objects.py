@@ -35,10 +35,7 @@ def public_classes() -> dict[str, type]:
         for name in getattr(module, "__all__", None) or [
             each for each in dir(module) if not each.startswith("_")
         ]:
-            try:
-                value = getattr(module, name)
-            except AttributeError:  # ShortTensor, whose type weft lacks
-                continue
+            value = getattr(module, name)
             if (
                 inspect.isclass(value)
                 and value.__module__.startswith("weft")

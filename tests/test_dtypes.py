@@ -9,7 +9,20 @@ import numpy as np
 import pytest
 
 from weft import dtypes
-from weft.dtypes import ALL, bool_, float16, float32, float64, int8, int32, int64, promote, uint8, uint32
+from weft.dtypes import (
+    ALL,
+    bool_,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    promote,
+    uint8,
+    uint32,
+)
 from weft.errors import DTypeError
 
 
@@ -39,7 +52,7 @@ def test_values_are_computed_in_a_type_that_holds_them(dtype: dtypes.DType) -> N
 
 def test_kinds_are_told_apart() -> None:
     assert [dtype for dtype in ALL if dtype.is_floating_point] == [float64, float32, float16, dtypes.bfloat16]
-    assert [dtype for dtype in ALL if dtype.is_integer] == [int64, int32, int8, uint32, uint8]
+    assert [dtype for dtype in ALL if dtype.is_integer] == [int64, int32, int16, int8, uint32, uint8]
     assert not bool_.is_integer
     assert not bool_.is_floating_point
 
@@ -61,13 +74,15 @@ def test_promotion_is_commutative_and_holds_both(a: dtypes.DType) -> None:
         assert promote(both, a) is both
         assert promote(both, b) is both
         for c in ALL:
-            if {a, b, c} & {uint8, uint32} and {a, b, c} & {int8, int32}:
+            if {a, b, c} & {uint8, uint32} and {a, b, c} & {int8, int16, int32}:
                 continue  # as in PyTorch, promotion among signs and floats does not associate everywhere
             assert promote(promote(a, b), c) is promote(a, promote(b, c))
 
 
-def test_promotion_of_the_types_that_torch_lacks_or_widens_to_int16() -> None:
-    assert promote(int8, uint8) is int32, "torch has int16 for them"
+def test_promotion_of_signed_with_unsigned_types() -> None:
+    assert promote(int8, uint8) is int16
+    assert promote(int16, uint8) is int16
+    assert promote(uint32, int16) is int64
     assert promote(uint32, int8) is int64
     assert promote(uint32, int32) is int64
     assert promote(uint32, uint8) is uint32

@@ -59,6 +59,9 @@ SAME = """
     m.inf, m.pi, m.e, m.newaxis, m.nan != m.nan
     m.finfo(m.float32).eps, m.finfo(m.float16).max, m.finfo(m.bfloat16).min, m.finfo().tiny
     m.finfo(m.float64).smallest_normal, m.finfo(m.float32).bits, m.finfo(m.float16).dtype
+    m.iinfo(m.int16).min, m.iinfo(m.short).max, m.iinfo(m.int16).bits, m.int16 is m.short, m.ones(2).short().tolist()
+    m.ShortTensor([-1]).tolist(), m.ShortTensor(2).shape, isinstance(m.ones(1).short(), m.ShortTensor)
+    m.ones(1).short().type(), m.ones(1).type(m.ShortTensor).dtype is m.int16, m.ones(1).short().element_size()
     m.iinfo(m.int8).min, m.iinfo(m.uint8).max, m.iinfo(m.int64).max, m.iinfo(m.int32).bits, m.iinfo(m.uint8).min
     m.ones(2, 3).shape.numel(), m.ones(2, 3).size().numel(), m.Size([4, 5]).numel(), m.Size((2, 3)) == (2, 3)
     isinstance(m.ones(2).shape, m.Size), isinstance(m.ones(2).shape, tuple), hash(m.ones(2, 3).shape) == hash((2, 3))

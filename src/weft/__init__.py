@@ -17,7 +17,7 @@ _MODULES = (
     "version",
 )  # fmt: skip
 _DTYPES = (
-    "float64", "float32", "float16", "bfloat16", "int64", "int32", "int8", "uint32", "uint8",
+    "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint32", "uint8",
 )  # fmt: skip
 _ALIASES = {
     "double": "float64",
@@ -25,10 +25,10 @@ _ALIASES = {
     "half": "float16",
     "long": "int64",
     "int": "int32",
+    "short": "int16",
     "bool": "bool_",
 }
 _ABSENT_TYPES = {
-    **dict.fromkeys(("int16", "short"), "int32, or int8 where the numbers fit"),
     **dict.fromkeys(("uint16", "uint64"), "uint32 or int64"),
     **dict.fromkeys(
         ("cdouble", "cfloat", "chalf", "complex32", "complex64", "complex128"),

@@ -84,6 +84,7 @@ from weft.dtypes import (
     float16 as float16,
     float32 as float32,
     float64 as float64,
+    int16 as int16,
     int32 as int32,
     int64 as int64,
     int8 as int8,
@@ -202,6 +203,7 @@ float: DType
 half: DType
 long: DType
 int: DType
+short: DType
 bool: DType
 
 def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:

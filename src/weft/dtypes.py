@@ -2,7 +2,7 @@
 
 A ``DType`` is what a tensor's elements *mean*. How wide they are in memory depends on the device (a
 ``TargetProfile`` answers that); how they are computed is ``compute``: float16 and bfloat16 are stored in
-16 bits and computed in float32, 8-bit integers are computed in int32.
+16 bits and computed in float32, integers of 8 and 16 bits are computed in int32.
 """
 
 from __future__ import annotations
@@ -70,15 +70,18 @@ float16 = DType("float16", "float", 16)
 bfloat16 = DType("bfloat16", "float", 16)
 int64 = DType("int64", "int", 64)
 int32 = DType("int32", "int", 32)
+int16 = DType("int16", "int", 16)
 int8 = DType("int8", "int", 8)
 uint32 = DType("uint32", "uint", 32)
 uint8 = DType("uint8", "uint", 8)
 bool_ = DType("bool", "bool", 8)
 
-ALL = (float64, float32, float16, bfloat16, int64, int32, int8, uint32, uint8, bool_)
+ALL = (float64, float32, float16, bfloat16, int64, int32, int16, int8, uint32, uint8, bool_)
 BY_NAME = {dtype.name: dtype for dtype in ALL}
 
-_COMPUTE = {float16: float32, bfloat16: float32, int8: int32, uint8: int32}
+_COMPUTE = {float16: float32, bfloat16: float32, int16: int32, int8: int32, uint8: int32}
+_SIGNED = {8: int16, 16: int32, 32: int64}
+"""The signed type that holds the unsigned numbers of so many bits."""
 _CATEGORY = {"bool": 0, "uint": 1, "int": 1, "float": 2}
 
 
@@ -126,7 +129,7 @@ def of_scalar(value: bool | int | float) -> DType:
 
 @lru_cache(maxsize=None)
 def promote(a: DType, b: DType) -> DType:
-    """The smallest type that holds both, as ``torch.promote_types`` (weft has no int16: int8 with uint8 is int32).
+    """The smallest type that holds both, as ``torch.promote_types``.
 
     >>> promote(int64, float16)
     weft.float16
@@ -142,7 +145,7 @@ def promote(a: DType, b: DType) -> DType:
     signed, unsigned = (a, b) if a.kind == "int" else (b, a)
     if signed.bits > unsigned.bits:
         return signed
-    return int64 if unsigned.bits == 32 else int32
+    return _SIGNED[unsigned.bits]
 
 
 def result_type(tensors: list[DType], zero_dim: list[DType], scalars: list[bool | int | float]) -> DType:

@@ -131,7 +131,9 @@ def test_broadcast_operands() -> None:
 
 
 @pytest.mark.parametrize("width", [5, 40])
-@pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.int8, dtypes.bool_], ids=lambda dtype: dtype.name)
+@pytest.mark.parametrize(
+    "dtype", [dtypes.float32, dtypes.int16, dtypes.int8, dtypes.bool_], ids=lambda dtype: dtype.name
+)
 def test_padding_is_a_masked_row(width: int, dtype: dtypes.DType) -> None:
     """Loads that only some of a row's elements want, in lanes."""
     builder = Builder("pad")

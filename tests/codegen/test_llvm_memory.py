@@ -84,8 +84,8 @@ def test_a_bfloat16_nan_of_low_bits_stays_nan() -> None:
 
 
 def test_integers_narrow_by_their_low_bits() -> None:
-    given = numpy.array([0, 1, 127, 128, 255, 256, -1, -129], numpy.int32)
-    for target in (dtypes.int8, dtypes.uint8):
+    given = numpy.array([0, 1, 127, 128, 255, 256, -1, -129, 32767, 32768, 65536, -32769], numpy.int32)
+    for target in (dtypes.int16, dtypes.int8, dtypes.uint8):
         result = convert(given, dtypes.int32, target, False)
         numpy.testing.assert_array_equal(result, given.astype(target.numpy))
 

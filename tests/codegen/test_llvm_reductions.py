@@ -107,7 +107,7 @@ def test_folds_of_strided_operands(combine: str) -> None:
         numpy.testing.assert_allclose(result, wanted, rtol=1e-5, atol=1e-5)
 
 
-NARROW = (dtypes.float16, dtypes.bfloat16, dtypes.int8, dtypes.uint8, dtypes.bool_)
+NARROW = (dtypes.float16, dtypes.bfloat16, dtypes.int16, dtypes.int8, dtypes.uint8, dtypes.bool_)
 
 
 @pytest.mark.parametrize("source", NARROW, ids=lambda dtype: dtype.name)

@@ -16,7 +16,7 @@ from weft.kernels import Kernel, Operand, Step
 from weft.ops.viewing import copy_step
 from weft.target import CPU
 
-TYPES = ("float32", "float16", "bfloat16", "int64", "int32", "int8", "uint8", "bool")
+TYPES = ("float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
 
 
 def _copy(rows: int, columns: int, dtype: DType = dtypes.float32, apart: int = 1) -> Step:

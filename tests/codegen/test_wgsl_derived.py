@@ -214,7 +214,7 @@ def test_scalars_and_the_axis_in_a_vector_kernel(gpu: Device) -> None:
 
 
 @pytest.mark.parametrize(
-    "dtype", [dtypes.float32, dtypes.float16, dtypes.bool_, dtypes.int8], ids=lambda d: d.name
+    "dtype", [dtypes.float32, dtypes.float16, dtypes.bool_, dtypes.int16, dtypes.int8], ids=lambda d: d.name
 )
 def test_strided_broadcast_and_transposed(gpu: Device, dtype: DType) -> None:
     """Three axes, a transposed source, a broadcast one, a destination with gaps: only its elements change."""

@@ -81,7 +81,9 @@ def test_float32_is_rounded_to_nearest_even(gpu: Device, dtype: DType, vector: i
 
 
 @pytest.mark.parametrize(
-    "dtype", [dtypes.float16, dtypes.bfloat16, dtypes.int8, dtypes.uint8, dtypes.bool_], ids=lambda d: d.name
+    "dtype",
+    [dtypes.float16, dtypes.bfloat16, dtypes.int16, dtypes.int8, dtypes.uint8, dtypes.bool_],
+    ids=lambda d: d.name,
 )
 def test_invocations_share_a_word_without_a_race(gpu: Device, dtype: DType) -> None:
     """Every second element is written, in reverse order; the others stay, over many words at once."""
@@ -99,8 +101,11 @@ def test_invocations_share_a_word_without_a_race(gpu: Device, dtype: DType) -> N
 
 @pytest.mark.parametrize("vector", [1, 4])
 def test_integers_wrap_when_narrowed(gpu: Device, vector: int) -> None:
-    x = numpy.array([-129, -128, -1, 0, 127, 128, 255, 256, 300, -300], "int32")
-    for dtype in (dtypes.int8, dtypes.uint8):
+    x = numpy.array(
+        [-129, -128, -1, 0, 127, 128, 255, 256, 300, -300, 32767, 32768, 65535, 65536, -32768, -32769],
+        "int32",
+    )
+    for dtype in (dtypes.int16, dtypes.int8, dtypes.uint8):
         step = pointwise(dtypes.int32, dtype, x.size, vector, "x")
         compare(gpu, step, [x, numpy.zeros(x.size, dtype.numpy)])
         if vector == 1:

@@ -197,7 +197,17 @@ def test_use_after_fork_and_ctrl_c_among_tensors(name: str) -> None:
 @pytest.mark.webgpu
 def test_copies_between_devices() -> None:
     """To the cpu and back, from a view, of every type, of nothing, and with a gradient."""
-    for dtype in (wf.float32, wf.float16, wf.bfloat16, wf.int64, wf.int32, wf.int8, wf.uint8, wf.bool):
+    for dtype in (
+        wf.float32,
+        wf.float16,
+        wf.bfloat16,
+        wf.int64,
+        wf.int32,
+        wf.int16,
+        wf.int8,
+        wf.uint8,
+        wf.bool,
+    ):
         x = wf.arange(12, device="cpu").reshape(3, 4).to(dtype)
         there = x.to(ADAPTER)
         assert str(there.device) == ADAPTER

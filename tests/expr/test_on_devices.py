@@ -57,7 +57,7 @@ def test_functions_are_as_accurate_on_a_device_as_their_rows_say(device: Device,
     )
 
 
-NARROW = (dtypes.float16, dtypes.bfloat16, dtypes.int8, dtypes.uint8)
+NARROW = (dtypes.float16, dtypes.bfloat16, dtypes.int16, dtypes.int8, dtypes.uint8)
 
 
 @pytest.mark.parametrize("narrow", NARROW, ids=lambda dtype: dtype.name)

@@ -56,6 +56,7 @@ TYPES = (
     dtypes.float64,
     dtypes.int64,
     dtypes.int32,
+    dtypes.int16,
     dtypes.uint8,
     dtypes.bool_,
 )

@@ -22,7 +22,19 @@ from tests.conftest import ADAPTER
 from weft.devices import Device
 from weft.errors import ArgumentTypeError, DTypeError, FormatError
 
-TYPES = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int8", "uint32", "uint8", "bool"]
+TYPES = [
+    "float64",
+    "float32",
+    "float16",
+    "bfloat16",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint32",
+    "uint8",
+    "bool",
+]
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -200,12 +212,17 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
 
 def test_a_type_that_weft_lacks_is_read_as_a_wider_one(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
-    values = {"u16": torch.tensor([0, 65535], dtype=torch.uint16), "f32": torch.ones(2)}
+    values = {
+        "u16": torch.tensor([0, 65535], dtype=torch.uint16), "f32": torch.ones(2),
+        "i16": torch.tensor([-32768, 32767], dtype=torch.int16),
+    }  # fmt: skip
     safetensors.torch.save_file(values, path)
     with pytest.warns(UserWarning, match="dtype of 'u16' is U16, which weft lacks: read as int32"):
         found = wf.load(path, device="cpu")
     assert found["u16"].tolist() == [0, 65535]
     assert found["u16"].dtype is wf.int32
+    assert found["i16"].dtype is wf.int16
+    assert found["i16"].tolist() == [-32768, 32767]
     assert found["f32"].tolist() == [1, 1]
 
 

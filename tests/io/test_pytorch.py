@@ -83,7 +83,7 @@ def test_views_types_and_parameters(legacy: bool, device: Device) -> None:
         "empty": torch.zeros(0, 3), "parameter": torch.nn.Parameter(torch.ones(2)), "half": torch.ones(3).half(),
         "bfloat": torch.ones(3).bfloat16(), "bool": torch.tensor([True, False, True]),
         "int": torch.tensor([1, -2], dtype=torch.int32), "byte": torch.tensor([255], dtype=torch.uint8),
-        "char": torch.tensor([-128], dtype=torch.int8), "long": torch.tensor([2**31 - 1, -(2**31)]),
+        "char": torch.tensor([-128], dtype=torch.int8), "short": torch.tensor([-32768, 5], dtype=torch.int16), "long": torch.tensor([2**31 - 1, -(2**31)]),
     }  # fmt: skip
     found = wf.load(stream(saved, _use_new_zipfile_serialization=not legacy), map_location=device.name)
     equal(found, saved)
@@ -105,6 +105,7 @@ TREE = {
     "w": wf.arange(6.0, device="cpu").reshape(2, 3), "t": wf.arange(6, device="cpu").reshape(2, 3).T, "n": None,
     "list": [1, 2.5, "é", True, -(2**40)], "tuple": (1,), "p": wf.nn.Parameter(wf.ones(2, device="cpu")),
     "unsigned": wf.ones(2, device="cpu").to(wf.uint32), "bfloat": wf.ones(2, device="cpu").to(wf.bfloat16),
+    "short": wf.tensor([-32768, 32767], dtype=wf.int16, device="cpu"),
     "scalar": wf.tensor(2.0, device="cpu"), "empty": {}, 3: wf.zeros((0, 2), device="cpu"),
 }  # fmt: skip
 

@@ -18,10 +18,17 @@ from weft.dtypes import DType
 from weft.ops import OPS
 
 FLOATS = (d.float32, d.float16, d.bfloat16, d.float64)
-INTEGERS = (d.int64, d.int32, d.int8, d.uint8)
+INTEGERS = (d.int64, d.int32, d.int16, d.int8, d.uint8)
+SIGNED = INTEGERS[:-1]
 NUMBERS = FLOATS + INTEGERS
 UNSIGNED32 = (d.uint32,)
 EVERY = (*NUMBERS, d.bool_)
+
+
+def with_int16(dtypes: Sequence[DType]) -> tuple[DType, ...]:
+    """The types, and int16 where other integer types are among them."""
+    taken = any(dtype.is_integer for dtype in dtypes) and d.int16 not in dtypes
+    return (*dtypes, d.int16) if taken else tuple(dtypes)
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,15 @@ class Case:
     gradient: bool = True
     second: bool = True
     torch_gradient: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtypes", with_int16(self.dtypes))
+
+
+def tried(case: Case, device: Any) -> list[DType]:
+    """The types in which a test of every function calls it: the case's first, and int16, two to a word, if taken."""
+    supported = [dtype for dtype in case.dtypes if device.supports(dtype)]
+    return supported[:1] + [d.int16] * (d.int16 in supported[1:])
 
 
 A, P, S = "any", "positive", "apart"
@@ -154,8 +170,8 @@ FUNCTION_CASES: dict[str, list[Case]] = {
     "pow": [*binary("pow", FLOATS, (P, A), scale=8), Case((Arg(M, S), 2), torch.pow), Case((Arg(M, S), 3.0), torch.pow),
             Case((Arg(M, P), -0.5), torch.pow), Case((2.0, Arg(M, A)), lambda x, y: torch.pow(x, y), scale=4)],
     "maximum": binary("maximum"), "minimum": binary("minimum"),
-    **{name: unary(name, FLOATS + INTEGERS[:3]) for name in ("neg", "abs", "sign")},
-    "square": unary("square", NUMBERS), "relu": unary("relu", FLOATS + INTEGERS[:2]),
+    **{name: unary(name, FLOATS + SIGNED) for name in ("neg", "abs", "sign")},
+    "square": unary("square", NUMBERS), "relu": unary("relu", FLOATS + INTEGERS),
     **{name: unary(name, (*FLOATS, d.int64), P) for name in ("sqrt", "log")},
     **{name: unary(name, (*FLOATS, d.int32)) for name in ("exp", "sin", "cos", "tanh", "sigmoid")},
     "silu": unary("silu", scale=2), "floor": unary("floor"), "isnan": unary("isnan", gradient=False),
@@ -264,8 +280,11 @@ class OpCase:
     dtypes: Sequence[DType] = (d.float32,)
     scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtypes", with_int16(self.dtypes))
 
-_KIND = {"f": FLOATS, "i": INTEGERS[:3], "u": (d.uint8, d.uint32), "b": (d.bool_,)}
+
+_KIND = {"f": FLOATS, "i": SIGNED, "u": (d.uint8, d.uint32), "b": (d.bool_,)}
 
 
 WIDE = ("pow", "silu", "gelu", "gelu_tanh", "mish", "norm_power", "norm_power_root", "tanhshrink", "logit", "sinc",
@@ -307,7 +326,7 @@ _LION = {**_SGD, "beta1": 0.9, "one_minus_beta1": 0.1, "beta2": 0.99, "one_minus
 
 OP_CASES: dict[str, list[OpCase]] = {
     **{name: [_pointwise_case(name)] for name, op in OPS.items() if "pointwise" in op.info and ".grad" not in name},
-    "full": [OpCase((2.5,), {"shape": M, "dtype": dtype, "device": "{device}"}) for dtype in (d.float32, d.int8, d.bool_)],
+    "full": [OpCase((2.5,), {"shape": M, "dtype": dtype, "device": "{device}"}) for dtype in (d.float32, d.int16, d.int8, d.bool_)],
     "arange": [OpCase((3, 2), {"count": 7, "dtype": dtype, "device": "{device}"}) for dtype in (d.float32, d.int64, d.uint8)]
     + [OpCase((0.5, -0.25), {"count": 5, "dtype": d.float16, "device": "{device}"})],
     "cast": [OpCase((Arg(M, P, source),), {"dtype": target}) for source in (*EVERY, d.uint32) for target in (*EVERY, d.uint32)],
@@ -340,7 +359,7 @@ OP_CASES: dict[str, list[OpCase]] = {
     "nll_backward": [OpCase((Arg((4, 2)), index((4, 2), 3)), {"classes": 3, "ignore_index": 1}, FLOATS)],
     "random_uniform": [OpCase((_STATE, 7, 1, -1.0, 3.0), {"shape": (3, 5), "dtype": kind}) for kind in FLOATS],
     "random_normal": [OpCase((_STATE, 4294967294, 0, 1.0, 2.0), {"shape": (3, 5), "dtype": kind}, scale=8) for kind in FLOATS],
-    "random_integer": [OpCase((_STATE, 5, 0, -3, 11), {"shape": (3, 5), "dtype": kind}) for kind in (d.int64, d.int32, d.int8)],
+    "random_integer": [OpCase((_STATE, 5, 0, -3, 11), {"shape": (3, 5), "dtype": kind}) for kind in (d.int64, d.int32, d.int16, d.int8)],
     "random_advance": [OpCase((_STATE, 4294967295, 7)), OpCase((_STATE, 0, 0))],
     "dropout": [OpCase((Arg((3, 5)), _STATE, 9, 0), {"p": 0.4}, FLOATS)],
     "sgd_step": [OpCase((_RATE, Arg(M), Arg(M, S)), _SGD, FLOATS), OpCase((_RATE, *(Arg((3, n)) for n in (1, 1, 2, 2, 5, 5))), _SGD)],

@@ -12,7 +12,7 @@ from tests.ops.cases import EVERY, FLOATS, INTEGERS, Case, M, OpCase, index, mov
 from weft import dtypes as d
 
 S = "apart"
-PACKED = (d.float32, d.float16, d.bfloat16, d.float64, d.int64, d.int32, d.int8, d.uint8, d.bool_)
+PACKED = (d.float32, d.float16, d.bfloat16, d.float64, d.int64, d.int32, d.int16, d.int8, d.uint8, d.bool_)
 FOLDED = FLOATS + INTEGERS
 
 

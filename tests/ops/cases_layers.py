@@ -266,7 +266,7 @@ OP_CASES: dict[str, list[OpCase]] = {
                            OpCase((Arg((2, 6, 3, 2, 4)), Arg((2, 4, 3, 4, 5))), {**_VOLUME, "shape": (6, 2, 3, 2, 2)}, FLOATS, 16)],
     "im2col": [OpCase((Arg((2, 3, 5, 6)),), _COLUMNS, EVERY)],
     "col2im": [OpCase((Arg((2, 12, 6)),), {"size": (5, 6), **_COLUMNS}, FLOATS, 4), OpCase((Arg((1, 4, 8)),), {"size": (3, 4), "kernel": (2, 2), "stride": (1, 1), "padding": (0, 1), "dilation": (1, 2)}, scale=4)],
-    "max_pool": [OpCase((Arg((2, 2, 7, 6), S),), _POOL, FLOATS + (d.int64, d.int8, d.uint8)), OpCase((Arg((2, 2, 7, 3), S),), _BINS)],
+    "max_pool": [OpCase((Arg((2, 2, 7, 6), S),), _POOL, FLOATS + (d.int64, d.int16, d.int8, d.uint8)), OpCase((Arg((2, 2, 7, 3), S),), _BINS)],
     "max_pool_backward": [OpCase((Arg((2, 2, 3, 4)), index((2, 2, 3, 4), 12)), {"kernel": (9, 9), "stride": (1, 1), "padding": (4, 4), "dilation": (1, 1), "ceil_mode": False, "shape": (2, 2, 3, 4)}, FLOATS, 4)],
     "avg_pool": [OpCase((Arg((2, 2, 7, 6)),), _AVERAGE, FLOATS, 4), OpCase((Arg((2, 2, 7, 3)),), _BINS, FLOATS, 4), OpCase((Arg((2, 2, 7, 6)),), {**_AVERAGE, "divisor": 5}, scale=4)],
     "avg_pool_backward": [OpCase((Arg((2, 2, 4, 7)),), {**_AVERAGE, "shape": (2, 2, 7, 6)}, FLOATS, 4), OpCase((Arg((2, 2, 3, 5)),), {**_BINS, "shape": (2, 2, 7, 3)}, FLOATS, 4),

@@ -72,17 +72,17 @@ FUNCTION_CASES: dict[str, list[Case]] = {
     "mul": [*binary("mul", (*NUMBERS, d.bool_)), *with_number("mul")],
     "div": [*binary("div", FLOATS + INTEGERS, (S, P)), *with_number("div"),
             *(Case((Arg(M, S), Arg(M, P)), torch.div, {"rounding_mode": mode}, (d.float32, d.float64)) for mode in ("trunc", "floor")),
-            *(Case((Arg(M, S), 2), torch.div, {"rounding_mode": mode}, (d.float32, d.int64, d.int8)) for mode in ("trunc", "floor"))],
+            *(Case((Arg(M, S), 2), torch.div, {"rounding_mode": mode}, (d.float32, d.int64, d.int16, d.int8)) for mode in ("trunc", "floor"))],
     # one of the broadcast pairs meets a multiple, where no finite difference is a derivative
     **{name: [*(replace(case, gradient=False) if case.arguments[0].shape == (3, 1) else case
                 for case in binary(name, (d.float32, d.float64), (S, P), scale=8)),
               Case((Arg(M, S), 3), getattr(torch, name), dtypes=(d.float32, d.int64, d.int32, d.uint8), scale=4),
-              Case((Arg(M, S), -3), getattr(torch, name), dtypes=(d.float32, d.int64, d.int8), scale=4)]
+              Case((Arg(M, S), -3), getattr(torch, name), dtypes=(d.float32, d.int64, d.int16, d.int8), scale=4)]
        for name in ("fmod", "remainder")},
     "floor_divide": [*binary("floor_divide", (d.float32, d.float64), (S, P), gradient=False),
-                     Case((Arg(M, S), -3), torch.floor_divide, dtypes=(d.float32, d.int64, d.int8), gradient=False)],
+                     Case((Arg(M, S), -3), torch.floor_divide, dtypes=(d.float32, d.int64, d.int16, d.int8), gradient=False)],
     "pow": [*binary("pow", FLOATS, (P, A), scale=8), Case((2.0, Arg(M, A)), lambda x, y: torch.pow(x, y), scale=4),
-            *(Case((Arg(M, S), power), torch.pow, dtypes=(d.float32, d.int64, d.int8, d.uint8), scale=4) for power in (2, 3, 5)),
+            *(Case((Arg(M, S), power), torch.pow, dtypes=(d.float32, d.int64, d.int16, d.int8, d.uint8), scale=4) for power in (2, 3, 5)),
             Case((Arg(M, S), 3.0), torch.pow, dtypes=(d.float32, d.int32), scale=4), Case((Arg(M, P), -0.5), torch.pow, scale=4),
             Case((Arg(M, E), index(M, 10)), torch.pow, dtypes=(d.int64,), gradient=False)],
     "square": unary("square", NUMBERS), "positive": unary("positive", NUMBERS),
@@ -125,7 +125,7 @@ FUNCTION_CASES: dict[str, list[Case]] = {
               Case((Arg(M, "bool", d.bool_), 1, Arg((), S)), torch.where), Case((Arg(M, "bool", d.bool_), 1, 2.5), torch.where)],
     "masked_fill": [Case((Arg(M, S), Arg((3, 1), "bool", d.bool_), 2), torch.masked_fill, dtypes=NUMBERS),
                     Case((Arg((4,), S), Arg(M, "bool", d.bool_), Arg((), S)), torch.masked_fill)],
-    **{name: [Case((Arg(M, S), -1, 2), torch.clamp, dtypes=(*FLOATS, d.int64, d.int8)), Case((Arg(M, S), -0.5), torch.clamp, dtypes=(d.float32, d.int64)),
+    **{name: [Case((Arg(M, S), -1, 2), torch.clamp, dtypes=(*FLOATS, d.int64, d.int16, d.int8)), Case((Arg(M, S), -0.5), torch.clamp, dtypes=(d.float32, d.int64)),
               Case((Arg(M, S),), torch.clamp, {"max": 1.5}), Case((Arg(M, S), Arg((4,), S), Arg((3, 1), S)), torch.clamp),
               Case((Arg(M, S), Arg((4,), S)), torch.clamp), Case((Arg(M, S), None, Arg((4,), S)), torch.clamp), Case((Arg(M, S), 2, -1), torch.clamp)]
        for name in ("clamp", "clip")},
@@ -134,7 +134,7 @@ FUNCTION_CASES: dict[str, list[Case]] = {
     "addcdiv": [Case(_THREE, torch.addcdiv, {"value": -1.5}, FLOATS, 8)],
     "nan_to_num": [Case((Arg(M, S),), torch.nan_to_num, dtypes=NUMBERS), Case((Arg(M, S), 1.0, 2.0, 3.0), torch.nan_to_num)],
     # activations
-    "relu": unary("relu", FLOATS + INTEGERS[:2]), "silu": unary("silu", scale=4), "selu": activation("selu"), "mish": activation("mish"),
+    "relu": unary("relu", FLOATS + INTEGERS), "silu": unary("silu", scale=4), "selu": activation("selu"), "mish": activation("mish"),
     "gelu": [*activation("gelu", scale=16), *activation("gelu", scale=16, approximate="tanh")],
     "elu": [*activation("elu"), *activation("elu", 0.7)], "celu": [*activation("celu"), *activation("celu", 1.7, dtypes=FLOATS[:3])],
     "leaky_relu": [*activation("leaky_relu"), *activation("leaky_relu", 0.3)],
@@ -192,7 +192,7 @@ FUNCTION_CASES: dict[str, list[Case]] = {
 
 _ROW = {"dim": 1}
 OP_CASES: dict[str, list[OpCase]] = {
-    "pow": [OpCase((Arg(M, P), Arg(M, P)), dtypes=FLOATS, scale=8), OpCase((Arg(M, E), Arg(M, P)), dtypes=(d.int64, d.int8, d.uint8, d.uint32))],
+    "pow": [OpCase((Arg(M, P), Arg(M, P)), dtypes=FLOATS, scale=8), OpCase((Arg(M, E), Arg(M, P)), dtypes=(d.int64, d.int16, d.int8, d.uint8, d.uint32))],
     "round_scaled": [OpCase((Arg(M, S), 10.0), dtypes=(d.float32, d.float64))],
     "round_divided": [OpCase((Arg(M, S), 10.0), dtypes=(d.float32, d.float64))],
     **{f"bitwise_{side}_shift": [OpCase((Arg(M, P), Arg(M, P)), dtypes=(*INTEGERS, d.uint32))] for side in ("left", "right")},

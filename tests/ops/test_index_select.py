@@ -31,7 +31,7 @@ def test_slices_and_gradients_are_pytorchs(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["float32", "float16", "bfloat16", "int64", "int32", "int8", "uint8", "uint32", "bool"]
+    "name", ["float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "uint32", "bool"]
 )
 def test_every_type_and_layout(name: str, device: Device) -> None:
     dtype = wf.dtypes.named(name)

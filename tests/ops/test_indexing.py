@@ -144,7 +144,7 @@ def test_writing_and_its_gradients(device: Any, case: Any, number: bool) -> None
 def test_the_last_write_stays(device: Any, data: st.DataObject) -> None:
     rows, count = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 40))
     index = np.array(data.draw(st.lists(st.integers(0, rows - 1), min_size=count, max_size=count)))
-    dtype = data.draw(st.sampled_from(["float32", "float16", "int8", "bool", "int64"]))
+    dtype = data.draw(st.sampled_from(["float32", "float16", "int16", "int8", "bool", "int64"]))
     values = (np.arange(count * 3).reshape(count, 3) % (2 if dtype == "bool" else 97)).astype(dtype)
     expected = np.zeros((rows, 3), dtype)
     for at, row in enumerate(index):
@@ -214,7 +214,20 @@ def test_gradients_of_in_place_forms(device: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["float32", "float16", "bfloat16", "int64", "int32", "int8", "uint8", "uint32", "bool", "float64"]
+    "name",
+    [
+        "float32",
+        "float16",
+        "bfloat16",
+        "int64",
+        "int32",
+        "int16",
+        "int8",
+        "uint8",
+        "uint32",
+        "bool",
+        "float64",
+    ],
 )
 def test_writes_through_odd_offsets_and_strides(device: Any, name: str) -> None:
     dtype = dtypes.named(name)

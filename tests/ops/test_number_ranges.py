@@ -24,13 +24,17 @@ INTEGERS: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "masked_fill": lambda m, x, dtype, value: x.masked_fill(x > 1, value),
     "where": lambda m, x, dtype, value: m.where(x > 1, x, value),
     "where first": lambda m, x, dtype, value: m.where(x > 1, value, x),
+    "addcmul": lambda m, x, dtype, value: m.addcmul(x, x, x, value=float(value)),
+    "pad": lambda m, x, dtype, value: m.nn.functional.pad(x, (1, 1), value=value),
+    "index_add": lambda m, x, dtype, value: m.index_add(x, 0, m.tensor([1]), x[:1], alpha=value + 0.5),
+    "addmv": lambda m, x, dtype, value: m.addmv(x, x[:, None] * x, x, beta=value + 0.5, alpha=2.5),
     "linspace": lambda m, x, dtype, value: m.linspace(1, value, 4, dtype=dtype),
 }
 VALUES = (0, 3, -1, 127, 128, -128, -129, 255, 256, -255, -256, 300, 2**31, 2**40)
 
 
 @pytest.mark.parametrize("name", INTEGERS)
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32"])
+@pytest.mark.parametrize("dtype", ["int16", "int8", "uint8", "int32"])
 def test_integers_out_of_range_are_refused_where_pytorch_refuses_them(name: str, dtype: str) -> None:
     for value in VALUES:
         mine = wf.tensor([1, 2], dtype=getattr(wf, dtype))
@@ -84,7 +88,7 @@ def test_comparisons_round_the_number_to_the_type(device: Any, name: str, dtype:
         assert wf.jit(lambda x, n=number: getattr(x, name)(n))(mine).tolist() == expected
 
 
-@pytest.mark.parametrize("dtype", ["int64", "int32", "int8", "uint8", "float32"])
+@pytest.mark.parametrize("dtype", ["int64", "int32", "int16", "int8", "uint8", "float32"])
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -115,7 +119,7 @@ def test_arange_refuses_what_has_no_end() -> None:
             wf.arange(value)
 
 
-@pytest.mark.parametrize("dtype", ["int64", "int32", "int8", "uint8"])
+@pytest.mark.parametrize("dtype", ["int64", "int32", "int16", "int8", "uint8"])
 @pytest.mark.parametrize("ends", [(0, 10, 5), (0, 10, 4), (10, 0, 4), (-5, 5, 4), (-1, 10, 5), (0.5, 7.9, 3)])
 def test_linspace_of_integers_equals_pytorch(ends: tuple[Any, ...], dtype: str) -> None:
     expected = torch.linspace(*ends, dtype=getattr(torch, dtype)).tolist()

@@ -290,7 +290,7 @@ def test_programs_that_torch_refuses_are_refused(default_device: Any, program: s
 
 @pytest.mark.cpu
 @pytest.mark.parametrize(
-    "name", ["float32", "float64", "float16", "bfloat16", "int64", "int32", "int8", "uint8", "bool"]
+    "name", ["float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]
 )
 def test_writes_by_few_indices_cost_by_their_number(name: str) -> None:
     dtype, device = wf.dtypes.named(name), wf.devices.open("cpu")

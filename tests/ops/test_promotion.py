@@ -22,9 +22,7 @@ def theirs(dtype: dtypes.DType) -> torch.dtype:
 
 
 def ours(dtype: torch.dtype) -> dtypes.DType:
-    """weft's type of that name; PyTorch's int16, which only int8 with uint8 gives, is int32 here."""
-    name = str(dtype).removeprefix("torch.")
-    return dtypes.int32 if name == "int16" else dtypes.named(name)
+    return dtypes.named(str(dtype).removeprefix("torch."))
 
 
 @pytest.mark.parametrize(("a", "b"), list(itertools.product(COMMON, COMMON)), ids=lambda dtype: dtype.name)

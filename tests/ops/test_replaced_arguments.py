@@ -10,6 +10,7 @@ import gc
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ import torch
 
 import weft as wf
 from tests.ops.arrays import Arg, assert_equal, from_torch, from_weft, to_torch, to_weft
-from tests.ops.cases import FUNCTION_CASES, Case
+from tests.ops.cases import FUNCTION_CASES, Case, tried
 from tests.ops.test_functions import results_of
+from weft import devices
+from weft.dtypes import DType
 from weft.errors import WeftError
 from weft.ops import FUNCTIONS
 
@@ -128,9 +131,14 @@ def memory() -> tuple[int, int]:
     return stats.in_use, stats.storages
 
 
-@pytest.mark.parametrize("name", FUNCTION_CASES)
-def test_replaced_arguments_give_pytorchs_result_or_a_weft_error(name: str) -> None:
-    case = FUNCTION_CASES[name][0]
+ROWS = [
+    (name, dtype) for name, (case, *_) in FUNCTION_CASES.items() for dtype in tried(case, devices.open("cpu"))
+]
+
+
+@pytest.mark.parametrize(("name", "dtype"), ROWS, ids=[f"{name}-{dtype.name}" for name, dtype in ROWS])
+def test_replaced_arguments_give_pytorchs_result_or_a_weft_error(name: str, dtype: DType) -> None:
+    case = replace(FUNCTION_CASES[name][0], dtypes=(dtype,))
     gc.collect(0)
     before = memory()
     wrong = []

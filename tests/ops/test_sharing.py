@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 import weft as wf
 from tests.ops.arrays import from_torch, from_weft
-from tests.ops.cases import FUNCTION_CASES, Case
+from tests.ops.cases import FUNCTION_CASES, Case, tried
 from tests.ops.test_functions import call_torch, leaves, placed, rebuilt
 from weft.ops import FUNCTIONS
 
@@ -69,12 +70,11 @@ def layouts(name: str) -> Sequence[str]:
     return LAYOUTS[:1] if name in DENSE else LAYOUTS
 
 
-def called(name: str, at: int, layout: str, device: str) -> tuple[Called, Called]:
+def called(name: str, at: int, dtype: Any, layout: str, device: str) -> tuple[Called, Called]:
     """The same call in weft and in PyTorch."""
     case = FUNCTION_CASES[name][at]
     wf.manual_seed(0)
     torch.manual_seed(0)
-    dtype = next(dtype for dtype in case.dtypes if device == "cpu" or dtype is not wf.float64)
     ours = Called(
         case, dtype, layout, device, lambda *given: FUNCTIONS[name].function(*given, **case.keywords)
     )
@@ -85,8 +85,8 @@ def called(name: str, at: int, layout: str, device: str) -> tuple[Called, Called
 
 @pytest.mark.parametrize(("name", "at"), ROWS, ids=IDS)
 def test_results_share_memory_where_those_of_torch_do(device: Any, name: str, at: int) -> None:
-    for layout in layouts(name):
-        ours, theirs = called(name, at, layout, device.name)
+    for dtype, layout in itertools.product(tried(FUNCTION_CASES[name][at], device), layouts(name)):
+        ours, theirs = called(name, at, dtype, layout, device.name)
         for result in range(len(ours.results)):
             for operand in range(len(ours.operands)):
                 found, expected = (
@@ -100,18 +100,20 @@ def test_results_share_memory_where_those_of_torch_do(device: Any, name: str, at
                     found[1] is None
                 ):  # weft refuses writes to windows that overlap, PyTorch only to expanded tensors
                     expected[1] = None
-                what = f"{name}({layout}): of writes to operand {operand} and to result {result}"
+                what = (
+                    f"{name}({layout}, {dtype.name}): of writes to operand {operand} and to result {result}"
+                )
                 assert found == expected, f"{what} are seen in the other: {found}, PyTorch's: {expected}"
 
 
 @pytest.mark.parametrize(("name", "at"), ROWS, ids=IDS)
 def test_results_are_contiguous_where_those_of_torch_are(device: Any, name: str, at: int) -> None:
-    for layout in layouts(name):
-        ours, theirs = called(name, at, layout, device.name)
+    for dtype, layout in itertools.product(tried(FUNCTION_CASES[name][at], device), layouts(name)):
+        ours, theirs = called(name, at, dtype, layout, device.name)
         for mine, own in zip(ours.results, theirs.results, strict=True):
             if own.is_contiguous():
                 assert mine.is_contiguous(), (
-                    f"{name}({layout}): strides {mine.stride()} of {tuple(mine.shape)}"
+                    f"{name}({layout}, {dtype.name}): strides {mine.stride()} of {tuple(mine.shape)}"
                 )
 
 

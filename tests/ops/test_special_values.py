@@ -173,7 +173,7 @@ def test_casts_of_special_values(device: Any, source: dtypes.DType, target: dtyp
 
 
 def test_integers_wrap(device: Any) -> None:
-    for dtype in (dtypes.int32, dtypes.int8, dtypes.uint8, dtypes.uint32):
+    for dtype in (dtypes.int32, dtypes.int16, dtypes.int8, dtypes.uint8, dtypes.uint32):
         limits = np.iinfo(dtype.numpy)
         x = wf.tensor(np.array([limits.max, limits.min, 3], dtype.numpy), dtype=dtype, device=device.name)
         with np.errstate(over="ignore"):
@@ -229,7 +229,7 @@ def test_remainders_of_long_quotients(device: Any, name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("target", ["int32", "int8", "uint8"])
+@pytest.mark.parametrize("target", ["int32", "int16", "int8", "uint8"])
 def test_nan_and_large_numbers_become_integers(device: Any, target: str) -> None:
     """Saturated to 32 bits and then cut to the type; of NaN 0: the same on every device."""
     given = np.array(

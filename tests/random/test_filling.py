@@ -41,7 +41,13 @@ def test_draws_have_their_mean_and_deviation(device: Any, name: str) -> None:
 
 
 def test_whole_numbers_of_other_types(device: Any) -> None:
-    for dtype, least, most in ((wf.int8, 0, 127), (wf.uint8, 0, 255), (wf.bool, 0, 1), (wf.float16, 0, 2048)):
+    for dtype, least, most in (
+        (wf.int16, 0, 32767),
+        (wf.int8, 0, 127),
+        (wf.uint8, 0, 255),
+        (wf.bool, 0, 1),
+        (wf.float16, 0, 2048),
+    ):
         values = wf.zeros(2000, dtype=dtype, device=device.name).random_().numpy().astype("float64")
         assert least <= values.min() < least + 0.1 * (most + 10)
         assert most - 0.1 * (most + 10) < values.max() <= most

@@ -159,7 +159,9 @@ def test_pickles_keep_requires_grad_and_modules(device: Any) -> None:
 CASTS = torch.tensor([0.0, -0.0, 1.9, -1.9, 127.0, 128.0, -129.0, 255.0, 256.0, 300.0, -300.0, 1e3, 65000.0])
 
 
-@pytest.mark.parametrize("target", ["int8", "uint8", "int32", "int64", "bool", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    "target", ["int16", "int8", "uint8", "int32", "int64", "bool", "float16", "bfloat16"]
+)
 @pytest.mark.parametrize("source", ["float32", "float16", "bfloat16", "int32", "int64"])
 def test_casts_are_torchs(device: Any, source: str, target: str) -> None:
     given = CASTS.to(getattr(torch, source))

@@ -57,7 +57,7 @@ def test_doubles_print_as_pytorch_prints_them(values: numpy.ndarray) -> None:
     assert ours(values, wf.float64) == theirs(values, "float64")
 
 
-@given(arrays.arrays("int64", SHAPES), st.sampled_from(["int64", "int32", "int8", "uint8", "bool"]))
+@given(arrays.arrays("int64", SHAPES), st.sampled_from(["int64", "int32", "int16", "int8", "uint8", "bool"]))
 def test_integers_print_as_pytorch_prints_them(values: numpy.ndarray, name: str) -> None:
     if name == "bool":
         assert ours(values % 2 == 0) == theirs(values % 2 == 0, name)

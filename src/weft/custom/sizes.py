@@ -31,7 +31,8 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
 
 TYPES: dict[str, DType] = {
     "f64": dtypes.float64, "f32": dtypes.float32, "f16": dtypes.float16, "bf16": dtypes.bfloat16,
-    "i64": dtypes.int64, "i32": dtypes.int32, "i8": dtypes.int8, "u32": dtypes.uint32, "u8": dtypes.uint8,
+    "i64": dtypes.int64, "i32": dtypes.int32, "i16": dtypes.int16, "i8": dtypes.int8, "u32": dtypes.uint32,
+    "u8": dtypes.uint8,
     **dtypes.BY_NAME,
 }  # fmt: skip
 """Element types by the names of WGSL and by weft's own."""

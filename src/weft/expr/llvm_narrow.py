@@ -20,7 +20,7 @@ def widened(lines: Lines, text: str, dtype: DType, lanes: int) -> Value:
 
 def narrowed(lines: Lines, value: Value, dtype: DType) -> str:
     """A value of a type's compute type as it lies in memory."""
-    return _NARROW.get(dtype, _unchanged)(lines, value)
+    return _NARROW.get(dtype, _unchanged)(lines, value, dtype)
 
 
 def _as_is(lines: Lines, text: str, dtype: DType, lanes: int) -> Value:
@@ -29,7 +29,7 @@ def _as_is(lines: Lines, text: str, dtype: DType, lanes: int) -> Value:
 
 def _widen_integer(lines: Lines, text: str, dtype: DType, lanes: int) -> Value:
     word = "sext" if dtype.kind == "int" else "zext"
-    wide = lines.let(f"{word} {vector_type('i8', lanes)} {text} to {vector_type('i32', lanes)}")
+    wide = lines.let(f"{word} {vector_type(f'i{dtype.bits}', lanes)} {text} to {vector_type('i32', lanes)}")
     return Value(wide, dtypes.int32, lanes)
 
 
@@ -52,25 +52,25 @@ def _widen_bfloat16(lines: Lines, text: str, dtype: DType, lanes: int) -> Value:
     return Value(lines.let(f"bitcast {word} {high} to {vector_type('float', lanes)}"), dtypes.float32, lanes)
 
 
-def _unchanged(lines: Lines, value: Value) -> str:
+def _unchanged(lines: Lines, value: Value, dtype: DType) -> str:
     return value.text
 
 
-def _narrow_integer(lines: Lines, value: Value) -> str:
-    return lines.let(f"trunc {value.type} {value.text} to {vector_type('i8', value.lanes)}")
+def _narrow_integer(lines: Lines, value: Value, dtype: DType) -> str:
+    return lines.let(f"trunc {value.type} {value.text} to {vector_type(f'i{dtype.bits}', value.lanes)}")
 
 
-def _narrow_bool(lines: Lines, value: Value) -> str:
+def _narrow_bool(lines: Lines, value: Value, dtype: DType) -> str:
     return lines.let(f"zext {value.type} {value.text} to {vector_type('i8', value.lanes)}")
 
 
-def _narrow_float16(lines: Lines, value: Value) -> str:
+def _narrow_float16(lines: Lines, value: Value, dtype: DType) -> str:
     narrow = vector_type("half", value.lanes)
     half = lines.let(f"fptrunc {value.type} {value.text} to {narrow}")
     return lines.let(f"bitcast {narrow} {half} to {vector_type('i16', value.lanes)}")
 
 
-def _narrow_bfloat16(lines: Lines, value: Value) -> str:
+def _narrow_bfloat16(lines: Lines, value: Value, dtype: DType) -> str:
     """Round to nearest even by bits; a NaN keeps its sign and is made quiet."""
     lanes, word = value.lanes, vector_type("i32", value.lanes)
     bits = lines.let(f"bitcast {value.type} {value.text} to {word}")
@@ -91,9 +91,9 @@ def _each(kind: str, number: int, lanes: int) -> str:
 
 _WIDEN: Final[Mapping[DType, Callable[[Lines, str, DType, int], Value]]] = {
     dtypes.float16: _widen_float16, dtypes.bfloat16: _widen_bfloat16, dtypes.bool_: _widen_bool,
-    dtypes.int8: _widen_integer, dtypes.uint8: _widen_integer,
+    dtypes.int16: _widen_integer, dtypes.int8: _widen_integer, dtypes.uint8: _widen_integer,
 }  # fmt: skip
-_NARROW: Final[Mapping[DType, Callable[[Lines, Value], str]]] = {
+_NARROW: Final[Mapping[DType, Callable[[Lines, Value, DType], str]]] = {
     dtypes.float16: _narrow_float16, dtypes.bfloat16: _narrow_bfloat16, dtypes.bool_: _narrow_bool,
-    dtypes.int8: _narrow_integer, dtypes.uint8: _narrow_integer,
+    dtypes.int16: _narrow_integer, dtypes.int8: _narrow_integer, dtypes.uint8: _narrow_integer,
 }  # fmt: skip

@@ -44,6 +44,7 @@ _TEMPLATES: dict[tuple[str, str], str] = {
 
 # Narrowing casts inside an expression: to the element type and back to its compute type.
 _NARROW = {
+    dtypes.int16: "(({S}({0}) << {U}(16u)) >> {U}(16u))",
     dtypes.int8: "(({S}({0}) << {U}(24u)) >> {U}(24u))",
     dtypes.uint8: "({S}({0}) & {S}(255i))",
 }

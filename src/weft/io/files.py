@@ -37,7 +37,7 @@ PICKLES = tuple(bytes((0x80, protocol)) for protocol in (2, 3, 4, 5))
 """How pickles begin; PyTorch's newer checkpoints are zip archives with one inside."""
 RESERVED = "weft."
 """How the names of metadata begin that these functions keep for themselves."""
-WIDER = {"I16": "int32", "U16": "int32"}
+WIDER = {"U16": "int32"}
 """Types of safetensors that weft lacks, and a type that holds all of their values."""
 
 

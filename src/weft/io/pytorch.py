@@ -29,8 +29,8 @@ from weft.tensors.tensor import Tensor
 
 STORAGES: Mapping[str, str] = {
     "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
-    "LongStorage": "int64", "IntStorage": "int32", "CharStorage": "int8", "ByteStorage": "uint8",
-    "BoolStorage": "bool",
+    "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
+    "ByteStorage": "uint8", "BoolStorage": "bool",
 }  # fmt: skip
 """Classes of typed storages in ``torch``, and the types of their elements."""
 CLASSES = {dtype: name for name, dtype in STORAGES.items()}

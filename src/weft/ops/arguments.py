@@ -146,6 +146,25 @@ def representable(where: str, argument: str, value: Any, dtype: DType) -> None:
         )
 
 
+def factor_of(where: str, argument: str, value: Any, *operands: Any) -> Any:
+    """A number that scales operands: a float is cut to an integer where all of these are integers, as in PyTorch.
+
+    Raises ``NumberRangeError`` for a float outside of the range of the first one's type.
+    """
+    if not isinstance(value, float) or not all(operand.dtype.is_integer for operand in operands):
+        return value
+    within(where, argument, value, operands[0].dtype)
+    return math.trunc(value)
+
+
+def within(where: str, argument: str, value: Any, dtype: DType) -> None:
+    """``NumberRangeError`` where a number, not cut to an integer, is outside of an integer type's range."""
+    most = 2 ** (dtype.bits - (dtype.kind == "int")) - 1
+    least = -most - 1 if dtype.kind == "int" else 0
+    if not least <= value <= most:
+        raise NumberRangeError(mistake(where, argument, value, f"from {least} to {most} for {dtype.name}"))
+
+
 def fits_beside(where: str, argument: str, value: Any, tensor: Any) -> Any:
     """A number that meets a tensor, as its type holds it; ``NumberRangeError`` where a type of integers cannot."""
     if type(value) is not int or not tensor.dtype.is_integer:

@@ -11,13 +11,12 @@ import math
 from collections.abc import Callable, Sequence
 
 from weft import dtypes
+from weft.dtypes import DType
 from weft.expr import call, cast, const
 from weft.kernels import Builder, Operand, Program, coalesce
 from weft.ops.geometry import contiguous_strides
 from weft.target import TargetProfile
 
-_LARGEST = {"bool": 1, "int8": 128, "uint8": 255}
-"""The largest size of a number of the short types."""
 _WRAP = 2**31
 
 
@@ -28,10 +27,19 @@ def may_wrap(
     count = math.prod(source.shape[d] for d in dims)
     if not is_short(target, profile) or count <= 1:
         return False
-    largest = _LARGEST.get(source.dtype.name, _WRAP)
+    largest = _largest(source.dtype)
     if fold == "prod":
         return largest > 1 and count * math.log2(largest) >= math.log2(_WRAP)
     return count * largest >= _WRAP
+
+
+def _largest(dtype: DType) -> int:
+    """Return a bound of the magnitude of a type's numbers: that of integers of 8 and 16 bits, else 2**31."""
+    if dtype.kind == "bool":
+        return 1
+    if dtype.bits >= 32 or dtype.kind == "float":
+        return _WRAP
+    return 2 ** (dtype.bits - 1) if dtype.kind == "int" else 2**dtype.bits - 1
 
 
 def is_short(target: Operand, profile: TargetProfile) -> bool:

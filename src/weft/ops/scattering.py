@@ -201,7 +201,8 @@ def index_add(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1, into: bool = False
 ) -> Tensor:
     """``input`` with ``alpha`` times each row of ``source`` along ``dim`` added at the row that ``index`` names."""
-    scaled = source if alpha == 1 else bind(lookup("mul"), source, alpha)
+    factor = arguments.factor_of("index_add", "alpha", alpha, source)
+    scaled = source if factor == 1 else bind(lookup("mul"), source, factor)
     return _along("index_add", input, dim, index, scaled, "sum", into)
 
 

@@ -153,7 +153,8 @@ def lerp(input: Tensor, end: Tensor, weight: Tensor | float) -> tuple[Any, ...]:
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> tuple[Any, ...]:
     """``input + value * tensor1 * tensor2``, broadcast."""
     check_operands("addcmul", input)
-    return ADDCMUL, input, tensor1, tensor2, value
+    operands = tuple(each for each in (input, tensor1, tensor2) if hasattr(each, "dtype"))
+    return ADDCMUL, input, tensor1, tensor2, arguments.factor_of("addcmul", "value", value, *operands)
 
 
 @planned(inplace=True)

@@ -89,7 +89,14 @@ def order_steps(
     return steps, order
 
 
-_BITS = {"float16": (12, 32), "bfloat16": (16, 32), "int8": (0, 8), "uint8": (0, 8), "bool": (0, 4)}
+_BITS = {
+    "float16": (12, 32),
+    "bfloat16": (16, 32),
+    "int16": (0, 16),
+    "int8": (0, 8),
+    "uint8": (0, 8),
+    "bool": (0, 4),
+}
 """The bits of a key that can differ between elements of a type; others have all 32."""
 
 
@@ -116,8 +123,8 @@ def _key(value: Expr, dtype: DType) -> Expr:
         flipped = call("xor", bits, where(negative, const(0xFFFFFFFF, word), const(0x80000000, word)))
         ordered = where(magnitude.equals(0), const(0x80000000, word), flipped)
         return where(magnitude > 0x7F800000, const(0xFFFFFFFF, word), ordered)
-    if dtype is dtypes.int8:
-        return cast(value + 128, word)
+    if dtype.kind == "int" and dtype.bits < 32:
+        return cast(value + 2 ** (dtype.bits - 1), word)
     key = cast(value, word)
     return call("xor", key, 0x80000000) if dtype.kind == "int" else key
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from weft import devices, dtypes
 from weft.dtypes import DType
-from weft.errors import AbsentError, ArgumentTypeError, mistake
+from weft.errors import ArgumentTypeError, mistake
 from weft.ops import OPS, bind
 from weft.ops.signatures import accept_neutral
 
@@ -105,10 +105,8 @@ class Conversions:
         return self.to(dtypes.uint8)
 
     def short(self) -> Tensor:
-        """Raise ``AbsentError``: weft has no int16; the message says what to use."""
-        raise AbsentError(
-            "short: int16 is not a data type of weft, expected int32, or int8 where the numbers fit"
-        )
+        """The tensor as int16."""
+        return self.to(dtypes.int16)
 
     def bool(self) -> Tensor:
         """The tensor as bool: what is nonzero is True."""

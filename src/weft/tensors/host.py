@@ -120,8 +120,8 @@ class Executor(Protocol):
 
 
 _FORMATS = {
-    dtypes.bool_: "?", dtypes.uint8: "B", dtypes.int8: "b", dtypes.uint32: "I", dtypes.int32: "i", dtypes.int64: "q",
-    dtypes.float16: "e", dtypes.float32: "f", dtypes.float64: "d",
+    dtypes.bool_: "?", dtypes.uint8: "B", dtypes.int8: "b", dtypes.int16: "h", dtypes.uint32: "I", dtypes.int32: "i",
+    dtypes.int64: "q", dtypes.float16: "e", dtypes.float32: "f", dtypes.float64: "d",
 }  # fmt: skip
 FORMATS = {kind: struct.Struct(f"={letter}") for kind, letter in _FORMATS.items()}
 """How one element is read, of the types that ``struct`` has."""

@@ -290,7 +290,7 @@ def test_kernels_of_ones_own_are_registered_before(tmp_path) -> None:
     assert load_plan(tmp_path / "plan")(x).tolist() == [0, 2, 4]
 
 
-TYPES = ("float32", "float16", "bfloat16", "int64", "int32", "int8", "uint32", "uint8", "bool_")
+TYPES = ("float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint32", "uint8", "bool_")
 
 
 def test_states_of_every_type(device, tmp_path) -> None:

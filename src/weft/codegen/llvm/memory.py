@@ -29,8 +29,8 @@ WIDE: Final = 64
 
 ELEMENTS: Final[Mapping[DType, str]] = {
     dtypes.float64: "double", dtypes.float32: "float", dtypes.float16: "i16", dtypes.bfloat16: "i16",
-    dtypes.int64: "i64", dtypes.int32: "i32", dtypes.uint32: "i32", dtypes.int8: "i8", dtypes.uint8: "i8",
-    dtypes.bool_: "i8",
+    dtypes.int64: "i64", dtypes.int32: "i32", dtypes.uint32: "i32", dtypes.int16: "i16", dtypes.int8: "i8",
+    dtypes.uint8: "i8", dtypes.bool_: "i8",
 }  # fmt: skip
 """The IR type of an element in memory."""
 

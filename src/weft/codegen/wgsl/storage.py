@@ -59,6 +59,13 @@ FORMATS: dict[DType, Format] = {
         "weft_bfloat16_bits({v})",
         "weft_pack_bfloat16({v})",
     ),
+    dtypes.int16: Format(
+        16,
+        "(bitcast<i32>({w} << (16u - {s})) >> 16u)",
+        "(bitcast<vec4<i32>>(vec4<u32>({w}.x << 16u, {w}.x, {w}.y << 16u, {w}.y)) >> vec4<u32>(16u))",
+        "(bitcast<u32>({v}) & 0xffffu)",
+        "weft_pack_words(bitcast<vec4<u32>>({v}))",
+    ),
     dtypes.int8: Format(
         8,
         "(bitcast<i32>({w} << (24u - {s})) >> 24u)",
@@ -82,10 +89,16 @@ FORMATS: dict[DType, Format] = {
     ),
 }
 
-_PACK_BYTES = """fn weft_pack_bytes(v: vec4<u32>) -> u32 {
+_PACK_INTEGERS = {
+    8: """fn weft_pack_bytes(v: vec4<u32>) -> u32 {
     let bytes = (v & vec4<u32>(255u)) << vec4<u32>(0u, 8u, 16u, 24u);
     return bytes.x | bytes.y | bytes.z | bytes.w;
-}"""
+}""",
+    16: """fn weft_pack_words(v: vec4<u32>) -> vec2<u32> {
+    return vec2<u32>((v.x & 0xffffu) | (v.y << 16u), (v.z & 0xffffu) | (v.w << 16u));
+}""",
+}
+_PACK_NAMES = {8: "weft_pack_bytes", 16: "weft_pack_words"}
 _PACK_HALVES = """fn weft_pack_{name}(v: vec4<f32>) -> vec2<u32> {{
     return vec2<u32>({bits}(v.x) | ({bits}(v.y) << 16u), {bits}(v.z) | ({bits}(v.w) << 16u));
 }}"""
@@ -218,9 +231,9 @@ class View:
         form = FORMATS.get(self.dtype)
         if form is None:
             return
-        if form.bits == 8:
+        if self.dtype.kind != "float":
             if self.vector == 4:
-                declarations.functions["weft_pack_bytes"] = _PACK_BYTES
+                declarations.functions[_PACK_NAMES[form.bits]] = _PACK_INTEGERS[form.bits]
             return
         bits = to_bits(declarations, self.dtype)
         if self.vector == 4:
