@@ -39,7 +39,8 @@ def _largest(dtype: DType) -> int:
         return 1
     if dtype.bits >= 32 or dtype.kind == "float":
         return _WRAP
-    return 2 ** (dtype.bits - 1) if dtype.kind == "int" else 2**dtype.bits - 1
+    largest: int = 2 ** (dtype.bits - 1) if dtype.kind == "int" else 2**dtype.bits - 1
+    return largest
 
 
 def is_short(target: Operand, profile: TargetProfile) -> bool:
