@@ -55,6 +55,32 @@ def test_fusing_grows_with_the_length() -> None:
     assert found[48] < 4 * 1.8 * found[12]
 
 
+def selective(steps: int) -> Callable[[Any], Any]:
+    """The recurrence of a selective state space block as a loop: its kernels grow to the limit of their size."""
+    a = wf.rand(16, 8, device="cpu", requires_grad=True)
+    b = wf.rand(16, 8, device="cpu", requires_grad=True)
+
+    def run(x: Any) -> Any:
+        state = wf.zeros(4, 16, 8, device="cpu")
+        total = 0.0
+        for at in range(steps):
+            delta = wf.nn.functional.softplus(x[at])[:, :, None]
+            state = wf.exp(-delta * a) * state + delta * b * x[at][:, :, None]
+            total = total + (state * b).sum(-1).mean()
+        return wf.autograd.grad(total, [a, b])
+
+    return run
+
+
+def test_kernels_at_the_limit_of_their_size_are_not_tried_again_and_again() -> None:
+    x = wf.rand(60, 4, 16, device="cpu")
+    found = {}
+    for steps in (20, 60):
+        graph = trace(selective(steps), x).graph
+        found[steps] = calls_of(lambda graph=graph: lower_graph(graph, CPU))
+    assert found[60] < 3 * 1.6 * found[20]
+
+
 def test_expressions_grow_with_their_length() -> None:
     def work(count: int) -> int:
         # a factor of its own: nodes are shared with expressions that there are already

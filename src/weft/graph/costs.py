@@ -8,24 +8,37 @@ from dataclasses import replace
 from weft.expr import Expr, walk
 from weft.expr.define import is_short
 from weft.expr.node import leaf
-from weft.graph.parts import folded, points
+from weft.graph.parts import folded, known_plain, points
 from weft.kernels import Part
 
 
 def without(part: Part, dead: set[str]) -> Part:
     """A part without stores to some buffers, and without folds whose results nobody uses then."""
-    stores = tuple(store for store in part.stores if store.buffer not in dead)
-    used = [one for store in stores for one in (store.value, store.index)]
+    left = replace(part, stores=tuple(store for store in part.stores if store.buffer not in dead))
+    if not part.reductions:
+        left = left if _visits_all(left) or not part.reduce_axes else replace(left, reduce_axes=())
+    elif not {fold.result for fold in part.reductions} <= set(left.nodes):
+        left = _without_folds(left)
+    return known_plain(left) if part.is_plain else left
+
+
+def _without_folds(part: Part) -> Part:
+    """A part without folds whose results nobody uses."""
+    used = [one for store in part.stores for one in (store.value, store.index)]
     used += [one for check in part.checks for one in (check.valid, check.value)]
-    wanted = set(walk(*used)) if part.reductions else set()
+    wanted = set(walk(*used))
     kept = []
     for fold in reversed(part.reductions):
         if fold.result in wanted:
             kept.append(fold)
             wanted |= set(walk(fold.value))
-    inner = any(store.inner for store in stores) or any(check.inner for check in part.checks)
-    axes = part.reduce_axes if kept or inner else ()
-    return replace(part, stores=stores, reductions=tuple(reversed(kept)), reduce_axes=axes)
+    axes = part.reduce_axes if kept or _visits_all(part) else ()
+    return replace(part, reductions=tuple(reversed(kept)), reduce_axes=axes)
+
+
+def _visits_all(part: Part) -> bool:
+    """Whether something but folds happens at every point of the reduction axes."""
+    return any(store.inner for store in part.stores) or any(check.inner for check in part.checks)
 
 
 def is_cheap(part: Part, value: str, most: int) -> bool:

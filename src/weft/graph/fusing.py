@@ -56,6 +56,7 @@ class _Fusing:
         """Calls that this round has made."""
 
     def result(self) -> Lowered:
+        self._sweep({name for node in self.calls.nodes for name in node.writes})
         for products in (True, False):  # what follows a product first: elsewhere it would be read again
             while merged := self._round(products, self.calls.nodes):
                 while merged:  # all other pairs were refused
@@ -128,12 +129,12 @@ class _Fusing:
             if not loads(own, value.name):
                 made.append(own)
                 continue
-            found = inlined(part, own, value)
+            found = inlined(part, own, value) if _may_fit(part, own) else None
             if found is None or not _fits(found):
                 return False
             made.append(found)
         together = Node(_named(producer, consumer), made, consumer.operands)
-        return self._put([consumer], together, producer)
+        return self._put([consumer], together)
 
     def _join(self, producer: Node, consumer: Node, value: Value) -> bool:
         """One kernel for both, at the points of one of them."""
@@ -146,6 +147,8 @@ class _Fusing:
         if len(producer.parts) != 1:
             return self._join_pieces(producer, consumer, value)
         (first,), (second,) = producer.parts, consumer.parts
+        if not _may_fit(first, second):
+            return False
         found = absorbed(first, second, value, self.values) if self._may_absorb(producer, consumer) else None
         if found is None and not producer.is_product and self._may_attach(first, second):
             found = attached(first, second, value, self.values)
@@ -164,6 +167,8 @@ class _Fusing:
             return False
         parts = []
         for part in producer.parts:
+            if part in pieces and not _may_fit(part, second):
+                return False
             found = absorbed(part, second, value, self.values, piece=True) if part in pieces else part
             if found is None or not _fits(found):
                 return False
@@ -186,29 +191,31 @@ class _Fusing:
             points(consumer) >= ENOUGH_POINTS or points(producer) <= SMALL
         )
 
-    def _put(self, old: list[Node], together: Node, producer: Node | None = None) -> bool:
-        """Put one call in place of others where that is sound; drop what nobody reads any more, of ``producer`` too."""
+    def _put(self, old: list[Node], together: Node) -> bool:
+        """Put one call in place of others where that is sound; drop what nobody reads any more."""
         if not self._sound(together) or not self.calls.replace(old, together):
             return False
         self.reach.replaced(old[-1], together)
         self.merged.append(together)
-        self._sweep([together, *([producer] if producer is not None else [])])
+        self._sweep({name for node in old for name in node.reads - together.reads})
         return True
 
-    def _sweep(self, nodes: list[Node]) -> None:
-        """Drop stores of these calls that nobody reads, and calls without stores; then of those that they read."""
-        left = list(nodes)
-        while left:
-            node = left.pop()
-            if node.parts is None or node not in self.calls:
-                continue
-            dead = {name for name in node.writes if self.calls.dead(name)}
-            if not dead:
-                continue
-            left += [writer for name in node.reads if (writer := self.calls.writers.get(name)) is not None]
-            parts = [without(part, dead) for part in node.parts]
-            node.parts = [part for part in parts if part.stores or part.checks]
-            self.calls.refresh(node)
+    def _sweep(self, names: set[str]) -> None:
+        """Drop stores of those of the values that nobody reads, and calls without stores; then of what they read."""
+        while names:
+            dead: dict[Node, set[str]] = {}
+            for name in names:
+                node = self.calls.writers.get(name)
+                if node is not None and node.parts is not None and self.calls.dead(name):
+                    dead.setdefault(node, set()).add(name)
+            names = set()
+            for node, own in dead.items():
+                assert node.parts is not None
+                before = node.reads
+                parts = [without(part, own) for part in node.parts]
+                node.parts = [part for part in parts if part.stores or part.checks]
+                self.calls.refresh(node)
+                names |= before - node.reads
 
     def _sound(self, node: Node) -> bool:
         """Whether the kernel writes over what it reads only at the very place, and binds no more than it may."""
@@ -303,6 +310,11 @@ class _Fusing:
 
 def _stores_inside(part: Part, value: Value) -> bool:
     return any(store.inner for store in part.stores if store.buffer == value.name)
+
+
+def _may_fit(first: Part, second: Part) -> bool:
+    """Whether two parts together are small enough, known before they are put together."""
+    return len(first.nodes) + len(second.nodes) <= LARGEST
 
 
 def _fits(part: Part) -> bool:
