@@ -11,6 +11,8 @@ from weft.autograd import no_grad
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 from weft.ops import FUNCTIONS, interpreter_stack
 from weft.ops.geometry import broadcast_shapes
+from weft.ops.kinds import argument_class
+from weft.ops.lazy_fronts import Checked
 from weft.tensors.creation import full
 from weft.tensors.described import Size
 from weft.tensors.tensor import Tensor
@@ -40,7 +42,8 @@ def broadcast(where: str, first: Shape, second: Shape) -> tuple[int, ...]:
     return tuple(broadcast_shapes(where, tuple(first), tuple(second)))
 
 
-class Distribution:
+@argument_class("a Distribution")
+class Distribution(Checked):
     """The base of all distributions.
 
     ``batch_shape``: the shape of the parameters, one distribution each; ``event_shape``: that of one draw. Samples

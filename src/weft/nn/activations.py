@@ -9,6 +9,7 @@ from weft.errors import ArgumentTypeError, ShapeError, mistake
 from weft.nn import functional
 from weft.nn.module import Module
 from weft.nn.parameter import Parameter
+from weft.ops.pytorch_names import advise
 from weft.tensors.creation import full
 from weft.tensors.tensor import Tensor
 
@@ -144,8 +145,20 @@ class Hardtanh(_Pointwise):
 
     op, options = "hardtanh", ("min_val", "max_val", "inplace")
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+    def __init__(
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
+        max_value: float | None = None,
+    ) -> None:
         super().__init__()
+        for name, value in (("min_val", min_value), ("max_val", max_value)):
+            if value is not None:
+                advise(f"Hardtanh: {name}ue is deprecated, write {name}=", FutureWarning)
+        min_val = min_val if min_value is None else min_value
+        max_val = max_val if max_value is None else max_value
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
 
 

@@ -18,7 +18,7 @@ def _pairs(where: str, given: Any) -> list[tuple[str, Any]]:
         return list(given.items())
     if not isinstance(given, Iterable):
         raise ArgumentTypeError(mistake(where, "argument", f"a {type(given).__name__}", "a mapping or pairs"))
-    found = [tuple(pair) for pair in given]
+    found = [tuple(pair) if isinstance(pair, Iterable) else (pair,) for pair in given]
     for pair in found:
         if len(pair) != 2:
             raise ArgumentTypeError(mistake(where, "argument", f"an entry of length {len(pair)}", "pairs"))
@@ -35,7 +35,7 @@ class ModuleDict(Module):
     )
     """
 
-    def __init__(self, modules: Any = None) -> None:
+    def __init__(self, modules: Mapping[str, Module] | Iterable[Any] | None = None) -> None:
         super().__init__()
         if modules is not None:
             self.update(modules)
@@ -160,7 +160,7 @@ class ParameterList(Module):
 class ParameterDict(Module):
     """A dict of parameters that are registered under their keys; tensors become parameters."""
 
-    def __init__(self, parameters: Any = None) -> None:
+    def __init__(self, parameters: Mapping[str, Any] | Iterable[Any] | None = None) -> None:
         super().__init__()
         self._keys: dict[str, None] = {}
         if parameters is not None:

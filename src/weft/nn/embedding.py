@@ -37,6 +37,17 @@ def row_of(where: str, padding_idx: int | None, count: int) -> int | None:
     return padding_idx % count
 
 
+def table_of(
+    where: str, shape: tuple[int, int], given: Tensor | None, device: str | None, dtype: DType | None
+) -> Parameter:
+    """The rows of a layer: those that are given, which must have the shape, else of undefined contents."""
+    if given is None:
+        return Parameter(empty(shape, device=device, dtype=dtype))
+    if tuple(given.shape) != shape:
+        raise ShapeError(mistake(where, "_weight's shape", tuple(given.shape), f"{shape}"))
+    return Parameter(given)
+
+
 class Embedding(Module):
     """Rows of ``weight`` (num_embeddings, embedding_dim) by index: (*) to (*, embedding_dim); starts normal.
 
@@ -57,6 +68,8 @@ class Embedding(Module):
         norm_type: float = 2.0,
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
+        _weight: Tensor | None = None,
+        _freeze: bool = False,
         device: str | None = None,
         dtype: DType | None = None,
     ) -> None:
@@ -65,8 +78,11 @@ class Embedding(Module):
         self.num_embeddings = extent("Embedding", "num_embeddings", num_embeddings)
         self.embedding_dim = extent("Embedding", "embedding_dim", embedding_dim)
         self.padding_idx = row_of("Embedding", padding_idx, self.num_embeddings)
-        self.weight = Parameter(empty(self.num_embeddings, self.embedding_dim, device=device, dtype=dtype))
-        self.reset_parameters()
+        shape = (self.num_embeddings, self.embedding_dim)
+        self.weight = table_of("Embedding", shape, _weight, device, dtype)
+        self.weight.requires_grad_(not _freeze)
+        if _weight is None:
+            self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw the weight anew."""
@@ -132,13 +148,9 @@ class EmbeddingBag(Module):
         self.mode, self.include_last_offset = mode, include_last_offset
         self.padding_idx = row_of("EmbeddingBag", padding_idx, self.num_embeddings)
         shape = (self.num_embeddings, self.embedding_dim)
+        self.weight = table_of("EmbeddingBag", shape, _weight, device, dtype)
         if _weight is None:
-            self.weight = Parameter(empty(shape, device=device, dtype=dtype))
             self.reset_parameters()
-        elif tuple(_weight.shape) != shape:
-            raise ShapeError(mistake("EmbeddingBag", "_weight's shape", tuple(_weight.shape), f"{shape}"))
-        else:
-            self.weight = Parameter(_weight)
 
     def reset_parameters(self) -> None:
         """Draw the weight anew."""

@@ -23,6 +23,18 @@ def extent(where: str, argument: str, value: Any, least: int = 0) -> int:
     return size
 
 
+MOST_LAYERS = 65536
+"""So many equal layers a module makes at most: beyond it the number is a mistake, and would take all memory."""
+
+
+def layer_count(where: str, value: Any, least: int = 0) -> int:
+    """A number of equal layers, ``num_layers``."""
+    count = extent(where, "num_layers", value, least)
+    if count > MOST_LAYERS:
+        raise ArgumentError(mistake(where, "num_layers", count, f"at most {MOST_LAYERS}"))
+    return count
+
+
 class Linear(Module):
     """``y = x @ weight.T + bias``: (*, in_features) to (*, out_features).
 

@@ -1,6 +1,6 @@
 """Losses as layers; each computes what the function of ``nn.functional`` of the same name does.
 
-Deprecated arguments of PyTorch's (``size_average``, ``reduce``) are left out, so what follows them is by keyword.
+PyTorch's deprecated ``size_average`` and ``reduce`` take precedence over ``reduction``, with a warning, as there.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from typing import ClassVar
 from weft.errors import ArgumentError, mistake
 from weft.nn import functional
 from weft.nn.module import Module
+from weft.ops.pytorch_names import reduction_in_force
 from weft.tensors.tensor import Tensor
 
 
 class _Loss(Module):
     reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
 
-    def __init__(self, reduction: str = "mean") -> None:
+    def __init__(
+        self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+    ) -> None:
         super().__init__()
+        reduction = reduction_in_force(type(self).__name__, size_average, reduce, reduction)
         if reduction not in self.reductions:
             *most, last = map(repr, self.reductions)
             raise ArgumentError(
@@ -31,8 +35,14 @@ class _Weighted(_Loss):
 
     weight: Tensor | None
 
-    def __init__(self, weight: Tensor | None = None, *, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.register_buffer("weight", weight)
 
 
@@ -48,12 +58,13 @@ class CrossEntropyLoss(_Weighted):
     def __init__(
         self,
         weight: Tensor | None = None,
-        *,
+        size_average: bool | None = None,
         ignore_index: int = -100,
+        reduce: bool | None = None,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(weight, reduction=reduction)
+        super().__init__(weight, size_average, reduce, reduction)
         if not 0.0 <= label_smoothing < 1.0:
             raise ArgumentError(mistake("CrossEntropyLoss", "label_smoothing", label_smoothing, "in [0, 1)"))
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
@@ -71,9 +82,14 @@ class NLLLoss(_Weighted):
     """The negative log likelihood of log-probabilities (N, C, …) and classes (N, …)."""
 
     def __init__(
-        self, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str = "mean"
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        ignore_index: int = -100,
+        reduce: bool | None = None,
+        reduction: str = "mean",
     ) -> None:
-        super().__init__(weight, reduction=reduction)
+        super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -88,9 +104,6 @@ class _Plain(_Loss):
     """A loss of input and target without options."""
 
     op: ClassVar[str]
-
-    def __init__(self, *, reduction: str = "mean") -> None:
-        super().__init__(reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Two tensors of one shape to a scalar, or that shape without reduction."""
@@ -119,8 +132,14 @@ class SoftMarginLoss(_Plain):
 class SmoothL1Loss(_Loss):
     """Squared below ``beta``, absolute above: differences of two tensors of one shape."""
 
-    def __init__(self, *, reduction: str = "mean", beta: float = 1.0) -> None:
-        super().__init__(reduction)
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.beta = beta
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -133,7 +152,7 @@ class HuberLoss(_Loss):
     """Squared below ``delta``, ``delta`` times absolute above: differences of two tensors of one shape."""
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.delta = delta
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -157,9 +176,14 @@ class BCEWithLogitsLoss(_Weighted):
     pos_weight: Tensor | None
 
     def __init__(
-        self, weight: Tensor | None = None, *, reduction: str = "mean", pos_weight: Tensor | None = None
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        pos_weight: Tensor | None = None,
     ) -> None:
-        super().__init__(weight, reduction=reduction)
+        super().__init__(weight, size_average, reduce, reduction)
         self.register_buffer("pos_weight", pos_weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -175,8 +199,14 @@ class KLDivLoss(_Loss):
 
     reductions = ("none", "batchmean", "mean", "sum")
 
-    def __init__(self, *, reduction: str = "mean", log_target: bool = False) -> None:
-        super().__init__(reduction)
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        log_target: bool = False,
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.log_target = log_target
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -190,8 +220,14 @@ class KLDivLoss(_Loss):
 class _Margin(_Loss):
     """A loss with a margin."""
 
-    def __init__(self, margin: float = 0.0, *, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+    def __init__(
+        self,
+        margin: float = 0.0,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
         self.margin = margin
 
 
@@ -209,8 +245,14 @@ class MarginRankingLoss(_Margin):
 class HingeEmbeddingLoss(_Margin):
     """A distance where the target is 1, ``max(0, margin - distance)`` where it is -1."""
 
-    def __init__(self, margin: float = 1.0, *, reduction: str = "mean") -> None:
-        super().__init__(margin, reduction=reduction)
+    def __init__(
+        self,
+        margin: float = 1.0,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(margin, size_average, reduce, reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Two tensors of one shape to a scalar, or that shape without reduction."""
@@ -238,10 +280,11 @@ class TripletMarginLoss(_Margin):
         p: float = 2.0,
         eps: float = 1e-6,
         swap: bool = False,
-        *,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(margin, reduction=reduction)
+        super().__init__(margin, size_average, reduce, reduction)
         self.p, self.eps, self.swap = p, eps, swap
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
@@ -256,7 +299,7 @@ class GaussianNLLLoss(_Loss):
     """The negative log likelihood of targets under normal distributions of given means and variances."""
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
-        super().__init__(reduction)
+        super().__init__(reduction=reduction)
         self.full, self.eps = full, eps
 
     def forward(self, input: Tensor, target: Tensor, var: Tensor | float) -> Tensor:
@@ -271,9 +314,15 @@ class PoissonNLLLoss(_Loss):
     """The negative log likelihood of counts under Poisson distributions of given (log) rates."""
 
     def __init__(
-        self, log_input: bool = True, full: bool = False, *, eps: float = 1e-8, reduction: str = "mean"
+        self,
+        log_input: bool = True,
+        full: bool = False,
+        size_average: bool | None = None,
+        eps: float = 1e-8,
+        reduce: bool | None = None,
+        reduction: str = "mean",
     ) -> None:
-        super().__init__(reduction)
+        super().__init__(size_average, reduce, reduction)
         self.log_input, self.full, self.eps = log_input, full, eps
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

@@ -15,13 +15,16 @@ from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, Unsupporte
 from weft.nn.hooks import ModuleHooks
 from weft.nn.parameter import Parameter
 from weft.nn.states import IncompatibleKeys, gather_state, load_state
+from weft.ops.kinds import argument_class
+from weft.ops.lazy_fronts import MISFITS, Checked, refuse_misfits
 from weft.tensors.tensor import Tensor
 from weft.tensors.watch import watcher
 
 M = TypeVar("M", bound="Module")
 
 
-class Module:
+@argument_class("a Module")
+class Module(Checked):
     """The base of all layers and models: subclass it, assign layers in ``__init__``, compute in ``forward``.
 
     >>> import weft as wf
@@ -64,6 +67,9 @@ class Module:
             return self.forward(*inputs, **options) if hooks is None else hooks.call(self, inputs, options)
         except WeftError as error:
             error.add_note(f"  in {type(self).__name__}({self.extra_repr()})")
+            raise
+        except MISFITS:
+            refuse_misfits(type(self).__name__, type(self).forward, (self, *inputs), options)
             raise
 
     # Hooks.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from weft.nn import functional
 from weft.nn.module import Module
-from weft.ops.annotations import Pair
+from weft.ops.annotations import OptionalPair, Pair
 from weft.tensors.tensor import Tensor
 
 
@@ -205,7 +206,7 @@ class LPPool3d(_PowerPool):
 class _Adaptive(Module):
     op: ClassVar[str]
 
-    def __init__(self, output_size: Any) -> None:
+    def __init__(self, output_size: OptionalPair) -> None:
         super().__init__()
         self.output_size = output_size
 
@@ -242,7 +243,7 @@ class AdaptiveAvgPool3d(_Adaptive):
 
 
 class _AdaptiveMax(_Adaptive):
-    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+    def __init__(self, output_size: OptionalPair, return_indices: bool = False) -> None:
         super().__init__(output_size)
         self.return_indices = return_indices
 
@@ -279,8 +280,8 @@ class Upsample(Module):
 
     def __init__(
         self,
-        size: Any = None,
-        scale_factor: Any = None,
+        size: Pair | None = None,
+        scale_factor: float | Sequence[float] | None = None,
         mode: str = "nearest",
         align_corners: bool | None = None,
         recompute_scale_factor: bool | None = None,
@@ -288,14 +289,13 @@ class Upsample(Module):
         super().__init__()
         self.size, self.mode, self.align_corners = size, mode, align_corners
         self.recompute_scale_factor = recompute_scale_factor
-        many = isinstance(scale_factor, tuple | list)
-        self.scale_factor = (
-            tuple(float(one) for one in scale_factor)
-            if many
-            else None
-            if scale_factor is None
-            else float(scale_factor)
-        )
+        self.scale_factor: float | tuple[float, ...] | None
+        if scale_factor is None:
+            self.scale_factor = None
+        elif isinstance(scale_factor, Sequence):
+            self.scale_factor = tuple(float(factor) for factor in scale_factor)
+        else:
+            self.scale_factor = float(scale_factor)
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, *size) to (N, C, *size')."""
@@ -313,12 +313,12 @@ class Upsample(Module):
 class UpsamplingNearest2d(Upsample):
     """Images (N, C, H, W) at another size, each element repeated."""
 
-    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+    def __init__(self, size: Pair | None = None, scale_factor: float | Sequence[float] | None = None) -> None:
         super().__init__(size, scale_factor, mode="nearest")
 
 
 class UpsamplingBilinear2d(Upsample):
     """Images (N, C, H, W) at another size, corners aligned, linear between elements."""
 
-    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+    def __init__(self, size: Pair | None = None, scale_factor: float | Sequence[float] | None = None) -> None:
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)

@@ -16,7 +16,7 @@ from weft.control.loop import scan_function
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError, mistake
 from weft.nn import functional, init
-from weft.nn.linear import extent
+from weft.nn.linear import extent, layer_count
 from weft.nn.module import Module
 from weft.nn.parameter import Parameter
 from weft.ops import FUNCTIONS
@@ -121,7 +121,7 @@ class RNNBase(Module):
         name = type(self).__name__
         self.input_size = extent(name, "input_size", input_size, 1)
         self.hidden_size = extent(name, "hidden_size", hidden_size, 1)
-        self.num_layers = extent(name, "num_layers", num_layers, 1)
+        self.num_layers = layer_count(name, num_layers, 1)
         if proj_size:
             raise UnsupportedError(mistake(name, "proj_size", proj_size, "0", "apply a Linear to the output"))
         if isinstance(dropout, bool) or not 0 <= dropout <= 1:
@@ -262,10 +262,22 @@ class RNN(RNNBase):
 
     kind = RNN_TANH
 
-    def __init__(self, *args: Any, nonlinearity: str = "tanh", **kwargs: Any) -> None:
-        if len(args) > 3:  # input_size, hidden_size, num_layers, nonlinearity
-            args, nonlinearity = (*args[:3], *args[4:]), args[3]
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: str | None = None,
+        dtype: DType | None = None,
+    ) -> None:
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype
+        )
         self.nonlinearity = _nonlinearity("RNN", nonlinearity)
 
 
@@ -287,6 +299,22 @@ class GRU(RNNBase):
     """A gated recurrent layer, as ``torch.nn.GRU``. Packed sequences raise ``UnsupportedError``."""
 
     kind = GRU_KIND
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        device: str | None = None,
+        dtype: DType | None = None,
+    ) -> None:
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, 0, device, dtype
+        )
 
 
 class RNNCellBase(Module):

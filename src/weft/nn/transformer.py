@@ -13,14 +13,12 @@ from weft.errors import ArgumentError, mistake
 from weft.nn import functional, init
 from weft.nn.containers import ModuleList
 from weft.nn.dropout import Dropout
-from weft.nn.linear import Linear
+from weft.nn.linear import Linear, layer_count
 from weft.nn.module import Module
 from weft.nn.multihead import MultiheadAttention
 from weft.nn.normalization import LayerNorm
 from weft.tensors.creation import full
 from weft.tensors.tensor import Tensor
-
-Activation = str | Callable[[Tensor], Tensor]
 
 
 class _Layer(Module):
@@ -28,8 +26,8 @@ class _Layer(Module):
 
     def __init__(
         self, attentions: tuple[str, ...], d_model: int, nhead: int, dim_feedforward: int, dropout: float,
-        activation: Activation, layer_norm_eps: float, batch_first: bool, norm_first: bool, bias: bool,
-        device: str | None, dtype: DType | None,
+        activation: str | Callable[[Tensor], Tensor], layer_norm_eps: float, batch_first: bool, norm_first: bool,
+        bias: bool, device: str | None, dtype: DType | None,
     ) -> None:  # fmt: skip
         super().__init__()
         placed: dict[str, Any] = {"device": device, "dtype": dtype}
@@ -59,7 +57,7 @@ class _Layer(Module):
         return result
 
 
-def _activation(where: str, given: Activation) -> Callable[[Tensor], Tensor]:
+def _activation(where: str, given: str | Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     if callable(given):
         return given
     if given not in ("relu", "gelu"):
@@ -78,7 +76,7 @@ class TransformerEncoderLayer(_Layer):
 
     def __init__(
         self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
-        activation: Activation = "relu", layer_norm_eps: float = 1e-5, batch_first: bool = False,
+        activation: str | Callable[[Tensor], Tensor] = "relu", layer_norm_eps: float = 1e-5, batch_first: bool = False,
         norm_first: bool = False, bias: bool = True, device: str | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__(("self_attn",), d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps,
@@ -107,7 +105,7 @@ class TransformerDecoderLayer(_Layer):
 
     def __init__(
         self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
-        activation: Activation = "relu", layer_norm_eps: float = 1e-5, batch_first: bool = False,
+        activation: str | Callable[[Tensor], Tensor] = "relu", layer_norm_eps: float = 1e-5, batch_first: bool = False,
         norm_first: bool = False, bias: bool = True, device: str | None = None, dtype: DType | None = None,
     ) -> None:  # fmt: skip
         super().__init__(("self_attn", "multihead_attn"), d_model, nhead, dim_feedforward, dropout, activation,
@@ -154,8 +152,9 @@ class TransformerEncoder(Module):
         mask_check: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.layers = ModuleList(copy.deepcopy(encoder_layer) for _ in range(num_layers))
-        self.num_layers = num_layers
+        count = layer_count(type(self).__name__, num_layers)
+        self.layers = ModuleList(copy.deepcopy(encoder_layer) for _ in range(count))
+        self.num_layers = count
         self.norm = norm
         self.enable_nested_tensor, self.mask_check = enable_nested_tensor, mask_check
 
@@ -177,8 +176,9 @@ class TransformerDecoder(Module):
 
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None) -> None:
         super().__init__()
-        self.layers = ModuleList(copy.deepcopy(decoder_layer) for _ in range(num_layers))
-        self.num_layers = num_layers
+        count = layer_count(type(self).__name__, num_layers)
+        self.layers = ModuleList(copy.deepcopy(decoder_layer) for _ in range(count))
+        self.num_layers = count
         self.norm = norm
 
     def forward(
@@ -204,7 +204,7 @@ class Transformer(Module):
 
     def __init__(
         self, d_model: int = 512, nhead: int = 8, num_encoder_layers: int = 6, num_decoder_layers: int = 6,
-        dim_feedforward: int = 2048, dropout: float = 0.1, activation: Activation = "relu",
+        dim_feedforward: int = 2048, dropout: float = 0.1, activation: str | Callable[[Tensor], Tensor] = "relu",
         custom_encoder: Module | None = None, custom_decoder: Module | None = None, layer_norm_eps: float = 1e-5,
         batch_first: bool = False, norm_first: bool = False, bias: bool = True, device: str | None = None,
         dtype: DType | None = None,

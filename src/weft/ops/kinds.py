@@ -7,9 +7,9 @@ raises an error that names the function and the argument. ``signatures`` calls t
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from weft import dtypes
 from weft.dtypes import DType
@@ -17,6 +17,8 @@ from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mist
 
 LEAST, MOST = -(2**63), 2**63 - 1
 """The integers that an argument may hold: 64 bits."""
+
+C = TypeVar("C")
 
 TENSORS: set[type] = set()
 """Classes known to be tensors; filled by ``is_tensor``."""
@@ -27,11 +29,15 @@ OPERANDS: set[type] = {bool, int, float}
 SEQUENCES: set[type] = {tuple, list}
 """Classes of sequences that need no further look than at their elements."""
 
+CLASSES: dict[str, type] = {}
+"""Classes of weft that arguments are of, by their names in annotations; filled by ``argument_class``."""
+
 Kinds = frozenset[str]
 
 _SHORT = {
     "Dims": "int | Sequence[int] | None",
     "Pair": "int | Sequence[int]",
+    "tuple[float, float]": "Sequence[float]",
     "OptionalPair": "int | Sequence[int?] | None",
 }
 _NAMES = {
@@ -45,9 +51,20 @@ _NAMES = {
     "Sequence[float]": "a sequence of numbers",
     "Sequence[Tensor]": "a sequence of tensors",
     "DType": "a weft data type such as weft.float32",
+    "Callable": "a function",
+    "Iterable": "a sequence or an iterator",
+    "Mapping": "a mapping",
     "None": "None",
 }
 """How an error names each kind. A part of an annotation that is not among them is not checked."""
+_GENERIC = {
+    "Callable": "Callable",
+    "Iterable": "Iterable",
+    "Mapping": "Mapping",
+    "Sequence": "Iterable",
+    "dict": "Mapping",
+}
+"""The kinds of annotations with types in brackets that are not checked one by one."""
 _ELEMENTS = {
     "Sequence[int]": frozenset({"int"}),
     "Sequence[int?]": frozenset({"int", "None"}),
@@ -66,9 +83,34 @@ def kinds_of(annotation: str) -> Kinds:
     >>> sorted(kinds_of("int | Sequence[int]"))
     ['Sequence[int]', 'int']
     """
-    parts = [part.strip() for part in annotation.split("|")]
-    found = {kind.strip() for part in parts for kind in _SHORT.get(part, part).split("|")}
+    found = {kind for part in _parts(annotation) for kind in _parts(_SHORT.get(part, part))}
+    found = {kind if kind in _NAMES else _GENERIC.get(kind.partition("[")[0], kind) for kind in found}
     return frozenset(found) if found <= _NAMES.keys() else frozenset()
+
+
+def _parts(annotation: str) -> list[str]:
+    """The types that an annotation joins by ``|``, which those in brackets are not."""
+    parts, depth = [""], 0
+    for letter in annotation:
+        depth += (letter == "[") - (letter == "]")
+        if letter == "|" and not depth:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts]
+
+
+def argument_class(words: str) -> Callable[[type[C]], type[C]]:
+    """A decorator of a class that arguments are of: annotations that name it are checked from then on.
+
+    ``words``: how errors name an object of the class.
+    """
+
+    def register(cls: type[C]) -> type[C]:
+        CLASSES[cls.__name__], _NAMES[cls.__name__] = cls, words
+        return cls
+
+    return register
 
 
 def is_tensor(value: Any) -> bool:
@@ -104,6 +146,8 @@ def normal(where: str, argument: str, value: Any, kinds: Kinds) -> Any:
         if "None" in kinds:
             return None
         raise refusal(where, argument, value, kinds)
+    if _is_object(value, kinds):
+        return value
     if is_tensor(value):
         return value if "Tensor" in kinds else _of_tensor(where, argument, value, kinds)
     if isinstance(value, str):
@@ -125,6 +169,17 @@ def normal(where: str, argument: str, value: Any, kinds: Kinds) -> Any:
     if "int" in kinds and hasattr(type(value), "__index__") and getattr(value, "ndim", 0) == 0:
         return _number(where, argument, operator.index(value), kinds)
     raise refusal(where, argument, value, kinds)
+
+
+def _is_object(value: Any, kinds: Kinds) -> bool:
+    """Whether a value is of a kind that is taken as it is: a function, an object of weft, a mapping, an iterable."""
+    if "Callable" in kinds and callable(value):
+        return True
+    if "Mapping" in kinds and (isinstance(value, Mapping) or hasattr(value, "items")):
+        return True
+    if "Iterable" in kinds and hasattr(value, "__iter__") and not isinstance(value, str | bytes):
+        return getattr(value, "ndim", 1) != 0
+    return any(isinstance(value, CLASSES[kind]) for kind in kinds & CLASSES.keys())
 
 
 def _number(where: str, argument: str, value: bool | int | float, kinds: Kinds) -> Any:
@@ -185,6 +240,8 @@ def refusal(where: str, argument: str, value: Any, kinds: Kinds) -> ArgumentType
     shown = _shown(value)
     if not kinds & {"int", "float", "bool"} and isinstance(value, bool | int | float | tuple | list):
         shown = type(value).__name__  # where no number is expected, the kind says more than the value
+    if not is_tensor(value) and not kinds.isdisjoint({*CLASSES, *_GENERIC.values()}):
+        shown = f"a {type(value).__name__}"
     return ArgumentTypeError(mistake(where, argument, shown, expected(kinds), fix))
 
 

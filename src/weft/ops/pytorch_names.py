@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import warnings
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 KEYWORDS: dict[str, dict[str, str]] = {
@@ -74,6 +76,24 @@ def reduction_of(size_average: bool | None, reduce: bool | None) -> str:
     return "sum" if size_average is False else "mean"
 
 
+def advise(words: str, category: type[Warning] = UserWarning) -> None:
+    """A warning at the line outside of weft that the call comes from."""
+    level = 1
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "weft":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(words, category, stacklevel=level)
+
+
+def reduction_in_force(where: str, size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """``reduction``, or what the deprecated arguments mean, with a warning, where one of them is given."""
+    if size_average is None and reduce is None:
+        return reduction
+    reduction = reduction_of(size_average, reduce)
+    advise(f"{where}: size_average and reduce are deprecated, write reduction={reduction!r}")
+    return reduction
+
+
 def with_deprecated(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """The loss with PyTorch's deprecated arguments in their places; other functions as they are."""
     if name not in REDUCED:
@@ -90,13 +110,9 @@ def with_deprecated(name: str, function: Callable[..., Any]) -> Callable[..., An
 
     def call(*values: Any) -> Any:
         arguments = dict(zip(order, values, strict=True))
-        size_average, reduce = arguments.pop("size_average"), arguments.pop("reduce")
-        if size_average is not None or reduce is not None:
-            arguments["reduction"] = reduction_of(size_average, reduce)
-            words = (
-                f"{name}: size_average and reduce are deprecated, write reduction={arguments['reduction']!r}"
-            )
-            warnings.warn(words, UserWarning, stacklevel=4)
+        deprecated = arguments.pop("size_average"), arguments.pop("reduce")
+        if deprecated != (None, None):
+            arguments["reduction"] = reduction_in_force(name, *deprecated, arguments["reduction"])
         return function(**arguments)
 
     functools.update_wrapper(call, function)

@@ -7,17 +7,18 @@ PyTorch has for the same argument, mistakes) takes the way through ``Front.call`
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import keyword
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
-from weft.ops.kinds import LEAST, MOST, SEQUENCES, TENSORS, Kinds, expected, kinds_of, normal, whole
+from weft.ops.kinds import CLASSES, LEAST, MOST, SEQUENCES, TENSORS, Kinds, expected, kinds_of, normal, whole
 
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
 """NumPy's names of arguments, which PyTorch takes as well."""
@@ -91,12 +92,14 @@ class Front:
     keywords: Mapping[str, str]
     """Further names of arguments."""
     neutral: tuple[str, ...]
+    uncounted: ClassVar[int] = 0
+    """How many of the arguments a caller does not write."""
 
     def call(self, values: tuple[Any, ...], more: tuple[Any, ...], other: dict[str, Any]) -> Any:
         """Call the body with the arguments in normal form."""
         given = list(values)
         if self.several is None and more:
-            count = sum(not argument.keyword_only for argument in self.arguments)
+            count = sum(not argument.keyword_only for argument in self.arguments) - self.uncounted
             raise ArgumentTypeError(
                 mistake(self.name, "the number of arguments", count + len(more), f"at most {count}")
             )
@@ -138,12 +141,18 @@ class Front:
             elif key in self.neutral:
                 accept_neutral(self.name, key, value)
             else:
-                raise ArgumentTypeError(mistake(self.name, "arguments", f"{key}=", self._listed()))
+                raise self._unknown(key)
         return more
 
-    def _listed(self) -> str:
-        names = [argument.name for argument in self.arguments]
-        return ", ".join([*names, *([self.several.name] if self.several else [])])
+    def _unknown(self, key: str) -> ArgumentTypeError:
+        """The error for a keyword that the function does not have; it names the nearest one that it has."""
+        names = [argument.name for argument in self.arguments[self.uncounted :]]
+        names += [self.several.name] if self.several else []
+        near = difflib.get_close_matches(key, [*names, *self.keywords, *self.neutral], 1)
+        fix = f"did you mean {near[0]}=?" if near else ""
+        return ArgumentTypeError(
+            mistake(self.name, "arguments", f"{key}=", ", ".join(names) or "no arguments", fix)
+        )
 
     def _flat(self, several: Argument, more: Sequence[Any]) -> tuple[Any, ...]:
         """``f(2, 3)`` and ``f((2, 3))`` as ``(2, 3)``."""
@@ -171,6 +180,10 @@ def _test(name: str, kinds: Kinds, default: str) -> str:
         "Sequence[Tensor]" in kinds
         and f"type({name}) in _SEQUENCES and _TENSORS.issuperset(map(type, {name}))"
     ]
+    tests += ["Callable" in kinds and f"callable({name})"]
+    tests += ["Iterable" in kinds and f"type({name}) in _SEQUENCES"]
+    tests += ["Mapping" in kinds and f"type({name}) is dict"]
+    tests += [f"isinstance({name}, _CLASSES[{kind!r}])" for kind in sorted(kinds & CLASSES.keys())]
     return f"({' or '.join(test for test in tests if test)})"
 
 
@@ -224,7 +237,7 @@ _SEVERAL = {
 }
 """The test of what ``*name`` takes, by its kinds."""
 _PARTS = {"_MISSING": MISSING, "_TENSORS": TENSORS, "_SEQUENCES": SEQUENCES, "_DType": DType, "_whole": whole,
-          "_alike": _alike, "_sizes": _sizes}  # fmt: skip
+          "_CLASSES": CLASSES, "_alike": _alike, "_sizes": _sizes}  # fmt: skip
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -237,6 +250,7 @@ def checked(
     keywords: Mapping[str, str] | None = None,
     neutral: Sequence[str] = (),
     signature: inspect.Signature | None = None,
+    kind: type[Front] = Front,
 ) -> F:
     """The function behind a front that normalises its arguments by their annotations.
 
@@ -246,6 +260,7 @@ def checked(
         keywords: Further names of arguments, each with the argument that it names.
         neutral: Arguments of PyTorch that ask for nothing here (rows of ``NEUTRAL``).
         signature: The signature, where the body does not have it.
+        kind: The class of the front.
 
     >>> def halves(input: "Tensor", dim: "int" = 0) -> "Tensor":
     ...     return input.chunk(2, dim)
@@ -271,7 +286,7 @@ def checked(
             arguments.append(argument)
     names = {argument.name for argument in (*arguments, *([several] if several else []))}
     others = {key: own for key, own in NUMPY_NAMES.items() if own in names and key not in names}
-    front = Front(name, function, tuple(arguments), several, {**others, **(keywords or {})}, tuple(neutral))
+    front = kind(name, function, tuple(arguments), several, {**others, **(keywords or {})}, tuple(neutral))
     plain = name if name.isidentifier() and not keyword.iskeyword(name) and name not in names else "front"
     source = _source(plain, arguments, several)
     made: dict[str, Any] = {}

@@ -19,6 +19,8 @@ from weft.errors import (
 )
 from weft.ops import OPS, bind
 from weft.ops.core import executing, together
+from weft.ops.kinds import argument_class
+from weft.ops.lazy_fronts import Checked
 from weft.optim.groups import Cohort, ParamGroup
 from weft.optim.state import load_state, pack_state
 from weft.tensors.arena import colocate, limit_bindings, scalar
@@ -30,7 +32,8 @@ Params = Iterable[Any]
 """Tensors, (name, tensor) pairs, or dicts of options with such under ``"params"``."""
 
 
-class Optimizer:
+@argument_class("an Optimizer")
+class Optimizer(Checked):
     """The base of all optimizers.
 
     ``params``: an iterable of leaf tensors, of (name, tensor) pairs, or of dicts with their own options. Raises

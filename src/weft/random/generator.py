@@ -19,6 +19,8 @@ from weft.errors import ArgumentError, DeviceError, mistake
 from weft.ops import OPS, bind
 from weft.ops.arguments import integer
 from weft.ops.core import executing
+from weft.ops.kinds import argument_class
+from weft.ops.lazy_fronts import Checked
 from weft.tensors.tensor import Tensor, tensor
 from weft.tensors.watch import refuse_tracing
 
@@ -28,7 +30,8 @@ samples: ContextVar[Callable[[], int] | None] = ContextVar("weft_samples", defau
 """Where functions are mapped over samples: for how many each draw is, or an error where drawing is not allowed."""
 
 
-class Generator:
+@argument_class("a Generator")
+class Generator(Checked):
     """A source of random numbers on one device.
 
     >>> import weft as wf

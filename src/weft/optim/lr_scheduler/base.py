@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
+from weft.ops.kinds import argument_class
+from weft.ops.lazy_fronts import Checked
 from weft.optim.groups import ParamGroup
 from weft.optim.lr_scheduler.traced import follow, put_counters, trace_step
 from weft.optim.numbers import HOST, Numbers
@@ -21,7 +23,8 @@ from weft.tensors.tensor import Tensor
 from weft.tensors.watch import refuse_tracing, tracing
 
 
-class LRScheduler:
+@argument_class("an LRScheduler")
+class LRScheduler(Checked):
     """The base of all schedules.
 
     Building one takes step 0: the groups get their first rates, and remember the one that they came with as

@@ -13,8 +13,6 @@ from weft.optim.lr_scheduler.base import LRScheduler, checked, for_groups, whole
 from weft.optim.numbers import HOST, Numbers
 from weft.optim.optimizer import Optimizer
 
-Rates = float | Sequence[float]
-
 
 def _uses_beta1(where: str, optimizer: Optimizer) -> bool:
     """Whether momentum is the first of ``betas``; an error where the optimizer has neither."""
@@ -61,8 +59,8 @@ class CyclicLR(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        base_lr: Rates,
-        max_lr: Rates,
+        base_lr: float | Sequence[float],
+        max_lr: float | Sequence[float],
         step_size_up: int = 2000,
         step_size_down: int | None = None,
         mode: str = "triangular",
@@ -70,8 +68,8 @@ class CyclicLR(LRScheduler):
         scale_fn: Callable[[float], float] | None = None,
         scale_mode: str = "cycle",
         cycle_momentum: bool = True,
-        base_momentum: Rates = 0.8,
-        max_momentum: Rates = 0.9,
+        base_momentum: float | Sequence[float] = 0.8,
+        max_momentum: float | Sequence[float] = 0.9,
         last_epoch: int = -1,
     ) -> None:
         checked("CyclicLR", optimizer)
@@ -198,15 +196,15 @@ class OneCycleLR(LRScheduler):
     def __init__(
         self,
         optimizer: Optimizer,
-        max_lr: Rates,
+        max_lr: float | Sequence[float],
         total_steps: int | None = None,
         epochs: int | None = None,
         steps_per_epoch: int | None = None,
         pct_start: float = 0.3,
         anneal_strategy: str = "cos",
         cycle_momentum: bool = True,
-        base_momentum: Rates = 0.85,
-        max_momentum: Rates = 0.95,
+        base_momentum: float | Sequence[float] = 0.85,
+        max_momentum: float | Sequence[float] = 0.95,
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
         three_phase: bool = False,

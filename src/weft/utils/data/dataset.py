@@ -10,12 +10,13 @@ from typing import Any
 
 from weft.errors import ArgumentError, ArgumentTypeError, IndexOutOfRangeError, UnsupportedError, mistake
 from weft.ops import FUNCTIONS
+from weft.ops.lazy_fronts import Checked
 from weft.random import Generator
 from weft.tensors.tensor import Tensor, tensor
 from weft.utils.data.sampler import permutation
 
 
-class Dataset:
+class Dataset(Checked):
     """Samples by index: subclass it with ``__getitem__``, and with ``__len__`` where nothing else gives the order.
 
     A subclass that can make a whole batch cheaper than sample by sample defines ``collated(indices)`` too, which gives

@@ -11,6 +11,7 @@ from typing import Any
 
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.ops.arguments import integer
+from weft.ops.lazy_fronts import Checked
 from weft.random import Generator
 from weft.utils.data.collate import default_collate, default_convert
 from weft.utils.data.dataset import IterableDataset
@@ -18,7 +19,7 @@ from weft.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampl
 from weft.utils.data.workers import Pool, result_of, take_turns
 
 
-class DataLoader:
+class DataLoader(Checked):
     """Iterates over a dataset in batches, as ``torch.utils.data.DataLoader``.
 
     ``dataset`` has ``__getitem__`` and ``__len__``. The order: ``shuffle`` with ``generator`` (by default one that

@@ -9,6 +9,7 @@ import numpy
 
 from weft.errors import ArgumentError, mistake
 from weft.ops.arguments import integer
+from weft.ops.lazy_fronts import Checked
 from weft.random import Generator, randint, randperm
 from weft.random.generator import order_generator
 
@@ -23,7 +24,7 @@ def permutation(count: int, generator: Generator | None) -> list[int]:
     return order
 
 
-class Sampler:
+class Sampler(Checked):
     """Indices of samples, in order: subclass it with ``__iter__``, and ``__len__`` where the number is known."""
 
     def __iter__(self) -> Iterator[Any]:
