@@ -155,7 +155,11 @@ def test_zero_grad() -> None:
         ),
         (lambda p: wf.optim.SGD([p], lr=-0.1), ArgumentError, "SGD: lr is -0.1, expected at least 0"),
         (lambda p: wf.optim.SGD([p], lr=float("nan")), ArgumentError, "SGD: lr is nan, expected at least 0"),
-        (lambda p: wf.optim.SGD([p], lr="fast"), ArgumentTypeError, "SGD: lr is 'fast', expected a Tensor or a number"),
+        (
+            lambda p: wf.optim.SGD([p], lr="fast"),
+            ArgumentTypeError,
+            "SGD: lr is 'fast', expected a Tensor or a number",
+        ),
         (lambda p: wf.optim.SGD([p], momentum=-1), ArgumentError, "momentum is -1, expected at least 0"),
         (lambda p: wf.optim.SGD([p], nesterov=True), ArgumentError, "nesterov is True with momentum 0"),
         (
