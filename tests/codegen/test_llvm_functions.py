@@ -96,6 +96,8 @@ def test_function(name: str, dtype: DType) -> None:
     if name in ("floordiv", "mod", "fmod"):
         # the definition of fmod for other targets loses denormal divisors
         operands[1][abs(operands[1]) < 1e-30] = 3
+    if name == "scaled":  # by whole powers of two
+        operands[1] = numpy.clip(numpy.nan_to_num(operands[1]), -250, 250).round()
     single = compute(name, dtype, operands, lanes=False)
     assert same_bits(single, compute(name, dtype, operands, lanes=True))
     with warnings.catch_warnings():

@@ -269,6 +269,7 @@ PIECES = {
     "mantissa": [NORMAL],
     "exponent": [NORMAL],
     "expm1_near": [between(-0.3466, 0.3466)],
+    "exp_near": [between(-0.3466, 0.3466)],
     "exp2_near": [between(-0.5, 0.5)],
     "log1p_rest": [between(-0.29, 0.41)],
     "turns": [ANGLES],

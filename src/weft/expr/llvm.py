@@ -24,6 +24,9 @@ from weft.expr.simplify import substitute
 
 _CAST_INTEGER: Final = {"bool": "zext", "uint": "zext", "int": "sext"}
 
+PROVIDED: Final = "weft.provided."
+"""What the names of functions begin with that a device's compiler defines by what the processor has."""
+
 LoadWriter = Callable[["Emitter", Expr], Value]
 
 
@@ -123,6 +126,8 @@ class Emitter:
         template = (function.llvm or {}).get(kind.dtype.kind[0])
         if template is not None:
             return self._instruction(function.name, template, node.dtype, args, lanes)
+        if function.provided and kind.dtype is dtypes.float32:
+            return self._call_provided(function.name, node.dtype, args, lanes)
         body = definition(function.name, tuple(arg.dtype for arg in args), wide=True)
         if body is None:
             raise KernelError(f"llvm: {node.function} has no form for {kind.dtype.name}")
@@ -156,6 +161,14 @@ class Emitter:
             ONES="true" if kind == "i1" and lanes == 1 else _splat_literal(kind, "-1", lanes),
         )
         return Value(self.lines.let(text), dtype, lanes)
+
+    def _call_provided(self, name: str, dtype: DType, args: list[Value], lanes: int) -> Value:
+        """A call of a function that the device's compiler defines, of all lanes at once."""
+        symbol = f"@{PROVIDED}{name}.{suffix(SCALARS[dtype], lanes)}"
+        whole = vector_type(SCALARS[dtype], lanes)
+        self.lines.declarations.add(f"declare {whole} {symbol}({', '.join(arg.type for arg in args)})")
+        given = ", ".join(f"{arg.type} {arg.text}" for arg in args)
+        return Value(self.lines.let(f"call {whole} {symbol}({given})"), dtype, lanes)
 
     def _call_c(self, name: str, dtype: DType, args: list[Value], lanes: int) -> Value:
         """A call of the C library, lane by lane."""

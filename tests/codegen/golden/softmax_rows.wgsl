@@ -14,8 +14,8 @@ var<immediate> parameters: Parameters;
 @group(0) @binding(1) var<storage, read_write> b1: array<f32>;
 
 var<private> weft_negative_inf_bits: u32 = 0xff800000u;
-var<private> weft_inf_bits: u32 = 0x7f800000u;
 var<private> weft_zero: u32;
+var<private> weft_inf_bits: u32 = 0x7f800000u;
 
 fn weft_isnan(x_: f32) -> bool {
     return (bitcast<u32>(x_) & 2147483647u) > 2139095040u;
@@ -29,22 +29,22 @@ fn weft_exact(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) ^ u32(weft_zero));
 }
 
-fn weft_expm1_near(r_: f32) -> f32 {
-    let t0 = fma((r_ * r_), fma(fma(fma(fma(fma(0.0001973957f, r_, 0.0013935098f), r_, 0.008333571f), r_, 0.041666463f), r_, 0.16666666f), r_, 0.5f), r_);
+fn weft_exp_near(r_: f32) -> f32 {
+    let t0 = fma(fma(fma(fma(fma(fma(0.0013870626f, r_, 0.008366253f), r_, 0.041667435f), r_, 0.16666546f), r_, 0.49999997f), r_, 1.0f), r_, 1.0f);
     return t0;
 }
 
 fn weft_scaled(x_: f32, n_: f32) -> f32 {
-    let t0 = i32(bitcast<u32>((n_ + 12582912.0f))) - 1262485504i;
+    let t0 = bitcast<u32>((n_ + 12582912.0f));
     let t1 = t0 >> 1u;
-    let t2 = (x_ * bitcast<f32>((u32((t1 + 127i)) << 23u))) * bitcast<f32>((u32(((t0 - t1) + 127i)) << 23u));
-    return t2;
+    return (x_ * bitcast<f32>(((t1 << 23u) + 1065353216u))) * bitcast<f32>((((t0 - t1) << 23u) + 1065353216u));
 }
 
 fn weft_exp(x_: f32) -> f32 {
-    let t0 = weft_exact(fma(x_, 1.442695f, 12582912.0f)) - 12582912.0f;
-    let t1 = select(weft_scaled((1.0f + weft_expm1_near(fma(t0, (-1.4286068e-06f), weft_exact(fma(t0, (-0.69314575f), x_))))), t0), 0.0f, (x_ < (-105.0f)));
-    return select(t1, bitcast<f32>(weft_inf_bits), (x_ > 89.0f));
+    let t0 = select(weft_exact(x_), (-105.0f), (x_ < (-105.0f)));
+    let t1 = select(weft_exact(t0), 89.0f, (t0 > 89.0f));
+    let t2 = weft_exact(fma(t1, 1.442695f, 12582912.0f)) - 12582912.0f;
+    return weft_scaled(weft_exp_near(fma(t2, (-1.4286068e-06f), weft_exact(fma(t2, (-0.69314575f), t1)))), t2);
 }
 
 fn weft_div(x_: f32, y_: f32) -> f32 {

@@ -17,8 +17,7 @@ fn weft_exact_x4(x: vec4<f32>) -> vec4<f32> {
 }
 
 fn weft_expm1_near_x4(r_: vec4<f32>) -> vec4<f32> {
-    let t0 = fma((r_ * r_), fma(fma(fma(fma(fma(vec4<f32>(0.0001973957f), r_, vec4<f32>(0.0013935098f)), r_, vec4<f32>(0.008333571f)), r_, vec4<f32>(0.041666463f)), r_, vec4<f32>(0.16666666f)), r_, vec4<f32>(0.5f)), r_);
-    return t0;
+    return fma((r_ * r_), fma(fma(fma(fma(vec4<f32>(0.0013870626f), r_, vec4<f32>(0.008366253f)), r_, vec4<f32>(0.041667435f)), r_, vec4<f32>(0.16666546f)), r_, vec4<f32>(0.49999997f)), r_);
 }
 
 fn weft_copysign_x4(x_: vec4<f32>, y_: vec4<f32>) -> vec4<f32> {
@@ -27,7 +26,7 @@ fn weft_copysign_x4(x_: vec4<f32>, y_: vec4<f32>) -> vec4<f32> {
 
 fn weft_tanh_x4(x_: vec4<f32>) -> vec4<f32> {
     let t0 = vec4<f32>(2.0f) * abs(x_);
-    let t1 = select(weft_exact_x4(t0), vec4<f32>(20.0f), (t0 >= vec4<f32>(20.0f)));
+    let t1 = select(weft_exact_x4(t0), vec4<f32>(20.0f), (t0 > vec4<f32>(20.0f)));
     let t2 = fma(t1, vec4<f32>(1.442695f), vec4<f32>(12582912.0f));
     let t3 = bitcast<vec4<f32>>(((bitcast<vec4<u32>>(t2) << vec4<u32>(23u)) + vec4<u32>(1065353216u)));
     let t4 = weft_exact_x4(t2) - vec4<f32>(12582912.0f);

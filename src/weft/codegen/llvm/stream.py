@@ -23,7 +23,7 @@ STREAM_METADATA: Final = """!0 = distinct !{!0, !1}
 """How loops bound by memory are vectorised: two vectors of 32 bytes in turn; see benchmarks/NOTES.md."""
 
 CACHE: Final = "weft.cache"
-"""The function, known to the device's compiler, that gives the bytes of the last cache before the memory."""
+"""The function, known to the device's compiler, that gives the process's share of the last cache, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Stream:
     bytes: int
 
     def is_large(self, lines: Lines, count: str) -> str:
-        """Whether ``count`` elements are more, by a quarter, than the last cache has room for: an i1."""
+        """Whether ``count`` elements are more, by a quarter, than the share of the last cache has room for."""
         cache = lines.let(f"call i64 @{CACHE}()")
         lines.declarations.add(f"declare i64 @{CACHE}()")
         room = lines.let(f"udiv i64 {cache}, {self.bytes}")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from weft.devices.cpu import blas, cache, half, memory
+from weft.devices.cpu import blas, cache, half, memory, processor
 from weft.errors import KernelError
 
 if TYPE_CHECKING:
@@ -81,7 +81,8 @@ def _host() -> tuple[str, str]:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    features = llvm.get_host_cpu_features().flatten()
+    return llvm.get_host_cpu_name(), features + processor.vectors(features)
 
 
 @lru_cache(maxsize=None)
@@ -89,7 +90,7 @@ def _support() -> tuple[Code, ...]:
     """What kernels call and processors or libraries lack, compiled and made known to LLVM; the BLAS too."""
     import llvmlite.binding as llvm
 
-    made = [_found("cache", _CACHE.format(bytes=memory.last_cache()))]
+    made = [_found("cache", _CACHE.format(bytes=memory.own_cache()))]
     found = blas.find()
     if found is not None and found.bits == 64:
         for symbol, address in found.addresses.items():
@@ -127,7 +128,14 @@ def compile_kernel(name: str, source: str) -> Code:
     """
     with _lock:
         _support()
-        return _found(name, source)
+        return _found(name, _whole(source))
+
+
+def _whole(source: str) -> str:
+    """A kernel's IR with what it leaves to the processor at hand."""
+    import llvmlite.binding as llvm
+
+    return processor.completed(source, _host()[1], llvm.llvm_version_info[0])
 
 
 def _found(name: str, source: str) -> Code:
@@ -210,7 +218,7 @@ def assembly(source: str) -> str:
 
     with _lock:
         machine = _machine()
-        module = llvm.parse_assembly(source)
+        module = llvm.parse_assembly(_whole(source))
         _optimise(module, machine)
         text: str = machine.emit_assembly(module)
         return text

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from weft.devices.base import Buffer
 
@@ -42,15 +43,35 @@ def allocate(size: int) -> Memory:
     return Memory(start + skipped, whole[skipped : skipped + size])
 
 
-def last_cache() -> int:
-    """The bytes of the last cache before the memory, as Linux tells; 32 MiB where that is not known."""
-    sizes = []
-    for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+CACHES: Final = Path("/sys/devices/system/cpu/cpu0/cache")
+"""Where Linux tells of the first processor's caches."""
+
+
+def own_cache(caches: Path = CACHES) -> int:
+    """The bytes of the last cache before the memory that are this process's share; 32 MiB where nothing is known.
+
+    A cache that many processors share belongs to the processors that the process may use by their number.
+    """
+    share = 0
+    for folder in caches.glob("index*"):
         with suppress(OSError):
-            text = path.read_text().strip()
+            text = (folder / "size").read_text().strip()
             if text[:-1].isdecimal() and text[-1] in _UNITS:
-                sizes.append(int(text[:-1]) * _UNITS[text[-1]])
-    return max(sizes, default=32 << 20)
+                sharing = _processors((folder / "shared_cpu_list").read_text())
+                own = len(sharing & os.sched_getaffinity(0)) if sharing else 1
+                size = int(text[:-1]) * _UNITS[text[-1]]
+                share = max(share, size * max(own, 1) // max(len(sharing), 1))
+    return share or 32 << 20
+
+
+def _processors(text: str) -> set[int]:
+    """The numbers in a list of ranges as Linux writes it: ``0-3,8``."""
+    found: set[int] = set()
+    for part in text.strip().split(","):
+        first, _, last = part.partition("-")
+        if first.isdecimal() and (last or first).isdecimal():
+            found.update(range(int(first), int(last or first) + 1))
+    return found
 
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}

@@ -12,8 +12,7 @@ from typing import Any
 
 from weft.expr.functions.table import add, horner, piece
 
-_EXP = (0.5, 0.1666666567325592, 0.041666463017463684, 0.008333571255207062, 0.0013935097958892584,
-        0.00019739569688681513)  # fmt: skip
+_EXP = (0.4999999701976776, 0.1666654646396637, 0.04166743531823158, 0.008366253226995468, 0.001387062598951161)
 _EXP2 = (0.6931471824645996, 0.24022650718688965, 0.055504050105810165, 0.009618086740374565,
          0.0013337957207113504, 0.00015452185471076518, 1.4326180462376215e-05)  # fmt: skip
 _LOG = (-0.49999988079071045, 0.33333325386047363, -0.2500160336494446, 0.20001983642578125, -0.16608618199825287,
@@ -50,10 +49,10 @@ def _mantissa(x: Any) -> Any:
 piece("power_of_two", "n", lambda n: _times_power(n * 0 + 1, n),  # whole n from -126 to 127
     definition="from_bits((bits(n + 12582912.0) + 127) << 23)")  # fmt: skip
 piece("scaled", "x n", _times_power,  # x * 2**n for whole n from -252 to 254, rounded once
-    definition="""
-    whole = int32(bits(n + 12582912.0)) - 0x4b400000
+    provided=True, definition="""
+    whole = bits(n + 12582912.0)
     half = whole >> 1
-    x * from_bits(uint32(half + 127) << 23) * from_bits(uint32(whole - half + 127) << 23)
+    x * from_bits((half << 23) + 0x3f800000) * from_bits(((whole - half) << 23) + 0x3f800000)
     """)  # fmt: skip
 piece("short", "x", lambda x: (x.view("uint32") & 0xFFFFF000).view("float32"),  # the 12 leading bits
     definition="from_bits(bits(x) & 0xfffff000)")  # fmt: skip
@@ -63,6 +62,8 @@ piece("exponent", "x", lambda x: (x.view("uint32") - 0x3F3504F3).view("int32") >
     definition="float32(int32(bits(x) - 0x3f3504f3) >> 23)")  # fmt: skip
 piece("expm1_near", "r", "expm1",  # |r| <= 0.3466
     definition=f"fma(r * r, {horner('r', *_EXP)}, r)")  # fmt: skip
+piece("exp_near", "r", "exp",  # |r| <= 0.3466
+    definition=f"fma(fma({horner('r', *_EXP)}, r, 1.0), r, 1.0)")  # fmt: skip
 piece("exp2_near", "r", "exp2",  # |r| <= 0.5
     definition=f"fma(r, {horner('r', *_EXP2)}, 1.0)")  # fmt: skip
 piece("log1p_rest", "f", _log1p_rest,  # log(1 + f) - f for 0.707 <= 1 + f < 1.414
@@ -81,15 +82,19 @@ _SPLIT = f"""small = x < {_LEAST_NORMAL}
     e = where(small, exponent(y) - 23.0, exponent(y))
     f = mantissa(y) - 1.0"""
 
-# Exponentials. Between the bounds the result is 0, finite or infinite by rounding alone; NaN is beyond neither.
+# Exponentials. Within the limits the result is 0, finite or infinite by rounding alone. Arguments are limited by one
+# comparison and one selection, which is one instruction of a processor's and keeps NaN.
 add("exp", "x", "f", "exp", double="exp", accuracy=2.0, derivative=("g * exp(x)",),
     definition=f"""
-    {_reduced("x")}
-    where(x > 89.0, inf, where(x < -105.0, 0.0, scaled(1.0 + expm1_near(r), n)))
+    above = where(x < -105.0, -105.0, x)
+    y = where(above > 89.0, 89.0, above)
+    {_reduced("y")}
+    scaled(exp_near(r), n)
     """)  # fmt: skip
 add("exp2", "x", "f", "exp2", double="exp2", accuracy=2.0, derivative=(f"g * (exp2(x) * {0.6931471805599453})",),
     definition="""
-    y = clamp(x, -160.0, 130.0)
+    above = where(x < -160.0, -160.0, x)
+    y = where(above > 130.0, 130.0, above)
     n = round(y)
     scaled(exp2_near(y - n), n)
     """)  # fmt: skip
@@ -181,7 +186,8 @@ add("pow", "x y", "f", "power", double="pow", accuracy=8.0,
 add("tanh", "x", "f", "tanh", double="tanh", accuracy=4.0, derivative=("t = tanh(x)\ng * (1.0 - t * t)",),
     # expm1(2 |x|) over itself and 2; 2**n is 1 with n added to its exponent
     definition=f"""
-    y = minimum(2.0 * abs(x), 20.0)
+    d = 2.0 * abs(x)
+    y = where(d > 20.0, 20.0, d)
     {_reduced("y")}
     power = from_bits((bits(m) << 23) + 0x3f800000)
     t = fma(power, expm1_near(r), power - 1.0)
@@ -190,9 +196,9 @@ add("tanh", "x", "f", "tanh", double="tanh", accuracy=4.0, derivative=("t = tanh
 
 # e = exp(|x|) / 2, which is finite where the results are.
 _HALF_EXP = f"""a = abs(x)
-    y = minimum(a, 91.0)
+    y = where(a > 91.0, 91.0, a)
     {_reduced("y")}
-    e = scaled(1.0 + expm1_near(r), n - 1.0)"""
+    e = scaled(exp_near(r), n - 1.0)"""
 add("sinh", "x", "f", "sinh", double="sinh", accuracy=4.0, derivative=("g * cosh(x)",),
     definition=f"""
     {_HALF_EXP}

@@ -31,7 +31,8 @@ class Function:
     for targets that have 64-bit integers. ``shortcut`` is a condition and a value: what targets whose ``fma`` rounds
     once compute of float32 where the condition holds, instead of the definition. An empty derivative passes nothing
     on; where it is missing, a definition without ``double`` is differentiated, and anything else is an error.
-    ``single`` functions work on float32's bits and take no float64. ``accuracy`` is the largest error in float32 units
+    ``provided`` functions of float32 are called by name in LLVM IR: the device's compiler writes them by what the
+    processor has. ``single`` functions work on float32's bits and take no float64. ``accuracy`` is the largest error in float32 units
     in the last place, over the range that the tests state.
     """
 
@@ -48,6 +49,7 @@ class Function:
     derivative: tuple[str, ...] | None = None
     result: str = "same"
     single: bool = False
+    provided: bool = False
     accuracy: float = 0.0
 
     @property
@@ -95,9 +97,11 @@ def add(name: str, parameters: str, kinds: str, reference: str | Callable[..., A
     FUNCTIONS[name] = Function(name, tuple(parameters.split()), kinds, reference, **columns)
 
 
-def piece(name: str, parameters: str, reference: str | Callable[..., Any], definition: str) -> None:
+def piece(
+    name: str, parameters: str, reference: str | Callable[..., Any], definition: str, provided: bool = False
+) -> None:
     """Put a row into the table that only definitions use: for float32, on the range that they keep to."""
-    add(name, parameters, "f", reference, definition=definition, single=True)
+    add(name, parameters, "f", reference, definition=definition, single=True, provided=provided)
 
 
 def each(float_: str = "", int_: str = "", uint: str = "", bool_: str = "") -> dict[str, str]:
