@@ -1,4 +1,4 @@
-"""What kernels leave to the processor at hand: the width of vectors, and functions that some have an instruction for."""
+"""What kernels leave to the processor at hand: the width of vectors, and functions that are instructions on some."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ class Function:
     once compute of float32 where the condition holds, instead of the definition. An empty derivative passes nothing
     on; where it is missing, a definition without ``double`` is differentiated, and anything else is an error.
     ``provided`` functions of float32 are called by name in LLVM IR: the device's compiler writes them by what the
-    processor has. ``single`` functions work on float32's bits and take no float64. ``accuracy`` is the largest error in float32 units
-    in the last place, over the range that the tests state.
+    processor has. ``single`` functions work on float32's bits and take no float64. ``accuracy`` is the largest error in
+    float32 units in the last place, over the range that the tests state.
     """
 
     name: str
