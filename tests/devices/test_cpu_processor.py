@@ -56,7 +56,9 @@ def test_numbers_are_scaled_alike_with_and_without_an_instruction(
     lanes: int, features: str, version: int
 ) -> None:
     rng = np.random.default_rng(0)
-    x = np.concatenate([rng.uniform(-2, 2, 4064), [0.0, -0.0, 1.0, 1e-40, -3e38, np.inf, -np.inf, np.nan] * 4])
+    x = np.concatenate(
+        [rng.uniform(-2, 2, 4064), [0.0, -0.0, 1.0, 1e-40, -3e38, np.inf, -np.inf, np.nan] * 4]
+    )
     n = rng.integers(-252, 128, 4096)
     n[:380] = np.arange(-252, 128)
     x, n = x.astype("float32"), n.astype("int32")
@@ -64,7 +66,9 @@ def test_numbers_are_scaled_alike_with_and_without_an_instruction(
         wanted = np.ldexp(x.astype("float64"), n).astype("float32")
     got = scaled(x, n.astype("float32"), lanes, features, version)
     np.testing.assert_array_equal(got.view("uint32")[:-4], wanted.view("uint32")[:-4])
-    assert np.isnan(scaled(np.full(16, np.nan, "f"), np.full(16, np.nan, "f"), lanes, features, version)).all()
+    assert np.isnan(
+        scaled(np.full(16, np.nan, "f"), np.full(16, np.nan, "f"), lanes, features, version)
+    ).all()
 
 
 def test_intels_processors_whose_clock_stays_get_vectors_of_64_bytes() -> None:
