@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from weft import devices, dtypes
-from weft.amp.precisions import PRECISIONS
 from weft.autograd.mode import is_enabled
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, mistake
@@ -59,8 +58,8 @@ class Casting:
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
         """Convert the operands of an op that has a precision, unless it writes in place, and pass it down."""
-        precision = PRECISIONS.get(op.name)
-        if precision is not None and into is None:
+        precision = op.rules.precision
+        if precision and into is None:
             dtype = self._target(precision, operands)
             if dtype is not None:
                 operands = tuple([self._cast(one, dtype, below) for one in operands])

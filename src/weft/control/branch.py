@@ -16,6 +16,7 @@ from weft.control.values import as_now, held, predicate, shown, tensors
 from weft.errors import ArgumentTypeError, ShapeError, mistake
 from weft.graph import Graph, interpret
 from weft.ops import TensorType, bind, interpreter_stack
+from weft.ops.rules import Rules
 from weft.ops.table import declare
 from weft.tensors.tensor import Tensor
 from weft.utils.tree import flatten, paths
@@ -113,7 +114,8 @@ def _reference(predicate: Any, *operands: Any, then: Graph, otherwise: Graph) ->
 
 
 COND = declare(
-    "cond", infer=_infer, reference=_reference, run=_run, gradient=cond_gradient,
+    "cond", rules=Rules(unbatched="use weft.where, which computes both sides"),
+    infer=_infer, reference=_reference, run=_run, gradient=cond_gradient,
     saves=lambda needs: tuple(range(len(needs))), info={"materializes": False},
     doc="One of two bodies, as a predicate says.",
 )  # fmt: skip

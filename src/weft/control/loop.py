@@ -22,6 +22,7 @@ from weft.control.values import tensors
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.graph import Graph, interpret
 from weft.ops import FUNCTIONS, OPS, TensorType, bind, interpreter_stack, lookup
+from weft.ops.rules import Rules
 from weft.ops.table import declare
 from weft.tensors.tensor import Tensor
 from weft.utils.tree import flatten_some as flatten
@@ -247,7 +248,8 @@ def _saves(needs: tuple[bool, ...]) -> tuple[int, ...]:
 
 
 SCAN = declare(
-    "scan", infer=_infer, reference=_reference, run=_run, gradient=gradient, saves=_saves, saves_output=True,
+    "scan", rules=Rules("scan"),
+    infer=_infer, reference=_reference, run=_run, gradient=gradient, saves=_saves, saves_output=True,
     info={"materializes": False},
     doc="A body repeated along sequences, carrying values from step to step.",
 )  # fmt: skip

@@ -19,6 +19,7 @@ from weft.errors import ArgumentTypeError, ShapeError, UnsupportedError, mistake
 from weft.graph import Graph, interpret
 from weft.ops import TensorType, bind, interpreter_stack
 from weft.ops.core import Gradient
+from weft.ops.rules import Rules
 from weft.ops.table import declare
 from weft.tensors.tensor import Tensor
 from weft.utils.tree import flatten, paths
@@ -174,6 +175,7 @@ def _gradient(context: Gradient, *grads: Any) -> list[Any]:
 
 
 WHILE = declare(
-    "while_loop", infer=_infer, reference=_reference, run=_run, gradient=_gradient,
+    "while_loop", rules=Rules(unbatched="write it as a scan, whose length is one for all samples"),
+    infer=_infer, reference=_reference, run=_run, gradient=_gradient,
     doc="A body repeated while a condition holds.",
 )  # fmt: skip

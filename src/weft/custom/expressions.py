@@ -16,6 +16,7 @@ from weft.ops import OpSpec, TensorType, bind
 from weft.ops.core import Gradient
 from weft.ops.geometry import broadcast_shapes
 from weft.ops.pointwise import Pointwise, gradient_op, pointwise, pointwise_program, unbroadcast
+from weft.ops.rules import Rules
 from weft.ops.table import OPS, lookup
 from weft.target import TargetProfile
 
@@ -138,7 +139,8 @@ def _joined(key: str, parts: Sequence[OpSpec], names: tuple[str, ...], doc: str)
         return tuple(sorted({index for part in parts for index in part.saved(needs)}))
 
     return OpSpec(
-        key, infer=infer, reference=reference, lower=_lower(key, infos, names), gradient=_gradient(parts, infos),
+        key, rules=Rules(partition="cheap"),
+        infer=infer, reference=reference, lower=_lower(key, infos, names), gradient=_gradient(parts, infos),
         saves=saves, elementwise=True, doc=doc or f"The custom kernel {key}.", info={"parts": tuple(parts)},
     )  # fmt: skip
 

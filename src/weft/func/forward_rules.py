@@ -165,20 +165,13 @@ def transposed(step: Step) -> Sequence[Tensor | None]:
     return [next(made) if is_float else None for is_float in floats]
 
 
-FORWARD: dict[str, Rule] = {
-    **dict.fromkeys(("cast", "copy", "transfer", "reshape", "permute", "expand", "slice", "strided"), linear(0)),
-    **dict.fromkeys(("diagonal", "unfold"), linear(0)),
-    **dict.fromkeys(("sum", "mean", "cumsum", "flip", "roll", "triangle", "avg_pool", "avg_pool_backward", "resample",
-                     "resample_backward", "im2col", "col2im"), linear(0)),
-    **dict.fromkeys(("gather", "index", "embedding", "unsort", "place"), linear(0)),
-    **dict.fromkeys(("nll", "nll_backward", "max_pool_backward"), linear(0)),
-    **dict.fromkeys(("cat", "barrier"), linear()),
-    "update_view": linear(0, 1),
-    **dict.fromkeys(("matmul", "convolution", "convolution_input", "convolution_weight"), bilinear),
+TANGENTS: dict[str, Rule] = {
+    "pointwise": pointwise, "linear": linear(0), "linear_in_all": linear(), "linear_in_both": linear(0, 1),
+    "bilinear": bilinear, "transposed": transposed,
 }  # fmt: skip
-"""Ops with a rule of their own; the rest are moved by ``pointwise`` or ``transposed``."""
+"""The rules of tangents that ops name where they are declared (``ops.rules``)."""
 
 
 def rule_of(op: OpSpec) -> Rule:
-    """The rule of an op that has a gradient."""
-    return FORWARD.get(op.name) or (pointwise if "pointwise" in op.info else transposed)
+    """Return the rule of an op that has a gradient."""
+    return TANGENTS[op.rules.tangent]

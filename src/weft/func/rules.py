@@ -1,4 +1,4 @@
-"""The table of batching rules: how an op is done on all samples at once. Pointwise ops need no row, views have theirs.
+"""The batching rules: how an op is done on all samples at once. Each op names its own where it is declared.
 
 A rule is given a ``Call`` and gives the op's outputs with the samples in dimension 0. Most ops are of a family: they
 take the samples as one more leading dimension, and the attributes that name dimensions count from there; or they take
@@ -189,46 +189,21 @@ def advance(call: Call) -> Sequence[Any]:
 
 
 BATCHING: dict[str, Rule] = {
-    "cast": leading, "copy": leading, "transfer": leading, "barrier": leading, "triangle": leading,
-    "stop_gradient": leading,
-    "matmul": matmul,
-    **dict.fromkeys(("sum", "mean", "prod", "amax", "amin", "any", "all", "argmax", "argmin"), shifted),
-    **dict.fromkeys(("var_mean", "logsumexp", "flip", "roll", "pad", "place", "norm_backward"), shifted),
-    **dict.fromkeys(("max", "min", "softmax", "log_softmax", "softmax_backward", "log_softmax_backward"), along_one),
-    **dict.fromkeys(("sort", "unsort", "topk", "cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"), along_one),
-    **dict.fromkeys(("recurrence", "gather", "scatter", "scatter_fold"), along_one),
-    "attention": attention, "attention_backward": attention,
-    "cat": shifted, "norm": norm, "norm_parameters": norm_parameters,
+    "pointwise": pointwise, "view": view, "update": update, "leading": leading, "dims": shifted, "rows": along_one,
+    "examples": folded, "draw": draw, "dropout": dropout, "advance": advance,
+    "matmul": matmul, "convolution": convolution, "convolution_input": convolution_input,
+    "convolution_weight": convolution_weight, "attention": attention, "norm": norm, "norm_parameters": norm_parameters,
     "index": index, "index_put": index_put, "embedding": embedding, "searchsorted": searchsorted,
-    "convolution": convolution, "convolution_input": convolution_input, "convolution_weight": convolution_weight,
-    **dict.fromkeys(("nll", "nll_backward", "cross_entropy", "cross_entropy_backward"), folded),
-    **dict.fromkeys(("max_pool", "max_pool_backward", "avg_pool", "avg_pool_backward"), folded),
-    **dict.fromkeys(("resample", "resample_backward", "im2col", "col2im"), folded),
-    "update_view": update_view,
-    **dict.fromkeys(("random_uniform", "random_normal", "random_integer"), draw),
-    "dropout": dropout, "random_advance": advance,
-    "scan": scan, "any_non_finite": any_non_finite,
+    "update_view": update_view, "scan": scan, "any_non_finite": any_non_finite,
 }  # fmt: skip
-"""How each op that is neither pointwise nor a view is done on all samples at once."""
+"""The batching rules that ops name where they are declared (``ops.rules``)."""
 
-WITHOUT_RULE = {
-    "nonzero": "how many elements are found differs between samples; use weft.where with three arguments",
-}
-"""Ops that cannot be mapped, and what to do instead; an op that stands nowhere here cannot either, and is missing."""
+INSTEAD = "compute it outside of vmap, or on each sample in a loop, or write it with other operations"
 
 
 def rule_of(op: OpSpec) -> Rule:
-    """The rule of an op; ``UnsupportedError`` where there is none."""
-    found = BATCHING.get(op.name)
-    if found is not None:
-        return found
-    if "pointwise" in op.info:
-        return pointwise
-    if op.view is not None:
-        return view
-    if "update" in op.info:
-        return update
-    instead = WITHOUT_RULE.get(
-        op.name, "compute it outside of vmap, or on each sample in a loop, or write it with other operations"
-    )
+    """Return the rule of an op; ``UnsupportedError`` where there is none."""
+    if op.rules.batching:
+        return BATCHING[op.rules.batching]
+    instead = op.rules.unbatched or INSTEAD
     raise UnsupportedError(f"{op.name}: has no vmap rule, expected an op that has one; {instead}")

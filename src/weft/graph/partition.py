@@ -21,17 +21,8 @@ from weft.graph.passes.simplify import simplify
 from weft.graph.remaking import remade
 from weft.ops import lookup
 
-MOVES = frozenset({"arange", "linspace", "cat", "flip", "roll", "triangle", "pad", "update_view"})
-"""Ops besides the pointwise ones and views that only make or move elements."""
-ONCE = frozenset({"random_advance"})
-"""Pointwise ops that count something."""
 PASSES = (simplify, cse, dce)
 ROUNDS = 4
-FOLDS = frozenset({
-    "all", "amax", "amin", "any", "argmax", "argmin", "cross_entropy", "log_softmax", "logsumexp", "max", "mean", "min",
-    "nll", "norm", "prod", "softmax", "sum", "var_mean",
-})  # fmt: skip
-"""Ops whose kernels can compute their operand's elements while they read them."""
 GIVEN, WRITTEN, FURTHER = 4, 8, 9
 """What a byte costs: of an argument, which the caller holds; of what some kernel writes anyway; of what none would."""
 
@@ -91,10 +82,7 @@ def size(var: Var) -> int:
 
 def repeatable(node: Node) -> bool:
     """Whether a node may be computed a second time: no product, no fold, nothing random."""
-    op = lookup(node.op)
-    if op.random or "update" in op.info or node.op in ONCE:
-        return False
-    return op.elementwise or op.view is not None or node.op in MOVES
+    return lookup(node.op).rules.partition == "cheap"
 
 
 class _Parts:
@@ -211,7 +199,7 @@ def _costs(parts: _Parts, volatile: Container[int]) -> Any:
 
 def _reads_memory(node: Node) -> bool:
     """Whether a node's operands must lie in memory: those of products do, those of pointwise ops need not."""
-    return not repeatable(node) and node.op not in FOLDS
+    return not repeatable(node) and lookup(node.op).rules.partition != "fold"
 
 
 def _is_view(node: Node | None) -> bool:

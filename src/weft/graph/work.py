@@ -31,6 +31,10 @@ def _convolution(given: Sequence[int]) -> int:
     return 2 * n * o * oh * ow * (c // max(1, groups)) * kh * kw
 
 
+def _nothing(given: Sequence[int]) -> int:
+    return 0
+
+
 def _scan(given: Sequence[int]) -> int:
     return math.prod(given[:3])
 
@@ -51,8 +55,9 @@ ATTENTION = {"forward": (1, 1), "query": (2, 1), "key": (2, 2), "backward": (3, 
 
 LIBRARY: dict[str, Callable[[Sequence[int]], int]] = {
     "matmul": _product, "matvec": _matvec, "conv2d": _convolution, "scan": _scan,
+    **dict.fromkeys(("last_place", "ordered_fold", "radix", "segment_fold", "sort", "topk", "winograd"), _nothing),
 }  # fmt: skip
-"""Operations of a library kernel, by its arguments; what is not here sorts or moves, and counts nothing."""
+"""Operations of each library kernel but ``attention``, by its arguments; sorts and writes by index count none."""
 
 
 def operations(kernel: Kernel | Library | KernelSpec, arguments: Sequence[int | float]) -> int:
@@ -61,10 +66,9 @@ def operations(kernel: Kernel | Library | KernelSpec, arguments: Sequence[int | 
         return sum(_part(part) for part in kernel.parts)
     if isinstance(kernel, KernelSpec):
         return 0
-    given, rule = [int(one) for one in arguments], LIBRARY.get(kernel.name)
-    own = (
-        _attention(given, dict(kernel.options)) if kernel.name == "attention" else rule(given) if rule else 0
-    )
+    given = [int(argument) for argument in arguments]
+    is_attention = kernel.name == "attention"
+    own = _attention(given, dict(kernel.options)) if is_attention else LIBRARY[kernel.name](given)
     return own + (0 if kernel.epilogue is None else _part(kernel.epilogue.part))
 
 

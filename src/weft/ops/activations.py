@@ -125,7 +125,7 @@ HARDSWISH = pointwise(
     derivative="where(x <= -3.0, 0.0, where(x < 3.0, g * (x / 3.0 + 0.5), g))",
 )
 SOFTPLUS = pointwise("softplus", "where(x * beta > threshold, x, softplus(x * beta) / beta)", "x beta threshold",
-                     "log(1 + exp(beta x)) / beta.", kinds="f",
+                     "log(1 + exp(beta x)) / beta.", kinds="f", precision="float32",
                      derivative=("where(x * beta > threshold, g, g * sigmoid(x * beta))", "", ""))  # fmt: skip
 SOFTSIGN = pointwise("softsign", "x / (1.0 + abs(x))", "x", "x / (1 + |x|).", kinds="f",
                      derivative="d = 1.0 + abs(x)\ng / (d * d)")  # fmt: skip

@@ -15,6 +15,7 @@ from weft.kernels.library.attentions import LARGEST_HEAD
 from weft.ops.attention_formulas import by_mask, second
 from weft.ops.attention_kernels import lower, lower_backward
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.rules import Rules
 from weft.ops.table import declare
 
 
@@ -107,7 +108,8 @@ def _gradient(context: Gradient, grad: Any, *_: Any) -> list[Any]:
 
 
 ATTENTION: OpSpec = declare(
-    "attention", infer=_infer, reference=_reference, lower=lower, gradient=_gradient, saves=_each,
+    "attention", rules=Rules("attention"),
+    infer=_infer, reference=_reference, lower=lower, gradient=_gradient, saves=_each,
     saves_output=True, constants=(1,),
     doc="softmax(q k^T scale + mask) v, and a row's largest score and 1 over its sum (0 and 0 where it sees no key).",
 )  # fmt: skip
@@ -156,7 +158,8 @@ def _gradient_backward(context: Gradient, *seeds: Any) -> list[Any]:
 
 
 ATTENTION_BACKWARD: OpSpec = declare(
-    "attention_backward", infer=_infer_backward, reference=_reference_backward, lower=lower_backward,
+    "attention_backward", rules=Rules("attention"),
+    infer=_infer_backward, reference=_reference_backward, lower=lower_backward,
     gradient=_gradient_backward, saves=_each,
     doc="The gradient of attention with respect to queries, keys and values.",
 )  # fmt: skip

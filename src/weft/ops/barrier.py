@@ -12,6 +12,7 @@ from typing import Any
 
 from weft.kernels import Operand, Program
 from weft.ops.core import OpSpec
+from weft.ops.rules import Rules
 from weft.ops.table import declare
 from weft.ops.viewing import copy_step
 from weft.target import TargetProfile
@@ -28,7 +29,8 @@ def _lower(
 
 
 BARRIER: OpSpec = declare(
-    "barrier", infer=lambda *types: types, reference=lambda *values: tuple(value.copy() for value in values),
+    "barrier", rules=Rules("leading", tangent="linear_in_all"),
+    infer=lambda *types: types, reference=lambda *values: tuple(value.copy() for value in values),
     lower=_lower, gradient=lambda context, *grads: grads,
     doc="The values as they are, together: none before all are there.",
 )  # fmt: skip
@@ -45,6 +47,7 @@ def _lower_copy(
 
 
 STOP_GRADIENT: OpSpec = declare(
-    "stop_gradient", infer=lambda x: (x,), reference=lambda x: x.copy(), lower=_lower_copy,
+    "stop_gradient", rules=Rules("leading"),
+    infer=lambda x: (x,), reference=lambda x: x.copy(), lower=_lower_copy,
     doc="The value as it is, through which no gradient flows: a graph's word for ``detach``.",
 )  # fmt: skip

@@ -16,6 +16,7 @@ from weft.ops.annotations import Pair, Tensor
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.functions import function
 from weft.ops.movement import reshape
+from weft.ops.rules import EXAMPLES
 from weft.ops.table import declare
 from weft.ops.windows import Sizes, Window, both_sides, out_size, tuple_of
 from weft.target import TargetProfile
@@ -130,11 +131,13 @@ def _gradient_image(context: Gradient, grad: Any) -> list[Any]:
 
 
 IM2COL: OpSpec = declare(
-    "im2col", infer=_infer_columns, reference=_reference_columns, lower=_lower_columns, gradient=_gradient_columns,
+    "im2col", rules=EXAMPLES.but(splitting="", tangent="linear"),
+    infer=_infer_columns, reference=_reference_columns, lower=_lower_columns, gradient=_gradient_columns,
     doc="The windows of images (N, C, *size) as columns (N, C * taps, places); zeros outside of the image.",
 )  # fmt: skip
 COL2IM: OpSpec = declare(
-    "col2im", infer=_infer_image, reference=_reference_image, lower=_lower_image, gradient=_gradient_image,
+    "col2im", rules=EXAMPLES.but(splitting="", tangent="linear"),
+    infer=_infer_image, reference=_reference_image, lower=_lower_image, gradient=_gradient_image,
     doc="The adjoint of im2col: columns summed where their windows lie in the image.",
 )  # fmt: skip
 

@@ -22,6 +22,7 @@ from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.linear import saves_other, wide_option
 from weft.ops.rounding import NARROW
+from weft.ops.rules import Precision, Rules
 from weft.ops.table import declare, lookup
 from weft.ops.windows import Padding, both_sides, tuple_of
 
@@ -162,10 +163,13 @@ ATTRIBUTES = {
 }  # fmt: skip
 
 
-def _declare(name: str, kind: str, infer: Any, gradient: Any, doc: str) -> OpSpec:
+def _declare(
+    name: str, kind: str, infer: Any, gradient: Any, doc: str, splitting: str = "", precision: Precision = ""
+) -> OpSpec:
     attributes = ATTRIBUTES | ({} if kind == "forward" else {"shape": tuple[int, ...]})
     return declare(
         name,
+        rules=Rules(name, splitting, "bilinear", precision=precision),
         infer=infer,
         reference=_reference(kind),
         lower=lowering(kind),
@@ -177,7 +181,13 @@ def _declare(name: str, kind: str, infer: Any, gradient: Any, doc: str) -> OpSpe
 
 
 CONVOLUTION = _declare(
-    "convolution", "forward", _infer_forward, _gradient_forward, "Cross-correlation of images with filters."
+    "convolution",
+    "forward",
+    _infer_forward,
+    _gradient_forward,
+    "Cross-correlation of images with filters.",
+    "images",
+    "lower",
 )
 CONVOLUTION_INPUT = _declare(
     "convolution_input",
@@ -185,6 +195,7 @@ CONVOLUTION_INPUT = _declare(
     _infer_adjoint("input"),
     _gradient_input,
     "The gradient of convolution's input.",
+    "images",
 )
 CONVOLUTION_WEIGHT = _declare(
     "convolution_weight",

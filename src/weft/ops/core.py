@@ -18,6 +18,7 @@ from weft.dtypes import DType
 from weft.errors import UnsupportedError, WeftError
 from weft.kernels import Operand, Program
 from weft.ops.geometry import Geometry
+from weft.ops.rules import NONE, Rules
 from weft.target import TargetProfile
 
 
@@ -79,6 +80,7 @@ class OpSpec:
     may be a function from which operands' gradients are wanted to the operands that these read.
     ``joint_gradient(operand_type, calls)`` gives the gradient of one operand for all calls of the op on it, each its
     attributes and the gradient of its output, where that costs less than the sum of theirs.
+    ``rules`` names how the transforms above the op table treat it.
     ``elementwise`` ops may write over an operand. ``overwrites``: operands that may be the targets themselves, in
     order; ``lower`` then gets the target in the operand's place, and need not copy what stays as it is. ``reports``
     names the operand whose indices the kernel checks. ``run(*operands, **attributes)`` does an op that is made of
@@ -91,6 +93,7 @@ class OpSpec:
     name: str
     infer: Infer
     reference: Callable[..., Any]
+    rules: Rules = NONE
     lower: Lower | None = None
     run: Callable[..., tuple[Any, ...]] | None = None
     view: View | None = None

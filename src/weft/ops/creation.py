@@ -12,6 +12,7 @@ from weft.kernels import Builder, Operand, Program
 from weft.ops import arguments
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.pointwise import pointwise_program
+from weft.ops.rules import COPYING, CREATION
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
@@ -41,7 +42,8 @@ def _lower_full(
 
 
 FULL = declare(
-    "full", infer=_infer_full, reference=_reference_full, lower=_lower_full, elementwise=True,
+    "full", rules=CREATION.but(splitting="full"),
+    infer=_infer_full, reference=_reference_full, lower=_lower_full, elementwise=True,
     doc="A tensor of one value.",
 )  # fmt: skip
 
@@ -75,7 +77,8 @@ def _lower_arange(
 
 
 ARANGE = declare(
-    "arange", infer=_infer_arange, reference=_reference_arange, lower=_lower_arange,
+    "arange", rules=CREATION.but(splitting="arange"),
+    infer=_infer_arange, reference=_reference_arange, lower=_lower_arange,
     doc="Evenly spaced values: start + i * step.",
 )  # fmt: skip
 
@@ -117,7 +120,8 @@ def _lower_linspace(
 
 
 LINSPACE = declare(
-    "linspace", infer=_infer_linspace, reference=_reference_linspace, lower=_lower_linspace,
+    "linspace", rules=CREATION,
+    infer=_infer_linspace, reference=_reference_linspace, lower=_lower_linspace,
     doc="Numbers evenly from start to end, both included.",
 )  # fmt: skip
 
@@ -145,19 +149,22 @@ def _gradient_cast(context: Gradient, grad: Any) -> list[Any]:
 
 
 CAST = declare(
-    "cast", infer=_infer_cast, reference=_reference_cast, lower=_lower_convert, gradient=_gradient_cast,
+    "cast", rules=COPYING,
+    infer=_infer_cast, reference=_reference_cast, lower=_lower_convert, gradient=_gradient_cast,
     elementwise=True, doc="The same values in another data type.",
 )  # fmt: skip
 
 
 COPY = declare(
-    "copy", infer=lambda x: (x,), reference=lambda x: x.copy(), lower=_lower_convert, elementwise=True,
+    "copy", rules=COPYING,
+    infer=lambda x: (x,), reference=lambda x: x.copy(), lower=_lower_convert, elementwise=True,
     gradient=lambda context, grad: [grad], doc="A contiguous copy.",
 )  # fmt: skip
 
 
 TRANSFER: OpSpec = declare(
-    "transfer", attributes=({"device": str, "source": str},),
+    "transfer", rules=COPYING.but(splitting="", partition=""),
+    attributes=({"device": str, "source": str},),
     infer=lambda x, *, device, source: (x,), reference=lambda x, *, device, source: x.copy(),
     gradient=lambda context, grad: [
         bind(lookup("transfer"), grad, device=context.attributes["source"], source=context.attributes["device"])

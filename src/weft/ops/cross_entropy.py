@@ -18,6 +18,7 @@ from weft.ops.creation import to_dtype
 from weft.ops.geometry import contiguous_strides
 from weft.ops.loss import NLL, check_classes, target_class
 from weft.ops.reduction import is_cooperative
+from weft.ops.rules import EXAMPLES, UNFUSED
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
@@ -73,7 +74,8 @@ def _gradient(context: Gradient, grad: Any, *_: Any) -> list[Any]:
 
 
 CROSS_ENTROPY: OpSpec = declare(
-    "cross_entropy", infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, saves=(0, 1),
+    "cross_entropy", rules=EXAMPLES.but(splitting="", partition="fold", precision="float32"),
+    infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, saves=(0, 1),
     saves_output=True, constants=(1, 2), reports="target",
     doc="The negative logarithm of softmax at each target class, the largest score, and the log of the sum; float32 "
     "of 16-bit scores.",
@@ -129,7 +131,8 @@ def _gradient_backward(context: Gradient, seed: Any) -> list[Any]:
 
 
 CROSS_ENTROPY_BACKWARD: OpSpec = declare(
-    "cross_entropy_backward", infer=lambda grad, scores, *_, **__: (scores,), reference=_reference_backward,
+    "cross_entropy_backward", rules=EXAMPLES.but(splitting=""),
+    infer=lambda grad, scores, *_, **__: (scores,), reference=_reference_backward,
     lower=_lower_backward, gradient=_gradient_backward, saves=(0, 1, 2, 3, 4), attributes=({"ignore_index": int},),
     doc="The gradient of cross_entropy with respect to the scores.",
 )  # fmt: skip
@@ -208,7 +211,8 @@ def _gradient_loss(context: Gradient, grad: Any, *_: Any) -> list[Any]:
 
 
 CROSS_ENTROPY_LOSS: OpSpec = declare(
-    "cross_entropy_loss", infer=_infer_loss, reference=_reference_loss, lower=_lower_loss, run=_run_loss,
+    "cross_entropy_loss", rules=UNFUSED,
+    infer=_infer_loss, reference=_reference_loss, lower=_lower_loss, run=_run_loss,
     gradient=_gradient_loss, saves=(0, 1), saves_output=True, constants=(1, 2, 3), reports="target",
     attributes=({"ignore_index": int, "mean": bool},), info={"public": "cross_entropy"},
     doc="The sum or mean of cross entropy, the rows' largest scores and logarithms of sums, and how many rows count.",

@@ -22,6 +22,7 @@ from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import FUNCTIONS, function
 from weft.ops.pointwise import pointwise
+from weft.ops.rules import ROWS
 from weft.ops.sorting import Sorted, Temporaries, rows_of, scratch
 from weft.ops.table import declare, lookup
 from weft.ops.viewing import SLICE, copy_step
@@ -230,7 +231,8 @@ def shifted(value: Any, dim: int, reverse: bool, fill: float) -> Any:
 _ALONG = ({"dim": int}, {"dim": int, "reverse": bool}, {"dim": int, "reverse": bool, "fits": bool})
 """``fits``: results are known to be below 2**31, so that none is checked."""
 CUMSUM: OpSpec = declare(
-    "cumsum", infer=_infer_same, reference=_fold("add"), lower=_lower("cumsum"),
+    "cumsum", rules=ROWS.but(tangent="linear", precision="float32"),
+    infer=_infer_same, reference=_fold("add"), lower=_lower("cumsum"),
     gradient=lambda context, grad: [bind(CUMSUM, grad, **_reversed(context))], reports="total",
     attributes=_ALONG, doc="Running sums along a dimension, from the front, or in reverse from the back.",
 )  # fmt: skip
@@ -246,7 +248,8 @@ def _gradient_cumprod(context: Gradient, grad: Any) -> list[Any]:
 
 
 CUMPROD: OpSpec = declare(
-    "cumprod", infer=_infer_same, reference=_fold("multiply"), lower=_lower("cumprod"), gradient=_gradient_cumprod,
+    "cumprod", rules=ROWS.but(precision="float32"),
+    infer=_infer_same, reference=_fold("multiply"), lower=_lower("cumprod"), gradient=_gradient_cumprod,
     saves=(0,), reports="total", attributes=_ALONG,
     doc="Running products along a dimension, from the front, or in reverse from the back.",
 )  # fmt: skip
@@ -285,7 +288,8 @@ def _gradient_recurrence(context: Gradient, grad: Any) -> list[Any]:
 
 
 RECURRENCE: OpSpec = declare(
-    "recurrence", infer=_infer_recurrence, reference=_reference_recurrence, lower=_lower("recurrence"),
+    "recurrence", rules=ROWS,
+    infer=_infer_recurrence, reference=_reference_recurrence, lower=_lower("recurrence"),
     gradient=_gradient_recurrence, saves=lambda needs: (0, 1) if needs[0] else (0,),
     doc="h_t = a_t h_{t-1} + b_t along a dimension, h starting from 0; in reverse from the back.",
 )  # fmt: skip
@@ -312,7 +316,8 @@ def _infer_floating(x: TensorType, *, dim: int, reverse: bool) -> tuple[TensorTy
 
 
 LOGCUMSUMEXP = declare(
-    "logcumsumexp", infer=_infer_floating, reference=_fold("logaddexp"), lower=_lower("logcumsumexp"),
+    "logcumsumexp", rules=ROWS.but(precision="float32"),
+    infer=_infer_floating, reference=_fold("logaddexp"), lower=_lower("logcumsumexp"),
     gradient=_gradient_logcumsumexp, saves=(0,), saves_output=True,
     doc="Running log(sum(exp(x))) along a dimension, without overflow.",
 )  # fmt: skip
@@ -344,6 +349,7 @@ def _declare_extreme(name: str, doc: str) -> OpSpec:
 
     return declare(
         name,
+        rules=ROWS,
         infer=infer,
         reference=reference,
         lower=_lower(name),

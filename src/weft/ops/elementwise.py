@@ -119,11 +119,21 @@ def _power(dtype: DType) -> str:
     return "\n".join([*lines, "where(y < 0, where(x == 1, 1, where(x + 1 == 0, odd, 0)), r)"])
 
 
-POW = pointwise("pow", _power, "x y", "``input`` to the power of ``exponent``.", kinds="fiu",
+POW = pointwise("pow", _power, "x y", "``input`` to the power of ``exponent``.", kinds="fiu", precision="float32",
                 derivative=("where(y == 0, 0.0, g * (y * pow(x, y - 1.0)))",
                             "where((x == 0) & (y >= 0), 0.0, g * (pow(x, y) * log(x)))"))  # fmt: skip
-SQUARE = pointwise("square", "x * x", "x", "The square.", kinds="fiu", derivative="g * (2.0 * x)")
-CUBE = pointwise("cube", "x * x * x", "x", "The third power.", kinds="fiu", derivative="g * (3.0 * (x * x))")
+SQUARE = pointwise(
+    "square", "x * x", "x", "The square.", kinds="fiu", derivative="g * (2.0 * x)", precision="float32"
+)
+CUBE = pointwise(
+    "cube",
+    "x * x * x",
+    "x",
+    "The third power.",
+    kinds="fiu",
+    derivative="g * (3.0 * (x * x))",
+    precision="float32",
+)
 _PRODUCTS = {2: SQUARE, 3: CUBE}
 
 
@@ -195,6 +205,7 @@ unary(
     derivative="-0.5 * g * (out * out * out)",
     rule="float",
     kinds="f",
+    precision="float32",
 )
 unary(
     "reciprocal",
@@ -203,6 +214,7 @@ unary(
     derivative="-(g * (out * out))",
     rule="float",
     kinds="f",
+    precision="float32",
 )
 _SIGN = {"f": "where(x > 0, 1, where(x < 0, -1, where(x == x, x, 0)))", "i": "where(x > 0, 1, where(x < 0, -1, x))",
          "u": "where(x > 0, 1, x)", "b": "x"}  # fmt: skip

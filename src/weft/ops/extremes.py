@@ -12,6 +12,7 @@ from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.functions import function
 from weft.ops.reduction import extreme_lowering, reduced_shape
+from weft.ops.rules import REDUCTION
 from weft.ops.sorting import PLACE, Sorted
 from weft.ops.table import declare, lookup
 
@@ -45,7 +46,8 @@ def _declare(name: str, position: Combine, doc: str) -> OpSpec:
         return [bind(PLACE, grad, places, dim=dim, size=source.shape[dim])]
 
     return declare(
-        name, infer=infer, reference=reference, lower=extreme_lowering(name, position), gradient=gradient,
+        name, rules=REDUCTION.but(batching="rows"),
+        infer=infer, reference=reference, lower=extreme_lowering(name, position), gradient=gradient,
         saves_output=True, doc=doc,
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ from weft.errors import DTypeError, mistake
 from weft.expr import call, const, where
 from weft.kernels import PARTS, Builder, Operand, Program, Step
 from weft.ops.core import OpSpec, TensorType
+from weft.ops.rules import Rules
 from weft.ops.table import declare
 from weft.target import TargetProfile
 
@@ -83,6 +84,7 @@ def _lower(
 
 
 ANY_NON_FINITE: OpSpec = declare(
-    "any_non_finite", infer=_infer, reference=_reference, lower=_lower, dense=True,
+    "any_non_finite", rules=Rules("any_non_finite"),
+    infer=_infer, reference=_reference, lower=_lower, dense=True,
     doc="1 where any element of some tensors is infinite or not a number, else 0.",
 )  # fmt: skip

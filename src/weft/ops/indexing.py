@@ -18,6 +18,7 @@ from weft.ops.functions import function
 from weft.ops.movement import reshape
 from weft.ops.placement import INDEX_PUT, SCATTER, check_index
 from weft.ops.pointwise import promoted
+from weft.ops.rules import MOVE, ROWS, Rules
 from weft.ops.table import declare, lookup
 from weft.ops.viewing import SLICE
 from weft.target import TargetProfile
@@ -80,7 +81,8 @@ def _gradient_gather(context: Gradient, grad: Any) -> list[Any]:
 
 
 GATHER = declare(
-    "gather", infer=_infer_gather, reference=_reference_gather, lower=_lower_gather, gradient=_gradient_gather,
+    "gather", rules=ROWS.but(splitting="gather", tangent="linear"),
+    infer=_infer_gather, reference=_reference_gather, lower=_lower_gather, gradient=_gradient_gather,
     saves=(1,), reports="index", doc="Elements picked along a dimension by a tensor of indices.",
 )  # fmt: skip
 
@@ -139,7 +141,8 @@ def _gradient_embedding(context: Gradient, grad: Any) -> list[Any]:
 
 
 EMBEDDING = declare(
-    "embedding", infer=_infer_embedding, reference=lambda weight, index: weight[index.astype("int64")],
+    "embedding", rules=Rules("embedding", tangent="linear"),
+    infer=_infer_embedding, reference=lambda weight, index: weight[index.astype("int64")],
     lower=_lower_embedding, gradient=_gradient_embedding, saves=(1,), reports="input",
     doc="Rows of a matrix picked by a tensor of indices.",
 )  # fmt: skip
@@ -254,7 +257,8 @@ def _gradient_cat(context: Gradient, grad: Any) -> list[Any]:
 
 
 CAT = declare(
-    "cat", infer=_infer_cat, reference=_reference_cat, lower=_lower_cat, gradient=_gradient_cat,
+    "cat", rules=MOVE.but(tangent="linear_in_all"),
+    infer=_infer_cat, reference=_reference_cat, lower=_lower_cat, gradient=_gradient_cat,
     doc="Tensors joined along a dimension.",
 )  # fmt: skip
 

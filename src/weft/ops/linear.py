@@ -20,6 +20,7 @@ from weft.ops.functions import function
 from weft.ops.geometry import broadcast_shapes, contiguous_strides
 from weft.ops.pointwise import broadcast_strides, unbroadcast
 from weft.ops.products import TINY, Layout, gpu_program
+from weft.ops.rules import UNFUSED, Rules
 from weft.ops.table import declare, lookup
 from weft.ops.viewing import copy_step
 from weft.target import TargetProfile
@@ -223,7 +224,8 @@ def saves_other(needs: tuple[bool, ...]) -> tuple[int, ...]:
 
 
 MATMUL = declare(
-    "matmul", infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, saves=saves_other,
+    "matmul", rules=Rules("matmul", "matmul", "bilinear", precision="lower"),
+    infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, saves=saves_other,
     attributes=({}, {"wide": bool}), reports="total",
     doc="Products of matrices, over broadcast leading dimensions; of 16-bit numbers in float32 where ``wide``.",
 )  # fmt: skip
@@ -331,7 +333,8 @@ def _saves_linear(needs: tuple[bool, ...]) -> tuple[int, ...]:
 
 
 LINEAR: OpSpec = declare(
-    "linear", infer=_infer_linear, reference=_reference_linear, lower=_lower_linear, run=_run_linear,
+    "linear", rules=UNFUSED,
+    infer=_infer_linear, reference=_reference_linear, lower=_lower_linear, run=_run_linear,
     gradient=_gradient_linear, saves=_saves_linear,
     doc="The product with a transposed matrix and a bias, as one call of eager mode; elsewhere these are ops.",
 )  # fmt: skip

@@ -15,6 +15,7 @@ from weft.ops.core import Gradient, TensorType, bind, untouched
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.rounding import NARROW, rounded_once
+from weft.ops.rules import EXAMPLES
 from weft.ops.softmax import log_softmax
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
@@ -74,7 +75,8 @@ def _gradient_nll(context: Gradient, grad: Any) -> list[Any]:
 
 
 NLL = declare(
-    "nll", infer=_infer_nll, reference=_reference_nll, lower=_lower_nll, gradient=_gradient_nll, saves=(1,),
+    "nll", rules=EXAMPLES.but(tangent="linear", partition="fold", precision="float32"),
+    infer=_infer_nll, reference=_reference_nll, lower=_lower_nll, gradient=_gradient_nll, saves=(1,),
     reports="target", doc="The negative of the score of each target class; 0 for the ignored class.",
 )  # fmt: skip
 
@@ -112,7 +114,8 @@ def _lower_backward(
 
 
 NLL_BACKWARD = declare(
-    "nll_backward", infer=_infer_backward, reference=_reference_backward, lower=_lower_backward, saves=(1,),
+    "nll_backward", rules=EXAMPLES.but(tangent="linear"),
+    infer=_infer_backward, reference=_reference_backward, lower=_lower_backward, saves=(1,),
     gradient=lambda context, seed: [
         bind(NLL, seed, context.input(1), ignore_index=context.attributes["ignore_index"]), None
     ],

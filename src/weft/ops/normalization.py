@@ -18,6 +18,7 @@ from weft.ops import arguments
 from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.pointwise import broadcast_strides, unbroadcast
 from weft.ops.reduction import is_cooperative, reduced_shape
+from weft.ops.rules import ROWS, Rules
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
@@ -155,7 +156,8 @@ def _gradient(context: Gradient, grad: Any, *_: Any) -> list[Any]:
 
 
 NORM = declare(
-    "norm", infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, saves=_saves, saves_output=True,
+    "norm", rules=ROWS.but(batching="norm", partition="fold", precision="float32"),
+    infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, saves=_saves, saves_output=True,
     constants=(1, 2), doc="Values centred and scaled to variance 1 over dimensions, with scale and shift.",
 )  # fmt: skip
 
@@ -238,10 +240,11 @@ def _gradient_backward(context: Gradient, seed: Any) -> list[Any]:
     return result
 
 
-ROWS = {"dims": tuple[int, ...], "eps": float, "center": bool}
+_OPTIONS = {"dims": tuple[int, ...], "eps": float, "center": bool}
 NORM_BACKWARD = declare(
-    "norm_backward", infer=lambda grad, x, *_, **__: (x,), reference=_reference_backward, lower=_lower_backward,
-    attributes=(ROWS,), gradient=_gradient_backward, saves=lambda needs: tuple(range(len(needs))),
+    "norm_backward", rules=ROWS.but(batching="dims"),
+    infer=lambda grad, x, *_, **__: (x,), reference=_reference_backward, lower=_lower_backward,
+    attributes=(_OPTIONS,), gradient=_gradient_backward, saves=lambda needs: tuple(range(len(needs))),
     doc="The gradient of norm with respect to its input.",
 )  # fmt: skip
 
@@ -302,7 +305,8 @@ def _gradient_parameters(context: Gradient, *seeds: Any) -> list[Any]:
 
 
 NORM_PARAMETERS = declare(
-    "norm_parameters", infer=_infer_parameters, reference=_reference_parameters, lower=_lower_parameters,
-    attributes=(ROWS | {"shape": tuple[int, ...], "shift": bool},),
+    "norm_parameters", rules=Rules("norm_parameters"),
+    infer=_infer_parameters, reference=_reference_parameters, lower=_lower_parameters,
+    attributes=(_OPTIONS | {"shape": tuple[int, ...], "shift": bool},),
     gradient=_gradient_parameters, saves=(0, 1, 2, 3), doc="The gradients of norm's scale and shift.",
 )  # fmt: skip

@@ -15,6 +15,7 @@ from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.functions import function
 from weft.ops.rearrangement import Sources, moved
+from weft.ops.rules import MOVE
 from weft.ops.table import declare, lookup
 from weft.ops.viewing import SLICE
 from weft.ops.views import positions, summed_at
@@ -168,7 +169,8 @@ def _lower_pad(
 
 
 PAD: OpSpec = declare(
-    "pad", infer=_infer_pad, reference=_reference_pad, lower=_lower_pad, gradient=_gradient_pad,
+    "pad", rules=MOVE.but(tangent="transposed"),
+    infer=_infer_pad, reference=_reference_pad, lower=_lower_pad, gradient=_gradient_pad,
     doc="Elements added around dimensions: a constant, or the input's reflected, repeated or wrapped around.",
 )  # fmt: skip
 

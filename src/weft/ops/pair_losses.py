@@ -21,16 +21,20 @@ def _loss(name: str, expression: str, parameters: str, doc: str, **columns: Any)
     return pointwise(name, expression, parameters, doc, kinds="f", **columns)
 
 
-L1 = _loss("l1", "abs(x - y)", "x y", "The absolute difference.")
-SQUARED = _loss("squared_error", "(x - y) * (x - y)", "x y", "The squared difference.")
+L1 = _loss("l1", "abs(x - y)", "x y", "The absolute difference.", precision="float32")
+SQUARED = _loss("squared_error", "(x - y) * (x - y)", "x y", "The squared difference.", precision="float32")
 SMOOTH_L1 = _loss(
     "smooth_l1", "d = abs(x - y)\nwhere(d < b, 0.5 * d * d / b, d - 0.5 * b)", "x y b",
     "Squared below b, absolute above.",
     derivative=("d = x - y\ng * where(abs(d) < b, d / b, sign(d))",
-                "d = y - x\ng * where(abs(d) < b, d / b, sign(d))", ""),
+                "d = y - x\ng * where(abs(d) < b, d / b, sign(d))", ""), precision="float32",
 )  # fmt: skip
 HUBER = _loss(
-    "huber", "a = abs(x - y)\nwhere(a < d, 0.5 * a * a, d * (a - 0.5 * d))", "x y d", "smooth_l1 times d."
+    "huber",
+    "a = abs(x - y)\nwhere(a < d, 0.5 * a * a, d * (a - 0.5 * d))",
+    "x y d",
+    "smooth_l1 times d.",
+    precision="float32",
 )
 BCE = _loss(
     "binary_cross_entropy", "-(y * maximum(log(x), -100.0) + (1.0 - y) * maximum(log1p(-x), -100.0))", "x y",
@@ -44,13 +48,13 @@ BCE_LOGITS = _loss(
     "Cross entropy of sigmoid(x), the positive part weighed by p.",
     derivative=("s = sigmoid(x)\ng * ((1.0 - y) * s - p * y * sigmoid(-x))",
                 "t = log1p(exp(-abs(x)))\ng * (p * (maximum(-x, 0.0) + t) - maximum(x, 0.0) - t)",
-                "g * y * (maximum(-x, 0.0) + log1p(exp(-abs(x))))"),
+                "g * y * (maximum(-x, 0.0) + log1p(exp(-abs(x))))"), precision="float32",
 )  # fmt: skip
 KL = _loss(
     "kl_div", "where(y > 0.0, y * log(y), 0.0) - y * x", "x y", "y * (log(y) - x), 0 where y is 0.",
-    derivative=("-g * y", "g * (where(y > 0.0, log(y) + 1.0, 0.0) - x)"),
+    derivative=("-g * y", "g * (where(y > 0.0, log(y) + 1.0, 0.0) - x)"), precision="float32",
 )  # fmt: skip
-KL_LOG = _loss("kl_div_log", "exp(y) * (y - x)", "x y", "exp(y) * (y - x).")
+KL_LOG = _loss("kl_div_log", "exp(y) * (y - x)", "x y", "exp(y) * (y - x).", precision="float32")
 RANKING = _loss(
     "margin_ranking", "v = m - t * (x - y)\nwhere(v < 0.0, 0.0, v)", "x y t m", "Below a margin by rank."
 )

@@ -20,6 +20,7 @@ from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.creation import to_dtype, zeros_of
 from weft.ops.geometry import broadcast_shapes, contiguous_strides
 from weft.ops.placing import MODES, Scratch, fronted, index_points, lower_put, scatter_points, zero_step
+from weft.ops.rules import ROWS, Rules
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
@@ -93,7 +94,8 @@ def _saves_indices(first: int) -> Callable[[tuple[bool, ...]], tuple[int, ...]]:
 
 
 INDEX_OP = declare(
-    "index", infer=_infer_index, lower=_lower_index,
+    "index", rules=Rules("index", "index", "linear"),
+    infer=_infer_index, lower=_lower_index,
     reference=lambda x, *indices, wrap, dim=0: x[_places(x, indices, dim)],
     gradient=_gradient_index, saves=_saves_indices(1), reports="index",
     attributes=({"wrap": bool, "dim": int}, {"wrap": bool}),
@@ -190,7 +192,8 @@ def _lower_index_put(
 
 
 INDEX_PUT = declare(
-    "index_put", infer=_infer_index_put,
+    "index_put", rules=Rules("index_put", "index_put"),
+    infer=_infer_index_put,
     reference=lambda x, values, *indices, mode, wrap, dim=0: reference_put(x, values, _places(x, indices, dim), mode),
     lower=_lower_index_put,
     gradient=_gradient_index_put, saves=_saves_indices(2), overwrites=(0,), reports="index",
@@ -250,7 +253,8 @@ def _lower_scatter(
 
 
 SCATTER = declare(
-    "scatter", infer=_infer_scatter,
+    "scatter", rules=ROWS.but(splitting="scatter"),
+    infer=_infer_scatter,
     reference=lambda x, values, index, *, dim, mode: reference_put(x, values, _scatter_places(index, dim), mode),
     lower=_lower_scatter,
     gradient=_gradient_scatter, saves=(2,), overwrites=(0,), reports="index",
@@ -307,7 +311,8 @@ def _gradient_product(
 
 
 SCATTER_FOLD = declare(
-    "scatter_fold", infer=_infer_scatter, reference=SCATTER.reference, lower=SCATTER.lower, gradient=_gradient_fold,
+    "scatter_fold", rules=ROWS.but(splitting="scatter"),
+    infer=_infer_scatter, reference=SCATTER.reference, lower=SCATTER.lower, gradient=_gradient_fold,
     saves=(0, 1, 2), saves_output=True, overwrites=(0,), reports="index",
     doc="The input with values multiplied into, or compared with, the places that indices name along a dimension.",
 )  # fmt: skip
@@ -360,7 +365,9 @@ def _lower_nonzero(
     return Program(tuple(steps), tuple(scratch.taken))
 
 
+_UNBATCHED = "how many elements are found differs between samples; use weft.where with three arguments"
 NONZERO = declare(
-    "nonzero", infer=_infer_nonzero, reference=_reference_nonzero, lower=_lower_nonzero,
+    "nonzero", rules=Rules(unbatched=_UNBATCHED),
+    infer=_infer_nonzero, reference=_reference_nonzero, lower=_lower_nonzero,
     doc="Coordinates of the true elements of a mask; ranks is its running count over the flattened mask.",
 )  # fmt: skip

@@ -18,6 +18,7 @@ from weft.expr import Expr, cast, differentiate, evaluate, parse, simplify, subs
 from weft.kernels import Builder, Operand, Program, coalesce
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.geometry import broadcast_shapes
+from weft.ops.rules import POINTWISE, Precision
 from weft.ops.table import OPS, declare, lookup
 from weft.target import TargetProfile
 
@@ -28,7 +29,7 @@ class Pointwise:
 
     ``build(T)`` gives the expression over ``parameters`` computed in type T. ``rule``: ``"same"`` (the operands'
     promoted type in and out), ``"float"`` (integers become float32), ``"bool"`` (bool out). Parameters in
-    ``conditions`` are bool and take no part in promotion.
+    ``conditions`` are bool and take no part in promotion. ``precision``: what autocast computes it in (``Rules``).
     """
 
     parameters: tuple[str, ...]
@@ -37,6 +38,7 @@ class Pointwise:
     kinds: str = "fiub"
     conditions: tuple[str, ...] = ()
     derivative: tuple[str, ...] | None = None
+    precision: Precision = ""
 
     def compute(self, types: Sequence[TensorType]) -> DType:
         """The promoted type of the operands that take part."""
@@ -284,6 +286,7 @@ def _saves(name: str, info: Pointwise) -> Callable[[tuple[bool, ...]], tuple[int
 def _declare(name: str, info: Pointwise, doc: str) -> OpSpec:
     return declare(
         name,
+        rules=POINTWISE.but(precision=info.precision),
         infer=_infer(name, info),
         reference=_reference(info),
         lower=_lower(name, info),

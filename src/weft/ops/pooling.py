@@ -19,6 +19,7 @@ from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program, Step
 from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.geometry import contiguous_strides
+from weft.ops.rules import EXAMPLES
 from weft.ops.table import declare, lookup
 from weft.ops.window_sums import by_turns, readers, summed, takes_turns
 from weft.ops.windows import Bins, Window, every, window_of
@@ -219,7 +220,8 @@ SHAPE = {"shape": tuple[int, ...]}
 """Attributes of windows and of adaptive bins; those backwards have the shape of the image too."""
 
 MAX_POOL = declare(
-    "max_pool", infer=_infer_max, reference=_reference_max, lower=_lower_max, gradient=_gradient_max, saves_output=True,
+    "max_pool", rules=EXAMPLES,
+    infer=_infer_max, reference=_reference_max, lower=_lower_max, gradient=_gradient_max, saves_output=True,
     attributes=(BINS, MAXIMA),
     doc="The largest element of each window, and its position in the image.",
 )  # fmt: skip
@@ -284,7 +286,8 @@ def _gradient_max_backward(context: Gradient, seed: Any) -> list[Any]:
 
 
 MAX_POOL_BACKWARD = declare(
-    "max_pool_backward", infer=infer_backward, reference=_reference_max_backward, lower=_lower_max_backward,
+    "max_pool_backward", rules=EXAMPLES.but(tangent="linear"),
+    infer=infer_backward, reference=_reference_max_backward, lower=_lower_max_backward,
     gradient=_gradient_max_backward, saves=(1,),
     attributes=(BINS | SHAPE, MAXIMA | SHAPE), doc="Gradients of windows brought to the elements that they chose.",
 )  # fmt: skip

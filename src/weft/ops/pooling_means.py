@@ -25,6 +25,7 @@ from weft.ops.pooling import (
     with_padding,
 )
 from weft.ops.reduction import is_cooperative
+from weft.ops.rules import EXAMPLES
 from weft.ops.table import declare
 from weft.ops.window_sums import by_turns, readers, summed, takes_turns
 from weft.ops.windows import Bins, Window, window_of
@@ -186,11 +187,13 @@ def _gradient_average(context: Gradient, grad: Any) -> list[Any]:
 
 
 AVG_POOL = declare(
-    "avg_pool", infer=_infer_average, reference=_reference_average, lower=_lower_average, gradient=_gradient_average,
+    "avg_pool", rules=EXAMPLES.but(tangent="linear"),
+    infer=_infer_average, reference=_reference_average, lower=_lower_average, gradient=_gradient_average,
     attributes=(BINS, MEANS), doc="The mean of each window.",
 )  # fmt: skip
 AVG_POOL_BACKWARD = declare(
-    "avg_pool_backward", infer=infer_backward, lower=_lower_average_backward,
+    "avg_pool_backward", rules=EXAMPLES.but(tangent="linear"),
+    infer=infer_backward, lower=_lower_average_backward,
     reference=lambda grad, **attributes: _reference_average(grad, backward=True, **attributes),
     gradient=lambda context, seed: [bind(AVG_POOL, seed, **window_attributes(context))],
     attributes=(BINS | SHAPE, MEANS | SHAPE),

@@ -16,6 +16,7 @@ from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program, coalesce
 from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.pointwise import broadcast_strides, pointwise_program
+from weft.ops.rules import DRAW, Rules
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
@@ -143,7 +144,13 @@ def _reference(kind: str) -> Callable[..., Any]:
 
 def _declare(name: str, kind: str, draw: Any, doc: str) -> OpSpec:
     return declare(
-        name, infer=_infer, reference=_reference(kind), lower=_lower(draw, name), random=True, doc=doc
+        name,
+        rules=DRAW,
+        infer=_infer,
+        reference=_reference(kind),
+        lower=_lower(draw, name),
+        random=True,
+        doc=doc,
     )
 
 
@@ -198,7 +205,8 @@ def _gradient_dropout(context: Gradient, grad: Any, _: Any) -> list[Any]:
 
 
 DROPOUT = declare(
-    "dropout", infer=_infer_dropout, reference=_reference_dropout, lower=_lower_dropout, gradient=_gradient_dropout,
+    "dropout", rules=DRAW.but(batching="dropout"),
+    infer=_infer_dropout, reference=_reference_dropout, lower=_lower_dropout, gradient=_gradient_dropout,
     saves_output=True, random=True, doc="Elements kept with probability 1 - p and scaled by 1 / (1 - p), and which.",
 )  # fmt: skip
 
@@ -231,6 +239,7 @@ def _lower_advance(
 
 
 ADVANCE = declare(
-    "random_advance", infer=_infer_advance, reference=_reference_advance, lower=_lower_advance, elementwise=True,
+    "random_advance", rules=Rules("advance"),
+    infer=_infer_advance, reference=_reference_advance, lower=_lower_advance, elementwise=True,
     doc="The generator's state with its counter moved on.",
 )  # fmt: skip

@@ -16,6 +16,7 @@ from weft.ops.core import Gradient, OpSpec, bind
 from weft.ops.functions import function
 from weft.ops.masked import is_traced, read_number
 from weft.ops.movement import permute, reshape
+from weft.ops.rules import MOVE
 from weft.ops.table import declare, lookup
 from weft.ops.viewing import EXPAND, RESHAPE
 from weft.ops.views import positions
@@ -75,7 +76,8 @@ def _reference_flip(x: Any, *, dims: tuple[int, ...]) -> Any:
 
 
 FLIP: OpSpec = declare(
-    "flip", infer=lambda x, *, dims: (x,), reference=_reference_flip, lower=moved("flip", _flip_sources),
+    "flip", rules=MOVE.but(splitting="rows"),
+    infer=lambda x, *, dims: (x,), reference=_reference_flip, lower=moved("flip", _flip_sources),
     attributes=({"dims": tuple[int, ...]},),
     gradient=lambda context, grad: [bind(FLIP, grad, dims=context.attributes["dims"])],
     doc="Elements in reverse order along dimensions.",
@@ -107,7 +109,8 @@ def _gradient_roll(context: Gradient, grad: Any) -> list[Any]:
 
 
 ROLL: OpSpec = declare(
-    "roll", infer=lambda x, *, shifts: (x,), reference=_reference_roll, lower=moved("roll", _roll_sources),
+    "roll", rules=MOVE,
+    infer=lambda x, *, shifts: (x,), reference=_reference_roll, lower=moved("roll", _roll_sources),
     attributes=({"shifts": tuple[tuple[int, int], ...]},),
     gradient=_gradient_roll, doc="Elements shifted along dimensions and carried around.",
 )  # fmt: skip
@@ -132,7 +135,8 @@ def _reference_triangle(x: Any, *, upper: bool, diagonal: int) -> Any:
 
 
 TRIANGLE: OpSpec = declare(
-    "triangle", infer=lambda x, *, upper, diagonal: (x,), reference=_reference_triangle,
+    "triangle", rules=MOVE.but(batching="leading"),
+    infer=lambda x, *, upper, diagonal: (x,), reference=_reference_triangle,
     lower=moved("triangle", _triangle_sources), attributes=({"upper": bool, "diagonal": int},),
     gradient=lambda context, grad: [bind(TRIANGLE, grad, **context.attributes)],
     doc="The upper or lower triangle of matrices, zeros elsewhere.",

@@ -20,6 +20,7 @@ from weft.ops.creation import in_dtype, to_dtype
 from weft.ops.functions import function
 from weft.ops.geometry import contiguous_strides
 from weft.ops.pointwise import pointwise
+from weft.ops.rules import REDUCTION
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
@@ -217,6 +218,7 @@ def declare_reduction(
         return numpy.asarray(folded).astype(result(dtypes.from_numpy(x.dtype)).numpy)
 
     columns.setdefault("attributes", (_FOLDED,))
+    columns.setdefault("rules", REDUCTION)
     return declare(
         name, infer=infer, reference=compute, lower=_lower(name, combine, mean), doc=doc, **columns
     )
@@ -271,10 +273,24 @@ _EXTREME: dict[str, Any] = {
     "attributes": (_FOLDED, {**_FOLDED, "equal_nan": bool}),
 }
 SUM = declare_reduction(
-    "sum", "sum", "sum", sum_dtype, "The sum over dimensions.", gradient=_gradient_sum, reports="total"
+    "sum",
+    "sum",
+    "sum",
+    sum_dtype,
+    "The sum over dimensions.",
+    gradient=_gradient_sum,
+    reports="total",
+    rules=REDUCTION.but(tangent="linear", precision="float32"),
 )
 MEAN = declare_reduction(
-    "mean", "sum", "mean", lambda d: d, "The mean over dimensions.", mean=True, gradient=_gradient_mean
+    "mean",
+    "sum",
+    "mean",
+    lambda d: d,
+    "The mean over dimensions.",
+    mean=True,
+    gradient=_gradient_mean,
+    rules=REDUCTION.but(tangent="linear"),
 )
 AMAX = declare_reduction(
     "amax", "max", "max", lambda d: d, "The largest element over dimensions.", **_EXTREME
@@ -304,7 +320,8 @@ def _declare_position(name: str, combine: Combine) -> OpSpec:
         return getattr(numpy, name)(x, axis=dims[0], keepdims=keepdim)
 
     doc = f"The position of the {'largest' if combine == 'argmax' else 'smallest'} element, the first of equals."
-    return declare(name, infer=infer, reference=compute, lower=_lower(name, combine, False), doc=doc)
+    lower = _lower(name, combine, False)
+    return declare(name, rules=REDUCTION, infer=infer, reference=compute, lower=lower, doc=doc)
 
 
 ARGMAX = _declare_position("argmax", "argmax")

@@ -24,6 +24,7 @@ from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.functions import function
 from weft.ops.geometry import contiguous_strides
 from weft.ops.pooling_functions import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+from weft.ops.rules import EXAMPLES
 from weft.ops.table import declare
 from weft.ops.windows import tuple_of
 from weft.target import TargetProfile
@@ -303,11 +304,13 @@ def _gradient_backward(context: Gradient, seed: Any) -> list[Any]:
 
 ATTRIBUTES = ({"size": tuple[int, ...], "mode": str, "scales": tuple[float, ...], "align": bool},)
 RESAMPLE = declare(
-    "resample", infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, attributes=ATTRIBUTES,
+    "resample", rules=EXAMPLES.but(splitting="", tangent="linear"),
+    infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, attributes=ATTRIBUTES,
     doc="Images read at the points of another regular grid.",
 )  # fmt: skip
 RESAMPLE_BACKWARD = declare(
-    "resample_backward", infer=_infer, lower=_lower_backward, gradient=_gradient_backward, attributes=ATTRIBUTES,
+    "resample_backward", rules=EXAMPLES.but(splitting="", tangent="linear"),
+    infer=_infer, lower=_lower_backward, gradient=_gradient_backward, attributes=ATTRIBUTES,
     reference=lambda grad, **attributes: _reference(grad, backward=True, **attributes),
     doc="The adjoint of resample: gradients of an image's samples brought to the image.",
 )  # fmt: skip

@@ -14,6 +14,7 @@ from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import TensorType, bind
 from weft.ops.functions import function
+from weft.ops.rules import Rules
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
@@ -83,7 +84,8 @@ def _is_before(element: Expr, value: Expr, right: bool) -> Expr:
 
 
 SEARCHSORTED = declare(
-    "searchsorted", infer=_infer_search, reference=_reference_search, lower=_lower_search,
+    "searchsorted", rules=Rules("searchsorted"),
+    infer=_infer_search, reference=_reference_search, lower=_lower_search,
     doc="Where values would be put into sorted rows.",
 )  # fmt: skip
 

@@ -15,6 +15,7 @@ from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.reduction import is_cooperative
+from weft.ops.rules import ROWS
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
@@ -150,6 +151,7 @@ def _log_softmax_backward_gradient(context: Gradient, seed: Any) -> list[Any]:
 
 
 def _declare(name: str, row: Row, reference: Any, gradient: Any, doc: str, **columns: Any) -> OpSpec:
+    columns.setdefault("rules", ROWS)
     return declare(
         name,
         infer=_infer(name),
@@ -161,10 +163,11 @@ def _declare(name: str, row: Row, reference: Any, gradient: Any, doc: str, **col
     )
 
 
+_FOLDED = ROWS.but(partition="fold", precision="float32")
 SOFTMAX = _declare("softmax", _softmax_row, _reference_softmax, _backward("softmax_backward"),
-                   "exp(x) / sum(exp(x)) along a dimension.", saves_output=True)  # fmt: skip
+                   "exp(x) / sum(exp(x)) along a dimension.", saves_output=True, rules=_FOLDED)  # fmt: skip
 LOG_SOFTMAX = _declare("log_softmax", _log_softmax_row, _reference_log_softmax, _backward("log_softmax_backward"),
-                       "x - log(sum(exp(x))) along a dimension.", saves_output=True)  # fmt: skip
+                       "x - log(sum(exp(x))) along a dimension.", saves_output=True, rules=_FOLDED)  # fmt: skip
 SOFTMAX_BACKWARD = _declare(
     "softmax_backward", _softmax_backward_row, _reference_softmax_backward, _softmax_backward_gradient,
     "The gradient of softmax from that of its output and its output.", saves=(0, 1))  # fmt: skip

@@ -22,6 +22,7 @@ from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.creation import zeros_of
 from weft.ops.functions import function
 from weft.ops.geometry import contiguous_strides
+from weft.ops.rules import MOVE, ROWS
 from weft.ops.table import declare, lookup
 from weft.ops.viewing import SLICE, copy_step
 from weft.target import TargetProfile
@@ -170,7 +171,8 @@ def _gradient_sort(context: Gradient, grad: Any, _: Any) -> list[Any]:
 
 
 SORT = declare(
-    "sort", infer=_infer_sort, reference=_reference_sort, lower=_lower_sort, gradient=_gradient_sort, saves_output=True,
+    "sort", rules=ROWS,
+    infer=_infer_sort, reference=_reference_sort, lower=_lower_sort, gradient=_gradient_sort, saves_output=True,
     doc="The elements along a dimension in order, stable, NaN last, and where they were.",
 )  # fmt: skip
 
@@ -205,6 +207,7 @@ def _lower_unsort(
 
 UNSORT = declare(
     "unsort",
+    rules=ROWS.but(tangent="linear"),
     infer=_infer_unsort,
     reference=_reference_unsort,
     lower=_lower_unsort,
@@ -256,7 +259,8 @@ def _gradient_place(context: Gradient, grad: Any) -> list[Any]:
 
 
 PLACE = declare(
-    "place", infer=_infer_place, reference=_reference_place, lower=_lower_place, gradient=_gradient_place, saves=(1,),
+    "place", rules=MOVE.but(partition=""),
+    infer=_infer_place, reference=_reference_place, lower=_lower_place, gradient=_gradient_place, saves=(1,),
     doc="Values at one place each along a new dimension, 0 elsewhere: the gradient of picking them there.",
 )  # fmt: skip
 
@@ -315,7 +319,8 @@ def _gradient_topk(context: Gradient, grad: Any, _: Any) -> list[Any]:
 
 
 TOPK = declare(
-    "topk", infer=_infer_topk, reference=_reference_topk, lower=_lower_topk, gradient=_gradient_topk, saves_output=True,
+    "topk", rules=ROWS,
+    infer=_infer_topk, reference=_reference_topk, lower=_lower_topk, gradient=_gradient_topk, saves_output=True,
     doc="The first elements of those along a dimension in order, stable, NaN last, and where they were.",
 )  # fmt: skip
 

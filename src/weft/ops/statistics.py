@@ -26,6 +26,7 @@ from weft.ops.reduction import (
     reduced_shape,
     sum_dtype,
 )
+from weft.ops.rules import REDUCTION
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
@@ -94,6 +95,7 @@ PROD = declare_reduction(
     gradient=_gradient_prod,
     saves=(0,),
     reports="total",
+    rules=REDUCTION.but(precision="float32"),
 )
 
 
@@ -161,7 +163,8 @@ def _gradient_var(context: Gradient, by_var: Any, by_mean: Any) -> list[Any]:
 
 
 VAR_MEAN = declare(
-    "var_mean", infer=_infer_var, reference=_reference_var, lower=_row_lowering("var_mean", _var_rows),
+    "var_mean", rules=REDUCTION,
+    infer=_infer_var, reference=_reference_var, lower=_row_lowering("var_mean", _var_rows),
     gradient=_gradient_var, saves=(0,),
     doc="The variance over dimensions and the mean, in one kernel; float32 of 16 bits.",
 )  # fmt: skip
@@ -285,7 +288,8 @@ def _gradient_logsumexp(context: Gradient, grad: Any) -> list[Any]:
 
 
 LOGSUMEXP = declare(
-    "logsumexp", infer=_infer_logsumexp, reference=_reference_logsumexp, gradient=_gradient_logsumexp,
+    "logsumexp", rules=REDUCTION.but(precision="float32"),
+    infer=_infer_logsumexp, reference=_reference_logsumexp, gradient=_gradient_logsumexp,
     lower=_row_lowering("logsumexp", _logsumexp_rows), saves=(0,), saves_output=True,
     doc="log(sum(exp(x))) over dimensions, without overflow.",
 )  # fmt: skip

@@ -10,34 +10,40 @@ from weft.ops.declaring import binary, check_operands, planned, unary
 from weft.ops.pointwise import pointwise
 
 _FLOAT: dict[str, Any] = {"rule": "float", "kinds": "f"}
+_FLOAT32 = {**_FLOAT, "precision": "float32"}
+"""Of functions that autocast computes in float32."""
 
-unary("exp", "exp(x)", "e to the power of each element.", derivative="g * out", **_FLOAT)
+unary("exp", "exp(x)", "e to the power of each element.", derivative="g * out", **_FLOAT32)
 unary(
     "exp2",
     "exp2(x)",
     "2 to the power of each element.",
     derivative=f"g * (out * {0.6931471805599453})",
-    **_FLOAT,
+    **_FLOAT32,
 )
 unary(
-    "expm1", "expm1(x)", "exp(x) - 1 of each element, exact near 0.", derivative="g * (out + 1.0)", **_FLOAT
+    "expm1", "expm1(x)", "exp(x) - 1 of each element, exact near 0.", derivative="g * (out + 1.0)", **_FLOAT32
 )
-unary("log", "log(x)", "The natural logarithm of each element; NaN below 0.", **_FLOAT)
-unary("log2", "log2(x)", "The logarithm to base 2 of each element; NaN below 0.", **_FLOAT)
-unary("log10", "log10(x)", "The logarithm to base 10 of each element; NaN below 0.", **_FLOAT)
-unary("log1p", "log1p(x)", "log(1 + x) of each element, exact near 0; NaN below -1.", **_FLOAT)
+unary("log", "log(x)", "The natural logarithm of each element; NaN below 0.", **_FLOAT32)
+unary("log2", "log2(x)", "The logarithm to base 2 of each element; NaN below 0.", **_FLOAT32)
+unary("log10", "log10(x)", "The logarithm to base 10 of each element; NaN below 0.", **_FLOAT32)
+unary("log1p", "log1p(x)", "log(1 + x) of each element, exact near 0; NaN below -1.", **_FLOAT32)
 
 unary("sin", "sin(x)", "The sine of each element, in radians.", **_FLOAT)
 unary("cos", "cos(x)", "The cosine of each element, in radians.", **_FLOAT)
 unary(
-    "tan", "tan(x)", "The tangent of each element, in radians.", derivative="g * (1.0 + out * out)", **_FLOAT
+    "tan",
+    "tan(x)",
+    "The tangent of each element, in radians.",
+    derivative="g * (1.0 + out * out)",
+    **_FLOAT32,
 )
-unary("asin", "asin(x)", "The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1.", **_FLOAT)
-unary("acos", "acos(x)", "The inverse cosine, in [0, pi]; NaN beyond 1.", **_FLOAT)
+unary("asin", "asin(x)", "The inverse sine, in [-pi / 2, pi / 2]; NaN beyond 1.", **_FLOAT32)
+unary("acos", "acos(x)", "The inverse cosine, in [0, pi]; NaN beyond 1.", **_FLOAT32)
 unary("atan", "atan(x)", "The inverse tangent, in [-pi / 2, pi / 2].", **_FLOAT)
 binary("atan2", "atan2(x, y)", "The angle of the point (other, input) of the plane, in [-pi, pi].", **_FLOAT)
-unary("sinh", "sinh(x)", "The hyperbolic sine of each element.", **_FLOAT)
-unary("cosh", "cosh(x)", "The hyperbolic cosine of each element.", **_FLOAT)
+unary("sinh", "sinh(x)", "The hyperbolic sine of each element.", **_FLOAT32)
+unary("cosh", "cosh(x)", "The hyperbolic cosine of each element.", **_FLOAT32)
 unary(
     "tanh",
     "tanh(x)",

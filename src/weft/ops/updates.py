@@ -16,6 +16,7 @@ from weft.expr import Expr, cast, const, evaluate, parse, substitute, variable, 
 from weft.kernels import PARTS, Builder, Kernel, Operand, Program, Step, coalesce, renumbered
 from weft.ops.core import OpSpec, TensorType
 from weft.ops.geometry import contiguous_strides
+from weft.ops.rules import UPDATE
 from weft.ops.table import declare
 from weft.target import TargetProfile
 
@@ -216,7 +217,7 @@ def declare_update(
     """
     rules = _Update(name, shared, tensors, written, formulas)
     return declare(
-        name, infer=rules.infer, reference=rules.reference, lower=rules.lower, elementwise=True, doc=doc,
+        name, rules=UPDATE, infer=rules.infer, reference=rules.reference, lower=rules.lower, elementwise=True, doc=doc,
         info={"update": (len(shared), len(tensors), len(written))},
         attributes=({name: bool | float if name in FLAGS else float for name in options.split()},),
     )  # fmt: skip

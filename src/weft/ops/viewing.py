@@ -16,6 +16,7 @@ from weft.ops.core import Gradient, OpSpec, TensorType, bind
 from weft.ops.creation import COPY, zeros_of
 from weft.ops.geometry import Geometry
 from weft.ops.pointwise import is_vector
+from weft.ops.rules import VIEW, Rules
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 
@@ -36,7 +37,7 @@ def declare_view(
 ) -> OpSpec:
     """Add a view op to the table: ``view`` gives another geometry of the same storage."""
     return declare(
-        name, infer=_infer(name, view), view=view, reference=reference, gradient=gradient,
+        name, rules=VIEW, infer=_infer(name, view), view=view, reference=reference, gradient=gradient,
         joint_gradient=joint_gradient, doc=doc,
     )  # fmt: skip
 
@@ -240,6 +241,7 @@ def _update_gradient(context: Gradient, grad: Any) -> list[Any]:
 
 
 UPDATE_VIEW = declare(
-    "update_view", infer=_infer_update, reference=_reference_update, lower=_lower_update, gradient=_update_gradient,
+    "update_view", rules=Rules("update_view", tangent="linear_in_both", partition="cheap"),
+    infer=_infer_update, reference=_reference_update, lower=_lower_update, gradient=_update_gradient,
     overwrites=(0,), doc="The base with the elements that a path of views reaches replaced by value.",
 )  # fmt: skip

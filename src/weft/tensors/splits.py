@@ -70,6 +70,13 @@ def _alike(*apart: str) -> Rule:
     return rule
 
 
+def _rows(
+    operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
+) -> Iterator[Split]:
+    """All dimensions but those along which the rows lie."""
+    return _alike("dims" if "dims" in attributes else "dim")(operands, targets, attributes)
+
+
 def _full(
     operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
 ) -> Iterator[Split]:
@@ -213,31 +220,24 @@ def _update(
         yield Split(size, own, (axis,) * len(targets))
 
 
-RULES: dict[str, Rule] = {
-    **dict.fromkeys(("cast", "copy"), _alike()),
-    **dict.fromkeys(("softmax", "log_softmax", "softmax_backward", "log_softmax_backward", "cumsum", "cumprod",
-                     "recurrence", "logcumsumexp", "cummax", "cummin", "sort", "unsort", "topk"), _alike("dim")),
-    **dict.fromkeys(("norm", "norm_backward", "flip"), _alike("dims")),
-    **dict.fromkeys(("sum", "mean", "amax", "amin", "any", "all", "prod", "argmax", "argmin", "logsumexp", "var_mean",
-                     "max", "min"), _reduced),
-    **dict.fromkeys(("random_uniform", "random_normal", "random_integer", "dropout"), _drawn),
-    **dict.fromkeys(("scatter", "scatter_fold"), _scatter),
-    **dict.fromkeys(("convolution", "convolution_input"), _images(1)),
-    **dict.fromkeys(("max_pool", "avg_pool", "max_pool_backward", "avg_pool_backward"), _images()),
-    **dict.fromkeys(("nll", "nll_backward"), _images()),
-    "full": _full, "arange": _arange, "matmul": _matmul, "gather": _gather, "index": _index, "index_put": _index_put,
+SPLITTING: dict[str, Rule] = {
+    "broadcast": _alike(), "rows": _rows, "reduction": _reduced, "draw": _drawn, "gather": _gather, "scatter": _scatter,
+    "images": _images(1), "examples": _images(), "update": _update, "full": _full, "arange": _arange,
+    "matmul": _matmul, "index": _index, "index_put": _index_put,
 }  # fmt: skip
+"""The rules of splitting that ops name where they are declared (``ops.rules``)."""
+
+
+def rule_of(op: OpSpec) -> Rule | None:
+    """Return the rule by which an op is cut; ``None`` where it cannot be."""
+    return SPLITTING[op.rules.splitting] if op.rules.splitting else None
 
 
 def splits(
     op: OpSpec, operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
 ) -> list[Split]:
-    """The ways to cut a call, none where the op is not in the table."""
-    if "pointwise" in op.info:
-        rule: Rule | None = _alike()
-    elif "update" in op.info:
-        shared, width, _ = op.info["update"]
-        rule = _update if len(operands) == shared + width else None
-    else:
-        rule = RULES.get(op.name)
-    return [] if rule is None else list(rule(operands, targets, attributes))
+    """The ways to cut a call, none where the op has no rule."""
+    rule = rule_of(op)
+    if rule is None or op.rules.splitting == "update" and len(operands) != sum(op.info["update"][:2]):
+        return []
+    return list(rule(operands, targets, attributes))
