@@ -10,8 +10,11 @@ import pytest
 from tests.codegen.test_wgsl_derived import compare, operand, pointwise
 from tests.conftest import ADAPTER
 from weft import devices, dtypes
+from weft.codegen.wgsl.storage import FORMATS
 from weft.devices.base import Device
 from weft.dtypes import DType
+from weft.expr import cast
+from weft.expr.node import INDEX
 from weft.kernels import Builder
 
 pytestmark = pytest.mark.webgpu
@@ -97,6 +100,28 @@ def test_invocations_share_a_word_without_a_race(gpu: Device, dtype: DType) -> N
         (rng.standard_normal(size) * 40).clip(0, 100).astype(dtype.numpy) for size in (count, 2 * count + 1)
     ]
     compare(gpu, builder.finish(), arrays, offsets={1: 2 * count})
+
+
+@pytest.mark.parametrize("dtype", list(FORMATS), ids=lambda d: d.name)
+def test_places_read_from_memory_may_be_named_twice(gpu: Device, dtype: DType) -> None:
+    """Points of one place write one value, others the rest of the word."""
+    from tests.codegen.wgsl_run import arguments, dispatch
+
+    places = numpy.random.default_rng(5).permutation(numpy.repeat(numpy.arange(3, 4003), 2))
+    builder = Builder("named")
+    index, values = operand(0, dtypes.int32, (8000,)), operand(1, dtype, (5000,))
+    (i,) = builder.axes((8000,))
+    place = cast(builder.load(index, [i]), INDEX)
+    builder.store(operand(2, dtype, (5000,)), [place], builder.load(values, [place]))
+    given = (numpy.arange(5000) % 2 + (dtype is not dtypes.bool_) * (numpy.arange(5000) % 90)).astype(
+        dtype.numpy
+    )
+    step = builder.finish()
+    arrays = [places.astype("int32"), given, numpy.ones(5000, dtype.numpy)]
+    buffers = [(buffer.dtype, array) for buffer, array in zip(step.kernel.buffers, arrays, strict=True)]
+    expected = arrays[2].copy()
+    expected[places] = given[places]
+    numpy.testing.assert_array_equal(dispatch(gpu, step.kernel, buffers, arguments(step))[2], expected)
 
 
 @pytest.mark.parametrize("vector", [1, 4])

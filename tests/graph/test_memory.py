@@ -150,24 +150,31 @@ WRITES: dict[str, Callable[[Any, Any, Any], Any]] = {
 }
 
 
+KINDS = ("float32", "float16", "bfloat16")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", WRITES)
-def test_the_update_of_a_row_moves_a_row(device, name: str) -> None:
-    write = WRITES[name]
-    cache = wf.zeros(64 * MIB // 256, 64, device=device.name)
-    row, at = wf.randn(64, device=device.name), wf.tensor(5, device=device.name)
+def test_the_update_of_a_row_moves_a_row(device, name: str, kind: str) -> None:
+    write, dtype = WRITES[name], getattr(wf, kind)
+    cache = wf.zeros(64 * MIB // 256, 64, dtype=dtype, device=device.name)
+    row, at = wf.randn(64, device=device.name).to(dtype), wf.tensor(5, device=device.name)
     traced = trace(lambda row, at: (write(cache, row, at), None)[1], row, at)
     lowered = lower_graph(traced.graph, device.profile)
     assert moved(lowered, device.profile) < MIB
     assert compile_graph(traced.graph, device.profile).changed == (0,)
-    small, expected = (wf.ones(9, 64, device=device.name) for _ in range(2))
+    small, expected = (wf.ones(9, 64, dtype=dtype, device=device.name) for _ in range(2))
     wf.jit(lambda row, at: (write(small, row, at), None)[1])(row, at)
     write(expected, row, at)
-    numpy.testing.assert_allclose(small.numpy(), expected.numpy(), rtol=1e-6)
+    numpy.testing.assert_allclose(small.float().numpy(), expected.float().numpy(), rtol=1e-6)
 
 
-def test_the_update_of_few_rows_moves_these_rows(device) -> None:
-    cache = wf.zeros(64 * MIB // 256, 64, device=device.name)
-    rows, at = wf.randn(3, 64, device=device.name), wf.tensor([5, 7, 5], device=device.name)
+@pytest.mark.parametrize("kind", [*KINDS, "int16", "int8"])
+def test_the_update_of_few_rows_moves_these_rows(device, kind: str) -> None:
+    dtype = getattr(wf, kind)
+    cache = wf.zeros(64 * MIB // 256, 64, dtype=dtype, device=device.name)
+    rows = wf.arange(192.0, device=device.name).reshape(3, 64).remainder(100).to(dtype)
+    at = wf.tensor([5, 7, 5], device=device.name)
     traced = trace(lambda rows, at: (cache.__setitem__(at, rows), None)[1], rows, at)
     lowered = lower_graph(traced.graph, device.profile)
     libraries = {call.kernel.name for call in lowered.calls if not isinstance(call.kernel, Kernel)}
@@ -176,8 +183,24 @@ def test_the_update_of_few_rows_moves_these_rows(device) -> None:
     assert sum(Planning(lowered, device.profile).plan().arenas) < MIB
     traced(rows, at)
     expected = numpy.zeros((cache.shape[0], 64), numpy.float32)
-    expected[7], expected[5] = rows[1].numpy(), rows[2].numpy()
-    numpy.testing.assert_array_equal(cache.numpy(), expected)
+    expected[7], expected[5] = rows[1].float().numpy(), rows[2].float().numpy()
+    numpy.testing.assert_array_equal(cache.float().numpy(), expected)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "int32", "int16", "int8"])
+def test_a_fold_into_few_rows_moves_these_rows(device, kind: str) -> None:
+    dtype = getattr(wf, kind)
+    cache = wf.ones(64 * MIB // 256, 64, dtype=dtype, device=device.name)
+    rows = wf.arange(192.0, device=device.name).reshape(3, 64).remainder(50).to(dtype)
+    at = wf.tensor([5, 7, 5], device=device.name)
+    traced = trace(lambda rows, at: (cache.index_add_(0, at, rows), None)[1], rows, at)
+    lowered = lower_graph(traced.graph, device.profile)
+    assert moved(lowered, device.profile) < MIB
+    assert sum(Planning(lowered, device.profile).plan().arenas) < MIB
+    traced(rows, at)
+    expected, given = numpy.ones((cache.shape[0], 64), numpy.float32), rows.float().numpy()
+    expected[7], expected[5] = 1 + given[1], 1 + given[0] + given[2]
+    numpy.testing.assert_array_equal(cache.float().numpy(), expected)
 
 
 @pytest.mark.parametrize("by", ["a number", "a tensor"])

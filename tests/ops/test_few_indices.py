@@ -12,8 +12,8 @@ import pytest
 import weft as wf
 
 SIZE = 1 << 18
-KINDS = {"cpu": ("int8", "float16", "float32", "int64"), "webgpu": ("int32", "float32", "int64")}
-"""Types of elements that are no part of a word, on each device."""
+KINDS = ("int8", "uint8", "bool", "int16", "float16", "bfloat16", "int32", "float32", "int64")
+"""Types of elements: several to a word on webgpu, and of 32 bits and more."""
 
 
 @contextmanager
@@ -39,25 +39,31 @@ WRITES: dict[str, Write] = {
     "index_put_": lambda x, i, v: x.index_put_((i,), v),
     "index_copy_": lambda x, i, v: x.index_copy_(0, i, v),
 }
-COUNTS = (2, 700, 1500)
-"""Indices that are compared with one another, and indices that are sorted where they are more."""
+COUNTS = (1, 2, 700, 1500)
+"""One index, indices that are compared with one another, and indices that are sorted where they are more."""
+
+
+def rows_beside_another(draw: np.random.Generator, count: int) -> Any:
+    """Random rows, many of them neighbours in a word, some of them equal."""
+    rows = draw.integers(0, SIZE // 2, count)
+    rows[count // 2 :] = rows[: count - count // 2] + draw.integers(0, 3, count - count // 2)
+    return rows
 
 
 @pytest.mark.parametrize("layout", ["dense", "every second", "columns"])
 @pytest.mark.parametrize("name", WRITES)
 def test_few_indices_take_little_memory(device: Any, name: str, layout: str) -> None:
     draw = np.random.default_rng(5)
-    for kind in KINDS["cpu" if device.name == "cpu" else "webgpu"]:
+    for kind in KINDS:
         for count in COUNTS:
-            rows = draw.integers(0, SIZE // 2, count)
-            rows[-1] = rows[0]  # of equal places the last one stays
+            rows = rows_beside_another(draw, count)
             shape = {"dense": (SIZE,), "every second": (2 * SIZE,), "columns": (2, SIZE)}[layout]
             whole = wf.zeros(shape, dtype=getattr(wf, kind), device=device.name)
             see: Callable[[Any], Any] = {
                 "dense": lambda x: x, "every second": lambda x: x[::2], "columns": lambda x: x.T,
             }[layout]  # fmt: skip
             target = see(whole)
-            values = draw.integers(1, 100, (count, *target.shape[1:]))
+            values = draw.integers(0, 2 if kind == "bool" else 100, (count, *target.shape[1:]))
             index = wf.tensor(rows, device=device.name)
             given = wf.tensor(values, device=device.name).to(getattr(wf, kind))
             wf.zeros(1, device=device.name).tolist()  # uploads are done
@@ -68,6 +74,63 @@ def test_few_indices_take_little_memory(device: Any, name: str, layout: str) -> 
                 see(expected)[row] = value
             np.testing.assert_array_equal(whole.long().numpy(), expected)
             assert sum(asked) <= 256 * 1024 + 200 * count, f"{kind}, {count} indices: {asked}"
+
+
+FOLDS: dict[str, tuple[Write, Callable[[Any, Any, Any], None]]] = {
+    "index_put_": (lambda x, i, v: x.index_put_((i,), v, accumulate=True), np.add.at),
+    "index_add_": (lambda x, i, v: x.index_add_(0, i, v), np.add.at),
+    "scatter_add_": (lambda x, i, v: x.scatter_add_(0, like(i, v), v), np.add.at),
+    "amax": (lambda x, i, v: x.scatter_reduce_(0, like(i, v), v, "amax"), np.maximum.at),
+    "amin": (lambda x, i, v: x.scatter_reduce_(0, like(i, v), v, "amin"), np.minimum.at),
+    "prod": (lambda x, i, v: x.scatter_reduce_(0, like(i, v), v, "prod"), np.multiply.at),
+}
+
+
+def like(index: Any, values: Any) -> Any:
+    """The index of each row for all of the row's elements."""
+    return index if values.ndim == 1 else index[:, None].expand(*values.shape)
+
+
+@pytest.mark.parametrize("layout", ["dense", "every second", "columns"])
+@pytest.mark.parametrize("name", FOLDS)
+def test_folds_of_few_indices_take_little_memory(device: Any, name: str, layout: str) -> None:
+    draw = np.random.default_rng(6)
+    fold, expect = FOLDS[name]
+    for kind in (kind for kind in KINDS if kind != "bool"):
+        for count in COUNTS:
+            rows = rows_beside_another(draw, count)
+            shape = {"dense": (SIZE,), "every second": (2 * SIZE,), "columns": (2, SIZE)}[layout]
+            see: Callable[[Any], Any] = {
+                "dense": lambda x: x, "every second": lambda x: x[::2], "columns": lambda x: x.T,
+            }[layout]  # fmt: skip
+            expected = draw.integers(0, 3, shape)
+            whole = wf.tensor(expected, device=device.name).to(getattr(wf, kind))
+            target = see(whole)
+            values = draw.integers(0, 3, (count, *target.shape[1:]))
+            index = wf.tensor(rows, device=device.name)
+            given = wf.tensor(values, device=device.name).to(getattr(wf, kind))
+            wf.zeros(1, device=device.name).tolist()  # uploads are done
+            with allocated(wf.devices.open(device.name)) as asked:
+                fold(target, index, given)
+            expect(see(expected), rows, values)
+            np.testing.assert_array_equal(whole.long().numpy(), expected)
+            assert sum(asked) <= 256 * 1024 + 400 * count, f"{kind}, {count} indices: {asked}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_neighbours_in_a_word_are_written_at_once(device: Any, kind: str) -> None:
+    """Every element of many words is named twice: no write loses another, over repeats."""
+    draw = np.random.default_rng(7)
+    dtype = getattr(wf, kind)
+    for _ in range(5):
+        rows = draw.permutation(np.repeat(np.arange(1800) + 13, 2))
+        values = draw.integers(0, 2 if kind == "bool" else 100, len(rows))
+        target = wf.ones(SIZE, dtype=dtype, device=device.name)
+        target[wf.tensor(rows, device=device.name)] = wf.tensor(values, device=device.name).to(dtype)
+        expected = np.ones(SIZE, "int64")
+        for row, value in zip(rows, values, strict=True):
+            expected[row] = value
+        np.testing.assert_array_equal(target.long().numpy(), expected)
 
 
 @pytest.mark.parametrize("count", [2, 1500])

@@ -16,13 +16,12 @@ from weft.graph.costs import is_cheap, times, without
 from weft.graph.lowered import Call, Choose, Lowered, Repeat, RepeatWhile, Result, Step, Value
 from weft.graph.merging import absorbed, attached, inlined
 from weft.graph.parts import folded, loaded, loads, numbered, points, stored, uses
-from weft.graph.places import may_coincide
 from weft.graph.products import with_epilogue
 from weft.graph.reaching import Reach
 from weft.graph.renaming import ROUND
 from weft.graph.together import side_by_side
 from weft.graph.tuning import tuned
-from weft.kernels import Buffer, Kernel, Part
+from weft.kernels import Buffer, Kernel, Part, may_coincide
 from weft.ops import TensorType
 from weft.target import Parameter, TargetProfile
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from weft.expr import Expr, walk
-from weft.expr.node import variables
 from weft.graph.lowered import Block, Step
 from weft.graph.products import SIDES
 from weft.kernels import Kernel, Library, Part
@@ -32,11 +31,6 @@ def same_places(call: Step, old: str, new: str) -> bool:
     writing = [part for part in parts if any(store.buffer == new for store in part.stores)]
     reading = [part for part in parts if _loads(part, old)]
     return len(writing) == 1 and reading in ([], writing)
-
-
-def may_coincide(index: Expr) -> bool:
-    """Whether two points may have one index: where it is read from memory, at a place that depends on the point."""
-    return any(node.function == "load" and variables(node.args[0]) for node in walk(index))
 
 
 def parts_of(call: Step) -> tuple[Part, ...]:

@@ -1,7 +1,7 @@
 """Kernel descriptions: derived kernels as data, library kernels as templates, and the builder that makes them."""
 
 from weft.kernels.builder import Builder, Operand, coalesce
-from weft.kernels.derived import Axis, Buffer, Check, Kernel, Part, Reduction, Store
+from weft.kernels.derived import Axis, Buffer, Check, Kernel, Part, Reduction, Store, may_coincide
 from weft.kernels.numbers import as_parameter
 from weft.kernels.program import (
     PARTS,
@@ -35,5 +35,6 @@ __all__ = [
     "Store",
     "as_parameter",
     "coalesce",
+    "may_coincide",
     "renumbered",
 ]

@@ -17,6 +17,7 @@ from typing import Literal
 
 from weft.dtypes import DType
 from weft.expr import Expr, walk
+from weft.expr.node import variables
 from weft.target import Parameter
 
 Combine = Literal["sum", "prod", "max", "min", "any", "all", "argmax", "argmin", "largest"]
@@ -58,13 +59,19 @@ class Reduction:
 class Store:
     """``buffer[index] = value``; ``inner`` stores run at every point of the reduction axes, after all reductions.
 
-    A value of the buffer's compute type is narrowed to its element type. No two points store to one element.
+    A value of the buffer's compute type is narrowed to its element type. No two points store to one element,
+    unless the index is read from memory (``may_coincide``): the points that it sends to an element store one value.
     """
 
     buffer: str
     index: Expr
     value: Expr
     inner: bool = False
+
+
+def may_coincide(index: Expr) -> bool:
+    """Whether two points may have one index: where it is read from memory, at a place that depends on the point."""
+    return any(node.function == "load" and variables(node.args[0]) for node in walk(index))
 
 
 @dataclass(frozen=True)

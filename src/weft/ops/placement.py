@@ -18,8 +18,9 @@ from weft.kernels import Builder, Library, Operand, Program, Step, coalesce
 from weft.ops import arguments
 from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.creation import to_dtype, zeros_of
+from weft.ops.equal_keys import Scratch, zero_step
 from weft.ops.geometry import broadcast_shapes, contiguous_strides
-from weft.ops.placing import MODES, Scratch, fronted, index_points, lower_put, scatter_points, zero_step
+from weft.ops.placing import MODES, fronted, index_points, lower_put, scatter_points
 from weft.ops.rules import ROWS, Rules
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile

@@ -5,7 +5,8 @@ every place, the last index that names it. For folds the rows of a place are fol
 indices: one after another on the cpu; elsewhere a stable sort brings them together and a tree, which depends only on
 the indices, folds each run. K indices into N places cost O(N + K log K) at most; one index costs what it writes. Few
 take no memory for the N places: on the cpu they are written into a dense target one after another, and elsewhere each
-index looks for the last one with its place. Types that are packed in words on webgpu have a table there.
+index looks for the last one with its place, or for the fold of its place. Every index writes; those that name one
+place write the same value there.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from weft import dtypes
 from weft.expr import Expr, call, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Library, Offset, Operand, Program, Step, coalesce
+from weft.ops.equal_keys import COMPARED, FOLDS, Scratch, few_fold, last_rows, table_fold, zero_step
 from weft.ops.geometry import Geometry, broadcast_shapes, contiguous_strides
 from weft.ops.viewing import copy_step
 from weft.target import TargetProfile
@@ -39,10 +41,7 @@ FEW = 4
 One row is written by a kernel of its own, which the plan can fuse and whose reads and writes it sees.
 """
 SPARSE = 64
-"""Where fewer than one of so many places is named, many indices are sorted to find the last one of each place."""
-COMPARED = 1024
-"""Indices that are compared with one another, at most, to find the last one of each place."""
-FOLDS = {"sum": "sum", "prod": "prod", "amax": "max", "amin": "min"}
+"""Where fewer than one of so many places is named, many indices are written without a table of all places."""
 
 
 def checked(builder: Builder, index: Expr, size: Expr, wrap: bool, check: bool) -> Expr:
@@ -145,27 +144,25 @@ def lower_put(
         sizes = (points.count, points.width, Offset(target.index))
         steps.append(Step(fold, (keys.index, parts.index, target.index), sizes))
         return Program(tuple(steps), tuple(scratch.taken))
-    packed = not profile.capabilities.narrow_stores and target.dtype.bits < 32
-    if points.count == 1 and not packed:
+    if points.count == 1:
         steps += _write_steps(name, Put(points, mode, keys, None, parts, target), scratch)
         return Program(tuple(steps), tuple(scratch.taken))
     places = math.prod(points.lead)
-    if mode == "replace" and not packed and points.count < places // few_of(points.count):
-        last = _last_rows(steps, scratch, keys, profile)
+    if points.count < places // few_of(points.count):
+        if mode == "replace":
+            last = last_rows(steps, scratch, keys, profile)
+        else:
+            parts, last = few_fold(steps, scratch, keys, parts, mode, profile)
         steps += _write_steps(name, Put(points, mode, keys, None, parts, target, last), scratch)
         return Program(tuple(steps), tuple(scratch.taken))
     table = scratch.take(dtypes.int64, (places,))
     steps.append(zero_step(table))
     if mode == "replace":
         steps.append(Step(Library("last_place", (dtypes.int64,)), (keys.index, table.index), (points.count,)))
-    elif not profile.capabilities.workgroups:
-        fold = Library("segment_fold", (accumulator,), (("combine", FOLDS[mode]),))
-        counts = (points.count, points.width)
-        steps.append(Step(fold, (keys.index, parts.index, table.index), counts))
     else:
-        parts = _sorted_fold(steps, scratch, keys, parts, table, mode, profile)
+        parts = table_fold(steps, scratch, keys, parts, table, mode, profile)
     put = Put(points, mode, keys, table, parts, target)
-    if packed:
+    if not profile.capabilities.narrow_stores and target.dtype.bits < 32:
         steps.append(_merge_step(name, put))
     else:
         steps += _write_steps(name, put, scratch)
@@ -180,20 +177,6 @@ def few_of(count: int) -> int:
 def is_dense(operand: Operand) -> bool:
     """Whether the operand's elements lie in row-major order without gaps."""
     return Geometry(operand.shape, operand.strides).is_contiguous
-
-
-class Scratch:
-    """Hands out temporaries, numbered after the outputs."""
-
-    def __init__(self, first: int) -> None:
-        self.first = first
-        self.taken: list[tuple[dtypes.DType, int]] = []
-
-    def take(self, dtype: dtypes.DType, shape: tuple[int, ...]) -> Operand:
-        """A new contiguous temporary."""
-        index = self.first + len(self.taken)
-        self.taken.append((dtype, math.prod(shape)))
-        return Operand(index, dtype, shape, contiguous_strides(shape), index)
 
 
 @dataclass(frozen=True)
@@ -233,76 +216,6 @@ def _keys_step(points: Points, keys: Operand) -> Step:
         key = key + place * builder.integer(f"step{d}", strides[d])
     builder.store(keys, axes, key, contiguous_strides(shape))
     return builder.finish()
-
-
-def zero_step(table: Operand) -> Step:
-    """Fills a table with zeros."""
-    builder = Builder("put_table")
-    axes = builder.axes(table.shape)
-    builder.store(table, axes, const(0, INDEX))
-    return builder.finish()
-
-
-def _last_rows(steps: list[Step], scratch: Scratch, keys: Operand, profile: TargetProfile) -> Operand:
-    """For each index the last one with the same key: by comparing all, or by bisection among the sorted ones."""
-    count = keys.shape[0]
-    last = scratch.take(dtypes.int64, keys.shape)
-    if count <= COMPARED:
-        builder = Builder("put_last")
-        axes, others = builder.axes(keys.shape), builder.reduce_axes(keys.shape)
-        equal = builder.load(keys, others).equals(builder.load(keys, axes))
-        builder.store(last, axes, builder.reduce("max", where(equal, others[0], const(0, INDEX))))
-        steps.append(builder.finish())
-        return last
-    ordered, order = _sorted_keys(steps, scratch, keys, profile)
-    builder = Builder("put_last_sorted")
-    axes = builder.axes(keys.shape)
-    key, size, found = builder.load(keys, axes), builder.integer("n", count), const(0, INDEX)
-    for bit in reversed(range(count.bit_length())):
-        reach = found + const(1 << bit, INDEX)
-        inside = reach <= size
-        before = builder.load(ordered, [where(inside, reach - 1, const(0, INDEX))]) <= key
-        found = where(inside & before, reach, found)
-    builder.store(last, axes, builder.load(order, [found - 1]))
-    steps.append(builder.finish())
-    return last
-
-
-def _sorted_keys(
-    steps: list[Step], scratch: Scratch, keys: Operand, profile: TargetProfile
-) -> tuple[Operand, Operand]:
-    """The keys in ascending order, and the places that they have among the keys."""
-    from weft.ops.sorting import order_steps
-
-    found, order = order_steps(keys, False, profile, scratch.first, scratch.taken)
-    ordered = scratch.take(dtypes.int64, keys.shape)
-    builder = Builder("put_sorted_keys")
-    axes = builder.axes(keys.shape)
-    builder.store(ordered, axes, builder.load(keys, [builder.load(order, axes)]))
-    steps += [*found, builder.finish()]
-    return ordered, order
-
-
-def _sorted_fold(
-    steps: list[Step],
-    scratch: Scratch,
-    keys: Operand,
-    parts: Operand,
-    table: Operand,
-    mode: str,
-    profile: TargetProfile,
-) -> Operand:
-    """Sort the keys, fold the rows of each; gives the folded rows, which ``table`` names by sorted place."""
-    count, width = parts.shape
-    ordered, order = _sorted_keys(steps, scratch, keys, profile)
-    sums = scratch.take(parts.dtype, parts.shape)
-    for stage, buffers in (
-        ("chunks", (ordered, order, parts, sums, table)),
-        ("segments", (ordered, sums)),
-    ):
-        fold = Library("segment_fold", (parts.dtype,), (("combine", FOLDS[mode]), ("stage", stage)))
-        steps.append(Step(fold, tuple(one.index for one in buffers), (count, width)))
-    return sums
 
 
 def _write_steps(name: str, put: Put, scratch: Scratch) -> list[Step]:

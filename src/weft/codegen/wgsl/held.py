@@ -15,7 +15,7 @@ from weft.errors import KernelError
 from weft.expr import Expr, walk
 from weft.expr.wgsl import Emitter, Value
 from weft.expr.wgsl_text import identifier, type_name
-from weft.kernels import Kernel, Part, Reduction, Store
+from weft.kernels import Kernel, Part, Reduction, Store, may_coincide
 
 
 @dataclass(frozen=True)
@@ -140,5 +140,5 @@ class HeldWriter(PointWriter):
         if self.width == 4:
             self.emitter.line(f"{view.all4(index, value, declarations)};")
             return
-        for line in view.store(index, value, declarations):
+        for line in view.store(index, value, declarations, may_coincide(store.index)):
             self.emitter.line(line)

@@ -13,7 +13,7 @@ from weft.expr import Expr, const, simplify, walk
 from weft.expr.node import INDEX
 from weft.expr.wgsl import Emitter, Value
 from weft.expr.wgsl_text import bare, identifier, type_name
-from weft.kernels import Axis, Check, Kernel, Part, Reduction, Store
+from weft.kernels import Axis, Check, Kernel, Part, Reduction, Store, may_coincide
 
 UNROLLED = 4
 """Points of a reduction whose loads are under way at a time on a GPU."""
@@ -341,7 +341,7 @@ class PointWriter:
         """The statements that write computed values."""
         for store, (index, value) in zip(stores, values, strict=True):
             view = self.check_store(store)
-            for line in view.store(index, value, self.module.declarations):
+            for line in view.store(index, value, self.module.declarations, may_coincide(store.index)):
                 self.emitter.line(line)
 
     def check_store(self, store: Store) -> View:

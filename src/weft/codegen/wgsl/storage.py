@@ -173,8 +173,13 @@ class View:
         form = FORMATS.get(self.dtype)
         return item if form is None else form.unpack4.format(w=item)
 
-    def store(self, index: str, value: str, declarations: Declarations) -> list[str]:
-        """Statements that write one element; ``index`` is a name or literal."""
+    def store(
+        self, index: str, value: str, declarations: Declarations, coinciding: bool = False
+    ) -> list[str]:
+        """Statements that write one element; ``index`` is a name or literal.
+
+        ``coinciding``: several invocations may write the element, all the same value.
+        """
         form = FORMATS.get(self.dtype)
         if form is None:
             place = (
@@ -184,6 +189,15 @@ class View:
         assert self.atomic, "a packed element is written alone only where its word is atomic"
         self.needs(declarations)
         word = self._word(index, form)
+        if coinciding:  # a change by xor would be undone by the second one
+            return [
+                "{",
+                f"    let shift = u32({index} & {form.lanes - 1}i) * {form.bits}u;",
+                f"    let bits = ({form.pack.format(v=value)} & {form.mask}) << shift;",
+                f"    atomicAnd(&{word}, ~({form.mask} << shift));",
+                f"    atomicOr(&{word}, bits);",
+                "}",
+            ]
         return [
             "{",
             f"    let shift = u32({index} & {form.lanes - 1}i) * {form.bits}u;",
