@@ -193,9 +193,9 @@ def test_a_cycle_of_rate_and_momentum_trains_as_pytorch_and_compiles_nothing_new
                 if step < 19:
                     schedule.step()
                 if lib is wf and step == 2:
-                    kernels = len(wf.tensors.EAGER._prepared)
+                    kernels = len(wf.tensors.EAGER.prepared)
             if lib is wf:
-                assert len(wf.tensors.EAGER._prepared) == kernels
+                assert len(wf.tensors.EAGER.prepared) == kernels
         results.append(weight.detach().numpy())
     assert results[0] == pytest.approx(results[1], rel=1e-3, abs=1e-4)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import weft.tensors  # noqa: F401  (first, whichever module is asked for: tensors import the tape's data from here)
+
 if TYPE_CHECKING:
     from weft.autograd.check import gradcheck, gradgradcheck
     from weft.autograd.engine import backward, grad

@@ -10,7 +10,7 @@ from typing import Any
 from weft.autograd.hooks import run_hooks
 from weft.autograd.mode import grad_mode
 from weft.autograd.node import Accumulator, Edge, Node
-from weft.autograd.tape import edge_of
+from weft.autograd.operands import edge_of
 from weft.errors import ArgumentTypeError, GradError, ShapeError, UnsupportedError, mistake
 from weft.ops import OPS, OpSpec, TensorType, bind
 from weft.ops.core import without_modes

@@ -12,7 +12,7 @@ from typing import Any
 
 from weft.autograd.mode import grad_mode, is_enabled
 from weft.autograd.node import Edge, Node, Saved, kept
-from weft.autograd.tape import edge_of, type_of
+from weft.autograd.operands import edge_of, type_of
 from weft.dtypes import bool_
 from weft.errors import ArgumentTypeError, GradError, ShapeError, UnsupportedError, mistake
 from weft.ops import OPS, TensorType, bind

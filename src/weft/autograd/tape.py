@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from weft.autograd.direct import carry_out
 from weft.autograd.mode import is_enabled
 from weft.autograd.node import Edge, Node
-from weft.dtypes import of_scalar
+from weft.autograd.operands import edge_of, type_of, type_of_data
 from weft.errors import GradError
 from weft.ops import OPS, Interpreter, OpSpec, TensorType, set_default_stack
-from weft.tensors.array import Array, types
 from weft.tensors.eager import EAGER
 from weft.tensors.tensor import Tensor, View
 
@@ -141,28 +141,6 @@ def _kept(
     return tuple(kept)
 
 
-def edge_of(value: Any) -> Edge | None:
-    """Where a tensor came from; ``None`` for what needs no gradient (a number, a tensor without history)."""
-    if not isinstance(value, Tensor):
-        return None
-    if value._edge is None and value._view is None and not value._leaf_requires_grad:
-        return None
-    return value.edge
-
-
-def type_of(value: Any) -> TensorType:
-    """The type of an operand."""
-    if isinstance(value, Tensor):
-        return type_of_data(value._data)
-    return TensorType((), of_scalar(value), True)
-
-
-def type_of_data(data: Any) -> TensorType:
-    """The type of an array or a traced value."""
-    known = types.get(data.key) if type(data) is Array else None
-    return TensorType(data.shape, data.dtype) if known is None else known
-
-
 def record(
     op: OpSpec,
     operands: Sequence[Any],
@@ -242,4 +220,4 @@ def rebuild_view_edge(tensor: Tensor) -> None:
     tensor._generation = view.base._generation
 
 
-set_default_stack(EAGER, Tape())
+set_default_stack(EAGER, Tape(), direct=carry_out)

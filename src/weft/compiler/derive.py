@@ -12,7 +12,7 @@ from typing import Any
 
 from weft.autograd.engine import arriving
 from weft.autograd.node import Accumulator
-from weft.autograd.tape import edge_of
+from weft.autograd.operands import edge_of
 from weft.compiler.guards import Notes
 from weft.graph import Tracing
 from weft.tensors.array import Array

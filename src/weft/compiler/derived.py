@@ -13,7 +13,7 @@ from typing import Any
 
 from weft.autograd.mode import is_enabled
 from weft.autograd.node import Edge, Node, Saved, kept
-from weft.autograd.tape import edge_of
+from weft.autograd.operands import edge_of
 from weft.compiler.debug import checking
 from weft.compiler.execute import Executor, Interpreter, executor_for
 from weft.compiler.program import Output, Program, dense

@@ -14,7 +14,8 @@ from typing import Any
 
 from weft.autograd.mode import is_enabled
 from weft.autograd.node import Accumulator, Barrier, Edge, keeper
-from weft.autograd.tape import Tape, edge_of
+from weft.autograd.operands import edge_of
+from weft.autograd.tape import Tape
 from weft.control.outside import Effect, Found, effect_of, generator_of
 from weft.errors import UnsupportedError, mistake
 from weft.graph import Graph, Tracer, Tracing, Var

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from weft.autograd.mode import is_grad_enabled
-from weft.autograd.tape import edge_of
+from weft.autograd.operands import edge_of
 from weft.control.adjoint import gradient
 from weft.control.body import Bodies, run_by_nodes, trace_bodies, type_of, types_of
 from weft.control.outside import Effect, write_back

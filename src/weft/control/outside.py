@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft.autograd.mode import no_grad
-from weft.autograd.tape import edge_of
+from weft.autograd.operands import edge_of
 from weft.errors import UnsupportedError, mistake
 from weft.graph import Tracer
 from weft.ops import Geometry

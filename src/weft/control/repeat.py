@@ -11,7 +11,7 @@ from typing import Any
 
 from weft.autograd.mode import is_enabled, no_grad
 from weft.autograd.node import Edge, Node
-from weft.autograd.tape import edge_of
+from weft.autograd.operands import edge_of
 from weft.control.body import run_by_nodes, trace_bodies, type_of, types_of
 from weft.control.outside import fold_generators, write_back
 from weft.control.values import held, predicate, shown, tensors

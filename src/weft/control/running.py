@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from weft.autograd.mode import is_grad_enabled
-from weft.autograd.tape import edge_of
+from weft.autograd.operands import edge_of
 from weft.control.values import as_now
 from weft.graph import Graph
 from weft.ops import bind, lookup

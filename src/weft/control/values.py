@@ -7,7 +7,7 @@ from typing import Any
 
 from weft import dtypes
 from weft.autograd.mode import is_enabled
-from weft.autograd.tape import edge_of
+from weft.autograd.operands import edge_of
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.ops import OPS, bind
 from weft.tensors.eager import EAGER

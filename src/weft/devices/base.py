@@ -142,13 +142,13 @@ class Storage:
             buffer = self._buffer
         except AttributeError:  # an interrupt came before __init__ was done
             return
-        if buffer is None or finalizing():  # at exit, the device's module may be gone already
+        if buffer is None:
             return
         if buffer.references == 1 and buffer.used == self.size:  # as dispose() would, in one step
             self._buffer = None
             buffer.references = 0
             buffer.queue.append(buffer)
-        else:
+        elif not finalizing():  # at exit, the device's module may be gone already
             self.dispose()
 
 
@@ -169,8 +169,12 @@ Call = tuple[KernelSpec, Sequence[Range], Sequence[int | float], "tuple[str, str
 """A dispatch: what ``Device.dispatch_kernel`` takes."""
 
 
-Launch = Callable[[Sequence["Storage"], "Sequence[int | float] | None"], None]
-"""Dispatches one kernel on storages; the parameters are those that it was made with where none are given."""
+Launch = Callable[..., "int | None"]
+"""Dispatches one kernel: called with the addresses of its storages and then its changing parameters.
+
+Gives the index that the kernel reports to be out of range, else ``None``. Raises ``TypeError`` for the address of a
+disposed storage (``None``), before anything is done.
+"""
 
 
 class Device(ABC):
@@ -181,7 +185,8 @@ class Device(ABC):
     ``before_call``, where set, is called
     with ``"allocate"``, ``"write"``, ``"read"``, ``"copy"`` or ``"dispatch"`` before anything is done: tests raise
     there. ``observers`` are told of every dispatch (``events``). ``oversized``
-    says that a storage was made that no kernel can bind as a whole; from then on calls look for such.
+    says that a storage was made that no kernel can bind as a whole; from then on calls look for such. ``direct`` says
+    that none of these asks for anything and the device is usable, so that launches and the pool may be called at once.
     """
 
     name: str
@@ -189,9 +194,47 @@ class Device(ABC):
     profile: TargetProfile
     alignment: int = 256
     lock: threading.RLock
-    observers: tuple[Observer, ...] = ()
-    oversized: bool = False
-    before_call: Callable[[str], None] | None = None
+    direct: bool = True
+    _observers: tuple[Observer, ...] = ()
+    _oversized: bool = False
+    _before_call: Callable[[str], None] | None = None
+    _unusable: str | None = None
+    """What closed the device, where something has."""
+
+    @property
+    def observers(self) -> tuple[Observer, ...]:
+        """Those that are told of every dispatch."""
+        return self._observers
+
+    @observers.setter
+    def observers(self, value: tuple[Observer, ...]) -> None:
+        self._observers = value
+        self._consider()
+
+    @property
+    def before_call(self) -> Callable[[str], None] | None:
+        """What is called before anything is done."""
+        return self._before_call
+
+    @before_call.setter
+    def before_call(self, value: Callable[[str], None] | None) -> None:
+        self._before_call = value
+        self._consider()
+
+    @property
+    def oversized(self) -> bool:
+        """Whether a storage was made that no kernel can bind as a whole."""
+        return self._oversized
+
+    @oversized.setter
+    def oversized(self, value: bool) -> None:
+        self._oversized = value
+        self._consider()
+
+    def _consider(self) -> None:
+        """Set ``direct`` after a change of what it depends on."""
+        asked = self._observers or self._before_call is not None or self._oversized
+        self.direct = not asked and self._unusable is None
 
     @abstractmethod
     def allocate(self, size: int) -> Storage:
@@ -199,6 +242,10 @@ class Device(ABC):
 
         ``OutOfMemoryError`` states what was asked for, in use and allowed.
         """
+
+    def allocator(self) -> Callable[[int], Storage]:
+        """``allocate`` for calls while the device is ``direct``: what that says need not be asked again."""
+        return self.allocate
 
     @abstractmethod
     def allocate_together(self, sizes: Sequence[int]) -> list[Storage]:
@@ -256,13 +303,16 @@ class Device(ABC):
         """
 
     def launcher(
-        self, spec: KernelSpec, parameters: Sequence[int | float], report: tuple[str, str] | None
+        self, spec: KernelSpec, parameters: Sequence[int | float], changing: Sequence[int] = ()
     ) -> Launch | None:
         """A short way to dispatch a kernel again and again, ``None`` where it has to be dispatched as any other.
 
-        ``report`` is as for ``dispatch_kernel``. ``parameters`` are those of most calls; a call that has others may
-        differ from them only where no workgroup count depends on it. A launch makes no call of ``before_call`` and
-        tells no observer: where there is one, the kernel is dispatched as any other.
+        Args:
+            spec: The kernel.
+            parameters: The parameters of each call; those that change are given anew.
+            changing: Positions of the parameters that change, none of which a workgroup count depends on.
+
+        A launch is for devices that are ``direct``: it makes no call of ``before_call`` and tells no observer.
         """
         return None
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from weft.devices import base
 from weft.devices.base import Buffer, Device, MemoryStats, Storage
 from weft.errors import ArgumentError, ArgumentTypeError, OutOfMemoryError
 
@@ -92,12 +93,34 @@ class Pool:
         """A storage of ``size`` bytes in a buffer of its own; ``OutOfMemoryError`` after trimming and a retry."""
         if type(size) is not int or not 0 <= size <= ADDRESSES:
             self._check(size)
-        with self._lock:
-            buffer = self._take(size)
-            self._count(size, 1)
-        storage = Storage(self._device, buffer, 0, size)
-        buffer.used = size
+        buffer = self._again(size)
+        if buffer is None:
+            with self._lock:
+                buffer = self._take(size)
+                self._count(size, 1)
+        storage = object.__new__(Storage)  # as its __init__ would, without looking at what is known
+        storage.device = self._device
+        storage._buffer = buffer
+        storage.offset = storage.version = 0
+        storage.address = buffer.address
+        storage.size = buffer.used = size
+        buffer.references = 1
+        if base.born is not None:
+            base.born(storage)
         return storage
+
+    def _again(self, size: int) -> Buffer | None:
+        """The memory of the storage that was given back last, where that had this size: no counter changes then."""
+        returned = self._returned
+        if returned:
+            try:
+                item = returned.pop()
+            except IndexError:  # another thread took it
+                return None
+            if not isinstance(item, int) and item.used == size:
+                return item
+            returned.append(item)
+        return None
 
     def allocate_together(self, sizes: Sequence[int]) -> list[Storage]:
         """Storages that share one buffer, in order, each at a multiple of the device's alignment."""
@@ -175,17 +198,7 @@ class Pool:
 
     def _take(self, size: int) -> Buffer:
         wanted = size_class(size)
-        returned = self._returned
-        if returned:
-            if len(returned) == 1:  # what was given back last often is what is wanted next
-                item = returned[0]
-                if not isinstance(item, int) and item.size == wanted:
-                    returned.popleft()
-                    if item.used >= 0:
-                        self._in_use -= item.used
-                        self._storages -= 1
-                        item.used = -1
-                    return item
+        if self._returned:
             self._collect()
         if self._largest is not None and size <= self._largest:
             wanted = min(wanted, self._largest)

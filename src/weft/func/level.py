@@ -14,7 +14,8 @@ from typing import Any
 
 from weft.autograd.engine import flow
 from weft.autograd.mode import grad_mode, is_enabled
-from weft.autograd.tape import Tape, edge_of
+from weft.autograd.operands import edge_of
+from weft.autograd.tape import Tape
 from weft.dtypes import DType
 from weft.errors import DTypeError, GradError, UnsupportedError, mistake
 from weft.ops import OPS, Geometry, Interpreter, OpSpec, bind, interpreter_stack, interpreting

@@ -154,10 +154,24 @@ _default: tuple[Interpreter, ...] = ()
 _stack: ContextVar[tuple[Interpreter, ...] | None] = ContextVar("weft_interpreters", default=None)
 
 
-def set_default_stack(*interpreters: Interpreter) -> None:
-    """The stack of contexts that set none, bottom first; called once by the floor that executes."""
-    global _default
-    _default = interpreters
+Direct = Callable[[OpSpec, tuple[Any, ...], dict[str, Any], "tuple[Any, ...] | None"], Any]
+"""Does an op on the default stack: its output, or a tuple where it has several."""
+
+
+def _no_stack(*_: Any) -> Any:
+    raise UnsupportedError("no interpreter is registered, expected one; import weft.tensors")
+
+
+_direct: Direct = _no_stack
+
+
+def set_default_stack(*interpreters: Interpreter, direct: Direct) -> None:
+    """The stack of contexts that set none, bottom first; called once by the floor that executes.
+
+    ``direct`` does in one step what the stack does.
+    """
+    global _default, _direct
+    _default, _direct = interpreters, direct
 
 
 def interpreter_stack() -> tuple[Interpreter, ...]:
@@ -166,7 +180,7 @@ def interpreter_stack() -> tuple[Interpreter, ...]:
     if stack is not None:
         return stack
     if not _default:
-        raise UnsupportedError("no interpreter is registered, expected one; import weft.tensors")
+        _no_stack()
     return _default
 
 
@@ -296,8 +310,8 @@ def bind(op: OpSpec, *operands: Any, into: tuple[Any, ...] | None = None, **attr
     """
     stack = _stack.get()
     if stack is None:
-        stack = _default or interpreter_stack()
-    elif op.fused:
+        return _direct(op, operands, attributes, into)
+    if op.fused:
         return _unfused(op, operands, attributes, into)
     outputs = stack[-1].process(op, operands, attributes, into, stack[:-1])
     return outputs[0] if len(outputs) == 1 else outputs

@@ -40,8 +40,8 @@ class Eager:
     gathers = False
 
     def __init__(self) -> None:
-        self._prepared: OrderedDict[Any, Prepared] = OrderedDict()
-        self._views: dict[Any, tuple[tuple[int, ...], tuple[int, ...], int, int] | None] = {}
+        self.prepared: OrderedDict[Any, Prepared] = OrderedDict()
+        self.views: dict[Any, tuple[tuple[int, ...], tuple[int, ...], int, int] | None] = {}
 
     def process(
         self,
@@ -54,19 +54,11 @@ class Eager:
         """Run an op on arrays and Python scalars; ``into`` arrays are overwritten and returned."""
         if into is None and op.plain and not self.gathers:
             key = (op, tuple(attributes.items()), *[o.key if type(o) is Array else type(o) for o in operands])
-            known = self._prepared.get(key)
+            known = self.prepared.get(key)
             if known is not None:
-                device, step = known.device, known.single
-                if step is None or device.oversized:
-                    return self._carried_out(known, op, operands, attributes, None)
-                made = known.outputs[0]
-                output = Array(device.allocate(made.size), made.dtype, made.shape, made.strides, 0, made.key)
-                values = (*operands, output)
-                given = _changed(step, values) if step.changes else None
-                step.launch([values[index].storage for index in step.buffers], given)  # type: ignore[misc]
-                return (output,)
+                return self.carried_out(known, op, operands, attributes, None)
             if "device" not in attributes:
-                return self._carried_out(
+                return self.carried_out(
                     self._prepare(key, op, operands, attributes), op, operands, attributes, None
                 )
         elif op.view is not None and into is None:
@@ -112,10 +104,10 @@ class Eager:
             # by name it may be another device than before: one that was opened anew after it was lost
             devices.open(attributes["device"]) if "device" in attributes else None,
         )
-        prepared = self._prepared.get(key)
+        prepared = self.prepared.get(key)
         if prepared is None:
             prepared = self._prepare(key, op, operands, attributes, into, slots, own)
-        return self._carried_out(prepared, op, operands, attributes, into)
+        return self.carried_out(prepared, op, operands, attributes, into)
 
     def _prepare(
         self, key: Any, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
@@ -124,27 +116,36 @@ class Eager:
     ) -> Prepared:  # fmt: skip
         """Prepare a call, and keep it by its key."""
         prepared = prepare(op, operands, attributes, into, slots, own)
-        self._prepared[key] = prepared
-        if len(self._prepared) > self.capacity:
-            self._prepared.popitem(last=False)
+        self.prepared[key] = prepared
+        if len(self.prepared) > self.capacity:
+            self.prepared.popitem(last=False)
         return prepared
 
-    def _carried_out(
-        self, prepared: Prepared, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
+    def carried_out(
+        self, prepared: Prepared, op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any],
         into: tuple[Any, ...] | None,
     ) -> tuple[Any, ...]:  # fmt: skip
         """Run a prepared call, in pieces where a tensor is too large for its kernels."""
+        if prepared.run is not None and prepared.device.direct and not self.gathers:
+            try:
+                if into is None:
+                    return prepared.run(*operands)
+                outputs = prepared.run(*operands, *into)
+                self._count(into)
+                return outputs
+            except TypeError:  # a storage was disposed: what follows says so
+                pass
         if prepared.device.oversized:
             if op.run is not None:
-                return self._composed(op, operands, attributes, into)
-            found = self._in_pieces(prepared, op, operands, attributes, into)
+                return self._composed(op, tuple(operands), attributes, into)
+            found = self._in_pieces(prepared, op, tuple(operands), attributes, into)
             if found is not None:
                 return found
-        return self._run(prepared, operands, into)
+        return self._run(prepared, tuple(operands), into)
 
     def forget(self) -> None:
         """Prepare all calls anew, as where kernels are chosen otherwise from now on."""
-        self._prepared.clear()
+        self.prepared.clear()
 
     def _composed(
         self, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...] | None
@@ -181,13 +182,6 @@ class Eager:
     ) -> tuple[Any, ...]:
         device = prepared.device
         outputs = into
-        if prepared.short and device.before_call is None and not device.observers and not self.gathers:
-            if outputs is None:
-                outputs = tuple([_empty(device, made) for made in prepared.outputs])
-            _launch(prepared, (*operands, *outputs))
-            if into is not None:
-                self._count(into)
-            return outputs
         calls: list[Call] = []
         alone = len(prepared.steps) == 1 and not self.gathers
         if outputs is None:
@@ -238,7 +232,7 @@ class Eager:
         storage.buffer  # noqa: B018  (raises where it was disposed)
         key = (op, source.key, tuple(attributes.items()))
         try:
-            found = self._views[key]
+            found = self.views[key]
         except KeyError:
             found = self._found_view(op, source, attributes, key)
         if found is not None:
@@ -257,9 +251,9 @@ class Eager:
         if geometry is not None:
             made = source.viewed(geometry)
             found = (made.shape, made.strides, made.offset - source.offset, made.key)
-        if len(self._views) >= self.capacity:
-            self._views.clear()
-        self._views[key] = found
+        if len(self.views) >= self.capacity:
+            self.views.clear()
+        self.views[key] = found
         return found
 
     def dense(self, operand: Any) -> Any:
@@ -281,7 +275,7 @@ class Gathering(Eager):
     gathers = True
 
     def __init__(self, eager: Eager) -> None:
-        self._prepared, self._views = eager._prepared, eager._views
+        self.prepared, self.views = eager.prepared, eager.views
         self._calls: list[tuple[Device, Call]] = []
         self._written: list[Array] = []
 
@@ -300,46 +294,6 @@ class Gathering(Eager):
         for device, calls in by_device.items():
             below._start(device, calls)
         below._count((*self._written, *written))
-
-
-def _start(step: PreparedStep, values: tuple[Any, ...]) -> None:
-    """Dispatch a step by its short way."""
-    given = _changed(step, values) if step.changes else None
-    step.launch([values[index].storage for index in step.buffers], given)  # type: ignore[misc]
-
-
-def _changed(step: PreparedStep, values: tuple[Any, ...]) -> list[int | float] | None:
-    """A step's arguments with the offsets and numbers of a call, ``None`` where they are the usual ones."""
-    given: list[int | float] | None = None
-    for position, index in step.offsets:
-        offset = values[index].offset
-        if offset:
-            if given is None:
-                given = list(step.arguments)
-            given[position] = offset
-    if step.scalars:
-        if given is None:
-            given = list(step.arguments)
-        for position, index, dtype in step.scalars:
-            given[position] = as_parameter(values[index], dtype)
-    return given
-
-
-def _launch(prepared: Prepared, values: tuple[Any, ...]) -> None:
-    """Dispatch the steps of a call by their short ways; all arguments are known before the first one runs."""
-    if prepared.temporaries:
-        values = (*values, *[_empty(prepared.device, made) for made in prepared.temporaries])
-    steps = prepared.steps
-    if len(steps) == 1:
-        _start(steps[0], values)
-        return
-    given = [_changed(step, values) for step in steps]
-    ranges = [[values[index].storage for index in step.buffers] for step in steps]
-    for bound in ranges:
-        for storage in bound:
-            storage.buffer  # noqa: B018  (raises where it was disposed)
-    for step, bound, own in zip(steps, ranges, given, strict=True):
-        step.launch(bound, own)  # type: ignore[misc]
 
 
 def _empty(device: Device, made: Made) -> Array:

@@ -6,7 +6,7 @@ The eager interpreter keeps it by the layouts of the operands; a later call fill
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,15 @@ from weft.devices.base import Device, Launch
 from weft.devices.counts import counted
 from weft.devices.pool import ADDRESSES
 from weft.dtypes import DType
-from weft.errors import ArgumentTypeError, DeviceError, DTypeError, UnsupportedError, WeftError, mistake
+from weft.errors import (
+    ArgumentTypeError,
+    DeviceError,
+    DTypeError,
+    IndexOutOfRangeError,
+    UnsupportedError,
+    WeftError,
+    mistake,
+)
 from weft.kernels import Offset, Operand, Scalar, Step
 from weft.ops import OpSpec, TensorType
 from weft.ops.core import user_error
@@ -27,6 +35,7 @@ from weft.target import KernelSpec
 from weft.tensors.array import Array, is_aligned, layout_key, require_support
 from weft.tensors.described import Size
 from weft.tensors.pieces import largest_binding
+from weft.tensors.running import run_function
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +49,6 @@ class PreparedStep:
     """(position, value) of the offsets of operands and targets; those of new outputs are 0."""
     scalars: tuple[tuple[int, int, DType], ...]
     """(position, operand, type) of Python scalars."""
-    changes: bool
-    """Whether there are any of these."""
     launch: Launch | None
     """The device's short way to dispatch it, where there is one."""
 
@@ -77,10 +84,11 @@ class Prepared:
     spans: tuple[bool, ...]
     """For each operand and output, whether it is bound by its whole buffer; empty where none is."""
     report: tuple[str, str] | None
-    short: bool
-    """Whether all steps have a short way to be dispatched, and nothing is bound by its whole buffer."""
-    single: PreparedStep | None
-    """The only step, where it has a short way and makes the only output."""
+    run: Callable[..., tuple[Array, ...]] | None
+    """The call in one step, for devices that are ``direct``, where all kernels have launches (``running``)."""
+    types: tuple[TensorType, ...]
+    """Types of the operands."""
+    output_types: tuple[TensorType, ...]
 
 
 def needs_scratch(op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> bool:
@@ -167,19 +175,47 @@ def prepare(
                 one.size
             )  # raises that there are not so many; kernels could not be given such sizes
     if all(math.prod(output.shape) == 0 for output in outputs):
-        return Prepared(device, fresh, (), (), spans, report, False, None)
+        return Prepared(device, fresh, (), (), spans, report, None, tuple(types), tuple(outputs))
     if op.lower is None:
         raise UnsupportedError(f"{op.name}: has no kernels")
     program = op.lower(made, targets, attributes, device.profile)
     last = len(operands) + (len(outputs) if into is not None else 0)
-    steps = tuple(_prepared_step(step, device, last, report) for step in program.steps)
+    steps = tuple(_prepared_step(step, device, last) for step in program.steps)
     temporaries = tuple(Made.on(device, dtype, (count,)) for dtype, count in program.temporaries)
     limit = largest_binding(device)
     if limit is not None and any(one.size > limit for one in (*fresh, *temporaries)):
         device.oversized = True
-    short = not spans and all(step.launch is not None for step in steps)
-    alone = short and len(steps) == len(fresh) == 1 and not temporaries
-    return Prepared(device, fresh, steps, temporaries, spans, report, short, steps[0] if alone else None)
+    run = None
+    if not spans and all(step.launch is not None for step in steps):
+        run = _run_of(device, op, len(operands), fresh, temporaries, steps, len(outputs))
+    return Prepared(device, fresh, steps, temporaries, spans, report, run, tuple(types), tuple(outputs))
+
+
+def _run_of(
+    device: Device, op: OpSpec, operands: int, fresh: Sequence[Made], temporaries: Sequence[Made],
+    steps: Sequence[PreparedStep], outputs: int,
+) -> Callable[..., tuple[Array, ...]]:  # fmt: skip
+    """A prepared call as one function."""
+    parts = tuple(
+        (
+            step.buffers,
+            tuple([index for _, index in step.offsets]),
+            tuple([(index, "float" if dtype.kind == "float" else "int") for _, index, dtype in step.scalars]),
+        )
+        for step in steps
+    )
+    numbers = [dtype for step in steps for _, _, dtype in step.scalars]
+    launches = [step.launch for step in steps if step.launch is not None]
+    made = [(one.dtype, one.shape, one.strides, one.key) for one in fresh]
+    where, what = op.info.get("public", op.name), op.reports or "index"
+
+    def reported(index: int) -> IndexOutOfRangeError:
+        return IndexOutOfRangeError(f"{where}: {what} {index} is out of range")
+
+    structure = (operands, outputs, len(temporaries), not fresh, parts)
+    return run_function(
+        structure, device, launches, [one.size for one in (*fresh, *temporaries)], made, numbers, reported
+    )
 
 
 def check_attributes(op: OpSpec, attributes: dict[str, Any]) -> None:
@@ -216,7 +252,7 @@ def _device(
     return found or devices.open(attributes["device"])
 
 
-def _prepared_step(step: Step, device: Device, given: int, report: tuple[str, str] | None) -> PreparedStep:
+def _prepared_step(step: Step, device: Device, given: int) -> PreparedStep:
     """A step's kernel and arguments; values from ``given`` on are made by the call and lie at offset 0."""
     spec = generate(step.kernel, device.profile)
     arguments = [0 if isinstance(argument, Offset | Scalar) else argument for argument in step.arguments]
@@ -226,9 +262,10 @@ def _prepared_step(step: Step, device: Device, given: int, report: tuple[str, st
             scalars.append((position, argument.index, spec.parameters[position].dtype))
         elif isinstance(argument, Offset) and argument.index < given:
             offsets.append((position, argument.index))
-    usual, changing = tuple(arguments), {position for position, *_ in (*offsets, *scalars)}
-    launch = None if changing & counted(spec) else device.launcher(spec, usual, report)
-    return PreparedStep(spec, step.buffers, usual, tuple(offsets), tuple(scalars), bool(changing), launch)
+    usual = tuple(arguments)
+    changing = [*(position for position, _ in offsets), *(position for position, _, _ in scalars)]
+    launch = None if counted(spec).intersection(changing) else device.launcher(spec, usual, changing)
+    return PreparedStep(spec, step.buffers, usual, tuple(offsets), tuple(scalars), launch)
 
 
 def overwritten(op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from weakref import ref
 
 from weft.autograd.mode import grad_mode, is_enabled
 from weft.autograd.node import Barrier, Keeper, Saved, keeper
-from weft.autograd.tape import edge_of
+from weft.autograd.operands import edge_of
 from weft.errors import ArgumentError, GradError, UnsupportedError, mistake
 from weft.ops import OPS, bind, interpreter_stack, interpreting
 from weft.ops.core import modes, transforming

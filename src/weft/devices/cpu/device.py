@@ -11,7 +11,8 @@ import os
 import platform
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from weft.devices.base import Call, HostDevice, Launch, MemoryStats, Range, Stor
 from weft.devices.counts import Counts, compile_counts
 from weft.devices.cpu import blas, memory
 from weft.devices.cpu.compiler import Code, compile_kernel
+from weft.devices.cpu.launching import launch
 from weft.devices.cpu.replay import CpuReplay
 from weft.devices.cpu.threads import Workers, default_count
 from weft.devices.events import event
@@ -44,18 +46,16 @@ if TYPE_CHECKING:
 ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
 
 
-QUICK = ctypes.PYFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
-"""Keeps the interpreter's lock: for work that is done before another thread could have taken it."""
-
-
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class Compiled:
     """A kernel ready to be called; ``code`` keeps the machine code alive."""
 
     code: Code
     entry: Any
-    quick: Any
-    """The same function, called without letting go of the interpreter."""
+    address: int
+    """Where the function lies."""
+    slots: str
+    """For each parameter the letter that ``struct`` packs it by."""
     pack_pointers: Any
     pack_parameters: Any
     counts: Counts
@@ -88,7 +88,7 @@ class CpuDevice(HostDevice):
         self.lock = threading.RLock()
         self._lock = threading.Lock()  # of the tables of kernels
         self._dispatches = 0
-        self._unusable: str | None = None
+        self._launched = ctypes.c_int64()  # dispatches counted by launches
         _opened.add(self)
 
     # Memory.
@@ -98,6 +98,10 @@ class CpuDevice(HostDevice):
         if self._unusable is not None or self.before_call is not None:
             self._enter("allocate")
         return self._pool.allocate(size)
+
+    def allocator(self) -> Callable[[int], Storage]:
+        """The pool's own function."""
+        return self._pool.allocate
 
     def allocate_together(self, sizes: Sequence[int]) -> list[Storage]:
         """Storages that share one buffer."""
@@ -252,61 +256,48 @@ class CpuDevice(HostDevice):
             raise IndexOutOfRangeError(f"{where}: {what} {status[1]} is out of range")
 
     def launcher(
-        self, spec: KernelSpec, parameters: Sequence[int | float], report: tuple[str, str] | None
+        self, spec: KernelSpec, parameters: Sequence[int | float], changing: Sequence[int] = ()
     ) -> Launch | None:
         """The dispatch of a kernel whose work is known: its entry is called with arguments packed before."""
         kernel = self._kernel(spec)
         items, work, _ = kernel.counts(parameters)
         if items <= 0:
             return None
-        pieces = work // spec.workgroup_size[0]
-        alone = pieces <= 1 and not (kernel.products and work > blas.ALONE)
-        entry, pack, pack_parameters = kernel.quick, kernel.pack_pointers, kernel.pack_parameters
-        reports, products, shared = spec.reports, kernel.products, kernel.entry
-        usual = b"" if reports else pack_parameters(*parameters)
-        if reports and not alone:
-            return None
+        pieces, buffers = work // spec.workgroup_size[0], len(spec.inputs) + len(spec.outputs)
+        if pieces <= 1 and not (kernel.products and work > blas.ALONE):
+            usual = (*parameters, 0) if spec.reports else parameters
+            return launch(
+                kernel.address, buffers, kernel.slots, usual, changing, items, self._launched, spec.reports,
+                (kernel, self._launched),
+            )  # fmt: skip
+        return None if spec.reports else self._shared(kernel, buffers, parameters, changing, items, pieces)
 
-        def launch(
-            ranges: Sequence[Storage], given: Sequence[int | float] | None, _held: Compiled = kernel
-        ) -> None:  # the machine code is there as long as this
-            if self._unusable is not None or self.observers or self.before_call is not None:
-                self.dispatch_kernel(spec, ranges, parameters if given is None else given, report)
-                return
-            self._dispatches += 1
-            if reports:
-                self._launch_reporting(
-                    kernel, spec, ranges, parameters if given is None else given, items, report
-                )
-                return
+    def _shared(
+        self, kernel: Compiled, buffers: int, parameters: Sequence[int | float], changing: Sequence[int],
+        items: int, pieces: int,
+    ) -> Launch:  # fmt: skip
+        """The launch of a kernel whose work is spread over the threads."""
+        entry, pack, pack_parameters = kernel.entry, kernel.pack_pointers, kernel.pack_parameters
+        usual = pack_parameters(*parameters)
+        setting: AbstractContextManager[None] = blas.ON_ONE_THREAD if kernel.products else nullcontext()
+
+        # the machine code is there as long as this
+        def shared(*given: Any, _held: Compiled = kernel) -> None:
+            values = usual
+            if changing:
+                own = list(parameters)
+                for position, value in zip(changing, given[buffers:], strict=True):
+                    own[position] = value
+                values = pack_parameters(*own)
             try:
-                pointers = pack(*[storage.address for storage in ranges])
-            except struct.error:
-                self.dispatch_kernel(
-                    spec, ranges, parameters if given is None else given
-                )  # says what is wrong
-                return
-            values = usual if given is None else pack_parameters(*given)
-            if alone:
-                entry(pointers, values, 0, items)
-            elif products:
-                with blas.ON_ONE_THREAD:
-                    self.workers.run(shared, pointers, values, items, pieces)
-            else:
-                self.workers.run(shared, pointers, values, items, pieces)
+                pointers = pack(*given[:buffers])
+            except struct.error as error:
+                raise TypeError(str(error)) from None
+            self._dispatches += 1
+            with setting:
+                self.workers.run(entry, pointers, values, items, pieces)
 
-        return launch
-
-    def _launch_reporting(
-        self, kernel: Compiled, spec: KernelSpec, ranges: Sequence[Range], parameters: Sequence[int | float],
-        items: int, report: tuple[str, str] | None,
-    ) -> None:  # fmt: skip
-        """Run a kernel that is little work, and raise what it reports."""
-        pointers, values, status = self._packed(kernel, spec, ranges, parameters)
-        kernel.quick(pointers, values, 0, items)
-        if status[0]:
-            where, what = report or (spec.name, "index")
-            raise IndexOutOfRangeError(f"{where}: {what} {status[1]} is out of range")
+        return shared
 
     def mismatch(
         self, spec: KernelSpec, ranges: Sequence[Any], parameters: Sequence[int | float], error: Exception
@@ -338,10 +329,12 @@ class CpuDevice(HostDevice):
             )
         buffers = len(spec.inputs) + len(spec.outputs) + spec.reports
         slots = "".join("d" if parameter.dtype.kind == "float" else "q" for parameter in spec.parameters)
+        address = next(iter(code.functions.values()))
         return Compiled(
             code,
-            ENTRY(next(iter(code.functions.values()))),
-            QUICK(next(iter(code.functions.values()))),
+            ENTRY(address),
+            address,
+            slots + "q" * spec.reports,
             struct.Struct(f"{buffers}Q").pack,
             struct.Struct(f"{slots}{'q' if spec.reports else ''}").pack,
             compile_counts(spec),
@@ -365,11 +358,12 @@ class CpuDevice(HostDevice):
 
     def memory_stats(self) -> MemoryStats:
         """Memory and dispatch counters now."""
-        return self._pool.stats(self._dispatches)
+        return self._pool.stats(self._dispatches + self._launched.value)
 
     def dispose(self) -> None:
         """Free what is pooled, forget the kernels, end the threads; later calls raise ``DisposedError``."""
         self._unusable = "the device cpu was disposed; open it anew with weft.devices.open('cpu')"
+        self._consider()
         self.workers.stop()
         self._kernels.clear()
         self._found.clear()
@@ -397,6 +391,7 @@ class CpuDevice(HostDevice):
             "the device cpu was opened before this process was forked, and its threads are not here; "
             "start processes with multiprocessing's 'spawn', or use threads"
         )
+        self._consider()
         self.workers.forget()
 
 

@@ -1,0 +1,118 @@
+"""The default stack in one step: what ``Tape`` over ``Eager`` does for a call that was prepared before.
+
+A call is found by the op, its attributes and the layouts of its operands. What is found is a function that allocates
+and dispatches (``Prepared.run``), or the geometry of a view. Everything else (a first call, a device that is observed,
+a write that the tape has to follow) takes the way through the interpreters, which give the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weft.autograd.mode import is_enabled
+from weft.autograd.node import Edge, Node
+from weft.autograd.operands import edge_of, type_of_data
+from weft.ops import OpSpec, interpreter_stack
+from weft.tensors.array import Array
+from weft.tensors.eager import EAGER
+from weft.tensors.tensor import Tensor, View
+
+_PREPARED = EAGER.prepared
+_VIEWS = EAGER.views
+_NUMBERS = frozenset((float, int, bool))
+_new = object.__new__
+
+
+def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: Any) -> Any:
+    """Do an op on the default stack: its output, or a tuple where it has several."""
+    if into is not None:
+        return _interpreted(op, operands, attributes, into)
+    if op.view is not None:
+        return _view(op, operands, attributes)
+    key: list[Any] = [op, tuple(attributes.items()) if attributes else ()]
+    values, tracked = [], False
+    try:
+        for operand in operands:
+            kind = type(operand)
+            if kind in _NUMBERS:
+                values.append(operand)
+                key.append(kind)
+            else:
+                data = operand._data
+                values.append(data)
+                key.append(data.key)
+                if operand._edge is not None or operand._leaf_requires_grad or operand._view is not None:
+                    tracked = True
+        known = _PREPARED[tuple(key)]
+    except (KeyError, AttributeError, TypeError):  # not prepared, or no operands of this stack
+        return _interpreted(op, operands, attributes, None)
+    made = EAGER.carried_out(known, op, values, attributes, None)
+    node = None
+    if tracked and op.gradient is not None and is_enabled():
+        edges = tuple([edge_of(operand) for operand in operands])
+        if any(edges):
+            node = Node(op, attributes, edges, known.types, known.output_types)
+            node.save(operands, edges)
+            if op.saves_output:
+                node.save_outputs(made)
+    if len(made) == 1:
+        return wrapped(made[0], None if node is None or not node.differentiable(0) else Edge(node, 0))
+    if node is None:
+        return tuple([wrapped(data, None) for data in made])
+    return tuple(
+        [wrapped(data, Edge(node, at) if node.differentiable(at) else None) for at, data in enumerate(made)]
+    )
+
+
+def _interpreted(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: Any) -> Any:
+    """The same by the interpreters."""
+    *below, top = interpreter_stack()
+    outputs = top.process(op, operands, attributes, into, tuple(below))
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+def wrapped(data: Array, edge: Edge | None) -> Tensor:
+    """``Tensor.wrap``, written out."""
+    tensor: Tensor = _new(Tensor)
+    tensor._data = data
+    tensor._edge = edge
+    tensor._view = tensor._accumulator = tensor._grad = None
+    tensor._generation = 0
+    tensor._leaf_requires_grad = False
+    return tensor
+
+
+def _view(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any]) -> Tensor:
+    """A view whose geometry is known."""
+    (source,) = operands
+    given, items = source._data, tuple(attributes.items())
+    if type(given) is Array and given.storage._buffer is not None:
+        found = _VIEWS.get((op, given.key, items))
+        if found is not None:
+            return _viewed(op, source, given, attributes, items, found)
+    made: Tensor = _interpreted(op, operands, attributes, None)
+    return made
+
+
+def _viewed(
+    op: OpSpec, source: Tensor, given: Array, attributes: dict[str, Any], items: tuple[Any, ...], found: Any
+) -> Tensor:
+    shape, strides, moved, layout = found
+    data = Array(
+        given.storage, given.dtype, shape, strides, given.offset + moved, layout if moved & 15 == 0 else None
+    )
+    recording, edge, own = is_enabled(), None, source._view
+    if recording and (source._edge is not None or source._leaf_requires_grad or own is not None):
+        origin = edge_of(source)
+        if origin is not None and op.gradient is not None:
+            node = Node(op, attributes, (origin,), (type_of_data(given),), (type_of_data(data),))
+            node.save((source,), (origin,))
+            edge = Edge(node, 0) if node.differentiable(0) else None
+    result = wrapped(data, edge)
+    if own is None:
+        result._view = View(source, ((op.name, items),), not recording)
+        result._generation = source._generation
+    else:
+        result._view = View(own.base, (*own.path, (op.name, items)), not recording or own.untracked)
+        result._generation = own.base._generation
+    return result
