@@ -19,6 +19,7 @@ from weft.tensors.tensor import Tensor, View
 
 _PREPARED = EAGER.prepared
 _VIEWS = EAGER.views
+_WRITES = EAGER.writes
 _NUMBERS = frozenset((float, int, bool))
 _new = object.__new__
 
@@ -26,7 +27,7 @@ _new = object.__new__
 def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: Any) -> Any:
     """Do an op on the default stack: its output, or a tuple where it has several."""
     if into is not None:
-        return _interpreted(op, operands, attributes, into)
+        return _write(op, operands, attributes, into)
     if op.view is not None:
         return _view(op, operands, attributes)
     key: list[Any] = [op, tuple(attributes.items()) if attributes else ()]
@@ -46,6 +47,8 @@ def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
         known = _PREPARED[tuple(key)]
     except (KeyError, AttributeError, TypeError):  # not prepared, or no operands of this stack
         return _interpreted(op, operands, attributes, None)
+    if attributes and not known.device.direct and "device" in attributes:  # by name it may be another by now
+        return _interpreted(op, operands, attributes, None)
     made = EAGER.carried_out(known, op, values, attributes, None)
     node = None
     if tracked and op.gradient is not None and is_enabled():
@@ -62,6 +65,54 @@ def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
     return tuple(
         [wrapped(data, Edge(node, at) if node.differentiable(at) else None) for at, data in enumerate(made)]
     )
+
+
+def _write(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...]) -> Any:
+    """A write into a tensor that the tape need not follow, and whose memory only the tensor itself is read from."""
+    key: list[Any] = [op, tuple(attributes.items()) if attributes else ()]
+    values: list[Any] = []
+    target = into[0]
+    try:
+        data = target._data
+        buffer, tracked = data.storage._buffer, _is_tracked(target)
+        buffers = []
+        for operand in operands:
+            if type(operand) in _NUMBERS:
+                values.append(operand)
+                key.append(type(operand))
+                continue
+            value = operand._data
+            own = value.storage._buffer
+            values.append(value)
+            if value is data:
+                key.append(-1)
+            elif own is buffer or own in buffers:  # how they lie beside each other decides
+                return _interpreted(op, operands, attributes, into)
+            else:
+                key.append(value.key)
+                buffers.append(own)
+            tracked = tracked or _is_tracked(operand)
+        if len(into) != 1 or (tracked and is_enabled()):
+            return _interpreted(op, operands, attributes, into)
+        key.append(data.key)
+        known = _WRITES.get(tuple(key))
+    except (AttributeError, TypeError):  # no operands of this stack
+        return _interpreted(op, operands, attributes, into)
+    if known is not None and known.device.direct:
+        EAGER.carried_out(known, op, values, attributes, (data,))
+        return target
+    made = _interpreted(op, operands, attributes, into)
+    known = EAGER.writing(op, tuple(values), attributes, (data,))
+    if known is not None and known.run is not None:
+        if len(_WRITES) >= EAGER.capacity:
+            _WRITES.clear()
+        _WRITES[tuple(key)] = known
+    return made
+
+
+def _is_tracked(operand: Tensor) -> bool:
+    """Whether a tensor may have a history."""
+    return operand._edge is not None or operand._leaf_requires_grad or operand._view is not None
 
 
 def _interpreted(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: Any) -> Any:

@@ -41,6 +41,8 @@ class Eager:
 
     def __init__(self) -> None:
         self.prepared: OrderedDict[Any, Prepared] = OrderedDict()
+        self.writes: dict[Any, Prepared] = {}
+        """Calls that write into a target, by less than their full key: for ``autograd.direct``."""
         self.views: dict[Any, tuple[tuple[int, ...], tuple[int, ...], int, int] | None] = {}
 
     def process(
@@ -54,13 +56,12 @@ class Eager:
         """Run an op on arrays and Python scalars; ``into`` arrays are overwritten and returned."""
         if into is None and op.plain and not self.gathers:
             key = (op, tuple(attributes.items()), *[o.key if type(o) is Array else type(o) for o in operands])
-            known = self.prepared.get(key)
-            if known is not None:
-                return self.carried_out(known, op, operands, attributes, None)
             if "device" not in attributes:
-                return self.carried_out(
-                    self._prepare(key, op, operands, attributes), op, operands, attributes, None
-                )
+                known = self.prepared.get(key) or self._prepare(key, op, operands, attributes)
+                return self.carried_out(known, op, operands, attributes, None)
+            made = self._process(op, operands, attributes, None, below)
+            self._note_named(key, op, operands, attributes)
+            return made
         elif op.view is not None and into is None:
             return (self._view(op, operands[0], attributes),)
         return self._process(op, operands, attributes, into, below)
@@ -82,32 +83,34 @@ class Eager:
             return self._composed(op, operands, attributes, into)
         if op.dense:
             operands = tuple([self.dense(operand) for operand in operands])
-        slots: tuple[tuple[int, bool], ...] | None = None
-        own: tuple[int, ...] = ()
-        sharing = into is not None and share(operands, into)
-        if into is not None and sharing and needs_scratch(op, operands, into):
+        if into is not None and share(operands, into) and needs_scratch(op, operands, into):
             made = self.process(op, operands, attributes, None, below)
             check_targets(op, [TensorType(one.shape, one.dtype) for one in made], into)
             for source, target in zip(made, into, strict=True):
                 self._copy_into(source, target)
             return into
-        if into is not None and sharing:
-            slots = slots_of(operands, into)
-            own = overwritten(op, operands, into) if op.overwrites else ()
-        key = (
-            op,
-            tuple([o.key if type(o) is Array else type(o) for o in operands]),
-            tuple(attributes.items()) if attributes else (),
-            None if into is None else tuple([target.key for target in into]),
-            slots,
-            own,
-            # by name it may be another device than before: one that was opened anew after it was lost
-            devices.open(attributes["device"]) if "device" in attributes else None,
-        )
+        slots, own = _binding(op, operands, into)
+        key = _full_key(op, operands, attributes, into, slots, own)
         prepared = self.prepared.get(key)
         if prepared is None:
             prepared = self._prepare(key, op, operands, attributes, into, slots, own)
         return self.carried_out(prepared, op, operands, attributes, into)
+
+    def writing(
+        self, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...]
+    ) -> Prepared | None:
+        """The prepared call that writes into targets as they lie; ``None`` where there is none yet, or none can be."""
+        if not op.plain or share(operands, into) and needs_scratch(op, operands, into):
+            return None
+        return self.prepared.get(_full_key(op, operands, attributes, into, *_binding(op, operands, into)))
+
+    def _note_named(
+        self, key: Any, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any]
+    ) -> None:
+        """Keep a call by its device's name too, for as long as that device is ``direct``."""
+        known = self.prepared.get(_full_key(op, operands, attributes, None, None, ()))
+        if known is not None and known.run is not None:
+            self.prepared[key] = known
 
     def _prepare(
         self, key: Any, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
@@ -146,6 +149,7 @@ class Eager:
     def forget(self) -> None:
         """Prepare all calls anew, as where kernels are chosen otherwise from now on."""
         self.prepared.clear()
+        self.writes.clear()
 
     def _composed(
         self, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...] | None
@@ -294,6 +298,31 @@ class Gathering(Eager):
         for device, calls in by_device.items():
             below._start(device, calls)
         below._count((*self._written, *written))
+
+
+def _binding(
+    op: OpSpec, operands: tuple[Any, ...], into: tuple[Any, ...] | None
+) -> tuple[tuple[tuple[int, bool], ...] | None, tuple[int, ...]]:
+    """How operands and targets that share memory are bound, and which operands are the targets themselves."""
+    if into is None or not share(operands, into):
+        return None, ()
+    return slots_of(operands, into), overwritten(op, operands, into) if op.overwrites else ()
+
+
+def _full_key(
+    op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...] | None,
+    slots: tuple[tuple[int, bool], ...] | None, own: tuple[int, ...],
+) -> Any:  # fmt: skip
+    return (
+        op,
+        tuple([o.key if type(o) is Array else type(o) for o in operands]),
+        tuple(attributes.items()) if attributes else (),
+        None if into is None else tuple([target.key for target in into]),
+        slots,
+        own,
+        # by name it may be another device than before: one that was opened anew after it was lost
+        devices.open(attributes["device"]) if "device" in attributes else None,
+    )
 
 
 def _empty(device: Device, made: Made) -> Array:
