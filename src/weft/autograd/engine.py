@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
-from itertools import count
+from heapq import heappop, heappush
 from typing import Any
 
 from weft.autograd.hooks import run_hooks
@@ -13,7 +12,7 @@ from weft.autograd.node import Accumulator, Edge, Node
 from weft.autograd.operands import edge_of
 from weft.errors import ArgumentTypeError, GradError, ShapeError, UnsupportedError, mistake
 from weft.ops import OPS, OpSpec, TensorType, bind
-from weft.ops.core import without_modes
+from weft.ops.core import untouched, without_modes
 from weft.tensors.tensor import Tensor
 
 
@@ -160,34 +159,68 @@ def _leading_to(roots: Sequence[Edge], wanted: set[Edge]) -> set[Any]:
     return useful
 
 
-class _Waiting:
-    """The gradients that have come to a node so far, by output; those that are made together are kept apart."""
+class _Pending:
+    """The gradients that have come to nodes so far, and the nodes in the order in which they are taken.
 
-    __slots__ = ("_calls", "_grads")
+    Those that are made together (``joint_gradient``) are kept apart until all have come.
+    """
 
-    def __init__(self) -> None:
-        self._grads: dict[int, Tensor] = {}
-        self._calls: dict[int, dict[OpSpec, list[tuple[Node, Tensor]]]] | None = None
+    __slots__ = ("_arrived", "_grads", "_heap", "_joint", "_own")
 
-    def take(self, output: int, value: Tensor, by: Node | None) -> None:
-        """Add a gradient; ``by``: the node whose rule is applied to it only once all have come."""
-        if by is None:
-            known = self._grads.get(output)
-            self._grads[output] = value if known is None else bind(OPS["add"], known, value)
+    def __init__(self, create_graph: bool) -> None:
+        self._grads: dict[Any, dict[int, Tensor]] = {}
+        self._joint: dict[Any, dict[tuple[int, OpSpec], list[tuple[Node, Tensor]]]] = {}
+        self._heap: list[tuple[int, int, Any]] = []
+        self._arrived = 0
+        self._own: set[int] | None = None if create_graph or not untouched() else set()
+        """Sums that nobody else holds, by their ids: what comes next is added in place."""
+
+    def deliver(self, node: Any, output: int, value: Tensor) -> None:
+        """Add a gradient to what has come to an output."""
+        waiting = self._grads.get(node)
+        if waiting is None:
+            self._grads[node] = {output: value}
+            self._await(node)
             return
-        if self._calls is None:
-            self._calls = {}
-        self._calls.setdefault(output, {}).setdefault(by.op, []).append((by, value))
+        known = waiting.get(output)
+        if known is None:
+            waiting[output] = value
+        elif self._own is None:
+            waiting[output] = bind(_ADD, known, value)
+        elif id(known) in self._own:
+            bind(_ADD, known, value, into=(known,))
+        else:
+            waiting[output] = total = bind(_ADD, known, value)
+            self._own.add(id(total))
 
-    def totals(self) -> dict[int, Tensor]:
-        """The gradient of each output that one has come to."""
-        calls, self._calls = self._calls or {}, None
-        for output, by_op in calls.items():
-            for op, given in by_op.items():
-                assert op.joint_gradient is not None
-                made = [(node.attributes, value) for node, value in given]
-                self.take(output, op.joint_gradient(given[0][0].types[0], made), None)
-        return self._grads
+    def deliver_jointly(self, node: Any, output: int, value: Tensor, by: Node) -> None:
+        """Note a gradient to which the rule of ``by`` is applied once all have come."""
+        if node not in self._grads:
+            self._grads[node] = {}
+            self._await(node)
+        self._joint.setdefault(node, {}).setdefault((output, by.op), []).append((by, value))
+
+    def _await(self, node: Any) -> None:
+        # leaves are equally late: first come, first served, so that equal programs have equal graphs
+        heappush(self._heap, (-node.sequence, self._arrived, node))
+        self._arrived += 1
+
+    def take(self) -> tuple[Any, dict[int, Tensor]] | None:
+        """The next node with the gradients of its outputs; ``None`` where all were taken."""
+        if not self._heap:
+            return None
+        node = heappop(self._heap)[2]
+        for (output, op), given in self._joint.pop(node, {}).items() if self._joint else ():
+            assert op.joint_gradient is not None
+            made = [(by.attributes, value) for by, value in given]
+            self.deliver(node, output, op.joint_gradient(given[0][0].types[0], made))
+        grads = self._grads.pop(node)
+        if self._own:
+            self._own.difference_update(map(id, grads.values()))  # rules may keep them
+        return node, grads
+
+
+_ADD = OPS["add"]
 
 
 def flow(
@@ -196,28 +229,18 @@ def flow(
 ) -> dict[Edge, Tensor]:  # fmt: skip
     """Flow the seeds back. Without ``wanted`` leaves accumulate; with it, the gradients at those edges are given."""
     useful = None if wanted is None else _leading_to(roots, wanted)
-    pending: dict[Any, _Waiting] = {}
-    heap: list[tuple[int, int, Any]] = []
-    arrived = count()
+    pending = _Pending(create_graph)
     found: dict[Edge, Tensor] = {}
     shared = {id(seed._data.alias) for seed in seeds}
-
-    def deliver(edge: Edge, value: Tensor, by: Node | None = None) -> None:
-        waiting = pending.get(edge.node)
-        if waiting is None:
-            waiting = pending[edge.node] = _Waiting()
-            # leaves are equally late: first come, first served, so that equal programs have equal graphs
-            heapq.heappush(heap, (-edge.node.sequence, next(arrived), edge.node))
-        waiting.take(edge.output, value, by)
-
     with grad_mode(create_graph), without_modes():
         for edge, seed in zip(roots, seeds, strict=True):
-            deliver(edge, seed)
-        while heap:
-            node = heapq.heappop(heap)[2]
-            grads = pending.pop(node).totals()
-            if node.hooks is not None and (hooked_leaves or isinstance(node, Node)):
-                for index, hooks in node.hooks.items():
+            pending.deliver(edge.node, edge.output, seed)
+        while (taken := pending.take()) is not None:
+            node, grads = taken
+            leaf = isinstance(node, Accumulator)
+            hooked = node.hooks
+            if hooked is not None and (hooked_leaves or not leaf):
+                for index, hooks in hooked.items():
                     if index in grads and hooks:
                         grads[index] = run_hooks(hooks, grads[index])
                         shared.add(id(grads[index]._data.alias))  # the hook may have kept it
@@ -225,37 +248,46 @@ def flow(
                 for index, value in grads.items():
                     if (node, index) in wanted:
                         found[Edge(node, index)] = value
-            if isinstance(node, Accumulator):
+            if leaf:
                 if wanted is None:
                     _accumulate(node.leaf, grads[0], create_graph, shared)
             elif useful is None or node in useful:
-                _process(node, grads, useful, wanted, deliver)
+                _process(node, grads, useful, wanted, pending)
                 if not keep:
                     node.free()
     return found
 
 
-def _process(node: Node, grads: dict[int, Tensor], useful: Any, wanted: Any, deliver: Any) -> None:
+def _process(node: Node, grads: dict[int, Tensor], useful: Any, wanted: Any, pending: _Pending) -> None:
     """Apply a node's rule and pass the results on."""
-    for index, reference in node.retains.items():
-        tensor = reference()
-        if tensor is not None and index in grads:
-            tensor._retained_grad(grads[index])
-    like = next(iter(grads.values()))
-    full = [grads[i] if i in grads else _zeros(t, like) if node.differentiable(i) and node.materializes else None
-            for i, t in enumerate(node.output_types)]  # fmt: skip
-    needs = tuple(
-        edge is not None and (useful is None or edge.node in useful or edge in wanted) for edge in node.edges
-    )
-    if type(node) is Node and node.op.joint_gradient is not None:  # other nodes have rules of their own
-        edge = node.edges[0]
+    if node.retains:
+        for index, reference in node.retains.items():
+            tensor = reference()
+            if tensor is not None and index in grads:
+                tensor._retained_grad(grads[index])
+    types, edges = node.output_types, node.edges
+    full: Sequence[Any] = (grads[0],) if len(types) == 1 else _completed(node, grads)
+    if useful is None:
+        needs = tuple([edge is not None for edge in edges])
+    else:
+        needs = tuple([edge is not None and (edge.node in useful or edge in wanted) for edge in edges])
+    if node.op.joint_gradient is not None and type(node) is Node:  # other nodes have rules of their own
+        edge = edges[0]
         if needs[0] and edge is not None:
-            deliver(edge, full[0], node)
+            pending.deliver_jointly(edge.node, edge.output, full[0], node)
         return
-    results = node.gradient(full, needs)
-    for edge, needed, value in zip(node.edges, needs, results, strict=True):
+    for edge, needed, value in zip(edges, needs, node.gradient(full, needs), strict=True):
         if needed and value is not None and edge is not None:
-            deliver(edge, value)
+            pending.deliver(edge.node, edge.output, value)
+
+
+def _completed(node: Node, grads: dict[int, Tensor]) -> list[Any]:
+    """The gradients of all outputs, with zeros or ``None`` where none has come."""
+    like = next(iter(grads.values()))
+    return [
+        grads[at] if at in grads else _zeros(kind, like) if node.differentiable(at) and node.materializes else None
+        for at, kind in enumerate(node.output_types)
+    ]  # fmt: skip
 
 
 def _zeros(like: TensorType, where: Tensor) -> Tensor:

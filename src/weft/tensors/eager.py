@@ -62,7 +62,7 @@ class Eager:
             made = self._process(op, operands, attributes, None, below)
             self._note_named(key, op, operands, attributes)
             return made
-        elif op.view is not None and into is None:
+        if op.view is not None and into is None:
             return (self._view(op, operands[0], attributes),)
         return self._process(op, operands, attributes, into, below)
 
