@@ -28,8 +28,12 @@ def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
     """Do an op on the default stack: its output, or a tuple where it has several."""
     if into is not None:
         return _write(op, operands, attributes, into)
-    if op.view is not None:
-        return _view(op, operands, attributes)
+    if not op.plain:
+        return (
+            _interpreted(op, operands, attributes, None)
+            if op.view is None
+            else _view(op, operands, attributes)
+        )
     key: list[Any] = [op, tuple(attributes.items()) if attributes else ()]
     values, tracked = [], False
     try:
@@ -69,6 +73,8 @@ def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
 
 def _write(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...]) -> Any:
     """A write into a tensor that the tape need not follow, and whose memory only the tensor itself is read from."""
+    if not op.plain:
+        return _interpreted(op, operands, attributes, into)
     key: list[Any] = [op, tuple(attributes.items()) if attributes else ()]
     values: list[Any] = []
     target = into[0]

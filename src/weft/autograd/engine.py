@@ -271,7 +271,7 @@ def _process(node: Node, grads: dict[int, Tensor], useful: Any, wanted: Any, pen
         needs = tuple([edge is not None for edge in edges])
     else:
         needs = tuple([edge is not None and (edge.node in useful or edge in wanted) for edge in edges])
-    if node.op.joint_gradient is not None and type(node) is Node:  # other nodes have rules of their own
+    if type(node) is Node and node.op.joint_gradient is not None:  # other nodes have rules of their own
         edge = edges[0]
         if needs[0] and edge is not None:
             pending.deliver_jointly(edge.node, edge.output, full[0], node)
