@@ -71,7 +71,7 @@ def _source(
     for step, (buffers, offsets, numbers) in enumerate(steps):
         arguments = [f"s{at}.address" if at in new else f"v{at}.storage.address" for at in buffers]
         if checked:
-            lines += [f"if {name} is None: raise TypeError" for name in arguments]
+            lines += [f"if v{at}.storage.address is None: raise TypeError" for at in buffers if at not in new]
         arguments += [f"v{at}.offset" for at in offsets]
         for place, (at, kind) in enumerate(numbers):
             name = f"n{step}_{place}"
