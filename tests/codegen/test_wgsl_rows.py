@@ -39,11 +39,11 @@ def gpu() -> Device:
 def hardware(gpu: Device) -> Iterator[Device]:
     """The test adapter, taken for hardware by lowerings and generators."""
     before = gpu.profile
-    EAGER._prepared.clear()
+    EAGER.prepared.clear()
     gpu.profile = replace(before, software=False)
     yield gpu
     gpu.profile = before
-    EAGER._prepared.clear()
+    EAGER.prepared.clear()
 
 
 def centred(dtype: DType, shape: tuple[int, int], vector: int, team: int, held: int) -> Step:
