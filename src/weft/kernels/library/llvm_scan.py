@@ -1,4 +1,4 @@
-"""``scan`` on the ``cpu``: a work item is a row, folded from its first element to its last."""
+"""``scan`` on the ``cpu``: a work item is a row, folded from its first element to its last, ``TURNS`` rows in turn."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 
 GRAIN = 8192
+
+TURNS = 4
+"""Rows that are folded in turn: a single one waits for each of its additions."""
 
 
 @template("llvm", "scan")
@@ -51,40 +54,69 @@ def _source(name: str, kind: str, form: Scan, bindings: list[Binding]) -> str:
         slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {number}")
         emitter.bind(variable(each, INDEX), Value(lines.let(f"load i64, ptr {slot}, align 8"), INDEX))
     value = accumulator(kind, bindings[0].dtype, wide=True)
-    types = form.types(value)
-    places = [lines.local(Value("", dtype).type) for dtype in types]
-    rows1, n = (emitter.value(variable(each, INDEX)).text for each in ("rows1", "n"))
-    with lines.loop("%lo", "%hi") as row, emitter.scope():
-        outer = lines.let(f"udiv i64 {row}, {rows1}")
-        inner = lines.let(f"sub i64 {row}, {lines.let(f'mul i64 {outer}, {rows1}')}")
-        emitter.bind(variable("r0", INDEX), Value(outer, INDEX))
-        emitter.bind(variable("r1", INDEX), Value(inner, INDEX))
-        with emitter.scope():  # what is known of place 0 is not of the others
-            start = _lifted(emitter, form, bindings, value, "0")
-            for state, dtype, place in zip(start, types, places, strict=True):
-                lines.do(f"store {Value('', dtype).type} {state.text}, ptr {place}, align 8")
-        with lines.loop("0", n) as i, emitter.scope():
-            before = [
-                Value(lines.let(f"load {Value('', dtype).type}, ptr {place}, align 8"), dtype)
-                for dtype, place in zip(types, places, strict=True)
-            ]
-            own = _lifted(emitter, form, bindings, value, i)
-            after = _joined(emitter, form, value, before, own)
-            first = lines.let(f"icmp eq i64 {i}, 0")
-            chosen = [
-                emitter.select(Value(first, dtypes.bool_), mine, both)
-                for mine, both in zip(own, after, strict=True)
-            ]
-            for state, dtype, place in zip(chosen, types, places, strict=True):
-                lines.do(f"store {Value('', dtype).type} {state.text}, ptr {place}, align 8")
-            for at, number in enumerate(form.outputs):
-                target = bindings[form.inputs + at]
-                result = emitter.convert(chosen[number], target.dtype.compute)
-                memory.store(emitter, target.name, _index(target.name), result)
+    folds = [_Fold(lines, emitter, memory, form, bindings, value) for _ in range(TURNS)]
+    whole = lines.let("and i64 " + lines.let("sub i64 %hi, %lo") + f", {-TURNS}")
+    full = lines.let(f"add i64 %lo, {whole}")
+    for start, stop, turns in (("%lo", full, TURNS), (full, "%hi", 1)):
+        with lines.loop(start, stop, turns) as row, emitter.scope():
+            for turn, fold in enumerate(folds[:turns]):
+                fold.begin(lines.let(f"add i64 {row}, {turn}"))
+            with lines.loop("0", emitter.value(variable("n", INDEX)).text) as place:
+                for fold in folds[:turns]:
+                    fold.step(place)
     head = (
         f"define void @weft.{name}(ptr noalias %buffers, ptr noalias %parameters, i64 %lo, i64 %hi) nounwind"
     )
     return "\n\n".join([lines.function(head), *sorted(lines.declarations)]) + "\n"
+
+
+class _Fold:
+    """A row's fold: its states, in memory that becomes registers, and the steps to the next place."""
+
+    def __init__(
+        self, lines: FunctionWriter, emitter: Emitter, memory: Memory, form: Scan, bindings: list[Binding],
+        value: dtypes.DType,
+    ) -> None:  # fmt: skip
+        self.lines, self.emitter, self.memory = lines, emitter, memory
+        self.form, self.bindings, self.value = form, bindings, value
+        self.types = form.types(value)
+        self.places = [lines.local(Value("", dtype).type) for dtype in self.types]
+        self.row = self.outer = self.inner = ""
+
+    def begin(self, row: str) -> None:
+        """Find the row, and set the states to its first element."""
+        rows1 = self.emitter.value(variable("rows1", INDEX)).text
+        self.outer = self.lines.let(f"udiv i64 {row}, {rows1}")
+        self.inner = self.lines.let(f"sub i64 {row}, {self.lines.let(f'mul i64 {self.outer}, {rows1}')}")
+        with self.emitter.scope():  # what is known of place 0 is not of the others
+            self._keep(self._lifted("0"))
+
+    def step(self, place: str) -> None:
+        """Join the element at a place to the states, and store them."""
+        lines, emitter = self.lines, self.emitter
+        with emitter.scope():
+            before = [
+                Value(lines.let(f"load {Value('', dtype).type}, ptr {state}, align 8"), dtype)
+                for dtype, state in zip(self.types, self.places, strict=True)
+            ]
+            own = self._lifted(place)
+            after = _joined(emitter, self.form, self.value, before, own)
+            first = Value(lines.let(f"icmp eq i64 {place}, 0"), dtypes.bool_)
+            chosen = [emitter.select(first, mine, both) for mine, both in zip(own, after, strict=True)]
+            self._keep(chosen)
+            for at, number in enumerate(self.form.outputs):
+                target = self.bindings[self.form.inputs + at]
+                result = emitter.convert(chosen[number], target.dtype.compute)
+                self.memory.store(emitter, target.name, _index(target.name), result)
+
+    def _keep(self, states: list[Value]) -> None:
+        for state, dtype, place in zip(states, self.types, self.places, strict=True):
+            self.lines.do(f"store {Value('', dtype).type} {state.text}, ptr {place}, align 8")
+
+    def _lifted(self, place: str) -> list[Value]:
+        for name, text in (("r0", self.outer), ("r1", self.inner)):
+            self.emitter.bind(variable(name, INDEX), Value(text, INDEX))
+        return _lifted(self.emitter, self.form, self.bindings, self.value, place)
 
 
 def _index(buffer: str) -> Expr:
