@@ -20,7 +20,9 @@ from weft.kernels.library.winograd import Filtering, Matrix, transposed
 from weft.ops import convolution_kernels, convolution_winograd
 from weft.ops.convolution_sizes import Convolution
 
-FILTERINGS = (Filtering(4, 3), Filtering(2, 3), Filtering(3, 2), Filtering(5, 2), Filtering(2, 5))
+FILTERINGS = (
+    Filtering(4, 3), Filtering(2, 3), Filtering(3, 2), Filtering(2, 2), Filtering(5, 2), Filtering(2, 5),
+)  # fmt: skip
 
 
 def _times(matrix: Matrix, vector: list[Fraction]) -> list[Fraction]:
@@ -77,10 +79,28 @@ def test_any_image(outputs: int, data: st.DataObject) -> None:
         check(n, c, (size[0], size[1]), o, (3, 3), padding=padding)
 
 
+@pytest.mark.parametrize("outputs", [3, 2])
+@settings(deadline=None, max_examples=20)
+@given(st.data())
+def test_any_image_with_strides_of_two(outputs: int, data: st.DataObject) -> None:
+    """Phases of images of even and odd sizes, whose last rows may be in no window; padding of 0 to 3."""
+    draw = data.draw
+    padding = draw(st.integers(0, 3)), draw(st.integers(0, 3))
+    size = tuple(draw(st.integers(max(1, 4 - 2 * pad), 21)) for pad in padding)
+    n, c, o = draw(st.integers(1, 5)), draw(st.integers(1, 19)), draw(st.integers(1, 35))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolution_winograd, "LEAST", 1)
+        patch.setattr(convolution_winograd, "PLAIN", math.inf)
+        patch.setattr(convolution_winograd, "CHOICES", (Filtering(outputs, 2),))
+        patch.setattr(convolution_winograd, "TOGETHER", draw(st.sampled_from([1, 1 << 18, 1 << 24])))
+        check(n, c, (size[0], size[1]), o, (4, 4), stride=(2, 2), padding=padding)
+
+
 def test_wide_images(always: pytest.MonkeyPatch) -> None:
     """Rows of more tiles than are transposed together."""
     check(1, 3, (6, 301), 5, (3, 3), padding=(1, 1))
     check(2, 17, (3, 129), 2, (3, 3), padding=(2, 0))
+    check(1, 3, (6, 531), 5, (4, 4), stride=(2, 2), padding=(1, 1))
 
 
 def test_float64_is_summed_plainly() -> None:
@@ -96,6 +116,16 @@ def test_float64_is_summed_plainly() -> None:
 def test_the_form_that_is_chosen(shape: tuple[int, int, int, int], outputs: int | None) -> None:
     found = convolution_winograd.tiles_for("forward", _sizes(*shape), dtypes.float32)
     assert (found and found.filtering.outputs) == outputs
+
+
+def test_strides_of_two_go_by_phases_where_filters_have_four_taps() -> None:
+    def chosen(size: int, taps: int, stride: int = 2) -> int | None:
+        attributes = {"stride": (stride,) * 2, "padding": ((1, 1),) * 2, "dilation": (1, 1), "groups": 1}
+        sizes = Convolution.of((16, 64, size, size), (128, 64, taps, taps), attributes)
+        found = convolution_winograd.tiles_for("forward", sizes, dtypes.float32)
+        return found and found.filtering.outputs
+
+    assert [chosen(36, 4), chosen(8, 4), chosen(32, 3), chosen(32, 4, 4)] == [3, 2, None, None]
 
 
 def _sizes(n: int, c: int, size: int, o: int) -> Convolution:

@@ -1,4 +1,7 @@
-"""2-d convolutions of small filters with stride 1 by Winograd's filtering, on targets with a BLAS.
+"""2-d convolutions of small filters by Winograd's filtering, on targets with a BLAS.
+
+Filters of 3x3 with stride 1, and of 4x4 with stride 2 as filters of 2x2 over four channels for each: the image's rows
+and columns of even and of odd number.
 
 Tiles of the image and filters are transformed, products of all tiles with all filters follow, a batch of them for each
 element of a tile, and what they give is transformed to the result. Images are taken a few at a time, so that what lies
@@ -24,8 +27,10 @@ LEAST = 32
 """Channels, of input and of output, below which little is saved and rounding errors would be for nothing."""
 TOGETHER = 12 << 20
 """Bytes of tiles and of their products that are made at a time, if one image has no more."""
-CHOICES = (Filtering(4, 3), Filtering(2, 3))
-"""Fewest products first: F(4, 3) takes a quarter of a plain sum's, F(2, 3) four ninths."""
+CHOICES = (Filtering(4, 3), Filtering(2, 3), Filtering(3, 2), Filtering(2, 2))
+"""Of a plain sum's products F(4, 3) takes a quarter, F(2, 3) and F(3, 2) four ninths, F(2, 2) nine sixteenths."""
+STEPS = {1: 3, 2: 2}
+"""The taps of a filter, or of each of its phases, by stride."""
 FILTER = {"forward": 43, "input": 33, "weight": 25}
 TILE, PLAIN, COPY = 28, 1.15, 20
 """What costs as much as so many multiplications in a product of matrices: to transform a number of a filter (and to
@@ -38,11 +43,15 @@ Fitted to one thread of an AMD EPYC (Zen 4), 16 images of 28x28 by 64 channels t
 
 @dataclass(frozen=True)
 class Tiles:
-    """The tiles that cover an image of ``height`` x ``width`` results, and how many numbers each has for a channel."""
+    """The tiles that cover an image of ``height`` x ``width`` results, and how many numbers each has for a channel.
+
+    ``step``: the stride; an image has ``step`` squared phases, which count as channels.
+    """
 
     filtering: Filtering
     height: int
     width: int
+    step: int = 1
 
     @property
     def rows(self) -> int:
@@ -62,30 +71,37 @@ class Tiles:
 
 def tiles_for(kind: str, sizes: Convolution, dtype: dtypes.DType) -> Tiles | None:
     """The tiles that take the least work; ``None`` where another form is faster, or more exact."""
-    window = sizes.window
+    window, (step, *_) = sizes.window, sizes.window.stride
+    taps = STEPS.get(step, 0)
+    phases = sizes.c * step**2
     suits = (
         dtype is dtypes.float32
         and len(window.size) == 2
-        and window.kernel == (3, 3)
-        and window.stride == window.dilation == (1, 1)
+        and window.kernel == (taps * step,) * 2
+        and window.stride == (step, step)
+        and window.dilation == (1, 1)
         and sizes.groups == 1
-        and min(sizes.c, sizes.o) >= LEAST
-        and all(0 <= before <= 2 for before, _ in window.padding)
+        and min(phases, sizes.o) >= LEAST
+        and all(0 <= before < taps * step for before, _ in window.padding)
     )
     if not suits:
         return None
-    height, width = window.size if kind == "input" else window.out
-    plain = 9 * sizes.c * sizes.o * (PLAIN * sizes.n * window.out[0] * window.out[1] + COPY)
-    costs = {_cost(kind, tiles, sizes): tiles for tiles in (Tiles(each, height, width) for each in CHOICES)}
-    return costs[min(costs)] if min(costs) < plain else None
+    height, width = window.out
+    if kind == "input":
+        height, width = (
+            size if step == 1 else -(-(size + before) // step)
+            for size, (before, _) in zip(window.size, window.padding, strict=True)
+        )
+    plain = taps**2 * phases * sizes.o * (PLAIN * sizes.n * window.out[0] * window.out[1] + COPY)
+    tiles = [Tiles(each, height, width, step) for each in CHOICES if each.taps == taps]
+    costs = {_cost(kind, each, sizes): each for each in tiles}
+    return costs[min(costs)] if costs and min(costs) < plain else None
 
 
 def _cost(kind: str, tiles: Tiles, sizes: Convolution) -> float:
     """Multiplications in products, and what transforms are worth in them."""
-    count = sizes.n * tiles.rows * tiles.columns
-    products = (
-        count * sizes.c * sizes.o + FILTER[kind] * sizes.c * sizes.o + TILE * count * (sizes.c + sizes.o)
-    )
+    count, c = sizes.n * tiles.rows * tiles.columns, sizes.c * tiles.step**2
+    products = count * c * sizes.o + FILTER[kind] * c * sizes.o + TILE * count * (c + sizes.o)
     return products * tiles.numbers
 
 
@@ -107,13 +123,14 @@ class _Steps:
         free: int,
     ) -> None:
         self.kind, self.ready, self.target, self.sizes, self.tiles = kind, ready, target, sizes, tiles
-        self.dtype, self.free = target.dtype, free
+        self.dtype, self.free, self.channels = target.dtype, free, sizes.c * tiles.step**2
         each = tiles.rows * tiles.columns
-        room = 4 * tiles.numbers * each * (_padded(sizes.c) + _padded(sizes.o))
+        room = 4 * tiles.numbers * each * (_padded(self.channels) + _padded(sizes.o))
         self.images = max(1, min(sizes.n, TOGETHER // room))
         self.images = -(-sizes.n // -(-sizes.n // self.images))  # evenly
         self.count = self.images * each
         self.made: list[Operand] = []
+        self.pads = [before for before, _ in sizes.window.padding]
 
     def all(self) -> tuple[list[Step], list[Operand]]:
         """The steps, and the scratch values."""
@@ -122,14 +139,13 @@ class _Steps:
 
     def _forward(self) -> list[Step]:
         x, w = self.ready
-        filters = self._products(self.sizes.c, self.sizes.o)
-        tiles = self._products(self.count, self.sizes.c)
+        filters = self._products(self.channels, self.sizes.o)
+        tiles = self._products(self.count, self.channels)
         products = self._products(self.count, self.sizes.o)
         steps = [self._filter_step("filters", w, filters, turned=False)]
-        pads = [before for before, _ in self.sizes.window.padding]
         for first in range(0, self.sizes.n, self.images):
             steps += [
-                self._image_step("tiles", x, tiles, first, pads, "inputs"),
+                self._image_step("tiles", x, tiles, first, self.pads, "inputs", self.tiles.step),
                 self._product(tiles, filters, products, first),
                 self._image_step("results", self.target, products, first),
             ]
@@ -137,29 +153,29 @@ class _Steps:
 
     def _input(self) -> list[Step]:
         y, w = self.ready
-        filters = self._products(self.sizes.o, self.sizes.c)
+        filters = self._products(self.sizes.o, self.channels)
         tiles = self._products(self.count, self.sizes.o)
-        products = self._products(self.count, self.sizes.c)
+        products = self._products(self.count, self.channels)
         steps = [self._filter_step("filters", w, filters, turned=True)]
-        pads = [2 - before for before, _ in self.sizes.window.padding]
+        reach, step = self.tiles.filtering.taps - 1, self.tiles.step
+        pads = [reach - before if step == 1 else reach for before in self.pads]
         for first in range(0, self.sizes.n, self.images):
             steps += [
                 self._image_step("tiles", y, tiles, first, pads, "inputs"),
                 self._product(tiles, filters, products, first),
-                self._image_step("results", self.target, products, first),
+                self._image_step("results", self.target, products, first, self.pads, step=step),
             ]
         return steps
 
     def _weight(self) -> list[Step]:
         y, x = self.ready
-        inputs = self._products(self.count, self.sizes.c)
+        inputs = self._products(self.count, self.channels)
         grads = self._products(self.count, self.sizes.o)
-        products = self._products(self.sizes.o, self.sizes.c)
+        products = self._products(self.sizes.o, self.channels)
         steps: list[Step] = []
-        pads = [before for before, _ in self.sizes.window.padding]
         for first in range(0, self.sizes.n, self.images):
             steps += [
-                self._image_step("tiles", x, inputs, first, pads, "inputs"),
+                self._image_step("tiles", x, inputs, first, self.pads, "inputs", self.tiles.step),
                 self._image_step("tiles", y, grads, first, [0, 0], "results"),
                 self._product(_turned(grads), inputs, products, first),
                 self._filter_step("filter_gradient", self.target, products, more=first > 0),
@@ -193,12 +209,14 @@ class _Steps:
         return min(self.images, self.sizes.n - first)
 
     def _image_step(
-        self, stage: str, image: Operand, products: Operand, first: int, pads: Sequence[int] = (0, 0), matrix: str = ""
+        self, stage: str, image: Operand, products: Operand, first: int, pads: Sequence[int] = (0, 0),
+        matrix: str = "", step: int = 1,
     ) -> Step:  # fmt: skip
         _, c, h, w = image.shape
+        c *= step**2
         apart, room, _ = products.strides
         values = (image, products) if stage == "tiles" else (products, image)
-        options: Options = (("matrix", matrix),) if matrix else ()
+        options: Options = (*((("matrix", matrix),) if matrix else ()), *((("step", step),) if step > 1 else ()))
         arguments: tuple[Argument, ...] = (
             c, h, w, *pads, self.tiles.rows, self.tiles.columns, first, self._images_from(first), Offset(image.index),
             room, apart,
@@ -208,10 +226,15 @@ class _Steps:
     def _filter_step(
         self, stage: str, filters: Operand, products: Operand, turned: bool = False, more: bool = False
     ) -> Step:
-        o, c = filters.shape[:2]
+        (o, c), step = filters.shape[:2], self.tiles.step
+        c *= step**2
         apart, room, _ = products.strides
         values = (filters, products) if stage == "filters" else (products, filters)
-        library = self._library(stage, (("turned", True),) if turned else ())
+        options: Options = (
+            *((("turned", True),) if turned else ()),
+            *((("step", step),) if step > 1 else ()),
+        )
+        library = self._library(stage, options)
         return Step(
             library,
             tuple(value.index for value in values),

@@ -10,6 +10,10 @@ a turn, as (size * size, O, channels of the input). So no product has a transpos
 ``filter_gradient``: what filters (O, C, taps, taps) get from products (size * size, O, channels of the input).
 
 Channels are padded to whole vectors; nobody reads what is in the padding.
+
+With ``step`` 2 the convolution has strides of 2 and filters of twice as many taps. It is one of stride 1 with four
+channels for each, the phases (a, b): rows 2 i + a and columns 2 j + b of the image, whose padding ``pad_h`` and
+``pad_w`` then are, and taps 2 u + a and 2 v + b. ``c`` counts these channels.
 """
 
 from __future__ import annotations
@@ -51,7 +55,7 @@ SEGMENT = 128
 
 @template("llvm", "winograd")
 def winograd(library: Library, profile: TargetProfile) -> KernelSpec:
-    """Options: ``stage``, ``outputs`` and ``taps``, and by stage ``matrix`` or ``turned``."""
+    """Options: ``stage``, ``outputs`` and ``taps``, by stage ``matrix`` or ``turned``, and ``step`` where it is 2."""
     options = dict(library.options)
     stage, dtype = str(options["stage"]), library.dtypes[0]
     if dtype not in GEMM or any(other is not dtype for other in library.dtypes):
@@ -59,9 +63,9 @@ def winograd(library: Library, profile: TargetProfile) -> KernelSpec:
         raise KernelError(f"winograd: types ({given}) given, the cpu kernel takes all float32 or all float64")
     filtering = Filtering(int(options["outputs"]), int(options["taps"]))
     form = str(options.get("matrix", "turned" if options.get("turned") else ""))
-    name = "_".join(
-        ["winograd", stage, *([form] if form else []), f"{filtering.outputs}x{filtering.taps}", dtype.name]
-    )
+    step = int(options.get("step", 1))
+    forms = [*([form] if form else []), *(["by2"] if step == 2 else [])]
+    name = "_".join(["winograd", stage, *forms, f"{filtering.outputs}x{filtering.taps}", dtype.name])
     read, written = BUFFERS[stage]
     numbers = filtering.size**2
     work = {
@@ -78,16 +82,18 @@ def winograd(library: Library, profile: TargetProfile) -> KernelSpec:
         outputs=(Binding(written, dtype, "read_write"),),
         workgroup_size=(GRAIN, 1, 1),
         workgroup_count=(items, amount, "1"),
-        source=_Writer(name, stage, dtype, filtering, form).source(),
+        source=_Writer(name, stage, dtype, filtering, form, step).source(),
     )
 
 
 class _Writer(Routine):
     """Writes one stage."""
 
-    def __init__(self, name: str, stage: str, dtype: DType, filtering: Filtering, form: str) -> None:
+    def __init__(
+        self, name: str, stage: str, dtype: DType, filtering: Filtering, form: str, step: int
+    ) -> None:
         super().__init__(name, dtype, BUFFERS[stage], PARAMETERS[stage])
-        self.stage, self.filtering, self.form = stage, filtering, form
+        self.stage, self.filtering, self.form, self.by_two = stage, filtering, form, step == 2
         self.lanewise = Lanewise(self.lines, self.number)
         self.vector, self.suffix = vector_type(self.number, LANES), suffix(self.number, LANES)
         self.bytes = dtype.itemsize
@@ -115,9 +121,10 @@ class _Writer(Routine):
         with self.loop("hi", "item", "lo"):
             self.names(image="idiv(item, rows)")
             self.names(row="item - image * rows", tile="item * columns")
-            self.names(top=f"row * {self.filtering.outputs} - pad_h", plane="h * w")
+            pad_h, pad_w = ("0", "0") if self.by_two else ("pad_h", "pad_w")
+            self.names(top=f"row * {self.filtering.outputs} - {pad_h}", plane="h * w")
             with self.loop("c", "c0", step=LANES), self._segments():
-                self.names(left=f"t0 * {self.filtering.outputs} - pad_w")
+                self.names(left=f"t0 * {self.filtering.outputs} - {pad_w}")
                 with self.loop(str(self.reach), "i"):
                     self._strip_row()
                 with self.loop("t1", "t", "t0"):
@@ -126,17 +133,47 @@ class _Writer(Routine):
 
     def _strip_row(self) -> None:
         """Row ``i`` of a strip of tiles, zeros outside of the image, as a vector of channels for each column."""
+        rows = self._phase_rows() if self.by_two else []
         self.names(y="top + i")
         there = self.lines.let(f"icmp ult i64 {self.at('y')}, {self.at('h')}")
         start = "image_offset + ((first + image) * c + minimum(c0 + {k}, c - 1)) * plane + y * w + left"
-        channels = [self.element("%b.image", start.format(k=k)) for k in range(LANES)]
+        channels = [] if rows else [self.element("%b.image", start.format(k=k)) for k in range(LANES)]
         with self.loop(f"(t1 - t0 - 1) * {self.filtering.outputs} + {self.reach}", "q", step=LANES):
-            mask = self._where(there, self.lanes("left + q", "w"))
-            values = [self._load(self.element(channel, "q"), mask) for channel in channels]
+            if rows:
+                values = self._phases(rows)
+            else:
+                mask = self._where(there, self.lanes("left + q", "w"))
+                values = [self._load(self.element(channel, "q"), mask) for channel in channels]
             for lane, value in enumerate(self.lanewise.transposed(values)):
                 self.lines.do(
                     f"store {self.vector} {value}, ptr {self._strip(f'i * {self.wide} + q + {lane}')}"
                 )
+
+    def _phase_rows(self) -> list[tuple[str, str]]:
+        """Of each pair of phases (a, 0) and (a, 1) that lanes hold, where column 0 of its row is, and whether it is."""
+        rows = []
+        for pair in range(LANES // 2):
+            self.names(**{f"y{pair}": f"2 * (top + i) + {pair % 2} - pad_h"})
+            inside = self.lines.let(f"icmp ult i64 {self.at(f'y{pair}')}, {self.at('h')}")
+            real = self.lines.let(f"icmp slt i64 {self.at(f'c0 + {2 * pair}')}, {self.at('c')}")
+            channel = f"minimum(idiv(c0, 4) + {pair // 2}, idiv(c, 4) - 1)"
+            start = f"image_offset + ((first + image) * idiv(c, 4) + {channel}) * plane + y{pair} * w"
+            both = self.lines.let(f"and i1 {inside}, {real}")
+            rows.append((self.element("%b.image", start), both))
+        return rows
+
+    def _phases(self, rows: list[tuple[str, str]]) -> list[str]:
+        """Columns from ``q`` on of every phase: the even ones of a run of the image, and the odd ones."""
+        self.names(x="2 * (left + q) - pad_w")
+        masks = [self.lanes(f"x + {half * LANES}", "w") for half in range(2)]
+        found = []
+        for row, there in rows:
+            run = [
+                self._load(self.element(row, f"x + {half * LANES}"), self._where(there, mask))
+                for half, mask in enumerate(masks)
+            ]
+            found += [self.lanewise.taken(run, range(odd, 2 * LANES, 2)) for odd in range(2)]
+        return found
 
     def _results(self) -> None:
         self.strip = self.lines.local(f"[{self.reach * self.wide} x {self.vector}]")
@@ -153,11 +190,18 @@ class _Writer(Routine):
                         for j, value in enumerate(values):
                             place = self._strip(f"{i * self.wide + j} + (t - t0) * {outputs}")
                             self.lines.do(f"store {self.vector} {value}, ptr {place}")
-                with self.loop(f"minimum({outputs}, h - top)", "i"):
+                with self.loop(f"minimum({outputs}, {self._length('h')} - top)", "i"):
                     self._image_row()
+
+    def _length(self, axis: str) -> str:
+        """The rows or columns of results: those of the image, or of its phases."""
+        return f"idiv({axis} + pad_{axis} + 1, 2)" if self.by_two else axis
 
     def _image_row(self) -> None:
         """Row ``i`` of a strip, as rows of the image's channels."""
+        if self.by_two:
+            self._phase_columns(self._phase_rows())
+            return
         start = "image_offset + ((first + image) * c + c0 + {k}) * plane + (top + i) * w + left"
         channels = [self.element("%b.image", start.format(k=k)) for k in range(LANES)]
         with self.loop(f"minimum((t1 - t0) * {self.filtering.outputs}, w - left)", "q", step=LANES):
@@ -166,6 +210,23 @@ class _Writer(Routine):
             for k, value in enumerate(self.lanewise.transposed(values)):
                 there = self.lines.let(f"icmp slt i64 {self.at(f'c0 + {k}')}, {self.at('c')}")
                 self._store(value, self.element(channels[k], "q"), self._where(there, mask))
+
+    def _phase_columns(self, rows: list[tuple[str, str]]) -> None:
+        """The same of phases: the columns of two lie in turn."""
+        self.names(count=f"minimum((t1 - t0) * {self.filtering.outputs}, {self._length('w')} - left)")
+        with self.loop("count", "q", step=LANES):
+            self.names(x="2 * (left + q) - pad_w")
+            values = [self._load(self._strip(f"i * {self.wide} + q + {lane}")) for lane in range(LANES)]
+            values = self.lanewise.transposed(values)
+            for half in range(2):
+                kept = self.lanes(str(half * LANES), "2 * (count - q)")
+                mask = self.lanes(f"x + {half * LANES}", "w")
+                mask = self.lines.let(f"and {vector_type('i1', LANES)} {kept}, {mask}")
+                places = [half * LANES // 2 + lane // 2 + lane % 2 * LANES for lane in range(LANES)]
+                for pair, (row, there) in enumerate(rows):
+                    value = self.lanewise.taken(values[2 * pair : 2 * pair + 2], places)
+                    target = self.element(row, f"x + {half * LANES}")
+                    self._store(value, target, self._where(there, mask))
 
     @contextmanager
     def _segments(self) -> Iterator[None]:
@@ -218,7 +279,17 @@ class _Writer(Routine):
     def _taps(self) -> list[str]:
         """Each tap of filter ``o`` for the channels from ``c0`` on."""
         run, area = [self._load(*place) for place in self._run()], self.filtering.taps**2
-        return [self.lanewise.taken(run, [lane * area + tap for lane in range(LANES)]) for tap in range(area)]
+        return [
+            self.lanewise.taken(run, [self._place(lane, tap) for lane in range(LANES)]) for tap in range(area)
+        ]
+
+    def _place(self, channel: int, tap: int) -> int:
+        """Where a tap of a channel lies among those of the channels of a vector."""
+        taps = self.filtering.taps
+        if not self.by_two:
+            return channel * taps**2 + tap
+        row, column = 2 * (tap // taps) + channel // 2 % 2, 2 * (tap % taps) + channel % 2
+        return (channel // 4) * (2 * taps) ** 2 + row * 2 * taps + column
 
     def _put_filter(self, values: list[str], place: str) -> None:
         taps = self.filtering.taps
@@ -233,9 +304,11 @@ class _Writer(Routine):
             )
             values = [value for row in square for value in row]
             again = self.lines.let(f"icmp ne i64 {self.at('more')}, 0")
+            sources = {
+                self._place(lane, tap): tap * LANES + lane for lane in range(LANES) for tap in range(taps**2)
+            }
             for number, (place, mask) in enumerate(self._run()):
-                elements = range(number * LANES, (number + 1) * LANES)
-                places = [element % taps**2 * LANES + element // taps**2 for element in elements]
+                places = [sources[element] for element in range(number * LANES, (number + 1) * LANES)]
                 old = self._load(place, self._where(again, mask))
                 value = self.lanewise.taken(values, places)
                 self._store(self.lines.let(f"fadd {self.vector} {old}, {value}"), place, mask)

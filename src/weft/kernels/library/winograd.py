@@ -16,6 +16,7 @@ from typing import Final
 Matrix = tuple[tuple[Fraction, ...], ...]
 
 POINTS: Final = {
+    3: (Fraction(0), Fraction(1)),
     4: (Fraction(0), Fraction(1), Fraction(-1)),
     6: (Fraction(0), Fraction(3, 4), Fraction(-3, 4), Fraction(3, 2), Fraction(-3, 2)),
 }
