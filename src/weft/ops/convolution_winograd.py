@@ -216,7 +216,10 @@ class _Steps:
         c *= step**2
         apart, room, _ = products.strides
         values = (image, products) if stage == "tiles" else (products, image)
-        options: Options = (*((("matrix", matrix),) if matrix else ()), *((("step", step),) if step > 1 else ()))
+        options: Options = (
+            *((("matrix", matrix),) if matrix else ()),
+            *((("step", step),) if step > 1 else ()),
+        )
         arguments: tuple[Argument, ...] = (
             c, h, w, *pads, self.tiles.rows, self.tiles.columns, first, self._images_from(first), Offset(image.index),
             room, apart,
