@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weft.dtypes import DType
+from weft.expr import const
+from weft.expr.node import INDEX
 from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
 from weft.ops import convolution_winograd
 from weft.ops.convolution_cropped import inner_taps, used_taps, with_outer_taps, without_outer_taps
@@ -334,6 +336,7 @@ JOBS = 16
 """Runs of blocks that threads take; each has a block, and of the weight's gradient a part of its own."""
 PARTS = 1 << 22
 """Elements of all parts together, from which on there are fewer jobs, though not less than four."""
+FEW_PARTS = 4
 TOGETHER = 256
 """Columns of a block of several images; a product of fewer than half as many is slow."""
 LARGEST = 1 << 31
@@ -390,12 +393,22 @@ def _block_steps(
 
 
 def _sum_parts(parts: Operand, target: Operand, sizes: Convolution) -> Step:
-    """The weight's gradient from parts of (groups, taps, O / groups)."""
+    """The weight's gradient from parts of (groups, taps, O / groups).
+
+    Few parts, of which each is large then, are added without a fold, so that they are transposed by squares.
+    """
     builder = Builder("sum_parts")
-    g, k, o = builder.axes(parts.shape[1:])
-    (number,) = builder.reduce_axes(parts.shape[:1])
-    total = builder.reduce("sum", builder.load(parts, [number, g, k, o]))
-    builder.store(target, [g, k, o], total, (sizes.o_each * sizes.taps, 1, sizes.taps))
+    strides = sizes.o_each * sizes.taps, sizes.taps, 1
+    if parts.shape[0] > FEW_PARTS:
+        g, k, o = builder.axes(parts.shape[1:])
+        (number,) = builder.reduce_axes(parts.shape[:1])
+        total = builder.reduce("sum", builder.load(parts, [number, g, k, o]))
+    else:
+        g, o, k = builder.axes((sizes.groups, sizes.o_each, sizes.taps))
+        total = builder.load(parts, [const(0, INDEX), g, k, o])
+        for later in range(1, parts.shape[0]):
+            total = total + builder.load(parts, [const(later, INDEX), g, k, o])
+    builder.store(target, [g, o, k], total, strides)
     return builder.finish()
 
 
