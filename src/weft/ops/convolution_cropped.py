@@ -13,7 +13,6 @@ from weft.kernels import Builder, Operand, Step
 from weft.ops.convolution_sizes import Convolution
 from weft.ops.windows import Window
 
-
 MOST = 64
 """Taps of filters up to which those in the padding are left out: kernels that copy filters write each tap out."""
 
