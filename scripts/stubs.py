@@ -86,8 +86,8 @@ class Scope:
         """The method, its in-place form and its operators, as the body of a class."""
         arguments = ["self", *list(self.parameters(spec.function))[1:]]
         if callable(spec.method):
-            own = ["self", *list(self.parameters(spec.method))[1:]]
-            yield self.definition(spec.name, own, spec, inspect.getdoc(spec.method) or "")
+            arguments = ["self", *list(self.parameters(spec.method))[1:]]
+            yield self.definition(spec.name, arguments, spec, inspect.getdoc(spec.method) or "")
         elif spec.method:
             yield self.definition(spec.name, arguments, spec, documentation(spec))
         if spec.inplace:

@@ -1550,8 +1550,22 @@ def corrcoef(input: Tensor) -> Tensor:
     """The correlation coefficients of variables, which are the rows of a matrix: (n, m) gives (n, n), in [-1, 1]."""
 def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inverse of the error function: inf at 1, NaN beyond."""
+def lgamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm of the size of the gamma function; inf at 0, -1, -2, …"""
 def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The derivative of the logarithm of the gamma function; NaN at -1, -2, …"""
+def polygamma(n: builtins.int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The n-th derivative of digamma, (-1)^(n + 1) n! zeta(n + 1, input); n = 0 is digamma.
+
+    >>> import weft as wf
+    >>> wf.polygamma(1, wf.tensor([1.0]))  # pi ** 2 / 6
+    tensor([1.6449])
+    """
+def mvlgamma(input: Tensor, p: builtins.int, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm of the multivariate gamma function of ``p`` dimensions, element by element.
+
+    It is log(pi) p (p - 1) / 4 plus the sum of lgamma(input - j / 2) over j from 0 to p - 1.
+    """
 def ravel(input: Tensor) -> Tensor:
     """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
 def atleast_1d(*tensors: Any) -> Any:

@@ -21,6 +21,7 @@ DOMAINS: dict[str, tuple[float, float]] = {
     "log": (0.1, 5), "log2": (0.1, 5), "log10": (0.1, 5), "asin": (-0.9, 0.9), "acos": (-0.9, 0.9), "atanh": (-0.9, 0.9),
     "acosh": (1.1, 5), "log1p": (-0.9, 5), "sqrt": (0.1, 5), "rsqrt": (0.1, 5), "pow": (0.1, 3),
     "div": (0.3, 3), "reciprocal": (0.3, 3), "fmod": (0.3, 3), "mod": (0.3, 3), "tan": (-1.2, 1.2),
+    "zeta": (1.2, 3), "hurwitz": (1.2, 3), "lgamma": (0.2, 3), "trigamma": (0.3, 3),
 }  # fmt: skip
 """Where a function is smooth, if that is not all of [-3, 3]."""
 

@@ -289,13 +289,14 @@ _KIND = {"f": FLOATS, "i": SIGNED, "u": (d.uint8, d.uint32), "b": (d.bool_,)}
 
 WIDE = ("pow", "silu", "gelu", "gelu_tanh", "mish", "norm_power", "norm_power_root", "tanhshrink", "logit", "sinc",
         "logit_clamped", "addcmul", "addcdiv", "lerp", "softplus", "logsigmoid", "atanh", "celu", "frac", "sub_scaled",
-        "add_scaled", "remainder", "fmod", "exp_difference", "erfinv", "digamma")  # fmt: skip
+        "add_scaled", "remainder", "fmod", "exp_difference", "erfinv", "digamma", "lgamma", "trigamma", "polygamma")  # fmt: skip
 """Pointwise ops that cancel, or raise to powers."""
 DOMAINS = {
     **dict.fromkeys(("pow", "log", "sqrt", "rsqrt", "div", "log2", "log10", "log1p", "xlogy", "norm_root", "norm_power",
-                     "norm_power_root", "softplus", "digamma", "celu", "clamp", "addcdiv", "div_trunc", "fmod", "remainder",
+                     "norm_power_root", "softplus", "digamma", "lgamma", "trigamma", "celu", "clamp", "addcdiv", "div_trunc", "fmod", "remainder",
                      "floor_divide", "hardtanh"), P),
     **dict.fromkeys(("asin", "acos", "atanh", "erfinv"), "unit"), "logit": "half", "logit_clamped": "half", "acosh": "above",
+    "polygamma": "above",
 }  # fmt: skip
 """What values a pointwise op is tested on, where not any will do."""
 

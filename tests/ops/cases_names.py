@@ -100,5 +100,9 @@ FUNCTION_CASES: dict[str, list[Case]] = {
     "corrcoef": [Case((Arg((3, 5), S),), torch.corrcoef, dtypes=(d.float32, d.float64), scale=32, second=False), Case((Arg((5,), S),), torch.corrcoef, gradient=False)],
     # special functions
     "erfinv": unary("erfinv", FLOATS, "unit", scale=8),
+    "lgamma": [*unary("lgamma", (*FLOATS, d.int64), P, scale=8), Case((Arg(M, S),), torch.lgamma, dtypes=(d.float32, d.float64), scale=256)],
+    "polygamma": [*(Case((n, Arg(M, P)), torch.polygamma, dtypes=(d.float32, d.float64, d.int64), scale=32) for n in (0, 1, 2, 4)),
+                  Case((3, Arg((5,), S)), torch.polygamma, dtypes=(d.float32, d.float64), gradient=False, scale=64)],
+    "mvlgamma": [Case((Arg(M, "above"), 3), torch.mvlgamma, dtypes=(*FLOATS, d.int64), scale=32), Case((Arg((5,), P), 1), torch.mvlgamma, scale=8)],
     "digamma": [*unary("digamma", FLOATS, P, scale=32), Case((Arg(M, S),), torch.digamma, scale=256)],
 }  # fmt: skip

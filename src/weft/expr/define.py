@@ -30,7 +30,7 @@ def definition(name: str, types: tuple[DType, ...], wide: bool = False) -> Expr 
     kind = types[-1].kind[0]
     source = function.definition
     if source is not None and not isinstance(source, str):
-        source = source.get(kind)
+        source = source.get(types[-1].name, source.get(kind))
     if wide and function.wide is not None:
         source = function.wide
     if wide and function.shortcut is not None and types[-1] is dtypes.float32:

@@ -49,13 +49,11 @@ def _term(node: Expr, position: int, g: Expr) -> Expr | None:
         return cast(g, node.args[0].dtype) if node.dtype.kind == "float" else None
     function = FUNCTIONS[node.function]
     types = tuple(arg.dtype for arg in node.args)
-    if function.derivative is None:
+    rule = None if function.derivative is None else function.derivative[position]
+    if rule is None:
         formula = _derived(node.function, position, types, node.dtype)
-    elif function.derivative[position]:
-        formula = parse(
-            function.derivative[position],
-            {**dict(zip(function.parameters, types, strict=True)), _SEED: g.dtype},
-        )
+    elif rule:
+        formula = parse(rule, {**dict(zip(function.parameters, types, strict=True)), _SEED: g.dtype})
     else:
         return None
     if formula is None:

@@ -1,10 +1,24 @@
-"""Pointwise special functions that are written out of simpler ones: ``erfinv``, ``digamma``."""
+"""Special functions: ``erfinv``, the gamma function's logarithm and its derivatives."""
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+from weft import dtypes
 from weft.dtypes import DType
+from weft.errors import ArgumentError, DTypeError, mistake
 from weft.expr.functions.table import horner
-from weft.ops.declaring import unary
+from weft.ops import arguments
+from weft.ops.annotations import Tensor
+from weft.ops.core import bind
+from weft.ops.declaring import check_operands, unary
+from weft.ops.functions import FUNCTIONS, function
+from weft.ops.outs import bind_out
+from weft.ops.pointwise import pointwise
+from weft.ops.table import lookup
+
+_FLOAT: dict[str, Any] = {"rule": "float", "kinds": "f"}
 
 _NEAR = (1.50140941, 0.246640727, -0.00417768164, -0.00125372503, 0.00021858087, -4.39150654e-06, -3.5233877e-06,
          3.43273939e-07, 2.81022636e-08)  # fmt: skip
@@ -36,19 +50,58 @@ def _erfinv(dtype: DType) -> str:
 unary("erfinv", _erfinv, "The inverse of the error function: inf at 1, NaN beyond.", rule="float", kinds="f",
       derivative="g * (0.886226925452758 * exp(out * out))")  # fmt: skip
 
-_STEPS = 8
-_BERNOULLI = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)
-"""B(2k) / 2k, the coefficients of digamma's asymptotic series."""
-_BELOW = " + ".join(f"1.0 / (y + {float(n)})" for n in range(_STEPS))
-unary("digamma", f"""
-      reflected = x < 0.5
-      y = where(reflected, 1.0 - x, x)
-      z = y + {float(_STEPS)}
-      q = 1.0 / (z * z)
-      above = log(z) - 0.5 / z - q * ({horner("q", *_BERNOULLI)}) - ({_BELOW})
-      t = where(reflected, x - round(x), 0.25)
-      pole = (t == 0.0) & (x != 0.0)
-      turned = 3.141592653589793 / tan(3.141592653589793 * where(pole | (x == 0.0), 0.25, t))
-      where(reflected, where(pole, log(-1.0 - abs(x)), where(x == 0.0, 1.0 / -x, above - turned)), above)
-      """, "The derivative of the logarithm of the gamma function; NaN at -1, -2, …", rule="float",
-      kinds="f")  # fmt: skip
+unary("lgamma", "lgamma(x)", "The logarithm of the size of the gamma function; inf at 0, -1, -2, …", **_FLOAT)
+unary("digamma", "digamma(x)", "The derivative of the logarithm of the gamma function; NaN at -1, -2, …", **_FLOAT)
+TRIGAMMA = pointwise("trigamma", "trigamma(x)", "x", "The derivative of digamma.", **_FLOAT)
+POLYGAMMA = pointwise("polygamma", "f * zeta(s, x)", "x s f", "f times the Hurwitz zeta function.", **_FLOAT)
+
+
+def _polygamma_method(input: Tensor, n: int) -> Tensor:
+    """The n-th derivative of digamma; n = 0 is digamma."""
+    return polygamma(n, input)
+
+
+@function(method=_polygamma_method, inplace=True)
+def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The n-th derivative of digamma, (-1)^(n + 1) n! zeta(n + 1, input); n = 0 is digamma.
+
+    >>> import weft as wf
+    >>> wf.polygamma(1, wf.tensor([1.0]))  # pi ** 2 / 6
+    tensor([1.6449])
+    """
+    check_operands("polygamma", input)
+    order = arguments.integer("polygamma", "n", n)
+    if order < 0:
+        raise ArgumentError(mistake("polygamma", "n", n, "0 or more"))
+    factor = math.exp(math.lgamma(order + 1.0)) if order < _MOST else math.inf
+    plans: dict[int, tuple[Any, ...]] = {0: (FUNCTIONS["digamma"].op, input), 1: (TRIGAMMA, input)}
+    op, *operands = plans.get(order, (POLYGAMMA, input, order + 1.0, factor if order % 2 else -factor))
+    return bind(op, *operands) if out is None else bind_out(op, out, *operands)
+
+
+_MOST = 170
+"""The largest number whose factorial is a float64."""
+
+
+@function(inplace=True, out=True, wide=True)
+def mvlgamma(input: Tensor, p: int) -> Tensor:
+    """The logarithm of the multivariate gamma function of ``p`` dimensions, element by element.
+
+    It is log(pi) p (p - 1) / 4 plus the sum of lgamma(input - j / 2) over j from 0 to p - 1.
+    """
+    value = arguments.tensor("mvlgamma", "input", input)
+    count = arguments.integer("mvlgamma", "p", p)
+    if not 1 <= count <= _MOST_DIMENSIONS:
+        raise ArgumentError(mistake("mvlgamma", "p", p, f"from 1 to {_MOST_DIMENSIONS}"))
+    if value.dtype is dtypes.bool_:
+        raise DTypeError(mistake("mvlgamma", "input's dtype", "bool", "a number type"))
+    kind = value.dtype if value.dtype.kind == "float" else dtypes.float32
+    steps = bind(lookup("arange"), 0.0, -0.5, count=count, dtype=kind, device=str(value.device))
+    rows = bind(lookup("reshape"), value, shape=(*value.shape, 1))
+    logarithms = bind(lookup("lgamma"), bind(lookup("add"), rows, steps))
+    total = bind(lookup("sum"), logarithms, dims=(len(value.shape),), keepdim=False)
+    return bind(lookup("add"), total, count * (count - 1) / 4 * math.log(math.pi))
+
+
+_MOST_DIMENSIONS = 2**16
+"""The most dimensions of a multivariate gamma function: each takes a value for each element."""

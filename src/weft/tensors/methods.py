@@ -94,7 +94,8 @@ def _planned(plan: Any, target: Any, *arguments: Any, **keywords: Any) -> Any:
 
 
 def _inplace(spec: FunctionSpec) -> Callable[..., Any]:
-    op, plan, body = spec.op, spec.plan, spec.front.body
+    function: Any = spec.method if callable(spec.method) else spec.function
+    op, plan, body = spec.op, spec.plan, function.front.body
 
     def plain(self: Any, *operands: Any) -> Any:
         return _into(op, self, *operands)
@@ -109,7 +110,7 @@ def _inplace(spec: FunctionSpec) -> Callable[..., Any]:
         return self.copy_(made)
 
     method = with_arguments if plan is not None else copied if op is None else plain
-    given = inspect.signature(spec.function)
+    given = inspect.signature(function)
     kept = [each for name, each in given.parameters.items() if name not in ("out", "inplace")]
     method.__doc__ = f"``{spec.name}`` that overwrites the tensor and gives it."
     method.__name__ = method.__qualname__ = f"{spec.name}_"

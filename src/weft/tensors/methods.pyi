@@ -913,10 +913,25 @@ class TensorMethods:
         """The inverse of the error function: inf at 1, NaN beyond."""
     def erfinv_(self) -> Tensor:
         """``erfinv`` that overwrites the tensor and gives it."""
+    def lgamma(self, *, out: Tensor | None = None) -> Tensor:
+        """The logarithm of the size of the gamma function; inf at 0, -1, -2, …"""
+    def lgamma_(self) -> Tensor:
+        """``lgamma`` that overwrites the tensor and gives it."""
     def digamma(self, *, out: Tensor | None = None) -> Tensor:
         """The derivative of the logarithm of the gamma function; NaN at -1, -2, …"""
     def digamma_(self) -> Tensor:
         """``digamma`` that overwrites the tensor and gives it."""
+    def polygamma(self, n: int) -> Tensor:
+        """The n-th derivative of digamma; n = 0 is digamma."""
+    def polygamma_(self, n: int) -> Tensor:
+        """``polygamma`` that overwrites the tensor and gives it."""
+    def mvlgamma(self, p: int) -> Tensor:
+        """The logarithm of the multivariate gamma function of ``p`` dimensions, element by element.
+
+        It is log(pi) p (p - 1) / 4 plus the sum of lgamma(input - j / 2) over j from 0 to p - 1.
+        """
+    def mvlgamma_(self, p: int) -> Tensor:
+        """``mvlgamma`` that overwrites the tensor and gives it."""
     def ravel(self) -> Tensor:
         """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
     def diagflat(self, offset: int = 0) -> Tensor:

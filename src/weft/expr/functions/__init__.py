@@ -1,6 +1,6 @@
 """The table of scalar functions: what each accepts, its derivative, and how each target writes it."""
 
-from weft.expr.functions import activations, angles, exponential, inverse, primitive, random, special
+from weft.expr.functions import activations, angles, exponential, gamma, inverse, primitive, random, special
 from weft.expr.functions.table import FUNCTIONS, Function, result_dtype
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "activations",
     "angles",
     "exponential",
+    "gamma",
     "inverse",
     "primitive",
     "random",

@@ -27,10 +27,11 @@ class Function:
     ``numpy``: the reference on arrays, or the name of a NumPy function.
 
     ``definition`` and ``derivative`` are expressions over the parameters; derivatives also over ``g``, the value
-    that flows back. A definition that differs by kind is a mapping from kind letters; ``wide`` is a definition
-    for targets that have 64-bit integers. ``shortcut`` is a condition and a value: what targets whose ``fma`` rounds
-    once compute of float32 where the condition holds, instead of the definition. An empty derivative passes nothing
-    on; where it is missing, a definition without ``double`` is differentiated, and anything else is an error.
+    that flows back. A definition that differs by type is a mapping from kind letters, and from a type's name where
+    one type of a kind differs. ``wide`` is a definition for targets that have 64-bit integers. ``shortcut`` is a
+    condition and a value: what targets whose ``fma`` rounds once compute of float32 where the condition holds, instead
+    of the definition. An empty derivative passes nothing on; where it is missing or ``None``, a definition without
+    ``double`` is differentiated, and anything else is an error.
     ``provided`` functions of float32 are called by name in LLVM IR: the device's compiler writes them by what the
     processor has. ``single`` functions work on float32's bits and take no float64. ``accuracy`` is the largest error in
     float32 units in the last place, over the range that the tests state.
@@ -46,7 +47,7 @@ class Function:
     wide: str | None = None
     shortcut: tuple[str, str] | None = None
     double: str | None = None
-    derivative: tuple[str, ...] | None = None
+    derivative: tuple[str | None, ...] | None = None
     result: str = "same"
     single: bool = False
     provided: bool = False
