@@ -14,7 +14,9 @@ from weft.expr import FUNCTIONS, call, variable
 
 DRAW = np.random.default_rng(5)
 NEAR = np.concatenate([root + DRAW.uniform(-w, w, 200) for root in (1, 2) for w in (1e-6, 1e-3, 0.2)])
-POSITIVE = np.concatenate([DRAW.uniform(0, 5, 500), DRAW.uniform(5, 60, 200), np.logspace(-38, 36, 200), NEAR])
+POSITIVE = np.concatenate(
+    [DRAW.uniform(0, 5, 500), DRAW.uniform(5, 60, 200), np.logspace(-38, 36, 200), NEAR]
+)
 NEGATIVE = -DRAW.uniform(0.01, 20, 500)
 NEGATIVE = NEGATIVE[np.abs(NEGATIVE - np.round(NEGATIVE)) > 1e-2]
 SLOW = {"lgamma": lambda x: mpmath.log(abs(mpmath.gamma(x))) if x < 1e4 else mpmath.loggamma(x),
@@ -23,13 +25,17 @@ SLOW = {"lgamma": lambda x: mpmath.log(abs(mpmath.gamma(x))) if x < 1e4 else mpm
 
 def exact(function: Any, *values: Any) -> Any:
     """The function by mpmath, as longdouble."""
-    found = [mpmath.nstr(function(*(mpmath.mpf(float(v)) for v in row)), 25) for row in zip(*values, strict=True)]
+    found = [
+        mpmath.nstr(function(*(mpmath.mpf(float(v)) for v in row)), 25) for row in zip(*values, strict=True)
+    ]
     return np.array(found).astype("longdouble")
 
 
 def defined(name: str, fused: bool, **values: Any) -> Any:
     """The definition in float32, operation by operation."""
-    return run(call(name, *[variable(key, dtypes.float32) for key in FUNCTIONS[name].parameters]), values, fused)
+    return run(
+        call(name, *[variable(key, dtypes.float32) for key in FUNCTIONS[name].parameters]), values, fused
+    )
 
 
 @pytest.mark.parametrize("fused", [False, True], ids=["unfused", "fused"])

@@ -45,7 +45,9 @@ def test_digamma_over_its_range(device: Any) -> None:
 
 
 def test_lgamma_over_its_range(device: Any) -> None:
-    x = np.concatenate([np.linspace(0.01, 20.0, 2001), 1 + np.linspace(-1e-3, 1e-3, 200), np.logspace(-6, 30, 100)])
+    x = np.concatenate(
+        [np.linspace(0.01, 20.0, 2001), 1 + np.linspace(-1e-3, 1e-3, 200), np.logspace(-6, 30, 100)]
+    )
     expected = torch.lgamma(torch.tensor(x.astype("float32").astype("float64"))).numpy()
     found = wf.tensor(x.astype("float32"), device=device.name).lgamma().numpy()
     assert far(found, expected, 1e-30) < 5e-7

@@ -51,7 +51,12 @@ unary("erfinv", _erfinv, "The inverse of the error function: inf at 1, NaN beyon
       derivative="g * (0.886226925452758 * exp(out * out))")  # fmt: skip
 
 unary("lgamma", "lgamma(x)", "The logarithm of the size of the gamma function; inf at 0, -1, -2, …", **_FLOAT)
-unary("digamma", "digamma(x)", "The derivative of the logarithm of the gamma function; NaN at -1, -2, …", **_FLOAT)
+unary(
+    "digamma",
+    "digamma(x)",
+    "The derivative of the logarithm of the gamma function; NaN at -1, -2, …",
+    **_FLOAT,
+)
 TRIGAMMA = pointwise("trigamma", "trigamma(x)", "x", "The derivative of digamma.", **_FLOAT)
 POLYGAMMA = pointwise("polygamma", "f * zeta(s, x)", "x s f", "f times the Hurwitz zeta function.", **_FLOAT)
 
