@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import weft as wf
 
@@ -131,6 +132,57 @@ def test_neighbours_in_a_word_are_written_at_once(device: Any, kind: str) -> Non
         for row, value in zip(rows, values, strict=True):
             expected[row] = value
         np.testing.assert_array_equal(target.long().numpy(), expected)
+
+
+FORMS: dict[str, tuple[tuple[int, ...], Callable[[Any, Any, Any, Any], Any]]] = {
+    "x[i] = v": ((3, 512), lambda x, i, j, v: x.__setitem__(i, v)),
+    "x[:, i] = v": ((512, 3), lambda x, i, j, v: x.__setitem__((slice(None), i), v)),
+    "x[i, j] = v": ((3,), lambda x, i, j, v: x.__setitem__((i, j), v)),
+    "x[i, 3] = v": ((3,), lambda x, i, j, v: x.__setitem__((i, 3), v)),
+    "x[i, 1:3] = v": ((3, 2), lambda x, i, j, v: x.__setitem__((i, slice(1, 3)), v)),
+    "x[i] = number": ((), lambda x, i, j, v: x.__setitem__(i, 7)),
+    "x[list] = v": ((2, 512), lambda x, i, j, v: x.__setitem__([1, 5], v)),
+    "x[i] += v": ((3, 512), lambda x, i, j, v: x.__setitem__(i, x[i] + v)),
+    "x[0-d i] = v": ((512,), lambda x, i, j, v: x.__setitem__(i[0], v)),
+    "x[5] = v": ((512,), lambda x, i, j, v: x.__setitem__(5, v)),
+    "x[5, 7] = number": ((), lambda x, i, j, v: x.__setitem__((5, 7), 3)),
+    "index_put_ of two": ((3,), lambda x, i, j, v: x.index_put_((i, j), v, accumulate=True)),
+    "index_copy_ of columns": ((512, 3), lambda x, i, j, v: x.index_copy_(1, i, v)),
+    "index_fill_": ((), lambda x, i, j, v: x.index_fill_(0, i, 3)),
+    "index_fill_ with a tensor": ((), lambda x, i, j, v: x.index_fill_(1, i, v)),
+    "index_add_ to columns": ((512, 3), lambda x, i, j, v: x.index_add_(1, i, v)),
+    "index_add_ with alpha": ((3, 512), lambda x, i, j, v: x.index_add_(0, i, v, alpha=2)),
+    "scatter_": ((1, 3), lambda x, i, j, v: x.scatter_(0, i[None], v)),
+    "scatter_ of a number": ((), lambda x, i, j, v: x.scatter_(0, i[None], 7)),
+    "scatter_add_": ((3, 1), lambda x, i, j, v: x.scatter_add_(1, i[:, None], v)),
+}
+"""Writes and folds into a matrix, each with the shape of what is written."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_of_a_write_takes_little_memory(device: Any, name: str, kind: str) -> None:
+    shape, write = FORMS[name]
+    draw = np.random.default_rng(8)
+    base, given = draw.integers(0, 2, (512, 512)), draw.integers(0, 2, shape)
+
+    def written(m: Any, **on: Any) -> Any:
+        made = m.tensor(base, **on).to(getattr(m, kind))
+        values, i, j = (
+            m.tensor(given, **on).to(made.dtype),
+            m.tensor([1, 5, 1], **on),
+            m.tensor([2, 3, 2], **on),
+        )
+        if m is torch:
+            write(made, i, j, values)
+            return made.long().numpy()
+        wf.zeros(1, device=device.name).tolist()  # uploads are done
+        with allocated(wf.devices.open(device.name)) as asked:
+            write(made, i, j, values)
+        assert sum(asked) <= 64 * 1024, asked
+        return made.long().numpy()
+
+    np.testing.assert_array_equal(written(wf, device=device.name), written(torch))
 
 
 @pytest.mark.parametrize("count", [2, 1500])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import weft as wf
-from weft.errors import ArgumentError, NumberRangeError, ShapeError
+from weft.errors import ArgumentError, ArgumentTypeError, NumberRangeError, ShapeError
 
 INTEGERS: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "tensor": lambda m, x, dtype, value: m.tensor([value], dtype=dtype),
@@ -124,3 +124,13 @@ def test_arange_refuses_what_has_no_end() -> None:
 def test_linspace_of_integers_equals_pytorch(ends: tuple[Any, ...], dtype: str) -> None:
     expected = torch.linspace(*ends, dtype=getattr(torch, dtype)).tolist()
     assert wf.linspace(*ends, dtype=getattr(wf, dtype)).tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["alpha", "beta"])
+def test_addr_of_integers_refuses_floats_as_pytorch(name: str) -> None:
+    for m in (wf, torch):
+        vector = m.ones(2, dtype=m.int16)
+        matrix = m.outer(vector, vector)
+        assert m.addr(matrix, vector, vector, **{name: 3}).tolist() == [[4, 4], [4, 4]]
+        with pytest.raises(ArgumentTypeError if m is wf else RuntimeError, match=name):
+            m.addr(matrix, vector, vector, **{name: 2.0})

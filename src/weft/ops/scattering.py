@@ -202,7 +202,7 @@ def index_add(
 ) -> Tensor:
     """``input`` with ``alpha`` times each row of ``source`` along ``dim`` added at the row that ``index`` names."""
     factor = arguments.factor_of("index_add", "alpha", alpha, source)
-    scaled = source if factor == 1 else bind(lookup("mul"), source, factor)
+    scaled = source if factor == 1 else to_dtype(bind(lookup("mul"), source, factor), source.dtype)
     return _along("index_add", input, dim, index, scaled, "sum", into)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from weft.errors import ArgumentError, ShapeError, mistake
+from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import bind
@@ -103,6 +103,9 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: f
     product = outer(vec1, vec2)
     if broadcast_shapes("addr", shape, tuple(product.shape)) != tuple(product.shape):
         raise ShapeError(mistake("addr", "input's shape", shape, f"one that broadcasts to {product.shape}"))
+    for name, factor in (("alpha", alpha), ("beta", beta)):
+        if isinstance(factor, float) and input.dtype.is_integer and product.dtype.is_integer:
+            raise ArgumentTypeError(mistake("addr", name, repr(factor), "an int for integer operands"))
     scaled = product if alpha == 1 else bind(lookup("mul"), product, alpha)
     if beta == 0:
         return scaled
