@@ -10,9 +10,11 @@ from weft.distributions.continuous import Exponential, Laplace, LogNormal, Norma
 from weft.distributions.discrete import Bernoulli, Categorical, OneHotCategorical
 from weft.distributions.distribution import Distribution, Independent
 from weft.distributions.divergence import kl_divergence, register_kl
+from weft.distributions.gamma import Beta, Chi2, Dirichlet, Gamma, StudentT
 from weft.distributions.multivariate import MultivariateNormal
 
 __all__ = [
-    "Bernoulli", "Categorical", "Distribution", "Exponential", "Independent", "Laplace", "LogNormal",
-    "MultivariateNormal", "Normal", "OneHotCategorical", "Uniform", "kl_divergence", "register_kl",
+    "Bernoulli", "Beta", "Categorical", "Chi2", "Dirichlet", "Distribution", "Exponential", "Gamma", "Independent",
+    "Laplace", "LogNormal", "MultivariateNormal", "Normal", "OneHotCategorical", "StudentT", "Uniform", "kl_divergence",
+    "register_kl",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 from weft.distributions.continuous import Exponential, Laplace, LogNormal, Normal, Uniform
 from weft.distributions.discrete import Bernoulli, Categorical, OneHotCategorical
 from weft.distributions.distribution import Distribution, Independent, sum_last
+from weft.distributions.gamma import Beta, Dirichlet, Gamma, log_beta
 from weft.distributions.multivariate import MultivariateNormal, solve_lower
 from weft.errors import ArgumentError, UnsupportedError, mistake
 from weft.ops import FUNCTIONS
@@ -50,6 +51,10 @@ def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
     )
 
 
+EULER = 0.5772156649015329
+"""The Euler-Mascheroni constant."""
+
+
 def _where(condition: Tensor, value: Any, other: Any) -> Tensor:
     made: Tensor = FUNCTIONS["where"].function(condition, value, other)
     return made
@@ -78,6 +83,53 @@ def _uniform(p: Uniform, q: Uniform) -> Tensor:
 def _exponential(p: Exponential, q: Exponential) -> Tensor:
     ratio = q.rate / p.rate
     return ratio - 1 - ratio.log()
+
+
+@register_kl(Gamma, Gamma)
+def _gamma(p: Gamma, q: Gamma) -> Tensor:
+    made: Tensor = (
+        q.concentration * (p.rate / q.rate).log()
+        + q.concentration.lgamma()
+        - p.concentration.lgamma()
+        + (p.concentration - q.concentration) * p.concentration.digamma()
+        + (q.rate - p.rate) * (p.concentration / p.rate)
+    )
+    return made
+
+
+@register_kl(Exponential, Gamma)
+def _exponential_gamma(p: Exponential, q: Gamma) -> Tensor:
+    ratio = q.rate / p.rate
+    made: Tensor = -q.concentration * ratio.log() + ratio + q.concentration.lgamma()
+    return made + q.concentration * EULER - (1 + EULER)
+
+
+@register_kl(Gamma, Exponential)
+def _gamma_exponential(p: Gamma, q: Exponential) -> Tensor:
+    return -p.entropy() - q.rate.log() + q.rate * p.concentration / p.rate
+
+
+@register_kl(Beta, Beta)
+def _beta(p: Beta, q: Beta) -> Tensor:
+    first, second = p.concentration1, p.concentration0
+    total, other = first + second, q.concentration1 + q.concentration0
+    made: Tensor = (
+        log_beta(q.concentration1, q.concentration0)
+        - log_beta(first, second)
+        + (first - q.concentration1) * first.digamma()
+        + (second - q.concentration0) * second.digamma()
+        + (other - total) * total.digamma()
+    )
+    return made
+
+
+@register_kl(Dirichlet, Dirichlet)
+def _dirichlet(p: Dirichlet, q: Dirichlet) -> Tensor:
+    own, other = p.concentration, q.concentration
+    total = own.sum(-1, keepdim=True)
+    logarithms = total.squeeze(-1).lgamma() - other.sum(-1).lgamma() + (other.lgamma() - own.lgamma()).sum(-1)
+    made: Tensor = logarithms + ((own - other) * (own.digamma() - total.digamma())).sum(-1)
+    return made
 
 
 @register_kl(Laplace, Laplace)
