@@ -96,6 +96,23 @@ def test_any_image_with_strides_of_two(outputs: int, data: st.DataObject) -> Non
         check(n, c, (size[0], size[1]), o, (4, 4), stride=(2, 2), padding=padding)
 
 
+@settings(deadline=None, max_examples=20)
+@given(st.data())
+def test_any_image_of_three_dimensions(data: st.DataObject) -> None:
+    """Taps of depth as channels, slices in the padding, several samples and parts of samples at a time."""
+    draw = data.draw
+    depth, taps = draw(st.integers(1, 6)), draw(st.integers(1, 4))
+    pads = draw(st.integers(max(0, -(-(taps - depth) // 2)), 4)), draw(st.integers(0, 2)), draw(st.integers(0, 2))
+    size = depth, *(draw(st.integers(max(1, 3 - 2 * pad), 12)) for pad in pads[1:])
+    n, c, o = draw(st.integers(1, 4)), draw(st.integers(1, 19)), draw(st.integers(1, 18))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convolution_winograd, "LEAST", 1)
+        patch.setattr(convolution_winograd, "LEAST_DEEP", 1)
+        patch.setattr(convolution_winograd, "PLAIN", math.inf)
+        patch.setattr(convolution_winograd, "TOGETHER", draw(st.sampled_from([1, 1 << 18, 1 << 24])))
+        check(n, c, size, o, (taps, 3, 3), padding=pads)
+
+
 def test_wide_images(always: pytest.MonkeyPatch) -> None:
     """Rows of more tiles than are transposed together."""
     check(1, 3, (6, 301), 5, (3, 3), padding=(1, 1))
@@ -116,6 +133,16 @@ def test_float64_is_summed_plainly() -> None:
 def test_the_form_that_is_chosen(shape: tuple[int, int, int, int], outputs: int | None) -> None:
     found = convolution_winograd.tiles_for("forward", _sizes(*shape), dtypes.float32)
     assert (found and found.filtering.outputs) == outputs
+
+
+def test_three_dimensions_go_by_slices() -> None:
+    attributes = {"stride": (1,) * 3, "padding": ((1, 1),) * 3, "dilation": (1,) * 3, "groups": 1}
+    sizes = Convolution.of((2, 16, 16, 28, 28), (32, 16, 3, 3, 3), attributes)
+    found = {
+        kind: convolution_winograd.tiles_for(kind, sizes, dtypes.float32) is not None
+        for kind in ("forward", "input", "weight")
+    }
+    assert found == {"forward": True, "input": False, "weight": True}
 
 
 def test_strides_of_two_go_by_phases_where_filters_have_four_taps() -> None:

@@ -1,7 +1,8 @@
-"""2-d convolutions of small filters by Winograd's filtering, on targets with a BLAS.
+"""Convolutions of small filters by Winograd's filtering, on targets with a BLAS.
 
 Filters of 3x3 with stride 1, and of 4x4 with stride 2 as filters of 2x2 over four channels for each: the image's rows
-and columns of even and of odd number.
+and columns of even and of odd number. In three dimensions it is done in the last two, and taps of the first are
+channels.
 
 Tiles of the image and filters are transformed, products of all tiles with all filters follow, a batch of them for each
 element of a tile, and what they give is transformed to the result. Images are taken a few at a time, so that what lies
@@ -10,6 +11,7 @@ between two steps stays in the last cache.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,8 +25,11 @@ Options = tuple[tuple[str, int | str | bool], ...]
 
 LANES = 16
 """Channels are padded to a multiple of this."""
-LEAST = 32
-"""Channels, of input and of output, below which little is saved and rounding errors would be for nothing."""
+LEAST, LEAST_DEEP = 32, 16
+"""Channels, of input and of output, below which little is saved and rounding errors would be for nothing.
+
+The second: of results in three dimensions, where more is added for each.
+"""
 TOGETHER = 12 << 20
 """Bytes of tiles and of their products that are made at a time, if one image has no more."""
 CHOICES = (Filtering(4, 3), Filtering(2, 3), Filtering(3, 2), Filtering(2, 2))
@@ -71,36 +76,49 @@ class Tiles:
 
 def tiles_for(kind: str, sizes: Convolution, dtype: dtypes.DType) -> Tiles | None:
     """The tiles that take the least work; ``None`` where another form is faster, or more exact."""
-    window, (step, *_) = sizes.window, sizes.window.stride
-    taps = STEPS.get(step, 0)
-    phases = sizes.c * step**2
+    window, step = sizes.window, sizes.window.stride[-1]
+    taps, deep = STEPS.get(step, 0), len(window.size) == 3
+    channels = _channels(sizes)
     suits = (
         dtype is dtypes.float32
-        and len(window.size) == 2
-        and window.kernel == (taps * step,) * 2
-        and window.stride == (step, step)
-        and window.dilation == (1, 1)
+        and len(window.size) in (2, 3)
+        and window.kernel[-2:] == (taps * step,) * 2
+        and set(window.dilation) == {1}
+        and set(window.stride) == {1 if deep else step}
         and sizes.groups == 1
-        and min(phases, sizes.o) >= LEAST
-        and all(0 <= before < taps * step for before, _ in window.padding)
+        and channels >= LEAST
+        and sizes.o >= (LEAST_DEEP if deep else LEAST)
+        and all(0 <= before < taps * step for before, _ in window.padding[-2:])
+        and not (deep and kind == "input")  # which goes forward, by turned filters
     )
     if not suits:
         return None
-    height, width = window.out
+    height, width = window.out[-2:]
     if kind == "input":
         height, width = (
             size if step == 1 else -(-(size + before) // step)
             for size, (before, _) in zip(window.size, window.padding, strict=True)
         )
-    plain = taps**2 * phases * sizes.o * (PLAIN * sizes.n * window.out[0] * window.out[1] + COPY)
+    plain = taps**2 * channels * sizes.o * (PLAIN * sizes.n * math.prod(window.out) + COPY)
     tiles = [Tiles(each, height, width, step) for each in CHOICES if each.taps == taps]
     costs = {_cost(kind, each, sizes): each for each in tiles}
     return costs[min(costs)] if costs and min(costs) < plain else None
 
 
+def _channels(sizes: Convolution) -> int:
+    """Channels with the phases or the taps of depth that are channels, too."""
+    own = sizes.window
+    return sizes.c * (own.kernel[0] if len(own.size) == 3 else own.stride[-1] ** 2)
+
+
+def _images(sizes: Convolution) -> int:
+    """Images of results: those of a sample's slices in three dimensions."""
+    return sizes.n * math.prod(sizes.window.out[:-2])
+
+
 def _cost(kind: str, tiles: Tiles, sizes: Convolution) -> float:
     """Multiplications in products, and what transforms are worth in them."""
-    count, c = sizes.n * tiles.rows * tiles.columns, sizes.c * tiles.step**2
+    count, c = _images(sizes) * tiles.rows * tiles.columns, _channels(sizes)
     products = count * c * sizes.o + FILTER[kind] * c * sizes.o + TILE * count * (c + sizes.o)
     return products * tiles.numbers
 
@@ -123,14 +141,15 @@ class _Steps:
         free: int,
     ) -> None:
         self.kind, self.ready, self.target, self.sizes, self.tiles = kind, ready, target, sizes, tiles
-        self.dtype, self.free, self.channels = target.dtype, free, sizes.c * tiles.step**2
+        self.dtype, self.free, self.channels = target.dtype, free, _channels(sizes)
+        self.all_images = _images(sizes)
         each = tiles.rows * tiles.columns
         room = 4 * tiles.numbers * each * (_padded(self.channels) + _padded(sizes.o))
-        self.images = max(1, min(sizes.n, TOGETHER // room))
-        self.images = -(-sizes.n // -(-sizes.n // self.images))  # evenly
+        self.images = max(1, min(self.all_images, TOGETHER // room))
+        self.images = -(-self.all_images // -(-self.all_images // self.images))  # evenly
         self.count = self.images * each
         self.made: list[Operand] = []
-        self.pads = [before for before, _ in sizes.window.padding]
+        self.pads = [before for before, _ in sizes.window.padding[-2:]]
 
     def all(self) -> tuple[list[Step], list[Operand]]:
         """The steps, and the scratch values."""
@@ -143,7 +162,7 @@ class _Steps:
         tiles = self._products(self.count, self.channels)
         products = self._products(self.count, self.sizes.o)
         steps = [self._filter_step("filters", w, filters, turned=False)]
-        for first in range(0, self.sizes.n, self.images):
+        for first in range(0, self.all_images, self.images):
             steps += [
                 self._image_step("tiles", x, tiles, first, self.pads, "inputs", self.tiles.step),
                 self._product(tiles, filters, products, first),
@@ -159,7 +178,7 @@ class _Steps:
         steps = [self._filter_step("filters", w, filters, turned=True)]
         reach, step = self.tiles.filtering.taps - 1, self.tiles.step
         pads = [reach - before if step == 1 else reach for before in self.pads]
-        for first in range(0, self.sizes.n, self.images):
+        for first in range(0, self.all_images, self.images):
             steps += [
                 self._image_step("tiles", y, tiles, first, pads, "inputs"),
                 self._product(tiles, filters, products, first),
@@ -173,7 +192,7 @@ class _Steps:
         grads = self._products(self.count, self.sizes.o)
         products = self._products(self.sizes.o, self.channels)
         steps: list[Step] = []
-        for first in range(0, self.sizes.n, self.images):
+        for first in range(0, self.all_images, self.images):
             steps += [
                 self._image_step("tiles", x, inputs, first, self.pads, "inputs", self.tiles.step),
                 self._image_step("tiles", y, grads, first, [0, 0], "results"),
@@ -206,31 +225,34 @@ class _Steps:
         return step
 
     def _images_from(self, first: int) -> int:
-        return min(self.images, self.sizes.n - first)
+        return min(self.images, self.all_images - first)
 
     def _image_step(
         self, stage: str, image: Operand, products: Operand, first: int, pads: Sequence[int] = (0, 0),
         matrix: str = "", step: int = 1,
     ) -> Step:  # fmt: skip
-        _, c, h, w = image.shape
-        c *= step**2
+        own = self.sizes.window
+        deep, (h, w) = len(own.size) == 3, image.shape[-2:]
+        c, taps, pad = image.shape[1] * step**2, 1, 0
+        if deep and stage == "tiles" and matrix == "inputs":
+            taps, pad = own.kernel[0], own.padding[0][0]
         apart, room, _ = products.strides
         values = (image, products) if stage == "tiles" else (products, image)
         options: Options = (
             *((("matrix", matrix),) if matrix else ()),
             *((("step", step),) if step > 1 else ()),
+            *((("deep", True),) if deep else ()),
         )
         arguments: tuple[Argument, ...] = (
-            c, h, w, *pads, self.tiles.rows, self.tiles.columns, first, self._images_from(first), Offset(image.index),
-            room, apart,
+            c * taps, h, w, *pads, self.tiles.rows, self.tiles.columns, first, self._images_from(first),
+            Offset(image.index), room, apart, *((image.shape[2], taps, own.out[0], pad) if deep else (1, 1, 1, 0)),
         )  # fmt: skip
         return Step(self._library(stage, options), tuple(value.index for value in values), arguments)
 
     def _filter_step(
         self, stage: str, filters: Operand, products: Operand, turned: bool = False, more: bool = False
     ) -> Step:
-        (o, c), step = filters.shape[:2], self.tiles.step
-        c *= step**2
+        o, c, step = filters.shape[0], self.channels, self.tiles.step
         apart, room, _ = products.strides
         values = (filters, products) if stage == "filters" else (products, filters)
         options: Options = (

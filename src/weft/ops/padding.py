@@ -81,11 +81,12 @@ def _gradient_pad(context: Gradient, grad: Any) -> list[Any]:
         return [grad]
     if any(min(each) < 0 for each in attributes["padding"]):
         return [summed_at(grad, bind(PAD, positions(grad, shape), **attributes), shape)]
-    wide = bind(lookup("cast"), grad, dtype=grad.dtype.compute)  # which is rounded once
+    narrow = grad.dtype
+    wide = grad if narrow is narrow.compute else bind(lookup("cast"), grad, dtype=narrow.compute)
     for d, (before, after) in enumerate(attributes["padding"]):
         if before or after:
             wide = _folded_back(wide, d, shape[d], (before, after), attributes["mode"])
-    return [bind(lookup("cast"), wide, dtype=grad.dtype)]
+    return [wide if narrow is narrow.compute else bind(lookup("cast"), wide, dtype=narrow)]  # rounded once
 
 
 def _folded_back(grad: Any, dim: int, size: int, padding: tuple[int, int], mode: str) -> Any:
@@ -128,6 +129,16 @@ def _part(value: Any, dim: int, start: int, stop: int) -> Any:
     return bind(SLICE, value, dim=dim, start=start, stop=stop, step=1)
 
 
+def _place(mode: str, place: int, size: int) -> int:
+    """Where a place is read."""
+    before = {"reflect": -place, "replicate": 0, "circular": place + size}[mode]
+    after = {"reflect": 2 * (size - 1) - place, "replicate": size - 1, "circular": place - size}[mode]
+    return before if place < 0 else after if place >= size else place
+
+
+WRITTEN_OUT = 16
+"""Elements at the ends of a row up to which each is a store of its own, right beside the row's other end."""
+
 _by_places = moved("pad", _pad_sources)
 
 
@@ -146,26 +157,36 @@ def _lower_pad(
         return program
     builder = Builder("pad_rows")
     size = x.shape[-1]
-    for number, (start, count) in enumerate(((before, size), (0, before), (before + size, after))):
-        if not count:
-            continue
-        if number:
-            builder.end_part()
-            *axes, column, row = builder.axes((*target.shape[:-2], count, target.shape[-2]))
-        else:
-            *axes, row, column = builder.axes((*target.shape[:-1], count))
-        places, _ = _pad_sources(attributes | {"padding": (*attributes["padding"][:-1], (0, 0))})(
-            builder, [*axes, row, column], x
-        )
-        if number:
-            there = column + builder.integer(f"start{number}", start)
-            place = there - builder.integer("before", before)
-            places[-1] = _OUTSIDE[attributes["mode"]](place, builder.integer("size", size))
-        else:
-            there = column + builder.integer("before", before)
-        value = builder.load(x, places)
-        builder.store(target, [*axes, row, there], value)
+    others = _pad_sources(attributes | {"padding": (*attributes["padding"][:-1], (0, 0))})
+    *axes, column = builder.axes((*target.shape[:-1], size))
+    places, _ = others(builder, [*axes, column], x)
+    builder.store(target, [*axes, column + builder.integer("before", before)], builder.load(x, places))
+    ends = (*range(before), *range(before + size, before + size + after))
+    if len(ends) > WRITTEN_OUT:
+        for start, count in ((0, before), (before + size, after)):
+            if count:
+                builder.end_part()
+                _end_columns(builder, x, target, attributes, others, start, count)
+        return Program((builder.finish(),))
+    builder.end_part()
+    axes = builder.axes(target.shape[:-1])
+    for number, there in enumerate(ends):
+        places, _ = others(builder, [*axes, const(0, INDEX)], x)
+        places[-1] = builder.integer(f"place{number}", _place(attributes["mode"], there - before, size))
+        builder.store(target, [*axes, builder.integer(f"there{number}", there)], builder.load(x, places))
     return Program((builder.finish(),))
+
+
+def _end_columns(
+    builder: Builder, x: Operand, target: Operand, attributes: dict[str, Any], others: Sources, start: int, count: int
+) -> None:  # fmt: skip
+    """The columns of one end of all rows, of which there are many."""
+    *axes, column, row = builder.axes((*target.shape[:-2], count, target.shape[-2]))
+    places, _ = others(builder, [*axes, row, column], x)
+    there = column + builder.integer(f"start{start}", start)
+    place = there - builder.integer("before", attributes["padding"][-1][0])
+    places[-1] = _OUTSIDE[attributes["mode"]](place, builder.integer("size", x.shape[-1]))
+    builder.store(target, [*axes, row, there], builder.load(x, places))
 
 
 PAD: OpSpec = declare(

@@ -14,6 +14,9 @@ Channels are padded to whole vectors; nobody reads what is in the padding.
 With ``step`` 2 the convolution has strides of 2 and filters of twice as many taps. It is one of stride 1 with four
 channels for each, the phases (a, b): rows 2 i + a and columns 2 j + b of the image, whose padding ``pad_h`` and
 ``pad_w`` then are, and taps 2 u + a and 2 v + b. ``c`` counts these channels.
+
+With ``deep`` images have a dimension more, before the others: an image is one of the ``slices`` of a sample's results,
+and a channel one of the ``kd`` taps of a channel of the sample, whose ``depth`` slices are padded by ``pad_d``.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from weft.kernels.library.winograd import Filtering, transposed
 from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 
-_IMAGES = "c h w pad_h pad_w rows columns first images image_offset room apart".split()
+_IMAGES = "c h w pad_h pad_w rows columns first images image_offset room apart depth kd slices pad_d".split()
 _FILTERS = "o_all c filter_offset room apart more".split()
 PARAMETERS = {"tiles": _IMAGES, "results": _IMAGES, "filters": _FILTERS, "filter_gradient": _FILTERS}
 """``rows`` and ``columns`` of tiles; ``first`` of the ``images``; ``room``: channels with their padding.
@@ -55,7 +58,7 @@ SEGMENT = 128
 
 @template("llvm", "winograd")
 def winograd(library: Library, profile: TargetProfile) -> KernelSpec:
-    """Options: ``stage``, ``outputs`` and ``taps``, by stage ``matrix`` or ``turned``, and ``step`` where it is 2."""
+    """Options: ``stage``, ``outputs`` and ``taps``, by stage ``matrix`` or ``turned``, ``step`` (2), ``deep``."""
     options = dict(library.options)
     stage, dtype = str(options["stage"]), library.dtypes[0]
     if dtype not in GEMM or any(other is not dtype for other in library.dtypes):
@@ -63,8 +66,8 @@ def winograd(library: Library, profile: TargetProfile) -> KernelSpec:
         raise KernelError(f"winograd: types ({given}) given, the cpu kernel takes all float32 or all float64")
     filtering = Filtering(int(options["outputs"]), int(options["taps"]))
     form = str(options.get("matrix", "turned" if options.get("turned") else ""))
-    step = int(options.get("step", 1))
-    forms = [*([form] if form else []), *(["by2"] if step == 2 else [])]
+    order = "by2" if options.get("step") == 2 else "deep" if options.get("deep") else ""
+    forms = [word for word in (form, order) if word]
     name = "_".join(["winograd", stage, *forms, f"{filtering.outputs}x{filtering.taps}", dtype.name])
     read, written = BUFFERS[stage]
     numbers = filtering.size**2
@@ -82,7 +85,7 @@ def winograd(library: Library, profile: TargetProfile) -> KernelSpec:
         outputs=(Binding(written, dtype, "read_write"),),
         workgroup_size=(GRAIN, 1, 1),
         workgroup_count=(items, amount, "1"),
-        source=_Writer(name, stage, dtype, filtering, form, step).source(),
+        source=_Writer(name, stage, dtype, filtering, form, order).source(),
     )
 
 
@@ -90,10 +93,11 @@ class _Writer(Routine):
     """Writes one stage."""
 
     def __init__(
-        self, name: str, stage: str, dtype: DType, filtering: Filtering, form: str, step: int
+        self, name: str, stage: str, dtype: DType, filtering: Filtering, form: str, order: str
     ) -> None:
         super().__init__(name, dtype, BUFFERS[stage], PARAMETERS[stage])
-        self.stage, self.filtering, self.form, self.by_two = stage, filtering, form, step == 2
+        self.stage, self.filtering, self.form = stage, filtering, form
+        self.by_two, self.deep = order == "by2", order == "deep"
         self.lanewise = Lanewise(self.lines, self.number)
         self.vector, self.suffix = vector_type(self.number, LANES), suffix(self.number, LANES)
         self.bytes = dtype.itemsize
@@ -134,20 +138,38 @@ class _Writer(Routine):
     def _strip_row(self) -> None:
         """Row ``i`` of a strip of tiles, zeros outside of the image, as a vector of channels for each column."""
         rows = self._phase_rows() if self.by_two else []
-        self.names(y="top + i")
-        there = self.lines.let(f"icmp ult i64 {self.at('y')}, {self.at('h')}")
-        start = "image_offset + ((first + image) * c + minimum(c0 + {k}, c - 1)) * plane + y * w + left"
-        channels = [] if rows else [self.element("%b.image", start.format(k=k)) for k in range(LANES)]
+        channels = [] if rows else self._channel_rows("left")
         with self.loop(f"(t1 - t0 - 1) * {self.filtering.outputs} + {self.reach}", "q", step=LANES):
             if rows:
                 values = self._phases(rows)
             else:
-                mask = self._where(there, self.lanes("left + q", "w"))
-                values = [self._load(self.element(channel, "q"), mask) for channel in channels]
+                mask = self.lanes("left + q", "w")
+                values = [
+                    self._load(self.element(row, "q"), self._where(there, mask)) for row, there in channels
+                ]
             for lane, value in enumerate(self.lanewise.transposed(values)):
                 self.lines.do(
                     f"store {self.vector} {value}, ptr {self._strip(f'i * {self.wide} + q + {lane}')}"
                 )
+
+    def _channel_rows(self, column: str) -> list[tuple[str, str]]:
+        """Of each channel that lanes hold, where a column of its row is, and whether the row is in the image."""
+        self.names(y="top + i", number="first + image")
+        inside = self.lines.let(f"icmp ult i64 {self.at('y')}, {self.at('h')}")
+        place = f"y * w + {column}"
+        if not self.deep:
+            start = f"image_offset + (number * c + minimum(c0 + {{k}}, c - 1)) * plane + {place}"
+            return [(self.element("%b.image", start.format(k=k)), inside) for k in range(LANES)]
+        rows = []
+        self.names(sample="idiv(number, slices)")
+        for k in range(LANES):
+            self.names(**{f"c{k}": f"minimum(c0 + {k}, c - 1)"})
+            self.names(**{f"d{k}": f"number - sample * slices + irem(c{k}, kd) - pad_d"})
+            met = self.lines.let(f"icmp ult i64 {self.at(f'd{k}')}, {self.at('depth')}")
+            channel = f"(sample * idiv(c, kd) + idiv(c{k}, kd)) * depth + d{k}"
+            start = self.element("%b.image", f"image_offset + ({channel}) * plane + {place}")
+            rows.append((start, self.lines.let(f"and i1 {inside}, {met}")))
+        return rows
 
     def _phase_rows(self) -> list[tuple[str, str]]:
         """Of each pair of phases (a, 0) and (a, 1) that lanes hold, where column 0 of its row is, and whether it is."""
@@ -202,8 +224,7 @@ class _Writer(Routine):
         if self.by_two:
             self._phase_columns(self._phase_rows())
             return
-        start = "image_offset + ((first + image) * c + c0 + {k}) * plane + (top + i) * w + left"
-        channels = [self.element("%b.image", start.format(k=k)) for k in range(LANES)]
+        channels = [row for row, _ in self._channel_rows("left")]
         with self.loop(f"minimum((t1 - t0) * {self.filtering.outputs}, w - left)", "q", step=LANES):
             mask = self.lanes("q", f"minimum((t1 - t0) * {self.filtering.outputs}, w - left)")
             values = [self._load(self._strip(f"i * {self.wide} + q + {lane}")) for lane in range(LANES)]
