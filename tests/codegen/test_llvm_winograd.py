@@ -102,7 +102,11 @@ def test_any_image_of_three_dimensions(data: st.DataObject) -> None:
     """Taps of depth as channels, slices in the padding, several samples and parts of samples at a time."""
     draw = data.draw
     depth, taps = draw(st.integers(1, 6)), draw(st.integers(1, 4))
-    pads = draw(st.integers(max(0, -(-(taps - depth) // 2)), 4)), draw(st.integers(0, 2)), draw(st.integers(0, 2))
+    pads = (
+        draw(st.integers(max(0, -(-(taps - depth) // 2)), 4)),
+        draw(st.integers(0, 2)),
+        draw(st.integers(0, 2)),
+    )
     size = depth, *(draw(st.integers(max(1, 3 - 2 * pad), 12)) for pad in pads[1:])
     n, c, o = draw(st.integers(1, 4)), draw(st.integers(1, 19)), draw(st.integers(1, 18))
     with pytest.MonkeyPatch.context() as patch:

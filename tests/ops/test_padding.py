@@ -41,7 +41,13 @@ def test_any_padding(mode: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
 @pytest.mark.parametrize(
     ("shape", "pads"),
-    [((2, 3, 5, 6), (2, 2, 1, 3)), ((2, 3, 3, 4), (3, 3, 2, 2)), ((2, 3, 4), (0, 2)), ((3, 2, 2), (1, 1)), ((2, 3, 20), (19, 2))],
+    [
+        ((2, 3, 5, 6), (2, 2, 1, 3)),
+        ((2, 3, 3, 4), (3, 3, 2, 2)),
+        ((2, 3, 4), (0, 2)),
+        ((3, 2, 2), (1, 1)),
+        ((2, 3, 20), (19, 2)),
+    ],
     ids=str,
 )
 def test_on_each_device(device: Any, mode: str, shape: tuple[int, ...], pads: tuple[int, ...]) -> None:
