@@ -12,17 +12,15 @@ import array
 import os
 import weakref
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from weft import dtypes
 from weft.devices.webgpu.memory import COPY_DESTINATION, COPY_SOURCE, STORAGE, WebGpuBuffer
 from weft.devices.webgpu.native import native
+from weft.devices.webgpu.opened import Opened
 from weft.errors import OutOfMemoryError
 from weft.plan import ALIGNMENT, Place
 from weft.target import Binding, KernelSpec
-
-if TYPE_CHECKING:
-    from weft.devices.webgpu.device import WebGpuDevice
 
 INDIRECT = 0x100
 """WebGPU's usage flag of buffers that hold counts of workgroups."""
@@ -91,7 +89,7 @@ class Gate:
 class Gates:
     """The gates of a replay, and their two buffers: of records, and of the words that they write."""
 
-    def __init__(self, device: WebGpuDevice) -> None:
+    def __init__(self, device: Opened) -> None:
         self._device = device
         self.always = 0
         """The word that is 1."""

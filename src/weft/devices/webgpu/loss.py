@@ -7,18 +7,24 @@ raise ``DeviceError`` from that call on, and opening it by name makes a new one.
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from weft.devices.webgpu.native import native
+from weft.errors import DeviceError
 
-if TYPE_CHECKING:
-    from weft.devices.webgpu.device import WebGpuDevice
+
+class Losable(Protocol):
+    """A device that can be closed because its driver has lost it."""
+
+    def lose(self) -> DeviceError:
+        """Close the device; gives the error that says so."""
+
 
 _SAYS = ("device is lost", "device lost", "devicelost")
-_devices: dict[int, weakref.ref[WebGpuDevice]] = {}
+_devices: dict[int, weakref.ref[Losable]] = {}
 
 
-def watch(handle: Any, device: WebGpuDevice) -> None:
+def watch(handle: Any, device: Losable) -> None:
     """Know whose native handle this is."""
     number = _number(handle)
     _devices[number] = weakref.ref(device, lambda _: _devices.pop(number, None))

@@ -8,22 +8,20 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from weft.devices.webgpu.memory import COPY_DESTINATION, UNIFORM
 from weft.devices.webgpu.native import native
+from weft.devices.webgpu.opened import Opened
+from weft.devices.webgpu.pipelines import Pipeline
+from weft.devices.webgpu.recorder import Call
 from weft.errors import OutOfMemoryError
-
-if TYPE_CHECKING:
-    from weft.devices.webgpu.device import WebGpuDevice
-    from weft.devices.webgpu.pipelines import Pipeline
-    from weft.devices.webgpu.recorder import Call
 
 
 class Parameters:
     """Where the parameters of calls lie: ``place`` all of them, then ``finish``. Under the device's lock."""
 
-    def __init__(self, device: WebGpuDevice) -> None:
+    def __init__(self, device: Opened) -> None:
         self._device = device
         self._alignment = device.profile.limits["min-uniform-buffer-offset-alignment"]
         self._immediates = bytearray()

@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from weft.devices.base import Buffer
+from weft.devices.events import Event
 from weft.devices.interrupts import Uninterrupted
 from weft.devices.webgpu import loss
 from weft.devices.webgpu.memory import COPY_SOURCE, UNIFORM, Block, NativeMemory
 from weft.devices.webgpu.native import native
+from weft.devices.webgpu.timing import Timestamps
 from weft.devices.webgpu.waiting import Waiter
 from weft.errors import KernelError
-
-if TYPE_CHECKING:
-    from weft.devices.base import Buffer
-    from weft.devices.events import Event
-    from weft.devices.webgpu.timing import Timestamps
 
 DISPATCHES = 256
 """Dispatches in a batch, at most."""

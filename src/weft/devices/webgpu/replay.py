@@ -11,20 +11,18 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from weft.devices.base import Storage
 from weft.devices.interrupts import Uninterrupted
 from weft.devices.replay import Replay, Slot, group_slots, parameters_in, report_of
 from weft.devices.webgpu.gates import GATE, Gate, Gates
+from weft.devices.webgpu.groups import Key
+from weft.devices.webgpu.opened import Opened
 from weft.devices.webgpu.parameters import Parameters
+from weft.devices.webgpu.pipelines import Pipeline
 from weft.devices.webgpu.sections import GATED, GATED_SOFTWARE, Run, Sections, follow
 from weft.plan import Dispatch, Place, Plan
-
-if TYPE_CHECKING:
-    from weft.devices.webgpu.device import WebGpuDevice
-    from weft.devices.webgpu.groups import Key
-    from weft.devices.webgpu.pipelines import Pipeline
 
 
 class _Bound:
@@ -48,9 +46,9 @@ class _Bound:
 class WebGpuReplay(Replay):
     """A plan on a ``webgpu`` device, made under the device's lock."""
 
-    device: WebGpuDevice
+    device: Opened
 
-    def __init__(self, device: WebGpuDevice, plan: Plan) -> None:
+    def __init__(self, device: Opened, plan: Plan) -> None:
         super().__init__(device, plan)
         assert self._arenas is not None
         self._fixed: list[Slot] = [(arena.buffer, arena.offset) for arena in self._arenas]
@@ -133,7 +131,7 @@ class WebGpuReplay(Replay):
 class _Prepared:
     """The calls of a run with their names, in the order of the plan, and its sections."""
 
-    def __init__(self, device: WebGpuDevice, plan: Plan, parameters: Parameters, gates: Gates) -> None:
+    def __init__(self, device: Opened, plan: Plan, parameters: Parameters, gates: Gates) -> None:
         self._device, self._parameters, self._gates = device, parameters, gates
         self._records = len(plan.arenas)
         states = self._records + 2

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from weft.devices.base import Buffer, Device, Storage
+from weft.devices.base import Buffer, Storage
 from weft.devices.interrupts import Uninterrupted
 from weft.devices.pool import Pool
 from weft.devices.webgpu import status
 from weft.devices.webgpu.memory import WebGpuBuffer
 from weft.devices.webgpu.native import native
+from weft.devices.webgpu.opened import Opened
 from weft.devices.webgpu.readback import PIECE, Abandoned, Readback, Ticket
-from weft.devices.webgpu.recorder import UPLOADED, Recorder
+from weft.devices.webgpu.recorder import UPLOADED
 from weft.errors import ArgumentError, DeviceError, OutOfMemoryError
 
 
-class Transfers(Device):
+class Transfers(Opened):
     """Writes, reads and copies of a ``webgpu`` device."""
 
-    recorder: Recorder
-    reports: status.Reports
     _closed: DeviceError | None
     _pool: Pool
     _readback: Readback
