@@ -155,12 +155,23 @@ FORMS: dict[str, tuple[tuple[int, ...], Callable[[Any, Any, Any, Any], Any]]] = 
     "scatter_": ((1, 3), lambda x, i, j, v: x.scatter_(0, i[None], v)),
     "scatter_ of a number": ((), lambda x, i, j, v: x.scatter_(0, i[None], 7)),
     "scatter_add_": ((3, 1), lambda x, i, j, v: x.scatter_add_(1, i[:, None], v)),
+    "scatter_reduce_ without self": (
+        (3, 1),
+        lambda x, i, j, v: x.scatter_reduce_(1, i[:, None], v, "amax", include_self=False),
+    ),
+    "index_reduce_ without self": (
+        (3, 512),
+        lambda x, i, j, v: x.index_reduce_(0, i, v, "prod", include_self=False),
+    ),
 }
 """Writes and folds into a matrix, each with the shape of what is written."""
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.filterwarnings("ignore:index_reduce")
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(name, kind) for name in FORMS for kind in KINDS if (name[:12], kind) != ("index_reduce", "bool")],
+)
 def test_every_form_of_a_write_takes_little_memory(device: Any, name: str, kind: str) -> None:
     shape, write = FORMS[name]
     draw = np.random.default_rng(8)
@@ -179,7 +190,7 @@ def test_every_form_of_a_write_takes_little_memory(device: Any, name: str, kind:
         wf.zeros(1, device=device.name).tolist()  # uploads are done
         with allocated(wf.devices.open(device.name)) as asked:
             write(made, i, j, values)
-        assert sum(asked) <= 64 * 1024, asked
+        assert sum(asked) <= 160 * 1024, asked
         return made.long().numpy()
 
     np.testing.assert_array_equal(written(wf, device=device.name), written(torch))

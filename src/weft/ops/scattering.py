@@ -380,6 +380,8 @@ _IDENTITY: dict[str, Callable[[dtypes.DType], Any]] = {
 def _extreme(dtype: dtypes.DType, sign: int) -> Any:
     if dtype.kind == "float":
         return sign * float("inf")
+    if dtype.kind == "bool":
+        return sign > 0
     bits = min(dtype.bits, 32)  # on a device without 64 bits int64 is stored in 32
     if dtype.bits == 64:
         bits = 64
@@ -409,14 +411,19 @@ def scatter_reduce(
             mistake("scatter_reduce", "reduce", repr(reduce), f"one of {', '.join(_IDENTITY)}")
         )
     values = _source("scatter_reduce", input, index, src)
-    if into and include_self and reduce != "mean":
-        op = SCATTER if reduce == "sum" else SCATTER_FOLD
-        return bind(op, input, values, index, dim=place, mode=reduce, into=(input,))
-    base = bind(lookup("copy"), input) if into else input  # the gradient may read the old values
+    fresh = None
     if not include_self:
         start = filled(input, _bounded(input, reduce))
-        spread = expand(start, *index.shape) if index.shape else start
-        base = bind(SCATTER, input, spread, index, dim=place, mode="replace")
+        fresh = expand(start, *index.shape) if index.shape else start
+    records = input.requires_grad or values.requires_grad  # the gradient may read the old values
+    if into and reduce != "mean" and (fresh is None or not records):
+        if fresh is not None:
+            bind(SCATTER, input, fresh, index, dim=place, mode="replace", into=(input,))
+        op = SCATTER if reduce == "sum" else SCATTER_FOLD
+        return bind(op, input, values, index, dim=place, mode=reduce, into=(input,))
+    base = bind(lookup("copy"), input) if into else input
+    if fresh is not None:
+        base = bind(SCATTER, input, fresh, index, dim=place, mode="replace")
     form: Callable[..., Any] = _FORMS.get(reduce, _folded)
     result = form(base, values, index, place, reduce, include_self)
     return input.copy_(result) if into else result
