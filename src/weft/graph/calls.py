@@ -6,6 +6,7 @@ others have read it.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,10 @@ from weft.graph.parts import fresh, loaded, stored
 from weft.graph.products import operands, product_part
 from weft.kernels import Kernel, Part
 from weft.target import TargetProfile
+
+
+GAP = 1 << 32
+"""Between the places of neighbours at first, for calls that are moved between them."""
 
 
 @dataclass(eq=False)
@@ -76,30 +81,33 @@ class Calls:
                 self.heirs.setdefault(value.over, []).append(value.name)
         self.writers: dict[str, Node] = {}
         self.readers: dict[str, list[Node]] = {}
-        self.slots: list[Node | None] = [node_of(call, profile) for call in lowered.calls]
-        """The calls in order; where one was taken out there is nothing, so that the others keep their places."""
         self.place: dict[Node, int] = {}
-        for at, node in enumerate(self.nodes):
-            self.place[node] = at
+        """Where each call stands: of two calls the one with the lower number comes first."""
+        self._places: list[int] = []
+        self._nodes: dict[int, Node] = {}
+        for at, call in enumerate(lowered.calls):
+            node = node_of(call, profile)
+            self._stand(node, at * GAP)
             self._note(node)
 
     @property
     def nodes(self) -> list[Node]:
         """All calls in order."""
-        return [node for node in self.slots if node is not None]
+        return [self._nodes[place] for place in self._places]
 
     def __contains__(self, node: Node) -> bool:
         return node in self.place
 
     def after(self, node: Node, most: int) -> Iterator[Node]:
         """The calls that follow one, at most so many."""
-        for at in range(self.place[node] + 1, len(self.slots)):
-            found = self.slots[at]
-            if found is not None:
-                if not most:
-                    return
-                most -= 1
-                yield found
+        at = bisect_right(self._places, self.place[node])
+        for place in self._places[at : at + most]:
+            yield self._nodes[place]
+
+    def following(self, place: int) -> Node | None:
+        """The first call that stands behind a place."""
+        at = bisect_right(self._places, place)
+        return self._nodes[self._places[at]] if at < len(self._places) else None
 
     def refresh(self, node: Node) -> None:
         """Find out anew what a call reads and writes; without parts it is taken out."""
@@ -108,7 +116,17 @@ class Calls:
         if node.parts:
             self._note(node)
         else:
-            self.slots[self.place.pop(node)] = None
+            self._leave(node)
+
+    def _stand(self, node: Node, place: int) -> None:
+        self.place[node] = place
+        self._nodes[place] = node
+        insort(self._places, place)
+
+    def _leave(self, node: Node) -> None:
+        place = self.place.pop(node)
+        del self._nodes[place]
+        del self._places[bisect_left(self._places, place)]
 
     def _note(self, node: Node) -> None:
         for name in node.writes:
@@ -163,53 +181,59 @@ class Calls:
     def replace(self, old: Sequence[Node], new: Node) -> bool:
         """Put a call in place of others, of which the last stands last; ``False`` where it would wait for itself."""
         places = [self.place[node] for node in old]
-        start, last = min(self._earliest(new), *places), places[-1]
-        self._exchange(old, [new], [last])
-        if all(self.place[node] >= last for node in self.behind(new)):  # the order is right as it is
-            return True
-        occupied = [at for at in range(start, last + 1) if self.slots[at] is not None]
-        ordered = self._ordered([node for at in occupied if (node := self.slots[at]) is not None])
-        if ordered is None:
+        self._exchange(old, [new], places[-1:])
+        late = self._depending(new)
+        if late is None:
             self._exchange([new], old, places)
             return False
-        for at, node in zip(occupied, ordered, strict=True):
-            self.slots[at] = node
-            self.place[node] = at
+        if late:
+            self._move_behind(new, late)
         return True
 
     def _exchange(self, old: Sequence[Node], new: Sequence[Node], places: Sequence[int]) -> None:
         for node in old:
             self._forget(node)
-            self.slots[self.place.pop(node)] = None
+            self._leave(node)
         for node, at in zip(new, places, strict=True):
-            self.slots[at] = node
-            self.place[node] = at
+            self._stand(node, at)
             self._note(node)
 
-    def _earliest(self, new: Node) -> int:
-        """The first call that takes over memory which ``new`` reads: it has to come later."""
-        taking = [self.writers.get(heir) for name in new.reads for heir in self.heirs.get(name, ())]
-        return min((self.place[node] for node in taking if node is not None), default=len(self.slots))
-
-    def _ordered(self, nodes: Sequence[Node]) -> list[Node] | None:
-        """Neighbouring calls in order, as near to the given one as can be; ``None`` where they form a cycle."""
-        inside = set(nodes)
-        waits = {node: self.before(node) & inside for node in nodes}
-        done: set[Node] = set()
-        order: list[Node] = []
-        left = list(nodes)
+    def _depending(self, new: Node) -> list[Node] | None:
+        """The calls before this one that must run after it, in order; ``None`` where it must run after one of them."""
+        place = self.place[new]
+        found: set[Node] = set()
+        left = [new]
         while left:
-            later = []
-            for node in left:
-                if waits[node] <= done:
-                    done.add(node)
-                    order.append(node)
-                else:
-                    later.append(node)
-            if len(later) == len(left):
-                return None
-            left = later
-        return order
+            now = left.pop()
+            for node in self.behind(now):
+                if node is new:
+                    if now is not new:
+                        return None
+                elif self.place[node] < place and node not in found:
+                    found.add(node)
+                    left.append(node)
+        return sorted(found, key=lambda node: self.place[node])
+
+    def _move_behind(self, first: Node, nodes: Sequence[Node]) -> None:
+        """Let calls stand right behind another, in the order given."""
+        if self._gap(first) <= len(nodes):
+            self._spread()
+        start, step = self.place[first], self._gap(first) // (len(nodes) + 1)
+        for number, node in enumerate(nodes, 1):
+            self._leave(node)
+            self._stand(node, start + number * step)
+
+    def _gap(self, node: Node) -> int:
+        """How many numbers there are from a call's place to the next one's."""
+        at = bisect_right(self._places, self.place[node])
+        return self._places[at] - self.place[node] if at < len(self._places) else GAP
+
+    def _spread(self) -> None:
+        """Number all places anew, with gaps."""
+        nodes = self.nodes
+        self._places = [at * GAP for at in range(len(nodes))]
+        self._nodes = dict(zip(self._places, nodes, strict=True))
+        self.place = {node: place for place, node in self._nodes.items()}
 
     def dead(self, name: str) -> bool:
         """Whether nobody wants a value any more."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from heapq import heappop, heappush
 
 from weft.graph.lowered import Lowered, Step
 from weft.target import TargetProfile
@@ -28,11 +29,19 @@ class _Ordering:
         self.held = set(map(self._memory, held))
         """Memory that is not the plan's own, and lives throughout."""
         self.used = [{self._memory(name) for name in call.values} - self.held for call in self.calls]
-        self.left: dict[str, int] = {}
-        """How many calls still use each run of memory."""
-        for names in self.used:
+        self.users: dict[str, list[int]] = {}
+        for at, names in enumerate(self.used):
             for name in names:
-                self.left[name] = self.left.get(name, 0) + 1
+                self.users.setdefault(name, []).append(at)
+        self.left = {name: len(users) for name, users in self.users.items()}
+        """How many calls still use each run of memory."""
+        self.alive: set[str] = set()
+        self.ready: set[int] = set()
+        """The calls that wait for no other."""
+        self.taken: dict[int, int] = {}
+        self.least: list[tuple[int, int]] = []
+        """A heap of what ready calls take, with older figures among it; ``first`` is one of their places."""
+        self.first: list[int] = []
         self.waits = _edges(self.calls, self.over, lowered.states)
 
     def _memory(self, name: str) -> str:
@@ -47,31 +56,62 @@ class _Ordering:
         for at, before in enumerate(self.waits):
             for one in before:
                 after[one].append(at)
-        ready = {at for at in range(count) if not waiting[at]}
-        alive: set[str] = set()
+        self.ready = {at for at in range(count) if not waiting[at]}
+        for at in sorted(self.ready):
+            self._offer(at)
         order: list[int] = []
-        while ready:
-            least, at = min((self._taken(one, alive), one) for one in ready)
-            if least >= 0:
-                at = min(ready)
-            ready.remove(at)
+        while self.ready:
+            at = self._next()
+            self.ready.remove(at)
             order.append(at)
-            alive |= self.used[at]
-            for name in self.used[at]:
-                self.left[name] -= 1
-                if not self.left[name]:
-                    alive.discard(name)
+            self._done(at)
             for one in after[at]:
                 waiting[one] -= 1
                 if not waiting[one]:
-                    ready.add(one)
+                    self.ready.add(one)
+                    self._offer(one)
         assert len(order) == count, "calls do not wait for themselves"
         return [self.calls[at] for at in order]
 
-    def _taken(self, at: int, alive: set[str]) -> int:
+    def _offer(self, at: int) -> None:
+        """Note what a call that is ready takes now."""
+        taken = self.taken[at] = self._taken(at)
+        heappush(self.least, (taken, at))
+        heappush(self.first, at)
+
+    def _next(self) -> int:
+        """The call that takes least where it lets go of more than it takes, else the first one."""
+        while self.least[0][1] not in self.ready or self.taken[self.least[0][1]] != self.least[0][0]:
+            heappop(self.least)
+        taken, at = self.least[0]
+        if taken < 0:
+            return at
+        while self.first[0] not in self.ready:
+            heappop(self.first)
+        return self.first[0]
+
+    def _done(self, at: int) -> None:
+        """Count the uses of a call that is made, and look anew at the calls that take more or less memory for it."""
+        changed: set[int] = set()
+        for name in self.used[at]:
+            self.left[name] -= 1
+            if name not in self.alive or self.left[name] == 1:
+                changed.update(self.users[name])
+            self.alive.add(name)
+            if not self.left[name]:
+                self.alive.discard(name)
+        for one in changed & self.ready:
+            self._offer(one)
+
+    def _taken(self, at: int) -> int:
         """How many more bytes are alive after a call than before it."""
-        new = sum(self.bytes[name] for name in self.used[at] if name not in alive and self.left[name] > 1)
-        return new - sum(self.bytes[name] for name in self.used[at] if name in alive and self.left[name] == 1)
+        taken = 0
+        for name in self.used[at]:
+            if name not in self.alive:
+                taken += self.bytes[name] if self.left[name] > 1 else 0
+            elif self.left[name] == 1:
+                taken -= self.bytes[name]
+        return taken
 
 
 def _edges(calls: Sequence[Step], over: dict[str, str], states: Sequence[tuple[str, str]]) -> list[set[int]]:

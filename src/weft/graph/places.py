@@ -45,9 +45,7 @@ def parts_of(call: Step) -> tuple[Part, ...]:
 
 
 def _loads(part: Part, buffer: str) -> list[Expr]:
-    return [
-        node.args[0] for node in walk(*part.expressions) if node.function == "load" and node.data == buffer
-    ]
+    return [node.args[0] for node in part.loads.get(buffer, ())]
 
 
 def _depends_on_loads(index: Expr) -> bool:

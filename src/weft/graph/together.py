@@ -26,11 +26,12 @@ Spread = tuple[int, int | None]
 def side_by_side(calls: Calls, sound: Callable[[Node], bool], made: Callable[[Node], Call]) -> None:
     """Merge such kernels; ``made`` gives a node's call as it would be now."""
     spreads = {node: spread for node in calls.nodes if (spread := _spread(calls, node, made)) is not None}
-    at = 0
-    while at < len(calls.slots):
-        node = calls.slots[at]
-        if node is None or node not in spreads or not _joined_one(calls, node, spreads, sound, made):
-            at += 1
+    node = calls.following(-1)
+    while node is not None:
+        place = calls.place[node]
+        if node in spreads:
+            _joined_one(calls, node, spreads, sound, made)
+        node = calls.following(place)
 
 
 def _joined_one(
