@@ -16,7 +16,8 @@ from weft.graph.affine import Affine, Cut, affine, divide
 from weft.graph.lowered import Call, Lowered, Result, Value
 from weft.graph.ordering import ordered
 from weft.graph.pipeline import lower_graph
-from weft.graph.planning import Planning, copy_call
+from weft.graph.planning import Planning
+from weft.graph.updates import copy_call
 from weft.ops import TensorType
 from weft.target import CPU
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from weft.autograd.mode import no_grad
+from weft.compiler.collecting import rare_collections
 from weft.compiler.slow import announced
 from weft.devices.base import Device, Storage
 from weft.devices.replay import MovedError, Replay
@@ -168,7 +169,7 @@ def executor_for(
     binding limit. ``name`` is the function's, for the log. ``foreign``: the graph comes from a file, and its kernels
     are kept in bounds by themselves.
     """
-    with announced(graph):
+    with announced(graph), rare_collections():
         lowered = lower_graph(graph, device.profile)
         reason = too_large(lowered, device.profile)
         if reason is not None:

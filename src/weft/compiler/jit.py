@@ -20,6 +20,7 @@ from typing import Any
 
 from weft import devices
 from weft.autograd.mode import is_enabled
+from weft.compiler.collecting import rare_collections
 from weft.compiler.derived import DerivedProgram
 from weft.compiler.guards import NumberTensor
 from weft.compiler.plans.compiled import CompiledPlan, plan_of
@@ -195,14 +196,15 @@ class JitFunction:
     def _compile(
         self, args: Any, kwargs: Any, inputs: list[Any], description: list[tuple[str, str]], capturing: bool
     ) -> Program:
-        recording, donated, device = self._record(args, kwargs, inputs, capturing)
-        device = device_of(recording.graph, device)
-        made: Program
-        if recording.derived is None:
-            made = Program(self.__name__, recording, device, inputs, donated, description, capturing)
-        else:
-            made = DerivedProgram(self.__name__, recording, device, inputs, description, capturing)
-        made.compile()
+        with rare_collections():
+            recording, donated, device = self._record(args, kwargs, inputs, capturing)
+            device = device_of(recording.graph, device)
+            made: Program
+            if recording.derived is None:
+                made = Program(self.__name__, recording, device, inputs, donated, description, capturing)
+            else:
+                made = DerivedProgram(self.__name__, recording, device, inputs, description, capturing)
+            made.compile()
         return made
 
     def _record(self, args: Any, kwargs: Any, inputs: list[Any], capturing: bool) -> Any:

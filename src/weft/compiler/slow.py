@@ -1,21 +1,23 @@
-"""``announced``: a log line for compilations that take long, which says what is compiled and what would be faster."""
+"""``announced``: a log line for compilations that take long, which says what is compiled and what would be faster.
+
+It is a warning of the logger ``weft.compiler``: programs that configure no logging see it on standard error, after two
+seconds and not sooner.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from weft.compiler.loops import written_out
 from weft.graph import Graph
 
 LOG = logging.getLogger("weft.compiler")
 
 AFTER = 2.0
 """Seconds after which a compilation is announced."""
-REPEATED = 8
-"""Times that a line was traced from which on it counts as a loop."""
 
 
 @contextmanager
@@ -31,16 +33,13 @@ def announced(graph: Graph) -> Iterator[None]:
 
 
 def description(graph: Graph) -> str:
-    """How large a graph is, and the line of a loop that was written out in it, with the advice to use ``scan``.
-
-    A loop shows as one line of the user's that made the same operation many times.
-    """
+    """How large a graph is, and the lines of a loop that was written out in it, with the advice to use ``scan``."""
     text = f"still compiling a program of {len(graph.nodes):,} operations"
-    places = Counter((node.site, node.op) for node in graph.nodes if node.site)
-    (site, _), times = max(places.items(), key=lambda item: item[1], default=(("", ""), 0))
-    if times >= REPEATED:
+    loop = written_out(graph)
+    if loop is not None:
+        where = f" at the {loop.lines}" if loop.lines else ""
         text += (
-            f"; the line {site} was traced some {times:,} times: "
+            f"; it holds some {loop.steps:,} equal steps of a loop{where}: "
             "a loop of equal steps is compiled once with weft.compiler.scan"
         )
     return text

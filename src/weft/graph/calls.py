@@ -16,7 +16,6 @@ from weft.graph.products import operands, product_part
 from weft.kernels import Kernel, Part
 from weft.target import TargetProfile
 
-
 GAP = 1 << 32
 """Between the places of neighbours at first, for calls that are moved between them."""
 

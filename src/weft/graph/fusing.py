@@ -27,8 +27,12 @@ from weft.target import Parameter, TargetProfile
 
 CHEAP = 12
 """Nodes of an expression, written out, that cost less to compute again than to store and load."""
-LARGEST = 600
-"""Nodes of a part's expressions, at most: larger ones take long to compile and gain nothing."""
+LARGEST = 200
+"""Nodes of a part's expressions, at most: larger ones take long to compile and gain nothing.
+
+Programs of ordinary layers stay below 100. A recurrence that is written out has no end of what could be fused; at 100,
+200 and 600 nodes it runs equally fast.
+"""
 FOLDED_INSIDE = 512
 """Elements folded at a point up to which a producer is stored by the kernel that folds it."""
 SMALL = 1 << 16

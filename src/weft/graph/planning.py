@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from weft.codegen import generate
-from weft.expr import const, load, variable
-from weft.expr.node import INDEX
 from weft.graph import tuning
 from weft.graph.arenas import Layout, Run, arrange
 from weft.graph.bindings import Bound, accessed, dispatched
-from weft.graph.lowered import Block, Call, Choose, Lowered, Repeat, RepeatWhile, Value, flat
+from weft.graph.lowered import Block, Call, Choose, Lowered, Repeat, RepeatWhile, flat
 from weft.graph.places import parts_of, same_places
 from weft.graph.products import SIDES, measured, multiplications, operands
 from weft.graph.renaming import loads_renamed, mapped, mapped_part
+from weft.graph.sharing import Shared, shared
+from weft.graph.updates import copy_call
 from weft.graph.work import operations
-from weft.kernels import Axis, Buffer, Epilogue, Kernel, Library, Part, Store
+from weft.kernels import Buffer, Epilogue, Kernel, Library
 from weft.plan import Branch, Dispatch, Group, Loop, Place, Plan, Space, Step, While
 from weft.target import KernelSpec, TargetProfile
 
@@ -35,6 +35,14 @@ class Memory:
 
     arena: int
     peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The kernels of each call (by its ``id``) over their places, and those that several calls share."""
+
+    kernels: dict[int, list[tuple[Kernel | Library | KernelSpec, tuple[Place, ...]]]]
+    shared: dict[Kernel, Shared]
 
 
 Gather = Callable[[Sequence[int]], Mapping[int, tuple[int, int]]]
@@ -69,7 +77,7 @@ class Planning:
         self._overlay()
         layout = self._arenas()
         groups = self._gathered()
-        steps = self._steps(self.calls, layout.places)
+        steps = self._steps(self.calls, layout.places, self._made(layout.places))
         changed = tuple(at for at, (old, new) in enumerate(self.lowered.states) if old != new)
         inputs, states, outputs = (
             tuple(self._size(name) for name in names)
@@ -261,24 +269,45 @@ class Planning:
     # Dispatches.
 
     def _steps(
-        self, calls: Sequence[Call | Block], offsets: Mapping[str, tuple[int, int]]
+        self, calls: Sequence[Call | Block], offsets: Mapping[str, tuple[int, int]], made: _Made
     ) -> tuple[Step, ...]:
         steps: list[Step] = []
         for call in calls:
+            bodies = (
+                [self._steps(body, offsets, made) for body in call.bodies] if isinstance(call, Block) else []
+            )
             if isinstance(call, Repeat):
-                steps.append(Loop(call.times, self._steps(call.calls, offsets)))
+                steps.append(Loop(call.times, *bodies))
             elif isinstance(call, Choose):
-                then, otherwise = (self._steps(body, offsets) for body in call.bodies)
+                then, otherwise = bodies
                 steps.append(Branch(self._place(call.predicate, offsets), then, otherwise))
             elif isinstance(call, RepeatWhile):
-                condition, body = (self._steps(one, offsets) for one in call.bodies)
+                condition, body = bodies
                 steps.append(While(condition, self._place(call.predicate, offsets), body))
             elif isinstance(call, Call):
-                steps += self._dispatches(call, offsets)
+                steps += self._dispatches(call, made)
         return tuple(steps)
 
-    def _dispatches(self, call: Call, offsets: Mapping[str, tuple[int, int]]) -> list[Dispatch]:
+    def _dispatches(self, call: Call, made: _Made) -> list[Dispatch]:
         """A call's dispatches: one, but where its kernel has parts that bind more than it may, even together."""
+        found = []
+        for kernel, places in made.kernels[id(call)]:
+            alike = made.shared.get(kernel) if isinstance(kernel, Kernel) else None
+            one, given = (kernel, call.arguments) if alike is None else (alike.kernel, alike.arguments)
+            spec = accessed(generate(one, self.profile), places, isinstance(one, Library))
+            work = operations(kernel, call.arguments)
+            found.append(Dispatch(spec, places, given, call.report, call.site, call.advance, call.ops, work))
+        return found
+
+    def _made(self, offsets: Mapping[str, tuple[int, int]]) -> _Made:
+        """The kernels of all calls over the memory that was found for their values."""
+        kernels = {id(call): self._bound(call, offsets) for call in flat(self.calls)}
+        derived = [one for own in kernels.values() for one, _ in own if isinstance(one, Kernel)]
+        return _Made(kernels, shared(derived))
+
+    def _bound(
+        self, call: Call, offsets: Mapping[str, tuple[int, int]]
+    ) -> list[tuple[Kernel | Library | KernelSpec, tuple[Place, ...]]]:
         kernel, names = call.kernel, list(call.values)
         if isinstance(kernel, Kernel):
             kernel, names = self._joined(kernel, names)
@@ -287,21 +316,10 @@ class Planning:
                 place = self._place(name, offsets)
                 common = place if place.space == "arena" else self.groups.get(name)
                 bound.append(Bound(buffer, place, common))
-            made: list[tuple[Kernel | Library | KernelSpec, tuple[Place, ...]]] = [
-                *dispatched(kernel, bound, self.profile)
-            ]
-        else:
-            if isinstance(kernel, Library) and kernel.epilogue is not None:
-                kernel, names = self._joined_epilogue(kernel, kernel.epilogue, names)
-            made = [(kernel, tuple(self._place(name, offsets) for name in names))]
-        found = []
-        for one, places in made:
-            spec = accessed(generate(one, self.profile), places, isinstance(one, Library))
-            work = operations(one, call.arguments)
-            found.append(
-                Dispatch(spec, places, call.arguments, call.report, call.site, call.advance, call.ops, work)
-            )
-        return found
+            return [*dispatched(kernel, bound, self.profile)]
+        if isinstance(kernel, Library) and kernel.epilogue is not None:
+            kernel, names = self._joined_epilogue(kernel, kernel.epilogue, names)
+        return [(kernel, tuple(self._place(name, offsets) for name in names))]
 
     def _gathered(self) -> tuple[Group, ...]:
         """Ask where the states lie that kernels with too many values bind, and note which share a buffer."""
@@ -376,14 +394,3 @@ class Planning:
 def _touched(call: Call | Block) -> set[str]:
     """Values that a call reads: what it does not write, and what it loads by the name of what it writes."""
     return set(call.reads)
-
-
-def copy_call(source: Value, target: Value) -> Call:
-    """The call that copies one value's elements to another's memory."""
-    index = variable("i0_0", INDEX)
-    value = load(source.name, index, source.dtype.compute)
-    part = Part((Axis(index, const(source.elements, INDEX)),), (Store(target.name, index, value),))
-    buffers = (Buffer(source.name, source.dtype), Buffer(target.name, target.dtype, "read_write"))
-    return Call(
-        Kernel("copy", buffers, (), (part,), vector=4), (source.name, target.name), (1,), ops=("copy",)
-    )

@@ -14,6 +14,7 @@ from weft.dtypes import DType
 from weft.expr import Expr, call, const, load, simplify, variable, where
 from weft.expr.node import INDEX
 from weft.graph.affine import Affine
+from weft.graph.lowered import Call, Value
 from weft.kernels import Axis, Buffer, Kernel, Part, Store
 from weft.ops import Geometry
 from weft.ops.geometry import contiguous_strides
@@ -104,3 +105,14 @@ def _reaches(shape: Sequence[int], view: Geometry, strides: Sequence[int]) -> li
         left = [one for one in left if one not in mine]
         found.append(_Reach(start, step // across, count, stride))
     return None if left or rest or math.prod(view.shape) == 0 else found
+
+
+def copy_call(source: Value, target: Value) -> Call:
+    """The call that copies one value's elements to another's memory."""
+    index = variable("i0_0", INDEX)
+    value = load(source.name, index, source.dtype.compute)
+    part = Part((Axis(index, const(source.elements, INDEX)),), (Store(target.name, index, value),))
+    buffers = (Buffer(source.name, source.dtype), Buffer(target.name, target.dtype, "read_write"))
+    return Call(
+        Kernel("copy", buffers, (), (part,), vector=4), (source.name, target.name), (1,), ops=("copy",)
+    )
