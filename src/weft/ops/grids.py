@@ -18,7 +18,7 @@ from weft.ops.core import bind
 from weft.ops.functions import function
 from weft.ops.indexing import gather
 from weft.ops.movement import reshape, select
-from weft.ops.resampling import CUBIC
+from weft.ops.resampling_taps import CUBIC
 from weft.ops.selection import where
 from weft.ops.table import lookup
 

@@ -7,8 +7,7 @@ the outputs near an input and weighs those that read it, so that nothing races.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
@@ -24,86 +23,11 @@ from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.functions import function
 from weft.ops.geometry import contiguous_strides
 from weft.ops.pooling_functions import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+from weft.ops.resampling_taps import CUBIC, MODES, Taps, axis_taps, limited, place_of_sample
 from weft.ops.rules import EXAMPLES
 from weft.ops.table import declare
 from weft.ops.windows import tuple_of
 from weft.target import TargetProfile
-
-Taps = list[tuple[Expr, Expr | None]]
-CUBIC = -0.75
-"""The parameter of Keys' cubic convolution that PyTorch uses."""
-
-
-@dataclass(frozen=True)
-class Mode:
-    """A way to read between samples: how far its taps reach, their count, and the taps at a real source position."""
-
-    reach: int
-    count: int
-    taps: Callable[[Expr, Expr], Taps]
-    """From the position and the largest index to indices and weights; ``None`` weighs 1."""
-
-
-def _limited(index: Expr, last: Expr) -> Expr:
-    low = where(index < 0, const(0, INDEX), index)
-    return where(low < last, low, last)
-
-
-def _nearest(position: Expr, last: Expr) -> Taps:
-    return [(_limited(cast(call("floor", position), INDEX), last), None)]
-
-
-def _linear(position: Expr, last: Expr) -> Taps:
-    position = call("maximum", position, const(0.0, position.dtype))
-    first = _limited(cast(call("floor", position), INDEX), last)
-    part = position - cast(first, position.dtype)
-    part = call("minimum", part, const(1.0, part.dtype))
-    return [(first, const(1.0, part.dtype) - part), (_limited(first + 1, last), part)]
-
-
-def _cubic(position: Expr, last: Expr) -> Taps:
-    floor = call("floor", position)
-    first, t = cast(floor, INDEX), position - floor
-    one, a = const(1.0, t.dtype), CUBIC
-
-    def near(x: Expr) -> Expr:
-        return ((a + 2.0) * x - (a + 3.0)) * x * x + one
-
-    def far(x: Expr) -> Expr:
-        return ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
-
-    weights = (far(t + one), near(t), near(one - t), far(one - t + one))
-    return [(_limited(first + (tap - 1), last), weight) for tap, weight in enumerate(weights)]
-
-
-MODES = {
-    "nearest": Mode(1, 1, _nearest),
-    "nearest-exact": Mode(1, 1, _nearest),
-    "linear": Mode(1, 2, _linear),
-    "cubic": Mode(2, 4, _cubic),
-}
-
-
-def _position_type(mode: str, dtype: DType) -> DType:
-    """Nearest neighbours are found in float32 for all types, as PyTorch does."""
-    return dtypes.float32 if mode.startswith("nearest") or dtype.kind != "float" else dtype.compute
-
-
-def _shift(mode: str, align: bool) -> float:
-    """The place of a sample within its cell: the centre, but for corner alignment and plain nearest."""
-    return 0.0 if align or mode == "nearest" else 0.5
-
-
-def _axis_taps(
-    builder: Builder, axis: int, out: Expr, size: int, attributes: dict[str, Any], dtype: DType
-) -> Taps:
-    mode, shift = attributes["mode"], _shift(attributes["mode"], attributes["align"])
-    kind = _position_type(mode, dtype)
-    scale = builder.number(f"scale{axis}", attributes["scales"][axis], kind)
-    position = (cast(out, kind) + shift) * scale if shift else cast(out, kind) * scale
-    if shift and not mode.startswith("nearest"):
-        position = position - shift
-    return MODES[mode].taps(position, builder.integer(f"last{axis}", size - 1))
 
 
 def _infer(x: TensorType, *, size: tuple[int, ...], mode: str, **_: Any) -> tuple[TensorType, ...]:
@@ -119,21 +43,82 @@ def _lower(
     profile: TargetProfile,
 ) -> Program:
     x, target = operands[0], outputs[0]
+    if attributes["mode"] == "linear" and "lanes" in profile.features:
+        return _by_rows(x, target, attributes)
     builder = Builder("resample")
     n, c, *outs = builder.axes(target.shape)
     taps = [
-        _axis_taps(builder, axis, out, x.shape[2 + axis], attributes, x.dtype)
-        for axis, out in enumerate(outs)
+        axis_taps(builder, axis, out, x.shape[2 + axis], attributes, x.dtype) for axis, out in enumerate(outs)
     ]
+    builder.store(target, [n, c, *outs], _weighed(builder, x, [n, c], taps))
+    return Program((builder.finish(),))
+
+
+def _weighed(builder: Builder, x: Operand, sample: Sequence[Expr], taps: Sequence[Taps]) -> Expr:
+    """The sum over all taps, one of each dimension at a time."""
     total: Expr | None = None
     for chosen in product(*taps):
-        value = builder.load(x, [n, c, *(index for index, _ in chosen)])
+        value = builder.load(x, [*sample, *(index for index, _ in chosen)])
         for _, weight in chosen:
             value = value if weight is None else value * weight
         total = value if total is None else total + value
     assert total is not None, "at least one tap"
-    builder.store(target, [n, c, *outs], total)
-    return Program((builder.finish(),))
+    return total
+
+
+def _by_rows(x: Operand, target: Operand, attributes: dict[str, Any]) -> Program:
+    """Whole rows of the image along all other dimensions, and then each along the last, by a table of its taps.
+
+    The first part reads neighbours, and the other gathers twice an output, however many dimensions there are.
+    """
+    last = len(x.shape) - 3
+    size, out = x.shape[-1], target.shape[-1]
+    first, part = _temporary(2, dtypes.int32, (out,)), _temporary(3, x.dtype.compute, (out,))
+    steps, made = [_table_of_taps(first, part, size, attributes, x.dtype)], [first, part]
+    source = x
+    if last and size <= 2 * out:
+        source = _temporary(4, x.dtype.compute, (*target.shape[:-1], size))
+        builder = Builder("resample_rows")
+        n, c, *outs, column = builder.axes(source.shape)
+        taps = [
+            axis_taps(builder, axis, each, x.shape[2 + axis], attributes, x.dtype)
+            for axis, each in enumerate(outs)
+        ]
+        builder.store(source, [n, c, *outs, column], _weighed(builder, x, [n, c], [*taps, [(column, None)]]))
+        steps.append(builder.finish())
+        made.append(source)
+    builder = Builder("resample_columns")
+    n, c, *outs, column = builder.axes(target.shape)
+    taps = [[(each, None)] for each in outs]
+    if source is x:
+        taps = [
+            axis_taps(builder, axis, each, x.shape[2 + axis], attributes, x.dtype)
+            for axis, each in enumerate(outs)
+        ]
+    place, share = cast(builder.load(first, [column]), INDEX), builder.load(part, [column])
+    following = limited(place + 1, builder.integer("last", size - 1))
+    taps.append([(place, const(1.0, share.dtype) - share), (following, share)])
+    builder.store(target, [n, c, *outs, column], _weighed(builder, source, [n, c], taps))
+    steps.append(builder.finish())
+    return Program(tuple(steps), tuple((each.dtype, math.prod(each.shape)) for each in made))
+
+
+def _temporary(index: int, dtype: DType, shape: tuple[int, ...]) -> Operand:
+    return Operand(index, dtype, shape, contiguous_strides(shape), -2 - index)
+
+
+def _table_of_taps(
+    first: Operand, part: Operand, size: int, attributes: dict[str, Any], dtype: DType
+) -> Step:
+    """The first of the two inputs that each output of the last dimension reads, and the other's weight."""
+    builder = Builder("resample_table")
+    (out,) = builder.axes(first.shape)
+    axis = len(attributes["scales"]) - 1
+    (place, _), (_, share) = axis_taps(builder, axis, out, size, attributes, dtype)
+    assert share is not None, "linear taps have weights"
+    builder.store(first, [out], place)
+    builder.store(part, [out], cast(share, part.dtype))
+    return builder.finish()
 
 
 def _lower_backward(
@@ -148,8 +133,7 @@ def _lower_backward(
     made: list[Operand] = []
 
     def temporary(dtype: DType, shape: Sequence[int]) -> Operand:
-        index = 2 + len(made)
-        made.append(Operand(index, dtype, tuple(shape), contiguous_strides(shape), -2 - index))
+        made.append(_temporary(2 + len(made), dtype, tuple(shape)))
         return made[-1]
 
     tables = []
@@ -180,7 +164,7 @@ def _first_readers(tables: Sequence[Operand], attributes: dict[str, Any], grad: 
         (step,) = builder.reduce_axes((count,))
         out = step if count == outs else step + _lowest(builder, axis, place, per_place, attributes)
         reads = (out >= 0) & (out < builder.integer(f"out{axis}", outs))
-        taps = _axis_taps(builder, axis, out, table.shape[0], attributes, grad.dtype)
+        taps = axis_taps(builder, axis, out, table.shape[0], attributes, grad.dtype)
         own = taps[0][0].equals(place)
         for index, _ in taps[1:]:
             own = own | index.equals(place)
@@ -202,7 +186,7 @@ def _reader_weights(
         out = cast(builder.load(first, [place]), INDEX) + reader
         zero = const(0.0, weights.dtype)
         weight = zero
-        for index, share in _axis_taps(builder, axis, out, weights.shape[1], attributes, grad.dtype):
+        for index, share in axis_taps(builder, axis, out, weights.shape[1], attributes, grad.dtype):
             own = const(1.0, zero.dtype) if share is None else cast(share, zero.dtype)
             weight = weight + where(index.equals(place), own, zero)
         builder.store(weights, [reader, place], weight)
@@ -250,7 +234,7 @@ def _matrix(size: int, out: int, scale: float, mode: str, align: bool, wide: boo
     import numpy
 
     kind = "float64" if wide and not mode.startswith("nearest") else "float32"
-    shift, step = (numpy.asarray(value, kind) for value in (_shift(mode, align), scale))
+    shift, step = (numpy.asarray(value, kind) for value in (place_of_sample(mode, align), scale))
     position: Any = (numpy.arange(out).astype(kind) + shift) * step
     made = numpy.zeros((out, size))
     rows = numpy.arange(out)
