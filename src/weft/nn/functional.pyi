@@ -415,21 +415,6 @@ def cross_entropy(
     ``target`` may also hold class probabilities, shaped as ``input``. ``weight`` (C) weighs the classes;
     ``label_smoothing`` in [0, 1) mixes in the uniform distribution.
     """
-def interpolate(
-    input: Tensor,
-    size: Any = None,
-    scale_factor: Any = None,
-    mode: str = 'nearest',
-    align_corners: bool | None = None,
-    recompute_scale_factor: bool | None = None,
-    antialias: bool = False,
-) -> Tensor:
-    """Images (N, C, *size) at another size, as ``torch.nn.functional.interpolate``.
-
-    ``size`` or ``scale_factor``, a number or one for each dimension. ``mode``: ``"nearest"``, ``"nearest-exact"``,
-    ``"linear"`` (3-d input), ``"bilinear"``, ``"bicubic"`` (4-d), ``"trilinear"`` (5-d), ``"area"``.
-    ``antialias`` raises ``UnsupportedError``.
-    """
 def grid_sample(
     input: Tensor,
     grid: Tensor,
@@ -658,4 +643,19 @@ def poisson_nll_loss(
     """The negative log likelihood of counts under Poisson distributions of rate ``exp(input)``, or of rate ``input``.
 
     ``full`` adds Stirling's approximation of log(target!).
+    """
+def interpolate(
+    input: Tensor,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = 'nearest',
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Tensor:
+    """Images (N, C, *size) at another size, as ``torch.nn.functional.interpolate``.
+
+    ``size`` or ``scale_factor``, a number or one for each dimension. ``mode``: ``"nearest"``, ``"nearest-exact"``,
+    ``"linear"`` (3-d input), ``"bilinear"``, ``"bicubic"`` (4-d), ``"trilinear"`` (5-d), ``"area"``.
+    ``antialias`` raises ``UnsupportedError``.
     """
