@@ -13,9 +13,11 @@ from weft.autograd.operands import edge_of
 from weft.errors import ArgumentTypeError, GradError, ShapeError, UnsupportedError, mistake
 from weft.ops import OPS, OpSpec, TensorType, bind
 from weft.ops.core import untouched, without_modes
+from weft.ops.lazy_fronts import lazily_checked
 from weft.tensors.tensor import Tensor
 
 
+@lazily_checked
 def backward(
     tensors: Tensor | Sequence[Tensor],
     grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
@@ -47,6 +49,7 @@ def backward(
                 _accumulate(target, found[edge], create_graph, shared)
 
 
+@lazily_checked
 def grad(
     outputs: Tensor | Sequence[Tensor],
     inputs: Tensor | Sequence[Tensor],

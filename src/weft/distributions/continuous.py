@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from weft.distributions.distribution import LOG_2PI, Distribution, Shape, common
+from weft.distributions.distribution import LOG_2PI, Distribution, common
 from weft.ops import FUNCTIONS
 from weft.random import rand, randn
 from weft.tensors.tensor import Tensor
@@ -41,7 +42,7 @@ class Normal(Distribution):
         """The standard deviation of draws."""
         return self.scale
 
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws with gradients to the parameters."""
         return self.loc + self.scale * _drawn(randn, self._extended_shape(sample_shape), self.loc)
 
@@ -83,7 +84,7 @@ class LogNormal(Distribution):
         made: Tensor = square.expm1() * (2 * self.loc + square).exp()
         return made
 
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws with gradients to the parameters."""
         return self.base_dist.rsample(sample_shape).exp()
 
@@ -123,7 +124,7 @@ class Uniform(Distribution):
         width = self.high - self.low
         return width * width / 12
 
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws with gradients to the parameters."""
         return self.low + _drawn(rand, self._extended_shape(sample_shape), self.low) * (self.high - self.low)
 
@@ -166,7 +167,7 @@ class Exponential(Distribution):
         """The variance of draws."""
         return (self.rate * self.rate).reciprocal()
 
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws with gradients to the parameter."""
         return -(-_drawn(rand, self._extended_shape(sample_shape), self.rate)).log1p() / self.rate
 
@@ -204,7 +205,7 @@ class Laplace(Distribution):
         """The variance of draws."""
         return 2 * self.scale * self.scale
 
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws with gradients to the parameters: the difference of two exponential ones."""
         shape = self._extended_shape(sample_shape)
         first, second = (-(-_drawn(rand, shape, self.loc)).log1p() for _ in range(2))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from weft.autograd import no_grad
-from weft.distributions.distribution import Distribution, Shape, broadcast, common
+from weft.distributions.distribution import Distribution, broadcast, common
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.ops import FUNCTIONS
 from weft.random import rand
@@ -52,7 +53,7 @@ class Bernoulli(Distribution):
         """The variance of draws."""
         return self.probs * (1 - self.probs)
 
-    def sample(self, sample_shape: Shape = ()) -> Tensor:
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws of 0 and 1, of the type of the parameter."""
         with no_grad():
             shape, like = self._extended_shape(sample_shape), self.probs
@@ -95,7 +96,7 @@ class Categorical(Distribution):
             self.logits = given - given.logsumexp(-1, keepdim=True)
             self.probs = self.logits.softmax(-1)
 
-    def _draw(self, sample_shape: Shape) -> Tensor:
+    def _draw(self, sample_shape: Sequence[int]) -> Tensor:
         """The place of the largest of the logits with Gumbel noise (Gumbel 1954)."""
         shape = (*sample_shape, *self.batch_shape, self._num_events)
         noise = rand(shape, dtype=self.probs.dtype, device=str(self.probs.device))
@@ -104,7 +105,7 @@ class Categorical(Distribution):
         )  # what has probability 0 is never drawn
         return made
 
-    def sample(self, sample_shape: Shape = ()) -> Tensor:
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws as int64."""
         with no_grad():
             return self._draw(sample_shape)
@@ -151,7 +152,7 @@ class OneHotCategorical(Distribution):
         """The variance of draws."""
         return self.probs * (1 - self.probs)
 
-    def sample(self, sample_shape: Shape = ()) -> Tensor:
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws of the type of the parameter."""
         drawn = self._categorical.sample(sample_shape)
         made: Tensor = FUNCTIONS["one_hot"].function(drawn, self.probs.shape[-1])

@@ -17,8 +17,6 @@ from weft.tensors.creation import full
 from weft.tensors.described import Size
 from weft.tensors.tensor import Tensor
 
-Shape = Sequence[int]
-
 
 def common(where: str, **values: Any) -> list[Tensor]:
     """Parameters as tensors of one shape: numbers take the type and the device of the tensors among them."""
@@ -37,7 +35,7 @@ def common(where: str, **values: Any) -> list[Tensor]:
     return [tensor if tensor.shape == shape else tensor.expand(*shape) for tensor in made]
 
 
-def broadcast(where: str, first: Shape, second: Shape) -> tuple[int, ...]:
+def broadcast(where: str, first: Sequence[int], second: Sequence[int]) -> tuple[int, ...]:
     """The shape that two shapes broadcast to."""
     return tuple(broadcast_shapes(where, tuple(first), tuple(second)))
 
@@ -55,7 +53,10 @@ class Distribution(Checked):
     """Whether gradients flow from samples to the parameters."""
 
     def __init__(
-        self, batch_shape: Shape = (), event_shape: Shape = (), validate_args: bool | None = None
+        self,
+        batch_shape: Sequence[int] = (),
+        event_shape: Sequence[int] = (),
+        validate_args: bool | None = None,
     ) -> None:
         self._batch_shape, self._event_shape = Size(batch_shape), Size(event_shape)
         self._validate_args = validate_args is not False
@@ -88,15 +89,15 @@ class Distribution(Checked):
         broadcast(f"{self._name}.log_prob", value.shape, (*self.batch_shape, *self.event_shape))
         return value
 
-    def _extended_shape(self, sample_shape: Shape = ()) -> tuple[int, ...]:
+    def _extended_shape(self, sample_shape: Sequence[int] = ()) -> tuple[int, ...]:
         return (*sample_shape, *self.batch_shape, *self.event_shape)
 
-    def sample(self, sample_shape: Shape = ()) -> Tensor:
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws without a history."""
         with no_grad():
             return self.rsample(sample_shape)
 
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws with gradients to the parameters; ``UnsupportedError`` where there are none."""
         raise UnsupportedError(
             f"{self._name}.rsample: draws have no gradient, expected a distribution with has_rsample; use sample()"
@@ -188,11 +189,11 @@ class Independent(Distribution):
         """The variance of draws."""
         return self.base_dist.variance
 
-    def sample(self, sample_shape: Shape = ()) -> Tensor:
+    def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws without a history."""
         return self.base_dist.sample(sample_shape)
 
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws with gradients to the parameters."""
         return self.base_dist.rsample(sample_shape)
 

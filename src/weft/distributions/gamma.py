@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from weft.distributions.distribution import Distribution, Shape, common
+from weft.distributions.distribution import Distribution, common
 from weft.errors import ArgumentTypeError, mistake
 from weft.ops import FUNCTIONS
 from weft.random import randn
@@ -64,7 +65,7 @@ class Gamma(PositiveParameters):
         """The variance of draws."""
         return self.concentration / (self.rate * self.rate)
 
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws with gradients to the parameters; at least the type's smallest normal number."""
         shape = self._extended_shape(sample_shape)
         drawn = log_gamma_variables(self.concentration.expand(*shape)).exp() / self.rate
@@ -124,7 +125,7 @@ class Beta(PositiveParameters):
         total = self.concentration1 + self.concentration0
         return self.concentration1 * self.concentration0 / (total * total * (total + 1))
 
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws in [0, 1] with gradients to the parameters."""
         shape = self._extended_shape(sample_shape)
         first, second = (
@@ -185,7 +186,7 @@ class Dirichlet(Distribution):
         made: Tensor = self.concentration * (total - self.concentration) / (total * total * (total + 1))
         return made
 
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws with gradients to the parameter."""
         shape = self._extended_shape(sample_shape)
         made: Tensor = log_gamma_variables(self.concentration.expand(*shape)).softmax(-1)
@@ -245,7 +246,7 @@ class StudentT(PositiveParameters):
         made: Tensor = where(many, finite, where(self.df > 1, math.inf, math.nan))
         return made
 
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws with gradients to the parameters: a normal variable over the root of a chi-squared one."""
         shape = self._extended_shape(sample_shape)
         normal = randn(shape, dtype=self.df.dtype, device=str(self.df.device))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from weft.distributions.distribution import LOG_2PI, Distribution, Shape, broadcast
+from weft.distributions.distribution import LOG_2PI, Distribution, broadcast
 from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError, mistake
 from weft.ops import FUNCTIONS
 from weft.random import randn
@@ -113,7 +114,7 @@ class MultivariateNormal(Distribution):
         made: Tensor = (self.scale_tril * self.scale_tril).sum(-1)
         return made
 
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+    def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draws with gradients to the parameters."""
         shape = self._extended_shape(sample_shape)
         noise = randn(shape, dtype=self.loc.dtype, device=str(self.loc.device))

@@ -7,6 +7,7 @@ from typing import Any
 
 from weft.autograd import no_grad
 from weft.errors import ArgumentError, ShapeError, mistake
+from weft.ops.lazy_fronts import check_functions
 from weft.random import Generator
 from weft.random.filling import drawn
 from weft.tensors.tensor import Tensor
@@ -213,3 +214,6 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None =
     q, r = numpy.linalg.qr(drawn.T if wide else drawn)
     q *= numpy.where(numpy.diagonal(r) < 0, -1.0, 1.0)  # uniform over all orthogonal matrices
     return _written(tensor, gain * (q.T if wide else q).reshape(tensor.shape))
+
+
+check_functions(globals())

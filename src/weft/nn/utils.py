@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from weft.autograd import no_grad
-from weft.errors import ArgumentError, GradError, ShapeError, mistake
+from weft.errors import ArgumentError, ArgumentTypeError, GradError, ShapeError, mistake
 from weft.ops import FUNCTIONS, OPS, bind
 from weft.ops.core import together
+from weft.ops.lazy_fronts import check_functions
 from weft.optim.groups import number
 from weft.tensors.creation import zeros
 from weft.tensors.tensor import Tensor
@@ -20,9 +21,22 @@ from weft.tensors.tensor import Tensor
 Parameters = Tensor | Iterable[Tensor]
 
 
-def _gradients(parameters: Parameters) -> list[Tensor]:
-    given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    return [one.grad.detach() for one in given if one.grad is not None]
+def _listed(where: str, argument: str, given: Parameters) -> list[Tensor]:
+    """One tensor, or those of an iterable, as a list; ``ArgumentTypeError`` for anything else."""
+    words = "a tensor or an iterable of tensors"
+    try:
+        found = [given] if isinstance(given, Tensor) else list(given)
+    except TypeError:
+        raise ArgumentTypeError(mistake(where, argument, f"a {type(given).__name__}", words)) from None
+    for tensor in found:
+        if not isinstance(tensor, Tensor):
+            raise ArgumentTypeError(mistake(where, argument, f"with a {type(tensor).__name__} in it", words))
+    return found
+
+
+def _gradients(where: str, parameters: Parameters) -> list[Tensor]:
+    listed = _listed(where, "parameters", parameters)
+    return [tensor.grad.detach() for tensor in listed if tensor.grad is not None]
 
 
 def _by_place(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
@@ -40,7 +54,7 @@ def get_total_norm(
 
     ``norm_type`` is above 0 or infinity. ``error_if_nonfinite`` waits for the value and raises ``GradError``.
     """
-    given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    given = _listed("get_total_norm", "tensors", tensors)
     order = number("get_total_norm", "norm_type", norm_type)
     if not order:
         raise ArgumentError(mistake("get_total_norm", "norm_type", norm_type, "above 0"))
@@ -77,7 +91,7 @@ def clip_grads_with_norm_(
     """Scale all gradients by ``max_norm / (total_norm + 1e-6)`` where that is below 1."""
     most = number("clip_grads_with_norm_", "max_norm", max_norm)
     with no_grad():
-        _scale(_gradients(parameters), (most / (total_norm + 1e-6)).clamp(max=1.0))
+        _scale(_gradients("clip_grads_with_norm_", parameters), (most / (total_norm + 1e-6)).clamp(max=1.0))
 
 
 def clip_grad_norm_(
@@ -97,8 +111,8 @@ def clip_grad_norm_(
     >>> clip_grad_norm_([p], 1.0), p.grad
     (tensor(5.), tensor([0.6000, 0.8000]))
     """
-    given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    total = get_total_norm(_gradients(given), norm_type, error_if_nonfinite)
+    given = _listed("clip_grad_norm_", "parameters", parameters)
+    total = get_total_norm(_gradients("clip_grad_norm_", given), norm_type, error_if_nonfinite)
     clip_grads_with_norm_(given, max_norm, total)
     return total
 
@@ -116,7 +130,7 @@ def normalize_grads_(
     >>> normalize_grads_([p]), p.grad
     (tensor(50.), tensor([0.6000, 0.8000]))
     """
-    gradients = _gradients(parameters)
+    gradients = _gradients("normalize_grads_", parameters)
     total = get_total_norm(gradients, norm_type, error_if_nonfinite)
     with no_grad():
         _scale(gradients, 1.0 / (total + number("normalize_grads_", "eps", eps)))
@@ -134,19 +148,21 @@ def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | 
     """Hold every element of all gradients within [-clip_value, clip_value], as PyTorch's function of this name."""
     limit = number("clip_grad_value_", "clip_value", clip_value)
     with no_grad(), together():
-        for group in _by_place(_gradients(parameters)):
+        for group in _by_place(_gradients("clip_grad_value_", parameters)):
             bind(OPS["clamp_all"], *group, into=tuple(group), limit=limit)
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     """The elements of all parameters in one vector; gradients flow back."""
-    vector: Tensor = FUNCTIONS["cat"].function([one.reshape(-1) for one in parameters])
+    vector: Tensor = FUNCTIONS["cat"].function(
+        [one.reshape(-1) for one in _listed("parameters_to_vector", "parameters", parameters)]
+    )
     return vector
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Overwrite the parameters with the elements of a vector, in order; the lengths must agree."""
-    given = list(parameters)
+    given = _listed("vector_to_parameters", "parameters", parameters)
     total = sum(one.numel() for one in given)
     if not isinstance(vec, Tensor) or vec.ndim != 1 or vec.numel() != total:
         shape: Any = tuple(vec.shape) if isinstance(vec, Tensor) else type(vec).__name__
@@ -156,3 +172,6 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
         for one in given:
             one.copy_(vec[start : start + one.numel()].reshape(*one.shape))
             start += one.numel()
+
+
+check_functions(globals())

@@ -54,6 +54,7 @@ _NAMES = {
     "Callable": "a function",
     "Iterable": "a sequence or an iterator",
     "Mapping": "a mapping",
+    "Sized": "a collection with a length",
     "None": "None",
 }
 """How an error names each kind. A part of an annotation that is not among them is not checked."""
@@ -175,6 +176,8 @@ def _is_object(value: Any, kinds: Kinds) -> bool:
     """Whether a value is of a kind that is taken as it is: a function, an object of weft, a mapping, an iterable."""
     if "Callable" in kinds and callable(value):
         return True
+    if "Sized" in kinds and hasattr(value, "__len__"):
+        return getattr(value, "ndim", 1) != 0
     if "Mapping" in kinds and (isinstance(value, Mapping) or hasattr(value, "items")):
         return True
     if "Iterable" in kinds and hasattr(value, "__iter__") and not isinstance(value, str | bytes):
@@ -240,7 +243,7 @@ def refusal(where: str, argument: str, value: Any, kinds: Kinds) -> ArgumentType
     shown = _shown(value)
     if not kinds & {"int", "float", "bool"} and isinstance(value, bool | int | float | tuple | list):
         shown = type(value).__name__  # where no number is expected, the kind says more than the value
-    if not is_tensor(value) and not kinds.isdisjoint({*CLASSES, *_GENERIC.values()}):
+    if not is_tensor(value) and not kinds.isdisjoint({"Sized", *CLASSES, *_GENERIC.values()}):
         shown = f"a {type(value).__name__}"
     return ArgumentTypeError(mistake(where, argument, shown, expected(kinds), fix))
 

@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, ClassVar, TypeVar
 
 from weft.errors import ArgumentTypeError, WeftError
@@ -37,8 +37,8 @@ class MethodFront(Front):
 
 def _has_keywords(function: Callable[..., Any]) -> bool:
     """Whether a function takes any keyword, for which no front can be written."""
-    kinds = [parameter.kind for parameter in inspect.signature(function).parameters.values()]
-    return inspect.Parameter.VAR_KEYWORD in kinds
+    code: CodeType = inspect.unwrap(function).__code__
+    return bool(code.co_flags & inspect.CO_VARKEYWORDS)
 
 
 def lazily_checked(function: F, *, neutral: tuple[str, ...] = ()) -> F:

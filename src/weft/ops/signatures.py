@@ -182,6 +182,7 @@ def _test(name: str, kinds: Kinds, default: str) -> str:
     ]
     tests += ["Callable" in kinds and f"callable({name})"]
     tests += ["Iterable" in kinds and f"type({name}) in _SEQUENCES"]
+    tests += ["Sized" in kinds and f"type({name}) in _SEQUENCES"]
     tests += ["Mapping" in kinds and f"type({name}) is dict"]
     tests += [f"isinstance({name}, _CLASSES[{kind!r}])" for kind in sorted(kinds & CLASSES.keys())]
     return f"({' or '.join(test for test in tests if test)})"
@@ -210,6 +211,8 @@ def _source(name: str, arguments: Sequence[Argument], several: Argument | None) 
         tests.append(f"{test}({several.name})" if test else "")
     values = "".join(f"{argument.name}, " for argument in arguments)
     condition = " and ".join(["not _other", *(test for test in tests if test)])
+    if "type" in defaults:  # an argument of that name, as of finfo
+        condition = condition.replace("type(", "_type(")
     return (
         f"def make(_front, _body, {', '.join([*defaults.values(), *_PARTS])}):\n"
         f"    def {name}({', '.join(heads)}, **_other):\n"
@@ -237,7 +240,7 @@ _SEVERAL = {
 }
 """The test of what ``*name`` takes, by its kinds."""
 _PARTS = {"_MISSING": MISSING, "_TENSORS": TENSORS, "_SEQUENCES": SEQUENCES, "_DType": DType, "_whole": whole,
-          "_CLASSES": CLASSES, "_alike": _alike, "_sizes": _sizes}  # fmt: skip
+          "_CLASSES": CLASSES, "_type": type, "_alike": _alike, "_sizes": _sizes}  # fmt: skip
 
 
 F = TypeVar("F", bound=Callable[..., Any])

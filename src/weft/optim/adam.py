@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, mistake
 from weft.ops import OPS, bind
 from weft.optim.groups import Formula, ParamGroup, number
-from weft.optim.optimizer import Optimizer, Params, refuse_differentiable
+from weft.optim.optimizer import Optimizer, refuse_differentiable
 from weft.tensors.tensor import Tensor
 
 LOG_OF_ZERO = -1e4
@@ -46,7 +46,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        params: Params,
+        params: Iterable[Any],
         lr: float | Tensor = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -108,7 +108,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: Params,
+        params: Iterable[Any],
         lr: float | Tensor = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

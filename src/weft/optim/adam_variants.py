@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from weft.ops import OPS, bind
 from weft.optim.adam import FIRST_BETA, LOG_OF_ZERO, Adam
 from weft.optim.groups import Cohort, ParamGroup, number
-from weft.optim.optimizer import Optimizer, Params, refuse_differentiable
+from weft.optim.optimizer import Optimizer, refuse_differentiable
 from weft.tensors.tensor import Tensor
 
 
@@ -18,7 +18,7 @@ class _Moments(Adam):
 
     buffers: ClassVar[tuple[str, ...]] = ("exp_avg", "exp_avg_sq")
 
-    def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         refuse_differentiable(self._name, defaults["differentiable"])
         defaults["lr"] = number(self._name, "lr", defaults["lr"])
         Optimizer.__init__(self, params, defaults)
@@ -58,7 +58,7 @@ class Adamax(_Moments):
 
     def __init__(
         self,
-        params: Params,
+        params: Iterable[Any],
         lr: float | Tensor = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -110,7 +110,7 @@ class NAdam(_Moments):
 
     def __init__(
         self,
-        params: Params,
+        params: Iterable[Any],
         lr: float | Tensor = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -166,7 +166,7 @@ class RAdam(_Moments):
 
     def __init__(
         self,
-        params: Params,
+        params: Iterable[Any],
         lr: float | Tensor = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 from weft.ops import OPS, bind
 from weft.optim.groups import Cohort, ParamGroup, number
-from weft.optim.optimizer import Optimizer, Params, refuse_differentiable
+from weft.optim.optimizer import Optimizer, refuse_differentiable
 from weft.tensors.tensor import Tensor
 
 
@@ -32,7 +32,7 @@ class ASGD(Optimizer):
 
     def __init__(
         self,
-        params: Params,
+        params: Iterable[Any],
         lr: float | Tensor = 1e-2,
         lambd: float = 1e-4,
         alpha: float = 0.75,

@@ -14,6 +14,8 @@ from typing import Any
 
 from weft.autograd import no_grad
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
+from weft.ops.kinds import normal
+from weft.ops.lazy_fronts import front_of
 from weft.optim.numbers import HOST, Numbers
 from weft.tensors.arena import scalar
 from weft.tensors.tensor import Tensor
@@ -24,12 +26,28 @@ def number(where: str, argument: str, value: Any, low: float = 0.0, high: float 
     """A float of at least ``low`` and, where given, below ``high``; a tensor of one element is read."""
     if isinstance(value, Tensor):
         value = value.item()
+    elif type(value).__module__ == "numpy":
+        value = normal(where, argument, value, frozenset({"float"}))
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ArgumentTypeError(mistake(where, argument, repr(value), "a number"))
     if not value >= low or (high is not None and not value < high):
         bounds = f"at least {low:g}" if high is None else f"in [{low:g}, {high:g})"
         raise ArgumentError(mistake(where, argument, value, bounds))
     return float(value)
+
+
+def option_of(kind: type | None, key: str, value: Any) -> Any:
+    """An option of a group in the form in which the optimizer's constructor takes it.
+
+    Raises ``ArgumentTypeError`` for what the constructor would refuse.
+    """
+    for owner in () if kind is None else kind.__mro__:
+        front: Any = getattr(front_of(owner), "front", None)  # a base may have options that the class sets itself
+        for argument in () if front is None else front.arguments:
+            if argument.name == key:
+                plain = key == "params" or not argument.kinds or value is argument.default
+                return value if plain else normal(kind.__name__, key, value, argument.kinds)  # type: ignore[union-attr]
+    return value
 
 
 _following: ContextVar[bool] = ContextVar("weft_following", default=False)
@@ -82,6 +100,7 @@ class ParamGroup(dict[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         refuse_tracing(f"param_groups: {key!r}", "change options after the call")
+        value = option_of(self.kind, key, value)
         before = self.get(key)
         if key == "lr":
             value = number("optimizer", "lr", value)

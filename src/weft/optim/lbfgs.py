@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.ops import FUNCTIONS
 from weft.optim.groups import number
 from weft.optim.line_search import strong_wolfe
-from weft.optim.optimizer import Optimizer, Params
+from weft.optim.optimizer import Optimizer
 from weft.optim.state import converted
 from weft.tensors.creation import zeros
 from weft.tensors.tensor import Tensor
@@ -42,7 +42,7 @@ class LBFGS(Optimizer):
 
     def __init__(
         self,
-        params: Params,
+        params: Iterable[Any],
         lr: float | Tensor = 1,
         max_iter: int = 20,
         max_eval: int | None = None,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, mistake
 from weft.ops import OPS, bind
 from weft.optim.groups import Cohort, ParamGroup, number
-from weft.optim.optimizer import Optimizer, Params
+from weft.optim.optimizer import Optimizer
 from weft.tensors.tensor import Tensor
 
 
@@ -33,7 +33,7 @@ class Lion(Optimizer):
 
     def __init__(
         self,
-        params: Params,
+        params: Iterable[Any],
         lr: float | Tensor = 1e-4,
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,

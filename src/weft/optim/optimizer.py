@@ -21,7 +21,7 @@ from weft.ops import OPS, bind
 from weft.ops.core import executing, together
 from weft.ops.kinds import argument_class
 from weft.ops.lazy_fronts import Checked
-from weft.optim.groups import Cohort, ParamGroup
+from weft.optim.groups import Cohort, ParamGroup, option_of
 from weft.optim.state import load_state, pack_state
 from weft.tensors.arena import colocate, limit_bindings, scalar
 from weft.tensors.creation import full_like
@@ -48,7 +48,7 @@ class Optimizer(Checked):
     scheduled: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     """Options that schedules change and the update takes as numbers; each with what of it is built into a step."""
 
-    def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor) or not isinstance(params, Iterable):
             raise ArgumentTypeError(
                 mistake(self._name, "params", f"a {type(params).__name__}", "an iterable of tensors or dicts",
@@ -87,7 +87,8 @@ class Optimizer(Checked):
                 mistake(self._name, "params", "a set", "an ordered collection such as a list")
             )
         listed = [given] if isinstance(given, Tensor) else list(given)
-        options = {**param_group, "params": self._parameters(listed)}
+        options = {key: option_of(type(self), key, value) for key, value in param_group.items()}
+        options["params"] = self._parameters(listed)
         names = [entry[0] for entry in listed if isinstance(entry, tuple) and len(entry) == 2]
         if names:
             options["param_names"] = names

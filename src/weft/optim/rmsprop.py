@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from weft.ops import bind
 from weft.ops.updates import RMSPROP
 from weft.optim.groups import ParamGroup, number
-from weft.optim.optimizer import Optimizer, Params, refuse_differentiable
+from weft.optim.optimizer import Optimizer, refuse_differentiable
 from weft.tensors.tensor import Tensor
 
 
@@ -32,7 +32,7 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        params: Params,
+        params: Iterable[Any],
         lr: float | Tensor = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,

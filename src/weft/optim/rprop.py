@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, mistake
 from weft.ops import OPS, bind
 from weft.optim.groups import ParamGroup, number
-from weft.optim.optimizer import Optimizer, Params, refuse_differentiable
+from weft.optim.optimizer import Optimizer, refuse_differentiable
 from weft.tensors.tensor import Tensor
 
 
@@ -32,7 +32,7 @@ class Rprop(Optimizer):
 
     def __init__(
         self,
-        params: Params,
+        params: Iterable[Any],
         lr: float | Tensor = 1e-2,
         etas: tuple[float, float] = (0.5, 1.2),
         step_sizes: tuple[float, float] = (1e-6, 50),

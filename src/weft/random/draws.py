@@ -25,6 +25,7 @@ from weft.ops.outs import bind_out, check_given
 from weft.ops.signatures import checked
 from weft.ops.targets import check_target
 from weft.random.generator import Generator, default_generator, samples
+from weft.tensors.host import host_memory
 from weft.tensors.tensor import Tensor, tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -218,7 +219,9 @@ def randperm(
     own = generator or default_generator(name)
     _, low, high = own.take(max(count, 1))
     source = numpy.random.Generator(numpy.random.Philox(key=own.initial_seed(), counter=low | high << 32))
-    made = tensor(source.permutation(count), dtype=dtypes.int64, device=name)
+    with host_memory("randperm", "n", n):
+        places = source.permutation(count)
+    made = tensor(places, dtype=dtypes.int64, device=name)
     return made if out is None else out.copy_(made)
 
 

@@ -20,11 +20,14 @@ from weft.ops import OPS, bind
 from weft.ops.arguments import integer
 from weft.ops.core import executing
 from weft.ops.kinds import argument_class
-from weft.ops.lazy_fronts import Checked
+from weft.ops.lazy_fronts import Checked, lazily_checked
 from weft.tensors.tensor import Tensor, tensor
 from weft.tensors.watch import refuse_tracing
 
 _SEED_BITS = 64
+
+Seed = int
+"""Of any size: it is taken modulo 2**64."""
 
 samples: ContextVar[Callable[[], int] | None] = ContextVar("weft_samples", default=None)
 """Where functions are mapped over samples: for how many each draw is, or an error where drawing is not allowed."""
@@ -57,7 +60,7 @@ class Generator(Checked):
         self.set_state(state["words"])
         self._seed = state["seed"]
 
-    def manual_seed(self, seed: int) -> Generator:
+    def manual_seed(self, seed: Seed) -> Generator:
         """Start anew from a seed (taken modulo 2**64); gives the generator."""
         refuse_tracing("manual_seed", "seed before the call")
         return self._start(integer("manual_seed", "seed", seed) % 2**_SEED_BITS)
@@ -198,7 +201,8 @@ def order_generator() -> Generator:
         return _defaults["order"]
 
 
-def manual_seed(seed: int) -> Generator:
+@lazily_checked
+def manual_seed(seed: Seed) -> Generator:
     """Start the generators of all devices from one seed; gives that of the default device."""
     global _current_seed
     number = integer("manual_seed", "seed", seed) % 2**_SEED_BITS

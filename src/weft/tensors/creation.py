@@ -254,6 +254,7 @@ def eye(
     return made.requires_grad_() if requires_grad else made
 
 
+@factory
 def from_numpy(array: Any) -> Tensor:
     """A ``cpu`` tensor that shares the memory of a writable NumPy array, strides of 0 or more included."""
     import numpy
@@ -320,7 +321,8 @@ def _triangle_indices(
     import numpy
 
     find = numpy.triu_indices if upper else numpy.tril_indices
-    places = numpy.stack(find(rows, integer(where, "offset", offset), columns))
+    with host.host_memory(where, "row and col", (rows, columns)):
+        places = numpy.stack(find(rows, integer(where, "offset", offset), columns))
     return Tensor.wrap(host.from_numpy(places, kind, devices.open(name)))
 
 
@@ -340,6 +342,7 @@ def triu_indices(
     return _triangle_indices("triu_indices", row, col, offset, True, dtype, device)
 
 
+@factory
 def as_tensor(data: Any, dtype: DType | None = None, device: str | None = None) -> Tensor:
     """``data`` as a tensor: itself where it is one of that dtype and device, else a copy."""
     from weft.tensors.tensor import tensor

@@ -12,6 +12,7 @@ from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops import OPS, Geometry, bind
 from weft.ops import geometry as geometries
 from weft.ops.arguments import sizes
+from weft.ops.lazy_fronts import lazily_checked
 
 if TYPE_CHECKING:
     from weft.tensors.tensor import Tensor
@@ -89,6 +90,7 @@ class Size(tuple[int, ...]):
         return (tuple(self),)
 
 
+@lazily_checked
 def broadcast_shapes(*shapes: Any) -> Size:
     """The common shape of shapes by NumPy's rule, an int standing for one size; ``ShapeError`` where there is none.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy
@@ -11,7 +13,7 @@ import numpy
 from weft import dtypes
 from weft.devices.base import Device, HostDevice, Storage
 from weft.dtypes import DType
-from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, mistake
+from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, OutOfMemoryError, mistake
 from weft.ops import OPS
 from weft.ops.arguments import representable
 from weft.ops.geometry import contiguous_strides
@@ -163,3 +165,12 @@ def check_scalar(where: str, value: Any) -> bool | int | float:
     if not isinstance(value, bool | int | float):
         raise DTypeError(mistake(where, "value", type(value).__name__, "a number"))
     return value
+
+
+@contextmanager
+def host_memory(where: str, argument: str, given: Any) -> Iterator[None]:
+    """Within it NumPy makes an array of a size that a caller chose; ``OutOfMemoryError`` where it cannot."""
+    try:
+        yield
+    except (MemoryError, ValueError) as error:
+        raise OutOfMemoryError(mistake(where, argument, given, "a size that fits in memory")) from error

@@ -16,6 +16,7 @@ import numpy
 from weft import dtypes
 from weft.devices.base import HostDevice
 from weft.errors import ArgumentError, GradError, mistake
+from weft.ops.lazy_fronts import lazily_checked
 from weft.tensors import host
 from weft.tensors.eager import EAGER
 
@@ -47,6 +48,7 @@ def get_printoptions() -> PrintOptions:
     return _options
 
 
+@lazily_checked
 def set_printoptions(
     precision: int | None = None,
     threshold: int | None = None,

@@ -8,9 +8,10 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import DTypeError, mistake
 from weft.ops.arguments import data_type
+from weft.ops.lazy_fronts import Checked
 
 
-class finfo:
+class finfo(Checked):
     """Range and precision of a floating point type, float32 unless given.
 
     ``bits``, ``eps``, ``max``, ``min``, ``tiny`` and ``smallest_normal``, ``resolution``, ``dtype``. Raises
@@ -48,7 +49,7 @@ def _numpy_finfo(kind: DType) -> Any:
     return numpy.finfo(kind.numpy)
 
 
-class iinfo:
+class iinfo(Checked):
     """Range of an integer type: ``bits``, ``max``, ``min``, ``dtype``. Raises ``DTypeError`` for other types.
 
     >>> import weft as wf

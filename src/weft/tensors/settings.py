@@ -9,14 +9,15 @@ from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, UnsupportedError, mistake
 from weft.ops import TensorType
 from weft.ops.arguments import data_type, integer
+from weft.ops.lazy_fronts import check_functions
 from weft.ops.pointwise import promoted
 from weft.tensors.described import device
 from weft.tensors.tensor import Tensor
 
 
-def set_default_device(name: str | None) -> None:
+def set_default_device(device: str | None) -> None:
     """Make new tensors on this device, in this context; ``None`` goes back to the choice that weft makes."""
-    devices.set_default(None if name is None else devices.open(name).name)
+    devices.set_default(None if device is None else devices.open(device).name)
 
 
 def get_default_device() -> device:
@@ -156,3 +157,6 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
 def are_deterministic_algorithms_enabled() -> bool:
     """What ``use_deterministic_algorithms`` was given, False before."""
     return _deterministic
+
+
+check_functions(globals())

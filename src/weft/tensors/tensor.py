@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import weakref
 from copy import deepcopy
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 from weft import devices
@@ -32,6 +33,7 @@ from weft.ops.arguments import representable
 from weft.ops.core import adopted
 from weft.ops.masked import Selection
 from weft.ops.movement import basic_index, select
+from weft.ops.signatures import checked
 from weft.ops.targets import shared_memory
 from weft.tensors import host
 from weft.tensors.alike import Alike
@@ -354,6 +356,7 @@ bool_type, int_type, float_type = bool, int, float  # inside the class these nam
 _PLAIN_ITEMS = (int, slice, type(None), type(Ellipsis), Tensor)
 
 
+@partial(checked, neutral=("pin_memory",))
 def tensor(
     data: Any, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
@@ -12,6 +12,16 @@ from weft.optim.lr_scheduler.base import LRScheduler, checked
 from weft.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from weft.optim.numbers import Numbers
 from weft.optim.optimizer import Optimizer
+
+
+def listed(where: str, schedulers: Iterable[Any]) -> list[LRScheduler]:
+    """The schedulers that are given; ``ArgumentTypeError`` for anything else."""
+    found = list(schedulers)
+    for position, scheduler in enumerate(found):
+        if not isinstance(scheduler, LRScheduler):
+            given = f"a {type(scheduler).__name__}"
+            raise ArgumentTypeError(mistake(where, f"schedulers[{position}]", given, "an LRScheduler"))
+    return found
 
 
 class _OfSchedulers(LRScheduler):
@@ -24,10 +34,6 @@ class _OfSchedulers(LRScheduler):
         self.optimizer = checked(self._name, optimizer)
         for position, scheduler in enumerate(schedulers):
             where = f"schedulers[{position}]"
-            if not isinstance(scheduler, LRScheduler):
-                raise ArgumentTypeError(
-                    mistake(self._name, where, f"a {type(scheduler).__name__}", "an LRScheduler")
-                )
             if isinstance(scheduler, ReduceLROnPlateau):
                 raise ArgumentError(
                     mistake(self._name, where, "a ReduceLROnPlateau", "one that steps without a metric")
@@ -83,6 +89,7 @@ class SequentialLR(_OfSchedulers):
         milestones: Sequence[int],
         last_epoch: int = -1,
     ) -> None:
+        schedulers = listed(self._name, schedulers)
         if not schedulers:
             raise ArgumentError(mistake("SequentialLR", "schedulers", "empty", "at least one"))
         self._take(optimizer, schedulers)
@@ -147,6 +154,7 @@ class ChainedScheduler(_OfSchedulers):
     """Several schedules at once, each changing what the one before it gave, as PyTorch's of this name."""
 
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
+        schedulers = listed(self._name, schedulers)
         if not schedulers:
             raise ArgumentError(mistake("ChainedScheduler", "schedulers", "empty", "at least one"))
         self._take(schedulers[0].optimizer if optimizer is None else optimizer, schedulers)

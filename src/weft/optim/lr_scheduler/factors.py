@@ -8,6 +8,7 @@ from types import FunctionType
 from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
+from weft.ops.arguments import integer
 from weft.optim.groups import ParamGroup
 from weft.optim.lr_scheduler.base import LRScheduler, checked, for_groups, whole
 from weft.optim.numbers import Numbers
@@ -99,7 +100,9 @@ class MultiStepLR(LRScheduler):
     def __init__(
         self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
-        self.milestones: Counter[int] = Counter(milestones)
+        self.milestones: Counter[int] = Counter(
+            integer("MultiStepLR", "milestones", milestone) for milestone in milestones
+        )
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 

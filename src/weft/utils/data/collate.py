@@ -7,6 +7,7 @@ from typing import Any
 
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.ops import FUNCTIONS
+from weft.ops.lazy_fronts import check_functions
 from weft.tensors.tensor import Tensor, tensor
 
 _NUMBERS = (bool, int, float)
@@ -21,7 +22,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     >>> default_collate([(1, "a"), (2, "b")])
     [tensor([1, 2]), ['a', 'b']]
     """
-    if not batch:
+    if len(batch) == 0:
         raise ArgumentError(mistake("default_collate", "batch", "empty", "at least one sample"))
     first = batch[0]
     if isinstance(first, Tensor):
@@ -75,3 +76,6 @@ def _stacked(batch: Sequence[Any]) -> Any:
             mistake("default_collate", "samples", f"of shapes {sorted(shapes)}", "of one shape")
         )
     return numpy.stack([numpy.asarray(sample) for sample in batch])
+
+
+check_functions(globals())

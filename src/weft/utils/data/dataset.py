@@ -5,12 +5,12 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any
 
 from weft.errors import ArgumentError, ArgumentTypeError, IndexOutOfRangeError, UnsupportedError, mistake
 from weft.ops import FUNCTIONS
-from weft.ops.lazy_fronts import Checked
+from weft.ops.lazy_fronts import Checked, lazily_checked
 from weft.random import Generator
 from weft.tensors.tensor import Tensor, tensor
 from weft.utils.data.sampler import permutation
@@ -106,9 +106,15 @@ class ConcatDataset(Dataset):
     """Datasets one after another."""
 
     def __init__(self, datasets: Sequence[Any]) -> None:
-        if not datasets:
-            raise ArgumentError(mistake("ConcatDataset", "datasets", "empty", "at least one dataset"))
         self.datasets = list(datasets)
+        if not self.datasets:
+            raise ArgumentError(mistake("ConcatDataset", "datasets", "empty", "at least one dataset"))
+        for position, dataset in enumerate(self.datasets):
+            if not hasattr(dataset, "__len__"):
+                given = f"a {type(dataset).__name__}"
+                raise ArgumentTypeError(
+                    mistake("ConcatDataset", f"datasets[{position}]", given, "a dataset with a length")
+                )
         self.cumulative_sizes = list(itertools.accumulate(len(one) for one in self.datasets))
 
     def __getitem__(self, index: int) -> Any:
@@ -154,7 +160,10 @@ class ChainDataset(IterableDataset):
         return sum(len(one) for one in self.datasets)
 
 
-def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | None = None) -> list[Subset]:
+@lazily_checked
+def random_split(
+    dataset: Sized, lengths: Sequence[float], generator: Generator | None = None
+) -> list[Subset]:
     """The dataset in random parts of the given lengths, or fractions that add up to 1.
 
     Fractions are rounded down and what remains goes round the parts, as in PyTorch.
