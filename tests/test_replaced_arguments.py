@@ -74,7 +74,8 @@ def schedulers() -> Any:
 
 
 VALUES: dict[str, Callable[[], Any]] = {
-    "T_0": lambda: 3, "T_max": lambda: 3, "array": lambda: np.ones(3), "base_distribution": lambda: wf.distributions.Normal(
+    "T_0": lambda: 3, "concentration": lambda: wf.tensor([0.5, 2.0]), "concentration0": lambda: 2.0,
+    "concentration1": lambda: 0.5, "df": lambda: 2.0, "T_max": lambda: 3, "array": lambda: np.ones(3), "base_distribution": lambda: wf.distributions.Normal(
         wf.zeros(3), wf.ones(3)), "base_lr": lambda: 0.1, "batch_size": lambda: 2, "col": lambda: 3, "data": lambda: [1.0, 2.0],
     "d": lambda: wf.float32, "device": lambda: "cpu", "dataset": lambda: [1, 2, 3, 4], "datasets": lambda: [[1, 2], [3]], "data_source": lambda: [1, 2, 3, 4],
     "drop_last": lambda: False, "end": lambda: 3, "fill_value": lambda: 2.0, "gamma": lambda: 0.5,
