@@ -42,7 +42,9 @@ def option_of(kind: type | None, key: str, value: Any) -> Any:
     Raises ``ArgumentTypeError`` for what the constructor would refuse.
     """
     for owner in () if kind is None else kind.__mro__:
-        front: Any = getattr(front_of(owner), "front", None)  # a base may have options that the class sets itself
+        front: Any = getattr(
+            front_of(owner), "front", None
+        )  # a base may have options that the class sets itself
         for argument in () if front is None else front.arguments:
             if argument.name == key:
                 plain = key == "params" or not argument.kinds or value is argument.default
