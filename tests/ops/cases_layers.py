@@ -280,6 +280,10 @@ OP_CASES: dict[str, list[OpCase]] = {
     "cross_entropy": [OpCase((Arg((4, 3, 2), S), index((4, 2), 3)), {"ignore_index": 1}, FLOATS, 8), OpCase((Arg((3, 300), S), index((3,), 300)), {"ignore_index": -100}, scale=8)],
     "cross_entropy_loss": [OpCase((Arg((4, 3, 2), S), index((4, 2), 3)), {"ignore_index": 1, "mean": mean}, FLOATS, 16) for mean in (True, False)]
     + [OpCase((Arg((300, 5), S), index((300,), 5)), {"ignore_index": -100, "mean": True}, scale=16)],
+    "lstm_gates": [OpCase((Arg((3, 20)), Arg((3, 20)), Arg((3, 5))), {}, (d.float32, d.float64), 8), OpCase((Arg((8,)), Arg((8,)), Arg((2,))), {}, scale=8)],
+    "lstm_gates_backward": [OpCase((Arg((3, 5)), Arg((3, 5)), Arg((3, 20)), Arg((3, 20)), Arg((3, 5))), {}, (d.float32, d.float64), 16)],
+    "gru_gates": [OpCase((Arg((3, 15)), Arg((3, 15)), Arg((3, 5))), {}, (d.float32, d.float64), 8), OpCase((Arg((6,)), Arg((6,)), Arg((2,))), {}, scale=8)],
+    "gru_gates_backward": [OpCase((Arg((3, 5)), Arg((3, 15)), Arg((3, 15)), Arg((3, 5))), {}, (d.float32, d.float64), 16)],
     "cross_entropy_backward": [OpCase((Arg((4, 2)), Arg((4, 3, 2), S), index((4, 2), 3), Arg((4, 2), A, kind), Arg((4, 2), P, kind)), {"ignore_index": 1}, used, 8) for kind, used in ((d.float32, _HALVES), (d.float64, (d.float64,)))],
     "attention": [OpCase((Arg((2, 5, 4, 6)), Arg((2, 7, 2, 6)), Arg((2, 7, 2, 5))), {"causal": False, "scale": 0.4}, FLOATS, 16), OpCase((Arg((2, 5, 2, 4)), Arg((2, 7, 2, 4)), Arg((2, 7, 2, 8)), Arg((2, 1, 5, 7), "bool")), {"causal": True, "scale": 0.4}, FLOATS, 16),
                   OpCase((Arg((1, 35, 2, 4)), Arg((1, 66, 2, 4)), Arg((1, 66, 2, 8)), Arg((1, 2, 1, 66))), {"causal": False, "scale": -0.4}, FLOATS, 16)],

@@ -31,7 +31,7 @@ def nodes(value: Any) -> list[str]:
 
 
 def test_which_ops_are() -> None:
-    assert set(fused()) >= {"linear", "cross_entropy_loss"}
+    assert set(fused()) >= {"linear", "cross_entropy_loss", "lstm_gates", "gru_gates"}
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4), (0, 4), (2, 1, 3, 4)])
@@ -47,6 +47,31 @@ def test_linear_is_pytorchs_with_gradients(shape: tuple[int, ...], device: Devic
     (expected * expected).sum().backward()
     for mine, theirs in zip(own, other, strict=True):
         np.testing.assert_allclose(mine.grad.cpu().numpy(), theirs.grad.numpy(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "gates"), [("LSTMCell", "lstm_gates"), ("GRUCell", "gru_gates")])
+def test_a_step_of_a_cell_is_three_calls_with_pytorchs_gradients(
+    name: str, gates: str, device: Device
+) -> None:
+    theirs, ours = getattr(torch.nn, name)(3, 5), getattr(wf.nn, name)(3, 5).to(device.name)
+    ours.load_state_dict(theirs.state_dict())
+    draw = np.random.default_rng(0).standard_normal
+    arrays = [draw(size).astype(np.float32) for size in ((2, 3), (2, 5), (2, 5))]
+    own = [wf.tensor(one, device=device.name, requires_grad=True) for one in arrays]
+    other = [torch.tensor(one, requires_grad=True) for one in arrays]
+    pair = name == "LSTMCell"
+    made, expected = (cell(x, (h, c) if pair else h) for cell, (x, h, c) in ((ours, own), (theirs, other)))
+    made, expected = (value if pair else (value,) for value in (made, expected))
+    assert sorted(nodes(made[-1])) == [gates, "linear", "linear"]
+    for mine, value in zip(made, expected, strict=True):
+        np.testing.assert_allclose(mine.detach().cpu().numpy(), value.detach().numpy(), rtol=1e-5, atol=1e-6)
+    made[-1].sum().backward()  # of an LSTM, c alone
+    expected[-1].sum().backward()
+    used = 3 if pair else 2
+    for mine, leaf in zip(
+        [*own[:used], *ours.parameters()], [*other[:used], *theirs.parameters()], strict=True
+    ):
+        np.testing.assert_allclose(mine.grad.cpu().numpy(), leaf.grad.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_linear_of_strided_operands(device: Device) -> None:

@@ -20,7 +20,8 @@ from weft.nn.linear import extent, layer_count
 from weft.nn.module import Module
 from weft.nn.parameter import Parameter
 from weft.ops import FUNCTIONS
-from weft.ops.core import transforming
+from weft.ops.cells import GRU_GATES, LSTM_GATES, gates
+from weft.ops.core import transforming, untouched
 from weft.ops.functions import whole
 from weft.tensors.creation import empty, zeros
 from weft.tensors.tensor import Tensor
@@ -41,6 +42,9 @@ def _rnn(nonlinearity: str) -> Callable[[Tensor, Tensor, State], State]:
 
 def _lstm(x: Tensor, h: Tensor, state: State) -> State:
     """Hochreiter and Schmidhuber 1997, with a forget gate: the gates are i, f, g, o."""
+    whole_step: State | None = gates(LSTM_GATES, x, h, state[1])
+    if whole_step is not None:
+        return whole_step
     i, f, g, o = (x + h).chunk(4, -1)
     c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
     return o.sigmoid() * c.tanh(), c
@@ -48,6 +52,9 @@ def _lstm(x: Tensor, h: Tensor, state: State) -> State:
 
 def _gru(x: Tensor, h: Tensor, state: State) -> State:
     """Cho et al. 2014: the gates are r, z, n, and r scales the recurrent part of n."""
+    whole_step: Tensor | None = gates(GRU_GATES, x, h, state[0])
+    if whole_step is not None:
+        return (whole_step,)
     xr, xz, xn = x.chunk(3, -1)
     hr, hz, hn = h.chunk(3, -1)
     z = (xz + hz).sigmoid()
@@ -358,10 +365,11 @@ class RNNCellBase(Module):
             if tuple(part.shape) != shape:
                 raise ShapeError(mistake(name, "hx's shape", tuple(part.shape), shape))
         advance = self.kind.step(self.nonlinearity)
+        few_calls = untouched() and input.dtype.bits > 16
 
         @whole("lower")
         def walk(x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any, b_hh: Any, *state: Tensor) -> State:
-            if not (tracing() or transforming()):  # a loop of one step is one call, too
+            if not (tracing() or transforming() or few_calls):  # a loop of one step is one call, too
                 constants = [w_hh] if b_hh is None else [w_hh, b_hh]
                 body = _body(self.kind, self.nonlinearity)
                 products = functional.linear(x, w_ih, b_ih).unsqueeze(0)
