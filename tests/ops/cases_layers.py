@@ -283,6 +283,8 @@ OP_CASES: dict[str, list[OpCase]] = {
     "lstm_gates": [OpCase((Arg((3, 20)), Arg((3, 20)), Arg((3, 5))), {}, (d.float32, d.float64), 8), OpCase((Arg((8,)), Arg((8,)), Arg((2,))), {}, scale=8)],
     "lstm_gates_backward": [OpCase((Arg((3, 5)), Arg((3, 5)), Arg((3, 20)), Arg((3, 20)), Arg((3, 5))), {}, (d.float32, d.float64), 16)],
     "gru_gates": [OpCase((Arg((3, 15)), Arg((3, 15)), Arg((3, 5))), {}, (d.float32, d.float64), 8), OpCase((Arg((6,)), Arg((6,)), Arg((2,))), {}, scale=8)],
+    "unbind": [OpCase((Arg((3, 4, 2)),), {"dim": dim}, FLOATS) for dim in (0, 1, 2)],
+    "split": [OpCase((Arg((3, 5)),), {"dim": 1, "stops": (2, 2, 5)}, FLOATS), OpCase((Arg((3, 5)),), {"dim": 0, "stops": (3,)})],
     "gru_gates_backward": [OpCase((Arg((3, 5)), Arg((3, 15)), Arg((3, 15)), Arg((3, 5))), {}, (d.float32, d.float64), 16)],
     "cross_entropy_backward": [OpCase((Arg((4, 2)), Arg((4, 3, 2), S), index((4, 2), 3), Arg((4, 2), A, kind), Arg((4, 2), P, kind)), {"ignore_index": 1}, used, 8) for kind, used in ((d.float32, _HALVES), (d.float64, (d.float64,)))],
     "attention": [OpCase((Arg((2, 5, 4, 6)), Arg((2, 7, 2, 6)), Arg((2, 7, 2, 5))), {"causal": False, "scale": 0.4}, FLOATS, 16), OpCase((Arg((2, 5, 2, 4)), Arg((2, 7, 2, 4)), Arg((2, 7, 2, 8)), Arg((2, 1, 5, 7), "bool")), {"causal": True, "scale": 0.4}, FLOATS, 16),

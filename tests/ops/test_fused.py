@@ -31,7 +31,7 @@ def nodes(value: Any) -> list[str]:
 
 
 def test_which_ops_are() -> None:
-    assert set(fused()) >= {"linear", "cross_entropy_loss", "lstm_gates", "gru_gates"}
+    assert set(fused()) >= {"linear", "cross_entropy_loss", "lstm_gates", "gru_gates", "unbind", "split"}
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4), (0, 4), (2, 1, 3, 4)])
@@ -62,7 +62,7 @@ def test_a_step_of_a_cell_is_three_calls_with_pytorchs_gradients(
     pair = name == "LSTMCell"
     made, expected = (cell(x, (h, c) if pair else h) for cell, (x, h, c) in ((ours, own), (theirs, other)))
     made, expected = (value if pair else (value,) for value in (made, expected))
-    assert sorted(nodes(made[-1])) == [gates, "linear", "linear"]
+    assert sorted(nodes(made[-1])) == sorted([gates, "linear", "linear"])
     for mine, value in zip(made, expected, strict=True):
         np.testing.assert_allclose(mine.detach().cpu().numpy(), value.detach().numpy(), rtol=1e-5, atol=1e-6)
     made[-1].sum().backward()  # of an LSTM, c alone
@@ -72,6 +72,48 @@ def test_a_step_of_a_cell_is_three_calls_with_pytorchs_gradients(
         [*own[:used], *ours.parameters()], [*other[:used], *theirs.parameters()], strict=True
     ):
         np.testing.assert_allclose(mine.grad.cpu().numpy(), leaf.grad.numpy(), rtol=1e-4, atol=1e-5)
+
+
+APART = {
+    "unbind": lambda x: x.unbind(0), "unbind of the last": lambda x: x.unbind(-1), "split": lambda x: x.split(2),
+    "split of sizes": lambda x: x.split([1, 0, 3, 1], 1), "chunk": lambda x: x.chunk(3, 1), "rows": lambda x: tuple(x),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("used", ["all", "some"])
+@pytest.mark.parametrize("way", APART)
+def test_what_is_taken_apart_has_one_node_and_pytorchs_gradients(way: str, used: str, device: Device) -> None:
+    array = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+    x, y = wf.tensor(array, device=device.name, requires_grad=True), torch.tensor(array, requires_grad=True)
+    mine, theirs = APART[way](x), APART[way](y)
+    assert [tuple(part.shape) for part in mine] == [tuple(part.shape) for part in theirs]
+    assert len({part.grad_fn for part in mine}) == 1
+    chosen = slice(None) if used == "all" else slice(0, None, 2)
+    totals = [
+        sum((part * part * part).sum() * at for at, part in enumerate(parts[chosen], 1))
+        for parts in (mine, theirs)
+    ]
+    (first,) = wf.autograd.grad(totals[0], x, create_graph=True)
+    (expected,) = torch.autograd.grad(totals[1], y, create_graph=True)
+    np.testing.assert_allclose(first.detach().cpu().numpy(), expected.detach().numpy(), rtol=1e-5)
+    second = wf.autograd.grad((first * first).sum(), x)[0]
+    np.testing.assert_allclose(
+        second.cpu().numpy(), torch.autograd.grad((expected * expected).sum(), y)[0].numpy(), rtol=1e-5
+    )
+
+
+def test_writes_through_a_part_reach_the_whole_and_its_history(device: Device) -> None:
+    array = np.random.default_rng(0).standard_normal((4, 5)).astype(np.float32)
+    leaf, other = (
+        wf.tensor(array, device=device.name, requires_grad=True),
+        torch.tensor(array, requires_grad=True),
+    )
+    x, y = leaf * 2, other * 2
+    x.unbind(0)[1].mul_(3)
+    y[1].mul_(3)  # PyTorch refuses writes through one of several views
+    assert np.array_equal(x.detach().cpu().numpy(), y.detach().numpy())
+    (x * x).sum().backward(), (y * y).sum().backward()
+    np.testing.assert_allclose(leaf.grad.cpu().numpy(), other.grad.numpy(), rtol=1e-5)
 
 
 def test_linear_of_strided_operands(device: Device) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from weft.autograd.mode import is_enabled
 from weft.autograd.node import Edge, Node
 from weft.autograd.operands import edge_of, type_of_data
-from weft.ops import OpSpec, interpreter_stack
+from weft.ops import OPS, OpSpec, interpreter_stack
 from weft.tensors.array import Array
 from weft.tensors.eager import EAGER
 from weft.tensors.tensor import Tensor, View
@@ -29,10 +29,12 @@ def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
     if into is not None:
         return _write(op, operands, attributes, into)
     if not op.plain:
+        if op.view is not None:
+            return _view(op, operands, attributes)
         return (
             _interpreted(op, operands, attributes, None)
-            if op.view is None
-            else _view(op, operands, attributes)
+            if op.parts is None
+            else _apart(op, operands[0], attributes)
         )
     key: list[Any] = [op, tuple(attributes.items()) if attributes else ()]
     values, tracked = [], False
@@ -69,6 +71,56 @@ def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
     return tuple(
         [wrapped(data, Edge(node, at) if node.differentiable(at) else None) for at, data in enumerate(made)]
     )
+
+
+def _apart(op: OpSpec, source: Tensor, attributes: dict[str, Any]) -> Any:
+    """Several views of a tensor, with one node for all."""
+    assert op.parts is not None
+    given = source._data
+    if type(given) is not Array:
+        return op.run(source, **attributes)  # type: ignore[misc]
+    paths = op.parts(tuple(given.shape), **attributes)
+    arrays = _followed(op, given, attributes, paths)
+    recording, own, node = is_enabled(), source._view, None
+    if recording and _is_tracked(source):
+        origin = edge_of(source)
+        if origin is not None:
+            node = Node(op, attributes, (origin,), (type_of_data(given),), tuple(map(type_of_data, arrays)))
+    view = View(source, (), not recording)
+    if own is not None:
+        view = View(own.base, own.path, own.untracked or not recording)
+    base, before, untracked = view
+    differentiable = node is not None and given.dtype.kind == "float"
+    made = []
+    for at, (data, path) in enumerate(zip(arrays, paths, strict=True)):
+        part = wrapped(data, Edge(node, at) if differentiable else None)  # type: ignore[arg-type]
+        part._view = View(base, (*before, *path), untracked)
+        part._generation = base._generation
+        made.append(part)
+    return made[0] if len(made) == 1 else tuple(made)
+
+
+def _followed(op: OpSpec, data: Array, attributes: dict[str, Any], paths: Any) -> list[Array]:
+    """The views that paths of view ops lead to, each of which strides can express."""
+    key = (op, data.key, tuple(attributes.items()))
+    known = _VIEWS.get(key)
+    storage, dtype, offset = data.storage, data.dtype, data.offset
+    if known is None or storage._buffer is None:
+        made = [_follow(data, path) for path in paths]
+        if len(_VIEWS) >= EAGER.capacity:
+            _VIEWS.clear()
+        _VIEWS[key] = [(one.shape, one.strides, one.offset - offset, one.key) for one in made]
+        return made
+    return [
+        Array(storage, dtype, shape, strides, offset + moved, layout if moved & 15 == 0 else None)
+        for shape, strides, moved, layout in known
+    ]
+
+
+def _follow(data: Array, path: Any) -> Array:
+    for name, items in path:
+        (data,) = EAGER.process(OPS[name], (data,), dict(items), None, ())
+    return data
 
 
 def _write(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...]) -> Any:

@@ -85,6 +85,7 @@ class OpSpec:
     order; ``lower`` then gets the target in the operand's place, and need not copy what stays as it is. ``reports``
     names the operand whose indices the kernel checks. ``run(*operands, **attributes)`` does an op that is made of
     others, by binding them: one that has no ``lower``, or whose tensors are too large for its own kernels.
+    ``parts(shape, **attributes)``: for an op that gives several views of its operand, the paths of view ops to them.
     ``dense``: operands must lie in row-major order from the beginning of their storage, and are copied where they
     do not. ``attributes``: names and types of the attributes, where the annotations of ``infer`` or ``view`` do not say
     them (``attribute_types`` reads both); several where a call has one set of them or another.
@@ -97,6 +98,7 @@ class OpSpec:
     lower: Lower | None = None
     run: Callable[..., tuple[Any, ...]] | None = None
     view: View | None = None
+    parts: Callable[..., Sequence[Any]] | None = None
     gradient: Callable[..., Sequence[Any]] | None = None
     joint_gradient: Callable[[TensorType, Sequence[tuple[dict[str, Any], Any]]], Any] | None = None
     saves: tuple[int, ...] | Callable[[tuple[bool, ...]], tuple[int, ...]] = ()
@@ -119,7 +121,8 @@ class OpSpec:
         composed = self.run is not None and self.lower is None
         plain = self.view is None and not composed and not self.dense and self.name != "transfer"
         object.__setattr__(self, "plain", plain)
-        object.__setattr__(self, "fused", self.run is not None and self.lower is not None)
+        whole = self.lower is not None or self.parts is not None
+        object.__setattr__(self, "fused", self.run is not None and whole)
 
     def saved(self, needs: tuple[bool, ...]) -> tuple[int, ...]:
         """The operands that the gradient reads when those in ``needs`` are wanted."""

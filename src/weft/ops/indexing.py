@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from weft import dtypes
@@ -12,6 +13,7 @@ from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program, coalesce
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
+from weft.ops.apart import SPLIT, taken_apart
 from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.creation import to_dtype, zeros_of
 from weft.ops.functions import function
@@ -20,7 +22,6 @@ from weft.ops.placement import INDEX_PUT, SCATTER, check_index
 from weft.ops.pointwise import promoted
 from weft.ops.rules import MOVE, ROWS, Rules
 from weft.ops.table import declare, lookup
-from weft.ops.viewing import SLICE
 from weft.target import TargetProfile
 
 
@@ -247,13 +248,13 @@ def _lower_cat(
 
 
 def _gradient_cat(context: Gradient, grad: Any) -> list[Any]:
-    dim, start, result = context.attributes["dim"], 0, []
-    for own in context.types:
-        stop = start + own.shape[dim]
-        part = bind(SLICE, grad, dim=dim, start=start, stop=stop, step=1)
-        result.append(to_dtype(part, own.dtype) if own.dtype.kind == "float" else None)
-        start = stop
-    return result
+    dim = context.attributes["dim"]
+    stops = tuple(accumulate(own.shape[dim] for own in context.types))
+    parts = taken_apart(SPLIT, grad, dim=dim, stops=stops)
+    return [
+        to_dtype(part, own.dtype) if own.dtype.kind == "float" else None
+        for part, own in zip(parts, context.types, strict=True)
+    ]
 
 
 CAT = declare(

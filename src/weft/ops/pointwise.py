@@ -213,7 +213,7 @@ def gradient_op(op: OpSpec, position: int) -> OpSpec | None:
 
 def unbroadcast(grad: Any, target: TensorType) -> Any:
     """A gradient brought to its operand's shape (sums over what was repeated) and type."""
-    shape = tuple(grad.shape)
+    shape = grad.shape
     if shape != target.shape:
         missing = len(shape) - len(target.shape)
         dims = [d for d in range(len(shape)) if d < missing or target.shape[d - missing] != shape[d]]

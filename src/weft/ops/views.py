@@ -14,6 +14,7 @@ from weft import dtypes
 from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
+from weft.ops.apart import SPLIT, UNBIND, taken_apart
 from weft.ops.core import Gradient, TensorType, bind
 from weft.ops.creation import zeros_of
 from weft.ops.functions import function
@@ -258,11 +259,7 @@ PIECES = 2**24
 
 
 def _slices(name: str, input: Any, dim: int, stops: Sequence[int]) -> tuple[Any, ...]:
-    found, start = [], 0
-    for stop in stops:
-        found.append(bind(SLICE, input, dim=dim, start=min(start, stop), stop=stop, step=1))
-        start = stop
-    return tuple(found)
+    return taken_apart(SPLIT, input, dim=dim, stops=tuple(stops)) if stops else ()
 
 
 @function(name="split")
@@ -355,7 +352,7 @@ def unbind(input: Tensor, dim: int = 0) -> Any:
     if not shape:
         raise ShapeError("unbind: the input is 0-dimensional, expected at least 1 dimension")
     place = arguments.dimension("unbind", dim, len(shape))
-    return tuple(lookup_function("select")(input, place, at) for at in range(shape[place]))
+    return taken_apart(UNBIND, input, dim=place) if shape[place] else ()
 
 
 @function(method=False)

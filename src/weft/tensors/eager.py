@@ -43,7 +43,7 @@ class Eager:
         self.prepared: OrderedDict[Any, Prepared] = OrderedDict()
         self.writes: dict[Any, Prepared] = {}
         """Calls that write into a target, by less than their full key: for ``autograd.direct``."""
-        self.views: dict[Any, tuple[tuple[int, ...], tuple[int, ...], int, int] | None] = {}
+        self.views: dict[Any, Any] = {}
 
     def process(
         self,

@@ -121,7 +121,7 @@ class HostValues:
             raise ArgumentTypeError(
                 "iter: the tensor is 0-dimensional, expected at least 1 dimension; use item()"
             )
-        return (self[i] for i in range(self.shape[0]))
+        return iter(self.unbind(0))
 
     def __contains__(self: Any, value: Any) -> bool:
         return bool((self == value).any())
