@@ -10,6 +10,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from weft.autograd.hooks import Hook, LeafHooks
@@ -46,6 +47,17 @@ class Keeper(Protocol):
 
 
 keeper: ContextVar[Keeper | None] = ContextVar("weft_keeper", default=None)
+
+
+_made = tuple.__new__  # of a named tuple, without its function between
+
+
+@lru_cache(maxsize=None)
+def _handle() -> type[Tensor]:
+    """The class of tensors, which is made of this module's."""
+    from weft.tensors.tensor import Tensor
+
+    return Tensor
 
 
 def kept(saved: Saved) -> Any:
@@ -94,10 +106,17 @@ class Node:
 
     def save(self, operands: Sequence[Any], edges: Sequence[Edge | None]) -> None:
         """Keep the operands that the gradients that can be asked for read."""
-        for index in self.op.saved(tuple([edge is not None for edge in edges])):
+        saves, own = self.op.saves, keeper.get()
+        if callable(saves):
+            saves = saves(tuple([edge is not None for edge in edges]))
+        for index in saves:
             operand = operands[index]
             data = getattr(operand, "_data", None)
-            self._inputs[index] = operand if data is None else kept(Saved(data, data.version, edges[index]))
+            if data is None:
+                self._inputs[index] = operand
+                continue
+            saved = _made(Saved, (data, data.version, edges[index], False))
+            self._inputs[index] = saved if own is None else own.keep(saved)
 
     def save_outputs(self, outputs: Sequence[Any]) -> None:
         """Keep the outputs, without a cycle to the tensors that hold this node."""
@@ -107,7 +126,8 @@ class Node:
         """Operand ``index`` as it was at the call; ``GradError`` where it was overwritten since."""
         self._check_alive()
         saved = self._inputs[index]
-        return saved if isinstance(saved, bool | int | float) else self._unpack(saved, saved.edge)
+        number = type(saved) is not Saved and isinstance(saved, bool | int | float)
+        return saved if number else self._unpack(saved, saved.edge)
 
     def output(self, index: int = 0) -> Any:
         """Output ``index`` as it was after the call."""
@@ -120,8 +140,6 @@ class Node:
         return self.output_types[index].dtype.kind == "float" and index not in self.op.constants
 
     def _unpack(self, saved: Saved, edge: Edge | None) -> Tensor:
-        from weft.tensors.tensor import Tensor
-
         data = saved.data
         if data.version != saved.version:
             raise GradError(
@@ -129,7 +147,7 @@ class Node:
                 f"in-place operation: it is at version {data.version}, expected {saved.version}; "
                 f"clone() it before the change"
             )
-        return Tensor.wrap(data, edge)
+        return _handle().wrap(data, edge)
 
     def _check_alive(self) -> None:
         if self.freed:

@@ -15,8 +15,11 @@ def edge_of(value: Any) -> Edge | None:
     """Where a tensor came from; ``None`` for what needs no gradient (a number, a tensor without history)."""
     if not isinstance(value, Tensor):
         return None
-    if value._edge is None and value._view is None and not value._leaf_requires_grad:
-        return None
+    if value._view is None:
+        if value._edge is not None:
+            return value._edge
+        if not value._leaf_requires_grad:
+            return None
     return value.edge
 
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from weft import devices
 from weft.autograd.hooks import LeafHooks
+from weft.autograd.mode import is_enabled
 from weft.autograd.node import Accumulator, Edge
 from weft.dtypes import DType
 from weft.errors import (
@@ -30,12 +31,12 @@ from weft.ops.advanced import get as get_items
 from weft.ops.advanced import is_basic
 from weft.ops.advanced import set_ as set_items
 from weft.ops.arguments import representable
-from weft.ops.core import adopted
+from weft.ops.core import adopted, untouched
 from weft.ops.masked import Selection
 from weft.ops.movement import basic_index, select
 from weft.ops.signatures import checked
 from weft.ops.targets import shared_memory
-from weft.tensors import host
+from weft.tensors import host, taken
 from weft.tensors.alike import Alike
 from weft.tensors.array import Array
 from weft.tensors.conversion import Conversions
@@ -308,6 +309,30 @@ class Tensor(Described, Gradients, HostValues, Conversions, Alike, Drawing, Turn
         return self.fill_(0)
 
     def __getitem__(self, index: Any) -> Tensor:
+        data = self._data
+        if type(data) is not Array or not untouched() or (is_enabled() and self.requires_grad):
+            return self._get(index)
+        key = taken.key_of(data, index)
+        known = taken.find(key)
+        if known is None or data.storage.disposed:
+            found = self._get(index)
+            if key is not None and found is not self and found._view is not None:
+                own = 0 if self._view is None else len(self._view.path)
+                taken.remember(key, data, found._data, found._view.path[own:])
+            return found
+        view = Tensor.wrap(taken.applied(known, data))
+        own_view, untracked = self._view, not is_enabled()
+        if own_view is None:
+            view._view = View(self, known.path, untracked)
+            view._generation = self._generation
+        else:
+            path = (*own_view.path, *known.path)
+            view._view = View(own_view.base, path, untracked or own_view.untracked)
+            view._generation = own_view.base._generation
+        return view
+
+    def _get(self, index: Any) -> Tensor:
+        """The elements of an index, by view ops or by gathering."""
         if type(index) is int_type and self._data.shape:
             row: Tensor = select(self, 0, index)
             return row

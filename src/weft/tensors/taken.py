@@ -1,0 +1,67 @@
+"""Views that an index gives, remembered by the layout that it was applied to: their geometry, and the path to them.
+
+An index of ints and slices is several view ops. Where none of them is recorded, the second time is one step.
+"""
+
+from __future__ import annotations
+
+from types import EllipsisType, NoneType
+from typing import Any, NamedTuple
+
+from weft.tensors.array import Array
+
+CAPACITY = 8192
+"""Indices that are remembered; beyond that all are looked at anew."""
+
+
+class Taken(NamedTuple):
+    """A view by an index: geometry with the offset counted from the source's, layout, and the view ops to it."""
+
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    moved: int
+    layout: int
+    path: tuple[Any, ...]
+
+
+_known: dict[Any, Taken] = {}
+_PLAIN = frozenset((int, NoneType))
+
+
+def key_of(data: Array, index: Any) -> Any:
+    """The layout and the items of an index of ints, slices, ``None`` and ``...``; ``None`` for any other index."""
+    if type(index) is int:
+        return data.key, index
+    items: list[Any] = []
+    for item in index if type(index) is tuple else (index,):
+        kind = type(item)
+        if kind is int:
+            items.append(item)
+        elif kind is slice:
+            start, stop, step = parts = item.start, item.stop, item.step
+            if type(start) not in _PLAIN or type(stop) not in _PLAIN or type(step) not in _PLAIN:
+                return None
+            items.append(parts)
+        elif kind is NoneType or kind is EllipsisType:
+            items.append(kind)
+        else:
+            return None
+    return data.key, tuple(items)
+
+
+find = _known.get
+
+
+def remember(key: Any, source: Array, view: Array, path: tuple[Any, ...]) -> None:
+    """Note what an index gave, where that is a view."""
+    if view.storage is source.storage:
+        if len(_known) >= CAPACITY:
+            _known.clear()
+        _known[key] = Taken(view.shape, view.strides, view.offset - source.offset, view.key, path)
+
+
+def applied(taken: Taken, source: Array) -> Array:
+    """The view of another array of the same layout."""
+    shape, strides, moved, layout, _ = taken
+    known = layout if moved & 15 == 0 else None
+    return Array(source.storage, source.dtype, shape, strides, source.offset + moved, known)
