@@ -949,6 +949,8 @@ def heaviside(
     """0 below 0, 1 above, and at 0 the second operand."""
 def logit(input: Tensor, eps: builtins.float | None = None, *, out: Tensor | None = None) -> Tensor:
     """log(x / (1 - x)) of each element, after it is clamped to [eps, 1 - eps] where ``eps`` is given."""
+def ldexp(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
+    """``input * 2 ** other``, broadcast; integers are computed as float32."""
 def absolute(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``abs`` by another name: The absolute value of each element."""
 def arccos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1296,6 +1298,45 @@ def nanmedian(
     out: Any = None,
 ) -> Any:
     """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
+def histc(
+    input: Tensor,
+    bins: builtins.int = 100,
+    min: builtins.float = 0,
+    max: builtins.float = 0,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """How many elements lie in each of ``bins`` equal parts of [min, max], whose end is part of the last.
+
+    Where ``min`` equals ``max`` they are the least and the largest element; where these are equal too, 1 below and 1
+    above. What lies outside, and NaN, is not counted.
+
+    >>> import weft as wf
+    >>> wf.histc(wf.tensor([1.0, 2.0, 1.0]), bins=4, min=0, max=3)
+    tensor([0., 2., 1., 0.])
+    """
+def mode(
+    input: Tensor,
+    dim: builtins.int = -1,
+    keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """The most frequent element along ``dim``, the least of several, and the last place that has it.
+
+    Counted by comparing all pairs: work and memory grow with the square of the dimension.
+    """
+def combinations(input: Tensor, r: builtins.int = 2, with_replacement: builtins.bool = False) -> Tensor:
+    """All choices of ``r`` elements of a vector in their order: (n) gives (m, r).
+
+    >>> import weft as wf
+    >>> wf.combinations(wf.tensor([1, 2, 3]))
+    tensor([[1, 2],
+            [1, 3],
+            [2, 3]])
+    """
+def pdist(input: Tensor, p: builtins.float = 2.0) -> Tensor:
+    """The p-norms of the differences of all pairs of rows: (n, m) gives (n (n - 1) / 2), as ``torch.pdist``."""
 def cumsum(
     input: Tensor,
     dim: builtins.int,
@@ -1597,6 +1638,12 @@ def diagflat(input: Tensor, offset: builtins.int = 0) -> Tensor:
     """The elements on a diagonal of a square matrix, zeros beside it."""
 def vander(x: Tensor, N: builtins.int | None = None, increasing: builtins.bool = False) -> Tensor:
     """The powers of a vector's elements as the columns of a matrix (n, N), highest first unless ``increasing``."""
+def hsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int]) -> Any:
+    """Views of pieces along dimension 1 (0 of a vector): equal ones of a number, or cut at the given indices."""
+def vsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int]) -> Any:
+    """Views of pieces along dimension 0 of two or more: equal ones of a number, or cut at the given indices."""
+def dsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int]) -> Any:
+    """Views of pieces along dimension 2 of three or more: equal ones of a number, or cut at the given indices."""
 def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
 def take_along_dim(
@@ -1687,3 +1734,38 @@ def renorm(
     out: Tensor | None = None,
 ) -> Tensor:
     """Each slice along ``dim`` scaled down to the p-norm ``maxnorm`` where it is larger."""
+def slice_scatter(
+    input: Tensor,
+    src: Tensor,
+    dim: builtins.int = 0,
+    start: builtins.int | None = None,
+    end: builtins.int | None = None,
+    step: builtins.int = 1,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """A copy of ``input`` with ``src`` in the place of ``input[start:end:step]`` along ``dim``.
+
+    >>> import weft as wf
+    >>> wf.slice_scatter(wf.zeros(4), wf.ones(2), start=1, end=3)
+    tensor([0., 1., 1., 0.])
+    """
+def select_scatter(
+    input: Tensor,
+    src: Tensor,
+    dim: builtins.int,
+    index: builtins.int,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """A copy of ``input`` with ``src`` in the place of ``input.select(dim, index)``."""
+def diagonal_scatter(
+    input: Tensor,
+    src: Tensor,
+    offset: builtins.int = 0,
+    dim1: builtins.int = 0,
+    dim2: builtins.int = 1,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """A copy of ``input`` with ``src`` in the place of ``input.diagonal(offset, dim1, dim2)``."""

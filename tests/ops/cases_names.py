@@ -6,9 +6,10 @@ import math
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as tf
 
 from tests.ops.arrays import Arg
-from tests.ops.cases import EVERY, FLOATS, INTEGERS, NUMBERS, Case, M, P, S, binary, movement, unary
+from tests.ops.cases import EVERY, FLOATS, INTEGERS, NUMBERS, A, Case, M, P, S, binary, index, movement, unary
 from weft import dtypes as d
 from weft.ops.aliases import ALIASES
 
@@ -98,6 +99,30 @@ FUNCTION_CASES: dict[str, list[Case]] = {
        for name in ("quantile", "nanquantile")},
     "cov": [Case((Arg((3, 5), S),), torch.cov, dtypes=(d.float32, d.float64), scale=16), Case((Arg((5,), S),), torch.cov, scale=16), Case((Arg((3, 5), S),), torch.cov, {"correction": 0}, scale=16)],
     "corrcoef": [Case((Arg((3, 5), S),), torch.corrcoef, dtypes=(d.float32, d.float64), scale=32, second=False), Case((Arg((5,), S),), torch.corrcoef, gradient=False)],
+    # parts written, counts and choices
+    "slice_scatter": [Case((Arg(M, S), Arg((2, 1, 4))), torch.slice_scatter, {"dim": 1, "start": 1, "end": 2}, EVERY), Case((Arg((7,), S), Arg((3,))), torch.slice_scatter, {"start": 1, "step": 2}),
+                      Case((Arg((3, 4), S), Arg((3, 2))), torch.slice_scatter, {"dim": -1, "start": -2}), Case((Arg((3, 4), S), Arg((0, 4))), torch.slice_scatter, {"start": 3, "end": 1})],
+    "select_scatter": [Case((Arg(M, S), Arg((2, 4)), 1, -1), torch.select_scatter, dtypes=EVERY), Case((Arg((3,), S), Arg(()), 0, 1), torch.select_scatter)],
+    "diagonal_scatter": [Case((Arg((3, 4), S), Arg((3,))), torch.diagonal_scatter, dtypes=EVERY), Case((Arg(M, S), Arg((3, 1))), torch.diagonal_scatter, {"offset": -1, "dim1": 0, "dim2": 2})],
+    "fill_diagonal": [Case((Arg(shape, S), 2, wrap), lambda x, v, w: x.clone().fill_diagonal_(v, w), dtypes=(d.float32, d.int64))
+                      for shape, wrap in (((3, 4), False), ((9, 3), False), ((3, 3, 3), False))],
+    "put": [Case((Arg(M, S), index((2, 3), 24), Arg((2, 3)), True), lambda x, i, v, a: x.put(i, v, a), dtypes=(d.float32, d.float64), scale=4),
+            Case((Arg((3, 2), S), Arg((4,), "orders", d.int64), Arg((4,))), lambda x, i, v: x.put(i, v))],
+    **{name: [Case((Arg((4, 6, 6)), 2), getattr(torch, name), dtypes=EVERY), Case((Arg((4, 3, 6)), (1, 3)), getattr(torch, name))] for name in ("hsplit", "vsplit", "dsplit") if name != "hsplit"},
+    "hsplit": [Case((Arg((4, 6)), 3), torch.hsplit, dtypes=EVERY), Case((Arg((6,)), (1, 3)), torch.hsplit)],
+    "histc": [Case((Arg(M, A), 5, -2, 2), torch.histc, dtypes=(d.float32, d.float64), gradient=False), Case((Arg((40,), A), 4), torch.histc, gradient=False),
+              Case((Arg((0,)), 3), torch.histc, gradient=False), Case((Arg((30,), E),), torch.histc, {"bins": 3, "min": -1, "max": 2}, gradient=False)],
+    "mode": [Case((Arg((3, 9), E),), torch.mode, dtypes=EVERY, gradient=False), Case((Arg((5, 3), E), 0, True), torch.mode, gradient=False), Case((Arg((7,), E),), torch.mode, gradient=False),
+             Case((Arg(()),), torch.mode), Case((Arg((3, 5), S), 0), torch.mode)],
+    "combinations": [Case((Arg((5,), S),), torch.combinations, dtypes=EVERY), Case((Arg((4,), S), 3), torch.combinations), Case((Arg((3,), S), 2, True), torch.combinations),
+                     Case((Arg((3,), S), 1), torch.combinations), Case((Arg((0,)),), torch.combinations, gradient=False), Case((Arg((2,), S), 3), torch.combinations, gradient=False)],
+    "pdist": [Case((Arg((5, 3), S), p), tf.pdist, dtypes=(d.float32, d.float64) if p == 2 else (d.float32,), scale=16, torch_gradient=True, second=False) for p in (2.0, 1.0, 3.0, math.inf)],
+    "softmin": [Case((Arg(M, S), 1), tf.softmin, dtypes=FLOATS, scale=4)],
+    "ldexp": [Case((Arg(M, S), Arg((4,), S)), torch.ldexp, dtypes=(d.float32, d.float64), scale=4),
+              Case((Arg(M, S), Arg((4,), E, d.int32)), torch.ldexp, dtypes=(d.float32, d.float64, d.int64), scale=2, torch_gradient=False)],
+    "multi_margin_loss": [Case((Arg((4, 3), S), index((4,), 3)), tf.multi_margin_loss, dtypes=(d.float32, d.float64), scale=4),
+                          Case((Arg((4, 3), S), index((4,), 3)), tf.multi_margin_loss, {"p": 2, "margin": 0.5, "reduction": "none"}, scale=8, torch_gradient=True, second=False),
+                          Case((Arg((4, 3), S), index((4,), 3), 1, 1.0, Arg((3,), P, differentiable=False)), tf.multi_margin_loss, {"reduction": "sum"}, scale=8), Case((Arg((3,), S), index((), 3)), tf.multi_margin_loss, scale=4)],
     # special functions
     "erfinv": unary("erfinv", FLOATS, "unit", scale=8),
     "lgamma": [*unary("lgamma", (*FLOATS, d.int64), P, scale=8), Case((Arg(M, S),), torch.lgamma, dtypes=(d.float32, d.float64), scale=256)],

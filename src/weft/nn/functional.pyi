@@ -130,6 +130,8 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor 
     """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
     """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
+def softmin(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
+    """``exp(-x) / sum(exp(-x))`` along a dimension; shape as ``input``."""
 def embedding_bag(
     input: Tensor,
     weight: Tensor,
@@ -387,6 +389,8 @@ def conv_transpose3d(
     dilation: Pair = 1,
 ) -> Tensor:
     """The adjoint of ``conv3d``, as ``torch.nn.functional.conv_transpose3d``; ``weight`` (C, O / groups, *kernel)."""
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """The p-norms of the differences of all pairs of rows: (n, m) gives (n (n - 1) / 2), as ``torch.pdist``."""
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -643,6 +647,20 @@ def poisson_nll_loss(
     """The negative log likelihood of counts under Poisson distributions of rate ``exp(input)``, or of rate ``input``.
 
     ``full`` adds Stirling's approximation of log(target!).
+    """
+def multi_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = 'mean',
+) -> Tensor:
+    """The mean over the other classes of ``max(0, margin - input[target] + input) ** p``: (N, C) or (C).
+
+    ``p`` is 1 or 2; ``weight`` (C) scales the terms by that of the target's class.
     """
 def interpolate(
     input: Tensor,

@@ -78,6 +78,31 @@ class CrossEntropyLoss(_Weighted):
         return result
 
 
+class MultiMarginLoss(_Weighted):
+    """The hinge loss over classes: scores (N, C) or (C) and classes (N) or ()."""
+
+    def __init__(
+        self,
+        p: int = 1,
+        margin: float = 1.0,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(weight, size_average, reduce, reduction)
+        if p not in (1, 2):
+            raise ArgumentError(mistake("MultiMarginLoss", "p", p, "1 or 2"))
+        self.p, self.margin = p, margin
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Scores and classes to a scalar, or (N) without reduction."""
+        result: Tensor = functional.multi_margin_loss(
+            input, target, self.p, self.margin, self.weight, reduction=self.reduction
+        )
+        return result
+
+
 class NLLLoss(_Weighted):
     """The negative log likelihood of log-probabilities (N, C, …) and classes (N, …)."""
 

@@ -13,6 +13,7 @@ from weft.ops import (
     channels,
     columns,
     convolution,
+    counting,
     creation,
     cross_entropy,
     cumulative,
@@ -55,6 +56,7 @@ from weft.ops import (
     updates,
     vectors,
     views,
+    written_parts,
 )
 
 __all__ = [
@@ -70,6 +72,7 @@ __all__ = [
     "channels",
     "columns",
     "convolution",
+    "counting",
     "creation",
     "cross_entropy",
     "cumulative",
@@ -112,4 +115,5 @@ __all__ = [
     "updates",
     "vectors",
     "views",
+    "written_parts",
 ]

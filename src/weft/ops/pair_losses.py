@@ -9,7 +9,7 @@ from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import OpSpec, bind
-from weft.ops.functions import function
+from weft.ops.functions import FUNCTIONS, function
 from weft.ops.geometry import broadcast_shapes
 from weft.ops.linear_algebra import pairwise_distance
 from weft.ops.loss import reduced
@@ -334,3 +334,56 @@ def poisson_nll_loss(
     losses = bind(POISSON_LOG, input, target) if log_input else bind(POISSON, input, target, float(eps))
     losses = bind(lookup("add"), losses, bind(STIRLING, target)) if full else losses
     return reduced("poisson_nll_loss", losses, reduction)
+
+
+@function(functional=True, top=False, method=False, autocast="float32", wide=True)
+def multi_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Tensor | None = None,
+    *,
+    reduction: str = "mean",
+) -> Tensor:
+    """The mean over the other classes of ``max(0, margin - input[target] + input) ** p``: (N, C) or (C).
+
+    ``p`` is 1 or 2; ``weight`` (C) scales the terms by that of the target's class.
+    """
+    name = "multi_margin_loss"
+    x = arguments.tensor(name, "input", input)
+    arguments.floating(name, "input", x.dtype)
+    classes = arguments.tensor(name, "target", target)
+    arguments.integral(name, "target", classes.dtype)
+    shape = tuple(x.shape)
+    if (
+        len(shape) not in (1, 2)
+        or not shape[-1]
+        or tuple(classes.shape) not in {shape[:-1], (1,) * (len(shape) == 1)}
+    ):
+        raise ShapeError(
+            mistake(name, "shapes", f"{shape} and {tuple(classes.shape)}", "(N, C) and (N), or (C) and ()")
+        )
+    if p not in (1, 2):
+        raise ArgumentError(mistake(name, "p", p, "1 or 2"))
+    places = bind(lookup("reshape"), classes, shape=(*shape[:-1], 1))
+    gather, sub = FUNCTIONS["gather"].function, lookup("sub")
+    own = gather(x, -1, places)
+    distance = bind(lookup("add"), bind(sub, x, own), float(margin))
+    terms = bind(
+        lookup("where"), bind(lookup("gt"), distance, 0.0), distance, 0.0
+    )  # NaN counts as 0, as in PyTorch
+    terms = terms if p == 1 else bind(lookup("square"), terms)
+    if weight is not None:
+        if tuple(arguments.tensor(name, "weight", weight).shape) != shape[-1:]:
+            raise ShapeError(
+                mistake(name, "weight's shape", tuple(weight.shape), f"{shape[-1:]}, one for each class")
+            )
+        picked = FUNCTIONS["index_select"].function(
+            weight, 0, bind(lookup("reshape"), places, shape=(math.prod(shape[:-1]),))
+        )
+        terms = bind(lookup("mul"), terms, bind(lookup("reshape"), picked, shape=(*shape[:-1], 1)))
+    numbers = bind(lookup("arange"), 0, 1, count=shape[-1], dtype=classes.dtype, device=str(x.device))
+    others = bind(lookup("where"), bind(lookup("ne"), numbers, places), terms, 0.0)
+    total = bind(lookup("sum"), others, dims=(len(shape) - 1,), keepdim=False)
+    return reduced(name, bind(lookup("div"), total, float(shape[-1])), reduction)

@@ -16,8 +16,16 @@ from typing import Any
 
 KEYWORDS: dict[str, dict[str, str]] = {
     "broadcast_to": {"size": "shape"},
+    "dsplit": {
+        "indices": "split_size_or_sections",
+        "sections": "split_size_or_sections",
+    },
     "expand": {"size": "sizes"},
     "heaviside": {"values": "other"},
+    "hsplit": {
+        "indices": "split_size_or_sections",
+        "sections": "split_size_or_sections",
+    },
     "isin": {"element": "elements", "test_element": "test_elements"},
     "max": {"other": "dim"},
     "min": {"other": "dim"},
@@ -32,6 +40,10 @@ KEYWORDS: dict[str, dict[str, str]] = {
     "vdot": {"other": "tensor"},
     "vector_norm": {"input": "x"},
     "view": {"size": "shape"},
+    "vsplit": {
+        "indices": "split_size_or_sections",
+        "sections": "split_size_or_sections",
+    },
 }
 """Further names of arguments."""
 
@@ -42,6 +54,7 @@ NEUTRAL: dict[str, tuple[str, ...]] = {
     "gather": ("sparse_grad",),
     "log_softmax": ("_stacklevel",),
     "softmax": ("_stacklevel",),
+    "softmin": ("_stacklevel",),
 }
 """Arguments that ask for nothing here (rows of ``signatures.NEUTRAL``)."""
 
@@ -56,6 +69,7 @@ REDUCED: dict[str, str] = {
     "l1_loss": f"input target {_REDUCED} weight",
     "margin_ranking_loss": f"input1 input2 target margin {_REDUCED}",
     "mse_loss": f"input target {_REDUCED} weight",
+    "multi_margin_loss": f"input target p margin weight {_REDUCED}",
     "nll_loss": "input target weight size_average ignore_index reduce reduction",
     "poisson_nll_loss": "input target log_input full size_average eps reduce reduction",
     "smooth_l1_loss": f"input target {_REDUCED} beta",

@@ -193,3 +193,9 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 def log_softmax(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
     return _along(LOG_SOFTMAX, input, dim, dtype)
+
+
+@function(functional=True, top=False, method=False)
+def softmin(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
+    """``exp(-x) / sum(exp(-x))`` along a dimension; shape as ``input``."""
+    return _along(SOFTMAX, bind(lookup("neg"), arguments.tensor("softmin", "input", input)), dim, dtype)

@@ -18,7 +18,7 @@ from weft.ops.movement import reshape
 from weft.ops.pointwise import promoted
 from weft.ops.reduction import sum_dtype
 from weft.ops.table import lookup
-from weft.ops.views import diag, meshgrid
+from weft.ops.views import diag, meshgrid, tensor_split
 
 
 @function()
@@ -161,3 +161,36 @@ def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
     spread = bind(lookup("expand"), reshape(x, x.shape[0], 1), shape=(x.shape[0], count - 1))
     powers = cat([ones, bind(lookup("cumprod"), spread, dim=1, reverse=False)], 1)
     return powers if increasing else bind(lookup("flip"), powers, dims=(1,))
+
+
+def _split(name: str, input: Any, given: Any, dim: int, least: int) -> Any:
+    """The pieces of ``tensor_split``, for which a number must divide the dimension."""
+    shape = tuple(arguments.tensor(name, "input", input).shape)
+    if len(shape) < least:
+        raise ShapeError(
+            mistake(name, "the input", f"{len(shape)}-dimensional", f"at least {least}-dimensional")
+        )
+    if isinstance(given, int) and not isinstance(given, bool) and given > 0 and shape[dim] % given:
+        raise ShapeError(
+            mistake(name, "split_size_or_sections", given, f"a divisor of dimension {dim}, {shape[dim]}")
+        )
+    return tensor_split(input, given, dim)
+
+
+@function()
+def hsplit(input: Tensor, split_size_or_sections: int | Sequence[int]) -> Any:
+    """Views of pieces along dimension 1 (0 of a vector): equal ones of a number, or cut at the given indices."""
+    rank = len(arguments.tensor("hsplit", "input", input).shape)
+    return _split("hsplit", input, split_size_or_sections, 0 if rank == 1 else 1, 1)
+
+
+@function()
+def vsplit(input: Tensor, split_size_or_sections: int | Sequence[int]) -> Any:
+    """Views of pieces along dimension 0 of two or more: equal ones of a number, or cut at the given indices."""
+    return _split("vsplit", input, split_size_or_sections, 0, 2)
+
+
+@function()
+def dsplit(input: Tensor, split_size_or_sections: int | Sequence[int]) -> Any:
+    """Views of pieces along dimension 2 of three or more: equal ones of a number, or cut at the given indices."""
+    return _split("dsplit", input, split_size_or_sections, 2, 3)

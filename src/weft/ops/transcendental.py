@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from weft import dtypes
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.ops.annotations import Tensor
+from weft.ops.core import bind
 from weft.ops.declaring import binary, check_operands, planned, unary
+from weft.ops.functions import function
 from weft.ops.pointwise import pointwise
+from weft.ops.table import lookup
 
 _FLOAT: dict[str, Any] = {"rule": "float", "kinds": "f"}
 _FLOAT32 = {**_FLOAT, "precision": "float32"}
@@ -105,3 +109,12 @@ def logit(input: Tensor, eps: float | None = None) -> tuple[Any, ...]:
     if not eps <= 0.5:
         raise ArgumentError(mistake("logit", "eps", eps, "at most 0.5, so that [eps, 1 - eps] is not empty"))
     return (LOGIT, input) if eps < 0 else (LOGIT_CLAMPED, input, float(eps))
+
+
+@function(inplace=True, out=True, wide=True)
+def ldexp(input: Tensor, other: Tensor | float) -> Tensor:
+    """``input * 2 ** other``, broadcast; integers are computed as float32."""
+    check_operands("ldexp", input)
+    power = bind(lookup("exp2"), other) if hasattr(other, "dtype") else 2.0**other
+    value = input if input.dtype.kind == "float" else bind(lookup("cast"), input, dtype=dtypes.float32)
+    return bind(lookup("mul"), value, power)

@@ -656,6 +656,10 @@ class TensorMethods:
         """log(x / (1 - x)) of each element, after it is clamped to [eps, 1 - eps] where ``eps`` is given."""
     def logit_(self, eps: float | None = None) -> Tensor:
         """``logit`` that overwrites the tensor and gives it."""
+    def ldexp(self, other: Tensor | float) -> Tensor:
+        """``input * 2 ** other``, broadcast; integers are computed as float32."""
+    def ldexp_(self, other: Tensor | float) -> Tensor:
+        """``ldexp`` that overwrites the tensor and gives it."""
     def absolute(self, *, out: Tensor | None = None) -> Tensor:
         """``abs`` by another name: The absolute value of each element."""
     def absolute_(self) -> Tensor:
@@ -785,6 +789,21 @@ class TensorMethods:
         """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
     def nanmedian(self, dim: int | None = None, keepdim: bool = False) -> Any:
         """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
+    def histc(self, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
+        """How many elements lie in each of ``bins`` equal parts of [min, max], whose end is part of the last.
+
+        Where ``min`` equals ``max`` they are the least and the largest element; where these are equal too, 1 below and 1
+        above. What lies outside, and NaN, is not counted.
+
+        >>> import weft as wf
+        >>> wf.histc(wf.tensor([1.0, 2.0, 1.0]), bins=4, min=0, max=3)
+        tensor([0., 2., 1., 0.])
+        """
+    def mode(self, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+        """The most frequent element along ``dim``, the least of several, and the last place that has it.
+
+        Counted by comparing all pairs: work and memory grow with the square of the dimension.
+        """
     def cumsum(self, dim: int, *, dtype: DType | None = None) -> Tensor:
         """Running sums along ``dim``; integers and bool sum to int64.
 
@@ -936,6 +955,12 @@ class TensorMethods:
         """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
     def diagflat(self, offset: int = 0) -> Tensor:
         """The elements on a diagonal of a square matrix, zeros beside it."""
+    def hsplit(self, split_size_or_sections: int | Sequence[int]) -> Any:
+        """Views of pieces along dimension 1 (0 of a vector): equal ones of a number, or cut at the given indices."""
+    def vsplit(self, split_size_or_sections: int | Sequence[int]) -> Any:
+        """Views of pieces along dimension 0 of two or more: equal ones of a number, or cut at the given indices."""
+    def dsplit(self, split_size_or_sections: int | Sequence[int]) -> Any:
+        """Views of pieces along dimension 2 of three or more: equal ones of a number, or cut at the given indices."""
     def take(self, index: Tensor) -> Tensor:
         """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
     def take_along_dim(self, indices: Tensor, dim: int | None = None) -> Tensor:
@@ -984,3 +1009,27 @@ class TensorMethods:
         """Each slice along ``dim`` scaled down to the p-norm ``maxnorm`` where it is larger."""
     def renorm_(self, p: float, dim: int, maxnorm: float) -> Tensor:
         """``renorm`` that overwrites the tensor and gives it."""
+    def slice_scatter(
+        self,
+        src: Tensor,
+        dim: int = 0,
+        start: int | None = None,
+        end: int | None = None,
+        step: int = 1,
+    ) -> Tensor:
+        """A copy of ``input`` with ``src`` in the place of ``input[start:end:step]`` along ``dim``.
+
+        >>> import weft as wf
+        >>> wf.slice_scatter(wf.zeros(4), wf.ones(2), start=1, end=3)
+        tensor([0., 1., 1., 0.])
+        """
+    def select_scatter(self, src: Tensor, dim: int, index: int) -> Tensor:
+        """A copy of ``input`` with ``src`` in the place of ``input.select(dim, index)``."""
+    def diagonal_scatter(self, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+        """A copy of ``input`` with ``src`` in the place of ``input.diagonal(offset, dim1, dim2)``."""
+    def fill_diagonal_(self, fill_value: float, wrap: bool = False) -> Tensor:
+        """``fill_diagonal`` that overwrites the tensor and gives it."""
+    def put(self, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
+        """The tensor with elements of ``source`` written, or added, at places in its row-major order."""
+    def put_(self, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
+        """``put`` that overwrites the tensor and gives it."""
