@@ -86,7 +86,8 @@ def _reduced(y: str) -> str:
 _SPLIT = f"""small = x < {_LEAST_NORMAL}
     y = where(small, x * 8388608.0, x)
     e = where(small, exponent(y) - 23.0, exponent(y))
-    f = mantissa(y) - 1.0"""
+    f = mantissa(y) - 1.0
+    finite = bits(x) - 1 < 0x7f7fffff"""  # above 0, and neither infinite nor NaN, in one comparison
 
 # Exponentials. Within the limits the result is 0, finite or infinite by rounding alone. Arguments are limited by one
 # comparison and one selection, which is one instruction of a processor's and keeps NaN.
@@ -119,13 +120,13 @@ add("log", "x", "f", "log", double="log", accuracy=2.0, derivative=("g / x",),
     {_SPLIT}
     near = f + fma(e, {_LN2_LOW}, log1p_rest(f))
     found = fma(e, {_LN2_HIGH}, near)
-    where((x > 0) & (x < inf), found, where(x == 0, -inf, where(x < 0, nan, x)))
+    where(finite, found, where(x == 0, -inf, where(x < 0, nan, x)))
     """)  # fmt: skip
 add("log2", "x", "f", "log2", double="log2", accuracy=2.0, derivative=(f"g / (x * {0.6931471805599453})",),
     definition=f"""
     {_SPLIT}
     found = e + (f + fma(f, {0.4426950408889634}, (f * f) * {horner("f", *_LOG2)}))
-    where((x > 0) & (x < inf), found, where(x == 0, -inf, where(x < 0, nan, x)))
+    where(finite, found, where(x == 0, -inf, where(x < 0, nan, x)))
     """)  # fmt: skip
 add("log1p", "x", "f", "log1p", double="log1p", accuracy=2.0, derivative=("g / (1.0 + x)",),
     definition=f"""
@@ -222,5 +223,5 @@ add("log10", "x", "f", "log10", double="log10", accuracy=4.0, derivative=(f"g / 
     {_SPLIT}
     near = (f + log1p_rest(f)) * {0.4342944819032518}
     found = fma(e, {0.301025390625}, fma(e, {4.605038981195214e-06}, near))
-    where((x > 0) & (x < inf), found, where(x == 0, -inf, where(x < 0, nan, x)))
+    where(finite, found, where(x == 0, -inf, where(x < 0, nan, x)))
     """)  # fmt: skip
