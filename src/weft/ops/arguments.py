@@ -58,8 +58,8 @@ def dimensions(where: str, dim: Any, rank: int) -> tuple[int, ...]:
 def sizes(where: str, given: Sequence[Any]) -> tuple[int, ...]:
     """A shape from ``f(2, 3)``, ``f((2, 3))`` or ``f([2, 3])``; sizes must not be negative."""
     flat = given[0] if len(given) == 1 and isinstance(given[0], Sequence) else given
-    shape = tuple(integer(where, "size", size) for size in flat)
-    if any(size < 0 for size in shape):
+    shape = tuple([size if type(size) is int else integer(where, "size", size) for size in flat])
+    if shape and min(shape) < 0:
         raise ShapeError(mistake(where, "size", shape, "no negative sizes"))
     return shape
 

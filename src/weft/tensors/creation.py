@@ -17,6 +17,7 @@ from weft.ops.signatures import checked
 from weft.ops.targets import check_target
 from weft.tensors import host
 from weft.tensors.array import empty as empty_array
+from weft.tensors.array import require_support
 from weft.tensors.tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -36,8 +37,6 @@ def _checked(
     where: str, device: str | None, dtype: DType | None, default: DType = dtypes.float32, out: Any = None
 ) -> tuple[str, DType]:
     """Device and dtype as given, else those of ``out``, which agrees with what is given, else the default ones."""
-    from weft.tensors.array import require_support
-
     if out is not None:
         check_given(where, (out,), ())
         if dtype is not None and dtype is not out.dtype:
@@ -48,9 +47,10 @@ def _checked(
             )
         dtype, device = out.dtype, str(out.device)
 
-    name, kind = device_name(device), default if dtype is None else data_type(where, dtype)
-    require_support(devices.open(name), kind)
-    return name, kind
+    place = devices.default() if device is None else devices.open(device)
+    kind = default if dtype is None else data_type(where, dtype)
+    require_support(place, kind)
+    return place.name, kind
 
 
 def _made(
