@@ -66,6 +66,8 @@ def sizes(where: str, given: Sequence[Any]) -> tuple[int, ...]:
 
 def infer_size(where: str, shape: Sequence[int], numel: int, source: Sequence[int]) -> tuple[int, ...]:
     """A shape with at most one -1 filled in; ``ShapeError`` where the number of elements differs."""
+    if shape and min(shape) >= 0 and math.prod(shape) == numel:
+        return tuple(shape)
     open_ = shape.count(-1)
     if open_ > 1 or (shape and min(shape) < -1):
         raise ShapeError(mistake(where, "shape", tuple(shape), "sizes of 0 or more and at most one -1"))

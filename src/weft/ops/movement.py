@@ -62,7 +62,7 @@ def _flat(where: str, shape: Sequence[Any]) -> tuple[int, ...]:
     flat = shape
     if len(shape) == 1 and type(shape[0]) is not int and isinstance(shape[0], Sequence):
         flat = shape[0]
-    return tuple([arguments.integer(where, "size", size) for size in flat])
+    return tuple([size if type(size) is int else arguments.integer(where, "size", size) for size in flat])
 
 
 @function()
