@@ -179,7 +179,6 @@ REFUSED: dict[str, tuple[Any, type[WeftError], str]] = {
     "onnx.export": (lambda: wf.onnx.export(wf.nn.Identity(), wf.ones(1)), UnsupportedError, "weft.save"),
     "jit.trace": (lambda: wf.jit.trace(wf.nn.Identity(), wf.ones(1)), UnsupportedError, "weft.compile"),
     "jit.load": (lambda: wf.jit.load("a.pt"), UnsupportedError, "TorchScript"),
-    "set_default_dtype": (lambda: wf.set_default_dtype(wf.float64), UnsupportedError, "dtype="),
     "set_default_dtype of integers": (lambda: wf.set_default_dtype(wf.int64), DTypeError, "floating"),
     "finfo of integers": (lambda: wf.finfo(wf.int8), DTypeError, "iinfo"),
     "iinfo of floats": (lambda: wf.iinfo(wf.float32), DTypeError, "finfo"),

@@ -120,6 +120,19 @@ def from_numpy(given: numpy.dtype[Any]) -> DType:
     return BY_NAME[name]
 
 
+_default: list[DType] = [float32]
+
+
+def default_float() -> DType:
+    """The type of new tensors of numbers with a fraction, and of what is computed from integers with them."""
+    return _default[0]
+
+
+def set_default_float(dtype: DType) -> None:
+    """Make a floating point type the default; ``weft.set_default_dtype`` is the public way, which drops caches."""
+    _default[0] = dtype
+
+
 def of_scalar(value: bool | int | float) -> DType:
     """The type that a Python scalar takes where nothing else decides: bool, int64 or float32."""
     if isinstance(value, bool):

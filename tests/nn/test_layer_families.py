@@ -404,3 +404,21 @@ def test_mistakes_are_named(name: str) -> None:
     call, kind, words = MISTAKES[name]
     with pytest.raises(kind, match=words):
         call()
+
+
+@pytest.mark.cpu
+def test_a_convolution_keeps_an_infinity_within_its_tile() -> None:
+    """As ``conv2d`` documents: the results that read it, and at most those of their tiles of 4x4."""
+    rng = numpy.random.default_rng(0)
+    picture, weight = (rng.standard_normal(shape).astype("f") for shape in ((1, 64, 24, 24), (64, 64, 3, 3)))
+    picture[0, 3, 10, 10] = numpy.inf
+    mine = F.conv2d(wf.tensor(picture, device="cpu"), wf.tensor(weight, device="cpu"), padding=1).numpy()
+    theirs = tf.conv2d(torch.tensor(picture), torch.tensor(weight), padding=1).numpy()
+    reached, least = (
+        numpy.argwhere(~numpy.isfinite(mine[0, 0])),
+        numpy.argwhere(~numpy.isfinite(theirs[0, 0])),
+    )
+    assert set(map(tuple, least)) <= set(map(tuple, reached))
+    assert reached.min() // 4 == least.min() // 4 and reached.max() // 4 == least.max() // 4
+    near = numpy.isfinite(mine)
+    numpy.testing.assert_allclose(mine[near], theirs[near], rtol=1e-3, atol=1e-3)

@@ -30,6 +30,7 @@ from weft.compiler.reached import device_of_call
 from weft.compiler.scripting import attach
 from weft.compiler.signature import describe, difference, is_input, take
 from weft.compiler.trace import record
+from weft.dtypes import default_float
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 from weft.graph import Graph, Tracing
 from weft.graph.numbers import Number
@@ -108,7 +109,7 @@ class JitFunction:
     ) -> tuple[Program, list[Any], list[Any]]:
         """The program of a call, its inputs as the program takes them, and as they were given."""
         inputs: list[Any] = []
-        key: list[Any] = [is_enabled(), devices.chosen(), capturing, mode_keys()]
+        key: list[Any] = [is_enabled(), devices.chosen(), capturing, mode_keys(), default_float()]
         take(args, inputs, key)
         if kwargs:
             take(kwargs, inputs, key)
@@ -155,6 +156,7 @@ class JitFunction:
             reason = reason or found
         description = [("gradient mode", str(is_enabled())), ("default device", devices.default_name()[0]),
                        ("captures", str(capturing)), ("autocast", str(mode_keys())),
+                       ("default dtype", default_float().name),
                        *describe(self._names, args, kwargs)]  # fmt: skip
         if self._programs and not reason:
             reason = difference(self._programs[0].description, description) or "the default device is another"

@@ -21,7 +21,7 @@ from weft.tensors.tensor import Tensor
 def common(where: str, **values: Any) -> list[Tensor]:
     """Parameters as tensors of one shape: numbers take the type and the device of the tensors among them."""
     tensors = [value for value in values.values() if isinstance(value, Tensor)]
-    options: dict[str, Any] = {"dtype": dtypes.float32}
+    options: dict[str, Any] = {"dtype": dtypes.default_float()}
     if tensors:
         options = {"dtype": tensors[0].dtype, "device": str(tensors[0].device)}
     made: list[Any] = []

@@ -44,7 +44,7 @@ class Pointwise:
         """The promoted type of the operands that take part."""
         taking = [t for t, name in zip(types, self.parameters, strict=True) if name not in self.conditions]
         result = promoted(taking)
-        return dtypes.float32 if self.rule == "float" and result.kind != "float" else result
+        return dtypes.default_float() if self.rule == "float" and result.kind != "float" else result
 
     def types(self, compute: DType) -> dict[str, DType]:
         """Each parameter's type inside the expression."""
@@ -56,7 +56,10 @@ def promoted(types: Sequence[TensorType]) -> DType:
     full = [t.dtype for t in types if not t.scalar and t.shape]
     zero = [t.dtype for t in types if not t.scalar and not t.shape]
     stand_ins: dict[str, Any] = {"bool": True, "int": 1, "uint": 1, "float": 1.0}
-    return dtypes.result_type(full, zero, [stand_ins[t.dtype.kind] for t in types if t.scalar])
+    found = dtypes.result_type(full, zero, [stand_ins[t.dtype.kind] for t in types if t.scalar])
+    if found is dtypes.float32 and all(dtype.kind != "float" for dtype in (*full, *zero)):
+        return dtypes.default_float()  # a Python number with a fraction decides
+    return found
 
 
 def _infer(op: str, info: Pointwise) -> Callable[..., tuple[TensorType, ...]]:

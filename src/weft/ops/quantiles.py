@@ -149,7 +149,7 @@ def cov(
     rank = len(x.shape)
     if rank > 2:
         raise ShapeError(mistake("cov", "input", f"{rank}-dimensional", "at most 2-dimensional"))
-    x = x if x.dtype.kind == "float" else to_dtype(x, dtypes.float32)
+    x = x if x.dtype.kind == "float" else to_dtype(x, dtypes.default_float())
     rows = x if rank == 2 else reshape(x, 1, math.prod(x.shape))
     count = rows.shape[1]
     often = _weights(x, "fweights", fweights, count)

@@ -100,7 +100,7 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
         raise ArgumentError(mistake("mvlgamma", "p", p, f"from 1 to {_MOST_DIMENSIONS}"))
     if value.dtype is dtypes.bool_:
         raise DTypeError(mistake("mvlgamma", "input's dtype", "bool", "a number type"))
-    kind = value.dtype if value.dtype.kind == "float" else dtypes.float32
+    kind = value.dtype if value.dtype.kind == "float" else dtypes.default_float()
     steps = bind(lookup("arange"), 0.0, -0.5, count=count, dtype=kind, device=str(value.device))
     rows = bind(lookup("reshape"), value, shape=(*value.shape, 1))
     logarithms = bind(lookup("lgamma"), bind(lookup("add"), rows, steps))

@@ -299,7 +299,7 @@ LOGSUMEXP = declare(
 def logsumexp(input: Tensor, dim: Dims, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(x)))`` over dimensions, without overflow; integers as float32."""
     x = arguments.tensor("logsumexp", "input", input)
-    value = x if x.dtype.kind == "float" else to_dtype(x, dtypes.float32)
+    value = x if x.dtype.kind == "float" else to_dtype(x, dtypes.default_float())
     return bind(
         LOGSUMEXP, value, dims=arguments.dimensions("logsumexp", dim, len(x.shape)), keepdim=bool(keepdim)
     )

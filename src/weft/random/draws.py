@@ -95,7 +95,7 @@ def rand(
 ) -> Tensor:
     """Uniform numbers in [0, 1), float32 unless given; drawn from ``generator`` or the device's own."""
     shape, options = sizes("rand", size), (generator, out, dtype, device, requires_grad)
-    return _draw("random_uniform", "rand", shape, (0.0, 1.0), dtypes.float32, *options)
+    return _draw("random_uniform", "rand", shape, (0.0, 1.0), dtypes.default_float(), *options)
 
 
 @drawing
@@ -109,7 +109,7 @@ def randn(
 ) -> Tensor:
     """Normal numbers of mean 0 and deviation 1, float32 unless given; drawn from ``generator`` or the device's own."""
     shape, options = sizes("randn", size), (generator, out, dtype, device, requires_grad)
-    return _draw("random_normal", "randn", shape, (0.0, 1.0), dtypes.float32, *options)
+    return _draw("random_normal", "randn", shape, (0.0, 1.0), dtypes.default_float(), *options)
 
 
 @drawing
@@ -128,7 +128,9 @@ def normal(
     if not std >= 0:
         raise ArgumentError(mistake("normal", "std", std, "0 or more"))
     shape, options = sizes("normal", (size,)), (generator, out, dtype, device, requires_grad)
-    return _draw("random_normal", "normal", shape, (float(mean), float(std)), dtypes.float32, *options)
+    return _draw(
+        "random_normal", "normal", shape, (float(mean), float(std)), dtypes.default_float(), *options
+    )
 
 
 @drawing

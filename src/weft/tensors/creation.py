@@ -34,7 +34,7 @@ def device_name(device: str | None) -> str:
 
 
 def _checked(
-    where: str, device: str | None, dtype: DType | None, default: DType = dtypes.float32, out: Any = None
+    where: str, device: str | None, dtype: DType | None, default: DType | None = None, out: Any = None
 ) -> tuple[str, DType]:
     """Device and dtype as given, else those of ``out``, which agrees with what is given, else the default ones."""
     if out is not None:
@@ -48,7 +48,7 @@ def _checked(
         dtype, device = out.dtype, str(out.device)
 
     place = devices.default() if device is None else devices.open(device)
-    kind = default if dtype is None else data_type(where, dtype)
+    kind = (default or dtypes.default_float()) if dtype is None else data_type(where, dtype)
     require_support(place, kind)
     return place.name, kind
 
@@ -87,7 +87,9 @@ def full(
     """
     value = host.check_scalar("full", fill_value)
     shape = sizes("full", (size,) if not isinstance(size, tuple | list) else tuple(size))
-    name, kind = _checked("full", device, dtype, dtypes.of_scalar(value), out)
+    name, kind = _checked(
+        "full", device, dtype, None if isinstance(value, float) else dtypes.of_scalar(value), out
+    )
     representable("full", "fill_value", value, kind)
     options: dict[str, Any] = {"shape": shape, "dtype": kind, "device": name}
     return _made("full", "full", value, out=out, requires_grad=requires_grad, **options)
@@ -214,7 +216,7 @@ def arange(
     for name, value in zip(("start", "end", "step"), values, strict=True):
         if not math.isfinite(value):
             raise ArgumentError(mistake("arange", name, value, "a finite number"))
-    default = dtypes.float32 if any(isinstance(value, float) for value in values) else dtypes.int64
+    default = dtypes.default_float() if any(isinstance(value, float) for value in values) else dtypes.int64
     place, kind = _checked("arange", device, dtype, default, out)
     if kind.kind == "bool":
         raise DTypeError(mistake("arange", "dtype", kind.name, "a type of numbers"))

@@ -25,7 +25,7 @@ def from_python(data: Any, dtype: DType | None, device: Device) -> Array:
     values = as_numpy(data)
     if dtype is None:
         found = dtypes.from_numpy(values.dtype)
-        dtype = dtypes.float32 if found is dtypes.float64 else found
+        dtype = dtypes.default_float() if found is dtypes.float64 else found
     elif values.size and not isinstance(
         data, numpy.ndarray
     ):  # an array's elements wrap, as in NumPy and PyTorch

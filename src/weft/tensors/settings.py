@@ -6,12 +6,13 @@ from typing import Any
 
 from weft import devices, dtypes
 from weft.dtypes import DType
-from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, UnsupportedError, mistake
+from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, mistake
 from weft.ops import TensorType
 from weft.ops.arguments import data_type, integer
 from weft.ops.lazy_fronts import check_functions
 from weft.ops.pointwise import promoted
 from weft.tensors.described import device
+from weft.tensors.eager import EAGER
 from weft.tensors.tensor import Tensor
 
 
@@ -74,20 +75,30 @@ def _checked(where: str, input: Any) -> Tensor:
 
 
 def get_default_dtype() -> DType:
-    """The type of new tensors of numbers with a fraction: float32."""
-    return dtypes.float32
+    """The type of new tensors of numbers with a fraction, float32 unless ``set_default_dtype`` said otherwise."""
+    return dtypes.default_float()
 
 
 def set_default_dtype(d: DType) -> None:
-    """Accept float32, which new tensors are of; ``UnsupportedError`` for another floating point type."""
+    """Make a floating point type the one of new tensors of numbers with a fraction, as ``torch.set_default_dtype``.
+
+    It is also the type of what is computed from integers and a Python number with a fraction. It holds for the whole
+    process. float64 raises ``DTypeError`` where a tensor is then made on a device without it, such as ``webgpu``.
+    A NumPy array of float64 becomes a tensor of the default type. Functions that are compiled keep, for each default
+    type, a program of their own.
+
+    >>> import weft as wf
+    >>> wf.set_default_dtype(wf.float16)
+    >>> (wf.arange(3) / 2).dtype, wf.zeros(2).dtype
+    (weft.float16, weft.float16)
+    >>> wf.set_default_dtype(wf.float32)
+    """
     kind = data_type("set_default_dtype", d)
     if kind.kind != "float":
         raise DTypeError(mistake("set_default_dtype", "d", kind.name, "a floating point type"))
-    if kind is not dtypes.float32:
-        raise UnsupportedError(
-            mistake("set_default_dtype", "d", kind.name, "float32",
-                    "give dtype= where tensors are made, and convert modules with module.to(dtype)")
-        )  # fmt: skip
+    if kind is not dtypes.default_float():
+        dtypes.set_default_float(kind)
+        EAGER.forget()
 
 
 def set_num_threads(num: int) -> None:
