@@ -342,6 +342,10 @@ def conv2d(
 
     ``input`` (N, C, H, W) or (C, H, W), ``weight`` (O, C / groups, KH, KW), ``bias`` (O); gives (N, O, OH, OW).
     ``padding`` may be ``"valid"`` or, with stride 1, ``"same"``, which puts the odd element at the end.
+
+    On ``cpu`` filters of 3x3, and of 4x4 with stride 2, over many channels are computed by Winograd's filtering, in
+    tiles of up to 4x4 results. An infinity or NaN in the input makes all results of the tiles that read it NaN, where
+    a plain sum makes infinity or NaN of the results that read it, and only of those.
     """
 def conv3d(
     input: Tensor,
