@@ -1,6 +1,6 @@
 """Seconds to compile programs that are written as loops: for 1,000 operations of growing programs, and named ones.
 
-    python benchmarks/compile_time.py [--device cpu] [--steps 16 64] [--parameters 100 1000]
+    python benchmarks/compile_time.py [--device cpu] [--steps 16 64] [--parameters 100 1000] [--cells 50 200]
 
 Processor seconds of this process are counted, so that other work on the machine matters little. The kernel cache on
 disk is switched off, so that machine code is made anew.
@@ -62,12 +62,35 @@ def selective(steps: int, device: str) -> tuple[Callable[[Any], Any], Any]:
     return run, x
 
 
+def two_cells(steps: int, device: str, training: bool) -> tuple[Callable[[Any], Any], Any]:
+    """Two LSTM cells in a Python loop with a linear layer at each step; ``training``: with loss and gradients."""
+    first, second = wf.nn.LSTMCell(8, 16, device=device), wf.nn.LSTMCell(16, 16, device=device)
+    head = wf.nn.Linear(16, 1, device=device)
+    x, y = wf.randn(steps, 4, 8, device=device), wf.randn(steps, 4, 1, device=device)
+    parameters = [*first.parameters(), *second.parameters(), *head.parameters()]
+
+    def forward(x: Any) -> Any:
+        start = wf.zeros(4, 16, device=device)
+        low, high, outputs = (start, start), (start, start), []
+        for at in range(steps):
+            low = first(x[at], low)
+            high = second(low[0], high)
+            outputs.append(head(high[0]))
+        return wf.stack(outputs)
+
+    def train(x: Any) -> Any:
+        return wf.autograd.grad(wf.nn.functional.mse_loss(forward(x), y), parameters)
+
+    return train if training else forward, x
+
+
 def main() -> None:
     """Compile everything and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, nargs="*", default=[16, 64])
     parser.add_argument("--parameters", type=int, nargs="*", default=[100, 1000])
+    parser.add_argument("--cells", type=int, nargs="*", default=[50, 200], help="steps of two LSTM cells")
     options = parser.parse_args()
     os.environ["WEFT_CACHE"] = "0"  # before the first kernel is compiled
     device = options.device
@@ -80,8 +103,10 @@ def main() -> None:
     print(
         f"{'program':<24}{'operations':>11}{'plan':>8}{'per 1,000':>11}{'with code':>11}   processor seconds"
     )
+    programs["two LSTMCells"] = lambda steps: two_cells(steps, device, training=False)
+    programs["and gradients"] = lambda steps: two_cells(steps, device, training=True)
     for name, make in programs.items():
-        for steps in options.steps:
+        for steps in options.cells if name in ("two LSTMCells", "and gradients") else options.steps:
             run, x = make(steps)
             graph = trace(run, x).graph
             planned = seconds(lambda graph=graph: compile_graph(graph, profile))

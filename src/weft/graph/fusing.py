@@ -33,6 +33,9 @@ LARGEST = 200
 Programs of ordinary layers stay below 100. A recurrence that is written out has no end of what could be fused; at 100,
 200 and 600 nodes it runs equally fast.
 """
+MANY_READERS = 64
+"""Readers of a value from which on it is computed with none of them: one load less of so many gains nothing, and to
+look at all of them for each would take time by the square of their number."""
 FOLDED_INSIDE = 512
 """Elements folded at a point up to which a producer is stored by the kernel that folds it."""
 SMALL = 1 << 16
@@ -144,6 +147,8 @@ class _Fusing:
         assert producer.parts is not None and consumer.parts is not None
         reports = producer.call.report and consumer.call.report
         if len(consumer.parts) != 1 or consumer.is_product or reports:
+            return False
+        if len(self.calls.readers[value.name]) > MANY_READERS:
             return False
         if self.reach.around(producer, consumer):
             return False

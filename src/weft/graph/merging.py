@@ -155,7 +155,7 @@ def _absorbed(
         inner = True
     at |= {axis.variable: const(0, INDEX) for axis in rest if axis.variable not in at}
     moved = replace(replaced(consumer, at), axes=producer.axes, reduce_axes=producer.reduce_axes)
-    given = _handed_over(plain(moved), producer.stores, values)
+    given = _handed_over(plain(moved), producer.stores, values, producer.is_plain)
     if given is None:
         return None
     both = replace(
@@ -167,15 +167,20 @@ def _absorbed(
     return known_plain(both) if producer.is_plain else plain(both)
 
 
-def _handed_over(part: Part, stores: Sequence[Store], values: Mapping[str, Value]) -> Part | None:
-    """A part with what is stored at its points in place of the loads; ``None`` where it loads that elsewhere."""
+def _handed_over(
+    part: Part, stores: Sequence[Store], values: Mapping[str, Value], is_plain: bool = False
+) -> Part | None:
+    """A part with what is stored at its points in place of the loads; ``None`` where it loads that elsewhere.
+
+    ``is_plain``: the stored values are in plain form over the part's own axes, as the part is.
+    """
     read_back: dict[Expr, Expr] = {}
     for store in stores:
         for node in loads(part, store.buffer):
             if total(affine(node.args[0]), affine(store.index), -1) != Affine((), 0):
                 return None
             read_back[node] = handed(values[store.buffer], store.value, node.dtype)
-    part = plain(replaced(part, read_back))
+    part = known_plain(replaced(part, read_back)) if is_plain else plain(replaced(part, read_back))
     return None if any(loads(part, store.buffer) for store in stores) else part
 
 
