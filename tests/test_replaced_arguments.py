@@ -35,7 +35,7 @@ GROUPS: dict[str, tuple[Any, list[str]]] = {
     "init": (wf.nn.init, [name for name in dir(wf.nn.init) if name.endswith("_") and name[0] != "_"] + ["calculate_gain"]),
     "nn.utils": (wf.nn.utils, [
         name for name, value in vars(wf.nn.utils).items()
-        if name[0] != "_" and inspect.isfunction(value) and value.__module__ == wf.nn.utils.__name__
+        if name[0] != "_" and inspect.isfunction(value) and value.__module__ == wf.nn.utils.gradients.__name__
     ]),
     "autograd": (wf.autograd, ["grad", "backward"]),
     "optim": (wf.optim, [
