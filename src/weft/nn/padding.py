@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from weft.errors import ShapeError, mistake
 from weft.nn import functional
@@ -17,7 +17,14 @@ class _Pad(Module):
     """Padding of the last ``rank`` dimensions: one number for all sides, or two a dimension, the last one first."""
 
     rank: ClassVar[int]
-    mode: ClassVar[str]
+    mode: ClassVar[str] = "constant"
+
+    def __init_subclass__(cls, rank: int = 0, mode: str = "", **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if rank:
+            cls.rank = rank
+        if mode:
+            cls.mode = mode
 
     def __init__(self, padding: Pair) -> None:
         super().__init__()
@@ -38,8 +45,6 @@ class _Pad(Module):
 
 
 class _ConstantPad(_Pad):
-    mode = "constant"
-
     def __init__(self, padding: Pair, value: float) -> None:
         super().__init__(padding)
         self.value = value
@@ -63,31 +68,23 @@ class _ZeroPad(_ConstantPad):
         return f"{self.padding}"
 
 
-class ConstantPad1d(_ConstantPad):
+class ConstantPad1d(_ConstantPad, rank=1):
     """``value`` around the last dimension of (N, C, L) or without N: one number, or 2."""
 
-    rank = 1
 
-
-class ConstantPad2d(_ConstantPad):
+class ConstantPad2d(_ConstantPad, rank=2):
     """``value`` around the last 2 dimensions of (N, C, H, W) or without N: one number, or 4."""
 
-    rank = 2
 
-
-class ConstantPad3d(_ConstantPad):
+class ConstantPad3d(_ConstantPad, rank=3):
     """``value`` around the last 3 dimensions of (N, C, D, H, W) or without N: one number, or 6."""
 
-    rank = 3
 
-
-class ZeroPad1d(_ZeroPad):
+class ZeroPad1d(_ZeroPad, rank=1):
     """Zeros around the last dimension of (N, C, L) or without N: one number, or 2."""
 
-    rank = 1
 
-
-class ZeroPad2d(_ZeroPad):
+class ZeroPad2d(_ZeroPad, rank=2):
     """Zeros around the last 2 dimensions of (N, C, H, W) or without N: one number, or 4.
 
     >>> import weft as wf
@@ -95,73 +92,42 @@ class ZeroPad2d(_ZeroPad):
     [[[0.0, 1.0], [0.0, 0.0]]]
     """
 
-    rank = 2
 
-
-class ZeroPad3d(_ZeroPad):
+class ZeroPad3d(_ZeroPad, rank=3):
     """Zeros around the last 3 dimensions of (N, C, D, H, W) or without N: one number, or 6."""
 
-    rank = 3
 
-
-class ReflectionPad1d(_Pad):
+class ReflectionPad1d(_Pad, rank=1, mode="reflect"):
     """The image reflected, around the last dimension of (N, C, L) or without N: one number, or 2."""
 
-    rank = 1
-    mode = "reflect"
 
-
-class ReflectionPad2d(_Pad):
+class ReflectionPad2d(_Pad, rank=2, mode="reflect"):
     """The image reflected, around the last 2 dimensions of (N, C, H, W) or without N: one number, or 4."""
 
-    rank = 2
-    mode = "reflect"
 
-
-class ReflectionPad3d(_Pad):
+class ReflectionPad3d(_Pad, rank=3, mode="reflect"):
     """The image reflected, around the last 3 dimensions of (N, C, D, H, W) or without N: one number, or 6."""
 
-    rank = 3
-    mode = "reflect"
 
-
-class ReplicationPad1d(_Pad):
+class ReplicationPad1d(_Pad, rank=1, mode="replicate"):
     """The elements at the ends, around the last dimension of (N, C, L) or without N: one number, or 2."""
 
-    rank = 1
-    mode = "replicate"
 
-
-class ReplicationPad2d(_Pad):
+class ReplicationPad2d(_Pad, rank=2, mode="replicate"):
     """The elements at the ends, around the last 2 dimensions of (N, C, H, W) or without N: one number, or 4."""
 
-    rank = 2
-    mode = "replicate"
 
-
-class ReplicationPad3d(_Pad):
+class ReplicationPad3d(_Pad, rank=3, mode="replicate"):
     """The elements at the ends, around the last 3 dimensions of (N, C, D, H, W) or without N: one number, or 6."""
 
-    rank = 3
-    mode = "replicate"
 
-
-class CircularPad1d(_Pad):
+class CircularPad1d(_Pad, rank=1, mode="circular"):
     """The image wrapped around, around the last dimension of (N, C, L) or without N: one number, or 2."""
 
-    rank = 1
-    mode = "circular"
 
-
-class CircularPad2d(_Pad):
+class CircularPad2d(_Pad, rank=2, mode="circular"):
     """The image wrapped around, around the last 2 dimensions of (N, C, H, W) or without N: one number, or 4."""
 
-    rank = 2
-    mode = "circular"
 
-
-class CircularPad3d(_Pad):
+class CircularPad3d(_Pad, rank=3, mode="circular"):
     """The image wrapped around, around the last 3 dimensions of (N, C, D, H, W) or without N: one number, or 6."""
-
-    rank = 3
-    mode = "circular"
