@@ -87,14 +87,14 @@ def fill_diagonal(input: Tensor, fill_value: float, wrap: bool = False) -> Tenso
     A matrix may be of any shape; of more dimensions all are of one size. ``wrap`` begins the diagonal of a tall matrix
     anew below its end, a row left out.
     """
-    shape = tuple(arguments.tensor("fill_diagonal_", "input", input).shape)
+    shape = tuple(arguments.tensor("fill_diagonal", "input", input).shape)
     if len(shape) < 2:
         raise ShapeError(
-            mistake("fill_diagonal_", "the tensor", f"{len(shape)}-dimensional", "at least 2-dimensional")
+            mistake("fill_diagonal", "the tensor", f"{len(shape)}-dimensional", "at least 2-dimensional")
         )
     if len(shape) > 2 and len(set(shape)) > 1:
-        raise ShapeError(mistake("fill_diagonal_", "the tensor's shape", shape, "dimensions of one size"))
-    arguments.representable("fill_diagonal_", "fill_value", fill_value, input.dtype)
+        raise ShapeError(mistake("fill_diagonal", "the tensor's shape", shape, "dimensions of one size"))
+    arguments.representable("fill_diagonal", "fill_value", fill_value, input.dtype)
     step, size = 1 + sum(_products(shape[1:])), _product(shape)
     last = size if wrap and len(shape) == 2 else min(size, step * (min(shape) - 1) + 1 if size else 0)
     flat = (("reshape", (("shape", (size,)),)), _slice(0, 0, last, step))
