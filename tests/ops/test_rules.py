@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 import weft.control  # declares ops of its own
+from weft.codegen.llvm import library as llvm
+from weft.codegen.wgsl import library as wgsl
 from weft.func.forward_rules import TANGENTS
 from weft.func.rules import BATCHING
 from weft.graph.work import LIBRARY
-from weft.kernels import library
 from weft.ops import OPS, OpSpec
 from weft.ops.rules import NONE, Rules
 from weft.tensors.splits import SPLITTING
@@ -65,8 +66,7 @@ def test_every_rule_is_some_ops() -> None:
 
 
 def test_every_library_kernel_says_what_work_it_is() -> None:
-    modules = [module.name for module in pkgutil.iter_modules(library.__path__)]
-    names = {name.partition("_")[2] for name in modules if name.startswith(("llvm_", "wgsl_"))}
+    names = {module.name for module in pkgutil.iter_modules([*llvm.__path__, *wgsl.__path__])}
     assert names == {*LIBRARY, "attention"}
 
 

@@ -14,7 +14,7 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.kernels import Argument, Library, Offset, Operand, Program, Step, coalesce
-from weft.kernels.library.scans import SCANS, accumulator
+from weft.kernels.library.scans import SCANS, accumulator, block
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.checked_sums import checked_total, is_short
@@ -118,9 +118,7 @@ def _wgsl_steps(
     kind: str, sources: list[Operand], targets: list[Operand], rows: _Rows, profile: TargetProfile, first: int,
     temporaries: Temporaries, states: bool = False,
 ) -> list[Step]:  # fmt: skip
-    from weft.kernels.library import wgsl_scan
-
-    count, length = math.prod(rows.sizes), wgsl_scan.block(profile)
+    count, length = math.prod(rows.sizes), block(profile)
     if not states and (rows.n <= SERIAL or (count >= MANY and rows.n <= length)):
         return [_step(kind, sources, targets, rows, {"form": "serial", "stage": "whole", "states": states})]
     blocks = -(-rows.n // length)

@@ -16,6 +16,7 @@ from weft.errors import ArgumentError, DTypeError, mistake
 from weft.expr import Expr, call, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Library, Offset, Operand, Program, Step, coalesce
+from weft.kernels.library import radix
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import Gradient, TensorType, bind
@@ -72,12 +73,10 @@ def order_steps(
         library = Library("sort", (x.dtype,), (("descending", descending),))
         buffers = (x.index, order.index, *(each.index for each in rest))
         return [Step(library, buffers, (rows, n, Offset(x.index)))], order
-    from weft.kernels.library import wgsl_radix
-
     keys, other_keys = (scratch(first, temporaries, dtypes.uint32, (rows, n)) for _ in range(2))
     order, other_order = (scratch(first, temporaries, dtypes.int64, x.shape) for _ in range(2))
-    blocks = -(-n // wgsl_radix.block(profile))
-    counts = scratch(first, temporaries, dtypes.uint32, (rows * wgsl_radix.DIGITS * blocks,))
+    blocks = -(-n // radix.block(profile))
+    counts = scratch(first, temporaries, dtypes.uint32, (rows * radix.DIGITS * blocks,))
     steps = [_key_step(x, keys, order, descending)]
     for shift in range(*_BITS.get(x.dtype.name, (0, 32)), 4):
         stages: dict[str, tuple[Operand, ...]] = {

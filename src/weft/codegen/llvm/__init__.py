@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.util import find_spec
 
 from weft.codegen.llvm.alike import shared
 from weft.codegen.llvm.lanes import is_light
@@ -20,12 +18,12 @@ from weft.codegen.llvm.part import PartWriter
 from weft.codegen.llvm.rows import SHORT, RowsWriter, suits
 from weft.codegen.llvm.stream import STREAM_METADATA
 from weft.codegen.llvm.turned import TurnedWriter, turned
+from weft.codegen.templates import find
 from weft.errors import KernelError
 from weft.expr import Expr, variable
 from weft.expr.llvm import Emitter
 from weft.expr.llvm_text import SCALARS, Lines, Value
 from weft.kernels import Axis, Kernel, Library, Part
-from weft.kernels.library import TEMPLATES
 from weft.target import Binding, KernelSpec, TargetProfile
 
 __all__ = ["LlvmGenerator", "entry_name"]
@@ -66,7 +64,7 @@ class LlvmGenerator:
     def generate(self, kernel: Kernel | Library) -> KernelSpec:
         """The kernel as IR; ``KernelError`` where there is no template, or the kernel is not well formed."""
         if isinstance(kernel, Library):
-            return self._library(kernel)
+            return find("llvm", kernel.name)(kernel, self.profile)
         _validate(kernel)
         bindings = [Binding(buffer.name, buffer.dtype, buffer.access) for buffer in kernel.buffers]
         counts = [_product([axis.size for axis in part.axes]) for part in kernel.parts]
@@ -82,16 +80,6 @@ class LlvmGenerator:
             source=_module(kernel),
             reports=kernel.reports,
         )
-
-    def _library(self, library: Library) -> KernelSpec:
-        module = f"weft.kernels.library.llvm_{library.name}"
-        if library.name.isidentifier() and find_spec(module) is not None:
-            import_module(module)  # registers its template
-        template = TEMPLATES.get(("llvm", library.name))
-        if template is None:
-            known = ", ".join(name for family, name in TEMPLATES if family == "llvm")
-            raise KernelError(f"llvm: there is no library kernel {library.name!r}; there are {known}")
-        return template(library, self.profile)
 
 
 def _validate(kernel: Kernel) -> None:

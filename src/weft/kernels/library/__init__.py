@@ -1,6 +1,7 @@
-"""Library kernels: tuned templates, one file a kernel and target, found by ``TEMPLATES[dialect family, name]``.
+"""Library kernels: what those who ask for one and the templates that write it agree on.
 
-A template is ``(Library, TargetProfile) -> KernelSpec``. Each has a derived form that its tests compare it with.
+The templates lie with their targets, in ``codegen.llvm.library`` and ``codegen.wgsl.library``. Each has a derived form
+that its tests compare it with.
 
 ``matmul`` (buffers a, b, c; parameters in this order, all int64, strides in elements):
     ``batch0 batch1 m n k`` · ``a_offset a_b0 a_b1 a_m a_k`` · ``b_offset b_b0 b_b1 b_k b_n`` ·
@@ -27,23 +28,3 @@ A template is ``(Library, TargetProfile) -> KernelSpec``. Each has a derived for
 ``topk`` (llvm; option ``descending``; buffers x, order and one of scratch): ``rows n count x_offset``; the first of
     that order.
 """
-
-from __future__ import annotations
-
-from collections.abc import Callable
-
-from weft.kernels.program import Library
-from weft.target import KernelSpec, TargetProfile
-
-Template = Callable[[Library, TargetProfile], KernelSpec]
-TEMPLATES: dict[tuple[str, str], Template] = {}
-
-
-def template(family: str, name: str) -> Callable[[Template], Template]:
-    """Register the template of a library kernel for a dialect family, ``"wgsl"`` or ``"llvm"``."""
-
-    def register(function: Template) -> Template:
-        TEMPLATES[family, name] = function
-        return function
-
-    return register

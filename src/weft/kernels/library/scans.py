@@ -12,6 +12,7 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.expr import Expr, parse, variable
 from weft.expr.node import INDEX
+from weft.target import TargetProfile
 
 
 @dataclass(frozen=True)
@@ -78,3 +79,19 @@ def parameters(buffers: list[str]) -> tuple[str, ...]:
     """The kernels' parameters, int64: two outer sizes and the length, and each buffer's start and strides."""
     names = [f"{name}_{part}" for name in buffers for part in ("offset", "first", "s0", "s1", "sn")]
     return ("rows0", "rows1", "n", *names)
+
+
+SHARE = 8
+"""Consecutive elements that an invocation folds, on targets with workgroups."""
+
+
+def invocations(profile: TargetProfile, form: str) -> int:
+    """Invocations in a workgroup."""
+    if form == "serial":
+        return 64
+    return 32 if profile.software else 256
+
+
+def block(profile: TargetProfile) -> int:
+    """Elements that a workgroup folds."""
+    return invocations(profile, "blocks") * SHARE

@@ -7,33 +7,18 @@ each digit begins, ``"scatter"`` moves keys and places there, in order. Nothing 
 from __future__ import annotations
 
 from weft import dtypes
+from weft.codegen.templates import template
 from weft.codegen.wgsl import work
 from weft.codegen.wgsl.module import Module
 from weft.codegen.wgsl.storage import View
 from weft.expr import Expr, call, const, variable
 from weft.expr.node import INDEX
-from weft.kernels.library import template
+from weft.kernels.library.radix import DIGITS, block, share, threads
 from weft.kernels.program import Library
 from weft.target import KernelSpec, Parameter, TargetProfile
 
 PARAMETERS = ("rows", "n", "blocks", "shift")
-DIGITS = 16
 SCANNERS = 256
-
-
-def threads(profile: TargetProfile) -> int:
-    """Invocations that sort a block together; a multiple of the digits, so that each digit's counts split evenly."""
-    return 32 if profile.software else 128
-
-
-def share(profile: TargetProfile) -> int:
-    """Consecutive elements of a block that one invocation moves."""
-    return 32 if profile.software else 16
-
-
-def block(profile: TargetProfile) -> int:
-    """Elements of a block."""
-    return threads(profile) * share(profile)
 
 
 def _module(name: str, profile: TargetProfile, views: tuple[View, ...], size: int) -> Module:

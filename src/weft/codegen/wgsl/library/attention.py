@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 
+from weft.codegen.templates import template
 from weft.codegen.wgsl import work
 from weft.codegen.wgsl.attending import Skeleton, choose_tile, words
 from weft.codegen.wgsl.module import Module
@@ -19,7 +20,7 @@ from weft.errors import KernelError
 from weft.expr import call, const, variable
 from weft.expr.node import INDEX
 from weft.kernels import Axis
-from weft.kernels.library import attentions, template
+from weft.kernels.library import attentions
 from weft.kernels.program import Library
 from weft.target import KernelSpec, Parameter, TargetProfile
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from weft.codegen.templates import template
 from weft.codegen.wgsl import work
 from weft.codegen.wgsl.module import Module
 from weft.codegen.wgsl.storage import View
@@ -16,24 +17,9 @@ from weft.expr import Expr, cast, const, variable
 from weft.expr.node import INDEX
 from weft.expr.wgsl import Emitter, Value
 from weft.expr.wgsl_text import bare, literal, type_name
-from weft.kernels.library import template
-from weft.kernels.library.scans import SCANS, Scan, accumulator, parameters
+from weft.kernels.library.scans import SCANS, SHARE, Scan, accumulator, invocations, parameters
 from weft.kernels.program import Library
 from weft.target import KernelSpec, Parameter, TargetProfile
-
-SHARE = 8
-
-
-def invocations(profile: TargetProfile, form: str) -> int:
-    """Invocations in a workgroup."""
-    if form == "serial":
-        return 64
-    return 32 if profile.software else 256
-
-
-def block(profile: TargetProfile) -> int:
-    """Elements that a workgroup folds."""
-    return invocations(profile, "blocks") * SHARE
 
 
 class _Writer:

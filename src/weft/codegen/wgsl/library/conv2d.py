@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from weft.codegen.templates import template
+from weft.codegen.wgsl.library.matmul import accumulator, operand_types
 from weft.codegen.wgsl.module import Module
 from weft.codegen.wgsl.storage import View
 from weft.codegen.wgsl.tile_sizes import choose_tile
@@ -20,8 +22,6 @@ from weft.errors import KernelError
 from weft.expr import Expr, call, variable
 from weft.expr.node import INDEX
 from weft.expr.wgsl_text import type_name
-from weft.kernels.library import template
-from weft.kernels.library.wgsl_matmul import accumulator, operand_types
 from weft.kernels.program import Library
 from weft.target import KernelSpec, Parameter, TargetProfile
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from weft import dtypes
 from weft.codegen.llvm.function import FunctionWriter
+from weft.codegen.templates import template
 from weft.dtypes import DType
-from weft.kernels.library import template
 from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 

@@ -8,6 +8,7 @@ parameters of c are there and not used.
 
 from __future__ import annotations
 
+from weft.codegen.templates import template
 from weft.codegen.wgsl import epilogues
 from weft.codegen.wgsl.module import Module
 from weft.codegen.wgsl.storage import View
@@ -18,7 +19,6 @@ from weft.errors import KernelError
 from weft.expr import Expr, variable
 from weft.expr.node import INDEX
 from weft.expr.wgsl_text import type_name
-from weft.kernels.library import template
 from weft.kernels.program import Library
 from weft.target import KernelSpec, Parameter, TargetProfile
 

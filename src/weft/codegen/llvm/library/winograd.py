@@ -28,10 +28,10 @@ from weft import dtypes
 from weft.codegen.llvm.lanewise import Lanewise
 from weft.codegen.llvm.memory import LANES
 from weft.codegen.llvm.routine import GEMM, Routine
+from weft.codegen.templates import template
 from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr.llvm_text import suffix, vector_type
-from weft.kernels.library import template
 from weft.kernels.library.winograd import Filtering, transposed
 from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from weft import dtypes
+from weft.codegen.llvm.library.last_place import SEQUENTIAL
+from weft.codegen.templates import template
 from weft.errors import KernelError
-from weft.kernels.library import template
-from weft.kernels.library.llvm_last_place import SEQUENTIAL
 from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 

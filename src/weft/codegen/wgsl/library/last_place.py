@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weft import dtypes
+from weft.codegen.templates import template
 from weft.codegen.wgsl import work
 from weft.codegen.wgsl.module import Module
 from weft.codegen.wgsl.storage import View
 from weft.expr import variable
 from weft.expr.node import INDEX
-from weft.kernels.library import template
 from weft.kernels.program import Library
 from weft.target import KernelSpec, Parameter, TargetProfile
 

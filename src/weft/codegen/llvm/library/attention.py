@@ -12,10 +12,11 @@ import math
 from weft import dtypes
 from weft.codegen.llvm.memory import LANES
 from weft.codegen.llvm.routine import GEMM, PLAIN, TRANSPOSED, Routine
+from weft.codegen.templates import template
 from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr.llvm_text import Value, literal
-from weft.kernels.library import attentions, template
+from weft.kernels.library import attentions
 from weft.kernels.library.attentions import CPU_KEYS, CPU_ROWS
 from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile

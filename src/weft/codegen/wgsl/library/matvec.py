@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from weft.codegen.templates import template
 from weft.codegen.wgsl import work
+from weft.codegen.wgsl.library.matmul import operand_types
 from weft.codegen.wgsl.module import Module
 from weft.codegen.wgsl.storage import FORMATS, View
 from weft.errors import KernelError
@@ -17,8 +19,6 @@ from weft.expr import const, variable
 from weft.expr.node import INDEX
 from weft.expr.wgsl_text import type_name
 from weft.kernels import Axis
-from weft.kernels.library import template
-from weft.kernels.library.wgsl_matmul import operand_types
 from weft.kernels.program import Library
 from weft.target import KernelSpec, Parameter, TargetProfile
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from weft import dtypes
 from weft.codegen.llvm.function import FunctionWriter
 from weft.codegen.llvm.memory import Memory
+from weft.codegen.templates import template
 from weft.expr import Expr, cast, load, variable
 from weft.expr.llvm import Emitter
 from weft.expr.llvm_text import Value
 from weft.expr.node import INDEX
-from weft.kernels.library import template
 from weft.kernels.library.scans import SCANS, Scan, accumulator, parameters
 from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weft import dtypes
-from weft.kernels.library import template
+from weft.codegen.templates import template
 from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from weft import dtypes
 from weft.codegen.llvm.function import FunctionWriter
+from weft.codegen.templates import template
 from weft.errors import KernelError
 from weft.expr import Expr
 from weft.expr.llvm import Emitter
 from weft.expr.llvm_text import Value
 from weft.expr.node import INDEX
-from weft.kernels.library import template
 from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 
