@@ -96,6 +96,8 @@ def test_function(name: str, dtype: DType) -> None:
     if name in ("floordiv", "mod", "fmod"):
         # the definition of fmod for other targets loses denormal divisors
         operands[1][abs(operands[1]) < 1e-30] = 3
+    if name == "hurwitz":  # is for orders above 1 and positive arguments
+        operands = [numpy.nan_to_num(abs(array), posinf=3).clip(0, 20) + numpy.asarray(1.5, dtype.numpy) for array in operands]
     if name == "scaled":  # by whole powers of two
         operands[1] = numpy.clip(numpy.nan_to_num(operands[1]), -250, 250).round()
     single = compute(name, dtype, operands, lanes=False)
@@ -109,7 +111,7 @@ def test_function(name: str, dtype: DType) -> None:
         return
     # A primitive is rounded once. Definitions may differ by contraction: NumPy has none (their own tests measure
     # their accuracy in units in the last place; here it is that LLVM computes the same thing at all).
-    primitive = name != "fma" and (function.llvm or dtype.bits == 64 and function.double)
+    primitive = name not in ("fma", "lgamma") and (function.llvm or dtype.bits == 64 and function.double)
     scales = {(True, 32): 1.2e-7, (True, 64): 5e-16, (False, 32): 1e-4, (False, 64): 1e-10}
     scale = scales[bool(primitive), dtype.bits]
     close = numpy.isclose(single, expected, rtol=scale, atol=0.0 if primitive else scale / 10, equal_nan=True)

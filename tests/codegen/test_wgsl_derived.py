@@ -398,5 +398,5 @@ def test_mistakes_are_named() -> None:
     renamed = dataclasses.replace(kernel, buffers=(Buffer("b0;", dtypes.float32), *kernel.buffers[1:]))
     with pytest.raises(KernelError, match="'b0;' is no name"):
         codegen.generate(renamed, NATIVE)
-    with pytest.raises(KernelError, match="no WGSL template"):
+    with pytest.raises(KernelError, match="no template in wgsl"):
         codegen.generate(weft.kernels.Library("quilt", ()), BROWSER)

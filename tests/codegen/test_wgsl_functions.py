@@ -130,6 +130,10 @@ def exempt(function: Function, got: Array, want: Array, given: list[Array]) -> A
             found = (numpy.abs(got - want) < 1e-6 * size) | (size > 3e38)
         elif function.name in ("gelu", "normal"):
             found = numpy.abs(got - want) < 2e-6
+        elif function.name in ("lgamma", "digamma", "trigamma", "zeta", "hurwitz"):  # their roots cancel
+            found = numpy.abs(got - want) < 3e-5 * numpy.maximum(numpy.abs(want), 1)
+            if function.name == "hurwitz":
+                found |= ~((wide[0] > 1) & (wide[0] < 60) & (wide[1] > 0) & numpy.isfinite(wide[1]))
         else:
             found = numpy.zeros(want.shape, bool)
         if function.name in ("quotient", "fmod", "mod", "floordiv"):

@@ -20,7 +20,7 @@ _STIRLING = (0.0833333283662796, -0.002776062348857522, 0.0007309152861125767)
 _STEPS = 8
 _DIGAMMA = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)
 """B(2k) / 2k, the coefficients of digamma's asymptotic series."""
-_TRIGAMMA = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
+_BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
 """B(2k)."""
 _ZETA = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000, 1 / 74724249600,
          -3617 / 10670622842880000, 43867 / 5109094217170944000)  # fmt: skip
@@ -33,7 +33,7 @@ def _lgamma(x: Any) -> Any:
     import numpy
 
     def of(value: float) -> float:
-        pole = value <= 0 and value == math.floor(value) or math.isinf(value)
+        pole = math.isinf(value) or value <= 0 and value == math.floor(value)
         return math.inf if pole else math.lgamma(value)
 
     return numpy.vectorize(of, otypes=["float64"])(x)
@@ -77,7 +77,15 @@ def _zeta(s: Any, q: Any) -> Any:
     below = _hurwitz(s, rest) + numpy.where(s % 2 == 0, more, -more)
     below = numpy.where(q == numpy.floor(q), numpy.inf, numpy.where(s == numpy.floor(s), below, numpy.nan))
     found = numpy.where(q > 0, _hurwitz(s, q), numpy.where(q <= 0, below, numpy.nan))
+    found = numpy.where(q == numpy.inf, numpy.nan, found)  # as PyTorch has it
     return numpy.where(s > 1, found, numpy.where(s == 1, numpy.inf, numpy.nan))
+
+
+def _trigamma(x: Any) -> Any:
+    import numpy
+
+    x = numpy.asarray(x, "float64")
+    return numpy.where(numpy.isinf(x), numpy.where(x > 0, 0, numpy.nan), _zeta(2.0, x))
 
 
 # With t in [-1/2, 1/2]: lgamma(2 + t) = t * Q(t), and lgamma(n + t) is that plus or less the logarithm of a product.
@@ -118,11 +126,11 @@ add("digamma", "x", "f", _digamma, derivative=("g * trigamma(x)",),
     where(reflected, where(pole, log(-1.0 - abs(x)), where(x == 0.0, 1.0 / -x, above - turned)), above)
     """)  # fmt: skip
 _SQUARES = " + ".join(f"1.0 / ((y + {float(n)}) * (y + {float(n)}))" for n in range(_STEPS))
-add("trigamma", "x", "f", lambda x: _zeta(2.0, x), derivative=("-2.0 * g * zeta(x - x + 3.0, x)",),
+add("trigamma", "x", "f", _trigamma, derivative=("-2.0 * g * zeta(x - x + 3.0, x)",),
     definition=f"""
     {_REFLECTED}
     i = 1.0 / z
-    above = i + 0.5 * q + i * q * ({horner("q", *_TRIGAMMA)}) + ({_SQUARES})
+    above = i + 0.5 * q + i * q * ({horner("q", *_BERNOULLI)}) + ({_SQUARES})
     turned = {_PI} / sin({_PI} * t)
     where(reflected, turned * turned - above, above)
     """)  # fmt: skip
@@ -138,7 +146,7 @@ def _euler_maclaurin(steps: int, terms: int) -> str:
     i = 1.0 / a
     j = i * i
     b = pow(a, -s)
-    tail = b * (a / (s - 1.0) + 0.5 + s * i * {rest})
+    tail = where(b == 0, 0.0, b * (a / (s - 1.0) + 0.5 + s * i * {rest}))
     tail + ({" + ".join(f"pow(q + {float(k)}, -s)" for k in range(steps))})
     """
 
@@ -154,6 +162,6 @@ add("zeta", "s q", "f", _zeta, derivative=(None, "-(g * s) * zeta(s + 1.0, q)"),
     more = hurwitz(s, 1.0 - rest) - hurwitz(s, 1.0 - below)
     signed = where(floor(s * 0.5) * 2.0 == s, more, -more)
     defined = where(q > 0, first, where(s == floor(s), first + signed, nan))
-    found = where((q <= 0) & (rest == 0), inf, where(q == q, defined, q))
+    found = where((q <= 0) & ((rest == 0) | (rest != rest)), inf, where(q == q, defined, q))
     where(s < 1, nan, where(s == 1, inf, found))
     """)  # fmt: skip
