@@ -97,7 +97,10 @@ def test_function(name: str, dtype: DType) -> None:
         # the definition of fmod for other targets loses denormal divisors
         operands[1][abs(operands[1]) < 1e-30] = 3
     if name == "hurwitz":  # is for orders above 1 and positive arguments
-        operands = [numpy.nan_to_num(abs(array), posinf=3).clip(0, 20) + numpy.asarray(1.5, dtype.numpy) for array in operands]
+        operands = [
+            numpy.nan_to_num(abs(array), posinf=3).clip(0, 20) + numpy.asarray(1.5, dtype.numpy)
+            for array in operands
+        ]
     if name == "scaled":  # by whole powers of two
         operands[1] = numpy.clip(numpy.nan_to_num(operands[1]), -250, 250).round()
     single = compute(name, dtype, operands, lanes=False)
