@@ -162,6 +162,6 @@ add("zeta", "s q", "f", _zeta, derivative=(None, "-(g * s) * zeta(s + 1.0, q)"),
     more = hurwitz(s, 1.0 - rest) - hurwitz(s, 1.0 - below)
     signed = where(floor(s * 0.5) * 2.0 == s, more, -more)
     defined = where(q > 0, first, where(s == floor(s), first + signed, nan))
-    found = where((q <= 0) & ((rest == 0) | (rest != rest)), inf, where(q == q, defined, q))
-    where(s < 1, nan, where(s == 1, inf, found))
+    found = where((q <= 0) & ((rest == 0) | (rest != rest)), inf, where(q < inf, defined, nan))
+    where(s > 1, found, where(s == 1, inf, nan))
     """)  # fmt: skip
