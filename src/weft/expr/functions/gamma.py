@@ -163,5 +163,5 @@ add("zeta", "s q", "f", _zeta, derivative=(None, "-(g * s) * zeta(s + 1.0, q)"),
     signed = where(floor(s * 0.5) * 2.0 == s, more, -more)
     defined = where(q > 0, first, where(s == floor(s), first + signed, nan))
     found = where((q <= 0) & ((rest == 0) | (rest != rest)), inf, where(q < inf, defined, nan))
-    where(s > 1, found, where(s == 1, inf, nan))
+    where(s > 1, found, where(s < 1, nan, where(s == 1, inf, s)))
     """)  # fmt: skip
