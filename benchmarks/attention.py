@@ -30,7 +30,7 @@ Pass = Callable[[], Any]
 
 def passes(library: Any, arrays: list[Any], causal: bool) -> tuple[Pass, Pass, Pass]:
     """The result, a call forward and one backward."""
-    q, k, v = (one.requires_grad_() for one in arrays[:3])
+    q, k, v = (array.requires_grad_() for array in arrays[:3])
     attention = library.nn.functional.scaled_dot_product_attention
     out = attention(q, k, v, is_causal=causal)
 
@@ -49,8 +49,8 @@ def row(shape: tuple[int, ...], kind: str, causal: bool, device: str, seconds: f
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(shape, dtype="float32") for _ in range(4)]
     opened, there = wf.devices.open(device), "cuda" if CUDA else "cpu"
-    ours = [wf.tensor(one, device=device).to(getattr(wf, kind)) for one in arrays]
-    theirs = [torch.from_numpy(one).to(there).to(getattr(torch, kind)) for one in arrays]
+    ours = [wf.tensor(array, device=device).to(getattr(wf, kind)) for array in arrays]
+    theirs = [torch.from_numpy(array).to(there).to(getattr(torch, kind)) for array in arrays]
     all_ours, *calls = passes(wf, ours, causal)
     all_theirs, *peers = passes(torch, theirs, causal)
     for one, other in zip(all_ours(), all_theirs(), strict=True):

@@ -64,7 +64,7 @@ def torch_peers(name: str) -> list[Candidate]:
     step, batch = MAKERS[name](torch)
     compiled = torch.compile(step)
     found += torch_candidates(lambda: compiled(*batch), "torch.compile")
-    return [one for one in found if _works(one)]
+    return [value for value in found if _works(value)]
 
 
 def _works(candidate: Candidate) -> bool:

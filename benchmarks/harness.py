@@ -58,22 +58,22 @@ def measure(
     given = [Candidate(n, run) for n, run in peers.items()] if isinstance(peers, Mapping) else list(peers)
     candidates = [Candidate("", ours), *given]
     calls = {}
-    for one in candidates:
-        with one.setting():
-            one.run()
+    for candidate in candidates:
+        with candidate.setting():
+            candidate.run()
             start = time.perf_counter()
-            one.run()
-            calls[one.name] = max(1, int(TURN / max(time.perf_counter() - start, 1e-7)))
-    row = Row(name, peers={one.name: [] for one in given}, bytes_moved=bytes_moved)
+            candidate.run()
+            calls[candidate.name] = max(1, int(TURN / max(time.perf_counter() - start, 1e-7)))
+    row = Row(name, peers={value.name: [] for value in given}, bytes_moved=bytes_moved)
     for _ in range(turns):
-        for one in candidates:
-            with one.setting():
-                one.run()
+        for candidate in candidates:
+            with candidate.setting():
+                candidate.run()
                 start = time.perf_counter()
-                for _ in range(calls[one.name]):
-                    one.run()
-                seconds = (time.perf_counter() - start) / calls[one.name]
-            (row.peers[one.name] if one.name else row.ours).append(seconds)
+                for _ in range(calls[candidate.name]):
+                    candidate.run()
+                seconds = (time.perf_counter() - start) / calls[candidate.name]
+            (row.peers[candidate.name] if candidate.name else row.ours).append(seconds)
     return row
 
 

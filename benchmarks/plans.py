@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--turns", type=int, default=5)
     given = parser.parse_args()
-    for name in [one for one in MAKERS if one.endswith("step")]:
+    for name in [maker for maker in MAKERS if maker.endswith("step")]:
         with tempfile.TemporaryDirectory() as folder:
             options = {"name": name, "device": given.device, "folder": f"{folder}/plan"}
             run(TRACED, save=True, **options)

@@ -90,7 +90,7 @@ def training(device, how: str):
     for _ in range(30):
         losses.append(run(x, y).item())
         scales.append(scaler.get_scale())
-    return losses, scales, [one.detach().numpy() for one in model.parameters()]
+    return losses, scales, [parameter.detach().numpy() for parameter in model.parameters()]
 
 
 @pytest.mark.parametrize("how", ["jit", "compile"])
@@ -133,11 +133,11 @@ def test_a_skipped_step_leaves_everything_as_it_was(device) -> None:
 
 def test_several_optimizers_are_skipped_each_by_itself(device) -> None:
     tensors = [wf.ones(2, device=device.name, requires_grad=True) for _ in range(2)]
-    optimizers = [wf.optim.SGD([one], lr=1.0) for one in tensors]
+    optimizers = [wf.optim.SGD([tensor], lr=1.0) for tensor in tensors]
     scaler = wf.amp.GradScaler(device.name, init_scale=4.0)
     scaler.scale((tensors[0] * math.inf).sum() + (tensors[1] * 0.5).sum()).backward()
-    for one in optimizers:
-        scaler.step(one)
+    for optimizer in optimizers:
+        scaler.step(optimizer)
     scaler.update()
     assert tensors[0].tolist() == [1.0, 1.0] and tensors[1].tolist() == [0.5, 0.5]
     assert scaler.get_scale() == 2.0

@@ -54,7 +54,7 @@ def test_a_step_over_many_sizes_is_right() -> None:
 
         def step(parameters=parameters, optimizer=optimizer) -> wf.Tensor:
             optimizer.zero_grad()
-            loss = sum((one * one).sum() for one in parameters)
+            loss = sum((parameter * parameter).sum() for parameter in parameters)
             loss.backward()
             optimizer.step()
             return loss
@@ -62,6 +62,6 @@ def test_a_step_over_many_sizes_is_right() -> None:
         run = wf.jit(step) if compiled else step
         for _ in range(3):
             run()
-        found.append([one.detach().numpy() for one in parameters])
+        found.append([parameter.detach().numpy() for parameter in parameters])
     for eager, jitted in zip(*found, strict=True):
         numpy.testing.assert_allclose(eager, jitted, rtol=1e-5, atol=1e-6)

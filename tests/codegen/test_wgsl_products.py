@@ -248,7 +248,7 @@ def test_batches_of_any_strides_take_the_tuned_kernel(hardware: Device, name: st
     with wf.profiler.profile() as found:
         got = (left @ right).numpy()
     numpy.testing.assert_allclose(got, wanted, rtol=0, atol=2e-5 * numpy.abs(wanted).max())
-    assert [one.kernel for one in found.events][-1] == "matmul_float32_float32_float32"
+    assert [event.kernel for event in found.events][-1] == "matmul_float32_float32_float32"
     assert len(found.events) <= 3
     numpy.testing.assert_allclose(wf.jit(lambda x, y: x @ y)(left, right).numpy(), got, rtol=0, atol=1e-6)
 

@@ -39,13 +39,13 @@ def agree(fn, *tensors, bound: float = 1e-5):
 
 
 def _results_and_gradients(fn, tensors):
-    leaves = [one.detach().requires_grad_(one.requires_grad) for one in tensors]
+    leaves = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in tensors]
     result = fn(*leaves)
     results = result if isinstance(result, tuple) else (result,)
     total = sum(((at + 1) * one.sin().sum() for at, one in enumerate(results) if one.requires_grad))
     total.backward()
     return [one.detach().numpy() for one in results] + [
-        one.grad.numpy() for one in leaves if one.grad is not None
+        leaf.grad.numpy() for leaf in leaves if leaf.grad is not None
     ]
 
 
@@ -60,7 +60,7 @@ def test_several_results_of_which_some_have_no_gradient(device) -> None:
     x, w = given(device, 3, 4), given(device, 4, 5, seed=1)
     agree(f, x, w)
     results = wf.compile(f)(x, w)
-    assert [one.requires_grad for one in results] == [True, False, False, True]
+    assert [result.requires_grad for result in results] == [True, False, False, True]
 
 
 def test_trees_of_arguments_and_results_and_numbers(device) -> None:
@@ -93,7 +93,7 @@ def test_gradients_flow_through_to_what_the_arguments_came_from(device) -> None:
 def test_calls_before_the_first_goes_backward_hold_values_of_their_own(device) -> None:
     f = wf.compile(lambda x: (x.exp() * x).sum())
     tensors = [given(device, 5, seed=seed) for seed in range(3)]
-    results = [f(one) for one in tensors]
+    results = [f(tensor) for tensor in tensors]
     for result in reversed(results):
         result.backward()
     for one in tensors:

@@ -27,7 +27,9 @@ def test_a_compiled_module_shares_everything(device) -> None:
     compiled = wf.compile(net)
     assert isinstance(compiled, Net) and repr(compiled) == repr(net)
     assert list(compiled.state_dict()) == ["layer.weight", "layer.bias"]
-    assert [id(one) for one in compiled.parameters()] == [id(one) for one in net.parameters()]
+    assert [id(parameter) for parameter in compiled.parameters()] == [
+        id(parameter) for parameter in net.parameters()
+    ]
     x = given(device, 4, 3)
     compiled.eval()
     assert not net.training and not net.layer.training

@@ -42,7 +42,7 @@ class Counting:
     """A keeper that adds up the memory that the tape holds, each storage once, parameters and inputs apart."""
 
     def __init__(self, outside) -> None:
-        self.held = {id(one._data.storage): 0 for one in outside}
+        self.held = {id(value._data.storage): 0 for value in outside}
         self.storages = []
 
     def keep(self, saved: Saved) -> Saved:

@@ -58,7 +58,7 @@ class Training:
         return loss
 
     def values(self) -> list[numpy.ndarray]:
-        return [one.detach().float().numpy() for one in self.tensors()]
+        return [tensor.detach().float().numpy() for tensor in self.tensors()]
 
 
 def scatter(tensor: wf.Tensor) -> None:
@@ -79,7 +79,7 @@ def updates(step: wf.JitFunction) -> int:
     plan = plan_of(step)
     for one in plan.dispatches():
         assert len(one.places) + one.spec.reports <= 8, one
-    return sum("adam" in one.spec.name for one in plan.dispatches())
+    return sum("adam" in dispatch.spec.name for dispatch in plan.dispatches())
 
 
 def equal(found: Training, expected: Training) -> None:
@@ -102,7 +102,7 @@ def test_all_parameters_are_updated_in_two_dispatches(scattered: bool, amsgrad: 
     numpy.testing.assert_allclose(found, expected, rtol=1e-4)
     equal(made, eager)
     assert updates(step) <= 2
-    assert len({id(one._data.storage.buffer) for one in made.tensors()}) == 1
+    assert len({id(tensor._data.storage.buffer) for tensor in made.tensors()}) == 1
 
 
 def test_narrow_types_share_bindings() -> None:
@@ -121,11 +121,13 @@ def test_eager_code_uses_the_states_between_steps() -> None:
     step = wf.jit(made.step)
     for at in range(6):
         (made.step if at % 3 == 1 else step)(made.batch)
-        assert all(numpy.isfinite(one).all() for one in made.values())
+        assert all(numpy.isfinite(value).all() for value in made.values())
     equal(made, eager)
-    versions = [one._data.storage.version for one in made.model.parameters()]
+    versions = [parameter._data.storage.version for parameter in made.model.parameters()]
     step(made.batch)
-    assert [one._data.storage.version for one in made.model.parameters()] == [one + 1 for one in versions]
+    assert [parameter._data.storage.version for parameter in made.model.parameters()] == [
+        one + 1 for one in versions
+    ]
 
 
 def test_states_that_were_moved_are_planned_anew() -> None:

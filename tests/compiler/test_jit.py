@@ -638,7 +638,7 @@ def test_exceptions_leave_everything_as_it_was(device) -> None:
         tensors = [*model.state_dict().values(), *optimizer.state_dict()["state"][0].values()]
         return (
             words,
-            [one.tolist() for one in tensors if one is not None],
+            [tensor.tolist() for tensor in tensors if tensor is not None],
             [p.grad for p in model.parameters()],
         )
 

@@ -55,7 +55,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     caplog.set_level(logging.INFO, "weft.compiler")
 
     def found() -> list[str]:
-        return [one.getMessage() for one in caplog.records if LINE.search(one.getMessage())]
+        return [record.getMessage() for record in caplog.records if LINE.search(record.getMessage())]
 
     return found
 
@@ -98,7 +98,7 @@ CHAINS: dict[str, tuple[Callable[..., Any], tuple[numpy.ndarray, ...]]] = {
 def test_the_same_as_eager(small: str, name: str, lines: Callable[[], list[str]]) -> None:
     call, arrays = CHAINS[name]
     jitted = wf.jit(call)
-    given = [wf.tensor(one, device=small) for one in arrays]
+    given = [wf.tensor(array, device=small) for array in arrays]
     expected = call(*given)
     for _ in range(2):
         results = jitted(*given)

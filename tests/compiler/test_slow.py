@@ -97,7 +97,7 @@ def test_a_slow_compilation_is_announced_once(
     monkeypatch.setattr(slow, "AFTER", 0.05)
     with caplog.at_level(logging.WARNING, "weft.compiler"), slow.announced(graph):
         time.sleep(0.5)
-    assert len([one for one in caplog.records if "still compiling" in one.message]) == 1
+    assert len([record for record in caplog.records if "still compiling" in record.message]) == 1
     caplog.clear()
     monkeypatch.setattr(slow, "AFTER", 60.0)
     with caplog.at_level(logging.WARNING, "weft.compiler"), slow.announced(graph):

@@ -27,7 +27,7 @@ def losses(made, step) -> list[float]:
     for at in range(STEPS):
         found.append(step(*made.batches[at % len(made.batches)]))
         made.schedule.step()
-    return [one.item() for one in found]
+    return [value.item() for value in found]
 
 
 PAIRS = {
@@ -49,7 +49,7 @@ def test_losses_of_fifty_steps(device, dtype: str, bound: float, model: str) -> 
     numpy.testing.assert_allclose(found, expected, rtol=bound)
     assert numpy.mean(expected[-10:]) < numpy.mean(expected[:10])
     assert step.compilations == 1
-    assert all(one.grad is None for one in made.model.parameters())
+    assert all(parameter.grad is None for parameter in made.model.parameters())
     if dtype == "float32" and optimizer != "SGD":
         return  # Adam takes full steps on biases without influence, whose gradient is rounding alone
     for (name, one), (_, other) in zip(
@@ -203,7 +203,7 @@ def test_a_checkpoint_resumes_exactly(device) -> None:
             return tree.detach().clone()
         if isinstance(tree, dict):
             return {key: copied(value) for key, value in tree.items()}
-        return [copied(one) for one in tree] if isinstance(tree, list) else tree
+        return [copied(leaf) for leaf in tree] if isinstance(tree, list) else tree
 
     kept = copied(made.model.state_dict()), copied(made.optimizer.state_dict()), generator.get_state()
     first = [step(*batch).item() for batch in made.batches[3:8]]

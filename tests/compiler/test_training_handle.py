@@ -138,7 +138,7 @@ def test_normalized_gradients_against_pytorch() -> None:
         theirs.zero_grad()
         loss.backward()
         with torch.no_grad():
-            norm = sum((one.grad**2).sum() for one in theirs.parameters()).sqrt()
+            norm = sum((parameter.grad**2).sum() for parameter in theirs.parameters()).sqrt()
             for one in theirs.parameters():
                 one -= 0.3 * one.grad / (norm + 1e-6)
         expected.append(loss.item())
@@ -200,7 +200,7 @@ def test_captures_per_head(device: Device) -> None:
     model = Attention(device.name)
     train = wf.compile_training(model, lambda model, x: model(x).square().mean(), adam, {"x": (4, 5, 6)})
     x = RANDOM.standard_normal((4, 5, 6)).astype("float32")
-    weight, bias = (one.detach().numpy().astype("float64") for one in model.parameters())
+    weight, bias = (parameter.detach().numpy().astype("float64") for parameter in model.parameters())
     heads = train.step(x=x).captures.per_head("attention")
     parts = (x @ weight.T + bias).reshape(4, 5, 2, 2, 3)
     for at, head in enumerate(heads):
@@ -328,9 +328,9 @@ def test_learning_rates(device: Device) -> None:
     train.set_lr(0.5)
     run(train, BATCHES[:1])
     train.set_lr([0.25, 0.0])
-    before = [one.detach().numpy().copy() for one in train.model.parameters()]
+    before = [parameter.detach().numpy().copy() for parameter in train.model.parameters()]
     run(train, BATCHES[:1])
-    after = [one.detach().numpy() for one in train.model.parameters()]
+    after = [parameter.detach().numpy() for parameter in train.model.parameters()]
     changed = [not numpy.array_equal(a, b) for a, b in zip(before, after, strict=True)]
     assert changed == [name == "4.weight" for name in train.parameter_names]
     assert train.compilations == 1
@@ -360,7 +360,7 @@ def test_attached_passes_see_each_step_and_any_size(device: Device) -> None:
     for size in (1, 5, 1, 12, 5):
         x = RANDOM.standard_normal((size, 6)).astype("float32")
         found = predict(x=x)
-        assert all(one.training for one in model.modules())
+        assert all(module.training for module in model.modules())
         model.eval()
         expected = model(wf.tensor(x, device=device.name)).argmax(1)
         model.train()
@@ -467,12 +467,12 @@ def test_threads_take_turns() -> None:
         found.extend(predict(x=numpy.ones((4, 6))).shape for _ in range(20))
 
     workers = [threading.Thread(target=one) for one in (train_some, look, train_some, look)]
-    for one in workers:
-        one.start()
-    for one in workers:
-        one.join()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
     assert len(found) == 80 and train.steps == 40
-    assert all(one.training for one in train.model.modules())
+    assert all(module.training for module in train.model.modules())
 
 
 # Mistakes.

@@ -141,15 +141,15 @@ def whole(
     """Values, gradients, and gradients of the gradients' squares."""
 
     def run(*arrays: Any) -> list[Any]:
-        leaves = [one.detach().requires_grad_() for one in arrays]
+        leaves = [array.detach().requires_grad_() for array in arrays]
         results = leaves_of(program(cond, *leaves))
-        floats = [one for one in results if one.is_floating_point()]
+        floats = [result for result in results if result.is_floating_point()]
         total = sum((one * one).sin().sum() for one in floats)
         firsts = grad(total, leaves, create_graph=True, allow_unused=True)
-        squares = sum(((one * one).sum() for one in firsts if one is not None), start=total * 0)
+        squares = sum(((first * first).sum() for first in firsts if first is not None), start=total * 0)
         seconds = grad(squares, leaves, allow_unused=True)
         zeros = [
-            one * 0 for one in leaves
+            leaf * 0 for leaf in leaves
         ]  # where nothing depends on a leaf, one may say None, the other zeros
         made = [
             z if one is None else one
@@ -255,7 +255,7 @@ def test_parameters_around_the_branches_get_gradients(device, mode: str) -> None
         return [wf.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
 
     for sign in (1.0, -1.0):
-        weights = [torch.tensor(one.detach().numpy(), requires_grad=True) for one in parameters]
+        weights = [torch.tensor(parameter.detach().numpy(), requires_grad=True) for parameter in parameters]
         linear, given = torch.nn.functional.linear, torch.tensor(x.numpy())
         y = linear(given, *weights[:2]).tanh() if sign > 0 else linear(given, *weights[2:]) * 2
         expected = torch.autograd.grad((y * y).sum(), weights, allow_unused=True)
@@ -301,7 +301,7 @@ def test_states_in_branches_stay_where_they_are_not_written(device) -> None:
             untouched.zero_()
         x = wf.ones(4, device=device.name)
         found = [given_mode(wf.tensor(float(c), device=device.name), x) for c in (1, -1, -1, 1)]
-        assert [one[0].item() for one in found] == [10, 4, 4, 13]
+        assert [value[0].item() for value in found] == [10, 4, 4, 13]
         numpy.testing.assert_array_equal(found[1][1].numpy(), [1, 7, 1, 1])
         numpy.testing.assert_array_equal(state.numpy(), [2, 7, 2, 2])
         numpy.testing.assert_array_equal(untouched.numpy(), [3, 3])
@@ -316,7 +316,7 @@ def test_a_state_that_is_not_written_is_not_moved(device) -> None:
         function(wf.tensor(sign, device=device.name), x)
         assert state.amax().item() == state.amin().item() == expected
     plan = plan_of(function)
-    (branch,) = [one for one in plan.steps if isinstance(one, Branch)]
+    (branch,) = [step for step in plan.steps if isinstance(step, Branch)]
     assert (len(branch.then), len(branch.otherwise), sum(plan.arenas)) == (1, 0, 256)
     assert plan.steps[-1] is branch and len(plan.steps) == 2
 
@@ -367,7 +367,7 @@ def test_states_that_take_each_others_values(device, name: str) -> None:
         made: list[Any] = []
         for sign in (1.0, -1.0, 1.0):
             made += [*leaves_of(mode(wf.tensor(sign, device=device.name))), a, b]
-            made = [one.numpy().copy() if isinstance(one, wf.Tensor) else one for one in made]
+            made = [value.numpy().copy() if isinstance(value, wf.Tensor) else value for value in made]
         results.append(made)
     for one, other in zip(*results, strict=True):
         numpy.testing.assert_array_equal(one, other)

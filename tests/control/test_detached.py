@@ -42,11 +42,11 @@ def test_gradients_stop_where_values_are_detached(device, name: str, mode: str) 
     """As in a loop of Python, in both orders."""
 
     def run(loop: Any, *given: Any) -> list[Any]:
-        init, x, w = (one.detach().requires_grad_() for one in given)
+        init, x, w = (value.detach().requires_grad_() for value in given)
         last, ys = loop(lambda c, x: DETACHING[name](c, x, w), init, x)
         total = (last * last).sum() + (ys * ys).sum()
         firsts = wf.autograd.grad(total, [init, x, w], create_graph=True, allow_unused=True)
-        squares = sum((one * one).sum() for one in firsts if one is not None)
+        squares = sum((first * first).sum() for first in firsts if first is not None)
         seconds = wf.autograd.grad(squares, [init, x, w], allow_unused=True)
         found = [
             z * 0 if one is None else one

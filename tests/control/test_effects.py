@@ -72,7 +72,7 @@ def test_a_loop_draws_the_numbers_that_python_would(device, mode: str, reverse: 
     ]
     for one, other in zip(found, expected, strict=True):
         numpy.testing.assert_allclose(one, other, rtol=1e-6)
-    assert len({one.tobytes() for one in found[2::4]}) == 3  # each call draws others
+    assert len({value.tobytes() for value in found[2::4]}) == 3  # each call draws others
 
 
 @pytest.mark.parametrize("mode", ["traced", "planned"])
@@ -404,7 +404,7 @@ def test_the_gradient_of_a_loop_is_given_what_it_reads(device) -> None:
             last, _ = scan(lambda c, x: (body(c, x, w), c), x[0], x)
             return wf.autograd.grad(last.sum(), [x, w], allow_unused=True)
 
-        graph = trace(run, *(one.float() for one in tensors(device, (4, 3), (3,)))).graph
+        graph = trace(run, *(tensor.float() for tensor in tensors(device, (4, 3), (3,)))).graph
         _, backward = [node for node in graph.nodes if node.op == "scan"]
         return len(backward.inputs)
 

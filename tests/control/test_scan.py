@@ -154,7 +154,9 @@ def program(case: Case, loop: Callable[..., Any], grad: Callable[..., Any]) -> C
     xs, rebuild_xs = flatten(case.xs if case.xs is not None else ())
 
     def run(*leaves: Any) -> list[Any]:
-        leaves = tuple(one.detach().requires_grad_() if one.is_floating_point() else one for one in leaves)
+        leaves = tuple(
+            leaf.detach().requires_grad_() if leaf.is_floating_point() else leaf for leaf in leaves
+        )
         carry = rebuild_init(list(leaves[: len(init)]))
         sequences = rebuild_xs(list(leaves[len(init) : len(init) + len(xs)])) if case.xs is not None else None
         closed = leaves[len(init) + len(xs) :]
@@ -163,13 +165,13 @@ def program(case: Case, loop: Callable[..., Any], grad: Callable[..., Any]) -> C
             lambda c, x: case.body(*first, c, x, *closed), carry, sequences, case.length, case.reverse
         )
         results = [one for part in found for one in flatten(part)[0]]
-        total = sum((one * one).sin().sum() for one in results if one.is_floating_point())
-        wanted = [one for one in leaves if one.is_floating_point()]
+        total = sum((result * result).sin().sum() for result in results if result.is_floating_point())
+        wanted = [leaf for leaf in leaves if leaf.is_floating_point()]
         firsts = grad(total, wanted, create_graph=True, allow_unused=True)
         squares = sum((one * one).sum() for one in firsts if one is not None)
         seconds = grad(squares, wanted, allow_unused=True)
         # where nothing depends on a leaf, one of the two may say None and the other zeros
-        zeros = [one * 0 for one in wanted]
+        zeros = [name * 0 for name in wanted]
         firsts, seconds = (
             [z if one is None else one for one, z in zip(made, zeros, strict=True)]
             for made in (firsts, seconds)
@@ -240,10 +242,10 @@ def test_a_graph_that_was_traced_without_gradients_has_them() -> None:
     """Its loop does not give what its gradient reads, which is then computed again."""
     given = [wf.tensor(draw(*shape), dtype=wf.float64, device="cpu") for shape in ((2, 3), (4, 2, 3), (3, 3))]
     graph = trace(lambda h, xs, w: scan(lambda h, x: cell(h, x, w), h, xs), *given).graph
-    leaves = [one.detach().requires_grad_() for one in given]
+    leaves = [value.detach().requires_grad_() for value in given]
     (last, ys), _ = interpret(graph, leaves, [])
     found = wf.autograd.grad((ys * ys).sum() + last.sum(), leaves)
-    others = [one.detach().requires_grad_() for one in given]
+    others = [value.detach().requires_grad_() for value in given]
     last, ys = scan(lambda h, x: cell(h, x, others[2]), others[0], others[1])
     for one, other in zip(found, wf.autograd.grad((ys * ys).sum() + last.sum(), others), strict=True):
         numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-12)
@@ -261,7 +263,9 @@ def test_parameters_around_the_body_get_gradients(device, mode: str) -> None:
         return list(wf.autograd.grad((ys * ys).sum() + last.sum(), list(layer.parameters())))
 
     state = torch.tensor(h.numpy())
-    weight, bias = (torch.tensor(one.detach().numpy(), requires_grad=True) for one in layer.parameters())
+    weight, bias = (
+        torch.tensor(parameter.detach().numpy(), requires_grad=True) for parameter in layer.parameters()
+    )
     total = torch.zeros(())
     for x in torch.tensor(xs.numpy()):
         state = (torch.nn.functional.linear(state, weight, bias) + x).tanh()

@@ -91,11 +91,11 @@ def test_threads(device) -> None:
         found.extend(function(x * start).tolist() for _ in range(10))
 
     threads = [threading.Thread(target=work, args=(start,)) for start in (1, 2)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-    assert len(found) == 20 and {tuple(one) for one in found} == {(32.0,) * 3}
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 20 and {tuple(value) for value in found} == {(32.0,) * 3}
 
 
 def test_donated_memory(device) -> None:
@@ -116,7 +116,7 @@ def test_a_conditional_step_of_an_optimizer(device) -> None:
         optimizer.zero_grad()
         loss = layer(x).square().mean()
         loss.backward()
-        finite = wf.stack([one.grad.isfinite().all() for one in layer.parameters()]).all()
+        finite = wf.stack([parameter.grad.isfinite().all() for parameter in layer.parameters()]).all()
 
         def taken() -> Any:
             optimizer.step()
@@ -126,7 +126,7 @@ def test_a_conditional_step_of_an_optimizer(device) -> None:
 
     x = wf.tensor(draw(4, 3), dtype=wf.float32, device=device.name)
     assert step(x)[1].item() == 1
-    before = [one.detach().numpy() for one in layer.parameters()]
+    before = [parameter.detach().numpy() for parameter in layer.parameters()]
     assert step(x * float("inf"))[1].item() == 0
     for one, other in zip(layer.parameters(), before, strict=True):
         numpy.testing.assert_array_equal(one.detach().numpy(), other)

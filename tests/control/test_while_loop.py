@@ -162,7 +162,7 @@ def test_a_plan_has_one_loop_and_runs_as_many_steps_as_it_takes(device) -> None:
     x = wf.ones(5, device=device.name)
     function(number(device, 3), x)
     plan = plan_of(function)
-    (loop,) = [one for one in plan.steps if isinstance(one, While)]
+    (loop,) = [step for step in plan.steps if isinstance(step, While)]
     assert "while:" in repr(plan) and f"is {loop.predicate!r}:" in repr(plan)
     if device.name == "cpu":
         outside = len(plan.steps) - 1
@@ -351,8 +351,8 @@ def test_a_plan_of_a_loop_within_a_loop(device) -> None:
     function = wf.jit(lambda x: scan(
         lambda c, x: (while_loop(lambda c: c.sum() < 50, lambda c: (c * 2 + x,), (c,))[0] * 0.25, ()), x[0], x)[0])  # fmt: skip
     function(wf.ones(3, 2, device=device.name))
-    (loop,) = [one for one in plan_of(function).steps if isinstance(one, Loop)]
-    assert [type(one) for one in loop.steps].count(While) == 1
+    (loop,) = [step for step in plan_of(function).steps if isinstance(step, Loop)]
+    assert [type(step) for step in loop.steps].count(While) == 1
 
 
 WRONG: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {

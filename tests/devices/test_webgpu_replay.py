@@ -183,7 +183,7 @@ def test_shared_bindings_of_any_spelling(gpu: WebGpuDevice) -> None:
         text = spec.source.replace(old, new, 1)
         shared = shared_bindings(dataclasses.replace(spec, source=text))
         assert shared.source.count("read_write") == 3
-        assert [one.access for one in (*shared.inputs, *shared.outputs)] == ["read_write"] * 3
+        assert [value.access for value in (*shared.inputs, *shared.outputs)] == ["read_write"] * 3
         places = (at("state", 0, SIZE), at("state", 0, SIZE, 256), at("state", 0, SIZE, 512))
         plan = Plan((Dispatch(shared, places),), (), (), (768,), (), (0,))
         values = numpy.arange(192, dtype="uint32")

@@ -86,8 +86,8 @@ def test_steps_and_eager(tmp_path: Path) -> None:
         run("sine", "--steps", "20", "--device", "cpu", "--output", str(tmp_path), *more)
         for more in ([], ["--eager"])
     ]
-    assert [one.returncode for one in found] == [0, 0], found[0].stderr + found[1].stderr
-    errors = [float(one.stdout.splitlines()[-1].split()[-1]) for one in found]
+    assert [value.returncode for value in found] == [0, 0], found[0].stderr + found[1].stderr
+    errors = [float(value.stdout.splitlines()[-1].split()[-1]) for value in found]
     np.testing.assert_allclose(errors[0], errors[1], rtol=1e-3)
     refused = run("sine", "--steps", "0")
     assert refused.returncode == 2

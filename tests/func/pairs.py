@@ -93,12 +93,12 @@ def draws(shapes: Sequence[tuple[int, ...]], dtype: Any, seed: int = 0) -> list[
 
 def here(arrays: Sequence[Any], device: str) -> list[Any]:
     """The arrays as weft's tensors."""
-    return [wf.tensor(one, dtype=dtypes.from_numpy(one.dtype), device=device) for one in arrays]
+    return [wf.tensor(array, dtype=dtypes.from_numpy(array.dtype), device=device) for array in arrays]
 
 
 def there(arrays: Sequence[Any]) -> list[Any]:
     """The arrays as PyTorch's tensors."""
-    return [torch.tensor(one) for one in arrays]
+    return [torch.tensor(array) for array in arrays]
 
 
 def assert_same(ours: Any, theirs: Any, what: str = "", scale: float = 1.0) -> None:

@@ -106,8 +106,8 @@ def check(name: str, case: Case) -> None:
     """A function's derivative forwards, in a random direction, against the one backwards."""
     count = iter(range(100))
     values = [
-        to_weft(one.make(dtypes.float64, str(next(count))), "cpu") if isinstance(one, Arg) else one
-        for one in leaves(case.arguments)
+        to_weft(leaf.make(dtypes.float64, str(next(count))), "cpu") if isinstance(leaf, Arg) else leaf
+        for leaf in leaves(case.arguments)
     ]
     wanted = [at for at, flag in enumerate(flags(case, dtypes.float64)) if flag]
 
@@ -116,16 +116,16 @@ def check(name: str, case: Case) -> None:
         for at, one in zip(wanted, given, strict=True):
             whole[at] = one
         found = results_of(FUNCTIONS[name].function(*rebuilt(case, whole), **case.keywords))
-        return tuple(one for one in found if isinstance(one, wf.Tensor) and one.dtype.kind == "float")
+        return tuple(value for value in found if isinstance(value, wf.Tensor) and value.dtype.kind == "float")
 
     agree(name, function, [values[at] for at in wanted])
 
 
 def agree(name: str, function: Any, primals: list[Any]) -> None:
     """<u, J t> is <J' u, t> for random t and u."""
-    if not all(one.numel() for one in primals):
+    if not all(primal.numel() for primal in primals):
         return
-    tangents = tuple(here(draws([tuple(one.shape) for one in primals], wf.float64, 1), "cpu"))
+    tangents = tuple(here(draws([tuple(primal.shape) for primal in primals], wf.float64, 1), "cpu"))
     output, moved = jvp(function, tuple(primals), tangents)
     same, pull = vjp(function, *primals)
     assert [one.tolist() for one in output] == [one.tolist() for one in same]
@@ -155,10 +155,10 @@ def test_tangents_and_gradients_of_ops_agree(name: str, at: int) -> None:
         for k, one in enumerate(case.operands)
     ]
     values = [
-        to_weft(one.astype("float64") if one.dtype.kind == "f" else one, "cpu")
-        if isinstance(one, np.ndarray)
-        else one
-        for one in arrays
+        to_weft(array.astype("float64") if array.dtype.kind == "f" else array, "cpu")
+        if isinstance(array, np.ndarray)
+        else array
+        for array in arrays
     ]
     attributes = {k: "cpu" if v == "{device}" else v for k, v in case.attributes.items()}
     float_ones = [k for k, one in enumerate(values) if isinstance(one, wf.Tensor) and one.dtype is wf.float64]

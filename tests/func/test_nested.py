@@ -327,7 +327,7 @@ def test_models_as_functions(device: Any) -> None:
     x = wf.tensor(draws([(4, 1, 8, 8)], wf.float32)[0], device=device.name)
     parameters, buffers = func.stack_module_state(models)
     assert buffers == {}
-    assert all(one.requires_grad and one.is_leaf for one in parameters.values())
+    assert all(parameter.requires_grad and parameter.is_leaf for parameter in parameters.values())
     run = func.vmap(lambda p, x: func.functional_call(models[0], p, x), in_dims=(0, None))
     for found in (run(parameters, x), wf.jit(run)(parameters, x), wf.jit(run)(parameters, x)):
         for n, model in enumerate(models):
@@ -335,8 +335,8 @@ def test_models_as_functions(device: Any) -> None:
                 found[n].detach().numpy(), model(x).detach().numpy(), rtol=1e-5, atol=1e-6
             )
     run(parameters, x).sum().backward()
-    assert all(one.grad is not None for one in parameters.values())
-    assert all(one.grad is None for one in models[0].parameters())
+    assert all(parameter.grad is not None for parameter in parameters.values())
+    assert all(parameter.grad is None for parameter in models[0].parameters())
 
 
 def test_functional_call_restores_the_module_and_its_trace() -> None:

@@ -49,7 +49,7 @@ def patterns(case: OpCase, name: str) -> list[tuple[bool, ...]]:
 def test_op_on_all_samples_equals_the_op_on_each(device: Any, name: str, at: int) -> None:
     case = OP_CASES[name][at]
     dtype = dtype_of(case)
-    used = [one.dtype or dtype for one in case.operands if isinstance(one, Arg)]
+    used = [operand.dtype or dtype for operand in case.operands if isinstance(operand, Arg)]
     if not all(device.supports(own) for own in used):
         return  # an error when the tensors are made, with vmap and without
     attributes = {k: device.name if v == "{device}" else v for k, v in case.attributes.items()}
@@ -83,7 +83,7 @@ def run(name: str, operands: Any, attributes: Any) -> tuple[Any, ...]:
 def test_op_without_a_rule_says_so(name: str) -> None:
     case = OP_CASES[name][0]
     operands = [np.stack([one.make(dtype_of(case), str(k))] * SAMPLES) for k, one in enumerate(case.operands)]
-    given = [to_weft(one, "cpu") for one in operands]
+    given = [to_weft(operand, "cpu") for operand in operands]
     with pytest.raises(wf.errors.UnsupportedError, match=f"{name}: has no vmap rule"):
         vmap(lambda *values: run(name, values, case.attributes))(*given)
 

@@ -25,7 +25,7 @@ def test_vmap_equals_torch(device: Any, program: Program) -> None:
         arrays = draws([(SAMPLES, *shape) for shape in program.shapes], dtype)
         ours = vmap(program.here)(*here(arrays, device.name))
         tensors = there(arrays)  # a loop: PyTorch's own vmap lacks some of the programs' writes
-        theirs = torch.stack([program.there(*(one[n] for one in tensors)) for n in range(SAMPLES)])
+        theirs = torch.stack([program.there(*(tensor[n] for tensor in tensors)) for n in range(SAMPLES)])
         assert_same(ours, theirs, program.name, 4)
         assert_same(wf.jit(vmap(program.here))(*here(arrays, device.name)), theirs, f"jit {program.name}", 4)
 
@@ -74,7 +74,7 @@ def test_chunks_give_the_same(device: Any) -> None:
     whole = vmap(lambda x: (x * x, x.sum()), out_dims=(1, 0))(x)
     for size in (1, 2, 3, 7, 100):
         pieces = vmap(lambda x: (x * x, x.sum()), out_dims=(1, 0), chunk_size=size)(x)
-        assert [one.tolist() for one in pieces] == [one.tolist() for one in whole]
+        assert [piece.tolist() for piece in pieces] == [one.tolist() for one in whole]
 
 
 # Writes.
@@ -275,7 +275,7 @@ def test_random_programs_equal_a_loop(steps: Any, mapped: Any, differentiate: bo
 
     chosen = gradient if differentiate else function
     shapes = [(SAMPLES, 2, 3) if mapped[0] else (2, 3), (SAMPLES, 3) if mapped[1] else (3,)]
-    a, b = (wf.tensor(one, dtype=wf.float64, device="cpu") for one in draws(shapes, wf.float64))
+    a, b = (wf.tensor(draw, dtype=wf.float64, device="cpu") for draw in draws(shapes, wf.float64))
     found = vmap(chosen, in_dims=tuple(0 if one else None for one in mapped))(a, b)
     for n in range(SAMPLES):
         expected = chosen(a[n] if mapped[0] else a, b[n] if mapped[1] else b)

@@ -56,7 +56,10 @@ class Program:
 
     def __call__(self, *arguments: Any) -> tuple[Any, ...]:
         """The chosen values, and with ``gradients`` those of the floating point arguments."""
-        given = [one.detach().requires_grad_() if self._wanted(one) else one for one in arguments]
+        given = [
+            argument.detach().requires_grad_() if self._wanted(argument) else argument
+            for argument in arguments
+        ]
         values = [*given, *self.states]
         for step in self.steps:
             found = step(values)
@@ -65,13 +68,13 @@ class Program:
         results = tuple(values[at] for at in self.outputs)
         if not self.gradients:
             return results
-        totals = [one.float().sum() for one in results if one.requires_grad]
-        wanted = [one for one in given if one.requires_grad]
+        totals = [result.float().sum() for result in results if result.requires_grad]
+        wanted = [value for value in given if value.requires_grad]
         if not totals or not wanted:
             return results
         loss = sum(totals[1:], totals[0])
         found = wf.autograd.grad(loss, wanted, allow_unused=True)
-        return (*results, *(one for one in found if one is not None))
+        return (*results, *(value for value in found if value is not None))
 
     def _wanted(self, one: Any) -> bool:
         return self.gradients and one.dtype.is_floating_point

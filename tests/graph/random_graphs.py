@@ -132,7 +132,7 @@ def _pointwise(draw: Draw, values: list[Var]) -> Any:
     parameters = lookup(name).info["pointwise"].parameters
     one = st.one_of(_recent(values), _recent(values), st.sampled_from(NUMBERS))
     inputs = [draw(one) for _ in parameters]
-    if not any(isinstance(one, Var) for one in inputs):
+    if not any(isinstance(source, Var) for source in inputs):
         inputs[0] = values[-1]
     return name, inputs, {}
 
@@ -188,7 +188,7 @@ def _expand(draw: Draw, values: list[Var]) -> Any:
 
 
 def _slice(draw: Draw, values: list[Var]) -> Any:
-    source = draw(_recent([one for one in values if one.type.shape] or values))
+    source = draw(_recent([value for value in values if value.type.shape] or values))
     if not source.type.shape:
         return _copy(draw, values)
     dim = draw(st.integers(0, len(source.type.shape) - 1))

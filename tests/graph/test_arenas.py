@@ -135,13 +135,13 @@ def step(sizes: Sizes) -> Graph:
 
 
 def products(plan: Plan) -> list[Dispatch]:
-    return [one for one in plan.dispatches() if one.spec.name.startswith("matmul_float32")]
+    return [dispatch for dispatch in plan.dispatches() if dispatch.spec.name.startswith("matmul_float32")]
 
 
 def shares(plan: Plan) -> tuple[int, int]:
     """How many products read both operands as ``read``, and of how many."""
     found = products(plan)
-    return sum(all(one.access == "read" for one in each.spec.inputs[:2]) for each in found), len(found)
+    return sum(all(source.access == "read" for source in each.spec.inputs[:2]) for each in found), len(found)
 
 
 @pytest.mark.webgpu
@@ -163,9 +163,9 @@ def test_all_products_of_a_step_read_constant_operands(kind: str, sizes: Sizes) 
     assert read == count
     assert planning.memory.arena <= ROOMY * planning.memory.peak
     most = profile.limits["max-storage-buffers-per-shader-stage"]
-    for one in plan.dispatches():
-        check_accesses(one)
-        assert len(one.places) + one.spec.reports <= most
+    for dispatch in plan.dispatches():
+        check_accesses(dispatch)
+        assert len(dispatch.places) + dispatch.spec.reports <= most
 
 
 def check_accesses(dispatch: Dispatch) -> None:
@@ -176,7 +176,7 @@ def check_accesses(dispatch: Dispatch) -> None:
         own = place.space in ("arena", "output")
         ways.setdefault((place.space, place.index) if own else "caller", set()).add(binding.access)
     assert all(len(found) == 1 for found in ways.values()), dispatch
-    written = sum(one.access == "read_write" for one in (*spec.inputs, *spec.outputs)) + spec.reports
+    written = sum(value.access == "read_write" for value in (*spec.inputs, *spec.outputs)) + spec.reports
     assert spec.source.count("var<storage, read_write>") == written
 
 

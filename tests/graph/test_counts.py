@@ -75,7 +75,7 @@ def stages(function: Callable[..., Any], *arguments: Tensor, profile: TargetProf
     """Dispatches, counting a product once whose depth is cut into pieces because that is faster."""
     lowered = calls(function, *arguments, profile=profile)
     cut = sum(
-        isinstance(one.kernel, Library) and ("split", True) in one.kernel.options for one in lowered.calls
+        isinstance(call.kernel, Library) and ("split", True) in call.kernel.options for call in lowered.calls
     )
     return len(lowered.calls) - cut
 
@@ -166,11 +166,15 @@ def test_forty_parameters_are_updated_in_two(kind: str, optimizer: Callable[...,
     traced, profile = trace(step, wf.randn(4, 8)), PROFILES[kind]
     sizes = [state._data.storage.size for state in traced.states]
     plan = compile_graph(traced.graph, profile, lambda numbers: side_by_side(sizes, numbers))
-    updates = [one for one in plan.dispatches() if "adam_step" in one.spec.name]
+    updates = [dispatch for dispatch in plan.dispatches() if "adam_step" in dispatch.spec.name]
     assert 1 <= len(updates) <= 2
     most = profile.limits["max-storage-buffers-per-shader-stage"]
-    assert all(len(one.places) + one.spec.reports <= most for one in plan.dispatches())
-    apart = [one for one in compile_graph(traced.graph, profile).dispatches() if "adam_step" in one.spec.name]
+    assert all(len(dispatch.places) + dispatch.spec.reports <= most for dispatch in plan.dispatches())
+    apart = [
+        dispatch
+        for dispatch in compile_graph(traced.graph, profile).dispatches()
+        if "adam_step" in dispatch.spec.name
+    ]
     assert (len(apart) > 2) == (kind == "browser")
 
 

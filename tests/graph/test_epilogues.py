@@ -73,7 +73,9 @@ def run(
     """Outputs of a lowered program; states are changed in place."""
     device = devices.open(ADAPTER)
     replay = device.prepare(Planning(lowered, profile).plan())
-    storages = replay.run([one._data.storage for one in inputs], [one._data.storage for one in states])
+    storages = replay.run(
+        [source._data.storage for source in inputs], [state._data.storage for state in states]
+    )
     return [wrapped(storage, one) for storage, one in zip(storages, lowered.outputs, strict=True)]
 
 

@@ -77,7 +77,7 @@ def programs(draw):
 def values(seed: int, *vars_):
     draw = numpy.random.default_rng(seed)
     return [
-        wf.tensor(draw.uniform(0.5, 1.5, one.type.shape), dtype=wf.float64, device="cpu") for one in vars_
+        wf.tensor(draw.uniform(0.5, 1.5, var.type.shape), dtype=wf.float64, device="cpu") for var in vars_
     ]
 
 
@@ -88,7 +88,7 @@ def test_both_graphs_give_what_the_one_gave(run) -> None:
     inputs = values(0, *graph.inputs)
     expected, _ = interpret(graph, inputs, [])
     made, _ = interpret(found.forward, inputs[: len(inputs) - seeds], [])
-    known = dict(zip([one.id for one in found.forward.inputs], inputs, strict=False))
+    known = dict(zip([source.id for source in found.forward.inputs], inputs, strict=False))
     known |= {one.id: value for one, value in zip(found.forward.outputs, made, strict=True)}
     gradients, _ = interpret(
         found.backward, [*(known[one.id] for one in found.saved), *inputs[len(inputs) - seeds :]], []
@@ -123,7 +123,7 @@ def test_no_smaller_set_of_values_would_do() -> None:
             node = parts.remaker.get(var.id)
             if node is None or not parts.again(node):
                 return False
-            stack += [one for one in node.inputs if hasattr(one, "id")]
+            stack += [source for source in node.inputs if hasattr(source, "id")]
         return True
 
     assert enough(chosen)
@@ -166,7 +166,7 @@ def test_what_a_norm_gives_is_made_again_from_its_statistics(norm) -> None:
     assert "normalize_by" in [node.op for node in found.backward.nodes]
     assert "norm" not in [node.op for node in found.backward.nodes]
     product, *statistics = found.computed[-3:]
-    assert product.type.shape == (6, 4) and all(one.type.shape[-1] == 1 for one in statistics)
+    assert product.type.shape == (6, 4) and all(statistic.type.shape[-1] == 1 for statistic in statistics)
     inputs = values(0, *graph.inputs)
     expected, _ = interpret(graph, inputs, [])
     made, _ = interpret(found.forward, inputs[:-seeds], [])

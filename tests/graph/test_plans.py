@@ -53,11 +53,11 @@ def planned(
     planning = Planning(lowered, profile, gather)
     plan = planning.plan()
     most = profile.storage_buffers
-    assert all(len(one.places) + one.spec.reports <= most for one in plan.dispatches())
+    assert all(len(dispatch.places) + dispatch.spec.reports <= most for dispatch in plan.dispatches())
     replay = device.prepare(plan)
     check_memory(planning)
-    inputs = [one.detach().clone().contiguous() for one in program.arguments]
-    outputs = replay.run([one._data.storage for one in inputs], [one._data.storage for one in states])
+    inputs = [argument.detach().clone().contiguous() for argument in program.arguments]
+    outputs = replay.run([source._data.storage for source in inputs], [one._data.storage for one in states])
     made = []
     for storage, result in zip(outputs, lowered.outputs, strict=True):
         strides = Geometry.contiguous(result.type.shape).strides

@@ -22,7 +22,7 @@ def computed(traced: Traced, graph: Graph, program: Program) -> list:
     """Outputs and final states of a graph, on copies of the states."""
     program.restore()
     outputs, states = interpret(graph, list(program.arguments), [state.clone() for state in traced.states])
-    return [one.clone() for one in (*outputs, *states)]
+    return [value.clone() for value in (*outputs, *states)]
 
 
 @given(programs())
@@ -57,7 +57,7 @@ def test_every_pass_keeps_what_a_graph_computes(program: Program, data) -> None:
 def test_simplify_cse_and_dce_keep_every_bit(example: Example) -> None:
     def bits(graph: Graph) -> list:
         outputs, states = interpret(graph, list(example.inputs), list(example.states))
-        return [numpy.asarray(one.numpy()) for one in (*outputs, *states)]
+        return [numpy.asarray(value.numpy()) for value in (*outputs, *states)]
 
     expected = bits(example.graph)
     graph = example.graph

@@ -59,8 +59,8 @@ class Listing:
         """A specification that no device runs."""
         if isinstance(kernel, Library):
             raise KernelError(f"no {kernel.name} here")
-        read = [one for one in kernel.buffers if one.access == "read"]
-        write = [one for one in kernel.buffers if one.access != "read"]
+        read = [buffer for buffer in kernel.buffers if buffer.access == "read"]
+        write = [buffer for buffer in kernel.buffers if buffer.access != "read"]
         sides = [tuple(Binding(one.name, one.dtype, one.access) for one in group) for group in (read, write)]
         return KernelSpec(
             kernel.name, "listing", (), sides[0], sides[1], (64, 1, 1), ("1", "1", "1"), repr(kernel),
@@ -96,9 +96,9 @@ def test_a_training_step_is_planned_and_written_for_an_invented_target() -> None
 
     graph = trace(step, wf.ones(5, 4, device="cpu"), wf.ones(5, 3, device="cpu")).graph
     dispatches = list(compile_graph(graph, THREADS).dispatches())
-    for one in dispatches:
-        assert one.spec.language == "llvm"
-        assert len(one.places) + one.spec.reports <= 8
+    for dispatch in dispatches:
+        assert dispatch.spec.language == "llvm"
+        assert len(dispatch.places) + dispatch.spec.reports <= 8
     # the limit of bindings is what makes the difference: without it, fewer kernels do the same
     assert len(dispatches) > len(list(compile_graph(graph, CPU).dispatches()))
 

@@ -25,7 +25,7 @@ def test_a_traced_program_gives_what_the_program_gives(device) -> None:
     x, y = (wf.tensor(values((3, 4), seed), device=device.name) for seed in (0, 1))
     traced = trace(program, wf.zeros(3, 4, device=device.name), wf.zeros(3, 4, device=device.name))
     expected, found = flatten(program(x, y))[0], flatten(traced(x, y))[0]
-    assert [one.tolist() for one in found] == [one.tolist() for one in expected]
+    assert [value.tolist() for value in found] == [one.tolist() for one in expected]
     assert [node.op for node in traced.graph.nodes] == ["mul", "add", "sum", "exp", "permute"]
 
 

@@ -55,7 +55,7 @@ def both(
     own = OPS["attention_backward"].reference(
         grad.numpy().astype("float64"), own_out, own_sums, *wide, **options
     )
-    return [one.numpy() for one in found], [own_out, own_sums, *own]
+    return [value.numpy() for value in found], [own_out, own_sums, *own]
 
 
 SIZES = {
@@ -97,7 +97,7 @@ def test_large_scores_neither_overflow_nor_vanish(device: Device) -> None:
     """Scores up to some 10,000: one key has nearly all the weight."""
     given = operands(device, 1, 1, 1, 20, 80, 8, 4)
     found, expected = both(given, [], False, 1000.0)
-    assert all(numpy.isfinite(one).all() for one in found)
+    assert all(numpy.isfinite(value).all() for value in found)
     numpy.testing.assert_allclose(found[0], expected[0], rtol=0, atol=2e-2)
     numpy.testing.assert_allclose(found[1][..., 0], expected[1][..., 0], rtol=1e-5)
     numpy.testing.assert_allclose(found[1][..., 1], expected[1][..., 1], rtol=5e-3)
@@ -132,8 +132,8 @@ def test_heads_of_a_projection_are_read_as_they_lie(device: Device) -> None:
 @pytest.mark.parametrize("shapes", [((3, 2, 5, 4), (2, 6, 4)), ((2, 1, 5, 4), (1, 3, 6, 4)), ((5, 4), (3, 2, 6, 4)), ((2, 1, 2, 5, 4), (3, 2, 6, 4))])  # fmt: skip
 def test_leading_dimensions_broadcast(device: Device, shapes: tuple[tuple[int, ...], ...]) -> None:
     arrays = [drawn(*shape, seed=at) for at, shape in enumerate((shapes[0], shapes[1], shapes[1]))]
-    ours = [wf.tensor(one, device=device.name, requires_grad=True) for one in arrays]
-    theirs = [torch.tensor(one, requires_grad=True) for one in arrays]
+    ours = [wf.tensor(array, device=device.name, requires_grad=True) for array in arrays]
+    theirs = [torch.tensor(array, requires_grad=True) for array in arrays]
     mixed = F.scaled_dot_product_attention(*ours)
     expected = torch.softmax(theirs[0] @ theirs[1].mT / 2, -1) @ theirs[2]
     numpy.testing.assert_allclose(mixed.detach().numpy(), expected.detach().numpy(), rtol=1e-5, atol=1e-6)
@@ -149,8 +149,8 @@ def test_gradients_of_gradients_with_shared_heads_and_a_mask(causal: bool) -> No
     draw = numpy.random.default_rng(3)
     shapes = ((1, 2, 2, 2), (1, 3, 1, 2), (1, 3, 1, 1), (1, 1, 2, 3))
     given = [
-        wf.tensor(draw.standard_normal(one), dtype=wf.float64, device="cpu", requires_grad=True)
-        for one in shapes
+        wf.tensor(draw.standard_normal(shape), dtype=wf.float64, device="cpu", requires_grad=True)
+        for shape in shapes
     ]
 
     def run(q: Any, k: Any, v: Any, mask: Any) -> Any:
@@ -245,14 +245,14 @@ def test_masks_of_the_least_number(device: Device, dtype: str, length: int) -> N
     mask[2, 100:110] = least
     given = [torch.tensor(one).to(getattr(torch, dtype)) for one in (q, k, v, mask)]
     own = torch.nn.functional.scaled_dot_product_attention(*given[:3], attn_mask=given[3])
-    mine = [wf.tensor(one.float().numpy(), device=device.name).to(getattr(wf, dtype)) for one in given]
+    mine = [wf.tensor(value.float().numpy(), device=device.name).to(getattr(wf, dtype)) for value in given]
     mine = [one.requires_grad_() for one in mine[:3]] + mine[3:]
     out = F.scaled_dot_product_attention(*mine[:3], attn_mask=mine[3])
     bound = 1e-5 if dtype == "float32" else 2e-2
     numpy.testing.assert_allclose(out.detach().float().numpy(), own.float().numpy(), rtol=bound, atol=bound)
     (out * out).sum().backward()
     # PyTorch's plain form in float32 of the same numbers: its fused one gives each key of such a row a weight of 1
-    theirs = [one.float().requires_grad_() for one in given[:3]]
+    theirs = [value.float().requires_grad_() for value in given[:3]]
     with torch.nn.attention.sdpa_kernel([torch.nn.attention.SDPBackend.MATH]):
         wide = torch.nn.functional.scaled_dot_product_attention(*theirs, attn_mask=given[3].float())
     (wide * wide).sum().backward()
@@ -292,7 +292,9 @@ def test_16_bits_are_rounded_at_the_end(
         pytest.skip("the same composed form as of few weights, and slow on a software driver")
     draw = numpy.random.default_rng(0)
     given = [draw.uniform(-9, 9, (1, 2, length, 16)) for _ in range(3)]
-    narrow = [wf.tensor(one.astype("float32"), device=device.name).to(getattr(wf, dtype)) for one in given]
+    narrow = [
+        wf.tensor(value.astype("float32"), device=device.name).to(getattr(wf, dtype)) for value in given
+    ]
     q, k, v = (one.float().numpy().astype("float64") for one in narrow)
     scores = q @ k.swapaxes(-1, -2) / 4
     weights = numpy.exp(scores - scores.max(-1, keepdims=True))
@@ -306,7 +308,7 @@ def test_gradients_of_added_masks_in_16_bits(device: Device, dtype: str, digits:
     """Scores as large as 80 lose no digits on the way to the mask's gradient."""
     draw = numpy.random.default_rng(1)
     given = [draw.uniform(-5, 5, (1, 2, 40, 16)).astype("float32") for _ in range(3)]
-    narrow = [wf.tensor(one, device=device.name).to(getattr(wf, dtype)) for one in given]
+    narrow = [wf.tensor(value, device=device.name).to(getattr(wf, dtype)) for value in given]
     mask = wf.tensor(draw.uniform(-1, 1, (40, 40)).astype("float32"), device=device.name).to(
         getattr(wf, dtype)
     )
@@ -314,7 +316,7 @@ def test_gradients_of_added_masks_in_16_bits(device: Device, dtype: str, digits:
     for wide in (False, True):
         operands, added = ([one.float() for one in narrow], mask.float()) if wide else (narrow, mask)
         added = added.detach().requires_grad_()
-        q, k, v = (one.permute(0, 2, 1, 3) for one in operands)
+        q, k, v = (operand.permute(0, 2, 1, 3) for operand in operands)
         options = {"causal": False, "scale": 0.25}
         out = bind(OPS["attention"], q, k, v, added.reshape(1, 1, 40, 40), **options)[0]
         out.float().sum().backward()

@@ -17,7 +17,9 @@ def test_every_op_says_what_attributes_it_takes() -> None:
         for names in attribute_types(op):
             assert all(kind is not inspect.Parameter.empty for kind in names.values()), op
         if not op.attributes:
-            kinds = {one.kind for one in inspect.signature(op.view or op.infer).parameters.values()}
+            kinds = {
+                parameter.kind for parameter in inspect.signature(op.view or op.infer).parameters.values()
+            }
             assert inspect.Parameter.VAR_KEYWORD not in kinds, (
                 f"{op.name} takes attributes without saying which"
             )

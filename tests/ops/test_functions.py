@@ -136,12 +136,16 @@ def check(name: str, case: Case, dtype: DType, layout: str, device: str) -> None
 
 
 def elements(case: Case) -> int:
-    return sum(int(np.prod(one.shape, dtype=int)) for one in leaves(case.arguments) if isinstance(one, Arg))
+    return sum(
+        int(np.prod(leaf.shape, dtype=int)) for leaf in leaves(case.arguments) if isinstance(leaf, Arg)
+    )
 
 
 def can_check(case: Case) -> bool:
     """Whether differences can be taken: few elements, all float64."""
-    fixed = [one.dtype for one in leaves(case.arguments) if isinstance(one, Arg) and one.dtype is not None]
+    fixed = [
+        leaf.dtype for leaf in leaves(case.arguments) if isinstance(leaf, Arg) and leaf.dtype is not None
+    ]
     return (
         any(flags(case, dtypes.float64))
         and elements(case) <= 150

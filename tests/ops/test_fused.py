@@ -38,8 +38,8 @@ def test_which_ops_are() -> None:
 def test_linear_is_pytorchs_with_gradients(shape: tuple[int, ...], device: Device) -> None:
     draw = np.random.default_rng(0).standard_normal
     arrays = [draw(size).astype(np.float32) for size in (shape, (5, 4), (5,))]
-    own = [wf.tensor(one, device=device.name, requires_grad=True) for one in arrays]
-    other = [torch.tensor(one, requires_grad=True) for one in arrays]
+    own = [wf.tensor(array, device=device.name, requires_grad=True) for array in arrays]
+    other = [torch.tensor(array, requires_grad=True) for array in arrays]
     made, expected = F.linear(*own), TF.linear(*other)
     assert nodes(made) == ["linear"]
     np.testing.assert_allclose(made.detach().cpu().numpy(), expected.detach().numpy(), rtol=1e-5, atol=1e-5)
@@ -57,8 +57,8 @@ def test_a_step_of_a_cell_is_three_calls_with_pytorchs_gradients(
     ours.load_state_dict(theirs.state_dict())
     draw = np.random.default_rng(0).standard_normal
     arrays = [draw(size).astype(np.float32) for size in ((2, 3), (2, 5), (2, 5))]
-    own = [wf.tensor(one, device=device.name, requires_grad=True) for one in arrays]
-    other = [torch.tensor(one, requires_grad=True) for one in arrays]
+    own = [wf.tensor(array, device=device.name, requires_grad=True) for array in arrays]
+    other = [torch.tensor(array, requires_grad=True) for array in arrays]
     pair = name == "LSTMCell"
     made, expected = (cell(x, (h, c) if pair else h) for cell, (x, h, c) in ((ours, own), (theirs, other)))
     made, expected = (value if pair else (value,) for value in (made, expected))

@@ -62,7 +62,7 @@ def supported(device: Any, *used: DType) -> bool:
 
 
 def types_used(case: OpCase, dtype: DType) -> list[DType]:
-    own = [one.dtype or dtype for one in case.operands if isinstance(one, Arg)]
+    own = [operand.dtype or dtype for operand in case.operands if isinstance(operand, Arg)]
     return [*own, case.attributes.get("dtype", dtype)]
 
 

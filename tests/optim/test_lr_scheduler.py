@@ -92,7 +92,7 @@ def test_fifty_steps_are_pytorchs(name: str, kind: str) -> None:
     for lib in (wf, torch):
         optimizer = optimizer_of(lib, kind, **(MOMENTUM if kind == "SGD" else {}))
         seen.append(run(optimizer, SCHEDULES[name](lib.optim.lr_scheduler, optimizer), STEPS))
-    assert len({str(one) for one in seen[0]}) > 1
+    assert len({str(value) for value in seen[0]}) > 1
     for own, other in zip(*seen, strict=True):
         assert own[1] == pytest.approx(other[1], rel=1e-12, abs=1e-15)
         for ours, theirs in zip(own[0], other[0], strict=True):

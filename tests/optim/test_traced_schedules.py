@@ -102,7 +102,7 @@ def test_the_losses_are_the_eager_ones(device: Device) -> None:
         if compiled:
             step = wf.jit(step)
         found.append([step() for _ in range(40)])
-    values = [[one.item() for one in losses] for losses in found]
+    values = [[loss.item() for loss in losses] for losses in found]
     numpy.testing.assert_allclose(values[1], values[0], rtol=1e-5)
     assert values[0][-1] < values[0][0]
 
@@ -120,7 +120,7 @@ def test_momenta_go_along(name: str, kind: str, first: str, device: Device) -> N
 
         def step(optimizer: Any = optimizer, schedule: Any = schedule, parameters: Any = parameters) -> Any:
             optimizer.zero_grad()
-            sum((one * one).sum() for one in parameters).backward()
+            sum((parameter * parameter).sum() for parameter in parameters).backward()
             for one in (optimizer, schedule) if first == "optimizer" else (schedule, optimizer):
                 one.step()
             return parameters[0] * 1

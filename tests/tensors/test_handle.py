@@ -66,7 +66,7 @@ def test_views_share_memory_and_copies_do_not(device: Any) -> None:
     assert all(view.flatten()[0].item() == 3.0 for view in views)
     copies = [x.clone(), x.t().contiguous(), x.t().reshape(12), x.to(wf.float16), x.to(copy=True)]
     x.fill_(5)
-    assert all(one.flatten()[0].item() == 3.0 for one in copies)
+    assert all(copied.flatten()[0].item() == 3.0 for copied in copies)
 
 
 def test_python_protocols(device: Any) -> None:

@@ -159,7 +159,7 @@ def test_cut_into_pieces(small: str, name: str) -> None:
     call, arrays = CUT[name]
     found = []
     for where in ("cpu", small):
-        given = [wf.tensor(one, device=where) for one in arrays]
+        given = [wf.tensor(array, device=where) for array in arrays]
         for one in given:
             if one.is_floating_point():
                 one.requires_grad_()
@@ -168,7 +168,7 @@ def test_cut_into_pieces(small: str, name: str) -> None:
         values = [one.detach().numpy() for one in results]
         if name in DIFFERENTIABLE:
             (results[0] * 0.5).backward(wf.ones(*results[0].shape, device=where))
-            values += [one.grad.numpy() for one in given if one.grad is not None]
+            values += [value.grad.numpy() for value in given if value.grad is not None]
         found.append(values)
     for expected, got in zip(*found, strict=True):
         numpy.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-4)
@@ -222,7 +222,11 @@ def test_optimizers_in_pieces(small: str, kind: str) -> None:
             optimizer.step()
         total = wf.nn.utils.clip_grad_norm_(parameters, 1.0)
         found.append(
-            [total.numpy(), *(one.detach().numpy() for one in parameters), parameters[1].grad.numpy()]
+            [
+                total.numpy(),
+                *(parameter.detach().numpy() for parameter in parameters),
+                parameters[1].grad.numpy(),
+            ]
         )
     for expected, got in zip(*found, strict=True):
         numpy.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)

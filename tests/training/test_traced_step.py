@@ -36,10 +36,10 @@ def test_the_traced_digits_step_gives_the_losses_of_the_eager_run(device, optimi
     images, labels = load_data(device.name)[0].tensors
     data = [(images[64 * i : 64 * i + 64], labels[64 * i : 64 * i + 64]) for i in range(STEPS)]
     eager, step = training(device.name, optimizer)
-    expected = [step(*one).item() for one in data]
+    expected = [step(*value).item() for value in data]
     model, step = training(device.name, optimizer)
     traced = trace(step, *data[0])
-    found = [traced(*one).item() for one in data]
+    found = [traced(*value).item() for value in data]
     # eager mode has one call for a layer with its bias and for the loss, a trace the operations that these stand for
     numpy.testing.assert_allclose(found, expected, rtol=1e-6)
     assert expected[-1] < expected[0]
@@ -51,7 +51,7 @@ def test_the_traced_digits_step_gives_the_losses_of_the_eager_run(device, optimi
 
 
 def test_the_graph_holds_the_whole_step_as_state_changes() -> None:
-    images, labels = (one[:8] for one in load_data("cpu")[0].tensors)
+    images, labels = (tensor[:8] for tensor in load_data("cpu")[0].tensors)
     model, step = training("cpu", "Adam")
     graph = trace(step, images, labels).graph
     ops = [node.op for node in graph.nodes]

@@ -62,7 +62,7 @@ class Casting:
         if precision and into is None:
             dtype = self._target(precision, operands)
             if dtype is not None:
-                operands = tuple([self._cast(one, dtype, below) for one in operands])
+                operands = tuple([self._cast(operand, dtype, below) for operand in operands])
         return below[-1].process(op, operands, attributes, into, below[:-1])
 
     def call(
@@ -74,13 +74,13 @@ class Casting:
             return function(*args, **kwargs)
         with without_modes():
             below = interpreter_stack()
-            args = tuple([self._cast(one, dtype, below) for one in args])
+            args = tuple([self._cast(argument, dtype, below) for argument in args])
             kwargs = {name: self._cast(one, dtype, below) for name, one in kwargs.items()}
             return function(*args, **kwargs)
 
     def _target(self, precision: str, values: tuple[Any, ...]) -> DType | None:
         """The type that values are converted to, ``None`` where they stay as they are."""
-        given = [one for one in values if _is_eligible(one)]
+        given = [value for value in values if _is_eligible(value)]
         lower = self.lower.get(_kind(given[0])) if given else None
         if lower is None:
             return None
@@ -88,8 +88,8 @@ class Casting:
             return lower
         if precision == "float32":
             return dtypes.float32
-        widest = functools.reduce(dtypes.promote, [one.dtype for one in given])
-        return None if all(one.dtype is widest for one in given) else widest
+        widest = functools.reduce(dtypes.promote, [value.dtype for value in given])
+        return None if all(value.dtype is widest for value in given) else widest
 
     def _cast(self, value: Any, dtype: DType, below: tuple[Interpreter, ...]) -> Any:
         if not _is_eligible(value) or value.dtype is dtype:

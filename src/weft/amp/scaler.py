@@ -130,7 +130,7 @@ class GradScaler:
             scale = self._scale if str(outputs.device) == self.device else self._scale.to(str(outputs.device))
             return outputs * scale
         if isinstance(outputs, list | tuple):
-            return type(outputs)(self.scale(one) for one in outputs)
+            return type(outputs)(self.scale(output) for output in outputs)
         if isinstance(outputs, Iterable):
             return map(self.scale, outputs)
         raise ArgumentTypeError(
@@ -170,8 +170,8 @@ class GradScaler:
                 limit_bindings([inverse], group)
                 found.append(bind(OPS["any_non_finite"], *group).to(self.device))
             worst = found[0]
-            for one in found[1:]:
-                worst = worst.maximum(one)
+            for value in found[1:]:
+                worst = worst.maximum(value)
             scales = {device: inverse.to(device) for device, _ in groups}
             with together():
                 for (device, _), group in groups.items():

@@ -36,7 +36,7 @@ def gradcheck(
     True
     """
     given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    checked = [one for one in given if isinstance(one, Tensor) and one.requires_grad]
+    checked = [value for value in given if isinstance(value, Tensor) and value.requires_grad]
     if not checked:
         raise GradError(mistake("gradcheck", "inputs", "without a tensor that requires grad", "at least one"))
     for one in checked:
@@ -88,9 +88,9 @@ def gradgradcheck(
 
     def first(*values: Any) -> tuple[Any, ...]:
         own, directions = values[: len(given)], values[len(given) :]
-        wanted = [one for one in own if isinstance(one, Tensor) and one.requires_grad]
+        wanted = [value for value in own if isinstance(value, Tensor) and value.requires_grad]
         found = grad(_outputs(func(*own)), wanted, directions, create_graph=True, allow_unused=True)
-        return tuple(one for one in found if one is not None and one.requires_grad)
+        return tuple(value for value in found if value is not None and value.requires_grad)
 
     return gradcheck(first, (*given, *seeds), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception)
 

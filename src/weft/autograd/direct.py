@@ -109,7 +109,7 @@ def _followed(op: OpSpec, data: Array, attributes: dict[str, Any], paths: Any) -
         made = [_follow(data, path) for path in paths]
         if len(_VIEWS) >= EAGER.capacity:
             _VIEWS.clear()
-        _VIEWS[key] = [(one.shape, one.strides, one.offset - offset, one.key) for one in made]
+        _VIEWS[key] = [(value.shape, value.strides, value.offset - offset, value.key) for value in made]
         return made
     return [
         Array(storage, dtype, shape, strides, offset + moved, layout if moved & 15 == 0 else None)

@@ -39,7 +39,7 @@ def backward(
     chosen = None
     if inputs is not None:
         given = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-        chosen = {_edge("backward", "inputs", one): one for one in given}
+        chosen = {_edge("backward", "inputs", value): value for value in given}
     keep = create_graph if retain_graph is None else retain_graph
     found = flow(outputs, seeds, keep, create_graph, None if chosen is None else set(chosen))
     if chosen is not None:
@@ -77,7 +77,7 @@ def grad(
         raise UnsupportedError(mistake("grad", "an argument", given, "the default", "use weft.func.vmap"))
     roots, seeds = _roots("grad", outputs, grad_outputs, create_graph)
     wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    edges = [_edge("grad", "inputs", one) for one in wanted]
+    edges = [_edge("grad", "inputs", name) for name in wanted]
     keep = create_graph if retain_graph is None else retain_graph
     found = flow(roots, seeds, keep, create_graph, set(edges))
     result: list[Tensor | None] = []
@@ -98,8 +98,8 @@ def arriving(
     outputs: Sequence[Tensor], seeds: Sequence[Tensor], leaves: Sequence[Tensor]
 ) -> list[Tensor | None]:
     """The gradients of leaves as they come to them, before the leaves' hooks; the saved values are freed."""
-    edges = [_edge("compile", "leaves", one) for one in leaves]
-    roots = [_edge("compile", "outputs", one) for one in outputs]
+    edges = [_edge("compile", "leaves", leaf) for leaf in leaves]
+    roots = [_edge("compile", "outputs", output) for output in outputs]
     found = flow(roots, seeds, False, False, set(edges), hooked_leaves=False)
     return [found.get(edge) for edge in edges]
 

@@ -72,7 +72,9 @@ class FunctionNode(Node):
         self, function: type[Function], ctx: FunctionCtx, edges: Sequence[Edge | None], arguments: Any
     ) -> None:
         nothing = TensorType((), bool_, True)
-        types = tuple(type_of(one) if isinstance(one, Tensor) else nothing for one in arguments)
+        types = tuple(
+            type_of(argument) if isinstance(argument, Tensor) else nothing for argument in arguments
+        )
         super().__init__(None, {}, edges, types, ())  # type: ignore[arg-type]
         self.function = function
         self.context = ctx
@@ -95,8 +97,8 @@ class FunctionNode(Node):
 
     def finish(self, outputs: Sequence[Tensor], made: Sequence[Tensor]) -> None:
         """Take the outputs (as ``forward`` gave them, and as the caller gets them) and what is to be saved."""
-        self.output_types = tuple(type_of(one) for one in outputs)
-        constants = {id(one) for one in self.context._constants}
+        self.output_types = tuple(type_of(output) for output in outputs)
+        constants = {id(constant) for constant in self.context._constants}
         self._constant = frozenset(at for at, one in enumerate(outputs) if id(one) in constants)
         places = {id(one): at for at, one in enumerate(outputs)}
         for one in self.context._to_save:
@@ -154,7 +156,7 @@ class FunctionNode(Node):
         """Zeros for outputs without a gradient too, as PyTorch gives, unless the function wants to see ``None``."""
         if not self.materializes:
             return list(grads)
-        device = next(str(one.device) for one in grads if one is not None)
+        device = next(str(grad.device) for grad in grads if grad is not None)
         return [
             bind(OPS["full"], 0, shape=given.shape, dtype=given.dtype, device=device) if one is None else one
             for one, given in zip(grads, self.output_types, strict=True)
@@ -220,9 +222,9 @@ class Function:
         if transforming():
             cls._check_transforms(args)
         recording = is_enabled()
-        edges = [edge_of(one) if recording else None for one in args]
+        edges = [edge_of(argument) if recording else None for argument in args]
         ctx = FunctionCtx(tuple(edge is not None for edge in edges))
-        versions = [one._data.version if isinstance(one, Tensor) else 0 for one in args]
+        versions = [argument._data.version if isinstance(argument, Tensor) else 0 for argument in args]
         with grad_mode(False):
             if cls.setup_context is Function.setup_context:
                 result = cls.forward(ctx, *args)
@@ -231,9 +233,12 @@ class Function:
                 cls.setup_context(ctx, args, result)
         outputs = result if isinstance(result, tuple) else (result,)
         cls._check(args, versions, outputs)
-        arguments = {id(one) for one in args}
+        arguments = {id(argument) for argument in args}
         # an argument that is handed through gets a handle of its own: its history is another than the argument's
-        made = tuple(Tensor.wrap(one._data) if id(one) in arguments or any(edges) else one for one in outputs)
+        made = tuple(
+            Tensor.wrap(output._data) if id(output) in arguments or any(edges) else output
+            for output in outputs
+        )
         if any(edges):
             FunctionNode(cls, ctx, edges, args).finish(outputs, made)
         return made if isinstance(result, tuple) else made[0]
@@ -291,12 +296,12 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     def once(ctx: FunctionCtx, *grads: Any) -> Any:
         with grad_mode(False):
             given = backward(ctx, *grads)
-        if not is_enabled() or not any(edge_of(one) for one in grads):
+        if not is_enabled() or not any(edge_of(grad) for grad in grads):
             return given
         results = given if isinstance(given, tuple) else (given,)
-        tensors = [one for one in results if isinstance(one, Tensor)]
+        tensors = [result for result in results if isinstance(result, Tensor)]
         kept = iter(_Once.apply(backward.__qualname__, len(tensors), *tensors, *grads))
-        marked = tuple(next(kept) if isinstance(one, Tensor) else one for one in results)
+        marked = tuple(next(kept) if isinstance(result, Tensor) else result for result in results)
         return marked if isinstance(given, tuple) else marked[0]
 
     return once

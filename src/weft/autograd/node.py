@@ -199,8 +199,8 @@ class Barrier(Node):
     __slots__ = ("_rule",)
 
     def __init__(self, rule: Callable[[tuple[Any, ...]], Sequence[Any]], tensors: Sequence[Tensor]) -> None:
-        types = tuple([TensorType(one.shape, one.dtype) for one in tensors])
-        super().__init__(OPS["copy"], {}, [one.edge for one in tensors], types, types)
+        types = tuple([TensorType(tensor.shape, tensor.dtype) for tensor in tensors])
+        super().__init__(OPS["copy"], {}, [tensor.edge for tensor in tensors], types, types)
         self._rule = rule
 
     def through(self, tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -49,7 +49,7 @@ def differentiate(
     outside = [one for key, one in notes.tensors.items() if key in reached]
     if spent:
         return Derived(places, tuple(inputs), tuple(outside), True), []
-    seeds = [Tensor.wrap(tracing.input(one.shape, one.dtype, str(one.device))) for one in outputs]
+    seeds = [Tensor.wrap(tracing.input(output.shape, output.dtype, str(output.device))) for output in outputs]
     leaves = [*(given[at] for at in inputs), *outside]
     gradients = arriving(outputs, seeds, leaves)
     got = [at for at, one in enumerate(gradients) if one is not None]
@@ -58,7 +58,7 @@ def differentiate(
         tuple(inputs[at] for at in got if at < len(inputs)),
         tuple(outside[at - len(inputs)] for at in got if at >= len(inputs)),
     )
-    return derived, [one for one in gradients if one is not None]
+    return derived, [gradient for gradient in gradients if gradient is not None]
 
 
 def _leaves(outputs: Sequence[Tensor]) -> tuple[dict[int, Tensor], bool]:
@@ -66,7 +66,7 @@ def _leaves(outputs: Sequence[Tensor]) -> tuple[dict[int, Tensor], bool]:
     found: dict[int, Tensor] = {}
     spent = False
     seen: set[Any] = set()
-    stack = [edge.node for one in outputs if (edge := edge_of(one)) is not None]
+    stack = [edge.node for output in outputs if (edge := edge_of(output)) is not None]
     while stack:
         node = stack.pop()
         if node in seen:

@@ -52,7 +52,7 @@ class DerivedProgram(Program):
         self._homes = _sources(self.split, numbers)
         self._gradients = [Output(var, device) for var in self.split.backward.outputs if isinstance(var, Var)]
         known = {id(one): at for at, one in enumerate(self.guards.tensors)}
-        self._outside = [known[id(one)] for one in derived.outside]
+        self._outside = [known[id(value)] for value in derived.outside]
         self._backward: dict[tuple[bool, ...], _Backward] = {}
         self._lock = threading.Lock()
 
@@ -148,7 +148,7 @@ class ProgramNode(Node):
 
     def keep(self, values: Sequence[Saved]) -> None:
         """Hold what the gradients read."""
-        self._kept = [kept(one) for one in values]
+        self._kept = [kept(value) for value in values]
 
     def free(self) -> None:
         """Let go of the saved values."""
@@ -161,7 +161,7 @@ class ProgramNode(Node):
         saved = [self._unpack(one, None)._data.storage for one in self._kept]
         found = self._program.backward(saved, grads)
         if is_enabled():  # gradients of gradients are asked for
-            made = [one for one in found if one is not None]
+            made = [value for value in found if value is not None]
             last = _Refusal(self.name, [*self.edges, *map(edge_of, grads)], made)
             for at, one in enumerate(made):
                 one._edge = Edge(last, at)
@@ -174,7 +174,7 @@ class _Refusal(Node):
     __slots__ = ("_of",)
 
     def __init__(self, of: str, edges: Sequence[Edge | None], gradients: Sequence[Tensor]) -> None:
-        types = tuple(TensorType(one.shape, one.dtype) for one in gradients)
+        types = tuple(TensorType(gradient.shape, gradient.dtype) for gradient in gradients)
         super().__init__(OPS["copy"], {}, edges, (), types)
         self._of = of
 

@@ -44,12 +44,12 @@ def refuse_escaped(name: str, made: Sequence[ref[Tracer]]) -> None:
 
 def refuse_kept(name: str, tensors: Sequence[Tensor]) -> None:
     """``UnsupportedError`` where a tensor that the trace made and wrote is kept: it would start anew at each call."""
-    for one in tensors:
-        where = _holder(one, [tensors])
+    for tensor in tensors:
+        where = _holder(tensor, [tensors])
         if where:
             raise UnsupportedError(
-                f"{name}: a tensor {one.dtype.name}{list(one.shape)} is made in the jitted function, written in place "
-                f"and kept in {where}, expected one that was there before; make it before the call"
+                f"{name}: a tensor {tensor.dtype.name}{list(tensor.shape)} is made in the jitted function, "
+                f"written in place and kept in {where}, expected one that was there before; make it before the call"
             )
 
 
@@ -62,14 +62,14 @@ def _holder(value: Any, ignored: list[Any]) -> str:
         for target, path in level:
             referrers = gc.get_referrers(target)
             seen.update((id(level), id(following), id(referrers)))
-            for one in referrers:
-                if id(one) in seen or isinstance(one, FrameType | GeneratorType):
+            for referrer in referrers:
+                if id(referrer) in seen or isinstance(referrer, FrameType | GeneratorType):
                     continue
-                seen.add(id(one))
-                named = _named(one, target)
+                seen.add(id(referrer))
+                named = _named(referrer, target)
                 if named:
                     return f"{path}{named}"
-                following.append((one, f"{path}{_step(one, target)}"))
+                following.append((referrer, f"{path}{_step(referrer, target)}"))
         level = following
     return ""
 
@@ -81,7 +81,7 @@ def _named(owner: Any, target: Any) -> str:
     if isinstance(owner, dict) and "__name__" in owner and "__spec__" in owner:
         return _key_of(owner, target, f"the global `{{}}` of {owner['__name__']}")
     if isinstance(owner, CellType):
-        functions = [one for one in gc.get_referrers(owner) if isinstance(one, tuple)]
+        functions = [referrer for referrer in gc.get_referrers(owner) if isinstance(referrer, tuple)]
         for cells in functions:
             for one in gc.get_referrers(cells):
                 if isinstance(one, FunctionType) and one.__closure__ is cells:
@@ -112,7 +112,9 @@ def _of_object(table: dict[Any, Any], target: Any) -> str:
             tables.get(name) is table for name in ("_buffers", "_parameters")
         ):
             modules = [owner] if isinstance(owner, Module) else gc.get_referrers(owner)
-            kind = next((type(one).__name__ for one in modules if isinstance(one, Module)), "a module")
+            kind = next(
+                (type(module).__name__ for module in modules if isinstance(module, Module)), "a module"
+            )
             return _key_of(table, target, f"the attribute `{{}}` of {kind}")
     return ""
 

@@ -148,8 +148,8 @@ class Planned:
         States that share a buffer stay there, as other programs know them there; but once, where they are spread over
         many, they are all moved.
         """
-        alone = [one for one in states.values() if one.buffer.references == 1]
-        others = {id(one.buffer) for one in states.values()} - {id(one.buffer) for one in alone}
+        alone = [state for state in states.values() if state.buffer.references == 1]
+        others = {id(state.buffer) for state in states.values()} - {id(one.buffer) for one in alone}
         if len(others) > FEW and not self._settled:
             self._settled = True
             alone = list(states.values())

@@ -145,7 +145,7 @@ def mermaid(graph: Graph) -> str:
     for at, node in enumerate(graph.nodes):
         lines.append(f'    node{at}["{_label(node)}"]')
         names.update((var.id, f"node{at}") for var in node.outputs)
-        lines += [f"    {names[one.id]} --> node{at}" for one in _variables(node)]
+        lines += [f"    {names[variable.id]} --> node{at}" for variable in _variables(node)]
     for at, output in enumerate(graph.outputs):
         if isinstance(output, Var):
             lines.append(f'    output{at}(["output {at}"])')
@@ -157,7 +157,7 @@ def mermaid(graph: Graph) -> str:
 
 
 def _variables(node: Node) -> list[Var]:
-    return list({one.id: one for one in node.inputs if isinstance(one, Var)}.values())
+    return list({source.id: source for source in node.inputs if isinstance(source, Var)}.values())
 
 
 def _label(node: Node) -> str:

@@ -63,12 +63,12 @@ class Notes(Tape):
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
         """Note operands and targets from outside, then record."""
-        for one in operands if into is None else (*operands, *into):
-            if isinstance(one, Tensor) and type(one._data) is Array:
-                known = self._origins.get(id(one))
-                source = one if known is None else known[0]
+        for operand in operands if into is None else (*operands, *into):
+            if isinstance(operand, Tensor) and type(operand._data) is Array:
+                known = self._origins.get(id(operand))
+                source = operand if known is None else known[0]
                 if id(source) not in self.tensors:
-                    self._from_outside(op, source, one)
+                    self._from_outside(op, source, operand)
         results = super().process(op, operands, attributes, into, below)
         for result in results:
             if type(result) is Tensor and getattr(result._data, "number", None) is not None:
@@ -92,7 +92,11 @@ class Notes(Tape):
     def written_constants(self, states: Iterable[tuple[Any, bool]]) -> list[Tensor]:
         """The tensors on storages that the trace made and wrote; ``states``: arrays, and whether they were written."""
         changed = {id(array.alias) for array, written in states if written} & self.constants
-        return [one for one in self.tensors.values() if id(one._data.alias) in changed] if changed else []
+        return (
+            [tensor for tensor in self.tensors.values() if id(tensor._data.alias) in changed]
+            if changed
+            else []
+        )
 
     def made(self, storage: Storage) -> None:
         """See ``Watcher``."""
@@ -161,11 +165,11 @@ class Guards:
     ) -> None:
         self.generators = list(generators)
         self.tensors = list(notes.tensors.values())
-        known = {id(one) for one in self.tensors}
+        known = {id(tensor) for tensor in self.tensors}
         behind = [state for _, state in self.generators]
         behind += [entry for _, _, entry in notes.entries.values() if isinstance(entry, Tensor)]
         self.tensors += {id(one): one for one in behind if id(one) not in known}.values()
-        self.arrays: list[Array] = [one._data for one in self.tensors]
+        self.arrays: list[Array] = [tensor._data for tensor in self.tensors]
         self.requires = list(map(_requires, self.tensors))
         seen = list(grads)  # others' gradients may come and go: the program has no use for them
         self.leaves = [one for one, _ in seen]
@@ -250,14 +254,14 @@ class Guards:
             generator.fold()
             generators.append((generator, generator.state()))
             replaced[id(state)] = generator.state()
-        tensors = [replaced.get(id(one), one) for one in self.tensors]
+        tensors = [replaced.get(id(tensor), tensor) for tensor in self.tensors]
         reason = self._types(tensors)
         if reason:
             return reason
         storages = self._partition(tensors)
         if storages is None:
             return "tensors that shared memory no longer do, or the other way round"
-        self.storages, self.tensors, self.arrays = storages, tensors, [one._data for one in tensors]
+        self.storages, self.tensors, self.arrays = storages, tensors, [tensor._data for tensor in tensors]
         self.entries, self.leaves, self.grads, self.generators = entries, leaves, grads, generators
         self.storage_ids = frozenset(map(id, storages))
         self.entry_ids, self.grad_ids = list(map(id, entries)), list(map(id, grads))

@@ -117,7 +117,7 @@ class JitFunction:
         programs, plain = self._known_layout(key, inputs) if found is None else found
         given = inputs
         if not plain:
-            inputs = [dense(one) for one in inputs]
+            inputs = [dense(source) for source in inputs]
         for program in programs:
             if program.guards.hold():
                 break
@@ -130,12 +130,12 @@ class JitFunction:
 
     def _known_layout(self, key: list[Any], inputs: list[Any]) -> tuple[list[Program], bool]:
         """The programs for a call of a new layout, and whether its tensors are contiguous."""
-        tensors = iter([one for one in inputs if isinstance(one, Tensor)])
+        tensors = iter([source for source in inputs if isinstance(source, Tensor)])
         layouts = [_plain_layout(next(tensors)) << 2 | one & 2 if type(one) is int else one for one in key]
         if len(self._layouts) >= LAYOUTS:
             self._prune()
         programs = self._known.setdefault(tuple(layouts), [])
-        found = self._layouts[tuple(key)] = (programs, all(is_dense(one) for one in inputs))
+        found = self._layouts[tuple(key)] = (programs, all(is_dense(source) for source in inputs))
         return found
 
     def _fitting(
@@ -368,7 +368,11 @@ def _parameter_names(fn: Callable[..., Any]) -> list[str]:
         parameters = inspect.signature(target).parameters.values()
     except (TypeError, ValueError):
         return []
-    return [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    return [
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    ]
 
 
 def _donated_name(names: Sequence[str], given: int | str) -> str:

@@ -82,7 +82,7 @@ def _chained(graph: Graph, start: int, length: int) -> bool:
     """Whether the second body reads what the first one has made, as steps of a recurrence do."""
     first, second = graph.nodes[start : start + length], graph.nodes[start + length : start + 2 * length]
     made = {out.id for node in first for out in node.outputs}
-    return any(isinstance(one, Var) and one.id in made for node in second for one in node.inputs)
+    return any(isinstance(source, Var) and source.id in made for node in second for source in node.inputs)
 
 
 def _lines(body: Sequence[Node]) -> str:

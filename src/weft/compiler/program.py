@@ -156,7 +156,7 @@ class Program:
     def _given(self, inputs: list[Any]) -> list[Storage]:
         """The storages of a call's tensors and numbers."""
         if self._plain:
-            given = [one._data.storage for one in inputs]
+            given = [source._data.storage for source in inputs]
         else:
             numbers = self._numbers
             given = [
@@ -200,7 +200,7 @@ class Program:
                 )
 
     def _run_donating(self, given: list[Storage], originals: list[Any], call: Callable[[], str]) -> Any:
-        if any(sum(given[at] is one for one in given) > 1 for at in self._donated):
+        if any(sum(given[at] is value for value in given) > 1 for at in self._donated):
             raise ArgumentError(
                 f"{self.name}: a donated argument is given twice, expected memory that nothing else uses; "
                 f"clone() one of them"

@@ -14,14 +14,14 @@ from weft.tensors.tensor import Tensor
 
 def device_name_of_call(fn: Callable[..., Any], inputs: Sequence[Any]) -> str:
     """As ``device_of_call``, but ``cpu`` where nothing says another: no device is opened."""
-    given = [one for one in inputs if isinstance(one, Tensor)]
+    given = [source for source in inputs if isinstance(source, Tensor)]
     found = given[0] if given else next(_reached(fn), None)
     return "cpu" if found is None else str(found.device)
 
 
 def device_of_call(fn: Callable[..., Any], inputs: Sequence[Any]) -> Device:
     """Where Python numbers go: to the tensors of the call, else to those that the function reaches first."""
-    given = [one for one in inputs if isinstance(one, Tensor)]
+    given = [source for source in inputs if isinstance(source, Tensor)]
     found = given[0] if given else next(_reached(fn), None)
     return devices.default() if found is None else devices.open(str(found.device))
 

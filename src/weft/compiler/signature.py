@@ -99,12 +99,12 @@ def _mapping(value: Any, inputs: list[Any], key: list[Any]) -> None:
 
 def _record(value: Any, inputs: list[Any], key: list[Any]) -> None:
     key.append(type(value))
-    _each([getattr(value, one.name) for one in fields(value)], inputs, key)
+    _each([getattr(value, field.name) for field in fields(value)], inputs, key)
 
 
 def _each(values: Any, inputs: list[Any], key: list[Any]) -> None:
-    for one in values:
-        take(one, inputs, key)
+    for value in values:
+        take(value, inputs, key)
 
 
 _WALKS: dict[type, Walk] = {

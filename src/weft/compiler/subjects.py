@@ -81,12 +81,14 @@ class Fold:
     ) -> None:
         (part,) = kernel.parts
         used = loaded(part) | stored(part)
-        self.kernel = replace(kernel, buffers=tuple(one for one in kernel.buffers if one.name in used))
+        self.kernel = replace(
+            kernel, buffers=tuple(buffer for buffer in kernel.buffers if buffer.name in used)
+        )
         self.question, self.profile = question, plain
         shipped = ("team", kernel.cooperative)
         self.choices = [shipped, *(one for one in TEAMS_TRIED if one != shipped)]
         sizes = {value.name: max(value.elements, 1) for value in lowered.values}
-        self.storages = [_filled(device, one.dtype, sizes[one.name]) for one in self.kernel.buffers]
+        self.storages = [_filled(device, buffer.dtype, sizes[buffer.name]) for buffer in self.kernel.buffers]
 
     def dispatches(self, choice: Choice) -> list[Dispatch]:
         """The one kernel, shared otherwise."""
@@ -105,7 +107,7 @@ class Product:
         self.question, self.choices = str(own), candidates(plain, own)[:TRIED]
         batch0, batch1, m, n, k = map(int, call.arguments[:5])
         numbers = [tuple(map(int, call.arguments[at : at + 5])) for at in (5, 10)]
-        self.offsets = [one[0] for one in numbers] + [0]
+        self.offsets = [number[0] for number in numbers] + [0]
         c = (batch1 * m * n, m * n, n, 1)
         self.layout = Layout((batch0, batch1), m, n, k, numbers[0][1:], numbers[1][1:], c)
         options = dict(kernel.options)
@@ -134,9 +136,9 @@ class Product:
         made: list[Dispatch] = []
         for step in program.steps:
             numbers = [
-                offsets[one.index] if isinstance(one, Offset) else one
-                for one in step.arguments
-                if isinstance(one, int | float | Offset)
+                offsets[argument.index] if isinstance(argument, Offset) else argument
+                for argument in step.arguments
+                if isinstance(argument, int | float | Offset)
             ]
             made.append((generate(step.kernel, profile), [values[at] for at in step.buffers], numbers))
         return made

@@ -152,8 +152,8 @@ def _record(
     finally:
         collecting.reset(token)
     parts, rebuild = flatten(result)
-    tensors = [one for one in parts if isinstance(one, Tensor)]
-    if any(isinstance(one, Selection) for one in parts):
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    if any(isinstance(part, Selection) for part in parts):
         refuse("x[mask]")
     derived, further = differentiate(tracing, notes, entered, tensors) if deriving else (None, [])
     generators = []
@@ -174,7 +174,7 @@ def _record(
     graph = tracing.graph(outputs, notes.constants)
     pairs = zip(tracing.captured(), graph.states, strict=True)
     states = tuple([_whole(array, state.initial.type) for array, state in pairs])
-    is_tensor = [isinstance(one, Tensor) for one in parts]
+    is_tensor = [isinstance(part, Tensor) for part in parts]
     fixed = [None if own else one for one, own in zip(parts, is_tensor, strict=True)]
 
     def fill(values: list[Any]) -> Any:
@@ -291,5 +291,8 @@ def _eval_shape_once(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         ]
         results, rebuild_result = flatten(fn(*rebuild(given)))
     return rebuild_result(
-        [TensorType(one.shape, one.dtype) if isinstance(one, Tensor) else one for one in results]
+        [
+            TensorType(result.shape, result.dtype) if isinstance(result, Tensor) else result
+            for result in results
+        ]
     )

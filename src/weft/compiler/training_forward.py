@@ -114,7 +114,7 @@ def _none() -> None:
 @contextmanager
 def evaluating(model: Module | None) -> Iterator[None]:
     """A model in evaluation mode, each of its modules as it was afterwards."""
-    training = [] if model is None else [one for one in model.modules() if one.training]
+    training = [] if model is None else [module for module in model.modules() if module.training]
     for one in training:
         one.training = False
     try:

@@ -103,7 +103,7 @@ def tune(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Tuning:
 
 def _adopted(device: Device, made: Sequence[Measured]) -> Path | None:
     """Let lowering take what was measured from now on, and keep it; gives the file."""
-    path = device.choose({**device.profile.choices, **{one.asked: one.chosen for one in made}})
+    path = device.choose({**device.profile.choices, **{value.asked: value.chosen for value in made}})
     EAGER.forget()
     return path
 
@@ -142,6 +142,6 @@ def _seconds(device: Device, dispatches: Sequence[Dispatch]) -> float:
         for _ in range(RUNS):
             for spec, ranges, parameters in dispatches:
                 device.dispatch_kernel(spec, ranges, parameters)
-    durations = [one.duration or 0 for one in found.events if one.device == device.name]
+    durations = [event.duration or 0 for event in found.events if event.device == device.name]
     count = len(dispatches)
     return statistics.median(sum(durations[at * count : (at + 1) * count]) for at in range(RUNS)) / 1e9

@@ -36,7 +36,7 @@ def gradient(context: Gradient, *grads: Any) -> list[Any]:
     wanted = _wanted(context, carries)
     given = tuple(at for at, one in enumerate(grads) if one is not None and at >= carries)
     adjoint = _known_scan_adjoint(body, carries, sequences, wanted, given)
-    device = next(str(one.device) for one in grads if one is not None)
+    device = next(str(grad.device) for grad in grads if grad is not None)
     starts = _starts(context, [at for kind, at in adjoint.parts if kind == "start"])
     values = {("start", at): value for at, value in starts.items()}
 
@@ -68,7 +68,7 @@ def cond_gradient(context: Gradient, *grads: Any) -> list[Any]:
     wanted = _wanted(context, 1)
     given = tuple(at for at, one in enumerate(grads) if one is not None)
     branches = [_cond_adjoint(options[name], wanted, given) for name in ("then", "otherwise")]
-    parts = [part for part in branches[0].parts if any(part in one.read for one in branches)]
+    parts = [part for part in branches[0].parts if any(part in branch.read for branch in branches)]
     graphs: dict[str, Any] = {
         name: one.only(parts) for name, one in zip(("then", "otherwise"), branches, strict=True)
     }
@@ -98,7 +98,7 @@ class Adjoint:
     def only(self, parts: Sequence[Part]) -> Graph:
         """The graph with these inputs, which are all that it reads."""
         known = dict(zip(self.parts, self.graph.inputs, strict=True))
-        return replace(self.graph, inputs=tuple(known[one] for one in parts))
+        return replace(self.graph, inputs=tuple(known[part] for part in parts))
 
 
 _known: OrderedDict[Any, tuple[Graph, Adjoint]] = OrderedDict()
@@ -148,7 +148,7 @@ def _scan_adjoint(
         return new + [_or_zeros(made[at], inputs[at]) for at in wanted if at in elements]
 
     own = {"start": types, "element": types, "outside": types, "sum": types}
-    results = [type_of(one) for one in body.outputs]
+    results = [type_of(output) for output in body.outputs]
     made = _traced(backward, parts, [own.get(kind, results)[at] for kind, at in parts], body.inputs[0].device)
     kept = [one for one in parts if one in made.read or one[0] in ("last", "sum")]
     return Adjoint(made.only(kept), tuple(kept), made.read)
@@ -168,7 +168,7 @@ def _cond_adjoint(body: Graph, wanted: tuple[int, ...], given: tuple[int, ...]) 
         return [_or_zeros(one, inputs[at - 1]) for at, one in zip(wanted, found, strict=True)]
 
     given_types = [types[at - 1] if kind == "operand" else type_of(body.outputs[at]) for kind, at in parts]
-    device = (*body.inputs, *(one for one in body.outputs if isinstance(one, Var)))[0].device
+    device = (*body.inputs, *(output for output in body.outputs if isinstance(output, Var)))[0].device
     return _traced(backward, parts, given_types, device)
 
 
@@ -183,8 +183,8 @@ def _traced(backward: Any, parts: list[Part], types: Sequence[TensorType], devic
         made = trace_bodies([(function, types)], device)
     assert not made.outside and not made.effects, "a body reaches nothing but its inputs"
     graph = dce(made.graphs[0])
-    used = {one.id for node in graph.nodes for one in node.inputs if isinstance(one, Var)}
-    used |= {one.id for one in graph.outputs if isinstance(one, Var)}
+    used = {source.id for node in graph.nodes for source in node.inputs if isinstance(source, Var)}
+    used |= {output.id for output in graph.outputs if isinstance(output, Var)}
     read = frozenset(part for part, var in zip(parts, graph.inputs, strict=True) if var.id in used)
     return Adjoint(graph, tuple(parts), read)
 
@@ -195,7 +195,7 @@ def _gradients(
     """The gradients of a body's inputs for those of its outputs; ``None`` where nothing depends on one."""
     body = _to_differentiate(body)
     with enable_grad():
-        leaves = [one.detach() for one in inputs]
+        leaves = [source.detach() for source in inputs]
         for at in wanted:
             leaves[at].requires_grad_()
         found, _ = interpret(body, leaves, [])

@@ -70,10 +70,11 @@ class BodyTape(Tape):
         self._behind: dict[int, Tensor] = {}  # by the identity of a cell, the tensor outside
         self._origins: dict[int, tuple[Tracer, Edge | None]] = {}  # data that has a history, and which
         self.shared = [
-            self._known(tracing.share(self._around(one.tensor)), edge_of(one.tensor)) for one in effects
+            self._known(tracing.share(self._around(effect.tensor)), edge_of(effect.tensor))
+            for effect in effects
         ]
         self._homes = {id(self._around(one.tensor).alias): at for at, one in enumerate(effects)}
-        self._bases = [one.tensor for one in effects]
+        self._bases = [effect.tensor for effect in effects]
         self.recorded = [False] * len(effects)
         """Which effects were written with gradients recorded."""
         self.found: dict[int, Effect] = {}
@@ -90,16 +91,16 @@ class BodyTape(Tape):
         """Take the operands in, then as any tape."""
         if op.random or op is OPS["random_advance"]:
             self._find_generators(operands)
-        given = [self.enter(one) if isinstance(one, Tensor) else one for one in operands]
-        targets = None if into is None else tuple([self._target(one) for one in into])
+        given = [self.enter(operand) if isinstance(operand, Tensor) else operand for operand in operands]
+        targets = None if into is None else tuple([self._target(target) for target in into])
         if self._records and op.view is None:
-            given = [self._stopped(one) if isinstance(one, Tensor) else one for one in given]
+            given = [self._stopped(value) if isinstance(value, Tensor) else value for value in given]
         results = super().process(op, tuple(given), attributes, targets, below)
-        for one in results:
+        for result in results:
             inherits = op.view is not None and id(given[0]._data) in self._origins
-            edge = edge_of(one)
+            edge = edge_of(result)
             if inherits or edge is not None:
-                self._origins[id(one._data)] = one._data, edge
+                self._origins[id(result._data)] = result._data, edge
         return results if into is None else into
 
     def input(self, type_: TensorType, device: str) -> Tensor:
@@ -194,10 +195,10 @@ class BodyTape(Tape):
         return Tensor.wrap(data, edge)
 
     def _find_generators(self, operands: Sequence[Any]) -> None:
-        given = [one for one in operands if isinstance(one, Tensor) and not self._is_own(one)]
-        for one in given:
-            if generator_of(one) is not None and not self.tracing.shares(self._around(one)):
-                self._find(one)
+        given = [operand for operand in operands if isinstance(operand, Tensor) and not self._is_own(operand)]
+        for value in given:
+            if generator_of(value) is not None and not self.tracing.shares(self._around(value)):
+                self._find(value)
 
     def _find(self, tensor: Tensor) -> None:
         """Note an effect. The trace goes on, to find the others, and counts for nothing."""
@@ -278,18 +279,18 @@ class _Traced:
         graph = self.graph
         known = (
             *graph.inputs,
-            *(one.initial for one in graph.states),
+            *(state.initial for state in graph.states),
             *(v for n in graph.nodes for v in n.outputs),
         )
         free = 1 + max((var.id for var in known), default=-1)
-        inputs = [*graph.inputs[: self.own], *(one.initial for one in graph.states)]
+        inputs = [*graph.inputs[: self.own], *(state.initial for state in graph.states)]
         for at, (key, tensor) in enumerate(outside.items()):
             if key in self.outside:
                 inputs.append(self.outside[key][1])
             else:
                 type_ = TensorType(tuple(tensor.shape), tensor.dtype)
                 inputs.append(Var(free + at, type_, tensor._data.device_name))
-        outputs = (*graph.outputs, *(one.final for one in graph.states))
+        outputs = (*graph.outputs, *(state.final for state in graph.states))
         return Graph(tuple(inputs), (), graph.nodes, outputs)
 
 
@@ -305,7 +306,7 @@ def _traced(
         for effect in effects:
             if effect.generator is not None:
                 stack.enter_context(effect.generator.rewound(effect.tensor, 0))
-        results = function(*[tape.input(one, device) for one in types])
+        results = function(*[tape.input(type_, device) for type_ in types])
         draws = [_advanced(effect.generator, effect.tensor) for effect in effects]
         outputs = tracing.outputs([tape.result(one) for one in results])
         if tape.found:
@@ -337,7 +338,7 @@ def _advanced(generator: Generator | None, state: Tensor) -> int:
 
 def types_of(values: Sequence[Any]) -> list[TensorType]:
     """The types of tensors."""
-    return [TensorType(tuple(one.shape), one.dtype) for one in values]
+    return [TensorType(tuple(value.shape), value.dtype) for value in values]
 
 
 def type_of(one: Any) -> TensorType:
@@ -350,8 +351,8 @@ def run_by_nodes(graph: Graph, arrays: Sequence[Any]) -> list[Any]:
     """A body by the references of its ops, on NumPy arrays: what its tests compare with."""
     values = {var.id: array for var, array in zip(graph.inputs, arrays, strict=True)}
     for node in graph.nodes:
-        operands = [values[one.id] if hasattr(one, "id") else one for one in node.inputs]
+        operands = [values[source.id] if hasattr(source, "id") else source for source in node.inputs]
         found = lookup(node.op).reference(*operands, **dict(node.attributes))
         for var, one in zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True):
             values[var.id] = one
-    return [values[one.id] if hasattr(one, "id") else one for one in graph.outputs]
+    return [values[output.id] if hasattr(output, "id") else output for output in graph.outputs]

@@ -69,7 +69,7 @@ def cond(
     bodies = trace_bodies([(branch(name, own), ()) for name, own in functions], str(pred.device))
     _check_alike(trees["true_fn"], trees["false_fn"])
     fold_generators(bodies.effects)
-    changed = [one.tensor for one in bodies.effects]
+    changed = [effect.tensor for effect in bodies.effects]
     then, otherwise = bodies.graphs
     found: Any = ()
     if then.outputs:
@@ -100,7 +100,7 @@ def _check_alike(taken: Any, other: Any) -> None:
 def _infer(
     predicate: TensorType, *types: TensorType, then: Graph, otherwise: Graph
 ) -> tuple[TensorType, ...]:
-    return tuple(type_of(one) for one in then.outputs)
+    return tuple(type_of(output) for output in then.outputs)
 
 
 def _run(predicate: Any, *operands: Any, then: Graph, otherwise: Graph) -> tuple[Any, ...]:

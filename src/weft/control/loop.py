@@ -68,7 +68,7 @@ def scan(
         return [*found, *tensors("scan", "a leaf of the tree", ys)]
 
     types = types_of(sequences)
-    elements = [TensorType(one.shape[1:], one.dtype) for one in types]
+    elements = [TensorType(type_.shape[1:], type_.dtype) for type_ in types]
     bodies = trace_bodies([(step, [*types_of(carry), *elements])], str((carry or sequences)[0].device))
     finals, ys = _with_effects(bodies, carry, sequences, count, reverse)
     return carried(finals), shape_of_y[-1](ys)
@@ -92,7 +92,7 @@ def _with_effects(
         ),
         outputs=(*outputs[:own], *outputs[ends:], *outputs[own:ends]),
     )
-    before = [_initial(one, count) for one in effects]
+    before = [_initial(effect, count) for effect in effects]
     finals, ys = run(graph, [*carry, *before], sequences, bodies.outside, count, reverse)
     written = [
         (one, value) for one, value in zip(effects, finals[own:], strict=True) if one.generator is None
@@ -112,9 +112,9 @@ def _initial(effect: Effect, count: int) -> Tensor:
 
 def _length(carry: Sequence[Any], sequences: Sequence[Any], length: int | None) -> int:
     tensors("scan", "a leaf of the tree", [*carry, *sequences])
-    sizes = {one.shape[0] if one.shape else -1 for one in sequences}
+    sizes = {sequence.shape[0] if sequence.shape else -1 for sequence in sequences}
     if -1 in sizes or len(sizes) > 1 or (length is not None and sizes - {length}):
-        given = ", ".join(str(tuple(one.shape)) for one in sequences)
+        given = ", ".join(str(tuple(sequence.shape)) for sequence in sequences)
         expected = f"one first dimension{f' of {length}' if length is not None else ''}"
         raise ShapeError(mistake("scan", "xs", f"of shapes {given}", expected))
     if not sizes and length is None:
@@ -148,7 +148,7 @@ def _loop(
     state, results = carried(carry), []
     rebuild_y: Any = None
     for at in reversed(range(count)) if reverse else range(count):
-        x = rebuild([one[at] for one in sequences]) if rebuild is not None else None
+        x = rebuild([sequence[at] for sequence in sequences]) if rebuild is not None else None
         state, y = _results(f(state, x))
         _check_carry(carry, flatten(state)[0])
         leaves, rebuild_y = flatten(y)
@@ -170,10 +170,10 @@ def scan_function(
     stacked results. The function is a key: it has to be the same object in each call.
     """
     operands = [*carry, *sequences, *constants]
-    whole = [(tuple(one.shape), one.dtype) for one in operands]
-    types = [*whole[: len(carry)], *[(tuple(one.shape[1:]), one.dtype) for one in sequences],
+    whole = [(tuple(operand.shape), operand.dtype) for operand in operands]
+    types = [*whole[: len(carry)], *[(tuple(sequence.shape[1:]), sequence.dtype) for sequence in sequences],
              *whole[len(carry) + len(sequences) :]]  # fmt: skip
-    recorded = is_grad_enabled() and any(edge_of(one) is not None for one in operands)
+    recorded = is_grad_enabled() and any(edge_of(operand) is not None for operand in operands)
     graph = traced(body, tuple(types), str(operands[0].device), len(carry), recorded)
     results = len(graph.outputs) - len(carry) * (2 if recorded else 1)
     found = bind(
@@ -191,8 +191,8 @@ def scan_function(
 def _infer(
     *types: TensorType, body: Graph, length: int, carries: int, sequences: int, reverse: bool
 ) -> tuple[TensorType, ...]:
-    outputs = [type_of(one) for one in body.outputs]
-    stacked = [TensorType((length, *one.shape), one.dtype) for one in outputs[carries:]]
+    outputs = [type_of(output) for output in body.outputs]
+    stacked = [TensorType((length, *output.shape), output.dtype) for output in outputs[carries:]]
     return (*outputs[:carries], *stacked)
 
 
@@ -208,7 +208,7 @@ def _run(
     outside = list(operands[carries + sequences :])
     steps: list[list[Any]] = []
     for at in reversed(range(length)) if reverse else range(length):
-        xs = [_element(one, at) for one in given]
+        xs = [_element(value, at) for value in given]
         outputs, _ = interpret(body, [*carry, *xs, *outside], [])
         carry = outputs[:carries]
         steps.append(outputs[carries:])
@@ -218,7 +218,7 @@ def _run(
 
 
 def _stacked(values: Sequence[Any]) -> Any:
-    rows = [bind(lookup("reshape"), one, shape=(1, *one.shape)) for one in values]
+    rows = [bind(lookup("reshape"), value, shape=(1, *value.shape)) for value in values]
     return bind(lookup("cat"), *rows, dim=0)
 
 
@@ -235,7 +235,7 @@ def _reference(
     carry, given = list(operands[:carries]), operands[carries : carries + sequences]
     outside, steps = list(operands[carries + sequences :]), []
     for at in reversed(range(length)) if reverse else range(length):
-        outputs = run_by_nodes(body, [*carry, *(one[at] for one in given), *outside])
+        outputs = run_by_nodes(body, [*carry, *(value[at] for value in given), *outside])
         carry = outputs[:carries]
         steps.append(outputs[carries:])
     if reverse:

@@ -39,10 +39,10 @@ class Found(BaseException):
 
 def generator_of(state: Tensor) -> Generator | None:
     """The generator whose state a tensor is."""
-    for one in all_generators():
-        own = one.standing()[0]
+    for generator in all_generators():
+        own = generator.standing()[0]
         if own is not None and own._data.alias is state._data.alias:
-            return one
+            return generator
     return None
 
 

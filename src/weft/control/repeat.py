@@ -76,7 +76,7 @@ def while_loop(
 def _bound(graphs: Any, effects: Any, outside: Sequence[Tensor], leaves: Sequence[Tensor]) -> list[Tensor]:
     """The op on tensors; memory from outside that the body writes is carried too."""
     condition, body = graphs
-    changed = [one.tensor for one in effects]
+    changed = [effect.tensor for effect in effects]
     own = len(leaves)
     if condition.outputs[1:] != condition.inputs[own : own + len(changed)]:
         raise UnsupportedError(
@@ -124,7 +124,7 @@ def _loop(
     That of the first step with one stays, so that a gradient through it is found and refused.
     """
     values = list(leaves)
-    sources = [one for one in values if edge_of(one) is not None]
+    sources = [value for value in values if edge_of(value) is not None]
     recorded = False
     while True:
         with no_grad():
@@ -132,13 +132,13 @@ def _loop(
                 break
         values = step(*values)
         if not recorded:
-            found = [one for one in values if edge_of(one) is not None]
+            found = [value for value in values if edge_of(value) is not None]
             recorded = bool(found)
             sources += found
-        values = [_without_tape(one) for one in values]
+        values = [_without_tape(value) for value in values]
     if not sources or not is_enabled():
         return values
-    edges = [edge_of(one) for one in sources]
+    edges = [edge_of(source) for source in sources]
     node = Node(WHILE, {}, edges, tuple(types_of(sources)), tuple(types_of(values)))
     return [
         Tensor.wrap(one._data, Edge(node, at) if node.differentiable(at) else None)
@@ -152,7 +152,7 @@ def _without_tape(value: Tensor) -> Tensor:
 
 
 def _infer(*types: TensorType, condition: Graph, body: Graph, carries: int) -> tuple[TensorType, ...]:
-    return tuple(type_of(one) for one in body.outputs)
+    return tuple(type_of(output) for output in body.outputs)
 
 
 def _run(*operands: Any, condition: Graph, body: Graph, carries: int) -> tuple[Any, ...]:

@@ -78,12 +78,12 @@ def by_plan(op: str, operands: Sequence[Any], attributes: dict[str, Any]) -> tup
     The latter is so the first time, and where a kernel of the plan would bind a value above the binding limit.
     """
     executor = interpreter_stack()[-1]
-    if type(executor) is not Eager or any(type(one) is not Array for one in operands):
+    if type(executor) is not Eager or any(type(operand) is not Array for operand in operands):
         return None
     device = operands[0].device
-    if any(one.device is not device for one in operands):
+    if any(operand.device is not device for operand in operands):
         return None
-    dense = [executor.dense(one) for one in operands]
+    dense = [executor.dense(operand) for operand in operands]
     numbers = tuple(value for value in attributes.values() if not isinstance(value, Graph))
     key = (op, device, id(attributes["body"]), numbers, tuple([one.key for one in dense]))
     found = _PLANS.find(key, attributes["body"], lambda: _planned(op, dense, attributes))
@@ -106,7 +106,7 @@ def _planned(
     from weft.ops import lookup
 
     device = operands[0].device
-    types = [TensorType(one.shape, one.dtype) for one in operands]
+    types = [TensorType(operand.shape, operand.dtype) for operand in operands]
     inputs = [Var(at, type_, device.name) for at, type_ in enumerate(types)]
     made = lookup(op).infer(*types, **attributes)
     outputs = [Var(len(inputs) + at, type_, device.name) for at, type_ in enumerate(made)]
@@ -134,7 +134,7 @@ def traced(body: Body, types: Types, device: str, carries: int, starts: bool) ->
 @lru_cache(maxsize=256)
 def _traced(body: Body, types: Types, device: str, carries: int, modes: Any) -> tuple[Graph, Graph]:
     with no_grad():  # it takes the history of nothing
-        found = trace_bodies([(body, [TensorType(*one) for one in types])], device)
+        found = trace_bodies([(body, [TensorType(*type_) for type_ in types])], device)
     assert not found.outside and not found.effects, "the body is a function of its arguments"
     (graph,) = found.graphs
     return graph, giving_starts(graph, carries)

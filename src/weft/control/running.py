@@ -24,7 +24,7 @@ def run(
     """The op on tensors; with gradients wanted its body also gives what each step began with."""
     operands = as_now([*carry, *sequences, *outside])
     results = len(body.outputs) - len(carry)
-    if is_grad_enabled() and any(edge_of(one) is not None for one in operands):
+    if is_grad_enabled() and any(edge_of(operand) is not None for operand in operands):
         body = giving_starts(body, len(carry))
     found = bind(
         lookup("scan"),

@@ -20,9 +20,9 @@ LEAVES = 6
 
 def tensors(where: str, what: str, leaves: Sequence[Any]) -> list[Tensor]:
     """The leaves, all of which are tensors."""
-    for one in leaves:
-        if not isinstance(one, Tensor):
-            raise ArgumentError(mistake(where, what, f"a {type(one).__name__}", "a tensor"))
+    for leaf in leaves:
+        if not isinstance(leaf, Tensor):
+            raise ArgumentError(mistake(where, what, f"a {type(leaf).__name__}", "a tensor"))
     return list(leaves)
 
 
@@ -43,9 +43,9 @@ def as_now(operands: Sequence[Tensor]) -> list[Tensor]:
 
     In a graph a copy costs nothing.
     """
-    if not (is_enabled() and any(edge_of(one) is not None for one in operands)):
+    if not (is_enabled() and any(edge_of(operand) is not None for operand in operands)):
         return list(operands)
-    return [bind(OPS["copy"], one) for one in operands]
+    return [bind(OPS["copy"], operand) for operand in operands]
 
 
 def held(value: Any) -> bool:

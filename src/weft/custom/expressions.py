@@ -38,7 +38,7 @@ def make(
         raise ArgumentError(mistake(name, "expression", "an empty dict", "one expression for each output"))
     if outputs and isinstance(expression, str) and len(outputs) == 1:
         sources = {outputs[0].name: expression}
-    if outputs and [one.name for one in outputs] != list(sources):
+    if outputs and [output.name for output in outputs] != list(sources):
         raise ArgumentError(
             mistake(
                 name,
@@ -48,7 +48,7 @@ def make(
             )
         )
     declared = outputs or tuple(Declared(key, None, None) for key in sources)
-    names = (*(one.name for one in inputs), *parameters)
+    names = (*(source.name for source in inputs), *parameters)
     several = len(sources) > 1
     parts = [
         _single(f"custom.{name}.{one.name}" if several else f"custom.{name}", text, names, one, doc)

@@ -58,7 +58,7 @@ class CustomKernel:
         fixed = {name: int(number) for name, number in numbers.items() if name in self.sizes}
         if self.source is None:
             return expressions.run(self.op, self.name, self.inputs, self.outputs, operands, values, fixed)
-        types = [TensorType(tuple(one.shape), one.dtype) for one in operands]
+        types = [TensorType(tuple(operand.shape), operand.dtype) for operand in operands]
         self.op.infer(*types, sizes=tuple(fixed.items()))  # its messages are for the caller as they are
         try:
             return bind(self.op, *operands, *values, sizes=tuple(fixed.items()))
@@ -239,7 +239,7 @@ def _check_names(
     """Every name once, none that the kernel's surroundings use, and dimensions apart from buffers."""
     if not inputs:
         raise ArgumentError(mistake(kernel, "inputs", "none", "at least one, such as 'x: f32[n]'"))
-    names = [*(one.name for one in (*inputs, *outputs)), *parameters]
+    names = [*(value.name for value in (*inputs, *outputs)), *parameters]
     for name in names:
         if name in _RESERVED or name.startswith("weft") or not name.isidentifier():
             raise ArgumentError(
@@ -249,14 +249,16 @@ def _check_names(
             raise ArgumentError(
                 mistake(kernel, f"the name {name}", f"used {names.count(name)} times", "each name once")
             )
-    dimensions = {name for one in (*inputs, *outputs) for name in one.names}
-    both = sorted(dimensions & {one.name for one in (*inputs, *outputs)})
+    dimensions = {name for value in (*inputs, *outputs) for name in value.names}
+    both = sorted(dimensions & {value.name for value in (*inputs, *outputs)})
     if both or dimensions & _RESERVED:
         taken = both or sorted(dimensions & _RESERVED)
         raise ArgumentError(
             mistake(kernel, f"the dimension {taken[0]}", "a name in use", "a name of its own")
         )
-    given = {size for one in inputs for size in one.sizes or () if size.isidentifier()} | parameters.keys()
+    given = {
+        size for source in inputs for size in source.sizes or () if size.isidentifier()
+    } | parameters.keys()
     for one in (*inputs, *outputs):
         for name in sorted(one.names - given):
             raise ShapeError(

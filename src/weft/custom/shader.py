@@ -47,7 +47,7 @@ def declare_source(
     each = group[0] * group[1] * group[2]
     wanted = _three(name, "workgroup_count", f"ceil_div({total}, {each})" if count is None else count, "1")
     count_texts = tuple(str(part) for part in wanted)
-    dimensions = sorted({n for one in (*inputs, *outputs) for n in one.names} - parameters.keys())
+    dimensions = sorted({n for value in (*inputs, *outputs) for n in value.names} - parameters.keys())
     used = {n for text in count_texts for n in names_in(text)}
     unknown = sorted(used - set(dimensions) - parameters.keys())
     if unknown:
@@ -55,7 +55,7 @@ def declare_source(
             mistake(name, "workgroup_count", f"{unknown[0]!r}, which nothing gives",
                     f"dimensions and integer parameters: {', '.join([*dimensions, *parameters]) or 'none'}")
         )  # fmt: skip
-    fixed = frozenset(parameters) & (used | {n for one in (*inputs, *outputs) for n in one.names})
+    fixed = frozenset(parameters) & (used | {n for value in (*inputs, *outputs) for n in value.names})
     for each_name in sorted(fixed):
         if not parameters[each_name].is_integer:
             raise ArgumentError(
@@ -119,7 +119,7 @@ def _lower(
     ) -> Program:
         spec = source.spec(profile)
         tensors = operands[: len(inputs)]
-        values = solve(source.name, inputs, [one.shape for one in tensors], dict(attributes["sizes"]))
+        values = solve(source.name, inputs, [tensor.shape for tensor in tensors], dict(attributes["sizes"]))
         _check_group(source, profile)
         most = profile.limits.get(_MOST, 65535)
         groups = counts(source.name, [evaluate(source.name, text, values) for text in count], most)

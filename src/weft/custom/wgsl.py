@@ -68,11 +68,11 @@ class Source:
                 f"{self.name}: source declares bindings (@group, @binding), expected none: they are written from "
                 f"inputs and outputs, under the names given there"
             )
-        for one in (*self.inputs, *self.outputs):
-            if one.dtype not in ELEMENTS:
-                given = "without a type" if one.dtype is None else one.dtype.name
+        for value in (*self.inputs, *self.outputs):
+            if value.dtype not in ELEMENTS:
+                given = "without a type" if value.dtype is None else value.dtype.name
                 raise ArgumentError(
-                    mistake(self.name, one.name, given, "f32, f16, i32, u32 or i64 in a WGSL kernel",
+                    mistake(self.name, value.name, given, "f32, f16, i32, u32 or i64 in a WGSL kernel",
                             "convert the tensor, or write the kernel as an expression")
                 )  # fmt: skip
         for name, dtype in self.parameters:
@@ -93,7 +93,7 @@ class Source:
             raise KernelError(
                 mistake(self.name, "inputs and outputs", len(buffers), f"at most {most} on this device")
             )
-        if any(one.dtype is dtypes.float16 for one in buffers) and "shader-f16" not in profile.features:
+        if any(buffer.dtype is dtypes.float16 for buffer in buffers) and "shader-f16" not in profile.features:
             raise KernelError(
                 f"{self.name}: f16 buffers need the feature shader-f16, which this device lacks; use f32"
             )
@@ -102,8 +102,10 @@ class Source:
             self.name,
             "wgsl",
             tuple(Parameter(name, dtype) for name, dtype in parameters),
-            tuple(Binding(one.name, one.dtype or dtypes.float32) for one in self.inputs),
-            tuple(Binding(one.name, one.dtype or dtypes.float32, "read_write") for one in self.outputs),
+            tuple(Binding(source.name, source.dtype or dtypes.float32) for source in self.inputs),
+            tuple(
+                Binding(output.name, output.dtype or dtypes.float32, "read_write") for output in self.outputs
+            ),
             self.workgroup_size,
             GROUPS,
             "".join(self._around(profile)),

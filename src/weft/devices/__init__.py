@@ -88,7 +88,7 @@ def _print_where_asked(device: Device) -> None:
     text = os.environ.get("WEFT_DEBUG") or "0"
     if text not in ("0", "1", "2", "3", "4"):
         raise ArgumentError(f"WEFT_DEBUG is {text!r}, expected 0 to 4")
-    if text != "0" and not any(isinstance(one, Printer) for one in device.observers):
+    if text != "0" and not any(isinstance(observer, Printer) for observer in device.observers):
         device.observers = (*device.observers, Printer(int(text)))
 
 

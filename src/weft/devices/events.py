@@ -82,10 +82,10 @@ def carried_out(steps: Iterator[tuple[Dispatch, int]]) -> Iterator[tuple[Dispatc
 
 def event(device: str, spec: KernelSpec, ranges: Sequence[Range], groups: tuple[int, int, int]) -> Event:
     """The event of a dispatch that is about to be recorded."""
-    held = {(id(one.buffer), one.offset): one.size for one in ranges}
+    held = {(id(range_.buffer), range_.offset): range_.size for range_ in ranges}
     return Event(
         device, getattr(_op, "name", None) or spec.name, spec.name, groups, sum(held.values()),
-        threading.get_ident(), perf_counter_ns(), spec, tuple(one.size for one in ranges),
+        threading.get_ident(), perf_counter_ns(), spec, tuple(range_.size for range_ in ranges),
         dispatch=getattr(_op, "dispatch", None),
     )  # fmt: skip
 

@@ -35,7 +35,7 @@ class Replay:
 
     def __init__(self, device: Device, plan: Plan) -> None:
         check(plan)
-        device.register_kernels({id(one.spec): one.spec for one in plan.dispatches()}.values())
+        device.register_kernels({id(dispatch.spec): dispatch.spec for dispatch in plan.dispatches()}.values())
         self.device = device
         self.plan = plan
         self._static = next(tests(plan.steps), None) is None

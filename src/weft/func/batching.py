@@ -140,7 +140,7 @@ class Batching(Level):
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
         """The op on all samples, or once where none of its operands has samples."""
-        some = any(isinstance(one, Batched) and one.batched for one in operands)
+        some = any(isinstance(operand, Batched) and operand.batched for operand in operands)
         if op.random:
             self.check_randomness(op.name)
             some = some or self.randomness == "different"
@@ -148,14 +148,14 @@ class Batching(Level):
             targets = None if into is None else values_of(into)
             outputs = below[-1].process(op, values_of(operands), attributes, targets, below[:-1])
             captured = is_captured_view(op, operands, outputs)
-            return into or tuple([Batched(self, one, False, captured) for one in outputs])
+            return into or tuple([Batched(self, output, False, captured) for output in outputs])
         with interpreting(*below):
             if not some:
                 outputs = below[-1].process(op, values_of(operands), attributes, None, below[:-1])
             else:
                 outputs = tuple(rule_of(op)(Call(self, op, operands, attributes, into)))
             captured = is_captured_view(op, operands, outputs)
-            made = tuple([Batched(self, one, some, captured) for one in outputs])
+            made = tuple([Batched(self, output, some, captured) for output in outputs])
             if into is None:
                 return made
             self._write(op, made, into)

@@ -31,8 +31,8 @@ class Call:
         self.randomness = level.randomness
         self.attributes = attributes
         self.values = values_of(operands) if into is None else set_apart(values_of(operands), values_of(into))
-        self.batched = tuple([getattr(one, "batched", False) for one in operands])
-        self.types = tuple([_type_of(one) for one in operands])
+        self.batched = tuple([getattr(operand, "batched", False) for operand in operands])
+        self.types = tuple([_type_of(operand) for operand in operands])
         try:
             self.results = _inferred(op, self.types, tuple(attributes.items()))
         except WeftError as error:

@@ -104,7 +104,7 @@ class Forward(Level):
         """The op on the values, and what it does to their tangents."""
         values = values_of(operands)
         with interpreting(*below):
-            tangents = [one.tangent() if isinstance(one, Dual) else None for one in operands]
+            tangents = [operand.tangent() if isinstance(operand, Dual) else None for operand in operands]
             moved = op.gradient is not None and any(one is not None for one in tangents)
             if into is not None:
                 return self._write(op, values, tangents if moved else None, attributes, into, below)
@@ -136,7 +136,7 @@ class Forward(Level):
             return into
         values = set_apart(values, targets)
         outputs = below[-1].process(op, values, attributes, None, below[:-1])
-        check_targets(op, [TensorType(one.shape, one.dtype) for one in outputs], into)
+        check_targets(op, [TensorType(output.shape, output.dtype) for output in outputs], into)
         found = _moved(op, values, tangents, outputs, attributes)
         for target, one, own in zip(into, outputs, found, strict=True):
             bind(OPS["cast"], one, dtype=target.dtype, into=(target.value,))
@@ -184,8 +184,8 @@ def jvp(func: Function, primals: Any, tangents: Any, *, has_aux: bool = False) -
                 )
             )
     values, rebuild = tensors_of("jvp", "primals", primals)
-    for one in values:
-        check_floating("jvp", one)
+    for value in values:
+        check_floating("jvp", value)
     directions = matching("jvp", "tangents", tangents, primals)
     level = Forward("jvp")
     duals = [Tensor.wrap(level.dual(one, own)) for one, own in zip(values, directions, strict=True)]

@@ -52,8 +52,8 @@ Rule = Callable[[Step], Sequence[Tensor | None]]
 
 def _sum(terms: Sequence[Any]) -> Any:
     total = terms[0]
-    for one in terms[1:]:
-        total = bind(OPS["add"], total, one)
+    for term in terms[1:]:
+        total = bind(OPS["add"], total, term)
     return total
 
 
@@ -127,9 +127,9 @@ class _Call:
         self._level = level
         self._step = step
         self.attributes = step.attributes
-        self.needs = tuple([one is not None for one in step.tangents])
-        self.types = tuple([_type_of(one) for one in step.values])
-        self.output_types = tuple([_type_of(one) for one in step.outputs])
+        self.needs = tuple([tangent is not None for tangent in step.tangents])
+        self.types = tuple([_type_of(value) for value in step.values])
+        self.output_types = tuple([_type_of(output) for output in step.outputs])
 
     def input(self, index: int) -> Any:
         """An operand."""
@@ -160,7 +160,7 @@ def transposed(step: Step) -> Sequence[Tensor | None]:
         results = op.gradient(_Call(level, step), *cotangents)
         pairs = [(level.own(one), own) for one, own in zip(results, step.tangents, strict=True)
                  if one is not None and own is not None]  # fmt: skip
-    leaves = [one for one in cotangents if one is not None]
+    leaves = [cotangent for cotangent in cotangents if cotangent is not None]
     made = iter(level.flow([one for one, _ in pairs], [own for _, own in pairs], leaves, keep=False))
     return [next(made) if is_float else None for is_float in floats]
 

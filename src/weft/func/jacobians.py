@@ -21,7 +21,7 @@ Function = Callable[..., Any]
 
 def _units(tensors: Sequence[Tensor]) -> list[Tensor]:
     """For each tensor its parts of the unit vectors of all: (n, *shape), with n the number of elements of all."""
-    total = sum(one.numel() for one in tensors)
+    total = sum(tensor.numel() for tensor in tensors)
     made, start = [], 0
     for one in tensors:
         count, device = one.numel(), str(one.device)
@@ -36,10 +36,10 @@ def _units(tensors: Sequence[Tensor]) -> list[Tensor]:
 def _cut(rows: Tensor, tensors: Sequence[Tensor], dim: int) -> list[Tensor]:
     """A dimension that runs over the elements of several tensors, cut into theirs and given their shapes."""
     made, start = [], 0
-    for one in tensors:
-        stop = start + math.prod(one.shape)
+    for tensor in tensors:
+        stop = start + math.prod(tensor.shape)
         part = bind(OPS["slice"], rows, dim=dim, start=start, stop=stop, step=1)
-        shape = (*rows.shape[:dim], *one.shape, *rows.shape[dim + 1 :])
+        shape = (*rows.shape[:dim], *tensor.shape, *rows.shape[dim + 1 :])
         made.append(bind(OPS["reshape"], part, shape=shape))
         start = stop
     return made
@@ -68,10 +68,10 @@ def _built(output: Any, primals: Any, blocks: list[list[Tensor]], single: bool) 
 
 def _check_output(where: str, output: Any) -> list[Tensor]:
     leaves, _ = tensors_of(where, "the function's result", output)
-    for one in leaves:
-        if one.dtype.kind != "float":
+    for leaf in leaves:
+        if leaf.dtype.kind != "float":
             raise DTypeError(
-                mistake(where, "the dtype of the function's result", one.dtype.name, "a floating point type")
+                mistake(where, "the dtype of the function's result", leaf.dtype.name, "a floating point type")
             )
     return leaves
 

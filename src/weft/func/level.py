@@ -182,7 +182,7 @@ class Level:
                 [edge for edge, _ in pairs], [seed for _, seed in pairs], keep, True, {one for one in ends if one}
             )  # fmt: skip
             made = [None if end is None else found.get(end) for end in ends]
-            return [None if one is None else self.below(one) for one in made]
+            return [None if value is None else self.below(value) for value in made]
 
     # The interpreter.
 
@@ -216,7 +216,7 @@ class Level:
             return into
         outputs = below[-1].process(op, raw, attributes, None, below[:-1])
         captured = is_captured_view(op, operands, outputs)
-        return tuple([Held(self, one, captured) for one in outputs])
+        return tuple([Held(self, output, captured) for output in outputs])
 
     def refuse_captured(self, op: OpSpec, into: Sequence[Held]) -> None:
         """Raise where a tensor from outside of the transformed function would be written."""
@@ -249,10 +249,10 @@ class LevelTape(Tape):
     ) -> tuple[Any, ...]:
         """Run an op on tensors of this level, and of those below, and Python scalars."""
         level = self._level
-        own = tuple([level.own(one) if isinstance(one, Tensor) else one for one in operands])
+        own = tuple([level.own(operand) if isinstance(operand, Tensor) else operand for operand in operands])
         if into is None:
             return super().process(op, own, attributes, None, below)
-        if self.recording and op.gradient is not None and any(edge_of(one) for one in own):
+        if self.recording and op.gradient is not None and any(edge_of(value) for value in own):
             level.refuse_captured(op, [level.lift(target) for target in into if not level.owns(target)])
         super().process(op, own, attributes, tuple([level.own(target) for target in into]), below)
         return into
@@ -264,16 +264,17 @@ class LevelTape(Tape):
 
 def values_of(operands: Sequence[Any]) -> tuple[Any, ...]:
     """What a level's values hold; Python scalars as they are."""
-    return tuple([one.value if isinstance(one, Held) else one for one in operands])
+    return tuple([operand.value if isinstance(operand, Held) else operand for operand in operands])
 
 
 def set_apart(values: Sequence[Any], targets: Sequence[Tensor]) -> tuple[Any, ...]:
     """The values with copies of those in whose memory an op is about to write, where gradients may read them later."""
     aliases = {id(target._data.alias) for target in targets}
-    return tuple([
-        bind(OPS["copy"], one) if isinstance(one, Tensor) and id(one._data.alias) in aliases and _is_kept(one) else one
-        for one in values
-    ])  # fmt: skip
+
+    def is_overwritten(value: Any) -> bool:
+        return isinstance(value, Tensor) and id(value._data.alias) in aliases and _is_kept(value)
+
+    return tuple([bind(OPS["copy"], value) if is_overwritten(value) else value for value in values])
 
 
 def _is_kept(tensor: Tensor) -> bool:

@@ -27,7 +27,7 @@ def filled_like(tensor: Tensor, value: int) -> Tensor:
 def outside(level: Level, tree: Any) -> Any:
     """A tree with its tensors of a level as those of the stack below."""
     leaves, rebuild = flatten(tree)
-    return rebuild([level.below(one) if isinstance(one, Tensor) else one for one in leaves])
+    return rebuild([level.below(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves])
 
 
 def _scalar(where: str, value: Any) -> Tensor:
@@ -130,7 +130,7 @@ def vjp(func: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]
     level = Level("vjp")
     with level.entered():
         given, rebuild = flatten(primals)
-        leaves = [level.leaf("vjp", one) for one in given]
+        leaves = [level.leaf("vjp", value) for value in given]
         result, aux = with_aux("vjp", func(*rebuild(list(leaves))), has_aux)
         outputs = [level.own(one) for one in tensors_of("vjp", "the function's result", result)[0]]
     output = outside(level, result)

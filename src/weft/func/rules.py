@@ -21,9 +21,9 @@ from weft.ops import OPS, OpSpec, TensorType, bind
 
 def pointwise(call: Call) -> Sequence[Any]:
     """Operands broadcast as those of a sample do; a 0-d tensor's type counts as little as it does there."""
-    rank = max([len(one.shape) for one in call.types])
+    rank = max([len(type_.shape) for type_ in call.types])
     values = [call.aligned(at, rank) for at in range(len(call.values))]
-    if any(not one.shape and not one.scalar for one in call.types):
+    if any(not type_.shape and not type_.scalar for type_ in call.types):
         values = _as_promoted(call, values)
     return call.again(*values)
 
@@ -74,7 +74,7 @@ def along_one(call: Call) -> Sequence[Any]:
     """Ops along one dimension; a 0-d tensor counts as a vector of one element."""
     if call.shape(0):
         return shifted(call)
-    values = [bind(OPS["reshape"], one, shape=(call.size, 1)) for one in call.fronts()]
+    values = [bind(OPS["reshape"], front, shape=(call.size, 1)) for front in call.fronts()]
     outputs = call.again(*values, dim=1)
     return [_shaped(one, (call.size, *own.shape)) for one, own in zip(outputs, call.results, strict=True)]
 

@@ -22,7 +22,7 @@ def scan(call: Call) -> Sequence[Any]:
         for value, one in zip(values[carries:last], mapped[carries:last], strict=True)
     ]
     types = types_of(values)
-    types[carries:last] = [TensorType(one.shape[1:], one.dtype) for one in types[carries:last]]
+    types[carries:last] = [TensorType(type_.shape[1:], type_.dtype) for type_ in types[carries:last]]
 
     def step(*each: Any) -> Sequence[Any]:
         return call.level.on_all(lambda *own: interpret(body, own, [])[0], each, mapped)  # type: ignore[no-any-return]

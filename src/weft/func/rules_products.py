@@ -21,7 +21,7 @@ def _swapped(value: Any, first: int, second: int) -> Any:
 
 def matmul(call: Call) -> Sequence[Any]:
     """Products over the samples; of one matrix by each sample's vector, one product with the vectors as its rows."""
-    (a, b), rank = call.values, max(len(one.shape) for one in call.types)
+    (a, b), rank = call.values, max(len(type_.shape) for type_ in call.types)
     if rank == 2 and call.batched == (True, False) and call.shape(0)[0] == 1:
         rows = call.again(_reshape(a, call.size, call.shape(0)[1]), b)[0]
         return (_reshape(rows, call.size, 1, call.shape(1)[1]),)

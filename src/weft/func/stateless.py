@@ -134,22 +134,22 @@ def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dic
     """
     if not models:
         raise ArgumentError(mistake("stack_module_state", "models", "empty", "one module or more"))
-    kinds = {type(one).__name__ for one in models}
+    kinds = {type(model).__name__ for model in models}
     if len(kinds) > 1:
         raise ArgumentError(mistake("stack_module_state", "models", ", ".join(sorted(kinds)), "of one class"))
     found = []
     for named in ("named_parameters", "named_buffers"):
-        rows = [dict(getattr(one, named)()) for one in models]
+        rows = [dict(getattr(model, named)()) for model in models]
         found.append({name: _stacked(name, [row.get(name) for row in rows]) for name in rows[0]})
     parameters, buffers = found
     return parameters, buffers
 
 
 def _stacked(name: str, tensors: Sequence[Any]) -> Tensor:
-    if len({None if one is None else tuple(one.shape) for one in tensors}) > 1:
+    if len({None if tensor is None else tuple(tensor.shape) for tensor in tensors}) > 1:
         raise ShapeError(
             mistake("stack_module_state", name, "of several shapes, or missing", "alike in all models")
         )
-    rows = [bind(OPS["reshape"], one.detach(), shape=(1, *one.shape)) for one in tensors]
+    rows = [bind(OPS["reshape"], tensor.detach(), shape=(1, *tensor.shape)) for tensor in tensors]
     made: Tensor = bind(OPS["cat"], *rows, dim=0)
-    return made.requires_grad_() if all(one.requires_grad for one in tensors) else made
+    return made.requires_grad_() if all(tensor.requires_grad for tensor in tensors) else made

@@ -22,7 +22,7 @@ def structure(tree: Any) -> Any:
     if isinstance(tree, tuple | list):
         return (type(tree).__name__, *map(structure, tree))
     if is_record(tree):
-        parts = ((one.name, structure(getattr(tree, one.name))) for one in fields(tree))
+        parts = ((field.name, structure(getattr(tree, field.name))) for field in fields(tree))
         return (type(tree).__name__, *parts)
     return "tensor" if isinstance(tree, Tensor) else "leaf"
 
@@ -92,7 +92,7 @@ def chosen(where: str, argnums: int | Sequence[int], count: int) -> list[int]:
             raise ArgumentError(
                 mistake(where, "argnums", argnums, f"within the {count} positional arguments")
             )
-    places = [one % count for one in given]
+    places = [value % count for value in given]
     if not places or len(set(places)) != len(places):
         raise ArgumentError(mistake(where, "argnums", argnums, "one position or more, each once"))
     return places

@@ -25,7 +25,7 @@ def without(graph: Graph, seeds: Sequence[Var], absent: Collection[int]) -> tupl
     made = [out.id for node in graph.nodes for out in node.outputs]
     fresh = 1 + max([*made, *(var.id for var in graph.inputs)], default=0)
     for node in graph.nodes:
-        flowing = [one for one in node.inputs if isinstance(one, Var) and one.id in late]
+        flowing = [source for source in node.inputs if isinstance(source, Var) and source.id in late]
         if not flowing:
             nodes.append(node)
             continue
@@ -48,6 +48,6 @@ def without(graph: Graph, seeds: Sequence[Var], absent: Collection[int]) -> tupl
         nodes.append(replace(node, inputs=tuple(inputs)))
     kept = tuple(at for at, one in enumerate(graph.outputs) if not (isinstance(one, Var) and one.id in gone))
     outputs = [graph.outputs[at] for at in kept]
-    found = tuple(instead.get(one.id, one) if isinstance(one, Var) else one for one in outputs)
+    found = tuple(instead.get(output.id, output) if isinstance(output, Var) else output for output in outputs)
     inputs_left = tuple(var for var in graph.inputs if var.id not in gone)
     return dce(Graph(inputs_left, graph.states, tuple(nodes), found)), kept

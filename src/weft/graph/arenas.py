@@ -71,8 +71,8 @@ def arrange(runs: Mapping[str, Run], limit: int, apart: Mapping[frozenset[str], 
         others: dict[str, set[str]] = {}
         for pair, work in apart.items():
             if work >= thin * heaviest:
-                for one in pair:
-                    others.setdefault(one, set()).update(pair - {one})
+                for side in pair:
+                    others.setdefault(side, set()).update(pair - {side})
         found = _smallest(runs, limit, others, peak, TRIES)
         if found.total <= ROOMY * peak:
             return found

@@ -62,7 +62,7 @@ def _cond(lowering: Lowering, at: int, node: Node, attributes: dict[str, Any]) -
     home = lowering.homes[predicate.id]
     if home.stride or home.geometry.offset or lowering.values[home.name].elements != 1:
         home = lowering.copy(home, predicate.type, node.site)
-    given = [lowering.homes[one.id] for one in operands if isinstance(one, Var)]
+    given = [lowering.homes[operand.id] for operand in operands if isinstance(operand, Var)]
     over = [_overwritten(lowering, at, node, var) for var in node.outputs]
     results = [
         lowering.value(var.type.dtype, math.prod(var.type.shape), over=one)
@@ -91,12 +91,17 @@ def _cond(lowering: Lowering, at: int, node: Node, attributes: dict[str, Any]) -
 
 def _overwritten(lowering: Lowering, at: int, node: Node, result: Var) -> str:
     """The name of the state's value that a result of a branch may take over: nobody reads it later."""
-    operands = [one for one in node.inputs[1:] if isinstance(one, Var)]
-    for one in operands:
-        home = lowering.homes[one.id]
+    operands = [source for source in node.inputs[1:] if isinstance(source, Var)]
+    for operand in operands:
+        home = lowering.homes[operand.id]
         whole = home == Home(home.name, Geometry.contiguous(result.type.shape))
         alone = [lowering.homes[other.id].name for other in operands].count(home.name) == 1
-        if whole and alone and one.type == result.type and lowering.lives.updates_state(at, one, result):
+        if (
+            whole
+            and alone
+            and operand.type == result.type
+            and lowering.lives.updates_state(at, operand, result)
+        ):
             return home.name
     return ""
 
@@ -174,7 +179,7 @@ def _name(lowering: Lowering, node: Node, names: Sequence[str]) -> None:
 
 
 def _variables(body: Graph) -> list[Var]:
-    return [one for one in body.outputs if isinstance(one, Var)]
+    return [output for output in body.outputs if isinstance(output, Var)]
 
 
 def _is_whole(home: Home) -> bool:

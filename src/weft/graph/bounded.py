@@ -32,13 +32,13 @@ def bounded(lowered: Lowered) -> Lowered:
 
 def _calls(calls: Sequence[Any], elements: Mapping[str, int], times: int) -> tuple[Any, ...]:
     return tuple(
-        _call(one, elements, times) if isinstance(one, Call) else _block(one, elements) for one in calls
+        _call(call, elements, times) if isinstance(call, Call) else _block(call, elements) for call in calls
     )
 
 
 def _block(block: Any, elements: Mapping[str, int]) -> Any:
     """What holds runs of calls, with these changed; ``times`` is how often they run, where that is known."""
-    runs = {one.name: getattr(block, one.name) for one in fields(block)}
+    runs = {field.name: getattr(block, field.name) for field in fields(block)}
     held = {
         name: _calls(run, elements, runs.get("times", 0))
         for name, run in runs.items()
@@ -80,8 +80,13 @@ def _part(part: Part, counts: Mapping[str, int], known: Ranges, given: Call, exa
 
     made = mapped_part(part, change)
     stores = tuple(
-        Store(one.buffer, _held(one.index, counts[one.buffer], ranges, given, exact), one.value, one.inner)
-        for one in made.stores
+        Store(
+            store.buffer,
+            _held(store.index, counts[store.buffer], ranges, given, exact),
+            store.value,
+            store.inner,
+        )
+        for store in made.stores
     )
     return replace(made, stores=stores)
 

@@ -73,7 +73,7 @@ class Calls:
 
     def __init__(self, lowered: Lowered, profile: TargetProfile) -> None:
         self.values: dict[str, Value] = {value.name: value for value in lowered.values}
-        self.kept = {one.value for one in lowered.outputs} | {final for _, final in lowered.states}
+        self.kept = {output.value for output in lowered.outputs} | {final for _, final in lowered.states}
         self.heirs: dict[str, list[str]] = {}
         for value in lowered.values:
             if value.over:
@@ -142,7 +142,7 @@ class Calls:
 
     def _read(self, reads: set[str], writes: set[str]) -> set[str]:
         """What a call reads, and the memory that it takes over."""
-        return reads | {self.values[one].over or one for one in writes}
+        return reads | {self.values[name].over or name for name in writes}
 
     def whole(self, name: str) -> str:
         """The value whose memory a value lies in, as far as it takes over another's."""

@@ -245,7 +245,7 @@ class _Fusing:
                 if target is None:
                     continue
                 places = {store.index for store in part.stores if store.buffer == target}
-                elsewhere = any(one.args[0] not in places for one in loads(part, name))
+                elsewhere = any(load.args[0] not in places for load in loads(part, name))
                 if name == target or len(places) != 1 or part.reductions or elsewhere:
                     return False
                 if any(map(may_coincide, places)):  # a point would read what another has written

@@ -24,10 +24,15 @@ def interpret(graph: Graph, inputs: Sequence[Any], states: Sequence[Any]) -> tup
             raise ArgumentError(mistake("interpret", what, len(given), f"{len(expected)}, as the graph has"))
     values: dict[int, Any] = {var.id: value for var, value in zip(graph.inputs, inputs, strict=True)}
     values.update({state.initial.id: value for state, value in zip(graph.states, states, strict=True)})
-    kept = {one.id for one in graph.outputs if isinstance(one, Var)} | {
+    kept = {output.id for output in graph.outputs if isinstance(output, Var)} | {
         state.final.id for state in graph.states
     }
-    last = {one.id: at for at, node in enumerate(graph.nodes) for one in node.inputs if isinstance(one, Var)}
+    last = {
+        source.id: at
+        for at, node in enumerate(graph.nodes)
+        for source in node.inputs
+        if isinstance(source, Var)
+    }
 
     def value(one: Atom) -> Any:
         return values[one.id] if isinstance(one, Var) else one
@@ -44,4 +49,4 @@ def interpret(graph: Graph, inputs: Sequence[Any], states: Sequence[Any]) -> tup
         for one in node.inputs:
             if isinstance(one, Var) and last[one.id] == at and one.id not in kept:
                 values.pop(one.id, None)
-    return [value(one) for one in graph.outputs], [value(state.final) for state in graph.states]
+    return [value(output) for output in graph.outputs], [value(state.final) for state in graph.states]

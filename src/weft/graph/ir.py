@@ -40,7 +40,9 @@ class Node:
 
     def __repr__(self) -> str:
         left = ", ".join(f"{out!r}: {out.type!r}" for out in self.outputs)
-        given = [repr(one) for one in self.inputs] + [f"{key}={value!r}" for key, value in self.attributes]
+        given = [repr(source) for source in self.inputs] + [
+            f"{key}={value!r}" for key, value in self.attributes
+        ]
         return f"{left} = {self.op}({', '.join(given)})"
 
 

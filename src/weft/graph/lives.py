@@ -14,9 +14,9 @@ class Lives:
         self.last: dict[int, int] = {}
         self.made: set[int] = set()
         for at, node in enumerate(graph.nodes):
-            for one in node.inputs:
-                if isinstance(one, Var):
-                    self.last[self._root(one)] = at
+            for source in node.inputs:
+                if isinstance(source, Var):
+                    self.last[self._root(source)] = at
             is_view = lookup(node.op).view is not None
             for out in node.outputs:
                 if is_view and isinstance(node.inputs[0], Var):

@@ -227,7 +227,7 @@ class Lowered:
         types = {value.name: f"{value.dtype.name}[{value.elements}]" for value in self.values}
         lines = [f"lowered({', '.join(f'{n}: {types[n]}' for n in self.inputs)}):"]
         lines += _indented(self.calls)
-        lines.append(f"  return {', '.join(f'{one.value}: {one.type!r}' for one in self.outputs)}")
+        lines.append(f"  return {', '.join(f'{output.value}: {output.type!r}' for output in self.outputs)}")
         changed = [f"{old} := {new}" for old, new in self.states if old != new]
         if changed:
             lines.append(f"  state {', '.join(changed)}")

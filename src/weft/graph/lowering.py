@@ -220,7 +220,7 @@ class Lowering:
         found: dict[int, str] = {}
         if not op.elementwise and not op.overwrites:
             return found
-        names = [one[0].name if isinstance(one, tuple) else "" for one in operands]
+        names = [operand[0].name if isinstance(operand, tuple) else "" for operand in operands]
         count = Counter(names)
         taken: set[str] = set()
         for number, var in enumerate(node.outputs):

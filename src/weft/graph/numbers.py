@@ -83,7 +83,10 @@ def _fitted(
 ) -> Promoted:  # fmt: skip
     """The operands of an op without a rule of promotion: numbers in the first type that gives eager's results."""
     found = op.infer(*map(_type, operands), **attributes)
-    for dtype in (None, *dict.fromkeys((*(one.dtype for one in results), dtypes.float32, dtypes.int64))):
+    for dtype in (
+        None,
+        *dict.fromkeys((*(result.dtype for result in results), dtypes.float32, dtypes.int64)),
+    ):
         kinds = [
             TensorType((), dtype) if dtype is not None and number is not None else _type(operand)
             for operand, number in zip(operands, numbers, strict=True)

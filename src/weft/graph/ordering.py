@@ -24,7 +24,7 @@ class _Ordering:
         self.calls = lowered.calls
         self.over = {value.name: value.over for value in lowered.values if value.over}
         self.bytes = {value.name: value.elements * profile.itemsize(value.dtype) for value in lowered.values}
-        held = [*lowered.inputs, *(one.value for one in lowered.outputs)]
+        held = [*lowered.inputs, *(output.value for output in lowered.outputs)]
         held += [name for pair in lowered.states for name in pair]
         self.held = set(map(self._memory, held))
         """Memory that is not the plan's own, and lives throughout."""

@@ -51,8 +51,8 @@ def split(graph: Graph, seeds: int, results: int, volatile: Container[int] = ())
     first = len(graph.inputs) - seeds
     for _ in range(ROUNDS):
         before = graph
-        for one in PASSES:
-            graph = one(graph)
+        for pass_ in PASSES:
+            graph = pass_(graph)
         if graph is before:
             break
     parts = _Parts(graph, first, results)
@@ -61,7 +61,7 @@ def split(graph: Graph, seeds: int, results: int, volatile: Container[int] = ())
     assert len(saved) == len(found), "what is saved is a value of the first graph"
     held = {var.id for at, var in enumerate(graph.inputs[:first]) if at not in volatile}
     held |= {state.initial.id for state in graph.states if not state.changed}
-    held |= {one.id for one in graph.outputs[:results] if isinstance(one, Var)}
+    held |= {output.id for output in graph.outputs[:results] if isinstance(output, Var)}
     computed = tuple(var for var in saved if var.id not in held)
     forward = dce(
         Graph(graph.inputs[:first], graph.states, parts.untouched(), (*graph.outputs[:results], *computed))
@@ -94,9 +94,12 @@ class _Parts:
         self.late = {var.id for var in graph.inputs[first:]}
         """Values that depend on the seeds."""
         for node in graph.nodes:
-            if any(one.id in self.late for one in _variables(node.inputs)):
+            if any(variable.id in self.late for variable in _variables(node.inputs)):
                 self.late.update(out.id for out in node.outputs)
-        early = [*_variables(graph.outputs[:results]), *(one.final for one in graph.states if one.changed)]
+        early = [
+            *_variables(graph.outputs[:results]),
+            *(state.final for state in graph.states if state.changed),
+        ]
         if any(var.id in self.late for var in early):
             raise UnsupportedError(
                 "compile: a result or a state depends on a gradient that is known only in the backward pass, expected "
@@ -110,7 +113,7 @@ class _Parts:
         self.gradients = list(_variables(graph.outputs[results:]))
         needed = self._ancestors(self.gradients)
         readers = [node for node in graph.nodes if node.outputs[0].id in self.late and _any(node, needed)]
-        wanted = [one for node in readers for one in _variables(node.inputs)] + self.gradients
+        wanted = [variable for node in readers for variable in _variables(node.inputs)] + self.gradients
         self.wanted = {var.id: var for var in wanted if var.id not in self.late}
         """What the gradients read that does not depend on the seeds."""
         self.readers: dict[int, list[Node]] = {}
@@ -170,9 +173,9 @@ def _cut(parts: _Parts, volatile: Container[int]) -> set[int]:
         if node is None or not parts.again(node):
             ways.add_edge("source", (var.id, "in"))
             continue
-        for one in _variables(node.inputs):
-            ways.add_edge((one.id, "out"), (var.id, "in"))
-            stack.append(one)
+        for variable in _variables(node.inputs):
+            ways.add_edge((variable.id, "out"), (var.id, "in"))
+            stack.append(variable)
     _, (here, there) = networkx.minimum_cut(ways, "source", "sink")
     return {id_ for id_ in seen if (id_, "in") in here and (id_, "out") in there}
 
@@ -182,7 +185,7 @@ def _costs(parts: _Parts, volatile: Container[int]) -> Any:
     graph = parts.graph
     free = {state.initial.id for state in graph.states if not state.changed}
     given = {var.id for at, var in enumerate(graph.inputs) if at not in volatile}
-    results = {one.id for one in _variables(graph.outputs)}
+    results = {variable.id for variable in _variables(graph.outputs)}
 
     def cost(var: Var) -> int:
         if var.id in free:
@@ -242,4 +245,4 @@ def _any(node: Node, numbers: Container[int]) -> bool:
 
 
 def _variables(atoms: Iterable[Any]) -> Iterable[Var]:
-    return [one for one in atoms if isinstance(one, Var)]
+    return [atom for atom in atoms if isinstance(atom, Var)]

@@ -84,12 +84,17 @@ class Planning:
             for names in (
                 self.lowered.inputs,
                 [old for old, _ in self.lowered.states],
-                [one.value for one in self.lowered.outputs],
+                [output.value for output in self.lowered.outputs],
             )
         )
         choices = self._choices() if self.profile.choices else ()
         made = Plan(steps, layout.arenas, inputs, states, outputs, changed, groups, layout.peak, choices)
-        used = {place.index for one in made.dispatches() for place in one.places if place.space == "group"}
+        used = {
+            place.index
+            for dispatch in made.dispatches()
+            for place in dispatch.places
+            if place.space == "group"
+        }
         return replace(made, groups=tuple(one if at in used else () for at, one in enumerate(groups)))
 
     def _choices(self) -> tuple[tuple[str, tuple[str, int]], ...]:

@@ -106,7 +106,7 @@ def with_epilogue(call: Call, part: Part, values: dict[str, Value]) -> Call:
     assert isinstance(kernel, Library)
     if is_plain(call, part):
         return call
-    sizes = [int(one) for one in call.arguments[:4]]
+    sizes = [int(argument) for argument in call.arguments[:4]]
     shape = (sizes[0] * sizes[1], sizes[2], sizes[3])
     given, arguments, options = operands(call), call.arguments, kernel.options
     if _across_rows(part, sizes[2], sizes[3]):
@@ -120,7 +120,7 @@ def with_epilogue(call: Call, part: Part, values: dict[str, Value]) -> Call:
     )
     (part,) = numbered([part])
     wide = int(call.arguments[4]) < LONG and _in_fours(part, shape[2])
-    options = (*(one for one in options if one[0] != "c"), ("c", wide))
+    options = (*(option for option in options if option[0] != "c"), ("c", wide))
     made = Epilogue(_named(call.ops), part, shape, element(kernel), buffers)
     names = (*given, *reads, *writes)
     written = tuple(range(len(names) - len(writes), len(names)))

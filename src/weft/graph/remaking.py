@@ -41,7 +41,7 @@ def remade(graph: Graph, nodes: Iterable[Node]) -> dict[int, Node]:
     found: dict[int, Node] = {}
     made = [out.id for node in graph.nodes for out in node.outputs]
     fresh = 1 + max(
-        [*made, *(var.id for var in graph.inputs), *(one.initial.id for one in graph.states)], default=0
+        [*made, *(var.id for var in graph.inputs), *(state.initial.id for state in graph.states)], default=0
     )
     for node in nodes:
         rule = RULES.get(node.op)
@@ -64,5 +64,5 @@ def remade(graph: Graph, nodes: Iterable[Node]) -> dict[int, Node]:
         if last.type.dtype is not result.type.dtype:
             emit("cast", last, dtype=result.type.dtype)
         steps[-1] = Node(steps[-1].op, steps[-1].inputs, (result,), steps[-1].attributes, node.site)
-        found.update({out.id: one for one in steps for out in one.outputs})
+        found.update({out.id: step for step in steps for out in step.outputs})
     return found

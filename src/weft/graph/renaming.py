@@ -78,6 +78,9 @@ def mapped_part(part: Part, change: Any, names: dict[str, str] | None = None) ->
             for store in part.stores
         ),
         tuple(Axis(axis.variable, change(axis.size)) for axis in part.reduce_axes),
-        tuple(Reduction(one.result, one.combine, change(one.value)) for one in part.reductions),
-        tuple(Check(change(one.valid), change(one.value), one.inner) for one in part.checks),
+        tuple(
+            Reduction(reduction.result, reduction.combine, change(reduction.value))
+            for reduction in part.reductions
+        ),
+        tuple(Check(change(check.valid), change(check.value), check.inner) for check in part.checks),
     )

@@ -96,13 +96,13 @@ def _reaches(shape: Sequence[int], view: Geometry, strides: Sequence[int]) -> li
     found, rest = [], view.offset
     for across, size in zip(own, shape, strict=True):
         start, rest = divmod(rest, across) if size > 1 else (0, rest)
-        mine = [one for one in left if size > 1 and one[0] >= across]
+        mine = [value for value in left if size > 1 and value[0] >= across]
         if len(mine) > 1:
             return None
         step, count, stride = mine[0] if mine else (across, 1, 0)
         if step % across or start + step // across * (count - 1) >= size:
             return None
-        left = [one for one in left if one not in mine]
+        left = [value for value in left if value not in mine]
         found.append(_Reach(start, step // across, count, stride))
     return None if left or rest or math.prod(view.shape) == 0 else found
 

@@ -79,7 +79,7 @@ def load_training(path: str | os.PathLike[str], **parts: Any) -> Resumed:
         (
             "random",
             isinstance(tree["random"], dict)
-            and all(isinstance(one, list) for one in tree["random"].values()),
+            and all(isinstance(leaf, list) for leaf in tree["random"].values()),
         ),
     ):
         if not fits:

@@ -88,12 +88,16 @@ def scaled_dot_product_attention(
             mistake(NAME, "is_causal", True, "False together with attn_mask", "mask the triangle")
         )
     factor = 1.0 / math.sqrt(max(query.shape[-1], 1)) if scale is None else float(scale)
-    with_heads = enable_gqa or max(len(one.shape) for one in (query, key, value)) > 3
+    with_heads = enable_gqa or max(len(tensor.shape) for tensor in (query, key, value)) > 3
     if not with_heads:
-        query, key, value = (one.unsqueeze(-3) for one in (query, key, value))
-    q, k, v = (one.unsqueeze(0) if len(one.shape) < 3 else one for one in (query, key, value))
-    batch = broadcast_shapes(NAME, *(one.shape[:-3] for one in (q, k, v)))
-    heads = q.shape[-3] if enable_gqa else broadcast_shapes(NAME, *(one.shape[-3:-2] for one in (q, k, v)))[0]
+        query, key, value = (tensor.unsqueeze(-3) for tensor in (query, key, value))
+    q, k, v = (tensor.unsqueeze(0) if len(tensor.shape) < 3 else tensor for tensor in (query, key, value))
+    batch = broadcast_shapes(NAME, *(tensor.shape[:-3] for tensor in (q, k, v)))
+    heads = (
+        q.shape[-3]
+        if enable_gqa
+        else broadcast_shapes(NAME, *(tensor.shape[-3:-2] for tensor in (q, k, v)))[0]
+    )
     mask = None
     if attn_mask is not None:
         mask = _mask(attn_mask, q.dtype, (*batch, heads, q.shape[-2], k.shape[-2]), with_heads)
@@ -163,7 +167,7 @@ def _composed(
     Scores and weights of 16-bit operands are float32, as the op's are.
     """
     shared, dtype = k.shape[2], q.dtype
-    q, k, v = (to_dtype(formulas.grouped(one, shared), dtype.compute) for one in (q, k, v))
+    q, k, v = (to_dtype(formulas.grouped(tensor, shared), dtype.compute) for tensor in (q, k, v))
     if mask is not None and mask.dtype.kind == "float":
         mask = to_dtype(mask, dtype.compute)
     scores = (q * scale) @ k.transpose(-2, -1)

@@ -74,7 +74,7 @@ class Place:
     def write(self, input: Any, values: Any, mode: str, into: bool) -> Any:
         """Write or fold values, which broadcast to the result's shape; ``input`` itself (``into``) or a new tensor."""
         target = _permuted(self.view, self.order)
-        named = broadcast_shapes("index", *(tuple(one.shape) for one in self.indices))
+        named = broadcast_shapes("index", *(tuple(index.shape) for index in self.indices))
         sizes = tuple(target.shape)
         shape = (*sizes[: self.at], *named, *sizes[self.at + len(self.dims) :])
         written = put(target, _spread(values, shape), self.indices, mode, into, dim=self.at)

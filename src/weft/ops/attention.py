@@ -136,7 +136,7 @@ def _reference_backward(
     wide_sums = sums.astype("float64")
     weights = numpy.exp(scores - wide_sums[..., :1]) * wide_sums[..., 1:]
     groups = q.shape[2] // k.shape[2]
-    keys, values = (numpy.repeat(one.astype("float64"), groups, axis=2) for one in (k, v))
+    keys, values = (numpy.repeat(tensor.astype("float64"), groups, axis=2) for tensor in (k, v))
     wide = grad.astype("float64")
     rest = (wide * out.astype("float64")).sum(-1).transpose(0, 2, 1)[..., None]
     by_scores = weights * (numpy.einsum("blhe,bshe->bhls", wide, values) - rest) * scale

@@ -145,9 +145,9 @@ def _step(
     values = [*(named[name] for name in (*own.reads(mask is not None), *own.outputs)), *more]
     kind = "" if mask is None else "bool" if mask.dtype.kind == "bool" else "add"
     given = {"form": form, "causal": bool(attributes["causal"]), "mask": kind, **options}
-    library = Library("attention", tuple(one.dtype for one in values), tuple(sorted(given.items())))
+    library = Library("attention", tuple(value.dtype for value in values), tuple(sorted(given.items())))
     arguments = (*_arguments(form, named, mask is not None, attributes["scale"]), *numbers)
-    return Step(library, tuple(one.index for one in values), arguments)
+    return Step(library, tuple(value.index for value in values), arguments)
 
 
 # A GPU.

@@ -25,7 +25,11 @@ def attribute_types(op: OpSpec) -> tuple[Mapping[str, Any], ...]:
     if op.attributes:
         return op.attributes
     rule = op.view or op.infer
-    names = [one.name for one in inspect.signature(rule).parameters.values() if one.kind is one.KEYWORD_ONLY]
+    names = [
+        parameter.name
+        for parameter in inspect.signature(rule).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
     if not names:
         return ({},)
     hints = get_type_hints(rule)
@@ -39,7 +43,7 @@ def fits(value: Any, kind: Any) -> bool:
     (True, False, True, False)
     """
     if isinstance(kind, UnionType):
-        return any(fits(value, one) for one in get_args(kind))
+        return any(fits(value, argument) for argument in get_args(kind))
     if isinstance(kind, GenericAlias) and get_origin(kind) is tuple:
         parts = get_args(kind)
         if type(value) is not tuple:

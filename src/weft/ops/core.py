@@ -232,19 +232,25 @@ def _is_mode(interpreter: Any) -> bool:
 def modes() -> tuple[Any, ...]:
     """The modes in force in this context, each afresh, bottom first."""
     stack = _stack.get()
-    return () if stack is None else tuple([one.afresh() for one in stack if _is_mode(one)])  # type: ignore[attr-defined]
+    found: list[Any] = [] if stack is None else [mode for mode in stack if _is_mode(mode)]
+    return tuple([mode.afresh() for mode in found])
 
 
 def mode_keys() -> tuple[Any, ...]:
     """What of the modes in force decides about a compiled program."""
     stack = _stack.get()
-    return () if stack is None else tuple([one.key() for one in stack if _is_mode(one)])  # type: ignore[attr-defined]
+    found: list[Any] = [] if stack is None else [mode for mode in stack if _is_mode(mode)]
+    return tuple([mode.key() for mode in found])
 
 
 def top_mode() -> Any:
     """The uppermost mode in force, or ``None``."""
     stack = _stack.get()
-    return None if stack is None else next((one for one in reversed(stack) if _is_mode(one)), None)
+    return (
+        None
+        if stack is None
+        else next((interpreter for interpreter in reversed(stack) if _is_mode(interpreter)), None)
+    )
 
 
 @contextmanager
@@ -254,7 +260,7 @@ def without_modes() -> Iterator[None]:
     if stack is None or not any(map(_is_mode, stack)):
         yield
         return
-    with interpreting(*[one for one in stack if not _is_mode(one)]):
+    with interpreting(*[interpreter for interpreter in stack if not _is_mode(interpreter)]):
         yield
 
 

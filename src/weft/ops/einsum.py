@@ -251,7 +251,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     arguments.tensor("tensordot", "b", b)
     ranks = len(a.shape), len(b.shape)
     if isinstance(dims, Sequence):
-        given = [[one] if isinstance(one, int) else list(one) for one in dims]
+        given = [[dim] if isinstance(dim, int) else list(dim) for dim in dims]
         if len(given) != 2 or len(given[0]) != len(given[1]):
             raise ArgumentError(mistake("tensordot", "dims", dims, "an int, or two lists of one length"))
         first, second = (

@@ -45,7 +45,7 @@ def _lower(
     attributes: dict[str, Any],
     profile: TargetProfile,
 ) -> Program:
-    counts = [math.prod(one.shape) for one in operands]
+    counts = [math.prod(operand.shape) for operand in operands]
     total = sum(-(-count // RUN) for count in counts)
     number = len(operands) + 1
     flags = Operand(number, dtypes.float32, (max(total, 1),), (1,), number)

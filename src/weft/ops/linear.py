@@ -176,7 +176,7 @@ def _after_copies(
         strides = (*_batch_strides(operand, c.shape[:-2]), *operand.strides[-2:])
         steps.append(copy_step("copy", operand, target, target.shape, strides, target.strides))
     product = gpu_program(dense.get(0, a), dense.get(1, b), c, layout, profile, free + len(dense))
-    copies = tuple((one.dtype, math.prod(one.shape)) for one in dense.values())
+    copies = tuple((value.dtype, math.prod(value.shape)) for value in dense.values())
     return Program((*steps, *product.steps), (*copies, *product.temporaries))
 
 
@@ -242,7 +242,7 @@ def wide_option(*operands: Any) -> dict[str, Any]:
     first = operands[0].dtype
     if first is not float16 and first is not bfloat16:
         return {}
-    return {"wide": True} if all(one.dtype is first for one in operands) else {}
+    return {"wide": True} if all(operand.dtype is first for operand in operands) else {}
 
 
 def product_of(input: Any, other: Any, **options: Any) -> Any:

@@ -56,7 +56,7 @@ def _norm(
     if made[0] is None and made[1] is not None:
         like = made[1]
         made[0] = bind(lookup("full"), 1, shape=tuple(like.shape), dtype=like.dtype, device=str(like.device))
-    result: tuple[Any, ...] = bind(NORM, x, *(one for one in made if one is not None), **options)
+    result: tuple[Any, ...] = bind(NORM, x, *(value for value in made if value is not None), **options)
     return result
 
 

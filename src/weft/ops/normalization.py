@@ -289,7 +289,7 @@ def _reference_parameters(
     folded = tuple(d for d, size in enumerate(shape) if size == 1)
     wide = grad.astype("float64")
     made = [(wide * scaled).sum(folded, keepdims=True), wide.sum(folded, keepdims=True)]
-    return tuple(one.astype(x.dtype) for one in made[: 2 if shift else 1])
+    return tuple(value.astype(x.dtype) for value in made[: 2 if shift else 1])
 
 
 def _gradient_parameters(context: Gradient, *seeds: Any) -> list[Any]:

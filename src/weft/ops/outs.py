@@ -69,10 +69,10 @@ class Directing:
         if op not in self._ops or into is not None:
             return top.process(op, operands, attributes, into, rest)
         types = [
-            TensorType(tuple(one.shape), one.dtype)
-            if hasattr(one, "dtype")
-            else TensorType((), of_scalar(one), True)
-            for one in operands
+            TensorType(tuple(operand.shape), operand.dtype)
+            if hasattr(operand, "dtype")
+            else TensorType((), of_scalar(operand), True)
+            for operand in operands
         ]
         results = op.infer(*types, **attributes)
         fits = len(results) == len(self._targets) and all(map(_takes, self._targets, results))

@@ -42,7 +42,8 @@ class Asked:
 
     def __str__(self) -> str:
         types = ",".join(dict.fromkeys(self.types))
-        return f"matmul {self.batches}x{self.m}x{self.n}x{self.k} {types} {'/'.join(one or '-' for one in self.fours)}"
+        fours = "/".join(four or "-" for four in self.fours)
+        return f"matmul {self.batches}x{self.m}x{self.n}x{self.k} {types} {fours}"
 
 
 def choose(profile: TargetProfile, asked: Asked) -> Choice:

@@ -372,7 +372,7 @@ def _target(
         return tuple_of("interpolate", "size", size, len(own), 1), (None,) * len(own)
     given = tuple(scale_factor) if isinstance(scale_factor, Sequence) else (scale_factor,) * len(own)
     if len(given) != len(own) or any(
-        isinstance(one, bool) or not isinstance(one, int | float) for one in given
+        isinstance(value, bool) or not isinstance(value, int | float) for value in given
     ):
         raise ArgumentError(
             mistake("interpolate", "scale_factor", scale_factor, f"a number or {len(own)} numbers")

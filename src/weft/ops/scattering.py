@@ -285,7 +285,7 @@ def index_put(
     arguments.tensor("index_put", "values", values)
     if not isinstance(indices, tuple | list):
         raise ArgumentError(mistake("index_put", "indices", type(indices).__name__, "a tuple of tensors"))
-    place = resolve(input, tuple(slice(None) if one is None else one for one in indices))
+    place = resolve(input, tuple(slice(None) if index is None else index for index in indices))
     if not place.indices:
         raise UnsupportedError("index_put: no index tensor was given, expected one or more")
     return place.write(input, values, "sum" if accumulate else "replace", into)

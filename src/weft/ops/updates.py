@@ -59,7 +59,8 @@ class _Update:
             dtype = from_numpy(part[0].dtype).compute
             values = {n: dtype.numpy.type(v) if isinstance(v, float) else v for n, v in values.items()}
             result += [
-                evaluate(one, values).astype(part[0].dtype) for one in self.expressions(attributes, dtype)
+                evaluate(expression, values).astype(part[0].dtype)
+                for expression in self.expressions(attributes, dtype)
             ]
         return tuple(result)
 

@@ -272,9 +272,10 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
     size = shape[place]
     if isinstance(split_size_or_sections, Sequence):
         sections = [
-            arguments.integer("split", "split_size_or_sections", one) for one in split_size_or_sections
+            arguments.integer("split", "split_size_or_sections", section)
+            for section in split_size_or_sections
         ]
-        if any(one < 0 for one in sections) or sum(sections) != size:
+        if any(section < 0 for section in sections) or sum(sections) != size:
             raise ShapeError(
                 mistake(
                     "split",
@@ -324,8 +325,8 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int] | Tenso
     size = shape[place]
     if isinstance(indices_or_sections, Sequence):
         cuts = [
-            slice(None, arguments.integer("tensor_split", "indices_or_sections", one))
-            for one in indices_or_sections
+            slice(None, arguments.integer("tensor_split", "indices_or_sections", section))
+            for section in indices_or_sections
         ]
         starts = [0, *(cut.indices(size)[1] for cut in cuts)]
         pairs = zip(starts, [*starts[1:], size], strict=True)
@@ -359,8 +360,10 @@ def unbind(input: Tensor, dim: int = 0) -> Any:
 def broadcast_tensors(*tensors: Tensor) -> Any:
     """The tensors expanded to their common shape."""
     given = [arguments.tensor("broadcast_tensors", "tensors", one) for one in tensors]
-    shape = broadcast_shapes("broadcast_tensors", *(tuple(one.shape) for one in given))
-    return tuple(one if tuple(one.shape) == shape else bind(EXPAND, one, shape=shape) for one in given)
+    shape = broadcast_shapes("broadcast_tensors", *(tuple(value.shape) for value in given))
+    return tuple(
+        value if tuple(value.shape) == shape else bind(EXPAND, value, shape=shape) for value in given
+    )
 
 
 @function(method=False)
@@ -382,7 +385,7 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> Any:
     swap = indexing == "xy" and len(vectors) > 1
     if swap:
         vectors[:2] = vectors[1::-1]
-    shape = tuple(one.shape[0] for one in vectors)
+    shape = tuple(vector.shape[0] for vector in vectors)
     grids = []
     for at, one in enumerate(vectors):
         line = reshape(

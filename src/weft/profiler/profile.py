@@ -155,7 +155,9 @@ class Profile:
             self._ended = perf_counter_ns()
             self._state = "done"
             for device in self._devices:
-                device.observers = tuple(one for one in device.observers if one is not self._collector)
+                device.observers = tuple(
+                    observer for observer in device.observers if observer is not self._collector
+                )
 
     def averages(self) -> list[OpRow]:
         """One row for each op and device, those that took longest first."""

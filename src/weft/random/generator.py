@@ -253,4 +253,4 @@ def set_default_generators(states: Mapping[str, Sequence[int]]) -> None:
 
 def is_default(generator: Generator) -> bool:
     """Whether it is one that random functions use where they are given none."""
-    return any(one is generator for one in _defaults.values())
+    return any(default is generator for default in _defaults.values())

@@ -85,7 +85,7 @@ class Eager:
             operands = tuple([self.dense(operand) for operand in operands])
         if into is not None and share(operands, into) and needs_scratch(op, operands, into):
             made = self.process(op, operands, attributes, None, below)
-            check_targets(op, [TensorType(one.shape, one.dtype) for one in made], into)
+            check_targets(op, [TensorType(value.shape, value.dtype) for value in made], into)
             for source, target in zip(made, into, strict=True):
                 self._copy_into(source, target)
             return into
@@ -160,7 +160,7 @@ class Eager:
             made = op.run(*operands, **attributes)
         if into is None:
             return made
-        check_targets(op, [TensorType(one.shape, one.dtype) for one in made], into)
+        check_targets(op, [TensorType(value.shape, value.dtype) for value in made], into)
         for source, target in zip(made, into, strict=True):
             self._copy_into(source, target)
         return into
@@ -170,12 +170,12 @@ class Eager:
     ) -> tuple[Any, ...] | None:
         """Where a tensor is larger than what a kernel of the device can bind."""
         device = prepared.device
-        made = [one.size for one in prepared.outputs]
-        scratch = [one.size for one in prepared.temporaries]
+        made = [output.size for output in prepared.outputs]
+        scratch = [temporary.size for temporary in prepared.temporaries]
         gathered = self.gathering()
         found = in_pieces(
             gathered, op, operands, attributes, into, device,
-            lambda: tuple([_empty(device, one) for one in prepared.outputs]), made, scratch,
+            lambda: tuple([_empty(device, output) for output in prepared.outputs]), made, scratch,
         )  # fmt: skip
         if found is not None:
             gathered.finish(self, into or ())

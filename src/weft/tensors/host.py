@@ -71,7 +71,7 @@ def _plain(data: Any) -> Any:
     """Sequences with tensors inside as sequences of NumPy arrays."""
     if hasattr(data, "_data") and hasattr(data, "numpy"):
         return data.detach().numpy()
-    return [_plain(one) for one in data] if isinstance(data, list | tuple) else data
+    return [_plain(value) for value in data] if isinstance(data, list | tuple) else data
 
 
 def from_numpy(values: Any, dtype: DType, device: Device) -> Array:

@@ -61,7 +61,7 @@ def in_pieces(
     if limit is None:
         return None
     arrays = [value for value in (*operands, *(into or ())) if type(value) is Array]
-    if all(one.storage.size <= limit for one in arrays) and all(
+    if all(array.storage.size <= limit for array in arrays) and all(
         size <= limit for size in (*sizes, *temporaries)
     ):
         return None
@@ -92,14 +92,14 @@ def _windows(arrays: Sequence[Array], limit: int) -> dict[int, Array]:
     One window, so that operands and targets that share memory are still seen to.
     """
     by_storage: dict[int, list[Array]] = {}
-    for one in arrays:
-        if one.storage.size > limit:
-            by_storage.setdefault(id(one.storage), []).append(one)
+    for array in arrays:
+        if array.storage.size > limit:
+            by_storage.setdefault(id(array.storage), []).append(array)
     found: dict[int, Array] = {}
     for views in by_storage.values():
         storage, device = views[0].storage, views[0].device
         item = device.itemsize(views[0].dtype)
-        extents = [one.geometry.extent for one in views]
+        extents = [view.geometry.extent for view in views]
         start = min(first for first, _ in extents) * item // device.alignment * device.alignment
         end = min(storage.size, max(past for _, past in extents) * item)
         window = Window(device, storage.buffer, storage.offset + start, end - start)
@@ -120,7 +120,7 @@ def _cut(
 ) -> None:
     """Carry out the op on pieces, each of which may be cut further by the same way, or in steps."""
     values = (*operands, *targets)
-    worst = max((one for one in values if type(one) is Array), key=reach)
+    worst = max((value for value in values if type(value) is Array), key=reach)
     size = max(reach(worst), scratch)
     outermost = max(
         ((n - 1) * stride for n, stride in zip(worst.shape, worst.strides, strict=True)), default=0

@@ -40,10 +40,10 @@ def result_type(*operands: Any) -> DType:
     """The type of an operation on these tensors and numbers."""
     return promoted(
         [
-            TensorType(one.shape, one.dtype)
-            if isinstance(one, Tensor)
-            else TensorType((), dtypes.of_scalar(one), True)
-            for one in operands
+            TensorType(operand.shape, operand.dtype)
+            if isinstance(operand, Tensor)
+            else TensorType((), dtypes.of_scalar(operand), True)
+            for operand in operands
         ]
     )
 

@@ -95,7 +95,7 @@ def _arange(
 ) -> Iterator[Split]:
     """Integers only: of floats the product of place and step is rounded, from wherever it is counted."""
     dtype: DType = attributes["dtype"]
-    if dtype.is_integer and all(isinstance(one, int) for one in operands):
+    if dtype.is_integer and all(isinstance(operand, int) for operand in operands):
 
         def change(call: Call, start: int, stop: int) -> Call:
             (first, step), options = call
@@ -177,7 +177,7 @@ def _index(
     for axis, size in enumerate(shape):
         named = dim <= axis < dim + rank
         own = None if named else axis if axis < dim else axis - rank + count
-        rest = [_aligned(one, axis - dim, rank, size) if named else None for one in operands[1:]]
+        rest = [_aligned(operand, axis - dim, rank, size) if named else None for operand in operands[1:]]
         yield Split(size, (own, *rest), (axis,))
 
 
@@ -216,7 +216,9 @@ def _update(
     """Elements of one parameter and its state; ``steps`` takes parameters one by one."""
     shape = targets[0].shape
     for axis, size in enumerate(shape):
-        own = tuple(axis if type(one) is Array and one.shape == shape else None for one in operands)
+        own = tuple(
+            axis if type(operand) is Array and operand.shape == shape else None for operand in operands
+        )
         yield Split(size, own, (axis,) * len(targets))
 
 

@@ -172,7 +172,7 @@ def parameters(
     axis = _axis(x, tuple(d for d, size in enumerate(attributes["shape"]) if size == 1))
     if axis is None:
         return False
-    axes = tuple(axis if one.shape[axis] == x.shape[axis] else None for one in operands)
+    axes = tuple(axis if operand.shape[axis] == x.shape[axis] else None for operand in operands)
     return _added(executor, op, operands, attributes, targets, limit, axes)
 
 
@@ -210,10 +210,10 @@ def joined(
 ) -> bool:  # fmt: skip
     """``cat`` as a copy of each tensor."""
     (target,), dim, start = targets, attributes["dim"], 0
-    for one in operands:
-        stop = start + one.shape[dim]
-        if math.prod(one.shape):
-            run(executor, "cast", one, into=narrow(target, dim, start, stop), dtype=target.dtype)
+    for operand in operands:
+        stop = start + operand.shape[dim]
+        if math.prod(operand.shape):
+            run(executor, "cast", operand, into=narrow(target, dim, start, stop), dtype=target.dtype)
         start = stop
     return True
 
@@ -249,7 +249,7 @@ def updates(
     groups: list[list[int]] = [[]]
     for at in range(count):
         members = (*own[at * width : (at + 1) * width], *targets[at * written : (at + 1) * written])
-        if any(reach(one) > limit for one in members):
+        if any(reach(member) > limit for member in members):
             groups.append([at])
         else:
             groups[0].append(at)
@@ -257,8 +257,8 @@ def updates(
         groups = [[at] for at in range(count)]
     for group in groups:
         if group:
-            parts = [one for at in group for one in own[at * width : (at + 1) * width]]
-            into = tuple(one for at in group for one in targets[at * written : (at + 1) * written])
+            parts = [value for at in group for value in own[at * width : (at + 1) * width]]
+            into = tuple(target for at in group for target in targets[at * written : (at + 1) * written])
             executor.process(op, (*operands[:shared], *parts), attributes, into, ())
     return True
 

@@ -361,7 +361,7 @@ class Tensor(Described, Gradients, HostValues, Conversions, Alike, Drawing, Turn
 def _items(owner: Tensor, index: Any) -> tuple[Any, ...]:
     """The items of an index expression; lists and NumPy arrays are index tensors, NumPy's numbers Python's."""
     given = index if isinstance(index, tuple) else (index,)
-    return tuple([one if isinstance(one, _PLAIN_ITEMS) else _item(owner, one) for one in given])
+    return tuple([value if isinstance(value, _PLAIN_ITEMS) else _item(owner, value) for value in given])
 
 
 def _item(owner: Tensor, item: Any) -> Any:

@@ -79,7 +79,7 @@ class Frame:
     ) -> None:
         self.function, self.kwargs, self.context, self.check = function, kwargs, context, check
         outer = keeper.get()
-        self.args = [self._kept(one, outer) for one in args]
+        self.args = [self._kept(argument, outer) for argument in args]
         self.random: list[tuple[Generator, Tensor, int]] = []
         self.promises: list[ref[Promise]] = []
         self.modes = modes()
@@ -143,7 +143,7 @@ class Frame:
 
     def _arguments(self) -> list[Any]:
         """The arguments as new leaves; in a trace behind a barrier with the gradient that the second run is for."""
-        saved = [one for one in self.args if isinstance(one, tuple)]
+        saved = [argument for argument in self.args if isinstance(argument, tuple)]
         values = []
         for one, requires_grad in saved:
             if one.data.version != one.version:
@@ -163,7 +163,7 @@ class Frame:
                 for tensor, (_, needs) in zip(tensors, values, strict=True)
             ]
         )
-        return [next(fresh) if isinstance(one, tuple) else one for one in self.args]
+        return [next(fresh) if isinstance(argument, tuple) else argument for argument in self.args]
 
 
 class _Found:
@@ -286,7 +286,7 @@ def _behind(frame: Frame, result: Any) -> Any:
         return result
 
     def note(gradients: tuple[Any, ...]) -> Sequence[Any]:
-        frame.gradients = [one.detach() for one in gradients if one is not None]
+        frame.gradients = [gradient.detach() for gradient in gradients if gradient is not None]
         return gradients
 
     through = Barrier(note, [parts[at] for at in places]).through([parts[at] for at in places])

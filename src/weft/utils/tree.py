@@ -119,7 +119,7 @@ def _mapping_like(tree: dict[Any, Any], parts: dict[Any, _Part]) -> _Part:
 
 
 def _strip_record(tree: Any, leaves: list[Any]) -> _Part:
-    parts = [(one.name, _strip(getattr(tree, one.name), leaves)) for one in fields(tree)]
+    parts = [(field.name, _strip(getattr(tree, field.name), leaves)) for field in fields(tree)]
     kind, names = type(tree), {name for name, _ in parts}
     others = {key: value for key, value in getattr(tree, "__dict__", {}).items() if key not in names}
 

@@ -71,7 +71,7 @@ def test_a_failure_at_any_call_leaves_what_was_there(plan, tmp_path, before) -> 
             assert left == ["plan"] and _held(path) == held + 1
         elif path.exists():
             assert _held(path) in (held, held + 1) and (before or _held(path) == held + 1)
-            assert [one for one in left if one.endswith(".tmp")] == []
+            assert [value for value in left if value.endswith(".tmp")] == []
         else:
             assert not before and left == []
     assert number > 12

@@ -75,7 +75,7 @@ def test_the_file_is_data_and_nothing_else(saved) -> None:
 
 
 def _node(made, op):
-    return next(one for one in made["graph"]["nodes"] if one["op"] == op)
+    return next(value for value in made["graph"]["nodes"] if value["op"] == op)
 
 
 def _set(path, value):
@@ -193,7 +193,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), MISTAKES, ids=[re.sub(r"\W+", "_", one[1])[:40] for one in MISTAKES]
+    ("change", "message"), MISTAKES, ids=[re.sub(r"\W+", "_", mistake[1])[:40] for mistake in MISTAKES]
 )
 def test_mistakes_are_named(changed, change, message) -> None:
     with pytest.raises(WeftError, match=message):

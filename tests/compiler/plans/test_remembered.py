@@ -43,8 +43,8 @@ def test_packed_plans_are_the_same(device, model) -> None:
     made = programs.training(model, "Adam", device.name, batches=1)
     plan = wf.jit(made.step).plan(*made.batches[0]).dispatches
     found = remembered.unpacked(remembered.packed(plan))
-    assert found == plan and len({id(one.spec) for one in found.dispatches()}) == len(
-        {one.spec for one in plan.dispatches()}
+    assert found == plan and len({id(dispatch.spec) for dispatch in found.dispatches()}) == len(
+        {dispatch.spec for dispatch in plan.dispatches()}
     )
 
 
@@ -116,8 +116,8 @@ def test_states_that_share_a_buffer_are_planned_where_they_lie(kept, device, tmp
     plan.save(tmp_path / "plan")
     found = [load_plan(tmp_path / "plan") for _ in range(2)]
     expected = [plan(*batch).item() for batch in made.batches]
-    for one in found:
-        assert [one(*batch).item() for batch in made.batches] == expected
+    for value in found:
+        assert [value(*batch).item() for batch in made.batches] == expected
     assert bool(plan.dispatches.groups) is not any(kept.glob("*.weftobj"))
 
 

@@ -29,7 +29,7 @@ def test_sums_are_those_of_the_dispatches(device) -> None:
     )
     assert report.arena == sum(own.arenas) >= report.peak == own.peak > 0
     assert report.states == sum(own.states) and report.outputs == 4
-    assert report.kernels == len({one.spec for one in own.dispatches()})
+    assert report.kernels == len({dispatch.spec for dispatch in own.dispatches()})
     assert {row.site.partition(":")[0] for row in report.rows} <= {"programs.py", "test_report.py", ""}
 
 
@@ -130,7 +130,7 @@ def test_the_chrome_trace(device, tmp_path) -> None:
     timed.export_chrome_trace(tmp_path / "trace.json")
     trace = json.loads((tmp_path / "trace.json").read_text())
     events = trace["traceEvents"]
-    assert len(events) == len(timed.events) and min(one["ts"] for one in events) == 0
+    assert len(events) == len(timed.events) and min(event["ts"] for event in events) == 0
     last = 0.0
     for one, (at, _) in zip(events, timed.events, strict=True):
         row = timed.report.rows[at]
@@ -144,4 +144,4 @@ def test_the_chrome_trace(device, tmp_path) -> None:
         assert one["ts"] >= last and one["pid"] == device.name
         last = one["ts"]
         assert one["args"]["bytes"] == row.bytes and one["args"]["operations"] == row.operations
-    assert sum(one["dur"] for one in events) == pytest.approx(timed.total * 1e6)
+    assert sum(event["dur"] for event in events) == pytest.approx(timed.total * 1e6)

@@ -32,7 +32,7 @@ def lines(graph: Graph) -> list[str]:
 def results(traced: Traced, graph: Graph, *arguments: Any) -> list[numpy.ndarray]:
     """What a graph of a traced program gives: outputs, then final states."""
     outputs, states = interpret(graph, list(arguments), [state.clone() for state in traced.states])
-    return [numpy.asarray(one.detach().numpy()) for one in (*outputs, *states)]
+    return [numpy.asarray(value.detach().numpy()) for value in (*outputs, *states)]
 
 
 def passed(

@@ -41,7 +41,7 @@ class Block(nn.Module):
         """(B, T, D) to (B, T, D)."""
         b, t, d = x.shape
         parts = self.qkv(self.norms[0](x)).chunk(3, -1)
-        q, k, v = (one.reshape(b, t, self.heads, d // self.heads).transpose(1, 2) for one in parts)
+        q, k, v = (part.reshape(b, t, self.heads, d // self.heads).transpose(1, 2) for part in parts)
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(mixed.transpose(1, 2).reshape(b, t, d))
         return x + self.down(F.gelu(self.up(self.norms[1](x))))

@@ -92,13 +92,13 @@ def _lay_out(
     )
     emitter.line(f"var group = {linear};")
     for number, (body, family) in enumerate(zip(bodies, found, strict=True)):
-        taken = ["group: u32", "local: u32", *(f"{one.data}: i32" for one in family.arguments)]
+        taken = ["group: u32", "local: u32", *(f"{argument.data}: i32" for argument in family.arguments)]
         module.functions.append("\n".join([f"fn part_{number}({', '.join(taken)}) {{", *body, "}"]))
         groups = emitter.named(work.together([counts[member] for member, _ in family.members])).text
         with emitter.block(f"if (group < u32({groups}))"):
             given = ["group", "local"]
             if len(family.members) > 1:
-                given = ["group - first", "local", *(str(one.data) for one in family.arguments)]
+                given = ["group - first", "local", *(str(argument.data) for argument in family.arguments)]
                 _choose(emitter, family, [counts[member] for member, _ in family.members])
             emitter.line(f"part_{number}({', '.join(given)});")
             emitter.line("return;")

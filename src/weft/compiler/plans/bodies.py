@@ -25,12 +25,12 @@ def _scan(types: Types, options: Mapping[str, Any]) -> dict[str, tuple[Types, Ty
             raise ArgumentError(
                 mistake("scan", "a sequence", repr(one), f"one of {options['length']} elements")
             )
-    elements = [TensorType(one.shape[1:], one.dtype) for one in types[carries:end]]
+    elements = [TensorType(type_.shape[1:], type_.dtype) for type_ in types[carries:end]]
     return {"body": ([*types[:carries], *elements, *types[end:]], types[:carries])}
 
 
 def _cond(types: Types, options: Mapping[str, Any]) -> dict[str, tuple[Types, Types]]:
-    results = [one.type for one in options["then"].outputs if isinstance(one, Var)]
+    results = [output.type for output in options["then"].outputs if isinstance(output, Var)]
     return {"then": (types[1:], results), "otherwise": (types[1:], results)}
 
 
@@ -56,9 +56,9 @@ def check_bodies(op: str, types: Types, options: Mapping[str, Any]) -> None:
     """``ArgumentError`` where a graph among the attributes does not fit the operands."""
     for name, (given, results) in bodies(op, types, options).items():
         body = options[name]
-        found = [one.type for one in body.inputs]
+        found = [source.type for source in body.inputs]
         if body.states or found != list(given):
             raise ArgumentError(mistake(op, f"the inputs of its {name}", found, list(given)))
-        made = [one.type if isinstance(one, Var) else None for one in body.outputs]
+        made = [output.type if isinstance(output, Var) else None for output in body.outputs]
         if made[: len(results)] != list(results) or None in made:
             raise ArgumentError(mistake(op, f"the results of its {name}", made, f"{list(results)} first"))

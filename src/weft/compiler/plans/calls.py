@@ -29,8 +29,12 @@ NUMBERS = {"int": int, "float": float}
 def write_arguments(arguments: Sequence[Argument]) -> list[dict[str, Any]]:
     """The arguments of a call as JSON; ``UnsupportedError`` where one holds what is no data."""
     return [
-        {"name": one.name, "keyword": one.keyword, "tree": write_tree(one.tree, f"the argument {one.name}")}
-        for one in arguments
+        {
+            "name": argument.name,
+            "keyword": argument.keyword,
+            "tree": write_tree(argument.tree, f"the argument {argument.name}"),
+        }
+        for argument in arguments
     ]
 
 
@@ -60,7 +64,7 @@ class TreeReader:
     """Reads trees; ``classes`` are those of the user's that named tuples and dataclasses in them may be of."""
 
     def __init__(self, classes: Sequence[type]) -> None:
-        self.classes: Mapping[str, type] = {class_name(one): one for one in classes}
+        self.classes: Mapping[str, type] = {class_name(class_): class_ for class_ in classes}
 
     def arguments(self, field: Field) -> tuple[Argument, ...]:
         """The arguments of a call."""

@@ -67,7 +67,7 @@ class CompiledPlan:
         with self.holding():
             self._settle()
             return self.program.run(
-                [dense(one) for one in given], given, lambda: f"{self._where} at {call_site()}"
+                [dense(value) for value in given], given, lambda: f"{self._where} at {call_site()}"
             )
 
     @property
@@ -167,7 +167,7 @@ class CompiledPlan:
         return PlanProfile(self.report(), self.dispatches, lambda: self(*args, **kwargs))
 
     def __repr__(self) -> str:
-        given = ", ".join(one.name for one in self.arguments)
+        given = ", ".join(argument.name for argument in self.arguments)
         return f"<plan of {self.name}({given}) on {self.device}>"
 
     def __str__(self) -> str:

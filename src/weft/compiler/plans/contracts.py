@@ -32,7 +32,7 @@ def contract(op: OpSpec) -> str:
         "name": op.name,
         "version": op.info.get("version", 1),
         "attributes": [
-            sorted((name, str(kind)) for name, kind in one.items()) for one in attribute_types(op)
+            sorted((name, str(kind)) for name, kind in type_.items()) for type_ in attribute_types(op)
         ],
         "random": op.random,
     }

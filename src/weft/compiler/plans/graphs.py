@@ -33,10 +33,10 @@ LONGEST_NAME = 200
 def write_graph(graph: Graph) -> dict[str, Any]:
     """A graph as JSON. Its device is not in it: a graph is for one, which is said once for the whole plan."""
     return {
-        "inputs": [_var(one) for one in graph.inputs],
-        "states": [{"initial": _var(one.initial), "final": one.final.id} for one in graph.states],
-        "nodes": [_node(one) for one in graph.nodes],
-        "outputs": [_atom(one, "an output") for one in graph.outputs],
+        "inputs": [_var(source) for source in graph.inputs],
+        "states": [{"initial": _var(state.initial), "final": state.final.id} for state in graph.states],
+        "nodes": [_node(node) for node in graph.nodes],
+        "outputs": [_atom(output, "an output") for output in graph.outputs],
     }
 
 
@@ -70,8 +70,8 @@ def _atom(atom: Atom, what: str) -> Any:
 def _node(node: Node) -> dict[str, Any]:
     found: dict[str, Any] = {
         "op": node.op,
-        "inputs": [_atom(one, f"an operand of {node.op}") for one in node.inputs],
-        "outputs": [_var(one) for one in node.outputs],
+        "inputs": [_atom(source, f"an operand of {node.op}") for source in node.inputs],
+        "outputs": [_var(output) for output in node.outputs],
         "site": node.site,
     }
     if node.attributes:
@@ -135,11 +135,11 @@ class GraphReader:
             raise field.error(f"graphs within graphs of at most {MOST_LEVELS} levels")
         parts = field.members("inputs", "states", "nodes", "outputs")
         values: dict[int, Var] = {}
-        inputs = tuple(self._define(one, values) for one in parts["inputs"].items())
-        states = [one.members("initial", "final") for one in parts["states"].items()]
-        initial = [self._define(one["initial"], values) for one in states]
-        nodes = tuple(self._node(one, values, level) for one in parts["nodes"].items())
-        outputs = tuple(_read_atom(one, values) for one in parts["outputs"].items())
+        inputs = tuple(self._define(part, values) for part in parts["inputs"].items())
+        states = [part.members("initial", "final") for part in parts["states"].items()]
+        initial = [self._define(state["initial"], values) for state in states]
+        nodes = tuple(self._node(part, values, level) for part in parts["nodes"].items())
+        outputs = tuple(_read_atom(part, values) for part in parts["outputs"].items())
         made = []
         for first, one in zip(initial, states, strict=True):
             last = _known(one["final"], values)
@@ -161,11 +161,11 @@ class GraphReader:
         op = known_op(parts["op"], parts["op"].text())
         if op.name not in self.promised:
             raise parts["op"].error("an op that is listed under ops", f"{op.name!r}, which is not listed")
-        inputs = tuple(_read_atom(one, values) for one in parts["inputs"].items())
+        inputs = tuple(_read_atom(part, values) for part in parts["inputs"].items())
         attributes = self._attributes(parts.get("attributes", field.at("attributes", {})), op, level)
         types = [
-            one.type if isinstance(one, Var) else TensorType((), dtypes.of_scalar(one), True)
-            for one in inputs
+            source.type if isinstance(source, Var) else TensorType((), dtypes.of_scalar(source), True)
+            for source in inputs
         ]
         _ruled(
             field,
@@ -268,7 +268,7 @@ def check_call(
     for name in DIMENSIONS:
         given = attributes.get(name, ())
         found = given if isinstance(given, tuple) else (given,)
-        if any(not 0 <= one < rank for one in found) or len(set(found)) < len(found):
+        if any(not 0 <= value < rank for value in found) or len(set(found)) < len(found):
             raise UnsupportedError(f"{name} is {given}, expected dimensions of 0 to {rank - 1}, each once")
 
 
@@ -279,8 +279,8 @@ def check_view(op: OpSpec, base: TensorType, attributes: dict[str, Any]) -> None
     for name, options in path:
         step, given = lookup(name), dict(options)
         if step.view is None or not any(
-            set(one) == set(given) and all(fits(given[key], kind) for key, kind in one.items())
-            for one in attribute_types(step)
+            set(type_) == set(given) and all(fits(given[key], kind) for key, kind in type_.items())
+            for type_ in attribute_types(step)
         ):
             raise UnsupportedError(f"the path holds {name} with {given}, expected a view and its attributes")
         found = step.view(geometry, **given)

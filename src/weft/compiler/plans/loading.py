@@ -61,9 +61,9 @@ def load_plan(
     >>> plan(wf.ones(2, device="cpu")), plan(wf.ones(2, device="cpu")), plan.state_dict()
     (tensor([2., 2.]), tensor([3., 3.]), {'w': tensor([3., 3.])})
     """
-    for one in classes:
-        if not isinstance(one, type):
-            raise ArgumentTypeError(mistake(WHERE, "classes", repr(one), "named tuples and dataclasses"))
+    for class_ in classes:
+        if not isinstance(class_, type):
+            raise ArgumentTypeError(mistake(WHERE, "classes", repr(class_), "named tuples and dataclasses"))
     folder = find(WHERE, directory)
     data = (folder / GRAPH).read_bytes()
     parts = contents(WHERE, folder, data)
@@ -102,7 +102,7 @@ def read_target(field: Field) -> tuple[str, TargetProfile]:
     """The name and the profile of the device that a plan was saved on."""
     parts = field.members("device", "dialect", "features", "limits", "software", "vendor", "subgroup")
     dialect = parts["dialect"].text(tuple(DIALECTS))
-    features = frozenset(one.text() for one in parts["features"].items())
+    features = frozenset(part.text() for part in parts["features"].items())
     limits = {name: one.integer(0, 2**64) for name, one in parts["limits"].entries().items()}
     software, vendor = parts["software"].flag(), parts["vendor"].text()
     subgroup = parts["subgroup"].integer(0, 2**16)
@@ -145,19 +145,22 @@ class _Call:
         self.arguments = trees.arguments(parts["arguments"])
         self.result = trees.tree(parts["result"], result=True)
         self.given = [
-            leaf for one in self.arguments for leaf in leaves(one.tree) if isinstance(leaf, Given | Number)
+            leaf
+            for argument in self.arguments
+            for leaf in leaves(argument.tree)
+            if isinstance(leaf, Given | Number)
         ]
         self._check_inputs(parts["arguments"], profile)
         self.donated = self._donated(parts["donated"])
         captures = parts["captures"]
         self.capturing = captures.value is not None
-        self.captures = tuple(one.text() for one in captures.items()) if self.capturing else ()
+        self.captures = tuple(capture.text() for capture in captures.items()) if self.capturing else ()
         if len(set(self.captures)) < len(self.captures):
             raise captures.error("each name once")
         self.results = sum(isinstance(leaf, Slot) for leaf in leaves(self.result))
         self.gradients = self._gradients(parts["gradients"])
         count = self.results + len(self.captures) + len(self.gradients)
-        if count != len(graph.outputs) or not all(isinstance(one, Var) for one in graph.outputs):
+        if count != len(graph.outputs) or not all(isinstance(output, Var) for output in graph.outputs):
             raise parts["graph"].at("outputs", None).error(
                 f"{count} values: {self.results} results, {len(self.captures)} captures and "
                 f"{len(self.gradients)} gradients", f"{len(graph.outputs)} outputs",
@@ -167,10 +170,12 @@ class _Call:
     def _check_inputs(self, field: Field, profile: TargetProfile) -> None:
         wide = dtypes.float64 if profile.supports(dtypes.float64) else dtypes.float32
         expected = [
-            one.type if isinstance(one, Given) else TensorType((), dtypes.int64 if one.kind is int else wide)
-            for one in self.given
+            value.type
+            if isinstance(value, Given)
+            else TensorType((), dtypes.int64 if value.kind is int else wide)
+            for value in self.given
         ]
-        found = [one.type for one in self.graph.inputs]
+        found = [source.type for source in self.graph.inputs]
         if expected != found:
             raise field.error(f"the graph's inputs {found}", f"of the types {expected}")
 
@@ -223,7 +228,8 @@ class _Call:
             tuple(grads), tuple((leaf, True) for leaf, _ in grads), (),
         )  # fmt: skip
         inputs = [
-            0 if isinstance(one, Number) else Tensor.wrap(_example(one.type, device)) for one in self.given
+            0 if isinstance(value, Number) else Tensor.wrap(_example(value.type, device))
+            for value in self.given
         ]
         made = Program(self.name, recording, device, inputs, self.donated, [], self.capturing)
         known = remembered.recall(key)

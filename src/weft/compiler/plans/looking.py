@@ -59,10 +59,10 @@ def read_plan(directory: str | os.PathLike[str]) -> SavedPlan:
     graphs.check_contracts(parts["ops"])
     graph = graphs.GraphReader(device, device, parts["ops"]).read(parts["graph"])
     states = {}
-    for one in parts["states"].items(len(graph.states)):
-        entry = one.members("names", "dtype", "shape")
+    for item in parts["states"].items(len(graph.states)):
+        entry = item.members("names", "dtype", "shape")
         names = [name.text() for name in entry["names"].items()]
-        states[names[0] if names else one.path] = repr(graphs.read_type(entry))
+        states[names[0] if names else item.path] = repr(graphs.read_type(entry))
     return SavedPlan(
         parts["name"].text(), parts["weft"].text(), device, profile, states, graph, parts["graph"]
     )

@@ -91,9 +91,9 @@ def _models(guards: Guards, fn: Any, reached: list[tuple[str, Any]]) -> list[tup
     named = [(name, one) for name, one in reached if isinstance(one, Module)
              and any(id(part) in known for part in one.modules())]  # fmt: skip
     inside = {id(part) for _, one in named for part in one.modules()}
-    roots = [one for one in guards.modules if id(one) not in inside]
-    parts = {id(part) for one in roots for part in one.modules() if part is not one}
-    outer = [one for one in roots if id(one) not in parts]
+    roots = [module for module in guards.modules if id(module) not in inside]
+    parts = {id(part) for root in roots for part in root.modules() if part is not root}
+    outer = [root for root in roots if id(root) not in parts]
     named += [(f"{type(one).__name__.lower()}{at or ''}", one) for at, one in enumerate(outer)]
     distinct = list({id(one): (name, one) for name, one in reversed(named)}.values())[::-1]
     return [("", distinct[0][1])] if len(distinct) == 1 else [(f"{name}.", one) for name, one in distinct]
@@ -101,6 +101,6 @@ def _models(guards: Guards, fn: Any, reached: list[tuple[str, Any]]) -> list[tup
 
 def _optimizers(guards: Guards, reached: list[tuple[str, Any]]) -> Iterator[tuple[str, Optimizer]]:
     names = {id(one): name for name, one in reached if isinstance(one, Optimizer)}
-    found = [one for one in guards.owners if isinstance(one, Optimizer)]
+    found = [owner for owner in guards.owners if isinstance(owner, Optimizer)]
     for at, one in enumerate(found):
         yield names.get(id(one), "optimizer" if len(found) == 1 else f"optimizer{at}"), one

@@ -58,7 +58,7 @@ def remember(key: str, made: Plan) -> None:
 def key_of(data: bytes, device: Device) -> str:
     """The name of what is made of a ``plan.json`` for a device. Its ops are in it, with what they promise."""
     profile = device.profile
-    made_for = [f"{one.name}={_ordered(getattr(profile, one.name))!r}" for one in fields(profile)]
+    made_for = [f"{field.name}={_ordered(getattr(profile, field.name))!r}" for field in fields(profile)]
     return cache.key_of(("plan", _code(), hashlib.sha256(data).hexdigest(), device.name, *made_for))
 
 
@@ -89,7 +89,7 @@ def packed(made: Plan) -> dict[str, Any]:
     """A plan as JSON: its kernels once each, and the rest by their numbers."""
     specs: dict[KernelSpec, int] = {}
     top = _packed(made, specs)
-    return {"plan": top, "kernels": [_members(one, {}) for one in specs]}
+    return {"plan": top, "kernels": [_members(spec, {}) for spec in specs]}
 
 
 def _packed(value: Any, specs: dict[KernelSpec, int]) -> Any:
@@ -103,13 +103,13 @@ def _packed(value: Any, specs: dict[KernelSpec, int]) -> Any:
 
 
 def _members(value: Any, specs: dict[KernelSpec, int]) -> dict[str, Any]:
-    parts = [_packed(getattr(value, one.name), specs) for one in fields(value)]
+    parts = [_packed(getattr(value, field.name), specs) for field in fields(value)]
     return {"class": type(value).__name__, "members": parts}
 
 
 def unpacked(data: Any) -> Any:
     """The plan that was packed."""
-    specs = [_unpacked(one, []) for one in data["kernels"]]
+    specs = [_unpacked(value, []) for value in data["kernels"]]
     return _unpacked(data["plan"], specs)
 
 

@@ -102,7 +102,7 @@ def report_of(name: str, device: str, plan: Plan) -> PlanReport:
         DispatchRow(one.ops, one.spec.name, one.site, times, bytes_of(one), one.operations)
         for one, times in _counted(plan.steps, 1)
     )
-    kernels = len({one.spec for one in plan.dispatches()})
+    kernels = len({dispatch.spec for dispatch in plan.dispatches()})
     return PlanReport(
         name,
         device,
@@ -118,7 +118,7 @@ def report_of(name: str, device: str, plan: Plan) -> PlanReport:
 
 def bytes_of(dispatch: Dispatch) -> int:
     """Bytes of the ranges that a dispatch binds, each once."""
-    return sum({(one.space, one.index, one.offset): one.size for one in dispatch.places}.values())
+    return sum({(place.space, place.index, place.offset): place.size for place in dispatch.places}.values())
 
 
 def scaled(amount: float) -> str:

@@ -36,15 +36,15 @@ class _Retargeting:
         inputs = tuple(
             self._narrowed(values, one, type_) for one, type_ in zip(graph.inputs, types, strict=True)
         )
-        initial = [self._narrowed(values, one.initial, one.initial.type) for one in graph.states]
-        nodes = tuple(self._node(one, values) for one in graph.nodes)
+        initial = [self._narrowed(values, state.initial, state.initial.type) for state in graph.states]
+        nodes = tuple(self._node(node, values) for node in graph.nodes)
         states = []
         for first, own in zip(initial, graph.states, strict=True):
             last = values[own.final.id]
             if last.type != first.type:
                 raise self._refused("a state", last.type, "", f"{first.type!r}, as at the start")
             states.append(State(first, last))
-        return Graph(inputs, tuple(states), nodes, tuple(_atom(one, values) for one in graph.outputs))
+        return Graph(inputs, tuple(states), nodes, tuple(_atom(output, values) for output in graph.outputs))
 
     def _narrowed(self, values: dict[int, Var], var: Var, type_: TensorType) -> Var:
         """A value from outside: a number becomes narrower, a tensor of a type that is missing here is refused."""
@@ -59,10 +59,10 @@ class _Retargeting:
         return made
 
     def _node(self, node: Node, values: dict[int, Var]) -> Node:
-        inputs = tuple(_atom(one, values) for one in node.inputs)
+        inputs = tuple(_atom(source, values) for source in node.inputs)
         types = [
-            one.type if isinstance(one, Var) else TensorType((), dtypes.of_scalar(one), True)
-            for one in inputs
+            source.type if isinstance(source, Var) else TensorType((), dtypes.of_scalar(source), True)
+            for source in inputs
         ]
         attributes = dict(node.attributes)
         for name, (given, _) in bodies(node.op, types, attributes).items():

@@ -96,7 +96,7 @@ def _parts(value: Any) -> tuple[str, list[tuple[Any, Any]]]:
     if isinstance(value, tuple | list):
         return "list" if isinstance(value, list) else "tuple", list(enumerate(value))
     if is_record(value):
-        return "record", [(one.name, getattr(value, one.name)) for one in fields(value)]
+        return "record", [(field.name, getattr(value, field.name)) for field in fields(value)]
     return "", []
 
 
@@ -117,7 +117,7 @@ def collect(
     where: str, device: str, arguments: Sequence[Argument], args: Sequence[Any], kwargs: dict[str, Any]
 ) -> list[Any]:
     """The tensors and numbers of a call in order; ``ArgumentError`` naming the argument that does not fit."""
-    positional = [one for one in arguments if not one.keyword]
+    positional = [argument for argument in arguments if not argument.keyword]
     if len(args) > len(positional):
         raise ArgumentTypeError(
             mistake(
@@ -140,13 +140,13 @@ def collect(
         _take(where, device, one.tree, value, one.name, found)
     if left:
         name = next(iter(left))
-        given = "given twice" if any(one.name == name for one in arguments) else "given"
+        given = "given twice" if any(argument.name == name for argument in arguments) else "given"
         raise ArgumentTypeError(mistake(where, f"the argument {name}", given, _usage(arguments)))
     return found
 
 
 def _usage(arguments: Sequence[Argument]) -> str:
-    names = ", ".join(f"{one.name}=" if one.keyword else one.name for one in arguments)
+    names = ", ".join(f"{argument.name}=" if argument.keyword else argument.name for argument in arguments)
     return f"({names}), as the plan was made for"
 
 

@@ -102,14 +102,14 @@ def _named(kind: Any) -> str:
 
 
 def _read_slice(field: Field) -> slice:
-    parts = [read(one) for one in field.items(3)]
-    if any(type(one) not in (int, type(None)) for one in parts):
+    parts = [read(item) for item in field.items(3)]
+    if any(type(part) not in (int, type(None)) for part in parts):
         raise field.error("three of whole numbers and null")
     return slice(*parts)
 
 
 def _read_range(field: Field) -> range:
-    start, stop, step = (one.integer(-(2**53)) for one in field.items(3))
+    start, stop, step = (item.integer(-(2**53)) for item in field.items(3))
     if not step:
         raise field.error("a step other than 0")
     return range(start, stop, step)

@@ -63,7 +63,7 @@ class CpuReplay(Replay):
         device = self.device
         if self.plan.groups:
             group_slots(self.plan, states)
-        addresses = [one.buffer.handle.address + one.offset for one in (*inputs, *states, *outputs)]
+        addresses = [value.buffer.handle.address + value.offset for value in (*inputs, *states, *outputs)]
         self._put(self._bases, 0, *addresses)
         if self._products:
             with blas.ON_ONE_THREAD:

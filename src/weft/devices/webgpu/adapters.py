@@ -72,7 +72,7 @@ def adapters() -> tuple[Adapter, ...]:
         raise DeviceError(
             f"webgpu: the wgpu library cannot be used ({error}); reinstall it: pip install --force-reinstall wgpu"
         ) from error
-    return tuple(Adapter(info, found[index]) for index, info in select([_describe(one) for one in found]))
+    return tuple(Adapter(info, found[index]) for index, info in select([_describe(value) for value in found]))
 
 
 def _describe(found: Any) -> AdapterInfo:

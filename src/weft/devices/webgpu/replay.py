@@ -77,10 +77,10 @@ class WebGpuReplay(Replay):
         self, inputs: Sequence[Storage], states: Sequence[Storage], outputs: Sequence[Storage]
     ) -> None:
         device = self.device
-        lying = [(one.buffer, one.offset) for one in states]
+        lying = [(state.buffer, state.offset) for state in states]
         if lying != self._bound_states:
             self._bind(states, lying)
-        given = [(one.buffer, one.offset) for one in chain(inputs, outputs)]
+        given = [(source.buffer, source.offset) for source in chain(inputs, outputs)]
         slots = [*self._fixed, *lying, *self._bound_groups, *given]
         groups = self._groups
         for one in self._moving:
@@ -208,8 +208,8 @@ class _Prepared:
         if found is None:
             pipeline = self._device.pipelines.get(dispatch.spec)
             counts = self._device.counts(dispatch.spec, pipeline, dispatch.parameters)
-            moves = any(one.space in ("input", "output") for one in dispatch.places)
-            bound = _Bound(pipeline, [self._range(one) for one in dispatch.places], moves)
+            moves = any(place.space in ("input", "output") for place in dispatch.places)
+            bound = _Bound(pipeline, [self._range(place) for place in dispatch.places], moves)
             found = self._found[id(dispatch)] = bound, counts
         return found
 

@@ -175,15 +175,15 @@ def _size(steps: Sequence[Step]) -> int:
     """How many calls steps come to, all branches included."""
     return sum(
         1
-        if isinstance(one, Dispatch)
-        else (one.times if isinstance(one, Loop) else 1) * sum(map(_size, bodies(one)))
-        for one in steps
+        if isinstance(step, Dispatch)
+        else (step.times if isinstance(step, Loop) else 1) * sum(map(_size, bodies(step)))
+        for step in steps
     )
 
 
 def _repeats(steps: Sequence[Step]) -> bool:
     """Whether there is a loop of unknown length among steps, or within."""
-    return any(isinstance(one, While) or any(map(_repeats, bodies(one))) for one in steps)
+    return any(isinstance(step, While) or any(map(_repeats, bodies(step))) for step in steps)
 
 
 def follow(
@@ -193,22 +193,22 @@ def follow(
     flag: Callable[[int], bool],
 ) -> None:
     """Record the runs in order. ``test`` says whether the byte at a place is not 0 by then, ``flag`` a gates' word."""
-    for one in made:
-        if isinstance(one, Run):
-            record(one)
-        elif isinstance(one, Fork):
-            follow(one.then if test(one.predicate) else one.otherwise, record, test, flag)
-        elif isinstance(one, Cycle):
-            follow(one.condition, record, test, flag)
-            while test(one.predicate):
-                follow(one.body, record, test, flag)
-                follow(one.condition, record, test, flag)
+    for value in made:
+        if isinstance(value, Run):
+            record(value)
+        elif isinstance(value, Fork):
+            follow(value.then if test(value.predicate) else value.otherwise, record, test, flag)
+        elif isinstance(value, Cycle):
+            follow(value.condition, record, test, flag)
+            while test(value.predicate):
+                follow(value.body, record, test, flag)
+                follow(value.condition, record, test, flag)
         else:
-            follow(one.begin, record, test, flag)
+            follow(value.begin, record, test, flag)
             times = 1
             while True:
                 for _ in range(times):
-                    follow(one.step, record, test, flag)
-                if not flag(one.flag):
+                    follow(value.step, record, test, flag)
+                if not flag(value.flag):
                     break
                 times = min(2 * times, CHUNK)

@@ -27,7 +27,7 @@ def bodies(graph: Graph) -> Graph:
     """
     if not any(node.op in NARROW for node in graph.nodes):
         return graph
-    live = {one.id for one in graph.outputs if isinstance(one, Var)}
+    live = {output.id for output in graph.outputs if isinstance(output, Var)}
     live.update(state.final.id for state in graph.states)
     changed = False
     nodes: list[Node] = []
@@ -36,7 +36,7 @@ def bodies(graph: Graph) -> Graph:
             found = NARROW[node.op](node, dict(node.attributes), live)
             changed = changed or found is not None
             node = found or node
-        live.update(one.id for one in node.inputs if isinstance(one, Var))
+        live.update(source.id for source in node.inputs if isinstance(source, Var))
         nodes.append(node)
     return Graph(graph.inputs, graph.states, tuple(reversed(nodes)), graph.outputs) if changed else graph
 
@@ -89,8 +89,8 @@ def _giving(body: Graph, kept: Sequence[int]) -> Graph:
 def _read(graphs: Sequence[Graph], places: Sequence[int]) -> list[int]:
     """The inputs, among those at some places, that one of the bodies reads."""
     used = [
-        {one.id for node in graph.nodes for one in node.inputs if isinstance(one, Var)}
-        | {one.id for one in graph.outputs if isinstance(one, Var)}
+        {source.id for node in graph.nodes for source in node.inputs if isinstance(source, Var)}
+        | {output.id for output in graph.outputs if isinstance(output, Var)}
         for graph in graphs
     ]
     return [

@@ -77,14 +77,14 @@ def same_for_all(node: Node, graph: Rewriting) -> Var | None:
 
 def as_numbers(node: Node, graph: Rewriting) -> Var | None:
     """Constant tensors among the operands become Python numbers, where the types stay as they are."""
-    values = [constant(one, graph) if isinstance(one, Var) else None for one in node.inputs]
+    values = [constant(source, graph) if isinstance(source, Var) else None for source in node.inputs]
     if all(value is None for value in values):
         return None
     info: Pointwise = lookup(node.op).info["pointwise"]
-    taken, types = list(node.inputs), [type_of(one) for one in node.inputs]
+    taken, types = list(node.inputs), [type_of(source) for source in node.inputs]
     compute = info.compute(types)
     for at, value in enumerate(values):
-        if value is None or sum(not one.scalar for one in types) == 1:
+        if value is None or sum(not type_.scalar for type_ in types) == 1:
             continue
         kept, types[at] = types[at], type_of(value)
         if _result(info, types) == node.outputs[0].type.shape and info.compute(types) is compute:
@@ -99,7 +99,7 @@ def as_numbers(node: Node, graph: Rewriting) -> Var | None:
 def _result(info: Pointwise, types: list[TensorType]) -> tuple[int, ...]:
     from weft.ops.geometry import broadcast_shapes
 
-    return broadcast_shapes("constants", *(one.shape for one in types if not one.scalar))
+    return broadcast_shapes("constants", *(type_.shape for type_ in types if not type_.scalar))
 
 
 @lru_cache(maxsize=None)
@@ -111,11 +111,11 @@ def _is_exact(info: Pointwise, compute: DType) -> bool:
 
 def computed(node: Node, graph: Rewriting) -> Var | None:
     """An op of constants only, where every device would give the same bits."""
-    values = [constant(one, graph) if isinstance(one, Var) else one for one in node.inputs]
+    values = [constant(source, graph) if isinstance(source, Var) else source for source in node.inputs]
     if None in values:
         return None
     info: Pointwise = lookup(node.op).info["pointwise"]
-    if not _is_exact(info, info.compute([type_of(one) for one in node.inputs])):
+    if not _is_exact(info, info.compute([type_of(source) for source in node.inputs])):
         return None
     import numpy
 

@@ -29,7 +29,7 @@ def cse(graph: Graph) -> Graph:
     instead: dict[int, Var] = {}
     kept: list[Node] = []
     for node in graph.nodes:
-        if any(isinstance(one, Var) and one.id in instead for one in node.inputs):
+        if any(isinstance(source, Var) and source.id in instead for source in node.inputs):
             inputs = tuple(instead.get(i.id, i) if isinstance(i, Var) else i for i in node.inputs)
             node = Node(node.op, inputs, node.outputs, node.attributes, node.site)
         first = node if _apart(node.op) else known.setdefault(_key(node), node)
@@ -51,7 +51,7 @@ def _apart(op: str) -> bool:
 
 def _key(node: Node) -> Any:
     """Equal for equal operands only: 1, 1.0 and True are different numbers here, and so are 0.0 and -0.0."""
-    inputs = tuple([one.id if type(one) is Var else _number(one) for one in node.inputs])
+    inputs = tuple([source.id if type(source) is Var else _number(source) for source in node.inputs])
     return node.op, inputs, node.attributes, node.outputs[0].device
 
 

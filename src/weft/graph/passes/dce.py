@@ -16,13 +16,13 @@ def dce(graph: Graph) -> Graph:
     >>> [node.op for node in dce(traced.graph).nodes]
     ['add']
     """
-    live = {one.id for one in graph.outputs if isinstance(one, Var)}
+    live = {output.id for output in graph.outputs if isinstance(output, Var)}
     live.update(state.final.id for state in graph.states)
     kept: list[Node] = []
     for node in reversed(graph.nodes):
         if any(out.id in live for out in node.outputs):
             kept.append(node)
-            live.update(one.id for one in node.inputs if isinstance(one, Var))
+            live.update(source.id for source in node.inputs if isinstance(source, Var))
     if len(kept) == len(graph.nodes):
         return graph
     return Graph(graph.inputs, graph.states, tuple(reversed(kept)), graph.outputs)

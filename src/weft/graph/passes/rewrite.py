@@ -74,7 +74,7 @@ class Rewriting:
         outputs = tuple(Var(self._next + at, type_, like.outputs[0].device) for at, type_ in enumerate(types))
         self._next += len(outputs)
         self._take(Node(op, tuple(inputs), outputs, tuple(attributes.items()), like.site))
-        return tuple(self._instead.get(one.id, one) for one in outputs)
+        return tuple(self._instead.get(output.id, output) for output in outputs)
 
     def replace(self, var: Var, other: Var) -> None:
         """Let another value stand for an output of the node at hand, or of one behind it."""
@@ -99,8 +99,8 @@ class Rewriting:
         held = _counted(graph)
         self._table = table
         for node in graph.nodes:
-            for one in node.inputs if instead else ():
-                if type(one) is Var and one.id in instead:
+            for source in node.inputs if instead else ():
+                if type(source) is Var and source.id in instead:
                     inputs = tuple(instead.get(i.id, i) if isinstance(i, Var) else i for i in node.inputs)
                     node = Node(node.op, inputs, node.outputs, node.attributes, node.site)
                     break
@@ -117,10 +117,12 @@ class Rewriting:
         """The graph of these nodes with outputs and final states as they are now."""
         graph, instead = self._graph, self._instead
         states = tuple(
-            State(one.initial, instead[one.final.id]) if one.final.id in instead else one
-            for one in graph.states
+            State(state.initial, instead[state.final.id]) if state.final.id in instead else state
+            for state in graph.states
         )
-        outputs = tuple(instead.get(one.id, one) if isinstance(one, Var) else one for one in graph.outputs)
+        outputs = tuple(
+            instead.get(output.id, output) if isinstance(output, Var) else output for output in graph.outputs
+        )
         return Graph(graph.inputs, states, tuple(nodes), outputs)
 
 
@@ -137,9 +139,9 @@ def _variables(graph: Graph) -> list[Var]:
 def _readings(graph: Graph) -> Iterator[tuple[int, int]]:
     """Every reading of a value: which, and by whom."""
     for node in graph.nodes:
-        for one in node.inputs:
-            if isinstance(one, Var):
-                yield one.id, node.outputs[0].id
+        for source in node.inputs:
+            if isinstance(source, Var):
+                yield source.id, node.outputs[0].id
     for one in (*graph.outputs, *(state.final for state in graph.states if state.changed)):
         if isinstance(one, Var):
             yield one.id, -1

@@ -34,9 +34,9 @@ def scaled_product(node: Node, graph: Rewriting) -> Var | None:
         return None
     operands: list[Atom] = []
     factors: list[float] = []
-    for one in node.inputs:
-        found = _unscaled(one, node, graph)
-        operands.append(one if found is None else found[0])
+    for source in node.inputs:
+        found = _unscaled(source, node, graph)
+        operands.append(source if found is None else found[0])
         factors += [] if found is None else [found[1]]
     if not factors:
         return None

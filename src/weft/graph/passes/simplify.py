@@ -173,7 +173,7 @@ def _single(add_zero: bool) -> Rule:
 def repeated(node: Node, graph: Rewriting) -> Var | None:
     """Operands repeat by themselves: one that was expanded need not be, where another has the shape."""
     info: Pointwise = lookup(node.op).info["pointwise"]
-    taken, types = list(node.inputs), [type_of(one) for one in node.inputs]
+    taken, types = list(node.inputs), [type_of(source) for source in node.inputs]
     compute, shape = info.compute(types), node.outputs[0].type.shape
     for at, one in enumerate(node.inputs):
         inner = graph.maker(one, "expand")
@@ -202,7 +202,7 @@ def without_effect(node: Node, graph: Rewriting) -> Var | None:
     if not numbers and not twins:
         return None
     info: Pointwise = lookup(node.op).info["pointwise"]
-    compute = info.compute([type_of(one) for one in node.inputs])
+    compute = info.compute([type_of(source) for source in node.inputs])
     signs = tuple(math.copysign(1.0, value) if type(value) is float else type(value) for _, value in numbers)
     left = _left(info, compute, numbers, signs, twins)
     type_ = node.outputs[0].type
@@ -272,8 +272,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
 
 def _pointwise(node: Node, graph: Rewriting) -> Var | None:
     """The rules of pointwise ops, each tried where an operand is of the kind that it is about."""
-    made = [graph.maker(one) for one in node.inputs]
-    kinds = {one.op for one in made if one is not None}
+    made = [graph.maker(source) for source in node.inputs]
+    kinds = {value.op for value in made if value is not None}
     found = None
     if "full" in kinds:
         found = constants.computed(node, graph) or constants.as_numbers(node, graph)

@@ -42,8 +42,8 @@ def _gradients(where: str, parameters: Parameters) -> list[Tensor]:
 def _by_place(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
     """The tensors by device and dtype."""
     groups: dict[tuple[str, str], list[Tensor]] = {}
-    for one in tensors:
-        groups.setdefault((str(one.device), one.dtype.name), []).append(one)
+    for tensor in tensors:
+        groups.setdefault((str(tensor.device), tensor.dtype.name), []).append(tensor)
     return list(groups.values())
 
 
@@ -61,7 +61,7 @@ def get_total_norm(
     if not given:
         return zeros(())
     with no_grad():
-        wide = [one.float() if one.dtype.itemsize < 4 else one for one in given]
+        wide = [value.float() if value.dtype.itemsize < 4 else value for value in given]
         if math.isinf(order):
             parts = [one.abs().amax() for one in wide if one.numel()]
         elif order == 2:
@@ -163,7 +163,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Overwrite the parameters with the elements of a vector, in order; the lengths must agree."""
     given = _listed("vector_to_parameters", "parameters", parameters)
-    total = sum(one.numel() for one in given)
+    total = sum(value.numel() for value in given)
     if not isinstance(vec, Tensor) or vec.ndim != 1 or vec.numel() != total:
         shape: Any = tuple(vec.shape) if isinstance(vec, Tensor) else type(vec).__name__
         raise ShapeError(mistake("vector_to_parameters", "vec", shape, f"a tensor of shape ({total},)"))

@@ -59,11 +59,14 @@ class _OfSchedulers(LRScheduler):
         )
 
     def _built_in(self) -> Any:
-        return [super()._built_in(), *(one._built_in() for one in self._schedulers)]
+        return [super()._built_in(), *(scheduler._built_in() for scheduler in self._schedulers)]
 
     def state_dict(self) -> dict[str, Any]:
         """The state, with that of each scheduler."""
-        return {**super().state_dict(), "_schedulers": [one.state_dict() for one in self._schedulers]}
+        return {
+            **super().state_dict(),
+            "_schedulers": [scheduler.state_dict() for scheduler in self._schedulers],
+        }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from ``state_dict()``."""
@@ -167,8 +170,8 @@ class ChainedScheduler(_OfSchedulers):
 
     @property
     def _position(self) -> int:
-        first, *others = (one._position for one in self._schedulers)
-        if any(one != first for one in others):
+        first, *others = (scheduler._position for scheduler in self._schedulers)
+        if any(other != first for other in others):
             raise UnsupportedError(
                 mistake(self._name, "the schedulers' steps", [first, *others], "the same in a compiled step",
                         "step the schedule after the call")
@@ -181,4 +184,4 @@ class ChainedScheduler(_OfSchedulers):
         return self._schedulers[0].base_lrs
 
     def _height(self, step: Any, numbers: Numbers) -> Any:
-        return math.prod(one._height(step, numbers) for one in self._schedulers)
+        return math.prod(scheduler._height(step, numbers) for scheduler in self._schedulers)

@@ -49,22 +49,22 @@ class TensorDataset(Dataset):
     """
 
     def __init__(self, *tensors: Tensor) -> None:
-        if not tensors or not all(isinstance(one, Tensor) and one.ndim for one in tensors):
+        if not tensors or not all(isinstance(tensor, Tensor) and tensor.ndim for tensor in tensors):
             raise ArgumentTypeError(
                 mistake(
                     "TensorDataset",
                     "tensors",
-                    [type(one).__name__ for one in tensors],
+                    [type(tensor).__name__ for tensor in tensors],
                     "tensors of 1 dimension or more",
                 )
             )
-        lengths = [len(one) for one in tensors]
+        lengths = [len(tensor) for tensor in tensors]
         if len(set(lengths)) > 1:
             raise ArgumentError(mistake("TensorDataset", "tensors", f"of lengths {lengths}", "of one length"))
         self.tensors = tensors
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
-        return tuple(one[index] for one in self.tensors)
+        return tuple(tensor[index] for tensor in self.tensors)
 
     def __len__(self) -> int:
         return len(self.tensors[0])
@@ -157,7 +157,7 @@ class ChainDataset(IterableDataset):
         return itertools.chain.from_iterable(self.datasets)
 
     def __len__(self) -> int:
-        return sum(len(one) for one in self.datasets)
+        return sum(len(dataset) for dataset in self.datasets)
 
 
 @lazily_checked

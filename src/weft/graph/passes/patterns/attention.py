@@ -116,20 +116,20 @@ def _emitted(node: Node, found: _Scores, values: Var, graph: Rewriting) -> Var |
     rank = len(values.type.shape)
     keys = graph.emit(node, "permute", found.keys, order=(*range(rank - 2), rank - 1, rank - 2))
     given = (found.queries, keys, values)
-    lead = {one.type.shape[:-2] for one in given}
+    lead = {value.type.shape[:-2] for value in given}
     kinds = {one.type.dtype for one in (*given, node.outputs[0])}
-    if len(lead) > 1 or len(kinds) > 1 or not suits(*(one.type for one in given)):
+    if len(lead) > 1 or len(kinds) > 1 or not suits(*(value.type for value in given)):
         return None
     (lead_,), length, source = lead, found.queries.type.shape[-2], keys.type.shape[-2]
     whole = (1,) * (2 - len(lead_)) + lead_ if len(lead_) != 1 else (*lead_, 1)
-    operands = [_rows(node, one, whole, graph) for one in given]
+    operands = [_rows(node, value, whole, graph) for value in given]
     if found.mask is not None:
         mask = _mask(node, found, (*lead_, length, source), graph)
         if mask is None:
             return None
         operands.append(mask)
     options = {"causal": False, "scale": found.scale}
-    types = lookup("attention").infer(*(one.type for one in operands), **options)
+    types = lookup("attention").infer(*(operand.type for operand in operands), **options)
     result = graph.emit_all(node, "attention", operands, options, types)[0]
     result = graph.emit(node, "permute", result, order=(0, 2, 1, 3))
     shape = node.outputs[0].type.shape

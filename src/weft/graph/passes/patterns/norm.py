@@ -63,7 +63,7 @@ def _rule(center: bool, form: Op) -> Rule:
 def _norm(node: Node, graph: Rewriting, inputs: tuple[Var, ...], options: dict[str, Any]) -> Var:
     from weft.ops import lookup
 
-    types = lookup("norm").infer(*(one.type for one in inputs), **options)
+    types = lookup("norm").infer(*(source.type for source in inputs), **options)
     return graph.emit_all(node, "norm", inputs, options, types)[0]
 
 
@@ -87,7 +87,7 @@ def _parameter(count: int) -> Rule:
                 continue
             if missing:
                 parameter = graph.emit(node, "reshape", parameter, shape=(1,) * missing + shape)
-            operands = tuple(one for one in inner.inputs if isinstance(one, Var))
+            operands = tuple(source for source in inner.inputs if isinstance(source, Var))
             return _norm(node, graph, (*operands, parameter), dict(inner.attributes))
         return None
 

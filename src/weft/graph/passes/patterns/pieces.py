@@ -58,7 +58,7 @@ def _pieces(one: Atom, graph: Rewriting) -> list[_Piece] | None:
 def joined(node: Node, graph: Rewriting) -> Var | None:
     """A sum of pieces that lie side by side."""
     type_ = node.outputs[0].type
-    if any(not isinstance(one, Var) or one.type != type_ for one in node.inputs):
+    if any(not isinstance(source, Var) or source.type != type_ for source in node.inputs):
         return None
     pieces: list[_Piece] = []
     for one in node.inputs:

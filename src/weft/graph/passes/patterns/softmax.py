@@ -26,7 +26,7 @@ def _rule(name: str, form: Op, folds: tuple[str, ...]) -> Rule:
     def rule(node: Node, graph: Rewriting) -> Var | None:
         for found in match(form, node, graph):
             x: Var = found["x"]
-            dims = {kept_dims(found, one, x.type.shape) for one in folds}
+            dims = {kept_dims(found, fold, x.type.shape) for fold in folds}
             only = next(iter(dims))
             same = x.type == node.outputs[0].type and x.type.dtype.kind == "float"
             if len(dims) == 1 and only is not None and len(only) == 1 and same:
