@@ -11,14 +11,13 @@ from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, ExpressionError, ShapeError, mistake
 from weft.expr import Expr, cast, parse, simplify, substitute, variable
 from weft.expr.define import written_out
-from weft.kernels import Builder, Operand, Program
+from weft.kernels import Builder, Program
 from weft.ops import OpSpec, TensorType, bind
-from weft.ops.core import Gradient
+from weft.ops.core import Gradient, KernelRequest
 from weft.ops.geometry import broadcast_shapes
 from weft.ops.pointwise import Pointwise, gradient_op, pointwise, pointwise_program, unbroadcast
 from weft.ops.rules import Rules
 from weft.ops.table import OPS, lookup
-from weft.target import TargetProfile
 
 LONGEST = 5000
 """Operations of a kernel's expression, functions written out, at most."""
@@ -146,14 +145,9 @@ def _joined(key: str, parts: Sequence[OpSpec], names: tuple[str, ...], doc: str)
 
 
 def _lower(key: str, infos: Sequence[Pointwise], names: tuple[str, ...]) -> Callable[..., Program]:
-    def lower(
-        operands: Sequence[Operand],
-        outputs: Sequence[Operand],
-        attributes: dict[str, Any],
-        profile: TargetProfile,
-    ) -> Program:
-        types = [TensorType(o.shape, o.dtype, o.scalar) for o in operands]
-        tensors = [operand for operand in operands if not operand.scalar]
+    def lower(request: KernelRequest) -> Program:
+        types = [TensorType(o.shape, o.dtype, o.scalar) for o in request.operands]
+        tensors = [operand for operand in request.operands if not operand.scalar]
 
         def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
             by_operand = dict(zip((id(t) for t in tensors), loaded, strict=True))
@@ -162,7 +156,7 @@ def _lower(key: str, infos: Sequence[Pointwise], names: tuple[str, ...]) -> Call
                 compute = info.compute(types)
                 wanted = info.types(compute)
                 replacements = {}
-                for name, operand in zip(names, operands, strict=True):
+                for name, operand in zip(names, request.operands, strict=True):
                     dtype = wanted[name]
                     given = (
                         builder.scalar(operand, dtype)
@@ -173,7 +167,7 @@ def _lower(key: str, infos: Sequence[Pointwise], names: tuple[str, ...]) -> Call
                 made.append(simplify(substitute(info.build(compute.compute), replacements)))
             return made
 
-        return pointwise_program(key.replace(".", "_"), tensors, outputs, values)
+        return pointwise_program(key.replace(".", "_"), tensors, request.outputs, values)
 
     return lower
 

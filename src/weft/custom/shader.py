@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from weft import dtypes
@@ -12,8 +12,9 @@ from weft.custom.sizes import Declared, evaluate, names_in, solve
 from weft.custom.wgsl import Source, counts
 from weft.dtypes import DType
 from weft.errors import ArgumentError, DTypeError, GradError, ShapeError, UnsupportedError, mistake
-from weft.kernels import Operand, Program, Scalar, Step
+from weft.kernels import Program, Scalar, Step
 from weft.ops import OpSpec, TensorType
+from weft.ops.core import KernelRequest
 from weft.target import TargetProfile
 
 LOOP = "a loop"
@@ -111,24 +112,21 @@ def _lower(
     fixed: frozenset[str],
     count: tuple[str, ...],
 ) -> Callable[..., Program]:
-    def lower(
-        operands: Sequence[Operand],
-        outputs: Sequence[Operand],
-        attributes: dict[str, Any],
-        profile: TargetProfile,
-    ) -> Program:
-        spec = source.spec(profile)
-        tensors = operands[: len(inputs)]
-        values = solve(source.name, inputs, [tensor.shape for tensor in tensors], dict(attributes["sizes"]))
-        _check_group(source, profile)
-        most = profile.limits.get(_MOST, 65535)
+    def lower(request: KernelRequest) -> Program:
+        spec = source.spec(request.profile)
+        tensors = request.operands[: len(inputs)]
+        values = solve(
+            source.name, inputs, [tensor.shape for tensor in tensors], dict(request.attributes["sizes"])
+        )
+        _check_group(source, request.profile)
+        most = request.profile.limits.get(_MOST, 65535)
         groups = counts(source.name, [evaluate(source.name, text, values) for text in count], most)
         invocations = math.prod(groups) * math.prod(source.workgroup_size)
-        check_work(source.name, source.plain, invocations, profile.software)
-        free = iter(range(len(inputs), len(operands)))
+        check_work(source.name, source.plain, invocations, request.profile.software)
+        free = iter(range(len(inputs), len(request.operands)))
         places = {name: Scalar(next(free)) for name in parameters if name not in fixed}
         arguments = [places[name] if name in places else values[name] for name, _ in source.parameters]
-        buffers = tuple(one.index for one in (*tensors, *outputs))
+        buffers = tuple(one.index for one in (*tensors, *request.outputs))
         return Program((Step(spec, buffers, (*arguments, *groups)),))
 
     return lower

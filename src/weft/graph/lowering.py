@@ -33,6 +33,7 @@ from weft.kernels import (
     as_parameter,
 )
 from weft.ops import OPS, Geometry, OpSpec, TensorType, lookup
+from weft.ops.core import KernelRequest
 from weft.ops.viewing import follow
 from weft.target import TargetProfile
 
@@ -265,7 +266,7 @@ class Lowering:
         for position, target in zip(op.overwrites, targets, strict=False):
             if given[position].slot == target.slot:
                 given[position] = target
-        program = op.lower(given, targets, attributes, self.roomy)
+        program = op.lower(KernelRequest(given, targets, attributes, self.roomy))
         homes = [one[0] if isinstance(one, tuple) else None for one in placed]
         for dtype, elements in program.temporaries:
             homes.append(Home(self.value(dtype, elements), Geometry.contiguous((elements,))))

@@ -17,6 +17,7 @@ from weft.expr.node import INDEX
 from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
 from weft.kernels.library.attentions import CPU_KEYS, CPU_ROWS, FORMS, of_buffer, tile_for
 from weft.ops import sharing
+from weft.ops.core import KernelRequest
 from weft.ops.geometry import contiguous_strides
 from weft.ops.products import sum_pieces
 from weft.ops.reduction import is_cooperative
@@ -54,47 +55,39 @@ class _Steps:
         return Program(tuple(self.steps), tuple((one.dtype, math.prod(one.shape)) for one in self.scratch))
 
 
-def lower(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def lower(request: KernelRequest) -> Program:
     """``attention``: q, k, v and a mask to the output and ``sums``."""
-    named = dict(zip(("q", "k", "v", "mask"), operands, strict=False)) | dict(
-        zip(("out", "sums"), outputs, strict=True)
+    named = dict(zip(("q", "k", "v", "mask"), request.operands, strict=False)) | dict(
+        zip(("out", "sums"), request.outputs, strict=True)
     )
-    steps = _Steps(profile, len(operands) + len(outputs))
+    steps = _Steps(request.profile, len(request.operands) + len(request.outputs))
     sums = named["sums"]
     if sums.strides != contiguous_strides(sums.shape):
         named["sums"] = steps.fresh(sums.dtype, sums.shape)
-    if not profile.capabilities.workgroups:
-        _on_cpu(steps, "forward", named, attributes)
+    if not request.profile.capabilities.workgroups:
+        _on_cpu(steps, "forward", named, request.attributes)
     else:
-        _on_gpu(steps, "forward", named, attributes)
+        _on_gpu(steps, "forward", named, request.attributes)
     if named["sums"] is not sums:
         steps.copied(named["sums"], sums)
     return steps.program()
 
 
-def lower_backward(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def lower_backward(request: KernelRequest) -> Program:
     """``attention_backward``: sums over rows, then the gradients."""
     names = ("grad", "out", "sums", "q", "k", "v", "mask")
-    named = dict(zip(names, operands, strict=False)) | dict(zip(("dq", "dk", "dv"), outputs, strict=True))
-    steps = _Steps(profile, len(operands) + len(outputs))
+    named = dict(zip(names, request.operands, strict=False)) | dict(
+        zip(("dq", "dk", "dv"), request.outputs, strict=True)
+    )
+    steps = _Steps(request.profile, len(request.operands) + len(request.outputs))
     sums = named["sums"]
     named["stats"] = steps.fresh(sums.dtype, (*sums.shape[:3], 3))
     _stats(steps, named)
-    if not profile.capabilities.workgroups:
-        _on_cpu(steps, "backward", named, attributes)
+    if not request.profile.capabilities.workgroups:
+        _on_cpu(steps, "backward", named, request.attributes)
     else:
-        _on_gpu(steps, "query", named, attributes)
-        _on_gpu(steps, "key", named, attributes)
+        _on_gpu(steps, "query", named, request.attributes)
+        _on_gpu(steps, "key", named, request.attributes)
     return steps.program()
 
 

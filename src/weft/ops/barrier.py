@@ -7,24 +7,15 @@ run no earlier than the gradient is there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from weft.kernels import Operand, Program
-from weft.ops.core import OpSpec
+from weft.kernels import Program
+from weft.ops.core import KernelRequest, OpSpec
 from weft.ops.rules import Rules
 from weft.ops.table import declare
 from weft.ops.viewing import copy_step
-from weft.target import TargetProfile
 
 
-def _lower(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    pairs = zip(operands, outputs, strict=True)
+def _lower(request: KernelRequest) -> Program:
+    pairs = zip(request.operands, request.outputs, strict=True)
     return Program(tuple(copy_step("barrier", a, b, a.shape, a.strides, b.strides) for a, b in pairs))
 
 
@@ -36,13 +27,8 @@ BARRIER: OpSpec = declare(
 )  # fmt: skip
 
 
-def _lower_copy(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    (x,), (out,) = operands, outputs
+def _lower_copy(request: KernelRequest) -> Program:
+    (x,), (out,) = request.operands, request.outputs
     return Program((copy_step("stop_gradient", x, out, x.shape, x.strides, out.strides),))
 
 

@@ -12,11 +12,10 @@ from typing import Any
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, const
 from weft.kernels import Builder, Operand, Program
-from weft.ops.core import Gradient, OpSpec, TensorType, bind, untouched
+from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind, untouched
 from weft.ops.outs import gradients_are_recorded
 from weft.ops.rules import UNFUSED
 from weft.ops.table import declare, lookup
-from weft.target import TargetProfile
 
 Formula = Callable[[list[Expr]], list[list[Expr]]]
 """From the elements of all operands, gate by gate, to those of each output, gate by gate."""
@@ -87,10 +86,8 @@ def _program(
 
 
 def _lower(name: str, formula: Formula) -> Any:
-    def lower(
-        operands: Sequence[Operand], outputs: Sequence[Operand], attributes: dict[str, Any], profile: TargetProfile
-    ) -> Program:  # fmt: skip
-        return _program(name, operands, outputs, operands[-1].shape, formula)
+    def lower(request: KernelRequest) -> Program:
+        return _program(name, request.operands, request.outputs, request.operands[-1].shape, formula)
 
     return lower
 

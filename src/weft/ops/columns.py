@@ -6,20 +6,18 @@ Each is the other's adjoint, and one kernel: ``fold`` sums over the windows that
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from weft.errors import ShapeError, mistake
 from weft.kernels import Builder, Operand, Program
 from weft.ops import arguments
 from weft.ops.annotations import Pair, Tensor
-from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
 from weft.ops.functions import function
 from weft.ops.movement import reshape
 from weft.ops.rules import EXAMPLES
 from weft.ops.table import declare
 from weft.ops.windows import Sizes, Window, both_sides, out_size, tuple_of
-from weft.target import TargetProfile
 
 
 def _window(size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Window:
@@ -51,14 +49,9 @@ def _split(columns: Operand, window: Window) -> tuple[int, ...]:
     return (image, row * math.prod(window.kernel), *taps, *places)
 
 
-def _lower_columns(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    x, target = operands[0], outputs[0]
-    window = _window(x.shape[2:], **attributes)
+def _lower_columns(request: KernelRequest) -> Program:
+    x, target = request.operands[0], request.outputs[0]
+    window = _window(x.shape[2:], **request.attributes)
     rank = len(window.kernel)
     builder = Builder("im2col")
     n, c, *rest = builder.axes((*x.shape[:2], *window.kernel, *window.out))
@@ -68,14 +61,9 @@ def _lower_columns(
     return Program((builder.finish(),))
 
 
-def _lower_image(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    columns, target = operands[0], outputs[0]
-    window = _window(**attributes)
+def _lower_image(request: KernelRequest) -> Program:
+    columns, target = request.operands[0], request.outputs[0]
+    window = _window(**request.attributes)
     builder = Builder("col2im")
     n, c, *places = builder.axes(target.shape)
     taps = builder.reduce_axes(window.kernel)

@@ -17,6 +17,7 @@ from weft.ops import convolution_winograd
 from weft.ops.convolution_cropped import inner_taps, used_taps, with_outer_taps, without_outer_taps
 from weft.ops.convolution_sizes import Convolution, scratch
 from weft.ops.convolution_turned import by_turned_filters, turned_filters
+from weft.ops.core import KernelRequest
 from weft.ops.geometry import contiguous_strides
 from weft.ops.linear import HALF_ALONE, matmul_step
 from weft.ops.products import Asked, choose, piece, sum_pieces
@@ -211,33 +212,28 @@ def _work(sizes: Convolution) -> int:
 def lowering(kind: str) -> Callable[..., Program]:
     """The lowering of ``"forward"`` (x, w to y), ``"input"`` (y, w to x) or ``"weight"`` (y, x to w)."""
 
-    def lower(
-        operands: Sequence[Operand],
-        outputs: Sequence[Operand],
-        attributes: dict[str, Any],
-        profile: TargetProfile,
-    ) -> Program:
-        target = outputs[0]
-        sizes = _sizes(kind, operands, target, attributes)
+    def lower(request: KernelRequest) -> Program:
+        target = request.outputs[0]
+        sizes = _sizes(kind, request.operands, target, request.attributes)
         # 16 bits are converted to what the tuned forms without workgroups take, and back
-        narrow = not profile.capabilities.workgroups and operands[0].dtype.bits < 32
+        narrow = not request.profile.capabilities.workgroups and request.operands[0].dtype.bits < 32
         half = narrow and _work(sizes) > HALF_ALONE
         rounds = half and target.dtype.bits < 32
         temporaries: list[Operand] = [scratch(3, target.dtype.compute, target.shape)] if rounds else []
         written = temporaries[0] if rounds else target
-        form = "derived" if narrow and not half else _form(kind, written, sizes, profile)
-        if form == "derived" or any(0 in operand.shape for operand in operands):
-            return _DERIVED[kind](operands[0], operands[1], target, sizes, profile)
+        form = "derived" if narrow and not half else _form(kind, written, sizes, request.profile)
+        if form == "derived" or any(0 in operand.shape for operand in request.operands):
+            return _DERIVED[kind](request.operands[0], request.operands[1], target, sizes, request.profile)
         steps: list[Step] = []
         ready = []
-        for operand in operands:  # the tuned forms read contiguous operands
+        for operand in request.operands:  # the tuned forms read contiguous operands
             if half or operand.strides != contiguous_strides(operand.shape):
                 dense = scratch(3 + len(temporaries), written.dtype, operand.shape)
                 steps.append(copy_step("copy", operand, dense, operand.shape, operand.strides, dense.strides))
                 temporaries.append(dense)
                 operand = dense
             ready.append(operand)
-        more, pieces = _tuned(kind, ready, written, sizes, profile, 3 + len(temporaries))
+        more, pieces = _tuned(kind, ready, written, sizes, request.profile, 3 + len(temporaries))
         steps += more
         temporaries += pieces
         if rounds:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from weft.dtypes import DType
 from weft.errors import UnsupportedError, WeftError
@@ -64,8 +64,17 @@ class Gradient(Protocol):
         """Output ``index``; the op declares ``saves_output``."""
 
 
+class KernelRequest(NamedTuple):
+    """What ``OpSpec.lower`` makes kernels for: operands and outputs where they lie, attributes, and the target."""
+
+    operands: Sequence[Operand]
+    outputs: Sequence[Operand]
+    attributes: dict[str, Any]
+    profile: TargetProfile
+
+
 Infer = Callable[..., "tuple[TensorType, ...]"]
-Lower = Callable[[Sequence[Operand], Sequence[Operand], dict[str, Any], TargetProfile], Program]
+Lower = Callable[["KernelRequest"], Program]
 View = Callable[..., "Geometry | None"]
 
 
@@ -73,8 +82,8 @@ View = Callable[..., "Geometry | None"]
 class OpSpec:
     """One operation, declared once.
 
-    ``infer(*types, **attributes)`` gives the outputs' types and raises on mistakes. ``lower`` gives the kernels;
-    a *view* op has ``view(geometry, **attributes)`` instead, ``None`` where the view needs a copy first.
+    ``infer(*types, **attributes)`` gives the outputs' types and raises on mistakes. ``lower(request)`` gives the
+    kernels; a *view* op has ``view(geometry, **attributes)`` instead, ``None`` where the view needs a copy first.
     ``reference(*arrays, **attributes)`` is the same in NumPy. ``gradient(context, *grads)`` gives one gradient
     or ``None`` per operand and may read the operands in ``saves`` and, with ``saves_output``, the outputs. ``saves``
     may be a function from which operands' gradients are wanted to the operands that these read.

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from weft import dtypes
 from weft.dtypes import DType
 from weft.expr import Expr, cast, where
-from weft.kernels import Builder, Operand, Program
+from weft.kernels import Builder, Program
 from weft.ops import arguments
-from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
 from weft.ops.pointwise import pointwise_program
 from weft.ops.rules import COPYING, CREATION
 from weft.ops.table import declare, lookup
-from weft.target import TargetProfile
 
 
 def _infer_full(
@@ -29,16 +28,11 @@ def _reference_full(value: Any, *, shape: tuple[int, ...], dtype: DType, device:
     return numpy.full(shape, value, dtype.numpy)
 
 
-def _lower_full(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def _lower_full(request: KernelRequest) -> Program:
     def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
-        return [builder.scalar(operands[0], outputs[0].dtype.compute)]
+        return [builder.scalar(request.operands[0], request.outputs[0].dtype.compute)]
 
-    return pointwise_program("full", (), outputs, values)
+    return pointwise_program("full", (), request.outputs, values)
 
 
 FULL = declare(
@@ -62,18 +56,13 @@ def _reference_arange(start: Any, step: Any, *, count: int, dtype: DType, device
     )
 
 
-def _lower_arange(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def _lower_arange(request: KernelRequest) -> Program:
     def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
-        dtype = outputs[0].dtype.compute
-        start, step = (builder.scalar(operand, dtype) for operand in operands)
+        dtype = request.outputs[0].dtype.compute
+        start, step = (builder.scalar(operand, dtype) for operand in request.operands)
         return [start + step * cast(indices[0], dtype)]
 
-    return pointwise_program("arange", (), outputs, values)
+    return pointwise_program("arange", (), request.outputs, values)
 
 
 ARANGE = declare(
@@ -96,19 +85,14 @@ def _reference_linspace(start: Any, end: Any, *, count: int, dtype: DType, devic
     return (numpy.trunc(wide) if dtype.kind != "float" else wide).astype(dtype.numpy)
 
 
-def _lower_linspace(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def _lower_linspace(request: KernelRequest) -> Program:
     """The first half counts from the start, the second from the end, so that both ends are exact, as in PyTorch."""
 
     def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
-        target = outputs[0].dtype.compute
+        target = request.outputs[0].dtype.compute
         dtype = target if target.kind == "float" else dtypes.float32
-        count = attributes["count"]
-        start, end = (builder.scalar(operand, dtype) for operand in operands)
+        count = request.attributes["count"]
+        start, end = (builder.scalar(operand, dtype) for operand in request.operands)
         gaps = max(count - 1, 1)
         step = (end - start) / builder.number("gaps", float(gaps), dtype)
         here, last = indices[0], builder.integer("last", gaps)
@@ -116,7 +100,7 @@ def _lower_linspace(
         down = end - step * cast(last - here, dtype)
         return [where(here < builder.integer("half", max(count // 2, 1)), up, down)]
 
-    return pointwise_program("linspace", (), outputs, values)
+    return pointwise_program("linspace", (), request.outputs, values)
 
 
 LINSPACE = declare(
@@ -134,13 +118,10 @@ def _reference_cast(x: Any, *, dtype: DType) -> Any:
     return x.astype(dtype.numpy)
 
 
-def _lower_convert(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    return pointwise_program("cast", operands, outputs, lambda builder, indices, loaded: loaded)
+def _lower_convert(request: KernelRequest) -> Program:
+    return pointwise_program(
+        "cast", request.operands, request.outputs, lambda builder, indices, loaded: loaded
+    )
 
 
 def _gradient_cast(context: Gradient, grad: Any) -> list[Any]:

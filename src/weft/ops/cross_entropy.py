@@ -7,20 +7,18 @@ logarithm of its sum of exponentials, and backward makes the probabilities again
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from weft.expr import call, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program, coalesce
-from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
 from weft.ops.creation import to_dtype
 from weft.ops.geometry import contiguous_strides
 from weft.ops.loss import NLL, check_classes, target_class
 from weft.ops.reduction import is_cooperative
 from weft.ops.rules import EXAMPLES, UNFUSED
 from weft.ops.table import declare, lookup
-from weft.target import TargetProfile
 
 
 def _infer(scores: TensorType, target: TensorType, *, ignore_index: int) -> tuple[TensorType, ...]:
@@ -41,14 +39,9 @@ def _reference(scores: Any, target: Any, *, ignore_index: int) -> Any:
     return losses.astype(kept), largest.astype(kept), total.astype(kept)
 
 
-def _lower(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    scores, target = operands
-    losses, largest_out, total_out = outputs
+def _lower(request: KernelRequest) -> Program:
+    scores, target = request.operands
+    losses, largest_out, total_out = request.outputs
     classes = scores.shape[1]
     builder = Builder("cross_entropy")
     batch, *rest = axes = builder.axes(target.shape)
@@ -56,7 +49,7 @@ def _lower(
     value = builder.load(scores, [batch, position, *rest])
     largest = builder.reduce("max", value)
     total = call("log", builder.reduce("sum", call("exp", value - largest)))
-    named, kept = target_class(builder, target, axes, attributes["ignore_index"])
+    named, kept = target_class(builder, target, axes, request.attributes["ignore_index"])
     inside = (named >= 0) & (named < builder.integer("classes", classes))
     builder.check(inside | call("not", kept), named)
     row = where(inside & kept, named, const(0, INDEX))
@@ -65,7 +58,7 @@ def _lower(
     builder.store(largest_out, axes, largest)
     builder.store(total_out, axes, total)
     rows, neighbours = math.prod(target.shape), scores.strides[1] == 1
-    return Program((builder.finish(cooperative=is_cooperative(profile, rows, classes, neighbours)),))
+    return Program((builder.finish(cooperative=is_cooperative(request.profile, rows, classes, neighbours)),))
 
 
 def _gradient(context: Gradient, grad: Any, *_: Any) -> list[Any]:
@@ -94,21 +87,16 @@ def _reference_backward(
     return numpy.where(kept, (wide - chosen) * grad[:, None].astype("float64"), 0).astype(scores.dtype)
 
 
-def _lower_backward(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    grad, scores, target, largest, total = operands
+def _lower_backward(request: KernelRequest) -> Program:
+    grad, scores, target, largest, total = request.operands
     builder = Builder("cross_entropy_backward")
-    batch, row, *rest = points = builder.axes(outputs[0].shape)
-    named, kept = target_class(builder, target, [batch, *rest], attributes["ignore_index"])
+    batch, row, *rest = points = builder.axes(request.outputs[0].shape)
+    named, kept = target_class(builder, target, [batch, *rest], request.attributes["ignore_index"])
     flowing, most, rest_of = (builder.load(one, [batch, *rest]) for one in (grad, largest, total))
     chance = call("exp", builder.load(scores, points) - most - rest_of)
     zero = const(0, flowing.dtype)
     value = chance * flowing - where(named.equals(row), flowing, zero)
-    builder.store(outputs[0], points, where(kept, value, zero))
+    builder.store(request.outputs[0], points, where(kept, value, zero))
     return Program((builder.finish(),))
 
 
@@ -159,31 +147,26 @@ def _reference_loss(scores: Any, target: Any, *, ignore_index: int, mean: bool) 
     return loss.astype(scores.dtype), *statistics, numpy.asarray(count).astype(statistics[0].dtype)
 
 
-def _lower_loss(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def _lower_loss(request: KernelRequest) -> Program:
     """The losses of all rows, in the statistics' type, then their sum and how many count."""
-    _, target = operands
-    loss, largest, total, count = outputs
+    _, target = request.operands
+    loss, largest, total, count = request.outputs
     wide, number = largest.dtype, math.prod(target.shape)
     shape, strides = target.shape, contiguous_strides(target.shape)
     losses = Operand(6, wide, shape, strides, 6)
-    own = {"ignore_index": attributes["ignore_index"]}
-    (rows,) = _lower(operands, (losses, largest, total), own, profile).steps
+    own = {"ignore_index": request.attributes["ignore_index"]}
+    (rows,) = _lower(request._replace(outputs=(losses, largest, total), attributes=own)).steps
     builder = Builder("cross_entropy_total")
     builder.axes(())
     sizes, (away, named_away) = coalesce(shape, [strides, target.strides])
     places = builder.reduce_axes(sizes)
     named = cast(builder.load(target, places, named_away), INDEX)
-    kept = call("ne", named, builder.integer("ignore", attributes["ignore_index"]))
+    kept = call("ne", named, builder.integer("ignore", request.attributes["ignore_index"]))
     summed = builder.reduce("sum", builder.load(losses, places, away))
     counted = builder.reduce("sum", cast(kept, wide))
-    builder.store(loss, [], summed / counted if attributes["mean"] else summed)
+    builder.store(loss, [], summed / counted if request.attributes["mean"] else summed)
     builder.store(count, [], counted)
-    cooperative = is_cooperative(profile, 1, number, True) if len(sizes) == 1 else 0
+    cooperative = is_cooperative(request.profile, 1, number, True) if len(sizes) == 1 else 0
     return Program((rows, builder.finish(cooperative=cooperative)), ((wide, number),))
 
 

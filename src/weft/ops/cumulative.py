@@ -18,7 +18,7 @@ from weft.kernels.library.scans import SCANS, accumulator, block
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.checked_sums import checked_total, is_short
-from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import FUNCTIONS, function
 from weft.ops.pointwise import pointwise
@@ -159,28 +159,23 @@ class _Joined(_Rows):
 
 
 def _lower(kind: str) -> Callable[..., Program]:
-    def lower(
-        operands: Sequence[Operand],
-        outputs: Sequence[Operand],
-        attributes: dict[str, Any],
-        profile: TargetProfile,
-    ) -> Program:
-        program = scan_program(kind, operands, outputs, attributes, profile)
-        target = outputs[0]
-        is_total = kind in ("cumsum", "cumprod") and not attributes.get("fits", False)
-        if not is_total or not is_short(target, profile) or not math.prod(target.shape):
+    def lower(request: KernelRequest) -> Program:
+        program = scan_program(kind, request.operands, request.outputs, request.attributes, request.profile)
+        target = request.outputs[0]
+        is_total = kind in ("cumsum", "cumprod") and not request.attributes.get("fits", False)
+        if not is_total or not is_short(target, request.profile) or not math.prod(target.shape):
             return program
 
         def again(into: Operand, free: int) -> Program:
             wide: list[tuple[DType, int]] = []
             steps: list[Step] = []
-            x = operands[0]
+            x = request.operands[0]
             source = scratch(free, wide, dtypes.float32, x.shape)
             steps.append(copy_step("copy", x, source, x.shape, x.strides, source.strides))
-            more = scan_program(kind, (source,), (into,), attributes, profile, free + 1)
+            more = scan_program(kind, (source,), (into,), request.attributes, request.profile, free + 1)
             return Program((*steps, *more.steps), (*wide, *more.temporaries))
 
-        return checked_total(program, target, len(operands) + len(outputs), again)
+        return checked_total(program, target, len(request.operands) + len(request.outputs), again)
 
     return lower
 

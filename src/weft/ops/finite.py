@@ -7,17 +7,15 @@ one flag for each run of its elements; the second folds the flags.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from weft import dtypes
 from weft.errors import DTypeError, mistake
 from weft.expr import call, const, where
 from weft.kernels import PARTS, Builder, Operand, Program, Step
-from weft.ops.core import OpSpec, TensorType
+from weft.ops.core import KernelRequest, OpSpec, TensorType
 from weft.ops.rules import Rules
 from weft.ops.table import declare
-from weft.target import TargetProfile
 
 RUN = 1024
 """Elements that one flag stands for: decided by sizes alone, and few enough for all processors to take part."""
@@ -39,20 +37,15 @@ def _reference(*arrays: Any) -> Any:
     return numpy.array(found, "float32")
 
 
-def _lower(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    counts = [math.prod(operand.shape) for operand in operands]
+def _lower(request: KernelRequest) -> Program:
+    counts = [math.prod(operand.shape) for operand in request.operands]
     total = sum(-(-count // RUN) for count in counts)
-    number = len(operands) + 1
+    number = len(request.operands) + 1
     flags = Operand(number, dtypes.float32, (max(total, 1),), (1,), number)
-    limit = int(profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30))
+    limit = int(request.profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30))
     steps: list[Step] = []
     builder, slots, start, parts = Builder("non_finite"), {flags.slot}, 0, 0
-    for one, count in zip(operands, counts, strict=True):
+    for one, count in zip(request.operands, counts, strict=True):
         if count == 0:
             continue
         if len(slots | {one.slot}) > limit or parts == PARTS:
@@ -73,13 +66,13 @@ def _lower(
         start += runs
     if start == 0:
         builder.axes((1,))
-        builder.store(outputs[0], [], const(0, dtypes.float32), ())
+        builder.store(request.outputs[0], [], const(0, dtypes.float32), ())
         return Program((builder.finish(),))
     steps.append(builder.finish())
     builder = Builder("any_flag")
     builder.axes((1,))
     (flag,) = builder.reduce_axes((total,))
-    builder.store(outputs[0], [], builder.reduce("max", builder.load(flags, [flag], (1,))), ())
+    builder.store(request.outputs[0], [], builder.reduce("max", builder.load(flags, [flag], (1,))), ())
     return Program((*steps, builder.finish()), ((dtypes.float32, max(total, 1)),))
 
 

@@ -10,11 +10,11 @@ from weft import dtypes
 from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError, mistake
 from weft.expr import Expr, cast, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand, Program, coalesce
+from weft.kernels import Builder, Program, coalesce
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.apart import SPLIT, taken_apart
-from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, TensorType, bind
 from weft.ops.creation import to_dtype, zeros_of
 from weft.ops.functions import function
 from weft.ops.movement import reshape
@@ -22,7 +22,6 @@ from weft.ops.placement import INDEX_PUT, SCATTER, check_index
 from weft.ops.pointwise import promoted
 from weft.ops.rules import MOVE, ROWS, Rules
 from weft.ops.table import declare, lookup
-from weft.target import TargetProfile
 
 
 def checked_index(builder: Builder, index: Expr, size: Expr, inner: bool = False) -> Expr:
@@ -53,14 +52,9 @@ def _reference_gather(x: Any, index: Any, *, dim: int) -> Any:
     return numpy.take_along_axis(trimmed, index.astype("int64"), dim)
 
 
-def _lower_gather(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    x, index = operands
-    dim = attributes["dim"]
+def _lower_gather(request: KernelRequest) -> Program:
+    x, index = request.operands
+    dim = request.attributes["dim"]
     builder = Builder("gather")
     axes = builder.axes(index.shape or (1,))
     row = checked_index(
@@ -71,7 +65,10 @@ def _lower_gather(
     source = [row if d == dim else axis for d, axis in enumerate(axes)]
     # an empty x has no element to read: every index is out of range and reported
     builder.store(
-        outputs[0], axes, builder.load(x, source, padded(x.strides, 0)), padded(outputs[0].strides, 0)
+        request.outputs[0],
+        axes,
+        builder.load(x, source, padded(x.strides, 0)),
+        padded(request.outputs[0].strides, 0),
     )
     return Program((builder.finish(),))
 
@@ -117,14 +114,9 @@ def _infer_embedding(weight: TensorType, index: TensorType) -> tuple[TensorType,
     return (TensorType((*index.shape, weight.shape[1]), weight.dtype),)
 
 
-def _lower_embedding(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    weight, index = operands
-    target = outputs[0]
+def _lower_embedding(request: KernelRequest) -> Program:
+    weight, index = request.operands
+    target = request.outputs[0]
     builder = Builder("embedding")
     sizes, (index_strides, out_strides) = coalesce(index.shape, [index.strides, target.strides[:-1]])
     *axes, column = builder.axes((*sizes, weight.shape[1]))
@@ -223,17 +215,12 @@ JOINED = 8
 """Tensors that one kernel joins at most: its code grows with them, and is shared by all kernels of as many."""
 
 
-def _lower_cat(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def _lower_cat(request: KernelRequest) -> Program:
     """Kernels with a part for each tensor, as many as the target binds at once and compiles quickly."""
-    target, dim = outputs[0], attributes["dim"]
-    room = min(profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30) - 1, JOINED)
+    target, dim = request.outputs[0], request.attributes["dim"]
+    room = min(request.profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30) - 1, JOINED)
     steps, start = [], 0
-    filled = [operand for operand in operands if 0 not in operand.shape]
+    filled = [operand for operand in request.operands if 0 not in operand.shape]
     for first in range(0, len(filled), room):
         builder = Builder("cat", renumbers=True)
         for part, source in enumerate(filled[first : first + room]):

@@ -14,7 +14,7 @@ from weft.kernels import Builder, Operand, Program, Step, coalesce
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.checked_sums import checked_total, is_short
-from weft.ops.core import Gradient, OpSpec, TensorType, bind, untouched
+from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind, untouched
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.geometry import broadcast_shapes, contiguous_strides
@@ -180,15 +180,10 @@ def _after_copies(
     return Program((*steps, *product.steps), (*copies, *product.temporaries))
 
 
-def _lower(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    a, b, c = operands[0], operands[1], outputs[0]
-    program = matmul_program(a, b, c, profile, 3)
-    if is_short(c, profile):
+def _lower(request: KernelRequest) -> Program:
+    a, b, c = request.operands[0], request.operands[1], request.outputs[0]
+    program = matmul_program(a, b, c, request.profile, 3)
+    if is_short(c, request.profile):
         return checked_total(program, c, 3, lambda into, free: Program((derived_matmul(a, b, into),)))
     return program
 
@@ -288,17 +283,12 @@ def _reference_linear(x: Any, weight: Any, bias: Any) -> Any:
     return (_reference(x.astype("float64"), weight.T.astype("float64")) + bias).astype(x.dtype)
 
 
-def _lower_linear(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def _lower_linear(request: KernelRequest) -> Program:
     """The product, and the bias added to it where it lies."""
-    x, weight, bias = operands
-    (out,) = outputs
+    x, weight, bias = request.operands
+    (out,) = request.outputs
     turned = replace(weight, shape=weight.shape[::-1], strides=weight.strides[::-1])
-    program = matmul_program(x, turned, out, profile, 4)
+    program = matmul_program(x, turned, out, request.profile, 4)
     builder = Builder("add_bias")
     sizes, (own, added) = coalesce(out.shape, [out.strides, broadcast_strides(bias, out.shape)])
     axes = builder.axes(sizes)

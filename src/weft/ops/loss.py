@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from weft.errors import ArgumentError, ShapeError, mistake
@@ -11,14 +10,13 @@ from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import Gradient, TensorType, bind, untouched
+from weft.ops.core import Gradient, KernelRequest, TensorType, bind, untouched
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.rounding import NARROW, rounded_once
 from weft.ops.rules import EXAMPLES
 from weft.ops.softmax import log_softmax
 from weft.ops.table import declare, lookup
-from weft.target import TargetProfile
 
 
 def check_classes(name: str, scores: TensorType, target: TensorType) -> None:
@@ -51,21 +49,16 @@ def target_class(builder: Builder, target: Operand, axes: list[Expr], ignore: in
     return named, call("ne", named, builder.integer("ignore", ignore))
 
 
-def _lower_nll(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    scores, target = operands
+def _lower_nll(request: KernelRequest) -> Program:
+    scores, target = request.operands
     builder = Builder("nll")
     axes = builder.axes(target.shape)
-    named, kept = target_class(builder, target, axes, attributes["ignore_index"])
+    named, kept = target_class(builder, target, axes, request.attributes["ignore_index"])
     inside = (named >= 0) & (named < builder.integer("classes", scores.shape[1]))
     builder.check(inside | call("not", kept), named)
     row = where(inside & kept, named, const(0, INDEX))
     value = builder.load(scores, [axes[0], row, *axes[1:]])
-    builder.store(outputs[0], axes, where(kept, -value, const(0, value.dtype)))
+    builder.store(request.outputs[0], axes, where(kept, -value, const(0, value.dtype)))
     return Program((builder.finish(),))
 
 
@@ -96,19 +89,16 @@ def _reference_backward(grad: Any, target: Any, *, classes: int, ignore_index: i
     return numpy.where(chosen & kept, -grad[:, None], 0).astype(grad.dtype)
 
 
-def _lower_backward(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    grad, target = operands
+def _lower_backward(request: KernelRequest) -> Program:
+    grad, target = request.operands
     builder = Builder("nll_backward")
-    batch, row, *rest = builder.axes(outputs[0].shape)
-    named, kept = target_class(builder, target, [batch, *rest], attributes["ignore_index"])
+    batch, row, *rest = builder.axes(request.outputs[0].shape)
+    named, kept = target_class(builder, target, [batch, *rest], request.attributes["ignore_index"])
     value = builder.load(grad, [batch, *rest])
     builder.store(
-        outputs[0], [batch, row, *rest], where(named.equals(row) & kept, -value, const(0, value.dtype))
+        request.outputs[0],
+        [batch, row, *rest],
+        where(named.equals(row) & kept, -value, const(0, value.dtype)),
     )
     return Program((builder.finish(),))
 

@@ -15,7 +15,7 @@ from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, cast, const
 from weft.kernels import Builder, Operand, Program, coalesce
 from weft.ops import arguments
-from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, TensorType, bind
 from weft.ops.pointwise import broadcast_strides, unbroadcast
 from weft.ops.reduction import is_cooperative, reduced_shape
 from weft.ops.rules import ROWS, Rules
@@ -95,20 +95,15 @@ def _inverse(builder: Builder, variance: Expr, eps: float) -> Expr:
     return const(1.0, variance.dtype) / call("sqrt", variance + builder.number("eps", eps, variance.dtype))
 
 
-def _lower(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    x, *parameters = operands
-    y, mean_out, variance_out = outputs
-    rows = _Rows("norm", x.shape, attributes["dims"], (*operands, *outputs))
+def _lower(request: KernelRequest) -> Program:
+    x, *parameters = request.operands
+    y, mean_out, variance_out = request.outputs
+    rows = _Rows("norm", x.shape, request.attributes["dims"], (*request.operands, *request.outputs))
     value = rows.load(x)
-    mean = rows.mean(value) if attributes["center"] else const(0.0, value.dtype)
-    centred = value - mean if attributes["center"] else value
+    mean = rows.mean(value) if request.attributes["center"] else const(0.0, value.dtype)
+    centred = value - mean if request.attributes["center"] else value
     variance = rows.mean(centred * centred)
-    result = centred * _inverse(rows.builder, variance, attributes["eps"])
+    result = centred * _inverse(rows.builder, variance, request.attributes["eps"])
     if parameters:
         result = result * rows.load(parameters[0])
     if parameters[1:]:
@@ -116,7 +111,7 @@ def _lower(
     rows.store(y, result)
     rows.store_row(mean_out, mean)
     rows.store_row(variance_out, variance)
-    return rows.program(profile)
+    return rows.program(request.profile)
 
 
 def _reference(x: Any, *parameters: Any, dims: tuple[int, ...], eps: float, center: bool) -> Any:
@@ -165,24 +160,19 @@ NORM = declare(
 # The backward of x: J g, with J = (I - 1 1' / n - xhat xhat' / n) / sqrt(var + eps) symmetric.
 
 
-def _lower_backward(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    grad, x, mean, variance, *weight = operands
-    rows = _Rows("norm_backward", x.shape, attributes["dims"], (*operands, *outputs))
-    inverse = _inverse(rows.builder, rows.load_row(variance), attributes["eps"])
+def _lower_backward(request: KernelRequest) -> Program:
+    grad, x, mean, variance, *weight = request.operands
+    rows = _Rows("norm_backward", x.shape, request.attributes["dims"], (*request.operands, *request.outputs))
+    inverse = _inverse(rows.builder, rows.load_row(variance), request.attributes["eps"])
     flowing = rows.load(grad)
     if weight:
         flowing = flowing * rows.load(weight[0])
     value = rows.load(x)
-    scaled = (value - rows.load_row(mean) if attributes["center"] else value) * inverse
+    scaled = (value - rows.load_row(mean) if request.attributes["center"] else value) * inverse
     along = rows.mean(flowing * scaled)
-    rest = flowing - rows.mean(flowing) if attributes["center"] else flowing
-    rows.store(outputs[0], inverse * (rest - scaled * along))
-    return rows.program(profile)
+    rest = flowing - rows.mean(flowing) if request.attributes["center"] else flowing
+    rows.store(request.outputs[0], inverse * (rest - scaled * along))
+    return rows.program(request.profile)
 
 
 def _scaled_reference(x: Any, mean: Any, variance: Any, eps: float) -> tuple[Any, Any]:
@@ -255,22 +245,17 @@ def _infer_parameters(
     return (TensorType(shape, x.dtype),) * (2 if shift else 1)
 
 
-def _lower_parameters(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    grad, x, mean, variance = operands
-    folded = tuple(d for d, size in enumerate(attributes["shape"]) if size == 1)
-    rows = _Rows("norm_parameters", x.shape, folded, (*operands, *outputs))
-    inverse = _inverse(rows.builder, rows.load(variance), attributes["eps"])
+def _lower_parameters(request: KernelRequest) -> Program:
+    grad, x, mean, variance = request.operands
+    folded = tuple(d for d, size in enumerate(request.attributes["shape"]) if size == 1)
+    rows = _Rows("norm_parameters", x.shape, folded, (*request.operands, *request.outputs))
+    inverse = _inverse(rows.builder, rows.load(variance), request.attributes["eps"])
     flowing, value = rows.load(grad), rows.load(x)
-    scaled = (value - rows.load(mean) if attributes["center"] else value) * inverse
-    rows.store_row(outputs[0], rows.builder.reduce("sum", flowing * scaled))
-    if attributes["shift"]:
-        rows.store_row(outputs[1], rows.builder.reduce("sum", flowing))
-    return rows.program(profile)
+    scaled = (value - rows.load(mean) if request.attributes["center"] else value) * inverse
+    rows.store_row(request.outputs[0], rows.builder.reduce("sum", flowing * scaled))
+    if request.attributes["shift"]:
+        rows.store_row(request.outputs[1], rows.builder.reduce("sum", flowing))
+    return rows.program(request.profile)
 
 
 def _reference_parameters(

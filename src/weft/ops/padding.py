@@ -12,14 +12,13 @@ from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
 from weft.ops.functions import function
 from weft.ops.rearrangement import Sources, moved
 from weft.ops.rules import MOVE
 from weft.ops.table import declare, lookup
 from weft.ops.viewing import SLICE
 from weft.ops.views import positions, summed_at
-from weft.target import TargetProfile
 
 
 def _infer_pad(
@@ -142,22 +141,17 @@ WRITTEN_OUT = 16
 _by_places = moved("pad", _pad_sources)
 
 
-def _lower_pad(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def _lower_pad(request: KernelRequest) -> Program:
     """Elements by their places; where neighbours are computed in lanes, the middle and the ends of rows apart."""
-    x, target = operands[0], outputs[0]
-    before, after = attributes["padding"][-1] if x.shape else (0, 0)
-    plain = attributes["mode"] == "constant" or "lanes" not in profile.features
+    x, target = request.operands[0], request.outputs[0]
+    before, after = request.attributes["padding"][-1] if x.shape else (0, 0)
+    plain = request.attributes["mode"] == "constant" or "lanes" not in request.profile.features
     if plain or len(x.shape) < 2 or min(before, after, *x.shape) < 0 or before + after == 0:
-        program: Program = _by_places(operands, outputs, attributes, profile)
+        program: Program = _by_places(request)
         return program
     builder = Builder("pad_rows")
     size = x.shape[-1]
-    others = _pad_sources(attributes | {"padding": (*attributes["padding"][:-1], (0, 0))})
+    others = _pad_sources(request.attributes | {"padding": (*request.attributes["padding"][:-1], (0, 0))})
     *axes, column = builder.axes((*target.shape[:-1], size))
     places, _ = others(builder, [*axes, column], x)
     builder.store(target, [*axes, column + builder.integer("before", before)], builder.load(x, places))
@@ -166,13 +160,15 @@ def _lower_pad(
         for start, count in ((0, before), (before + size, after)):
             if count:
                 builder.end_part()
-                _end_columns(builder, x, target, attributes, others, start, count)
+                _end_columns(builder, x, target, request.attributes, others, start, count)
         return Program((builder.finish(),))
     builder.end_part()
     axes = builder.axes(target.shape[:-1])
     for number, there in enumerate(ends):
         places, _ = others(builder, [*axes, const(0, INDEX)], x)
-        places[-1] = builder.integer(f"place{number}", _place(attributes["mode"], there - before, size))
+        places[-1] = builder.integer(
+            f"place{number}", _place(request.attributes["mode"], there - before, size)
+        )
         builder.store(target, [*axes, builder.integer(f"there{number}", there)], builder.load(x, places))
     return Program((builder.finish(),))
 

@@ -14,16 +14,15 @@ from weft import dtypes
 from weft.errors import DTypeError, IndexOutOfRangeError, ShapeError, UnsupportedError, mistake
 from weft.expr import call, cast, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Library, Operand, Program, Step, coalesce
+from weft.kernels import Builder, Library, Program, Step, coalesce
 from weft.ops import arguments
-from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, TensorType, bind
 from weft.ops.creation import to_dtype, zeros_of
 from weft.ops.equal_keys import Scratch, zero_step
 from weft.ops.geometry import broadcast_shapes, contiguous_strides
 from weft.ops.placing import MODES, fronted, index_points, lower_put, scatter_points
 from weft.ops.rules import ROWS, Rules
 from weft.ops.table import declare, lookup
-from weft.target import TargetProfile
 
 # Reading.
 
@@ -56,17 +55,12 @@ def _places(x: Any, indices: Sequence[Any], dim: int) -> tuple[Any, ...]:
     return (*(slice(None) for _ in range(dim)), *(index.astype("int64") for index in indices))
 
 
-def _lower_index(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def _lower_index(request: KernelRequest) -> Program:
     """One kernel over the result in row-major order: the dimensions before the indices, theirs, and those behind."""
-    x, *indices = operands
-    target, dim = outputs[0], attributes.get("dim", 0)
+    x, *indices = request.operands
+    target, dim = request.outputs[0], request.attributes.get("dim", 0)
     first = dim + len(indices)
-    points = index_points(x.shape[dim:first], indices, attributes["wrap"])
+    points = index_points(x.shape[dim:first], indices, request.attributes["wrap"])
     behind = dim + len(points.shape)
     builder = Builder("index")
     before, (own_before, out_before) = coalesce(x.shape[:dim], [x.strides[:dim], target.strides[:dim]])
@@ -174,22 +168,19 @@ def _gradient_index_put(context: Gradient, grad: Any) -> list[Any]:
     return [*_gradient_put(context, grad, read, write), *[None] * len(indices)]
 
 
-def _lower_index_put(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def _lower_index_put(request: KernelRequest) -> Program:
     """The write to the leading dimensions of the operands as seen with the indexed dimensions first."""
-    x, values, *indices = operands
-    dim = attributes.get("dim", 0)
+    x, values, *indices = request.operands
+    dim = request.attributes.get("dim", 0)
     lead = x.shape[dim : dim + len(indices)]
-    points = index_points(lead, indices, attributes["wrap"])
+    points = index_points(lead, indices, request.attributes["wrap"])
     points = replace(points, rest=(*x.shape[:dim], *x.shape[dim + len(indices) :]))
     seen = fronted(x, dim, len(indices))
-    target = seen if outputs[0] is x else fronted(outputs[0], dim, len(indices))
+    target = seen if request.outputs[0] is x else fronted(request.outputs[0], dim, len(indices))
     moved = fronted(values, dim, len(points.shape))
-    return lower_put("index_put", (seen, moved, *indices), target, points, attributes["mode"], profile)
+    return lower_put(
+        "index_put", (seen, moved, *indices), target, points, request.attributes["mode"], request.profile
+    )
 
 
 INDEX_PUT = declare(
@@ -243,14 +234,11 @@ def _gradient_scatter(context: Gradient, grad: Any) -> list[Any]:
     return [*pair, None]
 
 
-def _lower_scatter(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    points = scatter_points(operands[0], operands[2], attributes["dim"])
-    return lower_put("scatter", operands, outputs[0], points, attributes["mode"], profile)
+def _lower_scatter(request: KernelRequest) -> Program:
+    points = scatter_points(request.operands[0], request.operands[2], request.attributes["dim"])
+    return lower_put(
+        "scatter", request.operands, request.outputs[0], points, request.attributes["mode"], request.profile
+    )
 
 
 SCATTER = declare(
@@ -332,15 +320,10 @@ def _reference_nonzero(mask: Any, ranks: Any, *, count: int) -> Any:
     return numpy.argwhere(mask).astype("int64")
 
 
-def _lower_nonzero(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def _lower_nonzero(request: KernelRequest) -> Program:
     """The n-th true element writes its position at row n; then positions become coordinates."""
-    mask, ranks = operands
-    target, size = outputs[0], math.prod(mask.shape)
+    mask, ranks = request.operands
+    target, size = request.outputs[0], math.prod(mask.shape)
     scratch = Scratch(3)
     keys = scratch.take(dtypes.int64, (size,))
     builder = Builder("nonzero_keys")
@@ -350,11 +333,11 @@ def _lower_nonzero(
     rank = cast(builder.load(ranks, axes, [k * (ranks.strides or (1,))[-1] for k in key]), INDEX)
     builder.store(keys, axes, where(is_true, rank - 1, const(-1, INDEX)), key)
     steps = [builder.finish()]
-    table = scratch.take(dtypes.int64, (attributes["count"],))
+    table = scratch.take(dtypes.int64, (request.attributes["count"],))
     steps.append(zero_step(table))
     steps.append(Step(Library("last_place", (dtypes.int64,)), (keys.index, table.index), (size,)))
     builder = Builder("nonzero")
-    (row,) = builder.axes((attributes["count"],))
+    (row,) = builder.axes((request.attributes["count"],))
     rest = builder.load(table, [row]) - 1
     for d in reversed(range(len(mask.shape))):
         bound = builder.integer(f"size{d}", mask.shape[d])

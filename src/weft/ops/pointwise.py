@@ -16,11 +16,10 @@ from weft.dtypes import DType
 from weft.errors import DTypeError
 from weft.expr import Expr, cast, differentiate, evaluate, parse, simplify, substitute, variable, variables
 from weft.kernels import Builder, Operand, Program, coalesce
-from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
 from weft.ops.geometry import broadcast_shapes
 from weft.ops.rules import POINTWISE, Precision
 from weft.ops.table import OPS, declare, lookup
-from weft.target import TargetProfile
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,19 +142,14 @@ def pointwise_program(
 
 
 def _lower(name: str, info: Pointwise) -> Callable[..., Program]:
-    def lower(
-        operands: Sequence[Operand],
-        outputs: Sequence[Operand],
-        attributes: dict[str, Any],
-        profile: TargetProfile,
-    ) -> Program:
-        compute = info.compute([TensorType(o.shape, o.dtype, o.scalar) for o in operands])
+    def lower(request: KernelRequest) -> Program:
+        compute = info.compute([TensorType(o.shape, o.dtype, o.scalar) for o in request.operands])
         types = info.types(compute)
         expression = info.build(compute.compute)
 
         def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
             replacements = {}
-            for parameter, operand, value in zip(info.parameters, operands, loaded, strict=True):
+            for parameter, operand, value in zip(info.parameters, request.operands, loaded, strict=True):
                 dtype = types[parameter]
                 given = builder.scalar(operand, dtype) if operand.scalar else cast(value, dtype)
                 if info.rule == "bool" and compute.kind == "float" and operand.dtype is not compute:
@@ -163,13 +157,13 @@ def _lower(name: str, info: Pointwise) -> Callable[..., Program]:
                 replacements[variable(parameter, dtype)] = given
             return [simplify(substitute(expression, replacements))]
 
-        tensors = [operand for operand in operands if not operand.scalar]
-        order = [tensors.index(o) if not o.scalar else -1 for o in operands]
+        tensors = [operand for operand in request.operands if not operand.scalar]
+        order = [tensors.index(o) if not o.scalar else -1 for o in request.operands]
 
         def by_tensor(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
             return values(builder, indices, [loaded[at] if at >= 0 else indices[0] for at in order])
 
-        return pointwise_program(name.replace(".", "_"), tensors, outputs, by_tensor)
+        return pointwise_program(name.replace(".", "_"), tensors, request.outputs, by_tensor)
 
     return lower
 

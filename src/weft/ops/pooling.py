@@ -17,13 +17,12 @@ from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program, Step
-from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, TensorType, bind
 from weft.ops.geometry import contiguous_strides
 from weft.ops.rules import EXAMPLES
 from weft.ops.table import declare, lookup
 from weft.ops.window_sums import by_turns, readers, summed, takes_turns
 from weft.ops.windows import Bins, Window, every, window_of
-from weft.target import TargetProfile
 
 WRITTEN_OUT = 9
 """Elements of a window up to which its largest is one expression rather than a fold."""
@@ -104,23 +103,23 @@ def _lowest(dtype: DType, bits: int) -> float:
     return 0 if dtype.kind == "uint" else -(2 ** (bits - 1))
 
 
-def _lower_max(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    x, (values, places) = operands[0], outputs
-    window = window_of(x.shape, attributes)
+def _lower_max(request: KernelRequest) -> Program:
+    x, (values, places) = request.operands[0], request.outputs
+    window = window_of(x.shape, request.attributes)
     if isinstance(window, Window) and math.prod(window.kernel) <= WRITTEN_OUT:
         if window.is_inside:
             return Program((_written_out(x, values, places, window),))
-        if "lanes" in profile.features and profile.itemsize(x.dtype) * math.prod(x.shape) <= PADDED:
-            around, padded = with_padding(x, window, _lowest(x.dtype, 8 * profile.itemsize(x.dtype)), 3)
+        if (
+            "lanes" in request.profile.features
+            and request.profile.itemsize(x.dtype) * math.prod(x.shape) <= PADDED
+        ):
+            around, padded = with_padding(
+                x, window, _lowest(x.dtype, 8 * request.profile.itemsize(x.dtype)), 3
+            )
             taken = _written_out(padded, values, places, window)
             return Program((around, taken), ((x.dtype, math.prod(padded.shape)),))
     wide = x.dtype.compute
-    lowest = _lowest(wide, 8 * profile.itemsize(wide))
+    lowest = _lowest(wide, 8 * request.profile.itemsize(wide))
     builder = Builder("max_pool")
     n, c, *outs = builder.axes(values.shape)
     points, inside = window.sources(builder, outs, builder.reduce_axes(window.kernel))
@@ -243,17 +242,12 @@ def _reference_max_backward(grad: Any, places: Any, *, shape: tuple[int, ...], *
     return result.reshape(shape)
 
 
-def _lower_max_backward(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def _lower_max_backward(request: KernelRequest) -> Program:
     """Each input element sums over the windows that may hold it and keeps those that chose it."""
-    grad, chosen = operands
-    target = outputs[0]
-    window = window_of(target.shape, attributes)
-    if takes_turns(window, profile):
+    grad, chosen = request.operands
+    target = request.outputs[0]
+    window = window_of(target.shape, request.attributes)
+    if takes_turns(window, request.profile):
         assert isinstance(window, Window), "bins take no turns"
 
         def term(builder: Builder, place: list[Expr], out: list[Expr], inside: Expr) -> Expr:

@@ -12,7 +12,7 @@ from weft.expr import Expr, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program, Step
 from weft.ops import arguments
-from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, TensorType, bind
 from weft.ops.pooling import (
     BINS,
     SHAPE,
@@ -29,7 +29,6 @@ from weft.ops.rules import EXAMPLES
 from weft.ops.table import declare
 from weft.ops.window_sums import by_turns, readers, summed, takes_turns
 from weft.ops.windows import Bins, Window, window_of
-from weft.target import TargetProfile
 
 MEANS = WINDOW | {"include_padding": bool, "divisor": int}
 
@@ -130,40 +129,36 @@ def _written_out(x: Operand, target: Operand, window: Window, attributes: dict[s
     return Program((*steps, builder.finish()), tuple(temporaries))
 
 
-def _lower_average(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    x, target = operands[0], outputs[0]
-    window = window_of(x.shape, attributes)
-    if isinstance(window, Window) and "lanes" in profile.features and math.prod(window.kernel) <= WRITTEN_OUT:
-        return _written_out(x, target, window, attributes)
+def _lower_average(request: KernelRequest) -> Program:
+    x, target = request.operands[0], request.outputs[0]
+    window = window_of(x.shape, request.attributes)
+    if (
+        isinstance(window, Window)
+        and "lanes" in request.profile.features
+        and math.prod(window.kernel) <= WRITTEN_OUT
+    ):
+        return _written_out(x, target, window, request.attributes)
     builder = Builder("avg_pool")
     n, c, *outs = builder.axes(target.shape)
     points, inside = window.sources(builder, outs, builder.reduce_axes(window.kernel))
     total = builder.reduce("sum", builder.load(x, [n, c, *points], None, inside))
-    builder.store(target, [n, c, *outs], _share(builder, window, outs, attributes, total))
+    builder.store(target, [n, c, *outs], _share(builder, window, outs, request.attributes, total))
     many, length = math.prod(target.shape), math.prod(window.kernel)
-    return Program((builder.finish(cooperative=is_cooperative(profile, many, length)),))
+    return Program((builder.finish(cooperative=is_cooperative(request.profile, many, length)),))
 
 
-def _lower_average_backward(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def _lower_average_backward(request: KernelRequest) -> Program:
     """Each input element sums over the windows that hold it."""
-    grad, target = operands[0], outputs[0]
-    window = window_of(target.shape, attributes)
-    if takes_turns(window, profile):
+    grad, target = request.operands[0], request.outputs[0]
+    window = window_of(target.shape, request.attributes)
+    if takes_turns(window, request.profile):
         assert isinstance(window, Window), "bins take no turns"
 
         def term(builder: Builder, place: list[Expr], out: list[Expr], inside: Expr) -> Expr:
             value = builder.load(grad, out, None, inside)
-            return where(inside, _share(builder, window, out[2:], attributes, value), const(0, value.dtype))
+            return where(
+                inside, _share(builder, window, out[2:], request.attributes, value), const(0, value.dtype)
+            )
 
         return by_turns("avg_pool_backward_turns", target, window, term)
     builder = Builder("avg_pool_backward")
@@ -176,7 +171,7 @@ def _lower_average_backward(
         else:  # the window is not past the place; that it reaches it is how the first reader was found
             reach = place + builder.integer(f"padding{axis}", window.padding[axis][0])
             inside = inside & (out * builder.integer(f"stride{axis}", window.stride[axis]) <= reach)
-    value = _share(builder, window, outs, attributes, builder.load(grad, [n, c, *outs], None, inside))
+    value = _share(builder, window, outs, request.attributes, builder.load(grad, [n, c, *outs], None, inside))
     value = where(inside, value, const(0, value.dtype))
     builder.store(target, [n, c, *places], summed(builder, window, value))
     return Program((builder.finish(),))

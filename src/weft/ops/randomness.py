@@ -14,11 +14,10 @@ from weft.dtypes import DType
 from weft.expr import Expr, call, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program, coalesce
-from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
 from weft.ops.pointwise import broadcast_strides, pointwise_program
 from weft.ops.rules import DRAW, Rules
 from weft.ops.table import declare, lookup
-from weft.target import TargetProfile
 
 U32 = dtypes.uint32
 
@@ -56,20 +55,15 @@ def _element(tensors: Sequence[Operand]) -> Callable[[Builder, list[Expr]], Expr
 def _lower(
     draw: Callable[[Builder, list[Expr], dict[str, Any], Sequence[Operand]], Expr], name: str
 ) -> Callable[..., Program]:
-    def lower(
-        operands: Sequence[Operand],
-        outputs: Sequence[Operand],
-        attributes: dict[str, Any],
-        profile: TargetProfile,
-    ) -> Program:
-        state, low, high, *rest = operands
-        element = _element(outputs)
+    def lower(request: KernelRequest) -> Program:
+        state, low, high, *rest = request.operands
+        element = _element(request.outputs)
 
         def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
             counter = _counter(builder, state, low, high, element(builder, indices))
-            return [draw(builder, counter, attributes, rest)]
+            return [draw(builder, counter, request.attributes, rest)]
 
-        return pointwise_program(name, (), outputs, values)
+        return pointwise_program(name, (), request.outputs, values)
 
     return lower
 
@@ -165,24 +159,19 @@ def _infer_dropout(x: TensorType, *_: TensorType, p: float) -> tuple[TensorType,
     return x, TensorType(x.shape, dtypes.bool_)
 
 
-def _lower_dropout(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    x, state, low, high = operands
+def _lower_dropout(request: KernelRequest) -> Program:
+    x, state, low, high = request.operands
     dtype = x.dtype.compute
 
-    element = _element((x, *outputs))
+    element = _element((x, *request.outputs))
 
     def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
         counter = _counter(builder, state, low, high, element(builder, indices))
-        kept = call("uniform", *counter) >= builder.number("p", attributes["p"], dtypes.float32)
-        scale = builder.number("scale", dropout_scale(attributes["p"]), dtype)
+        kept = call("uniform", *counter) >= builder.number("p", request.attributes["p"], dtypes.float32)
+        scale = builder.number("scale", dropout_scale(request.attributes["p"]), dtype)
         return [where(kept, loaded[0] * scale, const(0, dtype)), kept]
 
-    return pointwise_program("dropout", (x,), outputs, values)
+    return pointwise_program("dropout", (x,), request.outputs, values)
 
 
 def dropout_scale(p: float) -> float:
@@ -222,19 +211,14 @@ def _reference_advance(state: Any, low: int, high: int) -> Any:
     return numpy.array([state[0], state[1], counter % 2**32, counter >> 32], "uint32")
 
 
-def _lower_advance(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    state, low, high = operands
+def _lower_advance(request: KernelRequest) -> Program:
+    state, low, high = request.operands
     builder = Builder("random_advance")
     builder.axes((1,))
     words = [builder.load(state, [const(word, INDEX)]) for word in range(4)]
     moved = _wide_add(words[2], words[3], builder.scalar(low, U32), builder.scalar(high, U32))
     for word, value in enumerate((words[0], words[1], *moved)):
-        builder.store(outputs[0], [const(word, INDEX)], value)
+        builder.store(request.outputs[0], [const(word, INDEX)], value)
     return Program((builder.finish(),))
 
 

@@ -12,7 +12,7 @@ from weft.expr import Expr, cast, const, where
 from weft.kernels import Builder, Operand, Program
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import Gradient, OpSpec, bind
+from weft.ops.core import Gradient, KernelRequest, OpSpec, bind
 from weft.ops.functions import function
 from weft.ops.masked import is_traced, read_number
 from weft.ops.movement import permute, reshape
@@ -20,7 +20,6 @@ from weft.ops.rules import MOVE
 from weft.ops.table import declare, lookup
 from weft.ops.viewing import EXPAND, RESHAPE
 from weft.ops.views import positions
-from weft.target import TargetProfile
 
 Sources = Callable[[Builder, Sequence[Expr], Operand], tuple[list[Expr], Expr | None]]
 
@@ -28,19 +27,14 @@ Sources = Callable[[Builder, Sequence[Expr], Operand], tuple[list[Expr], Expr | 
 def moved(name: str, sources: Callable[[dict[str, Any]], Sources]) -> Any:
     """A lowering: each result element is the operand's at the place that ``sources`` gives, or the fill value."""
 
-    def lower(
-        operands: Sequence[Operand],
-        outputs: Sequence[Operand],
-        attributes: dict[str, Any],
-        profile: TargetProfile,
-    ) -> Program:
-        x, target = operands[0], outputs[0]
+    def lower(request: KernelRequest) -> Program:
+        x, target = request.operands[0], request.outputs[0]
         builder = Builder(name)
         axes = builder.axes(target.shape or (1,))
-        places, valid = sources(attributes)(builder, axes, x)
+        places, valid = sources(request.attributes)(builder, axes, x)
         value = builder.load(x, places, x.strides or (0,), valid)
         if valid is not None:
-            value = where(valid, value, _fill(builder, attributes.get("value", 0), value.dtype))
+            value = where(valid, value, _fill(builder, request.attributes.get("value", 0), value.dtype))
         builder.store(target, axes, value, target.strides or (0,))
         return Program((builder.finish(),))
 

@@ -15,7 +15,7 @@ from weft.kernels.derived import Combine
 from weft.ops import arguments, sharing
 from weft.ops.annotations import Dims, Tensor
 from weft.ops.checked_sums import checked_total, may_wrap
-from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
 from weft.ops.creation import in_dtype, to_dtype
 from weft.ops.functions import function
 from weft.ops.geometry import contiguous_strides
@@ -150,13 +150,8 @@ _OF_BOOL: dict[Combine, Combine] = {"max": "any", "min": "all"}
 
 
 def _lower(name: str, combine: Combine, mean: bool) -> Callable[..., Program]:
-    def lower(
-        operands: Sequence[Operand],
-        outputs: Sequence[Operand],
-        attributes: dict[str, Any],
-        profile: TargetProfile,
-    ) -> Program:
-        source, target = operands[0], outputs[0]
+    def lower(request: KernelRequest) -> Program:
+        source, target = request.operands[0], request.outputs[0]
         fold = _OF_BOOL.get(combine, combine) if source.dtype is dtypes.bool_ else combine
         own = fold in ("max", "min", "argmax", "argmin")
         accumulator = dtypes.bool_ if fold in ("any", "all") else (source if own else target).dtype.compute
@@ -166,12 +161,23 @@ def _lower(name: str, combine: Combine, mean: bool) -> Callable[..., Program]:
                 return cast(value, target.dtype.compute)
             return value / cast(builder.integer("count", count), value.dtype) if mean else value
 
-        parts = (name, fold, source, target, attributes, accumulator, profile, finish)
+        parts = (name, fold, source, target, request.attributes, accumulator, request.profile, finish)
         program = _two_stages(*parts) or _reduce_step(*parts)
-        if fold in ("sum", "prod") and may_wrap(fold, source, attributes["dims"], target, profile):
+        if fold in ("sum", "prod") and may_wrap(
+            fold, source, request.attributes["dims"], target, request.profile
+        ):
 
             def again(into: Operand, free: int) -> Program:
-                about = (f"{name}_about", fold, source, into, attributes, into.dtype, profile, finish)
+                about = (
+                    f"{name}_about",
+                    fold,
+                    source,
+                    into,
+                    request.attributes,
+                    into.dtype,
+                    request.profile,
+                    finish,
+                )
                 return _two_stages(*about, free=free) or _reduce_step(*about)
 
             return checked_total(program, target, 2, again)
@@ -394,26 +400,23 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 def extreme_lowering(name: str, combine: Combine) -> Callable[..., Program]:
     """A kernel that finds the place of an extreme along ``dim`` and stores the element there, then the place."""
 
-    def lower(
-        operands: Sequence[Operand],
-        outputs: Sequence[Operand],
-        attributes: dict[str, Any],
-        profile: TargetProfile,
-    ) -> Program:
-        source, dim = operands[0], attributes["dim"]
+    def lower(request: KernelRequest) -> Program:
+        source, dim = request.operands[0], request.attributes["dim"]
         shape, strides = source.shape or (1,), source.strides or (0,)
         kept = [d for d in range(len(shape)) if d != dim]
-        keepdim = attributes["keepdim"]
-        out = [kept_strides(target, (dim,), keepdim) if target.shape else [] for target in outputs]
+        keepdim = request.attributes["keepdim"]
+        out = [kept_strides(target, (dim,), keepdim) if target.shape else [] for target in request.outputs]
         sizes, (own, *ours) = coalesce([shape[d] for d in kept], [[strides[d] for d in kept], *out])
         builder = Builder(name)
         outer = builder.axes(sizes)
         (position,) = builder.reduce_axes((shape[dim],))
         value = builder.load(source, [*outer, position], [*own, strides[dim]])
         best = builder.reduce(combine, cast(value, dtypes.int32) if source.dtype is dtypes.bool_ else value)
-        values, places = outputs
+        values, places = request.outputs
         builder.store(values, outer, builder.load(source, [*outer, best], [*own, strides[dim]]), ours[0])
         builder.store(places, outer, best, ours[1])
-        return Program((builder.finish(cooperative=is_cooperative(profile, math.prod(sizes), shape[dim])),))
+        return Program(
+            (builder.finish(cooperative=is_cooperative(request.profile, math.prod(sizes), shape[dim])),)
+        )
 
     return lower

@@ -19,7 +19,7 @@ from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program, Step
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, TensorType, bind
 from weft.ops.functions import function
 from weft.ops.geometry import contiguous_strides
 from weft.ops.pooling_functions import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
@@ -27,7 +27,6 @@ from weft.ops.resampling_taps import CUBIC, MODES, Taps, axis_taps, limited, pla
 from weft.ops.rules import EXAMPLES
 from weft.ops.table import declare
 from weft.ops.windows import tuple_of
-from weft.target import TargetProfile
 
 
 def _infer(x: TensorType, *, size: tuple[int, ...], mode: str, **_: Any) -> tuple[TensorType, ...]:
@@ -36,19 +35,15 @@ def _infer(x: TensorType, *, size: tuple[int, ...], mode: str, **_: Any) -> tupl
     return (TensorType((*x.shape[:2], *size), x.dtype),)
 
 
-def _lower(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    x, target = operands[0], outputs[0]
-    if attributes["mode"] == "linear" and "lanes" in profile.features:
-        return _by_rows(x, target, attributes)
+def _lower(request: KernelRequest) -> Program:
+    x, target = request.operands[0], request.outputs[0]
+    if request.attributes["mode"] == "linear" and "lanes" in request.profile.features:
+        return _by_rows(x, target, request.attributes)
     builder = Builder("resample")
     n, c, *outs = builder.axes(target.shape)
     taps = [
-        axis_taps(builder, axis, out, x.shape[2 + axis], attributes, x.dtype) for axis, out in enumerate(outs)
+        axis_taps(builder, axis, out, x.shape[2 + axis], request.attributes, x.dtype)
+        for axis, out in enumerate(outs)
     ]
     builder.store(target, [n, c, *outs], _weighed(builder, x, [n, c], taps))
     return Program((builder.finish(),))
@@ -121,14 +116,9 @@ def _table_of_taps(
     return builder.finish()
 
 
-def _lower_backward(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def _lower_backward(request: KernelRequest) -> Program:
     """One dimension after another, each a fold over the outputs that read a place, by a table of their weights."""
-    grad, target = operands[0], outputs[0]
+    grad, target = request.operands[0], request.outputs[0]
     steps: list[Step] = []
     made: list[Operand] = []
 
@@ -138,10 +128,10 @@ def _lower_backward(
 
     tables = []
     for axis, size in enumerate(target.shape[2:]):
-        readers = _readers(axis, attributes, grad.shape[2 + axis])
+        readers = _readers(axis, request.attributes, grad.shape[2 + axis])
         tables.append((temporary(dtypes.int32, (size,)), temporary(grad.dtype.compute, (readers, size))))
-    steps.append(_first_readers([first for first, _ in tables], attributes, grad))
-    steps.append(_reader_weights(tables, attributes, grad))
+    steps.append(_first_readers([first for first, _ in tables], request.attributes, grad))
+    steps.append(_reader_weights(tables, request.attributes, grad))
     current = grad
     for axis, (first, weights) in enumerate(tables):
         shape = (*target.shape[: 3 + axis], *grad.shape[3 + axis :])

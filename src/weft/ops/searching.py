@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from weft import dtypes
 from weft.errors import ArgumentError, DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand, Program
+from weft.kernels import Builder, Program
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import TensorType, bind
+from weft.ops.core import KernelRequest, TensorType, bind
 from weft.ops.functions import function
 from weft.ops.rules import Rules
 from weft.ops.table import declare, lookup
-from weft.target import TargetProfile
 
 
 def _infer_search(
@@ -50,14 +48,9 @@ def _reference_search(rows: Any, values: Any, *, right: bool, out_int32: bool) -
     return found
 
 
-def _lower_search(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def _lower_search(request: KernelRequest) -> Program:
     """Bisection, a comparison for each bit of the row's length, so that a kernel serves lengths up to a power of 2."""
-    rows, values = operands
+    rows, values = request.operands
     n = rows.shape[-1]
     builder = Builder("searchsorted")
     axes = builder.axes(values.shape or (1,))
@@ -68,9 +61,9 @@ def _lower_search(
         reach = found + const(1 << bit, INDEX)
         inside = reach <= size
         element = builder.load(rows, [*leading, where(inside, reach - 1, const(0, INDEX))])
-        before = _is_before(element, value, attributes["right"])
+        before = _is_before(element, value, request.attributes["right"])
         found = where(inside & before, reach, found)
-    builder.store(outputs[0], axes, found, outputs[0].strides or (0,))
+    builder.store(request.outputs[0], axes, found, request.outputs[0].strides or (0,))
     return Program((builder.finish(),))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from weft.dtypes import DType
@@ -11,13 +11,12 @@ from weft.expr import Expr, call, const
 from weft.kernels import Builder, Operand, Program
 from weft.ops import arguments, sharing
 from weft.ops.annotations import Tensor
-from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.reduction import is_cooperative
 from weft.ops.rules import ROWS
 from weft.ops.table import declare, lookup
-from weft.target import TargetProfile
 
 Row = Callable[[Builder, list[Expr]], Expr]
 
@@ -25,13 +24,8 @@ Row = Callable[[Builder, list[Expr]], Expr]
 def row_lowering(name: str, row: Row) -> Callable[..., Program]:
     """Kernels over rows along ``dim``: ``row(builder, loaded operands)`` folds, and gives each element's value."""
 
-    def lower(
-        operands: Sequence[Operand],
-        outputs: Sequence[Operand],
-        attributes: dict[str, Any],
-        profile: TargetProfile,
-    ) -> Program:
-        dim, target = attributes["dim"], outputs[0]
+    def lower(request: KernelRequest) -> Program:
+        dim, target = request.attributes["dim"], request.outputs[0]
         shape = target.shape or (1,)
         builder = Builder(name)
         outer = builder.axes([size for d, size in enumerate(shape) if d != dim] or [1])
@@ -42,15 +36,15 @@ def row_lowering(name: str, row: Row) -> Callable[..., Program]:
             own = operand.strides or (0,)
             return [stride for d, stride in enumerate(own) if d != dim] or [0]
 
-        loaded = [builder.load(o, points, [*strides(o), (o.strides or (0,))[dim]]) for o in operands]
+        loaded = [builder.load(o, points, [*strides(o), (o.strides or (0,))[dim]]) for o in request.operands]
         value = row(builder, loaded)
         builder.store(target, points, value, [*strides(target), (target.strides or (0,))[dim]], inner=True)
         rows = math.prod(shape) // max(shape[dim], 1)
-        read = [(o, strides(o), (o.strides or (0,))[dim]) for o in (*operands, target)]
+        read = [(o, strides(o), (o.strides or (0,))[dim]) for o in (*request.operands, target)]
         neighbours = all(along == 1 for *_, along in read)
-        shared = is_cooperative(profile, rows, shape[dim], neighbours)
+        shared = is_cooperative(request.profile, rows, shape[dim], neighbours)
         vector = sharing.in_fours(shared, shape[dim], read)
-        team, held = sharing.held(profile, shape[dim], vector) if shared and neighbours else (0, 0)
+        team, held = sharing.held(request.profile, shape[dim], vector) if shared and neighbours else (0, 0)
         return Program((builder.finish(vector, team or shared, held),))
 
     return lower

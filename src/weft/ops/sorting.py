@@ -7,7 +7,6 @@ goes back to where each value came from.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from weft import dtypes
@@ -19,7 +18,7 @@ from weft.kernels import Builder, Library, Offset, Operand, Program, Step, coale
 from weft.kernels.library import radix
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, TensorType, bind
 from weft.ops.creation import zeros_of
 from weft.ops.functions import function
 from weft.ops.geometry import contiguous_strides
@@ -146,17 +145,16 @@ def _reference_sort(x: Any, *, dim: int, descending: bool) -> Any:
     return numpy.take_along_axis(x, order, dim), order.astype("int64")
 
 
-def _lower_sort(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    x, dim = operands[0], attributes["dim"]
-    first, steps, temporaries = len(operands) + len(outputs), list[Step](), list[tuple[DType, int]]()
+def _lower_sort(request: KernelRequest) -> Program:
+    x, dim = request.operands[0], request.attributes["dim"]
+    first, steps, temporaries = (
+        len(request.operands) + len(request.outputs),
+        list[Step](),
+        list[tuple[DType, int]](),
+    )
     dense = dense_rows(x, dim, first, temporaries, steps)
-    found, order = order_steps(dense, attributes["descending"], profile, first, temporaries)
-    values, places = (rows_of(output, dim) for output in outputs)
+    found, order = order_steps(dense, request.attributes["descending"], request.profile, first, temporaries)
+    values, places = (rows_of(output, dim) for output in request.outputs)
     builder = Builder("sort_values")
     axes = builder.axes(dense.shape)
     place = builder.load(order, axes)
@@ -189,14 +187,11 @@ def _reference_unsort(x: Any, places: Any, *, dim: int) -> Any:
     return result
 
 
-def _lower_unsort(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
+def _lower_unsort(request: KernelRequest) -> Program:
     """A store at each place; the places of a row are all different, so no two points store to one element."""
-    x, places, target = (rows_of(each, attributes["dim"]) for each in (*operands, *outputs))
+    x, places, target = (
+        rows_of(each, request.attributes["dim"]) for each in (*request.operands, *request.outputs)
+    )
     builder = Builder("unsort")
     axes = builder.axes(x.shape)
     place = builder.load(places, axes)
@@ -232,14 +227,9 @@ def _reference_place(grad: Any, places: Any, *, dim: int, size: int) -> Any:
     )
 
 
-def _lower_place(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    grad, places = operands
-    target, dim = outputs[0], attributes["dim"]
+def _lower_place(request: KernelRequest) -> Program:
+    grad, places = request.operands
+    target, dim = request.outputs[0], request.attributes["dim"]
     builder = Builder("place")
     axes = builder.axes(target.shape)
     points = [axis for d, axis in enumerate(axes) if d != dim]
@@ -280,29 +270,30 @@ def _reference_topk(x: Any, *, dim: int, descending: bool, count: int) -> Any:
     return tuple(numpy.take(each, first, dim) for each in _reference_sort(x, dim=dim, descending=descending))
 
 
-def _lower_topk(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    x, dim, count = operands[0], attributes["dim"], attributes["count"]
-    first, steps, temporaries = len(operands) + len(outputs), list[Step](), list[tuple[DType, int]]()
+def _lower_topk(request: KernelRequest) -> Program:
+    x, dim, count = request.operands[0], request.attributes["dim"], request.attributes["count"]
+    first, steps, temporaries = (
+        len(request.operands) + len(request.outputs),
+        list[Step](),
+        list[tuple[DType, int]](),
+    )
     dense = dense_rows(x, dim, first, temporaries, steps)
     n = dense.shape[-1]
-    if "lanes" in profile.features and count <= SELECTED and 4 * count <= n:
+    if "lanes" in request.profile.features and count <= SELECTED and 4 * count <= n:
         order, keys = (
             scratch(first, temporaries, dtypes.int64, (*dense.shape[:-1], count)) for _ in range(2)
         )
-        library = Library("topk", (dense.dtype,), (("descending", attributes["descending"]),))
+        library = Library("topk", (dense.dtype,), (("descending", request.attributes["descending"]),))
         rows = math.prod(dense.shape) // n
         steps.append(
             Step(library, (dense.index, order.index, keys.index), (rows, n, count, Offset(dense.index)))
         )
     else:
-        found, order = order_steps(dense, attributes["descending"], profile, first, temporaries)
+        found, order = order_steps(
+            dense, request.attributes["descending"], request.profile, first, temporaries
+        )
         steps += found
-    values, places = (rows_of(output, dim) for output in outputs)
+    values, places = (rows_of(output, dim) for output in request.outputs)
     builder = Builder("topk_values")
     axes = builder.axes(values.shape)
     place = builder.load(order, axes)

@@ -10,10 +10,10 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.expr import Expr, call, cast, const, where
-from weft.kernels import Builder, Operand, Program, coalesce
+from weft.kernels import Builder, Program, coalesce
 from weft.ops import arguments
 from weft.ops.annotations import Dims, Tensor
-from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
 from weft.ops.creation import in_dtype, to_dtype
 from weft.ops.cumulative import CUMPROD, shifted
 from weft.ops.functions import function
@@ -28,7 +28,6 @@ from weft.ops.reduction import (
 )
 from weft.ops.rules import REDUCTION
 from weft.ops.table import declare, lookup
-from weft.target import TargetProfile
 
 Rows = Callable[[Builder, Expr, int, dict[str, Any]], Sequence[Expr]]
 
@@ -36,16 +35,11 @@ Rows = Callable[[Builder, Expr, int, dict[str, Any]], Sequence[Expr]]
 def _row_lowering(name: str, rows: Rows) -> Callable[..., Program]:
     """A kernel whose points fold a row of the reduced dimensions each: ``rows`` gives each output's value."""
 
-    def lower(
-        operands: Sequence[Operand],
-        outputs: Sequence[Operand],
-        attributes: dict[str, Any],
-        profile: TargetProfile,
-    ) -> Program:
-        source, dims = operands[0], attributes["dims"]
+    def lower(request: KernelRequest) -> Program:
+        source, dims = request.operands[0], request.attributes["dims"]
         shape = source.shape
         kept = [d for d in range(len(shape)) if d not in dims]
-        out = [kept_strides(target, dims, attributes["keepdim"]) for target in outputs]
+        out = [kept_strides(target, dims, request.attributes["keepdim"]) for target in request.outputs]
         sizes, (own, *ours) = coalesce([shape[d] for d in kept], [[source.strides[d] for d in kept], *out])
         folded, (inner,) = coalesce([shape[d] for d in dims], [[source.strides[d] for d in dims]])
         count = math.prod(shape[d] for d in dims)
@@ -54,11 +48,15 @@ def _row_lowering(name: str, rows: Rows) -> Callable[..., Program]:
         builder = Builder(name)
         outer = builder.axes(sizes)
         points = builder.reduce_axes(folded)
-        value = cast(builder.load(source, [*outer, *points], [*own, *inner]), outputs[0].dtype.compute)
-        results = rows(builder, value, count, attributes)
-        for target, result, strides in zip(outputs, results, ours, strict=True):
+        value = cast(
+            builder.load(source, [*outer, *points], [*own, *inner]), request.outputs[0].dtype.compute
+        )
+        results = rows(builder, value, count, request.attributes)
+        for target, result, strides in zip(request.outputs, results, ours, strict=True):
             builder.store(target, outer, result, strides)
-        return Program((builder.finish(cooperative=is_cooperative(profile, math.prod(sizes), count)),))
+        return Program(
+            (builder.finish(cooperative=is_cooperative(request.profile, math.prod(sizes), count)),)
+        )
 
     return lower
 

@@ -14,7 +14,7 @@ from typing import Any
 from weft.dtypes import DType, from_numpy
 from weft.expr import Expr, cast, const, evaluate, parse, substitute, variable, variables
 from weft.kernels import PARTS, Builder, Kernel, Operand, Program, Step, coalesce, renumbered
-from weft.ops.core import OpSpec, TensorType
+from weft.ops.core import KernelRequest, OpSpec, TensorType
 from weft.ops.geometry import contiguous_strides
 from weft.ops.rules import UPDATE
 from weft.ops.table import declare
@@ -64,13 +64,8 @@ class _Update:
             ]
         return tuple(result)
 
-    def lower(
-        self,
-        operands: Sequence[Operand],
-        outputs: Sequence[Operand],
-        attributes: dict[str, Any],
-        profile: TargetProfile,
-    ) -> Program:
+    def lower(self, request: KernelRequest) -> Program:
+        operands, outputs, attributes, profile = request
         shared, width, count = len(self.shared), len(self.tensors), len(self.written)
         numbers = tuple(attributes.items())
         steps = []

@@ -12,13 +12,12 @@ from typing import Any
 
 from weft.errors import ShapeError, mistake
 from weft.kernels import Builder, Operand, Program, coalesce
-from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
 from weft.ops.creation import COPY, zeros_of
 from weft.ops.geometry import Geometry
 from weft.ops.pointwise import is_vector
 from weft.ops.rules import VIEW, Rules
 from weft.ops.table import declare, lookup
-from weft.target import TargetProfile
 
 Path = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
 """View ops by name with their attributes, from a base to a view of it."""
@@ -194,15 +193,10 @@ def _reference_update(base: Any, value: Any, *, path: Path) -> Any:
     return result
 
 
-def _lower_update(
-    operands: Sequence[Operand],
-    outputs: Sequence[Operand],
-    attributes: dict[str, Any],
-    profile: TargetProfile,
-) -> Program:
-    base, value = operands
-    target = outputs[0]
-    view = follow(Geometry(target.shape, target.strides), attributes["path"])
+def _lower_update(request: KernelRequest) -> Program:
+    base, value = request.operands
+    target = request.outputs[0]
+    view = follow(Geometry(target.shape, target.strides), request.attributes["path"])
     steps = []
     if base is not target:
         steps.append(copy_step("update_view", base, target, base.shape, base.strides, target.strides))

@@ -27,7 +27,7 @@ from weft.errors import (
 )
 from weft.kernels import Offset, Operand, Scalar, Step
 from weft.ops import OpSpec, TensorType
-from weft.ops.core import user_error
+from weft.ops.core import KernelRequest, user_error
 from weft.ops.geometry import Geometry, contiguous_strides
 from weft.ops.kinds import is_tensor
 from weft.ops.targets import check_targets
@@ -178,7 +178,7 @@ def prepare(
         return Prepared(device, fresh, (), (), spans, report, None, tuple(types), tuple(outputs))
     if op.lower is None:
         raise UnsupportedError(f"{op.name}: has no kernels")
-    program = op.lower(made, targets, attributes, device.profile)
+    program = op.lower(KernelRequest(made, targets, attributes, device.profile))
     last = len(operands) + (len(outputs) if into is not None else 0)
     steps = tuple(_prepared_step(step, device, last) for step in program.steps)
     temporaries = tuple(Made.on(device, dtype, (count,)) for dtype, count in program.temporaries)
