@@ -18,8 +18,8 @@ from tests.graph.passes.models import mlp
 from weft import nn
 from weft.compiler import cond, scan, trace, while_loop
 from weft.graph import passes
+from weft.graph.blocks import lower
 from weft.graph.fusing import fuse
-from weft.graph.lowering import lower
 from weft.graph.ordering import ordered
 from weft.graph.planning import plan
 from weft.target import CPU

@@ -14,9 +14,9 @@ from weft.devices.base import Device, Range, Storage
 from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.graph import Graph, passes, tuning
+from weft.graph.blocks import lower
 from weft.graph.fusing import fuse
 from weft.graph.lowered import Call, Lowered, flat
-from weft.graph.lowering import lower
 from weft.graph.parts import loaded, stored
 from weft.graph.products import asked
 from weft.kernels import Kernel, Library, Offset, Operand

@@ -18,8 +18,8 @@ from weft.control.values import held, predicate, shown, tensors
 from weft.errors import ArgumentTypeError, ShapeError, UnsupportedError, mistake
 from weft.graph import Graph, interpret
 from weft.ops import TensorType, bind, interpreter_stack
-from weft.ops.core import Gradient
 from weft.ops.rules import Rules
+from weft.ops.spec import Gradient
 from weft.ops.table import declare
 from weft.tensors.tensor import Tensor
 from weft.utils.tree import flatten, paths

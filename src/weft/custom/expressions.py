@@ -13,10 +13,10 @@ from weft.expr import Expr, cast, parse, simplify, substitute, variable
 from weft.expr.define import written_out
 from weft.kernels import Builder, Program
 from weft.ops import OpSpec, TensorType, bind
-from weft.ops.core import Gradient, KernelRequest
 from weft.ops.geometry import broadcast_shapes
 from weft.ops.pointwise import Pointwise, gradient_op, pointwise, pointwise_program, unbroadcast
 from weft.ops.rules import Rules
+from weft.ops.spec import Gradient, KernelRequest
 from weft.ops.table import OPS, lookup
 
 LONGEST = 5000

@@ -8,7 +8,7 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import WeftError
 from weft.ops import Geometry, Interpreter, OpSpec, TensorType
-from weft.ops.core import user_error
+from weft.ops.functions import user_error
 from weft.ops.targets import check_targets
 
 

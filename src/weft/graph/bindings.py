@@ -17,7 +17,7 @@ from weft.graph.parts import loaded, stored
 from weft.graph.renaming import mapped_part
 from weft.kernels import Buffer, Kernel, Part
 from weft.plan import Place
-from weft.target import UNLIMITED, KernelSpec, TargetProfile
+from weft.target import KernelSpec, TargetProfile
 
 WORD = 4
 """Bytes of the smallest element that is written alone."""
@@ -42,13 +42,6 @@ def accessed(spec: KernelSpec, places: Sequence[Place], tuned: bool) -> KernelSp
 def _buffer(place: Place) -> tuple[str, int]:
     """The buffer of a place, as far as plans know: inputs and states may share one, all others have their own."""
     return (place.space, place.index) if place.space in ("arena", "output") else ("caller", 0)
-
-
-def roomy(profile: TargetProfile) -> TargetProfile:
-    """The target as ops see it whose kernels have a part for each tensor: plans cut them, no sooner than they must."""
-    if profile.storage_buffers >= UNLIMITED:
-        return profile
-    return replace(profile, limits={**profile.limits, "max-storage-buffers-per-shader-stage": UNLIMITED})
 
 
 @dataclass(frozen=True, slots=True)

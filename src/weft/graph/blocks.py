@@ -7,16 +7,17 @@ and leaves its results: carried values stay in one place from step to step, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from weft.graph import passes
 from weft.graph.ir import Graph, Node, Var
 from weft.graph.lives import Lives
-from weft.graph.lowered import Block, Call, Choose, Repeat, RepeatWhile
-from weft.graph.lowering import Home, Lowering
+from weft.graph.lowered import Block, Call, Choose, Lowered, Repeat, RepeatWhile
+from weft.graph.lowering import Home, LowerBlock, Lowering
 from weft.ops import OPS, Geometry
+from weft.target import TargetProfile
 
 
 def _scan(lowering: Lowering, at: int, node: Node, attributes: dict[str, Any]) -> None:
@@ -186,7 +187,12 @@ def _is_whole(home: Home) -> bool:
     return home.geometry.is_contiguous and home.geometry.offset == 0
 
 
-BLOCKS: dict[str, Callable[[Lowering, int, Node, dict[str, Any]], None]] = {
+BLOCKS: dict[str, LowerBlock] = {
     "scan": _scan, "cond": _cond, "while_loop": _while,
 }  # fmt: skip
 """How each op is lowered whose attributes are graphs."""
+
+
+def lower(graph: Graph, profile: TargetProfile) -> Lowered:
+    """The calls that compute a graph on a target; ``UnsupportedError`` for an op without kernels there."""
+    return Lowering(graph, profile, BLOCKS).result()

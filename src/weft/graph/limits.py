@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from weft.graph.lowered import Call, Lowered, flat
-from weft.target import TargetProfile
+from weft.target import UNLIMITED, TargetProfile
 
 BINDING = "max-storage-buffer-binding-size"
 """The limit in a WebGPU profile; a profile without it has no bound."""
@@ -56,3 +56,10 @@ def _described(lowered: Lowered, name: str, call: Call) -> str:
         return f"the state {initial.index(name)}"
     role = "the result" if name in call.writes else "an operand"
     return f"{role} of {' + '.join(dict.fromkeys(call.ops))}" + (f" at {call.site}" if call.site else "")
+
+
+def roomy(profile: TargetProfile) -> TargetProfile:
+    """The target as ops see it whose kernels have a part for each tensor: plans cut them, no sooner than they must."""
+    if profile.storage_buffers >= UNLIMITED:
+        return profile
+    return replace(profile, limits={**profile.limits, "max-storage-buffers-per-shader-stage": UNLIMITED})

@@ -1,4 +1,4 @@
-"""``lower``: every node of a graph as calls of the kernels that its op declares, with all numbers constant.
+"""``Lowering``: every node of a graph as calls of the kernels that its op declares, with all numbers constant.
 
 Views become index expressions: a node that reads a view reads the value behind it through the view's strides. An op
 that may write over an operand does so where that is the operand's last use, which for a state means that its update
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,8 +17,8 @@ from weft import dtypes
 from weft.codegen import generate
 from weft.dtypes import DType
 from weft.errors import DTypeError, UnsupportedError, mistake
-from weft.graph.bindings import roomy
 from weft.graph.ir import Graph, Node, Var
+from weft.graph.limits import roomy
 from weft.graph.lives import Lives
 from weft.graph.lowered import Block, Call, Lowered, Result, Value
 from weft.graph.renaming import with_constants
@@ -33,7 +33,7 @@ from weft.kernels import (
     as_parameter,
 )
 from weft.ops import OPS, Geometry, OpSpec, TensorType, lookup
-from weft.ops.core import KernelRequest
+from weft.ops.spec import KernelRequest
 from weft.ops.viewing import follow
 from weft.target import TargetProfile
 
@@ -50,19 +50,19 @@ class Home:
     stride: int = 0
 
 
-def lower(graph: Graph, profile: TargetProfile) -> Lowered:
-    """The calls that compute a graph on a target; ``UnsupportedError`` for an op without kernels there."""
-    return Lowering(graph, profile).result()
+LowerBlock = Callable[["Lowering", int, Node, dict[str, Any]], None]
+"""How an op whose attributes are graphs becomes calls: at the node of this number, with these attributes."""
 
 
 class Lowering:
-    """A graph being lowered, one node after another; and the graphs of its blocks, each in its turn."""
+    """A graph being lowered, one node after another; and the graphs of its blocks, each in its turn.
 
-    def __init__(self, graph: Graph, profile: TargetProfile) -> None:
-        from weft.graph.blocks import BLOCKS  # they lower the graphs of bodies by this class
+    ``blocks``: how each op is lowered whose attributes are graphs.
+    """
 
+    def __init__(self, graph: Graph, profile: TargetProfile, blocks: Mapping[str, LowerBlock]) -> None:
         self.graph, self.profile, self.roomy = graph, profile, roomy(profile)
-        self.blocks: dict[str, Callable[[Lowering, int, Node, dict[str, Any]], None]] = BLOCKS
+        self.blocks = blocks
         self.values: dict[str, Value] = {}
         self.calls: list[Call | Block] = []
         self.prefix = ""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from weft.graph import passes
+from weft.graph.blocks import lower
 from weft.graph.fusing import fuse
 from weft.graph.ir import Graph
 from weft.graph.lowered import Lowered
-from weft.graph.lowering import lower
 from weft.graph.ordering import ordered
 from weft.graph.planning import Gather, plan
 from weft.plan import Plan

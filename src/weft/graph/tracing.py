@@ -21,7 +21,7 @@ from weft.errors import DeviceError, UnsupportedError, WeftError, mistake
 from weft.graph.ir import Atom, Graph, Node, State, Var
 from weft.graph.numbers import Number, Promoted, promote, python_type
 from weft.ops import OPS, Geometry, Interpreter, OpSpec, TensorType
-from weft.ops.core import user_error
+from weft.ops.functions import user_error
 from weft.ops.targets import check_targets
 from weft.ops.viewing import Path
 

@@ -7,12 +7,12 @@ from typing import Any
 from weft.errors import ArgumentError, DTypeError, ShapeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import OpSpec, bind
+from weft.ops.core import bind
 from weft.ops.declaring import check_operands, planned, unary
 from weft.ops.functions import function
 from weft.ops.pointwise import pointwise
+from weft.ops.spec import OpSpec
 from weft.ops.table import lookup
-from weft.ops.viewing import SLICE
 
 _PLACES: dict[str, Any] = {"top": False, "method": False, "functional": True, "functional_inplace": True}
 _FUNCTIONAL: dict[str, Any] = {"top": False, "method": False, "functional": True}
@@ -280,7 +280,9 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
             mistake("glu", "input's shape", tuple(input.shape), f"an even size at dimension {dim}")
         )
     half = input.shape[place] // 2
-    first, second = (bind(SLICE, input, dim=place, start=at, stop=at + half, step=1) for at in (0, half))
+    first, second = (
+        bind(lookup("slice"), input, dim=place, start=at, stop=at + half, step=1) for at in (0, half)
+    )
     return bind(lookup("mul"), first, bind(lookup("sigmoid"), second))
 
 

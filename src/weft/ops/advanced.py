@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft import dtypes
-from weft.errors import ArgumentTypeError, DTypeError, IndexOutOfRangeError, ShapeError, mistake
+from weft.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DTypeError,
+    IndexOutOfRangeError,
+    ShapeError,
+    UnsupportedError,
+    mistake,
+)
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import bind
@@ -24,7 +32,7 @@ from weft.ops.masked import Selection, is_traced, read_number, refuse
 from weft.ops.movement import any_ellipsis, basic_index, expand, permute, reshape, sliced, unsqueeze
 from weft.ops.movement import select as select_dim
 from weft.ops.placement import NONZERO
-from weft.ops.scattering import counted, filled, put, read
+from weft.ops.scattering import both_forms, counted, filled, put, read
 from weft.ops.selection import plan_fill
 from weft.ops.table import lookup
 from weft.ops.viewing import RESHAPE
@@ -444,3 +452,20 @@ def _widest(like: Any) -> dtypes.DType:
     except DTypeError:
         return dtypes.float32
     return dtypes.float64
+
+
+def index_put(
+    input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False, *, into: bool = False
+) -> Tensor:
+    """``input`` with ``values`` written (the last stays) or added at ``input[indices]``."""
+    arguments.tensor("index_put", "input", input)
+    arguments.tensor("index_put", "values", values)
+    if not isinstance(indices, tuple | list):
+        raise ArgumentError(mistake("index_put", "indices", type(indices).__name__, "a tuple of tensors"))
+    place = resolve(input, tuple(slice(None) if index is None else index for index in indices))
+    if not place.indices:
+        raise UnsupportedError("index_put: no index tensor was given, expected one or more")
+    return place.write(input, values, "sum" if accumulate else "replace", into)
+
+
+both_forms("index_put", index_put, False, "widest")

@@ -8,9 +8,10 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.joining import slice_gradients
 from weft.ops.rules import UNFUSED
+from weft.ops.spec import Gradient, OpSpec, TensorType
 from weft.ops.table import declare, lookup
 from weft.ops.viewing import Path, apply_path
 

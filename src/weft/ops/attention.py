@@ -14,8 +14,9 @@ from weft.errors import DTypeError, ShapeError, mistake
 from weft.kernels.library.attentions import LARGEST_HEAD
 from weft.ops.attention_formulas import by_mask, second
 from weft.ops.attention_kernels import lower, lower_backward
-from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.rules import Rules
+from weft.ops.spec import Gradient, OpSpec, TensorType
 from weft.ops.table import declare
 
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from weft import dtypes
-from weft.ops.core import TensorType, bind
+from weft.ops.core import bind
 from weft.ops.creation import to_dtype
 from weft.ops.linear import MATMUL, swap_last
 from weft.ops.pointwise import unbroadcast
 from weft.ops.softmax import SOFTMAX, SOFTMAX_BACKWARD
+from weft.ops.spec import TensorType
 from weft.ops.table import lookup
 
 

@@ -17,10 +17,10 @@ from weft.expr.node import INDEX
 from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
 from weft.kernels.library.attentions import CPU_KEYS, CPU_ROWS, FORMS, of_buffer, tile_for
 from weft.ops import sharing
-from weft.ops.core import KernelRequest
 from weft.ops.geometry import contiguous_strides
 from weft.ops.products import sum_pieces
 from weft.ops.reduction import is_cooperative
+from weft.ops.spec import KernelRequest
 from weft.ops.viewing import copy_step
 from weft.target import TargetProfile
 

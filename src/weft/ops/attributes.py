@@ -9,7 +9,7 @@ from types import GenericAlias, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from weft.dtypes import DType
-from weft.ops.core import OpSpec
+from weft.ops.spec import OpSpec
 
 
 @lru_cache(maxsize=None)

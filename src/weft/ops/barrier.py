@@ -8,8 +8,8 @@ run no earlier than the gradient is there.
 from __future__ import annotations
 
 from weft.kernels import Program
-from weft.ops.core import KernelRequest, OpSpec
 from weft.ops.rules import Rules
+from weft.ops.spec import KernelRequest, OpSpec
 from weft.ops.table import declare
 from weft.ops.viewing import copy_step
 

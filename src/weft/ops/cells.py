@@ -12,9 +12,10 @@ from typing import Any
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, const
 from weft.kernels import Builder, Operand, Program
-from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind, untouched
+from weft.ops.core import bind, untouched
 from weft.ops.outs import gradients_are_recorded
 from weft.ops.rules import UNFUSED
+from weft.ops.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.table import declare, lookup
 
 Formula = Callable[[list[Expr]], list[list[Expr]]]

@@ -12,10 +12,11 @@ from weft.errors import ShapeError, mistake
 from weft.kernels import Builder, Operand, Program
 from weft.ops import arguments
 from weft.ops.annotations import Pair, Tensor
-from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.functions import function
 from weft.ops.movement import reshape
 from weft.ops.rules import EXAMPLES
+from weft.ops.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.table import declare
 from weft.ops.windows import Sizes, Window, both_sides, out_size, tuple_of
 

@@ -17,12 +17,13 @@ from weft.ops import arguments
 from weft.ops.annotations import Pair, Tensor
 from weft.ops.convolution_kernels import lowering
 from weft.ops.convolution_sizes import Convolution
-from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.linear import saves_other, wide_option
 from weft.ops.rounding import NARROW
 from weft.ops.rules import Precision, Rules
+from weft.ops.spec import Gradient, OpSpec, TensorType
 from weft.ops.table import declare, lookup
 from weft.ops.windows import Padding, both_sides, tuple_of
 

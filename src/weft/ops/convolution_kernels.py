@@ -17,11 +17,11 @@ from weft.ops import convolution_winograd
 from weft.ops.convolution_cropped import inner_taps, used_taps, with_outer_taps, without_outer_taps
 from weft.ops.convolution_sizes import Convolution, scratch
 from weft.ops.convolution_turned import by_turned_filters, turned_filters
-from weft.ops.core import KernelRequest
 from weft.ops.geometry import contiguous_strides
 from weft.ops.linear import HALF_ALONE, matmul_step
 from weft.ops.products import Asked, choose, piece, sum_pieces
 from weft.ops.reduction import is_cooperative
+from weft.ops.spec import KernelRequest
 from weft.ops.viewing import copy_step
 from weft.target import TargetProfile
 

@@ -10,9 +10,10 @@ from weft.dtypes import DType
 from weft.expr import Expr, cast, where
 from weft.kernels import Builder, Program
 from weft.ops import arguments
-from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.pointwise import pointwise_program
 from weft.ops.rules import COPYING, CREATION
+from weft.ops.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.table import declare, lookup
 
 

@@ -12,12 +12,13 @@ from typing import Any
 from weft.expr import call, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program, coalesce
-from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.creation import to_dtype
 from weft.ops.geometry import contiguous_strides
 from weft.ops.loss import NLL, check_classes, target_class
 from weft.ops.reduction import is_cooperative
 from weft.ops.rules import EXAMPLES, UNFUSED
+from weft.ops.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.table import declare, lookup
 
 

@@ -18,12 +18,13 @@ from weft.kernels.library.scans import SCANS, accumulator, block
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.checked_sums import checked_total, is_short
-from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import FUNCTIONS, function
 from weft.ops.pointwise import pointwise
 from weft.ops.rules import ROWS
 from weft.ops.sorting import Sorted, Temporaries, rows_of, scratch
+from weft.ops.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.table import declare, lookup
 from weft.ops.viewing import SLICE, copy_step
 from weft.target import TargetProfile

@@ -12,11 +12,13 @@ from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import OpSpec, bind
+from weft.ops.core import bind
 from weft.ops.declaring import binary, check_operands, planned, unary
 from weft.ops.functions import function
 from weft.ops.outs import bind_out
 from weft.ops.pointwise import pointwise
+from weft.ops.spec import OpSpec
+from weft.ops.table import lookup
 
 # Sums, with ``alpha``. They are called most, so they are written out.
 ADD = pointwise("add", {"fiu": "x + y", "b": "x | y"}, "x y", "The sum of two tensors, broadcast.")
@@ -87,8 +89,6 @@ DIV_TRUNC = pointwise("div_trunc", {"f": "trunc(x / y)", "iu": """
 
 
 def _plan_div(input: Any, other: Any, *, rounding_mode: str | None = None) -> tuple[Any, ...]:
-    from weft.ops.table import lookup
-
     check_operands("div", input, other)
     modes = {None: DIV, "trunc": DIV_TRUNC, "floor": lookup("floor_divide")}
     if rounding_mode not in modes:

@@ -14,6 +14,7 @@ from weft.expr import Expr, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Library, Operand, Step
 from weft.ops.geometry import contiguous_strides
+from weft.ops.sorting import order_steps
 from weft.target import TargetProfile
 
 COMPARED = 1024
@@ -125,8 +126,6 @@ def _sorted_keys(
     steps: list[Step], scratch: Scratch, keys: Operand, profile: TargetProfile
 ) -> tuple[Operand, Operand]:
     """The keys in ascending order, and the places that they have among the keys."""
-    from weft.ops.sorting import order_steps
-
     found, order = order_steps(keys, False, profile, scratch.first, scratch.taken)
     steps += found
     ordered = _for_each(

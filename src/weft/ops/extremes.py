@@ -9,11 +9,12 @@ from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.kernels.derived import Combine
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import Gradient, OpSpec, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.functions import function
 from weft.ops.reduction import extreme_lowering, reduced_shape
 from weft.ops.rules import REDUCTION
 from weft.ops.sorting import PLACE, Sorted
+from weft.ops.spec import Gradient, OpSpec, TensorType
 from weft.ops.table import declare, lookup
 
 

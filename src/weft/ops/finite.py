@@ -13,8 +13,8 @@ from weft import dtypes
 from weft.errors import DTypeError, mistake
 from weft.expr import call, const, where
 from weft.kernels import PARTS, Builder, Operand, Program, Step
-from weft.ops.core import KernelRequest, OpSpec, TensorType
 from weft.ops.rules import Rules
+from weft.ops.spec import KernelRequest, OpSpec, TensorType
 from weft.ops.table import declare
 
 RUN = 1024

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
+from weft.errors import WeftError
 from weft.ops.core import top_mode
 from weft.ops.outs import with_out
 from weft.ops.pytorch_names import KEYWORDS, NEUTRAL, with_deprecated
 from weft.ops.rounding import rounded_once
 from weft.ops.signatures import Front, checked
+from weft.ops.spec import OpSpec
 
 Precision = Literal["lower", "float32", "widest"]
 """The type in which autocast has an operation done: its own, single precision, or the widest of the operands'."""
@@ -138,3 +140,10 @@ def whole(precision: Precision) -> Callable[[F], F]:
         return call  # type: ignore[return-value]
 
     return decorate
+
+
+def user_error(error: WeftError, op: OpSpec) -> WeftError:
+    """The same error with the op's name in front, where it names no op or public function yet."""
+    text = str(error)
+    head = text.partition(":")[0]
+    return error if head == op.name or head in FUNCTIONS else type(error)(f"{op.name}: {text}")

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from weft.errors import ShapeError
+
 
 def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
     """Row-major strides of a shape, in elements, as PyTorch gives them (sizes 0 count as 1).
@@ -134,8 +136,6 @@ def broadcast_shapes(where: str, *shapes: Sequence[int]) -> tuple[int, ...]:
     >>> broadcast_shapes("add", (3, 1), (4,))
     (3, 4)
     """
-    from weft.errors import ShapeError
-
     rank = max((len(shape) for shape in shapes), default=0)
     result = [1] * rank
     for shape in shapes:

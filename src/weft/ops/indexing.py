@@ -14,13 +14,14 @@ from weft.kernels import Builder, Program, coalesce
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.apart import SPLIT, taken_apart
-from weft.ops.core import Gradient, KernelRequest, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.creation import to_dtype, zeros_of
 from weft.ops.functions import function
-from weft.ops.movement import reshape
+from weft.ops.movement import reshape, unsqueeze
 from weft.ops.placement import INDEX_PUT, SCATTER, check_index
 from weft.ops.pointwise import promoted
 from weft.ops.rules import MOVE, ROWS, Rules
+from weft.ops.spec import Gradient, KernelRequest, TensorType
 from weft.ops.table import declare, lookup
 
 
@@ -279,8 +280,6 @@ def _without_empty(tensors: Sequence[Any]) -> Sequence[Any]:
 @function(method=False, out=CAT)
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape joined along a new dimension."""
-    from weft.ops.movement import unsqueeze
-
     if not isinstance(tensors, Sequence) or not tensors:
         raise ArgumentTypeError(mistake("stack", "tensors", repr(tensors), "a non-empty sequence of tensors"))
     shapes = {tuple(arguments.tensor("stack", "tensors", one).shape) for one in tensors}

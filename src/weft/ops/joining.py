@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from weft.ops.core import TensorType, bind
+from weft.ops.core import bind
 from weft.ops.creation import zeros_of
+from weft.ops.spec import TensorType
 from weft.ops.table import lookup
 
 

@@ -14,13 +14,14 @@ from weft.kernels import Builder, Operand, Program, Step, coalesce
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.checked_sums import checked_total, is_short
-from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind, untouched
+from weft.ops.core import bind, untouched
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.geometry import broadcast_shapes, contiguous_strides
 from weft.ops.pointwise import broadcast_strides, unbroadcast
 from weft.ops.products import TINY, Layout, gpu_program
 from weft.ops.rules import UNFUSED, Rules
+from weft.ops.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.table import declare, lookup
 from weft.ops.viewing import copy_step
 from weft.target import TargetProfile

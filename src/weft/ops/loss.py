@@ -10,12 +10,13 @@ from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import Gradient, KernelRequest, TensorType, bind, untouched
+from weft.ops.core import bind, untouched
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.rounding import NARROW, rounded_once
 from weft.ops.rules import EXAMPLES
 from weft.ops.softmax import log_softmax
+from weft.ops.spec import Gradient, KernelRequest, TensorType
 from weft.ops.table import declare, lookup
 
 

@@ -15,10 +15,11 @@ from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, cast, const
 from weft.kernels import Builder, Operand, Program, coalesce
 from weft.ops import arguments
-from weft.ops.core import Gradient, KernelRequest, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.pointwise import broadcast_strides, unbroadcast
 from weft.ops.reduction import is_cooperative, reduced_shape
 from weft.ops.rules import ROWS, Rules
+from weft.ops.spec import Gradient, KernelRequest, TensorType
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 

@@ -14,7 +14,9 @@ from typing import Any
 
 from weft.dtypes import of_scalar
 from weft.errors import ArgumentTypeError, DeviceError, GradError, mistake
-from weft.ops.core import Interpreter, OpSpec, TensorType, bind, interpreter_stack, interpreting, together
+from weft.ops.core import Interpreter, bind, interpreter_stack, interpreting, together
+from weft.ops.spec import OpSpec, TensorType
+from weft.ops.table import lookup
 from weft.ops.targets import check_target
 
 
@@ -87,7 +89,6 @@ def _takes(target: Any, result: TensorType) -> bool:
 
 def with_out(name: str, function: Callable[..., Any], last: Any) -> Callable[..., Any]:
     """The function with the keyword ``out``; ``last`` is the op that it ends in, or several, or True."""
-    from weft.ops.table import lookup
 
     def call(*arguments: Any, out: Any = None, **keywords: Any) -> Any:
         if out is None:
@@ -118,8 +119,6 @@ def _several(value: Any) -> tuple[Any, ...]:
 
 def _write(name: str, results: Any, out: Any, targets: tuple[Any, ...]) -> None:
     """Copy into the targets the results that are not written there yet: all or none."""
-    from weft.ops.table import lookup
-
     several = isinstance(results, tuple)
     made = results if several else (results,)
     if several is not isinstance(out, tuple | list) or len(made) != len(targets):

@@ -12,13 +12,13 @@ from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.functions import function
 from weft.ops.rearrangement import Sources, moved
 from weft.ops.rules import MOVE
+from weft.ops.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.table import declare, lookup
-from weft.ops.viewing import SLICE
-from weft.ops.views import positions, summed_at
+from weft.ops.viewing import SLICE, positions, summed_at
 
 
 def _infer_pad(

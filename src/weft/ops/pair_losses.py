@@ -8,12 +8,13 @@ from typing import Any
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import OpSpec, bind
+from weft.ops.core import bind
 from weft.ops.functions import FUNCTIONS, function
 from weft.ops.geometry import broadcast_shapes
 from weft.ops.linear_algebra import pairwise_distance
 from weft.ops.loss import reduced
 from weft.ops.pointwise import pointwise
+from weft.ops.spec import OpSpec
 from weft.ops.table import lookup
 
 

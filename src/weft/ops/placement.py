@@ -11,17 +11,18 @@ from dataclasses import replace
 from typing import Any
 
 from weft import dtypes
-from weft.errors import DTypeError, IndexOutOfRangeError, ShapeError, UnsupportedError, mistake
+from weft.errors import DTypeError, GradError, IndexOutOfRangeError, ShapeError, UnsupportedError, mistake
 from weft.expr import call, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Library, Program, Step, coalesce
 from weft.ops import arguments
-from weft.ops.core import Gradient, KernelRequest, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.creation import to_dtype, zeros_of
 from weft.ops.equal_keys import Scratch, zero_step
 from weft.ops.geometry import broadcast_shapes, contiguous_strides
 from weft.ops.placing import MODES, fronted, index_points, lower_put, scatter_points
 from weft.ops.rules import ROWS, Rules
+from weft.ops.spec import Gradient, KernelRequest, TensorType
 from weft.ops.table import declare, lookup
 
 # Reading.
@@ -144,8 +145,6 @@ def _gradient_put(
     """The gradients of x and of the values, for ``replace`` and ``sum``."""
     mode, own, given = context.attributes["mode"], None, None
     if mode not in ("replace", "sum"):
-        from weft.errors import GradError
-
         raise GradError(f"the gradient of {mode} at indices is that of scatter_reduce; call scatter_reduce")
     if context.needs[0]:
         zeros = zeros_of(TensorType(context.types[1].shape, grad.dtype), device=str(grad.device))

@@ -16,10 +16,11 @@ from weft.dtypes import DType
 from weft.errors import DTypeError
 from weft.expr import Expr, cast, differentiate, evaluate, parse, simplify, substitute, variable, variables
 from weft.kernels import Builder, Operand, Program, coalesce
-from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.geometry import broadcast_shapes
 from weft.ops.rules import POINTWISE, Precision
-from weft.ops.table import OPS, declare, lookup
+from weft.ops.spec import Gradient, KernelRequest, OpSpec, TensorType
+from weft.ops.table import OPS, declare, derive, lookup
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,6 +296,8 @@ def _declare(name: str, info: Pointwise, doc: str) -> OpSpec:
         info={"pointwise": info},
     )
 
+
+derive.append(gradient_op)
 
 Source = str | Mapping[str, str] | Callable[[DType], str]
 """An expression; one for each group of kinds (``{"f": "floor(x)", "iu": "x"}``); or made from the type."""

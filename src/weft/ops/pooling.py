@@ -17,9 +17,10 @@ from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program, Step
-from weft.ops.core import Gradient, KernelRequest, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.geometry import contiguous_strides
 from weft.ops.rules import EXAMPLES
+from weft.ops.spec import Gradient, KernelRequest, TensorType
 from weft.ops.table import declare, lookup
 from weft.ops.window_sums import by_turns, readers, summed, takes_turns
 from weft.ops.windows import Bins, Window, every, window_of

@@ -7,10 +7,11 @@ from typing import Any
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import OptionalPair, Pair, Tensor
-from weft.ops.core import OpSpec, bind
+from weft.ops.core import bind
 from weft.ops.functions import function
 from weft.ops.pooling import MAX_POOL
 from weft.ops.pooling_means import AVG_POOL
+from weft.ops.spec import OpSpec
 from weft.ops.table import lookup
 from weft.ops.windows import tuple_of
 

@@ -12,7 +12,7 @@ from weft.expr import Expr, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program, Step
 from weft.ops import arguments
-from weft.ops.core import Gradient, KernelRequest, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.pooling import (
     BINS,
     SHAPE,
@@ -26,6 +26,7 @@ from weft.ops.pooling import (
 )
 from weft.ops.reduction import is_cooperative
 from weft.ops.rules import EXAMPLES
+from weft.ops.spec import Gradient, KernelRequest, TensorType
 from weft.ops.table import declare
 from weft.ops.window_sums import by_turns, readers, summed, takes_turns
 from weft.ops.windows import Bins, Window, window_of

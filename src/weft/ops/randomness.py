@@ -11,12 +11,13 @@ from typing import Any
 
 from weft import dtypes
 from weft.dtypes import DType
-from weft.expr import Expr, call, cast, const, where
+from weft.expr import FUNCTIONS, Expr, call, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program, coalesce
-from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.pointwise import broadcast_strides, pointwise_program
 from weft.ops.rules import DRAW, Rules
+from weft.ops.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.table import declare, lookup
 
 U32 = dtypes.uint32
@@ -111,8 +112,6 @@ def _reference(kind: str) -> Callable[..., Any]:
         state: Any, low: int, high: int, a: Any, b: Any, *, shape: tuple[int, ...], dtype: DType
     ) -> Any:
         import numpy
-
-        from weft.expr import FUNCTIONS
 
         count = int(numpy.prod(shape, dtype="int64"))
         base = (int(state[3]) << 32 | int(state[2])) + (high << 32 | low)

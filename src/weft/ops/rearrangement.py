@@ -12,14 +12,14 @@ from weft.expr import Expr, cast, const, where
 from weft.kernels import Builder, Operand, Program
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import Gradient, KernelRequest, OpSpec, bind
-from weft.ops.functions import function
+from weft.ops.core import bind
+from weft.ops.functions import FUNCTIONS, function
 from weft.ops.masked import is_traced, read_number
 from weft.ops.movement import permute, reshape
 from weft.ops.rules import MOVE
+from weft.ops.spec import Gradient, KernelRequest, OpSpec
 from weft.ops.table import declare, lookup
-from weft.ops.viewing import EXPAND, RESHAPE
-from weft.ops.views import positions
+from weft.ops.viewing import EXPAND, RESHAPE, positions
 
 Sources = Callable[[Builder, Sequence[Expr], Operand], tuple[list[Expr], Expr | None]]
 
@@ -293,8 +293,6 @@ def repeat_interleave(
 
 
 def _interleaved(input: Any, repeats: Any, dim: int, output_size: int | None) -> Any:
-    from weft.ops.functions import FUNCTIONS
-
     arguments.integral("repeat_interleave", "repeats", repeats.dtype)
     size, given = input.shape[dim], tuple(repeats.shape)
     if given not in ((size,), (1,), ()):
@@ -331,9 +329,7 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _cat(tensors: Sequence[Any], dim: int) -> Any:
-    from weft.ops.indexing import cat
-
-    return cat(tensors, dim)
+    return FUNCTIONS["cat"].function(tensors, dim)
 
 
 def _at_least(name: str, tensors: Sequence[Any], rank: int) -> list[Any]:

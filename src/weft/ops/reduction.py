@@ -15,12 +15,13 @@ from weft.kernels.derived import Combine
 from weft.ops import arguments, sharing
 from weft.ops.annotations import Dims, Tensor
 from weft.ops.checked_sums import checked_total, may_wrap
-from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.creation import in_dtype, to_dtype
 from weft.ops.functions import function
 from weft.ops.geometry import contiguous_strides
 from weft.ops.pointwise import pointwise
 from weft.ops.rules import REDUCTION
+from weft.ops.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.table import declare, lookup
 from weft.target import TargetProfile
 

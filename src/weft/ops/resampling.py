@@ -19,12 +19,13 @@ from weft.expr.node import INDEX
 from weft.kernels import Builder, Operand, Program, Step
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import Gradient, KernelRequest, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.functions import function
 from weft.ops.geometry import contiguous_strides
 from weft.ops.pooling_functions import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from weft.ops.resampling_taps import CUBIC, MODES, Taps, axis_taps, limited, place_of_sample
 from weft.ops.rules import EXAMPLES
+from weft.ops.spec import Gradient, KernelRequest, TensorType
 from weft.ops.table import declare
 from weft.ops.windows import tuple_of
 

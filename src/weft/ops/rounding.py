@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 from weft import dtypes
 from weft.dtypes import DType
+from weft.ops.core import bind
+from weft.ops.table import lookup
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,7 +70,7 @@ def _promoted(values: tuple[Any, ...]) -> DType | None:
 
 def _converted(value: Any, sources: frozenset[DType], target: DType) -> Any:
     """The value in ``target`` where it is a tensor of one of the source types."""
-    from weft.ops.creation import to_dtype
-
     dtype = getattr(value, "dtype", None)
-    return to_dtype(value, target) if isinstance(dtype, DType) and dtype in sources else value
+    return (
+        bind(lookup("cast"), value, dtype=target) if isinstance(dtype, DType) and dtype in sources else value
+    )

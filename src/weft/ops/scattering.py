@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weft import dtypes
-from weft.errors import ArgumentError, DTypeError, ShapeError, UnsupportedError, mistake
+from weft.errors import ArgumentError, DTypeError, ShapeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import bind
 from weft.ops.creation import to_dtype
 from weft.ops.expanded import fill_where, put_repeated, repeated
 from weft.ops.functions import FUNCTIONS, Precision, function
+from weft.ops.geometry import broadcast_shapes
 from weft.ops.movement import expand, reshape
 from weft.ops.placement import INDEX_OP, INDEX_PUT, SCATTER, SCATTER_FOLD
 from weft.ops.rounding import rounded_once
@@ -74,8 +75,6 @@ def put(
     dim: int = 0,
 ) -> Any:
     """Write or fold ``values``, expanded, at index tensors for dimensions from ``dim`` on; ``into``: in x itself."""
-    from weft.ops.geometry import broadcast_shapes
-
     named = broadcast_shapes("index_put", *(tuple(i.shape) for i in indices))
     shape = (*x.shape[:dim], *named, *x.shape[dim + len(indices) :])
     if tuple(values.shape) != shape:
@@ -170,7 +169,7 @@ def _along(name: str, input: Any, dim: int, index: Any, source: Any, mode: str, 
     return input if into else written if input.shape else reshape(written)
 
 
-def _both(
+def both_forms(
     name: str, function_: Callable[..., Any], out: bool = True, autocast: Precision | None = None
 ) -> None:
     """Register ``name``, with ``out=``, and ``name_`` that overwrites its tensor; ``function_`` takes ``into``."""
@@ -273,22 +272,6 @@ def _number_like(name: str, input: Any, value: Any) -> Any:
             )
         return to_dtype(value, input.dtype)
     return filled(input, value)
-
-
-def index_put(
-    input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False, *, into: bool = False
-) -> Tensor:
-    """``input`` with ``values`` written (the last stays) or added at ``input[indices]``."""
-    from weft.ops.advanced import resolve
-
-    arguments.tensor("index_put", "input", input)
-    arguments.tensor("index_put", "values", values)
-    if not isinstance(indices, tuple | list):
-        raise ArgumentError(mistake("index_put", "indices", type(indices).__name__, "a tuple of tensors"))
-    place = resolve(input, tuple(slice(None) if index is None else index for index in indices))
-    if not place.indices:
-        raise UnsupportedError("index_put: no index tensor was given, expected one or more")
-    return place.write(input, values, "sum" if accumulate else "replace", into)
 
 
 # scatter: an index for each element.
@@ -465,10 +448,9 @@ _FORMS: dict[str, Callable[..., Any]] = {"mean": rounded_once(_mean)}
 
 _BOTH: dict[str, Callable[..., Any]] = {
     "index_add": index_add, "index_copy": index_copy, "index_fill": index_fill, "index_reduce": index_reduce,
-    "index_put": index_put,
     **{form.__name__: _with_vectors(form) for form in (scatter, scatter_add, scatter_reduce)},
 }  # fmt: skip
-_WIDEST = ("index_put", "scatter_add")
 for _name, _form in _BOTH.items():
-    _precision: Precision | None = "widest" if _name in _WIDEST else None
-    _both(_name, _form, _name not in ("index_fill", "index_put"), _precision)  # as in PyTorch
+    both_forms(
+        _name, _form, _name != "index_fill", "widest" if _name == "scatter_add" else None
+    )  # as in PyTorch

@@ -11,9 +11,10 @@ from weft.expr.node import INDEX
 from weft.kernels import Builder, Program
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import KernelRequest, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.functions import function
 from weft.ops.rules import Rules
+from weft.ops.spec import KernelRequest, TensorType
 from weft.ops.table import declare, lookup
 
 

@@ -11,11 +11,12 @@ from weft.expr import Expr, call, const
 from weft.kernels import Builder, Operand, Program
 from weft.ops import arguments, sharing
 from weft.ops.annotations import Tensor
-from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.reduction import is_cooperative
 from weft.ops.rules import ROWS
+from weft.ops.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.table import declare, lookup
 
 Row = Callable[[Builder, list[Expr]], Expr]

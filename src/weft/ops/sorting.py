@@ -18,11 +18,12 @@ from weft.kernels import Builder, Library, Offset, Operand, Program, Step, coale
 from weft.kernels.library import radix
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import Gradient, KernelRequest, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.creation import zeros_of
 from weft.ops.functions import function
 from weft.ops.geometry import contiguous_strides
 from weft.ops.rules import MOVE, ROWS
+from weft.ops.spec import Gradient, KernelRequest, TensorType
 from weft.ops.table import declare, lookup
 from weft.ops.viewing import SLICE, copy_step
 from weft.target import TargetProfile

@@ -9,7 +9,7 @@ from typing import Any
 from weft.errors import ArgumentTypeError, ShapeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
-from weft.ops.core import TensorType, bind
+from weft.ops.core import bind
 from weft.ops.creation import to_dtype, zeros_of
 from weft.ops.functions import function
 from weft.ops.indexing import cat, stack
@@ -17,6 +17,7 @@ from weft.ops.kinds import is_tensor
 from weft.ops.movement import reshape
 from weft.ops.pointwise import promoted
 from weft.ops.reduction import sum_dtype
+from weft.ops.spec import TensorType
 from weft.ops.table import lookup
 from weft.ops.views import diag, meshgrid, tensor_split
 

@@ -13,7 +13,7 @@ from weft.expr import Expr, call, cast, const, where
 from weft.kernels import Builder, Program, coalesce
 from weft.ops import arguments
 from weft.ops.annotations import Dims, Tensor
-from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.creation import in_dtype, to_dtype
 from weft.ops.cumulative import CUMPROD, shifted
 from weft.ops.functions import function
@@ -27,6 +27,7 @@ from weft.ops.reduction import (
     sum_dtype,
 )
 from weft.ops.rules import REDUCTION
+from weft.ops.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.table import declare, lookup
 
 Rows = Callable[[Builder, Expr, int, dict[str, Any]], Sequence[Expr]]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copyreg
+from collections.abc import Callable
 from typing import Any
 
 from weft.errors import ArgumentError
-from weft.ops.core import OpSpec
+from weft.ops.spec import OpSpec
 
 OPS: dict[str, OpSpec] = {}
+derive: list[Callable[[OpSpec, int], OpSpec | None]] = []
+"""What makes the gradient of an op with respect to an operand as an op; the pointwise family puts it here."""
 
 
 def declare(name: str, **columns: Any) -> OpSpec:
@@ -24,9 +28,10 @@ def lookup(name: str) -> OpSpec:
         return OPS[name]
     base, dot, part = name.rpartition(".grad")
     if dot and part.isdigit():
-        from weft.ops.pointwise import gradient_op
-
-        found = gradient_op(lookup(base), int(part))
+        found = derive[0](lookup(base), int(part))
         if found is not None:
             return found
     raise ArgumentError(f"op {name!r} is not one of {', '.join(sorted(OPS))}")
+
+
+copyreg.pickle(OpSpec, lambda op: (lookup, (op.name,)))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from weft.errors import DTypeError, ShapeError, mistake
-from weft.ops.core import OpSpec, TensorType
+from weft.ops.spec import OpSpec, TensorType
 
 _ORDER = {"bool": 0, "uint": 1, "int": 1, "float": 2}
 

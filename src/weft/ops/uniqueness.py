@@ -10,7 +10,7 @@ from weft.errors import ArgumentTypeError, mistake
 from weft.ops import arguments
 from weft.ops.advanced import nonzero
 from weft.ops.annotations import Tensor
-from weft.ops.core import TensorType, bind
+from weft.ops.core import bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import function
 from weft.ops.kinds import is_tensor
@@ -19,8 +19,10 @@ from weft.ops.pointwise import promoted
 from weft.ops.scattering import index_select
 from weft.ops.searching import searchsorted
 from weft.ops.sorting import SORT, UNSORT
+from weft.ops.spec import TensorType
 from weft.ops.table import lookup
-from weft.ops.views import movedim, positions
+from weft.ops.viewing import positions
+from weft.ops.views import movedim
 
 
 class Groups(NamedTuple):

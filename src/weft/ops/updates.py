@@ -14,9 +14,9 @@ from typing import Any
 from weft.dtypes import DType, from_numpy
 from weft.expr import Expr, cast, const, evaluate, parse, substitute, variable, variables
 from weft.kernels import PARTS, Builder, Kernel, Operand, Program, Step, coalesce, renumbered
-from weft.ops.core import KernelRequest, OpSpec, TensorType
 from weft.ops.geometry import contiguous_strides
 from weft.ops.rules import UPDATE
+from weft.ops.spec import KernelRequest, OpSpec, TensorType
 from weft.ops.table import declare
 from weft.target import TargetProfile
 

@@ -10,13 +10,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from weft import dtypes
 from weft.errors import ShapeError, mistake
 from weft.kernels import Builder, Operand, Program, coalesce
-from weft.ops.core import Gradient, KernelRequest, OpSpec, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.creation import COPY, zeros_of
 from weft.ops.geometry import Geometry
-from weft.ops.pointwise import is_vector
+from weft.ops.joining import slice_gradients
+from weft.ops.pointwise import is_vector, unbroadcast
 from weft.ops.rules import VIEW, Rules
+from weft.ops.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.table import declare, lookup
 
 Path = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
@@ -81,8 +84,6 @@ def _expand_reference(x: Any, *, shape: tuple[int, ...]) -> Any:
 
 
 def _expand_gradient(context: Gradient, grad: Any) -> list[Any]:
-    from weft.ops.pointwise import unbroadcast
-
     return [unbroadcast(grad, context.types[0])]
 
 
@@ -104,8 +105,6 @@ def _slice_gradient(context: Gradient, grad: Any) -> list[Any]:
 
 
 def _joint_slice_gradient(operand: TensorType, calls: Sequence[tuple[dict[str, Any], Any]]) -> Any:
-    from weft.ops.joining import slice_gradients
-
     return slice_gradients(operand, calls)
 
 
@@ -136,10 +135,22 @@ def _strided_reference(x: Any, *, shape: tuple[int, ...], strides: tuple[int, ..
     return numpy.lib.stride_tricks.as_strided(flat, shape, [stride * x.itemsize for stride in strides])
 
 
+def positions(like: Any, shape: tuple[int, ...]) -> Any:
+    """0, 1, … in row-major order, under a shape, on the device of another tensor."""
+    count = bind(lookup("arange"), 0, 1, count=math.prod(shape), dtype=dtypes.int64, device=str(like.device))
+    return bind(RESHAPE, count, shape=shape)
+
+
+def summed_at(grad: Any, places: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of a shape with ``grad`` added at flat places, each in a fixed order."""
+    zeros = zeros_of(TensorType((math.prod(shape),), grad.dtype), device=str(grad.device))
+    return bind(
+        RESHAPE, bind(lookup("index_put"), zeros, grad, places, mode="sum", wrap=False, dim=0), shape=shape
+    )
+
+
 def _strided_gradient(context: Gradient, grad: Any) -> list[Any]:
     if Geometry(context.attributes["shape"], context.attributes["strides"]).overlaps_itself:
-        from weft.ops.views import positions, summed_at
-
         shape = context.types[0].shape
         return [summed_at(grad, bind(STRIDED, positions(grad, shape), **context.attributes), shape)]
     return [_into_zeros(context, grad, STRIDED)]

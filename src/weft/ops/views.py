@@ -6,36 +6,31 @@ in a fixed order.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-from weft import dtypes
 from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.apart import SPLIT, UNBIND, taken_apart
-from weft.ops.core import Gradient, TensorType, bind
+from weft.ops.core import bind
 from weft.ops.creation import zeros_of
-from weft.ops.functions import function
+from weft.ops.functions import FUNCTIONS, function
 from weft.ops.geometry import Geometry, broadcast_shapes
 from weft.ops.movement import expand, reshape
+from weft.ops.spec import Gradient, TensorType
 from weft.ops.table import lookup
-from weft.ops.viewing import EXPAND, PERMUTE, RESHAPE, SLICE, STRIDED, UPDATE_VIEW, declare_view
-
-
-def positions(like: Any, shape: tuple[int, ...]) -> Any:
-    """0, 1, … in row-major order, under a shape, on the device of another tensor."""
-    count = bind(lookup("arange"), 0, 1, count=math.prod(shape), dtype=dtypes.int64, device=str(like.device))
-    return bind(RESHAPE, count, shape=shape)
-
-
-def summed_at(grad: Any, places: Any, shape: tuple[int, ...]) -> Any:
-    """Zeros of a shape with ``grad`` added at flat places, each in a fixed order."""
-    zeros = zeros_of(TensorType((math.prod(shape),), grad.dtype), device=str(grad.device))
-    return bind(
-        RESHAPE, bind(lookup("index_put"), zeros, grad, places, mode="sum", wrap=False, dim=0), shape=shape
-    )
+from weft.ops.viewing import (
+    EXPAND,
+    PERMUTE,
+    RESHAPE,
+    SLICE,
+    STRIDED,
+    UPDATE_VIEW,
+    declare_view,
+    positions,
+    summed_at,
+)
 
 
 def _view_gradient(name: str, overlaps: bool) -> Any:
@@ -152,8 +147,6 @@ def swapdims(input: Tensor, dim0: int, dim1: int) -> Tensor:
 
 def lookup_function(name: str) -> Any:
     """A public function by name."""
-    from weft.ops.functions import FUNCTIONS
-
     return FUNCTIONS[name].function
 
 

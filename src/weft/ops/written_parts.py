@@ -6,11 +6,11 @@ from typing import Any
 
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops import arguments
+from weft.ops.advanced import index_put
 from weft.ops.annotations import Tensor
 from weft.ops.core import bind
 from weft.ops.creation import to_dtype
 from weft.ops.functions import FUNCTIONS, function
-from weft.ops.scattering import index_put
 from weft.ops.table import lookup
 
 Path = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
