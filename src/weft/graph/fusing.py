@@ -30,8 +30,8 @@ CHEAP = 12
 LARGEST = 200
 """Nodes of a part's expressions, at most: larger ones take long to compile and gain nothing.
 
-Programs of ordinary layers stay below 100. A recurrence that is written out has no end of what could be fused; at 100,
-200 and 600 nodes it runs equally fast.
+Programs of ordinary layers stay below 100. A recurrence that is written out has no end of what could be fused: a selective
+scan of 64 steps runs 15% slower than with 600 nodes, and is planned four times as fast.
 """
 MANY_READERS = 64
 """Readers of a value from which on it is computed with none of them: one load less of so many gains nothing, and to
