@@ -23,8 +23,8 @@ from weft import codegen, devices
 from weft.devices.base import Device
 from weft.kernels import Offset, Operand, Program
 from weft.ops import OPS, bind
-from weft.ops.functions import FUNCTIONS
-from weft.ops.linear import derived_matmul, matmul_program
+from weft.ops.matmul.linear import derived_matmul, matmul_program
+from weft.ops.registry.functions import FUNCTIONS
 
 try:
     import torch

@@ -29,9 +29,9 @@ HOMES = {
     "Any": "typing",
     "Callable": "collections.abc",
     "DType": "weft.dtypes",
-    "Dims": "weft.ops.annotations",
-    "OptionalPair": "weft.ops.annotations",
-    "Pair": "weft.ops.annotations",
+    "Dims": "weft.ops.registry.annotations",
+    "OptionalPair": "weft.ops.registry.annotations",
+    "Pair": "weft.ops.registry.annotations",
     "Sequence": "collections.abc",
     "Tensor": "weft.tensors.tensor",
 }

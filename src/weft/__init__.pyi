@@ -4,8 +4,8 @@ import builtins
 from collections.abc import Sequence
 from typing import Any
 from weft.dtypes import DType
-from weft.ops.annotations import Dims
-from weft.ops.annotations import Pair
+from weft.ops.registry.annotations import Dims
+from weft.ops.registry.annotations import Pair
 
 from weft import accelerator as accelerator
 from weft import amp as amp

@@ -18,7 +18,8 @@ from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.kernels import Library, Offset, Operand, Program
 from weft.kernels.library import attentions
-from weft.ops import OPS, attention_kernels
+from weft.ops import OPS
+from weft.ops.attention.ops import kernels as attention_kernels
 from weft.target import CPU, TargetProfile
 
 

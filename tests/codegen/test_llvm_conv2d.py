@@ -18,8 +18,9 @@ from weft.devices.cpu import CpuDevice
 from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.kernels import Library, Offset, Operand, Program
-from weft.ops import convolution_cropped, convolution_kernels
-from weft.ops.convolution_sizes import Convolution
+from weft.ops.conv import cropped as convolution_cropped
+from weft.ops.conv import kernels as convolution_kernels
+from weft.ops.conv.sizes import Convolution
 from weft.target import CPU
 
 Pair = tuple[int, int]

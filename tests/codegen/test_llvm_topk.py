@@ -9,7 +9,8 @@ import weft as wf
 from tests.codegen.llvm_run import contiguous, cpu
 from weft import dtypes
 from weft.kernels import Library, Operand, Program
-from weft.ops import OPS, sorting
+from weft.ops import OPS
+from weft.ops.reduce import sorting
 
 
 def _lowered(n: int, count: int) -> Program:

@@ -13,7 +13,7 @@ from weft import codegen, dtypes
 from weft.codegen.llvm.turned import turned
 from weft.dtypes import DType
 from weft.kernels import Kernel, Operand, Step
-from weft.ops.viewing import copy_step
+from weft.ops.views.ops import copy_step
 from weft.target import CPU
 
 TYPES = ("float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")

@@ -17,8 +17,9 @@ from weft.errors import KernelError
 from weft.expr.llvm_text import Lines
 from weft.kernels import Library, Operand
 from weft.kernels.library.winograd import Filtering, Matrix, transposed
-from weft.ops import convolution_kernels, convolution_winograd
-from weft.ops.convolution_sizes import Convolution
+from weft.ops.conv import kernels as convolution_kernels
+from weft.ops.conv import winograd as convolution_winograd
+from weft.ops.conv.sizes import Convolution
 
 FILTERINGS = (
     Filtering(4, 3), Filtering(2, 3), Filtering(3, 2), Filtering(2, 2), Filtering(5, 2), Filtering(2, 5),

@@ -12,8 +12,8 @@ from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.kernels import Library, Operand
 from weft.kernels.library import attentions
-from weft.ops import attention_kernels
-from weft.ops.geometry import contiguous_strides
+from weft.ops.attention.ops import kernels as attention_kernels
+from weft.ops.registry.geometry import contiguous_strides
 from weft.target import BROWSER, TargetProfile
 
 LIMITS = {"max-storage-buffers-per-shader-stage": 8, "max-immediate-size": 128}

@@ -22,9 +22,9 @@ from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.kernels import Library, Operand
 from weft.ops import OPS, bind
-from weft.ops.linear import matmul_layout
-from weft.ops.machines import MACHINES, STAGE
-from weft.ops.products import Asked, candidates, choose, gpu_program, piece, possible
+from weft.ops.matmul.linear import matmul_layout
+from weft.ops.matmul.products import Asked, candidates, choose, gpu_program, piece, possible
+from weft.ops.registry.machines import MACHINES, STAGE
 from weft.target import BROWSER
 from weft.tensors.eager import EAGER
 

@@ -22,7 +22,7 @@ from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr import call, cast
 from weft.kernels import Builder, Kernel, Step
-from weft.ops import sharing
+from weft.ops.registry import sharing
 from weft.target import BROWSER
 from weft.tensors.eager import EAGER
 

@@ -22,7 +22,7 @@ from weft.devices.webgpu import WebGpuDevice, find
 from weft.devices.webgpu.tuned import load, path_of, save
 from weft.errors import UnsupportedError
 from weft.graph import compile_graph
-from weft.ops.products import Asked, Choice, candidates, possible
+from weft.ops.matmul.products import Asked, Choice, candidates, possible
 from weft.tensors.eager import EAGER
 from weft.tensors.tensor import Tensor
 

@@ -8,7 +8,7 @@ import pytest
 from weft.dtypes import float32
 from weft.expr import FUNCTIONS, definition, evaluate, parse, walk
 from weft.expr.wgsl_forms import wgsl_form
-from weft.ops.updates import ADAM, _adam
+from weft.ops.optimizers.updates import ADAM, _adam
 
 TYPES = dict.fromkeys("xyzw", float32)
 SOURCES = (

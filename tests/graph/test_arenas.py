@@ -17,10 +17,10 @@ from weft import nn
 from weft.compiler import trace
 from weft.errors import UnsupportedError
 from weft.graph import Graph
-from weft.graph.arenas import ROOMY, Layout, Run, arrange
-from weft.graph.bindings import accessed
 from weft.graph.pipeline import lower_graph
-from weft.graph.planning import Planning
+from weft.graph.plan.arenas import ROOMY, Layout, Run, arrange
+from weft.graph.plan.bindings import accessed
+from weft.graph.plan.planning import Planning
 from weft.plan import Dispatch, Place, Plan
 from weft.target import Binding, KernelSpec, TargetProfile
 

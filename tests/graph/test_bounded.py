@@ -12,9 +12,9 @@ from weft.errors import UnsupportedError
 from weft.expr import call, const, load, variable, where
 from weft.expr.node import INDEX
 from weft.graph import Graph, Node, State, Var
-from weft.graph.bounded import _range, bounded
-from weft.graph.lowered import Call, Lowered, Value
+from weft.graph.lower.lowered import Call, Lowered, Value
 from weft.graph.pipeline import lower_graph
+from weft.graph.plan.bounded import _range, bounded
 from weft.kernels import Axis, Buffer, Kernel, Part, Store
 from weft.ops import TensorType
 

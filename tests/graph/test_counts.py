@@ -15,7 +15,7 @@ from tests.conftest import ADAPTER
 from weft import nn
 from weft.compiler import trace
 from weft.graph import compile_graph
-from weft.graph.lowered import Lowered
+from weft.graph.lower.lowered import Lowered
 from weft.graph.pipeline import lower_graph
 from weft.kernels import Library
 from weft.target import BROWSER, TargetProfile

@@ -15,9 +15,9 @@ from tests.conftest import ADAPTER
 from weft import codegen, devices
 from weft.compiler import trace
 from weft.devices.base import Storage
-from weft.graph.lowered import Lowered, Result
+from weft.graph.lower.lowered import Lowered, Result
 from weft.graph.pipeline import lower_graph
-from weft.graph.planning import Planning
+from weft.graph.plan.planning import Planning
 from weft.kernels import Epilogue, Library
 from weft.ops import Geometry
 from weft.target import BROWSER, TargetProfile

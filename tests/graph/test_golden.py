@@ -18,10 +18,10 @@ from tests.graph.passes.models import mlp
 from weft import nn
 from weft.compiler import cond, scan, trace, while_loop
 from weft.graph import passes
-from weft.graph.blocks import lower
-from weft.graph.fusing import fuse
-from weft.graph.ordering import ordered
-from weft.graph.planning import plan
+from weft.graph.fuse.fusing import fuse
+from weft.graph.lower.blocks import lower
+from weft.graph.lower.ordering import ordered
+from weft.graph.plan.planning import plan
 from weft.target import CPU
 
 GOLDEN = Path(__file__).parent / "golden"

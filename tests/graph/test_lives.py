@@ -8,7 +8,7 @@ from typing import Any
 import weft as wf
 from weft.compiler import trace
 from weft.graph import Graph, Node, Var
-from weft.graph.lives import Lives
+from weft.graph.lower.lives import Lives
 
 
 def node(graph: Graph, op: str) -> tuple[int, Node]:

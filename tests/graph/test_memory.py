@@ -15,10 +15,10 @@ from tests.graph.test_counts import Block
 from weft import nn
 from weft.compiler import trace
 from weft.graph import Graph, Node, State, Var, compile_graph, passes
-from weft.graph.lowered import Lowered, Repeat
-from weft.graph.parts import folded, loads, points
+from weft.graph.lower.lowered import Lowered, Repeat
 from weft.graph.pipeline import lower_graph
-from weft.graph.planning import Planning
+from weft.graph.plan.planning import Planning
+from weft.graph.rewriting.parts import folded, loads, points
 from weft.kernels import Kernel
 from weft.ops import TensorType
 from weft.utils.checkpoint import checkpoint

@@ -15,10 +15,10 @@ import weft as wf
 from tests.codegen.wgsl_run import run_part
 from weft.expr import Expr, call, cast, const, load, variable
 from weft.expr.node import INDEX
-from weft.graph.affine import Affine, Cut, affine
-from weft.graph.lowered import Value
-from weft.graph.merging import absorbed, attached, dense, inlined
-from weft.graph.parts import cut, fresh, numbered, plain, sizes
+from weft.graph.fuse.merging import absorbed, attached, dense, inlined
+from weft.graph.lower.lowered import Value
+from weft.graph.rewriting.affine import Affine, Cut, affine
+from weft.graph.rewriting.parts import cut, fresh, numbered, plain, sizes
 from weft.kernels import Axis, Check, Part, Reduction, Store
 
 F32 = wf.float32

@@ -13,8 +13,8 @@ import weft as wf
 from weft.compiler.trace import record
 from weft.errors import UnsupportedError
 from weft.graph import Graph, interpret
-from weft.graph.absent import without
-from weft.graph.partition import _costs, _cut, _Parts, repeatable, saved_bytes, split
+from weft.graph.grad.absent import without
+from weft.graph.grad.partition import _costs, _cut, _Parts, repeatable, saved_bytes, split
 from weft.tensors.tensor import Tensor
 
 

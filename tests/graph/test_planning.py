@@ -12,12 +12,12 @@ import weft as wf
 from weft.compiler import trace
 from weft.expr import variable
 from weft.expr.node import INDEX
-from weft.graph.affine import Affine, Cut, affine, divide
-from weft.graph.lowered import Call, Lowered, Result, Value
-from weft.graph.ordering import ordered
+from weft.graph.lower.lowered import Call, Lowered, Result, Value
+from weft.graph.lower.ordering import ordered
+from weft.graph.lower.updates import copy_call
 from weft.graph.pipeline import lower_graph
-from weft.graph.planning import Planning
-from weft.graph.updates import copy_call
+from weft.graph.plan.planning import Planning
+from weft.graph.rewriting.affine import Affine, Cut, affine, divide
 from weft.ops import TensorType
 from weft.target import CPU
 

@@ -18,11 +18,11 @@ from weft.compiler import Traced, trace
 from weft.devices import Device
 from weft.expr import walk
 from weft.graph import Graph, interpret
-from weft.graph.blocks import lower
-from weft.graph.fusing import fuse
-from weft.graph.lowered import Block, Call, Choose, Lowered, Repeat, RepeatWhile, flat
+from weft.graph.fuse.fusing import fuse
+from weft.graph.lower.blocks import lower
+from weft.graph.lower.lowered import Block, Call, Choose, Lowered, Repeat, RepeatWhile, flat
 from weft.graph.pipeline import lower_graph
-from weft.graph.planning import Planning
+from weft.graph.plan.planning import Planning
 from weft.kernels import Kernel
 from weft.ops import Geometry
 from weft.target import TargetProfile

@@ -12,7 +12,7 @@ from tests.graph.test_epilogues import wrapped
 from weft.compiler import trace
 from weft.devices.base import Device
 from weft.graph.pipeline import lower_graph
-from weft.graph.planning import Planning
+from weft.graph.plan.planning import Planning
 from weft.tensors.tensor import Tensor
 
 SHAPE = (4, 6, 5)

@@ -9,7 +9,7 @@ import pytest
 import weft as wf
 import weft.compiler  # declares the ops of loops
 from weft.ops import OPS, lookup
-from weft.ops.attributes import attribute_types, fits
+from weft.ops.registry.attributes import attribute_types, fits
 
 
 def test_every_op_says_what_attributes_it_takes() -> None:

@@ -6,7 +6,7 @@ import numpy
 import pytest
 
 import weft as wf
-from weft.ops.linear import HALF_ALONE
+from weft.ops.matmul.linear import HALF_ALONE
 
 F = wf.nn.functional
 BOUNDS = {"float16": 1e-3, "bfloat16": 8e-3}

@@ -16,8 +16,8 @@ from torch.nn import functional as tf
 import weft as wf
 from weft.nn import functional as F
 from weft.ops import FUNCTIONS
-from weft.ops.pytorch_names import REDUCED
-from weft.ops.signatures import NUMPY_NAMES
+from weft.ops.registry.pytorch_names import REDUCED
+from weft.ops.registry.signatures import NUMPY_NAMES
 
 ABSENT: dict[str, set[str]] = {
     "addmm": {"out_dtype"},

@@ -15,9 +15,9 @@ from weft.codegen.llvm import library as llvm
 from weft.codegen.wgsl import library as wgsl
 from weft.func.forward_rules import TANGENTS
 from weft.func.rules import BATCHING
-from weft.graph.work import LIBRARY
+from weft.graph.plan.work import LIBRARY
 from weft.ops import OPS, OpSpec
-from weft.ops.rules import NONE, Rules
+from weft.ops.registry.rules import NONE, Rules
 from weft.tensors.splits import SPLITTING
 
 assert weft.control

@@ -16,7 +16,7 @@ from weft.autograd.mode import is_enabled
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, mistake
 from weft.ops import OPS, Interpreter, OpSpec, interpreter_stack
-from weft.ops.core import set_context_stack, top_mode, without_modes
+from weft.ops.registry.interpreters import set_context_stack, top_mode, without_modes
 from weft.tensors.tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -16,7 +16,7 @@ from weft.autograd import no_grad
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 from weft.ops import OPS, bind, interpreter_stack
-from weft.ops.core import executing, together
+from weft.ops.registry.interpreters import executing, together
 from weft.optim.groups import number
 from weft.optim.optimizer import Optimizer
 from weft.tensors.arena import limit_bindings

@@ -12,8 +12,8 @@ from weft.autograd.node import Accumulator, Edge, Node
 from weft.autograd.operands import edge_of
 from weft.errors import ArgumentTypeError, GradError, ShapeError, UnsupportedError, mistake
 from weft.ops import OPS, OpSpec, TensorType, bind
-from weft.ops.core import untouched, without_modes
-from weft.ops.lazy_fronts import lazily_checked
+from weft.ops.registry.interpreters import untouched, without_modes
+from weft.ops.registry.lazy_fronts import lazily_checked
 from weft.tensors.tensor import Tensor
 
 

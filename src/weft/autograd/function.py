@@ -16,7 +16,7 @@ from weft.autograd.operands import edge_of, type_of
 from weft.dtypes import bool_
 from weft.errors import ArgumentTypeError, GradError, ShapeError, UnsupportedError, mistake
 from weft.ops import OPS, TensorType, bind
-from weft.ops.core import transforming
+from weft.ops.registry.interpreters import transforming
 from weft.tensors.tensor import Tensor
 
 

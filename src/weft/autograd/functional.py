@@ -12,7 +12,7 @@ from typing import Any
 from weft.autograd.engine import grad
 from weft.autograd.mode import enable_grad
 from weft.errors import ArgumentTypeError, GradError, ShapeError, mistake
-from weft.ops.indexing import stack
+from weft.ops.index.indexing import stack
 from weft.tensors.creation import zeros_like
 from weft.tensors.tensor import Tensor
 

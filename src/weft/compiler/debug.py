@@ -17,7 +17,7 @@ from weft.errors import NotANumberError
 from weft.graph.interpret import node_in_progress
 from weft.graph.tracing import call_site
 from weft.ops import OPS, Interpreter, OpSpec
-from weft.ops.core import interpreting, modes, set_context_stack
+from weft.ops.registry.interpreters import interpreting, modes, set_context_stack
 from weft.tensors.array import Array
 from weft.tensors.eager import EAGER
 from weft.tensors.host import to_numpy

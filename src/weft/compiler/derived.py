@@ -21,8 +21,8 @@ from weft.compiler.trace import Recording
 from weft.devices.base import Device, Storage
 from weft.errors import GradError
 from weft.graph import Graph, Var
-from weft.graph.absent import without
-from weft.graph.partition import Split, split
+from weft.graph.grad.absent import without
+from weft.graph.grad.partition import Split, split
 from weft.ops import OPS, TensorType
 from weft.tensors.tensor import Tensor
 

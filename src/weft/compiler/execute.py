@@ -17,15 +17,15 @@ from weft.compiler.slow import announced
 from weft.devices.base import Device, Storage
 from weft.devices.replay import MovedError, Replay
 from weft.graph import Graph, Var, interpret
-from weft.graph.bounded import bounded
-from weft.graph.limits import TooLarge, too_large
-from weft.graph.lowered import Lowered
+from weft.graph.lower.limits import TooLarge, too_large
+from weft.graph.lower.lowered import Lowered
 from weft.graph.passes import dce
 from weft.graph.pipeline import lower_graph
-from weft.graph.planning import plan
+from weft.graph.plan.bounded import bounded
+from weft.graph.plan.planning import plan
 from weft.ops import OPS, bind
-from weft.ops.core import executing, together
-from weft.ops.geometry import contiguous_strides
+from weft.ops.registry.geometry import contiguous_strides
+from weft.ops.registry.interpreters import executing, together
 from weft.tensors.arena import move_together
 from weft.tensors.array import Array
 from weft.tensors.tensor import Tensor

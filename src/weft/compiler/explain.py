@@ -14,7 +14,7 @@ from weft import devices
 from weft.compiler.jit import JitFunction
 from weft.compiler.program import device_of
 from weft.graph import Graph, Node, Var, passes
-from weft.graph.lowered import Lowered, flat
+from weft.graph.lower.lowered import Lowered, flat
 from weft.graph.pipeline import lower_graph
 from weft.target import TargetProfile
 

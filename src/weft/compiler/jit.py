@@ -37,8 +37,8 @@ from weft.graph.numbers import Number
 from weft.graph.tracing import call_site
 from weft.nn.module import Module
 from weft.ops import interpreter_stack
-from weft.ops.core import mode_keys, transforming
-from weft.ops.geometry import contiguous_strides
+from weft.ops.registry.geometry import contiguous_strides
+from weft.ops.registry.interpreters import mode_keys, transforming
 from weft.tensors.array import Array, layout_key
 from weft.tensors.tensor import Tensor
 from weft.utils.tree import flatten, paths

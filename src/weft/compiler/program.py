@@ -15,7 +15,7 @@ from weft.devices.base import Device, Storage
 from weft.errors import ArgumentError, UnsupportedError
 from weft.graph import Graph, State, Var
 from weft.ops import OPS
-from weft.ops.geometry import contiguous_strides
+from weft.ops.registry.geometry import contiguous_strides
 from weft.plan import Plan
 from weft.tensors.array import Array, layout_key
 from weft.tensors.eager import EAGER

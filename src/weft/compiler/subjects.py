@@ -13,16 +13,17 @@ from weft.codegen import generate
 from weft.devices.base import Device, Range, Storage
 from weft.dtypes import DType
 from weft.errors import KernelError
-from weft.graph import Graph, passes, tuning
-from weft.graph.blocks import lower
-from weft.graph.fusing import fuse
-from weft.graph.lowered import Call, Lowered, flat
-from weft.graph.parts import loaded, stored
-from weft.graph.products import asked
+from weft.graph import Graph, passes
+from weft.graph.fuse import tuning
+from weft.graph.fuse.fusing import fuse
+from weft.graph.fuse.products import asked
+from weft.graph.lower.blocks import lower
+from weft.graph.lower.lowered import Call, Lowered, flat
+from weft.graph.rewriting.parts import loaded, stored
 from weft.kernels import Kernel, Library, Offset, Operand
 from weft.ops import OPS, bind
-from weft.ops.products import Asked, Choice, Layout, candidates, gpu_program
-from weft.ops.sharing import TEAMS_TRIED
+from weft.ops.matmul.products import Asked, Choice, Layout, candidates, gpu_program
+from weft.ops.registry.sharing import TEAMS_TRIED
 from weft.target import KernelSpec, TargetProfile
 from weft.tensors.creation import ones
 

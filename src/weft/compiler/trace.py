@@ -27,8 +27,8 @@ from weft.graph import Abstract, AbstractValue, Graph, Tracing
 from weft.graph.tracing import failing_site
 from weft.nn.module import Module
 from weft.ops import OPS, Geometry, TensorType, bind, interpreting
-from weft.ops.core import modes
-from weft.ops.masked import Selection, refuse
+from weft.ops.pointwise.masked import Selection, refuse
+from weft.ops.registry.interpreters import modes
 from weft.random.generator import Generator, all_generators, is_default
 from weft.tensors.array import Array
 from weft.tensors.gradients import keeping_grads

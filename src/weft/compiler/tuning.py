@@ -18,7 +18,7 @@ from weft.compiler.program import device_of
 from weft.compiler.subjects import Dispatch, Subject, subjects
 from weft.devices.base import Device
 from weft.errors import KernelError, UnsupportedError
-from weft.ops.products import Choice
+from weft.ops.matmul.products import Choice
 from weft.profiler import profile as profiling
 from weft.tensors.eager import EAGER
 

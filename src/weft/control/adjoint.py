@@ -19,7 +19,7 @@ from weft.control.running import gives_starts, giving_starts, run
 from weft.graph import Graph, Var, interpret
 from weft.graph.passes.dce import dce
 from weft.ops import TensorType, bind, lookup
-from weft.ops.spec import Gradient
+from weft.ops.registry.spec import Gradient
 from weft.tensors.tensor import Tensor
 
 KNOWN = 256

@@ -21,7 +21,7 @@ from weft.errors import UnsupportedError, mistake
 from weft.graph import Graph, Tracer, Tracing, Var
 from weft.graph.tracing import Cell
 from weft.ops import OPS, Interpreter, OpSpec, TensorType, bind, interpreter_stack, interpreting, lookup
-from weft.ops.core import modes
+from weft.ops.registry.interpreters import modes
 from weft.random.generator import Generator, all_generators
 from weft.tensors.array import Array
 from weft.tensors.gradients import keeping_grads

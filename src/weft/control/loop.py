@@ -22,8 +22,8 @@ from weft.control.values import tensors
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.graph import Graph, interpret
 from weft.ops import FUNCTIONS, OPS, TensorType, bind, interpreter_stack, lookup
-from weft.ops.rules import Rules
-from weft.ops.table import declare
+from weft.ops.registry.rules import Rules
+from weft.ops.registry.table import declare
 from weft.tensors.tensor import Tensor
 from weft.utils.tree import flatten_some as flatten
 

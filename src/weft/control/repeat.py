@@ -18,9 +18,9 @@ from weft.control.values import held, predicate, shown, tensors
 from weft.errors import ArgumentTypeError, ShapeError, UnsupportedError, mistake
 from weft.graph import Graph, interpret
 from weft.ops import TensorType, bind, interpreter_stack
-from weft.ops.rules import Rules
-from weft.ops.spec import Gradient
-from weft.ops.table import declare
+from weft.ops.registry.rules import Rules
+from weft.ops.registry.spec import Gradient
+from weft.ops.registry.table import declare
 from weft.tensors.tensor import Tensor
 from weft.utils.tree import flatten, paths
 

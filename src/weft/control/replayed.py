@@ -18,12 +18,12 @@ from weft.control.running import giving_starts
 from weft.devices import Replay
 from weft.dtypes import DType
 from weft.graph import Graph, Node, Var
-from weft.graph.limits import too_large
+from weft.graph.lower.limits import too_large
 from weft.graph.pipeline import lower_graph
-from weft.graph.planning import plan
+from weft.graph.plan.planning import plan
 from weft.ops import TensorType, interpreter_stack
-from weft.ops.core import mode_keys
-from weft.ops.geometry import contiguous_strides
+from weft.ops.registry.geometry import contiguous_strides
+from weft.ops.registry.interpreters import mode_keys
 from weft.tensors.array import Array
 from weft.tensors.eager import Eager
 from weft.tensors.tensor import Tensor

@@ -13,11 +13,11 @@ from weft.expr import Expr, cast, parse, simplify, substitute, variable
 from weft.expr.define import written_out
 from weft.kernels import Builder, Program
 from weft.ops import OpSpec, TensorType, bind
-from weft.ops.geometry import broadcast_shapes
-from weft.ops.pointwise import Pointwise, gradient_op, pointwise, pointwise_program, unbroadcast
-from weft.ops.rules import Rules
-from weft.ops.spec import Gradient, KernelRequest
-from weft.ops.table import OPS, lookup
+from weft.ops.pointwise.expressions import Pointwise, gradient_op, pointwise, pointwise_program, unbroadcast
+from weft.ops.registry.geometry import broadcast_shapes
+from weft.ops.registry.rules import Rules
+from weft.ops.registry.spec import Gradient, KernelRequest
+from weft.ops.registry.table import OPS, lookup
 
 LONGEST = 5000
 """Operations of a kernel's expression, functions written out, at most."""

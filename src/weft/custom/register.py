@@ -15,7 +15,7 @@ from weft.custom.wgsl import Source, users_lines
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, KernelError, ShapeError, mistake
 from weft.ops import OpSpec, TensorType, bind
-from weft.ops.table import OPS
+from weft.ops.registry.table import OPS
 from weft.tensors.tensor import Tensor
 
 _RESERVED = frozenset(

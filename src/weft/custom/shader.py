@@ -14,7 +14,7 @@ from weft.dtypes import DType
 from weft.errors import ArgumentError, DTypeError, GradError, ShapeError, UnsupportedError, mistake
 from weft.kernels import Program, Scalar, Step
 from weft.ops import OpSpec, TensorType
-from weft.ops.spec import KernelRequest
+from weft.ops.registry.spec import KernelRequest
 from weft.target import TargetProfile
 
 LOOP = "a loop"

@@ -10,9 +10,9 @@ from weft import dtypes
 from weft.autograd import no_grad
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 from weft.ops import FUNCTIONS, interpreter_stack
-from weft.ops.geometry import broadcast_shapes
-from weft.ops.kinds import argument_class
-from weft.ops.lazy_fronts import Checked
+from weft.ops.registry.geometry import broadcast_shapes
+from weft.ops.registry.kinds import argument_class
+from weft.ops.registry.lazy_fronts import Checked
 from weft.tensors.creation import full
 from weft.tensors.described import Size
 from weft.tensors.tensor import Tensor

@@ -15,7 +15,7 @@ from weft.func.calls import Call
 from weft.func.level import Held, Level, is_captured_view, values_of
 from weft.func.rules import rule_of
 from weft.ops import OPS, Geometry, Interpreter, OpSpec, TensorType, bind, interpreting
-from weft.ops.targets import check_targets
+from weft.ops.registry.targets import check_targets
 from weft.random.generator import samples
 from weft.tensors.tensor import Tensor
 

@@ -10,7 +10,7 @@ from weft.dtypes import of_scalar
 from weft.errors import UnsupportedError, WeftError
 from weft.func.level import Held, set_apart, values_of
 from weft.ops import OPS, OpSpec, TensorType, bind
-from weft.ops.functions import user_error
+from weft.ops.registry.functions import user_error
 
 
 class Call:

@@ -15,8 +15,8 @@ from weft.func.level import Held, Level, check_floating, is_captured_view, set_a
 from weft.func.reverse import filled_like, outside
 from weft.func.trees import matching, tensors_of, with_aux
 from weft.ops import OPS, Interpreter, OpSpec, TensorType, bind, interpreting
-from weft.ops.targets import check_targets
-from weft.ops.viewing import Path, apply_path
+from weft.ops.registry.targets import check_targets
+from weft.ops.views.ops import Path, apply_path
 from weft.tensors.tensor import Tensor
 
 Function = Callable[..., Any]

@@ -17,7 +17,7 @@ from weft import dtypes
 from weft.func.level import Level
 from weft.func.reverse import filled_like
 from weft.ops import OPS, OpSpec, TensorType, bind
-from weft.ops.pointwise import gradient_op
+from weft.ops.pointwise.expressions import gradient_op
 from weft.tensors.tensor import Tensor
 
 

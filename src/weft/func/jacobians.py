@@ -13,7 +13,7 @@ from weft.func.mapping import vmap
 from weft.func.reverse import vjp
 from weft.func.trees import chosen, tensors_of
 from weft.ops import OPS, bind
-from weft.ops.creation import INDEX_DTYPE
+from weft.ops.make.creation import INDEX_DTYPE
 from weft.tensors.tensor import Tensor
 
 Function = Callable[..., Any]

@@ -19,7 +19,7 @@ from weft.autograd.tape import Tape
 from weft.dtypes import DType
 from weft.errors import DTypeError, GradError, UnsupportedError, mistake
 from weft.ops import OPS, Geometry, Interpreter, OpSpec, bind, interpreter_stack, interpreting
-from weft.ops.core import modes, without_modes
+from weft.ops.registry.interpreters import modes, without_modes
 from weft.tensors.tensor import Tensor
 
 

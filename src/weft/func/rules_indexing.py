@@ -13,8 +13,8 @@ from typing import Any
 from weft import dtypes
 from weft.func.calls import Call
 from weft.ops import OPS, bind
-from weft.ops.geometry import broadcast_shapes
-from weft.ops.scattering import put, read
+from weft.ops.index.scattering import put, read
+from weft.ops.registry.geometry import broadcast_shapes
 
 
 def _moved(value: Any, source: int, goal: int) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from weft.dtypes import float32
 from weft.func.calls import Call
 from weft.ops import OPS, TensorType, bind, lookup
-from weft.ops.viewing import Path
+from weft.ops.views.ops import Path
 
 Steps = list[tuple[str, dict[str, Any]]]
 

@@ -8,8 +8,8 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import WeftError
 from weft.ops import Geometry, Interpreter, OpSpec, TensorType
-from weft.ops.functions import user_error
-from weft.ops.targets import check_targets
+from weft.ops.registry.functions import user_error
+from weft.ops.registry.targets import check_targets
 
 
 class _Place:

@@ -16,7 +16,7 @@ from weft.dtypes import DType
 from weft.errors import WeftError
 from weft.graph.ir import Atom, Var
 from weft.ops import OpSpec, TensorType
-from weft.ops.functions import user_error
+from weft.ops.registry.functions import user_error
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from weft.graph import passes
-from weft.graph.blocks import lower
-from weft.graph.fusing import fuse
+from weft.graph.fuse.fusing import fuse
 from weft.graph.ir import Graph
-from weft.graph.lowered import Lowered
-from weft.graph.ordering import ordered
-from weft.graph.planning import Gather, plan
+from weft.graph.lower.blocks import lower
+from weft.graph.lower.lowered import Lowered
+from weft.graph.lower.ordering import ordered
+from weft.graph.plan.planning import Gather, plan
 from weft.plan import Plan
 from weft.target import TargetProfile
 

@@ -21,9 +21,9 @@ from weft.errors import DeviceError, UnsupportedError, WeftError, mistake
 from weft.graph.ir import Atom, Graph, Node, State, Var
 from weft.graph.numbers import Number, Promoted, promote, python_type
 from weft.ops import OPS, Geometry, Interpreter, OpSpec, TensorType
-from weft.ops.functions import user_error
-from weft.ops.targets import check_targets
-from weft.ops.viewing import Path
+from weft.ops.registry.functions import user_error
+from weft.ops.registry.targets import check_targets
+from weft.ops.views.ops import Path
 
 _PACKAGE = str(FilePath(__file__).resolve().parents[1])
 

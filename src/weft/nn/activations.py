@@ -9,7 +9,7 @@ from weft.errors import ArgumentTypeError, ShapeError, mistake
 from weft.nn import functional
 from weft.nn.module import Module
 from weft.nn.parameter import Parameter
-from weft.ops.pytorch_names import advise
+from weft.ops.registry.pytorch_names import advise
 from weft.tensors.creation import full
 from weft.tensors.tensor import Tensor
 

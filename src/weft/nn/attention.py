@@ -9,13 +9,13 @@ from weft.dtypes import DType
 from weft.errors import ArgumentError, DTypeError, ShapeError, mistake
 from weft.nn.attention_backends import SDPBackend as SDPBackend
 from weft.nn.attention_backends import sdpa_kernel as sdpa_kernel
-from weft.ops import attention_formulas as formulas
 from weft.ops import bind
-from weft.ops.arguments import tensor as checked_tensor
-from weft.ops.attention import ATTENTION, suits
-from weft.ops.creation import to_dtype
-from weft.ops.functions import whole
-from weft.ops.geometry import broadcast_shapes
+from weft.ops.attention import formulas
+from weft.ops.attention.ops import ATTENTION, suits
+from weft.ops.make.creation import to_dtype
+from weft.ops.registry.arguments import tensor as checked_tensor
+from weft.ops.registry.functions import whole
+from weft.ops.registry.geometry import broadcast_shapes
 from weft.random import dropout
 from weft.tensors.tensor import Tensor
 

@@ -11,8 +11,8 @@ from weft.nn import functional
 from weft.nn.linear import extent, reset_like_torch
 from weft.nn.module import Module
 from weft.nn.parameter import Parameter
-from weft.ops.annotations import Pair
-from weft.ops.windows import tuple_of
+from weft.ops.registry.annotations import Pair
+from weft.ops.views.windows import tuple_of
 from weft.tensors.creation import empty
 from weft.tensors.tensor import Tensor
 

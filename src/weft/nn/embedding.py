@@ -9,8 +9,8 @@ from weft.nn import functional, init
 from weft.nn.linear import extent
 from weft.nn.module import Module
 from weft.nn.parameter import Parameter
-from weft.ops.arguments import tensor
-from weft.ops.bags import MODES as BAG_MODES
+from weft.ops.index.bags import MODES as BAG_MODES
+from weft.ops.registry.arguments import tensor
 from weft.tensors.creation import empty
 from weft.tensors.tensor import Tensor
 

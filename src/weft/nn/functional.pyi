@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 from weft.dtypes import DType
-from weft.ops.annotations import OptionalPair
-from weft.ops.annotations import Pair
+from weft.ops.registry.annotations import OptionalPair
+from weft.ops.registry.annotations import Pair
 from weft.tensors.tensor import Tensor
 
 from weft.nn.attention import (

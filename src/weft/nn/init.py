@@ -7,7 +7,7 @@ from typing import Any
 
 from weft.autograd import no_grad
 from weft.errors import ArgumentError, ShapeError, mistake
-from weft.ops.lazy_fronts import check_functions
+from weft.ops.registry.lazy_fronts import check_functions
 from weft.random import Generator
 from weft.random.filling import drawn
 from weft.tensors.tensor import Tensor

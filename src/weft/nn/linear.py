@@ -10,7 +10,7 @@ from weft.errors import ArgumentError, mistake
 from weft.nn import functional, init
 from weft.nn.module import Module
 from weft.nn.parameter import Parameter
-from weft.ops.arguments import integer
+from weft.ops.registry.arguments import integer
 from weft.tensors.creation import empty
 from weft.tensors.tensor import Tensor
 

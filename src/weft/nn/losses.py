@@ -10,7 +10,7 @@ from typing import ClassVar
 from weft.errors import ArgumentError, mistake
 from weft.nn import functional
 from weft.nn.module import Module
-from weft.ops.pytorch_names import reduction_in_force
+from weft.ops.registry.pytorch_names import reduction_in_force
 from weft.tensors.tensor import Tensor
 
 

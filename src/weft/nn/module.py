@@ -15,8 +15,8 @@ from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, Unsupporte
 from weft.nn.hooks import ModuleHooks
 from weft.nn.parameter import Parameter
 from weft.nn.states import IncompatibleKeys, gather_state, load_state
-from weft.ops.kinds import argument_class
-from weft.ops.lazy_fronts import MISFITS, Checked, refuse_misfits
+from weft.ops.registry.kinds import argument_class
+from weft.ops.registry.lazy_fronts import MISFITS, Checked, refuse_misfits
 from weft.tensors.tensor import Tensor
 from weft.tensors.watch import watcher
 

@@ -13,7 +13,7 @@ from weft.nn import functional, init
 from weft.nn.linear import extent
 from weft.nn.module import Module
 from weft.nn.parameter import Parameter
-from weft.ops.arguments import sizes
+from weft.ops.registry.arguments import sizes
 from weft.tensors.creation import empty, ones, zeros
 from weft.tensors.tensor import Tensor
 

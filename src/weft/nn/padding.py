@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from weft.errors import ShapeError, mistake
 from weft.nn import functional
 from weft.nn.module import Module
-from weft.ops.annotations import Pair
-from weft.ops.arguments import integer
+from weft.ops.registry.annotations import Pair
+from weft.ops.registry.arguments import integer
 from weft.tensors.tensor import Tensor
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from weft.nn import functional
 from weft.nn.module import Module
-from weft.ops.annotations import OptionalPair, Pair
+from weft.ops.registry.annotations import OptionalPair, Pair
 from weft.tensors.tensor import Tensor
 
 

@@ -20,9 +20,9 @@ from weft.nn.linear import extent, layer_count
 from weft.nn.module import Module
 from weft.nn.parameter import Parameter
 from weft.ops import FUNCTIONS
-from weft.ops.cells import GRU_GATES, LSTM_GATES, gates
-from weft.ops.core import transforming, untouched
-from weft.ops.functions import whole
+from weft.ops.pointwise.cells import GRU_GATES, LSTM_GATES, gates
+from weft.ops.registry.functions import whole
+from weft.ops.registry.interpreters import transforming, untouched
 from weft.tensors.creation import empty, zeros
 from weft.tensors.tensor import Tensor
 from weft.tensors.watch import tracing

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from weft.nn import functional
 from weft.nn.module import Module
-from weft.ops.annotations import Pair
+from weft.ops.registry.annotations import Pair
 from weft.tensors.tensor import Tensor
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops import FUNCTIONS
-from weft.ops.arguments import floating
+from weft.ops.registry.arguments import floating
 from weft.random.draws import drawing, dropout, rand
 from weft.tensors.creation import ones
 from weft.tensors.tensor import Tensor

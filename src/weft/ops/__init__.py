@@ -1,10 +1,16 @@
 """The op table: every operation declared once, and ``bind``, the one point where every op passes."""
 
-from weft.ops.core import Interpreter, bind, interpreter_stack, interpreting, set_default_stack
-from weft.ops.functions import FUNCTIONS, FunctionSpec
-from weft.ops.geometry import Geometry
-from weft.ops.spec import Gradient, OpSpec, TensorType, Value
-from weft.ops.table import OPS, lookup
+from weft.ops.registry.functions import FUNCTIONS, FunctionSpec
+from weft.ops.registry.geometry import Geometry
+from weft.ops.registry.interpreters import (
+    Interpreter,
+    bind,
+    interpreter_stack,
+    interpreting,
+    set_default_stack,
+)
+from weft.ops.registry.spec import Gradient, OpSpec, TensorType, Value
+from weft.ops.registry.table import OPS, lookup
 
 from weft.ops import families  # isort: skip  (last: fills the table)
 

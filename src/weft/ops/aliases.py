@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from weft.ops import (
-    elementwise,
-    indexing,
-    linear_algebra,
-    rearrangement,
-    selection,
-    transcendental,
-)
-from weft.ops.functions import alias
+from weft.ops.index import indexing, selection
+from weft.ops.matmul import linear_algebra
+from weft.ops.pointwise import elementwise, transcendental
+from weft.ops.registry.functions import alias
+from weft.ops.views import rearrangement
 
 FAMILIES = (elementwise, indexing, linear_algebra, rearrangement, selection, transcendental)
 """The families that declare the functions."""

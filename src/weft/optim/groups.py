@@ -14,8 +14,8 @@ from typing import Any
 
 from weft.autograd import no_grad
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
-from weft.ops.kinds import normal
-from weft.ops.lazy_fronts import front_of
+from weft.ops.registry.kinds import normal
+from weft.ops.registry.lazy_fronts import front_of
 from weft.optim.numbers import HOST, Numbers
 from weft.tensors.arena import scalar
 from weft.tensors.tensor import Tensor

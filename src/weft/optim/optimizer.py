@@ -18,9 +18,9 @@ from weft.errors import (
     mistake,
 )
 from weft.ops import OPS, bind
-from weft.ops.core import executing, together
-from weft.ops.kinds import argument_class
-from weft.ops.lazy_fronts import Checked
+from weft.ops.registry.interpreters import executing, together
+from weft.ops.registry.kinds import argument_class
+from weft.ops.registry.lazy_fronts import Checked
 from weft.optim.groups import Cohort, ParamGroup, option_of
 from weft.optim.state import load_state, pack_state
 from weft.tensors.arena import colocate, limit_bindings, scalar

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from weft.ops import bind
-from weft.ops.updates import RMSPROP
+from weft.ops.optimizers.updates import RMSPROP
 from weft.optim.groups import ParamGroup, number
 from weft.optim.optimizer import Optimizer, refuse_differentiable
 from weft.tensors.tensor import Tensor

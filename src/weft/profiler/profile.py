@@ -19,7 +19,7 @@ from weft.devices.base import Device
 from weft.devices.events import Event, running
 from weft.errors import ArgumentError, UnsupportedError, WeftError, mistake
 from weft.ops import OPS, Interpreter, OpSpec, bind
-from weft.ops.core import interpreter_stack, interpreting
+from weft.ops.registry.interpreters import interpreter_stack, interpreting
 from weft.tensors.creation import empty  # its floor registers what executes
 
 BANDWIDTH_BYTES = 64 << 20

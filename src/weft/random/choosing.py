@@ -5,8 +5,8 @@ from __future__ import annotations
 from weft import dtypes
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops import interpreter_stack
-from weft.ops.arguments import floating
-from weft.ops.arguments import tensor as checked_tensor
+from weft.ops.registry.arguments import floating
+from weft.ops.registry.arguments import tensor as checked_tensor
 from weft.random.draws import drawing, rand
 from weft.random.generator import Generator
 from weft.tensors.creation import arange

@@ -19,11 +19,11 @@ from weft.errors import (
     mistake,
 )
 from weft.ops import OPS, TensorType, bind, interpreter_stack
-from weft.ops.arguments import data_type, floating, integer, sizes
-from weft.ops.arguments import tensor as checked_tensor
-from weft.ops.outs import bind_out, check_given
-from weft.ops.signatures import checked
-from weft.ops.targets import check_target
+from weft.ops.registry.arguments import data_type, floating, integer, sizes
+from weft.ops.registry.arguments import tensor as checked_tensor
+from weft.ops.registry.outs import bind_out, check_given
+from weft.ops.registry.signatures import checked
+from weft.ops.registry.targets import check_target
 from weft.random.generator import Generator, default_generator, samples
 from weft.tensors.host import host_memory
 from weft.tensors.tensor import Tensor, tensor

@@ -8,7 +8,7 @@ from typing import Any
 from weft import dtypes
 from weft.errors import ArgumentError, mistake
 from weft.ops import OPS, bind
-from weft.ops.arguments import floating, integer
+from weft.ops.registry.arguments import floating, integer
 from weft.random.generator import Generator, default_generator
 from weft.tensors.tensor import Tensor
 

@@ -17,10 +17,10 @@ from weakref import WeakSet
 from weft import devices, dtypes
 from weft.errors import ArgumentError, DeviceError, mistake
 from weft.ops import OPS, bind
-from weft.ops.arguments import integer
-from weft.ops.core import executing
-from weft.ops.kinds import argument_class
-from weft.ops.lazy_fronts import Checked, lazily_checked
+from weft.ops.registry.arguments import integer
+from weft.ops.registry.interpreters import executing
+from weft.ops.registry.kinds import argument_class
+from weft.ops.registry.lazy_fronts import Checked, lazily_checked
 from weft.tensors.tensor import Tensor, tensor
 from weft.tensors.watch import refuse_tracing
 

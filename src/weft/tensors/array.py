@@ -8,7 +8,7 @@ from typing import Any
 from weft.devices.base import Device, Storage
 from weft.dtypes import DType
 from weft.ops import TensorType
-from weft.ops.geometry import Geometry, contiguous_strides
+from weft.ops.registry.geometry import Geometry, contiguous_strides
 from weft.tensors.watch import watcher
 
 LAYOUTS = 65536

@@ -10,11 +10,11 @@ from weft import devices, dtypes
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DeviceError, DTypeError, mistake
 from weft.ops import OPS, TensorType, bind
-from weft.ops.arguments import data_type, integer, representable, sizes
-from weft.ops.core import adopted
-from weft.ops.outs import check_given
-from weft.ops.signatures import checked
-from weft.ops.targets import check_target
+from weft.ops.registry.arguments import data_type, integer, representable, sizes
+from weft.ops.registry.interpreters import adopted
+from weft.ops.registry.outs import check_given
+from weft.ops.registry.signatures import checked
+from weft.ops.registry.targets import check_target
 from weft.tensors import host
 from weft.tensors.array import empty as empty_array
 from weft.tensors.array import require_support

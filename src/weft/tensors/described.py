@@ -10,9 +10,9 @@ from weft import devices
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops import OPS, Geometry, bind
-from weft.ops import geometry as geometries
-from weft.ops.arguments import sizes
-from weft.ops.lazy_fronts import lazily_checked
+from weft.ops.registry import geometry as geometries
+from weft.ops.registry.arguments import sizes
+from weft.ops.registry.lazy_fronts import lazily_checked
 
 if TYPE_CHECKING:
     from weft.tensors.tensor import Tensor
@@ -139,7 +139,7 @@ class Described:
         """The shape, or the size of one dimension."""
         if dim is None:
             return self.shape
-        from weft.ops.arguments import dimension
+        from weft.ops.registry.arguments import dimension
 
         return self.shape[dimension("size", dim, self.ndim)]
 
@@ -148,7 +148,7 @@ class Described:
         strides: tuple[int, ...] = self._data.strides
         if dim is None:
             return strides
-        from weft.ops.arguments import dimension
+        from weft.ops.registry.arguments import dimension
 
         return strides[dimension("stride", dim, self.ndim)]
 

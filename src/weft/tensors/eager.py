@@ -14,8 +14,8 @@ from weft import devices
 from weft.devices.base import Call, Device, Range, Span
 from weft.kernels import as_parameter
 from weft.ops import OPS, Interpreter, OpSpec, TensorType
-from weft.ops.core import interpreting
-from weft.ops.targets import check_targets
+from weft.ops.registry.interpreters import interpreting
+from weft.ops.registry.targets import check_targets
 from weft.tensors.array import Array, require_support
 from weft.tensors.host import from_numpy, to_numpy
 from weft.tensors.pieces import in_pieces

@@ -13,7 +13,7 @@ from weft import devices, dtypes
 from weft.devices.base import HostDevice
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DeviceError, DTypeError, mistake
-from weft.ops.geometry import contiguous_strides
+from weft.ops.registry.geometry import contiguous_strides
 from weft.tensors.array import Array
 
 if TYPE_CHECKING:

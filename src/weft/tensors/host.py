@@ -15,8 +15,8 @@ from weft.devices.base import Device, HostDevice, Storage
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, OutOfMemoryError, mistake
 from weft.ops import OPS
-from weft.ops.arguments import representable
-from weft.ops.geometry import contiguous_strides
+from weft.ops.registry.arguments import representable
+from weft.ops.registry.geometry import contiguous_strides
 from weft.tensors.array import Array, empty, require_support
 
 

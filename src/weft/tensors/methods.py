@@ -12,9 +12,9 @@ from typing import Any
 import numpy
 
 from weft.ops import FUNCTIONS, OPS, FunctionSpec, OpSpec, TensorType, bind
-from weft.ops.kinds import OPERANDS, is_tensor
-from weft.ops.signatures import checked
-from weft.ops.targets import check_target
+from weft.ops.registry.kinds import OPERANDS, is_tensor
+from weft.ops.registry.signatures import checked
+from weft.ops.registry.targets import check_target
 
 
 class TensorMethods:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 from weft.dtypes import DType
-from weft.ops.annotations import Dims
+from weft.ops.registry.annotations import Dims
 from weft.tensors.tensor import Tensor
 
 class TensorMethods:

@@ -13,7 +13,7 @@ from typing import Any
 
 from weft.devices.base import Buffer, Device, Storage
 from weft.errors import UnsupportedError
-from weft.graph.limits import BINDING
+from weft.graph.lower.limits import BINDING
 from weft.ops import OpSpec
 from weft.tensors.array import Array, empty
 from weft.tensors.splits import Split, splits

@@ -27,11 +27,11 @@ from weft.errors import (
 )
 from weft.kernels import Offset, Operand, Scalar, Step
 from weft.ops import OpSpec, TensorType
-from weft.ops.functions import user_error
-from weft.ops.geometry import Geometry, contiguous_strides
-from weft.ops.kinds import is_tensor
-from weft.ops.spec import KernelRequest
-from weft.ops.targets import check_targets
+from weft.ops.registry.functions import user_error
+from weft.ops.registry.geometry import Geometry, contiguous_strides
+from weft.ops.registry.kinds import is_tensor
+from weft.ops.registry.spec import KernelRequest
+from weft.ops.registry.targets import check_targets
 from weft.target import KernelSpec
 from weft.tensors.array import Array, is_aligned, layout_key, require_support
 from weft.tensors.described import Size

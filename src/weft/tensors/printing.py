@@ -16,7 +16,7 @@ import numpy
 from weft import dtypes
 from weft.devices.base import HostDevice
 from weft.errors import ArgumentError, GradError, mistake
-from weft.ops.lazy_fronts import lazily_checked
+from weft.ops.registry.lazy_fronts import lazily_checked
 from weft.tensors import host
 from weft.tensors.eager import EAGER
 

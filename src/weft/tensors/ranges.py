@@ -7,8 +7,8 @@ from typing import Any
 from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import DTypeError, mistake
-from weft.ops.arguments import data_type
-from weft.ops.lazy_fronts import Checked
+from weft.ops.registry.arguments import data_type
+from weft.ops.registry.lazy_fronts import Checked
 
 
 class finfo(Checked):

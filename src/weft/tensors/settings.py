@@ -8,9 +8,9 @@ from weft import devices, dtypes
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, mistake
 from weft.ops import TensorType
-from weft.ops.arguments import data_type, integer
-from weft.ops.lazy_fronts import check_functions
-from weft.ops.pointwise import promoted
+from weft.ops.pointwise.expressions import promoted
+from weft.ops.registry.arguments import data_type, integer
+from weft.ops.registry.lazy_fronts import check_functions
 from weft.tensors.described import device
 from weft.tensors.eager import EAGER
 from weft.tensors.tensor import Tensor

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from weft.dtypes import DType
 from weft.errors import UnsupportedError
 from weft.ops import OPS, OpSpec
-from weft.ops.geometry import Geometry
-from weft.ops.viewing import follow
+from weft.ops.registry.geometry import Geometry
+from weft.ops.views.ops import follow
 from weft.tensors.array import Array, empty
 
 

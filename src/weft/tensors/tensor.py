@@ -27,15 +27,15 @@ from weft.errors import (
     mistake,
 )
 from weft.ops import OPS, bind
-from weft.ops.advanced import get as get_items
-from weft.ops.advanced import is_basic
-from weft.ops.advanced import set_ as set_items
-from weft.ops.arguments import representable
-from weft.ops.core import adopted, untouched
-from weft.ops.masked import Selection
-from weft.ops.movement import basic_index, select
-from weft.ops.signatures import checked
-from weft.ops.targets import shared_memory
+from weft.ops.index.advanced import get as get_items
+from weft.ops.index.advanced import is_basic
+from weft.ops.index.advanced import set_ as set_items
+from weft.ops.pointwise.masked import Selection
+from weft.ops.registry.arguments import representable
+from weft.ops.registry.interpreters import adopted, untouched
+from weft.ops.registry.signatures import checked
+from weft.ops.registry.targets import shared_memory
+from weft.ops.views.movement import basic_index, select
 from weft.tensors import host, taken
 from weft.tensors.alike import Alike
 from weft.tensors.array import Array

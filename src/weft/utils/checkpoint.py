@@ -18,7 +18,7 @@ from weft.autograd.node import Barrier, Keeper, Saved, keeper
 from weft.autograd.operands import edge_of
 from weft.errors import ArgumentError, GradError, UnsupportedError, mistake
 from weft.ops import OPS, bind, interpreter_stack, interpreting
-from weft.ops.core import modes, transforming
+from weft.ops.registry.interpreters import modes, transforming
 from weft.random.generator import Generator, all_generators
 from weft.tensors.tensor import Tensor
 from weft.tensors.watch import tracing

@@ -11,7 +11,7 @@ from tests.compiler import programs
 from weft import nn
 from weft.compiler import PlanReport, load_plan, read_plan
 from weft.devices.replay import unrolled
-from weft.graph.work import operations
+from weft.graph.plan.work import operations
 from weft.kernels import Library
 
 

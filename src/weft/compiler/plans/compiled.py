@@ -20,7 +20,7 @@ from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mist
 from weft.graph import Graph
 from weft.graph.tracing import call_site
 from weft.ops import interpreter_stack
-from weft.ops.geometry import contiguous_strides
+from weft.ops.registry.geometry import contiguous_strides
 from weft.plan import Plan
 from weft.tensors.array import Array
 from weft.tensors.tensor import Tensor

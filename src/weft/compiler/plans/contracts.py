@@ -15,7 +15,7 @@ from weft import dtypes
 from weft.custom.register import registration
 from weft.expr import Expr, walk
 from weft.ops import OpSpec
-from weft.ops.attributes import attribute_types
+from weft.ops.registry.attributes import attribute_types
 
 SAMPLES = {"f": dtypes.float32, "i": dtypes.int32, "u": dtypes.uint32, "b": dtypes.bool_}
 """A type of each kind: expressions are compared in the first of them that the op takes."""

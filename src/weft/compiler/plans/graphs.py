@@ -19,8 +19,8 @@ from weft.errors import FormatError, UnsupportedError, WeftError
 from weft.graph import Graph, Node, State, Var
 from weft.graph.ir import Atom
 from weft.ops import Geometry, OpSpec, TensorType, lookup
-from weft.ops.attributes import attribute_types, fits
-from weft.ops.viewing import Path
+from weft.ops.registry.attributes import attribute_types, fits
+from weft.ops.views.ops import Path
 
 T = TypeVar("T")
 LONGEST_NAME = 200

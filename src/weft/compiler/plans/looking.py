@@ -13,7 +13,7 @@ from weft.compiler.plans.fields import Field
 from weft.compiler.plans.loading import contents, planning, read_target
 from weft.compiler.plans.report import PlanReport, report_of
 from weft.graph import Graph, compile_graph
-from weft.graph.planning import Gather
+from weft.graph.plan.planning import Gather
 from weft.plan import ALIGNMENT
 from weft.target import TargetProfile
 

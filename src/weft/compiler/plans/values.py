@@ -13,7 +13,7 @@ from weft import dtypes
 from weft.compiler.plans.fields import Field
 from weft.dtypes import DType
 from weft.errors import UnsupportedError, mistake
-from weft.ops.attributes import fits
+from weft.ops.registry.attributes import fits
 from weft.tensors.described import Size
 
 UNUSUAL = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}

@@ -11,7 +11,7 @@ from weft.expr.node import walk
 from weft.graph.ir import Atom, Node, Var
 from weft.graph.passes.rewrite import Rewriting, type_of
 from weft.ops import TensorType, lookup
-from weft.ops.pointwise import Pointwise
+from weft.ops.pointwise.expressions import Pointwise
 
 EXACT = frozenset("const variable cast add sub mul neg eq ne lt le gt ge where and or not".split())
 """Functions of expressions that every device computes to the last bit, so that they may be computed here."""
@@ -97,7 +97,7 @@ def as_numbers(node: Node, graph: Rewriting) -> Var | None:
 
 
 def _result(info: Pointwise, types: list[TensorType]) -> tuple[int, ...]:
-    from weft.ops.geometry import broadcast_shapes
+    from weft.ops.registry.geometry import broadcast_shapes
 
     return broadcast_shapes("constants", *(type_.shape for type_ in types if not type_.scalar))
 

@@ -18,8 +18,8 @@ from weft.graph.ir import Graph, Node, Var
 from weft.graph.passes import constants
 from weft.graph.passes.rewrite import Rewriting, Rule, rewritten, type_of
 from weft.ops import OpSpec, lookup
-from weft.ops.geometry import broadcast_shapes
-from weft.ops.pointwise import Pointwise
+from weft.ops.pointwise.expressions import Pointwise
+from weft.ops.registry.geometry import broadcast_shapes
 
 
 def simplify(graph: Graph) -> Graph:

@@ -12,8 +12,8 @@ from typing import Any
 from weft.autograd import no_grad
 from weft.errors import ArgumentError, ArgumentTypeError, GradError, ShapeError, mistake
 from weft.ops import FUNCTIONS, OPS, bind
-from weft.ops.core import together
-from weft.ops.lazy_fronts import check_functions
+from weft.ops.registry.interpreters import together
+from weft.ops.registry.lazy_fronts import check_functions
 from weft.optim.groups import number
 from weft.tensors.creation import zeros
 from weft.tensors.tensor import Tensor

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
-from weft.ops.kinds import argument_class
-from weft.ops.lazy_fronts import Checked
+from weft.ops.registry.kinds import argument_class
+from weft.ops.registry.lazy_fronts import Checked
 from weft.optim.groups import ParamGroup
 from weft.optim.lr_scheduler.traced import follow, put_counters, trace_step
 from weft.optim.numbers import HOST, Numbers

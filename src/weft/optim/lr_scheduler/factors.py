@@ -8,7 +8,7 @@ from types import FunctionType
 from typing import Any, ClassVar
 
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
-from weft.ops.arguments import integer
+from weft.ops.registry.arguments import integer
 from weft.optim.groups import ParamGroup
 from weft.optim.lr_scheduler.base import LRScheduler, checked, for_groups, whole
 from weft.optim.numbers import Numbers

@@ -14,7 +14,7 @@ from weft import dtypes
 from weft.autograd import no_grad
 from weft.errors import UnsupportedError, mistake
 from weft.ops import OPS, bind, interpreter_stack
-from weft.ops.core import executing
+from weft.ops.registry.interpreters import executing
 from weft.optim.groups import following
 from weft.optim.numbers import Traced
 from weft.tensors.tensor import Tensor, tensor

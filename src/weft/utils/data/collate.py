@@ -7,7 +7,7 @@ from typing import Any
 
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.ops import FUNCTIONS
-from weft.ops.lazy_fronts import check_functions
+from weft.ops.registry.lazy_fronts import check_functions
 from weft.tensors.tensor import Tensor, tensor
 
 _NUMBERS = (bool, int, float)

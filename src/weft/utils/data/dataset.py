@@ -10,7 +10,7 @@ from typing import Any
 
 from weft.errors import ArgumentError, ArgumentTypeError, IndexOutOfRangeError, UnsupportedError, mistake
 from weft.ops import FUNCTIONS
-from weft.ops.lazy_fronts import Checked, lazily_checked
+from weft.ops.registry.lazy_fronts import Checked, lazily_checked
 from weft.random import Generator
 from weft.tensors.tensor import Tensor, tensor
 from weft.utils.data.sampler import permutation

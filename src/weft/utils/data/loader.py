@@ -10,8 +10,8 @@ from contextvars import copy_context
 from typing import Any
 
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
-from weft.ops.arguments import integer
-from weft.ops.lazy_fronts import Checked
+from weft.ops.registry.arguments import integer
+from weft.ops.registry.lazy_fronts import Checked
 from weft.random import Generator
 from weft.utils.data.collate import default_collate, default_convert
 from weft.utils.data.dataset import IterableDataset

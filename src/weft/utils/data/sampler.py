@@ -8,8 +8,8 @@ from typing import Any
 import numpy
 
 from weft.errors import ArgumentError, mistake
-from weft.ops.arguments import integer
-from weft.ops.lazy_fronts import Checked
+from weft.ops.registry.arguments import integer
+from weft.ops.registry.lazy_fronts import Checked
 from weft.random import Generator, randint, randperm
 from weft.random.generator import order_generator
 

@@ -14,7 +14,7 @@ from weft.graph.ir import Atom, Node, Var
 from weft.graph.passes import constants
 from weft.graph.passes.rewrite import Rewriting, Rule
 from weft.ops import lookup
-from weft.ops.attention import suits
+from weft.ops.attention.ops import suits
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from weft.graph.ir import Atom, Node, Var
 from weft.graph.passes.rewrite import Rewriting
-from weft.ops.reduction import reduced_shape
+from weft.ops.reduce.reduction import reduced_shape
 
 Found = dict[str, Any]
 """What names stand for: values, numbers, and the nodes of named forms."""

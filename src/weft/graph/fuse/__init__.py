@@ -1,0 +1,1 @@
+"""From many kernel calls to few: vertical, horizontal and epilogue fusion."""

@@ -1,0 +1,249 @@
+"""Putting two parts together: a producer into what reads it, or a consumer into what makes what it reads.
+
+``inlined``: the loads of a value become the expression that would be stored. ``absorbed``: the consumer is computed
+at the producer's points, so that one kernel stores both. Both give ``None`` where the index spaces do not fit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from weft.dtypes import DType
+from weft.expr import Expr, cast, const
+from weft.expr.node import INDEX
+from weft.graph.lower.lowered import Value
+from weft.graph.rewriting.affine import Affine, Cut, affine, digits, total
+from weft.graph.rewriting.parts import cut, folded, known_plain, loads, plain, points, replaced, size, sizes
+from weft.kernels import Axis, Part, Store
+
+CUTS = 8
+"""Axes that are cut for one merge, at most."""
+
+
+def handed(value: Value, made: Expr, wanted: DType) -> Expr:
+    """What would be read back, as ``wanted``, had ``made`` been stored as the value: narrow types round it."""
+    exact = value.dtype.bits >= 32 or value.dtype.kind == "bool"
+    return cast(made if exact else cast(made, value.dtype), wanted)
+
+
+def dense(index: Affine, axes: Sequence[Axis], elements: int) -> list[tuple[Axis, int]] | None:
+    """The axes with their strides, falling, where ``index`` runs over all ``elements`` once; else ``None``."""
+    if index.constant:
+        return None
+    by_variable = {axis.variable: axis for axis in axes}
+    if any(term not in by_variable for term, _ in index.terms):
+        return None
+    order = sorted(((by_variable[term], factor) for term, factor in index.terms), key=lambda one: -one[1])
+    expected = 1
+    for axis, factor in reversed(order):
+        if factor != expected:
+            return None
+        expected *= size(axis)
+    return order if expected == elements else None
+
+
+def inlined(producer: Part, consumer: Part, value: Value) -> Part | None:
+    """The consumer with its loads of ``value`` replaced; the producer has no reductions and no checks."""
+    if producer.reductions or producer.checks:
+        return None
+    store = _store(producer, value.name)
+    if store is None or store.inner:
+        return None
+    order = dense(affine(store.index), producer.axes, value.elements)
+    if order is None:
+        return None
+    strides = tuple(stride for _, stride in order)
+    for _ in range(CUTS):
+        known = sizes(consumer)
+        replacements: dict[Expr, Expr] = {}
+        wanted: Cut | None = None
+        for node in loads(consumer, value.name):
+            found = digits(affine(node.args[0]), strides, known)
+            if found is None:
+                return None
+            if isinstance(found, Cut):
+                wanted = found
+                break
+            at = {axis.variable: place.expr() for (axis, _), place in zip(order, found, strict=True)}
+            at |= {axis.variable: const(0, INDEX) for axis in producer.axes if axis.variable not in at}
+            moved = replaced(replace(producer, stores=(store,)), at).stores[0].value
+            replacements[node] = handed(value, moved, node.dtype)
+        if wanted is None:
+            return plain(replaced(consumer, replacements))
+        consumer = cut(consumer, wanted)
+    return None
+
+
+def absorbed(
+    producer: Part, consumer: Part, value: Value, values: Mapping[str, Value], piece: bool = False
+) -> Part | None:
+    """The producer with the consumer's folds and stores added, at the points where ``value`` is at hand.
+
+    ``piece``: the producer makes a part of the value, and others the rest, each of its elements once.
+    """
+    for _ in range(CUTS):
+        found = _absorbed(producer, consumer, value, values, piece)
+        if not isinstance(found, tuple):
+            return found
+        side, where = found
+        if side == "producer":
+            producer = cut(producer, where)
+        else:
+            consumer = cut(consumer, where)
+    return None
+
+
+def _absorbed(
+    producer: Part, consumer: Part, value: Value, values: Mapping[str, Value], piece: bool
+) -> Part | tuple[str, Cut] | None:
+    store = _store(producer, value.name)
+    read = {affine(node.args[0]) for node in loads(consumer, value.name)}
+    if store is None or len(read) != 1 or consumer.checks:
+        return None
+    (index,) = read
+    made = affine(store.index)
+    domain = (*producer.axes, *producer.reduce_axes) if store.inner else producer.axes
+    if not piece and dense(made, domain, value.elements) is None:
+        return None
+    order = dense(index, (*consumer.axes, *consumer.reduce_axes), value.elements)
+    if order is None:
+        return None
+    known = sizes(producer)
+    found = digits(made, tuple(stride for _, stride in order), known)
+    if found is None:
+        return None
+    if isinstance(found, Cut):
+        return "producer", found
+    at: dict[Expr, Expr] = {axis.variable: one.expr() for (axis, _), one in zip(order, found, strict=True)}
+    rest = [axis for axis in (*consumer.axes, *consumer.reduce_axes) if axis.variable not in at]
+    inner = store.inner
+    if consumer.reductions or consumer.reduce_axes:
+        # folds are appended where the producer folds over the same elements
+        if (
+            not producer.reduce_axes
+            or points(consumer) != points(producer)
+            or folded(consumer) != folded(producer)
+        ):
+            return None
+        if inner:
+            outside = {axis.variable for axis in producer.reduce_axes}
+            if any(_uses(at[axis.variable], outside) for axis in consumer.axes if axis.variable in at):
+                return None
+            within = {axis.variable for axis in producer.axes}
+            if any(_uses(at[axis.variable], within) for axis in consumer.reduce_axes if axis.variable in at):
+                return None
+            if any(size(axis) != 1 for axis in rest):
+                return None
+        else:
+            if any(axis.variable in at for axis in consumer.reduce_axes):
+                return None
+            if any(size(axis) != 1 for axis in rest if axis in consumer.axes):
+                return None
+            over = _along(consumer.reduce_axes, producer.reduce_axes, known)
+            if over is None or isinstance(over, Cut):
+                return None if over is None else ("producer", over)
+            at |= over
+    elif any(size(axis) != 1 for axis in rest):
+        if inner or not producer.reduce_axes or math.prod(size(axis) for axis in rest) != folded(producer):
+            return None
+        over = _along(rest, producer.reduce_axes, known)
+        if over is None or isinstance(over, Cut):
+            return None if over is None else ("producer", over)
+        at |= over
+        inner = True
+    at |= {axis.variable: const(0, INDEX) for axis in rest if axis.variable not in at}
+    moved = replace(replaced(consumer, at), axes=producer.axes, reduce_axes=producer.reduce_axes)
+    given = _handed_over(plain(moved), producer.stores, values, producer.is_plain)
+    if given is None:
+        return None
+    both = replace(
+        producer,
+        reductions=(*producer.reductions, *given.reductions),
+        stores=(*producer.stores, *(replace(one, inner=one.inner or inner and not consumer.reductions)
+                                    for one in given.stores)),
+    )  # fmt: skip
+    return known_plain(both) if producer.is_plain else plain(both)
+
+
+def _handed_over(
+    part: Part, stores: Sequence[Store], values: Mapping[str, Value], is_plain: bool = False
+) -> Part | None:
+    """A part with what is stored at its points in place of the loads; ``None`` where it loads that elsewhere.
+
+    ``is_plain``: the stored values are in plain form over the part's own axes, as the part is.
+    """
+    read_back: dict[Expr, Expr] = {}
+    for store in stores:
+        for node in loads(part, store.buffer):
+            if total(affine(node.args[0]), affine(store.index), -1) != Affine((), 0):
+                return None
+            read_back[node] = handed(values[store.buffer], store.value, node.dtype)
+    part = known_plain(replaced(part, read_back)) if is_plain else plain(replaced(part, read_back))
+    return None if any(loads(part, store.buffer) for store in stores) else part
+
+
+def attached(producer: Part, consumer: Part, value: Value, values: Mapping[str, Value]) -> Part | None:
+    """The consumer, which folds, with a pointwise producer computed and stored on the way."""
+    store = _store(producer, value.name)
+    read = {affine(node.args[0]) for node in loads(consumer, value.name)}
+    if store is None or store.inner or producer.reductions or producer.checks or len(read) != 1:
+        return None
+    for _ in range(CUTS):
+        (index,) = {affine(node.args[0]) for node in loads(consumer, value.name)}
+        order = dense(affine(store.index), producer.axes, value.elements)
+        if order is None or dense(index, (*consumer.axes, *consumer.reduce_axes), value.elements) is None:
+            return None
+        found = digits(index, tuple(stride for _, stride in order), sizes(consumer))
+        if found is None:
+            return None
+        if isinstance(found, Cut):
+            consumer = cut(consumer, found)
+            continue
+        at = {axis.variable: place.expr() for (axis, _), place in zip(order, found, strict=True)}
+        at |= {axis.variable: const(0, INDEX) for axis in producer.axes if axis.variable not in at}
+        moved = replaced(producer, at)
+        reached = {term for term, _ in index.terms}
+        inner = any(axis.variable in reached for axis in consumer.reduce_axes)
+        # each element is stored once: by every point that it belongs to
+        domain = (*consumer.axes, *consumer.reduce_axes) if inner else consumer.axes
+        if any(axis.variable not in reached and size(axis) > 1 for axis in domain):
+            return None
+        stores = tuple(replace(one, inner=inner) for one in plain(moved).stores)
+        given = _handed_over(plain(consumer), stores, values)
+        return None if given is None else plain(replace(given, stores=(*stores, *given.stores)))
+    return None
+
+
+def _along(
+    axes: Sequence[Axis], targets: Sequence[Axis], known: dict[Expr, int]
+) -> dict[Expr, Expr] | Cut | None:
+    """Axes as positions of a run over the target axes, both in row-major order."""
+    if math.prod(map(size, axes)) != math.prod(map(size, targets)):
+        return None
+    run = Affine((), 0)
+    step = 1
+    terms: list[tuple[Expr, int]] = []
+    for axis in reversed(targets):
+        if size(axis) > 1:
+            terms.append((axis.variable, step))
+        step *= size(axis)
+    run = Affine(tuple(reversed(terms)), 0)
+    strides, step = [], 1
+    for axis in reversed(axes):
+        strides.append(step)
+        step *= size(axis)
+    found = digits(run, tuple(reversed(strides)), known)
+    if found is None or isinstance(found, Cut):
+        return found
+    return {axis.variable: place.expr() for axis, place in zip(axes, found, strict=True)}
+
+
+def _store(part: Part, value: str) -> Store | None:
+    found = [store for store in part.stores if store.buffer == value]
+    return found[0] if len(found) == 1 else None
+
+
+def _uses(root: Expr, names: set[Expr]) -> bool:
+    return any(term in names for term, _ in affine(root).terms)

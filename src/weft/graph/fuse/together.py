@@ -1,0 +1,107 @@
+"""Small kernels that do not wait for each other become parts of one: fewer dispatches on a GPU.
+
+Sums for the gradients of biases, running averages, copies and counters each take less time than a dispatch costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from weft.graph.fuse.calls import Calls, Node
+from weft.graph.fuse.tuning import in_fours
+from weft.graph.lower.lowered import Call
+from weft.graph.rewriting.parts import folded, points
+from weft.kernels import PARTS, Kernel
+
+LARGEST = 1 << 20
+"""Elements that a kernel visits, at most: larger ones fill the machine, and what they read would live on for others."""
+REACH = 32
+"""Calls that two kernels may lie apart: what one reads has to live until the other runs."""
+
+Spread = tuple[int, int | None]
+"""Elements at a time, and how many invocations share a fold; ``None``: nothing is folded."""
+
+
+def side_by_side(calls: Calls, sound: Callable[[Node], bool], made: Callable[[Node], Call]) -> None:
+    """Merge such kernels; ``made`` gives a node's call as it would be now."""
+    spreads = {node: spread for node in calls.nodes if (spread := _spread(calls, node, made)) is not None}
+    node = calls.following(-1)
+    while node is not None:
+        place = calls.place[node]
+        if node in spreads:
+            _joined_one(calls, node, spreads, sound, made)
+        node = calls.following(place)
+
+
+def _joined_one(
+    calls: Calls,
+    first: Node,
+    spreads: dict[Node, Spread],
+    sound: Callable[[Node], bool],
+    made: Callable[[Node], Call],
+) -> bool:
+    """Merge a call with the first later one that it fits; whether there was one."""
+    after = {first}
+    for second in calls.after(first, REACH):
+        if calls.before(second) & after:
+            after.add(second)
+            continue
+        spread = _common(spreads[first], spreads[second]) if second in spreads else None
+        if spread is None:
+            continue
+        together = _joined(first, second, spread)
+        if _visited(together) > LARGEST or len(together.parts or ()) > PARTS or not sound(together):
+            continue
+        if spread[0] == 4 and not _still_in_fours(made(together)):
+            continue
+        if calls.replace([first, second], together):
+            spreads[together] = spread
+            return True
+    return False
+
+
+def _still_in_fours(call: Call) -> bool:
+    return isinstance(call.kernel, Kernel) and in_fours(call.kernel)
+
+
+def _spread(calls: Calls, node: Node, made: Callable[[Node], Call]) -> Spread | None:
+    """How a call is spread over the target; ``None`` for one that stays alone."""
+    if node.parts is None or node.is_product or node.call.report:
+        return None
+    if _visited(node) > LARGEST:
+        return None
+    kernel = made(node).kernel
+    assert isinstance(kernel, Kernel)
+    folds = any(part.reduce_axes for part in node.parts)
+    if kernel.held or kernel.vector > 1 and folds:
+        return None
+    return kernel.vector, kernel.cooperative if folds else None
+
+
+def _visited(node: Node) -> int:
+    return sum(points(part) * max(folded(part), 1) for part in node.parts or ())
+
+
+def _common(a: Spread, b: Spread) -> Spread | None:
+    if a[0] != b[0] or None not in (a[1], b[1]) and a[1] != b[1]:
+        return None
+    return a[0], b[1] if a[1] is None else a[1]
+
+
+def _joined(first: Node, second: Node, spread: Spread) -> Node:
+    assert first.parts is not None and second.parts is not None
+    one, other = first.call.kernel, second.call.kernel
+    assert isinstance(one, Kernel) and isinstance(other, Kernel)
+    names = list(dict.fromkeys([*one.name.split("_and_"), *other.name.split("_and_")]))
+    name = "_and_".join(names)
+    kernel = replace(
+        other, name=name if len(name) <= 60 else "fused", vector=spread[0], cooperative=spread[1] or 0, held=0
+    )
+    call = replace(
+        second.call,
+        kernel=kernel,
+        ops=(*first.call.ops, *second.call.ops),
+        site=first.call.site or second.call.site,
+    )
+    return Node(call, [*first.parts, *second.parts], spread=True)

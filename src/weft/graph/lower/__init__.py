@@ -1,0 +1,1 @@
+"""From nodes to kernel calls over named memory."""

@@ -1,0 +1,138 @@
+"""``ordered``: calls that let go of more memory than they take are made as soon as they can be.
+
+The gradient of a weight is wanted by the optimizer alone, at the end, but the activations that it is made of are
+large: made early it is small, made late it keeps them alive. All other calls stay in the order of the program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from heapq import heappop, heappush
+
+from weft.graph.lower.lowered import Lowered, Step
+from weft.target import TargetProfile
+
+
+def ordered(lowered: Lowered, profile: TargetProfile) -> Lowered:
+    """The same calls in an order that keeps every edge."""
+    return replace(lowered, calls=tuple(_Ordering(lowered, profile).result()))
+
+
+class _Ordering:
+    def __init__(self, lowered: Lowered, profile: TargetProfile) -> None:
+        self.calls = lowered.calls
+        self.over = {value.name: value.over for value in lowered.values if value.over}
+        self.bytes = {value.name: value.elements * profile.itemsize(value.dtype) for value in lowered.values}
+        held = [*lowered.inputs, *(output.value for output in lowered.outputs)]
+        held += [name for pair in lowered.states for name in pair]
+        self.held = set(map(self._memory, held))
+        """Memory that is not the plan's own, and lives throughout."""
+        self.used = [{self._memory(name) for name in call.values} - self.held for call in self.calls]
+        self.users: dict[str, list[int]] = {}
+        for at, names in enumerate(self.used):
+            for name in names:
+                self.users.setdefault(name, []).append(at)
+        self.left = {name: len(users) for name, users in self.users.items()}
+        """How many calls still use each run of memory."""
+        self.alive: set[str] = set()
+        self.ready: set[int] = set()
+        """The calls that wait for no other."""
+        self.taken: dict[int, int] = {}
+        self.least: list[tuple[int, int]] = []
+        """A heap of what ready calls take, with older figures among it; ``first`` is one of their places."""
+        self.first: list[int] = []
+        self.waits = _edges(self.calls, self.over, lowered.states)
+
+    def _memory(self, name: str) -> str:
+        while name in self.over:
+            name = self.over[name]
+        return name
+
+    def result(self) -> Sequence[Step]:
+        count = len(self.calls)
+        waiting = [len(before) for before in self.waits]
+        after: list[list[int]] = [[] for _ in range(count)]
+        for at, before in enumerate(self.waits):
+            for one in before:
+                after[one].append(at)
+        self.ready = {at for at in range(count) if not waiting[at]}
+        for at in sorted(self.ready):
+            self._offer(at)
+        order: list[int] = []
+        while self.ready:
+            at = self._next()
+            self.ready.remove(at)
+            order.append(at)
+            self._done(at)
+            for one in after[at]:
+                waiting[one] -= 1
+                if not waiting[one]:
+                    self.ready.add(one)
+                    self._offer(one)
+        assert len(order) == count, "calls do not wait for themselves"
+        return [self.calls[at] for at in order]
+
+    def _offer(self, at: int) -> None:
+        """Note what a call that is ready takes now."""
+        taken = self.taken[at] = self._taken(at)
+        heappush(self.least, (taken, at))
+        heappush(self.first, at)
+
+    def _next(self) -> int:
+        """The call that takes least where it lets go of more than it takes, else the first one."""
+        while self.least[0][1] not in self.ready or self.taken[self.least[0][1]] != self.least[0][0]:
+            heappop(self.least)
+        taken, at = self.least[0]
+        if taken < 0:
+            return at
+        while self.first[0] not in self.ready:
+            heappop(self.first)
+        return self.first[0]
+
+    def _done(self, at: int) -> None:
+        """Count the uses of a call that is made, and look anew at the calls that take more or less memory for it."""
+        changed: set[int] = set()
+        for name in self.used[at]:
+            self.left[name] -= 1
+            if name not in self.alive or self.left[name] == 1:
+                changed.update(self.users[name])
+            self.alive.add(name)
+            if not self.left[name]:
+                self.alive.discard(name)
+        for one in changed & self.ready:
+            self._offer(one)
+
+    def _taken(self, at: int) -> int:
+        """How many more bytes are alive after a call than before it."""
+        taken = 0
+        for name in self.used[at]:
+            if name not in self.alive:
+                taken += self.bytes[name] if self.left[name] > 1 else 0
+            elif self.left[name] == 1:
+                taken -= self.bytes[name]
+        return taken
+
+
+def _edges(calls: Sequence[Step], over: dict[str, str], states: Sequence[tuple[str, str]]) -> list[set[int]]:
+    """For each call those that come before it, by their places."""
+    writers: dict[str, int] = {}
+    readers: dict[str, list[int]] = {}
+    for at, call in enumerate(calls):
+        for name in call.writes:
+            writers[name] = at
+        for name in call.reads:
+            readers.setdefault(name, []).append(at)
+    # a state's new value is written in place where all that read the old one come before it: they stay before it
+    replaces = {final: initial for initial, final in states if initial != final}
+    waits = []
+    for at, call in enumerate(calls):
+        before = {writers[name] for name in call.reads if name in writers}
+        for name in call.writes:
+            if name in over:
+                before |= {one for one in readers.get(over[name], ()) if one < at}
+                before |= {writers[over[name]]} if over[name] in writers else set()
+            if name in replaces:
+                before |= {one for one in readers.get(replaces[name], ()) if one < at}
+        waits.append(before - {at})
+    return waits

@@ -1,0 +1,1 @@
+"""From kernel calls to a plan: memory, bindings, dispatches."""

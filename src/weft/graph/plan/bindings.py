@@ -1,0 +1,183 @@
+"""Bindings: what a kernel binds where its target lets it bind few buffers: values that lie in one buffer, as one.
+
+A kernel over the parameters of a model reads and writes hundreds of values, which lie in few buffers: the arenas of the
+plan, and those in which the states were put together. Neighbours of one type there become one binding, at whose offsets
+the kernel's indices begin; where that is still too many, the kernel's parts become several dispatches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from weft.codegen import shared_bindings
+from weft.expr import Expr, const, simplify, walk
+from weft.expr.node import INDEX
+from weft.graph.rewriting.parts import loaded, stored
+from weft.graph.rewriting.renaming import mapped_part
+from weft.kernels import Buffer, Kernel, Part
+from weft.plan import Place
+from weft.target import KernelSpec, TargetProfile
+
+WORD = 4
+"""Bytes of the smallest element that is written alone."""
+LARGEST_BINDING = (1 << 31) - 256
+"""Bytes that one binding may have, so that every index into it fits 32 bits."""
+
+
+def accessed(spec: KernelSpec, places: Sequence[Place], tuned: bool) -> KernelSpec:
+    """The kernel bound as targets take it: one buffer is ``read`` or ``read_write`` in a dispatch, not both.
+
+    Tuned kernels read as ``read``, which GPUs cache, what lies in no buffer that they write; the inputs of others are
+    all ``read_write``, so that one pipeline serves wherever they lie.
+    """
+    if not tuned:
+        return shared_bindings(spec)
+    buffers = [_buffer(place) for place in places]
+    written = set(buffers[len(spec.inputs) :])
+    among = frozenset(at for at, buffer in enumerate(buffers[: len(spec.inputs)]) if buffer in written)
+    return shared_bindings(spec, among)
+
+
+def _buffer(place: Place) -> tuple[str, int]:
+    """The buffer of a place, as far as plans know: inputs and states may share one, all others have their own."""
+    return (place.space, place.index) if place.space in ("arena", "output") else ("caller", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A buffer of a kernel: where it lies, and where that is in memory that others lie in too."""
+
+    buffer: Buffer
+    place: Place
+    common: Place | None = None
+
+
+def dispatched(
+    kernel: Kernel, bound: Sequence[Bound], profile: TargetProfile
+) -> list[tuple[Kernel, tuple[Place, ...]]]:
+    """The kernels in place of one, each with what it binds: the kernel itself where it binds no more than it may."""
+    most = profile.storage_buffers
+    if len(bound) + kernel.reports <= most:
+        return [(kernel, tuple(one.place for one in bound))]
+    named = {one.buffer.name: one for one in bound}
+    found = []
+    for parts in _pieces(kernel, named, most, profile):
+        used = [one for one in bound if one.buffer.name in _buffers(parts)]
+        found.append(_merged(replace(kernel, parts=tuple(parts)), _runs(used, kernel, profile), profile))
+    return found
+
+
+def _pieces(
+    kernel: Kernel, named: Mapping[str, Bound], most: int, profile: TargetProfile
+) -> list[list[Part]]:
+    """The kernel's parts in as few runs as bind no more than they may; a part that is too wide stays alone."""
+
+    def fits(parts: Sequence[Part]) -> bool:
+        runs = _runs([named[name] for name in _buffers(parts)], kernel, profile)
+        return len(runs) + any(part.checks for part in parts) <= most
+
+    left = list(kernel.parts)
+    pieces = []
+    while left:
+        few, many = 1, len(left)  # a run that is longer binds no less
+        while few < many:
+            middle = (few + many + 1) // 2
+            few, many = (middle, many) if fits(left[:middle]) else (few, middle - 1)
+        pieces.append(left[:few])
+        left = left[few:]
+    return pieces
+
+
+def _buffers(parts: Iterable[Part]) -> set[str]:
+    return {name for part in parts for name in loaded(part) | stored(part)}
+
+
+def _runs(bound: Iterable[Bound], kernel: Kernel, profile: TargetProfile) -> list[list[Bound]]:
+    """What is bound as one: neighbours of a type in common memory; ranges of several bindings never overlap."""
+    most = int(profile.limits.get("max-storage-buffer-binding-size", LARGEST_BINDING))
+    most = min(most, LARGEST_BINDING)
+    alone: list[list[Bound]] = []
+    homes: dict[tuple[str, int], list[tuple[int, int, Bound]]] = {}
+    for one in bound:
+        if one.common is None:
+            alone.append([one])
+        else:
+            lies = one.common
+            homes.setdefault((lies.space, lies.index), []).append((lies.offset, lies.offset + lies.size, one))
+    runs: list[list[Bound]] = []
+    for lying in homes.values():
+        lying.sort(key=lambda each: each[:2])
+        start = 0
+        for at, (offset, end, one) in enumerate(lying):
+            neighbour = lying[at - 1][2] if at else None
+            if neighbour is not None and _alike(neighbour, one, kernel) and end - start <= most:
+                runs[-1].append(one)
+                continue
+            start = offset
+            runs.append([one])
+    return [*runs, *alone]
+
+
+def _alike(one: Bound, other: Bound, kernel: Kernel) -> bool:
+    """Whether two buffers may be one array.
+
+    Of types that share a word with neighbours, what a team's first writes is atomic, and what all write is not.
+    """
+    dtype = one.buffer.dtype
+    return dtype is other.buffer.dtype and not (kernel.cooperative and dtype.itemsize < WORD)
+
+
+def _merged(
+    kernel: Kernel, runs: Sequence[Sequence[Bound]], profile: TargetProfile
+) -> tuple[Kernel, tuple[Place, ...]]:
+    """The kernel over one buffer for each run."""
+    written = {store.buffer for part in kernel.parts for store in part.stores}
+    ordered = sorted(runs, key=lambda run: any(one.buffer.name in written for one in run))
+    moves: dict[str, tuple[str, int]] = {}
+    buffers, places = [], []
+    for number, run in enumerate(ordered):
+        first = run[0]
+        name, dtype = f"b{number}", first.buffer.dtype
+        changes = any(one.buffer.name in written for one in run)
+        buffers.append(Buffer(name, dtype, "read_write" if changes else "read"))
+        if len(run) == 1:
+            moves[first.buffer.name] = name, 0
+            places.append(first.place)
+            continue
+        start = first.common
+        assert start is not None
+        end = 0
+        for one in run:
+            assert one.common is not None
+            offset = one.common.offset - start.offset
+            moves[one.buffer.name] = name, offset // profile.itemsize(dtype)
+            end = max(end, offset + one.common.size)
+        places.append(replace(start, size=end))
+    parts = tuple(_moved(part, moves) for part in kernel.parts)
+    return replace(kernel, buffers=tuple(buffers), parts=parts), tuple(places)
+
+
+def _moved(part: Part, moves: Mapping[str, tuple[str, int]]) -> Part:
+    """A part that finds its values in other buffers, further on."""
+
+    def further(index: Expr, offset: int) -> Expr:
+        return simplify(index + const(offset, INDEX)) if offset else index
+
+    def relocated(root: Expr) -> Expr:
+        done: dict[Expr, Expr] = {}
+        for node in walk(root):
+            args, data = tuple(done[arg] for arg in node.args), node.data
+            if node.function == "load":
+                data, offset = moves[node.data]
+                args = (further(args[0], offset),)
+            same = args == node.args and data == node.data
+            done[node] = node if same else Expr(node.function, args, node.dtype, data)
+        return done[root]
+
+    made = mapped_part(part, relocated)
+    stores = tuple(
+        replace(store, buffer=moves[store.buffer][0], index=further(store.index, moves[store.buffer][1]))
+        for store in made.stores
+    )
+    return replace(made, stores=stores)

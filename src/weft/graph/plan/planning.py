@@ -1,0 +1,401 @@
+"""``plan``: where every value lies, and the dispatches in order. A lowered graph becomes data that a device replays.
+
+Values of the plan's own share arenas: two that are not alive at the same time may have the same bytes, and a kernel
+that reads each element only to write the one at its place may write over what it reads. A state's new value is
+written in place where nothing reads the old one afterwards, else copied at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from weft.codegen import generate
+from weft.graph.fuse import tuning
+from weft.graph.fuse.places import parts_of, same_places
+from weft.graph.fuse.products import SIDES, measured, multiplications, operands
+from weft.graph.lower.lowered import Block, Call, Choose, Lowered, Repeat, RepeatWhile, flat
+from weft.graph.lower.updates import copy_call
+from weft.graph.plan.arenas import Layout, Run, arrange
+from weft.graph.plan.bindings import Bound, accessed, dispatched
+from weft.graph.plan.sharing import Shared, shared
+from weft.graph.plan.work import operations
+from weft.graph.rewriting.renaming import loads_renamed, mapped, mapped_part
+from weft.kernels import Buffer, Epilogue, Kernel, Library
+from weft.plan import Branch, Dispatch, Group, Loop, Place, Plan, Space, Step, While
+from weft.target import KernelSpec, TargetProfile
+
+ARENA_LIMIT = 1 << 40
+"""Bytes of an arena where the target says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Statistics of a plan: bytes of its arenas, and the most that were alive at one time."""
+
+    arena: int
+    peak: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The kernels of each call (by its ``id``) over their places, and those that several calls share."""
+
+    kernels: dict[int, list[tuple[Kernel | Library | KernelSpec, tuple[Place, ...]]]]
+    shared: dict[Kernel, Shared]
+
+
+Gather = Callable[[Sequence[int]], Mapping[int, tuple[int, int]]]
+"""Given states that kernels want to bind as few buffers, in the order in which they should lie: says where they lie.
+
+For some of them it gives the number of a buffer and the byte at which they begin; it may move them first.
+"""
+
+
+def plan(lowered: Lowered, profile: TargetProfile, gather: Gather | None = None) -> Plan:
+    """The plan of a lowered graph for a target; ``gather`` is asked where there are more states than bindings."""
+    return Planning(lowered, profile, gather).plan()
+
+
+class Planning:
+    """One plan in the making; ``memory`` holds its statistics afterwards."""
+
+    def __init__(self, lowered: Lowered, profile: TargetProfile, gather: Gather | None = None) -> None:
+        self.profile, self.gather = profile, gather
+        self.values = {value.name: value for value in lowered.values}
+        self.lowered = lowered
+        self.calls = list(lowered.calls)
+        self.over = {value.name: value.over for value in lowered.values if value.over}
+        self.fixed: dict[str, tuple[Space, int]] = {}
+        self.memory = Memory(0, 0)
+        self.groups: dict[str, Place] = {}
+        """Where states lie that share a buffer with others."""
+
+    def plan(self) -> Plan:
+        """Place everything and give the dispatches."""
+        self._fix()
+        self._overlay()
+        layout = self._arenas()
+        groups = self._gathered()
+        steps = self._steps(self.calls, layout.places, self._made(layout.places))
+        changed = tuple(at for at, (old, new) in enumerate(self.lowered.states) if old != new)
+        inputs, states, outputs = (
+            tuple(self._size(name) for name in names)
+            for names in (
+                self.lowered.inputs,
+                [old for old, _ in self.lowered.states],
+                [output.value for output in self.lowered.outputs],
+            )
+        )
+        choices = self._choices() if self.profile.choices else ()
+        made = Plan(steps, layout.arenas, inputs, states, outputs, changed, groups, layout.peak, choices)
+        used = {
+            place.index
+            for dispatch in made.dispatches()
+            for place in dispatch.places
+            if place.space == "group"
+        }
+        return replace(made, groups=tuple(one if at in used else () for at, one in enumerate(groups)))
+
+    def _choices(self) -> tuple[tuple[str, tuple[str, int]], ...]:
+        """The measurements that decided about the kernels."""
+        found: set[tuple[str, tuple[str, int]]] = set()
+        for call in flat(self.calls):
+            if isinstance(call.kernel, Kernel):
+                found |= tuning.measured(call.kernel, self.profile)
+            elif (product := measured(call, self.profile)) is not None:
+                found.add(product)
+        return tuple(sorted(found))
+
+    # Which memory is whose.
+
+    def _root(self, name: str) -> str:
+        while name in self.over:
+            name = self.over[name]
+        return name
+
+    def _size(self, name: str) -> int:
+        value = self.values[name]
+        return value.elements * self.profile.itemsize(value.dtype)
+
+    def _fix(self) -> None:
+        """Inputs, states and outputs have memory of their own; a final value goes where its state lies."""
+        for at, name in enumerate(self.lowered.inputs):
+            self.fixed[name] = ("input", at)
+        for at, (initial, _) in enumerate(self.lowered.states):
+            self.fixed[initial] = ("state", at)
+        for at, one in enumerate(self.lowered.outputs):
+            self.fixed[self._root(one.value)] = ("output", at)
+        self.writing: dict[str, list[int]] = {}
+        self.reading: dict[str, list[int]] = {}
+        for at, call in enumerate(self.calls):
+            self._found(at, call)
+        for initial, final in self.lowered.states:
+            root = self._root(final)
+            if root == initial:
+                continue
+            if self._may_replace(initial, root):
+                self.over[root] = initial
+            else:
+                self.calls.append(copy_call(self.values[final], self.values[initial]))
+                self._found(len(self.calls) - 1, self.calls[-1])
+
+    def _found(self, at: int, call: Call | Block) -> None:
+        """Note what a call reads and writes."""
+        for name in call.writes:
+            self.writing.setdefault(name, []).append(at)
+        for name in _touched(call):
+            self.reading.setdefault(name, []).append(at)
+
+    def _may_replace(self, initial: str, final: str) -> bool:
+        """Whether a state's new value may be written where the old one lies, when it is made."""
+        if final in self.fixed:
+            return False
+        writers = self.writing.get(final, [])
+        if len(writers) != 1:
+            return False
+        (writer,) = writers
+        readers = self.reading.get(initial, [])
+        if any(at > writer for at in readers):
+            return False
+        return writer not in readers or same_places(self.calls[writer], initial, final)
+
+    def _overlay(self) -> None:
+        """A value made by a kernel from a value of the same size that dies there lies over it."""
+        last, first = self._last_uses(), self._first_uses()
+        for at, call in enumerate(self.calls):
+            if not parts_of(call):
+                continue
+            assert isinstance(call, Call)
+            multiplied = call.values[: len(SIDES)] if isinstance(call.kernel, Library) else ()
+            taken = {*self.fixed, *map(self._root, multiplied)}
+            free = [
+                name for name in call.reads
+                if self._root(name) not in taken and last[self._root(name)] == at
+            ]  # fmt: skip
+            for new in call.writes:
+                if new in self.over or new in self.fixed or first[new] != at:
+                    continue
+                for old in free:
+                    fits = self.values[old].dtype is self.values[new].dtype and self._size(old) == self._size(
+                        new
+                    )
+                    if fits and same_places(call, old, new):
+                        self.over[new] = old
+                        last[self._root(old)] = max(last[self._root(old)], last[new])
+                        free.remove(old)
+                        break
+
+    def _last_uses(self) -> dict[str, int]:
+        last: dict[str, int] = {}
+        for at, call in enumerate(self.calls):
+            for name in call.values:
+                last[self._root(name)] = at
+        return last
+
+    def _first_uses(self) -> dict[str, int]:
+        first: dict[str, int] = {}
+        for at, call in enumerate(self.calls):
+            for name in call.values:
+                first.setdefault(name, at)
+        return first
+
+    # Arenas.
+
+    def _arenas(self) -> Layout:
+        """The arenas, and where in them every value of the plan's own lies."""
+        spans = self._spans()
+        runs = {name: Run(self._size(name), first, last) for name, (first, last) in spans.items()}
+        limit = self.profile.limits.get("max-storage-buffer-binding-size", ARENA_LIMIT)
+        apart: dict[frozenset[str], float] = {}
+        if self.profile.capabilities.read_bindings:
+            for call in flat(self.calls):
+                for pair in self._apart(call):
+                    if pair <= runs.keys():
+                        apart[pair] = apart.get(pair, 0.0) + self._work(call)
+        layout = arrange(runs, limit, apart)
+        self.memory = Memory(layout.total, layout.peak)
+        return layout
+
+    def _work(self, call: Call) -> float:
+        """What a tuned kernel's speed is worth: the multiplications of a product, else the elements it is given."""
+        return multiplications(call) or sum(self.values[name].elements for name in call.values)
+
+    def _apart(self, call: Call) -> Iterator[frozenset[str]]:
+        """What a tuned kernel reads at random, with each of what it writes: better in different arenas."""
+        if isinstance(call.kernel, Library):
+            read = operands(call) if parts_of(call) else call.reads
+            yield from (
+                frozenset((self._root(one), self._root(other))) for one in read for other in call.writes
+            )
+
+    def _spans(self) -> dict[str, tuple[int, int]]:
+        """The first and the last call that use each run of memory of the plan's own.
+
+        What a loop does not make anew at each step, or hands on, lives as long as the loop. Of branches both count,
+        one after the other: what runs is a part of that.
+        """
+        uses: dict[str, list[tuple[int, bool]]] = {}
+        loops: list[tuple[int, int]] = []
+
+        def use(name: str, at: int, written: bool) -> None:
+            root = self._root(name)
+            if root not in self.fixed:
+                uses.setdefault(root, []).append((at, written))
+
+        def visit(calls: Sequence[Call | Block], at: int) -> int:
+            for call in calls:
+                if isinstance(call, Block):
+                    start = at
+                    for body in call.bodies[:-1]:
+                        at = visit(body, at)
+                    if call.test:  # looked at before the last body; a branch only looks before both
+                        use(call.test, at, False)
+                        at += 1
+                    at = visit(call.bodies[-1], at)
+                    if call.repeats:
+                        loops.append((start, at - 1))
+                    continue
+                for name in (*call.reads, *call.writes):
+                    use(name, at, name in call.writes)
+                at += 1
+            return at
+
+        visit(self.calls, 0)
+        spans = {root: (found[0][0], found[-1][0]) for root, found in uses.items()}
+        for start, stop in loops:  # inner loops come before those around them
+            for root, found in uses.items():
+                first, last = spans[root]
+                inside = [written for at, written in found if start <= at <= stop]
+                if inside and (first < start or last > stop or not inside[0]):
+                    spans[root] = (min(first, start), max(last, stop))
+        return spans
+
+    # Dispatches.
+
+    def _steps(
+        self, calls: Sequence[Call | Block], offsets: Mapping[str, tuple[int, int]], made: _Made
+    ) -> tuple[Step, ...]:
+        steps: list[Step] = []
+        for call in calls:
+            bodies = (
+                [self._steps(body, offsets, made) for body in call.bodies] if isinstance(call, Block) else []
+            )
+            if isinstance(call, Repeat):
+                steps.append(Loop(call.times, *bodies))
+            elif isinstance(call, Choose):
+                then, otherwise = bodies
+                steps.append(Branch(self._place(call.predicate, offsets), then, otherwise))
+            elif isinstance(call, RepeatWhile):
+                condition, body = bodies
+                steps.append(While(condition, self._place(call.predicate, offsets), body))
+            elif isinstance(call, Call):
+                steps += self._dispatches(call, made)
+        return tuple(steps)
+
+    def _dispatches(self, call: Call, made: _Made) -> list[Dispatch]:
+        """A call's dispatches: one, but where its kernel has parts that bind more than it may, even together."""
+        found = []
+        for kernel, places in made.kernels[id(call)]:
+            alike = made.shared.get(kernel) if isinstance(kernel, Kernel) else None
+            one, given = (kernel, call.arguments) if alike is None else (alike.kernel, alike.arguments)
+            spec = accessed(generate(one, self.profile), places, isinstance(one, Library))
+            work = operations(kernel, call.arguments)
+            found.append(Dispatch(spec, places, given, call.report, call.site, call.advance, call.ops, work))
+        return found
+
+    def _made(self, offsets: Mapping[str, tuple[int, int]]) -> _Made:
+        """The kernels of all calls over the memory that was found for their values."""
+        kernels = {id(call): self._bound(call, offsets) for call in flat(self.calls)}
+        derived = [one for own in kernels.values() for one, _ in own if isinstance(one, Kernel)]
+        return _Made(kernels, shared(derived))
+
+    def _bound(
+        self, call: Call, offsets: Mapping[str, tuple[int, int]]
+    ) -> list[tuple[Kernel | Library | KernelSpec, tuple[Place, ...]]]:
+        kernel, names = call.kernel, list(call.values)
+        if isinstance(kernel, Kernel):
+            kernel, names = self._joined(kernel, names)
+            bound = []
+            for buffer, name in zip(kernel.buffers, names, strict=True):
+                place = self._place(name, offsets)
+                common = place if place.space == "arena" else self.groups.get(name)
+                bound.append(Bound(buffer, place, common))
+            return [*dispatched(kernel, bound, self.profile)]
+        if isinstance(kernel, Library) and kernel.epilogue is not None:
+            kernel, names = self._joined_epilogue(kernel, kernel.epilogue, names)
+        return [(kernel, tuple(self._place(name, offsets) for name in names))]
+
+    def _gathered(self) -> tuple[Group, ...]:
+        """Ask where the states lie that kernels with too many values bind, and note which share a buffer."""
+        if self.gather is None:
+            return ()
+        most = self.profile.storage_buffers
+        crowded: set[str] = set()
+        for call in flat(self.calls):
+            roots = {self._root(name) for name in call.values}
+            if isinstance(call.kernel, Kernel) and len(roots) + call.kernel.reports > most:
+                crowded |= {root for root in roots if root in self.fixed and self.fixed[root][0] == "state"}
+        if not crowded:
+            return ()
+        names = sorted(crowded, key=lambda name: (self.values[name].dtype.name, self.fixed[name][1]))
+        lying = self.gather([self.fixed[name][1] for name in names])
+        buffers: dict[int, list[tuple[int, str]]] = {}
+        for name in names:
+            if self.fixed[name][1] in lying:
+                number, offset = lying[self.fixed[name][1]]
+                buffers.setdefault(number, []).append((offset, name))
+        groups: list[Group] = []
+        for members in buffers.values():
+            if len(members) == 1:
+                continue
+            start = min(offset for offset, _ in members)
+            for offset, name in members:
+                self.groups[name] = Place("group", len(groups), offset - start, self._size(name))
+            groups.append(tuple((self.fixed[name][1], offset - start) for offset, name in members))
+        return tuple(groups)
+
+    def _place(self, name: str, offsets: Mapping[str, tuple[int, int]]) -> Place:
+        root = self._root(name)
+        if root in self.fixed:
+            return Place(*self.fixed[root], 0, self._size(name))
+        return Place("arena", *offsets[root], self._size(name))
+
+    def _joined(self, kernel: Kernel, names: Sequence[str]) -> tuple[Kernel, list[str]]:
+        """Values that share memory as one buffer, and buffers numbered, so that equal kernels are one."""
+        buffers, names_now, order = self._numbered(kernel.buffers, names, {})
+        changed = mapped(kernel, loads_renamed(names_now), names_now)
+        return replace(changed, buffers=buffers), order
+
+    def _joined_epilogue(
+        self, kernel: Library, epilogue: Epilogue, names: Sequence[str]
+    ) -> tuple[Library, list[str]]:
+        """The same for the buffers of an epilogue, which reads a product's operands by the template's names."""
+        operands, rest = names[: len(SIDES)], names[len(SIDES) :]
+        sides = {self._root(name): side for name, side in zip(operands, SIDES, strict=True)}
+        buffers, names_now, order = self._numbered(epilogue.buffers, rest, sides)
+        part = mapped_part(epilogue.part, loads_renamed(names_now), names_now)
+        return replace(kernel, epilogue=replace(epilogue, part=part, buffers=buffers)), [*operands, *order]
+
+    def _numbered(
+        self, buffers: Sequence[Buffer], names: Sequence[str], bound: dict[str, str]
+    ) -> tuple[tuple[Buffer, ...], dict[str, str], list[str]]:
+        """One buffer for each run of memory that is not ``bound``; new names by the old ones; the memory in order."""
+        kept: dict[str, Buffer] = {}
+        renamed: dict[str, str] = {}
+        for name, buffer in zip(names, buffers, strict=True):
+            root = renamed[buffer.name] = self._root(name)
+            known = kept.get(root)
+            if known is None or (known.access == "read" and buffer.access == "read_write"):
+                kept[root] = buffer
+        order = [root for root in kept if root not in bound]
+        order.sort(key=lambda root: kept[root].access == "read_write")
+        numbered = bound | {root: f"b{at}" for at, root in enumerate(order)}
+        # a name of any value of the memory will do, but sizes are those of the whole
+        made = tuple(replace(kept[root], name=numbered[root]) for root in order)
+        return made, {old: numbered[root] for old, root in renamed.items()}, order
+
+
+def _touched(call: Call | Block) -> set[str]:
+    """Values that a call reads: what it does not write, and what it loads by the name of what it writes."""
+    return set(call.reads)

@@ -1,0 +1,1 @@
+"""Rewriting of kernels: affine indices, parts, names."""

@@ -1,0 +1,230 @@
+"""Kernels of ``attention`` and its gradient: which tile, how operands lie, and on the CPU how work is cut.
+
+All operands may be strided; on the CPU a BLAS reads them, so they have float32 or float64 rows of neighbours there, or
+are copied. Sizes alone decide how work is cut, so no result depends on the threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from weft.dtypes import DType
+from weft.expr import const
+from weft.expr.node import INDEX
+from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
+from weft.kernels.library.attentions import CPU_KEYS, CPU_ROWS, FORMS, of_buffer, tile_for
+from weft.ops.matmul.products import sum_pieces
+from weft.ops.reduce.reduction import is_cooperative
+from weft.ops.registry import sharing
+from weft.ops.registry.geometry import contiguous_strides
+from weft.ops.registry.spec import KernelRequest
+from weft.ops.views.ops import copy_step
+from weft.target import TargetProfile
+
+JOBS = 16
+"""Runs of tiles that the CPU's threads take, each with scratch of its own."""
+UNITS = 8
+"""Least parts of backward on the CPU; where there are fewer heads, queries are cut, and results summed."""
+
+
+@dataclass
+class _Steps:
+    """Steps in the making, and the temporaries that they use."""
+
+    profile: TargetProfile
+    first: int
+    steps: list[Step] = field(default_factory=list)
+    scratch: list[Operand] = field(default_factory=list)
+
+    def fresh(self, dtype: DType, shape: Sequence[int]) -> Operand:
+        """A temporary value."""
+        index = self.first + len(self.scratch)
+        made = Operand(index, dtype, tuple(shape), contiguous_strides(shape), -2 - index)
+        self.scratch.append(made)
+        return made
+
+    def copied(self, source: Operand, target: Operand) -> None:
+        """Copy elements, to the target's type."""
+        self.steps.append(copy_step("copy", source, target, source.shape, source.strides, target.strides))
+
+    def program(self) -> Program:
+        """All steps."""
+        return Program(tuple(self.steps), tuple((one.dtype, math.prod(one.shape)) for one in self.scratch))
+
+
+def lower(request: KernelRequest) -> Program:
+    """``attention``: q, k, v and a mask to the output and ``sums``."""
+    named = dict(zip(("q", "k", "v", "mask"), request.operands, strict=False)) | dict(
+        zip(("out", "sums"), request.outputs, strict=True)
+    )
+    steps = _Steps(request.profile, len(request.operands) + len(request.outputs))
+    sums = named["sums"]
+    if sums.strides != contiguous_strides(sums.shape):
+        named["sums"] = steps.fresh(sums.dtype, sums.shape)
+    if not request.profile.capabilities.workgroups:
+        _on_cpu(steps, "forward", named, request.attributes)
+    else:
+        _on_gpu(steps, "forward", named, request.attributes)
+    if named["sums"] is not sums:
+        steps.copied(named["sums"], sums)
+    return steps.program()
+
+
+def lower_backward(request: KernelRequest) -> Program:
+    """``attention_backward``: sums over rows, then the gradients."""
+    names = ("grad", "out", "sums", "q", "k", "v", "mask")
+    named = dict(zip(names, request.operands, strict=False)) | dict(
+        zip(("dq", "dk", "dv"), request.outputs, strict=True)
+    )
+    steps = _Steps(request.profile, len(request.operands) + len(request.outputs))
+    sums = named["sums"]
+    named["stats"] = steps.fresh(sums.dtype, (*sums.shape[:3], 3))
+    _stats(steps, named)
+    if not request.profile.capabilities.workgroups:
+        _on_cpu(steps, "backward", named, request.attributes)
+    else:
+        _on_gpu(steps, "query", named, request.attributes)
+        _on_gpu(steps, "key", named, request.attributes)
+    return steps.program()
+
+
+def _stats(steps: _Steps, named: dict[str, Operand]) -> None:
+    """Each row's two ``sums``, and the sum of its output by the output's gradient."""
+    grad, out, sums, stats = (named[name] for name in ("grad", "out", "sums", "stats"))
+    batch, length, heads, size = out.shape
+    builder = Builder("attention_stats")
+    points = builder.axes((batch, heads, length))
+    (r,) = builder.reduce_axes((size,))
+
+    def places(one: Operand) -> list[int]:
+        b, l, h, _ = one.strides  # noqa: E741
+        return [b, h, l]
+
+    values = [builder.load(one, [*points, r], [*places(one), one.strides[3]]) for one in (grad, out)]
+    total = builder.reduce("sum", values[0] * values[1])
+    kept = [builder.load(sums, [*points, const(at, INDEX)]) for at in range(2)]
+    for at, value in enumerate((*kept, total)):
+        builder.store(stats, [*points, const(at, INDEX)], value)
+    reads = [(one, places(one), one.strides[3]) for one in (grad, out)]
+    shared = is_cooperative(
+        steps.profile, math.prod(sums.shape[:3]), size, all(along == 1 for *_, along in reads)
+    )
+    steps.steps.append(builder.finish(sharing.in_fours(shared, size, reads, [stats, sums]), shared))
+
+
+def _arguments(form: str, named: dict[str, Operand], masked: bool, scale: float) -> list[Argument]:
+    """The parameters of a form, in order."""
+    q, k = named["q"], named["k"]
+    values: list[Argument] = [q.shape[0], q.shape[2], k.shape[2], q.shape[1], k.shape[1], scale]
+    own = FORMS[form]
+    for name in (*own.reads(masked), *own.outputs):
+        one = named[name]
+        values.append(Offset(one.index))
+        if len(of_buffer(name)) > 1:
+            values += [
+                0 if size == 1 else stride for size, stride in zip(one.shape, one.strides, strict=True)
+            ]
+    return values
+
+
+def _step(
+    form: str, named: dict[str, Operand], attributes: dict[str, Any],
+    options: dict[str, int | str | bool], more: Sequence[Operand] = (), numbers: Sequence[Argument] = (),
+) -> Step:  # fmt: skip
+    mask, own = named.get("mask"), FORMS[form]
+    values = [*(named[name] for name in (*own.reads(mask is not None), *own.outputs)), *more]
+    kind = "" if mask is None else "bool" if mask.dtype.kind == "bool" else "add"
+    given = {"form": form, "causal": bool(attributes["causal"]), "mask": kind, **options}
+    library = Library("attention", tuple(value.dtype for value in values), tuple(sorted(given.items())))
+    arguments = (*_arguments(form, named, mask is not None, attributes["scale"]), *numbers)
+    return Step(library, tuple(value.index for value in values), arguments)
+
+
+# A GPU.
+
+
+def _in_fours(one: Operand) -> bool:
+    """Whether each row of a head lies in aligned fours."""
+    sizes = zip(one.shape[:3], one.strides[:3], strict=True)
+    ready = one.aligned and one.strides[3] == 1 and one.shape[3] % 4 == 0
+    return ready and all(size == 1 or stride % 4 == 0 for size, stride in sizes)
+
+
+def _on_gpu(steps: _Steps, form: str, named: dict[str, Operand], attributes: dict[str, Any]) -> None:
+    names = (*FORMS[form].inputs, *FORMS[form].outputs)
+    fours = [name for name in names if len(of_buffer(name)) > 1 and _in_fours(named[name])]
+    size, value_size = named["q"].shape[3], named["v"].shape[3]
+    rows = named["k" if form == "key" else "q"].shape[1]
+    profile = steps.profile
+    options: dict[str, int | str | bool] = {
+        "size": size,
+        "value_size": value_size,
+        "tile": tile_for(profile.limits, profile.software, max(size, value_size), rows),
+        "fours": " ".join(fours),
+    }
+    steps.steps.append(_step(form, named, attributes, options))
+
+
+# The CPU.
+
+
+def _in_rows(one: Operand) -> bool:
+    """Whether a BLAS reads the rows of a head as they lie."""
+    _, length, _, size = one.shape
+    return one.strides[3] == 1 and (length == 1 or one.strides[1] >= size)
+
+
+def _ready(steps: _Steps, one: Operand) -> Operand:
+    """An operand as the CPU's kernel reads it."""
+    if one.dtype.bits >= 32 and _in_rows(one):
+        return one
+    dense = steps.fresh(one.dtype.compute, one.shape)
+    steps.copied(one, dense)
+    return dense
+
+
+def _on_cpu(steps: _Steps, form: str, named: dict[str, Operand], attributes: dict[str, Any]) -> None:
+    named = dict(named)
+    for name in FORMS[form].inputs:
+        if len(of_buffer(name)) > 1:
+            named[name] = _ready(steps, named[name])
+    narrow: dict[str, Operand] = {}
+    for name in FORMS[form].outputs:
+        one = named[name]
+        if len(of_buffer(name)) > 1 and (one.dtype.bits < 32 or not _in_rows(one)):
+            narrow[name] = one
+            named[name] = steps.fresh(one.dtype.compute, one.shape)
+    mask = named.get("mask")
+    if mask is not None and mask.dtype.kind == "float" and mask.dtype.bits < 32:
+        named["mask"] = steps.fresh(mask.dtype.compute, mask.shape)
+        steps.copied(mask, named["mask"])
+    (batch, length, heads, size), (_, keys, shared, _) = named["q"].shape, named["k"].shape
+    blocks = -(-length // CPU_ROWS)
+    pieces, room = 1, min(CPU_ROWS, length) * (-(-min(CPU_KEYS, keys) // 16) * 16)
+    units = batch * heads * blocks
+    if form == "backward":
+        pieces = max(1, min(blocks, UNITS // (batch * shared)))
+        units, room = batch * shared * pieces, 2 * room
+    parts: dict[str, Operand] = {}
+    if pieces > 1:
+        for name in ("dk", "dv"):
+            parts[name] = named[name]
+            whole = steps.fresh(named[name].dtype, (pieces, *named[name].shape))
+            named[name] = replace(whole, shape=whole.shape[1:], strides=whole.strides[1:])
+    jobs = min(units, JOBS)
+    tiles = steps.fresh(named["q"].dtype, (jobs * room,))
+    unit = mask is not None and mask.shape[3] > 1 and named["mask"].strides[3] == 1
+    options: dict[str, int | str | bool] = {"unit": unit}
+    numbers = [size, named["v"].shape[3], jobs, room, pieces]
+    steps.steps.append(_step(form, named, attributes, options, [tiles], numbers))
+    for name, target in parts.items():
+        one = named[name]
+        whole = Operand(
+            one.index, one.dtype, (pieces, *one.shape), contiguous_strides((pieces, *one.shape)), one.slot
+        )
+        steps.steps.append(sum_pieces(whole, target))
+    for name, target in narrow.items():
+        steps.copied(parts.get(name, named[name]), target)

@@ -1,0 +1,144 @@
+"""Functions of channels: ``pixel_shuffle`` and the like, ``local_response_norm``, power-average pools."""
+
+from __future__ import annotations
+
+import math
+
+from weft.errors import ArgumentError, ShapeError, mistake
+from weft.ops.conv.pooling_functions import avg_pool1d, avg_pool2d, avg_pool3d
+from weft.ops.registry import arguments
+from weft.ops.registry.annotations import Pair, Tensor
+from weft.ops.registry.functions import function
+from weft.ops.views.movement import permute, reshape
+from weft.ops.views.padding import pad
+from weft.ops.views.windows import tuple_of
+
+
+def _factor(name: str, argument: str, value: int) -> int:
+    given = arguments.integer(name, argument, value)
+    if given < 1:
+        raise ArgumentError(mistake(name, argument, given, "1 or more"))
+    return given
+
+
+@function(functional=True, method=False)
+def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
+    """Channels moved into places: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016).
+
+    >>> import weft as wf
+    >>> wf.nn.functional.pixel_shuffle(wf.arange(4.0).reshape(4, 1, 1), 2).tolist()
+    [[[0.0, 1.0], [2.0, 3.0]]]
+    """
+    shape = tuple(arguments.tensor("pixel_shuffle", "input", input).shape)
+    r = _factor("pixel_shuffle", "upscale_factor", upscale_factor)
+    if len(shape) < 3 or shape[-3] % (r * r):
+        expected = f"(*, C, H, W) with C a multiple of {r * r}"
+        raise ShapeError(mistake("pixel_shuffle", "input's shape", shape, expected))
+    *front, channels, h, w = shape
+    split = reshape(input, *front, channels // (r * r), r, r, h, w)
+    d = len(front)
+    moved = permute(split, *range(d), d, d + 3, d + 1, d + 4, d + 2)
+    return reshape(moved, *front, channels // (r * r), h * r, w * r)
+
+
+@function(functional=True, method=False)
+def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
+    """Places moved into channels, the inverse of ``pixel_shuffle``: (*, C, H * r, W * r) to (*, C * r * r, H, W)."""
+    shape = tuple(arguments.tensor("pixel_unshuffle", "input", input).shape)
+    r = _factor("pixel_unshuffle", "downscale_factor", downscale_factor)
+    if len(shape) < 3 or shape[-2] % r or shape[-1] % r:
+        expected = f"(*, C, H, W) with H and W multiples of {r}"
+        raise ShapeError(mistake("pixel_unshuffle", "input's shape", shape, expected))
+    *front, channels, h, w = shape
+    split = reshape(input, *front, channels, h // r, r, w // r, r)
+    d = len(front)
+    moved = permute(split, *range(d), d, d + 2, d + 4, d + 1, d + 3)
+    return reshape(moved, *front, channels * r * r, h // r, w // r)
+
+
+@function(functional=True, method=False)
+def channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """The channels of (N, C, *) in turns from ``groups`` equal runs of them (Zhang et al. 2018)."""
+    shape = tuple(arguments.tensor("channel_shuffle", "input", input).shape)
+    count = _factor("channel_shuffle", "groups", groups)
+    if len(shape) < 3 or shape[1] % count:
+        expected = f"(N, C, *) with C a multiple of {count}"
+        raise ShapeError(mistake("channel_shuffle", "input's shape", shape, expected))
+    n, channels, *rest = shape
+    split = reshape(input, n, count, channels // count, *rest)
+    return reshape(permute(split, 0, 2, 1, *range(3, len(shape) + 1)), *shape)
+
+
+@function(functional=True, method=False, top=False, wide=True)
+def local_response_norm(
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Tensor:
+    """Each element of (N, C, *) by a power of its channel's neighbourhood (Krizhevsky et al. 2012).
+
+    ``x / (k + alpha * mean)^beta``, the mean of the squares of ``size`` channels around it, zeros beyond the ends.
+    """
+    shape = tuple(arguments.tensor("local_response_norm", "input", input).shape)
+    arguments.floating("local_response_norm", "input", input.dtype)
+    if len(shape) < 3:
+        raise ShapeError(
+            mistake("local_response_norm", "input", f"{len(shape)}-dimensional", "3 dimensions or more")
+        )
+    width = _factor("local_response_norm", "size", size)
+    if not input.numel():
+        return input
+    squares = reshape(input * input, shape[0], 1, shape[1], math.prod(shape[2:]))
+    squares = pad(squares, (0, 0, width // 2, (width - 1) // 2))
+    means = reshape(avg_pool2d(squares, (width, 1), stride=1), *shape)
+    return input / (means * alpha + k) ** beta
+
+
+@function(functional=True, method=False, top=False, wide=True)
+def lp_pool1d(
+    input: Tensor,
+    norm_type: float,
+    kernel_size: int,
+    stride: Pair | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The p-th root of the sum of p-th powers of each window, (N, C, L) or (C, L): ``norm_type`` is p."""
+    means = avg_pool1d(_powers("lp_pool1d", input, norm_type), kernel_size, stride, 0, ceil_mode)
+    return _root(means, norm_type, tuple_of("lp_pool1d", "kernel_size", kernel_size, 1, 1))
+
+
+@function(functional=True, method=False, top=False, wide=True)
+def lp_pool2d(
+    input: Tensor,
+    norm_type: float,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The p-th root of the sum of p-th powers of each window, (N, C, H, W) or (C, H, W): ``norm_type`` is p."""
+    means = avg_pool2d(_powers("lp_pool2d", input, norm_type), kernel_size, stride, 0, ceil_mode)
+    return _root(means, norm_type, tuple_of("lp_pool2d", "kernel_size", kernel_size, 2, 1))
+
+
+@function(functional=True, method=False, top=False, wide=True)
+def lp_pool3d(
+    input: Tensor,
+    norm_type: float,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The p-th root of the sum of p-th powers of each window, (N, C, D, H, W) or without N: ``norm_type`` is p."""
+    means = avg_pool3d(_powers("lp_pool3d", input, norm_type), kernel_size, stride, 0, ceil_mode)
+    return _root(means, norm_type, tuple_of("lp_pool3d", "kernel_size", kernel_size, 3, 1))
+
+
+def _powers(name: str, input: Tensor, norm_type: float) -> Tensor:
+    arguments.tensor(name, "input", input)
+    arguments.floating(name, "input", input.dtype)
+    if norm_type == 0:
+        raise ArgumentError(mistake(name, "norm_type", norm_type, "a number other than 0"))
+    return input**norm_type
+
+
+def _root(means: Tensor, norm_type: float, kernel: tuple[int, ...]) -> Tensor:
+    """As PyTorch: a negative sum stays negative, with no root taken of it."""
+    return (means.sign() * means.abs().relu() * math.prod(kernel)) ** (1.0 / norm_type)

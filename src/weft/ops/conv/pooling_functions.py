@@ -1,0 +1,241 @@
+"""The pooling functions: arguments checked, the ops bound over images with a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from weft.errors import ArgumentError, ShapeError, mistake
+from weft.ops.conv.pooling import MAX_POOL
+from weft.ops.conv.pooling_means import AVG_POOL
+from weft.ops.registry import arguments
+from weft.ops.registry.annotations import OptionalPair, Pair, Tensor
+from weft.ops.registry.functions import function
+from weft.ops.registry.interpreters import bind
+from weft.ops.registry.spec import OpSpec
+from weft.ops.registry.table import lookup
+from weft.ops.views.windows import tuple_of
+
+
+def _over_images(op: OpSpec, where: str, rank: int, input: Any, **attributes: Any) -> tuple[Any, ...]:
+    """The op's outputs for an input (N, C, *size), or (C, *size), which gets a batch of one for a while."""
+    reshape, shape = lookup("reshape"), tuple(input.shape)
+    if len(shape) == rank + 2:
+        out = bind(op, input, **attributes)
+        return out if isinstance(out, tuple) else (out,)
+    made = bind(op, bind(reshape, input, shape=(1, *shape)), **attributes)
+    every = made if isinstance(made, tuple) else (made,)
+    return tuple(bind(reshape, one, shape=tuple(one.shape[1:])) for one in every)
+
+
+def _image(where: str, rank: int, input: Any) -> None:
+    arguments.tensor(where, "input", input)
+    if len(input.shape) != rank + 1:
+        arguments.tensor(where, "input", input, rank + 2)
+
+
+def _sliding(where: str, rank: int, kernel_size: Any, stride: Any, padding: Any) -> dict[str, Any]:
+    kernel = tuple_of(where, "kernel_size", kernel_size, rank, 1)
+    # PyTorch takes an empty list for None here
+    steps = kernel if stride is None or stride in ((), []) else tuple_of(where, "stride", stride, rank, 1)
+    pads = tuple_of(where, "padding", padding, rank)
+    if any(2 * pad > size for pad, size in zip(pads, kernel, strict=True)):
+        raise ShapeError(mistake(where, "padding", pads, f"at most half of kernel_size {kernel}"))
+    return {"kernel": kernel, "stride": steps, "padding": pads}
+
+
+def _max_pool(
+    rank: int,
+    input: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
+    return_indices: bool,
+) -> Any:
+    where = f"max_pool{rank}d"
+    _image(where, rank, input)
+    window = _sliding(where, rank, kernel_size, stride, padding)
+    gaps = tuple_of(where, "dilation", dilation, rank, 1)
+    out = _over_images(MAX_POOL, where, rank, input, **window, dilation=gaps, ceil_mode=bool(ceil_mode))
+    return out if return_indices else out[0]
+
+
+def _avg_pool(
+    rank: int, input: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, count_include_pad: bool,
+    divisor_override: int | None = None,
+) -> Any:  # fmt: skip
+    where = f"avg_pool{rank}d"
+    _image(where, rank, input)
+    window = _sliding(where, rank, kernel_size, stride, padding)
+    divisor = (
+        0 if divisor_override is None else arguments.integer(where, "divisor_override", divisor_override)
+    )
+    if divisor_override is not None and divisor == 0:
+        raise ArgumentError(mistake(where, "divisor_override", 0, "not 0"))
+    return _over_images(
+        AVG_POOL, where, rank, input, **window, ceil_mode=bool(ceil_mode), include_padding=bool(count_include_pad),
+        divisor=divisor,
+    )[0]  # fmt: skip
+
+
+def _bins(where: str, rank: int, input: Any, output_size: Any) -> tuple[int, ...]:
+    """The output's sizes; ``None`` keeps the input's."""
+    _image(where, rank, input)
+    given = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * rank
+    if len(given) == rank:
+        given = tuple(
+            own if size is None else size for size, own in zip(given, input.shape[-rank:], strict=True)
+        )
+    return tuple_of(where, "output_size", given, rank)
+
+
+def _even(own: tuple[int, ...], bins: tuple[int, ...]) -> dict[str, Any]:
+    """Bins as windows where they are all of one size, which is faster."""
+    if any(size == 0 or n == 0 or n % size for n, size in zip(own, bins, strict=True)):
+        return {"bins": bins}
+    each = tuple(n // size for n, size in zip(own, bins, strict=True))
+    return {"kernel": each, "stride": each, "padding": (0,) * len(each), "ceil_mode": False}
+
+
+def _adaptive_avg(rank: int, input: Any, output_size: Any) -> Any:
+    where = f"adaptive_avg_pool{rank}d"
+    bins = _bins(where, rank, input, output_size)
+    own = tuple(input.shape[-rank:])
+    if all(size == 1 for size in bins):
+        dims = tuple(range(len(input.shape) - rank, len(input.shape)))
+        return bind(lookup("mean"), input, dims=dims, keepdim=True)
+    window = _even(own, bins)
+    more = {} if "bins" in window else {"include_padding": False, "divisor": 0}
+    return _over_images(AVG_POOL, where, rank, input, **window, **more)[0]
+
+
+def _adaptive_max(rank: int, input: Any, output_size: Any, return_indices: bool) -> Any:
+    where = f"adaptive_max_pool{rank}d"
+    bins = _bins(where, rank, input, output_size)
+    window = _even(tuple(input.shape[-rank:]), bins)
+    more = {} if "bins" in window else {"dilation": (1,) * rank}
+    out = _over_images(MAX_POOL, where, rank, input, **window, **more)
+    return out if return_indices else out[0]
+
+
+@function(functional=True, method=False, top=False)
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    """The largest element of each window of (N, C, L) or (C, L), as ``torch.nn.functional.max_pool1d``."""
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+@function(functional=True, method=False, top=False)
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    """The largest element of each window of (N, C, H, W) or (C, H, W), as ``torch.nn.functional.max_pool2d``.
+
+    ``stride`` defaults to ``kernel_size``; padding counts as -inf and may be at most half the kernel.
+    """
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+@function(functional=True, method=False, top=False)
+def max_pool3d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Tensor:
+    """The largest element of each window of (N, C, D, H, W) or without N, as ``torch.nn.functional.max_pool3d``."""
+    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+@function(functional=True, method=False, top=False)
+def avg_pool1d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """The mean of each window of (N, C, L) or (C, L), as ``torch.nn.functional.avg_pool1d``."""
+    return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad)
+
+
+@function(functional=True, method=False, top=False)
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """The mean of each window of (N, C, H, W) or (C, H, W), as ``torch.nn.functional.avg_pool2d``."""
+    return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+@function(functional=True, method=False, top=False)
+def avg_pool3d(
+    input: Tensor,
+    kernel_size: Pair,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """The mean of each window of (N, C, D, H, W) or (C, D, H, W), as ``torch.nn.functional.avg_pool3d``."""
+    return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+@function(functional=True, method=False, top=False)
+def adaptive_avg_pool1d(input: Tensor, output_size: OptionalPair) -> Tensor:
+    """(N, C, L) or (C, L) divided into ``output_size`` windows, and their means."""
+    return _adaptive_avg(1, input, output_size)
+
+
+@function(functional=True, method=False, top=False)
+def adaptive_avg_pool2d(input: Tensor, output_size: OptionalPair) -> Tensor:
+    """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their means; ``None`` keeps a size."""
+    return _adaptive_avg(2, input, output_size)
+
+
+@function(functional=True, method=False, top=False)
+def adaptive_avg_pool3d(input: Tensor, output_size: OptionalPair) -> Tensor:
+    """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their means; ``None`` keeps a size."""
+    return _adaptive_avg(3, input, output_size)
+
+
+@function(functional=True, method=False, top=False)
+def adaptive_max_pool1d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
+    """(N, C, L) or (C, L) divided into ``output_size`` windows, and their largest elements."""
+    return _adaptive_max(1, input, output_size, return_indices)
+
+
+@function(functional=True, method=False, top=False)
+def adaptive_max_pool2d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
+    """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their largest elements."""
+    return _adaptive_max(2, input, output_size, return_indices)
+
+
+@function(functional=True, method=False, top=False)
+def adaptive_max_pool3d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
+    """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their largest elements."""
+    return _adaptive_max(3, input, output_size, return_indices)

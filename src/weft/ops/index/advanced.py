@@ -1,0 +1,471 @@
+"""``x[...]`` with tensors among the indices, as PyTorch: what is read, and where a write goes.
+
+Ints, slices, ``None`` and ``...`` are views, taken first. What is left are index tensors for some dimensions; those
+dimensions go to the front, where the op ``index`` reads and ``index_put`` writes. A mask stands for the index tensors
+of its true elements, whose number is read back from the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from weft import dtypes
+from weft.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DTypeError,
+    IndexOutOfRangeError,
+    ShapeError,
+    UnsupportedError,
+    mistake,
+)
+from weft.ops.index.expanded import fill_where
+from weft.ops.index.placement import NONZERO
+from weft.ops.index.scattering import both_forms, counted, filled, put, read
+from weft.ops.index.selection import plan_fill
+from weft.ops.make.creation import to_dtype
+from weft.ops.pointwise.masked import Selection, is_traced, read_number, refuse
+from weft.ops.registry import arguments
+from weft.ops.registry.annotations import Tensor
+from weft.ops.registry.functions import function
+from weft.ops.registry.geometry import Geometry, broadcast_shapes
+from weft.ops.registry.interpreters import bind
+from weft.ops.registry.table import lookup
+from weft.ops.views.movement import any_ellipsis, basic_index, expand, permute, reshape, sliced, unsqueeze
+from weft.ops.views.movement import select as select_dim
+from weft.ops.views.ops import RESHAPE
+
+BASIC = (int, slice, type(None), type(Ellipsis))
+
+
+def is_tensor(item: Any) -> bool:
+    """Whether an index item is a tensor."""
+    return hasattr(item, "dtype") and hasattr(item, "shape") and hasattr(item, "device")
+
+
+def is_basic(items: Sequence[Any]) -> bool:
+    """Whether all items are ints, slices, ``None`` or ``...``, so that the index is a view."""
+    return not any(is_tensor(item) or isinstance(item, bool) for item in items)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an index expression leads: a view of the input and index tensors for some of its dimensions."""
+
+    view: Any
+    dims: tuple[int, ...]
+    indices: tuple[Any, ...]
+
+    @property
+    def adjacent(self) -> bool:
+        """Whether the indexed dimensions follow one another; the result then has the indices' dimensions there."""
+        return self.dims == tuple(range(self.dims[0], self.dims[0] + len(self.dims)))
+
+    @property
+    def at(self) -> int:
+        """The dimension from which on those of the index tensors lie in the result: 0 where they are not adjacent."""
+        return self.dims[0] if self.adjacent else 0
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The view's dimensions with the indexed ones adjacent: as they are, or else in front."""
+        rank = len(self.view.shape)
+        rest = (d for d in range(rank) if d not in self.dims)
+        return tuple(range(rank)) if self.adjacent else (*self.dims, *rest)
+
+    def read(self) -> Any:
+        """The elements."""
+        return read(_permuted(self.view, self.order), self.indices, self.at)
+
+    def write(self, input: Any, values: Any, mode: str, into: bool) -> Any:
+        """Write or fold values, which broadcast to the result's shape; ``input`` itself (``into``) or a new tensor."""
+        target = _permuted(self.view, self.order)
+        named = broadcast_shapes("index", *(tuple(index.shape) for index in self.indices))
+        sizes = tuple(target.shape)
+        shape = (*sizes[: self.at], *named, *sizes[self.at + len(self.dims) :])
+        written = put(target, _spread(values, shape), self.indices, mode, into, dim=self.at)
+        if into:
+            return input
+        result = _permuted(written, _inverse(self.order))
+        return (
+            result if result.shape == input.shape else reshape(result, *input.shape)
+        )  # a mask merged dimensions
+
+
+def _permuted(value: Any, order: tuple[int, ...]) -> Any:
+    return value if order == tuple(range(len(order))) else permute(value, *order)
+
+
+def _inverse(order: Sequence[int]) -> tuple[int, ...]:
+    return tuple(order.index(d) for d in range(len(order)))
+
+
+def _spread(values: Any, shape: tuple[int, ...]) -> Any:
+    own = tuple(values.shape)
+    extra = len(own) - len(shape)
+    if extra > 0 and all(size == 1 for size in own[:extra]):
+        values = reshape(values, *own[extra:])
+        own = own[extra:]
+    fits = len(own) <= len(shape) and all(
+        a in (1, b) for a, b in zip(reversed(own), reversed(shape), strict=False)
+    )
+    if not fits:
+        raise ShapeError(mistake("index", "the value's shape", own, f"one that broadcasts to {shape}"))
+    return values if own == shape else expand(values, *shape)
+
+
+def with_masks(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Items of an index with uint8 tensors, which are masks as in PyTorch, as bool ones."""
+    return tuple([
+        to_dtype(item, dtypes.bool_) if is_tensor(item) and item.dtype is dtypes.uint8 else item for item in items
+    ])  # fmt: skip
+
+
+def resolve(input: Any, items: tuple[Any, ...]) -> Place:
+    """The views that the basic items give, and the index tensors that are left."""
+    items = with_masks(items)
+    used = sum(_consumes(item) for item in items)
+    rank = len(input.shape)
+    if used > rank:
+        raise IndexOutOfRangeError(f"too many indices: {used} given for a tensor of {rank} dimensions")
+    if sum(item is Ellipsis for item in items) > 1:
+        raise IndexOutOfRangeError("an index may hold one ... only")
+    if not any_ellipsis(items):
+        items = (*items, Ellipsis)
+    mixed = any(is_tensor(item) and (tuple(item.shape) or item.dtype is dtypes.bool_) for item in items)
+    view, dim = input, 0
+    dims: list[int] = []
+    indices: list[Any] = []
+    for item in items:
+        if item is None:
+            view, dim = unsqueeze(view, dim), dim + 1
+        elif item is Ellipsis:
+            dim += rank - used
+        elif isinstance(item, slice):
+            view, dim = sliced(view, dim, item), dim + 1
+        elif isinstance(item, bool):
+            view = unsqueeze(view, dim)
+            dims.append(dim)
+            indices.append(counted(view, int(item)))
+            dim += 1
+        elif not is_tensor(item) or (mixed and _is_number(item)):
+            # beside other index tensors PyTorch takes a 0-d one as the number that it holds
+            view = select_dim(view, dim, int(item.item()) if is_tensor(item) else item.__index__())
+        else:
+            view, found = _indexed(view, dim, item)
+            dims += range(dim, dim + len(found))
+            indices += found
+            dim += len(found)
+    _one_shape(indices)
+    return Place(view, tuple(dims), tuple(indices))
+
+
+def _one_shape(indices: Sequence[Any]) -> None:
+    try:
+        broadcast_shapes("index", *(tuple(index.shape) for index in indices))
+    except ShapeError as error:
+        raise IndexOutOfRangeError(str(error)) from None
+
+
+def _consumes(item: Any) -> int:
+    """How many of the input's dimensions an item uses."""
+    if item is None or item is Ellipsis or isinstance(item, bool):
+        return 0
+    return len(item.shape) if is_tensor(item) and item.dtype is dtypes.bool_ else 1
+
+
+def _is_number(item: Any) -> bool:
+    return not tuple(item.shape) and bool(item.dtype.is_integer)
+
+
+def _indexed(view: Any, dim: int, item: Any) -> tuple[Any, list[Any]]:
+    """An index tensor as it is; a mask as the coordinates of its true elements, in merged dimensions where it can."""
+    if item.dtype is not dtypes.bool_:
+        if not item.dtype.is_integer:
+            raise DTypeError(
+                mistake(
+                    "index",
+                    "the index tensor's dtype",
+                    item.dtype.name,
+                    "an integer type, or bool for a mask",
+                )
+            )
+        return view, [item]
+    shape, rank = tuple(view.shape), len(item.shape)
+    if rank == 0:
+        view = unsqueeze(view, dim)
+        return view, [reshape(nonzero(reshape(item, 1)), -1)]
+    if tuple(item.shape) != shape[dim : dim + rank]:
+        raise IndexOutOfRangeError(
+            mistake(
+                "index",
+                "the mask's shape",
+                tuple(item.shape),
+                f"{shape[dim : dim + rank]}, the dimensions it selects from",
+            )
+        )
+    merged = (*shape[:dim], item_count(item), *shape[dim + rank :])
+    if rank > 1 and 0 not in shape and Geometry(shape, tuple(view.stride())).reshape(merged) is not None:
+        return bind(RESHAPE, view, shape=merged), [reshape(nonzero(reshape(item, -1)), -1)]
+    found = nonzero(item)
+    return view, [select_dim(found, 1, d) for d in range(rank)]
+
+
+def item_count(item: Any) -> int:
+    """The number of elements."""
+    count = 1
+    for size in item.shape:
+        count *= size
+    return count
+
+
+def get(input: Any, items: tuple[Any, ...]) -> Any:
+    """``input[items]``."""
+    if is_basic(items):
+        return basic_index(input, items)
+    if is_traced() and any(is_tensor(item) and item.dtype is dtypes.bool_ for item in items):
+        single = _single_mask(input, items)
+        return refuse("x[mask]") if single is None else Selection(input, items[0], single)
+    return resolve(input, items).read()
+
+
+def set_(input: Any, items: tuple[Any, ...], value: Any) -> None:
+    """``input[items] = value`` with tensors among the items; ``value`` is a tensor or a number."""
+    if isinstance(value, Selection):
+        _write_selection(input, items, value)
+        return
+    number = not is_tensor(value)
+    if not number and value.dtype is not input.dtype:
+        raise DTypeError(
+            mistake("index_put", "the value's dtype", value.dtype.name, f"{input.dtype.name}, as the tensor written to",
+                    "use .to(dtype)")
+        )  # fmt: skip
+    items = with_masks(items)
+    single = _single_mask(input, items)
+    if single is not None and (number or item_count(value) == 1):
+        one = filled(input, value) if number else reshape(value)
+        fill_where(input, single, one)
+        return
+    if is_traced() and any(is_tensor(item) and item.dtype is dtypes.bool_ for item in items):
+        refuse("x[mask] = values")
+    place = resolve(input, items)
+    place.write(input, filled(input, value) if number else value, "replace", True)
+
+
+def _write_selection(input: Any, items: tuple[Any, ...], value: Selection) -> None:
+    """``input[mask] = selection`` of the same mask: ``where``, in which each element stays at its place."""
+    single = _single_mask(input, items)
+    if single is None or items[0] is not value.mask or tuple(value.whole.shape) != tuple(input.shape):
+        refuse("x[mask] = values of another mask or shape")
+    if value.whole.dtype is not input.dtype:
+        raise DTypeError(
+            mistake("index_put", "the value's dtype", value.whole.dtype.name, f"{input.dtype.name}, as the tensor "
+                    "written to", "use .to(dtype)")
+        )  # fmt: skip
+    bind(lookup("where"), single, value.whole, input, into=(input,))
+
+
+def _single_mask(input: Any, items: tuple[Any, ...]) -> Any:
+    """The mask, shaped to broadcast with the input, where it alone selects, from the first dimension on."""
+    if len(items) != 1 or not is_tensor(items[0]) or items[0].dtype is not dtypes.bool_ or not items[0].shape:
+        return None
+    mask, rank = items[0], len(input.shape)
+    if tuple(mask.shape) != tuple(input.shape[: len(mask.shape)]):
+        return None  # resolve says what is wrong
+    return reshape(mask, *mask.shape, *[1] * (rank - len(mask.shape)))
+
+
+# Masks.
+
+
+@function(out=True)
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Coordinates (n, dimensions) of the elements that are not 0, row-major; their number is read from the device.
+
+    ``as_tuple``: one 1-d tensor a dimension, as ``x[x.nonzero(as_tuple=True)]`` takes them.
+    """
+    arguments.tensor("nonzero", "input", input)
+    if as_tuple:
+        whole = input if input.shape else reshape(input, 1)
+        found = nonzero(whole)
+        columns = (select_dim(found, 1, d) for d in range(len(whole.shape)))
+        return tuple(bind(lookup("copy"), column) for column in columns)
+    size = item_count(input)
+    if size == 0:
+        return bind(
+            lookup("full"), 0, shape=(0, len(input.shape)), dtype=dtypes.int64, device=str(input.device)
+        )
+    mask = to_dtype(input, dtypes.bool_)
+    ranks = bind(lookup("cumsum"), to_dtype(reshape(mask, -1), dtypes.int64), dim=0, reverse=False, fits=True)
+    count = read_number("nonzero", select_dim(ranks, 0, -1))
+    return bind(NONZERO, mask, ranks, count=count)
+
+
+@function()
+def argwhere(input: Tensor) -> Tensor:
+    """Coordinates (n, dimensions) of the elements that are not 0, as ``nonzero``."""
+    return nonzero(arguments.tensor("argwhere", "input", input))
+
+
+@function(out=True)
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
+    shape = _mask("masked_select", input, mask)
+    if is_traced():
+        refuse("masked_select")
+    own = input if tuple(input.shape) == shape else expand(input, *shape)
+    where = mask if tuple(mask.shape) == shape else expand(mask, *shape)
+    if not shape:
+        own, where = reshape(own, 1), reshape(where, 1)
+    return resolve(own, (where,)).read()
+
+
+def _mask(name: str, input: Any, mask: Any) -> tuple[int, ...]:
+    arguments.tensor(name, "input", input)
+    arguments.tensor(name, "mask", mask)
+    if mask.dtype is not dtypes.bool_:
+        raise DTypeError(mistake(name, "mask's dtype", mask.dtype.name, "bool"))
+    return broadcast_shapes(name, tuple(input.shape), tuple(mask.shape))
+
+
+@function()
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """``input`` with the n-th true place of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
+    shape = _mask("masked_scatter", input, mask)
+    arguments.tensor("masked_scatter", "source", source)
+    if source.dtype is not input.dtype:
+        raise DTypeError(
+            mistake(
+                "masked_scatter", "source's dtype", source.dtype.name, f"{input.dtype.name}, as the input's"
+            )
+        )
+    own = input if tuple(input.shape) == shape else expand(input, *shape)
+    spread = mask if tuple(mask.shape) == shape else expand(mask, *shape)
+    if not shape:
+        return reshape(masked_scatter(reshape(own, 1), reshape(spread, 1), source))
+    if is_traced():
+        refuse("masked_scatter")
+    place = resolve(own, (spread,))
+    count = place.indices[0].shape[0]
+    if item_count(source) < count:
+        raise ShapeError(
+            mistake(
+                "masked_scatter",
+                "source",
+                f"{item_count(source)} elements",
+                f"at least {count}, one for each true place",
+            )
+        )
+    flat = basic_index(reshape(source, -1), slice(0, count)) if item_count(source) else reshape(source, 0)
+    return place.write(own, flat, "replace", False)
+
+
+@function(name="masked_fill_", top=False)
+def masked_fill_(input: Tensor, mask: Tensor, value: Tensor | float) -> Tensor:
+    """``masked_fill`` that overwrites the tensor and gives it."""
+    _, chosen, one, target = plan_fill(input, mask, value)
+    if broadcast_shapes("masked_fill_", tuple(target.shape), tuple(chosen.shape)) != tuple(target.shape):
+        expected = f"one that broadcasts to {tuple(target.shape)}"
+        raise ShapeError(mistake("masked_fill_", "mask's shape", tuple(chosen.shape), expected))
+    fill_where(target, chosen, one)
+    return target
+
+
+@function(name="masked_scatter_", top=False)
+def masked_scatter_(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """``masked_scatter`` that overwrites the tensor and gives it."""
+    if _mask("masked_scatter", input, mask) != tuple(input.shape):
+        raise ShapeError(
+            mistake(
+                "masked_scatter",
+                "mask's shape",
+                tuple(mask.shape),
+                f"one that broadcasts to {tuple(input.shape)}",
+            )
+        )
+    return input.copy_(masked_scatter(input, mask, source))
+
+
+# Counting.
+
+
+@function(functional=True, top=False, method=False)
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """int64 rows of zeros with a one at each index: shape (*tensor, num_classes), by default the largest index + 1."""
+    arguments.tensor("one_hot", "tensor", tensor)
+    arguments.integral("one_hot", "tensor", tensor.dtype)
+    classes = arguments.integer("one_hot", "num_classes", num_classes)
+    if classes == -1:
+        if not item_count(tensor):
+            raise ArgumentTypeError(
+                "one_hot: the tensor is empty, so num_classes cannot be inferred; give it"
+            )
+        classes = read_number("one_hot without num_classes", tensor.amax()) + 1
+    shape = tuple(tensor.shape)
+    zeros = bind(lookup("full"), 0, shape=(*shape, classes), dtype=dtypes.int64, device=str(tensor.device))
+    one = filled(zeros, 1)
+    places = unsqueeze(to_dtype(tensor, dtypes.int64), len(shape))
+    return bind(lookup("scatter"), zeros, expand(one, *shape, 1), places, dim=len(shape), mode="replace")
+
+
+@function()
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    """How often each number from 0 to the largest is in the 1-d ``input``, or the sum of its ``weights``.
+
+    The largest is read from the device. Sums are taken in a fixed order: float32 of float32 weights, else float64
+    (float32 on a device without it); of integers they are exact before they are converted.
+    """
+    arguments.tensor("bincount", "input", input, 1)
+    arguments.integral("bincount", "input", input.dtype)
+    least = arguments.integer("bincount", "minlength", minlength)
+    if least < 0:
+        raise ShapeError(mistake("bincount", "minlength", least, "0 or more"))
+    if weights is not None and tuple(arguments.tensor("bincount", "weights", weights).shape) != tuple(
+        input.shape
+    ):
+        raise ShapeError(
+            mistake("bincount", "weights' shape", tuple(weights.shape), f"{tuple(input.shape)}, as the input")
+        )
+    count = input.shape[0]
+    if count:
+        low, high = (read_number("bincount", end) for end in (input.amin(), input.amax()))
+        if low < 0:
+            raise ShapeError(mistake("bincount", "input", f"a tensor with {low}", "no negative numbers"))
+        least = max(least, high + 1)
+    if weights is None or not count:
+        zeros = bind(lookup("full"), 0, shape=(least,), dtype=dtypes.int64, device=str(input.device))
+        return put(zeros, expand(filled(zeros, 1), count), [input], "sum") if count else zeros
+    exact = weights.dtype.kind != "float"  # sums of integers, as integers
+    wide = weights.dtype if weights.dtype is dtypes.float32 else _widest(input)
+    sums = bind(
+        lookup("full"), 0, shape=(least,), dtype=dtypes.int64 if exact else wide, device=str(input.device)
+    )
+    return to_dtype(put(sums, to_dtype(weights, sums.dtype), [input], "sum"), wide)
+
+
+def _widest(like: Any) -> dtypes.DType:
+    """float64, or float32 on a device without it."""
+    try:
+        bind(lookup("full"), 0, shape=(0,), dtype=dtypes.float64, device=str(like.device))
+    except DTypeError:
+        return dtypes.float32
+    return dtypes.float64
+
+
+def index_put(
+    input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False, *, into: bool = False
+) -> Tensor:
+    """``input`` with ``values`` written (the last stays) or added at ``input[indices]``."""
+    arguments.tensor("index_put", "input", input)
+    arguments.tensor("index_put", "values", values)
+    if not isinstance(indices, tuple | list):
+        raise ArgumentError(mistake("index_put", "indices", type(indices).__name__, "a tuple of tensors"))
+    place = resolve(input, tuple(slice(None) if index is None else index for index in indices))
+    if not place.indices:
+        raise UnsupportedError("index_put: no index tensor was given, expected one or more")
+    return place.write(input, values, "sum" if accumulate else "replace", into)
+
+
+both_forms("index_put", index_put, False, "widest")

@@ -1,0 +1,157 @@
+"""Equal keys in a list of keys: the last one of each, and folds of the rows that belong to equal keys.
+
+A key is the number of a place that an index names. What is here takes memory by the number of keys, whatever they are,
+but for ``table_fold``, which is given a table of all places.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from weft import dtypes
+from weft.expr import Expr, const, where
+from weft.expr.node import INDEX
+from weft.kernels import Builder, Library, Operand, Step
+from weft.ops.reduce.sorting import order_steps
+from weft.ops.registry.geometry import contiguous_strides
+from weft.target import TargetProfile
+
+COMPARED = 1024
+"""Keys that are compared with one another, at most, to find the last one of each."""
+FOLDS = {"sum": "sum", "prod": "prod", "amax": "max", "amin": "min"}
+
+
+class Scratch:
+    """Hands out temporaries, numbered after the outputs."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.taken: list[tuple[dtypes.DType, int]] = []
+
+    def take(self, dtype: dtypes.DType, shape: tuple[int, ...]) -> Operand:
+        """A new contiguous temporary."""
+        index = self.first + len(self.taken)
+        self.taken.append((dtype, math.prod(shape)))
+        return Operand(index, dtype, shape, contiguous_strides(shape), index)
+
+
+def zero_step(table: Operand) -> Step:
+    """Fills a table with zeros."""
+    builder = Builder("put_table")
+    axes = builder.axes(table.shape)
+    builder.store(table, axes, const(0, INDEX))
+    return builder.finish()
+
+
+def last_rows(steps: list[Step], scratch: Scratch, keys: Operand, profile: TargetProfile) -> Operand:
+    """For each key the last place with the same key: by comparing all, or by bisection among the sorted ones."""
+    if keys.shape[0] <= COMPARED:
+        last = scratch.take(dtypes.int64, keys.shape)
+        builder = Builder("put_last")
+        axes, others = builder.axes(keys.shape), builder.reduce_axes(keys.shape)
+        equal = builder.load(keys, others).equals(builder.load(keys, axes))
+        builder.store(last, axes, builder.reduce("max", where(equal, others[0], const(0, INDEX))))
+        steps.append(builder.finish())
+        return last
+    ordered, order = _sorted_keys(steps, scratch, keys, profile)
+
+    def last_of(builder: Builder, key: Expr) -> Expr:
+        through = _count(builder, ordered, lambda other: other <= key)
+        return builder.load(order, [through - 1])
+
+    return _for_each(steps, scratch, "put_last_sorted", keys, last_of)
+
+
+def few_fold(
+    steps: list[Step], scratch: Scratch, keys: Operand, parts: Operand, mode: str, profile: TargetProfile
+) -> tuple[Operand, Operand]:
+    """Fold the rows of equal keys; give the folded rows, and for each key which of them is its.
+
+    Keys become numbers below their count, the place of the first equal one in their order, so that the table has an
+    entry for each key and none for other places.
+    """
+    ordered, order = _sorted_keys(steps, scratch, keys, profile)
+    table = scratch.take(dtypes.int64, keys.shape)
+    steps.append(zero_step(table))
+    numbers = _for_each(
+        steps, scratch, "put_first", keys,
+        lambda builder, key: _count(builder, ordered, lambda other: other < key),
+    )  # fmt: skip
+    if not profile.capabilities.workgroups:
+        steps.append(_cpu_fold(numbers, parts, table, mode))
+        rows = _for_each(
+            steps, scratch, "put_rows", numbers, lambda builder, number: builder.load(table, [number]) - 1
+        )
+        return parts, rows
+    in_order = _for_each(
+        steps, scratch, "put_ordered", order, lambda builder, place: builder.load(numbers, [place])
+    )
+    return _sorted_fold(steps, scratch, (in_order, order), parts, table, mode), numbers
+
+
+def table_fold(
+    steps: list[Step], scratch: Scratch, keys: Operand, parts: Operand, table: Operand, mode: str,
+    profile: TargetProfile,
+) -> Operand:  # fmt: skip
+    """Fold the rows of equal keys; ``table``, zeros, becomes 1 + the row of the result, for each key."""
+    if not profile.capabilities.workgroups:
+        steps.append(_cpu_fold(keys, parts, table, mode))
+        return parts
+    return _sorted_fold(steps, scratch, _sorted_keys(steps, scratch, keys, profile), parts, table, mode)
+
+
+def _cpu_fold(keys: Operand, parts: Operand, table: Operand, mode: str) -> Step:
+    """Rows folded in their order, each into the first one with its key."""
+    fold = Library("segment_fold", (parts.dtype,), (("combine", FOLDS[mode]),))
+    return Step(fold, (keys.index, parts.index, table.index), (parts.shape[0], parts.shape[1]))
+
+
+def _sorted_fold(
+    steps: list[Step], scratch: Scratch, given: tuple[Operand, Operand], parts: Operand, table: Operand, mode: str
+) -> Operand:  # fmt: skip
+    """Fold the runs of equal keys, given in ascending order with their places, by a tree; gives the folded rows."""
+    (ordered, order), (count, width) = given, parts.shape
+    sums = scratch.take(parts.dtype, parts.shape)
+    for stage, buffers in (
+        ("chunks", (ordered, order, parts, sums, table)),
+        ("segments", (ordered, sums)),
+    ):
+        fold = Library("segment_fold", (parts.dtype,), (("combine", FOLDS[mode]), ("stage", stage)))
+        steps.append(Step(fold, tuple(operand.index for operand in buffers), (count, width)))
+    return sums
+
+
+def _sorted_keys(
+    steps: list[Step], scratch: Scratch, keys: Operand, profile: TargetProfile
+) -> tuple[Operand, Operand]:
+    """The keys in ascending order, and the places that they have among the keys."""
+    found, order = order_steps(keys, False, profile, scratch.first, scratch.taken)
+    steps += found
+    ordered = _for_each(
+        steps, scratch, "put_sorted_keys", order, lambda builder, place: builder.load(keys, [place])
+    )
+    return ordered, order
+
+
+def _for_each(
+    steps: list[Step], scratch: Scratch, name: str, given: Operand, make: Callable[[Builder, Expr], Expr]
+) -> Operand:
+    """A new int64 list, each element made of the one of ``given`` at its place."""
+    made = scratch.take(dtypes.int64, given.shape)
+    builder = Builder(name)
+    axes = builder.axes(given.shape)
+    builder.store(made, axes, make(builder, builder.load(given, axes)))
+    steps.append(builder.finish())
+    return made
+
+
+def _count(builder: Builder, ordered: Operand, holds: Callable[[Expr], Expr]) -> Expr:
+    """How many elements of a sorted list, from its first one on, a condition holds for: by bisection."""
+    size, found = builder.integer("n", ordered.shape[0]), const(0, INDEX)
+    for bit in reversed(range(ordered.shape[0].bit_length())):
+        reach = found + const(1 << bit, INDEX)
+        inside = reach <= size
+        within = inside & holds(builder.load(ordered, [where(inside, reach - 1, const(0, INDEX))]))
+        found = where(within, reach, found)
+    return found

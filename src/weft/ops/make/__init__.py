@@ -1,0 +1,1 @@
+"""Ops that make tensors: constants, ranges, random numbers; casts and copies."""

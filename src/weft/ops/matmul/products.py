@@ -1,0 +1,246 @@
+"""Which kernels a matrix product becomes on a GPU: the tile by shape, the depth cut into pieces, and vectors apart.
+
+Sizes, strides and the class of the adapter decide alone, so a product's tree of sums is the same in every run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
+from weft.ops.registry import sharing
+from weft.ops.registry.geometry import contiguous_strides
+from weft.ops.registry.machines import STAGE, Machine, fitting, machine
+from weft.target import TargetProfile
+
+SHORT = 512
+"""Depth up to which results are stored in fours: sums that must lie in fours cost an H200's longer loops up to 5%."""
+LONG = 2048
+"""The same where more is stored than one result: pieces of a depth, and what an epilogue writes."""
+TINY = 1 << 15
+"""Multiplications up to which the naive kernel is as fast as any."""
+ROWS_EACH = ((4, 8192), (2, 2048), (1, 0))
+"""Rows that a team of ``matvec`` takes, and from how many rows on."""
+Choice = tuple[str, int]
+"""A tile, and the number of pieces that the depth is cut into."""
+SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+SHORTEST = 64
+"""Depth of a piece, at least; pieces are multiples of the tiles' depth."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the choice of a product depends on: sizes, types, and how the operands lie in aligned fours."""
+
+    batches: int
+    m: int
+    n: int
+    k: int
+    types: tuple[str, str, str] = ("float32", "float32", "float32")
+    fours: tuple[str, str] = ("", "")
+
+    def __str__(self) -> str:
+        types = ",".join(dict.fromkeys(self.types))
+        fours = "/".join(four or "-" for four in self.fours)
+        return f"matmul {self.batches}x{self.m}x{self.n}x{self.k} {types} {fours}"
+
+
+def choose(profile: TargetProfile, asked: Asked) -> Choice:
+    """The tile and the number of pieces of the depth: as measured on the adapter, else what should be fastest."""
+    found = profile.choices.get(str(asked)) if profile.choices else None
+    if found is not None and found in possible(profile, asked):
+        return found
+    return candidates(profile, asked)[0]
+
+
+def possible(profile: TargetProfile, asked: Asked) -> list[Choice]:
+    """All tiles and numbers of pieces that the target can run."""
+    splits = [count for count in SPLITS if count == 1 or piece(asked.k, count) >= SHORTEST]
+    if profile.software:
+        splits = [1]
+    names = [*(["software"] if profile.software else []), *fitting(profile, asked.fours.count("depth"))]
+    return [(name, count) for name in names for count in splits]
+
+
+def candidates(profile: TargetProfile, asked: Asked) -> list[Choice]:
+    """The same, those first that take the least time by the table of ``machines``."""
+    found = possible(profile, asked)
+    return (
+        found
+        if profile.software
+        else sorted(found, key=lambda one: (_time(machine(profile), asked, *one), one))
+    )
+
+
+def _time(own: Machine, asked: Asked, name: str, splits: int) -> float:
+    """Microseconds that a product should take."""
+    tile = own.speeds[name]
+    tiles = -(-asked.m // tile.rows) * -(-asked.n // tile.columns) * asked.batches
+    busiest = -(-tiles * splits // own.processors)  # workgroups of one processor
+    steps = piece(asked.k, splits) + tile.around
+    whole = busiest * tile.rows * tile.columns * 2 * steps / (tile.teraflops * 1e6 / own.processors)
+    time = max(whole, -(-busiest // tile.at_once) * steps * tile.step)
+    if splits > 1:
+        time += own.second + 8 * asked.batches * asked.m * asked.n * (splits + 1) / own.bandwidth
+    return time
+
+
+def piece(k: int, splits: int) -> int:
+    """The depth of each of ``splits`` pieces."""
+    return -(-k // (splits * STAGE)) * STAGE if splits > 1 else k
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A product over two batch dimensions: sizes, and for each operand batch, row and column strides."""
+
+    batch: tuple[int, int]
+    m: int
+    n: int
+    k: int
+    a: tuple[int, ...]
+    b: tuple[int, ...]
+    c: tuple[int, ...]
+
+    def step(
+        self, a: Operand, b: Operand, c: Operand, options: tuple[tuple[str, int | str | bool], ...] = ()
+    ) -> Step:
+        """The library kernel that writes the whole product."""
+        values: list[Argument] = [*self.batch, self.m, self.n, self.k]
+        for operand, strides in ((a, self.a), (b, self.b), (c, self.c)):
+            values += [Offset(operand.index), *strides]
+        library = Library("matmul", (a.dtype, b.dtype, c.dtype), options)
+        return Step(library, (a.index, b.index, c.index), tuple(values))
+
+    def fours(self, a: Operand, b: Operand) -> tuple[str, str]:
+        """How each operand lies in aligned fours: along ``"depth"``, along its rows or columns, or not."""
+        return (
+            _fours(a.aligned, self.a[:2], (self.a[2], self.m), (self.a[3], self.k)),
+            _fours(b.aligned, self.b[:2], (self.b[3], self.n), (self.b[2], self.k)),
+        )
+
+    def rows_in_fours(self, c: Operand) -> bool:
+        """Whether the result's rows lie in aligned fours."""
+        return _fours(c.aligned, self.c[:2], (self.c[3], self.n), (self.c[2], self.m)) == "outer"
+
+
+def _fours(aligned: bool, batch: Sequence[int], outer: tuple[int, int], depth: tuple[int, int]) -> str:
+    if not aligned or any(stride % 4 for stride in batch):
+        return ""
+    if depth[0] == 1 and depth[1] % 4 == 0 and outer[0] % 4 == 0:
+        return "depth"
+    return "outer" if outer[0] == 1 and outer[1] % 4 == 0 and depth[0] % 4 == 0 else ""
+
+
+def gpu_program(
+    a: Operand, b: Operand, c: Operand, layout: Layout, profile: TargetProfile, first_temporary: int
+) -> Program:
+    """The product as one kernel, or as pieces of the depth and their sum."""
+    if not profile.software:
+        special = _vector_program(a, b, c, layout, profile, first_temporary)
+        if special is not None:
+            return special
+    batches = layout.batch[0] * layout.batch[1]
+    along = layout.fours(a, b)
+    types = (a.dtype.name, b.dtype.name, c.dtype.name)
+    tile, splits = choose(profile, Asked(batches, layout.m, layout.n, layout.k, types, along))
+    options: tuple[tuple[str, int | str | bool], ...] = (("tile", tile), ("a", along[0]), ("b", along[1]))
+    if splits == 1:
+        return Program(
+            (layout.step(a, b, c, (*options, ("c", layout.k < SHORT and layout.rows_in_fours(c)))),)
+        )
+    shape = (splits, *layout.batch, layout.m, layout.n)
+    accumulator = c.dtype.compute
+    pieces = Operand(first_temporary, accumulator, shape, contiguous_strides(shape), -2 - first_temporary)
+    cut = replace(layout, c=pieces.strides[1:])
+    wide = piece(layout.k, splits) < LONG and cut.rows_in_fours(pieces)
+    whole = cut.step(a, b, pieces, (*options, ("c", wide), ("split", True)))
+    first = replace(whole, arguments=(*whole.arguments, splits, piece(layout.k, splits), pieces.strides[0]))
+    target = Operand(c.index, c.dtype, shape[1:], layout.c, c.slot, c.aligned)
+    return Program((first, sum_pieces(pieces, target)), ((accumulator, _count(shape)),))
+
+
+def sum_pieces(pieces: Operand, target: Operand) -> Step:
+    """``target = pieces.sum(0)``, piece by piece in order; a contiguous target is taken as one dimension."""
+    shape, strides = target.shape, target.strides
+    if strides == contiguous_strides(shape):
+        shape, strides = (_count(shape),), (1,)
+    builder = Builder("sum_pieces")
+    points = builder.axes(shape)
+    (number,) = builder.reduce_axes((pieces.shape[0],))
+    total = builder.reduce(
+        "sum", builder.load(pieces, [number, *points], (pieces.strides[0], *contiguous_strides(shape)))
+    )
+    builder.store(target, points, total, strides)
+    return builder.finish()
+
+
+def _vector_program(
+    a: Operand, b: Operand, c: Operand, layout: Layout, profile: TargetProfile, free: int
+) -> Program | None:
+    """A product with one row or one column: bound by the memory, so the matrix is read once and in its order."""
+    if layout.n == 1:
+        matrix, vector, row, along, other = a, b, layout.a[2], layout.a[3], layout.b[2]
+        rows, m_batch, v_batch, y = layout.m, layout.a[:2], layout.b[:2], layout.c[2]
+    elif layout.m == 1:
+        matrix, vector, row, along, other = b, a, layout.b[3], layout.b[2], layout.a[3]
+        rows, m_batch, v_batch, y = layout.n, layout.b[:2], layout.a[:2], layout.c[3]
+    else:
+        return None
+    if along == 1 and other == 1:
+        strides = (*m_batch, *v_batch, row, layout.k)
+        word = max(1, 128 // matrix.dtype.bits)
+        ready = (
+            matrix.aligned
+            and vector.aligned
+            and matrix.dtype is vector.dtype
+            and matrix.dtype.kind == "float"
+        )
+        if ready and all(stride % word == 0 for stride in strides):
+            numbers: list[Argument] = [*layout.batch, rows, layout.k, Offset(matrix.index), *m_batch, row]
+            numbers += [Offset(vector.index), *v_batch, Offset(c.index), *layout.c[:2], y]
+            each = next(each for each, least in ROWS_EACH if rows >= least)
+            library = Library("matvec", (matrix.dtype, vector.dtype, c.dtype), (("rows", each),))
+            return Program((Step(library, (matrix.index, vector.index, c.index), tuple(numbers)),))
+    if layout.batch != (1, 1) or (along != 1 and row != 1):
+        return None
+    return _folded(
+        _seen(matrix, (rows, layout.k), (row, along)), _seen(vector, (layout.k,), (other,)), _seen(c, (rows,), (y,)),
+        profile, free,
+    )  # fmt: skip
+
+
+def _seen(operand: Operand, shape: tuple[int, ...], strides: tuple[int, ...]) -> Operand:
+    return Operand(operand.index, operand.dtype, shape, strides, operand.slot, operand.aligned)
+
+
+def _folded(matrix: Operand, vector: Operand, y: Operand, profile: TargetProfile, free: int) -> Program:
+    """A matrix by a vector as a derived fold, in two stages where there are few rows."""
+    rows, depth = matrix.shape
+    neighbours = matrix.strides[1] == 1
+    accumulator = y.dtype.compute
+    cut = sharing.pieces(profile, rows, (depth,), neighbours)
+    builder = Builder("matvec_fold")
+    if cut is None:
+        (i,), (r,) = builder.axes((rows,)), builder.reduce_axes((depth,))
+        product = builder.load(matrix, [i, r]) * builder.load(vector, [r])
+        builder.store(y, [i], builder.reduce("sum", product))
+        return Program((builder.finish(1, sharing.team(profile, rows, depth, neighbours)),))
+    shape = (cut.count, rows)
+    pieces = Operand(free, accumulator, shape, (rows, 1), -2 - free)
+    number, i = builder.axes(shape)
+    (r,) = builder.reduce_axes((cut.length,))
+    at = number * builder.integer("length", cut.length) + r
+    valid = None if cut.exact else at < builder.integer("total", depth)
+    product = builder.load(matrix, [i, at], None, valid) * builder.load(vector, [at], None, valid)
+    builder.store(pieces, [number, i], builder.reduce("sum", product))
+    first = builder.finish(1, sharing.team(profile, rows * cut.count, cut.length, neighbours))
+    return Program((first, sum_pieces(pieces, y)), ((accumulator, _count(shape)),))
+
+
+def _count(shape: Sequence[int]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total

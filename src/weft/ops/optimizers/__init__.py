@@ -1,0 +1,1 @@
+"""The steps of optimizers, over many tensors at once."""

@@ -1,0 +1,1 @@
+"""Ops of single elements, each declared by an expression."""

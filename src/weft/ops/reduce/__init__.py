@@ -1,0 +1,1 @@
+"""Folds over dimensions: sums, extremes, statistics, softmax, running folds, sorts, counts."""

@@ -1,0 +1,1 @@
+"""The op table, and what families of ops are declared with: specs, rules, functions, arguments, interpreters."""

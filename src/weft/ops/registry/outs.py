@@ -1,0 +1,135 @@
+"""``out=``: results written into tensors that the caller gives, by one rule for every function that takes it.
+
+Each given tensor has the result's shape (it is never resized) and holds its type; nothing requires grad, since what
+is written to a given tensor has no history. Where the function ends in one op, that op writes into the tensor; where
+it ends in several, or in a view, the result is made first and copied.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from weft.dtypes import of_scalar
+from weft.errors import ArgumentTypeError, DeviceError, GradError, mistake
+from weft.ops.registry.interpreters import Interpreter, bind, interpreter_stack, interpreting, together
+from weft.ops.registry.spec import OpSpec, TensorType
+from weft.ops.registry.table import lookup
+from weft.ops.registry.targets import check_target
+
+
+def bind_out(op: OpSpec, out: Any, *operands: Any) -> Any:
+    """Carry out an op into ``out``, which is given back; ``out`` must have the result's shape and hold its type.
+
+    ``GradError`` where a gradient would be wanted, as PyTorch: a result written to a given tensor has no history.
+    """
+    check_given(op.name, (out,), operands)
+    bind(op, *operands, into=(out,))
+    return out
+
+
+def check_given(name: str, targets: Sequence[Any], arguments: Sequence[Any]) -> None:
+    """The targets are tensors, and neither they nor a tensor among the arguments wants a gradient."""
+    for target in targets:
+        if not hasattr(target, "requires_grad"):
+            raise ArgumentTypeError(mistake(name, "out", type(target).__name__, "a Tensor"))
+    given = [one for value in arguments for one in _several(value)]
+    for where, value in (*(("out", target) for target in targets), *(("an operand", one) for one in given)):
+        if getattr(value, "requires_grad", False) and gradients_are_recorded():
+            raise GradError(
+                mistake(name, where, "a tensor that requires grad", "none that does with out=",
+                        "use no_grad(), or leave out= away")
+            )  # fmt: skip
+
+
+def gradients_are_recorded() -> bool:
+    """Whether an interpreter that records is on and not told to rest."""
+    return any(getattr(interpreter, "recording", False) for interpreter in interpreter_stack())
+
+
+class Directing:
+    """Sends the results of a function's last op into given tensors, where these are like the results."""
+
+    executes = True
+
+    def __init__(self, ops: tuple[OpSpec, ...], targets: tuple[Any, ...]) -> None:
+        self._ops = ops
+        self._targets = targets
+
+    def process(
+        self,
+        op: OpSpec,
+        operands: tuple[Any, ...],
+        attributes: dict[str, Any],
+        into: tuple[Any, ...] | None,
+        below: tuple[Interpreter, ...],
+    ) -> tuple[Any, ...]:
+        """Pass an op on, with the targets where it is the one that makes the result."""
+        top, rest = below[-1], below[:-1]
+        if op not in self._ops or into is not None:
+            return top.process(op, operands, attributes, into, rest)
+        types = [
+            TensorType(tuple(operand.shape), operand.dtype)
+            if hasattr(operand, "dtype")
+            else TensorType((), of_scalar(operand), True)
+            for operand in operands
+        ]
+        results = op.infer(*types, **attributes)
+        fits = len(results) == len(self._targets) and all(map(_takes, self._targets, results))
+        return top.process(op, operands, attributes, self._targets if fits else None, rest)
+
+
+def _takes(target: Any, result: TensorType) -> bool:
+    """Whether a kernel may write straight into the target: folds count in the type that they write."""
+    alike = target.dtype is result.dtype or target.dtype.kind == result.dtype.kind == "float"
+    return alike and tuple(target.shape) == result.shape
+
+
+def with_out(name: str, function: Callable[..., Any], last: Any) -> Callable[..., Any]:
+    """The function with the keyword ``out``; ``last`` is the op that it ends in, or several, or True."""
+
+    def call(*arguments: Any, out: Any = None, **keywords: Any) -> Any:
+        if out is None:
+            return function(*arguments, **keywords)
+        targets = _several(out)
+        check_given(name, targets, (*arguments, *keywords.values()))
+        if isinstance(last, bool):
+            results = function(*arguments, **keywords)
+        else:
+            ops = tuple(lookup(op) if isinstance(op, str) else op for op in _several(last))
+            with interpreting(*interpreter_stack(), Directing(ops, targets)):
+                results = function(*arguments, **keywords)
+        _write(name, results, out, targets)
+        return type(results)(*targets) if hasattr(results, "_fields") else out
+
+    functools.update_wrapper(call, function)
+    given = inspect.signature(function)
+    kind = "Tensor | None" if given.return_annotation == "Tensor" else "Any"
+    extra = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+    call.__signature__ = given.replace(parameters=[*given.parameters.values(), extra])  # type: ignore[attr-defined]
+    call.__module__ = "weft"
+    return call
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,)
+
+
+def _write(name: str, results: Any, out: Any, targets: tuple[Any, ...]) -> None:
+    """Copy into the targets the results that are not written there yet: all or none."""
+    several = isinstance(results, tuple)
+    made = results if several else (results,)
+    if several is not isinstance(out, tuple | list) or len(made) != len(targets):
+        expected = f"a tuple of {len(made)} tensors" if several else "a Tensor"
+        given = f"{type(out).__name__} of {len(targets)}" if isinstance(out, tuple | list) else "one Tensor"
+        raise ArgumentTypeError(mistake(name, "out", given, expected))
+    left = [(one, target) for one, target in zip(made, targets, strict=True) if one is not target]
+    for one, target in left:
+        check_target(name, TensorType(tuple(one.shape), one.dtype), target)
+        if str(one.device) != str(target.device):
+            raise DeviceError(mistake(name, "out", f"on {target.device}", f"on {one.device}, as the result"))
+    with together():
+        for one, target in left:
+            bind(lookup("cast"), one, dtype=target.dtype, into=(target,))

@@ -1,0 +1,1 @@
+"""Views, movements of elements, windows and padding."""
