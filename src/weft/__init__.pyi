@@ -206,33 +206,62 @@ int: DType
 short: DType
 bool: DType
 
-def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """1 / (1 + exp(-x)) of each element."""
-def relu(input: Tensor, inplace: builtins.bool = False) -> Tensor:
-    """Each element, or 0 where it is negative; any shape."""
-def selu(input: Tensor, inplace: builtins.bool = False, *, out: Tensor | None = None) -> Tensor:
-    """Scaled elu, which keeps mean 0 and variance 1 (Klambauer and others 2017)."""
-def celu(
+def sort(
     input: Tensor,
-    alpha: builtins.float = 1.0,
-    inplace: builtins.bool = False,
+    dim: builtins.int = -1,
+    descending: builtins.bool = False,
+    stable: builtins.bool = False,
     *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Each element, or ``alpha * (exp(x / alpha) - 1)`` where it is negative (Barron 2017)."""
-def threshold(
+    out: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """The elements along ``dim`` in order, and the places they had: ``(values, indices)``; always stable, NaN largest.
+
+    >>> import weft as wf
+    >>> wf.sort(wf.tensor([3, 1, 2])).indices
+    tensor([1, 2, 0])
+    """
+def argsort(
     input: Tensor,
-    threshold: builtins.float,
-    value: builtins.float,
-    inplace: builtins.bool = False,
-    *,
-    out: Tensor | None = None,
+    dim: builtins.int = -1,
+    descending: builtins.bool = False,
+    stable: builtins.bool = False,
 ) -> Tensor:
-    """Each element, or ``value`` where it is at most ``threshold``."""
-def hardshrink(input: Tensor, lambd: builtins.float = 0.5, *, out: Tensor | None = None) -> Tensor:
-    """Each element, or 0 where it is in [-lambd, lambd]."""
-def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """Each element, or ``weight * x`` where it is negative; ``weight`` has one element, or one a channel (dim 1)."""
+    """The places of the elements along ``dim`` in order; always stable, NaN largest; int64, shape as ``input``."""
+def topk(
+    input: Tensor,
+    k: builtins.int,
+    dim: builtins.int = -1,
+    largest: builtins.bool = True,
+    sorted: builtins.bool = True,
+    *,
+    out: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """The ``k`` largest (or smallest) elements along ``dim`` in order, with their places: ``(values, indices)``."""
+def kthvalue(
+    input: Tensor,
+    k: builtins.int,
+    dim: builtins.int = -1,
+    keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """The ``k``-th smallest element (from 1) along ``dim`` and its place: ``(values, indices)``; NaN is largest."""
+def median(
+    input: Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> Any:
+    """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
+def nanmedian(
+    input: Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> Any:
+    """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
 def contiguous(input: Tensor) -> Tensor:
     """The tensor itself where its elements lie in row-major order, else a copy that does."""
 def clone(input: Tensor) -> Tensor:
@@ -255,6 +284,15 @@ def flatten(input: Tensor, start_dim: builtins.int = 0, end_dim: builtins.int = 
     """Dimensions ``start_dim`` to ``end_dim`` merged into one."""
 def narrow(input: Tensor, dim: builtins.int, start: builtins.int, length: builtins.int) -> Tensor:
     """A view of ``length`` elements from ``start`` along a dimension."""
+def gather(input: Tensor, dim: builtins.int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``out[i][j] = input[index[i][j]][j]`` (for dim 0): elements picked along a dimension; shape as ``index``.
+
+    An index outside the dimension raises ``IndexError`` at the next read on asynchronous devices.
+    """
+def cat(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Tensors of equal shapes, except along ``dim``, joined along it; types are promoted."""
+def stack(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Tensors of one shape joined along a new dimension."""
 def where(
     condition: Tensor,
     input: Tensor | builtins.float | None = None,
@@ -346,106 +384,70 @@ def allclose(
     """Whether all elements are close, as ``isclose``; reads one value back."""
 def equal(input: Tensor, other: Tensor) -> builtins.bool:
     """Whether two tensors have one shape and equal elements; reads one value back."""
-def index_select(input: Tensor, dim: builtins.int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
+def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
+def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m)."""
+def einsum(equation: Any, *operands: Any) -> Tensor:
+    """Sums of products by Einstein's convention, as ``torch.einsum``: ``einsum("bik,bkj->bij", x, y)``.
+
+    A repeated subscript of one operand reads its diagonal; ``...`` stands for dimensions that broadcast; without
+    ``->`` the output has the subscripts that appear once, in alphabetical order. Also ``einsum(x, [0, 1], y, [1, 2])``.
 
     >>> import weft as wf
-    >>> wf.index_select(wf.tensor([[1, 2], [3, 4], [5, 6]]), 0, wf.tensor([2, 0]))
-    tensor([[5, 6],
-            [1, 2]])
+    >>> wf.einsum("ij,j", wf.tensor([[1.0, 2.0], [3.0, 4.0]]), wf.tensor([1.0, 10.0]))
+    tensor([21., 43.])
     """
-def index_add(
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2, *, out: Tensor | None = None) -> Tensor:
+    """Products summed over the last ``dims`` dimensions of ``a`` and the first of ``b``, or over two lists of them."""
+def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Products of two batches of matrices, without broadcasting: (B, n, k) by (B, k, m) gives (B, n, m)."""
+def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """A matrix (n, k) by a vector (k)."""
+def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inner product of two vectors of one size."""
+def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The outer product of two vectors: (n) and (m) give (n, m)."""
+def addmm(
     input: Tensor,
-    dim: builtins.int,
-    index: Tensor,
-    source: Tensor,
+    mat1: Tensor,
+    mat2: Tensor,
     *,
+    beta: builtins.float = 1,
     alpha: builtins.float = 1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``input`` with ``alpha`` times each row of ``source`` along ``dim`` added at the row that ``index`` names."""
-def index_copy(
+    """``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
+def addmv(
     input: Tensor,
-    dim: builtins.int,
-    index: Tensor,
-    source: Tensor,
+    mat: Tensor,
+    vec: Tensor,
     *,
+    beta: builtins.float = 1,
+    alpha: builtins.float = 1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``input`` with the rows along ``dim`` that ``index`` names replaced by ``source``'s; the last one stays."""
-def index_fill(input: Tensor, dim: builtins.int, index: Tensor, value: Any) -> Tensor:
-    """``input`` with the rows along ``dim`` that ``index`` names filled with a number or a 0-d tensor."""
-def index_reduce(
+    """``beta * input + alpha * (mat @ vec)``."""
+def baddbmm(
     input: Tensor,
-    dim: builtins.int,
-    index: Tensor,
-    source: Tensor,
-    reduce: str,
+    batch1: Tensor,
+    batch2: Tensor,
     *,
-    include_self: builtins.bool = True,
+    beta: builtins.float = 1,
+    alpha: builtins.float = 1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Rows of ``source`` along ``dim`` folded (prod, mean, amax, amin) into the rows that ``index`` names."""
-def index_put(
-    input: Tensor,
-    indices: Sequence[Tensor],
-    values: Tensor,
-    accumulate: builtins.bool = False,
+    """``beta * input + alpha * bmm(batch1, batch2)``."""
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: builtins.int = 1, eps: builtins.float = 1e-08) -> Tensor:
+    """The cosine of the angle between vectors along a dimension; norms count at least ``eps``."""
+def pairwise_distance(
+    x1: Tensor,
+    x2: Tensor,
+    p: builtins.float = 2.0,
+    eps: builtins.float = 1e-06,
+    keepdim: builtins.bool = False,
 ) -> Tensor:
-    """``input`` with ``values`` written (the last stays) or added at ``input[indices]``."""
-def scatter(
-    input: Tensor,
-    dim: builtins.int,
-    index: Tensor,
-    src: Any,
-    *,
-    reduce: str | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """``out[index[i][j]][j] = src[i][j]`` (for dim 0), the last of equal places; ``src`` may be a number.
-
-    ``reduce``: ``"add"`` or ``"multiply"`` in place of writing (as in PyTorch, better written ``scatter_reduce``).
-    """
-def scatter_add(
-    input: Tensor,
-    dim: builtins.int,
-    index: Tensor,
-    src: Tensor,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The input with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal places add up in a fixed order."""
-def scatter_reduce(
-    input: Tensor,
-    dim: builtins.int,
-    index: Tensor,
-    src: Tensor,
-    reduce: str,
-    *,
-    include_self: builtins.bool = True,
-    out: Tensor | None = None,
-) -> Tensor:
-    """``src`` folded (sum, prod, mean, amax, amin) into ``input`` at the places that ``index`` names.
-
-    Without ``include_self`` the old values of places that are named do not count. Mean of integers rounds down.
-    """
-def nonzero(input: Tensor, *, as_tuple: builtins.bool = False, out: Any = None) -> Any:
-    """Coordinates (n, dimensions) of the elements that are not 0, row-major; their number is read from the device.
-
-    ``as_tuple``: one 1-d tensor a dimension, as ``x[x.nonzero(as_tuple=True)]`` takes them.
-    """
-def argwhere(input: Tensor) -> Tensor:
-    """Coordinates (n, dimensions) of the elements that are not 0, as ``nonzero``."""
-def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
-def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """``input`` with the n-th true place of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
-def bincount(input: Tensor, weights: Tensor | None = None, minlength: builtins.int = 0) -> Tensor:
-    """How often each number from 0 to the largest is in the 1-d ``input``, or the sum of its ``weights``.
-
-    The largest is read from the device. Sums are taken in a fixed order: float32 of float32 weights, else float64
-    (float32 on a device without it); of integers they are exact before they are converted.
-    """
+    """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
 def add(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
@@ -679,181 +681,6 @@ def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Whether each element is +inf."""
 def isneginf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Whether each element is -inf."""
-def gather(input: Tensor, dim: builtins.int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``out[i][j] = input[index[i][j]][j]`` (for dim 0): elements picked along a dimension; shape as ``index``.
-
-    An index outside the dimension raises ``IndexError`` at the next read on asynchronous devices.
-    """
-def cat(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """Tensors of equal shapes, except along ``dim``, joined along it; types are promoted."""
-def stack(tensors: Sequence[Tensor], dim: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """Tensors of one shape joined along a new dimension."""
-def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
-def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m)."""
-def einsum(equation: Any, *operands: Any) -> Tensor:
-    """Sums of products by Einstein's convention, as ``torch.einsum``: ``einsum("bik,bkj->bij", x, y)``.
-
-    A repeated subscript of one operand reads its diagonal; ``...`` stands for dimensions that broadcast; without
-    ``->`` the output has the subscripts that appear once, in alphabetical order. Also ``einsum(x, [0, 1], y, [1, 2])``.
-
-    >>> import weft as wf
-    >>> wf.einsum("ij,j", wf.tensor([[1.0, 2.0], [3.0, 4.0]]), wf.tensor([1.0, 10.0]))
-    tensor([21., 43.])
-    """
-def tensordot(a: Tensor, b: Tensor, dims: Any = 2, *, out: Tensor | None = None) -> Tensor:
-    """Products summed over the last ``dims`` dimensions of ``a`` and the first of ``b``, or over two lists of them."""
-def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Products of two batches of matrices, without broadcasting: (B, n, k) by (B, k, m) gives (B, n, m)."""
-def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """A matrix (n, k) by a vector (k)."""
-def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inner product of two vectors of one size."""
-def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The outer product of two vectors: (n) and (m) give (n, m)."""
-def addmm(
-    input: Tensor,
-    mat1: Tensor,
-    mat2: Tensor,
-    *,
-    beta: builtins.float = 1,
-    alpha: builtins.float = 1,
-    out: Tensor | None = None,
-) -> Tensor:
-    """``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
-def addmv(
-    input: Tensor,
-    mat: Tensor,
-    vec: Tensor,
-    *,
-    beta: builtins.float = 1,
-    alpha: builtins.float = 1,
-    out: Tensor | None = None,
-) -> Tensor:
-    """``beta * input + alpha * (mat @ vec)``."""
-def baddbmm(
-    input: Tensor,
-    batch1: Tensor,
-    batch2: Tensor,
-    *,
-    beta: builtins.float = 1,
-    alpha: builtins.float = 1,
-    out: Tensor | None = None,
-) -> Tensor:
-    """``beta * input + alpha * bmm(batch1, batch2)``."""
-def cosine_similarity(x1: Tensor, x2: Tensor, dim: builtins.int = 1, eps: builtins.float = 1e-08) -> Tensor:
-    """The cosine of the angle between vectors along a dimension; norms count at least ``eps``."""
-def pairwise_distance(
-    x1: Tensor,
-    x2: Tensor,
-    p: builtins.float = 2.0,
-    eps: builtins.float = 1e-06,
-    keepdim: builtins.bool = False,
-) -> Tensor:
-    """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
-def movedim(
-    input: Tensor,
-    source: builtins.int | Sequence[builtins.int],
-    destination: builtins.int | Sequence[builtins.int],
-) -> Tensor:
-    """A view with dimensions moved to other places; the rest keep their order."""
-def moveaxis(
-    input: Tensor,
-    source: builtins.int | Sequence[builtins.int],
-    destination: builtins.int | Sequence[builtins.int],
-) -> Tensor:
-    """``movedim``, by NumPy's name."""
-def swapaxes(input: Tensor, axis0: builtins.int, axis1: builtins.int) -> Tensor:
-    """``transpose``, by NumPy's name."""
-def swapdims(input: Tensor, dim0: builtins.int, dim1: builtins.int) -> Tensor:
-    """``transpose``, by its other name."""
-def unflatten(input: Tensor, dim: builtins.int, sizes: Sequence[builtins.int]) -> Tensor:
-    """A view with one dimension split into several; one of the sizes may be -1."""
-def diagonal(
-    input: Tensor,
-    offset: builtins.int = 0,
-    dim1: builtins.int = 0,
-    dim2: builtins.int = 1,
-) -> Tensor:
-    """A view of the diagonal of two dimensions, ``offset`` above (or below) the main one; it is the last dimension."""
-def diag_embed(
-    input: Tensor,
-    offset: builtins.int = 0,
-    dim1: builtins.int = -2,
-    dim2: builtins.int = -1,
-) -> Tensor:
-    """Zeros with the last dimension of ``input`` along a diagonal of two new dimensions."""
-def diag(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """A matrix with a vector on a diagonal, or a copy of a diagonal of a matrix."""
-def as_strided(
-    input: Tensor,
-    size: Sequence[builtins.int],
-    stride: Sequence[builtins.int],
-    storage_offset: builtins.int | None = None,
-) -> Tensor:
-    """Any strided view of the memory of a contiguous tensor; ``storage_offset`` counts from the start of its storage.
-
-    Raises ``UnsupportedError`` where ``input`` is not contiguous or the view begins before it: call it on the base.
-    """
-def split(
-    tensor: Tensor,
-    split_size_or_sections: builtins.int | Sequence[builtins.int],
-    dim: builtins.int = 0,
-) -> Any:
-    """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
-def chunk(input: Tensor, chunks: builtins.int, dim: builtins.int = 0) -> Any:
-    """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
-def tensor_split(
-    input: Tensor,
-    indices_or_sections: builtins.int | Sequence[builtins.int] | Tensor,
-    dim: builtins.int = 0,
-) -> Any:
-    """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
-
-    A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
-    """
-def unbind(input: Tensor, dim: builtins.int = 0) -> Any:
-    """Views of all slices along a dimension, which goes."""
-def broadcast_tensors(*tensors: Tensor) -> Any:
-    """The tensors expanded to their common shape."""
-def meshgrid(*tensors: Tensor, indexing: str = 'ij') -> Any:
-    """Grids of coordinates from vectors: views, one a vector; ``"xy"`` exchanges the first two dimensions."""
-def flip(input: Tensor, *dims: builtins.int) -> Tensor:
-    """A copy with the elements in reverse order along dimensions."""
-def fliplr(input: Tensor) -> Tensor:
-    """A copy with the columns (dimension 1) in reverse order."""
-def flipud(input: Tensor) -> Tensor:
-    """A copy with the rows (dimension 0) in reverse order."""
-def roll(
-    input: Tensor,
-    shifts: builtins.int | Sequence[builtins.int],
-    dims: builtins.int | Sequence[builtins.int] | None = None,
-) -> Tensor:
-    """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
-def rot90(input: Tensor, k: builtins.int = 1, dims: Sequence[builtins.int] = (0, 1)) -> Tensor:
-    """A copy turned ``k`` times by 90 degrees in the plane of two dimensions, from the first towards the second."""
-def tril(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """The lower triangle of each matrix up to a diagonal, zeros above."""
-def triu(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
-    """The upper triangle of each matrix from a diagonal on, zeros below."""
-def tile(input: Tensor, *dims: builtins.int) -> Tensor:
-    """The whole tensor repeated along its last dimensions, by NumPy's rule."""
-def repeat_interleave(
-    input: Tensor,
-    repeats: builtins.int | Tensor,
-    dim: builtins.int | None = None,
-    *,
-    output_size: builtins.int | None = None,
-) -> Tensor:
-    """Each element repeated in place along ``dim`` (or flattened): so often, or as often as ``repeats`` says of each.
-
-    With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
-    """
-def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """Tensors joined along dimension 1 (vectors: 0)."""
-def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """Tensors joined along dimension 0; vectors are rows."""
 def exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """e to the power of each element."""
 def exp2(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -951,6 +778,41 @@ def logit(input: Tensor, eps: builtins.float | None = None, *, out: Tensor | Non
     """log(x / (1 - x)) of each element, after it is clamped to [eps, 1 - eps] where ``eps`` is given."""
 def ldexp(input: Tensor, other: Tensor | builtins.float, *, out: Tensor | None = None) -> Tensor:
     """``input * 2 ** other``, broadcast; integers are computed as float32."""
+def flip(input: Tensor, *dims: builtins.int) -> Tensor:
+    """A copy with the elements in reverse order along dimensions."""
+def fliplr(input: Tensor) -> Tensor:
+    """A copy with the columns (dimension 1) in reverse order."""
+def flipud(input: Tensor) -> Tensor:
+    """A copy with the rows (dimension 0) in reverse order."""
+def roll(
+    input: Tensor,
+    shifts: builtins.int | Sequence[builtins.int],
+    dims: builtins.int | Sequence[builtins.int] | None = None,
+) -> Tensor:
+    """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
+def rot90(input: Tensor, k: builtins.int = 1, dims: Sequence[builtins.int] = (0, 1)) -> Tensor:
+    """A copy turned ``k`` times by 90 degrees in the plane of two dimensions, from the first towards the second."""
+def tril(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
+    """The lower triangle of each matrix up to a diagonal, zeros above."""
+def triu(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
+    """The upper triangle of each matrix from a diagonal on, zeros below."""
+def tile(input: Tensor, *dims: builtins.int) -> Tensor:
+    """The whole tensor repeated along its last dimensions, by NumPy's rule."""
+def repeat_interleave(
+    input: Tensor,
+    repeats: builtins.int | Tensor,
+    dim: builtins.int | None = None,
+    *,
+    output_size: builtins.int | None = None,
+) -> Tensor:
+    """Each element repeated in place along ``dim`` (or flattened): so often, or as often as ``repeats`` says of each.
+
+    With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
+    """
+def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Tensors joined along dimension 1 (vectors: 0)."""
+def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Tensors joined along dimension 0; vectors are rows."""
 def absolute(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``abs`` by another name: The absolute value of each element."""
 def arccos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1134,30 +996,6 @@ def log_softmax(
     out: Tensor | None = None,
 ) -> Tensor:
     """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
-def searchsorted(
-    sorted_sequence: Tensor,
-    input: Tensor | builtins.float,
-    *,
-    out_int32: builtins.bool = False,
-    right: builtins.bool = False,
-    side: str | None = None,
-    sorter: Tensor | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """For each value where it would be put into the sorted last dimension: before equal elements, or after (``right``).
-
-    ``sorted_sequence`` is 1-d, or has the values' leading dimensions; the result is int64 with the values' shape.
-    ``sorter``, of its shape, names its elements in ascending order where it is not sorted itself.
-    """
-def bucketize(
-    input: Tensor | builtins.float,
-    boundaries: Tensor,
-    *,
-    out_int32: builtins.bool = False,
-    right: builtins.bool = False,
-    out: Tensor | None = None,
-) -> Tensor:
-    """For each value the bucket of the 1-d sorted ``boundaries`` that it falls into, as ``searchsorted``."""
 def pixel_shuffle(input: Tensor, upscale_factor: builtins.int) -> Tensor:
     """Channels moved into places: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016).
 
@@ -1246,128 +1084,314 @@ def conv_transpose3d(
     dilation: Pair = 1,
 ) -> Tensor:
     """The adjoint of ``conv3d``, as ``torch.nn.functional.conv_transpose3d``; ``weight`` (C, O / groups, *kernel)."""
-def sort(
-    input: Tensor,
-    dim: builtins.int = -1,
-    descending: builtins.bool = False,
-    stable: builtins.bool = False,
-    *,
-    out: Any = None,
-) -> tuple[Tensor, Tensor]:
-    """The elements along ``dim`` in order, and the places they had: ``(values, indices)``; always stable, NaN largest.
+def index_select(input: Tensor, dim: builtins.int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
 
     >>> import weft as wf
-    >>> wf.sort(wf.tensor([3, 1, 2])).indices
-    tensor([1, 2, 0])
+    >>> wf.index_select(wf.tensor([[1, 2], [3, 4], [5, 6]]), 0, wf.tensor([2, 0]))
+    tensor([[5, 6],
+            [1, 2]])
     """
-def argsort(
+def index_add(
     input: Tensor,
-    dim: builtins.int = -1,
-    descending: builtins.bool = False,
-    stable: builtins.bool = False,
+    dim: builtins.int,
+    index: Tensor,
+    source: Tensor,
+    *,
+    alpha: builtins.float = 1,
+    out: Tensor | None = None,
 ) -> Tensor:
-    """The places of the elements along ``dim`` in order; always stable, NaN largest; int64, shape as ``input``."""
-def topk(
+    """``input`` with ``alpha`` times each row of ``source`` along ``dim`` added at the row that ``index`` names."""
+def index_copy(
     input: Tensor,
-    k: builtins.int,
-    dim: builtins.int = -1,
-    largest: builtins.bool = True,
+    dim: builtins.int,
+    index: Tensor,
+    source: Tensor,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``input`` with the rows along ``dim`` that ``index`` names replaced by ``source``'s; the last one stays."""
+def index_fill(input: Tensor, dim: builtins.int, index: Tensor, value: Any) -> Tensor:
+    """``input`` with the rows along ``dim`` that ``index`` names filled with a number or a 0-d tensor."""
+def index_reduce(
+    input: Tensor,
+    dim: builtins.int,
+    index: Tensor,
+    source: Tensor,
+    reduce: str,
+    *,
+    include_self: builtins.bool = True,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Rows of ``source`` along ``dim`` folded (prod, mean, amax, amin) into the rows that ``index`` names."""
+def scatter(
+    input: Tensor,
+    dim: builtins.int,
+    index: Tensor,
+    src: Any,
+    *,
+    reduce: str | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``out[index[i][j]][j] = src[i][j]`` (for dim 0), the last of equal places; ``src`` may be a number.
+
+    ``reduce``: ``"add"`` or ``"multiply"`` in place of writing (as in PyTorch, better written ``scatter_reduce``).
+    """
+def scatter_add(
+    input: Tensor,
+    dim: builtins.int,
+    index: Tensor,
+    src: Tensor,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The input with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal places add up in a fixed order."""
+def scatter_reduce(
+    input: Tensor,
+    dim: builtins.int,
+    index: Tensor,
+    src: Tensor,
+    reduce: str,
+    *,
+    include_self: builtins.bool = True,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``src`` folded (sum, prod, mean, amax, amin) into ``input`` at the places that ``index`` names.
+
+    Without ``include_self`` the old values of places that are named do not count. Mean of integers rounds down.
+    """
+def nonzero(input: Tensor, *, as_tuple: builtins.bool = False, out: Any = None) -> Any:
+    """Coordinates (n, dimensions) of the elements that are not 0, row-major; their number is read from the device.
+
+    ``as_tuple``: one 1-d tensor a dimension, as ``x[x.nonzero(as_tuple=True)]`` takes them.
+    """
+def argwhere(input: Tensor) -> Tensor:
+    """Coordinates (n, dimensions) of the elements that are not 0, as ``nonzero``."""
+def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """``input`` with the n-th true place of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: builtins.int = 0) -> Tensor:
+    """How often each number from 0 to the largest is in the 1-d ``input``, or the sum of its ``weights``.
+
+    The largest is read from the device. Sums are taken in a fixed order: float32 of float32 weights, else float64
+    (float32 on a device without it); of integers they are exact before they are converted.
+    """
+def index_put(
+    input: Tensor,
+    indices: Sequence[Tensor],
+    values: Tensor,
+    accumulate: builtins.bool = False,
+) -> Tensor:
+    """``input`` with ``values`` written (the last stays) or added at ``input[indices]``."""
+def searchsorted(
+    sorted_sequence: Tensor,
+    input: Tensor | builtins.float,
+    *,
+    out_int32: builtins.bool = False,
+    right: builtins.bool = False,
+    side: str | None = None,
+    sorter: Tensor | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """For each value where it would be put into the sorted last dimension: before equal elements, or after (``right``).
+
+    ``sorted_sequence`` is 1-d, or has the values' leading dimensions; the result is int64 with the values' shape.
+    ``sorter``, of its shape, names its elements in ascending order where it is not sorted itself.
+    """
+def bucketize(
+    input: Tensor | builtins.float,
+    boundaries: Tensor,
+    *,
+    out_int32: builtins.bool = False,
+    right: builtins.bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """For each value the bucket of the 1-d sorted ``boundaries`` that it falls into, as ``searchsorted``."""
+def movedim(
+    input: Tensor,
+    source: builtins.int | Sequence[builtins.int],
+    destination: builtins.int | Sequence[builtins.int],
+) -> Tensor:
+    """A view with dimensions moved to other places; the rest keep their order."""
+def moveaxis(
+    input: Tensor,
+    source: builtins.int | Sequence[builtins.int],
+    destination: builtins.int | Sequence[builtins.int],
+) -> Tensor:
+    """``movedim``, by NumPy's name."""
+def swapaxes(input: Tensor, axis0: builtins.int, axis1: builtins.int) -> Tensor:
+    """``transpose``, by NumPy's name."""
+def swapdims(input: Tensor, dim0: builtins.int, dim1: builtins.int) -> Tensor:
+    """``transpose``, by its other name."""
+def unflatten(input: Tensor, dim: builtins.int, sizes: Sequence[builtins.int]) -> Tensor:
+    """A view with one dimension split into several; one of the sizes may be -1."""
+def diagonal(
+    input: Tensor,
+    offset: builtins.int = 0,
+    dim1: builtins.int = 0,
+    dim2: builtins.int = 1,
+) -> Tensor:
+    """A view of the diagonal of two dimensions, ``offset`` above (or below) the main one; it is the last dimension."""
+def diag_embed(
+    input: Tensor,
+    offset: builtins.int = 0,
+    dim1: builtins.int = -2,
+    dim2: builtins.int = -1,
+) -> Tensor:
+    """Zeros with the last dimension of ``input`` along a diagonal of two new dimensions."""
+def diag(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
+    """A matrix with a vector on a diagonal, or a copy of a diagonal of a matrix."""
+def as_strided(
+    input: Tensor,
+    size: Sequence[builtins.int],
+    stride: Sequence[builtins.int],
+    storage_offset: builtins.int | None = None,
+) -> Tensor:
+    """Any strided view of the memory of a contiguous tensor; ``storage_offset`` counts from the start of its storage.
+
+    Raises ``UnsupportedError`` where ``input`` is not contiguous or the view begins before it: call it on the base.
+    """
+def split(
+    tensor: Tensor,
+    split_size_or_sections: builtins.int | Sequence[builtins.int],
+    dim: builtins.int = 0,
+) -> Any:
+    """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
+def chunk(input: Tensor, chunks: builtins.int, dim: builtins.int = 0) -> Any:
+    """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
+def tensor_split(
+    input: Tensor,
+    indices_or_sections: builtins.int | Sequence[builtins.int] | Tensor,
+    dim: builtins.int = 0,
+) -> Any:
+    """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
+
+    A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
+    """
+def unbind(input: Tensor, dim: builtins.int = 0) -> Any:
+    """Views of all slices along a dimension, which goes."""
+def broadcast_tensors(*tensors: Tensor) -> Any:
+    """The tensors expanded to their common shape."""
+def meshgrid(*tensors: Tensor, indexing: str = 'ij') -> Any:
+    """Grids of coordinates from vectors: views, one a vector; ``"xy"`` exchanges the first two dimensions."""
+def ravel(input: Tensor) -> Tensor:
+    """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
+def atleast_1d(*tensors: Any) -> Any:
+    """The tensor, or the tensors, with 0-d ones seen as vectors of one element."""
+def atleast_2d(*tensors: Any) -> Any:
+    """The tensor, or the tensors, with dimensions of size 1 in front where there are fewer than two.
+
+    >>> import weft as wf
+    >>> wf.atleast_2d(wf.ones(3)).shape
+    (1, 3)
+    """
+def atleast_3d(*tensors: Any) -> Any:
+    """The tensor, or the tensors, with three dimensions or more: (n) is seen as (1, n, 1), (n, m) as (n, m, 1)."""
+def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Tensors joined along dimension 1; numbers and vectors are columns."""
+def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Tensors joined along dimension 2, after ``atleast_3d``."""
+def block_diag(*tensors: Tensor) -> Tensor:
+    """Matrices along the diagonal of a larger one, zeros beside them; vectors are rows, and types are promoted.
+
+    >>> import weft as wf
+    >>> wf.block_diag(wf.ones(1, 2), wf.tensor([3.0]))
+    tensor([[1., 1., 0.],
+            [0., 0., 3.]])
+    """
+def cartesian_prod(*tensors: Tensor) -> Tensor:
+    """All combinations of the elements of vectors, one a row: (n), (m) give (n * m, 2); of one vector itself."""
+def diagflat(input: Tensor, offset: builtins.int = 0) -> Tensor:
+    """The elements on a diagonal of a square matrix, zeros beside it."""
+def vander(x: Tensor, N: builtins.int | None = None, increasing: builtins.bool = False) -> Tensor:
+    """The powers of a vector's elements as the columns of a matrix (n, N), highest first unless ``increasing``."""
+def hsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int]) -> Any:
+    """Views of pieces along dimension 1 (0 of a vector): equal ones of a number, or cut at the given indices."""
+def vsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int]) -> Any:
+    """Views of pieces along dimension 0 of two or more: equal ones of a number, or cut at the given indices."""
+def dsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int]) -> Any:
+    """Views of pieces along dimension 2 of three or more: equal ones of a number, or cut at the given indices."""
+def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
+def take_along_dim(
+    input: Tensor,
+    indices: Tensor,
+    dim: builtins.int | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one.
+
+    Negative indices count from the end.
+    """
+def unique(
+    input: Tensor,
     sorted: builtins.bool = True,
-    *,
-    out: Any = None,
-) -> tuple[Tensor, Tensor]:
-    """The ``k`` largest (or smallest) elements along ``dim`` in order, with their places: ``(values, indices)``."""
-def kthvalue(
-    input: Tensor,
-    k: builtins.int,
-    dim: builtins.int = -1,
-    keepdim: builtins.bool = False,
-    *,
-    out: Any = None,
-) -> tuple[Tensor, Tensor]:
-    """The ``k``-th smallest element (from 1) along ``dim`` and its place: ``(values, indices)``; NaN is largest."""
-def median(
-    input: Tensor,
+    return_inverse: builtins.bool = False,
+    return_counts: builtins.bool = False,
     dim: builtins.int | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Any = None,
 ) -> Any:
-    """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
-def nanmedian(
+    """The distinct elements in ascending order, or the distinct slices along ``dim``; always sorted.
+
+    With ``return_inverse`` also the place of each element among them, with ``return_counts`` how often each occurs. How
+    many there are is read from the device. NaN is not equal to NaN.
+
+    >>> import weft as wf
+    >>> wf.unique(wf.tensor([3, 1, 3]), return_counts=True)
+    (tensor([1, 3]), tensor([1, 2]))
+    """
+def unique_consecutive(
     input: Tensor,
+    return_inverse: builtins.bool = False,
+    return_counts: builtins.bool = False,
     dim: builtins.int | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Any = None,
 ) -> Any:
-    """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
-def histc(
+    """The elements, or the slices along ``dim``, without those that equal the one before; arguments as ``unique``."""
+def isin(
+    elements: Tensor | builtins.float,
+    test_elements: Tensor | builtins.float,
+    *,
+    assume_unique: builtins.bool = False,
+    invert: builtins.bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Whether each of ``elements`` is among ``test_elements`` (is not, with ``invert``); either may be a number."""
+def slice_scatter(
     input: Tensor,
-    bins: builtins.int = 100,
-    min: builtins.float = 0,
-    max: builtins.float = 0,
+    src: Tensor,
+    dim: builtins.int = 0,
+    start: builtins.int | None = None,
+    end: builtins.int | None = None,
+    step: builtins.int = 1,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """How many elements lie in each of ``bins`` equal parts of [min, max], whose end is part of the last.
-
-    Where ``min`` equals ``max`` they are the least and the largest element; where these are equal too, 1 below and 1
-    above. What lies outside, and NaN, is not counted.
+    """A copy of ``input`` with ``src`` in the place of ``input[start:end:step]`` along ``dim``.
 
     >>> import weft as wf
-    >>> wf.histc(wf.tensor([1.0, 2.0, 1.0]), bins=4, min=0, max=3)
-    tensor([0., 2., 1., 0.])
+    >>> wf.slice_scatter(wf.zeros(4), wf.ones(2), start=1, end=3)
+    tensor([0., 1., 1., 0.])
     """
-def mode(
+def select_scatter(
     input: Tensor,
-    dim: builtins.int = -1,
-    keepdim: builtins.bool = False,
-    *,
-    out: Any = None,
-) -> tuple[Tensor, Tensor]:
-    """The most frequent element along ``dim``, the least of several, and the last place that has it.
-
-    Counted by comparing all pairs: work and memory grow with the square of the dimension.
-    """
-def combinations(input: Tensor, r: builtins.int = 2, with_replacement: builtins.bool = False) -> Tensor:
-    """All choices of ``r`` elements of a vector in their order: (n) gives (m, r).
-
-    >>> import weft as wf
-    >>> wf.combinations(wf.tensor([1, 2, 3]))
-    tensor([[1, 2],
-            [1, 3],
-            [2, 3]])
-    """
-def pdist(input: Tensor, p: builtins.float = 2.0) -> Tensor:
-    """The p-norms of the differences of all pairs of rows: (n, m) gives (n (n - 1) / 2), as ``torch.pdist``."""
-def cumsum(
-    input: Tensor,
+    src: Tensor,
     dim: builtins.int,
+    index: builtins.int,
     *,
-    dtype: DType | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Running sums along ``dim``; integers and bool sum to int64.
-
-    >>> import weft as wf
-    >>> wf.cumsum(wf.tensor([1, 2, 3]), 0)
-    tensor([1, 3, 6])
-    """
-def cumprod(
+    """A copy of ``input`` with ``src`` in the place of ``input.select(dim, index)``."""
+def diagonal_scatter(
     input: Tensor,
-    dim: builtins.int,
+    src: Tensor,
+    offset: builtins.int = 0,
+    dim1: builtins.int = 0,
+    dim2: builtins.int = 1,
     *,
-    dtype: DType | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Running products along ``dim``; integers and bool multiply to int64."""
-def logcumsumexp(input: Tensor, dim: builtins.int, *, out: Tensor | None = None) -> Tensor:
-    """Running ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
-def cummax(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
-    """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
-def cummin(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
-    """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
+    """A copy of ``input`` with ``src`` in the place of ``input.diagonal(offset, dim1, dim2)``."""
 def diff(
     input: Tensor,
     n: builtins.int = 1,
@@ -1409,35 +1433,33 @@ def cumulative_trapezoid(
     dim: builtins.int = -1,
 ) -> Tensor:
     """The integral up to each point along ``dim`` by the trapezoidal rule: one element fewer than ``y``."""
-def max(
+def cumsum(
     input: Tensor,
-    dim: builtins.int | Tensor | None = None,
-    keepdim: builtins.bool = False,
+    dim: builtins.int,
     *,
-    out: Any = None,
-) -> Any:
-    """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Running sums along ``dim``; integers and bool sum to int64.
 
     >>> import weft as wf
-    >>> wf.max(wf.tensor([[1, 5], [7, 2]]), 1).indices
-    tensor([1, 0])
+    >>> wf.cumsum(wf.tensor([1, 2, 3]), 0)
+    tensor([1, 3, 6])
     """
-def min(
+def cumprod(
     input: Tensor,
-    dim: builtins.int | Tensor | None = None,
-    keepdim: builtins.bool = False,
+    dim: builtins.int,
     *,
-    out: Any = None,
-) -> Any:
-    """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
-def aminmax(
-    input: Tensor,
-    *,
-    dim: builtins.int | None = None,
-    keepdim: builtins.bool = False,
-    out: Any = None,
-) -> tuple[Tensor, Tensor]:
-    """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Running products along ``dim``; integers and bool multiply to int64."""
+def logcumsumexp(input: Tensor, dim: builtins.int, *, out: Tensor | None = None) -> Tensor:
+    """Running ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
+def cummax(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
+    """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
+def cummin(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
+    """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
 def prod(
     input: Tensor,
     dim: builtins.int | None = None,
@@ -1523,32 +1545,6 @@ def norm(
     out: Tensor | None = None,
 ) -> Tensor:
     """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2."""
-def layer_norm(
-    input: Tensor,
-    normalized_shape: builtins.int | Sequence[builtins.int],
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: builtins.float = 1e-05,
-) -> Tensor:
-    """Mean 0 and variance 1 over the last dimensions, those of ``normalized_shape`` (Ba et al. 2016), as PyTorch."""
-def rms_norm(
-    input: Tensor,
-    normalized_shape: builtins.int | Sequence[builtins.int],
-    weight: Tensor | None = None,
-    eps: builtins.float | None = None,
-) -> Tensor:
-    """Root mean square 1 over the last dimensions (Zhang and Sennrich 2019); ``eps`` None is an epsilon.
-
-    It is that of the type computed in: float32's for 16-bit input.
-    """
-def group_norm(
-    input: Tensor,
-    num_groups: builtins.int,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: builtins.float = 1e-05,
-) -> Tensor:
-    """Mean 0 and variance 1 over each of ``num_groups`` groups of channels of (N, C, ...) (Wu and He 2018)."""
 def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements along dimension 0 in ascending order."""
 def quantile(
@@ -1593,106 +1589,6 @@ def cov(
     """
 def corrcoef(input: Tensor) -> Tensor:
     """The correlation coefficients of variables, which are the rows of a matrix: (n, m) gives (n, n), in [-1, 1]."""
-def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inverse of the error function: inf at 1, NaN beyond."""
-def lgamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The logarithm of the size of the gamma function; inf at 0, -1, -2, …"""
-def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The derivative of the logarithm of the gamma function; NaN at -1, -2, …"""
-def polygamma(n: builtins.int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The n-th derivative of digamma, (-1)^(n + 1) n! zeta(n + 1, input); n = 0 is digamma.
-
-    >>> import weft as wf
-    >>> wf.polygamma(1, wf.tensor([1.0]))  # pi ** 2 / 6
-    tensor([1.6449])
-    """
-def mvlgamma(input: Tensor, p: builtins.int, *, out: Tensor | None = None) -> Tensor:
-    """The logarithm of the multivariate gamma function of ``p`` dimensions, element by element.
-
-    It is log(pi) p (p - 1) / 4 plus the sum of lgamma(input - j / 2) over j from 0 to p - 1.
-    """
-def ravel(input: Tensor) -> Tensor:
-    """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
-def atleast_1d(*tensors: Any) -> Any:
-    """The tensor, or the tensors, with 0-d ones seen as vectors of one element."""
-def atleast_2d(*tensors: Any) -> Any:
-    """The tensor, or the tensors, with dimensions of size 1 in front where there are fewer than two.
-
-    >>> import weft as wf
-    >>> wf.atleast_2d(wf.ones(3)).shape
-    (1, 3)
-    """
-def atleast_3d(*tensors: Any) -> Any:
-    """The tensor, or the tensors, with three dimensions or more: (n) is seen as (1, n, 1), (n, m) as (n, m, 1)."""
-def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """Tensors joined along dimension 1; numbers and vectors are columns."""
-def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
-    """Tensors joined along dimension 2, after ``atleast_3d``."""
-def block_diag(*tensors: Tensor) -> Tensor:
-    """Matrices along the diagonal of a larger one, zeros beside them; vectors are rows, and types are promoted.
-
-    >>> import weft as wf
-    >>> wf.block_diag(wf.ones(1, 2), wf.tensor([3.0]))
-    tensor([[1., 1., 0.],
-            [0., 0., 3.]])
-    """
-def cartesian_prod(*tensors: Tensor) -> Tensor:
-    """All combinations of the elements of vectors, one a row: (n), (m) give (n * m, 2); of one vector itself."""
-def diagflat(input: Tensor, offset: builtins.int = 0) -> Tensor:
-    """The elements on a diagonal of a square matrix, zeros beside it."""
-def vander(x: Tensor, N: builtins.int | None = None, increasing: builtins.bool = False) -> Tensor:
-    """The powers of a vector's elements as the columns of a matrix (n, N), highest first unless ``increasing``."""
-def hsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int]) -> Any:
-    """Views of pieces along dimension 1 (0 of a vector): equal ones of a number, or cut at the given indices."""
-def vsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int]) -> Any:
-    """Views of pieces along dimension 0 of two or more: equal ones of a number, or cut at the given indices."""
-def dsplit(input: Tensor, split_size_or_sections: builtins.int | Sequence[builtins.int]) -> Any:
-    """Views of pieces along dimension 2 of three or more: equal ones of a number, or cut at the given indices."""
-def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
-def take_along_dim(
-    input: Tensor,
-    indices: Tensor,
-    dim: builtins.int | None = None,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one.
-
-    Negative indices count from the end.
-    """
-def unique(
-    input: Tensor,
-    sorted: builtins.bool = True,
-    return_inverse: builtins.bool = False,
-    return_counts: builtins.bool = False,
-    dim: builtins.int | None = None,
-) -> Any:
-    """The distinct elements in ascending order, or the distinct slices along ``dim``; always sorted.
-
-    With ``return_inverse`` also the place of each element among them, with ``return_counts`` how often each occurs. How
-    many there are is read from the device. NaN is not equal to NaN.
-
-    >>> import weft as wf
-    >>> wf.unique(wf.tensor([3, 1, 3]), return_counts=True)
-    (tensor([1, 3]), tensor([1, 2]))
-    """
-def unique_consecutive(
-    input: Tensor,
-    return_inverse: builtins.bool = False,
-    return_counts: builtins.bool = False,
-    dim: builtins.int | None = None,
-) -> Any:
-    """The elements, or the slices along ``dim``, without those that equal the one before; arguments as ``unique``."""
-def isin(
-    elements: Tensor | builtins.float,
-    test_elements: Tensor | builtins.float,
-    *,
-    assume_unique: builtins.bool = False,
-    invert: builtins.bool = False,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Whether each of ``elements`` is among ``test_elements`` (is not, with ``invert``); either may be a number."""
 def trace(input: Tensor) -> Tensor:
     """The sum of a matrix's diagonal; int64 of integers."""
 def cross(
@@ -1738,38 +1634,142 @@ def renorm(
     out: Tensor | None = None,
 ) -> Tensor:
     """Each slice along ``dim`` scaled down to the p-norm ``maxnorm`` where it is larger."""
-def slice_scatter(
+def layer_norm(
     input: Tensor,
-    src: Tensor,
-    dim: builtins.int = 0,
-    start: builtins.int | None = None,
-    end: builtins.int | None = None,
-    step: builtins.int = 1,
+    normalized_shape: builtins.int | Sequence[builtins.int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: builtins.float = 1e-05,
+) -> Tensor:
+    """Mean 0 and variance 1 over the last dimensions, those of ``normalized_shape`` (Ba et al. 2016), as PyTorch."""
+def rms_norm(
+    input: Tensor,
+    normalized_shape: builtins.int | Sequence[builtins.int],
+    weight: Tensor | None = None,
+    eps: builtins.float | None = None,
+) -> Tensor:
+    """Root mean square 1 over the last dimensions (Zhang and Sennrich 2019); ``eps`` None is an epsilon.
+
+    It is that of the type computed in: float32's for 16-bit input.
+    """
+def group_norm(
+    input: Tensor,
+    num_groups: builtins.int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: builtins.float = 1e-05,
+) -> Tensor:
+    """Mean 0 and variance 1 over each of ``num_groups`` groups of channels of (N, C, ...) (Wu and He 2018)."""
+def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """1 / (1 + exp(-x)) of each element."""
+def relu(input: Tensor, inplace: builtins.bool = False) -> Tensor:
+    """Each element, or 0 where it is negative; any shape."""
+def selu(input: Tensor, inplace: builtins.bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Scaled elu, which keeps mean 0 and variance 1 (Klambauer and others 2017)."""
+def celu(
+    input: Tensor,
+    alpha: builtins.float = 1.0,
+    inplace: builtins.bool = False,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """A copy of ``input`` with ``src`` in the place of ``input[start:end:step]`` along ``dim``.
+    """Each element, or ``alpha * (exp(x / alpha) - 1)`` where it is negative (Barron 2017)."""
+def threshold(
+    input: Tensor,
+    threshold: builtins.float,
+    value: builtins.float,
+    inplace: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Each element, or ``value`` where it is at most ``threshold``."""
+def hardshrink(input: Tensor, lambd: builtins.float = 0.5, *, out: Tensor | None = None) -> Tensor:
+    """Each element, or 0 where it is in [-lambd, lambd]."""
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """Each element, or ``weight * x`` where it is negative; ``weight`` has one element, or one a channel (dim 1)."""
+def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of the error function: inf at 1, NaN beyond."""
+def lgamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm of the size of the gamma function; inf at 0, -1, -2, …"""
+def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The derivative of the logarithm of the gamma function; NaN at -1, -2, …"""
+def polygamma(n: builtins.int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The n-th derivative of digamma, (-1)^(n + 1) n! zeta(n + 1, input); n = 0 is digamma.
 
     >>> import weft as wf
-    >>> wf.slice_scatter(wf.zeros(4), wf.ones(2), start=1, end=3)
-    tensor([0., 1., 1., 0.])
+    >>> wf.polygamma(1, wf.tensor([1.0]))  # pi ** 2 / 6
+    tensor([1.6449])
     """
-def select_scatter(
+def mvlgamma(input: Tensor, p: builtins.int, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm of the multivariate gamma function of ``p`` dimensions, element by element.
+
+    It is log(pi) p (p - 1) / 4 plus the sum of lgamma(input - j / 2) over j from 0 to p - 1.
+    """
+def histc(
     input: Tensor,
-    src: Tensor,
-    dim: builtins.int,
-    index: builtins.int,
+    bins: builtins.int = 100,
+    min: builtins.float = 0,
+    max: builtins.float = 0,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """A copy of ``input`` with ``src`` in the place of ``input.select(dim, index)``."""
-def diagonal_scatter(
+    """How many elements lie in each of ``bins`` equal parts of [min, max], whose end is part of the last.
+
+    Where ``min`` equals ``max`` they are the least and the largest element; where these are equal too, 1 below and 1
+    above. What lies outside, and NaN, is not counted.
+
+    >>> import weft as wf
+    >>> wf.histc(wf.tensor([1.0, 2.0, 1.0]), bins=4, min=0, max=3)
+    tensor([0., 2., 1., 0.])
+    """
+def mode(
     input: Tensor,
-    src: Tensor,
-    offset: builtins.int = 0,
-    dim1: builtins.int = 0,
-    dim2: builtins.int = 1,
+    dim: builtins.int = -1,
+    keepdim: builtins.bool = False,
     *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """A copy of ``input`` with ``src`` in the place of ``input.diagonal(offset, dim1, dim2)``."""
+    out: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """The most frequent element along ``dim``, the least of several, and the last place that has it.
+
+    Counted by comparing all pairs: work and memory grow with the square of the dimension.
+    """
+def combinations(input: Tensor, r: builtins.int = 2, with_replacement: builtins.bool = False) -> Tensor:
+    """All choices of ``r`` elements of a vector in their order: (n) gives (m, r).
+
+    >>> import weft as wf
+    >>> wf.combinations(wf.tensor([1, 2, 3]))
+    tensor([[1, 2],
+            [1, 3],
+            [2, 3]])
+    """
+def pdist(input: Tensor, p: builtins.float = 2.0) -> Tensor:
+    """The p-norms of the differences of all pairs of rows: (n, m) gives (n (n - 1) / 2), as ``torch.pdist``."""
+def max(
+    input: Tensor,
+    dim: builtins.int | Tensor | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> Any:
+    """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
+
+    >>> import weft as wf
+    >>> wf.max(wf.tensor([[1, 5], [7, 2]]), 1).indices
+    tensor([1, 0])
+    """
+def min(
+    input: Tensor,
+    dim: builtins.int | Tensor | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> Any:
+    """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
+def aminmax(
+    input: Tensor,
+    *,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    out: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """``(min, max)`` of all elements, or along ``dim``; NaN wins."""

@@ -25,72 +25,6 @@ from weft.random.draws import (
     dropout as dropout,
 )
 
-def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """1 / (1 + exp(-x)) of each element."""
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """Each element, or 0 where it is negative; any shape."""
-def silu(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
-    """``x * sigmoid(x)`` of each element (Hendrycks and Gimpel 2016)."""
-def gelu(input: Tensor, approximate: str = 'none') -> Tensor:
-    """``x * Phi(x)`` of each element (Hendrycks and Gimpel 2016); ``approximate="tanh"`` is their approximation."""
-def selu(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
-    """Scaled elu, which keeps mean 0 and variance 1 (Klambauer and others 2017)."""
-def hardsigmoid(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
-    """``clamp(x + 3, 0, 6) / 6`` of each element."""
-def hardswish(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
-    """``x * clamp(x + 3, 0, 6) / 6`` of each element (Howard and others 2019)."""
-def mish(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
-    """``x * tanh(softplus(x))`` of each element (Misra 2019)."""
-def softsign(input: Tensor) -> Tensor:
-    """``x / (1 + |x|)`` of each element."""
-def tanhshrink(input: Tensor) -> Tensor:
-    """``x - tanh(x)`` of each element."""
-def logsigmoid(input: Tensor) -> Tensor:
-    """``log(sigmoid(x))`` of each element, without overflow."""
-def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
-    """Each element, or ``alpha * (exp(x) - 1)`` where it is negative (Clevert and others 2015)."""
-def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
-    """Each element, or ``alpha * (exp(x / alpha) - 1)`` where it is negative (Barron 2017)."""
-def leaky_relu(
-    input: Tensor,
-    negative_slope: float = 0.01,
-    inplace: bool = False,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Each element, or ``negative_slope * x`` where it is negative."""
-def hardtanh(
-    input: Tensor,
-    min_val: float = -1.0,
-    max_val: float = 1.0,
-    inplace: bool = False,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Each element brought into [min_val, max_val]; no gradient at the limits."""
-def relu6(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
-    """Each element brought into [0, 6]."""
-def threshold(
-    input: Tensor,
-    threshold: float,
-    value: float,
-    inplace: bool = False,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Each element, or ``value`` where it is at most ``threshold``."""
-def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """``log(1 + exp(beta * x)) / beta`` of each element; x itself where ``beta * x`` is above ``threshold``."""
-def hardshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) -> Tensor:
-    """Each element, or 0 where it is in [-lambd, lambd]."""
-def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """Each element brought closer to 0 by ``lambd``, 0 within [-lambd, lambd]."""
-def glu(input: Tensor, dim: int = -1) -> Tensor:
-    """``a * sigmoid(b)`` of the two halves of ``input`` along ``dim`` (Dauphin and others 2016)."""
-def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """Each element, or ``weight * x`` where it is negative; ``weight`` has one element, or one a channel (dim 1)."""
-def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """int64 rows of zeros with a one at each index: shape (*tensor, num_classes), by default the largest index + 1."""
 def embedding(
     input: Tensor,
     weight: Tensor,
@@ -132,38 +66,6 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Ten
     """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
 def softmin(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
     """``exp(-x) / sum(exp(-x))`` along a dimension; shape as ``input``."""
-def embedding_bag(
-    input: Tensor,
-    weight: Tensor,
-    offsets: Tensor | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2,
-    scale_grad_by_freq: bool = False,
-    mode: str = 'mean',
-    sparse: bool = False,
-    per_sample_weights: Tensor | None = None,
-    include_last_offset: bool = False,
-    padding_idx: int | None = None,
-) -> Tensor:
-    """Rows of ``weight`` (num_embeddings, D) picked by ``input``, one result (D) a bag: their sum, mean or maximum.
-
-    ``input`` is (bags, indices), or (indices) with ``offsets``, where each bag begins; with ``include_last_offset`` the
-    last of them is where the last bag ends. ``per_sample_weights`` of the input's shape scale the rows of a sum. Rows
-    ``padding_idx`` do not count; a bag without rows gives 0. ``max_norm``, ``scale_grad_by_freq`` and ``sparse`` raise
-    ``UnsupportedError``.
-
-    >>> import weft as wf
-    >>> table = wf.tensor([[1.0, 2.0], [3.0, 4.0]])
-    >>> wf.nn.functional.embedding_bag(wf.tensor([0, 1, 1]), table, wf.tensor([0, 2]), mode="sum").tolist()
-    [[4.0, 6.0], [3.0, 4.0]]
-    """
-def pad(input: Tensor, pad: Sequence[int], mode: str = 'constant', value: float | None = None) -> Tensor:
-    """Elements added before and after dimensions: ``pad`` has two numbers a dimension, the last dimension first.
-
-    ``mode``: ``"constant"`` (``value``, by default 0), ``"reflect"``, ``"replicate"``, ``"circular"`` (of the last 1 to
-    3 dimensions of an input with one or two more). Negative numbers cut; what is reflected or replicated beyond the
-    other end is still that of the whole input.
-    """
 def max_pool1d(
     input: Tensor,
     kernel_size: Pair,
@@ -238,6 +140,13 @@ def adaptive_max_pool2d(input: Tensor, output_size: OptionalPair, return_indices
     """(N, C, H, W) or (C, H, W) divided into ``output_size`` windows, and their largest elements."""
 def adaptive_max_pool3d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
     """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their largest elements."""
+def pad(input: Tensor, pad: Sequence[int], mode: str = 'constant', value: float | None = None) -> Tensor:
+    """Elements added before and after dimensions: ``pad`` has two numbers a dimension, the last dimension first.
+
+    ``mode``: ``"constant"`` (``value``, by default 0), ``"reflect"``, ``"replicate"``, ``"circular"`` (of the last 1 to
+    3 dimensions of an input with one or two more). Negative numbers cut; what is reflected or replicated beyond the
+    other end is still that of the whole input.
+    """
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """Channels moved into places: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016).
 
@@ -393,36 +302,6 @@ def conv_transpose3d(
     dilation: Pair = 1,
 ) -> Tensor:
     """The adjoint of ``conv3d``, as ``torch.nn.functional.conv_transpose3d``; ``weight`` (C, O / groups, *kernel)."""
-def pdist(input: Tensor, p: float = 2.0) -> Tensor:
-    """The p-norms of the differences of all pairs of rows: (n, m) gives (n (n - 1) / 2), as ``torch.pdist``."""
-def nll_loss(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    ignore_index: int = -100,
-    reduce: bool | None = None,
-    reduction: str = 'mean',
-) -> Tensor:
-    """The negative log likelihood: ``input`` log-probabilities (N, C, ...), ``target`` classes (N, ...) or (C) and ().
-
-    ``weight`` (C) weighs the classes. The mean is over the weights of the targets that are not ``ignore_index``.
-    """
-def cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    ignore_index: int = -100,
-    reduce: bool | None = None,
-    reduction: str = 'mean',
-    label_smoothing: float = 0.0,
-) -> Tensor:
-    """Cross entropy of logits (N, C, ...) and classes (N, ...), as ``torch.nn.functional.cross_entropy``.
-
-    ``target`` may also hold class probabilities, shaped as ``input``. ``weight`` (C) weighs the classes;
-    ``label_smoothing`` in [0, 1) mixes in the uniform distribution.
-    """
 def grid_sample(
     input: Tensor,
     grid: Tensor,
@@ -451,58 +330,76 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     >>> wf.nn.functional.affine_grid(theta, (1, 1, 1, 2), align_corners=True).tolist()
     [[[[-1.0, 0.0], [1.0, 0.0]]]]
     """
-def layer_norm(
+def interpolate(
     input: Tensor,
-    normalized_shape: int | Sequence[int],
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-05,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = 'nearest',
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
 ) -> Tensor:
-    """Mean 0 and variance 1 over the last dimensions, those of ``normalized_shape`` (Ba et al. 2016), as PyTorch."""
-def rms_norm(
-    input: Tensor,
-    normalized_shape: int | Sequence[int],
-    weight: Tensor | None = None,
-    eps: float | None = None,
-) -> Tensor:
-    """Root mean square 1 over the last dimensions (Zhang and Sennrich 2019); ``eps`` None is an epsilon.
+    """Images (N, C, *size) at another size, as ``torch.nn.functional.interpolate``.
 
-    It is that of the type computed in: float32's for 16-bit input.
+    ``size`` or ``scale_factor``, a number or one for each dimension. ``mode``: ``"nearest"``, ``"nearest-exact"``,
+    ``"linear"`` (3-d input), ``"bilinear"``, ``"bicubic"`` (4-d), ``"trilinear"`` (5-d), ``"area"``.
+    ``antialias`` raises ``UnsupportedError``.
     """
-def group_norm(
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """int64 rows of zeros with a one at each index: shape (*tensor, num_classes), by default the largest index + 1."""
+def embedding_bag(
     input: Tensor,
-    num_groups: int,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-05,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = 'mean',
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
 ) -> Tensor:
-    """Mean 0 and variance 1 over each of ``num_groups`` groups of channels of (N, C, ...) (Wu and He 2018)."""
-def batch_norm(
-    input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-05,
-) -> Tensor:
-    """Mean 0 and variance 1 over the batch, channel by channel of (N, C, ...) (Ioffe and Szegedy 2015), as PyTorch.
+    """Rows of ``weight`` (num_embeddings, D) picked by ``input``, one result (D) a bag: their sum, mean or maximum.
 
-    While ``training`` the batch's own statistics count, and the running ones move towards them in place by
-    ``momentum`` (the variance without bias); else the running ones count.
+    ``input`` is (bags, indices), or (indices) with ``offsets``, where each bag begins; with ``include_last_offset`` the
+    last of them is where the last bag ends. ``per_sample_weights`` of the input's shape scale the rows of a sum. Rows
+    ``padding_idx`` do not count; a bag without rows gives 0. ``max_norm``, ``scale_grad_by_freq`` and ``sparse`` raise
+    ``UnsupportedError``.
+
+    >>> import weft as wf
+    >>> table = wf.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> wf.nn.functional.embedding_bag(wf.tensor([0, 1, 1]), table, wf.tensor([0, 2]), mode="sum").tolist()
+    [[4.0, 6.0], [3.0, 4.0]]
     """
-def instance_norm(
+def nll_loss(
     input: Tensor,
-    running_mean: Tensor | None = None,
-    running_var: Tensor | None = None,
+    target: Tensor,
     weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    use_input_stats: bool = True,
-    momentum: float = 0.1,
-    eps: float = 1e-05,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = 'mean',
 ) -> Tensor:
-    """Mean 0 and variance 1 over each channel of each example of (N, C, ...) (Ulyanov et al. 2016), as PyTorch."""
+    """The negative log likelihood: ``input`` log-probabilities (N, C, ...), ``target`` classes (N, ...) or (C) and ().
+
+    ``weight`` (C) weighs the classes. The mean is over the weights of the targets that are not ``ignore_index``.
+    """
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = 'mean',
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross entropy of logits (N, C, ...) and classes (N, ...), as ``torch.nn.functional.cross_entropy``.
+
+    ``target`` may also hold class probabilities, shaped as ``input``. ``weight`` (C) weighs the classes;
+    ``label_smoothing`` in [0, 1) mixes in the uniform distribution.
+    """
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -666,18 +563,121 @@ def multi_margin_loss(
 
     ``p`` is 1 or 2; ``weight`` (C) scales the terms by that of the target's class.
     """
-def interpolate(
+def layer_norm(
     input: Tensor,
-    size: Any = None,
-    scale_factor: Any = None,
-    mode: str = 'nearest',
-    align_corners: bool | None = None,
-    recompute_scale_factor: bool | None = None,
-    antialias: bool = False,
+    normalized_shape: int | Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-05,
 ) -> Tensor:
-    """Images (N, C, *size) at another size, as ``torch.nn.functional.interpolate``.
+    """Mean 0 and variance 1 over the last dimensions, those of ``normalized_shape`` (Ba et al. 2016), as PyTorch."""
+def rms_norm(
+    input: Tensor,
+    normalized_shape: int | Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    """Root mean square 1 over the last dimensions (Zhang and Sennrich 2019); ``eps`` None is an epsilon.
 
-    ``size`` or ``scale_factor``, a number or one for each dimension. ``mode``: ``"nearest"``, ``"nearest-exact"``,
-    ``"linear"`` (3-d input), ``"bilinear"``, ``"bicubic"`` (4-d), ``"trilinear"`` (5-d), ``"area"``.
-    ``antialias`` raises ``UnsupportedError``.
+    It is that of the type computed in: float32's for 16-bit input.
     """
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-05,
+) -> Tensor:
+    """Mean 0 and variance 1 over each of ``num_groups`` groups of channels of (N, C, ...) (Wu and He 2018)."""
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-05,
+) -> Tensor:
+    """Mean 0 and variance 1 over the batch, channel by channel of (N, C, ...) (Ioffe and Szegedy 2015), as PyTorch.
+
+    While ``training`` the batch's own statistics count, and the running ones move towards them in place by
+    ``momentum`` (the variance without bias); else the running ones count.
+    """
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-05,
+) -> Tensor:
+    """Mean 0 and variance 1 over each channel of each example of (N, C, ...) (Ulyanov et al. 2016), as PyTorch."""
+def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """1 / (1 + exp(-x)) of each element."""
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """Each element, or 0 where it is negative; any shape."""
+def silu(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """``x * sigmoid(x)`` of each element (Hendrycks and Gimpel 2016)."""
+def gelu(input: Tensor, approximate: str = 'none') -> Tensor:
+    """``x * Phi(x)`` of each element (Hendrycks and Gimpel 2016); ``approximate="tanh"`` is their approximation."""
+def selu(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Scaled elu, which keeps mean 0 and variance 1 (Klambauer and others 2017)."""
+def hardsigmoid(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """``clamp(x + 3, 0, 6) / 6`` of each element."""
+def hardswish(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """``x * clamp(x + 3, 0, 6) / 6`` of each element (Howard and others 2019)."""
+def mish(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """``x * tanh(softplus(x))`` of each element (Misra 2019)."""
+def softsign(input: Tensor) -> Tensor:
+    """``x / (1 + |x|)`` of each element."""
+def tanhshrink(input: Tensor) -> Tensor:
+    """``x - tanh(x)`` of each element."""
+def logsigmoid(input: Tensor) -> Tensor:
+    """``log(sigmoid(x))`` of each element, without overflow."""
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Each element, or ``alpha * (exp(x) - 1)`` where it is negative (Clevert and others 2015)."""
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Each element, or ``alpha * (exp(x / alpha) - 1)`` where it is negative (Barron 2017)."""
+def leaky_relu(
+    input: Tensor,
+    negative_slope: float = 0.01,
+    inplace: bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Each element, or ``negative_slope * x`` where it is negative."""
+def hardtanh(
+    input: Tensor,
+    min_val: float = -1.0,
+    max_val: float = 1.0,
+    inplace: bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Each element brought into [min_val, max_val]; no gradient at the limits."""
+def relu6(input: Tensor, inplace: bool = False, *, out: Tensor | None = None) -> Tensor:
+    """Each element brought into [0, 6]."""
+def threshold(
+    input: Tensor,
+    threshold: float,
+    value: float,
+    inplace: bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Each element, or ``value`` where it is at most ``threshold``."""
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """``log(1 + exp(beta * x)) / beta`` of each element; x itself where ``beta * x`` is above ``threshold``."""
+def hardshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) -> Tensor:
+    """Each element, or 0 where it is in [-lambd, lambd]."""
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """Each element brought closer to 0 by ``lambd``, 0 within [-lambd, lambd]."""
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """``a * sigmoid(b)`` of the two halves of ``input`` along ``dim`` (Dauphin and others 2016)."""
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """Each element, or ``weight * x`` where it is negative; ``weight`` has one element, or one a channel (dim 1)."""
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """The p-norms of the differences of all pairs of rows: (n, m) gives (n (n - 1) / 2), as ``torch.pdist``."""

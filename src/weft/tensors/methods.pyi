@@ -7,18 +7,23 @@ from weft.ops.registry.annotations import Dims
 from weft.tensors.tensor import Tensor
 
 class TensorMethods:
-    def sigmoid(self, *, out: Tensor | None = None) -> Tensor:
-        """1 / (1 + exp(-x)) of each element."""
-    def sigmoid_(self) -> Tensor:
-        """``sigmoid`` that overwrites the tensor and gives it."""
-    def relu(self, inplace: bool = False) -> Tensor:
-        """Each element, or 0 where it is negative; any shape."""
-    def relu_(self, inplace: bool = False) -> Tensor:
-        """``relu`` that overwrites the tensor and gives it."""
-    def hardshrink(self, lambd: float = 0.5) -> Tensor:
-        """Each element, or 0 where it is in [-lambd, lambd]."""
-    def prelu(self, weight: Tensor) -> Tensor:
-        """Each element, or ``weight * x`` where it is negative; ``weight`` has one element, or one a channel (dim 1)."""
+    def sort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> tuple[Tensor, Tensor]:
+        """The elements along ``dim`` in order, and the places they had: ``(values, indices)``; always stable, NaN largest.
+
+        >>> import weft as wf
+        >>> wf.sort(wf.tensor([3, 1, 2])).indices
+        tensor([1, 2, 0])
+        """
+    def argsort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+        """The places of the elements along ``dim`` in order; always stable, NaN largest; int64, shape as ``input``."""
+    def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Tensor]:
+        """The ``k`` largest (or smallest) elements along ``dim`` in order, with their places: ``(values, indices)``."""
+    def kthvalue(self, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+        """The ``k``-th smallest element (from 1) along ``dim`` and its place: ``(values, indices)``; NaN is largest."""
+    def median(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
+    def nanmedian(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
     def contiguous(self) -> Tensor:
         """The tensor itself where its elements lie in row-major order, else a copy that does."""
     def clone(self) -> Tensor:
@@ -47,6 +52,11 @@ class TensorMethods:
         """A view of ``length`` elements from ``start`` along a dimension."""
     def select(self, dim: int, index: int) -> Tensor:
         """A view of one index along a dimension, which goes."""
+    def gather(self, dim: int, index: Tensor) -> Tensor:
+        """``out[i][j] = input[index[i][j]][j]`` (for dim 0): elements picked along a dimension; shape as ``index``.
+
+        An index outside the dimension raises ``IndexError`` at the next read on asynchronous devices.
+        """
     def where(self, condition: Tensor, other: Tensor | float) -> Tensor:
         """This tensor where the bool ``condition`` holds, else ``other``; all three broadcast."""
     def masked_fill(self, mask: Tensor, value: Tensor | float, *, out: Tensor | None = None) -> Tensor:
@@ -113,105 +123,32 @@ class TensorMethods:
         """Whether all elements are close, as ``isclose``; reads one value back."""
     def equal(self, other: Tensor) -> bool:
         """Whether two tensors have one shape and equal elements; reads one value back."""
-    def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
-
-        >>> import weft as wf
-        >>> wf.index_select(wf.tensor([[1, 2], [3, 4], [5, 6]]), 0, wf.tensor([2, 0]))
-        tensor([[5, 6],
-                [1, 2]])
-        """
-    def index_add(self, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
-        """``input`` with ``alpha`` times each row of ``source`` along ``dim`` added at the row that ``index`` names."""
-    def index_add_(self, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
-        """``index_add`` that overwrites the tensor and gives it."""
-    def index_copy(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
-        """``input`` with the rows along ``dim`` that ``index`` names replaced by ``source``'s; the last one stays."""
-    def index_copy_(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
-        """``index_copy`` that overwrites the tensor and gives it."""
-    def index_fill(self, dim: int, index: Tensor, value: Any) -> Tensor:
-        """``input`` with the rows along ``dim`` that ``index`` names filled with a number or a 0-d tensor."""
-    def index_fill_(self, dim: int, index: Tensor, value: Any) -> Tensor:
-        """``index_fill`` that overwrites the tensor and gives it."""
-    def index_reduce(
-        self,
-        dim: int,
-        index: Tensor,
-        source: Tensor,
-        reduce: str,
-        *,
-        include_self: bool = True,
-    ) -> Tensor:
-        """Rows of ``source`` along ``dim`` folded (prod, mean, amax, amin) into the rows that ``index`` names."""
-    def index_reduce_(
-        self,
-        dim: int,
-        index: Tensor,
-        source: Tensor,
-        reduce: str,
-        *,
-        include_self: bool = True,
-    ) -> Tensor:
-        """``index_reduce`` that overwrites the tensor and gives it."""
-    def index_put(self, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
-        """``input`` with ``values`` written (the last stays) or added at ``input[indices]``."""
-    def index_put_(self, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
-        """``index_put`` that overwrites the tensor and gives it."""
-    def scatter(self, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
-        """``out[index[i][j]][j] = src[i][j]`` (for dim 0), the last of equal places; ``src`` may be a number.
-
-        ``reduce``: ``"add"`` or ``"multiply"`` in place of writing (as in PyTorch, better written ``scatter_reduce``).
-        """
-    def scatter_(self, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
-        """``scatter`` that overwrites the tensor and gives it."""
-    def scatter_add(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
-        """The input with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal places add up in a fixed order."""
-    def scatter_add_(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
-        """``scatter_add`` that overwrites the tensor and gives it."""
-    def scatter_reduce(
-        self,
-        dim: int,
-        index: Tensor,
-        src: Tensor,
-        reduce: str,
-        *,
-        include_self: bool = True,
-    ) -> Tensor:
-        """``src`` folded (sum, prod, mean, amax, amin) into ``input`` at the places that ``index`` names.
-
-        Without ``include_self`` the old values of places that are named do not count. Mean of integers rounds down.
-        """
-    def scatter_reduce_(
-        self,
-        dim: int,
-        index: Tensor,
-        src: Tensor,
-        reduce: str,
-        *,
-        include_self: bool = True,
-    ) -> Tensor:
-        """``scatter_reduce`` that overwrites the tensor and gives it."""
-    def nonzero(self, *, as_tuple: bool = False) -> Any:
-        """Coordinates (n, dimensions) of the elements that are not 0, row-major; their number is read from the device.
-
-        ``as_tuple``: one 1-d tensor a dimension, as ``x[x.nonzero(as_tuple=True)]`` takes them.
-        """
-    def argwhere(self) -> Tensor:
-        """Coordinates (n, dimensions) of the elements that are not 0, as ``nonzero``."""
-    def masked_select(self, mask: Tensor) -> Tensor:
-        """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
-    def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
-        """``input`` with the n-th true place of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
-    def masked_fill_(self, mask: Tensor, value: Tensor | float) -> Tensor:
-        """``masked_fill`` that overwrites the tensor and gives it."""
-    def masked_scatter_(self, mask: Tensor, source: Tensor) -> Tensor:
-        """``masked_scatter`` that overwrites the tensor and gives it."""
-    def bincount(self, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
-        """How often each number from 0 to the largest is in the 1-d ``input``, or the sum of its ``weights``.
-
-        The largest is read from the device. Sums are taken in a fixed order: float32 of float32 weights, else float64
-        (float32 on a device without it); of integers they are exact before they are converted.
-        """
+    def matmul(self, other: Tensor) -> Tensor:
+        """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
+    def __matmul__(self, other: Tensor) -> Tensor: ...
+    def __rmatmul__(self, other: Tensor) -> Tensor: ...
+    def mm(self, mat2: Tensor) -> Tensor:
+        """The product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m)."""
+    def bmm(self, mat2: Tensor) -> Tensor:
+        """Products of two batches of matrices, without broadcasting: (B, n, k) by (B, k, m) gives (B, n, m)."""
+    def mv(self, vec: Tensor) -> Tensor:
+        """A matrix (n, k) by a vector (k)."""
+    def dot(self, tensor: Tensor) -> Tensor:
+        """The inner product of two vectors of one size."""
+    def outer(self, vec2: Tensor) -> Tensor:
+        """The outer product of two vectors: (n) and (m) give (n, m)."""
+    def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
+    def addmm_(self, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """``addmm`` that overwrites the tensor and gives it."""
+    def addmv(self, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """``beta * input + alpha * (mat @ vec)``."""
+    def addmv_(self, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """``addmv`` that overwrites the tensor and gives it."""
+    def baddbmm(self, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """``beta * input + alpha * bmm(batch1, batch2)``."""
+    def baddbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """``baddbmm`` that overwrites the tensor and gives it."""
     def add(self, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
         """``input + alpha * other``, broadcast; of bool tensors the logical or."""
     def add_(self, other: Tensor | float, *, alpha: float = 1) -> Tensor:
@@ -442,104 +379,6 @@ class TensorMethods:
         """Whether each element is +inf."""
     def isneginf(self, *, out: Tensor | None = None) -> Tensor:
         """Whether each element is -inf."""
-    def gather(self, dim: int, index: Tensor) -> Tensor:
-        """``out[i][j] = input[index[i][j]][j]`` (for dim 0): elements picked along a dimension; shape as ``index``.
-
-        An index outside the dimension raises ``IndexError`` at the next read on asynchronous devices.
-        """
-    def matmul(self, other: Tensor) -> Tensor:
-        """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
-    def __matmul__(self, other: Tensor) -> Tensor: ...
-    def __rmatmul__(self, other: Tensor) -> Tensor: ...
-    def mm(self, mat2: Tensor) -> Tensor:
-        """The product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m)."""
-    def bmm(self, mat2: Tensor) -> Tensor:
-        """Products of two batches of matrices, without broadcasting: (B, n, k) by (B, k, m) gives (B, n, m)."""
-    def mv(self, vec: Tensor) -> Tensor:
-        """A matrix (n, k) by a vector (k)."""
-    def dot(self, tensor: Tensor) -> Tensor:
-        """The inner product of two vectors of one size."""
-    def outer(self, vec2: Tensor) -> Tensor:
-        """The outer product of two vectors: (n) and (m) give (n, m)."""
-    def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        """``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
-    def addmm_(self, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        """``addmm`` that overwrites the tensor and gives it."""
-    def addmv(self, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        """``beta * input + alpha * (mat @ vec)``."""
-    def addmv_(self, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        """``addmv`` that overwrites the tensor and gives it."""
-    def baddbmm(self, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        """``beta * input + alpha * bmm(batch1, batch2)``."""
-    def baddbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        """``baddbmm`` that overwrites the tensor and gives it."""
-    def movedim(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-        """A view with dimensions moved to other places; the rest keep their order."""
-    def moveaxis(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-        """``movedim``, by NumPy's name."""
-    def swapaxes(self, axis0: int, axis1: int) -> Tensor:
-        """``transpose``, by NumPy's name."""
-    def swapdims(self, dim0: int, dim1: int) -> Tensor:
-        """``transpose``, by its other name."""
-    def unflatten(self, dim: int, sizes: Sequence[int]) -> Tensor:
-        """A view with one dimension split into several; one of the sizes may be -1."""
-    def unfold(self, dimension: int, size: int, step: int) -> Tensor:
-        """A view of windows of ``size`` elements, ``step`` apart, along a dimension; their elements come last."""
-    def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-        """A view of the diagonal of two dimensions, ``offset`` above (or below) the main one; it is the last dimension."""
-    def diag_embed(self, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-        """Zeros with the last dimension of ``input`` along a diagonal of two new dimensions."""
-    def diag(self, diagonal: int = 0) -> Tensor:
-        """A matrix with a vector on a diagonal, or a copy of a diagonal of a matrix."""
-    def as_strided(self, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
-        """Any strided view of the memory of a contiguous tensor; ``storage_offset`` counts from the start of its storage.
-
-        Raises ``UnsupportedError`` where ``input`` is not contiguous or the view begins before it: call it on the base.
-        """
-    def split(self, split_size_or_sections: int | Sequence[int], dim: int = 0) -> Any:
-        """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
-    def chunk(self, chunks: int, dim: int = 0) -> Any:
-        """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
-    def tensor_split(self, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> Any:
-        """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
-
-        A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
-        """
-    def unbind(self, dim: int = 0) -> Any:
-        """Views of all slices along a dimension, which goes."""
-    def flip(self, *dims: int) -> Tensor:
-        """A copy with the elements in reverse order along dimensions."""
-    def fliplr(self) -> Tensor:
-        """A copy with the columns (dimension 1) in reverse order."""
-    def flipud(self) -> Tensor:
-        """A copy with the rows (dimension 0) in reverse order."""
-    def roll(self, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
-        """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
-    def rot90(self, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
-        """A copy turned ``k`` times by 90 degrees in the plane of two dimensions, from the first towards the second."""
-    def tril(self, diagonal: int = 0) -> Tensor:
-        """The lower triangle of each matrix up to a diagonal, zeros above."""
-    def tril_(self, diagonal: int = 0) -> Tensor:
-        """``tril`` that overwrites the tensor and gives it."""
-    def triu(self, diagonal: int = 0) -> Tensor:
-        """The upper triangle of each matrix from a diagonal on, zeros below."""
-    def triu_(self, diagonal: int = 0) -> Tensor:
-        """``triu`` that overwrites the tensor and gives it."""
-    def repeat(self, *repeats: int) -> Tensor:
-        """The whole tensor repeated along dimensions; more repeats than dimensions add dimensions in front."""
-    def tile(self, *dims: int) -> Tensor:
-        """The whole tensor repeated along its last dimensions, by NumPy's rule."""
-    def repeat_interleave(
-        self,
-        repeats: int | Tensor,
-        dim: int | None = None,
-        *,
-        output_size: int | None = None,
-    ) -> Tensor:
-        """Each element repeated in place along ``dim`` (or flattened): so often, or as often as ``repeats`` says of each.
-
-        With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
-        """
     def exp(self, *, out: Tensor | None = None) -> Tensor:
         """e to the power of each element."""
     def exp_(self) -> Tensor:
@@ -660,6 +499,39 @@ class TensorMethods:
         """``input * 2 ** other``, broadcast; integers are computed as float32."""
     def ldexp_(self, other: Tensor | float) -> Tensor:
         """``ldexp`` that overwrites the tensor and gives it."""
+    def flip(self, *dims: int) -> Tensor:
+        """A copy with the elements in reverse order along dimensions."""
+    def fliplr(self) -> Tensor:
+        """A copy with the columns (dimension 1) in reverse order."""
+    def flipud(self) -> Tensor:
+        """A copy with the rows (dimension 0) in reverse order."""
+    def roll(self, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
+        """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
+    def rot90(self, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
+        """A copy turned ``k`` times by 90 degrees in the plane of two dimensions, from the first towards the second."""
+    def tril(self, diagonal: int = 0) -> Tensor:
+        """The lower triangle of each matrix up to a diagonal, zeros above."""
+    def tril_(self, diagonal: int = 0) -> Tensor:
+        """``tril`` that overwrites the tensor and gives it."""
+    def triu(self, diagonal: int = 0) -> Tensor:
+        """The upper triangle of each matrix from a diagonal on, zeros below."""
+    def triu_(self, diagonal: int = 0) -> Tensor:
+        """``triu`` that overwrites the tensor and gives it."""
+    def repeat(self, *repeats: int) -> Tensor:
+        """The whole tensor repeated along dimensions; more repeats than dimensions add dimensions in front."""
+    def tile(self, *dims: int) -> Tensor:
+        """The whole tensor repeated along its last dimensions, by NumPy's rule."""
+    def repeat_interleave(
+        self,
+        repeats: int | Tensor,
+        dim: int | None = None,
+        *,
+        output_size: int | None = None,
+    ) -> Tensor:
+        """Each element repeated in place along ``dim`` (or flattened): so often, or as often as ``repeats`` says of each.
+
+        With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
+        """
     def absolute(self, *, out: Tensor | None = None) -> Tensor:
         """``abs`` by another name: The absolute value of each element."""
     def absolute_(self) -> Tensor:
@@ -772,37 +644,217 @@ class TensorMethods:
         """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
     def log_softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
         """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
-    def sort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> tuple[Tensor, Tensor]:
-        """The elements along ``dim`` in order, and the places they had: ``(values, indices)``; always stable, NaN largest.
+    def index_select(self, dim: int, index: Tensor) -> Tensor:
+        """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
 
         >>> import weft as wf
-        >>> wf.sort(wf.tensor([3, 1, 2])).indices
-        tensor([1, 2, 0])
+        >>> wf.index_select(wf.tensor([[1, 2], [3, 4], [5, 6]]), 0, wf.tensor([2, 0]))
+        tensor([[5, 6],
+                [1, 2]])
         """
-    def argsort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
-        """The places of the elements along ``dim`` in order; always stable, NaN largest; int64, shape as ``input``."""
-    def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Tensor]:
-        """The ``k`` largest (or smallest) elements along ``dim`` in order, with their places: ``(values, indices)``."""
-    def kthvalue(self, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-        """The ``k``-th smallest element (from 1) along ``dim`` and its place: ``(values, indices)``; NaN is largest."""
-    def median(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
-    def nanmedian(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
-    def histc(self, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
-        """How many elements lie in each of ``bins`` equal parts of [min, max], whose end is part of the last.
+    def index_add(self, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+        """``input`` with ``alpha`` times each row of ``source`` along ``dim`` added at the row that ``index`` names."""
+    def index_add_(self, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+        """``index_add`` that overwrites the tensor and gives it."""
+    def index_copy(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
+        """``input`` with the rows along ``dim`` that ``index`` names replaced by ``source``'s; the last one stays."""
+    def index_copy_(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
+        """``index_copy`` that overwrites the tensor and gives it."""
+    def index_fill(self, dim: int, index: Tensor, value: Any) -> Tensor:
+        """``input`` with the rows along ``dim`` that ``index`` names filled with a number or a 0-d tensor."""
+    def index_fill_(self, dim: int, index: Tensor, value: Any) -> Tensor:
+        """``index_fill`` that overwrites the tensor and gives it."""
+    def index_reduce(
+        self,
+        dim: int,
+        index: Tensor,
+        source: Tensor,
+        reduce: str,
+        *,
+        include_self: bool = True,
+    ) -> Tensor:
+        """Rows of ``source`` along ``dim`` folded (prod, mean, amax, amin) into the rows that ``index`` names."""
+    def index_reduce_(
+        self,
+        dim: int,
+        index: Tensor,
+        source: Tensor,
+        reduce: str,
+        *,
+        include_self: bool = True,
+    ) -> Tensor:
+        """``index_reduce`` that overwrites the tensor and gives it."""
+    def scatter(self, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
+        """``out[index[i][j]][j] = src[i][j]`` (for dim 0), the last of equal places; ``src`` may be a number.
 
-        Where ``min`` equals ``max`` they are the least and the largest element; where these are equal too, 1 below and 1
-        above. What lies outside, and NaN, is not counted.
+        ``reduce``: ``"add"`` or ``"multiply"`` in place of writing (as in PyTorch, better written ``scatter_reduce``).
+        """
+    def scatter_(self, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
+        """``scatter`` that overwrites the tensor and gives it."""
+    def scatter_add(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
+        """The input with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal places add up in a fixed order."""
+    def scatter_add_(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
+        """``scatter_add`` that overwrites the tensor and gives it."""
+    def scatter_reduce(
+        self,
+        dim: int,
+        index: Tensor,
+        src: Tensor,
+        reduce: str,
+        *,
+        include_self: bool = True,
+    ) -> Tensor:
+        """``src`` folded (sum, prod, mean, amax, amin) into ``input`` at the places that ``index`` names.
+
+        Without ``include_self`` the old values of places that are named do not count. Mean of integers rounds down.
+        """
+    def scatter_reduce_(
+        self,
+        dim: int,
+        index: Tensor,
+        src: Tensor,
+        reduce: str,
+        *,
+        include_self: bool = True,
+    ) -> Tensor:
+        """``scatter_reduce`` that overwrites the tensor and gives it."""
+    def nonzero(self, *, as_tuple: bool = False) -> Any:
+        """Coordinates (n, dimensions) of the elements that are not 0, row-major; their number is read from the device.
+
+        ``as_tuple``: one 1-d tensor a dimension, as ``x[x.nonzero(as_tuple=True)]`` takes them.
+        """
+    def argwhere(self) -> Tensor:
+        """Coordinates (n, dimensions) of the elements that are not 0, as ``nonzero``."""
+    def masked_select(self, mask: Tensor) -> Tensor:
+        """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
+    def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
+        """``input`` with the n-th true place of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
+    def masked_fill_(self, mask: Tensor, value: Tensor | float) -> Tensor:
+        """``masked_fill`` that overwrites the tensor and gives it."""
+    def masked_scatter_(self, mask: Tensor, source: Tensor) -> Tensor:
+        """``masked_scatter`` that overwrites the tensor and gives it."""
+    def bincount(self, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+        """How often each number from 0 to the largest is in the 1-d ``input``, or the sum of its ``weights``.
+
+        The largest is read from the device. Sums are taken in a fixed order: float32 of float32 weights, else float64
+        (float32 on a device without it); of integers they are exact before they are converted.
+        """
+    def index_put(self, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
+        """``input`` with ``values`` written (the last stays) or added at ``input[indices]``."""
+    def index_put_(self, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
+        """``index_put`` that overwrites the tensor and gives it."""
+    def movedim(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+        """A view with dimensions moved to other places; the rest keep their order."""
+    def moveaxis(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
+        """``movedim``, by NumPy's name."""
+    def swapaxes(self, axis0: int, axis1: int) -> Tensor:
+        """``transpose``, by NumPy's name."""
+    def swapdims(self, dim0: int, dim1: int) -> Tensor:
+        """``transpose``, by its other name."""
+    def unflatten(self, dim: int, sizes: Sequence[int]) -> Tensor:
+        """A view with one dimension split into several; one of the sizes may be -1."""
+    def unfold(self, dimension: int, size: int, step: int) -> Tensor:
+        """A view of windows of ``size`` elements, ``step`` apart, along a dimension; their elements come last."""
+    def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+        """A view of the diagonal of two dimensions, ``offset`` above (or below) the main one; it is the last dimension."""
+    def diag_embed(self, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+        """Zeros with the last dimension of ``input`` along a diagonal of two new dimensions."""
+    def diag(self, diagonal: int = 0) -> Tensor:
+        """A matrix with a vector on a diagonal, or a copy of a diagonal of a matrix."""
+    def as_strided(self, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None) -> Tensor:
+        """Any strided view of the memory of a contiguous tensor; ``storage_offset`` counts from the start of its storage.
+
+        Raises ``UnsupportedError`` where ``input`` is not contiguous or the view begins before it: call it on the base.
+        """
+    def split(self, split_size_or_sections: int | Sequence[int], dim: int = 0) -> Any:
+        """Views of pieces along a dimension: each of one size (the last smaller), or of the given sizes."""
+    def chunk(self, chunks: int, dim: int = 0) -> Any:
+        """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
+    def tensor_split(self, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> Any:
+        """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
+
+        A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
+        """
+    def unbind(self, dim: int = 0) -> Any:
+        """Views of all slices along a dimension, which goes."""
+    def ravel(self) -> Tensor:
+        """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
+    def diagflat(self, offset: int = 0) -> Tensor:
+        """The elements on a diagonal of a square matrix, zeros beside it."""
+    def hsplit(self, split_size_or_sections: int | Sequence[int]) -> Any:
+        """Views of pieces along dimension 1 (0 of a vector): equal ones of a number, or cut at the given indices."""
+    def vsplit(self, split_size_or_sections: int | Sequence[int]) -> Any:
+        """Views of pieces along dimension 0 of two or more: equal ones of a number, or cut at the given indices."""
+    def dsplit(self, split_size_or_sections: int | Sequence[int]) -> Any:
+        """Views of pieces along dimension 2 of three or more: equal ones of a number, or cut at the given indices."""
+    def take(self, index: Tensor) -> Tensor:
+        """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
+    def take_along_dim(self, indices: Tensor, dim: int | None = None) -> Tensor:
+        """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one.
+
+        Negative indices count from the end.
+        """
+    def unique(
+        self,
+        sorted: bool = True,
+        return_inverse: bool = False,
+        return_counts: bool = False,
+        dim: int | None = None,
+    ) -> Any:
+        """The distinct elements in ascending order, or the distinct slices along ``dim``; always sorted.
+
+        With ``return_inverse`` also the place of each element among them, with ``return_counts`` how often each occurs. How
+        many there are is read from the device. NaN is not equal to NaN.
 
         >>> import weft as wf
-        >>> wf.histc(wf.tensor([1.0, 2.0, 1.0]), bins=4, min=0, max=3)
-        tensor([0., 2., 1., 0.])
+        >>> wf.unique(wf.tensor([3, 1, 3]), return_counts=True)
+        (tensor([1, 3]), tensor([1, 2]))
         """
-    def mode(self, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-        """The most frequent element along ``dim``, the least of several, and the last place that has it.
+    def unique_consecutive(
+        self,
+        return_inverse: bool = False,
+        return_counts: bool = False,
+        dim: int | None = None,
+    ) -> Any:
+        """The elements, or the slices along ``dim``, without those that equal the one before; arguments as ``unique``."""
+    def slice_scatter(
+        self,
+        src: Tensor,
+        dim: int = 0,
+        start: int | None = None,
+        end: int | None = None,
+        step: int = 1,
+    ) -> Tensor:
+        """A copy of ``input`` with ``src`` in the place of ``input[start:end:step]`` along ``dim``.
 
-        Counted by comparing all pairs: work and memory grow with the square of the dimension.
+        >>> import weft as wf
+        >>> wf.slice_scatter(wf.zeros(4), wf.ones(2), start=1, end=3)
+        tensor([0., 1., 1., 0.])
+        """
+    def select_scatter(self, src: Tensor, dim: int, index: int) -> Tensor:
+        """A copy of ``input`` with ``src`` in the place of ``input.select(dim, index)``."""
+    def diagonal_scatter(self, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+        """A copy of ``input`` with ``src`` in the place of ``input.diagonal(offset, dim1, dim2)``."""
+    def fill_diagonal_(self, fill_value: float, wrap: bool = False) -> Tensor:
+        """``fill_diagonal`` that overwrites the tensor and gives it."""
+    def put(self, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
+        """The tensor with elements of ``source`` written, or added, at places in its row-major order."""
+    def put_(self, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
+        """``put`` that overwrites the tensor and gives it."""
+    def diff(
+        self,
+        n: int = 1,
+        dim: int = -1,
+        prepend: Tensor | None = None,
+        append: Tensor | None = None,
+    ) -> Tensor:
+        """Differences of neighbours along ``dim``, taken ``n`` times; of bool whether they differ.
+
+        ``prepend`` and ``append`` are joined to the input first.
+
+        >>> import weft as wf
+        >>> wf.diff(wf.tensor([1, 4, 9]))
+        tensor([3, 5])
         """
     def cumsum(self, dim: int, *, dtype: DType | None = None) -> Tensor:
         """Running sums along ``dim``; integers and bool sum to int64.
@@ -823,32 +875,6 @@ class TensorMethods:
         """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
     def cummin(self, dim: int) -> tuple[Tensor, Tensor]:
         """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
-    def diff(
-        self,
-        n: int = 1,
-        dim: int = -1,
-        prepend: Tensor | None = None,
-        append: Tensor | None = None,
-    ) -> Tensor:
-        """Differences of neighbours along ``dim``, taken ``n`` times; of bool whether they differ.
-
-        ``prepend`` and ``append`` are joined to the input first.
-
-        >>> import weft as wf
-        >>> wf.diff(wf.tensor([1, 4, 9]))
-        tensor([3, 5])
-        """
-    def max(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
-        """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
-
-        >>> import weft as wf
-        >>> wf.max(wf.tensor([[1, 5], [7, 2]]), 1).indices
-        tensor([1, 0])
-        """
-    def min(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
-        """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
-    def aminmax(self, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-        """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
     def prod(self, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
         """The product along ``dim`` (of all where None); integers and bool multiply to int64."""
     def var(
@@ -928,6 +954,36 @@ class TensorMethods:
         """
     def corrcoef(self) -> Tensor:
         """The correlation coefficients of variables, which are the rows of a matrix: (n, m) gives (n, n), in [-1, 1]."""
+    def trace(self) -> Tensor:
+        """The sum of a matrix's diagonal; int64 of integers."""
+    def cross(self, other: Tensor, dim: int | None = None) -> Tensor:
+        """The cross product of vectors of 3 along ``dim``, or along the first dimension of size 3."""
+    def kron(self, other: Tensor) -> Tensor:
+        """The Kronecker product: each element of ``input`` times all of ``other``, as blocks."""
+    def inner(self, other: Tensor) -> Tensor:
+        """Inner products along the last dimensions: (*, k) and (+, k) give (*, +); of a 0-d tensor the product."""
+    def addr(self, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """``beta * input + alpha * outer(vec1, vec2)``; with ``beta`` 0 the input is not read."""
+    def addr_(self, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        """``addr`` that overwrites the tensor and gives it."""
+    def dist(self, other: Tensor, p: float = 2) -> Tensor:
+        """The p-norm of ``input - other``, all elements together; p may be 0 and inf."""
+    def renorm(self, p: float, dim: int, maxnorm: float) -> Tensor:
+        """Each slice along ``dim`` scaled down to the p-norm ``maxnorm`` where it is larger."""
+    def renorm_(self, p: float, dim: int, maxnorm: float) -> Tensor:
+        """``renorm`` that overwrites the tensor and gives it."""
+    def sigmoid(self, *, out: Tensor | None = None) -> Tensor:
+        """1 / (1 + exp(-x)) of each element."""
+    def sigmoid_(self) -> Tensor:
+        """``sigmoid`` that overwrites the tensor and gives it."""
+    def relu(self, inplace: bool = False) -> Tensor:
+        """Each element, or 0 where it is negative; any shape."""
+    def relu_(self, inplace: bool = False) -> Tensor:
+        """``relu`` that overwrites the tensor and gives it."""
+    def hardshrink(self, lambd: float = 0.5) -> Tensor:
+        """Each element, or 0 where it is in [-lambd, lambd]."""
+    def prelu(self, weight: Tensor) -> Tensor:
+        """Each element, or ``weight * x`` where it is negative; ``weight`` has one element, or one a channel (dim 1)."""
     def erfinv(self, *, out: Tensor | None = None) -> Tensor:
         """The inverse of the error function: inf at 1, NaN beyond."""
     def erfinv_(self) -> Tensor:
@@ -951,85 +1007,29 @@ class TensorMethods:
         """
     def mvlgamma_(self, p: int) -> Tensor:
         """``mvlgamma`` that overwrites the tensor and gives it."""
-    def ravel(self) -> Tensor:
-        """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
-    def diagflat(self, offset: int = 0) -> Tensor:
-        """The elements on a diagonal of a square matrix, zeros beside it."""
-    def hsplit(self, split_size_or_sections: int | Sequence[int]) -> Any:
-        """Views of pieces along dimension 1 (0 of a vector): equal ones of a number, or cut at the given indices."""
-    def vsplit(self, split_size_or_sections: int | Sequence[int]) -> Any:
-        """Views of pieces along dimension 0 of two or more: equal ones of a number, or cut at the given indices."""
-    def dsplit(self, split_size_or_sections: int | Sequence[int]) -> Any:
-        """Views of pieces along dimension 2 of three or more: equal ones of a number, or cut at the given indices."""
-    def take(self, index: Tensor) -> Tensor:
-        """Elements of the flattened ``input`` at ``index``; shape as ``index``."""
-    def take_along_dim(self, indices: Tensor, dim: int | None = None) -> Tensor:
-        """``gather`` with ``input`` and ``indices`` broadcast together except along ``dim``; flattened without one.
+    def histc(self, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
+        """How many elements lie in each of ``bins`` equal parts of [min, max], whose end is part of the last.
 
-        Negative indices count from the end.
-        """
-    def unique(
-        self,
-        sorted: bool = True,
-        return_inverse: bool = False,
-        return_counts: bool = False,
-        dim: int | None = None,
-    ) -> Any:
-        """The distinct elements in ascending order, or the distinct slices along ``dim``; always sorted.
-
-        With ``return_inverse`` also the place of each element among them, with ``return_counts`` how often each occurs. How
-        many there are is read from the device. NaN is not equal to NaN.
+        Where ``min`` equals ``max`` they are the least and the largest element; where these are equal too, 1 below and 1
+        above. What lies outside, and NaN, is not counted.
 
         >>> import weft as wf
-        >>> wf.unique(wf.tensor([3, 1, 3]), return_counts=True)
-        (tensor([1, 3]), tensor([1, 2]))
+        >>> wf.histc(wf.tensor([1.0, 2.0, 1.0]), bins=4, min=0, max=3)
+        tensor([0., 2., 1., 0.])
         """
-    def unique_consecutive(
-        self,
-        return_inverse: bool = False,
-        return_counts: bool = False,
-        dim: int | None = None,
-    ) -> Any:
-        """The elements, or the slices along ``dim``, without those that equal the one before; arguments as ``unique``."""
-    def trace(self) -> Tensor:
-        """The sum of a matrix's diagonal; int64 of integers."""
-    def cross(self, other: Tensor, dim: int | None = None) -> Tensor:
-        """The cross product of vectors of 3 along ``dim``, or along the first dimension of size 3."""
-    def kron(self, other: Tensor) -> Tensor:
-        """The Kronecker product: each element of ``input`` times all of ``other``, as blocks."""
-    def inner(self, other: Tensor) -> Tensor:
-        """Inner products along the last dimensions: (*, k) and (+, k) give (*, +); of a 0-d tensor the product."""
-    def addr(self, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        """``beta * input + alpha * outer(vec1, vec2)``; with ``beta`` 0 the input is not read."""
-    def addr_(self, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        """``addr`` that overwrites the tensor and gives it."""
-    def dist(self, other: Tensor, p: float = 2) -> Tensor:
-        """The p-norm of ``input - other``, all elements together; p may be 0 and inf."""
-    def renorm(self, p: float, dim: int, maxnorm: float) -> Tensor:
-        """Each slice along ``dim`` scaled down to the p-norm ``maxnorm`` where it is larger."""
-    def renorm_(self, p: float, dim: int, maxnorm: float) -> Tensor:
-        """``renorm`` that overwrites the tensor and gives it."""
-    def slice_scatter(
-        self,
-        src: Tensor,
-        dim: int = 0,
-        start: int | None = None,
-        end: int | None = None,
-        step: int = 1,
-    ) -> Tensor:
-        """A copy of ``input`` with ``src`` in the place of ``input[start:end:step]`` along ``dim``.
+    def mode(self, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+        """The most frequent element along ``dim``, the least of several, and the last place that has it.
+
+        Counted by comparing all pairs: work and memory grow with the square of the dimension.
+        """
+    def max(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+        """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
 
         >>> import weft as wf
-        >>> wf.slice_scatter(wf.zeros(4), wf.ones(2), start=1, end=3)
-        tensor([0., 1., 1., 0.])
+        >>> wf.max(wf.tensor([[1, 5], [7, 2]]), 1).indices
+        tensor([1, 0])
         """
-    def select_scatter(self, src: Tensor, dim: int, index: int) -> Tensor:
-        """A copy of ``input`` with ``src`` in the place of ``input.select(dim, index)``."""
-    def diagonal_scatter(self, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-        """A copy of ``input`` with ``src`` in the place of ``input.diagonal(offset, dim1, dim2)``."""
-    def fill_diagonal_(self, fill_value: float, wrap: bool = False) -> Tensor:
-        """``fill_diagonal`` that overwrites the tensor and gives it."""
-    def put(self, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
-        """The tensor with elements of ``source`` written, or added, at places in its row-major order."""
-    def put_(self, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
-        """``put`` that overwrites the tensor and gives it."""
+    def min(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
+        """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
+    def aminmax(self, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+        """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
