@@ -1522,7 +1522,10 @@ def norm(
     dtype: DType | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2."""
+    """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2.
+
+    The order ``"nuc"`` is the sum of the singular values of matrices, which lie along two dimensions.
+    """
 def layer_norm(
     input: Tensor,
     normalized_shape: builtins.int | Sequence[builtins.int],

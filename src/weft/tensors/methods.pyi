@@ -885,7 +885,10 @@ class TensorMethods:
         *,
         dtype: DType | None = None,
     ) -> Tensor:
-        """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2."""
+        """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2.
+
+        The order ``"nuc"`` is the sum of the singular values of matrices, which lie along two dimensions.
+        """
     def msort(self) -> Tensor:
         """The elements along dimension 0 in ascending order."""
     def quantile(
