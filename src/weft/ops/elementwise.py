@@ -13,8 +13,10 @@ from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, mistake
 from weft.ops import arguments
 from weft.ops.annotations import Tensor
 from weft.ops.core import OpSpec, bind
+from weft.ops.creation import to_dtype
 from weft.ops.declaring import binary, check_operands, planned, unary
 from weft.ops.functions import function
+from weft.ops.kinds import is_tensor
 from weft.ops.outs import bind_out
 from weft.ops.pointwise import pointwise
 
@@ -152,6 +154,16 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> tuple[Any, ...]:
                 mistake("pow", "exponent", exponent, "at least 0 for integers", "convert the input to float")
             )
     return POW, input, exponent
+
+
+@function(out=POW)
+def float_power(input: Tensor | float, exponent: Tensor | float) -> Tensor:
+    """``input`` to the power of ``exponent``, broadcast, computed and given in float64, which ``cpu`` alone has."""
+    check_operands("float_power", input, exponent)
+    operands: list[Any] = [
+        to_dtype(one, dtypes.float64) if is_tensor(one) else float(one) for one in (input, exponent)
+    ]
+    return bind(POW, *operands)
 
 
 @planned(inplace=True)
