@@ -505,6 +505,13 @@ def pow(
     out: Tensor | None = None,
 ) -> Tensor:
     """``input`` to the power of ``exponent``, broadcast; integers wrap, and take no negative number as exponent."""
+def float_power(
+    input: Tensor | builtins.float,
+    exponent: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``input`` to the power of ``exponent``, broadcast, computed and given in float64, which ``cpu`` alone has."""
 def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The square of each element."""
 def maximum(
@@ -1438,6 +1445,22 @@ def aminmax(
     out: Any = None,
 ) -> tuple[Tensor, Tensor]:
     """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
+def gradient(
+    input: Tensor,
+    *,
+    spacing: Any = 1,
+    dim: Dims = None,
+    edge_order: builtins.int = 1,
+) -> tuple[Tensor, ...]:
+    """The derivatives of samples along each dimension, or those of ``dim``, each shaped as the input.
+
+    Inside by central differences, of second order; at the ends one-sided, of ``edge_order`` 1 or 2. ``spacing`` is the
+    distance of the samples, or a list of a distance, or a vector of points, for each dimension.
+
+    >>> import weft as wf
+    >>> wf.gradient(wf.tensor([0.0, 1.0, 4.0, 9.0]))
+    (tensor([1., 2., 4., 5.]),)
+    """
 def prod(
     input: Tensor,
     dim: builtins.int | None = None,
