@@ -73,20 +73,22 @@ def wrong_outcomes(
 
 @contextmanager
 def unchanged_process(device: str) -> Iterator[None]:
-    """Within it calls may go wrong; afterwards the device computes and its memory is as it was."""
+    """Within it calls may go wrong; afterwards the device computes and no more of its memory is in use."""
     settle(device)
     before = memory(device)
     yield
     settle(device)
     assert (wf.ones(3, device=device) + 1).tolist() == [2, 2, 2]
-    assert memory(device) == before
+    if any(now > then for now, then in zip(memory(device), before, strict=True)):
+        gc.collect()  # of all generations, which takes seconds late in a process of many tests
+    assert all(now <= then for now, then in zip(memory(device), before, strict=True))
 
 
 def settle(device: str) -> None:
-    """Make the states of the generators that a call may use, and drop what is in cycles."""
+    """Make the states of the generators that a call may use, and drop what is in young cycles."""
     wf.rand(1, device=device)
     order_generator().state()
-    gc.collect()
+    gc.collect(1)
 
 
 def memory(device: str) -> tuple[int, int]:

@@ -18,7 +18,7 @@ STANDARD = {
     "OutOfMemoryError": MemoryError, "KernelError": RuntimeError, "GradError": RuntimeError,
     "ExpressionError": SyntaxError, "UnsupportedError": NotImplementedError, "FormatError": ValueError,
     "ReadOnlyError": RuntimeError, "StateError": RuntimeError, "NotANumberError": FloatingPointError,
-    "MissingPackageError": ImportError,
+    "MissingPackageError": ImportError, "LinAlgError": RuntimeError,
     "AbsentError": AttributeError, "Aborted": RuntimeError, "Superseded": RuntimeError, "WorkerTimeoutError": RuntimeError,
 }  # fmt: skip
 CLASSES = {

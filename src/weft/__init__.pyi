@@ -507,6 +507,13 @@ def pow(
     out: Tensor | None = None,
 ) -> Tensor:
     """``input`` to the power of ``exponent``, broadcast; integers wrap, and take no negative number as exponent."""
+def float_power(
+    input: Tensor | builtins.float,
+    exponent: Tensor | builtins.float,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``input`` to the power of ``exponent``, broadcast, computed and given in float64, which ``cpu`` alone has."""
 def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The square of each element."""
 def maximum(
@@ -1433,6 +1440,22 @@ def cumulative_trapezoid(
     dim: builtins.int = -1,
 ) -> Tensor:
     """The integral up to each point along ``dim`` by the trapezoidal rule: one element fewer than ``y``."""
+def gradient(
+    input: Tensor,
+    *,
+    spacing: Any = 1,
+    dim: Dims = None,
+    edge_order: builtins.int = 1,
+) -> tuple[Tensor, ...]:
+    """The derivatives of samples along each dimension, or those of ``dim``, each shaped as the input.
+
+    Inside by central differences, of second order; at the ends one-sided, of ``edge_order`` 1 or 2. ``spacing`` is the
+    distance of the samples, or a list of a distance, or a vector of points, for each dimension.
+
+    >>> import weft as wf
+    >>> wf.gradient(wf.tensor([0.0, 1.0, 4.0, 9.0]))
+    (tensor([1., 2., 4., 5.]),)
+    """
 def cumsum(
     input: Tensor,
     dim: builtins.int,
@@ -1544,7 +1567,10 @@ def norm(
     dtype: DType | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2."""
+    """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2.
+
+    The order ``"nuc"`` is the sum of the singular values of matrices, which lie along two dimensions.
+    """
 def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements along dimension 0 in ascending order."""
 def quantile(

@@ -62,6 +62,10 @@ class ExpressionError(WeftError, SyntaxError):
     """A scalar expression that does not parse or type-check."""
 
 
+class LinAlgError(WeftError, RuntimeError):
+    """A matrix that a decomposition does not exist for, or did not converge for."""
+
+
 class StateError(WeftError, RuntimeError):
     """A state dict that does not fit the module that it is loaded into."""
 

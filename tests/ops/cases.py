@@ -392,9 +392,9 @@ from tests.ops import cases_indexing  # noqa: E402  (its rows are made with what
 FUNCTION_CASES.update(cases_indexing.FUNCTIONS)
 OP_CASES.update(cases_indexing.OPS)
 
-from tests.ops import cases_math  # noqa: E402  (written with the forms above)
+from tests.ops import cases_math, cases_matrices  # noqa: E402  (written with the forms above)
 
-for _family in (cases_math,):
+for _family in (cases_math, cases_matrices):
     FUNCTION_CASES.update(_family.FUNCTION_CASES)
     OP_CASES.update(_family.OP_CASES)
 

@@ -160,7 +160,7 @@ FUNCTION_CASES: dict[str, list[Case]] = {
     "count_nonzero": [Case((Arg(M, E),), torch.count_nonzero, dtypes=EVERY, gradient=False), Case((Arg(M, E), (0, 2)), torch.count_nonzero, gradient=False)],
     "nansum": [Case((Arg(M, S), 1), torch.nansum, dtypes=(*FLOATS, d.int64), scale=4), Case((Arg(M, S),), torch.nansum, scale=4)],
     "nanmean": [Case((Arg(M, S), 1), torch.nanmean, dtypes=FLOATS, scale=4), Case((Arg(M, S), (0, 2), True), torch.nanmean, scale=4)],
-    "norm": [Case((Arg(M, S),), torch.norm, dtypes=FLOATS, scale=8),
+    "norm": [Case((Arg(M, S),), torch.norm, dtypes=FLOATS, scale=8), Case((Arg((3, 4), S), "nuc"), torch.norm, scale=16), Case((Arg(M, S), "nuc", (0, 2), True), torch.norm, scale=16),
              *(Case((Arg(M, S), p, 1), torch.norm, scale=8) for p in (1, 2, 3, 0.5, math.inf, -math.inf, "fro")),
              Case((Arg(M, E), 0, 1), torch.norm, torch_gradient=False),
              Case((Arg(M, S), 2, (0, 2), True), torch.norm, scale=8)],

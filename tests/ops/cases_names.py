@@ -69,9 +69,11 @@ FUNCTION_CASES: dict[str, list[Case]] = {
                Case((Arg(M, S), math.inf, 1, 2.0), torch.renorm, scale=16, second=False)],
     "matrix_norm": [Case((Arg((3, 4), S),), torch.linalg.matrix_norm, dtypes=(d.float32, d.float64), scale=8),
                     *(Case((Arg(M, S), order, dim, keep), torch.linalg.matrix_norm, scale=8)
-                      for order, dim, keep in ((1, (-2, -1), False), (math.inf, (0, 2), True), (-1, (2, 0), False), (-math.inf, (1, 2), False)))],
+                      for order, dim, keep in ((1, (-2, -1), False), (math.inf, (0, 2), True), (-1, (2, 0), False), (-math.inf, (1, 2), False),
+                                               ("nuc", (0, 2), True), (2, (-2, -1), False), (-2, (2, 0), True)))],
     "linalg_norm": [Case((Arg((3, 4), S),), torch.linalg.norm, dtypes=(d.float32, d.float64), scale=8), Case((Arg((3, 4), S), "fro"), torch.linalg.norm, scale=8),
                     Case((Arg((3, 4), S), 1), torch.linalg.norm, scale=8), Case((OTHER, 3), torch.linalg.norm, scale=8), Case((Arg(M, S), None, 1, True), torch.linalg.norm, scale=8),
+                    *(Case((Arg((3, 4), S), order), torch.linalg.norm, scale=16) for order in ("nuc", 2, -2)), Case((Arg(M, S), 2.0, (2, 0), True), torch.linalg.norm, scale=16),
                     Case((Arg(M, S), math.inf, (1, 2)), torch.linalg.norm, scale=8), Case((Arg(M, S), 1, 2), torch.linalg.norm, scale=8)],
     # differences
     "diff": [Case((Arg((3, 4), S),), torch.diff, dtypes=EVERY), Case((Arg(M, S), 2, 1), torch.diff), Case((Arg(M, S), 0), torch.diff), Case((Arg(M, S), 9), torch.diff),
@@ -81,6 +83,10 @@ FUNCTION_CASES: dict[str, list[Case]] = {
               Case((Arg((3, 4), S), VECTOR), getattr(torch, name), {"dim": 0}, scale=8)]
        for name in ("trapezoid", "cumulative_trapezoid")},
     "trapz": [Case((Arg((3, 4), S), OTHER), torch.trapz, scale=8), Case((Arg((3, 4), S),), torch.trapz, {"dx": 0.5}, scale=8)],
+    "gradient": [Case((Arg((3, 4), S),), torch.gradient, dtypes=(d.float32, d.float64, d.int64, d.float16), scale=8), Case((Arg((3, 4), S),), torch.gradient, {"spacing": 0.5, "edge_order": 2}, scale=16),
+                 Case((Arg((3, 4), S),), torch.gradient, {"spacing": [2.0, 0.25], "dim": (1, 0)}, scale=8), Case((Arg((2, 3), S),), torch.gradient, {"dim": 0}, scale=8)],
+    "float_power": [Case((Arg((3, 4), P), Arg((4,))), torch.float_power, dtypes=(d.float64,), scale=8), Case((Arg((3, 4), S), 2), torch.float_power, dtypes=(d.float64,), scale=8),
+                    Case((2, Arg((3, 4))), torch.float_power, dtypes=(d.float64,), scale=8)],
     # distinct elements and membership
     "unique": [Case((Arg(M, E),), torch.unique, {"return_inverse": True, "return_counts": True}, EVERY, gradient=False), Case((Arg((9,), E),), torch.unique, gradient=False),
                Case((Arg((0,)),), torch.unique, {"return_inverse": True, "return_counts": True}, gradient=False), Case((Arg(()),), torch.unique, gradient=False),

@@ -22,6 +22,7 @@ from weft.graph.ir import Atom, Graph, Node, State, Var
 from weft.graph.numbers import Number, Promoted, promote, python_type
 from weft.ops import OPS, Geometry, Interpreter, OpSpec, TensorType
 from weft.ops.registry.functions import user_error
+from weft.ops.registry.hosted import refuse_host
 from weft.ops.registry.targets import check_targets
 from weft.ops.views.ops import Path
 
@@ -95,6 +96,7 @@ class Tracing:
     """Records one program. Make inputs with ``input``, run the program in its interpreter stack, then ``graph``."""
 
     executes = False
+    records = True
 
     def __init__(self) -> None:
         self._nodes: list[Node] = []
@@ -142,6 +144,8 @@ class Tracing:
             raise UnsupportedError(
                 f"transfer: to {attributes['device']} inside a trace, expected one device; move tensors outside of it"
             )
+        if op.host:
+            refuse_host(op.name)
         lifted = [self._lift(o) for o in operands]
         vars_ = [self._read(o) if isinstance(o, Tracer) else o for o in lifted]
         numbers = [o.number if isinstance(o, Tracer) else None for o in lifted]

@@ -26,8 +26,11 @@ import weft.ops.loss.nll
 import weft.ops.loss.pairs
 import weft.ops.make.creation
 import weft.ops.make.randomness
+import weft.ops.matmul.decompositions
 import weft.ops.matmul.differences
 import weft.ops.matmul.einsum
+import weft.ops.matmul.finite_differences
+import weft.ops.matmul.least_squares
 import weft.ops.matmul.linear
 import weft.ops.matmul.linear_algebra
 import weft.ops.matmul.matrix_norms

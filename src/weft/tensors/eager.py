@@ -24,6 +24,8 @@ from weft.tensors.prepare import (
     Prepared,
     PreparedStep,
     check_attributes,
+    device_of,
+    inferred,
     needs_scratch,
     overwritten,
     prepare,
@@ -79,6 +81,8 @@ class Eager:
         if op.view is not None:
             viewed = self._view(op, operands[0], attributes)
             return (viewed,) if into is None else self._copy_into(viewed, into[0])
+        if op.host:
+            return self._on_host(op, operands, attributes, into)
         if op.run is not None and op.lower is None:
             return self._composed(op, operands, attributes, into)
         if op.dense:
@@ -158,6 +162,23 @@ class Eager:
         assert op.run is not None
         with interpreting(self):
             made = op.run(*operands, **attributes)
+        return self._placed(op, made, into)
+
+    def _on_host(
+        self, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...] | None
+    ) -> tuple[Any, ...]:
+        """An op that NumPy computes: the operands are read, and the results written to the operands' device."""
+        device = device_of(op, operands, attributes, into)
+        _, types = inferred(op, operands, attributes)
+        values = [to_numpy(one, self) if type(one) is Array else one for one in operands]
+        results = op.reference(*values, **attributes)
+        made = tuple(
+            [from_numpy(value, type_.dtype, device) for value, type_ in zip(results, types, strict=True)]
+        )
+        return self._placed(op, made, into)
+
+    def _placed(self, op: OpSpec, made: tuple[Any, ...], into: tuple[Any, ...] | None) -> tuple[Any, ...]:
+        """Results as they are, or copied into the targets."""
         if into is None:
             return made
         check_targets(op, [TensorType(value.shape, value.dtype) for value in made], into)

@@ -208,6 +208,8 @@ class TensorMethods:
     def __pow__(self, exponent: Tensor | float) -> Tensor: ...
     def __rpow__(self, exponent: Tensor | float) -> Tensor: ...
     def __ipow__(self, exponent: Tensor | float) -> Tensor: ...
+    def float_power(self, exponent: Tensor | float) -> Tensor:
+        """``input`` to the power of ``exponent``, broadcast, computed and given in float64, which ``cpu`` alone has."""
     def square(self, *, out: Tensor | None = None) -> Tensor:
         """The square of each element."""
     def square_(self) -> Tensor:
@@ -911,7 +913,10 @@ class TensorMethods:
         *,
         dtype: DType | None = None,
     ) -> Tensor:
-        """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2."""
+        """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2.
+
+        The order ``"nuc"`` is the sum of the singular values of matrices, which lie along two dimensions.
+        """
     def msort(self) -> Tensor:
         """The elements along dimension 0 in ascending order."""
     def quantile(

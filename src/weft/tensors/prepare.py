@@ -119,6 +119,21 @@ def slots_of(operands: Sequence[Any], into: Sequence[Array]) -> tuple[tuple[int,
     return tuple([(first.get(buffer, index), buffer in mixed) for index, buffer in enumerate(buffers)])
 
 
+def inferred(
+    op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any]
+) -> tuple[list[TensorType], tuple[TensorType, ...]]:
+    """The types of the operands of a call and of its outputs."""
+    check_attributes(op, attributes)
+    types = [
+        TensorType(o.shape, o.dtype) if type(o) is Array else TensorType((), dtypes.of_scalar(o), True)
+        for o in operands
+    ]
+    try:
+        return types, op.infer(*types, **attributes)
+    except WeftError as error:
+        raise user_error(error, op) from None
+
+
 def prepare(
     op: OpSpec,
     operands: Sequence[Any],
@@ -128,16 +143,8 @@ def prepare(
     own: tuple[int, ...] = (),
 ) -> Prepared:
     """Types, kernels and arguments of a call; ``own``: the operands that are the targets themselves."""
-    device = _device(op, operands, attributes, into)
-    check_attributes(op, attributes)
-    types = [
-        TensorType(o.shape, o.dtype) if type(o) is Array else TensorType((), dtypes.of_scalar(o), True)
-        for o in operands
-    ]
-    try:
-        outputs = op.infer(*types, **attributes)
-    except WeftError as error:
-        raise user_error(error, op) from None
+    device = device_of(op, operands, attributes, into)
+    types, outputs = inferred(op, operands, attributes)
     if into is not None:
         check_targets(op, outputs, into)
         outputs = tuple(TensorType(target.shape, target.dtype) for target in into)
@@ -227,9 +234,10 @@ def check_attributes(op: OpSpec, attributes: dict[str, Any]) -> None:
                 raise ArgumentTypeError(mistake(op.name, name, f"a {type(part).__name__}", "plain data"))
 
 
-def _device(
+def device_of(
     op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any], into: Sequence[Array] | None
 ) -> Device:
+    """The device that a call runs on: that of its operands, or the one that an attribute names."""
     found: Device | None = None
     for value in (*operands, *(into or ())):
         if type(value) is not Array:

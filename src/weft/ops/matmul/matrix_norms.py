@@ -1,4 +1,4 @@
-"""Norms of matrices and the norm of ``linalg``, which is one of vectors or of matrices by its order."""
+"""Norms of matrices, and the norms that are one of vectors or of matrices by their order."""
 
 from __future__ import annotations
 
@@ -6,28 +6,30 @@ import math
 from typing import Any
 
 from weft.dtypes import DType
-from weft.errors import ArgumentError, ShapeError, UnsupportedError, mistake
+from weft.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError, mistake
 from weft.ops.make.creation import to_dtype
-from weft.ops.reduce.statistics import vector_norm
+from weft.ops.matmul.decompositions import singular_values
+from weft.ops.reduce.statistics import norm_of_vectors, vector_norm
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Dims, Tensor
 from weft.ops.registry.functions import function
 from weft.ops.registry.interpreters import bind
+from weft.ops.registry.rounding import NARROW, rounded_once
 from weft.ops.registry.table import lookup
 
 ORDERS = ("fro", 1, -1, math.inf, -math.inf)
-"""Orders of norms of matrices; those by singular values ("nuc", 2, -2) are not in weft."""
+"""Orders of norms of matrices by their elements."""
+SINGULAR = ("nuc", 2, -2)
+"""Orders of norms of matrices by their singular values."""
 
 
 def _matrix_norm(name: str, value: Any, ord: Any, dims: tuple[int, int], keepdim: bool) -> Any:
-    if ord in ("nuc", 2, -2):
-        raise UnsupportedError(
-            mistake(name, "ord", repr(ord), "one that needs no singular values: 'fro', 1, -1, inf, -inf")
-        )
-    if ord not in ORDERS:
-        raise ArgumentError(mistake(name, "ord", repr(ord), "'fro', 1, -1, inf or -inf"))
+    if ord not in (*ORDERS, *SINGULAR):
+        raise ArgumentError(mistake(name, "ord", repr(ord), "'fro', 'nuc', 1, -1, 2, -2, inf or -inf"))
     if ord == "fro":
         return vector_norm(value, 2, dims, keepdim)
+    if ord in SINGULAR:
+        return _with_dimensions(_singular_norm(name, value, ord, dims), dims, keepdim)
     summed, best = dims if abs(ord) == 1 else dims[::-1]
     totals = bind(lookup("sum"), bind(lookup("abs"), value), dims=(summed,), keepdim=True)
     fold = lookup("amax" if ord > 0 else "amin")
@@ -38,11 +40,48 @@ def _matrix_norm(name: str, value: Any, ord: Any, dims: tuple[int, int], keepdim
     return bind(lookup("reshape"), found, shape=shape)
 
 
+def _singular_norm(name: str, value: Any, ord: Any, dims: tuple[int, int]) -> Any:
+    """The sum (``"nuc"``), the largest (2) or the smallest (-2) of the singular values."""
+    rank = len(value.shape)
+    order = (*(at for at in range(rank) if at not in dims), *dims)
+    values = singular_values(name, bind(lookup("permute"), value, order=order))
+    last = (rank - 2,)
+    if ord == "nuc":
+        return bind(lookup("sum"), values, dims=last, keepdim=False)
+    if values.shape[-1]:
+        return bind(lookup("amax" if ord == 2 else "amin"), values, dims=last, keepdim=False)
+    if ord == -2:
+        raise IndexOutOfRangeError(
+            mistake(
+                name, "A", f"of shape {tuple(value.shape)}", "matrices that are not empty for the order -2"
+            )
+        )
+    return bind(lookup("sum"), values, dims=last, keepdim=False)
+
+
+def _with_dimensions(found: Any, dims: tuple[int, int], keepdim: bool) -> Any:
+    """A result without two dimensions of its operand, with these as dimensions of size 1 where they are kept."""
+    if not keepdim:
+        return found
+    rest = iter(found.shape)
+    shape = tuple(1 if at in dims else next(rest) for at in range(len(found.shape) + 2))
+    return bind(lookup("reshape"), found, shape=shape)
+
+
+def _refuse_narrow(name: str, A: Any, ord: Any) -> None:
+    """``DTypeError`` for 16-bit matrices, whose singular values PyTorch does not compute either."""
+    if ord in SINGULAR and arguments.tensor(name, "A", A).dtype in NARROW:
+        raise DTypeError(
+            mistake(name, "A's dtype", A.dtype.name, f"float32 or float64 for the order {ord!r}",
+                    "low precision is not supported, as in PyTorch; convert it with to(weft.float32)")
+        )  # fmt: skip
+
+
 def _two(name: str, dim: Any, rank: int) -> tuple[int, int]:
-    if not isinstance(dim, tuple | list) or len(dim) != 2:
-        raise ArgumentError(mistake(name, "dim", dim, "two dimensions"))
     if rank < 2:
         raise ShapeError(mistake(name, "the input", f"{rank}-dimensional", "at least 2-dimensional"))
+    if not isinstance(dim, tuple | list) or len(dim) != 2:
+        raise ArgumentError(mistake(name, "dim", dim, "two dimensions"))
     first, second = (arguments.dimension(name, each, rank) for each in dim)
     if first == second:
         raise ArgumentError(mistake(name, "dim", tuple(dim), "two different dimensions"))
@@ -56,7 +95,7 @@ def _value(name: str, A: Any, dtype: DType | None) -> Any:
     return value
 
 
-@function(top=False, method=False, out=True, autocast="float32", wide=True)
+@function(top=False, method=False, out=True, autocast="float32")
 def matrix_norm(
     A: Tensor,
     ord: float | str = "fro",
@@ -67,13 +106,24 @@ def matrix_norm(
 ) -> Tensor:
     """The norm of matrices: ``"fro"``, or the largest (inf, of rows; 1, of columns) or smallest sum of sizes.
 
-    ``UnsupportedError`` for the orders that need singular values: ``"nuc"``, 2 and -2.
+    By singular values: their sum (``"nuc"``), the largest (2), the smallest (-2), which LAPACK computes on the host, so
+    that they cannot be traced; in float32 and float64 alone, else ``DTypeError``.
+
+    >>> import weft as wf
+    >>> wf.linalg.matrix_norm(wf.tensor([[3.0, 0.0], [0.0, 4.0]]), "nuc")
+    tensor(7.)
     """
+    _refuse_narrow("matrix_norm", A, ord)
+    return _norm_of_matrices(A, ord, dim, keepdim, dtype=dtype)
+
+
+@rounded_once
+def _norm_of_matrices(A: Any, ord: Any, dim: Any, keepdim: bool, *, dtype: DType | None) -> Any:
     value = _value("matrix_norm", A, dtype)
     return _matrix_norm("matrix_norm", value, ord, _two("matrix_norm", dim, len(value.shape)), keepdim)
 
 
-@function(name="linalg_norm", top=False, method=False, out=True, autocast="float32", wide=True)
+@function(name="linalg_norm", top=False, method=False, out=True, autocast="float32")
 def linalg_norm(
     A: Tensor,
     ord: float | str | None = None,
@@ -83,10 +133,25 @@ def linalg_norm(
     dtype: DType | None = None,
 ) -> Tensor:
     """The norm of vectors, or of matrices where ``dim`` names two dimensions or ``ord`` is given for a matrix."""
+    if _is_of_matrices("linalg_norm", A, ord, dim):
+        _refuse_narrow("linalg_norm", A, ord)
+    return _norm(A, ord, dim, keepdim, dtype=dtype)
+
+
+def _is_of_matrices(name: str, A: Any, ord: Any, dim: Any) -> bool:
+    rank = len(arguments.tensor(name, "A", A).shape)
+    if dim is None:
+        return isinstance(ord, str) or (ord is not None and rank == 2)
+    return isinstance(ord, str) or (ord is not None and isinstance(dim, tuple | list) and len(dim) == 2)
+
+
+@rounded_once
+def _norm(A: Any, ord: Any, dim: Any, keepdim: bool, *, dtype: DType | None) -> Any:
     value = _value("linalg_norm", A, dtype)
     rank = len(value.shape)
     if ord is None:
         return vector_norm(value, 2, dim, keepdim)
+    of_matrices = _is_of_matrices("linalg_norm", value, ord, dim)
     if dim is None:
         if rank not in (1, 2) or (isinstance(ord, str) and rank != 2):
             raise ShapeError(
@@ -95,7 +160,33 @@ def linalg_norm(
                 )
             )
         dim = tuple(range(rank))
-    several = isinstance(dim, tuple | list) and len(dim) == 2
-    if several or isinstance(ord, str):
+    if of_matrices:
         return _matrix_norm("linalg_norm", value, ord, _two("linalg_norm", dim, rank), keepdim)
     return vector_norm(value, ord, dim, keepdim)
+
+
+@function(out=True, autocast="float32")
+def norm(
+    input: Tensor,
+    p: float | str | None = "fro",
+    dim: Dims = None,
+    keepdim: bool = False,
+    *,
+    dtype: DType | None = None,
+) -> Tensor:
+    """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2.
+
+    The order ``"nuc"`` is the sum of the singular values of matrices, which lie along two dimensions.
+    """
+    if p == "nuc":
+        x = arguments.tensor("norm", "input", input)
+        _refuse_narrow("norm", x, p)
+        value = _value("norm", x, dtype)
+        rank = len(value.shape)
+        dims = _two("norm", tuple(range(rank)) if dim is None else dim, rank)
+        return _matrix_norm("norm", value, p, dims, keepdim)
+    order = 2.0 if p in ("fro", None) else p
+    return _norm_of_vectors("norm", input, order, dim, keepdim, dtype=dtype)
+
+
+_norm_of_vectors = rounded_once(norm_of_vectors)

@@ -16,6 +16,7 @@ from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
 from weft.ops.registry.functions import function
 from weft.ops.registry.interpreters import bind
+from weft.ops.registry.kinds import is_tensor
 from weft.ops.registry.outs import bind_out
 from weft.ops.registry.spec import OpSpec
 from weft.ops.registry.table import lookup
@@ -152,6 +153,17 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> tuple[Any, ...]:
                 mistake("pow", "exponent", exponent, "at least 0 for integers", "convert the input to float")
             )
     return POW, input, exponent
+
+
+@function(out=POW)
+def float_power(input: Tensor | float, exponent: Tensor | float) -> Tensor:
+    """``input`` to the power of ``exponent``, broadcast, computed and given in float64, which ``cpu`` alone has."""
+    check_operands("float_power", input, exponent)
+    operands: list[Any] = [
+        bind(lookup("cast"), value, dtype=dtypes.float64) if is_tensor(value) else float(value)
+        for value in (input, exponent)
+    ]
+    return bind(POW, *operands)
 
 
 @planned(inplace=True)

@@ -376,7 +376,8 @@ IS_NONZERO = pointwise(
 )
 
 
-def _vector_norm(name: str, input: Any, ord: Any, dim: Any, keepdim: bool, dtype: DType | None) -> Any:
+def norm_of_vectors(name: str, input: Any, ord: Any, dim: Any, keepdim: bool, dtype: DType | None) -> Any:
+    """The norm of order ``ord``, a number, over dimensions, for the public function ``name``."""
     x = arguments.tensor(name, "input", input)
     if isinstance(ord, bool) or not isinstance(ord, int | float):
         raise ArgumentTypeError(mistake(name, "the order", repr(ord), "a number, inf and -inf included"))
@@ -396,23 +397,9 @@ def _vector_norm(name: str, input: Any, ord: Any, dim: Any, keepdim: bool, dtype
     return _power_norm(value, float(ord), dims, keepdim)
 
 
-@function(out=True, autocast="float32", wide=True)
-def norm(
-    input: Tensor,
-    p: float | str | None = "fro",
-    dim: Dims = None,
-    keepdim: bool = False,
-    *,
-    dtype: DType | None = None,
-) -> Tensor:
-    """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2."""
-    order = 2.0 if p in ("fro", None) else p
-    return _vector_norm("norm", input, order, dim, keepdim, dtype)
-
-
 @function(top=False, method=False, out=True, autocast="float32", wide=True)
 def vector_norm(
     x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
 ) -> Tensor:
     """``sum(|x| ** ord) ** (1 / ord)`` over dimensions; inf and -inf are the largest and smallest size, 0 counts."""
-    return _vector_norm("vector_norm", x, ord, dim, keepdim, dtype)
+    return norm_of_vectors("vector_norm", x, ord, dim, keepdim, dtype)

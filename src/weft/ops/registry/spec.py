@@ -86,6 +86,8 @@ class OpSpec:
     names the operand whose indices the kernel checks. ``run(*operands, **attributes)`` does an op that is made of
     others, by binding them: one that has no ``lower``, or whose tensors are too large for its own kernels.
     ``parts(shape, **attributes)``: for an op that gives several views of its operand, the paths of view ops to them.
+    ``host``: it has no kernels; ``reference`` computes it on the host, from the operands' values, so that it cannot be
+    traced.
     ``dense``: operands must lie in row-major order from the beginning of their storage, and are copied where they
     do not. ``attributes``: names and types of the attributes, where the annotations of ``infer`` or ``view`` do not say
     them (``attribute_types`` reads both); several where a call has one set of them or another.
@@ -106,6 +108,7 @@ class OpSpec:
     constants: tuple[int, ...] = ()
     elementwise: bool = False
     overwrites: tuple[int, ...] = ()
+    host: bool = False
     dense: bool = False
     random: bool = False
     reports: str = ""
@@ -119,7 +122,8 @@ class OpSpec:
 
     def __post_init__(self) -> None:
         composed = self.run is not None and self.lower is None
-        plain = self.view is None and not composed and not self.dense and self.name != "transfer"
+        special = self.dense or self.host or self.name == "transfer"
+        plain = self.view is None and not composed and not special
         object.__setattr__(self, "plain", plain)
         whole = self.lower is not None or self.parts is not None
         object.__setattr__(self, "fused", self.run is not None and whole)
