@@ -43,6 +43,15 @@ from weft.nn.dropout import (
     FeatureAlphaDropout,
 )
 from weft.nn.embedding import Embedding, EmbeddingBag
+from weft.nn.lazy import (
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyLinear,
+)
 from weft.nn.linear import Bilinear, CosineSimilarity, Flatten, Identity, Linear, PairwiseDistance
 from weft.nn.losses import (
     BCELoss,
@@ -205,6 +214,13 @@ __all__ = [
     "LPPool3d",
     "LSTMCell",
     "LayerNorm",
+    "LazyBatchNorm1d",
+    "LazyBatchNorm2d",
+    "LazyBatchNorm3d",
+    "LazyConv1d",
+    "LazyConv2d",
+    "LazyConv3d",
+    "LazyLinear",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",

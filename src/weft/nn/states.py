@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weft.autograd import no_grad
 from weft.errors import ArgumentTypeError, StateError, WeftError, mistake
+from weft.nn.parameter import Uninitialized
 from weft.tensors.tensor import Tensor, tensor
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ def load_state(
             _assign(module, {id(target): value for target, value in copies})
         else:
             for target, value in copies:
+                if isinstance(target, Uninitialized):
+                    target.materialize(value.shape)
                 target.copy_(value)
     return IncompatibleKeys(missing, unexpected)
 
@@ -105,8 +108,11 @@ def _value(name: str, given: Any, target: Tensor, assign: bool) -> tuple[Tensor 
             None,
             f"While copying {name}: expected a tensor or an array, received a {type(given).__name__}. ",
         )
+    if isinstance(given, Uninitialized):
+        problem = f"{name} is uninitialized in the state dict, call the module that it comes from once. "
+        return None, "" if isinstance(target, Uninitialized) else problem
     shape = tuple(given.shape)
-    if shape != target.shape:
+    if not isinstance(target, Uninitialized) and shape != target.shape:
         return None, (
             f"size mismatch for {name}: copying a param with shape {list(shape)} from checkpoint, "
             f"the shape in current model is {list(target.shape)}."
