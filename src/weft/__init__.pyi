@@ -1380,14 +1380,7 @@ def slice_scatter(
     >>> wf.slice_scatter(wf.zeros(4), wf.ones(2), start=1, end=3)
     tensor([0., 1., 1., 0.])
     """
-def select_scatter(
-    input: Tensor,
-    src: Tensor,
-    dim: builtins.int,
-    index: builtins.int,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
+def select_scatter(input: Tensor, src: Tensor, dim: builtins.int, index: builtins.int) -> Tensor:
     """A copy of ``input`` with ``src`` in the place of ``input.select(dim, index)``."""
 def diagonal_scatter(
     input: Tensor,
@@ -1395,8 +1388,6 @@ def diagonal_scatter(
     offset: builtins.int = 0,
     dim1: builtins.int = 0,
     dim2: builtins.int = 1,
-    *,
-    out: Tensor | None = None,
 ) -> Tensor:
     """A copy of ``input`` with ``src`` in the place of ``input.diagonal(offset, dim1, dim2)``."""
 def diff(

@@ -25,6 +25,7 @@ class Guards:
 
     def __enter__(self) -> Guards:
         device: Any = self._device
+        device.direct = False  # else calls that were made before take memory without asking for it
         self._allocate = device.allocate
         device.allocate = self._guarded
         device.allocate_together = lambda sizes: [self._guarded(size) for size in sizes]
@@ -34,6 +35,7 @@ class Guards:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         del self._device.allocate, self._device.allocate_together  # type: ignore[attr-defined]
+        self._device._consider()
 
     def _guarded(self, size: int) -> Storage:
         whole = self._allocate(-(-size // 4) * 4 + 2 * WIDTH)

@@ -14,7 +14,13 @@ from weft import dtypes
 from weft.errors import DTypeError, ShapeError
 from weft.ops import FUNCTIONS
 
-NAMES = [name for name, spec in FUNCTIONS.items() if spec.inplace and spec.op is None and spec.plan is None]
+SECOND = ("polygamma",)
+"""Functions whose tensor comes second, so that the method's arguments are others; their own tests write in place."""
+NAMES = [
+    name
+    for name, spec in FUNCTIONS.items()
+    if spec.inplace and spec.op is None and spec.plan is None and name not in SECOND
+]
 
 
 def test_the_forms_are_found() -> None:

@@ -13,8 +13,8 @@ from weft.nn.linear import Linear, extent
 from weft.nn.module import Module
 from weft.nn.normalization import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from weft.nn.parameter import Uninitialized, UninitializedBuffer, UninitializedParameter
-from weft.ops.annotations import Pair
-from weft.ops.core import interpreter_stack, transforming
+from weft.ops.registry.annotations import Pair
+from weft.ops.registry.interpreters import interpreter_stack, transforming
 from weft.tensors.creation import zeros
 from weft.tensors.tensor import Tensor
 

@@ -51,7 +51,7 @@ def slice_scatter(
     return _written("slice_scatter", input, src, part, (_slice(place, first, last, by),))
 
 
-@function(out=True)
+@function()
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     """A copy of ``input`` with ``src`` in the place of ``input.select(dim, index)``."""
     shape = tuple(arguments.tensor("select_scatter", "input", input).shape)
@@ -68,7 +68,7 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     return _written("select_scatter", input, src, part, path)
 
 
-@function(out=True)
+@function()
 def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """A copy of ``input`` with ``src`` in the place of ``input.diagonal(offset, dim1, dim2)``."""
     rank = len(arguments.tensor("diagonal_scatter", "input", input).shape)
