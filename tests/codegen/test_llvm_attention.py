@@ -20,6 +20,7 @@ from weft.kernels import Library, Offset, Operand, Program
 from weft.kernels.library import attentions
 from weft.ops import OPS
 from weft.ops.attention.ops import kernels as attention_kernels
+from weft.ops.registry.spec import KernelRequest
 from weft.target import CPU, TargetProfile
 
 
@@ -81,7 +82,8 @@ def check(
             Operand(at, dtypes.from_numpy(one.dtype), one.shape, contiguous(one.shape), at)
             for at, one in enumerate(arrays)
         ]
-        program = lower(operands[: len(inputs)], operands[len(inputs) :], options, profile)
+        count = len(inputs)
+        program = lower(KernelRequest(operands[:count], operands[count:], options, profile))
         one, two = (execute(cpu(threads), profile, program, arrays, len(expected)) for threads in (1, 2))
         for first, second, wanted in zip(one, two, expected, strict=True):
             assert first.tobytes() == second.tobytes()

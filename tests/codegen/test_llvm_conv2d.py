@@ -21,6 +21,7 @@ from weft.kernels import Library, Offset, Operand, Program
 from weft.ops.conv import cropped as convolution_cropped
 from weft.ops.conv import kernels as convolution_kernels
 from weft.ops.conv.sizes import Convolution
+from weft.ops.registry.spec import KernelRequest
 from weft.target import CPU
 
 Pair = tuple[int, int]
@@ -70,7 +71,9 @@ def check(
             Operand(index, dtype, array.shape, contiguous(array.shape), index)
             for index, array in enumerate((*given, wanted))
         ]
-        program = convolution_kernels.lowering(kind)(operands[:2], operands[2:], attributes, cpu().profile)
+        program = convolution_kernels.lowering(kind)(
+            KernelRequest(operands[:2], operands[2:], attributes, cpu().profile)
+        )
         assert any(isinstance(step.kernel, Library) for step in program.steps)
         arrays = [*given, numpy.full_like(wanted, numpy.nan)]
         one, two = (execute(cpu(threads), program, arrays) for threads in (1, 2))
@@ -222,5 +225,7 @@ def test_memory_of_three_dimensions() -> None:
     y = Convolution.of(x, w, attributes).output_shape
     for kind, shapes in {"forward": (x, w, y), "input": (y, w, x), "weight": (y, x, w)}.items():
         values = [Operand(i, dtypes.float32, shape, contiguous(shape), i) for i, shape in enumerate(shapes)]
-        program = convolution_kernels.lowering(kind)(values[:2], values[2:], attributes, cpu().profile)
+        program = convolution_kernels.lowering(kind)(
+            KernelRequest(values[:2], values[2:], attributes, cpu().profile)
+        )
         assert sum(count for _, count in program.temporaries) * 4 < 16 << 20

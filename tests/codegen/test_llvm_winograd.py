@@ -20,6 +20,7 @@ from weft.kernels.library.winograd import Filtering, Matrix, transposed
 from weft.ops.conv import kernels as convolution_kernels
 from weft.ops.conv import winograd as convolution_winograd
 from weft.ops.conv.sizes import Convolution
+from weft.ops.registry.spec import KernelRequest
 
 FILTERINGS = (
     Filtering(4, 3), Filtering(2, 3), Filtering(3, 2), Filtering(2, 2), Filtering(5, 2), Filtering(2, 5),
@@ -171,7 +172,9 @@ def test_scratch_is_bounded() -> None:
     attributes = {"stride": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": 1}
     for kind, shapes in {"forward": (x, w, y), "input": (y, w, x), "weight": (y, x, w)}.items():
         values = [Operand(i, dtypes.float32, shape, contiguous(shape), i) for i, shape in enumerate(shapes)]
-        program = convolution_kernels.lowering(kind)(values[:2], values[2:], attributes, cpu().profile)
+        program = convolution_kernels.lowering(kind)(
+            KernelRequest(values[:2], values[2:], attributes, cpu().profile)
+        )
         assert any(
             isinstance(step.kernel, Library) and step.kernel.name == "winograd" for step in program.steps
         )

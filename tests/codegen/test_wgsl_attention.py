@@ -14,6 +14,7 @@ from weft.kernels import Library, Operand
 from weft.kernels.library import attentions
 from weft.ops.attention.ops import kernels as attention_kernels
 from weft.ops.registry.geometry import contiguous_strides
+from weft.ops.registry.spec import KernelRequest
 from weft.target import BROWSER, TargetProfile
 
 LIMITS = {"max-storage-buffers-per-shader-stage": 8, "max-immediate-size": 128}
@@ -48,9 +49,8 @@ def programs(
             Operand(at, kind, shape, contiguous_strides(shape), at)
             for at, (shape, kind) in enumerate([*inputs, *outputs])
         ]
-        program = lower(
-            made[: len(inputs)], made[len(inputs) :], {"causal": mask is None, "scale": 0.1}, profile
-        )
+        options = {"causal": mask is None, "scale": 0.1}
+        program = lower(KernelRequest(made[: len(inputs)], made[len(inputs) :], options, profile))
         found += [step.kernel for step in program.steps]
     return found
 

@@ -21,6 +21,7 @@ from weft.ops.reduce.reduction import is_cooperative
 from weft.ops.registry import sharing
 from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.spec import KernelRequest
+from weft.ops.registry.temporaries import is_dense
 from weft.ops.views.ops import copy_step
 from weft.target import TargetProfile
 
@@ -62,7 +63,7 @@ def lower(request: KernelRequest) -> Program:
     )
     steps = _Steps(request.profile, len(request.operands) + len(request.outputs))
     sums = named["sums"]
-    if sums.strides != contiguous_strides(sums.shape):
+    if not is_dense(sums):
         named["sums"] = steps.fresh(sums.dtype, sums.shape)
     if not request.profile.capabilities.workgroups:
         _on_cpu(steps, "forward", named, request.attributes)

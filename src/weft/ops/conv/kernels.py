@@ -15,13 +15,14 @@ from weft.expr.node import INDEX
 from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
 from weft.ops.conv import winograd as convolution_winograd
 from weft.ops.conv.cropped import inner_taps, used_taps, with_outer_taps, without_outer_taps
-from weft.ops.conv.sizes import Convolution, scratch
+from weft.ops.conv.sizes import Convolution
 from weft.ops.conv.turned import by_turned_filters, turned_filters
 from weft.ops.matmul.linear import HALF_ALONE, matmul_step
 from weft.ops.matmul.products import Asked, choose, piece, sum_pieces
 from weft.ops.reduce.reduction import is_cooperative
 from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.spec import KernelRequest
+from weft.ops.registry.temporaries import is_dense, temporary
 from weft.ops.views.ops import copy_step
 from weft.target import TargetProfile
 
@@ -83,7 +84,7 @@ def derived_weight(y: Operand, x: Operand, w: Operand, sizes: Convolution, profi
 
 def _columns(index: int, dtype: DType, sizes: Convolution) -> Operand:
     """The scratch value (N, groups, taps, places)."""
-    return scratch(index, dtype, (sizes.n, sizes.groups, sizes.taps, math.prod(sizes.window.out)))
+    return temporary(index, dtype, (sizes.n, sizes.groups, sizes.taps, math.prod(sizes.window.out)))
 
 
 def _split(sizes: Convolution) -> tuple[int, ...]:
@@ -161,7 +162,7 @@ def _columns_weight(
     y: Operand, x: Operand, w: Operand, sizes: Convolution, free: int
 ) -> tuple[list[Step], list[Operand]]:
     columns = _columns(free, x.dtype, sizes)
-    each = scratch(free + 1, x.dtype.compute, (sizes.n, sizes.groups, sizes.o_each, sizes.taps))
+    each = temporary(free + 1, x.dtype.compute, (sizes.n, sizes.groups, sizes.o_each, sizes.taps))
     builder = Builder("sum_images")
     g, o, k = builder.axes(each.shape[1:])
     (n,) = builder.reduce_axes((sizes.n,))
@@ -187,7 +188,7 @@ def _sizes(
 
 def _form(kind: str, target: Operand, sizes: Convolution, profile: TargetProfile) -> str:
     """Which form the target runs: ``"library"``, ``"winograd"``, ``"blocks"``, ``"columns"`` or ``"derived"``."""
-    if target.strides != contiguous_strides(target.shape):
+    if not is_dense(target):
         return "derived"  # the other forms write dense results
     if not profile.capabilities.workgroups:
         if "blas" not in profile.features or target.dtype.bits < 32:
@@ -219,7 +220,7 @@ def lowering(kind: str) -> Callable[..., Program]:
         narrow = not request.profile.capabilities.workgroups and request.operands[0].dtype.bits < 32
         half = narrow and _work(sizes) > HALF_ALONE
         rounds = half and target.dtype.bits < 32
-        temporaries: list[Operand] = [scratch(3, target.dtype.compute, target.shape)] if rounds else []
+        temporaries: list[Operand] = [temporary(3, target.dtype.compute, target.shape)] if rounds else []
         written = temporaries[0] if rounds else target
         form = "derived" if narrow and not half else _form(kind, written, sizes, request.profile)
         if form == "derived" or any(0 in operand.shape for operand in request.operands):
@@ -227,8 +228,8 @@ def lowering(kind: str) -> Callable[..., Program]:
         steps: list[Step] = []
         ready = []
         for operand in request.operands:  # the tuned forms read contiguous operands
-            if half or operand.strides != contiguous_strides(operand.shape):
-                dense = scratch(3 + len(temporaries), written.dtype, operand.shape)
+            if half or not is_dense(operand):
+                dense = temporary(3 + len(temporaries), written.dtype, operand.shape)
                 steps.append(copy_step("copy", operand, dense, operand.shape, operand.strides, dense.strides))
                 temporaries.append(dense)
                 operand = dense
@@ -257,7 +258,7 @@ def _tuned(
     form = _form(kind, target, sizes, profile)
     turned = by_turned_filters(sizes) if form == "columns" and kind == "input" else None
     if turned is not None:
-        filters = scratch(free, target.dtype, (sizes.c, sizes.o_each, *sizes.window.kernel))
+        filters = temporary(free, target.dtype, (sizes.c, sizes.o_each, *sizes.window.kernel))
         steps, made = _tuned("forward", (ready[0], filters), target, turned, profile, free + 1)
         return [turned_filters(ready[1], filters, sizes), *steps], [filters, *made]
     if form == "columns":
@@ -277,7 +278,7 @@ def _by_inner_taps(
     """The same by filters without the taps that lie in the padding everywhere."""
     inner = without_outer_taps(sizes, used)
     whole = target if kind == "weight" else ready[1]
-    cropped = scratch(free, target.dtype, (*whole.shape[:2], *inner.window.kernel))
+    cropped = temporary(free, target.dtype, (*whole.shape[:2], *inner.window.kernel))
     if kind == "weight":
         steps, made = _tuned(kind, ready, cropped, inner, profile, free + 1)
         return [*steps, with_outer_taps(cropped, target, used)], [cropped, *made]
@@ -313,7 +314,7 @@ def _library_steps(
         options += (("tile", tile), ("a", along))
     pieces: list[Operand] = []
     if splits > 1:
-        pieces = [scratch(free, target.dtype.compute, (splits, *target.shape))]
+        pieces = [temporary(free, target.dtype.compute, (splits, *target.shape))]
         options += (("split", True),)
     values = (*ready, *(pieces or [target]))
     arguments: list[Argument] = [*numbers, *(Offset(values[role].index) for role in by_role)]
@@ -367,10 +368,10 @@ def _block_steps(
     room = -(-channels * kh * kw * width // 16) * 16
     if images > 1:
         room += -(-sizes.o_each * width // 16) * 16
-    columns = scratch(free, target.dtype, (jobs * room,))
+    columns = temporary(free, target.dtype, (jobs * room,))
     parts = []
     if kind == "weight":
-        parts = [scratch(free + 1, target.dtype, (jobs, sizes.groups, sizes.taps, sizes.o_each))]
+        parts = [temporary(free + 1, target.dtype, (jobs, sizes.groups, sizes.taps, sizes.o_each))]
     written = parts[0] if parts else target
     values = (*ready, written, columns)
     by_role = {"forward": (0, 1, 2), "input": (2, 1, 0), "weight": (1, 2, 0)}[kind]  # x, w, y

@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from weft.dtypes import DType
-from weft.kernels import Operand
-from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.views.windows import Window, out_size
 
 
@@ -74,8 +71,3 @@ class Convolution:
         if len(own.size) < 3:
             return (1, 1, 1, 1, 0, 1)
         return (own.size[0], own.kernel[0], own.out[0], own.stride[0], own.padding[0][0], own.dilation[0])
-
-
-def scratch(index: int, dtype: DType, shape: tuple[int, ...]) -> Operand:
-    """A contiguous value that a program makes for itself."""
-    return Operand(index, dtype, shape, contiguous_strides(shape), -2 - index)

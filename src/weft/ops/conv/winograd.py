@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from weft import dtypes
 from weft.kernels import Argument, Library, Offset, Operand, Step
 from weft.kernels.library.winograd import Filtering
-from weft.ops.conv.sizes import Convolution, scratch
+from weft.ops.conv.sizes import Convolution
 from weft.ops.matmul.linear import matmul_step
+from weft.ops.registry.temporaries import temporary
 
 Options = tuple[tuple[str, int | str | bool], ...]
 
@@ -210,7 +211,7 @@ class _Steps:
         apart = lines * room + LANES
         shape = (self.tiles.numbers, lines, channels)
         index = self.free + len(self.made)
-        whole = scratch(index, self.dtype, (self.tiles.numbers * apart,))
+        whole = temporary(index, self.dtype, (self.tiles.numbers * apart,))
         self.made.append(whole)
         return Operand(index, self.dtype, shape, (apart, room, 1), whole.slot)
 

@@ -6,7 +6,6 @@ but for ``table_fold``, which is given a table of all places.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from weft import dtypes
@@ -14,26 +13,12 @@ from weft.expr import Expr, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Library, Operand, Step
 from weft.ops.reduce.sorting import order_steps
-from weft.ops.registry.geometry import contiguous_strides
+from weft.ops.registry.temporaries import Scratch
 from weft.target import TargetProfile
 
 COMPARED = 1024
 """Keys that are compared with one another, at most, to find the last one of each."""
 FOLDS = {"sum": "sum", "prod": "prod", "amax": "max", "amin": "min"}
-
-
-class Scratch:
-    """Hands out temporaries, numbered after the outputs."""
-
-    def __init__(self, first: int) -> None:
-        self.first = first
-        self.taken: list[tuple[dtypes.DType, int]] = []
-
-    def take(self, dtype: dtypes.DType, shape: tuple[int, ...]) -> Operand:
-        """A new contiguous temporary."""
-        index = self.first + len(self.taken)
-        self.taken.append((dtype, math.prod(shape)))
-        return Operand(index, dtype, shape, contiguous_strides(shape), index)
 
 
 def zero_step(table: Operand) -> Step:
@@ -126,7 +111,7 @@ def _sorted_keys(
     steps: list[Step], scratch: Scratch, keys: Operand, profile: TargetProfile
 ) -> tuple[Operand, Operand]:
     """The keys in ascending order, and the places that they have among the keys."""
-    found, order = order_steps(keys, False, profile, scratch.first, scratch.taken)
+    found, order = order_steps(keys, False, profile, scratch)
     steps += found
     ordered = _for_each(
         steps, scratch, "put_sorted_keys", order, lambda builder, place: builder.load(keys, [place])

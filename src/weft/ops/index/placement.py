@@ -15,7 +15,7 @@ from weft.errors import DTypeError, GradError, IndexOutOfRangeError, ShapeError,
 from weft.expr import call, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Library, Program, Step, coalesce
-from weft.ops.index.equal_keys import Scratch, zero_step
+from weft.ops.index.equal_keys import zero_step
 from weft.ops.index.placing import MODES, fronted, index_points, lower_put, scatter_points
 from weft.ops.make.creation import to_dtype, zeros_of
 from weft.ops.registry import arguments
@@ -24,6 +24,7 @@ from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import ROWS, Rules
 from weft.ops.registry.spec import Gradient, KernelRequest, TensorType
 from weft.ops.registry.table import declare, lookup
+from weft.ops.registry.temporaries import Scratch
 
 # Reading.
 

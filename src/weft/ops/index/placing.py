@@ -19,8 +19,10 @@ from weft import dtypes
 from weft.expr import Expr, call, cast, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, Library, Offset, Operand, Program, Step, coalesce
-from weft.ops.index.equal_keys import COMPARED, FOLDS, Scratch, few_fold, last_rows, table_fold, zero_step
-from weft.ops.registry.geometry import Geometry, broadcast_shapes, contiguous_strides
+from weft.ops.index.equal_keys import COMPARED, FOLDS, few_fold, last_rows, table_fold, zero_step
+from weft.ops.pointwise.expressions import broadcast_strides
+from weft.ops.registry.geometry import broadcast_shapes, contiguous_strides
+from weft.ops.registry.temporaries import Scratch, is_dense
 from weft.ops.views.ops import copy_step
 from weft.target import TargetProfile
 
@@ -52,13 +54,6 @@ def checked(builder: Builder, index: Expr, size: Expr, wrap: bool, check: bool) 
     if check:
         builder.check(valid, wide)
     return where(valid, place, const(0, INDEX))
-
-
-def spread(operand: Operand, shape: Sequence[int]) -> tuple[int, ...]:
-    """The operand's strides expanded to ``shape``."""
-    missing = len(shape) - len(operand.shape)
-    own = zip(operand.shape, operand.strides, strict=True)
-    return (0,) * missing + tuple(0 if size == 1 else stride for size, stride in own)
 
 
 @dataclass(frozen=True)
@@ -97,7 +92,7 @@ def index_points(lead: tuple[int, ...], indices: Sequence[Operand], wrap: bool) 
     def coordinates(builder: Builder, axes: Sequence[Expr], check: bool) -> list[Expr]:
         found = []
         for d, index in enumerate(indices):
-            loaded = builder.load(index, axes, spread(index, shape) or (0,))
+            loaded = builder.load(index, axes, broadcast_strides(index, shape) or (0,))
             found.append(checked(builder, loaded, builder.integer(f"bound{d}", lead[d]), wrap, check))
         return found
 
@@ -172,11 +167,6 @@ def lower_put(
 def few_of(count: int) -> int:
     """Return of how many places so many indices name one at most, where no table of all places is made."""
     return FEW if count <= COMPARED else SPARSE
-
-
-def is_dense(operand: Operand) -> bool:
-    """Whether the operand's elements lie in row-major order without gaps."""
-    return Geometry(operand.shape, operand.strides).is_contiguous
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from weft.kernels.library.scans import SCANS, accumulator, block
 from weft.ops.make.creation import to_dtype
 from weft.ops.pointwise.expressions import pointwise
 from weft.ops.reduce.checked_sums import checked_total, is_short
-from weft.ops.reduce.sorting import Sorted, Temporaries, rows_of, scratch
+from weft.ops.reduce.sorting import Sorted, rows_of
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
 from weft.ops.registry.functions import FUNCTIONS, function
@@ -26,6 +26,7 @@ from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import ROWS
 from weft.ops.registry.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.registry.table import declare, lookup
+from weft.ops.registry.temporaries import Scratch
 from weft.ops.views.ops import SLICE, copy_step
 from weft.target import TargetProfile
 
@@ -73,27 +74,24 @@ def scan_program(
     ``free`` is the number of the first temporary, by default after operands and outputs.
     """
     dim, reverse = attributes["dim"], attributes.get("reverse", False)
-    first, temporaries = len(operands) + len(outputs), list[tuple[DType, int]]()
-    first = first if free is None else free
+    scratch = Scratch(len(operands) + len(outputs) if free is None else free)
     before: list[Step] = []
     after: list[Step] = []
     sources, targets = ([rows_of(each, dim) for each in group] for group in (operands, outputs))
     if not _Rows([*sources, *targets], reverse).fits:
-        sources = [_copied(each, first, temporaries, before, True) for each in sources]
-        targets = [_copied(each, first, temporaries, after, False) for each in targets]
+        sources = [_copied(each, scratch, before, True) for each in sources]
+        targets = [_copied(each, scratch, after, False) for each in targets]
     rows = _Rows([*sources, *targets], reverse)
     if not profile.capabilities.workgroups:
         steps = [_step(kind, sources, targets, rows, {})]
     else:
-        steps = _wgsl_steps(kind, sources, targets, rows, profile, first, temporaries)
-    return Program((*before, *steps, *after), tuple(temporaries))
+        steps = _wgsl_steps(kind, sources, targets, rows, profile, scratch)
+    return Program((*before, *steps, *after), tuple(scratch.taken))
 
 
-def _copied(
-    operand: Operand, first: int, temporaries: Temporaries, steps: list[Step], is_source: bool
-) -> Operand:
+def _copied(operand: Operand, scratch: Scratch, steps: list[Step], is_source: bool) -> Operand:
     """A contiguous stand-in, filled before the scan or written back after it."""
-    dense = scratch(first, temporaries, operand.dtype, operand.shape)
+    dense = scratch.take(operand.dtype, operand.shape)
     given, made = (operand, dense) if is_source else (dense, operand)
     steps.append(copy_step("copy", given, made, operand.shape, given.strides, made.strides))
     return dense
@@ -116,8 +114,8 @@ def _step(
 
 
 def _wgsl_steps(
-    kind: str, sources: list[Operand], targets: list[Operand], rows: _Rows, profile: TargetProfile, first: int,
-    temporaries: Temporaries, states: bool = False,
+    kind: str, sources: list[Operand], targets: list[Operand], rows: _Rows, profile: TargetProfile,
+    scratch: Scratch, states: bool = False,
 ) -> list[Step]:  # fmt: skip
     count, length = math.prod(rows.sizes), block(profile)
     if not states and (rows.n <= SERIAL or (count >= MANY and rows.n <= length)):
@@ -129,15 +127,11 @@ def _wgsl_steps(
         ]
     value = sources[0].dtype if states else accumulator(kind, sources[0].dtype, wide=False)
     shape = (*rows.sizes, blocks)
-    totals, scanned = (
-        [scratch(first, temporaries, t, shape) for t in SCANS[kind].types(value)] for _ in range(2)
-    )
+    totals, scanned = ([scratch.take(t, shape) for t in SCANS[kind].types(value)] for _ in range(2))
     outer = _Joined(rows, _Rows([*totals, *scanned], False), totals, scanned)
     options = {"form": "blocks", "stage": "totals", "states": states}
     steps = [_step(kind, sources, totals, outer, options, blocks)]
-    steps += _wgsl_steps(
-        kind, totals, scanned, _Rows([*totals, *scanned], False), profile, first, temporaries, True
-    )
+    steps += _wgsl_steps(kind, totals, scanned, _Rows([*totals, *scanned], False), profile, scratch, True)
     options = {"form": "blocks", "stage": "carry", "states": states}
     return [*steps, _step(kind, [*sources, *scanned], targets, outer, options, blocks)]
 
@@ -168,13 +162,12 @@ def _lower(kind: str) -> Callable[..., Program]:
             return program
 
         def again(into: Operand, free: int) -> Program:
-            wide: list[tuple[DType, int]] = []
-            steps: list[Step] = []
+            scratch, steps = Scratch(free), list[Step]()
             x = request.operands[0]
-            source = scratch(free, wide, dtypes.float32, x.shape)
+            source = scratch.take(dtypes.float32, x.shape)
             steps.append(copy_step("copy", x, source, x.shape, x.strides, source.strides))
             more = scan_program(kind, (source,), (into,), request.attributes, request.profile, free + 1)
-            return Program((*steps, *more.steps), (*wide, *more.temporaries))
+            return Program((*steps, *more.steps), (*scratch.taken, *more.temporaries))
 
         return checked_total(program, target, len(request.operands) + len(request.outputs), again)
 

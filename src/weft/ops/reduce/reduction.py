@@ -23,6 +23,7 @@ from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import REDUCTION
 from weft.ops.registry.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.registry.table import declare, lookup
+from weft.ops.registry.temporaries import is_dense
 from weft.target import TargetProfile
 
 SPLIT_ABOVE = 1 << 16
@@ -89,7 +90,7 @@ def _two_stages(
     kept = [d for d in range(len(shape)) if d not in dims]
     count = math.prod(shape[d] for d in dims)
     results = math.prod(shape[d] for d in kept)
-    if combine in ("argmax", "argmin") or 0 in (count, results) or not _is_dense(target):
+    if combine in ("argmax", "argmin") or 0 in (count, results) or not is_dense(target):
         return None
     folded, (inner,) = coalesce([shape[d] for d in dims], [[source.strides[d] for d in dims]])
     neighbours = inner[-1] == 1
@@ -135,15 +136,6 @@ def _long_pieces(count: int, folded: Sequence[int]) -> sharing.Pieces | None:
     if exact is None and len(folded) > 1:
         return None
     return sharing.Pieces(exact or least, -(-folded[0] // (exact or least)), exact is not None)
-
-
-def _is_dense(target: Operand) -> bool:
-    expected = 1
-    for size, stride in zip(reversed(target.shape), reversed(target.strides), strict=True):
-        if size != 1 and stride != expected:
-            return False
-        expected *= size
-    return True
 
 
 _OF_BOOL: dict[Combine, Combine] = {"max": "any", "min": "all"}

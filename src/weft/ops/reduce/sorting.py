@@ -20,22 +20,13 @@ from weft.ops.make.creation import zeros_of
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
 from weft.ops.registry.functions import function
-from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import MOVE, ROWS
 from weft.ops.registry.spec import Gradient, KernelRequest, TensorType
 from weft.ops.registry.table import declare, lookup
+from weft.ops.registry.temporaries import Scratch
 from weft.ops.views.ops import SLICE, copy_step
 from weft.target import TargetProfile
-
-Temporaries = list[tuple[DType, int]]
-
-
-def scratch(first: int, temporaries: Temporaries, dtype: DType, shape: tuple[int, ...]) -> Operand:
-    """A contiguous temporary, noted in the program's list; ``first`` is the number of its first temporary."""
-    index = first + len(temporaries)
-    temporaries.append((dtype, math.prod(shape)))
-    return Operand(index, dtype, shape, contiguous_strides(shape), -2 - index)
 
 
 def rows_of(operand: Operand, dim: int) -> Operand:
@@ -46,21 +37,19 @@ def rows_of(operand: Operand, dim: int) -> Operand:
     return Operand(operand.index, operand.dtype, shape, strides, operand.slot, operand.aligned)
 
 
-def dense_rows(
-    operand: Operand, dim: int, first: int, temporaries: Temporaries, steps: list[Step]
-) -> Operand:
+def dense_rows(operand: Operand, dim: int, scratch: Scratch, steps: list[Step]) -> Operand:
     """The operand with ``dim`` last and rows one after another: as it lies, or a copy."""
     moved = rows_of(operand, dim)
     sizes, (strides,) = coalesce(moved.shape, [moved.strides])
     if len(sizes) == 1 and strides[0] in (0, 1) and (strides[0] == 1 or sizes[0] == 1):
         return moved
-    dense = scratch(first, temporaries, operand.dtype, moved.shape)
+    dense = scratch.take(operand.dtype, moved.shape)
     steps.append(copy_step("copy", moved, dense, moved.shape, moved.strides, dense.strides))
     return dense
 
 
 def order_steps(
-    x: Operand, descending: bool, profile: TargetProfile, first: int, temporaries: Temporaries
+    x: Operand, descending: bool, profile: TargetProfile, scratch: Scratch
 ) -> tuple[list[Step], Operand]:
     """Steps that find the order of each row of dense ``x`` (rows along its last dimension), stable; and where it is.
 
@@ -69,14 +58,14 @@ def order_steps(
     n = x.shape[-1]
     rows = math.prod(x.shape) // n
     if not profile.capabilities.workgroups:
-        order, *rest = (scratch(first, temporaries, dtypes.int64, x.shape) for _ in range(4))
+        order, *rest = (scratch.take(dtypes.int64, x.shape) for _ in range(4))
         library = Library("sort", (x.dtype,), (("descending", descending),))
         buffers = (x.index, order.index, *(each.index for each in rest))
         return [Step(library, buffers, (rows, n, Offset(x.index)))], order
-    keys, other_keys = (scratch(first, temporaries, dtypes.uint32, (rows, n)) for _ in range(2))
-    order, other_order = (scratch(first, temporaries, dtypes.int64, x.shape) for _ in range(2))
+    keys, other_keys = (scratch.take(dtypes.uint32, (rows, n)) for _ in range(2))
+    order, other_order = (scratch.take(dtypes.int64, x.shape) for _ in range(2))
     blocks = -(-n // radix.block(profile))
-    counts = scratch(first, temporaries, dtypes.uint32, (rows * radix.DIGITS * blocks,))
+    counts = scratch.take(dtypes.uint32, (rows * radix.DIGITS * blocks,))
     steps = [_key_step(x, keys, order, descending)]
     for shift in range(*_BITS.get(x.dtype.name, (0, 32)), 4):
         stages: dict[str, tuple[Operand, ...]] = {
@@ -148,20 +137,16 @@ def _reference_sort(x: Any, *, dim: int, descending: bool) -> Any:
 
 def _lower_sort(request: KernelRequest) -> Program:
     x, dim = request.operands[0], request.attributes["dim"]
-    first, steps, temporaries = (
-        len(request.operands) + len(request.outputs),
-        list[Step](),
-        list[tuple[DType, int]](),
-    )
-    dense = dense_rows(x, dim, first, temporaries, steps)
-    found, order = order_steps(dense, request.attributes["descending"], request.profile, first, temporaries)
+    scratch, steps = Scratch.of(request), list[Step]()
+    dense = dense_rows(x, dim, scratch, steps)
+    found, order = order_steps(dense, request.attributes["descending"], request.profile, scratch)
     values, places = (rows_of(output, dim) for output in request.outputs)
     builder = Builder("sort_values")
     axes = builder.axes(dense.shape)
     place = builder.load(order, axes)
     builder.store(values, axes, builder.load(dense, [*axes[:-1], place]))
     builder.store(places, axes, place)
-    return Program((*steps, *found, builder.finish()), tuple(temporaries))
+    return Program((*steps, *found, builder.finish()), tuple(scratch.taken))
 
 
 def _gradient_sort(context: Gradient, grad: Any, _: Any) -> list[Any]:
@@ -273,26 +258,18 @@ def _reference_topk(x: Any, *, dim: int, descending: bool, count: int) -> Any:
 
 def _lower_topk(request: KernelRequest) -> Program:
     x, dim, count = request.operands[0], request.attributes["dim"], request.attributes["count"]
-    first, steps, temporaries = (
-        len(request.operands) + len(request.outputs),
-        list[Step](),
-        list[tuple[DType, int]](),
-    )
-    dense = dense_rows(x, dim, first, temporaries, steps)
+    scratch, steps = Scratch.of(request), list[Step]()
+    dense = dense_rows(x, dim, scratch, steps)
     n = dense.shape[-1]
     if "lanes" in request.profile.features and count <= SELECTED and 4 * count <= n:
-        order, keys = (
-            scratch(first, temporaries, dtypes.int64, (*dense.shape[:-1], count)) for _ in range(2)
-        )
+        order, keys = (scratch.take(dtypes.int64, (*dense.shape[:-1], count)) for _ in range(2))
         library = Library("topk", (dense.dtype,), (("descending", request.attributes["descending"]),))
         rows = math.prod(dense.shape) // n
         steps.append(
             Step(library, (dense.index, order.index, keys.index), (rows, n, count, Offset(dense.index)))
         )
     else:
-        found, order = order_steps(
-            dense, request.attributes["descending"], request.profile, first, temporaries
-        )
+        found, order = order_steps(dense, request.attributes["descending"], request.profile, scratch)
         steps += found
     values, places = (rows_of(output, dim) for output in request.outputs)
     builder = Builder("topk_values")
@@ -300,7 +277,7 @@ def _lower_topk(request: KernelRequest) -> Program:
     place = builder.load(order, axes)
     builder.store(values, axes, builder.load(dense, [*axes[:-1], place]))
     builder.store(places, axes, place)
-    return Program((*steps, builder.finish()), tuple(temporaries))
+    return Program((*steps, builder.finish()), tuple(scratch.taken))
 
 
 def _gradient_topk(context: Gradient, grad: Any, _: Any) -> list[Any]:

@@ -1,0 +1,39 @@
+"""Values that a program makes for itself, numbered after its operands and outputs."""
+
+from __future__ import annotations
+
+import math
+
+from weft.dtypes import DType
+from weft.kernels import Operand
+from weft.ops.registry.geometry import Geometry, contiguous_strides
+from weft.ops.registry.spec import KernelRequest
+
+
+def temporary(index: int, dtype: DType, shape: tuple[int, ...]) -> Operand:
+    """A contiguous value of this number, in a buffer of its own."""
+    return Operand(index, dtype, shape, contiguous_strides(shape), -2 - index)
+
+
+def is_dense(operand: Operand) -> bool:
+    """Whether the operand's elements lie in row-major order without gaps."""
+    return Geometry(operand.shape, operand.strides).is_contiguous
+
+
+class Scratch:
+    """Hands out temporaries; ``first`` is the number of its first, ``taken`` what ``Program`` is told of them."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.taken: list[tuple[DType, int]] = []
+
+    @classmethod
+    def of(cls, request: KernelRequest) -> Scratch:
+        """Those that follow the operands and outputs of a request."""
+        return cls(len(request.operands) + len(request.outputs))
+
+    def take(self, dtype: DType, shape: tuple[int, ...]) -> Operand:
+        """A new contiguous temporary."""
+        index = self.first + len(self.taken)
+        self.taken.append((dtype, math.prod(shape)))
+        return temporary(index, dtype, shape)
