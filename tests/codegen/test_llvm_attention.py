@@ -19,7 +19,7 @@ from weft.errors import KernelError
 from weft.kernels import Library, Offset, Operand, Program
 from weft.kernels.library import attentions
 from weft.ops import OPS
-from weft.ops.attention.ops import kernels as attention_kernels
+from weft.ops.attention import kernels as attention_kernels
 from weft.ops.registry.spec import KernelRequest
 from weft.target import CPU, TargetProfile
 

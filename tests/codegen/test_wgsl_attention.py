@@ -12,7 +12,7 @@ from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.kernels import Library, Operand
 from weft.kernels.library import attentions
-from weft.ops.attention.ops import kernels as attention_kernels
+from weft.ops.attention import kernels as attention_kernels
 from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.spec import KernelRequest
 from weft.target import BROWSER, TargetProfile
