@@ -11,6 +11,7 @@ from weft import dtypes
 from weft.kernels import Library, Operand, Program
 from weft.ops import OPS
 from weft.ops.reduce import sorting
+from weft.ops.registry.spec import KernelRequest
 
 
 def _lowered(n: int, count: int) -> Program:
@@ -23,7 +24,7 @@ def _lowered(n: int, count: int) -> Program:
     attributes = {"dim": 1, "descending": True, "count": count}
     lower = OPS["topk"].lower
     assert lower is not None
-    return lower(values[:1], values[1:], attributes, cpu().profile)
+    return lower(KernelRequest(values[:1], values[1:], attributes, cpu().profile))
 
 
 @pytest.mark.parametrize(
