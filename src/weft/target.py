@@ -167,10 +167,14 @@ class Bound:
 class KernelSpec:
     """A kernel ready for a device: hashable, printable, cacheable.
 
-    Buffers are bound in the order ``inputs + outputs``. ``workgroup_count`` holds three expressions over the
-    parameters (``"ceil_div(n, 256)"``); on ``cpu`` the first is the number of work items, the second the work in
-    them (elements visited; 0: not to be split), and ``workgroup_size[0]`` the work that is worth a thread. Where
-    ``reports`` is set, the kernel can write the device's status word, and its last binding is that word. A
+    Buffers are bound in the order ``inputs + outputs``. ``workgroup_count`` holds three expressions over the parameters
+    (``"ceil_div(n, 256)"``). What it and ``workgroup_size`` mean depends on ``language``:
+
+    - ``"wgsl"``: workgroups in x, y and z, and the invocations of each;
+    - ``"llvm"``: the number of work items, then the work in all of them (elements visited; 0: not to be split among
+      threads), then 1; ``workgroup_size[0]`` is the work that is worth a thread.
+
+    Where ``reports`` is set, the kernel can write the device's status word, and its last binding is that word. A
     dispatch over one of the ``bounds`` is a ``KernelError`` with its message.
     """
 
