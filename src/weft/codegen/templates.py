@@ -27,7 +27,7 @@ def template(language: str, name: str) -> Callable[[Template], Template]:
 def find(language: str, name: str) -> Template:
     """Return the template of a library kernel, whose file is loaded when it is first asked for."""
     module = f"weft.codegen.{language}.library.{name}"
-    if name.isidentifier() and find_spec(module) is not None:
+    if (language, name) not in _TEMPLATES and name.isidentifier() and find_spec(module) is not None:
         import_module(module)
     found = _TEMPLATES.get((language, name))
     if found is None:

@@ -50,7 +50,7 @@ def run_function(
     return run
 
 
-@lru_cache(maxsize=None)
+@lru_cache(maxsize=4096)  # structures differ with the number of operands, which has no end
 def _maker(structure: Structure) -> Callable[..., Any]:
     scope: dict[str, Any] = {}
     exec(compile(_source(*structure), str(Path(__file__).parent / "<call>"), "exec"), scope)

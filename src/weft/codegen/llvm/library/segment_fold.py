@@ -55,10 +55,16 @@ def _written(library: Library) -> tuple[str, str, int, str]:
     return f"{combine}_{dtype.name}", kind, size, fold
 
 
-def _spec(library: Library, parameters: str, inputs: str, outputs: str, source: str) -> KernelSpec:
-    """A kernel whose one work item does everything in order; all bindings but keys and table hold elements."""
+def _spec(
+    library: Library, parameters: str, inputs: str, outputs: str, source: str, before: str
+) -> KernelSpec:
+    """A kernel whose one work item does everything in order; all bindings but keys and table hold elements.
+
+    ``before`` is the block of ``source`` that goes to the loop over columns.
+    """
     suffix, kind, size, fold = _written(library)
     name = f"{library.name}_{suffix}"
+    columns = _COLUMNS.format(T=kind, size=size, fold=fold, before=before)
     types = {"keys": dtypes.int64, "table": dtypes.int64}
     element = library.dtypes[0]
     return KernelSpec(
@@ -69,21 +75,41 @@ def _spec(library: Library, parameters: str, inputs: str, outputs: str, source: 
         outputs=tuple(Binding(each, types.get(each, element), "read_write") for each in outputs.split()),
         workgroup_size=(1, 1, 1),
         workgroup_count=SEQUENTIAL,
-        source=source.format(name=name, T=kind, size=size, fold=fold),
+        source=source.format(name=name, T=kind, size=size, columns=columns),
     )
 
 
 @template("llvm", "segment_fold")
 def segment_fold(library: Library, profile: TargetProfile) -> KernelSpec:
     """For each i in order: row i of ``parts`` is folded into the first row with its key, which ``table`` names."""
-    return _spec(library, "n width", "keys", "parts table", _SOURCE)
+    return _spec(library, "n width", "keys", "parts table", _SOURCE, "add")
 
 
 @template("llvm", "ordered_fold")
 def ordered_fold(library: Library, profile: TargetProfile) -> KernelSpec:
     """For each i in order: row i of ``parts`` is folded into or replaces row ``keys[i]`` of the target."""
-    return _spec(library, "n width start", "keys parts", "target", _ORDERED)
+    return _spec(library, "n width start", "keys parts", "target", _ORDERED, "loop")
 
+
+_COLUMNS = """\
+columns:
+  %d = phi i64 [ 0, %{before} ], [ %d.next, %columns ]
+  %p.to = getelementptr {T}, ptr %to, i64 %d
+  %p.from = getelementptr {T}, ptr %from, i64 %d
+  %a = load {T}, ptr %p.to, align {size}
+  %b = load {T}, ptr %p.from, align {size}
+{fold}
+  store {T} %new, ptr %p.to, align {size}
+  %d.next = add nuw nsw i64 %d, 1
+  %d.more = icmp slt i64 %d.next, %width
+  br i1 %d.more, label %columns, label %next
+next:
+  %more = icmp slt i64 %following, %n
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+"""
+"""The loop over a row's columns, behind the block ``before``, and the end of the loop over the rows."""
 
 _SOURCE = """\
 define void @weft.{name}(ptr %buffers, ptr %parameters, i64 %lo, i64 %hi) nounwind {{
@@ -117,23 +143,7 @@ add:
   %to = getelementptr {T}, ptr %parts, i64 %to.at
   %from = getelementptr {T}, ptr %parts, i64 %from.at
   br label %columns
-columns:
-  %d = phi i64 [ 0, %add ], [ %d.next, %columns ]
-  %p.to = getelementptr {T}, ptr %to, i64 %d
-  %p.from = getelementptr {T}, ptr %from, i64 %d
-  %a = load {T}, ptr %p.to, align {size}
-  %b = load {T}, ptr %p.from, align {size}
-{fold}
-  store {T} %new, ptr %p.to, align {size}
-  %d.next = add nuw nsw i64 %d, 1
-  %d.more = icmp slt i64 %d.next, %width
-  br i1 %d.more, label %columns, label %next
-next:
-  %more = icmp slt i64 %following, %n
-  br i1 %more, label %loop, label %done
-done:
-  ret void
-}}
+{columns}}}
 
 """
 
@@ -163,22 +173,6 @@ loop:
   %to = getelementptr {T}, ptr %target, i64 %to.at
   %from = getelementptr {T}, ptr %parts, i64 %from.at
   br label %columns
-columns:
-  %d = phi i64 [ 0, %loop ], [ %d.next, %columns ]
-  %p.to = getelementptr {T}, ptr %to, i64 %d
-  %p.from = getelementptr {T}, ptr %from, i64 %d
-  %a = load {T}, ptr %p.to, align {size}
-  %b = load {T}, ptr %p.from, align {size}
-{fold}
-  store {T} %new, ptr %p.to, align {size}
-  %d.next = add nuw nsw i64 %d, 1
-  %d.more = icmp slt i64 %d.next, %width
-  br i1 %d.more, label %columns, label %next
-next:
-  %more = icmp slt i64 %following, %n
-  br i1 %more, label %loop, label %done
-done:
-  ret void
-}}
+{columns}}}
 
 """
