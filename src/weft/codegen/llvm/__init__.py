@@ -143,7 +143,7 @@ def _module(kernel: Kernel) -> str:
                 writer = PartWriter(alike.kernel, alike.kernel.parts[0], _bound(alike.kernel))
                 arguments = ", ".join(_formals(alike.kernel))
                 head = f"define internal void @{name}({arguments}) noinline nounwind {writer.attributes}"
-                streams = streams or writer.streams
+                streams = streams or writer.form.streams
                 functions.append(writer.text(head.rstrip()))
                 declarations |= writer.lines.declarations
             continue
@@ -155,7 +155,7 @@ def _module(kernel: Kernel) -> str:
         for name, form in forms.items():
             writer = form(kernel, part, bound)
             head = f"define internal void @{name}({', '.join(formals)}) noinline nounwind {writer.attributes}"
-            streams = streams or writer.streams
+            streams = streams or writer.form.streams
             functions.append(writer.text(head.rstrip()))
             declarations |= writer.lines.declarations
     texts = [_entry(kernel, callees), *functions]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from weft import dtypes
@@ -43,11 +43,17 @@ BASE: Final = variable("lane base", INDEX)
 
 @dataclass(frozen=True)
 class Lane:
-    """The axis that is vectorised, which lanes are real (``None``: all), and how many there are."""
+    """The axis that is vectorised, which lanes are real (``None``: all), and how many there are.
+
+    ``varying`` are variables other than the axis whose value differs from lane to lane: reductions along lanes.
+    ``around``: whole vectors, which are aligned then, are stored around the cache.
+    """
 
     axis: Expr
     mask: Value | None
     count: int
+    varying: frozenset[Expr] = frozenset()
+    around: bool = False
 
 
 def depends(index: Expr, axis: Expr) -> bool:
@@ -74,35 +80,31 @@ class Memory:
 
     def __init__(self, buffers: Mapping[str, DType]) -> None:
         self._buffers = buffers
-        self.lane: Lane | None = None
-        self.around = False
-        """Whether vectors, which are aligned then, are stored around the cache."""
-        self.varying: frozenset[Expr] = frozenset()
-        """Variables other than the lane axis whose value differs from lane to lane: reductions along lanes."""
+        self._lane: Lane | None = None
 
     @contextmanager
-    def vectorised(
-        self, emitter: Emitter, axis: Expr, base: str, mask: Value | None, count: int
-    ) -> Iterator[None]:
-        """A scope in which ``axis`` stands for ``count`` values from ``base`` on."""
-        outer, self.lane = self.lane, Lane(axis, mask, count)
+    def vectorised(self, emitter: Emitter, base: str, lane: Lane) -> Iterator[None]:
+        """A scope in which the lanes' axis stands for their ``count`` values from ``base`` on."""
+        outer, self._lane = self._lane, lane
         with emitter.scope():
             start = Value(base, INDEX)
             emitter.bind(BASE, start)
-            whole = vector_type("i64", count)
-            steps = ", ".join(f"i64 {lane}" for lane in range(count))
-            text = emitter.lines.let(f"add nuw nsw {whole} {emitter.splat(start, count).text}, <{steps}>")
-            emitter.bind(axis, Value(text, INDEX, count))
+            whole = vector_type("i64", lane.count)
+            steps = ", ".join(f"i64 {number}" for number in range(lane.count))
+            text = emitter.lines.let(
+                f"add nuw nsw {whole} {emitter.splat(start, lane.count).text}, <{steps}>"
+            )
+            emitter.bind(lane.axis, Value(text, INDEX, lane.count))
             yield
-        self.lane = outer
+        self._lane = outer
 
     def load(self, emitter: Emitter, node: Expr) -> Value:
         """The element that a load node names, in the node's type; 0 where its predicate, if any, is false."""
         dtype, (index, *predicate) = self._dtype(node.data), node.args
-        kind, lane = ELEMENTS[dtype], self.lane
+        kind, lane = ELEMENTS[dtype], self._lane
         if lane is not None and predicate:
             lane = _predicated(emitter, lane, emitter.value(predicate[0]))
-        moves = 0 if lane is None else self._moves(index, lane)
+        moves = 0 if lane is None else _moves(index, lane)
         if lane is None or (moves == 0 and not predicate):
             text, lanes = self._load_one(emitter, node.data, kind, index), 1
         else:
@@ -111,7 +113,7 @@ class Memory:
 
     def store(self, emitter: Emitter, buffer: str, index: Expr, value: Value) -> None:
         """Write a value of the buffer's compute type at ``index``."""
-        dtype, lane = self._dtype(buffer), self.lane
+        dtype, lane = self._dtype(buffer), self._lane
         kind, size = ELEMENTS[dtype], dtype.itemsize
         value = emitter.convert(value, dtype.compute)
         lines = emitter.lines
@@ -122,25 +124,20 @@ class Memory:
         text = narrowed(lines, emitter.splat(value, lane.count), dtype)
         whole, name = vector_type(kind, lane.count), suffix(kind, lane.count)
         mask = f"{vector_type('i1', lane.count)} {_mask(lane)}"
-        if self._moves(index, lane) != 1:
+        if _moves(index, lane) != 1:
             where = self._addresses(emitter, buffer, kind, index, lane.count)
             scatter = f"@llvm.masked.scatter.{name}.{suffix('ptr', lane.count)}"
             target = f"{vector_type('ptr', lane.count)} {where}"
             lines.do(f"call void {scatter}({whole} {text}, {target}, i32 {size}, {mask})")
             return
         where = self._address(emitter, buffer, kind, substitute(index, {lane.axis: BASE}))
-        if lane.mask is None and self.around:
+        if lane.mask is None and lane.around:
             lines.do(f"store {whole} {text}, ptr {where}, align {size * lane.count}, !nontemporal {AROUND}")
         elif lane.mask is None:
             lines.do(f"store {whole} {text}, ptr {where}, align {size}")
         else:
             call = f"call void @llvm.masked.store.{name}.p0"
             lines.do(f"{call}({whole} {text}, ptr {where}, i32 {size}, {mask})")
-
-    def _moves(self, index: Expr, lane: Lane) -> int | None:
-        if self.varying and any(node in self.varying for node in walk(index)):
-            return None
-        return stride(index, lane.axis)
 
     def itemsize(self, buffer: str) -> int:
         """The bytes of an element of a buffer."""
@@ -179,13 +176,20 @@ class Memory:
         return emitter.lines.let(f"call {whole} @llvm.masked.load.{name}.p0({given})")
 
 
+def _moves(index: Expr, lane: Lane) -> int | None:
+    """How an index moves from lane to lane."""
+    if lane.varying and any(node in lane.varying for node in walk(index)):
+        return None
+    return stride(index, lane.axis)
+
+
 def _predicated(emitter: Emitter, lane: Lane, predicate: Value) -> Lane:
     """The lanes in which the predicate holds too."""
     wanted = emitter.splat(predicate, lane.count)
     if lane.mask is None:
-        return Lane(lane.axis, wanted, lane.count)
+        return replace(lane, mask=wanted)
     both = emitter.lines.let(f"and {wanted.type} {wanted.text}, {lane.mask.text}")
-    return Lane(lane.axis, Value(both, dtypes.bool_, lane.count), lane.count)
+    return replace(lane, mask=Value(both, dtypes.bool_, lane.count))
 
 
 def _mask(lane: Lane) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 
 from weft import dtypes
 from weft.codegen.llvm.function import FunctionWriter
+from weft.codegen.llvm.memory import LANES
 from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr import variables
@@ -159,3 +160,83 @@ def passes(reductions: Sequence[Reduction]) -> list[list[Reduction]]:
         else:
             groups.append([reduction])
     return groups
+
+
+def _rounds(reduction: Reduction) -> bool:
+    """Whether the order of the fold shows in its result, so that long folds are done in blocks."""
+    return reduction.combine in ("sum", "prod") and reduction.value.dtype.kind == "float"
+
+
+@dataclass(frozen=True)
+class Pass:
+    """The accumulators of the reductions that share one pass over the reduction axes.
+
+    ``folds`` and ``wide`` hold for each reduction its total and what gathers a block: the total itself where the
+    order of a fold is no matter. ``wide`` ones, where there are any, take whole runs of a row: one vector would wait
+    for each addition. ``later`` are the blocks of the second and further turns.
+    """
+
+    folds: tuple[tuple[Accumulator, Accumulator], ...] = ()
+    wide: tuple[tuple[Accumulator, Accumulator], ...] = ()
+    later: tuple[tuple[Accumulator, ...], ...] = ()
+
+    @classmethod
+    def make(
+        cls,
+        writer: FunctionWriter,
+        emitter: Emitter,
+        group: Sequence[Reduction],
+        lanes: int,
+        turns: int,
+        wide: int,
+    ) -> Pass:
+        """Accumulators of ``lanes`` values for each turn, and of ``wide`` values unless it is 0."""
+
+        def pairs(lanes: int) -> tuple[tuple[Accumulator, Accumulator], ...]:
+            made = []
+            for reduction in group:
+                total = Accumulator.make(writer, reduction, lanes)
+                total.reset(emitter)
+                made.append(
+                    (total, Accumulator.make(writer, reduction, lanes) if _rounds(reduction) else total)
+                )
+            return tuple(made)
+
+        folds, broad = pairs(lanes), pairs(wide) if wide else ()
+        later = tuple(
+            tuple(Accumulator.make(writer, reduction, lanes) for reduction in group) for _ in range(turns - 1)
+        )
+        return cls(folds, broad, later)
+
+    @property
+    def turns(self) -> int:
+        """How many accumulators of a reduction take its values in turn."""
+        return 1 + len(self.later)
+
+    def blocks(self, width: int, turn: int) -> Sequence[Accumulator]:
+        """The accumulators that take ``width`` values in a turn."""
+        if turn:
+            return self.later[turn - 1]
+        return [block for _, block in (self.wide if width > LANES else self.folds)]
+
+    def begin(self, emitter: Emitter) -> None:
+        """Empty the blocks."""
+        for total, block in (*self.folds, *self.wide):
+            if block is not total:
+                block.reset(emitter)
+        for block in (block for turn in self.later for block in turn):
+            block.reset(emitter)
+
+    def end(self, emitter: Emitter) -> None:
+        """Add the blocks to the totals."""
+        for position, (total, block) in enumerate((*self.folds, *self.wide)):
+            for turn in self.later:
+                block.take(emitter, turn[position].read(emitter))
+            if block is not total:
+                total.take(emitter, block.read(emitter))
+
+    def totals(self, emitter: Emitter) -> list[Accumulator]:
+        """The totals, with what the wide ones hold."""
+        for (total, _), (wide, _) in zip(self.folds, self.wide, strict=False):
+            total.take(emitter, wide.narrowed(emitter, total.lanes))
+        return [total for total, _ in self.folds]

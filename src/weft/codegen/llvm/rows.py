@@ -15,7 +15,7 @@ from typing import Final
 from weft import dtypes
 from weft.codegen.llvm.held import cost, held
 from weft.codegen.llvm.lanes import lanes_of
-from weft.codegen.llvm.memory import LANES
+from weft.codegen.llvm.memory import LANES, Lane
 from weft.codegen.llvm.part import PartWriter
 from weft.codegen.llvm.reduction import combine, passes
 from weft.expr import Expr, walk
@@ -47,7 +47,7 @@ class RowsWriter(PartWriter):
         return ""
 
     def _columns(self, axis: Axis, start: str, stop: str) -> None:
-        with self._loop(start, stop, LANES) as base:
+        with self.loop(start, stop, LANES) as base:
             self._together(axis, base, stop)
 
     def _together(self, axis: Axis, base: str, stop: str) -> None:
@@ -61,31 +61,32 @@ class RowsWriter(PartWriter):
         mask = Value(real, dtypes.bool_, LANES)
         # results, and what follows from them: addresses of LANES values, one a row
         kept: dict[Expr, str] = {}
-        groups = passes(self.part.reductions)
-        waiting = held(self.kernel, self.part, groups)
+        form = self.form.point
+        groups = passes(form.part.reductions)
+        waiting = held(self.kernel, form.part, groups)
         for number, group in enumerate(groups):
             self._follow(axis, base, mask, kept, [fold.value for fold in group])
             gathered = [lines.local(f"[{LANES} x {_vector(fold)}]") for fold in group]
             with self._each_row(axis, base, count, kept) as row:
-                for total, place in zip(self._fold(number, group, waiting), gathered, strict=True):
+                for total, place in zip(self.fold(form, number, group, waiting), gathered, strict=True):
                     (value,) = total.read(emitter)
                     place = lines.let(f"getelementptr {value.type}, ptr {place}, i64 {row}")
                     lines.do(f"store {value.type} {value.text}, ptr {place}")
             for fold, place in zip(group, gathered, strict=True):
                 self._keep(kept, fold.result, self._joined(fold, place))
-        inner = [store for store in self.part.stores if store.inner]
-        outer = [store for store in self.part.stores if not store.inner]
+        inner = [store for store in form.part.stores if store.inner]
+        outer = [store for store in form.part.stores if not store.inner]
         if inner:
             self._follow(axis, base, mask, kept, [store.value for store in inner])
             with self._each_row(axis, base, count, kept):
-                self._at_all([], inner, waiting)
+                self.at_reduction_points(form, [], inner, waiting)
         with self._in_lanes(axis, base, mask, kept):
-            self._effects([], outer)
+            self.effects([], outer)
 
     @contextmanager
     def _each_row(self, axis: Axis, base: str, count: str, kept: dict[Expr, str]) -> Iterator[str]:
         """A loop over the rows in which everything kept is that row's."""
-        with self._loop("0", count) as row:
+        with self.loop("0", count) as row:
             position = self.lines.let(f"add nuw nsw i64 {base}, {row}")
             self.emitter.bind(axis.variable, Value(position, INDEX))
             for node, address in kept.items():
@@ -97,15 +98,14 @@ class RowsWriter(PartWriter):
     @contextmanager
     def _in_lanes(self, axis: Axis, base: str, mask: Value, kept: dict[Expr, str]) -> Iterator[None]:
         """A block in which the rows are the lanes of vectors."""
-        self.memory.varying = frozenset(kept)
-        with self.memory.vectorised(self.emitter, axis.variable, base, mask, LANES):
+        lane = Lane(axis.variable, mask, LANES, varying=frozenset(kept))
+        with self.memory.vectorised(self.emitter, base, lane):
             for node, address in kept.items():
                 kind = Value("", node.dtype, LANES).type
                 self.emitter.bind(
                     node, Value(self.lines.let(f"load {kind}, ptr {address}"), node.dtype, LANES)
                 )
             yield
-        self.memory.varying = frozenset()
 
     def _follow(
         self, axis: Axis, base: str, mask: Value, kept: dict[Expr, str], roots: Sequence[Expr]
@@ -118,8 +118,8 @@ class RowsWriter(PartWriter):
 
     def _of_rows(self, roots: Sequence[Expr]) -> list[Expr]:
         """The largest parts of expressions that differ from row to row, but not along a row."""
-        along = {each.variable for each in self.part.reduce_axes}
-        results = {fold.result for fold in self.part.reductions}
+        along = {each.variable for each in self.form.part.reduce_axes}
+        results = {fold.result for fold in self.form.part.reductions}
         fixed: dict[Expr, bool] = {}
         for node in walk(*roots):
             fixed[node] = node not in along and all(fixed[arg] for arg in node.args)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from weft.codegen.llvm.form import Span
 from weft.codegen.llvm.function import FunctionWriter
 from weft.codegen.llvm.lanewise import Lanewise
-from weft.codegen.llvm.memory import LANES, Memory, stride
+from weft.codegen.llvm.memory import LANES, Lane, Memory, stride
 from weft.codegen.llvm.part import PartWriter
 from weft.expr import Expr, walk
 from weft.expr.llvm import Emitter
@@ -59,7 +60,7 @@ class Squares:
         lines = self.emitter.lines
         columns: dict[Expr, list[str]] = {load: [] for load in self.loads}
         for lane in range(LANES):
-            with self.memory.vectorised(self.emitter, self.row.variable, first_row, None, LANES):
+            with self.memory.vectorised(self.emitter, first_row, Lane(self.row.variable, None, LANES)):
                 place = lines.let(f"add nuw nsw i64 {first_column}, {lane}")
                 self.emitter.bind(self.column.variable, Value(place, self.column.variable.dtype))
                 for load in self.loads:
@@ -89,12 +90,12 @@ class TurnedWriter(PartWriter):
         rows: Sequence[Axis],
         column: Axis,
         within: tuple[str, str, str, str],
-        one: Callable[[str], None],
+        write_row: Callable[[str], None],
     ) -> None:
-        """Rows in groups of ``LANES``, by squares; those that are not whole, or no whole group, by ``one``."""
+        """Rows in groups of ``LANES``, by squares; those that are not whole, or no whole group, by ``write_row``."""
         lines, (first, end, start, stop) = self.lines, within
         size, count = (self.emitter.value(axis.size).text for axis in (column, rows[-1]))
-        squares = Squares(lines, self.emitter, self.memory, turned(self.part), rows[-1], column)
+        squares = Squares(lines, self.emitter, self.memory, turned(self.form.masked), rows[-1], column)
         whole = lines.let(f"and i64 {size}, {-LANES}")
         reached = lines.local("i64")
         lines.do(f"store i64 {first}, ptr {reached}")
@@ -114,7 +115,7 @@ class TurnedWriter(PartWriter):
             with lines.when(grouped), self.emitter.scope():
                 self._group(squares, rows, column, row, whole)
             with lines.when(lines.let(f"xor i1 {grouped}, true")):
-                one(row)
+                write_row(row)
             step = lines.let(f"select i1 {grouped}, i64 {LANES}, i64 1")
             lines.do(f"store i64 {lines.let(f'add nuw nsw i64 {row}, {step}')}, ptr {reached}")
 
@@ -123,15 +124,15 @@ class TurnedWriter(PartWriter):
         lines = self.lines
         self._decode(row, rows)
         top = self.emitter.value(rows[-1].variable).text
-        with self._loop("0", whole, LANES) as left:
+        with self.loop("0", whole, LANES) as left:
             squares.fill(top, left)
-            with self._loop("0", str(LANES)) as number:
+            with self.loop("0", str(LANES)) as number:
                 at = lines.let(f"add nuw nsw i64 {top}, {number}")
                 self.emitter.bind(rows[-1].variable, Value(at, INDEX))
-                with self._vectorised(column.variable, left, None):
+                with self.vectorised(column.variable, left, Span(LANES)):
                     squares.bind(number)
-                    self._point()
-        with self._loop("0", str(LANES)) as number:
+                    self.point(self.form.neighbours(LANES))
+        with self.loop("0", str(LANES)) as number:
             at = lines.let(f"add nuw nsw i64 {top}, {number}")
             self.emitter.bind(rows[-1].variable, Value(at, INDEX))
             self._columns(column, whole, self.emitter.value(column.size).text)
