@@ -293,7 +293,6 @@ OP_CASES: dict[str, list[OpCase]] = {
                            for mask, causal in (((), False), ((Arg((1, 1, 5, 7), "bool"),), False), ((Arg((2, 4, 5, 1)),), True)) for kind, used in ((d.float32, _HALVES), (d.float64, (d.float64,)))],
     "normalize_by": [OpCase((Arg((2, 3)), Arg((3,)), Arg((3,), P), 0.1, Arg((3,)), Arg((3,))), {}, FLOATS, 8)],
     "running_average": [OpCase((Arg((3,)), Arg((3,)), 0.1, 1.5), {}, FLOATS, 4)],
-    "root": [OpCase((Arg(M, P), 3.0), {}, FLOATS, 8)],
     **_losses("l1", "squared_error", "margin_ranking", "hinge_embedding", "cosine_embedding", "triplet_margin", "soft_margin", "poisson_nll_log", "kl_div_log"),
     **_losses("smooth_l1", "huber", "gaussian_nll"),
     **_losses("binary_cross_entropy", values=("half", "half")), **_losses("binary_cross_entropy_with_logits", values=(S, "half", P)),

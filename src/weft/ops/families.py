@@ -49,6 +49,7 @@ import weft.ops.pointwise.transcendental
 import weft.ops.reduce.counting
 import weft.ops.reduce.cumulative
 import weft.ops.reduce.extremes
+import weft.ops.reduce.norms
 import weft.ops.reduce.reduction
 import weft.ops.reduce.searching
 import weft.ops.reduce.softmax

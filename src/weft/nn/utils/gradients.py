@@ -12,6 +12,7 @@ from typing import Any
 from weft.autograd import no_grad
 from weft.errors import ArgumentError, ArgumentTypeError, GradError, ShapeError, mistake
 from weft.ops import FUNCTIONS, OPS, bind
+from weft.ops.reduce.norms import joined_power_sums, power_root, power_sum
 from weft.ops.registry.interpreters import together
 from weft.ops.registry.lazy_fronts import check_functions
 from weft.optim.groups import number
@@ -62,19 +63,12 @@ def get_total_norm(
         return zeros(())
     with no_grad():
         wide = [value.float() if value.dtype.itemsize < 4 else value for value in given]
-        if math.isinf(order):
-            parts = [one.abs().amax() for one in wide if one.numel()]
-        elif order == 2:
-            parts = [(one * one).sum() for one in wide]
-        else:
-            parts = [(one.abs() ** order).sum() for one in wide]
-        if not parts:
+        sums = [power_sum(value, order, tuple(range(value.ndim))) for value in wide if value.numel()]
+        if not sums:
             return zeros((), device=str(given[0].device))
-        every = FUNCTIONS["stack"].function([part.to(parts[0].dtype, str(parts[0].device)) for part in parts])
-        if math.isinf(order):
-            total = every.amax()
-        else:
-            total = every.sum().sqrt() if order == 2 else every.sum() ** (1.0 / order)
+        first = sums[0]
+        stacked = FUNCTIONS["stack"].function([part.to(first.dtype, str(first.device)) for part in sums])
+        total = power_root(joined_power_sums(stacked, order), order)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise GradError(
             mistake(

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops.make.creation import to_dtype
 from weft.ops.matmul.einsum import einsum
 from weft.ops.matmul.linear import matmul, product_of, wide_option
-from weft.ops.pointwise.expressions import pointwise
+from weft.ops.reduce.norms import checked_vector_norm, vector_norm_of
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
-from weft.ops.registry.functions import FUNCTIONS, function
+from weft.ops.registry.functions import function
 from weft.ops.registry.geometry import broadcast_shapes
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.table import lookup
-
-ROOT = pointwise(
-    "root", "pow(x, 1.0 / p)", "x p", "The p-th root, of slope 0 at 0.", kinds="f",
-    derivative=("where(x == 0.0, 0.0, g * out / (p * x))", ""),
-)  # fmt: skip
 
 
 @function(out="matmul")
@@ -131,18 +125,6 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     return product if bias is None else bind(lookup("add"), product, bias)
 
 
-def length(value: Any, p: float, dim: int, keepdim: bool) -> Any:
-    """The p-norm along a dimension; its gradient at a zero vector is 0."""
-    size = bind(lookup("abs"), value)
-    if p == math.inf:
-        return bind(lookup("amax"), size, dims=(dim,), keepdim=keepdim)
-    total = lookup("sum")
-    if p == 1:
-        return bind(total, size, dims=(dim,), keepdim=keepdim)
-    powers = bind(lookup("square"), value) if p == 2 else bind(lookup("pow"), size, p)
-    return bind(ROOT, bind(total, powers, dims=(dim,), keepdim=keepdim), float(p))
-
-
 def _order(where: str, p: Any) -> float:
     if isinstance(p, bool) or not isinstance(p, int | float) or p <= 0:
         raise ArgumentError(mistake(where, "p", p, "a number above 0, or inf"))
@@ -152,14 +134,9 @@ def _order(where: str, p: Any) -> float:
 @function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """Vectors along a dimension divided by their p-norm, or by ``eps`` where that is larger."""
-    arguments.tensor("normalize", "input", input)
-    arguments.floating("normalize", "input", input.dtype)
-    axis = arguments.dimension("normalize", dim, len(input.shape))
-    dims = (axis,) if input.shape else ()
-    if isinstance(p, int | float) and not isinstance(p, bool) and (p <= 0 or not dims):
-        size = FUNCTIONS["vector_norm"].function(input, p, dims or None, True)
-    else:
-        size = length(input, _order("normalize", p), axis, True)
+    rank = len(arguments.tensor("normalize", "input", input).shape)
+    dims = (arguments.dimension("normalize", dim, rank),)[:rank]
+    size = checked_vector_norm("normalize", input, p, dims or None, True, None)
     return bind(lookup("div"), input, bind(lookup("maximum"), size, float(eps)))
 
 
@@ -190,4 +167,4 @@ def pairwise_distance(
     """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
     shape = _pair("pairwise_distance", x1, x2)
     apart = bind(lookup("add"), bind(lookup("sub"), x1, x2), float(eps))
-    return length(apart, _order("pairwise_distance", p), len(shape) - 1, keepdim)
+    return vector_norm_of(apart, _order("pairwise_distance", p), (len(shape) - 1,), bool(keepdim))

@@ -9,7 +9,7 @@ from weft.dtypes import DType
 from weft.errors import ArgumentError, DTypeError, IndexOutOfRangeError, ShapeError, mistake
 from weft.ops.make.creation import to_dtype
 from weft.ops.matmul.decompositions import singular_values
-from weft.ops.reduce.statistics import norm_of_vectors, vector_norm
+from weft.ops.reduce.norms import checked_vector_norm, vector_norm, vector_norm_of
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Dims, Tensor
 from weft.ops.registry.functions import function
@@ -31,7 +31,7 @@ def _matrix_norm(name: str, value: Any, ord: Any, dims: tuple[int, int], keepdim
     if ord in SINGULAR:
         return _with_dimensions(_singular_norm(name, value, ord, dims), dims, keepdim)
     summed, best = dims if abs(ord) == 1 else dims[::-1]
-    totals = bind(lookup("sum"), bind(lookup("abs"), value), dims=(summed,), keepdim=True)
+    totals = vector_norm_of(value, 1, (summed,), True)
     fold = lookup("amax" if ord > 0 else "amin")
     found = bind(fold, totals, dims=(best,), keepdim=True)
     if keepdim:
@@ -189,4 +189,4 @@ def norm(
     return _norm_of_vectors("norm", input, order, dim, keepdim, dtype=dtype)
 
 
-_norm_of_vectors = rounded_once(norm_of_vectors)
+_norm_of_vectors = rounded_once(checked_vector_norm)

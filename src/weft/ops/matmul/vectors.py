@@ -9,7 +9,7 @@ from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, mistake
 from weft.ops.make.creation import to_dtype
 from weft.ops.matmul.linear import matmul, swap_last
 from weft.ops.matmul.linear_algebra import outer
-from weft.ops.reduce.statistics import ROOT, vector_norm
+from weft.ops.reduce.norms import power_root, power_sum, vector_norm
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
 from weft.ops.registry.functions import function
@@ -171,12 +171,12 @@ def _by_product(x1: Any, x2: Any) -> Any:
     """sqrt(|x|^2 + |y|^2 - 2 x y), never below 0."""
 
     def squares(value: Any) -> Any:
-        return bind(lookup("sum"), bind(lookup("square"), value), dims=(len(value.shape) - 1,), keepdim=True)
+        return power_sum(value, 2, (len(value.shape) - 1,), True)
 
     products = matmul(x1, swap_last(x2))
     total = bind(lookup("add"), squares(x1), swap_last(squares(x2)))
     apart = bind(lookup("sub"), total, bind(lookup("mul"), products, 2.0))
-    return bind(ROOT, bind(lookup("clamp_min"), apart, 0.0))
+    return power_root(bind(lookup("clamp_min"), apart, 0.0), 2)
 
 
 @function(inplace=True, out=True, wide=True)

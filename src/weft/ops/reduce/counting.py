@@ -8,6 +8,7 @@ from typing import Any
 from weft import dtypes
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops.make.creation import to_dtype
+from weft.ops.reduce.norms import vector_norm_of
 from weft.ops.reduce.sorting import Sorted
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
@@ -154,4 +155,4 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     first, second = (
         FUNCTIONS["index_select"].function(x, 0, FUNCTIONS["select"].function(pairs, 1, at)) for at in (0, 1)
     )
-    return FUNCTIONS["vector_norm"].function(bind(lookup("sub"), first, second), float(p), (1,))
+    return vector_norm_of(bind(lookup("sub"), first, second), float(p), (1,))

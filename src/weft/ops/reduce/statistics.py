@@ -1,4 +1,4 @@
-"""Reductions made of sums: products, variances, norms, ``logsumexp``, counts, and sums that skip NaN."""
+"""Reductions made of sums: products, variances, ``logsumexp``, counts, and sums that skip NaN."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.expr import Expr, call, cast, const, where
 from weft.kernels import Builder, Program, coalesce
 from weft.ops.make.creation import in_dtype, to_dtype
-from weft.ops.pointwise.expressions import pointwise
 from weft.ops.reduce.cumulative import CUMPROD, shifted
+from weft.ops.reduce.norms import ROOT
 from weft.ops.reduce.reduction import (
     declare_reduction,
     expand_reduced,
@@ -227,7 +227,7 @@ def std(
 ) -> Tensor:
     """The standard deviation over dimensions: the square root of ``var``; its gradient at 0 is 0."""
     var, _ = _moments("std", input, dim, unbiased, correction, keepdim)
-    return to_dtype(bind(lookup("norm_root"), var), input.dtype)
+    return to_dtype(bind(ROOT, var), input.dtype)
 
 
 @function(method=False)
@@ -254,7 +254,7 @@ def std_mean(
 ) -> tuple[Tensor, Tensor]:
     """``(std, mean)`` over dimensions."""
     spread, mean = _moments("std_mean", input, dim, unbiased, correction, keepdim)
-    return _rounded(bind(lookup("norm_root"), spread), mean, input)
+    return _rounded(bind(ROOT, spread), mean, input)
 
 
 # logsumexp
@@ -340,66 +340,3 @@ def nanmean(input: Tensor, dim: Dims = None, keepdim: bool = False, *, dtype: DT
     total = nansum(x, dim, keepdim, dtype=dtype)
     valid = _fold("sum", bind(lookup("bitwise_not"), bind(lookup("isnan"), x)), dims, keepdim)
     return bind(lookup("div"), total, to_dtype(valid, total.dtype))
-
-
-# Norms.
-
-
-def _scaled_root(x: Any, dims: tuple[int, ...], keepdim: bool) -> Any:
-    """sqrt(sum(x * x)), whose derivative at 0 is taken as 0."""
-    return bind(ROOT, _fold("sum", bind(lookup("square"), x), dims, keepdim))
-
-
-def _power_norm(x: Any, p: float, dims: tuple[int, ...], keepdim: bool) -> Any:
-    total = _fold("sum", bind(POWER_SIZE, x, p), dims, keepdim)
-    return bind(POWER_ROOT, total, 1.0 / p)
-
-
-# Each with a derivative of 0 at 0, as PyTorch's norms have.
-ROOT = pointwise("norm_root", "sqrt(x)", "x", "A square root.", kinds="f",
-                 derivative="where(out == 0, 0.0, g / (2.0 * where(out == 0, 1.0, out)))")  # fmt: skip
-POWER_SIZE = pointwise(
-    "norm_power", "pow(abs(x), p)", "x p", "|x| to the power of p.", kinds="f",
-    derivative=("where(x == 0, 0.0, g * (p * copysign(pow(where(x == 0, 1.0, abs(x)), p - 1.0), x)))", ""),
-)  # fmt: skip
-POWER_ROOT = pointwise(
-    "norm_power_root", "pow(x, q)", "x q", "x to the power of q.", kinds="f",
-    derivative=("where(x == 0, 0.0, g * (q * pow(where(x == 0, 1.0, x), q - 1.0)))", ""),
-)  # fmt: skip
-IS_NONZERO = pointwise(
-    "is_nonzero",
-    "where(x == 0, x * 0.0, 1.0)",
-    "x",
-    "1 where x is not 0, in its own type.",
-    kinds="f",
-    derivative="",
-)
-
-
-def norm_of_vectors(name: str, input: Any, ord: Any, dim: Any, keepdim: bool, dtype: DType | None) -> Any:
-    """The norm of order ``ord``, a number, over dimensions, for the public function ``name``."""
-    x = arguments.tensor(name, "input", input)
-    if isinstance(ord, bool) or not isinstance(ord, int | float):
-        raise ArgumentTypeError(mistake(name, "the order", repr(ord), "a number, inf and -inf included"))
-    value = x if dtype is None else to_dtype(x, arguments.data_type(name, dtype))
-    arguments.floating(name, "input", value.dtype)
-    dims = arguments.dimensions(name, dim, len(x.shape))
-    if ord == 2:
-        return _scaled_root(value, dims, keepdim)
-    if ord == 0:
-        return _fold("sum", bind(IS_NONZERO, value), dims, keepdim)
-    size = bind(lookup("abs"), value)
-    if ord == 1:
-        return _fold("sum", size, dims, keepdim)
-    if math.isinf(ord):
-        extreme = lookup("amax" if ord > 0 else "amin")
-        return bind(extreme, size, dims=dims, keepdim=bool(keepdim), equal_nan=True)
-    return _power_norm(value, float(ord), dims, keepdim)
-
-
-@function(top=False, method=False, out=True, autocast="float32", wide=True)
-def vector_norm(
-    x: Tensor, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None
-) -> Tensor:
-    """``sum(|x| ** ord) ** (1 / ord)`` over dimensions; inf and -inf are the largest and smallest size, 0 counts."""
-    return norm_of_vectors("vector_norm", x, ord, dim, keepdim, dtype)
