@@ -1447,108 +1447,6 @@ def gradient(
     >>> wf.gradient(wf.tensor([0.0, 1.0, 4.0, 9.0]))
     (tensor([1., 2., 4., 5.]),)
     """
-def cumsum(
-    input: Tensor,
-    dim: builtins.int,
-    *,
-    dtype: DType | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Running sums along ``dim``; integers and bool sum to int64.
-
-    >>> import weft as wf
-    >>> wf.cumsum(wf.tensor([1, 2, 3]), 0)
-    tensor([1, 3, 6])
-    """
-def cumprod(
-    input: Tensor,
-    dim: builtins.int,
-    *,
-    dtype: DType | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Running products along ``dim``; integers and bool multiply to int64."""
-def logcumsumexp(input: Tensor, dim: builtins.int, *, out: Tensor | None = None) -> Tensor:
-    """Running ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
-def cummax(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
-    """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
-def cummin(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
-    """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
-def prod(
-    input: Tensor,
-    dim: builtins.int | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    dtype: DType | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The product along ``dim`` (of all where None); integers and bool multiply to int64."""
-def var(
-    input: Tensor,
-    dim: Dims = None,
-    unbiased: builtins.bool | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    correction: builtins.float | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The variance over dimensions, divided by ``n - correction`` (1 by default; ``unbiased=False`` is 0)."""
-def std(
-    input: Tensor,
-    dim: Dims = None,
-    unbiased: builtins.bool | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    correction: builtins.float | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The standard deviation over dimensions: the square root of ``var``; its gradient at 0 is 0."""
-def var_mean(
-    input: Tensor,
-    dim: Dims = None,
-    unbiased: builtins.bool | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    correction: builtins.float | None = None,
-) -> tuple[Tensor, Tensor]:
-    """``(var, mean)`` over dimensions, of one kernel."""
-def std_mean(
-    input: Tensor,
-    dim: Dims = None,
-    unbiased: builtins.bool | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    correction: builtins.float | None = None,
-) -> tuple[Tensor, Tensor]:
-    """``(std, mean)`` over dimensions."""
-def logsumexp(
-    input: Tensor,
-    dim: Dims,
-    keepdim: builtins.bool = False,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """``log(sum(exp(x)))`` over dimensions, without overflow; integers as float32."""
-def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
-    """How many elements are not 0, over dimensions (all where None); int64."""
-def nansum(
-    input: Tensor,
-    dim: Dims = None,
-    keepdim: builtins.bool = False,
-    *,
-    dtype: DType | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The sum over dimensions of what is not NaN."""
-def nanmean(
-    input: Tensor,
-    dim: Dims = None,
-    keepdim: builtins.bool = False,
-    *,
-    dtype: DType | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The mean over dimensions of what is not NaN, NaN where nothing is; floating point."""
 def norm(
     input: Tensor,
     p: builtins.float | str | None = 'fro',
@@ -1761,6 +1659,33 @@ def combinations(input: Tensor, r: builtins.int = 2, with_replacement: builtins.
     """
 def pdist(input: Tensor, p: builtins.float = 2.0) -> Tensor:
     """The p-norms of the differences of all pairs of rows: (n, m) gives (n (n - 1) / 2), as ``torch.pdist``."""
+def cumsum(
+    input: Tensor,
+    dim: builtins.int,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Running sums along ``dim``; integers and bool sum to int64.
+
+    >>> import weft as wf
+    >>> wf.cumsum(wf.tensor([1, 2, 3]), 0)
+    tensor([1, 3, 6])
+    """
+def cumprod(
+    input: Tensor,
+    dim: builtins.int,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Running products along ``dim``; integers and bool multiply to int64."""
+def logcumsumexp(input: Tensor, dim: builtins.int, *, out: Tensor | None = None) -> Tensor:
+    """Running ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
+def cummax(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
+    """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
+def cummin(input: Tensor, dim: builtins.int, *, out: Any = None) -> tuple[Tensor, Tensor]:
+    """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
 def max(
     input: Tensor,
     dim: builtins.int | Tensor | None = None,
@@ -1790,3 +1715,78 @@ def aminmax(
     out: Any = None,
 ) -> tuple[Tensor, Tensor]:
     """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
+def prod(
+    input: Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The product along ``dim`` (of all where None); integers and bool multiply to int64."""
+def var(
+    input: Tensor,
+    dim: Dims = None,
+    unbiased: builtins.bool | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    correction: builtins.float | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The variance over dimensions, divided by ``n - correction`` (1 by default; ``unbiased=False`` is 0)."""
+def std(
+    input: Tensor,
+    dim: Dims = None,
+    unbiased: builtins.bool | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    correction: builtins.float | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The standard deviation over dimensions: the square root of ``var``; its gradient at 0 is 0."""
+def var_mean(
+    input: Tensor,
+    dim: Dims = None,
+    unbiased: builtins.bool | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    correction: builtins.float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """``(var, mean)`` over dimensions, of one kernel."""
+def std_mean(
+    input: Tensor,
+    dim: Dims = None,
+    unbiased: builtins.bool | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    correction: builtins.float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """``(std, mean)`` over dimensions."""
+def logsumexp(
+    input: Tensor,
+    dim: Dims,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``log(sum(exp(x)))`` over dimensions, without overflow; integers as float32."""
+def count_nonzero(input: Tensor, dim: Dims = None) -> Tensor:
+    """How many elements are not 0, over dimensions (all where None); int64."""
+def nansum(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The sum over dimensions of what is not NaN."""
+def nanmean(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The mean over dimensions of what is not NaN, NaN where nothing is; floating point."""

@@ -858,53 +858,6 @@ class TensorMethods:
         >>> wf.diff(wf.tensor([1, 4, 9]))
         tensor([3, 5])
         """
-    def cumsum(self, dim: int, *, dtype: DType | None = None) -> Tensor:
-        """Running sums along ``dim``; integers and bool sum to int64.
-
-        >>> import weft as wf
-        >>> wf.cumsum(wf.tensor([1, 2, 3]), 0)
-        tensor([1, 3, 6])
-        """
-    def cumsum_(self, dim: int, *, dtype: DType | None = None) -> Tensor:
-        """``cumsum`` that overwrites the tensor and gives it."""
-    def cumprod(self, dim: int, *, dtype: DType | None = None) -> Tensor:
-        """Running products along ``dim``; integers and bool multiply to int64."""
-    def cumprod_(self, dim: int, *, dtype: DType | None = None) -> Tensor:
-        """``cumprod`` that overwrites the tensor and gives it."""
-    def logcumsumexp(self, dim: int) -> Tensor:
-        """Running ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
-    def cummax(self, dim: int) -> tuple[Tensor, Tensor]:
-        """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
-    def cummin(self, dim: int) -> tuple[Tensor, Tensor]:
-        """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
-    def prod(self, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-        """The product along ``dim`` (of all where None); integers and bool multiply to int64."""
-    def var(
-        self,
-        dim: Dims = None,
-        unbiased: bool | None = None,
-        keepdim: bool = False,
-        *,
-        correction: float | None = None,
-    ) -> Tensor:
-        """The variance over dimensions, divided by ``n - correction`` (1 by default; ``unbiased=False`` is 0)."""
-    def std(
-        self,
-        dim: Dims = None,
-        unbiased: bool | None = None,
-        keepdim: bool = False,
-        *,
-        correction: float | None = None,
-    ) -> Tensor:
-        """The standard deviation over dimensions: the square root of ``var``; its gradient at 0 is 0."""
-    def logsumexp(self, dim: Dims, keepdim: bool = False) -> Tensor:
-        """``log(sum(exp(x)))`` over dimensions, without overflow; integers as float32."""
-    def count_nonzero(self, dim: Dims = None) -> Tensor:
-        """How many elements are not 0, over dimensions (all where None); int64."""
-    def nansum(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-        """The sum over dimensions of what is not NaN."""
-    def nanmean(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
-        """The mean over dimensions of what is not NaN, NaN where nothing is; floating point."""
     def norm(
         self,
         p: float | str | None = 'fro',
@@ -1027,6 +980,25 @@ class TensorMethods:
 
         Counted by comparing all pairs: work and memory grow with the square of the dimension.
         """
+    def cumsum(self, dim: int, *, dtype: DType | None = None) -> Tensor:
+        """Running sums along ``dim``; integers and bool sum to int64.
+
+        >>> import weft as wf
+        >>> wf.cumsum(wf.tensor([1, 2, 3]), 0)
+        tensor([1, 3, 6])
+        """
+    def cumsum_(self, dim: int, *, dtype: DType | None = None) -> Tensor:
+        """``cumsum`` that overwrites the tensor and gives it."""
+    def cumprod(self, dim: int, *, dtype: DType | None = None) -> Tensor:
+        """Running products along ``dim``; integers and bool multiply to int64."""
+    def cumprod_(self, dim: int, *, dtype: DType | None = None) -> Tensor:
+        """``cumprod`` that overwrites the tensor and gives it."""
+    def logcumsumexp(self, dim: int) -> Tensor:
+        """Running ``log(sum(exp(x)))`` along ``dim``, without overflow; floating point."""
+    def cummax(self, dim: int) -> tuple[Tensor, Tensor]:
+        """The largest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
+    def cummin(self, dim: int) -> tuple[Tensor, Tensor]:
+        """The smallest element so far along ``dim`` and its last place: ``(values, indices)``; NaN wins."""
     def max(self, dim: int | Tensor | None = None, keepdim: bool = False) -> Any:
         """The largest element of all; along ``dim`` as ``(values, indices)``; or the larger of two tensors; NaN wins.
 
@@ -1038,3 +1010,31 @@ class TensorMethods:
         """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
     def aminmax(self, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
         """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
+    def prod(self, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+        """The product along ``dim`` (of all where None); integers and bool multiply to int64."""
+    def var(
+        self,
+        dim: Dims = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Tensor:
+        """The variance over dimensions, divided by ``n - correction`` (1 by default; ``unbiased=False`` is 0)."""
+    def std(
+        self,
+        dim: Dims = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Tensor:
+        """The standard deviation over dimensions: the square root of ``var``; its gradient at 0 is 0."""
+    def logsumexp(self, dim: Dims, keepdim: bool = False) -> Tensor:
+        """``log(sum(exp(x)))`` over dimensions, without overflow; integers as float32."""
+    def count_nonzero(self, dim: Dims = None) -> Tensor:
+        """How many elements are not 0, over dimensions (all where None); int64."""
+    def nansum(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+        """The sum over dimensions of what is not NaN."""
+    def nanmean(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
+        """The mean over dimensions of what is not NaN, NaN where nothing is; floating point."""

@@ -17,6 +17,7 @@ from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Dims, Tensor
 from weft.ops.registry.functions import function
 from weft.ops.registry.interpreters import bind
+from weft.ops.registry.spec import OpSpec
 from weft.ops.registry.table import lookup
 
 # The derivative of each is 0 at 0, as that of PyTorch's norms.
@@ -48,8 +49,8 @@ def power_sum(x: Any, p: float, dims: tuple[int, ...], keepdim: bool = False) ->
     if math.isinf(p):
         extreme = lookup("amax" if p > 0 else "amin")
         return bind(extreme, bind(lookup("abs"), x), dims=dims, keepdim=keepdim, equal_nan=True)
-    special = {0: IS_NONZERO, 1: lookup("abs"), 2: lookup("square")}.get(p)
-    terms = bind(POWER, x, float(p)) if special is None else bind(special, x)
+    special: dict[float, OpSpec] = {0: IS_NONZERO, 1: lookup("abs"), 2: lookup("square")}
+    terms = bind(special[p], x) if p in special else bind(POWER, x, float(p))
     return bind(lookup("sum"), terms, dims=dims, keepdim=keepdim)
 
 
