@@ -35,7 +35,7 @@ def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         device = devices.open("cpu")
         profile = dataclasses.replace(device.profile, limits={**device.profile.limits, BINDING: LIMIT})
         monkeypatch.setattr(device, "profile", profile)
-        monkeypatch.setattr(device, "oversized", True, raising=False)
+        monkeypatch.setattr(device, "largest_binding", LIMIT)
         yield "cpu"
         device.synchronize()
         return

@@ -18,7 +18,7 @@ from weft.func.rules import BATCHING
 from weft.graph.plan.work import LIBRARY
 from weft.ops import OPS, OpSpec
 from weft.ops.registry.rules import NONE, Rules
-from weft.tensors.splits import SPLITTING
+from weft.tensors.splitting.rules import SPLITTING
 
 assert weft.control
 NAMES = sorted(OPS)

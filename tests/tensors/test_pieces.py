@@ -15,6 +15,8 @@ from tests.ops.test_failures import fail_everywhere
 from weft import devices, errors
 from weft.devices.webgpu import WebGpuDevice, find
 from weft.devices.webgpu.adapters import Adapter
+from weft.tensors.dispatching import PreparedKernels
+from weft.tensors.splitting.interpreter import PreparedSplit, Splitting
 
 pytestmark = pytest.mark.webgpu
 
@@ -286,6 +288,47 @@ def test_what_is_not_done_in_pieces_says_so_and_changes_nothing(small: str) -> N
     ):
         x.cumsum(0)
     numpy.testing.assert_array_equal(x.numpy(), a)
+
+
+def entering(monkeypatch: pytest.MonkeyPatch, kind: type, method: str) -> list[Any]:
+    """The calls of a method from now on, by their first argument."""
+    calls: list[Any] = []
+    original = getattr(kind, method)
+    monkeypatch.setattr(
+        kind, method, lambda self, first, *rest: (calls.append(first), original(self, first, *rest))[1]
+    )
+    return calls
+
+
+def calls_on_small_tensors(where: str) -> None:
+    a, b = wf.tensor(array(8, 8), device=where), wf.tensor(array(8, 8, seed=1), device=where)
+    for _ in range(2):
+        a + b, a * 2.5, a @ b, a.sum(0), a[2:] - b[:6], a.add_(b), F.linear(a, b), wf.zeros(4, device=where)
+
+
+def test_only_calls_on_large_tensors_enter_the_splitting_interpreter(
+    small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = wf.tensor(array(50_000), device=small)
+    split = entering(monkeypatch, PreparedSplit, "carry_out")
+    calls_on_small_tensors(small)
+    assert devices.open(small).direct and split == []
+    numpy.testing.assert_array_equal((large + 1).numpy(), array(50_000) + 1)
+    assert len(split) > 1
+
+
+def test_small_calls_take_one_step_beside_a_large_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On ``cpu``, where calls are single functions: with a binding limit, a large tensor changes no other call."""
+    monkeypatch.setattr(devices.open("cpu"), "largest_binding", LIMIT)
+    large = wf.tensor(array(50_000), device="cpu")
+    split = entering(monkeypatch, Splitting, "process")
+    numpy.testing.assert_array_equal((large + 1).numpy(), array(50_000) + 1)
+    assert {op.name for op in split} == {"add"}
+    split.clear()
+    calls_on_small_tensors("cpu")
+    steps = entering(monkeypatch, PreparedKernels, "carry_out")
+    calls_on_small_tensors("cpu")
+    assert steps == [] and split == []
 
 
 def test_memory_is_given_back(small: str) -> None:

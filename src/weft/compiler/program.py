@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -68,7 +69,8 @@ class Output:
     def __init__(self, var: Var, device: Device) -> None:
         self.dtype, self.shape = var.type.dtype, var.type.shape
         self.strides = contiguous_strides(self.shape)
-        self.key = layout_key(self.dtype, self.shape, self.strides, 0, device)
+        size = math.prod(self.shape) * device.itemsize(self.dtype)
+        self.key = layout_key(self.dtype, self.shape, self.strides, 0, device, size)
 
     def wrap(self, storage: Storage) -> Tensor:
         """A tensor on a storage that a run made."""

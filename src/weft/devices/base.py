@@ -184,19 +184,19 @@ class Device(ABC):
     made for; ``alignment`` the multiple that storage offsets keep, in bytes. ``lock`` is held while a plan is replayed.
     ``before_call``, where set, is called
     with ``"allocate"``, ``"write"``, ``"read"``, ``"copy"`` or ``"dispatch"`` before anything is done: tests raise
-    there. ``observers`` are told of every dispatch (``events``). ``oversized``
-    says that a storage was made that no kernel can bind as a whole; from then on calls look for such. ``direct`` says
-    that none of these asks for anything and the device is usable, so that launches and the pool may be called at once.
+    there. ``observers`` are told of every dispatch (``events``). ``largest_binding`` is the number of bytes that a
+    kernel can bind at once. ``direct`` says that neither ``before_call`` nor an observer is set and the device is
+    usable, so that launches and the pool may be called at once.
     """
 
     name: str
     description: str
     profile: TargetProfile
     alignment: int = 256
+    largest_binding: int = sys.maxsize
     lock: threading.RLock
     direct: bool = True
     _observers: tuple[Observer, ...] = ()
-    _oversized: bool = False
     _before_call: Callable[[str], None] | None = None
     _unusable: str | None = None
     """What closed the device, where something has."""
@@ -221,19 +221,9 @@ class Device(ABC):
         self._before_call = value
         self._consider()
 
-    @property
-    def oversized(self) -> bool:
-        """Whether a storage was made that no kernel can bind as a whole."""
-        return self._oversized
-
-    @oversized.setter
-    def oversized(self, value: bool) -> None:
-        self._oversized = value
-        self._consider()
-
     def _consider(self) -> None:
         """Set ``direct`` after a change of what it depends on."""
-        asked = self._observers or self._before_call is not None or self._oversized
+        asked = self._observers or self._before_call is not None
         self.direct = not asked and self._unusable is None
 
     @abstractmethod

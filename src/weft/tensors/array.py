@@ -21,13 +21,15 @@ types: dict[int, TensorType] = {}
 
 
 def layout_key(
-    dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, device: Device
+    dtype: DType, shape: tuple[int, ...], strides: tuple[int, ...], offset: int, device: Device, size: int
 ) -> int:
-    """The number of what a kernel depends on: arrays of equal keys run the same prepared call.
+    """Return the number of a layout: arrays of equal keys run the same prepared call.
 
-    A number, since hashing the layout itself takes longer than finding a kernel by numbers.
+    ``size`` is the storage's in bytes. Whether it exceeds the device's largest binding is part of the layout, so that
+    calls on such arrays are prepared apart from all others. The key is a number, since hashing the layout itself takes
+    longer than finding a prepared call by numbers.
     """
-    layout = (dtype, shape, strides, is_aligned(dtype, offset), device)
+    layout = (dtype, shape, strides, is_aligned(dtype, offset), device, size > device.largest_binding)
     key = _layouts.get(layout)
     if key is None:
         if len(_layouts) >= LAYOUTS:
@@ -57,7 +59,9 @@ class Array:
         self.shape = shape
         self.strides = strides
         self.offset = offset
-        self.key = layout_key(dtype, shape, strides, offset, storage.device) if key is None else key
+        if key is None:
+            key = layout_key(dtype, shape, strides, offset, storage.device, storage.size)
+        self.key = key
 
     @property
     def device(self) -> Device:

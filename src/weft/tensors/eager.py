@@ -1,7 +1,8 @@
 """The eager interpreter: types from the op, kernels from its lowering, bytes and dispatches from the device.
 
-What depends only on the operands' geometry is prepared once and kept: the outputs' types, the compiled kernels and
-their packed arguments. A later call fills in offsets and Python scalars, allocates, and dispatches.
+What depends only on the operands' layouts is prepared once and kept: the outputs' types, the compiled kernels and
+their packed arguments. A later call fills in offsets and Python scalars, allocates, and dispatches. Calls on tensors
+larger than a binding have layouts of their own, whose prepared calls are ``splitting``'s.
 """
 
 from __future__ import annotations
@@ -11,18 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from weft import devices
-from weft.devices.base import Call, Device, Range, Span
-from weft.kernels import as_parameter
+from weft.devices.base import Call, Device
 from weft.ops import OPS, Interpreter, OpSpec, TensorType
 from weft.ops.registry.interpreters import interpreting
 from weft.ops.registry.targets import check_targets
 from weft.tensors.array import Array, require_support
 from weft.tensors.host import from_numpy, to_numpy
-from weft.tensors.pieces import in_pieces
 from weft.tensors.prepare import (
-    Made,
-    Prepared,
-    PreparedStep,
     check_attributes,
     device_of,
     inferred,
@@ -32,6 +28,7 @@ from weft.tensors.prepare import (
     share,
     slots_of,
 )
+from weft.tensors.prepared import Prepared
 
 
 class Eager:
@@ -39,7 +36,6 @@ class Eager:
 
     capacity = 8192
     executes = True
-    gathers = False
 
     def __init__(self) -> None:
         self.prepared: OrderedDict[Any, Prepared] = OrderedDict()
@@ -56,7 +52,7 @@ class Eager:
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
         """Run an op on arrays and Python scalars; ``into`` arrays are overwritten and returned."""
-        if into is None and op.plain and not self.gathers:
+        if into is None and op.plain:
             key = (op, tuple(attributes.items()), *[o.key if type(o) is Array else type(o) for o in operands])
             if "device" not in attributes:
                 known = self.prepared.get(key) or self._prepare(key, op, operands, attributes)
@@ -84,7 +80,7 @@ class Eager:
         if op.host:
             return self._on_host(op, operands, attributes, into)
         if op.run is not None and op.lower is None:
-            return self._composed(op, operands, attributes, into)
+            return self.composed(op, operands, attributes, into)
         if op.dense:
             operands = tuple([self.dense(operand) for operand in operands])
         if into is not None and share(operands, into) and needs_scratch(op, operands, into):
@@ -132,33 +128,27 @@ class Eager:
         self, prepared: Prepared, op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any],
         into: tuple[Any, ...] | None,
     ) -> tuple[Any, ...]:  # fmt: skip
-        """Run a prepared call, in pieces where a tensor is too large for its kernels."""
-        if prepared.run is not None and prepared.device.direct and not self.gathers:
+        """Run a prepared call: in one step where it has one and nothing observes the device."""
+        if prepared.run is not None and prepared.device.direct:
             try:
                 if into is None:
                     return prepared.run(*operands)
                 outputs = prepared.run(*operands, *into)
-                self._count(into)
+                self.count_writes(into)
                 return outputs
-            except TypeError:  # a storage was disposed: what follows says so
+            except TypeError:  # a storage was disposed, which the other way reports
                 pass
-        if prepared.device.oversized:
-            if op.run is not None:
-                return self._composed(op, tuple(operands), attributes, into)
-            found = self._in_pieces(prepared, op, tuple(operands), attributes, into)
-            if found is not None:
-                return found
-        return self._run(prepared, tuple(operands), into)
+        return prepared.carry_out(self, op, tuple(operands), attributes, into)
 
     def forget(self) -> None:
         """Prepare all calls anew, as where kernels are chosen otherwise from now on."""
         self.prepared.clear()
         self.writes.clear()
 
-    def _composed(
+    def composed(
         self, op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...] | None
     ) -> tuple[Any, ...]:
-        """An op that is made of others."""
+        """Run an op as the ops that it is made of."""
         assert op.run is not None
         with interpreting(self):
             made = op.run(*operands, **attributes)
@@ -170,7 +160,7 @@ class Eager:
         """An op that NumPy computes: the operands are read, and the results written to the operands' device."""
         device = device_of(op, operands, attributes, into)
         _, types = inferred(op, operands, attributes)
-        values = [to_numpy(one, self) if type(one) is Array else one for one in operands]
+        values = [to_numpy(value, self) if type(value) is Array else value for value in operands]
         results = op.reference(*values, **attributes)
         made = tuple(
             [from_numpy(value, type_.dtype, device) for value, type_ in zip(results, types, strict=True)]
@@ -186,64 +176,20 @@ class Eager:
             self._copy_into(source, target)
         return into
 
-    def _in_pieces(
-        self, prepared: Prepared, op: OpSpec, operands: Any, attributes: Any, into: Any
-    ) -> tuple[Any, ...] | None:
-        """Where a tensor is larger than what a kernel of the device can bind."""
-        device = prepared.device
-        made = [output.size for output in prepared.outputs]
-        scratch = [temporary.size for temporary in prepared.temporaries]
-        gathered = self.gathering()
-        found = in_pieces(
-            gathered, op, operands, attributes, into, device,
-            lambda: tuple([_empty(device, output) for output in prepared.outputs]), made, scratch,
-        )  # fmt: skip
-        if found is not None:
-            gathered.finish(self, into or ())
-        return found
+    def dispatch(self, device: Device, calls: list[Call]) -> None:
+        """Dispatch the kernels of an op, or of several, all or none."""
+        if len(calls) == 1:
+            device.dispatch_kernel(*calls[0])
+        else:
+            device.dispatch_kernels(calls)
 
-    def _run(
-        self, prepared: Prepared, operands: tuple[Any, ...], into: tuple[Any, ...] | None
-    ) -> tuple[Any, ...]:
-        device = prepared.device
-        outputs = into
-        calls: list[Call] = []
-        alone = len(prepared.steps) == 1 and not self.gathers
-        if outputs is None:
-            outputs = tuple([_empty(device, made) for made in prepared.outputs])
-        values: list[Any] = [*operands, *outputs]
-        if prepared.temporaries:
-            values += [_empty(device, made) for made in prepared.temporaries]
-        for step in prepared.steps:
-            arguments = list(step.arguments)
-            for position, index in step.offsets:
-                arguments[position] = values[index].offset
-            for position, index, dtype in step.scalars:
-                arguments[position] = as_parameter(values[index], dtype)
-            ranges: list[Range] = [values[index].storage for index in step.buffers]
-            if prepared.spans:
-                _bind_whole(prepared, step, values, arguments, ranges)
-            if alone:
-                device.dispatch_kernel(step.spec, ranges, arguments, prepared.report)
-            else:
-                calls.append((step.spec, ranges, arguments, prepared.report))
-        if calls:
-            self._start(device, calls)
-        if into is not None:
-            self._count(into)
-        return outputs
-
-    def _start(self, device: Device, calls: list[Call]) -> None:
-        """Dispatch what an op, or several, consist of."""
-        device.dispatch_kernels(calls)
-
-    def _count(self, written: Sequence[Array]) -> None:
+    def count_writes(self, written: Sequence[Array]) -> None:
         """Note that arrays were overwritten."""
         for target in written:
             target.storage.version += 1
 
     def gathering(self) -> Gathering:
-        """An interpreter that runs ops as this one, all together when it is told to finish."""
+        """Return an interpreter that runs ops as this one, all together when it is told to finish."""
         return Gathering(self)
 
     def _transfer(self, source: Array, name: str) -> Array:
@@ -297,28 +243,35 @@ class Gathering(Eager):
     So what several ops write in place is written whole or not at all. Nothing may be read on the host meanwhile.
     """
 
-    gathers = True
-
     def __init__(self, eager: Eager) -> None:
         self.prepared, self.views = eager.prepared, eager.views
         self._calls: list[tuple[Device, Call]] = []
         self._written: list[Array] = []
 
-    def _start(self, device: Device, calls: list[Call]) -> None:
+    def carried_out(
+        self, prepared: Prepared, op: OpSpec, operands: Sequence[Any], attributes: dict[str, Any],
+        into: tuple[Any, ...] | None,
+    ) -> tuple[Any, ...]:  # fmt: skip
+        """Allocate the outputs of a prepared call now; its dispatches are kept."""
+        return prepared.carry_out(self, op, tuple(operands), attributes, into)
+
+    def dispatch(self, device: Device, calls: list[Call]) -> None:
+        """Keep the dispatches."""
         self._calls += [(device, call) for call in calls]
 
-    def _count(self, written: Sequence[Array]) -> None:
+    def count_writes(self, written: Sequence[Array]) -> None:
+        """Keep what was overwritten."""
         self._written += written
 
-    def finish(self, eager: Eager | None = None, written: tuple[Array, ...] = ()) -> None:
-        """Start what was gathered, each device's part all or none; or hand it over to ``eager``."""
+    def finish(self, executor: Eager | None = None, written: tuple[Array, ...] = ()) -> None:
+        """Start what was gathered, each device's part all or none; or hand it over to ``executor``."""
         by_device: dict[Device, list[Call]] = {}
         for device, call in self._calls:
             by_device.setdefault(device, []).append(call)
-        below = EAGER if eager is None else eager
+        below = EAGER if executor is None else executor
         for device, calls in by_device.items():
-            below._start(device, calls)
-        below._count((*self._written, *written))
+            below.dispatch(device, calls)
+        below.count_writes((*self._written, *written))
 
 
 def _binding(
@@ -346,24 +299,5 @@ def _full_key(
     )
 
 
-def _empty(device: Device, made: Made) -> Array:
-    return Array(device.allocate(made.size), made.dtype, made.shape, made.strides, 0, made.key)
-
-
-def _bind_whole(
-    prepared: Prepared, step: PreparedStep, values: Sequence[Any], arguments: list[Any], ranges: list[Range]
-) -> None:
-    """Bind by its whole buffer what shares one, and count its offset from there."""
-    spans = prepared.spans
-    for position, index in step.offsets:
-        if spans[index]:
-            value = values[index]
-            arguments[position] += value.storage.offset // prepared.device.itemsize(value.dtype)
-    for position, index in enumerate(step.buffers):
-        if index < len(spans) and spans[index]:
-            buffer = values[index].storage.buffer
-            ranges[position] = Span(buffer, 0, buffer.size)
-
-
 EAGER = Eager()
-"""The one that the default stack has at its bottom."""
+"""The interpreter at the bottom of the default stack."""

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from weft import devices, dtypes
 from weft.codegen import generate
-from weft.devices.base import Device, Launch
+from weft.devices.base import Device
 from weft.devices.counts import counted
 from weft.devices.pool import ADDRESSES
-from weft.dtypes import DType
 from weft.errors import (
     ArgumentTypeError,
     DeviceError,
@@ -28,68 +26,15 @@ from weft.errors import (
 from weft.kernels import Offset, Operand, Scalar, Step
 from weft.ops import OpSpec, TensorType
 from weft.ops.registry.functions import user_error
-from weft.ops.registry.geometry import Geometry, contiguous_strides
+from weft.ops.registry.geometry import Geometry
 from weft.ops.registry.kinds import is_tensor
 from weft.ops.registry.spec import KernelRequest
 from weft.ops.registry.targets import check_targets
-from weft.target import KernelSpec
-from weft.tensors.array import Array, is_aligned, layout_key, require_support
-from weft.tensors.described import Size
-from weft.tensors.pieces import largest_binding
+from weft.tensors.array import Array, is_aligned, require_support
+from weft.tensors.dispatching import PreparedKernels, PreparedStep
+from weft.tensors.prepared import NewArray, Prepared
 from weft.tensors.running import run_function
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedStep:
-    """A compiled kernel with its arguments: those known, and where in them what changes from call to call goes."""
-
-    spec: KernelSpec
-    buffers: tuple[int, ...]
-    arguments: tuple[int | float, ...]
-    offsets: tuple[tuple[int, int], ...]
-    """(position, value) of the offsets of operands and targets; those of new outputs are 0."""
-    scalars: tuple[tuple[int, int, DType], ...]
-    """(position, operand, type) of Python scalars."""
-    launch: Launch | None
-    """The device's short way to dispatch it, where there is one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """An array that a call makes: bytes, type, contiguous layout."""
-
-    size: int
-    dtype: DType
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    key: int
-
-    @staticmethod
-    def on(device: Device, dtype: DType, shape: tuple[int, ...]) -> Made:
-        """What ``empty`` would make; ``DTypeError`` where the device lacks the type."""
-        require_support(device, dtype)
-        strides = contiguous_strides(shape)
-        key = layout_key(dtype, shape, strides, 0, device)
-        return Made(math.prod(shape) * device.itemsize(dtype), dtype, Size(shape), strides, key)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Everything about an op call that its operands' geometry decides."""
-
-    device: Device
-    outputs: tuple[Made, ...]
-    """None where the call is given its targets."""
-    steps: tuple[PreparedStep, ...]
-    temporaries: tuple[Made, ...]
-    spans: tuple[bool, ...]
-    """For each operand and output, whether it is bound by its whole buffer; empty where none is."""
-    report: tuple[str, str] | None
-    run: Callable[..., tuple[Array, ...]] | None
-    """The call in one step, for devices that are ``direct``, where all kernels have launches (``running``)."""
-    types: tuple[TensorType, ...]
-    """Types of the operands."""
-    output_types: tuple[TensorType, ...]
+from weft.tensors.splitting.interpreter import PreparedSplit, Splitting
 
 
 def needs_scratch(op: OpSpec, operands: Sequence[Any], into: Sequence[Array]) -> bool:
@@ -174,36 +119,45 @@ def prepare(
         )
     for at in own:
         made[at] = targets[op.overwrites.index(at)]
-    report = (op.info.get("public", op.name), op.reports) if op.reports else None
-    spans = tuple(span for _, span in slots) if any(span for _, span in slots) else ()
-    fresh = tuple(Made.on(device, o.dtype, o.shape) for o in outputs) if into is None else ()
-    for one in fresh:
-        if one.size > ADDRESSES:
-            device.allocate(
-                one.size
-            )  # raises that there are not so many; kernels could not be given such sizes
+    new = tuple(NewArray.on(device, o.dtype, o.shape) for o in outputs) if into is None else ()
+    for array in new:
+        if array.size > ADDRESSES:
+            device.allocate(array.size)  # raises that there are not so many bytes; kernels cannot count them
     if all(math.prod(output.shape) == 0 for output in outputs):
-        return Prepared(device, fresh, (), (), spans, report, None, tuple(types), tuple(outputs))
+        return _kernels(op, device, new, (), (), slots, types, outputs)
     if op.lower is None:
         raise UnsupportedError(f"{op.name}: has no kernels")
     program = op.lower(KernelRequest(made, targets, attributes, device.profile))
+    temporaries = tuple(NewArray.on(device, dtype, (count,)) for dtype, count in program.temporaries)
+    limit = device.largest_binding
+    sizes = [value.storage.size for value in (*operands, *(into or ())) if type(value) is Array]
+    if any(size > limit for size in (*sizes, *[array.size for array in (*new, *temporaries)])):
+        interpreter = Splitting(limit, max((array.size for array in temporaries), default=0))
+        return PreparedSplit(device, new, temporaries, tuple(types), tuple(outputs), None, interpreter)
     last = len(operands) + (len(outputs) if into is not None else 0)
     steps = tuple(_prepared_step(step, device, last) for step in program.steps)
-    temporaries = tuple(Made.on(device, dtype, (count,)) for dtype, count in program.temporaries)
-    limit = largest_binding(device)
-    if limit is not None and any(one.size > limit for one in (*fresh, *temporaries)):
-        device.oversized = True
+    return _kernels(op, device, new, temporaries, steps, slots, types, outputs)
+
+
+def _kernels(
+    op: OpSpec, device: Device, new: tuple[NewArray, ...], temporaries: tuple[NewArray, ...],
+    steps: tuple[PreparedStep, ...], slots: tuple[tuple[int, bool], ...], types: Sequence[TensorType],
+    outputs: Sequence[TensorType],
+) -> PreparedKernels:  # fmt: skip
+    """Return the prepared call of kernels, with its ``run`` where all of them have launches."""
+    spans = tuple(span for _, span in slots) if any(span for _, span in slots) else ()
     run = None
-    if not spans and all(step.launch is not None for step in steps):
-        run = _run_of(device, op, len(operands), fresh, temporaries, steps, len(outputs))
-    return Prepared(device, fresh, steps, temporaries, spans, report, run, tuple(types), tuple(outputs))
+    if steps and not spans and all(step.launch is not None for step in steps):
+        run = _run_of(device, op, len(types), new, temporaries, steps, len(outputs))
+    report = (op.info.get("public", op.name), op.reports) if op.reports else None
+    return PreparedKernels(device, new, temporaries, tuple(types), tuple(outputs), run, steps, spans, report)
 
 
 def _run_of(
-    device: Device, op: OpSpec, operands: int, fresh: Sequence[Made], temporaries: Sequence[Made],
+    device: Device, op: OpSpec, operands: int, new: Sequence[NewArray], temporaries: Sequence[NewArray],
     steps: Sequence[PreparedStep], outputs: int,
 ) -> Callable[..., tuple[Array, ...]]:  # fmt: skip
-    """A prepared call as one function."""
+    """Return a prepared call as one function."""
     parts = tuple(
         (
             step.buffers,
@@ -214,16 +168,15 @@ def _run_of(
     )
     numbers = [dtype for step in steps for _, _, dtype in step.scalars]
     launches = [step.launch for step in steps if step.launch is not None]
-    made = [(one.dtype, one.shape, one.strides, one.key) for one in fresh]
+    made = [(array.dtype, array.shape, array.strides, array.key) for array in new]
     where, what = op.info.get("public", op.name), op.reports or "index"
 
     def reported(index: int) -> IndexOutOfRangeError:
         return IndexOutOfRangeError(f"{where}: {what} {index} is out of range")
 
-    structure = (operands, outputs, len(temporaries), not fresh, parts)
-    return run_function(
-        structure, device, launches, [one.size for one in (*fresh, *temporaries)], made, numbers, reported
-    )
+    structure = (operands, outputs, len(temporaries), not new, parts)
+    sizes = [array.size for array in (*new, *temporaries)]
+    return run_function(structure, device, launches, sizes, made, numbers, reported)
 
 
 def check_attributes(op: OpSpec, attributes: dict[str, Any]) -> None:

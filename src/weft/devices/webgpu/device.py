@@ -70,7 +70,7 @@ class WebGpuDevice(Transfers):
         self._abandoned = []
         self._uniforms: dict[int, Any] = {}
         self._dispatches = 0
-        self._largest_binding = limits["max-storage-buffer-binding-size"]
+        self.largest_binding = limits["max-storage-buffer-binding-size"]
         self._counts_limit = limits["max-compute-workgroups-per-dimension"]
         loss.watch(handle, self)
         _opened.add(self)
@@ -91,8 +91,6 @@ class WebGpuDevice(Transfers):
     def allocate(self, size: int) -> Storage:
         """From the pool; the contents are what an earlier storage left, zeros at first."""
         self._begin("allocate")
-        if size > self._largest_binding:
-            self.oversized = True
         with self.lock:
             return self._pool.allocate(size)
 

@@ -1,7 +1,7 @@
-"""How ops are cut into pieces: a table from ops to the dimensions along which each operand and output may be narrowed.
+"""The table of the dimensions along which the operands and outputs of each op may be split.
 
-``pieces`` asks it where a tensor is larger than a binding. A row gives the *splits* of a call: carrying the op out on
-each piece gives the same bits as on the whole. What must be put together from parts is in ``steps``.
+A row gives the *splits* of a call: running the op on each piece gives the same bits as on the whole tensors. Ops whose
+pieces do not are in ``assembling``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Split:
-    """One way to cut a call: for each operand and output its dimension that is narrowed, ``None`` where it stays whole.
+    """A way to split a call: for each operand and output the dimension that is narrowed, ``None`` where it stays whole.
 
     ``change(call, start, stop)`` gives the operands and attributes of a piece where narrowing alone does not.
     """
@@ -32,26 +32,28 @@ class Split:
     change: Callable[[Call, int, int], Call] | None = None
 
     def narrows(self, values: Sequence[Any], worst: Any) -> int | None:
-        """The dimension of ``worst``, one of the operands and outputs, that is narrowed."""
-        found = [
-            own for own, value in zip((*self.operands, *self.targets), values, strict=True) if value is worst
+        """Return the dimension of ``worst``, which is an operand or output, that is narrowed."""
+        axes = [
+            axis
+            for axis, value in zip((*self.operands, *self.targets), values, strict=True)
+            if value is worst
         ]
-        return found[0] if found and all(own == found[0] for own in found) else None
+        return axes[0] if axes and all(axis == axes[0] for axis in axes) else None
 
 
 Rule = Callable[[tuple[Any, ...], tuple[Array, ...], dict[str, Any]], Iterator[Split]]
 
 
 def _aligned(value: Any, axis: int, rank: int, length: int) -> int | None:
-    """The dimension of a value that broadcasts over ``rank`` dimensions that goes with one of them."""
+    """Return the dimension of a value that broadcasts along ``axis`` of ``rank`` dimensions, ``None`` without one."""
     if type(value) is not Array:
         return None
-    own = axis - (rank - len(value.shape))
-    return own if own >= 0 and value.shape[own] == length and length > 1 else None
+    aligned = axis - (rank - len(value.shape))
+    return aligned if aligned >= 0 and value.shape[aligned] == length and length > 1 else None
 
 
 def _alike(*apart: str) -> Rule:
-    """All dimensions but those that the attributes ``apart`` name; operands and outputs broadcast together."""
+    """Return the rule of ops that broadcast: all dimensions but those that the attributes ``apart`` name."""
 
     def rule(
         operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
@@ -61,11 +63,11 @@ def _alike(*apart: str) -> Rule:
         for name in apart:
             whole.update((attributes[name],) if isinstance(attributes[name], int) else attributes[name])
         for axis in set(range(len(shape))) - whole:
-            own = [
-                tuple(_aligned(v, axis, len(shape), shape[axis]) for v in given)
-                for given in (operands, targets)
-            ]
-            yield Split(shape[axis], own[0], own[1])
+            of_operands, of_targets = (
+                tuple(_aligned(value, axis, len(shape), shape[axis]) for value in values)
+                for values in (operands, targets)
+            )
+            yield Split(shape[axis], of_operands, of_targets)
 
     return rule
 
@@ -73,7 +75,7 @@ def _alike(*apart: str) -> Rule:
 def _rows(
     operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
 ) -> Iterator[Split]:
-    """All dimensions but those along which the rows lie."""
+    """Yield all dimensions but those of the rows."""
     return _alike("dims" if "dims" in attributes else "dim")(operands, targets, attributes)
 
 
@@ -93,7 +95,7 @@ def _full(
 def _arange(
     operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
 ) -> Iterator[Split]:
-    """Integers only: of floats the product of place and step is rounded, from wherever it is counted."""
+    """Split ``arange`` of integers; floats are not split, since their product of place and step is rounded."""
     dtype: DType = attributes["dtype"]
     if dtype.is_integer and all(isinstance(operand, int) for operand in operands):
 
@@ -107,23 +109,23 @@ def _arange(
 def _matmul(
     operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
 ) -> Iterator[Split]:
-    """Batches, rows of the left factor, columns of the right one."""
+    """Yield batch dimensions, rows of the left factor and columns of the right factor."""
     shape = targets[0].shape
     rank = len(shape)
     for axis in range(rank):
-        own = tuple(
+        axes = tuple(
             None
             if axis >= rank - 2 and axis != rank - 2 + position
-            else _aligned(one, axis, rank, shape[axis])
-            for position, one in enumerate(operands)
+            else _aligned(operand, axis, rank, shape[axis])
+            for position, operand in enumerate(operands)
         )
-        yield Split(shape[axis], own, (axis,))
+        yield Split(shape[axis], axes, (axis,))
 
 
 def _reduced(
     operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
 ) -> Iterator[Split]:
-    """Dimensions that are not folded."""
+    """Yield the dimensions that are not reduced."""
     shape, keepdim = operands[0].shape, attributes["keepdim"]
     dims = attributes["dims"] if "dims" in attributes else (attributes["dim"],)
     for axis in set(range(len(shape))) - set(dims):
@@ -134,7 +136,7 @@ def _reduced(
 def _drawn(
     operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
 ) -> Iterator[Split]:
-    """The outermost dimension: a piece takes the counters of its elements, which follow one another."""
+    """Yield the outermost dimension: the counters of a piece's elements are consecutive."""
     shape = targets[0].shape
     axis = next((d for d, size in enumerate(shape) if size > 1), 0)
     at = 1 if "shape" in attributes else 2  # where the counter's two words are
@@ -171,20 +173,20 @@ def _scatter(
 def _index(
     operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
 ) -> Iterator[Split]:
-    """Dimensions of the indices, which leave the tensor whole, and those before and behind what is indexed."""
+    """Yield the dimensions of the indices, for which the tensor stays whole, and those that are not indexed."""
     shape, count, dim = targets[0].shape, len(operands) - 1, attributes.get("dim", 0)
     rank = len(shape) - (len(operands[0].shape) - count)
     for axis, size in enumerate(shape):
         named = dim <= axis < dim + rank
-        own = None if named else axis if axis < dim else axis - rank + count
+        source = None if named else axis if axis < dim else axis - rank + count
         rest = [_aligned(operand, axis - dim, rank, size) if named else None for operand in operands[1:]]
-        yield Split(size, (own, *rest), (axis,))
+        yield Split(size, (source, *rest), (axis,))
 
 
 def _index_put(
     operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
 ) -> Iterator[Split]:
-    """Dimensions before and behind what is indexed."""
+    """Yield the dimensions that are not indexed."""
     shape, count, dim = targets[0].shape, len(operands) - 2, attributes.get("dim", 0)
     rank = len(operands[1].shape) - (len(shape) - count)
     for axis in (*range(dim), *range(dim + count, len(shape))):
@@ -193,7 +195,7 @@ def _index_put(
 
 
 def _images(*whole: int) -> Rule:
-    """The batch of images; the operands at ``whole`` (a convolution's kernel) have none."""
+    """Return the rule of ops on batches of images; operands at ``whole`` (a convolution's kernel) have no batch."""
 
     def rule(
         operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
@@ -204,8 +206,8 @@ def _images(*whole: int) -> Rule:
                 options = options | {"shape": (stop - start, *options["shape"][1:])}
             return values, options
 
-        own = tuple(None if at in whole else 0 for at in range(len(operands)))
-        yield Split(targets[0].shape[0], own, (0,) * len(targets), change)
+        axes = tuple(None if at in whole else 0 for at in range(len(operands)))
+        yield Split(targets[0].shape[0], axes, (0,) * len(targets), change)
 
     return rule
 
@@ -213,13 +215,13 @@ def _images(*whole: int) -> Rule:
 def _update(
     operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
 ) -> Iterator[Split]:
-    """Elements of one parameter and its state; ``steps`` takes parameters one by one."""
+    """Yield the dimensions of one parameter and its state; ``assembling`` takes parameters one by one."""
     shape = targets[0].shape
     for axis, size in enumerate(shape):
-        own = tuple(
+        axes = tuple(
             axis if type(operand) is Array and operand.shape == shape else None for operand in operands
         )
-        yield Split(size, own, (axis,) * len(targets))
+        yield Split(size, axes, (axis,) * len(targets))
 
 
 SPLITTING: dict[str, Rule] = {
@@ -231,14 +233,14 @@ SPLITTING: dict[str, Rule] = {
 
 
 def rule_of(op: OpSpec) -> Rule | None:
-    """Return the rule by which an op is cut; ``None`` where it cannot be."""
+    """Return the rule by which an op is split; ``None`` where it cannot be."""
     return SPLITTING[op.rules.splitting] if op.rules.splitting else None
 
 
 def splits(
     op: OpSpec, operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
 ) -> list[Split]:
-    """The ways to cut a call, none where the op has no rule."""
+    """Return the ways to split a call, none where the op has no rule."""
     rule = rule_of(op)
     if rule is None or op.rules.splitting == "update" and len(operands) != sum(op.info["update"][:2]):
         return []
