@@ -388,7 +388,9 @@ def _donated_name(names: Sequence[str], given: int | str) -> str:
 
 def _plain_layout(tensor: Tensor) -> int:
     data: Array = tensor._data
-    return layout_key(data.dtype, data.shape, contiguous_strides(data.shape), 0, data.device, data.storage.size)
+    return layout_key(
+        data.dtype, data.shape, contiguous_strides(data.shape), 0, data.device, data.storage.size
+    )
 
 
 def jit(
