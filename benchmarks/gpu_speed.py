@@ -21,7 +21,7 @@ import numpy
 import weft as wf
 from weft import codegen, devices
 from weft.devices.base import Device
-from weft.kernels import Offset, Operand, Program
+from weft.kernels import KernelProgram, Offset, Operand
 from weft.ops import OPS, bind
 from weft.ops.matmul.linear import derived_matmul, matmul_program
 from weft.ops.registry.functions import FUNCTIONS
@@ -190,11 +190,11 @@ def kernels_of(device: str, a: Any, b: Any) -> tuple[Callable[[], Any], Callable
     arrays = [value._data for value in (a, b, out)]
     operands = [Operand(i, each.dtype, each.shape, each.strides, i) for i, each in enumerate(arrays)]
     chosen = matmul_program(*operands, opened.profile, 3)
-    plain = Program((derived_matmul(*operands),))
+    plain = KernelProgram((derived_matmul(*operands),))
     return dispatcher(opened, chosen, arrays), dispatcher(opened, plain, arrays)
 
 
-def dispatcher(device: Device, program: Program, arrays: list[Any]) -> Callable[[], None]:
+def dispatcher(device: Device, program: KernelProgram, arrays: list[Any]) -> Callable[[], None]:
     """A function that dispatches a program's steps, with its temporaries allocated once."""
     storages = [each.storage for each in arrays]
     storages += [device.allocate(count * device.itemsize(dtype)) for dtype, count in program.temporaries]

@@ -62,7 +62,7 @@ class Loop:
     """Steps repeated ``times`` times, in order."""
 
     times: int
-    steps: tuple[Step, ...]
+    steps: tuple[PlanStep, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +70,20 @@ class Branch:
     """The steps ``then`` where the byte at ``predicate`` is not 0, else the steps ``otherwise``."""
 
     predicate: Place
-    then: tuple[Step, ...]
-    otherwise: tuple[Step, ...]
+    then: tuple[PlanStep, ...]
+    otherwise: tuple[PlanStep, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class While:
     """The steps ``condition``, which write the byte at ``predicate``; while it is not 0, ``steps`` and they again."""
 
-    condition: tuple[Step, ...]
+    condition: tuple[PlanStep, ...]
     predicate: Place
-    steps: tuple[Step, ...]
+    steps: tuple[PlanStep, ...]
 
 
-Step = Dispatch | Loop | Branch | While
+PlanStep = Dispatch | Loop | Branch | While
 
 Group = tuple[tuple[int, int], ...]
 """States that must lie in one buffer: the number of each, and how many bytes after the group's start it begins."""
@@ -98,7 +98,7 @@ class Plan:
     ``choices`` are those measurements that decided about its kernels (``weft tune``): what was asked, and the answer.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[PlanStep, ...]
     arenas: tuple[int, ...]
     inputs: tuple[int, ...]
     states: tuple[int, ...]
@@ -124,7 +124,7 @@ class Plan:
         return "\n".join(lines)
 
 
-def bodies(step: Step) -> tuple[tuple[Step, ...], ...]:
+def bodies(step: PlanStep) -> tuple[tuple[PlanStep, ...], ...]:
     """The runs of steps within a step."""
     if isinstance(step, Branch):
         return step.then, step.otherwise
@@ -133,7 +133,7 @@ def bodies(step: Step) -> tuple[tuple[Step, ...], ...]:
     return (step.steps,) if isinstance(step, Loop) else ()
 
 
-def tests(steps: tuple[Step, ...]) -> Iterator[Place]:
+def tests(steps: tuple[PlanStep, ...]) -> Iterator[Place]:
     """Every place that a step looks at to know what comes next."""
     for step in steps:
         if isinstance(step, Branch | While):
@@ -142,7 +142,7 @@ def tests(steps: tuple[Step, ...]) -> Iterator[Place]:
             yield from tests(body)
 
 
-def _dispatches(steps: tuple[Step, ...]) -> Iterator[Dispatch]:
+def _dispatches(steps: tuple[PlanStep, ...]) -> Iterator[Dispatch]:
     for step in steps:
         if isinstance(step, Dispatch):
             yield step
@@ -150,7 +150,7 @@ def _dispatches(steps: tuple[Step, ...]) -> Iterator[Dispatch]:
             yield from _dispatches(body)
 
 
-def _printed(steps: tuple[Step, ...], indent: str) -> list[str]:
+def _printed(steps: tuple[PlanStep, ...], indent: str) -> list[str]:
     lines = []
     for step in steps:
         if isinstance(step, Dispatch):
@@ -161,7 +161,7 @@ def _printed(steps: tuple[Step, ...], indent: str) -> list[str]:
     return lines
 
 
-def _titles(step: Step) -> tuple[str, ...]:
+def _titles(step: PlanStep) -> tuple[str, ...]:
     """What stands before each run of steps within a step."""
     if isinstance(step, Branch):
         return f"if {step.predicate!r}", "else"

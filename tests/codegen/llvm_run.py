@@ -11,7 +11,7 @@ import numpy
 from weft import codegen, dtypes
 from weft.devices.cpu import CpuDevice
 from weft.dtypes import DType
-from weft.kernels import Offset, Operand, Scalar, Step
+from weft.kernels import KernelStep, Offset, Operand, Scalar
 
 Array = numpy.ndarray[Any, Any]
 
@@ -41,7 +41,7 @@ def operand(
 
 
 def run(
-    step: Step,
+    step: KernelStep,
     arrays: Sequence[Array],
     scalars: dict[int, int | float] | None = None,
     offsets: dict[int, int] | None = None,

@@ -16,13 +16,13 @@ from tests.codegen.test_llvm_reductions import fold, softmax
 from weft import codegen, dtypes
 from weft.errors import IndexOutOfRangeError, KernelError
 from weft.expr import Expr, call, cast, const, parse, substitute, variable
-from weft.kernels import Axis, Buffer, Builder, Kernel, Library, Operand, Part, Step, Store
+from weft.kernels import Axis, Buffer, Builder, Kernel, KernelStep, Library, Operand, Part, Store
 from weft.target import CPU, Parameter
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def add(shape: tuple[int, ...], strides: tuple[int, ...] | None = None, static: bool = False) -> Step:
+def add(shape: tuple[int, ...], strides: tuple[int, ...] | None = None, static: bool = False) -> KernelStep:
     """``operand 2 = operand 0 * 2 + operand 1``, operand 0 with strides."""
     builder = Builder("add", static=static)
     axes = builder.axes(shape)
@@ -31,7 +31,7 @@ def add(shape: tuple[int, ...], strides: tuple[int, ...] | None = None, static: 
     return builder.finish()
 
 
-def cat(sizes: tuple[int, ...]) -> Step:
+def cat(sizes: tuple[int, ...]) -> KernelStep:
     """Operands one after another in the last one: a part each."""
     builder = Builder("cat")
     total = operand(len(sizes), (sum(sizes),))
@@ -45,7 +45,7 @@ def cat(sizes: tuple[int, ...]) -> Step:
     return builder.finish()
 
 
-def embedding(rows: int, count: int, width: int) -> Step:
+def embedding(rows: int, count: int, width: int) -> KernelStep:
     """Rows of operand 0 by the indices in operand 1, checked, into operand 2."""
     builder = Builder("embedding")
     i, j = builder.axes((count, width))
@@ -59,7 +59,7 @@ def embedding(rows: int, count: int, width: int) -> Step:
     return builder.finish()
 
 
-def strided_cast() -> Step:
+def strided_cast() -> KernelStep:
     """A transposed bfloat16 matrix as float16."""
     builder = Builder("strided_cast")
     axes = builder.axes((4, 6))
@@ -68,7 +68,7 @@ def strided_cast() -> Step:
     return builder.finish()
 
 
-def centre(shape: tuple[int, int]) -> Step:
+def centre(shape: tuple[int, int]) -> KernelStep:
     """Rows less their largest value: a fold, then a store at every point of it."""
     builder = Builder("centre")
     rows, columns = builder.axes(shape[:1]), builder.reduce_axes(shape[1:])
@@ -84,7 +84,7 @@ LISTINGS = {
     "centre_rows": lambda: centre((8, 40)),
     "strided_cast": strided_cast,
     "embedding_checked": lambda: embedding(10, 3, 4),
-    "matmul": lambda: Step(Library("matmul", (dtypes.float32,) * 3), (0, 1, 2), ()),
+    "matmul": lambda: KernelStep(Library("matmul", (dtypes.float32,) * 3), (0, 1, 2), ()),
 }
 
 
@@ -232,7 +232,7 @@ def test_checks_inside_reductions() -> None:
         run(step, [table, indices, out], report=("gather_sum", "index"))
 
 
-def big_steps() -> dict[str, tuple[Step, list[Array]]]:
+def big_steps() -> dict[str, tuple[KernelStep, list[Array]]]:
     """Kernels large enough for two threads, with what they are given."""
     generator = numpy.random.default_rng(0)
     wide = generator.normal(size=(301, 1003)).astype(numpy.float32)

@@ -16,7 +16,7 @@ from weft import codegen, dtypes
 from weft.devices.cpu import CpuDevice
 from weft.dtypes import DType
 from weft.errors import KernelError
-from weft.kernels import Library, Offset, Operand, Program
+from weft.kernels import KernelProgram, Library, Offset, Operand
 from weft.kernels.library import attentions
 from weft.ops import OPS
 from weft.ops.attention import kernels as attention_kernels
@@ -25,7 +25,7 @@ from weft.target import CPU, TargetProfile
 
 
 def execute(
-    device: CpuDevice, profile: TargetProfile, program: Program, arrays: Sequence[Array], outputs: int
+    device: CpuDevice, profile: TargetProfile, program: KernelProgram, arrays: Sequence[Array], outputs: int
 ) -> list[Array]:
     """Run a program; gives its outputs, the last of the arrays."""
     storages = [device.allocate(array.nbytes) for array in arrays]

@@ -17,7 +17,7 @@ from weft import codegen, dtypes
 from weft.devices.cpu import CpuDevice
 from weft.dtypes import DType
 from weft.errors import KernelError
-from weft.kernels import Library, Offset, Operand, Program
+from weft.kernels import KernelProgram, Library, Offset, Operand
 from weft.ops.conv import cropped as convolution_cropped
 from weft.ops.conv import kernels as convolution_kernels
 from weft.ops.conv.sizes import Convolution
@@ -28,7 +28,7 @@ Pair = tuple[int, int]
 Sizes = tuple[int, ...]
 
 
-def execute(device: CpuDevice, program: Program, arrays: Sequence[Array]) -> Array:
+def execute(device: CpuDevice, program: KernelProgram, arrays: Sequence[Array]) -> Array:
     """Run a program over operands and one output, the last array; gives the output."""
     given = [memoryview(array.reshape(-1)).cast("B") for array in arrays]
     storages = [device.allocate(data.nbytes) for data in given]

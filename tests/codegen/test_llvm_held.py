@@ -11,10 +11,12 @@ from weft.codegen.llvm.held import held
 from weft.codegen.llvm.reduction import passes
 from weft.dtypes import DType
 from weft.expr import call
-from weft.kernels import Builder, Kernel, Step
+from weft.kernels import Builder, Kernel, KernelStep
 
 
-def softmax(shape: tuple[int, int], axis: int = 1, into: int = 1, dtype: DType = dtypes.float32) -> Step:
+def softmax(
+    shape: tuple[int, int], axis: int = 1, into: int = 1, dtype: DType = dtypes.float32
+) -> KernelStep:
     """Operand 0's softmax along an axis, in operand ``into``; operand 2 is the total."""
     builder = Builder("softmax")
     points, places = builder.axes(shape[1 - axis : 2 - axis]), builder.reduce_axes(shape[axis : axis + 1])
@@ -27,7 +29,7 @@ def softmax(shape: tuple[int, int], axis: int = 1, into: int = 1, dtype: DType =
     return builder.finish()
 
 
-def waiting(step: Step) -> int:
+def waiting(step: KernelStep) -> int:
     assert isinstance(step.kernel, Kernel)
     (part,) = step.kernel.parts
     return len(held(step.kernel, part, passes(part.reductions)))

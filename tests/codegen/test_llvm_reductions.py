@@ -15,7 +15,7 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr import call, cast
-from weft.kernels import Builder, Step
+from weft.kernels import Builder, KernelStep
 from weft.kernels.derived import Combine
 
 COMBINES = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
@@ -29,7 +29,7 @@ def fold(
     axes: tuple[int, ...],
     source: DType,
     strides: tuple[int, ...] | None = None,
-) -> Step:
+) -> KernelStep:
     """A reduction of operand 0 over ``axes`` into operand 1."""
     builder = Builder(f"{combine}_{source.name}")
     kept = [axis for axis in range(len(shape)) if axis not in axes]
@@ -66,7 +66,7 @@ def values(shape: tuple[int, ...], dtype: DType, combine: str, seed: int = 0) ->
     return generator.integers(low, 4, shape).astype(dtype.numpy)
 
 
-def check(combine: str, array: Array, axes: tuple[int, ...], step: Step) -> None:
+def check(combine: str, array: Array, axes: tuple[int, ...], step: KernelStep) -> None:
     """Run on one and on two threads: the same bits, and NumPy's values."""
     wanted = expected(combine, array, axes)
     out = wanted.astype(KINDS.get(combine, array.dtype))
@@ -227,7 +227,7 @@ def test_windows_over_padded_rows(combine: Combine, stride: int, window_last: bo
         numpy.testing.assert_allclose(out, folded, rtol=1e-5, atol=1e-5)
 
 
-def softmax(shape: tuple[int, int]) -> Step:
+def softmax(shape: tuple[int, int]) -> KernelStep:
     builder = Builder("softmax")
     rows, columns = builder.axes(shape[:1]), builder.reduce_axes(shape[1:])
     value = builder.load(operand(0, shape), rows + columns)

@@ -8,13 +8,13 @@ import pytest
 import weft as wf
 from tests.codegen.llvm_run import contiguous, cpu
 from weft import dtypes
-from weft.kernels import Library, Operand, Program
+from weft.kernels import KernelProgram, Library, Operand
 from weft.ops import OPS
 from weft.ops.reduce import sorting
 from weft.ops.registry.spec import KernelRequest
 
 
-def _lowered(n: int, count: int) -> Program:
+def _lowered(n: int, count: int) -> KernelProgram:
     shapes = ((3, n), (3, count), (3, count))
     types = (dtypes.float32, dtypes.float32, dtypes.int64)
     values = [

@@ -12,18 +12,18 @@ from tests.codegen.llvm_run import contiguous
 from weft import codegen, dtypes
 from weft.codegen.llvm.turned import turned
 from weft.dtypes import DType
-from weft.kernels import Kernel, Operand, Step
+from weft.kernels import Kernel, KernelStep, Operand
 from weft.ops.views.ops import copy_step
 from weft.target import CPU
 
 TYPES = ("float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
 
 
-def _copy(rows: int, columns: int, dtype: DType = dtypes.float32, apart: int = 1) -> Step:
+def _copy(rows: int, columns: int, dtype: DType = dtypes.float32, apart: int = 1) -> KernelStep:
     """The kernel that makes a transposed matrix contiguous; neighbours of its columns are ``apart``."""
     source = Operand(0, dtype, (rows, columns), (apart, rows * apart), 0)
     target = Operand(1, dtype, (rows, columns), contiguous((rows, columns)), 1)
-    step: Step = copy_step("copy", source, target, source.shape, source.strides, target.strides)
+    step: KernelStep = copy_step("copy", source, target, source.shape, source.strides, target.strides)
     return step
 
 

@@ -20,7 +20,7 @@ from weft.dtypes import DType
 from weft.errors import IndexOutOfRangeError, KernelError
 from weft.expr import call, cast, const, parse, substitute, variable, variables, where
 from weft.expr.node import INDEX
-from weft.kernels import Axis, Buffer, Builder, Kernel, Operand, Part, Step, Store
+from weft.kernels import Axis, Buffer, Builder, Kernel, KernelStep, Operand, Part, Store
 from weft.target import BROWSER, TargetProfile
 
 pytestmark = pytest.mark.webgpu
@@ -65,7 +65,7 @@ def operand(index: int, dtype: DType, shape: Sequence[int], strides: Sequence[in
 
 def compare(
     device: Device,
-    step: Step,
+    step: KernelStep,
     arrays: Sequence[Array],
     tolerance: float = 0.0,
     offsets: dict[int, int] | None = None,
@@ -86,7 +86,7 @@ def compare(
     return given_back
 
 
-def pointwise(dtype: DType, out: DType, count: int, vector: int, source: str) -> Step:
+def pointwise(dtype: DType, out: DType, count: int, vector: int, source: str) -> KernelStep:
     """``out[i] = source`` over x and y, contiguous."""
     builder = Builder("pointwise")
     x, y, z = (operand(index, kind, (count,)) for index, kind in enumerate((dtype, dtype, out)))

@@ -18,7 +18,7 @@ from weft.dtypes import DType
 from weft.errors import IndexOutOfRangeError, KernelError
 from weft.expr import Expr, call, cast, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Kernel, Step
+from weft.kernels import Builder, Kernel, KernelStep
 
 pytestmark = pytest.mark.webgpu
 Array = numpy.ndarray[Any, Any]
@@ -33,7 +33,7 @@ def gpu() -> Device:
 
 def fold(
     dtype: DType, combine: Any, shape: Sequence[int], dims: Sequence[int], cooperative: bool, out: DType
-) -> Step:
+) -> KernelStep:
     """``combine`` over ``dims`` of a contiguous operand."""
     builder = Builder(combine)
     strides = [int(numpy.prod(shape[axis + 1 :])) for axis in range(len(shape))]
@@ -47,7 +47,7 @@ def fold(
     return builder.finish(cooperative=cooperative)
 
 
-def kernel_of(step: Step) -> Kernel:
+def kernel_of(step: KernelStep) -> Kernel:
     assert isinstance(step.kernel, Kernel)
     return step.kernel
 
@@ -154,7 +154,7 @@ def test_a_loop_that_a_software_driver_would_cut_short_is_refused(gpu: Device) -
 
 def normalized(
     kind: str, shape: tuple[int, int], cooperative: bool, dtype: DType, in_place: bool = False
-) -> Step:
+) -> KernelStep:
     """Softmax, or layer normalization, of the rows: folds that use earlier ones, then stores at every element."""
     builder = Builder(kind)
     x = operand(0, dtype, shape)

@@ -21,7 +21,7 @@ from weft.devices.base import Device
 from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr import call, cast
-from weft.kernels import Builder, Kernel, Step
+from weft.kernels import Builder, Kernel, KernelStep
 from weft.ops.registry import sharing
 from weft.target import BROWSER
 from weft.tensors.eager import EAGER
@@ -46,7 +46,7 @@ def hardware(gpu: Device) -> Iterator[Device]:
     EAGER.prepared.clear()
 
 
-def centred(dtype: DType, shape: tuple[int, int], vector: int, team: int, held: int) -> Step:
+def centred(dtype: DType, shape: tuple[int, int], vector: int, team: int, held: int) -> KernelStep:
     """Each row less its mean over its largest, and its mean: two folds, an inner and an outer store."""
     builder = Builder("centred")
     x, y, means = operand(0, dtype, shape), operand(1, dtype, shape), operand(2, dtypes.float32, shape[:1])

@@ -14,7 +14,7 @@ from weft import codegen
 from weft.devices.base import Device, Storage
 from weft.dtypes import DType
 from weft.expr import Expr, evaluate
-from weft.kernels import Kernel, Library, Offset, Part, Scalar, Step
+from weft.kernels import Kernel, KernelStep, Library, Offset, Part, Scalar
 from weft.target import KernelSpec
 
 Array = numpy.ndarray[Any, Any]
@@ -62,7 +62,9 @@ def dispatch(
 
 
 def arguments(
-    step: Step, offsets: Mapping[int, int] | None = None, scalars: Mapping[int, int | float] | None = None
+    step: KernelStep,
+    offsets: Mapping[int, int] | None = None,
+    scalars: Mapping[int, int | float] | None = None,
 ) -> list[int | float]:
     """The step's parameter values: offsets of values (0 where not given) and Python scalars filled in."""
     filled: list[int | float] = []

@@ -12,7 +12,7 @@ from weft.expr import Expr, cast, const, load, parse, substitute, variable
 from weft.expr.node import INDEX
 from weft.kernels import Axis, Buffer, Kernel, Part, Store
 from weft.kernels.derived import Check
-from weft.plan import Dispatch, Place, Plan, Space, Step
+from weft.plan import Dispatch, Place, Plan, PlanStep, Space
 from weft.target import KernelSpec, Parameter, TargetProfile
 
 POINT = variable("i0_0", INDEX)
@@ -76,7 +76,7 @@ def chain(device: Device, count: int, n: int = 16) -> Plan:
     spec = pointwise(device.profile, "a * 2.0 - 1.0", n)
     size = 4 * n
     slot = -(-size // 256) * 256
-    steps: list[Step] = []
+    steps: list[PlanStep] = []
     source = at("input", 0, size)
     for number in range(count):
         target = at("output", 0, size) if number == count - 1 else at("arena", 0, size, slot * (number % 2))

@@ -19,7 +19,7 @@ from weft.errors import ArgumentError
 from weft.expr import const, load
 from weft.expr.node import INDEX
 from weft.kernels import Axis, Buffer, Kernel, Part, Store
-from weft.plan import Branch, Dispatch, Loop, Place, Plan, Space, Step, While
+from weft.plan import Branch, Dispatch, Loop, Place, Plan, PlanStep, Space, While
 from weft.target import KernelSpec, TargetProfile
 
 N = 16
@@ -68,7 +68,7 @@ class Kernels:
     def test(self, limit: float, source: Place) -> Dispatch:
         return Dispatch(less(self.profile, limit), (source, flag()))
 
-    def through(self, spec: KernelSpec) -> tuple[Step, ...]:
+    def through(self, spec: KernelSpec) -> tuple[PlanStep, ...]:
         """The values by a kernel, through the other half of the arena."""
         other = at("arena", 0, SIZE, 512)
         return self.step(spec, value(), other), self.step(self.copy, other, value())
@@ -82,14 +82,14 @@ def run(device: Device, plan: Plan, first: float) -> list[numpy.ndarray]:
     return [download(device, replay.run([given], [])[0]) for replay in (own, plain, own, own)]
 
 
-def plan_of(steps: list[Step]) -> Plan:
+def plan_of(steps: list[PlanStep]) -> Plan:
     return Plan(tuple(steps), (768,), (SIZE,), (), (SIZE,))
 
 
 @pytest.mark.parametrize("first", [0.0, 5.0])
 def test_a_branch(device: Device, way: str, first: float) -> None:
     k = Kernels(device)
-    steps: list[Step] = [
+    steps: list[PlanStep] = [
         k.test(3.0, value("input")),
         Branch(flag(), (k.step(k.double, value("input"), value("output")),),
                (*[k.step(k.more, value("input"), value())], k.step(k.more, value(), value("output")))),
@@ -103,7 +103,7 @@ def test_a_branch(device: Device, way: str, first: float) -> None:
 @pytest.mark.parametrize("first", [0.0, 5.0])
 def test_an_empty_side(device: Device, way: str, first: float) -> None:
     k = Kernels(device)
-    steps: list[Step] = [
+    steps: list[PlanStep] = [
         k.step(k.copy, value("input"), value("output")),
         k.test(3.0, value("input")),
         Branch(flag(), (), (k.step(k.double, value("input"), value("output")),)),
@@ -116,7 +116,7 @@ def test_an_empty_side(device: Device, way: str, first: float) -> None:
 @pytest.mark.parametrize("limit", [-1.0, 0.5, 3.0, 40.0])
 def test_a_loop_of_unknown_length(device: Device, way: str, limit: float) -> None:
     k = Kernels(device)
-    steps: list[Step] = [
+    steps: list[PlanStep] = [
         k.step(k.copy, value("input"), value()),
         While((k.test(limit, value()),), flag(), k.through(k.more)),
         k.step(k.copy, value(), value("output")),
@@ -133,7 +133,7 @@ def test_branches_within_loops_and_loops_within_branches(device: Device, way: st
     k = Kernels(device)
     inner = Branch(flag(), k.through(k.double), k.through(k.more))
     grow = While((k.test(30.0, value()),), flag(), (k.test(8.0, value()), inner))
-    steps: list[Step] = [
+    steps: list[PlanStep] = [
         k.step(k.copy, value("input"), value()),
         Loop(2, (k.test(2.0, value()), Branch(flag(), (Loop(3, k.through(k.more)), inner), k.through(k.double)))),
         Loop(2, (k.test(100.0, value()), Branch(flag(), (grow, *k.through(k.double)), (grow,)))),
@@ -166,7 +166,7 @@ def test_predicates_that_lie_elsewhere(device: Device, way: str, space: Space) -
     """In an input, a state, a group of states; the storages are others in every run."""
     k = Kernels(device)
     place = at(space, {"input": 1, "state": 1, "group": 0}[space], 1, 256 if space == "group" else 0)
-    steps: list[Step] = [
+    steps: list[PlanStep] = [
         Branch(place, (k.step(k.double, value("input"), value("output")),),
                (k.step(k.more, value("input"), value("output")),))
     ]  # fmt: skip
@@ -186,7 +186,7 @@ def test_predicates_that_lie_elsewhere(device: Device, way: str, space: Space) -
 def test_what_is_not_taken_is_not_run(device: Device, way: str) -> None:
     """By what it would have written; on ``cpu`` also by the count of calls."""
     k = Kernels(device)
-    steps: list[Step] = [
+    steps: list[PlanStep] = [
         k.step(k.copy, value("input"), value("output")),
         k.test(-1.0, value("input")),
         Branch(flag(), (Branch(flag(), (k.step(k.double, value("input"), value("output")),), ()),), ()),
@@ -237,7 +237,7 @@ def test_a_replay_lets_its_memory_go(device: Device, way: str) -> None:
 
     k = Kernels(device)
     before = device.memory_stats().in_use
-    steps: list[Step] = [
+    steps: list[PlanStep] = [
         k.step(k.copy, value("input"), value()),
         While((k.test(5.0, value()),), flag(), k.through(k.more)),
         k.step(k.copy, value(), value("output")),

@@ -18,7 +18,7 @@ from weft.compiler import trace
 from weft.errors import UnsupportedError
 from weft.graph import Graph
 from weft.graph.pipeline import lower_graph
-from weft.graph.plan.arenas import ROOMY, Layout, Run, arrange
+from weft.graph.plan.arenas import ROOMY, ArenaLayout, Run, arrange
 from weft.graph.plan.bindings import accessed
 from weft.graph.plan.planning import Planning
 from weft.plan import Dispatch, Place, Plan
@@ -29,7 +29,7 @@ RUNS = st.lists(
 )
 
 
-def check(layout: Layout, runs: dict[str, Run]) -> None:
+def check(layout: ArenaLayout, runs: dict[str, Run]) -> None:
     """Every run lies within its arena, at a multiple of 256, and shares no byte with one that is alive with it."""
     for name, run in runs.items():
         arena, offset = layout.places[name]

@@ -12,7 +12,7 @@ from weft.errors import UnsupportedError
 from weft.expr import call, const, load, variable, where
 from weft.expr.node import INDEX
 from weft.graph import Graph, Node, State, Var
-from weft.graph.lower.lowered import Call, Lowered, Value
+from weft.graph.lower.lowered import KernelCall, Lowered, LoweredValue
 from weft.graph.pipeline import lower_graph
 from weft.graph.plan.bounded import _range, bounded
 from weft.kernels import Axis, Buffer, Kernel, Part, Store
@@ -47,8 +47,8 @@ def test_ranges_hold_every_value(index, expected) -> None:
 def _lowered(read, written, count=10, vector=1) -> Lowered:
     part = Part((Axis(AT, const(count, INDEX)),), (Store("y", written, load("x", read, float32)),))
     kernel = Kernel("k", (Buffer("x", float32), Buffer("y", float32, "read_write")), (), (part,), vector)
-    made = Call(kernel, ("x", "y"), (1,), ops=("k",))
-    return Lowered((Value("x", float32, 10), Value("y", float32, 10)), (made,), ("x",), (), ())
+    made = KernelCall(kernel, ("x", "y"), (1,), ops=("k",))
+    return Lowered((LoweredValue("x", float32, 10), LoweredValue("y", float32, 10)), (made,), ("x",), (), ())
 
 
 def _store(lowered: Lowered):

@@ -16,7 +16,7 @@ from tests.codegen.wgsl_run import run_part
 from weft.expr import Expr, call, cast, const, load, variable
 from weft.expr.node import INDEX
 from weft.graph.fuse.merging import absorbed, attached, dense, inlined
-from weft.graph.lower.lowered import Value
+from weft.graph.lower.lowered import LoweredValue
 from weft.graph.rewriting.affine import Affine, Cut, affine
 from weft.graph.rewriting.parts import cut, fresh, numbered, plain, sizes
 from weft.kernels import Axis, Check, Part, Reduction, Store
@@ -58,8 +58,8 @@ def minus_row(name: str, target: str, source: str, per_row: str) -> Part:
     return plain(Part(own, (Store(target, at(own), value),)))
 
 
-def values(**elements: int) -> dict[str, Value]:
-    return {name: Value(name, F32, count) for name, count in elements.items()}
+def values(**elements: int) -> dict[str, LoweredValue]:
+    return {name: LoweredValue(name, F32, count) for name, count in elements.items()}
 
 
 ELEMENTS = {"x": ROWS * COLUMNS, "y": ROWS * COLUMNS, "z": ROWS * COLUMNS, "s": ROWS, "t": ROWS}
@@ -117,7 +117,7 @@ def test_what_folds_checks_or_stores_part_of_a_value_is_not_inlined() -> None:
 
 
 def test_a_narrow_value_is_rounded_as_if_stored() -> None:
-    half = Value("y", wf.float16, 24)
+    half = LoweredValue("y", wf.float16, 24)
     own = axes("p", (24,))
     producer = Part(own, (Store("y", at(own), load("x", at(own), F32) * const(0.1, F32)),))
     read = axes("c", (24,))

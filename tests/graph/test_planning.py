@@ -12,7 +12,7 @@ import weft as wf
 from weft.compiler import trace
 from weft.expr import variable
 from weft.expr.node import INDEX
-from weft.graph.lower.lowered import Call, Lowered, Result, Value
+from weft.graph.lower.lowered import KernelCall, Lowered, LoweredValue, Result
 from weft.graph.lower.ordering import ordered
 from weft.graph.lower.updates import copy_call
 from weft.graph.pipeline import lower_graph
@@ -104,13 +104,13 @@ def test_indices_are_divided() -> None:
 
 def test_a_call_that_frees_memory_comes_early() -> None:
     values = [
-        Value(name, wf.float32, size)
+        LoweredValue(name, wf.float32, size)
         for name, size in (("x", 8), ("big", 512), ("small", 4), ("y", 512), ("z", 4))
     ]
 
-    def call(new: str, *old: str) -> Call:
+    def call(new: str, *old: str) -> KernelCall:
         made = copy_call(values[1], values[3])
-        return Call(made.kernel, (*old, new), (len(old),), ops=(new,))
+        return KernelCall(made.kernel, (*old, new), (len(old),), ops=(new,))
 
     calls = (call("big", "x"), call("y", "x"), call("small", "big"), call("z", "small", "y"))
     lowered = Lowered(tuple(values), calls, ("x",), (), (Result("z", TensorType((4,), wf.float32)),))

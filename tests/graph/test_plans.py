@@ -20,7 +20,7 @@ from weft.expr import walk
 from weft.graph import Graph, interpret
 from weft.graph.fuse.fusing import fuse
 from weft.graph.lower.blocks import lower
-from weft.graph.lower.lowered import Block, Call, Choose, Lowered, Repeat, RepeatWhile, flat
+from weft.graph.lower.lowered import Block, Choose, KernelCall, Lowered, Repeat, RepeatWhile, flat
 from weft.graph.pipeline import lower_graph
 from weft.graph.plan.planning import Planning
 from weft.kernels import Kernel
@@ -78,7 +78,7 @@ def check_memory(planning: Planning) -> None:
         ends = first + planning._size(one), second + planning._size(other)
         return places[one][0] != places[other][0] or ends[0] <= second or ends[1] <= first
 
-    def visit(calls: Sequence[Call | Block]) -> None:
+    def visit(calls: Sequence[KernelCall | Block]) -> None:
         nonlocal held
         for call in calls:
             if isinstance(call, Choose):
@@ -105,7 +105,7 @@ def check_memory(planning: Planning) -> None:
                     looks(call.test)
                 held &= once
                 continue
-            assert isinstance(call, Call)
+            assert isinstance(call, KernelCall)
             read, written = own(call.reads), own(call.writes)
             assert read <= held, (call, read - held)
             for one in written:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from weft.autograd.mode import is_enabled
-from weft.autograd.node import Edge, Node
+from weft.autograd.node import Edge, GradientNode
 from weft.autograd.operands import edge_of, type_of_data
 from weft.ops import OPS, OpSpec, interpreter_stack
 from weft.tensors.array import Array
@@ -60,7 +60,7 @@ def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
     if tracked and op.gradient is not None and is_enabled():
         edges = tuple([edge_of(operand) for operand in operands])
         if any(edges):
-            node = Node(op, attributes, edges, known.types, known.output_types)
+            node = GradientNode(op, attributes, edges, known.types, known.output_types)
             node.save(operands, edges)
             if op.saves_output:
                 node.save_outputs(made)
@@ -85,7 +85,9 @@ def _apart(op: OpSpec, source: Tensor, attributes: dict[str, Any]) -> Any:
     if recording and _is_tracked(source):
         origin = edge_of(source)
         if origin is not None:
-            node = Node(op, attributes, (origin,), (type_of_data(given),), tuple(map(type_of_data, arrays)))
+            node = GradientNode(
+                op, attributes, (origin,), (type_of_data(given),), tuple(map(type_of_data, arrays))
+            )
     view = View(source, (), not recording)
     if own is not None:
         view = View(own.base, own.path, own.untracked or not recording)
@@ -214,7 +216,7 @@ def _viewed(
     if recording and (source._edge is not None or source._leaf_requires_grad or own is not None):
         origin = edge_of(source)
         if origin is not None and op.gradient is not None:
-            node = Node(op, attributes, (origin,), (type_of_data(given),), (type_of_data(data),))
+            node = GradientNode(op, attributes, (origin,), (type_of_data(given),), (type_of_data(data),))
             node.save((source,), (origin,))
             edge = Edge(node, 0) if node.differentiable(0) else None
     result = wrapped(data, edge)

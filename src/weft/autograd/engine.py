@@ -8,7 +8,7 @@ from typing import Any
 
 from weft.autograd.hooks import run_hooks
 from weft.autograd.mode import grad_mode
-from weft.autograd.node import Accumulator, Edge, Node
+from weft.autograd.node import Accumulator, Edge, GradientNode
 from weft.autograd.operands import edge_of
 from weft.errors import ArgumentTypeError, GradError, ShapeError, UnsupportedError, mistake
 from weft.ops import OPS, OpSpec, TensorType, bind
@@ -155,7 +155,7 @@ def _leading_to(roots: Sequence[Edge], wanted: set[Edge]) -> set[Any]:
             children = [edge.node for edge in node.edges if edge is not None]
             if any(child in useful or child in targets for child in children):
                 useful.add(node)
-        elif node not in visited and isinstance(node, Node):
+        elif node not in visited and isinstance(node, GradientNode):
             visited.add(node)
             stack.append((node, True))
             stack.extend((edge.node, False) for edge in node.edges if edge is not None)
@@ -172,7 +172,7 @@ class _Pending:
 
     def __init__(self, create_graph: bool) -> None:
         self._grads: dict[Any, dict[int, Tensor]] = {}
-        self._joint: dict[Any, dict[tuple[int, OpSpec], list[tuple[Node, Tensor]]]] = {}
+        self._joint: dict[Any, dict[tuple[int, OpSpec], list[tuple[GradientNode, Tensor]]]] = {}
         self._heap: list[tuple[int, int, Any]] = []
         self._arrived = 0
         self._own: set[int] | None = None if create_graph or not untouched() else set()
@@ -196,7 +196,7 @@ class _Pending:
             waiting[output] = total = bind(_ADD, known, value)
             self._own.add(id(total))
 
-    def deliver_jointly(self, node: Any, output: int, value: Tensor, by: Node) -> None:
+    def deliver_jointly(self, node: Any, output: int, value: Tensor, by: GradientNode) -> None:
         """Note a gradient to which the rule of ``by`` is applied once all have come."""
         if node not in self._grads:
             self._grads[node] = {}
@@ -261,7 +261,9 @@ def flow(
     return found
 
 
-def _process(node: Node, grads: dict[int, Tensor], useful: Any, wanted: Any, pending: _Pending) -> None:
+def _process(
+    node: GradientNode, grads: dict[int, Tensor], useful: Any, wanted: Any, pending: _Pending
+) -> None:
     """Apply a node's rule and pass the results on."""
     if node.retains:
         for index, reference in node.retains.items():
@@ -274,7 +276,9 @@ def _process(node: Node, grads: dict[int, Tensor], useful: Any, wanted: Any, pen
         needs = tuple([edge is not None for edge in edges])
     else:
         needs = tuple([edge is not None and (edge.node in useful or edge in wanted) for edge in edges])
-    if type(node) is Node and node.op.joint_gradient is not None:  # other nodes have rules of their own
+    if (
+        type(node) is GradientNode and node.op.joint_gradient is not None
+    ):  # other nodes have rules of their own
         edge = edges[0]
         if needs[0] and edge is not None:
             pending.deliver_jointly(edge.node, edge.output, full[0], node)
@@ -284,7 +288,7 @@ def _process(node: Node, grads: dict[int, Tensor], useful: Any, wanted: Any, pen
             pending.deliver(edge.node, edge.output, value)
 
 
-def _completed(node: Node, grads: dict[int, Tensor]) -> list[Any]:
+def _completed(node: GradientNode, grads: dict[int, Tensor]) -> list[Any]:
     """The gradients of all outputs, with zeros or ``None`` where none has come."""
     like = next(iter(grads.values()))
     return [

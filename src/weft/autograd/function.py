@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weft.autograd.mode import grad_mode, is_enabled
-from weft.autograd.node import Edge, Node, Saved, kept
+from weft.autograd.node import Edge, GradientNode, Saved, kept
 from weft.autograd.operands import edge_of, type_of
 from weft.dtypes import bool_
 from weft.errors import ArgumentTypeError, GradError, ShapeError, UnsupportedError, mistake
@@ -63,7 +63,7 @@ class FunctionCtx:
         )
 
 
-class FunctionNode(Node):
+class FunctionNode(GradientNode):
     """The tape's node for one call of a ``Function``."""
 
     __slots__ = ("_constant", "_saved", "context", "function")

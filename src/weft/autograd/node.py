@@ -1,4 +1,4 @@
-"""The tape's data: ``Node`` (one recorded op), ``Edge`` (an output of one), saved values, accumulators.
+"""The tape's data: ``GradientNode`` (a recorded op), ``Edge`` (an output of one), saved values, accumulators.
 
 Edges point from an op's operands' histories; a node's sequence number is larger than those of all that it depends
 on, so taking nodes by falling number is a topological order.
@@ -26,7 +26,7 @@ _sequence = itertools.count(1)
 class Edge(NamedTuple):
     """Output ``output`` of ``node``: where a tensor came from."""
 
-    node: Node | Accumulator
+    node: GradientNode | Accumulator
     output: int
 
 
@@ -66,7 +66,7 @@ def kept(saved: Saved) -> Any:
     return saved if own is None else own.keep(saved)
 
 
-class Node:
+class GradientNode:
     """A recorded op: where its operands came from and what its gradient reads."""
 
     __slots__ = (
@@ -190,7 +190,7 @@ class Accumulator:
         return f"<accumulates into a leaf {tuple(self.leaf.shape)}>"
 
 
-class Barrier(Node):
+class Barrier(GradientNode):
     """An identity on several tensors whose gradient is a function of all their gradients: where module hooks run.
 
     The tensors that ``through`` gives have the values of those that it takes, and the barrier as their history.
@@ -220,7 +220,7 @@ class Context:
 
     __slots__ = ("attributes", "input", "needs", "output", "output_types", "types")
 
-    def __init__(self, node: Node, needs: tuple[bool, ...]) -> None:
+    def __init__(self, node: GradientNode, needs: tuple[bool, ...]) -> None:
         self.needs = needs
         self.types = node.types
         self.output_types = node.output_types

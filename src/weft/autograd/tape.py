@@ -12,7 +12,7 @@ from typing import Any
 
 from weft.autograd.direct import carry_out
 from weft.autograd.mode import is_enabled
-from weft.autograd.node import Edge, Node
+from weft.autograd.node import Edge, GradientNode
 from weft.autograd.operands import edge_of, type_of, type_of_data
 from weft.errors import GradError
 from weft.ops import OPS, Interpreter, OpSpec, TensorType, set_default_stack
@@ -148,11 +148,11 @@ def record(
     edges: Sequence[Edge | None],
     outputs: Sequence[Any] | None,
     output_types: tuple[TensorType, ...] = (),
-) -> Node:
+) -> GradientNode:
     """A node for an op call, with what its gradient reads saved."""
     if outputs is not None:
         output_types = tuple([type_of_data(data) for data in outputs])
-    node = Node(op, attributes, edges, tuple([type_of(o) for o in operands]), output_types)
+    node = GradientNode(op, attributes, edges, tuple([type_of(o) for o in operands]), output_types)
     node.save(operands, edges)
     if outputs is not None and op.saves_output:
         node.save_outputs(outputs)
@@ -190,13 +190,13 @@ def _rebase(target: Tensor, base: Tensor, base_edge: Edge | None, value: Edge | 
     else:  # a view, or all of the base by what has no gradient: that of the old value is 0 where it was overwritten
         path = () if target._view is None else target._view.path
         types = (type_of(base), type_of(target))
-        update = Node(OPS["update_view"], {"path": path}, (base_edge, value), types, types[:1])
+        update = GradientNode(OPS["update_view"], {"path": path}, (base_edge, value), types, types[:1])
         base._edge = Edge(update, 0)
-    if base_edge is not None and isinstance(base_edge.node, Node):
+    if base_edge is not None and isinstance(base_edge.node, GradientNode):
         asked = base_edge.node.retains.pop(
             base_edge.output, None
         )  # retain_grad() means the value as it is now
-        if asked is not None and isinstance(base._edge.node, Node):
+        if asked is not None and isinstance(base._edge.node, GradientNode):
             base._edge.node.retains[base._edge.output] = asked
     base._generation += 1
 
@@ -215,7 +215,7 @@ def rebuild_view_edge(tensor: Tensor) -> None:
         for name, attributes in view.path:
             op, options = OPS[name], dict(attributes)
             (result,) = op.infer(source, **options)
-            edge, source = Edge(Node(op, options, (edge,), (source,), (result,)), 0), result
+            edge, source = Edge(GradientNode(op, options, (edge,), (source,), (result,)), 0), result
     tensor._edge = edge
     tensor._generation = view.base._generation
 

@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from weft.autograd.mode import is_enabled
-from weft.autograd.node import Edge, Node, Saved, kept
+from weft.autograd.node import Edge, GradientNode, Saved, kept
 from weft.autograd.operands import edge_of
 from weft.compiler.debug import checking
 from weft.compiler.execute import Executor, Interpreter, executor_for
-from weft.compiler.program import Output, Program, dense
+from weft.compiler.program import CompiledProgram, ProgramOutput, dense
 from weft.compiler.trace import Recording
 from weft.devices.base import Device, Storage
 from weft.errors import GradError
@@ -27,7 +27,7 @@ from weft.ops import OPS, TensorType
 from weft.tensors.tensor import Tensor
 
 
-class DerivedProgram(Program):
+class DerivedProgram(CompiledProgram):
     """A program of ``compile``, for a recording with gradients."""
 
     def __init__(
@@ -48,16 +48,18 @@ class DerivedProgram(Program):
         self.types = tuple(
             TensorType(one.shape, one.dtype) for one in map(self._outputs.__getitem__, derived.results)
         )
-        self._saved = [Output(var, device) for var in self.split.saved]
+        self._saved = [ProgramOutput(var, device) for var in self.split.saved]
         self._homes = _sources(self.split, numbers)
-        self._gradients = [Output(var, device) for var in self.split.backward.outputs if isinstance(var, Var)]
+        self._gradients = [
+            ProgramOutput(var, device) for var in self.split.backward.outputs if isinstance(var, Var)
+        ]
         known = {id(one): at for at, one in enumerate(self.guards.tensors)}
         self._outside = [known[id(value)] for value in derived.outside]
         self._backward: dict[tuple[bool, ...], _Backward] = {}
         self._lock = threading.Lock()
 
     def run(self, inputs: list[Any], originals: list[Any], call: Callable[[], str]) -> Any:
-        """See ``Program``."""
+        """See ``CompiledProgram``."""
         given = self._given(inputs)
         made = self._execute(given)
         tensors = [
@@ -128,7 +130,7 @@ def _sources(found: Split, volatile: Container[int]) -> list[tuple[str, int]]:
     return [homes[var.id] for var in found.saved]
 
 
-class ProgramNode(Node):
+class ProgramNode(GradientNode):
     """The tape's node for one call of a ``DerivedProgram``."""
 
     __slots__ = ("_kept", "_program")
@@ -168,7 +170,7 @@ class ProgramNode(Node):
         return found
 
 
-class _Refusal(Node):
+class _Refusal(GradientNode):
     """The history of gradients from a compiled graph: they cannot be differentiated again."""
 
     __slots__ = ("_of",)

@@ -25,7 +25,7 @@ from weft.compiler.derived import DerivedProgram
 from weft.compiler.guards import NumberTensor
 from weft.compiler.plans.compiled import CompiledPlan, plan_of
 from weft.compiler.plans.names import state_names
-from weft.compiler.program import Program, dense, device_of, is_dense, number_type
+from weft.compiler.program import CompiledProgram, dense, device_of, is_dense, number_type
 from weft.compiler.reached import device_of_call
 from weft.compiler.scripting import attach
 from weft.compiler.signature import describe, difference, is_input, take
@@ -73,9 +73,9 @@ class JitFunction:
         self.compilations = 0
         self._names = _parameter_names(fn)
         self.donate = tuple(_donated_name(self._names, one) for one in donate)
-        self._programs: list[Program] = []  # the one used last in front
-        self._known: dict[Any, list[Program]] = {}
-        self._layouts: dict[Any, tuple[list[Program], bool]] = {}
+        self._programs: list[CompiledProgram] = []  # the one used last in front
+        self._known: dict[Any, list[CompiledProgram]] = {}
+        self._layouts: dict[Any, tuple[list[CompiledProgram], bool]] = {}
         self._lock = threading.RLock()
         self._method_of: JitFunction | None = None
         self._attribute = self._home = self.__name__
@@ -106,7 +106,7 @@ class JitFunction:
 
     def _program_for(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], capturing: bool
-    ) -> tuple[Program, list[Any], list[Any]]:
+    ) -> tuple[CompiledProgram, list[Any], list[Any]]:
         """The program of a call, its inputs as the program takes them, and as they were given."""
         inputs: list[Any] = []
         key: list[Any] = [is_enabled(), devices.chosen(), capturing, mode_keys(), default_float()]
@@ -128,7 +128,7 @@ class JitFunction:
             self._programs.insert(0, program)
         return program, inputs, given
 
-    def _known_layout(self, key: list[Any], inputs: list[Any]) -> tuple[list[Program], bool]:
+    def _known_layout(self, key: list[Any], inputs: list[Any]) -> tuple[list[CompiledProgram], bool]:
         """The programs for a call of a new layout, and whether its tensors are contiguous."""
         tensors = iter([source for source in inputs if isinstance(source, Tensor)])
         layouts = [_plain_layout(next(tensors)) << 2 | one & 2 if type(one) is int else one for one in key]
@@ -140,13 +140,13 @@ class JitFunction:
 
     def _fitting(
         self,
-        programs: list[Program],
+        programs: list[CompiledProgram],
         key: list[Any],
         args: Any,
         kwargs: Any,
         inputs: list[Any],
         capturing: bool,
-    ) -> Program:
+    ) -> CompiledProgram:
         """A program of this key after taking over replaced tensors, or a new one."""
         reason = ""
         for program in programs:
@@ -184,7 +184,7 @@ class JitFunction:
         self._known = {key: programs for key, programs in self._known.items() if programs}
         self._layouts.clear()
 
-    def _forget(self, program: Program, reason: str) -> None:
+    def _forget(self, program: CompiledProgram, reason: str) -> None:
         for programs in self._known.values():
             if program in programs:
                 programs.remove(program)
@@ -197,13 +197,15 @@ class JitFunction:
 
     def _compile(
         self, args: Any, kwargs: Any, inputs: list[Any], description: list[tuple[str, str]], capturing: bool
-    ) -> Program:
+    ) -> CompiledProgram:
         with rare_collections():
             recording, donated, device = self._record(args, kwargs, inputs, capturing)
             device = device_of(recording.graph, device)
-            made: Program
+            made: CompiledProgram
             if recording.derived is None:
-                made = Program(self.__name__, recording, device, inputs, donated, description, capturing)
+                made = CompiledProgram(
+                    self.__name__, recording, device, inputs, donated, description, capturing
+                )
             else:
                 made = DerivedProgram(self.__name__, recording, device, inputs, description, capturing)
             made.compile()
@@ -265,7 +267,7 @@ class JitFunction:
             raise UnsupportedError(f"{self.__name__}: a plan is made in a traced function, expected outside")
         with self._lock:
             program, _, _ = self._program_for(args, kwargs, capturing)
-        if type(program) is not Program:
+        if type(program) is not CompiledProgram:
             raise UnsupportedError(
                 f"{self.__name__}: a plan is made of a call whose results have gradients, expected none; call it under "
                 f"no_grad(), or make the plan of a jitted step that computes them inside"

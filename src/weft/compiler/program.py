@@ -1,4 +1,4 @@
-"""``Program``: one compiled signature of a jitted function: its graph, its guards, and how a call of it runs."""
+"""``CompiledProgram``: a compiled signature of a jitted function: its graph, its guards, and how a call runs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _form(dtype: dtypes.DType, device: Device) -> str:
     return "<d" if wide else "<f"
 
 
-class Output:
+class ProgramOutput:
     """How a result is wrapped: its type, layout and the layout's number."""
 
     __slots__ = ("dtype", "key", "shape", "strides")
@@ -77,7 +77,7 @@ class Output:
         return Tensor.wrap(Array(storage, self.dtype, self.shape, self.strides, 0, self.key))
 
 
-class Program:
+class CompiledProgram:
     """A compiled call. ``donated`` are the positions among the inputs whose memory results may take over."""
 
     def __init__(
@@ -101,7 +101,9 @@ class Program:
             if not isinstance(one, Tensor)
         }
         self._changed = [at for at, own in enumerate(recording.graph.states) if own.changed]
-        self._outputs = [Output(var, device) for var in recording.graph.outputs if isinstance(var, Var)]
+        self._outputs = [
+            ProgramOutput(var, device) for var in recording.graph.outputs if isinstance(var, Var)
+        ]
         self._executor: Executor | None = None
         self._plain = not self._donated and not self._numbers
 

@@ -18,11 +18,11 @@ from weft.graph.fuse import tuning
 from weft.graph.fuse.fusing import fuse
 from weft.graph.fuse.products import asked
 from weft.graph.lower.blocks import lower
-from weft.graph.lower.lowered import Call, Lowered, flat
+from weft.graph.lower.lowered import KernelCall, Lowered, flat
 from weft.graph.rewriting.parts import loaded, stored
 from weft.kernels import Kernel, Library, Offset, Operand
 from weft.ops import OPS, bind
-from weft.ops.matmul.products import Asked, Choice, Layout, candidates, gpu_program
+from weft.ops.matmul.products import Asked, Choice, ProductLayout, candidates, gpu_program
 from weft.ops.registry.sharing import TEAMS_TRIED
 from weft.target import KernelSpec, TargetProfile
 from weft.tensors.creation import ones
@@ -101,7 +101,7 @@ class Fold:
 class Product:
     """A call of ``matmul`` with memory to run it in: operands where the call has them, ones in them."""
 
-    def __init__(self, device: Device, plain: TargetProfile, own: Asked, call: Call) -> None:
+    def __init__(self, device: Device, plain: TargetProfile, own: Asked, call: KernelCall) -> None:
         kernel = call.kernel
         assert isinstance(kernel, Library)
         self.device, self.profile, self.types = device, plain, kernel.dtypes
@@ -110,7 +110,7 @@ class Product:
         numbers = [tuple(map(int, call.arguments[at : at + 5])) for at in (5, 10)]
         self.offsets = [number[0] for number in numbers] + [0]
         c = (batch1 * m * n, m * n, n, 1)
-        self.layout = Layout((batch0, batch1), m, n, k, numbers[0][1:], numbers[1][1:], c)
+        self.layout = ProductLayout((batch0, batch1), m, n, k, numbers[0][1:], numbers[1][1:], c)
         options = dict(kernel.options)
         self.operands = [
             Operand(at, dtype, aligned=at == 2 or bool(options[side]))

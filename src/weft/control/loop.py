@@ -27,11 +27,11 @@ from weft.ops.registry.table import declare
 from weft.tensors.tensor import Tensor
 from weft.utils.tree import flatten_some as flatten
 
-Step = Callable[[Any, Any], "tuple[Any, Any]"]
+ScanBody = Callable[[Any, Any], "tuple[Any, Any]"]
 
 
 def scan(
-    f: Step, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False
+    f: ScanBody, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False
 ) -> tuple[Any, Any]:
     """Carry a value along sequences: ``carry, y = f(carry, x)`` for each ``x`` of ``xs``; gives (carry, stacked ys).
 
@@ -142,7 +142,7 @@ def _check_carry(before: Sequence[Tensor], after: Sequence[Any]) -> None:
 
 
 def _loop(
-    f: Step, carry: list[Any], carried: Any, sequences: list[Any], rebuild: Any, count: int, reverse: bool
+    f: ScanBody, carry: list[Any], carried: Any, sequences: list[Any], rebuild: Any, count: int, reverse: bool
 ) -> tuple[Any, Any]:
     """Step by step, in eager mode."""
     state, results = carried(carry), []

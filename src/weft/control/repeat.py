@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weft.autograd.mode import is_enabled, no_grad
-from weft.autograd.node import Edge, Node
+from weft.autograd.node import Edge, GradientNode
 from weft.autograd.operands import edge_of
 from weft.control.body import run_by_nodes, trace_bodies, type_of, types_of
 from weft.control.outside import fold_generators, write_back
@@ -139,7 +139,7 @@ def _loop(
     if not sources or not is_enabled():
         return values
     edges = [edge_of(source) for source in sources]
-    node = Node(WHILE, {}, edges, tuple(types_of(sources)), tuple(types_of(values)))
+    node = GradientNode(WHILE, {}, edges, tuple(types_of(sources)), tuple(types_of(values)))
     return [
         Tensor.wrap(one._data, Edge(node, at) if node.differentiable(at) else None)
         for at, one in enumerate(values)

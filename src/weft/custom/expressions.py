@@ -11,7 +11,7 @@ from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, ExpressionError, ShapeError, mistake
 from weft.expr import Expr, cast, parse, simplify, substitute, variable
 from weft.expr.define import written_out
-from weft.kernels import Builder, Program
+from weft.kernels import Builder, KernelProgram
 from weft.ops import OpSpec, TensorType, bind
 from weft.ops.pointwise.expressions import Pointwise, gradient_op, pointwise, pointwise_program, unbroadcast
 from weft.ops.registry.geometry import broadcast_shapes
@@ -144,8 +144,8 @@ def _joined(key: str, parts: Sequence[OpSpec], names: tuple[str, ...], doc: str)
     )  # fmt: skip
 
 
-def _lower(key: str, infos: Sequence[Pointwise], names: tuple[str, ...]) -> Callable[..., Program]:
-    def lower(request: KernelRequest) -> Program:
+def _lower(key: str, infos: Sequence[Pointwise], names: tuple[str, ...]) -> Callable[..., KernelProgram]:
+    def lower(request: KernelRequest) -> KernelProgram:
         types = [TensorType(o.shape, o.dtype, o.scalar) for o in request.operands]
         tensors = [operand for operand in request.operands if not operand.scalar]
 

@@ -12,7 +12,7 @@ from weft.custom.sizes import Declared, evaluate, names_in, solve
 from weft.custom.wgsl import Source, counts
 from weft.dtypes import DType
 from weft.errors import ArgumentError, DTypeError, GradError, ShapeError, UnsupportedError, mistake
-from weft.kernels import Program, Scalar, Step
+from weft.kernels import KernelProgram, KernelStep, Scalar
 from weft.ops import OpSpec, TensorType
 from weft.ops.registry.spec import KernelRequest
 from weft.target import TargetProfile
@@ -111,8 +111,8 @@ def _lower(
     parameters: Mapping[str, DType],
     fixed: frozenset[str],
     count: tuple[str, ...],
-) -> Callable[..., Program]:
-    def lower(request: KernelRequest) -> Program:
+) -> Callable[..., KernelProgram]:
+    def lower(request: KernelRequest) -> KernelProgram:
         spec = source.spec(request.profile)
         tensors = request.operands[: len(inputs)]
         values = solve(
@@ -127,7 +127,7 @@ def _lower(
         places = {name: Scalar(next(free)) for name in parameters if name not in fixed}
         arguments = [places[name] if name in places else values[name] for name, _ in source.parameters]
         buffers = tuple(one.index for one in (*tensors, *request.outputs))
-        return Program((Step(spec, buffers, (*arguments, *groups)),))
+        return KernelProgram((KernelStep(spec, buffers, (*arguments, *groups)),))
 
     return lower
 

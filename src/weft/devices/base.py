@@ -165,7 +165,7 @@ Range = Storage | Span
 """What a kernel binds: ``size`` bytes at ``offset`` of ``buffer``."""
 
 
-Call = tuple[KernelSpec, Sequence[Range], Sequence[int | float], "tuple[str, str] | None"]
+DispatchArguments = tuple[KernelSpec, Sequence[Range], Sequence[int | float], "tuple[str, str] | None"]
 """A dispatch: what ``Device.dispatch_kernel`` takes."""
 
 
@@ -285,7 +285,7 @@ class Device(ABC):
         """
 
     @abstractmethod
-    def dispatch_kernels(self, calls: Sequence[Call]) -> None:
+    def dispatch_kernels(self, calls: Sequence[DispatchArguments]) -> None:
         """Run kernels in order, all or none: whatever can fail is done for each before the first one starts.
 
         Compiling, binding and packing come first. Behind that only a device that is lost, or an index that a kernel

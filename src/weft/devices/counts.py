@@ -16,11 +16,11 @@ from weft.expr.define import definition
 from weft.expr.functions import FUNCTIONS
 from weft.target import KernelSpec
 
-Value = int | float
-Evaluate = Callable[[Sequence[Value]], Value]
-Counts = Callable[[Sequence[Value]], tuple[int, int, int]]
+ParameterValue = int | float
+Evaluate = Callable[[Sequence[ParameterValue]], ParameterValue]
+Counts = Callable[[Sequence[ParameterValue]], tuple[int, int, int]]
 
-_OPERATORS: dict[str, Callable[..., Value]] = {
+_OPERATORS: dict[str, Callable[..., ParameterValue]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "neg": operator.neg, "abs": abs,
     "idiv": operator.floordiv, "irem": operator.mod, "floordiv": operator.floordiv, "mod": operator.mod,
     "ceil_div": lambda a, b: -(-a // b), "minimum": min, "maximum": max,
@@ -49,7 +49,7 @@ def compile_counts(spec: KernelSpec) -> Counts:
         return lambda values: constant
     x, y, z = (part if callable(part) else _constant(part) for part in parts)
 
-    def computed(values: Sequence[Value]) -> tuple[int, int, int]:
+    def computed(values: Sequence[ParameterValue]) -> tuple[int, int, int]:
         for amount, bound in amounts:
             if (found := amount(values)) > bound.most:
                 raise KernelError(f"kernel {spec.name}: {bound.message} (here {found}, at most {bound.most})")
@@ -73,7 +73,7 @@ def _remembering(computed: Counts, used: list[int]) -> Counts:
     sizes = operator.itemgetter(*used)
     known: dict[Any, tuple[int, int, int]] = {}
 
-    def looked_up(values: Sequence[Value]) -> tuple[int, int, int]:
+    def looked_up(values: Sequence[ParameterValue]) -> tuple[int, int, int]:
         key = sizes(values)
         found = known.get(key)
         if found is None:
@@ -95,7 +95,7 @@ def _part(
     return _closure(spec, parse(text, types), positions)
 
 
-def _constant(value: Value) -> Evaluate:
+def _constant(value: ParameterValue) -> Evaluate:
     return lambda values: value
 
 

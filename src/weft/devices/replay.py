@@ -13,7 +13,7 @@ from weft.devices.base import Range, Span, Storage
 from weft.devices.counts import counted
 from weft.devices.events import carried_out
 from weft.errors import ArgumentError, DeviceError, DisposedError, mistake
-from weft.plan import ALIGNMENT, Branch, Dispatch, Loop, Place, Plan, Space, Step, tests
+from weft.plan import ALIGNMENT, Branch, Dispatch, Loop, Place, Plan, PlanStep, Space, tests
 
 if TYPE_CHECKING:
     from weft.devices.base import Device
@@ -158,7 +158,7 @@ def group_slots(plan: Plan, states: Sequence[Storage]) -> list[Slot]:
 
 
 def unrolled(
-    steps: Sequence[Step], test: Callable[[Place], bool] | None = None, number: int = 0
+    steps: Sequence[PlanStep], test: Callable[[Place], bool] | None = None, number: int = 0
 ) -> Iterator[tuple[Dispatch, int]]:
     """Every dispatch in the order in which they run, each with its round of the innermost loop around it.
 

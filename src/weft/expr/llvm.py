@@ -17,7 +17,7 @@ from weft.errors import KernelError
 from weft.expr.define import definition
 from weft.expr.functions import FUNCTIONS
 from weft.expr.llvm_narrow import narrowed, widened
-from weft.expr.llvm_text import SCALAR_BITS, SCALARS, Lines, Value, literal, suffix, vector_type
+from weft.expr.llvm_text import SCALAR_BITS, SCALARS, IRValue, Lines, literal, suffix, vector_type
 from weft.expr.node import Expr, variable
 from weft.expr.parse import parse
 from weft.expr.simplify import substitute
@@ -27,7 +27,7 @@ _CAST_INTEGER: Final = {"bool": "zext", "uint": "zext", "int": "sext"}
 PROVIDED: Final = "weft.provided."
 """What the names of functions begin with that a device's compiler defines by what the processor has."""
 
-LoadWriter = Callable[["Emitter", Expr], Value]
+LoadWriter = Callable[["Emitter", Expr], IRValue]
 
 
 class Emitter:
@@ -36,9 +36,9 @@ class Emitter:
     def __init__(self, lines: Lines, load: LoadWriter) -> None:
         self.lines = lines
         self._load = load
-        self._known: list[dict[Expr, Value]] = [{}]
+        self._known: list[dict[Expr, IRValue]] = [{}]
 
-    def bind(self, name: Expr, value: Value) -> None:
+    def bind(self, name: Expr, value: IRValue) -> None:
         """Let a variable stand for a value until the scope ends."""
         self._known[-1][name] = value
 
@@ -49,7 +49,7 @@ class Emitter:
         yield
         self._known.pop()
 
-    def value(self, root: Expr) -> Value:
+    def value(self, root: Expr) -> IRValue:
         """Write what ``root`` needs and give its value; ``KernelError`` for what no instruction computes."""
         pending: list[tuple[Expr, bool]] = [(root, False)]
         while pending:
@@ -65,20 +65,20 @@ class Emitter:
         assert found is not None
         return found
 
-    def _find(self, node: Expr) -> Value | None:
+    def _find(self, node: Expr) -> IRValue | None:
         for known in reversed(self._known):
             if node in known:
                 return known[node]
         return None
 
-    def _write(self, node: Expr) -> Value:
+    def _write(self, node: Expr) -> IRValue:
         if node.dtype not in SCALARS and node.function not in ("cast", "const"):
             raise KernelError(
                 f"llvm: {node!r} has type {node.dtype.name}, expected one that values are computed in "
                 f"({', '.join(dtype.name for dtype in SCALARS)}); cast to {node.dtype.compute.name}"
             )
         if node.function == "const":
-            value = Value(literal(node.data, node.dtype.compute), node.dtype.compute)
+            value = IRValue(literal(node.data, node.dtype.compute), node.dtype.compute)
             return self.rounded(value, node.dtype)
         if node.function == "variable":
             raise KernelError(f"llvm: variable {node!r} is not an axis, a parameter or an earlier result")
@@ -90,35 +90,35 @@ class Emitter:
         lanes = max(arg.lanes for arg in args)
         return self._call(node, [self.splat(arg, lanes) for arg in args], lanes)
 
-    def splat(self, value: Value, lanes: int) -> Value:
+    def splat(self, value: IRValue, lanes: int) -> IRValue:
         """``value`` in every one of ``lanes`` lanes."""
         if value.lanes == lanes:
             return value
         assert value.lanes == 1, "vectors of different lanes never meet"
         kind = SCALARS[value.dtype]
         if not value.text.startswith("%"):
-            return Value(f"splat ({kind} {value.text})", value.dtype, lanes)
+            return IRValue(f"splat ({kind} {value.text})", value.dtype, lanes)
         whole = vector_type(kind, lanes)
         first = self.lines.let(f"insertelement {whole} poison, {kind} {value.text}, i64 0")
         mask = f"<{lanes} x i32> zeroinitializer"
-        return Value(
+        return IRValue(
             self.lines.let(f"shufflevector {whole} {first}, {whole} poison, {mask}"), value.dtype, lanes
         )
 
-    def rounded(self, value: Value, dtype: DType) -> Value:
+    def rounded(self, value: IRValue, dtype: DType) -> IRValue:
         """A value in the compute type of a narrow type as that type would hold it; of other types itself."""
         if value.dtype is dtype:
             return value
         return widened(self.lines, narrowed(self.lines, value, dtype), dtype, value.lanes)
 
-    def convert(self, value: Value, dtype: DType) -> Value:
+    def convert(self, value: IRValue, dtype: DType) -> IRValue:
         """C's conversion, but anything nonzero is True and floats saturate to integers (NaN to 0)."""
         instruction = _conversion(value, dtype)
         if instruction is None:
-            return Value(value.text, dtype, value.lanes)
-        return Value(self.lines.let(instruction), dtype, value.lanes)
+            return IRValue(value.text, dtype, value.lanes)
+        return IRValue(self.lines.let(instruction), dtype, value.lanes)
 
-    def _call(self, node: Expr, args: list[Value], lanes: int) -> Value:
+    def _call(self, node: Expr, args: list[IRValue], lanes: int) -> IRValue:
         function = FUNCTIONS[node.function]
         kind = args[-1]  # the type that templates speak of: the values', not the condition's
         if kind.dtype is dtypes.float64 and function.double is not None:
@@ -133,11 +133,11 @@ class Emitter:
             raise KernelError(f"llvm: {node.function} has no form for {kind.dtype.name}")
         return self.inline(body, dict(zip(function.parameters, args, strict=True)))
 
-    def apply(self, source: str, values: Mapping[str, Value]) -> Value:
+    def apply(self, source: str, values: Mapping[str, IRValue]) -> IRValue:
         """Write an expression given as text, its variables standing for values."""
         return self.inline(parse(source, {name: value.dtype for name, value in values.items()}), values)
 
-    def inline(self, body: Expr, values: Mapping[str, Value]) -> Value:
+    def inline(self, body: Expr, values: Mapping[str, IRValue]) -> IRValue:
         """Write an expression, its variables standing for values."""
         # Named by their values: no kernel has such a variable, and the same call twice is one node.
         own = {variable(name, value.dtype): variable(f"{value.text}:{value.lanes}", value.dtype)
@@ -146,7 +146,9 @@ class Emitter:
             self.bind(placeholder, value)
         return self.value(substitute(body, own))
 
-    def _instruction(self, name: str, template: str, dtype: DType, args: list[Value], lanes: int) -> Value:
+    def _instruction(
+        self, name: str, template: str, dtype: DType, args: list[IRValue], lanes: int
+    ) -> IRValue:
         args = _GUARDED.get(name, _unguarded)(self, args)
         kind = SCALARS[args[-1].dtype]
         if kind in ("double", "i64") and ("{U}" in template or "{F}" in template):
@@ -160,55 +162,55 @@ class Emitter:
             F=vector_type("float", lanes),
             ONES="true" if kind == "i1" and lanes == 1 else _splat_literal(kind, "-1", lanes),
         )
-        return Value(self.lines.let(text), dtype, lanes)
+        return IRValue(self.lines.let(text), dtype, lanes)
 
-    def _call_provided(self, name: str, dtype: DType, args: list[Value], lanes: int) -> Value:
+    def _call_provided(self, name: str, dtype: DType, args: list[IRValue], lanes: int) -> IRValue:
         """A call of a function that the device's compiler defines, of all lanes at once."""
         symbol = f"@{PROVIDED}{name}.{suffix(SCALARS[dtype], lanes)}"
         whole = vector_type(SCALARS[dtype], lanes)
         self.lines.declarations.add(f"declare {whole} {symbol}({', '.join(arg.type for arg in args)})")
         given = ", ".join(f"{arg.type} {arg.text}" for arg in args)
-        return Value(self.lines.let(f"call {whole} {symbol}({given})"), dtype, lanes)
+        return IRValue(self.lines.let(f"call {whole} {symbol}({given})"), dtype, lanes)
 
-    def _call_c(self, name: str, dtype: DType, args: list[Value], lanes: int) -> Value:
+    def _call_c(self, name: str, dtype: DType, args: list[IRValue], lanes: int) -> IRValue:
         """A call of the C library, lane by lane."""
         parameters = ", ".join("double" for _ in args)
         self.lines.declarations.add(f"declare {SCALARS[dtype]} @{name}({parameters})")
         if lanes == 1:
             given = ", ".join(f"double {arg.text}" for arg in args)
-            return Value(self.lines.let(f"call {SCALARS[dtype]} @{name}({given})"), dtype)
+            return IRValue(self.lines.let(f"call {SCALARS[dtype]} @{name}({given})"), dtype)
         whole, text = vector_type(SCALARS[dtype], lanes), "poison"
         for lane in range(lanes):
             given = ", ".join(f"double {self.lane(arg, lane).text}" for arg in args)
             one = self.lines.let(f"call {SCALARS[dtype]} @{name}({given})")
             text = self.lines.let(f"insertelement {whole} {text}, {SCALARS[dtype]} {one}, i64 {lane}")
-        return Value(text, dtype, lanes)
+        return IRValue(text, dtype, lanes)
 
-    def lane(self, value: Value, lane: int) -> Value:
+    def lane(self, value: IRValue, lane: int) -> IRValue:
         """One lane of a value; a scalar is the same in every lane."""
         if value.lanes == 1:
             return value
-        return Value(self.lines.let(f"extractelement {value.type} {value.text}, i64 {lane}"), value.dtype)
+        return IRValue(self.lines.let(f"extractelement {value.type} {value.text}, i64 {lane}"), value.dtype)
 
-    def compare(self, sign: str, value: Value, constant: int) -> Value:
+    def compare(self, sign: str, value: IRValue, constant: int) -> IRValue:
         """``icmp`` of an integer with a constant."""
         other = _splat_literal(SCALARS[value.dtype], str(constant), value.lanes)
         text = self.lines.let(f"icmp {sign} {value.type} {value.text}, {other}")
-        return Value(text, dtypes.bool_, value.lanes)
+        return IRValue(text, dtypes.bool_, value.lanes)
 
-    def select(self, condition: Value, a: Value, b: Value) -> Value:
+    def select(self, condition: IRValue, a: IRValue, b: IRValue) -> IRValue:
         """``a`` where the condition holds, else ``b``, lane by lane."""
         lanes = max(condition.lanes, a.lanes, b.lanes)
         condition, a, b = (self.splat(value, lanes) for value in (condition, a, b))
         text = f"select {condition.type} {condition.text}, {a.type} {a.text}, {b.type} {b.text}"
-        return Value(self.lines.let(text), a.dtype, lanes)
+        return IRValue(self.lines.let(text), a.dtype, lanes)
 
 
 def _splat_literal(kind: str, text: str, lanes: int) -> str:
     return text if lanes == 1 else f"splat ({kind} {text})"
 
 
-def _conversion(value: Value, dtype: DType) -> str | None:
+def _conversion(value: IRValue, dtype: DType) -> str | None:
     """The instruction that converts ``value``, ``None`` where its bits stay as they are."""
     source, given, target = value.dtype, value.type, vector_type(SCALARS[dtype], value.lanes)
     if source is dtype or (source.is_integer and dtype.is_integer and SCALARS[source] == SCALARS[dtype]):
@@ -232,18 +234,18 @@ def _conversion(value: Value, dtype: DType) -> str | None:
 
 # What LLVM leaves undefined and users may write. The results are those of WGSL: the shift distance counts
 # modulo the width, ``x / 0`` is x, ``x % 0`` is 0, and the lowest integer divided by -1 is itself.
-def _unguarded(emitter: Emitter, args: list[Value]) -> list[Value]:
+def _unguarded(emitter: Emitter, args: list[IRValue]) -> list[IRValue]:
     return args
 
 
-def _masked_shift(emitter: Emitter, args: list[Value]) -> list[Value]:
+def _masked_shift(emitter: Emitter, args: list[IRValue]) -> list[IRValue]:
     value, distance = args
     width = _splat_literal(SCALARS[distance.dtype], str(SCALAR_BITS[distance.dtype] - 1), distance.lanes)
     text = emitter.lines.let(f"and {distance.type} {distance.text}, {width}")
-    return [value, Value(text, distance.dtype, distance.lanes)]
+    return [value, IRValue(text, distance.dtype, distance.lanes)]
 
 
-def _safe_divisor(emitter: Emitter, args: list[Value]) -> list[Value]:
+def _safe_divisor(emitter: Emitter, args: list[IRValue]) -> list[IRValue]:
     x, y = args
     if not y.text.startswith("%") and not _TRAPS.search(y.text):
         return args
@@ -252,12 +254,12 @@ def _safe_divisor(emitter: Emitter, args: list[Value]) -> list[Value]:
         lowest = emitter.compare("eq", x, -(1 << (SCALAR_BITS[x.dtype] - 1)))
         minus = emitter.compare("eq", y, -1)
         both = emitter.lines.let(f"and {trap.type} {lowest.text}, {minus.text}")
-        trap = Value(emitter.lines.let(f"or {trap.type} {trap.text}, {both}"), trap.dtype, trap.lanes)
-    one = Value("1", y.dtype)
+        trap = IRValue(emitter.lines.let(f"or {trap.type} {trap.text}, {both}"), trap.dtype, trap.lanes)
+    one = IRValue("1", y.dtype)
     return [x, emitter.select(trap, one, y)]
 
 
 _TRAPS: Final = re.compile(r"(^| )(0|-1)\)?$")
-_GUARDED: Final[Mapping[str, Callable[[Emitter, list[Value]], list[Value]]]] = {
+_GUARDED: Final[Mapping[str, Callable[[Emitter, list[IRValue]], list[IRValue]]]] = {
     "shl": _masked_shift, "shr": _masked_shift, "idiv": _safe_divisor, "irem": _safe_divisor,
 }  # fmt: skip

@@ -24,7 +24,7 @@ _SUFFIXES: Final = {"double": "f64", "float": "f32", "half": "f16"}
 
 
 @dataclass(frozen=True)
-class Value:
+class IRValue:
     """A computed value: its IR text (a name or a literal), type and number of lanes."""
 
     text: str

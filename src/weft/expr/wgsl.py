@@ -88,7 +88,7 @@ def _helper(declarations: Declarations, function: Function, given: tuple[DType, 
         return name
     emitter = Emitter(
         declarations,
-        lambda node: Value(f"{node.data}_", width, type_name(node.dtype, width)),
+        lambda node: WgslValue(f"{node.data}_", width, type_name(node.dtype, width)),
         width,
         trusted=True,
     )
@@ -104,7 +104,7 @@ def _helper(declarations: Declarations, function: Function, given: tuple[DType, 
 
 
 @dataclass(frozen=True)
-class Value:
+class WgslValue:
     """Emitted text of a node: an expression of ``width`` elements and its WGSL type.
 
     ``depth`` counts the calls in the text; 0 is a name or literal, which may be repeated freely.
@@ -117,7 +117,7 @@ class Value:
     literal: bool = False
 
 
-Resolve = Callable[[Expr], Value]
+Resolve = Callable[[Expr], WgslValue]
 
 
 class Emitter:
@@ -143,7 +143,7 @@ class Emitter:
         self.opaque_loads = opaque_loads
         self.lines: list[str] = []
         self._indent = "    "
-        self._scopes: list[dict[Expr, Value]] = [{}]
+        self._scopes: list[dict[Expr, WgslValue]] = [{}]
         self._uses: Counter[Expr] = Counter()
         self._numbers = itertools.count()
         self.reserved: frozenset[str] = frozenset()
@@ -205,9 +205,9 @@ class Emitter:
 
     def define(self, node: Expr, text: str, width: int = 1) -> None:
         """Make ``text`` the value of ``node`` in the current scope."""
-        self._scopes[-1][node] = Value(text, width, type_name(node.dtype, width))
+        self._scopes[-1][node] = WgslValue(text, width, type_name(node.dtype, width))
 
-    def value(self, root: Expr) -> Value:
+    def value(self, root: Expr) -> WgslValue:
         """The text of ``root``, after the statements that it needs."""
         stack = [root]
         while stack:
@@ -224,7 +224,7 @@ class Emitter:
         assert found is not None
         return found
 
-    def named(self, node: Expr) -> Value:
+    def named(self, node: Expr) -> WgslValue:
         """As ``value``, as a name or a literal that may be repeated in the text."""
         value = self.value(node)
         if value.depth:
@@ -248,20 +248,20 @@ class Emitter:
             self.named(node)
         return nodes
 
-    def widened(self, value: Value) -> str:
+    def widened(self, value: WgslValue) -> str:
         """The value's text with as many elements as the emitter has."""
         return value.text if value.width == self.width else self._splat(value)
 
-    def _splat(self, value: Value) -> str:
+    def _splat(self, value: WgslValue) -> str:
         return f"vec{self.width}<{value.type}>({bare(value.text)})"
 
-    def _known(self, node: Expr) -> Value | None:
+    def _known(self, node: Expr) -> WgslValue | None:
         for scope in reversed(self._scopes):
             if node in scope:
                 return scope[node]
         return None
 
-    def _shared(self, node: Expr, value: Value) -> Value:
+    def _shared(self, node: Expr, value: WgslValue) -> WgslValue:
         """The value itself, or a name for it where it is used again, deeply nested, or read from memory."""
         if value.depth == 0 or (
             node.function != "load" and self._uses[node] == 1 and value.depth < _MOST_NESTED
@@ -269,15 +269,15 @@ class Emitter:
             return value
         return self._named(value)
 
-    def _named(self, value: Value) -> Value:
+    def _named(self, value: WgslValue) -> WgslValue:
         name = self.fresh()
         self.line(f"let {name} = {bare(value.text)};")
-        return Value(name, value.width, value.type)
+        return WgslValue(name, value.width, value.type)
 
-    def _rendered(self, node: Expr) -> Value:
+    def _rendered(self, node: Expr) -> WgslValue:
         if node.function == "const":
             text = literal(node.data, node.dtype, self.declarations)
-            return Value(text, 1, type_name(node.dtype), int("bitcast" in text), literal=True)
+            return WgslValue(text, 1, type_name(node.dtype), int("bitcast" in text), literal=True)
         if node.function in ("variable", "load"):
             return self.resolve(node)
         arguments = [value for arg in node.args if (value := self._known(arg)) is not None]
@@ -290,7 +290,7 @@ class Emitter:
         texts = self._kept_exact(node, texts, width)
         if not self.trusted:
             texts = self._kept_apart(node, texts, width)
-        return Value(self._call(node, texts, width), width, type_name(node.dtype, width), depth)
+        return WgslValue(self._call(node, texts, width), width, type_name(node.dtype, width), depth)
 
     def _call(self, node: Expr, texts: list[str], width: int) -> str:
         if node.function == "cast":

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from weft.errors import ShapeError, UnsupportedError
-from weft.func.calls import Call
+from weft.func.calls import BatchedCall
 from weft.func.level import Held, Level, is_captured_view, values_of
 from weft.func.rules import rule_of
 from weft.ops import OPS, Geometry, Interpreter, OpSpec, TensorType, bind, interpreting
@@ -153,7 +153,7 @@ class Batching(Level):
             if not some:
                 outputs = below[-1].process(op, values_of(operands), attributes, None, below[:-1])
             else:
-                outputs = tuple(rule_of(op)(Call(self, op, operands, attributes, into)))
+                outputs = tuple(rule_of(op)(BatchedCall(self, op, operands, attributes, into)))
             captured = is_captured_view(op, operands, outputs)
             made = tuple([Batched(self, output, some, captured) for output in outputs])
             if into is None:

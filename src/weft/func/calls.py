@@ -1,4 +1,4 @@
-"""``Call``: an op of which operands have samples, as the rules of ``vmap`` are given it, and what they share."""
+"""``BatchedCall``: an op of which operands have samples, as the rules of ``vmap`` are given it, and what they share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weft.ops import OPS, OpSpec, TensorType, bind
 from weft.ops.registry.functions import user_error
 
 
-class Call:
+class BatchedCall:
     """An op on values of which some have samples: what a rule is given.
 
     ``values`` are tensors of the stack below and Python scalars, ``types`` and ``results`` are of one sample.
@@ -72,7 +72,7 @@ class Call:
         return UnsupportedError(f"{self.op.name}: {what} in a function that vmap maps; {instead}")
 
 
-Rule = Callable[[Call], Sequence[Any]]
+Rule = Callable[[BatchedCall], Sequence[Any]]
 """The op's outputs with the samples in dimension 0."""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weft.errors import ArgumentTypeError, mistake
-from weft.func.forward_rules import Step, rule_of
+from weft.func.forward_rules import ForwardCall, rule_of
 from weft.func.level import Held, Level, check_floating, is_captured_view, set_apart, values_of
 from weft.func.reverse import filled_like, outside
 from weft.func.trees import matching, tensors_of, with_aux
@@ -159,7 +159,7 @@ def _moved(
     outputs: Sequence[Tensor],
     attributes: dict[str, Any],
 ) -> Sequence[Tensor | None]:
-    return rule_of(op)(Step(op, values, tangents, outputs, attributes))
+    return rule_of(op)(ForwardCall(op, values, tangents, outputs, attributes))
 
 
 def jvp(func: Function, primals: Any, tangents: Any, *, has_aux: bool = False) -> tuple[Any, ...]:

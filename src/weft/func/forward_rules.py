@@ -21,7 +21,7 @@ from weft.ops.pointwise.expressions import gradient_op
 from weft.tensors.tensor import Tensor
 
 
-class Step:
+class ForwardCall:
     """An op that was done on values, of which some have tangents: what a rule is given."""
 
     __slots__ = ("attributes", "op", "outputs", "tangents", "values")
@@ -46,7 +46,7 @@ class Step:
         return made if isinstance(made, tuple) else (made,)
 
 
-Rule = Callable[[Step], Sequence[Tensor | None]]
+Rule = Callable[[ForwardCall], Sequence[Tensor | None]]
 """The tangents of the op's outputs, ``None`` for zero."""
 
 
@@ -69,7 +69,7 @@ def _derivative(op: OpSpec, position: int) -> tuple[OpSpec | None, tuple[str, ..
     return found, own.parameters[1:]
 
 
-def pointwise(step: Step) -> Sequence[Tensor | None]:
+def pointwise(step: ForwardCall) -> Sequence[Tensor | None]:
     """The sum of each operand's tangent times the derivative: the op that gives the gradient gives this too."""
     info, (output,) = step.op.info["pointwise"], step.outputs
     if info.rule == "bool":
@@ -100,7 +100,7 @@ def linear(*positions: int, **constants: Any) -> Rule:
     ``constants``: attributes of which the op's constant part is made, as they are for tangents.
     """
 
-    def rule(step: Step) -> Sequence[Tensor | None]:
+    def rule(step: ForwardCall) -> Sequence[Tensor | None]:
         own = positions or range(len(step.values))
         given = list(step.values)
         for at in own:
@@ -113,17 +113,17 @@ def linear(*positions: int, **constants: Any) -> Rule:
     return rule
 
 
-def bilinear(step: Step) -> Sequence[Tensor | None]:
+def bilinear(step: ForwardCall) -> Sequence[Tensor | None]:
     """The product rule."""
     (a, b), (by_a, by_b) = step.values, step.tangents
     terms = [step.again(pair)[0] for pair in ((by_a, b), (a, by_b)) if None not in pair]
     return [_sum(terms)]
 
 
-class _Call:
+class _GradientCall:
     """What a gradient rule is given (``ops.Gradient``): the op's call as constants of a level."""
 
-    def __init__(self, level: Level, step: Step) -> None:
+    def __init__(self, level: Level, step: ForwardCall) -> None:
         self._level = level
         self._step = step
         self.attributes = step.attributes
@@ -147,7 +147,7 @@ def _type_of(value: Any) -> TensorType:
     return TensorType((), dtypes.of_scalar(value), True)
 
 
-def transposed(step: Step) -> Sequence[Tensor | None]:
+def transposed(step: ForwardCall) -> Sequence[Tensor | None]:
     """The gradient rule at unknown cotangents, then the gradient of that, at the tangents, with respect to them."""
     level, op = Level("jvp"), step.op
     assert op.gradient is not None
@@ -157,7 +157,7 @@ def transposed(step: Step) -> Sequence[Tensor | None]:
         for one, is_float in zip(step.outputs, floats, strict=True)
     ]
     with level.entered():
-        results = op.gradient(_Call(level, step), *cotangents)
+        results = op.gradient(_GradientCall(level, step), *cotangents)
         pairs = [(level.own(one), own) for one, own in zip(results, step.tangents, strict=True)
                  if one is not None and own is not None]  # fmt: skip
     leaves = [cotangent for cotangent in cotangents if cotangent is not None]

@@ -1,8 +1,8 @@
 """The batching rules: how an op is done on all samples at once. Each op names its own where it is declared.
 
-A rule is given a ``Call`` and gives the op's outputs with the samples in dimension 0. Most ops are of a family: they
-take the samples as one more leading dimension, and the attributes that name dimensions count from there; or they take
-them as more of the examples that their first dimension has.
+A rule is given a ``BatchedCall`` and returns the op's outputs with the samples in dimension 0. Most ops belong to a
+family: they take the samples as another leading dimension, from which the attributes that name dimensions count on; or
+they take them as further examples of their first dimension.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weft.errors import UnsupportedError
-from weft.func.calls import Call, Rule
+from weft.func.calls import BatchedCall, Rule
 from weft.func.rules_indexing import embedding, index, index_put, searchsorted
 from weft.func.rules_loops import scan
 from weft.func.rules_products import convolution, convolution_input, convolution_weight, matmul
@@ -19,7 +19,7 @@ from weft.func.rules_views import update_view, view
 from weft.ops import OPS, OpSpec, TensorType, bind
 
 
-def pointwise(call: Call) -> Sequence[Any]:
+def pointwise(call: BatchedCall) -> Sequence[Any]:
     """Operands broadcast as those of a sample do; a 0-d tensor's type counts as little as it does there."""
     rank = max([len(type_.shape) for type_ in call.types])
     values = [call.aligned(at, rank) for at in range(len(call.values))]
@@ -28,7 +28,7 @@ def pointwise(call: Call) -> Sequence[Any]:
     return call.again(*values)
 
 
-def _as_promoted(call: Call, values: list[Any]) -> list[Any]:
+def _as_promoted(call: BatchedCall, values: list[Any]) -> list[Any]:
     """Operands in the type that those of a sample are promoted to, where with the samples it would be another."""
     info = call.op.info["pointwise"]
     compute = info.compute(call.types)
@@ -47,7 +47,7 @@ def cast(value: Any, dtype: Any) -> Any:
     return bind(OPS["cast"], value, dtype=dtype)
 
 
-def leading(call: Call) -> Sequence[Any]:
+def leading(call: BatchedCall) -> Sequence[Any]:
     """Ops whose attributes say nothing of dimensions: the samples are one more, leading one."""
     return call.again(*call.fronts())
 
@@ -61,16 +61,16 @@ SHIFTS: dict[str, Callable[[Any], Any]] = {
 """Attributes that name dimensions, as they are with the samples in front."""
 
 
-def shifted(call: Call) -> Sequence[Any]:
+def shifted(call: BatchedCall) -> Sequence[Any]:
     """Ops along dimensions, which all operands share: these are one further back."""
     return call.again(*call.fronts(), **_behind_samples(call))
 
 
-def _behind_samples(call: Call) -> dict[str, Any]:
+def _behind_samples(call: BatchedCall) -> dict[str, Any]:
     return {name: SHIFTS[name](value) for name, value in call.attributes.items() if name in SHIFTS}
 
 
-def along_one(call: Call) -> Sequence[Any]:
+def along_one(call: BatchedCall) -> Sequence[Any]:
     """Ops along one dimension; a 0-d tensor counts as a vector of one element."""
     if call.shape(0):
         return shifted(call)
@@ -83,7 +83,7 @@ def _shaped(value: Any, shape: tuple[int, ...]) -> Any:
     return value if tuple(value.shape) == shape else bind(OPS["reshape"], value, shape=shape)
 
 
-def folded(call: Call) -> Sequence[Any]:
+def folded(call: BatchedCall) -> Sequence[Any]:
     """Ops on independent examples, which lie along dimension 0: the samples' examples one after another."""
     values = [
         bind(OPS["reshape"], value, shape=(call.size * own.shape[0], *own.shape[1:]))
@@ -95,7 +95,7 @@ def folded(call: Call) -> Sequence[Any]:
     return [_shaped(one, (call.size, *own.shape)) for one, own in zip(outputs, call.results, strict=True)]
 
 
-def attention(call: Call) -> Sequence[Any]:
+def attention(call: BatchedCall) -> Sequence[Any]:
     """Batches one after another; a mask that is one for all of them stays so."""
     count = 6 if call.op.name == "attention_backward" else 3
     examples = call.shape(0)[0]
@@ -117,7 +117,7 @@ def _folded(value: Any) -> Any:
     return bind(OPS["reshape"], value, shape=(first * second, *rest))
 
 
-def norm(call: Call) -> Sequence[Any]:
+def norm(call: BatchedCall) -> Sequence[Any]:
     """Scale and shift have the input's rank and broadcast to it."""
     values = [call.front(0)]
     for at in range(1, len(call.values)):
@@ -126,13 +126,13 @@ def norm(call: Call) -> Sequence[Any]:
     return call.again(*values, **_behind_samples(call))
 
 
-def norm_parameters(call: Call) -> Sequence[Any]:
+def norm_parameters(call: BatchedCall) -> Sequence[Any]:
     """The gradients of each sample's scale and shift."""
     shape = (call.size, *call.attributes["shape"])
     return call.again(*call.fronts(), shape=shape, **_behind_samples(call))
 
 
-def any_non_finite(call: Call) -> Sequence[Any]:
+def any_non_finite(call: BatchedCall) -> Sequence[Any]:
     """Whether any element of a sample of the tensors is infinite or not a number."""
     finite: Any = None
     for value in call.fronts():
@@ -142,7 +142,7 @@ def any_non_finite(call: Call) -> Sequence[Any]:
     return (cast(bind(OPS["logical_not"], finite), call.results[0].dtype),)
 
 
-def update(call: Call) -> Sequence[Any]:
+def update(call: BatchedCall) -> Sequence[Any]:
     """A step of an optimizer on many tensors, with numbers that are one for all samples."""
     shared = call.op.info["update"][0]
     if any(call.batched[:shared]):
@@ -154,7 +154,7 @@ def update(call: Call) -> Sequence[Any]:
     return call.again(*call.values[:shared], *own)
 
 
-def draw(call: Call) -> Sequence[Any]:
+def draw(call: BatchedCall) -> Sequence[Any]:
     """Numbers for each sample; those that are one for all are drawn without a rule."""
     if any(call.batched):
         raise call.unsupported(
@@ -164,7 +164,7 @@ def draw(call: Call) -> Sequence[Any]:
     return call.again(*call.values, shape=(call.size, *call.attributes["shape"]))
 
 
-def dropout(call: Call) -> Sequence[Any]:
+def dropout(call: BatchedCall) -> Sequence[Any]:
     """Elements dropped for each sample, or the same ones of all."""
     if any(call.batched[1:]):
         raise call.unsupported(
@@ -181,7 +181,7 @@ def dropout(call: Call) -> Sequence[Any]:
     return bind(OPS["where"], kept, bind(OPS["mul"], x, scaled), 0.0), whole
 
 
-def advance(call: Call) -> Sequence[Any]:
+def advance(call: BatchedCall) -> Sequence[Any]:
     """A generator's state is one for all samples."""
     raise call.unsupported(
         "a random generator's state that differs between samples is moved on", "draw from one generator"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from weft import dtypes
-from weft.func.calls import Call
+from weft.func.calls import BatchedCall
 from weft.ops import OPS, bind
 from weft.ops.index.scattering import put, read
 from weft.ops.registry.geometry import broadcast_shapes
@@ -24,28 +24,28 @@ def _moved(value: Any, source: int, goal: int) -> Any:
     return bind(OPS["permute"], value, order=order)
 
 
-def _index_shape(call: Call, first: int) -> tuple[int, ...]:
+def _index_shape(call: BatchedCall, first: int) -> tuple[int, ...]:
     return broadcast_shapes("index", *(call.shape(at) for at in range(first, len(call.types))))
 
 
-def _indices(call: Call, first: int) -> list[Any]:
+def _indices(call: BatchedCall, first: int) -> list[Any]:
     """Index tensors that broadcast to the samples' dimension and that of an index."""
     rank = len(_index_shape(call, first))
     return [call.aligned(at, rank) for at in range(first, len(call.types))]
 
 
-def _numbers(call: Call, like: Any, rank: int) -> Any:
+def _numbers(call: BatchedCall, like: Any, rank: int) -> Any:
     """Each sample's number, against indices of a rank."""
     count = bind(OPS["arange"], 0, 1, count=call.size, dtype=dtypes.int64, device=str(like.device))
     return bind(OPS["reshape"], count, shape=(call.size, *(1,) * rank))
 
 
-def _numbered(call: Call, x: Any, first: int, rank: int) -> list[Any]:
+def _numbered(call: BatchedCall, x: Any, first: int, rank: int) -> list[Any]:
     """Index tensors for the samples' dimension of x, and for the indexed ones right behind it."""
     return [_numbers(call, x, rank), *_indices(call, first)]
 
 
-def index(call: Call) -> Sequence[Any]:
+def index(call: BatchedCall) -> Sequence[Any]:
     """Elements picked by index tensors in the dimensions from ``dim`` on."""
     rank, dim = len(_index_shape(call, 1)), call.attributes.get("dim", 0)
     x = call.values[0]
@@ -57,7 +57,7 @@ def index(call: Call) -> Sequence[Any]:
     return (_moved(picked, dim, 0),)
 
 
-def index_put(call: Call) -> Sequence[Any]:
+def index_put(call: BatchedCall) -> Sequence[Any]:
     """Elements written or folded at index tensors in the dimensions from ``dim`` on."""
     given = call.values[2:]
     rank, dim = len(_index_shape(call, 2)), call.attributes.get("dim", 0)
@@ -70,7 +70,7 @@ def index_put(call: Call) -> Sequence[Any]:
     return (_moved(written, dim, 0),)
 
 
-def embedding(call: Call) -> Sequence[Any]:
+def embedding(call: BatchedCall) -> Sequence[Any]:
     """Rows picked by indices: of one matrix, of each sample's matrix by one index, or of each by its own."""
     weight, rows = call.values
     if not call.batched[0]:
@@ -81,7 +81,7 @@ def embedding(call: Call) -> Sequence[Any]:
     return (bind(OPS["index"], weight, numbers, rows, wrap=False, dim=0),)
 
 
-def searchsorted(call: Call) -> Sequence[Any]:
+def searchsorted(call: BatchedCall) -> Sequence[Any]:
     """Places in one sorted sequence for all samples, or in each sample's own."""
     if len(call.shape(0)) > 1:
         return call.again(call.front(0), call.front(1))

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from weft.control.body import trace_bodies, types_of
-from weft.func.calls import Call
+from weft.func.calls import BatchedCall
 from weft.graph import interpret
 from weft.ops import OPS, TensorType, bind
 
 
-def scan(call: Call) -> Sequence[Any]:
+def scan(call: BatchedCall) -> Sequence[Any]:
     """The loop over all samples; sequences and what lies outside have samples where they do in the call."""
     given = call.attributes
     body, carries, last = given["body"], given["carries"], given["carries"] + given["sequences"]

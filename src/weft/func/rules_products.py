@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from weft.func.calls import Call
+from weft.func.calls import BatchedCall
 from weft.ops import OPS, bind
 
 
@@ -19,7 +19,7 @@ def _swapped(value: Any, first: int, second: int) -> Any:
     return bind(OPS["permute"], value, order=tuple(order))
 
 
-def matmul(call: Call) -> Sequence[Any]:
+def matmul(call: BatchedCall) -> Sequence[Any]:
     """Products over the samples; of one matrix by each sample's vector, one product with the vectors as its rows."""
     (a, b), rank = call.values, max(len(type_.shape) for type_ in call.types)
     if rank == 2 and call.batched == (True, False) and call.shape(0)[0] == 1:
@@ -34,25 +34,25 @@ def matmul(call: Call) -> Sequence[Any]:
 # Convolutions: x (N, C, *size), w (O, C / groups, *kernel), y (N, O, *out), and the samples B in front of those.
 
 
-def _examples(call: Call, index: int) -> Any:
+def _examples(call: BatchedCall, index: int) -> Any:
     """(B, N, …) as (B N, …)."""
     shape = call.shape(index)
     return _reshape(call.front(index), call.size * shape[0], *shape[1:])
 
 
-def _channels(call: Call, index: int) -> Any:
+def _channels(call: BatchedCall, index: int) -> Any:
     """(B, N, C, …) as (N, B C, …): the channels of the samples one after another."""
     shape = call.shape(index)
     return _reshape(_swapped(call.front(index), 0, 1), shape[0], call.size * shape[1], *shape[2:])
 
 
-def _apart(call: Call, made: Any) -> tuple[Any]:
+def _apart(call: BatchedCall, made: Any) -> tuple[Any]:
     """(N, B C, …) as (B, N, C, …)."""
     shape = call.results[0].shape
     return (_swapped(_reshape(made, shape[0], call.size, *shape[1:]), 0, 1),)
 
 
-def convolution(call: Call) -> Sequence[Any]:
+def convolution(call: BatchedCall) -> Sequence[Any]:
     """One filter bank: the samples are more images. Filters of each sample: these are groups of one convolution."""
     if not call.batched[1]:
         made = call.again(_examples(call, 0), call.values[1])[0]
@@ -64,7 +64,7 @@ def convolution(call: Call) -> Sequence[Any]:
     return _apart(call, made)
 
 
-def convolution_input(call: Call) -> Sequence[Any]:
+def convolution_input(call: BatchedCall) -> Sequence[Any]:
     """The same of the gradient with respect to images: from y and w."""
     shape, groups = call.attributes["shape"], call.attributes["groups"]
     if not call.batched[1]:
@@ -75,7 +75,7 @@ def convolution_input(call: Call) -> Sequence[Any]:
     return _apart(call, made)
 
 
-def convolution_weight(call: Call) -> Sequence[Any]:
+def convolution_weight(call: BatchedCall) -> Sequence[Any]:
     """The gradient with respect to each sample's filters, from y and x: groups of one."""
     shape, groups = call.attributes["shape"], call.attributes["groups"]
     whole = (call.size * shape[0], *shape[1:])

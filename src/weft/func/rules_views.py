@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from weft.dtypes import float32
-from weft.func.calls import Call
+from weft.func.calls import BatchedCall
 from weft.ops import OPS, TensorType, bind, lookup
 from weft.ops.views.ops import Path
 
@@ -54,7 +54,7 @@ VIEWS: dict[str, Callable[[dict[str, Any], tuple[int, ...], int], Steps]] = {
 """The views of all samples that are a view, with its attributes, of each sample of a shape."""
 
 
-def view(call: Call) -> Sequence[Any]:
+def view(call: BatchedCall) -> Sequence[Any]:
     """The same view of every sample; memory is shared where it is with one."""
     value = call.front(0)
     if call.op.name == "strided" and not value.is_contiguous():
@@ -75,7 +75,7 @@ def mapped_path(path: Path, shape: tuple[int, ...], size: int) -> Path:
     return tuple(steps)
 
 
-def update_view(call: Call) -> Sequence[Any]:
+def update_view(call: BatchedCall) -> Sequence[Any]:
     """The write through the same views of every sample."""
     path = mapped_path(call.attributes["path"], call.shape(0), call.size)
     return call.again(call.front(0), call.front(1), path=path)

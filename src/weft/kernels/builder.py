@@ -14,7 +14,7 @@ from weft.dtypes import DType
 from weft.expr import Expr, cast, const, load, simplify, variable, where
 from weft.expr.node import INDEX
 from weft.kernels.derived import Axis, Buffer, Check, Combine, Kernel, Part, Reduction, Store
-from weft.kernels.program import Argument, Offset, Scalar, Step
+from weft.kernels.program import Argument, KernelStep, Offset, Scalar
 from weft.target import Parameter
 
 
@@ -236,7 +236,7 @@ class Builder:
         for collected in (self._axes, self._stores, self._reduce_axes, self._reductions, self._checks):
             collected.clear()
 
-    def finish(self, vector: int = 1, cooperative: int = 0, held: int = 0) -> Step:
+    def finish(self, vector: int = 1, cooperative: int = 0, held: int = 0) -> KernelStep:
         """The kernel and its arguments. Read-only buffers come first, written ones last."""
         if self._stores:
             self.end_part()
@@ -247,4 +247,4 @@ class Builder:
         kernel = Kernel(
             self.name, buffers, tuple(self._parameters), tuple(self._parts), vector, cooperative, held
         )
-        return Step(kernel, tuple(index for *_, index in ordered), tuple(self._arguments))
+        return KernelStep(kernel, tuple(index for *_, index in ordered), tuple(self._arguments))

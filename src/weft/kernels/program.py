@@ -66,7 +66,7 @@ class Library:
 
 
 @dataclass(frozen=True)
-class Step:
+class KernelStep:
     """One dispatch. ``buffers`` are value indices in the kernel's buffer order; ``arguments`` follow its parameters."""
 
     kernel: Kernel | Library | KernelSpec
@@ -75,14 +75,14 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Program:
+class KernelProgram:
     """Steps in order; ``temporaries`` are (dtype, elements) of scratch values, numbered after the outputs."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[KernelStep, ...]
     temporaries: tuple[tuple[DType, int], ...] = ()
 
 
-def renumbered(step: Step, indices: Sequence[int]) -> Step:
+def renumbered(step: KernelStep, indices: Sequence[int]) -> KernelStep:
     """The step with value ``indices[i]`` in place of each value ``i``."""
 
     def moved(argument: Argument) -> Argument:

@@ -47,7 +47,7 @@ class OpRow:
 
 
 @dataclass(frozen=True)
-class _Call:
+class _OpTiming:
     op: str
     thread: int
     start: int
@@ -59,7 +59,7 @@ class _Naming:
 
     executes = True
 
-    def __init__(self, inner: Interpreter, calls: list[_Call]) -> None:
+    def __init__(self, inner: Interpreter, calls: list[_OpTiming]) -> None:
         self._inner = inner
         self._calls = calls
 
@@ -75,7 +75,7 @@ class _Naming:
         start = perf_counter_ns()
         with running(op.name):
             outputs = self._inner.process(op, operands, attributes, into, below)
-        self._calls.append(_Call(op.name, threading.get_ident(), start, perf_counter_ns() - start))
+        self._calls.append(_OpTiming(op.name, threading.get_ident(), start, perf_counter_ns() - start))
         return outputs
 
 
@@ -108,7 +108,7 @@ class Profile:
     """
 
     def __init__(self) -> None:
-        self._calls: list[_Call] = []
+        self._calls: list[_OpTiming] = []
         self._collector = _Collector()
         self._devices: list[Device] = []
         self._stack = ExitStack()

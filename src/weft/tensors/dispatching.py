@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from weft.devices.base import Call, Launch, Range, Span
+from weft.devices.base import DispatchArguments, Launch, Range, Span
 from weft.dtypes import DType
 from weft.kernels import as_parameter
 from weft.ops import OpSpec
@@ -50,7 +50,7 @@ class PreparedKernels(Prepared):
         values: list[Any] = [*operands, *outputs]
         if self.temporaries:
             values += [temporary.allocate(device) for temporary in self.temporaries]
-        calls: list[Call] = []
+        calls: list[DispatchArguments] = []
         for step in self.steps:
             arguments = list(step.arguments)
             for position, index in step.offsets:

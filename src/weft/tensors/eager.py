@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from weft import devices
-from weft.devices.base import Call, Device
+from weft.devices.base import Device, DispatchArguments
 from weft.ops import OPS, Interpreter, OpSpec, TensorType
 from weft.ops.registry.interpreters import interpreting
 from weft.ops.registry.targets import check_targets
@@ -176,7 +176,7 @@ class Eager:
             self._copy_into(source, target)
         return into
 
-    def dispatch(self, device: Device, calls: list[Call]) -> None:
+    def dispatch(self, device: Device, calls: list[DispatchArguments]) -> None:
         """Dispatch the kernels of an op, or of several, all or none."""
         if len(calls) == 1:
             device.dispatch_kernel(*calls[0])
@@ -245,7 +245,7 @@ class Gathering(Eager):
 
     def __init__(self, eager: Eager) -> None:
         self.prepared, self.views = eager.prepared, eager.views
-        self._calls: list[tuple[Device, Call]] = []
+        self._calls: list[tuple[Device, DispatchArguments]] = []
         self._written: list[Array] = []
 
     def carried_out(
@@ -255,7 +255,7 @@ class Gathering(Eager):
         """Allocate the outputs of a prepared call now; its dispatches are kept."""
         return prepared.carry_out(self, op, tuple(operands), attributes, into)
 
-    def dispatch(self, device: Device, calls: list[Call]) -> None:
+    def dispatch(self, device: Device, calls: list[DispatchArguments]) -> None:
         """Keep the dispatches."""
         self._calls += [(device, call) for call in calls]
 
@@ -265,7 +265,7 @@ class Gathering(Eager):
 
     def finish(self, executor: Eager | None = None, written: tuple[Array, ...] = ()) -> None:
         """Start what was gathered, each device's part all or none; or hand it over to ``executor``."""
-        by_device: dict[Device, list[Call]] = {}
+        by_device: dict[Device, list[DispatchArguments]] = {}
         for device, call in self._calls:
             by_device.setdefault(device, []).append(call)
         below = EAGER if executor is None else executor

@@ -23,7 +23,7 @@ from weft.errors import (
     WeftError,
     mistake,
 )
-from weft.kernels import Offset, Operand, Scalar, Step
+from weft.kernels import KernelStep, Offset, Operand, Scalar
 from weft.ops import OpSpec, TensorType
 from weft.ops.registry.functions import user_error
 from weft.ops.registry.geometry import Geometry
@@ -214,7 +214,7 @@ def device_of(
     return found or devices.open(attributes["device"])
 
 
-def _prepared_step(step: Step, device: Device, given: int) -> PreparedStep:
+def _prepared_step(step: KernelStep, device: Device, given: int) -> PreparedStep:
     """A step's kernel and arguments; values from ``given`` on are made by the call and lie at offset 0."""
     spec = generate(step.kernel, device.profile)
     arguments = [0 if isinstance(argument, Offset | Scalar) else argument for argument in step.arguments]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from weft.devices.base import Call, Device
+from weft.devices.base import Device, DispatchArguments
 from weft.dtypes import DType
 from weft.ops import Interpreter, OpSpec, TensorType
 from weft.ops.registry.geometry import contiguous_strides
@@ -24,7 +24,7 @@ class Executor(Interpreter, Protocol):
     ) -> tuple[Any, ...]:
         """Run an op as the ops that it is made of."""
 
-    def dispatch(self, device: Device, calls: list[Call]) -> None:
+    def dispatch(self, device: Device, calls: list[DispatchArguments]) -> None:
         """Dispatch the kernels of an op, all or none."""
 
     def count_writes(self, written: Sequence[Array]) -> None:

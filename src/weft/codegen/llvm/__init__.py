@@ -22,7 +22,7 @@ from weft.codegen.templates import find
 from weft.errors import KernelError
 from weft.expr import Expr, variable
 from weft.expr.llvm import Emitter
-from weft.expr.llvm_text import SCALARS, Lines, Value
+from weft.expr.llvm_text import SCALARS, IRValue, Lines
 from weft.kernels import Axis, Kernel, Library, Part
 from weft.target import Binding, KernelSpec, TargetProfile
 
@@ -166,9 +166,9 @@ def _module(kernel: Kernel) -> str:
     return "\n\n".join([*texts, *sorted(declarations)]) + "\n"
 
 
-def _bound(kernel: Kernel) -> dict[Expr, Value]:
+def _bound(kernel: Kernel) -> dict[Expr, IRValue]:
     """The values of a kernel's parameters where they have their own names."""
-    return {variable(p.name, p.dtype): Value(f"%p.{p.name}", p.dtype) for p in kernel.parameters}
+    return {variable(p.name, p.dtype): IRValue(f"%p.{p.name}", p.dtype) for p in kernel.parameters}
 
 
 def _formals(kernel: Kernel) -> list[str]:
@@ -188,9 +188,9 @@ def _entry(kernel: Kernel, callees: Sequence[Callee]) -> str:
     places = {parameter.name: number for number, parameter in enumerate(kernel.parameters)}
     slots = {buffer.name: number for number, buffer in enumerate(kernel.buffers)}
 
-    def number(given: Expr) -> Value:
+    def number(given: Expr) -> IRValue:
         if given.function == "const":
-            return Value(str(given.data), given.dtype)
+            return IRValue(str(given.data), given.dtype)
         return _unpacked(lines, places[str(given.data)], given)
 
     def pointer(place: int) -> str:
@@ -222,7 +222,7 @@ def _entry(kernel: Kernel, callees: Sequence[Callee]) -> str:
     return "\n".join([f"{head} {{", "entry:", *lines.text, "  ret void", "}"])
 
 
-def _unpacked(lines: Lines, place: int, parameter: Expr) -> Value:
+def _unpacked(lines: Lines, place: int, parameter: Expr) -> IRValue:
     """A parameter as it comes, in a slot of 8 bytes."""
     slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {place}")
     kind = SCALARS[parameter.dtype]
@@ -230,10 +230,10 @@ def _unpacked(lines: Lines, place: int, parameter: Expr) -> Value:
     value = lines.let(f"load {wide}, ptr {slot}, align 8")
     if kind != wide:
         value = lines.let(f"{'fptrunc' if wide == 'double' else 'trunc'} {wide} {value} to {kind}")
-    return Value(value, parameter.dtype)
+    return IRValue(value, parameter.dtype)
 
 
-def _choice(part: Part, bound: dict[Expr, Value], number: int, formals: list[str]) -> str:
+def _choice(part: Part, bound: dict[Expr, IRValue], number: int, formals: list[str]) -> str:
     """The part's function: by the length of its rows, which no thread and no range changes, one of its two forms."""
     lines = Lines()
     length = _length(lines, bound, part.reduce_axes)
@@ -248,7 +248,7 @@ def _choice(part: Part, bound: dict[Expr, Value], number: int, formals: list[str
     return "\n".join([f"{head} {{", "entry:", *lines.text, "}"])
 
 
-def _length(lines: Lines, bound: dict[Expr, Value], axes: Sequence[Axis]) -> str:
+def _length(lines: Lines, bound: dict[Expr, IRValue], axes: Sequence[Axis]) -> str:
     """How many points axes have."""
     count = "1"
     for axis in axes:
@@ -259,5 +259,5 @@ def _length(lines: Lines, bound: dict[Expr, Value], axes: Sequence[Axis]) -> str
     return count
 
 
-def _no_load(emitter: Emitter, node: Expr) -> Value:
+def _no_load(emitter: Emitter, node: Expr) -> IRValue:
     raise KernelError(f"llvm: axis sizes cannot be loaded, {node!r} given")

@@ -10,7 +10,7 @@ from weft.codegen.llvm.memory import LANES, WIDE, Memory
 from weft.codegen.llvm.predicate import predicated
 from weft.codegen.llvm.stream import STREAM_ATTRIBUTE, Stream, stream
 from weft.expr import Expr
-from weft.expr.llvm_text import Value
+from weft.expr.llvm_text import IRValue
 from weft.kernels import Axis, Part
 
 TURNS: Final = 4
@@ -23,7 +23,7 @@ class Span:
     """The values that one run of a loop's body takes: how many, which lanes are real (``None``: all), and its turn."""
 
     width: int = 1
-    mask: Value | None = None
+    mask: IRValue | None = None
     turn: int = 0
 
 

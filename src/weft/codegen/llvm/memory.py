@@ -18,7 +18,7 @@ from weft.errors import KernelError
 from weft.expr import Expr, substitute, variable, walk
 from weft.expr.llvm import Emitter
 from weft.expr.llvm_narrow import narrowed, widened
-from weft.expr.llvm_text import Value, suffix, vector_type
+from weft.expr.llvm_text import IRValue, suffix, vector_type
 from weft.expr.node import INDEX
 
 LANES: Final = 16
@@ -50,7 +50,7 @@ class Lane:
     """
 
     axis: Expr
-    mask: Value | None
+    mask: IRValue | None
     count: int
     varying: frozenset[Expr] = frozenset()
     around: bool = False
@@ -87,18 +87,18 @@ class Memory:
         """A scope in which the lanes' axis stands for their ``count`` values from ``base`` on."""
         outer, self._lane = self._lane, lane
         with emitter.scope():
-            start = Value(base, INDEX)
+            start = IRValue(base, INDEX)
             emitter.bind(BASE, start)
             whole = vector_type("i64", lane.count)
             steps = ", ".join(f"i64 {number}" for number in range(lane.count))
             text = emitter.lines.let(
                 f"add nuw nsw {whole} {emitter.splat(start, lane.count).text}, <{steps}>"
             )
-            emitter.bind(lane.axis, Value(text, INDEX, lane.count))
+            emitter.bind(lane.axis, IRValue(text, INDEX, lane.count))
             yield
         self._lane = outer
 
-    def load(self, emitter: Emitter, node: Expr) -> Value:
+    def load(self, emitter: Emitter, node: Expr) -> IRValue:
         """The element that a load node names, in the node's type; 0 where its predicate, if any, is false."""
         dtype, (index, *predicate) = self._dtype(node.data), node.args
         kind, lane = ELEMENTS[dtype], self._lane
@@ -111,7 +111,7 @@ class Memory:
             text, lanes = self._load_lanes(emitter, node.data, kind, index, moves, lane), lane.count
         return emitter.convert(widened(emitter.lines, text, dtype, lanes), node.dtype)
 
-    def store(self, emitter: Emitter, buffer: str, index: Expr, value: Value) -> None:
+    def store(self, emitter: Emitter, buffer: str, index: Expr, value: IRValue) -> None:
         """Write a value of the buffer's compute type at ``index``."""
         dtype, lane = self._dtype(buffer), self._lane
         kind, size = ELEMENTS[dtype], dtype.itemsize
@@ -183,13 +183,13 @@ def _moves(index: Expr, lane: Lane) -> int | None:
     return stride(index, lane.axis)
 
 
-def _predicated(emitter: Emitter, lane: Lane, predicate: Value) -> Lane:
+def _predicated(emitter: Emitter, lane: Lane, predicate: IRValue) -> Lane:
     """The lanes in which the predicate holds too."""
     wanted = emitter.splat(predicate, lane.count)
     if lane.mask is None:
         return replace(lane, mask=wanted)
     both = emitter.lines.let(f"and {wanted.type} {wanted.text}, {lane.mask.text}")
-    return replace(lane, mask=Value(both, dtypes.bool_, lane.count))
+    return replace(lane, mask=IRValue(both, dtypes.bool_, lane.count))
 
 
 def _mask(lane: Lane) -> str:

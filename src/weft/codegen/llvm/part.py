@@ -17,7 +17,7 @@ from weft.codegen.llvm.shortcuts import BLOCK as SHORTCUT_BLOCK
 from weft.codegen.llvm.shortcuts import usual
 from weft.codegen.llvm.stream import ONE_BY_ONE, STREAM, Stream
 from weft.expr import Expr
-from weft.expr.llvm_text import Value
+from weft.expr.llvm_text import IRValue
 from weft.expr.node import INDEX
 from weft.kernels import Axis, Part
 
@@ -79,12 +79,12 @@ class PartWriter(PointWriter):
         for position in range(len(axes) - 1, -1, -1):
             axis = axes[position]
             if position == 0:
-                self.emitter.bind(axis.variable, Value(flat, INDEX))
+                self.emitter.bind(axis.variable, IRValue(flat, INDEX))
                 return
             size = self.emitter.value(axis.size).text
             quotient = self.lines.let(f"udiv i64 {flat}, {size}")
             digit = self.lines.let(f"sub i64 {flat}, {self.lines.let(f'mul i64 {quotient}, {size}')}")
-            self.emitter.bind(axis.variable, Value(digit, INDEX))
+            self.emitter.bind(axis.variable, IRValue(digit, INDEX))
             flat = quotient
 
     def _columns(self, axis: Axis, start: str, stop: str) -> None:
@@ -130,7 +130,7 @@ class PartWriter(PointWriter):
 
     def _one_by_one(self, axis: Axis, start: str, stop: str, form: PointForm) -> None:
         with self.loop(start, stop, hint=STREAM if self.form.streams else "") as index:
-            self.emitter.bind(axis.variable, Value(index, INDEX))
+            self.emitter.bind(axis.variable, IRValue(index, INDEX))
             self.point(form)
 
     def _blocks(self, axis: Axis, start: str, stop: str, condition: Expr, shorter: Part) -> None:
@@ -142,7 +142,7 @@ class PartWriter(PointWriter):
             end = lines.let(f"call i64 @llvm.smin.i64(i64 {end}, i64 {stop})")
             lines.do(f"store i1 true, ptr {holds}")
             with self.loop(first, end) as index:
-                self.emitter.bind(axis.variable, Value(index, INDEX))
+                self.emitter.bind(axis.variable, IRValue(index, INDEX))
                 here = self.emitter.value(condition).text
                 both = lines.let(f"and i1 {lines.let(f'load i1, ptr {holds}')}, {here}")
                 lines.do(f"store i1 {both}, ptr {holds}")
@@ -163,7 +163,7 @@ class PartWriter(PointWriter):
         with lines.when(stream.is_large(lines, self.emitter.value(axis.size).text)), self.emitter.scope():
             first = stream.aligned(self.emitter, axis.variable, start, stop)
             with self.loop(start, first, hint=ONE_BY_ONE) as index:
-                self.emitter.bind(axis.variable, Value(index, INDEX))
+                self.emitter.bind(axis.variable, IRValue(index, INDEX))
                 self.point(form)
             last = self.whole(axis.variable, first, stop, LANES, lambda span: self.point(form), around=True)[
                 1

@@ -14,7 +14,7 @@ from weft.codegen.llvm.memory import LANES, WIDE, Lane, Memory, depends
 from weft.codegen.llvm.reduction import BLOCK, Accumulator, Pass, passes
 from weft.expr import Expr, const
 from weft.expr.llvm import Emitter
-from weft.expr.llvm_text import Value, vector_type
+from weft.expr.llvm_text import IRValue, vector_type
 from weft.expr.node import INDEX
 from weft.kernels import Axis, Check, Kernel, Part, Reduction, Store
 
@@ -24,7 +24,7 @@ Body = Callable[[Span], None]
 class PointWriter:
     """Writes points of a part into the lines of a function; ``form`` says how."""
 
-    def __init__(self, kernel: Kernel, part: Part, parameters: dict[Expr, Value]) -> None:
+    def __init__(self, kernel: Kernel, part: Part, parameters: dict[Expr, IRValue]) -> None:
         self.kernel = kernel
         self.lines = FunctionWriter()
         self.memory = Memory({buffer.name: buffer.dtype for buffer in kernel.buffers})
@@ -63,9 +63,9 @@ class PointWriter:
         some = lines.let(f"icmp ne i64 {rest}, 0")
         with lines.when(some), self.emitter.scope():
             steps = ", ".join(f"i64 {lane}" for lane in range(width))
-            limit = self.emitter.splat(Value(rest, INDEX), width)
+            limit = self.emitter.splat(IRValue(rest, INDEX), width)
             real = lines.let(f"icmp slt {vector_type('i64', width)} <{steps}>, {limit.text}")
-            span = Span(width, Value(real, dtypes.bool_, width))
+            span = Span(width, IRValue(real, dtypes.bool_, width))
             with self.vectorised(axis, full, span):
                 body(span)
 
@@ -162,7 +162,7 @@ class PointWriter:
         self._nest(form, gathered, form.part.reduce_axes, body)
         return gathered.totals(self.emitter)
 
-    def _candidates(self, part: Part, reduction: Reduction) -> list[Value]:
+    def _candidates(self, part: Part, reduction: Reduction) -> list[IRValue]:
         """The value to fold, and for argmax and argmin its row-major position."""
         value = self.emitter.value(reduction.value)
         if reduction.combine not in ("argmax", "argmin"):
@@ -183,7 +183,7 @@ class PointWriter:
         axis, size = axes[0], self.emitter.value(axes[0].size).text
         if len(axes) > 1:
             with self.loop("0", size) as index:
-                self.emitter.bind(axis.variable, Value(index, INDEX))
+                self.emitter.bind(axis.variable, IRValue(index, INDEX))
                 self._nest(form, gathered, axes[1:], body)
             return
         step = BLOCK if form.along is None else BLOCK * LANES
@@ -209,11 +209,11 @@ class PointWriter:
                 for turn in range(turns):
                     with self.emitter.scope():
                         place = lines.let(f"add nuw nsw i64 {index}, {turn}")
-                        self.emitter.bind(axis.variable, Value(place, INDEX))
+                        self.emitter.bind(axis.variable, IRValue(place, INDEX))
                         body(Span(turn=turn))
             start = full
         with self.loop(start, stop) as index:
-            self.emitter.bind(axis.variable, Value(index, INDEX))
+            self.emitter.bind(axis.variable, IRValue(index, INDEX))
             body(Span())
 
 

@@ -17,7 +17,7 @@ from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr import variables
 from weft.expr.llvm import Emitter
-from weft.expr.llvm_text import Value, literal
+from weft.expr.llvm_text import IRValue, literal
 from weft.expr.node import INDEX
 from weft.kernels import Reduction
 
@@ -73,31 +73,31 @@ class Accumulator:
         types = [reduction.value.dtype]
         if reduction.combine in _EXTREME:
             types.append(INDEX)
-        parts = tuple((writer.local(Value("", dtype, lanes).type), dtype) for dtype in types)
+        parts = tuple((writer.local(IRValue("", dtype, lanes).type), dtype) for dtype in types)
         return cls(reduction, lanes, parts)
 
     def reset(self, emitter: Emitter) -> None:
         """Set to the identity."""
         start = identity(self.reduction.combine, self.reduction.value.dtype)
         self.write(emitter, [
-            emitter.splat(Value(literal(value, dtype), dtype), self.lanes)
+            emitter.splat(IRValue(literal(value, dtype), dtype), self.lanes)
             for value, (_, dtype) in zip((start, _NO_POSITION), self.parts, strict=False)
         ])  # fmt: skip
 
-    def read(self, emitter: Emitter) -> list[Value]:
+    def read(self, emitter: Emitter) -> list[IRValue]:
         """What has been gathered."""
-        empty = [Value("", dtype, self.lanes) for _, dtype in self.parts]
+        empty = [IRValue("", dtype, self.lanes) for _, dtype in self.parts]
         return [
-            Value(emitter.lines.let(f"load {value.type}, ptr {address}"), value.dtype, self.lanes)
+            IRValue(emitter.lines.let(f"load {value.type}, ptr {address}"), value.dtype, self.lanes)
             for (address, _), value in zip(self.parts, empty, strict=True)
         ]
 
-    def write(self, emitter: Emitter, values: Sequence[Value]) -> None:
+    def write(self, emitter: Emitter, values: Sequence[IRValue]) -> None:
         """Replace what has been gathered."""
         for (address, _), value in zip(self.parts, values, strict=True):
             emitter.lines.do(f"store {value.type} {value.text}, ptr {address}")
 
-    def take(self, emitter: Emitter, values: Sequence[Value], mask: Value | None = None) -> None:
+    def take(self, emitter: Emitter, values: Sequence[IRValue], mask: IRValue | None = None) -> None:
         """Fold values in, in the lanes of the mask."""
         old = self.read(emitter)
         new = combine(
@@ -107,7 +107,7 @@ class Accumulator:
             new = [emitter.select(mask, after, before) for after, before in zip(new, old, strict=True)]
         self.write(emitter, new)
 
-    def narrowed(self, emitter: Emitter, lanes: int) -> list[Value]:
+    def narrowed(self, emitter: Emitter, lanes: int) -> list[IRValue]:
         """What has been gathered, halves joined until it has so many lanes."""
         values = self.read(emitter)
         while values[0].lanes > lanes:
@@ -117,19 +117,19 @@ class Accumulator:
             )
         return values
 
-    def result(self, emitter: Emitter, joined: bool) -> Value:
+    def result(self, emitter: Emitter, joined: bool) -> IRValue:
         """The reduction's value; ``joined``: of all lanes together, else of each lane."""
         values = self.narrowed(emitter, 1 if joined else self.lanes)
         if len(values) == 1:
             return values[0]
         position = values[1]  # of an empty space, 0
-        none = Value(literal(_NO_POSITION, INDEX), INDEX)
+        none = IRValue(literal(_NO_POSITION, INDEX), INDEX)
         return emitter.apply(
             "where(p == none, p * 0, p)", {"p": position, "none": emitter.splat(none, position.lanes)}
         )
 
 
-def combine(emitter: Emitter, name: str, old: Sequence[Value], new: Sequence[Value]) -> list[Value]:
+def combine(emitter: Emitter, name: str, old: Sequence[IRValue], new: Sequence[IRValue]) -> list[IRValue]:
     """Two partial results as one."""
     if name in _COMBINE:
         return [emitter.apply(_COMBINE[name], {"x": old[0], "y": new[0]})]
@@ -137,7 +137,7 @@ def combine(emitter: Emitter, name: str, old: Sequence[Value], new: Sequence[Val
     return [emitter.select(before, after, kept) for after, kept in zip(new, old, strict=True)]
 
 
-def _halves(emitter: Emitter, value: Value) -> tuple[Value, Value]:
+def _halves(emitter: Emitter, value: IRValue) -> tuple[IRValue, IRValue]:
     """The lower and the upper lanes of a vector."""
     half = value.lanes // 2
     if half == 1:
@@ -146,7 +146,7 @@ def _halves(emitter: Emitter, value: Value) -> tuple[Value, Value]:
     for first in (0, half):
         lanes = ", ".join(f"i32 {lane}" for lane in range(first, first + half))
         given = f"{value.type} {value.text}, {value.type} poison, <{half} x i32> <{lanes}>"
-        both.append(Value(emitter.lines.let(f"shufflevector {given}"), value.dtype, half))
+        both.append(IRValue(emitter.lines.let(f"shufflevector {given}"), value.dtype, half))
     return both[0], both[1]
 
 

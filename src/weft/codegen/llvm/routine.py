@@ -15,7 +15,7 @@ from weft.dtypes import DType
 from weft.errors import KernelError
 from weft.expr import Expr
 from weft.expr.llvm import Emitter
-from weft.expr.llvm_text import SCALARS, Value, vector_type
+from weft.expr.llvm_text import SCALARS, IRValue, vector_type
 from weft.expr.node import INDEX
 
 GEMM = {dtypes.float32: "weft.sgemm", dtypes.float64: "weft.dgemm"}
@@ -32,13 +32,13 @@ class Routine:
         self.name, self.dtype, self.number, self.gemm = name, dtype, SCALARS[dtype], GEMM[dtype]
         self.lines = FunctionWriter()
         self.emitter = Emitter(self.lines, _no_load)
-        self.values = {"lo": Value("%lo", INDEX), "hi": Value("%hi", INDEX)}
+        self.values = {"lo": IRValue("%lo", INDEX), "hi": IRValue("%hi", INDEX)}
         for position, buffer in enumerate(buffers):
             slot = self.lines.let(f"getelementptr ptr, ptr %buffers, i64 {position}")
             self.lines.do(f"%b.{buffer} = load ptr, ptr {slot}, align 8")
         for position, parameter in enumerate(parameters):
             slot = self.lines.let(f"getelementptr i64, ptr %parameters, i64 {position}")
-            self.values[parameter] = Value(self.lines.let(f"load i64, ptr {slot}, align 8"), INDEX)
+            self.values[parameter] = IRValue(self.lines.let(f"load i64, ptr {slot}, align 8"), INDEX)
 
     def finished(self, blas: bool = True, multiplies: bool = True) -> str:
         """The kernel's IR; without a BLAS products are plain loops. One that ``multiplies`` no matrices has neither."""
@@ -57,7 +57,7 @@ class Routine:
     def names(self, **texts: str) -> None:
         """Give names to values of expressions."""
         for name, text in texts.items():
-            self.values[name] = Value(self.at(text), INDEX)
+            self.values[name] = IRValue(self.at(text), INDEX)
 
     def element(self, base: str, index: str) -> str:
         """The address of an element."""
@@ -67,7 +67,7 @@ class Routine:
     def loop(self, stop: str, name: str, start: str = "0", step: int = 1) -> Iterator[None]:
         """``for name in range(start, stop, step)`` over expressions; names given within end with it."""
         with self.lines.loop(self.at(start), self.at(stop), step) as index, self.emitter.scope():
-            before, self.values = self.values, {**self.values, name: Value(index, INDEX)}
+            before, self.values = self.values, {**self.values, name: IRValue(index, INDEX)}
             yield
             self.values = before
 
@@ -93,14 +93,14 @@ class Routine:
         numbers = vector_type("i32", LANES)
         steps = ", ".join(f"i32 {lane}" for lane in range(LANES))
         first, count = (
-            self.emitter.splat(self.emitter.convert(Value(self.at(each), INDEX), dtypes.int32), LANES).text
+            self.emitter.splat(self.emitter.convert(IRValue(self.at(each), INDEX), dtypes.int32), LANES).text
             for each in (first, f"maximum({count}, 0)")
         )
         number = self.lines.let(f"add {numbers} {first}, <{steps}>")
         return self.lines.let(f"icmp ult {numbers} {number}, {count}")
 
 
-def _no_load(emitter: Emitter, node: Expr) -> Value:
+def _no_load(emitter: Emitter, node: Expr) -> IRValue:
     raise KernelError(f"library kernel: sizes cannot be loaded, {node!r} given")
 
 

@@ -19,7 +19,7 @@ from weft.codegen.llvm.memory import LANES, Lane
 from weft.codegen.llvm.part import PartWriter
 from weft.codegen.llvm.reduction import combine, passes
 from weft.expr import Expr, walk
-from weft.expr.llvm_text import Value
+from weft.expr.llvm_text import IRValue
 from weft.expr.node import INDEX
 from weft.kernels import Axis, Part, Reduction
 
@@ -56,9 +56,9 @@ class RowsWriter(PartWriter):
         rest = lines.let(f"sub i64 {stop}, {base}")
         count = lines.let(f"call i64 @llvm.smin.i64(i64 {rest}, i64 {LANES})")
         steps = ", ".join(f"i64 {lane}" for lane in range(LANES))
-        limit = emitter.splat(Value(count, INDEX), LANES)
+        limit = emitter.splat(IRValue(count, INDEX), LANES)
         real = lines.let(f"icmp slt {limit.type} <{steps}>, {limit.text}")
-        mask = Value(real, dtypes.bool_, LANES)
+        mask = IRValue(real, dtypes.bool_, LANES)
         # results, and what follows from them: addresses of LANES values, one a row
         kept: dict[Expr, str] = {}
         form = self.form.point
@@ -88,27 +88,27 @@ class RowsWriter(PartWriter):
         """A loop over the rows in which everything kept is that row's."""
         with self.loop("0", count) as row:
             position = self.lines.let(f"add nuw nsw i64 {base}, {row}")
-            self.emitter.bind(axis.variable, Value(position, INDEX))
+            self.emitter.bind(axis.variable, IRValue(position, INDEX))
             for node, address in kept.items():
-                kind = Value("", node.dtype).type
+                kind = IRValue("", node.dtype).type
                 place = self.lines.let(f"getelementptr {kind}, ptr {address}, i64 {row}")
-                self.emitter.bind(node, Value(self.lines.let(f"load {kind}, ptr {place}"), node.dtype))
+                self.emitter.bind(node, IRValue(self.lines.let(f"load {kind}, ptr {place}"), node.dtype))
             yield row
 
     @contextmanager
-    def _in_lanes(self, axis: Axis, base: str, mask: Value, kept: dict[Expr, str]) -> Iterator[None]:
+    def _in_lanes(self, axis: Axis, base: str, mask: IRValue, kept: dict[Expr, str]) -> Iterator[None]:
         """A block in which the rows are the lanes of vectors."""
         lane = Lane(axis.variable, mask, LANES, varying=frozenset(kept))
         with self.memory.vectorised(self.emitter, base, lane):
             for node, address in kept.items():
-                kind = Value("", node.dtype, LANES).type
+                kind = IRValue("", node.dtype, LANES).type
                 self.emitter.bind(
-                    node, Value(self.lines.let(f"load {kind}, ptr {address}"), node.dtype, LANES)
+                    node, IRValue(self.lines.let(f"load {kind}, ptr {address}"), node.dtype, LANES)
                 )
             yield
 
     def _follow(
-        self, axis: Axis, base: str, mask: Value, kept: dict[Expr, str], roots: Sequence[Expr]
+        self, axis: Axis, base: str, mask: IRValue, kept: dict[Expr, str], roots: Sequence[Expr]
     ) -> None:
         """Keep what the next pass computes from a row's results alone, computed for all rows at once."""
         wanted = [node for node in self._of_rows(roots) if node not in kept]
@@ -132,19 +132,19 @@ class RowsWriter(PartWriter):
             and any(each in results for each in walk(node)) and cost(node) >= _DEAR
         ]  # fmt: skip
 
-    def _keep(self, kept: dict[Expr, str], node: Expr, value: Value) -> None:
+    def _keep(self, kept: dict[Expr, str], node: Expr, value: IRValue) -> None:
         address = self.lines.local(value.type)
         self.lines.do(f"store {value.type} {value.text}, ptr {address}")
         kept[node] = address
 
-    def _joined(self, fold: Reduction, place: str) -> Value:
+    def _joined(self, fold: Reduction, place: str) -> IRValue:
         """The rows' results from the lanes of each: halves are combined as of one row, of two vectors at once."""
         kind, dtype = _vector(fold), fold.value.dtype
         vectors = [
-            Value(self.lines.let(f"load {kind}, ptr {self.lines.let(f'getelementptr {kind}, ptr {place}, i64 {row}')}"),
-                  dtype, LANES)
+            IRValue(self.lines.let(f"load {kind}, ptr {address}"), dtype, LANES)
             for row in range(LANES)
-        ]  # fmt: skip
+            for address in [self.lines.let(f"getelementptr {kind}, ptr {place}, i64 {row}")]
+        ]
         each = LANES  # lanes that a row still has
         while each > 1:
             pairs = list(zip(vectors[::2], vectors[1::2], strict=True))
@@ -156,13 +156,13 @@ class RowsWriter(PartWriter):
             each //= 2
         return vectors[0]
 
-    def _halves(self, a: Value, b: Value, each: int, first: int) -> Value:
+    def _halves(self, a: IRValue, b: IRValue, each: int, first: int) -> IRValue:
         """Of every row in two vectors the half of its lanes that begins at ``first``."""
         starts = range(first, 2 * LANES, each)
         lanes = ", ".join(f"i32 {start + lane}" for start in starts for lane in range(each // 2))
         given = f"{a.type} {a.text}, {b.type} {b.text}, <{LANES} x i32> <{lanes}>"
-        return Value(self.lines.let(f"shufflevector {given}"), a.dtype, LANES)
+        return IRValue(self.lines.let(f"shufflevector {given}"), a.dtype, LANES)
 
 
 def _vector(fold: Reduction) -> str:
-    return Value("", fold.value.dtype, LANES).type
+    return IRValue("", fold.value.dtype, LANES).type

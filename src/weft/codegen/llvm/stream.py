@@ -8,7 +8,7 @@ from typing import Final
 from weft.codegen.llvm.memory import LANES, Memory, stride
 from weft.expr import Expr, walk
 from weft.expr.llvm import Emitter
-from weft.expr.llvm_text import Lines, Value
+from weft.expr.llvm_text import IRValue, Lines
 from weft.expr.node import INDEX
 from weft.kernels import Part, Store
 
@@ -47,7 +47,7 @@ class Stream:
         """The first value of an axis, from ``start`` on, whose vector is stored aligned; at most ``stop``."""
         lines = emitter.lines
         with emitter.scope():
-            emitter.bind(axis, Value(start, INDEX))
+            emitter.bind(axis, IRValue(start, INDEX))
             index = emitter.value(self.store.index).text
         address = lines.let(f"ptrtoint ptr %b.{self.store.buffer} to i64")
         before = lines.let(f"udiv i64 {address}, {self.itemsize}")

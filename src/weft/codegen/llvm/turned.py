@@ -16,7 +16,7 @@ from weft.codegen.llvm.memory import LANES, Lane, Memory, stride
 from weft.codegen.llvm.part import PartWriter
 from weft.expr import Expr, walk
 from weft.expr.llvm import Emitter
-from weft.expr.llvm_text import SCALARS, Value
+from weft.expr.llvm_text import SCALARS, IRValue
 from weft.expr.node import INDEX
 from weft.kernels import Axis, Part
 
@@ -52,7 +52,7 @@ class Squares:
     ) -> None:
         self.emitter, self.memory, self.loads, self.row, self.column = emitter, memory, loads, row, column
         self.kept: Mapping[Expr, str] = {
-            load: lines.local(f"[{LANES} x {Value('', load.dtype, LANES).type}]") for load in loads
+            load: lines.local(f"[{LANES} x {IRValue('', load.dtype, LANES).type}]") for load in loads
         }
 
     def fill(self, first_row: str, first_column: str) -> None:
@@ -62,23 +62,23 @@ class Squares:
         for lane in range(LANES):
             with self.memory.vectorised(self.emitter, first_row, Lane(self.row.variable, None, LANES)):
                 place = lines.let(f"add nuw nsw i64 {first_column}, {lane}")
-                self.emitter.bind(self.column.variable, Value(place, self.column.variable.dtype))
+                self.emitter.bind(self.column.variable, IRValue(place, self.column.variable.dtype))
                 for load in self.loads:
                     columns[load].append(self.emitter.splat(self.emitter.value(load), LANES).text)
         for load, values in columns.items():
-            kind = Value("", load.dtype, LANES).type
+            kind = IRValue("", load.dtype, LANES).type
             for number, text in enumerate(Lanewise(lines, SCALARS[load.dtype]).transposed(values)):
                 lines.do(f"store {kind} {text}, ptr {self._place(load, str(number))}")
 
     def bind(self, row: str) -> None:
         """Row number ``row`` of the squares, in lanes."""
         for load in self.loads:
-            kind = Value("", load.dtype, LANES).type
+            kind = IRValue("", load.dtype, LANES).type
             text = self.emitter.lines.let(f"load {kind}, ptr {self._place(load, row)}")
-            self.emitter.bind(load, Value(text, load.dtype, LANES))
+            self.emitter.bind(load, IRValue(text, load.dtype, LANES))
 
     def _place(self, load: Expr, row: str) -> str:
-        kind = Value("", load.dtype, LANES).type
+        kind = IRValue("", load.dtype, LANES).type
         return self.emitter.lines.let(f"getelementptr {kind}, ptr {self.kept[load]}, i64 {row}")
 
 
@@ -128,13 +128,13 @@ class TurnedWriter(PartWriter):
             squares.fill(top, left)
             with self.loop("0", str(LANES)) as number:
                 at = lines.let(f"add nuw nsw i64 {top}, {number}")
-                self.emitter.bind(rows[-1].variable, Value(at, INDEX))
+                self.emitter.bind(rows[-1].variable, IRValue(at, INDEX))
                 with self.vectorised(column.variable, left, Span(LANES)):
                     squares.bind(number)
                     self.point(self.form.neighbours(LANES))
         with self.loop("0", str(LANES)) as number:
             at = lines.let(f"add nuw nsw i64 {top}, {number}")
-            self.emitter.bind(rows[-1].variable, Value(at, INDEX))
+            self.emitter.bind(rows[-1].variable, IRValue(at, INDEX))
             self._columns(column, whole, self.emitter.value(column.size).text)
 
     @contextmanager

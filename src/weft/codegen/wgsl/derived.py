@@ -14,7 +14,7 @@ from weft.codegen.wgsl.storage import View
 from weft.codegen.wgsl.vector import RowWriter, VectorWriter
 from weft.errors import KernelError
 from weft.expr import Expr, walk
-from weft.expr.wgsl import Emitter, Value
+from weft.expr.wgsl import Emitter, WgslValue
 from weft.expr.wgsl_forms import wgsl_form
 from weft.expr.wgsl_text import identifier, type_name
 from weft.kernels import Kernel, Part
@@ -88,7 +88,7 @@ def _lay_out(
     if len(counts) == 1:
         return [f"    let group = {linear};", *bodies[0]]
     emitter = Emitter(
-        module.declarations, lambda node: Value(module.parameter(node.data), 1, type_name(node.dtype))
+        module.declarations, lambda node: WgslValue(module.parameter(node.data), 1, type_name(node.dtype))
     )
     emitter.line(f"var group = {linear};")
     for number, (body, family) in enumerate(zip(bodies, found, strict=True)):

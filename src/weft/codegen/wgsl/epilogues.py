@@ -12,7 +12,7 @@ from weft.codegen.wgsl.vector import FourWriter
 from weft.errors import KernelError
 from weft.expr import Expr, walk
 from weft.expr.define import expand
-from weft.expr.wgsl import Value
+from weft.expr.wgsl import WgslValue
 from weft.expr.wgsl_text import identifier, type_name
 from weft.kernels import Axis, Epilogue, Kernel, Store
 
@@ -79,7 +79,7 @@ class _Fours(FourWriter):
         if axis is self.axis:
             self.define_axis(self.emitter.value(axis.variable).text)
 
-    def resolve_four(self, node: Expr) -> Value:
+    def resolve_four(self, node: Expr) -> WgslValue:
         """As others do; of a product's operand that is not bound in fours, four elements one by one."""
         if node.function != "load" or self.view(node.data).vector == 4:
             return super().resolve_four(node)
@@ -90,7 +90,7 @@ class _Fours(FourWriter):
         places = [self.emitter.fresh() for _ in range(4)]
         for lane, place in enumerate(places):
             self.emitter.line(f"let {place} = {first} + {lane}i;")
-        return Value(f"{wanted}({', '.join(view.load(place) for place in places)})", 4, wanted, 1)
+        return WgslValue(f"{wanted}({', '.join(view.load(place) for place in places)})", 4, wanted, 1)
 
     def store_all(self, stores: Sequence[Store]) -> None:
         """Compute all values, then write them."""

@@ -13,7 +13,7 @@ from weft.codegen.wgsl.module import Module
 from weft.codegen.wgsl.points import PointWriter, independent
 from weft.errors import KernelError
 from weft.expr import Expr, walk
-from weft.expr.wgsl import Emitter, Value
+from weft.expr.wgsl import Emitter, WgslValue
 from weft.expr.wgsl_text import identifier, type_name
 from weft.kernels import Kernel, Part, Reduction, Store, may_coincide
 
@@ -92,16 +92,16 @@ class HeldWriter(PointWriter):
         copy.values.define(self.axis.variable, lanes, self.width)
         return copy
 
-    def _known(self, node: Expr) -> Value:
+    def _known(self, node: Expr) -> WgslValue:
         return self.emitter.value(node)
 
-    def _load(self, copy: Copy, node: Expr) -> Value:
+    def _load(self, copy: Copy, node: Expr) -> WgslValue:
         if node.function == "variable" or self.axis.variable not in set(walk(node.args[0])):
             return self.emitter.value(node)
         view, index = self.view(node.data), copy.indices.named(node.args[0]).text
         text = view.load4(index) if self.width == 4 else view.load(index)
         wanted, given = type_name(node.dtype, self.width), type_name(view.dtype, self.width)
-        return Value(text if wanted == given else f"{wanted}({text})", self.width, wanted, 1)
+        return WgslValue(text if wanted == given else f"{wanted}({text})", self.width, wanted, 1)
 
     def _named(self, copy: Copy, node: Expr) -> str:
         value = copy.values.named(node)

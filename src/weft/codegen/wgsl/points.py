@@ -11,7 +11,7 @@ from weft.codegen.wgsl.storage import View
 from weft.errors import KernelError
 from weft.expr import Expr, const, simplify, walk
 from weft.expr.node import INDEX
-from weft.expr.wgsl import Emitter, Value
+from weft.expr.wgsl import Emitter, WgslValue
 from weft.expr.wgsl_text import bare, identifier, type_name
 from weft.kernels import Axis, Check, Kernel, Part, Reduction, Store, may_coincide
 
@@ -44,7 +44,7 @@ class PointWriter:
 
     # -- names and memory ---------------------------------------------------------------------------------
 
-    def resolve(self, node: Expr) -> Value:
+    def resolve(self, node: Expr) -> WgslValue:
         """The text of a parameter or a load."""
         if node.function == "variable":
             if node.data not in self.parameters:
@@ -52,16 +52,16 @@ class PointWriter:
                     f"kernel {self.module.name}: variable {node.data!r} is not a parameter, an axis, "
                     f"or a reduction's result at this place"
                 )
-            return Value(self.module.parameter(node.data), 1, type_name(node.dtype))
+            return WgslValue(self.module.parameter(node.data), 1, type_name(node.dtype))
         return self.load(node)
 
-    def load(self, node: Expr) -> Value:
+    def load(self, node: Expr) -> WgslValue:
         """The element that a load node names, as the node's type."""
         view = self.view(node.data)
         take = self.emitter.value if view.plain else self.emitter.named
         text = view.load(bare(take(node.args[0]).text))
         wanted, given = type_name(node.dtype), type_name(view.dtype)
-        return Value(text if wanted == given else f"{wanted}({text})", 1, wanted, 1)
+        return WgslValue(text if wanted == given else f"{wanted}({text})", 1, wanted, 1)
 
     def view(self, buffer: str) -> View:
         """The view of a buffer; ``KernelError`` for a name that the kernel does not list."""

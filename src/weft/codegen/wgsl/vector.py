@@ -9,7 +9,7 @@ from weft.codegen.wgsl.module import Module
 from weft.codegen.wgsl.points import PointWriter, as_i32
 from weft.errors import KernelError
 from weft.expr import Expr, walk
-from weft.expr.wgsl import Value
+from weft.expr.wgsl import WgslValue
 from weft.expr.wgsl_text import identifier, type_name
 from weft.kernels import Axis, Check, Kernel, Part, Reduction, Store
 
@@ -30,7 +30,7 @@ class FourWriter(PointWriter):
         self.axis = along[0]
         self.four = self.emitter.beside(self.resolve_four, width=4, opaque_loads=True)
 
-    def resolve_four(self, node: Expr) -> Value:
+    def resolve_four(self, node: Expr) -> WgslValue:
         """The text of what the emitter knows, or of a load: of four elements where its index moves with the axis."""
         if node.function == "variable":
             return self.emitter.value(node)
@@ -41,7 +41,7 @@ class FourWriter(PointWriter):
         view = self.view(node.data)
         wanted, given = type_name(node.dtype, 4), type_name(view.dtype, 4)
         text = view.load4(self.emitter.named(index).text)
-        return Value(text if wanted == given else f"{wanted}({text})", 4, wanted, 1)
+        return WgslValue(text if wanted == given else f"{wanted}({text})", 4, wanted, 1)
 
     def define_axis(self, name: str) -> None:
         """Give the axis the value of the variable ``name``, the first of four."""

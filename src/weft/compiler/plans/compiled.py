@@ -15,7 +15,7 @@ from weft.autograd.mode import no_grad
 from weft.compiler.plans.report import PlanReport, report_of
 from weft.compiler.plans.timing import PlanProfile
 from weft.compiler.plans.trees import Argument, Fixed, Slot, Tree, argument_leaf, collect, tree_of
-from weft.compiler.program import Program, dense
+from weft.compiler.program import CompiledProgram, dense
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 from weft.graph import Graph
 from weft.graph.tracing import call_site
@@ -33,7 +33,7 @@ class CompiledPlan:
     """
 
     def __init__(
-        self, program: Program, arguments: Sequence[Argument], result: Tree, names: Sequence[Sequence[str]],
+        self, program: CompiledProgram, arguments: Sequence[Argument], result: Tree, names: Sequence[Sequence[str]],
         lock: AbstractContextManager[Any] | None = None,
     ) -> None:  # fmt: skip
         own = lock or threading.RLock()
@@ -175,7 +175,7 @@ class CompiledPlan:
 
 
 def plan_of(
-    program: Program, args: tuple[Any, ...], kwargs: dict[str, Any], names: Sequence[str],
+    program: CompiledProgram, args: tuple[Any, ...], kwargs: dict[str, Any], names: Sequence[str],
     states: Sequence[Sequence[str]], lock: AbstractContextManager[Any],
 ) -> CompiledPlan:  # fmt: skip
     """The plan of a living program, for arguments like these; ``names`` are those of positional arguments."""

@@ -23,7 +23,7 @@ from weft.compiler.plans.fields import Field
 from weft.compiler.plans.retarget import retargeted
 from weft.compiler.plans.saving import FORMAT, VERSION
 from weft.compiler.plans.trees import Given, Number, Slot, build, leaves
-from weft.compiler.program import Program
+from weft.compiler.program import CompiledProgram
 from weft.compiler.trace import Recording
 from weft.devices.base import Device
 from weft.errors import ArgumentTypeError, FormatError, WeftError, mistake
@@ -71,7 +71,7 @@ def load_plan(
     opened = devices.open(saved if device is None else device)
     graphs.check_contracts(parts["ops"])
     graph = graphs.GraphReader(saved, opened.name, parts["ops"]).read(parts["graph"])
-    call = _Call(parts, graph, profile, classes)
+    call = _StoredProgram(parts, graph, profile, classes)
     _tell(parts, saved, profile, opened)
     key = remembered.key_of(data, opened)
     with planning(parts["graph"]):
@@ -134,7 +134,7 @@ def planning(field: Field) -> Iterator[None]:
         ) from error
 
 
-class _Call:
+class _StoredProgram:
     """What a plan's call is made of beside its graph, checked against it."""
 
     def __init__(
@@ -213,7 +213,7 @@ class _Call:
             found.append(names)
         return found
 
-    def program(self, graph: Graph, states: Sequence[Array], device: Device, key: str) -> Program:
+    def program(self, graph: Graph, states: Sequence[Array], device: Device, key: str) -> CompiledProgram:
         """The program over these states, compiled, or as it was when the plan was loaded before."""
         notes = Notes()
         grads: list[tuple[Tensor, Tensor | None]] = []
@@ -231,7 +231,7 @@ class _Call:
             0 if isinstance(value, Number) else Tensor.wrap(_example(value.type, device))
             for value in self.given
         ]
-        made = Program(self.name, recording, device, inputs, self.donated, [], self.capturing)
+        made = CompiledProgram(self.name, recording, device, inputs, self.donated, [], self.capturing)
         known = remembered.recall(key)
         made.compile(foreign=True, known=known)
         if (

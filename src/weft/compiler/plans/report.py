@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from weft.plan import Dispatch, Loop, Plan, Step, bodies
+from weft.plan import Dispatch, Loop, Plan, PlanStep, bodies
 
 WIDTH = 34
 """Characters of a row's ops."""
@@ -139,7 +139,7 @@ def label(row: DispatchRow) -> str:
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 
 
-def _counted(steps: Sequence[Step], times: int) -> Iterator[tuple[Dispatch, int]]:
+def _counted(steps: Sequence[PlanStep], times: int) -> Iterator[tuple[Dispatch, int]]:
     for step in steps:
         if isinstance(step, Dispatch):
             yield step, times

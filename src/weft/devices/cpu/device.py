@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from weft.devices.base import Buffer as DeviceBuffer
-from weft.devices.base import Call, HostDevice, Launch, MemoryStats, Range, Storage
+from weft.devices.base import DispatchArguments, HostDevice, Launch, MemoryStats, Range, Storage
 from weft.devices.counts import Counts, compile_counts
 from weft.devices.cpu import blas, memory
 from weft.devices.cpu.compiler import Code, compile_kernel
@@ -195,7 +195,7 @@ class CpuDevice(HostDevice):
         self._enter("dispatch")
         self._dispatch(spec, ranges, parameters, report)
 
-    def dispatch_kernels(self, calls: Sequence[Call]) -> None:
+    def dispatch_kernels(self, calls: Sequence[DispatchArguments]) -> None:
         """Run kernels in order; all are compiled, and their arguments looked at, before the first one runs."""
         for spec, ranges, parameters, _ in calls:
             self._enter("dispatch")

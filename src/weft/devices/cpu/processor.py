@@ -11,7 +11,7 @@ from weft.errors import KernelError
 from weft.expr import FUNCTIONS, Expr
 from weft.expr.define import definition
 from weft.expr.llvm import PROVIDED, Emitter
-from weft.expr.llvm_text import Lines, Value, suffix, vector_type
+from weft.expr.llvm_text import IRValue, Lines, suffix, vector_type
 
 _DECLARED: Final = re.compile(
     rf"^declare \S.* @{re.escape(PROVIDED)}(?P<name>\w+)\.(?:v(?P<lanes>\d+))?f32\(.*\)$", re.MULTILINE
@@ -55,12 +55,12 @@ def _definition(name: str, lanes: int, instruction: bool) -> str:
         body = definition(name, (dtypes.float32,) * len(function.parameters), wide=True)
         assert body is not None, "provided functions are defined ones"
         given = {
-            parameter: Value(f"%{parameter}", dtypes.float32, lanes) for parameter in function.parameters
+            parameter: IRValue(f"%{parameter}", dtypes.float32, lanes) for parameter in function.parameters
         }
         result = Emitter(lines, _no_load).inline(body, given).text
     head = f"define internal {whole} @{PROVIDED}{name}.{kind}({arguments}) alwaysinline nounwind"
     return "\n".join([f"{head} {{", *lines.text, f"  ret {whole} {result}", "}", *sorted(lines.declarations)])
 
 
-def _no_load(emitter: Emitter, node: Expr) -> Value:
+def _no_load(emitter: Emitter, node: Expr) -> IRValue:
     raise KernelError(f"llvm: provided functions load nothing, {node!r} given")

@@ -30,7 +30,7 @@ from weft.devices.cpu.driver import (
 from weft.devices.cpu.threads import CHUNKS
 from weft.devices.replay import Replay, group_slots, report_of
 from weft.errors import IndexOutOfRangeError
-from weft.plan import Branch, Dispatch, Loop, Place, Plan, Step, While, bodies
+from weft.plan import Branch, Dispatch, Loop, Place, Plan, PlanStep, While, bodies
 
 if TYPE_CHECKING:
     from weft.devices.cpu.device import Compiled, CpuDevice
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Words = ctypes.Array[ctypes.c_int64]
 
 
-_KINDS: dict[type[Step], int] = {Loop: LOOP, Branch: BRANCH, While: WHILE}
+_KINDS: dict[type[PlanStep], int] = {Loop: LOOP, Branch: BRANCH, While: WHILE}
 
 
 class CpuReplay(Replay):
@@ -100,7 +100,7 @@ class CpuReplay(Replay):
         for at, address in enumerate(python_functions(), PYTHON):
             self._header[at] = address
 
-    def _steps(self, steps: Sequence[Step]) -> list[list[int]]:
+    def _steps(self, steps: Sequence[PlanStep]) -> list[list[int]]:
         """The words of every step, a block's before those of its body; what has no work to do is left out."""
         made: list[list[int]] = []
         for step in steps:

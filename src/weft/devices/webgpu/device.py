@@ -18,7 +18,7 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
-from weft.devices.base import Buffer, Call, MemoryStats, Range, Storage
+from weft.devices.base import Buffer, DispatchArguments, MemoryStats, Range, Storage
 from weft.devices.events import Event, event
 from weft.devices.pool import Pool
 from weft.devices.webgpu import loss, status, tuned
@@ -156,7 +156,7 @@ class WebGpuDevice(Transfers):
         with self.lock:
             self._record(spec, ranges, *self._ready(spec, ranges, parameters, report))
 
-    def dispatch_kernels(self, calls: Sequence[Call]) -> None:
+    def dispatch_kernels(self, calls: Sequence[DispatchArguments]) -> None:
         """Record dispatches in order; all are compiled, packed and bound before the first one is recorded."""
         if len(calls) > AT_ONCE:
             raise KernelError(f"{len(calls):,} dispatches are given at once, expected at most {AT_ONCE:,}")

@@ -14,7 +14,7 @@ from weft.devices.base import Buffer, Device, Range, Span
 from weft.devices.webgpu import loss
 from weft.devices.webgpu.memory import WebGpuBuffer
 from weft.devices.webgpu.native import native
-from weft.devices.webgpu.pipelines import Layout, Pipeline
+from weft.devices.webgpu.pipelines import BindingLayout, Pipeline
 from weft.errors import ArgumentError, DeviceError, KernelError
 
 CAPACITY = 8192
@@ -167,7 +167,9 @@ class BindGroups:
                     f"read_write; declare both read_write, or give them one binding"
                 )
 
-    def _native(self, pipeline: Pipeline, layout: Layout, spans: Sequence[tuple[Any, int, int]]) -> Any:
+    def _native(
+        self, pipeline: Pipeline, layout: BindingLayout, spans: Sequence[tuple[Any, int, int]]
+    ) -> Any:
         entries = self._ffi.new("WGPUBindGroupEntry[]", max(1, len(spans)))
         for index, (handle, offset, size) in enumerate(spans):
             entry = entries[index]

@@ -14,7 +14,7 @@ from weft.devices.webgpu.memory import COPY_DESTINATION, UNIFORM
 from weft.devices.webgpu.native import native
 from weft.devices.webgpu.opened import Opened
 from weft.devices.webgpu.pipelines import Pipeline
-from weft.devices.webgpu.recorder import Call
+from weft.devices.webgpu.recorder import RecordedDispatch
 from weft.errors import OutOfMemoryError
 
 
@@ -42,14 +42,16 @@ class Parameters:
             memory.extend(packed)
         return offset, len(packed)
 
-    def finish(self, calls: Sequence[tuple[Pipeline, tuple[int, int], tuple[int, int, int]]]) -> list[Call]:
+    def finish(
+        self, calls: Sequence[tuple[Pipeline, tuple[int, int], tuple[int, int, int]]]
+    ) -> list[RecordedDispatch]:
         """The calls with pointers to their parameters, which live as long as this does."""
         ffi = native().ffi
         data = ffi.from_buffer(self._immediates)
         buffer = self._buffer() if self._uniforms else None
         groups: dict[int, Any] = {}
         offsets: dict[int, Any] = {}
-        made: list[Call] = []
+        made: list[RecordedDispatch] = []
         for pipeline, (offset, size), counts in calls:
             if not pipeline.uniform_size:
                 made.append((pipeline.handle, data + offset, size, None, None, *counts))

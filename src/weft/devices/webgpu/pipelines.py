@@ -30,7 +30,7 @@ _FLOAT32_OVERFLOW = (2.0 - 2.0**-24) * 2.0**127  # the least value that rounds t
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class BindingLayout:
     """The bindings of group 0: whether each is written, and whether the status word follows them."""
 
     written: tuple[bool, ...]
@@ -45,7 +45,7 @@ class Pipeline:
 
     name: str
     handle: Any
-    layout: Layout
+    layout: BindingLayout
     counts: Counts
     pack: Callable[..., bytes]
     uniform_size: int
@@ -60,8 +60,8 @@ class Pipelines:
         self._profile = profile
         self._by_identity: Recent[int, tuple[KernelSpec, Pipeline]] = Recent(KERNELS)
         self._by_value: Recent[KernelSpec, Pipeline] = Recent(KERNELS, alive=True)
-        self._layouts: dict[tuple[tuple[bool, ...], bool], Layout] = {}
-        self._whole: dict[tuple[Layout, str, int], Any] = {}
+        self._layouts: dict[tuple[tuple[bool, ...], bool], BindingLayout] = {}
+        self._whole: dict[tuple[BindingLayout, str, int], Any] = {}
         self._uniform_layout: Any = None
 
     def get(self, spec: KernelSpec) -> Pipeline:
@@ -103,7 +103,7 @@ class Pipelines:
     def _compile(self, spec: KernelSpec) -> Pipeline:
         return self._finish(spec, self._prepare(spec))
 
-    def _prepare(self, spec: KernelSpec) -> tuple[Layout, Any]:
+    def _prepare(self, spec: KernelSpec) -> tuple[BindingLayout, Any]:
         """The layouts that a kernel shares with others."""
         if spec.language != "wgsl":
             raise KernelError(
@@ -116,7 +116,7 @@ class Pipelines:
         except native().wgpu.GPUError as error:
             raise self._rejected(spec, error) from None
 
-    def _finish(self, spec: KernelSpec, layouts: tuple[Layout, Any]) -> Pipeline:
+    def _finish(self, spec: KernelSpec, layouts: tuple[BindingLayout, Any]) -> Pipeline:
         """Compile a kernel. Any thread may, and several at a time."""
         layout, whole = layouts
         size, space = self._parameters(spec)
@@ -141,7 +141,7 @@ class Pipelines:
         loss.check(self._device._internal, error)
         return KernelError(f"kernel {spec.name} does not compile:\n{_shown(str(error))}")
 
-    def _layout(self, spec: KernelSpec) -> Layout:
+    def _layout(self, spec: KernelSpec) -> BindingLayout:
         written = tuple(binding.access == "read_write" for binding in spec.inputs + spec.outputs)
         key = (written, spec.reports)
         if key not in self._layouts:
@@ -156,10 +156,10 @@ class Pipelines:
                     for index, access in enumerate(accesses)
                 ]
             )
-            self._layouts[key] = Layout(written, spec.reports, group._internal, group)
+            self._layouts[key] = BindingLayout(written, spec.reports, group._internal, group)
         return self._layouts[key]
 
-    def _pipeline_layout(self, layout: Layout, space: str, size: int) -> Any:
+    def _pipeline_layout(self, layout: BindingLayout, space: str, size: int) -> Any:
         key = (layout, space, size if space == "immediates" else bool(size))
         if key not in self._whole:
             groups = [layout.group]

@@ -33,7 +33,7 @@ STAGING, UNIFORMS = 1 << 20, 256 << 10
 """Bytes of the blocks for small uploads and for parameters."""
 
 
-Call = tuple[Any, Any, int, Any, Any, int, Any, int]
+RecordedDispatch = tuple[Any, Any, int, Any, Any, int, Any, int]
 """A dispatch of a replay, all but its bind group: pipeline, data, size, uniform, offset, and the counts x, y, z.
 
 Parameters are ``size`` bytes of immediates at ``data``, or the bind group ``uniform`` at ``offset``, or none. Where x
@@ -126,7 +126,11 @@ class Recorder:
             self.submit()
 
     def replay(
-        self, calls: Sequence[Call], groups: Sequence[Any], names: Sequence[str], used: Sequence[Buffer]
+        self,
+        calls: Sequence[RecordedDispatch],
+        groups: Sequence[Any],
+        names: Sequence[str],
+        used: Sequence[Buffer],
     ) -> None:
         """Record the calls of a replay, each with its bind group and name, as a whole; ``used`` are their buffers."""
         with Uninterrupted():
@@ -141,7 +145,7 @@ class Recorder:
                 if len(self._names) >= DISPATCHES or perf_counter() - self._started > SECONDS:
                     self._submit()
 
-    def _record(self, calls: Sequence[Call], groups: Sequence[Any]) -> None:
+    def _record(self, calls: Sequence[RecordedDispatch], groups: Sequence[Any]) -> None:
         running = self._begin_pass() if self._pass is None else self._pass
         set_pipeline, set_bind_group, dispatch = self._set_pipeline, self._set_bind_group, self._dispatch
         set_immediates, null, before = self._set_immediates, self._ffi.NULL, None

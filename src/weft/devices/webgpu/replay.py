@@ -165,7 +165,7 @@ class _Prepared:
         return self._gates.counts.handle
 
     def add(self, dispatch: Dispatch, number: int, slot: int | None) -> int:
-        """See ``Calls``."""
+        """See ``DispatchList``."""
         bound, counts = self._of(dispatch)
         if min(counts) > 0:
             given = parameters_in(dispatch, number)
@@ -175,11 +175,11 @@ class _Prepared:
         return len(self.calls)
 
     def counts(self, dispatch: Dispatch) -> tuple[int, int, int]:
-        """See ``Calls``."""
+        """See ``DispatchList``."""
         return self._of(dispatch)[1]
 
     def add_gate(self, gate: Gate) -> int:
-        """See ``Calls``."""
+        """See ``DispatchList``."""
         if id(gate) not in self._gated:
             pipeline = self._device.pipelines.get(GATE)
             place = gate.predicate

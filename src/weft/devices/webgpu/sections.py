@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from weft.devices.webgpu.gates import Gate, Gates
-from weft.plan import Branch, Dispatch, Loop, Place, Step, While, bodies
+from weft.plan import Branch, Dispatch, Loop, Place, PlanStep, While, bodies
 
 GATED, GATED_SOFTWARE = 8, 4
 """Calls that are gated at most, of a loop half as many: one that runs costs about as much again, to wait as several.
@@ -63,7 +63,7 @@ class Chunks:
 Section = Run | Fork | Cycle | Chunks
 
 
-class Calls(Protocol):
+class DispatchList(Protocol):
     """The calls of a plan in the making; what is added gives how many there are by then."""
 
     def add(self, dispatch: Dispatch, number: int, slot: int | None) -> int:
@@ -87,7 +87,7 @@ class _Under:
 class Sections:
     """The sections of a plan, made while its calls are added in their order; of gated blocks up to ``most`` calls."""
 
-    def __init__(self, steps: Sequence[Step], calls: Calls, gates: Gates, most: int) -> None:
+    def __init__(self, steps: Sequence[PlanStep], calls: DispatchList, gates: Gates, most: int) -> None:
         self._calls, self._gates, self._most = calls, gates, most
         self._count = 0
         # by the identity of a step, which a plan may have in several places, and the word that it is under
@@ -95,12 +95,14 @@ class Sections:
         self._slots: dict[tuple[int, int], int] = {}
         self.made = self._within(steps, 0, None)
 
-    def _within(self, steps: Sequence[Step], number: int, under: _Under | None) -> tuple[Section, ...]:
+    def _within(self, steps: Sequence[PlanStep], number: int, under: _Under | None) -> tuple[Section, ...]:
         into: list[Section] = []
         self._visit(steps, number, under, into)
         return tuple(into)
 
-    def _visit(self, steps: Sequence[Step], number: int, under: _Under | None, into: list[Section]) -> None:
+    def _visit(
+        self, steps: Sequence[PlanStep], number: int, under: _Under | None, into: list[Section]
+    ) -> None:
         for step in steps:
             if isinstance(step, Dispatch):
                 slot = None if under is None else self._slot(step, under)
@@ -171,7 +173,7 @@ class Sections:
         return (2 * calls if isinstance(step, While) else calls) <= self._most
 
 
-def _size(steps: Sequence[Step]) -> int:
+def _size(steps: Sequence[PlanStep]) -> int:
     """How many calls steps come to, all branches included."""
     return sum(
         1
@@ -181,7 +183,7 @@ def _size(steps: Sequence[Step]) -> int:
     )
 
 
-def _repeats(steps: Sequence[Step]) -> bool:
+def _repeats(steps: Sequence[PlanStep]) -> bool:
     """Whether there is a loop of unknown length among steps, or within."""
     return any(isinstance(step, While) or any(map(_repeats, bodies(step))) for step in steps)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from weft.graph.fuse.products import operands, product_part
-from weft.graph.lower.lowered import Block, Call, Lowered, Step, Value
+from weft.graph.lower.lowered import Block, KernelCall, Lowered, LoweredStep, LoweredValue
 from weft.graph.rewriting.parts import fresh, loaded, stored
 from weft.kernels import Kernel, Part
 from weft.target import TargetProfile
@@ -21,14 +21,14 @@ GAP = 1 << 32
 
 
 @dataclass(eq=False)
-class Node:
+class FusionNode:
     """A call in the making. ``parts`` is ``None`` for library kernels that stay as they are.
 
     Of a product it is the one part that uses the result's elements; ``operands`` are the values that the product
     itself reads, wherever it likes. ``spread``: the call's kernel says how it is to be spread over the target.
     """
 
-    step: Step
+    step: LoweredStep
     parts: list[Part] | None
     operands: tuple[str, ...] = ()
     spread: bool = False
@@ -47,9 +47,9 @@ class Node:
             self.writes = {name for part in self.parts for name in stored(part)}
 
     @property
-    def call(self) -> Call:
+    def call(self) -> KernelCall:
         """The step, of a node that is no block."""
-        assert isinstance(self.step, Call)
+        assert isinstance(self.step, KernelCall)
         return self.step
 
     @property
@@ -58,57 +58,57 @@ class Node:
         return bool(self.operands)
 
 
-def node_of(call: Step, profile: TargetProfile) -> Node:
+def node_of(call: LoweredStep, profile: TargetProfile) -> FusionNode:
     """A call as it was lowered; blocks stay whole."""
     if isinstance(call, Block):
-        return Node(call, None)
+        return FusionNode(call, None)
     if isinstance(call.kernel, Kernel):
-        return Node(call, [fresh(part) for part in call.kernel.parts])
+        return FusionNode(call, [fresh(part) for part in call.kernel.parts])
     part = product_part(call) if profile.capabilities.epilogues else None
-    return Node(call, None) if part is None else Node(call, [fresh(part)], operands(call))
+    return FusionNode(call, None) if part is None else FusionNode(call, [fresh(part)], operands(call))
 
 
-class Calls:
+class FusionGraph:
     """Nodes in an order that keeps every edge."""
 
     def __init__(self, lowered: Lowered, profile: TargetProfile) -> None:
-        self.values: dict[str, Value] = {value.name: value for value in lowered.values}
+        self.values: dict[str, LoweredValue] = {value.name: value for value in lowered.values}
         self.kept = {output.value for output in lowered.outputs} | {final for _, final in lowered.states}
         self.heirs: dict[str, list[str]] = {}
         for value in lowered.values:
             if value.over:
                 self.heirs.setdefault(value.over, []).append(value.name)
-        self.writers: dict[str, Node] = {}
-        self.readers: dict[str, list[Node]] = {}
-        self.place: dict[Node, int] = {}
+        self.writers: dict[str, FusionNode] = {}
+        self.readers: dict[str, list[FusionNode]] = {}
+        self.place: dict[FusionNode, int] = {}
         """Where each call stands: of two calls the one with the lower number comes first."""
         self._places: list[int] = []
-        self._nodes: dict[int, Node] = {}
+        self._nodes: dict[int, FusionNode] = {}
         for at, call in enumerate(lowered.calls):
             node = node_of(call, profile)
             self._stand(node, at * GAP)
             self._note(node)
 
     @property
-    def nodes(self) -> list[Node]:
+    def nodes(self) -> list[FusionNode]:
         """All calls in order."""
         return [self._nodes[place] for place in self._places]
 
-    def __contains__(self, node: Node) -> bool:
+    def __contains__(self, node: FusionNode) -> bool:
         return node in self.place
 
-    def after(self, node: Node, most: int) -> Iterator[Node]:
+    def after(self, node: FusionNode, most: int) -> Iterator[FusionNode]:
         """The calls that follow one, at most so many."""
         at = bisect_right(self._places, self.place[node])
         for place in self._places[at : at + most]:
             yield self._nodes[place]
 
-    def following(self, place: int) -> Node | None:
+    def following(self, place: int) -> FusionNode | None:
         """The first call that stands behind a place."""
         at = bisect_right(self._places, place)
         return self._nodes[self._places[at]] if at < len(self._places) else None
 
-    def refresh(self, node: Node) -> None:
+    def refresh(self, node: FusionNode) -> None:
         """Find out anew what a call reads and writes; without parts it is taken out."""
         self._forget(node)
         node.refresh()
@@ -117,23 +117,23 @@ class Calls:
         else:
             self._leave(node)
 
-    def _stand(self, node: Node, place: int) -> None:
+    def _stand(self, node: FusionNode, place: int) -> None:
         self.place[node] = place
         self._nodes[place] = node
         insort(self._places, place)
 
-    def _leave(self, node: Node) -> None:
+    def _leave(self, node: FusionNode) -> None:
         place = self.place.pop(node)
         del self._nodes[place]
         del self._places[bisect_left(self._places, place)]
 
-    def _note(self, node: Node) -> None:
+    def _note(self, node: FusionNode) -> None:
         for name in node.writes:
             self.writers[name] = node
         for name in self._read(node.reads, node.writes):
             self.readers.setdefault(name, []).append(node)
 
-    def _forget(self, node: Node) -> None:
+    def _forget(self, node: FusionNode) -> None:
         for name in node.writes:
             if self.writers.get(name) is node:
                 del self.writers[name]
@@ -150,7 +150,7 @@ class Calls:
             name = self.values[name].over
         return name
 
-    def before(self, node: Node) -> set[Node]:
+    def before(self, node: FusionNode) -> set[FusionNode]:
         """Calls that must run before this one."""
         found = set()
         for name in node.reads:
@@ -167,7 +167,7 @@ class Calls:
         found.discard(node)
         return found
 
-    def behind(self, node: Node) -> Iterator[Node]:
+    def behind(self, node: FusionNode) -> Iterator[FusionNode]:
         """Calls that must run after this one."""
         for name in node.writes:
             yield from self.readers.get(name, ())
@@ -177,7 +177,7 @@ class Calls:
                 if writer is not None:
                     yield writer
 
-    def replace(self, old: Sequence[Node], new: Node) -> bool:
+    def replace(self, old: Sequence[FusionNode], new: FusionNode) -> bool:
         """Put a call in place of others, of which the last stands last; ``False`` where it would wait for itself."""
         places = [self.place[node] for node in old]
         self._exchange(old, [new], places[-1:])
@@ -189,7 +189,7 @@ class Calls:
             self._move_behind(new, late)
         return True
 
-    def _exchange(self, old: Sequence[Node], new: Sequence[Node], places: Sequence[int]) -> None:
+    def _exchange(self, old: Sequence[FusionNode], new: Sequence[FusionNode], places: Sequence[int]) -> None:
         for node in old:
             self._forget(node)
             self._leave(node)
@@ -197,10 +197,10 @@ class Calls:
             self._stand(node, at)
             self._note(node)
 
-    def _depending(self, new: Node) -> list[Node] | None:
+    def _depending(self, new: FusionNode) -> list[FusionNode] | None:
         """The calls before this one that must run after it, in order; ``None`` where it must run after one of them."""
         place = self.place[new]
-        found: set[Node] = set()
+        found: set[FusionNode] = set()
         left = [new]
         while left:
             now = left.pop()
@@ -213,7 +213,7 @@ class Calls:
                     left.append(node)
         return sorted(found, key=lambda node: self.place[node])
 
-    def _move_behind(self, first: Node, nodes: Sequence[Node]) -> None:
+    def _move_behind(self, first: FusionNode, nodes: Sequence[FusionNode]) -> None:
         """Let calls stand right behind another, in the order given."""
         if self._gap(first) <= len(nodes):
             self._spread()
@@ -222,7 +222,7 @@ class Calls:
             self._leave(node)
             self._stand(node, start + number * step)
 
-    def _gap(self, node: Node) -> int:
+    def _gap(self, node: FusionNode) -> int:
         """How many numbers there are from a call's place to the next one's."""
         at = bisect_right(self._places, self.place[node])
         return self._places[at] - self.place[node] if at < len(self._places) else GAP

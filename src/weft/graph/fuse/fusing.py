@@ -11,14 +11,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from weft.expr.node import INDEX
-from weft.graph.fuse.calls import Calls, Node
+from weft.graph.fuse.calls import FusionGraph, FusionNode
 from weft.graph.fuse.costs import is_cheap, times, without
 from weft.graph.fuse.merging import absorbed, attached, inlined
 from weft.graph.fuse.products import with_epilogue
 from weft.graph.fuse.reaching import Reach
 from weft.graph.fuse.together import side_by_side
 from weft.graph.fuse.tuning import tuned
-from weft.graph.lower.lowered import Call, Choose, Lowered, Repeat, RepeatWhile, Result, Step, Value
+from weft.graph.lower.lowered import (
+    Choose,
+    KernelCall,
+    Lowered,
+    LoweredStep,
+    LoweredValue,
+    Repeat,
+    RepeatWhile,
+    Result,
+)
 from weft.graph.rewriting.parts import folded, loaded, loads, numbered, points, stored, uses
 from weft.graph.rewriting.renaming import ROUND
 from weft.kernels import Buffer, Kernel, Part, may_coincide
@@ -53,12 +62,12 @@ class _Fusing:
     def __init__(self, lowered: Lowered, profile: TargetProfile, start: int, step: int) -> None:
         self.lowered, self.profile = lowered, profile
         self.start, self.step = start, step
-        self.calls = Calls(lowered, profile)
+        self.calls = FusionGraph(lowered, profile)
         self.values = self.calls.values
         self.limit = profile.storage_buffers
-        self.refused: set[tuple[Node, Node, str]] = set()
+        self.refused: set[tuple[FusionNode, FusionNode, str]] = set()
         self.reach = Reach(self.calls)
-        self.merged: list[Node] = []
+        self.merged: list[FusionNode] = []
         """Calls that this round has made."""
 
     def result(self) -> Lowered:
@@ -83,7 +92,7 @@ class _Fusing:
 
     # Merging.
 
-    def _round(self, products: bool, nodes: Sequence[Node]) -> list[Node]:
+    def _round(self, products: bool, nodes: Sequence[FusionNode]) -> list[FusionNode]:
         """Merge calls with those that make what they read; gives the new calls."""
         self.merged = []
         for node in nodes:
@@ -99,7 +108,7 @@ class _Fusing:
                     self._merge(producer, node, value)
         return [node for node in self.merged if node in self.calls]
 
-    def _beside(self, merged: Sequence[Node]) -> list[Node]:
+    def _beside(self, merged: Sequence[FusionNode]) -> list[FusionNode]:
         """Calls that were merged and those that read what they write, in order."""
         found = set(merged)
         for node in merged:
@@ -107,7 +116,7 @@ class _Fusing:
                 found |= set(self.calls.readers.get(name, ()))
         return sorted(found, key=lambda node: self.calls.place[node])
 
-    def _merge(self, producer: Node, consumer: Node, name: str) -> bool:
+    def _merge(self, producer: FusionNode, consumer: FusionNode, name: str) -> bool:
         value = self.values[name]
         if value.over or self.calls.heirs.get(name) or (producer, consumer, name) in self.refused:
             return False
@@ -116,7 +125,7 @@ class _Fusing:
         self.refused.add((producer, consumer, name))
         return False
 
-    def _inline(self, producer: Node, consumer: Node, value: Value) -> bool:
+    def _inline(self, producer: FusionNode, consumer: FusionNode, value: LoweredValue) -> bool:
         """Compute a value where it is read; its store goes once nobody reads it."""
         assert producer.parts is not None and consumer.parts is not None
         if len(producer.parts) != 1 or producer.is_product or value.name in consumer.operands:
@@ -139,10 +148,10 @@ class _Fusing:
             if found is None or not _fits(found):
                 return False
             made.append(found)
-        together = Node(_named(producer, consumer), made, consumer.operands)
+        together = FusionNode(_named(producer, consumer), made, consumer.operands)
         return self._put([consumer], together)
 
-    def _join(self, producer: Node, consumer: Node, value: Value) -> bool:
+    def _join(self, producer: FusionNode, consumer: FusionNode, value: LoweredValue) -> bool:
         """One kernel for both, at the points of one of them."""
         assert producer.parts is not None and consumer.parts is not None
         reports = producer.call.report and consumer.call.report
@@ -162,10 +171,10 @@ class _Fusing:
             found = attached(first, second, value, self.values)
         if found is None or not _fits(found):
             return False
-        together = Node(_named(producer, consumer), [found], producer.operands)
+        together = FusionNode(_named(producer, consumer), [found], producer.operands)
         return self._put([producer, consumer], together)
 
-    def _join_pieces(self, producer: Node, consumer: Node, value: Value) -> bool:
+    def _join_pieces(self, producer: FusionNode, consumer: FusionNode, value: LoweredValue) -> bool:
         """The same where several parts make a value together: the consumer is computed in pieces."""
         assert producer.parts is not None and consumer.parts is not None
         (second,) = consumer.parts
@@ -181,9 +190,9 @@ class _Fusing:
             if found is None or not _fits(found):
                 return False
             parts.append(found)
-        return self._put([producer, consumer], Node(_named(producer, consumer), parts))
+        return self._put([producer, consumer], FusionNode(_named(producer, consumer), parts))
 
-    def _may_absorb(self, producer: Node, consumer: Node) -> bool:
+    def _may_absorb(self, producer: FusionNode, consumer: FusionNode) -> bool:
         assert producer.parts is not None and consumer.parts is not None
         (first,), (second,) = producer.parts, consumer.parts
         if producer.is_product:
@@ -199,7 +208,7 @@ class _Fusing:
             points(consumer) >= ENOUGH_POINTS or points(producer) <= SMALL
         )
 
-    def _put(self, old: list[Node], together: Node) -> bool:
+    def _put(self, old: list[FusionNode], together: FusionNode) -> bool:
         """Put one call in place of others where that is sound; drop what nobody reads any more."""
         if not self._sound(together) or not self.calls.replace(old, together):
             return False
@@ -211,7 +220,7 @@ class _Fusing:
     def _sweep(self, names: set[str]) -> None:
         """Drop stores of those of the values that nobody reads, and calls without stores; then of what they read."""
         while names:
-            dead: dict[Node, set[str]] = {}
+            dead: dict[FusionNode, set[str]] = {}
             for name in names:
                 node = self.calls.writers.get(name)
                 if node is not None and node.parts is not None and self.calls.dead(name):
@@ -225,7 +234,7 @@ class _Fusing:
                 self.calls.refresh(node)
                 names |= before - node.reads
 
-    def _sound(self, node: Node) -> bool:
+    def _sound(self, node: FusionNode) -> bool:
         """Whether the kernel writes over what it reads only at the very place, and binds no more than it may."""
         assert node.parts is not None
         whole = self.calls.whole
@@ -262,7 +271,7 @@ class _Fusing:
 
     # Kernels.
 
-    def _step(self, node: Node) -> Step:
+    def _step(self, node: FusionNode) -> LoweredStep:
         """A node's call, or its block with every body fused by itself."""
         block = node.step
         if isinstance(block, Repeat):
@@ -278,13 +287,15 @@ class _Fusing:
             return replace(block, condition=condition, calls=self._within(block.calls, block.kept, 0, 1))
         return self._call(node)
 
-    def _within(self, calls: Sequence[Step], kept: Sequence[str], start: int, step: int) -> tuple[Step, ...]:
+    def _within(
+        self, calls: Sequence[LoweredStep], kept: Sequence[str], start: int, step: int
+    ) -> tuple[LoweredStep, ...]:
         """The calls of a block, fused; ``kept`` are the values that are read outside of them."""
         results = tuple(Result(name, TensorType((), self.values[name].dtype)) for name in kept)
         body = replace(self.lowered, calls=tuple(calls), inputs=(), states=(), outputs=results)
         return _Fusing(body, self.profile, start, step).result().calls
 
-    def _call(self, node: Node) -> Call:
+    def _call(self, node: FusionNode) -> KernelCall:
         """A call with the kernel that its parts are by now."""
         if node.parts is None:
             return node.call
@@ -316,7 +327,7 @@ class _Fusing:
         )
 
 
-def _stores_inside(part: Part, value: Value) -> bool:
+def _stores_inside(part: Part, value: LoweredValue) -> bool:
     return any(store.inner for store in part.stores if store.buffer == value.name)
 
 
@@ -329,7 +340,7 @@ def _fits(part: Part) -> bool:
     return len(part.nodes) <= LARGEST
 
 
-def _named(first: Node, second: Node) -> Call:
+def _named(first: FusionNode, second: FusionNode) -> KernelCall:
     """The call of both: a product's where one is, else the second's, with a name that says what is in it."""
     ops = (*first.call.ops, *second.call.ops)
     report = first.call.report or second.call.report

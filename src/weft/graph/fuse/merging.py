@@ -13,7 +13,7 @@ from dataclasses import replace
 from weft.dtypes import DType
 from weft.expr import Expr, cast, const
 from weft.expr.node import INDEX
-from weft.graph.lower.lowered import Value
+from weft.graph.lower.lowered import LoweredValue
 from weft.graph.rewriting.affine import Affine, Cut, affine, digits, total
 from weft.graph.rewriting.parts import cut, folded, known_plain, loads, plain, points, replaced, size, sizes
 from weft.kernels import Axis, Part, Store
@@ -22,7 +22,7 @@ CUTS = 8
 """Axes that are cut for one merge, at most."""
 
 
-def handed(value: Value, made: Expr, wanted: DType) -> Expr:
+def handed(value: LoweredValue, made: Expr, wanted: DType) -> Expr:
     """What would be read back, as ``wanted``, had ``made`` been stored as the value: narrow types round it."""
     exact = value.dtype.bits >= 32 or value.dtype.kind == "bool"
     return cast(made if exact else cast(made, value.dtype), wanted)
@@ -44,7 +44,7 @@ def dense(index: Affine, axes: Sequence[Axis], elements: int) -> list[tuple[Axis
     return order if expected == elements else None
 
 
-def inlined(producer: Part, consumer: Part, value: Value) -> Part | None:
+def inlined(producer: Part, consumer: Part, value: LoweredValue) -> Part | None:
     """The consumer with its loads of ``value`` replaced; the producer has no reductions and no checks."""
     if producer.reductions or producer.checks:
         return None
@@ -77,7 +77,11 @@ def inlined(producer: Part, consumer: Part, value: Value) -> Part | None:
 
 
 def absorbed(
-    producer: Part, consumer: Part, value: Value, values: Mapping[str, Value], piece: bool = False
+    producer: Part,
+    consumer: Part,
+    value: LoweredValue,
+    values: Mapping[str, LoweredValue],
+    piece: bool = False,
 ) -> Part | None:
     """The producer with the consumer's folds and stores added, at the points where ``value`` is at hand.
 
@@ -96,7 +100,7 @@ def absorbed(
 
 
 def _absorbed(
-    producer: Part, consumer: Part, value: Value, values: Mapping[str, Value], piece: bool
+    producer: Part, consumer: Part, value: LoweredValue, values: Mapping[str, LoweredValue], piece: bool
 ) -> Part | tuple[str, Cut] | None:
     store = _store(producer, value.name)
     read = {affine(node.args[0]) for node in loads(consumer, value.name)}
@@ -168,7 +172,7 @@ def _absorbed(
 
 
 def _handed_over(
-    part: Part, stores: Sequence[Store], values: Mapping[str, Value], is_plain: bool = False
+    part: Part, stores: Sequence[Store], values: Mapping[str, LoweredValue], is_plain: bool = False
 ) -> Part | None:
     """A part with what is stored at its points in place of the loads; ``None`` where it loads that elsewhere.
 
@@ -184,7 +188,9 @@ def _handed_over(
     return None if any(loads(part, store.buffer) for store in stores) else part
 
 
-def attached(producer: Part, consumer: Part, value: Value, values: Mapping[str, Value]) -> Part | None:
+def attached(
+    producer: Part, consumer: Part, value: LoweredValue, values: Mapping[str, LoweredValue]
+) -> Part | None:
     """The consumer, which folds, with a pointwise producer computed and stored on the way."""
     store = _store(producer, value.name)
     read = {affine(node.args[0]) for node in loads(consumer, value.name)}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from weft.expr import Expr, walk
 from weft.graph.fuse.products import SIDES
-from weft.graph.lower.lowered import Block, Step
+from weft.graph.lower.lowered import Block, LoweredStep
 from weft.kernels import Kernel, Library, Part
 
 
-def same_places(call: Step, old: str, new: str) -> bool:
+def same_places(call: LoweredStep, old: str, new: str) -> bool:
     """Whether a kernel reads ``old`` only where, at the same point, it writes ``new``: so it may write over it."""
     parts = parts_of(call)
     if (
@@ -33,7 +33,7 @@ def same_places(call: Step, old: str, new: str) -> bool:
     return len(writing) == 1 and reading in ([], writing)
 
 
-def parts_of(call: Step) -> tuple[Part, ...]:
+def parts_of(call: LoweredStep) -> tuple[Part, ...]:
     """The parts of a call's kernel that say where it reads and writes; a product's operands are read anywhere."""
     if isinstance(call, Block):
         return ()

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from weft.expr import Expr, const, variable, walk
 from weft.expr.node import INDEX
-from weft.graph.lower.lowered import Call, Value
+from weft.graph.lower.lowered import KernelCall, LoweredValue
 from weft.graph.rewriting.affine import Affine, affine
 from weft.graph.rewriting.parts import loaded, numbered, stored
 from weft.kernels import Axis, Buffer, Epilogue, Library, Part, Store
@@ -24,7 +24,7 @@ OPPOSITE = {"wide": "tall", "tall": "wide"}
 """The tile of the transposed product, where it is another."""
 
 
-def product_part(call: Call) -> Part | None:
+def product_part(call: KernelCall) -> Part | None:
     """The part of a product that a kernel can have an epilogue for; ``None`` for any other call."""
     kernel = call.kernel
     if (
@@ -54,12 +54,12 @@ def element(kernel: Library) -> Expr:
     return variable("element", kernel.dtypes[2].compute)
 
 
-def operands(call: Call) -> tuple[str, ...]:
+def operands(call: KernelCall) -> tuple[str, ...]:
     """The values that are multiplied."""
     return call.values[: len(SIDES)]
 
 
-def asked(call: Call) -> tuple[Asked, Choice] | None:
+def asked(call: KernelCall) -> tuple[Asked, Choice] | None:
     """What was asked for a product, and what was answered; ``None`` for any other call."""
     kernel = call.kernel
     if not isinstance(kernel, Library) or kernel.name != "matmul" or len(kernel.dtypes) != 3:
@@ -73,7 +73,7 @@ def asked(call: Call) -> tuple[Asked, Choice] | None:
     return found, (str(options.get("tile", "")), int(call.arguments[20]) if options.get("split") else 1)
 
 
-def measured(call: Call, profile: TargetProfile) -> tuple[str, Choice] | None:
+def measured(call: KernelCall, profile: TargetProfile) -> tuple[str, Choice] | None:
     """What was asked for a product and answered by a measurement; ``None`` where none decided its kernel."""
     found = asked(call)
     if found is None:
@@ -88,19 +88,19 @@ def measured(call: Call, profile: TargetProfile) -> tuple[str, Choice] | None:
     return None
 
 
-def multiplications(call: Call) -> int:
+def multiplications(call: KernelCall) -> int:
     """How many a product is; 0 for any other call."""
     found = asked(call)
     return 0 if found is None else found[0].batches * found[0].m * found[0].n * found[0].k
 
 
-def is_plain(call: Call, part: Part) -> bool:
+def is_plain(call: KernelCall, part: Part) -> bool:
     """Whether nothing but the result itself is stored."""
     (store, *others) = part.stores
     return not others and store.buffer == call.values[2] and store.value.function == "variable"
 
 
-def with_epilogue(call: Call, part: Part, values: dict[str, Value]) -> Call:
+def with_epilogue(call: KernelCall, part: Part, values: dict[str, LoweredValue]) -> KernelCall:
     """The product's call with what its part has become."""
     kernel = call.kernel
     assert isinstance(kernel, Library)
@@ -197,7 +197,7 @@ def _turned(part: Part, shape: tuple[int, int, int]) -> tuple[Part, tuple[int, i
 
 
 def _transposed(
-    call: Call, options: tuple[tuple[str, int | str | bool], ...]
+    call: KernelCall, options: tuple[tuple[str, int | str | bool], ...]
 ) -> tuple[tuple[str, ...], tuple[int | float, ...], tuple[tuple[str, int | str | bool], ...]]:
     """Operands, arguments and options of the transposed product: b^T a^T."""
     batch0, batch1, m, n, k, a_offset, a_b0, a_b1, a_m, a_k, b_offset, b_b0, b_b1, b_k, b_n, *c = (

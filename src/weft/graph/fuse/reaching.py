@@ -9,24 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from weft.graph.fuse.calls import Calls, Node
+from weft.graph.fuse.calls import FusionGraph, FusionNode
 
 
 class Reach:
     """The order of the calls as they are now, and as far as it stays while some are merged."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: FusionGraph) -> None:
         self.calls = calls
-        self.span: dict[Node, tuple[int, int]] = _spans(calls, calls.nodes)
+        self.span: dict[FusionNode, tuple[int, int]] = _spans(calls, calls.nodes)
         """For each call the numbers of the calls of its subtree: its own first, and one past the last."""
 
-    def replaced(self, old: Node, new: Node) -> None:
+    def replaced(self, old: FusionNode, new: FusionNode) -> None:
         """A merged call stands where the last of the merged calls stood."""
         span = self.span.get(old)
         if span is not None:
             self.span[new] = span
 
-    def around(self, producer: Node, consumer: Node) -> bool:
+    def around(self, producer: FusionNode, consumer: FusionNode) -> bool:
         """Whether a third call is known to lie between two, so that these cannot become one."""
         place = self.calls.place
         last = place[consumer]
@@ -42,9 +42,9 @@ class Reach:
         )
 
 
-def _spans(calls: Calls, nodes: Sequence[Node]) -> dict[Node, tuple[int, int]]:
-    height: dict[Node, int] = {}
-    children: dict[Node, list[Node]] = {}
+def _spans(calls: FusionGraph, nodes: Sequence[FusionNode]) -> dict[FusionNode, tuple[int, int]]:
+    height: dict[FusionNode, int] = {}
+    children: dict[FusionNode, list[FusionNode]] = {}
     roots = []
     for node in reversed(nodes):
         parent = max(
@@ -57,9 +57,9 @@ def _spans(calls: Calls, nodes: Sequence[Node]) -> dict[Node, tuple[int, int]]:
             roots.append(node)
         else:
             children.setdefault(parent, []).append(node)
-    spans: dict[Node, tuple[int, int]] = {}
+    spans: dict[FusionNode, tuple[int, int]] = {}
     number = 0
-    stack: list[tuple[Node, int]] = [(root, -1) for root in roots]
+    stack: list[tuple[FusionNode, int]] = [(root, -1) for root in roots]
     while stack:
         node, first = stack.pop()
         if first >= 0:

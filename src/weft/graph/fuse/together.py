@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from weft.graph.fuse.calls import Calls, Node
+from weft.graph.fuse.calls import FusionGraph, FusionNode
 from weft.graph.fuse.tuning import in_fours
-from weft.graph.lower.lowered import Call
+from weft.graph.lower.lowered import KernelCall
 from weft.graph.rewriting.parts import folded, points
 from weft.kernels import PARTS, Kernel
 
@@ -23,7 +23,9 @@ Spread = tuple[int, int | None]
 """Elements at a time, and how many invocations share a fold; ``None``: nothing is folded."""
 
 
-def side_by_side(calls: Calls, sound: Callable[[Node], bool], made: Callable[[Node], Call]) -> None:
+def side_by_side(
+    calls: FusionGraph, sound: Callable[[FusionNode], bool], made: Callable[[FusionNode], KernelCall]
+) -> None:
     """Merge such kernels; ``made`` gives a node's call as it would be now."""
     spreads = {node: spread for node in calls.nodes if (spread := _spread(calls, node, made)) is not None}
     node = calls.following(-1)
@@ -35,11 +37,11 @@ def side_by_side(calls: Calls, sound: Callable[[Node], bool], made: Callable[[No
 
 
 def _joined_one(
-    calls: Calls,
-    first: Node,
-    spreads: dict[Node, Spread],
-    sound: Callable[[Node], bool],
-    made: Callable[[Node], Call],
+    calls: FusionGraph,
+    first: FusionNode,
+    spreads: dict[FusionNode, Spread],
+    sound: Callable[[FusionNode], bool],
+    made: Callable[[FusionNode], KernelCall],
 ) -> bool:
     """Merge a call with the first later one that it fits; whether there was one."""
     after = {first}
@@ -61,11 +63,11 @@ def _joined_one(
     return False
 
 
-def _still_in_fours(call: Call) -> bool:
+def _still_in_fours(call: KernelCall) -> bool:
     return isinstance(call.kernel, Kernel) and in_fours(call.kernel)
 
 
-def _spread(calls: Calls, node: Node, made: Callable[[Node], Call]) -> Spread | None:
+def _spread(calls: FusionGraph, node: FusionNode, made: Callable[[FusionNode], KernelCall]) -> Spread | None:
     """How a call is spread over the target; ``None`` for one that stays alone."""
     if node.parts is None or node.is_product or node.call.report:
         return None
@@ -79,7 +81,7 @@ def _spread(calls: Calls, node: Node, made: Callable[[Node], Call]) -> Spread | 
     return kernel.vector, kernel.cooperative if folds else None
 
 
-def _visited(node: Node) -> int:
+def _visited(node: FusionNode) -> int:
     return sum(points(part) * max(folded(part), 1) for part in node.parts or ())
 
 
@@ -89,7 +91,7 @@ def _common(a: Spread, b: Spread) -> Spread | None:
     return a[0], b[1] if a[1] is None else a[1]
 
 
-def _joined(first: Node, second: Node, spread: Spread) -> Node:
+def _joined(first: FusionNode, second: FusionNode, spread: Spread) -> FusionNode:
     assert first.parts is not None and second.parts is not None
     one, other = first.call.kernel, second.call.kernel
     assert isinstance(one, Kernel) and isinstance(other, Kernel)
@@ -104,4 +106,4 @@ def _joined(first: Node, second: Node, spread: Spread) -> Node:
         ops=(*first.call.ops, *second.call.ops),
         site=first.call.site or second.call.site,
     )
-    return Node(call, [*first.parts, *second.parts], spread=True)
+    return FusionNode(call, [*first.parts, *second.parts], spread=True)

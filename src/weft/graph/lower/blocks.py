@@ -14,7 +14,7 @@ from typing import Any
 from weft.graph import passes
 from weft.graph.ir import Graph, Node, Var
 from weft.graph.lower.lives import Lives
-from weft.graph.lower.lowered import Block, Call, Choose, Lowered, Repeat, RepeatWhile
+from weft.graph.lower.lowered import Block, Choose, KernelCall, Lowered, Repeat, RepeatWhile
 from weft.graph.lower.lowering import Home, LowerBlock, Lowering
 from weft.ops import OPS, Geometry
 from weft.target import TargetProfile
@@ -69,7 +69,7 @@ def _cond(lowering: Lowering, at: int, node: Node, attributes: dict[str, Any]) -
         lowering.value(var.type.dtype, math.prod(var.type.shape), over=one)
         for var, one in zip(node.outputs, over, strict=True)
     ]
-    made: list[tuple[Call | Block, ...]] = []
+    made: list[tuple[KernelCall | Block, ...]] = []
     for name in ("then", "otherwise"):
         body: Graph = passes.run(attributes[name], lowering.profile)
         homes = {var.id: own for var, own in zip(body.inputs, given, strict=True)}
@@ -131,13 +131,13 @@ def _while(lowering: Lowering, at: int, node: Node, attributes: dict[str, Any]) 
 def _inside(
     lowering: Lowering, body: Graph, homes: dict[int, Home], start: int, step: int,
     copies: dict[Home, Home] | None = None,
-) -> Iterator[list[Call | Block]]:  # fmt: skip
+) -> Iterator[list[KernelCall | Block]]:  # fmt: skip
     """Lower a body's nodes and what follows within, into calls of their own; ``copies`` are views copied before."""
     before = (
         lowering.homes, lowering.calls, lowering.lives, lowering.copies, lowering.start, lowering.step,
         lowering.prefix,
     )  # fmt: skip
-    calls: list[Call | Block] = []
+    calls: list[KernelCall | Block] = []
     lowering.homes, lowering.calls, lowering.lives = dict(homes), calls, Lives(body)
     lowering.copies, lowering.start, lowering.step = copies or {}, start, step
     lowering.prefix = f"s{len(lowering.values)}_"

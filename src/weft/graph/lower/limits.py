@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from weft.graph.lower.lowered import Call, Lowered, flat
+from weft.graph.lower.lowered import KernelCall, Lowered, flat
 from weft.target import UNLIMITED, TargetProfile
 
 BINDING = "max-storage-buffer-binding-size"
@@ -32,7 +32,7 @@ def too_large(lowered: Lowered, profile: TargetProfile) -> TooLarge | None:
     if limit is None:
         return None
     values = {value.name: value for value in lowered.values}
-    largest: tuple[int, str, Call | None] = (limit, "", None)
+    largest: tuple[int, str, KernelCall | None] = (limit, "", None)
     for call in flat(lowered.calls):
         for name in call.values:
             size = values[name].elements * profile.itemsize(values[name].dtype)
@@ -47,7 +47,7 @@ def too_large(lowered: Lowered, profile: TargetProfile) -> TooLarge | None:
     )
 
 
-def _described(lowered: Lowered, name: str, call: Call) -> str:
+def _described(lowered: Lowered, name: str, call: KernelCall) -> str:
     """A value in the user's terms: an input, a state, or the result or operand of operations at a line."""
     if name in lowered.inputs:
         return f"the tensor input {lowered.inputs.index(name)}"

@@ -16,7 +16,7 @@ from weft.target import KernelSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class LoweredValue:
     """A run of ``elements`` of one type, named uniquely in its graph.
 
     ``over``: another value whose memory this one takes over; that one is not read after this one is written.
@@ -29,7 +29,7 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class KernelCall:
     """One dispatch: a kernel over values, in the order of its buffers, with the numbers that it takes.
 
     A derived kernel's buffers are named by the values themselves. ``written`` are the positions in ``values`` that
@@ -67,7 +67,7 @@ class Block:
     __slots__ = ()
 
     @property
-    def bodies(self) -> tuple[tuple[Step, ...], ...]:
+    def bodies(self) -> tuple[tuple[LoweredStep, ...], ...]:
         """Its runs of calls, in the order in which they may run."""
         raise NotImplementedError
 
@@ -111,12 +111,12 @@ class Repeat(Block):
     times: int
     start: int
     step: int
-    calls: tuple[Step, ...]
+    calls: tuple[LoweredStep, ...]
     kept: tuple[str, ...]
     site: str = field(default="", compare=False)
 
     @property
-    def bodies(self) -> tuple[tuple[Step, ...], ...]:
+    def bodies(self) -> tuple[tuple[LoweredStep, ...], ...]:
         """Its calls."""
         return (self.calls,)
 
@@ -129,13 +129,13 @@ class Choose(Block):
     """The calls ``then`` where the one element of ``predicate`` is true, else ``otherwise``; both write ``kept``."""
 
     predicate: str
-    then: tuple[Step, ...]
-    otherwise: tuple[Step, ...]
+    then: tuple[LoweredStep, ...]
+    otherwise: tuple[LoweredStep, ...]
     kept: tuple[str, ...]
     site: str = field(default="", compare=False)
 
     @property
-    def bodies(self) -> tuple[tuple[Step, ...], ...]:
+    def bodies(self) -> tuple[tuple[LoweredStep, ...], ...]:
         """Both, of which one runs."""
         return (self.then, self.otherwise)
 
@@ -162,14 +162,14 @@ class RepeatWhile(Block):
     ``kept`` are the values that what comes after may read; they lie where the first step found them.
     """
 
-    condition: tuple[Step, ...]
+    condition: tuple[LoweredStep, ...]
     predicate: str
-    calls: tuple[Step, ...]
+    calls: tuple[LoweredStep, ...]
     kept: tuple[str, ...]
     site: str = field(default="", compare=False)
 
     @property
-    def bodies(self) -> tuple[tuple[Step, ...], ...]:
+    def bodies(self) -> tuple[tuple[LoweredStep, ...], ...]:
         """The condition and the body."""
         return (self.condition, self.calls)
 
@@ -183,15 +183,15 @@ class RepeatWhile(Block):
         return "\n".join(["while:", *condition, f"is {self.predicate}:", *calls])
 
 
-Step = Call | Block
+LoweredStep = KernelCall | Block
 """What a lowered graph consists of."""
 
 
-def _indented(calls: Iterable[Step]) -> list[str]:
+def _indented(calls: Iterable[LoweredStep]) -> list[str]:
     return [f"  {line}" for call in calls for line in repr(call).splitlines()]
 
 
-def flat(calls: Iterable[Step]) -> Iterator[Call]:
+def flat(calls: Iterable[LoweredStep]) -> Iterator[KernelCall]:
     """Every call once, those of blocks included."""
     for call in calls:
         if isinstance(call, Block):
@@ -217,8 +217,8 @@ class Lowered:
     distinct values that no state and no input is.
     """
 
-    values: tuple[Value, ...]
-    calls: tuple[Step, ...]
+    values: tuple[LoweredValue, ...]
+    calls: tuple[LoweredStep, ...]
     inputs: tuple[str, ...]
     states: tuple[tuple[str, str], ...]
     outputs: tuple[Result, ...]

@@ -20,16 +20,16 @@ from weft.errors import DTypeError, UnsupportedError, mistake
 from weft.graph.ir import Graph, Node, Var
 from weft.graph.lower.limits import roomy
 from weft.graph.lower.lives import Lives
-from weft.graph.lower.lowered import Block, Call, Lowered, Result, Value
+from weft.graph.lower.lowered import Block, KernelCall, Lowered, LoweredValue, Result
 from weft.graph.lower.updates import update_kernel
 from weft.graph.rewriting.renaming import with_constants
 from weft.kernels import (
     Kernel,
+    KernelStep,
     Library,
     Offset,
     Operand,
     Scalar,
-    Step,
     as_parameter,
 )
 from weft.ops import OPS, Geometry, OpSpec, TensorType, lookup
@@ -63,8 +63,8 @@ class Lowering:
     def __init__(self, graph: Graph, profile: TargetProfile, blocks: Mapping[str, LowerBlock]) -> None:
         self.graph, self.profile, self.roomy = graph, profile, roomy(profile)
         self.blocks = blocks
-        self.values: dict[str, Value] = {}
-        self.calls: list[Call | Block] = []
+        self.values: dict[str, LoweredValue] = {}
+        self.calls: list[KernelCall | Block] = []
         self.prefix = ""
         self.start, self.step = 0, 1
         """The first step of the loop that is being lowered, and what comes after each."""
@@ -145,7 +145,7 @@ class Lowering:
         if not self.profile.supports(dtype):
             raise DTypeError(mistake("compile", "a value's dtype", dtype.name, "one that the device has"))
         name = name or f"t{len(self.values)}"
-        self.values[name] = Value(name, dtype, elements, over)
+        self.values[name] = LoweredValue(name, dtype, elements, over)
         return name
 
     def fresh(self, var: Var, over: str = "") -> Home:
@@ -213,7 +213,7 @@ class Lowering:
         self.fresh(out)
         self.written.add(names[2])
         given = tuple(buffer.name for buffer in kernel.buffers)
-        self.calls.append(Call(kernel, given, (len(given) - 1,), ops=(node.op,), site=node.site))
+        self.calls.append(KernelCall(kernel, given, (len(given) - 1,), ops=(node.op,), site=node.site))
         return True
 
     def _overwritten(self, at: int, node: Node, op: OpSpec, operands: Sequence[Any]) -> dict[int, str]:
@@ -283,7 +283,7 @@ class Lowering:
         return name
 
     def _step(
-        self, step: Step, homes: Sequence[Home | None], placed: Sequence[Any], report: tuple[str, str] | None,
+        self, step: KernelStep, homes: Sequence[Home | None], placed: Sequence[Any], report: tuple[str, str] | None,
         op: str, site: str,
     ) -> None:  # fmt: skip
         names: list[str] = []
@@ -327,7 +327,9 @@ class Lowering:
                 for one, stride in zip(numbers, strides, strict=True)
             ]
             advance = tuple(self.step * stride for stride in strides) if any(strides) else ()
-        self.calls.append(Call(kernel, tuple(names), written, tuple(numbers), report, (op,), site, advance))
+        self.calls.append(
+            KernelCall(kernel, tuple(names), written, tuple(numbers), report, (op,), site, advance)
+        )
 
     def _named(self, names: Sequence[str], written: Sequence[int], homes: Sequence[Home | None]) -> list[str]:
         """The values that a step reads and writes: what is written anew is a new value over the old one."""

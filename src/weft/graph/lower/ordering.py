@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from heapq import heappop, heappush
 
-from weft.graph.lower.lowered import Lowered, Step
+from weft.graph.lower.lowered import Lowered, LoweredStep
 from weft.target import TargetProfile
 
 
@@ -49,7 +49,7 @@ class _Ordering:
             name = self.over[name]
         return name
 
-    def result(self) -> Sequence[Step]:
+    def result(self) -> Sequence[LoweredStep]:
         count = len(self.calls)
         waiting = [len(before) for before in self.waits]
         after: list[list[int]] = [[] for _ in range(count)]
@@ -114,7 +114,9 @@ class _Ordering:
         return taken
 
 
-def _edges(calls: Sequence[Step], over: dict[str, str], states: Sequence[tuple[str, str]]) -> list[set[int]]:
+def _edges(
+    calls: Sequence[LoweredStep], over: dict[str, str], states: Sequence[tuple[str, str]]
+) -> list[set[int]]:
     """For each call those that come before it, by their places."""
     writers: dict[str, int] = {}
     readers: dict[str, list[int]] = {}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from weft.dtypes import DType
 from weft.expr import Expr, call, const, load, simplify, variable, where
 from weft.expr.node import INDEX
-from weft.graph.lower.lowered import Call, Value
+from weft.graph.lower.lowered import KernelCall, LoweredValue
 from weft.graph.rewriting.affine import Affine
 from weft.kernels import Axis, Buffer, Kernel, Part, Store
 from weft.ops import Geometry
@@ -107,12 +107,12 @@ def _reaches(shape: Sequence[int], view: Geometry, strides: Sequence[int]) -> li
     return None if left or rest or math.prod(view.shape) == 0 else found
 
 
-def copy_call(source: Value, target: Value) -> Call:
+def copy_call(source: LoweredValue, target: LoweredValue) -> KernelCall:
     """The call that copies one value's elements to another's memory."""
     index = variable("i0_0", INDEX)
     value = load(source.name, index, source.dtype.compute)
     part = Part((Axis(index, const(source.elements, INDEX)),), (Store(target.name, index, value),))
     buffers = (Buffer(source.name, source.dtype), Buffer(target.name, target.dtype, "read_write"))
-    return Call(
+    return KernelCall(
         Kernel("copy", buffers, (), (part,), vector=4), (source.name, target.name), (1,), ops=("copy",)
     )

@@ -40,7 +40,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Layout:
+class ArenaLayout:
     """Bytes of every arena, the arena and offset of every run, and the most bytes that are alive at one time."""
 
     arenas: tuple[int, ...]
@@ -53,7 +53,7 @@ class Layout:
         return sum(self.arenas)
 
 
-def arrange(runs: Mapping[str, Run], limit: int, apart: Mapping[frozenset[str], float]) -> Layout:
+def arrange(runs: Mapping[str, Run], limit: int, apart: Mapping[frozenset[str], float]) -> ArenaLayout:
     """A layout in arenas of at most ``limit`` bytes; ``apart`` says how much work pairs do that should lie apart.
 
     ``UnsupportedError`` for a run that is larger than the limit.
@@ -104,9 +104,9 @@ ORDERS: tuple[Callable[[Run], tuple[int, ...]], ...] = (
 
 def _smallest(
     runs: Mapping[str, Run], limit: int, others: Mapping[str, set[str]], peak: int, tries: int
-) -> Layout:
+) -> ArenaLayout:
     """The best layout of some orders; ``others`` are the runs that each run lies apart from."""
-    best: Layout | None = None
+    best: ArenaLayout | None = None
     tries = max(1, min(tries, EFFORT // max(len(runs), 1) ** 2))
     orders = ORDERS if len(runs) ** 2 <= EFFORT else ORDERS[:1]
     for order in orders:
@@ -122,7 +122,7 @@ def _smallest(
     return best
 
 
-def _forward(names: list[str], runs: Mapping[str, Run], found: Layout, tried: int) -> None:
+def _forward(names: list[str], runs: Mapping[str, Run], found: ArenaLayout, tried: int) -> None:
     """Bring forward what lies highest, as it had no room lower: of all arenas, or at the top of one, in turn."""
 
     def height(name: str) -> tuple[float, int]:
@@ -137,7 +137,7 @@ def _forward(names: list[str], runs: Mapping[str, Run], found: Layout, tried: in
 
 def _placed(
     names: Sequence[str], runs: Mapping[str, Run], limit: int, others: Mapping[str, set[str]], peak: int
-) -> Layout:
+) -> ArenaLayout:
     """Runs placed in this order, each where arenas grow least, as low as it can be."""
     arenas: list[list[tuple[int, int, int, int]]] = [[] for _ in range(ARENAS if others else 1)]
     tops = [0] * len(arenas)
@@ -164,7 +164,7 @@ def _placed(
     used = sorted({number for number, _ in places.values()})
     renumbered = {number: at for at, number in enumerate(used)}
     placed = {name: (renumbered[number], offset) for name, (number, offset) in places.items()}
-    return Layout(tuple(tops[number] for number in used), placed, peak)
+    return ArenaLayout(tuple(tops[number] for number in used), placed, peak)
 
 
 def _lowest(arena: Sequence[tuple[int, int, int, int]], run: Run) -> int:

@@ -15,7 +15,7 @@ from weft.errors import UnsupportedError, mistake
 from weft.expr import Expr, call, const, walk
 from weft.expr.node import INDEX
 from weft.graph.fuse.products import SIDES
-from weft.graph.lower.lowered import Call, Lowered
+from weft.graph.lower.lowered import KernelCall, Lowered
 from weft.graph.rewriting.parts import size
 from weft.graph.rewriting.renaming import ROUND, mapped_part
 from weft.kernels import Axis, Kernel, Library, Part, Store
@@ -32,7 +32,8 @@ def bounded(lowered: Lowered) -> Lowered:
 
 def _calls(calls: Sequence[Any], elements: Mapping[str, int], times: int) -> tuple[Any, ...]:
     return tuple(
-        _call(call, elements, times) if isinstance(call, Call) else _block(call, elements) for call in calls
+        _call(call, elements, times) if isinstance(call, KernelCall) else _block(call, elements)
+        for call in calls
     )
 
 
@@ -47,7 +48,7 @@ def _block(block: Any, elements: Mapping[str, int]) -> Any:
     return replace(block, **held)
 
 
-def _call(given: Call, elements: Mapping[str, int], times: int) -> Call:
+def _call(given: KernelCall, elements: Mapping[str, int], times: int) -> KernelCall:
     kernel = given.kernel
     if isinstance(kernel, Kernel):
         counts = {one.name: elements[name] for one, name in zip(kernel.buffers, given.values, strict=True)}
@@ -69,7 +70,7 @@ def _call(given: Call, elements: Mapping[str, int], times: int) -> Call:
     return given
 
 
-def _part(part: Part, counts: Mapping[str, int], known: Ranges, given: Call, exact: bool) -> Part:
+def _part(part: Part, counts: Mapping[str, int], known: Ranges, given: KernelCall, exact: bool) -> Part:
     axes: tuple[Axis, ...] = (*part.axes, *part.reduce_axes)
     if any(size(axis) < 1 for axis in axes):
         return part  # no point of it is visited
@@ -91,7 +92,7 @@ def _part(part: Part, counts: Mapping[str, int], known: Ranges, given: Call, exa
     return replace(made, stores=stores)
 
 
-def _within(root: Expr, counts: Mapping[str, int], ranges: Ranges, given: Call, exact: bool) -> Expr:
+def _within(root: Expr, counts: Mapping[str, int], ranges: Ranges, given: KernelCall, exact: bool) -> Expr:
     """An expression whose loads are of elements that are there."""
     done: dict[Expr, Expr] = {}
     for node in walk(root):
@@ -102,7 +103,7 @@ def _within(root: Expr, counts: Mapping[str, int], ranges: Ranges, given: Call, 
     return done[root]
 
 
-def _held(index: Expr, count: int, ranges: Ranges, given: Call, exact: bool) -> Expr:
+def _held(index: Expr, count: int, ranges: Ranges, given: KernelCall, exact: bool) -> Expr:
     """An index that is in range: as it is where that is proved; ``exact``: its kernel takes no other."""
     found = _range(index, ranges)
     if found is not None and found[0] >= 0 and found[1] < count:

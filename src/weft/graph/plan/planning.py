@@ -14,15 +14,15 @@ from weft.codegen import generate
 from weft.graph.fuse import tuning
 from weft.graph.fuse.places import parts_of, same_places
 from weft.graph.fuse.products import SIDES, measured, multiplications, operands
-from weft.graph.lower.lowered import Block, Call, Choose, Lowered, Repeat, RepeatWhile, flat
+from weft.graph.lower.lowered import Block, Choose, KernelCall, Lowered, Repeat, RepeatWhile, flat
 from weft.graph.lower.updates import copy_call
-from weft.graph.plan.arenas import Layout, Run, arrange
+from weft.graph.plan.arenas import ArenaLayout, Run, arrange
 from weft.graph.plan.bindings import Bound, accessed, dispatched
 from weft.graph.plan.sharing import Shared, shared
 from weft.graph.plan.work import operations
 from weft.graph.rewriting.renaming import loads_renamed, mapped, mapped_part
 from weft.kernels import Buffer, Epilogue, Kernel, Library
-from weft.plan import Branch, Dispatch, Group, Loop, Place, Plan, Space, Step, While
+from weft.plan import Branch, Dispatch, Group, Loop, Place, Plan, PlanStep, Space, While
 from weft.target import KernelSpec, TargetProfile
 
 ARENA_LIMIT = 1 << 40
@@ -140,7 +140,7 @@ class Planning:
                 self.calls.append(copy_call(self.values[final], self.values[initial]))
                 self._found(len(self.calls) - 1, self.calls[-1])
 
-    def _found(self, at: int, call: Call | Block) -> None:
+    def _found(self, at: int, call: KernelCall | Block) -> None:
         """Note what a call reads and writes."""
         for name in call.writes:
             self.writing.setdefault(name, []).append(at)
@@ -166,7 +166,7 @@ class Planning:
         for at, call in enumerate(self.calls):
             if not parts_of(call):
                 continue
-            assert isinstance(call, Call)
+            assert isinstance(call, KernelCall)
             multiplied = call.values[: len(SIDES)] if isinstance(call.kernel, Library) else ()
             taken = {*self.fixed, *map(self._root, multiplied)}
             free = [
@@ -202,7 +202,7 @@ class Planning:
 
     # Arenas.
 
-    def _arenas(self) -> Layout:
+    def _arenas(self) -> ArenaLayout:
         """The arenas, and where in them every value of the plan's own lies."""
         spans = self._spans()
         runs = {name: Run(self._size(name), first, last) for name, (first, last) in spans.items()}
@@ -217,11 +217,11 @@ class Planning:
         self.memory = Memory(layout.total, layout.peak)
         return layout
 
-    def _work(self, call: Call) -> float:
+    def _work(self, call: KernelCall) -> float:
         """What a tuned kernel's speed is worth: the multiplications of a product, else the elements it is given."""
         return multiplications(call) or sum(self.values[name].elements for name in call.values)
 
-    def _apart(self, call: Call) -> Iterator[frozenset[str]]:
+    def _apart(self, call: KernelCall) -> Iterator[frozenset[str]]:
         """What a tuned kernel reads at random, with each of what it writes: better in different arenas."""
         if isinstance(call.kernel, Library):
             read = operands(call) if parts_of(call) else call.reads
@@ -243,7 +243,7 @@ class Planning:
             if root not in self.fixed:
                 uses.setdefault(root, []).append((at, written))
 
-        def visit(calls: Sequence[Call | Block], at: int) -> int:
+        def visit(calls: Sequence[KernelCall | Block], at: int) -> int:
             for call in calls:
                 if isinstance(call, Block):
                     start = at
@@ -274,9 +274,9 @@ class Planning:
     # Dispatches.
 
     def _steps(
-        self, calls: Sequence[Call | Block], offsets: Mapping[str, tuple[int, int]], made: _Made
-    ) -> tuple[Step, ...]:
-        steps: list[Step] = []
+        self, calls: Sequence[KernelCall | Block], offsets: Mapping[str, tuple[int, int]], made: _Made
+    ) -> tuple[PlanStep, ...]:
+        steps: list[PlanStep] = []
         for call in calls:
             bodies = (
                 [self._steps(body, offsets, made) for body in call.bodies] if isinstance(call, Block) else []
@@ -289,11 +289,11 @@ class Planning:
             elif isinstance(call, RepeatWhile):
                 condition, body = bodies
                 steps.append(While(condition, self._place(call.predicate, offsets), body))
-            elif isinstance(call, Call):
+            elif isinstance(call, KernelCall):
                 steps += self._dispatches(call, made)
         return tuple(steps)
 
-    def _dispatches(self, call: Call, made: _Made) -> list[Dispatch]:
+    def _dispatches(self, call: KernelCall, made: _Made) -> list[Dispatch]:
         """A call's dispatches: one, but where its kernel has parts that bind more than it may, even together."""
         found = []
         for kernel, places in made.kernels[id(call)]:
@@ -311,7 +311,7 @@ class Planning:
         return _Made(kernels, shared(derived))
 
     def _bound(
-        self, call: Call, offsets: Mapping[str, tuple[int, int]]
+        self, call: KernelCall, offsets: Mapping[str, tuple[int, int]]
     ) -> list[tuple[Kernel | Library | KernelSpec, tuple[Place, ...]]]:
         kernel, names = call.kernel, list(call.values)
         if isinstance(kernel, Kernel):
@@ -396,6 +396,6 @@ class Planning:
         return made, {old: numbered[root] for old, root in renamed.items()}, order
 
 
-def _touched(call: Call | Block) -> set[str]:
+def _touched(call: KernelCall | Block) -> set[str]:
     """Values that a call reads: what it does not write, and what it loads by the name of what it writes."""
     return set(call.reads)

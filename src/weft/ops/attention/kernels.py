@@ -14,7 +14,7 @@ from typing import Any
 from weft.dtypes import DType
 from weft.expr import const
 from weft.expr.node import INDEX
-from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
+from weft.kernels import Argument, Builder, KernelProgram, KernelStep, Library, Offset, Operand
 from weft.kernels.library.attentions import CPU_KEYS, CPU_ROWS, FORMS, of_buffer, tile_for
 from weft.ops.matmul.products import sum_pieces
 from weft.ops.reduce.reduction import is_cooperative
@@ -32,12 +32,12 @@ UNITS = 8
 
 
 @dataclass
-class _Steps:
+class _AttentionBuilder:
     """Steps in the making, and the temporaries that they use."""
 
     profile: TargetProfile
     first: int
-    steps: list[Step] = field(default_factory=list)
+    steps: list[KernelStep] = field(default_factory=list)
     scratch: list[Operand] = field(default_factory=list)
 
     def fresh(self, dtype: DType, shape: Sequence[int]) -> Operand:
@@ -51,17 +51,19 @@ class _Steps:
         """Copy elements, to the target's type."""
         self.steps.append(copy_step("copy", source, target, source.shape, source.strides, target.strides))
 
-    def program(self) -> Program:
+    def program(self) -> KernelProgram:
         """All steps."""
-        return Program(tuple(self.steps), tuple((one.dtype, math.prod(one.shape)) for one in self.scratch))
+        return KernelProgram(
+            tuple(self.steps), tuple((one.dtype, math.prod(one.shape)) for one in self.scratch)
+        )
 
 
-def lower(request: KernelRequest) -> Program:
+def lower(request: KernelRequest) -> KernelProgram:
     """``attention``: q, k, v and a mask to the output and ``sums``."""
     named = dict(zip(("q", "k", "v", "mask"), request.operands, strict=False)) | dict(
         zip(("out", "sums"), request.outputs, strict=True)
     )
-    steps = _Steps(request.profile, len(request.operands) + len(request.outputs))
+    steps = _AttentionBuilder(request.profile, len(request.operands) + len(request.outputs))
     sums = named["sums"]
     if not is_dense(sums):
         named["sums"] = steps.fresh(sums.dtype, sums.shape)
@@ -74,13 +76,13 @@ def lower(request: KernelRequest) -> Program:
     return steps.program()
 
 
-def lower_backward(request: KernelRequest) -> Program:
+def lower_backward(request: KernelRequest) -> KernelProgram:
     """``attention_backward``: sums over rows, then the gradients."""
     names = ("grad", "out", "sums", "q", "k", "v", "mask")
     named = dict(zip(names, request.operands, strict=False)) | dict(
         zip(("dq", "dk", "dv"), request.outputs, strict=True)
     )
-    steps = _Steps(request.profile, len(request.operands) + len(request.outputs))
+    steps = _AttentionBuilder(request.profile, len(request.operands) + len(request.outputs))
     sums = named["sums"]
     named["stats"] = steps.fresh(sums.dtype, (*sums.shape[:3], 3))
     _stats(steps, named)
@@ -92,7 +94,7 @@ def lower_backward(request: KernelRequest) -> Program:
     return steps.program()
 
 
-def _stats(steps: _Steps, named: dict[str, Operand]) -> None:
+def _stats(steps: _AttentionBuilder, named: dict[str, Operand]) -> None:
     """Each row's two ``sums``, and the sum of its output by the output's gradient."""
     grad, out, sums, stats = (named[name] for name in ("grad", "out", "sums", "stats"))
     batch, length, heads, size = out.shape
@@ -134,14 +136,14 @@ def _arguments(form: str, named: dict[str, Operand], masked: bool, scale: float)
 def _step(
     form: str, named: dict[str, Operand], attributes: dict[str, Any],
     options: dict[str, int | str | bool], more: Sequence[Operand] = (), numbers: Sequence[Argument] = (),
-) -> Step:  # fmt: skip
+) -> KernelStep:  # fmt: skip
     mask, own = named.get("mask"), FORMS[form]
     values = [*(named[name] for name in (*own.reads(mask is not None), *own.outputs)), *more]
     kind = "" if mask is None else "bool" if mask.dtype.kind == "bool" else "add"
     given = {"form": form, "causal": bool(attributes["causal"]), "mask": kind, **options}
     library = Library("attention", tuple(value.dtype for value in values), tuple(sorted(given.items())))
     arguments = (*_arguments(form, named, mask is not None, attributes["scale"]), *numbers)
-    return Step(library, tuple(value.index for value in values), arguments)
+    return KernelStep(library, tuple(value.index for value in values), arguments)
 
 
 # A GPU.
@@ -154,7 +156,9 @@ def _in_fours(one: Operand) -> bool:
     return ready and all(size == 1 or stride % 4 == 0 for size, stride in sizes)
 
 
-def _on_gpu(steps: _Steps, form: str, named: dict[str, Operand], attributes: dict[str, Any]) -> None:
+def _on_gpu(
+    steps: _AttentionBuilder, form: str, named: dict[str, Operand], attributes: dict[str, Any]
+) -> None:
     names = (*FORMS[form].inputs, *FORMS[form].outputs)
     fours = [name for name in names if len(of_buffer(name)) > 1 and _in_fours(named[name])]
     size, value_size = named["q"].shape[3], named["v"].shape[3]
@@ -178,7 +182,7 @@ def _in_rows(one: Operand) -> bool:
     return one.strides[3] == 1 and (length == 1 or one.strides[1] >= size)
 
 
-def _ready(steps: _Steps, one: Operand) -> Operand:
+def _ready(steps: _AttentionBuilder, one: Operand) -> Operand:
     """An operand as the CPU's kernel reads it."""
     if one.dtype.bits >= 32 and _in_rows(one):
         return one
@@ -187,7 +191,9 @@ def _ready(steps: _Steps, one: Operand) -> Operand:
     return dense
 
 
-def _on_cpu(steps: _Steps, form: str, named: dict[str, Operand], attributes: dict[str, Any]) -> None:
+def _on_cpu(
+    steps: _AttentionBuilder, form: str, named: dict[str, Operand], attributes: dict[str, Any]
+) -> None:
     named = dict(named)
     for name in FORMS[form].inputs:
         if len(of_buffer(name)) > 1:

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from weft.errors import ShapeError, mistake
-from weft.kernels import Builder, Operand, Program
+from weft.kernels import Builder, KernelProgram, Operand
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Pair, Tensor
 from weft.ops.registry.functions import function
@@ -50,7 +50,7 @@ def _split(columns: Operand, window: Window) -> tuple[int, ...]:
     return (image, row * math.prod(window.kernel), *taps, *places)
 
 
-def _lower_columns(request: KernelRequest) -> Program:
+def _lower_columns(request: KernelRequest) -> KernelProgram:
     x, target = request.operands[0], request.outputs[0]
     window = _window(x.shape[2:], **request.attributes)
     rank = len(window.kernel)
@@ -59,10 +59,10 @@ def _lower_columns(request: KernelRequest) -> Program:
     places, inside = window.sources(builder, rest[rank:], rest[:rank])
     value = builder.load(x, [n, c, *places], None, inside)
     builder.store(target, [n, c, *rest], value, _split(target, window))
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
-def _lower_image(request: KernelRequest) -> Program:
+def _lower_image(request: KernelRequest) -> KernelProgram:
     columns, target = request.operands[0], request.outputs[0]
     window = _window(**request.attributes)
     builder = Builder("col2im")
@@ -71,7 +71,7 @@ def _lower_image(request: KernelRequest) -> Program:
     outs, inside = window.readers(builder, places, taps)
     value = builder.load(columns, [n, c, *taps, *outs], _split(columns, window), inside)
     builder.store(target, [n, c, *places], builder.reduce("sum", value), target.strides)
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 def _places(window: Window) -> Any:

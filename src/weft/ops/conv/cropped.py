@@ -9,7 +9,7 @@ from itertools import product
 
 from weft.expr import Expr, const
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand, Step
+from weft.kernels import Builder, KernelStep, Operand
 from weft.ops.conv.sizes import Convolution
 from weft.ops.views.windows import Window
 
@@ -55,7 +55,7 @@ def without_outer_taps(sizes: Convolution, used: Sequence[tuple[int, int]]) -> C
     return replace(sizes, window=replace(own, kernel=kernel, padding=padding))
 
 
-def inner_taps(weight: Operand, cropped: Operand, used: Sequence[tuple[int, int]]) -> Step:
+def inner_taps(weight: Operand, cropped: Operand, used: Sequence[tuple[int, int]]) -> KernelStep:
     """A copy of the taps that are used, of dense filters."""
     builder, filters = _all_filters("inner_taps", cropped)
     area, kept = math.prod(weight.shape[2:]), list(_taps(cropped.shape[2:]))
@@ -66,7 +66,7 @@ def inner_taps(weight: Operand, cropped: Operand, used: Sequence[tuple[int, int]
     return builder.finish()
 
 
-def with_outer_taps(cropped: Operand, weight: Operand, used: Sequence[tuple[int, int]]) -> Step:
+def with_outer_taps(cropped: Operand, weight: Operand, used: Sequence[tuple[int, int]]) -> KernelStep:
     """A dense weight's gradient from that of the taps that are used: the others have none."""
     builder, filters = _all_filters("outer_taps", weight)
     taps = list(_taps(weight.shape[2:]))

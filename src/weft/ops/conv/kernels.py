@@ -12,7 +12,7 @@ from typing import Any
 from weft.dtypes import DType
 from weft.expr import const
 from weft.expr.node import INDEX
-from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
+from weft.kernels import Argument, Builder, KernelProgram, KernelStep, Library, Offset, Operand
 from weft.ops.conv import winograd as convolution_winograd
 from weft.ops.conv.cropped import inner_taps, used_taps, with_outer_taps, without_outer_taps
 from weft.ops.conv.sizes import Convolution
@@ -42,7 +42,7 @@ def _grouped_first(operand: Operand, per_group: int) -> tuple[int, ...]:
 
 def derived_forward(
     x: Operand, w: Operand, y: Operand, sizes: Convolution, profile: TargetProfile
-) -> Program:
+) -> KernelProgram:
     """The plain form: each output folds over channels and taps."""
     builder = Builder("convolution_derived")
     n, g, o, *outs = builder.axes((sizes.n, sizes.groups, sizes.o_each, *sizes.window.out))
@@ -51,10 +51,12 @@ def derived_forward(
     value = builder.load(x, [n, g, c, *places], _grouped(x, sizes.c_each), inside)
     weight = builder.load(w, [g, o, c, *taps], _grouped_first(w, sizes.o_each))
     builder.store(y, [n, g, o, *outs], builder.reduce("sum", value * weight), _grouped(y, sizes.o_each))
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
-def derived_input(y: Operand, w: Operand, x: Operand, sizes: Convolution, profile: TargetProfile) -> Program:
+def derived_input(
+    y: Operand, w: Operand, x: Operand, sizes: Convolution, profile: TargetProfile
+) -> KernelProgram:
     """The plain form: each input folds over the outputs that read it."""
     builder = Builder("convolution_input_derived")
     n, g, c, *places = builder.axes((sizes.n, sizes.groups, sizes.c_each, *sizes.window.size))
@@ -63,10 +65,12 @@ def derived_input(y: Operand, w: Operand, x: Operand, sizes: Convolution, profil
     value = builder.load(y, [n, g, o, *outs], _grouped(y, sizes.o_each), inside)
     weight = builder.load(w, [g, o, c, *taps], _grouped_first(w, sizes.o_each))
     builder.store(x, [n, g, c, *places], builder.reduce("sum", value * weight), _grouped(x, sizes.c_each))
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
-def derived_weight(y: Operand, x: Operand, w: Operand, sizes: Convolution, profile: TargetProfile) -> Program:
+def derived_weight(
+    y: Operand, x: Operand, w: Operand, sizes: Convolution, profile: TargetProfile
+) -> KernelProgram:
     """The plain form: each weight folds over the images and positions where it was used."""
     builder = Builder("convolution_weight_derived")
     g, o, c, *taps = builder.axes((sizes.groups, sizes.o_each, sizes.c_each, *sizes.window.kernel))
@@ -76,7 +80,7 @@ def derived_weight(y: Operand, x: Operand, w: Operand, sizes: Convolution, profi
     grad = builder.load(y, [n, g, o, *outs], _grouped(y, sizes.o_each))
     builder.store(w, [g, o, c, *taps], builder.reduce("sum", value * grad), _grouped_first(w, sizes.o_each))
     length = sizes.n * math.prod(sizes.window.out)
-    return Program((builder.finish(cooperative=is_cooperative(profile, sizes.o * sizes.taps, length)),))
+    return KernelProgram((builder.finish(cooperative=is_cooperative(profile, sizes.o * sizes.taps, length)),))
 
 
 # Columns: the input unfolded to a matrix, and a matrix product; on the CPU, and in 3-d everywhere.
@@ -92,7 +96,7 @@ def _split(sizes: Convolution) -> tuple[int, ...]:
     return contiguous_strides((sizes.n, sizes.c, *sizes.window.kernel, *sizes.window.out))
 
 
-def _unfold(x: Operand, columns: Operand, sizes: Convolution) -> Step:
+def _unfold(x: Operand, columns: Operand, sizes: Convolution) -> KernelStep:
     window, rank = sizes.window, len(sizes.window.size)
     builder = Builder("unfold")
     n, c, *rest = builder.axes((sizes.n, sizes.c, *window.kernel, *window.out))
@@ -101,7 +105,7 @@ def _unfold(x: Operand, columns: Operand, sizes: Convolution) -> Step:
     return builder.finish()
 
 
-def _fold(columns: Operand, x: Operand, sizes: Convolution) -> Step:
+def _fold(columns: Operand, x: Operand, sizes: Convolution) -> KernelStep:
     window = sizes.window
     builder = Builder("fold")
     n, c, *places = builder.axes((sizes.n, sizes.c, *window.size))
@@ -136,7 +140,7 @@ def _transposed(operand: Operand) -> Operand:
     )
 
 
-def _product(a: Operand, b: Operand, c: Operand) -> Step:
+def _product(a: Operand, b: Operand, c: Operand) -> KernelStep:
     step = matmul_step(a, b, c)
     assert step is not None, "two batch dimensions always fit"
     return step
@@ -144,7 +148,7 @@ def _product(a: Operand, b: Operand, c: Operand) -> Step:
 
 def _columns_forward(
     x: Operand, w: Operand, y: Operand, sizes: Convolution, free: int
-) -> tuple[list[Step], list[Operand]]:
+) -> tuple[list[KernelStep], list[Operand]]:
     columns = _columns(free, x.dtype, sizes)
     product = _product(_by_group(w, sizes), columns, _as_matrices(y, sizes))
     return [_unfold(x, columns, sizes), product], [columns]
@@ -152,7 +156,7 @@ def _columns_forward(
 
 def _columns_input(
     y: Operand, w: Operand, x: Operand, sizes: Convolution, free: int
-) -> tuple[list[Step], list[Operand]]:
+) -> tuple[list[KernelStep], list[Operand]]:
     columns = _columns(free, x.dtype.compute, sizes)
     product = _product(_transposed(_by_group(w, sizes)), _as_matrices(y, sizes), columns)
     return [product, _fold(columns, x, sizes)], [columns]
@@ -160,7 +164,7 @@ def _columns_input(
 
 def _columns_weight(
     y: Operand, x: Operand, w: Operand, sizes: Convolution, free: int
-) -> tuple[list[Step], list[Operand]]:
+) -> tuple[list[KernelStep], list[Operand]]:
     columns = _columns(free, x.dtype, sizes)
     each = temporary(free + 1, x.dtype.compute, (sizes.n, sizes.groups, sizes.o_each, sizes.taps))
     builder = Builder("sum_images")
@@ -210,10 +214,10 @@ def _work(sizes: Convolution) -> int:
     return sizes.n * sizes.groups * sizes.o_each * sizes.taps * math.prod(sizes.window.out)
 
 
-def lowering(kind: str) -> Callable[..., Program]:
+def lowering(kind: str) -> Callable[..., KernelProgram]:
     """The lowering of ``"forward"`` (x, w to y), ``"input"`` (y, w to x) or ``"weight"`` (y, x to w)."""
 
-    def lower(request: KernelRequest) -> Program:
+    def lower(request: KernelRequest) -> KernelProgram:
         target = request.outputs[0]
         sizes = _sizes(kind, request.operands, target, request.attributes)
         # 16 bits are converted to what the tuned forms without workgroups take, and back
@@ -225,7 +229,7 @@ def lowering(kind: str) -> Callable[..., Program]:
         form = "derived" if narrow and not half else _form(kind, written, sizes, request.profile)
         if form == "derived" or any(0 in operand.shape for operand in request.operands):
             return _DERIVED[kind](request.operands[0], request.operands[1], target, sizes, request.profile)
-        steps: list[Step] = []
+        steps: list[KernelStep] = []
         ready = []
         for operand in request.operands:  # the tuned forms read contiguous operands
             if half or not is_dense(operand):
@@ -239,12 +243,12 @@ def lowering(kind: str) -> Callable[..., Program]:
         temporaries += pieces
         if rounds:
             steps.append(copy_step("copy", written, target, target.shape, written.strides, target.strides))
-        return Program(tuple(steps), tuple((o.dtype, math.prod(o.shape)) for o in temporaries))
+        return KernelProgram(tuple(steps), tuple((o.dtype, math.prod(o.shape)) for o in temporaries))
 
     return lower
 
 
-Made = tuple[list[Step], list[Operand]]
+Made = tuple[list[KernelStep], list[Operand]]
 """Steps, and the values between them."""
 
 
@@ -293,7 +297,7 @@ def _library_steps(
     sizes: Convolution,
     profile: TargetProfile,
     free: int,
-) -> tuple[list[Step], list[Operand]]:
+) -> tuple[list[KernelStep], list[Operand]]:
     """The tuned kernel with the tile that suits the sizes, its depth cut into pieces where it is long."""
     by_role = {"forward": (0, 1, 2), "input": (2, 1, 0), "weight": (1, 2, 0)}[kind]  # x, w, y
     numbers = sizes.numbers
@@ -321,7 +325,7 @@ def _library_steps(
     if splits > 1:
         arguments += [splits, piece(depth, splits), math.prod(target.shape)]
     library = Library("conv2d", tuple(value.dtype for value in values), options)
-    steps = [Step(library, tuple(value.index for value in values), tuple(arguments))]
+    steps = [KernelStep(library, tuple(value.index for value in values), tuple(arguments))]
     if pieces:
         steps.append(sum_pieces(pieces[0], target))
     return steps, pieces
@@ -347,7 +351,7 @@ def _block_steps(
     sizes: Convolution,
     profile: TargetProfile,
     free: int,
-) -> tuple[list[Step], list[Operand]]:
+) -> tuple[list[KernelStep], list[Operand]]:
     """The CPU's kernel: blocks of output rows, or where the columns are folded back of channels, shared among jobs."""
     numbers, deep = sizes.plane_numbers, sizes.depth_numbers
     kh, kw, oh, ow = numbers[5:9]
@@ -383,13 +387,13 @@ def _block_steps(
     plain = plain and deep == (od, 1, od, 1, 0, deep[5])
     options = (("kind", kind), ("step", step), ("plain", plain), ("many", images > 1))
     library = Library("conv2d", (target.dtype,) * 4, options)
-    steps = [Step(library, tuple(value.index for value in values), tuple(arguments))]
+    steps = [KernelStep(library, tuple(value.index for value in values), tuple(arguments))]
     if parts:
         steps.append(_sum_parts(parts[0], target, sizes))
     return steps, [columns, *parts]
 
 
-def _sum_parts(parts: Operand, target: Operand, sizes: Convolution) -> Step:
+def _sum_parts(parts: Operand, target: Operand, sizes: Convolution) -> KernelStep:
     """The weight's gradient from parts of (groups, taps, O / groups).
 
     Few parts, of which each is large then, are added without a fold, so that they are transposed by squares.

@@ -16,7 +16,7 @@ from weft.dtypes import DType
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand, Program, Step
+from weft.kernels import Builder, KernelProgram, KernelStep, Operand
 from weft.ops.conv.window_sums import by_turns, readers, summed, takes_turns
 from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.interpreters import bind
@@ -104,12 +104,12 @@ def _lowest(dtype: DType, bits: int) -> float:
     return 0 if dtype.kind == "uint" else -(2 ** (bits - 1))
 
 
-def _lower_max(request: KernelRequest) -> Program:
+def _lower_max(request: KernelRequest) -> KernelProgram:
     x, (values, places) = request.operands[0], request.outputs
     window = window_of(x.shape, request.attributes)
     if isinstance(window, Window) and math.prod(window.kernel) <= WRITTEN_OUT:
         if window.is_inside:
-            return Program((_written_out(x, values, places, window),))
+            return KernelProgram((_written_out(x, values, places, window),))
         if (
             "lanes" in request.profile.features
             and request.profile.itemsize(x.dtype) * math.prod(x.shape) <= PADDED
@@ -118,7 +118,7 @@ def _lower_max(request: KernelRequest) -> Program:
                 x, window, _lowest(x.dtype, 8 * request.profile.itemsize(x.dtype)), 3
             )
             taken = _written_out(padded, values, places, window)
-            return Program((around, taken), ((x.dtype, math.prod(padded.shape)),))
+            return KernelProgram((around, taken), ((x.dtype, math.prod(padded.shape)),))
     wide = x.dtype.compute
     lowest = _lowest(wide, 8 * request.profile.itemsize(wide))
     builder = Builder("max_pool")
@@ -130,10 +130,10 @@ def _lower_max(request: KernelRequest) -> Program:
         points = [_inside(builder, window, axis, place) for axis, place in enumerate(points)]
     builder.store(values, [n, c, *outs], builder.load(x, [n, c, *points]))
     builder.store(places, [n, c, *outs], _row_major(builder, points, window.size))
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
-def with_padding(x: Operand, window: Window, other: float, index: int) -> tuple[Step, Operand]:
+def with_padding(x: Operand, window: Window, other: float, index: int) -> tuple[KernelStep, Operand]:
     """A copy of images with as much around them as windows reach, so that every window is inside; value ``index``."""
     needed = [
         (out - 1) * step + gap * (taps - 1) + 1
@@ -159,7 +159,7 @@ def with_padding(x: Operand, window: Window, other: float, index: int) -> tuple[
     return builder.finish(), padded
 
 
-def _written_out(x: Operand, values: Operand, places: Operand, window: Window) -> Step:
+def _written_out(x: Operand, values: Operand, places: Operand, window: Window) -> KernelStep:
     """The same as one expression, which is computed for many windows at a time: no fold, and nothing is read twice.
 
     ``x`` may be images with their padding around them; places are those of the images without it.
@@ -243,7 +243,7 @@ def _reference_max_backward(grad: Any, places: Any, *, shape: tuple[int, ...], *
     return result.reshape(shape)
 
 
-def _lower_max_backward(request: KernelRequest) -> Program:
+def _lower_max_backward(request: KernelRequest) -> KernelProgram:
     """Each input element sums over the windows that may hold it and keeps those that chose it."""
     grad, chosen = request.operands
     target = request.outputs[0]
@@ -266,7 +266,7 @@ def _lower_max_backward(request: KernelRequest) -> Program:
     )
     value = where(mine, builder.load(grad, [n, c, *outs], None, inside), const(0, grad.dtype.compute))
     builder.store(target, [n, c, *places], summed(builder, window, value))
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 def _gradient_max_backward(context: Gradient, seed: Any) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from weft.dtypes import DType
 from weft.expr import Expr, cast, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand, Program, Step
+from weft.kernels import Builder, KernelProgram, KernelStep, Operand
 from weft.ops.conv.pooling import (
     BINS,
     SHAPE,
@@ -104,9 +104,9 @@ def _span(builder: Builder, window: Window, axis: int, out: Expr, include_paddin
     return (start if include_padding else where(start < 0, const(0, INDEX), start)), end
 
 
-def _written_out(x: Operand, target: Operand, window: Window, attributes: dict[str, Any]) -> Program:
+def _written_out(x: Operand, target: Operand, window: Window, attributes: dict[str, Any]) -> KernelProgram:
     """Sums of few elements as one expression, over images with their padding around them."""
-    steps: list[Step] = []
+    steps: list[KernelStep] = []
     temporaries: list[tuple[DType, int]] = []
     shifts = [0] * len(window.size)
     if not window.is_inside:
@@ -127,10 +127,10 @@ def _written_out(x: Operand, target: Operand, window: Window, attributes: dict[s
         total = value if total is None else total + value
     assert total is not None, "a window has an element"
     builder.store(target, [n, c, *outs], _share(builder, window, outs, attributes, total))
-    return Program((*steps, builder.finish()), tuple(temporaries))
+    return KernelProgram((*steps, builder.finish()), tuple(temporaries))
 
 
-def _lower_average(request: KernelRequest) -> Program:
+def _lower_average(request: KernelRequest) -> KernelProgram:
     x, target = request.operands[0], request.outputs[0]
     window = window_of(x.shape, request.attributes)
     if (
@@ -145,10 +145,10 @@ def _lower_average(request: KernelRequest) -> Program:
     total = builder.reduce("sum", builder.load(x, [n, c, *points], None, inside))
     builder.store(target, [n, c, *outs], _share(builder, window, outs, request.attributes, total))
     many, length = math.prod(target.shape), math.prod(window.kernel)
-    return Program((builder.finish(cooperative=is_cooperative(request.profile, many, length)),))
+    return KernelProgram((builder.finish(cooperative=is_cooperative(request.profile, many, length)),))
 
 
-def _lower_average_backward(request: KernelRequest) -> Program:
+def _lower_average_backward(request: KernelRequest) -> KernelProgram:
     """Each input element sums over the windows that hold it."""
     grad, target = request.operands[0], request.outputs[0]
     window = window_of(target.shape, request.attributes)
@@ -175,7 +175,7 @@ def _lower_average_backward(request: KernelRequest) -> Program:
     value = _share(builder, window, outs, request.attributes, builder.load(grad, [n, c, *outs], None, inside))
     value = where(inside, value, const(0, value.dtype))
     builder.store(target, [n, c, *places], summed(builder, window, value))
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 def _gradient_average(context: Gradient, grad: Any) -> list[Any]:

@@ -16,7 +16,7 @@ from weft.dtypes import DType
 from weft.errors import ArgumentError, ShapeError, UnsupportedError, mistake
 from weft.expr import Expr, call, cast, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand, Program, Step
+from weft.kernels import Builder, KernelProgram, KernelStep, Operand
 from weft.ops.conv.pooling_functions import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from weft.ops.conv.resampling_taps import CUBIC, MODES, Taps, axis_taps, limited, place_of_sample
 from weft.ops.registry import arguments
@@ -36,7 +36,7 @@ def _infer(x: TensorType, *, size: tuple[int, ...], mode: str, **_: Any) -> tupl
     return (TensorType((*x.shape[:2], *size), x.dtype),)
 
 
-def _lower(request: KernelRequest) -> Program:
+def _lower(request: KernelRequest) -> KernelProgram:
     x, target = request.operands[0], request.outputs[0]
     if request.attributes["mode"] == "linear" and "lanes" in request.profile.features:
         return _by_rows(x, target, request.attributes)
@@ -47,7 +47,7 @@ def _lower(request: KernelRequest) -> Program:
         for axis, out in enumerate(outs)
     ]
     builder.store(target, [n, c, *outs], _weighed(builder, x, [n, c], taps))
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 def _weighed(builder: Builder, x: Operand, sample: Sequence[Expr], taps: Sequence[Taps]) -> Expr:
@@ -62,7 +62,7 @@ def _weighed(builder: Builder, x: Operand, sample: Sequence[Expr], taps: Sequenc
     return total
 
 
-def _by_rows(x: Operand, target: Operand, attributes: dict[str, Any]) -> Program:
+def _by_rows(x: Operand, target: Operand, attributes: dict[str, Any]) -> KernelProgram:
     """Whole rows of the image along all other dimensions, and then each along the last, by a table of its taps.
 
     The first part reads neighbours, and the other gathers twice an output, however many dimensions there are.
@@ -96,7 +96,7 @@ def _by_rows(x: Operand, target: Operand, attributes: dict[str, Any]) -> Program
     taps.append([(place, const(1.0, share.dtype) - share), (following, share)])
     builder.store(target, [n, c, *outs, column], _weighed(builder, source, [n, c], taps))
     steps.append(builder.finish())
-    return Program(tuple(steps), tuple((each.dtype, math.prod(each.shape)) for each in made))
+    return KernelProgram(tuple(steps), tuple((each.dtype, math.prod(each.shape)) for each in made))
 
 
 def _temporary(index: int, dtype: DType, shape: tuple[int, ...]) -> Operand:
@@ -105,7 +105,7 @@ def _temporary(index: int, dtype: DType, shape: tuple[int, ...]) -> Operand:
 
 def _table_of_taps(
     first: Operand, part: Operand, size: int, attributes: dict[str, Any], dtype: DType
-) -> Step:
+) -> KernelStep:
     """The first of the two inputs that each output of the last dimension reads, and the other's weight."""
     builder = Builder("resample_table")
     (out,) = builder.axes(first.shape)
@@ -117,10 +117,10 @@ def _table_of_taps(
     return builder.finish()
 
 
-def _lower_backward(request: KernelRequest) -> Program:
+def _lower_backward(request: KernelRequest) -> KernelProgram:
     """One dimension after another, each a fold over the outputs that read a place, by a table of their weights."""
     grad, target = request.operands[0], request.outputs[0]
-    steps: list[Step] = []
+    steps: list[KernelStep] = []
     made: list[Operand] = []
 
     def temporary(dtype: DType, shape: Sequence[int]) -> Operand:
@@ -140,10 +140,10 @@ def _lower_backward(request: KernelRequest) -> Program:
         written = target if last else temporary(grad.dtype.compute, shape)
         steps.append(_along(axis, current, written, first, weights))
         current = written
-    return Program(tuple(steps), tuple((each.dtype, math.prod(each.shape)) for each in made))
+    return KernelProgram(tuple(steps), tuple((each.dtype, math.prod(each.shape)) for each in made))
 
 
-def _first_readers(tables: Sequence[Operand], attributes: dict[str, Any], grad: Operand) -> Step:
+def _first_readers(tables: Sequence[Operand], attributes: dict[str, Any], grad: Operand) -> KernelStep:
     """The first output that reads each place along each dimension; 0 where none does."""
     builder = Builder("resample_readers")
     for axis, table in enumerate(tables):
@@ -167,7 +167,7 @@ def _first_readers(tables: Sequence[Operand], attributes: dict[str, Any], grad: 
 
 def _reader_weights(
     tables: Sequence[tuple[Operand, Operand]], attributes: dict[str, Any], grad: Operand
-) -> Step:
+) -> KernelStep:
     """What the outputs from the first reader on take of each place, along each dimension."""
     builder = Builder("resample_weights")
     for axis, (first, weights) in enumerate(tables):
@@ -184,7 +184,7 @@ def _reader_weights(
     return builder.finish()
 
 
-def _along(axis: int, source: Operand, target: Operand, first: Operand, weights: Operand) -> Step:
+def _along(axis: int, source: Operand, target: Operand, first: Operand, weights: Operand) -> KernelStep:
     """The adjoint along one dimension."""
     builder = Builder("resample_backward")
     points = builder.axes(target.shape)

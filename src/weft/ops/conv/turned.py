@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from weft.expr import const
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand, Step
+from weft.kernels import Builder, KernelStep, Operand
 from weft.ops.conv.sizes import Convolution
 from weft.ops.views.windows import Window
 
@@ -26,7 +26,7 @@ def by_turned_filters(sizes: Convolution) -> Convolution | None:
     return Convolution(sizes.n, sizes.o, sizes.c, sizes.groups, window)
 
 
-def turned_filters(weight: Operand, target: Operand, sizes: Convolution) -> Step:
+def turned_filters(weight: Operand, target: Operand, sizes: Convolution) -> KernelStep:
     """Filters (O, C / groups, *kernel) as (C, O / groups, *kernel), by half a turn."""
     builder = Builder("turned_filters")
     o_each, c_each = sizes.o_each, sizes.c_each

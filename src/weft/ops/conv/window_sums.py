@@ -8,7 +8,7 @@ from itertools import product
 
 from weft.expr import Expr, const
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand, Program
+from weft.kernels import Builder, KernelProgram, Operand
 from weft.ops.views.windows import Bins, Window, every
 from weft.target import TargetProfile
 
@@ -39,7 +39,7 @@ def summed(builder: Builder, window: Window | Bins, value: Expr) -> Expr:
 
 def by_turns(
     name: str, target: Operand, window: Window, term: Callable[[Builder, list[Expr], list[Expr], Expr], Expr]
-) -> Program:
+) -> KernelProgram:
     """Gradients of an image as sums of ``term`` over the windows that hold a place, written out.
 
     ``term`` takes the builder, indices of the place and of an output, and whether there is that output. Places of
@@ -70,7 +70,7 @@ def by_turns(
             total = value if total is None else total + value
         none = const(0, target.dtype.compute)
         builder.store(target, [n, c, *points], none if total is None else total)
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 def takes_turns(window: Window | Bins, profile: TargetProfile) -> bool:

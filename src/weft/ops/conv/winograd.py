@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weft import dtypes
-from weft.kernels import Argument, Library, Offset, Operand, Step
+from weft.kernels import Argument, KernelStep, Library, Offset, Operand
 from weft.kernels.library.winograd import Filtering
 from weft.ops.conv.sizes import Convolution
 from weft.ops.matmul.linear import matmul_step
@@ -126,12 +126,12 @@ def _cost(kind: str, tiles: Tiles, sizes: Convolution) -> float:
 
 def steps(
     kind: str, ready: Sequence[Operand], target: Operand, sizes: Convolution, tiles: Tiles, free: int
-) -> tuple[list[Step], list[Operand]]:
+) -> tuple[list[KernelStep], list[Operand]]:
     """The steps for ``"forward"`` (x, w to y), ``"input"`` (y, w to x) or ``"weight"`` (y, x to w)."""
-    return _Steps(kind, ready, target, sizes, tiles, free).all()
+    return _WinogradBuilder(kind, ready, target, sizes, tiles, free).all()
 
 
-class _Steps:
+class _WinogradBuilder:
     def __init__(
         self,
         kind: str,
@@ -152,12 +152,12 @@ class _Steps:
         self.made: list[Operand] = []
         self.pads = [before for before, _ in sizes.window.padding[-2:]]
 
-    def all(self) -> tuple[list[Step], list[Operand]]:
+    def all(self) -> tuple[list[KernelStep], list[Operand]]:
         """The steps, and the scratch values."""
         steps = {"forward": self._forward, "input": self._input, "weight": self._weight}[self.kind]()
         return steps, self.made
 
-    def _forward(self) -> list[Step]:
+    def _forward(self) -> list[KernelStep]:
         x, w = self.ready
         filters = self._products(self.channels, self.sizes.o)
         tiles = self._products(self.count, self.channels)
@@ -171,7 +171,7 @@ class _Steps:
             ]
         return steps
 
-    def _input(self) -> list[Step]:
+    def _input(self) -> list[KernelStep]:
         y, w = self.ready
         filters = self._products(self.sizes.o, self.channels)
         tiles = self._products(self.count, self.sizes.o)
@@ -187,12 +187,12 @@ class _Steps:
             ]
         return steps
 
-    def _weight(self) -> list[Step]:
+    def _weight(self) -> list[KernelStep]:
         y, x = self.ready
         inputs = self._products(self.count, self.channels)
         grads = self._products(self.count, self.sizes.o)
         products = self._products(self.sizes.o, self.channels)
-        steps: list[Step] = []
+        steps: list[KernelStep] = []
         for first in range(0, self.all_images, self.images):
             steps += [
                 self._image_step("tiles", x, inputs, first, self.pads, "inputs", self.tiles.step),
@@ -215,7 +215,7 @@ class _Steps:
         self.made.append(whole)
         return Operand(index, self.dtype, shape, (apart, room, 1), whole.slot)
 
-    def _product(self, a: Operand, b: Operand, c: Operand, first: int) -> Step:
+    def _product(self, a: Operand, b: Operand, c: Operand, first: int) -> KernelStep:
         count = self._images_from(first) * self.tiles.rows * self.tiles.columns
         if self.kind == "weight":
             a, b = _with(a, 2, count), _with(b, 1, count)
@@ -231,7 +231,7 @@ class _Steps:
     def _image_step(
         self, stage: str, image: Operand, products: Operand, first: int, pads: Sequence[int] = (0, 0),
         matrix: str = "", step: int = 1,
-    ) -> Step:  # fmt: skip
+    ) -> KernelStep:  # fmt: skip
         own = self.sizes.window
         deep, (h, w) = len(own.size) == 3, image.shape[-2:]
         c, taps, pad = image.shape[1] * step**2, 1, 0
@@ -248,11 +248,11 @@ class _Steps:
             c * taps, h, w, *pads, self.tiles.rows, self.tiles.columns, first, self._images_from(first),
             Offset(image.index), room, apart, *((image.shape[2], taps, own.out[0], pad) if deep else (1, 1, 1, 0)),
         )  # fmt: skip
-        return Step(self._library(stage, options), tuple(value.index for value in values), arguments)
+        return KernelStep(self._library(stage, options), tuple(value.index for value in values), arguments)
 
     def _filter_step(
         self, stage: str, filters: Operand, products: Operand, turned: bool = False, more: bool = False
-    ) -> Step:
+    ) -> KernelStep:
         o, c, step = filters.shape[0], self.channels, self.tiles.step
         apart, room, _ = products.strides
         values = (filters, products) if stage == "filters" else (products, filters)
@@ -261,7 +261,7 @@ class _Steps:
             *((("step", step),) if step > 1 else ()),
         )
         library = self._library(stage, options)
-        return Step(
+        return KernelStep(
             library,
             tuple(value.index for value in values),
             (o, c, Offset(filters.index), room, apart, int(more)),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from weft import dtypes
 from weft.expr import Expr, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Library, Operand, Step
+from weft.kernels import Builder, KernelStep, Library, Operand
 from weft.ops.reduce.sorting import order_steps
 from weft.ops.registry.temporaries import Scratch
 from weft.target import TargetProfile
@@ -21,7 +21,7 @@ COMPARED = 1024
 FOLDS = {"sum": "sum", "prod": "prod", "amax": "max", "amin": "min"}
 
 
-def zero_step(table: Operand) -> Step:
+def zero_step(table: Operand) -> KernelStep:
     """Fills a table with zeros."""
     builder = Builder("put_table")
     axes = builder.axes(table.shape)
@@ -29,7 +29,7 @@ def zero_step(table: Operand) -> Step:
     return builder.finish()
 
 
-def last_rows(steps: list[Step], scratch: Scratch, keys: Operand, profile: TargetProfile) -> Operand:
+def last_rows(steps: list[KernelStep], scratch: Scratch, keys: Operand, profile: TargetProfile) -> Operand:
     """For each key the last place with the same key: by comparing all, or by bisection among the sorted ones."""
     if keys.shape[0] <= COMPARED:
         last = scratch.take(dtypes.int64, keys.shape)
@@ -49,7 +49,12 @@ def last_rows(steps: list[Step], scratch: Scratch, keys: Operand, profile: Targe
 
 
 def few_fold(
-    steps: list[Step], scratch: Scratch, keys: Operand, parts: Operand, mode: str, profile: TargetProfile
+    steps: list[KernelStep],
+    scratch: Scratch,
+    keys: Operand,
+    parts: Operand,
+    mode: str,
+    profile: TargetProfile,
 ) -> tuple[Operand, Operand]:
     """Fold the rows of equal keys; give the folded rows, and for each key which of them is its.
 
@@ -76,7 +81,7 @@ def few_fold(
 
 
 def table_fold(
-    steps: list[Step], scratch: Scratch, keys: Operand, parts: Operand, table: Operand, mode: str,
+    steps: list[KernelStep], scratch: Scratch, keys: Operand, parts: Operand, table: Operand, mode: str,
     profile: TargetProfile,
 ) -> Operand:  # fmt: skip
     """Fold the rows of equal keys; ``table``, zeros, becomes 1 + the row of the result, for each key."""
@@ -86,14 +91,14 @@ def table_fold(
     return _sorted_fold(steps, scratch, _sorted_keys(steps, scratch, keys, profile), parts, table, mode)
 
 
-def _cpu_fold(keys: Operand, parts: Operand, table: Operand, mode: str) -> Step:
+def _cpu_fold(keys: Operand, parts: Operand, table: Operand, mode: str) -> KernelStep:
     """Rows folded in their order, each into the first one with its key."""
     fold = Library("segment_fold", (parts.dtype,), (("combine", FOLDS[mode]),))
-    return Step(fold, (keys.index, parts.index, table.index), (parts.shape[0], parts.shape[1]))
+    return KernelStep(fold, (keys.index, parts.index, table.index), (parts.shape[0], parts.shape[1]))
 
 
 def _sorted_fold(
-    steps: list[Step], scratch: Scratch, given: tuple[Operand, Operand], parts: Operand, table: Operand, mode: str
+    steps: list[KernelStep], scratch: Scratch, given: tuple[Operand, Operand], parts: Operand, table: Operand, mode: str
 ) -> Operand:  # fmt: skip
     """Fold the runs of equal keys, given in ascending order with their places, by a tree; gives the folded rows."""
     (ordered, order), (count, width) = given, parts.shape
@@ -103,12 +108,12 @@ def _sorted_fold(
         ("segments", (ordered, sums)),
     ):
         fold = Library("segment_fold", (parts.dtype,), (("combine", FOLDS[mode]), ("stage", stage)))
-        steps.append(Step(fold, tuple(operand.index for operand in buffers), (count, width)))
+        steps.append(KernelStep(fold, tuple(operand.index for operand in buffers), (count, width)))
     return sums
 
 
 def _sorted_keys(
-    steps: list[Step], scratch: Scratch, keys: Operand, profile: TargetProfile
+    steps: list[KernelStep], scratch: Scratch, keys: Operand, profile: TargetProfile
 ) -> tuple[Operand, Operand]:
     """The keys in ascending order, and the places that they have among the keys."""
     found, order = order_steps(keys, False, profile, scratch)
@@ -120,7 +125,11 @@ def _sorted_keys(
 
 
 def _for_each(
-    steps: list[Step], scratch: Scratch, name: str, given: Operand, make: Callable[[Builder, Expr], Expr]
+    steps: list[KernelStep],
+    scratch: Scratch,
+    name: str,
+    given: Operand,
+    make: Callable[[Builder, Expr], Expr],
 ) -> Operand:
     """A new int64 list, each element made of the one of ``given`` at its place."""
     made = scratch.take(dtypes.int64, given.shape)

@@ -10,7 +10,7 @@ from weft import dtypes
 from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError, mistake
 from weft.expr import Expr, cast, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Program, coalesce
+from weft.kernels import Builder, KernelProgram, coalesce
 from weft.ops.index.placement import INDEX_PUT, SCATTER, check_index
 from weft.ops.make.creation import to_dtype, zeros_of
 from weft.ops.pointwise.expressions import promoted
@@ -53,7 +53,7 @@ def _reference_gather(x: Any, index: Any, *, dim: int) -> Any:
     return numpy.take_along_axis(trimmed, index.astype("int64"), dim)
 
 
-def _lower_gather(request: KernelRequest) -> Program:
+def _lower_gather(request: KernelRequest) -> KernelProgram:
     x, index = request.operands
     dim = request.attributes["dim"]
     builder = Builder("gather")
@@ -71,7 +71,7 @@ def _lower_gather(request: KernelRequest) -> Program:
         builder.load(x, source, padded(x.strides, 0)),
         padded(request.outputs[0].strides, 0),
     )
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 def _gradient_gather(context: Gradient, grad: Any) -> list[Any]:
@@ -115,7 +115,7 @@ def _infer_embedding(weight: TensorType, index: TensorType) -> tuple[TensorType,
     return (TensorType((*index.shape, weight.shape[1]), weight.dtype),)
 
 
-def _lower_embedding(request: KernelRequest) -> Program:
+def _lower_embedding(request: KernelRequest) -> KernelProgram:
     weight, index = request.operands
     target = request.outputs[0]
     builder = Builder("embedding")
@@ -126,7 +126,7 @@ def _lower_embedding(request: KernelRequest) -> Program:
     )
     value = builder.load(weight, [row, column])
     builder.store(target, [*axes, column], value, [*out_strides, target.strides[-1]])
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 def _gradient_embedding(context: Gradient, grad: Any) -> list[Any]:
@@ -216,7 +216,7 @@ JOINED = 8
 """Tensors that one kernel joins at most: its code grows with them, and is shared by all kernels of as many."""
 
 
-def _lower_cat(request: KernelRequest) -> Program:
+def _lower_cat(request: KernelRequest) -> KernelProgram:
     """Kernels with a part for each tensor, as many as the target binds at once and compiles quickly."""
     target, dim = request.outputs[0], request.attributes["dim"]
     room = min(request.profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30) - 1, JOINED)
@@ -232,7 +232,7 @@ def _lower_cat(request: KernelRequest) -> Program:
             builder.end_part()
             start += source.shape[dim]
         steps.append(builder.finish())
-    return Program(tuple(steps))
+    return KernelProgram(tuple(steps))
 
 
 def _gradient_cat(context: Gradient, grad: Any) -> list[Any]:

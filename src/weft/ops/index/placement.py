@@ -14,7 +14,7 @@ from weft import dtypes
 from weft.errors import DTypeError, GradError, IndexOutOfRangeError, ShapeError, UnsupportedError, mistake
 from weft.expr import call, cast, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Library, Program, Step, coalesce
+from weft.kernels import Builder, KernelProgram, KernelStep, Library, coalesce
 from weft.ops.index.equal_keys import zero_step
 from weft.ops.index.placing import MODES, fronted, index_points, lower_put, scatter_points
 from weft.ops.make.creation import to_dtype, zeros_of
@@ -57,7 +57,7 @@ def _places(x: Any, indices: Sequence[Any], dim: int) -> tuple[Any, ...]:
     return (*(slice(None) for _ in range(dim)), *(index.astype("int64") for index in indices))
 
 
-def _lower_index(request: KernelRequest) -> Program:
+def _lower_index(request: KernelRequest) -> KernelProgram:
     """One kernel over the result in row-major order: the dimensions before the indices, theirs, and those behind."""
     x, *indices = request.operands
     target, dim = request.outputs[0], request.attributes.get("dim", 0)
@@ -76,7 +76,7 @@ def _lower_index(request: KernelRequest) -> Program:
     )
     strides = [*out_before[: len(rows)], *(target.strides[dim:behind] or (0,)), *out]
     builder.store(target, [*rows, *axes, *columns], value, strides)
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 def _gradient_index(context: Gradient, grad: Any) -> list[Any]:
@@ -168,7 +168,7 @@ def _gradient_index_put(context: Gradient, grad: Any) -> list[Any]:
     return [*_gradient_put(context, grad, read, write), *[None] * len(indices)]
 
 
-def _lower_index_put(request: KernelRequest) -> Program:
+def _lower_index_put(request: KernelRequest) -> KernelProgram:
     """The write to the leading dimensions of the operands as seen with the indexed dimensions first."""
     x, values, *indices = request.operands
     dim = request.attributes.get("dim", 0)
@@ -234,7 +234,7 @@ def _gradient_scatter(context: Gradient, grad: Any) -> list[Any]:
     return [*pair, None]
 
 
-def _lower_scatter(request: KernelRequest) -> Program:
+def _lower_scatter(request: KernelRequest) -> KernelProgram:
     points = scatter_points(request.operands[0], request.operands[2], request.attributes["dim"])
     return lower_put(
         "scatter", request.operands, request.outputs[0], points, request.attributes["mode"], request.profile
@@ -320,7 +320,7 @@ def _reference_nonzero(mask: Any, ranks: Any, *, count: int) -> Any:
     return numpy.argwhere(mask).astype("int64")
 
 
-def _lower_nonzero(request: KernelRequest) -> Program:
+def _lower_nonzero(request: KernelRequest) -> KernelProgram:
     """The n-th true element writes its position at row n; then positions become coordinates."""
     mask, ranks = request.operands
     target, size = request.outputs[0], math.prod(mask.shape)
@@ -335,7 +335,7 @@ def _lower_nonzero(request: KernelRequest) -> Program:
     steps = [builder.finish()]
     table = scratch.take(dtypes.int64, (request.attributes["count"],))
     steps.append(zero_step(table))
-    steps.append(Step(Library("last_place", (dtypes.int64,)), (keys.index, table.index), (size,)))
+    steps.append(KernelStep(Library("last_place", (dtypes.int64,)), (keys.index, table.index), (size,)))
     builder = Builder("nonzero")
     (row,) = builder.axes((request.attributes["count"],))
     rest = builder.load(table, [row]) - 1
@@ -346,7 +346,7 @@ def _lower_nonzero(request: KernelRequest) -> Program:
         builder.store(target, [row], here, (target.strides[0],), shift=place)
         rest = call("idiv", rest, bound)
     steps.append(builder.finish())
-    return Program(tuple(steps), tuple(scratch.taken))
+    return KernelProgram(tuple(steps), tuple(scratch.taken))
 
 
 _UNBATCHED = "how many elements are found differs between samples; use weft.where with three arguments"

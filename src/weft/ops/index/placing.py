@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from weft import dtypes
 from weft.expr import Expr, call, cast, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Library, Offset, Operand, Program, Step, coalesce
+from weft.kernels import Builder, KernelProgram, KernelStep, Library, Offset, Operand, coalesce
 from weft.ops.index.equal_keys import COMPARED, FOLDS, few_fold, last_rows, table_fold, zero_step
 from weft.ops.pointwise.expressions import broadcast_strides
 from weft.ops.registry.geometry import broadcast_shapes, contiguous_strides
@@ -113,16 +113,16 @@ def scatter_points(x: Operand, index: Operand, dim: int) -> Points:
 
 def lower_put(
     name: str, operands: Sequence[Operand], target: Operand, points: Points, mode: str, profile: TargetProfile
-) -> Program:
+) -> KernelProgram:
     """Steps that write or fold ``operands[1]``, of the points' shape and rest, into a copy of ``operands[0]``."""
     x, values = operands[0], operands[1]
     if x.dtype is dtypes.bool_:
         mode = _OF_BOOL.get(mode, mode)
-    steps: list[Step] = []
+    steps: list[KernelStep] = []
     if x is not target and math.prod(target.shape) > 0:
         steps.append(copy_step(name, x, target, x.shape, x.strides, target.strides))
     if not points.count * points.width:
-        return Program(tuple(steps))
+        return KernelProgram(tuple(steps))
     scratch = Scratch(len(operands) + 1)
     keys = scratch.take(dtypes.int64, (points.count,))
     steps.append(_keys_step(points, keys))
@@ -137,11 +137,11 @@ def lower_put(
     if few and not profile.capabilities.workgroups and target.dtype is accumulator and is_dense(target):
         fold = Library("ordered_fold", (accumulator,), (("combine", FOLDS.get(mode, mode)),))
         sizes = (points.count, points.width, Offset(target.index))
-        steps.append(Step(fold, (keys.index, parts.index, target.index), sizes))
-        return Program(tuple(steps), tuple(scratch.taken))
+        steps.append(KernelStep(fold, (keys.index, parts.index, target.index), sizes))
+        return KernelProgram(tuple(steps), tuple(scratch.taken))
     if points.count == 1:
         steps += _write_steps(name, Put(points, mode, keys, None, parts, target), scratch)
-        return Program(tuple(steps), tuple(scratch.taken))
+        return KernelProgram(tuple(steps), tuple(scratch.taken))
     places = math.prod(points.lead)
     if points.count < places // few_of(points.count):
         if mode == "replace":
@@ -149,11 +149,13 @@ def lower_put(
         else:
             parts, last = few_fold(steps, scratch, keys, parts, mode, profile)
         steps += _write_steps(name, Put(points, mode, keys, None, parts, target, last), scratch)
-        return Program(tuple(steps), tuple(scratch.taken))
+        return KernelProgram(tuple(steps), tuple(scratch.taken))
     table = scratch.take(dtypes.int64, (places,))
     steps.append(zero_step(table))
     if mode == "replace":
-        steps.append(Step(Library("last_place", (dtypes.int64,)), (keys.index, table.index), (points.count,)))
+        steps.append(
+            KernelStep(Library("last_place", (dtypes.int64,)), (keys.index, table.index), (points.count,))
+        )
     else:
         parts = table_fold(steps, scratch, keys, parts, table, mode, profile)
     put = Put(points, mode, keys, table, parts, target)
@@ -161,7 +163,7 @@ def lower_put(
         steps.append(_merge_step(name, put))
     else:
         steps += _write_steps(name, put, scratch)
-    return Program(tuple(steps), tuple(scratch.taken))
+    return KernelProgram(tuple(steps), tuple(scratch.taken))
 
 
 def few_of(count: int) -> int:
@@ -195,7 +197,7 @@ class Put:
         return (self.points.width, *contiguous_strides(self.points.rest))
 
 
-def _keys_step(points: Points, keys: Operand) -> Step:
+def _keys_step(points: Points, keys: Operand) -> KernelStep:
     """Each index as one number, the row-major position of its place; indices are checked here."""
     builder = Builder("put_keys")
     shape = points.shape or (1,)
@@ -208,7 +210,7 @@ def _keys_step(points: Points, keys: Operand) -> Step:
     return builder.finish()
 
 
-def _write_steps(name: str, put: Put, scratch: Scratch) -> list[Step]:
+def _write_steps(name: str, put: Put, scratch: Scratch) -> list[KernelStep]:
     """Each index writes its place; indices that name one place write the same value there."""
     if put.mode == "replace":
         return [_write_step(name, put, put.parts, by_table=put.chosen)]
@@ -243,7 +245,7 @@ def _part_of(
     return builder.load(source, [*row, *columns], [*at, *part])
 
 
-def _write_step(name: str, put: Put, source: Operand, by_table: bool) -> Step:
+def _write_step(name: str, put: Put, source: Operand, by_table: bool) -> KernelStep:
     builder, places, row, columns, (own, part, _) = _traversal(name, put)
     value = _part_of(builder, put, source, row, columns, part, by_table)
     builder.store(put.target, [*places, *columns], value, [*lead_strides(put), *own])
@@ -273,7 +275,7 @@ def lead_strides(put: Put) -> tuple[int, ...]:
     return put.target.strides[: len(put.points.lead)] or (0,)
 
 
-def _merge_step(name: str, put: Put) -> Step:
+def _merge_step(name: str, put: Put) -> KernelStep:
     """Every element of the target takes its old value or the table's: one writer each, for types packed in words."""
     points, lead = put.points, len(put.points.lead)
     strides = put.target.strides or (0,)

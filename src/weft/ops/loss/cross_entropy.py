@@ -11,7 +11,7 @@ from typing import Any
 
 from weft.expr import call, cast, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand, Program, coalesce
+from weft.kernels import Builder, KernelProgram, Operand, coalesce
 from weft.ops.loss.nll import NLL, check_classes, target_class
 from weft.ops.make.creation import to_dtype
 from weft.ops.reduce.reduction import is_cooperative
@@ -40,7 +40,7 @@ def _reference(scores: Any, target: Any, *, ignore_index: int) -> Any:
     return losses.astype(kept), largest.astype(kept), total.astype(kept)
 
 
-def _lower(request: KernelRequest) -> Program:
+def _lower(request: KernelRequest) -> KernelProgram:
     scores, target = request.operands
     losses, largest_out, total_out = request.outputs
     classes = scores.shape[1]
@@ -59,7 +59,9 @@ def _lower(request: KernelRequest) -> Program:
     builder.store(largest_out, axes, largest)
     builder.store(total_out, axes, total)
     rows, neighbours = math.prod(target.shape), scores.strides[1] == 1
-    return Program((builder.finish(cooperative=is_cooperative(request.profile, rows, classes, neighbours)),))
+    return KernelProgram(
+        (builder.finish(cooperative=is_cooperative(request.profile, rows, classes, neighbours)),)
+    )
 
 
 def _gradient(context: Gradient, grad: Any, *_: Any) -> list[Any]:
@@ -88,7 +90,7 @@ def _reference_backward(
     return numpy.where(kept, (wide - chosen) * grad[:, None].astype("float64"), 0).astype(scores.dtype)
 
 
-def _lower_backward(request: KernelRequest) -> Program:
+def _lower_backward(request: KernelRequest) -> KernelProgram:
     grad, scores, target, largest, total = request.operands
     builder = Builder("cross_entropy_backward")
     batch, row, *rest = points = builder.axes(request.outputs[0].shape)
@@ -98,7 +100,7 @@ def _lower_backward(request: KernelRequest) -> Program:
     zero = const(0, flowing.dtype)
     value = chance * flowing - where(named.equals(row), flowing, zero)
     builder.store(request.outputs[0], points, where(kept, value, zero))
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 def _gradient_backward(context: Gradient, seed: Any) -> list[Any]:
@@ -148,7 +150,7 @@ def _reference_loss(scores: Any, target: Any, *, ignore_index: int, mean: bool) 
     return loss.astype(scores.dtype), *statistics, numpy.asarray(count).astype(statistics[0].dtype)
 
 
-def _lower_loss(request: KernelRequest) -> Program:
+def _lower_loss(request: KernelRequest) -> KernelProgram:
     """The losses of all rows, in the statistics' type, then their sum and how many count."""
     _, target = request.operands
     loss, largest, total, count = request.outputs
@@ -168,7 +170,7 @@ def _lower_loss(request: KernelRequest) -> Program:
     builder.store(loss, [], summed / counted if request.attributes["mean"] else summed)
     builder.store(count, [], counted)
     cooperative = is_cooperative(request.profile, 1, number, True) if len(sizes) == 1 else 0
-    return Program((rows, builder.finish(cooperative=cooperative)), ((wide, number),))
+    return KernelProgram((rows, builder.finish(cooperative=cooperative)), ((wide, number),))
 
 
 def _run_loss(scores: Any, target: Any, *, ignore_index: int, mean: bool) -> tuple[Any, ...]:

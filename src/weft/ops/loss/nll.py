@@ -7,7 +7,7 @@ from typing import Any
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.expr import Expr, call, cast, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand, Program
+from weft.kernels import Builder, KernelProgram, Operand
 from weft.ops.make.creation import to_dtype
 from weft.ops.reduce.softmax import log_softmax
 from weft.ops.registry import arguments
@@ -50,7 +50,7 @@ def target_class(builder: Builder, target: Operand, axes: list[Expr], ignore: in
     return named, call("ne", named, builder.integer("ignore", ignore))
 
 
-def _lower_nll(request: KernelRequest) -> Program:
+def _lower_nll(request: KernelRequest) -> KernelProgram:
     scores, target = request.operands
     builder = Builder("nll")
     axes = builder.axes(target.shape)
@@ -60,7 +60,7 @@ def _lower_nll(request: KernelRequest) -> Program:
     row = where(inside & kept, named, const(0, INDEX))
     value = builder.load(scores, [axes[0], row, *axes[1:]])
     builder.store(request.outputs[0], axes, where(kept, -value, const(0, value.dtype)))
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 def _gradient_nll(context: Gradient, grad: Any) -> list[Any]:
@@ -90,7 +90,7 @@ def _reference_backward(grad: Any, target: Any, *, classes: int, ignore_index: i
     return numpy.where(chosen & kept, -grad[:, None], 0).astype(grad.dtype)
 
 
-def _lower_backward(request: KernelRequest) -> Program:
+def _lower_backward(request: KernelRequest) -> KernelProgram:
     grad, target = request.operands
     builder = Builder("nll_backward")
     batch, row, *rest = builder.axes(request.outputs[0].shape)
@@ -101,7 +101,7 @@ def _lower_backward(request: KernelRequest) -> Program:
         [batch, row, *rest],
         where(named.equals(row) & kept, -value, const(0, value.dtype)),
     )
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 NLL_BACKWARD = declare(

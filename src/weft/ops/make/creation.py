@@ -8,7 +8,7 @@ from typing import Any
 from weft import dtypes
 from weft.dtypes import DType
 from weft.expr import Expr, cast, where
-from weft.kernels import Builder, Program
+from weft.kernels import Builder, KernelProgram
 from weft.ops.pointwise.expressions import pointwise_program
 from weft.ops.registry import arguments
 from weft.ops.registry.interpreters import bind
@@ -29,7 +29,7 @@ def _reference_full(value: Any, *, shape: tuple[int, ...], dtype: DType, device:
     return numpy.full(shape, value, dtype.numpy)
 
 
-def _lower_full(request: KernelRequest) -> Program:
+def _lower_full(request: KernelRequest) -> KernelProgram:
     def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
         return [builder.scalar(request.operands[0], request.outputs[0].dtype.compute)]
 
@@ -57,7 +57,7 @@ def _reference_arange(start: Any, step: Any, *, count: int, dtype: DType, device
     )
 
 
-def _lower_arange(request: KernelRequest) -> Program:
+def _lower_arange(request: KernelRequest) -> KernelProgram:
     def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
         dtype = request.outputs[0].dtype.compute
         start, step = (builder.scalar(operand, dtype) for operand in request.operands)
@@ -86,7 +86,7 @@ def _reference_linspace(start: Any, end: Any, *, count: int, dtype: DType, devic
     return (numpy.trunc(wide) if dtype.kind != "float" else wide).astype(dtype.numpy)
 
 
-def _lower_linspace(request: KernelRequest) -> Program:
+def _lower_linspace(request: KernelRequest) -> KernelProgram:
     """The first half counts from the start, the second from the end, so that both ends are exact, as in PyTorch."""
 
     def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
@@ -119,7 +119,7 @@ def _reference_cast(x: Any, *, dtype: DType) -> Any:
     return x.astype(dtype.numpy)
 
 
-def _lower_convert(request: KernelRequest) -> Program:
+def _lower_convert(request: KernelRequest) -> KernelProgram:
     return pointwise_program(
         "cast", request.operands, request.outputs, lambda builder, indices, loaded: loaded
     )

@@ -13,7 +13,7 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.expr import FUNCTIONS, Expr, call, cast, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand, Program, coalesce
+from weft.kernels import Builder, KernelProgram, Operand, coalesce
 from weft.ops.pointwise.expressions import broadcast_strides, pointwise_program
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import DRAW, Rules
@@ -55,8 +55,8 @@ def _element(tensors: Sequence[Operand]) -> Callable[[Builder, list[Expr]], Expr
 
 def _lower(
     draw: Callable[[Builder, list[Expr], dict[str, Any], Sequence[Operand]], Expr], name: str
-) -> Callable[..., Program]:
-    def lower(request: KernelRequest) -> Program:
+) -> Callable[..., KernelProgram]:
+    def lower(request: KernelRequest) -> KernelProgram:
         state, low, high, *rest = request.operands
         element = _element(request.outputs)
 
@@ -158,7 +158,7 @@ def _infer_dropout(x: TensorType, *_: TensorType, p: float) -> tuple[TensorType,
     return x, TensorType(x.shape, dtypes.bool_)
 
 
-def _lower_dropout(request: KernelRequest) -> Program:
+def _lower_dropout(request: KernelRequest) -> KernelProgram:
     x, state, low, high = request.operands
     dtype = x.dtype.compute
 
@@ -210,7 +210,7 @@ def _reference_advance(state: Any, low: int, high: int) -> Any:
     return numpy.array([state[0], state[1], counter % 2**32, counter >> 32], "uint32")
 
 
-def _lower_advance(request: KernelRequest) -> Program:
+def _lower_advance(request: KernelRequest) -> KernelProgram:
     state, low, high = request.operands
     builder = Builder("random_advance")
     builder.axes((1,))
@@ -218,7 +218,7 @@ def _lower_advance(request: KernelRequest) -> Program:
     moved = _wide_add(words[2], words[3], builder.scalar(low, U32), builder.scalar(high, U32))
     for word, value in enumerate((words[0], words[1], *moved)):
         builder.store(request.outputs[0], [const(word, INDEX)], value)
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 ADVANCE = declare(

@@ -10,9 +10,9 @@ from typing import Any
 from weft.dtypes import DType, bfloat16, float16, from_numpy
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import cast
-from weft.kernels import Builder, Operand, Program, Step, coalesce
+from weft.kernels import Builder, KernelProgram, KernelStep, Operand, coalesce
 from weft.ops.make.creation import to_dtype
-from weft.ops.matmul.products import TINY, Layout, gpu_program
+from weft.ops.matmul.products import TINY, ProductLayout, gpu_program
 from weft.ops.pointwise.expressions import broadcast_strides, unbroadcast
 from weft.ops.reduce.checked_sums import checked_total, is_short
 from weft.ops.registry import arguments
@@ -52,7 +52,7 @@ def _reference(a: Any, b: Any, *, wide: bool = False) -> Any:
     return numpy.matmul(a.astype(inner), b.astype(inner)).astype(result)
 
 
-def derived_matmul(a: Operand, b: Operand, c: Operand) -> Step:
+def derived_matmul(a: Operand, b: Operand, c: Operand) -> KernelStep:
     """The plain form: a fold for each element of the product. Any type, any strides."""
     batch = c.shape[:-2]
     sizes, (own_a, own_b, own_c) = coalesce(batch, [_batch_strides(o, batch) for o in (a, b, c)])
@@ -72,7 +72,7 @@ def _batch_strides(operand: Operand, batch: Sequence[int]) -> tuple[int, ...]:
     return broadcast_strides(leading, batch)
 
 
-def matmul_layout(a: Operand, b: Operand, c: Operand) -> Layout | None:
+def matmul_layout(a: Operand, b: Operand, c: Operand) -> ProductLayout | None:
     """The product over two batch dimensions; ``None`` where the batch does not coalesce into two."""
     batch = c.shape[:-2]
     sizes, strides = coalesce(batch, [_batch_strides(o, batch) for o in (a, b, c)])
@@ -90,10 +90,10 @@ def matmul_layout(a: Operand, b: Operand, c: Operand) -> Layout | None:
         (*((0,) * (2 - len(own)) + own), *operand.strides[-2:])
         for operand, own in zip((a, b, c), strides, strict=True)
     )
-    return Layout((first, second), rows, c.shape[-1], a.shape[-1], own_a, own_b, own_c)
+    return ProductLayout((first, second), rows, c.shape[-1], a.shape[-1], own_a, own_b, own_c)
 
 
-def matmul_step(a: Operand, b: Operand, c: Operand) -> Step | None:
+def matmul_step(a: Operand, b: Operand, c: Operand) -> KernelStep | None:
     """The library kernel's step; ``None`` where the batch does not coalesce into two dimensions."""
     layout = matmul_layout(a, b, c)
     return None if layout is None else layout.step(a, b, c)
@@ -113,22 +113,22 @@ def _blas_ready(operand: Operand) -> bool:
 
 def matmul_program(
     a: Operand, b: Operand, c: Operand, profile: TargetProfile, first_temporary: int
-) -> Program:
+) -> KernelProgram:
     """A product by the target's best kernel; operands that BLAS cannot read as they lie are copied first."""
     if c.dtype.kind != "float":
-        return Program((derived_matmul(a, b, c),))
+        return KernelProgram((derived_matmul(a, b, c),))
     if profile.capabilities.workgroups:
         tiny = not profile.software and math.prod(c.shape) * a.shape[-1] <= TINY and 1 not in c.shape[-2:]
         found = None if tiny else _two_batches(a, b, c, first_temporary)
         if found is None:
-            return Program((derived_matmul(a, b, c),))
+            return KernelProgram((derived_matmul(a, b, c),))
         return _after_copies(a, b, c, *found, profile, first_temporary)
     half, narrow = a.dtype.bits < 32, c.dtype.bits < 32
     if "blas" not in profile.features or (
         (half and math.prod(c.shape) * a.shape[-1] <= HALF_ALONE) or not (narrow or _blas_ready(c))
     ):
-        return Program((derived_matmul(a, b, c),))
-    steps: list[Step] = []
+        return KernelProgram((derived_matmul(a, b, c),))
+    steps: list[KernelStep] = []
     temporaries: list[tuple[DType, int]] = []
     ready: list[Operand] = []
 
@@ -147,10 +147,12 @@ def matmul_program(
     steps.append(matmul_step(ready[0], ready[1], target) or derived_matmul(ready[0], ready[1], target))
     if narrow:
         steps.append(copy_step("copy", target, c, c.shape, target.strides, c.strides))
-    return Program(tuple(steps), tuple(temporaries))
+    return KernelProgram(tuple(steps), tuple(temporaries))
 
 
-def _two_batches(a: Operand, b: Operand, c: Operand, free: int) -> tuple[Layout, dict[int, Operand]] | None:
+def _two_batches(
+    a: Operand, b: Operand, c: Operand, free: int
+) -> tuple[ProductLayout, dict[int, Operand]] | None:
     """The layout of a product, with as few operands as can be copied so that the batch coalesces into two dimensions.
 
     ``None`` where the result itself lies otherwise.
@@ -168,8 +170,9 @@ def _two_batches(a: Operand, b: Operand, c: Operand, free: int) -> tuple[Layout,
 
 
 def _after_copies(
-    a: Operand, b: Operand, c: Operand, layout: Layout, dense: dict[int, Operand], profile: TargetProfile, free: int
-) -> Program:  # fmt: skip
+    a: Operand, b: Operand, c: Operand, layout: ProductLayout, dense: dict[int, Operand], profile: TargetProfile,
+    free: int,
+) -> KernelProgram:  # fmt: skip
     """The product of operands of which some are copied first, spread over the whole batch."""
     steps = []
     for at, target in dense.items():
@@ -178,14 +181,14 @@ def _after_copies(
         steps.append(copy_step("copy", operand, target, target.shape, strides, target.strides))
     product = gpu_program(dense.get(0, a), dense.get(1, b), c, layout, profile, free + len(dense))
     copies = tuple((value.dtype, math.prod(value.shape)) for value in dense.values())
-    return Program((*steps, *product.steps), (*copies, *product.temporaries))
+    return KernelProgram((*steps, *product.steps), (*copies, *product.temporaries))
 
 
-def _lower(request: KernelRequest) -> Program:
+def _lower(request: KernelRequest) -> KernelProgram:
     a, b, c = request.operands[0], request.operands[1], request.outputs[0]
     program = matmul_program(a, b, c, request.profile, 3)
     if is_short(c, request.profile):
-        return checked_total(program, c, 3, lambda into, free: Program((derived_matmul(a, b, into),)))
+        return checked_total(program, c, 3, lambda into, free: KernelProgram((derived_matmul(a, b, into),)))
     return program
 
 
@@ -284,7 +287,7 @@ def _reference_linear(x: Any, weight: Any, bias: Any) -> Any:
     return (_reference(x.astype("float64"), weight.T.astype("float64")) + bias).astype(x.dtype)
 
 
-def _lower_linear(request: KernelRequest) -> Program:
+def _lower_linear(request: KernelRequest) -> KernelProgram:
     """The product, and the bias added to it where it lies."""
     x, weight, bias = request.operands
     (out,) = request.outputs
@@ -295,7 +298,7 @@ def _lower_linear(request: KernelRequest) -> Program:
     axes = builder.axes(sizes)
     total = builder.load(out, axes, own) + builder.load(bias, axes, added)
     builder.store(out, axes, total, own)
-    return Program((*program.steps, builder.finish()), program.temporaries)
+    return KernelProgram((*program.steps, builder.finish()), program.temporaries)
 
 
 def _run_linear(x: Any, weight: Any, bias: Any) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from weft.kernels import Argument, Builder, Library, Offset, Operand, Program, Step
+from weft.kernels import Argument, Builder, KernelProgram, KernelStep, Library, Offset, Operand
 from weft.ops.registry import sharing
 from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.machines import STAGE, Machine, fitting, machine
@@ -92,7 +92,7 @@ def piece(k: int, splits: int) -> int:
 
 
 @dataclass(frozen=True)
-class Layout:
+class ProductLayout:
     """A product over two batch dimensions: sizes, and for each operand batch, row and column strides."""
 
     batch: tuple[int, int]
@@ -105,13 +105,13 @@ class Layout:
 
     def step(
         self, a: Operand, b: Operand, c: Operand, options: tuple[tuple[str, int | str | bool], ...] = ()
-    ) -> Step:
+    ) -> KernelStep:
         """The library kernel that writes the whole product."""
         values: list[Argument] = [*self.batch, self.m, self.n, self.k]
         for operand, strides in ((a, self.a), (b, self.b), (c, self.c)):
             values += [Offset(operand.index), *strides]
         library = Library("matmul", (a.dtype, b.dtype, c.dtype), options)
-        return Step(library, (a.index, b.index, c.index), tuple(values))
+        return KernelStep(library, (a.index, b.index, c.index), tuple(values))
 
     def fours(self, a: Operand, b: Operand) -> tuple[str, str]:
         """How each operand lies in aligned fours: along ``"depth"``, along its rows or columns, or not."""
@@ -134,8 +134,8 @@ def _fours(aligned: bool, batch: Sequence[int], outer: tuple[int, int], depth: t
 
 
 def gpu_program(
-    a: Operand, b: Operand, c: Operand, layout: Layout, profile: TargetProfile, first_temporary: int
-) -> Program:
+    a: Operand, b: Operand, c: Operand, layout: ProductLayout, profile: TargetProfile, first_temporary: int
+) -> KernelProgram:
     """The product as one kernel, or as pieces of the depth and their sum."""
     if not profile.software:
         special = _vector_program(a, b, c, layout, profile, first_temporary)
@@ -147,7 +147,7 @@ def gpu_program(
     tile, splits = choose(profile, Asked(batches, layout.m, layout.n, layout.k, types, along))
     options: tuple[tuple[str, int | str | bool], ...] = (("tile", tile), ("a", along[0]), ("b", along[1]))
     if splits == 1:
-        return Program(
+        return KernelProgram(
             (layout.step(a, b, c, (*options, ("c", layout.k < SHORT and layout.rows_in_fours(c)))),)
         )
     shape = (splits, *layout.batch, layout.m, layout.n)
@@ -158,10 +158,10 @@ def gpu_program(
     whole = cut.step(a, b, pieces, (*options, ("c", wide), ("split", True)))
     first = replace(whole, arguments=(*whole.arguments, splits, piece(layout.k, splits), pieces.strides[0]))
     target = Operand(c.index, c.dtype, shape[1:], layout.c, c.slot, c.aligned)
-    return Program((first, sum_pieces(pieces, target)), ((accumulator, _count(shape)),))
+    return KernelProgram((first, sum_pieces(pieces, target)), ((accumulator, _count(shape)),))
 
 
-def sum_pieces(pieces: Operand, target: Operand) -> Step:
+def sum_pieces(pieces: Operand, target: Operand) -> KernelStep:
     """``target = pieces.sum(0)``, piece by piece in order; a contiguous target is taken as one dimension."""
     shape, strides = target.shape, target.strides
     if strides == contiguous_strides(shape):
@@ -177,8 +177,8 @@ def sum_pieces(pieces: Operand, target: Operand) -> Step:
 
 
 def _vector_program(
-    a: Operand, b: Operand, c: Operand, layout: Layout, profile: TargetProfile, free: int
-) -> Program | None:
+    a: Operand, b: Operand, c: Operand, layout: ProductLayout, profile: TargetProfile, free: int
+) -> KernelProgram | None:
     """A product with one row or one column: bound by the memory, so the matrix is read once and in its order."""
     if layout.n == 1:
         matrix, vector, row, along, other = a, b, layout.a[2], layout.a[3], layout.b[2]
@@ -202,7 +202,9 @@ def _vector_program(
             numbers += [Offset(vector.index), *v_batch, Offset(c.index), *layout.c[:2], y]
             each = next(each for each, least in ROWS_EACH if rows >= least)
             library = Library("matvec", (matrix.dtype, vector.dtype, c.dtype), (("rows", each),))
-            return Program((Step(library, (matrix.index, vector.index, c.index), tuple(numbers)),))
+            return KernelProgram(
+                (KernelStep(library, (matrix.index, vector.index, c.index), tuple(numbers)),)
+            )
     if layout.batch != (1, 1) or (along != 1 and row != 1):
         return None
     return _folded(
@@ -215,7 +217,7 @@ def _seen(operand: Operand, shape: tuple[int, ...], strides: tuple[int, ...]) ->
     return Operand(operand.index, operand.dtype, shape, strides, operand.slot, operand.aligned)
 
 
-def _folded(matrix: Operand, vector: Operand, y: Operand, profile: TargetProfile, free: int) -> Program:
+def _folded(matrix: Operand, vector: Operand, y: Operand, profile: TargetProfile, free: int) -> KernelProgram:
     """A matrix by a vector as a derived fold, in two stages where there are few rows."""
     rows, depth = matrix.shape
     neighbours = matrix.strides[1] == 1
@@ -226,7 +228,7 @@ def _folded(matrix: Operand, vector: Operand, y: Operand, profile: TargetProfile
         (i,), (r,) = builder.axes((rows,)), builder.reduce_axes((depth,))
         product = builder.load(matrix, [i, r]) * builder.load(vector, [r])
         builder.store(y, [i], builder.reduce("sum", product))
-        return Program((builder.finish(1, sharing.team(profile, rows, depth, neighbours)),))
+        return KernelProgram((builder.finish(1, sharing.team(profile, rows, depth, neighbours)),))
     shape = (cut.count, rows)
     pieces = Operand(free, accumulator, shape, (rows, 1), -2 - free)
     number, i = builder.axes(shape)
@@ -236,7 +238,7 @@ def _folded(matrix: Operand, vector: Operand, y: Operand, profile: TargetProfile
     product = builder.load(matrix, [i, at], None, valid) * builder.load(vector, [at], None, valid)
     builder.store(pieces, [number, i], builder.reduce("sum", product))
     first = builder.finish(1, sharing.team(profile, rows * cut.count, cut.length, neighbours))
-    return Program((first, sum_pieces(pieces, y)), ((accumulator, _count(shape)),))
+    return KernelProgram((first, sum_pieces(pieces, y)), ((accumulator, _count(shape)),))
 
 
 def _count(shape: Sequence[int]) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, cast, const
-from weft.kernels import Builder, Operand, Program, coalesce
+from weft.kernels import Builder, KernelProgram, Operand, coalesce
 from weft.ops.pointwise.expressions import broadcast_strides, unbroadcast
 from weft.ops.reduce.reduction import is_cooperative, reduced_shape
 from weft.ops.registry import arguments
@@ -87,16 +87,18 @@ class _Rows:
             self.builder.integer("count", self.count), value.dtype
         )
 
-    def program(self, profile: TargetProfile) -> Program:
+    def program(self, profile: TargetProfile) -> KernelProgram:
         """The finished kernel."""
-        return Program((self.builder.finish(cooperative=is_cooperative(profile, self.rows, self.count)),))
+        return KernelProgram(
+            (self.builder.finish(cooperative=is_cooperative(profile, self.rows, self.count)),)
+        )
 
 
 def _inverse(builder: Builder, variance: Expr, eps: float) -> Expr:
     return const(1.0, variance.dtype) / call("sqrt", variance + builder.number("eps", eps, variance.dtype))
 
 
-def _lower(request: KernelRequest) -> Program:
+def _lower(request: KernelRequest) -> KernelProgram:
     x, *parameters = request.operands
     y, mean_out, variance_out = request.outputs
     rows = _Rows("norm", x.shape, request.attributes["dims"], (*request.operands, *request.outputs))
@@ -161,7 +163,7 @@ NORM = declare(
 # The backward of x: J g, with J = (I - 1 1' / n - xhat xhat' / n) / sqrt(var + eps) symmetric.
 
 
-def _lower_backward(request: KernelRequest) -> Program:
+def _lower_backward(request: KernelRequest) -> KernelProgram:
     grad, x, mean, variance, *weight = request.operands
     rows = _Rows("norm_backward", x.shape, request.attributes["dims"], (*request.operands, *request.outputs))
     inverse = _inverse(rows.builder, rows.load_row(variance), request.attributes["eps"])
@@ -246,7 +248,7 @@ def _infer_parameters(
     return (TensorType(shape, x.dtype),) * (2 if shift else 1)
 
 
-def _lower_parameters(request: KernelRequest) -> Program:
+def _lower_parameters(request: KernelRequest) -> KernelProgram:
     grad, x, mean, variance = request.operands
     folded = tuple(d for d, size in enumerate(request.attributes["shape"]) if size == 1)
     rows = _Rows("norm_parameters", x.shape, folded, (*request.operands, *request.outputs))

@@ -13,7 +13,7 @@ from typing import Any
 
 from weft.dtypes import DType, from_numpy
 from weft.expr import Expr, cast, const, evaluate, parse, substitute, variable, variables
-from weft.kernels import PARTS, Builder, Kernel, Operand, Program, Step, coalesce, renumbered
+from weft.kernels import PARTS, Builder, Kernel, KernelProgram, KernelStep, Operand, coalesce, renumbered
 from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.rules import UPDATE
 from weft.ops.registry.spec import KernelRequest, OpSpec, TensorType
@@ -64,7 +64,7 @@ class _Update:
             ]
         return tuple(result)
 
-    def lower(self, request: KernelRequest) -> Program:
+    def lower(self, request: KernelRequest) -> KernelProgram:
         operands, outputs, attributes, profile = request
         shared, width, count = len(self.shared), len(self.tensors), len(self.written)
         numbers = tuple(attributes.items())
@@ -87,11 +87,11 @@ class _Update:
             )
             step = self._step(made[:shared], parts, numbers)
             steps.append(renumbered(step, [operand.index for operand in given]))
-        return Program(tuple(steps))
+        return KernelProgram(tuple(steps))
 
     def _step(
         self, scalars: Sequence[Operand], parts: Sequence[Sequence[Operand]], numbers: tuple[Any, ...]
-    ) -> Step:
+    ) -> KernelStep:
         """The kernel over some parameters; where all are runs of elements, it is made once for any of their sizes."""
         sizes = [_run(part) for part in parts]
         if None in sizes:
@@ -106,7 +106,7 @@ class _Update:
 
     def _built(
         self, scalars: Sequence[Operand], parts: Sequence[Sequence[Operand]], numbers: tuple[Any, ...]
-    ) -> Step:
+    ) -> KernelStep:
         builder, width = Builder(self.name), len(self.tensors)
         expressions: dict[DType, list[Expr]] = {}
         for part in parts:
@@ -165,7 +165,7 @@ def _made_for_runs(
     scalars: tuple[Operand, ...],
     parts: tuple[tuple[Operand, ...], ...],
     numbers: tuple[Any, ...],
-) -> tuple[Step, list[int]]:
+) -> tuple[KernelStep, list[int]]:
     """The step over contiguous parameters, and at which of its arguments the size of each stands."""
     step = update._built(scalars, parts, numbers)
     assert isinstance(step.kernel, Kernel)

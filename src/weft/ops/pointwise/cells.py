@@ -11,7 +11,7 @@ from typing import Any
 
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, const
-from weft.kernels import Builder, Operand, Program
+from weft.kernels import Builder, KernelProgram, Operand
 from weft.ops.registry.interpreters import bind, untouched
 from weft.ops.registry.outs import gradients_are_recorded
 from weft.ops.registry.rules import UNFUSED
@@ -68,7 +68,7 @@ def _infer(name: str, gates: int, states: int) -> Any:
 
 def _program(
     name: str, operands: Sequence[Operand], outputs: Sequence[Operand], size: Sequence[int], formula: Formula
-) -> Program:
+) -> KernelProgram:
     """One kernel over the points of a state; a value several times as wide has its gates side by side."""
     builder = Builder(name)
     *rows, column = builder.axes(size)
@@ -83,11 +83,11 @@ def _program(
     for output, values in zip(outputs, formula(loaded), strict=True):
         for place, value in zip(places(output), values, strict=True):
             builder.store(output, place, value)
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 def _lower(name: str, formula: Formula) -> Any:
-    def lower(request: KernelRequest) -> Program:
+    def lower(request: KernelRequest) -> KernelProgram:
         return _program(name, request.operands, request.outputs, request.operands[-1].shape, formula)
 
     return lower

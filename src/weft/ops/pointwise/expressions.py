@@ -15,7 +15,7 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import DTypeError
 from weft.expr import Expr, cast, differentiate, evaluate, parse, simplify, substitute, variable, variables
-from weft.kernels import Builder, Operand, Program, coalesce
+from weft.kernels import Builder, KernelProgram, Operand, coalesce
 from weft.ops.registry.geometry import broadcast_shapes
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import POINTWISE, Precision
@@ -125,7 +125,7 @@ def pointwise_program(
     operands: Sequence[Operand],
     outputs: Sequence[Operand],
     values: Callable[[Builder, list[Expr], list[Expr]], Sequence[Expr]],
-) -> Program:
+) -> KernelProgram:
     """One kernel over the outputs' shape: ``values(builder, indices, loaded operands)`` gives each output's value."""
     shape = outputs[0].shape
     tensors = [operand for operand in (*operands, *outputs) if not operand.scalar]
@@ -139,11 +139,11 @@ def pointwise_program(
     vector = (
         4 if is_vector(sizes, strides, tensors) and all(by_operand[id(o)] == (1,) for o in outputs) else 1
     )
-    return Program((builder.finish(vector=vector),))
+    return KernelProgram((builder.finish(vector=vector),))
 
 
-def _lower(name: str, info: Pointwise) -> Callable[..., Program]:
-    def lower(request: KernelRequest) -> Program:
+def _lower(name: str, info: Pointwise) -> Callable[..., KernelProgram]:
+    def lower(request: KernelRequest) -> KernelProgram:
         compute = info.compute([TensorType(o.shape, o.dtype, o.scalar) for o in request.operands])
         types = info.types(compute)
         expression = info.build(compute.compute)

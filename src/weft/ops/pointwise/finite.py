@@ -12,7 +12,7 @@ from typing import Any
 from weft import dtypes
 from weft.errors import DTypeError, mistake
 from weft.expr import call, const, where
-from weft.kernels import PARTS, Builder, Operand, Program, Step
+from weft.kernels import PARTS, Builder, KernelProgram, KernelStep, Operand
 from weft.ops.registry.rules import Rules
 from weft.ops.registry.spec import KernelRequest, OpSpec, TensorType
 from weft.ops.registry.table import declare
@@ -37,13 +37,13 @@ def _reference(*arrays: Any) -> Any:
     return numpy.array(found, "float32")
 
 
-def _lower(request: KernelRequest) -> Program:
+def _lower(request: KernelRequest) -> KernelProgram:
     counts = [math.prod(operand.shape) for operand in request.operands]
     total = sum(-(-count // RUN) for count in counts)
     number = len(request.operands) + 1
     flags = Operand(number, dtypes.float32, (max(total, 1),), (1,), number)
     limit = int(request.profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30))
-    steps: list[Step] = []
+    steps: list[KernelStep] = []
     builder, slots, start, parts = Builder("non_finite"), {flags.slot}, 0, 0
     for one, count in zip(request.operands, counts, strict=True):
         if count == 0:
@@ -67,13 +67,13 @@ def _lower(request: KernelRequest) -> Program:
     if start == 0:
         builder.axes((1,))
         builder.store(request.outputs[0], [], const(0, dtypes.float32), ())
-        return Program((builder.finish(),))
+        return KernelProgram((builder.finish(),))
     steps.append(builder.finish())
     builder = Builder("any_flag")
     builder.axes((1,))
     (flag,) = builder.reduce_axes((total,))
     builder.store(request.outputs[0], [], builder.reduce("max", builder.load(flags, [flag], (1,))), ())
-    return Program((*steps, builder.finish()), ((dtypes.float32, max(total, 1)),))
+    return KernelProgram((*steps, builder.finish()), ((dtypes.float32, max(total, 1)),))
 
 
 ANY_NON_FINITE: OpSpec = declare(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from weft import dtypes
 from weft.dtypes import DType
 from weft.expr import call, cast, const
-from weft.kernels import Builder, Operand, Program, coalesce
+from weft.kernels import Builder, KernelProgram, Operand, coalesce
 from weft.ops.registry.geometry import contiguous_strides
 from weft.target import TargetProfile
 
@@ -49,8 +49,8 @@ def is_short(target: Operand, profile: TargetProfile) -> bool:
 
 
 def checked_total(
-    program: Program, target: Operand, first: int, fold: Callable[[Operand, int], Program]
-) -> Program:
+    program: KernelProgram, target: Operand, first: int, fold: Callable[[Operand, int], KernelProgram]
+) -> KernelProgram:
     """Return the program of a fold, followed by the fold in float32 and a check of the first by the second.
 
     ``first`` is the number of the program's first temporary. ``fold`` gives the program that folds into an operand,
@@ -69,4 +69,4 @@ def checked_total(
     builder.check(near | call("isnan", off), total)  # infinity by 0 in a product, which is 0
     builder.store(target, points, total, own)
     temporaries = (*program.temporaries, (dtypes.float32, math.prod(shape)), *more.temporaries)
-    return Program((*program.steps, *more.steps, builder.finish()), temporaries)
+    return KernelProgram((*program.steps, *more.steps, builder.finish()), temporaries)

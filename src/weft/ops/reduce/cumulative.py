@@ -13,7 +13,7 @@ from typing import Any
 from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import DTypeError, ShapeError, mistake
-from weft.kernels import Argument, Library, Offset, Operand, Program, Step, coalesce
+from weft.kernels import Argument, KernelProgram, KernelStep, Library, Offset, Operand, coalesce
 from weft.kernels.library.scans import SCANS, accumulator, block
 from weft.ops.make.creation import to_dtype
 from weft.ops.pointwise.expressions import pointwise
@@ -68,15 +68,15 @@ def scan_program(
     attributes: dict[str, Any],
     profile: TargetProfile,
     free: int | None = None,
-) -> Program:
+) -> KernelProgram:
     """The steps of a scan along ``dim``; operands whose rows do not lie in two axes are copied first.
 
     ``free`` is the number of the first temporary, by default after operands and outputs.
     """
     dim, reverse = attributes["dim"], attributes.get("reverse", False)
     scratch = Scratch(len(operands) + len(outputs) if free is None else free)
-    before: list[Step] = []
-    after: list[Step] = []
+    before: list[KernelStep] = []
+    after: list[KernelStep] = []
     sources, targets = ([rows_of(each, dim) for each in group] for group in (operands, outputs))
     if not _Rows([*sources, *targets], reverse).fits:
         sources = [_copied(each, scratch, before, True) for each in sources]
@@ -86,10 +86,10 @@ def scan_program(
         steps = [_step(kind, sources, targets, rows, {})]
     else:
         steps = _wgsl_steps(kind, sources, targets, rows, profile, scratch)
-    return Program((*before, *steps, *after), tuple(scratch.taken))
+    return KernelProgram((*before, *steps, *after), tuple(scratch.taken))
 
 
-def _copied(operand: Operand, scratch: Scratch, steps: list[Step], is_source: bool) -> Operand:
+def _copied(operand: Operand, scratch: Scratch, steps: list[KernelStep], is_source: bool) -> Operand:
     """A contiguous stand-in, filled before the scan or written back after it."""
     dense = scratch.take(operand.dtype, operand.shape)
     given, made = (operand, dense) if is_source else (dense, operand)
@@ -104,19 +104,19 @@ def _step(
     rows: _Rows,
     options: dict[str, Any],
     *extra: int,
-) -> Step:
+) -> KernelStep:
     buffers = [*sources, *targets]
     values: list[Argument] = [*rows.sizes, rows.n]
     for buffer in buffers:
         values += rows.arguments(buffer)
     library = Library("scan", tuple(each.dtype for each in buffers), (("scan", kind), *options.items()))
-    return Step(library, tuple(each.index for each in buffers), (*values, *extra))
+    return KernelStep(library, tuple(each.index for each in buffers), (*values, *extra))
 
 
 def _wgsl_steps(
     kind: str, sources: list[Operand], targets: list[Operand], rows: _Rows, profile: TargetProfile,
     scratch: Scratch, states: bool = False,
-) -> list[Step]:  # fmt: skip
+) -> list[KernelStep]:  # fmt: skip
     count, length = math.prod(rows.sizes), block(profile)
     if not states and (rows.n <= SERIAL or (count >= MANY and rows.n <= length)):
         return [_step(kind, sources, targets, rows, {"form": "serial", "stage": "whole", "states": states})]
@@ -153,21 +153,21 @@ class _Joined(_Rows):
         return self._rows.arguments(operand)
 
 
-def _lower(kind: str) -> Callable[..., Program]:
-    def lower(request: KernelRequest) -> Program:
+def _lower(kind: str) -> Callable[..., KernelProgram]:
+    def lower(request: KernelRequest) -> KernelProgram:
         program = scan_program(kind, request.operands, request.outputs, request.attributes, request.profile)
         target = request.outputs[0]
         is_total = kind in ("cumsum", "cumprod") and not request.attributes.get("fits", False)
         if not is_total or not is_short(target, request.profile) or not math.prod(target.shape):
             return program
 
-        def again(into: Operand, free: int) -> Program:
-            scratch, steps = Scratch(free), list[Step]()
+        def again(into: Operand, free: int) -> KernelProgram:
+            scratch, steps = Scratch(free), list[KernelStep]()
             x = request.operands[0]
             source = scratch.take(dtypes.float32, x.shape)
             steps.append(copy_step("copy", x, source, x.shape, x.strides, source.strides))
             more = scan_program(kind, (source,), (into,), request.attributes, request.profile, free + 1)
-            return Program((*steps, *more.steps), (*scratch.taken, *more.temporaries))
+            return KernelProgram((*steps, *more.steps), (*scratch.taken, *more.temporaries))
 
         return checked_total(program, target, len(request.operands) + len(request.outputs), again)
 

@@ -10,7 +10,7 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import ArgumentError, DTypeError, mistake
 from weft.expr import Expr, cast
-from weft.kernels import Builder, Operand, Program, coalesce
+from weft.kernels import Builder, KernelProgram, Operand, coalesce
 from weft.kernels.derived import Combine
 from weft.ops.make.creation import in_dtype, to_dtype
 from weft.ops.pointwise.expressions import pointwise
@@ -51,7 +51,7 @@ def is_cooperative(profile: TargetProfile, results: int, length: int, neighbours
 def _reduce_step(
     name: str, combine: Combine, source: Operand, target: Operand, attributes: dict[str, Any], accumulator: DType,
     profile: TargetProfile, finish: Callable[[Builder, Expr, int], Expr],
-) -> Program:  # fmt: skip
+) -> KernelProgram:  # fmt: skip
     dims, shape = attributes["dims"], source.shape
     kept = [d for d in range(len(shape)) if d not in dims]
     out_strides = kept_strides(target, dims, attributes.get("keepdim", False))
@@ -73,7 +73,7 @@ def _reduce_step(
     shared = is_cooperative(profile, math.prod(sizes), count, not inner or inner[-1] == 1)
     fours = combine in FOURS and len(folded) == 1
     vector = sharing.in_fours(shared, count, [(source, own, inner[-1])], [target]) if fours else 1
-    return Program((builder.finish(vector, shared),))
+    return KernelProgram((builder.finish(vector, shared),))
 
 
 def kept_strides(target: Operand, dims: Sequence[int], keepdim: bool) -> list[int]:
@@ -84,7 +84,7 @@ def kept_strides(target: Operand, dims: Sequence[int], keepdim: bool) -> list[in
 def _two_stages(
     name: str, combine: Combine, source: Operand, target: Operand, attributes: dict[str, Any], accumulator: DType,
     profile: TargetProfile, finish: Callable[[Builder, Expr, int], Expr], free: int = 2,
-) -> Program | None:  # fmt: skip
+) -> KernelProgram | None:  # fmt: skip
     """Partial results of contiguous chunks, then their fold; ``None`` where the reduction is not one long run."""
     dims, shape = attributes["dims"], source.shape
     kept = [d for d in range(len(shape)) if d not in dims]
@@ -124,7 +124,7 @@ def _two_stages(
     total = builder.reduce(combine, builder.load(partial, [row, chunk], strides))
     builder.store(target, [row], finish(builder, total, count), (1,))
     shared = is_cooperative(profile, results, cut.count, neighbours)
-    return Program((first, builder.finish(1, shared)), ((accumulator, results * cut.count),))
+    return KernelProgram((first, builder.finish(1, shared)), ((accumulator, results * cut.count),))
 
 
 def _long_pieces(count: int, folded: Sequence[int]) -> sharing.Pieces | None:
@@ -142,8 +142,8 @@ _OF_BOOL: dict[Combine, Combine] = {"max": "any", "min": "all"}
 """Folds of bool by others."""
 
 
-def _lower(name: str, combine: Combine, mean: bool) -> Callable[..., Program]:
-    def lower(request: KernelRequest) -> Program:
+def _lower(name: str, combine: Combine, mean: bool) -> Callable[..., KernelProgram]:
+    def lower(request: KernelRequest) -> KernelProgram:
         source, target = request.operands[0], request.outputs[0]
         fold = _OF_BOOL.get(combine, combine) if source.dtype is dtypes.bool_ else combine
         own = fold in ("max", "min", "argmax", "argmin")
@@ -160,7 +160,7 @@ def _lower(name: str, combine: Combine, mean: bool) -> Callable[..., Program]:
             fold, source, request.attributes["dims"], target, request.profile
         ):
 
-            def again(into: Operand, free: int) -> Program:
+            def again(into: Operand, free: int) -> KernelProgram:
                 about = (
                     f"{name}_about",
                     fold,
@@ -390,10 +390,10 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _position(ARGMIN, input, dim, keepdim)
 
 
-def extreme_lowering(name: str, combine: Combine) -> Callable[..., Program]:
+def extreme_lowering(name: str, combine: Combine) -> Callable[..., KernelProgram]:
     """A kernel that finds the place of an extreme along ``dim`` and stores the element there, then the place."""
 
-    def lower(request: KernelRequest) -> Program:
+    def lower(request: KernelRequest) -> KernelProgram:
         source, dim = request.operands[0], request.attributes["dim"]
         shape, strides = source.shape or (1,), source.strides or (0,)
         kept = [d for d in range(len(shape)) if d != dim]
@@ -408,7 +408,7 @@ def extreme_lowering(name: str, combine: Combine) -> Callable[..., Program]:
         values, places = request.outputs
         builder.store(values, outer, builder.load(source, [*outer, best], [*own, strides[dim]]), ours[0])
         builder.store(places, outer, best, ours[1])
-        return Program(
+        return KernelProgram(
             (builder.finish(cooperative=is_cooperative(request.profile, math.prod(sizes), shape[dim])),)
         )
 

@@ -8,7 +8,7 @@ from weft import dtypes
 from weft.errors import ArgumentError, DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Program
+from weft.kernels import Builder, KernelProgram
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
 from weft.ops.registry.functions import function
@@ -49,7 +49,7 @@ def _reference_search(rows: Any, values: Any, *, right: bool, out_int32: bool) -
     return found
 
 
-def _lower_search(request: KernelRequest) -> Program:
+def _lower_search(request: KernelRequest) -> KernelProgram:
     """Bisection, a comparison for each bit of the row's length, so that a kernel serves lengths up to a power of 2."""
     rows, values = request.operands
     n = rows.shape[-1]
@@ -65,7 +65,7 @@ def _lower_search(request: KernelRequest) -> Program:
         before = _is_before(element, value, request.attributes["right"])
         found = where(inside & before, reach, found)
     builder.store(request.outputs[0], axes, found, request.outputs[0].strides or (0,))
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 def _is_before(element: Expr, value: Expr, right: bool) -> Expr:

@@ -8,7 +8,7 @@ from typing import Any
 
 from weft.dtypes import DType
 from weft.expr import Expr, call, const
-from weft.kernels import Builder, Operand, Program
+from weft.kernels import Builder, KernelProgram, Operand
 from weft.ops.make.creation import to_dtype
 from weft.ops.reduce.reduction import is_cooperative
 from weft.ops.registry import arguments, sharing
@@ -22,10 +22,10 @@ from weft.ops.registry.table import declare, lookup
 Row = Callable[[Builder, list[Expr]], Expr]
 
 
-def row_lowering(name: str, row: Row) -> Callable[..., Program]:
+def row_lowering(name: str, row: Row) -> Callable[..., KernelProgram]:
     """Kernels over rows along ``dim``: ``row(builder, loaded operands)`` folds, and gives each element's value."""
 
-    def lower(request: KernelRequest) -> Program:
+    def lower(request: KernelRequest) -> KernelProgram:
         dim, target = request.attributes["dim"], request.outputs[0]
         shape = target.shape or (1,)
         builder = Builder(name)
@@ -46,7 +46,7 @@ def row_lowering(name: str, row: Row) -> Callable[..., Program]:
         shared = is_cooperative(request.profile, rows, shape[dim], neighbours)
         vector = sharing.in_fours(shared, shape[dim], read)
         team, held = sharing.held(request.profile, shape[dim], vector) if shared and neighbours else (0, 0)
-        return Program((builder.finish(vector, team or shared, held),))
+        return KernelProgram((builder.finish(vector, team or shared, held),))
 
     return lower
 

@@ -14,7 +14,7 @@ from weft.dtypes import DType
 from weft.errors import ArgumentError, DTypeError, mistake
 from weft.expr import Expr, call, cast, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Library, Offset, Operand, Program, Step, coalesce
+from weft.kernels import Builder, KernelProgram, KernelStep, Library, Offset, Operand, coalesce
 from weft.kernels.library import radix
 from weft.ops.make.creation import zeros_of
 from weft.ops.registry import arguments
@@ -37,7 +37,7 @@ def rows_of(operand: Operand, dim: int) -> Operand:
     return Operand(operand.index, operand.dtype, shape, strides, operand.slot, operand.aligned)
 
 
-def dense_rows(operand: Operand, dim: int, scratch: Scratch, steps: list[Step]) -> Operand:
+def dense_rows(operand: Operand, dim: int, scratch: Scratch, steps: list[KernelStep]) -> Operand:
     """The operand with ``dim`` last and rows one after another: as it lies, or a copy."""
     moved = rows_of(operand, dim)
     sizes, (strides,) = coalesce(moved.shape, [moved.strides])
@@ -50,7 +50,7 @@ def dense_rows(operand: Operand, dim: int, scratch: Scratch, steps: list[Step]) 
 
 def order_steps(
     x: Operand, descending: bool, profile: TargetProfile, scratch: Scratch
-) -> tuple[list[Step], Operand]:
+) -> tuple[list[KernelStep], Operand]:
     """Steps that find the order of each row of dense ``x`` (rows along its last dimension), stable; and where it is.
 
     The result is an int64 temporary of the same shape: the places of the row's elements in ascending order.
@@ -61,7 +61,7 @@ def order_steps(
         order, *rest = (scratch.take(dtypes.int64, x.shape) for _ in range(4))
         library = Library("sort", (x.dtype,), (("descending", descending),))
         buffers = (x.index, order.index, *(each.index for each in rest))
-        return [Step(library, buffers, (rows, n, Offset(x.index)))], order
+        return [KernelStep(library, buffers, (rows, n, Offset(x.index)))], order
     keys, other_keys = (scratch.take(dtypes.uint32, (rows, n)) for _ in range(2))
     order, other_order = (scratch.take(dtypes.int64, x.shape) for _ in range(2))
     blocks = -(-n // radix.block(profile))
@@ -73,7 +73,7 @@ def order_steps(
         }  # fmt: skip
         for stage, used in stages.items():
             library = Library("radix", (dtypes.uint32,), (("stage", stage),))
-            steps.append(Step(library, tuple(each.index for each in used), (rows, n, blocks, shift)))
+            steps.append(KernelStep(library, tuple(each.index for each in used), (rows, n, blocks, shift)))
         keys, other_keys, order, other_order = other_keys, keys, other_order, order
     return steps, order
 
@@ -89,7 +89,7 @@ _BITS = {
 """The bits of a key that can differ between elements of a type; others have all 32."""
 
 
-def _key_step(x: Operand, keys: Operand, order: Operand, descending: bool) -> Step:
+def _key_step(x: Operand, keys: Operand, order: Operand, descending: bool) -> KernelStep:
     """Unsigned keys in the elements' order, and the places 0, 1, … of each row."""
     builder = Builder("sort_keys")
     row, place = builder.axes(keys.shape)
@@ -135,9 +135,9 @@ def _reference_sort(x: Any, *, dim: int, descending: bool) -> Any:
     return numpy.take_along_axis(x, order, dim), order.astype("int64")
 
 
-def _lower_sort(request: KernelRequest) -> Program:
+def _lower_sort(request: KernelRequest) -> KernelProgram:
     x, dim = request.operands[0], request.attributes["dim"]
-    scratch, steps = Scratch.of(request), list[Step]()
+    scratch, steps = Scratch.of(request), list[KernelStep]()
     dense = dense_rows(x, dim, scratch, steps)
     found, order = order_steps(dense, request.attributes["descending"], request.profile, scratch)
     values, places = (rows_of(output, dim) for output in request.outputs)
@@ -146,7 +146,7 @@ def _lower_sort(request: KernelRequest) -> Program:
     place = builder.load(order, axes)
     builder.store(values, axes, builder.load(dense, [*axes[:-1], place]))
     builder.store(places, axes, place)
-    return Program((*steps, *found, builder.finish()), tuple(scratch.taken))
+    return KernelProgram((*steps, *found, builder.finish()), tuple(scratch.taken))
 
 
 def _gradient_sort(context: Gradient, grad: Any, _: Any) -> list[Any]:
@@ -173,7 +173,7 @@ def _reference_unsort(x: Any, places: Any, *, dim: int) -> Any:
     return result
 
 
-def _lower_unsort(request: KernelRequest) -> Program:
+def _lower_unsort(request: KernelRequest) -> KernelProgram:
     """A store at each place; the places of a row are all different, so no two points store to one element."""
     x, places, target = (
         rows_of(each, request.attributes["dim"]) for each in (*request.operands, *request.outputs)
@@ -182,7 +182,7 @@ def _lower_unsort(request: KernelRequest) -> Program:
     axes = builder.axes(x.shape)
     place = builder.load(places, axes)
     builder.store(target, [*axes[:-1], place], builder.load(x, axes))
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 UNSORT = declare(
@@ -213,7 +213,7 @@ def _reference_place(grad: Any, places: Any, *, dim: int, size: int) -> Any:
     )
 
 
-def _lower_place(request: KernelRequest) -> Program:
+def _lower_place(request: KernelRequest) -> KernelProgram:
     grad, places = request.operands
     target, dim = request.outputs[0], request.attributes["dim"]
     builder = Builder("place")
@@ -222,7 +222,7 @@ def _lower_place(request: KernelRequest) -> Program:
     value = builder.load(grad, points)
     chosen = cast(builder.load(places, points), INDEX).equals(axes[dim])
     builder.store(target, axes, where(chosen, value, const(0, value.dtype)))
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 def _gradient_place(context: Gradient, grad: Any) -> list[Any]:
@@ -256,9 +256,9 @@ def _reference_topk(x: Any, *, dim: int, descending: bool, count: int) -> Any:
     return tuple(numpy.take(each, first, dim) for each in _reference_sort(x, dim=dim, descending=descending))
 
 
-def _lower_topk(request: KernelRequest) -> Program:
+def _lower_topk(request: KernelRequest) -> KernelProgram:
     x, dim, count = request.operands[0], request.attributes["dim"], request.attributes["count"]
-    scratch, steps = Scratch.of(request), list[Step]()
+    scratch, steps = Scratch.of(request), list[KernelStep]()
     dense = dense_rows(x, dim, scratch, steps)
     n = dense.shape[-1]
     if "lanes" in request.profile.features and count <= SELECTED and 4 * count <= n:
@@ -266,7 +266,7 @@ def _lower_topk(request: KernelRequest) -> Program:
         library = Library("topk", (dense.dtype,), (("descending", request.attributes["descending"]),))
         rows = math.prod(dense.shape) // n
         steps.append(
-            Step(library, (dense.index, order.index, keys.index), (rows, n, count, Offset(dense.index)))
+            KernelStep(library, (dense.index, order.index, keys.index), (rows, n, count, Offset(dense.index)))
         )
     else:
         found, order = order_steps(dense, request.attributes["descending"], request.profile, scratch)
@@ -277,7 +277,7 @@ def _lower_topk(request: KernelRequest) -> Program:
     place = builder.load(order, axes)
     builder.store(values, axes, builder.load(dense, [*axes[:-1], place]))
     builder.store(places, axes, place)
-    return Program((*steps, builder.finish()), tuple(scratch.taken))
+    return KernelProgram((*steps, builder.finish()), tuple(scratch.taken))
 
 
 def _gradient_topk(context: Gradient, grad: Any, _: Any) -> list[Any]:

@@ -10,7 +10,7 @@ from weft import dtypes
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.expr import Expr, call, cast, const, where
-from weft.kernels import Builder, Program, coalesce
+from weft.kernels import Builder, KernelProgram, coalesce
 from weft.ops.make.creation import in_dtype, to_dtype
 from weft.ops.reduce.cumulative import CUMPROD, shifted
 from weft.ops.reduce.norms import ROOT
@@ -33,10 +33,10 @@ from weft.ops.registry.table import declare, lookup
 Rows = Callable[[Builder, Expr, int, dict[str, Any]], Sequence[Expr]]
 
 
-def _row_lowering(name: str, rows: Rows) -> Callable[..., Program]:
+def _row_lowering(name: str, rows: Rows) -> Callable[..., KernelProgram]:
     """A kernel whose points fold a row of the reduced dimensions each: ``rows`` gives each output's value."""
 
-    def lower(request: KernelRequest) -> Program:
+    def lower(request: KernelRequest) -> KernelProgram:
         source, dims = request.operands[0], request.attributes["dims"]
         shape = source.shape
         kept = [d for d in range(len(shape)) if d not in dims]
@@ -55,7 +55,7 @@ def _row_lowering(name: str, rows: Rows) -> Callable[..., Program]:
         results = rows(builder, value, count, request.attributes)
         for target, result, strides in zip(request.outputs, results, ours, strict=True):
             builder.store(target, outer, result, strides)
-        return Program(
+        return KernelProgram(
             (builder.finish(cooperative=is_cooperative(request.profile, math.prod(sizes), count)),)
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from weft.dtypes import DType
-from weft.kernels import Operand, Program
+from weft.kernels import KernelProgram, Operand
 from weft.ops.registry.geometry import Geometry
 from weft.ops.registry.rules import NONE, Rules
 from weft.target import TargetProfile
@@ -65,7 +65,7 @@ class KernelRequest(NamedTuple):
 
 
 Infer = Callable[..., "tuple[TensorType, ...]"]
-Lower = Callable[["KernelRequest"], Program]
+Lower = Callable[["KernelRequest"], KernelProgram]
 View = Callable[..., "Geometry | None"]
 
 

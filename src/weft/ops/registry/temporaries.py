@@ -21,7 +21,7 @@ def is_dense(operand: Operand) -> bool:
 
 
 class Scratch:
-    """Hands out temporaries; ``first`` is the number of its first, ``taken`` what ``Program`` is told of them."""
+    """Hands out temporaries; ``first`` is the number of its first, ``taken`` what ``KernelProgram`` is told of them."""
 
     def __init__(self, first: int) -> None:
         self.first = first

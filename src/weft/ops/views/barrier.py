@@ -7,16 +7,16 @@ run no earlier than the gradient is there.
 
 from __future__ import annotations
 
-from weft.kernels import Program
+from weft.kernels import KernelProgram
 from weft.ops.registry.rules import Rules
 from weft.ops.registry.spec import KernelRequest, OpSpec
 from weft.ops.registry.table import declare
 from weft.ops.views.ops import copy_step
 
 
-def _lower(request: KernelRequest) -> Program:
+def _lower(request: KernelRequest) -> KernelProgram:
     pairs = zip(request.operands, request.outputs, strict=True)
-    return Program(tuple(copy_step("barrier", a, b, a.shape, a.strides, b.strides) for a, b in pairs))
+    return KernelProgram(tuple(copy_step("barrier", a, b, a.shape, a.strides, b.strides) for a, b in pairs))
 
 
 BARRIER: OpSpec = declare(
@@ -27,9 +27,9 @@ BARRIER: OpSpec = declare(
 )  # fmt: skip
 
 
-def _lower_copy(request: KernelRequest) -> Program:
+def _lower_copy(request: KernelRequest) -> KernelProgram:
     (x,), (out,) = request.operands, request.outputs
-    return Program((copy_step("stop_gradient", x, out, x.shape, x.strides, out.strides),))
+    return KernelProgram((copy_step("stop_gradient", x, out, x.shape, x.strides, out.strides),))
 
 
 STOP_GRADIENT: OpSpec = declare(

@@ -12,7 +12,7 @@ from typing import Any
 
 from weft import dtypes
 from weft.errors import ShapeError, mistake
-from weft.kernels import Builder, Operand, Program, coalesce
+from weft.kernels import Builder, KernelProgram, Operand, coalesce
 from weft.ops.make.creation import COPY, zeros_of
 from weft.ops.pointwise.expressions import is_vector, unbroadcast
 from weft.ops.registry.geometry import Geometry
@@ -204,7 +204,7 @@ def _reference_update(base: Any, value: Any, *, path: Path) -> Any:
     return result
 
 
-def _lower_update(request: KernelRequest) -> Program:
+def _lower_update(request: KernelRequest) -> KernelProgram:
     base, value = request.operands
     target = request.outputs[0]
     view = follow(Geometry(target.shape, target.strides), request.attributes["path"])
@@ -218,7 +218,7 @@ def _lower_update(request: KernelRequest) -> Program:
         loaded = builder.load(value, indices, own)
         builder.store(target, indices, loaded, out, shift=builder.integer("shift", view.offset))
         steps.append(builder.finish())
-    return Program(tuple(steps))
+    return KernelProgram(tuple(steps))
 
 
 def copy_step(

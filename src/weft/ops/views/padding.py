@@ -9,7 +9,7 @@ from typing import Any
 from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, UnsupportedError, mistake
 from weft.expr import Expr, const, where
 from weft.expr.node import INDEX
-from weft.kernels import Builder, Operand, Program
+from weft.kernels import Builder, KernelProgram, Operand
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
 from weft.ops.registry.functions import function
@@ -141,13 +141,13 @@ WRITTEN_OUT = 16
 _by_places = moved("pad", _pad_sources)
 
 
-def _lower_pad(request: KernelRequest) -> Program:
+def _lower_pad(request: KernelRequest) -> KernelProgram:
     """Elements by their places; where neighbours are computed in lanes, the middle and the ends of rows apart."""
     x, target = request.operands[0], request.outputs[0]
     before, after = request.attributes["padding"][-1] if x.shape else (0, 0)
     plain = request.attributes["mode"] == "constant" or "lanes" not in request.profile.features
     if plain or len(x.shape) < 2 or min(before, after, *x.shape) < 0 or before + after == 0:
-        program: Program = _by_places(request)
+        program: KernelProgram = _by_places(request)
         return program
     builder = Builder("pad_rows")
     size = x.shape[-1]
@@ -161,7 +161,7 @@ def _lower_pad(request: KernelRequest) -> Program:
             if count:
                 builder.end_part()
                 _end_columns(builder, x, target, request.attributes, others, start, count)
-        return Program((builder.finish(),))
+        return KernelProgram((builder.finish(),))
     builder.end_part()
     axes = builder.axes(target.shape[:-1])
     for number, there in enumerate(ends):
@@ -170,7 +170,7 @@ def _lower_pad(request: KernelRequest) -> Program:
             f"place{number}", _place(request.attributes["mode"], there - before, size)
         )
         builder.store(target, [*axes, builder.integer(f"there{number}", there)], builder.load(x, places))
-    return Program((builder.finish(),))
+    return KernelProgram((builder.finish(),))
 
 
 def _end_columns(

@@ -9,7 +9,7 @@ from typing import Any
 from weft import dtypes
 from weft.errors import ArgumentError, ArgumentTypeError, ShapeError, mistake
 from weft.expr import Expr, cast, const, where
-from weft.kernels import Builder, Operand, Program
+from weft.kernels import Builder, KernelProgram, Operand
 from weft.ops.pointwise.masked import is_traced, read_number
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
@@ -27,7 +27,7 @@ Sources = Callable[[Builder, Sequence[Expr], Operand], tuple[list[Expr], Expr | 
 def moved(name: str, sources: Callable[[dict[str, Any]], Sources]) -> Any:
     """A lowering: each result element is the operand's at the place that ``sources`` gives, or the fill value."""
 
-    def lower(request: KernelRequest) -> Program:
+    def lower(request: KernelRequest) -> KernelProgram:
         x, target = request.operands[0], request.outputs[0]
         builder = Builder(name)
         axes = builder.axes(target.shape or (1,))
@@ -36,7 +36,7 @@ def moved(name: str, sources: Callable[[dict[str, Any]], Sources]) -> Any:
         if valid is not None:
             value = where(valid, value, _fill(builder, request.attributes.get("value", 0), value.dtype))
         builder.store(target, axes, value, target.strides or (0,))
-        return Program((builder.finish(),))
+        return KernelProgram((builder.finish(),))
 
     return lower
 

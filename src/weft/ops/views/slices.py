@@ -23,11 +23,11 @@ class Piece(NamedTuple):
     value: Any
 
 
-Call = tuple[dict[str, Any], Any]
+SliceGradient = tuple[dict[str, Any], Any]
 """A slice's attributes, and the gradient of what it gave."""
 
 
-def slice_gradients(operand: TensorType, calls: Sequence[Call]) -> Any:
+def slice_gradients(operand: TensorType, calls: Sequence[SliceGradient]) -> Any:
     """The gradient of a tensor of which several slices were taken."""
     groups: dict[tuple[int, int], dict[int, list[Piece]]] = {}
     for attributes, value in calls:

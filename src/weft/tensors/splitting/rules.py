@@ -15,7 +15,7 @@ from weft.dtypes import DType
 from weft.ops import OpSpec
 from weft.tensors.array import Array
 
-Call = tuple[tuple[Any, ...], dict[str, Any]]
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 """Operands and attributes."""
 
 
@@ -29,7 +29,7 @@ class Split:
     length: int
     operands: tuple[int | None, ...]
     targets: tuple[int | None, ...]
-    change: Callable[[Call, int, int], Call] | None = None
+    change: Callable[[Arguments, int, int], Arguments] | None = None
 
     def narrows(self, values: Sequence[Any], worst: Any) -> int | None:
         """Return the dimension of ``worst``, which is an operand or output, that is narrowed."""
@@ -85,7 +85,7 @@ def _full(
     shape = targets[0].shape
     for axis in range(len(shape)):
 
-        def change(call: Call, start: int, stop: int, axis: int = axis) -> Call:
+        def change(call: Arguments, start: int, stop: int, axis: int = axis) -> Arguments:
             size = call[1]["shape"]
             return call[0], call[1] | {"shape": (*size[:axis], stop - start, *size[axis + 1 :])}
 
@@ -99,7 +99,7 @@ def _arange(
     dtype: DType = attributes["dtype"]
     if dtype.is_integer and all(isinstance(operand, int) for operand in operands):
 
-        def change(call: Call, start: int, stop: int) -> Call:
+        def change(call: Arguments, start: int, stop: int) -> Arguments:
             (first, step), options = call
             return (first + start * step, step), options | {"count": stop - start}
 
@@ -142,7 +142,7 @@ def _drawn(
     at = 1 if "shape" in attributes else 2  # where the counter's two words are
     inner = math.prod(shape[axis + 1 :])
 
-    def change(call: Call, start: int, stop: int) -> Call:
+    def change(call: Arguments, start: int, stop: int) -> Arguments:
         values, options = call
         counter = (values[at + 1] << 32 | values[at]) + start * inner
         moved = (*values[:at], counter & 0xFFFFFFFF, counter >> 32 & 0xFFFFFFFF, *values[at + 2 :])
@@ -200,7 +200,7 @@ def _images(*whole: int) -> Rule:
     def rule(
         operands: tuple[Any, ...], targets: tuple[Array, ...], attributes: dict[str, Any]
     ) -> Iterator[Split]:
-        def change(call: Call, start: int, stop: int) -> Call:
+        def change(call: Arguments, start: int, stop: int) -> Arguments:
             values, options = call
             if "shape" in options:
                 options = options | {"shape": (stop - start, *options["shape"][1:])}

@@ -15,7 +15,7 @@ from weft.codegen.llvm.routine import GEMM, PLAIN, TRANSPOSED, Routine
 from weft.codegen.templates import template
 from weft.dtypes import DType
 from weft.errors import KernelError
-from weft.expr.llvm_text import Value, literal
+from weft.expr.llvm_text import IRValue, literal
 from weft.kernels.library import attentions
 from weft.kernels.library.attentions import CPU_KEYS, CPU_ROWS
 from weft.kernels.program import Library
@@ -118,28 +118,28 @@ class _Writer(Routine):
     def _turned(self, matrix: tuple[str, str, int]) -> tuple[str, str, int]:
         return matrix[0], matrix[1], TRANSPOSED
 
-    def _vector(self, text: str) -> Value:
-        return Value(text, self.dtype, LANES)
+    def _vector(self, text: str) -> IRValue:
+        return IRValue(text, self.dtype, LANES)
 
-    def _scalar(self, text: str) -> Value:
-        return Value(text, self.dtype)
+    def _scalar(self, text: str) -> IRValue:
+        return IRValue(text, self.dtype)
 
-    def _load(self, place: str, lanes: int = LANES) -> Value:
-        kind = Value("", self.dtype, lanes).type
+    def _load(self, place: str, lanes: int = LANES) -> IRValue:
+        kind = IRValue("", self.dtype, lanes).type
         align = 4 if self.dtype is dtypes.float32 else 8
-        return Value(self.lines.let(f"load {kind}, ptr {place}, align {align}"), self.dtype, lanes)
+        return IRValue(self.lines.let(f"load {kind}, ptr {place}, align {align}"), self.dtype, lanes)
 
-    def _store(self, value: Value, place: str) -> None:
+    def _store(self, value: IRValue, place: str) -> None:
         align = 4 if self.dtype is dtypes.float32 else 8
         self.lines.do(f"store {value.type} {value.text}, ptr {place}, align {align}")
 
-    def _number(self, value: float, lanes: int = 1) -> Value:
+    def _number(self, value: float, lanes: int = 1) -> IRValue:
         return self.emitter.splat(self._scalar(literal(value, self.dtype)), lanes)
 
-    def _apply(self, source: str, **values: Value) -> Value:
+    def _apply(self, source: str, **values: IRValue) -> IRValue:
         return self.emitter.apply(source, values)
 
-    def _joined(self, value: Value, source: str) -> Value:
+    def _joined(self, value: IRValue, source: str) -> IRValue:
         """One value of a vector's lanes: halves are combined."""
         text, lanes = value.text, LANES
         while lanes > 1:
@@ -147,18 +147,18 @@ class _Writer(Routine):
             parts = []
             for first in (0, half):
                 order = ", ".join(f"i32 {first + lane}" for lane in range(half))
-                kind = Value("", self.dtype, lanes).type
+                kind = IRValue("", self.dtype, lanes).type
                 parts.append(
                     self.lines.let(f"shufflevector {kind} {text}, {kind} poison, <{half} x i32> <{order}>")
                 )
             if half == 1:
                 ends = [self.lines.let(f"extractelement <1 x {self.number}> {part}, i64 0") for part in parts]
                 return self._apply(source, x=self._scalar(ends[0]), y=self._scalar(ends[1]))
-            x, y = (Value(part, self.dtype, half) for part in parts)
+            x, y = (IRValue(part, self.dtype, half) for part in parts)
             text, lanes = self._apply(source, x=x, y=y).text, half
-        return Value(text, self.dtype)
+        return IRValue(text, self.dtype)
 
-    def _where(self, mask: str, value: Value, other: Value) -> Value:
+    def _where(self, mask: str, value: IRValue, other: IRValue) -> IRValue:
         kind = value.type
         text = f"select <{LANES} x i1> {mask}, {kind} {value.text}, {kind} {other.text}"
         return self._vector(self.lines.let(text))
@@ -202,7 +202,7 @@ class _Writer(Routine):
             else:
                 self._store(self._apply("x + y", x=score, y=self._load(address, 1)), place)
 
-    def _score(self, place: str) -> Value:
+    def _score(self, place: str) -> IRValue:
         """The scores from key ``c`` on, -inf where they are not seen."""
         return self._where(self.lanes("c", "seen"), self._load(place), self._number(-math.inf, LANES))
 
@@ -240,11 +240,11 @@ class _Writer(Routine):
             self._store(inverse, self.element("%b.sums", "at_sums + 1"))
             self._fade(inverse)
 
-    def _either(self, flag: str, one: Value, other: Value) -> Value:
+    def _either(self, flag: str, one: IRValue, other: IRValue) -> IRValue:
         text = f"select i1 {flag}, {self.number} {one.text}, {self.number} {other.text}"
         return self._scalar(self.lines.let(text))
 
-    def _fade(self, factor: Value) -> None:
+    def _fade(self, factor: IRValue) -> None:
         """The output's row ``r`` by a factor."""
         row = self._rows("out", "r0 + r")[0]
         with self.loop("value_size", "e"):

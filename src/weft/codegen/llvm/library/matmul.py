@@ -15,7 +15,7 @@ from weft.codegen.templates import template
 from weft.errors import KernelError
 from weft.expr import Expr
 from weft.expr.llvm import Emitter
-from weft.expr.llvm_text import Value
+from weft.expr.llvm_text import IRValue
 from weft.expr.node import INDEX
 from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile
@@ -101,13 +101,13 @@ def _source(name: str, kind: str, size: int, gemm: str, gemv: str, blas: bool) -
 def _lines() -> str:
     """A function of IR: ``LINES`` of a product's sizes."""
     lines = FunctionWriter()
-    values = {each: Value(f"%{each}", INDEX) for each in ("m", "n", "k", "batch0", "batch1")}
+    values = {each: IRValue(f"%{each}", INDEX) for each in ("m", "n", "k", "batch0", "batch1")}
     lines.do(f"ret i64 {Emitter(lines, _no_load).apply(LINES, values).text}")
     head = f"define internal i64 @piece({_SIZES}, i64 %batch0, i64 %batch1) alwaysinline {{"
     return "\n".join([head, *lines.text, "}", *sorted(lines.declarations)])
 
 
-def _no_load(emitter: Emitter, node: Expr) -> Value:
+def _no_load(emitter: Emitter, node: Expr) -> IRValue:
     raise AssertionError("sizes load nothing")
 
 

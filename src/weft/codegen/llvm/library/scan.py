@@ -8,7 +8,7 @@ from weft.codegen.llvm.memory import Memory
 from weft.codegen.templates import template
 from weft.expr import Expr, cast, load, variable
 from weft.expr.llvm import Emitter
-from weft.expr.llvm_text import Value
+from weft.expr.llvm_text import IRValue
 from weft.expr.node import INDEX
 from weft.kernels.library.scans import SCANS, Scan, accumulator, parameters
 from weft.kernels.program import Library
@@ -52,7 +52,7 @@ def _source(name: str, kind: str, form: Scan, bindings: list[Binding]) -> str:
         lines.do(f"%b.{binding.name} = load ptr, ptr {slot}, align 8")
     for number, each in enumerate(parameters([binding.name for binding in bindings])):
         slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {number}")
-        emitter.bind(variable(each, INDEX), Value(lines.let(f"load i64, ptr {slot}, align 8"), INDEX))
+        emitter.bind(variable(each, INDEX), IRValue(lines.let(f"load i64, ptr {slot}, align 8"), INDEX))
     value = accumulator(kind, bindings[0].dtype, wide=True)
     folds = [_Fold(lines, emitter, memory, form, bindings, value) for _ in range(TURNS)]
     whole = lines.let("and i64 " + lines.let("sub i64 %hi, %lo") + f", {-TURNS}")
@@ -80,7 +80,7 @@ class _Fold:
         self.lines, self.emitter, self.memory = lines, emitter, memory
         self.form, self.bindings, self.value = form, bindings, value
         self.types = form.types(value)
-        self.places = [lines.local(Value("", dtype).type) for dtype in self.types]
+        self.places = [lines.local(IRValue("", dtype).type) for dtype in self.types]
         self.row = self.outer = self.inner = ""
 
     def begin(self, row: str) -> None:
@@ -96,12 +96,12 @@ class _Fold:
         lines, emitter = self.lines, self.emitter
         with emitter.scope():
             before = [
-                Value(lines.let(f"load {Value('', dtype).type}, ptr {state}, align 8"), dtype)
+                IRValue(lines.let(f"load {IRValue('', dtype).type}, ptr {state}, align 8"), dtype)
                 for dtype, state in zip(self.types, self.places, strict=True)
             ]
             own = self._lifted(place)
             after = _joined(emitter, self.form, self.value, before, own)
-            first = Value(lines.let(f"icmp eq i64 {place}, 0"), dtypes.bool_)
+            first = IRValue(lines.let(f"icmp eq i64 {place}, 0"), dtypes.bool_)
             chosen = [emitter.select(first, mine, both) for mine, both in zip(own, after, strict=True)]
             self._keep(chosen)
             for at, number in enumerate(self.form.outputs):
@@ -109,13 +109,13 @@ class _Fold:
                 result = emitter.convert(chosen[number], target.dtype.compute)
                 self.memory.store(emitter, target.name, _index(target.name), result)
 
-    def _keep(self, states: list[Value]) -> None:
+    def _keep(self, states: list[IRValue]) -> None:
         for state, dtype, place in zip(states, self.types, self.places, strict=True):
-            self.lines.do(f"store {Value('', dtype).type} {state.text}, ptr {place}, align 8")
+            self.lines.do(f"store {IRValue('', dtype).type} {state.text}, ptr {place}, align 8")
 
-    def _lifted(self, place: str) -> list[Value]:
+    def _lifted(self, place: str) -> list[IRValue]:
         for name, text in (("r0", self.outer), ("r1", self.inner)):
-            self.emitter.bind(variable(name, INDEX), Value(text, INDEX))
+            self.emitter.bind(variable(name, INDEX), IRValue(text, INDEX))
         return _lifted(self.emitter, self.form, self.bindings, self.value, place)
 
 
@@ -129,19 +129,19 @@ def _index(buffer: str) -> Expr:
 
 def _lifted(
     emitter: Emitter, form: Scan, bindings: list[Binding], value: dtypes.DType, place: str
-) -> list[Value]:
-    emitter.bind(variable("i", INDEX), Value(place, INDEX))
+) -> list[IRValue]:
+    emitter.bind(variable("i", INDEX), IRValue(place, INDEX))
     inputs = {
         f"x{at}": emitter.value(cast(load(f"x{at}", _index(f"x{at}"), bindings[at].dtype.compute), value))
         for at in range(form.inputs)
     }
-    values = {**inputs, "i": Value(place, INDEX)}
+    values = {**inputs, "i": IRValue(place, INDEX)}
     return [emitter.inline(each, values) for each in form.lifted(value)]
 
 
 def _joined(
-    emitter: Emitter, form: Scan, value: dtypes.DType, before: list[Value], own: list[Value]
-) -> list[Value]:
+    emitter: Emitter, form: Scan, value: dtypes.DType, before: list[IRValue], own: list[IRValue]
+) -> list[IRValue]:
     values = {f"a{at}": each for at, each in enumerate(before)} | {
         f"b{at}": each for at, each in enumerate(own)
     }

@@ -15,7 +15,7 @@ from weft.codegen.wgsl.module import Module
 from weft.codegen.wgsl.storage import View
 from weft.expr import Expr, cast, const, variable
 from weft.expr.node import INDEX
-from weft.expr.wgsl import Emitter, Value
+from weft.expr.wgsl import Emitter, WgslValue
 from weft.expr.wgsl_text import bare, literal, type_name
 from weft.kernels.library.scans import SCANS, SHARE, Scan, accumulator, invocations, parameters
 from weft.kernels.program import Library
@@ -63,7 +63,7 @@ class _Writer:
     ) -> tuple[list[str], list[str]]:
         """Statements that compute expressions over named variables, and the texts of the results."""
         emitter = Emitter(
-            self.module.declarations, lambda node: Value(names(str(node.data)), 1, type_name(node.dtype))
+            self.module.declarations, lambda node: WgslValue(names(str(node.data)), 1, type_name(node.dtype))
         )
         emitter.count(roots)
         texts = [bare(emitter.value(root).text) for root in roots]
