@@ -40,21 +40,15 @@ entry:
   %a43 = alloca <16 x float>
   %a44 = alloca <16 x float>
   %a45 = alloca <16 x float>
-  %a46 = alloca <16 x float>
-  %a47 = alloca <16 x float>
-  %a48 = alloca <16 x float>
+  %a120 = alloca <16 x float>
+  %a121 = alloca <16 x float>
+  %a122 = alloca <16 x float>
   %a123 = alloca <16 x float>
   %a124 = alloca <16 x float>
-  %a125 = alloca <16 x float>
-  %a126 = alloca <16 x float>
-  %a127 = alloca <16 x float>
-  %a128 = alloca <16 x float>
-  %a129 = alloca <16 x float>
-  %a130 = alloca <16 x float>
-  %a206 = alloca <16 x float>
-  %a207 = alloca <16 x float>
-  %a236 = alloca <16 x float>
-  %a237 = alloca <16 x float>
+  %a200 = alloca <16 x float>
+  %a201 = alloca <16 x float>
+  %a230 = alloca <16 x float>
+  %a231 = alloca <16 x float>
   %v1 = sub i64 %hi, %lo
   %v2 = and i64 %v1, -64
   %v3 = add i64 %lo, %v2
@@ -131,361 +125,355 @@ body36:
   %v39 = shufflevector <16 x i64> %v38, <16 x i64> poison, <16 x i32> zeroinitializer
   %v40 = add nuw nsw <16 x i64> %v39, <i64 0, i64 1, i64 2, i64 3, i64 4, i64 5, i64 6, i64 7, i64 8, i64 9, i64 10, i64 11, i64 12, i64 13, i64 14, i64 15>
   store <16 x float> splat (float 0x0000000000000000), ptr %a41
-  store <16 x float> splat (float 0x0000000000000000), ptr %a43
-  store <16 x float> splat (float 0x0000000000000000), ptr %a45
-  store <16 x float> splat (float 0x0000000000000000), ptr %a47
-  br label %loop49
-loop49:
-  %i49 = phi i64 [ 0, %body36 ], [ %n49, %next49 ]
-  %v50 = icmp slt i64 %i49, %p.r0_0_size
-  br i1 %v50, label %body49, label %done49
-body49:
-  %v51 = add nuw nsw i64 %i49, 256
-  %v52 = call i64 @llvm.smin.i64(i64 %v51, i64 %p.r0_0_size)
+  br label %loop46
+loop46:
+  %i46 = phi i64 [ 0, %body36 ], [ %n46, %next46 ]
+  %v47 = icmp slt i64 %i46, %p.r0_0_size
+  br i1 %v47, label %body46, label %done46
+body46:
+  %v48 = add nuw nsw i64 %i46, 256
+  %v49 = call i64 @llvm.smin.i64(i64 %v48, i64 %p.r0_0_size)
   store <16 x float> splat (float 0x0000000000000000), ptr %a42
+  store <16 x float> splat (float 0x0000000000000000), ptr %a43
   store <16 x float> splat (float 0x0000000000000000), ptr %a44
-  store <16 x float> splat (float 0x0000000000000000), ptr %a46
-  store <16 x float> splat (float 0x0000000000000000), ptr %a48
-  %v53 = sub i64 %v52, %i49
-  %v54 = and i64 %v53, -4
-  %v55 = add i64 %i49, %v54
-  br label %loop56
-loop56:
-  %i56 = phi i64 [ %i49, %body49 ], [ %n56, %next56 ]
-  %v57 = icmp slt i64 %i56, %v55
-  br i1 %v57, label %body56, label %done56
-body56:
-  %v58 = add nuw nsw i64 %i56, 0
-  %v59 = mul i64 %v58, %p.s0_0_0
-  %v60 = add i64 %p.o0, %v59
-  %v61 = add i64 %v60, %i36
-  %v62 = getelementptr float, ptr %b.b0, i64 %v61
-  %v63 = load <16 x float>, ptr %v62, align 4
-  %v64 = load <16 x float>, ptr %a42
-  %v65 = fadd contract <16 x float> %v64, %v63
-  store <16 x float> %v65, ptr %a42
-  %v66 = add nuw nsw i64 %i56, 1
-  %v67 = mul i64 %v66, %p.s0_0_0
-  %v68 = add i64 %p.o0, %v67
-  %v69 = add i64 %v68, %i36
-  %v70 = getelementptr float, ptr %b.b0, i64 %v69
-  %v71 = load <16 x float>, ptr %v70, align 4
-  %v72 = load <16 x float>, ptr %a44
-  %v73 = fadd contract <16 x float> %v72, %v71
-  store <16 x float> %v73, ptr %a44
-  %v74 = add nuw nsw i64 %i56, 2
-  %v75 = mul i64 %v74, %p.s0_0_0
-  %v76 = add i64 %p.o0, %v75
-  %v77 = add i64 %v76, %i36
-  %v78 = getelementptr float, ptr %b.b0, i64 %v77
-  %v79 = load <16 x float>, ptr %v78, align 4
-  %v80 = load <16 x float>, ptr %a46
-  %v81 = fadd contract <16 x float> %v80, %v79
-  store <16 x float> %v81, ptr %a46
-  %v82 = add nuw nsw i64 %i56, 3
-  %v83 = mul i64 %v82, %p.s0_0_0
-  %v84 = add i64 %p.o0, %v83
-  %v85 = add i64 %v84, %i36
-  %v86 = getelementptr float, ptr %b.b0, i64 %v85
-  %v87 = load <16 x float>, ptr %v86, align 4
-  %v88 = load <16 x float>, ptr %a48
-  %v89 = fadd contract <16 x float> %v88, %v87
-  store <16 x float> %v89, ptr %a48
-  br label %next56
-next56:
-  %n56 = add nuw nsw i64 %i56, 4
-  br label %loop56
-done56:
-  br label %loop90
-loop90:
-  %i90 = phi i64 [ %v55, %done56 ], [ %n90, %next90 ]
-  %v91 = icmp slt i64 %i90, %v52
-  br i1 %v91, label %body90, label %done90
-body90:
-  %v92 = mul i64 %i90, %p.s0_0_0
-  %v93 = add i64 %p.o0, %v92
-  %v94 = add i64 %v93, %i36
-  %v95 = getelementptr float, ptr %b.b0, i64 %v94
-  %v96 = load <16 x float>, ptr %v95, align 4
+  store <16 x float> splat (float 0x0000000000000000), ptr %a45
+  %v50 = sub i64 %v49, %i46
+  %v51 = and i64 %v50, -4
+  %v52 = add i64 %i46, %v51
+  br label %loop53
+loop53:
+  %i53 = phi i64 [ %i46, %body46 ], [ %n53, %next53 ]
+  %v54 = icmp slt i64 %i53, %v52
+  br i1 %v54, label %body53, label %done53
+body53:
+  %v55 = add nuw nsw i64 %i53, 0
+  %v56 = mul i64 %v55, %p.s0_0_0
+  %v57 = add i64 %p.o0, %v56
+  %v58 = add i64 %v57, %i36
+  %v59 = getelementptr float, ptr %b.b0, i64 %v58
+  %v60 = load <16 x float>, ptr %v59, align 4
+  %v61 = load <16 x float>, ptr %a42
+  %v62 = fadd contract <16 x float> %v61, %v60
+  store <16 x float> %v62, ptr %a42
+  %v63 = add nuw nsw i64 %i53, 1
+  %v64 = mul i64 %v63, %p.s0_0_0
+  %v65 = add i64 %p.o0, %v64
+  %v66 = add i64 %v65, %i36
+  %v67 = getelementptr float, ptr %b.b0, i64 %v66
+  %v68 = load <16 x float>, ptr %v67, align 4
+  %v69 = load <16 x float>, ptr %a43
+  %v70 = fadd contract <16 x float> %v69, %v68
+  store <16 x float> %v70, ptr %a43
+  %v71 = add nuw nsw i64 %i53, 2
+  %v72 = mul i64 %v71, %p.s0_0_0
+  %v73 = add i64 %p.o0, %v72
+  %v74 = add i64 %v73, %i36
+  %v75 = getelementptr float, ptr %b.b0, i64 %v74
+  %v76 = load <16 x float>, ptr %v75, align 4
+  %v77 = load <16 x float>, ptr %a44
+  %v78 = fadd contract <16 x float> %v77, %v76
+  store <16 x float> %v78, ptr %a44
+  %v79 = add nuw nsw i64 %i53, 3
+  %v80 = mul i64 %v79, %p.s0_0_0
+  %v81 = add i64 %p.o0, %v80
+  %v82 = add i64 %v81, %i36
+  %v83 = getelementptr float, ptr %b.b0, i64 %v82
+  %v84 = load <16 x float>, ptr %v83, align 4
+  %v85 = load <16 x float>, ptr %a45
+  %v86 = fadd contract <16 x float> %v85, %v84
+  store <16 x float> %v86, ptr %a45
+  br label %next53
+next53:
+  %n53 = add nuw nsw i64 %i53, 4
+  br label %loop53
+done53:
+  br label %loop87
+loop87:
+  %i87 = phi i64 [ %v52, %done53 ], [ %n87, %next87 ]
+  %v88 = icmp slt i64 %i87, %v49
+  br i1 %v88, label %body87, label %done87
+body87:
+  %v89 = mul i64 %i87, %p.s0_0_0
+  %v90 = add i64 %p.o0, %v89
+  %v91 = add i64 %v90, %i36
+  %v92 = getelementptr float, ptr %b.b0, i64 %v91
+  %v93 = load <16 x float>, ptr %v92, align 4
+  %v94 = load <16 x float>, ptr %a42
+  %v95 = fadd contract <16 x float> %v94, %v93
+  store <16 x float> %v95, ptr %a42
+  br label %next87
+next87:
+  %n87 = add nuw nsw i64 %i87, 1
+  br label %loop87
+done87:
+  %v96 = load <16 x float>, ptr %a43
   %v97 = load <16 x float>, ptr %a42
   %v98 = fadd contract <16 x float> %v97, %v96
   store <16 x float> %v98, ptr %a42
-  br label %next90
-next90:
-  %n90 = add nuw nsw i64 %i90, 1
-  br label %loop90
-done90:
   %v99 = load <16 x float>, ptr %a44
   %v100 = load <16 x float>, ptr %a42
   %v101 = fadd contract <16 x float> %v100, %v99
   store <16 x float> %v101, ptr %a42
-  %v102 = load <16 x float>, ptr %a46
+  %v102 = load <16 x float>, ptr %a45
   %v103 = load <16 x float>, ptr %a42
   %v104 = fadd contract <16 x float> %v103, %v102
   store <16 x float> %v104, ptr %a42
-  %v105 = load <16 x float>, ptr %a48
-  %v106 = load <16 x float>, ptr %a42
+  %v105 = load <16 x float>, ptr %a42
+  %v106 = load <16 x float>, ptr %a41
   %v107 = fadd contract <16 x float> %v106, %v105
-  store <16 x float> %v107, ptr %a42
-  %v108 = load <16 x float>, ptr %a42
-  %v109 = load <16 x float>, ptr %a41
-  %v110 = fadd contract <16 x float> %v109, %v108
-  store <16 x float> %v110, ptr %a41
-  br label %next49
-next49:
-  %n49 = add nuw nsw i64 %i49, 256
-  br label %loop49
-done49:
-  %v111 = load <16 x float>, ptr %a41
-  %v112 = add i64 %p.o1, %i36
-  %v113 = getelementptr float, ptr %b.b1, i64 %v112
-  store <16 x float> %v111, ptr %v113, align 4
+  store <16 x float> %v107, ptr %a41
+  br label %next46
+next46:
+  %n46 = add nuw nsw i64 %i46, 256
+  br label %loop46
+done46:
+  %v108 = load <16 x float>, ptr %a41
+  %v109 = add i64 %p.o1, %i36
+  %v110 = getelementptr float, ptr %b.b1, i64 %v109
+  store <16 x float> %v108, ptr %v110, align 4
   br label %next36
 next36:
   %n36 = add nuw nsw i64 %i36, 16
   br label %loop36
 done36:
-  %v114 = sub i64 %v33, %v34
-  %v115 = icmp ne i64 %v114, 0
-  br i1 %v115, label %then116, label %end116
-then116:
-  %v117 = insertelement <16 x i64> poison, i64 %v114, i64 0
+  %v111 = sub i64 %v33, %v34
+  %v112 = icmp ne i64 %v111, 0
+  br i1 %v112, label %then113, label %end113
+then113:
+  %v114 = insertelement <16 x i64> poison, i64 %v111, i64 0
+  %v115 = shufflevector <16 x i64> %v114, <16 x i64> poison, <16 x i32> zeroinitializer
+  %v116 = icmp slt <16 x i64> <i64 0, i64 1, i64 2, i64 3, i64 4, i64 5, i64 6, i64 7, i64 8, i64 9, i64 10, i64 11, i64 12, i64 13, i64 14, i64 15>, %v115
+  %v117 = insertelement <16 x i64> poison, i64 %v35, i64 0
   %v118 = shufflevector <16 x i64> %v117, <16 x i64> poison, <16 x i32> zeroinitializer
-  %v119 = icmp slt <16 x i64> <i64 0, i64 1, i64 2, i64 3, i64 4, i64 5, i64 6, i64 7, i64 8, i64 9, i64 10, i64 11, i64 12, i64 13, i64 14, i64 15>, %v118
-  %v120 = insertelement <16 x i64> poison, i64 %v35, i64 0
-  %v121 = shufflevector <16 x i64> %v120, <16 x i64> poison, <16 x i32> zeroinitializer
-  %v122 = add nuw nsw <16 x i64> %v121, <i64 0, i64 1, i64 2, i64 3, i64 4, i64 5, i64 6, i64 7, i64 8, i64 9, i64 10, i64 11, i64 12, i64 13, i64 14, i64 15>
+  %v119 = add nuw nsw <16 x i64> %v118, <i64 0, i64 1, i64 2, i64 3, i64 4, i64 5, i64 6, i64 7, i64 8, i64 9, i64 10, i64 11, i64 12, i64 13, i64 14, i64 15>
+  store <16 x float> splat (float 0x0000000000000000), ptr %a120
+  br label %loop125
+loop125:
+  %i125 = phi i64 [ 0, %then113 ], [ %n125, %next125 ]
+  %v126 = icmp slt i64 %i125, %p.r0_0_size
+  br i1 %v126, label %body125, label %done125
+body125:
+  %v127 = add nuw nsw i64 %i125, 256
+  %v128 = call i64 @llvm.smin.i64(i64 %v127, i64 %p.r0_0_size)
+  store <16 x float> splat (float 0x0000000000000000), ptr %a121
+  store <16 x float> splat (float 0x0000000000000000), ptr %a122
   store <16 x float> splat (float 0x0000000000000000), ptr %a123
-  store <16 x float> splat (float 0x0000000000000000), ptr %a125
-  store <16 x float> splat (float 0x0000000000000000), ptr %a127
-  store <16 x float> splat (float 0x0000000000000000), ptr %a129
-  br label %loop131
-loop131:
-  %i131 = phi i64 [ 0, %then116 ], [ %n131, %next131 ]
-  %v132 = icmp slt i64 %i131, %p.r0_0_size
-  br i1 %v132, label %body131, label %done131
-body131:
-  %v133 = add nuw nsw i64 %i131, 256
-  %v134 = call i64 @llvm.smin.i64(i64 %v133, i64 %p.r0_0_size)
   store <16 x float> splat (float 0x0000000000000000), ptr %a124
-  store <16 x float> splat (float 0x0000000000000000), ptr %a126
-  store <16 x float> splat (float 0x0000000000000000), ptr %a128
-  store <16 x float> splat (float 0x0000000000000000), ptr %a130
-  %v135 = sub i64 %v134, %i131
-  %v136 = and i64 %v135, -4
-  %v137 = add i64 %i131, %v136
-  br label %loop138
-loop138:
-  %i138 = phi i64 [ %i131, %body131 ], [ %n138, %next138 ]
-  %v139 = icmp slt i64 %i138, %v137
-  br i1 %v139, label %body138, label %done138
-body138:
-  %v140 = add nuw nsw i64 %i138, 0
-  %v141 = mul i64 %v140, %p.s0_0_0
-  %v142 = add i64 %p.o0, %v141
-  %v143 = add i64 %v142, %v35
-  %v144 = getelementptr float, ptr %b.b0, i64 %v143
-  %v145 = call <16 x float> @llvm.masked.load.v16f32.p0(ptr %v144, i32 4, <16 x i1> %v119, <16 x float> zeroinitializer)
-  %v146 = load <16 x float>, ptr %a124
-  %v147 = fadd contract <16 x float> %v146, %v145
-  store <16 x float> %v147, ptr %a124
-  %v148 = add nuw nsw i64 %i138, 1
-  %v149 = mul i64 %v148, %p.s0_0_0
-  %v150 = add i64 %p.o0, %v149
-  %v151 = add i64 %v150, %v35
-  %v152 = getelementptr float, ptr %b.b0, i64 %v151
-  %v153 = call <16 x float> @llvm.masked.load.v16f32.p0(ptr %v152, i32 4, <16 x i1> %v119, <16 x float> zeroinitializer)
-  %v154 = load <16 x float>, ptr %a126
-  %v155 = fadd contract <16 x float> %v154, %v153
-  store <16 x float> %v155, ptr %a126
-  %v156 = add nuw nsw i64 %i138, 2
-  %v157 = mul i64 %v156, %p.s0_0_0
-  %v158 = add i64 %p.o0, %v157
-  %v159 = add i64 %v158, %v35
-  %v160 = getelementptr float, ptr %b.b0, i64 %v159
-  %v161 = call <16 x float> @llvm.masked.load.v16f32.p0(ptr %v160, i32 4, <16 x i1> %v119, <16 x float> zeroinitializer)
-  %v162 = load <16 x float>, ptr %a128
-  %v163 = fadd contract <16 x float> %v162, %v161
-  store <16 x float> %v163, ptr %a128
-  %v164 = add nuw nsw i64 %i138, 3
-  %v165 = mul i64 %v164, %p.s0_0_0
-  %v166 = add i64 %p.o0, %v165
-  %v167 = add i64 %v166, %v35
-  %v168 = getelementptr float, ptr %b.b0, i64 %v167
-  %v169 = call <16 x float> @llvm.masked.load.v16f32.p0(ptr %v168, i32 4, <16 x i1> %v119, <16 x float> zeroinitializer)
-  %v170 = load <16 x float>, ptr %a130
-  %v171 = fadd contract <16 x float> %v170, %v169
-  store <16 x float> %v171, ptr %a130
-  br label %next138
-next138:
-  %n138 = add nuw nsw i64 %i138, 4
-  br label %loop138
-done138:
-  br label %loop172
-loop172:
-  %i172 = phi i64 [ %v137, %done138 ], [ %n172, %next172 ]
-  %v173 = icmp slt i64 %i172, %v134
-  br i1 %v173, label %body172, label %done172
-body172:
-  %v174 = mul i64 %i172, %p.s0_0_0
-  %v175 = add i64 %p.o0, %v174
-  %v176 = add i64 %v175, %v35
-  %v177 = getelementptr float, ptr %b.b0, i64 %v176
-  %v178 = call <16 x float> @llvm.masked.load.v16f32.p0(ptr %v177, i32 4, <16 x i1> %v119, <16 x float> zeroinitializer)
-  %v179 = load <16 x float>, ptr %a124
+  %v129 = sub i64 %v128, %i125
+  %v130 = and i64 %v129, -4
+  %v131 = add i64 %i125, %v130
+  br label %loop132
+loop132:
+  %i132 = phi i64 [ %i125, %body125 ], [ %n132, %next132 ]
+  %v133 = icmp slt i64 %i132, %v131
+  br i1 %v133, label %body132, label %done132
+body132:
+  %v134 = add nuw nsw i64 %i132, 0
+  %v135 = mul i64 %v134, %p.s0_0_0
+  %v136 = add i64 %p.o0, %v135
+  %v137 = add i64 %v136, %v35
+  %v138 = getelementptr float, ptr %b.b0, i64 %v137
+  %v139 = call <16 x float> @llvm.masked.load.v16f32.p0(ptr %v138, i32 4, <16 x i1> %v116, <16 x float> zeroinitializer)
+  %v140 = load <16 x float>, ptr %a121
+  %v141 = fadd contract <16 x float> %v140, %v139
+  store <16 x float> %v141, ptr %a121
+  %v142 = add nuw nsw i64 %i132, 1
+  %v143 = mul i64 %v142, %p.s0_0_0
+  %v144 = add i64 %p.o0, %v143
+  %v145 = add i64 %v144, %v35
+  %v146 = getelementptr float, ptr %b.b0, i64 %v145
+  %v147 = call <16 x float> @llvm.masked.load.v16f32.p0(ptr %v146, i32 4, <16 x i1> %v116, <16 x float> zeroinitializer)
+  %v148 = load <16 x float>, ptr %a122
+  %v149 = fadd contract <16 x float> %v148, %v147
+  store <16 x float> %v149, ptr %a122
+  %v150 = add nuw nsw i64 %i132, 2
+  %v151 = mul i64 %v150, %p.s0_0_0
+  %v152 = add i64 %p.o0, %v151
+  %v153 = add i64 %v152, %v35
+  %v154 = getelementptr float, ptr %b.b0, i64 %v153
+  %v155 = call <16 x float> @llvm.masked.load.v16f32.p0(ptr %v154, i32 4, <16 x i1> %v116, <16 x float> zeroinitializer)
+  %v156 = load <16 x float>, ptr %a123
+  %v157 = fadd contract <16 x float> %v156, %v155
+  store <16 x float> %v157, ptr %a123
+  %v158 = add nuw nsw i64 %i132, 3
+  %v159 = mul i64 %v158, %p.s0_0_0
+  %v160 = add i64 %p.o0, %v159
+  %v161 = add i64 %v160, %v35
+  %v162 = getelementptr float, ptr %b.b0, i64 %v161
+  %v163 = call <16 x float> @llvm.masked.load.v16f32.p0(ptr %v162, i32 4, <16 x i1> %v116, <16 x float> zeroinitializer)
+  %v164 = load <16 x float>, ptr %a124
+  %v165 = fadd contract <16 x float> %v164, %v163
+  store <16 x float> %v165, ptr %a124
+  br label %next132
+next132:
+  %n132 = add nuw nsw i64 %i132, 4
+  br label %loop132
+done132:
+  br label %loop166
+loop166:
+  %i166 = phi i64 [ %v131, %done132 ], [ %n166, %next166 ]
+  %v167 = icmp slt i64 %i166, %v128
+  br i1 %v167, label %body166, label %done166
+body166:
+  %v168 = mul i64 %i166, %p.s0_0_0
+  %v169 = add i64 %p.o0, %v168
+  %v170 = add i64 %v169, %v35
+  %v171 = getelementptr float, ptr %b.b0, i64 %v170
+  %v172 = call <16 x float> @llvm.masked.load.v16f32.p0(ptr %v171, i32 4, <16 x i1> %v116, <16 x float> zeroinitializer)
+  %v173 = load <16 x float>, ptr %a121
+  %v174 = fadd contract <16 x float> %v173, %v172
+  store <16 x float> %v174, ptr %a121
+  br label %next166
+next166:
+  %n166 = add nuw nsw i64 %i166, 1
+  br label %loop166
+done166:
+  %v175 = load <16 x float>, ptr %a122
+  %v176 = load <16 x float>, ptr %a121
+  %v177 = fadd contract <16 x float> %v176, %v175
+  store <16 x float> %v177, ptr %a121
+  %v178 = load <16 x float>, ptr %a123
+  %v179 = load <16 x float>, ptr %a121
   %v180 = fadd contract <16 x float> %v179, %v178
-  store <16 x float> %v180, ptr %a124
-  br label %next172
-next172:
-  %n172 = add nuw nsw i64 %i172, 1
-  br label %loop172
-done172:
-  %v181 = load <16 x float>, ptr %a126
-  %v182 = load <16 x float>, ptr %a124
+  store <16 x float> %v180, ptr %a121
+  %v181 = load <16 x float>, ptr %a124
+  %v182 = load <16 x float>, ptr %a121
   %v183 = fadd contract <16 x float> %v182, %v181
-  store <16 x float> %v183, ptr %a124
-  %v184 = load <16 x float>, ptr %a128
-  %v185 = load <16 x float>, ptr %a124
+  store <16 x float> %v183, ptr %a121
+  %v184 = load <16 x float>, ptr %a121
+  %v185 = load <16 x float>, ptr %a120
   %v186 = fadd contract <16 x float> %v185, %v184
-  store <16 x float> %v186, ptr %a124
-  %v187 = load <16 x float>, ptr %a130
-  %v188 = load <16 x float>, ptr %a124
-  %v189 = fadd contract <16 x float> %v188, %v187
-  store <16 x float> %v189, ptr %a124
-  %v190 = load <16 x float>, ptr %a124
-  %v191 = load <16 x float>, ptr %a123
-  %v192 = fadd contract <16 x float> %v191, %v190
-  store <16 x float> %v192, ptr %a123
-  br label %next131
-next131:
-  %n131 = add nuw nsw i64 %i131, 256
-  br label %loop131
-done131:
-  %v193 = load <16 x float>, ptr %a123
-  %v194 = add i64 %p.o1, %v35
-  %v195 = getelementptr float, ptr %b.b1, i64 %v194
-  call void @llvm.masked.store.v16f32.p0(<16 x float> %v193, ptr %v195, i32 4, <16 x i1> %v119)
-  br label %end116
-end116:
+  store <16 x float> %v186, ptr %a120
+  br label %next125
+next125:
+  %n125 = add nuw nsw i64 %i125, 256
+  br label %loop125
+done125:
+  %v187 = load <16 x float>, ptr %a120
+  %v188 = add i64 %p.o1, %v35
+  %v189 = getelementptr float, ptr %b.b1, i64 %v188
+  call void @llvm.masked.store.v16f32.p0(<16 x float> %v187, ptr %v189, i32 4, <16 x i1> %v116)
+  br label %end113
+end113:
   br label %end32
 end32:
-  %v196 = xor i1 %v31, true
-  br i1 %v196, label %then197, label %end197
-then197:
-  %v198 = sub i64 %hi, %v3
-  %v199 = and i64 %v198, -16
-  %v200 = add i64 %v3, %v199
-  br label %loop201
-loop201:
-  %i201 = phi i64 [ %v3, %then197 ], [ %n201, %next201 ]
-  %v202 = icmp slt i64 %i201, %v200
-  br i1 %v202, label %body201, label %done201
-body201:
-  %v203 = insertelement <16 x i64> poison, i64 %i201, i64 0
-  %v204 = shufflevector <16 x i64> %v203, <16 x i64> poison, <16 x i32> zeroinitializer
-  %v205 = add nuw nsw <16 x i64> %v204, <i64 0, i64 1, i64 2, i64 3, i64 4, i64 5, i64 6, i64 7, i64 8, i64 9, i64 10, i64 11, i64 12, i64 13, i64 14, i64 15>
-  store <16 x float> splat (float 0x0000000000000000), ptr %a206
-  br label %loop208
-loop208:
-  %i208 = phi i64 [ 0, %body201 ], [ %n208, %next208 ]
-  %v209 = icmp slt i64 %i208, %p.r0_0_size
-  br i1 %v209, label %body208, label %done208
-body208:
-  %v210 = add nuw nsw i64 %i208, 256
-  %v211 = call i64 @llvm.smin.i64(i64 %v210, i64 %p.r0_0_size)
-  store <16 x float> splat (float 0x0000000000000000), ptr %a207
-  br label %loop212
-loop212:
-  %i212 = phi i64 [ %i208, %body208 ], [ %n212, %next212 ]
-  %v213 = icmp slt i64 %i212, %v211
-  br i1 %v213, label %body212, label %done212
-body212:
-  %v214 = mul i64 %i212, %p.s0_0_0
-  %v215 = add i64 %p.o0, %v214
-  %v216 = add i64 %v215, %i201
-  %v217 = getelementptr float, ptr %b.b0, i64 %v216
-  %v218 = load <16 x float>, ptr %v217, align 4
-  %v219 = load <16 x float>, ptr %a207
-  %v220 = fadd contract <16 x float> %v219, %v218
-  store <16 x float> %v220, ptr %a207
-  br label %next212
-next212:
-  %n212 = add nuw nsw i64 %i212, 1
-  br label %loop212
-done212:
-  %v221 = load <16 x float>, ptr %a207
-  %v222 = load <16 x float>, ptr %a206
-  %v223 = fadd contract <16 x float> %v222, %v221
-  store <16 x float> %v223, ptr %a206
-  br label %next208
-next208:
-  %n208 = add nuw nsw i64 %i208, 256
-  br label %loop208
-done208:
-  %v224 = load <16 x float>, ptr %a206
-  %v225 = add i64 %p.o1, %i201
-  %v226 = getelementptr float, ptr %b.b1, i64 %v225
-  store <16 x float> %v224, ptr %v226, align 4
-  br label %next201
-next201:
-  %n201 = add nuw nsw i64 %i201, 16
-  br label %loop201
-done201:
-  %v227 = sub i64 %v198, %v199
-  %v228 = icmp ne i64 %v227, 0
-  br i1 %v228, label %then229, label %end229
-then229:
-  %v230 = insertelement <16 x i64> poison, i64 %v227, i64 0
-  %v231 = shufflevector <16 x i64> %v230, <16 x i64> poison, <16 x i32> zeroinitializer
-  %v232 = icmp slt <16 x i64> <i64 0, i64 1, i64 2, i64 3, i64 4, i64 5, i64 6, i64 7, i64 8, i64 9, i64 10, i64 11, i64 12, i64 13, i64 14, i64 15>, %v231
-  %v233 = insertelement <16 x i64> poison, i64 %v200, i64 0
-  %v234 = shufflevector <16 x i64> %v233, <16 x i64> poison, <16 x i32> zeroinitializer
-  %v235 = add nuw nsw <16 x i64> %v234, <i64 0, i64 1, i64 2, i64 3, i64 4, i64 5, i64 6, i64 7, i64 8, i64 9, i64 10, i64 11, i64 12, i64 13, i64 14, i64 15>
-  store <16 x float> splat (float 0x0000000000000000), ptr %a236
-  br label %loop238
-loop238:
-  %i238 = phi i64 [ 0, %then229 ], [ %n238, %next238 ]
-  %v239 = icmp slt i64 %i238, %p.r0_0_size
-  br i1 %v239, label %body238, label %done238
-body238:
-  %v240 = add nuw nsw i64 %i238, 256
-  %v241 = call i64 @llvm.smin.i64(i64 %v240, i64 %p.r0_0_size)
-  store <16 x float> splat (float 0x0000000000000000), ptr %a237
-  br label %loop242
-loop242:
-  %i242 = phi i64 [ %i238, %body238 ], [ %n242, %next242 ]
-  %v243 = icmp slt i64 %i242, %v241
-  br i1 %v243, label %body242, label %done242
-body242:
-  %v244 = mul i64 %i242, %p.s0_0_0
-  %v245 = add i64 %p.o0, %v244
-  %v246 = add i64 %v245, %v200
-  %v247 = getelementptr float, ptr %b.b0, i64 %v246
-  %v248 = call <16 x float> @llvm.masked.load.v16f32.p0(ptr %v247, i32 4, <16 x i1> %v232, <16 x float> zeroinitializer)
-  %v249 = load <16 x float>, ptr %a237
-  %v250 = fadd contract <16 x float> %v249, %v248
-  store <16 x float> %v250, ptr %a237
-  br label %next242
-next242:
-  %n242 = add nuw nsw i64 %i242, 1
-  br label %loop242
-done242:
-  %v251 = load <16 x float>, ptr %a237
-  %v252 = load <16 x float>, ptr %a236
-  %v253 = fadd contract <16 x float> %v252, %v251
-  store <16 x float> %v253, ptr %a236
-  br label %next238
-next238:
-  %n238 = add nuw nsw i64 %i238, 256
-  br label %loop238
-done238:
-  %v254 = load <16 x float>, ptr %a236
-  %v255 = add i64 %p.o1, %v200
-  %v256 = getelementptr float, ptr %b.b1, i64 %v255
-  call void @llvm.masked.store.v16f32.p0(<16 x float> %v254, ptr %v256, i32 4, <16 x i1> %v232)
-  br label %end229
-end229:
-  br label %end197
-end197:
+  %v190 = xor i1 %v31, true
+  br i1 %v190, label %then191, label %end191
+then191:
+  %v192 = sub i64 %hi, %v3
+  %v193 = and i64 %v192, -16
+  %v194 = add i64 %v3, %v193
+  br label %loop195
+loop195:
+  %i195 = phi i64 [ %v3, %then191 ], [ %n195, %next195 ]
+  %v196 = icmp slt i64 %i195, %v194
+  br i1 %v196, label %body195, label %done195
+body195:
+  %v197 = insertelement <16 x i64> poison, i64 %i195, i64 0
+  %v198 = shufflevector <16 x i64> %v197, <16 x i64> poison, <16 x i32> zeroinitializer
+  %v199 = add nuw nsw <16 x i64> %v198, <i64 0, i64 1, i64 2, i64 3, i64 4, i64 5, i64 6, i64 7, i64 8, i64 9, i64 10, i64 11, i64 12, i64 13, i64 14, i64 15>
+  store <16 x float> splat (float 0x0000000000000000), ptr %a200
+  br label %loop202
+loop202:
+  %i202 = phi i64 [ 0, %body195 ], [ %n202, %next202 ]
+  %v203 = icmp slt i64 %i202, %p.r0_0_size
+  br i1 %v203, label %body202, label %done202
+body202:
+  %v204 = add nuw nsw i64 %i202, 256
+  %v205 = call i64 @llvm.smin.i64(i64 %v204, i64 %p.r0_0_size)
+  store <16 x float> splat (float 0x0000000000000000), ptr %a201
+  br label %loop206
+loop206:
+  %i206 = phi i64 [ %i202, %body202 ], [ %n206, %next206 ]
+  %v207 = icmp slt i64 %i206, %v205
+  br i1 %v207, label %body206, label %done206
+body206:
+  %v208 = mul i64 %i206, %p.s0_0_0
+  %v209 = add i64 %p.o0, %v208
+  %v210 = add i64 %v209, %i195
+  %v211 = getelementptr float, ptr %b.b0, i64 %v210
+  %v212 = load <16 x float>, ptr %v211, align 4
+  %v213 = load <16 x float>, ptr %a201
+  %v214 = fadd contract <16 x float> %v213, %v212
+  store <16 x float> %v214, ptr %a201
+  br label %next206
+next206:
+  %n206 = add nuw nsw i64 %i206, 1
+  br label %loop206
+done206:
+  %v215 = load <16 x float>, ptr %a201
+  %v216 = load <16 x float>, ptr %a200
+  %v217 = fadd contract <16 x float> %v216, %v215
+  store <16 x float> %v217, ptr %a200
+  br label %next202
+next202:
+  %n202 = add nuw nsw i64 %i202, 256
+  br label %loop202
+done202:
+  %v218 = load <16 x float>, ptr %a200
+  %v219 = add i64 %p.o1, %i195
+  %v220 = getelementptr float, ptr %b.b1, i64 %v219
+  store <16 x float> %v218, ptr %v220, align 4
+  br label %next195
+next195:
+  %n195 = add nuw nsw i64 %i195, 16
+  br label %loop195
+done195:
+  %v221 = sub i64 %v192, %v193
+  %v222 = icmp ne i64 %v221, 0
+  br i1 %v222, label %then223, label %end223
+then223:
+  %v224 = insertelement <16 x i64> poison, i64 %v221, i64 0
+  %v225 = shufflevector <16 x i64> %v224, <16 x i64> poison, <16 x i32> zeroinitializer
+  %v226 = icmp slt <16 x i64> <i64 0, i64 1, i64 2, i64 3, i64 4, i64 5, i64 6, i64 7, i64 8, i64 9, i64 10, i64 11, i64 12, i64 13, i64 14, i64 15>, %v225
+  %v227 = insertelement <16 x i64> poison, i64 %v194, i64 0
+  %v228 = shufflevector <16 x i64> %v227, <16 x i64> poison, <16 x i32> zeroinitializer
+  %v229 = add nuw nsw <16 x i64> %v228, <i64 0, i64 1, i64 2, i64 3, i64 4, i64 5, i64 6, i64 7, i64 8, i64 9, i64 10, i64 11, i64 12, i64 13, i64 14, i64 15>
+  store <16 x float> splat (float 0x0000000000000000), ptr %a230
+  br label %loop232
+loop232:
+  %i232 = phi i64 [ 0, %then223 ], [ %n232, %next232 ]
+  %v233 = icmp slt i64 %i232, %p.r0_0_size
+  br i1 %v233, label %body232, label %done232
+body232:
+  %v234 = add nuw nsw i64 %i232, 256
+  %v235 = call i64 @llvm.smin.i64(i64 %v234, i64 %p.r0_0_size)
+  store <16 x float> splat (float 0x0000000000000000), ptr %a231
+  br label %loop236
+loop236:
+  %i236 = phi i64 [ %i232, %body232 ], [ %n236, %next236 ]
+  %v237 = icmp slt i64 %i236, %v235
+  br i1 %v237, label %body236, label %done236
+body236:
+  %v238 = mul i64 %i236, %p.s0_0_0
+  %v239 = add i64 %p.o0, %v238
+  %v240 = add i64 %v239, %v194
+  %v241 = getelementptr float, ptr %b.b0, i64 %v240
+  %v242 = call <16 x float> @llvm.masked.load.v16f32.p0(ptr %v241, i32 4, <16 x i1> %v226, <16 x float> zeroinitializer)
+  %v243 = load <16 x float>, ptr %a231
+  %v244 = fadd contract <16 x float> %v243, %v242
+  store <16 x float> %v244, ptr %a231
+  br label %next236
+next236:
+  %n236 = add nuw nsw i64 %i236, 1
+  br label %loop236
+done236:
+  %v245 = load <16 x float>, ptr %a231
+  %v246 = load <16 x float>, ptr %a230
+  %v247 = fadd contract <16 x float> %v246, %v245
+  store <16 x float> %v247, ptr %a230
+  br label %next232
+next232:
+  %n232 = add nuw nsw i64 %i232, 256
+  br label %loop232
+done232:
+  %v248 = load <16 x float>, ptr %a230
+  %v249 = add i64 %p.o1, %v194
+  %v250 = getelementptr float, ptr %b.b1, i64 %v249
+  call void @llvm.masked.store.v16f32.p0(<16 x float> %v248, ptr %v250, i32 4, <16 x i1> %v226)
+  br label %end223
+end223:
+  br label %end191
+end191:
   ret void
 }
