@@ -109,7 +109,7 @@ def test_mistakes_are_named_and_change_nothing(device: Any, name: str) -> None:
     i = wf.tensor([0, 1, 2], device=device.name)
     gc.collect()
     before = device.memory_stats()
-    versions = [one._data.version for one in (x, y, i)]
+    versions = [tensor._data.version for tensor in (x, y, i)]
     with pytest.raises(mistake.error, match=mistake.words) as raised:
         mistake.call(x, y, i)
     assert isinstance(raised.value, e.WeftError)
@@ -117,7 +117,7 @@ def test_mistakes_are_named_and_change_nothing(device: Any, name: str) -> None:
     del raised
     after = device.memory_stats()
     assert (after.storages, after.in_use) == (before.storages, before.in_use)
-    assert versions == [one._data.version for one in (x, y, i)]
+    assert versions == [tensor._data.version for tensor in (x, y, i)]
     assert x.tolist() == np.arange(12.0).reshape(3, 4).tolist()
     assert y.tolist() == [[1.0] * 5] * 2
     assert i.tolist() == [0, 1, 2]

@@ -103,8 +103,8 @@ def hooked(device: Any) -> Iterator[Any]:
 
 def snapshot(state: State) -> dict[str, tuple[bytes, int, Any, bool]]:
     return {
-        name: (one.detach().numpy().tobytes(), one._data.version, one.grad, one.requires_grad)
-        for name, one in state.items()
+        name: (tensor.detach().numpy().tobytes(), tensor._data.version, tensor.grad, tensor.requires_grad)
+        for name, tensor in state.items()
     }
 
 
@@ -151,9 +151,9 @@ def check_result(name: str, call: Callable[[State], Any], shapes: Any, state: St
     if "leaf" in fresh:
         fresh["leaf"].requires_grad_()
     call(fresh)
-    for key, one in fresh.items():
+    for key, tensor in fresh.items():
         np.testing.assert_array_equal(
-            one.detach().numpy(), state[key].detach().numpy(), err_msg=f"{name}: {key}"
+            tensor.detach().numpy(), state[key].detach().numpy(), err_msg=f"{name}: {key}"
         )
 
 
@@ -171,14 +171,14 @@ def test_a_step_that_fails_leaves_all_groups_as_they_were(hooked: Any, name: str
     def made() -> tuple[State, Any]:
         sizes = {f"p{at}": (at % 5 + 1, 3) for at in range(30)}
         state = tensors(hooked.name, **sizes)
-        for one in state.values():
-            one.requires_grad_()
+        for tensor in state.values():
+            tensor.requires_grad_()
         first, second = list(state.values())[:17], list(state.values())[17:]
         optimizer = getattr(wf.optim, kind)(
             [{"params": first}, {"params": second, "lr": 0.5}], lr=0.1, **options
         )
-        for parameter, one in zip(state.values(), tensors(hooked.name, **sizes).values(), strict=True):
-            parameter.grad = one * 0.5
+        for parameter, drawn in zip(state.values(), tensors(hooked.name, **sizes).values(), strict=True):
+            parameter.grad = drawn * 0.5
         for key, kept in zip(sizes, state.copy().values(), strict=True):
             state |= {f"{key} {part}": tensor for part, tensor in optimizer.state[kept].items()}
         for at, group in enumerate(optimizer.param_groups):
@@ -191,8 +191,8 @@ def test_a_step_that_fails_leaves_all_groups_as_they_were(hooked: Any, name: str
     fail_everywhere(hooked, name, state, optimizer.step)
     fresh, other = made()
     other.step()
-    for key, one in fresh.items():
-        np.testing.assert_array_equal(one.detach().numpy(), state[key].detach().numpy(), err_msg=key)
+    for key, tensor in fresh.items():
+        np.testing.assert_array_equal(tensor.detach().numpy(), state[key].detach().numpy(), err_msg=key)
     started = [cohort.started for group in optimizer.param_groups for cohort in group.cohorts]
     assert started == [True, True]
 

@@ -31,12 +31,12 @@ def placed(case: Case, dtype: DType, layout: str) -> list[Any]:
     """The arguments with each ``Arg``, in lists too, as a placed array."""
     count = iter(range(100))
 
-    def one(value: Any) -> Any:
+    def converted(value: Any) -> Any:
         if isinstance(value, list):
-            return [one(part) for part in value]
+            return [converted(part) for part in value]
         return LAYOUTS[layout](value.make(dtype, str(next(count)))) if isinstance(value, Arg) else value
 
-    return [one(value) for value in case.arguments]
+    return [converted(value) for value in case.arguments]
 
 
 def leaves(values: Sequence[Any]) -> list[Any]:
@@ -149,7 +149,7 @@ def can_check(case: Case) -> bool:
     return (
         any(flags(case, dtypes.float64))
         and elements(case) <= 150
-        and all(one.kind != "float" for one in fixed)
+        and all(dtype.kind != "float" for dtype in fixed)
     )
 
 
@@ -168,7 +168,7 @@ def test_gradients_equal_differences(name: str, at: int) -> None:
 
     def called(*values: Any) -> Any:
         result = FUNCTIONS[name].function(*rebuilt(case, values), **case.keywords)
-        floats = [one for one in results_of(result) if one.dtype.kind == "float"]
+        floats = [part for part in results_of(result) if part.dtype.kind == "float"]
         return tuple(floats) if isinstance(result, tuple | list) else floats[0]
 
     assert wf.autograd.gradcheck(called, flat)

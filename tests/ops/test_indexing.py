@@ -54,7 +54,7 @@ def expressions(draw: st.DrawFn) -> tuple[tuple[int, ...], list[Any], bool]:
             d += rank
             break
         else:
-            own = tuple(1 if draw(st.integers(0, 3)) == 0 else one for one in common)
+            own = tuple(1 if draw(st.integers(0, 3)) == 0 else extent for extent in common)
             count = int(np.prod(own, dtype=int))
             values = draw(st.lists(st.integers(-size, size - 1), min_size=count, max_size=count))
             items.append(np.array(values, dtype="int64").reshape(own))
@@ -67,12 +67,12 @@ def expressions(draw: st.DrawFn) -> tuple[tuple[int, ...], list[Any], bool]:
 def given_to(library: Any, items: list[Any], device: str | None) -> tuple[Any, ...]:
     """The items with arrays as tensors of a library."""
 
-    def one(item: Any) -> Any:
+    def converted(item: Any) -> Any:
         if not isinstance(item, np.ndarray):
             return item
         return torch.tensor(item) if library is torch else to_weft(item, str(device))
 
-    return tuple(one(item) for item in items)
+    return tuple(converted(item) for item in items)
 
 
 def reordered(x: Any) -> Any:
@@ -380,5 +380,5 @@ def test_many_tensors_are_joined(device) -> None:
     arrays = [np.full((at % 3 + 1, 2), at, np.float32) for at in range(150)]
     tensors = [wf.tensor(array, device=device.name) for array in arrays]
     np.testing.assert_array_equal(wf.cat(tensors).numpy(), np.concatenate(arrays))
-    numbers = wf.stack([one.sum() for one in tensors])
+    numbers = wf.stack([tensor.sum() for tensor in tensors])
     assert numbers.tolist() == [float(array.sum()) for array in arrays]

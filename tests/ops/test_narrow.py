@@ -35,11 +35,11 @@ def test_functions_round_once(device: Any, name: str, dtype: DType) -> None:
             continue
         given = leaves(placed(case, dtype, "dense"))
         arrays = [value.array if isinstance(value, Placed) else value for value in given]
-        if not any(isinstance(one, np.ndarray) and one.dtype == dtype.numpy for one in arrays):
+        if not any(isinstance(array, np.ndarray) and array.dtype == dtype.numpy for array in arrays):
             continue
         wide = [
-            one.astype("float32") if isinstance(one, np.ndarray) and one.dtype == dtype.numpy else one
-            for one in arrays
+            array.astype("float32") if isinstance(array, np.ndarray) and array.dtype == dtype.numpy else array
+            for array in arrays
         ]
         try:
             got, expected = (_results(name, case, each, device.name) for each in (arrays, wide))
@@ -52,7 +52,7 @@ def test_functions_round_once(device: Any, name: str, dtype: DType) -> None:
 
 
 def _results(name: str, case: Any, flat: list[Any], device: str) -> list[Any]:
-    tensors = [to_weft(one, device) if isinstance(one, np.ndarray) else one for one in flat]
+    tensors = [to_weft(value, device) if isinstance(value, np.ndarray) else value for value in flat]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return results_of(FUNCTIONS[name].function(*rebuilt(case, tensors), **case.keywords))

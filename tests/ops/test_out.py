@@ -25,7 +25,7 @@ BEYOND = ("isnan", "isinf", "isfinite", "masked_fill", "silu", "selu", "hardsigm
 
 def arguments(case: Case, form: Callable[[Placed], Any]) -> list[Any]:
     flat = leaves(placed(case, case.dtypes[0], "dense"))
-    return rebuilt(case, [form(one) if isinstance(one, Placed) else one for one in flat])
+    return rebuilt(case, [form(leaf) if isinstance(leaf, Placed) else leaf for leaf in flat])
 
 
 def taken_by_torch(name: str) -> bool:
@@ -33,7 +33,7 @@ def taken_by_torch(name: str) -> bool:
     for home in (torch, torch.linalg):
         theirs = getattr(home, name.removeprefix("linalg_"), None)
         for case in FUNCTION_CASES[name][:3] if theirs is not None else ():
-            given = arguments(case, lambda one: one.in_torch()[1])
+            given = arguments(case, lambda leaf: leaf.in_torch()[1])
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
@@ -67,30 +67,30 @@ def test_the_same_functions_take_it_as_in_torch() -> None:
 
 
 def called(name: str, case: Case, device: str, **keywords: Any) -> Any:
-    given = arguments(case, lambda one: to_weft(one.array, device))
+    given = arguments(case, lambda leaf: to_weft(leaf.array, device))
     return FUNCTIONS[name].function(*given, **case.keywords, **keywords)
 
 
 def like(result: Any, make: Callable[[Any], Any]) -> Any:
-    return tuple(make(one) for one in result) if isinstance(result, tuple) else make(result)
+    return tuple(make(part) for part in result) if isinstance(result, tuple) else make(result)
 
 
 def filled(shape: tuple[int, ...], dtype: Any, device: str) -> Any:
     return wf.full(shape, 1, dtype=dtype, device=device)
 
 
-def stepped(one: Any) -> Any:
+def stepped(result: Any) -> Any:
     """A tensor of its shape with strides: every other element of each row, columns first."""
-    if not one.ndim:
-        return filled((3,), one.dtype, str(one.device))[1]
-    base = filled((*reversed(one.shape[:-1]), 2 * one.shape[-1] + 1), one.dtype, str(one.device))
-    return base[..., 1::2].permute(*reversed(range(one.ndim - 1)), one.ndim - 1)
+    if not result.ndim:
+        return filled((3,), result.dtype, str(result.device))[1]
+    base = filled((*reversed(result.shape[:-1]), 2 * result.shape[-1] + 1), result.dtype, str(result.device))
+    return base[..., 1::2].permute(*reversed(range(result.ndim - 1)), result.ndim - 1)
 
 
-def wider(one: Any) -> Any:
+def wider(result: Any) -> Any:
     """A tensor of its shape in another type that holds the result's."""
     kinds = {"bool": dtypes.uint8, "uint": dtypes.int32, "int": dtypes.float32, "float": dtypes.float16}
-    return filled(tuple(one.shape), kinds[one.dtype.kind], str(one.device))
+    return filled(tuple(result.shape), kinds[result.dtype.kind], str(result.device))
 
 
 @pytest.mark.parametrize(("name", "at"), ROWS, ids=[f"{name}-{at}" for name, at in ROWS])
@@ -99,12 +99,12 @@ def test_the_result_is_written(device: Any, name: str, at: int) -> None:
     if not device.supports(case.dtypes[0]):
         pytest.skip("the device lacks the type")
     expected = called(name, case, device.name)
-    if not all(hasattr(one, "dtype") for one in results_of(expected)):
+    if not all(hasattr(part, "dtype") for part in results_of(expected)):
         with pytest.raises(errors.WeftError):  # nonzero(as_tuple=True), where(condition): no tensor to write
             called(name, case, device.name, out=wf.ones(1, device=device.name))
         return
     forms = {
-        "same": lambda one: filled(tuple(one.shape), one.dtype, device.name),
+        "same": lambda result: filled(tuple(result.shape), result.dtype, device.name),
         "stepped": stepped,
         "wider": wider,
     }
@@ -129,8 +129,8 @@ def mistaken(expected: Any, device: str) -> dict[str, tuple[Any, Any]]:
     first = results_of(expected)[0]
     rest = results_of(expected)[1:]
 
-    def with_rest(one: Any) -> Any:
-        return (one, *rest) if isinstance(expected, tuple) else one
+    def with_rest(first_out: Any) -> Any:
+        return (first_out, *rest) if isinstance(expected, tuple) else first_out
 
     found: dict[str, tuple[Any, Any]] = {
         "shape": (with_rest(filled((*first.shape, 3), first.dtype, device)), errors.ShapeError),
@@ -151,12 +151,14 @@ def test_mistakes_are_answered_and_change_nothing(device: Any, name: str) -> Non
         pytest.skip("the device lacks the type")
     expected = called(name, case, device.name)
     for mistake, (out, error) in mistaken(expected, device.name).items():
-        before = [one.detach().tolist() for one in results_of(out) if hasattr(one, "tolist")]
+        before = [part.detach().tolist() for part in results_of(out) if hasattr(part, "tolist")]
         with pytest.raises(error, match=r"expected|more than one element") as caught:
             called(name, case, device.name, out=out)
         where = str(caught.value).partition(":")[0]
         assert where in FUNCTIONS or where in wf.ops.OPS, (mistake, str(caught.value))
-        assert before == [one.detach().tolist() for one in results_of(out) if hasattr(one, "tolist")], mistake
+        assert before == [part.detach().tolist() for part in results_of(out) if hasattr(part, "tolist")], (
+            mistake
+        )
 
 
 EVERYWHERE = [name for name in TAKING if FUNCTION_CASES[name][0].dtypes[0] is not dtypes.float64]
@@ -168,7 +170,7 @@ EVERYWHERE = [name for name in TAKING if FUNCTION_CASES[name][0].dtypes[0] is no
 def test_out_on_another_device_is_named(name: str) -> None:
     case = FUNCTION_CASES[name][0]
     there = os.environ.get("WEFT_TEST_DEVICE", "webgpu:software")
-    out = like(called(name, case, "cpu"), lambda one: filled(tuple(one.shape), one.dtype, there))
+    out = like(called(name, case, "cpu"), lambda result: filled(tuple(result.shape), result.dtype, there))
     with pytest.raises(errors.DeviceError, match=r"cpu.*webgpu|webgpu.*cpu"):
         called(name, case, "cpu", out=out)
 
@@ -226,7 +228,7 @@ def test_what_makes_tensors_takes_it_too(device: Any, name: str) -> None:
     make = MADE[name]
     wf.manual_seed(3)
     expected = make(device=device.name)
-    for form in (lambda one: filled(tuple(one.shape), one.dtype, device.name), stepped):
+    for form in (lambda result: filled(tuple(result.shape), result.dtype, device.name), stepped):
         out = form(expected)
         wf.manual_seed(3)
         assert make(out=out) is out

@@ -187,7 +187,7 @@ def test_long_rows_are_accurate_and_repeatable(device: Any, name: str) -> None:
     ).astype("float32")
     x = wf.tensor(given, device=device.name)
     first, second = (FUNCTIONS[name].function(x, 0) for _ in range(2))
-    first, second = (one[0] if isinstance(one, tuple) else one for one in (first, second))
+    first, second = (result[0] if isinstance(result, tuple) else result for result in (first, second))
     assert first.numpy().tobytes() == second.numpy().tobytes()
     expected = getattr(torch, name)(torch.tensor(given).double(), 0)
     expected = expected if isinstance(expected, torch.Tensor) else expected[0]

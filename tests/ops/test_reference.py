@@ -33,22 +33,24 @@ def attributes_of(case: OpCase, device: str) -> dict[str, Any]:
 def place(case: OpCase, dtype: DType, layout: str) -> list[Any]:
     """The case's operands: placed arrays, and numbers as they are."""
     return [
-        LAYOUTS[layout](one.make(dtype, str(at))) if isinstance(one, Arg) else one
-        for at, one in enumerate(case.operands)
+        LAYOUTS[layout](operand.make(dtype, str(at))) if isinstance(operand, Arg) else operand
+        for at, operand in enumerate(case.operands)
     ]
 
 
 def expected_of(name: str, case: OpCase, placed: list[Any], device: str) -> list[Array]:
     """The reference's results, computed wide and rounded to the op's own result types."""
     op, attributes = OPS[name], attributes_of(case, device)
-    arrays = [one.array if isinstance(one, Placed) else one for one in placed]
+    arrays = [operand.array if isinstance(operand, Placed) else operand for operand in placed]
     with np.errstate(all="ignore"):
         narrow = op.reference(*arrays, **attributes)
         if op.random:  # draws are defined in float32
             wide = narrow
         else:
-            wide = op.reference(*[_widened(one) for one in arrays], **attributes)
-    narrow, wide = ([one] if isinstance(one, np.ndarray) else list(one) for one in (narrow, wide))
+            wide = op.reference(*[_widened(array) for array in arrays], **attributes)
+    narrow, wide = (
+        [results] if isinstance(results, np.ndarray) else list(results) for results in (narrow, wide)
+    )
     return [np.asarray(w).astype(n.dtype) for n, w in zip(narrow, wide, strict=True)]
 
 
@@ -92,7 +94,7 @@ def check(name: str, case: OpCase, got: Any, expected: Array, how: str) -> None:
 
 
 def run(name: str, case: OpCase, placed: list[Any], device: str) -> tuple[Any, ...]:
-    operands = [one.on(device)[1] if isinstance(one, Placed) else one for one in placed]
+    operands = [operand.on(device)[1] if isinstance(operand, Placed) else operand for operand in placed]
     results = bind(OPS[name], *operands, **attributes_of(case, device))
     return results if isinstance(results, tuple) else (results,)
 
@@ -114,8 +116,10 @@ def test_op_writes_into_strided_targets(device: Any, name: str, at: int) -> None
     placed = place(case, dtype, "dense")
     expected = expected_of(name, case, placed, device.name)
     for layout in ("dense", "stepped", "reversed"):
-        targets = [LAYOUTS[layout](np.zeros_like(one)).on(device.name) for one in expected]
-        operands = [one.on(device.name)[1] if isinstance(one, Placed) else one for one in placed]
+        targets = [LAYOUTS[layout](np.zeros_like(array)).on(device.name) for array in expected]
+        operands = [
+            operand.on(device.name)[1] if isinstance(operand, Placed) else operand for operand in placed
+        ]
         into = tuple(view for _, view in targets)
         given = bind(OPS[name], *operands, **attributes_of(case, device.name), into=into)
         assert given is into[0] or given == into

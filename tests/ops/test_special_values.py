@@ -167,7 +167,7 @@ def test_casts_of_special_values(device: Any, source: dtypes.DType, target: dtyp
     got = from_weft(to_weft(given, device.name).to(target))
     normal = ~is_tiny(given.astype("float32"))
     plain = [
-        one[normal].astype("float32") for one in (got, expected)
+        result[normal].astype("float32") for result in (got, expected)
     ]  # NumPy compares bfloat16's NaN by bits
     np.testing.assert_array_equal(*plain)
 

@@ -245,8 +245,7 @@ def set_(input: Any, items: tuple[Any, ...], value: Any) -> None:
     items = with_masks(items)
     single = _single_mask(input, items)
     if single is not None and (number or item_count(value) == 1):
-        one = filled(input, value) if number else reshape(value)
-        fill_where(input, single, one)
+        fill_where(input, single, filled(input, value) if number else reshape(value))
         return
     if is_traced() and any(is_tensor(item) and item.dtype is dtypes.bool_ for item in items):
         refuse("x[mask] = values")
@@ -365,11 +364,11 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 @function(name="masked_fill_", top=False)
 def masked_fill_(input: Tensor, mask: Tensor, value: Tensor | float) -> Tensor:
     """``masked_fill`` that overwrites the tensor and gives it."""
-    _, chosen, one, target = plan_fill(input, mask, value)
+    _, chosen, fill, target = plan_fill(input, mask, value)
     if broadcast_shapes("masked_fill_", tuple(target.shape), tuple(chosen.shape)) != tuple(target.shape):
         expected = f"one that broadcasts to {tuple(target.shape)}"
         raise ShapeError(mistake("masked_fill_", "mask's shape", tuple(chosen.shape), expected))
-    fill_where(target, chosen, one)
+    fill_where(target, chosen, fill)
     return target
 
 
@@ -405,9 +404,9 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         classes = read_number("one_hot without num_classes", tensor.amax()) + 1
     shape = tuple(tensor.shape)
     zeros = bind(lookup("full"), 0, shape=(*shape, classes), dtype=dtypes.int64, device=str(tensor.device))
-    one = filled(zeros, 1)
+    ones = expand(filled(zeros, 1), *shape, 1)
     places = unsqueeze(to_dtype(tensor, dtypes.int64), len(shape))
-    return bind(lookup("scatter"), zeros, expand(one, *shape, 1), places, dim=len(shape), mode="replace")
+    return bind(lookup("scatter"), zeros, ones, places, dim=len(shape), mode="replace")
 
 
 @function()

@@ -257,8 +257,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of equal shapes, except along ``dim``, joined along it; types are promoted."""
     if not isinstance(tensors, Sequence) or not tensors:
         raise ArgumentTypeError(mistake("cat", "tensors", repr(tensors), "a non-empty sequence of tensors"))
-    for position, one in enumerate(tensors):
-        arguments.tensor("cat", f"tensors[{position}]", one)
+    for position, tensor in enumerate(tensors):
+        arguments.tensor("cat", f"tensors[{position}]", tensor)
     rank = max(len(tensor.shape) for tensor in tensors)
     if any(not tensor.shape for tensor in tensors):
         raise ShapeError("cat: 0-d tensors have no dimension to join; use stack")
@@ -282,7 +282,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape joined along a new dimension."""
     if not isinstance(tensors, Sequence) or not tensors:
         raise ArgumentTypeError(mistake("stack", "tensors", repr(tensors), "a non-empty sequence of tensors"))
-    shapes = {tuple(arguments.tensor("stack", "tensors", one).shape) for one in tensors}
+    shapes = {tuple(arguments.tensor("stack", "tensors", tensor).shape) for tensor in tensors}
     if len(shapes) > 1:
         raise ShapeError(mistake("stack", "shapes", sorted(shapes), "equal shapes"))
     (shape,) = shapes
@@ -290,4 +290,4 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     if place < len(shape):  # side by side along a dimension, which is then seen as two
         joined = bind(CAT, *tensors, dim=place)
         return bind(lookup("reshape"), joined, shape=(*shape[:place], len(tensors), *shape[place:]))
-    return cat([unsqueeze(one, place) for one in tensors], place)
+    return cat([unsqueeze(tensor, place) for tensor in tensors], place)

@@ -214,15 +214,15 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any, *, into: bool
     """``input`` with the rows along ``dim`` that ``index`` names filled with a number or a 0-d tensor."""
     place, rows = _selected("index_fill", input, dim, index)
     target = input if input.shape else reshape(input, 1)
-    one = _number_like("index_fill", input, value)
-    if getattr(one, "requires_grad", False):
+    fill = _number_like("index_fill", input, value)
+    if getattr(fill, "requires_grad", False):
         chosen = _mask_of(target, place, rows)
         if into:
-            fill_where(target, chosen, one)
+            fill_where(target, chosen, fill)
             return input
-        filled_by = bind(lookup("where"), chosen, one, target)
+        filled_by = bind(lookup("where"), chosen, fill, target)
         return filled_by if input.shape else reshape(filled_by)
-    written = put(target, one, [rows], "replace", into, dim=place)
+    written = put(target, fill, [rows], "replace", into, dim=place)
     return input if into else written if input.shape else reshape(written)
 
 
@@ -255,13 +255,13 @@ def index_reduce(
 def _mask_of(x: Any, dim: int, rows: Any) -> Any:
     """Which rows along ``dim`` are named, to broadcast with x; a row that is named twice is one row."""
     size, device = x.shape[dim], str(x.device)
-    none, one = (
+    nowhere, true = (
         bind(lookup("full"), given, shape=shape, dtype=dtypes.bool_, device=device)
         for given, shape in ((False, (size,)), (True, ()))
     )
     shape = [1] * len(x.shape)
     shape[dim] = size
-    return reshape(put(none, one, [rows], "replace"), *shape)
+    return reshape(put(nowhere, true, [rows], "replace"), *shape)
 
 
 def _number_like(name: str, input: Any, value: Any) -> Any:
@@ -287,8 +287,8 @@ def _elements(name: str, input: Any, dim: int, index: Any) -> int:
 def _source(name: str, input: Any, index: Any, src: Any) -> Any:
     """``src``, cut to the index's sizes; numbers become tensors of them."""
     if not hasattr(src, "shape"):
-        one = filled(input, src)
-        return expand(one, *index.shape) if index.shape else one
+        number = filled(input, src)
+        return expand(number, *index.shape) if index.shape else number
     if src.dtype is not input.dtype:
         raise DTypeError(mistake(name, "src's dtype", src.dtype.name, f"{input.dtype.name}, as the input's"))
     if len(src.shape) != len(index.shape):
@@ -426,18 +426,9 @@ def _folded(base: Any, values: Any, index: Any, dim: int, reduce: str, include_s
 def _mean(base: Any, values: Any, index: Any, dim: int, reduce: str, include_self: bool) -> Any:
     total = _folded(base, values, index, dim, "sum", include_self)
     start = filled(base, 1, base.shape)
-    one = filled(base, 1)
-    ones = expand(one, *index.shape) if index.shape else one
+    zeros, ones = (_source("scatter_reduce", base, index, number) for number in (0, 1))
     if not include_self:
-        none = filled(base, 0)
-        start = bind(
-            SCATTER,
-            start,
-            expand(none, *index.shape) if index.shape else none,
-            index,
-            dim=dim,
-            mode="replace",
-        )
+        start = bind(SCATTER, start, zeros, index, dim=dim, mode="replace")
     count = bind(SCATTER, start, ones, index, dim=dim, mode="sum")
     if base.dtype.kind == "float":
         return bind(lookup("div"), total, count)

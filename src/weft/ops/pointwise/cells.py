@@ -77,7 +77,7 @@ def _program(
         """The indices of each gate."""
         count = operand.shape[-1] // size[-1] if size[-1] else 1
         moved = [column, *(column + builder.integer(f"gate{at}", at * size[-1]) for at in range(1, count))]
-        return [[*rows, one] for one in moved]
+        return [[*rows, place] for place in moved]
 
     loaded = [builder.load(operand, place) for operand in operands for place in places(operand)]
     for output, values in zip(outputs, formula(loaded), strict=True):

@@ -22,10 +22,10 @@ RUN = 1024
 
 
 def _infer(*types: TensorType) -> tuple[TensorType, ...]:
-    for position, one in enumerate(types):
-        if one.dtype.kind != "float":
+    for position, given in enumerate(types):
+        if given.dtype.kind != "float":
             raise DTypeError(
-                mistake("any_non_finite", f"tensor {position}", one.dtype.name, "a floating point type")
+                mistake("any_non_finite", f"tensor {position}", given.dtype.name, "a floating point type")
             )
     return (TensorType((), dtypes.float32),)
 
@@ -33,7 +33,7 @@ def _infer(*types: TensorType) -> tuple[TensorType, ...]:
 def _reference(*arrays: Any) -> Any:
     import numpy
 
-    found = any(not numpy.isfinite(one.astype("float64")).all() for one in arrays)
+    found = any(not numpy.isfinite(array.astype("float64")).all() for array in arrays)
     return numpy.array(found, "float32")
 
 
@@ -45,20 +45,20 @@ def _lower(request: KernelRequest) -> KernelProgram:
     limit = int(request.profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30))
     steps: list[KernelStep] = []
     builder, slots, start, parts = Builder("non_finite"), {flags.slot}, 0, 0
-    for one, count in zip(request.operands, counts, strict=True):
+    for operand, count in zip(request.operands, counts, strict=True):
         if count == 0:
             continue
-        if len(slots | {one.slot}) > limit or parts == PARTS:
+        if len(slots | {operand.slot}) > limit or parts == PARTS:
             steps.append(builder.finish())
             builder, slots, parts = Builder("non_finite"), {flags.slot}, 0
-        slots.add(one.slot)
+        slots.add(operand.slot)
         parts += 1
         runs = -(-count // RUN)
         (run,) = builder.axes((runs,))
         (within,) = builder.reduce_axes((min(RUN, count),))
         position = run * builder.integer("run", RUN) + within
         valid = None if count % RUN == 0 or runs == 1 else position < builder.integer(f"count{start}", count)
-        value = builder.load(one, [position], (1,), valid)
+        value = builder.load(operand, [position], (1,), valid)
         bad = where(call("isfinite", value), const(0, dtypes.float32), const(1, dtypes.float32))
         shift = builder.integer(f"start{start}", start)
         builder.store(flags, [run], builder.reduce("max", bad), (1,), shift=shift)

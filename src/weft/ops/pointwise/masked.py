@@ -44,9 +44,9 @@ class Selection:
     __array_ufunc__ = None
 
     def __init__(self, whole: Any, mask: Any, spread: Any) -> None:
-        one = bind(lookup("full"), 1, shape=(), dtype=whole.dtype, device=str(whole.device))
+        filler = bind(lookup("full"), 1, shape=(), dtype=whole.dtype, device=str(whole.device))
         self.mask, self.spread = mask, spread
-        self.whole = bind(lookup("where"), spread, whole, one)
+        self.whole = bind(lookup("where"), spread, whole, filler)
 
     def _with(self, whole: Any) -> Selection:
         made = object.__new__(Selection)

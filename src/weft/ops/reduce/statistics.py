@@ -139,7 +139,7 @@ def _reference_var(x: Any, *, dims: tuple[int, ...], keepdim: bool, correction: 
     with numpy.errstate(all="ignore"):
         var = squares / numpy.float64(max(count - correction, 0.0))
     shape, kept = reduced_shape(x.shape, dims, keepdim), "float64" if x.dtype == "float64" else "float32"
-    return tuple(numpy.asarray(one).reshape(shape).astype(kept) for one in (var, mean))
+    return tuple(numpy.asarray(moment).reshape(shape).astype(kept) for moment in (var, mean))
 
 
 def _gradient_var(context: Gradient, by_var: Any, by_mean: Any) -> list[Any]:

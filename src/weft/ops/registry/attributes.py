@@ -49,7 +49,7 @@ def fits(value: Any, kind: Any) -> bool:
         if type(value) is not tuple:
             return False
         if len(parts) == 2 and parts[1] is ...:
-            return all(fits(one, parts[0]) for one in value)
+            return all(fits(element, parts[0]) for element in value)
         return len(value) == len(parts) and all(map(fits, value, parts))
     if kind is Any:
         return is_plain(value)

@@ -106,4 +106,4 @@ def machine(profile: TargetProfile) -> Machine:
 def fitting(profile: TargetProfile, turned: int) -> dict[str, Speed]:
     """The tiles that the target's workgroup memory holds."""
     room = profile.limits.get("max-compute-workgroup-storage-size", WORKGROUP_MEMORY)
-    return {name: one for name, one in machine(profile).speeds.items() if one.memory(turned) <= room}
+    return {name: speed for name, speed in machine(profile).speeds.items() if speed.memory(turned) <= room}

@@ -35,8 +35,9 @@ def check_given(name: str, targets: Sequence[Any], arguments: Sequence[Any]) -> 
     for target in targets:
         if not hasattr(target, "requires_grad"):
             raise ArgumentTypeError(mistake(name, "out", type(target).__name__, "a Tensor"))
-    given = [one for value in arguments for one in _several(value)]
-    for where, value in (*(("out", target) for target in targets), *(("an operand", one) for one in given)):
+    given = [operand for argument in arguments for operand in _several(argument)]
+    roles = [*(("out", target) for target in targets), *(("an operand", operand) for operand in given)]
+    for where, value in roles:
         if getattr(value, "requires_grad", False) and gradients_are_recorded():
             raise GradError(
                 mistake(name, where, "a tensor that requires grad", "none that does with out=",
@@ -125,11 +126,13 @@ def _write(name: str, results: Any, out: Any, targets: tuple[Any, ...]) -> None:
         expected = f"a tuple of {len(made)} tensors" if several else "a Tensor"
         given = f"{type(out).__name__} of {len(targets)}" if isinstance(out, tuple | list) else "one Tensor"
         raise ArgumentTypeError(mistake(name, "out", given, expected))
-    left = [(one, target) for one, target in zip(made, targets, strict=True) if one is not target]
-    for one, target in left:
-        check_target(name, TensorType(tuple(one.shape), one.dtype), target)
-        if str(one.device) != str(target.device):
-            raise DeviceError(mistake(name, "out", f"on {target.device}", f"on {one.device}, as the result"))
+    left = [(result, target) for result, target in zip(made, targets, strict=True) if result is not target]
+    for result, target in left:
+        check_target(name, TensorType(tuple(result.shape), result.dtype), target)
+        if str(result.device) != str(target.device):
+            raise DeviceError(
+                mistake(name, "out", f"on {target.device}", f"on {result.device}, as the result")
+            )
     with together():
-        for one, target in left:
-            bind(lookup("cast"), one, dtype=target.dtype, into=(target,))
+        for result, target in left:
+            bind(lookup("cast"), result, dtype=target.dtype, into=(target,))

@@ -117,9 +117,9 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
         )
     origin = [arguments.dimension("movedim", d, rank, "source") for d in first]
     goal = [arguments.dimension("movedim", d, rank, "destination") for d in second]
-    for what, given in (("source", origin), ("destination", goal)):
+    for argument, given in (("source", origin), ("destination", goal)):
         if len(set(given)) != len(given):
-            raise ShapeError(mistake("movedim", what, tuple(given), "distinct dimensions"))
+            raise ShapeError(mistake("movedim", argument, tuple(given), "distinct dimensions"))
     if not rank:
         return input
     rest = iter(d for d in range(rank) if d not in origin)
@@ -283,8 +283,8 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
             raise ShapeError(mistake("split", "split_size_or_sections", each, "1 or more"))
         sections = [min(each, size - start) for start in range(0, size, each)] if size else [0]
     stops, total = [], 0
-    for one in sections:
-        total += one
+    for section in sections:
+        total += section
         stops.append(total)
     return _slices("split", tensor, place, stops)
 
@@ -352,7 +352,7 @@ def unbind(input: Tensor, dim: int = 0) -> Any:
 @function(method=False)
 def broadcast_tensors(*tensors: Tensor) -> Any:
     """The tensors expanded to their common shape."""
-    given = [arguments.tensor("broadcast_tensors", "tensors", one) for one in tensors]
+    given = [arguments.tensor("broadcast_tensors", "tensors", tensor) for tensor in tensors]
     shape = broadcast_shapes("broadcast_tensors", *(tuple(value.shape) for value in given))
     return tuple(
         value if tuple(value.shape) == shape else bind(EXPAND, value, shape=shape) for value in given
@@ -366,13 +366,13 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> Any:
     if indexing not in ("ij", "xy"):
         raise ArgumentError(mistake("meshgrid", "indexing", repr(indexing), "'ij' or 'xy'"))
     vectors = []
-    for one in given:
-        rank = len(arguments.tensor("meshgrid", "tensors", one).shape)
+    for vector in given:
+        rank = len(arguments.tensor("meshgrid", "tensors", vector).shape)
         if rank > 1:
             raise ShapeError(
                 mistake("meshgrid", "tensors", f"a {rank}-dimensional tensor", "vectors or 0-d tensors")
             )
-        vectors.append(one if rank else reshape(one, 1))
+        vectors.append(vector if rank else reshape(vector, 1))
     if not vectors:
         raise ArgumentTypeError("meshgrid: no tensors were given, expected one or more")
     swap = indexing == "xy" and len(vectors) > 1
@@ -380,10 +380,9 @@ def meshgrid(*tensors: Tensor, indexing: str = "ij") -> Any:
         vectors[:2] = vectors[1::-1]
     shape = tuple(vector.shape[0] for vector in vectors)
     grids = []
-    for at, one in enumerate(vectors):
-        line = reshape(
-            one, *(-1 if d == at and shape[at] else (0 if d == at else 1) for d in range(len(shape)))
-        )
+    for axis, vector in enumerate(vectors):
+        own = -1 if shape[axis] else 0
+        line = reshape(vector, *(own if d == axis else 1 for d in range(len(shape))))
         grids.append(expand(line, *shape))
     if swap:
         grids[:2] = grids[1::-1]

@@ -184,8 +184,8 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
             f"expected -{shape[d]} to {shape[d] - 1}"
         )
     place %= shape[d]
-    one = bind(SLICE, input, dim=d, start=place, stop=place + 1, step=1)
-    return bind(RESHAPE, one, shape=tuple(shape[:d]) + tuple(shape[d + 1 :]))
+    single = bind(SLICE, input, dim=d, start=place, stop=place + 1, step=1)
+    return bind(RESHAPE, single, shape=tuple(shape[:d]) + tuple(shape[d + 1 :]))
 
 
 def basic_index(input: Tensor, index: Any) -> Tensor:

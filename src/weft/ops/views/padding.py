@@ -201,7 +201,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     other end is still that of the whole input.
     """
     shape = tuple(arguments.tensor("pad", "input", input).shape)
-    given = [arguments.integer("pad", "pad", one) for one in pad]
+    given = [arguments.integer("pad", "pad", number) for number in pad]
     if len(given) % 2 or len(given) > 2 * len(shape):
         raise ShapeError(
             mistake("pad", "pad", tuple(given), f"two numbers for each of at most {len(shape)} dimensions")

@@ -154,7 +154,7 @@ def flip(input: Tensor, *dims: int) -> Tensor:
 
 def _flat(name: str, given: Sequence[Any]) -> tuple[int, ...]:
     flat = given[0] if len(given) == 1 and isinstance(given[0], Sequence) else given
-    return tuple(arguments.integer(name, "dims", one) for one in flat)
+    return tuple(arguments.integer(name, "dims", dim) for dim in flat)
 
 
 @function()
@@ -336,7 +336,7 @@ def _at_least(name: str, tensors: Sequence[Any], rank: int) -> list[Any]:
     if not isinstance(tensors, Sequence) or not tensors:
         raise ArgumentTypeError(mistake(name, "tensors", repr(tensors), "a non-empty sequence of tensors"))
     made = []
-    for at, one in enumerate(tensors):
-        shape = tuple(arguments.tensor(name, f"tensors[{at}]", one).shape)
-        made.append(reshape(one, *(1,) * (rank - len(shape)), *shape) if len(shape) < rank else one)
+    for at, tensor in enumerate(tensors):
+        shape = tuple(arguments.tensor(name, f"tensors[{at}]", tensor).shape)
+        made.append(reshape(tensor, *(1,) * (rank - len(shape)), *shape) if len(shape) < rank else tensor)
     return made

@@ -90,11 +90,11 @@ def _summed(pieces: Sequence[Piece], dim: int) -> Piece:
         return pieces[0]
     layers: list[list[Piece]] = []
     for piece in pieces:
-        layer = next((one for one in layers if one[-1].stop <= piece.start), None)
-        if layer is None:
+        free = next((layer for layer in layers if layer[-1].stop <= piece.start), None)
+        if free is None:
             layers.append([piece])
         else:
-            layer.append(piece)
+            free.append(piece)
     start, stop = pieces[0].start, max(piece.stop for piece in pieces)
     total = None
     for layer in layers:
@@ -129,5 +129,5 @@ def _side_by_side(pieces: Sequence[Piece], dim: int, start: int, stop: int) -> A
 def _zeros(like: Any, dim: int, length: int) -> Any:
     """Zeros without memory of their own, of another length along a dimension."""
     shape = tuple(like.shape)
-    one = zeros_of(TensorType((1,) * len(shape), like.dtype), device=str(like.device))
-    return bind(lookup("expand"), one, shape=(*shape[:dim], length, *shape[dim + 1 :]))
+    zero = zeros_of(TensorType((1,) * len(shape), like.dtype), device=str(like.device))
+    return bind(lookup("expand"), zero, shape=(*shape[:dim], length, *shape[dim + 1 :]))
