@@ -385,29 +385,44 @@ def allclose(
 def equal(input: Tensor, other: Tensor) -> builtins.bool:
     """Whether two tensors have one shape and equal elements; reads one value back."""
 def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
-def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m)."""
-def einsum(equation: Any, *operands: Any) -> Tensor:
-    """Sums of products by Einstein's convention, as ``torch.einsum``: ``einsum("bik,bkj->bij", x, y)``.
+    """Return the matrix product, as ``torch.matmul``: (*, n, k) by (*, k, m) gives (*, n, m).
 
-    A repeated subscript of one operand reads its diagonal; ``...`` stands for dimensions that broadcast; without
-    ``->`` the output has the subscripts that appear once, in alphabetical order. Also ``einsum(x, [0, 1], y, [1, 2])``.
+    Leading dimensions broadcast. A vector (k) acts as a row on the left and as a column on the right.
+
+    >>> import weft as wf
+    >>> wf.matmul(wf.tensor([[1.0, 2.0]]), wf.tensor([3.0, 4.0]))
+    tensor([11.])
+    """
+def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Return the product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m), as ``torch.mm``."""
+def einsum(equation: Any, *operands: Any) -> Tensor:
+    """Return a sum of products by Einstein's summation convention, as ``torch.einsum``: ``einsum("ik,kj->ij", x, y)``.
+
+    A subscript that is repeated in one operand reads its diagonal; ``...`` stands for dimensions that broadcast.
+    Without ``->`` the output has the subscripts that appear once, in alphabetical order. Subscripts may also be lists
+    of numbers: ``einsum(x, [0, 1], y, [1, 2])``.
 
     >>> import weft as wf
     >>> wf.einsum("ij,j", wf.tensor([[1.0, 2.0], [3.0, 4.0]]), wf.tensor([1.0, 10.0]))
     tensor([21., 43.])
     """
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2, *, out: Tensor | None = None) -> Tensor:
-    """Products summed over the last ``dims`` dimensions of ``a`` and the first of ``b``, or over two lists of them."""
+    """Multiply two tensors and sum over pairs of their dimensions, as ``torch.tensordot``.
+
+    The pairs are the last ``dims`` dimensions of ``a`` with the first of ``b``, or those of two lists of dimensions.
+
+    >>> import weft as wf
+    >>> wf.tensordot(wf.ones(2, 3, 4), wf.ones(3, 4, 5)).shape
+    (2, 5)
+    """
 def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Products of two batches of matrices, without broadcasting: (B, n, k) by (B, k, m) gives (B, n, m)."""
+    """Return the products of two batches of matrices, without broadcasting: (B, n, k) by (B, k, m) gives (B, n, m)."""
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """A matrix (n, k) by a vector (k)."""
+    """Return the product (n) of a matrix (n, k) and a vector (k)."""
 def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inner product of two vectors of one size."""
+    """Return the inner product of two vectors of one size, a 0-d tensor."""
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The outer product of two vectors: (n) and (m) give (n, m)."""
+    """Return the outer product of two vectors: (n) and (m) give (n, m)."""
 def addmm(
     input: Tensor,
     mat1: Tensor,
@@ -417,7 +432,7 @@ def addmm(
     alpha: builtins.float = 1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
+    """Return ``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
 def addmv(
     input: Tensor,
     mat: Tensor,
@@ -427,7 +442,7 @@ def addmv(
     alpha: builtins.float = 1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``beta * input + alpha * (mat @ vec)``."""
+    """Return ``beta * input + alpha * (mat @ vec)``, the input broadcast to the product's shape."""
 def baddbmm(
     input: Tensor,
     batch1: Tensor,
@@ -437,9 +452,12 @@ def baddbmm(
     alpha: builtins.float = 1,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``beta * input + alpha * bmm(batch1, batch2)``."""
+    """Return ``beta * input + alpha * bmm(batch1, batch2)``, the input broadcast to the product's shape."""
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: builtins.int = 1, eps: builtins.float = 1e-08) -> Tensor:
-    """The cosine of the angle between vectors along a dimension; norms count at least ``eps``."""
+    """Return the cosine of the angle between vectors along a dimension; norms count at least ``eps``.
+
+    Inputs broadcast; the result lacks the dimension ``dim``.
+    """
 def pairwise_distance(
     x1: Tensor,
     x2: Tensor,
@@ -447,7 +465,7 @@ def pairwise_distance(
     eps: builtins.float = 1e-06,
     keepdim: builtins.bool = False,
 ) -> Tensor:
-    """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
+    """Return the p-norm of ``x1 - x2 + eps`` along the last dimension."""
 def add(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
@@ -856,7 +874,7 @@ def divide(
 def fix(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``trunc`` by another name: The whole number next to, towards 0, each element."""
 def ger(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``outer`` by another name: The outer product of two vectors: (n) and (m) give (n, m)."""
+    """``outer`` by another name: Return the outer product of two vectors: (n) and (m) give (n, m)."""
 def greater(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
@@ -920,7 +938,7 @@ def true_divide(
 ) -> Tensor:
     """``div`` by another name: The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
 def vdot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``dot`` by another name: The inner product of two vectors of one size."""
+    """``dot`` by another name: Return the inner product of two vectors of one size, a 0-d tensor."""
 def sum(
     input: Tensor,
     dim: Dims = None,
@@ -1004,16 +1022,16 @@ def log_softmax(
 ) -> Tensor:
     """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
 def pixel_shuffle(input: Tensor, upscale_factor: builtins.int) -> Tensor:
-    """Channels moved into places: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016).
+    """Rearrange channels into space: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016).
 
     >>> import weft as wf
     >>> wf.nn.functional.pixel_shuffle(wf.arange(4.0).reshape(4, 1, 1), 2).tolist()
     [[[0.0, 1.0], [2.0, 3.0]]]
     """
 def pixel_unshuffle(input: Tensor, downscale_factor: builtins.int) -> Tensor:
-    """Places moved into channels, the inverse of ``pixel_shuffle``: (*, C, H * r, W * r) to (*, C * r * r, H, W)."""
+    """Rearrange space into channels, the inverse of ``pixel_shuffle``: (*, C, H * r, W * r) to (*, C * r * r, H, W)."""
 def channel_shuffle(input: Tensor, groups: builtins.int) -> Tensor:
-    """The channels of (N, C, *) in turns from ``groups`` equal runs of them (Zhang et al. 2018)."""
+    """Interleave the channels of ``groups`` equal groups of (N, C, *) (Zhang et al. 2018)."""
 def conv1d(
     input: Tensor,
     weight: Tensor,
@@ -1399,9 +1417,10 @@ def diff(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Differences of neighbours along ``dim``, taken ``n`` times; of bool whether they differ.
+    """Return the differences of neighbours along ``dim``, taken ``n`` times, as ``torch.diff``.
 
-    ``prepend`` and ``append`` are joined to the input first.
+    A size n along ``dim`` becomes ``size - n``. For bool the result says whether neighbours differ. ``prepend`` and
+    ``append`` are concatenated with the input first.
 
     >>> import weft as wf
     >>> wf.diff(wf.tensor([1, 4, 9]))
@@ -1414,7 +1433,14 @@ def trapezoid(
     dx: builtins.float | None = None,
     dim: builtins.int = -1,
 ) -> Tensor:
-    """The integral along ``dim`` by the trapezoidal rule, at points ``x`` or at distances ``dx`` (1)."""
+    """Return the integral along ``dim`` by the trapezoidal rule, as ``torch.trapezoid``.
+
+    The samples ``y`` lie at points ``x``, or at distances ``dx``, 1 by default; the result lacks the dimension ``dim``.
+
+    >>> import weft as wf
+    >>> wf.trapezoid(wf.tensor([1.0, 2.0, 3.0]))
+    tensor(4.)
+    """
 def trapz(
     y: Tensor,
     x: Tensor | None = None,
@@ -1422,7 +1448,14 @@ def trapz(
     dx: builtins.float | None = None,
     dim: builtins.int = -1,
 ) -> Tensor:
-    """``trapezoid`` by another name: The integral along ``dim`` by the trapezoidal rule, at points ``x`` or at distances ``dx`` (1)."""
+    """``trapezoid`` by another name: Return the integral along ``dim`` by the trapezoidal rule, as ``torch.trapezoid``.
+
+    The samples ``y`` lie at points ``x``, or at distances ``dx``, 1 by default; the result lacks the dimension ``dim``.
+
+    >>> import weft as wf
+    >>> wf.trapezoid(wf.tensor([1.0, 2.0, 3.0]))
+    tensor(4.)
+    """
 def cumulative_trapezoid(
     y: Tensor,
     x: Tensor | None = None,
@@ -1430,7 +1463,12 @@ def cumulative_trapezoid(
     dx: builtins.float | None = None,
     dim: builtins.int = -1,
 ) -> Tensor:
-    """The integral up to each point along ``dim`` by the trapezoidal rule: one element fewer than ``y``."""
+    """Return the integral up to each point along ``dim`` by the trapezoidal rule: one element fewer than ``y``.
+
+    >>> import weft as wf
+    >>> wf.cumulative_trapezoid(wf.tensor([1.0, 2.0, 3.0]))
+    tensor([1.5000, 4.0000])
+    """
 def gradient(
     input: Tensor,
     *,
@@ -1438,10 +1476,11 @@ def gradient(
     dim: Dims = None,
     edge_order: builtins.int = 1,
 ) -> tuple[Tensor, ...]:
-    """The derivatives of samples along each dimension, or those of ``dim``, each shaped as the input.
+    """Return the derivatives of samples along each dimension, or along ``dim``, as ``torch.gradient``.
 
-    Inside by central differences, of second order; at the ends one-sided, of ``edge_order`` 1 or 2. ``spacing`` is the
-    distance of the samples, or a list of a distance, or a vector of points, for each dimension.
+    Each derivative has the input's shape: inner points by central differences of second order, ends by one-sided
+    differences of ``edge_order`` 1 or 2. ``spacing`` is the distance of the samples, or a list with a distance or a
+    vector of points for each dimension.
 
     >>> import weft as wf
     >>> wf.gradient(wf.tensor([0.0, 1.0, 4.0, 9.0]))
@@ -1456,9 +1495,13 @@ def norm(
     dtype: DType | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2.
+    """Return the vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2.
 
     The order ``"nuc"`` is the sum of the singular values of matrices, which lie along two dimensions.
+
+    >>> import weft as wf
+    >>> wf.norm(wf.tensor([[3.0, 0.0], [0.0, 4.0]]))
+    tensor(5.)
     """
 def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements along dimension 0 in ascending order."""
@@ -1471,10 +1514,10 @@ def quantile(
     interpolation: str = 'linear',
     out: Tensor | None = None,
 ) -> Tensor:
-    """The quantiles ``q``, in [0, 1], along ``dim`` or of all elements; a vector of them is a first dimension.
+    """Return the quantiles ``q``, in [0, 1], along ``dim`` or of all elements, as ``torch.quantile``.
 
-    Between two elements: ``"linear"``, ``"lower"``, ``"higher"``, ``"midpoint"`` or ``"nearest"``. NaN where there is
-    one. float32 and float64.
+    A vector ``q`` becomes the result's first dimension. ``interpolation`` between two elements is ``"linear"``,
+    ``"lower"``, ``"higher"``, ``"midpoint"`` or ``"nearest"``. A row with NaN gives NaN. Types: float32 and float64.
 
     >>> import weft as wf
     >>> wf.quantile(wf.tensor([0.0, 1.0, 4.0]), 0.75)
@@ -1489,7 +1532,7 @@ def nanquantile(
     interpolation: str = 'linear',
     out: Tensor | None = None,
 ) -> Tensor:
-    """``quantile`` of the elements that are not NaN, NaN where there is none."""
+    """Return ``quantile`` of the elements that are not NaN; NaN for rows of NaN alone."""
 def cov(
     input: Tensor,
     *,
@@ -1497,15 +1540,20 @@ def cov(
     fweights: Tensor | None = None,
     aweights: Tensor | None = None,
 ) -> Tensor:
-    """The covariances of variables, which are the rows of a matrix: (n, m) gives (n, n), of a vector the variance.
+    """Return the covariances of the rows of a matrix, as ``torch.cov``: (n, m) gives (n, n), a vector its variance.
 
-    ``fweights`` says how often each column counts, ``aweights`` how much; the sum is divided by their total less
-    ``correction``.
+    ``fweights`` are the columns' frequencies, ``aweights`` their weights. The sums are divided by the total weight
+    less ``correction``.
     """
 def corrcoef(input: Tensor) -> Tensor:
-    """The correlation coefficients of variables, which are the rows of a matrix: (n, m) gives (n, n), in [-1, 1]."""
+    """Return the correlation coefficients of the rows of a matrix: (n, m) gives (n, n), in [-1, 1].
+
+    >>> import weft as wf
+    >>> wf.corrcoef(wf.tensor([[1.0, 2.0], [4.0, 3.0]])).tolist()
+    [[1.0, -1.0], [-1.0, 1.0]]
+    """
 def trace(input: Tensor) -> Tensor:
-    """The sum of a matrix's diagonal; int64 of integers."""
+    """The sum of a matrix's diagonal; int64 for integers."""
 def cross(
     input: Tensor,
     other: Tensor,
@@ -1517,7 +1565,7 @@ def cross(
 def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The Kronecker product: each element of ``input`` times all of ``other``, as blocks."""
 def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Inner products along the last dimensions: (*, k) and (+, k) give (*, +); of a 0-d tensor the product."""
+    """Inner products along the last dimensions: (*a, k) and (*b, k) give (*a, *b); a 0-d tensor is a factor."""
 def addr(
     input: Tensor,
     vec1: Tensor,
@@ -1529,12 +1577,12 @@ def addr(
 ) -> Tensor:
     """``beta * input + alpha * outer(vec1, vec2)``; with ``beta`` 0 the input is not read."""
 def dist(input: Tensor, other: Tensor, p: builtins.float = 2) -> Tensor:
-    """The p-norm of ``input - other``, all elements together; p may be 0 and inf."""
+    """The p-norm of ``input - other`` over all elements, a 0-d tensor; p may be 0 and inf."""
 def cdist(x1: Tensor, x2: Tensor, p: builtins.float = 2.0, compute_mode: str | None = None) -> Tensor:
     """The p-norm distances between the rows of two batches of matrices: (*, n, k) and (*, m, k) give (*, n, m).
 
-    From more than 25 rows on Euclidean distances come from a matrix product, which is faster and less exact between
-    rows that are nearly equal; ``compute_mode="donot_use_mm_for_euclid_dist"`` prevents that.
+    With more than 25 rows, Euclidean distances come from a matrix product. This is faster, and less exact for rows
+    that are nearly equal; ``compute_mode="donot_use_mm_for_euclid_dist"`` prevents it.
 
     >>> import weft as wf
     >>> wf.cdist(wf.zeros(1, 2), wf.tensor([[3.0, 4.0], [0.0, 1.0]]))
@@ -1556,16 +1604,24 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: builtins.float = 1e-05,
 ) -> Tensor:
-    """Mean 0 and variance 1 over the last dimensions, those of ``normalized_shape`` (Ba et al. 2016), as PyTorch."""
+    """Normalize to mean 0 and variance 1 over the last dimensions, those of ``normalized_shape`` (Ba et al. 2016).
+
+    As ``torch.nn.functional.layer_norm``. ``weight`` and ``bias`` have the shape ``normalized_shape``.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.layer_norm(wf.tensor([[1.0, 3.0]]), 2, eps=0.0).tolist()
+    [[-1.0, 1.0]]
+    """
 def rms_norm(
     input: Tensor,
     normalized_shape: builtins.int | Sequence[builtins.int],
     weight: Tensor | None = None,
     eps: builtins.float | None = None,
 ) -> Tensor:
-    """Root mean square 1 over the last dimensions (Zhang and Sennrich 2019); ``eps`` None is an epsilon.
+    """Normalize to root mean square 1 over the last dimensions (Zhang and Sennrich 2019).
 
-    It is that of the type computed in: float32's for 16-bit input.
+    As ``torch.nn.functional.rms_norm``. The default ``eps`` is the machine epsilon of the type of the computation,
+    float32's for 16-bit input.
     """
 def group_norm(
     input: Tensor,
@@ -1574,7 +1630,7 @@ def group_norm(
     bias: Tensor | None = None,
     eps: builtins.float = 1e-05,
 ) -> Tensor:
-    """Mean 0 and variance 1 over each of ``num_groups`` groups of channels of (N, C, ...) (Wu and He 2018)."""
+    """Normalize each of ``num_groups`` groups of channels of (N, C, ...) to mean 0 and variance 1 (Wu and He 2018)."""
 def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """1 / (1 + exp(-x)) of each element."""
 def relu(input: Tensor, inplace: builtins.bool = False) -> Tensor:

@@ -40,16 +40,29 @@ def embedding(
     ``UnsupportedError``.
     """
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``input @ weight.T + bias``: input (*, in_features), weight (out_features, in_features), bias (out_features).
+    """Return ``input @ weight.T + bias``, as ``torch.nn.functional.linear``.
 
-    A weight (in_features,) gives one output, whose dimension goes; its bias is 0-d.
+    An input (*, in_features), a weight (out_features, in_features) and a bias (out_features) give (*, out_features).
+    A weight (in_features) with a 0-d bias gives (*).
+
+    >>> import weft as wf
+    >>> wf.nn.functional.linear(wf.tensor([[1.0, 2.0]]), wf.tensor([[3.0, 4.0]]), wf.tensor([5.0]))
+    tensor([[16.]])
     """
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``input1 @ weight[o] @ input2 + bias[o]``: (*, n) and (*, m) with weight (O, n, m) give (*, O)."""
+    """Return ``input1 @ weight[o] @ input2 + bias[o]``: (*, n) and (*, m) with weight (O, n, m) give (*, O)."""
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
-    """Vectors along a dimension divided by their p-norm, or by ``eps`` where that is larger."""
+    """Divide vectors along a dimension by their p-norm, or by ``eps`` where that is larger.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.normalize(wf.tensor([[3.0, 4.0]]))
+    tensor([[0.6000, 0.8000]])
+    """
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-08) -> Tensor:
-    """The cosine of the angle between vectors along a dimension; norms count at least ``eps``."""
+    """Return the cosine of the angle between vectors along a dimension; norms count at least ``eps``.
+
+    Inputs broadcast; the result lacks the dimension ``dim``.
+    """
 def pairwise_distance(
     x1: Tensor,
     x2: Tensor,
@@ -57,7 +70,7 @@ def pairwise_distance(
     eps: float = 1e-06,
     keepdim: bool = False,
 ) -> Tensor:
-    """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
+    """Return the p-norm of ``x1 - x2 + eps`` along the last dimension."""
 def tanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The hyperbolic tangent of each element."""
 def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor | None = None) -> Tensor:
@@ -148,16 +161,16 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = 'constant', value: float 
     other end is still that of the whole input.
     """
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
-    """Channels moved into places: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016).
+    """Rearrange channels into space: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016).
 
     >>> import weft as wf
     >>> wf.nn.functional.pixel_shuffle(wf.arange(4.0).reshape(4, 1, 1), 2).tolist()
     [[[0.0, 1.0], [2.0, 3.0]]]
     """
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
-    """Places moved into channels, the inverse of ``pixel_shuffle``: (*, C, H * r, W * r) to (*, C * r * r, H, W)."""
+    """Rearrange space into channels, the inverse of ``pixel_shuffle``: (*, C, H * r, W * r) to (*, C * r * r, H, W)."""
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
-    """The channels of (N, C, *) in turns from ``groups`` equal runs of them (Zhang et al. 2018)."""
+    """Interleave the channels of ``groups`` equal groups of (N, C, *) (Zhang et al. 2018)."""
 def local_response_norm(
     input: Tensor,
     size: int,
@@ -165,9 +178,10 @@ def local_response_norm(
     beta: float = 0.75,
     k: float = 1.0,
 ) -> Tensor:
-    """Each element of (N, C, *) by a power of its channel's neighbourhood (Krizhevsky et al. 2012).
+    """Normalize each element of (N, C, *) by the neighbouring channels (Krizhevsky et al. 2012).
 
-    ``x / (k + alpha * mean)^beta``, the mean of the squares of ``size`` channels around it, zeros beyond the ends.
+    ``x / (k + alpha * mean)^beta``, with the mean of the squares of ``size`` channels around the element's; channels
+    beyond the ends count as 0.
     """
 def lp_pool1d(
     input: Tensor,
@@ -309,11 +323,11 @@ def grid_sample(
     padding_mode: str = 'zeros',
     align_corners: bool | None = None,
 ) -> Tensor:
-    """Images (N, C, H, W) read at the points of ``grid`` (N, *out, 2), as ``torch.nn.functional.grid_sample``.
+    """Sample images (N, C, H, W) at the points of ``grid`` (N, *out, 2), as ``torch.nn.functional.grid_sample``.
 
     Volumes (N, C, D, H, W) take a grid (N, *out, 3). A point is (x, y) or (x, y, z), from -1 to 1 across the image.
-    ``mode``: ``"bilinear"``, ``"nearest"``, ``"bicubic"`` (images). ``padding_mode`` says what lies outside:
-    ``"zeros"``, ``"border"``, ``"reflection"``.
+    ``mode`` is ``"bilinear"``, ``"nearest"`` or, for images, ``"bicubic"``. ``padding_mode`` gives the values outside
+    of the image: ``"zeros"``, ``"border"`` or ``"reflection"``.
 
     >>> import weft as wf
     >>> points = wf.tensor([[[[0.0, 0.0], [1.0, 1.0]]]])
@@ -321,9 +335,10 @@ def grid_sample(
     [[[[1.5, 3.0]]]]
     """
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
-    """The points at which ``grid_sample`` reads for affine maps: (N, 2, 3) to (N, H, W, 2) or of volumes.
+    """Return the grid with which ``grid_sample`` applies affine maps: maps (N, 2, 3) give points (N, H, W, 2).
 
-    ``size`` is the result's, (N, C, H, W), or (N, C, D, H, W) of maps (N, 3, 4).
+    ``size`` is the sampled image's shape (N, C, H, W). For volumes (N, C, D, H, W), maps (N, 3, 4) give points
+    (N, D, H, W, 3).
 
     >>> import weft as wf
     >>> theta = wf.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
@@ -339,11 +354,18 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> Tensor:
-    """Images (N, C, *size) at another size, as ``torch.nn.functional.interpolate``.
+    """Resize images (N, C, *size) to ``size`` or by ``scale_factor``, as ``torch.nn.functional.interpolate``.
 
-    ``size`` or ``scale_factor``, a number or one for each dimension. ``mode``: ``"nearest"``, ``"nearest-exact"``,
-    ``"linear"`` (3-d input), ``"bilinear"``, ``"bicubic"`` (4-d), ``"trilinear"`` (5-d), ``"area"``.
-    ``antialias`` raises ``UnsupportedError``.
+    ``size`` and ``scale_factor`` are a number, or a number for each dimension. ``mode`` is ``"nearest"``,
+    ``"nearest-exact"`` or ``"area"``; for 3-d input also ``"linear"``, for 4-d ``"bilinear"`` and ``"bicubic"``, for
+    5-d ``"trilinear"``.
+
+    Raises:
+        UnsupportedError: for ``antialias``.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.interpolate(wf.tensor([[[1.0, 2.0]]]), scale_factor=2).tolist()
+    [[[1.0, 1.0, 2.0, 2.0]]]
     """
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """int64 rows of zeros with a one at each index: shape (*tensor, num_classes), by default the largest index + 1."""
@@ -381,9 +403,14 @@ def nll_loss(
     reduce: bool | None = None,
     reduction: str = 'mean',
 ) -> Tensor:
-    """The negative log likelihood: ``input`` log-probabilities (N, C, ...), ``target`` classes (N, ...) or (C) and ().
+    """The negative log likelihood of log-probabilities (N, C, ...) and classes (N, ...), or of (C) and a 0-d class.
 
-    ``weight`` (C) weighs the classes. The mean is over the weights of the targets that are not ``ignore_index``.
+    As ``torch.nn.functional.nll_loss``. ``weight`` (C) weighs the classes; the mean divides by the sum of the weights
+    of the targets that are not ``ignore_index``.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.nll_loss(wf.tensor([[-1.0, -2.0]]), wf.tensor([1]))
+    tensor(2.)
     """
 def cross_entropy(
     input: Tensor,
@@ -399,6 +426,10 @@ def cross_entropy(
 
     ``target`` may also hold class probabilities, shaped as ``input``. ``weight`` (C) weighs the classes;
     ``label_smoothing`` in [0, 1) mixes in the uniform distribution.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.cross_entropy(wf.tensor([[0.0, 0.0]]), wf.tensor([1]))
+    tensor(0.6931)
     """
 def mse_loss(
     input: Tensor,
@@ -408,7 +439,12 @@ def mse_loss(
     reduction: str = 'mean',
     weight: Tensor | None = None,
 ) -> Tensor:
-    """The mean (or sum, or each) squared difference of two tensors of one shape."""
+    """The squared differences of two tensors of one shape: their mean, their sum, or each, by ``reduction``.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.mse_loss(wf.tensor([1.0, 3.0]), wf.tensor([1.0, 1.0]))
+    tensor(2.)
+    """
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -417,7 +453,7 @@ def l1_loss(
     reduction: str = 'mean',
     weight: Tensor | None = None,
 ) -> Tensor:
-    """The mean (or sum, or each) absolute difference of two tensors of one shape."""
+    """The absolute differences of two tensors of one shape: their mean, their sum, or each, by ``reduction``."""
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -443,7 +479,7 @@ def binary_cross_entropy(
     reduce: bool | None = None,
     reduction: str = 'mean',
 ) -> Tensor:
-    """Cross entropy of probabilities in [0, 1] and targets of the same shape; logarithms count at least -100."""
+    """Cross entropy of probabilities in [0, 1] and targets of the same shape; logarithms are clamped to -100."""
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -478,7 +514,7 @@ def margin_ranking_loss(
     reduce: bool | None = None,
     reduction: str = 'mean',
 ) -> Tensor:
-    """``max(0, margin - target * (input1 - input2))``: target 1 wants input1 higher, -1 lower."""
+    """``max(0, margin - target * (input1 - input2))``: a target of 1 ranks input1 higher, -1 lower."""
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -520,7 +556,7 @@ def triplet_margin_loss(
 ) -> Tensor:
     """``max(0, d(anchor, positive) - d(anchor, negative) + margin)`` of vectors (N, D), d the p-norm of differences.
 
-    With ``swap`` the negative's distance to the positive counts where it is smaller.
+    With ``swap``, d(anchor, negative) is replaced by d(positive, negative) where that is smaller.
     """
 def gaussian_nll_loss(
     input: Tensor,
@@ -532,8 +568,8 @@ def gaussian_nll_loss(
 ) -> Tensor:
     """The negative log likelihood of targets under normal distributions of mean ``input`` and variance ``var``.
 
-    ``var`` has the input's shape, that without its last dimension, or 1 there; it counts at least ``eps``, and its
-    gradient flows as if it did not. ``full`` adds the constant.
+    ``var`` has the input's shape, or that shape without its last dimension, or with 1 there. It is clamped to ``eps``;
+    its gradient ignores the clamp. ``full`` adds the constant of the density.
     """
 def poisson_nll_loss(
     input: Tensor,
@@ -561,7 +597,7 @@ def multi_margin_loss(
 ) -> Tensor:
     """The mean over the other classes of ``max(0, margin - input[target] + input) ** p``: (N, C) or (C).
 
-    ``p`` is 1 or 2; ``weight`` (C) scales the terms by that of the target's class.
+    ``p`` is 1 or 2; ``weight`` (C) scales an example's terms by the weight of its target class.
     """
 def layer_norm(
     input: Tensor,
@@ -570,16 +606,24 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-05,
 ) -> Tensor:
-    """Mean 0 and variance 1 over the last dimensions, those of ``normalized_shape`` (Ba et al. 2016), as PyTorch."""
+    """Normalize to mean 0 and variance 1 over the last dimensions, those of ``normalized_shape`` (Ba et al. 2016).
+
+    As ``torch.nn.functional.layer_norm``. ``weight`` and ``bias`` have the shape ``normalized_shape``.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.layer_norm(wf.tensor([[1.0, 3.0]]), 2, eps=0.0).tolist()
+    [[-1.0, 1.0]]
+    """
 def rms_norm(
     input: Tensor,
     normalized_shape: int | Sequence[int],
     weight: Tensor | None = None,
     eps: float | None = None,
 ) -> Tensor:
-    """Root mean square 1 over the last dimensions (Zhang and Sennrich 2019); ``eps`` None is an epsilon.
+    """Normalize to root mean square 1 over the last dimensions (Zhang and Sennrich 2019).
 
-    It is that of the type computed in: float32's for 16-bit input.
+    As ``torch.nn.functional.rms_norm``. The default ``eps`` is the machine epsilon of the type of the computation,
+    float32's for 16-bit input.
     """
 def group_norm(
     input: Tensor,
@@ -588,7 +632,7 @@ def group_norm(
     bias: Tensor | None = None,
     eps: float = 1e-05,
 ) -> Tensor:
-    """Mean 0 and variance 1 over each of ``num_groups`` groups of channels of (N, C, ...) (Wu and He 2018)."""
+    """Normalize each of ``num_groups`` groups of channels of (N, C, ...) to mean 0 and variance 1 (Wu and He 2018)."""
 def batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -599,10 +643,11 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-05,
 ) -> Tensor:
-    """Mean 0 and variance 1 over the batch, channel by channel of (N, C, ...) (Ioffe and Szegedy 2015), as PyTorch.
+    """Normalize each channel of (N, C, ...) to mean 0 and variance 1 over the batch (Ioffe and Szegedy 2015).
 
-    While ``training`` the batch's own statistics count, and the running ones move towards them in place by
-    ``momentum`` (the variance without bias); else the running ones count.
+    As ``torch.nn.functional.batch_norm``. With ``training`` the statistics are the batch's, and the running statistics
+    are updated in place: exponential moving averages of the mean and of the unbiased variance, with ``momentum`` the
+    weight of the new value. Without ``training`` the running statistics are used.
     """
 def instance_norm(
     input: Tensor,
@@ -614,7 +659,10 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-05,
 ) -> Tensor:
-    """Mean 0 and variance 1 over each channel of each example of (N, C, ...) (Ulyanov et al. 2016), as PyTorch."""
+    """Normalize each channel of each example of (N, C, ...) to mean 0 and variance 1 (Ulyanov et al. 2016).
+
+    As ``torch.nn.functional.instance_norm``. Without ``use_input_stats`` the running statistics are used.
+    """
 def sigmoid(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """1 / (1 + exp(-x)) of each element."""
 def relu(input: Tensor, inplace: bool = False) -> Tensor:

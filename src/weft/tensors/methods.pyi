@@ -124,29 +124,36 @@ class TensorMethods:
     def equal(self, other: Tensor) -> bool:
         """Whether two tensors have one shape and equal elements; reads one value back."""
     def matmul(self, other: Tensor) -> Tensor:
-        """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
+        """Return the matrix product, as ``torch.matmul``: (*, n, k) by (*, k, m) gives (*, n, m).
+
+        Leading dimensions broadcast. A vector (k) acts as a row on the left and as a column on the right.
+
+        >>> import weft as wf
+        >>> wf.matmul(wf.tensor([[1.0, 2.0]]), wf.tensor([3.0, 4.0]))
+        tensor([11.])
+        """
     def __matmul__(self, other: Tensor) -> Tensor: ...
     def __rmatmul__(self, other: Tensor) -> Tensor: ...
     def mm(self, mat2: Tensor) -> Tensor:
-        """The product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m)."""
+        """Return the product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m), as ``torch.mm``."""
     def bmm(self, mat2: Tensor) -> Tensor:
-        """Products of two batches of matrices, without broadcasting: (B, n, k) by (B, k, m) gives (B, n, m)."""
+        """Return the products of two batches of matrices, without broadcasting: (B, n, k) by (B, k, m) gives (B, n, m)."""
     def mv(self, vec: Tensor) -> Tensor:
-        """A matrix (n, k) by a vector (k)."""
+        """Return the product (n) of a matrix (n, k) and a vector (k)."""
     def dot(self, tensor: Tensor) -> Tensor:
-        """The inner product of two vectors of one size."""
+        """Return the inner product of two vectors of one size, a 0-d tensor."""
     def outer(self, vec2: Tensor) -> Tensor:
-        """The outer product of two vectors: (n) and (m) give (n, m)."""
+        """Return the outer product of two vectors: (n) and (m) give (n, m)."""
     def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        """``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
+        """Return ``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
     def addmm_(self, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """``addmm`` that overwrites the tensor and gives it."""
     def addmv(self, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        """``beta * input + alpha * (mat @ vec)``."""
+        """Return ``beta * input + alpha * (mat @ vec)``, the input broadcast to the product's shape."""
     def addmv_(self, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """``addmv`` that overwrites the tensor and gives it."""
     def baddbmm(self, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-        """``beta * input + alpha * bmm(batch1, batch2)``."""
+        """Return ``beta * input + alpha * bmm(batch1, batch2)``, the input broadcast to the product's shape."""
     def baddbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """``baddbmm`` that overwrites the tensor and gives it."""
     def add(self, other: Tensor | float, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
@@ -581,7 +588,7 @@ class TensorMethods:
     def fix_(self) -> Tensor:
         """``fix`` that overwrites the tensor and gives it."""
     def ger(self, vec2: Tensor) -> Tensor:
-        """The outer product of two vectors: (n) and (m) give (n, m)."""
+        """Return the outer product of two vectors: (n) and (m) give (n, m)."""
     def greater(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """``gt`` by another name: Whether each element of ``input`` is above that of ``other``."""
     def greater_(self, other: Tensor | float) -> Tensor:
@@ -625,7 +632,7 @@ class TensorMethods:
     def true_divide_(self, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
         """``true_divide`` that overwrites the tensor and gives it."""
     def vdot(self, tensor: Tensor) -> Tensor:
-        """The inner product of two vectors of one size."""
+        """Return the inner product of two vectors of one size, a 0-d tensor."""
     def sum(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
         """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
     def mean(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
@@ -850,9 +857,10 @@ class TensorMethods:
         prepend: Tensor | None = None,
         append: Tensor | None = None,
     ) -> Tensor:
-        """Differences of neighbours along ``dim``, taken ``n`` times; of bool whether they differ.
+        """Return the differences of neighbours along ``dim``, taken ``n`` times, as ``torch.diff``.
 
-        ``prepend`` and ``append`` are joined to the input first.
+        A size n along ``dim`` becomes ``size - n``. For bool the result says whether neighbours differ. ``prepend`` and
+        ``append`` are concatenated with the input first.
 
         >>> import weft as wf
         >>> wf.diff(wf.tensor([1, 4, 9]))
@@ -866,9 +874,13 @@ class TensorMethods:
         *,
         dtype: DType | None = None,
     ) -> Tensor:
-        """The vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2.
+        """Return the vector norm of order ``p`` over dimensions, as ``torch.norm``; ``"fro"`` and None are the order 2.
 
         The order ``"nuc"`` is the sum of the singular values of matrices, which lie along two dimensions.
+
+        >>> import weft as wf
+        >>> wf.norm(wf.tensor([[3.0, 0.0], [0.0, 4.0]]))
+        tensor(5.)
         """
     def msort(self) -> Tensor:
         """The elements along dimension 0 in ascending order."""
@@ -880,10 +892,10 @@ class TensorMethods:
         *,
         interpolation: str = 'linear',
     ) -> Tensor:
-        """The quantiles ``q``, in [0, 1], along ``dim`` or of all elements; a vector of them is a first dimension.
+        """Return the quantiles ``q``, in [0, 1], along ``dim`` or of all elements, as ``torch.quantile``.
 
-        Between two elements: ``"linear"``, ``"lower"``, ``"higher"``, ``"midpoint"`` or ``"nearest"``. NaN where there is
-        one. float32 and float64.
+        A vector ``q`` becomes the result's first dimension. ``interpolation`` between two elements is ``"linear"``,
+        ``"lower"``, ``"higher"``, ``"midpoint"`` or ``"nearest"``. A row with NaN gives NaN. Types: float32 and float64.
 
         >>> import weft as wf
         >>> wf.quantile(wf.tensor([0.0, 1.0, 4.0]), 0.75)
@@ -897,7 +909,7 @@ class TensorMethods:
         *,
         interpolation: str = 'linear',
     ) -> Tensor:
-        """``quantile`` of the elements that are not NaN, NaN where there is none."""
+        """Return ``quantile`` of the elements that are not NaN; NaN for rows of NaN alone."""
     def cov(
         self,
         *,
@@ -905,27 +917,32 @@ class TensorMethods:
         fweights: Tensor | None = None,
         aweights: Tensor | None = None,
     ) -> Tensor:
-        """The covariances of variables, which are the rows of a matrix: (n, m) gives (n, n), of a vector the variance.
+        """Return the covariances of the rows of a matrix, as ``torch.cov``: (n, m) gives (n, n), a vector its variance.
 
-        ``fweights`` says how often each column counts, ``aweights`` how much; the sum is divided by their total less
-        ``correction``.
+        ``fweights`` are the columns' frequencies, ``aweights`` their weights. The sums are divided by the total weight
+        less ``correction``.
         """
     def corrcoef(self) -> Tensor:
-        """The correlation coefficients of variables, which are the rows of a matrix: (n, m) gives (n, n), in [-1, 1]."""
+        """Return the correlation coefficients of the rows of a matrix: (n, m) gives (n, n), in [-1, 1].
+
+        >>> import weft as wf
+        >>> wf.corrcoef(wf.tensor([[1.0, 2.0], [4.0, 3.0]])).tolist()
+        [[1.0, -1.0], [-1.0, 1.0]]
+        """
     def trace(self) -> Tensor:
-        """The sum of a matrix's diagonal; int64 of integers."""
+        """The sum of a matrix's diagonal; int64 for integers."""
     def cross(self, other: Tensor, dim: int | None = None) -> Tensor:
         """The cross product of vectors of 3 along ``dim``, or along the first dimension of size 3."""
     def kron(self, other: Tensor) -> Tensor:
         """The Kronecker product: each element of ``input`` times all of ``other``, as blocks."""
     def inner(self, other: Tensor) -> Tensor:
-        """Inner products along the last dimensions: (*, k) and (+, k) give (*, +); of a 0-d tensor the product."""
+        """Inner products along the last dimensions: (*a, k) and (*b, k) give (*a, *b); a 0-d tensor is a factor."""
     def addr(self, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """``beta * input + alpha * outer(vec1, vec2)``; with ``beta`` 0 the input is not read."""
     def addr_(self, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
         """``addr`` that overwrites the tensor and gives it."""
     def dist(self, other: Tensor, p: float = 2) -> Tensor:
-        """The p-norm of ``input - other``, all elements together; p may be 0 and inf."""
+        """The p-norm of ``input - other`` over all elements, a 0-d tensor; p may be 0 and inf."""
     def renorm(self, p: float, dim: int, maxnorm: float) -> Tensor:
         """Each slice along ``dim`` scaled down to the p-norm ``maxnorm`` where it is larger."""
     def renorm_(self, p: float, dim: int, maxnorm: float) -> Tensor:

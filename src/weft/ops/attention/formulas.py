@@ -1,4 +1,4 @@
-"""Attention written out in ops, all weights at once: for dropout, a mask's gradient and gradients of gradients.
+"""Attention as a composite of ops that holds all weights: for dropout, a mask's gradient and second gradients.
 
 Values are (batch, shared heads, group, length, size): query heads that share keys and values are a group.
 """
@@ -21,14 +21,14 @@ from weft.ops.registry.table import lookup
 
 
 def grouped(value: Any, shared: int) -> Any:
-    """(batch, length, heads, size) as (batch, shared, heads / shared, length, size)."""
+    """View (batch, length, heads, size) as (batch, shared, heads / shared, length, size)."""
     batch, length, heads, size = value.shape
     value = bind(lookup("reshape"), value, shape=(batch, length, shared, heads // max(shared, 1), size))
     return bind(lookup("permute"), value, order=(0, 2, 3, 1, 4))
 
 
-def _back(value: Any, like: TensorType) -> Any:
-    """The way back from ``grouped``, summed over the group where heads were shared."""
+def _ungrouped(value: Any, like: TensorType) -> Any:
+    """Invert ``grouped``: sum a gradient over the group where heads are shared, and restore the type's shape."""
     batch, length, heads, size = like.shape
     shared = value.shape[1]
     value = unbroadcast(value, TensorType((batch, shared, heads // shared, length, size), like.dtype))
@@ -37,7 +37,7 @@ def _back(value: Any, like: TensorType) -> Any:
 
 
 def grouped_mask(mask: Any, shared: int) -> Any:
-    """(batch, heads, length, keys), where a size may be 1, as (batch, shared, group, length, keys)."""
+    """View a mask (batch, heads, length, keys), where a size may be 1, as (batch, shared, group, length, keys)."""
     if mask is None:
         return None
     batch, heads, length, keys = mask.shape
@@ -48,7 +48,7 @@ def grouped_mask(mask: Any, shared: int) -> Any:
 
 
 def weights_of(scores: Any, mask: Any, causal: bool) -> Any:
-    """The softmax of scores (..., length, keys); rows that see no key are 0, and let no gradient through."""
+    """Return the softmax of scores (..., length, keys); fully masked rows are 0 and have a gradient of 0."""
     where, hidden = lookup("where"), -math.inf
     dim = len(scores.shape) - 1
     if causal:
@@ -64,13 +64,13 @@ def weights_of(scores: Any, mask: Any, causal: bool) -> Any:
         scores = bind(where, mask, scores, hidden)
     else:
         scores = bind(lookup("add"), scores, mask)
-    dead = bind(lookup("eq"), bind(lookup("amax"), scores.detach(), dims=(dim,), keepdim=True), hidden)
-    weights = bind(SOFTMAX, bind(where, dead, 0.0, scores), dim=dim)
-    return bind(where, dead, 0.0, weights)
+    masked = bind(lookup("eq"), bind(lookup("amax"), scores.detach(), dims=(dim,), keepdim=True), hidden)
+    weights = bind(SOFTMAX, bind(where, masked, 0.0, scores), dim=dim)
+    return bind(where, masked, 0.0, weights)
 
 
 def _wide(value: Any) -> Any:
-    """16-bit numbers in float32: scores and weights are not rounded between the products."""
+    """Convert 16-bit numbers to float32, so that scores and weights are not rounded between the products."""
     return to_dtype(value, value.dtype.compute)
 
 
@@ -82,14 +82,14 @@ def _times(a: Any, b: Any) -> Any:
     return bind(lookup("mul"), a, b)
 
 
-def _centred(weights: Any, values: Any) -> Any:
-    """The gradient of softmax: ``weights * (values - sum(weights * values))``."""
+def _softmax_gradient(weights: Any, values: Any) -> Any:
+    """Return ``weights * (values - sum(weights * values))``."""
     return bind(SOFTMAX_BACKWARD, values, weights, dim=len(weights.shape) - 1)
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """The operands in groups, and their weights."""
+    """The output's gradient and the operands, grouped and wide, and the attention weights."""
 
     grad: Any
     q: Any
@@ -100,25 +100,26 @@ class _Parts:
 
 def _parts(grad: Any, given: Sequence[Any], causal: bool, scale: float) -> _Parts:
     shared = given[1].shape[2]
-    out, q, k, v = (_wide(grouped(one, shared)) for one in (grad, *given[:3]))
+    out, q, k, v = (_wide(grouped(value, shared)) for value in (grad, *given[:3]))
     scores = _times(_product(q, swap_last(k)), scale)
     mask = grouped_mask(given[3] if len(given) > 3 else None, shared)
     return _Parts(out, q, k, v, weights_of(scores, mask, causal))
 
 
 def by_mask(grad: Any, given: Sequence[Any], mask: TensorType, *, causal: bool, scale: float) -> Any:
-    """The gradient of a mask that is added."""
+    """Return the gradient of an additive mask."""
     parts = _parts(grad, given, causal, scale)
-    return _to_mask(_centred(parts.weights, _product(parts.grad, swap_last(parts.v))), mask)
+    return _to_mask(_softmax_gradient(parts.weights, _product(parts.grad, swap_last(parts.v))), mask)
 
 
 def _to_mask(by_scores: Any, mask: TensorType) -> Any:
+    """Sum the scores' gradient to the mask's shape."""
     batch, shared, group, length, keys = by_scores.shape
     whole = bind(lookup("reshape"), by_scores, shape=(batch, shared * group, length, keys))
     return unbroadcast(whole, mask)
 
 
-def second(
+def second_gradient(
     seeds: Sequence[Any],
     grad: Any,
     given: Sequence[Any],
@@ -127,10 +128,11 @@ def second(
     causal: bool,
     scale: float,
 ) -> list[Any]:
-    """The gradient of ``attention_backward``, by ``seeds`` for dq, dk and dv: for grad, and each of ``given``.
+    """Return the gradients of ``attention_backward`` with respect to ``grad`` and each of ``given``.
 
-    With P the weights, T = dO V^T and W = (A K^T + Q B^T) scale for the seeds A, B and C, what is differentiated is
-    ``sum(W * P (T - sum(P T))) + sum(P * dO C^T)``, where P is a function of the scores.
+    ``seeds`` A, B and C are the gradients of dq, dk and dv. With the weights P, T = dO V^T and
+    W = (A K^T + Q B^T) scale, the differentiated function is ``sum(W * P (T - sum(P T))) + sum(P * dO C^T)``, where P
+    is a function of the scores.
     """
     parts = _parts(grad, given, causal, scale)
     a, b, c = (_wide(grouped(seed, given[1].shape[2])) for seed in seeds)
@@ -142,21 +144,20 @@ def second(
 
     by_weights = _product(parts.grad, swap_last(parts.v))
     seen = _times(bind(add, _product(a, swap_last(k)), _product(q, swap_last(b))), scale)
-    by_products = _centred(weights, seen)  # the gradient of T
+    by_products = _softmax_gradient(weights, seen)  # the gradient of T
     by_p = bind(sub, _times(seen, bind(sub, by_weights, inner(weights, by_weights))),
                 _times(by_weights, inner(weights, seen)))  # fmt: skip
     by_p = bind(add, by_p, _product(parts.grad, swap_last(c)))
-    by_scores = _centred(weights, by_p)
-    by_seen = _centred(weights, by_weights)  # the gradient of W
+    by_scores = _softmax_gradient(weights, by_p)
+    by_seen = _softmax_gradient(weights, by_weights)  # the gradient of W
     of_scores, of_seen = _times(by_scores, scale), _times(by_seen, scale)
     by_grad = bind(add, _product(by_products, parts.v), _product(weights, c))
     by_q = bind(add, _product(of_scores, k), _product(of_seen, b))
     by_k = bind(add, _product(swap_last(of_scores), q), _product(swap_last(of_seen), a))
     by_v = _product(swap_last(by_products), parts.grad)
     of_out = TensorType(tuple(grad.shape), grad.dtype)
-    results = [
-        _back(one, like) for one, like in zip((by_grad, by_q, by_k, by_v), (of_out, *types[:3]), strict=True)
-    ]
+    grads = zip((by_grad, by_q, by_k, by_v), (of_out, *types[:3]), strict=True)
+    results = [_ungrouped(value, like) for value, like in grads]
     if len(types) > 3:
         results.append(_to_mask(by_scores, types[3]) if types[3].dtype.kind == "float" else None)
     return results

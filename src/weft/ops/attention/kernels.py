@@ -1,7 +1,7 @@
-"""Kernels of ``attention`` and its gradient: which tile, how operands lie, and on the CPU how work is cut.
+"""The kernels of ``attention`` and its gradient: their tiles, their operands' strides, and the CPU's division of work.
 
-All operands may be strided; on the CPU a BLAS reads them, so they have float32 or float64 rows of neighbours there, or
-are copied. Sizes alone decide how work is cut, so no result depends on the threads.
+All operands may be strided. On the CPU a BLAS reads them, which takes contiguous rows of float32 or float64; other
+operands are copied. The division of work depends only on sizes, so that no result depends on the number of threads.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from weft.ops.views.ops import copy_step
 from weft.target import TargetProfile
 
 JOBS = 16
-"""Runs of tiles that the CPU's threads take, each with scratch of its own."""
+"""The most runs of tiles on the CPU, each with scratch of its own; threads take whole runs."""
 UNITS = 8
-"""Least parts of backward on the CPU; where there are fewer heads, queries are cut, and results summed."""
+"""The least parallel units of backward on the CPU: with fewer heads, queries are split and the results summed."""
 
 
 @dataclass
@@ -95,23 +95,23 @@ def lower_backward(request: KernelRequest) -> KernelProgram:
 
 
 def _stats(steps: _AttentionBuilder, named: dict[str, Operand]) -> None:
-    """Each row's two ``sums``, and the sum of its output by the output's gradient."""
+    """Write the ``stats`` of each row: its two ``sums``, and the inner product of its output with the gradient."""
     grad, out, sums, stats = (named[name] for name in ("grad", "out", "sums", "stats"))
     batch, length, heads, size = out.shape
     builder = Builder("attention_stats")
     points = builder.axes((batch, heads, length))
     (r,) = builder.reduce_axes((size,))
 
-    def places(one: Operand) -> list[int]:
-        b, l, h, _ = one.strides  # noqa: E741
+    def row_strides(operand: Operand) -> list[int]:
+        b, l, h, _ = operand.strides  # noqa: E741
         return [b, h, l]
 
-    values = [builder.load(one, [*points, r], [*places(one), one.strides[3]]) for one in (grad, out)]
+    reads = [(operand, row_strides(operand), operand.strides[3]) for operand in (grad, out)]
+    values = [builder.load(operand, [*points, r], [*rows, along]) for operand, rows, along in reads]
     total = builder.reduce("sum", values[0] * values[1])
     kept = [builder.load(sums, [*points, const(at, INDEX)]) for at in range(2)]
     for at, value in enumerate((*kept, total)):
         builder.store(stats, [*points, const(at, INDEX)], value)
-    reads = [(one, places(one), one.strides[3]) for one in (grad, out)]
     shared = is_cooperative(
         steps.profile, math.prod(sums.shape[:3]), size, all(along == 1 for *_, along in reads)
     )
@@ -119,17 +119,16 @@ def _stats(steps: _AttentionBuilder, named: dict[str, Operand]) -> None:
 
 
 def _arguments(form: str, named: dict[str, Operand], masked: bool, scale: float) -> list[Argument]:
-    """The parameters of a form, in order."""
+    """Return the parameters of a form, in order."""
     q, k = named["q"], named["k"]
     values: list[Argument] = [q.shape[0], q.shape[2], k.shape[2], q.shape[1], k.shape[1], scale]
-    own = FORMS[form]
-    for name in (*own.reads(masked), *own.outputs):
-        one = named[name]
-        values.append(Offset(one.index))
+    buffers = FORMS[form]
+    for name in (*buffers.reads(masked), *buffers.outputs):
+        operand = named[name]
+        values.append(Offset(operand.index))
         if len(of_buffer(name)) > 1:
-            values += [
-                0 if size == 1 else stride for size, stride in zip(one.shape, one.strides, strict=True)
-            ]
+            strides = zip(operand.shape, operand.strides, strict=True)
+            values += [0 if size == 1 else stride for size, stride in strides]
     return values
 
 
@@ -137,8 +136,8 @@ def _step(
     form: str, named: dict[str, Operand], attributes: dict[str, Any],
     options: dict[str, int | str | bool], more: Sequence[Operand] = (), numbers: Sequence[Argument] = (),
 ) -> KernelStep:  # fmt: skip
-    mask, own = named.get("mask"), FORMS[form]
-    values = [*(named[name] for name in (*own.reads(mask is not None), *own.outputs)), *more]
+    mask, buffers = named.get("mask"), FORMS[form]
+    values = [*(named[name] for name in (*buffers.reads(mask is not None), *buffers.outputs)), *more]
     kind = "" if mask is None else "bool" if mask.dtype.kind == "bool" else "add"
     given = {"form": form, "causal": bool(attributes["causal"]), "mask": kind, **options}
     library = Library("attention", tuple(value.dtype for value in values), tuple(sorted(given.items())))
@@ -149,10 +148,10 @@ def _step(
 # A GPU.
 
 
-def _in_fours(one: Operand) -> bool:
-    """Whether each row of a head lies in aligned fours."""
-    sizes = zip(one.shape[:3], one.strides[:3], strict=True)
-    ready = one.aligned and one.strides[3] == 1 and one.shape[3] % 4 == 0
+def _in_fours(operand: Operand) -> bool:
+    """Return whether each row of a head can be loaded as aligned vectors of four elements."""
+    sizes = zip(operand.shape[:3], operand.strides[:3], strict=True)
+    ready = operand.aligned and operand.strides[3] == 1 and operand.shape[3] % 4 == 0
     return ready and all(size == 1 or stride % 4 == 0 for size, stride in sizes)
 
 
@@ -176,18 +175,18 @@ def _on_gpu(
 # The CPU.
 
 
-def _in_rows(one: Operand) -> bool:
-    """Whether a BLAS reads the rows of a head as they lie."""
-    _, length, _, size = one.shape
-    return one.strides[3] == 1 and (length == 1 or one.strides[1] >= size)
+def _in_rows(operand: Operand) -> bool:
+    """Return whether a BLAS can read the rows of a head without a copy."""
+    _, length, _, size = operand.shape
+    return operand.strides[3] == 1 and (length == 1 or operand.strides[1] >= size)
 
 
-def _ready(steps: _AttentionBuilder, one: Operand) -> Operand:
-    """An operand as the CPU's kernel reads it."""
-    if one.dtype.bits >= 32 and _in_rows(one):
-        return one
-    dense = steps.fresh(one.dtype.compute, one.shape)
-    steps.copied(one, dense)
+def _ready(steps: _AttentionBuilder, operand: Operand) -> Operand:
+    """Return the operand, or a dense copy where the CPU's kernel cannot read it."""
+    if operand.dtype.bits >= 32 and _in_rows(operand):
+        return operand
+    dense = steps.fresh(operand.dtype.compute, operand.shape)
+    steps.copied(operand, dense)
     return dense
 
 
@@ -200,10 +199,10 @@ def _on_cpu(
             named[name] = _ready(steps, named[name])
     narrow: dict[str, Operand] = {}
     for name in FORMS[form].outputs:
-        one = named[name]
-        if len(of_buffer(name)) > 1 and (one.dtype.bits < 32 or not _in_rows(one)):
-            narrow[name] = one
-            named[name] = steps.fresh(one.dtype.compute, one.shape)
+        output = named[name]
+        if len(of_buffer(name)) > 1 and (output.dtype.bits < 32 or not _in_rows(output)):
+            narrow[name] = output
+            named[name] = steps.fresh(output.dtype.compute, output.shape)
     mask = named.get("mask")
     if mask is not None and mask.dtype.kind == "float" and mask.dtype.bits < 32:
         named["mask"] = steps.fresh(mask.dtype.compute, mask.shape)
@@ -228,10 +227,9 @@ def _on_cpu(
     numbers = [size, named["v"].shape[3], jobs, room, pieces]
     steps.steps.append(_step(form, named, attributes, options, [tiles], numbers))
     for name, target in parts.items():
-        one = named[name]
-        whole = Operand(
-            one.index, one.dtype, (pieces, *one.shape), contiguous_strides((pieces, *one.shape)), one.slot
-        )
+        piece = named[name]
+        shape = (pieces, *piece.shape)
+        whole = Operand(piece.index, piece.dtype, shape, contiguous_strides(shape), piece.slot)
         steps.steps.append(sum_pieces(whole, target))
     for name, target in narrow.items():
         steps.copied(parts.get(name, named[name]), target)

@@ -1,9 +1,10 @@
 """``attention`` and its gradient: ops over (batch, length, heads, size) that never hold all weights at once.
 
-``softmax(q k^T scale + mask) v`` a tile of keys after another (Dao, FlashAttention-2, 2023). Forward also gives each
-row's largest score and 1 over its sum of exponentials, from which backward makes the weights again. They are two
-numbers, as the logarithm of the sum vanishes beside a large score: of a row that a mask of -1e9 hides, say. Results
-lie as (batch, length, heads, size), so that the heads of a row are neighbours for the projection that follows.
+The ops compute ``softmax(q k^T scale + mask) v`` one tile of keys at a time (Dao, FlashAttention-2, 2023). The second
+output of forward, ``sums``, is each row's largest score and 1 over its sum of exponentials; backward recomputes the
+weights from them. These are two numbers, not the logarithm of the sum: float32 loses that logarithm beside a large
+score, of a row that a mask of -1e9 hides, say. Results lie as (batch, length, heads, size), so that the heads of a
+token are contiguous for the projection that follows.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 from weft.errors import DTypeError, ShapeError, mistake
 from weft.kernels.library.attentions import LARGEST_HEAD
-from weft.ops.attention.formulas import by_mask, second
+from weft.ops.attention.formulas import by_mask, second_gradient
 from weft.ops.attention.kernels import lower, lower_backward
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import Rules
@@ -21,7 +22,7 @@ from weft.ops.registry.table import declare
 
 
 def suits(query: Any, key: Any, value: Any) -> bool:
-    """Whether the op takes tensors whose last sizes are these: none is empty, and heads are not too large."""
+    """Return whether the op takes these tensors: none is empty, and heads have at most ``LARGEST_HEAD`` elements."""
     sizes = (*query.shape, *key.shape, *value.shape)
     return 0 not in sizes and max(query.shape[-1], value.shape[-1]) <= LARGEST_HEAD
 
@@ -43,7 +44,7 @@ def _check(q: TensorType, k: TensorType, v: TensorType, mask: TensorType | None)
     if mask is None:
         return
     whole = (batch, heads, length, keys)
-    if len(mask.shape) != 4 or any(own not in (1, size) for own, size in zip(mask.shape, whole, strict=True)):
+    if len(mask.shape) != 4 or any(n not in (1, size) for n, size in zip(mask.shape, whole, strict=True)):
         raise ShapeError(
             mistake("attention", "mask's shape", mask.shape, f"{whole}, or 1 in place of a size")
         )
@@ -63,7 +64,7 @@ def _infer(
 
 
 def _scores(q: Any, k: Any, mask: Any, causal: bool, scale: float) -> Any:
-    """(batch, heads, length, keys) in float64, -inf where a query does not see a key."""
+    """Return the scores (batch, heads, length, keys) in float64, -inf where a key is masked."""
     import numpy
 
     spread = numpy.repeat(k.astype("float64"), q.shape[2] // k.shape[2], axis=2)
@@ -92,8 +93,8 @@ def _reference(q: Any, k: Any, v: Any, mask: Any = None, *, causal: bool, scale:
     return out.astype(q.dtype), sums.astype("float64" if q.dtype == "float64" else "float32")
 
 
-def _each(needs: tuple[bool, ...]) -> tuple[int, ...]:
-    """All operands are kept."""
+def _all_operands(needs: tuple[bool, ...]) -> tuple[int, ...]:
+    """Return the positions of all operands: each is saved."""
     return tuple(range(len(needs)))
 
 
@@ -110,7 +111,7 @@ def _gradient(context: Gradient, grad: Any, *_: Any) -> list[Any]:
 
 ATTENTION: OpSpec = declare(
     "attention", rules=Rules("attention"),
-    infer=_infer, reference=_reference, lower=lower, gradient=_gradient, saves=_each,
+    infer=_infer, reference=_reference, lower=lower, gradient=_gradient, saves=_all_operands,
     saves_output=True, constants=(1,),
     doc="softmax(q k^T scale + mask) v, and a row's largest score and 1 over its sum (0 and 0 where it sees no key).",
 )  # fmt: skip
@@ -122,9 +123,9 @@ def _infer_backward(
 ) -> tuple[TensorType, ...]:  # fmt: skip
     expected = dict(zip(("out", "sums"), _infer(q, k, v, mask, causal=causal, scale=scale), strict=True))
     given = (("grad", grad, expected["out"]), ("out", out, expected["out"]), ("sums", sums, expected["sums"]))
-    for name, found, own in given:
-        if found.shape != own.shape:
-            raise ShapeError(mistake("attention_backward", name, found.shape, own.shape))
+    for name, actual, wanted in given:
+        if actual.shape != wanted.shape:
+            raise ShapeError(mistake("attention_backward", name, actual.shape, wanted.shape))
     return q, k, v
 
 
@@ -142,25 +143,25 @@ def _reference_backward(
     rest = (wide * out.astype("float64")).sum(-1).transpose(0, 2, 1)[..., None]
     by_scores = weights * (numpy.einsum("blhe,bshe->bhls", wide, values) - rest) * scale
 
-    def joined(each: Any, like: Any) -> Any:
+    def summed(grad: Any, like: Any) -> Any:
         batch, length, shared, size = like.shape
-        return each.reshape(batch, length, shared, groups, size).sum(3).astype(like.dtype)
+        return grad.reshape(batch, length, shared, groups, size).sum(3).astype(like.dtype)
 
     by_q = numpy.einsum("bhls,bshe->blhe", by_scores, keys).astype(q.dtype)
-    by_k = joined(numpy.einsum("bhls,blhe->bshe", by_scores, q.astype("float64")), k)
-    return by_q, by_k, joined(numpy.einsum("bhls,blhe->bshe", weights, wide), v)
+    by_k = summed(numpy.einsum("bhls,blhe->bshe", by_scores, q.astype("float64")), k)
+    return by_q, by_k, summed(numpy.einsum("bhls,blhe->bshe", weights, wide), v)
 
 
 def _gradient_backward(context: Gradient, *seeds: Any) -> list[Any]:
-    """By the formulas written out; output and sums are functions of the rest, whose share is in the rest's."""
+    """Return the gradients by ``second_gradient``; ``out`` and ``sums`` have none, as functions of the operands."""
     grad, *given = (context.input(at) for at in (0, *range(3, len(context.types))))
-    by_grad, *rest = second(seeds, grad, given, context.types[3:], **context.attributes)
+    by_grad, *rest = second_gradient(seeds, grad, given, context.types[3:], **context.attributes)
     return [by_grad, None, None, *rest]
 
 
 ATTENTION_BACKWARD: OpSpec = declare(
     "attention_backward", rules=Rules("attention"),
     infer=_infer_backward, reference=_reference_backward, lower=lower_backward,
-    gradient=_gradient_backward, saves=_each,
+    gradient=_gradient_backward, saves=_all_operands,
     doc="The gradient of attention with respect to queries, keys and values.",
 )  # fmt: skip

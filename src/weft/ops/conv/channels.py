@@ -1,4 +1,4 @@
-"""Functions of channels: ``pixel_shuffle`` and the like, ``local_response_norm``, power-average pools."""
+"""Functions of channels: ``pixel_shuffle``, ``channel_shuffle``, ``local_response_norm``, and power-average pooling."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _factor(name: str, argument: str, value: int) -> int:
 
 @function(functional=True, method=False)
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
-    """Channels moved into places: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016).
+    """Rearrange channels into space: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016).
 
     >>> import weft as wf
     >>> wf.nn.functional.pixel_shuffle(wf.arange(4.0).reshape(4, 1, 1), 2).tolist()
@@ -43,7 +43,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
 @function(functional=True, method=False)
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
-    """Places moved into channels, the inverse of ``pixel_shuffle``: (*, C, H * r, W * r) to (*, C * r * r, H, W)."""
+    """Rearrange space into channels, the inverse of ``pixel_shuffle``: (*, C, H * r, W * r) to (*, C * r * r, H, W)."""
     shape = tuple(arguments.tensor("pixel_unshuffle", "input", input).shape)
     r = _factor("pixel_unshuffle", "downscale_factor", downscale_factor)
     if len(shape) < 3 or shape[-2] % r or shape[-1] % r:
@@ -58,7 +58,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
 
 @function(functional=True, method=False)
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
-    """The channels of (N, C, *) in turns from ``groups`` equal runs of them (Zhang et al. 2018)."""
+    """Interleave the channels of ``groups`` equal groups of (N, C, *) (Zhang et al. 2018)."""
     shape = tuple(arguments.tensor("channel_shuffle", "input", input).shape)
     count = _factor("channel_shuffle", "groups", groups)
     if len(shape) < 3 or shape[1] % count:
@@ -73,9 +73,10 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
 def local_response_norm(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:
-    """Each element of (N, C, *) by a power of its channel's neighbourhood (Krizhevsky et al. 2012).
+    """Normalize each element of (N, C, *) by the neighbouring channels (Krizhevsky et al. 2012).
 
-    ``x / (k + alpha * mean)^beta``, the mean of the squares of ``size`` channels around it, zeros beyond the ends.
+    ``x / (k + alpha * mean)^beta``, with the mean of the squares of ``size`` channels around the element's; channels
+    beyond the ends count as 0.
     """
     shape = tuple(arguments.tensor("local_response_norm", "input", input).shape)
     arguments.floating("local_response_norm", "input", input.dtype)
@@ -140,5 +141,5 @@ def _powers(name: str, input: Tensor, norm_type: float) -> Tensor:
 
 
 def _root(means: Tensor, norm_type: float, kernel: tuple[int, ...]) -> Tensor:
-    """As PyTorch: a negative sum stays negative, with no root taken of it."""
+    """Return the p-th root of each window's sum, 0 where the sum is negative, as in PyTorch."""
     return (means.sign() * means.abs().relu() * math.prod(kernel)) ** (1.0 / norm_type)

@@ -1,6 +1,7 @@
-"""``unfold`` and ``fold``: the windows of images as the columns of matrices, and columns summed back to images.
+"""``unfold`` (im2col) and ``fold`` (col2im): windows of images as columns of matrices, and columns summed to images.
 
-Each is the other's adjoint, and one kernel: ``fold`` sums over the windows that hold a place, so that nothing races.
+Each is the other's adjoint, and a single kernel: ``fold`` gathers over the windows that contain a pixel, so that no two
+threads write one element.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def _infer_image(
 
 
 def _split(columns: Operand, window: Window) -> tuple[int, ...]:
-    """Strides of columns (N, C * taps, places) seen as (N, C, *kernel, *out)."""
+    """Return the strides of columns (N, C * taps, places) viewed as (N, C, *kernel, *out)."""
     image, row, place = columns.strides
     taps = [row * math.prod(window.kernel[axis + 1 :]) for axis in range(len(window.kernel))]
     places = [place * math.prod(window.out[axis + 1 :]) for axis in range(len(window.out))]
@@ -75,7 +76,7 @@ def _lower_image(request: KernelRequest) -> KernelProgram:
 
 
 def _places(window: Window) -> Any:
-    """Flat places in the padded image, (taps, places): what the references gather and add."""
+    """Return the references' flat indices (taps, places) into the padded image, and the padded sizes."""
     import numpy
 
     padded = [n + 2 * before for n, (before, _) in zip(window.size, window.padding, strict=True)]
@@ -116,7 +117,7 @@ def _gradient_columns(context: Gradient, grad: Any) -> list[Any]:
 
 
 def _gradient_image(context: Gradient, grad: Any) -> list[Any]:
-    return [bind(IM2COL, grad, **{key: one for key, one in context.attributes.items() if key != "size"})]
+    return [bind(IM2COL, grad, **{key: value for key, value in context.attributes.items() if key != "size"})]
 
 
 IM2COL: OpSpec = declare(
@@ -127,7 +128,7 @@ IM2COL: OpSpec = declare(
 COL2IM: OpSpec = declare(
     "col2im", rules=EXAMPLES.but(splitting="", tangent="linear"),
     infer=_infer_image, reference=_reference_image, lower=_lower_image, gradient=_gradient_image,
-    doc="The adjoint of im2col: columns summed where their windows lie in the image.",
+    doc="The adjoint of im2col: columns summed at their windows' places in the image.",
 )  # fmt: skip
 
 

@@ -63,8 +63,8 @@ def _infer_adjoint(kind: str) -> Callable[..., tuple[TensorType, ...]]:
             raise DTypeError(
                 mistake(name, "weight's dtype", other.dtype.name, f"{y.dtype.name}, as the input's")
             )
-        made = TensorType(shape, y.dtype)
-        (forward,) = _infer_forward(*((made, other) if kind == "input" else (other, made)), **attributes)
+        result = TensorType(shape, y.dtype)
+        (forward,) = _infer_forward(*((result, other) if kind == "input" else (other, result)), **attributes)
         if forward.shape != y.shape:
             raise ShapeError(mistake(name, "input's shape", y.shape, forward.shape))
         return (TensorType(shape, y.dtype.compute if attributes.get("wide") else y.dtype),)
@@ -98,20 +98,20 @@ def _reference(kind: str) -> Callable[..., Any]:
         for place, g in product(numpy.ndindex(*window.kernel), range(sizes.groups)):
             ins = slice(g * sizes.c_each, (g + 1) * sizes.c_each)
             outs = slice(g * sizes.o_each, (g + 1) * sizes.o_each)
-            met = tuple(
-                slice(tap * gap, tap * gap + step * (count - 1) + 1, step)
-                for tap, gap, step, count in zip(
+            read = tuple(
+                slice(at * gap, at * gap + step * (count - 1) + 1, step)
+                for at, gap, step, count in zip(
                     place, window.dilation, window.stride, window.out, strict=True
                 )
             )
-            piece, own = (slice(None), ins, *met), (outs, slice(None), *place)
+            piece, tap = (slice(None), ins, *read), (outs, slice(None), *place)
             if kind == "forward":
-                out[:, outs] += numpy.einsum("oc,nc...->no...", weight[own], padded[piece])
+                out[:, outs] += numpy.einsum("oc,nc...->no...", weight[tap], padded[piece])
             elif kind == "input":
-                padded[piece] += numpy.einsum("oc,no...->nc...", weight[own], out[:, outs])
+                padded[piece] += numpy.einsum("oc,no...->nc...", weight[tap], out[:, outs])
             else:
                 dims = [0, *range(2, padded.ndim)]
-                weight[own] += numpy.tensordot(out[:, outs], padded[piece], (dims, dims))
+                weight[tap] += numpy.tensordot(out[:, outs], padded[piece], (dims, dims))
         return {"forward": out, "input": padded[inner], "weight": weight}[kind].astype(result)
 
     return reference
@@ -210,7 +210,7 @@ CONVOLUTION_WEIGHT = _declare(
 def _checked(
     where: str, rank: int, input: Any, weight: Any, bias: Any, groups: Any, channels: Callable[[], int]
 ) -> bool:
-    """Whether the input has a batch; raises for wrong ranks, groups and a bias of another size."""
+    """Return whether the input has a batch dimension; raise for wrong ranks, groups and sizes of the bias."""
     arguments.tensor(where, "input", input)
     arguments.tensor(where, "weight", weight, rank + 2)
     if len(input.shape) != rank + 1:
@@ -301,7 +301,7 @@ def _transpose(
     )
     if min(size) < 1:
         raise ShapeError(mistake(where, "the output's size", size, "at least 1", "use less padding"))
-    # with that much less padding at the end, the forward convolution of the result is exactly as large as the input
+    # ``output_padding`` less padding at the end makes the forward convolution of the result as large as the input
     both = tuple((pad, pad - more) for pad, more in zip(pads, extra, strict=True))
     shape = (input.shape[0], weight.shape[1] * groups, *size)
     out = bind(

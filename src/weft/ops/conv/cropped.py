@@ -1,4 +1,4 @@
-"""Filters whose outer taps lie in the padding at every place of a small image: only the others are computed with."""
+"""Filters cropped to the taps that meet the image: the outer taps of a small image's filters read padding alone."""
 
 from __future__ import annotations
 
@@ -14,49 +14,49 @@ from weft.ops.conv.sizes import Convolution
 from weft.ops.views.windows import Window
 
 MOST = 64
-"""Taps of filters up to which those in the padding are left out: kernels that copy filters write each tap out."""
+"""Taps of filters up to which filters are cropped: the kernels that copy filters have a store for each tap."""
 
 
 def used_taps(window: Window) -> list[tuple[int, int]] | None:
-    """The first tap that meets the image, and one past the last, a dimension; ``None`` where all do, or none."""
+    """Return the range of taps that meet the image along each dimension.
+
+    ``None`` where filters are not cropped: all taps meet the image, or none along a dimension, or they are too many.
+    """
     if math.prod(window.kernel) > MOST:
         return None
-    found = []
+    ranges = []
     for size, taps, out, step, (before, _), gap in zip(
         window.size, window.kernel, window.out, window.stride, window.padding, window.dilation, strict=True
     ):
-        met = [tap for tap in range(taps) if _meets(tap * gap - before, step, out, size)]
-        if not met:
+        used = [tap for tap in range(taps) if _meets(tap * gap - before, step, out, size)]
+        if not used:
             return None
-        found.append((met[0], met[-1] + 1))
-    return (
-        None
-        if all(stop - start == taps for (start, stop), taps in zip(found, window.kernel, strict=True))
-        else found
-    )
+        ranges.append((used[0], used[-1] + 1))
+    whole = all(stop - start == taps for (start, stop), taps in zip(ranges, window.kernel, strict=True))
+    return None if whole else ranges
 
 
 def _meets(place: int, step: int, out: int, size: int) -> bool:
-    """Whether any of ``out`` places, ``step`` apart, is in [0, size)."""
+    """Return whether any of ``out`` places, ``step`` apart from ``place`` on, is in [0, size)."""
     first = max(0, -(place // step))
     return first < out and place + first * step < size
 
 
 def without_outer_taps(sizes: Convolution, used: Sequence[tuple[int, int]]) -> Convolution:
-    """The same convolution by the taps that are used."""
-    own = sizes.window
+    """Return the sizes of the same convolution by cropped filters."""
+    window = sizes.window
     padding = tuple(
         (before - start * gap, after - (taps - stop) * gap)
         for (before, after), (start, stop), taps, gap in zip(
-            own.padding, used, own.kernel, own.dilation, strict=True
+            window.padding, used, window.kernel, window.dilation, strict=True
         )
     )
     kernel = tuple(stop - start for start, stop in used)
-    return replace(sizes, window=replace(own, kernel=kernel, padding=padding))
+    return replace(sizes, window=replace(window, kernel=kernel, padding=padding))
 
 
 def inner_taps(weight: Operand, cropped: Operand, used: Sequence[tuple[int, int]]) -> KernelStep:
-    """A copy of the taps that are used, of dense filters."""
+    """Copy the used taps of dense filters to cropped filters."""
     builder, filters = _all_filters("inner_taps", cropped)
     area, kept = math.prod(weight.shape[2:]), list(_taps(cropped.shape[2:]))
     for number, tap in enumerate(kept):
@@ -67,7 +67,7 @@ def inner_taps(weight: Operand, cropped: Operand, used: Sequence[tuple[int, int]
 
 
 def with_outer_taps(cropped: Operand, weight: Operand, used: Sequence[tuple[int, int]]) -> KernelStep:
-    """A dense weight's gradient from that of the taps that are used: the others have none."""
+    """Copy the gradient of cropped filters to the dense weight's gradient, 0 at all other taps."""
     builder, filters = _all_filters("outer_taps", weight)
     taps = list(_taps(weight.shape[2:]))
     inner = math.prod(cropped.shape[2:])
@@ -81,7 +81,7 @@ def with_outer_taps(cropped: Operand, weight: Operand, used: Sequence[tuple[int,
 
 
 def _all_filters(name: str, weight: Operand) -> tuple[Builder, Expr]:
-    """A kernel whose points are the filters of all channels, each tap a store of its own."""
+    """Start a kernel with a point for the filter of each pair of channels; each tap is then a store."""
     builder = Builder(name)
     (filters,) = builder.axes((weight.shape[0] * weight.shape[1],))
     return builder, filters

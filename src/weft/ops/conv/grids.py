@@ -1,7 +1,7 @@
-"""``grid_sample`` and ``affine_grid``: images read at any points, and the points of an affine map.
+"""``grid_sample`` and ``affine_grid``: images sampled at any points, and the points of an affine map.
 
-Both are made of gathers and pointwise operations, so that they have gradients, of gradients too, to the image and the
-points; gradients of an image are summed in a fixed order.
+Both are composites of gathers and pointwise operations, and so have gradients of any order with respect to the image
+and the points. Gradients of an image are summed in a fixed order.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from weft.ops.registry.table import lookup
 from weft.ops.views.movement import reshape, select
 
 Taps = list[tuple[Tensor, Tensor | None]]
-"""Places along a dimension, whole numbers, and their weights; ``None`` weighs 1."""
+"""Integer places along a dimension, as floats, and their weights; ``None`` is a weight of 1."""
 PADDINGS = ("zeros", "border", "reflection")
 MODES = ("bilinear", "nearest", "bicubic")
 
 
 def _position(points: Tensor, size: int, align: bool) -> Tensor:
-    """From [-1, 1] to places of samples."""
+    """Map points in [-1, 1] to places of samples, in [0, size - 1]."""
     return (points + 1.0) * ((size - 1) / 2) if align else ((points + 1.0) * size - 1.0) / 2
 
 
 def _inside(position: Tensor, size: int, padding: str, align: bool) -> Tensor:
-    """The place inside of the image that stands for one outside; with ``"zeros"`` the same."""
+    """Map places outside of the image to places inside, by the padding mode; ``"zeros"`` leaves them."""
     if padding == "zeros":
         return position
     last = float(size - 1)
@@ -42,13 +42,14 @@ def _inside(position: Tensor, size: int, padding: str, align: bool) -> Tensor:
         low, span = (0.0, last) if align else (-0.5, float(size))
         if span == 0.0:
             return position * 0.0
-        away = (position - low).abs()
-        part, turns = away.fmod(span), (away / span).floor()
-        position = where((turns / 2).floor() * 2 == turns, part + low, span - part + low)
+        distance = (position - low).abs()
+        part, reflections = distance.fmod(span), (distance / span).floor()
+        position = where((reflections / 2).floor() * 2 == reflections, part + low, span - part + low)
     return where(position > 0.0, where(position < last, position, last), 0.0)
 
 
 def _taps(points: Tensor, size: int, mode: str, padding: str, align: bool) -> Taps:
+    """Return the samples that points read along a dimension, and their weights."""
     position = _position(points, size, align)
     if mode == "bicubic":
         first = position.floor()
@@ -67,7 +68,7 @@ def _taps(points: Tensor, size: int, mode: str, padding: str, align: bool) -> Ta
 
 
 def _cubic(t: Tensor) -> Sequence[Tensor]:
-    """Keys' weights of the four neighbours of a place ``t`` behind the second."""
+    """Return Keys' cubic weights of the four neighbours of a place at a distance ``t`` after the second neighbour."""
 
     def near(x: Tensor) -> Tensor:
         return ((CUBIC + 2.0) * x - (CUBIC + 3.0)) * x * x + 1.0
@@ -116,11 +117,11 @@ def grid_sample(
     padding_mode: str = "zeros",
     align_corners: bool | None = None,
 ) -> Tensor:
-    """Images (N, C, H, W) read at the points of ``grid`` (N, *out, 2), as ``torch.nn.functional.grid_sample``.
+    """Sample images (N, C, H, W) at the points of ``grid`` (N, *out, 2), as ``torch.nn.functional.grid_sample``.
 
     Volumes (N, C, D, H, W) take a grid (N, *out, 3). A point is (x, y) or (x, y, z), from -1 to 1 across the image.
-    ``mode``: ``"bilinear"``, ``"nearest"``, ``"bicubic"`` (images). ``padding_mode`` says what lies outside:
-    ``"zeros"``, ``"border"``, ``"reflection"``.
+    ``mode`` is ``"bilinear"``, ``"nearest"`` or, for images, ``"bicubic"``. ``padding_mode`` gives the values outside
+    of the image: ``"zeros"``, ``"border"`` or ``"reflection"``.
 
     >>> import weft as wf
     >>> points = wf.tensor([[[[0.0, 0.0], [1.0, 1.0]]]])
@@ -153,9 +154,10 @@ def grid_sample(
 
 @function(functional=True, method=False, top=False, wide=True)
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
-    """The points at which ``grid_sample`` reads for affine maps: (N, 2, 3) to (N, H, W, 2) or of volumes.
+    """Return the grid with which ``grid_sample`` applies affine maps: maps (N, 2, 3) give points (N, H, W, 2).
 
-    ``size`` is the result's, (N, C, H, W), or (N, C, D, H, W) of maps (N, 3, 4).
+    ``size`` is the sampled image's shape (N, C, H, W). For volumes (N, C, D, H, W), maps (N, 3, 4) give points
+    (N, D, H, W, 3).
 
     >>> import weft as wf
     >>> theta = wf.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])

@@ -1,4 +1,4 @@
-"""Kernels of the three convolution ops: derived folds, the columns-and-product form, the library kernel in 2-d.
+"""The kernels of the three convolution ops: derived reductions, im2col and a product, and the 2-d library kernel.
 
 Layouts, for any number of spatial dimensions: x (N, C, *size), w (O, C / groups, *kernel), y (N, O, *out).
 """
@@ -15,8 +15,8 @@ from weft.expr.node import INDEX
 from weft.kernels import Argument, Builder, KernelProgram, KernelStep, Library, Offset, Operand
 from weft.ops.conv import winograd as convolution_winograd
 from weft.ops.conv.cropped import inner_taps, used_taps, with_outer_taps, without_outer_taps
+from weft.ops.conv.flipped import by_flipped_filters, flipped_filters
 from weft.ops.conv.sizes import Convolution
-from weft.ops.conv.turned import by_turned_filters, turned_filters
 from weft.ops.matmul.linear import HALF_ALONE, matmul_step
 from weft.ops.matmul.products import Asked, choose, piece, sum_pieces
 from weft.ops.reduce.reduction import is_cooperative
@@ -27,15 +27,17 @@ from weft.ops.views.ops import copy_step
 from weft.target import TargetProfile
 
 CONVOLUTION = ("convolution", "convolution", "convolution")
-"""What choices of convolutions are asked for in place of types: they are no products of matrices."""
+"""Stands for the types of ``Asked`` in the tuned choices of convolutions, apart from those of matrix products."""
 
 
 def _grouped(operand: Operand, per_group: int) -> tuple[int, ...]:
+    """Return the strides of (N, C, *) viewed as (N, groups, C / groups, *)."""
     n, c, *rest = operand.strides
     return n, c * per_group, c, *rest
 
 
 def _grouped_first(operand: Operand, per_group: int) -> tuple[int, ...]:
+    """Return the strides of (O, *) viewed as (groups, O / groups, *)."""
     o, *rest = operand.strides
     return o * per_group, o, *rest
 
@@ -43,7 +45,7 @@ def _grouped_first(operand: Operand, per_group: int) -> tuple[int, ...]:
 def derived_forward(
     x: Operand, w: Operand, y: Operand, sizes: Convolution, profile: TargetProfile
 ) -> KernelProgram:
-    """The plain form: each output folds over channels and taps."""
+    """Return the derived kernel: each output is a sum over channels and taps."""
     builder = Builder("convolution_derived")
     n, g, o, *outs = builder.axes((sizes.n, sizes.groups, sizes.o_each, *sizes.window.out))
     c, *taps = builder.reduce_axes((sizes.c_each, *sizes.window.kernel))
@@ -57,7 +59,7 @@ def derived_forward(
 def derived_input(
     y: Operand, w: Operand, x: Operand, sizes: Convolution, profile: TargetProfile
 ) -> KernelProgram:
-    """The plain form: each input folds over the outputs that read it."""
+    """Return the derived kernel: each input's gradient is a sum over the outputs that read it."""
     builder = Builder("convolution_input_derived")
     n, g, c, *places = builder.axes((sizes.n, sizes.groups, sizes.c_each, *sizes.window.size))
     o, *taps = builder.reduce_axes((sizes.o_each, *sizes.window.kernel))
@@ -71,7 +73,7 @@ def derived_input(
 def derived_weight(
     y: Operand, x: Operand, w: Operand, sizes: Convolution, profile: TargetProfile
 ) -> KernelProgram:
-    """The plain form: each weight folds over the images and positions where it was used."""
+    """Return the derived kernel: each weight's gradient is a sum over images and places."""
     builder = Builder("convolution_weight_derived")
     g, o, c, *taps = builder.axes((sizes.groups, sizes.o_each, sizes.c_each, *sizes.window.kernel))
     n, *outs = builder.reduce_axes((sizes.n, *sizes.window.out))
@@ -83,7 +85,7 @@ def derived_weight(
     return KernelProgram((builder.finish(cooperative=is_cooperative(profile, sizes.o * sizes.taps, length)),))
 
 
-# Columns: the input unfolded to a matrix, and a matrix product; on the CPU, and in 3-d everywhere.
+# im2col: the input unfolded to columns, and a matrix product; on the CPU, and in 3-d on every target.
 
 
 def _columns(index: int, dtype: DType, sizes: Convolution) -> Operand:
@@ -92,7 +94,7 @@ def _columns(index: int, dtype: DType, sizes: Convolution) -> Operand:
 
 
 def _split(sizes: Convolution) -> tuple[int, ...]:
-    """Strides of the columns seen as (N, C, *kernel, *out)."""
+    """Return the strides of columns viewed as (N, C, *kernel, *out)."""
     return contiguous_strides((sizes.n, sizes.c, *sizes.window.kernel, *sizes.window.out))
 
 
@@ -117,13 +119,13 @@ def _fold(columns: Operand, x: Operand, sizes: Convolution) -> KernelStep:
 
 
 def _as_matrices(y: Operand, sizes: Convolution) -> Operand:
-    """A contiguous y as (N, groups, O / groups, places)."""
+    """View a contiguous y as (N, groups, O / groups, places)."""
     shape = (sizes.n, sizes.groups, sizes.o_each, math.prod(sizes.window.out))
     return Operand(y.index, y.dtype, shape, contiguous_strides(shape), y.slot)
 
 
 def _by_group(operand: Operand, sizes: Convolution) -> Operand:
-    """A contiguous weight as (1, groups, O / groups, taps), repeated over images."""
+    """View a contiguous weight as (N, groups, O / groups, taps), broadcast over images."""
     per_group, taps = sizes.o_each, sizes.taps
     shape = (sizes.n, sizes.groups, per_group, taps)
     return Operand(operand.index, operand.dtype, shape, (0, per_group * taps, taps, 1), operand.slot)
@@ -166,14 +168,14 @@ def _columns_weight(
     y: Operand, x: Operand, w: Operand, sizes: Convolution, free: int
 ) -> tuple[list[KernelStep], list[Operand]]:
     columns = _columns(free, x.dtype, sizes)
-    each = temporary(free + 1, x.dtype.compute, (sizes.n, sizes.groups, sizes.o_each, sizes.taps))
+    by_image = temporary(free + 1, x.dtype.compute, (sizes.n, sizes.groups, sizes.o_each, sizes.taps))
     builder = Builder("sum_images")
-    g, o, k = builder.axes(each.shape[1:])
+    g, o, k = builder.axes(by_image.shape[1:])
     (n,) = builder.reduce_axes((sizes.n,))
-    total = builder.reduce("sum", builder.load(each, [n, g, o, k]))
-    builder.store(w, [g, o, k], total, contiguous_strides(each.shape[1:]))
-    product = _product(_as_matrices(y, sizes), _transposed(columns), each)
-    return [_unfold(x, columns, sizes), product, builder.finish()], [columns, each]
+    total = builder.reduce("sum", builder.load(by_image, [n, g, o, k]))
+    builder.store(w, [g, o, k], total, contiguous_strides(by_image.shape[1:]))
+    product = _product(_as_matrices(y, sizes), _transposed(columns), by_image)
+    return [_unfold(x, columns, sizes), product, builder.finish()], [columns, by_image]
 
 
 _COLUMNS = {"forward": _columns_forward, "input": _columns_input, "weight": _columns_weight}
@@ -191,7 +193,7 @@ def _sizes(
 
 
 def _form(kind: str, target: Operand, sizes: Convolution, profile: TargetProfile) -> str:
-    """Which form the target runs: ``"library"``, ``"winograd"``, ``"blocks"``, ``"columns"`` or ``"derived"``."""
+    """Return the target's form: ``"library"``, ``"winograd"``, ``"blocks"``, ``"columns"`` or ``"derived"``."""
     if not is_dense(target):
         return "derived"  # the other forms write dense results
     if not profile.capabilities.workgroups:
@@ -199,10 +201,9 @@ def _form(kind: str, target: Operand, sizes: Convolution, profile: TargetProfile
             return "derived"
         if convolution_winograd.tiles_for(kind, sizes, target.dtype) is not None:
             return "winograd"
-        deep = (
-            kind == "input" and len(sizes.window.size) == 3
-        )  # there each job would add to the images of others
-        return "blocks" if max(sizes.plane_numbers) < LARGEST and not deep else "columns"
+        # jobs of a 3-d input gradient would write to each other's images
+        shared = kind == "input" and len(sizes.window.size) == 3
+        return "blocks" if max(sizes.plane_numbers) < LARGEST and not shared else "columns"
     if sizes.numbers is not None:
         return "library"
     size = sizes.n * sizes.groups * sizes.taps * math.prod(sizes.window.out) * 4
@@ -210,17 +211,17 @@ def _form(kind: str, target: Operand, sizes: Convolution, profile: TargetProfile
 
 
 def _work(sizes: Convolution) -> int:
-    """Multiplications of a convolution, or of one of its gradients."""
+    """Return the number of multiplications of a convolution; each of its gradients has as many."""
     return sizes.n * sizes.groups * sizes.o_each * sizes.taps * math.prod(sizes.window.out)
 
 
 def lowering(kind: str) -> Callable[..., KernelProgram]:
-    """The lowering of ``"forward"`` (x, w to y), ``"input"`` (y, w to x) or ``"weight"`` (y, x to w)."""
+    """Return the lowering of ``"forward"`` (x, w to y), ``"input"`` (y, w to x) or ``"weight"`` (y, x to w)."""
 
     def lower(request: KernelRequest) -> KernelProgram:
         target = request.outputs[0]
         sizes = _sizes(kind, request.operands, target, request.attributes)
-        # 16 bits are converted to what the tuned forms without workgroups take, and back
+        # the tuned forms of targets without workgroups take 32 bits or more: 16 bits are converted, and back
         narrow = not request.profile.capabilities.workgroups and request.operands[0].dtype.bits < 32
         half = narrow and _work(sizes) > HALF_ALONE
         rounds = half and target.dtype.bits < 32
@@ -255,16 +256,16 @@ Made = tuple[list[KernelStep], list[Operand]]
 def _tuned(
     kind: str, ready: Sequence[Operand], target: Operand, sizes: Convolution, profile: TargetProfile, free: int
 ) -> Made:  # fmt: skip
-    """The target's best form, of the taps that meet the image."""
+    """Return the target's best form, with filters cropped to the taps that meet the image."""
     used = used_taps(sizes.window) if "lanes" in profile.features else None
     if used is not None:
         return _by_inner_taps(kind, ready, target, sizes, used, profile, free)
     form = _form(kind, target, sizes, profile)
-    turned = by_turned_filters(sizes) if form == "columns" and kind == "input" else None
-    if turned is not None:
+    flipped = by_flipped_filters(sizes) if form == "columns" and kind == "input" else None
+    if flipped is not None:
         filters = temporary(free, target.dtype, (sizes.c, sizes.o_each, *sizes.window.kernel))
-        steps, made = _tuned("forward", (ready[0], filters), target, turned, profile, free + 1)
-        return [turned_filters(ready[1], filters, sizes), *steps], [filters, *made]
+        steps, made = _tuned("forward", (ready[0], filters), target, flipped, profile, free + 1)
+        return [flipped_filters(ready[1], filters, sizes), *steps], [filters, *made]
     if form == "columns":
         return _COLUMNS[kind](ready[0], ready[1], target, sizes, free)
     if form == "winograd":
@@ -279,7 +280,7 @@ def _by_inner_taps(
     kind: str, ready: Sequence[Operand], target: Operand, sizes: Convolution, used: Sequence[tuple[int, int]],
     profile: TargetProfile, free: int,
 ) -> Made:  # fmt: skip
-    """The same by filters without the taps that lie in the padding everywhere."""
+    """Return the target's best form with cropped filters, and the copy from or to the whole filters."""
     inner = without_outer_taps(sizes, used)
     whole = target if kind == "weight" else ready[1]
     cropped = temporary(free, target.dtype, (*whole.shape[:2], *inner.window.kernel))
@@ -298,7 +299,7 @@ def _library_steps(
     profile: TargetProfile,
     free: int,
 ) -> tuple[list[KernelStep], list[Operand]]:
-    """The tuned kernel with the tile that suits the sizes, its depth cut into pieces where it is long."""
+    """Return the tiled library kernel, by split-K where that is faster."""
     by_role = {"forward": (0, 1, 2), "input": (2, 1, 0), "weight": (1, 2, 0)}[kind]  # x, w, y
     numbers = sizes.numbers
     assert numbers is not None, "at most two spatial dimensions"
@@ -332,16 +333,17 @@ def _library_steps(
 
 
 BLOCK = 1 << 19
-"""Bytes of a block of columns: half of a processor's own cache."""
+"""Bytes of a block of columns: half of a core's private cache."""
 JOBS = 16
-"""Runs of blocks that threads take; each has a block, and of the weight's gradient a part of its own."""
+"""The most runs of blocks; threads take whole runs. A run has one block, and its own part of a weight's gradient."""
 PARTS = 1 << 22
-"""Elements of all parts together, from which on there are fewer jobs, though not less than four."""
+"""The most elements of all parts together; larger gradients have fewer runs, but at least four."""
 FEW_PARTS = 4
+"""Parts up to which they are added in one expression rather than by a reduction."""
 TOGETHER = 256
-"""Columns of a block of several images; a product of fewer than half as many is slow."""
+"""Columns of a block of several images; a product with fewer than half as many columns is slow."""
 LARGEST = 1 << 31
-"""Sizes beyond this are not for every BLAS."""
+"""The first size that is too large for a BLAS with 32-bit integers."""
 
 
 def _block_steps(
@@ -352,7 +354,7 @@ def _block_steps(
     profile: TargetProfile,
     free: int,
 ) -> tuple[list[KernelStep], list[Operand]]:
-    """The CPU's kernel: blocks of output rows, or where the columns are folded back of channels, shared among jobs."""
+    """Return the CPU's kernel, whose jobs take blocks of output rows, or of channels for the input's gradient."""
     numbers, deep = sizes.plane_numbers, sizes.depth_numbers
     kh, kw, oh, ow = numbers[5:9]
     kd, od = deep[1:3]
@@ -394,9 +396,9 @@ def _block_steps(
 
 
 def _sum_parts(parts: Operand, target: Operand, sizes: Convolution) -> KernelStep:
-    """The weight's gradient from parts of (groups, taps, O / groups).
+    """Sum the parts (groups, taps, O / groups) of a weight's gradient.
 
-    Few parts, of which each is large then, are added without a fold, so that they are transposed by squares.
+    Few parts are large, and are added in one expression without a reduction, so that the kernel transposes in squares.
     """
     builder = Builder("sum_parts")
     strides = sizes.o_each * sizes.taps, sizes.taps, 1
@@ -414,6 +416,6 @@ def _sum_parts(parts: Operand, target: Operand, sizes: Convolution) -> KernelSte
 
 
 def _evenly(count: int, most: int) -> int:
-    """The size of equal pieces of at most ``most`` (at least 1) that ``count`` is cut into."""
+    """Return the size of the pieces, at most ``most`` (at least 1), into which ``count`` is evenly cut."""
     pieces = -(-count // max(1, most))
     return -(-count // pieces)

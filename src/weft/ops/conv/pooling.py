@@ -1,7 +1,7 @@
-"""Pooling over windows in any number of dimensions: the largest elements with their places.
+"""Max pooling over windows in any number of dimensions: values and their places in the image, from one kernel.
 
-Values and places come from one kernel. A gradient is a fold over the windows that hold an element, never a race.
-The windows are ``kernel stride padding dilation ceil_mode``, or ``bins``: as many as the output has (adaptive).
+The gradient gathers over the windows that contain an element, so that no two threads write one element. The attributes
+are ``kernel stride padding dilation ceil_mode``, or ``bins``, the output's sizes, for adaptive pooling.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, const, where
 from weft.expr.node import INDEX
 from weft.kernels import Builder, KernelProgram, KernelStep, Operand
-from weft.ops.conv.window_sums import by_turns, readers, summed, takes_turns
+from weft.ops.conv.window_sums import is_unrolled_by_phase, readers, summed, unrolled_by_phase
 from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import EXAMPLES
@@ -26,13 +26,13 @@ from weft.ops.registry.table import declare, lookup
 from weft.ops.views.windows import Bins, Window, every, window_of
 
 WRITTEN_OUT = 9
-"""Elements of a window up to which its largest is one expression rather than a fold."""
+"""Elements of a window up to which it is reduced by one unrolled expression rather than by a loop."""
 PADDED = 1 << 27
-"""Bytes of images up to which they are copied to have their padding around them."""
+"""Bytes of images up to which they are copied to padded images."""
 
 
 def out_shape(name: str, x: TensorType, attributes: dict[str, Any]) -> tuple[int, ...]:
-    """The shape of what pooling gives; ``ShapeError`` where there is no window."""
+    """Return the output's shape; ``ShapeError`` where no window fits."""
     window = window_of(x.shape, attributes)
     if min((*window.size, 1)) < 1:
         raise ShapeError(mistake(name, "input's shape", x.shape, "spatial sizes of at least 1"))
@@ -52,7 +52,7 @@ def _infer_max(x: TensorType, **attributes: Any) -> tuple[TensorType, ...]:
 
 
 def places_of(window: Window | Bins, axis: int, out: int) -> list[int]:
-    """The reference's places inside the image that a window at ``out`` reads along an axis."""
+    """Return the places inside the image that the window at ``out`` reads along an axis; for the references."""
     size = window.size[axis]
     if isinstance(window, Bins):
         bins = window.out[axis]
@@ -80,7 +80,7 @@ def _reference_max(x: Any, **attributes: Any) -> Any:
 
 
 def _row_major(builder: Builder, places: Sequence[Expr], size: Sequence[int]) -> Expr:
-    """The place in the flattened image."""
+    """Return the index of a place in the flattened image."""
     flat = places[0]
     for axis, place in enumerate(places[1:], 1):
         flat = flat * builder.integer(f"size{axis}", size[axis]) + place
@@ -88,17 +88,17 @@ def _row_major(builder: Builder, places: Sequence[Expr], size: Sequence[int]) ->
 
 
 def _taps(builder: Builder, flat: Expr, kernel: Sequence[int]) -> list[Expr]:
-    """A row-major tap number as one tap a dimension."""
-    found: list[Expr] = []
+    """Return the tap along each dimension of a row-major tap number."""
+    taps: list[Expr] = []
     for axis in range(len(kernel) - 1, 0, -1):
         size = builder.integer(f"kernel{axis}", kernel[axis])
-        found.append(call("irem", flat, size))
+        taps.append(call("irem", flat, size))
         flat = call("idiv", flat, size)
-    return [flat, *reversed(found)]
+    return [flat, *reversed(taps)]
 
 
 def _lowest(dtype: DType, bits: int) -> float:
-    """What is below every number of a type, or equal to the lowest, which the first of equals hides."""
+    """Return -inf, or the lowest integer of a type: of equal elements a window's maximum is the first."""
     if dtype.kind == "float":
         return -math.inf
     return 0 if dtype.kind == "uint" else -(2 ** (bits - 1))
@@ -109,16 +109,14 @@ def _lower_max(request: KernelRequest) -> KernelProgram:
     window = window_of(x.shape, request.attributes)
     if isinstance(window, Window) and math.prod(window.kernel) <= WRITTEN_OUT:
         if window.is_inside:
-            return KernelProgram((_written_out(x, values, places, window),))
+            return KernelProgram((_unrolled(x, values, places, window),))
         if (
             "lanes" in request.profile.features
             and request.profile.itemsize(x.dtype) * math.prod(x.shape) <= PADDED
         ):
-            around, padded = with_padding(
-                x, window, _lowest(x.dtype, 8 * request.profile.itemsize(x.dtype)), 3
-            )
-            taken = _written_out(padded, values, places, window)
-            return KernelProgram((around, taken), ((x.dtype, math.prod(padded.shape)),))
+            pad, padded = with_padding(x, window, _lowest(x.dtype, 8 * request.profile.itemsize(x.dtype)), 3)
+            pool = _unrolled(padded, values, places, window)
+            return KernelProgram((pad, pool), ((x.dtype, math.prod(padded.shape)),))
     wide = x.dtype.compute
     lowest = _lowest(wide, 8 * request.profile.itemsize(wide))
     builder = Builder("max_pool")
@@ -134,7 +132,7 @@ def _lower_max(request: KernelRequest) -> KernelProgram:
 
 
 def with_padding(x: Operand, window: Window, other: float, index: int) -> tuple[KernelStep, Operand]:
-    """A copy of images with as much around them as windows reach, so that every window is inside; value ``index``."""
+    """Copy images to padded images that contain all windows; return the kernel's call and the copy, value ``index``."""
     needed = [
         (out - 1) * step + gap * (taps - 1) + 1
         for out, step, gap, taps in zip(
@@ -142,8 +140,8 @@ def with_padding(x: Operand, window: Window, other: float, index: int) -> tuple[
         )
     ]
     size = [
-        max(each, before + n)
-        for each, n, (before, _) in zip(needed, window.size, window.padding, strict=True)
+        max(least, before + n)
+        for least, n, (before, _) in zip(needed, window.size, window.padding, strict=True)
     ]
     shape = (*x.shape[:2], *size)
     padded = Operand(index, x.dtype, shape, contiguous_strides(shape), -2 - index)
@@ -159,27 +157,25 @@ def with_padding(x: Operand, window: Window, other: float, index: int) -> tuple[
     return builder.finish(), padded
 
 
-def _written_out(x: Operand, values: Operand, places: Operand, window: Window) -> KernelStep:
-    """The same as one expression, which is computed for many windows at a time: no fold, and nothing is read twice.
+def _unrolled(x: Operand, values: Operand, places: Operand, window: Window) -> KernelStep:
+    """Return the unrolled kernel, which is vectorised over windows.
 
-    ``x`` may be images with their padding around them; places are those of the images without it.
+    ``x`` may be padded images; places are those in the images without padding.
     """
     builder = Builder("max_pool_taps")
     n, c, *outs = builder.axes(values.shape)
-    apart = x.shape[2:] != window.size
+    is_padded = x.shape[2:] != window.size
     best = place = None
     for number, taps in enumerate(product(*(range(size) for size in window.kernel))):
         points, _ = window.sources(builder, outs, [const(tap, INDEX) for tap in taps])
-        there = points
-        if apart:
-            there = [
+        source = points
+        if is_padded:
+            source = [
                 point + builder.integer(f"padding{axis}", before)
                 for axis, (point, (before, _)) in enumerate(zip(points, window.padding, strict=True))
             ]
-        value = builder.load(x, [n, c, *there])
-        if (
-            number == 0
-        ):  # it is taken where none is larger; a place in the padding is not, but the first behind it
+        value = builder.load(x, [n, c, *source])
+        if number == 0:  # the first place is the result where no element is larger than -inf
             points = [_inside(builder, window, axis, point) for axis, point in enumerate(points)]
         flat = _row_major(builder, points, window.size)
         if best is None or place is None:
@@ -196,7 +192,7 @@ def _written_out(x: Operand, values: Operand, places: Operand, window: Window) -
 
 
 def _inside(builder: Builder, window: Window, axis: int, place: Expr) -> Expr:
-    """Of a window whose elements are all -inf the first that is not padding, which the fold found first."""
+    """Move the first place of a window out of the padding: the result's place where all elements are -inf."""
     if not window.padding[axis][0]:
         return place
     gap = builder.integer(f"dilation{axis}", window.dilation[axis])
@@ -204,7 +200,7 @@ def _inside(builder: Builder, window: Window, axis: int, place: Expr) -> Expr:
 
 
 def window_attributes(context: Gradient) -> dict[str, Any]:
-    """The attributes that say which windows there are, without the image's shape."""
+    """Return the attributes of the windows, without the image's shape."""
     return {key: value for key, value in context.attributes.items() if key != "shape"}
 
 
@@ -217,20 +213,20 @@ BINS: dict[str, Any] = {"bins": tuple[int, ...]}
 WINDOW = {"kernel": tuple[int, ...], "stride": tuple[int, ...], "padding": tuple[int, ...], "ceil_mode": bool}
 MAXIMA = WINDOW | {"dilation": tuple[int, ...]}
 SHAPE = {"shape": tuple[int, ...]}
-"""Attributes of windows and of adaptive bins; those backwards have the shape of the image too."""
+"""The image's shape: an attribute of backward ops, beside those of the windows or the adaptive bins."""
 
 MAX_POOL = declare(
     "max_pool", rules=EXAMPLES,
     infer=_infer_max, reference=_reference_max, lower=_lower_max, gradient=_gradient_max, saves_output=True,
     attributes=(BINS, MAXIMA),
-    doc="The largest element of each window, and its position in the image.",
+    doc="The largest element of each window, and its place in the flattened image.",
 )  # fmt: skip
 
 
 def infer_backward(
     grad: TensorType, *_: TensorType, shape: tuple[int, ...], **__: Any
 ) -> tuple[TensorType, ...]:
-    """A gradient has its image's shape."""
+    """Return the type of an image's gradient."""
     return (TensorType(shape, grad.dtype),)
 
 
@@ -244,33 +240,33 @@ def _reference_max_backward(grad: Any, places: Any, *, shape: tuple[int, ...], *
 
 
 def _lower_max_backward(request: KernelRequest) -> KernelProgram:
-    """Each input element sums over the windows that may hold it and keeps those that chose it."""
+    """Sum at each element of the image over the windows whose largest element it is."""
     grad, chosen = request.operands
     target = request.outputs[0]
     window = window_of(target.shape, request.attributes)
-    if takes_turns(window, request.profile):
-        assert isinstance(window, Window), "bins take no turns"
+    if is_unrolled_by_phase(window, request.profile):
+        assert isinstance(window, Window), "bins have no phases"
 
         def term(builder: Builder, place: list[Expr], out: list[Expr], inside: Expr) -> Expr:
-            mine = builder.load(chosen, out, None, inside, -1).equals(
+            is_largest = builder.load(chosen, out, None, inside, -1).equals(
                 _row_major(builder, place[2:], window.size)
             )
-            return where(mine, builder.load(grad, out, None, inside), const(0, grad.dtype.compute))
+            return where(is_largest, builder.load(grad, out, None, inside), const(0, grad.dtype.compute))
 
-        return by_turns("max_pool_backward_turns", target, window, term)
+        return unrolled_by_phase("max_pool_backward_turns", target, window, term)
     builder = Builder("max_pool_backward")
     n, c, *places = builder.axes(target.shape)
     outs, inside = readers(builder, window, places)
-    mine = builder.load(chosen, [n, c, *outs], None, inside, -1).equals(
+    is_largest = builder.load(chosen, [n, c, *outs], None, inside, -1).equals(
         _row_major(builder, places, window.size)
     )
-    value = where(mine, builder.load(grad, [n, c, *outs], None, inside), const(0, grad.dtype.compute))
+    value = where(is_largest, builder.load(grad, [n, c, *outs], None, inside), const(0, grad.dtype.compute))
     builder.store(target, [n, c, *places], summed(builder, window, value))
     return KernelProgram((builder.finish(),))
 
 
 def _gradient_max_backward(context: Gradient, seed: Any) -> list[Any]:
-    """The adjoint picks the elements at the stored positions."""
+    """Gather the elements at the stored places, the adjoint."""
     reshape = lookup("reshape")
     n, c, *size = context.attributes["shape"]
     places = context.input(1)
@@ -284,5 +280,5 @@ MAX_POOL_BACKWARD = declare(
     "max_pool_backward", rules=EXAMPLES.but(tangent="linear"),
     infer=infer_backward, reference=_reference_max_backward, lower=_lower_max_backward,
     gradient=_gradient_max_backward, saves=(1,),
-    attributes=(BINS | SHAPE, MAXIMA | SHAPE), doc="Gradients of windows brought to the elements that they chose.",
+    attributes=(BINS | SHAPE, MAXIMA | SHAPE), doc="Gradients of windows added at their largest elements.",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The pooling functions: arguments checked, the ops bound over images with a batch."""
+"""The pooling functions: they check arguments, and bind the pooling ops over batched images."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from weft.ops.views.windows import tuple_of
 
 
 def _over_images(op: OpSpec, where: str, rank: int, input: Any, **attributes: Any) -> tuple[Any, ...]:
-    """The op's outputs for an input (N, C, *size), or (C, *size), which gets a batch of one for a while."""
+    """Return the op's outputs for an input (N, C, *size), or (C, *size), which is bound as a batch of size 1."""
     reshape, shape = lookup("reshape"), tuple(input.shape)
-    if len(shape) == rank + 2:
-        out = bind(op, input, **attributes)
-        return out if isinstance(out, tuple) else (out,)
-    made = bind(op, bind(reshape, input, shape=(1, *shape)), **attributes)
-    every = made if isinstance(made, tuple) else (made,)
-    return tuple(bind(reshape, one, shape=tuple(one.shape[1:])) for one in every)
+    batched = len(shape) == rank + 2
+    out = bind(op, input if batched else bind(reshape, input, shape=(1, *shape)), **attributes)
+    outputs = out if isinstance(out, tuple) else (out,)
+    return (
+        outputs if batched else tuple(bind(reshape, value, shape=tuple(value.shape[1:])) for value in outputs)
+    )
 
 
 def _image(where: str, rank: int, input: Any) -> None:
+    """Raise unless the input is an image (C, *size) or a batch of them (N, C, *size)."""
     arguments.tensor(where, "input", input)
     if len(input.shape) != rank + 1:
         arguments.tensor(where, "input", input, rank + 2)
@@ -80,32 +81,31 @@ def _avg_pool(
 
 
 def _bins(where: str, rank: int, input: Any, output_size: Any) -> tuple[int, ...]:
-    """The output's sizes; ``None`` keeps the input's."""
+    """Return the sizes of an adaptive output; ``None`` keeps a size of the input."""
     _image(where, rank, input)
     given = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * rank
     if len(given) == rank:
         given = tuple(
-            own if size is None else size for size, own in zip(given, input.shape[-rank:], strict=True)
+            kept if size is None else size for size, kept in zip(given, input.shape[-rank:], strict=True)
         )
     return tuple_of(where, "output_size", given, rank)
 
 
-def _even(own: tuple[int, ...], bins: tuple[int, ...]) -> dict[str, Any]:
-    """Bins as windows where they are all of one size, which is faster."""
-    if any(size == 0 or n == 0 or n % size for n, size in zip(own, bins, strict=True)):
+def _even(sizes: tuple[int, ...], bins: tuple[int, ...]) -> dict[str, Any]:
+    """Return the attributes of bins: those of windows where all bins have one size, which are faster."""
+    if any(size == 0 or n == 0 or n % size for n, size in zip(sizes, bins, strict=True)):
         return {"bins": bins}
-    each = tuple(n // size for n, size in zip(own, bins, strict=True))
-    return {"kernel": each, "stride": each, "padding": (0,) * len(each), "ceil_mode": False}
+    kernel = tuple(n // size for n, size in zip(sizes, bins, strict=True))
+    return {"kernel": kernel, "stride": kernel, "padding": (0,) * len(kernel), "ceil_mode": False}
 
 
 def _adaptive_avg(rank: int, input: Any, output_size: Any) -> Any:
     where = f"adaptive_avg_pool{rank}d"
     bins = _bins(where, rank, input, output_size)
-    own = tuple(input.shape[-rank:])
     if all(size == 1 for size in bins):
         dims = tuple(range(len(input.shape) - rank, len(input.shape)))
         return bind(lookup("mean"), input, dims=dims, keepdim=True)
-    window = _even(own, bins)
+    window = _even(tuple(input.shape[-rank:]), bins)
     more = {} if "bins" in window else {"include_padding": False, "divisor": 0}
     return _over_images(AVG_POOL, where, rank, input, **window, **more)[0]
 

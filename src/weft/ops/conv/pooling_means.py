@@ -1,4 +1,4 @@
-"""Means of windows in any number of dimensions, and their gradients."""
+"""Average pooling over windows in any number of dimensions, and its gradient."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from weft.ops.conv.pooling import (
     window_attributes,
     with_padding,
 )
-from weft.ops.conv.window_sums import by_turns, readers, summed, takes_turns
+from weft.ops.conv.window_sums import is_unrolled_by_phase, readers, summed, unrolled_by_phase
 from weft.ops.reduce.reduction import is_cooperative
 from weft.ops.registry import arguments
 from weft.ops.registry.interpreters import bind
@@ -41,7 +41,7 @@ def _infer_average(x: TensorType, **attributes: Any) -> tuple[TensorType, ...]:
 
 
 def _counts(window: Window | Bins, axis: int, include_padding: bool) -> list[int]:
-    """The reference's number of elements of each window along an axis."""
+    """Return the number of elements of each window along an axis; for the reference."""
     if isinstance(window, Bins) or not include_padding:
         return [len(places_of(window, axis, out)) for out in range(window.out[axis])]
     before, after = window.padding[axis]
@@ -50,14 +50,14 @@ def _counts(window: Window | Bins, axis: int, include_padding: bool) -> list[int
 
 
 def _matrix(window: Window | Bins, axis: int, include_padding: bool, divisor: bool) -> Any:
-    """The reference's matrix (out, size) of weights along an axis."""
+    """Return the matrix (out, size) of weights along an axis; for the reference."""
     import numpy
 
-    made = numpy.zeros((window.out[axis], window.size[axis]))
+    matrix = numpy.zeros((window.out[axis], window.size[axis]))
     counts = _counts(window, axis, include_padding)
     for out, count in enumerate(counts):
-        made[out, places_of(window, axis, out)] = 1.0 if divisor else 1.0 / count
-    return made
+        matrix[out, places_of(window, axis, out)] = 1.0 if divisor else 1.0 / count
+    return matrix
 
 
 def _reference_average(x: Any, *, backward: bool = False, **attributes: Any) -> Any:
@@ -78,7 +78,7 @@ def _reference_average(x: Any, *, backward: bool = False, **attributes: Any) -> 
 def _share(
     builder: Builder, window: Window | Bins, outs: Sequence[Expr], attributes: dict[str, Any], value: Expr
 ) -> Expr:
-    """A value divided by the number of elements of the window at ``outs``."""
+    """Divide a value by the number of elements of the window at ``outs``."""
     if attributes.get("divisor"):
         return value / cast(builder.integer("divisor", attributes["divisor"]), value.dtype)
     count: Expr | None = None
@@ -93,7 +93,7 @@ def _share(
 
 
 def _span(builder: Builder, window: Window, axis: int, out: Expr, include_padding: bool) -> tuple[Expr, Expr]:
-    """The first place of a window that counts, and one past the last."""
+    """Return the first place of a window that counts, and one past the last."""
     before, after = window.padding[axis]
     start = out * builder.integer(f"stride{axis}", window.stride[axis]) - builder.integer(
         f"padding{axis}", before
@@ -104,14 +104,14 @@ def _span(builder: Builder, window: Window, axis: int, out: Expr, include_paddin
     return (start if include_padding else where(start < 0, const(0, INDEX), start)), end
 
 
-def _written_out(x: Operand, target: Operand, window: Window, attributes: dict[str, Any]) -> KernelProgram:
-    """Sums of few elements as one expression, over images with their padding around them."""
+def _unrolled(x: Operand, target: Operand, window: Window, attributes: dict[str, Any]) -> KernelProgram:
+    """Return the unrolled kernel, over padded images where windows reach outside of the image."""
     steps: list[KernelStep] = []
     temporaries: list[tuple[DType, int]] = []
     shifts = [0] * len(window.size)
     if not window.is_inside:
-        around, x = with_padding(x, window, 0, 2)
-        steps.append(around)
+        pad, x = with_padding(x, window, 0, 2)
+        steps.append(pad)
         temporaries.append((x.dtype, math.prod(x.shape)))
         shifts = [before for before, _ in window.padding]
     builder = Builder("avg_pool_taps")
@@ -119,11 +119,11 @@ def _written_out(x: Operand, target: Operand, window: Window, attributes: dict[s
     total: Expr | None = None
     for taps in product(*(range(size) for size in window.kernel)):
         points, _ = window.sources(builder, outs, [const(tap, INDEX) for tap in taps])
-        there = [
+        source = [
             point + builder.integer(f"padding{axis}", shift) if shift else point
             for axis, (point, shift) in enumerate(zip(points, shifts, strict=True))
         ]
-        value = builder.load(x, [n, c, *there])
+        value = builder.load(x, [n, c, *source])
         total = value if total is None else total + value
     assert total is not None, "a window has an element"
     builder.store(target, [n, c, *outs], _share(builder, window, outs, attributes, total))
@@ -138,7 +138,7 @@ def _lower_average(request: KernelRequest) -> KernelProgram:
         and "lanes" in request.profile.features
         and math.prod(window.kernel) <= WRITTEN_OUT
     ):
-        return _written_out(x, target, window, request.attributes)
+        return _unrolled(x, target, window, request.attributes)
     builder = Builder("avg_pool")
     n, c, *outs = builder.axes(target.shape)
     points, inside = window.sources(builder, outs, builder.reduce_axes(window.kernel))
@@ -149,11 +149,11 @@ def _lower_average(request: KernelRequest) -> KernelProgram:
 
 
 def _lower_average_backward(request: KernelRequest) -> KernelProgram:
-    """Each input element sums over the windows that hold it."""
+    """Sum at each element of the image over the windows that contain it."""
     grad, target = request.operands[0], request.outputs[0]
     window = window_of(target.shape, request.attributes)
-    if takes_turns(window, request.profile):
-        assert isinstance(window, Window), "bins take no turns"
+    if is_unrolled_by_phase(window, request.profile):
+        assert isinstance(window, Window), "bins have no phases"
 
         def term(builder: Builder, place: list[Expr], out: list[Expr], inside: Expr) -> Expr:
             value = builder.load(grad, out, None, inside)
@@ -161,7 +161,7 @@ def _lower_average_backward(request: KernelRequest) -> KernelProgram:
                 inside, _share(builder, window, out[2:], request.attributes, value), const(0, value.dtype)
             )
 
-        return by_turns("avg_pool_backward_turns", target, window, term)
+        return unrolled_by_phase("avg_pool_backward_turns", target, window, term)
     builder = Builder("avg_pool_backward")
     n, c, *places = builder.axes(target.shape)
     outs, inside = readers(builder, window, places)
@@ -169,7 +169,7 @@ def _lower_average_backward(request: KernelRequest) -> KernelProgram:
         if isinstance(window, Bins):
             start, end = window.ends(builder, axis, out)
             inside = inside & (start <= place) & (place < end)
-        else:  # the window is not past the place; that it reaches it is how the first reader was found
+        else:  # the window starts before the place; ``readers`` gives only windows that end after it
             reach = place + builder.integer(f"padding{axis}", window.padding[axis][0])
             inside = inside & (out * builder.integer(f"stride{axis}", window.stride[axis]) <= reach)
     value = _share(builder, window, outs, request.attributes, builder.load(grad, [n, c, *outs], None, inside))
@@ -193,5 +193,5 @@ AVG_POOL_BACKWARD = declare(
     reference=lambda grad, **attributes: _reference_average(grad, backward=True, **attributes),
     gradient=lambda context, seed: [bind(AVG_POOL, seed, **window_attributes(context))],
     attributes=(BINS | SHAPE, MEANS | SHAPE),
-    doc="Gradients of means spread over the elements of their windows.",
+    doc="Gradients of means distributed over the elements of their windows.",
 )  # fmt: skip

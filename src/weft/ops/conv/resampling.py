@@ -1,7 +1,7 @@
 """Resampling of images on regular grids, and its adjoint: nearest, linear and cubic, in any number of dimensions.
 
-Each output is a weighted sum of a few inputs, the product of weights along the dimensions. The adjoint folds over
-the outputs near an input and weighs those that read it, so that nothing races.
+Each output is a weighted sum of a few inputs; a weight is the product of the weights along the dimensions. The adjoint
+gathers at each input over the outputs that read it, so that no two threads write one element.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def _lower(request: KernelRequest) -> KernelProgram:
         axis_taps(builder, axis, out, x.shape[2 + axis], request.attributes, x.dtype)
         for axis, out in enumerate(outs)
     ]
-    builder.store(target, [n, c, *outs], _weighed(builder, x, [n, c], taps))
+    builder.store(target, [n, c, *outs], _weighted_sum(builder, x, [n, c], taps))
     return KernelProgram((builder.finish(),))
 
 
-def _weighed(builder: Builder, x: Operand, sample: Sequence[Expr], taps: Sequence[Taps]) -> Expr:
-    """The sum over all taps, one of each dimension at a time."""
+def _weighted_sum(builder: Builder, x: Operand, sample: Sequence[Expr], taps: Sequence[Taps]) -> Expr:
+    """Return the weighted sum over all combinations of the dimensions' taps."""
     total: Expr | None = None
     for chosen in product(*taps):
         value = builder.load(x, [*sample, *(index for index, _ in chosen)])
@@ -63,9 +63,9 @@ def _weighed(builder: Builder, x: Operand, sample: Sequence[Expr], taps: Sequenc
 
 
 def _by_rows(x: Operand, target: Operand, attributes: dict[str, Any]) -> KernelProgram:
-    """Whole rows of the image along all other dimensions, and then each along the last, by a table of its taps.
+    """Resample whole rows along all other dimensions first, and then along the last one, by a table of its taps.
 
-    The first part reads neighbours, and the other gathers twice an output, however many dimensions there are.
+    The first kernel reads contiguous elements; the second gathers two elements for an output.
     """
     last = len(x.shape) - 3
     size, out = x.shape[-1], target.shape[-1]
@@ -77,24 +77,26 @@ def _by_rows(x: Operand, target: Operand, attributes: dict[str, Any]) -> KernelP
         builder = Builder("resample_rows")
         n, c, *outs, column = builder.axes(source.shape)
         taps = [
-            axis_taps(builder, axis, each, x.shape[2 + axis], attributes, x.dtype)
-            for axis, each in enumerate(outs)
+            axis_taps(builder, axis, place, x.shape[2 + axis], attributes, x.dtype)
+            for axis, place in enumerate(outs)
         ]
-        builder.store(source, [n, c, *outs, column], _weighed(builder, x, [n, c], [*taps, [(column, None)]]))
+        builder.store(
+            source, [n, c, *outs, column], _weighted_sum(builder, x, [n, c], [*taps, [(column, None)]])
+        )
         steps.append(builder.finish())
         made.append(source)
     builder = Builder("resample_columns")
     n, c, *outs, column = builder.axes(target.shape)
-    taps = [[(each, None)] for each in outs]
+    taps = [[(place, None)] for place in outs]
     if source is x:
         taps = [
-            axis_taps(builder, axis, each, x.shape[2 + axis], attributes, x.dtype)
-            for axis, each in enumerate(outs)
+            axis_taps(builder, axis, place, x.shape[2 + axis], attributes, x.dtype)
+            for axis, place in enumerate(outs)
         ]
     place, share = cast(builder.load(first, [column]), INDEX), builder.load(part, [column])
     following = limited(place + 1, builder.integer("last", size - 1))
     taps.append([(place, const(1.0, share.dtype) - share), (following, share)])
-    builder.store(target, [n, c, *outs, column], _weighed(builder, source, [n, c], taps))
+    builder.store(target, [n, c, *outs, column], _weighted_sum(builder, source, [n, c], taps))
     steps.append(builder.finish())
     return KernelProgram(tuple(steps), tuple((each.dtype, math.prod(each.shape)) for each in made))
 
@@ -106,7 +108,7 @@ def _temporary(index: int, dtype: DType, shape: tuple[int, ...]) -> Operand:
 def _table_of_taps(
     first: Operand, part: Operand, size: int, attributes: dict[str, Any], dtype: DType
 ) -> KernelStep:
-    """The first of the two inputs that each output of the last dimension reads, and the other's weight."""
+    """Write the tables of the last dimension's linear taps: each output's first input, and the second's weight."""
     builder = Builder("resample_table")
     (out,) = builder.axes(first.shape)
     axis = len(attributes["scales"]) - 1
@@ -118,7 +120,7 @@ def _table_of_taps(
 
 
 def _lower_backward(request: KernelRequest) -> KernelProgram:
-    """One dimension after another, each a fold over the outputs that read a place, by a table of their weights."""
+    """Reduce one dimension after another over the outputs that read a place, by tables of their weights."""
     grad, target = request.operands[0], request.outputs[0]
     steps: list[KernelStep] = []
     made: list[Operand] = []
@@ -144,7 +146,7 @@ def _lower_backward(request: KernelRequest) -> KernelProgram:
 
 
 def _first_readers(tables: Sequence[Operand], attributes: dict[str, Any], grad: Operand) -> KernelStep:
-    """The first output that reads each place along each dimension; 0 where none does."""
+    """Write the first output that reads each place along each dimension; 0 where no output does."""
     builder = Builder("resample_readers")
     for axis, table in enumerate(tables):
         if axis:
@@ -156,19 +158,19 @@ def _first_readers(tables: Sequence[Operand], attributes: dict[str, Any], grad: 
         out = step if count == outs else step + _lowest(builder, axis, place, per_place, attributes)
         reads = (out >= 0) & (out < builder.integer(f"out{axis}", outs))
         taps = axis_taps(builder, axis, out, table.shape[0], attributes, grad.dtype)
-        own = taps[0][0].equals(place)
+        hits = taps[0][0].equals(place)
         for index, _ in taps[1:]:
-            own = own | index.equals(place)
+            hits = hits | index.equals(place)
         none = builder.integer(f"none{axis}", 1 << 30)
-        found = builder.reduce("min", where(reads & own, out, none))
-        builder.store(table, [place], where(found < none, found, const(0, INDEX)))
+        first = builder.reduce("min", where(reads & hits, out, none))
+        builder.store(table, [place], where(first < none, first, const(0, INDEX)))
     return builder.finish()
 
 
 def _reader_weights(
     tables: Sequence[tuple[Operand, Operand]], attributes: dict[str, Any], grad: Operand
 ) -> KernelStep:
-    """What the outputs from the first reader on take of each place, along each dimension."""
+    """Write the weights with which the outputs, from the first reader on, read each place along each dimension."""
     builder = Builder("resample_weights")
     for axis, (first, weights) in enumerate(tables):
         if axis:
@@ -178,14 +180,14 @@ def _reader_weights(
         zero = const(0.0, weights.dtype)
         weight = zero
         for index, share in axis_taps(builder, axis, out, weights.shape[1], attributes, grad.dtype):
-            own = const(1.0, zero.dtype) if share is None else cast(share, zero.dtype)
-            weight = weight + where(index.equals(place), own, zero)
+            part = const(1.0, zero.dtype) if share is None else cast(share, zero.dtype)
+            weight = weight + where(index.equals(place), part, zero)
         builder.store(weights, [reader, place], weight)
     return builder.finish()
 
 
 def _along(axis: int, source: Operand, target: Operand, first: Operand, weights: Operand) -> KernelStep:
-    """The adjoint along one dimension."""
+    """Return the kernel of the adjoint along one dimension."""
     builder = Builder("resample_backward")
     points = builder.axes(target.shape)
     (reader,) = builder.reduce_axes(weights.shape[:1])
@@ -199,13 +201,13 @@ def _along(axis: int, source: Operand, target: Operand, first: Operand, weights:
 
 
 def _readers(axis: int, attributes: dict[str, Any], outs: int) -> int:
-    """At most how many neighbouring outputs read one place, one more for what rounding may do."""
+    """Return an upper bound of the outputs that read a place, with a margin of 1 for rounding."""
     scale = attributes["scales"][axis]
     return outs if scale <= 0.0 else min(outs, math.ceil(MODES[attributes["mode"]].count / scale) + 1)
 
 
 def _near(axis: int, attributes: dict[str, Any], outs: int) -> tuple[float, int]:
-    """How many outputs there are to an input, and how many to look at so that all that read one are among them."""
+    """Return the number of outputs for each input, and of those to search for the outputs that read a place."""
     scale = attributes["scales"][axis]
     if scale <= 0.0:
         return 0.0, outs
@@ -213,7 +215,7 @@ def _near(axis: int, attributes: dict[str, Any], outs: int) -> tuple[float, int]
 
 
 def _lowest(builder: Builder, axis: int, place: Expr, per_place: float, attributes: dict[str, Any]) -> Expr:
-    """An output before the first that can read a place, by two for what rounding may do."""
+    """Return an output before the first that can read a place, with a margin of 2 for rounding."""
     kind = dtypes.float32
     reach = builder.number(f"reach{axis}", MODES[attributes["mode"]].reach - 0.5, kind)
     first = (cast(place, kind) - reach) * builder.number(f"per_place{axis}", per_place, kind)
@@ -221,7 +223,7 @@ def _lowest(builder: Builder, axis: int, place: Expr, per_place: float, attribut
 
 
 def _matrix(size: int, out: int, scale: float, mode: str, align: bool, wide: bool) -> Any:
-    """The reference's weights (out, size) along a dimension."""
+    """Return the weights (out, size) along a dimension; for the reference."""
     import numpy
 
     kind = "float64" if wide and not mode.startswith("nearest") else "float32"
@@ -260,8 +262,8 @@ def _reference(
 
     result = x.astype("float64")
     for axis, (end, scale) in enumerate(zip(size, scales, strict=True)):
-        own = x.shape[2 + axis]
-        source, out = (end, own) if backward else (own, end)
+        current = x.shape[2 + axis]
+        source, out = (end, current) if backward else (current, end)
         matrix = _matrix(source, out, scale, mode, align, x.dtype == "float64")
         matrix = matrix if backward else matrix.T
         result = numpy.moveaxis(numpy.tensordot(result, matrix, (2 + axis, 0)), -1, 2 + axis)
@@ -281,13 +283,13 @@ ATTRIBUTES = ({"size": tuple[int, ...], "mode": str, "scales": tuple[float, ...]
 RESAMPLE = declare(
     "resample", rules=EXAMPLES.but(splitting="", tangent="linear"),
     infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, attributes=ATTRIBUTES,
-    doc="Images read at the points of another regular grid.",
+    doc="Images interpolated at the points of another regular grid.",
 )  # fmt: skip
 RESAMPLE_BACKWARD = declare(
     "resample_backward", rules=EXAMPLES.but(splitting="", tangent="linear"),
     infer=_infer, lower=_lower_backward, gradient=_gradient_backward, attributes=ATTRIBUTES,
     reference=lambda grad, **attributes: _reference(grad, backward=True, **attributes),
-    doc="The adjoint of resample: gradients of an image's samples brought to the image.",
+    doc="The adjoint of resample: the image's gradient from the gradients of its samples.",
 )  # fmt: skip
 
 _RANKS = {"linear": 1, "bilinear": 2, "trilinear": 3, "bicubic": 2}
@@ -305,11 +307,18 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> Tensor:
-    """Images (N, C, *size) at another size, as ``torch.nn.functional.interpolate``.
+    """Resize images (N, C, *size) to ``size`` or by ``scale_factor``, as ``torch.nn.functional.interpolate``.
 
-    ``size`` or ``scale_factor``, a number or one for each dimension. ``mode``: ``"nearest"``, ``"nearest-exact"``,
-    ``"linear"`` (3-d input), ``"bilinear"``, ``"bicubic"`` (4-d), ``"trilinear"`` (5-d), ``"area"``.
-    ``antialias`` raises ``UnsupportedError``.
+    ``size`` and ``scale_factor`` are a number, or a number for each dimension. ``mode`` is ``"nearest"``,
+    ``"nearest-exact"`` or ``"area"``; for 3-d input also ``"linear"``, for 4-d ``"bilinear"`` and ``"bicubic"``, for
+    5-d ``"trilinear"``.
+
+    Raises:
+        UnsupportedError: for ``antialias``.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.interpolate(wf.tensor([[[1.0, 2.0]]]), scale_factor=2).tolist()
+    [[[1.0, 1.0, 2.0, 2.0]]]
     """
     arguments.tensor("interpolate", "input", input)
     rank = len(input.shape) - 2
@@ -320,17 +329,17 @@ def interpolate(
     if antialias:
         raise UnsupportedError(mistake("interpolate", "antialias", True, "False", "blur the input before it"))
     _check_mode(mode, rank, align_corners)
-    own = tuple(input.shape[2:])
-    target, factors = _target(own, size, scale_factor)
-    if min((*target, *own)) < 1:
-        raise ShapeError(mistake("interpolate", "sizes", f"{own} to {target}", "at least 1"))
+    source = tuple(input.shape[2:])
+    target, factors = _target(source, size, scale_factor)
+    if min((*target, *source)) < 1:
+        raise ShapeError(mistake("interpolate", "sizes", f"{source} to {target}", "at least 1"))
     if mode == "area":
         resized: Tensor = _AREA[rank - 1](input, target)
         return resized
     align = bool(align_corners)
     scales = tuple(
         _scale(n, out, None if recompute_scale_factor else factor, align)
-        for n, out, factor in zip(own, target, factors, strict=True)
+        for n, out, factor in zip(source, target, factors, strict=True)
     )
     return bind(RESAMPLE, input, size=target, mode=_KINDS.get(mode, mode), scales=scales, align=align)
 
@@ -352,29 +361,28 @@ def _check_mode(mode: str, rank: int, align_corners: bool | None) -> None:
 
 
 def _target(
-    own: tuple[int, ...], size: Any, scale_factor: Any
+    source: tuple[int, ...], size: Any, scale_factor: Any
 ) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
-    """The output's sizes, and the given factors."""
+    """Return the output's sizes, and the given factors."""
     if (size is None) == (scale_factor is None):
         raise ArgumentError(
             mistake("interpolate", "size and scale_factor", "both or neither given", "one of them")
         )
     if size is not None:
-        return tuple_of("interpolate", "size", size, len(own), 1), (None,) * len(own)
-    given = tuple(scale_factor) if isinstance(scale_factor, Sequence) else (scale_factor,) * len(own)
-    if len(given) != len(own) or any(
+        return tuple_of("interpolate", "size", size, len(source), 1), (None,) * len(source)
+    given = tuple(scale_factor) if isinstance(scale_factor, Sequence) else (scale_factor,) * len(source)
+    if len(given) != len(source) or any(
         isinstance(value, bool) or not isinstance(value, int | float) for value in given
     ):
         raise ArgumentError(
-            mistake("interpolate", "scale_factor", scale_factor, f"a number or {len(own)} numbers")
+            mistake("interpolate", "scale_factor", scale_factor, f"a number or {len(source)} numbers")
         )
-    return tuple(math.floor(n * factor) for n, factor in zip(own, given, strict=True)), tuple(
-        map(float, given)
-    )
+    sizes = tuple(math.floor(n * factor) for n, factor in zip(source, given, strict=True))
+    return sizes, tuple(map(float, given))
 
 
 def _scale(size: int, out: int, factor: float | None, align: bool) -> float:
-    """Input places to an output."""
+    """Return the distance of neighbouring outputs, in inputs."""
     if align:
         return (size - 1) / (out - 1) if out > 1 else 0.0
     if size == out:

@@ -1,4 +1,4 @@
-"""The inputs that an output of a resampled image reads along a dimension, and their weights, by mode."""
+"""The taps of resampling: the inputs that an output reads along a dimension, and their weights, by mode."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ CUBIC = -0.75
 
 @dataclass(frozen=True)
 class Mode:
-    """A way to read between samples: how far its taps reach, their count, and the taps at a real source position."""
+    """An interpolation mode: the distance of its farthest tap, the number of taps, and the taps of a position."""
 
     reach: int
     count: int
     taps: Callable[[Expr, Expr], Taps]
-    """From the position and the largest index to indices and weights; ``None`` weighs 1."""
+    """Takes a real source position and the largest index; gives indices and weights (``None`` is a weight of 1)."""
 
 
 def limited(index: Expr, last: Expr) -> Expr:
-    """An index within 0 and the last one."""
+    """Clamp an index to [0, last]."""
     low = where(index < 0, const(0, INDEX), index)
     return where(low < last, low, last)
 
@@ -69,19 +69,19 @@ MODES = {
 
 
 def position_type(mode: str, dtype: DType) -> DType:
-    """Nearest neighbours are found in float32 for all types, as PyTorch does."""
+    """Return the type in which source positions are computed: float32 for nearest neighbours, as in PyTorch."""
     return dtypes.float32 if mode.startswith("nearest") or dtype.kind != "float" else dtype.compute
 
 
 def place_of_sample(mode: str, align: bool) -> float:
-    """The place of a sample within its cell: the centre, but for corner alignment and plain nearest."""
+    """Return a sample's place in its cell: 0.5, the centre, but 0 for corner alignment and ``"nearest"``."""
     return 0.0 if align or mode == "nearest" else 0.5
 
 
 def axis_taps(
     builder: Builder, axis: int, out: Expr, size: int, attributes: dict[str, Any], dtype: DType
 ) -> Taps:
-    """The taps of an output along a dimension of ``size`` inputs."""
+    """Return the taps of an output along a dimension of ``size`` inputs."""
     mode, shift = attributes["mode"], place_of_sample(attributes["mode"], attributes["align"])
     kind = position_type(mode, dtype)
     scale = builder.number(f"scale{axis}", attributes["scales"][axis], kind)

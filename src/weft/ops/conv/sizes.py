@@ -1,4 +1,4 @@
-"""The sizes of a convolution, as all its forms see them."""
+"""The sizes of a convolution, which all its kernels share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weft.ops.views.windows import Window, out_size
 
 @dataclass(frozen=True)
 class Convolution:
-    """All sizes of a convolution."""
+    """The sizes of a convolution: images, input and output channels, groups, and the window."""
 
     n: int
     c: int
@@ -45,29 +45,31 @@ class Convolution:
 
     @property
     def taps(self) -> int:
-        """How many elements a window has in all channels of a group."""
+        """Elements of a window over all channels of a group."""
         return self.c_each * math.prod(self.window.kernel)
 
     @property
     def numbers(self) -> tuple[int, ...] | None:
-        """The 2-d library kernel's parameters, without the offsets (a line is an image of one row), or ``None``."""
+        """The 2-d library kernel's parameters without the offsets, ``None`` in 3-d; in 1-d images have one row."""
         return self.plane_numbers if len(self.window.size) < 3 else None
 
     @property
     def plane_numbers(self) -> tuple[int, ...]:
-        """The same of the last two dimensions, or of the one that there is."""
-        own = self.window
-        first = max(0, 2 - len(own.size))
+        """The 2-d library kernel's parameters for the last two dimensions; in 1-d images have one row."""
+        window = self.window
+        missing = max(0, 2 - len(window.size))
         size, kernel, out, stride, dilation = (
-            ((1,) * first + part)[-2:] for part in (own.size, own.kernel, own.out, own.stride, own.dilation)
+            ((1,) * missing + sizes)[-2:]
+            for sizes in (window.size, window.kernel, window.out, window.stride, window.dilation)
         )
-        padding = ((0,) * first + tuple(before for before, _ in own.padding))[-2:]
+        padding = ((0,) * missing + tuple(before for before, _ in window.padding))[-2:]
         return (self.n, self.c, *size, self.o, *kernel, *out, *stride, *padding, *dilation, self.groups)
 
     @property
     def depth_numbers(self) -> tuple[int, ...]:
-        """Of the dimension before them: size, taps, outputs, stride, padding and dilation."""
-        own = self.window
-        if len(own.size) < 3:
+        """Size, taps, outputs, stride, padding and dilation of the first of three dimensions."""
+        window = self.window
+        if len(window.size) < 3:
             return (1, 1, 1, 1, 0, 1)
-        return (own.size[0], own.kernel[0], own.out[0], own.stride[0], own.padding[0][0], own.dilation[0])
+        sizes = (window.size, window.kernel, window.out, window.stride)
+        return (*(size[0] for size in sizes), window.padding[0][0], window.dilation[0])

@@ -1,4 +1,4 @@
-"""Gradients of windows: sums over the windows that hold a place of an image, never a race."""
+"""Gradients of windows: sums at each place of an image over the windows that contain it, so that writes never race."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from weft.kernels import Builder, KernelProgram, Operand
 from weft.ops.views.windows import Bins, Window, every
 from weft.target import TargetProfile
 
-TURNS, TAPS = 4, 16
-"""Kinds of places, and elements of a window, up to which sums over the windows that hold a place are written out."""
+PHASES, TAPS = 4, 16
+"""Phases of the strides, and elements of a window, up to which sums over windows are unrolled."""
 
 
 def readers(builder: Builder, window: Window | Bins, places: Sequence[Expr]) -> tuple[list[Expr], Expr]:
-    """The windows that may hold an element, as points of the reduction axes, and which of them there are.
+    """Return the windows that may contain an element, as points of the reduction axes, and whether each exists.
 
-    Where windows do not overlap there is one for each element, and nothing to fold.
+    Windows that do not overlap have no reduction axes: an element is in at most one window.
     """
     alone = max((*window.overlap, 1)) == 1
     steps = [const(0, INDEX) for _ in places] if alone else builder.reduce_axes(window.overlap)
@@ -33,23 +33,24 @@ def readers(builder: Builder, window: Window | Bins, places: Sequence[Expr]) -> 
 
 
 def summed(builder: Builder, window: Window | Bins, value: Expr) -> Expr:
-    """The sum of a value over the windows that hold an element (``readers``)."""
+    """Return the sum of a value over the windows that contain an element (``readers``)."""
     return value if max((*window.overlap, 1)) == 1 else builder.reduce("sum", value)
 
 
-def by_turns(
+def unrolled_by_phase(
     name: str, target: Operand, window: Window, term: Callable[[Builder, list[Expr], list[Expr], Expr], Expr]
 ) -> KernelProgram:
-    """Gradients of an image as sums of ``term`` over the windows that hold a place, written out.
+    """Return a kernel of an image's gradients as unrolled sums of ``term`` over the windows that contain a place.
 
-    ``term`` takes the builder, indices of the place and of an output, and whether there is that output. Places of
-    which neighbours are read by neighbours are a part of the kernel, so that no division finds a place's windows.
+    ``term`` takes the builder, the indices of the place and of an output, and whether that output exists. The kernel
+    has a part for each phase, the places of one remainder by the strides: there, neighbouring places are in
+    neighbouring windows, and no division is needed to find the windows.
     """
     builder = Builder(name)
-    for number, turn in enumerate(window.turns):
+    for number, phase in enumerate(window.turns):
         sizes = [
             -(-(n - first) // step)
-            for n, first, step in zip(window.size, turn.first, window.stride, strict=True)
+            for n, first, step in zip(window.size, phase.first, window.stride, strict=True)
         ]
         if min(sizes) < 1:
             continue
@@ -58,10 +59,10 @@ def by_turns(
         n, c, *steps = builder.axes((*target.shape[:2], *sizes))
         points = [
             step * const(stride, INDEX) + first if stride > 1 else step
-            for step, first, stride in zip(steps, turn.first, window.stride, strict=True)
+            for step, first, stride in zip(steps, phase.first, window.stride, strict=True)
         ]
         total: Expr | None = None
-        for shifts in product(*turn.shifts):
+        for shifts in product(*phase.shifts):
             outs = [step + shift for step, shift in zip(steps, shifts, strict=True)]
             inside = every([
                 (out >= 0) & (out < builder.integer(f"out{axis}", window.out[axis])) for axis, out in enumerate(outs)
@@ -73,12 +74,12 @@ def by_turns(
     return KernelProgram((builder.finish(),))
 
 
-def takes_turns(window: Window | Bins, profile: TargetProfile) -> bool:
-    """Whether windows overlap, and are few enough to be written out where neighbours are computed in lanes."""
+def is_unrolled_by_phase(window: Window | Bins, profile: TargetProfile) -> bool:
+    """Return whether the target is vectorised, and the windows overlap and are few enough to be unrolled."""
     return (
         isinstance(window, Window)
         and "lanes" in profile.features
         and max((*window.overlap, 1)) > 1
-        and math.prod(window.stride) <= TURNS
+        and math.prod(window.stride) <= PHASES
         and math.prod(window.kernel) <= TAPS
     )

@@ -1,12 +1,12 @@
-"""Convolutions of small filters by Winograd's filtering, on targets with a BLAS.
+"""Convolutions of small filters by Winograd's minimal filtering, on targets with a BLAS.
 
-Filters of 3x3 with stride 1, and of 4x4 with stride 2 as filters of 2x2 over four channels for each: the image's rows
-and columns of even and of odd number. In three dimensions it is done in the last two, and taps of the first are
-channels.
+It serves filters of 3x3 with stride 1, and filters of 4x4 with stride 2: these are filters of 2x2 over the four phases
+of each channel, the image's even and odd rows and columns. In three dimensions the last two are filtered, and the taps
+of the first count as channels.
 
-Tiles of the image and filters are transformed, products of all tiles with all filters follow, a batch of them for each
-element of a tile, and what they give is transformed to the result. Images are taken a few at a time, so that what lies
-between two steps stays in the last cache.
+The steps are: transform the image's tiles and the filters; multiply all tiles with all filters, one matrix product for
+each element of a tile; transform the products to the result. A few images are processed at a time, so that the
+intermediate values stay in the last-level cache.
 """
 
 from __future__ import annotations
@@ -27,31 +27,32 @@ Options = tuple[tuple[str, int | str | bool], ...]
 LANES = 16
 """Channels are padded to a multiple of this."""
 LEAST, LEAST_DEEP = 32, 16
-"""Channels, of input and of output, below which little is saved and rounding errors would be for nothing.
+"""The least input and output channels; with fewer, filtering saves little and still adds rounding errors.
 
-The second: of results in three dimensions, where more is added for each.
+The second limit is for output channels in three dimensions, where a result sums more products.
 """
 TOGETHER = 12 << 20
-"""Bytes of tiles and of their products that are made at a time, if one image has no more."""
+"""The most bytes of tiles and of their products at a time, unless a single image has more."""
 CHOICES = (Filtering(4, 3), Filtering(2, 3), Filtering(3, 2), Filtering(2, 2))
-"""Of a plain sum's products F(4, 3) takes a quarter, F(2, 3) and F(3, 2) four ninths, F(2, 2) nine sixteenths."""
+"""F(4, 3) takes a quarter of a direct sum's products, F(2, 3) and F(3, 2) four ninths, F(2, 2) nine sixteenths."""
 STEPS = {1: 3, 2: 2}
 """The taps of a filter, or of each of its phases, by stride."""
 FILTER = {"forward": 43, "input": 33, "weight": 25}
-TILE, PLAIN, COPY = 28, 1.15, 20
-"""What costs as much as so many multiplications in a product of matrices: to transform a number of a filter (and to
-copy it, as each product begins with), a number of a tile; a multiplication where windows are unfolded, and to copy
-a number of a filter there.
+"""The cost of transforming an element of a filter and copying it for the product.
 
-Fitted to one thread of an AMD EPYC (Zen 4), 16 images of 28x28 by 64 channels to 2x2 by 512.
+The unit of this and the following costs is a multiplication within a matrix product. They are fitted to one thread of
+an AMD EPYC (Zen 4), for 16 images of 28x28 by 64 channels to 2x2 by 512.
 """
+TILE, PLAIN, COPY = 28, 1.15, 20
+"""The costs of transforming an element of a tile; of a multiplication of the im2col form; and of copying an element of
+a filter there."""
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """The tiles that cover an image of ``height`` x ``width`` results, and how many numbers each has for a channel.
+    """The tiles that cover an image of ``height`` x ``width`` results.
 
-    ``step``: the stride; an image has ``step`` squared phases, which count as channels.
+    ``step`` is the stride; an image has ``step`` squared phases, which count as channels.
     """
 
     filtering: Filtering
@@ -71,12 +72,12 @@ class Tiles:
 
     @property
     def numbers(self) -> int:
-        """Products of a tile, a pair of channels."""
+        """Elements of a transformed tile: products for a tile and a pair of channels."""
         return self.filtering.size**2
 
 
 def tiles_for(kind: str, sizes: Convolution, dtype: dtypes.DType) -> Tiles | None:
-    """The tiles that take the least work; ``None`` where another form is faster, or more exact."""
+    """Return the tiles of the least cost; ``None`` where another form is faster, or more accurate."""
     window, step = sizes.window, sizes.window.stride[-1]
     taps, deep = STEPS.get(step, 0), len(window.size) == 3
     channels = _channels(sizes)
@@ -90,7 +91,7 @@ def tiles_for(kind: str, sizes: Convolution, dtype: dtypes.DType) -> Tiles | Non
         and channels >= LEAST
         and sizes.o >= (LEAST_DEEP if deep else LEAST)
         and all(0 <= before < taps * step for before, _ in window.padding[-2:])
-        and not (deep and kind == "input")  # which goes forward, by turned filters
+        and not (deep and kind == "input")  # computed as a forward convolution with flipped filters
     )
     if not suits:
         return None
@@ -101,24 +102,24 @@ def tiles_for(kind: str, sizes: Convolution, dtype: dtypes.DType) -> Tiles | Non
             for size, (before, _) in zip(window.size, window.padding, strict=True)
         )
     plain = taps**2 * channels * sizes.o * (PLAIN * sizes.n * math.prod(window.out) + COPY)
-    tiles = [Tiles(each, height, width, step) for each in CHOICES if each.taps == taps]
-    costs = {_cost(kind, each, sizes): each for each in tiles}
+    choices = [Tiles(filtering, height, width, step) for filtering in CHOICES if filtering.taps == taps]
+    costs = {_cost(kind, tiles, sizes): tiles for tiles in choices}
     return costs[min(costs)] if costs and min(costs) < plain else None
 
 
 def _channels(sizes: Convolution) -> int:
-    """Channels with the phases or the taps of depth that are channels, too."""
-    own = sizes.window
-    return sizes.c * (own.kernel[0] if len(own.size) == 3 else own.stride[-1] ** 2)
+    """Return the number of input channels, times the phases or the depth's taps, which count as channels."""
+    window = sizes.window
+    return sizes.c * (window.kernel[0] if len(window.size) == 3 else window.stride[-1] ** 2)
 
 
 def _images(sizes: Convolution) -> int:
-    """Images of results: those of a sample's slices in three dimensions."""
+    """Return the number of images of results; in three dimensions each slice of a volume is an image."""
     return sizes.n * math.prod(sizes.window.out[:-2])
 
 
 def _cost(kind: str, tiles: Tiles, sizes: Convolution) -> float:
-    """Multiplications in products, and what transforms are worth in them."""
+    """Return the cost of products and transforms, in multiplications within a matrix product."""
     count, c = _images(sizes) * tiles.rows * tiles.columns, _channels(sizes)
     products = count * c * sizes.o + FILTER[kind] * c * sizes.o + TILE * count * (c + sizes.o)
     return products * tiles.numbers
@@ -144,11 +145,11 @@ class _WinogradBuilder:
         self.kind, self.ready, self.target, self.sizes, self.tiles = kind, ready, target, sizes, tiles
         self.dtype, self.free, self.channels = target.dtype, free, _channels(sizes)
         self.all_images = _images(sizes)
-        each = tiles.rows * tiles.columns
-        room = 4 * tiles.numbers * each * (_padded(self.channels) + _padded(sizes.o))
+        count = tiles.rows * tiles.columns
+        room = 4 * tiles.numbers * count * (_padded(self.channels) + _padded(sizes.o))
         self.images = max(1, min(self.all_images, TOGETHER // room))
         self.images = -(-self.all_images // -(-self.all_images // self.images))  # evenly
-        self.count = self.images * each
+        self.count = self.images * count
         self.made: list[Operand] = []
         self.pads = [before for before, _ in sizes.window.padding[-2:]]
 
@@ -197,15 +198,15 @@ class _WinogradBuilder:
             steps += [
                 self._image_step("tiles", x, inputs, first, self.pads, "inputs", self.tiles.step),
                 self._image_step("tiles", y, grads, first, [0, 0], "results"),
-                self._product(_turned(grads), inputs, products, first),
+                self._product(_transposed(grads), inputs, products, first),
                 self._filter_step("filter_gradient", self.target, products, more=first > 0),
             ]
         return steps
 
     def _products(self, lines: int, channels: int) -> Operand:
-        """A scratch value of as many matrices as a tile has products, lines of channels, which are padded.
+        """Take a temporary with a matrix (lines, padded channels) for each element of a transformed tile.
 
-        Matrices lie a vector apart from where they would share places in a cache.
+        A gap of ``LANES`` elements between matrices keeps them from competing for the same cache sets.
         """
         room = _padded(channels)
         apart = lines * room + LANES
@@ -232,11 +233,11 @@ class _WinogradBuilder:
         self, stage: str, image: Operand, products: Operand, first: int, pads: Sequence[int] = (0, 0),
         matrix: str = "", step: int = 1,
     ) -> KernelStep:  # fmt: skip
-        own = self.sizes.window
-        deep, (h, w) = len(own.size) == 3, image.shape[-2:]
+        window = self.sizes.window
+        deep, (h, w) = len(window.size) == 3, image.shape[-2:]
         c, taps, pad = image.shape[1] * step**2, 1, 0
         if deep and stage == "tiles" and matrix == "inputs":
-            taps, pad = own.kernel[0], own.padding[0][0]
+            taps, pad = window.kernel[0], window.padding[0][0]
         apart, room, _ = products.strides
         values = (image, products) if stage == "tiles" else (products, image)
         options: Options = (
@@ -246,7 +247,7 @@ class _WinogradBuilder:
         )
         arguments: tuple[Argument, ...] = (
             c * taps, h, w, *pads, self.tiles.rows, self.tiles.columns, first, self._images_from(first),
-            Offset(image.index), room, apart, *((image.shape[2], taps, own.out[0], pad) if deep else (1, 1, 1, 0)),
+            Offset(image.index), room, apart, *((image.shape[2], taps, window.out[0], pad) if deep else (1, 1, 1, 0)),
         )  # fmt: skip
         return KernelStep(self._library(stage, options), tuple(value.index for value in values), arguments)
 
@@ -268,8 +269,10 @@ class _WinogradBuilder:
         )
 
     def _library(self, stage: str, options: Options) -> Library:
-        own = self.tiles.filtering
-        chosen: Options = (("stage", stage), ("outputs", own.outputs), ("taps", own.taps), *options)
+        filtering = self.tiles.filtering
+        chosen: Options = (
+            ("stage", stage), ("outputs", filtering.outputs), ("taps", filtering.taps), *options
+        )  # fmt: skip
         return Library("winograd", (self.dtype,) * 2, chosen)
 
 
@@ -277,7 +280,7 @@ def _padded(channels: int) -> int:
     return -(-channels // LANES) * LANES
 
 
-def _turned(matrices: Operand) -> Operand:
+def _transposed(matrices: Operand) -> Operand:
     (batch, rows, columns), (apart, down, across) = matrices.shape, matrices.strides
     return Operand(
         matrices.index, matrices.dtype, (batch, columns, rows), (apart, across, down), matrices.slot
@@ -285,6 +288,6 @@ def _turned(matrices: Operand) -> Operand:
 
 
 def _with(matrices: Operand, axis: int, count: int) -> Operand:
-    """Matrices of which only the first ``count`` lines of an axis are used: the last images may be fewer."""
+    """View the first ``count`` lines of an axis of the matrices: the last group of images may be smaller."""
     shape = (*matrices.shape[:axis], count, *matrices.shape[axis + 1 :])
     return Operand(matrices.index, matrices.dtype, shape, matrices.strides, matrices.slot)

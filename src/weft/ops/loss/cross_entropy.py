@@ -1,7 +1,7 @@
-"""Cross entropy of scores and classes in one kernel forward and one backward: ``nll`` of ``log_softmax``, fused.
+"""Cross entropy of scores and classes: ``nll`` of ``log_softmax``, fused into one kernel forward and one backward.
 
-The logarithms of the probabilities are never written: forward gives each row's loss, its largest score and the
-logarithm of its sum of exponentials, and backward makes the probabilities again from these.
+The log-probabilities are never stored. Forward gives each row's loss, its largest score and the logarithm of its sum
+of exponentials; backward recomputes the probabilities from these.
 """
 
 from __future__ import annotations
@@ -95,16 +95,18 @@ def _lower_backward(request: KernelRequest) -> KernelProgram:
     builder = Builder("cross_entropy_backward")
     batch, row, *rest = points = builder.axes(request.outputs[0].shape)
     named, kept = target_class(builder, target, [batch, *rest], request.attributes["ignore_index"])
-    flowing, most, rest_of = (builder.load(one, [batch, *rest]) for one in (grad, largest, total))
-    chance = call("exp", builder.load(scores, points) - most - rest_of)
+    flowing, largest_score, log_total = (
+        builder.load(operand, [batch, *rest]) for operand in (grad, largest, total)
+    )
+    probability = call("exp", builder.load(scores, points) - largest_score - log_total)
     zero = const(0, flowing.dtype)
-    value = chance * flowing - where(named.equals(row), flowing, zero)
+    value = probability * flowing - where(named.equals(row), flowing, zero)
     builder.store(request.outputs[0], points, where(kept, value, zero))
     return KernelProgram((builder.finish(),))
 
 
 def _gradient_backward(context: Gradient, seed: Any) -> list[Any]:
-    """The map g -> g (p - t) is linear; with respect to the scores, p is softmax, whose Jacobian is symmetric."""
+    """Differentiate g (p - t): linear in g; p is the softmax of the scores, whose Jacobian is symmetric."""
     grad, scores, target, largest, total = (context.input(place) for place in range(5))
     ignored, mul, reshape = context.attributes["ignore_index"], lookup("mul"), lookup("reshape")
     by_grad = by_scores = None
@@ -115,8 +117,8 @@ def _gradient_backward(context: Gradient, seed: Any) -> list[Any]:
     if context.needs[1]:
         flowing = bind(lookup("where"), bind(lookup("ne"), target, ignored), grad, 0.0)
         flowing = bind(reshape, flowing, shape=(grad.shape[0], 1, *grad.shape[1:]))
-        chances = bind(lookup("softmax"), scores, dim=1)
-        by_scores = bind(mul, bind(lookup("softmax_backward"), seed, chances, dim=1), flowing)
+        probabilities = bind(lookup("softmax"), scores, dim=1)
+        by_scores = bind(mul, bind(lookup("softmax_backward"), seed, probabilities, dim=1), flowing)
         by_scores = to_dtype(by_scores, scores.dtype)
     return [by_grad, by_scores, None, None, None]
 
@@ -129,7 +131,7 @@ CROSS_ENTROPY_BACKWARD: OpSpec = declare(
 )  # fmt: skip
 
 
-# The loss as a whole, for eager mode: elsewhere the mean is ops of its own, which fuse.
+# The reduced loss as one op, for eager mode; in a graph the reduction is separate ops, which fuse.
 
 
 def _infer_loss(
@@ -151,21 +153,21 @@ def _reference_loss(scores: Any, target: Any, *, ignore_index: int, mean: bool) 
 
 
 def _lower_loss(request: KernelRequest) -> KernelProgram:
-    """The losses of all rows, in the statistics' type, then their sum and how many count."""
+    """Lower to the losses of all rows, in the statistics' type, and the kernel of their sum and their count."""
     _, target = request.operands
     loss, largest, total, count = request.outputs
     wide, number = largest.dtype, math.prod(target.shape)
     shape, strides = target.shape, contiguous_strides(target.shape)
     losses = Operand(6, wide, shape, strides, 6)
-    own = {"ignore_index": request.attributes["ignore_index"]}
-    (rows,) = _lower(request._replace(outputs=(losses, largest, total), attributes=own)).steps
+    attributes = {"ignore_index": request.attributes["ignore_index"]}
+    (rows,) = _lower(request._replace(outputs=(losses, largest, total), attributes=attributes)).steps
     builder = Builder("cross_entropy_total")
     builder.axes(())
-    sizes, (away, named_away) = coalesce(shape, [strides, target.strides])
+    sizes, (loss_strides, target_strides) = coalesce(shape, [strides, target.strides])
     places = builder.reduce_axes(sizes)
-    named = cast(builder.load(target, places, named_away), INDEX)
+    named = cast(builder.load(target, places, target_strides), INDEX)
     kept = call("ne", named, builder.integer("ignore", request.attributes["ignore_index"]))
-    summed = builder.reduce("sum", builder.load(losses, places, away))
+    summed = builder.reduce("sum", builder.load(losses, places, loss_strides))
     counted = builder.reduce("sum", cast(kept, wide))
     builder.store(loss, [], summed / counted if request.attributes["mean"] else summed)
     builder.store(count, [], counted)

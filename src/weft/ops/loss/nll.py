@@ -1,4 +1,4 @@
-"""Losses over classes: negative log likelihood as a pick along them, and cross entropy on it."""
+"""Losses over classes: ``nll_loss``, which picks the target class's score, and ``cross_entropy``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from weft.ops.registry.table import declare, lookup
 
 
 def check_classes(name: str, scores: TensorType, target: TensorType) -> None:
-    """Scores (N, C, ...) are floats and classes (N, ...) integers; else ``DTypeError`` or ``ShapeError``."""
+    """Raise ``DTypeError`` or ``ShapeError`` unless scores are floats (N, C, ...) and classes integers (N, ...)."""
     arguments.floating(name, "input", scores.dtype)
     arguments.integral(name, "target", target.dtype)
     expected = (scores.shape[0], *scores.shape[2:])
@@ -45,7 +45,7 @@ def _reference_nll(scores: Any, target: Any, *, ignore_index: int) -> Any:
 
 
 def target_class(builder: Builder, target: Operand, axes: list[Expr], ignore: int) -> tuple[Expr, Expr]:
-    """The class at a point and whether it counts."""
+    """Return the class at a point, and whether it is not the ignored class."""
     named = cast(builder.load(target, axes), INDEX)
     return named, call("ne", named, builder.integer("ignore", ignore))
 
@@ -115,7 +115,7 @@ NLL_BACKWARD = declare(
 
 
 def reduced(where_: str, losses: Tensor, reduction: str, count: Any = None) -> Tensor:
-    """Losses as they are, their sum, or their mean (by ``count`` where it is not how many there are)."""
+    """Reduce losses by ``"none"``, ``"sum"`` or ``"mean"``, which divides by ``count``, or by their number if None."""
     if reduction == "none":
         return losses
     if reduction not in ("sum", "mean"):
@@ -132,7 +132,7 @@ def _total(value: Any) -> Any:
 
 
 def _batched(where_: str, input: Any, target: Any) -> tuple[Any, Any]:
-    """Scores (N, C, ...) and targets (N, ...); of a single example (C) and () a batch of one."""
+    """Return scores (N, C, ...) and targets (N, ...); a single example (C) and () becomes a batch of size 1."""
     arguments.tensor(where_, "input", input)
     arguments.tensor(where_, "target", target)
     if not input.shape:
@@ -144,22 +144,22 @@ def _batched(where_: str, input: Any, target: Any) -> tuple[Any, Any]:
 
 
 def _by_class(where_: str, weight: Any, scores: Any) -> Any:
-    """A weight for each class, against the scores."""
+    """Return a weight for each class, in a shape that broadcasts to the scores."""
     classes = scores.shape[1]
     if tuple(arguments.tensor(where_, "weight", weight).shape) != (classes,):
         raise ShapeError(
-            mistake(where_, "weight's shape", tuple(weight.shape), f"({classes},), one for each class")
+            mistake(where_, "weight's shape", tuple(weight.shape), f"({classes},), a weight for each class")
         )
     return bind(lookup("reshape"), weight, shape=(1, classes, *(1,) * (len(scores.shape) - 2)))
 
 
 def _kept(target: Any, ignore_index: int, like: Any) -> Any:
-    """1 for each target that counts, 0 for the ignored ones."""
+    """Return 1 for each target that counts and 0 for each ignored target."""
     return to_dtype(bind(lookup("ne"), target, ignore_index), like.dtype)
 
 
 def _unweighted(where_: str, losses: Any, target: Any, ignore_index: int, reduction: str) -> tuple[Any, Any]:
-    """The reduced losses, and how many targets count (``None`` where the mean is not asked for)."""
+    """Return the reduced losses, and how many targets count (``None`` unless the reduction is the mean)."""
     count = _total(_kept(target, ignore_index, losses)) if reduction == "mean" else None
     return reduced(where_, losses, reduction, count), count
 
@@ -167,7 +167,7 @@ def _unweighted(where_: str, losses: Any, target: Any, ignore_index: int, reduct
 def _hard(
     where_: str, scores: Any, target: Any, weight: Any, ignore_index: int, reduction: str
 ) -> tuple[Any, Any]:
-    """The reduced losses of target classes, and what the mean divides by (``None`` where it is not asked for)."""
+    """Return the reduced losses of target classes, and the mean's divisor (``None`` for other reductions)."""
     if weight is None:
         return _unweighted(
             where_, bind(NLL, scores, target, ignore_index=ignore_index), target, ignore_index, reduction
@@ -175,9 +175,9 @@ def _hard(
     spread = _by_class(where_, weight, scores)
     losses = bind(NLL, bind(lookup("mul"), scores, spread), target, ignore_index=ignore_index)
     count = None
-    if reduction == "mean":  # the weights of the targets: picked as the scores are, with the sign turned
-        every = bind(lookup("expand"), spread, shape=tuple(scores.shape))
-        count = bind(lookup("neg"), _total(bind(NLL, every, target, ignore_index=ignore_index)))
+    if reduction == "mean":  # the sum of the targets' weights: ``nll`` picks them, with a minus sign
+        weights = bind(lookup("expand"), spread, shape=tuple(scores.shape))
+        count = bind(lookup("neg"), _total(bind(NLL, weights, target, ignore_index=ignore_index)))
     return reduced(where_, losses, reduction, count), count
 
 
@@ -190,9 +190,14 @@ def nll_loss(
     ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Tensor:
-    """The negative log likelihood: ``input`` log-probabilities (N, C, ...), ``target`` classes (N, ...) or (C) and ().
+    """The negative log likelihood of log-probabilities (N, C, ...) and classes (N, ...), or of (C) and a 0-d class.
 
-    ``weight`` (C) weighs the classes. The mean is over the weights of the targets that are not ``ignore_index``.
+    As ``torch.nn.functional.nll_loss``. ``weight`` (C) weighs the classes; the mean divides by the sum of the weights
+    of the targets that are not ``ignore_index``.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.nll_loss(wf.tensor([[-1.0, -2.0]]), wf.tensor([1]))
+    tensor(2.)
     """
     scores, classes = _batched("nll_loss", input, target)
     loss = _hard("nll_loss", scores, classes, weight, ignore_index, reduction)[0]
@@ -214,10 +219,14 @@ def cross_entropy(
 
     ``target`` may also hold class probabilities, shaped as ``input``. ``weight`` (C) weighs the classes;
     ``label_smoothing`` in [0, 1) mixes in the uniform distribution.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.cross_entropy(wf.tensor([[0.0, 0.0]]), wf.tensor([1]))
+    tensor(0.6931)
     """
     if not 0.0 <= label_smoothing < 1.0:
         raise ArgumentError(mistake("cross_entropy", "label_smoothing", label_smoothing, "in [0, 1)"))
-    logits, wanted = _batched("cross_entropy", input, target)
+    logits, targets = _batched("cross_entropy", input, target)
     is_fused = target.dtype.kind != "float" and weight is None and not label_smoothing
     if not is_fused and logits.dtype in NARROW:
         return rounded_once(cross_entropy)(
@@ -229,18 +238,18 @@ def cross_entropy(
             label_smoothing=label_smoothing,
         )
     if target.dtype.kind == "float" and tuple(target.shape) == tuple(input.shape):
-        loss = _soft(log_softmax(logits, 1), wanted, weight, reduction, label_smoothing)
+        loss = _soft(log_softmax(logits, 1), targets, weight, reduction, label_smoothing)
     elif weight is None and not label_smoothing and reduction in ("mean", "sum") and untouched():
         op, mean = lookup("cross_entropy_loss"), reduction == "mean"
-        loss, *_ = bind(op, logits, wanted, ignore_index=ignore_index, mean=mean)
+        loss, *_ = bind(op, logits, targets, ignore_index=ignore_index, mean=mean)
     elif weight is None and not label_smoothing:
-        losses, *_ = bind(lookup("cross_entropy"), logits, wanted, ignore_index=ignore_index)
-        loss, _ = _unweighted("cross_entropy", losses, wanted, ignore_index, reduction)
+        losses, *_ = bind(lookup("cross_entropy"), logits, targets, ignore_index=ignore_index)
+        loss, _ = _unweighted("cross_entropy", losses, targets, ignore_index, reduction)
     else:
         scores = log_softmax(logits, 1)
-        loss, count = _hard("cross_entropy", scores, wanted, weight, ignore_index, reduction)
+        loss, count = _hard("cross_entropy", scores, targets, weight, ignore_index, reduction)
         if label_smoothing:
-            smooth = _smooth(scores, wanted, weight, ignore_index, reduction, count)
+            smooth = _smooth(scores, targets, weight, ignore_index, reduction, count)
             parts = (
                 bind(lookup("mul"), loss, 1.0 - label_smoothing),
                 bind(lookup("mul"), smooth, label_smoothing),
@@ -252,18 +261,18 @@ def cross_entropy(
 
 
 def _smooth(scores: Any, target: Any, weight: Any, ignore_index: int, reduction: str, count: Any) -> Any:
-    """The loss against the uniform distribution, where targets count."""
+    """Return the loss against the uniform distribution, over the targets that count."""
     mul = lookup("mul")
     weighted = scores if weight is None else bind(mul, scores, _by_class("cross_entropy", weight, scores))
     total = bind(lookup("sum"), weighted, dims=(1,), keepdim=False)
     kept = bind(lookup("ne"), target, ignore_index)
-    # a choice, not a product with 0: where every target is ignored, what flows back is infinite
+    # ``where``, not a product with 0: the gradient is infinite where every target is ignored
     losses = bind(mul, bind(lookup("where"), kept, total, 0.0), -1.0 / scores.shape[1])
     return reduced("cross_entropy", losses, reduction, count)
 
 
 def _soft(scores: Any, target: Any, weight: Any, reduction: str, smoothing: float) -> Any:
-    """The loss against given probabilities; the mean is over the examples."""
+    """Return the loss against class probabilities; the mean is over the examples."""
     mul, classes = lookup("mul"), scores.shape[1]
     if smoothing:
         target = bind(lookup("add"), bind(mul, target, 1.0 - smoothing), smoothing / classes)

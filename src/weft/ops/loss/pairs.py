@@ -1,4 +1,4 @@
-"""Losses between an input and a target of one shape, and between vectors: a pointwise op each, then a reduction."""
+"""Losses between an input and a target of one shape, and between vectors: a pointwise op and a reduction each."""
 
 from __future__ import annotations
 
@@ -57,34 +57,45 @@ KL = _loss(
 )  # fmt: skip
 KL_LOG = _loss("kl_div_log", "exp(y) * (y - x)", "x y", "exp(y) * (y - x).", precision="float32")
 RANKING = _loss(
-    "margin_ranking", "v = m - t * (x - y)\nwhere(v < 0.0, 0.0, v)", "x y t m", "Below a margin by rank."
+    "margin_ranking", "v = m - t * (x - y)\nwhere(v < 0.0, 0.0, v)", "x y t m", "max(0, margin - t (x - y))."
 )
 HINGE = _loss(
     "hinge_embedding", "m = d - x\nwhere(t != 1.0, where(m < 0.0, 0.0, m), 0.0) + where(t != -1.0, x, 0.0)", "x t d",
-    "A distance where t is 1, what it lacks of a margin where t is -1.",
+    "A distance where t is 1, max(0, margin - distance) where t is -1.",
 )  # fmt: skip
 COSINE = _loss(
     "cosine_embedding",
     "v = c - m\nwhere(t == 1.0, 1.0 - c, 0.0) + where(t == -1.0, where(v < 0.0, 0.0, v), 0.0)", "c t m",
-    "1 - cos where t is 1, the cosine above a margin where t is -1.",
+    "1 - cos where t is 1, max(0, cos - margin) where t is -1.",
 )  # fmt: skip
 TRIPLET = _loss(
     "triplet_margin",
     "v = p - n + m\nwhere(v < 0.0, 0.0, v)",
     "p n m",
-    "How far p is not below n by a margin.",
+    "max(0, p - n + margin).",
 )
 SOFT_MARGIN = _loss(
     "soft_margin", "z = -t * x\nmaximum(z, 0.0) + log1p(exp(-abs(z)))", "x t", "log(1 + exp(-t x)).",
     derivative=("-g * t * sigmoid(-t * x)", "-g * x * sigmoid(-t * x)"),
 )  # fmt: skip
 GAUSSIAN = _loss(
-    "gaussian_nll", "d = x - y\nc = maximum(v, e)\n0.5 * (log(c) + d * d / c)", "x y v e", "Of a normal distribution.",
+    "gaussian_nll", "d = x - y\nc = maximum(v, e)\n0.5 * (log(c) + d * d / c)", "x y v e",
+    "The negative log likelihood of a normal distribution.",
     derivative=("g * (x - y) / maximum(v, e)", "g * (y - x) / maximum(v, e)",
                 "d = x - y\nc = maximum(v, e)\ng * 0.5 * (1.0 / c - d * d / (c * c))", ""),
 )  # fmt: skip
-POISSON_LOG = _loss("poisson_nll_log", "exp(x) - y * x", "x y", "Of a Poisson distribution of rate exp(x).")
-POISSON = _loss("poisson_nll", "x - y * log(x + e)", "x y e", "Of a Poisson distribution of rate x.")
+POISSON_LOG = _loss(
+    "poisson_nll_log",
+    "exp(x) - y * x",
+    "x y",
+    "The negative log likelihood of a Poisson distribution of rate exp(x).",
+)
+POISSON = _loss(
+    "poisson_nll",
+    "x - y * log(x + e)",
+    "x y e",
+    "The negative log likelihood of a Poisson distribution of rate x.",
+)
 STIRLING = _loss(
     "stirling", f"where(y > 1.0, y * log(y) - y + 0.5 * log({2 * math.pi} * y), 0.0)", "y",
     "log(y!) by Stirling's formula, above 1.",
@@ -93,7 +104,7 @@ STIRLING = _loss(
 
 
 def _pair(where: str, input: Any, target: Any) -> None:
-    """An input and a target of one shape."""
+    """Raise ``ShapeError`` unless the input and the target have one shape."""
     arguments.tensor(where, "input", input)
     arguments.tensor(where, "target", target)
     if tuple(input.shape) != tuple(target.shape):
@@ -102,13 +113,13 @@ def _pair(where: str, input: Any, target: Any) -> None:
         )
 
 
-def _weighed(where: str, losses: Any, weight: Any) -> Any:
+def _weighted(where: str, losses: Any, weight: Any) -> Any:
     if weight is None:
         return losses
     shape = tuple(arguments.tensor(where, "weight", weight).shape)
     if broadcast_shapes(where, shape, tuple(losses.shape)) != tuple(losses.shape):
         raise ShapeError(
-            mistake(where, "weight's shape", shape, f"one that broadcasts to {tuple(losses.shape)}")
+            mistake(where, "weight's shape", shape, f"a shape that broadcasts to {tuple(losses.shape)}")
         )
     return bind(lookup("mul"), losses, weight)
 
@@ -117,18 +128,23 @@ def _weighed(where: str, losses: Any, weight: Any) -> Any:
 def mse_loss(
     input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
-    """The mean (or sum, or each) squared difference of two tensors of one shape."""
+    """The squared differences of two tensors of one shape: their mean, their sum, or each, by ``reduction``.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.mse_loss(wf.tensor([1.0, 3.0]), wf.tensor([1.0, 1.0]))
+    tensor(2.)
+    """
     _pair("mse_loss", input, target)
-    return reduced("mse_loss", _weighed("mse_loss", bind(SQUARED, input, target), weight), reduction)
+    return reduced("mse_loss", _weighted("mse_loss", bind(SQUARED, input, target), weight), reduction)
 
 
 @function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def l1_loss(
     input: Tensor, target: Tensor, *, reduction: str = "mean", weight: Tensor | None = None
 ) -> Tensor:
-    """The mean (or sum, or each) absolute difference of two tensors of one shape."""
+    """The absolute differences of two tensors of one shape: their mean, their sum, or each, by ``reduction``."""
     _pair("l1_loss", input, target)
-    return reduced("l1_loss", _weighed("l1_loss", bind(L1, input, target), weight), reduction)
+    return reduced("l1_loss", _weighted("l1_loss", bind(L1, input, target), weight), reduction)
 
 
 @function(functional=True, top=False, method=False, autocast="float32", wide=True)
@@ -150,7 +166,7 @@ def huber_loss(
     if delta <= 0:
         raise ArgumentError(mistake("huber_loss", "delta", delta, "above 0"))
     return reduced(
-        "huber_loss", _weighed("huber_loss", bind(HUBER, input, target, float(delta)), weight), reduction
+        "huber_loss", _weighted("huber_loss", bind(HUBER, input, target, float(delta)), weight), reduction
     )
 
 
@@ -158,9 +174,9 @@ def huber_loss(
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: str = "mean"
 ) -> Tensor:
-    """Cross entropy of probabilities in [0, 1] and targets of the same shape; logarithms count at least -100."""
+    """Cross entropy of probabilities in [0, 1] and targets of the same shape; logarithms are clamped to -100."""
     _pair("binary_cross_entropy", input, target)
-    losses = _weighed("binary_cross_entropy", bind(BCE, input, target), weight)
+    losses = _weighted("binary_cross_entropy", bind(BCE, input, target), weight)
     return reduced("binary_cross_entropy", losses, reduction)
 
 
@@ -184,10 +200,10 @@ def binary_cross_entropy_with_logits(
         shape = tuple(arguments.tensor(name, "pos_weight", pos_weight).shape)
         if broadcast_shapes(name, shape, tuple(input.shape)) != tuple(input.shape):
             raise ShapeError(
-                mistake(name, "pos_weight's shape", shape, f"one that broadcasts to {tuple(input.shape)}")
+                mistake(name, "pos_weight's shape", shape, f"a shape that broadcasts to {tuple(input.shape)}")
             )
         factor = pos_weight
-    return reduced(name, _weighed(name, bind(BCE_LOGITS, input, target, factor), weight), reduction)
+    return reduced(name, _weighted(name, bind(BCE_LOGITS, input, target, factor), weight), reduction)
 
 
 @function(functional=True, top=False, method=False, autocast="float32", wide=True)
@@ -210,7 +226,7 @@ def kl_div(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target
 def margin_ranking_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0, *, reduction: str = "mean"
 ) -> Tensor:
-    """``max(0, margin - target * (input1 - input2))``: target 1 wants input1 higher, -1 lower."""
+    """``max(0, margin - target * (input1 - input2))``: a target of 1 ranks input1 higher, -1 lower."""
     for name, value in (("input1", input1), ("input2", input2), ("target", target)):
         arguments.tensor("margin_ranking_loss", name, value)
     return reduced("margin_ranking_loss", bind(RANKING, input1, input2, target, float(margin)), reduction)
@@ -255,7 +271,7 @@ def cosine_embedding_loss(
     def inner(a: Any, b: Any) -> Any:
         return bind(total, bind(mul, a, b), dims=(len(input1.shape) - 1,), keepdim=False)
 
-    sizes = [bind(add, inner(one, one), 1e-12) for one in (input1, input2)]
+    sizes = [bind(add, inner(vectors, vectors), 1e-12) for vectors in (input1, input2)]
     cosine = bind(lookup("div"), inner(input1, input2), bind(lookup("sqrt"), bind(mul, *sizes)))
     return reduced(name, bind(COSINE, cosine, target, float(margin)), reduction)
 
@@ -274,7 +290,7 @@ def triplet_margin_loss(
 ) -> Tensor:
     """``max(0, d(anchor, positive) - d(anchor, negative) + margin)`` of vectors (N, D), d the p-norm of differences.
 
-    With ``swap`` the negative's distance to the positive counts where it is smaller.
+    With ``swap``, d(anchor, negative) is replaced by d(positive, negative) where that is smaller.
     """
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
@@ -294,8 +310,8 @@ def gaussian_nll_loss(
 ) -> Tensor:
     """The negative log likelihood of targets under normal distributions of mean ``input`` and variance ``var``.
 
-    ``var`` has the input's shape, that without its last dimension, or 1 there; it counts at least ``eps``, and its
-    gradient flows as if it did not. ``full`` adds the constant.
+    ``var`` has the input's shape, or that shape without its last dimension, or with 1 there. It is clamped to ``eps``;
+    its gradient ignores the clamp. ``full`` adds the constant of the density.
     """
     name = "gaussian_nll_loss"
     shape = tuple(arguments.tensor(name, "input", input).shape)
@@ -304,11 +320,13 @@ def gaussian_nll_loss(
         if var < 0:
             raise ArgumentError(mistake(name, "var", var, "0 or more"))
     else:
-        own = tuple(arguments.tensor(name, "var", var).shape)
-        if own == shape[:-1] and own != shape:
-            var = bind(lookup("reshape"), var, shape=(*own, 1))
-        elif own not in (shape, (*shape[:-1], 1)):
-            raise ShapeError(mistake(name, "var's shape", own, f"{shape}, or 1 or nothing in its last place"))
+        sizes = tuple(arguments.tensor(name, "var", var).shape)
+        if sizes == shape[:-1] and sizes != shape:
+            var = bind(lookup("reshape"), var, shape=(*sizes, 1))
+        elif sizes not in (shape, (*shape[:-1], 1)):
+            raise ShapeError(
+                mistake(name, "var's shape", sizes, f"{shape}, or {(*shape[:-1], 1)}, or {shape[:-1]}")
+            )
     if eps <= 0:
         raise ArgumentError(mistake(name, "eps", eps, "above 0"))
     losses = bind(GAUSSIAN, input, target, var, float(eps))
@@ -349,7 +367,7 @@ def multi_margin_loss(
 ) -> Tensor:
     """The mean over the other classes of ``max(0, margin - input[target] + input) ** p``: (N, C) or (C).
 
-    ``p`` is 1 or 2; ``weight`` (C) scales the terms by that of the target's class.
+    ``p`` is 1 or 2; ``weight`` (C) scales an example's terms by the weight of its target class.
     """
     name = "multi_margin_loss"
     x = arguments.tensor(name, "input", input)
@@ -369,16 +387,15 @@ def multi_margin_loss(
         raise ArgumentError(mistake(name, "p", p, "1 or 2"))
     places = bind(lookup("reshape"), classes, shape=(*shape[:-1], 1))
     gather, sub = FUNCTIONS["gather"].function, lookup("sub")
-    own = gather(x, -1, places)
-    distance = bind(lookup("add"), bind(sub, x, own), float(margin))
-    terms = bind(
-        lookup("where"), bind(lookup("gt"), distance, 0.0), distance, 0.0
-    )  # NaN counts as 0, as in PyTorch
+    target_score = gather(x, -1, places)
+    distance = bind(lookup("add"), bind(sub, x, target_score), float(margin))
+    # NaN counts as 0, as in PyTorch
+    terms = bind(lookup("where"), bind(lookup("gt"), distance, 0.0), distance, 0.0)
     terms = terms if p == 1 else bind(lookup("square"), terms)
     if weight is not None:
         if tuple(arguments.tensor(name, "weight", weight).shape) != shape[-1:]:
             raise ShapeError(
-                mistake(name, "weight's shape", tuple(weight.shape), f"{shape[-1:]}, one for each class")
+                mistake(name, "weight's shape", tuple(weight.shape), f"{shape[-1:]}, a weight for each class")
             )
         picked = FUNCTIONS["index_select"].function(
             weight, 0, bind(lookup("reshape"), places, shape=(math.prod(shape[:-1]),))

@@ -36,7 +36,7 @@ class SVD(NamedTuple):
 
 
 def check_matrices(where: str, argument: str, value: Any) -> None:
-    """The tensor, or type, is of matrices in single or double precision."""
+    """Raise unless a tensor, or its type, is a batch of float32 or float64 matrices."""
     arguments.floating(where, argument, value.dtype)
     if value.dtype not in FULL:
         raise DTypeError(
@@ -50,18 +50,18 @@ def check_matrices(where: str, argument: str, value: Any) -> None:
 
 
 def transposed(x: Any) -> Any:
-    """The matrices transposed."""
+    """Transpose the matrices."""
     rank = len(x.shape)
     return bind(lookup("permute"), x, order=(*range(rank - 2), rank - 1, rank - 2))
 
 
 def _row(x: Any) -> Any:
-    """Vectors as matrices of one row."""
+    """View vectors as matrices of one row."""
     return bind(lookup("reshape"), x, shape=(*x.shape[:-1], 1, x.shape[-1]))
 
 
 def _column(x: Any) -> Any:
-    """Vectors as matrices of one column."""
+    """View vectors as matrices of one column."""
     return bind(lookup("reshape"), x, shape=(*x.shape, 1))
 
 
@@ -74,11 +74,11 @@ def _mul(a: Any, b: Any) -> Any:
 
 
 def total(terms: list[Any]) -> Any:
-    """The sum of tensors; ``None`` of none."""
-    found = None
+    """Return the sum of tensors; ``None`` for an empty list."""
+    result = None
     for term in terms:
-        found = term if found is None else bind(lookup("add"), found, term)
-    return found
+        result = term if result is None else bind(lookup("add"), result, term)
+    return result
 
 
 # The singular value decomposition
@@ -87,9 +87,9 @@ def total(terms: list[Any]) -> Any:
 def _infer_svd(A: TensorType, *, full_matrices: bool) -> tuple[TensorType, ...]:
     check_matrices("svd", "A", A)
     *batch, rows, columns = A.shape
-    least = min(rows, columns)
-    left, right = (rows, columns) if full_matrices else (least, least)
-    shapes = ((*batch, rows, left), (*batch, least), (*batch, right, columns))
+    values = min(rows, columns)
+    left, right = (rows, columns) if full_matrices else (values, values)
+    shapes = ((*batch, rows, left), (*batch, values), (*batch, right, columns))
     return tuple(TensorType(shape, A.dtype) for shape in shapes)
 
 
@@ -100,11 +100,11 @@ def _reference_svd(A: Any, *, full_matrices: bool) -> tuple[Any, ...]:
     try:
         return tuple(numpy.linalg.svd(A, full_matrices=full_matrices))
     except numpy.linalg.LinAlgError as error:
-        raise LinAlgError(f"svd: {error}, expected a matrix for which it does") from None
+        raise LinAlgError(f"svd: {error}, expected a matrix for which it converges") from None
 
 
 def check_finite(where: str, A: Any) -> None:
-    """``LinAlgError`` where an array has elements that no decomposition exists for."""
+    """Raise ``LinAlgError`` where an array has infinite or NaN elements: such matrices have no decomposition."""
     import numpy
 
     if not numpy.isfinite(A).all():
@@ -112,14 +112,14 @@ def check_finite(where: str, A: Any) -> None:
 
 
 def _gradient_svd(context: Gradient, grad_u: Any, grad_s: Any, grad_vh: Any) -> list[Any]:
-    """The gradient of thin factors; columns of full ones beyond the singular values are taken as constant.
+    """Return the gradient of A for the thin factors.
 
-    With E[i, j] = s[j]^2 - s[i]^2 and X - X^T as skew(X), the inner matrix is
-    (skew(U^T gU) / E) S + S (skew(V^T gV) / E) + diag(gS).
+    Columns of full factors beyond the singular values count as constants. With E[i, j] = s[j]^2 - s[i]^2 and
+    skew(X) = X - X^T, the inner matrix is (skew(U^T gU) / E) S + S (skew(V^T gV) / E) + diag(gS).
     """
     (u, s, vh), (rows, columns) = _thin(context), context.types[0].shape[-2:]
-    least = s.shape[-1]
-    terms, beside = [], []
+    count = s.shape[-1]
+    terms, inner = [], []
     if grad_s is not None:
         terms.append(matmul(_mul(u, _row(grad_s)), vh))
     gaps = None
@@ -128,28 +128,28 @@ def _gradient_svd(context: Gradient, grad_u: Any, grad_s: Any, grad_vh: Any) -> 
         ones = bind(lookup("full"), 1, shape=tuple(s.shape), dtype=s.dtype, device=str(s.device))
         gaps = bind(lookup("add"), _sub(_row(square), _column(square)), diag_embed(ones))
     if grad_u is not None:
-        grad_u = narrow(grad_u, -1, 0, least)
+        grad_u = narrow(grad_u, -1, 0, count)
         product = matmul(transposed(u), grad_u)
         skew = _sub(product, transposed(product))
-        beside.append(_mul(bind(lookup("div"), skew, gaps), _row(s)))
-        if rows > least:
+        inner.append(_mul(bind(lookup("div"), skew, gaps), _row(s)))
+        if rows > count:
             outside = bind(lookup("div"), _sub(grad_u, matmul(u, product)), _row(s))
             terms.append(matmul(outside, vh))
     if grad_vh is not None:
-        grad_vh = narrow(grad_vh, -2, 0, least)
+        grad_vh = narrow(grad_vh, -2, 0, count)
         product = matmul(vh, transposed(grad_vh))
         skew = _sub(product, transposed(product))
-        beside.append(_mul(_column(s), bind(lookup("div"), skew, gaps)))
-        if columns > least:
+        inner.append(_mul(_column(s), bind(lookup("div"), skew, gaps)))
+        if columns > count:
             outside = _sub(grad_vh, matmul(transposed(product), vh))
             terms.append(matmul(u, bind(lookup("div"), outside, _column(s))))
-    if beside:
-        terms.append(matmul(matmul(u, total(beside)), vh))
+    if inner:
+        terms.append(matmul(matmul(u, total(inner)), vh))
     return [total(terms)]
 
 
 def _thin(context: Gradient) -> tuple[Any, Any, Any]:
-    """The factors of a call, without what full matrices have more."""
+    """Return the thin factors of a call: as many columns of U and rows of Vh as there are singular values."""
     u, s, vh = (context.output(at) for at in range(3))
     return narrow(u, -1, 0, s.shape[-1]), s, narrow(vh, -2, 0, s.shape[-1])
 
@@ -162,21 +162,23 @@ SVD_OP = declare(
 
 
 def singular_values(where: str, A: Any) -> Any:
-    """The singular values of matrices in descending order, for a public function named ``where``."""
+    """Return the singular values of matrices in descending order, for the public function named ``where``."""
     check_matrices(where, "A", A)
     return bind_host(where, SVD_OP, A, full_matrices=False)[1]
 
 
 @function(name="linalg_svd", top=False, method=False, out=True, autocast="float32")
 def linalg_svd(A: Tensor, full_matrices: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-    """The singular value decomposition ``(U, S, Vh)`` of matrices: A is ``U @ diag(S) @ Vh``, as ``torch.linalg.svd``.
+    """Return the singular value decomposition ``(U, S, Vh)`` of matrices, as ``torch.linalg.svd``.
 
-    A (*, m, n) gives U (*, m, m), S (*, min(m, n)) in descending order and Vh (*, n, n); without
-    ``full_matrices`` U has min(m, n) columns and Vh as many rows. NumPy's LAPACK computes it on the host, so that it
-    cannot be traced. Gradients of U and Vh are infinite or NaN where singular values are equal, or 0 of a matrix that
-    is not square.
+    A is ``U @ diag(S) @ Vh``. A (*, m, n) gives U (*, m, m), S (*, min(m, n)) in descending order and Vh (*, n, n).
+    Without ``full_matrices`` U has min(m, n) columns and Vh as many rows. NumPy's LAPACK computes the decomposition on
+    the host, so that it cannot be traced. Gradients of U and Vh are infinite or NaN where two singular values are
+    equal, or where a singular value of a matrix that is not square is 0.
 
-    Raises: ``LinAlgError`` for elements that are not finite, ``DTypeError`` for other types than float32 and float64.
+    Raises:
+        LinAlgError: for elements that are not finite.
+        DTypeError: for types other than float32 and float64.
 
     >>> import weft as wf
     >>> wf.linalg.svd(wf.tensor([[0.0, 2.0], [1.0, 0.0]])).S
@@ -189,7 +191,7 @@ def linalg_svd(A: Tensor, full_matrices: bool = True) -> tuple[Tensor, Tensor, T
 
 @function(top=False, method=False, out=True, autocast="float32")
 def svdvals(A: Tensor) -> Tensor:
-    """The singular values (*, min(m, n)) of matrices (*, m, n) in descending order; as ``linalg.svd``'s ``S``.
+    """Return the singular values (*, min(m, n)) of matrices (*, m, n) in descending order, as ``torch.linalg.svdvals``.
 
     >>> import weft as wf
     >>> wf.linalg.svdvals(wf.tensor([[3.0, 0.0], [0.0, 4.0]]))
@@ -210,21 +212,21 @@ def _reference_pinv(A: Any) -> tuple[Any, ...]:
     import numpy
 
     check_finite("pinv", A)
-    cut = numpy.finfo(A.dtype).eps * max(A.shape[-2:])
-    return (numpy.linalg.pinv(A.astype("float64"), cut).astype(A.dtype),)
+    tolerance = numpy.finfo(A.dtype).eps * max(A.shape[-2:])
+    return (numpy.linalg.pinv(A.astype("float64"), tolerance).astype(A.dtype),)
 
 
 def _gradient_pinv(context: Gradient, grad: Any) -> list[Any]:
-    """-P^T G P^T + (I - A P) G^T P P^T + P^T P G^T (I - P A) for the pseudo-inverse P of A and its gradient G."""
+    """Return -P^T G P^T + (I - A P) G^T P P^T + P^T P G^T (I - P A): P is A's pseudo-inverse, G its gradient."""
     a, p = context.input(0), context.output()
     pt, gt = transposed(p), transposed(grad)
-    own = matmul(matmul(pt, grad), pt)
+    first = matmul(matmul(pt, grad), pt)
     left = matmul(gt, matmul(p, pt))
     right = matmul(matmul(pt, p), gt)
-    more = bind(
+    rest = bind(
         lookup("add"), _sub(left, matmul(a, matmul(p, left))), _sub(right, matmul(matmul(right, p), a))
     )
-    return [_sub(more, own)]
+    return [_sub(rest, first)]
 
 
 PINV = declare(

@@ -16,7 +16,7 @@ from weft.ops.views.movement import narrow
 
 
 def _neighbours(op: str, value: Any, dim: int) -> Any:
-    """``op`` of each element with the one before it."""
+    """Apply ``op`` to each element and its predecessor along a dimension."""
     count = value.shape[dim] - 1
     return bind(lookup(op), narrow(value, dim, 1, count), narrow(value, dim, 0, count))
 
@@ -25,9 +25,10 @@ def _neighbours(op: str, value: Any, dim: int) -> Any:
 def diff(
     input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None
 ) -> Tensor:
-    """Differences of neighbours along ``dim``, taken ``n`` times; of bool whether they differ.
+    """Return the differences of neighbours along ``dim``, taken ``n`` times, as ``torch.diff``.
 
-    ``prepend`` and ``append`` are joined to the input first.
+    A size n along ``dim`` becomes ``size - n``. For bool the result says whether neighbours differ. ``prepend`` and
+    ``append`` are concatenated with the input first.
 
     >>> import weft as wf
     >>> wf.diff(wf.tensor([1, 4, 9]))
@@ -53,7 +54,7 @@ def diff(
 
 
 def _areas(name: str, y: Any, x: Any, dx: float | None, dim: int) -> tuple[Any, int]:
-    """The area under each pair of neighbours, and the dimension."""
+    """Return the area under each pair of neighbours, and the dimension as a non-negative number."""
     values = arguments.tensor(name, "y", y)
     if x is not None and dx is not None:
         raise ArgumentError(mistake(name, "x and dx", "both", "one of them"))
@@ -67,8 +68,7 @@ def _areas(name: str, y: Any, x: Any, dx: float | None, dim: int) -> tuple[Any, 
     if x is None:
         return bind(lookup("mul"), sums, (1.0 if dx is None else dx) / 2.0), place
     points = arguments.tensor(name, "x", x)
-    own = len(points.shape) - 1
-    if own == 0:  # the points of every row
+    if len(points.shape) == 1:  # the points are shared by all rows
         widths = _neighbours("sub", points, 0)
         shape = [1] * len(values.shape)
         shape[place] = widths.shape[0]
@@ -80,7 +80,14 @@ def _areas(name: str, y: Any, x: Any, dx: float | None, dim: int) -> tuple[Any, 
 
 @function(method=False, wide=True)
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float | None = None, dim: int = -1) -> Tensor:
-    """The integral along ``dim`` by the trapezoidal rule, at points ``x`` or at distances ``dx`` (1)."""
+    """Return the integral along ``dim`` by the trapezoidal rule, as ``torch.trapezoid``.
+
+    The samples ``y`` lie at points ``x``, or at distances ``dx``, 1 by default; the result lacks the dimension ``dim``.
+
+    >>> import weft as wf
+    >>> wf.trapezoid(wf.tensor([1.0, 2.0, 3.0]))
+    tensor(4.)
+    """
     areas, place = _areas("trapezoid", y, x, dx, dim)
     return bind(lookup("sum"), areas, dims=(place,), keepdim=False)
 
@@ -92,6 +99,11 @@ alias("trapz", "trapezoid")
 def cumulative_trapezoid(
     y: Tensor, x: Tensor | None = None, *, dx: float | None = None, dim: int = -1
 ) -> Tensor:
-    """The integral up to each point along ``dim`` by the trapezoidal rule: one element fewer than ``y``."""
+    """Return the integral up to each point along ``dim`` by the trapezoidal rule: one element fewer than ``y``.
+
+    >>> import weft as wf
+    >>> wf.cumulative_trapezoid(wf.tensor([1.0, 2.0, 3.0]))
+    tensor([1.5000, 4.0000])
+    """
     areas, place = _areas("cumulative_trapezoid", y, x, dx, dim)
     return bind(lookup("cumsum"), areas, dim=place, reverse=False)

@@ -1,7 +1,7 @@
-"""``einsum`` and ``tensordot``: labelled dimensions brought to matrix products by views.
+"""``einsum`` and ``tensordot``: contractions over labelled dimensions, as matrix products of views.
 
-Operands are contracted from left to right. Of two, labels that both have and that are needed later are the batch,
-those that both have and nobody needs are summed by the product, the rest stay.
+Operands are contracted from left to right, two at a time. Labels that both operands have are batch dimensions of the
+product where a later operand or the output has them, and else its summed dimension. All other labels stay.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ class Term:
     labels: Labels
 
     def size(self, label: str) -> int:
-        """The size of a labelled dimension."""
+        """Return the size of a labelled dimension."""
         return int(self.value.shape[self.labels.index(label)])
 
     def ordered(self, labels: Sequence[str]) -> Term:
-        """The dimensions in another order."""
+        """Permute the dimensions into the order of ``labels``."""
         if tuple(labels) == self.labels:
             return self
         order = tuple(self.labels.index(label) for label in labels)
         return Term(bind(lookup("permute"), self.value, order=order), tuple(labels))
 
     def summed(self, kept: Sequence[str]) -> Term:
-        """Labels that are not kept are summed."""
-        gone = tuple(d for d, label in enumerate(self.labels) if label not in kept)
-        if not gone:
+        """Sum over the dimensions whose labels are not in ``kept``."""
+        dims = tuple(d for d, label in enumerate(self.labels) if label not in kept)
+        if not dims:
             return self
-        total = bind(lookup("sum"), self.value, dims=gone, keepdim=False)
-        # integers sum to int64 by themselves; a product keeps its type
+        total = bind(lookup("sum"), self.value, dims=dims, keepdim=False)
+        # the sum of integers is int64, but a product keeps its operands' type
         total = (
             total if total.dtype is self.value.dtype else bind(lookup("cast"), total, dtype=self.value.dtype)
         )
@@ -58,7 +58,7 @@ class Term:
 
 
 def _split(where: str, equation: str, count: int) -> tuple[list[str], str | None]:
-    """The operands' subscripts, and the output's where it is given."""
+    """Return the operands' subscripts, and the output's or ``None`` where the equation has no ``->``."""
     text = equation.replace(" ", "")
     left, arrow, right = text.partition("->")
     inputs = left.split(",")
@@ -75,7 +75,7 @@ def _split(where: str, equation: str, count: int) -> tuple[list[str], str | None
 
 
 def _labels(where: str, part: str, rank: int) -> Labels:
-    """A label for each dimension; those of the ellipsis are ``.0 .1 …`` counted from the right."""
+    """Return a label for each dimension; dimensions of the ellipsis are ``.0 .1 …``, counted from the right."""
     before, dots, after = part.partition("...")
     hidden = rank - len(before) - len(after)
     if hidden < 0 or (hidden and not dots):
@@ -85,7 +85,7 @@ def _labels(where: str, part: str, rank: int) -> Labels:
 
 
 def _output(equation: str, given: str | None, operands: Sequence[Labels]) -> Labels:
-    """The output's labels; without ``->`` the ellipsis, then what appears once, in alphabetical order."""
+    """Return the output's labels; without ``->`` the ellipsis, then labels that appear once, alphabetically."""
     counts = Counter(label for labels in operands for label in labels)
     dots = tuple(
         sorted((label for label in counts if label.startswith(".")), key=lambda label: -int(label[1:]))
@@ -103,7 +103,7 @@ def _output(equation: str, given: str | None, operands: Sequence[Labels]) -> Lab
 
 
 def _diagonal(term: Term) -> Term:
-    """Repeated labels read along the diagonal, a view."""
+    """Replace repeated labels of a term by the diagonal of their dimensions, a view."""
     value, labels = term.value, term.labels
     while len(set(labels)) != len(labels):
         label = next(label for label, n in Counter(labels).items() if n > 1)
@@ -120,6 +120,7 @@ def _diagonal(term: Term) -> Term:
 
 
 def _sizes(terms: Sequence[Term]) -> dict[str, int]:
+    """Return the size of each label, broadcast over the terms; ``ShapeError`` where sizes differ."""
     sizes: dict[str, int] = {}
     for term in terms:
         for label, size in zip(term.labels, term.value.shape, strict=True):
@@ -136,7 +137,7 @@ def _sizes(terms: Sequence[Term]) -> dict[str, int]:
 
 
 def _without_ones(term: Term, sizes: dict[str, int]) -> Term:
-    """Dimensions of size 1 that broadcast against another operand's are left out: they change nothing."""
+    """Drop the dimensions of size 1 that broadcast against another operand's dimension."""
     kept = [d for d, label in enumerate(term.labels) if term.value.shape[d] == sizes[label]]
     if len(kept) == len(term.labels):
         return term
@@ -145,17 +146,17 @@ def _without_ones(term: Term, sizes: dict[str, int]) -> Term:
 
 
 def _spread(term: Term, labels: Labels) -> Any:
-    """A term's value with a dimension for each label, of size 1 for those that it lacks."""
+    """Return a term's value with a dimension for each label, of size 1 where the term lacks the label."""
     ordered = term.ordered([label for label in labels if label in term.labels])
     shape = tuple(term.size(label) if label in term.labels else 1 for label in labels)
     return bind(lookup("reshape"), ordered.value, shape=shape)
 
 
 def contract(left: Term, right: Term, kept: Sequence[str]) -> Term:
-    """The product of two terms, summed over what is not kept."""
+    """Multiply two terms and sum over the labels that are not in ``kept``."""
     left, right = (
-        one.summed([label for label in one.labels if label in kept or label in other.labels])
-        for one, other in ((left, right), (right, left))
+        left.summed([label for label in left.labels if label in kept or label in right.labels]),
+        right.summed([label for label in right.labels if label in kept or label in left.labels]),
     )
     batch = [label for label in left.labels if label in right.labels and label in kept]
     inner = [label for label in left.labels if label in right.labels and label not in kept]
@@ -179,13 +180,13 @@ def contract(left: Term, right: Term, kept: Sequence[str]) -> Term:
 
 
 def _by_output(left: Term, right: Term, output: Labels) -> tuple[Term, Term]:
-    """Two terms in the order of their own labels in the output, so that their product is contiguous."""
-    own = next((label for label in output if (label in left.labels) != (label in right.labels)), None)
-    return (left, right) if own is None or own in left.labels else (right, left)
+    """Order two terms as the output orders their labels, so that their product is contiguous."""
+    first = next((label for label in output if (label in left.labels) != (label in right.labels)), None)
+    return (left, right) if first is None or first in left.labels else (right, left)
 
 
 def _from_sublists(given: Sequence[Any]) -> tuple[str, list[Any]]:
-    """The equation of ``einsum(a, [0, 1], b, [1, ...], [0, ...])``."""
+    """Return the equation and the operands of ``einsum(a, [0, 1], b, [1, ...], [0, ...])``."""
 
     def text(places: Sequence[Any]) -> str:
         numbers = (
@@ -203,10 +204,11 @@ def _from_sublists(given: Sequence[Any]) -> tuple[str, list[Any]]:
 
 @function(method=False)
 def einsum(equation: Any, *operands: Any) -> Tensor:
-    """Sums of products by Einstein's convention, as ``torch.einsum``: ``einsum("bik,bkj->bij", x, y)``.
+    """Return a sum of products by Einstein's summation convention, as ``torch.einsum``: ``einsum("ik,kj->ij", x, y)``.
 
-    A repeated subscript of one operand reads its diagonal; ``...`` stands for dimensions that broadcast; without
-    ``->`` the output has the subscripts that appear once, in alphabetical order. Also ``einsum(x, [0, 1], y, [1, 2])``.
+    A subscript that is repeated in one operand reads its diagonal; ``...`` stands for dimensions that broadcast.
+    Without ``->`` the output has the subscripts that appear once, in alphabetical order. Subscripts may also be lists
+    of numbers: ``einsum(x, [0, 1], y, [1, 2])``.
 
     >>> import weft as wf
     >>> wf.einsum("ij,j", wf.tensor([[1.0, 2.0], [3.0, 4.0]]), wf.tensor([1.0, 10.0]))
@@ -226,7 +228,7 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     output = _output(equation, given, labels)
     if len(values) > 2 and any(value.dtype in NARROW for value in values):
         return rounded_once(einsum)(equation, *values)
-    terms = [_diagonal(Term(value, own)) for value, own in zip(values, labels, strict=True)]
+    terms = [_diagonal(Term(value, names)) for value, names in zip(values, labels, strict=True)]
     sizes = _sizes(terms)
     terms = [_without_ones(term, sizes) for term in terms]
     result = terms[0]
@@ -238,7 +240,7 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
 
 
 def _summed_to_one(value: Any, dim: int) -> Any:
-    """The sums along a dimension, which stays with size 1; integers keep their type."""
+    """Sum along a dimension and keep it with size 1; integers keep their type."""
     if value.shape[dim] == 1:
         return value
     return to_dtype(bind(lookup("sum"), value, dims=(dim,), keepdim=True), value.dtype)
@@ -246,7 +248,14 @@ def _summed_to_one(value: Any, dim: int) -> Any:
 
 @function(method=False, out=True, autocast="widest")
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
-    """Products summed over the last ``dims`` dimensions of ``a`` and the first of ``b``, or over two lists of them."""
+    """Multiply two tensors and sum over pairs of their dimensions, as ``torch.tensordot``.
+
+    The pairs are the last ``dims`` dimensions of ``a`` with the first of ``b``, or those of two lists of dimensions.
+
+    >>> import weft as wf
+    >>> wf.tensordot(wf.ones(2, 3, 4), wf.ones(3, 4, 5)).shape
+    (2, 5)
+    """
     arguments.tensor("tensordot", "a", a)
     arguments.tensor("tensordot", "b", b)
     ranks = len(a.shape), len(b.shape)
@@ -255,29 +264,21 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         if len(given) != 2 or len(given[0]) != len(given[1]):
             raise ArgumentError(mistake("tensordot", "dims", dims, "an int, or two lists of one length"))
         first, second = (
-            [arguments.dimension("tensordot", d, rank, "dims") for d in one]
-            for one, rank in zip(given, ranks, strict=True)
+            [arguments.dimension("tensordot", d, rank, "dims") for d in listed]
+            for listed, rank in zip(given, ranks, strict=True)
         )
     else:
         count = arguments.integer("tensordot", "dims", dims)
         if not 0 <= count <= min(ranks):
             raise ArgumentError(mistake("tensordot", "dims", dims, f"0 to {min(ranks)}"))
         first, second = list(range(ranks[0] - count, ranks[0])), list(range(count))
-    for one, other in zip(first, second, strict=True):
-        if 1 in (
-            a.shape[one],
-            b.shape[other],
-        ):  # as in PyTorch, what a size of 1 would be repeated to is summed
-            a, b = (_summed_to_one(value, d) for value, d in ((a, one), (b, other)))
-        elif a.shape[one] != b.shape[other]:
-            raise ShapeError(
-                mistake(
-                    "tensordot",
-                    f"sizes at dimensions {one} and {other}",
-                    f"{a.shape[one]} and {b.shape[other]}",
-                    "equal",
-                )
-            )
+    for in_a, in_b in zip(first, second, strict=True):
+        sizes = a.shape[in_a], b.shape[in_b]
+        if 1 in sizes:  # as in PyTorch, a size of 1 broadcasts: the other dimension is summed
+            a, b = _summed_to_one(a, in_a), _summed_to_one(b, in_b)
+        elif sizes[0] != sizes[1]:
+            where = f"sizes at dimensions {in_a} and {in_b}"
+            raise ShapeError(mistake("tensordot", where, f"{sizes[0]} and {sizes[1]}", "equal"))
     left = tuple(f"s{first.index(d)}" if d in first else f"a{d}" for d in range(ranks[0]))
     right = tuple(f"s{second.index(d)}" if d in second else f"b{d}" for d in range(ranks[1]))
     kept = [label for label in (*left, *right) if not label.startswith("s")]

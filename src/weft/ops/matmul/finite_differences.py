@@ -22,12 +22,12 @@ def _op(name: str, a: Any, b: Any) -> Any:
 
 
 def _difference(x: Any, dim: int, later: int, earlier: int, count: int) -> Any:
-    """``count`` elements from ``later`` on minus those from ``earlier`` on."""
+    """Return ``count`` elements from ``later`` on minus as many from ``earlier`` on."""
     return _op("sub", narrow(x, dim, later, count), narrow(x, dim, earlier, count))
 
 
-def _at_distance(x: Any, dim: int, spacing: float, edge_order: int) -> Any:
-    """The derivative of samples at one distance."""
+def _evenly_spaced(x: Any, dim: int, spacing: float, edge_order: int) -> Any:
+    """Return the derivative of samples that are evenly spaced."""
     size = x.shape[dim]
     first, last = (_difference(x, dim, at + 1, at, 1) for at in (0, size - 2))
     if edge_order == 2:
@@ -39,7 +39,7 @@ def _at_distance(x: Any, dim: int, spacing: float, edge_order: int) -> Any:
             )
         )
     else:
-        first, last = (_op("div", one, spacing) for one in (first, last))
+        first, last = _op("div", first, spacing), _op("div", last, spacing)
     if size == 2:
         return cat([first, last], dim)
     inner = _op("div", _difference(x, dim, 2, 0, size - 2), 2 * spacing)
@@ -47,10 +47,10 @@ def _at_distance(x: Any, dim: int, spacing: float, edge_order: int) -> Any:
 
 
 def _at_points(x: Any, dim: int, points: Any, edge_order: int) -> Any:
-    """The derivative of samples at the points of a vector.
+    """Return the derivative of samples at the points of a vector.
 
-    With the slopes s between neighbours and their distances h, that at an inner point is (h[1] s[0] + h[0] s[1]) /
-    (h[0] + h[1]), and the one of second order at the first is ((2 h[0] + h[1]) s[0] - h[0] s[1]) / (h[0] + h[1]).
+    Between neighbours are the slopes s and the distances h. The derivative at an inner point is (h[1] s[0] + h[0] s[1])
+    / (h[0] + h[1]). At the first point, to second order, it is ((2 h[0] + h[1]) s[0] - h[0] s[1]) / (h[0] + h[1]).
     """
     size = x.shape[dim]
     shape = tuple(size - 1 if at == dim else 1 for at in range(len(x.shape)))
@@ -63,9 +63,9 @@ def _at_points(x: Any, dim: int, points: Any, edge_order: int) -> Any:
     def end(near: tuple[Any, Any], far: tuple[Any, Any]) -> Any:
         if edge_order == 1:
             return near[1]
-        both = _op("add", near[0], far[0])
-        up = _op("sub", _op("mul", _op("add", both, near[0]), near[1]), _op("mul", near[0], far[1]))
-        return _op("div", up, both)
+        span = _op("add", near[0], far[0])
+        weighted = _op("sub", _op("mul", _op("add", span, near[0]), near[1]), _op("mul", near[0], far[1]))
+        return _op("div", weighted, span)
 
     if size == 2:
         return cat([slopes, slopes], dim)
@@ -77,14 +77,14 @@ def _at_points(x: Any, dim: int, points: Any, edge_order: int) -> Any:
 
 
 def _spacings(spacing: Any, dims: Sequence[int]) -> list[Any]:
-    """A number, or a vector of points, for each dimension."""
+    """Return the spacing of each dimension: a number, or a vector of points."""
     several = isinstance(spacing, list | tuple)
     given = list(spacing) if several else [spacing] * len(dims)
     if len(given) != len(dims):
         raise ArgumentError(
             mistake("gradient", "spacing", f"{len(given)} parts", f"one for each of {len(dims)} dimensions")
         )
-    found = []
+    spacings = []
     for value in given:
         number = value.item() if is_tensor(value) and not value.shape else value
         if isinstance(number, bool) or not (isinstance(number, int | float) or is_tensor(number)):
@@ -93,16 +93,17 @@ def _spacings(spacing: Any, dims: Sequence[int]) -> list[Any]:
                     "gradient", "spacing", type(value).__name__, "a number, or a list of numbers or vectors"
                 )
             )
-        found.append(number)
-    return found
+        spacings.append(number)
+    return spacings
 
 
 @function(method=False, wide=True)
 def gradient(input: Tensor, *, spacing: Any = 1, dim: Dims = None, edge_order: int = 1) -> tuple[Tensor, ...]:
-    """The derivatives of samples along each dimension, or those of ``dim``, each shaped as the input.
+    """Return the derivatives of samples along each dimension, or along ``dim``, as ``torch.gradient``.
 
-    Inside by central differences, of second order; at the ends one-sided, of ``edge_order`` 1 or 2. ``spacing`` is the
-    distance of the samples, or a list of a distance, or a vector of points, for each dimension.
+    Each derivative has the input's shape: inner points by central differences of second order, ends by one-sided
+    differences of ``edge_order`` 1 or 2. ``spacing`` is the distance of the samples, or a list with a distance or a
+    vector of points for each dimension.
 
     >>> import weft as wf
     >>> wf.gradient(wf.tensor([0.0, 1.0, 4.0, 9.0]))
@@ -118,7 +119,7 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Dims = None, edge_order: i
         raise ArgumentError(mistake("gradient", "edge_order", edge_order, "1 or 2"))
     rank = len(x.shape)
     given = range(rank) if dim is None else dim if isinstance(dim, Sequence) else (dim,)
-    dims = [arguments.dimension("gradient", one, rank) for one in given]
+    dims = [arguments.dimension("gradient", axis, rank) for axis in given]
     if len(set(dims)) != len(dims):
         raise ShapeError(mistake("gradient", "dim", dim, "distinct dimensions"))
     if any(not rank or x.shape[place] <= order for place in dims):
@@ -131,13 +132,13 @@ def gradient(input: Tensor, *, spacing: Any = 1, dim: Dims = None, edge_order: i
             )
         )
     results = []
-    for place, own in zip(dims, _spacings(spacing, dims), strict=True):
-        if not is_tensor(own):
-            results.append(_at_distance(x, place, float(own), order))
+    for place, step in zip(dims, _spacings(spacing, dims), strict=True):
+        if not is_tensor(step):
+            results.append(_evenly_spaced(x, place, float(step), order))
             continue
-        if tuple(own.shape) != (x.shape[place],):
+        if tuple(step.shape) != (x.shape[place],):
             raise ShapeError(
-                mistake("gradient", "spacing", f"points of shape {tuple(own.shape)}", f"({x.shape[place]},)")
+                mistake("gradient", "spacing", f"points of shape {tuple(step.shape)}", f"({x.shape[place]},)")
             )
-        results.append(_at_points(x, place, own, order))
+        results.append(_at_points(x, place, step, order))
     return tuple(results)

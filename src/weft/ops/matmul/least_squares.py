@@ -1,4 +1,4 @@
-"""Least squares: ``linalg.lstsq``, which LAPACK solves on the host, and its gradient."""
+"""Least squares: ``linalg.lstsq``, by LAPACK on the host, and its gradient."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 
 
 class LeastSquares(NamedTuple):
-    """What ``linalg.lstsq`` gives."""
+    """The results of ``linalg.lstsq``."""
 
     solution: Any
     residuals: Any
@@ -42,7 +42,7 @@ def _infer(A: TensorType, B: TensorType, *, rcond: float) -> tuple[TensorType, .
 
 
 def _reference(A: Any, B: Any, *, rcond: float) -> tuple[Any, ...]:
-    """Least squares of each pair of matrices by LAPACK's ``gelsd``, the only driver of NumPy."""
+    """Solve each pair of matrices by LAPACK's ``gelsd``, NumPy's only driver."""
     import numpy
 
     check_finite("least_squares", A)
@@ -58,9 +58,9 @@ def _reference(A: Any, B: Any, *, rcond: float) -> tuple[Any, ...]:
 
 
 def _gradient(context: Gradient, grad: Any, *_: Any) -> list[Any]:
-    """W = P^T G of B, and -W X^T + R (P W)^T + P^T X (G - A^T W)^T of A.
+    """Return the gradients -W X^T + R (P W)^T + P^T X (G - A^T W)^T of A and W = P^T G of B.
 
-    X = P B with the pseudo-inverse P of A, R = B - A X is the residual, and G the gradient of X.
+    P is A's pseudo-inverse, X = P B the solution, R = B - A X the residual, and G the gradient of X.
     """
     a, b, x = context.input(0), context.input(1), context.output(0)
     p = bind(PINV, a)
@@ -85,17 +85,17 @@ LEAST_SQUARES = declare(
 
 
 def _operands(A: Any, B: Any) -> tuple[Any, Any, bool]:
-    """Matrices of one batch, and whether B was of vectors."""
+    """Return A and B as matrices of one batch shape, and whether B held vectors."""
     a, b = arguments.tensor("lstsq", "A", A), arguments.tensor("lstsq", "B", B)
     check_matrices("lstsq", "A", a)
     if b.dtype is not a.dtype:
         raise DTypeError(mistake("lstsq", "B's dtype", b.dtype.name, f"{a.dtype.name}, as A's"))
-    more = len(a.shape) - len(b.shape)
-    if more not in (0, 1):
+    missing = len(a.shape) - len(b.shape)
+    if missing not in (0, 1):
         raise ShapeError(
             mistake("lstsq", "B", f"{len(b.shape)}-dimensional", "as many dimensions as A, or one fewer")
         )
-    vectors = more == 1
+    vectors = missing == 1
     if vectors:
         b = reshape(b, *b.shape, 1)
     if a.shape[-2] != b.shape[-2]:
@@ -105,12 +105,12 @@ def _operands(A: Any, B: Any) -> tuple[Any, Any, bool]:
             )
         )
     batch = broadcast_shapes("lstsq", tuple(a.shape[:-2]), tuple(b.shape[:-2]))
-    a, b = (bind(lookup("expand"), each, shape=(*batch, *each.shape[-2:])) for each in (a, b))
+    a, b = (bind(lookup("expand"), value, shape=(*batch, *value.shape[-2:])) for value in (a, b))
     return a, b, vectors
 
 
-def _cut(rcond: float | None, driver: str, a: Any) -> float:
-    """The share of the largest singular value up to which others count as 0."""
+def _tolerance(rcond: float | None, driver: str, a: Any) -> float:
+    """Return the fraction of the largest singular value up to which singular values count as 0."""
     import numpy
 
     eps = float(numpy.finfo(a.dtype.numpy).eps)
@@ -119,26 +119,26 @@ def _cut(rcond: float | None, driver: str, a: Any) -> float:
         return eps * largest
     if math.isnan(rcond):
         raise ArgumentError(mistake("lstsq", "rcond", rcond, "a number"))
-    if rcond >= 1:  # LAPACK's drivers mean different things by it
+    if rcond >= 1:  # LAPACK's drivers treat these differently
         raise UnsupportedError(mistake("lstsq", "rcond", rcond, "less than 1"))
     return eps if rcond < 0 else float(rcond)
 
 
-def _refuse_other_cuts(rcond: float, rank: Any, values: Any) -> None:
-    """``UnsupportedError`` where ``gelsy`` would drop other parts of a matrix than ``gelsd``.
+def _refuse_large_tolerance(rcond: float, rank: Any, values: Any) -> None:
+    """Raise ``UnsupportedError`` where ``gelsy`` would give another solution than ``gelsd``.
 
-    The parts that ``gelsy`` drops are of a QR decomposition with pivoting. They are those of the smallest singular
-    values where these are 0 but for rounding, and not where a large ``rcond`` counts others as 0.
+    ``gelsy`` truncates a QR decomposition with pivoting, ``gelsd`` the singular values. The two agree where the
+    truncated singular values are 0 up to rounding, and differ where a large ``rcond`` truncates others as well.
     """
     import numpy
 
-    found: Any = values.detach().numpy()
-    eps = float(numpy.finfo(found.dtype).eps)
-    rounding = 16 * eps * found[..., :1]
-    if found.size and ((found > rounding).sum(-1) > rank.numpy()).any():
+    spectrum: Any = values.detach().numpy()
+    eps = float(numpy.finfo(spectrum.dtype).eps)
+    rounding = 16 * eps * spectrum[..., :1]
+    if spectrum.size and ((spectrum > rounding).sum(-1) > rank.numpy()).any():
         raise UnsupportedError(
-            mistake("lstsq", "rcond", rcond, "one that counts singular values as 0 only where they are rounding",
-                    "pass driver='gelsd', which is defined by singular values; 'gelsy' is not in weft for this")
+            mistake("lstsq", "rcond", rcond, "a number so small that only rounding errors count as 0",
+                    "pass driver='gelsd', which truncates singular values; weft does not implement 'gelsy' for this")
         )  # fmt: skip
 
 
@@ -146,16 +146,19 @@ def _refuse_other_cuts(rcond: float, rank: Any, values: Any) -> None:
 def lstsq(
     A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The matrix X of least norm that makes the norm of ``A @ X - B`` least, as ``torch.linalg.lstsq``.
+    """Return the matrix X of least norm that minimizes the norm of ``A @ X - B``, as ``torch.linalg.lstsq``.
 
     A (*, m, n) and B (*, m, k), or (*, m), give ``(solution, residuals, rank, singular_values)``: the solution
     (*, n, k); the sums of squares (*, k) of ``A @ X - B`` where m > n, the ranks are full and the driver is not
-    ``"gelsy"``; the ranks, except of ``"gels"``; and the singular values of ``"gelsd"`` and ``"gelss"``. What is not
-    given is empty. Singular values up to ``rcond`` times the largest one count as 0. Without a driver it is
-    ``"gelsy"``. NumPy's LAPACK computes it on the host, always by ``gelsd``, so that it cannot be traced.
+    ``"gelsy"``; the ranks, except for ``"gels"``; and the singular values for ``"gelsd"`` and ``"gelss"``. Results
+    that a driver does not give are empty. Singular values up to ``rcond`` times the largest one count as 0. The
+    default driver is ``"gelsy"``. NumPy's LAPACK computes the solution on the host, always by ``gelsd``, so that it
+    cannot be traced.
 
-    Raises: ``LinAlgError`` for elements that are not finite; ``UnsupportedError`` where the driver is ``"gelsy"`` and
-    ``rcond`` is so large that its solution would be another than that of ``"gelsd"``.
+    Raises:
+        LinAlgError: for elements that are not finite.
+        UnsupportedError: where the driver is ``"gelsy"`` and ``rcond`` is so large that the solution of ``"gelsy"``
+            would differ from that of ``"gelsd"``.
 
     >>> import weft as wf
     >>> wf.linalg.lstsq(wf.tensor([[2.0, 0.0], [0.0, 4.0]]), wf.tensor([[2.0], [8.0]])).solution.tolist()
@@ -164,34 +167,34 @@ def lstsq(
     chosen = "gelsy" if driver is None else driver
     if chosen not in DRIVERS:
         raise ArgumentError(mistake("lstsq", "driver", repr(driver), f"one of {', '.join(DRIVERS)}"))
-    own = arguments.tensor("lstsq", "A", A).shape[:-2]
+    batch = arguments.tensor("lstsq", "A", A).shape[:-2]
     a, b, vectors = _operands(A, B)
-    x, rank, values = bind_host("lstsq", LEAST_SQUARES, a, b, rcond=_cut(rcond, chosen, a))
+    x, rank, values = bind_host("lstsq", LEAST_SQUARES, a, b, rcond=_tolerance(rcond, chosen, a))
     if chosen == "gelsy" and rcond is not None:
-        _refuse_other_cuts(rcond, rank, values)
+        _refuse_large_tolerance(rcond, rank, values)
     rows, columns = a.shape[-2:]
     full = rows > columns and chosen != "gelsy" and bool((rank == columns).all())
     if full:
-        off = bind(lookup("sub"), matmul(a, x), b)
+        misfit = bind(lookup("sub"), matmul(a, x), b)
         residuals = bind(
-            lookup("sum"), bind(lookup("square"), off), dims=(len(off.shape) - 2,), keepdim=False
+            lookup("sum"), bind(lookup("square"), misfit), dims=(len(misfit.shape) - 2,), keepdim=False
         )
     else:
-        residuals = _nothing(x)
-    rank = _nothing(rank) if chosen == "gels" else _of_batch(rank, own)
+        residuals = _empty_like(x)
+    rank = _empty_like(rank) if chosen == "gels" else _unbroadcast_batch(rank, batch)
     given = chosen in ("gelsd", "gelss")
-    values = (_of_batch(values, own) if given else _nothing(values)).detach()
+    values = (_unbroadcast_batch(values, batch) if given else _empty_like(values)).detach()
     solution = reshape(x, *x.shape[:-1]) if vectors else x
     return LeastSquares(solution, residuals, rank, values)
 
 
-def _nothing(x: Any) -> Any:
-    """An empty vector of the tensor's type."""
+def _empty_like(x: Any) -> Any:
+    """Return an empty vector of the tensor's type."""
     return bind(lookup("copy"), narrow(reshape(x, math.prod(x.shape)), 0, 0, 0))
 
 
-def _of_batch(x: Any, batch: tuple[int, ...]) -> Any:
-    """Results for the matrices of A, without the repetitions for those of B."""
+def _unbroadcast_batch(x: Any, batch: tuple[int, ...]) -> Any:
+    """Return the results for the batch of A, without its repetitions over the batch of B."""
     for at, size in enumerate(batch):
         if size != x.shape[at]:
             x = narrow(x, at, 0, 1)

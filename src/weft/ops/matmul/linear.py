@@ -1,4 +1,4 @@
-"""Matrix products: one op over batches of matrices, with library kernels and a derived form that is the reference."""
+"""Matrix products: the ops ``matmul`` and ``linear``, by library kernels or by a kernel derived from the formula."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _reference(a: Any, b: Any, *, wide: bool = False) -> Any:
 
 
 def derived_matmul(a: Operand, b: Operand, c: Operand) -> KernelStep:
-    """The plain form: a fold for each element of the product. Any type, any strides."""
+    """Return the derived kernel: one reduction for each element of the product, for any type and any strides."""
     batch = c.shape[:-2]
     sizes, (own_a, own_b, own_c) = coalesce(batch, [_batch_strides(o, batch) for o in (a, b, c)])
     accumulator = c.dtype.compute
@@ -68,12 +68,13 @@ def derived_matmul(a: Operand, b: Operand, c: Operand) -> KernelStep:
 
 
 def _batch_strides(operand: Operand, batch: Sequence[int]) -> tuple[int, ...]:
+    """Return the strides of an operand over the broadcast batch dimensions."""
     leading = Operand(operand.index, operand.dtype, operand.shape[:-2], operand.strides[:-2])
     return broadcast_strides(leading, batch)
 
 
 def matmul_layout(a: Operand, b: Operand, c: Operand) -> ProductLayout | None:
-    """The product over two batch dimensions; ``None`` where the batch does not coalesce into two."""
+    """Return the layout of a product over two batch dimensions; ``None`` where the batch does not coalesce into two."""
     batch = c.shape[:-2]
     sizes, strides = coalesce(batch, [_batch_strides(o, batch) for o in (a, b, c)])
     if len(sizes) > 2:
@@ -83,7 +84,7 @@ def matmul_layout(a: Operand, b: Operand, c: Operand) -> ProductLayout | None:
         len(sizes) == 1
         and strides[1] == (0,)
         and all(own[0] == rows * o.strides[-2] for o, own in ((a, strides[0]), (c, strides[2])))
-    ):  # one right-hand matrix for all: the batch is more rows
+    ):  # one right-hand matrix for the whole batch: the batch becomes rows of the left-hand matrix
         rows, sizes, strides = rows * sizes[0], (1,), [(0,), (0,), (0,)]
     first, second = (1,) * (2 - len(sizes)) + sizes
     own_a, own_b, own_c = (
@@ -94,17 +95,20 @@ def matmul_layout(a: Operand, b: Operand, c: Operand) -> ProductLayout | None:
 
 
 def matmul_step(a: Operand, b: Operand, c: Operand) -> KernelStep | None:
-    """The library kernel's step; ``None`` where the batch does not coalesce into two dimensions."""
+    """Return the library kernel's call; ``None`` where the batch does not coalesce into two dimensions."""
     layout = matmul_layout(a, b, c)
     return None if layout is None else layout.step(a, b, c)
 
 
 HALF_ALONE = 1 << 19
-"""Multiplications up to which a product in 16 bits is not worth its conversion to what BLAS takes, and back."""
+"""Multiplications up to which a 16-bit product runs faster in the derived kernel than converted to float32 for BLAS."""
 
 
 def _blas_ready(operand: Operand) -> bool:
-    """Whether BLAS can read a matrix as it lies: unit stride one way, the other at least as long as a row."""
+    """Return whether BLAS can read a matrix without a copy.
+
+    BLAS takes a unit stride along one dimension, and along the other a stride of at least the first one's size.
+    """
     (rows, columns), (down, across) = operand.shape[-2:], operand.strides[-2:]
     return (across == 1 and (down >= max(columns, 1) or rows == 1)) or (
         down == 1 and (across >= max(rows, 1) or columns == 1)
@@ -114,7 +118,7 @@ def _blas_ready(operand: Operand) -> bool:
 def matmul_program(
     a: Operand, b: Operand, c: Operand, profile: TargetProfile, first_temporary: int
 ) -> KernelProgram:
-    """A product by the target's best kernel; operands that BLAS cannot read as they lie are copied first."""
+    """Return a product by the target's best kernel; operands that BLAS cannot read are copied to dense ones first."""
     if c.dtype.kind != "float":
         return KernelProgram((derived_matmul(a, b, c),))
     if profile.capabilities.workgroups:
@@ -153,9 +157,9 @@ def matmul_program(
 def _two_batches(
     a: Operand, b: Operand, c: Operand, free: int
 ) -> tuple[ProductLayout, dict[int, Operand]] | None:
-    """The layout of a product, with as few operands as can be copied so that the batch coalesces into two dimensions.
+    """Return a product's layout over two batch dimensions, and the dense copies of operands that it needs.
 
-    ``None`` where the result itself lies otherwise.
+    As few operands as possible are copied. ``None`` where the result's own strides do not coalesce.
     """
     for copied in ((), (0,), (1,), (0, 1)):
         dense: dict[int, Operand] = {}
@@ -170,10 +174,9 @@ def _two_batches(
 
 
 def _after_copies(
-    a: Operand, b: Operand, c: Operand, layout: ProductLayout, dense: dict[int, Operand], profile: TargetProfile,
-    free: int,
+    a: Operand, b: Operand, c: Operand, layout: ProductLayout, dense: dict[int, Operand], profile: TargetProfile, free: int
 ) -> KernelProgram:  # fmt: skip
-    """The product of operands of which some are copied first, spread over the whole batch."""
+    """Return a product whose ``dense`` operands are first copied, broadcast over the whole batch."""
     steps = []
     for at, target in dense.items():
         operand = (a, b)[at]
@@ -193,7 +196,7 @@ def _lower(request: KernelRequest) -> KernelProgram:
 
 
 def swap_last(value: Any) -> Any:
-    """The transpose of the last two dimensions."""
+    """Transpose the last two dimensions."""
     rank = len(value.shape)
     return bind(lookup("permute"), value, order=(*range(rank - 2), rank - 1, rank - 2))
 
@@ -205,20 +208,22 @@ def _gradient(context: Gradient, grad: Any) -> list[Any]:
         by_a = unbroadcast(bind(MATMUL, grad, swap_last(context.input(1))), context.types[0])
     if context.needs[1]:
         a, shape = context.input(0), context.types[1].shape
-        if len(shape) == 2 < len(a.shape):  # one product over all rows, rather than one a batch and their sum
-            a, grad = (_rows(one) for one in (a, grad))
+        if (
+            len(shape) == 2 < len(a.shape)
+        ):  # one product over the rows of all batches, rather than a sum of products
+            a, grad = _rows(a), _rows(grad)
         by_b = unbroadcast(bind(MATMUL, swap_last(a), grad), context.types[1])
     return [by_a, by_b]
 
 
 def _rows(value: Any) -> Any:
-    """All rows of a batch of matrices as one matrix."""
+    """View a batch of matrices as one matrix of all their rows."""
     shape = tuple(value.shape)
     return bind(lookup("reshape"), value, shape=(math.prod(shape[:-1]), shape[-1]))
 
 
 def saves_other(needs: tuple[bool, ...]) -> tuple[int, ...]:
-    """Of two operands that an op is linear in, those that the wanted gradients read: each one's reads the other."""
+    """Return the positions of the operands that a bilinear op saves: the gradient of each operand reads the other."""
     return tuple(1 - position for position in (1, 0) if needs[position])
 
 
@@ -232,12 +237,22 @@ MATMUL = declare(
 
 @function(operators=("__matmul__", "__rmatmul__"), out="matmul")
 def matmul(input: Tensor, other: Tensor) -> Tensor:
-    """The matrix product, as ``torch.matmul``: vectors act as a row or a column, leading dimensions broadcast."""
+    """Return the matrix product, as ``torch.matmul``: (*, n, k) by (*, k, m) gives (*, n, m).
+
+    Leading dimensions broadcast. A vector (k) acts as a row on the left and as a column on the right.
+
+    >>> import weft as wf
+    >>> wf.matmul(wf.tensor([[1.0, 2.0]]), wf.tensor([3.0, 4.0]))
+    tensor([11.])
+    """
     return product_of(input, other)
 
 
 def wide_option(*operands: Any) -> dict[str, Any]:
-    """The attribute of a product to which a composite adds another of the operands: 16-bit numbers are rounded then."""
+    """Return the option of a product to which a composite then adds another operand.
+
+    A product of 16-bit numbers stays in float32 (``wide``), so that the sum is rounded once.
+    """
     first = operands[0].dtype
     if first is not float16 and first is not bfloat16:
         return {}
@@ -245,7 +260,7 @@ def wide_option(*operands: Any) -> dict[str, Any]:
 
 
 def product_of(input: Any, other: Any, **options: Any) -> Any:
-    """``matmul``, with the op's attributes."""
+    """Return ``matmul`` of two tensors, with the op's attributes as ``options``."""
     a, b = arguments.tensor("matmul", "input", input), arguments.tensor("matmul", "other", other)
     if not a.shape or not b.shape:
         name = "input" if not a.shape else "other"
@@ -266,7 +281,7 @@ def product_of(input: Any, other: Any, **options: Any) -> Any:
 
 @function(out="matmul")
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
-    """The product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m)."""
+    """Return the product of two matrices, without broadcasting: (n, k) by (k, m) gives (n, m), as ``torch.mm``."""
     return matmul(arguments.tensor("mm", "input", input, 2), arguments.tensor("mm", "mat2", mat2, 2))
 
 
@@ -288,11 +303,11 @@ def _reference_linear(x: Any, weight: Any, bias: Any) -> Any:
 
 
 def _lower_linear(request: KernelRequest) -> KernelProgram:
-    """The product, and the bias added to it where it lies."""
+    """Return the product, and a kernel that adds the bias in place."""
     x, weight, bias = request.operands
     (out,) = request.outputs
-    turned = replace(weight, shape=weight.shape[::-1], strides=weight.strides[::-1])
-    program = matmul_program(x, turned, out, request.profile, 4)
+    transposed = replace(weight, shape=weight.shape[::-1], strides=weight.strides[::-1])
+    program = matmul_program(x, transposed, out, request.profile, 4)
     builder = Builder("add_bias")
     sizes, (own, added) = coalesce(out.shape, [out.strides, broadcast_strides(bias, out.shape)])
     axes = builder.axes(sizes)
@@ -335,7 +350,7 @@ LINEAR: OpSpec = declare(
 
 
 def _is_simple(input: Any, weight: Any, bias: Any) -> bool:
-    """Whether the operands are as most layers have them: of one type of at least 32 bits, with a bias for each row."""
+    """Return whether ``LINEAR`` takes the operands: one floating point type of 32 bits or more, a bias for each row."""
     dtype = input.dtype
     return (
         len(input.shape) > 1 and len(weight.shape) == 2 and dtype.kind == "float" and dtype.bits > 16
@@ -345,9 +360,14 @@ def _is_simple(input: Any, weight: Any, bias: Any) -> bool:
 
 @function(top=False, method=False, functional=True, autocast="lower")
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``input @ weight.T + bias``: input (*, in_features), weight (out_features, in_features), bias (out_features).
+    """Return ``input @ weight.T + bias``, as ``torch.nn.functional.linear``.
 
-    A weight (in_features,) gives one output, whose dimension goes; its bias is 0-d.
+    An input (*, in_features), a weight (out_features, in_features) and a bias (out_features) give (*, out_features).
+    A weight (in_features) with a 0-d bias gives (*).
+
+    >>> import weft as wf
+    >>> wf.nn.functional.linear(wf.tensor([[1.0, 2.0]]), wf.tensor([[3.0, 4.0]]), wf.tensor([5.0]))
+    tensor([[16.]])
     """
     arguments.tensor("linear", "input", input)
     rank = len(arguments.tensor("linear", "weight", weight).shape)
@@ -368,13 +388,13 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         and _is_simple(input, weight, arguments.tensor("linear", "bias", bias))
     ):
         return bind(LINEAR, input, weight, bias)
-    turned = swap_last(weight) if rank == 2 else weight
+    transposed = swap_last(weight) if rank == 2 else weight
     if bias is None:
-        return matmul(input, turned)
+        return matmul(input, transposed)
     if rank == 1 and tuple(arguments.tensor("linear", "bias", bias).shape):
         raise ShapeError(
             mistake("linear", "bias's shape", tuple(bias.shape), "() for a 1-dimensional weight")
         )
     wide = wide_option(input, arguments.tensor("linear", "bias", bias))
-    out = bind(lookup("add"), product_of(input, turned, **wide), bias)
+    out = bind(lookup("add"), product_of(input, transposed, **wide), bias)
     return to_dtype(out, input.dtype) if wide else out

@@ -1,4 +1,4 @@
-"""Products under PyTorch's other names: of vectors, of batches, with an addend; and distances between vectors."""
+"""Products of vectors and of batches, products with an addend, and norms and distances of vectors."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from weft.ops.registry.table import lookup
 
 @function(out="matmul")
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
-    """Products of two batches of matrices, without broadcasting: (B, n, k) by (B, k, m) gives (B, n, m)."""
+    """Return the products of two batches of matrices, without broadcasting: (B, n, k) by (B, k, m) gives (B, n, m)."""
     return matmul(*_batches("bmm", input, mat2))
 
 
 def _batches(where: str, input: Any, mat2: Any) -> tuple[Any, Any]:
-    """Two batches of matrices that multiply."""
+    """Return two batches of matrices; ``ShapeError`` where they do not multiply."""
     a, b = arguments.tensor(where, "input", input, 3), arguments.tensor(where, "mat2", mat2, 3)
     if a.shape[0] != b.shape[0] or a.shape[2] != b.shape[1]:
         raise ShapeError(
@@ -40,13 +40,13 @@ def _batches(where: str, input: Any, mat2: Any) -> tuple[Any, Any]:
 
 @function(out="matmul")
 def mv(input: Tensor, vec: Tensor) -> Tensor:
-    """A matrix (n, k) by a vector (k)."""
+    """Return the product (n) of a matrix (n, k) and a vector (k)."""
     return matmul(arguments.tensor("mv", "input", input, 2), arguments.tensor("mv", "vec", vec, 1))
 
 
 @function(out="matmul", autocast="widest")
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
-    """The inner product of two vectors of one size."""
+    """Return the inner product of two vectors of one size, a 0-d tensor."""
     a, b = arguments.tensor("dot", "input", input, 1), arguments.tensor("dot", "tensor", tensor, 1)
     if a.shape[0] != b.shape[0]:
         raise ShapeError(
@@ -57,7 +57,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
 
 @function(out="mul")
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
-    """The outer product of two vectors: (n) and (m) give (n, m)."""
+    """Return the outer product of two vectors: (n) and (m) give (n, m)."""
     a, b = arguments.tensor("outer", "input", input, 1), arguments.tensor("outer", "vec2", vec2, 1)
     return bind(lookup("mul"), bind(lookup("reshape"), a, shape=(a.shape[0], 1)), b)
 
@@ -66,8 +66,8 @@ def _scaled(value: Any, factor: Any) -> Any:
     return value if factor == 1 else bind(lookup("mul"), value, factor)
 
 
-def _added(where: str, input: Any, a: Any, b: Any, beta: Any, alpha: Any) -> Any:
-    """``beta * input + alpha * (a @ b)``; with ``beta`` 0 the input is not read, whatever it holds."""
+def _product_plus(where: str, input: Any, a: Any, b: Any, beta: Any, alpha: Any) -> Any:
+    """Return ``beta * input + alpha * (a @ b)``; with ``beta`` 0 the input is not read, even if it holds NaN."""
     wide = wide_option(a, b, input)
     alpha = arguments.factor_of(where, "alpha", alpha, a, b)
     beta = arguments.factor_of(where, "beta", beta, a, b, input)
@@ -87,30 +87,30 @@ def _added(where: str, input: Any, a: Any, b: Any, beta: Any, alpha: Any) -> Any
 
 @function(inplace=True, out="add", autocast="lower")
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
+    """Return ``beta * input + alpha * (mat1 @ mat2)``, the input broadcast to the product's shape."""
     arguments.tensor("addmm", "input", input)
     a, b = arguments.tensor("addmm", "mat1", mat1, 2), arguments.tensor("addmm", "mat2", mat2, 2)
-    return _added("addmm", input, a, b, beta, alpha)
+    return _product_plus("addmm", input, a, b, beta, alpha)
 
 
 @function(inplace=True, out="add", autocast="lower")
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """``beta * input + alpha * (mat @ vec)``."""
+    """Return ``beta * input + alpha * (mat @ vec)``, the input broadcast to the product's shape."""
     arguments.tensor("addmv", "input", input)
     a, b = arguments.tensor("addmv", "mat", mat, 2), arguments.tensor("addmv", "vec", vec, 1)
-    return _added("addmv", input, a, b, beta, alpha)
+    return _product_plus("addmv", input, a, b, beta, alpha)
 
 
 @function(inplace=True, out="add", autocast="lower")
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """``beta * input + alpha * bmm(batch1, batch2)``."""
+    """Return ``beta * input + alpha * bmm(batch1, batch2)``, the input broadcast to the product's shape."""
     arguments.tensor("baddbmm", "input", input)
-    return _added("baddbmm", input, *_batches("baddbmm", batch1, batch2), beta, alpha)
+    return _product_plus("baddbmm", input, *_batches("baddbmm", batch1, batch2), beta, alpha)
 
 
 @function(top=False, method=False, functional=True, autocast="widest", wide=True)
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``input1 @ weight[o] @ input2 + bias[o]``: (*, n) and (*, m) with weight (O, n, m) give (*, O)."""
+    """Return ``input1 @ weight[o] @ input2 + bias[o]``: (*, n) and (*, m) with weight (O, n, m) give (*, O)."""
     arguments.tensor("bilinear", "input1", input1)
     arguments.tensor("bilinear", "input2", input2)
     arguments.tensor("bilinear", "weight", weight, 3)
@@ -126,6 +126,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
 
 
 def _order(where: str, p: Any) -> float:
+    """Return the order of a norm as a float; ``ArgumentError`` unless it is a positive number."""
     if isinstance(p, bool) or not isinstance(p, int | float) or p <= 0:
         raise ArgumentError(mistake(where, "p", p, "a number above 0, or inf"))
     return float(p)
@@ -133,7 +134,12 @@ def _order(where: str, p: Any) -> float:
 
 @function(functional=True, top=False, method=False, autocast="float32", wide=True)
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
-    """Vectors along a dimension divided by their p-norm, or by ``eps`` where that is larger."""
+    """Divide vectors along a dimension by their p-norm, or by ``eps`` where that is larger.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.normalize(wf.tensor([[3.0, 4.0]]))
+    tensor([[0.6000, 0.8000]])
+    """
     rank = len(arguments.tensor("normalize", "input", input).shape)
     dims = (arguments.dimension("normalize", dim, rank),)[:rank]
     size = checked_vector_norm("normalize", input, p, dims or None, True, None)
@@ -141,7 +147,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
 
 
 def _pair(where: str, x1: Any, x2: Any) -> tuple[int, ...]:
-    """The common shape of two floating point tensors."""
+    """Return the broadcast shape of two floating point tensors."""
     for name, value in (("x1", x1), ("x2", x2)):
         arguments.floating(where, name, arguments.tensor(where, name, value).dtype)
     return broadcast_shapes(where, tuple(x1.shape), tuple(x2.shape))
@@ -149,22 +155,25 @@ def _pair(where: str, x1: Any, x2: Any) -> tuple[int, ...]:
 
 @function(functional=True, method=False, autocast="float32", wide=True)
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """The cosine of the angle between vectors along a dimension; norms count at least ``eps``."""
+    """Return the cosine of the angle between vectors along a dimension; norms count at least ``eps``.
+
+    Inputs broadcast; the result lacks the dimension ``dim``.
+    """
     shape = _pair("cosine_similarity", x1, x2)
     axis = arguments.dimension("cosine_similarity", dim, len(shape))
-    expand, directions = lookup("expand"), []
+    expand, units = lookup("expand"), []
     for value in (x1, x2):
         full = value if tuple(value.shape) == shape else bind(expand, value, shape=shape)
-        directions.append(normalize(full, 2.0, axis, eps))
+        units.append(normalize(full, 2.0, axis, eps))
     dims = (axis,) if shape else ()
-    return bind(lookup("sum"), bind(lookup("mul"), *directions), dims=dims, keepdim=False)
+    return bind(lookup("sum"), bind(lookup("mul"), *units), dims=dims, keepdim=False)
 
 
 @function(functional=True, method=False, autocast="float32", wide=True)
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
-    """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
+    """Return the p-norm of ``x1 - x2 + eps`` along the last dimension."""
     shape = _pair("pairwise_distance", x1, x2)
-    apart = bind(lookup("add"), bind(lookup("sub"), x1, x2), float(eps))
-    return vector_norm_of(apart, _order("pairwise_distance", p), (len(shape) - 1,), bool(keepdim))
+    difference = bind(lookup("add"), bind(lookup("sub"), x1, x2), float(eps))
+    return vector_norm_of(difference, _order("pairwise_distance", p), (len(shape) - 1,), bool(keepdim))

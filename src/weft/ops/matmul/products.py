@@ -1,10 +1,12 @@
-"""Which kernels a matrix product becomes on a GPU: the tile by shape, the depth cut into pieces, and vectors apart.
+"""The kernels of a matrix product on a GPU: a tiled kernel, with split-K for deep products, or a matrix-vector kernel.
 
-Sizes, strides and the class of the adapter decide alone, so a product's tree of sums is the same in every run.
+The choice depends only on sizes, strides and the class of the adapter, so that the order of a product's additions is
+the same in every run. The summed dimension is called the depth (k).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,23 +17,23 @@ from weft.ops.registry.machines import STAGE, Machine, fitting, machine
 from weft.target import TargetProfile
 
 SHORT = 512
-"""Depth up to which results are stored in fours: sums that must lie in fours cost an H200's longer loops up to 5%."""
+"""Depth up to which results are stored as vectors of four: accumulators in vectors cost an H200's longer loops 5%."""
 LONG = 2048
-"""The same where more is stored than one result: pieces of a depth, and what an epilogue writes."""
+"""The same limit where more than one result is stored: for split-K and for the outputs of an epilogue."""
 TINY = 1 << 15
-"""Multiplications up to which the naive kernel is as fast as any."""
+"""Multiplications up to which the derived kernel is as fast as any other."""
 ROWS_EACH = ((4, 8192), (2, 2048), (1, 0))
-"""Rows that a team of ``matvec`` takes, and from how many rows on."""
+"""Pairs of the rows that a workgroup of ``matvec`` takes, and the number of rows from which on it takes them."""
 Choice = tuple[str, int]
-"""A tile, and the number of pieces that the depth is cut into."""
+"""The name of a tile, and the number of pieces that split-K cuts the depth into (1 is no split)."""
 SPLITS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 SHORTEST = 64
-"""Depth of a piece, at least; pieces are multiples of the tiles' depth."""
+"""The least depth of a piece; pieces are multiples of the tiles' depth."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the choice of a product depends on: sizes, types, and how the operands lie in aligned fours."""
+    """A product to choose a kernel for: its sizes, its types, and the operands' alignment (``ProductLayout.fours``)."""
 
     batches: int
     m: int
@@ -47,15 +49,15 @@ class Asked:
 
 
 def choose(profile: TargetProfile, asked: Asked) -> Choice:
-    """The tile and the number of pieces of the depth: as measured on the adapter, else what should be fastest."""
-    found = profile.choices.get(str(asked)) if profile.choices else None
-    if found is not None and found in possible(profile, asked):
-        return found
+    """Return the tile and the number of pieces: the choice tuned on the adapter, or the fastest by the cost model."""
+    tuned = profile.choices.get(str(asked)) if profile.choices else None
+    if tuned is not None and tuned in possible(profile, asked):
+        return tuned
     return candidates(profile, asked)[0]
 
 
 def possible(profile: TargetProfile, asked: Asked) -> list[Choice]:
-    """All tiles and numbers of pieces that the target can run."""
+    """Return all tiles and numbers of pieces that the target can run."""
     splits = [count for count in SPLITS if count == 1 or piece(asked.k, count) >= SHORTEST]
     if profile.software:
         splits = [1]
@@ -64,36 +66,34 @@ def possible(profile: TargetProfile, asked: Asked) -> list[Choice]:
 
 
 def candidates(profile: TargetProfile, asked: Asked) -> list[Choice]:
-    """The same, those first that take the least time by the table of ``machines``."""
-    found = possible(profile, asked)
-    return (
-        found
-        if profile.software
-        else sorted(found, key=lambda one: (_time(machine(profile), asked, *one), one))
-    )
+    """Return the possible choices, the fastest by the cost model first; in a fixed order on software adapters."""
+    choices = possible(profile, asked)
+    if profile.software:
+        return choices
+    return sorted(choices, key=lambda choice: (_time(machine(profile), asked, *choice), choice))
 
 
-def _time(own: Machine, asked: Asked, name: str, splits: int) -> float:
-    """Microseconds that a product should take."""
-    tile = own.speeds[name]
+def _time(adapter: Machine, asked: Asked, name: str, splits: int) -> float:
+    """Return the time of a product by the cost model, in microseconds."""
+    tile = adapter.speeds[name]
     tiles = -(-asked.m // tile.rows) * -(-asked.n // tile.columns) * asked.batches
-    busiest = -(-tiles * splits // own.processors)  # workgroups of one processor
+    busiest = -(-tiles * splits // adapter.processors)  # workgroups of one processor
     steps = piece(asked.k, splits) + tile.around
-    whole = busiest * tile.rows * tile.columns * 2 * steps / (tile.teraflops * 1e6 / own.processors)
+    whole = busiest * tile.rows * tile.columns * 2 * steps / (tile.teraflops * 1e6 / adapter.processors)
     time = max(whole, -(-busiest // tile.at_once) * steps * tile.step)
     if splits > 1:
-        time += own.second + 8 * asked.batches * asked.m * asked.n * (splits + 1) / own.bandwidth
+        time += adapter.second + 8 * asked.batches * asked.m * asked.n * (splits + 1) / adapter.bandwidth
     return time
 
 
 def piece(k: int, splits: int) -> int:
-    """The depth of each of ``splits`` pieces."""
+    """Return the depth of each of ``splits`` pieces."""
     return -(-k // (splits * STAGE)) * STAGE if splits > 1 else k
 
 
 @dataclass(frozen=True)
 class ProductLayout:
-    """A product over two batch dimensions: sizes, and for each operand batch, row and column strides."""
+    """A product over two batch dimensions: its sizes, and for each operand the batch, row and column strides."""
 
     batch: tuple[int, int]
     m: int
@@ -106,7 +106,7 @@ class ProductLayout:
     def step(
         self, a: Operand, b: Operand, c: Operand, options: tuple[tuple[str, int | str | bool], ...] = ()
     ) -> KernelStep:
-        """The library kernel that writes the whole product."""
+        """Return the library kernel's call that writes the whole product."""
         values: list[Argument] = [*self.batch, self.m, self.n, self.k]
         for operand, strides in ((a, self.a), (b, self.b), (c, self.c)):
             values += [Offset(operand.index), *strides]
@@ -114,14 +114,17 @@ class ProductLayout:
         return KernelStep(library, (a.index, b.index, c.index), tuple(values))
 
     def fours(self, a: Operand, b: Operand) -> tuple[str, str]:
-        """How each operand lies in aligned fours: along ``"depth"``, along its rows or columns, or not."""
+        """Return along which dimension aligned vectors of four elements can be loaded from each operand.
+
+        ``"depth"``, ``"outer"`` (the rows of a, the columns of b), or empty where neither is possible.
+        """
         return (
             _fours(a.aligned, self.a[:2], (self.a[2], self.m), (self.a[3], self.k)),
             _fours(b.aligned, self.b[:2], (self.b[3], self.n), (self.b[2], self.k)),
         )
 
     def rows_in_fours(self, c: Operand) -> bool:
-        """Whether the result's rows lie in aligned fours."""
+        """Return whether the result's rows can be stored as aligned vectors of four elements."""
         return _fours(c.aligned, self.c[:2], (self.c[3], self.n), (self.c[2], self.m)) == "outer"
 
 
@@ -136,16 +139,16 @@ def _fours(aligned: bool, batch: Sequence[int], outer: tuple[int, int], depth: t
 def gpu_program(
     a: Operand, b: Operand, c: Operand, layout: ProductLayout, profile: TargetProfile, first_temporary: int
 ) -> KernelProgram:
-    """The product as one kernel, or as pieces of the depth and their sum."""
+    """Return the product as one kernel, or by split-K as partial products and the kernel that sums them."""
     if not profile.software:
         special = _vector_program(a, b, c, layout, profile, first_temporary)
         if special is not None:
             return special
     batches = layout.batch[0] * layout.batch[1]
-    along = layout.fours(a, b)
+    fours = layout.fours(a, b)
     types = (a.dtype.name, b.dtype.name, c.dtype.name)
-    tile, splits = choose(profile, Asked(batches, layout.m, layout.n, layout.k, types, along))
-    options: tuple[tuple[str, int | str | bool], ...] = (("tile", tile), ("a", along[0]), ("b", along[1]))
+    tile, splits = choose(profile, Asked(batches, layout.m, layout.n, layout.k, types, fours))
+    options: tuple[tuple[str, int | str | bool], ...] = (("tile", tile), ("a", fours[0]), ("b", fours[1]))
     if splits == 1:
         return KernelProgram(
             (layout.step(a, b, c, (*options, ("c", layout.k < SHORT and layout.rows_in_fours(c)))),)
@@ -158,14 +161,14 @@ def gpu_program(
     whole = cut.step(a, b, pieces, (*options, ("c", wide), ("split", True)))
     first = replace(whole, arguments=(*whole.arguments, splits, piece(layout.k, splits), pieces.strides[0]))
     target = Operand(c.index, c.dtype, shape[1:], layout.c, c.slot, c.aligned)
-    return KernelProgram((first, sum_pieces(pieces, target)), ((accumulator, _count(shape)),))
+    return KernelProgram((first, sum_pieces(pieces, target)), ((accumulator, math.prod(shape)),))
 
 
 def sum_pieces(pieces: Operand, target: Operand) -> KernelStep:
-    """``target = pieces.sum(0)``, piece by piece in order; a contiguous target is taken as one dimension."""
+    """Return the kernel of ``target = pieces.sum(0)``, which adds in order; a contiguous target is one dimension."""
     shape, strides = target.shape, target.strides
     if strides == contiguous_strides(shape):
-        shape, strides = (_count(shape),), (1,)
+        shape, strides = (math.prod(shape),), (1,)
     builder = Builder("sum_pieces")
     points = builder.axes(shape)
     (number,) = builder.reduce_axes((pieces.shape[0],))
@@ -179,7 +182,10 @@ def sum_pieces(pieces: Operand, target: Operand) -> KernelStep:
 def _vector_program(
     a: Operand, b: Operand, c: Operand, layout: ProductLayout, profile: TargetProfile, free: int
 ) -> KernelProgram | None:
-    """A product with one row or one column: bound by the memory, so the matrix is read once and in its order."""
+    """Return a product with one row or one column, or ``None`` where neither form of it applies.
+
+    The product is memory-bound: the matrix is read once, in the order of its elements.
+    """
     if layout.n == 1:
         matrix, vector, row, along, other = a, b, layout.a[2], layout.a[3], layout.b[2]
         rows, m_batch, v_batch, y = layout.m, layout.a[:2], layout.b[:2], layout.c[2]
@@ -200,25 +206,27 @@ def _vector_program(
         if ready and all(stride % word == 0 for stride in strides):
             numbers: list[Argument] = [*layout.batch, rows, layout.k, Offset(matrix.index), *m_batch, row]
             numbers += [Offset(vector.index), *v_batch, Offset(c.index), *layout.c[:2], y]
-            each = next(each for each, least in ROWS_EACH if rows >= least)
-            library = Library("matvec", (matrix.dtype, vector.dtype, c.dtype), (("rows", each),))
+            group = next(count for count, least in ROWS_EACH if rows >= least)
+            library = Library("matvec", (matrix.dtype, vector.dtype, c.dtype), (("rows", group),))
             return KernelProgram(
                 (KernelStep(library, (matrix.index, vector.index, c.index), tuple(numbers)),)
             )
     if layout.batch != (1, 1) or (along != 1 and row != 1):
         return None
-    return _folded(
-        _seen(matrix, (rows, layout.k), (row, along)), _seen(vector, (layout.k,), (other,)), _seen(c, (rows,), (y,)),
+    return _derived_matvec(
+        _view(matrix, (rows, layout.k), (row, along)), _view(vector, (layout.k,), (other,)), _view(c, (rows,), (y,)),
         profile, free,
     )  # fmt: skip
 
 
-def _seen(operand: Operand, shape: tuple[int, ...], strides: tuple[int, ...]) -> Operand:
+def _view(operand: Operand, shape: tuple[int, ...], strides: tuple[int, ...]) -> Operand:
     return Operand(operand.index, operand.dtype, shape, strides, operand.slot, operand.aligned)
 
 
-def _folded(matrix: Operand, vector: Operand, y: Operand, profile: TargetProfile, free: int) -> KernelProgram:
-    """A matrix by a vector as a derived fold, in two stages where there are few rows."""
+def _derived_matvec(
+    matrix: Operand, vector: Operand, y: Operand, profile: TargetProfile, free: int
+) -> KernelProgram:
+    """Return a matrix by a vector as a derived reduction, in two stages where there are few rows."""
     rows, depth = matrix.shape
     neighbours = matrix.strides[1] == 1
     accumulator = y.dtype.compute
@@ -238,11 +246,4 @@ def _folded(matrix: Operand, vector: Operand, y: Operand, profile: TargetProfile
     product = builder.load(matrix, [i, at], None, valid) * builder.load(vector, [at], None, valid)
     builder.store(pieces, [number, i], builder.reduce("sum", product))
     first = builder.finish(1, sharing.team(profile, rows * cut.count, cut.length, neighbours))
-    return KernelProgram((first, sum_pieces(pieces, y)), ((accumulator, _count(shape)),))
-
-
-def _count(shape: Sequence[int]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
+    return KernelProgram((first, sum_pieces(pieces, y)), ((accumulator, math.prod(shape)),))

@@ -20,7 +20,7 @@ from weft.ops.views.functions import diagonal, movedim
 from weft.ops.views.movement import expand, reshape
 
 ROUNDED = {"lower": "floor", "higher": "ceil", "nearest": "round"}
-"""Interpolations that take one element, with how its rank is rounded."""
+"""Interpolations that take a single element, with the function that rounds its rank."""
 
 
 @function(out=True)
@@ -31,7 +31,7 @@ def msort(input: Tensor) -> Tensor:
 
 
 def _points(name: str, x: Any, q: Any) -> Any:
-    """The quantiles that are asked for, as a vector of the input's type."""
+    """Return the requested quantiles as a vector of the input's type."""
     if not is_tensor(q):
         if not 0 <= q <= 1:
             raise ArgumentError(mistake(name, "q", q, "in [0, 1]"))
@@ -44,7 +44,7 @@ def _points(name: str, x: Any, q: Any) -> Any:
 
 
 def _at_ranks(rows: Any, ranks: Any, interpolation: str) -> Any:
-    """The elements of sorted rows (…, n) at ranks (…, q), between neighbours where these are not whole."""
+    """Return the elements of sorted rows (…, n) at ranks (…, q), interpolated where a rank is not an integer."""
 
     def taken(places: Any) -> Any:
         return bind(lookup("gather"), rows, to_dtype(places, dtypes.int64), dim=len(rows.shape) - 1)
@@ -100,10 +100,10 @@ def quantile(
     *,
     interpolation: str = "linear",
 ) -> Tensor:
-    """The quantiles ``q``, in [0, 1], along ``dim`` or of all elements; a vector of them is a first dimension.
+    """Return the quantiles ``q``, in [0, 1], along ``dim`` or of all elements, as ``torch.quantile``.
 
-    Between two elements: ``"linear"``, ``"lower"``, ``"higher"``, ``"midpoint"`` or ``"nearest"``. NaN where there is
-    one. float32 and float64.
+    A vector ``q`` becomes the result's first dimension. ``interpolation`` between two elements is ``"linear"``,
+    ``"lower"``, ``"higher"``, ``"midpoint"`` or ``"nearest"``. A row with NaN gives NaN. Types: float32 and float64.
 
     >>> import weft as wf
     >>> wf.quantile(wf.tensor([0.0, 1.0, 4.0]), 0.75)
@@ -121,11 +121,12 @@ def nanquantile(
     *,
     interpolation: str = "linear",
 ) -> Tensor:
-    """``quantile`` of the elements that are not NaN, NaN where there is none."""
+    """Return ``quantile`` of the elements that are not NaN; NaN for rows of NaN alone."""
     return _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)
 
 
 def _weights(x: Any, name: str, value: Any, count: int) -> Any:
+    """Return a weight for each column in the input's type, or ``None``."""
     if value is None:
         return None
     given = arguments.tensor("cov", name, value)
@@ -140,10 +141,10 @@ def _weights(x: Any, name: str, value: Any, count: int) -> Any:
 def cov(
     input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None
 ) -> Tensor:
-    """The covariances of variables, which are the rows of a matrix: (n, m) gives (n, n), of a vector the variance.
+    """Return the covariances of the rows of a matrix, as ``torch.cov``: (n, m) gives (n, n), a vector its variance.
 
-    ``fweights`` says how often each column counts, ``aweights`` how much; the sum is divided by their total less
-    ``correction``.
+    ``fweights`` are the columns' frequencies, ``aweights`` their weights. The sums are divided by the total weight
+    less ``correction``.
     """
     x = arguments.tensor("cov", "input", input)
     rank = len(x.shape)
@@ -152,33 +153,40 @@ def cov(
     x = x if x.dtype.kind == "float" else to_dtype(x, dtypes.default_float())
     rows = x if rank == 2 else reshape(x, 1, math.prod(x.shape))
     count = rows.shape[1]
-    often = _weights(x, "fweights", fweights, count)
-    much = _weights(x, "aweights", aweights, count)
+    frequencies = _weights(x, "fweights", fweights, count)
+    importance = _weights(x, "aweights", aweights, count)
     mul, div, sub, total = lookup("mul"), lookup("div"), lookup("sub"), lookup("sum")
     whole: dict[str, Any] = {"dims": (0,), "keepdim": False}
-    weights = often if much is None else much if often is None else bind(mul, often, much)
+    weights = frequencies if importance is None else importance
+    if frequencies is not None and importance is not None:
+        weights = bind(mul, frequencies, importance)
     if weights is None:
         mean = bind(lookup("mean"), rows, dims=(1,), keepdim=True)
         divisor: Any = float(max(count - correction, 0))
     else:
         sums = bind(total, weights, **whole)
         mean = bind(div, bind(total, bind(mul, rows, weights), dims=(1,), keepdim=True), sums)
-        share: Any = float(correction)
-        if much is not None:
-            share = bind(mul, bind(div, bind(total, bind(mul, weights, much), **whole), sums), share)
-        divisor = bind(lookup("clamp_min"), bind(sub, sums, share), 0.0)
-    apart = bind(sub, rows, mean)
-    weighed = apart if weights is None else bind(mul, apart, weights)
-    found = bind(div, matmul(weighed, swap_last(apart)), divisor)
-    return found if rank == 2 else reshape(found)
+        lost: Any = float(correction)
+        if importance is not None:
+            lost = bind(mul, bind(div, bind(total, bind(mul, weights, importance), **whole), sums), lost)
+        divisor = bind(lookup("clamp_min"), bind(sub, sums, lost), 0.0)
+    centered = bind(sub, rows, mean)
+    weighted = centered if weights is None else bind(mul, centered, weights)
+    covariances = bind(div, matmul(weighted, swap_last(centered)), divisor)
+    return covariances if rank == 2 else reshape(covariances)
 
 
 @function(wide=True)
 def corrcoef(input: Tensor) -> Tensor:
-    """The correlation coefficients of variables, which are the rows of a matrix: (n, m) gives (n, n), in [-1, 1]."""
-    found = cov(input)
-    if not found.shape:
-        return bind(lookup("div"), found, found)
-    deviations = bind(lookup("sqrt"), diagonal(found))
-    by_row = bind(lookup("div"), found, reshape(deviations, deviations.shape[0], 1))
+    """Return the correlation coefficients of the rows of a matrix: (n, m) gives (n, n), in [-1, 1].
+
+    >>> import weft as wf
+    >>> wf.corrcoef(wf.tensor([[1.0, 2.0], [4.0, 3.0]])).tolist()
+    [[1.0, -1.0], [-1.0, 1.0]]
+    """
+    covariances = cov(input)
+    if not covariances.shape:
+        return bind(lookup("div"), covariances, covariances)
+    deviations = bind(lookup("sqrt"), diagonal(covariances))
+    by_row = bind(lookup("div"), covariances, reshape(deviations, deviations.shape[0], 1))
     return bind(lookup("clamp"), bind(lookup("div"), by_row, deviations), -1.0, 1.0)

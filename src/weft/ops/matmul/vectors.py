@@ -1,4 +1,4 @@
-"""Products and distances of vectors and matrices, made of simpler functions: ``cross``, ``kron``, ``cdist``."""
+"""Products and distances of vectors and matrices as composites of simpler functions: ``cross``, ``kron``, ``cdist``."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from weft.ops.views.rearrangement import roll
 
 @function()
 def trace(input: Tensor) -> Tensor:
-    """The sum of a matrix's diagonal; int64 of integers."""
+    """The sum of a matrix's diagonal; int64 for integers."""
     x = arguments.tensor("trace", "input", input, 2)
     return bind(lookup("sum"), diagonal(x), dims=(0,), keepdim=False)
 
 
 def _crossed(name: str, a: Any, b: Any, dim: int) -> Any:
-    """``a[1] b[2] - a[2] b[1]`` and so on around the dimension."""
+    """Return the cross product along a dimension: ``a[1] b[2] - a[2] b[1]`` and its two cyclic permutations."""
     shape = broadcast_shapes(name, tuple(a.shape), tuple(b.shape))
     a, b = (
         value if tuple(value.shape) == shape else bind(lookup("expand"), value, shape=shape)
@@ -56,10 +56,9 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """The cross product of vectors of 3 along ``dim``, or along the first dimension of size 3."""
     _same_rank("cross", input, other)
     if dim is None:
-        found = [at for at, size in enumerate(input.shape) if size == 3]
-        if not found:
+        dim = next((axis for axis, size in enumerate(input.shape) if size == 3), None)
+        if dim is None:
             raise ShapeError(mistake("cross", "input's shape", tuple(input.shape), "a dimension of size 3"))
-        dim = found[0]
     return _crossed("cross", input, other, dim)
 
 
@@ -76,21 +75,22 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     a, b = arguments.tensor("kron", "input", input), arguments.tensor("kron", "other", other)
     rank = max(len(a.shape), len(b.shape))
     first, second = ((1,) * (rank - len(value.shape)) + tuple(value.shape) for value in (a, b))
-    apart = reshape(a, *(part for size in first for part in (size, 1)))
-    within = reshape(b, *(part for size in second for part in (1, size)))
-    return reshape(bind(lookup("mul"), apart, within), *(n * m for n, m in zip(first, second, strict=True)))
+    outer_parts = reshape(a, *(part for size in first for part in (size, 1)))
+    inner_parts = reshape(b, *(part for size in second for part in (1, size)))
+    blocks = bind(lookup("mul"), outer_parts, inner_parts)
+    return reshape(blocks, *(n * m for n, m in zip(first, second, strict=True)))
 
 
 @function(out=True)
 def inner(input: Tensor, other: Tensor) -> Tensor:
-    """Inner products along the last dimensions: (*, k) and (+, k) give (*, +); of a 0-d tensor the product."""
+    """Inner products along the last dimensions: (*a, k) and (*b, k) give (*a, *b); a 0-d tensor is a factor."""
     a, b = arguments.tensor("inner", "input", input), arguments.tensor("inner", "other", other)
     first, second = tuple(a.shape), tuple(b.shape)
     if not first or not second:
         return bind(lookup("mul"), a, b)
     if first[-1] != second[-1]:
         raise ShapeError(
-            mistake("inner", "other's shape", second, f"one that ends in {first[-1]}, as the input's")
+            mistake("inner", "other's shape", second, f"a shape that ends in {first[-1]}, as the input's")
         )
     rows = [reshape(v, math.prod(v.shape[:-1]), v.shape[-1]) for v in (a, b)]
     return reshape(matmul(rows[0], swap_last(rows[1])), *first[:-1], *second[:-1])
@@ -102,7 +102,9 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: f
     shape = tuple(arguments.tensor("addr", "input", input).shape)
     product = outer(vec1, vec2)
     if broadcast_shapes("addr", shape, tuple(product.shape)) != tuple(product.shape):
-        raise ShapeError(mistake("addr", "input's shape", shape, f"one that broadcasts to {product.shape}"))
+        raise ShapeError(
+            mistake("addr", "input's shape", shape, f"a shape that broadcasts to {product.shape}")
+        )
     for name, factor in (("alpha", alpha), ("beta", beta)):
         if isinstance(factor, float) and input.dtype.is_integer and product.dtype.is_integer:
             raise ArgumentTypeError(mistake("addr", name, repr(factor), "an int for integer operands"))
@@ -114,7 +116,7 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: f
 
 @function(autocast="float32", wide=True)
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
-    """The p-norm of ``input - other``, all elements together; p may be 0 and inf."""
+    """The p-norm of ``input - other`` over all elements, a 0-d tensor; p may be 0 and inf."""
     for name, value in (("input", input), ("other", other)):
         arguments.floating("dist", name, arguments.tensor("dist", name, value).dtype)
     return vector_norm(bind(lookup("sub"), input, other), p)
@@ -125,7 +127,7 @@ MODES = (
     "use_mm_for_euclid_dist",
     "donot_use_mm_for_euclid_dist",
 )
-"""How ``cdist`` may compute: by a matrix product from 25 rows on, always, or never."""
+"""The modes of ``cdist``: Euclidean distances by a matrix product from ``PRODUCT_FROM`` rows on, always, or never."""
 PRODUCT_FROM = 25
 
 
@@ -133,8 +135,8 @@ PRODUCT_FROM = 25
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
     """The p-norm distances between the rows of two batches of matrices: (*, n, k) and (*, m, k) give (*, n, m).
 
-    From more than 25 rows on Euclidean distances come from a matrix product, which is faster and less exact between
-    rows that are nearly equal; ``compute_mode="donot_use_mm_for_euclid_dist"`` prevents that.
+    With more than 25 rows, Euclidean distances come from a matrix product. This is faster, and less exact for rows
+    that are nearly equal; ``compute_mode="donot_use_mm_for_euclid_dist"`` prevents it.
 
     >>> import weft as wf
     >>> wf.cdist(wf.zeros(1, 2), wf.tensor([[3.0, 4.0], [0.0, 1.0]]))
@@ -148,7 +150,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = Non
             )
     if x1.shape[-1] != x2.shape[-1]:
         raise ShapeError(
-            mistake("cdist", "x2's shape", tuple(x2.shape), f"one that ends in {x1.shape[-1]}, as x1's")
+            mistake("cdist", "x2's shape", tuple(x2.shape), f"a shape that ends in {x1.shape[-1]}, as x1's")
         )
     mode = MODES[0] if compute_mode is None else compute_mode
     if mode not in MODES:
@@ -159,24 +161,24 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = Non
     if p == 2 and (mode == MODES[1] or (large and mode == MODES[0])):
         return _by_product(x1, x2)
     first, second = tuple(x1.shape), tuple(x2.shape)
-    apart = bind(
+    differences = bind(
         lookup("sub"),
         reshape(x1, *first[:-1], 1, first[-1]),
         reshape(x2, *second[:-2], 1, *second[-2:]),
     )
-    return vector_norm(apart, p, -1)
+    return vector_norm(differences, p, -1)
 
 
 def _by_product(x1: Any, x2: Any) -> Any:
-    """sqrt(|x|^2 + |y|^2 - 2 x y), never below 0."""
+    """Return Euclidean distances as sqrt(|x|^2 + |y|^2 - 2 x y), the radicand clamped to 0."""
 
     def squares(value: Any) -> Any:
         return power_sum(value, 2, (len(value.shape) - 1,), True)
 
     products = matmul(x1, swap_last(x2))
     total = bind(lookup("add"), squares(x1), swap_last(squares(x2)))
-    apart = bind(lookup("sub"), total, bind(lookup("mul"), products, 2.0))
-    return power_root(bind(lookup("clamp_min"), apart, 0.0), 2)
+    radicand = bind(lookup("sub"), total, bind(lookup("mul"), products, 2.0))
+    return power_root(bind(lookup("clamp_min"), radicand, 0.0), 2)
 
 
 @function(inplace=True, out=True, wide=True)
@@ -193,5 +195,5 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     place = arguments.dimension("renorm", dim, rank)
     size = vector_norm(input, p, tuple(d for d in range(rank) if d != place), True)
     factor = bind(lookup("div"), float(maxnorm), bind(lookup("add"), size, 1e-7))
-    kept = bind(lookup("gt"), size, float(maxnorm))
-    return bind(lookup("mul"), input, to_dtype(bind(lookup("where"), kept, factor, 1.0), input.dtype))
+    larger = bind(lookup("gt"), size, float(maxnorm))
+    return bind(lookup("mul"), input, to_dtype(bind(lookup("where"), larger, factor, 1.0), input.dtype))

@@ -1,4 +1,4 @@
-"""The norm functions of ``nn.functional``: each one ``norm`` over its dimensions, and the running statistics."""
+"""The normalization functions of ``nn.functional``: the op ``norm`` over their dimensions, and running statistics."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ EPSILON = {
     "float64": 2.220446049250313e-16,
     "float32": 1.1920928955078125e-07,
 }
-"""The distance from 1 to the next number of the type computed in: PyTorch's default ``eps`` of ``rms_norm``."""
+"""Machine epsilon by the type of the computation: PyTorch's default ``eps`` of ``rms_norm``."""
 
 NORMALIZE_BY = pointwise(
     "normalize_by",
     "(x - m) / sqrt(v + e) * w + b",
     "x m v e w b",
-    "Values by a given mean and variance.",
+    "Values normalized by a given mean and variance, scaled and shifted.",
     kinds="f",
 )
 RUNNING = pointwise(
     "running_average",
     "x * (1.0 - m) + y * m * k",
     "x y m k",
-    "An average moved towards a new value.",
+    "An exponential moving average with a new value.",
     kinds="f",
 )
 
@@ -41,10 +41,10 @@ RUNNING = pointwise(
 def _norm(
     where: str, x: Any, weight: Any, bias: Any, shape: Sequence[int], **options: Any
 ) -> tuple[Any, ...]:
-    """The op with its parameters brought to ``shape``; the scale of a shift without one is 1."""
+    """Bind the op with its parameters reshaped to ``shape``; a bias without a weight gets a weight of 1."""
     arguments.floating(where, "input", x.dtype)
     size = math.prod(shape)
-    made = []
+    parameters = []
     for name, parameter in (("weight", weight), ("bias", bias)):
         if parameter is not None:
             if math.prod(arguments.tensor(where, name, parameter).shape) != size:
@@ -52,34 +52,34 @@ def _norm(
                     mistake(where, f"{name}'s shape", tuple(parameter.shape), f"{size} elements")
                 )
             parameter = bind(lookup("reshape"), parameter, shape=tuple(shape))
-        made.append(parameter)
-    if made[0] is None and made[1] is not None:
-        like = made[1]
-        made[0] = bind(lookup("full"), 1, shape=tuple(like.shape), dtype=like.dtype, device=str(like.device))
-    result: tuple[Any, ...] = bind(NORM, x, *(value for value in made if value is not None), **options)
+        parameters.append(parameter)
+    scale, shift = parameters
+    if scale is None and shift is not None:
+        scale = bind(lookup("full"), 1, shape=tuple(shift.shape), dtype=shift.dtype, device=str(shift.device))
+    result: tuple[Any, ...] = bind(NORM, x, *(p for p in (scale, shift) if p is not None), **options)
     return result
 
 
 def _trailing(
     where: str, input: Any, normalized_shape: Any, weight: Any, bias: Any
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The dimensions to fold, and the parameters' shape against the input."""
+    """Return the dimensions to normalize over, and the parameters' shape that broadcasts to the input."""
     arguments.tensor(where, "input", input)
-    own = arguments.sizes(
+    sizes = arguments.sizes(
         where, (normalized_shape,) if isinstance(normalized_shape, int) else (tuple(normalized_shape),)
     )
-    shape, count = tuple(input.shape), len(own)
-    if not count or shape[-count:] != own:
+    shape, count = tuple(input.shape), len(sizes)
+    if not count or shape[-count:] != sizes:
         raise ShapeError(
-            mistake(where, "input's shape", shape, f"(*, {', '.join(map(str, own))}), as normalized_shape")
+            mistake(where, "input's shape", shape, f"(*, {', '.join(map(str, sizes))}), as normalized_shape")
         )
     for name, parameter in (("weight", weight), ("bias", bias)):
-        if parameter is not None and tuple(arguments.tensor(where, name, parameter).shape) != own:
+        if parameter is not None and tuple(arguments.tensor(where, name, parameter).shape) != sizes:
             raise ShapeError(
-                mistake(where, f"{name}'s shape", tuple(parameter.shape), f"{own}, the normalized_shape")
+                mistake(where, f"{name}'s shape", tuple(parameter.shape), f"{sizes}, the normalized_shape")
             )
     rank = len(shape)
-    return tuple(range(rank - count, rank)), (1,) * (rank - count) + own
+    return tuple(range(rank - count, rank)), (1,) * (rank - count) + sizes
 
 
 @function(functional=True, method=False, autocast="float32")
@@ -90,7 +90,14 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Mean 0 and variance 1 over the last dimensions, those of ``normalized_shape`` (Ba et al. 2016), as PyTorch."""
+    """Normalize to mean 0 and variance 1 over the last dimensions, those of ``normalized_shape`` (Ba et al. 2016).
+
+    As ``torch.nn.functional.layer_norm``. ``weight`` and ``bias`` have the shape ``normalized_shape``.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.layer_norm(wf.tensor([[1.0, 3.0]]), 2, eps=0.0).tolist()
+    [[-1.0, 1.0]]
+    """
     dims, shape = _trailing("layer_norm", input, normalized_shape, weight, bias)
     return _norm("layer_norm", input, weight, bias, shape, dims=dims, eps=float(eps), center=True)[0]
 
@@ -102,14 +109,15 @@ def rms_norm(
     weight: Tensor | None = None,
     eps: float | None = None,
 ) -> Tensor:
-    """Root mean square 1 over the last dimensions (Zhang and Sennrich 2019); ``eps`` None is an epsilon.
+    """Normalize to root mean square 1 over the last dimensions (Zhang and Sennrich 2019).
 
-    It is that of the type computed in: float32's for 16-bit input.
+    As ``torch.nn.functional.rms_norm``. The default ``eps`` is the machine epsilon of the type of the computation,
+    float32's for 16-bit input.
     """
     dims, shape = _trailing("rms_norm", input, normalized_shape, weight, None)
     arguments.floating("rms_norm", "input", input.dtype)
-    least = EPSILON[input.dtype.compute.name] if eps is None else float(eps)
-    return _norm("rms_norm", input, weight, None, shape, dims=dims, eps=least, center=False)[0]
+    epsilon = EPSILON[input.dtype.compute.name] if eps is None else float(eps)
+    return _norm("rms_norm", input, weight, None, shape, dims=dims, eps=epsilon, center=False)[0]
 
 
 def _channels(where: str, input: Any, least_rank: int = 2) -> int:
@@ -142,7 +150,7 @@ def group_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Mean 0 and variance 1 over each of ``num_groups`` groups of channels of (N, C, ...) (Wu and He 2018)."""
+    """Normalize each of ``num_groups`` groups of channels of (N, C, ...) to mean 0 and variance 1 (Wu and He 2018)."""
     channels = _channels("group_norm", input)
     groups = arguments.integer("group_norm", "num_groups", num_groups)
     if groups < 1 or channels % groups:
@@ -159,18 +167,18 @@ def group_norm(
     return bind(reshape, out, shape=shape)
 
 
-def _by_given(x: Any, mean: Any, variance: Any, weight: Any, bias: Any, eps: float) -> Any:
-    """Normalised by running statistics: pointwise."""
+def _by_running(x: Any, mean: Any, variance: Any, weight: Any, bias: Any, eps: float) -> Any:
+    """Normalize by running statistics, a pointwise op."""
     shape = (1, x.shape[1], *(1,) * (len(x.shape) - 2))
     operands = [
-        default if one is None else bind(lookup("reshape"), one, shape=shape)
-        for one, default in ((mean, 0.0), (variance, 1.0), (weight, 1.0), (bias, 0.0))
+        default if value is None else bind(lookup("reshape"), value, shape=shape)
+        for value, default in ((mean, 0.0), (variance, 1.0), (weight, 1.0), (bias, 0.0))
     ]
     return to_dtype(bind(NORMALIZE_BY, x, *operands[:2], float(eps), *operands[2:]), x.dtype)
 
 
-def _move(running: Any, value: Any, momentum: Any, scale: float) -> None:
-    """Move a running statistic in place."""
+def _update_running(running: Any, value: Any, momentum: Any, scale: float) -> None:
+    """Update a running statistic in place."""
     if running is not None:
         fresh = bind(lookup("reshape"), value, shape=tuple(running.shape))
         bind(RUNNING, running, to_dtype(fresh, running.dtype), momentum, scale, into=(running,))
@@ -187,10 +195,11 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Mean 0 and variance 1 over the batch, channel by channel of (N, C, ...) (Ioffe and Szegedy 2015), as PyTorch.
+    """Normalize each channel of (N, C, ...) to mean 0 and variance 1 over the batch (Ioffe and Szegedy 2015).
 
-    While ``training`` the batch's own statistics count, and the running ones move towards them in place by
-    ``momentum`` (the variance without bias); else the running ones count.
+    As ``torch.nn.functional.batch_norm``. With ``training`` the statistics are the batch's, and the running statistics
+    are updated in place: exponential moving averages of the mean and of the unbiased variance, with ``momentum`` the
+    weight of the new value. Without ``training`` the running statistics are used.
     """
     channels = _channels("batch_norm", input)
     _per_channel(
@@ -201,7 +210,7 @@ def batch_norm(
             raise ArgumentError(
                 mistake("batch_norm", "running_mean or running_var", None, "tensors unless training")
             )
-        return _by_given(input, running_mean, running_var, weight, bias, eps)
+        return _by_running(input, running_mean, running_var, weight, bias, eps)
     rank = len(input.shape)
     dims = (0, *range(2, rank))
     count = math.prod(input.shape[d] for d in dims)
@@ -221,8 +230,8 @@ def batch_norm(
         eps=float(eps),
         center=True,
     )
-    _move(running_mean, mean, momentum, 1.0)
-    _move(running_var, variance, momentum, count / (count - 1) if count else 1.0)
+    _update_running(running_mean, mean, momentum, 1.0)
+    _update_running(running_var, variance, momentum, count / (count - 1) if count else 1.0)
     return to_dtype(out, input.dtype)  # under autocast the statistics are wider
 
 
@@ -237,7 +246,10 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Mean 0 and variance 1 over each channel of each example of (N, C, ...) (Ulyanov et al. 2016), as PyTorch."""
+    """Normalize each channel of each example of (N, C, ...) to mean 0 and variance 1 (Ulyanov et al. 2016).
+
+    As ``torch.nn.functional.instance_norm``. Without ``use_input_stats`` the running statistics are used.
+    """
     channels = _channels("instance_norm", input, 3)
     _per_channel(
         "instance_norm",
@@ -254,7 +266,7 @@ def instance_norm(
                     "instance_norm", "running_mean or running_var", None, "tensors without use_input_stats"
                 )
             )
-        return _by_given(input, running_mean, running_var, weight, bias, eps)
+        return _by_running(input, running_mean, running_var, weight, bias, eps)
     rank = len(input.shape)
     count = math.prod(input.shape[2:])
     if count == 1:
@@ -267,6 +279,8 @@ def instance_norm(
     )  # fmt: skip
     if running_mean is not None or running_var is not None:
         average = lookup("mean")
-        _move(running_mean, bind(average, mean, dims=(0,), keepdim=False), momentum, 1.0)
-        _move(running_var, bind(average, variance, dims=(0,), keepdim=False), momentum, count / (count - 1))
+        _update_running(running_mean, bind(average, mean, dims=(0,), keepdim=False), momentum, 1.0)
+        _update_running(
+            running_var, bind(average, variance, dims=(0,), keepdim=False), momentum, count / (count - 1)
+        )
     return out

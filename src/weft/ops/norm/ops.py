@@ -1,4 +1,4 @@
-"""Norms: one op over any dimensions with scale and shift, its backward, and that of scale and shift; a kernel each.
+"""Normalization as one op over any dimensions with scale and shift, and two ops of its gradient; a kernel each.
 
 ``norm(x, weight, bias)`` is ``(x - mean) / sqrt(var + eps) * weight + bias`` with mean and (biased) variance over
 ``dims``; without ``center`` the mean counts as 0 (RMS). The parameters broadcast against x: layer, group, batch and
@@ -34,16 +34,19 @@ def _infer(*types: TensorType, dims: tuple[int, ...], eps: float, center: bool) 
             raise DTypeError(
                 mistake("norm", f"{name}'s dtype", parameter.dtype.name, f"{x.dtype.name}, as the input's")
             )
-        if any(size not in (1, own) for size, own in zip(parameter.shape, x.shape, strict=True)):
+        if any(size not in (1, full) for size, full in zip(parameter.shape, x.shape, strict=True)):
             raise ShapeError(
-                mistake("norm", f"{name}'s shape", parameter.shape, f"one that broadcasts to {x.shape}")
+                mistake("norm", f"{name}'s shape", parameter.shape, f"a shape that broadcasts to {x.shape}")
             )
     statistics = TensorType(reduced_shape(x.shape, dims, True), x.dtype.compute)
     return x, statistics, statistics
 
 
 class _Rows:
-    """The traversal of a norm's kernel: points are the kept dimensions, each folds over ``dims``; both coalesced."""
+    """The loops of a norm's kernel: a row for each point of the kept dimensions, reduced over ``dims``.
+
+    Kept and reduced dimensions are coalesced.
+    """
 
     def __init__(
         self, name: str, shape: Sequence[int], dims: Sequence[int], operands: Sequence[Operand]
@@ -51,9 +54,9 @@ class _Rows:
         self.builder = Builder(name)
         self.count = math.prod(shape[d] for d in dims)
         kept = [d for d in range(len(shape)) if d not in dims]
-        every = [broadcast_strides(operand, shape) for operand in operands]
-        outer, outer_strides = coalesce([shape[d] for d in kept], [[own[d] for d in kept] for own in every])
-        inner, inner_strides = coalesce([shape[d] for d in dims], [[own[d] for d in dims] for own in every])
+        full = [broadcast_strides(operand, shape) for operand in operands]
+        outer, outer_strides = coalesce([shape[d] for d in kept], [[s[d] for d in kept] for s in full])
+        inner, inner_strides = coalesce([shape[d] for d in dims], [[s[d] for d in dims] for s in full])
         self.rows = math.prod(outer)
         self._outer, self._points = len(outer), [*self.builder.axes(outer), *self.builder.reduce_axes(inner)]
         self._strides = {
@@ -62,33 +65,33 @@ class _Rows:
         }
 
     def load(self, operand: Operand) -> Expr:
-        """The operand's element at a reduction point."""
+        """Load the operand's element at a reduction point."""
         return self.builder.load(operand, self._points, self._strides[id(operand)])
 
     def load_row(self, operand: Operand) -> Expr:
-        """The element of an operand that is constant over the reduction."""
+        """Load the row's element of an operand that is constant over the reduction."""
         return self.builder.load(
             operand, self._points[: self._outer], self._strides[id(operand)][: self._outer]
         )
 
     def store(self, operand: Operand, value: Expr) -> None:
-        """Write at every reduction point."""
+        """Store a value at every reduction point."""
         self.builder.store(operand, self._points, value, self._strides[id(operand)], inner=True)
 
     def store_row(self, operand: Operand, value: Expr) -> None:
-        """Write a row's result."""
+        """Store a row's result."""
         self.builder.store(
             operand, self._points[: self._outer], value, self._strides[id(operand)][: self._outer]
         )
 
     def mean(self, value: Expr) -> Expr:
-        """The mean of a value over the row."""
+        """Return the mean of a value over the row."""
         return self.builder.reduce("sum", value) / cast(
             self.builder.integer("count", self.count), value.dtype
         )
 
     def program(self, profile: TargetProfile) -> KernelProgram:
-        """The finished kernel."""
+        """Return the finished kernel."""
         return KernelProgram(
             (self.builder.finish(cooperative=is_cooperative(profile, self.rows, self.count)),)
         )
@@ -156,11 +159,11 @@ def _gradient(context: Gradient, grad: Any, *_: Any) -> list[Any]:
 NORM = declare(
     "norm", rules=ROWS.but(batching="norm", partition="fold", precision="float32"),
     infer=_infer, reference=_reference, lower=_lower, gradient=_gradient, saves=_saves, saves_output=True,
-    constants=(1, 2), doc="Values centred and scaled to variance 1 over dimensions, with scale and shift.",
+    constants=(1, 2), doc="Values normalized to mean 0 and variance 1 over dimensions, with scale and shift.",
 )  # fmt: skip
 
 
-# The backward of x: J g, with J = (I - 1 1' / n - xhat xhat' / n) / sqrt(var + eps) symmetric.
+# The gradient of x is J g, with the symmetric Jacobian J = (I - 1 1' / n - xhat xhat' / n) / sqrt(var + eps).
 
 
 def _lower_backward(request: KernelRequest) -> KernelProgram:
@@ -194,8 +197,8 @@ def _reference_backward(
     return (inverse * (rest - scaled * (flowing * scaled).mean(dims, keepdims=True))).astype(x.dtype)
 
 
-def _normalised(x: Any, options: dict[str, Any]) -> tuple[Any, Any]:
-    """(x - mean) / deviation and 1 / deviation, as functions of x that the tape can follow to any order."""
+def _normalized(x: Any, options: dict[str, Any]) -> tuple[Any, Any]:
+    """Return (x - mean) / deviation and 1 / deviation as differentiable functions of x, for gradients of any order."""
     dims, mean = options["dims"], lookup("mean")
     centred = bind(lookup("sub"), x, bind(mean, x, dims=dims, keepdim=True)) if options["center"] else x
     variance = bind(mean, bind(lookup("square"), centred), dims=dims, keepdim=True)
@@ -204,7 +207,7 @@ def _normalised(x: Any, options: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _gradient_backward(context: Gradient, seed: Any) -> list[Any]:
-    """With a the seed and b = g w: <a, J b> in terms of g, w and x, of which mean and variance are functions."""
+    """Return the gradients of <a, J b> with the seed a and b = g w; mean and variance are functions of x."""
     grad, x, mean, variance = (context.input(place) for place in range(4))
     weight = context.input(4) if len(context.needs) > 4 else None
     options, mul, add = _options(context), lookup("mul"), lookup("add")
@@ -224,7 +227,7 @@ def _gradient_backward(context: Gradient, seed: Any) -> list[Any]:
     if context.needs[1]:
         flowing = grad if weight is None else bind(mul, grad, weight)
         by_flowing = apply(flowing)
-        scaled, inverse = _normalised(x, options)
+        scaled, inverse = _normalized(x, options)
         parts = bind(mul, total(bind(mul, seed, by_flowing)), scaled)
         parts = bind(add, parts, bind(mul, total(bind(mul, flowing, scaled)), by_seed))
         parts = bind(add, parts, bind(mul, total(bind(mul, seed, scaled)), by_flowing))
@@ -285,7 +288,7 @@ def _gradient_parameters(context: Gradient, *seeds: Any) -> list[Any]:
     options = _options(context)
     by_grad = by_x = None
     if context.needs[0]:
-        by_grad = bind(lookup("mul"), _normalised(x, options)[0], seeds[0])
+        by_grad = bind(lookup("mul"), _normalized(x, options)[0], seeds[0])
         by_grad = bind(lookup("add"), by_grad, seeds[1]) if seeds[1:] else by_grad
     if context.needs[1]:
         by_x = bind(NORM_BACKWARD, grad, x, mean, variance, seeds[0], **options)

@@ -1,1 +1,1 @@
-"""The steps of optimizers, over many tensors at once."""
+"""Optimizer steps: ops that update many parameters at once."""

@@ -1,4 +1,4 @@
-"""Updates of Adamax, NAdam, RAdam, Adadelta, Rprop and ASGD as formulas; ``updates`` makes the kernels."""
+"""The update formulas of Adamax, NAdam, RAdam, Adadelta, Rprop and ASGD; ``updates`` builds their kernels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from weft.ops.optimizers.updates import MOMENTS, _descent, declare_update
 
 
 def _decayed(attributes: dict[str, Any]) -> str:
-    """The direction ``d`` and the parameter ``q`` from which the step is taken."""
+    """Return the lines of the direction ``d`` and of ``q``, the parameter after decoupled weight decay."""
     decoupled = attributes["decoupled"]
     decay = "q = p - lr * weight_decay * p\n" if decoupled and attributes["weight_decay"] else "q = p\n"
     return _descent(attributes, coupled=not decoupled) + decay
@@ -27,7 +27,7 @@ _MOMENTUM = "k = (1.0 - one_minus_beta1) * (1.0 - 0.5 * exp(step * log_decay))\n
 
 
 def _nadam(attributes: dict[str, Any]) -> list[str]:
-    """Dozat 2016; ``u`` is the product of the momenta so far, this step's included."""
+    """Dozat 2016; ``u`` is the product of the momenta of all steps, this step's included."""
     lines = _decayed(attributes) + _MOMENTS + _MOMENTUM
     lines += "n = (1.0 - one_minus_beta1) * (1.0 - 0.5 * exp((step + 1.0) * log_decay))\n"
     lines += "h = sqrt(b / -expm1(step * log_beta2)) + eps\n"
@@ -38,8 +38,8 @@ def _nadam(attributes: dict[str, Any]) -> list[str]:
 def _radam(attributes: dict[str, Any]) -> list[str]:
     """Liu et al. 2020. ``r``, the length of the average, decides whether the step is adaptive.
 
-    ``r = rho_inf - 2 t beta2^t / (1 - beta2^t)`` cancels where ``x = -t log(beta2)`` is small, and is there summed from
-    the series of ``1 / (e^x - 1)``.
+    ``r = rho_inf - 2 t beta2^t / (1 - beta2^t)`` loses digits where ``x = -t log(beta2)`` is small, and is computed
+    there by the series of ``1 / (e^x - 1)``.
     """
     lines = _decayed(attributes) + _MOMENTS
     lines += "x = -step * log_beta2\nc1 = -expm1(step * log_beta1)\nc2 = -expm1(-x)\ny = x * x\n"
@@ -58,7 +58,7 @@ def _adadelta(attributes: dict[str, Any]) -> list[str]:
 
 
 def _rprop(attributes: dict[str, Any]) -> list[str]:
-    """Riedmiller and Braun 1993: where the sign turned, no step is taken and the gradient counts as 0 afterwards."""
+    """Riedmiller and Braun 1993: where the gradient changed sign, no step is taken, and its saved value is 0."""
     lines = _descent(attributes, coupled=False)
     lines += "r = d * b\nf = grow if r > 0.0 else (shrink if r < 0.0 else 1.0)\n"
     lines += "n = minimum(maximum(w * f, least), most)\nk = 0.0 if r < 0.0 else d\n"
@@ -91,7 +91,7 @@ NADAM_MOMENTUM = declare_update(
     ("u",),
     lambda attributes: [f"{_MOMENTUM}u * k"],
     "log_decay",
-    "The product of NAdam's momenta with one more.",
+    "The product of NAdam's momenta after one more step.",
 )
 RADAM = declare_update(
     "radam_step", MOMENTS, *_TWO, _radam, f"{_DECOUPLED} rho_inf rho_rest rho_scale", "A step of RAdam."

@@ -1,6 +1,7 @@
 """Optimizer steps: one op updates all parameters of a group, in one kernel with a part for each parameter.
 
-Operands: scalars in 0-d tensors first, then for each parameter its tensors; outputs: what each part rewrites.
+Operands are the scalars first, as 0-d tensors, then the tensors of each parameter. Outputs are the updated tensors of
+each parameter.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Formulas = Callable[[dict[str, Any], DType], "list[str]"]
 
 @dataclass(frozen=True)
 class _Update:
-    """The rules of an update op; see ``declare_update`` for the fields."""
+    """The rules of an update op; ``declare_update`` describes the fields."""
 
     name: str
     shared: Sequence[str]
@@ -34,9 +35,9 @@ class _Update:
     formulas: Any
 
     def _of_parameters(self, operands: Sequence[Any]) -> Iterator[Sequence[Any]]:
-        """The operands of each parameter."""
-        width, own = len(self.tensors), operands[len(self.shared) :]
-        return (own[start : start + width] for start in range(0, len(own), width))
+        """Return the operands of each parameter."""
+        width, tensors = len(self.tensors), operands[len(self.shared) :]
+        return (tensors[start : start + width] for start in range(0, len(tensors), width))
 
     def infer(self, *types: TensorType, **attributes: Any) -> tuple[TensorType, ...]:
         return tuple(
@@ -70,34 +71,34 @@ class _Update:
         numbers = tuple(attributes.items())
         steps = []
         for first, last in self._pieces(operands, outputs, profile):
-            # numbered anew, so that pieces that differ in nothing but their tensors are one kernel
+            # renumbered from 0, so that pieces that differ only in their tensors share a kernel
             given = [
                 *operands[:shared],
                 *operands[shared + first * width : shared + last * width],
                 *outputs[first * count : last * count],
             ]
-            made = _numbered(given)
+            numbered = _numbered(given)
             parameters = shared + (last - first) * width
             parts = tuple(
                 (
-                    *made[shared + at * width : shared + (at + 1) * width],
-                    *made[parameters + at * count : parameters + (at + 1) * count],
+                    *numbered[shared + at * width : shared + (at + 1) * width],
+                    *numbered[parameters + at * count : parameters + (at + 1) * count],
                 )
                 for at in range(last - first)
             )
-            step = self._step(made[:shared], parts, numbers)
+            step = self._step(numbered[:shared], parts, numbers)
             steps.append(renumbered(step, [operand.index for operand in given]))
         return KernelProgram(tuple(steps))
 
     def _step(
         self, scalars: Sequence[Operand], parts: Sequence[Sequence[Operand]], numbers: tuple[Any, ...]
     ) -> KernelStep:
-        """The kernel over some parameters; where all are runs of elements, it is made once for any of their sizes."""
-        sizes = [_run(part) for part in parts]
+        """Return the kernel's call over some parameters; a kernel of contiguous parameters is cached for any sizes."""
+        sizes = [_contiguous_size(part) for part in parts]
         if None in sizes:
             return self._built(scalars, parts, numbers)
         flat = tuple(tuple(replace(operand, shape=(2,), strides=(1,)) for operand in part) for part in parts)
-        step, places = _made_for_runs(self, tuple(scalars), flat, numbers)
+        step, places = _built_for_contiguous(self, tuple(scalars), flat, numbers)
         arguments = list(step.arguments)
         for place, size in zip(places, sizes, strict=True):
             assert size is not None
@@ -119,18 +120,18 @@ class _Update:
     def _pieces(
         self, operands: Sequence[Operand], outputs: Sequence[Operand], profile: TargetProfile
     ) -> list[tuple[int, int]]:
-        """The first parameter of each kernel and the one after its last: as many as it may bind and should hold."""
+        """Return the range of parameters of each kernel, within the target's binding limit and ``PARTS``."""
         count = len(self.written)
         bound = {scalar.slot for scalar in operands[: len(self.shared)] if not scalar.scalar}
         limit = profile.limits.get("max-storage-buffers-per-shader-stage", 1 << 30)
         pieces, start, slots = [], 0, set(bound)
         at = -1
         for at, part in enumerate(self._of_parameters(operands)):
-            own = {operand.slot for operand in (*part, *outputs[at * count : (at + 1) * count])}
-            if at > start and (len(slots | own) > limit or at - start == PARTS):
+            needed = {operand.slot for operand in (*part, *outputs[at * count : (at + 1) * count])}
+            if at > start and (len(slots | needed) > limit or at - start == PARTS):
                 pieces.append((start, at))
                 start, slots = at, set(bound)
-            slots |= own
+            slots |= needed
         return [*pieces, (start, at + 1)]
 
     def _part(
@@ -138,43 +139,43 @@ class _Update:
         results: Sequence[Expr],
     ) -> None:  # fmt: skip
         dtype, width = part[0].dtype.compute, len(self.tensors)
-        sizes, strides = coalesce(part[0].shape, [one.strides for one in (*part, *targets)])
+        sizes, strides = coalesce(part[0].shape, [operand.strides for operand in (*part, *targets)])
         indices = builder.axes(sizes)
         used = {node for result in results for node in variables(result)}
         places: list[tuple[str, Operand, Sequence[Expr], Sequence[int]]]
         places = [(name, scalar, (), ()) for name, scalar in zip(self.shared, scalars, strict=True)]
         places += [
-            (name, one, indices, own)
-            for name, one, own in zip(self.tensors, part, strides[:width], strict=True)
+            (name, operand, indices, steps)
+            for name, operand, steps in zip(self.tensors, part, strides[:width], strict=True)
         ]
         values = {
             node: builder.scalar(operand, dtype)
             if operand.scalar
-            else cast(builder.load(operand, at, own), dtype)
-            for name, operand, at, own in places
+            else cast(builder.load(operand, at, steps), dtype)
+            for name, operand, at, steps in places
             if (node := variable(name, dtype)) in used
         }
-        for target, own, value in zip(targets, strides[width:], results, strict=True):
-            builder.store(target, indices, substitute(value, values), own)
+        for target, steps, value in zip(targets, strides[width:], results, strict=True):
+            builder.store(target, indices, substitute(value, values), steps)
         builder.end_part()
 
 
 @lru_cache(maxsize=64)
-def _made_for_runs(
+def _built_for_contiguous(
     update: _Update,
     scalars: tuple[Operand, ...],
     parts: tuple[tuple[Operand, ...], ...],
     numbers: tuple[Any, ...],
 ) -> tuple[KernelStep, list[int]]:
-    """The step over contiguous parameters, and at which of its arguments the size of each stands."""
+    """Return the kernel's call over contiguous parameters, and the positions of their sizes in its arguments."""
     step = update._built(scalars, parts, numbers)
     assert isinstance(step.kernel, Kernel)
     places = {parameter.name: at for at, parameter in enumerate(step.kernel.parameters)}
     return step, [places[f"i{number}_0_size"] for number in range(len(parts))]
 
 
-def _run(part: Sequence[Operand]) -> int | None:
-    """How many elements a part has, ``None`` where these are not one run of neighbours in each of its tensors."""
+def _contiguous_size(part: Sequence[Operand]) -> int | None:
+    """Return the number of elements of a part; ``None`` unless each of its tensors is contiguous."""
     shape = part[0].shape
     dense = contiguous_strides(shape)
     if any(operand.strides != dense for operand in part):
@@ -183,16 +184,18 @@ def _run(part: Sequence[Operand]) -> int | None:
 
 
 def _numbered(operands: Sequence[Operand]) -> list[Operand]:
-    """The operands with indices and slots by their places in this list."""
+    """Renumber the indices and slots of operands by their positions in this list."""
     slots: dict[int, int] = {}
     return [
-        replace(one, index=at, slot=one.slot if one.scalar else slots.setdefault(one.slot, at))
-        for at, one in enumerate(operands)
+        replace(
+            operand, index=at, slot=operand.slot if operand.scalar else slots.setdefault(operand.slot, at)
+        )
+        for at, operand in enumerate(operands)
     ]
 
 
 FLAGS = ("maximize", "nesterov", "decoupled")
-"""Attributes that choose a formula; the others are numbers in it."""
+"""Attributes that choose a formula; all other attributes are numbers in the formula."""
 
 
 def declare_update(
@@ -206,10 +209,15 @@ def declare_update(
 ) -> OpSpec:
     """Declare an update op.
 
-    ``shared``: names of the leading operands, 0-d tensors or Python numbers, which change without a new kernel;
-    ``tensors``: names of each parameter's operands in order;
-    ``written``: which of them each part rewrites; ``formulas(attributes)``: the new values as expressions over
-    all these names and the float attributes; ``options``: the names of all attributes.
+    Args:
+        name: the op's name.
+        shared: names of the leading operands, 0-d tensors or Python numbers, whose values are no part of a kernel.
+        tensors: names of each parameter's operands, in order.
+        written: the names of the tensors that the op updates.
+        formulas: takes the attributes and returns the new values as expressions over all these names and the float
+            attributes.
+        options: the names of all attributes.
+        doc: what the op does.
     """
     rules = _Update(name, shared, tensors, written, formulas)
     return declare(
@@ -220,7 +228,7 @@ def declare_update(
 
 
 def _descent(attributes: dict[str, Any], coupled: bool = True) -> str:
-    """The direction ``d``: the gradient, or its negative to maximize, with the L2 penalty's gradient where coupled.
+    """Return the line of the direction ``d``: the gradient, negated to maximize, plus the L2 penalty's if coupled.
 
     A weight decay of 0 adds no term, so that an infinite parameter does not become NaN.
     """
@@ -229,7 +237,7 @@ def _descent(attributes: dict[str, Any], coupled: bool = True) -> str:
 
 
 def _sgd(attributes: dict[str, Any]) -> list[str]:
-    """PyTorch's SGD with momentum: the first step (``step`` is 1) takes the gradient without dampening."""
+    """PyTorch's SGD with momentum; the first step (``step`` is 1) applies no dampening."""
     lines = _descent(attributes)
     if attributes["dampening"]:
         lines += "b = d if step < 1.5 else momentum * m + (1.0 - dampening) * d\n"
@@ -259,10 +267,10 @@ SGD = declare_update(
 
 
 def _adam(attributes: dict[str, Any], largest: bool = False) -> list[str]:
-    """Kingma and Ba 2015, with bias corrections 1 - beta^step from expm1, exact for small steps.
+    """Kingma and Ba 2015, with the bias corrections 1 - beta^step by expm1, which is accurate for small steps.
 
-    With ``largest`` the largest second moment so far, ``x``, is used in place of the present one, and kept (Reddi,
-    Kale and Kumar 2018).
+    With ``largest`` the maximum of all second moments, ``x``, takes the place of the second moment (Reddi, Kale and
+    Kumar 2018).
     """
     decoupled = attributes["decoupled"]
     lines = _descent(attributes, coupled=not decoupled)
@@ -275,7 +283,7 @@ def _adam(attributes: dict[str, Any], largest: bool = False) -> list[str]:
 
 
 def _rmsprop(attributes: dict[str, Any]) -> list[str]:
-    """Hinton's RMSprop; ``centered`` takes the mean gradient's square off (Graves 2013), with momentum or without."""
+    """Hinton's RMSprop; ``centered`` subtracts the mean gradient's square (Graves 2013), ``heavy`` has momentum."""
     lines = _descent(attributes) + "b = s * alpha + one_minus_alpha * d * d\n"
     written, scale = ["b"], "sqrt(b)"
     if attributes["centered"]:
@@ -307,7 +315,7 @@ def _lion(attributes: dict[str, Any]) -> list[str]:
 
 
 MOMENTS = ("lr", "step", "one_minus_beta1", "log_beta1")
-"""What Adam's kernels read anew at each step: a schedule may change the rate and the first beta."""
+"""The operands of Adam's kernels that change between steps: a schedule may change the rate and the first beta."""
 _ADAM = "beta2 one_minus_beta2 log_beta2 eps weight_decay maximize decoupled"
 ADAM = declare_update(
     "adam_step", MOMENTS, ("p", "g", "m", "v"), ("p", "m", "v"), _adam, _ADAM, "A step of Adam or AdamW."
@@ -336,7 +344,7 @@ RMSPROP = {
     for heavy in (False, True)
     for centered in (False, True)
 }
-"""RMSprop's op by whether it has momentum and whether it is centered: these decide which state it keeps."""
+"""RMSprop's ops, keyed by whether there is momentum and whether it is centered: these decide the state tensors."""
 ADAGRAD = declare_update(
     "adagrad_step",
     ("lr", "step"),
@@ -357,7 +365,7 @@ SCALE = declare_update(
     ("g",),
     lambda attributes: ["g * scale"],
     "",
-    "Many tensors times one number.",
+    "Many tensors multiplied by one number.",
 )
 CLAMP = declare_update(
     "clamp_all",
@@ -366,5 +374,5 @@ CLAMP = declare_update(
     ("g",),
     lambda attributes: ["minimum(maximum(g, -limit), limit)"],
     "limit",
-    "Many tensors held within [-limit, limit].",
+    "Many tensors clamped to [-limit, limit].",
 )
