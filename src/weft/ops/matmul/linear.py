@@ -174,7 +174,8 @@ def _two_batches(
 
 
 def _after_copies(
-    a: Operand, b: Operand, c: Operand, layout: ProductLayout, dense: dict[int, Operand], profile: TargetProfile, free: int
+    a: Operand, b: Operand, c: Operand, layout: ProductLayout, dense: dict[int, Operand], profile: TargetProfile,
+    free: int,
 ) -> KernelProgram:  # fmt: skip
     """Return a product whose ``dense`` operands are first copied, broadcast over the whole batch."""
     steps = []
