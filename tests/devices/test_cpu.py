@@ -236,7 +236,7 @@ def test_equal_specs_are_one_kernel(cpu_device: CpuDevice) -> None:
     x, y = filled(cpu_device, numpy.ones(3)), filled(cpu_device, numpy.zeros(3))
     for _ in range(3):  # equal, but other objects
         cpu_device.dispatch_kernel(scale(), [x, y], [3, 2.0])
-    assert len(cpu_device._kernels) == 1
+    assert len(cpu_device.kernels) == 1
 
 
 WRONG = [(1, [3, 2.0]), (3, [3, 2.0]), (2, [3]), (2, [3, 2.0, 1]), (2, [3, "x"])]

@@ -114,7 +114,7 @@ def test_a_directory_that_others_write_to_is_refused(tmp_path: Path, monkeypatch
         cache.find()
     monkeypatch.delenv("WEFT_CACHE_DIR")
     monkeypatch.setattr(folders, "_default", lambda: tmp_path)
-    with pytest.warns(RuntimeWarning, match="compiled kernels are made anew"):
+    with pytest.warns(RuntimeWarning, match="kernels are compiled anew"):
         assert cache.find() is None
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("WEFT_CACHE_DIR", str(tmp_path / "file"))
@@ -152,7 +152,7 @@ def test_swapped_entries_are_not_used(store: cache.Cache) -> None:
     a, b = store.directory / "a.weftobj", store.directory / "b.weftobj"
     a.rename(store.directory / "c")
     b.rename(a)
-    refused(store, "damaged, or not what was written under its name")
+    refused(store, "damaged, or was not written under this name")
     store.put("a", ENTRY)
     assert store.get("a") == ENTRY
 
@@ -163,7 +163,7 @@ def test_a_checksum_without_the_key_is_not_enough(store: cache.Cache, tmp_path: 
     forged = cache.Entry(("f",), ("g",), b"evil code").pack("a", other)
     assert forged is not None
     (store.directory / "a.weftobj").write_bytes(forged)
-    refused(store, "damaged, or not what was written")
+    refused(store, "damaged, or was not written under")
 
 
 @pytest.mark.parametrize("at", range(0, 140, 9))
@@ -172,7 +172,7 @@ def test_every_damaged_byte_is_found(store: cache.Cache, at: int) -> None:
     data = bytearray(path.read_bytes())
     data[at % len(data)] ^= 0x55
     path.write_bytes(data)
-    refused(store, "damaged, or not what was written")
+    refused(store, "damaged, or was not written under")
 
 
 @POSIX

@@ -86,7 +86,7 @@ def test_the_last_cache_is_shared_by_processors(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         (tmp_path / name / "size").write_text(f"{size}\n")
         (tmp_path / name / "shared_cpu_list").write_text(f"{sharing}\n")
-    assert memory.own_cache(tmp_path) == (300 << 20) // 8
+    assert memory.cache_share(tmp_path) == (300 << 20) // 8
     (tmp_path / "index3" / "shared_cpu_list").write_text(f"{mine[0]}-{mine[0]}\n")
-    assert memory.own_cache(tmp_path) == 300 << 20
-    assert memory.own_cache(tmp_path / "nothing") == 32 << 20
+    assert memory.cache_share(tmp_path) == 300 << 20
+    assert memory.cache_share(tmp_path / "nothing") == 32 << 20

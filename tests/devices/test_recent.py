@@ -136,7 +136,7 @@ def test_more_kernels_than_are_kept(name: str, monkeypatch: pytest.MonkeyPatch, 
                 assert y[3].item() == 3 + number
         gc.collect()
         sizes.append(resident())
-    held = device._kernels if name == "cpu" else device.pipelines._by_value
+    held = device.kernels if name == "cpu" else device.pipelines._by_value
     assert len(held) <= LIMIT
     assert sizes[-1] - sizes[1] < 6 << 20, sizes  # 240 kernels: kept, they would take 12 to 200 MB
     device.dispose()

@@ -14,7 +14,7 @@ from tests.devices.plans import accumulate, at, chain, checked, download, pointw
 from weft import devices
 from weft.devices.base import Device
 from weft.devices.cpu import CpuDevice
-from weft.devices.events import Event
+from weft.devices.observers import Event
 from weft.devices.replay import Replay, check
 from weft.errors import ArgumentError, DeviceError, DisposedError, IndexOutOfRangeError
 from weft.plan import Dispatch, Loop, Plan

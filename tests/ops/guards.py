@@ -35,7 +35,7 @@ class Guards:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         del self._device.allocate, self._device.allocate_together  # type: ignore[attr-defined]
-        self._device._consider()
+        self._device._update_direct()
 
     def _guarded(self, size: int) -> Storage:
         whole = self._allocate(-(-size // 4) * 4 + 2 * WIDTH)

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from weft.autograd.mode import no_grad
 from weft.compiler.collecting import rare_collections
 from weft.compiler.slow import announced
-from weft.devices.base import Device, Storage
-from weft.devices.replay import MovedError, Replay
+from weft.devices.base import Device, PreparedPlan, Storage
+from weft.devices.replay import MovedError
 from weft.graph import Graph, Var, interpret
 from weft.graph.lower.limits import TooLarge, too_large
 from weft.graph.lower.lowered import Lowered
@@ -117,7 +117,7 @@ class Planned:
         self._own = len(states)
         self._lowered = lowered
         self._settled = False
-        self.replay: Replay | None = None
+        self.replay: PreparedPlan | None = None
         self._plan(states)
 
     def run(self, inputs: Sequence[Storage], states: Sequence[Storage]) -> list[Storage]:
@@ -130,7 +130,7 @@ class Planned:
                 self.replay = None
         return self._plan(states).run(inputs, states)
 
-    def _plan(self, states: Sequence[Storage]) -> Replay:
+    def _plan(self, states: Sequence[Storage]) -> PreparedPlan:
         def gather(numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
             wanted = {
                 at: states[at] for at in numbers if at < self._own

@@ -15,7 +15,7 @@ from typing import Any
 from weft.autograd.mode import no_grad
 from weft.control.body import trace_bodies
 from weft.control.running import giving_starts
-from weft.devices import Replay
+from weft.devices import PreparedPlan
 from weft.dtypes import DType
 from weft.graph import Graph, Node, Var
 from weft.graph.lower.limits import too_large
@@ -40,9 +40,9 @@ class _Plans:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._plans: OrderedDict[Any, tuple[Graph, Replay | None, list[Var]]] = OrderedDict()
+        self._plans: OrderedDict[Any, tuple[Graph, PreparedPlan | None, list[Var]]] = OrderedDict()
 
-    def find(self, key: Any, body: Graph, make: Callable[[], tuple[Replay | None, list[Var]]]) -> Any:
+    def find(self, key: Any, body: Graph, make: Callable[[], tuple[PreparedPlan | None, list[Var]]]) -> Any:
         """What ``make`` gave, a plan and its results' types; ``None`` the first time that a key comes.
 
         A key holds the body's identity, so the body is kept with it.
@@ -101,7 +101,7 @@ def by_plan(op: str, operands: Sequence[Any], attributes: dict[str, Any]) -> tup
 
 def _planned(
     op: str, operands: Sequence[Array], attributes: dict[str, Any]
-) -> tuple[Replay | None, list[Var]]:
+) -> tuple[PreparedPlan | None, list[Var]]:
     """The plan of a graph that has nothing but the loop; ``None`` where the device cannot bind its values."""
     from weft.ops import lookup
 

@@ -1,7 +1,7 @@
-"""Devices by name, and which one is the default. No driver is touched until a device is opened.
+"""Devices by name, and the choice of the default device. No driver is loaded until a device is opened.
 
-``open`` takes ``cpu``, ``webgpu``, ``webgpu:1`` (a second GPU) and ``webgpu:software``. Everything above this floor
-gets its devices here.
+``open`` takes ``cpu``, ``webgpu``, ``webgpu:1`` (a second GPU) and ``webgpu:software``. All packages above get their
+devices here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from weft.devices.base import Buffer, Device, MemoryStats, Range, Span, Storage
+from weft.devices.base import Buffer, Device, MemoryStats, PreparedPlan, Range, Span, Storage
 from weft.devices.events import Printer
 from weft.devices.interrupts import keep_interrupts
 from weft.devices.replay import Replay
@@ -27,6 +27,7 @@ __all__ = [
     "Buffer",
     "Device",
     "MemoryStats",
+    "PreparedPlan",
     "Range",
     "Replay",
     "Span",
@@ -50,7 +51,7 @@ _chosen: ContextVar[str | None] = ContextVar("weft_default_device", default=None
 
 
 def parse(name: str) -> str:
-    """The name, checked for its form; ``DeviceError`` says which forms there are.
+    """Return the name after a check of its form; ``DeviceError`` lists the forms and the available devices.
 
     >>> parse("webgpu:1")
     'webgpu:1'
@@ -69,10 +70,12 @@ def parse(name: str) -> str:
 
 
 def open(name: str) -> Device:
-    """The device of that name, opened at the first call; equal names are one device.
+    """Return the device of that name, opened at the first call; equal names are one device.
 
-    Plain ``"webgpu"`` is the first real GPU, or the software rasteriser where there is none. Raises
-    ``DeviceError`` naming what is available where there is no such device.
+    Plain ``"webgpu"`` is the first real GPU, or the software rasteriser where there is none.
+
+    Raises:
+        DeviceError: Where there is no device of that name; the message lists the available ones.
     """
     with _lock:
         found = _devices.get(name)
@@ -84,7 +87,7 @@ def open(name: str) -> Device:
 
 
 def _print_where_asked(device: Device) -> None:
-    """Print a device's dispatches as ``WEFT_DEBUG`` says: see ``Printer``."""
+    """Print a device's dispatches at the level that ``WEFT_DEBUG`` sets: see ``Printer``."""
     text = os.environ.get("WEFT_DEBUG") or "0"
     if text not in ("0", "1", "2", "3", "4"):
         raise ArgumentError(f"WEFT_DEBUG is {text!r}, expected 0 to 4")
@@ -100,34 +103,34 @@ def _open(name: str) -> Device:
     from weft.devices.webgpu import WebGpuDevice, find
 
     adapter = find(name)
-    own = _devices.get(adapter.info.name)
-    if own is None or getattr(own, "disposed", False):
-        own = _devices[adapter.info.name] = WebGpuDevice(adapter)
-    return own
+    device = _devices.get(adapter.info.name)
+    if device is None or getattr(device, "disposed", False):
+        device = _devices[adapter.info.name] = WebGpuDevice(adapter)
+    return device
 
 
 def opened() -> list[Device]:
-    """The devices that are open and usable, each once."""
+    """Return the devices that are open and usable, each once."""
     with _lock:
         found = {id(device): device for device in _devices.values() if not getattr(device, "disposed", False)}
         return list(found.values())
 
 
 def available() -> list[str]:
-    """The names of the devices of this machine: ``cpu`` first, then GPUs, then the software rasteriser."""
+    """Return the names of the devices of this machine: ``cpu`` first, then GPUs, then the software rasteriser."""
     return ["cpu", *(info.name for info in _adapters())]
 
 
 def default() -> Device:
-    """The device that tensors are made on.
+    """Return the device on which tensors are made by default.
 
-    What ``using`` or ``set_default`` says, else ``WEFT_DEVICE``, else a real GPU, else ``cpu``.
+    It is the device of ``using`` or ``set_default``, else of ``WEFT_DEVICE``, else a real GPU, else ``cpu``.
     """
     return open(default_name()[0])
 
 
 def default_name() -> tuple[str, str]:
-    """The name of the default device, and why it is that one."""
+    """Return the name of the default device, and the reason for the choice."""
     chosen = _chosen.get()
     if chosen is not None:
         return chosen, "set by the program"
@@ -141,11 +144,11 @@ def default_name() -> tuple[str, str]:
 
 
 chosen = _chosen.get
-"""The name of the default device that the program chose in this context, if it did."""
+"""Returns the name of the default device that the program chose in this context, else ``None``."""
 
 
 def set_default(name: str | None) -> None:
-    """Make a device the default of this context (thread or task); ``None`` goes back to the machine's choice."""
+    """Make a device the default of this context (thread or task); ``None`` restores the choice of ``default``."""
     _chosen.set(None if name is None else open(name).name)
 
 
@@ -161,7 +164,7 @@ def using(name: str) -> Iterator[Device]:
 
 
 def _adapters() -> list[AdapterInfo]:
-    """What the drivers offer; nothing where the native library cannot be loaded: ``cpu`` works without it."""
+    """Return the adapters of all drivers; an empty list where the native library cannot be loaded."""
     from weft.devices.webgpu.adapters import adapters
 
     try:

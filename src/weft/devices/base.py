@@ -1,8 +1,8 @@
 """The device interface: memory and kernels, nothing about ops.
 
-``Storage`` is a range of a device's memory with a version counter; tensors are views of storages. It may be
-moved (into an arena, by the pool), so nobody keeps its buffer across calls. Everything a device does for its
-callers is in ``Device``; ``cpu`` and ``webgpu`` implement it.
+A ``Storage`` is a range of a device's memory with a version counter; tensors are views of storages. A storage may be
+moved (into an arena, by the pool), so callers do not keep its buffer across calls. ``Device`` declares every call that
+a device offers; ``cpu`` and ``webgpu`` implement it.
 """
 
 from __future__ import annotations
@@ -15,26 +15,24 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from weft.devices.observers import Observer
 from weft.dtypes import DType
 from weft.errors import ArgumentTypeError, DisposedError, UnsupportedError
 from weft.plan import Plan
 from weft.target import Choices, KernelSpec, TargetProfile
 
-if TYPE_CHECKING:
-    from weft.devices.events import Observer
-    from weft.devices.replay import Replay
-
 born: Callable[[Storage], None] | None = None
-"""Where set, it is called with every new storage: the leak report notes who made it."""
+"""A hook, called with every new storage where it is set: the leak report records the allocating line with it."""
 
 
 @dataclass(frozen=True)
 class MemoryStats:
-    """Bytes of a device: held by live storages, at most so far, kept in the pool for reuse; and counts.
+    """The memory statistics of a device, in bytes, and its counters since it was opened.
 
-    ``allocations`` counts native allocations since the device was opened, ``dispatches`` kernels started.
+    ``in_use`` bytes are held by live storages, ``peak`` is the largest ``in_use`` so far, ``pooled`` bytes are kept for
+    reuse. ``allocations`` counts native allocations, ``dispatches`` the kernels started.
     """
 
     in_use: int
@@ -47,36 +45,38 @@ class MemoryStats:
 
 
 class Buffer:
-    """A piece of native memory: ``size`` bytes behind ``handle``; devices subclass or fill it. Storages share it.
+    """A native allocation: ``size`` bytes behind ``handle``, shared by the storages that lie in it.
 
-    ``address`` is where it lies in memory of the host, ``None`` elsewhere.
+    ``address`` is the host address of the first byte, ``None`` on devices whose memory the host does not see.
     """
 
     __slots__ = ("__weakref__", "address", "device", "handle", "queue", "references", "size", "used")
 
     queue: deque[Buffer | int]
-    """Where the pool that made it finds what was given back; absent where no pool did."""
+    """The queue by which the buffer returns to its pool; absent on a buffer that no pool made."""
 
     def __init__(self, device: Device, handle: Any, size: int) -> None:
         self.device = device
         self.handle = handle
         self.size = size
         self.address: int | None = getattr(handle, "address", None)
-        self.references = 0  # storages that lie in it; the device takes the memory back at zero
-        self.used = -1  # the size of the storage that a pool made it for alone, -1 for all others
+        self.references = 0  # storages in this buffer; at zero the device takes the memory back
+        self.used = (
+            -1
+        )  # the size of its only storage where the pool made the buffer for that storage, else -1
 
 
 class Storage:
     """``size`` bytes at ``offset`` of a buffer, with the version counter that autograd checks.
 
-    Freed when the last tensor on it goes, or at once by ``dispose()``; used after that it raises
-    ``DisposedError``. ``offset`` is a multiple of the device's binding alignment (256 bytes). ``address`` is where it
-    lies in memory of the host, while it is there; ``None`` on other devices.
+    The memory is freed with the last tensor on the storage, or at once by ``dispose()``; a later use raises
+    ``DisposedError``. ``offset`` is a multiple of the device's binding alignment (256 bytes). ``address`` is the host
+    address of the first byte; ``None`` after ``dispose()`` and on devices whose memory the host does not see.
     """
 
     __slots__ = ("__weakref__", "_buffer", "_fate", "address", "device", "offset", "size", "version")
 
-    _fate: str  # what became of the memory; absent while it is there
+    _fate: str  # why the memory is gone, for the error message; absent while the storage is usable
 
     def __init__(self, device: Device, buffer: Buffer, offset: int, size: int) -> None:
         if type(offset) is not int or type(size) is not int:
@@ -95,7 +95,7 @@ class Storage:
 
     @property
     def buffer(self) -> Buffer:
-        """The memory this storage lies in now; ``DisposedError`` after ``dispose()``."""
+        """The buffer in which this storage lies now; raises ``DisposedError`` after ``dispose()``."""
         if self._buffer is None:
             fate = getattr(self, "_fate", "disposed; create the tensor anew")
             raise DisposedError(f"this tensor's storage on {self.device.name} was {fate}")
@@ -107,7 +107,7 @@ class Storage:
         return self._buffer is None
 
     def move(self, buffer: Buffer, offset: int) -> None:
-        """Point to another place of the same size, whose bytes are already there."""
+        """Move the storage to a range of another buffer, into which its bytes were copied before."""
         old = self.buffer
         buffer.references += 1
         self._buffer, self.offset = buffer, offset
@@ -119,12 +119,12 @@ class Storage:
         buffer = self._buffer
         if buffer is not None:
             self._buffer = self.address = None
-            buffer.used = -1  # accounted for here
+            buffer.used = -1  # the next line does the accounting
             self.device.storage_gone(self.size)
             self._leave(buffer)
 
     def hand_over(self, fate: str) -> Storage:
-        """A new storage on the same bytes; this one is disposed, and says ``fate`` when it is used."""
+        """Return a new storage on the same bytes; this storage is disposed, and its errors say ``fate``."""
         heir = object.__new__(Storage)
         heir.device, heir.offset, heir.size, heir.version = self.device, self.offset, self.size, self.version
         heir._buffer, heir.address = self.buffer, self.address
@@ -144,7 +144,7 @@ class Storage:
             return
         if buffer is None:
             return
-        if buffer.references == 1 and buffer.used == self.size:  # as dispose() would, in one step
+        if buffer.references == 1 and buffer.used == self.size:  # the same as dispose(), in one step
             self._buffer = None
             buffer.references = 0
             buffer.queue.append(buffer)
@@ -154,7 +154,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class Span:
-    """A range of a buffer that holds several storages: what a kernel binds when two of them share a binding."""
+    """A range of a buffer that covers several storages, for kernels that access them through one binding."""
 
     buffer: Buffer
     offset: int
@@ -162,31 +162,48 @@ class Span:
 
 
 Range = Storage | Span
-"""What a kernel binds: ``size`` bytes at ``offset`` of ``buffer``."""
+"""An operand of a kernel: ``size`` bytes at ``offset`` of ``buffer``."""
 
 
 DispatchArguments = tuple[KernelSpec, Sequence[Range], Sequence[int | float], "tuple[str, str] | None"]
 """A dispatch: what ``Device.dispatch_kernel`` takes."""
 
-
 Launch = Callable[..., "int | None"]
 """Dispatches one kernel: called with the addresses of its storages and then its changing parameters.
 
-Gives the index that the kernel reports to be out of range, else ``None``. Raises ``TypeError`` for the address of a
-disposed storage (``None``), before anything is done.
+Returns the index that the kernel reports to be out of range, else ``None``. The address of a disposed storage is
+``None``, for which a launch raises ``TypeError`` before the kernel starts.
 """
 
 
-class Device(ABC):
-    """One device. Data crosses only in ``write`` and ``read``; all calls may come from any thread.
+class PreparedPlan(Protocol):
+    """A plan that is ready to run on a device (``replay.Replay``)."""
 
-    ``name`` is what users write (``"cpu"``, ``"webgpu"``, ``"webgpu:software"``); ``profile`` what kernels are
-    made for; ``alignment`` the multiple that storage offsets keep, in bytes. ``lock`` is held while a plan is replayed.
-    ``before_call``, where set, is called
-    with ``"allocate"``, ``"write"``, ``"read"``, ``"copy"`` or ``"dispatch"`` before anything is done: tests raise
-    there. ``observers`` are told of every dispatch (``events``). ``largest_binding`` is the number of bytes that a
-    kernel can bind at once. ``direct`` says that neither ``before_call`` nor an observer is set and the device is
-    usable, so that launches and the pool may be called at once.
+    plan: Plan
+
+    def run(self, inputs: Sequence[Storage], states: Sequence[Storage]) -> list[Storage]:
+        """Run the plan: read inputs, read and overwrite states, return new storages of the outputs."""
+
+    def close(self) -> None:
+        """Return the plan's arenas to the pool now; a second call does nothing."""
+
+
+class Device(ABC):
+    """A device: memory, kernels and their order. Data crosses only in ``write`` and ``read``.
+
+    All calls may come from any thread.
+
+    Attributes:
+        name: The name that users write: ``"cpu"``, ``"webgpu"``, ``"webgpu:software"``.
+        profile: The target that kernels are generated for.
+        alignment: Storage offsets are multiples of this number of bytes.
+        lock: Held while a plan is replayed.
+        before_call: A hook for tests, called with ``"allocate"``, ``"write"``, ``"read"``, ``"copy"`` or
+            ``"dispatch"`` before the call has any effect; an exception of the hook cancels the call.
+        observers: Receive an event for every dispatch (``events``).
+        largest_binding: The largest range that a kernel can bind, in bytes.
+        direct: Whether the device is usable and has no hook and no observer, so that the fast paths (``launcher``,
+            ``allocator``) may be used.
     """
 
     name: str
@@ -199,51 +216,52 @@ class Device(ABC):
     _observers: tuple[Observer, ...] = ()
     _before_call: Callable[[str], None] | None = None
     _unusable: str | None = None
-    """What closed the device, where something has."""
+    """The error message of a device that was disposed or lost, else ``None``."""
 
     @property
     def observers(self) -> tuple[Observer, ...]:
-        """Those that are told of every dispatch."""
+        """The observers, which receive an event for every dispatch."""
         return self._observers
 
     @observers.setter
     def observers(self, value: tuple[Observer, ...]) -> None:
         self._observers = value
-        self._consider()
+        self._update_direct()
 
     @property
     def before_call(self) -> Callable[[str], None] | None:
-        """What is called before anything is done."""
+        """The hook that is called before a call has any effect."""
         return self._before_call
 
     @before_call.setter
     def before_call(self, value: Callable[[str], None] | None) -> None:
         self._before_call = value
-        self._consider()
+        self._update_direct()
 
-    def _consider(self) -> None:
-        """Set ``direct`` after a change of what it depends on."""
-        asked = self._observers or self._before_call is not None
-        self.direct = not asked and self._unusable is None
+    def _update_direct(self) -> None:
+        """Set ``direct`` after a change of an attribute that it depends on."""
+        watched = self._observers or self._before_call is not None
+        self.direct = not watched and self._unusable is None
 
     @abstractmethod
     def allocate(self, size: int) -> Storage:
-        """A storage of ``size`` bytes (0 included) with undefined contents.
+        """Return a new storage of ``size`` bytes (0 included) with undefined contents.
 
-        ``OutOfMemoryError`` states what was asked for, in use and allowed.
+        Raises:
+            OutOfMemoryError: With the bytes requested, in use and allowed.
         """
 
     def allocator(self) -> Callable[[int], Storage]:
-        """``allocate`` for calls while the device is ``direct``: what that says need not be asked again."""
+        """Return a form of ``allocate`` without the checks that ``direct`` makes unnecessary."""
         return self.allocate
 
     @abstractmethod
     def allocate_together(self, sizes: Sequence[int]) -> list[Storage]:
-        """Storages that share one buffer (an arena), in order, each aligned."""
+        """Return storages that share one buffer (an arena), in order, each aligned."""
 
     @abstractmethod
     def release(self, buffer: Buffer) -> None:
-        """Take back a buffer that no storage lies in; kept for reuse, or freed."""
+        """Take back a buffer without storages; it is kept for reuse, or freed."""
 
     @abstractmethod
     def storage_gone(self, size: int) -> None:
@@ -255,11 +273,11 @@ class Device(ABC):
 
     @abstractmethod
     def read(self, storage: Storage, offset: int, size: int) -> bytearray:
-        """Wait for all work so far and give ``size`` bytes; raises what a kernel reported in the status word."""
+        """Wait for all work so far and return ``size`` bytes; raises the error that a kernel reported, if any."""
 
     @abstractmethod
     def copy(self, source: Storage, destination: Storage) -> None:
-        """Copy all bytes of one storage of this device to another of at least its size, in order."""
+        """Copy all bytes of a storage to another one of this device, at least as large, in order."""
 
     @abstractmethod
     def register_kernel(self, spec: KernelSpec) -> None:
@@ -280,46 +298,54 @@ class Device(ABC):
     ) -> None:
         """Run a kernel over ranges (inputs, then outputs), in order with all other calls.
 
-        ``parameters`` follow ``spec.parameters``. ``report`` is (where, what) for the message of an index that
-        the kernel finds out of range: ``("embedding", "index")``.
+        Args:
+            spec: The kernel.
+            ranges: The operands: inputs, then outputs.
+            parameters: Values in the order of ``spec.parameters``.
+            report: The op and the argument that the message of an index out of range names: ``("embedding", "index")``.
         """
 
     @abstractmethod
     def dispatch_kernels(self, calls: Sequence[DispatchArguments]) -> None:
-        """Run kernels in order, all or none: whatever can fail is done for each before the first one starts.
+        """Run kernels in order, all or none.
 
-        Compiling, binding and packing come first. Behind that only a device that is lost, or an index that a kernel
-        reports, leaves some of them undone.
+        All kernels are compiled, bound and packed before the first of them starts. After that only a lost device, or
+        an index that a kernel reports, leaves some of them unexecuted.
         """
 
     def launcher(
         self, spec: KernelSpec, parameters: Sequence[int | float], changing: Sequence[int] = ()
     ) -> Launch | None:
-        """A short way to dispatch a kernel again and again, ``None`` where it has to be dispatched as any other.
+        """Return a function that dispatches a kernel repeatedly with little overhead.
+
+        A launch calls neither ``before_call`` nor observers, so it is valid only while the device is ``direct``.
 
         Args:
             spec: The kernel.
-            parameters: The parameters of each call; those that change are given anew.
-            changing: Positions of the parameters that change, none of which a workgroup count depends on.
+            parameters: The parameters of the calls.
+            changing: Positions of the parameters that each call passes anew; no workgroup count depends on them.
 
-        A launch is for devices that are ``direct``: it makes no call of ``before_call`` and tells no observer.
+        Returns:
+            The launch, or ``None`` where the kernel needs ``dispatch_kernel``.
         """
         return None
 
     @abstractmethod
     def check_usable(self) -> None:
-        """Raise what closed the device, where something has: ``dispose()``, a fork, a lost driver."""
+        """Raise the error of a device that is closed: by ``dispose()``, a fork, or the loss of its driver."""
 
     @abstractmethod
-    def prepare(self, plan: Plan) -> Replay:
-        """Compile a plan's kernels and allocate its arenas; ``Replay.run(inputs, states)`` then runs it.
+    def prepare(self, plan: Plan) -> PreparedPlan:
+        """Compile a plan's kernels and allocate its arenas, so that ``run(inputs, states)`` of the result runs it.
 
-        ``ArgumentError`` for a plan that is not well formed, ``KernelError`` for a kernel that this device cannot run.
+        Raises:
+            ArgumentError: For a plan that is not well formed.
+            KernelError: For a kernel that this device cannot run.
         """
 
     @abstractmethod
     def synchronize(self) -> None:
-        """Wait for all work so far; raises what a kernel reported."""
+        """Wait for all work so far; raises the error that a kernel reported, if any."""
 
     @abstractmethod
     def memory_stats(self) -> MemoryStats:
@@ -333,15 +359,15 @@ class Device(ABC):
         """Wait until the durations of all observed dispatches are known."""
 
     def choose(self, choices: Choices) -> Path | None:
-        """Have kernels made as measurements say, now and in later processes; gives the file that keeps it."""
+        """Generate kernels by measured choices, now and in later processes; return the file that keeps them."""
         raise UnsupportedError(f"choose: {self.name} has one form of each kernel; tune a webgpu device")
 
     def supports(self, dtype: DType) -> bool:
-        """Whether tensors of this type can live here."""
+        """Return whether the device supports tensors of this type."""
         return self.profile.supports(dtype)
 
     def itemsize(self, dtype: DType) -> int:
-        """Bytes per element of this type here."""
+        """Return the bytes per element of this type on this device."""
         return self.profile.itemsize(dtype)
 
     def __repr__(self) -> str:
@@ -353,12 +379,12 @@ class HostDevice(Device):
 
     @abstractmethod
     def view(self, storage: Storage) -> Any:
-        """The storage's bytes as a NumPy array of uint8 on the same memory."""
+        """Return the storage's bytes as a NumPy array of uint8 on the same memory."""
 
     @abstractmethod
     def adopt(self, array: Any) -> Storage:
-        """A storage on the memory of a NumPy array, which it keeps alive."""
+        """Return a storage on the memory of a NumPy array, which the storage keeps alive."""
 
     @abstractmethod
     def number(self, storage: Storage, offset: int, format_: struct.Struct) -> bool | int | float:
-        """The number at a byte of the storage."""
+        """Return the number that begins at byte ``offset`` of the storage."""

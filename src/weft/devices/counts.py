@@ -1,6 +1,6 @@
 """Workgroup counts: the three expressions of a ``KernelSpec`` as one Python function of its parameters.
 
-Devices evaluate them at each dispatch, so a tree becomes nested closures once per kernel.
+Devices evaluate the counts at each dispatch, so each expression tree is compiled to nested closures once per kernel.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ _OPERATORS: dict[str, Callable[..., ParameterValue]] = {
 
 
 REMEMBERED = 512
-"""Counts kept for each kernel; with as many sets of sizes the oldest are forgotten."""
+"""Results cached for each kernel; a full cache is cleared."""
 
 
 def compile_counts(spec: KernelSpec) -> Counts:
-    """A function from parameter values, in the order of ``spec.parameters``, to the workgroup counts.
+    """Return a function from parameter values, in the order of ``spec.parameters``, to the workgroup counts.
 
-    The counts of sizes seen before are looked up. Raises ``KernelError`` for a function that host code does not
-    have; the function raises it for values that exceed one of ``spec.bounds``.
+    The function caches its results, and raises ``KernelError`` for values that exceed one of ``spec.bounds``.
+
+    Raises:
+        KernelError: For an expression with a function that host code does not have.
     """
     types = {parameter.name: parameter.dtype for parameter in spec.parameters}
     positions = {parameter.name: index for index, parameter in enumerate(spec.parameters)}
@@ -59,7 +61,7 @@ def compile_counts(spec: KernelSpec) -> Counts:
 
 
 def counted(spec: KernelSpec) -> set[int]:
-    """The positions of the parameters that the counts and bounds of a kernel depend on."""
+    """Return the positions of the parameters on which the counts and bounds of a kernel depend."""
     types = {parameter.name: parameter.dtype for parameter in spec.parameters}
     positions = {parameter.name: index for index, parameter in enumerate(spec.parameters)}
     sources = [source for source in spec.workgroup_count if not source.strip().isdecimal()]
@@ -121,7 +123,7 @@ def _closure(spec: KernelSpec, node: Expr, positions: dict[str, int]) -> Evaluat
 
 
 def _definition(spec: KernelSpec, node: Expr) -> Expr:
-    """A defined function of the table, written out."""
+    """Return the definition of a function of the table, with its parameters replaced by the arguments."""
     types = tuple(arg.dtype for arg in node.args)
     formula = definition(node.function, types)
     if formula is None:

@@ -1,8 +1,4 @@
-"""What a device did, as it is told to observers: profilers, and the lines that ``WEFT_DEBUG`` prints.
-
-A device with no observer pays one test a dispatch. With one, each dispatch is an ``Event``; its time is known at once
-on ``cpu``, and on ``webgpu`` when the GPU's timestamps have come back (``Device.settle`` waits for them).
-"""
+"""Making events of dispatches, and ``Printer``: the observer that prints the lines of ``WEFT_DEBUG``."""
 
 from __future__ import annotations
 
@@ -11,57 +7,20 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from time import perf_counter_ns
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from weft.devices.base import Range
+from weft.devices.observers import Event
 from weft.plan import Dispatch
 from weft.target import KernelSpec
 
 _op = threading.local()
 
 
-@dataclass(slots=True, eq=False)
-class Event:
-    """One dispatch. Times are in nanoseconds; ``start`` is the host's clock, ``duration`` the device's work.
-
-    ``bytes`` are those of the memory that is bound, each range once. ``clock`` says who measured the duration.
-    """
-
-    device: str
-    op: str
-    kernel: str
-    groups: tuple[int, int, int]
-    bytes: int
-    thread: int
-    start: int
-    spec: KernelSpec = field(repr=False)
-    sizes: tuple[int, ...]
-    """Bytes of each binding."""
-    duration: int | None = None
-    device_start: int | None = None
-    """The device's own clock, where it has one."""
-    clock: str = "host"
-    dispatch: Dispatch | None = None
-    """What of a plan it carries out."""
-
-
-class Observer(Protocol):
-    """Who is told of dispatches; ``timed``: whether durations are wanted, which slows the device down."""
-
-    timed: bool
-
-    def dispatched(self, event: Event) -> None:
-        """A dispatch was recorded, or on ``cpu`` done."""
-
-    def measured(self, event: Event) -> None:
-        """The event's duration is known."""
-
-
 @contextmanager
 def running(op: str) -> Iterator[None]:
-    """Dispatches of this thread belong to an op."""
+    """Attribute the dispatches of this thread, within a ``with`` block, to an op."""
     before = getattr(_op, "name", None)
     _op.name = op
     try:
@@ -71,7 +30,7 @@ def running(op: str) -> Iterator[None]:
 
 
 def carried_out(steps: Iterator[tuple[Dispatch, int]]) -> Iterator[tuple[Dispatch, int]]:
-    """The same dispatches; while each of them is in hand, events of this thread belong to it."""
+    """Yield the same steps; until the next step is taken, events of this thread belong to the step's dispatch."""
     try:
         for step in steps:
             _op.dispatch = step[0]
@@ -81,7 +40,7 @@ def carried_out(steps: Iterator[tuple[Dispatch, int]]) -> Iterator[tuple[Dispatc
 
 
 def event(device: str, spec: KernelSpec, ranges: Sequence[Range], groups: tuple[int, int, int]) -> Event:
-    """The event of a dispatch that is about to be recorded."""
+    """Return the event of a dispatch that is about to be recorded."""
     held = {(id(range_.buffer), range_.offset): range_.size for range_ in ranges}
     return Event(
         device, getattr(_op, "name", None) or spec.name, spec.name, groups, sum(held.values()),
@@ -91,9 +50,10 @@ def event(device: str, spec: KernelSpec, ranges: Sequence[Range], groups: tuple[
 
 
 class Printer:
-    """``WEFT_DEBUG``: 1 a line for each operation, 2 for each dispatch with sizes, 3 kernels' sources once, 4 times.
+    """The observer behind ``WEFT_DEBUG``, which prints dispatches to ``stderr``.
 
-    At level 1 an operation is printed when it is dispatched first, and again at 10, 100, 1,000 … dispatches.
+    Level 1 prints a line for each operation at its 1st, 10th, 100th, 1,000th … dispatch; level 2 a line for each
+    dispatch, with sizes; level 3 also the source of each kernel, once; level 4 also durations.
     """
 
     def __init__(self, level: int, stream: TextIO | None = None) -> None:
@@ -104,7 +64,7 @@ class Printer:
         self._counts: Counter[str] = Counter()
 
     def dispatched(self, event: Event) -> None:
-        """Print what the level asks for."""
+        """Print the dispatch, as far as the level asks for it."""
         if self.level >= 3 and event.spec not in self._shown:
             self._shown.add(event.spec)
             self._print(f"weft: {event.device} source of {event.kernel}\n{event.spec.source.rstrip()}\n")
@@ -114,8 +74,8 @@ class Printer:
         if self.level >= 2:
             bindings = (*event.spec.inputs, *event.spec.outputs)
             shown = ", ".join(
-                f"{one.name}: {one.dtype.name} {size:,} B"
-                for one, size in zip(bindings, event.sizes, strict=False)
+                f"{binding.name}: {binding.dtype.name} {size:,} B"
+                for binding, size in zip(bindings, event.sizes, strict=False)
             )
             groups = " by ".join(map(str, event.groups))
             line += f" [{shown}] groups {groups}, {event.bytes:,} bytes"

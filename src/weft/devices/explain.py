@@ -1,7 +1,7 @@
-"""Why the devices are what they are: facts about the machine, gathered once, and what to say about them.
+"""Why a machine has the devices that it has: facts about the machine, and explanations of a missing GPU.
 
-``gather`` looks; ``explanations`` is a pure function of what it found, so that each situation can be tested on
-any machine. ``weft devices`` prints both.
+``gather`` collects the facts; ``explanations`` is a pure function of them, so that each situation can be tested on any
+machine. ``weft devices`` prints both.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _SOFTWARE_DRIVER = _MESA_DRIVER.replace("vulkan-radeon vulkan-intel", "vulkan-sw
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found on a machine.
+    """Facts about the GPUs and drivers of a machine.
 
     ``gpus`` are vendors of the display controllers that the kernel sees, ``drivers`` the names of Vulkan driver
-    manifests, ``blocked`` device files that this user may not open.
+    manifests, ``blocked`` the device files that this user may not open.
     """
 
     platform: str = "linux"
@@ -53,19 +53,19 @@ class Facts:
         return tuple(adapter for adapter in self.adapters if not adapter.software)
 
     def unused(self, vendor: str) -> bool:
-        """Whether the machine has a GPU of that vendor and no GPU is offered at all."""
+        """Return whether the machine has a GPU of that vendor while the drivers offer no GPU."""
         return vendor in self.gpus and not self.real
 
 
 def explanations(facts: Facts) -> list[str]:
-    """What stands between this machine and its GPU, and what to do about it; empty where nothing does."""
+    """Return why weft cannot use a GPU of this machine, and what to do about it; empty where nothing is wrong."""
     return [message for applies, message in _RULES if applies(facts)] if not facts.library_error else [
         f"The wgpu library cannot be used: {facts.library_error}"
     ]  # fmt: skip
 
 
 def _graphics_missing(facts: Facts) -> bool:
-    """NVIDIA's container runtime passes the Vulkan driver only where the ``graphics`` capability is asked for."""
+    """Return whether NVIDIA's container runtime left the Vulkan driver out: it needs the ``graphics`` capability."""
     given = (facts.nvidia_capabilities or "").replace(" ", "").split(",")
     return facts.container and facts.unused("NVIDIA") and not {"all", "graphics"} & set(given)
 
@@ -138,7 +138,7 @@ _RULES: list[tuple[Callable[[Facts], bool], str]] = [
 
 
 def gather(environment: Mapping[str, str] = os.environ, root: Path = Path("/")) -> Facts:
-    """The facts of this machine. ``root`` is where the file system starts: tests give a directory of their own."""
+    """Return the facts of this machine. ``root`` is the root of the file system; tests pass a directory."""
     from weft.devices.webgpu.adapters import adapters
 
     found: tuple[AdapterInfo, ...] = ()
@@ -173,7 +173,7 @@ def _loader_exists() -> bool:
 
 
 def _drivers(environment: Mapping[str, str], root: Path) -> tuple[str, ...]:
-    """Names of driver manifests, where Vulkan's loader looks for them."""
+    """Return the names of the driver manifests in the directories of Vulkan's loader."""
     for variable in ("VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
         if environment.get(variable):
             return tuple(Path(part).name for part in environment[variable].split(os.pathsep))
@@ -186,7 +186,7 @@ def _drivers(environment: Mapping[str, str], root: Path) -> tuple[str, ...]:
 
 
 def _gpus(root: Path) -> tuple[str, ...]:
-    """Vendors of the display controllers (PCI class 03) that the kernel sees."""
+    """Return the vendors of the display controllers (PCI class 03) that the kernel sees."""
     vendors = set()
     for device in sorted((root / "sys/bus/pci/devices").glob("*")):
         if _text(device / "class").startswith("0x03"):

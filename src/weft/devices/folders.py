@@ -1,11 +1,11 @@
-"""Directories for what processes keep for later ones, private to the user: what lies there decides what is run.
+"""Cache directories that are private to the user, since the files in them decide which code is run.
 
-A folder is checked at each opening, not once: every directory on the way to it belongs to the user or to root and is
-not writable by others, and files are opened without following links and checked by their descriptor. A key that only
-the user can read authenticates what is kept (``Folder.sign``), so that a file that was swapped, damaged or written by
-another user is not taken for one of this user's.
+A folder is checked at each opening: every directory on its path belongs to the user or to root and is not writable by
+others; files are opened without following links and checked by their descriptor. A key that only the user can read
+authenticates the files (``Folder.sign``), so that a file that was swapped, damaged or written by another user is
+refused.
 
-``WEFT_CACHE_DIR`` names another place than the platform's own, ``WEFT_CACHE=0`` turns keeping off.
+``WEFT_CACHE_DIR`` names another directory than the platform's own; ``WEFT_CACHE=0`` turns the caches off.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pathlib import Path
 from weft.errors import ArgumentError
 
 KEY = "key"
-"""The file of the key, in each folder."""
+"""The name of the key's file, in each folder."""
 KEY_BYTES = 32
 LARGEST = 1 << 30
-"""Bytes of a file that is read."""
+"""The largest file that is read, in bytes."""
 
 _POSIX = os.name == "posix"
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -35,20 +35,20 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | 
 
 
 class Unsafe(Exception):
-    """What is wrong with a path that code is loaded from; caught in this module, where it becomes a warning."""
+    """A path that code would be loaded from is not safe; caught in this module, where it becomes a warning."""
 
 
 class Folder:
     """A directory that only the user writes to.
 
     Args:
-        path: the directory, which is there.
-        danger: why it matters that nobody else writes there.
-        loss: what the user loses where the folder is not used.
+        path: The directory, which exists.
+        danger: For messages: why it matters that nobody else writes there.
+        loss: For messages: the consequence where the folder is not used.
     """
 
     def __init__(
-        self, path: Path, danger: str = "what lies in it is trusted", loss: str = "nothing is kept"
+        self, path: Path, danger: str = "the files in it are trusted", loss: str = "nothing is kept"
     ) -> None:
         self.path, self._danger, self._loss = Path(os.path.realpath(path)), danger, loss
         self._warned = False
@@ -63,7 +63,7 @@ class Folder:
             return str(error)
 
     def read(self, name: str) -> bytes | None:
-        """Return a file's bytes; ``None``, with a warning where that is odd, where there is no file to be trusted."""
+        """Return a file's bytes; ``None`` where the file is missing or, with a warning, not safe to use."""
         try:
             with self._opened() as folder:
                 return _read(folder, self.path, name)
@@ -74,7 +74,7 @@ class Folder:
             return None
 
     def write(self, name: str, data: bytes) -> bool:
-        """Write a file whole or not at all; False where the disk is full or read-only or the folder not safe."""
+        """Write a file atomically; return False where the disk is full or read-only, or the folder not safe."""
         try:
             with self._opened() as folder:
                 part = f"{secrets.token_hex(8)}.part"
@@ -92,19 +92,19 @@ class Folder:
             return False
 
     def remove(self, name: str) -> None:
-        """Remove a file, where it is there and the folder takes changes."""
+        """Remove a file, if it exists and the folder is writable."""
         with contextlib.suppress(OSError, Unsafe), self._opened() as folder:
             _unlink(folder, self.path, name)
 
     def touch(self, name: str) -> None:
-        """Note that a file was used now."""
-        with contextlib.suppress(OSError):  # another process may have dropped it meanwhile
+        """Set a file's modification time to now, as the mark of its last use."""
+        with contextlib.suppress(OSError):  # another process may have removed the file
             os.utime(
                 self.path / name, follow_symlinks=False
             ) if os.utime in os.supports_follow_symlinks else os.utime(self.path / name)
 
     def sign(self, *parts: bytes) -> bytes | None:
-        """Return the keyed digest (HMAC-SHA256) of byte strings and their lengths; ``None`` where there is no key."""
+        """Return the HMAC-SHA256 of byte strings and their lengths; ``None`` where no key can be read or made."""
         secret = self._key()
         if secret is None:
             return None
@@ -114,20 +114,19 @@ class Folder:
         return digest.digest()
 
     def is_signed(self, signature: bytes, *parts: bytes) -> bool:
-        """Return whether ``sign`` gave this digest for these byte strings, in this process or an earlier one."""
+        """Return whether ``signature`` is the digest that ``sign`` returns for these byte strings."""
         expected = self.sign(*parts)
         return expected is not None and hmac.compare_digest(expected, signature)
 
     def warn(self, problem: str) -> None:
-        """Warn once of what was found in the folder."""
+        """Warn of a problem of the folder, once."""
         if not self._warned:
             self._warned = True
             warnings.warn(f"{problem}; {self._danger}: {self._loss}", RuntimeWarning, stacklevel=4)
 
     def _key(self) -> bytes | None:
         if self._secret is None:
-            found = self._read_key() or self._made_key()
-            self._secret = found
+            self._secret = self._read_key() or self._make_key()
         return self._secret
 
     def _read_key(self) -> bytes | None:
@@ -146,8 +145,8 @@ class Folder:
             return None
         return found
 
-    def _made_key(self) -> bytes | None:
-        """A new key; that of another process where it is there first."""
+    def _make_key(self) -> bytes | None:
+        """Write a new key and return it; where another process was faster, return the key of that process."""
         part = f"{secrets.token_hex(8)}.part"
         try:
             with self._opened() as folder:
@@ -163,10 +162,10 @@ class Folder:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int | None]:
-        """The folder's descriptor, for calls relative to it; ``None`` on systems without such calls.
+        """Yield the folder's descriptor, for calls relative to it; ``None`` on systems without such calls.
 
         Raises:
-            Unsafe: where it, or a directory above it, may be changed by others.
+            Unsafe: Where the folder, or a directory above it, may be changed by others.
         """
         if not _POSIX:
             yield None
@@ -185,11 +184,13 @@ class Folder:
 
 
 def private(name: str, danger: str, loss: str) -> Folder | None:
-    """The user's own directory of that name; ``None`` where keeping is turned off, or the home takes no files.
+    """Return the user's cache directory ``name``; ``None`` where caches are turned off, or no file can be written.
 
-    ``ArgumentError`` for a ``WEFT_CACHE_DIR`` that cannot be used or is open to others (``danger`` says why that
-    matters), and for a ``WEFT_CACHE`` that is neither 0 nor 1. An unsafe default directory is left alone, with a
-    warning that says what is lost.
+    An unsafe default directory is not used, with a warning that states ``loss``.
+
+    Raises:
+        ArgumentError: For a ``WEFT_CACHE_DIR`` that cannot be used or is open to others (the message states
+            ``danger``), and for a ``WEFT_CACHE`` that is neither 0 nor 1.
     """
     switch = os.environ.get("WEFT_CACHE", "1")
     if switch not in ("0", "1", ""):
@@ -217,7 +218,7 @@ def private(name: str, danger: str, loss: str) -> Folder | None:
 
 
 def _make(directory: Path) -> None:
-    """Create a directory and those above it that are missing, each for the user alone whatever the umask."""
+    """Create a directory and its missing parents, each accessible to the user alone whatever the umask."""
     for path in (*reversed(directory.parents), directory):
         if not path.is_dir():
             with contextlib.suppress(FileExistsError):
@@ -227,10 +228,13 @@ def _make(directory: Path) -> None:
 
 
 def _check_above(path: Path) -> None:
-    """A directory on the way: of the user or root, and others cannot replace what is in it (its mode or sticky bit)."""
+    """Check a parent directory: it belongs to the user or root, and others cannot replace its entries.
+
+    The mode, or the sticky bit, keeps others from replacing entries.
+    """
     state = os.lstat(path)
     if not stat.S_ISDIR(state.st_mode):
-        raise Unsafe(f"{path} is no directory any more")
+        raise Unsafe(f"{path} is no longer a directory")
     if state.st_uid not in (0, os.getuid()):
         raise Unsafe(f"{path} belongs to user {state.st_uid}, expected one of yours or root's")
     if not state.st_mode & stat.S_ISVTX:
@@ -238,7 +242,7 @@ def _check_above(path: Path) -> None:
 
 
 def _check_own(path: Path, state: os.stat_result) -> None:
-    """A directory or file of the user's own, which nobody else writes to."""
+    """Check that a directory or file belongs to the user, and that nobody else may write to it."""
     if state.st_uid != os.getuid():
         raise Unsafe(f"{path} belongs to user {state.st_uid}, expected one that only you can write to")
     _check_writers(path, state)
@@ -254,7 +258,7 @@ def _check_writers(path: Path, state: os.stat_result) -> None:
 
 
 def _is_own_group(group: int) -> bool:
-    """Whether a group is the user's own, as systems make one for each user, and has no other member."""
+    """Return whether a group is the user's private group (same name as the user), without other members."""
     if sys.platform == "win32":
         return False
     import grp
@@ -267,7 +271,8 @@ def _is_own_group(group: int) -> bool:
     return user.pw_gid == group and found.gr_name == user.pw_name and set(found.gr_mem) <= {user.pw_name}
 
 
-# Calls on a file of a folder: relative to its descriptor where the system can, so that the folder is the one checked.
+# Calls on a file of a folder. They are relative to the folder's descriptor where the system supports that, so that they
+# apply to the very folder that was checked.
 
 
 def _read(folder: int | None, path: Path, name: str) -> bytes:

@@ -1,7 +1,7 @@
-"""Signals at a safe point: native state and what Python knows of it must not be torn apart by a signal's handler.
+"""Deferred signals: a signal handler's exception must not separate native state from the Python state that tracks it.
 
-``Uninterrupted`` holds handlers back until the end of a block. ``keep_interrupts`` sees to it that Ctrl-C is not lost
-where it falls into one of weft's destructors, in which Python prints exceptions and forgets them.
+``Uninterrupted`` defers handlers to the end of a block. ``keep_interrupts`` raises a Ctrl-C again that arrives in one
+of weft's destructors, where Python prints exceptions and drops them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Handler = Callable[[int, "FrameType | None"], Any]
 
 
 def interrupted() -> bool:
-    """Return whether a Ctrl-C waits for the end of the ``Uninterrupted`` block around; a long wait in it may stop."""
+    """Return whether a Ctrl-C is deferred by the surrounding ``Uninterrupted`` block, so that a long wait may stop."""
     block = getattr(signal.getsignal(signal.SIGINT), "__self__", None)
     return isinstance(block, Uninterrupted) and any(number == signal.SIGINT for _, number, _ in block._noted)
 
@@ -40,16 +40,16 @@ _NAMES = (
     "SIGBREAK",
 )
 SIGNALS = tuple(int(getattr(signal, name)) for name in _NAMES if hasattr(signal, name))
-"""The signals whose handlers are held back: those that programs handle in Python."""
+"""The signals whose handlers are deferred: those that programs handle in Python."""
 
-_handler = _signal.getsignal  # ``signal.getsignal`` makes an enum of what it gives
+_handler = _signal.getsignal  # ``signal.getsignal`` is slower: it converts its result to an enum
 
 
 class Uninterrupted:
-    """A ``with`` block in which signal handlers wait until the end; they run in the main thread, and only it waits.
+    """A ``with`` block that defers signal handlers to its end. Python runs handlers in the main thread alone.
 
-    Within another such block it does nothing: the outer block holds the signals until its own end. What a handler
-    raises leaves the outer block as it is; all handlers run.
+    A nested block does nothing: the outer block defers the signals until its own end. All deferred handlers run, and
+    an exception of a handler leaves the outer block.
 
     >>> with Uninterrupted():
     ...     pass  # submit a batch
@@ -76,15 +76,15 @@ class Uninterrupted:
             _call_all(self._noted)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        handler = next(handler for own, handler in self._previous if own == number)
-        self._noted = [
+        handler = next(handler for signal_, handler in self._previous if signal_ == number)
+        others = [
             noted for noted in self._noted if noted[1] != number
-        ]  # as the system joins equal signals
-        self._noted.append((handler, number, frame))
+        ]  # the system merges equal signals, too
+        self._noted = [*others, (handler, number, frame)]
 
 
 def _call_all(noted: list[tuple[Handler, int, FrameType | None]]) -> None:
-    """Call handlers in the order of their signals, each whatever the others raise."""
+    """Call all handlers in the order of their signals, even where some raise."""
     handler, number, frame = noted[0]
     try:
         handler(number, frame)
@@ -94,7 +94,7 @@ def _call_all(noted: list[tuple[Handler, int, FrameType | None]]) -> None:
 
 
 def keep_interrupts() -> None:
-    """Raise a Ctrl-C that falls into a destructor of weft's again behind it; called when a device is opened."""
+    """Install a hook that raises a Ctrl-C again that arrives in a destructor of weft. Opening a device calls this."""
     if sys.unraisablehook is not _unraisable:
         global _hook_before
         _hook_before = sys.unraisablehook
@@ -104,19 +104,19 @@ def keep_interrupts() -> None:
 _hook_before: Callable[[sys.UnraisableHookArgs], Any] = sys.__unraisablehook__
 
 
-def _unraisable(found: sys.UnraisableHookArgs) -> None:
-    owner = found.object
-    own = (getattr(owner, "__module__", None) or "").startswith("weft.") or isinstance(
-        owner, weakref.finalize
-    )
-    if own and isinstance(found.exc_value, KeyboardInterrupt):
-        _thread.start_new_thread(_raise_behind, (threading.main_thread().ident or 0,))
+def _unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    owner = unraisable.object
+    of_weft = (getattr(owner, "__module__", None) or "").startswith("weft.")
+    if (of_weft or isinstance(owner, weakref.finalize)) and isinstance(
+        unraisable.exc_value, KeyboardInterrupt
+    ):
+        _thread.start_new_thread(_raise_later, (threading.main_thread().ident or 0,))
     else:
-        _hook_before(found)
+        _hook_before(unraisable)
 
 
-def _raise_behind(thread: int) -> None:
-    """Raise ``KeyboardInterrupt`` in a thread as soon as it is in no destructor any more."""
+def _raise_later(thread: int) -> None:
+    """Raise ``KeyboardInterrupt`` in a thread as soon as it has left all destructors."""
     for _ in range(10_000):
         time.sleep(1e-3)
         frame = sys._current_frames().get(thread)

@@ -1,8 +1,8 @@
-"""The memory bookkeeping that devices share: buffers by size class, kept for reuse, and what is in use.
+"""``Pool``: the memory pool that devices share. It keeps freed buffers by size class and counts memory in use.
 
-A device gives ``Pool`` two functions, one that makes native memory and one that frees it, and passes on its
-memory calls. Finalisers may run on any thread and in the middle of the pool's own code, so giving back only
-appends to a queue (which is atomic); the queue is emptied at the next call that takes the lock.
+A device gives the pool two functions, which create and free native memory, and forwards its memory calls. Finalisers
+may run on any thread and in the middle of the pool's own code, so ``release`` only appends to a queue (which is
+atomic); the next call that takes the lock empties the queue.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from weft.devices.base import Buffer, Device, MemoryStats, Storage
 from weft.errors import ArgumentError, ArgumentTypeError, OutOfMemoryError
 
 SMALLEST = 256
-"""The least that is allocated, in bytes; a storage of size 0 gets this much."""
+"""The smallest allocation, in bytes; a storage of size 0 takes as much."""
 
 ADDRESSES = 2**62
-"""The bytes that can have addresses."""
+"""The largest size that a storage can have, in bytes."""
 
 KEPT = 256 << 20
-"""Bytes that a pool keeps for reuse whatever the program has needed so far."""
+"""Freed bytes that a pool may always keep for reuse, however little the program has used at its peak."""
 
 
 @lru_cache(maxsize=4096)
 def size_class(size: int) -> int:
-    """The bytes allocated for a request: eight classes an octave, so that at most an eighth is wasted.
+    """Return the bytes to allocate for a request: eight classes per octave, so that at most an eighth is wasted.
 
     >>> [size_class(size) for size in (0, 256, 257, 5000, 1 << 20, (1 << 20) + 1)]
     [256, 256, 512, 5120, 1048576, 1179648]
@@ -47,7 +47,7 @@ def _tight(size: int) -> int:
 
 
 def memory_limit() -> int | None:
-    """The bytes that ``WEFT_MEMORY_LIMIT`` allows each device, ``None`` where it is not set."""
+    """Return the bytes that ``WEFT_MEMORY_LIMIT`` allows each device, ``None`` where it is not set."""
     text = os.environ.get("WEFT_MEMORY_LIMIT")
     if not text:
         return None
@@ -63,9 +63,14 @@ def memory_limit() -> int | None:
 class Pool:
     """Free lists of buffers by size class, and the counters of ``MemoryStats``.
 
-    ``create(size)`` gives a native handle or raises ``MemoryError``; ``destroy(buffer)`` frees one; ``largest``
-    is the size above which the device can make no buffer. Of freed memory at most ``KEPT`` bytes, or as much as
-    was ever in use at once, stays for reuse.
+    Of freed memory at most ``KEPT`` bytes, or the peak of memory in use, stays for reuse.
+
+    Args:
+        device: The device, whose storages the pool makes.
+        create: Returns a native handle for a number of bytes, or raises ``MemoryError``.
+        destroy: Frees the native memory of a buffer.
+        largest: The largest buffer that the device can make, in bytes; ``None`` without a limit.
+        buffer_type: The device's class of buffers.
     """
 
     def __init__(
@@ -90,15 +95,18 @@ class Pool:
         self.limit = memory_limit()
 
     def allocate(self, size: int) -> Storage:
-        """A storage of ``size`` bytes in a buffer of its own; ``OutOfMemoryError`` after trimming and a retry."""
+        """Return a storage of ``size`` bytes in a buffer of its own.
+
+        Raises ``OutOfMemoryError`` where a second try, after freeing unused memory, fails too.
+        """
         if type(size) is not int or not 0 <= size <= ADDRESSES:
             self._check(size)
-        buffer = self._again(size)
+        buffer = self._reuse_last(size)
         if buffer is None:
             with self._lock:
                 buffer = self._take(size)
                 self._count(size, 1)
-        storage = object.__new__(Storage)  # as its __init__ would, without looking at what is known
+        storage = object.__new__(Storage)  # what Storage.__init__ does, without its checks
         storage.device = self._device
         storage._buffer = buffer
         storage.offset = storage.version = 0
@@ -109,8 +117,8 @@ class Pool:
             base.born(storage)
         return storage
 
-    def _again(self, size: int) -> Buffer | None:
-        """The memory of the storage that was given back last, where that had this size: no counter changes then."""
+    def _reuse_last(self, size: int) -> Buffer | None:
+        """Return the buffer that was released last, if its storage had this size: then no counter changes."""
         returned = self._returned
         if returned:
             try:
@@ -123,7 +131,7 @@ class Pool:
         return None
 
     def allocate_together(self, sizes: Sequence[int]) -> list[Storage]:
-        """Storages that share one buffer, in order, each at a multiple of the device's alignment."""
+        """Return storages that share one buffer, in order, each at a multiple of the device's alignment."""
         alignment = self._device.alignment
         offsets, total = [], 0
         for size in sizes:
@@ -140,45 +148,45 @@ class Pool:
         return made
 
     def adopt(self, buffer: Buffer) -> Storage:
-        """A storage over all of a buffer that the pool did not make; the device keeps it out of ``release``."""
+        """Return a storage over all of a buffer that the pool did not make and must not get by ``release``."""
         with self._lock:
             self._collect()
             self._count(buffer.size, 1)
         return Storage(self._device, buffer, 0, buffer.size)
 
     def _check(self, size: int) -> None:
-        """Refuse what is no size before anything is counted: what is counted once stays in the counters."""
+        """Raise for a value that is no size, before any counter changes."""
         if type(size) is not int:
             raise ArgumentTypeError(f"allocate: size is a {type(size).__name__}, expected an int")
         if size < 0:
             raise ArgumentError(f"allocate: size is {size} bytes, expected 0 or more")
         if size > ADDRESSES:
-            raise self._out_of_memory(size, "no device has addresses for so many")
+            raise self._out_of_memory(size, "no device can address so many bytes")
 
     def _count(self, size: int, storages: int) -> None:
-        """Account for new storages."""
+        """Count new storages."""
         self._storages += storages
         self._in_use += size
         if self._in_use > self._peak:
             self._peak = self._in_use
 
     def take(self, size: int) -> Buffer:
-        """A buffer of at least ``size`` bytes that no storage lies in: scratch, to be given back by ``release``."""
+        """Return a scratch buffer of at least ``size`` bytes, without a storage; ``release`` takes it back."""
         self._check(size)
         with self._lock:
             return self._take(size)
 
     def release(self, buffer: Buffer) -> None:
-        """Take back a buffer whose storages are accounted for; safe in finalisers."""
+        """Take back a buffer whose storages were counted by ``storage_gone``; safe in finalisers."""
         buffer.used = -1
         self._returned.append(buffer)
 
     def storage_gone(self, size: int) -> None:
-        """Account for a disposed storage; safe in finalisers."""
+        """Count a disposed storage; safe in finalisers."""
         self._returned.append(size)
 
     def trim(self) -> int:
-        """Free all memory kept for reuse; gives the number of bytes."""
+        """Free all memory kept for reuse; return the number of bytes."""
         with self._lock:
             self._collect()
             freed = self._pooled
@@ -188,7 +196,7 @@ class Pool:
             return freed
 
     def stats(self, dispatches: int) -> MemoryStats:
-        """The counters now."""
+        """Return the counters now."""
         with self._lock:
             self._collect()
             return MemoryStats(
@@ -214,7 +222,7 @@ class Pool:
             raise self._out_of_memory(size, f"the largest buffer of this device is {self._largest:,} bytes")
         if self._over(wanted):
             self._reclaim()
-            wanted = _tight(size)  # the last bytes are not for rounding up
+            wanted = _tight(size)  # near the limit, without rounding up to a size class
             if self._over(wanted):
                 raise self._out_of_memory(size, f"WEFT_MEMORY_LIMIT allows {self.limit:,} bytes")
         try:
@@ -236,7 +244,7 @@ class Pool:
         return self.limit is not None and self._native + wanted > self.limit
 
     def _reclaim(self) -> None:
-        """Free what nothing uses: tensors in unreachable cycles, then the free lists."""
+        """Free unused memory: tensors in unreachable cycles, then the free lists."""
         gc.collect()
         self.trim()
 
@@ -247,7 +255,7 @@ class Pool:
         )
 
     def _collect(self) -> None:
-        """Empty the queue of what was given back."""
+        """Empty the queue of released buffers and of the sizes of disposed storages."""
         returned = self._returned
         while returned:
             item = returned.popleft()
@@ -262,13 +270,13 @@ class Pool:
             self._keep(item)
 
     def _keep(self, buffer: Buffer) -> None:
-        """Keep a buffer for reuse; sizes that were not given back for longest make room for it."""
+        """Keep a buffer for reuse; the size classes that were released longest ago make room for it."""
         most = max(KEPT, self._peak)
         if buffer.size > most:
             self._native -= buffer.size
             self._destroy(buffer)
             return
-        buffers = self._free.pop(buffer.size, [])  # the last in order is the last given back
+        buffers = self._free.pop(buffer.size, [])  # the dictionary is in the order of the last release
         while self._pooled + buffer.size > most:
             self._discard(next((kept for kept in self._free.values() if kept), buffers))
         buffers.append(buffer)

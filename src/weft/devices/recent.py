@@ -1,4 +1,4 @@
-"""``Recent``: a bounded cache that costs a hit nothing. Devices keep compiled kernels in it."""
+"""``Recent``: a bounded cache whose hits are plain dictionary lookups. Devices keep compiled kernels in it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 KERNELS = 256
-"""Compiled kernels that a device keeps beside those in use: each takes up to 150 KB.
+"""Compiled kernels that a device keeps besides those in use; a kernel takes up to 150 KB.
 
-Compiled programs and prepared calls hold their kernels themselves; these are the kernels that nobody holds.
+Compiled programs and prepared calls hold references to their kernels; the limit applies to unreferenced kernels.
 """
 
 
 class Recent(Generic[K, V]):
-    """At most ``limit`` values by key, those used lately: two generations, and the older one goes as a whole.
+    """A cache of at most ``limit`` values, those used recently, in two generations; the older is dropped as a whole.
 
-    What is found in the older generation moves to the younger one, so whatever is used stays. Ready hits are looked up
-    in ``young`` directly. With ``alive`` a value that somebody else holds is found beyond the limit too.
+    A value found in the older generation moves to the younger one, so values in use stay. Callers on a hot path look
+    in ``young`` first. With ``alive`` a dropped value is still found while it is referenced elsewhere.
 
     >>> kept = Recent(4)
     >>> for key in "abcd":
@@ -36,7 +36,7 @@ class Recent(Generic[K, V]):
         self._old: dict[K, V] = {}
 
     def get(self, key: K) -> V | None:
-        """The value of a key, ``None`` where it is not kept."""
+        """Return the value of a key, ``None`` where it is not cached."""
         value = self.young.get(key)
         if value is None:
             value = self._old.pop(key, None)
@@ -47,7 +47,7 @@ class Recent(Generic[K, V]):
         return value
 
     def put(self, key: K, value: V) -> None:
-        """Keep a value; the older generation goes where the younger is full."""
+        """Add a value; where the younger generation is full, it becomes the older, which is dropped."""
         if len(self.young) >= self._half:
             self._old, self.young = self.young, {}
         self.young[key] = value
@@ -55,12 +55,12 @@ class Recent(Generic[K, V]):
             self._alive[key] = value
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all values."""
         self.young, self._old = {}, {}
         if self._alive is not None:
             self._alive.clear()
 
-    def __iter__(self) -> Iterator[K]:  # the longest unused first
+    def __iter__(self) -> Iterator[K]:  # least recently used first
         return iter([*self._old, *self.young])
 
     def __len__(self) -> int:

@@ -1,36 +1,32 @@
 """``Replay``: a plan on a device, ready to run. Its kernels are compiled and its arenas allocated once.
 
-``Replay.run`` in this file goes from one dispatch to the next, so that every one is observed; it is what the faster
-forms of the devices (``cpu.replay``, ``webgpu.replay``) are compared with, and what runs while somebody observes.
+``Replay.run`` of this module dispatches kernel after kernel, so that observers see each dispatch. The faster replays
+of the devices (``cpu.replay``, ``webgpu.replay``) are tested against it, and use it while a device has observers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from weft.devices.base import Range, Span, Storage
+from weft.devices.base import Device, Range, Span, Storage
 from weft.devices.counts import counted
 from weft.devices.events import carried_out
 from weft.errors import ArgumentError, DeviceError, DisposedError, mistake
 from weft.plan import ALIGNMENT, Branch, Dispatch, Loop, Place, Plan, PlanStep, Space, tests
 
-if TYPE_CHECKING:
-    from weft.devices.base import Device
-
-
 Slot = tuple[Any, int]
-"""Where memory lies: buffer and offset."""
+"""The location of memory: a buffer and an offset in bytes."""
 
 
 class MovedError(ArgumentError):
-    """The states do not lie together as the plan says: plan anew. Nothing was run."""
+    """The states of a group no longer lie in one buffer as the plan says: plan anew. No kernel was started."""
 
 
 class Replay:
-    """A plan with its arenas on one device. Any thread may run it; one run at a time has the device.
+    """A plan with its arenas on one device. Any thread may run it; runs hold the device's lock.
 
-    The arenas go back to the pool when the replay goes, or at ``close()``.
+    The arenas return to the pool with the replay's end, or at ``close()``.
     """
 
     def __init__(self, device: Device, plan: Plan) -> None:
@@ -39,16 +35,21 @@ class Replay:
         self.device = device
         self.plan = plan
         self._static = next(tests(plan.steps), None) is None
-        """Whether every run has the same dispatches: nothing is looked at on the way."""
+        """Whether the dispatches are the same in every run: no branch or loop depends on values."""
         self._count = sum(1 for _ in (unrolled(plan.steps) if self._static else plan.dispatches()))
         self._arenas: list[Storage] | None = [device.allocate(size) for size in plan.arenas]
 
     def run(self, inputs: Sequence[Storage], states: Sequence[Storage]) -> list[Storage]:
-        """Run the plan: inputs are read, states read and overwritten; gives new storages of the plan's outputs.
+        """Run the plan and return new storages of its outputs.
 
-        All memory is at hand before the first kernel starts. Raises ``IndexOutOfRangeError`` as single dispatches do:
-        at once on ``cpu``, where nothing after the kernel that found it has run, else at the next read.
-        ``MovedError`` where states no longer lie in one buffer as the plan's groups say.
+        Inputs are read; states are read and overwritten. All memory is allocated before the first kernel starts.
+
+        Raises:
+            IndexOutOfRangeError: For an index that a kernel reports: on ``cpu`` at once, before later kernels run; on
+                other devices at the next read.
+            MovedError: Where the states of a group no longer lie in one buffer.
+            ArgumentError: For another number of storages, or smaller storages, than the plan has.
+            DeviceError: For a storage of another device.
         """
         plan, device = self.plan, self.device
         device.check_usable()
@@ -58,7 +59,7 @@ class Replay:
                 f"{len(plan.states)}"
             )
         for given, sizes in ((inputs, plan.inputs), (states, plan.states)):
-            for storage, size in zip(given, sizes):  # noqa: B905  (as many, and strict takes its time)
+            for storage, size in zip(given, sizes):  # noqa: B905  (equal lengths; ``strict`` costs time)
                 if storage.size < size or storage.device is not device:
                     raise self._refused(inputs, states)
         with device.lock:
@@ -70,14 +71,14 @@ class Replay:
                 return outputs
             if (
                 device.before_call is not None
-            ):  # all before the first: a failure leaves the states as they are
+            ):  # all calls before the first kernel: a failure leaves the states intact
                 for _ in range(self._count):
                     device.before_call("dispatch")
             self._replay(inputs, states, outputs)
             return outputs
 
     def close(self) -> None:
-        """Give the arenas back now; a second call does nothing."""
+        """Return the arenas to the pool now; a second call does nothing."""
         with self.device.lock:
             arenas, self._arenas = self._arenas, None
             for arena in arenas or ():
@@ -86,7 +87,7 @@ class Replay:
     def _replay(
         self, inputs: Sequence[Storage], states: Sequence[Storage], outputs: Sequence[Storage]
     ) -> None:
-        """Run the steps over storages that were checked, under the device's lock: devices have faster ways."""
+        """Run the steps over checked storages, under the device's lock; devices override it with faster forms."""
         self._one_by_one(inputs, states, outputs)
 
     def _one_by_one(
@@ -98,7 +99,7 @@ class Replay:
             ("arena", self._arenas), ("input", inputs), ("state", states), ("output", outputs),
         ]  # fmt: skip
         for space, storages in owned:
-            spaces[space] = [(one.buffer, one.offset) for one in storages]
+            spaces[space] = [(storage.buffer, storage.offset) for storage in storages]
         bound: dict[Place, Range] = {}
         for dispatch in self.plan.dispatches():
             for place in dispatch.places:
@@ -120,7 +121,7 @@ class Replay:
     def _storage_of(
         self, place: Place, inputs: Sequence[Storage], states: Sequence[Storage], outputs: Sequence[Storage]
     ) -> tuple[Storage, int]:
-        """The storage in which a place lies, and how many bytes behind its start."""
+        """Return the storage in which a place lies, and the place's offset from the storage's start, in bytes."""
         if place.space == "group":
             for state, offset in self.plan.groups[place.index]:
                 if offset <= place.offset < offset + self.plan.states[state]:
@@ -129,7 +130,7 @@ class Replay:
         return spaces[place.space][place.index], place.offset
 
     def _refused(self, inputs: Sequence[Storage], states: Sequence[Storage]) -> Exception:
-        """What is wrong with the storages given."""
+        """Return the error that says which storage does not fit the plan."""
         for kind, given, sizes in (("input", inputs, self.plan.inputs), ("state", states, self.plan.states)):
             for number, (storage, size) in enumerate(zip(given, sizes, strict=True)):
                 if storage.device is not self.device:
@@ -140,11 +141,14 @@ class Replay:
                     return ArgumentError(
                         f"replay: {kind} {number} has {storage.size:,} bytes, expected at least {size:,}"
                     )
-        raise AssertionError("the storages are as they should be")
+        raise AssertionError("the storages fit the plan")
 
 
 def group_slots(plan: Plan, states: Sequence[Storage]) -> list[Slot]:
-    """Where each group of states begins; ``MovedError`` where its states do not lie as the plan says."""
+    """Return the location at which each group of states begins.
+
+    Raises ``MovedError`` where the states of a group do not lie in one buffer at the plan's offsets.
+    """
     slots: list[Slot] = []
     for group in plan.groups:
         found = {(states[state].buffer, states[state].offset - offset) for state, offset in group}
@@ -160,9 +164,9 @@ def group_slots(plan: Plan, states: Sequence[Storage]) -> list[Slot]:
 def unrolled(
     steps: Sequence[PlanStep], test: Callable[[Place], bool] | None = None, number: int = 0
 ) -> Iterator[tuple[Dispatch, int]]:
-    """Every dispatch in the order in which they run, each with its round of the innermost loop around it.
+    """Yield every dispatch in execution order, with the iteration number of the innermost loop around it.
 
-    ``test`` says whether the byte at a place is not 0 by then, where the steps depend on that.
+    ``test`` returns whether the byte at a place is not 0 at that moment; plans with branches and while loops need it.
     """
     for step in steps:
         if isinstance(step, Dispatch):
@@ -171,7 +175,7 @@ def unrolled(
             for inner in range(step.times):
                 yield from unrolled(step.steps, test, inner)
         else:
-            assert test is not None, "a plan that depends on values is run by looking at them"
+            assert test is not None, "a plan with branches or while loops needs a test of its predicates"
             if isinstance(step, Branch):
                 yield from unrolled(step.then if test(step.predicate) else step.otherwise, test, number)
                 continue
@@ -182,9 +186,9 @@ def unrolled(
 
 
 def parameters_in(dispatch: Dispatch, number: int) -> tuple[int | float, ...]:
-    """The parameters of a dispatch in a round of its loop, counted from 0.
+    """Return the parameters of a dispatch in iteration ``number`` of its loop, counted from 0.
 
-    A loop within a loop begins with the first values again.
+    Parameters advance with the innermost loop alone; an inner loop starts again from the first values.
     """
     if not number or not dispatch.advance:
         return dispatch.parameters
@@ -193,13 +197,16 @@ def parameters_in(dispatch: Dispatch, number: int) -> tuple[int | float, ...]:
 
 
 def report_of(dispatch: Dispatch) -> tuple[str, str]:
-    """(where, what) of an index out of range, with the user's line."""
+    """Return the (op, argument) pair that the message of an index out of range names, with the user's line."""
     where, what = dispatch.report or (dispatch.spec.name, "index")
     return (f"{where} (at {dispatch.site})" if dispatch.site else where), what
 
 
 def check(plan: Plan) -> None:
-    """``ArgumentError`` naming what is wrong with a plan: dispatches write only where they may, within the bytes."""
+    """Raise ``ArgumentError`` for a plan that is not well formed.
+
+    Dispatches write only to arenas, outputs and changed states, and ranges lie within the memory that they name.
+    """
     spaces: dict[Space, Sequence[int]] = {
         "arena": plan.arenas, "input": plan.inputs, "state": plan.states, "output": plan.outputs,
         "group": [plan.span(number) if group else 0 for number, group in enumerate(plan.groups)],
@@ -248,7 +255,7 @@ def _check_written(where: str, plan: Plan, place: Place) -> None:
 
 
 def _check_advance(where: str, dispatch: Dispatch) -> None:
-    """Counts of work are taken once, so what they depend on stays the same in all rounds of a loop."""
+    """Refuse parameters that advance and that a workgroup count depends on: counts are computed once per dispatch."""
     if not any(dispatch.advance):
         return
     if len(dispatch.advance) != len(dispatch.parameters):

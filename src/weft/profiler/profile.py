@@ -16,7 +16,8 @@ from typing import Any
 
 from weft import devices
 from weft.devices.base import Device
-from weft.devices.events import Event, running
+from weft.devices.events import running
+from weft.devices.observers import Event
 from weft.errors import ArgumentError, UnsupportedError, WeftError, mistake
 from weft.ops import OPS, Interpreter, OpSpec, bind
 from weft.ops.registry.interpreters import interpreter_stack, interpreting

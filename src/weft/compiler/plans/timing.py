@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from weft.compiler.plans.report import PlanReport, label, table
-from weft.devices.events import Event
+from weft.devices.observers import Event
 from weft.plan import Plan
 from weft.profiler import profile
 

@@ -1,7 +1,7 @@
-"""The BLAS that matrix products are handed to: NumPy's bundled OpenBLAS, the ``scipy-openblas`` wheels, or none.
+"""The BLAS that computes matrix products: NumPy's bundled OpenBLAS, the ``scipy-openblas`` wheels, or none.
 
-Kernels call ``weft.sgemm`` and the others of ``PRODUCTS``, whose sizes are 64 bits wide; a library with 32-bit sizes
-gets an adapter in front, which the compiler makes. Nothing is looked for before the first ``cpu`` device opens.
+Kernels call the symbols of ``PRODUCTS`` (``weft.sgemm`` …), whose sizes are 64 bits wide. A library with 32-bit sizes
+is called through a compiled adapter. The search for a library happens when the first ``cpu`` device opens.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Routine:
-    """A C function, the IR type of its numbers, and its arguments: e(numeration), s(ize), T a number, p(ointer)."""
+    """A C function, the IR type of its numbers, and the kinds of its arguments.
+
+    The letters are ``e`` for an enumeration, ``s`` for a size, ``T`` for a number, ``p`` for a pointer.
+    """
 
     name: str
     kind: str
@@ -32,10 +35,10 @@ PRODUCTS = {
     "weft.sgemv": Routine("cblas_sgemv", "float", _GEMV),
     "weft.dgemv": Routine("cblas_dgemv", "double", _GEMV),
 }
-"""What kernels call, and what is behind it."""
+"""The symbols that kernels call, with the BLAS routines that implement them."""
 
 ALONE = 9216
-"""Multiplications of a product that an OpenBLAS does on the calling thread in any case (its least, of ``gemv``)."""
+"""Multiplications up to which OpenBLAS never uses its threads (its smallest threshold, that of ``gemv``)."""
 
 _PATTERNS = (("scipy_{}64_", 64), ("scipy_{}", 32))
 _FOLDERS = (
@@ -48,9 +51,9 @@ _ENDINGS = (".so", ".dylib", ".dll")
 
 @dataclass(frozen=True)
 class Blas:
-    """A loaded library: where it is, the addresses of its C functions, and the bits of its integers.
+    """A loaded library: its path, the addresses of its C functions, and the width of its integers in bits.
 
-    ``set_threads`` and ``get_threads`` are its own thread pool's.
+    ``set_threads`` and ``get_threads`` set and return the size of the library's own thread pool.
     """
 
     path: Path
@@ -61,14 +64,14 @@ class Blas:
 
 
 _lock = threading.Lock()
-_alone = 0  # how many are inside ``ON_ONE_THREAD``
+_alone = 0  # the number of threads inside ``ON_ONE_THREAD``
 _threads_before = 1
 
 
 class _OneThread:
-    """The library without its own threads, while the device's threads call it side by side.
+    """A context manager that keeps the library on the calling thread, while the device's threads call it in parallel.
 
-    Its threads watch for work for milliseconds after each call, on processors that ours want.
+    The library's threads busy-wait for milliseconds after each call, on processors that the device's threads need.
     """
 
     __slots__ = ()
@@ -96,12 +99,12 @@ class _OneThread:
 
 
 ON_ONE_THREAD = _OneThread()
-"""``with`` this the library stays on the calling thread; for any number of threads at once."""
+"""Within this ``with`` block the library stays on the calling thread; any number of threads may enter at once."""
 
 
 @lru_cache(maxsize=None)
 def find() -> Blas | None:
-    """The BLAS of this process, ``None`` where there is none."""
+    """Return the BLAS of this process, ``None`` where no library is found."""
     for path in _candidates():
         found = load(path)
         if found is not None:
@@ -110,10 +113,10 @@ def find() -> Blas | None:
 
 
 def load(path: Path) -> Blas | None:
-    """The library at ``path``, ``None`` where it is not an OpenBLAS that this process can load."""
+    """Load the library at ``path``; ``None`` where the file is not an OpenBLAS that this process can load."""
     try:
         library = ctypes.CDLL(str(path))
-    except OSError:  # built for another machine: the next one may do
+    except OSError:  # built for another machine: the next candidate may load
         return None
     for pattern, bits in _PATTERNS:
         names = {symbol: pattern.format(routine.name) for symbol, routine in PRODUCTS.items()}
@@ -127,7 +130,7 @@ def load(path: Path) -> Blas | None:
 
 
 def _candidates() -> Iterator[Path]:
-    """Files that may be an OpenBLAS, best first: what NumPy has loaded already, then the wheels."""
+    """Yield files that may be an OpenBLAS, best first: the library that NumPy has loaded already, then the wheels."""
     for package, folders in _FOLDERS:
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:
@@ -142,21 +145,21 @@ def _address(function: Any) -> int:
 
 
 def adapter(found: Blas) -> str:
-    """IR of the 64-bit entry points in front of a library with 32-bit sizes."""
+    """Return the IR of 64-bit entry points for a library with 32-bit sizes."""
     return "\n".join(
         _adapter(symbol, routine, found.addresses[symbol]) for symbol, routine in PRODUCTS.items()
     )
 
 
 def _adapter(symbol: str, routine: Routine, address: int) -> str:
-    """Sizes fit: kernels give what is beyond 31 bits to loops of their own."""
+    """Return the IR of one entry point. Truncation is exact: kernels handle sizes beyond 31 bits without the BLAS."""
     types = {"e": ("i32", "i32"), "s": ("i64", "i32"), "T": (routine.kind,) * 2, "p": ("ptr", "ptr")}
     numbered = list(enumerate(routine.arguments))
-    formal = ", ".join(f"{types[each][0]} %a{number}" for number, each in numbered)
+    formal = ", ".join(f"{types[kind][0]} %a{number}" for number, kind in numbered)
     actual = ", ".join(
-        f"{types[each][1]} %{'n' if each == 's' else 'a'}{number}" for number, each in numbered
+        f"{types[kind][1]} %{'n' if kind == 's' else 'a'}{number}" for number, kind in numbered
     )
-    narrowed = [f"  %n{number} = trunc i64 %a{number} to i32" for number, each in numbered if each == "s"]
+    narrowed = [f"  %n{number} = trunc i64 %a{number} to i32" for number, kind in numbered if kind == "s"]
     return "\n".join([
         f"define void @{symbol}({formal}) {{", *narrowed, f"  %routine = inttoptr i64 {address} to ptr",
         f"  call void %routine({actual})", "  ret void", "}",

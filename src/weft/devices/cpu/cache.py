@@ -1,8 +1,8 @@
-"""Compiled kernels on disk: machine code of an earlier process, by what it was made from and for.
+"""The disk cache of compiled kernels: machine code of earlier processes, keyed by source, compiler and processor.
 
-An entry holds its key and a keyed digest of everything in it, so that one that was renamed, damaged or written by
-another user is not run (``folders``). Entries are written whole or not at all; one that is not whole is made anew, with
-a warning. ``WEFT_CACHE_DIR`` names another directory, ``WEFT_CACHE=0`` turns the cache off.
+An entry holds its key and a keyed digest of its contents, so that an entry that was renamed, damaged or written by
+another user is not run (``folders``). Entries are written atomically; a damaged entry is compiled anew, with a warning.
+``WEFT_CACHE_DIR`` names another directory, ``WEFT_CACHE=0`` turns the cache off.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from pathlib import Path
 from weft.devices.folders import Folder, private
 
 FORMAT = b"weftcpu3"
-"""The first bytes of an entry: what it is, and the version of its layout."""
+"""The first bytes of an entry: the file type, and the version of the entry's layout."""
 
 LARGEST = 256 << 20
-"""Bytes that the entries may take together; the longest unused go first."""
+"""The size of the cache, in bytes; the least recently used entries are removed first."""
 
-_BETWEEN = 64  # writes between two looks at the size of the whole
+_BETWEEN = 64  # writes between two checks of the cache's size
 _ENDING = ".weftobj"
 _HEAD = struct.Struct("<8s32sII")  # format, keyed digest of the rest, bytes of the key and of the names
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The public functions of a kernel, those that it calls and does not have, and the object file."""
+    """A compiled kernel: the functions that it exports, the functions that it imports, and the object file."""
 
     functions: tuple[str, ...]
     imports: tuple[str, ...]
@@ -46,7 +46,7 @@ class Entry:
 
     @staticmethod
     def unpack(data: bytes, key: str, folder: Folder) -> Entry | None:
-        """Return the entry of a file, ``None`` where the bytes are not those that were written under this key."""
+        """Return the entry of a file's bytes; ``None`` where their digest is not valid for this key."""
         if len(data) < _HEAD.size:
             return None
         _, signature, key_length, names_length = _HEAD.unpack_from(data)
@@ -60,7 +60,7 @@ class Entry:
 
 @dataclass
 class Cache:
-    """Entries in one directory; every process of the user may use it at the same time."""
+    """The entries in a directory, which all processes of the user may share."""
 
     folder: Folder
     largest: int = LARGEST
@@ -68,27 +68,29 @@ class Cache:
 
     @property
     def directory(self) -> Path:
-        """Where the entries are."""
+        """The directory of the entries."""
         return self.folder.path
 
     def get(self, key: str) -> Entry | None:
-        """The entry of a key, ``None`` where there is none that is whole and of this user's own."""
+        """Return the entry of a key; ``None`` where there is no valid entry that this user wrote."""
         data = self.folder.read(key + _ENDING)
         if data is None:
             return None
         entry = Entry.unpack(data, key, self.folder) if data.startswith(FORMAT) else None
         if entry is None:
-            if data.startswith(FORMAT) or not data.startswith(FORMAT[:-1]):  # not that of another version
+            if data.startswith(FORMAT) or not data.startswith(
+                FORMAT[:-1]
+            ):  # another version gives no warning
                 self.folder.warn(
-                    f"{self.directory / (key + _ENDING)} is damaged, or not what was written under its name"
+                    f"{self.directory / (key + _ENDING)} is damaged, or was not written under this name"
                 )
             self.forget(key)
             return None
-        self.folder.touch(key + _ENDING)  # used: it is the last one to go
+        self.folder.touch(key + _ENDING)  # marks the entry as the most recently used
         return entry
 
     def put(self, key: str, entry: Entry) -> None:
-        """Keep an entry. A disk that is full or read-only costs the entry, not the computation."""
+        """Write an entry. On a full or read-only disk the entry is not kept, and no error is raised."""
         data = entry.pack(key, self.folder)
         if data is None or not self.folder.write(key + _ENDING, data):
             return
@@ -97,11 +99,11 @@ class Cache:
         self._written += 1
 
     def forget(self, key: str) -> None:
-        """Drop an entry that cannot be used."""
+        """Remove an entry that cannot be used."""
         self.folder.remove(key + _ENDING)
 
     def trim(self) -> None:
-        """Drop the entries that were not used for longest until the rest takes three quarters of what is allowed."""
+        """Remove the least recently used entries of a cache over ``largest``, down to three quarters of it."""
         found = []
         for path in self.directory.glob(f"*{_ENDING}"):
             with contextlib.suppress(OSError):
@@ -119,7 +121,7 @@ class Cache:
 
 
 def key_of(parts: Sequence[str]) -> str:
-    """The name of what was made from these texts: source, compiler, processor."""
+    """Return the key of a compilation from the texts that determine it: source, compiler, processor."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode()
@@ -127,10 +129,7 @@ def key_of(parts: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def find(what: str = "cpu") -> Cache | None:
-    """The cache that the environment asks for (``folders.private``); ``None`` where there is none.
-
-    ``what``: the directory in it, ``"cpu"`` for compiled kernels.
-    """
-    folder = private(what, "the code in it would be run", "compiled kernels are made anew")
+def find(name: str = "cpu") -> Cache | None:
+    """Return the cache in the user's cache directory ``name`` (``folders.private``); ``None`` where caches are off."""
+    folder = private(name, "the code in it would be run", "kernels are compiled anew")
     return None if folder is None else Cache(folder)

@@ -1,8 +1,7 @@
-"""From IR text to a callable address: LLVM through ``llvmlite``, optimised for the processor it runs on.
+"""From IR text to a callable address: LLVM through ``llvmlite``, optimised for the processor of this machine.
 
-Nothing is loaded before the first kernel. Each kernel is a library of its own, so that symbols of different kernels
-never meet, and its memory is freed with its ``Code``. What was compiled is kept on disk (``cache``), and found there
-by later processes.
+LLVM is loaded with the first kernel. Each kernel becomes a library of its own, so that symbols of different kernels do
+not clash, and its memory is freed with its ``Code``. Object files are cached on disk for later processes (``cache``).
 """
 
 from __future__ import annotations
@@ -22,24 +21,24 @@ if TYPE_CHECKING:
     from llvmlite.binding import LLJIT, ResourceTracker, TargetMachine
 
 _OPTIONS = "O3 loop-vectorize slp-vectorize no-unroll pic"
-"""What ``_optimise`` asks for, in words: entries of the cache made by other options are not these."""
+"""The options of ``_optimise`` as text, a part of the cache key."""
 
 _CACHE = "define i64 @weft.cache() {{\n  ret i64 {bytes}\n}}\n"
 
-_lock = threading.RLock()  # LLVM's global context is not for two threads at once
+_lock = threading.RLock()  # LLVM's global context is not thread-safe
 
 
 _TOGETHER = 256
-"""Kernels that one linker takes: what it keeps of those that were freed goes when the last of them does."""
+"""Kernels that share a linker. A linker's bookkeeping of freed kernels is freed only with the linker itself."""
 
 
 class Code:
-    """Addresses of compiled functions by name; their memory is freed with this."""
+    """Compiled functions: their addresses by name, and their memory, which is freed with this object."""
 
     def __init__(self, tracker: ResourceTracker, linker: LLJIT, functions: Mapping[str, int]) -> None:
         self.functions = functions
         self._tracker = tracker
-        self._linker = linker  # outlives what it linked
+        self._linker = linker  # must outlive the code that it linked
 
     def __del__(self, finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         if not finalizing():  # at exit this module's names may be gone already
@@ -47,14 +46,14 @@ class Code:
 
 
 class _Linker:
-    """Puts object files into memory, in libraries of a linker that is replaced when it had enough."""
+    """Loads object files into memory, through a linker that is replaced after ``_TOGETHER`` kernels."""
 
     def __init__(self) -> None:
         self._linker: Any = None
         self._linked = 0
 
     def link(self, entry: cache.Entry) -> Code:
-        """The entry's functions; ``RuntimeError`` where the object file is none for this machine."""
+        """Load the entry's functions; raises ``RuntimeError`` for an object file that is not for this machine."""
         import llvmlite.binding as llvm
 
         if self._linker is None or self._linked >= _TOGETHER:
@@ -76,7 +75,7 @@ _linker = _Linker()
 
 @lru_cache(maxsize=None)
 def _host() -> tuple[str, str]:
-    """Name and features of this processor, found once; LLVM is ready after it."""
+    """Return the name and features of this processor; the first call initialises LLVM."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -87,10 +86,10 @@ def _host() -> tuple[str, str]:
 
 @lru_cache(maxsize=None)
 def _support() -> tuple[Code, ...]:
-    """What kernels call and processors or libraries lack, compiled and made known to LLVM; the BLAS too."""
+    """Register the functions that kernels import with LLVM: the BLAS, and compiled replacements for missing ones."""
     import llvmlite.binding as llvm
 
-    made = [_found("cache", _CACHE.format(bytes=memory.own_cache()))]
+    made = [_cached("cache", _CACHE.format(bytes=memory.cache_share()))]
     found = blas.find()
     if found is not None and found.bits == 64:
         for symbol, address in found.addresses.items():
@@ -106,7 +105,7 @@ def _support() -> tuple[Code, ...]:
 
 
 def _machine() -> TargetMachine:
-    """A new target machine: a linker takes the one that it is given, and frees it."""
+    """Return a new target machine; a linker takes ownership of the machine that it is given."""
     import llvmlite.binding as llvm
 
     name, features = _host()
@@ -117,51 +116,52 @@ def _machine() -> TargetMachine:
 
 @lru_cache(maxsize=None)
 def compile_module(name: str, source: str) -> Code:
-    """As ``compile_kernel``, once a process: what it gives stays for good."""
+    """Compile IR as ``compile_kernel`` does, once per process; the code is never freed."""
     return compile_kernel(name, source)
 
 
 def compile_kernel(name: str, source: str) -> Code:
-    """Compile IR; gives the addresses of its public functions, which are valid as long as the ``Code`` is kept.
+    """Compile IR and return its public functions, whose addresses are valid as long as the ``Code`` exists.
 
-    Raises ``KernelError`` with LLVM's message and the line it points to.
+    Raises:
+        KernelError: With LLVM's message and the source line that it points to.
     """
     with _lock:
         _support()
-        return _found(name, _whole(source))
+        return _cached(name, _with_provided(source))
 
 
-def _whole(source: str) -> str:
-    """A kernel's IR with what it leaves to the processor at hand."""
+def _with_provided(source: str) -> str:
+    """Return a kernel's IR together with the functions that it leaves to the processor (``processor``)."""
     import llvmlite.binding as llvm
 
     return processor.completed(source, _host()[1], llvm.llvm_version_info[0])
 
 
-def _found(name: str, source: str) -> Code:
-    """The code of an earlier process, or compiled now and kept for later ones."""
-    kept = _kept()
-    if kept is None:
+def _cached(name: str, source: str) -> Code:
+    """Load the code from the disk cache, or compile it and add it to the cache."""
+    disk = _disk_cache()
+    if disk is None:
         return _compiled(name, source)
-    key = cache.key_of((*_made_for(), source))
-    entry = kept.get(key)
+    key = cache.key_of((*_compiler_key(), source))
+    entry = disk.get(key)
     if entry is not None:
         loaded = _loaded(entry)
         if loaded is not None:
             return loaded
-        kept.forget(key)
-    return _compiled(name, source, lambda made: kept.put(key, made))
+        disk.forget(key)
+    return _compiled(name, source, lambda made: disk.put(key, made))
 
 
 @lru_cache(maxsize=None)
-def _kept() -> cache.Cache | None:
-    """The cache on disk, found once a process."""
+def _disk_cache() -> cache.Cache | None:
+    """Return the disk cache of this process."""
     return cache.find()
 
 
 @lru_cache(maxsize=None)
-def _made_for() -> tuple[str, ...]:
-    """What machine code depends on besides the IR: the compiler, what it is told, and the processor."""
+def _compiler_key() -> tuple[str, ...]:
+    """Return the parts of the cache key besides the IR: the compiler, its options, and the processor."""
     import llvmlite
     import llvmlite.binding as llvm
 
@@ -170,7 +170,7 @@ def _made_for() -> tuple[str, ...]:
 
 
 def _loaded(entry: cache.Entry) -> Code | None:
-    """The code of an entry, ``None`` where LLVM does not take it."""
+    """Load the code of an entry; ``None`` where LLVM rejects it."""
     try:
         return _linker.link(entry)
     except RuntimeError:
@@ -179,7 +179,7 @@ def _loaded(entry: cache.Entry) -> Code | None:
 
 @lru_cache(maxsize=None)
 def _compiling() -> TargetMachine:
-    """The target machine that makes object files."""
+    """Return the target machine that emits object files."""
     return _machine()
 
 
@@ -213,19 +213,19 @@ def _optimise(module: Any, machine: Any) -> None:
 
 
 def assembly(source: str) -> str:
-    """The machine code of IR for this machine, to read."""
+    """Return the assembly text of IR on this machine, for inspection."""
     import llvmlite.binding as llvm
 
     with _lock:
         machine = _machine()
-        module = llvm.parse_assembly(_whole(source))
+        module = llvm.parse_assembly(_with_provided(source))
         _optimise(module, machine)
         text: str = machine.emit_assembly(module)
         return text
 
 
 def _explained(name: str, source: str, message: str) -> str:
-    """LLVM's message with the line of the source that it names."""
+    """Return LLVM's message with the source line that it names."""
     place = re.search(r":(\d+):(\d+):", message)
     lines = source.splitlines()
     shown = ""

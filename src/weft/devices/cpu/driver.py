@@ -1,21 +1,23 @@
-"""The compiled function that runs a plan: one native call goes through a table of kernel calls and loops.
+"""The compiled driver of plans: one native call that interprets a table of kernel calls, loops and branches.
 
-The table is a run of *steps*, each nine words of 8 bytes. A call's words are
+The table is a sequence of *steps* of nine words of 8 bytes each. The words of a kernel call are
 
     entry, buffers, parameters, items, ranges, helpers, split, advancing, first
 
-``entry(buffers, parameters, 0, items)`` is called, or, where ``split`` is not 0, ``split(team, entry, buffers,
-parameters, items, ranges, helpers)``, which spreads the items over threads. ``first`` points to the values of
-``advancing`` parameters in the first round of the loop, and behind them to what each grows by with every round.
-A *block* has 0 for ``entry`` and its kind for ``helpers``. Its steps follow it: ``items`` and then ``ranges`` of them
-are its two bodies. A loop of ``first`` times has one, the second. Of a branch the first body runs where the byte at
-``buffers[0]`` is not 0, else the second; a loop of unknown length runs the first, and ends where that byte is 0 then,
-else runs the second and begins again.
+The driver calls ``entry(buffers, parameters, 0, items)`` or, where ``split`` is not 0, ``split(team, entry, buffers,
+parameters, items, ranges, helpers)``, which distributes the items over threads. ``first`` points to the values of the
+``advancing`` leading parameters in the first iteration of the loop, followed by their increments per iteration.
 
-A loop that is not told when to end lets Python look for signals now and then, so that Ctrl-C ends it.
+A *block* has 0 for ``entry`` and its kind for ``helpers``. The steps of its two bodies follow it: ``items`` steps of
+the first body, then ``ranges`` steps of the second. The predicate of a block is the byte at ``buffers[0]``.
 
-Before the first step, the addresses of storages are put where kernels look for them. A status word that is not 0
-after a step ends the run.
+- A loop runs the second body ``first`` times; its first body is empty.
+- A branch runs the first body where the predicate is not 0, else the second.
+- A while loop runs the first body, ends where the predicate is 0 then, else runs the second body and repeats. Every 255
+  iterations it lets Python check for signals, so that Ctrl-C ends it.
+
+Before the first step, the driver writes the addresses of the run's storages into the pointer tables of the kernels. It
+ends a run after a step that leaves a status word other than 0.
 """
 
 from __future__ import annotations
@@ -25,23 +27,24 @@ from functools import lru_cache
 from typing import Any
 
 HEADER = 16
-"""Words of the header: patches and how many, bases, steps and how many, the team, the status (two words), the calls.
+"""Words of the header.
 
-Then Python's functions that take the interpreter's lock, look for signals, fetch an exception, and release the lock;
-then the exception that a signal's handler raised (three words).
+Patches and their number, bases, steps and their number, the team, the status (two words), the count of calls; then the
+functions of Python that acquire the interpreter lock, check for signals, fetch an exception, and release the lock; then
+the exception that a signal handler raised (three words).
 """
 
 STATUS = 6
-"""The word of the header that kernels report to: 0, or the number of the report plus one; the index is in the next."""
+"""The header's status word: 0, or the number of a kernel's report plus one; the next word holds the index."""
 
 CALLS = 8
-"""The word of the header that counts the kernel calls of a run."""
+"""The header's word that counts the kernel calls of a run."""
 
 PYTHON = 9
-"""The first word of the header for Python's functions."""
+"""The header's first word with a function of Python."""
 
 FETCHED = 13
-"""The first word of the header for the exception that a signal's handler raised."""
+"""The header's first word with the exception that a signal handler raised."""
 
 INTERRUPTED = -1
 """The status of a run that a signal ended."""
@@ -51,7 +54,7 @@ LOOP, BRANCH, WHILE = 0, 1, 2
 
 _SOURCE = """
 %step = type { ptr, ptr, ptr, i64, i64, i64, ptr, i64, ptr }
-%patch = type { ptr, i64, i64 }                       ; where, the number of the base, bytes behind it
+%patch = type { ptr, i64, i64 }                       ; the word to write, number of the base, offset in bytes
 %header = type { ptr, i64, ptr, ptr, i64, ptr, i64, i64, i64, ptr, ptr, ptr, ptr }
 
 define i64 @weft.replay(ptr %header) nounwind {
@@ -247,24 +250,24 @@ done:
 
 
 def python_functions() -> list[int]:
-    """The addresses of Python's functions, as the header has them."""
+    """Return the addresses of Python's functions, in the order of the header."""
     names = ("PyGILState_Ensure", "PyErr_CheckSignals", "PyErr_Fetch", "PyGILState_Release")
     return [ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0 for name in names]
 
 
 def raised_by_signal(kind: int, value: int, trace: int) -> BaseException:
-    """The exception that a handler raised, from the three words that ``PyErr_Fetch`` gave; they are used up."""
+    """Return the exception of a signal handler from the three references of ``PyErr_Fetch``, which are consumed."""
     restore = ctypes.PYFUNCTYPE(None, *(ctypes.c_void_p,) * 3)(("PyErr_Restore", ctypes.pythonapi))
     try:
-        restore(kind, value, trace)  # ctypes raises it at once
+        restore(kind, value, trace)  # ctypes raises the exception at once
     except BaseException as error:
         return error
-    raise AssertionError("a signal's handler raised no exception")
+    raise AssertionError("the signal handler raised no exception")
 
 
 @lru_cache(maxsize=None)
 def driver() -> Any:
-    """The compiled function, made once a process: it takes the header's address and gives the status."""
+    """Return the compiled driver: a function from the header's address to the status. Compiled once per process."""
     from weft.devices.cpu.compiler import compile_module
 
     code = compile_module("replay", _SOURCE)

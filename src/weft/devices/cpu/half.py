@@ -1,16 +1,16 @@
-"""Conversions of float16 for processors that have none: the two functions that LLVM then calls.
+"""Conversions of float16 in software: the two functions that LLVM calls on processors without the instructions.
 
-Every processor with AVX2, and every ARM of 64 bits, converts in hardware; older ones, and virtual machines that
-hide the instructions, need these. Rounding is to nearest even.
+Processors with AVX2 and 64-bit ARM processors convert in hardware; older processors, and virtual machines that hide the
+instructions, need these functions. They round to nearest even.
 """
 
 from __future__ import annotations
 
 NAMES = ("__extendhfsf2", "__truncsfhf2")
-"""What LLVM calls without saying so in the IR."""
+"""Functions that LLVM calls although the IR does not declare them."""
 
-# After F. Giesen, "half-float conversions" (public domain): subnormal numbers by an exact multiplication on the way
-# up, and by adding 0.5, whose last place is that of the smallest float16, on the way down.
+# After F. Giesen, "half-float conversions" (public domain). Subnormal numbers are widened by an exact multiplication,
+# and narrowed by adding 0.5, whose unit in the last place is the smallest float16.
 SOURCE = """
 define float @__extendhfsf2(half %half) {
   %short = bitcast half %half to i16

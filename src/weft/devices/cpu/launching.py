@@ -1,15 +1,15 @@
-"""Launches of kernels whose work is known: built-in functions that Python calls without ``ctypes`` between.
+"""Launches: Python built-in functions that call a kernel with a fixed number of work items, without ``ctypes``.
 
-A launch is called with the addresses of the kernel's buffers and then its changing parameters. Behind it stands one
-compiled function for all kernels, and a *block* of words of 8 bytes that says what to do:
+The arguments of a launch are the addresses of the kernel's buffers and then its changing parameters. All launches share
+one compiled function; its ``self`` is a *block* of words of 8 bytes that describes the call:
 
     entry, buffers, parameters, changing, items, reports, counter, None, mismatch,
-    the usual parameters, a word for each that changes
+    the default parameters, a word for each changing parameter
 
-It copies the usual parameters, puts the changing ones in their places (a word is twice the position, plus one for a
-floating point number), adds one to the counter, and calls ``entry(buffers, parameters, 0, items)``. A kernel that
-reports has two words behind its buffers, and the launch gives the index found in them; else it gives ``None``. The
-interpreter's lock is kept: the work is done before another thread could have taken it.
+The function copies the default parameters, overwrites the changing ones (their word is twice the position, plus one for
+a floating point number), increments the counter, and calls ``entry(buffers, parameters, 0, items)``. A kernel that
+reports gets the address of two status words after its buffers, and the launch returns the index in them; else it
+returns ``None``. The interpreter lock is held throughout, since such a kernel is shorter than a switch of threads.
 """
 
 from __future__ import annotations
@@ -143,11 +143,11 @@ declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 """
 
 _FAST = 0x80
-"""``METH_FASTCALL`` of Python's C interface: a function of self, a run of arguments, and their number."""
+"""``METH_FASTCALL`` of Python's C API: a function of self, an array of arguments, and their number."""
 
 
 class _Method(ctypes.Structure):
-    """``PyMethodDef`` of Python's C interface."""
+    """``PyMethodDef`` of Python's C API."""
 
     _fields_ = (
         ("name", ctypes.c_char_p),
@@ -159,7 +159,7 @@ class _Method(ctypes.Structure):
 
 @lru_cache(maxsize=None)
 def _method() -> tuple[_Method, Any]:
-    """The compiled function as Python describes its own, and what makes a built-in function of it."""
+    """Return the method definition of the compiled function, and ``PyCFunction_NewEx``."""
     from weft.devices.cpu.compiler import compile_module
 
     code = compile_module("launch", _SOURCE)
@@ -173,22 +173,22 @@ def launch(
     entry: int, buffers: int, slots: str, parameters: Sequence[int | float], changing: Sequence[int], items: int,
     counter: ctypes.c_int64, reports: bool, held: Any,
 ) -> Callable[..., int | None]:  # fmt: skip
-    """A built-in function that runs the kernel at an address.
+    """Return a built-in function that runs the kernel at an address.
 
     Args:
         entry: The address of the kernel's function.
-        buffers: How many buffers the kernel has.
+        buffers: The number of the kernel's buffers.
         slots: For each parameter ``"q"`` for an integer, ``"d"`` for a floating point number.
-        parameters: The usual parameters.
-        changing: The positions of those that are given at each call.
-        items: The work items.
+        parameters: The default parameters.
+        changing: The positions of the parameters that each call passes.
+        items: The number of work items.
         counter: Counts the calls; it must live as long as the function.
         reports: Whether the kernel reports an index that is out of range.
-        held: What the function keeps alive: the owner of the machine code and of the counter.
+        held: Kept alive by the function: the owners of the machine code and of the counter.
 
     Returns:
-        The function. It gives the index that the kernel reports, else ``None``, and raises ``TypeError`` for an
-        address that is no number, before anything is done.
+        The function. It returns the index that the kernel reports, else ``None``. For an address that is no number it
+        raises ``TypeError`` before the kernel starts.
     """
     places = [2 * position + (slots[position] == "d") for position in changing]
     block = struct.pack(

@@ -1,16 +1,17 @@
-"""The threads' meeting place, compiled: how a job is handed out, waited for, and finished without the interpreter.
+"""The thread pool's synchronisation as LLVM IR: starting, joining and finishing a job without the interpreter.
 
-A *job* is a function and an argument, and a number of chunks. Each thread begins with a part of its own, the same in
-every job of as many threads, so that it finds in its cache what it wrote there before; then it takes what others have
-left. A worker watches for the next job for some microseconds, and sleeps after that; so does the caller for
-the last chunks of others. Compiled code may start jobs too, through ``RUN``:
+A *job* is a function, its argument, and a number of chunks. Each thread starts with its own part of the chunks, the
+same part in every job with this number of threads, so that its data is still in the thread's cache; then it steals
+chunks from the parts of others. A worker busy-waits for the next job for some microseconds, and sleeps after that; the
+caller waits for the last chunks in the same way. Compiled code may start jobs too, through ``RUN``:
 
     void weft.run(ptr team, void (*job)(ptr argument, i64 chunk), ptr argument, i64 chunks, i64 helpers)
 
-``state`` is one word, so that it changes at once: the number of the job, the places that workers may still take in
-it, and the workers inside. To begin is to give places, to join is to take one, to close is to take the rest away: who
-comes late finds none, and the caller waits for those inside alone. A second caller, or one from inside a job, meets
-``busy`` and does its work by itself.
+``state`` is one word, so that it changes atomically. It holds the number of the job, the number of workers that may
+still join, and the number of workers inside. The caller starts a job by setting the places, a worker joins by taking a
+place, and the caller closes the job by taking back the places that are left: later workers cannot join, and the caller
+waits only for the workers inside. ``busy`` is the lock of callers: a second caller, or a call from inside a job, finds
+it taken and runs its chunks alone.
 """
 
 from __future__ import annotations
@@ -21,20 +22,21 @@ from typing import Final
 from weft.devices.cpu.sleep import PAUSES, find
 
 LINE: Final = 128
-"""Bytes between what different threads write: processors fetch two cache lines at once."""
+"""Bytes between words that different threads write, against false sharing: processors fetch two cache lines at once."""
 
 RUN: Final = "weft.run"
-"""The symbol of the entry for compiled code."""
+"""The symbol by which compiled code starts jobs."""
 
 WORDS: Final = {
     "state": 0, "job": 128, "argument": 136, "chunks": 144, "parts": 152, "busy": 256, "sleepers": 384,
     "serving": 392, "stopped": 400, "resting": 408, "watch": 512, "most": 520, "mutex": 640, "work": 768, "done": 896,
     "processors": 1024, "lines": 1152,
 }  # fmt: skip
-"""Where the words of a team lie in its memory; ``lines`` are one for each thread."""
+"""The offsets of a team's words in its memory; ``lines`` is the first of one line for each thread."""
 
-# ``sleepers`` counts up before a sleeper's last look at ``state``, and a caller looks at ``sleepers`` after it wrote
-# ``state``: one of the two sees the other. The same holds for ``resting`` and the last worker to leave.
+# No wake-up is lost: a worker increments ``sleepers`` before its last check of ``state``, and a caller reads
+# ``sleepers`` after it wrote ``state``, so at least one of them sees the other's write. The same holds for ``resting``
+# and the last worker to leave.
 _SERVE = """
 define void @weft.serve(ptr %team, i64 %place, i64 %thread) nounwind {
 entry:
@@ -75,7 +77,7 @@ last.look:
 rest:
   call void @sleep(ptr %work, ptr %mutex)
   br label %up
-up:                                          ; watches even if it comes too late: the next job may be near
+up:                                          ; busy-waits again even where the job is over: the next may follow soon
   %s2 = atomicrmw sub ptr %sleepers, i64 1 seq_cst
   call void @unlock(ptr %mutex)
   br label %watching
@@ -323,7 +325,8 @@ done:
 }
 """
 
-# A kernel's work items in ranges; large ones begin at multiples of 64 items, so that they share no cache line.
+# A job over ranges of a kernel's work items. Ranges of large kernels begin at multiples of 64 items, so that no cache
+# line is written by two threads.
 _SPREAD = """
 %share = type { ptr, ptr, ptr, i64, i64 }
 
@@ -368,7 +371,7 @@ define internal i64 @bound(i64 %number, i64 %items, i64 %ranges) {
 
 
 def source() -> str:
-    """The IR of a team on this system."""
+    """Return the IR of a team for this system."""
     pause, declared = PAUSES.get(platform.machine().lower(), ("", ""))
     text = find().source + _SERVE + _RUN + _REST + _SPREAD
     for name, offset in WORDS.items():

@@ -1,4 +1,4 @@
-"""Host memory as the pool hands it out: aligned bytes, and bytes that somebody else owns."""
+"""Host memory of the pool: aligned allocations, and adopted memory with another owner."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     Bytes = numpy.ndarray[Any, numpy.dtype[numpy.uint8]]
 
 ALIGNMENT = 64
-"""Bytes: a cache line, and the widest register there is."""
+"""The alignment in bytes: a cache line, and the widest vector register."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Memory:
-    """The bytes of a buffer, which they keep alive, and the address of the first."""
+    """The bytes of a buffer as an array that keeps them alive, and the address of the first byte."""
 
     address: int
     bytes: Bytes
 
 
 class Adopted(Buffer):
-    """A buffer over memory that the device did not allocate and will not reuse."""
+    """A buffer over memory that the device did not allocate and does not reuse."""
 
     __slots__ = ()
 
 
 def allocate(size: int) -> Memory:
-    """``size`` bytes at a multiple of ``ALIGNMENT``, not cleared."""
+    """Allocate ``size`` bytes at a multiple of ``ALIGNMENT``, not cleared."""
     import numpy
 
     whole = numpy.empty(size + ALIGNMENT, numpy.uint8)
@@ -44,13 +44,13 @@ def allocate(size: int) -> Memory:
 
 
 CACHES: Final = Path("/sys/devices/system/cpu/cpu0/cache")
-"""Where Linux tells of the first processor's caches."""
+"""The directory in which Linux describes the first processor's caches."""
 
 
-def own_cache(caches: Path = CACHES) -> int:
-    """The bytes of the last cache before the memory that are this process's share; 32 MiB where nothing is known.
+def cache_share(caches: Path = CACHES) -> int:
+    """Return this process's share of the last-level cache, in bytes; 32 MiB where the size is not known.
 
-    A cache that many processors share belongs to the processors that the process may use by their number.
+    The share is the cache's size times the fraction of its processors that the process may use.
     """
     share = 0
     for folder in caches.glob("index*"):
@@ -58,14 +58,14 @@ def own_cache(caches: Path = CACHES) -> int:
             text = (folder / "size").read_text().strip()
             if text[:-1].isdecimal() and text[-1] in _UNITS:
                 sharing = _processors((folder / "shared_cpu_list").read_text())
-                own = len(sharing & os.sched_getaffinity(0)) if sharing else 1
+                usable = len(sharing & os.sched_getaffinity(0)) if sharing else 1
                 size = int(text[:-1]) * _UNITS[text[-1]]
-                share = max(share, size * max(own, 1) // max(len(sharing), 1))
+                share = max(share, size * max(usable, 1) // max(len(sharing), 1))
     return share or 32 << 20
 
 
 def _processors(text: str) -> set[int]:
-    """The numbers in a list of ranges as Linux writes it: ``0-3,8``."""
+    """Return the numbers of a list of ranges in Linux's format: ``0-3,8``."""
     found: set[int] = set()
     for part in text.strip().split(","):
         first, _, last = part.partition("-")
@@ -78,7 +78,7 @@ _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def over(array: numpy.ndarray[Any, Any]) -> Memory:
-    """The memory of a contiguous array."""
+    """Return the memory of a contiguous array."""
     import numpy
 
     return Memory(array.__array_interface__["data"][0], array.reshape(-1).view(numpy.uint8))

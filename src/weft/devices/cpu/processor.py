@@ -1,4 +1,7 @@
-"""What kernels leave to the processor at hand: the width of vectors, and functions that are instructions on some."""
+"""Choices that depend on the processor: the preferred vector width, and functions that some processors have built in.
+
+Kernels only declare such functions (*provided* functions); they get their definitions when they are compiled.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +21,19 @@ _DECLARED: Final = re.compile(
 )
 
 _LDEXP: Final = 22
-"""The first version of LLVM that makes an instruction of ``llvm.ldexp`` where there is AVX-512."""
+"""The first version of LLVM that compiles ``llvm.ldexp`` to an instruction on processors with AVX-512."""
 
 
 def vectors(features: str) -> str:
-    """Features to add to those found: vectors of 64 bytes on processors whose clock they do not slow down.
+    """Return features to add to the detected ones: 64-byte vectors where they do not lower the processor's clock.
 
-    LLVM prefers 32 bytes on all Intel processors. From Ice Lake on, which has AVX-512 VBMI2, the clock stays.
+    LLVM prefers 32-byte vectors on all Intel processors. From Ice Lake on, which has AVX-512 VBMI2, the clock stays.
     """
     return ",-prefer-256-bit" if "+avx512vbmi2" in features.split(",") else ""
 
 
 def completed(source: str, features: str, version: int) -> str:
-    """A kernel's IR with the provided functions that it declares; ``version`` is LLVM's."""
+    """Return a kernel's IR with definitions of the provided functions that it declares; ``version`` is LLVM's."""
     instruction = "+avx512f" in features.split(",") and version >= _LDEXP
 
     def defined(found: re.Match[str]) -> str:
@@ -47,13 +50,13 @@ def _definition(name: str, lanes: int, instruction: bool) -> str:
     lines = Lines()
     if instruction and name == "scaled":
         numbers, ints = vector_type("i32", lanes), suffix("i32", lanes)
-        # a NaN leaves the conversion open, and any choice of the exponent gives NaN then
+        # the conversion of a NaN is poison; ``freeze`` makes it an arbitrary exponent, with which the result is NaN
         power = lines.let(f"call {numbers} @llvm.lrint.{ints}.{kind}({whole} %n)")
         power = lines.let(f"freeze {numbers} {power}")
         result = lines.let(f"call {whole} @llvm.ldexp.{kind}.{ints}({whole} %x, {numbers} {power})")
     else:
         body = definition(name, (dtypes.float32,) * len(function.parameters), wide=True)
-        assert body is not None, "provided functions are defined ones"
+        assert body is not None, "a provided function has a definition"
         given = {
             parameter: IRValue(f"%{parameter}", dtypes.float32, lanes) for parameter in function.parameters
         }
@@ -63,4 +66,4 @@ def _definition(name: str, lanes: int, instruction: bool) -> str:
 
 
 def _no_load(emitter: Emitter, node: Expr) -> IRValue:
-    raise KernelError(f"llvm: provided functions load nothing, {node!r} given")
+    raise KernelError(f"llvm: {node!r} given, expected no load in a provided function")

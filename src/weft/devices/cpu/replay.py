@@ -1,7 +1,7 @@
 """``CpuReplay``: a plan as a table for the compiled driver, so that a run is one native call.
 
-Everything that stays the same is written once: entries, parameters, work, and the addresses of arenas. A run hands over
-the addresses of inputs, states and outputs, which the driver puts where kernels look for them.
+The table is written once: entries, parameters, work, and the addresses of arenas. A run passes the addresses of inputs,
+states and outputs, which the driver writes into the pointer tables of the kernels.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from weft.devices.cpu.driver import (
     python_functions,
     raised_by_signal,
 )
+from weft.devices.cpu.kernels import Compiled, mismatch
+from weft.devices.cpu.opened import Opened
 from weft.devices.cpu.threads import CHUNKS
 from weft.devices.replay import Replay, group_slots, report_of
 from weft.errors import IndexOutOfRangeError
 from weft.plan import Branch, Dispatch, Loop, Place, Plan, PlanStep, While, bodies
 
 if TYPE_CHECKING:
-    from weft.devices.cpu.device import Compiled, CpuDevice
-
     Words = ctypes.Array[ctypes.c_int64]
 
 
@@ -44,15 +44,17 @@ _KINDS: dict[type[PlanStep], int] = {Loop: LOOP, Branch: BRANCH, While: WHILE}
 class CpuReplay(Replay):
     """A plan on a ``cpu`` device."""
 
-    device: CpuDevice
+    device: Opened
 
-    def __init__(self, device: CpuDevice, plan: Plan) -> None:
+    def __init__(self, device: Opened, plan: Plan) -> None:
         super().__init__(device, plan)
         self._driver = driver()
         self._products = False  # whether any kernel calls the BLAS
         self._reports: list[tuple[str, str]] = []
-        self._patches: list[tuple[int, int, int]] = []  # where, the number of the storage, the offset in it
-        self._kept: list[Any] = []  # what the table points to
+        self._patches: list[
+            tuple[int, int, int]
+        ] = []  # address of a pointer, number of the storage, offset in it
+        self._kept: list[Any] = []  # keeps alive everything to which the table points
         self._header = self._words([0] * HEADER)
         self._address = ctypes.addressof(self._header)
         self._write()
@@ -83,7 +85,7 @@ class CpuReplay(Replay):
     # The table.
 
     def _write(self) -> None:
-        """Fill the header, and what it points to."""
+        """Write the header and the table."""
         plan, workers = self.plan, self.device.workers
         storages = len(plan.inputs) + len(plan.states) + len(plan.outputs)
         self._bases = self._words([0] * storages)
@@ -101,7 +103,7 @@ class CpuReplay(Replay):
             self._header[at] = address
 
     def _steps(self, steps: Sequence[PlanStep]) -> list[list[int]]:
-        """The words of every step, a block's before those of its body; what has no work to do is left out."""
+        """Return the words of every step, a block before its bodies; steps without work are left out."""
         made: list[list[int]] = []
         for step in steps:
             if isinstance(step, Dispatch):
@@ -117,13 +119,13 @@ class CpuReplay(Replay):
         return made
 
     def _address_of(self, place: Place) -> int:
-        """Where the address of a place is found in a run."""
+        """Return the address of a word that holds the address of a place during a run."""
         return ctypes.addressof(self._pointers([place], 0))
 
     def _call(self, dispatch: Dispatch) -> list[list[int]]:
-        """The words of one call, or nothing where there are no items."""
-        spec, device = dispatch.spec, self.device
-        kernel = device.compiled(spec)
+        """Return the words of a call; an empty list where it has no work items."""
+        spec = dispatch.spec
+        kernel = self.device.kernels.get(spec)
         items, work, _ = kernel.counts(dispatch.parameters)
         if items <= 0:
             return []
@@ -136,7 +138,7 @@ class CpuReplay(Replay):
         try:
             packed = kernel.pack_parameters(*given)
         except struct.error as error:
-            raise device.mismatch(spec, dispatch.places, dispatch.parameters, error) from None
+            raise mismatch(spec, len(dispatch.places), dispatch.parameters, error) from None
         parameters = self._words(struct.unpack(f"{len(packed) // 8}q", packed))
         advancing = len(dispatch.advance) if any(dispatch.advance) else 0
         first = self._words((*parameters[:advancing], *dispatch.advance)) if advancing else None
@@ -148,28 +150,28 @@ class CpuReplay(Replay):
         ]]  # fmt: skip
 
     def _share(self, kernel: Compiled, items: int, pieces: int) -> tuple[int, int, int]:
-        """In how many ranges, by how many other threads, and by which function a call is spread."""
+        """Return how a call is distributed over threads: ranges, helper threads, and the address of ``split``."""
         workers = self.device.workers
         ranges, helpers = min(pieces, items, CHUNKS * workers.count), min(pieces, items, workers.count) - 1
         team = workers.team(helpers) if helpers > 0 else None
         return (0, 0, 0) if team is None else (ranges, helpers, team.spreading)
 
     def _arena(self, place: Place) -> int:
-        """The address of a place in an arena, which stays where it is."""
+        """Return the address of a place in an arena, which is the same in all runs."""
         assert self._arenas is not None
         arena = self._arenas[place.index]
         address: int = arena.buffer.handle.address
         return address + arena.offset + place.offset
 
     def _buffers(self, dispatch: Dispatch) -> Words:
-        """The pointers of a call."""
+        """Return the pointers of a call."""
         words = self._pointers(dispatch.places, dispatch.spec.reports)
         if dispatch.spec.reports:
             words[len(dispatch.places)] = ctypes.addressof(self._header) + 8 * STATUS
         return words
 
     def _pointers(self, places: Sequence[Place], more: int) -> Words:
-        """Pointers to places: those into arenas as they are, the others patched in every run; and ``more`` words."""
+        """Return pointers to places, and ``more`` words; each run patches the pointers outside arenas."""
         sizes = {"input": 0, "state": len(self.plan.inputs)}
         sizes["output"] = sizes["state"] + len(self.plan.states)
         words = self._words([0] * (len(places) + more))
@@ -185,7 +187,7 @@ class CpuReplay(Replay):
         return words
 
     def _words(self, words: Sequence[int]) -> Words:
-        """Words at an address of their own, for as long as the replay lives."""
+        """Return a new array of words, which lives as long as the replay."""
         made = (ctypes.c_int64 * max(1, len(words)))(*words)
         self._kept.append(made)
         return made

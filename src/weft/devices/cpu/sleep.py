@@ -1,4 +1,4 @@
-"""How threads wait, on each system, as IR for ``team``: a pause in a loop, sleep and waking, and where they wake."""
+"""How threads wait on each operating system, as IR for ``meeting``: pausing in a spin loop, sleeping, and waking."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ PAUSES: Final = {
     "aarch64": ("call void @llvm.aarch64.hint(i32 1)", "declare void @llvm.aarch64.hint(i32)"),
     "arm64": ("call void @llvm.aarch64.hint(i32 1)", "declare void @llvm.aarch64.hint(i32)"),
 }
-"""What tells a processor that a loop only waits."""
+"""The instruction that tells a processor that a loop only waits, and its declaration, for each architecture."""
 
 
 @dataclass(frozen=True)
 class System:
-    """How a system's threads sleep: names of its functions, and the calls of them in IR."""
+    """The synchronisation functions of an operating system: their library, names, and IR wrappers."""
 
     library: str | None
     functions: tuple[str, ...]
@@ -65,8 +65,9 @@ define internal void @wake.all(ptr %condition) {
 """,
 )  # fmt: skip
 
-# A sleeper that last ran where the caller runs would be woken there, and wait for the caller: above all in virtual
-# machines, where Linux takes idle processors for busy ones. The caller bars it from its own processor.
+# Linux may wake a thread on the processor on which it ran last. Where that is the caller's processor, the thread would
+# wait for the caller; this is frequent in virtual machines, where Linux takes idle processors for busy ones. The caller
+# excludes its own processor from such a thread's affinity.
 _LINUX = System(
     None,
     (*_POSIX.functions, "sched_getcpu", "sched_setaffinity"),
@@ -157,5 +158,5 @@ _SYSTEMS: Final = {
 
 
 def find() -> System:
-    """The functions of this system: those of POSIX, where it is none of the table."""
+    """Return the functions of this system; systems that are not in the table are taken for POSIX."""
     return _SYSTEMS.get(sys.platform) or replace(_POSIX, source=_POSIX.source + _ANYWHERE)

@@ -1,4 +1,4 @@
-"""A team of threads: its memory, and the compiled functions (``meeting``) by which they serve and are given work."""
+"""``Team``: the shared memory of a thread pool, and its compiled functions (``meeting``)."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from weft.devices.cpu.meeting import LINE, RUN, WORDS, source
 from weft.devices.cpu.sleep import find
 
 WATCHED: Final = 50e-6
-"""Seconds that a thread watches for what it waits for, before it sleeps: some eager operations, one after another."""
+"""Seconds that a thread busy-waits before it sleeps: the time between a few successive eager operations."""
 
 
 @dataclass(frozen=True)
 class Functions:
-    """The compiled functions; ``serve`` returns once the team is stopped and nothing is left to do."""
+    """The compiled functions of a team; ``serve`` returns after ``stop``, when no job is left."""
 
     code: Code
-    """Kept alive: the functions are in it."""
+    """Keeps the machine code alive."""
     open: Any
     serve: Any
     stop: Any
     spread: Any
     turns: int
-    """Looks at a word, with a pause after each, that take as long as is watched."""
+    """Iterations of a busy-waiting loop that take ``WATCHED`` seconds."""
 
 
 def functions() -> Functions:
-    """Compiled once a process; LLVM knows ``RUN`` from then on."""
-    with _lock:  # of two threads at once one would be left with what the other replaces
-        return _made()
+    """Return the compiled functions, compiled once per process, and register ``RUN`` with LLVM."""
+    with _lock:  # else two threads could compile twice, and register a function that is freed
+        return _compiled()
 
 
 _lock = threading.Lock()
 
 
 @lru_cache(maxsize=None)
-def _made() -> Functions:
+def _compiled() -> Functions:
     import llvmlite.binding as llvm
 
     system = find()
@@ -68,7 +68,7 @@ def _made() -> Functions:
 
 
 def _seconds(pause: Any) -> float:
-    """What one look takes."""
+    """Measure an iteration of a busy-waiting loop, in seconds."""
     turns = 1000
     start = time.perf_counter()
     pause(turns)
@@ -76,7 +76,7 @@ def _seconds(pause: Any) -> float:
 
 
 class Team:
-    """The memory in which at most ``threads`` threads meet, callers included; it lives as long as any of them."""
+    """The shared memory of at most ``threads`` threads, callers included; every serving thread keeps it alive."""
 
     def __init__(self, threads: int) -> None:
         self.functions = functions()
@@ -88,13 +88,13 @@ class Team:
         self.functions.open(self.address, threads, self.functions.turns)
 
     def serve(self, place: int) -> None:
-        """Take part in jobs, as number ``place`` from 1 on, until the team is stopped."""
+        """Take part in jobs, as thread number ``place`` (from 1 on), until the team is stopped."""
         self.functions.serve(self.address, place, threading.get_native_id())
 
     def spread(
         self, entry: Any, buffers: bytes, parameters: bytes, items: int, ranges: int, helpers: int
     ) -> None:
-        """A kernel's entry for ``items`` in ``ranges``, by the calling thread and at most ``helpers`` others."""
+        """Run a kernel's entry over ``items`` in ``ranges``, on the calling thread and at most ``helpers`` others."""
         self.functions.spread(self.address, entry, buffers, parameters, items, ranges, helpers)
 
     @property
@@ -103,5 +103,5 @@ class Team:
         return ctypes.cast(self.functions.spread, ctypes.c_void_p).value or 0
 
     def stop(self) -> None:
-        """Let the serving threads return."""
+        """Make the serving threads return."""
         self.functions.stop(self.address)

@@ -1,7 +1,7 @@
-"""Persistent worker threads of a device: they stay in compiled code (``team``), without the interpreter's lock.
+"""``Workers``: the thread pool of a ``cpu`` device. Its threads stay in compiled code, without the interpreter lock.
 
-One job at a time is split; a second thread that comes meanwhile does its own work alone. What a piece of work
-computes does not depend on who does it.
+The pool runs one job at a time; a second caller runs its own job alone meanwhile. The result of a work item does not
+depend on the thread that computes it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from weft.errors import ArgumentError
 
 
 def default_count() -> int:
-    """The processors that this process may use, or ``WEFT_THREADS``."""
+    """Return ``WEFT_THREADS``, or the number of processors that this process may use."""
     text = os.environ.get("WEFT_THREADS")
     if text:
         if not text.isdecimal() or int(text) < 1:
@@ -26,13 +26,13 @@ def default_count() -> int:
 
 
 CHUNKS = 4
-"""Ranges for each thread of a large job: a thread that comes late, or is held up, leaves its share to the others."""
+"""Ranges for each thread of a large job, so that others can take over the share of a thread that is delayed."""
 
-_PATIENCE = 1.0  # seconds to wait for the end of a thread, which may still be at work
+_PATIENCE = 1.0  # seconds to wait for the end of a thread, which may still run a job
 
 
 class Workers:
-    """``count`` threads, the calling one included; the others start with the first large job."""
+    """A pool of ``count`` threads, the caller included; the other threads start with the first large job."""
 
     def __init__(self, count: int) -> None:
         self.count = self.most = count
@@ -43,13 +43,13 @@ class Workers:
         self._stopped = False
 
     def limit(self, count: int) -> None:
-        """Split jobs from now on among ``count`` threads, or ``most`` where that is fewer."""
+        """Distribute later jobs over ``count`` threads, at most ``most``."""
         self.count = max(1, min(count, self.most))
 
     def run(self, entry: Any, buffers: bytes, parameters: bytes, items: int, pieces: int) -> None:
-        """``entry(buffers, parameters, low, high)`` for ranges that cover ``items``, at most ``pieces`` of them.
+        """Call ``entry(buffers, parameters, low, high)`` for at most ``pieces`` ranges that together cover ``items``.
 
-        ``entry`` is a ``ctypes`` function, which threads call at the same time and which raises nothing.
+        ``entry`` is a thread-safe ``ctypes`` function that raises nothing.
         """
         pieces = min(pieces, items)
         if self.count <= 1 or pieces <= 1 or self._stopped:
@@ -58,19 +58,19 @@ class Workers:
         helpers = min(pieces, self.count) - 1
         team = self._team
         if team is None or len(self._threads) < helpers:
-            team = self._started(helpers)
+            team = self._start(helpers)
         team.spread(entry, buffers, parameters, items, min(pieces, CHUNKS * self.count), helpers)
 
     def team(self, helpers: int) -> Team | None:
-        """The meeting place of the threads, for compiled code that hands out its own jobs; ``None`` without threads."""
-        return None if self.count <= 1 or self._stopped else self._started(helpers)
+        """Return the team, for compiled code that starts its own jobs; ``None`` where there is a single thread."""
+        return None if self.count <= 1 or self._stopped else self._start(helpers)
 
-    def _started(self, helpers: int) -> Team:
-        """The team, with at least as many threads."""
+    def _start(self, helpers: int) -> Team:
+        """Return the team, with at least ``helpers`` serving threads."""
         with self._lock:
             if self._team is None:
                 self._team = Team(self.most)
-                self._end = weakref.finalize(self, _ended, self._team, self._threads)
+                self._end = weakref.finalize(self, _finish, self._team, self._threads)
             while len(self._threads) < helpers:
                 place = len(self._threads) + 1
                 thread = threading.Thread(
@@ -81,21 +81,21 @@ class Workers:
             return self._team
 
     def stop(self) -> None:
-        """Let the threads end; what comes after is done by who asks for it."""
+        """End the threads; later jobs run on their callers' threads."""
         self._stopped = True
         with self._lock:
             if self._end is not None:
                 self._end()
 
     def forget(self) -> None:
-        """In a forked child, which has no such threads: leave them, and what they may have locked, alone."""
+        """Abandon the threads in a forked child, which does not have them, and the locks that they may hold."""
         self._stopped = True
         if self._end is not None:
             self._end.detach()
 
 
-def _ended(team: Team, threads: list[threading.Thread]) -> None:
-    """At ``stop``, at the end of the process, or once nobody has the workers any more."""
+def _finish(team: Team, threads: list[threading.Thread]) -> None:
+    """End the threads of a pool: at ``stop``, at the end of the process, or when the ``Workers`` are garbage."""
     team.stop()
     for thread in threads:
         if thread is not threading.current_thread():

@@ -19,7 +19,8 @@ from time import perf_counter_ns
 from typing import Any
 
 from weft.devices.base import Buffer, DispatchArguments, MemoryStats, Range, Storage
-from weft.devices.events import Event, event
+from weft.devices.events import event
+from weft.devices.observers import Event
 from weft.devices.pool import Pool
 from weft.devices.webgpu import loss, status, tuned
 from weft.devices.webgpu.adapters import Adapter

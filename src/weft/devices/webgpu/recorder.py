@@ -12,8 +12,8 @@ from time import perf_counter
 from typing import Any
 
 from weft.devices.base import Buffer
-from weft.devices.events import Event
 from weft.devices.interrupts import Uninterrupted
+from weft.devices.observers import Event
 from weft.devices.webgpu import loss
 from weft.devices.webgpu.memory import COPY_SOURCE, UNIFORM, Block, NativeMemory
 from weft.devices.webgpu.native import native

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from weft.devices.events import Event
+from weft.devices.observers import Event
 from weft.devices.webgpu.memory import COPY_SOURCE, NativeMemory
 from weft.devices.webgpu.native import native
 from weft.devices.webgpu.readback import Readback, Ticket
