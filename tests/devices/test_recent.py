@@ -16,7 +16,7 @@ from tests.conftest import ADAPTER
 from weft import devices
 from weft.devices import folders
 from weft.devices.cpu import cache, compiler
-from weft.devices.cpu import device as cpu_device
+from weft.devices.cpu import kernels as cpu_kernels
 from weft.devices.recent import Recent
 from weft.devices.webgpu import pipelines
 from weft.expr import const
@@ -116,7 +116,7 @@ def specs(profile: Any) -> list[Any]:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory of a process is asked of Linux")
 @pytest.mark.parametrize("name", ["cpu", pytest.param("webgpu", marks=pytest.mark.webgpu)])
 def test_more_kernels_than_are_kept(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(cpu_device, "KERNELS", LIMIT)
+    monkeypatch.setattr(cpu_kernels, "KERNELS", LIMIT)
     monkeypatch.setattr(pipelines, "KERNELS", LIMIT)
     monkeypatch.setattr(
         compiler, "_kept", lambda: cache.Cache(folders.Folder(tmp_path))

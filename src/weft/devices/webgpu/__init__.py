@@ -1,6 +1,6 @@
 """The ``webgpu`` device: WGSL kernels on any GPU, or on a software rasteriser, through wgpu-native.
 
-``adapters`` says what there is; ``device`` puts together memory, recorder, pipelines, groups, readback and status.
+``adapters`` lists the adapters; ``device`` combines memory, recorder, pipelines, bind groups, readback and status.
 """
 
 from weft.devices.webgpu.adapters import AdapterInfo, adapters, find

@@ -1,4 +1,4 @@
-"""Which adapters there are, which one a device name means, and the profile that kernels are made for."""
+"""The adapters of this machine, their device names, and the profiles that kernels are generated for."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from weft.errors import DeviceError
 from weft.target import TargetProfile
 
 FEATURES = ("shader-f16", "subgroup", "subgroup-barrier", "immediates", "timestamp-query")
-"""What is asked of an adapter that has it."""
+"""The features that are requested of adapters that have them."""
 
 BACKENDS = ("Metal", "Vulkan", "D3D12")
-"""The drivers used, best first. OpenGL is not: it has no subgroups and few limits, and shows each GPU twice."""
+"""The drivers used, best first. OpenGL is not used: it has no subgroups and low limits, and lists each GPU twice."""
 
 VENDORS = {0x10DE: "nvidia", 0x1002: "amd", 0x8086: "intel", 0x106B: "apple"}
-"""PCI's numbers of vendors, by what profiles call them."""
+"""The vendors' PCI numbers, with their names in profiles."""
 
 _KINDS = ("DiscreteGPU", "IntegratedGPU", "Unknown", "CPU")
 
 
 @dataclass(frozen=True)
 class AdapterInfo:
-    """What is said about an adapter; ``subgroup`` is the least size that its driver gives a subgroup."""
+    """The description of an adapter; ``subgroup`` is the smallest subgroup size of its driver."""
 
     name: str
     kind: str
@@ -39,19 +39,19 @@ class AdapterInfo:
 
     @property
     def software(self) -> bool:
-        """Whether it is a rasteriser that runs on the CPU."""
+        """Whether the adapter is a rasteriser that runs on the CPU."""
         return self.kind == "CPU"
 
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """An adapter by the name that users write, with wgpu's object."""
+    """An adapter: its description, with the device name, and wgpu's object."""
 
     info: AdapterInfo
     handle: Any
 
     def profile(self) -> TargetProfile:
-        """The profile of a device made from this adapter with its own limits."""
+        """Return the profile of a device that is opened on this adapter, with the adapter's own limits."""
         features = frozenset(name for name in FEATURES if name in self.info.features)
         subgroup = self.info.subgroup if "subgroup" in features else 0
         return TargetProfile(
@@ -61,9 +61,12 @@ class Adapter:
 
 @lru_cache(maxsize=1)
 def adapters() -> tuple[Adapter, ...]:
-    """The usable adapters, real GPUs first: ``webgpu``, ``webgpu:1`` …, then ``webgpu:software``.
+    """Return the usable adapters, real GPUs first: ``webgpu``, ``webgpu:1`` …, then ``webgpu:software``.
 
-    An empty tuple where there is no driver; ``DeviceError`` where the native library itself cannot be loaded.
+    The tuple is empty where there is no driver.
+
+    Raises:
+        DeviceError: Where the native library itself cannot be loaded.
     """
     try:
         with quiet():
@@ -86,13 +89,13 @@ def _describe(found: Any) -> AdapterInfo:
         limits=tuple(sorted(found.limits.items())),
         features=frozenset(found.features),
         vendor=vendor(info["vendor_id"], info["backend_type"], info["device"]),
-        # the name of the size is mangled in some versions of wgpu
+        # some versions of wgpu mangle the name of this entry
         subgroup=next((size for name, size in info.items() if name.endswith("group_min_size")), 0),
     )
 
 
 def vendor(number: int, backend: str, device: str) -> str:
-    """What profiles call an adapter's vendor; Metal gives no number.
+    """Return the vendor's name in profiles. Metal reports no vendor number, so the device's name decides there.
 
     >>> vendor(0x10DE, "Vulkan", "NVIDIA H200"), vendor(0, "Metal", "Apple M2 Pro"), vendor(5, "Vulkan", "?")
     ('nvidia', 'apple', '')
@@ -103,9 +106,9 @@ def vendor(number: int, backend: str, device: str) -> str:
 
 
 def select(found: Sequence[AdapterInfo]) -> list[tuple[int, AdapterInfo]]:
-    """The adapters to offer, as (position in ``found``, named description).
+    """Return the adapters to offer, as (position in ``found``, description with a device name).
 
-    Per device the best driver; discrete GPUs before integrated ones; one software rasteriser at most.
+    Each GPU appears with its best driver, discrete GPUs before integrated GPUs, and at most one software rasteriser.
     """
     offered: list[tuple[int, AdapterInfo]] = []
     seen: dict[str, str] = {}  # device: the driver that it was taken from
@@ -126,9 +129,10 @@ def select(found: Sequence[AdapterInfo]) -> list[tuple[int, AdapterInfo]]:
 
 
 def find(name: str) -> Adapter:
-    """The adapter that ``name`` means; plain ``webgpu`` is the software one where there is no other.
+    """Return the adapter of a device name; plain ``webgpu`` is the software rasteriser where there is no GPU.
 
-    Raises ``DeviceError`` that lists what there is.
+    Raises:
+        DeviceError: Where there is no such adapter; the message lists the available devices.
     """
     offered = adapters()
     wanted = "webgpu" if name == "webgpu:0" else name

@@ -1,7 +1,7 @@
-"""``WebGpuDevice``: the device interface over wgpu-native. Order, locking and life time; the parts do the rest.
+"""``WebGpuDevice``: the device interface over wgpu-native. It owns order, locking and life time; its parts do the rest.
 
-One lock is held while something is recorded, none while the host waits for results. Python per dispatch is some
-ten microseconds: pipelines and bind groups are found in dictionaries, and four C calls record the work.
+The device's lock is held while work is recorded, and not while the host waits for results. A dispatch costs about ten
+microseconds of Python: two dictionary lookups for the pipeline and the bind group, and four C calls.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from weft.target import Choices, KernelSpec
 
 NO_REPORT = ("kernel", "index")
 AT_ONCE = CAPACITY // 2
-"""Dispatches that are prepared together, at most: no group of theirs is dropped meanwhile."""
+"""The most dispatches of a ``dispatch_kernels``: with more, the cache could evict a bind group before its use."""
 
 
 class WebGpuDevice(Transfers):
@@ -90,27 +90,27 @@ class WebGpuDevice(Transfers):
     # Memory.
 
     def allocate(self, size: int) -> Storage:
-        """From the pool; the contents are what an earlier storage left, zeros at first."""
+        """Return a storage from the pool; its contents are those of an earlier storage, or zeros."""
         self._begin("allocate")
         with self.lock:
             return self._pool.allocate(size)
 
     def allocate_together(self, sizes: Sequence[int]) -> list[Storage]:
-        """One buffer for all: kernels that read some of them and write others bind every one as read_write."""
+        """Return storages in one buffer; kernels that read some of them and write others bind all as read_write."""
         self._begin("allocate")
         with self.lock:
             return self._pool.allocate_together(sizes)
 
     def release(self, buffer: Buffer) -> None:
-        """Queue a buffer for the pool; recorded work that uses it comes before whatever uses it next."""
+        """Queue a buffer for the pool; recorded work on it runs before any later work that reuses it."""
         self._pool.release(buffer)
 
     def storage_gone(self, size: int) -> None:
-        """Queue the news for the pool."""
+        """Queue the size of a disposed storage for the pool's counters."""
         self._pool.storage_gone(size)
 
     def memory_stats(self) -> MemoryStats:
-        """Counters of the pool and of dispatches."""
+        """Return the counters of the pool and of dispatches."""
         with self.lock:
             return self._pool.stats(self._dispatches)
 
@@ -124,25 +124,25 @@ class WebGpuDevice(Transfers):
     # Kernels.
 
     def register_kernel(self, spec: KernelSpec) -> None:
-        """Compile now what the first dispatch would compile."""
+        """Compile a kernel now instead of at its first dispatch."""
         self.check_usable()
         with self.lock:
             self.pipelines.get(spec)
 
     def register_kernels(self, specs: Iterable[KernelSpec]) -> None:
-        """Compile kernels side by side."""
+        """Compile kernels in parallel."""
         self.check_usable()
         with self.lock:
             self.pipelines.get_all(specs)
 
     def prepare(self, plan: Plan) -> WebGpuReplay:
-        """A plan whose run records native handles that were made once."""
+        """Return a replay of the plan; its native objects are made now, and runs only record them."""
         self.check_usable()
         with self.lock:
             return WebGpuReplay(self, plan)
 
     def dispatched(self, count: int) -> None:
-        """Account for dispatches that a replay recorded."""
+        """Count the dispatches that a replay recorded."""
         self._dispatches += count
 
     def dispatch_kernel(
@@ -152,7 +152,7 @@ class WebGpuDevice(Transfers):
         parameters: Sequence[int | float],
         report: tuple[str, str] | None = None,
     ) -> None:
-        """Record a dispatch; nothing is recorded where a count is 0. Errors come before anything is recorded."""
+        """Record a dispatch, unless a workgroup count is 0. Errors are raised before anything is recorded."""
         self._begin("dispatch")
         with self.lock:
             self._record(spec, ranges, *self._ready(spec, ranges, parameters, report))
@@ -166,8 +166,8 @@ class WebGpuDevice(Transfers):
             for call in calls:
                 self._begin("dispatch")
                 ready.append(self._ready(*call))
-            for (spec, ranges, *_), one in zip(calls, ready, strict=True):
-                self._record(spec, ranges, *one)
+            for (spec, ranges, *_), prepared in zip(calls, ready, strict=True):
+                self._record(spec, ranges, *prepared)
 
     def _ready(
         self,
@@ -176,7 +176,7 @@ class WebGpuDevice(Transfers):
         parameters: Sequence[int | float],
         report: tuple[str, str] | None,
     ) -> tuple[Pipeline, bytes, tuple[int, int, int], Group | None]:
-        """The kernel compiled, its arguments packed and its ranges bound: what can fail of a dispatch."""
+        """Do the part of a dispatch that can fail: compile the kernel, pack its parameters, bind its ranges."""
         pipeline = self.pipelines.get(spec)
         if pipeline.layout.reports:
             packed = pipeline.pack(*parameters, self.reports.number(report or NO_REPORT))
@@ -215,11 +215,13 @@ class WebGpuDevice(Transfers):
             self._tell(told)
 
     def _observed(self, spec: KernelSpec, ranges: Sequence[Range], counts: tuple[int, int, int]) -> Event:
-        """The event of the dispatch that comes next; timed by the GPU where it can, and somebody wants it."""
+        """Return the event of the next dispatch, with GPU timestamps where available and an observer asks for times."""
         told = event(self.name, spec, ranges, counts)
         if any(observer.timed for observer in self.observers):
             if "timestamp-query" not in self.profile.features:
-                self.recorder.wait(self.recorder.submit())  # what came before is not this dispatch's time
+                self.recorder.wait(
+                    self.recorder.submit()
+                )  # the time of earlier work does not belong to this dispatch
                 told.start = perf_counter_ns()
                 return told
             if self.recorder.timing is None:
@@ -248,26 +250,26 @@ class WebGpuDevice(Transfers):
                 observer.measured(told)
 
     def settle(self) -> None:
-        """Submit, wait, and give the events so far their times."""
+        """Submit, wait, and set the durations of the events so far."""
         with self.lock:
             if self.recorder.timing is not None and self._closed is None:
                 self.recorder.submit()
                 self.recorder.timing.collect()
 
     def _uniform(self, pipeline: Pipeline, packed: bytes) -> tuple[Any, int]:
-        """The bind group of parameters and the slot that this dispatch owns in it."""
+        """Return the bind group of parameters, and the offset of the slot in it that this dispatch owns."""
         offset = self.recorder.uniforms.place(packed)
         if offset is None:
             self.recorder.submit()
             offset = self.recorder.uniforms.place(packed)
-            assert offset is not None, "its size was asked about before"
+            assert offset is not None, "``_ready`` checked that the parameters fit an empty block"
         size = pipeline.uniform_size
         if size not in self._uniforms:
             self._uniforms[size] = self.uniform_group(self.recorder.uniforms.handle, size)
         return self._uniforms[size], offset
 
     def uniform_group(self, buffer: Any, size: int) -> Any:
-        """A bind group of ``size`` bytes of parameters, at an offset that each dispatch gives."""
+        """Return a bind group of ``size`` bytes of parameters, at a dynamic offset that each dispatch passes."""
         loaded = native()
         entry = loaded.ffi.new("WGPUBindGroupEntry *", {"buffer": buffer, "size": size})
         descriptor = loaded.ffi.new(
@@ -279,7 +281,7 @@ class WebGpuDevice(Transfers):
     def counts(
         self, spec: KernelSpec, pipeline: Pipeline, parameters: Sequence[int | float]
     ) -> tuple[int, int, int]:
-        """The workgroup counts of a dispatch; ``KernelError`` for those that the device does not take."""
+        """Return the workgroup counts of a dispatch; raises ``KernelError`` for counts beyond the device's limits."""
         counts = pipeline.counts(parameters)
         if min(counts) < 0 or (max(counts) > self._counts_limit and min(counts) > 0):
             raise KernelError(
@@ -289,7 +291,7 @@ class WebGpuDevice(Transfers):
         return counts
 
     def choose(self, choices: Choices) -> Path | None:
-        """Have kernels made as measurements say, now and in later processes; gives the file that keeps it."""
+        """Generate kernels by measured choices, now and in later processes; return the file that keeps them."""
         self.profile = replace(self.profile, choices=choices)
         return tuned.save(self._info, choices)
 
@@ -313,7 +315,7 @@ class WebGpuDevice(Transfers):
             self._wgpu.destroy()
 
     def lose(self) -> DeviceError:
-        """Close a device that its driver has lost; gives the error that says so."""
+        """Close a device that its driver has lost; return the error that says so."""
         self._closed = DeviceError(
             f"device {self.name} was lost: its driver was reset, or it was removed, and what was on it is gone; "
             f"open it anew with weft.devices.open({self.name!r}) and load your tensors again"
@@ -322,7 +324,7 @@ class WebGpuDevice(Transfers):
 
     @property
     def is_behind(self) -> bool:
-        """Whether work is still running that an interrupted read waited for."""
+        """Whether work of an interrupted read is still running."""
         return any(ticket.state is None for ticket, _ in self._abandoned)
 
     @property
@@ -331,7 +333,7 @@ class WebGpuDevice(Transfers):
         return self._closed is not None
 
     def check_usable(self) -> None:
-        """Raise what closed the device, where something has."""
+        """Raise the error of a closed device."""
         if self._closed is not None:
             raise type(self._closed)(str(self._closed))
 
@@ -351,7 +353,7 @@ def _after_fork() -> None:
 
 
 def _at_exit() -> None:
-    """Where an interrupted read's kernel still runs, let another Ctrl-C end the process in the driver's wait."""
+    """Restore the default action of Ctrl-C where a kernel still runs, since the driver waits for it at exit."""
     waited_for = [device.name for device in _opened if device.is_behind]
     if waited_for and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_DFL)

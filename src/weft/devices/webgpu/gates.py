@@ -1,9 +1,9 @@
-"""Gates: kernels that decide on the device how many workgroups later calls of a replay start, which may be none.
+"""Gates: kernels that decide on the device whether later calls of a replay run, by writing their workgroup counts.
 
-A gate looks at a predicate and at the word of the block around it, says in two words whether the one side runs and
-whether the other does, and writes the counts of their calls. These are dispatched indirectly: they are recorded before
-it is known what they do, and nothing is read back. A gate itself runs always; within what does not run it finds the
-word around it 0, and closes what is behind it.
+The calls are indirect dispatches, so they are recorded before their counts are known, and no predicate is read back. A
+gate reads its predicate and the *flag* of the surrounding block, writes one flag for each side of its branch, and
+writes the counts of the calls of both sides: 0 for a side that does not run. Gates themselves always run; a gate in a
+block that does not run finds the surrounding flag 0, and disables both sides.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from weft.plan import ALIGNMENT, Place
 from weft.target import Binding, KernelSpec
 
 INDIRECT = 0x100
-"""WebGPU's usage flag of buffers that hold counts of workgroups."""
+"""WebGPU's usage flag of buffers with the arguments of indirect dispatches."""
 HEAD, ENTRY = 5, 5
 """Words of a gate's record before its entries, and of an entry."""
 
 _SOURCE = """
 @group(0) @binding(0) var<storage, read> tested: array<u32>;
-@group(0) @binding(1) var<storage, read> gate: array<u32>;  // around, whether open always, one side, other, entries
+@group(0) @binding(1) var<storage, read> gate: array<u32>;  // around, always, then, otherwise, number of entries
 @group(0) @binding(2) var<storage, read_write> counts: array<u32>;
 
 @compute @workgroup_size(32)
 fn main(@builtin(local_invocation_id) id: vec3<u32>) {
   let around = counts[gate[0]] != 0u;
-  let one = around && (gate[1] != 0u || (tested[0] & 255u) != 0u);
-  let other = around && !one;
-  storageBarrier();  // the word around it may be its own
+  let then = around && (gate[1] != 0u || (tested[0] & 255u) != 0u);
+  let otherwise = around && !then;
+  storageBarrier();  // the surrounding flag may be the gate's own flag
   workgroupBarrier();
   if (id.x == 0u) {
-    counts[gate[2]] = u32(one);
-    counts[gate[3]] = u32(other);
+    counts[gate[2]] = u32(then);
+    counts[gate[3]] = u32(otherwise);
   }
   for (var at = id.x; at < gate[4]; at += 32u) {
     let entry = 5u + at * 5u;
-    let runs = select(other, one, gate[entry + 4u] != 0u);
+    let runs = select(otherwise, then, gate[entry + 4u] != 0u);
     for (var axis = 0u; axis < 3u; axis++) {
       counts[gate[entry] + axis] = select(0u, gate[entry + 1u + axis], runs);
     }
@@ -61,10 +61,15 @@ GATE = KernelSpec(
 
 @dataclass(eq=False)
 class Gate:
-    """A gate: it runs where the word ``around`` is not 0, and then looks at ``predicate``, or is open where ``None``.
+    """A gate of a branch or while loop.
 
-    ``then`` and ``otherwise`` are the words in which it says what runs. Entries are the first of the three words that
-    count a call's workgroups, how many these are, and whether it is on the side of ``then``.
+    Attributes:
+        predicate: The place whose byte decides; ``None`` for a gate that always takes the side of ``then``.
+        around: The flag of the surrounding block: where it is 0, neither side runs.
+        then: The flag of the side that runs where the predicate is not 0.
+        otherwise: The flag of the other side.
+        entries: For each gated call the first of its three count words, its workgroup counts, and whether the call
+            is on the side of ``then``.
     """
 
     predicate: Place | None
@@ -73,40 +78,40 @@ class Gate:
     otherwise: int
     entries: list[tuple[int, tuple[int, int, int], bool]] = field(default_factory=list)
     offset: int = 0
-    """Where its record begins, in bytes."""
+    """The offset of the gate's record, in bytes."""
 
     def words(self) -> list[int]:
-        """Its record."""
+        """Return the words of the gate's record."""
         head = [self.around, int(self.predicate is None), self.then, self.otherwise, len(self.entries)]
         return head + [word for slot, counts, side in self.entries for word in (slot, *counts, int(side))]
 
     @property
     def size(self) -> int:
-        """Bytes of its record."""
+        """The bytes of the gate's record."""
         return 4 * (HEAD + ENTRY * len(self.entries))
 
 
 class Gates:
-    """The gates of a replay, and their two buffers: of records, and of the words that they write."""
+    """The gates of a replay, and their two buffers: the records, and the flags and counts that the gates write."""
 
     def __init__(self, device: Opened) -> None:
         self._device = device
         self.always = 0
-        """The word that is 1."""
+        """The flag that is always 1."""
         self._words = 1
         self.all: list[Gate] = []
         self.records: WebGpuBuffer | None = None
         self.counts: WebGpuBuffer | None = None
 
     def gate(self, predicate: Place | None, around: int | None, then: int | None = None) -> Gate:
-        """A new gate; ``around=None``: it is its own word, as that of a loop's condition is."""
-        own = self._word() if then is None else then
-        made = Gate(predicate, own if around is None else around, own, self._word())
+        """Return a new gate; with ``around=None`` its own flag is the surrounding one, as for a loop's condition."""
+        flag = self._word() if then is None else then
+        made = Gate(predicate, flag if around is None else around, flag, self._word())
         self.all.append(made)
         return made
 
     def slot(self) -> int:
-        """The first of three new words, for the counts of a call."""
+        """Return the first of three new words, for the workgroup counts of a call."""
         self._words += 3
         return self._words - 3
 
@@ -116,7 +121,7 @@ class Gates:
 
     @property
     def size(self) -> int:
-        """Bytes of the words."""
+        """The bytes of the flags and counts."""
         return 4 * self._words
 
     def finish(self) -> None:
@@ -124,13 +129,13 @@ class Gates:
         if not self.all:
             return
         offset = 0
-        for one in self.all:
-            one.offset = offset
-            offset += -(-one.size // ALIGNMENT) * ALIGNMENT
+        for gate in self.all:
+            gate.offset = offset
+            offset += -(-gate.size // ALIGNMENT) * ALIGNMENT
         words = array.array("I", bytes(offset))
-        for one in self.all:
-            found = one.words()
-            words[one.offset // 4 : one.offset // 4 + len(found)] = array.array("I", found)
+        for gate in self.all:
+            record = gate.words()
+            words[gate.offset // 4 : gate.offset // 4 + len(record)] = array.array("I", record)
         start = array.array("I", [1, *[0] * (self._words - 1)])
         self.records = self._buffer(words, STORAGE | COPY_DESTINATION)
         self.counts = self._buffer(start, STORAGE | COPY_SOURCE | COPY_DESTINATION | INDIRECT)
@@ -152,7 +157,7 @@ class Gates:
 
 
 def _release(process: int, buffers: list[Any]) -> None:
-    """Give up native handles; work that was recorded with them keeps what it needs."""
+    """Release native handles; the driver keeps the buffers alive for work that was recorded with them."""
     if os.getpid() != process:
         return  # a forked child, which may not touch the driver
     for buffer in buffers:

@@ -1,7 +1,7 @@
-"""Bind groups: what a dispatch reads and writes, kept because making one costs more than the dispatch.
+"""The cache of bind groups: creating a bind group costs more than the dispatch that uses it.
 
-Checks that the driver would make when the batch is submitted are made here, once per new group, so that the
-error comes from the call that is wrong.
+The driver would validate a bind group only when the batch is submitted. The same checks are made here, once per new
+group, so that the dispatch at fault raises the error.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from weft.devices.webgpu.pipelines import BindingLayout, Pipeline
 from weft.errors import ArgumentError, DeviceError, KernelError
 
 CAPACITY = 8192
-"""Groups kept; the least recently used one goes first."""
+"""The number of cached groups; the least recently used group is evicted first."""
 
 Key = tuple[Any, ...]
-"""What a group is made of: a layout, and buffer, offset and size of each range. The layout's place may hold a token."""
+"""The key of a group: a layout, or the token of a pinned group, then buffer, offset and size of each range."""
 
 
 Group = tuple[Any, tuple[WebGpuBuffer, ...]]
@@ -29,9 +29,10 @@ Group = tuple[Any, tuple[WebGpuBuffer, ...]]
 
 
 class BindGroups:
-    """Bind groups of one device by layout and ranges; those of a freed buffer are dropped.
+    """The bind groups of a device by layout and ranges; the groups of a freed buffer are dropped.
 
-    Groups that a replay holds are *pinned*: they stay until it lets them go, or one of their buffers is freed.
+    Groups that a replay holds are *pinned*: they are not evicted until the replay releases them (``let_go``), or one of
+    their buffers is freed.
     """
 
     def __init__(self, owner: Device, device: Any, limits: dict[str, int], status: Any) -> None:
@@ -50,7 +51,7 @@ class BindGroups:
         self._reserved = 0
 
     def get(self, pipeline: Pipeline, ranges: Sequence[Range]) -> Group:
-        """The group for a kernel over ranges, and their buffers."""
+        """Return the group for a kernel over ranges, with the buffers that it binds."""
         parts: list[Any] = [pipeline.layout]
         for range_ in ranges:
             buffer = range_.buffer
@@ -60,7 +61,7 @@ class BindGroups:
         return self.find(pipeline, tuple(parts))
 
     def find(self, pipeline: Pipeline, key: Key) -> Group:
-        """``get`` by a key that is made already."""
+        """Return the group for a kernel and a key."""
         group = self._kept.get(key)
         if group is None:
             group = self._make(pipeline, key)
@@ -72,24 +73,24 @@ class BindGroups:
         return group
 
     def pin(self, pipeline: Pipeline, key: Key) -> tuple[Key, Group]:
-        """A group of its own, which is not evicted; gives the key to let it go with, and the group."""
+        """Make a new pinned group; return the key to release it by, and the group."""
         self._drop()
         group = self._make(pipeline, key)
-        own = (object(), *key[1:])
-        self._keep(self._pinned, own, group)
-        return own, group
+        pinned = (object(), *key[1:])
+        self._keep(self._pinned, pinned, group)
+        return pinned, group
 
     def reserve(self, count: int) -> None:
-        """Make room for the groups that a replay looks up in a run: they must all last until they are recorded."""
+        """Enlarge the cache by the groups that a run of a replay looks up, so that none is evicted before its use."""
         self._reserved += count
 
     def let_go(self, keys: Iterable[Key], reserved: int = 0) -> None:
-        """Drop pinned groups and reserved room at the next call that may; safe in finalisers."""
+        """Queue pinned groups for release, and reserved room to be given up; safe in finalisers."""
         self._let_go.extend(keys)
         self._let_go.append(reserved)
 
     def forget(self, buffer: WebGpuBuffer) -> None:
-        """Drop the groups that hold a buffer."""
+        """Drop the groups that bind a buffer."""
         for key in buffer.groups:
             group = self._kept.pop(key, None) or self._pinned.pop(key, None)
             if group is not None:
@@ -105,14 +106,14 @@ class BindGroups:
         self._drop()
 
     def _drop(self) -> None:
-        """Release what was let go."""
+        """Release the queued groups and room."""
         while self._let_go:
             key = self._let_go.popleft()
             if isinstance(key, int):
                 self._reserved -= key
                 continue
             group = self._pinned.pop(key, None)
-            if group is not None:  # else a buffer of it was freed before
+            if group is not None:  # else it was dropped with one of its buffers
                 self._release(group[0])
                 self._unlink(key, None)
 
@@ -123,7 +124,7 @@ class BindGroups:
 
     def _make(self, pipeline: Pipeline, key: Key) -> Group:
         layout = pipeline.layout
-        ranges = [Span(*one) for one in zip(key[1::3], key[2::3], key[3::3], strict=True)]
+        ranges = [Span(*range_) for range_ in zip(key[1::3], key[2::3], key[3::3], strict=True)]
         if len(ranges) != len(layout.written):
             raise ArgumentError(
                 f"kernel {pipeline.name}: {len(ranges)} ranges were given, expected {len(layout.written)}"
@@ -135,7 +136,7 @@ class BindGroups:
         return self._native(pipeline, layout, spans), key[1::3]
 
     def _span(self, pipeline: Pipeline, index: int, range_: Range) -> tuple[Any, int, int]:
-        """Handle, offset and size of a binding; the size is rounded up to 16 so that vec4 arrays may end in it."""
+        """Return handle, offset and size of a binding; the size is a multiple of 16, for kernels with vec4 arrays."""
         buffer = range_.buffer
         if not isinstance(buffer, WebGpuBuffer) or buffer.device is not self._owner:
             raise DeviceError(
@@ -157,7 +158,7 @@ class BindGroups:
         return buffer.handle, range_.offset, size
 
     def _check_aliases(self, pipeline: Pipeline, ranges: Sequence[Range]) -> None:
-        """WebGPU rejects a buffer that one dispatch reads through one binding and writes through another."""
+        """Refuse a buffer that is bound both read and read_write in a dispatch, which WebGPU rejects."""
         seen: dict[Buffer, tuple[int, bool]] = {}
         for index, (range_, written) in enumerate(zip(ranges, pipeline.layout.written, strict=True)):
             first, before = seen.setdefault(range_.buffer, (index, written))

@@ -1,7 +1,7 @@
-"""Lost devices: a driver that was reset, or unplugged, says so in the error of whatever call comes next.
+"""Lost devices: after a reset of the driver, or the removal of a GPU, the next native call fails with an error.
 
-Every place that turns the library's errors into weft's asks ``check`` first. The device is closed then: its tensors
-raise ``DeviceError`` from that call on, and opening it by name makes a new one.
+Every handler of the library's errors calls ``check`` first. A lost device is closed: its tensors raise ``DeviceError``
+from then on, and opening its name makes a new device.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Losable(Protocol):
     """A device that can be closed because its driver has lost it."""
 
     def lose(self) -> DeviceError:
-        """Close the device; gives the error that says so."""
+        """Close the device; return the error that says so."""
 
 
 _SAYS = ("device is lost", "device lost", "devicelost")
@@ -25,13 +25,13 @@ _devices: dict[int, weakref.ref[Losable]] = {}
 
 
 def watch(handle: Any, device: Losable) -> None:
-    """Know whose native handle this is."""
+    """Register a device under its native handle."""
     number = _number(handle)
     _devices[number] = weakref.ref(device, lambda _: _devices.pop(number, None))
 
 
 def check(handle: Any, error: BaseException | str) -> None:
-    """Close the device, and raise ``DeviceError``, where an error says that it is lost."""
+    """Close the device and raise ``DeviceError`` where an error means that the device is lost."""
     text = str(error).lower()
     if not any(phrase in text for phrase in _SAYS):
         return

@@ -1,4 +1,4 @@
-"""Native buffers: made and freed for the pool, and told apart by the batch that last used them."""
+"""Native buffers for the pool, and ``Block``: a staging area for small uploads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STORAGE, COPY_SOURCE, COPY_DESTINATION, UNIFORM, MAP_READ = 0x80, 0x4, 0x8, 0x40
 
 
 class WebGpuBuffer(Buffer):
-    """A buffer that knows the last batch in which it was recorded, and the bind groups that hold it."""
+    """A buffer with the number of the last batch that uses it, and the keys of the bind groups that bind it."""
 
     __slots__ = ("batch", "groups")
 
@@ -24,7 +24,7 @@ class WebGpuBuffer(Buffer):
 
 
 class NativeMemory:
-    """Creates and frees native buffers of one wgpu device."""
+    """Creates and releases native buffers of a wgpu device."""
 
     def __init__(self, handle: Any) -> None:
         loaded = native()
@@ -35,7 +35,7 @@ class NativeMemory:
         self._descriptor = loaded.ffi.new("WGPUBufferDescriptor *")
 
     def create(self, size: int, usage: int = STORAGE | COPY_SOURCE | COPY_DESTINATION) -> Any:
-        """A native buffer; ``MemoryError`` with the library's message where it cannot be had."""
+        """Create a native buffer; raises ``MemoryError`` with the library's message where there is no memory."""
         self._descriptor.size = size
         self._descriptor.usage = usage
         try:
@@ -45,7 +45,7 @@ class NativeMemory:
             raise MemoryError(str(error).strip().splitlines()[0]) from error
 
     def release(self, handle: Any) -> None:
-        """Give up a handle; work that was recorded with it, or runs, keeps the memory until it is done."""
+        """Release a handle; the driver frees the memory after all recorded work that uses it."""
         self._release(handle)
 
 
@@ -64,7 +64,7 @@ class Block:
         self._pointer = native().ffi.from_buffer(self._host)
 
     def place(self, data: bytes | memoryview) -> int | None:
-        """The offset that ``data`` was given, ``None`` where it does not fit into what is left of this batch."""
+        """Copy ``data`` into the block; return its offset, or ``None`` where the block has not enough room left."""
         start = self.used
         size = len(data)
         end = start + -(-size // self._alignment) * self._alignment
@@ -75,7 +75,7 @@ class Block:
         return start
 
     def flush(self, queue: Any) -> None:
-        """Send what was placed, ahead of the batch, and start anew."""
+        """Upload the placed bytes ahead of the batch, and empty the block."""
         if self.used:
             used, self.used = self.used, 0
             native().checked.wgpuQueueWriteBuffer(queue, self.handle, 0, self._pointer, used)

@@ -1,7 +1,7 @@
-"""wgpu-py's native library, loaded once and quietly; everything else in this package goes through it.
+"""wgpu-py's native library, loaded once and without log output; the only module here that imports wgpu.
 
-``lib`` are the C functions as they are: cheap, for recording; an error in one shows when the batch is submitted.
-``checked`` are the same functions, raising ``GPUError`` when the library reports an error during the call.
+``lib`` has the plain C functions, for recording: they are cheap, and an error surfaces when the batch is submitted.
+``checked`` has the same functions with a check: they raise ``GPUError`` when the library reports an error in the call.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Native(NamedTuple):
 
 @lru_cache(maxsize=1)
 def native() -> Native:
-    """The library, loaded at the first call."""
+    """Return the library, loaded at the first call."""
     first = "wgpu" not in sys.modules
     with quiet():
         import wgpu
@@ -46,9 +46,9 @@ def native() -> Native:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep drivers from complaining on the terminal while they are loaded and asked.
+    """Suppress a warning of drivers on the terminal while they are loaded.
 
-    Mesa's EGL complains where ``XDG_RUNTIME_DIR`` is not set, so it is, to a private directory, for this long.
+    Mesa's EGL warns where ``XDG_RUNTIME_DIR`` is not set, so within the block it is set to a private directory.
     """
     if "XDG_RUNTIME_DIR" in os.environ:
         yield
@@ -68,7 +68,7 @@ def _private_directory() -> str:
 
 
 def abandon() -> None:
-    """In a forked child: keep wgpu's objects from being released, which would hang or crash without its threads."""
+    """Keep a forked child from releasing wgpu's objects, which would hang or crash without the library's threads."""
     classes = native().wgpu.classes
     kinds = (classes.GPUObjectBase, classes.GPUAdapter)
     for candidate in gc.get_objects():

@@ -1,4 +1,4 @@
-"""``Opened``: an open ``webgpu`` device as its parts see it, so that none of them imports the device itself."""
+"""``Opened``: an open ``webgpu`` device as its parts see it, so that they do not import the device itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weft.target import KernelSpec
 
 
 class Opened(Device):
-    """The native memory, recorder, pipelines and bind groups of a device, and what replays ask of it."""
+    """The native memory, recorder, pipelines and bind groups of a device, and the calls that replays need."""
 
     memory: NativeMemory
     recorder: Recorder
@@ -26,18 +26,18 @@ class Opened(Device):
 
     @abstractmethod
     def uniform_group(self, buffer: Any, size: int) -> Any:
-        """A bind group of ``size`` bytes of parameters, at an offset that each dispatch gives."""
+        """Return a bind group of ``size`` bytes of parameters, at a dynamic offset that each dispatch passes."""
 
     @abstractmethod
     def counts(
         self, spec: KernelSpec, pipeline: Pipeline, parameters: Sequence[int | float]
     ) -> tuple[int, int, int]:
-        """The workgroup counts of a dispatch; ``KernelError`` for those that the device does not take."""
+        """Return the workgroup counts of a dispatch; raises ``KernelError`` for counts beyond the device's limits."""
 
     @abstractmethod
     def dispatched(self, count: int) -> None:
-        """Account for dispatches that a replay recorded."""
+        """Count the dispatches that a replay recorded."""
 
     @abstractmethod
     def read_word(self, buffer: Buffer, start: int) -> int:
-        """A word of a buffer of the device's own, as ``read``."""
+        """Wait for all work so far and return a 32-bit word of a buffer that has no storage."""

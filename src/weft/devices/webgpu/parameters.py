@@ -1,6 +1,6 @@
-"""The parameters of a plan's dispatches, packed once: bytes for immediates, or one buffer of uniforms.
+"""The parameters of a plan's dispatches, packed once: as immediates, or in a uniform buffer.
 
-A device packs the parameters of single dispatches anew each time; those of a plan never change.
+A plan's parameters never change; the parameters of single dispatches are packed at each dispatch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from weft.errors import OutOfMemoryError
 
 
 class Parameters:
-    """Where the parameters of calls lie: ``place`` all of them, then ``finish``. Under the device's lock."""
+    """The packed parameters of calls: ``place`` all of them, then ``finish``. Used under the device's lock."""
 
     def __init__(self, device: Opened) -> None:
         self._device = device
@@ -30,7 +30,7 @@ class Parameters:
         self._kept: list[Any] = []
 
     def place(self, pipeline: Pipeline, values: Sequence[int | float]) -> tuple[int, int]:
-        """Offset and size of packed values; equal ones share a place."""
+        """Pack values; return their offset and size. Equal values share an offset."""
         packed = pipeline.pack(*values)
         uniform = bool(pipeline.uniform_size)
         offset = self._known.get((uniform, packed))
@@ -42,10 +42,8 @@ class Parameters:
             memory.extend(packed)
         return offset, len(packed)
 
-    def finish(
-        self, calls: Sequence[tuple[Pipeline, tuple[int, int], tuple[int, int, int]]]
-    ) -> list[RecordedDispatch]:
-        """The calls with pointers to their parameters, which live as long as this does."""
+    def finish(self, calls: Sequence[tuple[Pipeline, tuple[int, int], tuple[int, int, int]]]) -> list[RecordedDispatch]:
+        """Return the calls with pointers to their parameters, which live as long as this object."""
         ffi = native().ffi
         data = ffi.from_buffer(self._immediates)
         buffer = self._buffer() if self._uniforms else None
@@ -68,7 +66,7 @@ class Parameters:
         return made
 
     def _buffer(self) -> Any:
-        """The uniforms in a buffer of their own, written once."""
+        """Return a buffer that holds the uniforms."""
         try:
             buffer = self._device.memory.create(len(self._uniforms), UNIFORM | COPY_DESTINATION)
         except MemoryError as error:
@@ -81,7 +79,7 @@ class Parameters:
 
 
 def _release(process: int, buffer: Any, groups: list[Any]) -> None:
-    """Give up native handles; work that was recorded with them keeps what it needs."""
+    """Release native handles; the driver keeps the objects alive for work that was recorded with them."""
     if os.getpid() != process:
         return  # a forked child, which may not touch the driver
     lib = native().lib

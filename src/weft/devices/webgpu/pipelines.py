@@ -41,7 +41,7 @@ class BindingLayout:
 
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class Pipeline:
-    """A compiled kernel: native handle, bindings, counts, packing, and the bytes of its uniform (0: immediates)."""
+    """A compiled kernel: native handle, bindings, counts, parameter packing, and uniform bytes (0: immediates)."""
 
     name: str
     handle: Any
@@ -53,7 +53,7 @@ class Pipeline:
 
 
 class Pipelines:
-    """Compiled kernels of one device, by spec; recorded work keeps those alive that it uses."""
+    """The compiled kernels of a device, by spec; recorded work keeps its kernels alive."""
 
     def __init__(self, device: Any, profile: TargetProfile) -> None:
         self._device = device
@@ -61,11 +61,11 @@ class Pipelines:
         self._by_identity: Recent[int, tuple[KernelSpec, Pipeline]] = Recent(KERNELS)
         self._by_value: Recent[KernelSpec, Pipeline] = Recent(KERNELS, alive=True)
         self._layouts: dict[tuple[tuple[bool, ...], bool], BindingLayout] = {}
-        self._whole: dict[tuple[BindingLayout, str, int], Any] = {}
+        self._pipeline_layouts: dict[tuple[BindingLayout, str, int], Any] = {}
         self._uniform_layout: Any = None
 
     def get(self, spec: KernelSpec) -> Pipeline:
-        """The compiled kernel; hashing a spec costs more than a dispatch, so the same object is found by identity."""
+        """Return the compiled kernel. The lookup is by identity first: hashing a spec costs more than a dispatch."""
         found = self._by_identity.young.get(id(spec)) or self._by_identity.get(id(spec))
         if found is not None:
             return found[1]
@@ -73,11 +73,11 @@ class Pipelines:
         if pipeline is None:
             pipeline = self._compile(spec)
             self._by_value.put(spec, pipeline)
-        self._by_identity.put(id(spec), (spec, pipeline))  # the spec is kept, so its id is not reused
+        self._by_identity.put(id(spec), (spec, pipeline))  # the spec is kept, so that its id is not reused
         return pipeline
 
     def uniform_layout(self) -> Any:
-        """The layout of group 1: parameters at a dynamic offset."""
+        """Return the layout of group 1: parameters at a dynamic offset."""
         if self._uniform_layout is None:
             self._uniform_layout = self._device.create_bind_group_layout(
                 entries=[{
@@ -89,14 +89,14 @@ class Pipelines:
         return self._uniform_layout
 
     def get_all(self, specs: Iterable[KernelSpec]) -> None:
-        """Compile kernels side by side, which drivers do without the interpreter's lock."""
+        """Compile kernels in parallel; drivers compile without the interpreter lock."""
         missing = [spec for spec in dict.fromkeys(specs) if self._by_value.get(spec) is None]
         prepared = [self._prepare(spec) for spec in missing]
         if len(missing) > 1:
             with ThreadPoolExecutor(min(len(missing), os.cpu_count() or 1), "weft-compile") as threads:
                 made = list(threads.map(self._finish, missing, prepared))
         else:
-            made = [self._finish(*one) for one in zip(missing, prepared, strict=True)]
+            made = [self._finish(spec, layouts) for spec, layouts in zip(missing, prepared, strict=True)]
         for spec, pipeline in zip(missing, made, strict=True):
             self._by_value.put(spec, pipeline)
 
@@ -104,7 +104,7 @@ class Pipelines:
         return self._finish(spec, self._prepare(spec))
 
     def _prepare(self, spec: KernelSpec) -> tuple[BindingLayout, Any]:
-        """The layouts that a kernel shares with others."""
+        """Return the layouts of a kernel, which it shares with other kernels."""
         if spec.language != "wgsl":
             raise KernelError(
                 f"kernel {spec.name} is written in {spec.language}, expected wgsl for a webgpu device"
@@ -117,15 +117,15 @@ class Pipelines:
             raise self._rejected(spec, error) from None
 
     def _finish(self, spec: KernelSpec, layouts: tuple[BindingLayout, Any]) -> Pipeline:
-        """Compile a kernel. Any thread may, and several at a time."""
-        layout, whole = layouts
+        """Compile a kernel; thread-safe."""
+        layout, pipeline_layout = layouts
         size, space = self._parameters(spec)
         counts = compile_counts(spec)
         pack = packer(spec, size)
         try:
             module = self._device.create_shader_module(label=spec.name, code=spec.source)
             handle = self._device.create_compute_pipeline(
-                label=spec.name, layout=whole, compute={"module": module, "entry_point": None}
+                label=spec.name, layout=pipeline_layout, compute={"module": module, "entry_point": None}
             )
         except native().wgpu.GPUError as error:
             raise self._rejected(spec, error) from None
@@ -133,7 +133,7 @@ class Pipelines:
         return Pipeline(spec.name, handle._internal, layout, counts, pack, uniform_size, handle)
 
     def _parameters(self, spec: KernelSpec) -> tuple[int, ParameterSpace]:
-        """Bytes of a kernel's parameters, and where they lie."""
+        """Return the bytes of a kernel's parameters, and how they are passed."""
         count = len(spec.parameters) + spec.reports
         return (4 * count + 15) // 16 * 16, parameter_space(count, self._profile)
 
@@ -161,20 +161,20 @@ class Pipelines:
 
     def _pipeline_layout(self, layout: BindingLayout, space: str, size: int) -> Any:
         key = (layout, space, size if space == "immediates" else bool(size))
-        if key not in self._whole:
+        if key not in self._pipeline_layouts:
             groups = [layout.group]
             if space == "uniform" and size:
                 groups.append(self.uniform_layout())
-            self._whole[key] = self._device.create_pipeline_layout(
+            self._pipeline_layouts[key] = self._device.create_pipeline_layout(
                 bind_group_layouts=groups, immediate_size=size if space == "immediates" else 0
             )
-        return self._whole[key]
+        return self._pipeline_layouts[key]
 
 
 def packer(spec: KernelSpec, size: int) -> Callable[..., bytes]:
-    """A function from parameter values (and the report's number) to ``size`` bytes, 4 for each, zeros after them.
+    """Return a function that packs parameter values (and the report's number): 4 bytes each, zero-padded to ``size``.
 
-    It raises ``ArgumentError`` naming the parameter for a value that 32 bits do not hold.
+    The function raises ``ArgumentError`` naming the parameter for an integer that does not fit 32 bits.
     """
     codes = []
     for parameter in spec.parameters:
@@ -203,7 +203,7 @@ def packer(spec: KernelSpec, size: int) -> Callable[..., bytes]:
 def _fitted(
     kernel: str, names: Sequence[str], codes: Sequence[str], values: Sequence[Any]
 ) -> list[int | float]:
-    """The values that ``struct`` would not take, mended (a float beyond float32 is infinite) or named in an error."""
+    """Return values that ``struct`` accepts: a float beyond float32 becomes infinite; other misfits raise errors."""
     if len(values) != len(codes):
         raise ArgumentTypeError(
             f"kernel {kernel}: {len(values)} parameters were given, expected {len(names)} ({', '.join(names)})"
@@ -227,9 +227,8 @@ def _fitted(
 
 
 def _shown(message: str) -> str:
-    """What the compiler says, with the source line and a caret, without the library's own headings."""
-    said = message.partition("Caused by:\n")[2] or message
-    lines = said.splitlines()
+    """Return the compiler's message, with the source line and a caret, without the library's headings."""
+    lines = (message.partition("Caused by:\n")[2] or message).splitlines()
     if lines and lines[0].lstrip().startswith("In wgpu"):
         lines = lines[1:]
     return textwrap.dedent("\n".join(lines)).strip()

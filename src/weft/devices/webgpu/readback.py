@@ -1,4 +1,4 @@
-"""Bytes back to the host: mappable buffers, kept by size class, and waiting for one to be mapped."""
+"""Reading device memory back: mappable buffers, kept by size class, and waiting until they are mapped."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from weft.devices.webgpu.waiting import Waiter
 from weft.errors import DeviceError
 
 KEPT = 64 << 20
-"""Bytes of mappable buffers kept for the next reads."""
+"""Bytes of mappable buffers that are kept for later reads."""
 
 
 PIECE = (16 << 20) - 256
-"""Bytes of a piece of a large read; with the status word it fills a size class."""
+"""The bytes of a piece of a large read; together with the status word a piece fills a size class."""
 
 
 class Abandoned(Exception):
-    """An interrupt came before the bytes of a read; caught where the read began."""
+    """An interrupt arrived before the bytes of a read; caught by the caller that started the read."""
 
 
 class Ticket:
-    """A read under way: the mappable buffer, the submission that fills it, and how the mapping ended."""
+    """A pending read: the mappable buffer, the submission that fills it, and the result of the mapping."""
 
     __slots__ = ("handle", "problem", "size", "state", "submission", "userdata")
 
@@ -39,7 +39,7 @@ class Ticket:
 
 
 class Readback:
-    """Mappable buffers of one device. ``open`` and ``close`` are called under the device's lock, ``wait`` without."""
+    """The mappable buffers of a device. ``open`` and ``close`` need the device's lock; ``wait`` is called without."""
 
     def __init__(self, name: str, device: Any, memory: NativeMemory, waiter: Waiter) -> None:
         loaded = native()
@@ -47,15 +47,14 @@ class Readback:
         self._lib, self._checked, self._ffi = loaded.lib, loaded.checked, loaded.ffi
         self._free: dict[int, list[Any]] = {}
         self._kept = 0
-        self._pending: set[Ticket] = (
-            set()
-        )  # the callback has only a pointer: tickets live until it has been called
+        # the callback gets only a pointer, so this set keeps tickets alive until the callback has run
+        self._pending: set[Ticket] = set()
         self._callback = self._ffi.callback(
             "void(WGPUMapAsyncStatus, WGPUStringView, void *, void *)", self._mapped
         )
 
     def open(self, size: int) -> Ticket:
-        """A mappable buffer of at least ``size`` bytes; ``MemoryError`` where it cannot be had."""
+        """Return a ticket with a mappable buffer of at least ``size`` bytes; raises ``MemoryError``."""
         wanted = size_class(size)
         free = self._free.get(wanted)
         if free:
@@ -64,7 +63,7 @@ class Readback:
         return Ticket(self._memory.create(wanted, MAP_READ | COPY_DESTINATION), wanted)
 
     def map(self, ticket: Ticket, submission: int) -> None:
-        """Ask for the buffer's bytes once ``submission`` is done."""
+        """Request the mapping of the buffer after ``submission``."""
         ticket.submission = submission
         ticket.userdata = self._ffi.new_handle(ticket)
         self._pending.add(ticket)
@@ -82,15 +81,15 @@ class Readback:
             raise DeviceError(f"{self._name}: the bytes could not be read: {error}") from error
 
     def wait(self, ticket: Ticket) -> None:
-        """Block until the bytes are there; other Python threads run meanwhile.
+        """Block until the buffer is mapped; other Python threads run meanwhile.
 
-        Raises ``Abandoned`` where Ctrl-C comes first; the ticket can be waited for again.
+        Raises ``Abandoned`` where Ctrl-C arrives first; a later ``wait`` for the same ticket is possible.
         """
         while ticket.state is None:
             if not self._waiter.wait(ticket.submission, lambda: ticket.state is not None):
                 raise Abandoned
             if ticket.state is None:
-                sleep(0)  # another thread's poll is about to call back
+                sleep(0)  # the callback is about to run in another thread's poll
         if ticket.state != self._lib.WGPUMapAsyncStatus_Success:
             loss.check(self._device, ticket.problem)
             raise DeviceError(
@@ -98,7 +97,7 @@ class Readback:
             )
 
     def view(self, ticket: Ticket, start: int, size: int) -> Any:
-        """The mapped bytes from ``start`` on, valid until ``close``."""
+        """Return the mapped bytes from ``start`` on, valid until ``close``."""
         pointer = self._lib.wgpuBufferGetConstMappedRange(ticket.handle, 0, ticket.size)
         return self._ffi.buffer(self._ffi.cast("char *", pointer) + start, size)
 

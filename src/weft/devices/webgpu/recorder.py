@@ -1,7 +1,7 @@
-"""The open batch: one command encoder with one compute pass, submitted when full, old, or asked for.
+"""The open batch: a command encoder with a compute pass, submitted when it is full, old, or flushed.
 
-A batch saves what costs most: an encoder and a submit take some 60 microseconds, a recorded dispatch 2. Uploads
-to memory that the batch already uses are copies within it, so that they stay in order with its dispatches.
+Batches amortise the encoder and the submission, which together take about 60 microseconds; recording a dispatch takes
+2. An upload to memory that the batch already uses is recorded as a copy in the batch, to keep it in order.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from weft.devices.webgpu.waiting import Waiter
 from weft.errors import KernelError
 
 DISPATCHES = 256
-"""Dispatches in a batch, at most."""
+"""The most dispatches in a batch."""
 SECONDS = 0.002
-"""Age of a batch, at most, when something is recorded in it: a fast GPU should not wait for the host."""
+"""The age at which a batch is submitted when more is recorded: a fast GPU should not wait for the host."""
 UPLOADED = 64 << 20
-"""Bytes of uploads that wait for a submit, at most: the driver holds a second copy of them."""
+"""The most bytes of pending uploads before a submission: the driver holds a second copy of them."""
 IN_FLIGHT = 4
-"""Submitted batches that may be unfinished; beyond that the host waits, so that memory does not run away."""
+"""The most unfinished submissions; beyond that the host waits, which bounds the memory in use."""
 STAGING, UNIFORMS = 1 << 20, 256 << 10
-"""Bytes of the blocks for small uploads and for parameters."""
+"""The bytes of the blocks for small uploads and for parameters."""
 
 
 RecordedDispatch = tuple[Any, Any, int, Any, Any, int, Any, int]
@@ -42,7 +42,7 @@ is 0, the counts lie in the buffer y, z bytes behind its start.
 
 
 class Recorder:
-    """Records into the open batch. The device's lock is held around every call."""
+    """Records work into the open batch. Callers hold the device's lock."""
 
     def __init__(
         self, memory: NativeMemory, device: Any, queue: Any, uniform_alignment: int, waiter: Waiter
@@ -72,18 +72,18 @@ class Recorder:
         self._names: list[str] = []
         self._uploaded = 0
         self.batch = 0
-        self.timing: Timestamps | None = None  # where set, each dispatch is a pass of its own
+        self.timing: Timestamps | None = None  # where set, dispatches with an event get a pass of their own
         self.measured: Event | None = None  # the event of the next dispatch
         self.uniforms = Block(memory, UNIFORMS, UNIFORM, uniform_alignment)
         self.staging = Block(memory, STAGING, COPY_SOURCE, 4)
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is recorded in the open batch."""
+        """Whether the open batch has no work."""
         return self._encoder is None
 
     def encoder(self) -> Any:
-        """The open encoder, outside of a pass: for copies."""
+        """Return the open encoder, outside of a pass: for copies."""
         with Uninterrupted():
             if self._pass is not None:
                 self._end_pass()
@@ -101,14 +101,14 @@ class Recorder:
         offset: int,
         count: tuple[int, int, int],
     ) -> None:
-        """Record a dispatch; ``uniform`` is the bind group of parameters at ``offset``, ``None`` for immediates."""
+        """Record a dispatch; ``uniform`` is the bind group of its parameters at ``offset``, ``None`` for immediates."""
         running = self._pass
         measured = self.measured
         if measured is not None:
             running = self._begin_measured(measured)
         elif running is None:
             running = self._begin_pass()
-        # the pipeline is set each time: an interrupt between two calls must not leave a wrong one assumed
+        # the pipeline is set at each dispatch, so that an interrupt between the calls cannot leave a stale one set
         self._set_pipeline(running, pipeline)
         self._set_bind_group(running, 0, group, 0, self._ffi.NULL)
         if uniform is not None:
@@ -132,7 +132,10 @@ class Recorder:
         names: Sequence[str],
         used: Sequence[Buffer],
     ) -> None:
-        """Record the calls of a replay, each with its bind group and name, as a whole; ``used`` are their buffers."""
+        """Record the calls of a replay without interruption, each with its bind group and name.
+
+        ``used`` are the buffers of the calls.
+        """
         with Uninterrupted():
             for start in range(0, len(calls), DISPATCHES):
                 stop = min(start + DISPATCHES, len(calls))
@@ -172,11 +175,11 @@ class Recorder:
         )
 
     def clear(self, buffer: Any, size: int) -> None:
-        """Record that the first bytes of a buffer become zero."""
+        """Record the clearing of a buffer's first ``size`` bytes to zero."""
         self._lib.wgpuCommandEncoderClearBuffer(self.encoder(), buffer, 0, size)
 
     def write(self, buffer: Any, offset: int, pointer: Any, size: int) -> None:
-        """Write ahead of the open batch: only for memory that it does not use, or when it is empty."""
+        """Upload bytes ahead of the open batch: only to memory that the batch does not use, or to an empty batch."""
         try:
             self._checked.wgpuQueueWriteBuffer(self._queue, buffer, offset, pointer, size)
         except self._error as error:
@@ -187,7 +190,7 @@ class Recorder:
             self.submit()
 
     def submit(self) -> int:
-        """Send the open batch; gives the submission's number. ``KernelError`` where the driver rejects it."""
+        """Submit the open batch; return the submission's number. Raises ``KernelError`` where the driver rejects it."""
         with Uninterrupted():
             return self._submit()
 
@@ -228,7 +231,7 @@ class Recorder:
         return number
 
     def wait(self, number: int) -> None:
-        """Block until a submission is done, or Ctrl-C is pressed; other Python threads run meanwhile."""
+        """Block until a submission is done or Ctrl-C is pressed; other Python threads run meanwhile."""
         with Uninterrupted():
             self.waiter.wait(number)
 
@@ -240,7 +243,7 @@ class Recorder:
         return self._pass
 
     def _begin_measured(self, event: Event) -> Any:
-        """A pass of its own, with timestamps at its ends."""
+        """Begin a pass for a single dispatch, with timestamps at its ends."""
         assert self.timing is not None
         with Uninterrupted():
             if self._pass is not None:

@@ -1,9 +1,8 @@
-"""``WebGpuReplay``: a plan as native handles, which a run records in one tight loop.
+"""``WebGpuReplay``: a plan as native handles, which a run records in a tight loop.
 
-Pipelines, workgroup counts and parameters never change. Bind groups over arenas and states are kept as long as the
-states lie where they lay; those with inputs or outputs, which differ from run to run, are looked up in every run.
-Where a run depends on values, gates decide on the device what of it does something, or it is recorded in sections
-between which a word is read back (``sections``).
+Pipelines, workgroup counts and parameters never change. Bind groups over arenas and states are kept until the states
+move; bind groups with inputs or outputs, which differ from run to run, are looked up in every run. Branches and while
+loops are gated on the device, or recorded in sections between which the predicate is read back (``sections``).
 """
 
 from __future__ import annotations
@@ -26,7 +25,10 @@ from weft.plan import Dispatch, Place, Plan
 
 
 class _Bound:
-    """A dispatch of the plan, or a gate: its bind group's parts, and which calls of a run use the group."""
+    """A dispatch of the plan, or a gate: the ranges of its bind group, and the calls of a run that use the group.
+
+    ``moves`` says whether the group binds inputs or outputs, so that it differs from run to run.
+    """
 
     def __init__(self, pipeline: Pipeline, ranges: list[tuple[int, int, int]], moves: bool) -> None:
         self.pipeline = pipeline
@@ -35,7 +37,7 @@ class _Bound:
         self.calls: list[int] = []
 
     def key(self, slots: Sequence[Slot]) -> Key:
-        """What the bind group is made of, with the storages in these slots."""
+        """Return the key of the bind group over the storages in these slots."""
         parts: list[Any] = [self.pipeline.layout]
         for slot, offset, size in self.ranges:
             buffer, start = slots[slot]
@@ -59,7 +61,7 @@ class WebGpuReplay(Replay):
         self._gates = Gates(device)
         prepared = _Prepared(device, plan, self._parameters, self._gates)
         self._names, self._sections = prepared.names, prepared.sections
-        self._bound = [one for one in prepared.bound() if one.calls]
+        self._bound = [bound for bound in prepared.bound() if bound.calls]
         for buffer in (self._gates.records, self._gates.counts):
             self._fixed.append((buffer, 0))
         self._calls = [
@@ -67,8 +69,8 @@ class WebGpuReplay(Replay):
             for call, slot in zip(self._parameters.finish(prepared.calls), prepared.slots, strict=True)
         ]
         self._groups: list[Any] = [None] * len(self._calls)
-        self._reporting = any(one.pipeline.layout.reports for one in self._bound)
-        self._moving = [one for one in self._bound if one.moves]
+        self._reporting = any(bound.pipeline.layout.reports for bound in self._bound)
+        self._moving = [bound for bound in self._bound if bound.moves]
         device.groups.reserve(len(self._moving))
         end = weakref.finalize(self, device.groups.let_go, self._pinned, len(self._moving))
         end.atexit = False
@@ -77,15 +79,15 @@ class WebGpuReplay(Replay):
         self, inputs: Sequence[Storage], states: Sequence[Storage], outputs: Sequence[Storage]
     ) -> None:
         device = self.device
-        lying = [(state.buffer, state.offset) for state in states]
-        if lying != self._bound_states:
-            self._bind(states, lying)
-        given = [(source.buffer, source.offset) for source in chain(inputs, outputs)]
-        slots = [*self._fixed, *lying, *self._bound_groups, *given]
+        state_slots = [(state.buffer, state.offset) for state in states]
+        if state_slots != self._bound_states:
+            self._bind(states, state_slots)
+        moving_slots = [(storage.buffer, storage.offset) for storage in chain(inputs, outputs)]
+        slots = [*self._fixed, *state_slots, *self._bound_groups, *moving_slots]
         groups = self._groups
-        for one in self._moving:
-            group, _ = device.groups.find(one.pipeline, one.key(slots))
-            for at in one.calls:
+        for bound in self._moving:
+            group, _ = device.groups.find(bound.pipeline, bound.key(slots))
+            for at in bound.calls:
                 groups[at] = group
         if self._reporting:
             device.reports.pending = True
@@ -102,30 +104,30 @@ class WebGpuReplay(Replay):
 
         def flag(word: int) -> bool:
             counts = self._gates.counts
-            assert counts is not None, "what is gated has gates"
+            assert counts is not None, "a plan with gated sections has gates"
             return device.read_word(counts, 4 * word) != 0
 
         follow(self._sections, record, test, flag)
 
-    def _bind(self, states: Sequence[Storage], lying: list[Slot]) -> None:
-        """Bind groups of what stays where it is from run to run."""
+    def _bind(self, states: Sequence[Storage], state_slots: list[Slot]) -> None:
+        """Make the bind groups that stay the same from run to run: over arenas, states and groups of states."""
         groups = group_slots(self.plan, states)
-        slots = [*self._fixed, *lying, *groups]
+        slots = [*self._fixed, *state_slots, *groups]
         with Uninterrupted():
             self._bound_states = None
             self.device.groups.let_go(self._pinned)
             self._pinned.clear()
             known: dict[Key, Any] = {}
-            for one in self._bound:
-                if one.moves:
+            for bound in self._bound:
+                if bound.moves:
                     continue
-                key = one.key(slots)
+                key = bound.key(slots)
                 if key not in known:
-                    pinned, (known[key], _) = self.device.groups.pin(one.pipeline, key)
+                    pinned, (known[key], _) = self.device.groups.pin(bound.pipeline, key)
                     self._pinned.append(pinned)
-                for at in one.calls:
+                for at in bound.calls:
                     self._groups[at] = known[key]
-            self._bound_states, self._bound_groups = lying, groups
+            self._bound_states, self._bound_groups = state_slots, groups
 
 
 class _Prepared:
@@ -143,7 +145,7 @@ class _Prepared:
         }  # fmt: skip
         self.calls: list[Any] = []
         self.slots: list[int | None] = []
-        """Of each call where the words lie that count its workgroups, where a gate writes them."""
+        """For each gated call the first word of its workgroup counts, else ``None``."""
         self.names: list[str] = []
         self._found: dict[int, tuple[_Bound, tuple[int, int, int]]] = {}
         self._gated: dict[int, _Bound] = {}
@@ -156,12 +158,12 @@ class _Prepared:
                 ranges[1:] = [(self._records, gate.offset, gate.size), (self._records + 1, 0, gates.size)]
 
     def bound(self) -> list[_Bound]:
-        """What bind groups are made of."""
+        """Return the dispatches and gates, for which bind groups are made."""
         return [*(bound for bound, _ in self._found.values()), *self._gated.values()]
 
     def counts_of(self, slot: int) -> Any:
-        """The buffer in which a slot lies."""
-        assert self._gates.counts is not None, "a slot belongs to gates"
+        """Return the buffer of a slot."""
+        assert self._gates.counts is not None, "a replay with slots has gates"
         return self._gates.counts.handle
 
     def add(self, dispatch: Dispatch, number: int, slot: int | None) -> int:

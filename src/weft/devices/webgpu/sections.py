@@ -1,10 +1,11 @@
-"""Sections of a plan: runs of calls that are recorded together, and what is asked between them.
+"""Sections of a plan: runs of calls that are recorded together, and the tests on the host between them.
 
-A plan that depends on no values is one run. Where it branches or repeats, there are two ways. Few calls are *gated*:
-they are recorded whatever happens, and start as many workgroups as a gate says, which is none for what is not taken
-(``gates``); of a loop some steps are recorded at a time, twice as many each time, after which the word that says
-whether it goes on is read back. For many calls it is cheaper to wait: the word that decides is read back, and what
-comes next is recorded after that.
+A plan without branches and while loops is a single run. A branch or while loop is implemented in one of two ways:
+
+- *Gated*, for few calls: both sides are recorded, as indirect dispatches whose workgroup counts a gate writes, 0 for
+  the side that is not taken (``gates``). Of a while loop a chunk of iterations is recorded at a time, twice as many
+  each time, after which the flag of the loop's gate is read back.
+- *Waiting*, for many calls: the predicate is read back, and the side that runs is recorded after that.
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ from weft.devices.webgpu.gates import Gate, Gates
 from weft.plan import Branch, Dispatch, Loop, Place, PlanStep, While, bodies
 
 GATED, GATED_SOFTWARE = 8, 4
-"""Calls that are gated at most, of a loop half as many: one that runs costs about as much again, to wait as several.
+"""The most calls of a gated branch; a loop may have half as many.
 
-On an H200 a branch of 4 calls is twice as fast gated, one of 16 slower by a third (benchmarks/RESULTS_GPU.md).
+A gated call costs about twice a plain call, a wait as much as several calls. On an H200 a branch of 4 calls is twice as
+fast gated, a branch of 16 calls slower by a third (benchmarks/RESULTS_GPU.md).
 """
 CHUNK = 32
-"""Steps of a loop that are recorded at a time, at most."""
+"""The most iterations of a gated loop that are recorded at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The calls from ``start`` to before ``stop``."""
+    """The calls from ``start`` up to, and without, ``stop``."""
 
     start: int
     stop: int
@@ -35,7 +37,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """The sections ``then`` where the byte at ``predicate`` is not 0, else ``otherwise``."""
+    """A waiting branch: the sections ``then`` where the byte at ``predicate`` is not 0, else ``otherwise``."""
 
     predicate: Place
     then: tuple[Section, ...]
@@ -44,7 +46,7 @@ class Fork:
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """``condition``, and while the byte at ``predicate`` is not 0 after it, ``body`` and it again."""
+    """A waiting loop: ``condition``; then, while the byte at ``predicate`` is not 0, ``body`` and ``condition``."""
 
     condition: tuple[Section, ...]
     predicate: Place
@@ -53,7 +55,7 @@ class Cycle:
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """``begin``, then ``step`` several times at once, again and again until the gates' word ``flag`` is 0."""
+    """A gated loop: ``begin``, then chunks of several times ``step``, until the gates' word ``flag`` is 0."""
 
     begin: tuple[Section, ...]
     step: tuple[Section, ...]
@@ -64,33 +66,33 @@ Section = Run | Fork | Cycle | Chunks
 
 
 class DispatchList(Protocol):
-    """The calls of a plan in the making; what is added gives how many there are by then."""
+    """The list of a plan's calls while it is built; ``add`` and ``add_gate`` return its new length."""
 
     def add(self, dispatch: Dispatch, number: int, slot: int | None) -> int:
-        """The call of a dispatch in a round of its loop, with its own counts of workgroups or those in a slot."""
+        """Add a dispatch in iteration ``number`` of its loop, with its own workgroup counts or those in a slot."""
 
     def counts(self, dispatch: Dispatch) -> tuple[int, int, int]:
-        """The workgroups of a dispatch."""
+        """Return the workgroup counts of a dispatch."""
 
     def add_gate(self, gate: Gate) -> int:
-        """The call that runs a gate."""
+        """Add the call that runs a gate."""
 
 
 @dataclass(frozen=True)
 class _Under:
-    """What calls are gated by: the word that says whether they run, and the gates that set their counts."""
+    """The gating of a block's calls: the flag that says whether they run, and the gates that write their counts."""
 
     flag: int
     sides: tuple[tuple[Gate, bool], ...]
 
 
 class Sections:
-    """The sections of a plan, made while its calls are added in their order; of gated blocks up to ``most`` calls."""
+    """Builds the sections of a plan while it adds the calls in order; gates blocks of up to ``most`` calls."""
 
     def __init__(self, steps: Sequence[PlanStep], calls: DispatchList, gates: Gates, most: int) -> None:
         self._calls, self._gates, self._most = calls, gates, most
         self._count = 0
-        # by the identity of a step, which a plan may have in several places, and the word that it is under
+        # by the identity of a step, which may occur several times in a plan, and the surrounding flag
         self._known: dict[tuple[int, int], tuple[Gate, ...]] = {}
         self._slots: dict[tuple[int, int], int] = {}
         self.made = self._within(steps, 0, None)
@@ -116,11 +118,11 @@ class Sections:
                 then, otherwise = (self._within(body, number, None) for body in bodies(step))
                 into.append(Fork(step.predicate, then, otherwise))
             else:
-                condition, body = (self._within(one, number, None) for one in bodies(step))
+                condition, body = (self._within(block, number, None) for block in bodies(step))
                 into.append(Cycle(condition, step.predicate, body))
 
     def _added(self, count: int, into: list[Section]) -> None:
-        """Note the calls up to ``count`` in the run that they go on with, or a new one."""
+        """Append the calls up to ``count`` to the last run where they follow it, else start a new run."""
         before, self._count = self._count, count
         if count == before:
             return
@@ -137,17 +139,17 @@ class Sections:
             (gate,) = gates
             self._added(self._calls.add_gate(gate), into)
             for side, body in ((True, step.then), (False, step.otherwise)):
-                own = _Under(gate.then if side else gate.otherwise, ((gate, side),))
-                self._visit(body, number, own, into)
+                inner = _Under(gate.then if side else gate.otherwise, ((gate, side),))
+                self._visit(body, number, inner, into)
             return
         begin, test = gates
         first: list[Section] = []
         self._added(self._calls.add_gate(begin), first)
-        one: list[Section] = []
-        self._visit(step.condition, number, _Under(test.then, ((begin, True), (test, True))), one)
-        self._added(self._calls.add_gate(test), one)
-        self._visit(step.steps, number, _Under(test.then, ((test, True),)), one)
-        into.append(Chunks(tuple(first), tuple(one), test.then))
+        iteration: list[Section] = []
+        self._visit(step.condition, number, _Under(test.then, ((begin, True), (test, True))), iteration)
+        self._added(self._calls.add_gate(test), iteration)
+        self._visit(step.steps, number, _Under(test.then, ((test, True),)), iteration)
+        into.append(Chunks(tuple(first), tuple(iteration), test.then))
 
     def _made(self, step: Branch | While, under: _Under) -> tuple[Gate, ...]:
         if isinstance(step, Branch):
@@ -174,7 +176,7 @@ class Sections:
 
 
 def _size(steps: Sequence[PlanStep]) -> int:
-    """How many calls steps come to, all branches included."""
+    """Return the number of calls of steps, with both sides of branches."""
     return sum(
         1
         if isinstance(step, Dispatch)
@@ -184,7 +186,7 @@ def _size(steps: Sequence[PlanStep]) -> int:
 
 
 def _repeats(steps: Sequence[PlanStep]) -> bool:
-    """Whether there is a loop of unknown length among steps, or within."""
+    """Return whether steps contain a while loop."""
     return any(isinstance(step, While) or any(map(_repeats, bodies(step))) for step in steps)
 
 
@@ -194,7 +196,10 @@ def follow(
     test: Callable[[Place], bool],
     flag: Callable[[int], bool],
 ) -> None:
-    """Record the runs in order. ``test`` says whether the byte at a place is not 0 by then, ``flag`` a gates' word."""
+    """Record the runs of sections in order, with the tests between them.
+
+    ``test`` returns whether the byte at a place is not 0 at that moment, ``flag`` whether a flag of the gates is.
+    """
     for value in made:
         if isinstance(value, Run):
             record(value)

@@ -1,7 +1,7 @@
-"""The status word: where kernels leave the first index, or sum, that they find out of range.
+"""The status word, in which a kernel reports the first index, or sum, that it finds out of range.
 
-Four u32: [0] is the number of the report plus one (0: nothing found), [1] the value. A kernel that can report gets
-the number of its (where, what) pair as a hidden last parameter. The word is fetched, and cleared, with each read.
+It has four u32: [0] is the number of the report plus one (0: no report), [1] the value. A kernel that can report gets
+the number of its (op, argument) pair as a hidden last parameter. Each read fetches the word and clears it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ SIZE = 16
 
 
 class Reports:
-    """The (where, what) pairs that were dispatched, by number; the word's meaning at a read."""
+    """The numbered (op, argument) pairs of dispatched kernels, which give a report its message."""
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[str, str], int] = {}
         self._pairs: list[tuple[str, str]] = []
-        self.pending = False  # whether a dispatch since the last fetch may have written the word
+        self.pending = False  # whether a dispatch since the last read may have written the word
 
     def number(self, report: tuple[str, str]) -> int:
-        """The number of a pair, the same each time."""
+        """Return the number of a pair, the same for each call."""
         found = self._numbers.get(report)
         if found is None:
             found = self._numbers[report] = len(self._pairs)
@@ -30,7 +30,7 @@ class Reports:
         return found
 
     def check(self, word: bytes | bytearray | memoryview) -> None:
-        """Raise what a kernel left in the word, by ``IndexOutOfRangeError`` unless ``_REPORTS`` says otherwise."""
+        """Raise the error that a kernel reported in the word: ``IndexOutOfRangeError``, or that of ``_REPORTS``."""
         found, value, _, _ = struct.unpack_from("<IiII", word)
         if not found:
             return
@@ -38,7 +38,7 @@ class Reports:
         kind, text = _REPORTS.get(what, (IndexOutOfRangeError, "{what} {value} is out of range"))
         raise kind(
             f"{where}: {text.format(what=what, value=value)} (found by a kernel that ran before this read; "
-            f"what was computed from it is not valid)"
+            f"values that were computed from it are not valid)"
         )
 
 
@@ -50,8 +50,8 @@ _REPORTS: dict[str, tuple[type[WeftError], str]] = {
     ),
     "a loop": (
         KernelError,
-        "the driver ended a loop that was not at its end: a software driver gives all loops of an invocation "
-        "together 65,535 turns; do less in one invocation",
+        "the driver ended a loop early: a software driver allows all loops of an invocation "
+        "65,535 iterations together; do less in one invocation",
     ),
 }
-"""Reports that are not of an index: the error, and its text."""
+"""Reports of other kinds than an index: the error, and its text."""

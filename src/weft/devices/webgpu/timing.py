@@ -1,6 +1,6 @@
-"""Times of dispatches from the GPU's own clock: timestamps around passes, fetched when the batch is done.
+"""Durations of dispatches by the GPU's clock: timestamps around passes, read back when the batch is done.
 
-While somebody observes, each dispatch is a pass of its own, since timestamps are written at the ends of passes.
+Timestamps are written at the ends of passes, so each timed dispatch has a pass of its own.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from weft.devices.webgpu.native import native
 from weft.devices.webgpu.readback import Readback, Ticket
 
 EVENTS = 256
-"""Dispatches whose timestamps one batch holds: no less than the recorder's ``DISPATCHES``."""
-_RESOLVE = 0x200  # WebGPU's usage flag of buffers that queries are written to
+"""The most timed dispatches of a batch: no less than the recorder's ``DISPATCHES``."""
+_RESOLVE = 0x200  # WebGPU's usage flag of buffers that receive query results
 
 
 class Timestamps:
-    """The query set of one device, and the events that wait for their times. Called under the device's lock."""
+    """The query set of a device, and the events that wait for their durations. Callers hold the device's lock."""
 
     def __init__(
         self, device: Any, queue: Any, memory: NativeMemory, readback: Readback, done: Callable[[Event], None]
@@ -43,14 +43,14 @@ class Timestamps:
         self._pending: deque[tuple[Ticket, list[Event]]] = deque()
 
     def begin(self, event: Event) -> Any:
-        """The descriptor of a pass that measures an event."""
+        """Return the descriptor of a pass that measures an event."""
         self._writes.beginningOfPassWriteIndex = 2 * len(self._batch)
         self._writes.endOfPassWriteIndex = 2 * len(self._batch) + 1
         self._batch.append(event)
         return self._descriptor
 
     def resolve(self, encoder: Any) -> None:
-        """Record the copies that bring the batch's timestamps to the host."""
+        """Record the copies of the batch's timestamps to a mappable buffer."""
         if self._batch:
             size = 16 * len(self._batch)
             self._ticket = self._readback.open(size)
@@ -62,7 +62,7 @@ class Timestamps:
             )
 
     def submitted(self, number: int) -> None:
-        """The batch was sent: ask for its timestamps."""
+        """Request the timestamps of the batch that was just submitted."""
         if self._ticket is not None:
             ticket, self._ticket = self._ticket, None
             self._readback.map(ticket, number)
@@ -70,7 +70,7 @@ class Timestamps:
         self._batch = []
 
     def collect(self) -> None:
-        """Wait for what was submitted, and give the events their times."""
+        """Wait for the submitted batches, and set the durations of their events."""
         while self._pending:
             ticket, events = self._pending.popleft()
             try:

@@ -1,4 +1,4 @@
-"""``Transfers``: the part of a device that moves data, in, out and between storages, in order with its dispatches."""
+"""``Transfers``: the writes, reads and copies of a ``webgpu`` device, in order with its dispatches."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from weft.errors import ArgumentError, DeviceError, OutOfMemoryError
 
 
 class Transfers(Opened):
-    """Writes, reads and copies of a ``webgpu`` device."""
+    """The part of a ``webgpu`` device that moves data."""
 
     _closed: DeviceError | None
     _pool: Pool
     _readback: Readback
     _abandoned: list[tuple[Ticket, int]]
-    """Reads that Ctrl-C ended, with the size of their status word."""
+    """Reads that Ctrl-C interrupted, with the size of their status word."""
     _status: Any
     """The native buffer of the status word."""
 
     def write(self, storage: Storage, data: memoryview, offset: int = 0) -> None:
-        """Copy host bytes in, ordered with dispatches; ``data`` may change as soon as this returns."""
+        """Copy host bytes into a storage, ordered with dispatches; ``data`` may change after the call."""
         self._begin("write")
         flat = self._flat(data)
         self._inside("write", storage, offset, len(flat))
@@ -44,16 +44,16 @@ class Transfers(Opened):
                     self._write_part(storage, word, flat[low - start : high - start], low - word)
 
     def _write_part(self, storage: Storage, word: int, data: memoryview, at: int) -> None:
-        """Write a part of one word. Where the word holds other bytes too, those are read first: that waits."""
+        """Write part of a word. The word's other bytes are read back first where they are in use, which waits."""
         if at == 0 and word + len(data) == storage.size:
-            current = bytearray(4)  # the rest of the storage's last word is nobody's
+            current = bytearray(4)  # the rest of the storage's last word is unused
         else:
             current = self._fetch(storage.buffer, storage.offset + word, 4)
         current[at : at + len(data)] = data
         self._write_words(storage, memoryview(current), word)
 
     def _write_words(self, storage: Storage, data: memoryview, offset: int) -> None:
-        """Write whole words: ahead of the batch where it does not use the buffer, else as a copy within it."""
+        """Write whole words: ahead of the open batch where it does not use the buffer, else by a copy in the batch."""
         buffer, target, size = storage.buffer, storage.offset + offset, len(data)
         assert isinstance(buffer, WebGpuBuffer)
         if buffer.batch == self.recorder.batch:
@@ -67,7 +67,7 @@ class Transfers(Opened):
             self.recorder.write(buffer.handle, target + start, pointer + start, min(UPLOADED, size - start))
 
     def read(self, storage: Storage, offset: int, size: int) -> bytearray:
-        """Submit, wait, and copy out; the lock is not held while waiting."""
+        """Submit, wait, and return bytes; the lock is not held while waiting."""
         self._begin("read")
         self._inside("read", storage, offset, size)
         start = (storage.offset + offset) // 4 * 4
@@ -79,7 +79,7 @@ class Transfers(Opened):
         return data if skipped == 0 and words == size else data[skipped : skipped + size]
 
     def read_word(self, buffer: Buffer, start: int) -> int:
-        """A word of a buffer of the device's own, as ``read``."""
+        """Wait for all work so far and return a 32-bit word of a buffer that has no storage."""
         return int.from_bytes(self._fetch(buffer, start, 4, check=True), "little")
 
     def synchronize(self) -> None:
@@ -90,17 +90,17 @@ class Transfers(Opened):
             self.settle()
 
     def _fetch(self, buffer: Buffer | None, start: int, size: int, check: bool = False) -> bytearray:
-        """Wait for all work so far and give whole words of a buffer; ``check`` raises what kernels reported.
+        """Wait for all work so far and return whole words of a buffer; ``check`` raises an error that kernels reported.
 
-        Large data comes in pieces, one being copied on the host while the device fills the next.
+        Large data is read in pieces: the host copies a piece while the device fills the next.
         """
         result = bytearray(size)
         while not self._fetched(result, buffer, start, check):
-            pass  # an interrupt ended the wait, and its handler raised nothing
+            pass  # Ctrl-C interrupted the wait, and its handler raised nothing: wait again
         return result
 
     def _fetched(self, result: bytearray, buffer: Buffer | None, start: int, check: bool) -> bool:
-        """One try of ``_fetch``; False where Ctrl-C came first, which its handler has been told of then."""
+        """Try to fetch; return False where Ctrl-C arrived first, after its handler has run."""
         size, complete = len(result), False
         under_way: deque[tuple[Ticket, int, int, int]] = deque()
         with Uninterrupted():
@@ -125,7 +125,7 @@ class Transfers(Opened):
         return complete
 
     def _finish(self, result: bytearray, ticket: Ticket, word: int, at: int, length: int) -> None:
-        """Wait for a piece and put it where it belongs."""
+        """Wait for a piece and copy it into the result."""
         try:
             self._readback.wait(ticket)
         except Abandoned:
@@ -140,7 +140,7 @@ class Transfers(Opened):
                 self._readback.close(ticket)
 
     def _check_abandoned(self) -> None:
-        """Raise what kernels reported to reads that Ctrl-C ended before their bytes came."""
+        """Raise the error that kernels reported to reads that Ctrl-C interrupted."""
         while self._abandoned:
             ticket, word = self._abandoned[0]
             self._readback.wait(ticket)
@@ -153,7 +153,7 @@ class Transfers(Opened):
                     self._readback.close(ticket)
 
     def _ask(self, buffer: Buffer | None, start: int, size: int, word: int) -> Ticket:
-        """Record the copies of a read and submit them; the status word, where wanted, is cleared in the same batch."""
+        """Record and submit the copies of a read; a status word that is read is cleared in the same batch."""
         recorder = self.recorder
         with self.lock:
             try:
@@ -173,7 +173,7 @@ class Transfers(Opened):
             return ticket
 
     def copy(self, source: Storage, destination: Storage) -> None:
-        """Record a copy; through a scratch buffer where both lie in one."""
+        """Record a copy; through a scratch buffer where both storages lie in the same buffer."""
         self._begin("copy")
         size = source.size
         for storage in (source, destination):
@@ -195,7 +195,7 @@ class Transfers(Opened):
                 self._write_part(destination, words, memoryview(tail)[: size - words], 0)
 
     def _copy_words(self, source: Buffer, start: int, target: Buffer, at: int, size: int) -> None:
-        if size:  # marked first: after an interrupt between the two, a mark too many does no harm
+        if size:  # the buffers are marked first: a mark without its copy, after an interrupt, does no harm
             source.batch = target.batch = self.recorder.batch  # type: ignore[attr-defined]
             self.recorder.copy(source.handle, start, target.handle, at, size)
 
@@ -213,7 +213,7 @@ class Transfers(Opened):
 
     def _inside(self, call: str, storage: Storage, offset: int, size: int) -> None:
         if storage.device is not self:
-            raise DeviceError(f"{call}: the storage is on {storage.device.name}, expected one on {self.name}")
+            raise DeviceError(f"{call}: the storage is on {storage.device.name}, expected {self.name}")
         if offset < 0 or size < 0 or offset + size > storage.size:
             raise ArgumentError(
                 f"{call}: bytes {offset} to {offset + size} were asked for, expected a range within the "

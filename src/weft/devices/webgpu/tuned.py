@@ -1,7 +1,7 @@
-"""Choices that were measured on an adapter, on disk: one file for each adapter and driver, private to the user.
+"""Measured kernel choices on disk: a JSON file for each adapter and driver, private to the user.
 
-The file is JSON with a version. It is written whole or not at all; one that cannot be read is ignored, with a warning
-that says so, and written anew by the next ``weft tune``.
+The file has a version and is written atomically. A file that cannot be read is ignored, with a warning, and written
+anew by the next ``weft tune``.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from weft.devices.webgpu.adapters import AdapterInfo
 from weft.target import Choices
 
 FORMAT = 2
-"""The version of the file's form, and of what is asked and answered in it."""
+"""The version of the file's form, and of the meaning of its choices."""
 
 
 def path_of(info: AdapterInfo) -> Path | None:
-    """The file of an adapter with its present driver; ``None`` where nothing is kept."""
+    """Return the file of an adapter with its present driver; ``None`` where caches are off."""
     folder = _folder()
     return None if folder is None else folder.path / _name(info)
 
 
 def _folder() -> Folder | None:
-    return private("tuned", "what lies in it decides which kernels are made", "choices are not kept")
+    return private("tuned", "the files in it decide which kernels are generated", "choices are not kept")
 
 
 def _name(info: AdapterInfo) -> str:
@@ -36,7 +36,7 @@ def _name(info: AdapterInfo) -> str:
 
 
 def load(info: AdapterInfo) -> Choices:
-    """What was measured on an adapter; nothing, with a warning, where the file is damaged or of a newer weft."""
+    """Return the choices of an adapter; none, with a warning, where the file is damaged or of a newer weft."""
     folder = _folder()
     text = None if folder is None else folder.read(_name(info))
     if folder is None or text is None:
@@ -46,7 +46,7 @@ def load(info: AdapterInfo) -> Choices:
         made = _choices(found, info)
         if not folder.is_signed(_signature(found), _signed(info, made)):
             raise ValueError("its digest is not that of its choices")
-    except (ValueError, RecursionError) as error:  # what is no JSON and no UTF-8 is a ValueError too
+    except (ValueError, RecursionError) as error:  # invalid JSON and UTF-8 raise ValueError, too
         path = folder.path / _name(info)
         warnings.warn(f"{path} is ignored: {error}; `weft tune` writes it anew", RuntimeWarning, stacklevel=2)
         return {}
@@ -54,7 +54,7 @@ def load(info: AdapterInfo) -> Choices:
 
 
 def _signed(info: AdapterInfo, choices: Choices) -> bytes:
-    """What the digest of a file covers: all that is read from it, and which adapter it is for."""
+    """Return the bytes that a file's digest covers: all that is read from the file, and its adapter."""
     return json.dumps([FORMAT, info.backend, info.device, info.driver, sorted(choices.items())]).encode()
 
 
@@ -64,7 +64,7 @@ def _signature(found: dict[str, Any]) -> bytes:
 
 
 def _choices(found: Any, info: AdapterInfo) -> Choices:
-    """The choices of a file's contents; ``ValueError`` says what is wrong with them."""
+    """Return the choices of a file's contents; raises ``ValueError`` with the problem of invalid contents."""
     if not isinstance(found, dict) or not isinstance(found.get("format"), int):
         raise ValueError("it is no list of choices")
     if found["format"] != FORMAT:
@@ -84,7 +84,7 @@ def _choices(found: Any, info: AdapterInfo) -> Choices:
 
 
 def save(info: AdapterInfo, choices: Choices) -> Path | None:
-    """Write an adapter's choices; gives the file, or ``None`` where nothing is kept or the disk takes no files."""
+    """Write an adapter's choices; return the file, or ``None`` where caches are off or the disk is not writable."""
     folder = _folder()
     digest = None if folder is None else folder.sign(_signed(info, choices))
     if folder is None or digest is None:

@@ -1,4 +1,4 @@
-"""Waiting for submitted work so that Ctrl-C is heard: the driver's own wait returns only when the work is done."""
+"""An interruptible wait for submitted work: the driver's own wait ignores Ctrl-C until the work is done."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from weft.devices.interrupts import interrupted
 from weft.devices.webgpu.native import native
 
 SPINS = {True: 40, False: 400}
-"""Polls, of about a microsecond, before the wait goes to another thread, which takes some 50 us to wake: few on a
-software driver, whose kernels need the processor."""
+"""Polls, of about a microsecond each, before another thread takes over the wait, which takes about 50 us to wake up.
+
+A software driver (True) gets fewer polls, since its kernels need the processor.
+"""
 SECONDS = 0.05
-"""How often a long wait looks whether it was interrupted."""
+"""The interval at which a long wait checks for interrupts."""
 
 
 class Waiter:
-    """Waits for the submissions of one device, on the main thread with the help of another thread."""
+    """Waits for the submissions of a device. For the main thread, a helper thread does the driver's wait."""
 
     def __init__(self, device: Any, software: bool) -> None:
         loaded = native()
@@ -31,14 +33,14 @@ class Waiter:
         """Block until a submission is done; other Python threads run meanwhile.
 
         Args:
-            submission: its number.
-            is_done: tells it earlier than the number would.
+            submission: The submission's number.
+            is_done: An earlier test of completion, for a short busy wait.
 
         Returns:
-            False where an interrupt came first; the work then goes on.
+            False where an interrupt arrived first; the work then continues.
         """
         if threading.current_thread() is not threading.main_thread():
-            self._poll(submission)  # signals reach the main thread alone
+            self._poll(submission)  # only the main thread receives signals
             return True
         if is_done is not None:
             for _ in range(self._spins):
@@ -56,7 +58,7 @@ class Waiter:
         return True
 
     def close(self) -> None:
-        """End the thread, after what it waits for."""
+        """End the helper thread, after its current wait."""
         if self._thread is not None:
             self._asked.put((-1, threading.Event()))
             self._thread = None
