@@ -119,7 +119,7 @@ def test_more_kernels_than_are_kept(name: str, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(cpu_kernels, "KERNELS", LIMIT)
     monkeypatch.setattr(pipelines, "KERNELS", LIMIT)
     monkeypatch.setattr(
-        compiler, "_kept", lambda: cache.Cache(folders.Folder(tmp_path))
+        compiler, "_disk_cache", lambda: cache.Cache(folders.Folder(tmp_path))
     )  # what is compiled anew is llvmlite's leak
     monkeypatch.setattr(compiler, "_TOGETHER", 50)
     monkeypatch.setattr(devices, "_devices", {})

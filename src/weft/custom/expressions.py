@@ -10,7 +10,7 @@ from weft.custom.sizes import Declared, evaluate, solve
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DTypeError, ExpressionError, ShapeError, mistake
 from weft.expr import Expr, cast, parse, simplify, substitute, variable
-from weft.expr.define import written_out
+from weft.expr.define import expanded_size
 from weft.kernels import Builder, KernelProgram
 from weft.ops import OpSpec, TensorType, bind
 from weft.ops.pointwise.expressions import Pointwise, gradient_op, pointwise, pointwise_program, unbroadcast
@@ -100,7 +100,7 @@ def _single(key: str, text: str, names: tuple[str, ...], declared: Declared, doc
     if not isinstance(text, str):
         raise ArgumentTypeError(mistake(key, "expression", type(text).__name__, "a string"))
     found = parse(text, dict.fromkeys(names, dtypes.float32))
-    if (length := written_out(found)) > LONGEST:
+    if (length := expanded_size(found)) > LONGEST:
         raise ExpressionError(
             f"{key.partition('.')[2]}: the expression has {length:,} operations with its functions written out, "
             f"expected at most {LONGEST:,}, as longer kernels take minutes to compile; split it into several kernels"

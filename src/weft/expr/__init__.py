@@ -1,8 +1,8 @@
-"""Scalar expressions: written as Python in strings, kept as a typed tree, rendered for every target.
+"""Scalar expressions: parsed from strings of Python, represented as a typed tree, rendered for every target.
 
     source ──parse──► Expr ──simplify, differentiate──► Expr ──► WGSL · LLVM IR · NumPy
 
-One table (``functions``) says for each function what it accepts, its derivative, and how each target writes it.
+The function table (``functions``) declares each function's argument types, derivative, and form on each target.
 """
 
 from weft.expr.define import definition, expand
@@ -11,7 +11,8 @@ from weft.expr.evaluate import evaluate
 from weft.expr.functions import FUNCTIONS, Function
 from weft.expr.node import Expr, call, cast, const, load, variable, variables, walk, where
 from weft.expr.parse import parse
-from weft.expr.simplify import Substitution, rewritten, simplify, substitute
+from weft.expr.rewrite import Substitution, substitute, transform
+from weft.expr.simplify import simplify
 
 __all__ = [
     "FUNCTIONS",
@@ -27,9 +28,9 @@ __all__ = [
     "expand",
     "load",
     "parse",
-    "rewritten",
     "simplify",
     "substitute",
+    "transform",
     "variable",
     "variables",
     "walk",

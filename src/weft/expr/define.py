@@ -1,4 +1,4 @@
-"""What a function of the table is made of: its definition, typed for given arguments. Renderers start here."""
+"""Definitions of table functions, typed for given arguments, and their expansion. Renderers start here."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from weft.dtypes import DType
 from weft.expr.functions import FUNCTIONS
 from weft.expr.node import Expr, variable, walk
 from weft.expr.parse import parse
-from weft.expr.simplify import simplify, substitute
+from weft.expr.rewrite import substitute, transform
+from weft.expr.simplify import simplify
 
 
 @lru_cache(maxsize=4096)
 def definition(name: str, types: tuple[DType, ...], wide: bool = False) -> Expr | None:
-    """The definition of a table function as an expression over its parameters, ``None`` for a primitive.
+    """Return the definition of a table function as an expression over its parameters, ``None`` for a primitive.
 
-    ``wide`` takes the form for targets with 64-bit integers, and an ``fma`` that rounds once, where there is one. For
-    float64, which only ``cpu``
-    has, there is no definition where LLVM or the C library has the function: the polynomials are for float32.
+    ``wide`` selects the form for targets with 64-bit integers and a correctly rounded ``fma``, where a function has
+    such a form. The polynomials are for float32, so a function of float64, which only ``cpu`` has, has no definition
+    where LLVM or the C library has the function.
 
     >>> from weft import float32
     >>> definition("silu", (float32,))
@@ -46,7 +47,7 @@ def definition(name: str, types: tuple[DType, ...], wide: bool = False) -> Expr 
 
 @lru_cache(maxsize=None)
 def shortcut(name: str) -> tuple[Expr, Expr]:
-    """The condition and the value of a function's shortcut, over its parameters."""
+    """Return the condition and the value of a function's shortcut, over its parameters."""
     function = FUNCTIONS[name]
     assert function.shortcut is not None
     types = dict.fromkeys(function.parameters, dtypes.float32)
@@ -55,27 +56,26 @@ def shortcut(name: str) -> tuple[Expr, Expr]:
 
 
 def expand(root: Expr, wide: bool = False) -> Expr:
-    """``root`` with every defined function replaced by its definition, down to what targets have themselves.
+    """Return ``root`` with every defined function replaced by its definition, down to primitives.
 
     >>> from weft import float32
     >>> expand(parse("maximum(x, 0.0)", {"x": float32}))
     where(or(gt(x, 0.0), ne(x, x)), x, 0.0)
     """
-    done: dict[Expr, Expr] = {}
-    for node in walk(root):
-        args = tuple(done[arg] for arg in node.args)
+
+    def change(node: Expr, args: tuple[Expr, ...]) -> Expr:
         types = tuple(arg.dtype for arg in args)
         body = _expanded(node.function, types, wide) if node.function in FUNCTIONS else None
         if body is None:
-            done[node] = Expr(node.function, args, node.dtype, node.data)
-        else:
-            named = zip(FUNCTIONS[node.function].parameters, args, strict=True)
-            done[node] = substitute(body, {variable(name, arg.dtype): arg for name, arg in named})
-    return done[root]
+            return node.rebuild(args)
+        named = zip(FUNCTIONS[node.function].parameters, args, strict=True)
+        return substitute(body, {variable(name, arg.dtype): arg for name, arg in named})
+
+    return transform(root, change)
 
 
-def written_out(root: Expr) -> int:
-    """How many nodes an expression has with each of its functions written out; found without writing it."""
+def expanded_size(root: Expr) -> int:
+    """Return the number of nodes of ``expand(root)``, at most: computed without the expansion."""
     return sum(
         _length_of(node.function, tuple([arg.dtype for arg in node.args]))
         if node.function in FUNCTIONS
@@ -91,14 +91,14 @@ def _length_of(name: str, types: tuple[DType, ...]) -> int:
 
 
 def is_short(roots: Iterable[Expr], most: int, wide: bool = False) -> bool:
-    """Whether expressions have at most so many nodes together, those of each counted, functions written out."""
+    """Return whether expressions, after expansion, have at most ``most`` nodes together, counted for each root."""
     roots = list(roots)
-    # what is written out is no shorter, so that long expressions need not be
+    # expansion makes no expression shorter, so that long expressions need no expansion
     return _counted(roots, most) <= most and _counted([expand(root, wide) for root in roots], most) <= most
 
 
 def _counted(roots: Iterable[Expr], most: int) -> int:
-    """The nodes under each of the roots; of no root more than one over ``most``."""
+    """Return the number of nodes under the roots, counted for each root, of a root up to ``most + 1``."""
     return sum(len(list(islice(walk(root), most + 1))) for root in roots)
 
 

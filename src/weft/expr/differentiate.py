@@ -10,14 +10,17 @@ from weft.expr.define import definition
 from weft.expr.functions import FUNCTIONS
 from weft.expr.node import Expr, call, cast, const, variable, walk
 from weft.expr.parse import parse
-from weft.expr.simplify import simplify, substitute
+from weft.expr.rewrite import substitute
+from weft.expr.simplify import simplify
 
 
 def differentiate(root: Expr, wrt: Expr, seed: Expr) -> Expr | None:
-    """``seed * d root / d wrt`` as an expression, ``None`` where root does not depend on ``wrt`` smoothly.
+    """Return ``seed * d root / d wrt`` as an expression, ``None`` where the derivative is 0 everywhere.
 
-    Functions that are constant almost everywhere (``floor``, comparisons) pass nothing on. Raises
-    ``ExpressionError`` for a function that has no derivative rule.
+    Functions that are constant almost everywhere (``floor``, comparisons) have the derivative 0.
+
+    Raises:
+        ExpressionError: For a function without a derivative rule.
 
     >>> from weft import float32
     >>> x, g = (parse(name, {"x": float32, "g": float32}) for name in "xg")
@@ -44,7 +47,7 @@ def differentiate(root: Expr, wrt: Expr, seed: Expr) -> Expr | None:
 
 
 def _term(node: Expr, position: int, g: Expr) -> Expr | None:
-    """What argument ``position`` of ``node`` gets of the node's adjoint ``g``."""
+    """Return the contribution of ``node``, with adjoint ``g``, to the adjoint of its argument ``position``."""
     if node.function == "cast":
         return cast(g, node.args[0].dtype) if node.dtype.kind == "float" else None
     function = FUNCTIONS[node.function]
@@ -68,7 +71,7 @@ _SEED = "g"
 
 @lru_cache(maxsize=1024)
 def _derived(name: str, position: int, types: tuple[DType, ...], result: DType) -> Expr | None:
-    """The derivative of a function without a rule: of its definition, where that is made for every float."""
+    """Return the derivative of a function without a rule: that of its definition, if it holds for every float type."""
     function = FUNCTIONS[name]
     body = None if function.double is not None else definition(name, types)
     if body is None:

@@ -10,7 +10,7 @@ from weft.expr.node import Expr, walk
 
 
 def evaluate(root: Expr, values: Mapping[str, Any], load: Callable[[str, Any], Any] | None = None) -> Any:
-    """The value of ``root``: variables are looked up by name, loads answered by ``load(buffer, index)``.
+    """Return the value of ``root`` for variables by name; ``load(buffer, index)`` returns the loaded elements.
 
     >>> from weft import float64
     >>> from weft.expr import parse

@@ -1,7 +1,7 @@
-"""The LLVM emitter: writes one expression DAG as lines of IR, each shared part once.
+"""The LLVM emitter: writes an expression DAG as lines of IR, each common subexpression once.
 
-Values are scalars or vectors of ``lanes`` elements; a scalar that meets a vector is splatted. The generator
-in ``codegen.llvm`` owns the control flow around the lines and says how a load is written.
+Values are scalars or vectors of ``lanes`` elements; a scalar operand of a vector operation is splatted. The generator
+in ``codegen.llvm`` owns the control flow around the lines, and writes loads.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from weft.expr.llvm_narrow import narrowed, widened
 from weft.expr.llvm_text import SCALAR_BITS, SCALARS, IRValue, Lines, literal, suffix, vector_type
 from weft.expr.node import Expr, variable
 from weft.expr.parse import parse
-from weft.expr.simplify import substitute
+from weft.expr.rewrite import substitute
 
 _CAST_INTEGER: Final = {"bool": "zext", "uint": "zext", "int": "sext"}
 
 PROVIDED: Final = "weft.provided."
-"""What the names of functions begin with that a device's compiler defines by what the processor has."""
+"""The prefix of provided functions, which the device's compiler defines according to the processor's features."""
 
 LoadWriter = Callable[["Emitter", Expr], IRValue]
 
 
 class Emitter:
-    """Writes expressions into ``lines``. ``bind`` names variables; ``scope`` bounds what may be reused."""
+    """Writes expressions into ``lines``. ``bind`` gives variables values; ``scope`` limits the reuse of values."""
 
     def __init__(self, lines: Lines, load: LoadWriter) -> None:
         self.lines = lines
@@ -39,18 +39,18 @@ class Emitter:
         self._known: list[dict[Expr, IRValue]] = [{}]
 
     def bind(self, name: Expr, value: IRValue) -> None:
-        """Let a variable stand for a value until the scope ends."""
+        """Set the value of a variable until the scope ends."""
         self._known[-1][name] = value
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """A block whose values are not visible after it: a loop body."""
+        """Open a block whose values are not visible after it: a loop body."""
         self._known.append({})
         yield
         self._known.pop()
 
     def value(self, root: Expr) -> IRValue:
-        """Write what ``root`` needs and give its value; ``KernelError`` for what no instruction computes."""
+        """Write the instructions of ``root`` and return its value; raises ``KernelError`` for unsupported functions."""
         pending: list[tuple[Expr, bool]] = [(root, False)]
         while pending:
             node, ready = pending.pop()
@@ -74,7 +74,7 @@ class Emitter:
     def _write(self, node: Expr) -> IRValue:
         if node.dtype not in SCALARS and node.function not in ("cast", "const"):
             raise KernelError(
-                f"llvm: {node!r} has type {node.dtype.name}, expected one that values are computed in "
+                f"llvm: {node!r} has type {node.dtype.name}, expected a type of arithmetic "
                 f"({', '.join(dtype.name for dtype in SCALARS)}); cast to {node.dtype.compute.name}"
             )
         if node.function == "const":
@@ -91,10 +91,10 @@ class Emitter:
         return self._call(node, [self.splat(arg, lanes) for arg in args], lanes)
 
     def splat(self, value: IRValue, lanes: int) -> IRValue:
-        """``value`` in every one of ``lanes`` lanes."""
+        """Return a vector with ``value`` in all of ``lanes`` lanes."""
         if value.lanes == lanes:
             return value
-        assert value.lanes == 1, "vectors of different lanes never meet"
+        assert value.lanes == 1, "an operation takes vectors of the same number of lanes"
         kind = SCALARS[value.dtype]
         if not value.text.startswith("%"):
             return IRValue(f"splat ({kind} {value.text})", value.dtype, lanes)
@@ -106,7 +106,7 @@ class Emitter:
         )
 
     def rounded(self, value: IRValue, dtype: DType) -> IRValue:
-        """A value in the compute type of a narrow type as that type would hold it; of other types itself."""
+        """Return a value rounded or wrapped to a narrow type, in its compute type; other types keep the value."""
         if value.dtype is dtype:
             return value
         return widened(self.lines, narrowed(self.lines, value, dtype), dtype, value.lanes)
@@ -120,7 +120,7 @@ class Emitter:
 
     def _call(self, node: Expr, args: list[IRValue], lanes: int) -> IRValue:
         function = FUNCTIONS[node.function]
-        kind = args[-1]  # the type that templates speak of: the values', not the condition's
+        kind = args[-1]  # templates are chosen by the type of the values, not of a condition
         if kind.dtype is dtypes.float64 and function.double is not None:
             return self._call_c(function.double, node.dtype, args, lanes)
         template = (function.llvm or {}).get(kind.dtype.kind[0])
@@ -134,17 +134,17 @@ class Emitter:
         return self.inline(body, dict(zip(function.parameters, args, strict=True)))
 
     def apply(self, source: str, values: Mapping[str, IRValue]) -> IRValue:
-        """Write an expression given as text, its variables standing for values."""
+        """Write an expression that is given as text, with values for its variables."""
         return self.inline(parse(source, {name: value.dtype for name, value in values.items()}), values)
 
     def inline(self, body: Expr, values: Mapping[str, IRValue]) -> IRValue:
-        """Write an expression, its variables standing for values."""
-        # Named by their values: no kernel has such a variable, and the same call twice is one node.
-        own = {variable(name, value.dtype): variable(f"{value.text}:{value.lanes}", value.dtype)
-               for name, value in values.items()}  # fmt: skip
-        for placeholder, value in zip(own.values(), values.values(), strict=True):
+        """Write an expression, with values for its variables."""
+        # Placeholders are named by their values: no kernel has such names, and equal calls become the same node.
+        placeholders = {variable(name, value.dtype): variable(f"{value.text}:{value.lanes}", value.dtype)
+                        for name, value in values.items()}  # fmt: skip
+        for placeholder, value in zip(placeholders.values(), values.values(), strict=True):
             self.bind(placeholder, value)
-        return self.value(substitute(body, own))
+        return self.value(substitute(body, placeholders))
 
     def _instruction(
         self, name: str, template: str, dtype: DType, args: list[IRValue], lanes: int
@@ -165,7 +165,7 @@ class Emitter:
         return IRValue(self.lines.let(text), dtype, lanes)
 
     def _call_provided(self, name: str, dtype: DType, args: list[IRValue], lanes: int) -> IRValue:
-        """A call of a function that the device's compiler defines, of all lanes at once."""
+        """Write the call of a provided function, for all lanes together."""
         symbol = f"@{PROVIDED}{name}.{suffix(SCALARS[dtype], lanes)}"
         whole = vector_type(SCALARS[dtype], lanes)
         self.lines.declarations.add(f"declare {whole} {symbol}({', '.join(arg.type for arg in args)})")
@@ -173,7 +173,7 @@ class Emitter:
         return IRValue(self.lines.let(f"call {whole} {symbol}({given})"), dtype, lanes)
 
     def _call_c(self, name: str, dtype: DType, args: list[IRValue], lanes: int) -> IRValue:
-        """A call of the C library, lane by lane."""
+        """Write calls of a C library function, lane by lane."""
         parameters = ", ".join("double" for _ in args)
         self.lines.declarations.add(f"declare {SCALARS[dtype]} @{name}({parameters})")
         if lanes == 1:
@@ -182,24 +182,24 @@ class Emitter:
         whole, text = vector_type(SCALARS[dtype], lanes), "poison"
         for lane in range(lanes):
             given = ", ".join(f"double {self.lane(arg, lane).text}" for arg in args)
-            one = self.lines.let(f"call {SCALARS[dtype]} @{name}({given})")
-            text = self.lines.let(f"insertelement {whole} {text}, {SCALARS[dtype]} {one}, i64 {lane}")
+            result = self.lines.let(f"call {SCALARS[dtype]} @{name}({given})")
+            text = self.lines.let(f"insertelement {whole} {text}, {SCALARS[dtype]} {result}, i64 {lane}")
         return IRValue(text, dtype, lanes)
 
     def lane(self, value: IRValue, lane: int) -> IRValue:
-        """One lane of a value; a scalar is the same in every lane."""
+        """Return a lane of a value; a scalar is the same in every lane."""
         if value.lanes == 1:
             return value
         return IRValue(self.lines.let(f"extractelement {value.type} {value.text}, i64 {lane}"), value.dtype)
 
     def compare(self, sign: str, value: IRValue, constant: int) -> IRValue:
-        """``icmp`` of an integer with a constant."""
+        """Write ``icmp`` of an integer and a constant."""
         other = _splat_literal(SCALARS[value.dtype], str(constant), value.lanes)
         text = self.lines.let(f"icmp {sign} {value.type} {value.text}, {other}")
         return IRValue(text, dtypes.bool_, value.lanes)
 
     def select(self, condition: IRValue, a: IRValue, b: IRValue) -> IRValue:
-        """``a`` where the condition holds, else ``b``, lane by lane."""
+        """Write the choice, lane by lane, of ``a`` where the condition holds, else ``b``."""
         lanes = max(condition.lanes, a.lanes, b.lanes)
         condition, a, b = (self.splat(value, lanes) for value in (condition, a, b))
         text = f"select {condition.type} {condition.text}, {a.type} {a.text}, {b.type} {b.text}"
@@ -211,7 +211,7 @@ def _splat_literal(kind: str, text: str, lanes: int) -> str:
 
 
 def _conversion(value: IRValue, dtype: DType) -> str | None:
-    """The instruction that converts ``value``, ``None`` where its bits stay as they are."""
+    """Return the instruction that converts ``value``, ``None`` where the bits are the same."""
     source, given, target = value.dtype, value.type, vector_type(SCALARS[dtype], value.lanes)
     if source is dtype or (source.is_integer and dtype.is_integer and SCALARS[source] == SCALARS[dtype]):
         return None
@@ -232,8 +232,8 @@ def _conversion(value: IRValue, dtype: DType) -> str | None:
     return f"{_CAST_INTEGER[source.kind]} {given} {value.text} to {target}"
 
 
-# What LLVM leaves undefined and users may write. The results are those of WGSL: the shift distance counts
-# modulo the width, ``x / 0`` is x, ``x % 0`` is 0, and the lowest integer divided by -1 is itself.
+# Guards of operations that are undefined in LLVM, with WGSL's results: the shift distance is taken modulo the width,
+# ``x / 0`` is x, ``x % 0`` is 0, and the lowest integer divided by -1 is itself.
 def _unguarded(emitter: Emitter, args: list[IRValue]) -> list[IRValue]:
     return args
 

@@ -1,6 +1,6 @@
-"""Values between the types that elements have in memory and those that they are computed in, as LLVM IR.
+"""Conversions between element types in memory and their compute types, as LLVM IR.
 
-A conversion to a narrow type inside an expression is both: to its bits, which rounds or wraps, and back.
+A cast to a narrow type inside an expression is a conversion to its bits, which rounds or wraps, and back.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from weft.expr.llvm_text import IRValue, Lines, vector_type
 
 
 def widened(lines: Lines, text: str, dtype: DType, lanes: int) -> IRValue:
-    """An element as it lies in memory, in the type that it is computed in."""
+    """Convert an element in its memory form to its compute type."""
     return _WIDEN.get(dtype, _as_is)(lines, text, dtype, lanes)
 
 
 def narrowed(lines: Lines, value: IRValue, dtype: DType) -> str:
-    """A value of a type's compute type as it lies in memory."""
+    """Convert a value of a type's compute type to its memory form."""
     return _NARROW.get(dtype, _unchanged)(lines, value, dtype)
 
 
@@ -39,7 +39,7 @@ def _widen_bool(lines: Lines, text: str, dtype: DType, lanes: int) -> IRValue:
 
 
 def _widen_float16(lines: Lines, text: str, dtype: DType, lanes: int) -> IRValue:
-    # loaded as i16: masked loads of half are not legal everywhere
+    # the element was loaded as i16: masked loads of half are not legal on all processors
     half = lines.let(f"bitcast {vector_type('i16', lanes)} {text} to {vector_type('half', lanes)}")
     wide = lines.let(f"fpext {vector_type('half', lanes)} {half} to {vector_type('float', lanes)}")
     return IRValue(wide, dtypes.float32, lanes)
@@ -73,7 +73,7 @@ def _narrow_float16(lines: Lines, value: IRValue, dtype: DType) -> str:
 
 
 def _narrow_bfloat16(lines: Lines, value: IRValue, dtype: DType) -> str:
-    """Round to nearest even by bits; a NaN keeps its sign and is made quiet."""
+    """Round to nearest even on the bits; a NaN keeps its sign and becomes quiet."""
     lanes, word = value.lanes, vector_type("i32", value.lanes)
     bits = lines.let(f"bitcast {value.type} {value.text} to {word}")
     high = lines.let(f"lshr {word} {bits}, {_each('i32', 16, lanes)}")

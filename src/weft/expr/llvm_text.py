@@ -1,4 +1,4 @@
-"""The texts that LLVM IR is made of: types, literals, values by name, and the lines of a function in the making."""
+"""Pieces of LLVM IR text: types, literals, named values, and the lines of a function under construction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCALARS: Final[Mapping[DType, str]] = {
     dtypes.float64: "double", dtypes.float32: "float", dtypes.int64: "i64", dtypes.int32: "i32",
     dtypes.uint32: "i32", dtypes.bool_: "i1",
 }  # fmt: skip
-"""The IR type of each type that expressions are computed in."""
+"""The IR types of the compute types."""
 
 SCALAR_BITS: Final[Mapping[DType, int]] = {
     dtypes.int64: 64, dtypes.int32: 32, dtypes.uint32: 32, dtypes.bool_: 1,
@@ -38,18 +38,18 @@ class IRValue:
 
 
 def vector_type(scalar: str, lanes: int) -> str:
-    """``lanes`` elements of an IR scalar type; the scalar type itself for one lane."""
+    """Return the IR type of ``lanes`` elements of a scalar type; the scalar type itself for a single lane."""
     return scalar if lanes == 1 else f"<{lanes} x {scalar}>"
 
 
 def suffix(scalar: str, lanes: int) -> str:
-    """How intrinsics name a type: ``f32``, ``v16i64``."""
+    """Return the suffix by which intrinsics name a type: ``f32``, ``v16i64``."""
     name = _SUFFIXES.get(scalar, "p0" if scalar == "ptr" else scalar)
     return name if lanes == 1 else f"v{lanes}{name}"
 
 
 def literal(value: bool | int | float, dtype: DType) -> str:
-    """A constant as IR text; floats by their bits, integers as two's complement.
+    """Return a constant as IR text: floats by their bits, integers as two's complement.
 
     >>> literal(1.5, dtypes.float32), literal(2**32 - 1, dtypes.uint32), literal(True, dtypes.bool_)
     ('0x3FF8000000000000', '-1', 'true')
@@ -67,21 +67,21 @@ def literal(value: bool | int | float, dtype: DType) -> str:
 def _as_float32(value: float) -> float:
     try:
         rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
-    except OverflowError:  # a finite value beyond float32 is infinite there
+    except OverflowError:  # a finite value beyond float32 becomes infinite
         return math.copysign(math.inf, value)
     return rounded
 
 
 @dataclass
 class Lines:
-    """The text of one IR function in the making: instructions, fresh names, and what it calls."""
+    """The text of an IR function under construction: instructions, fresh names, and declarations of callees."""
 
     text: list[str] = field(default_factory=list)
     declarations: set[str] = field(default_factory=set)
     _count: int = 0
 
     def fresh(self, prefix: str = "v") -> str:
-        """A name not used before in this function, without its sigil."""
+        """Return a name that this function has not used, without its sigil."""
         self._count += 1
         return f"{prefix}{self._count}"
 
@@ -90,7 +90,7 @@ class Lines:
         self.text.append(f"  {instruction}")
 
     def let(self, instruction: str, prefix: str = "v") -> str:
-        """Append an instruction and give the name of its result."""
+        """Append an instruction and return the name of its result."""
         name = f"%{self.fresh(prefix)}"
         self.text.append(f"  {name} = {instruction}")
         return name

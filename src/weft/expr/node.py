@@ -1,8 +1,8 @@
 """``Expr``: the one node type of scalar expressions, immutable and interned (equal nodes are the same object).
 
-A node is a constant, a variable, a load from a buffer, or a function of the table applied to nodes. Because
-nodes are interned, shared parts of an expression are found by identity: a renderer writes each once. The
-table of live nodes holds them weakly, so what nobody uses any more is gone.
+A node is a constant, a variable, a load from a buffer, or a function of the table applied to nodes. Because nodes are
+interned, common subexpressions are the same node, which a renderer writes once. The intern table holds nodes weakly, so
+unreferenced nodes are freed.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from weft.expr.functions import FUNCTIONS, result_dtype
 Operand = Union["Expr", bool, int, float]
 
 _interned: WeakValueDictionary[Any, Expr] = WeakValueDictionary()
-_interning = threading.RLock()  # reentrant: a collection may run inside, and with it code that makes nodes
+_interning = threading.RLock()  # reentrant: garbage collection inside may run code that makes nodes
 
-_LONGEST_TEXT = 4000  # characters of one node's repr; shared parts are written out where they are used
+_LONGEST_TEXT = 4000  # the longest repr of a node, in characters: common subexpressions are repeated in it
 
 
 LOADS = 1 << 62
-"""The bit of ``Expr.leaves`` that says that something is loaded."""
+"""The bit of ``Expr.leaves`` of expressions that load from a buffer."""
 
 
 def leaf(name: str) -> int:
-    """The bit of a variable or a buffer; several may share one."""
+    """Return the bit of a variable or a buffer in ``Expr.leaves``; several names may share a bit."""
     return 1 << hash(name) % 62
 
 
 class Expr:
     """A typed scalar expression.
 
-    ``function`` is ``"const"``, ``"variable"``, ``"load"`` or a name of the function table; ``data`` is the
-    constant's value, the variable's name or the buffer's name; a load's one argument is its element index.
-    Arithmetic operators build nodes; Python numbers take the other operand's type.
+    ``function`` is ``"const"``, ``"variable"``, ``"load"`` or a name of the function table. ``data`` is a constant's
+    value, a variable's name or a load's buffer; the argument of a load is its element index. Arithmetic operators build
+    nodes; Python numbers take the other operand's type.
     """
 
     __slots__ = ("__weakref__", "args", "data", "dtype", "function", "leaves", "simple")
@@ -49,13 +49,13 @@ class Expr:
     dtype: DType
     data: Any
     leaves: int
-    """Bits of the variables and buffers below (``leaf``): a rewrite leaves alone what has none that it looks for."""
+    """The bits (``leaf``) of all variables and buffers below: ``transform`` skips nodes without the wanted bits."""
     simple: Expr | bool
-    """What ``simplify`` found: another node, True for this one, False before it was asked."""
+    """The cached result of ``simplify``: another node, True for this node itself, False before the first call."""
 
     def __new__(cls, function: str, args: tuple[Expr, ...], dtype: DType, data: Any = None) -> Expr:
-        """The node with these fields: the one that there is, or a new one."""
-        # repr tells 0.0 from -0.0 and finds NaN equal to itself
+        """Return the node with these fields: the interned node, or a new node."""
+        # repr distinguishes 0.0 from -0.0, and treats NaN as equal to itself
         key = (function, args, dtype, repr(data) if isinstance(data, float) else data)
         found = _interned.get(key)
         if found is not None:
@@ -70,12 +70,25 @@ class Expr:
         with _interning:
             return _interned.setdefault(key, made)
 
+    def rebuild(self, args: tuple[Expr, ...], data: str | None = None) -> Expr:
+        """Return this node with other arguments, and with ``data`` where given; itself where both are the same.
+
+        >>> from weft import float32
+        >>> x, y = variable("x", float32), variable("y", float32)
+        >>> (x * 2.0).rebuild((y, const(2.0, float32)))
+        mul(y, 2.0)
+        """
+        data = self.data if data is None else data
+        if args == self.args and data == self.data:
+            return self
+        return Expr(self.function, args, self.dtype, data)
+
     def __reduce__(self) -> tuple[Any, ...]:
         order = {node: position for position, node in enumerate(walk(self))}
         rows = tuple(
             (node.function, tuple(order[arg] for arg in node.args), node.dtype, node.data) for node in order
         )
-        return (_rebuilt, (rows,))
+        return (_unpickled, (rows,))
 
     def __repr__(self) -> str:
         texts: dict[Expr, str] = {}
@@ -127,11 +140,11 @@ class Expr:
         return call("or", self, other)
 
     def equals(self, other: Operand) -> Expr:
-        """The expression ``self == other`` (``==`` itself compares nodes)."""
+        """Return the expression ``self == other`` (the operator ``==`` compares nodes)."""
         return call("eq", self, other)
 
 
-def _rebuilt(rows: tuple[tuple[str, tuple[int, ...], DType, Any], ...]) -> Expr:
+def _unpickled(rows: tuple[tuple[str, tuple[int, ...], DType, Any], ...]) -> Expr:
     made: list[Expr] = []
     for function, args, dtype, data in rows:
         made.append(Expr(function, tuple(made[arg] for arg in args), dtype, data))
@@ -149,7 +162,7 @@ def _text(node: Expr, args: list[str]) -> str:
 
 
 def const(value: bool | int | float, dtype: DType) -> Expr:
-    """A constant of a type; ``ExpressionError`` for a number that the type cannot hold."""
+    """Return a constant of a type; raises ``ExpressionError`` for a number that the type cannot hold."""
     try:
         converted = _PYTHON_TYPE[dtype.kind](value)
     except (OverflowError, ValueError) as error:
@@ -178,22 +191,22 @@ def _shortened(value: bool | int | float) -> str:
 
 
 def variable(name: str, dtype: DType) -> Expr:
-    """A named scalar: an operand's element, a kernel parameter or an axis."""
+    """Return a named scalar: an operand's element, a kernel parameter or an axis."""
     return Expr("variable", (), dtype, name)
 
 
 def load(buffer: str, index: Expr, dtype: DType) -> Expr:
-    """The element of ``buffer`` at ``index`` (int64, in elements), widened to ``dtype``."""
+    """Return the load of the element of ``buffer`` at ``index`` (int64, in elements), widened to ``dtype``."""
     return Expr("load", (index,), dtype, buffer)
 
 
 def cast(value: Expr, dtype: DType) -> Expr:
-    """``value`` converted to ``dtype`` as C converts, except that anything nonzero is True."""
+    """Return ``value`` converted to ``dtype`` by the rules of C; every nonzero number converts to True."""
     return value if value.dtype is dtype else Expr("cast", (value,), dtype)
 
 
 def where(condition: Expr, a: Operand, b: Operand) -> Expr:
-    """``a`` where the condition holds, else ``b``; both are computed."""
+    """Return the choice of ``a`` where the condition holds, else ``b``; both are computed."""
     return call("where", condition, a, b)
 
 
@@ -201,11 +214,15 @@ def _suggestion(name: str) -> str:
     from difflib import get_close_matches  # only errors need it
 
     near = get_close_matches(name, FUNCTIONS, n=3)
-    return f"did you mean {' or '.join(near)}?" if near else "weft.expr.FUNCTIONS lists those that are"
+    return f"did you mean {' or '.join(near)}?" if near else "weft.expr.FUNCTIONS lists all functions"
 
 
 def call(name: str, *operands: Operand) -> Expr:
-    """A function of the table applied to nodes and Python numbers; numbers take the nodes' type."""
+    """Return a function of the table applied to nodes and Python numbers; numbers take the nodes' type.
+
+    Raises:
+        ExpressionError: For an unknown function, or arguments that it does not take.
+    """
     function = FUNCTIONS.get(name)
     if function is None:
         raise ExpressionError(f"there is no function {name!r} in expressions, {_suggestion(name)}")
@@ -239,7 +256,7 @@ def _literal(function: str, value: bool | int | float, dtype: DType) -> Expr:
 
 
 def walk(*roots: Expr) -> Iterator[Expr]:
-    """All nodes under the roots, each once, arguments before what uses them."""
+    """Yield all nodes under the roots, each once, in post-order: arguments before the nodes that use them."""
     begun: set[int] = set()
     ended: set[int] = set()
     stack = list(reversed(roots))
@@ -259,9 +276,9 @@ def walk(*roots: Expr) -> Iterator[Expr]:
 
 
 def variables(*roots: Expr) -> tuple[Expr, ...]:
-    """The variables under the roots, in the order of first use."""
+    """Return the variables under the roots, in the order of first use."""
     return tuple(node for node in walk(*roots) if node.function == "variable")
 
 
 INDEX = dtypes.int64
-"""The type of element indices and sizes; targets without 64-bit integers compute it in 32 bits."""
+"""The type of element indices and sizes; targets without 64-bit integers compute them in 32 bits."""

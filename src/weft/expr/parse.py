@@ -30,15 +30,16 @@ _FOLD: dict[str, Callable[..., bool | int | float]] = {
     "neg": lambda a: -a, "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a * b,
 }  # fmt: skip
 _CONSTANTS = {"inf": math.inf, "nan": math.nan, "pi": math.pi, "e": math.e, "ln2": math.log(2.0)}
-_one_at_a_time = threading.Lock()  # Python 3.11 counts the depth of all threads' trees together, and raises
+_parsing = threading.Lock()  # Python 3.11 adds up the recursion depths of parsers in all threads, and raises
 _MOST_NESTED = 100
 _MOST_MULTIPLIED = 8  # x ** 8 is x multiplied, x ** 9 calls pow
 
 
 def parse(source: str, types: Mapping[str, DType]) -> Expr:
-    """The typed expression of ``source`` over variables of the given types.
+    """Parse ``source`` to a typed expression over variables of the given types.
 
-    Raises ``ExpressionError`` with the source line and a caret under the offending part.
+    Raises:
+        ExpressionError: With the source line and a caret under the part at fault.
 
     >>> from weft import float32
     >>> parse("x * sigmoid(x)", {"x": float32})
@@ -51,7 +52,7 @@ def parse(source: str, types: Mapping[str, DType]) -> Expr:
 def _parse(source: str, types: tuple[tuple[str, DType], ...]) -> Expr:
     text = inspect.cleandoc(source)
     try:
-        with _one_at_a_time:
+        with _parsing:
             tree = ast.parse(text, mode="exec")
         return _Parser(text, dict(types)).block(tree)
     except ExpressionError:
@@ -65,18 +66,18 @@ def _parse(source: str, types: tuple[tuple[str, DType], ...]) -> Expr:
         raise ExpressionError(_pointed(text, 1, 0, _TOO_DEEP)) from None
 
 
-_TOO_DEEP = f"nested more than {_MOST_NESTED} levels deep; give parts names, `part = …` on lines before"
+_TOO_DEEP = f"nested more than {_MOST_NESTED} levels deep; assign parts to names on earlier lines, `part = …`"
 
 
 def _pointed(text: str, line: int, column: int, message: str) -> str:
     lines = text.splitlines() or [""]
     shown = lines[min(line, len(lines)) - 1]
-    start = max(0, column - 60)  # long lines are shown around the mistake
+    start = max(0, column - 60)  # of a long line only the part around the error is shown
     return f"{message}\n    {shown[start : start + 100]}\n    {' ' * (column - start)}^"
 
 
 class _Parser:
-    """Types one source text; ``scope`` holds variables and the local names assigned so far."""
+    """Converts a source text to a typed expression; ``scope`` holds variables and the local names assigned so far."""
 
     def __init__(self, text: str, types: dict[str, DType]) -> None:
         self.text = text
@@ -154,7 +155,7 @@ class _Parser:
         return result
 
     def boolean(self, node: ast.AST) -> Operand:
-        """A value that stands beside ``and`` or ``or``: Python's words are about truth, ``& |`` about bits."""
+        """Return an operand of ``and``, ``or`` or ``not``, which take bools; ``& | ~`` work on bits."""
         found = self.value(node)
         dtype = found.dtype if isinstance(found, Expr) else dtypes.of_scalar(found)
         if dtype is not dtypes.bool_:
@@ -190,7 +191,7 @@ class _Parser:
         return self.checked(node, name, *[self.value(operand) for operand in operands])
 
     def checked(self, node: ast.AST, name: str, *operands: Operand) -> Operand:
-        """The call of a function, its type errors pointing to ``node``; numbers alone are computed here."""
+        """Return the call of a function, or its value for numbers; type errors point to ``node``."""
         literals = [operand for operand in operands if not isinstance(operand, Expr)]
         if name in _FOLD and len(literals) == len(operands):
             return self.folded(node, _FOLD[name], literals)
@@ -206,12 +207,12 @@ class _Parser:
     ) -> Operand:
         try:
             return function(*numbers)
-        except OverflowError as error:  # an integer beyond every float meets a float
+        except OverflowError as error:  # a float and an integer beyond every float
             raise self.fail(node, str(error)) from None
 
 
 def _multiplied(base: Operand, exponent: Operand) -> Expr | None:
-    """``base ** exponent`` for a small whole constant exponent as products, exact for integers; else ``None``."""
+    """Return ``base ** exponent`` as products for a small whole exponent (exact for integers), else ``None``."""
     if not isinstance(base, Expr) or isinstance(exponent, Expr) or base.dtype.kind == "bool":
         return None
     if isinstance(exponent, float) and (base.dtype.kind != "float" or not exponent.is_integer()):

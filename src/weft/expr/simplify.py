@@ -1,74 +1,17 @@
-"""Rewrites that keep every IEEE value: ``x * 1`` goes, ``x + 0`` stays (it turns -0 into +0)."""
+"""Simplifications that keep every IEEE value: ``x * 1`` becomes ``x``; ``x + 0`` stays, since it turns -0 into +0."""
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from weft.dtypes import DType
-from weft.expr.node import Expr, cast, const, leaf
-
-
-class Substitution:
-    """A rewrite that puts nodes in place of others; it goes on knowing what it made of each, from root to root.
-
-    Replaced nodes are not searched again.
-    """
-
-    __slots__ = ("_done", "_wanted")
-
-    def __init__(self, replacements: Mapping[Expr, Expr]) -> None:
-        self._done: dict[Expr, Expr] = dict(replacements)
-        self._wanted = 0
-        for node in replacements:
-            if node.function == "variable":
-                self._wanted |= node.leaves
-            elif node.function == "load":
-                self._wanted |= leaf(node.data)
-            else:
-                self._wanted = -1  # any node may hold it
-                break
-
-    def __call__(self, root: Expr) -> Expr:
-        """The root with nodes replaced."""
-        return rewritten(root, self._done, self._wanted, _rebuilt)
-
-
-def rewritten(
-    root: Expr, done: dict[Expr, Expr], wanted: int, change: Callable[[Expr, tuple[Expr, ...]], Expr]
-) -> Expr:
-    """The root with every node that has a leaf of ``wanted`` below it changed, arguments before what uses them.
-
-    ``done`` holds what nodes became; ``change`` is given a node and what became of its arguments.
-    """
-    stack = [root] if root in done or root.leaves & wanted or wanted == -1 else []
-    while stack:
-        node = stack[-1]
-        if node in done:
-            stack.pop()
-            continue
-        left = [arg for arg in node.args if arg not in done and (wanted == -1 or arg.leaves & wanted)]
-        if left:
-            left.reverse()
-            stack += left
-            continue
-        stack.pop()
-        done[node] = change(node, tuple([done.get(arg, arg) for arg in node.args]))
-    return done.get(root, root)
-
-
-def _rebuilt(node: Expr, args: tuple[Expr, ...]) -> Expr:
-    return node if args == node.args else Expr(node.function, args, node.dtype, node.data)
-
-
-def substitute(root: Expr, replacements: Mapping[Expr, Expr]) -> Expr:
-    """``root`` with nodes replaced; replaced nodes are not searched again."""
-    return Substitution(replacements)(root)
+from weft.expr.node import Expr, cast, const
 
 
 def simplify(root: Expr) -> Expr:
-    """The same value with fewer operations; nodes keep what was found for them."""
+    """Return an expression of the same value with fewer operations. Each node caches its result."""
     stack = [] if root.simple else [root]
     while stack:
         node = stack[-1]
@@ -81,7 +24,7 @@ def simplify(root: Expr) -> Expr:
             stack += left
             continue
         stack.pop()
-        rebuilt = _rebuilt(node, tuple([_simple(arg) for arg in node.args]))
+        rebuilt = node.rebuild(tuple([_simple(arg) for arg in node.args]))
         rule = _RULES.get(node.function)
         found = rule(rebuilt) if rule else rebuilt
         node.simple = True if found is node else found
@@ -98,7 +41,7 @@ def _is(node: Expr, value: float) -> bool:
 
 
 def _integers(node: Expr) -> tuple[int, int] | None:
-    """Both arguments where they are constant integers."""
+    """Return the values of both arguments where they are constant integers, else ``None``."""
     a, b = node.args
     if a.dtype.is_integer and a.function == b.function == "const":
         return a.data, b.data
@@ -106,7 +49,7 @@ def _integers(node: Expr) -> tuple[int, int] | None:
 
 
 def _folded(node: Expr, value: int) -> Expr:
-    """The constant, unless it would wrap on a target that computes in 32 bits."""
+    """Return the constant, or ``node`` where the value would wrap on a target that computes in 32 bits."""
     low, high = (0, 2**32 - 1) if node.dtype.kind == "uint" else (-(2**31), 2**31 - 1)
     return const(value, node.dtype) if low <= value <= high else node
 
@@ -115,7 +58,7 @@ def _add(node: Expr) -> Expr:
     a, b = node.args
     if pair := _integers(node):
         return _folded(node, pair[0] + pair[1])
-    if node.dtype.is_integer:  # an integer has one zero
+    if node.dtype.is_integer:  # integers have no -0
         if _is(a, 0):
             return b
         if _is(b, 0):
@@ -202,9 +145,9 @@ def _logical(node: Expr, neutral: bool) -> Expr:
     if a is b:
         return a
     if node.dtype.kind == "bool":
-        for one, other in ((a, b), (b, a)):
-            if one.function == "const":
-                return other if one.data is neutral else one
+        for operand, other in ((a, b), (b, a)):
+            if operand.function == "const":
+                return other if operand.data is neutral else operand
     return node
 
 
@@ -223,12 +166,12 @@ def _cast(node: Expr) -> Expr:
 
 
 def _holds(target: DType, constant: Expr) -> bool:
-    """Whether the constant's value is in the target type, so that converting the Python number is the cast."""
+    """Return whether the target type holds the constant exactly, so that the cast can be done now."""
     value, source = constant.data, constant.dtype
     if source.kind == "bool":
         return True
     if target.kind == "float":
-        if source.kind == "float":  # a constant stands for its value rounded to its own type
+        if source.kind == "float":  # the value of a constant is its number rounded to its own type
             return target.bits <= source.bits == 64 or math.isinf(value) or _is_float16(value)
         return abs(int(value)) <= (2**8 if target.bits == 16 else 2**53)
     if target.is_integer and source.is_integer:
@@ -238,7 +181,7 @@ def _holds(target: DType, constant: Expr) -> bool:
 
 
 def _is_float16(value: float) -> bool:
-    """Whether a float is the same in every floating-point type: 8 bits, a middling exponent."""
+    """Return whether every floating-point type holds a float exactly: 8 significant bits, a moderate exponent."""
     mantissa, exponent = math.frexp(value)
     return not math.isnan(value) and -12 <= exponent <= 15 and (mantissa * 2**8).is_integer()
 

@@ -1,7 +1,7 @@
-"""Expressions as WGSL: one ``Emitter`` writes a DAG as statements, one or four elements at a time.
+"""The WGSL emitter: writes an expression DAG as statements, one or four elements at a time.
 
-It knows types, constants, functions and sharing; what a variable or a load means is asked of its owner (a
-derived kernel, a definition). Stands between ``expr`` and ``codegen.wgsl``, and imports nothing of the latter.
+It handles types, constants, functions and common subexpressions; its owner (a derived kernel, a definition) resolves
+variables and loads. ``codegen.wgsl`` builds on this module, which imports nothing of it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from weft.expr.wgsl_forms import wgsl_form
 from weft.expr.wgsl_helpers import WRITTEN, to_integer
 from weft.expr.wgsl_text import Declarations, bare, literal, rounding, suffix, type_name
 
-_MOST_NESTED = 6  # calls inside calls before a name is given: text that people read, and parsers recurse over
+_MOST_NESTED = 6  # the deepest nesting of calls without a name: for readers, and for recursive parsers
 
-# Where one template does not serve every kind or width. {R} is the result's type, {U} the unsigned type.
+# Templates for functions whose form depends on the kind. {R} is the result's type, {U} the unsigned type.
 _TEMPLATES: dict[tuple[str, str], str] = {
     ("bits", "float"): "bitcast<{R}>({0})",
     ("from_bits", "uint"): "bitcast<{R}>({0})",
@@ -33,7 +33,7 @@ _TEMPLATES: dict[tuple[str, str], str] = {
     ("not", "bool"): "(!{0})",
     # naga writes != as an ordered comparison, which is false for NaN
     ("ne", "float"): "(!({0} == {1}))",
-    # shifts by 32 and more are taken modulo 32, as WGSL says and SPIR-V does not
+    # a shift distance is taken modulo 32, which WGSL defines and SPIR-V does not
     ("shl", "int"): "({0} << ({U}({1}) & {U}(31u)))",
     ("shl", "uint"): "({0} << ({1} & {U}(31u)))",
     ("shr", "int"): "({0} >> ({U}({1}) & {U}(31u)))",
@@ -53,7 +53,7 @@ _NARROW = {
 def call_text(
     declarations: Declarations, name: str, given: tuple[DType, ...], texts: Sequence[str], width: int = 1
 ) -> str:
-    """The text of a table function applied to texts of the given types, all ``width`` elements wide."""
+    """Return the text of a table function applied to texts of the given types, all ``width`` elements wide."""
     function = FUNCTIONS["quotient" if name == "div" and declarations.exact_division else name]
     kind = given[-1].compute.kind
     if name in WRITTEN:
@@ -74,7 +74,7 @@ def call_text(
 
 
 def _helper(declarations: Declarations, function: Function, given: tuple[DType, ...], width: int) -> str:
-    """The name of the helper function for a table function that has a definition, emitted at first use."""
+    """Return the name of the helper function of a table function with a definition; declares it at first use."""
     root = definition(function.name, given)
     if root is None:
         kinds = ", ".join(dtype.name for dtype in given)
@@ -105,9 +105,9 @@ def _helper(declarations: Declarations, function: Function, given: tuple[DType, 
 
 @dataclass(frozen=True)
 class WgslValue:
-    """Emitted text of a node: an expression of ``width`` elements and its WGSL type.
+    """The emitted text of a node: an expression of ``width`` elements, with its WGSL type.
 
-    ``depth`` counts the calls in the text; 0 is a name or literal, which may be repeated freely.
+    ``depth`` is the nesting of calls in the text; a text of depth 0 is a name or literal, which may be repeated.
     """
 
     text: str
@@ -123,9 +123,12 @@ Resolve = Callable[[Expr], WgslValue]
 class Emitter:
     """Writes nodes as WGSL into ``lines``; each node once, as a ``let`` where it is used again.
 
-    ``resolve`` gives the text of a variable or a load. With ``width`` 4 a node is a ``vec4`` where one of its
-    arguments is, and stays scalar elsewhere. ``opaque_loads``: ``resolve`` looks at a load's index itself.
-    ``trusted``: a definition of the table, which is written for what drivers do to it.
+    Args:
+        declarations: Receives the helper functions that the text calls.
+        resolve: Returns the text of a variable or a load.
+        width: With 4 a node is a ``vec4`` where one of its arguments is, and a scalar elsewhere.
+        opaque_loads: Whether ``resolve`` itself handles the index of a load.
+        trusted: Whether the expression is a definition of the table, which allows for the optimisations of drivers.
     """
 
     def __init__(
@@ -149,7 +152,7 @@ class Emitter:
         self.reserved: frozenset[str] = frozenset()
 
     def beside(self, resolve: Resolve, width: int, opaque_loads: bool) -> Emitter:
-        """Another emitter that writes into the same lines, with its own values."""
+        """Return another emitter that writes into the same lines, with its own values."""
         other = Emitter(self.declarations, resolve, width, opaque_loads)
         other.lines, other._numbers, other.reserved = self.lines, self._numbers, self.reserved
         return other
@@ -162,26 +165,26 @@ class Emitter:
 
     @contextmanager
     def block(self, header: str) -> Iterator[None]:
-        """``header { … }``; names given inside are forgotten at its end."""
+        """Write ``header { … }``; names from inside are not reused after it."""
         self.open(header)
         yield
         self.close()
 
     def open(self, header: str) -> None:
-        """Begin a ``block`` that a later ``close`` ends."""
+        """Begin a block that ``close`` ends."""
         self.line(f"{header} {{")
         self._indent += "    "
         self._scopes.append({})
 
     def close(self) -> None:
-        """End what ``open`` began."""
+        """End the block that ``open`` began."""
         self._scopes.pop()
         self._indent = self._indent[:-4]
         self.line("}")
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        """The inside of a block that an emitter beside this one writes."""
+        """Enter a block that another emitter of the same lines writes."""
         self._indent += "    "
         self._scopes.append({})
         yield
@@ -189,7 +192,7 @@ class Emitter:
         self._indent = self._indent[:-4]
 
     def fresh(self, prefix: str = "t") -> str:
-        """A name that no other statement of this emitter has, and that is not ``reserved``."""
+        """Return a name that this emitter has not used, and that is not ``reserved``."""
         while (name := f"{prefix}{next(self._numbers)}") in self.reserved:
             pass
         return name
@@ -197,18 +200,18 @@ class Emitter:
     # -- values -------------------------------------------------------------------------------------------
 
     def count(self, roots: Iterable[Expr]) -> None:
-        """Learn how often each node is used under roots that will be asked for; others get a name each."""
+        """Count the uses of each node under roots, so that nodes with a single use get no name."""
         roots = list(roots)
         self._uses.update(roots)
         for node in walk(*roots):
             self._uses.update(node.args)
 
     def define(self, node: Expr, text: str, width: int = 1) -> None:
-        """Make ``text`` the value of ``node`` in the current scope."""
+        """Set the text of ``node`` in the current scope."""
         self._scopes[-1][node] = WgslValue(text, width, type_name(node.dtype, width))
 
     def value(self, root: Expr) -> WgslValue:
-        """The text of ``root``, after the statements that it needs."""
+        """Return the text of ``root``, after writing the statements that it needs."""
         stack = [root]
         while stack:
             node = stack[-1]
@@ -225,7 +228,7 @@ class Emitter:
         return found
 
     def named(self, node: Expr) -> WgslValue:
-        """As ``value``, as a name or a literal that may be repeated in the text."""
+        """Return the value of a node as a name or a literal, which may be repeated."""
         value = self.value(node)
         if value.depth:
             value = self._named(value)
@@ -233,9 +236,10 @@ class Emitter:
         return value
 
     def hoist(self, roots: Iterable[Expr], later: Iterable[Expr]) -> list[Expr]:
-        """Name, here, what the roots need that does not depend on ``later`` variables: before a loop over them.
+        """Name the loop-invariant nodes under the roots, before a loop over the ``later`` variables.
 
-        Gives the nodes that were named.
+        Returns:
+            The named nodes.
         """
         roots, dependent = list(roots), set(later)
         order = list(walk(*roots))
@@ -249,7 +253,7 @@ class Emitter:
         return nodes
 
     def widened(self, value: WgslValue) -> str:
-        """The value's text with as many elements as the emitter has."""
+        """Return the value's text as a vector of the emitter's width."""
         return value.text if value.width == self.width else self._splat(value)
 
     def _splat(self, value: WgslValue) -> str:
@@ -262,7 +266,7 @@ class Emitter:
         return None
 
     def _shared(self, node: Expr, value: WgslValue) -> WgslValue:
-        """The value itself, or a name for it where it is used again, deeply nested, or read from memory."""
+        """Return the value, or a name for it where it is used again, deeply nested, or loaded from memory."""
         if value.depth == 0 or (
             node.function != "load" and self._uses[node] == 1 and value.depth < _MOST_NESTED
         ):
@@ -282,7 +286,7 @@ class Emitter:
             return self.resolve(node)
         arguments = [value for arg in node.args if (value := self._known(arg)) is not None]
         if all(value.literal for value in arguments) or _divides_by_zero(node):
-            # a name makes it a run-time value: WGSL rejects constant expressions that overflow or divide by zero
+            # a name makes the operand a run-time value: WGSL rejects constant expressions that overflow or divide by 0
             arguments[-1] = self._named(arguments[-1])
         width = max(value.width for value in arguments)
         texts = [value.text if value.width == width else self._splat(value) for value in arguments]
@@ -308,7 +312,7 @@ class Emitter:
         return call_text(self.declarations, node.function, given, texts, width)
 
     def _kept_exact(self, node: Expr, texts: list[str], width: int) -> list[str]:
-        """Hide from drivers what they would simplify as if numbers were real.
+        """Hide operands from drivers that would apply the algebra of real numbers to the operation.
 
         Mesa, HLSL and Metal compilers turn ``(a + b) - a`` into ``b``, ``y - n * h - n * l`` into ``y - n * (h + l)``
         and ``x * 0`` into 0, and a choice by comparison into a minimum that loses NaN; WGSL has no ``precise``.
@@ -318,7 +322,7 @@ class Emitter:
             for position, arg in enumerate(chosen, 1):
                 if condition.function in ORDERS and arg in condition.args and arg.function != "const":
                     texts[position] = f"{self.declarations.exact(width)}({texts[position]})"
-                    break  # one, not both: from two, compilers draw the common part out of the choice
+                    break  # a single operand: of two, compilers move the common helper call out of the choice
             return texts
         if node.function not in ("add", "sub", "mul", "fma") or node.dtype.kind != "float":
             return texts
@@ -333,14 +337,14 @@ class Emitter:
         return texts
 
     def _kept_apart(self, node: Expr, texts: list[str], width: int) -> list[str]:
-        """Hide operands whose constants, or what they share, drivers would join across the operation."""
+        """Hide operands whose constants, or common terms, drivers would combine across the operation."""
         for position in joined_operands(node):
             if not texts[position].startswith("weft_exact"):
                 texts[position] = f"{self.declarations.exact(width)}({texts[position]})"
         return texts
 
     def _cast(self, node: Expr, text: str, width: int) -> str:
-        """A conversion; float to integer saturates, and NaN is 0."""
+        """Return a conversion; float to integer saturates, and NaN becomes 0."""
         source, target = type_name(node.args[0].dtype, width), type_name(node.dtype, width)
         if node.dtype.kind == "bool" and node.args[0].dtype.compute.kind == "float":
             return f"(!({text} == {target.replace('bool', 'f32')}(0.0f)))"

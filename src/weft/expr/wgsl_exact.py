@@ -1,10 +1,11 @@
-"""Which operands a WGSL driver must not see through, where it computes as if numbers were real.
+"""Operands to hide from WGSL drivers, which reassociate floating-point operations as if numbers were real.
 
 WGSL has no ``precise``. Mesa, HLSL and Metal compilers turn ``(a + b) - a`` into ``b``, ``(x + 1) - 1`` into ``x``,
-``(x * 1e30) * 1e-30`` into ``x``, ``a * b + a * c`` into ``a * (b + c)`` and ``x - x`` into 0. ``expr.wgsl`` passes
-the operands that are named here through a function that gives its argument: the exclusive or of its bits and a 0 that
-no compiler knows. That costs one operation of the processor and no access to memory. It is the value that is hidden,
-not the constant: a compiler that sorts sums by what is uniform would still join a hidden constant with another.
+``(x * 1e30) * 1e-30`` into ``x``, ``a * b + a * c`` into ``a * (b + c)`` and ``x - x`` into 0. ``expr.wgsl`` passes the
+operands that this module selects through an identity function: the exclusive or of the bits and a 0 that compilers do
+not know at compile time. It costs one instruction and no memory access. The computed operand is hidden rather than the
+constant, since a compiler that sorts the terms of sums by uniformity would still combine a hidden constant with
+another.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ _QUOTIENTS = ("div", "quotient")
 _PRODUCTS = ("mul", *_QUOTIENTS)
 _COMPUTED = (*_SUMS, "mul", "neg", *_QUOTIENTS)
 _JOINED = frozenset((*_SUMS, "mul", *_QUOTIENTS, *ORDERS, "eq", "ne"))
-"""Functions across which drivers join what their operands are made of."""
+"""Functions across which drivers combine the terms of their operands."""
 
 
 def joined_operands(node: Expr) -> list[int]:
-    """The positions of operands to hide in a kernel: all but one of those that hold a constant, or share a part.
+    """Return the positions of operands to hide in a kernel: all but one of those with a constant or a common term.
 
     >>> from weft import float32
     >>> from weft.expr import parse
@@ -41,13 +42,12 @@ def joined_operands(node: Expr) -> list[int]:
         )
         return [len(args) - 1] if cancels else []
     family = _PRODUCTS if node.function in _PRODUCTS else _SUMS
-    meets = any(
-        arg.function == "const" and arg.data != 0 for arg in args
-    )  # drivers move it into what it meets
+    # drivers move a constant operand into the sum or product of the other operand
+    moves = any(arg.function == "const" and arg.data != 0 for arg in args)
     holders = [
         position
         for position, arg in enumerate(args)
-        if _holds_constant(arg) or (meets and arg.function in family)
+        if _holds_constant(arg) or (moves and arg.function in family)
     ]
     computed = [position for position in holders if args[position].function != "const"]
     found = computed if len(computed) < len(holders) else computed[1:]
@@ -64,7 +64,7 @@ _holding: WeakKeyDictionary[Expr, bool] = WeakKeyDictionary()
 
 
 def _holds_constant(node: Expr) -> bool:
-    """Whether a value is a constant other than 0, sums or products with one, or of a function that has a definition."""
+    """Return whether a node is or combines a constant other than 0: defined functions contain constants, too."""
     known = _holding.get(node)
     if known is None:
         if node.function == "const":
@@ -78,7 +78,7 @@ def _holds_constant(node: Expr) -> bool:
 
 
 def shared_operand(node: Expr) -> int | None:
-    """The position of an operand to hide in definitions too: a sum that shares a part with the rest of its sum."""
+    """Return the position of an operand to hide even in definitions: a sum with a term of the rest of its sum."""
     if node.function not in _SUMS:
         return None
     *first, last = node.args
@@ -91,7 +91,7 @@ def shared_operand(node: Expr) -> int | None:
 
 
 def _atoms(node: Expr) -> frozenset[Expr]:
-    """The terms of a sum, and the factors of the terms: where two operands share one, algebra finds something."""
+    """Return the terms of a sum and their factors: algebra applies where two operands have such a node in common."""
     terms = [node]
     if node.function in _SUMS:
         terms += node.args
@@ -104,5 +104,5 @@ def _negatives(factors: Iterable[Expr]) -> list[Expr]:
 
 
 def _is_told_apart(atom: Expr) -> bool:
-    """Whether algebra with what two operands share changes a sum: constants as large are there to round it."""
+    """Return whether combining a common node changes a sum's value: large constants are there to round the sum."""
     return atom.function != "const" or abs(atom.data) >= 2**22

@@ -1,8 +1,8 @@
-"""Expressions as WGSL drivers should see them: the same values in forms that leave no choice, or take less work.
+"""WGSL forms of expressions: rewrites for determinism across kernels, and for speed.
 
-WGSL lets a driver fuse ``a * b + c`` or not, and drivers choose by what stands around it: NVIDIA's compiled one
-formula differently in two kernels. Written as ``fma`` there is nothing to choose. Used by ``expr.wgsl`` for the
-definitions of functions, and by ``codegen.wgsl`` for kernels.
+WGSL lets a driver contract ``a * b + c``, and the choice depends on the surrounding code: NVIDIA's driver compiled the
+same formula differently in two kernels. An explicit ``fma`` leaves no choice. Used by ``expr.wgsl`` for the definitions
+of functions, and by ``codegen.wgsl`` for kernels.
 """
 
 from __future__ import annotations
@@ -11,32 +11,33 @@ import math
 from collections.abc import Callable
 from functools import lru_cache
 
-from weft.expr.node import Expr, call, const, walk
+from weft.expr.node import Expr, call, const
+from weft.expr.rewrite import transform
 
-_MIDDLING = 2.0**-126, 2.0**126
-"""Between these, in size, the reciprocal of a number is neither infinite nor denormal."""
+_MODERATE = 2.0**-126, 2.0**126
+"""The range of magnitudes whose reciprocals are neither infinite nor denormal."""
 
 
 @lru_cache(maxsize=4096)
 def wgsl_form(root: Expr) -> Expr:
-    """``root`` rewritten; what needs no other form is the same node.
+    """Return the WGSL form of ``root``; nodes that need no other form stay the same.
 
     >>> from weft import float32
     >>> from weft.expr import parse
     >>> wgsl_form(parse("x * y - maximum(x, 0.0) / 3.0", {"x": float32, "y": float32}))
     fma(x, y, neg(quotient(where(le(x, 0.0), 0.0, x), 3.0)))
     """
-    done: dict[Expr, Expr] = {}
-    for node in walk(root):
-        args = tuple(done[arg] for arg in node.args)
-        rebuilt = node if args == node.args else Expr(node.function, args, node.dtype, node.data)
-        form = _FORMS.get(node.function) if node.dtype.kind == "float" else None
-        done[node] = form(rebuilt) if form else rebuilt
-    return done[root]
+    return transform(root, _form)
+
+
+def _form(node: Expr, args: tuple[Expr, ...]) -> Expr:
+    rebuilt = node.rebuild(args)
+    form = _FORMS.get(node.function) if node.dtype.kind == "float" else None
+    return form(rebuilt) if form else rebuilt
 
 
 def _factors(node: Expr) -> tuple[Expr, Expr] | None:
-    """The factors of a product or of its negative."""
+    """Return the factors of a product, or of a negated product; ``None`` for other nodes."""
     product, negative = (node.args[0], True) if node.function == "neg" else (node, False)
     if product.function != "mul":
         return None
@@ -62,7 +63,7 @@ def _add(node: Expr) -> Expr:
 def _sub(node: Expr) -> Expr:
     a, b = node.args
     if a is b:
-        return node  # 0, not what rounding leaves
+        return node  # the difference is 0; with fma it would be the rounding error of the product
     if factors := _factors(a):
         return call("fma", *factors, _negated(b))
     if factors := _factors(b):
@@ -72,12 +73,12 @@ def _sub(node: Expr) -> Expr:
 
 def _div(node: Expr) -> Expr:
     x, y = node.args
-    least, most = _MIDDLING
+    least, most = _MODERATE
     return call("quotient", x, y) if y.function == "const" and least <= abs(y.data) <= most else node
 
 
 def _extreme(comparison: str) -> Callable[[Expr], Expr]:
-    """The larger or smaller of two of which one is a number: only the other may be NaN, and a comparison says so."""
+    """Return the form of a maximum or minimum with a constant: only the other operand can be NaN."""
 
     def form(node: Expr) -> Expr:
         x, limit = node.args

@@ -1,6 +1,6 @@
-"""Functions of the table that are written in WGSL by hand: exact remainders, and conversions to integers.
+"""Table functions with a hand-written WGSL helper: exact remainders, and conversions to integers.
 
-Used by ``expr.wgsl`` in the place of a template or a definition. All work on one element or on four.
+``expr.wgsl`` uses the helpers instead of a template or a definition. All take scalars or vectors of four elements.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from weft import dtypes
 from weft.expr.wgsl_text import Declarations, suffix, type_name
 
 QUOTIENT_STEPS = 35
-"""Steps of 8 bits that the longest quotient of two float32 takes: 276 bits."""
+"""The 8-bit steps of the longest quotient of two float32, which has 276 bits."""
 
 
 def fmod(declarations: Declarations, width: int) -> str:
-    """Declare the remainder of the division that rounds to 0, by long division of the significands; gives its name.
+    """Declare the remainder of truncating division, by long division of the significands; return the helper's name.
 
-    A step takes 8 bits of the quotient: it is estimated in float32, at most 1 off, and the rest is corrected. What is
-    exact in float32 is a number below 2**24. A software rasteriser counts the steps of loops and ends long ones in
-    silence, so the steps are written out there.
+    A step takes 8 bits of the quotient: it estimates them in float32, at most 1 off, and corrects the rest. All numbers
+    are below 2**24, so float32 holds them exactly. A software rasteriser limits the iterations of loops and silently
+    ends long loops, so the steps are unrolled there.
     """
     name, kind, bits = f"weft_fmod{suffix(width)}", type_name(dtypes.float32, width), _bits(width)
     if name in declarations.functions:
@@ -43,7 +43,7 @@ def fmod(declarations: Declarations, width: int) -> str:
     let sign = bitcast<{bits}>(x) & {bits}(0x80000000u);
     let a = bitcast<{bits}>(x) ^ sign;
     let b = bitcast<{bits}>(y) & {bits}(0x7fffffffu);
-    // significands of 24 bits and exponents, of denormal numbers too
+    // 24-bit significands and exponents, also of denormal numbers
     let wa = select((a & {bits}(0x7fffffu)) | {bits}(0x800000u), max(a, {bits}(1u)), a < {bits}(0x800000u));
     let wb = select((b & {bits}(0x7fffffu)) | {bits}(0x800000u), max(b, {bits}(1u)), b < {bits}(0x800000u));
     let la = countLeadingZeros(wa) - {bits}(8u);
@@ -67,9 +67,9 @@ def fmod(declarations: Declarations, width: int) -> str:
 
 
 def to_integer(declarations: Declarations, kind: str, width: int) -> str:
-    """Declare the conversion of a float to i32 or u32 that saturates, and gives 0 of NaN; gives its name.
+    """Declare the saturating conversion of a float to i32 or u32, with 0 for NaN; return the helper's name.
 
-    WGSL saturates too, but to the largest number that is a float32; and drivers differ about NaN.
+    WGSL's own conversion saturates to the largest integer that is a float32, and drivers differ for NaN.
     """
     name, floats, bits = f"weft_{kind}{suffix(width)}", type_name(dtypes.float32, width), _bits(width)
     if name in declarations.functions:
@@ -89,4 +89,4 @@ def _bits(width: int) -> str:
 
 
 WRITTEN: dict[str, Callable[[Declarations, int], str]] = {"fmod": fmod}
-"""The functions of the table that have a helper of their own."""
+"""The table functions with a hand-written helper."""

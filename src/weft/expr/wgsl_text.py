@@ -1,6 +1,6 @@
-"""Pieces of WGSL text: types, identifiers, constants, and the declarations that expressions need.
+"""Pieces of WGSL text: types, identifiers, literals, and the declarations that expressions need.
 
-Used by ``expr.wgsl``, which writes whole expressions, and by the code generator and the library templates.
+Used by ``expr.wgsl``, by the code generator and by the library templates.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _KEYWORDS = frozenset(
     f32 i32 u32 f16 vec2 vec3 vec4 mat array atomic ptr select bitcast fma min max clamp all any dot""".split()
 ) | frozenset(
     FUNCTIONS
-)  # WGSL's keywords and reserved words; what the generator says; functions that it calls
+)  # WGSL's keywords and reserved words, the generator's own names, and the functions that it calls
 
 
 def identifier(name: str) -> str:
-    """``name`` where WGSL allows it, else with an underscore after it; ``KernelError`` for what is no name at all."""
+    """Return ``name``, with an underscore appended where WGSL reserves it; raises ``KernelError`` for other texts."""
     if not (name.isascii() and name.isidentifier()) or name.startswith("__") or name == "_":
         raise KernelError(
             f"{name!r} is no name for a variable or buffer of a kernel, expected letters and digits"
@@ -44,7 +44,7 @@ def identifier(name: str) -> str:
 
 
 def type_name(dtype: DType, width: int = 1) -> str:
-    """The WGSL type that values of ``dtype`` are computed in; ``KernelError`` for float64.
+    """Return the WGSL compute type of ``dtype``; raises ``KernelError`` for float64.
 
     >>> type_name(dtypes.bfloat16), type_name(dtypes.int64, 4)
     ('f32', 'vec4<i32>')
@@ -56,15 +56,15 @@ def type_name(dtype: DType, width: int = 1) -> str:
 
 
 def suffix(width: int) -> str:
-    """What tells a helper of several elements from the scalar one, in its name."""
+    """Return the suffix of a helper's name for its vector form; empty for the scalar form."""
     return f"_x{width}" if width > 1 else ""
 
 
 @dataclass
 class Declarations:
-    """Helper functions and private variables that the emitted text needs, each once, in order of first use.
+    """The helper functions and private variables that the emitted text needs, each once, in order of first use.
 
-    ``exact_division``: the target's own division is right to the last bit, as a software rasteriser's is.
+    ``exact_division`` says that the target's own division is correctly rounded, as in a software rasteriser.
     """
 
     functions: dict[str, str] = field(default_factory=dict)
@@ -72,18 +72,18 @@ class Declarations:
     exact_division: bool = False
 
     def private_bits(self, name: str) -> str:
-        """A variable that holds the bits of a value WGSL has no literal for; a compiler cannot fold it."""
+        """Declare a variable with the bits of a value that has no WGSL literal; return its name."""
         variable_name = f"weft_{name}_bits"
         self.privates[variable_name] = f"var<private> {variable_name}: u32 = {_SPECIAL_BITS[name]:#010x}u;"
         return variable_name
 
     def zero(self) -> str:
-        """A u32 that is 0 and that no compiler knows to be: the entry point sets it from the workgroup's z."""
+        """Declare a u32 that is 0 at run time only: the entry point sets it from the workgroup's z. Return its name."""
         self.privates["weft_zero"] = "var<private> weft_zero: u32;"
         return "weft_zero"
 
     def exact(self, width: int) -> str:
-        """The name of a helper that gives its argument, so that a driver's algebra stops there."""
+        """Declare the identity function that hides its argument from drivers (``wgsl_exact``); return its name."""
         name = f"weft_exact{suffix(width)}"
         kind, bits = type_name(dtypes.float32, width), type_name(dtypes.uint32, width)
         self.functions[name] = (
@@ -93,18 +93,18 @@ class Declarations:
         return name
 
     def remainder(self, width: int) -> str:
-        """The name of a helper for ``%`` of signed integers: Vulkan leaves that of a negative number undefined."""
+        """Declare a helper for ``%`` of signed integers, which Vulkan leaves undefined for negative ones."""
         name, kind = f"weft_irem{suffix(width)}", type_name(dtypes.int32, width)
         self.functions[name] = f"fn {name}(x: {kind}, y: {kind}) -> {kind} {{\n    return x - x / y * y;\n}}"
         return name
 
     def text(self) -> str:
-        """All declarations, private variables first."""
+        """Return the text of all declarations, private variables first."""
         return "\n\n".join(filter(None, ["\n".join(self.privates.values()), *self.functions.values()]))
 
 
 def literal(value: bool | int | float, dtype: DType, declarations: Declarations) -> str:
-    """A scalar constant; infinities and NaN, which have no literal, as the bits of a private variable.
+    """Return a scalar constant; infinities and NaN, which have no literal, as the bits of a private variable.
 
     >>> literal(0.1, dtypes.float32, Declarations()), literal(-5, dtypes.int64, Declarations())
     ('0.1f', '(-5i)')
@@ -141,7 +141,7 @@ def _float_literal(value: float, declarations: Declarations) -> str:
 
 
 def bare(text: str) -> str:
-    """The text without parentheses around all of it, where nothing binds to it.
+    """Return the text without outer parentheses, for places where precedence does not matter.
 
     >>> bare("(a + (b))"), bare("(a) + (b)")
     ('a + (b)', '(a) + (b)')
@@ -178,14 +178,14 @@ _FROM_BITS = {"float16": "unpack2x16float({}).x", "bfloat16": "bitcast<f32>({} <
 
 
 def to_bits(declarations: Declarations, dtype: DType) -> str:
-    """The name of the helper that rounds an f32 to a 16-bit float and gives its bits in a u32."""
+    """Declare the helper that rounds an f32 to a 16-bit float and returns its bits as a u32; return its name."""
     name = f"weft_{dtype.name}_bits"
     declarations.functions[name] = _TO_BITS[dtype.name]
     return name
 
 
 def rounding(declarations: Declarations, dtype: DType) -> str:
-    """The name of the helper that rounds an f32 to the values of a 16-bit float."""
+    """Declare the helper that rounds an f32 to the values of a 16-bit float; return its name."""
     name = f"weft_round_{dtype.name}"
     bits = f"{to_bits(declarations, dtype)}(x)"
     declarations.functions[name] = (

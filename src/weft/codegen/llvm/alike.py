@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from weft.expr import Expr, variable, walk
+from weft.expr import Expr, transform, variable
 from weft.expr.node import INDEX
 from weft.kernels import Axis, Kernel, Part
 from weft.target import Parameter
@@ -77,13 +77,9 @@ class _Renaming:
         return self.buffers.setdefault(name, f"x{len(self.buffers)}")
 
     def _renamed(self, root: Expr) -> Expr:
-        for node in walk(root):
-            if node in self.done:
-                continue
-            if node.function == "variable":
-                self.done[node] = self._number(node)
-                continue
-            args = tuple(self.done[arg] for arg in node.args)
-            data = self._buffer(node.data) if node.function == "load" else node.data
-            self.done[node] = Expr(node.function, args, node.dtype, data)
-        return self.done[root]
+        return transform(root, self._change, self.done)
+
+    def _change(self, node: Expr, args: tuple[Expr, ...]) -> Expr:
+        if node.function == "variable":
+            return self._number(node)
+        return node.rebuild(args, self._buffer(node.data) if node.function == "load" else None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from weft.expr import Expr, walk
+from weft.expr import Expr, transform
 from weft.kernels import Part
 
 
@@ -25,15 +25,15 @@ def predicated(part: Part, points: bool) -> Part:
 
 
 def _masked(root: Expr) -> Expr:
-    done: dict[Expr, Expr] = {}
-    for node in walk(root):
-        args = tuple(done[arg] for arg in node.args)
-        if node.function == "where" and _same_choice(node):
-            load = node.args[1]
-            index = done[load.args[0]].args[1]
-            args = (args[0], Expr("load", (index, args[0]), load.dtype, load.data), args[2])
-        done[node] = node if args == node.args else Expr(node.function, args, node.dtype, node.data)
-    return done[root]
+    return transform(root, _predicated_load)
+
+
+def _predicated_load(node: Expr, args: tuple[Expr, ...]) -> Expr:
+    if node.function == "where" and _same_choice(node):
+        condition, load, other = args
+        (choice,) = load.args
+        args = (condition, load.rebuild((choice.args[1], condition)), other)
+    return node.rebuild(args)
 
 
 def _same_choice(node: Expr) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from weft import dtypes
-from weft.expr import FUNCTIONS, Expr, substitute, variable, walk
+from weft.expr import FUNCTIONS, Expr, substitute, transform, variable
 from weft.expr.define import is_short, shortcut
 from weft.kernels import Part
 
@@ -41,18 +41,15 @@ def usual(part: Part) -> tuple[Expr, Part] | None:
 
 def _shortened(root: Expr) -> tuple[Expr, list[Expr]]:
     """An expression by shortcuts alone, and their conditions."""
-    done: dict[Expr, Expr] = {}
-    conditions = []
-    for node in walk(root):
-        args = tuple(done[arg] for arg in node.args)
+    conditions: list[Expr] = []
+
+    def change(node: Expr, args: tuple[Expr, ...]) -> Expr:
         function = FUNCTIONS.get(node.function)
-        if function is not None and function.shortcut is not None and node.dtype is dtypes.float32:
-            given = {
-                variable(name, arg.dtype): arg for name, arg in zip(function.parameters, args, strict=True)
-            }
-            condition, value = (substitute(each, given) for each in shortcut(function.name))
-            conditions.append(condition)
-            done[node] = value
-        else:
-            done[node] = Expr(node.function, args, node.dtype, node.data)
-    return done[root], conditions
+        if function is None or function.shortcut is None or node.dtype is not dtypes.float32:
+            return node.rebuild(args)
+        given = {variable(name, arg.dtype): arg for name, arg in zip(function.parameters, args, strict=True)}
+        condition, value = (substitute(part, given) for part in shortcut(function.name))
+        conditions.append(condition)
+        return value
+
+    return transform(root, change), conditions

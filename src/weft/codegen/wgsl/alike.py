@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from weft.expr import Expr, const, variable, walk
+from weft.expr import Expr, const, transform, variable
 from weft.expr.node import INDEX
 from weft.kernels import Axis, Part
 
@@ -90,12 +90,7 @@ class _General:
         return self._general(index)
 
     def _general(self, root: Expr) -> Expr:
-        for node in walk(root):
-            if node in self.done:
-                continue
-            args = tuple(self.done[arg] for arg in node.args)
-            if node.function == "load":
-                args = (self._index(node.data, node.args[0]),)
-            same = args == node.args
-            self.done[node] = node if same else Expr(node.function, args, node.dtype, node.data)
-        return self.done[root]
+        return transform(root, self._change, self.done)
+
+    def _change(self, node: Expr, args: tuple[Expr, ...]) -> Expr:
+        return node.rebuild((self._index(node.data, node.args[0]),) if node.function == "load" else args)

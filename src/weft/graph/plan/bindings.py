@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from weft.codegen import shared_bindings
-from weft.expr import Expr, const, simplify, walk
-from weft.expr.node import INDEX
+from weft.expr import Expr, const, simplify, transform
+from weft.expr.node import INDEX, LOADS
 from weft.graph.rewriting.parts import loaded, stored
 from weft.graph.rewriting.renaming import mapped_part
 from weft.kernels import Buffer, Kernel, Part
@@ -164,16 +164,14 @@ def _moved(part: Part, moves: Mapping[str, tuple[str, int]]) -> Part:
     def further(index: Expr, offset: int) -> Expr:
         return simplify(index + const(offset, INDEX)) if offset else index
 
+    def change(node: Expr, args: tuple[Expr, ...]) -> Expr:
+        if node.function != "load":
+            return node.rebuild(args)
+        name, offset = moves[node.data]
+        return node.rebuild((further(args[0], offset),), name)
+
     def relocated(root: Expr) -> Expr:
-        done: dict[Expr, Expr] = {}
-        for node in walk(root):
-            args, data = tuple(done[arg] for arg in node.args), node.data
-            if node.function == "load":
-                data, offset = moves[node.data]
-                args = (further(args[0], offset),)
-            same = args == node.args and data == node.data
-            done[node] = node if same else Expr(node.function, args, node.dtype, data)
-        return done[root]
+        return transform(root, change, wanted=LOADS)
 
     made = mapped_part(part, relocated)
     stores = tuple(

@@ -12,8 +12,8 @@ from dataclasses import fields, replace
 from typing import Any
 
 from weft.errors import UnsupportedError, mistake
-from weft.expr import Expr, call, const, walk
-from weft.expr.node import INDEX
+from weft.expr import Expr, call, const, transform, walk
+from weft.expr.node import INDEX, LOADS
 from weft.graph.fuse.products import SIDES
 from weft.graph.lower.lowered import KernelCall, Lowered
 from weft.graph.rewriting.parts import size
@@ -94,13 +94,13 @@ def _part(part: Part, counts: Mapping[str, int], known: Ranges, given: KernelCal
 
 def _within(root: Expr, counts: Mapping[str, int], ranges: Ranges, given: KernelCall, exact: bool) -> Expr:
     """An expression whose loads are of elements that are there."""
-    done: dict[Expr, Expr] = {}
-    for node in walk(root):
-        args = tuple(done[arg] for arg in node.args)
+
+    def change(node: Expr, args: tuple[Expr, ...]) -> Expr:
         if node.function == "load":
             args = (_held(args[0], counts[node.data], ranges, given, exact),)
-        done[node] = node if args == node.args else Expr(node.function, args, node.dtype, node.data)
-    return done[root]
+        return node.rebuild(args)
+
+    return transform(root, change, wanted=LOADS)
 
 
 def _held(index: Expr, count: int, ranges: Ranges, given: KernelCall, exact: bool) -> Expr:

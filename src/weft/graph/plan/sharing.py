@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from weft.expr import Expr, Substitution, const, rewritten, simplify, variable
+from weft.expr import Expr, Substitution, const, simplify, transform, variable
 from weft.expr.node import INDEX, LOADS
 from weft.graph.rewriting.renaming import mapped
 from weft.kernels import Axis, Kernel, Part
@@ -97,12 +97,12 @@ class _Holes:
         )
 
     def _root(self, root: Expr) -> Expr:
-        return rewritten(root, self.done, LOADS, self._change)
+        return transform(root, self._change, self.done, LOADS)
 
     def _change(self, node: Expr, args: tuple[Expr, ...]) -> Expr:
         if node.function == "load":
             args = (self._offset(args[0]), *args[1:])
-        return node if args == node.args else Expr(node.function, args, node.dtype, node.data)
+        return node.rebuild(args)
 
     def _offset(self, index: Expr) -> Expr:
         """An index with a variable for what it adds, which may be 0."""

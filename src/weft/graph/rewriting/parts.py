@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import count
 
-from weft.expr import Expr, Substitution, const, rewritten, simplify, variable
+from weft.expr import Expr, Substitution, const, simplify, transform, variable
 from weft.expr.node import INDEX, LOADS
 from weft.graph.rewriting.affine import Affine, Cut, affine
 from weft.kernels import Axis, Check, Part, Reduction, Store
@@ -111,10 +111,10 @@ def plain(part: Part) -> Part:
     def change(node: Expr, args: tuple[Expr, ...]) -> Expr:
         if node.function == "load":
             args = (_ordered(args[0], order),)
-        return node if args == node.args else Expr(node.function, args, node.dtype, node.data)
+        return node.rebuild(args)
 
     done: dict[Expr, Expr] = {}
-    part = changed(part, lambda root: rewritten(root, done, LOADS, change))
+    part = changed(part, lambda root: transform(root, change, done, LOADS))
     stores = tuple(replace(store, index=_ordered(store.index, order)) for store in part.stores)
     return known_plain(replace(part, stores=stores))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from weft.expr import Expr, Substitution, const, rewritten, simplify, variable
+from weft.expr import Expr, Substitution, const, simplify, transform, variable
 from weft.expr.node import INDEX, leaf
 from weft.kernels import Axis, Buffer, Check, Kernel, Part, Reduction, Store
 from weft.target import Parameter
@@ -51,10 +51,9 @@ def loads_renamed(names: Mapping[str, str]) -> Callable[[Expr], Expr]:
 
     def change(node: Expr, args: tuple[Expr, ...]) -> Expr:
         data = names.get(node.data, node.data) if node.function == "load" else node.data
-        same = args == node.args and data == node.data
-        return node if same else Expr(node.function, args, node.dtype, data)
+        return node.rebuild(args, data)
 
-    return lambda root: rewritten(root, done, wanted, change)
+    return lambda root: transform(root, change, done, wanted)
 
 
 def mapped(kernel: Kernel, change: Any, names: dict[str, str]) -> Kernel:
