@@ -1,6 +1,6 @@
 """weft: a tensor stack whose kernels are generated for WebGPU and the CPU from one op table.
 
-Names resolve when first used (PEP 562): importing weft touches no driver and loads no numerical library.
+Names are loaded at their first use (PEP 562): importing weft loads neither a driver nor a numerical library.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ABSENT_TYPES = {
         "two float32 tensors, of real and imaginary parts",
     ),
 }  # fmt: skip
-"""Data types of PyTorch that weft lacks, with what to use."""
+"""Data types of PyTorch that weft lacks, with the replacements that error messages suggest."""
 _FROM = {
     "weft.tensors.constants": (
         "channels_last", "channels_last_3d", "contiguous_format", "dtype", "e", "inf", "layout", "memory_format", "nan",

@@ -1,8 +1,8 @@
-"""Names of PyTorch's that programs may import and that weft does not have: what tells the caller so, and what to do.
+"""Placeholders for names of PyTorch that weft does not have: functions whose call raises an error that says what to do.
 
-A namespace such as ``weft.cuda`` can be imported, and its questions (``is_available``) have an answer. What would need
-the missing hardware or library is a function that raises when it is called, so that programs that guard the call by
-the question run unchanged.
+A namespace such as ``weft.cuda`` can be imported, and its queries (``is_available``) return an answer. A function that
+needs the missing hardware or library raises when it is called, so that programs that query before the call run
+unchanged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from weft.errors import AbsentError, UnsupportedError
 
 
 def refused(name: str, reason: str) -> Callable[..., NoReturn]:
-    """A function of that name that raises ``UnsupportedError`` with the reason.
+    """Return a function of that name whose call raises ``UnsupportedError`` with the reason.
 
     >>> try:
     ...     refused("cuda.current_device", "there is no CUDA; use weft.get_default_device()")()
@@ -32,9 +32,9 @@ def refused(name: str, reason: str) -> Callable[..., NoReturn]:
 
 
 def refusing(module: str, names: Iterable[str], reason: str) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a module: each of ``names`` is a function that raises when it is called.
+    """Return the ``__getattr__`` of a module in which each of ``names`` is a function whose call raises.
 
-    Any other name raises ``AbsentError``, an ``AttributeError``, with the reason.
+    All other names raise ``AbsentError``, an ``AttributeError``, with the reason.
     """
     known = frozenset(names)
     short = module.removeprefix("weft.")

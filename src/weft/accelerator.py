@@ -1,4 +1,4 @@
-"""The GPU of this process, if it has one, by PyTorch's names that fit any kind of GPU (``torch.accelerator``).
+"""The GPU of this process, if there is one, by PyTorch's device-independent names (``torch.accelerator``).
 
 >>> import weft as wf
 >>> device = wf.accelerator.current_accelerator() if wf.accelerator.is_available() else "cpu"
@@ -17,29 +17,29 @@ from weft.tensors.described import device
 __getattr__ = refusing(
     "weft.accelerator",
     "current_stream device_index set_stream".split(),
-    "streams are not part of weft, which keeps the order of work itself; synchronize() waits for all of it",
+    "weft has no streams, since it keeps the order of work itself; synchronize() waits for all work",
 )
 
 
 def current_accelerator(check_available: bool = False) -> device | None:
-    """The default device where that is a GPU (or its software stand-in, where that was asked for), else ``None``."""
+    """Return the default device if it is a GPU, or a software rasteriser that was chosen by name, else ``None``."""
     name, _ = devices.default_name()
     return None if name == "cpu" else device(name)
 
 
 def is_available() -> bool:
-    """Whether the default device is a GPU."""
+    """Return whether the default device is a GPU."""
     return current_accelerator() is not None
 
 
 def device_count() -> int:
-    """The number of GPUs of the machine, the software stand-in not counted; at least 1 where one is the default."""
+    """Return the number of GPUs, without the software rasteriser; at least 1 where the default device is a GPU."""
     found = [name for name in devices.available() if name not in ("cpu", "webgpu:software")]
     return max(len(found), int(is_available()))
 
 
 def current_device_index() -> int:
-    """The number of the GPU that is the default device, 0 unless its name has one."""
+    """Return the number of the GPU that is the default device, 0 where its name has no number."""
     found = current_accelerator()
     return 0 if found is None else found.index or 0
 
@@ -50,14 +50,14 @@ def set_device_index(device: Any) -> None:
 
 
 def synchronize(device: Any = None) -> None:
-    """Wait until the default device has done all work so far."""
+    """Wait until the default device has finished all work so far."""
     devices.default().synchronize()
 
 
 def empty_cache() -> None:
-    """Accept the call: freed memory stays with the device, which uses it again."""
+    """Accept the call, without effect: freed memory stays with the device for reuse."""
 
 
 def memory_allocated(device: Any = None) -> int:
-    """Bytes of the default device in use."""
+    """Return the bytes of the default device in use."""
     return devices.default().memory_stats().in_use

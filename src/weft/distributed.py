@@ -1,6 +1,6 @@
-"""PyTorch's ``distributed`` namespace, for programs that ask it whether they run on many machines: they never do here.
+"""PyTorch's ``distributed`` namespace, for programs that ask whether they run in several processes: never in weft.
 
-``is_available()`` and ``is_initialized()`` are False; what would talk to other processes raises ``UnsupportedError``.
+``is_available()`` and ``is_initialized()`` return False; functions that communicate raise ``UnsupportedError``.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ __getattr__ = refusing(
 
 
 def is_available() -> bool:
-    """Whether several processes can train together: False."""
+    """Return whether several processes can train together: False."""
     return False
 
 
 def is_initialized() -> bool:
-    """Whether this process belongs to a group: False."""
+    """Return whether this process belongs to a group: False."""
     return False
 
 
 def is_torchelastic_launched() -> bool:
-    """Whether ``torchrun`` started this process: False, it has no part in weft."""
+    """Return whether ``torchrun`` started this process: False, since weft does not support it."""
     return False
 
 
 def is_nccl_available() -> bool:
-    """Whether there is NCCL: False."""
+    """Return whether there is NCCL: False."""
     return False
 
 
 def is_gloo_available() -> bool:
-    """Whether there is Gloo: False."""
+    """Return whether there is Gloo: False."""
     return False
 
 
 def is_mpi_available() -> bool:
-    """Whether there is MPI: False."""
+    """Return whether there is MPI: False."""
     return False

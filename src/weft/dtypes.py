@@ -1,8 +1,8 @@
-"""Data types: the one table from which sizes, NumPy types, promotion and compute types are read.
+"""Data types: the table of sizes, NumPy types, promotion rules and compute types.
 
-A ``DType`` is what a tensor's elements *mean*. How wide they are in memory depends on the device (a
-``TargetProfile`` answers that); how they are computed is ``compute``: float16 and bfloat16 are stored in
-16 bits and computed in float32, integers of 8 and 16 bits are computed in int32.
+A ``DType`` says how a tensor's elements are interpreted. Their width in memory depends on the device
+(``TargetProfile.storage``). Arithmetic uses the type ``compute``: float16 and bfloat16 are stored in 16 bits and
+computed in float32; integers of 8 and 16 bits are computed in int32.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Kind = Literal["bool", "uint", "int", "float"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DType:
-    """One element type: name, kind and width in bits; compared by identity.
+    """An element type: name, kind and width in bits; compared by identity.
 
     >>> import weft
     >>> weft.float16.itemsize, weft.float16.is_floating_point
@@ -34,27 +34,27 @@ class DType:
 
     @property
     def itemsize(self) -> int:
-        """Bytes an element takes on a device that has this type natively."""
+        """The bytes of an element on a device with native support for this type."""
         return self.bits // 8
 
     @property
     def is_floating_point(self) -> bool:
-        """True for float16, bfloat16, float32 and float64."""
+        """Whether the type is float16, bfloat16, float32 or float64."""
         return self.kind == "float"
 
     @property
     def is_integer(self) -> bool:
-        """True for signed and unsigned integers, not for bool."""
+        """Whether the type is a signed or unsigned integer; bool is not."""
         return self.kind in ("int", "uint")
 
     @property
     def numpy(self) -> numpy.dtype[Any]:
-        """The NumPy type of the same layout (bfloat16 from ``ml_dtypes``)."""
+        """The NumPy type of the same layout (for bfloat16, that of ``ml_dtypes``)."""
         return _numpy_dtype(self)
 
     @property
     def compute(self) -> DType:
-        """The type that expressions over elements of this type are computed in."""
+        """The type in which expressions over elements of this type are computed."""
         return _COMPUTE.get(self, self)
 
     def __repr__(self) -> str:
@@ -81,12 +81,12 @@ BY_NAME = {dtype.name: dtype for dtype in ALL}
 
 _COMPUTE = {float16: float32, bfloat16: float32, int16: int32, int8: int32, uint8: int32}
 _SIGNED = {8: int16, 16: int32, 32: int64}
-"""The signed type that holds the unsigned numbers of so many bits."""
+"""The smallest signed type that holds the unsigned numbers of a width in bits."""
 _CATEGORY = {"bool": 0, "uint": 1, "int": 1, "float": 2}
 
 
 def named(name: str) -> DType:
-    """The data type of that name; ``DTypeError`` lists the names where there is none."""
+    """Return the data type of that name; raises ``DTypeError`` with the list of names for an unknown name."""
     try:
         return BY_NAME[name]
     except KeyError:
@@ -105,11 +105,11 @@ def _numpy_dtype(dtype: DType) -> numpy.dtype[Any]:
     return numpy.dtype(dtype.name)
 
 
-_BY_NUMPY: dict[Any, DType] = {}  # the name of a NumPy type takes it longer than all the rest
+_BY_NUMPY: dict[Any, DType] = {}  # a cache, since computing the name of a NumPy type is slow
 
 
 def from_numpy(given: numpy.dtype[Any]) -> DType:
-    """The data type with the layout of a NumPy one; ``DTypeError`` where weft has none."""
+    """Return the data type with the layout of a NumPy type; raises ``DTypeError`` where weft has none."""
     known = _BY_NUMPY.get(given)
     if known is not None:
         return known
@@ -124,17 +124,17 @@ _default: list[DType] = [float32]
 
 
 def default_float() -> DType:
-    """The type of new tensors of numbers with a fraction, and of what is computed from integers with them."""
+    """Return the default floating point type, of tensors made from Python floats, as ``torch.get_default_dtype``."""
     return _default[0]
 
 
 def set_default_float(dtype: DType) -> None:
-    """Make a floating point type the default; ``weft.set_default_dtype`` is the public way, which drops caches."""
+    """Make a floating point type the default; the public ``weft.set_default_dtype`` also clears caches."""
     _default[0] = dtype
 
 
 def of_scalar(value: bool | int | float) -> DType:
-    """The type that a Python scalar takes where nothing else decides: bool, int64 or float32."""
+    """Return the type of a Python scalar where no tensor decides it: bool, int64 or float32."""
     if isinstance(value, bool):
         return bool_
     return int64 if isinstance(value, int) else float32
@@ -142,7 +142,7 @@ def of_scalar(value: bool | int | float) -> DType:
 
 @lru_cache(maxsize=None)
 def promote(a: DType, b: DType) -> DType:
-    """The smallest type that holds both, as ``torch.promote_types``.
+    """Return the smallest type that holds the values of both types, as ``torch.promote_types``.
 
     >>> promote(int64, float16)
     weft.float16
@@ -162,9 +162,10 @@ def promote(a: DType, b: DType) -> DType:
 
 
 def result_type(tensors: list[DType], zero_dim: list[DType], scalars: list[bool | int | float]) -> DType:
-    """PyTorch's promotion of tensors with dimensions, 0-d tensors and Python scalars.
+    """Return PyTorch's promoted type of tensors with dimensions, 0-d tensors and Python scalars.
 
-    A lower class decides only where it is of a higher category (bool < integer < float) than all before it.
+    The groups have priority in this order: a later group changes the type only where its category (bool < integer <
+    float) is higher than that of all earlier groups.
     """
     result: DType | None = None
     for group in (tensors, zero_dim, [of_scalar(value) for value in scalars]):

@@ -1,6 +1,6 @@
-"""Exceptions. Each is a ``WeftError`` and also the class that PyTorch, or Python, raises for that mistake.
+"""Exceptions. Each is a ``WeftError``, and a subclass of the class that PyTorch, or Python, raises for that mistake.
 
-Messages follow one pattern: where, which argument, what was given, what was expected, what to do.
+Messages state the operation, the argument, the value given, the value expected, and what to do.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class ArgumentError(WeftError, ValueError):
 
 
 class NumberRangeError(WeftError, ValueError, OverflowError, RuntimeError):
-    """A number that its data type does not hold, given or computed."""
+    """A number that does not fit its data type, given or computed."""
 
 
 class ArgumentTypeError(WeftError, TypeError):
@@ -35,7 +35,7 @@ class IndexOutOfRangeError(WeftError, IndexError):
 
 
 class DeviceError(WeftError, RuntimeError):
-    """A device that is missing, lost, or not the one where a tensor lives."""
+    """A device that is missing or lost, or is not the device of a tensor."""
 
 
 class DisposedError(DeviceError):
@@ -43,7 +43,7 @@ class DisposedError(DeviceError):
 
 
 class OutOfMemoryError(DeviceError, MemoryError):
-    """A device could not give the memory asked for."""
+    """A device has not enough memory for an allocation."""
 
 
 class KernelError(WeftError, RuntimeError):
@@ -51,11 +51,11 @@ class KernelError(WeftError, RuntimeError):
 
 
 class GradError(WeftError, RuntimeError):
-    """Automatic differentiation asked for what the tape cannot give."""
+    """A gradient that the tape cannot compute."""
 
 
 class NotANumberError(WeftError, FloatingPointError, RuntimeError):
-    """A NaN came up while ``weft.debug(nan=True)`` looks for them."""
+    """A NaN that was computed under ``weft.debug(nan=True)``."""
 
 
 class ExpressionError(WeftError, SyntaxError):
@@ -63,39 +63,39 @@ class ExpressionError(WeftError, SyntaxError):
 
 
 class LinAlgError(WeftError, RuntimeError):
-    """A matrix that a decomposition does not exist for, or did not converge for."""
+    """A matrix without the requested decomposition, or for which its iteration did not converge."""
 
 
 class StateError(WeftError, RuntimeError):
-    """A state dict that does not fit the module that it is loaded into."""
+    """A state dict that does not fit the module into which it is loaded."""
 
 
 class WorkerTimeoutError(WeftError, RuntimeError, TimeoutError):
-    """A batch that a data loader's thread did not make in time."""
+    """A batch that a data loader's thread did not produce before the timeout."""
 
 
 class UnsupportedError(WeftError, NotImplementedError):
-    """A combination that weft does not do; the message names what it does."""
+    """A combination that weft does not support; the message names the supported ones."""
 
 
 class AbsentError(WeftError, AttributeError):
-    """A name of PyTorch's that weft does not have; the message says what to write instead."""
+    """A name of PyTorch that weft does not have; the message says what to write instead."""
 
 
 class MissingPackageError(WeftError, ImportError):
-    """A package that an extra of weft's installs and that is not there."""
+    """A package of an extra of weft that is not installed."""
 
 
 class Aborted(WeftError, RuntimeError):
-    """A result that is not there any more: what computes it was replaced or closed before it was read."""
+    """A result that is no longer available: its computation was replaced or closed before the result was read."""
 
 
 class Superseded(Aborted):
-    """A call that waited for its turn when a newer one came."""
+    """A queued call that was dropped because a newer call arrived."""
 
 
 class FormatError(WeftError, ValueError):
-    """A file that is not what it claims to be."""
+    """A file whose contents do not follow its format."""
 
 
 class PathError(WeftError, OSError):
@@ -103,7 +103,7 @@ class PathError(WeftError, OSError):
 
 
 class MissingFileError(PathError, FileNotFoundError):
-    """A path at which there is no file, or whose folder is not there."""
+    """A path at which there is no file, or whose folder does not exist."""
 
 
 class DirectoryError(PathError, IsADirectoryError):
@@ -115,6 +115,10 @@ class ReadOnlyError(WeftError, RuntimeError):
 
 
 def mistake(where: str, argument: str, given: object, expected: object, fix: str = "") -> str:
-    """The one message form: ``where: argument is given, expected …; fix``."""
+    """Return an error message: ``where: argument is given, expected …; fix``.
+
+    >>> mistake("softmax", "dim", 3, "-2 to 1", "the tensor has 2 dimensions")
+    'softmax: dim is 3, expected -2 to 1; the tensor has 2 dimensions'
+    """
     text = f"{where}: {argument} is {given}, expected {expected}"
     return f"{text}; {fix}" if fix else text

@@ -1,4 +1,9 @@
-"""``weft.linalg``: the functions of the op table that PyTorch keeps under that name."""
+"""``weft.linalg``: functions of the op table that PyTorch has in ``torch.linalg``.
+
+>>> import weft as wf
+>>> wf.linalg.vector_norm(wf.tensor([3.0, 4.0])).item()
+5.0
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PyTorch's ``mps`` namespace (Metal): never available here, where Apple's GPUs are the device ``"webgpu"``."""
+"""PyTorch's ``mps`` namespace (Metal), which is never available: in weft, Apple's GPUs are the device ``"webgpu"``."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ __getattr__ = refusing(
 
 
 def is_available() -> bool:
-    """Whether there is the device ``"mps"``: False."""
+    """Return whether the device ``"mps"`` is available: False."""
     return False
 
 
 def device_count() -> int:
-    """The number of such devices: 0."""
+    """Return the number of ``"mps"`` devices: 0."""
     return 0
 
 
 def manual_seed(seed: int) -> None:
-    """Accept a seed; ``weft.manual_seed`` starts the generators of all devices."""
+    """Accept a seed, without effect; ``weft.manual_seed`` seeds the generators of all devices."""
 
 
 def seed() -> None:
-    """Do nothing: there is no generator of such a device."""
+    """Do nothing: there is no generator of an ``"mps"`` device."""
 
 
 def empty_cache() -> None:
-    """Do nothing: no memory of such a device is cached."""
+    """Do nothing: no memory of an ``"mps"`` device is cached."""
 
 
 def synchronize() -> None:
@@ -40,10 +40,10 @@ def synchronize() -> None:
 
 
 def current_allocated_memory() -> int:
-    """Bytes of such a device in use: 0."""
+    """Return the bytes of an ``"mps"`` device in use: 0."""
     return 0
 
 
 def driver_allocated_memory() -> int:
-    """Bytes that the driver reserved: 0."""
+    """Return the bytes that the driver reserved: 0."""
     return 0

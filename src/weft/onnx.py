@@ -12,5 +12,5 @@ __getattr__ = refusing(
 
 
 def is_in_onnx_export() -> bool:
-    """Whether a model is being written as ONNX: False."""
+    """Return whether a model is being written as ONNX: False."""
     return False

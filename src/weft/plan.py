@@ -1,9 +1,9 @@
-"""``Plan``: a compiled program as data. Which kernels run in which order over which bytes, and nothing of Python.
+"""``Plan``: a compiled program as data, without Python code: kernels in execution order over ranges of memory.
 
-A plan is for one target. Its dispatches name ranges of five kinds of memory by number: *arenas*, which the plan owns
-and whose ranges several values share in turn; *inputs*, *states* and *outputs*, which are storages of the caller; and
-*groups*, states that lie in one buffer, so that a kernel may bind several as one. A replay reads the inputs, reads and
-writes the states, and fills new outputs.
+A plan is for one target. Its dispatches name ranges in five memory spaces by number: *arenas*, which the plan owns and
+in which values with disjoint lifetimes share memory; *inputs*, *states* and *outputs*, which are storages of the
+caller; and *groups*, states that lie in the same buffer, so that a kernel may bind several of them as one range. A
+replay reads the inputs, reads and writes the states, and fills new outputs.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from weft.target import KernelSpec
 Space = Literal["arena", "input", "state", "output", "group"]
 
 ALIGNMENT = 256
-"""Bytes that every range in an arena begins at a multiple of: what every device binds at."""
+"""The alignment of ranges in arenas and groups, in bytes: a binding offset that every device accepts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """``size`` bytes at ``offset`` of the arena, input, state, output or group with number ``index``."""
+    """A range of memory: ``size`` bytes at ``offset`` of the arena, input, state, output or group ``index``."""
 
     space: Space
     index: int
@@ -35,12 +35,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """One kernel over ranges, in the order of ``spec.inputs + spec.outputs``, with all its parameters.
+    """A kernel over ranges of memory, with all its parameters.
 
-    ``report`` is (where, what) for the message of an index that the kernel finds out of range; ``site`` is the user's
-    line that asked for (the first of) what it computes. ``advance``: how much each parameter grows with each round
-    of the loop that it is in. ``ops`` are those of the graph that it carries out, ``operations`` the floating point
-    operations that it does.
+    Attributes:
+        spec: The kernel.
+        places: The ranges, in the order of ``spec.inputs + spec.outputs``.
+        parameters: The values of ``spec.parameters``.
+        report: The op and the argument that the message of an index out of range names.
+        site: The user's line of the (first) op that the kernel computes.
+        advance: The increment of each parameter per iteration of the innermost loop.
+        ops: The graph ops that the kernel computes.
+        operations: The number of floating point operations.
     """
 
     spec: KernelSpec
@@ -59,7 +64,7 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Steps repeated ``times`` times, in order."""
+    """Steps that run ``times`` times."""
 
     times: int
     steps: tuple[PlanStep, ...]
@@ -76,7 +81,7 @@ class Branch:
 
 @dataclass(frozen=True, slots=True)
 class While:
-    """The steps ``condition``, which write the byte at ``predicate``; while it is not 0, ``steps`` and they again."""
+    """A while loop: ``condition`` writes the byte at ``predicate``; while it is not 0, ``steps`` and ``condition``."""
 
     condition: tuple[PlanStep, ...]
     predicate: Place
@@ -86,16 +91,23 @@ class While:
 PlanStep = Dispatch | Loop | Branch | While
 
 Group = tuple[tuple[int, int], ...]
-"""States that must lie in one buffer: the number of each, and how many bytes after the group's start it begins."""
+"""States that must lie in the same buffer: the number of each, and its offset from the group's start in bytes."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in order, and the bytes of every arena, input, state and output.
+    """A compiled program for a device.
 
-    ``changed`` holds the numbers of the states that the plan writes. It runs over states that lie as ``groups`` says.
-    ``peak``: the most bytes of the arenas that are alive at one time.
-    ``choices`` are those measurements that decided about its kernels (``weft tune``): what was asked, and the answer.
+    Attributes:
+        steps: The steps, in execution order.
+        arenas: The bytes of each arena.
+        inputs: The bytes of each input.
+        states: The bytes of each state.
+        outputs: The bytes of each output.
+        changed: The numbers of the states that the plan writes.
+        groups: The states that must lie in the same buffer.
+        peak: The peak of live bytes in the arenas.
+        choices: The measured choices (``weft tune``) that decided about kernels: question and answer.
     """
 
     steps: tuple[PlanStep, ...]
@@ -109,11 +121,11 @@ class Plan:
     choices: tuple[tuple[str, tuple[str, int]], ...] = ()
 
     def span(self, group: int) -> int:
-        """The bytes from a group's start to its end."""
+        """Return the bytes from a group's start to its end."""
         return max(offset + self.states[state] for state, offset in self.groups[group])
 
     def dispatches(self) -> Iterator[Dispatch]:
-        """Every dispatch once, those of loops included, in order."""
+        """Yield every dispatch once, including those of blocks, in order."""
         yield from _dispatches(self.steps)
 
     def __repr__(self) -> str:
@@ -125,7 +137,7 @@ class Plan:
 
 
 def bodies(step: PlanStep) -> tuple[tuple[PlanStep, ...], ...]:
-    """The runs of steps within a step."""
+    """Return the sequences of steps inside a step."""
     if isinstance(step, Branch):
         return step.then, step.otherwise
     if isinstance(step, While):
@@ -134,7 +146,7 @@ def bodies(step: PlanStep) -> tuple[tuple[PlanStep, ...], ...]:
 
 
 def tests(steps: tuple[PlanStep, ...]) -> Iterator[Place]:
-    """Every place that a step looks at to know what comes next."""
+    """Yield the predicates of all branches and while loops."""
     for step in steps:
         if isinstance(step, Branch | While):
             yield step.predicate
@@ -162,7 +174,7 @@ def _printed(steps: tuple[PlanStep, ...], indent: str) -> list[str]:
 
 
 def _titles(step: PlanStep) -> tuple[str, ...]:
-    """What stands before each run of steps within a step."""
+    """Return the heading of each sequence of steps inside a step."""
     if isinstance(step, Branch):
         return f"if {step.predicate!r}", "else"
     if isinstance(step, While):

@@ -1,4 +1,4 @@
-"""``weft.special``: the functions of the op table under the names that they have in ``torch.special``.
+"""``weft.special``: functions of the op table under their names in ``torch.special``.
 
 >>> import weft as wf
 >>> wf.special.expit(wf.zeros(1))
@@ -20,14 +20,14 @@ NAMES = {
     "multigammaln": "mvlgamma", "ndtr": "ndtr", "ndtri": "ndtri", "polygamma": "polygamma", "psi": "digamma",
     "round": "round", "sinc": "sinc", "softmax": "softmax", "xlog1py": "xlog1py", "xlogy": "xlogy", "zeta": "zeta",
 }  # fmt: skip
-"""Names of ``torch.special``, each with that of the table."""
+"""The names of ``torch.special``, with the names of the op table."""
 
 
 def __getattr__(name: str) -> Any:
     found = FUNCTIONS.get(NAMES.get(name, ""))
     if found is None:
         if name in NAMES:
-            raise AbsentError(f"special.{name}: is not in weft yet; those that are: {', '.join(__dir__())}")
+            raise AbsentError(f"special.{name}: is not in weft yet; available: {', '.join(__dir__())}")
         raise AttributeError(f"module 'weft.special' has no attribute {name!r}")
     globals()[name] = found.function
     return found.function

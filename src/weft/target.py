@@ -1,7 +1,7 @@
-"""What kernels are made for, and what a made kernel is: data that generators write and devices read.
+"""Targets and finished kernels as data: code generators produce kernels for a profile, devices run them.
 
-``TargetProfile`` describes a device without one at hand, so that graphs can be lowered for an Apple GPU on a
-Linux machine. ``KernelSpec`` is the finished kernel: text, its bindings, and how many workgroups to start.
+A ``TargetProfile`` describes a device that need not be present: graphs can be lowered for an Apple GPU on a Linux
+machine. A ``KernelSpec`` is a finished kernel: its source, bindings, parameters and workgroup counts.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from weft.errors import ArgumentError, mistake
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What passes and kernel choices ask of a target.
+    """The properties of a target on which passes and kernel choices depend.
 
-    ``language``: what its kernels' sources are written in.
-    ``workgroups``: invocations run by the thousand, and those of a workgroup share memory; without it, each of a few
-    threads runs a loop over its part of the work.
-    ``epilogues``: products apply what follows them to each element before they store it.
-    ``narrow_stores``: an element of 8 or 16 bits is stored alone; without it, the word around it is written whole.
-    ``read_bindings``: a buffer that a kernel only reads may be bound so, and is then read faster.
-    ``storage_buffers``: how many buffers a kernel binds, where the profile's limits do not say.
+    Attributes:
+        language: The language of kernel sources.
+        workgroups: Whether thousands of invocations run in workgroups with shared memory; else each of a few threads
+            runs a loop over its part of the work.
+        epilogues: Whether matrix products apply fused operations to each element before its store.
+        narrow_stores: Whether an element of 8 or 16 bits can be stored alone; else the whole word is written.
+        read_bindings: Whether read-only bindings exist, which are faster to read.
+        storage_buffers: The most buffers of a kernel, where the profile's limits do not state it.
     """
 
     language: str
@@ -37,31 +38,34 @@ class Capabilities:
 
 
 UNLIMITED = 1 << 30
-"""The limit of a target that has none."""
+"""The value of a limit that a target does not have."""
 _WGSL = Capabilities("wgsl", workgroups=True, epilogues=True, narrow_stores=False, read_bindings=True,
                      storage_buffers=8)  # fmt: skip
 _LLVM = Capabilities("llvm", workgroups=False, epilogues=False, narrow_stores=True, read_bindings=False,
                      storage_buffers=UNLIMITED)  # fmt: skip
 DIALECTS: Mapping[str, Capabilities] = {"wgsl-native": _WGSL, "wgsl-browser": _WGSL, "llvm": _LLVM}
-"""The capabilities that come with each dialect."""
+"""The capabilities of each dialect."""
 
 Choices = Mapping[str, tuple[str, int]]
-"""How kernels are best made: by what is asked, a name and a number (of a product: the tile, pieces of the depth)."""
+"""Measured choices of kernels: from a question to a name and a number (of a product: the tile, the split of k)."""
 
 
 @dataclass(frozen=True)
 class TargetProfile:
-    """Dialect, capabilities, features and limits of a target.
+    """A target: dialect, capabilities, features and limits.
 
-    ``stated`` are the capabilities of a dialect that is not in ``DIALECTS``, or others than stand there.
+    All fields take part in comparison and hash, so that a cache with a profile in its key depends on them.
 
-    ``features`` are WebGPU feature names, and ``"int64"``, ``"float64"`` where these types are native;
-    ``"lanes"`` where a thread computes neighbours in the lanes of vectors, which want neighbours in memory.
-    ``limits`` are WebGPU limit names (``max-storage-buffers-per-shader-stage``, ``max-immediate-size`` …).
-    ``vendor``: ``"nvidia"``, ``"amd"``, ``"intel"``, ``"apple"``, or nothing where it is another or not known.
-    ``choices`` are measured on one adapter (``weft tune``); where there is none, what is shipped decides.
-    ``subgroup`` is how many invocations a subgroup has, at least; 0 without subgroup operations.
-    All fields take part in comparison and hash: whatever is kept by a profile is kept by its limits and choices too.
+    Attributes:
+        dialect: The dialect of generated sources.
+        features: WebGPU feature names; ``"int64"`` and ``"float64"`` where these types are native; ``"lanes"`` where
+            a thread computes consecutive elements in vector lanes, so that contiguous memory accesses are faster.
+        limits: WebGPU limits by name (``max-storage-buffers-per-shader-stage``, ``max-immediate-size`` …).
+        software: Whether the device is a software rasteriser.
+        vendor: ``"nvidia"``, ``"amd"``, ``"intel"``, ``"apple"``, or empty for another or unknown vendor.
+        subgroup: The smallest size of a subgroup; 0 without subgroup operations.
+        choices: Choices measured on an adapter (``weft tune``); the shipped defaults decide where there is none.
+        stated: The capabilities, where they are not those of the dialect in ``DIALECTS``.
     """
 
     dialect: str
@@ -79,7 +83,10 @@ class TargetProfile:
                 mistake("TargetProfile", "dialect", repr(self.dialect), f"one of {', '.join(DIALECTS)}",
                         "or state the capabilities of another one")
             )  # fmt: skip
-        for name in ("limits", "choices"):  # a later change of the caller's dict is no change of the profile
+        for name in (
+            "limits",
+            "choices",
+        ):  # copied: a later change of the caller's dict must not change the profile
             object.__setattr__(self, name, dict(getattr(self, name)))
         parts = (
             self.dialect, self.features, self.software, self.vendor, self.subgroup, self.stated,
@@ -96,26 +103,26 @@ class TargetProfile:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What passes and kernel choices ask: what was stated, else what comes with the dialect."""
+        """The capabilities: ``stated``, else those of the dialect."""
         return DIALECTS[self.dialect] if self.stated is None else self.stated
 
     @property
     def storage_buffers(self) -> int:
-        """How many buffers a kernel may bind."""
+        """The most buffers that a kernel may bind."""
         return self.limits.get("max-storage-buffers-per-shader-stage", self.capabilities.storage_buffers)
 
     def storage(self, dtype: DType) -> DType:
-        """The type as which elements lie in this target's memory: int64 is int32 where 64 bits are missing."""
+        """Return the type of elements in this target's memory: int32 for int64 on targets without 64-bit integers."""
         if dtype is dtypes.int64 and "int64" not in self.features:
             return dtypes.int32
         return dtype
 
     def itemsize(self, dtype: DType) -> int:
-        """Bytes that an element of ``dtype`` takes in this target's memory."""
+        """Return the bytes of an element of ``dtype`` in this target's memory."""
         return self.storage(dtype).itemsize
 
     def supports(self, dtype: DType) -> bool:
-        """Whether tensors of ``dtype`` can live on this target."""
+        """Return whether the target supports tensors of ``dtype``."""
         return dtype is not dtypes.float64 or "float64" in self.features
 
 
@@ -127,10 +134,10 @@ ParameterSpace = Literal["immediates", "uniform"]
 
 
 def parameter_space(count: int, profile: TargetProfile) -> ParameterSpace:
-    """Where a WGSL kernel's ``count`` parameters of 4 bytes lie, the hidden ``report`` included.
+    """Return how a WGSL kernel gets its ``count`` parameters of 4 bytes, including the hidden ``report``.
 
-    Immediates where the target has them and the parameters, rounded up to 16 bytes, fit; else a uniform at group 1.
-    Generators and devices decide by this one function. A kernel without parameters has neither.
+    They are immediates where the target has them and the parameters, rounded up to 16 bytes, fit; else a uniform buffer
+    in group 1. Generators and devices both decide by this function. A kernel without parameters has neither.
     """
     size = (4 * count + 15) // 16 * 16
     fits = "immediates" in profile.features and size <= profile.limits.get("max-immediate-size", 0)
@@ -147,7 +154,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Binding:
-    """A storage range that a kernel sees as an array of ``dtype``."""
+    """A storage range that a kernel accesses as an array of ``dtype``."""
 
     name: str
     dtype: DType
@@ -156,7 +163,7 @@ class Binding:
 
 @dataclass(frozen=True)
 class Bound:
-    """A quantity of a dispatch that its target limits: ``amount`` is an expression over the parameters."""
+    """A limit on a dispatch: ``amount``, an expression over the parameters, may be at most ``most``."""
 
     amount: str
     most: int
@@ -168,14 +175,14 @@ class KernelSpec:
     """A kernel ready for a device: hashable, printable, cacheable.
 
     Buffers are bound in the order ``inputs + outputs``. ``workgroup_count`` holds three expressions over the parameters
-    (``"ceil_div(n, 256)"``). What it and ``workgroup_size`` mean depends on ``language``:
+    (``"ceil_div(n, 256)"``). Its meaning, and that of ``workgroup_size``, depends on ``language``:
 
     - ``"wgsl"``: workgroups in x, y and z, and the invocations of each;
-    - ``"llvm"``: the number of work items, then the work in all of them (elements visited; 0: not to be split among
-      threads), then 1; ``workgroup_size[0]`` is the work that is worth a thread.
+    - ``"llvm"``: the number of work items, then the total work of all items (elements visited; 0: not to be split among
+      threads), then 1; ``workgroup_size[0]`` is the least work for which another thread pays off.
 
-    Where ``reports`` is set, the kernel can write the device's status word, and its last binding is that word. A
-    dispatch over one of the ``bounds`` is a ``KernelError`` with its message.
+    A kernel with ``reports`` can write the device's status word, which is its last binding. A dispatch that exceeds one
+    of the ``bounds`` raises ``KernelError`` with its message.
     """
 
     name: str
@@ -191,10 +198,10 @@ class KernelSpec:
 
 
 CPU = TargetProfile("llvm", frozenset({"int64", "float64", "lanes"}))
-"""The profile of every ``cpu`` device: instruction sets are the code generator's business, not the kernel's."""
+"""The profile of all ``cpu`` devices; kernels do not depend on the instruction set, which the compiler chooses."""
 
 BROWSER = TargetProfile(
     "wgsl-browser",
     limits={"max-storage-buffers-per-shader-stage": 8, "max-compute-workgroups-per-dimension": 65535},
 )
-"""The least that a browser with WebGPU offers."""
+"""The profile with the minimum that a browser with WebGPU guarantees."""

@@ -1,4 +1,4 @@
-"""Versions: weft's own, and those of libraries that PyTorch may be built with and weft does not use (``None``)."""
+"""Versions: of weft itself, and ``None`` for the libraries that PyTorch may be built with and weft does not use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["TorchVersion", "__version__", "cuda", "git_version", "hip", "torch",
 
 
 class TorchVersion(str):
-    """A version as text that compares by its numbers with other versions, as text or tuples (PyTorch's has that too).
+    """A version string that compares by its numbers with other versions, as strings or tuples (as PyTorch's class).
 
     >>> torch >= "2.4", torch < (2, 4), torch == "2.13.0"
     (True, False, False)
@@ -21,44 +21,44 @@ class TorchVersion(str):
     __slots__ = ()
 
     def __lt__(self, other: Any) -> bool:
-        own, others = _keys(self, other)
-        return own < others
+        key, other_key = _keys(self, other)
+        return key < other_key
 
     def __gt__(self, other: Any) -> bool:
-        own, others = _keys(self, other)
-        return own > others
+        key, other_key = _keys(self, other)
+        return key > other_key
 
     def __le__(self, other: Any) -> bool:
-        own, others = _keys(self, other)
-        return own <= others
+        key, other_key = _keys(self, other)
+        return key <= other_key
 
     def __ge__(self, other: Any) -> bool:
-        own, others = _keys(self, other)
-        return own >= others
+        key, other_key = _keys(self, other)
+        return key >= other_key
 
 
 Key = tuple[tuple[int, ...], str]
-"""What versions compare by: their numbers, and their local part."""
+"""The key by which versions compare: the release numbers, and the local part."""
 
 
 def _keys(version: str, other: Any) -> tuple[Key, Key]:
-    """The keys of both, with as many numbers; a tuple has as many as it says, and no local part."""
-    own, others = _release(version), _release(other)
-    length = max(len(own), len(others))
+    """Return the keys of two versions, padded to the same number of numbers; a tuple has no local part."""
+    numbers, other_numbers = _release(version), _release(other)
+    length = max(len(numbers), len(other_numbers))
     local = other.partition("+")[2] if isinstance(other, str) else version.partition("+")[2]
-    first = (own + (0,) * (length - len(own)), version.partition("+")[2])
-    return first, (others + (0,) * (length - len(others)), local)
+    first = (numbers + (0,) * (length - len(numbers)), version.partition("+")[2])
+    return first, (other_numbers + (0,) * (length - len(other_numbers)), local)
 
 
 def _release(version: Any) -> tuple[int, ...]:
-    """The numbers at the front of a version, up to its local part or the first that is none."""
+    """Return the leading numbers of a version, up to its local part or the first part that is no number."""
     parts = version.partition("+")[0].split(".") if isinstance(version, str) else version
     found = [re.match("[0-9]+", str(part)) for part in parts]
     return tuple(int(part[0]) for part in itertools.takewhile(bool, found) if part is not None)
 
 
 torch = TorchVersion(f"2.13.0+weft.{__version__}")
-"""The version of PyTorch whose names and meanings weft follows: what ``install_as_torch`` gives as its version."""
+"""The version of PyTorch whose names and semantics weft follows; ``install_as_torch`` reports it."""
 
 cuda: str | None = None
 hip: str | None = None

@@ -1,6 +1,6 @@
-"""PyTorch's ``backends`` namespace: the settings of libraries that weft does not use, for programs that set them.
+"""PyTorch's ``backends`` namespace: settings of libraries that weft does not use, for programs that set them.
 
-What is assigned is kept and changes nothing: weft's results are deterministic, and float32 is computed in float32.
+Assigned values are stored and have no effect: weft's results are deterministic, and float32 is computed in float32.
 """
 
 from __future__ import annotations

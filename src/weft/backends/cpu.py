@@ -1,4 +1,4 @@
-"""PyTorch's ``backends.cpu``: what the processor can do."""
+"""PyTorch's ``backends.cpu``: a description of the processor."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from weft import devices
 
 
 def get_cpu_capability() -> str:
-    """What the device ``cpu`` says of itself: its kind of processor, its threads, and its library of products."""
+    """Return the description of the device ``cpu``: processor architecture, number of threads, BLAS library."""
     return devices.open("cpu").description

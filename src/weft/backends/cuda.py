@@ -1,4 +1,4 @@
-"""PyTorch's ``backends.cuda``: settings that are accepted and change nothing, as there is no CUDA."""
+"""PyTorch's ``backends.cuda``: settings that are accepted without effect, since weft does not use CUDA."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass
 class Matmul:
-    """Settings of matrix products; weft multiplies float32 in float32 and adds 16-bit types up in float32."""
+    """Settings of matrix products, without effect: weft multiplies float32 and accumulates 16-bit types in float32."""
 
     allow_tf32: bool = False
     allow_fp16_reduced_precision_reduction: bool = False
@@ -21,7 +21,7 @@ class Matmul:
 
 @dataclass
 class PlanCache:
-    """The cache of cuFFT plans, of which there are none."""
+    """The cache of cuFFT plans, always empty."""
 
     size: int = 0
     max_size: int = 0
@@ -35,27 +35,27 @@ cufft_plan_cache = PlanCache()
 
 
 def is_built() -> bool:
-    """Whether weft was built with CUDA: False."""
+    """Return whether weft was built with CUDA: False."""
     return False
 
 
 def flash_sdp_enabled() -> bool:
-    """Whether attention may use CUDA's flash kernel: False, weft has kernels of its own."""
+    """Return whether attention may use CUDA's flash kernel: False, weft has kernels of its own."""
     return False
 
 
 def mem_efficient_sdp_enabled() -> bool:
-    """Whether attention may use CUDA's memory-efficient kernel: False."""
+    """Return whether attention may use CUDA's memory-efficient kernel: False."""
     return False
 
 
 def cudnn_sdp_enabled() -> bool:
-    """Whether attention may use cuDNN's kernel: False."""
+    """Return whether attention may use cuDNN's kernel: False."""
     return False
 
 
 def math_sdp_enabled() -> bool:
-    """Whether attention may be computed by matrix products: True."""
+    """Return whether attention may be computed by matrix products: True."""
     return True
 
 
@@ -77,5 +77,5 @@ def enable_math_sdp(enabled: bool) -> None:
 
 @contextmanager
 def sdp_kernel(**settings: Any) -> Iterator[None]:
-    """Accept settings of attention for a block; weft chooses its kernel by itself."""
+    """Accept settings of attention for a ``with`` block, without effect: weft chooses its kernel itself."""
     yield

@@ -1,4 +1,4 @@
-"""PyTorch's ``backends.cudnn``: settings that are accepted and change nothing, as there is no cuDNN."""
+"""PyTorch's ``backends.cudnn``: settings that are accepted without effect, since weft does not use cuDNN."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ fp32_precision = "none"
 
 
 def is_available() -> bool:
-    """Whether there is cuDNN: False."""
+    """Return whether there is cuDNN: False."""
     return False
 
 
 def version() -> int | None:
-    """The version of cuDNN: ``None``, there is none."""
+    """Return the version of cuDNN: ``None``, since weft does not use it."""
     return None
 
 
 @contextmanager
 def flags(**settings: Any) -> Iterator[None]:
-    """Accept settings for a block; they change nothing."""
+    """Accept settings for a ``with`` block, without effect."""
     yield

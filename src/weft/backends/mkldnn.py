@@ -1,4 +1,4 @@
-"""PyTorch's ``backends.mkldnn``: settings that are accepted and change nothing, as weft does not use oneDNN."""
+"""PyTorch's ``backends.mkldnn``: settings that are accepted without effect, since weft does not use oneDNN."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ fp32_precision = "none"
 
 
 def is_available() -> bool:
-    """Whether weft uses oneDNN: False."""
+    """Return whether weft uses oneDNN: False."""
     return False
 
 
 @contextmanager
 def flags(**settings: Any) -> Iterator[None]:
-    """Accept settings for a block; they change nothing."""
+    """Accept settings for a ``with`` block, without effect."""
     yield

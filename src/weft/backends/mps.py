@@ -1,18 +1,18 @@
-"""PyTorch's ``backends.mps``: whether there is Metal Performance Shaders, which weft does not use."""
+"""PyTorch's ``backends.mps``: Metal Performance Shaders, which weft does not use."""
 
 from __future__ import annotations
 
 
 def is_available() -> bool:
-    """Whether weft uses Metal Performance Shaders: False."""
+    """Return whether weft uses Metal Performance Shaders: False."""
     return False
 
 
 def is_built() -> bool:
-    """Whether weft was built with it: False."""
+    """Return whether weft was built with Metal Performance Shaders: False."""
     return False
 
 
 def is_macos13_or_newer() -> bool:
-    """Whether it may be used on this system: False."""
+    """Return whether Metal Performance Shaders can be used on this version of macOS: False."""
     return False

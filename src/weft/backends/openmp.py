@@ -1,8 +1,8 @@
-"""PyTorch's ``backends.openmp``: whether there is OpenMP, which weft does not use."""
+"""PyTorch's ``backends.openmp``: OpenMP, which weft does not use."""
 
 from __future__ import annotations
 
 
 def is_available() -> bool:
-    """Whether weft uses OpenMP: False."""
+    """Return whether weft uses OpenMP: False."""
     return False

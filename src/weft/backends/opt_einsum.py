@@ -1,4 +1,4 @@
-"""PyTorch's ``backends.opt_einsum``: settings that are accepted and change nothing."""
+"""PyTorch's ``backends.opt_einsum``: settings that are accepted without effect."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ strategy = "auto"
 
 
 def is_available() -> bool:
-    """Whether weft uses opt_einsum: False."""
+    """Return whether weft uses opt_einsum: False."""
     return False

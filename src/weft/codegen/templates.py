@@ -1,4 +1,4 @@
-"""Templates of library kernels, found by language and name; a target's lie in its folder ``library``, a file each."""
+"""The registry of library kernel templates, by language and name; templates lie in ``codegen.<language>.library``."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def template(language: str, name: str) -> Callable[[Template], Template]:
 
 
 def find(language: str, name: str) -> Template:
-    """Return the template of a library kernel, whose file is loaded when it is first asked for."""
+    """Return the template of a library kernel; its module is imported at the first call."""
     module = f"weft.codegen.{language}.library.{name}"
     if (language, name) not in _TEMPLATES and name.isidentifier() and find_spec(module) is not None:
         import_module(module)
     found = _TEMPLATES.get((language, name))
     if found is None:
-        known = ", ".join(own for family, own in _TEMPLATES if family == language)
+        known = ", ".join(kernel for family, kernel in _TEMPLATES if family == language)
         raise KernelError(
             f"library kernel {name!r} has no template in {language}; loaded so far: {known or 'none'}"
         )

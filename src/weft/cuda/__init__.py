@@ -1,7 +1,8 @@
-"""PyTorch's ``cuda`` namespace, for programs that ask it whether there is a GPU: here there is never one.
+"""PyTorch's ``cuda`` namespace, for programs that ask it for a GPU: CUDA is never available in weft.
 
-weft's GPUs are the devices ``"webgpu"``, ``"webgpu:1"`` …; ``weft.accelerator`` tells whether there is one. Seeds and
-caches are accepted, memory is 0 as in PyTorch without a GPU, and what needs CUDA raises ``UnsupportedError``.
+weft's GPUs are the devices ``"webgpu"``, ``"webgpu:1"`` …; ``weft.accelerator`` says whether there is a GPU. Calls for
+seeds and caches are accepted, memory sizes are 0 as in PyTorch without a GPU, and functions that need CUDA raise
+``UnsupportedError``.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ __all__ = [
 
 INSTEAD = (
     "there is no CUDA in weft, whose devices are 'cpu' and 'webgpu' (a GPU by Vulkan, Metal or Direct3D 12); "
-    "leave the device out to get the best there is, or write device='webgpu'"
+    "leave the device out to get the default device, or write device='webgpu'"
 )
-"""What an error says."""
+"""The text of error messages."""
 
 __getattr__ = refusing(
     "weft.cuda",
@@ -38,36 +39,41 @@ __getattr__ = refusing(
 
 
 def is_available() -> bool:
-    """Whether there is CUDA: False. ``weft.accelerator.is_available`` tells of other GPUs."""
+    """Return whether CUDA is available: False. ``weft.accelerator.is_available`` is about weft's GPUs.
+
+    >>> import weft as wf
+    >>> wf.cuda.is_available()
+    False
+    """
     return False
 
 
 def is_initialized() -> bool:
-    """Whether CUDA is in use: False."""
+    """Return whether CUDA is in use: False."""
     return False
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:
-    """Whether a CUDA GPU computes in bfloat16: False."""
+    """Return whether a CUDA GPU computes in bfloat16: False."""
     return False
 
 
 def device_count() -> int:
-    """The number of CUDA GPUs: 0."""
+    """Return the number of CUDA GPUs: 0."""
     return 0
 
 
 def get_arch_list() -> list[str]:
-    """The architectures that CUDA kernels were built for: none."""
+    """Return the architectures that CUDA kernels were built for: none."""
     return []
 
 
 def manual_seed(seed: int) -> None:
-    """Accept a seed; ``weft.manual_seed`` starts the generators of all devices."""
+    """Accept a seed, without effect; ``weft.manual_seed`` seeds the generators of all devices."""
 
 
 def manual_seed_all(seed: int) -> None:
-    """Accept a seed; ``weft.manual_seed`` starts the generators of all devices."""
+    """Accept a seed, without effect; ``weft.manual_seed`` seeds the generators of all devices."""
 
 
 def seed() -> None:
@@ -79,12 +85,12 @@ def seed_all() -> None:
 
 
 def get_rng_state_all() -> list[Any]:
-    """The states of the generators of all CUDA GPUs: none."""
+    """Return the states of the generators of all CUDA GPUs: none."""
     return []
 
 
 def set_rng_state_all(new_states: Any) -> None:
-    """Accept the states of ``get_rng_state_all``: an empty list. Raises ``UnsupportedError`` for others."""
+    """Accept the states of ``get_rng_state_all``, an empty list; raises ``UnsupportedError`` for other states."""
     if list(new_states):
         __getattr__("set_rng_state")()
 
@@ -102,27 +108,27 @@ def ipc_collect() -> None:
 
 
 def synchronize(device: Any = None) -> None:
-    """Wait for the default device, so that programs that measure times measure them right."""
+    """Wait for the default device, so that programs that time their work measure the whole of it."""
     devices.default().synchronize()
 
 
 def memory_allocated(device: Any = None) -> int:
-    """Bytes of a CUDA GPU in use: 0."""
+    """Return the bytes of a CUDA GPU in use: 0."""
     return 0
 
 
 def memory_reserved(device: Any = None) -> int:
-    """Bytes of a CUDA GPU that are reserved: 0."""
+    """Return the bytes of a CUDA GPU that are reserved: 0."""
     return 0
 
 
 def max_memory_allocated(device: Any = None) -> int:
-    """The most bytes of a CUDA GPU that were in use: 0."""
+    """Return the most bytes of a CUDA GPU that were in use: 0."""
     return 0
 
 
 def max_memory_reserved(device: Any = None) -> int:
-    """The most bytes of a CUDA GPU that were reserved: 0."""
+    """Return the most bytes of a CUDA GPU that were reserved: 0."""
     return 0
 
 

@@ -1,4 +1,4 @@
-"""PyTorch's ``cuda.amp``: ``autocast`` and ``GradScaler`` for CUDA, which warn that they are off, as without a GPU."""
+"""PyTorch's ``cuda.amp``: ``autocast`` and ``GradScaler`` for CUDA, which warn and are disabled, as without a GPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["GradScaler", "autocast"]
 
 
 class autocast(amp.autocast):
-    """``weft.autocast("cuda", …)``: with a warning a region that changes nothing, unless ``enabled`` is False."""
+    """``weft.autocast("cuda", …)``: a region without effect, with a warning unless ``enabled`` is False."""
 
     def __init__(
         self, enabled: bool = True, dtype: DType | None = None, cache_enabled: bool | None = None
@@ -20,7 +20,7 @@ class autocast(amp.autocast):
 
 
 class GradScaler(amp.GradScaler):
-    """``weft.amp.GradScaler("cuda", …)``: with a warning a scaler that does nothing."""
+    """``weft.amp.GradScaler("cuda", …)``: a disabled scaler, with a warning."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__("cuda", *arguments, **options)

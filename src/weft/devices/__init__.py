@@ -59,7 +59,7 @@ def parse(name: str) -> str:
     if isinstance(name, str) and name.partition(":")[0] in _OTHERS:
         raise DeviceError(
             f"device {name!r} is PyTorch's, expected 'cpu' or 'webgpu' (a GPU by Vulkan, Metal or Direct3D 12); leave "
-            f"the device out to get the best there is, or write device='webgpu'; available: {', '.join(available())}"
+            f"the device out to get the default device, or write device='webgpu'; available: {', '.join(available())}"
         )
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise DeviceError(

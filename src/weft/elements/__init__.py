@@ -1,7 +1,7 @@
-"""Trees of elements: plain frozen data that component functions make, and the edits from one tree to another.
+"""Trees of elements: immutable data that component functions build, and the edits that turn a tree into another.
 
-Flow templates and metatensor layouts are such trees. An element is a type's name, properties, children and
-perhaps a key that names it among its siblings; this package knows nothing of what types mean.
+Flow templates and metatensor layouts are element trees. An element has a type's name, properties, children and
+optionally a key that identifies it among its siblings; the meaning of types is up to the users of this package.
 """
 
 from weft.elements.edits import Edit, Insert, Move, Remove, Replace, Update, apply, diff

@@ -1,6 +1,6 @@
-"""The edits that make one tree another. Children are matched by key, and those without one by type and order.
+"""The edits that turn an element tree into another. Children match by key; children without a key by type and order.
 
-Edits are data and apply in order: the path of each is a path of the tree as the edits before it left it.
+Edits are data and apply in order: the path of an edit refers to the tree after the edits before it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from weft.errors import ArgumentError
 
 @dataclass(frozen=True)
 class Insert:
-    """``element`` becomes the child at ``path``; later siblings move up."""
+    """Insert ``element`` as the child at ``path``; the indices of later siblings grow by 1."""
 
     path: Path
     element: Element
@@ -24,14 +24,14 @@ class Insert:
 
 @dataclass(frozen=True)
 class Remove:
-    """The element at ``path`` goes, with all under it."""
+    """Remove the element at ``path`` with all its descendants."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class Move:
-    """The element at ``path`` becomes child ``to`` of the same parent (its index after the move)."""
+    """Move the element at ``path`` to child index ``to`` of the same parent (its index after the move)."""
 
     path: Path
     to: int
@@ -39,7 +39,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Replace:
-    """``element`` takes the place of the one at ``path``, with all under it."""
+    """Replace the element at ``path``, with all its descendants, by ``element``."""
 
     path: Path
     element: Element
@@ -47,7 +47,7 @@ class Replace:
 
 @dataclass(frozen=True)
 class Update:
-    """The element at ``path`` gets the properties of ``changed`` and loses those named in ``removed``."""
+    """Set the properties ``changed`` of the element at ``path``, and remove the properties ``removed``."""
 
     path: Path
     changed: Mapping[str, Any]
@@ -61,10 +61,10 @@ Edit = Insert | Remove | Move | Replace | Update
 
 
 def diff(old: Element, new: Element) -> list[Edit]:
-    """The edits with which ``apply(old, edits) == new``; of two equal trees there are none.
+    """Return edits such that ``apply(old, edits) == new``; an empty list for equal trees.
 
-    An element is updated in place while its type and key stay, and replaced where they change. Of the children
-    that both trees have, as few as possible move.
+    An element whose type and key stay the same is updated, else replaced. The number of moves of common children is
+    minimal.
 
     >>> old = Element("Sequential", {}, (Element("Linear", {"features": 8}, key="a"), Element("ReLU")))
     >>> new = Element("Sequential", {}, (Element("ReLU"), Element("Linear", {"features": 9}, key="a")))
@@ -92,7 +92,7 @@ def _diff(old: Element, new: Element, path: Path) -> Iterator[Edit]:
 
 
 def _diff_children(old: Sequence[Element], new: Sequence[Element], path: Path) -> Iterator[Edit]:
-    """Removals from the back, then each child of ``new``, from the back, is put before its successor."""
+    """Yield removals from last to first, then the moves and insertions of ``new``'s children, from last to first."""
     before, after = _identities(old), _identities(new)
     matched = dict(zip(before, old, strict=True))
     wanted = set(after)
@@ -121,7 +121,7 @@ def _diff_children(old: Sequence[Element], new: Sequence[Element], path: Path) -
 
 
 def _identities(children: Sequence[Element]) -> list[Hashable]:
-    """What tells each child from its siblings: its key, or its type and how many such came before."""
+    """Return the identity of each child among its siblings: its key, or its type and its number within the type."""
     counts: dict[str, int] = {}
     found: list[Hashable] = []
     for child in children:
@@ -134,11 +134,13 @@ def _identities(children: Sequence[Element]) -> list[Hashable]:
 
 
 def _in_order(current: Sequence[Hashable], target: Sequence[Hashable]) -> set[Hashable]:
-    """The most items of ``current`` that already stand in the order of ``target``: a longest increasing run."""
+    """Return a longest subsequence of ``current`` in the order of ``target``: a longest increasing subsequence."""
     rank = {identity: index for index, identity in enumerate(target)}
-    tails: list[int] = []  # ranks; tails[n] ends the run of n + 1 items with the least end
-    chain: list[tuple[Hashable, int]] = []  # item and the index of what precedes it, -1 for none
-    ends: list[int] = []  # the same runs, by their end's index in the chain
+    tails: list[int] = []  # tails[n]: the least rank that ends a subsequence of n + 1 items
+    chain: list[
+        tuple[Hashable, int]
+    ] = []  # an item, and the index of its predecessor in the chain, -1 for none
+    ends: list[int] = []  # ends[n]: the index in the chain of the item with rank tails[n]
     for identity in current:
         length = bisect_left(tails, rank[identity])
         chain.append((identity, ends[length - 1] if length else -1))
@@ -153,14 +155,18 @@ def _in_order(current: Sequence[Hashable], target: Sequence[Hashable]) -> set[Ha
 
 
 def apply(tree: Element, edits: Iterable[Edit]) -> Element:
-    """The tree after the edits; ``ArgumentError`` names the place that an edit does not find."""
+    """Return the tree after the edits.
+
+    Raises:
+        ArgumentError: For an edit whose path leaves the tree; the message names the place.
+    """
     for edit in edits:
         tree = _applied(tree, tree, edit, ())
     return tree
 
 
 def _applied(tree: Element, node: Element, edit: Edit, done: Path) -> Element:
-    """``node``, which stands at ``done``, with the edit made at or under it."""
+    """Return ``node``, which has the path ``done``, after an edit at or below it."""
     rest = edit.path[len(done) :]
     if not rest:
         if isinstance(edit, Replace):

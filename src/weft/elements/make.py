@@ -1,4 +1,4 @@
-"""Functions that make elements: of any type, of a type with known properties, and users' own components."""
+"""Functions that make elements: of any type, of a type with declared properties, and user components."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from weft.elements.tree import Element, Properties
 from weft.errors import ArgumentTypeError
 
 Child = Element | None | Iterable["Child"]
-"""What component functions take for children: elements, and lists of them; None is left out."""
+"""A child argument of a component function: an element, a (nested) list of elements, or None for no child."""
 
 
 def element(type: str, *children: Child, key: str | None = None, **props: Any) -> Element:
-    """An element of a type, children first.
+    """Return an element of a type. The arguments are its children; keyword arguments are its properties.
 
     >>> element("Sequential", [element("Linear", features=n) for n in (8, 4)], None)
     Sequential(Linear(features=8), Linear(features=4))
@@ -38,10 +38,10 @@ def _flat(owner: str, children: Iterable[Child]) -> Iterator[Element]:
 def constructor(
     type: str, *positional: str, required: Iterable[str] = (), optional: Iterable[str] = ()
 ) -> Callable[..., Element]:
-    """A function that makes elements of one type and knows their properties.
+    """Return a function that makes elements of a type with declared properties.
 
-    Its first arguments are the ``positional`` properties, which are required, then children. A missing or
-    unknown property is an ``ArgumentTypeError``.
+    The function's first arguments are the ``positional`` properties, which are required; children follow. It raises
+    ``ArgumentTypeError`` for a missing or unknown property.
 
     >>> Operation = constructor("Operation", "name", optional=["input"])
     >>> Operation("tensor/relu", key="act")
@@ -76,7 +76,7 @@ P = ParamSpec("P")
 
 
 def component(function: Callable[P, Element]) -> Callable[P, Element]:
-    """A user's component: a function that returns an element. Its calls take ``key``, which the element gets.
+    """Decorate a user component, a function that returns an element: calls accept ``key``, the element's key.
 
     >>> @component
     ... def Block(width: int) -> Element:

@@ -1,4 +1,4 @@
-"""Trees of plain values as JSON, there and back."""
+"""Conversion of element trees with plain values to JSON data and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from weft.errors import ArgumentError, ArgumentTypeError
 
 
 def to_json(tree: Element) -> dict[str, Any]:
-    """The tree as plain data for ``json.dumps``; ``ArgumentTypeError`` names the property that has no JSON form.
+    """Return the tree as plain data for ``json.dumps``; raises ``ArgumentTypeError`` for a property without JSON form.
 
     >>> to_json(Element("Linear", {"features": 10}, key="head"))
     {'type': 'Linear', 'props': {'features': 10}, 'key': 'head'}
@@ -46,12 +46,20 @@ def _plain(value: Any, where: str) -> Any:
     ):
         return value
     raise ArgumentTypeError(
-        f"{where} is {value!r}, expected what JSON has: null, bool, finite number, string, list, object"
+        f"{where} is {value!r}, expected a value of JSON: null, bool, finite number, string, list, object"
     )
 
 
 def from_json(data: Any) -> Element:
-    """The tree that ``to_json`` gave; ``ArgumentTypeError`` or ``ArgumentError`` names the place of a mistake."""
+    """Return the tree of the data of ``to_json``.
+
+    Raises:
+        ArgumentTypeError: For a value of another type than expected, with its place in the tree.
+        ArgumentError: For an unknown field, or a tree that is too deep.
+
+    >>> from_json({"type": "Linear", "props": {"features": 10}})
+    Linear(features=10)
+    """
     return _from_json(data, "root", 1)
 
 

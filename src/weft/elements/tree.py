@@ -1,4 +1,4 @@
-"""The element and its properties: immutable, comparable, with a place in the tree that messages can name."""
+"""``Element`` and its ``Properties``: immutable and comparable; ``place`` names an element for messages."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from weft.errors import ArgumentError, ArgumentTypeError
 
 Path = tuple[int, ...]
-"""Where an element stands: child indices from the root, ``()`` for the root itself."""
+"""The position of an element: child indices from the root, ``()`` for the root itself."""
 
 MOST_LEVELS = 200
-"""How deep a tree may be; bounds every recursion, and what a file can make a reader do."""
+"""The greatest depth of a tree; it bounds recursion, also for untrusted files."""
 
 
 class Properties(Mapping[str, Any]):
-    """An immutable mapping from names to values; lists in it become tuples, mappings ``Properties``.
+    """An immutable mapping from names to values; lists become tuples, and mappings ``Properties``.
 
-    Plain values (None, bool, numbers, strings, and these in tuples and mappings) compare by type and value,
-    anything else (a tensor, a function) by identity.
+    Plain values (None, bool, numbers, strings, and tuples and mappings of them) compare by type and value; other
+    values (a tensor, a function) compare by identity.
     """
 
     __slots__ = ("_values",)
@@ -67,7 +67,11 @@ def _frozen(value: Any, level: int = 0) -> Any:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two property values are the same: ``1``, ``1.0`` and ``True`` are three, NaN is itself."""
+    """Return whether two property values are the same: ``1``, ``1.0`` and ``True`` differ, and NaN equals NaN.
+
+    >>> same(1, 1.0), same((1, "a"), (1, "a"))
+    (False, True)
+    """
     if a is b:
         return True
     if type(a) is not type(b):
@@ -81,9 +85,11 @@ def same(a: Any, b: Any) -> bool:
 
 @dataclass(frozen=True, repr=False)
 class Element:
-    """A node of a tree. ``key`` names it among its siblings, where no two may have the same.
+    """A node of a tree. ``key`` identifies it among its siblings, whose keys must differ.
 
-    Raises ``ArgumentTypeError`` or ``ArgumentError``, naming the element, for a part that is not what it should be.
+    Raises:
+        ArgumentTypeError: For a part of a wrong type; the message names the element.
+        ArgumentError: For children with equal keys, or a tree that is too deep.
 
     >>> Element("Linear", {"features": 10}, key="head")
     Linear(features=10, key='head')
@@ -123,17 +129,17 @@ class Element:
             if child.key in seen:
                 raise ArgumentError(
                     f"{self.type}: children {seen[child.key]} and {index} have the key {child.key!r}, "
-                    "expected a key of its own for each"
+                    "expected different keys"
                 )
             seen[child.key] = index
 
     def with_(self, **parts: Any) -> Element:
-        """The element with other ``type``, ``props``, ``children`` or ``key``."""
-        own = {"type": self.type, "props": self.props, "children": self.children, "key": self.key}
-        return Element(**{**own, **parts})
+        """Return the element with another ``type``, ``props``, ``children`` or ``key``."""
+        fields = {"type": self.type, "props": self.props, "children": self.children, "key": self.key}
+        return Element(**{**fields, **parts})
 
     def at(self, path: Path) -> Element:
-        """The element at a path; ``ArgumentError`` names the place where the path leaves the tree."""
+        """Return the element at a path; raises ``ArgumentError`` with the place where the path leaves the tree."""
         found = self
         for depth, index in enumerate(path):
             if not 0 <= index < len(found.children):
@@ -144,7 +150,7 @@ class Element:
         return found
 
     def walk(self, path: Path = ()) -> Iterator[tuple[Path, Element]]:
-        """Every element with its path, parents first."""
+        """Yield every element with its path, parents first."""
         yield path, self
         for index, child in enumerate(self.children):
             yield from child.walk((*path, index))
@@ -157,7 +163,7 @@ class Element:
 
 
 def place(tree: Element, path: Path) -> str:
-    """A path in words, for messages: each element's type, and its key or its index.
+    """Return a readable form of a path, for messages: each element's type, and its key or its index.
 
     >>> place(Element("Sequential", {}, (Element("Linear"), Element("Linear", key="head"))), (1,))
     "Sequential/Linear['head']"

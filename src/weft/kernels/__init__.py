@@ -1,4 +1,4 @@
-"""Kernel descriptions: derived kernels as data, library kernels as templates, and the builder that makes them."""
+"""Kernel descriptions as data: derived kernels, references to library kernels, and the builder of derived kernels."""
 
 from weft.kernels.builder import Builder, Operand, coalesce
 from weft.kernels.derived import Axis, Buffer, Check, Kernel, Part, Reduction, Store, may_coincide

@@ -1,7 +1,7 @@
-"""``Builder`` writes a derived kernel for operands of given geometry; ``coalesce`` merges their dimensions.
+"""``Builder`` builds a derived kernel for operands of given shapes and strides; ``coalesce`` merges their dimensions.
 
-In an eager kernel sizes, strides and offsets are parameters (a new shape is not a new pipeline), except that an
-inner stride of 0 or 1 is part of the kernel. With ``static=True``, for compiled plans, all are constants.
+In an eager kernel sizes, strides and offsets are parameters, so that a new shape needs no new pipeline; only an inner
+stride of 0 or 1 is part of the kernel. With ``static=True``, for compiled plans, sizes and strides are constants.
 """
 
 from __future__ import annotations
@@ -20,11 +20,17 @@ from weft.target import Parameter
 
 @dataclass(frozen=True)
 class Operand:
-    """A value as a kernel sees it: type, shape and strides in elements; ``slot`` says which buffer it lives in.
+    """A value of an op call as a kernel accesses it. A Python scalar has slot -1 and no shape.
 
-    Values with equal slots share one binding (``x.add_(x)``, or two tensors of one arena where one is written).
-    ``index`` is its number among operands, outputs and temporaries. A Python scalar has slot -1 and no shape.
-    ``aligned``: its offset is a multiple of 4 elements and of 16 bytes.
+    Attributes:
+        index: The number of the value among operands, outputs and temporaries.
+        dtype: The element type.
+        shape: The shape.
+        strides: The strides, in elements.
+        slot: The number of its buffer. Values with equal slots share a binding (``x.add_(x)``, or two tensors of an
+            arena of which the kernel writes one).
+        aligned: Whether the offset is a multiple of 4 elements and of 16 bytes.
+        scalar: Whether the value is a Python scalar.
     """
 
     index: int
@@ -39,7 +45,9 @@ class Operand:
 def coalesce(
     shape: Sequence[int], strides: Sequence[Sequence[int]]
 ) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
-    """The same traversal with as few dimensions as possible: size-1 ones go, mergeable neighbours merge.
+    """Return the shape and strides of the same traversal with as few dimensions as possible.
+
+    Dimensions of size 1 are dropped, and adjacent dimensions merged where all strides allow it.
 
     >>> coalesce((2, 3, 4), [(12, 4, 1), (0, 0, 1)])
     ((6, 4), [(4, 1), (0, 1)])
@@ -49,25 +57,27 @@ def coalesce(
     for axis, size in enumerate(shape):
         if size == 1:
             continue
-        if sizes and all(own[-1] == given[axis] * size for own, given in zip(kept, strides, strict=True)):
+        if sizes and all(
+            merged[-1] == given[axis] * size for merged, given in zip(kept, strides, strict=True)
+        ):
             sizes[-1] *= size
-            for own, given in zip(kept, strides, strict=True):
-                own[-1] = given[axis]
+            for merged, given in zip(kept, strides, strict=True):
+                merged[-1] = given[axis]
             continue
         sizes.append(size)
-        for own, given in zip(kept, strides, strict=True):
-            own.append(given[axis])
+        for merged, given in zip(kept, strides, strict=True):
+            merged.append(given[axis])
     if not sizes:
         return (1,), [(0,) for _ in strides]
-    return tuple(sizes), [tuple(own) for own in kept]
+    return tuple(sizes), [tuple(merged) for merged in kept]
 
 
 @dataclass
 class Builder:
-    """Collects the buffers, parameters and parts of one kernel, and the arguments that go with it.
+    """Collects the buffers, parameters and parts of a kernel, and the arguments of its call.
 
-    ``renumbers``: operands are numbered in the names of parameters by their first use, and not as in the op's call, so
-    that an op of several kernels, each over some of its operands, has one kernel for all of them.
+    With ``renumbers`` the names of parameters number operands by their first use, not by their position in the op's
+    call. Then the kernels of an op over different subsets of its operands are equal, and compiled once.
     """
 
     name: str
@@ -89,14 +99,14 @@ class Builder:
     _numbers: dict[int, int] = field(default_factory=dict)
 
     def _number(self, operand: Operand) -> int:
-        """The operand's number in names of parameters."""
+        """Return the operand's number in the names of parameters."""
         return (
             self._numbers.setdefault(operand.index, len(self._numbers)) if self.renumbers else operand.index
         )
 
     def _parameter(self, name: str, dtype: DType, argument: Argument) -> Expr:
         while (known := self._known.get(name)) is not None and known != argument:
-            name += "_"  # the same place with another value: two traversals of one operand
+            name += "_"  # the same role with another value: a second traversal of the operand
         if known is None:
             self._known[name] = argument
             self._named[name] = variable(name, dtype)
@@ -105,26 +115,26 @@ class Builder:
         return self._named[name]
 
     def integer(self, name: str, value: int) -> Expr:
-        """A size, stride or other integer known to the host."""
+        """Return a size, stride or other integer known to the host, as a constant or parameter."""
         return const(value, INDEX) if self.static else self._parameter(name, INDEX, value)
 
     def number(self, name: str, value: float, dtype: DType) -> Expr:
-        """A floating-point value known to the host, as a parameter."""
+        """Return a floating point value known to the host, as a constant or parameter."""
         return const(value, dtype) if self.static else self._parameter(name, dtype, value)
 
     def scalar(self, operand: Operand, dtype: DType) -> Expr:
-        """A Python scalar operand, as a parameter of type ``dtype``."""
+        """Return a Python scalar operand, as a parameter of type ``dtype``."""
         wide = dtypes.int64 if dtype.kind == "bool" else dtype
         return cast(self._parameter(f"v{self._number(operand)}", wide, Scalar(operand.index)), dtype)
 
     def axes(self, shape: Sequence[int], prefix: str = "i") -> list[Expr]:
-        """The part's index space; gives its variables, outermost first."""
+        """Add axes to the part's index space; return their variables, outermost first."""
         made = self._make_axes(shape, prefix)
         self._axes.extend(made)
         return [axis.variable for axis in made]
 
     def reduce_axes(self, shape: Sequence[int], prefix: str = "r") -> list[Expr]:
-        """The part's reduction space; gives its variables, outermost first."""
+        """Add axes to the part's reduction space; return their variables, outermost first."""
         made = self._make_axes(shape, prefix)
         self._reduce_axes.extend(made)
         return [axis.variable for axis in made]
@@ -143,12 +153,12 @@ class Builder:
         name, dtype, was_written, index = self._buffers.get(
             operand.slot, (f"b{len(self._buffers)}", operand.dtype, False, operand.index)
         )
-        assert dtype is operand.dtype, "values of one slot have one type"
+        assert dtype is operand.dtype, "values of the same slot have the same type"
         self._buffers[operand.slot] = (name, dtype, was_written or written, index)
         return name
 
     def offset(self, operand: Operand) -> Expr:
-        """Where the operand's element 0 lies in its bound buffer; known only at the call, so never constant."""
+        """Return the position of the operand's element 0 in its bound buffer: a parameter, known only at the call."""
         return self._parameter(f"o{self._number(operand)}", INDEX, Offset(operand.index))
 
     def index(
@@ -158,12 +168,12 @@ class Builder:
         strides: Sequence[int] | None = None,
         shift: Expr | None = None,
     ) -> Expr:
-        """The element index of ``operand`` at ``indices``, with its own strides or the given ones, plus ``shift``."""
+        """Return the element index of ``operand`` at ``indices``, by its own or the given strides, plus ``shift``."""
         strides = operand.strides if strides is None else strides
         total = self.offset(operand) if shift is None else self.offset(operand) + shift
         last = len(strides) - 1
-        # neighbours along the last axis of points are read and written as vectors: that 0 and 1 show in the kernel,
-        # and of an operand that is transposed to it the 1 along the last but one
+        # Strides 0 and 1 along the last axis are constants in the kernel, so that generators can use vector accesses;
+        # for a transposed operand, so is a stride 1 along the second to last axis.
         row = self._axes[-2].variable if len(self._axes) > 1 else None
         column = self._axes[-1].variable if self._axes else None
         moves = dict(zip(indices, strides, strict=True))
@@ -186,7 +196,7 @@ class Builder:
         valid: Expr | None = None,
         other: float = 0,
     ) -> Expr:
-        """The operand's element, widened to its compute type; ``other`` where ``valid`` is false."""
+        """Return the operand's element, widened to its compute type; ``other`` where ``valid`` is false."""
         dtype = operand.dtype.compute
         if operand.scalar:
             return self.scalar(operand, dtype)
@@ -198,14 +208,14 @@ class Builder:
         return where(valid, load(name, safe, dtype), const(other, dtype))
 
     def reduce(self, combine: Combine, value: Expr) -> Expr:
-        """A fold of ``value`` over the reduction axes; gives the variable of its result."""
+        """Add a reduction of ``value`` over the reduction axes; return the variable of its result."""
         dtype = INDEX if combine in ("argmax", "argmin") else value.dtype
         result = variable(f"acc{len(self._parts)}_{len(self._reductions)}", dtype)
         self._reductions.append(Reduction(result, combine, simplify(value)))
         return result
 
     def check(self, valid: Expr, value: Expr, inner: bool = False) -> None:
-        """Report ``value`` as an index out of range where ``valid`` is false."""
+        """Add a check that reports ``value`` as an index out of range where ``valid`` is false."""
         self._checks.append(Check(simplify(valid), value, inner))
 
     def store(
@@ -217,7 +227,7 @@ class Builder:
         inner: bool = False,
         shift: Expr | None = None,
     ) -> None:
-        """``operand[indices] = value``, converted to the operand's compute type; ``shift`` elements further on."""
+        """Add the store ``operand[indices] = value``, converted to the operand's type, ``shift`` elements on."""
         index = self.index(operand, indices, strides, shift)
         value = simplify(cast(value, operand.dtype.compute))
         self._stores.append(Store(self._buffer(operand, written=True), index, value, inner))
@@ -237,7 +247,7 @@ class Builder:
             collected.clear()
 
     def finish(self, vector: int = 1, cooperative: int = 0, held: int = 0) -> KernelStep:
-        """The kernel and its arguments. Read-only buffers come first, written ones last."""
+        """Return the kernel with its arguments. Read-only buffers come first, written buffers last."""
         if self._stores:
             self.end_part()
         ordered = sorted(self._buffers.values(), key=lambda entry: entry[2])

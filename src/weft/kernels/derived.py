@@ -1,12 +1,12 @@
-"""Derived kernels: index spaces, reductions and stores over scalar expressions. Data, made by ops and the fuser.
+"""Derived kernels: index spaces, reductions and stores over scalar expressions, as data that ops and the fuser build.
 
     for every point of a part's axes:
         for each reduction, in order:  fold its value over the reduction axes (later ones may use earlier results)
         for each store:                buffer[index] = value   (at the point, or at every reduction point of it)
 
-All indices are int64 expressions over the axes, parameters and loads, counted in elements from the start of
-the bound range, so bounds and disjoint writes can be proved from the tree. Several *parts* run side by side
-in one kernel: that is how ``cat`` copies N tensors, and an optimizer updates all parameters, in one dispatch.
+All indices are int64 expressions over the axes, parameters and loads, counted in elements from the start of the bound
+range, so that bounds and disjoint writes can be proved from the tree. Several *parts* run in parallel in a kernel
+(horizontal fusion): ``cat`` copies N tensors, and an optimizer updates all parameters, in a single dispatch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Combine = Literal["sum", "prod", "max", "min", "any", "all", "argmax", "argmin",
 
 @dataclass(frozen=True)
 class Buffer:
-    """A storage range: its element type, whether the kernel writes it, and whether element 0 is 16-byte aligned."""
+    """A storage range that a kernel binds: its name in expressions, element type, and access."""
 
     name: str
     dtype: DType
@@ -34,7 +34,7 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Axis:
-    """One dimension of an index space: an int64 variable that runs from 0 to ``size`` (constant or parameter)."""
+    """A dimension of an index space: an int64 variable that runs from 0 to ``size`` - 1 (constant or parameter)."""
 
     variable: Expr
     size: Expr
@@ -42,12 +42,12 @@ class Axis:
 
 @dataclass(frozen=True)
 class Reduction:
-    """A fold over the reduction axes, named by the variable that holds its result.
+    """A reduction over the reduction axes; ``result`` is the variable that names its result.
 
-    ``combine`` sum, prod, max, min (NaN wins), any, all; ``largest``, a max that may lose a NaN, for folds whose
-    owner finds it elsewhere; ``argmax``/``argmin`` give the int64 position, in
-    row-major order of the reduction axes, of the first extreme value (the first NaN where there is one).
-    ``value.dtype`` is the accumulator's type. Over an empty space the result is the identity.
+    ``combine`` is sum, prod, max, min (NaN propagates), any or all; ``largest`` is a max that may drop a NaN, for
+    kernels that detect NaN otherwise; ``argmax`` and ``argmin`` return the int64 position, in row-major order of the
+    reduction axes, of the first extreme value (of the first NaN, if any). ``value.dtype`` is the accumulator's type.
+    Over an empty space the result is the identity.
     """
 
     result: Expr
@@ -59,8 +59,8 @@ class Reduction:
 class Store:
     """``buffer[index] = value``; ``inner`` stores run at every point of the reduction axes, after all reductions.
 
-    A value of the buffer's compute type is narrowed to its element type. No two points store to one element,
-    unless the index is read from memory (``may_coincide``): the points that it sends to an element store one value.
+    A value of the buffer's compute type is narrowed to its element type. Two points never store to the same element,
+    unless the index is loaded from memory (``may_coincide``); points with the same loaded index store the same value.
     """
 
     buffer: str
@@ -70,16 +70,16 @@ class Store:
 
 
 def may_coincide(index: Expr) -> bool:
-    """Whether two points may have one index: where it is read from memory, at a place that depends on the point."""
+    """Return whether two points may have the same index: the index is loaded from a place that depends on the point."""
     return any(node.function == "load" and variables(node.args[0]) for node in walk(index))
 
 
 @dataclass(frozen=True)
 class Check:
-    """An index that the data decides: where ``valid`` is false the device's status word takes ``value``.
+    """A bounds check of an index from data: where ``valid`` is false, the kernel reports ``value``.
 
-    Checked at each point (``inner``: at each reduction point). Loads and stores that depend on a checked value
-    are written so that they stay in bounds even where it fails.
+    It runs at each point (``inner``: at each reduction point). Loads and stores at a checked index stay in bounds even
+    where the check fails.
     """
 
     valid: Expr
@@ -89,7 +89,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Part:
-    """One index space with what is reduced, checked and stored at each of its points."""
+    """An index space, with the reductions, checks and stores at each of its points."""
 
     axes: tuple[Axis, ...]
     stores: tuple[Store, ...]
@@ -99,7 +99,7 @@ class Part:
 
     @property
     def expressions(self) -> list[Expr]:
-        """All that the part computes, in the order of its statements; the sizes of its axes are not among it."""
+        """All expressions of the part, in the order of its statements, without the sizes of its axes."""
         return [
             *(root for check in self.checks for root in (check.valid, check.value)),
             *(reduction.value for reduction in self.reductions),
@@ -108,12 +108,12 @@ class Part:
 
     @cached_property
     def nodes(self) -> tuple[Expr, ...]:
-        """All nodes of its expressions, each once, arguments before what uses them; found once."""
+        """All nodes of the part's expressions, each once, in post-order; cached."""
         return tuple(walk(*self.expressions))
 
     @cached_property
     def loads(self) -> dict[str, list[Expr]]:
-        """The load nodes of its expressions by their buffers, found once."""
+        """The load nodes of the part's expressions by buffer; cached."""
         found: dict[str, list[Expr]] = {}
         for node in self.nodes:
             if node.function == "load":
@@ -122,21 +122,28 @@ class Part:
 
     @cached_property
     def is_plain(self) -> bool:
-        """Whether its indices are known to be sums in the order of its axes; the fuser notes it."""
+        """Whether all indices are known to be sums in the order of the axes; the fuser sets it."""
         return False
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A derived kernel. Equal kernels are one pipeline: sizes, strides and offsets are parameters where eager.
+    """A derived kernel. Equal kernels share a pipeline; in eager kernels, sizes, strides and offsets are parameters.
 
-    ``vector`` promises that each part has one axis and no reduction, or is cooperative with one reduction axis;
-    that the index of every load, and of every store at all points, is an offset plus that axis, or (loads) does not
-    depend on it; that all these offsets, and in a reduction its length, are multiples of ``vector``; and that a
-    buffer that is reached this way is reached in no other, but for loads at indices that do not move with the axis.
-    ``cooperative`` is how many invocations share a point's reduction, a power of two: 0 is one alone, 1 a workgroup.
-    ``held``: each of them may keep so many (vectors of) elements of its row in registers; the lowering promises
-    that ``held * cooperative * vector`` is at least the length of every row, and one ``held`` less is too few.
+    Attributes:
+        name: The kernel's name, for messages and profiles.
+        buffers: The bound ranges, read-only ones first.
+        parameters: The run-time scalars.
+        parts: The index spaces, which run in parallel.
+        vector: The number of consecutive elements that are accessed as a vector. It promises that each part has one
+            axis and no reduction, or is cooperative with one reduction axis; that the index of every load, and of every
+            store at all points, is an offset plus that axis, or (for loads) does not depend on it; that these offsets,
+            and the length of a reduction, are multiples of ``vector``; and that a buffer with such accesses has no
+            others, except loads at indices that do not depend on the axis.
+        cooperative: The number of invocations that share the reduction of a point, a power of two; 0 for a single
+            invocation, 1 for a workgroup.
+        held: The number of (vectors of) elements of its row that each invocation may hold in registers. The lowering
+            promises that ``held`` is the least with ``held * cooperative * vector`` at least the length of every row.
     """
 
     name: str

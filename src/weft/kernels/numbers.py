@@ -9,11 +9,15 @@ from weft.dtypes import DType, float32
 from weft.errors import ArgumentError
 
 LARGEST_FLOAT32: Final = 3.4028235677973366e38
-"""Above this a Python float rounds to float32 infinity."""
+"""A Python float beyond this value rounds to infinity in float32."""
 
 
 def as_parameter(value: bool | int | float, dtype: DType) -> int | float:
-    """The number that a kernel's parameter of a type takes; ``ArgumentError`` where the type cannot hold it."""
+    """Return a number in the form of a kernel parameter of a type.
+
+    Raises:
+        ArgumentError: For a number that the type cannot hold.
+    """
     if dtype.kind == "float":
         try:
             number = float(value)
@@ -27,11 +31,11 @@ def as_parameter(value: bool | int | float, dtype: DType) -> int | float:
         return number
     if isinstance(value, float) and not math.isfinite(value):
         raise ArgumentError(
-            f"the number {value} is given for elements of type {dtype.name}, expected a finite one"
+            f"the number {value} is given for elements of type {dtype.name}, expected a finite number"
         )
     whole = int(value)
     if not -(2**63) <= whole < 2**63:
         raise ArgumentError(
-            f"the number {value} is given for elements of type {dtype.name}, expected one of 64 bits"
+            f"the number {value} is given for elements of type {dtype.name}, expected a number of at most 64 bits"
         )
     return whole & 0xFFFFFFFF if dtype.kind == "uint" else whole

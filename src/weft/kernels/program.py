@@ -1,7 +1,7 @@
-"""What an op lowers to: steps over the op's operands, outputs and temporaries. The eager executor runs it.
+"""``KernelProgram``: the lowered form of an op, kernel calls over its operands, outputs and temporaries.
 
-Geometry (sizes, strides) is in the step's parameters, so a program serves every call with the same shapes; what
-changes from call to call, the operands' offsets and Python scalars, is named by ``Offset`` and ``Scalar``.
+The arguments of a step contain the sizes and strides, so a program serves all calls with the same shapes. Arguments
+that change from call to call, the operands' offsets and Python scalars, are references: ``Offset`` and ``Scalar``.
 """
 
 from __future__ import annotations
@@ -32,17 +32,21 @@ class Scalar:
 Argument = int | float | Offset | Scalar
 
 PARTS = 64
-"""Parts of a kernel over many tensors, at most: their text, bindings and parameters take time to compile each."""
+"""The most parts of a kernel over many tensors: each part's code, bindings and parameters take time to compile."""
 
 
 @dataclass(frozen=True)
 class Epilogue:
-    """What becomes of each element of a library kernel's result, in place of its store.
+    """The epilogue of a library kernel: operations fused onto each element of its result, in place of the store.
 
-    ``part`` folds and checks nothing. Its axes, all of constant size, are in row-major order those of the result,
-    whose ``shape`` is (batches, rows, columns), each of them as one axis or as several. ``element`` is the variable
-    that holds the element, in the result's compute type. Loads and stores are of ``buffers``, which are bound after
-    the operands, those that are only read first; loads may be of an operand, too, by the template's name for it.
+    Attributes:
+        name: The name of the fused kernel.
+        part: The operations, without reductions and checks. Its axes, all of constant size, are the result's axes in
+            row-major order; each of batches, rows and columns may be several axes.
+        shape: The shape of the result: (batches, rows, columns).
+        element: The variable of the result's element, in its compute type.
+        buffers: The buffers that the part loads and stores, bound after the operands, read-only ones first. The part
+            may load from operands, too, by their names in the template.
     """
 
     name: str
@@ -54,9 +58,9 @@ class Epilogue:
 
 @dataclass(frozen=True)
 class Library:
-    """A library kernel by name, with the template's static choices; ``codegen`` finds the target's template.
+    """A library kernel by name, with the static options of its template; ``codegen`` finds the target's template.
 
-    With an ``epilogue`` the kernel's own result is no buffer of it.
+    A kernel with an ``epilogue`` does not bind a buffer for its own result.
     """
 
     name: str
@@ -67,7 +71,7 @@ class Library:
 
 @dataclass(frozen=True)
 class KernelStep:
-    """One dispatch. ``buffers`` are value indices in the kernel's buffer order; ``arguments`` follow its parameters."""
+    """A kernel call; ``buffers`` are value indices in the kernel's buffer order, ``arguments`` follow its parameters."""
 
     kernel: Kernel | Library | KernelSpec
     buffers: tuple[int, ...]
@@ -83,7 +87,7 @@ class KernelProgram:
 
 
 def renumbered(step: KernelStep, indices: Sequence[int]) -> KernelStep:
-    """The step with value ``indices[i]`` in place of each value ``i``."""
+    """Return the step with value ``indices[i]`` in place of each value ``i``."""
 
     def moved(argument: Argument) -> Argument:
         if isinstance(argument, Offset | Scalar):

@@ -42,7 +42,9 @@ class Parameters:
             memory.extend(packed)
         return offset, len(packed)
 
-    def finish(self, calls: Sequence[tuple[Pipeline, tuple[int, int], tuple[int, int, int]]]) -> list[RecordedDispatch]:
+    def finish(
+        self, calls: Sequence[tuple[Pipeline, tuple[int, int], tuple[int, int, int]]]
+    ) -> list[RecordedDispatch]:
         """Return the calls with pointers to their parameters, which live as long as this object."""
         ffi = native().ffi
         data = ffi.from_buffer(self._immediates)

@@ -1,9 +1,8 @@
-"""What the kernels of attention take: buffers and parameters of each form, for templates and lowerings alike.
+"""The interface of the attention kernels: buffers, parameters and tile sizes of each form.
 
-Tensors are (batch, length, heads, size) with any strides; ``sums`` (batch, heads, length, 2: the largest score and 1
+Tensors are (batch, length, heads, size) with any strides. ``sums`` (batch, heads, length, 2: the largest score, and 1
 over the sum of exponentials) and ``stats`` (batch, heads, length, 3: ``sums``, then the sum of the output times its
-gradient) are dense. Parameters are ``SIZES``, then for
-each buffer in order its offset and strides.
+gradient) are contiguous. The parameters are ``SIZES``, then offset and strides of each buffer in order.
 """
 
 from __future__ import annotations
@@ -12,22 +11,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 SIZES = ("batch", "heads", "shared", "l", "s", "scale")
-"""``shared`` heads of keys and values for ``heads`` of queries; ``l`` queries, ``s`` keys."""
+"""``heads`` query heads share ``shared`` heads of keys and values; ``l`` queries, ``s`` keys."""
 STRIDED = ("offset", "b", "l", "h", "d")
 MASKED = ("offset", "b", "h", "l", "s")
 DENSE = ("offset",)
 CPU_ROWS, CPU_KEYS = 128, 512
-"""On the CPU: queries and keys of a tile of scores, which stays in a processor's own cache."""
+"""The queries and keys of a tile of scores on the CPU, which fits a core's cache."""
 LARGEST_HEAD = 256
-"""Elements of a head, at most: the sums of a row of results are held in registers."""
+"""The largest head size: the accumulators of a row of results are held in registers."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """On a GPU: own rows by other rows of a tile of scores, and each invocation's share of it.
+    """A tile of scores on a GPU, own rows by other rows, and each invocation's block of it.
 
-    Heads are staged ``depth`` words of 4 elements at a time, rows padded by a word against bank conflicts. ``ahead``
-    loads what comes next into registers while the present stage is multiplied.
+    Heads are staged in workgroup memory ``depth`` words of 4 elements at a time, in rows padded by a word against bank
+    conflicts. With ``ahead`` the next stage is prefetched into registers while the current stage is multiplied.
     """
 
     rows: int
@@ -39,32 +38,32 @@ class Tile:
 
     @property
     def across(self) -> int:
-        """Invocations that share a row."""
+        """The invocations that share a row."""
         return self.columns // self.column_block
 
     @property
     def down(self) -> int:
-        """Invocations that share a column."""
+        """The invocations that share a column."""
         return self.rows // self.row_block
 
     @property
     def invocations(self) -> int:
-        """Invocations of a workgroup."""
+        """The invocations of a workgroup."""
         return self.across * self.down
 
     @property
     def pitch(self) -> int:
-        """Words from a row of weights to the next."""
+        """The words between the starts of two rows of weights."""
         return self.columns // 4 + 1
 
     @property
     def row_words(self) -> int:
-        """Words that workgroup memory has for each own row: staged elements, partial results, weights."""
+        """The words of workgroup memory for each own row: staged elements, partial results, weights."""
         return max(self.pitch, self.depth + 1)
 
     @property
     def memory(self) -> int:
-        """Bytes of workgroup memory."""
+        """The bytes of workgroup memory."""
         return 16 * (self.rows * self.row_words + self.column_block * self.depth * (self.across + 1))
 
 
@@ -75,15 +74,15 @@ TILES: dict[str, Tile] = {
     "small": Tile(32, 32, 4, 4),
 }
 LONG = 512
-"""Own rows from which on large tiles keep a GPU busy."""
+"""The least number of own rows for which large tiles occupy a GPU."""
 SUITED = (("tall", 64, LONG), ("broad", 128, LONG), ("flat", LARGEST_HEAD, 0), ("small", LARGEST_HEAD, 0))
-"""Tiles with the largest head and the least rows that they are for, the fastest first (measured on an H200)."""
+"""Tiles with their largest head and their least number of rows, the fastest first (measured on an H200)."""
 
 
 def tile_for(limits: Mapping[str, int], software: bool, size: int, rows: int) -> str:
-    """The tile for heads of ``size`` and so many own rows: the first that suits them and fits the target's limits.
+    """Return the tile for heads of ``size`` and ``rows`` own rows: the first of ``SUITED`` within the target's limits.
 
-    The last one does always. A software rasteriser gets it too, as it compiles it soonest.
+    The last tile fits all targets. A software rasteriser always gets the last tile, which it compiles fastest.
     """
     memory = limits.get("max-compute-workgroup-storage-size", 16384)
     invocations = limits.get("max-compute-invocations-per-workgroup", 256)
@@ -97,13 +96,13 @@ def tile_for(limits: Mapping[str, int], software: bool, size: int, rows: int) ->
 
 @dataclass(frozen=True)
 class Form:
-    """The buffers that a form reads, without the mask, which follows them, and those that it writes."""
+    """The inputs of a form, without the mask, which follows them, and its outputs."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
     def reads(self, masked: bool) -> tuple[str, ...]:
-        """All inputs."""
+        """Return all inputs."""
         return (*self.inputs, "mask") if masked else self.inputs
 
 
@@ -113,18 +112,17 @@ FORMS = {
     "key": Form(("q", "k", "v", "grad", "stats"), ("dk", "dv")),
     "backward": Form(("q", "k", "v", "grad", "stats"), ("dq", "dk", "dv")),
 }
-"""``query`` and ``key`` together are ``backward``, by workgroups over queries and over keys."""
+"""The forms. ``query`` and ``key``, with workgroups over queries and over keys, together compute ``backward``."""
 
 
 def of_buffer(name: str) -> tuple[str, ...]:
-    """What follows a buffer's name in its parameters: its offset and strides."""
+    """Return the suffixes of a buffer's parameters: its offset and strides."""
     if name == "mask":
         return MASKED
     return DENSE if name in ("sums", "stats") else STRIDED
 
 
 def parameters(form: str, masked: bool) -> tuple[str, ...]:
-    """The names of a form's parameters in order."""
-    own = FORMS[form]
-    buffers = (*own.reads(masked), *own.outputs)
+    """Return the names of a form's parameters in order."""
+    buffers = (*FORMS[form].reads(masked), *FORMS[form].outputs)
     return (*SIZES, *(f"{name}_{part}" for name in buffers for part in of_buffer(name)))

@@ -1,7 +1,8 @@
-"""What a scan folds, for both targets: states, how an element becomes one, and how two join.
+"""The associative operators of scans, for all targets: the state of an element, and the combination of two states.
 
-A scan keeps one to two numbers a place. ``lift`` makes them from the inputs ``x0, x1`` at place ``i``; ``join`` from
-those of an earlier run (``a0, a1``) and of the run after it (``b0, b1``); it is associative, and NaN stays.
+The state of a scan is one or two numbers. ``lift`` computes the state of an element from the inputs ``x0, x1`` at
+position ``i``; ``join`` combines the state of a run (``a0, a1``) with the state of the following run (``b0, b1``). The
+combination is associative and propagates NaN.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from weft.target import TargetProfile
 
 @dataclass(frozen=True)
 class Scan:
-    """``places``: which states are places (int64) instead of values; ``outputs``: which states are results."""
+    """A scan's operator; ``places`` are the states that are positions (int64), ``outputs`` those that are results."""
 
     inputs: int
     lift: tuple[str, ...]
@@ -26,22 +27,22 @@ class Scan:
     places: tuple[int, ...] = ()
 
     def types(self, value: DType) -> tuple[DType, ...]:
-        """The type of each state, where values are computed in ``value``."""
+        """Return the type of each state for values of type ``value``."""
         return tuple(INDEX if at in self.places else value for at in range(len(self.lift)))
 
     def lifted(self, value: DType) -> tuple[Expr, ...]:
-        """The states of an element, over ``x0 … i``."""
+        """Return the states of an element, over ``x0 … i``."""
         names = {**{f"x{at}": value for at in range(self.inputs)}, "i": INDEX}
         return tuple(parse(text, names) for text in self.lift)
 
     def joined(self, value: DType) -> tuple[Expr, ...]:
-        """The states of two runs together, over ``a0 … b0 …``."""
+        """Return the combined states of two runs, over ``a0 … b0 …``."""
         types = self.types(value)
         names = {f"{run}{at}": dtype for run in "ab" for at, dtype in enumerate(types)}
         return tuple(parse(text, names) for text in self.join)
 
     def variables(self, run: str, value: DType) -> tuple[Expr, ...]:
-        """The variables of a run's states, ``"a"`` or ``"b"``."""
+        """Return the variables of the states of run ``"a"`` or ``"b"``."""
         return tuple(variable(f"{run}{at}", dtype) for at, dtype in enumerate(self.types(value)))
 
 
@@ -63,35 +64,35 @@ SCANS = {
     ),
     "cummax": _extreme(">="),
     "cummin": _extreme("<="),
-    # the maps h -> x0 * h + x1, one after another
+    # the composition of the maps h -> x0 * h + x1
     "recurrence": Scan(2, ("x0", "x1"), ("a0 * b0", "b0 * a1 + b1"), (1,)),
 }
 
 
 def accumulator(name: str, dtype: DType, wide: bool) -> DType:
-    """The type that values are folded in; ``wide`` targets fold floats in float64."""
+    """Return the accumulator's type; ``wide`` targets accumulate floats in float64."""
     if wide and dtype.kind == "float" and name in ("cumsum", "cumprod", "logcumsumexp", "recurrence"):
         return dtypes.float64
     return dtypes.int32 if dtype is dtypes.bool_ else dtype.compute
 
 
 def parameters(buffers: list[str]) -> tuple[str, ...]:
-    """The kernels' parameters, int64: two outer sizes and the length, and each buffer's start and strides."""
+    """Return the kernels' parameters, all int64: two outer sizes, the length, and each buffer's start and strides."""
     names = [f"{name}_{part}" for name in buffers for part in ("offset", "first", "s0", "s1", "sn")]
     return ("rows0", "rows1", "n", *names)
 
 
 SHARE = 8
-"""Consecutive elements that an invocation folds, on targets with workgroups."""
+"""The consecutive elements that an invocation folds, on targets with workgroups."""
 
 
 def invocations(profile: TargetProfile, form: str) -> int:
-    """Invocations in a workgroup."""
+    """Return the invocations of a workgroup."""
     if form == "serial":
         return 64
     return 32 if profile.software else 256
 
 
 def block(profile: TargetProfile) -> int:
-    """Elements that a workgroup folds."""
+    """Return the elements that a workgroup folds."""
     return invocations(profile, "blocks") * SHARE
