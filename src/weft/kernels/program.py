@@ -71,7 +71,7 @@ class Library:
 
 @dataclass(frozen=True)
 class KernelStep:
-    """A kernel call; ``buffers`` are value indices in the kernel's buffer order, ``arguments`` follow its parameters."""
+    """A kernel call; ``buffers`` are value indices in the kernel's buffer order, ``arguments`` its parameters."""
 
     kernel: Kernel | Library | KernelSpec
     buffers: tuple[int, ...]
