@@ -83,7 +83,9 @@ class Nerf(nn.Module):
 
     def forward(self, x):
         scaled = [x * (2.0**k * math.pi) for k in range(self.frequencies)]
-        return self.layers(wf.cat([one.sin() for one in scaled] + [one.cos() for one in scaled], dim=1))
+        return self.layers(
+            wf.cat([value.sin() for value in scaled] + [value.cos() for value in scaled], dim=1)
+        )
 
 
 class Recurrent(nn.Module):

@@ -32,8 +32,8 @@ def agree(fn, *tensors, bound: float = 1e-5):
     expected = _results_and_gradients(fn, tensors)
     for _ in range(2):
         found = _results_and_gradients(compiled, tensors)
-        for one, other in zip(found, expected, strict=True):
-            numpy.testing.assert_allclose(one, other, rtol=bound, atol=bound)
+        for actual, wanted in zip(found, expected, strict=True):
+            numpy.testing.assert_allclose(actual, wanted, rtol=bound, atol=bound)
     assert compiled.compilations == 1
     return compiled
 
@@ -42,9 +42,9 @@ def _results_and_gradients(fn, tensors):
     leaves = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in tensors]
     result = fn(*leaves)
     results = result if isinstance(result, tuple) else (result,)
-    total = sum(((at + 1) * one.sin().sum() for at, one in enumerate(results) if one.requires_grad))
+    total = sum(((at + 1) * result.sin().sum() for at, result in enumerate(results) if result.requires_grad))
     total.backward()
-    return [one.detach().numpy() for one in results] + [
+    return [result.detach().numpy() for result in results] + [
         leaf.grad.numpy() for leaf in leaves if leaf.grad is not None
     ]
 
@@ -96,9 +96,9 @@ def test_calls_before_the_first_goes_backward_hold_values_of_their_own(device) -
     results = [f(tensor) for tensor in tensors]
     for result in reversed(results):
         result.backward()
-    for one in tensors:
-        x = one.detach().numpy()
-        numpy.testing.assert_allclose(one.grad.numpy(), numpy.exp(x) * (1 + x), rtol=1e-4)
+    for value in tensors:
+        x = value.detach().numpy()
+        numpy.testing.assert_allclose(value.grad.numpy(), numpy.exp(x) * (1 + x), rtol=1e-4)
 
 
 def test_what_no_gradient_reaches_gets_none(device) -> None:
@@ -113,15 +113,15 @@ def test_what_no_gradient_reaches_gets_none(device) -> None:
     for chosen in ((0,), (1,), (0, 2), (0, 1, 2), (2,)):
         found = []
         for fn in (f, compiled):
-            for one in (x, trunk, left, right):
-                one.grad = None
+            for value in (x, trunk, left, right):
+                value.grad = None
             results = fn(x)
             sum((at + 1) * results[at].sin().sum() for at in chosen).backward()
-            found.append([one.grad for one in (x, trunk, left, right)])
-        for one, other in zip(*found, strict=True):
-            assert (one is None) == (other is None)
-            if one is not None:
-                numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-6)
+            found.append([value.grad for value in (x, trunk, left, right)])
+        for actual, wanted in zip(*found, strict=True):
+            assert (actual is None) == (wanted is None)
+            if actual is not None:
+                numpy.testing.assert_allclose(actual.numpy(), wanted.numpy(), rtol=1e-4, atol=1e-6)
     assert compiled.compilations == 1
 
 
@@ -173,8 +173,8 @@ def test_random_numbers_are_those_of_the_eager_run_and_the_same_in_the_gradient(
             y = fn(x)
             y.sum().backward()
             runs.append((y.detach().numpy(), x.grad.numpy(), wf.rand(2, device=device.name).numpy()))
-    for one, other in zip(runs[:2], runs[2:], strict=True):
-        for a, b in zip(one, other, strict=True):
+    for actual, wanted in zip(runs[:2], runs[2:], strict=True):
+        for a, b in zip(actual, wanted, strict=True):
             numpy.testing.assert_array_equal(a, b)
     y, grad, _ = runs[2]
     numpy.testing.assert_allclose(grad * x.detach().numpy(), y, rtol=1e-5, atol=1e-6)
@@ -216,11 +216,11 @@ def test_saved_values_go_after_backward(device) -> None:
     x, w = given(device, 8, 8), given(device, 8, 8, seed=1)
     result = wf.compile(lambda x: ((x @ w).exp() @ w).sum())(x)
     node = result.grad_fn
-    kept = [weakref.ref(one.data.storage) for one in node._kept if one.itself]
+    kept = [weakref.ref(value.data.storage) for value in node._kept if value.itself]
     assert kept
     result.backward()
     gc.collect()
-    assert not any(one() is not None for one in kept)
+    assert not any(value() is not None for value in kept)
 
 
 def test_a_parameter_that_is_written_before_backward_is_an_error(device) -> None:
@@ -329,8 +329,8 @@ def test_checkpoints_around_and_inside(device) -> None:
     expected = _results_and_gradients(lambda x: (x @ w).tanh() @ w, (x,))
     w.grad = None
     found = _results_and_gradients(lambda x: checkpoint(inner, x), (x,))
-    for one, other in zip(found, expected, strict=True):
-        numpy.testing.assert_allclose(one, other, rtol=1e-5)
+    for actual, wanted in zip(found, expected, strict=True):
+        numpy.testing.assert_allclose(actual, wanted, rtol=1e-5)
     agree(lambda x: checkpoint(lambda y: F.dropout(y @ y.t(), 0.0).exp(), x).sum(), x, bound=1e-4)
 
 

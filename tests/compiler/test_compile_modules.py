@@ -36,7 +36,7 @@ def test_a_compiled_module_shares_everything(device) -> None:
     numpy.testing.assert_allclose(compiled(x).detach().numpy(), net(x).detach().numpy(), rtol=1e-5)
     compiled.layer = nn.Linear(3, 2).to(device.name)
     assert net.layer is compiled.layer
-    compiled.load_state_dict({name: one * 2 for name, one in net.state_dict().items()})
+    compiled.load_state_dict({name: tensor * 2 for name, tensor in net.state_dict().items()})
     numpy.testing.assert_allclose(compiled(x).detach().numpy(), net(x).detach().numpy(), rtol=1e-5)
     compiled.train()
     wf.manual_seed(1)

@@ -30,11 +30,11 @@ def test_losses_of_twenty_steps(device, dtype: str, bound: float, model: str) ->
     assert list(made.model.state_dict()) == list(eager.model.state_dict())
     if dtype == "float32" and optimizer != "SGD":
         return  # Adam takes full steps on biases without influence, whose gradient is rounding alone
-    for (name, one), (_, other) in zip(
+    for (name, actual), (_, wanted) in zip(
         made.model.state_dict().items(), eager.model.state_dict().items(), strict=True
     ):
         numpy.testing.assert_allclose(
-            one.numpy(), other.numpy(), rtol=20 * bound, atol=2 * bound, err_msg=name
+            actual.numpy(), wanted.numpy(), rtol=20 * bound, atol=2 * bound, err_msg=name
         )
 
 

@@ -47,7 +47,7 @@ class Training:
                 scatter(tensor)
 
     def tensors(self) -> list[wf.Tensor]:
-        states = [one for entry in self.optimizer.state.values() for one in entry.values()]
+        states = [value for entry in self.optimizer.state.values() for value in entry.values()]
         return [*self.model.parameters(), *states]
 
     def step(self, x: wf.Tensor) -> wf.Tensor:
@@ -77,14 +77,14 @@ def plan_of(step: wf.JitFunction) -> Plan:
 def updates(step: wf.JitFunction) -> int:
     """The dispatches that update parameters."""
     plan = plan_of(step)
-    for one in plan.dispatches():
-        assert len(one.places) + one.spec.reports <= 8, one
+    for value in plan.dispatches():
+        assert len(value.places) + value.spec.reports <= 8, value
     return sum("adam" in dispatch.spec.name for dispatch in plan.dispatches())
 
 
 def equal(found: Training, expected: Training) -> None:
-    for one, other in zip(found.values(), expected.values(), strict=True):
-        numpy.testing.assert_allclose(one, other, rtol=2e-3, atol=1e-5)
+    for actual, wanted in zip(found.values(), expected.values(), strict=True):
+        numpy.testing.assert_allclose(actual, wanted, rtol=2e-3, atol=1e-5)
 
 
 def reference(steps: int, **options: object) -> tuple[Training, list[float]]:
@@ -110,8 +110,8 @@ def test_narrow_types_share_bindings() -> None:
     made = Training(True, dtype=wf.bfloat16)
     step = wf.jit(made.step)
     numpy.testing.assert_allclose([step(made.batch).item() for _ in range(4)], expected, rtol=2e-2)
-    for one, other in zip(made.values(), eager.values(), strict=True):
-        numpy.testing.assert_allclose(one, other, rtol=5e-2, atol=2e-2)
+    for actual, wanted in zip(made.values(), eager.values(), strict=True):
+        numpy.testing.assert_allclose(actual, wanted, rtol=5e-2, atol=2e-2)
     assert updates(step) <= 2
 
 
@@ -126,7 +126,7 @@ def test_eager_code_uses_the_states_between_steps() -> None:
     versions = [parameter._data.storage.version for parameter in made.model.parameters()]
     step(made.batch)
     assert [parameter._data.storage.version for parameter in made.model.parameters()] == [
-        one + 1 for one in versions
+        version + 1 for version in versions
     ]
 
 
@@ -212,7 +212,7 @@ def test_a_tensor_that_is_disposed_leaves_the_others() -> None:
     before = made.values()
     first, *others = made.tensors()
     first._data.storage.dispose()
-    for one, values in zip(others, before[1:], strict=True):
-        numpy.testing.assert_array_equal(one.detach().numpy(), values)
+    for tensor, values in zip(others, before[1:], strict=True):
+        numpy.testing.assert_array_equal(tensor.detach().numpy(), values)
     with pytest.raises(wf.errors.DisposedError):
         step(made.batch)

@@ -173,7 +173,7 @@ def test_state_is_read_and_written(device) -> None:
 
     kept = [f(ones(device, 2)) for _ in range(3)]
     assert count.tolist() == [3.0, 3.0]
-    assert [one.tolist() for one in kept] == [[2.0, 2.0], [4.0, 4.0], [6.0, 6.0]]
+    assert [value.tolist() for value in kept] == [[2.0, 2.0], [4.0, 4.0], [6.0, 6.0]]
     count.zero_()
     assert f(ones(device, 2)).tolist() == [2.0, 2.0]
     assert f.compilations == 1

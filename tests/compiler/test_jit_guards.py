@@ -287,7 +287,7 @@ def test_plain_values_are_compared_by_type_and_value() -> None:
         b"",
     ]
     assert all(map(is_plain, values)) and not any(map(is_plain, ([], {}, object(), (object(),))))
-    for i, one in enumerate(values):
+    for i, value in enumerate(values):
         for j, other in enumerate(values):
-            assert same(one, other) == (i == j), (one, other)
+            assert same(value, other) == (i == j), (value, other)
     assert snapshot([1, [2]]) is None and snapshot([1, "a"]) == [1, "a"]

@@ -102,8 +102,8 @@ def test_the_same_as_eager(small: str, name: str, lines: Callable[[], list[str]]
     expected = call(*given)
     for _ in range(2):
         results = jitted(*given)
-        for one, other in zip(_tuple(results), _tuple(expected), strict=True):
-            numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-5, atol=1e-6)
+        for actual, wanted in zip(_tuple(results), _tuple(expected), strict=True):
+            numpy.testing.assert_allclose(actual.numpy(), wanted.numpy(), rtol=1e-5, atol=1e-6)
     assert jitted.compilations == 1
     assert len(lines()) == 1
 
@@ -167,8 +167,8 @@ def test_training_steps_carry_their_state_on(small: str, kind: str, lines: Calla
     """Gradients inside, a large parameter with the optimizer's state, and random counters."""
     expected = trained(small, kind, False)
     assert lines() == []
-    for one, other in zip(trained(small, kind, True), expected, strict=True):
-        numpy.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    for actual, wanted in zip(trained(small, kind, True), expected, strict=True):
+        numpy.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-5)
     assert len(lines()) == 1
 
 
@@ -176,12 +176,12 @@ def test_compiled_with_gradients_outside(small: str, lines: Callable[[], list[st
     a, w = array(700, 40), array(40, 30, seed=1)
     found = []
     for call in (lambda x, y: (x @ y).relu(), wf.compile(lambda x, y: (x @ y).relu())):
-        x, y = (wf.tensor(one, device=small, requires_grad=True) for one in (a, w))
+        x, y = (wf.tensor(value, device=small, requires_grad=True) for value in (a, w))
         for _ in range(2):
             (call(x, y) * 0.5).sum().backward()
         found.append([x.grad.numpy(), y.grad.numpy()])
-    for one, other in zip(*found, strict=True):
-        numpy.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    for actual, wanted in zip(*found, strict=True):
+        numpy.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4)
     assert any("the gradients of" in line for line in lines())
 
 
@@ -214,8 +214,8 @@ def test_results_have_memory_of_their_own(small: str) -> None:
     a = array(300, 200)
     x = wf.tensor(a, device=small)
     same, twice, again, part = wf.jit(lambda x: (x, (y := x * 2), y, y[3]))(x)
-    for one in (same, twice, part):
-        one.zero_()
+    for value in (same, twice, part):
+        value.zero_()
     numpy.testing.assert_array_equal(x.numpy(), a)
     numpy.testing.assert_array_equal(again.numpy(), a * 2)
 
@@ -272,8 +272,8 @@ def test_plans_are_saved_and_loaded_but_have_no_report(
     expected = (weight + x).numpy() * 2
     plan.save(tmp_path / "plan")
     loaded = load_plan(tmp_path / "plan", device=small)
-    for one in (loaded, plan):
-        numpy.testing.assert_allclose(one(x).numpy(), expected, rtol=1e-6)
+    for value in (loaded, plan):
+        numpy.testing.assert_allclose(value(x).numpy(), expected, rtol=1e-6)
         with pytest.raises(errors.UnsupportedError, match=r"expected a plan: .* takes 240,000 bytes"):
-            one.report()
+            value.report()
     assert len(lines()) == 2

@@ -47,7 +47,7 @@ def test_results_are_those_of_eager(device: Any, name: str, number: Any, shape: 
             continue
         assert not isinstance(found, WeftError), (dtype, found)
         assert found.dtype is expected.dtype, (dtype, found.dtype, expected.dtype)
-        a, b = (one.to(dtype=wf.float32).numpy().astype("float64") for one in (found, expected))
+        a, b = (value.to(dtype=wf.float32).numpy().astype("float64") for value in (found, expected))
         numpy.testing.assert_allclose(a, b, rtol=1e-6, err_msg=str(dtype))
 
 
@@ -65,9 +65,9 @@ def test_results_that_are_numbers_are_tensors_of_their_type(device: Any) -> None
     f = wf.jit(lambda x, k: (k, k * 2, k / 2, k > 1, x + k))
     x = wf.zeros(1, device=device.name)
     whole, real = f(x, 3), f(x, 0.1)
-    assert [one.dtype for one in whole] == [wf.int64, wf.int64, wf.float32, wf.bool, wf.float32]
-    assert [one.dtype for one in real] == [wf.float32, wf.float32, wf.float32, wf.bool, wf.float32]
-    assert [one.item() for one in whole[:4]] == [3, 6, 1.5, True]
+    assert [tensor.dtype for tensor in whole] == [wf.int64, wf.int64, wf.float32, wf.bool, wf.float32]
+    assert [tensor.dtype for tensor in real] == [wf.float32, wf.float32, wf.float32, wf.bool, wf.float32]
+    assert [tensor.item() for tensor in whole[:4]] == [3, 6, 1.5, True]
     assert real[0].item() == numpy.float32(0.1)
 
 
@@ -123,8 +123,8 @@ def test_plain_uses_of_a_number_are_refused(use: str) -> None:
 
     for k in (2, 3):
         found, expected = closed(x), function(x, k)
-        for one, other in zip(
+        for actual, wanted in zip(
             *(value if isinstance(value, list) else [value] for value in (found, expected)), strict=True
         ):
-            assert one.tolist() == other.tolist()
+            assert actual.tolist() == wanted.tolist()
     assert closed.compilations == 2

@@ -183,10 +183,10 @@ def test_arguments_keep_the_types_of_their_containers(device) -> None:
 def test_jitted_functions_are_pickled_by_reference(name: str) -> None:
     function = globals()[name]
     again, copied = pickle.loads(pickle.dumps(function)), copy.deepcopy(function)
-    for one in (again, copied):
-        assert type(one) is type(function) and one.max_cached == function.max_cached
-        assert one.donate == function.donate
-        assert one(ones(2)).tolist() == function(ones(2)).tolist()
+    for value in (again, copied):
+        assert type(value) is type(function) and value.max_cached == function.max_cached
+        assert value.donate == function.donate
+        assert value(ones(2)).tolist() == function(ones(2)).tolist()
     assert (again is function) == (name == "decorated"), "a decorated function is what its name stands for"
 
 
@@ -200,20 +200,22 @@ def test_functions_without_a_name_are_not_pickled() -> None:
 def test_objects_with_jitted_methods_are_copied_and_pickled() -> None:
     owner = Doubler()
     owner.run(ones(1))
-    for one in (copy.deepcopy(owner), pickle.loads(pickle.dumps(owner))):
-        one.by = 4.0
-        assert one.run is not owner.run and one.run.__wrapped__.__self__ is one
-        assert one.run(ones(1)).tolist() == [4.0] and owner.run(ones(1)).tolist() == [2.0]
+    for value in (copy.deepcopy(owner), pickle.loads(pickle.dumps(owner))):
+        value.by = 4.0
+        assert value.run is not owner.run and value.run.__wrapped__.__self__ is value
+        assert value.run(ones(1)).tolist() == [4.0] and owner.run(ones(1)).tolist() == [2.0]
 
 
 def test_modules_with_a_jitted_forward_are_copied_and_pickled() -> None:
     net = Net()
     expected = net(ones(3, 2))
-    for one in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), copy.deepcopy(wf.jit(net))):
-        inner = one.__wrapped__ if isinstance(one, type(decorated)) else one
+    for value in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), copy.deepcopy(wf.jit(net))):
+        inner = value.__wrapped__ if isinstance(value, type(decorated)) else value
         assert inner.fc.weight is not net.fc.weight
-        assert one(ones(3, 2)).tolist() == expected.tolist()
+        assert value(ones(3, 2)).tolist() == expected.tolist()
         with wf.no_grad():
             inner.fc.weight.add_(1)
             inner.fc.bias.zero_()
-        assert one(ones(3, 2)).tolist() != expected.tolist() and net(ones(3, 2)).tolist() == expected.tolist()
+        assert (
+            value(ones(3, 2)).tolist() != expected.tolist() and net(ones(3, 2)).tolist() == expected.tolist()
+        )

@@ -24,10 +24,10 @@ def test_captures_are_given_beside_the_result(device) -> None:
     assert f(x).item() == 0
     result, captures = f.with_captures(x * 3)
     assert result.item() == 0
-    assert {name: one.tolist() for name, one in captures.items()} == {
+    assert {name: tensor.tolist() for name, tensor in captures.items()} == {
         "hidden": [3, 3], "layer0": [6, 6], "layer1": [12, 12],
     }  # fmt: skip
-    assert not any(one.requires_grad for one in captures.values())
+    assert not any(tensor.requires_grad for tensor in captures.values())
 
 
 def test_a_graph_without_captures_holds_no_sign_of_them() -> None:

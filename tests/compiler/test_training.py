@@ -52,11 +52,11 @@ def test_losses_of_fifty_steps(device, dtype: str, bound: float, model: str) -> 
     assert all(parameter.grad is None for parameter in made.model.parameters())
     if dtype == "float32" and optimizer != "SGD":
         return  # Adam takes full steps on biases without influence, whose gradient is rounding alone
-    for (name, one), (_, other) in zip(
+    for (name, actual), (_, wanted) in zip(
         made.model.state_dict().items(), eager.model.state_dict().items(), strict=True
     ):
         numpy.testing.assert_allclose(
-            one.numpy(), other.numpy(), rtol=20 * bound, atol=2 * bound, err_msg=name
+            actual.numpy(), wanted.numpy(), rtol=20 * bound, atol=2 * bound, err_msg=name
         )
 
 
@@ -131,7 +131,7 @@ def test_the_digits_example(device, dtype: str, bound: float) -> None:
         for at in range(STEPS):
             kept.append(run_step(images[at * 16 : at * 16 + 16], labels[at * 16 : at * 16 + 16]))
             schedule.step()
-        return [one.item() for one in kept]
+        return [value.item() for value in kept]
 
     numpy.testing.assert_allclose(run(True), run(False), rtol=bound)
 
@@ -160,7 +160,7 @@ def test_recurrent_layers_are_loops_of_any_length(kind: str, layers: int, bidire
         graph = trace(step, wf.zeros(4, length, 3), wf.tensor([0, 1, 2, 3])).graph
         assert loops(graph) == [length] * (2 * layers * (1 + bidirectional))
         plan = compile_graph(graph, devices.open(str(next(model.parameters()).device)).profile)
-        assert sum(isinstance(one, Loop) for one in plan.steps) == len(loops(graph))
+        assert sum(isinstance(step, Loop) for step in plan.steps) == len(loops(graph))
         steps[length] = sum(1 for _ in plan.dispatches())
     assert steps[12] == steps[48]
 

@@ -73,7 +73,7 @@ def started(device: Device, **options: Any) -> wf.compiler.CompiledTraining:
 
 
 def run(train: wf.compiler.CompiledTraining, batches: Any) -> list[float]:
-    return [one.loss for one in [train.step(x=x, y=y) for x, y in batches]]
+    return [result.loss for result in [train.step(x=x, y=y) for x, y in batches]]
 
 
 def by_hand(
@@ -128,7 +128,9 @@ def test_the_losses_are_those_of_a_loop_by_hand(name: str, device: Device) -> No
 def test_normalized_gradients_against_pytorch() -> None:
     model = nn.Linear(6, 3, device="cpu")
     theirs = torch.nn.Linear(6, 3)
-    theirs.load_state_dict({name: torch.tensor(one.numpy()) for name, one in model.state_dict().items()})
+    theirs.load_state_dict(
+        {name: torch.tensor(tensor.numpy()) for name, tensor in model.state_dict().items()}
+    )
     train = wf.compile_training(
         model, cost, lambda model: wf.optim.SGD(model.parameters(), lr=0.3), INPUTS, normalize_grads=True
     )
@@ -139,8 +141,8 @@ def test_normalized_gradients_against_pytorch() -> None:
         loss.backward()
         with torch.no_grad():
             norm = sum((parameter.grad**2).sum() for parameter in theirs.parameters()).sqrt()
-            for one in theirs.parameters():
-                one -= 0.3 * one.grad / (norm + 1e-6)
+            for value in theirs.parameters():
+                value -= 0.3 * value.grad / (norm + 1e-6)
         expected.append(loss.item())
     numpy.testing.assert_allclose(found, expected, rtol=1e-5)
 
@@ -265,11 +267,11 @@ def test_half_precision_with_a_scaler(device: Device) -> None:
 
 def test_reset_begins_again(device: Device) -> None:
     train = started(device, optimizer=decaying, schedule=warm)
-    before = {name: one.numpy().copy() for name, one in train.model.state_dict().items()}
+    before = {name: tensor.numpy().copy() for name, tensor in train.model.state_dict().items()}
     first = run(train, BATCHES[:6])
     train.reset()
-    for name, one in train.model.state_dict().items():
-        numpy.testing.assert_array_equal(one.numpy(), before[name])
+    for name, tensor in train.model.state_dict().items():
+        numpy.testing.assert_array_equal(tensor.numpy(), before[name])
     assert train.steps == 0 and train.schedule.get_last_lr() == [0.002, 0.002]
     assert run(train, BATCHES[:6]) == first
     train.reset(seed=8)
@@ -281,7 +283,7 @@ def test_a_state_that_does_not_fit_changes_nothing() -> None:
     train = started(wf.devices.open("cpu"), optimizer=decaying, schedule=warm)
     run(train, BATCHES[:2])
     kept = train.state_dict()
-    others = {**kept, "model": {name: one + 1 for name, one in kept["model"].items()}, "steps": 77}
+    others = {**kept, "model": {name: value + 1 for name, value in kept["model"].items()}, "steps": 77}
     groups = copy.deepcopy(others)
     groups["optimizer"]["param_groups"].pop()
     wrong: list[tuple[Any, type[Exception], str]] = [
@@ -403,7 +405,7 @@ def test_steps_of_open_size(device: Device) -> None:
     train = wf.compile_training(network(device.name, dropout=0.0), cost, adam, inputs)
     assert train.compilations == 0
     losses = [train.step(x=x[:size], y=y[:size]) for size, (x, y) in zip((8, 3, 8, 3), BATCHES, strict=False)]
-    assert train.compilations == 2 and all(one.loss > 0 for one in losses)
+    assert train.compilations == 2 and all(result.loss > 0 for result in losses)
 
 
 def test_another_model_takes_over(device: Device) -> None:
@@ -466,7 +468,7 @@ def test_threads_take_turns() -> None:
     def look() -> None:
         found.extend(predict(x=numpy.ones((4, 6))).shape for _ in range(20))
 
-    workers = [threading.Thread(target=one) for one in (train_some, look, train_some, look)]
+    workers = [threading.Thread(target=value) for value in (train_some, look, train_some, look)]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -74,7 +74,7 @@ def prefer(monkeypatch: pytest.MonkeyPatch, chosen: Choice) -> None:
         return made
 
     def seconds(device: Any, made: Any) -> float:
-        return real(device, made) * (1e-3 if any(made is one for one in winning) else 1.0)
+        return real(device, made) * (1e-3 if any(made is value for value in winning) else 1.0)
 
     monkeypatch.setattr(subjects.Product, "dispatches", lambda self, choice: noted(own(self, choice), choice))
     monkeypatch.setattr(subjects.Fold, "dispatches", lambda self, choice: noted(fold(self, choice), choice))
@@ -118,7 +118,7 @@ def test_eager_calls_take_a_choice(gpu: Device, monkeypatch: pytest.MonkeyPatch)
 def test_really_measured(gpu: Device) -> None:
     """Nothing replaced: whichever wins computes the same."""
     a, b = given()
-    before = [one.numpy() for one in program(a, b)]
+    before = [result.numpy() for result in program(a, b)]
     (one,) = tune(wf.jit(program), a, b).measured
     assert one.chosen in possible(gpu.profile, Asked(1, 96, 64, 200, fours=("depth", "outer")))
     assert one.after <= one.before
@@ -140,10 +140,10 @@ def test_batches_types_and_cut_depths_are_measured(gpu: Device) -> None:
 
     found = tune(several, x, half)
     assert (
-        sum(one.asked.startswith("matmul") for one in found.measured) == 3
+        sum(measurement.asked.startswith("matmul") for measurement in found.measured) == 3
     )  # the others sum a depth's pieces
-    assert any("float16" in one.asked for one in found.measured)
-    wanted = [one.float().numpy() for one in several(x.to("cpu"), half.to("cpu"))]
+    assert any("float16" in measurement.asked for measurement in found.measured)
+    wanted = [value.float().numpy() for value in several(x.to("cpu"), half.to("cpu"))]
     for now, then in zip(wf.jit(several)(x, half), wanted, strict=True):
         numpy.testing.assert_allclose(now.float().numpy(), then, rtol=2e-3, atol=2e-2)
 
@@ -153,7 +153,11 @@ def test_choices_are_kept_for_the_next_process(gpu: Device, monkeypatch: pytest.
     found = tune(program, *given())
     assert found.path is not None and found.path.stat().st_mode & 0o077 == 0
     opened = WebGpuDevice(find(ADAPTER))  # what another process does
-    assert opened.profile.choices == gpu.profile.choices == {one.asked: one.chosen for one in found.measured}
+    assert (
+        opened.profile.choices
+        == gpu.profile.choices
+        == {measurement.asked: measurement.chosen for measurement in found.measured}
+    )
     opened.dispose()
     assert sorted(path.name for path in found.path.parent.iterdir()) == sorted([found.path.name, "key"])
 
@@ -255,11 +259,14 @@ def test_teams_of_folds_are_measured_and_taken(
     x = wf.tensor(numpy.random.default_rng(0).standard_normal((24, 300)).astype("float32"), device=ADAPTER)
     prefer(monkeypatch, ("team", number))
     found = tune(folds, x)
-    assert {one.asked for one in found.measured} == {"fold 24x300 side by side", "fold 300x24 apart"}
-    assert {one.chosen for one in found.measured} == {("team", number)}
+    assert {measurement.asked for measurement in found.measured} == {
+        "fold 24x300 side by side",
+        "fold 300x24 apart",
+    }
+    assert {measurement.chosen for measurement in found.measured} == {("team", number)}
     graph = trace(folds, x).graph
     plan = compile_graph(graph, gpu.profile)
-    assert {asked for asked, _ in plan.choices} == {one.asked for one in found.measured}
+    assert {asked for asked, _ in plan.choices} == {measurement.asked for measurement in found.measured}
     for results in (wf.jit(folds)(x), folds(x)):
         for now, then in zip(results, folds(x.to("cpu")), strict=True):
             numpy.testing.assert_allclose(now.numpy(), then.numpy(), rtol=1e-5, atol=1e-4)

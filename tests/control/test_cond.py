@@ -132,7 +132,7 @@ PROGRAMS = [
 
 
 def leaves_of(tree: Any) -> list[Any]:
-    return [one for part in tree for one in leaves_of(part)] if isinstance(tree, tuple | list) else [tree]
+    return [value for part in tree for value in leaves_of(part)] if isinstance(tree, tuple | list) else [tree]
 
 
 def whole(
@@ -144,7 +144,7 @@ def whole(
         leaves = [array.detach().requires_grad_() for array in arrays]
         results = leaves_of(program(cond, *leaves))
         floats = [result for result in results if result.is_floating_point()]
-        total = sum((one * one).sin().sum() for one in floats)
+        total = sum((result * result).sin().sum() for result in floats)
         firsts = grad(total, leaves, create_graph=True, allow_unused=True)
         squares = sum(((first * first).sum() for first in firsts if first is not None), start=total * 0)
         seconds = grad(squares, leaves, allow_unused=True)
@@ -152,17 +152,17 @@ def whole(
             leaf * 0 for leaf in leaves
         ]  # where nothing depends on a leaf, one may say None, the other zeros
         made = [
-            z if one is None else one
+            z if result is None else result
             for found in (firsts, seconds)
-            for z, one in zip(zeros, found, strict=True)
+            for z, result in zip(zeros, found, strict=True)
         ]
-        return [one.detach() for one in (*results, *made)]
+        return [value.detach() for value in (*results, *made)]
 
     return run
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda value: value.__name__)
 def test_values_and_gradients_are_those_of_an_if(device, program: Callable[..., Any], mode: str) -> None:
     kind = wf.float64 if device.supports(wf.float64) else wf.float32
     bound = 1e-10 if kind is wf.float64 else 2e-4
@@ -171,11 +171,11 @@ def test_values_and_gradients_are_those_of_an_if(device, program: Callable[..., 
     for sign in (1, -1):
         arrays = [numpy.array([sign, 0.5 * sign]), draw(4, seed=1) + 0.3, draw(4, seed=2)]
         expected = whole(program, torch_cond, torch.autograd.grad)(*map(torch.tensor, arrays))
-        given = [wf.tensor(one, dtype=kind, device=device.name) for one in arrays]
+        given = [wf.tensor(array, dtype=kind, device=device.name) for array in arrays]
         found = jitted(*given) if mode == "planned" else MODES[mode](run, given)
-        for at, (one, other) in enumerate(zip(found, expected, strict=True)):
+        for at, (result, other) in enumerate(zip(found, expected, strict=True)):
             numpy.testing.assert_allclose(
-                one.numpy(), other.numpy(), rtol=bound, atol=bound * 10, err_msg=f"{sign}, result {at}"
+                result.numpy(), other.numpy(), rtol=bound, atol=bound * 10, err_msg=f"{sign}, result {at}"
             )
     assert jitted.compilations == (mode == "planned")
 
@@ -212,7 +212,7 @@ def test_a_plan_has_both_branches_and_runs_one(device) -> None:
     c, x = wf.tensor(1.0, device=device.name), wf.tensor(draw(64, 300), dtype=wf.float32, device=device.name)
     results = [function(sign * c, x) for sign in (1, -1)]
     plan = plan_of(function)
-    (branch,) = [one for one in plan.steps if isinstance(one, Branch)]
+    (branch,) = [step for step in plan.steps if isinstance(step, Branch)]
     assert len(branch.otherwise) == 1
     targets = [
         {place for step in body for place in step.places if place.space == "output"}
@@ -225,21 +225,21 @@ def test_a_plan_has_both_branches_and_runs_one(device) -> None:
         before = device.memory_stats().dispatches
         results.append(function(sign * c, x))
         counts.append(device.memory_stats().dispatches - before)
-    outside = len([one for one in plan.steps if not isinstance(one, Branch)])
+    outside = len([step for step in plan.steps if not isinstance(step, Branch)])
     if device.name == "cpu":
         assert counts == [outside + 1 + len(branch.then), outside + 1 + len(branch.otherwise)]
-    for one, other in zip(
+    for actual, wanted in zip(
         results, [numpy.exp(numpy.sin(x.numpy()).sum(0)), x.numpy()[0] * 2] * 2, strict=True
     ):
-        numpy.testing.assert_allclose(one.numpy(), other, rtol=1e-4, atol=1e-5)
+        numpy.testing.assert_allclose(actual.numpy(), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_results_of_calls_are_apart(device) -> None:
     function = wf.jit(lambda c, x: cond(c > 0, lambda x: x * 2, lambda x: x + 1, (x,)))
     x = wf.ones(3, device=device.name)
     found = [function(wf.tensor(float(c), device=device.name), x * at) for at, c in enumerate((1, -1, 1, -1))]
-    for one, other in zip(found, (0, 2, 4, 4), strict=True):
-        numpy.testing.assert_array_equal(one.numpy(), numpy.full(3, other))
+    for actual, wanted in zip(found, (0, 2, 4, 4), strict=True):
+        numpy.testing.assert_array_equal(actual.numpy(), numpy.full(3, wanted))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -260,9 +260,9 @@ def test_parameters_around_the_branches_get_gradients(device, mode: str) -> None
         y = linear(given, *weights[:2]).tanh() if sign > 0 else linear(given, *weights[2:]) * 2
         expected = torch.autograd.grad((y * y).sum(), weights, allow_unused=True)
         found = MODES[mode](run, [wf.tensor(sign, device=device.name), x])
-        for one, other, weight in zip(found, expected, weights, strict=True):
-            other = torch.zeros_like(weight) if other is None else other
-            numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-5)
+        for actual, wanted, weight in zip(found, expected, weights, strict=True):
+            wanted = torch.zeros_like(weight) if wanted is None else wanted
+            numpy.testing.assert_allclose(actual.numpy(), wanted.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_the_gradient_is_a_branch_too(device) -> None:
@@ -369,8 +369,8 @@ def test_states_that_take_each_others_values(device, name: str) -> None:
             made += [*leaves_of(mode(wf.tensor(sign, device=device.name))), a, b]
             made = [value.numpy().copy() if isinstance(value, wf.Tensor) else value for value in made]
         results.append(made)
-    for one, other in zip(*results, strict=True):
-        numpy.testing.assert_array_equal(one, other)
+    for actual, wanted in zip(*results, strict=True):
+        numpy.testing.assert_array_equal(actual, wanted)
 
 
 def test_branches_draw_the_numbers_that_python_would(device) -> None:
@@ -386,11 +386,11 @@ def test_branches_draw_the_numbers_that_python_would(device) -> None:
     for mode in (run, wf.jit(run), lambda c: trace(run, c)(c)):
         wf.manual_seed(3)
         results.append(
-            [one.numpy() for c in (1, -1, 1) for one in mode(wf.tensor(float(c), device=device.name))]
+            [value.numpy() for c in (1, -1, 1) for value in mode(wf.tensor(float(c), device=device.name))]
         )
     for other in results[1:]:
-        for one, same in zip(results[0], other, strict=True):
-            numpy.testing.assert_array_equal(one, same)
+        for result, same in zip(results[0], other, strict=True):
+            numpy.testing.assert_array_equal(result, same)
 
 
 def test_a_scan_in_a_branch_and_a_branch_in_a_scan(device) -> None:
@@ -419,8 +419,8 @@ def test_a_scan_in_a_branch_and_a_branch_in_a_scan(device) -> None:
         (grad,) = torch.autograd.grad((rows * rows).sum() + last.sum(), [xs])
         given = wf.tensor(array, dtype=wf.float32, device=device.name)
         found = function(wf.tensor(sign, device=device.name), given)
-        for one, other in zip(found, (last.detach(), rows.detach(), grad), strict=True):
-            numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-5)
+        for actual, wanted in zip(found, (last.detach(), rows.detach(), grad), strict=True):
+            numpy.testing.assert_allclose(actual.numpy(), wanted.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_a_python_bool_chooses_once() -> None:

@@ -49,17 +49,17 @@ def test_gradients_stop_where_values_are_detached(device, name: str, mode: str) 
         squares = sum((first * first).sum() for first in firsts if first is not None)
         seconds = wf.autograd.grad(squares, [init, x, w], allow_unused=True)
         found = [
-            z * 0 if one is None else one
+            z * 0 if result is None else result
             for made in (firsts, seconds)
-            for z, one in zip(given, made, strict=True)
+            for z, result in zip(given, made, strict=True)
         ]
-        return [one.detach() for one in (last, ys, *found)]
+        return [value.detach() for value in (last, ys, *found)]
 
     given = tensors(device, (3,), (LENGTH, 3), (3,))
     bound = 1e-10 if device.supports(wf.float64) else 2e-4
     found = MODES[mode](lambda *given: run(scan, *given), given)
-    for at, (one, other) in enumerate(zip(found, run(looped, *given), strict=True)):
+    for at, (result, other) in enumerate(zip(found, run(looped, *given), strict=True)):
         scale = max(float(numpy.abs(other.numpy()).max()), 1)
         numpy.testing.assert_allclose(
-            one.numpy(), other.numpy(), rtol=bound, atol=bound * scale, err_msg=f"result {at}"
+            result.numpy(), other.numpy(), rtol=bound, atol=bound * scale, err_msg=f"result {at}"
         )

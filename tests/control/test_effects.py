@@ -63,15 +63,15 @@ def test_a_loop_draws_the_numbers_that_python_would(device, mode: str, reverse: 
     x = x.float()
     jitted = wf.jit(lambda x: run(scan, x))
     wf.manual_seed(7)
-    expected = [one.numpy() for _ in range(3) for one in run(looped, x)]
+    expected = [result.numpy() for _ in range(3) for result in run(looped, x)]
     wf.manual_seed(7)
     found = [
-        one.numpy()
+        value.numpy()
         for _ in range(3)
-        for one in (jitted(x) if mode == "planned" else MODES[mode](lambda x: run(scan, x), [x]))
+        for value in (jitted(x) if mode == "planned" else MODES[mode](lambda x: run(scan, x), [x]))
     ]
-    for one, other in zip(found, expected, strict=True):
-        numpy.testing.assert_allclose(one, other, rtol=1e-6)
+    for actual, wanted in zip(found, expected, strict=True):
+        numpy.testing.assert_allclose(actual, wanted, rtol=1e-6)
     assert len({value.tobytes() for value in found[2::4]}) == 3  # each call draws others
 
 
@@ -90,11 +90,11 @@ def test_loops_within_loops_draw_the_numbers_that_python_would(device, mode: str
         return [last, ys, wf.rand(2, device=device.name)]
 
     wf.manual_seed(3)
-    expected = [one.numpy() for _ in range(2) for one in run(looped)]
+    expected = [result.numpy() for _ in range(2) for result in run(looped)]
     wf.manual_seed(3)
-    found = [one.numpy() for _ in range(2) for one in MODES[mode](lambda: run(scan), [])]
-    for one, other in zip(found, expected, strict=True):
-        numpy.testing.assert_allclose(one, other, rtol=1e-6)
+    found = [value.numpy() for _ in range(2) for value in MODES[mode](lambda: run(scan), [])]
+    for actual, wanted in zip(found, expected, strict=True):
+        numpy.testing.assert_allclose(actual, wanted, rtol=1e-6)
 
 
 def test_a_generator_of_ones_own(device) -> None:
@@ -106,12 +106,12 @@ def test_a_generator_of_ones_own(device) -> None:
 
     results = []
     jitted = wf.jit(lambda: run(scan))
-    for one in (lambda: run(looped), jitted):
+    for program in (lambda: run(looped), jitted):
         wf.manual_seed(0)
         own.manual_seed(11)
-        results.append([value.numpy() for _ in range(2) for value in one()])
-    for one, other in zip(*results, strict=True):
-        numpy.testing.assert_allclose(one, other, rtol=1e-6)
+        results.append([value.numpy() for _ in range(2) for value in program()])
+    for actual, wanted in zip(*results, strict=True):
+        numpy.testing.assert_allclose(actual, wanted, rtol=1e-6)
 
 
 def test_a_draw_in_a_gradient_is_the_one_of_the_value(device) -> None:
@@ -151,10 +151,10 @@ def test_checkpoints_around_and_within_loops_that_draw(device) -> None:
     results = []
     for again, within in ((False, False), (True, False), (False, True), (True, True)):
         wf.manual_seed(4)
-        results.append([one.numpy() for one in wf.jit(lambda x, a=again, w=within: run(x, a, w))(x)])
+        results.append([value.numpy() for value in wf.jit(lambda x, a=again, w=within: run(x, a, w))(x)])
     for other in results[1:]:
-        for one, same in zip(results[0], other, strict=True):
-            numpy.testing.assert_allclose(one, same, rtol=1e-5, atol=1e-6)
+        for result, same in zip(results[0], other, strict=True):
+            numpy.testing.assert_allclose(result, same, rtol=1e-5, atol=1e-6)
 
 
 def test_a_checkpoint_around_a_branch_that_draws_is_refused(device) -> None:
@@ -192,10 +192,10 @@ def test_running_statistics_go_from_step_to_step(device) -> None:
     eager, compiled = made(), made()
     step = wf.jit(lambda x: run(scan, compiled, x))
     for _ in range(2):
-        for one, other in zip(step(x), run(looped, eager, x), strict=True):
-            numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=2e-4, atol=2e-5)
-        for one, other in zip(compiled.buffers(), eager.buffers(), strict=True):
-            numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-5)
+        for actual, wanted in zip(step(x), run(looped, eager, x), strict=True):
+            numpy.testing.assert_allclose(actual.numpy(), wanted.numpy(), rtol=2e-4, atol=2e-5)
+        for actual, wanted in zip(compiled.buffers(), eager.buffers(), strict=True):
+            numpy.testing.assert_allclose(actual.numpy(), wanted.numpy(), rtol=1e-5)
     assert compiled.num_batches_tracked.item() == 2 * LENGTH
 
 
@@ -232,8 +232,8 @@ def test_writes_through_views(device, view: str, mode: str, inside: bool) -> Non
         c = c + expected[:, 0]
         sums.append(expected.sum())
     found = MODES[mode](run, [wf.tensor(xs, device=device.name)])
-    for one, other in zip(found, (c, numpy.array(sums), expected[1] * 2), strict=True):
-        numpy.testing.assert_allclose(one.numpy(), other, rtol=1e-5, atol=1e-6)
+    for actual, wanted in zip(found, (c, numpy.array(sums), expected[1] * 2), strict=True):
+        numpy.testing.assert_allclose(actual.numpy(), wanted, rtol=1e-5, atol=1e-6)
     numpy.testing.assert_allclose(held.numpy(), expected, rtol=1e-5)
 
 
@@ -265,8 +265,8 @@ def test_writes_to_values_of_the_program_around(device, mode: str) -> None:
 
     (x,) = tensors(device, (LENGTH, 3))
     bound = 1e-10 if device.supports(wf.float64) else 1e-4
-    for one, other in zip(MODES[mode](run, [x]), plain(x.numpy()), strict=True):
-        numpy.testing.assert_allclose(one.numpy(), other.detach().numpy(), rtol=bound, atol=bound)
+    for actual, wanted in zip(MODES[mode](run, [x]), plain(x.numpy()), strict=True):
+        numpy.testing.assert_allclose(actual.numpy(), wanted.detach().numpy(), rtol=bound, atol=bound)
 
 
 def test_a_body_that_fails_changes_nothing(device) -> None:
@@ -344,9 +344,9 @@ def test_steps_of_training_in_a_loop(device) -> None:
     for _ in range(2):
         expected = run(looped, other, other_optimizer, xs)
         numpy.testing.assert_allclose(compiled(xs).numpy(), expected.numpy(), rtol=1e-4)
-    for one, same in zip(model.parameters(), other.parameters(), strict=True):
-        numpy.testing.assert_allclose(one.detach().numpy(), same.detach().numpy(), rtol=1e-4, atol=1e-6)
-        assert one.is_leaf and one.grad is None
+    for parameter, same in zip(model.parameters(), other.parameters(), strict=True):
+        numpy.testing.assert_allclose(parameter.detach().numpy(), same.detach().numpy(), rtol=1e-4, atol=1e-6)
+        assert parameter.is_leaf and parameter.grad is None
 
 
 def test_gradients_add_up_over_a_loop(device) -> None:

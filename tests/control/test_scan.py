@@ -164,19 +164,19 @@ def program(case: Case, loop: Callable[..., Any], grad: Callable[..., Any]) -> C
         found = loop(
             lambda c, x: case.body(*first, c, x, *closed), carry, sequences, case.length, case.reverse
         )
-        results = [one for part in found for one in flatten(part)[0]]
+        results = [value for part in found for value in flatten(part)[0]]
         total = sum((result * result).sin().sum() for result in results if result.is_floating_point())
         wanted = [leaf for leaf in leaves if leaf.is_floating_point()]
         firsts = grad(total, wanted, create_graph=True, allow_unused=True)
-        squares = sum((one * one).sum() for one in firsts if one is not None)
+        squares = sum((first * first).sum() for first in firsts if first is not None)
         seconds = grad(squares, wanted, allow_unused=True)
         # where nothing depends on a leaf, one of the two may say None and the other zeros
         zeros = [name * 0 for name in wanted]
         firsts, seconds = (
-            [z if one is None else one for one, z in zip(made, zeros, strict=True)]
+            [z if result is None else result for result, z in zip(made, zeros, strict=True)]
             for made in (firsts, seconds)
         )
-        return [one.detach() for one in (*results, *firsts, *seconds)]
+        return [value.detach() for value in (*results, *firsts, *seconds)]
 
     return run
 
@@ -187,14 +187,14 @@ def leaves_of(case: Case) -> list[numpy.ndarray]:
 
 def expected_of(case: Case) -> list[numpy.ndarray]:
     run = program(case, looped, torch.autograd.grad)
-    return [one.numpy() for one in run(*[torch.tensor(one) for one in leaves_of(case)])]
+    return [value.numpy() for value in run(*[torch.tensor(result) for result in leaves_of(case)])]
 
 
 def given_on(device: Any, case: Case) -> list[Any]:
     kind = wf.float64 if device.supports(wf.float64) else wf.float32
     return [
-        wf.tensor(one, dtype=kind if one.dtype.kind == "f" else wf.int64, device=device.name)
-        for one in leaves_of(case)
+        wf.tensor(value, dtype=kind if value.dtype.kind == "f" else wf.int64, device=device.name)
+        for value in leaves_of(case)
     ]
 
 
@@ -211,10 +211,10 @@ def test_values_and_gradients_are_those_of_a_loop(device, name: str, mode: str) 
     case = CASES[name]
     found = MODES[mode](program(case, scan, wf.autograd.grad), given_on(device, case))
     bound = 1e-10 if device.supports(wf.float64) else 2e-4
-    for at, (one, other) in enumerate(zip(found, expected_of(case), strict=True)):
+    for at, (result, other) in enumerate(zip(found, expected_of(case), strict=True)):
         scale = max(float(numpy.abs(other).max(initial=0)), 1.0)
         numpy.testing.assert_allclose(
-            one.numpy(), other, rtol=bound, atol=bound * scale, err_msg=f"result {at}"
+            result.numpy(), other, rtol=bound, atol=bound * scale, err_msg=f"result {at}"
         )
 
 
@@ -234,8 +234,8 @@ def test_numeric_gradients(mode: str) -> None:
     assert gradcheck(run, given)
     assert gradgradcheck(run, given)
     values = whole(*given)
-    for one, other in zip(values, run(*given), strict=True):
-        numpy.testing.assert_allclose(one.detach().numpy(), other.detach().numpy(), rtol=1e-12)
+    for actual, wanted in zip(values, run(*given), strict=True):
+        numpy.testing.assert_allclose(actual.detach().numpy(), wanted.detach().numpy(), rtol=1e-12)
 
 
 def test_a_graph_that_was_traced_without_gradients_has_them() -> None:
@@ -247,8 +247,8 @@ def test_a_graph_that_was_traced_without_gradients_has_them() -> None:
     found = wf.autograd.grad((ys * ys).sum() + last.sum(), leaves)
     others = [value.detach().requires_grad_() for value in given]
     last, ys = scan(lambda h, x: cell(h, x, others[2]), others[0], others[1])
-    for one, other in zip(found, wf.autograd.grad((ys * ys).sum() + last.sum(), others), strict=True):
-        numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-12)
+    for actual, wanted in zip(found, wf.autograd.grad((ys * ys).sum() + last.sum(), others), strict=True):
+        numpy.testing.assert_allclose(actual.numpy(), wanted.numpy(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -271,8 +271,8 @@ def test_parameters_around_the_body_get_gradients(device, mode: str) -> None:
         state = (torch.nn.functional.linear(state, weight, bias) + x).tanh()
         total = total + (state * state).sum()
     expected = torch.autograd.grad(total + state.sum(), [weight, bias])
-    for one, other in zip(MODES[mode](run, [h, xs]), expected, strict=True):
-        numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-4, atol=1e-5)
+    for actual, wanted in zip(MODES[mode](run, [h, xs]), expected, strict=True):
+        numpy.testing.assert_allclose(actual.numpy(), wanted.numpy(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -283,7 +283,7 @@ def test_values_of_the_program_around_the_body(device, mode: str) -> None:
         x = x.detach().requires_grad_()
         doubled = x * 2
         row = doubled[1]
-        last, ys = scan(lambda c, one: (c * row + one, c + doubled[0]), x.sum(0), doubled)
+        last, ys = scan(lambda c, value: (c * row + value, c + doubled[0]), x.sum(0), doubled)
         return [last, ys, *wf.autograd.grad((last * ys).sum(), [x])]
 
     given = draw(4, 3)
@@ -296,8 +296,8 @@ def test_values_of_the_program_around_the_body(device, mode: str) -> None:
     ys = torch.stack(rows)
     expected = [c, ys, *torch.autograd.grad((c * ys).sum(), [x])]
     found = MODES[mode](run, [wf.tensor(given, dtype=wf.float32, device=device.name)])
-    for one, other in zip(found, expected, strict=True):
-        numpy.testing.assert_allclose(one.detach().numpy(), other.detach().numpy(), rtol=1e-4, atol=1e-5)
+    for actual, wanted in zip(found, expected, strict=True):
+        numpy.testing.assert_allclose(actual.detach().numpy(), wanted.detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -310,7 +310,9 @@ def test_writes_to_values_of_the_body(device, mode: str) -> None:
         made.add_(0.5)
         return made * 0.5, made
 
-    given = [wf.tensor(one, dtype=wf.float32, device=device.name) for one in (draw(3), draw(LENGTH, seed=1))]
+    given = [
+        wf.tensor(value, dtype=wf.float32, device=device.name) for value in (draw(3), draw(LENGTH, seed=1))
+    ]
     found = MODES[mode](lambda c, xs: scan(body, c, xs), given)
     c, rows = torch.tensor(draw(3)), []
     for x in torch.tensor(draw(LENGTH, seed=1)):
@@ -319,8 +321,8 @@ def test_writes_to_values_of_the_body(device, mode: str) -> None:
         made.add_(0.5)
         rows.append(made)
         c = made * 0.5
-    for one, other in zip(found, (c, torch.stack(rows)), strict=True):
-        numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-5)
+    for actual, wanted in zip(found, (c, torch.stack(rows)), strict=True):
+        numpy.testing.assert_allclose(actual.numpy(), wanted.numpy(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -334,11 +336,11 @@ def test_the_carry_that_is_given_stays(device, mode: str) -> None:
         return [c * 1, first, second, *both]
 
     c, xs = draw(3), draw(LENGTH, 3, seed=1)
-    found = MODES[mode](run, [wf.tensor(one, dtype=wf.float32, device=device.name) for one in (c, xs)])
-    for one, other in zip(
+    found = MODES[mode](run, [wf.tensor(value, dtype=wf.float32, device=device.name) for value in (c, xs)])
+    for actual, wanted in zip(
         found, [c, c + xs.sum(0), c * xs.prod(0), c + xs.sum(0), c * xs.prod(0)], strict=True
     ):
-        numpy.testing.assert_allclose(one.numpy(), other, rtol=1e-4, atol=1e-6)
+        numpy.testing.assert_allclose(actual.numpy(), wanted, rtol=1e-4, atol=1e-6)
 
 
 def steps_of(graph: Graph, device: Any) -> int:

@@ -39,8 +39,8 @@ def test_compiled_functions_take_part_in_eager_gradients(device, sign: float) ->
         y = function(x)
         (y * y).sum().backward()
         results.append([y.detach().numpy(), weight.grad.numpy(), x.grad.numpy()])
-    for one, other in zip(*results, strict=True):
-        numpy.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+    for actual, wanted in zip(*results, strict=True):
+        numpy.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_types_alone() -> None:
@@ -64,9 +64,9 @@ def test_half_precision_within_bodies(device) -> None:
     x = wf.ones(1, 3, device=device.name)
     with wf.autocast(device.name.partition(":")[0], dtype=wf.bfloat16):
         expected, found = run(x), wf.jit(run)(x)
-    for one, other in zip(found, expected, strict=True):
-        assert one.dtype is other.dtype
-        numpy.testing.assert_allclose(one.float().numpy(), other.float().numpy(), rtol=1e-2, atol=1e-2)
+    for actual, wanted in zip(found, expected, strict=True):
+        assert actual.dtype is wanted.dtype
+        numpy.testing.assert_allclose(actual.float().numpy(), wanted.float().numpy(), rtol=1e-2, atol=1e-2)
     assert found[1].dtype is wf.bfloat16
 
 
@@ -128,7 +128,7 @@ def test_a_conditional_step_of_an_optimizer(device) -> None:
     assert step(x)[1].item() == 1
     before = [parameter.detach().numpy() for parameter in layer.parameters()]
     assert step(x * float("inf"))[1].item() == 0
-    for one, other in zip(layer.parameters(), before, strict=True):
-        numpy.testing.assert_array_equal(one.detach().numpy(), other)
+    for actual, wanted in zip(layer.parameters(), before, strict=True):
+        numpy.testing.assert_array_equal(actual.detach().numpy(), wanted)
     losses = [step(x)[0].item() for _ in range(5)]
     assert losses[-1] < losses[0]

@@ -86,7 +86,7 @@ PROGRAMS = [
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda value: value.__name__)
 def test_values_are_those_of_a_loop(device, program: Program, mode: str) -> None:
     def run(limit: Any, x: Any) -> Any:
         return program(while_loop, limit, number(device), x)
@@ -97,8 +97,8 @@ def test_values_are_those_of_a_loop(device, program: Program, mode: str) -> None
         expected = program(python_loop, limit, numpy.int64(0), x)
         given = [number(device, limit), wf.tensor(x, device=device.name)]
         found = jitted(*given) if mode == "planned" else MODES[mode](run, given)
-        for one, other in zip(found, expected, strict=True):
-            numpy.testing.assert_allclose(one.numpy(), other, rtol=1e-6)
+        for actual, wanted in zip(found, expected, strict=True):
+            numpy.testing.assert_allclose(actual.numpy(), wanted, rtol=1e-6)
 
 
 def test_newton_to_convergence(device) -> None:
@@ -203,8 +203,8 @@ def test_a_while_loop_in_a_scan_and_the_other_way_round(device) -> None:
         y = y * 0.5 + n
     given = [wf.tensor(ns, device=device.name), wf.tensor(x, device=device.name)]
     for mode in MODES:
-        for one, other in zip(MODES[mode](run, given), (c, numpy.stack(ys), y), strict=True):
-            numpy.testing.assert_allclose(one.numpy(), other, rtol=1e-6)
+        for actual, wanted in zip(MODES[mode](run, given), (c, numpy.stack(ys), y), strict=True):
+            numpy.testing.assert_allclose(actual.numpy(), wanted, rtol=1e-6)
 
 
 def test_a_loop_in_a_branch_and_a_branch_in_a_loop(device) -> None:
@@ -245,11 +245,11 @@ def test_states_and_draws_in_the_body(device) -> None:
     for mode in (run, wf.jit(run), lambda limit: trace(run, limit)(limit)):
         wf.manual_seed(5)
         state.zero_()
-        made = [one.numpy() for limit in (2, 0, 3) for one in mode(number(device, limit))]
+        made = [value.numpy() for limit in (2, 0, 3) for value in mode(number(device, limit))]
         results.append([*made, state.numpy()])
     for other in results[1:]:
-        for one, same in zip(results[0], other, strict=True):
-            numpy.testing.assert_allclose(one, same, rtol=1e-6)
+        for result, same in zip(results[0], other, strict=True):
+            numpy.testing.assert_allclose(result, same, rtol=1e-6)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -118,4 +118,4 @@ def assert_same(ours: Any, theirs: Any, what: str = "", scale: float = 1.0) -> N
 
 def types_of(device: Any) -> list[Any]:
     """The types that are tested on a device."""
-    return [one for one in (dtypes.float32, dtypes.float64) if device.supports(one)]
+    return [value for value in (dtypes.float32, dtypes.float64) if device.supports(value)]

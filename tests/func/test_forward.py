@@ -113,8 +113,8 @@ def check(name: str, case: Case) -> None:
 
     def function(*given: Any) -> Any:
         whole = list(values)
-        for at, one in zip(wanted, given, strict=True):
-            whole[at] = one
+        for at, tensor in zip(wanted, given, strict=True):
+            whole[at] = tensor
         found = results_of(FUNCTIONS[name].function(*rebuilt(case, whole), **case.keywords))
         return tuple(value for value in found if isinstance(value, wf.Tensor) and value.dtype.kind == "float")
 
@@ -128,12 +128,14 @@ def agree(name: str, function: Any, primals: list[Any]) -> None:
     tangents = tuple(here(draws([tuple(primal.shape) for primal in primals], wf.float64, 1), "cpu"))
     output, moved = jvp(function, tuple(primals), tangents)
     same, pull = vjp(function, *primals)
-    assert [one.tolist() for one in output] == [one.tolist() for one in same]
-    cotangents = tuple(here(draws([tuple(one.shape) for one in output], wf.float64, 2), "cpu"))
+    assert [value.tolist() for value in output] == [value.tolist() for value in same]
+    cotangents = tuple(here(draws([tuple(value.shape) for value in output], wf.float64, 2), "cpu"))
     forward = [(u * t).numpy() for u, t in zip(cotangents, moved, strict=True)]
     backward = [(g * t).numpy() for g, t in zip(pull(cotangents), tangents, strict=True)]
-    size = sum(float(np.abs(one).sum()) for one in (*forward, *backward))
-    assert abs(sum(one.sum() for one in forward) - sum(one.sum() for one in backward)) <= 1e-9 * size, name
+    size = sum(float(np.abs(value).sum()) for value in (*forward, *backward))
+    assert (
+        abs(sum(tangent.sum() for tangent in forward) - sum(grad.sum() for grad in backward)) <= 1e-9 * size
+    ), name
 
 
 OPS_MOVED = [
@@ -151,8 +153,8 @@ OPS_MOVED = [
 def test_tangents_and_gradients_of_ops_agree(name: str, at: int) -> None:
     op, case = OPS[name], OP_CASES[name][at]
     arrays = [
-        one.make(dtypes.float64, str(k)) if isinstance(one, Arg) else one
-        for k, one in enumerate(case.operands)
+        operand.make(dtypes.float64, str(k)) if isinstance(operand, Arg) else operand
+        for k, operand in enumerate(case.operands)
     ]
     values = [
         to_weft(array.astype("float64") if array.dtype.kind == "f" else array, "cpu")
@@ -161,16 +163,18 @@ def test_tangents_and_gradients_of_ops_agree(name: str, at: int) -> None:
         for array in arrays
     ]
     attributes = {k: "cpu" if v == "{device}" else v for k, v in case.attributes.items()}
-    float_ones = [k for k, one in enumerate(values) if isinstance(one, wf.Tensor) and one.dtype is wf.float64]
+    float_ones = [
+        k for k, value in enumerate(values) if isinstance(value, wf.Tensor) and value.dtype is wf.float64
+    ]
 
     def function(*given: Any) -> Any:
         whole = list(values)
-        for k, one in zip(float_ones, given, strict=True):
-            whole[k] = one
+        for k, tensor in zip(float_ones, given, strict=True):
+            whole[k] = tensor
         made = bind(op, *whole, **attributes)
         found = made if isinstance(made, tuple) else (made,)
         return tuple(
-            one for k, one in enumerate(found) if one.dtype.kind == "float" and k not in op.constants
+            result for k, result in enumerate(found) if result.dtype.kind == "float" and k not in op.constants
         )
 
     if float_ones and function(*(values[k] for k in float_ones)):

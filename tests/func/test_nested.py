@@ -48,8 +48,8 @@ def test_jacobians_of_trees(name: str) -> None:
     assert tuple(made[0][0]["b"][0][1].shape) == (3, 3, 2)
 
 
-@pytest.mark.parametrize("program", [one for one in PROGRAMS if one.name in ("pointwise", "softmax", "products")],
-                         ids=lambda one: one.name)  # fmt: skip
+@pytest.mark.parametrize("program", [program for program in PROGRAMS if program.name in ("pointwise", "softmax", "products")],
+                         ids=lambda value: value.name)  # fmt: skip
 def test_hessian_equals_torch(device: Any, program: Program) -> None:
     arrays = draws(program.shapes, wf.float32)
     expected = theirs.hessian(program.there)(*there(arrays))
@@ -67,7 +67,7 @@ def test_hessian_vector_products_in_every_order(program: Program) -> None:
     arrays, directions = draws(program.shapes, wf.float64), draws(program.shapes, wf.float64, 1)
     places = tuple(range(len(arrays)))
     x, v = tuple(here(arrays, "cpu")), tuple(here(directions, "cpu"))
-    inputs = [one.requires_grad_() for one in there(arrays)]
+    inputs = [value.requires_grad_() for value in there(arrays)]
     first = torch.autograd.grad(program.there(*inputs), inputs, create_graph=True)
     dot = sum((g * t).sum() for g, t in zip(first, there(directions), strict=True))
     expected = torch.autograd.grad(dot, inputs)
@@ -77,7 +77,9 @@ def test_hessian_vector_products_in_every_order(program: Program) -> None:
 
     def derivative(place: int) -> Any:
         """The sum of the gradient with respect to one argument, in forward mode."""
-        ones = tuple(wf.ones_like(one) if at == place else wf.zeros_like(one) for at, one in enumerate(x))
+        ones = tuple(
+            wf.ones_like(tensor) if at == place else wf.zeros_like(tensor) for at, tensor in enumerate(x)
+        )
         return lambda *xs: func.jvp(program.here, xs, ones)[1]
 
     orders = {
@@ -86,7 +88,7 @@ def test_hessian_vector_products_in_every_order(program: Program) -> None:
         "reverse over forward": func.grad(lambda *xs: func.jvp(program.here, xs, v)[1], places)(*x),
         "forward over forward": tuple(func.jvp(derivative(at), x, v)[1] for at in places),
     }
-    totals = tuple(one.sum() for one in expected)
+    totals = tuple(wanted.sum() for wanted in expected)
     for name, found in orders.items():
         assert_same(
             found, totals if name == "forward over forward" else expected, f"{program.name}: {name}", 20
@@ -138,7 +140,7 @@ def test_gradients_of_each_example(device: Any, make: Any) -> None:
     model = make().to(device.name)
     x = wf.tensor(draws([(5, 1, 8, 8)], wf.float32)[0], device=device.name)
     target = wf.tensor([0, 1, 2, 1, 0], device=device.name)
-    parameters = {name: one.detach() for name, one in model.named_parameters()}
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
     each = func.vmap(func.grad(example_loss(model)), in_dims=(None, 0, 0))
     for found in (each(parameters, x, target), wf.jit(each)(parameters, x, target)):
         for n in range(5):
@@ -164,7 +166,7 @@ def dispatches(step: Any) -> int:
 
 def test_a_graph_of_many_samples_has_as_many_kernels_as_one_of_few(device: Any) -> None:
     model = Layers().to(device.name)
-    parameters = {name: one.detach() for name, one in model.named_parameters()}
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
     step = wf.jit(func.vmap(func.grad(example_loss(model)), in_dims=(None, 0, 0)))
     counts = {}
     for samples in (2, 32):
@@ -217,7 +219,7 @@ def test_tapes_and_targets_inside_of_vmap() -> None:
 
 def test_autocast_around_and_inside_of_transforms() -> None:
     layer, x = wf.nn.Linear(4, 3, device="cpu"), wf.tensor(draws([(3, 4)], wf.float32)[0], device="cpu")
-    parameters = {name: one.detach() for name, one in layer.named_parameters()}
+    parameters = {name: parameter.detach() for name, parameter in layer.named_parameters()}
 
     def loss(parameters: Any, x: Any) -> Any:
         scores = func.functional_call(layer, parameters, x)
@@ -276,7 +278,7 @@ def test_recurrent_and_attention_layers_have_gradients_of_each_example(make: Any
     wf.manual_seed(2)
     layer = make()
     several = (lambda x: (x, x, x)) if isinstance(layer, wf.nn.MultiheadAttention) else (lambda x: (x,))
-    parameters = {name: one.detach() for name, one in layer.named_parameters()}
+    parameters = {name: parameter.detach() for name, parameter in layer.named_parameters()}
     x = wf.tensor(draws([(3, 5, 4)], wf.float32)[0])
 
     def loss(parameters: Any, x: Any) -> Any:

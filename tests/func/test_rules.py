@@ -38,10 +38,10 @@ def dtype_of(case: OpCase) -> Any:
 def patterns(case: OpCase, name: str) -> list[tuple[bool, ...]]:
     """Which operands have samples: all, and each alone; an optimizer's numbers are one for all samples."""
     shared = OPS[name].info.get("update", (0,))[0]
-    may = [isinstance(one, Arg) and at >= shared for at, one in enumerate(case.operands)]
+    may = [isinstance(operand, Arg) and at >= shared for at, operand in enumerate(case.operands)]
     if len(may) > 4:
         return [tuple(may)]
-    every = [tuple(flags) for flags in product(*((True, False) if one else (False,) for one in may))]
+    every = [tuple(flags) for flags in product(*((True, False) if flag else (False,) for flag in may))]
     return [flags for flags in every if any(flags)]
 
 
@@ -55,11 +55,11 @@ def test_op_on_all_samples_equals_the_op_on_each(device: Any, name: str, at: int
     attributes = {k: device.name if v == "{device}" else v for k, v in case.attributes.items()}
     for pattern in patterns(case, name):
         samples = [
-            [one.make(dtype, f"{k} {n if mapped else 0}") if isinstance(one, Arg) else one
-             for k, (one, mapped) in enumerate(zip(case.operands, pattern, strict=True))]
+            [operand.make(dtype, f"{k} {n if mapped else 0}") if isinstance(operand, Arg) else operand
+             for k, (operand, mapped) in enumerate(zip(case.operands, pattern, strict=True))]
             for n in range(SAMPLES)
         ]  # fmt: skip
-        each = [run(name, [put(one, device) for one in row], attributes) for row in samples]
+        each = [run(name, [put(value, device) for value in row], attributes) for row in samples]
         expected = [np.stack([from_weft(row[k]) for row in each]) for k in range(len(each[0]))]
         whole = [put(np.stack([row[k] for row in samples]) if mapped else samples[0][k], device)
                  for k, mapped in enumerate(pattern)]  # fmt: skip
@@ -82,7 +82,9 @@ def run(name: str, operands: Any, attributes: Any) -> tuple[Any, ...]:
 @pytest.mark.parametrize("name", sorted(RAISES))
 def test_op_without_a_rule_says_so(name: str) -> None:
     case = OP_CASES[name][0]
-    operands = [np.stack([one.make(dtype_of(case), str(k))] * SAMPLES) for k, one in enumerate(case.operands)]
+    operands = [
+        np.stack([operand.make(dtype_of(case), str(k))] * SAMPLES) for k, operand in enumerate(case.operands)
+    ]
     given = [to_weft(operand, "cpu") for operand in operands]
     with pytest.raises(wf.errors.UnsupportedError, match=f"{name}: has no vmap rule"):
         vmap(lambda *values: run(name, values, case.attributes))(*given)

@@ -74,7 +74,7 @@ def test_chunks_give_the_same(device: Any) -> None:
     whole = vmap(lambda x: (x * x, x.sum()), out_dims=(1, 0))(x)
     for size in (1, 2, 3, 7, 100):
         pieces = vmap(lambda x: (x * x, x.sum()), out_dims=(1, 0), chunk_size=size)(x)
-        assert [piece.tolist() for piece in pieces] == [one.tolist() for one in whole]
+        assert [piece.tolist() for piece in pieces] == [tensor.tolist() for tensor in whole]
 
 
 # Writes.
@@ -95,8 +95,8 @@ def test_writes_into_mapped_tensors(device: Any) -> None:
 
     ours = vmap(function)(x)
     for n in range(3):
-        for one, expected in zip(ours, function(x[n]), strict=True):
-            np.testing.assert_allclose(one[n].numpy(), expected.numpy(), rtol=1e-6)
+        for value, expected in zip(ours, function(x[n]), strict=True):
+            np.testing.assert_allclose(value[n].numpy(), expected.numpy(), rtol=1e-6)
 
 
 def test_gradients_of_writes_through_views_of_views() -> None:
@@ -276,7 +276,7 @@ def test_random_programs_equal_a_loop(steps: Any, mapped: Any, differentiate: bo
     chosen = gradient if differentiate else function
     shapes = [(SAMPLES, 2, 3) if mapped[0] else (2, 3), (SAMPLES, 3) if mapped[1] else (3,)]
     a, b = (wf.tensor(draw, dtype=wf.float64, device="cpu") for draw in draws(shapes, wf.float64))
-    found = vmap(chosen, in_dims=tuple(0 if one else None for one in mapped))(a, b)
+    found = vmap(chosen, in_dims=tuple(0 if is_mapped else None for is_mapped in mapped))(a, b)
     for n in range(SAMPLES):
         expected = chosen(a[n] if mapped[0] else a, b[n] if mapped[1] else b)
         np.testing.assert_allclose(found[n].numpy(), expected.numpy(), rtol=1e-10, atol=1e-12)

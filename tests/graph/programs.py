@@ -76,8 +76,8 @@ class Program:
         found = wf.autograd.grad(loss, wanted, allow_unused=True)
         return (*results, *(value for value in found if value is not None))
 
-    def _wanted(self, one: Any) -> bool:
-        return self.gradients and one.dtype.is_floating_point
+    def _wanted(self, value: Any) -> bool:
+        return self.gradients and value.dtype.is_floating_point
 
     @property
     def narrow(self) -> bool:
@@ -91,7 +91,7 @@ class Program:
             state.copy_(initial)
 
     def __repr__(self) -> str:
-        shapes = [f"{one.dtype.name}{list(one.shape)}" for one in (*self.arguments, *self.states)]
+        shapes = [f"{value.dtype.name}{list(value.shape)}" for value in (*self.arguments, *self.states)]
         options = " with gradients" if self.gradients else ""
         return f"<program of {', '.join(shapes)}: {'; '.join(self.names)} -> {self.outputs}{options}>"
 
@@ -103,7 +103,9 @@ def close(found: Any, expected: Any, what: str = "", narrow: bool = False) -> No
     """
     assert (tuple(found.shape), found.dtype) == (tuple(expected.shape), expected.dtype), what
     floats = found.dtype.is_floating_point
-    a, b = (numpy.asarray((one.detach().float() if floats else one).numpy()) for one in (found, expected))
+    a, b = (
+        numpy.asarray((value.detach().float() if floats else value).numpy()) for value in (found, expected)
+    )
     if floats:
         scale = float(numpy.abs(b[numpy.isfinite(b)]).max(initial=0.1))
         rtol, atol = (2e-2, 2e-2) if narrow else (1e-4, 2e-5)
@@ -169,17 +171,17 @@ FLOAT, INT, BOOL = wf.float32, wf.int64, wf.bool
 
 
 def _pick(draw: Draw, values: Sequence[Any], fits: Callable[[Any], bool]) -> int | None:
-    places = [at for at, one in enumerate(values) if fits(one)]
+    places = [at for at, value in enumerate(values) if fits(value)]
     return draw(st.sampled_from(places)) if places else None
 
 
-def _is_float(one: Any) -> bool:
-    return one.dtype is FLOAT
+def _is_float(value: Any) -> bool:
+    return value.dtype is FLOAT
 
 
-def _bounded(one: Any) -> Any:
+def _bounded(value: Any) -> Any:
     """A float within [-8, 8], without a step anywhere."""
-    return 8 * (one / 8).tanh()
+    return 8 * (value / 8).tanh()
 
 
 UNARY: dict[str, Callable[[Any], Any]] = {
@@ -210,9 +212,9 @@ def _unary(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None
     return None if at is None else lambda values: UNARY[name](values[at])
 
 
-def _fitting(shape: tuple[int, ...], one: Any) -> bool:
+def _fitting(shape: tuple[int, ...], value: Any) -> bool:
     try:
-        return max(numpy.broadcast_shapes(shape, tuple(one.shape)), default=0) < 64
+        return max(numpy.broadcast_shapes(shape, tuple(value.shape)), default=0) < 64
     except ValueError:
         return False
 
@@ -222,7 +224,7 @@ def _binary(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | Non
     if at is None:
         return None
     shape = tuple(values[at].shape)
-    other = _pick(draw, values, lambda one: _is_float(one) and _fitting(shape, one))
+    other = _pick(draw, values, lambda value: _is_float(value) and _fitting(shape, value))
     return lambda values: BINARY[name](values[at], values[other])
 
 
@@ -232,16 +234,16 @@ def _with_integer(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step
     if at is None:
         return None
     shape = tuple(values[at].shape)
-    other = _pick(draw, values, lambda one: not _is_float(one) and _fitting(shape, one))
+    other = _pick(draw, values, lambda value: not _is_float(value) and _fitting(shape, value))
     return None if other is None else lambda values: values[at] * 0.5 + values[other]
 
 
 def _integer(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
-    at, name = _pick(draw, values, lambda one: one.dtype is INT), draw(st.sampled_from(sorted(INTEGER)))
+    at, name = _pick(draw, values, lambda value: value.dtype is INT), draw(st.sampled_from(sorted(INTEGER)))
     if at is None:
         return None
     shape = tuple(values[at].shape)
-    other = _pick(draw, values, lambda one: one.dtype is INT and _fitting(shape, one))
+    other = _pick(draw, values, lambda value: value.dtype is INT and _fitting(shape, value))
     return lambda values: INTEGER[name](values[at], values[other])
 
 
@@ -250,14 +252,14 @@ def _mask(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
     if at is None:
         return None
     shape = tuple(values[at].shape)
-    mask = _pick(draw, values, lambda one: one.dtype is BOOL and _fitting(shape, one))
+    mask = _pick(draw, values, lambda value: value.dtype is BOOL and _fitting(shape, value))
     if mask is None:
         return None
     return lambda values: wf.where(values[mask], values[at], 0.25)
 
 
 def _cast(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
-    at = _pick(draw, values, lambda one: one.dtype in (INT, BOOL))
+    at = _pick(draw, values, lambda value: value.dtype in (INT, BOOL))
     dtype = draw(st.sampled_from((wf.float32, wf.int32, wf.int64)))
     if at is None:
         return None
@@ -265,7 +267,7 @@ def _cast(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
 
 
 def _reduction(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
-    at = _pick(draw, values, lambda one: _is_float(one) and 0 not in one.shape)
+    at = _pick(draw, values, lambda value: _is_float(value) and 0 not in value.shape)
     name, keepdim = draw(st.sampled_from(sorted(REDUCTIONS))), draw(st.booleans())
     if at is None:
         return None
@@ -366,7 +368,7 @@ def _views(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None
 
 def _split(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
     """Pieces used each in a way of its own: their gradients come together again."""
-    at = _pick(draw, values, lambda one: _is_float(one) and one.shape and min(one.shape) > 0)
+    at = _pick(draw, values, lambda value: _is_float(value) and value.shape and min(value.shape) > 0)
     if at is None:
         return None
     dim = draw(st.integers(0, len(values[at].shape) - 1))
@@ -407,7 +409,7 @@ def _write(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None
         return None
     shape, how = tuple(target.shape), draw(st.sampled_from(("add_", "copy_", "mul_", "fill_")))
     other = _pick(
-        draw, values, lambda one: _is_float(one) and _fitting(shape, one) and tuple(numpy.broadcast_shapes(shape, tuple(one.shape))) == shape
+        draw, values, lambda value: _is_float(value) and _fitting(shape, value) and tuple(numpy.broadcast_shapes(shape, tuple(value.shape))) == shape
     )  # fmt: skip
 
     def step(values: list[Any]) -> None:
@@ -424,11 +426,13 @@ def _write(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None
 
 
 def _matmul(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
-    at = _pick(draw, values, lambda one: _is_float(one) and one.shape and 0 not in one.shape)
+    at = _pick(draw, values, lambda value: _is_float(value) and value.shape and 0 not in value.shape)
     if at is None:
         return None
     depth = values[at].shape[-1]
-    other = _pick(draw, values, lambda one: _is_float(one) and len(one.shape) == 2 and one.shape[-1] == depth)
+    other = _pick(
+        draw, values, lambda value: _is_float(value) and len(value.shape) == 2 and value.shape[-1] == depth
+    )
     if other is not None and draw(st.booleans()):
         return lambda values: _bounded(values[at]) @ _bounded(values[other]).t()
     return lambda values: wf.nn.functional.linear(
@@ -438,7 +442,7 @@ def _matmul(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | Non
 
 def _row(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
     """Softmax and norms along a dimension."""
-    at = _pick(draw, values, lambda one: _is_float(one) and one.shape and 0 not in one.shape)
+    at = _pick(draw, values, lambda value: _is_float(value) and value.shape and 0 not in value.shape)
     if at is None:
         return None
     dim = draw(st.integers(0, len(values[at].shape) - 1))
@@ -459,7 +463,9 @@ def _softmax_by_hand(x: Any, dim: int) -> Any:
 
 
 def _loss(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
-    at = _pick(draw, values, lambda one: _is_float(one) and len(one.shape) >= 2 and 0 not in one.shape)
+    at = _pick(
+        draw, values, lambda value: _is_float(value) and len(value.shape) >= 2 and 0 not in value.shape
+    )
     if at is None:
         return None
     reduction = draw(st.sampled_from(("mean", "sum", "none")))
@@ -477,7 +483,7 @@ def _loss(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
 
 
 def _indexing(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
-    at = _pick(draw, values, lambda one: bool(one.shape) and one.shape[0] > 0)
+    at = _pick(draw, values, lambda value: bool(value.shape) and value.shape[0] > 0)
     if at is None:
         return None
     kind, size = draw(st.sampled_from(("take", "gather", "flip", "cat", "put", "pad"))), values[at].shape[0]
@@ -546,12 +552,12 @@ BODIES: dict[str, Callable[..., Any]] = {
 
 
 def _scan(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
-    at = _pick(draw, values, lambda one: _is_float(one) and one.shape and one.shape[0] > 0)
+    at = _pick(draw, values, lambda value: _is_float(value) and value.shape and value.shape[0] > 0)
     if at is None:
         return None
     shape = tuple(values[at].shape[1:])
-    around = _pick(draw, values, lambda one: _is_float(one) and _fitting(shape, one)
-                   and tuple(numpy.broadcast_shapes(shape, tuple(one.shape))) == shape)  # fmt: skip
+    around = _pick(draw, values, lambda value: _is_float(value) and _fitting(shape, value)
+                   and tuple(numpy.broadcast_shapes(shape, tuple(value.shape))) == shape)  # fmt: skip
     name, reverse, last = draw(st.sampled_from(sorted(BODIES))), draw(st.booleans()), draw(st.booleans())
 
     def step(values: list[Any]) -> Any:
@@ -570,7 +576,7 @@ def _scan(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
 
 def _exact(draw: Draw, values: Sequence[Any], modulus: int) -> Callable[[list[Any]], Any]:
     """A number below ``modulus`` that no rounding decides about: of the integers of the program, where it has any."""
-    at = _pick(draw, values, lambda one: one.dtype in (INT, BOOL))
+    at = _pick(draw, values, lambda value: value.dtype in (INT, BOOL))
     fixed = draw(st.integers(0, modulus - 1))
     if at is None:
         return lambda values: wf.tensor(fixed, device=str(values[0].device))
@@ -593,7 +599,9 @@ BRANCHES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 
 def _cond(draw: Draw, values: Sequence[Any], writable: set[int]) -> Step | None:
     at, around = _pick(draw, values, _is_float), _pick(draw, values, _is_float)
-    written = _pick(draw, values, lambda one: _is_float(one) and any(one is values[w] for w in writable))
+    written = _pick(
+        draw, values, lambda value: _is_float(value) and any(value is values[w] for w in writable)
+    )
     if at is None or around is None:
         return None
     name, writes, chosen = (

@@ -112,8 +112,8 @@ def _recent(values: list[Var]) -> Any:
     return st.one_of(st.sampled_from(values[-2:]), st.sampled_from(values[-4:]), st.sampled_from(values))
 
 
-def _type(one: Atom) -> TensorType:
-    return one.type if isinstance(one, Var) else TensorType((), dtypes.of_scalar(one), True)
+def _type(value: Atom) -> TensorType:
+    return value.type if isinstance(value, Var) else TensorType((), dtypes.of_scalar(value), True)
 
 
 def _values(made: numpy.random.Generator, type_: TensorType) -> Any:

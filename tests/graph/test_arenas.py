@@ -47,9 +47,9 @@ def test_runs_that_are_alive_together_share_no_byte(
 ) -> None:
     runs = {f"r{at}": Run(size, first, first + more) for at, (size, first, more) in enumerate(given_runs)}
     apart = {
-        frozenset((f"r{one}", f"r{other}")): work
-        for one, other, work in pairs
-        if one < other < len(given_runs)
+        frozenset((f"r{name}", f"r{other}")): work
+        for name, other, work in pairs
+        if name < other < len(given_runs)
     }
     layout = arrange(runs, 1 << 20, apart)
     check(layout, runs)
@@ -222,7 +222,7 @@ def test_only_what_a_kernel_writes_widens_what_it_reads() -> None:
     def bound(*spaces: tuple[Any, int], tuned: bool = True) -> tuple[list[str], int]:
         places = [Place(space, index, 256 * at, 64) for at, (space, index) in enumerate(spaces)]
         made = accessed(spec, places, tuned)
-        return [one.access for one in made.inputs], made.source.count("read_write")
+        return [source.access for source in made.inputs], made.source.count("read_write")
 
     arena, other, state, given_, out_ = ("arena", 0), ("arena", 1), ("state", 3), ("input", 0), ("output", 0)
     assert bound(arena, state, other) == (["read", "read"], 1)

@@ -79,7 +79,7 @@ def test_kernels_that_take_runs_only_are_refused() -> None:
 def _graph(*types: TensorType) -> Graph:
     """A step of SGD with momentum over a parameter, a gradient and a buffer of these types."""
     number = TensorType((), wf.float64)
-    variables = [Var(at, one, "cpu") for at, one in enumerate((number, number, number, *types))]
+    variables = [Var(at, value, "cpu") for at, value in enumerate((number, number, number, *types))]
     made = [Var(10, types[0], "cpu"), Var(11, types[2], "cpu")]
     options = {"weight_decay": 0.0, "maximize": False, "dampening": 0.0, "nesterov": False}
     node = Node("sgd_momentum_step", tuple(variables), tuple(made), tuple(options.items()))
@@ -93,12 +93,12 @@ def test_memory_beside_a_state_is_left_alone() -> None:
     large, small = TensorType((100,), float32), TensorType((1,), float32)
     parameter, momentum, beside = device.allocate_together([400, 4, 400])
     device.write(beside, memoryview(numpy.full(100, 7, "float32")).cast("B"))
-    for one, count in ((parameter, 100), (momentum, 1)):
-        device.write(one, memoryview(numpy.zeros(count, "float32")).cast("B"))
+    for storage, count in ((parameter, 100), (momentum, 1)):
+        device.write(storage, memoryview(numpy.zeros(count, "float32")).cast("B"))
     graph = _graph(large, large, small)
     numbers = [device.allocate(8) for _ in range(3)]
-    for one in numbers:
-        device.write(one, memoryview(numpy.ones(1, "float64")).cast("B"))
+    for number in numbers:
+        device.write(number, memoryview(numpy.ones(1, "float64")).cast("B"))
     gradient = device.allocate(400)
     device.write(gradient, memoryview(numpy.ones(100, "float32")).cast("B"))
     executor = executor_for("step", graph, device, [parameter, momentum], foreign=True)
@@ -116,4 +116,4 @@ def test_traced_graphs_are_held_only_where_data_or_edges_decide() -> None:
     graph = wf.jit(program).graph(wf.randn(3, 4, device="cpu"), wf.arange(2, device="cpu"))
     lowered = lower_graph(graph, wf.devices.open("cpu").profile)
     changed = [a.ops for a, b in zip(lowered.calls, bounded(lowered).calls, strict=True) if a != b]
-    assert [one for one in changed if "index" not in one and "pad" not in one] == [], changed
+    assert [value for value in changed if "index" not in value and "pad" not in value] == [], changed

@@ -206,7 +206,7 @@ def test_cross_entropy_of_rows_takes_one_forward() -> None:
 
 def test_small_sums_that_do_not_wait_for_each_other_are_one_kernel() -> None:
     given = [wf.randn(64, size) for size in (10, 128, 32)]
-    lowered = calls(lambda *all: [one.sum(0) for one in all], *given, profile=SOFTWARE)
+    lowered = calls(lambda *all: [tensor.sum(0) for tensor in all], *given, profile=SOFTWARE)
     assert Counter(call.ops for call in lowered.calls) == {("sum", "sum", "sum"): 1}
 
 

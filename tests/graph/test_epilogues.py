@@ -76,13 +76,13 @@ def run(
     storages = replay.run(
         [source._data.storage for source in inputs], [state._data.storage for state in states]
     )
-    return [wrapped(storage, one) for storage, one in zip(storages, lowered.outputs, strict=True)]
+    return [wrapped(storage, output) for storage, output in zip(storages, lowered.outputs, strict=True)]
 
 
-def wrapped(storage: Storage, one: Result) -> Tensor:
+def wrapped(storage: Storage, value: Result) -> Tensor:
     """An output's storage as a tensor."""
-    strides = Geometry.contiguous(one.type.shape).strides
-    return Tensor.wrap(Array(storage, one.type.dtype, one.type.shape, strides, 0))
+    strides = Geometry.contiguous(value.type.shape).strides
+    return Tensor.wrap(Array(storage, value.type.dtype, value.type.shape, strides, 0))
 
 
 FOURS = {M: 68, N: 72, K: 64, 33: 36, 34: 40, 66: 76}
@@ -103,10 +103,10 @@ def test_an_epilogue_computes_what_separate_kernels_do(name: str, kind: str, siz
     lowered = lower_graph(trace(function, *given).graph, profile)
     assert [call.kernel.name for call in lowered.calls] == ["matmul"], lowered
     assert ("c", sizes == "fours") in lowered.calls[0].kernel.options or name == "squares"
-    for one, other in zip(run(lowered, profile, given), expected, strict=True):
-        assert one.dtype is other.dtype
+    for actual, wanted in zip(run(lowered, profile, given), expected, strict=True):
+        assert actual.dtype is wanted.dtype
         numpy.testing.assert_allclose(
-            one.numpy(), other.numpy(), rtol=1e-5, atol=2e-4 if name != "narrowed" else 2e-2
+            actual.numpy(), wanted.numpy(), rtol=1e-5, atol=2e-4 if name != "narrowed" else 2e-2
         )
 
 
@@ -183,8 +183,8 @@ def test_browsers_get_a_kernel_too(name: str) -> None:
 def test_more_buffers_than_a_kernel_may_bind_stay_apart() -> None:
     def function(x: Tensor, w: Tensor, *more: Tensor) -> Tensor:
         total = x @ w
-        for one in more:
-            total = total * one
+        for value in more:
+            total = total * value
         return total
 
     given = arguments(((M, K), (K, N), *((M, N),) * 9), wf.float32)

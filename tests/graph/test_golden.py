@@ -48,7 +48,7 @@ def adam() -> Program:
             parameter.grad = grad
         optimizer.step()
 
-    return run, tuple(wf.ones(*one.shape, device="cpu") for one in parameters)
+    return run, tuple(wf.ones(*parameter.shape, device="cpu") for parameter in parameters)
 
 
 def control() -> Program:
@@ -94,7 +94,7 @@ def test_the_stages_of_a_program_print_as_reviewed(name: str) -> None:
     lowered = lower(graph, CPU)
     fused = ordered(fuse(lowered, CPU), CPU)
     stages = {"graph": graph, "lowered": lowered, "fused": fused, "plan": plan(fused, CPU)}
-    text = "\n\n".join(f"== {stage}\n{re.sub(r' +# .*', '', repr(one))}" for stage, one in stages.items())
+    text = "\n\n".join(f"== {stage}\n{re.sub(r' +# .*', '', repr(value))}" for stage, value in stages.items())
     path = GOLDEN / f"{name}.txt"
     if os.environ.get("WEFT_REGENERATE") == "1":
         path.parent.mkdir(exist_ok=True)

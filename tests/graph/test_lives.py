@@ -12,7 +12,7 @@ from weft.graph.lower.lives import Lives
 
 
 def node(graph: Graph, op: str) -> tuple[int, Node]:
-    ((at, found),) = [(at, one) for at, one in enumerate(graph.nodes) if one.op == op]
+    ((at, found),) = [(at, node) for at, node in enumerate(graph.nodes) if node.op == op]
     return at, found
 
 

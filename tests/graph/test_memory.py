@@ -88,7 +88,7 @@ def products(graph: Graph) -> int:
 
 def test_a_checkpoint_of_each_block_halves_a_gpt(device) -> None:
     """Its cost: the forward products once more, at most a third on top of a step's; what is kept is a block's input."""
-    kept, again = (char(device, 4, one) for one in (False, True))
+    kept, again = (char(device, 4, value) for value in (False, True))
     assert planned(again, device).memory.arena < 0.5 * planned(kept, device).memory.arena
     ratio = products(passes.run(again, device.profile)) / products(passes.run(kept, device.profile))
     assert 1.1 < ratio <= 4 / 3

@@ -89,12 +89,12 @@ def test_both_graphs_give_what_the_one_gave(run) -> None:
     expected, _ = interpret(graph, inputs, [])
     made, _ = interpret(found.forward, inputs[: len(inputs) - seeds], [])
     known = dict(zip([source.id for source in found.forward.inputs], inputs, strict=False))
-    known |= {one.id: value for one, value in zip(found.forward.outputs, made, strict=True)}
+    known |= {output.id: value for output, value in zip(found.forward.outputs, made, strict=True)}
     gradients, _ = interpret(
-        found.backward, [*(known[one.id] for one in found.saved), *inputs[len(inputs) - seeds :]], []
+        found.backward, [*(known[var.id] for var in found.saved), *inputs[len(inputs) - seeds :]], []
     )
-    for one, other in zip([*made[:results], *gradients], expected, strict=True):
-        numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-9, atol=1e-12)
+    for actual, wanted in zip([*made[:results], *gradients], expected, strict=True):
+        numpy.testing.assert_allclose(actual.numpy(), wanted.numpy(), rtol=1e-9, atol=1e-12)
     forward = {out.id: node for node in found.forward.nodes for out in node.outputs}
     again = [node for node in found.backward.nodes if node.outputs[0].id in forward]
     assert all(repeatable(node) for node in again)
@@ -149,7 +149,7 @@ def test_a_mask_is_saved_and_not_drawn_again() -> None:
         tensor(100).to(wf.float32).detach().requires_grad_(),
     )
     found = split(graph, seeds, results)
-    assert [one.type.dtype for one in found.computed] == [wf.bool]
+    assert [var.type.dtype for var in found.computed] == [wf.bool]
     assert "dropout" not in [node.op for node in found.backward.nodes]
 
 
@@ -170,11 +170,11 @@ def test_what_a_norm_gives_is_made_again_from_its_statistics(norm) -> None:
     inputs = values(0, *graph.inputs)
     expected, _ = interpret(graph, inputs, [])
     made, _ = interpret(found.forward, inputs[:-seeds], [])
-    known = {one.id: value for one, value in zip(graph.inputs, inputs, strict=True)}
-    known |= {one.id: value for one, value in zip(found.forward.outputs, made, strict=True)}
-    gradients, _ = interpret(found.backward, [*(known[one.id] for one in found.saved), *inputs[-seeds:]], [])
-    for one, other in zip(gradients, expected[results:], strict=True):
-        numpy.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-9, atol=1e-12)
+    known = {source.id: value for source, value in zip(graph.inputs, inputs, strict=True)}
+    known |= {output.id: value for output, value in zip(found.forward.outputs, made, strict=True)}
+    gradients, _ = interpret(found.backward, [*(known[var.id] for var in found.saved), *inputs[-seeds:]], [])
+    for actual, wanted in zip(gradients, expected[results:], strict=True):
+        numpy.testing.assert_allclose(actual.numpy(), wanted.numpy(), rtol=1e-9, atol=1e-12)
 
 
 def test_what_the_first_graph_has_no_use_for_is_not_computed_there() -> None:
@@ -226,8 +226,8 @@ def test_absent_gradients_take_their_part_of_the_graph_with_them() -> None:
         expected, _ = interpret(backward, zeroed, [])
         left = [value for var, value in zip(backward.inputs, inputs, strict=True) if var.id not in gone]
         made, _ = interpret(found, left, [])
-        for at, one in enumerate(expected):
+        for at, wanted in enumerate(expected):
             if at in kept:
-                numpy.testing.assert_allclose(made[kept.index(at)].numpy(), one.numpy(), rtol=1e-12)
+                numpy.testing.assert_allclose(made[kept.index(at)].numpy(), wanted.numpy(), rtol=1e-12)
             else:
-                assert not one.numpy().any()
+                assert not wanted.numpy().any()

@@ -40,9 +40,9 @@ PROGRAMS: dict[str, Callable[[Any, Any], Any]] = {
     "states that swap": swap,
     "a state read after its update": read_after,
     "an output that is a state": lambda a, b: a,
-    "the same output twice": lambda a, b: (lambda one: (one, one))(a + b),
+    "the same output twice": lambda a, b: (lambda value: (value, value))(a + b),
     "an output that is a view": lambda a, b: (a + b).t(),
-    "a value and a view of it": lambda a, b: (lambda one: (one, one[1]))(a + b),
+    "a value and a view of it": lambda a, b: (lambda value: (value, value[1]))(a + b),
     "values without elements": lambda a, b: (a[:0] + 1, a[:, :0].sum(1)),
     "transposed over itself": lambda a, b: ((a + b).t().reshape(2, 3) + 1) * 2,
     "a state that becomes another": lambda a, b: b.copy_(a * 1) if a is not b else None,
@@ -59,10 +59,10 @@ def test_small_programs(device, name: str) -> None:
 
         found = (wf.jit(run) if compiled else run)()
         found = found if isinstance(found, tuple) else () if found is None else (found,)
-        return [one.numpy().copy() for one in (*found, a, b)]
+        return [value.numpy().copy() for value in (*found, a, b)]
 
-    for one, other in zip(results(True), results(False), strict=True):
-        numpy.testing.assert_array_equal(one, other)
+    for actual, wanted in zip(results(True), results(False), strict=True):
+        numpy.testing.assert_array_equal(actual, wanted)
 
 
 def test_an_output_that_is_an_input_has_memory_of_its_own(device) -> None:
@@ -114,4 +114,4 @@ def test_a_call_that_frees_memory_comes_early() -> None:
 
     calls = (call("big", "x"), call("y", "x"), call("small", "big"), call("z", "small", "y"))
     lowered = Lowered(tuple(values), calls, ("x",), (), (Result("z", TensorType((4,), wf.float32)),))
-    assert [one.ops[0] for one in ordered(lowered, CPU).calls] == ["big", "small", "y", "z"]
+    assert [call.ops[0] for call in ordered(lowered, CPU).calls] == ["big", "small", "y", "z"]

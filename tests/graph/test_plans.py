@@ -48,7 +48,7 @@ def planned(
 
     def gather(numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
         storages = {number: states[number]._data.storage for number in numbers}
-        return {number: (id(one.buffer), one.offset) for number, one in storages.items()}
+        return {number: (id(storage.buffer), storage.offset) for number, storage in storages.items()}
 
     planning = Planning(lowered, profile, gather)
     plan = planning.plan()
@@ -57,7 +57,9 @@ def planned(
     replay = device.prepare(plan)
     check_memory(planning)
     inputs = [argument.detach().clone().contiguous() for argument in program.arguments]
-    outputs = replay.run([source._data.storage for source in inputs], [one._data.storage for one in states])
+    outputs = replay.run(
+        [source._data.storage for source in inputs], [state._data.storage for state in states]
+    )
     made = []
     for storage, result in zip(outputs, lowered.outputs, strict=True):
         strides = Geometry.contiguous(result.type.shape).strides
@@ -73,10 +75,10 @@ def check_memory(planning: Planning) -> None:
     def own(names: Iterable[str]) -> set[str]:
         return {root for name in names if (root := planning._root(name)) in places and planning._size(root)}
 
-    def apart(one: str, other: str) -> bool:
-        first, second = places[one][1], places[other][1]
-        ends = first + planning._size(one), second + planning._size(other)
-        return places[one][0] != places[other][0] or ends[0] <= second or ends[1] <= first
+    def apart(value: str, other_value: str) -> bool:
+        first, second = places[value][1], places[other_value][1]
+        ends = first + planning._size(value), second + planning._size(other_value)
+        return places[value][0] != places[other_value][0] or ends[0] <= second or ends[1] <= first
 
     def visit(calls: Sequence[KernelCall | Block]) -> None:
         nonlocal held
@@ -108,9 +110,9 @@ def check_memory(planning: Planning) -> None:
             assert isinstance(call, KernelCall)
             read, written = own(call.reads), own(call.writes)
             assert read <= held, (call, read - held)
-            for one in written:
-                assert all(apart(one, other) for other in (read | written) - {one}), call
-                held = {other for other in held if apart(one, other)} | {one}
+            for name in written:
+                assert all(apart(name, other) for other in (read | written) - {name}), call
+                held = {other for other in held if apart(name, other)} | {name}
 
     def looks(name: str) -> None:
         assert own([name]) <= held, name
@@ -142,13 +144,13 @@ def compare(program: Program, device: Device, profile: TargetProfile | None = No
     outputs, finals = interpret(
         traced.graph, list(program.arguments), [state.clone() for state in traced.states]
     )
-    expected = [one.clone() for one in (*outputs, *finals)]
+    expected = [value.clone() for value in (*outputs, *finals)]
     for name, stage in STAGES.items():
         lowered = stage(traced.graph, profile)
         check_stores(lowered)
         found = planned(traced, lowered, device, profile, program)
-        for one, other in zip(found, expected, strict=True):
-            close(one, other, f"{name}:\n{traced.graph!r}\n{lowered!r}", program.narrow)
+        for actual, wanted in zip(found, expected, strict=True):
+            close(actual, wanted, f"{name}:\n{traced.graph!r}\n{lowered!r}", program.narrow)
 
 
 @given(programs())

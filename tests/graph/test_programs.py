@@ -28,12 +28,12 @@ def computed(traced: Traced, graph: Graph, program: Program) -> list:
 @given(programs())
 def test_a_traced_program_does_what_it_does_when_run(program: Program) -> None:
     program.restore()
-    expected = [one.clone() for one in program(*program.arguments)] + finals(program)
+    expected = [result.clone() for result in program(*program.arguments)] + finals(program)
     program.restore()
     traced = trace(program, *program.arguments)
     found = [*traced(*program.arguments), *finals(program)]
-    for one, other in zip(found, expected, strict=True):
-        close(one, other, repr(traced.graph), program.narrow)
+    for actual, wanted in zip(found, expected, strict=True):
+        close(actual, wanted, repr(traced.graph), program.narrow)
 
 
 @given(programs(), st.data())
@@ -45,12 +45,12 @@ def test_every_pass_keeps_what_a_graph_computes(program: Program, data) -> None:
     for name, own in PASSES:
         before, graph = graph, own(graph, CPU)
         assert own(graph, CPU) == graph or name in ("simplify", "patterns")
-        for one, other in zip(computed(traced, graph, program), expected, strict=True):
-            close(one, other, f"{name}:\n{before!r}\nbecame\n{graph!r}", program.narrow)
+        for actual, wanted in zip(computed(traced, graph, program), expected, strict=True):
+            close(actual, wanted, f"{name}:\n{before!r}\nbecame\n{graph!r}", program.narrow)
     whole = run(traced.graph, CPU)
     assert run(whole, CPU) is whole
-    for one, other in zip(computed(traced, whole, program), expected, strict=True):
-        close(one, other, f"{traced.graph!r}\nbecame\n{whole!r}", program.narrow)
+    for actual, wanted in zip(computed(traced, whole, program), expected, strict=True):
+        close(actual, wanted, f"{traced.graph!r}\nbecame\n{whole!r}", program.narrow)
 
 
 @given(graphs())
@@ -64,9 +64,9 @@ def test_simplify_cse_and_dce_keep_every_bit(example: Example) -> None:
     for _ in range(2):
         for name in ("simplify", "cse", "dce"):
             before, graph = graph, dict(PASSES)[name](graph, CPU)
-            for one, other in zip(bits(graph), expected, strict=True):
+            for actual, wanted in zip(bits(graph), expected, strict=True):
                 what = f"{name}:\n{before!r}\nbecame\n{graph!r}"
-                numpy.testing.assert_array_equal(one, other, err_msg=what, strict=True)
-                if one.dtype.kind == "f":
-                    signs = [numpy.signbit(values) & (values == 0) for values in (one, other)]
+                numpy.testing.assert_array_equal(actual, wanted, err_msg=what, strict=True)
+                if actual.dtype.kind == "f":
+                    signs = [numpy.signbit(values) & (values == 0) for values in (actual, wanted)]
                     numpy.testing.assert_array_equal(*signs, err_msg=what)

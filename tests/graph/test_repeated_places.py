@@ -41,7 +41,7 @@ def test_each_index_counts_once(device: Any, name: str, dtype: str) -> None:
     expected = x.copy() + (name == "after an op")
     (ufunc or numpy.add).at(expected, at, y * 2 if name == "after an op" else y)
     expected = expected * 2 if name == "before an op" else expected
-    given = [wf.tensor(one, device=device.name) for one in (x, at, y)]
+    given = [wf.tensor(value, device=device.name) for value in (x, at, y)]
     given = [value.to(getattr(wf, dtype)) if value.dtype.kind == "float" else value for value in given]
     found = wf.jit(fold)(*given)
     numpy.testing.assert_array_equal(found.float().cpu().numpy(), expected.astype("float32"))

@@ -61,7 +61,10 @@ class Listing:
             raise KernelError(f"no {kernel.name} here")
         read = [buffer for buffer in kernel.buffers if buffer.access == "read"]
         write = [buffer for buffer in kernel.buffers if buffer.access != "read"]
-        sides = [tuple(Binding(one.name, one.dtype, one.access) for one in group) for group in (read, write)]
+        sides = [
+            tuple(Binding(value.name, value.dtype, value.access) for value in group)
+            for group in (read, write)
+        ]
         return KernelSpec(
             kernel.name, "listing", (), sides[0], sides[1], (64, 1, 1), ("1", "1", "1"), repr(kernel),
             kernel.reports,

@@ -25,7 +25,7 @@ def test_a_traced_program_gives_what_the_program_gives(device) -> None:
     x, y = (wf.tensor(values((3, 4), seed), device=device.name) for seed in (0, 1))
     traced = trace(program, wf.zeros(3, 4, device=device.name), wf.zeros(3, 4, device=device.name))
     expected, found = flatten(program(x, y))[0], flatten(traced(x, y))[0]
-    assert [value.tolist() for value in found] == [one.tolist() for one in expected]
+    assert [value.tolist() for value in found] == [wanted.tolist() for wanted in expected]
     assert [node.op for node in traced.graph.nodes] == ["mul", "add", "sum", "exp", "permute"]
 
 
@@ -58,8 +58,8 @@ def test_writes_through_views_reach_the_base_and_every_other_view(device) -> Non
 
     x = wf.tensor(values((4,)), device=device.name)
     expected, found = program(x), trace(program, x)(x)
-    for one, other in zip(expected, found, strict=True):
-        numpy.testing.assert_array_equal(one.numpy(), other.numpy())
+    for actual, wanted in zip(expected, found, strict=True):
+        numpy.testing.assert_array_equal(actual.numpy(), wanted.numpy())
 
 
 def test_a_storage_seen_through_two_tensors_is_one_state(device) -> None:
@@ -147,11 +147,11 @@ def test_random_numbers_continue_where_the_generator_stands(device) -> None:
         return wf.rand(5, device=device.name), wf.randn(3, device=device.name)
 
     wf.manual_seed(3)
-    expected = [[one.tolist() for one in program()] for _ in range(3)]
+    expected = [[result.tolist() for result in program()] for _ in range(3)]
     wf.manual_seed(3)
     traced = trace(program)
-    found = [[one.tolist() for one in traced()] for _ in range(2)]
-    found.append([one.tolist() for one in program()])  # eager goes on after the traced calls
+    found = [[value.tolist() for value in traced()] for _ in range(2)]
+    found.append([result.tolist() for result in program()])  # eager goes on after the traced calls
     assert found == expected
 
 

@@ -36,7 +36,7 @@ def differentiate(
     tracing: Tracing, notes: Notes, entered: Sequence[Any], results: Sequence[Tensor]
 ) -> tuple[Derived | None, list[Tensor]]:
     """What has gradients, and these; ``None`` where no result requires grad."""
-    places = tuple(at for at, one in enumerate(results) if edge_of(one) is not None)
+    places = tuple(at for at, result in enumerate(results) if edge_of(result) is not None)
     if not places:
         return None, []
     outputs = [results[at] for at in places]
@@ -44,15 +44,15 @@ def differentiate(
     for leaf in reached.values():
         if type(leaf._data) is Array and not notes.is_second_handle(leaf):
             notes.tensors.setdefault(id(leaf), leaf)  # a result as it is: no operation saw it
-    given = [one for one in entered if isinstance(one, Tensor)]
-    inputs = [at for at, one in enumerate(given) if id(one) in reached]
-    outside = [one for key, one in notes.tensors.items() if key in reached]
+    given = [leaf for leaf in entered if isinstance(leaf, Tensor)]
+    inputs = [at for at, tensor in enumerate(given) if id(tensor) in reached]
+    outside = [tensor for key, tensor in notes.tensors.items() if key in reached]
     if spent:
         return Derived(places, tuple(inputs), tuple(outside), True), []
     seeds = [Tensor.wrap(tracing.input(output.shape, output.dtype, str(output.device))) for output in outputs]
     leaves = [*(given[at] for at in inputs), *outside]
     gradients = arriving(outputs, seeds, leaves)
-    got = [at for at, one in enumerate(gradients) if one is not None]
+    got = [at for at, gradient in enumerate(gradients) if gradient is not None]
     derived = Derived(
         places,
         tuple(inputs[at] for at in got if at < len(inputs)),

@@ -39,21 +39,22 @@ class DerivedProgram(CompiledProgram):
         self.derived = derived
         gradients = 0 if derived.spent else len(derived.inputs) + len(derived.outside)
         self._visible = len(recording.graph.outputs) - gradients
-        numbers = {at for at, one in enumerate(inputs) if not isinstance(one, Tensor)}
+        numbers = {at for at, source in enumerate(inputs) if not isinstance(source, Tensor)}
         seeds = 0 if derived.spent else len(derived.results)
         self.split: Split = split(recording.graph, seeds, self._visible, numbers)
         forward = replace(recording, graph=self.split.forward)
         super().__init__(name, forward, device, inputs, frozenset(), description, capturing)
         self._single = False
         self.types = tuple(
-            TensorType(one.shape, one.dtype) for one in map(self._outputs.__getitem__, derived.results)
+            TensorType(output.shape, output.dtype)
+            for output in map(self._outputs.__getitem__, derived.results)
         )
         self._saved = [ProgramOutput(var, device) for var in self.split.saved]
         self._homes = _sources(self.split, numbers)
         self._gradients = [
             ProgramOutput(var, device) for var in self.split.backward.outputs if isinstance(var, Var)
         ]
-        known = {id(one): at for at, one in enumerate(self.guards.tensors)}
+        known = {id(tensor): at for at, tensor in enumerate(self.guards.tensors)}
         self._outside = [known[id(value)] for value in derived.outside]
         self._backward: dict[tuple[bool, ...], _Backward] = {}
         self._lock = threading.Lock()
@@ -120,9 +121,9 @@ class _Backward:
 def _sources(found: Split, volatile: Container[int]) -> list[tuple[str, int]]:
     """Where each saved value lies after the forward graph ran: which input, state or output it is."""
     homes: dict[int, tuple[str, int]] = {}
-    for at, one in enumerate(found.forward.outputs):
-        if isinstance(one, Var):
-            homes.setdefault(one.id, ("made", at))
+    for at, output in enumerate(found.forward.outputs):
+        if isinstance(output, Var):
+            homes.setdefault(output.id, ("made", at))
     homes |= {
         state.initial.id: ("state", at) for at, state in enumerate(found.forward.states) if not state.changed
     }
@@ -160,13 +161,13 @@ class ProgramNode(GradientNode):
     def gradient(self, grads: Sequence[Any], needs: tuple[bool, ...]) -> Sequence[Any]:
         """Run the backward graph."""
         self._check_alive()
-        saved = [self._unpack(one, None)._data.storage for one in self._kept]
+        saved = [self._unpack(value, None)._data.storage for value in self._kept]
         found = self._program.backward(saved, grads)
         if is_enabled():  # gradients of gradients are asked for
             made = [value for value in found if value is not None]
             last = _Refusal(self.name, [*self.edges, *map(edge_of, grads)], made)
-            for at, one in enumerate(made):
-                one._edge = Edge(last, at)
+            for at, gradient in enumerate(made):
+                gradient._edge = Edge(last, at)
         return found
 
 

@@ -26,10 +26,10 @@ DEPTH = 8
 
 def refuse_escaped(name: str, made: Sequence[ref[Tracer]]) -> None:
     """``UnsupportedError`` naming who holds a traced value, where one is alive."""
-    if not any(one() is not None for one in made):
+    if not any(reference() is not None for reference in made):
         return
     gc.collect()  # a tape may hold itself
-    alive = [value for one in made if (value := one()) is not None]
+    alive = [value for reference in made if (value := reference()) is not None]
     if not alive:
         return
     tracer = alive[0]
@@ -55,7 +55,7 @@ def refuse_kept(name: str, tensors: Sequence[Tensor]) -> None:
 
 def _holder(value: Any, ignored: list[Any]) -> str:
     """The nearest named thing from which a value is reached."""
-    seen = {id(one) for one in ignored} | {id(value), id(ignored)}
+    seen = {id(container) for container in ignored} | {id(value), id(ignored)}
     level: list[tuple[Any, str]] = [(value, "")]
     for _ in range(DEPTH):
         following: list[tuple[Any, str]] = []
@@ -83,11 +83,10 @@ def _named(owner: Any, target: Any) -> str:
     if isinstance(owner, CellType):
         functions = [referrer for referrer in gc.get_referrers(owner) if isinstance(referrer, tuple)]
         for cells in functions:
-            for one in gc.get_referrers(cells):
-                if isinstance(one, FunctionType) and one.__closure__ is cells:
-                    return (
-                        f"the variable `{one.__code__.co_freevars[cells.index(owner)]}` of {one.__qualname__}"
-                    )
+            for function in gc.get_referrers(cells):
+                if isinstance(function, FunctionType) and function.__closure__ is cells:
+                    variable = function.__code__.co_freevars[cells.index(owner)]
+                    return f"the variable `{variable}` of {function.__qualname__}"
         return ""
     if isinstance(owner, FunctionType):
         return f"a default or an attribute of {owner.__qualname__}"
@@ -126,10 +125,10 @@ def _key_of(table: dict[Any, Any], target: Any, form: str) -> str:
 def _step(owner: Any, target: Any) -> str:
     """How a container without a name holds a part."""
     if isinstance(owner, list | tuple):
-        at = next((at for at, one in enumerate(owner) if one is target), None)
+        at = next((at for at, item in enumerate(owner) if item is target), None)
         return "" if at is None else f"item {at} of a {type(owner).__name__} in "
     if isinstance(owner, dict):
-        found = next((key for key, one in owner.items() if one is target), None)
+        found = next((key for key, value in owner.items() if value is target), None)
         return "" if found is None else f"entry {found!r} of a dict in "
     if isinstance(owner, set | frozenset):
         return "a set in "

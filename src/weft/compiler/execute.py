@@ -52,7 +52,9 @@ class Interpreter:
     def run(self, inputs: Sequence[Storage], states: Sequence[Storage]) -> list[Storage]:
         """See ``Executor``."""
         given = [_whole(storage, var) for storage, var in zip(inputs, self.graph.inputs, strict=True)]
-        held = [_whole(storage, own.initial) for storage, own in zip(states, self.graph.states, strict=True)]
+        held = [
+            _whole(storage, state.initial) for storage, state in zip(states, self.graph.states, strict=True)
+        ]
         return [value._data.storage for value in run_interpreted(self.graph, given, held)]
 
 
@@ -80,8 +82,8 @@ def run_interpreted(graph: Graph, inputs: Sequence[Tensor], states: Sequence[Ten
         aliases = {tensor._data.alias for tensor in states}
         changed = [
             (state, final.clone() if final._data.alias in aliases else final)
-            for state, final, own in zip(states, finals, graph.states, strict=True)
-            if own.changed
+            for state, final, description in zip(states, finals, graph.states, strict=True)
+            if description.changed
         ]
         with together():
             for state, final in changed:
@@ -149,14 +151,15 @@ class Planned:
         many, they are all moved.
         """
         alone = [state for state in states.values() if state.buffer.references == 1]
-        others = {id(state.buffer) for state in states.values()} - {id(one.buffer) for one in alone}
+        others = {id(state.buffer) for state in states.values()} - {id(state.buffer) for state in alone}
         if len(others) > FEW and not self._settled:
             self._settled = True
             alone = list(states.values())
         move_together(self._device, alone)
         buffers: dict[int, int] = {}
         return {
-            at: (buffers.setdefault(id(one.buffer), len(buffers)), one.offset) for at, one in states.items()
+            at: (buffers.setdefault(id(state.buffer), len(buffers)), state.offset)
+            for at, state in states.items()
         }
 
 

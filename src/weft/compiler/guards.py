@@ -168,11 +168,11 @@ class Guards:
         known = {id(tensor) for tensor in self.tensors}
         behind = [state for _, state in self.generators]
         behind += [entry for _, _, entry in notes.entries.values() if isinstance(entry, Tensor)]
-        self.tensors += {id(one): one for one in behind if id(one) not in known}.values()
+        self.tensors += {id(tensor): tensor for tensor in behind if id(tensor) not in known}.values()
         self.arrays: list[Array] = [tensor._data for tensor in self.tensors]
         self.requires = list(map(_requires, self.tensors))
         seen = list(grads)  # others' gradients may come and go: the program has no use for them
-        self.leaves = [one for one, _ in seen]
+        self.leaves = [leaf for leaf, _ in seen]
         self.grads = [grad for _, grad in seen]
         self.grad_ids = list(map(id, self.grads))
         self.modules = list(notes.modules.values())
@@ -182,7 +182,7 @@ class Guards:
         self.tables = [table for _, table, _ in notes.entries.values()]
         self.entries = [entry for _, _, entry in notes.entries.values()]
         self.entry_ids = list(map(id, self.entries))
-        self.whole = [entries_of(one, table) for one in self.modules for table in _TABLES]
+        self.whole = [entries_of(module, table) for module in self.modules for table in _TABLES]
         self.size = sum(map(len, self.whole))
         self.reads = ReadGuards(notes.reads.settled()[0])
         self.owners = list(notes.owners.values())
@@ -211,9 +211,9 @@ class Guards:
     def set_grad(self, leaf: Tensor, grad: Tensor | None) -> None:
         """Give a leaf the gradient that the program made; where the old one is no state, the new one fits as well."""
         leaf._grad = grad
-        for at, one in enumerate(self.leaves):
+        for at, watched in enumerate(self.leaves):
             if (
-                one is leaf
+                watched is leaf
                 and grad is not None
                 and self.grads[at] is not None
                 and not self._is_state(self.grads[at])
@@ -221,7 +221,7 @@ class Guards:
                 self.grads[at], self.grad_ids[at] = grad, id(grad)
 
     def _is_state(self, tensor: Tensor | None) -> bool:
-        return any(one is tensor for one in self.tensors)
+        return any(state is tensor for state in self.tensors)
 
     def adapt(self) -> str:
         """Take over tensors that stand in for those of the trace; else the reason why the program does not fit."""
@@ -307,4 +307,4 @@ class Guards:
                 return None
         for place, storage in seen.items():
             storages[place] = storage
-        return storages if len({id(one) for one in storages}) == len(storages) else None
+        return storages if len({id(storage) for storage in storages}) == len(storages) else None

@@ -72,7 +72,7 @@ class JitFunction:
         self.max_cached, self.keep_grads = max_cached, keep_grads
         self.compilations = 0
         self._names = _parameter_names(fn)
-        self.donate = tuple(_donated_name(self._names, one) for one in donate)
+        self.donate = tuple(_donated_name(self._names, argument) for argument in donate)
         self._programs: list[CompiledProgram] = []  # the one used last in front
         self._known: dict[Any, list[CompiledProgram]] = {}
         self._layouts: dict[Any, tuple[list[CompiledProgram], bool]] = {}
@@ -131,7 +131,9 @@ class JitFunction:
     def _known_layout(self, key: list[Any], inputs: list[Any]) -> tuple[list[CompiledProgram], bool]:
         """The programs for a call of a new layout, and whether its tensors are contiguous."""
         tensors = iter([source for source in inputs if isinstance(source, Tensor)])
-        layouts = [_plain_layout(next(tensors)) << 2 | one & 2 if type(one) is int else one for one in key]
+        layouts = [
+            _plain_layout(next(tensors)) << 2 | part & 2 if type(part) is int else part for part in key
+        ]
         if len(self._layouts) >= LAYOUTS:
             self._prune()
         programs = self._known.setdefault(tuple(layouts), [])

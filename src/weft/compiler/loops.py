@@ -44,7 +44,7 @@ def _tokens(graph: Graph) -> list[Hashable]:
     roots = {var.id: var.id for var in (*graph.inputs, *(state.initial for state in graph.states))}
     tokens: list[Hashable] = []
     for node in graph.nodes:
-        given = tuple(roots.get(one.id) if isinstance(one, Var) else one for one in node.inputs)
+        given = tuple(roots.get(source.id) if isinstance(source, Var) else source for source in node.inputs)
         tokens.append((node.op, node.site, given, tuple(out.type for out in node.outputs)))
         if (
             lookup(node.op).view is not None
@@ -91,7 +91,7 @@ def _lines(body: Sequence[Node]) -> str:
     if not sites:
         return ""
     ((file, _),) = Counter(file for file, _, _ in sites).most_common(1)
-    numbers = sorted({int(line) for own, _, line in sites if own == file and line.isdecimal()})
+    numbers = sorted({int(line) for name, _, line in sites if name == file and line.isdecimal()})
     if not numbers:
         return file
     return f"line {file}:{numbers[0]}" if len(numbers) == 1 else f"lines {file}:{numbers[0]}-{numbers[-1]}"

@@ -48,12 +48,12 @@ def observe(value: Any) -> type | None:
     kind = Module if isinstance(value, Module) else type(value)
     with _lock:
         if kind not in _observed:
-            own = {name: kind.__dict__[name] for name in _NAMES if name in kind.__dict__}
+            methods = {name: kind.__dict__[name] for name in _NAMES if name in kind.__dict__}
             try:
                 _install(kind)
             except (TypeError, AttributeError):  # a metaclass that allows no changes
                 return None
-            _before[kind] = own
+            _before[kind] = methods
             _observed[kind] = 0
         _observed[kind] += 1
     return kind
@@ -66,10 +66,10 @@ def stop(kind: type) -> None:
         if _observed[kind]:
             return
         del _observed[kind]
-        own = _before.pop(kind)
+        methods = _before.pop(kind)
         for name in _NAMES:
-            if name in own:
-                setattr(kind, name, own[name])
+            if name in methods:
+                setattr(kind, name, methods[name])
             else:
                 delattr(kind, name)
 

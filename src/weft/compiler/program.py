@@ -97,10 +97,10 @@ class CompiledProgram:
         self._positions = [at for at in range(len(recording.graph.inputs)) if at not in self._taken]
         self._numbers = {
             at: Number(device, recording.graph.inputs[at])
-            for at, one in enumerate(inputs)
-            if not isinstance(one, Tensor)
+            for at, source in enumerate(inputs)
+            if not isinstance(source, Tensor)
         }
-        self._changed = [at for at, own in enumerate(recording.graph.states) if own.changed]
+        self._changed = [at for at, state in enumerate(recording.graph.states) if state.changed]
         self._outputs = [
             ProgramOutput(var, device) for var in recording.graph.outputs if isinstance(var, Var)
         ]
@@ -164,7 +164,8 @@ class CompiledProgram:
         else:
             numbers = self._numbers
             given = [
-                numbers[at].put(one) if at in numbers else one._data.storage for at, one in enumerate(inputs)
+                numbers[at].put(source) if at in numbers else source._data.storage
+                for at, source in enumerate(inputs)
             ]
         guards = self.guards
         if self._changed and not guards.storage_ids.isdisjoint(map(id, given)):
@@ -188,10 +189,10 @@ class CompiledProgram:
         """Copies of inputs that lie in a state's storage: the program may write that before it reads the input."""
         held = set(map(id, storages))
         return [
-            EAGER.process(OPS["copy"], (one._data,), {}, None, ())[0].storage
+            EAGER.process(OPS["copy"], (source._data,), {}, None, ())[0].storage
             if id(storage) in held
             else storage
-            for one, storage in zip(inputs, given, strict=True)
+            for source, storage in zip(inputs, given, strict=True)
         ]
 
     def _refuse_donated_states(self, given: list[Storage], storages: list[Storage]) -> None:
@@ -239,9 +240,9 @@ def _donate(graph: Graph, donated: tuple[int, ...]) -> tuple[Graph, tuple[int, .
     taken: list[int] = []
     sources: list[int | None] = [None] * len(graph.outputs)
     for at in donated:
-        own = graph.inputs[at]
+        given = graph.inputs[at]
         for position, output in enumerate(graph.outputs):
-            if isinstance(output, Var) and output.type == own.type and sources[position] is None:
+            if isinstance(output, Var) and output.type == given.type and sources[position] is None:
                 sources[position] = at
                 taken.append(at)
                 break
@@ -249,7 +250,7 @@ def _donate(graph: Graph, donated: tuple[int, ...]) -> tuple[Graph, tuple[int, .
         source: graph.outputs[position] for position, source in enumerate(sources) if source is not None
     }
     states = [State(graph.inputs[at], final) for at in taken if isinstance(final := finals[at], Var)]
-    rest = tuple(one for one, source in zip(graph.outputs, sources, strict=True) if source is None)
+    rest = tuple(output for output, source in zip(graph.outputs, sources, strict=True) if source is None)
     inputs = tuple(var for at, var in enumerate(graph.inputs) if at not in taken)
     return Graph(inputs, (*graph.states, *states), graph.nodes, rest), tuple(taken), sources
 
@@ -262,17 +263,17 @@ def device_of(graph: Graph, otherwise: Device) -> Device:
     return otherwise
 
 
-def is_dense(one: Any) -> bool:
+def is_dense(value: Any) -> bool:
     """Whether a tensor lies in row-major order from the beginning of its storage; a number does."""
-    if not isinstance(one, Tensor):
+    if not isinstance(value, Tensor):
         return True
-    data: Array = one._data
+    data: Array = value._data
     return data.offset == 0 and data.strides == contiguous_strides(data.shape)
 
 
-def dense(one: Any) -> Any:
+def dense(value: Any) -> Any:
     """A tensor in row-major order from the beginning of its storage, copied where it lies otherwise."""
-    if is_dense(one):
-        return one
-    (copied,) = EAGER.process(OPS["copy"], (one._data,), {}, None, ())
+    if is_dense(value):
+        return value
+    (copied,) = EAGER.process(OPS["copy"], (value._data,), {}, None, ())
     return Tensor.wrap(copied)

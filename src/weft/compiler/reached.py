@@ -41,7 +41,7 @@ def variables(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
 
 def _reached(fn: Callable[..., Any]) -> Iterator[Tensor]:
     """The tensors that a function names directly: in itself, its object, its closure, its globals."""
-    for value in (fn, getattr(fn, "__self__", None), *(one for _, one in variables(fn))):
+    for value in (fn, getattr(fn, "__self__", None), *(value for _, value in variables(fn))):
         if isinstance(value, Tensor):
             yield value
         elif isinstance(value, Module):

@@ -113,9 +113,9 @@ class Reads:
             self._contain(value, label)
         elif isinstance(value, type):
             if not is_foreign(value.__module__):
-                for own in list(vars(value).values()):
-                    if isinstance(own, FunctionType):
-                        self._visit(own)
+                for member in list(vars(value).values()):
+                    if isinstance(member, FunctionType):
+                        self._visit(member)
         elif is_observable(value):
             self.know(value)
         elif hasattr(type(value), "compilations"):  # a jitted function
@@ -201,9 +201,9 @@ class Reads:
         if isinstance(value, MethodType) and value.__self__ is owner:
             self._reach(value.__func__, name)
             return
-        own = getattr(owner, "__dict__", None)
-        if own is not None and name in own:
-            read = Read(of_dict, own, name, value, f"{type(owner).__name__}.{name}")
+        attributes = getattr(owner, "__dict__", None)
+        if attributes is not None and name in attributes:
+            read = Read(of_dict, attributes, name, value, f"{type(owner).__name__}.{name}")
         elif _is_stored(type(owner), name):
             read = Read(of_object, owner, name, value, f"{type(owner).__name__}.{name}")
         else:
@@ -216,12 +216,12 @@ class Reads:
         if id(owner) not in self._known:
             return
         self._written.add((id(owner), name))
-        own = getattr(owner, "__dict__", None)
-        if own is None:
+        attributes = getattr(owner, "__dict__", None)
+        if attributes is None:
             self._slots.setdefault((id(owner), name), (owner, name, getattr(owner, name, MISSING)))
         elif id(owner) not in self._objects:
-            tables = {table: own[table].copy() for table in _TABLES if table in own}
-            self._objects[id(owner)] = (owner, dict(own), tables)
+            tables = {table: attributes[table].copy() for table in _TABLES if table in attributes}
+            self._objects[id(owner)] = (owner, dict(attributes), tables)
 
     def _note(self, read: Read, key: tuple[int, Any] | None = None) -> None:
         if isinstance(read.value, Tensor) and type(read.value._data) is not Array:
@@ -238,11 +238,11 @@ class Reads:
     def restore(self) -> None:
         """Give objects, containers and variables what they held before the trace."""
         for owner, attributes, tables in self._objects.values():
-            own = vars(owner)
-            own.clear()
-            own.update(attributes)
+            present = vars(owner)
+            present.clear()
+            present.update(attributes)
             for name, entries in tables.items():
-                table = own[name]
+                table = present[name]
                 table.clear()
                 table.update(entries)
         for owner, name, value in self._slots.values():

@@ -87,9 +87,9 @@ def _by_identity(value: Any, inputs: list[Any], key: list[Any]) -> None:
 
 def _sequence(value: Any, inputs: list[Any], key: list[Any]) -> None:
     key.append((type(value), len(value)))
-    for one in value:
-        kind = type(one)
-        (_WALKS.get(kind) or _resolve(kind, one))(one, inputs, key)
+    for item in value:
+        kind = type(item)
+        (_WALKS.get(kind) or _resolve(kind, item))(item, inputs, key)
 
 
 def _mapping(value: Any, inputs: list[Any], key: list[Any]) -> None:

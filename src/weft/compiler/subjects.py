@@ -87,7 +87,7 @@ class Fold:
         )
         self.question, self.profile = question, plain
         shipped = ("team", kernel.cooperative)
-        self.choices = [shipped, *(one for one in TEAMS_TRIED if one != shipped)]
+        self.choices = [shipped, *(team for team in TEAMS_TRIED if team != shipped)]
         sizes = {value.name: max(value.elements, 1) for value in lowered.values}
         self.storages = [_filled(device, buffer.dtype, sizes[buffer.name]) for buffer in self.kernel.buffers]
 
@@ -101,11 +101,11 @@ class Fold:
 class Product:
     """A call of ``matmul`` with memory to run it in: operands where the call has them, ones in them."""
 
-    def __init__(self, device: Device, plain: TargetProfile, own: Asked, call: KernelCall) -> None:
+    def __init__(self, device: Device, plain: TargetProfile, question: Asked, call: KernelCall) -> None:
         kernel = call.kernel
         assert isinstance(kernel, Library)
         self.device, self.profile, self.types = device, plain, kernel.dtypes
-        self.question, self.choices = str(own), candidates(plain, own)[:TRIED]
+        self.question, self.choices = str(question), candidates(plain, question)[:TRIED]
         batch0, batch1, m, n, k = map(int, call.arguments[:5])
         numbers = [tuple(map(int, call.arguments[at : at + 5])) for at in (5, 10)]
         self.offsets = [number[0] for number in numbers] + [0]

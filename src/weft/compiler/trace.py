@@ -170,16 +170,21 @@ def _record(
     changed = [(leaf, leaf._grad) for leaf, before in looked_at
                if leaf._grad is not before and (keep_grads or before is not None)]  # fmt: skip
     made = [grad for _, grad in changed if grad is not None]
-    outputs = tracing.outputs([one._data for one in (*tensors, *captures.values(), *made, *further)])
+    outputs = tracing.outputs([tensor._data for tensor in (*tensors, *captures.values(), *made, *further)])
     graph = tracing.graph(outputs, notes.constants)
     pairs = zip(tracing.captured(), graph.states, strict=True)
     states = tuple([_whole(array, state.initial.type) for array, state in pairs])
     is_tensor = [isinstance(part, Tensor) for part in parts]
-    fixed = [None if own else one for one, own in zip(parts, is_tensor, strict=True)]
+    fixed = [None if holds_tensor else part for part, holds_tensor in zip(parts, is_tensor, strict=True)]
 
     def fill(values: list[Any]) -> Any:
         source = iter(values)
-        return rebuild([next(source) if own else one for one, own in zip(fixed, is_tensor, strict=True)])
+        return rebuild(
+            [
+                next(source) if holds_tensor else part
+                for part, holds_tensor in zip(fixed, is_tensor, strict=True)
+            ]
+        )
 
     new_grads = tuple((leaf, grad is not None) for leaf, grad in changed)
     return Recording(

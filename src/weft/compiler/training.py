@@ -66,13 +66,13 @@ class CompiledTraining:
         """A step for a model, compiled already unless sizes are left open, and its inputs."""
         if not isinstance(model, Module):
             raise ArgumentTypeError(mistake(where, "model", f"a {type(model).__name__}", "a Module"))
-        own = built_optimizer(where, optimizer, model)
+        built = built_optimizer(where, optimizer, model)
         device = device_of_model(model)
         generator = self._generator if seed is None else Generator(device).manual_seed(seed)
         if generator is not None and generator.device != device:
             generator = Generator(device).manual_seed(generator.initial_seed())
         step = TrainingStep(
-            model, self._loss, own, built_schedule(where, schedule, own), self._limits,
+            model, self._loss, built, built_schedule(where, schedule, built), self._limits,
             checked_scaler(where, self._scaler, device), generator,
         )  # fmt: skip
         declared = Inputs(where, self.inputs, device)
@@ -279,10 +279,11 @@ class CompiledTraining:
                 given = sorted(state_dict) if isinstance(state_dict, Mapping) else type(state_dict).__name__
                 raise ArgumentError(mistake(where, "state_dict", given, f"a dict with {', '.join(PARTS)}"))
             if (state_dict["schedule"] is None) != (step.schedule is None):
-                saved, own = (
-                    "without" if one is None else "with" for one in (state_dict["schedule"], step.schedule)
+                saved, expected = (
+                    "without" if schedule is None else "with"
+                    for schedule in (state_dict["schedule"], step.schedule)
                 )
-                raise ArgumentError(mistake(where, "state_dict", f"{saved} a schedule", f"one {own}"))
+                raise ArgumentError(mistake(where, "state_dict", f"{saved} a schedule", f"one {expected}"))
             before = copy.deepcopy(self._state())
             try:
                 self._load(step, state_dict)

@@ -45,10 +45,10 @@ class CompiledForward:
     def _make(self) -> JitFunction:
         forward, model = self._forward, self._model()
 
-        own = self._generator()
+        generator = self._generator()
 
         def run(**inputs: Any) -> Any:
-            with nullcontext() if own is None else drawing_from(own):
+            with nullcontext() if generator is None else drawing_from(generator):
                 return forward(**inputs) if model is None else forward(model, **inputs)
 
         run.__name__ = self._where
@@ -115,13 +115,13 @@ def _none() -> None:
 def evaluating(model: Module | None) -> Iterator[None]:
     """A model in evaluation mode, each of its modules as it was afterwards."""
     training = [] if model is None else [module for module in model.modules() if module.training]
-    for one in training:
-        one.training = False
+    for part in training:
+        part.training = False
     try:
         yield
     finally:
-        for one in training:
-            one.training = True
+        for part in training:
+            part.training = True
 
 
 def compile_forward(model: Callable[..., Any], inputs: Mapping[str, Any]) -> CompiledForward:

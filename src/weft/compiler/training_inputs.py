@@ -36,7 +36,7 @@ class Declared:
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether a shape fits, but for the agreement of open dimensions."""
         return len(shape) == len(self.shape) and all(
-            own is None or own == size for own, size in zip(self.shape, shape, strict=True)
+            expected is None or expected == size for expected, size in zip(self.shape, shape, strict=True)
         )
 
 
@@ -50,7 +50,7 @@ class Inputs:
                 mistake(where, "inputs", given, "a dict of names and what they stand for")
             )
         self.device = device
-        self.declared = {name: _declared(where, name, one) for name, one in inputs.items()}
+        self.declared = {name: _declared(where, name, declaration) for name, declaration in inputs.items()}
         self._known: dict[str, set[int]] = {name: set() for name in self.declared}
 
     def move(self, device: str) -> None:
@@ -62,13 +62,13 @@ class Inputs:
     @property
     def open(self) -> bool:
         """Whether sizes are left to the calls."""
-        return any(None in one.shape for one in self.declared.values())
+        return any(None in declared.shape for declared in self.declared.values())
 
     def examples(self) -> dict[str, Tensor]:
         """Tensors as declared, where no size is open; their values mean nothing."""
         return {
-            name: empty([size or 0 for size in one.shape], dtype=one.dtype, device=self.device)
-            for name, one in self.declared.items()
+            name: empty([size or 0 for size in declared.shape], dtype=declared.dtype, device=self.device)
+            for name, declared in self.declared.items()
         }
 
     def check(self, where: str, given: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -79,7 +79,7 @@ class Inputs:
         """
         if given.keys() != self.declared.keys():
             named = ", ".join(given) or "none"
-            expected = ", ".join(f"{name}: {one}" for name, one in self.declared.items()) or "none"
+            expected = ", ".join(f"{name}: {declared}" for name, declared in self.declared.items()) or "none"
             raise ArgumentTypeError(mistake(where, "the inputs", named, expected, "give each by its name"))
         sizes: dict[int, str] = {}
         found = {}
@@ -106,12 +106,12 @@ class Inputs:
                 mistake(where, name, f"on {found.device}", f"on {self.device}, as the model",
                         f"move it by {name}.to({self.device!r})")
             )  # fmt: skip
-        for at, (own, size) in enumerate(zip(declared.shape, found.shape, strict=True)):
-            if own is None:
+        for at, (expected, size) in enumerate(zip(declared.shape, found.shape, strict=True)):
+            if expected is None:
                 sizes.setdefault(size, f"dimension {at} of {name}")
         if len(sizes) > 1:
-            (first, one), (second, other) = sizes.items()
-            given = f"{first} in {one} and {second} in {other}"
+            (first, place), (second, second_place) = sizes.items()
+            given = f"{first} in {place} and {second} in {second_place}"
             raise ShapeError(mistake(where, "the size that is None", given, "one size for all of a call"))
         return found
 

@@ -84,7 +84,7 @@ class TrainingStep:
         limits, scaler, generator = self.limits, self.scaler, self.generator
 
         def step(**inputs: Any) -> Tensor:
-            parameters = [one for group in optimizer.param_groups for one in group["params"]]
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             with enable_grad(), nullcontext() if generator is None else drawing_from(generator):
                 found = _scalar(loss, loss(model, **inputs))
                 optimizer.zero_grad()
@@ -145,8 +145,8 @@ def built_optimizer(where: str, given: Any, model: Module) -> Optimizer:
         what = "a function that gives " if callable(given) else ""
         expected = "an Optimizer of weft, or a function of the model that gives one"
         raise ArgumentTypeError(mistake(where, "optimizer", f"{what}a {type(found).__name__}", expected))
-    own = set(map(id, model.parameters()))
-    if not any(id(one) in own for group in found.param_groups for one in group["params"]):
+    known = set(map(id, model.parameters()))
+    if not any(id(parameter) in known for group in found.param_groups for parameter in group["params"]):
         expected = f"an optimizer of the {type(model).__name__}"
         raise ArgumentError(mistake(where, "optimizer", "of none of the model's parameters", expected))
     return found

@@ -53,12 +53,12 @@ class Tuning:
         lines = [
             f"{self.device}: {len(self.measured)} kernel{'' if len(self.measured) == 1 else 's'} measured"
         ]
-        for one in self.measured:
+        for row in self.measured:
             gain = (
-                f"{one.before / one.after:.2f} times as fast" if one.chosen != one.shipped else "as shipped"
+                f"{row.before / row.after:.2f} times as fast" if row.chosen != row.shipped else "as shipped"
             )
-            name, number = one.chosen
-            lines.append(f"  {one.asked}: {name}, {number} ({one.after * 1e6:,.1f} us, {gain})")
+            name, number = row.chosen
+            lines.append(f"  {row.asked}: {name}, {number} ({row.after * 1e6:,.1f} us, {gain})")
         lines.append(
             f"kept in {self.path}" if self.path else "not kept: WEFT_CACHE=0, or the disk takes no files"
         )

@@ -34,7 +34,7 @@ def gradient(context: Gradient, *grads: Any) -> list[Any]:
     options = context.attributes
     body, length, carries, sequences = (options[name] for name in ("body", "length", "carries", "sequences"))
     wanted = _wanted(context, carries)
-    given = tuple(at for at, one in enumerate(grads) if one is not None and at >= carries)
+    given = tuple(at for at, grad in enumerate(grads) if grad is not None and at >= carries)
     adjoint = _known_scan_adjoint(body, carries, sequences, wanted, given)
     device = next(str(grad.device) for grad in grads if grad is not None)
     starts = _starts(context, [at for kind, at in adjoint.parts if kind == "start"])
@@ -51,14 +51,14 @@ def gradient(context: Gradient, *grads: Any) -> list[Any]:
         return grads[at] if kind == "along" else values[part]
 
     carry, along, outside = (
-        [value(one) for one in adjoint.parts if one[0] in kinds]
+        [value(part) for part in adjoint.parts if part[0] in kinds]
         for kinds in (("last", "sum"), ("start", "element", "along"), ("outside",))
     )
     finals, ys = run(adjoint.graph, carry, along, outside, length, not options["reverse"])
     result: list[Any] = [None] * len(context.types)
-    own, found = iter(finals), iter(ys)
+    carried, found = iter(finals), iter(ys)
     for at in wanted:
-        result[at] = next(found) if carries <= at < carries + sequences else next(own)
+        result[at] = next(found) if carries <= at < carries + sequences else next(carried)
     return result
 
 
@@ -66,11 +66,11 @@ def cond_gradient(context: Gradient, *grads: Any) -> list[Any]:
     """The gradients of the branch that was taken, by the same predicate."""
     options = context.attributes
     wanted = _wanted(context, 1)
-    given = tuple(at for at, one in enumerate(grads) if one is not None)
+    given = tuple(at for at, grad in enumerate(grads) if grad is not None)
     branches = [_cond_adjoint(options[name], wanted, given) for name in ("then", "otherwise")]
     parts = [part for part in branches[0].parts if any(part in branch.read for branch in branches)]
     graphs: dict[str, Any] = {
-        name: one.only(parts) for name, one in zip(("then", "otherwise"), branches, strict=True)
+        name: branch.only(parts) for name, branch in zip(("then", "otherwise"), branches, strict=True)
     }
     operands = [grads[at] if kind == "along" else context.input(at) for kind, at in parts]
     found = bind(lookup("cond"), context.input(0), *operands, **graphs) if wanted else ()
@@ -82,8 +82,8 @@ def _wanted(context: Gradient, always: int) -> tuple[int, ...]:
     """Operands that get a gradient: floats that need one, and of the first ``always`` all."""
     return tuple(
         at
-        for at, (one, needed) in enumerate(zip(context.types, context.needs, strict=True))
-        if one.dtype.kind == "float" and (needed or at < always)
+        for at, (type_, needed) in enumerate(zip(context.types, context.needs, strict=True))
+        if type_.dtype.kind == "float" and (needed or at < always)
     )
 
 
@@ -127,7 +127,9 @@ def _scan_adjoint(
     step's elements.
     """
     types = [var.type for var in body.inputs]
-    carried = [at for at, one in enumerate(body.outputs[:carries]) if type_of(one).dtype.kind == "float"]
+    carried = [
+        at for at, output in enumerate(body.outputs[:carries]) if type_of(output).dtype.kind == "float"
+    ]
     sums = [at for at in wanted if at >= carries + sequences]
     parts: list[Part] = [("last", at) for at in carried]
     parts += [("sum", at) for at in sums]
@@ -143,14 +145,19 @@ def _scan_adjoint(
         found = _gradients(body, inputs, wanted, outputs)
         made = dict(zip(wanted, found, strict=True))
         new = [_or_zeros(made[at], inputs[at]) for at in carried]
-        new += [values["sum", at] if (own := made[at]) is None else values["sum", at] + own for at in sums]
+        new += [
+            values["sum", at] if (part_types := made[at]) is None else values["sum", at] + part_types
+            for at in sums
+        ]
         elements = range(carries, carries + sequences)
         return new + [_or_zeros(made[at], inputs[at]) for at in wanted if at in elements]
 
-    own = {"start": types, "element": types, "outside": types, "sum": types}
+    part_types = {"start": types, "element": types, "outside": types, "sum": types}
     results = [type_of(output) for output in body.outputs]
-    made = _traced(backward, parts, [own.get(kind, results)[at] for kind, at in parts], body.inputs[0].device)
-    kept = [one for one in parts if one in made.read or one[0] in ("last", "sum")]
+    made = _traced(
+        backward, parts, [part_types.get(kind, results)[at] for kind, at in parts], body.inputs[0].device
+    )
+    kept = [part for part in parts if part in made.read or part[0] in ("last", "sum")]
     return Adjoint(made.only(kept), tuple(kept), made.read)
 
 
@@ -165,7 +172,7 @@ def _cond_adjoint(body: Graph, wanted: tuple[int, ...], given: tuple[int, ...]) 
         inputs = [value for (kind, _), value in values.items() if kind == "operand"]
         outputs = {at: values["along", at] for at in given}
         found = _gradients(body, inputs, [at - 1 for at in wanted], outputs)
-        return [_or_zeros(one, inputs[at - 1]) for at, one in zip(wanted, found, strict=True)]
+        return [_or_zeros(grad, inputs[at - 1]) for at, grad in zip(wanted, found, strict=True)]
 
     given_types = [types[at - 1] if kind == "operand" else type_of(body.outputs[at]) for kind, at in parts]
     device = (*body.inputs, *(output for output in body.outputs if isinstance(output, Var)))[0].device
@@ -245,8 +252,12 @@ def _to_differentiate(graph: Graph) -> Graph:
         if node.op == "scan" and not gives_starts(options["body"], options["carries"]):
             starts = options["body"].inputs[: options["carries"]]
             made = [
-                Var(free + at, TensorType((options["length"], *one.type.shape), one.type.dtype), one.device)
-                for at, one in enumerate(starts)
+                Var(
+                    free + at,
+                    TensorType((options["length"], *start.type.shape), start.type.dtype),
+                    start.device,
+                )
+                for at, start in enumerate(starts)
             ]
             free += len(made)
             options["body"] = giving_starts(options["body"], options["carries"])

@@ -73,7 +73,7 @@ class BodyTape(Tape):
             self._known(tracing.share(self._around(effect.tensor)), edge_of(effect.tensor))
             for effect in effects
         ]
-        self._homes = {id(self._around(one.tensor).alias): at for at, one in enumerate(effects)}
+        self._homes = {id(self._around(effect.tensor).alias): at for at, effect in enumerate(effects)}
         self._bases = [effect.tensor for effect in effects]
         self.recorded = [False] * len(effects)
         """Which effects were written with gradients recorded."""
@@ -166,8 +166,8 @@ class BodyTape(Tape):
         cell = inside._data.cell
         if id(cell) in self._behind:
             self._find(self._behind[id(cell)])
-        for at, one in enumerate(self.shared):
-            if one._data.cell is cell:
+        for at, inside_value in enumerate(self.shared):
+            if inside_value._data.cell is cell:
                 self.recorded[at] |= is_enabled()
         return inside
 
@@ -242,7 +242,7 @@ def trace_bodies(functions: Sequence[tuple[Function, Sequence[TensorType]]], dev
     """
     effects: list[Effect] = []
     while True:
-        drawn = [(one, one.standing()[1]) for one in all_generators()]
+        drawn = [(generator, generator.standing()[1]) for generator in all_generators()]
         try:
             traced = [_traced(function, types, device, effects) for function, types in functions]
         except Found as found:
@@ -252,14 +252,14 @@ def trace_bodies(functions: Sequence[tuple[Function, Sequence[TensorType]]], dev
             continue
         break
     outside: dict[Any, Tensor] = {}
-    for one in traced:
-        outside.update((key, tensor) for key, (tensor, _) in one.outside.items())
-    graphs = tuple(one.with_inputs(outside) for one in traced)
+    for body in traced:
+        outside.update((key, tensor) for key, (tensor, _) in body.outside.items())
+    graphs = tuple(body.with_inputs(outside) for body in traced)
     known = [
         replace(
             effect,
-            recorded=any(one.recorded[at] for one in traced),
-            draws=tuple(one.draws[at] for one in traced),
+            recorded=any(body.recorded[at] for body in traced),
+            draws=tuple(body.draws[at] for body in traced),
         )
         for at, effect in enumerate(effects)
     ]
@@ -272,7 +272,8 @@ class _Traced:
     outside: dict[Any, tuple[Tensor, Var]]
     recorded: list[bool]
     draws: list[int]
-    own: int
+    inputs: int
+    """How many inputs are the body's own."""
 
     def with_inputs(self, outside: dict[Any, Tensor]) -> Graph:
         """The graph with an input for each value from outside, read or not, and the effects among its values."""
@@ -283,7 +284,7 @@ class _Traced:
             *(v for n in graph.nodes for v in n.outputs),
         )
         free = 1 + max((var.id for var in known), default=-1)
-        inputs = [*graph.inputs[: self.own], *(state.initial for state in graph.states)]
+        inputs = [*graph.inputs[: self.inputs], *(state.initial for state in graph.states)]
         for at, (key, tensor) in enumerate(outside.items()):
             if key in self.outside:
                 inputs.append(self.outside[key][1])
@@ -308,12 +309,13 @@ def _traced(
                 stack.enter_context(effect.generator.rewound(effect.tensor, 0))
         results = function(*[tape.input(type_, device) for type_ in types])
         draws = [_advanced(effect.generator, effect.tensor) for effect in effects]
-        outputs = tracing.outputs([tape.result(one) for one in results])
+        outputs = tracing.outputs([tape.result(result) for result in results])
         if tape.found:
             raise Found(list(tape.found.values()))
         _refuse_grads(grads.values())
     recorded = [
-        written and edge_of(one) is not None for written, one in zip(tape.recorded, tape.shared, strict=True)
+        written and edge_of(shared) is not None
+        for written, shared in zip(tape.recorded, tape.shared, strict=True)
     ]
     return _Traced(tracing.graph(outputs), tape.outside(), recorded, draws, len(types))
 
@@ -341,10 +343,10 @@ def types_of(values: Sequence[Any]) -> list[TensorType]:
     return [TensorType(tuple(value.shape), value.dtype) for value in values]
 
 
-def type_of(one: Any) -> TensorType:
+def type_of(output: Any) -> TensorType:
     """The type of a body's output."""
-    assert isinstance(one, Var), "a body gives tensors"
-    return one.type
+    assert isinstance(output, Var), "a body gives tensors"
+    return output.type
 
 
 def run_by_nodes(graph: Graph, arrays: Sequence[Any]) -> list[Any]:
@@ -353,6 +355,6 @@ def run_by_nodes(graph: Graph, arrays: Sequence[Any]) -> list[Any]:
     for node in graph.nodes:
         operands = [values[source.id] if hasattr(source, "id") else source for source in node.inputs]
         found = lookup(node.op).reference(*operands, **dict(node.attributes))
-        for var, one in zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True):
-            values[var.id] = one
+        for var, result in zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True):
+            values[var.id] = result
     return [values[output.id] if hasattr(output, "id") else output for output in graph.outputs]

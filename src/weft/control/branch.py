@@ -66,7 +66,7 @@ def cond(
         return run
 
     functions = (("true_fn", true_fn), ("false_fn", false_fn))
-    bodies = trace_bodies([(branch(name, own), ()) for name, own in functions], str(pred.device))
+    bodies = trace_bodies([(branch(name, function), ()) for name, function in functions], str(pred.device))
     _check_alike(trees["true_fn"], trees["false_fn"])
     fold_generators(bodies.effects)
     changed = [effect.tensor for effect in bodies.effects]
@@ -76,20 +76,20 @@ def cond(
         given = as_now([pred, *changed, *bodies.outside])
         found = bind(COND, *given, then=then, otherwise=otherwise)
     results = list(found) if isinstance(found, tuple) else [found]
-    own = len(results) - len(changed)
-    write_back(bodies.effects, results[own:])
+    count = len(results) - len(changed)
+    write_back(bodies.effects, results[count:])
     _, fill = flatten(trees["true_fn"])
-    return fill(results[:own])
+    return fill(results[:count])
 
 
 def _check_alike(taken: Any, other: Any) -> None:
-    given, expected = ([path for path, _ in paths(one)] for one in (other, taken))
+    given, expected = ([path for path, _ in paths(tree)] for tree in (other, taken))
     if given != expected:
         raise ShapeError(
             mistake("cond", "the result of false_fn", f"a tree of {shown(given)}",
                     f"one of {shown(expected)}, as true_fn gives", "give the same tree in both")
         )  # fmt: skip
-    types = [", ".join(map(repr, types_of(flatten(one)[0]))) for one in (other, taken)]
+    types = [", ".join(map(repr, types_of(flatten(tree)[0]))) for tree in (other, taken)]
     if types[0] != types[1]:
         raise ShapeError(
             mistake("cond", "the result of false_fn", types[0], f"{types[1]}, as true_fn gives",

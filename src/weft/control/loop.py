@@ -58,9 +58,9 @@ def scan(
     shape_of_y: list[Any] = []
 
     def step(*values: Tensor) -> list[Tensor]:
-        own = carried(list(values[: len(carry)]))
+        carried_values = carried(list(values[: len(carry)]))
         x = rebuild(list(values[len(carry) :])) if xs is not None else None
-        new, y = _results(f(own, x))
+        new, y = _results(f(carried_values, x))
         found, _ = flatten(new)
         _check_carry(carry, found)
         ys, rebuild_y = flatten(y)
@@ -79,26 +79,28 @@ def _with_effects(
 ) -> tuple[list[Any], list[Any]]:
     """Run a body that writes outside: what it writes there is carried too, behind the rest."""
     (graph,), effects = bodies.graphs, bodies.effects
-    own, more, extra = len(carry), len(sequences), len(effects)
+    carries, count_sequences, count_effects = len(carry), len(sequences), len(effects)
     inputs, outputs = graph.inputs, graph.outputs
-    ends = len(outputs) - extra
+    ends = len(outputs) - count_effects
     graph = replace(
         graph,
         inputs=(
-            *inputs[:own],
-            *inputs[own + more :][:extra],
-            *inputs[own:][:more],
-            *inputs[own + more + extra :],
+            *inputs[:carries],
+            *inputs[carries + count_sequences :][:count_effects],
+            *inputs[carries:][:count_sequences],
+            *inputs[carries + count_sequences + count_effects :],
         ),
-        outputs=(*outputs[:own], *outputs[ends:], *outputs[own:ends]),
+        outputs=(*outputs[:carries], *outputs[ends:], *outputs[carries:ends]),
     )
     before = [_initial(effect, count) for effect in effects]
     finals, ys = run(graph, [*carry, *before], sequences, bodies.outside, count, reverse)
     written = [
-        (one, value) for one, value in zip(effects, finals[own:], strict=True) if one.generator is None
+        (effect, value)
+        for effect, value in zip(effects, finals[carries:], strict=True)
+        if effect.generator is None
     ]
-    write_back([one for one, _ in written], [value for _, value in written])
-    return finals[:own], ys
+    write_back([effect for effect, _ in written], [value for _, value in written])
+    return finals[:carries], ys
 
 
 def _initial(effect: Effect, count: int) -> Tensor:
@@ -133,8 +135,8 @@ def _results(found: Any) -> tuple[Any, Any]:
 
 
 def _check_carry(before: Sequence[Tensor], after: Sequence[Any]) -> None:
-    given = [repr(one) for one in types_of(tensors("scan", "a leaf of the tree", after))]
-    expected = [repr(one) for one in types_of(before)]
+    given = [repr(type_) for type_ in types_of(tensors("scan", "a leaf of the tree", after))]
+    expected = [repr(type_) for type_ in types_of(before)]
     if given != expected:
         raise ShapeError(
             mistake("scan", "the carry that f gives", ", ".join(given), f"as init: {', '.join(expected)}")
@@ -223,8 +225,8 @@ def _stacked(values: Sequence[Any]) -> Any:
 
 
 def _element(value: Any, at: int) -> Any:
-    one = bind(lookup("slice"), value, dim=0, start=at, stop=at + 1, step=1)
-    return bind(lookup("reshape"), one, shape=tuple(value.shape[1:]))
+    row = bind(lookup("slice"), value, dim=0, start=at, stop=at + 1, step=1)
+    return bind(lookup("reshape"), row, shape=tuple(value.shape[1:]))
 
 
 def _reference(

@@ -40,17 +40,17 @@ class Found(BaseException):
 def generator_of(state: Tensor) -> Generator | None:
     """The generator whose state a tensor is."""
     for generator in all_generators():
-        own = generator.standing()[0]
-        if own is not None and own._data.alias is state._data.alias:
+        current = generator.standing()[0]
+        if current is not None and current._data.alias is state._data.alias:
             return generator
     return None
 
 
 def effect_of(tensor: Tensor) -> Effect:
     """The effect of a write to a tensor: on the base that it is a view of, or all of the memory."""
-    own = generator_of(tensor)
-    if own is not None:
-        return Effect(own.state(), own)
+    generator = generator_of(tensor)
+    if generator is not None:
+        return Effect(generator.state(), generator)
     base = tensor if tensor._view is None else tensor._view.base
     data: Any = base._data
     if not _is_whole(data):

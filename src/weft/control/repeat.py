@@ -77,8 +77,8 @@ def _bound(graphs: Any, effects: Any, outside: Sequence[Tensor], leaves: Sequenc
     """The op on tensors; memory from outside that the body writes is carried too."""
     condition, body = graphs
     changed = [effect.tensor for effect in effects]
-    own = len(leaves)
-    if condition.outputs[1:] != condition.inputs[own : own + len(changed)]:
+    count = len(leaves)
+    if condition.outputs[1:] != condition.inputs[count : count + len(changed)]:
         raise UnsupportedError(
             mistake("while_loop", "cond_fn", "a function that writes tensors from outside or draws random numbers",
                     "one that only looks", "do that in body_fn")
@@ -86,11 +86,11 @@ def _bound(graphs: Any, effects: Any, outside: Sequence[Tensor], leaves: Sequenc
     fold_generators(effects)
     condition = Graph(condition.inputs, (), condition.nodes, condition.outputs[:1])
     found = bind(
-        WHILE, *leaves, *changed, *outside, condition=condition, body=body, carries=own + len(changed)
+        WHILE, *leaves, *changed, *outside, condition=condition, body=body, carries=count + len(changed)
     )
     results = list(found) if isinstance(found, tuple) else [found]
-    write_back(effects, results[own:])
-    return results[:own]
+    write_back(effects, results[count:])
+    return results[:count]
 
 
 def _checked(result: Any, carried: tuple[Any, ...], leaves: Sequence[Tensor]) -> list[Tensor]:
@@ -100,14 +100,14 @@ def _checked(result: Any, carried: tuple[Any, ...], leaves: Sequence[Tensor]) ->
         expected = f"a tuple of the {len(carried)} carried values"
         raise ArgumentTypeError(mistake("while_loop", "the result of body_fn", given, expected))
     found = flatten(result)[0]
-    given_paths, expected_paths = ([path for path, _ in paths(tuple(one))] for one in (result, carried))
+    given_paths, expected_paths = ([path for path, _ in paths(tuple(tree))] for tree in (result, carried))
     if given_paths != expected_paths:
         raise ShapeError(
             mistake("while_loop", "the result of body_fn", f"a tree of {shown(given_paths)}",
                     f"one of {shown(expected_paths)}, as carried_inputs")
         )  # fmt: skip
     tensors("while_loop", "a result of body_fn", found)
-    types = [", ".join(map(repr, types_of(one))) for one in (found, leaves)]
+    types = [", ".join(map(repr, types_of(values))) for values in (found, leaves)]
     if types[0] != types[1]:
         raise ShapeError(
             mistake("while_loop", "the result of body_fn", types[0], f"{types[1]}, as carried_inputs",
@@ -141,8 +141,8 @@ def _loop(
     edges = [edge_of(source) for source in sources]
     node = GradientNode(WHILE, {}, edges, tuple(types_of(sources)), tuple(types_of(values)))
     return [
-        Tensor.wrap(one._data, Edge(node, at) if node.differentiable(at) else None)
-        for at, one in enumerate(values)
+        Tensor.wrap(value._data, Edge(node, at) if node.differentiable(at) else None)
+        for at, value in enumerate(values)
     ]
 
 

@@ -62,9 +62,9 @@ class _Plans:
 
     def _make_room(self) -> None:
         """Let go of plans that were unused for longest, where all of them hold too much memory."""
-        held = [sum(one.plan.arenas) for _, one, _ in self._plans.values() if one is not None]
+        held = [sum(replay.plan.arenas) for _, replay, _ in self._plans.values() if replay is not None]
         while sum(held) > ARENAS and len(held) > 1:
-            key = next(key for key, (_, one, _) in self._plans.items() if one is not None)
+            key = next(key for key, (_, replay, _) in self._plans.items() if replay is not None)
             del self._plans[key]
             del held[0]
 
@@ -85,12 +85,12 @@ def by_plan(op: str, operands: Sequence[Any], attributes: dict[str, Any]) -> tup
         return None
     dense = [executor.dense(operand) for operand in operands]
     numbers = tuple(value for value in attributes.values() if not isinstance(value, Graph))
-    key = (op, device, id(attributes["body"]), numbers, tuple([one.key for one in dense]))
+    key = (op, device, id(attributes["body"]), numbers, tuple([operand.key for operand in dense]))
     found = _PLANS.find(key, attributes["body"], lambda: _planned(op, dense, attributes))
     if found is None or found[0] is None:
         return None
     replay, outputs = found
-    made = replay.run([one.storage for one in dense], [])
+    made = replay.run([operand.storage for operand in dense], [])
     return tuple(
         [
             Array(storage, var.type.dtype, var.type.shape, contiguous_strides(var.type.shape))

@@ -50,16 +50,16 @@ def make(
     names = (*(source.name for source in inputs), *parameters)
     several = len(sources) > 1
     parts = [
-        _single(f"custom.{name}.{one.name}" if several else f"custom.{name}", text, names, one, doc)
-        for one, text in zip(declared, sources.values(), strict=True)
+        _single(f"custom.{name}.{output.name}" if several else f"custom.{name}", text, names, output, doc)
+        for output, text in zip(declared, sources.values(), strict=True)
     ]
     return (_joined(f"custom.{name}", parts, names, doc) if several else parts[0]), declared
 
 
 def declare_all(op: OpSpec) -> None:
     """Put an op, and those that it is made of, into the table."""
-    for one in (op, *op.info.get("parts", ())):
-        OPS[one.name] = one
+    for spec in (op, *op.info.get("parts", ())):
+        OPS[spec.name] = spec
 
 
 def run(
@@ -75,20 +75,24 @@ def run(
     given = [tuple(operand.shape) for operand in operands]
     known = solve(name, inputs, given, fixed)
     shape = broadcast_shapes(name, *given)
-    for one in outputs:
-        expected = None if one.sizes is None else tuple(evaluate(name, size, known) for size in one.sizes)
+    for output in outputs:
+        expected = (
+            None if output.sizes is None else tuple(evaluate(name, size, known) for size in output.sizes)
+        )
         if expected is not None and expected != shape:
             raise ShapeError(
-                mistake(name, f"output {one.name}", f"declared as {expected}", f"{shape}, the inputs' shape")
+                mistake(
+                    name, f"output {output.name}", f"declared as {expected}", f"{shape}, the inputs' shape"
+                )
             )
     result = bind(op, *operands, *values)
-    for one, value in zip(outputs, result if isinstance(result, tuple) else (result,), strict=True):
-        if one.dtype is not None and value.dtype is not one.dtype:
+    for output, value in zip(outputs, result if isinstance(result, tuple) else (result,), strict=True):
+        if output.dtype is not None and value.dtype is not output.dtype:
             raise DTypeError(
                 mistake(
                     name,
-                    f"output {one.name}",
-                    f"declared as {one.dtype.name}",
+                    f"output {output.name}",
+                    f"declared as {output.dtype.name}",
                     f"{value.dtype.name}, the result's type",
                 )
             )
@@ -195,8 +199,8 @@ def _flowing_back(
         op = None if grad is None else gradient_op(part, position)
         if op is None:
             continue
-        own: Pointwise = op.info["pointwise"]
-        saved = [context.input(info.parameters.index(name)) for name in own.parameters[1:]]
+        derivative: Pointwise = op.info["pointwise"]
+        saved = [context.input(info.parameters.index(name)) for name in derivative.parameters[1:]]
         value = unbroadcast(bind(op, grad, *saved), context.types[position])
         total = value if total is None else bind(lookup("add"), total, value)
     return total

@@ -117,8 +117,8 @@ class _Sizes:
         size, place = 0, at + 2
         while place < end:
             if self.tokens[place - 1] in (":", "=") and (self.tokens[place] not in "({["):
-                own, place = self._type(place)
-                size += own
+                member, place = self._type(place)
+                size += member
             else:
                 place += 1
         if size:

@@ -50,7 +50,7 @@ class CustomKernel:
             given = self.__signature__.bind(*arguments, **keywords).arguments
         except TypeError as error:
             raise ArgumentTypeError(f"{self.name}: {error}; its arguments are {self.__signature__}") from None
-        operands = [self._tensor(one, given[one.name]) for one in self.inputs]
+        operands = [self._tensor(declared, given[declared.name]) for declared in self.inputs]
         numbers = {
             name: _number(self.name, name, dtype, given[name]) for name, dtype in self.parameters.items()
         }
@@ -218,7 +218,7 @@ def _make(
             raise ArgumentError(mistake(name, "workgroup_count", repr(count), "none with an expression"))
         op, writes = expressions.make(name, expression, reads, writes, types, doc)
         made, sizes = None, frozenset()
-    arguments = [*(one.name for one in reads), *types]
+    arguments = [*(declared.name for declared in reads), *types]
     signature = inspect.Signature(
         [inspect.Parameter(a, inspect.Parameter.POSITIONAL_OR_KEYWORD) for a in arguments]
     )
@@ -259,11 +259,11 @@ def _check_names(
     given = {
         size for source in inputs for size in source.sizes or () if size.isidentifier()
     } | parameters.keys()
-    for one in (*inputs, *outputs):
-        for name in sorted(one.names - given):
+    for declared in (*inputs, *outputs):
+        for name in sorted(declared.names - given):
             raise ShapeError(
-                f"{kernel}: nothing gives the dimension {name} of {one.name}; let it stand alone in one input's shape, "
-                f"or make it a parameter"
+                f"{kernel}: no input gives the dimension {name} of {declared.name}; "
+                f"let it stand alone in one input's shape, or make it a parameter"
             )
     for name in sorted(dimensions & parameters.keys()):
         if not parameters[name].is_integer:

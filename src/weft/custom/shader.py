@@ -38,9 +38,9 @@ def declare_source(
     """The op of a WGSL kernel, its source, and the parameters that are fixed when it is prepared."""
     if not outputs:
         raise ArgumentError(mistake(name, "outputs", "none", "at least one, such as 'out: f32[n]'"))
-    for one in (*inputs, *outputs):
-        if one.sizes is None:
-            raise ArgumentError(mistake(name, one.name, "without sizes", f"'{one.name}: f32[n]'"))
+    for declared in (*inputs, *outputs):
+        if declared.sizes is None:
+            raise ArgumentError(mistake(name, declared.name, "without sizes", f"'{declared.name}: f32[n]'"))
     group = _three(name, "workgroup_size", size, 1)
     if not all(isinstance(part, int) and part > 0 for part in group):
         raise ArgumentError(mistake(name, "workgroup_size", size, "one to three positive integers"))
@@ -53,7 +53,7 @@ def declare_source(
     unknown = sorted(used - set(dimensions) - parameters.keys())
     if unknown:
         raise ArgumentError(
-            mistake(name, "workgroup_count", f"{unknown[0]!r}, which nothing gives",
+            mistake(name, "workgroup_count", f"{unknown[0]!r}, which no input gives",
                     f"dimensions and integer parameters: {', '.join([*dimensions, *parameters]) or 'none'}")
         )  # fmt: skip
     fixed = frozenset(parameters) & (used | {n for value in (*inputs, *outputs) for n in value.names})
@@ -86,20 +86,20 @@ def _infer(
     name: str, inputs: tuple[Declared, ...], outputs: tuple[Declared, ...]
 ) -> Callable[..., tuple[TensorType, ...]]:
     def infer(*types: TensorType, sizes: tuple[tuple[str, int], ...]) -> tuple[TensorType, ...]:
-        for one, given in zip(inputs, types, strict=False):
-            if given.dtype is not one.dtype:
-                expected = one.dtype.name if one.dtype else "any"
-                raise DTypeError(mistake(name, f"argument {one.name}", given.dtype.name, expected))
+        for declared, given in zip(inputs, types, strict=False):
+            if given.dtype is not declared.dtype:
+                expected = declared.dtype.name if declared.dtype else "any"
+                raise DTypeError(mistake(name, f"argument {declared.name}", given.dtype.name, expected))
         values = solve(name, inputs, [given.shape for given in types[: len(inputs)]], dict(sizes))
         made = []
-        for one in outputs:
-            shape = tuple(evaluate(name, size, values) for size in one.sizes or ())
-            for size, found in zip(one.sizes or (), shape, strict=True):
+        for declared in outputs:
+            shape = tuple(evaluate(name, size, values) for size in declared.sizes or ())
+            for size, found in zip(declared.sizes or (), shape, strict=True):
                 if found < 0:
                     raise ShapeError(
-                        mistake(name, f"the size {size} of output {one.name}", found, "0 or more")
+                        mistake(name, f"the size {size} of output {declared.name}", found, "0 or more")
                     )
-            made.append(TensorType(shape, one.dtype or dtypes.float32))
+            made.append(TensorType(shape, declared.dtype or dtypes.float32))
         return tuple(made)
 
     return infer
@@ -126,7 +126,7 @@ def _lower(
         free = iter(range(len(inputs), len(request.operands)))
         places = {name: Scalar(next(free)) for name in parameters if name not in fixed}
         arguments = [places[name] if name in places else values[name] for name, _ in source.parameters]
-        buffers = tuple(one.index for one in (*tensors, *request.outputs))
+        buffers = tuple(operand.index for operand in (*tensors, *request.outputs))
         return KernelProgram((KernelStep(spec, buffers, (*arguments, *groups)),))
 
     return lower

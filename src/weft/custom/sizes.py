@@ -168,24 +168,28 @@ def solve(
     """
     values: dict[str, int] = dict(known)
     origin = {name: f"parameter {name}" for name in known}
-    fitting = [(one, shape) for one, shape in zip(declared, shapes, strict=True) if one.sizes is not None]
-    for one, shape in fitting:
-        sizes = one.sizes or ()
+    fitting = [
+        (argument, shape)
+        for argument, shape in zip(declared, shapes, strict=True)
+        if argument.sizes is not None
+    ]
+    for argument, shape in fitting:
+        sizes = argument.sizes or ()
         if len(shape) != len(sizes):
             raise ShapeError(
-                mistake(kernel, f"argument {one.name}", f"of shape {shape}, {len(shape)} dimensions",
+                mistake(kernel, f"argument {argument.name}", f"of shape {shape}, {len(shape)} dimensions",
                         f"[{', '.join(sizes)}], {len(sizes)} dimensions")
             )  # fmt: skip
         for axis, (size, given) in enumerate(zip(sizes, shape, strict=True)):
             if size.isidentifier() and size not in values:
                 values[size] = given
-                origin[size] = f"{one.name}'s dimension {axis}"
-    for one, shape in fitting:
-        for axis, (size, given) in enumerate(zip(one.sizes or (), shape, strict=True)):
+                origin[size] = f"{argument.name}'s dimension {axis}"
+    for argument, shape in fitting:
+        for axis, (size, given) in enumerate(zip(argument.sizes or (), shape, strict=True)):
             missing = names_in(size) - values.keys()
             if missing:
                 raise ShapeError(
-                    f"{kernel}: dimension {axis} of argument {one.name} is {size}, and nothing gives "
+                    f"{kernel}: dimension {axis} of argument {argument.name} is {size}, and no input gives "
                     f"{', '.join(sorted(missing))}; name it alone in one input's shape, or make it a parameter"
                 )
             expected = evaluate(kernel, size, values)
@@ -194,7 +198,7 @@ def solve(
                     f"{name}={values[name]} from {origin[name]}" for name in sorted(names_in(size))
                 )
                 raise ShapeError(
-                    mistake(kernel, f"dimension {axis} ({size}) of argument {one.name}", given,
+                    mistake(kernel, f"dimension {axis} ({size}) of argument {argument.name}", given,
                             f"{expected} ({whence})" if whence else expected)
                 )  # fmt: skip
     return values

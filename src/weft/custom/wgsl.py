@@ -150,11 +150,11 @@ class Source:
         space = parameter_space(len(members), profile)
         where = "var<immediate>" if space == "immediates" else "@group(1) @binding(0) var<uniform>"
         lines += [f"struct Parameters {{ {''.join(members)}}}", f"{where} parameters: Parameters;"]
-        for position, one in enumerate((*self.inputs, *self.outputs)):
+        for position, buffer in enumerate((*self.inputs, *self.outputs)):
             access = "read" if position < len(self.inputs) else "read_write"
-            element = ELEMENTS[one.dtype or dtypes.float32]
+            element = ELEMENTS[buffer.dtype or dtypes.float32]
             lines.append(
-                f"@group(0) @binding({position}) var<storage, {access}> {one.name}: array<{element}>;"
+                f"@group(0) @binding({position}) var<storage, {access}> {buffer.name}: array<{element}>;"
             )
         if self._watches(profile):
             lines.append(

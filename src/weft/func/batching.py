@@ -38,8 +38,8 @@ class Batched(Held):
     @property
     def geometry(self) -> Geometry:
         """Where the elements of the first sample lie."""
-        own: Geometry = self._below.geometry
-        return Geometry(own.shape[1:], own.strides[1:], own.offset) if self.batched else own
+        whole: Geometry = self._below.geometry
+        return Geometry(whole.shape[1:], whole.strides[1:], whole.offset) if self.batched else whole
 
     def readable(self, where: str) -> Tensor:
         """The tensor itself where it is one for all samples."""
@@ -106,9 +106,9 @@ class Batching(Level):
 
     def joined(self, tensor: Tensor, dim: int) -> Tensor:
         """A tensor with its samples along a dimension, as one of the stack below; outside of the level."""
-        own = self.own(tensor)._data
-        value: Tensor = own.value
-        if not own.batched:
+        held = self.own(tensor)._data
+        value: Tensor = held.value
+        if not held.batched:
             value = bind(OPS["reshape"], value, shape=(1, *value.shape))
             value = bind(OPS["expand"], value, shape=(self.size, *value.shape[1:]))
         if dim == 0:
@@ -126,7 +126,10 @@ class Batching(Level):
         Random numbers may not be drawn in it.
         """
         level = Batching(self.name, self.size, "error")
-        given = [level.mapped(value, 0) if own else value for value, own in zip(values, mapped, strict=True)]
+        given = [
+            level.mapped(value, 0) if is_mapped else value
+            for value, is_mapped in zip(values, mapped, strict=True)
+        ]
         with level.entered():
             results = function(*given)
         return [level.joined(result, 0) for result in results]
@@ -163,17 +166,17 @@ class Batching(Level):
 
     def _write(self, op: OpSpec, made: Sequence[Batched], into: Sequence[Batched]) -> None:
         """Overwrite values of this level, each of which has samples where what is written has."""
-        check_targets(op, [TensorType(one.shape, one.dtype) for one in made], into)
-        for one, target in zip(made, into, strict=True):
-            if one.batched and not target.batched:
+        check_targets(op, [TensorType(result.shape, result.dtype) for result in made], into)
+        for result, target in zip(made, into, strict=True):
+            if result.batched and not target.batched:
                 raise UnsupportedError(
                     f"{op.name}: values for each of the {self.size} samples that vmap maps over are written in place "
                     f"into a tensor {list(target.shape)} that is one for all, expected one that has samples; "
                     f"write into a clone() of, or zeros_like(), a mapped tensor, or use the form that gives a new one"
                 )
-        for one, target in zip(made, into, strict=True):
-            value = one.value
-            if target.batched and not one.batched:
+        for result, target in zip(made, into, strict=True):
+            value = result.value
+            if target.batched and not result.batched:
                 value = bind(
                     OPS["expand"],
                     bind(OPS["reshape"], value, shape=(1, *value.shape)),

@@ -48,10 +48,12 @@ class Dual(Held):
 
     def tangent(self) -> Tensor | None:
         """The tangent now, as a tensor of the stack below, which is in force."""
-        own = self.cell.tangent
-        if own is None or not self.path:
-            return own
-        seen: Tensor = apply_path(own if own.is_contiguous() else bind(OPS["copy"], own), self.path)
+        tangent = self.cell.tangent
+        if tangent is None or not self.path:
+            return tangent
+        seen: Tensor = apply_path(
+            tangent if tangent.is_contiguous() else bind(OPS["copy"], tangent), self.path
+        )
         return seen
 
     def write(self, tangent: Tensor | None) -> None:
@@ -105,7 +107,7 @@ class Forward(Level):
         values = values_of(operands)
         with interpreting(*below):
             tangents = [operand.tangent() if isinstance(operand, Dual) else None for operand in operands]
-            moved = op.gradient is not None and any(one is not None for one in tangents)
+            moved = op.gradient is not None and any(tangent is not None for tangent in tangents)
             if into is not None:
                 return self._write(op, values, tangents if moved else None, attributes, into, below)
             outputs = below[-1].process(op, values, attributes, None, below[:-1])
@@ -115,7 +117,7 @@ class Forward(Level):
                 captured = is_captured_view(op, operands, outputs)
                 return (Dual(self, outputs[0], source.cell, path, captured),)
             found = _moved(op, values, tangents, outputs, attributes) if moved else [None] * len(outputs)
-            return tuple([self.dual(one, own) for one, own in zip(outputs, found, strict=True)])
+            return tuple([self.dual(output, tangent) for output, tangent in zip(outputs, found, strict=True)])
 
     def _write(
         self,
@@ -138,11 +140,11 @@ class Forward(Level):
         outputs = below[-1].process(op, values, attributes, None, below[:-1])
         check_targets(op, [TensorType(output.shape, output.dtype) for output in outputs], into)
         found = _moved(op, values, tangents, outputs, attributes)
-        for target, one, own in zip(into, outputs, found, strict=True):
-            bind(OPS["cast"], one, dtype=target.dtype, into=(target.value,))
-            if own is not None and own.dtype is not target.dtype:
-                own = bind(OPS["cast"], own, dtype=target.dtype)
-            target.write(own)
+        for target, output, tangent in zip(into, outputs, found, strict=True):
+            bind(OPS["cast"], output, dtype=target.dtype, into=(target.value,))
+            if tangent is not None and tangent.dtype is not target.dtype:
+                tangent = bind(OPS["cast"], tangent, dtype=target.dtype)
+            target.write(tangent)
         return into
 
 
@@ -188,10 +190,12 @@ def jvp(func: Function, primals: Any, tangents: Any, *, has_aux: bool = False) -
         check_floating("jvp", value)
     directions = matching("jvp", "tangents", tangents, primals)
     level = Forward("jvp")
-    duals = [Tensor.wrap(level.dual(one, own)) for one, own in zip(values, directions, strict=True)]
+    duals = [
+        Tensor.wrap(level.dual(value, direction)) for value, direction in zip(values, directions, strict=True)
+    ]
     with level.entered():
         result, aux = with_aux("jvp", func(*rebuild(duals)), has_aux)
         outputs, rebuild_result = tensors_of("jvp", "the function's result", result)
-    output = rebuild_result([level.below(one) for one in outputs])
-    derivative = rebuild_result([level.tangent_of(one) for one in outputs])
+    output = rebuild_result([level.below(output) for output in outputs])
+    derivative = rebuild_result([level.tangent_of(output) for output in outputs])
     return (output, derivative, outside(level, aux)) if has_aux else (output, derivative)

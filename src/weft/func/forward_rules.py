@@ -63,10 +63,10 @@ def _derivative(op: OpSpec, position: int) -> tuple[OpSpec | None, tuple[str, ..
     found = gradient_op(op, position)
     if found is None:
         return None, ()
-    own = found.info["pointwise"]
-    if own.build(dtypes.float32).function == "variable":
+    expression = found.info["pointwise"]
+    if expression.build(dtypes.float32).function == "variable":
         return OPS["copy"], ()
-    return found, own.parameters[1:]
+    return found, expression.parameters[1:]
 
 
 def pointwise(step: ForwardCall) -> Sequence[Tensor | None]:
@@ -101,12 +101,12 @@ def linear(*positions: int, **constants: Any) -> Rule:
     """
 
     def rule(step: ForwardCall) -> Sequence[Tensor | None]:
-        own = positions or range(len(step.values))
+        places = positions or range(len(step.values))
         given = list(step.values)
-        for at in own:
+        for at in places:
             tangent = step.tangents[at]
             given[at] = filled_like(given[at], 0) if tangent is None else tangent
-        if all(step.tangents[at] is None for at in own):
+        if all(step.tangents[at] is None for at in places):
             return [None] * len(step.outputs)
         return step.again(given, **constants)
 
@@ -151,17 +151,21 @@ def transposed(step: ForwardCall) -> Sequence[Tensor | None]:
     """The gradient rule at unknown cotangents, then the gradient of that, at the tangents, with respect to them."""
     level, op = Level("jvp"), step.op
     assert op.gradient is not None
-    floats = [one.dtype.kind == "float" and at not in op.constants for at, one in enumerate(step.outputs)]
+    floats = [
+        output.dtype.kind == "float" and at not in op.constants for at, output in enumerate(step.outputs)
+    ]
     cotangents = [
-        level.leaf(op.name, filled_like(one, 0)) if is_float else None
-        for one, is_float in zip(step.outputs, floats, strict=True)
+        level.leaf(op.name, filled_like(output, 0)) if is_float else None
+        for output, is_float in zip(step.outputs, floats, strict=True)
     ]
     with level.entered():
         results = op.gradient(_GradientCall(level, step), *cotangents)
-        pairs = [(level.own(one), own) for one, own in zip(results, step.tangents, strict=True)
-                 if one is not None and own is not None]  # fmt: skip
+        pairs = [(level.own(gradient), tangent) for gradient, tangent in zip(results, step.tangents, strict=True)
+                 if gradient is not None and tangent is not None]  # fmt: skip
     leaves = [cotangent for cotangent in cotangents if cotangent is not None]
-    made = iter(level.flow([one for one, _ in pairs], [own for _, own in pairs], leaves, keep=False))
+    made = iter(
+        level.flow([gradient for gradient, _ in pairs], [tangent for _, tangent in pairs], leaves, keep=False)
+    )
     return [next(made) if is_float else None for is_float in floats]
 
 

@@ -23,12 +23,14 @@ def _units(tensors: Sequence[Tensor]) -> list[Tensor]:
     """For each tensor its parts of the unit vectors of all: (n, *shape), with n the number of elements of all."""
     total = sum(tensor.numel() for tensor in tensors)
     made, start = [], 0
-    for one in tensors:
-        count, device = one.numel(), str(one.device)
+    for tensor in tensors:
+        count, device = tensor.numel(), str(tensor.device)
         rows = bind(OPS["arange"], 0, 1, count=total, dtype=INDEX_DTYPE, device=device)
         columns = bind(OPS["arange"], start, 1, count=count, dtype=INDEX_DTYPE, device=device)
         hit = bind(OPS["eq"], bind(OPS["reshape"], rows, shape=(total, 1)), columns)
-        made.append(bind(OPS["reshape"], bind(OPS["cast"], hit, dtype=one.dtype), shape=(total, *one.shape)))
+        made.append(
+            bind(OPS["reshape"], bind(OPS["cast"], hit, dtype=tensor.dtype), shape=(total, *tensor.shape))
+        )
         start += count
     return made
 
@@ -51,8 +53,8 @@ def _at(func: Function, argnums: Any, args: Any, kwargs: Any, where: str) -> tup
 
     def of_chosen(*given: Any) -> Any:
         whole = list(args)
-        for place, one in zip(places, given, strict=True):
-            whole[place] = one
+        for place, value in zip(places, given, strict=True):
+            whole[place] = value
         return func(*whole, **kwargs)
 
     return of_chosen, tuple(args[place] for place in places)
@@ -93,12 +95,12 @@ def jacrev(
 
     @functools.wraps(func)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
-        own, primals = _at(func, argnums, args, kwargs, "jacrev")
-        output, pull, *aux = vjp(own, *primals, has_aux=has_aux)
+        of_chosen, primals = _at(func, argnums, args, kwargs, "jacrev")
+        output, pull, *aux = vjp(of_chosen, *primals, has_aux=has_aux)
         outputs = _check_output("jacrev", output)
         _, rebuild = tensors_of("jacrev", "the function's result", output)
         rows = vmap(lambda *units: pull(rebuild(list(units))), chunk_size=chunk_size)(*_units(outputs))
-        columns = [_cut(one, outputs, 0) for one in tensors_of("jacrev", "the arguments", rows)[0]]
+        columns = [_cut(block, outputs, 0) for block in tensors_of("jacrev", "the arguments", rows)[0]]
         blocks = [list(row) for row in zip(*columns, strict=True)]
         made = _built(output, primals, blocks, not isinstance(argnums, tuple | list))
         return (made, aux[0]) if has_aux else made
@@ -123,18 +125,20 @@ def jacfwd(
 
     @functools.wraps(func)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
-        own, primals = _at(func, argnums, args, kwargs, "jacfwd")
+        of_chosen, primals = _at(func, argnums, args, kwargs, "jacfwd")
         inputs, rebuild = tensors_of("jacfwd", "the arguments", primals)
 
         def push(*units: Tensor) -> Any:
-            return jvp(own, primals, rebuild(list(units)), has_aux=has_aux)
+            return jvp(of_chosen, primals, rebuild(list(units)), has_aux=has_aux)
 
         dims = (None, -1, None) if has_aux else (None, -1)
         output, columns, *aux = vmap(push, out_dims=dims, randomness=randomness, chunk_size=chunk_size)(
             *_units(inputs)
         )
         _check_output("jacfwd", output)
-        blocks = [_cut(one, inputs, one.ndim - 1) for one in tensors_of("jacfwd", "the result", columns)[0]]
+        blocks = [
+            _cut(block, inputs, block.ndim - 1) for block in tensors_of("jacfwd", "the result", columns)[0]
+        ]
         made = _built(output, primals, blocks, not isinstance(argnums, tuple | list))
         return (made, aux[0]) if has_aux else made
 

@@ -174,12 +174,14 @@ class Level:
         This level's tape rests meanwhile; those below record what the gradients are computed from.
         """
         pairs = [
-            (edge, self.own(seed)) for one, seed in zip(outputs, seeds, strict=True) if (edge := edge_of(one))
+            (edge, self.own(seed))
+            for output, seed in zip(outputs, seeds, strict=True)
+            if (edge := edge_of(output))
         ]
         ends = [edge_of(leaf) for leaf in leaves]
         with self.entered(rests=True):
             found = flow(
-                [edge for edge, _ in pairs], [seed for _, seed in pairs], keep, True, {one for one in ends if one}
+                [edge for edge, _ in pairs], [seed for _, seed in pairs], keep, True, {end for end in ends if end}
             )  # fmt: skip
             made = [None if end is None else found.get(end) for end in ends]
             return [None if value is None else self.below(value) for value in made]
@@ -249,12 +251,14 @@ class LevelTape(Tape):
     ) -> tuple[Any, ...]:
         """Run an op on tensors of this level, and of those below, and Python scalars."""
         level = self._level
-        own = tuple([level.own(operand) if isinstance(operand, Tensor) else operand for operand in operands])
+        inside = tuple(
+            [level.own(operand) if isinstance(operand, Tensor) else operand for operand in operands]
+        )
         if into is None:
-            return super().process(op, own, attributes, None, below)
-        if self.recording and op.gradient is not None and any(edge_of(value) for value in own):
+            return super().process(op, inside, attributes, None, below)
+        if self.recording and op.gradient is not None and any(edge_of(value) for value in inside):
             level.refuse_captured(op, [level.lift(target) for target in into if not level.owns(target)])
-        super().process(op, own, attributes, tuple([level.own(target) for target in into]), below)
+        super().process(op, inside, attributes, tuple([level.own(target) for target in into]), below)
         return into
 
     def adopt(self, tensor: Tensor) -> Tensor:

@@ -53,8 +53,8 @@ def vmap(
         pieces = []
         for start in range(0, size, chunk_size):
             stop = min(start + chunk_size, size)
-            part = [one if dim is None else bind(OPS["slice"], one, dim=dim, start=start, stop=stop, step=1)
-                    for one, dim in zip(leaves, dims, strict=True)]  # fmt: skip
+            part = [leaf if dim is None else bind(OPS["slice"], leaf, dim=dim, start=start, stop=stop, step=1)
+                    for leaf, dim in zip(leaves, dims, strict=True)]  # fmt: skip
             pieces.append(_map(func, part, rebuild, dims, stop - start, out_dims, randomness))
         return _chained(pieces, out_dims)
 
@@ -72,8 +72,8 @@ def _arguments(in_dims: Any, args: Any, kwargs: Any) -> tuple[list[Any], Any, li
         raise ArgumentError(mistake("vmap", "in_dims", given, f"one entry for each of {len(args)} arguments"))
     leaves, rebuild = flatten((args, kwargs))
     dims: list[int | None] = [*spread("vmap", "in_dims", in_dims, args), *[0] * len(flatten(kwargs)[0])]
-    names = [name for place, one in enumerate(args) for name, _ in paths(one, f"argument {place}")]
-    names += [name for key, one in kwargs.items() for name, _ in paths(one, key)]
+    names = [name for place, argument in enumerate(args) for name, _ in paths(argument, f"argument {place}")]
+    names += [name for key, argument in kwargs.items() for name, _ in paths(argument, key)]
     sizes: dict[str, int] = {}
     for at, (leaf, dim, name) in enumerate(zip(leaves, dims, names, strict=True)):
         if dim is None:
@@ -103,16 +103,16 @@ def _map(
     randomness: str,
 ) -> Any:  # fmt: skip
     level = Batching("vmap", size, randomness)
-    given = [one if dim is None else level.mapped(one, dim) for one, dim in zip(leaves, dims, strict=True)]
+    given = [leaf if dim is None else level.mapped(leaf, dim) for leaf, dim in zip(leaves, dims, strict=True)]
     with level.entered():
         args, kwargs = rebuild(given)
         result = func(*args, **kwargs)
         outputs, rebuild_result = tensors_of("vmap", "the function's result", result)
         joined = []
         goals = spread("vmap", "out_dims", out_dims, result)
-    for place, (one, dim) in enumerate(zip(outputs, goals, strict=True)):
+    for place, (output, dim) in enumerate(zip(outputs, goals, strict=True)):
         if dim is None:
-            if level.own(one)._data.batched:
+            if level.own(output)._data.batched:
                 raise ArgumentError(
                     mistake(
                         "vmap",
@@ -121,9 +121,9 @@ def _map(
                         "an int, since it differs between samples",
                     )
                 )
-            joined.append(level.below(one))
+            joined.append(level.below(output))
             continue
-        joined.append(level.joined(one, _dimension("out_dims", f"result {place}", dim, one.ndim + 1)))
+        joined.append(level.joined(output, _dimension("out_dims", f"result {place}", dim, output.ndim + 1)))
     return rebuild_result(joined)
 
 

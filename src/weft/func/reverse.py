@@ -56,8 +56,8 @@ def _differentiated(
     parts: list[tuple[int, Any]] = []
     with level.entered():
         for place in chosen(where, argnums, len(args)):
-            own, rebuild = flatten(args[place])
-            made = [level.leaf(where, one) for one in own]
+            argument, rebuild = flatten(args[place])
+            made = [level.leaf(where, leaf) for leaf in argument]
             given[place] = rebuild(list(made))
             leaves += made
             parts.append((len(made), rebuild))
@@ -65,8 +65,8 @@ def _differentiated(
         output = level.own(_scalar(where, result))
     value = level.below(output)
     found = level.flow([output], [filled_like(value, 1)], leaves, keep=False)
-    grads = iter([filled_like(level.below(leaf), 0) if one is None else one
-                  for leaf, one in zip(leaves, found, strict=True)])  # fmt: skip
+    grads = iter([filled_like(level.below(leaf), 0) if gradient is None else gradient
+                  for leaf, gradient in zip(leaves, found, strict=True)])  # fmt: skip
     trees = [rebuild([next(grads) for _ in range(count)]) for count, rebuild in parts]
     return (
         tuple(trees) if isinstance(argnums, tuple | list) else trees[0],
@@ -132,14 +132,14 @@ def vjp(func: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]
         given, rebuild = flatten(primals)
         leaves = [level.leaf("vjp", value) for value in given]
         result, aux = with_aux("vjp", func(*rebuild(list(leaves))), has_aux)
-        outputs = [level.own(one) for one in tensors_of("vjp", "the function's result", result)[0]]
+        outputs = [level.own(leaf) for leaf in tensors_of("vjp", "the function's result", result)[0]]
     output = outside(level, result)
 
     def pull(cotangents: Any) -> Any:
         """The cotangents of the primals for one of the output."""
         seeds = matching("vjp", "the cotangent", cotangents, output)
         found = level.flow(outputs, seeds, leaves, keep=True)
-        return rebuild([filled_like(level.below(leaf), 0) if one is None else one
-                        for leaf, one in zip(leaves, found, strict=True)])  # fmt: skip
+        return rebuild([filled_like(level.below(leaf), 0) if gradient is None else gradient
+                        for leaf, gradient in zip(leaves, found, strict=True)])  # fmt: skip
 
     return (output, pull, outside(level, aux)) if has_aux else (output, pull)

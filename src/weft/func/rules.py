@@ -32,13 +32,13 @@ def _as_promoted(call: BatchedCall, values: list[Any]) -> list[Any]:
     """Operands in the type that those of a sample are promoted to, where with the samples it would be another."""
     info = call.op.info["pointwise"]
     compute = info.compute(call.types)
-    own = [one if one.scalar else TensorType(tuple(value.shape), one.dtype)
-           for one, value in zip(call.types, values, strict=True)]  # fmt: skip
-    if info.compute(own) is compute:
+    whole_types = [type_ if type_.scalar else TensorType(tuple(value.shape), type_.dtype)
+           for type_, value in zip(call.types, values, strict=True)]  # fmt: skip
+    if info.compute(whole_types) is compute:
         return values
     return [
-        value if one.scalar or one.dtype is compute or name in info.conditions else cast(value, compute)
-        for one, value, name in zip(call.types, values, info.parameters, strict=True)
+        value if type_.scalar or type_.dtype is compute or name in info.conditions else cast(value, compute)
+        for type_, value, name in zip(call.types, values, info.parameters, strict=True)
     ]
 
 
@@ -76,7 +76,10 @@ def along_one(call: BatchedCall) -> Sequence[Any]:
         return shifted(call)
     values = [bind(OPS["reshape"], front, shape=(call.size, 1)) for front in call.fronts()]
     outputs = call.again(*values, dim=1)
-    return [_shaped(one, (call.size, *own.shape)) for one, own in zip(outputs, call.results, strict=True)]
+    return [
+        _shaped(output, (call.size, *result.shape))
+        for output, result in zip(outputs, call.results, strict=True)
+    ]
 
 
 def _shaped(value: Any, shape: tuple[int, ...]) -> Any:
@@ -86,13 +89,16 @@ def _shaped(value: Any, shape: tuple[int, ...]) -> Any:
 def folded(call: BatchedCall) -> Sequence[Any]:
     """Ops on independent examples, which lie along dimension 0: the samples' examples one after another."""
     values = [
-        bind(OPS["reshape"], value, shape=(call.size * own.shape[0], *own.shape[1:]))
-        for value, own in zip(call.fronts(), call.types, strict=True)
+        bind(OPS["reshape"], value, shape=(call.size * type_.shape[0], *type_.shape[1:]))
+        for value, type_ in zip(call.fronts(), call.types, strict=True)
     ]
     shape = call.attributes.get("shape")
     changed = {} if shape is None else {"shape": (call.size * shape[0], *shape[1:])}
     outputs = call.again(*values, **changed)
-    return [_shaped(one, (call.size, *own.shape)) for one, own in zip(outputs, call.results, strict=True)]
+    return [
+        _shaped(output, (call.size, *result.shape))
+        for output, result in zip(outputs, call.results, strict=True)
+    ]
 
 
 def attention(call: BatchedCall) -> Sequence[Any]:
@@ -108,7 +114,10 @@ def attention(call: BatchedCall) -> Sequence[Any]:
         else:
             values.append(call.values[at])
     outputs = call.again(*values)
-    return [_shaped(one, (call.size, *own.shape)) for one, own in zip(outputs, call.results, strict=True)]
+    return [
+        _shaped(output, (call.size, *result.shape))
+        for output, result in zip(outputs, call.results, strict=True)
+    ]
 
 
 def _folded(value: Any) -> Any:
@@ -121,8 +130,10 @@ def norm(call: BatchedCall) -> Sequence[Any]:
     """Scale and shift have the input's rank and broadcast to it."""
     values = [call.front(0)]
     for at in range(1, len(call.values)):
-        own = call.values[at]
-        values.append(own if call.batched[at] else bind(OPS["reshape"], own, shape=(1, *call.shape(at))))
+        parameter = call.values[at]
+        values.append(
+            parameter if call.batched[at] else bind(OPS["reshape"], parameter, shape=(1, *call.shape(at)))
+        )
     return call.again(*values, **_behind_samples(call))
 
 
@@ -137,8 +148,8 @@ def any_non_finite(call: BatchedCall) -> Sequence[Any]:
     finite: Any = None
     for value in call.fronts():
         dims = tuple(range(1, len(value.shape)))
-        own = bind(OPS["all"], bind(OPS["isfinite"], value), dims=dims, keepdim=False)
-        finite = own if finite is None else bind(OPS["logical_and"], finite, own)
+        all_finite = bind(OPS["all"], bind(OPS["isfinite"], value), dims=dims, keepdim=False)
+        finite = all_finite if finite is None else bind(OPS["logical_and"], finite, all_finite)
     return (cast(bind(OPS["logical_not"], finite), call.results[0].dtype),)
 
 
@@ -150,8 +161,8 @@ def update(call: BatchedCall) -> Sequence[Any]:
             "a rate or a step count that differs between samples is used",
             "pass it with in_dims None, or write the step with operations on tensors",
         )
-    own = [call.front(at) for at in range(shared, len(call.values))]
-    return call.again(*call.values[:shared], *own)
+    tensors = [call.front(at) for at in range(shared, len(call.values))]
+    return call.again(*call.values[:shared], *tensors)
 
 
 def draw(call: BatchedCall) -> Sequence[Any]:
@@ -174,10 +185,10 @@ def dropout(call: BatchedCall) -> Sequence[Any]:
     x, *state = call.front(0), *call.values[1:]
     if call.randomness == "different":
         return call.again(x, *state)
-    own = call.types[0]
-    ones = bind(OPS["full"], 1, shape=own.shape, dtype=own.dtype, device=str(x.device))
+    type_ = call.types[0]
+    ones = bind(OPS["full"], 1, shape=type_.shape, dtype=type_.dtype, device=str(x.device))
     scaled, kept = call.again(ones, *state)
-    whole = bind(OPS["expand"], bind(OPS["reshape"], kept, shape=(1, *own.shape)), shape=tuple(x.shape))
+    whole = bind(OPS["expand"], bind(OPS["reshape"], kept, shape=(1, *type_.shape)), shape=tuple(x.shape))
     return bind(OPS["where"], kept, bind(OPS["mul"], x, scaled), 0.0), whole
 
 

@@ -15,17 +15,17 @@ def scan(call: BatchedCall) -> Sequence[Any]:
     """The loop over all samples; sequences and what lies outside have samples where they do in the call."""
     given = call.attributes
     body, carries, last = given["body"], given["carries"], given["carries"] + given["sequences"]
-    mapped = [at < carries or one for at, one in enumerate(call.batched)]
-    values = [call.front(at) if one else call.values[at] for at, one in enumerate(mapped)]
+    mapped = [at < carries or batched for at, batched in enumerate(call.batched)]
+    values = [call.front(at) if is_mapped else call.values[at] for at, is_mapped in enumerate(mapped)]
     values[carries:last] = [
-        _swapped(value) if one else value
-        for value, one in zip(values[carries:last], mapped[carries:last], strict=True)
+        _swapped(value) if is_mapped else value
+        for value, is_mapped in zip(values[carries:last], mapped[carries:last], strict=True)
     ]
     types = types_of(values)
     types[carries:last] = [TensorType(type_.shape[1:], type_.dtype) for type_ in types[carries:last]]
 
     def step(*each: Any) -> Sequence[Any]:
-        return call.level.on_all(lambda *own: interpret(body, own, [])[0], each, mapped)  # type: ignore[no-any-return]
+        return call.level.on_all(lambda *values: interpret(body, values, [])[0], each, mapped)  # type: ignore[no-any-return]
 
     whole = trace_bodies([(step, types)], str(values[0].device))
     (graph,) = whole.graphs

@@ -21,23 +21,23 @@ def _expand(attributes: dict[str, Any], shape: tuple[int, ...], size: int) -> St
 
 
 def _unfold(attributes: dict[str, Any], shape: tuple[int, ...], size: int) -> Steps:
-    own = {**attributes, "dim": attributes["dim"] + 1}
+    shifted = {**attributes, "dim": attributes["dim"] + 1}
     if shape:
-        return [("unfold", own)]
+        return [("unfold", shifted)]
     window = attributes[
         "size"
     ]  # a 0-d tensor counts as a vector of one element, of which the first window is taken
     return [
         ("reshape", {"shape": (size, 1)}),
-        ("unfold", own),
+        ("unfold", shifted),
         ("slice", {"dim": 1, "start": 0, "stop": 1, "step": 1}),
         ("reshape", {"shape": (size, window)}),
     ]
 
 
 def _strided(attributes: dict[str, Any], shape: tuple[int, ...], size: int) -> Steps:
-    own = {"shape": (size, *attributes["shape"]), "strides": (math.prod(shape), *attributes["strides"])}
-    return [("strided", {**own, "offset": attributes["offset"]})]
+    moved = {"shape": (size, *attributes["shape"]), "strides": (math.prod(shape), *attributes["strides"])}
+    return [("strided", {**moved, "offset": attributes["offset"]})]
 
 
 VIEWS: dict[str, Callable[[dict[str, Any], tuple[int, ...], int], Steps]] = {
@@ -69,7 +69,9 @@ def mapped_path(path: Path, shape: tuple[int, ...], size: int) -> Path:
     steps: list[tuple[str, tuple[tuple[str, Any], ...]]] = []
     for name, given in path:
         attributes = dict(given)
-        steps += [(own, tuple(kept.items())) for own, kept in VIEWS[name](attributes, shape, size)]
+        steps += [
+            (view_name, tuple(kept.items())) for view_name, kept in VIEWS[name](attributes, shape, size)
+        ]
         (made,) = lookup(name).infer(TensorType(shape, float32), **attributes)
         shape = made.shape
     return tuple(steps)

@@ -49,8 +49,8 @@ def functional_call(
 def _merged(given: Any) -> dict[str, Tensor]:
     dicts = [given] if isinstance(given, Mapping) else list(given)
     merged: dict[str, Tensor] = {}
-    for one in dicts:
-        for name, value in one.items():
+    for named in dicts:
+        for name, value in named.items():
             if name in merged:
                 raise ArgumentError(
                     mistake("functional_call", "the name", f"{name!r}, twice", "each name once")
@@ -103,10 +103,10 @@ def _replaced(module: Module, new: dict[str, Tensor], tie_weights: bool, strict:
             chosen.append((home, key, home[key], found))
     watch = watcher.get()
     if watch is not None:  # a trace depends on what the module has, not on what stands in for it
-        for one in module.modules():
+        for part in module.modules():
             for table in TABLES:
-                for name in one.__dict__[table]:
-                    watch.read(one, table, name)
+                for name in part.__dict__[table]:
+                    watch.read(part, table, name)
     try:
         for home, key, _, value in chosen:
             home[key] = value

@@ -57,11 +57,11 @@ def matching(where: str, what: str, given: Any, expected: Any) -> list[Tensor]:
     if structure(given) != structure(expected):
         raise ArgumentTypeError(mistake(where, what, outline(given), f"of the structure {outline(expected)}"))
     found, _ = tensors_of(where, what, given)
-    for one, like in zip(found, flatten(expected)[0], strict=True):
-        if tuple(one.shape) != tuple(like.shape):
-            raise ShapeError(mistake(where, f"the shape of {what}", tuple(one.shape), tuple(like.shape)))
-    return [one if one.dtype is like.dtype else one.to(like.dtype)
-            for one, like in zip(found, flatten(expected)[0], strict=True)]  # fmt: skip
+    for tensor, like in zip(found, flatten(expected)[0], strict=True):
+        if tuple(tensor.shape) != tuple(like.shape):
+            raise ShapeError(mistake(where, f"the shape of {what}", tuple(tensor.shape), tuple(like.shape)))
+    return [tensor if tensor.dtype is like.dtype else tensor.to(like.dtype)
+            for tensor, like in zip(found, flatten(expected)[0], strict=True)]  # fmt: skip
 
 
 def spread(where: str, what: str, prefix: Any, tree: Any) -> list[Any]:
@@ -79,16 +79,16 @@ def spread(where: str, what: str, prefix: Any, tree: Any) -> list[Any]:
             mistake(where, what, repr(prefix), f"an int, None, or a tree of these like {outline(tree)}")
         )
     pairs = [(prefix[k], tree[k]) for k in tree] if isinstance(tree, dict) else zip(prefix, tree, strict=True)
-    return [one for own, part in pairs for one in spread(where, what, own, part)]
+    return [value for branch, part in pairs for value in spread(where, what, branch, part)]
 
 
 def chosen(where: str, argnums: int | Sequence[int], count: int) -> list[int]:
     """The positions of the arguments that ``argnums`` names."""
     given: list[Any] = list(argnums) if isinstance(argnums, tuple | list) else [argnums]
-    for one in given:
-        if not isinstance(one, int) or isinstance(one, bool):
+    for argnum in given:
+        if not isinstance(argnum, int) or isinstance(argnum, bool):
             raise ArgumentTypeError(mistake(where, "argnums", repr(argnums), "an int or a tuple of ints"))
-        if not -count <= one < count:
+        if not -count <= argnum < count:
             raise ArgumentError(
                 mistake(where, "argnums", argnums, f"within the {count} positional arguments")
             )

@@ -34,8 +34,8 @@ def interpret(graph: Graph, inputs: Sequence[Any], states: Sequence[Any]) -> tup
         if isinstance(source, Var)
     }
 
-    def value(one: Atom) -> Any:
-        return values[one.id] if isinstance(one, Var) else one
+    def value(atom: Atom) -> Any:
+        return values[atom.id] if isinstance(atom, Var) else atom
 
     for at, node in enumerate(graph.nodes):
         token = node_in_progress.set(node)
@@ -46,7 +46,7 @@ def interpret(graph: Graph, inputs: Sequence[Any], states: Sequence[Any]) -> tup
         for var, result in zip(node.outputs, results if len(node.outputs) > 1 else (results,), strict=True):
             if var.id in last or var.id in kept:
                 values[var.id] = result
-        for one in node.inputs:
-            if isinstance(one, Var) and last[one.id] == at and one.id not in kept:
-                values.pop(one.id, None)
+        for source in node.inputs:
+            if isinstance(source, Var) and last[source.id] == at and source.id not in kept:
+                values.pop(source.id, None)
     return [value(output) for output in graph.outputs], [value(state.final) for state in graph.states]

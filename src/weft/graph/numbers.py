@@ -107,7 +107,7 @@ def _type(operand: Atom) -> TensorType:
 
 
 def _kind(operand: Atom, number: Number | None) -> TensorType:
-    own = _type(operand)
+    natural = _type(operand)
     if number is None:
-        return own
-    return TensorType((), own.dtype if own.dtype.kind == "bool" else python_type(own.dtype), True)
+        return natural
+    return TensorType((), natural.dtype if natural.dtype.kind == "bool" else python_type(natural.dtype), True)

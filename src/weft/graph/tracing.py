@@ -297,7 +297,7 @@ class Tracing:
     def outputs(self, values: Sequence[Any]) -> list[Atom]:
         """The graph values of results as they are now."""
         lifted = [self._lift(value) for value in values]
-        return [self._result(one) if isinstance(one, Tracer) else one for one in lifted]
+        return [self._result(value) if isinstance(value, Tracer) else value for value in lifted]
 
     def _result(self, value: Tracer) -> Var:
         """The graph value of a result; a number becomes the tensor that it would be made into."""

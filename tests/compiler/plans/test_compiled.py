@@ -63,9 +63,9 @@ def test_calls_that_do_not_fit(arguments, tmp_path, call, kind, message) -> None
     plan = wf.jit(_f).plan(*arguments, mode="sum")
     plan.save(tmp_path / "plan")
     args, kwargs = call(*arguments)
-    for one in (plan, load_plan(tmp_path / "plan")):
+    for value in (plan, load_plan(tmp_path / "plan")):
         with pytest.raises(kind, match=f"plan of _f: {message}"):
-            one(*args, **kwargs)
+            value(*args, **kwargs)
 
 
 def test_named_tuples_and_dataclasses(tmp_path) -> None:
@@ -78,14 +78,14 @@ def test_named_tuples_and_dataclasses(tmp_path) -> None:
     ):
         load_plan(tmp_path / "plan")
     loaded = load_plan(tmp_path / "plan", classes=[Pair, Batch])
-    for one in (plan, loaded):
-        found = one(Batch(wf.ones(2, device="cpu"), 3.0))
+    for value in (plan, loaded):
+        found = value(Batch(wf.ones(2, device="cpu"), 3.0))
         assert isinstance(found, Pair) and isinstance(found.second, Batch)
         assert (
             found.first.tolist() == [3.0, 3.0] and found.second.x.item() == 2 and found.second.scale == "kept"
         )
         with pytest.raises(ArgumentTypeError, match="batch is a Pair, expected a Batch"):
-            one(Pair(wf.ones(2, device="cpu"), 3.0))
+            value(Pair(wf.ones(2, device="cpu"), 3.0))
     with pytest.raises(ArgumentTypeError, match="classes is 'Batch', expected named tuples"):
         load_plan(tmp_path / "plan", classes=["Batch"])
 
@@ -120,7 +120,7 @@ def test_what_is_no_data_is_not_saved(tmp_path) -> None:
         UnsupportedError, match=r"the argument x is a collections.OrderedDict, expected a plain dict"
     ):
         wf.jit(lambda x: x["a"]).plan(OrderedDict(a=x)).save(tmp_path / "other")
-    assert [one.name for one in tmp_path.iterdir()] == ["plan"]
+    assert [path.name for path in tmp_path.iterdir()] == ["plan"]
 
 
 def test_a_living_plan_shares_the_functions_state(device) -> None:
@@ -235,5 +235,5 @@ def test_plans_of_compiled_functions_and_modules(device, tmp_path) -> None:
         other = wf.compile(lambda x: model(x) * 1.0).plan(x)
     plan.save(tmp_path / "plan")
     assert list(plan.state_dict()) == list(other.state_dict()) == list(model.state_dict())
-    for one in (plan, other, load_plan(tmp_path / "plan")):
-        assert one(x).tolist() == expected
+    for value in (plan, other, load_plan(tmp_path / "plan")):
+        assert value(x).tolist() == expected

@@ -66,7 +66,7 @@ def test_a_failure_at_any_call_leaves_what_was_there(plan, tmp_path, before) -> 
                 done = len(made) < number
             except OSError:
                 pass
-        left = sorted(one.name for one in path.parent.iterdir())
+        left = sorted(value.name for value in path.parent.iterdir())
         if done:
             assert left == ["plan"] and _held(path) == held + 1
         elif path.exists():

@@ -69,7 +69,7 @@ def changed(saved, contents, tmp_path):
 
 
 def test_the_file_is_data_and_nothing_else(saved) -> None:
-    assert sorted(one.name for one in saved.iterdir()) == ["plan.json", "state.safetensors"]
+    assert sorted(path.name for path in saved.iterdir()) == ["plan.json", "state.safetensors"]
     text = (saved / "plan.json").read_text()
     assert not re.search(r"define |@compute|fn main|alloca|\\u0000", text)
 
@@ -237,8 +237,8 @@ PLACES: list[tuple[str | int, ...]] = []
 def _places(value, path=()):
     yield path
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, one in inner:
-        yield from _places(one, (*path, key))
+    for key, tensor in inner:
+        yield from _places(tensor, (*path, key))
 
 
 ODD = st.one_of(

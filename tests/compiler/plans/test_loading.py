@@ -34,16 +34,16 @@ import weft as wf
 
 folder, device = Path(sys.argv[2]), sys.argv[3] or None
 assert importlib.util.find_spec("programs") is None and importlib.util.find_spec("tests") is None
-for path in sorted(one for one in folder.iterdir() if one.is_dir()):
+for path in sorted(entry for entry in folder.iterdir() if entry.is_dir()):
     plan = wf.compiler.load_plan(path, device)
     given = numpy.load(folder / f"{path.name}.npz")
     made = {}
     for call in range(int(given["calls"])):
-        names = sorted(one for one in given.files if one.startswith(f"{call}."))
-        found = plan(*[wf.tensor(given[one], device=plan.device) for one in names])
-        for at, one in enumerate(found if isinstance(found, tuple) else (found,)):
-            made[f"{call}.{at}"] = one.numpy()
-    made |= {f"state.{name}": one.numpy() for name, one in plan.state_dict().items()}
+        names = sorted(name for name in given.files if name.startswith(f"{call}."))
+        found = plan(*[wf.tensor(given[name], device=plan.device) for name in names])
+        for at, result in enumerate(found if isinstance(found, tuple) else (found,)):
+            made[f"{call}.{at}"] = result.numpy()
+    made |= {f"state.{name}": tensor.numpy() for name, tensor in plan.state_dict().items()}
     numpy.savez(folder / f"{path.name}.out.npz", **made)
 """
 CALLS = 3
@@ -111,7 +111,9 @@ def _saved(folder: Path, name: str, case: str):
     plan = step.plan(*batches[0])
     plan.save(folder / case)
     arrays = {
-        f"{call}.{at}": one.numpy() for call, batch in enumerate(batches) for at, one in enumerate(batch)
+        f"{call}.{at}": tensor.numpy()
+        for call, batch in enumerate(batches)
+        for at, tensor in enumerate(batch)
     }
     numpy.savez(folder / f"{case}.npz", calls=len(batches), **arrays)
     return plan.device, batches, _continued(plan, batches)
@@ -121,9 +123,9 @@ def _continued(plan, batches) -> dict[str, numpy.ndarray]:
     found = {}
     for call, batch in enumerate(batches):
         made = plan(*batch)
-        for at, one in enumerate(made if isinstance(made, tuple) else (made,)):
-            found[f"{call}.{at}"] = one.numpy()
-    return found | {f"state.{name}": one.numpy() for name, one in plan.state_dict().items()}
+        for at, result in enumerate(made if isinstance(made, tuple) else (made,)):
+            found[f"{call}.{at}"] = result.numpy()
+    return found | {f"state.{name}": tensor.numpy() for name, tensor in plan.state_dict().items()}
 
 
 def test_another_process_goes_on_where_this_one_stopped(device, tmp_path) -> None:
@@ -145,7 +147,7 @@ def test_a_plan_of_another_device_is_planned_anew(source, target, tmp_path, capl
         with caplog.at_level(logging.INFO, "weft.compiler"):
             loaded = load_plan(tmp_path / case, target)
         assert f"saved on {name}, planned anew for {loaded.device}" in caplog.text
-        found = _continued(loaded, [[one.to(target) for one in batch] for batch in batches])
+        found = _continued(loaded, [[tensor.to(target) for tensor in batch] for batch in batches])
         for key, value in expected.items():
             numpy.testing.assert_allclose(found[key], value, rtol=1e-4, atol=1e-4, err_msg=f"{case} {key}")
 
@@ -229,8 +231,8 @@ def test_gradients_that_a_call_leaves_behind_go_on(device, tmp_path) -> None:
         loaded = load_plan(tmp_path / name)
         assert [plan(x).item() for _ in range(4)] == [loaded(x).item() for _ in range(4)]
         own, other = plan.state_dict(), loaded.state_dict()
-        assert {key: one.tolist() for key, one in own.items()} == {
-            key: one.tolist() for key, one in other.items()
+        assert {key: value.tolist() for key, value in own.items()} == {
+            key: value.tolist() for key, value in other.items()
         }
         assert ("weight.grad" in own) is not replace
 
@@ -280,7 +282,7 @@ def test_kernels_of_ones_own_are_registered_before(tmp_path) -> None:
     register("x * x * x")
     with pytest.raises(FormatError, match=r"ops\.custom\.plan_test.* another kernel of that name"):
         load_plan(tmp_path / "plan")
-    for name in [one for one in wf.ops.OPS if one.startswith("custom.plan_test")]:
+    for name in [name for name in wf.ops.OPS if name.startswith("custom.plan_test")]:
         del wf.ops.OPS[name]
     with pytest.raises(
         FormatError, match=r"not registered, expected weft\.register_kernel\('plan_test', …\)"
@@ -303,15 +305,15 @@ def test_states_of_every_type(device, tmp_path) -> None:
     @wf.jit
     def f(x):
         strided.add_(1)
-        return [one + x.to(one.dtype) for one in held], empty * 1.0, strided * 1
+        return [value + x.to(value.dtype) for value in held], empty * 1.0, strided * 1
 
     x = wf.ones(5, device=device.name)
     plan = f.plan(x)
     plan(x)
     plan.save(tmp_path / "plan")
     found, expected = load_plan(tmp_path / "plan")(x), plan(x)
-    for one, other in zip(found[0], expected[0], strict=True):
-        assert one.dtype is other.dtype and one.tolist() == other.tolist()
+    for actual, wanted in zip(found[0], expected[0], strict=True):
+        assert actual.dtype is wanted.dtype and actual.tolist() == wanted.tolist()
     assert found[1].shape == (0, 3) and found[2].tolist() == expected[2].tolist() == strided.tolist()
 
 
@@ -364,8 +366,8 @@ def test_branches_and_loops_that_values_decide(device, tmp_path) -> None:
     f.plan(given[0]).save(tmp_path / "plan")
     loaded = load_plan(tmp_path / "plan")
     for x in given:
-        expected = [one.tolist() for one in f(x)]
-        assert [one.tolist() for one in loaded(x)] == expected
+        expected = [value.tolist() for value in f(x)]
+        assert [value.tolist() for value in loaded(x)] == expected
         timed = loaded.profile(x)
-        assert [one.tolist() for one in timed.result] == expected
+        assert [value.tolist() for value in timed.result] == expected
         assert max(timed.runs) >= expected[0] and min(timed.runs) == 0

@@ -25,7 +25,7 @@ def test_sums_are_those_of_the_dispatches(device) -> None:
     report, own = plan.report(), plan.dispatches
     assert report.dispatches == sum(1 for _ in unrolled(own.steps)) > len(report.rows)
     assert report.bytes == sum(
-        sum({p: p.size for p in one.places}.values()) for one, _ in unrolled(own.steps)
+        sum({p: p.size for p in dispatch.places}.values()) for dispatch, _ in unrolled(own.steps)
     )
     assert report.arena == sum(own.arenas) >= report.peak == own.peak > 0
     assert report.states == sum(own.states) and report.outputs == 4
@@ -106,8 +106,8 @@ def test_a_call_is_timed(device, tmp_path) -> None:
     timed = plan.profile(*batch)
     assert timed.result.item() == loaded(*batch).item()
     assert [at for at, _ in timed.events] == [
-        {id(one): at for at, one in enumerate(plan.dispatches.dispatches())}[id(one)]
-        for one, _ in unrolled(plan.dispatches.steps)
+        {id(dispatch): at for at, dispatch in enumerate(plan.dispatches.dispatches())}[id(step)]
+        for step, _ in unrolled(plan.dispatches.steps)
     ]
     assert len(timed.events) == timed.report.dispatches
     assert timed.runs == tuple(row.times for row in timed.report.rows)
@@ -132,16 +132,16 @@ def test_the_chrome_trace(device, tmp_path) -> None:
     events = trace["traceEvents"]
     assert len(events) == len(timed.events) and min(event["ts"] for event in events) == 0
     last = 0.0
-    for one, (at, _) in zip(events, timed.events, strict=True):
+    for entry, (at, _) in zip(events, timed.events, strict=True):
         row = timed.report.rows[at]
-        assert set(one) == {"name", "cat", "ph", "pid", "tid", "ts", "dur", "args"}
+        assert set(entry) == {"name", "cat", "ph", "pid", "tid", "ts", "dur", "args"}
         assert (
-            one["ph"] == "X"
-            and isinstance(one["name"], str)
-            and one["name"] == ("+".join(row.ops) or row.kernel)
+            entry["ph"] == "X"
+            and isinstance(entry["name"], str)
+            and entry["name"] == ("+".join(row.ops) or row.kernel)
         )
-        assert isinstance(one["ts"], float) and isinstance(one["dur"], float) and one["dur"] >= 0
-        assert one["ts"] >= last and one["pid"] == device.name
-        last = one["ts"]
-        assert one["args"]["bytes"] == row.bytes and one["args"]["operations"] == row.operations
+        assert isinstance(entry["ts"], float) and isinstance(entry["dur"], float) and entry["dur"] >= 0
+        assert entry["ts"] >= last and entry["pid"] == device.name
+        last = entry["ts"]
+        assert entry["args"]["bytes"] == row.bytes and entry["args"]["operations"] == row.operations
     assert sum(event["dur"] for event in events) == pytest.approx(timed.total * 1e6)

@@ -19,7 +19,9 @@ def test_equal_nodes_are_merged_and_what_follows_from_them() -> None:
 def test_equal_numbers_of_other_kinds_are_other_operands() -> None:
     var = Var(0, TensorType((2,), wf.float32), "cpu")
     given: list[float] = [0.0, -0.0, 1, 1.0, True]
-    nodes = tuple(Node("add", (var, one), (Var(at, var.type, "cpu"),)) for at, one in enumerate(given, 1))
+    nodes = tuple(
+        Node("add", (var, operand), (Var(at, var.type, "cpu"),)) for at, operand in enumerate(given, 1)
+    )
     graph = Graph((var,), (), nodes, tuple(node.outputs[0] for node in nodes))
     assert cse(graph) is graph
 

@@ -23,7 +23,7 @@ def test_a_step_computes_the_same_after_all_passes(device, name: str) -> None:
     traced = trace(step, *arguments)
     graph = run(traced.graph, device.profile)
     assert run(graph, device.profile) is graph
-    before, after = (results(traced, one, *arguments) for one in (traced.graph, graph))
+    before, after = (results(traced, value, *arguments) for value in (traced.graph, graph))
     for found, expected in zip(after, before, strict=True):
         numpy.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5, strict=True)
 

@@ -98,8 +98,8 @@ def test_the_zero_of_a_sum_of_one_element_is_positive() -> None:
     from weft.graph import interpret
 
     before, after = (interpret(graph, [x], [])[0] for graph in (traced.graph, run(traced.graph, CPU)))
-    for one, other in zip(before, after, strict=True):
-        numpy.testing.assert_array_equal(numpy.signbit(one.numpy()), numpy.signbit(other.numpy()))
+    for actual, wanted in zip(before, after, strict=True):
+        numpy.testing.assert_array_equal(numpy.signbit(actual.numpy()), numpy.signbit(wanted.numpy()))
 
 
 def test_what_strided_counts_stays_in_row_major_order() -> None:
@@ -118,8 +118,8 @@ def test_a_state_that_is_written_with_its_own_value_does_not_change() -> None:
 
     traced = trace(program)
     graph = run(traced.graph, CPU)
-    assert [one.changed for one in traced.graph.states] == [True]
-    assert [one.changed for one in graph.states] == [False]
+    assert [state.changed for state in traced.graph.states] == [True]
+    assert [state.changed for state in graph.states] == [False]
 
 
 def test_sites_are_kept() -> None:

@@ -20,10 +20,10 @@ Row = Callable[[Types, Mapping[str, Any]], "dict[str, tuple[Types, Types]]"]
 
 def _scan(types: Types, options: Mapping[str, Any]) -> dict[str, tuple[Types, Types]]:
     carries, end = options["carries"], options["carries"] + options["sequences"]
-    for one in types[carries:end]:
-        if one.shape[:1] != (options["length"],):
+    for sequence in types[carries:end]:
+        if sequence.shape[:1] != (options["length"],):
             raise ArgumentError(
-                mistake("scan", "a sequence", repr(one), f"one of {options['length']} elements")
+                mistake("scan", "a sequence", repr(sequence), f"one of {options['length']} elements")
             )
     elements = [TensorType(type_.shape[1:], type_.dtype) for type_ in types[carries:end]]
     return {"body": ([*types[:carries], *elements, *types[end:]], types[:carries])}

@@ -69,8 +69,8 @@ class TreeReader:
     def arguments(self, field: Field) -> tuple[Argument, ...]:
         """The arguments of a call."""
         made: list[Argument] = []
-        for one in field.items():
-            parts = one.members("name", "keyword", "tree")
+        for item in field.items():
+            parts = item.members("name", "keyword", "tree")
             name, keyword = parts["name"].text(), parts["keyword"].flag()
             if any(other.name == name for other in made):
                 raise parts["name"].error("a name that no other argument has")
@@ -92,7 +92,7 @@ class TreeReader:
             *CLASSES,
             *(("result",) if result else ("tensor", "number")),
         )
-        kind = next((one for one in kinds if one in entries), None)
+        kind = next((name for name in kinds if name in entries), None)
         if kind is None:
             raise field.error(f"an object with one of {', '.join(kinds)}")
         if kind == "tensor":
@@ -100,19 +100,19 @@ class TreeReader:
             return Given(read_type(parts["tensor"].members("dtype", "shape")), parts["requires_grad"].flag())
         if kind in CLASSES:
             return self._class(field, kind, result, level)
-        one = field.members(kind)[kind]
+        content = field.members(kind)[kind]
         if kind == "number":
-            return Number(NUMBERS[one.text(tuple(NUMBERS))])
+            return Number(NUMBERS[content.text(tuple(NUMBERS))])
         if kind == "result":
-            if not one.flag():
-                raise one.error("true")
+            if not content.flag():
+                raise content.error("true")
             return Slot()
         if kind == "fixed":
-            return Fixed(read(one))
+            return Fixed(read(content))
         if kind == "dict":
-            keys, children = self._pairs(one, result, level)
+            keys, children = self._pairs(content, result, level)
             return Branch(kind, keys, children)
-        children = tuple(self.tree(child, result, level + 1) for child in one.items())
+        children = tuple(self.tree(child, result, level + 1) for child in content.items())
         return Branch(kind, tuple(range(len(children))), children)
 
     def _pairs(self, field: Field, result: bool, level: int) -> tuple[tuple[Any, ...], tuple[Tree, ...]]:

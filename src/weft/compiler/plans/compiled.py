@@ -36,11 +36,11 @@ class CompiledPlan:
         self, program: CompiledProgram, arguments: Sequence[Argument], result: Tree, names: Sequence[Sequence[str]],
         lock: AbstractContextManager[Any] | None = None,
     ) -> None:  # fmt: skip
-        own = lock or threading.RLock()
+        held_lock = lock or threading.RLock()
         self.program, self.arguments, self.result = program, tuple(arguments), result
         self.names = tuple(map(tuple, names))
         self.name, self.device = program.name, program.device.name
-        self.holding: Callable[[], AbstractContextManager[Any]] = lambda: own
+        self.holding: Callable[[], AbstractContextManager[Any]] = lambda: held_lock
         """What is entered around a call, and around what reads or writes the state."""
 
     @property
@@ -93,7 +93,9 @@ class CompiledPlan:
         A state that has several names (tied weights) stands under each of them.
         """
         with self.holding():
-            return {name: one for names, one in zip(self.names, self.states(), strict=True) for name in names}
+            return {
+                name: state for names, state in zip(self.names, self.states(), strict=True) for name in names
+            }
 
     def states(self) -> list[Tensor]:
         """The state in the order of the graph's states."""
@@ -123,8 +125,8 @@ class CompiledPlan:
             )
         with self.holding(), no_grad():
             pairs = []
-            for names, own in zip(self.names, self.states(), strict=True):
-                name = next((one for one in names if one in state_dict), None)
+            for names, state in zip(self.names, self.states(), strict=True):
+                name = next((candidate for candidate in names if candidate in state_dict), None)
                 if name is None:
                     raise ArgumentError(mistake(where, repr(names[0]), "missing", "a tensor"))
                 value = state_dict[name]
@@ -132,14 +134,14 @@ class CompiledPlan:
                     raise ArgumentTypeError(
                         mistake(where, repr(name), f"a {type(value).__name__}", "a tensor")
                     )
-                if (value.shape, value.dtype) != (own.shape, own.dtype):
+                if (value.shape, value.dtype) != (state.shape, state.dtype):
                     given = f"{value.dtype.name}{list(value.shape)}"
                     raise ArgumentError(
-                        mistake(where, repr(name), given, f"{own.dtype.name}{list(own.shape)}")
+                        mistake(where, repr(name), given, f"{state.dtype.name}{list(state.shape)}")
                     )
-                pairs.append((own, value.detach().to(self.device)))
-            for own, value in pairs:
-                own.copy_(value)
+                pairs.append((state, value.detach().to(self.device)))
+            for target, value in pairs:
+                target.copy_(value)
 
     def save(self, directory: str | os.PathLike[str]) -> None:
         """Write the plan and its state as a directory, whole or not at all; a plan that is there is replaced.

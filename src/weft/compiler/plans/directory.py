@@ -92,7 +92,7 @@ def _check(where: str, target: Path) -> None:
         raise ArgumentError(
             mistake(where, "directory", f"the file {str(target)!r}", "the name of a directory")
         )
-    others = sorted(one.name for one in target.iterdir() if one.name not in (GRAPH, STATE))
+    others = sorted(entry.name for entry in target.iterdir() if entry.name not in (GRAPH, STATE))
     if others:
         raise ArgumentError(
             mistake(where, "directory", f"{str(target)!r}, which holds {others[0]!r}",

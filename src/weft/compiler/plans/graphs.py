@@ -49,8 +49,8 @@ def _ops(graph: Graph) -> set[str]:
     found = {node.op for node in graph.nodes}
     for node in graph.nodes:
         for _, value in node.attributes:
-            for one in value if isinstance(value, tuple) else (value,):
-                found |= _ops(one) if isinstance(one, Graph) else set()
+            for part in value if isinstance(value, tuple) else (value,):
+                found |= _ops(part) if isinstance(part, Graph) else set()
     return found
 
 
@@ -83,7 +83,7 @@ def _attribute(value: Any, what: str) -> Any:
     if isinstance(value, Graph):
         return {"graph": write_graph(value)}
     if type(value) is tuple:
-        return [_attribute(one, what) for one in value]
+        return [_attribute(item, what) for item in value]
     return written(value, what)
 
 
@@ -97,12 +97,13 @@ def read_type(fields: dict[str, Field]) -> TensorType:
 
 def check_contracts(field: Field) -> None:
     """``FormatError`` naming the op that this weft lacks, or in which it computes something else."""
-    for name, one in field.entries().items():
-        op = known_op(one, name)
-        if one.text() != contract(op):
-            raise one.error(
+    for name, promised in field.entries().items():
+        op = known_op(promised, name)
+        if promised.text() != contract(op):
+            raise promised.error(
                 f"{contract(op)}, as the op {name!r} is declared here",
-                f"{one.value}, from another version of weft or another kernel of that name: trace the function anew",
+                f"{promised.value}, from another version of weft or another kernel of that name; "
+                "trace the function anew",
             )
 
 
@@ -141,10 +142,10 @@ class GraphReader:
         nodes = tuple(self._node(part, values, level) for part in parts["nodes"].items())
         outputs = tuple(_read_atom(part, values) for part in parts["outputs"].items())
         made = []
-        for first, one in zip(initial, states, strict=True):
-            last = _known(one["final"], values)
+        for first, entry in zip(initial, states, strict=True):
+            last = _known(entry["final"], values)
             if last.type != first.type:
-                raise one["final"].error(f"a value of type {first.type!r}", f"one of type {last.type!r}")
+                raise entry["final"].error(f"a value of type {first.type!r}", f"one of type {last.type!r}")
             made.append(State(first, last))
         return Graph(inputs, tuple(made), nodes, outputs)
 
@@ -190,28 +191,30 @@ class GraphReader:
                 f"the {len(inferred)} outputs of {op.name}", f"{len(declared)} outputs"
             )
         outputs = []
-        for one, expected in zip(declared, inferred, strict=True):
-            var = self._define(one, values)
+        for declaration, expected in zip(declared, inferred, strict=True):
+            var = self._define(declaration, values)
             if (var.type.shape, var.type.dtype) != (expected.shape, expected.dtype):
-                raise one.error(f"{expected!r}, which {op.name} gives of its operands", repr(var.type))
+                raise declaration.error(
+                    f"{expected!r}, which {op.name} gives of its operands", repr(var.type)
+                )
             outputs.append(var)
         return Node(op.name, inputs, tuple(outputs), tuple(attributes.items()), parts["site"].text())
 
     def _attributes(self, field: Field, op: OpSpec, level: int) -> dict[str, Any]:
         given = field.entries()
         sets = attribute_types(op)
-        kinds = next((one for one in sets if set(one) == set(given)), None)
+        kinds = next((types for types in sets if set(types) == set(given)), None)
         if kinds is None:
-            expected = " or ".join(", ".join(one) or "none" for one in sets)
+            expected = " or ".join(", ".join(types) or "none" for types in sets)
             raise field.error(f"the attributes of {op.name}: {expected}", ", ".join(given) or "none")
         found = {}
-        for name, one in given.items():
-            value = self._attribute(one, level)
+        for name, part in given.items():
+            value = self._attribute(part, level)
             if not fits(value, kinds[name]):
-                raise one.error(f"the attribute {name} of {op.name}, of type {kinds[name]}")
+                raise part.error(f"the attribute {name} of {op.name}, of type {kinds[name]}")
             if name == "device":
                 if value != self.saved:
-                    raise one.error(f"{self.saved!r}, the device of the plan")
+                    raise part.error(f"{self.saved!r}, the device of the plan")
                 value = self.device
             found[name] = value
         return found
@@ -220,8 +223,8 @@ class GraphReader:
         value = field.value
         if isinstance(value, dict) and set(value) == {"graph"}:
             return self.read(field.at("graph", value["graph"]), level + 1)
-        if isinstance(value, list) and any(isinstance(one, dict) and "graph" in one for one in value):
-            return tuple(self._attribute(one, level) for one in field.items())
+        if isinstance(value, list) and any(isinstance(item, dict) and "graph" in item for item in value):
+            return tuple(self._attribute(item, level) for item in field.items())
         return read(field)
 
 
@@ -264,7 +267,7 @@ def check_call(
 ) -> None:
     """An error where an op has more or fewer operands than it takes, or dimensions that are not there or twice."""
     inspect.signature(op.reference).bind(*types, **attributes)
-    rank = max(len(one.shape) for one in (*types[:1], *results))
+    rank = max(len(type_.shape) for type_ in (*types[:1], *results))
     for name in DIMENSIONS:
         given = attributes.get(name, ())
         found = given if isinstance(given, tuple) else (given,)

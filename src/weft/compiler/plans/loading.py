@@ -103,7 +103,7 @@ def read_target(field: Field) -> tuple[str, TargetProfile]:
     parts = field.members("device", "dialect", "features", "limits", "software", "vendor", "subgroup")
     dialect = parts["dialect"].text(tuple(DIALECTS))
     features = frozenset(part.text() for part in parts["features"].items())
-    limits = {name: one.integer(0, 2**64) for name, one in parts["limits"].entries().items()}
+    limits = {name: limit.integer(0, 2**64) for name, limit in parts["limits"].entries().items()}
     software, vendor = parts["software"].flag(), parts["vendor"].text()
     subgroup = parts["subgroup"].integer(0, 2**16)
     profile = TargetProfile(dialect, features, limits, software, vendor, subgroup)
@@ -180,7 +180,7 @@ class _StoredProgram:
             raise field.error(f"the graph's inputs {found}", f"of the types {expected}")
 
     def _donated(self, field: Field) -> frozenset[int]:
-        found = [one.integer(0, len(self.given)) for one in field.items()]
+        found = [item.integer(0, len(self.given)) for item in field.items()]
         if len(set(found)) < len(found) or any(isinstance(self.given[at], Number) for at in found):
             raise field.error("the numbers of tensors among the arguments, each once")
         return frozenset(found)
@@ -188,13 +188,13 @@ class _StoredProgram:
     def _gradients(self, field: Field) -> list[int | None]:
         found: list[int | None] = []
         first = self.results + len(self.captures)
-        for at, one in enumerate(field.items()):
-            state = None if one.value is None else one.integer(0, len(self.graph.states))
+        for at, item in enumerate(field.items()):
+            state = None if item.value is None else item.integer(0, len(self.graph.states))
             output = self.graph.outputs[first + at] if first + at < len(self.graph.outputs) else None
             if state is not None:
                 held = self.graph.states[state].initial.type
                 if not isinstance(output, Var) or output.type != held or state in found:
-                    raise one.error("a state of the gradient's type, each once")
+                    raise item.error("a state of the gradient's type, each once")
             found.append(state)
         return found
 
@@ -202,14 +202,14 @@ class _StoredProgram:
         entries = field.items(len(self.graph.states))
         used: set[str] = set()
         found = []
-        for one, state in zip(entries, self.graph.states, strict=True):
-            parts = one.members("names", "dtype", "shape")
+        for entry, state in zip(entries, self.graph.states, strict=True):
+            parts = entry.members("names", "dtype", "shape")
             names = [name.text() for name in parts["names"].items()]
             if not names or used & set(names) or len(set(names)) < len(names):
                 raise parts["names"].error("at least one name, and none that another state has")
             used |= set(names)
             if graphs.read_type(parts) != state.initial.type:
-                raise one.error(f"the type of the graph's state, {state.initial.type!r}")
+                raise entry.error(f"the type of the graph's state, {state.initial.type!r}")
             found.append(names)
         return found
 
@@ -253,7 +253,7 @@ def _states(
     where = f"{WHERE}: {str(path)!r}"
     with devices.using("cpu"):
         found = files.load(path, "cpu")
-    expected = {one[0]: state.initial.type for one, state in zip(names, graph.states, strict=True)}
+    expected = {aliases[0]: state.initial.type for aliases, state in zip(names, graph.states, strict=True)}
     if set(found) != set(expected):
         name = sorted(set(found) ^ set(expected))[0]
         given = "missing" if name in expected else "there"
@@ -261,10 +261,10 @@ def _states(
             mistake(where, f"the tensor {name!r}", given, f"the states of the plan: {', '.join(expected)}")
         )
     for name, type_ in expected.items():
-        own = TensorType(tuple(found[name].shape), found[name].dtype)
-        if own != type_:
+        found_type = TensorType(tuple(found[name].shape), found[name].dtype)
+        if found_type != type_:
             raise FormatError(
-                mistake(where, f"the tensor {name!r}", repr(own), f"{type_!r}, as plan.json says")
+                mistake(where, f"the tensor {name!r}", repr(found_type), f"{type_!r}, as plan.json says")
             )
     pairs = zip(expected, planned.states, strict=True)
     return [from_numpy(found[name].numpy(), state.initial.type.dtype, device) for name, state in pairs]

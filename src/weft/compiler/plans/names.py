@@ -88,19 +88,19 @@ def _models(guards: Guards, fn: Any, reached: list[tuple[str, Any]]) -> list[tup
     if isinstance(fn, Module):
         return [("", fn)]
     known = set(map(id, guards.modules))
-    named = [(name, one) for name, one in reached if isinstance(one, Module)
-             and any(id(part) in known for part in one.modules())]  # fmt: skip
-    inside = {id(part) for _, one in named for part in one.modules()}
+    named = [(name, value) for name, value in reached if isinstance(value, Module)
+             and any(id(part) in known for part in value.modules())]  # fmt: skip
+    inside = {id(part) for _, model in named for part in model.modules()}
     roots = [module for module in guards.modules if id(module) not in inside]
     parts = {id(part) for root in roots for part in root.modules() if part is not root}
     outer = [root for root in roots if id(root) not in parts]
-    named += [(f"{type(one).__name__.lower()}{at or ''}", one) for at, one in enumerate(outer)]
-    distinct = list({id(one): (name, one) for name, one in reversed(named)}.values())[::-1]
-    return [("", distinct[0][1])] if len(distinct) == 1 else [(f"{name}.", one) for name, one in distinct]
+    named += [(f"{type(root).__name__.lower()}{at or ''}", root) for at, root in enumerate(outer)]
+    distinct = list({id(model): (name, model) for name, model in reversed(named)}.values())[::-1]
+    return [("", distinct[0][1])] if len(distinct) == 1 else [(f"{name}.", model) for name, model in distinct]
 
 
 def _optimizers(guards: Guards, reached: list[tuple[str, Any]]) -> Iterator[tuple[str, Optimizer]]:
-    names = {id(one): name for name, one in reached if isinstance(one, Optimizer)}
+    names = {id(value): name for name, value in reached if isinstance(value, Optimizer)}
     found = [owner for owner in guards.owners if isinstance(owner, Optimizer)]
-    for at, one in enumerate(found):
-        yield names.get(id(one), "optimizer" if len(found) == 1 else f"optimizer{at}"), one
+    for at, optimizer in enumerate(found):
+        yield names.get(id(optimizer), "optimizer" if len(found) == 1 else f"optimizer{at}"), optimizer

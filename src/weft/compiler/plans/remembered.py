@@ -24,10 +24,10 @@ from weft.plan import Plan
 from weft.target import KernelSpec
 
 CLASSES = {
-    name: one
+    name: class_
     for module in (plan, target)
-    for name, one in vars(module).items()
-    if isinstance(one, type) and is_dataclass(one) and one.__module__ == module.__name__
+    for name, class_ in vars(module).items()
+    if isinstance(class_, type) and is_dataclass(class_) and class_.__module__ == module.__name__
 }
 """What plans consist of, by name."""
 
@@ -98,7 +98,7 @@ def _packed(value: Any, specs: dict[KernelSpec, int]) -> Any:
     if isinstance(value, DType):
         return {"dtype": value.name}
     if isinstance(value, tuple):
-        return [_packed(one, specs) for one in value]
+        return [_packed(item, specs) for item in value]
     return _members(value, specs) if is_dataclass(value) else value
 
 
@@ -115,11 +115,11 @@ def unpacked(data: Any) -> Any:
 
 def _unpacked(value: Any, specs: Sequence[Any]) -> Any:
     if isinstance(value, list):
-        return tuple(_unpacked(one, specs) for one in value)
+        return tuple(_unpacked(item, specs) for item in value)
     if not isinstance(value, dict):
         return value
     if "kernel" in value:
         return specs[value["kernel"]]
     if "dtype" in value:
         return dtypes.BY_NAME[value["dtype"]]
-    return CLASSES[value["class"]](*(_unpacked(one, specs) for one in value["members"]))
+    return CLASSES[value["class"]](*(_unpacked(member, specs) for member in value["members"]))

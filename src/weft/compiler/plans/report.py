@@ -99,8 +99,10 @@ class PlanReport:
 def report_of(name: str, device: str, plan: Plan) -> PlanReport:
     """The report of a plan."""
     rows = tuple(
-        DispatchRow(one.ops, one.spec.name, one.site, times, bytes_of(one), one.operations)
-        for one, times in _counted(plan.steps, 1)
+        DispatchRow(
+            dispatch.ops, dispatch.spec.name, dispatch.site, times, bytes_of(dispatch), dispatch.operations
+        )
+        for dispatch, times in _counted(plan.steps, 1)
     )
     kernels = len({dispatch.spec for dispatch in plan.dispatches()})
     return PlanReport(

@@ -31,16 +31,16 @@ class _Retargeting:
 
     def graph(self, graph: Graph, given: Sequence[TensorType] | None) -> Graph:
         """A graph; that of a body for the types that the op around it is given."""
-        types = [one.type if given is None else given[at] for at, one in enumerate(graph.inputs)]
+        types = [source.type if given is None else given[at] for at, source in enumerate(graph.inputs)]
         values: dict[int, Var] = {}
         inputs = tuple(
-            self._narrowed(values, one, type_) for one, type_ in zip(graph.inputs, types, strict=True)
+            self._narrowed(values, source, type_) for source, type_ in zip(graph.inputs, types, strict=True)
         )
         initial = [self._narrowed(values, state.initial, state.initial.type) for state in graph.states]
         nodes = tuple(self._node(node, values) for node in graph.nodes)
         states = []
-        for first, own in zip(initial, graph.states, strict=True):
-            last = values[own.final.id]
+        for first, original in zip(initial, graph.states, strict=True):
+            last = values[original.final.id]
             if last.type != first.type:
                 raise self._refused("a state", last.type, "", f"{first.type!r}, as at the start")
             states.append(State(first, last))
@@ -81,5 +81,5 @@ class _Retargeting:
         )  # fmt: skip
 
 
-def _atom(one: Atom, values: dict[int, Var]) -> Atom:
-    return values[one.id] if isinstance(one, Var) else one
+def _atom(atom: Atom, values: dict[int, Var]) -> Atom:
+    return values[atom.id] if isinstance(atom, Var) else atom

@@ -24,7 +24,7 @@ def save(plan: CompiledPlan, target: str | os.PathLike[str]) -> None:
     text = json.dumps(written(plan), allow_nan=False, indent=1).encode()
     device = devices.open(plan.device)
     with plan.holding(), device.lock:  # between two runs
-        arrays = {names[0]: one for names, one in zip(plan.names, plan.states(), strict=True)}
+        arrays = {names[0]: state for names, state in zip(plan.names, plan.states(), strict=True)}
         with directory.replaced("save", target) as folder:
             files.save(arrays, folder / directory.STATE)
             directory.write(folder / directory.GRAPH, text)
@@ -67,7 +67,9 @@ def _gradients(plan: CompiledPlan) -> list[int | None]:
                 f"save: a call {change} the gradient of a tensor {list(leaf.shape)}, expected gradients that are there "
                 f"before and after, or not at all; return them, or call zero_grad() before the plan is made"
             )
-        found.append(next((at for at, one in enumerate(guards.storages) if one is old._data.storage), None))
+        found.append(
+            next((at for at, storage in enumerate(guards.storages) if storage is old._data.storage), None)
+        )
     return found
 
 

@@ -25,16 +25,16 @@ class PlanProfile:
         with profile() as measured:
             self.result = call()
         self.wall = measured.seconds
-        numbers = {id(one): at for at, one in enumerate(plan.dispatches())}
+        numbers = {id(dispatch): at for at, dispatch in enumerate(plan.dispatches())}
         self.events = [
-            (numbers[id(one.dispatch)], one) for one in measured.events if id(one.dispatch) in numbers
+            (numbers[id(event.dispatch)], event) for event in measured.events if id(event.dispatch) in numbers
         ]
         """The dispatches as they ran, each with the number of its row."""
         taken, runs = [0] * len(report.rows), [0] * len(report.rows)
         for at, event in self.events:
             taken[at] += event.duration or 0
             runs[at] += 1
-        self.runs, self.seconds = tuple(runs), tuple(one / 1e9 for one in taken)
+        self.runs, self.seconds = tuple(runs), tuple(nanoseconds / 1e9 for nanoseconds in taken)
         self.clock = self.events[0][1].clock if self.events else "host"
 
     @property

@@ -78,7 +78,7 @@ def tree_of(value: Any, leaf: Leaf, name: str) -> Tree:
     kind, parts = _parts(value)
     if not kind:
         return leaf(value, name)
-    children = tuple(tree_of(one, leaf, _inside(name, kind, key)) for key, one in parts)
+    children = tuple(tree_of(part, leaf, _inside(name, kind, key)) for key, part in parts)
     named = None if type(value) in (tuple, list, dict) else type(value)
     return Branch(kind, tuple(key for key, _ in parts), children, named)
 
@@ -130,14 +130,16 @@ def collect(
         )
     left = dict(kwargs)
     found: list[Any] = []
-    for at, one in enumerate(arguments):
-        if at < len(args) and not one.keyword:
+    for at, expected in enumerate(arguments):
+        if at < len(args) and not expected.keyword:
             value = args[at]
-        elif one.name in left:
-            value = left.pop(one.name)
+        elif expected.name in left:
+            value = left.pop(expected.name)
         else:
-            raise ArgumentTypeError(mistake(where, f"the argument {one.name}", "missing", _usage(arguments)))
-        _take(where, device, one.tree, value, one.name, found)
+            raise ArgumentTypeError(
+                mistake(where, f"the argument {expected.name}", "missing", _usage(arguments))
+            )
+        _take(where, device, expected.tree, value, expected.name, found)
     if left:
         name = next(iter(left))
         given = "given twice" if any(argument.name == name for argument in arguments) else "given"
@@ -167,8 +169,8 @@ def _take(where: str, device: str, tree: Tree, value: Any, name: str, found: lis
         keys = tuple(key for key, _ in parts)
         if kind != tree.kind or keys != tree.keys or (tree.type is not None and type(value) is not tree.type):
             raise ArgumentTypeError(mistake(where, name, _described(value), _branch(tree)))
-        for child, (key, one) in zip(tree.children, parts, strict=True):
-            _take(where, device, child, one, _inside(name, kind, key), found)
+        for child, (key, part) in zip(tree.children, parts, strict=True):
+            _take(where, device, child, part, _inside(name, kind, key), found)
     elif isinstance(tree, Fixed) and (type(value) is not type(tree.value) or value != tree.value):
         raise ArgumentError(
             mistake(where, name, _described(value), f"{tree.value!r}, which is built into the plan",

@@ -30,9 +30,9 @@ def written(value: Any, what: str) -> Any:
     if isinstance(value, DType):
         return {"dtype": value.name}
     if type(value) in (tuple, Size):
-        return [written(one, what) for one in value]
+        return [written(item, what) for item in value]
     if type(value) is slice:
-        return {"slice": [written(one, what) for one in (value.start, value.stop, value.step)]}
+        return {"slice": [written(bound, what) for bound in (value.start, value.stop, value.step)]}
     if type(value) is range:
         return {"range": [value.start, value.stop, value.step]}
     raise UnsupportedError(
@@ -54,7 +54,7 @@ def read(field: Field, level: int = 0) -> Any:
     if level > MOST_LEVELS:
         raise field.error(f"a value of at most {MOST_LEVELS} levels")
     if isinstance(value, list):
-        return tuple(read(one, level + 1) for one in field.items())
+        return tuple(read(item, level + 1) for item in field.items())
     for name, reader in _OBJECTS.items():
         if isinstance(value, dict) and set(value) == {name}:
             return reader(field.at(name, value[name]))
@@ -70,7 +70,7 @@ def read_shape(field: Field) -> tuple[int, ...]:
     """Sizes of dimensions, whose product is a number of elements that memory could have."""
     if len(field.items()) > MOST_LEVELS:
         raise field.error(f"at most {MOST_LEVELS} dimensions")
-    shape = tuple(one.integer() for one in field.items())
+    shape = tuple(size.integer() for size in field.items())
     if math.prod(max(size, 1) for size in shape) >= 2**48:
         raise field.error("sizes of fewer than 2**48 elements together")
     return shape

@@ -24,8 +24,8 @@ def without(part: Part, dead: set[str]) -> Part:
 
 def _without_folds(part: Part) -> Part:
     """A part without folds whose results nobody uses."""
-    used = [one for store in part.stores for one in (store.value, store.index)]
-    used += [one for check in part.checks for one in (check.valid, check.value)]
+    used = [root for store in part.stores for root in (store.value, store.index)]
+    used += [root for check in part.checks for root in (check.valid, check.value)]
     wanted = set(walk(*used))
     kept = []
     for fold in reversed(part.reductions):

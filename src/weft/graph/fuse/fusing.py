@@ -136,15 +136,15 @@ class _Fusing:
         alone = value.name not in self.calls.kept and len(self.calls.readers[value.name]) == 1
         simple = alone or len(part.stores) == 1 and len(loaded(part)) <= 1
         if not (simple and is_cheap(part, value.name, CHEAP)) and not (
-            alone and sum(times(own, value.name, value.elements) for own in consumer.parts) <= 1
+            alone and sum(times(part, value.name, value.elements) for part in consumer.parts) <= 1
         ):
             return False
         made = []
-        for own in consumer.parts:
-            if not loads(own, value.name):
-                made.append(own)
+        for reader in consumer.parts:
+            if not loads(reader, value.name):
+                made.append(reader)
                 continue
-            found = inlined(part, own, value) if _may_fit(part, own) else None
+            found = inlined(part, reader, value) if _may_fit(part, reader) else None
             if found is None or not _fits(found):
                 return False
             made.append(found)
@@ -226,10 +226,10 @@ class _Fusing:
                 if node is not None and node.parts is not None and self.calls.dead(name):
                     dead.setdefault(node, set()).add(name)
             names = set()
-            for node, own in dead.items():
+            for node, unread in dead.items():
                 assert node.parts is not None
                 before = node.reads
-                parts = [without(part, own) for part in node.parts]
+                parts = [without(part, unread) for part in node.parts]
                 node.parts = [part for part in parts if part.stores or part.checks]
                 self.calls.refresh(node)
                 names |= before - node.reads

@@ -35,7 +35,7 @@ def dense(index: Affine, axes: Sequence[Axis], elements: int) -> list[tuple[Axis
     by_variable = {axis.variable: axis for axis in axes}
     if any(term not in by_variable for term, _ in index.terms):
         return None
-    order = sorted(((by_variable[term], factor) for term, factor in index.terms), key=lambda one: -one[1])
+    order = sorted(((by_variable[term], factor) for term, factor in index.terms), key=lambda pair: -pair[1])
     expected = 1
     for axis, factor in reversed(order):
         if factor != expected:
@@ -120,7 +120,9 @@ def _absorbed(
         return None
     if isinstance(found, Cut):
         return "producer", found
-    at: dict[Expr, Expr] = {axis.variable: one.expr() for (axis, _), one in zip(order, found, strict=True)}
+    at: dict[Expr, Expr] = {
+        axis.variable: place.expr() for (axis, _), place in zip(order, found, strict=True)
+    }
     rest = [axis for axis in (*consumer.axes, *consumer.reduce_axes) if axis.variable not in at]
     inner = store.inner
     if consumer.reductions or consumer.reduce_axes:
@@ -165,8 +167,8 @@ def _absorbed(
     both = replace(
         producer,
         reductions=(*producer.reductions, *given.reductions),
-        stores=(*producer.stores, *(replace(one, inner=one.inner or inner and not consumer.reductions)
-                                    for one in given.stores)),
+        stores=(*producer.stores, *(replace(copy, inner=copy.inner or inner and not consumer.reductions)
+                                    for copy in given.stores)),
     )  # fmt: skip
     return known_plain(both) if producer.is_plain else plain(both)
 
@@ -216,7 +218,7 @@ def attached(
         domain = (*consumer.axes, *consumer.reduce_axes) if inner else consumer.axes
         if any(axis.variable not in reached and size(axis) > 1 for axis in domain):
             return None
-        stores = tuple(replace(one, inner=inner) for one in plain(moved).stores)
+        stores = tuple(replace(made, inner=inner) for made in plain(moved).stores)
         given = _handed_over(plain(consumer), stores, values)
         return None if given is None else plain(replace(given, stores=(*stores, *given.stores)))
     return None

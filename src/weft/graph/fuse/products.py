@@ -78,13 +78,18 @@ def measured(call: KernelCall, profile: TargetProfile) -> tuple[str, Choice] | N
     found = asked(call)
     if found is None:
         return None
-    own, (tile, splits) = found
+    straight, (tile, splits) = found
     turned = Asked(
-        own.batches, own.n, own.m, own.k, (own.types[1], own.types[0], own.types[2]), own.fours[::-1]
+        straight.batches,
+        straight.n,
+        straight.m,
+        straight.k,
+        (straight.types[1], straight.types[0], straight.types[2]),
+        straight.fours[::-1],
     )
-    for one, answer in ((own, (tile, splits)), (turned, (OPPOSITE.get(tile, tile), splits))):
-        if profile.choices.get(str(one)) == answer:
-            return str(one), answer
+    for question, answer in ((straight, (tile, splits)), (turned, (OPPOSITE.get(tile, tile), splits))):
+        if profile.choices.get(str(question)) == answer:
+            return str(question), answer
     return None
 
 
@@ -158,8 +163,8 @@ def _across_rows(part: Part, rows: int, columns: int) -> bool:
     last_column = {axis.variable for axis in across if int(axis.size.data) > 1}
     count = 0
     for index in indices:
-        count += any(index.factor(one) == 1 for one in last_row) - any(
-            index.factor(one) == 1 for one in last_column
+        count += any(index.factor(term) == 1 for term in last_row) - any(
+            index.factor(term) == 1 for term in last_column
         )
     return count > 0
 

@@ -36,9 +36,9 @@ class Reach:
             return False
         before = [self.span.get(node) for node in self.calls.before(consumer) if node is not producer]
         return any(
-            one is not None and other is not None and other[0] <= one[0] < other[1]
-            for one in after
-            for other in before
+            later is not None and earlier is not None and earlier[0] <= later[0] < earlier[1]
+            for later in after
+            for earlier in before
         )
 
 
@@ -48,8 +48,8 @@ def _spans(calls: FusionGraph, nodes: Sequence[FusionNode]) -> dict[FusionNode, 
     roots = []
     for node in reversed(nodes):
         parent = max(
-            (one for one in calls.behind(node) if one is not node and one in height),
-            key=lambda one: (height[one], -calls.place[one]),
+            (follower for follower in calls.behind(node) if follower is not node and follower in height),
+            key=lambda follower: (height[follower], -calls.place[follower]),
             default=None,
         )
         height[node] = 0 if parent is None else height[parent] + 1

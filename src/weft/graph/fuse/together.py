@@ -93,12 +93,16 @@ def _common(a: Spread, b: Spread) -> Spread | None:
 
 def _joined(first: FusionNode, second: FusionNode, spread: Spread) -> FusionNode:
     assert first.parts is not None and second.parts is not None
-    one, other = first.call.kernel, second.call.kernel
-    assert isinstance(one, Kernel) and isinstance(other, Kernel)
-    names = list(dict.fromkeys([*one.name.split("_and_"), *other.name.split("_and_")]))
+    first_kernel, second_kernel = first.call.kernel, second.call.kernel
+    assert isinstance(first_kernel, Kernel) and isinstance(second_kernel, Kernel)
+    names = list(dict.fromkeys([*first_kernel.name.split("_and_"), *second_kernel.name.split("_and_")]))
     name = "_and_".join(names)
     kernel = replace(
-        other, name=name if len(name) <= 60 else "fused", vector=spread[0], cooperative=spread[1] or 0, held=0
+        second_kernel,
+        name=name if len(name) <= 60 else "fused",
+        vector=spread[0],
+        cooperative=spread[1] or 0,
+        held=0,
     )
     call = replace(
         second.call,

@@ -51,7 +51,7 @@ def asked(kernel: Kernel) -> dict[str, Part]:
 def measured(kernel: Kernel, profile: TargetProfile) -> set[tuple[str, tuple[str, int]]]:
     """What was asked for a kernel's teams and answered by a measurement."""
     answer = ("team", kernel.cooperative)
-    return {(one, answer) for one in asked(kernel) if profile.choices.get(one) == answer}
+    return {(question, answer) for question in asked(kernel) if profile.choices.get(question) == answer}
 
 
 def _indices(part: Part) -> Iterable[Expr]:

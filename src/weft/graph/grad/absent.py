@@ -30,23 +30,25 @@ def without(graph: Graph, seeds: Sequence[Var], absent: Collection[int]) -> tupl
             nodes.append(node)
             continue
         late.update(out.id for out in node.outputs)
-        if all(one.id in gone for one in flowing):
+        if all(source.id in gone for source in flowing):
             gone.update(out.id for out in node.outputs)
             continue
-        left = [one for one in flowing if one.id not in gone]
+        left = [source for source in flowing if source.id not in gone]
         if node.op == "add" and len(flowing) == 2 and len(left) == 1 and left[0].type == node.outputs[0].type:
             instead[node.outputs[0].id] = instead.get(left[0].id, left[0])
             continue
         inputs: list[Atom] = []
-        for one in node.inputs:
-            if isinstance(one, Var) and one.id in gone:
-                one = Var(fresh, one.type, one.device)
+        for source in node.inputs:
+            if isinstance(source, Var) and source.id in gone:
+                source = Var(fresh, source.type, source.device)
                 fresh += 1
-                kind = (("shape", one.type.shape), ("dtype", one.type.dtype), ("device", one.device))
-                nodes.append(Node("full", (0,), (one,), kind, node.site))
-            inputs.append(instead.get(one.id, one) if isinstance(one, Var) else one)
+                kind = (("shape", source.type.shape), ("dtype", source.type.dtype), ("device", source.device))
+                nodes.append(Node("full", (0,), (source,), kind, node.site))
+            inputs.append(instead.get(source.id, source) if isinstance(source, Var) else source)
         nodes.append(replace(node, inputs=tuple(inputs)))
-    kept = tuple(at for at, one in enumerate(graph.outputs) if not (isinstance(one, Var) and one.id in gone))
+    kept = tuple(
+        at for at, output in enumerate(graph.outputs) if not (isinstance(output, Var) and output.id in gone)
+    )
     outputs = [graph.outputs[at] for at in kept]
     found = tuple(instead.get(output.id, output) if isinstance(output, Var) else output for output in outputs)
     inputs_left = tuple(var for var in graph.inputs if var.id not in gone)

@@ -118,8 +118,8 @@ class _Parts:
         """What the gradients read that does not depend on the seeds."""
         self.readers: dict[int, list[Node]] = {}
         for node in graph.nodes:
-            for one in _variables(node.inputs):
-                self.readers.setdefault(one.id, []).append(node)
+            for source in _variables(node.inputs):
+                self.readers.setdefault(source.id, []).append(node)
 
     def _ancestors(self, ends: Iterable[Var]) -> set[int]:
         found: set[int] = set()
@@ -194,7 +194,7 @@ def _costs(parts: _Parts, volatile: Container[int]) -> Any:
             return size(var) * GIVEN + 1
         node = parts.maker.get(var.id)
         made = var.id in results or (node is not None and not repeatable(node))
-        read = not _is_view(node) and any(_reads_memory(one) for one in parts.readers.get(var.id, ()))
+        read = not _is_view(node) and any(_reads_memory(reader) for reader in parts.readers.get(var.id, ()))
         return size(var) * (WRITTEN if made or read else FURTHER) + 1
 
     return cost
@@ -217,15 +217,15 @@ def _late(parts: _Parts, saved: Container[int]) -> list[Node]:
     def emit(node: Node) -> None:
         stack = [(node, False)]
         while stack:
-            one, ready = stack.pop()
-            if one.outputs[0].id in done:
+            current, ready = stack.pop()
+            if current.outputs[0].id in done:
                 continue
             if ready:
-                done.add(one.outputs[0].id)
-                order.append(one)
+                done.add(current.outputs[0].id)
+                order.append(current)
                 continue
-            stack.append((one, True))
-            for var in reversed(list(_variables(one.inputs))):
+            stack.append((current, True))
+            for var in reversed(list(_variables(current.inputs))):
                 made = parts.remaker.get(var.id)
                 if made is not None and var.id not in saved:
                     stack.append((made, False))

@@ -25,11 +25,11 @@ def _scan(lowering: Lowering, at: int, node: Node, attributes: dict[str, Any]) -
     body: Graph = passes.run(attributes["body"], lowering.profile)
     length, carries, sequences = (attributes[name] for name in ("length", "carries", "sequences"))
     given: list[Home] = []
-    for place, one in enumerate(node.inputs):
-        assert isinstance(one, Var), "a loop takes tensors"
-        home = lowering.homes[one.id]
+    for place, operand in enumerate(node.inputs):
+        assert isinstance(operand, Var), "a loop takes tensors"
+        home = lowering.homes[operand.id]
         if place < carries or home.stride or place < carries + sequences and not _is_whole(home):
-            home = lowering.copy(home, one.type, node.site)
+            home = lowering.copy(home, operand.type, node.site)
         given.append(home)
     homes: dict[int, Home] = {}
     for place, (var, home) in enumerate(zip(body.inputs, given, strict=True)):
@@ -66,25 +66,25 @@ def _cond(lowering: Lowering, at: int, node: Node, attributes: dict[str, Any]) -
     given = [lowering.homes[operand.id] for operand in operands if isinstance(operand, Var)]
     over = [_overwritten(lowering, at, node, var) for var in node.outputs]
     results = [
-        lowering.value(var.type.dtype, math.prod(var.type.shape), over=one)
-        for var, one in zip(node.outputs, over, strict=True)
+        lowering.value(var.type.dtype, math.prod(var.type.shape), over=old)
+        for var, old in zip(node.outputs, over, strict=True)
     ]
     made: list[tuple[KernelCall | Block, ...]] = []
     for name in ("then", "otherwise"):
         body: Graph = passes.run(attributes[name], lowering.profile)
-        homes = {var.id: own for var, own in zip(body.inputs, given, strict=True)}
+        homes = {var.id: home for var, home in zip(body.inputs, given, strict=True)}
         with _inside(lowering, body, homes, lowering.start, lowering.step, dict(lowering.copies)) as calls:
             outputs = _variables(body)
             sources = [lowering.homes[var.id] for var in outputs]
-            for place, (var, own, old) in enumerate(zip(outputs, sources, over, strict=True)):
-                if own.name in over and own != Home(old, Geometry.contiguous(var.type.shape)):
-                    sources[place] = lowering.copy(own, var.type, node.site)  # before a state is written
-            for var, own, target, old in zip(outputs, sources, results, over, strict=True):
-                if own.name == old:
+            for place, (var, source, old) in enumerate(zip(outputs, sources, over, strict=True)):
+                if source.name in over and source != Home(old, Geometry.contiguous(var.type.shape)):
+                    sources[place] = lowering.copy(source, var.type, node.site)  # before a state is written
+            for var, source, target, old in zip(outputs, sources, results, over, strict=True):
+                if source.name == old:
                     continue  # there already
                 lowering.written.discard(target)  # each branch writes it for the first time
                 into = Home(target, Geometry.contiguous(var.type.shape))
-                lowering.emit(OPS["copy"], [(own, var.type)], [(into, var.type)], {}, node.site)
+                lowering.emit(OPS["copy"], [(source, var.type)], [(into, var.type)], {}, node.site)
         made.append(tuple(calls))
     lowering.calls.append(Choose(home.name, made[0], made[1], tuple(results), node.site))
     _name(lowering, node, results)
@@ -111,16 +111,16 @@ def _while(lowering: Lowering, at: int, node: Node, attributes: dict[str, Any]) 
     """A loop whose condition is looked at before every step."""
     carries = attributes["carries"]
     given: list[Home] = []
-    for place, one in enumerate(node.inputs):
-        assert isinstance(one, Var), "a loop takes tensors"
-        home = lowering.homes[one.id]
-        given.append(lowering.copy(home, one.type, node.site) if place < carries or home.stride else home)
+    for place, source in enumerate(node.inputs):
+        assert isinstance(source, Var), "a loop takes tensors"
+        home = lowering.homes[source.id]
+        given.append(lowering.copy(home, source.type, node.site) if place < carries or home.stride else home)
     condition, body = (passes.run(attributes[name], lowering.profile) for name in ("condition", "body"))
-    homes = {var.id: own for var, own in zip(condition.inputs, given, strict=True)}
+    homes = {var.id: home for var, home in zip(condition.inputs, given, strict=True)}
     with _inside(lowering, condition, homes, 0, 1) as tests:
         (test,) = _variables(condition)
         predicate = lowering.copy(lowering.homes[test.id], test.type, node.site).name
-    homes = {var.id: own for var, own in zip(body.inputs, given, strict=True)}
+    homes = {var.id: home for var, home in zip(body.inputs, given, strict=True)}
     with _inside(lowering, body, homes, 0, 1) as calls:
         finals = _carry(lowering, _variables(body), [home.name for home in given[:carries]], node.site)
     lowering.calls.append(RepeatWhile(tuple(tests), predicate, tuple(calls), tuple(finals), node.site))
@@ -141,8 +141,8 @@ def _inside(
     lowering.homes, lowering.calls, lowering.lives = dict(homes), calls, Lives(body)
     lowering.copies, lowering.start, lowering.step = copies or {}, start, step
     lowering.prefix = f"s{len(lowering.values)}_"
-    for at, own in enumerate(body.nodes):
-        lowering.node(at, own)
+    for at, node in enumerate(body.nodes):
+        lowering.node(at, node)
     yield calls
     (
         lowering.homes, lowering.calls, lowering.lives, lowering.copies, lowering.start, lowering.step,

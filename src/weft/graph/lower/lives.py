@@ -24,9 +24,9 @@ class Lives:
                 else:
                     self.made.add(out.id)
         self.kept: dict[int, int] = {}  # root of a final: how many states and outputs want it
-        for one in (*graph.outputs, *(state.final for state in graph.states if state.changed)):
-            if isinstance(one, Var):
-                self.kept[self._root(one)] = self.kept.get(self._root(one), 0) + 1
+        for output in (*graph.outputs, *(state.final for state in graph.states if state.changed)):
+            if isinstance(output, Var):
+                self.kept[self._root(output)] = self.kept.get(self._root(output), 0) + 1
         self._places: dict[int, dict[int, list[int]]] = {}
         self.updates = self._updates(graph)
         self.olds: dict[int, list[int]] = {}
@@ -67,8 +67,8 @@ class Lives:
         if node.op == "cond":
             return _passed(node, number)
         if op.overwrites:
-            one = node.inputs[op.overwrites[number]] if number < len(op.overwrites) else None
-            return one if isinstance(one, Var) and one.type == now.type else None
+            source = node.inputs[op.overwrites[number]] if number < len(op.overwrites) else None
+            return source if isinstance(source, Var) and source.type == now.type else None
         if not op.elementwise or initial.type != now.type:
             return None
         return initial if initial.id in self._read_at(node) else None
@@ -78,9 +78,9 @@ class Lives:
         found = self._places.get(id(node))
         if found is None:
             found = self._places[id(node)] = {}
-            for place, one in enumerate(node.inputs):
-                if isinstance(one, Var):
-                    found.setdefault(one.id, []).append(place)
+            for place, source in enumerate(node.inputs):
+                if isinstance(source, Var):
+                    found.setdefault(source.id, []).append(place)
         return found
 
     def updated(self, node: Node, new: Var) -> list[int]:

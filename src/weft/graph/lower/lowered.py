@@ -95,10 +95,10 @@ class Block:
     @property
     def reads(self) -> tuple[str, ...]:
         """Values from outside that its calls read."""
-        own = set(self.writes)
+        written = set(self.writes)
         found = [name for body in self.bodies for call in body for name in call.reads]
         found += [self.test] if self.test else []
-        return tuple(dict.fromkeys(name for name in found if name not in own))
+        return tuple(dict.fromkeys(name for name in found if name not in written))
 
 
 @dataclass(frozen=True, slots=True)

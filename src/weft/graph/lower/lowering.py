@@ -174,14 +174,14 @@ class Lowering:
             self.blocks[op.name](self, at, node, attributes)
             return
         operands: list[tuple[Home, TensorType] | bool | int | float] = []
-        for one in node.inputs:
-            if not isinstance(one, Var):
-                operands.append(one)
+        for operand in node.inputs:
+            if not isinstance(operand, Var):
+                operands.append(operand)
                 continue
-            home = self.homes[one.id]
+            home = self.homes[operand.id]
             if op.dense and (home.stride or not home.geometry.is_contiguous or home.geometry.offset):
-                home = self._dense(home, one.type, node.site)
-            operands.append((home, one.type))
+                home = self._dense(home, operand.type, node.site)
+            operands.append((home, operand.type))
         if node.op == "update_view" and self._updated(at, node):
             return
         outputs = []
@@ -229,11 +229,15 @@ class Lowering:
                 op.overwrites[number : number + 1] if op.overwrites else self.lives.updated(node, var)
             )
             for place in places:
-                one = node.inputs[place]
-                if not isinstance(one, Var) or one.type != var.type or count[names[place]] != 1:
+                source = node.inputs[place]
+                if not isinstance(source, Var) or source.type != var.type or count[names[place]] != 1:
                     continue
-                whole = operands[place][0].geometry == Geometry.contiguous(one.type.shape)
-                if whole and names[place] not in taken and self.lives.ends(at, one, var, bool(op.overwrites)):
+                whole = operands[place][0].geometry == Geometry.contiguous(source.type.shape)
+                if (
+                    whole
+                    and names[place] not in taken
+                    and self.lives.ends(at, source, var, bool(op.overwrites))
+                ):
                     found[number] = names[place]
                     taken.add(names[place])
                     break
@@ -253,11 +257,11 @@ class Lowering:
         placed = [*operands, *outputs]
         slots: dict[str, int] = {}
         made: list[Operand] = []
-        for index, one in enumerate(placed):
-            if not isinstance(one, tuple):
-                made.append(Operand(index, dtypes.of_scalar(one), scalar=True))
+        for index, value in enumerate(placed):
+            if not isinstance(value, tuple):
+                made.append(Operand(index, dtypes.of_scalar(value), scalar=True))
                 continue
-            home, type_ = one
+            home, type_ = value
             slot = slots.setdefault(self._memory(home.name), index)
             places = (home.geometry.offset, home.stride)
             aligned = all(at % 4 == 0 and at * type_.dtype.itemsize % 16 == 0 for at in places)
@@ -267,7 +271,7 @@ class Lowering:
             if given[position].slot == target.slot:
                 given[position] = target
         program = op.lower(KernelRequest(given, targets, attributes, self.roomy))
-        homes = [one[0] if isinstance(one, tuple) else None for one in placed]
+        homes = [value[0] if isinstance(value, tuple) else None for value in placed]
         for dtype, elements in program.temporaries:
             homes.append(Home(self.value(dtype, elements), Geometry.contiguous((elements,))))
         report = (op.name, op.reports) if op.reports else None
@@ -323,8 +327,8 @@ class Lowering:
             written = tuple(range(len(spec.inputs), len(spec.inputs) + len(spec.outputs)))
             names = self._named(names, written, homes)
             numbers = [
-                one + self.start * stride if stride else one
-                for one, stride in zip(numbers, strides, strict=True)
+                number + self.start * stride if stride else number
+                for number, stride in zip(numbers, strides, strict=True)
             ]
             advance = tuple(self.step * stride for stride in strides) if any(strides) else ()
         self.calls.append(

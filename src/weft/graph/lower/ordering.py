@@ -54,8 +54,8 @@ class _Ordering:
         waiting = [len(before) for before in self.waits]
         after: list[list[int]] = [[] for _ in range(count)]
         for at, before in enumerate(self.waits):
-            for one in before:
-                after[one].append(at)
+            for earlier in before:
+                after[earlier].append(at)
         self.ready = {at for at in range(count) if not waiting[at]}
         for at in sorted(self.ready):
             self._offer(at)
@@ -65,11 +65,11 @@ class _Ordering:
             self.ready.remove(at)
             order.append(at)
             self._done(at)
-            for one in after[at]:
-                waiting[one] -= 1
-                if not waiting[one]:
-                    self.ready.add(one)
-                    self._offer(one)
+            for later in after[at]:
+                waiting[later] -= 1
+                if not waiting[later]:
+                    self.ready.add(later)
+                    self._offer(later)
         assert len(order) == count, "calls do not wait for themselves"
         return [self.calls[at] for at in order]
 
@@ -100,8 +100,8 @@ class _Ordering:
             self.alive.add(name)
             if not self.left[name]:
                 self.alive.discard(name)
-        for one in changed & self.ready:
-            self._offer(one)
+        for call in changed & self.ready:
+            self._offer(call)
 
     def _taken(self, at: int) -> int:
         """How many more bytes are alive after a call than before it."""
@@ -132,9 +132,9 @@ def _edges(
         before = {writers[name] for name in call.reads if name in writers}
         for name in call.writes:
             if name in over:
-                before |= {one for one in readers.get(over[name], ()) if one < at}
+                before |= {reader for reader in readers.get(over[name], ()) if reader < at}
                 before |= {writers[over[name]]} if over[name] in writers else set()
             if name in replaces:
-                before |= {one for one in readers.get(replaces[name], ()) if one < at}
+                before |= {reader for reader in readers.get(replaces[name], ()) if reader < at}
         waits.append(before - {at})
     return waits

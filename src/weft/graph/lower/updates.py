@@ -87,14 +87,14 @@ def _tests(at: Expr, size: int, reach: _Reach) -> list[Expr]:
 
 def _reaches(shape: Sequence[int], view: Geometry, strides: Sequence[int]) -> list[_Reach] | None:
     """For each dimension of the target what of it the view reaches."""
-    own = contiguous_strides(shape)
+    across_strides = contiguous_strides(shape)
     left = [
         (step, size, stride)
         for step, size, stride in zip(view.strides, view.shape, strides, strict=True)
         if size > 1
     ]
     found, rest = [], view.offset
-    for across, size in zip(own, shape, strict=True):
+    for across, size in zip(across_strides, shape, strict=True):
         start, rest = divmod(rest, across) if size > 1 else (0, rest)
         mine = [value for value in left if size > 1 and value[0] >= across]
         if len(mine) > 1:

@@ -20,9 +20,9 @@ Pass = Callable[[Graph, TargetProfile], Graph]
 Observe = Callable[[str, Graph], None]
 
 
-def _plain(own: Callable[[Graph], Graph]) -> Pass:
+def _plain(rewrite: Callable[[Graph], Graph]) -> Pass:
     """A pass that is the same for every target."""
-    return lambda graph, profile: own(graph)
+    return lambda graph, profile: rewrite(graph)
 
 
 PASSES: tuple[tuple[str, Pass], ...] = (
@@ -41,8 +41,8 @@ ROUNDS = 8
 def run(graph: Graph, profile: TargetProfile, observe: Observe | None = None) -> Graph:
     """The graph after all passes; ``observe`` is called with a pass's name and its graph whenever it changed one."""
     unchanged = 0
-    for name, own in PASSES * ROUNDS:
-        found = own(graph, profile)
+    for name, pass_ in PASSES * ROUNDS:
+        found = pass_(graph, profile)
         unchanged = unchanged + 1 if found is graph else 0
         if found is not graph and observe is not None:
             observe(name, found)

@@ -47,9 +47,9 @@ def _rounded(value: float, dtype: DType) -> float | None:
     return None if math.isinf(rounded) and not math.isinf(value) else rounded
 
 
-def constant(one: Atom, graph: Rewriting) -> bool | int | float | None:
+def constant(atom: Atom, graph: Rewriting) -> bool | int | float | None:
     """The one value that all elements of an operand have, where that is known."""
-    node = graph.maker(one, "full")
+    node = graph.maker(atom, "full")
     if node is None or isinstance(node.inputs[0], Var):
         return None
     return held(node.inputs[0], node.outputs[0].type.dtype)
@@ -66,9 +66,9 @@ def same_for_all(node: Node, graph: Rewriting) -> Var | None:
     source = graph.maker(node.inputs[0], "full")
     if source is None:
         return None
-    type_, own = node.outputs[0].type, source.outputs[0].type.dtype
+    type_, dtype = node.outputs[0].type, source.outputs[0].type.dtype
     given = source.inputs[0]
-    if type_.dtype is own:
+    if type_.dtype is dtype:
         return None if isinstance(given, Var) else fill(node, graph, given, type_)
     value = constant(node.inputs[0], graph)
     made = None if value is None else converted(value, type_.dtype)
@@ -105,8 +105,10 @@ def _result(info: Pointwise, types: list[TensorType]) -> tuple[int, ...]:
 @lru_cache(maxsize=None)
 def _is_exact(info: Pointwise, compute: DType) -> bool:
     """Whether an expression is of exact functions, and rounds once at most: a product and a sum may be contracted."""
-    functions = [one.function for one in walk(info.build(compute.compute))]
-    return EXACT.issuperset(functions) and sum(one in ("add", "sub", "mul") for one in functions) <= 1
+    functions = [part.function for part in walk(info.build(compute.compute))]
+    return (
+        EXACT.issuperset(functions) and sum(function in ("add", "sub", "mul") for function in functions) <= 1
+    )
 
 
 def computed(node: Node, graph: Rewriting) -> Var | None:
@@ -120,8 +122,8 @@ def computed(node: Node, graph: Rewriting) -> Var | None:
     import numpy
 
     operands: list[Any] = [
-        numpy.asarray(value, one.type.dtype.numpy) if isinstance(one, Var) else value
-        for one, value in zip(node.inputs, values, strict=True)
+        numpy.asarray(value, source.type.dtype.numpy) if isinstance(source, Var) else value
+        for source, value in zip(node.inputs, values, strict=True)
     ]
     with numpy.errstate(all="ignore"):
         result = lookup(node.op).reference(*operands).item()

@@ -36,10 +36,10 @@ def cse(graph: Graph) -> Graph:
         if first is node or repr(first.attributes) != repr(node.attributes):  # 0.0 and -0.0 are equal keys
             kept.append(node)
         else:
-            instead.update({out.id: one for out, one in zip(node.outputs, first.outputs, strict=True)})
+            instead.update({out.id: same for out, same in zip(node.outputs, first.outputs, strict=True)})
     rewriting = Rewriting(graph)
-    for one in graph.nodes:
-        for out in one.outputs:
+    for node in graph.nodes:
+        for out in node.outputs:
             if out.id in instead:
                 rewriting.replace(out, instead[out.id])
     return rewriting.finished(kept) if instead else graph
@@ -55,5 +55,9 @@ def _key(node: Node) -> Any:
     return node.op, inputs, node.attributes, node.outputs[0].device
 
 
-def _number(one: Atom) -> Any:
-    return (type(one), one, math.copysign(1.0, one)) if type(one) is float else (type(one), one)
+def _number(number: Atom) -> Any:
+    return (
+        (type(number), number, math.copysign(1.0, number))
+        if type(number) is float
+        else (type(number), number)
+    )

@@ -18,9 +18,9 @@ Table = Callable[[OpSpec], Sequence[Rule]]
 """The rules for an op, in the order in which they are tried."""
 
 
-def type_of(one: Atom) -> TensorType:
+def type_of(atom: Atom) -> TensorType:
     """The type that an op's ``infer`` is given for an operand."""
-    return one.type if isinstance(one, Var) else TensorType((), dtypes.of_scalar(one), True)
+    return atom.type if isinstance(atom, Var) else TensorType((), dtypes.of_scalar(atom), True)
 
 
 class Rewriting:
@@ -38,9 +38,9 @@ class Rewriting:
         self.notes: dict[Any, Any] = {}
         """What rules leave for rules that are tried later in the same pass."""
 
-    def maker(self, one: Atom, op: str | None = None) -> Node | None:
+    def maker(self, atom: Atom, op: str | None = None) -> Node | None:
         """The node that makes a value; with ``op`` only where it is of that op. ``None`` for inputs and states."""
-        node = self._made.get(one.id) if type(one) is Var else None
+        node = self._made.get(atom.id) if type(atom) is Var else None
         return node if node is None or op is None or node.op == op else None
 
     def readers(self, var: Var) -> list[int]:
@@ -142,9 +142,9 @@ def _readings(graph: Graph) -> Iterator[tuple[int, int]]:
         for source in node.inputs:
             if isinstance(source, Var):
                 yield source.id, node.outputs[0].id
-    for one in (*graph.outputs, *(state.final for state in graph.states if state.changed)):
-        if isinstance(one, Var):
-            yield one.id, -1
+    for output in (*graph.outputs, *(state.final for state in graph.states if state.changed)):
+        if isinstance(output, Var):
+            yield output.id, -1
 
 
 def _counted(graph: Graph) -> set[int]:

@@ -49,16 +49,16 @@ def scaled_product(node: Node, graph: Rewriting) -> Var | None:
 _RULES: tuple[Rule, ...] = (scaled_product,)
 
 
-def _unscaled(one: Atom, like: Node, graph: Rewriting) -> tuple[Var, float] | None:
+def _unscaled(atom: Atom, like: Node, graph: Rewriting) -> tuple[Var, float] | None:
     """The operand without its factor, and the factor, where only products read what is scaled."""
     views: list[Node] = []
-    while (maker := graph.maker(one)) is not None and lookup(maker.op).view is not None:
+    while (maker := graph.maker(atom)) is not None and lookup(maker.op).view is not None:
         views.append(maker)
-        one = maker.inputs[0]
+        atom = maker.inputs[0]
     if maker is None or maker.op != "mul" or not _only_multiplied(maker.outputs[0], graph):
         return None
-    numbers = [each for each in maker.inputs if not isinstance(each, Var)]
-    values = [each for each in maker.inputs if isinstance(each, Var)]
+    numbers = [factor for factor in maker.inputs if not isinstance(factor, Var)]
+    values = [factor for factor in maker.inputs if isinstance(factor, Var)]
     if len(numbers) != 1 or not _is_moved(numbers[0]) or values[0].type != maker.outputs[0].type:
         return None
     value = values[0]

@@ -94,8 +94,8 @@ def expand_of_expand(node: Node, graph: Rewriting) -> Var | None:
         inner = graph.maker(node.inputs[0], "reshape")
         if inner is None:
             return None
-        own, made = type_of(inner.inputs[0]).shape, inner.outputs[0].type.shape
-        if len(made) < len(own) or made != (1,) * (len(made) - len(own)) + own:
+        given, made = type_of(inner.inputs[0]).shape, inner.outputs[0].type.shape
+        if len(made) < len(given) or made != (1,) * (len(made) - len(given)) + given:
             return None
     return graph.emit(node, "expand", inner.inputs[0], shape=shape)
 
@@ -106,11 +106,11 @@ def slice_of_slice(node: Node, graph: Rewriting) -> Var | None:
     outer = dict(node.attributes)
     if inner is None or dict(inner.attributes)["dim"] != outer["dim"]:
         return None
-    own = dict(inner.attributes)
-    count, step = node.outputs[0].type.shape[outer["dim"]], own["step"] * outer["step"]
+    first = dict(inner.attributes)
+    count, step = node.outputs[0].type.shape[outer["dim"]], first["step"] * outer["step"]
     if not count:
         return None
-    start = own["start"] + outer["start"] * own["step"]
+    start = first["start"] + outer["start"] * first["step"]
     stop = start + (count - 1) * step + 1
     return graph.emit(node, "slice", inner.inputs[0], dim=outer["dim"], start=start, stop=stop, step=step)
 
@@ -175,8 +175,8 @@ def repeated(node: Node, graph: Rewriting) -> Var | None:
     info: Pointwise = lookup(node.op).info["pointwise"]
     taken, types = list(node.inputs), [type_of(source) for source in node.inputs]
     compute, shape = info.compute(types), node.outputs[0].type.shape
-    for at, one in enumerate(node.inputs):
-        inner = graph.maker(one, "expand")
+    for at, operand in enumerate(node.inputs):
+        inner = graph.maker(operand, "expand")
         if inner is None:
             continue
         kept, types[at] = types[at], type_of(inner.inputs[0])
@@ -192,12 +192,12 @@ def repeated(node: Node, graph: Rewriting) -> Var | None:
 
 def without_effect(node: Node, graph: Rewriting) -> Var | None:
     """An op whose expression, with its numbers and equal operands put in, is one operand or a number."""
-    numbers = tuple((at, one) for at, one in enumerate(node.inputs) if not isinstance(one, Var))
+    numbers = tuple((at, source) for at, source in enumerate(node.inputs) if not isinstance(source, Var))
     first: dict[int, int] = {}
     twins = tuple(
         (at, place)
-        for at, one in enumerate(node.inputs)
-        if isinstance(one, Var) and (place := first.setdefault(one.id, at)) != at
+        for at, source in enumerate(node.inputs)
+        if isinstance(source, Var) and (place := first.setdefault(source.id, at)) != at
     )
     if not numbers and not twins:
         return None
@@ -211,12 +211,14 @@ def without_effect(node: Node, graph: Rewriting) -> Var | None:
     if left.function == "const":
         value = constants.held(left.data, type_.dtype)
         return None if value is None else constants.fill(node, graph, value, type_)
-    one = node.inputs[info.parameters.index(left.data)]
-    if not isinstance(one, Var) or (info.rule == "bool" and one.type.dtype.kind != "bool"):
+    result = node.inputs[info.parameters.index(left.data)]
+    if not isinstance(result, Var) or (info.rule == "bool" and result.type.dtype.kind != "bool"):
         return None
-    if one.type.dtype is not type_.dtype:
-        one = graph.emit(node, "cast", one, dtype=type_.dtype)
-    return one if one.type.shape == type_.shape else graph.emit(node, "expand", one, shape=type_.shape)
+    if result.type.dtype is not type_.dtype:
+        result = graph.emit(node, "cast", result, dtype=type_.dtype)
+    return (
+        result if result.type.shape == type_.shape else graph.emit(node, "expand", result, shape=type_.shape)
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -242,11 +244,11 @@ def _left(
 
 
 def _number(value: float, dtype: DType) -> Expr:
-    own = float(value) if dtype.kind == "float" else value
+    number = float(value) if dtype.kind == "float" else value
     return (
-        const(own, dtype)
-        if type(own) is not float or dtype.kind == "float"
-        else cast(const(own, dtype), dtype)
+        const(number, dtype)
+        if type(number) is not float or dtype.kind == "float"
+        else cast(const(number, dtype), dtype)
     )
 
 

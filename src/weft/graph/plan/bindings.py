@@ -59,11 +59,11 @@ def dispatched(
     """The kernels in place of one, each with what it binds: the kernel itself where it binds no more than it may."""
     most = profile.storage_buffers
     if len(bound) + kernel.reports <= most:
-        return [(kernel, tuple(one.place for one in bound))]
-    named = {one.buffer.name: one for one in bound}
+        return [(kernel, tuple(entry.place for entry in bound))]
+    named = {entry.buffer.name: entry for entry in bound}
     found = []
     for parts in _pieces(kernel, named, most, profile):
-        used = [one for one in bound if one.buffer.name in _buffers(parts)]
+        used = [entry for entry in bound if entry.buffer.name in _buffers(parts)]
         found.append(_merged(replace(kernel, parts=tuple(parts)), _runs(used, kernel, profile), profile))
     return found
 
@@ -99,33 +99,35 @@ def _runs(bound: Iterable[Bound], kernel: Kernel, profile: TargetProfile) -> lis
     most = min(most, LARGEST_BINDING)
     alone: list[list[Bound]] = []
     homes: dict[tuple[str, int], list[tuple[int, int, Bound]]] = {}
-    for one in bound:
-        if one.common is None:
-            alone.append([one])
+    for entry in bound:
+        if entry.common is None:
+            alone.append([entry])
         else:
-            lies = one.common
-            homes.setdefault((lies.space, lies.index), []).append((lies.offset, lies.offset + lies.size, one))
+            lies = entry.common
+            homes.setdefault((lies.space, lies.index), []).append(
+                (lies.offset, lies.offset + lies.size, entry)
+            )
     runs: list[list[Bound]] = []
     for lying in homes.values():
         lying.sort(key=lambda each: each[:2])
         start = 0
-        for at, (offset, end, one) in enumerate(lying):
+        for at, (offset, end, entry) in enumerate(lying):
             neighbour = lying[at - 1][2] if at else None
-            if neighbour is not None and _alike(neighbour, one, kernel) and end - start <= most:
-                runs[-1].append(one)
+            if neighbour is not None and _alike(neighbour, entry, kernel) and end - start <= most:
+                runs[-1].append(entry)
                 continue
             start = offset
-            runs.append([one])
+            runs.append([entry])
     return [*runs, *alone]
 
 
-def _alike(one: Bound, other: Bound, kernel: Kernel) -> bool:
+def _alike(first: Bound, second: Bound, kernel: Kernel) -> bool:
     """Whether two buffers may be one array.
 
     Of types that share a word with neighbours, what a team's first writes is atomic, and what all write is not.
     """
-    dtype = one.buffer.dtype
-    return dtype is other.buffer.dtype and not (kernel.cooperative and dtype.itemsize < WORD)
+    dtype = first.buffer.dtype
+    return dtype is second.buffer.dtype and not (kernel.cooperative and dtype.itemsize < WORD)
 
 
 def _merged(
@@ -133,13 +135,13 @@ def _merged(
 ) -> tuple[Kernel, tuple[Place, ...]]:
     """The kernel over one buffer for each run."""
     written = {store.buffer for part in kernel.parts for store in part.stores}
-    ordered = sorted(runs, key=lambda run: any(one.buffer.name in written for one in run))
+    ordered = sorted(runs, key=lambda run: any(entry.buffer.name in written for entry in run))
     moves: dict[str, tuple[str, int]] = {}
     buffers, places = [], []
     for number, run in enumerate(ordered):
         first = run[0]
         name, dtype = f"b{number}", first.buffer.dtype
-        changes = any(one.buffer.name in written for one in run)
+        changes = any(entry.buffer.name in written for entry in run)
         buffers.append(Buffer(name, dtype, "read_write" if changes else "read"))
         if len(run) == 1:
             moves[first.buffer.name] = name, 0
@@ -148,11 +150,11 @@ def _merged(
         start = first.common
         assert start is not None
         end = 0
-        for one in run:
-            assert one.common is not None
-            offset = one.common.offset - start.offset
-            moves[one.buffer.name] = name, offset // profile.itemsize(dtype)
-            end = max(end, offset + one.common.size)
+        for entry in run:
+            assert entry.common is not None
+            offset = entry.common.offset - start.offset
+            moves[entry.buffer.name] = name, offset // profile.itemsize(dtype)
+            end = max(end, offset + entry.common.size)
         places.append(replace(start, size=end))
     parts = tuple(_moved(part, moves) for part in kernel.parts)
     return replace(kernel, buffers=tuple(buffers), parts=parts), tuple(places)

@@ -43,7 +43,7 @@ def _block(block: Any, elements: Mapping[str, int]) -> Any:
     held = {
         name: _calls(run, elements, runs.get("times", 0))
         for name, run in runs.items()
-        if isinstance(run, tuple) and not all(isinstance(one, str) for one in run)
+        if isinstance(run, tuple) and not all(isinstance(name, str) for name in run)
     }
     return replace(block, **held)
 
@@ -51,7 +51,9 @@ def _block(block: Any, elements: Mapping[str, int]) -> Any:
 def _call(given: KernelCall, elements: Mapping[str, int], times: int) -> KernelCall:
     kernel = given.kernel
     if isinstance(kernel, Kernel):
-        counts = {one.name: elements[name] for one, name in zip(kernel.buffers, given.values, strict=True)}
+        counts = {
+            buffer.name: elements[name] for buffer, name in zip(kernel.buffers, given.values, strict=True)
+        }
         known: dict[Expr, Range] = {}
         if kernel.parameters and given.advance and times:
             start = int(given.arguments[0])
@@ -63,7 +65,8 @@ def _call(given: KernelCall, elements: Mapping[str, int], times: int) -> KernelC
         names = dict(zip(SIDES, given.values, strict=False))
         rest = zip(kernel.epilogue.buffers, given.values[len(SIDES) :], strict=True)
         counts = {
-            key: elements[name] for key, name in (*names.items(), *((one.name, name) for one, name in rest))
+            key: elements[name]
+            for key, name in (*names.items(), *((buffer.name, name) for buffer, name in rest))
         }
         part = _part(kernel.epilogue.part, counts, {}, given, False)
         return replace(given, kernel=replace(kernel, epilogue=replace(kernel.epilogue, part=part)))

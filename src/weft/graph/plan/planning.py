@@ -95,7 +95,7 @@ class Planning:
             for place in dispatch.places
             if place.space == "group"
         }
-        return replace(made, groups=tuple(one if at in used else () for at, one in enumerate(groups)))
+        return replace(made, groups=tuple(group if at in used else () for at, group in enumerate(groups)))
 
     def _choices(self) -> tuple[tuple[str, tuple[str, int]], ...]:
         """The measurements that decided about the kernels."""
@@ -124,8 +124,8 @@ class Planning:
             self.fixed[name] = ("input", at)
         for at, (initial, _) in enumerate(self.lowered.states):
             self.fixed[initial] = ("state", at)
-        for at, one in enumerate(self.lowered.outputs):
-            self.fixed[self._root(one.value)] = ("output", at)
+        for at, output in enumerate(self.lowered.outputs):
+            self.fixed[self._root(output.value)] = ("output", at)
         self.writing: dict[str, list[int]] = {}
         self.reading: dict[str, list[int]] = {}
         for at, call in enumerate(self.calls):
@@ -226,7 +226,9 @@ class Planning:
         if isinstance(call.kernel, Library):
             read = operands(call) if parts_of(call) else call.reads
             yield from (
-                frozenset((self._root(one), self._root(other))) for one in read for other in call.writes
+                frozenset((self._root(source), self._root(target)))
+                for source in read
+                for target in call.writes
             )
 
     def _spans(self) -> dict[str, tuple[int, int]]:
@@ -298,8 +300,8 @@ class Planning:
         found = []
         for kernel, places in made.kernels[id(call)]:
             alike = made.shared.get(kernel) if isinstance(kernel, Kernel) else None
-            one, given = (kernel, call.arguments) if alike is None else (alike.kernel, alike.arguments)
-            spec = accessed(generate(one, self.profile), places, isinstance(one, Library))
+            generated, given = (kernel, call.arguments) if alike is None else (alike.kernel, alike.arguments)
+            spec = accessed(generate(generated, self.profile), places, isinstance(generated, Library))
             work = operations(kernel, call.arguments)
             found.append(Dispatch(spec, places, given, call.report, call.site, call.advance, call.ops, work))
         return found
@@ -307,7 +309,7 @@ class Planning:
     def _made(self, offsets: Mapping[str, tuple[int, int]]) -> _Made:
         """The kernels of all calls over the memory that was found for their values."""
         kernels = {id(call): self._bound(call, offsets) for call in flat(self.calls)}
-        derived = [one for own in kernels.values() for one, _ in own if isinstance(one, Kernel)]
+        derived = [kernel for bound in kernels.values() for kernel, _ in bound if isinstance(kernel, Kernel)]
         return _Made(kernels, shared(derived))
 
     def _bound(

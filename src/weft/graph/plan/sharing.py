@@ -56,7 +56,7 @@ def _together(general: Kernel, members: dict[Kernel, tuple[int, ...]]) -> dict[K
         return {}
     substitution = Substitution(filled)
     made = mapped(general, lambda root: simplify(substitution(root)), {})
-    made = replace(made, parameters=tuple(Parameter(str(own.data), INDEX) for own in taken.values()))
+    made = replace(made, parameters=tuple(Parameter(str(hole.data), INDEX) for hole in taken.values()))
     arguments: Sequence[tuple[int, ...]] = list(zip(*taken, strict=True))
     return {member: Shared(made, given) for member, given in zip(members, arguments, strict=True)}
 

@@ -68,8 +68,8 @@ def operations(kernel: Kernel | Library | KernelSpec, arguments: Sequence[int | 
         return 0
     given = [int(argument) for argument in arguments]
     is_attention = kernel.name == "attention"
-    own = _attention(given, dict(kernel.options)) if is_attention else LIBRARY[kernel.name](given)
-    return own + (0 if kernel.epilogue is None else _part(kernel.epilogue.part))
+    count = _attention(given, dict(kernel.options)) if is_attention else LIBRARY[kernel.name](given)
+    return count + (0 if kernel.epilogue is None else _part(kernel.epilogue.part))
 
 
 def _part(part: Part) -> int:

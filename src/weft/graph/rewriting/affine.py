@@ -27,7 +27,7 @@ class Affine:
 
     def factor(self, term: Expr) -> int:
         """The factor of a term; 0 where it does not occur."""
-        return next((factor for one, factor in self.terms if one is term), 0)
+        return next((factor for known, factor in self.terms if known is term), 0)
 
     def expr(self) -> Expr:
         """As an expression: terms in order, the constant last."""
@@ -97,7 +97,7 @@ def scaled(a: Affine, factor: int) -> Affine:
     """``factor * a``."""
     if factor == 0:
         return Affine((), 0)
-    return Affine(tuple((term, own * factor) for term, own in a.terms), a.constant * factor)
+    return Affine(tuple((term, old * factor) for term, old in a.terms), a.constant * factor)
 
 
 def bounds(a: Affine, sizes: Sizes) -> tuple[int, int] | None:
@@ -123,7 +123,7 @@ def divide(a: Affine, stride: int, sizes: Sizes) -> tuple[Affine, Affine] | Cut 
     crossing = [
         (term, factor) for term, factor in rest if term in sizes and factor > 0 and stride % factor == 0
     ]
-    for term, factor in sorted(crossing, key=lambda one: -one[1]):
+    for term, factor in sorted(crossing, key=lambda pair: -pair[1]):
         inner = stride // factor
         if factor * (sizes[term] - 1) >= stride and sizes[term] % inner == 0:
             return Cut(term, inner)

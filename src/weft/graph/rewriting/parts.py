@@ -130,7 +130,7 @@ def _ordered(root: Expr, axes: tuple[Expr, ...]) -> Expr:
     """An index as a sum whose terms are in the order of the axes, others first."""
     order = {axis: at for at, axis in enumerate(axes)}
     found = affine(root)
-    terms = sorted(found.terms, key=lambda one: order.get(one[0], -1))
+    terms = sorted(found.terms, key=lambda pair: order.get(pair[0], -1))
     return Affine(tuple(terms), found.constant).expr()
 
 

@@ -32,7 +32,11 @@ def with_constants(
     substitution, taken = Substitution(fixed), loads_renamed(loaded)
     made = mapped(kernel, lambda root: simplify(taken(substitution(root))), renamed)
     read = {name for part in made.parts for name in part.loads}
-    over = [Buffer(before[one.name], one.dtype) for one in made.buffers if before.get(one.name) in read]
+    over = [
+        Buffer(before[buffer.name], buffer.dtype)
+        for buffer in made.buffers
+        if before.get(buffer.name) in read
+    ]
     parameters = (Parameter("round", INDEX),) if any(strides) else ()
     return replace(made, parameters=parameters, buffers=(*over, *made.buffers))
 

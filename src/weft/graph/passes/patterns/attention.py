@@ -43,20 +43,20 @@ def attention(node: Node, graph: Rewriting) -> Var | None:
     return None if found is None else _emitted(node, found, values, graph)
 
 
-def _alone(one: Atom, op: str, graph: Rewriting) -> Node | None:
+def _alone(value: Atom, op: str, graph: Rewriting) -> Node | None:
     """The node of an op that makes a value which nothing else reads."""
-    node = graph.maker(one, op)
+    node = graph.maker(value, op)
     return node if node is not None and len(graph.readers(node.outputs[0])) == 1 else None
 
 
-def _number(one: Atom, graph: Rewriting) -> float | None:
-    value = constants.constant(one, graph) if isinstance(one, Var) else one
+def _number(atom: Atom, graph: Rewriting) -> float | None:
+    value = constants.constant(atom, graph) if isinstance(atom, Var) else atom
     return None if value is None else float(value)
 
 
-def _masked(one: Atom, graph: Rewriting) -> _Scores | None:
+def _masked(value: Atom, graph: Rewriting) -> _Scores | None:
     """Scores with a mask, or plain ones."""
-    where, add = _alone(one, "where", graph), _alone(one, "add", graph)
+    where, add = _alone(value, "where", graph), _alone(value, "add", graph)
     if where is not None:
         seen, *sides = where.inputs
         for at, other in ((0, 1), (1, 0)):
@@ -69,7 +69,7 @@ def _masked(one: Atom, graph: Rewriting) -> _Scores | None:
             if found is not None and isinstance(mask, Var):
                 return _with_mask(found, mask, False)
         return None
-    return _scaled(one, graph)
+    return _scaled(value, graph)
 
 
 def _with_mask(found: _Scores | None, mask: Var, hides: bool) -> _Scores | None:
@@ -78,17 +78,17 @@ def _with_mask(found: _Scores | None, mask: Var, hides: bool) -> _Scores | None:
     return _Scores(found.queries, found.keys, found.scale, mask, hides)
 
 
-def _scaled(one: Atom, graph: Rewriting) -> _Scores | None:
+def _scaled(operand: Atom, graph: Rewriting) -> _Scores | None:
     """A product, by a number."""
     scale = 1.0
-    value, factor = _factor(one, graph)
+    value, factor = _factor(operand, graph)
     product = _alone(value, "matmul", graph)
     if product is None:
         return None
     scale *= factor
     operands = []
-    for each in product.inputs:
-        inner, factor = _factor(each, graph)
+    for factor_of in product.inputs:
+        inner, factor = _factor(factor_of, graph)
         operands.append(inner)
         scale *= factor
     queries, keys = operands
@@ -97,10 +97,10 @@ def _scaled(one: Atom, graph: Rewriting) -> _Scores | None:
     return _Scores(queries, keys, scale) if math.isfinite(scale) else None
 
 
-def _factor(one: Atom, graph: Rewriting) -> tuple[Atom, float]:
+def _factor(product: Atom, graph: Rewriting) -> tuple[Atom, float]:
     """A value and the number that it is multiplied by."""
     for op in ("mul", "div"):
-        node = _alone(one, op, graph)
+        node = _alone(product, op, graph)
         if node is None:
             continue
         for at, other in ((0, 1), (1, 0)) if op == "mul" else ((0, 1),):
@@ -108,7 +108,7 @@ def _factor(one: Atom, graph: Rewriting) -> tuple[Atom, float]:
             same = isinstance(value, Var) and value.type == node.outputs[0].type
             if number and same:
                 return value, number if op == "mul" else 1 / number
-    return one, 1.0
+    return product, 1.0
 
 
 def _emitted(node: Node, found: _Scores, values: Var, graph: Rewriting) -> Var | None:
@@ -117,7 +117,7 @@ def _emitted(node: Node, found: _Scores, values: Var, graph: Rewriting) -> Var |
     keys = graph.emit(node, "permute", found.keys, order=(*range(rank - 2), rank - 1, rank - 2))
     given = (found.queries, keys, values)
     lead = {value.type.shape[:-2] for value in given}
-    kinds = {one.type.dtype for one in (*given, node.outputs[0])}
+    kinds = {value.type.dtype for value in (*given, node.outputs[0])}
     if len(lead) > 1 or len(kinds) > 1 or not suits(*(value.type for value in given)):
         return None
     (lead_,), length, source = lead, found.queries.type.shape[-2], keys.type.shape[-2]
@@ -136,27 +136,27 @@ def _emitted(node: Node, found: _Scores, values: Var, graph: Rewriting) -> Var |
     return result if len(shape) == 4 else graph.emit(node, "reshape", result, shape=shape)
 
 
-def _rows(node: Node, one: Var, whole: tuple[int, ...], graph: Rewriting) -> Var:
-    if len(one.type.shape) != 4:
-        one = graph.emit(node, "reshape", one, shape=(*whole, *one.type.shape[-2:]))
-    return graph.emit(node, "permute", one, order=(0, 2, 1, 3))
+def _rows(node: Node, value: Var, whole: tuple[int, ...], graph: Rewriting) -> Var:
+    if len(value.type.shape) != 4:
+        value = graph.emit(node, "reshape", value, shape=(*whole, *value.type.shape[-2:]))
+    return graph.emit(node, "permute", value, order=(0, 2, 1, 3))
 
 
 def _mask(node: Node, found: _Scores, shape: tuple[int, ...], graph: Rewriting) -> Var | None:
     """The mask against (batch, heads, length, keys)."""
     mask = found.mask
     assert mask is not None
-    own = (1,) * (len(shape) - len(mask.type.shape)) + mask.type.shape
+    aligned = (1,) * (len(shape) - len(mask.type.shape)) + mask.type.shape
     kind = mask.type.dtype
-    if len(own) != len(shape) or any(a not in (1, b) for a, b in zip(own, shape, strict=True)):
+    if len(aligned) != len(shape) or any(a not in (1, b) for a, b in zip(aligned, shape, strict=True)):
         return None
     if kind.kind != "bool" and (kind is not found.queries.type.dtype or found.hides):
         return None
     if found.hides:
         mask = graph.emit(node, "logical_not", mask)
-    lead = own[:-2]
+    lead = aligned[:-2]
     whole = (1,) * (2 - len(lead)) + lead if len(lead) != 1 else (*lead, 1)
-    return graph.emit(node, "reshape", mask, shape=(*whole, *own[-2:]))
+    return graph.emit(node, "reshape", mask, shape=(*whole, *aligned[-2:]))
 
 
 RULES: dict[str, tuple[Rule, ...]] = {"matmul": (attention,)}

@@ -10,9 +10,9 @@ from weft.graph.passes.rewrite import Rewriting, Rule
 from weft.ops import lookup
 
 
-def _scores(one: object, graph: Rewriting) -> Node | None:
+def _scores(value: object, graph: Rewriting) -> Node | None:
     """The ``log_softmax`` along classes that makes a value."""
-    node = graph.maker(one, "log_softmax") if isinstance(one, Var) else None
+    node = graph.maker(value, "log_softmax") if isinstance(value, Var) else None
     return node if node is not None and dict(node.attributes)["dim"] == 1 else None
 
 

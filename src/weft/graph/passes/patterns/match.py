@@ -49,8 +49,8 @@ def match(form: Op, node: Node, graph: Rewriting) -> Iterator[Found]:
     """Every way in which a node is the root of a form."""
     for found in _node(form, node, graph, {"": ()}):
         inner = found.pop("")
-        known = {one.outputs[0].id for one in inner}
-        outs = [out for one in inner if one is not node for out in one.outputs]
+        known = {inner_node.outputs[0].id for inner_node in inner}
+        outs = [out for inner_node in inner if inner_node is not node for out in inner_node.outputs]
         if all(reader in known for out in outs for reader in graph.readers(out)):
             yield found
 
@@ -78,21 +78,21 @@ def _operands(
         yield from _operands(forms[1:], inputs[1:], graph, first)
 
 
-def _value(form: Form, one: Atom, graph: Rewriting, found: Found) -> Iterator[Found]:
+def _value(form: Form, value: Atom, graph: Rewriting, found: Found) -> Iterator[Found]:
     if isinstance(form, tuple):
         for each in form:
-            yield from _value(each, one, graph, found)
+            yield from _value(each, value, graph, found)
     elif isinstance(form, Op):
-        node = graph.maker(one, form.op)
-        if node is not None and node.outputs[form.output] is one:
+        node = graph.maker(value, form.op)
+        if node is not None and node.outputs[form.output] is value:
             yield from _node(form, node, graph, found)
     elif isinstance(form, str):
         if form not in found:
-            if isinstance(one, Var) != form.startswith("#"):
-                yield {**found, form: one}
-        elif found[form] is one:
+            if isinstance(value, Var) != form.startswith("#"):
+                yield {**found, form: value}
+        elif found[form] is value:
             yield found
-    elif not isinstance(one, Var) and one == form:
+    elif not isinstance(value, Var) and value == form:
         yield found
 
 

@@ -36,10 +36,10 @@ def _piece(node: Node, graph: Rewriting) -> _Piece | None:
     return _Piece(value, options["dim"], options["start"], options["stop"])
 
 
-def _pieces(one: Atom, graph: Rewriting) -> list[_Piece] | None:
+def _pieces(total: Atom, graph: Rewriting) -> list[_Piece] | None:
     """The pieces that a value is the sum of, where nothing else reads it or any part of the sum."""
     found: list[_Piece] = []
-    left = [one]
+    left = [total]
     while left:
         part = left.pop()
         node = graph.maker(part)
@@ -61,8 +61,8 @@ def joined(node: Node, graph: Rewriting) -> Var | None:
     if any(not isinstance(source, Var) or source.type != type_ for source in node.inputs):
         return None
     pieces: list[_Piece] = []
-    for one in node.inputs:
-        found = _pieces(one, graph)
+    for term in node.inputs:
+        found = _pieces(term, graph)
         if found is None:
             return None
         pieces += found
