@@ -101,7 +101,7 @@ def test_recompilations_are_logged_with_their_reason(device, caplog) -> None:
     assert "training of Linear is False, was True" in text[2]
     assert "gradient mode is False, was True" in text[3]
     assert (
-        caplog.records[4].levelno == logging.WARNING and "max_cached=3" in text[4] and "is dropped" in text[4]
+        caplog.records[4].levelno == logging.WARNING and "max_cached=3" in text[4] and "is removed" in text[4]
     )
     assert "requires_grad" in text[5]
     assert f.compilations == 5
@@ -431,7 +431,7 @@ def test_donated_arguments_are_used_up(device) -> None:
         before = cache
         cache, total = append(before, ones(device, 2) * (at + 1), at)
         with pytest.raises(
-            DisposedError, match=r"donated to append at test_jit\.py:\d+; use what that gave back"
+            DisposedError, match=r"donated to append at test_jit\.py:\d+; use the result of that call"
         ):
             before.tolist()
     assert cache.tolist() == [[1, 1], [2, 2], [3, 3], [0, 0]] and total.item() == 12

@@ -1,7 +1,7 @@
-"""Programs as graphs: ``trace`` records one, ``Traced`` runs it; ``eval_shape`` computes types only.
+"""The compiler: ``jit``, ``compile`` and compiled training trace a function once and replay its plan.
 
-Passes, plans and replay build on these; ``load_plan`` reads a compiled call that was saved. ``tune`` measures how a
-program's kernels are best made.
+``trace`` records a function as a graph, ``Traced`` interprets the graph, and ``eval_shape`` computes result types only.
+``load_plan`` reads a compiled call that was saved. ``tune`` measures which kernel forms are fastest on a device.
 """
 
 from weft.compiler.marks import (

@@ -1,4 +1,4 @@
-"""``capture(name, tensor)``: mark an intermediate result, to be read from outside where somebody asks for it."""
+"""``capture(name, tensor)``: mark an intermediate result, which a call of ``with_captures`` returns."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from weft.ops import OPS, bind
 from weft.tensors.tensor import Tensor
 
 collecting: ContextVar[dict[str, Tensor] | None] = ContextVar("weft_captures", default=None)
-"""Where captures of this context go, while a call ``with_captures`` is traced."""
+"""The captures of this context by name while a call of ``with_captures`` is traced; ``None`` otherwise."""
 
 
 def capture(name: str, tensor: Tensor) -> Tensor:
-    """Give ``tensor`` back; where the jitted function around was called by ``with_captures``, keep its value too.
+    """Return ``tensor`` unchanged; in a call of ``with_captures``, also record its value under ``name``.
 
-    Elsewhere it does nothing, and a graph without captures holds no sign of it. Raises ``ArgumentError`` for a name
-    that was used before in the same call, ``UnsupportedError`` within the body of a loop or a branch.
+    In other calls ``capture`` has no effect, and the graph has no node for it.
+
+    Raises:
+        ArgumentError: the same call has used ``name`` before.
+        UnsupportedError: the call stands in the body of a loop or a branch.
 
     >>> import weft as wf
     >>> @wf.jit
@@ -30,14 +33,14 @@ def capture(name: str, tensor: Tensor) -> Tensor:
         raise ArgumentTypeError(mistake("capture", "name", repr(name), "a string"))
     if not isinstance(tensor, Tensor):
         raise ArgumentTypeError(mistake("capture", "tensor", f"a {type(tensor).__name__}", "a Tensor"))
-    kept = collecting.get()
-    if kept is not None:
+    captures = collecting.get()
+    if captures is not None:
         if in_body():
             raise UnsupportedError(
-                mistake("capture", "the call", f"of {name!r} in the body of a loop or a branch", "one outside of it",
-                        "return the value from the body, and capture that")
+                mistake("capture", "the call", f"of {name!r} in the body of a loop or a branch", "a call outside of it",
+                        "return the value from the body, and capture the returned value")
             )  # fmt: skip
-        if name in kept:
+        if name in captures:
             raise ArgumentError(
                 mistake(
                     "capture",
@@ -47,5 +50,7 @@ def capture(name: str, tensor: Tensor) -> Tensor:
                     "number them: f'hidden{i}'",
                 )
             )
-        kept[name] = bind(OPS["copy"], tensor.detach())  # as it is now: it may be written in place later
+        captures[name] = bind(
+            OPS["copy"], tensor.detach()
+        )  # a copy, since the tensor may be written in place later
     return tensor

@@ -1,7 +1,7 @@
-"""``rare_collections``: the garbage collector looks less often for cycles while something is compiled.
+"""``rare_collections``: run the cyclic garbage collector less often during a compilation.
 
-Compiling makes many small objects that live until its end. The collector would walk through them again and again, which
-took a third of the time for programs of 20,000 operations.
+A compilation makes many small objects that live until its end. The collector would traverse them repeatedly, which took
+a third of the time for programs of 20,000 operations.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 YOUNG = 1 << 18
-"""Objects that are made before the collector looks at them, at least, while something is compiled."""
+"""The least threshold of the collector's youngest generation during a compilation, in objects."""
 
 _lock = threading.Lock()
 _running = 0
-_found = gc.get_threshold()
+_before = gc.get_threshold()
 
 
 @contextmanager
 def rare_collections() -> Iterator[None]:
-    """Let the collector look at new objects once in ``YOUNG``, unless it is switched off; any thread may enter."""
-    global _running, _found
+    """Raise the threshold of the youngest generation to ``YOUNG``, unless the collector is off. Thread-safe."""
+    global _running, _before
     with _lock:
         if not _running:
-            _found = gc.get_threshold()
-            if 0 < _found[0] < YOUNG:
-                gc.set_threshold(YOUNG, *_found[1:])
+            _before = gc.get_threshold()
+            if 0 < _before[0] < YOUNG:
+                gc.set_threshold(YOUNG, *_before[1:])
         _running += 1
     try:
         yield
     finally:
         with _lock:
             _running -= 1
-            if not _running and gc.get_threshold()[0] == YOUNG:  # else somebody has set it in between
-                gc.set_threshold(*_found)
+            if not _running and gc.get_threshold()[0] == YOUNG:  # else the program has set another threshold
+                gc.set_threshold(*_before)

@@ -1,7 +1,8 @@
-"""``compile``: a function or a module that is traced, compiled and replayed, and takes part in eager autograd.
+"""``compile``: a compiled function or module whose results take part in eager autograd.
 
-What ``jit`` does for whole steps, for a part of one: the results have a history, and ``backward`` runs a second
-compiled graph. A module stays a module: the compiled one shares everything with it but how ``forward`` runs.
+``jit`` compiles whole training steps; ``compile`` compiles a part of a step. Its results have a history, and
+``backward`` runs a second compiled graph. A compiled module is a module: it shares its attributes with the original,
+and only its ``forward`` is replaced.
 """
 
 from __future__ import annotations
@@ -16,19 +17,12 @@ from weft.nn.module import Module
 
 
 class CompiledFunction(JitFunction):
-    """What ``compile`` gives for a function. ``compilations`` counts the signatures that were compiled."""
+    """The compiled form of a function; ``compilations`` counts the signatures that were compiled."""
 
     deriving = True
 
     def __init__(self, fn: Callable[..., Any], max_cached: int) -> None:
         super().__init__(fn, (), max_cached, True)
-
-    def _alike(self, fn: Callable[..., Any]) -> CompiledFunction:
-        return CompiledFunction(fn, self.max_cached)
-
-    @staticmethod
-    def _made_again(*options: Any) -> CompiledFunction:
-        return CompiledFunction(*options)
 
     def _options(self) -> tuple[Any, ...]:
         return (self.max_cached,)
@@ -38,12 +32,14 @@ class CompiledFunction(JitFunction):
 
 
 def compiled_module(module: Module, max_cached: int) -> Module:
-    """A module of a class derived from the module's, on the same attributes, whose ``forward`` is compiled."""
+    """Return a module with the same attributes and a compiled ``forward``; its class derives from the module's."""
     kind = type(module)
     original = kind.__dict__.get("_compiled_from")
     if original is not None:
         raise ArgumentTypeError(
-            mistake("compile", "model", f"a compiled {original.__name__}", "one that is not compiled")
+            mistake(
+                "compile", "model", f"a compiled {original.__name__}", "a module that is not compiled yet"
+            )
         )
     compiled = CompiledFunction(module.forward, max_cached)
     compiled.__name__ = kind.__name__
@@ -68,7 +64,7 @@ def compiled_module(module: Module, max_cached: int) -> Module:
 
 
 MODES = (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
-"""PyTorch's wishes for speed."""
+"""The modes of ``torch.compile``, which have no effect here."""
 
 
 def compile(
@@ -82,19 +78,29 @@ def compile(
     disable: bool = False,
     max_cached: int = 8,
 ) -> Any:
-    """Compile a function or a module: called as before, with gradients as before, run as two compiled graphs.
+    """Compile a function or a module into a forward graph and a backward graph, as ``torch.compile``.
 
-    As ``torch.compile``. A call is traced once for each kind of arguments (``weft.jit`` tells which) and replayed;
-    ``backward`` replays the graph of the gradients. Tensors that lie between the two are chosen to take little memory:
-    what is cheap to compute is computed again, but no product, convolution, fold or random number. Parameters and
-    buffers reached by closure get their gradients and changes as ever. Of a module everything is shared, hooks and
-    ``state_dict`` included; only ``forward`` is compiled. Hooks of its submodules run when it is traced.
+    The compiled function is called as the original, and its results have gradients as before. A call is traced once
+    for each signature of its arguments (see ``weft.jit``) and then replayed; ``backward`` replays the backward graph.
+    The tensors saved between the two graphs are chosen to take little memory (a minimum cut): cheap operations are
+    recomputed, but never a matrix product, a convolution, a reduction or a random number. Parameters and buffers that
+    the function reaches by closure get their gradients and updates as in eager mode. A compiled module shares
+    parameters, hooks and ``state_dict`` with the original. Hooks of submodules run while the module is traced.
 
-    Results do not share memory with arguments or with each other. Under ``no_grad`` there is one graph, without what
-    gradients would need; inside of a ``jit`` the function is part of that. ``max_cached``: signatures kept.
-    ``fullgraph`` is always so; ``disable`` gives ``model`` back. ``mode`` takes PyTorch's wishes for speed, which
-    change nothing here. Other values of ``backend``, ``mode``, ``dynamic`` and ``options`` than PyTorch's own default
-    raise ``UnsupportedError``; so does a gradient of a gradient, as ``GradError``.
+    Results do not share memory with arguments or with each other. Under ``no_grad`` there is one graph, which saves
+    no tensors. A compiled function that a jitted function calls is part of the outer graph.
+
+    Args:
+        model: the function or module; without it, ``compile`` returns a decorator.
+        fullgraph: has no effect, since the whole function is always one graph.
+        dynamic, backend, options: only PyTorch's defaults are supported.
+        mode: one of PyTorch's modes, which have no effect here.
+        disable: return ``model`` unchanged.
+        max_cached: how many signatures are kept, the most recently used.
+
+    Raises:
+        UnsupportedError: another value of ``dynamic``, ``backend``, ``mode`` or ``options``.
+        GradError: in ``backward`` of a gradient: gradients of gradients are not supported.
 
     >>> import weft as wf
     >>> model = wf.compile(wf.nn.Linear(2, 1))

@@ -1,7 +1,7 @@
-"""``debug(nan=True)``: run op by op and look at every value, to name the first op that made a NaN.
+"""``debug(nan=True)``: run op by op, check every value, and name the first op whose result holds a NaN.
 
-Jitted functions are interpreted node by node under it, so that an op is named with the line of the user that asked
-for it. Looking waits for the device each time: this is for finding mistakes, not for training.
+In this mode jitted functions are interpreted node by node, so that the error names the user's line. Each check waits
+for the device: the mode is for finding mistakes, not for training.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from weft.tensors.eager import EAGER
 from weft.tensors.host import to_numpy
 
 checking: ContextVar[NanCheck | None] = ContextVar("weft_nan_check", default=None)
-"""The check in force in this context."""
+"""The active NaN check of this context, or ``None``."""
 
 
 class NanCheck:
-    """Executes each op, and raises where an output holds a NaN."""
+    """An interpreter that executes each op and raises ``NotANumberError`` where an output holds a NaN."""
 
     executes = True
 
@@ -39,12 +39,12 @@ class NanCheck:
         into: tuple[Any, ...] | None,
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
-        """Run an op; a target is written after its new value was looked at."""
+        """Run an op; its targets are written only after their new values were checked."""
         if op.view is not None and into is None:
             return EAGER.process(op, operands, attributes, into, below)
         if op.run is None:
             made = EAGER.process(op, operands, attributes, None, below)
-        else:  # made of others, which are looked at one by one
+        else:  # a composite op, whose parts are checked one by one
             with interpreting(self):
                 made = op.run(*operands, **attributes)
         for position, value in enumerate(made):
@@ -60,13 +60,9 @@ class NanCheck:
         node = node_in_progress.get()
         site = call_site() if node is None or not node.site else node.site
         came = [at for at, operand in enumerate(operands) if _has_nan(operand)]
-        what = "its result" if position is None else f"its result {position}"
-        origin = (
-            f"operand {came[0]} of it held one already, which came from outside"
-            if came
-            else "its operands held none"
-        )
-        raise NotANumberError(f"{op.name}: {what} holds a NaN, and {origin} (at {site})")
+        result = "its result" if position is None else f"its result {position}"
+        origin = f"operand {came[0]} already held a NaN" if came else "its operands held none"
+        raise NotANumberError(f"{op.name}: {result} holds a NaN, and {origin} (at {site})")
 
 
 def _has_nan(value: Any) -> bool:
@@ -79,11 +75,13 @@ def _has_nan(value: Any) -> bool:
 
 
 class debug:
-    """Look for mistakes from now on, or within a ``with`` block or a decorated function; ``debug(nan=False)`` stops.
+    """Switch checks on from here, in a ``with`` block or in a decorated function; ``debug(nan=False)`` ends them.
 
-    ``nan``: raise ``NotANumberError`` (a ``FloatingPointError``) naming the first op that gives a NaN, and the line
-    of the user's program that it stands for. Eager operations and jitted functions are looked at alike; what a
-    jitted function would have changed stays as it was.
+    Eager operations and jitted functions are checked alike. A jitted function that raises leaves its state unchanged.
+
+    Args:
+        nan: raise ``NotANumberError`` (a ``FloatingPointError``) for the first op whose result holds a NaN; the error
+            names the op and the line of the user's program.
 
     >>> import weft as wf
     >>> with wf.debug(nan=True):
@@ -108,7 +106,7 @@ class debug:
             checking.set(None)
 
     def __call__(self, function: Any) -> Any:
-        """The function with the mode set within each call; the mode outside is as it was."""
+        """Return the function with the mode set during each call, and restore the mode outside."""
         self.__exit__()
 
         @functools.wraps(function)

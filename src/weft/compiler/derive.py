@@ -1,7 +1,7 @@
-"""``differentiate``: within a trace, the gradients of its results by gradients that are known only later.
+"""``differentiate``: trace the backward pass of a trace's results for gradients that are given later.
 
-These, the seeds, become further inputs of the graph, and the gradients of the arguments and of the tensors from
-outside that require grad its last outputs. What the tape recorded in the trace is used up by it.
+The gradients of the results (the *seeds*) become further inputs of the graph. The gradients of the arguments and of
+captured tensors that require grad become its last outputs. The tape of the trace is freed by this.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ from weft.tensors.tensor import Tensor
 
 @dataclass(frozen=True)
 class Derived:
-    """What of a trace has gradients. ``spent``: the function went backward itself, so nobody can a second time."""
+    """Which values of a trace have gradients."""
 
     results: tuple[int, ...]
-    """The results that gradients flow into, by position among the result's tensors: one seed for each."""
+    """Positions of the results that require grad among the result's tensors; each has one seed."""
     inputs: tuple[int, ...]
-    """The inputs that have a gradient, by position: one output for each."""
+    """Positions of the inputs that get a gradient; each has one output."""
     outside: tuple[Tensor, ...]
-    """The tensors from outside that have one: outputs after those of the inputs."""
+    """The captured tensors that get a gradient; their outputs follow those of the inputs."""
     spent: bool = False
+    """Whether the function itself has run backward through the tape, so that a second backward pass is an error."""
 
 
 def differentiate(
     tracing: Tracing, notes: Notes, entered: Sequence[Any], results: Sequence[Tensor]
 ) -> tuple[Derived | None, list[Tensor]]:
-    """What has gradients, and these; ``None`` where no result requires grad."""
+    """Return which values have gradients, and the gradients; ``None`` where no result requires grad."""
     places = tuple(at for at, result in enumerate(results) if edge_of(result) is not None)
     if not places:
         return None, []
@@ -43,7 +44,7 @@ def differentiate(
     reached, spent = _leaves(outputs)
     for leaf in reached.values():
         if type(leaf._data) is Array and not notes.is_second_handle(leaf):
-            notes.tensors.setdefault(id(leaf), leaf)  # a result as it is: no operation saw it
+            notes.tensors.setdefault(id(leaf), leaf)  # a leaf that is a result itself is no operand of any op
     given = [leaf for leaf in entered if isinstance(leaf, Tensor)]
     inputs = [at for at, tensor in enumerate(given) if id(tensor) in reached]
     outside = [tensor for key, tensor in notes.tensors.items() if key in reached]
@@ -62,7 +63,7 @@ def differentiate(
 
 
 def _leaves(outputs: Sequence[Tensor]) -> tuple[dict[int, Tensor], bool]:
-    """The leaves that gradients of some tensors flow to, and whether a part of their history is used up."""
+    """Return the leaves that the outputs depend on, and whether a part of the history has been freed."""
     found: dict[int, Tensor] = {}
     spent = False
     seen: set[Any] = set()

@@ -1,7 +1,8 @@
-"""``DerivedProgram``: a compiled call whose results have a history, with a second compiled graph for its gradients.
+"""``DerivedProgram``: a compiled call whose results have a history, with a second compiled graph for the gradients.
 
-The tape gets one node for the whole call. It keeps the values that ``graph.partition`` chose to save: those that the
-forward graph made for it, and by reference arguments, parameters and results, which may not be written meanwhile.
+The tape gets one node for the whole call. The node holds the saved tensors that ``graph.grad.partition`` chose: values
+that the forward graph computes for it, and references to arguments, parameters and results. A referenced tensor may not
+be written in place before ``backward``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from weft.tensors.tensor import Tensor
 
 
 class DerivedProgram(CompiledProgram):
-    """A program of ``compile``, for a recording with gradients."""
+    """The program of a recording with gradients, made by ``compile``."""
 
     def __init__(
         self, name: str, recording: Recording, device: Device, inputs: Sequence[Any],
@@ -76,7 +77,7 @@ class DerivedProgram(CompiledProgram):
         return self._hand_out(tensors)
 
     def _values(self, given: list[Storage], made: list[Storage]) -> list[Saved]:
-        """What the backward graph reads, where it lies now."""
+        """Return the saved tensors of a call, in the order of the backward graph's inputs."""
         homes = {"input": given, "state": self.guards.storages, "made": made}
         values = []
         for (home, at), output in zip(self._homes, self._saved, strict=True):
@@ -85,7 +86,7 @@ class DerivedProgram(CompiledProgram):
         return values
 
     def backward(self, saved: Sequence[Storage], seeds: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """The gradients, from the saved values and the gradients of the results; ``None`` for what has none."""
+        """Return the gradients from the saved tensors and the gradients of the results; ``None`` where there is none."""
         there = tuple([seed is not None for seed in seeds])
         with self._lock:
             found = self._backward.get(there)
@@ -102,7 +103,7 @@ class DerivedProgram(CompiledProgram):
 
 
 class _Backward:
-    """The backward graph for those gradients of results that are there."""
+    """The backward graph for one set of present seeds; absent seeds are removed from it."""
 
     def __init__(self, name: str, graph: Graph, there: Sequence[bool], device: Device) -> None:
         seeds = graph.inputs[len(graph.inputs) - len(there) :]
@@ -114,12 +115,12 @@ class _Backward:
         self._executor = executor_for(name, self.graph, device, ())
 
     def executor(self) -> Executor:
-        """What runs it."""
+        """Return the executor of the graph: an interpreter under ``weft.debug``."""
         return self._executor if checking.get() is None else Interpreter(self.graph)
 
 
 def _sources(found: Split, volatile: Container[int]) -> list[tuple[str, int]]:
-    """Where each saved value lies after the forward graph ran: which input, state or output it is."""
+    """Return for each saved value whether it is an input, a state or an output of the forward graph, and which."""
     homes: dict[int, tuple[str, int]] = {}
     for at, output in enumerate(found.forward.outputs):
         if isinstance(output, Var):
@@ -150,11 +151,11 @@ class ProgramNode(GradientNode):
         return f"compiled {self._program.name}"
 
     def keep(self, values: Sequence[Saved]) -> None:
-        """Hold what the gradients read."""
+        """Hold the saved tensors."""
         self._kept = [kept(value) for value in values]
 
     def free(self) -> None:
-        """Let go of the saved values."""
+        """Release the saved tensors."""
         super().free()
         self._kept.clear()
 
@@ -163,16 +164,16 @@ class ProgramNode(GradientNode):
         self._check_alive()
         saved = [self._unpack(value, None)._data.storage for value in self._kept]
         found = self._program.backward(saved, grads)
-        if is_enabled():  # gradients of gradients are asked for
+        if is_enabled():  # create_graph=True
             made = [value for value in found if value is not None]
-            last = _Refusal(self.name, [*self.edges, *map(edge_of, grads)], made)
+            refusal = _Refusal(self.name, [*self.edges, *map(edge_of, grads)], made)
             for at, gradient in enumerate(made):
-                gradient._edge = Edge(last, at)
+                gradient._edge = Edge(refusal, at)
         return found
 
 
 class _Refusal(GradientNode):
-    """The history of gradients from a compiled graph: they cannot be differentiated again."""
+    """The tape's node of gradients from a compiled graph, which cannot be differentiated again."""
 
     __slots__ = ("_of",)
 
@@ -182,7 +183,7 @@ class _Refusal(GradientNode):
         self._of = of
 
     def gradient(self, grads: Sequence[Any], needs: tuple[bool, ...]) -> Sequence[Any]:
-        """``GradError``."""
+        """Raise ``GradError``."""
         raise GradError(
             f"{self._of}: a gradient from a compiled function is differentiated again, expected gradients of the first "
             f"order; compute both gradients inside of one function under weft.jit, or call the function uncompiled"

@@ -1,7 +1,7 @@
-"""Tracers that outlive their trace: who holds them, in the words of the user's program.
+"""Leaked tracers: find the object that holds a traced tensor after its trace, and name it in an error.
 
-A traced tensor has no value, so one that is kept (in an attribute, in a list) would fail somewhere else, later. Each
-traced value is watched by a weak reference; one that is alive after the trace is an error that names its holder.
+A traced tensor has no value. If the program keeps it (in an attribute, in a list), a later use would fail far from the
+mistake. A weak reference watches each traced value; a value that is alive after the trace is an error.
 """
 
 from __future__ import annotations
@@ -18,43 +18,46 @@ from weft.nn.module import Module
 from weft.tensors.tensor import Tensor
 
 _OWN = ("weft.autograd", "weft.compiler", "weft.graph")
-"""Packages whose objects are part of the trace, not of the user's program."""
+"""Packages whose objects belong to the trace and not to the user's program."""
 
 DEPTH = 8
-"""Containers within containers that are searched for one with a name."""
+"""How many levels of nested containers are searched for a named owner."""
 
 
 def refuse_escaped(name: str, made: Sequence[ref[Tracer]]) -> None:
-    """``UnsupportedError`` naming who holds a traced value, where one is alive."""
+    """Raise ``UnsupportedError`` where a traced value is alive; the message names its holder."""
     if not any(reference() is not None for reference in made):
         return
-    gc.collect()  # a tape may hold itself
+    gc.collect()  # tapes may be reference cycles
     alive = [value for reference in made if (value := reference()) is not None]
     if not alive:
         return
     tracer = alive[0]
-    what = f"a traced tensor {tracer.dtype.name}{list(tracer.shape)}"
+    given = f"a traced tensor {tracer.dtype.name}{list(tracer.shape)}"
     where = _holder(tracer, [alive, made]) or "an object that Python cannot name"
     del alive
     raise UnsupportedError(
-        f"{name}: {what} is kept in {where} after the call, expected no traced tensor outside of the jitted function; "
+        f"{name}: {given} is kept in {where} after the call, expected no traced tensor outside of the jitted function; "
         f"return it, mark it with weft.capture(name, tensor), or copy it into a buffer with copy_()"
     )
 
 
 def refuse_kept(name: str, tensors: Sequence[Tensor]) -> None:
-    """``UnsupportedError`` where a tensor that the trace made and wrote is kept: it would start anew at each call."""
+    """Raise ``UnsupportedError`` where the program keeps a tensor that the trace created and wrote in place.
+
+    The compiled program would create such a tensor anew at each call.
+    """
     for tensor in tensors:
         where = _holder(tensor, [tensors])
         if where:
             raise UnsupportedError(
                 f"{name}: a tensor {tensor.dtype.name}{list(tensor.shape)} is made in the jitted function, "
-                f"written in place and kept in {where}, expected one that was there before; make it before the call"
+                f"written in place and kept in {where}, expected a tensor that exists before the call; create it there"
             )
 
 
 def _holder(value: Any, ignored: list[Any]) -> str:
-    """The nearest named thing from which a value is reached."""
+    """Return the nearest named owner from which a value is reached, in words; empty where there is none."""
     seen = {id(container) for container in ignored} | {id(value), id(ignored)}
     level: list[tuple[Any, str]] = [(value, "")]
     for _ in range(DEPTH):
@@ -75,7 +78,7 @@ def _holder(value: Any, ignored: list[Any]) -> str:
 
 
 def _named(owner: Any, target: Any) -> str:
-    """An owner whose part has a name: an attribute, a global or a variable of an enclosing function."""
+    """Return the owner of an attribute, a global or a closure variable in words; empty for other owners."""
     if isinstance(owner, ModuleType):
         return _key_of(owner.__dict__, target, "the global `{}` of " + owner.__name__)
     if isinstance(owner, dict) and "__name__" in owner and "__spec__" in owner:
@@ -100,7 +103,7 @@ def _named(owner: Any, target: Any) -> str:
 
 
 def _of_object(table: dict[Any, Any], target: Any) -> str:
-    """A dict that is an object's attributes, or one of a module's tables."""
+    """Return the object whose attributes, or whose table of parameters or buffers, a dict is, in words."""
     for owner in gc.get_referrers(table):
         if getattr(owner, "__dict__", None) is table:
             if type(owner).__module__.startswith(_OWN):
@@ -123,7 +126,7 @@ def _key_of(table: dict[Any, Any], target: Any, form: str) -> str:
 
 
 def _step(owner: Any, target: Any) -> str:
-    """How a container without a name holds a part."""
+    """Return how an unnamed container holds an element, in words."""
     if isinstance(owner, list | tuple):
         at = next((at for at, item in enumerate(owner) if item is target), None)
         return "" if at is None else f"item {at} of a {type(owner).__name__} in "

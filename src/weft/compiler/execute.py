@@ -1,7 +1,7 @@
-"""Executors: what runs a compiled graph over storages. Plans do in the devices; here is interpretation.
+"""Executors: they run a compiled graph over storages, by the replay of a plan or by interpretation.
 
-An executor reads the inputs, reads the states and overwrites those that change, and gives new storages for outputs.
-Interpretation is the reference for plans, and what ``weft.debug`` uses to look at each value.
+An executor reads the inputs and the states, overwrites the changed states, and returns new storages for the outputs.
+Interpretation is the reference for plans; ``weft.debug`` uses it to check each value.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from weft.tensors.tensor import Tensor
 LOG = logging.getLogger("weft.compiler")
 
 FEW = 2
-"""Buffers that hold the states of a kernel: more of them are put together."""
+"""The most buffers over which the states of a kernel may be spread; states in more buffers are moved together."""
 
 
 class Executor(Protocol):
     """Runs one graph."""
 
     def run(self, inputs: Sequence[Storage], states: Sequence[Storage]) -> list[Storage]:
-        """New storages of the outputs; changed states are overwritten. Nothing is changed by a run that fails early."""
+        """Return new storages of the outputs and overwrite the changed states; a run that fails early changes nothing."""
 
 
 class Interpreter:
@@ -59,9 +59,9 @@ class Interpreter:
 
 
 class OpByOp(Interpreter):
-    """Runs a graph by eager operations, which cut values above the binding limit into pieces.
+    """Runs a graph by eager operations, which split tensors above the binding limit.
 
-    ``reason`` is the value for which the graph has no plan.
+    ``reason`` is the tensor because of which the graph has no plan.
     """
 
     def __init__(self, graph: Graph, reason: TooLarge) -> None:
@@ -69,13 +69,13 @@ class OpByOp(Interpreter):
         self.reason = reason
 
     def run(self, inputs: Sequence[Storage], states: Sequence[Storage]) -> list[Storage]:
-        """See ``Executor``. Modes such as autocast are in the graph already and do not act again."""
+        """See ``Executor``. Modes such as autocast are recorded in the graph and do not apply again."""
         with executing():
             return super().run(inputs, states)
 
 
 def run_interpreted(graph: Graph, inputs: Sequence[Tensor], states: Sequence[Tensor]) -> list[Any]:
-    """The outputs, each with memory of its own, after the changed states were written."""
+    """Interpret a graph, write the changed states, and return the outputs, each in memory of its own."""
     with no_grad():
         outputs, finals = interpret(graph, inputs, states)
         results = _own(outputs, [*inputs, *states])
@@ -92,7 +92,7 @@ def run_interpreted(graph: Graph, inputs: Sequence[Tensor], states: Sequence[Ten
 
 
 def _own(outputs: Sequence[Any], others: Sequence[Tensor]) -> list[Any]:
-    """The outputs, with copies of those that share memory with ``others`` or among themselves, or are views."""
+    """Return the outputs; outputs that are views or share memory with ``others`` or each other are copied."""
     shared = {tensor._data.alias for tensor in others}
     results = []
     for output in outputs:
@@ -112,7 +112,7 @@ def _whole(storage: Storage, var: Var) -> Tensor:
 
 
 class Planned:
-    """Runs a plan that depends on where states lie: it is planned anew when they were moved."""
+    """Runs a plan that depends on the addresses of its states; it is planned again after a state was moved."""
 
     def __init__(self, lowered: Lowered, device: Device, states: Sequence[Storage]) -> None:
         self._device = device
@@ -128,7 +128,7 @@ class Planned:
             try:
                 return self.replay.run(inputs, states)
             except MovedError:
-                self.replay.close()  # the next one takes over the arenas
+                self.replay.close()  # the next replay reuses the arenas
                 self.replay = None
         return self._plan(states).run(inputs, states)
 
@@ -136,7 +136,7 @@ class Planned:
         def gather(numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
             wanted = {
                 at: states[at] for at in numbers if at < self._own
-            }  # later ones are others in every run
+            }  # donated arguments, which follow the states, are other storages in every run
             with self._device.lock:
                 return self._gather(wanted)
 
@@ -145,10 +145,10 @@ class Planned:
         return self.replay
 
     def _gather(self, states: dict[int, Storage]) -> dict[int, tuple[int, int]]:
-        """Move states that lie alone side by side; give where all of them lie.
+        """Move states with a buffer of their own into one buffer; return buffer number and offset of each state.
 
-        States that share a buffer stay there, as other programs know them there; but once, where they are spread over
-        many, they are all moved.
+        States that share a buffer stay in place, since other programs depend on their addresses. Only once, where
+        the states are spread over many buffers, all of them are moved.
         """
         alone = [state for state in states.values() if state.buffer.references == 1]
         others = {id(state.buffer) for state in states.values()} - {id(state.buffer) for state in alone}
@@ -166,11 +166,17 @@ class Planned:
 def executor_for(
     name: str, graph: Graph, device: Device, states: Sequence[Storage], foreign: bool = False
 ) -> Executor:
-    """What runs the graph on the device; ``states`` are the storages that it will run over.
+    """Return the executor of a graph on a device.
 
-    That is a replay of the graph's plan, or ``OpByOp`` where a kernel of the plan would bind a value above the device's
-    binding limit. ``name`` is the function's, for the log. ``foreign``: the graph comes from a file, and its kernels
-    are kept in bounds by themselves.
+    The executor replays the graph's plan. Where a kernel of the plan would bind a value above the device's binding
+    limit, it is an ``OpByOp``.
+
+    Args:
+        name: the function's name, for the log.
+        graph: the graph to run.
+        device: where it runs.
+        states: the storages of the graph's states.
+        foreign: whether the graph comes from a file, so that its kernels must check their indices themselves.
     """
     with announced(graph), rare_collections():
         lowered = lower_graph(graph, device.profile)

@@ -1,4 +1,4 @@
-"""``explain(fn, *args)``: the graph of a call as traced and after each pass, its kernels, and Mermaid flow charts."""
+"""``explain(fn, *args)``: print the graph of a call as traced and after each pass, and its fused kernels."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ WIDTH = 100
 
 @dataclass(frozen=True)
 class KernelRow:
-    """One kernel of the compiled call: a group of fused ops with what it reads and writes.
+    """One kernel of a compiled call: its fused ops, and the values that it reads and writes.
 
-    ``bytes`` are those of the values that it reads and writes, each once; ``line`` is the user's.
+    ``bytes`` is the size of these values, each counted once; ``line`` is the line of the user's program.
     """
 
     ops: tuple[str, ...]
@@ -38,12 +38,12 @@ class KernelRow:
     def __str__(self) -> str:
         runs = [(op, len(list(equal))) for op, equal in groupby(self.ops)]
         ops = " + ".join(op if count == 1 else f"{count} {op}" for op, count in runs)
-        return f"{ops}: ({', '.join(self.reads)}) -> {', '.join(self.writes)}, {self.bytes:,} bytes"
+        return f"{ops}: reads {', '.join(self.reads) or 'nothing'}; writes {', '.join(self.writes)}; {self.bytes:,} bytes"
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The stages of a call's graph: names with graphs, first as traced; and the kernels that the last one becomes."""
+    """The graphs of a call after each stage, the traced graph first, and the kernels of the last graph."""
 
     stages: tuple[tuple[str, Graph], ...]
     kernels: tuple[KernelRow, ...] = ()
@@ -56,30 +56,35 @@ class Explanation:
             if before is None:
                 parts.append(f"{name}: {count}\n{_wrapped(repr(graph))}")
             elif graph == before:
-                parts.append(f"{name}: nothing changed")
+                parts.append(f"after {name}: no change")
             else:
-                parts.append(f"{name}: {count}, were {len(before.nodes)}\n{_wrapped(repr(graph))}")
+                parts.append(f"after {name}: {count} (before: {len(before.nodes)})\n{_wrapped(repr(graph))}")
             before = graph
         rows = [
             f"  {at}. {row}" + (f"  # {row.line}" if row.line else "")
             for at, row in enumerate(self.kernels, 1)
         ]
         total = sum(row.bytes for row in self.kernels)
-        parts.append("\n".join([f"kernels: {len(rows)}, {total:,} bytes", *map(_wrapped, rows)]))
+        title = f"{len(rows)} kernel{'' if len(rows) == 1 else 's'}, {total:,} bytes read and written"
+        parts.append("\n".join([title, *map(_wrapped, rows)]))
         return "\n\n".join(parts)
 
     def mermaid(self, stage: int = -1) -> str:
-        """A stage, the last one unless told, as a Mermaid flow chart."""
+        """Return the graph of a stage (by default the last) as a Mermaid flow chart."""
         return mermaid(self.stages[stage][1])
 
 
 def explain(
     fn: Callable[..., Any], *args: Any, mermaid: str | os.PathLike[str] | None = None, **kwargs: Any
 ) -> Explanation:
-    """Print the graph of ``fn(*args)`` as traced and after each pass, then its kernels; nothing is run.
+    """Print the graph of ``fn(*args)`` as traced and after each pass that changed it, then its kernels.
 
-    ``mermaid``: a file that gets the last graph as a Mermaid flow chart. The explanation is given back, with its
-    stages as data.
+    Nothing is run. The result holds the stages and kernels as data.
+
+    Args:
+        fn: a function, or a jitted function.
+        args, kwargs: the arguments of the call.
+        mermaid: a file to which the last graph is written as a Mermaid flow chart.
 
     >>> import weft as wf
     >>> found = wf.explain(lambda x: (x * 2).sum(), wf.ones(3, device="cpu"))
@@ -103,7 +108,7 @@ def explain(
 
 
 def _kernels(lowered: Lowered, profile: TargetProfile) -> tuple[KernelRow, ...]:
-    """The kernels of a lowered graph, those of loops and branches once."""
+    """Return the kernels of a lowered graph; kernels in loops and branches are listed once."""
     known = {value.name: value for value in lowered.values}
 
     def words(name: str) -> str:
@@ -123,7 +128,7 @@ def _kernels(lowered: Lowered, profile: TargetProfile) -> tuple[KernelRow, ...]:
 
 
 def _wrapped(text: str) -> str:
-    """Lines of at most ``WIDTH`` columns; what is longer goes on below, further to the right."""
+    """Wrap lines at ``WIDTH`` columns; continuation lines are indented."""
     lines = []
     for line in text.splitlines():
         indent = " " * (len(line) - len(line.lstrip()))
@@ -135,7 +140,7 @@ def _wrapped(text: str) -> str:
 
 
 def mermaid(graph: Graph) -> str:
-    """A graph as a Mermaid flow chart: inputs and states on top, an arrow for each value that is used."""
+    """Return a graph as a Mermaid flow chart, with an arrow for each use of a value."""
     lines = ["flowchart TD"]
     names: dict[int, str] = {}
     for kind, variables in (("input", graph.inputs), ("state", [state.initial for state in graph.states])):

@@ -1,8 +1,8 @@
-"""``Guards``: what of the Python objects behind a compiled program must still be as it was when it was traced.
+"""``Guards``: check at each call that the Python objects which a program was traced with have not changed.
 
-``Notes`` are taken during a trace: tensors from outside, modules with their tables, optimizers. ``Guards`` compare
-them at each call, as lists of attributes, without a step of Python for each. Where they differ, ``adapt`` takes over
-tensors that were replaced by others of the same kind, or says why the program does not fit.
+``Notes`` records these objects during a trace: captured tensors, modules with their parameters and buffers, and
+optimizers. ``Guards`` compares them at each call as lists of attributes, without a Python loop over the objects. Where
+they differ, ``adapt`` replaces tensors by new tensors of the same type, or states why the program does not fit.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _data, _requires, _grad, _training, _revision = (
 
 
 class NumberTensor(Tensor):
-    """A Python number in a trace. It is no key of a dict: its value is another at each call."""
+    """A Python number in a trace. It is not hashable, since its value differs from call to call."""
 
     __slots__ = ()
 
@@ -40,7 +40,7 @@ class NumberTensor(Tensor):
 
 
 class Notes(Tape):
-    """The tape of a trace, which also notes the tensors that come from outside, and what the watched objects tell."""
+    """The tape of a trace, which also records captured tensors and the reads and writes of observed objects."""
 
     def __init__(self) -> None:
         self.tensors: dict[int, Tensor] = {}
@@ -62,7 +62,7 @@ class Notes(Tape):
         into: tuple[Any, ...] | None,
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
-        """Note operands and targets from outside, then record."""
+        """Note the captured operands and targets of an op, then record the op on the tape."""
         for operand in operands if into is None else (*operands, *into):
             if isinstance(operand, Tensor) and type(operand._data) is Array:
                 known = self._origins.get(id(operand))
@@ -85,12 +85,12 @@ class Notes(Tape):
         self._histories.append((tensor, tensor._edge, tensor._generation))
 
     def restore_histories(self) -> None:
-        """Take from tensors from outside the history that writes into them gave: it ends with the trace."""
+        """Restore the history of captured tensors that the trace has written in place."""
         for tensor, edge, generation in self._histories:
             tensor._edge, tensor._generation = edge, generation
 
     def written_constants(self, states: Iterable[tuple[Any, bool]]) -> list[Tensor]:
-        """The tensors on storages that the trace made and wrote; ``states``: arrays, and whether they were written."""
+        """Return the tensors on storages that the trace created and wrote; ``states`` are pairs (array, written)."""
         changed = {id(array.alias) for array, written in states if written} & self.constants
         return (
             [tensor for tensor in self.tensors.values() if id(tensor._data.alias) in changed]
@@ -101,14 +101,14 @@ class Notes(Tape):
     def made(self, storage: Storage) -> None:
         """See ``Watcher``."""
         self.constants.add(id(storage))
-        self._kept.append(storage)  # so that its identity stays its own
+        self._kept.append(storage)  # alive, so that its id is not reused
 
     def detached(self, source: Tensor, made: Tensor) -> None:
         """See ``Watcher``."""
         self._origins[id(made)] = (self._origins.get(id(source), (source,))[0], made)
 
     def is_second_handle(self, tensor: Tensor) -> bool:
-        """Whether the trace made a tensor as another handle on one from outside."""
+        """Return whether the trace made a tensor by detaching a captured tensor."""
         return id(tensor) in self._origins
 
     def entered(self, module: Any) -> None:
@@ -148,13 +148,16 @@ class Notes(Tape):
 
 
 def entries_of(module: Module, table: str) -> dict[str, Any]:
-    """A module's table of parameters, buffers or submodules."""
+    """Return a module's table of parameters, buffers or submodules."""
     found: dict[str, Any] = module.__dict__[table]
     return found
 
 
 class Guards:
-    """What must hold, as parallel lists. ``storages`` are those of the states, in the graph's order."""
+    """The conditions under which a program fits, as parallel lists.
+
+    ``storages`` are the storages of the states, in the order of the graph's states.
+    """
 
     def __init__(
         self,
@@ -171,7 +174,7 @@ class Guards:
         self.tensors += {id(tensor): tensor for tensor in behind if id(tensor) not in known}.values()
         self.arrays: list[Array] = [tensor._data for tensor in self.tensors]
         self.requires = list(map(_requires, self.tensors))
-        seen = list(grads)  # others' gradients may come and go: the program has no use for them
+        seen = list(grads)  # the program reads no other gradients, so they need no guard
         self.leaves = [leaf for leaf, _ in seen]
         self.grads = [grad for _, grad in seen]
         self.grad_ids = list(map(id, self.grads))
@@ -193,7 +196,7 @@ class Guards:
         self.places = [numbers.get(id(array.storage), -1) for array in self.arrays]
 
     def hold(self) -> bool:
-        """Whether all is as it was."""
+        """Return whether all conditions hold."""
         for generator, state in self.generators:
             if generator._offset or generator._state is not state:
                 return False
@@ -203,13 +206,13 @@ class Guards:
             and list(map(_requires, self.tensors)) == self.requires
             and list(map(_training, self.modules)) == self.training
             and list(map(_revision, self.owners)) == self.revisions
-            and sum(map(len, self.whole)) == self.size  # less and more at once is seen in the entries
+            and sum(map(len, self.whole)) == self.size  # a replaced entry is seen in the next line
             and list(map(id, map(dict.get, self.tables, self.names))) == self.entry_ids
             and self.reads.hold()
         )
 
     def set_grad(self, leaf: Tensor, grad: Tensor | None) -> None:
-        """Give a leaf the gradient that the program made; where the old one is no state, the new one fits as well."""
+        """Set the gradient of a leaf, and accept it in later calls where the old gradient is no state."""
         leaf._grad = grad
         for at, watched in enumerate(self.leaves):
             if (
@@ -224,7 +227,7 @@ class Guards:
         return any(state is tensor for state in self.tensors)
 
     def adapt(self) -> str:
-        """Take over tensors that stand in for those of the trace; else the reason why the program does not fit."""
+        """Accept replaced tensors and return an empty string, or return the reason why the program does not fit."""
         reason = self._settings()
         if reason:
             return reason
@@ -237,16 +240,17 @@ class Guards:
             new = table.get(name)
             where = f"{type(self.homes[at]).__name__}.{name}"
             if isinstance(old, Tensor) and kept.setdefault(id(old), new) is not new:
-                return f"{where} is no longer shared with other modules"
+                return f"{where} and another module no longer share one tensor"
             if new is not old:
                 if not isinstance(new, Tensor) or not isinstance(old, Tensor) or type(new) is not type(old):
-                    return f"{where} was replaced"
+                    return f"{where} was replaced by another object"
                 replaced[id(old)] = entries[at] = new
         leaves = [replaced.get(id(leaf), leaf) for leaf in self.leaves]
         grads = [leaf._grad for leaf in leaves]
         for leaf, old, grad in zip(leaves, self.grads, grads, strict=True):
             if (grad is None) != (old is None):
-                return f"grad of the tensor {list(leaf.shape)} is {'None' if grad is None else 'present'}"
+                now, before = ("None", "a tensor") if grad is None else ("a tensor", "None")
+                return f"grad of the tensor {list(leaf.shape)} is {now}, was {before}"
             if grad is not None and old is not None and grad is not old:
                 replaced[id(old)] = grad
         generators = []
@@ -260,7 +264,7 @@ class Guards:
             return reason
         storages = self._partition(tensors)
         if storages is None:
-            return "tensors that shared memory no longer do, or the other way round"
+            return "the tensors of the state share memory in another way than when the function was traced"
         self.storages, self.tensors, self.arrays = storages, tensors, [tensor._data for tensor in tensors]
         self.entries, self.leaves, self.grads, self.generators = entries, leaves, grads, generators
         self.storage_ids = frozenset(map(id, storages))
@@ -269,7 +273,7 @@ class Guards:
         return ""
 
     def _settings(self) -> str:
-        """What differs of modules and optimizers, in words."""
+        """Return what changed in modules and optimizers, in words; empty where nothing did."""
         for module, training in zip(self.modules, self.training, strict=True):
             if module.training != training:
                 return f"training of {type(module).__name__} is {module.training}, was {training}"
@@ -277,7 +281,7 @@ class Guards:
             if owner.revision != revision:
                 return f"options of the {type(owner).__name__} changed"
         if sum(map(len, self.whole)) != self.size:
-            return "a module has more or fewer parts than before"
+            return "a parameter, buffer or submodule was added or removed"
         return ""
 
     def _types(self, tensors: list[Tensor]) -> str:
@@ -299,7 +303,7 @@ class Guards:
         return ""
 
     def _partition(self, tensors: list[Tensor]) -> list[Storage] | None:
-        """The storages of the states; ``None`` where the tensors do not share them as they did."""
+        """Return the storages of the states; ``None`` where the tensors share storages in another way."""
         storages = list(self.storages)
         seen: dict[int, Storage] = {}
         for place, tensor in zip(self.places, tensors, strict=True):

@@ -1,25 +1,22 @@
-"""``jit``: a function that is traced once for each kind of arguments, compiled, and replayed.
+"""``jit``: a function that is traced once for each signature of its arguments, compiled, and replayed.
 
-A call's arguments become a key (``signature``), the key finds programs (``program``), and of these the first whose
-guards hold runs. Where none does, the function is traced anew, with the reason in the log.
+The arguments of a call become a key (``signature``), and the key selects programs (``program``). The first program
+whose guards hold runs. Where none fits, the function is recompiled, and the log states the reason.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 import logging
 import re
-import sys
 import threading
 from collections.abc import Callable, Sequence
-from copy import deepcopy
-from types import FunctionType, MethodType
 from typing import Any
 
 from weft import devices
 from weft.autograd.mode import is_enabled
+from weft.compiler.binding import Bindable
 from weft.compiler.collecting import rare_collections
 from weft.compiler.derived import DerivedProgram
 from weft.compiler.guards import NumberTensor
@@ -45,18 +42,15 @@ from weft.utils.tree import flatten, paths
 
 LOG = logging.getLogger("weft.compiler")
 
-_BOUND = "_weft_jit_"
-"""In front of a method's name: under which key an instance keeps its jitted function."""
-
 LAYOUTS = 256
-"""Kinds of calls that are remembered beyond their programs: other strides of the same shapes, say."""
+"""Keys of calls that are cached; several keys, such as other strides of the same shapes, may select one program."""
 
 
-class JitFunction:
-    """What ``jit`` gives: call it as the function. ``compilations`` counts the programs that were made."""
+class JitFunction(Bindable):
+    """A jitted function, called as the original; ``compilations`` counts the programs that were compiled."""
 
     deriving = False
-    """Whether gradients flow through the results, into what the function took."""
+    """Whether the results have a history, so that gradients flow through the compiled function."""
 
     def __init__(
         self, fn: Callable[..., Any], donate: Sequence[int | str], max_cached: int, keep_grads: bool
@@ -73,29 +67,29 @@ class JitFunction:
         self.compilations = 0
         self._names = _parameter_names(fn)
         self.donate = tuple(_donated_name(self._names, argument) for argument in donate)
-        self._programs: list[CompiledProgram] = []  # the one used last in front
+        self._programs: list[CompiledProgram] = []  # the most recently used first
         self._known: dict[Any, list[CompiledProgram]] = {}
         self._layouts: dict[Any, tuple[list[CompiledProgram], bool]] = {}
         self._lock = threading.RLock()
-        self._method_of: JitFunction | None = None
+        self._method_of = None
         self._attribute = self._home = self.__name__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The function's result; inside another traced function, or a transformed one, it is part of that."""
+        """Run the program of the call; inside a traced or transformed function, call the original function."""
         if not interpreter_stack()[0].executes or transforming():
             return self.__wrapped__(*args, **kwargs)
         return self._call(args, kwargs, False)
 
     def with_captures(self, *args: Any, **kwargs: Any) -> tuple[Any, dict[str, Tensor]]:
-        """The result, and by name the tensors that ``weft.capture`` marked on the way.
+        """Return the result and, by name, the tensors that ``weft.capture`` marked.
 
-        It is compiled apart from the calls without captures, which pay nothing for them.
+        Calls with captures have programs of their own; calls without captures are not slower.
         """
         found: tuple[Any, dict[str, Tensor]] = self._call(args, kwargs, True)
         return found
 
     def prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any], capturing: bool = False) -> None:
-        """Compile for a call with arguments like these, where no program fits it yet; nothing is run."""
+        """Compile for a call with arguments like these, unless a program fits already; nothing is run."""
         with self._lock:
             self._program_for(args, kwargs, capturing)
 
@@ -107,7 +101,7 @@ class JitFunction:
     def _program_for(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], capturing: bool
     ) -> tuple[CompiledProgram, list[Any], list[Any]]:
-        """The program of a call, its inputs as the program takes them, and as they were given."""
+        """Return the program of a call, the inputs in row-major order, and the inputs as given."""
         inputs: list[Any] = []
         key: list[Any] = [is_enabled(), devices.chosen(), capturing, mode_keys(), default_float()]
         take(args, inputs, key)
@@ -129,7 +123,7 @@ class JitFunction:
         return program, inputs, given
 
     def _known_layout(self, key: list[Any], inputs: list[Any]) -> tuple[list[CompiledProgram], bool]:
-        """The programs for a call of a new layout, and whether its tensors are contiguous."""
+        """Cache and return the programs for a key that is new, and whether its tensors are contiguous."""
         tensors = iter([source for source in inputs if isinstance(source, Tensor)])
         layouts = [
             _plain_layout(next(tensors)) << 2 | part & 2 if type(part) is int else part for part in key
@@ -149,7 +143,7 @@ class JitFunction:
         inputs: list[Any],
         capturing: bool,
     ) -> CompiledProgram:
-        """A program of this key after taking over replaced tensors, or a new one."""
+        """Return a program of this key that adapts to replaced tensors, or compile a new one."""
         reason = ""
         for program in programs:
             found = program.guards.adapt()
@@ -161,7 +155,7 @@ class JitFunction:
                        ("default dtype", default_float().name),
                        *describe(self._names, args, kwargs)]  # fmt: skip
         if self._programs and not reason:
-            reason = difference(self._programs[0].description, description) or "the default device is another"
+            reason = difference(self._programs[0].description, description) or "the default device changed"
         program = self._compile(args, kwargs, inputs, description, capturing)
         self.compilations += 1
         programs.insert(0, program)
@@ -169,7 +163,7 @@ class JitFunction:
         nodes = len(program.recorded.nodes)
         if reason:
             LOG.info(
-                "%s: compiled again (program %d, %d nodes): %s",
+                "%s: recompiled (program %d, %d nodes), because %s",
                 self.__name__,
                 self.compilations,
                 nodes,
@@ -182,7 +176,7 @@ class JitFunction:
         return program
 
     def _prune(self) -> None:
-        """Let go of kinds of calls without a program."""
+        """Remove keys without a program."""
         self._known = {key: programs for key, programs in self._known.items() if programs}
         self._layouts.clear()
 
@@ -192,8 +186,9 @@ class JitFunction:
                 programs.remove(program)
         self._prune()
         LOG.warning(
-            "%s: more than max_cached=%d programs; the one used longest ago is dropped. The last reason to compile: "
-            "%s. Pad arguments to fewer shapes, pass numbers instead of static values, or raise max_cached",
+            "%s: has more than max_cached=%d programs, so the least recently used program is removed. It was last "
+            "recompiled because %s. Pad arguments to fewer shapes, pass numbers instead of static values, or raise "
+            "max_cached",
             self.__name__, self.max_cached, reason,
         )  # fmt: skip
 
@@ -248,10 +243,11 @@ class JitFunction:
             yield from paths(value, name)
 
     def plan(self, *args: Any, **kwargs: Any) -> CompiledPlan:
-        """The compiled program of a call by itself, which reports what it does and can be saved; nothing is run.
+        """Return the compiled program of a call as a ``CompiledPlan``, which reports costs and can be saved.
 
-        It works on the state that the function reaches, as calls of the function do. ``CompiledPlan.save`` writes it
-        with its state to a directory, from which ``weft.compiler.load_plan`` reads it where there is no such function.
+        Nothing is run. A call of the plan reads and writes the function's state, as a call of the function does.
+        ``CompiledPlan.save`` writes the plan with its state to a directory; ``weft.compiler.load_plan`` reads it in a
+        process that does not have the function.
 
         >>> import weft as wf
         >>> plan = wf.jit(lambda x: (x * 2).sum()).plan(wf.ones(3, device="cpu"))
@@ -261,12 +257,15 @@ class JitFunction:
         return self._plan(args, kwargs, False)
 
     def plan_with_captures(self, *args: Any, **kwargs: Any) -> CompiledPlan:
-        """The same for ``with_captures``: a call of the plan gives the result and the captures."""
+        """Return the plan of a call of ``with_captures``: a call of the plan returns the result and the captures."""
         return self._plan(args, kwargs, True)
 
     def _plan(self, args: tuple[Any, ...], kwargs: dict[str, Any], capturing: bool) -> CompiledPlan:
         if not interpreter_stack()[0].executes:
-            raise UnsupportedError(f"{self.__name__}: a plan is made in a traced function, expected outside")
+            raise UnsupportedError(
+                f"{self.__name__}: a plan is made in a traced function, expected a call outside of a trace; make the plan "
+                f"before the traced function"
+            )
         with self._lock:
             program, _, _ = self._program_for(args, kwargs, capturing)
         if type(program) is not CompiledProgram:
@@ -278,7 +277,7 @@ class JitFunction:
         return plan_of(program, args, kwargs, self._names, states, self._lock)
 
     def graph(self, *args: Any, **kwargs: Any) -> Graph:
-        """The graph of a call, as traced; nothing is run."""
+        """Return the traced graph of a call, before all passes; nothing is run."""
         inputs: list[Any] = []
         take(args, inputs, [])
         take(kwargs, inputs, [])
@@ -286,84 +285,17 @@ class JitFunction:
         return found
 
     def clear_cache(self) -> None:
-        """Forget all compiled programs."""
+        """Remove all compiled programs."""
         with self._lock:
             self._programs.clear()
             self._known.clear()
             self._layouts.clear()
 
-    def __get__(self, instance: Any, owner: type | None = None) -> JitFunction:
-        """As a method: a jitted function for each instance, which is kept in the instance and goes with it."""
-        if instance is None:
-            return self
-        kept = getattr(instance, "__dict__", None)
-        if kept is None:
-            raise UnsupportedError(
-                mistake("jit", f"the method {self.__name__}", f"of a {type(instance).__name__} without __dict__",
-                        "an object that can keep its compiled programs",
-                        "add '__dict__' to __slots__, or jit a function that takes the object's tensors")
-            )  # fmt: skip
-        key = f"{_BOUND}{self._home}"
-        found: JitFunction | None = kept.get(key)
-        if found is None:
-            found = self._alike(self.__wrapped__.__get__(instance, owner))
-            found._method_of, found._attribute = self, self._attribute
-            kept[key] = found
-        return found
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._attribute, self._home = name, f"{owner.__qualname__}.{name}"
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> JitFunction:
-        """The copy has no programs. A method is the method of its object's copy, a module's the copy's."""
-        fn: Any = self.__wrapped__
-        if self._method_of is not None:
-            return self._method_of.__get__(deepcopy(fn.__self__, memo))
-        if isinstance(fn, MethodType):
-            return self._alike(MethodType(fn.__func__, deepcopy(fn.__self__, memo)))
-        return self._alike(deepcopy(fn, memo) if isinstance(fn, Module) else fn)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """By reference to the function, as functions are pickled; programs are compiled anew."""
-        fn: Any = self.__wrapped__
-        if self._method_of is not None:
-            return getattr, (fn.__self__, self._attribute)
-        return self._reduced(fn)
-
-    def _reduced(self, fn: Callable[..., Any]) -> tuple[Any, ...]:
-        module, name = getattr(fn, "__module__", None), getattr(fn, "__qualname__", "")
-        if isinstance(fn, FunctionType):
-            found = _named(module, name)
-            if found is self:  # decorated: the name stands for the jitted function
-                return _named, (module, name)
-            if found is not fn:
-                raise UnsupportedError(
-                    mistake("pickle", "a jitted function", f"of {name}, which cannot be found by its name",
-                            "a function that a module names", "define it at the top of a module")
-                )  # fmt: skip
-        return self._made_again, (fn, *self._options())
-
-    @staticmethod
-    def _made_again(*options: Any) -> JitFunction:
-        return JitFunction(*options)
-
     def _options(self) -> tuple[Any, ...]:
         return self.donate, self.max_cached, self.keep_grads
 
-    def _alike(self, fn: Callable[..., Any]) -> JitFunction:
-        """Another function with the same options."""
-        return JitFunction(fn, self.donate, self.max_cached, self.keep_grads)
-
     def __repr__(self) -> str:
         return f"<jitted {self.__name__}: {len(self._programs)} programs>"
-
-
-def _named(module: str | None, name: str) -> Any:
-    """What a module calls by a name; ``None`` where it has no such name."""
-    found: Any = sys.modules.get(module or "") or (importlib.import_module(module) if module else None)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return found
 
 
 def _parameter_names(fn: Callable[..., Any]) -> list[str]:
@@ -380,7 +312,7 @@ def _parameter_names(fn: Callable[..., Any]) -> list[str]:
 
 
 def _donated_name(names: Sequence[str], given: int | str) -> str:
-    """The name of a donated argument, which may be given by position."""
+    """Return the name of a donated argument that is given by name or position."""
     if isinstance(given, str) and (given in names or not names):
         return given
     if isinstance(given, int) and not isinstance(given, bool) and 0 <= given < len(names):
@@ -404,17 +336,24 @@ def jit(
     max_cached: int = 8,
     keep_grads: bool = False,
 ) -> Any:
-    """Compile a function, a method or a module: traced once for each kind of arguments, then replayed.
+    """Compile a function, a method or a module: trace it once for each signature of its arguments, then replay.
 
-    Arguments and results are trees (tuples, lists, dicts, dataclasses). Tensors and Python numbers are given to the
-    compiled program; bool, str, None, enums and modules are built in, and another one compiles anew. Tensors that the
-    function reaches otherwise (parameters, buffers, optimizer state, random counters) are its state: read and written
-    as by the function itself. What else it reads of Python is taken as it is when traced. Results have no history:
-    compute gradients inside. Those put into ``grad`` are dropped where there was none before, unless ``keep_grads``.
+    Arguments and results are trees (tuples, lists, dicts, dataclasses). Tensors and Python numbers are inputs of the
+    compiled program. bool, str, None, enums and modules are compiled in as constants: another value recompiles. Tensors
+    that the function reaches otherwise (parameters, buffers, optimizer state, random counters) are its state, which
+    the program reads and writes as the function would. Other Python values that the function reads are compiled in, and
+    guards check them at each call. Results have no history: compute gradients inside of the function. The logger
+    ``weft.compiler`` reports each recompilation and its reason.
 
-    ``donate``: arguments, by position or name, whose memory results may take over; they cannot be used afterwards.
-    ``max_cached``: programs kept, those used last. Recompilations go to the logger ``weft.compiler`` with the reason.
-    Raises ``UnsupportedError`` where the function reads a traced tensor's value, keeps one, or writes an argument.
+    Args:
+        fn: the function, method or module; without it, ``jit`` returns a decorator.
+        donate: arguments, by position or name, whose memory the results may reuse; the caller cannot use them afterwards.
+        max_cached: how many programs are kept, the most recently used.
+        keep_grads: keep a ``grad`` that the function creates; else a ``grad`` that was None before the call stays None.
+
+    Raises:
+        UnsupportedError: the function reads the value of a traced tensor, keeps a traced tensor after the call, or
+            writes an argument in place.
 
     >>> import weft as wf
     >>> model = wf.nn.Linear(2, 1)

@@ -1,8 +1,8 @@
-"""``written_out``: a loop of equal steps that a traced program holds step by step, found by its equal bodies.
+"""``written_out``: detect an unrolled loop in a traced graph.
 
-A body is a run of nodes that make the same types by the same operations at the same lines of the user. Bodies count as
-steps of one loop where each reads what the one before it has made, and all read the same inputs and states. Layers have
-parameters of their own, so they are no loop, and neither is a line that is reached from several places.
+A loop body is a run of nodes with the same operations, result types and source lines as the next run. Runs are steps of
+one loop where each step reads a result of the step before, and all steps read the same inputs and states. Layers are no
+loop, since each layer has its own parameters.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from weft.graph.ir import Node, Var
 from weft.ops import lookup
 
 STEPS = 8
-"""Equal bodies in sequence from which on they count as a loop."""
+"""The least number of equal bodies in sequence that counts as a loop."""
 LENGTHS = 8
-"""Lengths of bodies that are tried: those at which most operations find their like."""
+"""How many body lengths are tried: the most frequent distances between equal nodes."""
 
 
 @dataclass(frozen=True)
 class WrittenOut:
-    """A loop: at which lines of the user its body stands, and how many steps were traced."""
+    """An unrolled loop: the source lines of its body, and the number of traced steps."""
 
     lines: str
     steps: int
 
 
 def written_out(graph: Graph) -> WrittenOut | None:
-    """The first loop of a graph that was written out; the forward pass comes before its gradient."""
+    """Return the first unrolled loop of a graph, ``None`` where there is none."""
     tokens = _tokens(graph)
     found = [run for length in _lengths(tokens) for run in _runs(tokens, length) if _chained(graph, *run[:2])]
     if not found:
@@ -40,7 +40,7 @@ def written_out(graph: Graph) -> WrittenOut | None:
 
 
 def _tokens(graph: Graph) -> list[Hashable]:
-    """For each node what it has in common with the same node in another step of a loop."""
+    """Return for each node a token that equals the token of the same node in another step of a loop."""
     roots = {var.id: var.id for var in (*graph.inputs, *(state.initial for state in graph.states))}
     tokens: list[Hashable] = []
     for node in graph.nodes:
@@ -51,12 +51,12 @@ def _tokens(graph: Graph) -> list[Hashable]:
             and isinstance(source := node.inputs[0], Var)
             and source.id in roots
         ):
-            roots[node.outputs[0].id] = roots[source.id]  # a view of an input stands for it
+            roots[node.outputs[0].id] = roots[source.id]  # a view of an input counts as the input
     return tokens
 
 
 def _lengths(tokens: Sequence[Hashable]) -> list[int]:
-    """Lengths that bodies may have: the usual distances from a node to the next one like it, shorter ones first."""
+    """Return candidate body lengths: the most frequent distances from a node to the next equal node, sorted."""
     last: dict[Hashable, int] = {}
     distances: Counter[int] = Counter()
     for at, token in enumerate(tokens):
@@ -67,7 +67,7 @@ def _lengths(tokens: Sequence[Hashable]) -> list[int]:
 
 
 def _runs(tokens: Sequence[Hashable], length: int) -> Iterator[tuple[int, int, int]]:
-    """Each run of equal bodies of a length: where it starts, that length, and how many bodies it has."""
+    """Yield each run of equal bodies of a length as (start, length, number of bodies)."""
     start = 0
     for at in range(len(tokens) - length + 1):
         if at < len(tokens) - length and tokens[at] == tokens[at + length]:
@@ -79,14 +79,14 @@ def _runs(tokens: Sequence[Hashable], length: int) -> Iterator[tuple[int, int, i
 
 
 def _chained(graph: Graph, start: int, length: int) -> bool:
-    """Whether the second body reads what the first one has made, as steps of a recurrence do."""
+    """Return whether the second body reads a result of the first body."""
     first, second = graph.nodes[start : start + length], graph.nodes[start + length : start + 2 * length]
     made = {out.id for node in first for out in node.outputs}
     return any(isinstance(source, Var) and source.id in made for node in second for source in node.inputs)
 
 
 def _lines(body: Sequence[Node]) -> str:
-    """The lines of a body in the file that most of it stands in."""
+    """Return the source lines of a body, in the file that holds most of its nodes."""
     sites = [node.site.rpartition(":") for node in body if node.site]
     if not sites:
         return ""

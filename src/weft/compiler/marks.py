@@ -1,4 +1,4 @@
-"""``compiler.disable`` and its like: what programs say to ``torch.compile`` about single functions."""
+"""``compiler.disable`` and other annotations of ``torch.compiler`` for single functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def is_compiling() -> bool:
-    """Whether the function that asks is traced, by ``weft.jit`` or ``weft.compile``.
+    """Return whether the calling function is being traced by ``weft.jit`` or ``weft.compile``.
 
     >>> import weft as wf
     >>> wf.compiler.is_compiling()
@@ -22,10 +22,10 @@ def is_compiling() -> bool:
 
 
 def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
-    """The function as it was before ``weft.jit`` or ``weft.compile``; as a decorator too.
+    """Return the original function of a jitted or compiled function; may be used as a decorator.
 
-    weft compiles only what is given to these two. A function that is called inside of theirs is part of their graph:
-    what cannot be (reading a value, say) raises there.
+    weft compiles only functions that are passed to ``jit`` or ``compile``. A function that a compiled function calls is
+    traced with it: an operation that cannot be traced (such as reading a value) raises there.
     """
     if fn is None:
         return disable
@@ -33,18 +33,18 @@ def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None
 
 
 def allow_in_graph(fn: F) -> F:
-    """The function itself: every function is part of the graph that calls it."""
+    """Return the function itself: a traced function traces every function that it calls."""
     return fn
 
 
 def assume_constant_result(fn: F) -> F:
-    """The function itself, whose plain results are constants of the graph anyway."""
+    """Return the function itself: its Python results are constants of the graph in any case."""
     return fn
 
 
 def reset() -> None:
-    """Accept the call; ``clear_cache()`` of a jitted function forgets its programs."""
+    """Do nothing; ``clear_cache()`` of a jitted function removes its programs."""
 
 
 def cudagraph_mark_step_begin() -> None:
-    """Accept the call: results do not lie in memory that the next step uses."""
+    """Do nothing: the next step never overwrites the memory of results."""

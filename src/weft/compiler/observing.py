@@ -1,8 +1,8 @@
-"""Attribute access of objects while a function is traced: classes are made to tell, and made as before afterwards.
+"""Observe attribute access of objects during a trace.
 
-A trace wants to know which attributes the traced function reads and writes. Python tells nobody, so for the time of a
-trace the classes of the objects that the function reaches get a ``__getattribute__`` and a ``__setattr__`` that tell
-the watcher of the context. Other threads pass through both without being noted.
+A trace records which attributes the traced function reads and writes. For the time of the trace, the classes of the
+objects that the function reaches get a ``__getattribute__`` and a ``__setattr__`` that notify the watcher of the
+context. The original methods are restored afterwards. Accesses of other threads are not recorded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from weft.tensors.tensor import Tensor
 from weft.tensors.watch import watcher
 
 _HEAP, _IMMUTABLE = 1 << 9, 1 << 8
-"""Flags of types: made by a class statement, and closed to changes (CPython's ``Py_TPFLAGS``)."""
+"""CPython's ``Py_TPFLAGS_HEAPTYPE`` (made by a class statement) and ``Py_TPFLAGS_IMMUTABLETYPE``."""
 _NAMES = ("__getattribute__", "__setattr__", "__delattr__")
 _FOREIGN = frozenset(sys.stdlib_module_names) | {"numpy", "weft"}
 
@@ -29,12 +29,12 @@ _before: dict[type, dict[str, Any]] = {}
 
 
 def is_foreign(module: str | None) -> bool:
-    """Whether a module is weft's, NumPy's or Python's own: what it holds is no part of the user's program."""
+    """Return whether a module belongs to weft, NumPy or the standard library, not to the user's program."""
     return (module or "").partition(".")[0] in _FOREIGN
 
 
 def is_observable(value: Any) -> bool:
-    """Whether reads of a value's attributes can be seen: an instance of a class of the user's program, or a module."""
+    """Return whether attribute access of a value can be observed: a Module, or an instance of a user's class."""
     kind = type(value)
     if isinstance(value, Module):
         return True
@@ -44,7 +44,7 @@ def is_observable(value: Any) -> bool:
 
 
 def observe(value: Any) -> type | None:
-    """Have the class of a value tell of reads and writes; gives it for ``stop``, or ``None`` where it cannot."""
+    """Observe the class of a value; return the class for ``stop``, or ``None`` where it cannot be changed."""
     kind = Module if isinstance(value, Module) else type(value)
     with _lock:
         if kind not in _observed:
@@ -60,7 +60,7 @@ def observe(value: Any) -> type | None:
 
 
 def stop(kind: type) -> None:
-    """Make a class as it was, when nobody observes it any more."""
+    """End an observation of a class; the last ``stop`` restores the class."""
     with _lock:
         _observed[kind] -= 1
         if _observed[kind]:

@@ -1,7 +1,7 @@
-"""Plain values (numbers, strings, flags, ``None``, enums, data types, tuples of these) that a program was made for.
+"""Plain Python values (numbers, strings, bools, ``None``, enums, data types, tuples of these) that a program depends on.
 
-They are compared by type and value, since ``1 == True == 1.0``. Small lists, sets and dicts of plain values are
-compared with a copy of what they held.
+Plain values are compared by type and value, since ``1 == True == 1.0``. Small lists, sets and dicts of plain values are
+compared with a copy of their earlier contents.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from weft.dtypes import DType
 
 SIMPLE = (bool, int, float, complex, str, bytes, type(None), Enum, DType, slice, range, type(Ellipsis))
 LARGEST = 64
-"""Entries of a container that is compared."""
+"""The most entries of a container that is compared by its contents."""
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value is plain: nothing of it can change."""
+    """Return whether a value is plain, hence immutable."""
     if isinstance(value, SIMPLE):
         return True
     return isinstance(value, tuple | frozenset) and len(value) <= LARGEST and all(map(is_plain, value))
 
 
 def snapshot(value: Any) -> Any:
-    """What a value is compared with later: itself, or for a container of plain values a copy; ``None`` for others."""
+    """Return a plain value itself, a copy of a container of plain values, and ``None`` for other values."""
     if is_plain(value):
         return value
     kind = type(value)
@@ -36,7 +36,7 @@ def snapshot(value: Any) -> Any:
 
 
 def same(value: Any, known: Any) -> bool:
-    """Whether two plain values, or containers of them, are of one type and equal.
+    """Return whether two plain values, or containers of plain values, have the same type and are equal.
 
     >>> same(1, True), same((1, 2), (1, 2)), same(float("nan"), float("nan")), same(0.0, -0.0)
     (False, True, True, False)

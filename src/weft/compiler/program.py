@@ -1,4 +1,4 @@
-"""``CompiledProgram``: a compiled signature of a jitted function: its graph, its guards, and how a call runs."""
+"""``CompiledProgram``: the compiled form of one signature of a jitted function: its graph, its guards and its executor."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from weft.tensors.tensor import Tensor
 
 
 class Number:
-    """A Python number as an input: a storage that is written when the number is another than at the call before."""
+    """A Python number as an input: a storage that is written when the number differs from the previous call."""
 
     def __init__(self, device: Device, var: Var) -> None:
         self.device = device
@@ -33,13 +33,13 @@ class Number:
         self._bytes = b""
 
     def put(self, value: int | float) -> Storage:
-        """The storage with the number in it; ``ArgumentError`` for an integer that the device cannot hold."""
+        """Return the storage with the number in it; ``ArgumentError`` for an integer that the device cannot hold."""
         try:
             packed = struct.pack(self._form, value)
         except (struct.error, OverflowError):
             bits = 8 * struct.calcsize(self._form)
             raise ArgumentError(
-                f"jit: the number {value} is given, expected one of {bits} bits on {self.device.name}"
+                f"jit: the number {value} is given, expected a number of {bits} bits on {self.device.name}"
             ) from None
         if packed != self._bytes:
             self.device.write(self.storage, memoryview(packed))
@@ -48,7 +48,7 @@ class Number:
 
 
 def number_type(value: int | float, device: Device) -> dtypes.DType:
-    """The widest type of a number on a device."""
+    """Return the widest type of a number on a device."""
     if isinstance(value, int):
         return dtypes.int64
     return dtypes.float64 if device.supports(dtypes.float64) else dtypes.float32
@@ -62,7 +62,7 @@ def _form(dtype: dtypes.DType, device: Device) -> str:
 
 
 class ProgramOutput:
-    """How a result is wrapped: its type, layout and the layout's number."""
+    """The type and layout of a result, from which a run's storage becomes a tensor."""
 
     __slots__ = ("dtype", "key", "shape", "strides")
 
@@ -73,12 +73,12 @@ class ProgramOutput:
         self.key = layout_key(self.dtype, self.shape, self.strides, 0, device, size)
 
     def wrap(self, storage: Storage) -> Tensor:
-        """A tensor on a storage that a run made."""
+        """Return a tensor on a storage that a run has returned."""
         return Tensor.wrap(Array(storage, self.dtype, self.shape, self.strides, 0, self.key))
 
 
 class CompiledProgram:
-    """A compiled call. ``donated`` are the positions among the inputs whose memory results may take over."""
+    """A compiled call. ``donated`` are the positions of the inputs whose memory the results may reuse."""
 
     def __init__(
         self, name: str, recording: Recording, device: Device, inputs: Sequence[Any], donated: frozenset[int],
@@ -108,16 +108,18 @@ class CompiledProgram:
         self._plain = not self._donated and not self._numbers
 
     def _is_single(self, recording: Recording) -> bool:
-        """Whether the result is one tensor, and there is nothing else to hand out."""
+        """Return whether the result is a single tensor, without captures and gradients."""
         marker = object()
         if recording.results != 1 or self._capturing or recording.new_grads:
             return False
         return recording.fill([marker]) is marker
 
     def compile(self, foreign: bool = False, known: Plan | None = None) -> None:
-        """Make the executor, so that the first run can begin.
+        """Create the executor, so that the program can run.
 
-        ``foreign``: the graph comes from a file; ``known``: the plan that was made of it before.
+        Args:
+            foreign: whether the graph comes from a file.
+            known: the plan of the graph, where an earlier process has made it.
         """
         if known is not None:
             self._executor = self.device.prepare(known)
@@ -126,12 +128,12 @@ class CompiledProgram:
 
     @property
     def planned(self) -> bool:
-        """Whether the program runs by a plan; else it runs operation by operation."""
+        """Whether the program replays a plan; otherwise it runs operation by operation."""
         return not isinstance(self._executor, OpByOp)
 
     @property
     def plan(self) -> Plan:
-        """What the executor runs, as data; ``UnsupportedError`` where the program runs operation by operation."""
+        """The plan of the program; ``UnsupportedError`` where the program runs operation by operation."""
         executor: Any = self._executor
         assert executor is not None, "the program is compiled"
         if isinstance(executor, OpByOp):
@@ -143,9 +145,12 @@ class CompiledProgram:
         return found
 
     def run(self, inputs: list[Any], originals: list[Any], call: Callable[[], str]) -> Any:
-        """One call; ``inputs`` are the tensors and numbers of the arguments in order, and ``call`` names it.
+        """Run one call and return its result.
 
-        ``originals`` are the arguments from which inputs were copied where they were not contiguous.
+        Args:
+            inputs: the tensors and numbers of the arguments in order, tensors in row-major order.
+            originals: the same tensors and numbers as given, before tensors were made contiguous.
+            call: gives the name of the call for errors.
         """
         given = self._given(inputs)
         if self._donated:
@@ -158,7 +163,7 @@ class CompiledProgram:
         )
 
     def _given(self, inputs: list[Any]) -> list[Storage]:
-        """The storages of a call's tensors and numbers."""
+        """Return the storages of a call's tensors and numbers."""
         if self._plain:
             given = [source._data.storage for source in inputs]
         else:
@@ -174,7 +179,7 @@ class CompiledProgram:
         return given
 
     def _execute(self, given: list[Storage], further: Sequence[Storage] = ()) -> list[Storage]:
-        """Run the program over the states, with further ones behind them; gives new storages of its outputs."""
+        """Run the executor over the states, followed by ``further`` states; return new storages of the outputs."""
         executor = self._executor if checking.get() is None else Interpreter(self.graph)
         assert executor is not None
         storages = self.guards.storages
@@ -186,7 +191,7 @@ class CompiledProgram:
         return made
 
     def _apart(self, inputs: list[Any], given: list[Storage], storages: list[Storage]) -> list[Storage]:
-        """Copies of inputs that lie in a state's storage: the program may write that before it reads the input."""
+        """Copy inputs that share a state's storage, since the program may write the state before it reads them."""
         held = set(map(id, storages))
         return [
             EAGER.process(OPS["copy"], (source._data,), {}, None, ())[0].storage
@@ -211,19 +216,19 @@ class CompiledProgram:
                 f"clone() one of them"
             )
         made = iter(self._execute([given[at] for at in self._positions], [given[at] for at in self._taken]))
-        fate = f"donated to {call()}; use what that gave back, or do not donate it"
-        heirs = {at: given[at].hand_over(fate) for at in self._donated}
+        fate = f"donated to {call()}; use the result of that call, or do not donate the tensor"
+        reused = {at: given[at].hand_over(fate) for at in self._donated}
         for at in self._donated:
             if not originals[at]._data.storage.disposed:  # the program got a copy
                 originals[at]._data.storage.hand_over(fate)
         results = [
-            output.wrap(next(made) if source is None else heirs[source])
+            output.wrap(next(made) if source is None else reused[source])
             for output, source in zip(self._outputs, self._sources, strict=True)
         ]
         return self._hand_out(results)
 
     def _hand_out(self, tensors: list[Tensor]) -> Any:
-        """The result, with captures where asked for, after gradients were put where they belong."""
+        """Set the gradients of the leaves, and return the result, with the captures where asked for."""
         captures = dict(zip(self._captures, tensors[self._results :], strict=False))
         grads = iter(tensors[self._results + len(self._captures) :])
         for leaf, present in self._new_grads:
@@ -233,9 +238,9 @@ class CompiledProgram:
 
 
 def _donate(graph: Graph, donated: tuple[int, ...]) -> tuple[Graph, tuple[int, ...], list[int | None]]:
-    """The graph in which donated inputs are states whose last value is an output of their type.
+    """Return the graph with donated inputs as states, each with an output of its type as final value.
 
-    Gives also which inputs became states, and for each output the input whose memory it takes over.
+    Also return which inputs became states, and for each output the input whose memory it reuses.
     """
     taken: list[int] = []
     sources: list[int | None] = [None] * len(graph.outputs)
@@ -256,7 +261,7 @@ def _donate(graph: Graph, donated: tuple[int, ...]) -> tuple[Graph, tuple[int, .
 
 
 def device_of(graph: Graph, otherwise: Device) -> Device:
-    """The device of a graph's values."""
+    """Return the device of a graph's values; ``otherwise`` for a graph without values."""
     for var in (*graph.inputs, *(state.initial for state in graph.states), *graph.outputs):
         if isinstance(var, Var):
             return devices.open(var.device)
@@ -264,7 +269,7 @@ def device_of(graph: Graph, otherwise: Device) -> Device:
 
 
 def is_dense(value: Any) -> bool:
-    """Whether a tensor lies in row-major order from the beginning of its storage; a number does."""
+    """Return whether a tensor is contiguous from the start of its storage; numbers count as contiguous."""
     if not isinstance(value, Tensor):
         return True
     data: Array = value._data
@@ -272,7 +277,7 @@ def is_dense(value: Any) -> bool:
 
 
 def dense(value: Any) -> Any:
-    """A tensor in row-major order from the beginning of its storage, copied where it lies otherwise."""
+    """Return a tensor that is contiguous from the start of its storage: the tensor itself, or a copy."""
     if is_dense(value):
         return value
     (copied,) = EAGER.process(OPS["copy"], (value._data,), {}, None, ())

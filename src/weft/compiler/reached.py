@@ -1,4 +1,4 @@
-"""What a function reaches: the variables that it names, and where a call of it works."""
+"""The variables that a function names, and the device of a call of the function."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from weft.tensors.tensor import Tensor
 
 
 def device_name_of_call(fn: Callable[..., Any], inputs: Sequence[Any]) -> str:
-    """As ``device_of_call``, but ``cpu`` where nothing says another: no device is opened."""
+    """Return the device name of ``device_of_call`` without opening a device; ``cpu`` where no tensor is found."""
     given = [source for source in inputs if isinstance(source, Tensor)]
     found = given[0] if given else next(_reached(fn), None)
     return "cpu" if found is None else str(found.device)
 
 
 def device_of_call(fn: Callable[..., Any], inputs: Sequence[Any]) -> Device:
-    """Where Python numbers go: to the tensors of the call, else to those that the function reaches first."""
+    """Return the device of a call: of the tensors among its inputs, else of the first tensor that ``fn`` names."""
     given = [source for source in inputs if isinstance(source, Tensor)]
     found = given[0] if given else next(_reached(fn), None)
     return devices.default() if found is None else devices.open(str(found.device))
 
 
 def variables(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
-    """The values that a function names directly, by their names: those of its closure, then its globals."""
+    """Yield the variables that a function names directly as (name, value): those of its closure, then its globals."""
     plain = inspect.unwrap(fn)
     code, scope = getattr(plain, "__code__", None), getattr(plain, "__globals__", {})
     cells = getattr(plain, "__closure__", None) or ()
@@ -40,7 +40,7 @@ def variables(fn: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _reached(fn: Callable[..., Any]) -> Iterator[Tensor]:
-    """The tensors that a function names directly: in itself, its object, its closure, its globals."""
+    """Yield the tensors that a function reaches directly: in its object, its closure and its globals."""
     for value in (fn, getattr(fn, "__self__", None), *(value for _, value in variables(fn))):
         if isinstance(value, Tensor):
             yield value

@@ -1,7 +1,7 @@
-"""``ReadGuards``: whether what a program read of Python beside tensors is as it was, checked at each call.
+"""``ReadGuards``: check at each call that the Python values which the traced function read have not changed.
 
-The check compares identities, without a step of Python for each read. Only where one differs it looks at values: a
-plain value that is equal to the old one is taken over, and a tensor stands in for another of its kind.
+The check compares identities, without a Python loop over the reads. Only where an identity differs, it compares values:
+an equal plain value fits, and a tensor may replace another tensor of its type.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _contents = attrgetter("cell_contents")
 
 
 class ReadGuards:
-    """The values that must be as they were, in groups by how they are read again."""
+    """The reads of a trace, grouped by how they are read again, with their values."""
 
     def __init__(self, reads: Sequence[Read]) -> None:
         order: dict[Any, list[Read]] = {of_dict: [], of_cell: [], of_object: []}
@@ -28,7 +28,7 @@ class ReadGuards:
         for read in reads:
             absent = read.get is of_dict and (
                 read.value is None or read.value is MISSING
-            )  # ``dict.get`` tells them not apart
+            )  # ``dict.get`` does not distinguish None from a missing entry
             (others if absent else order.get(read.get, others)).append(read)
             if isinstance(read.value, list | dict | set):
                 self._copies.append((read, snapshot(read.value)))
@@ -43,7 +43,7 @@ class ReadGuards:
         return len(self._reads)
 
     def _keep(self, values: list[Any]) -> None:
-        """Compare with these values from now on."""
+        """Store the values that later calls are compared with."""
         self._values = values
         ids, first, second = list(map(id, values)), len(self._tables), len(self._tables) + len(self._cells)
         third = second + len(self._owners)
@@ -51,14 +51,14 @@ class ReadGuards:
         self._owner_ids, self._other_ids = ids[second:third], ids[third:]
 
     def _is_same(self) -> bool:
-        """Whether all values are the very ones."""
+        """Return whether all values are identical to the stored values."""
         if self._tables and list(map(id, map(dict.get, self._tables, self._names))) != self._table_ids:
             return False
         if self._cells:
             try:
                 if list(map(id, map(_contents, self._cells))) != self._cell_ids:
                     return False
-            except ValueError:  # a variable that was deleted
+            except ValueError:  # a deleted variable
                 return False
         if self._owners:
             now = map(getattr, self._owners, self._attributes, repeat(MISSING))
@@ -73,7 +73,7 @@ class ReadGuards:
         return [read.get(read.owner, read.name) for read in self._reads]
 
     def hold(self) -> bool:
-        """Whether all is as it was."""
+        """Return whether all values are as they were when the function was traced."""
         if not self._is_same():
             now = self._now()
             for value, old in zip(now, self._values, strict=True):
@@ -83,24 +83,27 @@ class ReadGuards:
         return not self._copies or all(same(read.value, copy) for read, copy in self._copies)
 
     def replaced(self) -> tuple[str, dict[int, Tensor]]:
-        """Why the program does not fit, and else the tensors that stand in for others, by identity of the old ones."""
+        """Return the reason why the program does not fit, and the new tensors by the id of the old tensor."""
         found: dict[int, Tensor] = {}
         for read, value, old in zip(self._reads, self._now(), self._values, strict=True):
             if value is old or is_plain(old) and same(value, old):
                 continue
             if isinstance(old, Tensor) and isinstance(value, Tensor):
                 if found.setdefault(id(old), value) is not value:
-                    return f"{read.label} is no longer the tensor that another name stands for", {}
+                    return f"{read.label} is another tensor, and was the same tensor as another variable", {}
                 continue
-            words = f"{value!r}, was {old!r}" if is_plain(old) and is_plain(value) else "another than before"
-            return f"{read.label} is {words}", {}
+            plain = is_plain(old) and is_plain(value)
+            return (
+                f"{read.label} is {f'{value!r}, was {old!r}' if plain else 'another object than before'}",
+                {},
+            )
         for read, copy in self._copies:
             if not same(read.value, copy):
                 return f"{read.label} is {read.value!r}, was {copy!r}", {}
         return "", found
 
     def take_over(self) -> None:
-        """Take the values as they are now for those of the trace."""
+        """Accept the present values as those of the trace."""
         self._keep(self._now())
 
 

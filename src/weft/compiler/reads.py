@@ -1,8 +1,8 @@
-"""``Reads``: what of Python a traced function read, beside tensors: variables, and attributes of objects.
+"""``Reads``: the Python values that a traced function reads: variables, and attributes of objects.
 
-From the function on, everything that is reached by name is followed: the variables of its closure, its globals, the
-functions that these hold, and attributes of objects as they are read (``observing``). ``ReadGuards`` compare plain
-values with what they were, and other objects by identity. ``restore`` undoes what a refused trace wrote.
+The trace follows everything that the function reaches by name: the variables of its closure, its globals, the functions
+in these variables, and attributes of objects when they are read (``observing``). ``ReadGuards`` compares plain values
+with their earlier values, and other objects by identity. ``restore`` undoes the writes of a failed trace.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from weft.tensors.array import Array
 from weft.tensors.tensor import Tensor
 
 MISSING = type("Missing", (), {"__repr__": lambda _: "missing"})()
-"""In the place of a value that is not there."""
+"""The value of a missing variable, attribute or entry."""
 
 _TABLES = ("_parameters", "_buffers", "_modules", "_transient")
 _SKIPPED = frozenset((*_TABLES, "training", "_hooks", "__dict__", "__class__", "forward", "extra_repr"))
-"""Attributes of modules that are guarded by themselves, or say nothing."""
+"""Attributes of modules that have guards of their own, or need none."""
 FEW_TENSORS = 16
-"""Entries of a list or dict of tensors that are looked at one by one."""
+"""The most tensors of a list or dict that get a guard each."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """One value that was read: ``get(owner, name)`` gives it again, ``label`` names it in words."""
+    """A value that the function read: ``get(owner, name)`` reads it again, ``label`` names it in words."""
 
     get: Callable[[Any, Any], Any]
     owner: Any
@@ -44,7 +44,7 @@ class Read:
 
 
 def of_cell(cell: CellType, _: Any) -> Any:
-    """What a variable of an enclosing function holds."""
+    """Return the value of a closure variable, ``MISSING`` where it is unset."""
     try:
         return cell.cell_contents
     except ValueError:
@@ -52,22 +52,22 @@ def of_cell(cell: CellType, _: Any) -> Any:
 
 
 def of_dict(table: dict[Any, Any], name: Any) -> Any:
-    """An entry of a dict."""
+    """Return an entry of a dict, or ``MISSING``."""
     return table.get(name, MISSING)
 
 
 def of_object(owner: Any, name: str) -> Any:
-    """An attribute of an object."""
+    """Return an attribute of an object, or ``MISSING``."""
     return getattr(owner, name, MISSING)
 
 
 def of_list(owner: Any, position: int) -> Any:
-    """An item of a sequence."""
+    """Return an item of a sequence, or ``MISSING``."""
     return owner[position] if position < len(owner) else MISSING
 
 
 class Reads:
-    """What one trace read and wrote of Python."""
+    """The Python values that one trace reads and writes."""
 
     def __init__(self) -> None:
         self.found: dict[tuple[int, Any], Read] = {}
@@ -83,11 +83,11 @@ class Reads:
     # Following.
 
     def follow(self, fn: Any) -> None:
-        """Follow the traced function: its variables, its object, what these hold."""
+        """Follow the traced function: its variables, its object, and the values that these hold."""
         self._reach(fn, "the function")
 
     def know(self, owner: Any) -> None:
-        """Note the attributes of an object from now on."""
+        """Observe the attributes of an object from now on."""
         if id(owner) in self._known:
             return
         self._known[id(owner)] = owner
@@ -122,7 +122,7 @@ class Reads:
             self._reach(value.__wrapped__, label)
 
     def _contain(self, value: Any, label: str) -> None:
-        """Follow the entries of a container, and keep what it holds in case the trace is refused."""
+        """Follow the entries of a container, and store a copy in case the trace fails."""
         if id(value) in self._containers or len(value) > 16 * LARGEST:
             return
         if not isinstance(value, tuple):
@@ -141,7 +141,7 @@ class Reads:
                 self._reach(part, label)
 
     def _visit(self, fn: FunctionType) -> None:
-        """Note the variables that a function of the user's program names."""
+        """Record the variables that a function of the user's program names."""
         if id(fn) in self._functions or is_foreign(fn.__module__):
             return
         self._functions[id(fn)] = fn
@@ -164,7 +164,7 @@ class Reads:
             self._reach(wrapped, "the function")
 
     def _variable(self, read: Read, attributes: tuple[str, ...]) -> None:
-        """Note a variable; attributes of Python's modules and of classes behind it are followed."""
+        """Record a variable, and follow the attributes that are read of modules and classes in it."""
         while True:
             value = read.value
             if value is MISSING or isinstance(value, ModuleType) and is_foreign(value.__name__):
@@ -186,13 +186,13 @@ class Reads:
             else:
                 found = getattr(value, name, MISSING)
                 read = Read(of_object, value, name, found, f"{value.__name__}.{name}")
-                if isinstance(found, MethodType):  # made anew at each read
+                if isinstance(found, MethodType):  # Python makes a new object at each read
                     return
 
-    # What the observed classes tell.
+    # Notifications of the observed classes.
 
     def looked(self, owner: Any, name: str, value: Any) -> None:
-        """An attribute of a known object was read."""
+        """Record that an attribute of an observed object was read."""
         key = (id(owner), name)
         if id(owner) not in self._known or key in self.found or key in self._written:
             return
@@ -207,12 +207,12 @@ class Reads:
         elif _is_stored(type(owner), name):
             read = Read(of_object, owner, name, value, f"{type(owner).__name__}.{name}")
         else:
-            return  # a property, or what __getattr__ gives: what these read is noted itself
+            return  # a property or __getattr__, whose own reads are recorded
         self._note(read, key)
         self._reach(value, read.label)
 
     def changing(self, owner: Any, name: str) -> None:
-        """An attribute of an object is about to be written."""
+        """Record that an attribute of an object is about to be written, and store the old value."""
         if id(owner) not in self._known:
             return
         self._written.add((id(owner), name))
@@ -231,12 +231,12 @@ class Reads:
     # The end of the trace.
 
     def end(self) -> None:
-        """Let go of the classes that were observed."""
+        """End the observation of classes."""
         while self._observed:
             stop(self._observed.pop())
 
     def restore(self) -> None:
-        """Give objects, containers and variables what they held before the trace."""
+        """Restore the values that objects, containers and variables had before the trace."""
         for owner, attributes, tables in self._objects.values():
             present = vars(owner)
             present.clear()
@@ -263,7 +263,7 @@ class Reads:
                 read.owner[read.name] = read.value
 
     def settled(self) -> tuple[list[Read], list[str]]:
-        """The reads to guard, and what the function itself changed, which is guarded by nobody."""
+        """Return the reads to guard, and labels of the values that the function itself changed, which get no guard."""
         kept, changed = [], []
         for read in self.found.values():
             if not _is_guarded(read.value):
@@ -286,14 +286,14 @@ def _same_entries(container: Any, entries: Any) -> bool:
 
 
 def _is_guarded(value: Any) -> bool:
-    """Whether another value means another program. Containers of other things than plain values may be filled anew."""
+    """Return whether another value means another program; containers of other than plain values may be refilled."""
     if isinstance(value, list | dict | set):
         return snapshot(value) is not None
     return not isinstance(value, MethodType | Iterator)
 
 
 def _is_stored(kind: type, name: str) -> bool:
-    """Whether a class keeps a value by a name: an attribute of the class, or a slot; not a property."""
+    """Return whether a class stores a value under a name, as a class attribute or a slot, not as a property."""
     for base in kind.__mro__:
         if name in base.__dict__:
             found = base.__dict__[name]
@@ -309,7 +309,7 @@ _ATTRIBUTES = frozenset({"LOAD_ATTR", "LOAD_METHOD"})
 
 @lru_cache(maxsize=2048)
 def _names(code: CodeType) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """The variables that a function and the functions in it name, each with the attributes that are read of it."""
+    """Return the variables that a function and its nested functions name, each with the attributes read of it."""
     found: dict[tuple[str, tuple[str, ...]], None] = {}
     name, attributes = "", []
     for instruction in dis.get_instructions(code):

@@ -1,7 +1,7 @@
-"""What ``torch.jit`` has beside: scripting, which weft does not need. The names are attributes of ``weft.jit``.
+"""The other names of ``torch.jit``, as attributes of ``weft.jit``, for programs that use TorchScript.
 
-TorchScript compiles Python's text so that models run without Python and faster. Here the function stays Python, and
-what makes it fast is ``weft.jit`` or ``weft.compile``; so the decorators give the function back.
+TorchScript compiles Python source, so that models run faster and without Python. weft has no scripting: ``weft.jit``
+and ``weft.compile`` trace the function, so the decorators return the function unchanged.
 """
 
 from __future__ import annotations
@@ -15,63 +15,63 @@ from weft.nn.module import Module
 F = TypeVar("F")
 
 Attribute = Any
-"""PyTorch's mark of a scripted class's attribute."""
+"""A placeholder of ``torch.jit.Attribute``."""
 
 
 def script(obj: F, *_: Any, **__: Any) -> F:
-    """The function, class or module itself, which stays Python; compile it with ``weft.jit`` or ``weft.compile``."""
+    """Return the function, class or module unchanged; compile it with ``weft.jit`` or ``weft.compile``."""
     return obj
 
 
 def script_if_tracing(fn: F) -> F:
-    """The function itself."""
+    """Return the function unchanged."""
     return fn
 
 
 def export(fn: F) -> F:
-    """The method itself."""
+    """Return the method unchanged."""
     return fn
 
 
 def ignore(drop: Any = False, **_: Any) -> Any:
-    """The method itself: ``@ignore`` and ``@ignore()`` mark what TorchScript leaves to Python, as all is here."""
+    """Return the method unchanged; ``@ignore`` and ``@ignore()`` mark methods that TorchScript does not compile."""
     return drop if callable(drop) else unused
 
 
 def unused(fn: F) -> F:
-    """The method itself."""
+    """Return the method unchanged."""
     return fn
 
 
 def is_scripting() -> bool:
-    """Whether TorchScript compiles the function: False."""
+    """Return False: TorchScript never compiles the function."""
     return False
 
 
 def is_tracing() -> bool:
-    """Whether TorchScript traces the function: False; ``weft.compiler.is_compiling`` tells of ``weft.jit``."""
+    """Return False: TorchScript never traces the function. See ``weft.compiler.is_compiling`` for ``weft.jit``."""
     return False
 
 
 def annotate(the_type: Any, the_value: F) -> F:
-    """The value."""
+    """Return the value."""
     return the_value
 
 
 def interface(obj: F) -> F:
-    """The class itself."""
+    """Return the class unchanged."""
     return obj
 
 
 class ScriptModule(Module):
-    """TorchScript's modules, for programs that ask whether a module is one of them: none is."""
+    """A class without instances, for ``isinstance`` tests of programs that use TorchScript."""
 
     def __init__(self) -> None:
         refused("jit.ScriptModule", "modules stay Python; derive from weft.nn.Module")()
 
 
 class ScriptFunction:
-    """TorchScript's functions, for programs that ask whether a function is one of them: none is."""
+    """A class without instances, for ``isinstance`` tests of programs that use TorchScript."""
 
     def __init__(self, *_: Any) -> None:
         refused("jit.ScriptFunction", "functions stay Python")()
@@ -95,6 +95,6 @@ NAMES: dict[str, Any] = {
 
 
 def attach(target: Callable[..., Any]) -> None:
-    """Make the names attributes of ``weft.jit``, which is a function here and a module in PyTorch."""
+    """Set the names as attributes of ``weft.jit``, which is a function in weft and a module in PyTorch."""
     for name, value in NAMES.items():
         setattr(target, name, value)

@@ -1,8 +1,7 @@
-"""Signatures: what of a call's arguments decides which compiled program runs it.
+"""Signatures: the properties of a call's arguments that select the compiled program.
 
-``take`` walks the arguments once a call: tensors and numbers become the program's inputs, and everything that must be
-the same for a program to fit (structure, layouts, static values) becomes a key. ``describe`` says the same in words,
-so that a new program can be explained by what differs.
+``take`` walks the arguments once a call. Tensors and numbers become the program's inputs; structure, layouts and static
+values become a key. ``describe`` states the same in words, and ``difference`` explains a recompilation by them.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ STATIC = (
     BuiltinFunctionType,
     MethodType,
 )
-"""Values that a program is made for, by equality."""
+"""Types of static values, which are compiled in and compared by equality."""
 BY_IDENTITY = (Module, Optimizer)
-"""Objects that a program is made for, by identity."""
+"""Types of objects that are compiled in and compared by identity."""
 
 
 def take(value: Any, inputs: list[Any], key: list[Any]) -> None:
-    """Add the tensors and numbers in a tree to ``inputs``, and what else decides about a program to ``key``."""
+    """Append the tensors and numbers of a tree to ``inputs``, and its structure, layouts and statics to ``key``."""
     kind = type(value)
     (_WALKS.get(kind) or _resolve(kind, value))(value, inputs, key)
 
@@ -67,7 +66,7 @@ def _static(value: Any, inputs: list[Any], key: list[Any]) -> None:
 
 
 class Same:
-    """An object in a key, found again by identity, whatever its ``==`` and ``hash`` say. It is kept alive."""
+    """An object in a key that compares by identity, whatever its ``==`` and ``hash`` are; it is kept alive."""
 
     __slots__ = ("value",)
 
@@ -118,7 +117,7 @@ _WALKS: dict[type, Walk] = {
 
 
 def _resolve(kind: type, value: Any) -> Walk:
-    """The walk for a type that was not met before."""
+    """Return the walk for a new type, and store it in the table."""
     table: list[tuple[Any, Walk]] = [
         (Tensor, _tensor), (STATIC, _static), (BY_IDENTITY, _by_identity), ((int, float), _number),
         ((tuple, list), _sequence), (dict, _mapping),
@@ -129,7 +128,7 @@ def _resolve(kind: type, value: Any) -> Walk:
             raise ArgumentTypeError(
                 mistake("jit", "an argument", f"a {kind.__name__}",
                         "a tensor, a number, a static value (bool, str, None, enum) or a tuple, list, dict or "
-                        "dataclass of such", "use weft.tensor(array) for arrays; reach other objects by closure")
+                        "dataclass of these", "use weft.tensor(array) for arrays; reach other objects by closure")
             )  # fmt: skip
         walk = _record
     _WALKS[kind] = walk
@@ -137,14 +136,14 @@ def _resolve(kind: type, value: Any) -> Walk:
 
 
 def is_input(leaf: Any) -> bool:
-    """Whether a leaf is given to the program at each call, and not built into it."""
+    """Return whether a leaf is an input of the program; other leaves are compiled in."""
     return isinstance(leaf, Tensor) or (isinstance(leaf, int | float) and not isinstance(leaf, STATIC))
 
 
 def describe(
     names: Sequence[str], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Iterator[tuple[str, str]]:
-    """The leaves of a call by name, each in words."""
+    """Yield the leaves of a call as (name, description)."""
     for position, value in enumerate(args):
         name = names[position] if position < len(names) else f"argument {position}"
         yield from ((path, _words(leaf)) for path, leaf in paths(value, name))
@@ -164,17 +163,17 @@ def _words(leaf: Any) -> str:
 
 
 def difference(old: Sequence[tuple[str, str]], new: Sequence[tuple[str, str]]) -> str:
-    """What differs first between two descriptions; empty where nothing does.
+    """Return the first difference between two descriptions in words; empty where there is none.
 
     >>> difference([("x", "float32[2]")], [("x", "float32[3]")])
     'x is float32[3], was float32[2]'
     """
     for (old_name, old_words), (name, words) in zip(old, new, strict=False):
         if old_name != name:
-            return f"{name} is given in the place of {old_name}"
+            return f"{name} is given instead of {old_name}"
         if old_words != words:
             return f"{name} is {words}, was {old_words}"
     if len(old) != len(new):
-        longer, verb = (new, "is given too") if len(new) > len(old) else (old, "is not given")
+        longer, verb = (new, "is an additional argument") if len(new) > len(old) else (old, "is missing")
         return f"{longer[min(len(old), len(new))][0]} {verb}"
     return ""

@@ -1,7 +1,7 @@
-"""``announced``: a log line for compilations that take long, which says what is compiled and what would be faster.
+"""``announced``: log a warning for a compilation that takes long, with advice where the graph holds an unrolled loop.
 
-It is a warning of the logger ``weft.compiler``: programs that configure no logging see it on standard error, after two
-seconds and not sooner.
+The warning goes to the logger ``weft.compiler`` after two seconds. Programs that configure no logging see it on standard
+error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AFTER = 2.0
 
 @contextmanager
 def announced(graph: Graph) -> Iterator[None]:
-    """Log what is being compiled, once, if it is not done after ``AFTER`` seconds."""
+    """Log a description of the graph if the block has not ended after ``AFTER`` seconds."""
     timer = threading.Timer(AFTER, lambda: LOG.warning("%s", description(graph)))
     timer.daemon = True
     timer.start()
@@ -33,13 +33,13 @@ def announced(graph: Graph) -> Iterator[None]:
 
 
 def description(graph: Graph) -> str:
-    """How large a graph is, and the lines of a loop that was written out in it, with the advice to use ``scan``."""
+    """Return the size of a graph in words, and the lines of an unrolled loop in it, with the advice to use ``scan``."""
     text = f"still compiling a program of {len(graph.nodes):,} operations"
     loop = written_out(graph)
     if loop is not None:
         where = f" at the {loop.lines}" if loop.lines else ""
         text += (
-            f"; it holds some {loop.steps:,} equal steps of a loop{where}: "
-            "a loop of equal steps is compiled once with weft.compiler.scan"
+            f"; it contains an unrolled loop of about {loop.steps:,} steps{where}: "
+            "weft.compiler.scan compiles the body of such a loop once"
         )
     return text

@@ -1,6 +1,6 @@
-"""What ``tune`` measures: products of matrices by tile and pieces of the depth, folds by how many share a result.
+"""The kernels that ``tune`` measures: matrix products by tile and split of the depth, reductions by team size.
 
-A subject has memory to run in, and runs as it would be lowered with one choice or another.
+A subject allocates memory for its kernel, and runs the kernel as it would be lowered with each choice.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from weft.target import KernelSpec, TargetProfile
 from weft.tensors.creation import ones
 
 TRIED = 12
-"""Candidates that are measured of each product: those that the shipped table expects to be fastest."""
+"""How many candidates of each product are measured: those that the shipped table expects to be fastest."""
 
 Dispatch = tuple[KernelSpec, Sequence[Range], Sequence[int | float]]
 
 
 class Subject(Protocol):
-    """One question: ``choices`` are its possible answers, the shipped one first."""
+    """A tuning question; ``choices`` are its possible answers, the shipped answer first."""
 
     question: str
     choices: list[Choice]
 
     def dispatches(self, choice: Choice) -> list[Dispatch]:
-        """What runs with a choice; ``KernelError`` where the target cannot."""
+        """Return the dispatches of a choice; ``KernelError`` where the target cannot run it."""
 
 
 def subjects(device: Device, plain: TargetProfile, graph: Graph) -> Iterator[Callable[[], Subject]]:
-    """What there is to measure of a graph that is lowered without measurements, each question once.
+    """Yield a constructor of each subject of a graph, once for each question; ``plain`` is the profile without choices.
 
-    They come as makers, so that the memory of one is free before the next takes its own.
+    The subjects are constructed one after another, so that only one of them holds memory at a time.
     """
     lowered = lower(passes.run(graph, plain), plain)
     seen = set()
@@ -58,7 +58,9 @@ def subjects(device: Device, plain: TargetProfile, graph: Graph) -> Iterator[Cal
     fused = fuse(lowered, plain)
     for call in flat(fused.calls):
         kernel = call.kernel
-        if not isinstance(kernel, Kernel) or kernel.parameters:  # those of loops depend on the round
+        if (
+            not isinstance(kernel, Kernel) or kernel.parameters
+        ):  # kernels with parameters depend on a loop's step
             continue
         for question, part in tuning.asked(kernel).items():
             if question not in seen:
@@ -68,14 +70,14 @@ def subjects(device: Device, plain: TargetProfile, graph: Graph) -> Iterator[Cal
 
 
 def _filled(device: Device, dtype: DType, elements: int) -> Storage:
-    """Memory with ones in it: indices of most tables, and numbers that no kernel is slow for."""
+    """Return memory filled with ones, which are valid indices of most tables and fast operands of every kernel."""
     made: Any = bind(OPS["cast"], ones(elements, device=device.name), dtype=dtype)
     storage: Storage = made._data.storage
     return storage
 
 
 class Fold:
-    """A fused kernel with one fold; the choice is how many invocations share each of its results."""
+    """A fused kernel with one reduction; the choice is its team size: how many invocations share each result."""
 
     def __init__(
         self, device: Device, plain: TargetProfile, question: str, kernel: Kernel, lowered: Lowered
@@ -92,14 +94,16 @@ class Fold:
         self.storages = [_filled(device, buffer.dtype, sizes[buffer.name]) for buffer in self.kernel.buffers]
 
     def dispatches(self, choice: Choice) -> list[Dispatch]:
-        """The one kernel, shared otherwise."""
+        """Return the kernel with the team size of a choice."""
         if self.kernel.vector > 1 and choice[1] == 0:
-            raise KernelError(f"{self.question}: elements are taken four at a time by teams only")
+            raise KernelError(
+                f"{self.question}: a team size of 0 is given, expected 1 or more for a vector kernel"
+            )
         return [(generate(replace(self.kernel, cooperative=choice[1]), self.profile), self.storages, ())]
 
 
 class Product:
-    """A call of ``matmul`` with memory to run it in: operands where the call has them, ones in them."""
+    """A call of ``matmul`` with operands in the layout of the call, filled with ones."""
 
     def __init__(self, device: Device, plain: TargetProfile, question: Asked, call: KernelCall) -> None:
         kernel = call.kernel
@@ -125,7 +129,7 @@ class Product:
         ]
 
     def dispatches(self, choice: Choice) -> list[Dispatch]:
-        """The product, and where its depth is cut the sum of its pieces."""
+        """Return the product's dispatch, and where its depth is split the sum of the partial products."""
         profile = replace(self.profile, choices={self.question: choice})
         a, b, c = self.operands
         program = gpu_program(a, b, c, self.layout, profile, 3)
@@ -146,5 +150,5 @@ class Product:
 
 
 def _reach(size: Sequence[int], strides: Sequence[int]) -> int:
-    """Elements up to the last one of a view."""
+    """Return the number of elements from the first to the last element of a view."""
     return 1 + sum((count - 1) * stride for count, stride in zip(size, strides, strict=True))

@@ -1,8 +1,8 @@
-"""``trace(fn, *args)``: run a program once with traced tensors, and keep what it did as a graph.
+"""``trace(fn, *args)``: run a function once with traced tensors, and record its operations as a graph.
 
-Tensors that the program reaches by closure (parameters, optimizer state, the random generators' counters) become
-states of the graph, keyed by storage; ``Traced`` reads them when it runs and writes back what changed. ``record`` is
-the same with all that ``jit`` wants to know besides.
+Tensors that the function reaches by closure (parameters, optimizer state, the counters of random generators) become
+states of the graph, one for each storage. ``Traced`` reads them when it runs and writes the changed states back.
+``record`` additionally records the guards, gradients and captures that ``jit`` needs.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from weft.utils.tree import Rebuild, flatten
 LOG = logging.getLogger("weft.compiler")
 
 Enter = Callable[[Tracing, int, Any], Any]
-"""What stands for a leaf of the arguments, by its position, in the trace: a traced tensor, or the leaf itself."""
+"""Returns the traced value of an argument leaf, from the trace, the leaf's position and the leaf."""
 
 
 @dataclass(frozen=True)
@@ -51,25 +51,32 @@ class Recording:
     """The array behind each state, in the geometry of the state's type."""
     notes: Notes
     fill: Rebuild
-    """The result for the values of its tensors."""
+    """Builds the function's result from the values of its tensors."""
     results: int
     captures: tuple[str, ...]
     grads: tuple[tuple[Tensor, Tensor | None], ...]
-    """Tensors whose ``grad`` was looked at, with what it was."""
+    """Tensors whose ``grad`` the function read, each with its ``grad`` before the trace."""
     new_grads: tuple[tuple[Tensor, bool], ...]
-    """Those that have another one afterwards: an output, or where False none."""
+    """Tensors whose ``grad`` changed; True where the new ``grad`` is an output, False where it is None."""
     generators: tuple[tuple[Generator, Tensor], ...]
     derived: Derived | None = None
-    """Where asked for and there is any: the gradients of the results, which are the graph's last outputs."""
+    """The gradients of the results, which are the graph's last outputs; ``None`` where not asked for or none exist."""
 
 
 def record(
     name: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], enter: Enter,
     keep_grads: bool = False, capturing: bool = False, deriving: bool = False,
 ) -> Recording:  # fmt: skip
-    """Trace a call; nothing is computed, and everything that the function changed is as before afterwards.
+    """Trace a call. Nothing is computed, and the tensors and objects that the function writes are restored.
 
-    ``deriving``: trace the gradients of the results too, for seeds that are the graph's last inputs.
+    Args:
+        name: the function's name, for errors.
+        fn: the function.
+        args, kwargs: the arguments of the call.
+        enter: returns the traced value of an argument leaf.
+        keep_grads: also return gradients for leaves that had none before.
+        capturing: record the tensors that ``weft.capture`` marks.
+        deriving: also trace the gradients of the results, for seeds that become the graph's last inputs.
     """
     while True:
         try:
@@ -89,14 +96,14 @@ def _record_once(
         recording = _recorded(tracing, notes, fn, (args, kwargs), enter, keep_grads, capturing, deriving)
         refuse_escaped(name, tracing.made)
     except BaseException:
-        notes.reads.restore()  # objects that the function wrote hold what they held before
+        notes.reads.restore()  # undo the function's writes to Python objects
         raise
     refuse_kept(name, notes.written_constants(tracing.written()))
     changed = notes.reads.settled()[1]
     if changed:
         LOG.warning(
-            "%s: %s is changed by the function, which happens when it is traced and not at each call; return the new "
-            "value, or keep it in a tensor", name, ", ".join(changed),
+            "%s: the function changes %s, which happens only when it is traced and not at each call; return the new value, "
+            "or keep it in a tensor", name, ", ".join(changed),
         )  # fmt: skip
     return recording
 
@@ -146,7 +153,7 @@ def _record(
         entered = [enter(tracing, position, leaf) for position, leaf in enumerate(leaves)]
         args, kwargs = rebuild_call(entered)
         owner = getattr(fn, "__self__", None)
-        if isinstance(owner, Module):  # of a method nobody else says so
+        if isinstance(owner, Module):  # a method is called without the module's __call__, which would note it
             notes.entered(owner)
         result = fn(*args, **kwargs)
     finally:
@@ -159,7 +166,9 @@ def _record(
     generators = []
     for generator in all_generators():
         count, state = generator.give_back(), generator.standing()[0]
-        moved = count or state is not None and tracing.writes(state._data)  # by itself, in a loop or a branch
+        moved = (
+            count or state is not None and tracing.writes(state._data)
+        )  # drawn here, or in a loop or a branch
         if moved and (id(generator) in known or is_default(generator)):
             state = generator.state()
             if count:
@@ -195,13 +204,13 @@ def _record(
 
 @dataclass(frozen=True)
 class Traced:
-    """A traced program: its graph, the arrays behind its states, and the shape of its results."""
+    """A traced function: its graph, the tensors of its states, and the tree of its results."""
 
     graph: Graph
     states: tuple[Tensor, ...]
     rebuild: Rebuild
     effects: tuple[Callable[[], None], ...] = ()
-    """What Python does after each run, to go along with it."""
+    """Python functions that are called after each run."""
 
     def __call__(self, *args: Any) -> Any:
         """Interpret the graph node by node on new arguments of the same types, and write the states back."""
@@ -215,7 +224,7 @@ class Traced:
         for generator in all_generators():
             generator.fold()
         with no_grad():
-            # a contiguous value for each: the graph's views count from the first element
+            # the graph's views assume contiguous inputs
             inputs = [value.detach().contiguous() for value in given]
         results = run_interpreted(self.graph, inputs, self.states)
         for effect in self.effects:
@@ -224,11 +233,12 @@ class Traced:
 
 
 def trace(fn: Callable[..., Any], *args: Any) -> Traced:
-    """The graph of ``fn`` for arguments like these; nothing is computed and no tensor changes.
+    """Return the graph of ``fn`` for arguments like these; nothing is computed and no tensor changes.
 
-    Arguments and results are trees of tensors; numbers in the arguments are constants. A ``TensorType`` stands for a
-    tensor on the device of the others, or of those that ``fn`` reaches, else on ``cpu``: no device is asked, and
-    nothing allocated. An op that fails raises as when run, with the user's file and line.
+    Arguments and results are trees of tensors; Python numbers among the arguments are constants of the graph. A
+    ``TensorType`` stands for a tensor on the device of the other arguments, else of a tensor that ``fn`` reaches, else
+    on ``cpu``; no device is opened and no memory is allocated. An op that fails raises the same error as in eager mode,
+    with the user's file and line.
 
     >>> import weft as wf
     >>> w = wf.ones(3)
@@ -252,21 +262,22 @@ def trace(fn: Callable[..., Any], *args: Any) -> Traced:
 
     found = record(getattr(fn, "__name__", "trace"), fn, args, {}, enter)
     states = tuple([Tensor.wrap(array) for array in found.states])
-    results = found.results  # gradients of leaves that had one follow: a trace leaves them as they are
+    results = found.results  # the outputs behind are gradients, which a trace does not set
     graph = Graph(found.graph.inputs, found.graph.states, found.graph.nodes, found.graph.outputs[:results])
     return Traced(graph, states, found.fill, tuple(found.notes.effects))
 
 
 def _whole(array: Array, type_: TensorType) -> Array:
-    """All of an array's storage, in the geometry of the state's type."""
+    """Return an array over the whole storage of another, in the geometry of the state's type."""
     geometry = Geometry.contiguous(type_.shape)
     return Array(array.storage, array.dtype, geometry.shape, geometry.strides, 0)
 
 
 def eval_shape(fn: Callable[..., Any], *args: Any) -> Any:
-    """The types of the results of ``fn`` for arguments like these, without computing or allocating anything.
+    """Return the result types of ``fn`` for arguments like these; nothing is computed or allocated.
 
-    Arguments may be tensors or ``TensorType``; results are ``TensorType`` in the places of tensors.
+    Arguments are trees of tensors or ``TensorType``. The result is the tree of the function's result with a
+    ``TensorType`` for each tensor. As ``jax.eval_shape``.
 
     >>> import weft as wf
     >>> wf.compiler.eval_shape(lambda x: x @ x.T, wf.ops.TensorType((1000000, 2), wf.float32))

@@ -1,7 +1,7 @@
-"""``compile_training``: a model, a loss and an optimizer as one compiled step, with what surrounds a training.
+"""``compile_training``: a model, a loss and an optimizer as one compiled training step, with its state and schedule.
 
-A thin layer over ``jit``: the step is a jitted function (``training_step``), its results are read when asked for
-(``training_results``), and forward passes attached to it share the model (``training_forward``).
+It is a thin layer over ``jit``. The step is a jitted function (``training_step``), its results are read on demand
+(``training_results``), and attached forward passes share the model (``training_forward``).
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from weft.tensors.tensor import Tensor
 from weft.utils.tree import flatten
 
 PARTS = ("model", "optimizer", "schedule", "scaler", "random", "steps")
-"""What a training's state dict holds."""
+"""The keys of a training's state dict."""
 
 
 class CompiledTraining:
-    """A training that ``compile_training`` made: one handle from the first step to ``close()``, whatever the model.
+    """The handle of a compiled training; it stays the same when the model is replaced, until ``close()``.
 
-    Any thread may call; calls take turns. As a context it is closed at the end.
+    Any thread may call; a lock serialises the calls. A ``with`` block closes the training at its end.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class CompiledTraining:
     def _built(
         self, where: str, model: Module, optimizer: MakeOptimizer, schedule: MakeSchedule, seed: int | None
     ) -> tuple[TrainingStep, Inputs]:
-        """A step for a model, compiled already unless sizes are left open, and its inputs."""
+        """Return the step of a model and its inputs; the step is compiled unless a size is open."""
         if not isinstance(model, Module):
             raise ArgumentTypeError(mistake(where, "model", f"a {type(model).__name__}", "a Module"))
         built = built_optimizer(where, optimizer, model)
@@ -81,24 +81,24 @@ class CompiledTraining:
         return step, declared
 
     def _use(self, step: TrainingStep, inputs: Inputs) -> None:
-        """Train this from now on; the next step is the first one."""
+        """Replace the step, and count steps from 0."""
         self._step, self._inputs, self._generator = step, inputs, step.generator
         self._initial = _on_host(self._state())
         self.steps = 0
 
     @property
     def model(self) -> Module:
-        """The model that is trained."""
+        """The trained model."""
         return self._trained("model").model
 
     @property
     def optimizer(self) -> Optimizer:
-        """The optimizer, whose options may be changed; all but the learning rate are compiled in."""
+        """The optimizer. Its options may be changed; another value of any but the learning rate recompiles the step."""
         return self._trained("optimizer").optimizer
 
     @property
     def schedule(self) -> LRScheduler | None:
-        """The schedule of the learning rate, which each step moves on."""
+        """The learning rate schedule, which each step advances."""
         return self._trained("schedule").schedule
 
     @property
@@ -108,22 +108,24 @@ class CompiledTraining:
 
     @property
     def compilations(self) -> int:
-        """Programs made for the present model's step."""
+        """How many programs were compiled for the step of the present model."""
         return self._trained("compilations").program.compilations
 
-    def _trained(self, what: str) -> TrainingStep:
+    def _trained(self, member: str) -> TrainingStep:
         if self._closed:
             raise DisposedError(
-                f"train.{what}: is used after close(), expected a use before; compile it again"
+                f"train.{member}: is used after close(), expected a training that is open; call compile_training again"
             )
         return self._step
 
     def step(self, /, **inputs: Any) -> StepResult:
-        """Take a step on inputs by name: tensors, or NumPy arrays, which are copied to the device.
+        """Take one training step on inputs by name: tensors, or NumPy arrays, which are copied to the device.
 
-        Gives its loss and captures at once, while the device computes: reading them waits. Raises
-        ``ArgumentTypeError``, ``ShapeError``, ``DTypeError`` or ``DeviceError`` for inputs that are not as declared;
-        nothing is changed then.
+        Returns:
+            The loss and the captures of the step, without waiting for the device; reading a value waits.
+
+        Raises:
+            ArgumentTypeError, ShapeError, DTypeError, DeviceError: an input is not as declared; nothing has changed.
         """
         with self._lock:
             step = self._trained("step")
@@ -132,10 +134,10 @@ class CompiledTraining:
             return StepResult(self.steps, loss, Captures(captures), step.fate)
 
     def plan(self, /, **inputs: Any) -> CompiledPlan:
-        """The compiled step for inputs like these by itself, which ``save`` writes with all that it trains.
+        """Return the compiled step for inputs like these as a plan, which ``save`` writes with the model and optimizer.
 
-        A call of it, with inputs by name, gives the loss and the captures; it trains the same model, but is not counted
-        in ``steps``. See ``JitFunction.plan``.
+        A call of the plan, with inputs by name, takes a step of the same training and returns the loss and the captures;
+        ``steps`` does not count it. See ``JitFunction.plan``.
         """
         with self._lock:
             made = self._trained("plan").program.plan_with_captures(
@@ -145,11 +147,14 @@ class CompiledTraining:
         return made
 
     def attach(self, forward: Callable[..., Any], inputs: Mapping[str, Any]) -> CompiledForward:
-        """Compile ``forward(model, **inputs)`` for the model as it is trained: each call sees the last step's weights.
+        """Compile ``forward(model, **inputs)`` for the trained model; each call uses the weights of the last step.
 
-        ``inputs`` are declared as for ``compile_forward``; sizes that are ``None`` are compiled for on demand. It runs
-        in evaluation mode without recording gradients, draws from the training's random numbers, and stays attached
-        when the model is replaced.
+        The forward pass runs in evaluation mode, records no gradients, and draws from the training's random generator.
+        It stays attached when the model is replaced.
+
+        Args:
+            forward: a function of the model and the inputs.
+            inputs: the inputs, declared as for ``compile_forward``; a size of ``None`` is compiled on demand.
 
         >>> import weft as wf
         >>> train = wf.compile_training(
@@ -179,11 +184,16 @@ class CompiledTraining:
         self, model: Module, *, seed: int | None = None, optimizer: MakeOptimizer | None = None,
         schedule: MakeSchedule = None,
     ) -> None:  # fmt: skip
-        """Train another model from here on, with the same loss and inputs; forward passes stay attached.
+        """Train another model from now on, with the same loss and inputs; forward passes stay attached.
 
-        Results of steps that were not read yet raise ``Aborted``. ``optimizer`` and ``schedule`` are those of
-        ``compile_training`` made anew where they were given as functions; they must be given here where they were not.
-        ``seed`` starts the random numbers anew. Where something does not fit, nothing has changed.
+        Unread results of earlier steps raise ``Aborted``. After an error nothing has changed.
+
+        Args:
+            model: the new model.
+            seed: a new seed of the training's random generator.
+            optimizer: the new optimizer, or a function of the model that returns it. It may be omitted where
+                ``compile_training`` got a function, which is called again.
+            schedule: the same for the learning rate schedule.
         """
         where = "train.replace_model"
         with self._lock:
@@ -199,19 +209,20 @@ class CompiledTraining:
 
     @staticmethod
     def _anew(where: str, name: str, given: Any, first: Any, kind: type) -> Any:
-        """What is given, or what was given first where that can be made for another model."""
+        """Return ``given``, or ``first`` where it is a function that can be called for another model."""
         if given is None and isinstance(first, kind):
-            expected = (
-                f"one of the new model: the first was given as a {type(first).__name__}, made for the old"
-            )
-            raise ArgumentError(mistake(where, name, None, expected, "give a function that makes it"))
+            expected = f"the {name} of the new model, since the first was given as a {type(first).__name__} of the old model"
+            raise ArgumentError(mistake(where, name, None, expected, "give a function that returns it"))
         return first if given is None else given
 
     def set_lr(self, lr: float | Sequence[float] | Callable[[Optimizer], LRScheduler]) -> None:
-        """Set the learning rate of all parameter groups, or one each; a schedule ends with that.
+        """Set the learning rate, or replace the schedule.
 
-        A function of the optimizer gives a new schedule, which starts with the next step from the present rates. A
-        number costs no compilation where there was no schedule.
+        A number without an earlier schedule does not recompile the step.
+
+        Args:
+            lr: a rate for all parameter groups, or a list with one rate for each group; both remove the schedule. A
+                function of the optimizer returns a new schedule, which starts at the next step from the present rates.
         """
         with self._lock:
             step = self._trained("set_lr")
@@ -223,25 +234,26 @@ class CompiledTraining:
                 return
             rates = list(lr) if isinstance(lr, list | tuple) else [lr] * len(groups)
             if len(rates) != len(groups):
-                expected = f"a number, or {len(groups)}, one a parameter group"
+                expected = f"a number, or {len(groups)} numbers, one for each parameter group"
                 raise ArgumentError(mistake("train.set_lr", "lr", f"{len(rates)} numbers", expected))
             step.set_schedule(None)
             for group, rate in zip(groups, rates, strict=True):
                 group["lr"] = rate
 
     def seed(self, seed: int) -> None:
-        """Start the random numbers of the steps and of attached forward passes anew."""
+        """Set the seed of the random generator of the steps and of attached forward passes."""
         with self._lock:
             self._random("seed").manual_seed(seed)
 
-    def _random(self, what: str) -> Generator:
-        step = self._trained(what)
+    def _random(self, member: str) -> Generator:
+        step = self._trained(member)
         return default_generator(self._inputs.device) if step.generator is None else step.generator
 
     def reset(self, seed: int | None = None) -> None:
-        """Begin again: all is as it was when the model was compiled, the random numbers too unless ``seed`` is given.
+        """Restore the state at compilation: parameters, persistent buffers, optimizer, schedule and random numbers.
 
-        That is parameters, persistent buffers, the optimizer's state and options, and the schedule.
+        Args:
+            seed: another seed for the random numbers.
         """
         with self._lock:
             self._trained("reset")
@@ -250,7 +262,7 @@ class CompiledTraining:
                 self.seed(seed)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the training goes on from, as copies: ``model, optimizer, schedule, scaler, random, steps``."""
+        """Return a copy of the training's state: ``model, optimizer, schedule, scaler, random, steps``."""
         with self._lock:
             self._trained("state_dict")
             return copy.deepcopy(self._state())
@@ -267,10 +279,12 @@ class CompiledTraining:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from a ``state_dict()``, this training's or that of another of the same model and optimizer.
+        """Restore a ``state_dict()`` of this training, or of another training of the same model and optimizer.
 
-        The steps that follow are those that followed it, to the last bit. Raises ``ArgumentError`` or ``StateError``
-        for what does not fit; nothing has changed then.
+        The following steps are bit-identical to the steps that followed the saved state.
+
+        Raises:
+            ArgumentError, StateError: the state does not fit; nothing has changed.
         """
         where = "train.load_state_dict"
         with self._lock:
@@ -279,11 +293,13 @@ class CompiledTraining:
                 given = sorted(state_dict) if isinstance(state_dict, Mapping) else type(state_dict).__name__
                 raise ArgumentError(mistake(where, "state_dict", given, f"a dict with {', '.join(PARTS)}"))
             if (state_dict["schedule"] is None) != (step.schedule is None):
-                saved, expected = (
+                saved, wanted = (
                     "without" if schedule is None else "with"
                     for schedule in (state_dict["schedule"], step.schedule)
                 )
-                raise ArgumentError(mistake(where, "state_dict", f"{saved} a schedule", f"one {expected}"))
+                raise ArgumentError(
+                    mistake(where, "state_dict", f"{saved} a schedule", f"a state {wanted} a schedule")
+                )
             before = copy.deepcopy(self._state())
             try:
                 self._load(step, state_dict)
@@ -301,9 +317,9 @@ class CompiledTraining:
         self.steps = state["steps"]
 
     def close(self) -> None:
-        """Let go of the model and all that is compiled; results that were not read raise ``Aborted`` from now on.
+        """Release the model and all compiled programs; unread results raise ``Aborted`` from now on.
 
-        The model itself stays as the last step left it. Uses afterwards raise ``DisposedError``.
+        The model keeps the weights of the last step. Later calls raise ``DisposedError``.
         """
         with self._lock:
             if self._closed:
@@ -330,7 +346,7 @@ class CompiledTraining:
 
 
 def _on_host(state: dict[str, Any]) -> dict[str, Any]:
-    """A copy of a state dict whose tensors are arrays on the host, those of one value throughout as that value."""
+    """Copy a state dict to the host; a tensor whose elements are all equal becomes a broadcast array of one element."""
     import numpy
 
     leaves, rebuild = flatten({name: state[name] for name in ("model", "optimizer")})
@@ -350,20 +366,27 @@ def compile_training(
     schedule: MakeSchedule = None, max_norm: float | None = None, max_value: float | None = None,
     normalize_grads: bool = False, scaler: GradScaler | None = None,
 ) -> CompiledTraining:  # fmt: skip
-    """Compile the training of a model: loss, gradients, optimizer and schedule are one program, replayed at each step.
+    """Compile the training step of a model: loss, gradients, optimizer and schedule become one replayed program.
 
-    ``loss``: ``loss(model, **inputs)`` gives the loss as a 0-d tensor; ``weft.capture`` marks what steps hand out.
-    ``optimizer``: one of ``weft.optim`` over the model's parameters, or a function of the model that makes it, which
-    ``replace_model`` calls again; ``weft.optim.decay_groups`` chooses what decays by name.
-    ``inputs``: for each name an example tensor, a ``TensorType``, a shape (for float32) or a pair (shape, dtype). Sizes
-    that are ``None`` are compiled for when they first come, and are one size for all of a step.
-    ``seed``: random numbers of its own for the steps, from this seed; else they are those of ``weft.manual_seed``.
-    ``schedule``: a learning rate schedule of the optimizer, or a function that makes it; each step moves it on.
-    ``max_norm`` and ``max_value`` limit the norm of all gradients and each element, ``normalize_grads`` gives all of
-    them together the norm 1. ``scaler``: for a loss under ``weft.autocast`` in float16.
+    The step is compiled here unless a size is open, so errors in shapes are raised here, with the user's line. The
+    model is trained in its present mode (``model.train()`` or ``model.eval()``).
 
-    All is compiled here unless sizes are open, so mistakes in shapes are raised here, with the user's line. The model
-    is trained in the mode (``model.train()``) that it is in. Raises ``ShapeError`` for a loss that is not 0-d.
+    Args:
+        model: the module.
+        loss: ``loss(model, **inputs)`` returns the loss as a 0-d tensor. ``weft.capture`` in it marks further results.
+        optimizer: an optimizer over the model's parameters, or a function of the model that returns it, which
+            ``replace_model`` calls again. ``weft.optim.decay_groups`` selects parameters for weight decay by name.
+        inputs: for each name an example tensor, a ``TensorType``, a shape (of float32) or a pair (shape, dtype). A size
+            of ``None`` is open: each size is compiled at its first use, and all open sizes of a step are equal.
+        seed: the seed of a random generator for the steps; by default they use the generator of ``weft.manual_seed``.
+        schedule: a learning rate schedule, or a function of the optimizer that returns it; each step advances it.
+        max_norm: the largest total norm of the gradients.
+        max_value: the largest absolute value of a gradient's element.
+        normalize_grads: scale the gradients to the total norm 1.
+        scaler: a ``GradScaler`` for a loss under ``weft.autocast`` in float16.
+
+    Raises:
+        ShapeError: the loss is not 0-d.
 
     >>> import weft as wf
     >>> wf.manual_seed(0).device and None

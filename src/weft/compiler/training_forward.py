@@ -1,4 +1,4 @@
-"""``compile_forward``: a forward pass with inputs by name, compiled by ``jit`` for each size that comes."""
+"""``compile_forward``: a forward pass with inputs by name, compiled by ``jit`` for each size of the inputs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ from weft.nn.module import Module
 from weft.random.generator import Generator, drawing_from
 
 SIZES = 8
-"""Programs that a forward pass keeps, those used last."""
+"""How many programs a forward pass keeps, the most recently used."""
 
 
 class CompiledForward:
-    """A compiled forward pass: call it with its inputs by name. Made by ``compile_forward`` and ``train.attach``.
+    """A compiled forward pass, called with its inputs by name; made by ``compile_forward`` and ``train.attach``.
 
-    It runs without recording gradients, its model in evaluation mode; what the model's modules are set to is as before
-    afterwards.
+    A call records no gradients and runs the model in evaluation mode; the mode of each module is restored afterwards.
     """
 
     def __init__(
@@ -55,20 +54,20 @@ class CompiledForward:
         return JitFunction(run, (), SIZES, False)
 
     def __call__(self, /, **inputs: Any) -> Any:
-        """The result of the forward pass, on the device; inputs that are ``None`` sizes are compiled for on demand."""
+        """Run the forward pass and return its result on the device; a new value of an open size is compiled first."""
         with self._running():
             return self._program(**self.inputs.check(self._where, inputs))
 
     def with_captures(self, /, **inputs: Any) -> tuple[Any, Captures]:
-        """The result, and what was marked by ``weft.capture``; compiled apart from calls without captures."""
+        """Return the result and the tensors that ``weft.capture`` marked; such calls have programs of their own."""
         with self._running():
             result, found = self._program.with_captures(**self.inputs.check(self._where, inputs))
         return result, Captures(found)
 
     def plan(self, /, **inputs: Any) -> CompiledPlan:
-        """The compiled forward pass for inputs like these by itself: it reports, is saved, and is called by name.
+        """Return the compiled forward pass for inputs like these as a plan, which reports costs and can be saved.
 
-        It sees the model's weights as they are at each call. See ``JitFunction.plan``.
+        Each call of the plan uses the model's present weights. See ``JitFunction.plan``.
         """
         with self._running():
             made = self._program.plan(**self.inputs.check(self._where, inputs))
@@ -77,25 +76,27 @@ class CompiledForward:
 
     @property
     def compilations(self) -> int:
-        """Programs made so far for the present model."""
+        """How many programs were compiled for the present model."""
         return self._program.compilations
 
     @contextmanager
     def _running(self) -> Iterator[None]:
         with self._lock, no_grad():
             if self._closed:
-                raise DisposedError(f"{self._where}: is called after {self._closed}, expected a call before")
+                raise DisposedError(
+                    f"{self._where}: is called after {self._closed}, expected an open forward pass; compile it again"
+                )
             model = self._model()
             with evaluating(model):
                 yield
 
     def renew(self, device: str) -> None:
-        """Start anew with another model: programs are made when they are called for."""
+        """Remove all programs for another model; new programs are compiled on demand."""
         self.inputs.move(device)
         self._program = self._make()
 
     def close(self, fate: str = "close()") -> None:
-        """Let go of the programs and the model; calls afterwards raise ``DisposedError``."""
+        """Release the programs and the model; later calls raise ``DisposedError``."""
         with self._lock:
             self._closed = fate
             self._program.clear_cache()
@@ -104,16 +105,16 @@ class CompiledForward:
 
 
 def _nothing(*_: Any, **__: Any) -> None:
-    """In the place of what was let go of."""
+    """Replace a released function."""
 
 
 def _none() -> None:
-    """In the place of a model that was let go of."""
+    """Replace a function that returned a released model."""
 
 
 @contextmanager
 def evaluating(model: Module | None) -> Iterator[None]:
-    """A model in evaluation mode, each of its modules as it was afterwards."""
+    """Set a model to evaluation mode in a ``with`` block, and restore the mode of each module."""
     training = [] if model is None else [module for module in model.modules() if module.training]
     for part in training:
         part.training = False
@@ -125,13 +126,19 @@ def evaluating(model: Module | None) -> Iterator[None]:
 
 
 def compile_forward(model: Callable[..., Any], inputs: Mapping[str, Any]) -> CompiledForward:
-    """Compile a module, or a function of tensors, for calls with its inputs by name.
+    """Compile a module, or a function of tensors, for calls with inputs by name.
 
-    ``inputs``: for each name an example tensor, a ``TensorType``, a shape (for float32) or a pair (shape, dtype). A
-    size that is ``None`` is compiled for when it first comes (the 8 used last are kept), and is one size for all of a
-    call. Without such sizes all is compiled here, where mistakes in shapes are raised with the user's line. A module
-    runs in evaluation mode; a function as it stands, with the modules that it reaches as they are. Nothing is recorded
-    for gradients. Calls raise ``ShapeError``, ``DTypeError`` or ``ArgumentTypeError`` for other inputs.
+    A module runs in evaluation mode; a function runs the modules that it reaches in their present mode. No gradients
+    are recorded. Without open sizes the function is compiled here, and errors in shapes name the user's line.
+
+    Args:
+        model: the module or function.
+        inputs: for each name an example tensor, a ``TensorType``, a shape (of float32) or a pair (shape, dtype). A size
+            of ``None`` is open: each size is compiled at its first use (8 programs are kept), and all open sizes of a
+            call are equal.
+
+    Raises:
+        ShapeError, DTypeError, ArgumentTypeError: in a call, for inputs that are not as declared.
 
     >>> import weft as wf
     >>> predict = wf.compile_forward(wf.nn.Linear(4, 2), {"input": (None, 4)})
@@ -163,7 +170,7 @@ def _call(model: Module, **inputs: Any) -> Any:
 
 
 def device_of_model(model: Module) -> str:
-    """Where a model's parameters and buffers are; the default device where it has none."""
+    """Return the device of a model's parameters and buffers; the default device where it has none."""
     found = next(model.parameters(), None)
     if found is None:
         found = next(model.buffers(), None)  # type: ignore[assignment]

@@ -1,7 +1,7 @@
-"""Inputs by name: what a compiled step or forward pass takes, as declared, and the check of what it is given.
+"""Declared inputs of a compiled step or forward pass, and the check of the inputs of each call.
 
-A dimension that is ``None`` may be of any size, which is compiled for when it first comes; all such dimensions of a
-call are of one size, as in Keras and ONNX.
+A dimension of ``None`` is open: each size is compiled at its first use. All open dimensions of a call have one size, as
+in Keras and ONNX.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from weft.tensors.tensor import Tensor, tensor
 FORMS = "an example tensor, a TensorType, a shape such as (None, 784) for float32, or a pair (shape, dtype)"
 
 LAYOUTS = 64
-"""Layouts of tensors (shape, type, device, strides) that are remembered as fitting, for each input."""
+"""How many checked layouts (shape, type, device, strides) are cached for each input."""
 
 
 @dataclass(frozen=True)
 class Declared:
-    """The shape, with ``None`` for what is open, and the type of an input."""
+    """The declared shape of an input, with ``None`` for open sizes, and its type."""
 
     shape: tuple[int | None, ...]
     dtype: DType
@@ -34,20 +34,29 @@ class Declared:
         return f"{self.dtype.name}[{', '.join(map(str, self.shape))}]"
 
     def takes(self, shape: tuple[int, ...]) -> bool:
-        """Whether a shape fits, but for the agreement of open dimensions."""
+        """Return whether a shape fits, apart from the agreement of open sizes."""
         return len(shape) == len(self.shape) and all(
             expected is None or expected == size for expected, size in zip(self.shape, shape, strict=True)
         )
 
 
 class Inputs:
-    """The inputs of something compiled; ``where`` names it in errors, ``device`` is where the tensors must be."""
+    """The declared inputs of a compiled step or forward pass.
+
+    ``where`` names it in errors; ``device`` is the device of its tensors.
+    """
 
     def __init__(self, where: str, inputs: Mapping[str, Any], device: str) -> None:
         if not isinstance(inputs, Mapping) or not all(isinstance(name, str) for name in inputs):
             given = type(inputs).__name__ if not isinstance(inputs, Mapping) else list(inputs)
             raise ArgumentTypeError(
-                mistake(where, "inputs", given, "a dict of names and what they stand for")
+                mistake(
+                    where,
+                    "inputs",
+                    given,
+                    "a dict from names to declarations",
+                    f"declare each input by {FORMS}",
+                )
             )
         self.device = device
         self.declared = {name: _declared(where, name, declaration) for name, declaration in inputs.items()}
@@ -61,21 +70,22 @@ class Inputs:
 
     @property
     def open(self) -> bool:
-        """Whether sizes are left to the calls."""
+        """Whether any size is open."""
         return any(None in declared.shape for declared in self.declared.values())
 
     def examples(self) -> dict[str, Tensor]:
-        """Tensors as declared, where no size is open; their values mean nothing."""
+        """Return tensors of the declared types with undefined values; no size may be open."""
         return {
             name: empty([size or 0 for size in declared.shape], dtype=declared.dtype, device=self.device)
             for name, declared in self.declared.items()
         }
 
     def check(self, where: str, given: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The inputs of a call in the declared order; NumPy arrays and lists become tensors on the device.
+        """Check the inputs of a call, and return them in the declared order; arrays and lists become tensors.
 
-        Raises ``ArgumentTypeError`` for names that are missing or unknown, ``ShapeError``, ``DTypeError`` or
-        ``DeviceError`` for what is not as declared.
+        Raises:
+            ArgumentTypeError: a name is missing or unknown.
+            ShapeError, DTypeError, DeviceError: an input is not as declared.
         """
         if given.keys() != self.declared.keys():
             named = ", ".join(given) or "none"

@@ -1,4 +1,4 @@
-"""What a training step gives: its loss and captures, computed on the device and waited for when they are read."""
+"""Results of a training step: the loss and the captures, which are computed asynchronously on the device."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from weft.tensors.tensor import Tensor
 
 
 class Captures(dict[str, Tensor]):
-    """What ``weft.capture`` marked in a call, by name.
+    """The tensors that ``weft.capture`` marked in a call, by name.
 
     >>> import weft as wf
     >>> score = wf.compile_forward(lambda x: wf.capture("rows", x).sum(), {"x": (2, 3)})
@@ -21,13 +21,15 @@ class Captures(dict[str, Tensor]):
     """
 
     def __missing__(self, name: str) -> Tensor:
-        expected = f"one of {', '.join(self)}" if self else "none, as nothing is marked by weft.capture"
+        expected = f"one of {', '.join(self)}" if self else "no name, since the call has no weft.capture"
         raise ArgumentError(mistake("captures", "the name", repr(name), expected))
 
     def per_head(self, name: str) -> tuple[Tensor, ...]:
-        """The parts of a capture [..., heads, rows, columns], one for each head: [..., rows, columns].
+        """Split a capture of shape [..., heads, rows, columns] into one tensor [..., rows, columns] for each head.
 
-        Raises ``ArgumentError`` for a name that was not captured, ``ShapeError`` for fewer than 3 dimensions.
+        Raises:
+            ArgumentError: the call has no capture of that name.
+            ShapeError: the capture has fewer than 3 dimensions.
         """
         whole = self[name]
         if whole.ndim < 3:
@@ -41,15 +43,15 @@ class Captures(dict[str, Tensor]):
 class StepResult:
     """The loss and captures of a step, which the device may still be computing.
 
-    Reading ``loss`` waits for it; so does ``await``, without holding up the event loop. Where the model was replaced or
-    the training closed before, ``Aborted`` is raised; what the step itself failed in, is raised too.
+    Reading ``loss`` waits for the device; ``await result`` waits without blocking the event loop. Both raise ``Aborted``
+    where the model was replaced or the training closed before, and the error of the step where it failed.
     """
 
     __slots__ = ("_captures", "_fate", "_loss", "_value", "number")
 
     def __init__(self, number: int, loss: Tensor, captures: Captures, fate: Callable[[], str]) -> None:
         self.number = number
-        """Which step it was, counted from 1."""
+        """The number of the step, counted from 1."""
         self._loss, self._captures, self._fate = loss, captures, fate
         self._value: float | None = None
 
@@ -57,7 +59,7 @@ class StepResult:
         fate = "" if self._value is not None else self._fate()
         if fate:
             raise Aborted(
-                f"step {self.number}: its result was not read before {fate}; read results before that"
+                f"step {self.number}: its result is read after {fate}, expected a read before; read results earlier"
             )
 
     @property
@@ -68,7 +70,7 @@ class StepResult:
 
     @property
     def loss(self) -> float:
-        """The loss as a number; waits for the device once."""
+        """The loss as a Python number; the first read waits for the device."""
         self._alive()
         if self._value is None:
             self._value = float(self._loss.item())
@@ -76,12 +78,12 @@ class StepResult:
 
     @property
     def captures(self) -> Captures:
-        """What the loss function marked by ``weft.capture``, on the device."""
+        """The tensors that the loss function marked by ``weft.capture``, on the device."""
         self._alive()
         return self._captures
 
     def wait(self) -> StepResult:
-        """Wait for the loss; gives the result itself."""
+        """Wait for the loss, and return the result itself."""
         _ = self.loss
         return self
 

@@ -29,7 +29,7 @@ WHERE = "compile_training"
 
 @dataclass(frozen=True)
 class Limits:
-    """What is done to the gradients before the optimizer gets them."""
+    """Limits of the gradients, which are applied before the optimizer's step."""
 
     max_norm: float | None = None
     max_value: float | None = None
@@ -42,10 +42,12 @@ class Limits:
                 raise ArgumentError(mistake(WHERE, name, value, "above 0, or None"))
         if self.normalize and self.max_norm is not None:
             given = f"True, with max_norm={self.max_norm}"
-            raise ArgumentError(mistake(WHERE, "normalize_grads", given, "one of the two"))
+            raise ArgumentError(
+                mistake(WHERE, "normalize_grads", given, "only one of normalize_grads and max_norm")
+            )
 
     def apply(self, parameters: Sequence[Tensor]) -> None:
-        """Change the gradients of parameters."""
+        """Apply the limits to the gradients of parameters, in place."""
         if self.max_value is not None:
             clip_grad_value_(parameters, self.max_value)
         if self.max_norm is not None:
@@ -55,7 +57,7 @@ class Limits:
 
 
 class Fate:
-    """What became of a step's model, in words; empty while it is trained."""
+    """The reason why a step's results can no longer be read, in words; empty while they can."""
 
     __slots__ = ("words",)
 
@@ -68,7 +70,10 @@ class Fate:
 
 
 class TrainingStep:
-    """A model with all that trains it. ``generator`` is what its random functions draw from, where it is not None."""
+    """The model, loss, optimizer, schedule and scaler of a training, and the jitted step over them.
+
+    ``generator``: the random generator of the step; ``None`` for the default generator.
+    """
 
     def __init__(
         self, model: Module, loss: Loss, optimizer: Optimizer, schedule: LRScheduler | None, limits: Limits,
@@ -101,7 +106,7 @@ class TrainingStep:
         return JitFunction(step, (), 8, False)
 
     def set_schedule(self, schedule: LRScheduler | None) -> None:
-        """Go by another schedule from the next step on."""
+        """Replace the schedule from the next step on."""
         if schedule is not self.schedule:
             self.schedule = schedule
             self.program = self._make()
@@ -122,7 +127,7 @@ def _scalar(loss: Loss, found: Any) -> Tensor:
 
 
 def checked_scaler(where: str, given: Any, device: str) -> GradScaler:
-    """The scaler on the model's device; one that does nothing for ``None``."""
+    """Return the scaler after a check of its device; for ``None`` a disabled scaler."""
     if given is None:
         return GradScaler(enabled=False)
     if not isinstance(given, GradScaler):
@@ -139,28 +144,32 @@ def checked_scaler(where: str, given: Any, device: str) -> GradScaler:
 
 
 def built_optimizer(where: str, given: Any, model: Module) -> Optimizer:
-    """The optimizer, made for the model where it is given as a function; it has parameters of the model."""
+    """Return the optimizer, or the result of a function of the model; it must have parameters of the model."""
     found = given if isinstance(given, Optimizer) or not callable(given) else given(model)
     if not isinstance(found, Optimizer):
-        what = "a function that gives " if callable(given) else ""
-        expected = "an Optimizer of weft, or a function of the model that gives one"
-        raise ArgumentTypeError(mistake(where, "optimizer", f"{what}a {type(found).__name__}", expected))
+        source = "a function that returns " if callable(given) else ""
+        expected = "an Optimizer of weft, or a function of the model that returns an Optimizer"
+        raise ArgumentTypeError(mistake(where, "optimizer", f"{source}a {type(found).__name__}", expected))
     known = set(map(id, model.parameters()))
     if not any(id(parameter) in known for group in found.param_groups for parameter in group["params"]):
         expected = f"an optimizer of the {type(model).__name__}"
-        raise ArgumentError(mistake(where, "optimizer", "of none of the model's parameters", expected))
+        raise ArgumentError(mistake(where, "optimizer", "without parameters of the model", expected))
     return found
 
 
 def built_schedule(where: str, given: Any, optimizer: Optimizer) -> LRScheduler | None:
-    """The schedule, made for the optimizer where it is given as a function."""
+    """Return the schedule, or the result of a function of the optimizer."""
     if given is None:
         return None
     found = given if isinstance(given, LRScheduler) or not callable(given) else given(optimizer)
     if not isinstance(found, LRScheduler):
-        what = "a function that gives " if callable(given) else ""
-        expected = "a schedule of weft.optim.lr_scheduler, or a function of the optimizer that gives one"
-        raise ArgumentTypeError(mistake(where, "schedule", f"{what}a {type(found).__name__}", expected))
+        source = "a function that returns " if callable(given) else ""
+        expected = (
+            "a schedule of weft.optim.lr_scheduler, or a function of the optimizer that returns a schedule"
+        )
+        raise ArgumentTypeError(mistake(where, "schedule", f"{source}a {type(found).__name__}", expected))
     if found.optimizer is not optimizer:
-        raise ArgumentError(mistake(where, "schedule", "of another optimizer", "one of the optimizer given"))
+        raise ArgumentError(
+            mistake(where, "schedule", "of another optimizer", "a schedule of the given optimizer")
+        )
     return found

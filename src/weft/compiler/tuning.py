@@ -1,7 +1,7 @@
-"""``tune``: which forms of a program's products and folds are fastest on this adapter.
+"""``tune``: measure which forms of a program's matrix products and reductions are fastest on this adapter.
 
-Every candidate is lowered and run as in the program, with timestamps; what is found becomes the choices of the device's
-profile, which lowering asks first, and is kept on disk for later processes.
+Every candidate is lowered and timed as in the program. The fastest candidates become the choices of the device's
+profile, which lowering consults first, and are stored on disk for later processes.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from weft.profiler import profile as profiling
 from weft.tensors.eager import EAGER
 
 ROUNDS = 3
-"""Times that all candidates are measured, in turn, so that a disturbance meets all of them."""
+"""How often all candidates are measured, in turn, so that a disturbance affects all of them."""
 RUNS = 5
-"""Runs of a candidate in a round; the first of a process, which compiles, is not counted."""
+"""Timed runs of a candidate in a round, after one run that compiles."""
 GAIN = 0.97
-"""A candidate replaces the shipped choice where it takes less than this part of its time."""
+"""A candidate replaces the shipped choice where it takes less than this fraction of the time."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A question's answers: the shipped choice and the fastest, with the seconds that each took."""
+    """The measurement of one question: the shipped and the chosen answer, with their times in seconds."""
 
     asked: str
     shipped: Choice
@@ -43,7 +43,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What ``tune`` found on a device, and the file that keeps it (``None`` where nothing is kept)."""
+    """The measurements of ``tune`` on a device, and the file that stores them (``None`` where nothing is stored)."""
 
     device: str
     measured: tuple[Measured, ...]
@@ -60,34 +60,40 @@ class Tuning:
             name, number = row.chosen
             lines.append(f"  {row.asked}: {name}, {number} ({row.after * 1e6:,.1f} us, {gain})")
         lines.append(
-            f"kept in {self.path}" if self.path else "not kept: WEFT_CACHE=0, or the disk takes no files"
+            f"stored in {self.path}"
+            if self.path
+            else "not stored: WEFT_CACHE=0, or the cache is not writable"
         )
         return "\n".join(lines)
 
 
 def tune(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Tuning:
-    """Measure the products and folds of ``fn(*args)`` on its device, and keep their fastest forms; nothing else is run.
+    """Measure the matrix products and reductions of ``fn(*args)``, and store their fastest forms; nothing else is run.
 
-    A product's choice is a tile and the number of pieces that its depth is cut into; a fold's is how many invocations
-    share a result (0: one alone, 1: a workgroup). Programs that are compiled afterwards, and eager calls, take the
-    choices; programs compiled before stay as they are. Other pieces and teams add in another order, so results may
-    differ in the last places from those before; they stay the same from run to run. After an interrupt, what was
-    measured so far holds.
+    The choice of a product is its tile and the number of splits of its depth. The choice of a reduction is the number of
+    invocations that share a result (0: one invocation, 1: a workgroup). Programs compiled afterwards and eager calls use
+    the choices; programs compiled before do not change. Another split or team size sums in another order, so results may
+    differ by rounding from earlier results; they stay the same from run to run. After an interrupt, the measurements so
+    far are stored.
 
-    Raises ``UnsupportedError`` on ``cpu``, where no choices are made.
+    Returns:
+        The measurements: for each question the shipped and the chosen form, with their times.
+
+    Raises:
+        UnsupportedError: the function runs on ``cpu``, where there are no choices.
 
     >>> import weft as wf
     >>> wf.compiler.tune(lambda x: x @ x, wf.ones(64, 64, device="cpu"))
     Traceback (most recent call last):
     ...
-    weft.errors.UnsupportedError: tune: the values are on cpu, where there is nothing to choose; ...
+    weft.errors.UnsupportedError: tune: the values are on cpu, where kernels have no choices; ...
     """
     function = fn if isinstance(fn, JitFunction) else JitFunction(fn, (), 1, False)
     graph = function.graph(*args, **kwargs)
     device = device_of(graph, devices.default())
     if not device.profile.capabilities.workgroups:
         raise UnsupportedError(
-            f"tune: the values are on {device.name}, where there is nothing to choose; move them to a webgpu device"
+            f"tune: the values are on {device.name}, where kernels have no choices; move them to a webgpu device"
         )
     plain = replace(device.profile, choices={})
     made: list[Measured] = []
@@ -102,7 +108,7 @@ def tune(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Tuning:
 
 
 def _adopted(device: Device, made: Sequence[Measured]) -> Path | None:
-    """Let lowering take what was measured from now on, and keep it; gives the file."""
+    """Make the measured choices those of the device, store them, and return the file."""
     path = device.choose({**device.profile.choices, **{value.asked: value.chosen for value in made}})
     EAGER.forget()
     return path
@@ -117,7 +123,7 @@ def _measured(device: Device, subject: Subject) -> Measured:
         try:
             made = subject.dispatches(choice)
             _run(device, made)
-        except KernelError:  # more than this target has, of registers or of steps in a loop
+        except KernelError:  # the candidate exceeds a limit of the target
             continue
         runs[choice] = made
     seconds: dict[Choice, list[float]] = {choice: [] for choice in runs}
@@ -137,7 +143,7 @@ def _run(device: Device, dispatches: Sequence[Dispatch]) -> None:
 
 
 def _seconds(device: Device, dispatches: Sequence[Dispatch]) -> float:
-    """The median of some runs: by the device's clock, all dispatches of a run together."""
+    """Return the median time of a run's dispatches together, by the device's clock."""
     with profiling() as found:
         for _ in range(RUNS):
             for spec, ranges, parameters in dispatches:

@@ -146,7 +146,7 @@ def test_a_plan_of_another_device_is_planned_anew(source, target, tmp_path, capl
     for case, (name, batches, expected) in saved.items():
         with caplog.at_level(logging.INFO, "weft.compiler"):
             loaded = load_plan(tmp_path / case, target)
-        assert f"saved on {name}, planned anew for {loaded.device}" in caplog.text
+        assert f"saved on {name}, planned again for {loaded.device}" in caplog.text
         found = _continued(loaded, [[tensor.to(target) for tensor in batch] for batch in batches])
         for key, value in expected.items():
             numpy.testing.assert_allclose(found[key], value, rtol=1e-4, atol=1e-4, err_msg=f"{case} {key}")
@@ -323,7 +323,7 @@ def test_another_version_is_told_and_planned(tmp_path, caplog) -> None:
     path.write_text(path.read_text().replace(f'"weft": "{wf.__version__}"', '"weft": "0.0.7"'))
     with caplog.at_level(logging.INFO, "weft.compiler"):
         assert load_plan(tmp_path / "plan")(wf.ones(1, device="cpu")).tolist() == [2]
-    assert f"saved by weft 0.0.7, planned anew by {wf.__version__}" in caplog.text
+    assert f"saved by weft 0.0.7, planned again by weft {wf.__version__}" in caplog.text
 
 
 def test_a_state_file_that_is_damaged_or_anothers(tmp_path) -> None:

@@ -75,9 +75,7 @@ def test_the_report_as_text(device) -> None:
         f"plan of step on {device.name}: {report.dispatches} dispatches of {report.kernels} kernels, "
     )
     assert head.split() == ["dispatch", "times", "kB", "kFLOP", "line"]
-    assert (
-        f"arena {report.arena:,} bytes, {100 * report.peak / report.arena:.0f}% of it alive at most" in text
-    )
+    assert f"arena {report.arena:,} bytes, at most {100 * report.peak / report.arena:.0f}% of it live" in text
     assert f"state {report.states:,}" in text and len(text.splitlines()) == 6 + len(report.rows)
     assert repr(plan) == f"<plan of step(x, y) on {device.name}>"
 

@@ -1,8 +1,8 @@
-"""Plans by themselves: compiled calls that report what they do, and are saved and loaded without Python's source.
+"""Compiled plans: compiled calls as objects that report their costs, and can be saved and loaded without Python source.
 
-``compiled`` is the plan that users hold. ``saving`` and ``loading`` take it to a directory and back: ``graphs``,
-``calls`` and ``values`` are its parts as JSON, ``fields`` reads JSON and names its mistakes, ``directory`` writes whole
-or not at all. ``report`` and ``timing`` say what a call costs, ``looking`` of a saved plan without its device.
+``compiled`` is the plan that users hold. ``saving`` and ``loading`` write a plan to a directory and read it back:
+``graphs``, ``calls`` and ``values`` encode its parts as JSON, ``fields`` checks JSON and names errors, ``directory``
+writes atomically. ``report`` and ``timing`` state the costs of a call; ``looking`` reads a saved plan without a device.
 """
 
 from weft.compiler.plans.compiled import CompiledPlan

@@ -1,6 +1,7 @@
-"""Ops with graphs among their attributes: what each graph is given of the operands, and what it must give.
+"""Ops with graphs among their attributes: the types of each graph's inputs and outputs.
 
-A row of ``BODIES`` an op. The ops' own rules trust the graphs that they traced; from a file nothing is trusted.
+``BODIES`` has a row for each op. The ops' own rules trust the graphs that they have traced; this check is for graphs
+from files.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from weft.ops import TensorType
 
 Types = Sequence[TensorType]
 Row = Callable[[Types, Mapping[str, Any]], "dict[str, tuple[Types, Types]]"]
-"""From operands and attributes: by a graph's name the types of its inputs, and of its first outputs."""
+"""Returns, from operand types and attributes, the types of the inputs and of the first outputs of each graph by name."""
 
 
 def _scan(types: Types, options: Mapping[str, Any]) -> dict[str, tuple[Types, Types]]:
@@ -23,7 +24,7 @@ def _scan(types: Types, options: Mapping[str, Any]) -> dict[str, tuple[Types, Ty
     for sequence in types[carries:end]:
         if sequence.shape[:1] != (options["length"],):
             raise ArgumentError(
-                mistake("scan", "a sequence", repr(sequence), f"one of {options['length']} elements")
+                mistake("scan", "a sequence", repr(sequence), f"a sequence of {options['length']} elements")
             )
     elements = [TensorType(type_.shape[1:], type_.dtype) for type_ in types[carries:end]]
     return {"body": ([*types[:carries], *elements, *types[end:]], types[:carries])}
@@ -43,7 +44,7 @@ BODIES: dict[str, Row] = {"scan": _scan, "cond": _cond, "while_loop": _while}
 
 
 def bodies(op: str, types: Types, options: Mapping[str, Any]) -> dict[str, tuple[Types, Types]]:
-    """By name the graphs among an op's attributes: the types that each is given, and those of its first results."""
+    """Return the types of the inputs and of the first outputs of each graph among an op's attributes, by name."""
     names = [name for name, value in options.items() if isinstance(value, Graph)]
     if not names:
         return {}
@@ -53,7 +54,7 @@ def bodies(op: str, types: Types, options: Mapping[str, Any]) -> dict[str, tuple
 
 
 def check_bodies(op: str, types: Types, options: Mapping[str, Any]) -> None:
-    """``ArgumentError`` where a graph among the attributes does not fit the operands."""
+    """Raise ``ArgumentError`` where a graph among the attributes does not fit the operands."""
     for name, (given, results) in bodies(op, types, options).items():
         body = options[name]
         found = [source.type for source in body.inputs]

@@ -1,4 +1,4 @@
-"""Trees of arguments and results as JSON and back."""
+"""Encode and decode trees of arguments and results as JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NUMBERS = {"int": int, "float": float}
 
 
 def write_arguments(arguments: Sequence[Argument]) -> list[dict[str, Any]]:
-    """The arguments of a call as JSON; ``UnsupportedError`` where one holds what is no data."""
+    """Return the arguments of a call as JSON; ``UnsupportedError`` for an argument that is not plain data."""
     return [
         {
             "name": argument.name,
@@ -38,8 +38,8 @@ def write_arguments(arguments: Sequence[Argument]) -> list[dict[str, Any]]:
     ]
 
 
-def write_tree(tree: Tree, what: str) -> dict[str, Any]:
-    """A tree as JSON."""
+def write_tree(tree: Tree, label: str) -> dict[str, Any]:
+    """Return a tree as JSON; ``label`` names it in errors."""
     if isinstance(tree, Given):
         return {"tensor": write_type(tree.type), "requires_grad": tree.requires_grad}
     if isinstance(tree, Number):
@@ -47,40 +47,40 @@ def write_tree(tree: Tree, what: str) -> dict[str, Any]:
     if isinstance(tree, Slot):
         return {"result": True}
     if isinstance(tree, Fixed):
-        return {"fixed": written(tree.value, what)}
+        return {"fixed": written(tree.value, label)}
     children = [
-        write_tree(child, f"{what}, at {key!r}") for key, child in zip(tree.keys, tree.children, strict=True)
+        write_tree(child, f"{label}, at {key!r}") for key, child in zip(tree.keys, tree.children, strict=True)
     ]
     if tree.type is not None and tree.kind not in CLASSES:
-        raise UnsupportedError(mistake("save", what, f"a {class_name(tree.type)}", f"a plain {tree.kind}"))
+        raise UnsupportedError(mistake("save", label, f"a {class_name(tree.type)}", f"a plain {tree.kind}"))
     if tree.kind in PLAIN:
         return {tree.kind: children}
-    keys = [written(key, f"a key of {what}") for key in tree.keys]
+    keys = [written(key, f"a key of {label}") for key in tree.keys]
     made = {tree.kind: [list(pair) for pair in zip(keys, children, strict=True)]}
     return made if tree.type is None else {**made, "class": class_name(tree.type)}
 
 
 class TreeReader:
-    """Reads trees; ``classes`` are those of the user's that named tuples and dataclasses in them may be of."""
+    """Decodes trees; ``classes`` are the user's named tuples and dataclasses that may occur in them."""
 
     def __init__(self, classes: Sequence[type]) -> None:
         self.classes: Mapping[str, type] = {class_name(class_): class_ for class_ in classes}
 
     def arguments(self, field: Field) -> tuple[Argument, ...]:
-        """The arguments of a call."""
+        """Return the arguments of a call."""
         made: list[Argument] = []
         for item in field.items():
             parts = item.members("name", "keyword", "tree")
             name, keyword = parts["name"].text(), parts["keyword"].flag()
             if any(other.name == name for other in made):
-                raise parts["name"].error("a name that no other argument has")
+                raise parts["name"].error("a name that is not used by another argument")
             if not keyword and made and made[-1].keyword:
-                raise parts["keyword"].error("true, as before: arguments by position come first")
+                raise parts["keyword"].error("true, since positional arguments come before keyword arguments")
             made.append(Argument(name, keyword, self.tree(parts["tree"], result=False)))
         return tuple(made)
 
     def tree(self, field: Field, result: bool, level: int = 0) -> Tree:
-        """A tree of a result, or of an argument."""
+        """Return the tree of a result (``result=True``) or of an argument."""
         if level > MOST_LEVELS:
             raise field.error(f"a tree of at most {MOST_LEVELS} levels")
         entries = field.entries()

@@ -1,6 +1,6 @@
-"""``CompiledPlan``: one compiled call by itself: what it computes, on what state, and what it costs.
+"""``CompiledPlan``: one compiled call as an object: its graph, its state and its costs.
 
-A plan of a living function shares the function's state. One that was loaded has state of its own, by name.
+A plan of a function shares the function's state. A loaded plan has its own state, which has names.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from weft.tensors.tensor import Tensor
 
 
 class CompiledPlan:
-    """What ``jit(fn).plan(*args)`` and ``load_plan`` give: call it with arguments like those that it was made for.
+    """A compiled call, returned by ``jit(fn).plan(*args)`` and ``load_plan``; call it with arguments of the same types.
 
-    ``name`` is the function's, ``device`` where it runs, ``arguments`` and ``result`` are the trees of its calls.
+    ``name`` is the function's name, ``device`` the name of its device, ``arguments`` and ``result`` are the trees of its
+    calls.
     """
 
     def __init__(
@@ -41,27 +42,29 @@ class CompiledPlan:
         self.names = tuple(map(tuple, names))
         self.name, self.device = program.name, program.device.name
         self.holding: Callable[[], AbstractContextManager[Any]] = lambda: held_lock
-        """What is entered around a call, and around what reads or writes the state."""
+        """Returns the lock that is held during a call, and while the state is read or written."""
 
     @property
     def graph(self) -> Graph:
-        """The graph as traced."""
+        """The traced graph, before all passes."""
         return self.program.recorded
 
     @property
     def dispatches(self) -> Plan:
-        """The kernels in order with their memory, as they run now."""
+        """The plan of the device: the dispatches in order with their memory."""
         return self.program.plan
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the plan; gives what the function gave, with the captures where it was made with them.
+        """Run the plan, and return the function's result; a plan with captures returns a pair (result, captures).
 
-        Raises ``ArgumentError`` or ``ArgumentTypeError`` naming the argument that is another than the plan was made
-        for, ``UnsupportedError`` where what a living function reaches has changed so that the plan no longer fits.
+        Raises:
+            ArgumentError, ArgumentTypeError: an argument has another type or value than the plan was made for.
+            UnsupportedError: the state of the function has changed, so that the plan no longer fits.
         """
         if not interpreter_stack()[0].executes:
             raise UnsupportedError(
-                f"{self._where}: a plan is called in a traced function, expected outside; call the function itself"
+                f"{self._where}: a plan is called in a traced function, expected a call outside of a trace; call the "
+                f"function itself"
             )
         given = collect(self._where, self.device, self.arguments, args, kwargs)
         with self.holding():
@@ -75,22 +78,22 @@ class CompiledPlan:
         return f"plan of {self.name}"
 
     def _settle(self) -> None:
-        """See that the state is what the program was made for."""
+        """Check the guards of the program, and adapt to replaced tensors."""
         guards = self.program.guards
         if guards.hold():
             return
         reason = guards.adapt()
         if reason:
             raise UnsupportedError(
-                f"{self._where}: {reason}, expected all as when the plan was made; make another plan"
+                f"{self._where}: {reason}, expected the state that the plan was made for; make another plan"
             )
 
     # State.
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The state by name, as it is now: tensors on the plan's memory, which go on changing with its calls.
+        """Return the state by name, as tensors on the plan's memory; later calls of the plan change them.
 
-        A state that has several names (tied weights) stands under each of them.
+        A state with several names (tied weights) appears under each name.
         """
         with self.holding():
             return {
@@ -98,7 +101,7 @@ class CompiledPlan:
             }
 
     def states(self) -> list[Tensor]:
-        """The state in the order of the graph's states."""
+        """Return the state as tensors, in the order of the graph's states."""
         self._settle()
         storages = self.program.guards.storages
         types = [state.initial.type for state in self.graph.states]
@@ -108,9 +111,10 @@ class CompiledPlan:
         ]
 
     def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
-        """Write a state by name over the present one; nothing is written on a mistake.
+        """Overwrite the state by tensors by name; after an error nothing has changed.
 
-        Raises ``ArgumentError`` for names that are missing or unknown, and for other shapes and types.
+        Raises:
+            ArgumentError: a name is missing or unknown, or a tensor has another shape or type.
         """
         where = f"{self._where}: load_state_dict"
         if not isinstance(state_dict, Mapping):
@@ -144,27 +148,30 @@ class CompiledPlan:
                 target.copy_(value)
 
     def save(self, directory: str | os.PathLike[str]) -> None:
-        """Write the plan and its state as a directory, whole or not at all; a plan that is there is replaced.
+        """Write the plan and its state to a directory, atomically; an earlier plan there is replaced.
 
-        ``plan.json`` holds the graph and what else the call is made of, ``state.safetensors`` the state by name. No
-        code is in them: ``load_plan`` makes the kernels anew. Raises ``UnsupportedError`` naming what is no data (an
-        object among the arguments, say), ``ArgumentError`` for a directory that holds something else.
+        ``plan.json`` holds the graph and the trees of the call, ``state.safetensors`` the state by name. The files hold
+        no code: ``load_plan`` generates the kernels again.
+
+        Raises:
+            UnsupportedError: the call holds a value that is not plain data, such as an object among the arguments.
+            ArgumentError: the directory holds other files.
         """
         from weft.compiler.plans.saving import save
 
         save(self, directory)
 
-    # What it costs.
+    # Costs.
 
     def report(self) -> PlanReport:
-        """What a call does: its dispatches with bytes and operations, and the memory that they take."""
+        """Return the dispatches of a call with their bytes and operations, and the memory of the plan."""
         return report_of(self.name, self.device, self.dispatches)
 
     def profile(self, *args: Any, **kwargs: Any) -> PlanProfile:
-        """Call the plan with every dispatch timed; the state moves on as by any call.
+        """Call the plan with every dispatch timed; the call changes the state as any call does.
 
-        Times are the GPU's where the adapter has timestamps, else the host's, and of one run: call the plan first, so
-        that caches and clocks are warm.
+        Times come from GPU timestamps where the adapter has them, else from the host's clock. They are those of a
+        single run: call the plan once before, so that caches and clocks are warm.
         """
         return PlanProfile(self.report(), self.dispatches, lambda: self(*args, **kwargs))
 
@@ -180,7 +187,7 @@ def plan_of(
     program: CompiledProgram, args: tuple[Any, ...], kwargs: dict[str, Any], names: Sequence[str],
     states: Sequence[Sequence[str]], lock: AbstractContextManager[Any],
 ) -> CompiledPlan:  # fmt: skip
-    """The plan of a living program, for arguments like these; ``names`` are those of positional arguments."""
+    """Return the plan of a function's program for arguments like these; ``names`` are those of its parameters."""
     arguments = []
     for at, value in enumerate(args):
         name = names[at] if at < len(names) else f"argument {at}"
@@ -195,4 +202,4 @@ def plan_of(
 
 
 class _Mark:
-    """Stands for a tensor in a result."""
+    """A placeholder of a tensor in a result."""

@@ -1,8 +1,7 @@
-"""What an op promised when a plan was saved, as a short text that can be compared with what it promises now.
+"""Contracts: hashes of op declarations, which are stored in saved plans and compared when a plan is loaded.
 
-It covers names and types of attributes, the expression of a pointwise op with its typing rule, and the whole text of
-a registered kernel. An op that comes to mean something else under the same declaration gets another ``version`` in its
-``info``.
+A contract covers the names and types of attributes, the expression of a pointwise op with its typing rule, and the text
+of a registered kernel. An op whose meaning changes under the same declaration gets another ``version`` in its ``info``.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from weft.ops import OpSpec
 from weft.ops.registry.attributes import attribute_types
 
 SAMPLES = {"f": dtypes.float32, "i": dtypes.int32, "u": dtypes.uint32, "b": dtypes.bool_}
-"""A type of each kind: expressions are compared in the first of them that the op takes."""
+"""A type of each kind; an expression is hashed in the first of them that the op takes."""
 
 
 def contract(op: OpSpec) -> str:
-    """Sixteen hexadecimal digits that stand for what an op promises.
+    """Return the hash of an op's declaration, as sixteen hexadecimal digits.
 
     >>> from weft.ops import lookup
     >>> len(contract(lookup("mul"))), contract(lookup("mul")) == contract(lookup("add"))
@@ -47,7 +46,7 @@ def contract(op: OpSpec) -> str:
 
 
 def _nodes(root: Expr) -> list[Any]:
-    """An expression as data: each node once, its arguments by number."""
+    """Return an expression as a list of its nodes, each once, with arguments by number."""
     numbers: dict[Expr, int] = {}
     made = []
     for node in walk(root):

@@ -1,7 +1,7 @@
-"""Directories that are there whole or not at all: what a plan is saved as.
+"""Atomic writes of a plan's directory.
 
-The files are written into a directory of another name beside the target, brought to disk, and the directory is renamed.
-One that is there already is moved aside first; where a save is interrupted just then, ``find`` takes it from there.
+The files are written to a temporary directory beside the target and flushed to disk; then the directory is renamed. An
+earlier plan is first moved aside; where a save is interrupted between the two renames, ``find`` returns the moved plan.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from weft.errors import ArgumentError, ArgumentTypeError, FormatError, mistake
 
 LOG = logging.getLogger("weft.compiler")
 GRAPH, STATE = "plan.json", "state.safetensors"
-"""The files of a plan."""
+"""The file names of a plan."""
 
 
 def path_of(where: str, directory: Any) -> Path:
-    """The directory's path, through links, so that a link stays one."""
+    """Return the directory's path with symbolic links resolved, so that a link is not replaced."""
     if not isinstance(directory, str | os.PathLike):
         raise ArgumentTypeError(
             mistake(where, "directory", f"a {type(directory).__name__}", "the name of a directory")
@@ -32,7 +32,7 @@ def path_of(where: str, directory: Any) -> Path:
 
 
 def find(where: str, directory: Any) -> Path:
-    """The directory of a saved plan; ``FormatError`` where there is none."""
+    """Return the directory of a saved plan; ``FormatError`` where there is none."""
     path = path_of(where, directory)
     aside = _aside(path)
     if not path.exists() and aside.is_dir():
@@ -47,16 +47,16 @@ def find(where: str, directory: Any) -> Path:
     for name in (GRAPH, STATE):
         if not (path / name).is_file():
             raise FormatError(
-                mistake(where, f"{name} in {str(directory)!r}", "missing", "that of a saved plan")
+                mistake(where, f"{name} in {str(directory)!r}", "missing", "the file of a saved plan")
             )
     return path
 
 
 @contextmanager
 def replaced(where: str, directory: Any) -> Iterator[Path]:
-    """An empty directory to write to, which takes the place of ``directory`` when all has gone well.
+    """Yield an empty directory to write to, which replaces ``directory`` at the end of the block without an error.
 
-    ``ArgumentError`` where something else than a plan is there.
+    Raises ``ArgumentError`` where ``directory`` is a file or holds other files than a plan's.
     """
     target = path_of(where, directory)
     _check(where, target)
@@ -73,7 +73,7 @@ def replaced(where: str, directory: Any) -> Iterator[Path]:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file, and bring it to disk."""
+    """Write a file and flush it to disk."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         view = memoryview(data)
@@ -85,7 +85,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def _check(where: str, target: Path) -> None:
-    """Only a plan is ever taken away."""
+    """Raise ``ArgumentError`` for a target that holds anything but a plan."""
     if not target.exists():
         return
     if not target.is_dir():
@@ -96,15 +96,15 @@ def _check(where: str, target: Path) -> None:
     if others:
         raise ArgumentError(
             mistake(where, "directory", f"{str(target)!r}, which holds {others[0]!r}",
-                    "a new or empty directory, or that of a plan, which is replaced")
+                    "a new or empty directory, or the directory of a plan, which is replaced")
         )  # fmt: skip
 
 
 def _put(temporary: Path, target: Path) -> None:
-    """Rename, with what was there moved aside for as long as nothing is in its place."""
+    """Rename the temporary directory to the target, with an earlier plan moved aside in between."""
     aside = _aside(target)
     if target.exists():
-        shutil.rmtree(aside, ignore_errors=True)  # of a save that was interrupted after it had done its work
+        shutil.rmtree(aside, ignore_errors=True)  # left by a save that was interrupted after its last rename
         os.rename(target, aside)
     try:
         os.rename(temporary, target)
@@ -121,7 +121,7 @@ def _aside(target: Path) -> Path:
 
 
 def _to_disk(directory: Path) -> None:
-    """Bring a directory's entries to disk, where the system can."""
+    """Flush a directory's entries to disk, on POSIX systems."""
     if os.name != "posix":
         return
     handle = os.open(directory, os.O_RDONLY)

@@ -1,6 +1,6 @@
-"""``Field``: a value of a JSON file together with where it stands, so that every mistake in the file can be named.
+"""``Field``: a value of a JSON file with its path, so that errors can name the place in the file.
 
-Nothing is taken from a file but through here: each reader checks what it gives.
+All values of a saved plan are read through fields; each reader checks the value that it returns.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from typing import Any
 from weft.errors import FormatError, mistake
 
 LONGEST = 60
-"""Characters of a wrong value that a message shows."""
+"""The most characters of a wrong value that a message shows."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """A value that was read, and the path to it: ``graph.nodes[3].op``."""
+    """A value of a JSON file, and its path, such as ``graph.nodes[3].op``."""
 
     value: Any
     path: str
     source: str
 
     def error(self, expected: str, given: str = "") -> FormatError:
-        """The mistake that this field is."""
+        """Return the ``FormatError`` for a wrong value of this field."""
         return FormatError(
             mistake(self.source, self.path or "the file", given or _shown(self.value), expected)
         )
 
     def members(self, *names: str, optional: Sequence[str] = ()) -> dict[str, Field]:
-        """The fields of an object that has all of these names and, but for ``optional`` ones, no others."""
+        """Return the fields of an object, which must have all ``names`` and may have the ``optional`` names."""
         if not isinstance(self.value, dict):
             raise self.error(f"an object with {', '.join(names)}")
         missing = [name for name in names if name not in self.value]
@@ -44,23 +44,23 @@ class Field:
         return {name: self.at(name, value) for name, value in self.value.items()}
 
     def entries(self) -> dict[str, Field]:
-        """The fields of an object with any names."""
+        """Return the fields of an object with any names."""
         if not isinstance(self.value, dict):
             raise self.error("an object")
         return {name: self.at(name, value) for name, value in self.value.items()}
 
     def items(self, count: int | None = None) -> list[Field]:
-        """The fields of a list, of ``count`` elements where that is said."""
+        """Return the fields of a list, which must have ``count`` elements where that is given."""
         if not isinstance(self.value, list) or (count is not None and len(self.value) != count):
             raise self.error("a list" if count is None else f"a list of {count}")
         return [Field(value, f"{self.path}[{at}]", self.source) for at, value in enumerate(self.value)]
 
     def at(self, name: str, value: Any) -> Field:
-        """The field of a member."""
+        """Return the field of a member."""
         return Field(value, f"{self.path}.{name}" if self.path else name, self.source)
 
     def text(self, choices: Sequence[str] = ()) -> str:
-        """A string that a terminal shows as it is, one of ``choices`` where there are such."""
+        """Return a printable string, which must be one of ``choices`` where these are given."""
         if not isinstance(self.value, str) or (choices and self.value not in choices):
             raise self.error(f"one of {', '.join(choices)}" if choices else "a string")
         if not self.value.isprintable():
@@ -68,13 +68,13 @@ class Field:
         return self.value
 
     def integer(self, low: int = 0, high: int = 2**53) -> int:
-        """A whole number from ``low`` to below ``high``."""
+        """Return an integer from ``low`` to below ``high``."""
         if type(self.value) is not int or not low <= self.value < high:
             raise self.error(f"a whole number of at least {low} and below {high}")
         return self.value
 
     def flag(self) -> bool:
-        """True or false."""
+        """Return a boolean."""
         if type(self.value) is not bool:
             raise self.error("true or false")
         return self.value
@@ -86,7 +86,7 @@ def _shown(value: Any) -> str:
 
 
 def parse(text: bytes, source: str) -> Field:
-    """The top of a JSON file; ``FormatError`` for one that is no JSON, names a key twice or holds NaN."""
+    """Return the top field of a JSON text; ``FormatError`` for invalid JSON, a repeated key, NaN or infinity."""
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(pairs)

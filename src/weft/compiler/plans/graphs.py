@@ -1,7 +1,8 @@
-"""Graphs as JSON and back. Reading trusts nothing: a graph that comes out is one that a trace could have made.
+"""Encode graphs as JSON, and decode them with full validation: a decoded graph is one that a trace could have made.
 
-Every op must be known and promise what it promised, every attribute be of its declared type, every value be made
-before it is used and only once, every type be the one that the op's own rule gives, every view stay within its base.
+Every op must be known and have the contract of the saved plan, every attribute must have its declared type, every value
+must be defined once and before its use, every type must be the type that the op infers, and every view must lie within
+its base.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from weft.ops.views.ops import Path
 
 T = TypeVar("T")
 LONGEST_NAME = 200
-"""Characters of an op's name, derived gradients of gradients included."""
+"""The most characters of an op's name, including derived gradients of gradients."""
 
 
 # Writing.
 
 
 def write_graph(graph: Graph) -> dict[str, Any]:
-    """A graph as JSON. Its device is not in it: a graph is for one, which is said once for the whole plan."""
+    """Return a graph as JSON, without its device, which is stored once for the whole plan."""
     return {
         "inputs": [_var(source) for source in graph.inputs],
         "states": [{"initial": _var(state.initial), "final": state.final.id} for state in graph.states],
@@ -41,7 +42,7 @@ def write_graph(graph: Graph) -> dict[str, Any]:
 
 
 def write_contracts(graph: Graph) -> dict[str, str]:
-    """What each op of a graph and of the graphs within it promises, by name."""
+    """Return the contract of each op of a graph and of the graphs within it, by name."""
     return {name: contract(lookup(name)) for name in sorted(_ops(graph))}
 
 
@@ -55,7 +56,7 @@ def _ops(graph: Graph) -> set[str]:
 
 
 def write_type(type_: TensorType) -> dict[str, Any]:
-    """A type as JSON."""
+    """Return a type as JSON."""
     return {"dtype": type_.dtype.name, "shape": list(type_.shape)}
 
 
@@ -63,8 +64,8 @@ def _var(var: Var) -> dict[str, Any]:
     return {"id": var.id, **write_type(var.type)}
 
 
-def _atom(atom: Atom, what: str) -> Any:
-    return {"value": atom.id} if isinstance(atom, Var) else written(atom, what)
+def _atom(atom: Atom, label: str) -> Any:
+    return {"value": atom.id} if isinstance(atom, Var) else written(atom, label)
 
 
 def _node(node: Node) -> dict[str, Any]:
@@ -79,24 +80,24 @@ def _node(node: Node) -> dict[str, Any]:
     return found
 
 
-def _attribute(value: Any, what: str) -> Any:
+def _attribute(value: Any, label: str) -> Any:
     if isinstance(value, Graph):
         return {"graph": write_graph(value)}
     if type(value) is tuple:
-        return [_attribute(item, what) for item in value]
-    return written(value, what)
+        return [_attribute(item, label) for item in value]
+    return written(value, label)
 
 
 # Reading.
 
 
 def read_type(fields: dict[str, Field]) -> TensorType:
-    """A type from the members ``dtype`` and ``shape``."""
+    """Return a type from the members ``dtype`` and ``shape``."""
     return TensorType(read_shape(fields["shape"]), read_dtype(fields["dtype"]))
 
 
 def check_contracts(field: Field) -> None:
-    """``FormatError`` naming the op that this weft lacks, or in which it computes something else."""
+    """Raise ``FormatError`` for an op that this weft lacks or declares otherwise."""
     for name, promised in field.entries().items():
         op = known_op(promised, name)
         if promised.text() != contract(op):
@@ -108,7 +109,7 @@ def check_contracts(field: Field) -> None:
 
 
 def known_op(field: Field, name: str) -> OpSpec:
-    """The op of that name; an error of the field where there is none."""
+    """Return the op of that name; an error of the field where there is none."""
     if len(name) > LONGEST_NAME:
         raise field.error(f"the name of an op, at most {LONGEST_NAME} characters")
     try:
@@ -124,14 +125,14 @@ def known_op(field: Field, name: str) -> OpSpec:
 
 
 class GraphReader:
-    """Reads the graphs of one file; ``saved`` is the device in its attributes, ``device`` the one to read it for."""
+    """Decodes the graphs of one file; ``saved`` is the device in its attributes, ``device`` the new device."""
 
     def __init__(self, saved: str, device: str, contracts: Field) -> None:
         self.saved, self.device = saved, device
         self.promised = contracts.entries()
 
     def read(self, field: Field, level: int = 0) -> Graph:
-        """A graph, checked."""
+        """Return a graph after all checks."""
         if level > MOST_LEVELS:
             raise field.error(f"graphs within graphs of at most {MOST_LEVELS} levels")
         parts = field.members("inputs", "states", "nodes", "outputs")
@@ -145,7 +146,9 @@ class GraphReader:
         for first, entry in zip(initial, states, strict=True):
             last = _known(entry["final"], values)
             if last.type != first.type:
-                raise entry["final"].error(f"a value of type {first.type!r}", f"one of type {last.type!r}")
+                raise entry["final"].error(
+                    f"a value of type {first.type!r}", f"a value of type {last.type!r}"
+                )
             made.append(State(first, last))
         return Graph(inputs, tuple(made), nodes, outputs)
 
@@ -153,7 +156,7 @@ class GraphReader:
         parts = field.members("id", "dtype", "shape")
         var = Var(parts["id"].integer(), read_type(parts), self.device)
         if var.id in values:
-            raise parts["id"].error("a number that no other value of the graph has")
+            raise parts["id"].error("a number that is not used by another value of the graph")
         values[var.id] = var
         return var
 
@@ -243,13 +246,13 @@ def _known(field: Field, values: dict[int, Var]) -> Var:
     number = field.integer()
     if number not in values:
         raise field.error(
-            "the number of a value that is there before", f"{number}, which is made later or never"
+            "the number of a value that is defined before", f"{number}, which is defined later or never"
         )
     return values[number]
 
 
 def _ruled(field: Field, expected: str, rule: Callable[[], T]) -> T:
-    """What an op's rule says. Rules are written for operands that were checked, so any error of one is the file's."""
+    """Return the result of an op's rule. Rules assume valid operands, so any error in them is an error of the file."""
     try:
         return rule()
     except FormatError:
@@ -259,13 +262,13 @@ def _ruled(field: Field, expected: str, rule: Callable[[], T]) -> T:
 
 
 DIMENSIONS = ("dim", "dims", "dim1", "dim2", "order")
-"""Attributes that name dimensions, counted from the first."""
+"""Attributes that hold dimension numbers from 0."""
 
 
 def check_call(
     op: OpSpec, types: Sequence[TensorType], results: Sequence[TensorType], attributes: dict[str, Any]
 ) -> None:
-    """An error where an op has more or fewer operands than it takes, or dimensions that are not there or twice."""
+    """Raise an error for a wrong number of operands, and for dimensions that are out of range or repeated."""
     inspect.signature(op.reference).bind(*types, **attributes)
     rank = max(len(type_.shape) for type_ in (*types[:1], *results))
     for name in DIMENSIONS:
@@ -276,7 +279,7 @@ def check_call(
 
 
 def check_view(op: OpSpec, base: TensorType, attributes: dict[str, Any]) -> None:
-    """``UnsupportedError`` where a view, or a step on the path of an update, reaches beyond its base."""
+    """Raise ``UnsupportedError`` for a view, or a view on the path of an update, that reaches beyond its base."""
     geometry = Geometry.contiguous(base.shape)
     path: Path = attributes["path"] if op.name == "update_view" else ((op.name, tuple(attributes.items())),)
     for name, options in path:
@@ -293,7 +296,7 @@ def check_view(op: OpSpec, base: TensorType, attributes: dict[str, Any]) -> None
 
 
 def _within(geometry: Geometry, elements: int) -> bool:
-    """Whether all elements of a view lie in its base."""
+    """Return whether all elements of a view lie in its base."""
     if any(size < 0 for size in geometry.shape):
         return False
     if geometry.numel == 0:

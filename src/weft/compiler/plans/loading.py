@@ -1,7 +1,7 @@
-"""``load_plan``: a saved plan on a device, planned anew for it. Nothing in the files is trusted, and none of it is run.
+"""``load_plan``: read a saved plan and compile it for a device. The files are not trusted and hold no code.
 
-The graph is read through the checks of ``graphs``; passes, kernels and memory are made as for a graph just traced, so a
-plan of another adapter, or of an older weft whose ops promise the same, runs as well.
+``graphs`` validates the graph. Passes, lowering and planning run as for a traced graph, so a plan of another adapter, or
+of an older weft with the same op contracts, can be loaded.
 """
 
 from __future__ import annotations
@@ -44,14 +44,20 @@ MEMBERS = ("format", "version", "weft", "name", "target", "arguments", "donated"
 def load_plan(
     directory: str | os.PathLike[str], device: str | None = None, *, classes: Sequence[type] = ()
 ) -> CompiledPlan:
-    """A saved plan, ready to be called: on ``device``, or on the one that it was saved on.
+    """Load a saved plan for calls on a device.
 
-    ``classes``: the named tuples and dataclasses among its arguments and results. Kernels of your own must be
-    registered before, with the same source. On another device than it was saved on it is planned anew, and numbers
-    such as learning rates get the widest type there.
+    Custom kernels must be registered before, with the same source. On another device than the saved plan's, numbers such
+    as learning rates get the widest type of the new device.
 
-    Raises ``FormatError`` naming the file and the field for what is damaged, newer than this weft, or was made by ops
-    that mean something else here; ``DeviceError`` where there is no such device.
+    Args:
+        directory: the directory that ``CompiledPlan.save`` wrote.
+        device: the device; by default the device that the plan was saved on.
+        classes: the named tuples and dataclasses among the plan's arguments and results.
+
+    Raises:
+        FormatError: a file is damaged or newer than this weft, or an op has another contract here; the message names
+            the file and the field.
+        DeviceError: there is no such device.
 
     >>> import tempfile, weft as wf
     >>> w = wf.ones(2, device="cpu")
@@ -72,7 +78,7 @@ def load_plan(
     graphs.check_contracts(parts["ops"])
     graph = graphs.GraphReader(saved, opened.name, parts["ops"]).read(parts["graph"])
     call = _StoredProgram(parts, graph, profile, classes)
-    _tell(parts, saved, profile, opened)
+    _log_differences(parts, saved, profile, opened)
     key = remembered.key_of(data, opened)
     with planning(parts["graph"]):
         planned = retargeted(graph, opened, WHERE)
@@ -83,7 +89,7 @@ def load_plan(
 
 
 def contents(where: str, folder: Path, data: bytes) -> dict[str, Field]:
-    """The members of a ``plan.json``, of a version that this weft reads."""
+    """Return the members of a ``plan.json`` after a check of its format and version."""
     top = fields.parse(data, f"{where}: {str(folder / GRAPH)!r}")
     first = top.entries()
     for name, expected in (("format", FORMAT), ("version", VERSION)):
@@ -99,7 +105,7 @@ def contents(where: str, folder: Path, data: bytes) -> dict[str, Field]:
 
 
 def read_target(field: Field) -> tuple[str, TargetProfile]:
-    """The name and the profile of the device that a plan was saved on."""
+    """Return the name and the profile of the device that a plan was saved on."""
     parts = field.members("device", "dialect", "features", "limits", "software", "vendor", "subgroup")
     dialect = parts["dialect"].text(tuple(DIALECTS))
     features = frozenset(part.text() for part in parts["features"].items())
@@ -110,32 +116,34 @@ def read_target(field: Field) -> tuple[str, TargetProfile]:
     return parts["device"].text(), profile
 
 
-def _tell(parts: dict[str, Field], saved: str, profile: TargetProfile, device: Device) -> None:
-    """Log what is another than when the plan was saved: it is planned anew in any case."""
+def _log_differences(parts: dict[str, Field], saved: str, profile: TargetProfile, device: Device) -> None:
+    """Log whether the plan was saved by another weft, on another device or on another adapter."""
     version, name = parts["weft"].text(), parts["name"].text()
     if version != weft.__version__:
-        LOG.info("plan of %s: saved by weft %s, planned anew by %s", name, version, weft.__version__)
+        LOG.info("plan of %s: saved by weft %s, planned again by weft %s", name, version, weft.__version__)
     if saved != device.name:
-        LOG.info("plan of %s: saved on %s, planned anew for %s", name, saved, device.name)
-    elif profile != replace(device.profile, choices={}):  # a saved plan names its choices apart
-        LOG.info("plan of %s: saved on another adapter, planned anew for this %s", name, device.name)
+        LOG.info("plan of %s: saved on %s, planned again for %s", name, saved, device.name)
+    elif profile != replace(device.profile, choices={}):  # a saved profile has no choices
+        LOG.info(
+            "plan of %s: saved on another adapter, planned again for this adapter of %s", name, device.name
+        )
 
 
 @contextmanager
 def planning(field: Field) -> Iterator[None]:
-    """Name a graph that passes or kernels fail at: they are made for what traces give, so any error is the file's."""
+    """Turn any error of passes and lowering into an error of the file, since both assume graphs of a trace."""
     try:
         yield
     except WeftError:
         raise
     except Exception as error:
         raise field.error(
-            "one that a trace gives", f"a graph that cannot be planned ({type(error).__name__}: {error})"
+            "a graph of a trace", f"a graph that cannot be planned ({type(error).__name__}: {error})"
         ) from error
 
 
 class _StoredProgram:
-    """What a plan's call is made of beside its graph, checked against it."""
+    """The arguments, result, captures, gradients and state names of a saved call, checked against its graph."""
 
     def __init__(
         self, parts: dict[str, Field], graph: Graph, profile: TargetProfile, classes: Sequence[type]
@@ -156,7 +164,7 @@ class _StoredProgram:
         self.capturing = captures.value is not None
         self.captures = tuple(capture.text() for capture in captures.items()) if self.capturing else ()
         if len(set(self.captures)) < len(self.captures):
-            raise captures.error("each name once")
+            raise captures.error("distinct names")
         self.results = sum(isinstance(leaf, Slot) for leaf in leaves(self.result))
         self.gradients = self._gradients(parts["gradients"])
         count = self.results + len(self.captures) + len(self.gradients)
@@ -206,7 +214,7 @@ class _StoredProgram:
             parts = entry.members("names", "dtype", "shape")
             names = [name.text() for name in parts["names"].items()]
             if not names or used & set(names) or len(set(names)) < len(names):
-                raise parts["names"].error("at least one name, and none that another state has")
+                raise parts["names"].error("at least one name, and no name of another state")
             used |= set(names)
             if graphs.read_type(parts) != state.initial.type:
                 raise entry.error(f"the type of the graph's state, {state.initial.type!r}")
@@ -214,7 +222,7 @@ class _StoredProgram:
         return found
 
     def program(self, graph: Graph, states: Sequence[Array], device: Device, key: str) -> CompiledProgram:
-        """The program over these states, compiled, or as it was when the plan was loaded before."""
+        """Return the compiled program over these states; a plan of an earlier process is reused."""
         notes = Notes()
         grads: list[tuple[Tensor, Tensor | None]] = []
         for state in self.gradients:  # leaves stand for the tensors that had gradients
@@ -236,7 +244,7 @@ class _StoredProgram:
         made.compile(foreign=True, known=known)
         if (
             known is None and made.planned and not made.plan.groups
-        ):  # a plan with groups is for where the states lie in this process
+        ):  # a plan with groups depends on the addresses of the states in this process
             remembered.remember(key, made.plan)
         return made
 
@@ -248,7 +256,7 @@ def _example(type_: TensorType, device: Device) -> AbstractValue:
 def _states(
     folder: Path, names: Sequence[Sequence[str]], graph: Graph, planned: Graph, device: Device
 ) -> list[Array]:
-    """The states of the file on a device, in the types that the planned graph has them in."""
+    """Return the states of the file on a device, in the types of the planned graph's states."""
     path = folder / STATE
     where = f"{WHERE}: {str(path)!r}"
     with devices.using("cpu"):
@@ -256,7 +264,7 @@ def _states(
     expected = {aliases[0]: state.initial.type for aliases, state in zip(names, graph.states, strict=True)}
     if set(found) != set(expected):
         name = sorted(set(found) ^ set(expected))[0]
-        given = "missing" if name in expected else "there"
+        given = "missing" if name in expected else "present"
         raise FormatError(
             mistake(where, f"the tensor {name!r}", given, f"the states of the plan: {', '.join(expected)}")
         )

@@ -1,4 +1,4 @@
-"""Looking into a saved plan on any machine: its graph is planned anew for the target that it was saved on."""
+"""Inspect a saved plan on any machine: its graph is planned again for the target that it was saved on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WHERE = "read_plan"
 
 @dataclass(frozen=True)
 class SavedPlan:
-    """What a saved plan is: the function's name, the weft that wrote it, the device, states by name, and its graph."""
+    """A saved plan for inspection: the function's name, the version of weft, the device, the states and the graph."""
 
     name: str
     weft: str
@@ -31,10 +31,10 @@ class SavedPlan:
     states: Mapping[str, str]
     graph: Graph
     field: Field = field(repr=False, compare=False)
-    """Where the graph stands in the file."""
+    """The field of the graph in the file, for errors."""
 
     def report(self) -> PlanReport:
-        """What a call does on the target that the plan was saved on, with its states side by side in memory."""
+        """Return the report of a call on the plan's target, with all states in as few buffers as fit."""
         gather = _side_by_side(self.graph, self.profile)
         with planning(self.field):
             made = compile_graph(self.graph, self.profile, gather)
@@ -42,9 +42,10 @@ class SavedPlan:
 
 
 def read_plan(directory: str | os.PathLike[str]) -> SavedPlan:
-    """What a saved plan does, for reading: no device is opened, and nothing can be called (``load_plan`` does that).
+    """Read a saved plan for inspection; no device is opened, and the plan cannot be called (see ``load_plan``).
 
-    Raises ``FormatError`` as ``load_plan`` does.
+    Raises:
+        FormatError: as ``load_plan``.
 
     >>> import tempfile, weft as wf
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +70,7 @@ def read_plan(directory: str | os.PathLike[str]) -> SavedPlan:
 
 
 def _side_by_side(graph: Graph, profile: TargetProfile) -> Gather:
-    """Where states lie that nothing has moved apart: in the order in which they are asked for, in one buffer."""
+    """Return a function that places states one after another, in the requested order, in as few buffers as fit."""
     sizes = [
         profile.itemsize(state.initial.type.dtype) * max(1, math.prod(state.initial.type.shape))
         for state in graph.states
@@ -80,7 +81,7 @@ def _side_by_side(graph: Graph, profile: TargetProfile) -> Gather:
         lying: dict[int, tuple[int, int]] = {}
         buffer = used = 0
         for at in numbers:
-            if at >= len(sizes):  # a donated argument, which lies elsewhere in every call
+            if at >= len(sizes):  # a donated argument, which is another storage in every call
                 continue
             size = -(-sizes[at] // ALIGNMENT) * ALIGNMENT
             if used and used + size > limit:

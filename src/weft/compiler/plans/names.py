@@ -1,7 +1,7 @@
-"""Names for the states of a program: those of parameters and buffers where they are known, else the variables'.
+"""Names of a program's states: the names of parameters and buffers, else of the variables that hold the tensors.
 
-A function's state is what it reaches by closure. One model keeps the names of its ``state_dict``; several are told
-apart by the variables that hold them, and so are optimizers.
+The state of a function is the tensors that it reaches by closure. A single model keeps the names of its ``state_dict``;
+several models and several optimizers get the names of their variables as prefixes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from weft.tensors.tensor import Tensor
 
 
 def state_names(guards: Guards, fn: Callable[..., Any]) -> list[list[str]]:
-    """The names of each state, the first of which stands for it in files; every state has at least one."""
+    """Return the names of each state, at least one each; the first name is used in files."""
     naming = _Naming(guards)
     reached = [*variables(fn), *getattr(getattr(fn, "__self__", None), "__dict__", {}).items()]
     models = _models(guards, fn, reached)
@@ -46,7 +46,7 @@ class _Naming:
         self.used: set[str] = set()
 
     def put(self, tensor: Tensor, name: str) -> None:
-        """A name for the state that a tensor lies in, where it lies in one."""
+        """Add a name to the state that holds a tensor; do nothing for other tensors."""
         at = self.numbers.get(id(getattr(tensor._data, "storage", None)))
         if at is not None and name not in self.used:
             self.used.add(name)
@@ -57,7 +57,7 @@ class _Naming:
         return "" if at is None or not self.found[at] else self.found[at][0]
 
     def optimizer(self, prefix: str, optimizer: Optimizer) -> None:
-        """Names for an optimizer's state: by parameter, and its counters and rates."""
+        """Name an optimizer's state: by parameter, and its counters and rates."""
         for parameter, kept in optimizer.state.items():
             for key, tensor in kept.items():
                 self.put(tensor, f"{prefix}.{self.name_of(parameter) or 'parameter'}.{key}")
@@ -73,7 +73,7 @@ class _Naming:
                     self.put(counter, f"{prefix}.{name}{suffix}{place}")
 
     def finish(self) -> list[list[str]]:
-        """All names; states that nobody names are numbered."""
+        """Return all names; states without a name are numbered."""
         for at, names in enumerate(self.found):
             if not names:
                 name = next(n for n in (f"state{at}", *(f"state{at}.{k}" for k in range(len(self.used) + 1)))
@@ -84,7 +84,7 @@ class _Naming:
 
 
 def _models(guards: Guards, fn: Any, reached: list[tuple[str, Any]]) -> list[tuple[str, Module]]:
-    """The outermost modules of a program, each with the prefix of its names."""
+    """Return the outermost modules of a program, each with the prefix of its names."""
     if isinstance(fn, Module):
         return [("", fn)]
     known = set(map(id, guards.modules))

@@ -1,8 +1,8 @@
-"""Plans of earlier processes: a plan that is loaded again is not planned again.
+"""A disk cache of plans, so that a saved plan that is loaded again need not be planned again.
 
-Passes and planning take most of the time to load. What they made is kept in the user's private cache, beside the
-compiled kernels and under the same rules, by all that it was made from: the saved file, the target and the files of
-weft itself. Nothing of it goes into saved plans.
+Passes and planning take most of the load time. Their result is stored in the user's private cache, beside the compiled
+kernels. Its key covers all inputs: the saved file, the target and the source files of weft. Saved plans hold nothing of
+it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ CLASSES = {
     for name, class_ in vars(module).items()
     if isinstance(class_, type) and is_dataclass(class_) and class_.__module__ == module.__name__
 }
-"""What plans consist of, by name."""
+"""The dataclasses that plans consist of, by name."""
 
 
 def recall(key: str) -> Plan | None:
-    """The plan of an earlier process, ``None`` where there is none."""
+    """Return the cached plan of a key, ``None`` where there is none."""
     kept = _kept()
     entry = None if kept is None else kept.get(key)
     if kept is None or entry is None:
@@ -49,21 +49,21 @@ def recall(key: str) -> Plan | None:
 
 
 def remember(key: str, made: Plan) -> None:
-    """Keep a plan for later processes."""
+    """Store a plan for later processes."""
     kept = _kept()
     if kept is not None:
         kept.put(key, cache.Entry(("plan",), (), json.dumps(packed(made)).encode()))
 
 
 def key_of(data: bytes, device: Device) -> str:
-    """The name of what is made of a ``plan.json`` for a device. Its ops are in it, with what they promise."""
+    """Return the cache key of a ``plan.json`` (which holds the contracts of its ops) on a device."""
     profile = device.profile
     made_for = [f"{field.name}={_ordered(getattr(profile, field.name))!r}" for field in fields(profile)]
     return cache.key_of(("plan", _code(), hashlib.sha256(data).hexdigest(), device.name, *made_for))
 
 
 def _ordered(value: Any) -> Any:
-    """A value whose text is the same in every process."""
+    """Return a value whose ``repr`` is the same in every process."""
     if isinstance(value, Mapping):
         return sorted(value.items())
     return sorted(value) if isinstance(value, frozenset) else value
@@ -71,7 +71,7 @@ def _ordered(value: Any) -> Any:
 
 @lru_cache(maxsize=None)
 def _code() -> str:
-    """What stands for the files of weft: one that is changed makes every plan anew."""
+    """Return a hash over the source files of weft, so that a changed file invalidates the cache."""
     root = Path(weft.__file__).parent
     found = []
     for path in sorted(root.rglob("*.py")):
@@ -86,7 +86,7 @@ def _kept() -> cache.Cache | None:
 
 
 def packed(made: Plan) -> dict[str, Any]:
-    """A plan as JSON: its kernels once each, and the rest by their numbers."""
+    """Return a plan as JSON, with each kernel once and references by number."""
     specs: dict[KernelSpec, int] = {}
     top = _packed(made, specs)
     return {"plan": top, "kernels": [_members(spec, {}) for spec in specs]}
@@ -108,7 +108,7 @@ def _members(value: Any, specs: dict[KernelSpec, int]) -> dict[str, Any]:
 
 
 def unpacked(data: Any) -> Any:
-    """The plan that was packed."""
+    """Return the plan of packed data."""
     specs = [_unpacked(value, []) for value in data["kernels"]]
     return _unpacked(data["plan"], specs)
 

@@ -1,4 +1,4 @@
-"""What a plan reports: its dispatches in order with bytes and operations, and the memory that they take."""
+"""Reports of a plan: its dispatches in order with their bytes and operations, and the memory of the plan."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from weft.plan import Dispatch, Loop, Plan, PlanStep, bodies
 
 WIDTH = 34
-"""Characters of a row's ops."""
+"""The most characters of a row's ops in a table."""
 
 
 @dataclass(frozen=True)
 class DispatchRow:
-    """A dispatch of the plan: how often it runs in a call, and what one run of it does.
+    """A dispatch of a plan: how often it runs in a call, and the costs of one run.
 
-    What a value decides (the rounds of a ``while_loop``, the branches of a ``cond``) counts once.
+    Steps of a ``while_loop`` and both branches of a ``cond`` count once, since data decides how often they run.
 
-    ``bytes`` are those of the ranges that it binds, each once: what it moves, unless it reads a part of them.
-    ``operations`` are floating point operations; a function counts one.
+    ``bytes`` is the size of the ranges that the dispatch binds, each counted once: an upper bound of the memory traffic
+    of a kernel that reads each element once. ``operations`` are floating point operations; a function such as ``exp``
+    counts as one.
     """
 
     ops: tuple[str, ...]
@@ -31,10 +32,10 @@ class DispatchRow:
 
 @dataclass(frozen=True)
 class PlanReport:
-    """What a call of a plan does. Bytes are those of the target's memory.
+    """The costs of one call of a plan. All sizes are bytes of the target's memory.
 
-    ``arena``: what values of the plan's own take, ``peak``: the most of it that is alive at one time; ``inputs``,
-    ``states`` and ``outputs``: the bytes of these.
+    ``arena`` is the size of the arenas that hold intermediate values, ``peak`` the most bytes in them that are live at
+    one time; ``inputs``, ``states`` and ``outputs`` are the sizes of these.
     """
 
     name: str
@@ -49,17 +50,17 @@ class PlanReport:
 
     @property
     def dispatches(self) -> int:
-        """Dispatches of one call, those of loops in every round."""
+        """The number of dispatches of a call; a dispatch in a loop counts once for each step."""
         return sum(row.times for row in self.rows)
 
     @property
     def bytes(self) -> int:
-        """Bytes that the dispatches of a call bind."""
+        """The bytes that the dispatches of a call bind."""
         return sum(row.times * row.bytes for row in self.rows)
 
     @property
     def operations(self) -> int:
-        """Floating point operations of a call."""
+        """The floating point operations of a call."""
         return sum(row.times * row.operations for row in self.rows)
 
     def __str__(self) -> str:
@@ -81,15 +82,15 @@ class PlanReport:
         )
 
     def summary(self) -> str:
-        """The sums in one line."""
+        """Return the totals in one line."""
         return (
             f"{self.dispatches} dispatches of {self.kernels} kernels, {scaled(self.bytes)}B moved, "
             f"{scaled(self.operations)}FLOP"
         )
 
     def memory(self) -> list[str]:
-        """The memory in words."""
-        share = f", {100 * self.peak / self.arena:.0f}% of it alive at most" if self.arena else ""
+        """Return the sizes of the memory in words."""
+        share = f", at most {100 * self.peak / self.arena:.0f}% of it live" if self.arena else ""
         return [
             f"arena {self.arena:,} bytes{share} (peak {self.peak:,}); inputs {self.inputs:,}, state {self.states:,}, "
             f"outputs {self.outputs:,}"
@@ -97,7 +98,7 @@ class PlanReport:
 
 
 def report_of(name: str, device: str, plan: Plan) -> PlanReport:
-    """The report of a plan."""
+    """Return the report of a plan."""
     rows = tuple(
         DispatchRow(
             dispatch.ops, dispatch.spec.name, dispatch.site, times, bytes_of(dispatch), dispatch.operations
@@ -119,12 +120,12 @@ def report_of(name: str, device: str, plan: Plan) -> PlanReport:
 
 
 def bytes_of(dispatch: Dispatch) -> int:
-    """Bytes of the ranges that a dispatch binds, each once."""
+    """Return the bytes of the ranges that a dispatch binds, each counted once."""
     return sum({(place.space, place.index, place.offset): place.size for place in dispatch.places}.values())
 
 
 def scaled(amount: float) -> str:
-    """A number with the unit's prefix.
+    """Return a number with an SI prefix.
 
     >>> scaled(0), scaled(1500), scaled(2.5e9)
     ('0 ', '1.5 k', '2.5 G')
@@ -136,7 +137,7 @@ def scaled(amount: float) -> str:
 
 
 def label(row: DispatchRow) -> str:
-    """The ops of a row, cut to a width."""
+    """Return the ops of a row, truncated to ``WIDTH`` characters."""
     text = "+".join(row.ops) or row.kernel
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 
@@ -150,7 +151,7 @@ def _counted(steps: Sequence[PlanStep], times: int) -> Iterator[tuple[Dispatch, 
 
 
 def table(head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> list[str]:
-    """Lines of columns: the second and the last to the left, the others to the right."""
+    """Return the lines of a table; the second and the last column are left-aligned, the others right-aligned."""
     found = [tuple(head), *rows]
     widths = [max(len(row[at]) for row in found) for at in range(len(head))]
     left = (1, len(head) - 1)

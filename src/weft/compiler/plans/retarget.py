@@ -1,7 +1,7 @@
-"""A graph for another device than it was traced for.
+"""Retarget a graph to another device than it was traced for.
 
-What a graph computes is the same everywhere but for the numbers that hosts set (learning rates, step counters, Python
-floats): they have the widest type that a device has, float64 or float32, and what is made of them follows.
+The types of a graph depend on the device only in scalars that the host sets (learning rates, step counters, Python
+floats): they have the widest float type of the device, float64 or float32. The types computed from them follow.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from weft.ops import TensorType, lookup
 
 
 def retargeted(graph: Graph, device: Device, where: str) -> Graph:
-    """The graph with numbers of the device's widest type; ``DTypeError`` naming the line that needs another type."""
+    """Return the graph with scalars of the device's widest type; ``DTypeError`` names a line that needs float64."""
     if device.supports(dtypes.float64):
         return graph
     return _Retargeting(device, where).graph(graph, None)
@@ -30,7 +30,7 @@ class _Retargeting:
         self.device, self.where = device, where
 
     def graph(self, graph: Graph, given: Sequence[TensorType] | None) -> Graph:
-        """A graph; that of a body for the types that the op around it is given."""
+        """Return a retargeted graph; for the body of an op, ``given`` are the types of its inputs."""
         types = [source.type if given is None else given[at] for at, source in enumerate(graph.inputs)]
         values: dict[int, Var] = {}
         inputs = tuple(
@@ -47,7 +47,7 @@ class _Retargeting:
         return Graph(inputs, tuple(states), nodes, tuple(_atom(output, values) for output in graph.outputs))
 
     def _narrowed(self, values: dict[int, Var], var: Var, type_: TensorType) -> Var:
-        """A value from outside: a number becomes narrower, a tensor of a type that is missing here is refused."""
+        """Retarget an input: a float64 scalar becomes float32; a tensor of an unsupported type is an error."""
         if type_.dtype is dtypes.float64 and not type_.shape:
             type_ = TensorType((), dtypes.float32)
         return self._put(values, var, type_, "")

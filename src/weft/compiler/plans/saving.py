@@ -1,4 +1,4 @@
-"""What a saved plan holds, and writing it. ``FORMAT`` and ``VERSION`` are the first things that a reader looks at."""
+"""Save a plan: the contents of ``plan.json``, and writing the directory. Readers check ``FORMAT`` and ``VERSION`` first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORMAT, VERSION = "weft-plan", 1
 
 
 def save(plan: CompiledPlan, target: str | os.PathLike[str]) -> None:
-    """Write a plan and its state; nothing is there afterwards that was not, where it fails."""
+    """Write a plan and its state to a directory; after an error the directory is unchanged."""
     text = json.dumps(written(plan), allow_nan=False, indent=1).encode()
     device = devices.open(plan.device)
     with plan.holding(), device.lock:  # between two runs
@@ -31,7 +31,7 @@ def save(plan: CompiledPlan, target: str | os.PathLike[str]) -> None:
 
 
 def written(plan: CompiledPlan) -> dict[str, Any]:
-    """The contents of ``plan.json``; ``UnsupportedError`` naming what cannot be in it."""
+    """Return the contents of ``plan.json``; ``UnsupportedError`` for a value that is not plain data."""
     program = plan.program
     states = [
         {"names": list(names), **graphs.write_type(state.initial.type)}
@@ -55,17 +55,17 @@ def written(plan: CompiledPlan) -> dict[str, Any]:
 
 
 def _gradients(plan: CompiledPlan) -> list[int | None]:
-    """For each gradient that a call leaves behind the state that it replaces, if it does."""
+    """Return for each gradient that a call sets the number of the state that it replaces, or ``None``."""
     guards = plan.program.guards
     before = {id(leaf): grad for leaf, grad in zip(guards.leaves, guards.grads, strict=True)}
     found: list[int | None] = []
     for leaf, present in plan.program._new_grads:
         old = before[id(leaf)]
         if not present or old is None:
-            change = "makes" if present else "takes away"
+            change = "creates" if present else "removes"
             raise UnsupportedError(
-                f"save: a call {change} the gradient of a tensor {list(leaf.shape)}, expected gradients that are there "
-                f"before and after, or not at all; return them, or call zero_grad() before the plan is made"
+                f"save: a call {change} the gradient of a tensor {list(leaf.shape)}, expected a gradient that exists "
+                f"before and after the call; return it instead, or call zero_grad() before the plan is made"
             )
         found.append(
             next((at for at, storage in enumerate(guards.storages) if storage is old._data.storage), None)
@@ -74,7 +74,7 @@ def _gradients(plan: CompiledPlan) -> list[int | None]:
 
 
 def write_target(name: str, profile: TargetProfile) -> dict[str, Any]:
-    """A device's name and profile as JSON."""
+    """Return a device's name and profile as JSON."""
     return {
         "device": name,
         "dialect": profile.dialect,

@@ -15,9 +15,9 @@ from weft.profiler import profile
 
 
 class PlanProfile:
-    """What a call of a plan took. ``result`` is what it gave, ``report`` what it does.
+    """The times of one call of a plan. ``result`` is the call's result, ``report`` the report of the plan.
 
-    ``runs`` and ``seconds`` hold for each row of the report how often it ran, and the time of all its runs.
+    ``runs`` and ``seconds`` hold for each row of the report the number of its runs, and their total time.
     """
 
     def __init__(self, report: PlanReport, plan: Plan, call: Callable[[], Any]) -> None:
@@ -29,7 +29,7 @@ class PlanProfile:
         self.events = [
             (numbers[id(event.dispatch)], event) for event in measured.events if id(event.dispatch) in numbers
         ]
-        """The dispatches as they ran, each with the number of its row."""
+        """The measured dispatches in order, each with the number of its row."""
         taken, runs = [0] * len(report.rows), [0] * len(report.rows)
         for at, event in self.events:
             taken[at] += event.duration or 0
@@ -39,19 +39,19 @@ class PlanProfile:
 
     @property
     def total(self) -> float:
-        """Seconds of all dispatches."""
+        """The time of all dispatches, in seconds."""
         return sum(self.seconds)
 
     def table(self, limit: int | None = None) -> str:
-        """The dispatches that took longest, ``limit`` of them at most, with rates of bytes and operations."""
+        """Return the slowest dispatches as text, at most ``limit``, with rates of bytes and operations."""
         order = sorted(range(len(self.seconds)), key=lambda at: -self.seconds[at])
         head = ("", "dispatch", "times", "µs", "% of all", "GB/s", "GFLOP/s", "line")
         lines = table(head, map(self._cells, order[:limit]))
         if limit is not None and len(order) > limit:
             lines.append(f"and {len(order) - limit} more")
-        told = f"times by {self.clock}, {self.total * 1e3:.3f} ms in a call of {self.wall * 1e3:.3f} ms"
+        total = f"times by {self.clock}, {self.total * 1e3:.3f} ms in a call of {self.wall * 1e3:.3f} ms"
         heading = f"plan of {self.report.name} on {self.report.device}: {self.report.summary()}"
-        return "\n".join([heading, "", *lines, "", told, *self.report.memory()])
+        return "\n".join([heading, "", *lines, "", total, *self.report.memory()])
 
     def _cells(self, at: int) -> tuple[str, ...]:
         row, seconds = self.report.rows[at], self.seconds[at]
@@ -65,7 +65,7 @@ class PlanProfile:
     __str__ = table
 
     def export_chrome_trace(self, path: str | os.PathLike[str]) -> None:
-        """Write the dispatches as a trace for ``chrome://tracing`` or Perfetto, times counted from the first."""
+        """Write the dispatches as a trace for ``chrome://tracing`` or Perfetto, with times from the first dispatch."""
         entries: list[dict[str, Any]] = []
         origin = min((_start(event) for _, event in self.events), default=0)
         for at, event in self.events:
@@ -80,5 +80,5 @@ class PlanProfile:
 
 
 def _start(event: Event) -> int:
-    """When a dispatch began: by the device's clock, where it has one."""
+    """Return the start of a dispatch in nanoseconds, by the device's clock where it has one."""
     return event.start if event.device_start is None else event.device_start

@@ -1,7 +1,7 @@
-"""Trees of arguments and results as data: what a plan is called with, and in what shape its results come.
+"""Trees of arguments and results as data: the structure of a plan's calls.
 
-``Take`` nodes go through a call's arguments, give the tensors and numbers in order, and name what is another than
-the plan was made for. The same nodes build the results, with a ``Slot`` where a tensor goes.
+``collect`` walks the arguments of a call along their trees, returns the tensors and numbers in order, and raises an
+error for an argument that does not fit. ``build`` builds a result from its tree, with a tensor for each ``Slot``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from weft.utils.tree import is_record
 
 @dataclass(frozen=True)
 class Branch:
-    """A tuple, list, dict, named tuple or dataclass; ``kind`` says which; ``type``: a class of the user's."""
+    """A tuple, list, dict, named tuple or dataclass, by ``kind``; ``type`` is the user's class, where there is one."""
 
     kind: str
     keys: tuple[Any, ...]
@@ -28,7 +28,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class Given:
-    """A tensor that is given at each call."""
+    """A tensor argument, by its type."""
 
     type: TensorType
     requires_grad: bool = False
@@ -39,34 +39,34 @@ class Given:
 
 @dataclass(frozen=True)
 class Number:
-    """A Python number that is given at each call."""
+    """A Python number argument, by its Python type."""
 
     kind: type
 
     def __repr__(self) -> str:
-        return "a whole number" if self.kind is int else "a number with a point"
+        return "an int" if self.kind is int else "a float"
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """A value that is built into the plan."""
+    """A value that is compiled into the plan."""
 
     value: Any
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where a result's next tensor goes."""
+    """The place of the next tensor of a result."""
 
 
 Tree = Branch | Given | Number | Fixed | Slot
 Leaf = Callable[[Any, str], Tree]
-"""What stands for a leaf of a tree, by the leaf and how Python reaches it."""
+"""Returns the tree of a leaf, from the leaf and its path in Python syntax."""
 
 
 @dataclass(frozen=True)
 class Argument:
-    """An argument by its name, and whether it was given by keyword."""
+    """An argument of a call: its name, whether it was given by keyword, and its tree."""
 
     name: str
     keyword: bool
@@ -74,7 +74,7 @@ class Argument:
 
 
 def tree_of(value: Any, leaf: Leaf, name: str) -> Tree:
-    """The tree of a value, whose leaves ``leaf`` says."""
+    """Return the tree of a value, with leaves by ``leaf``."""
     kind, parts = _parts(value)
     if not kind:
         return leaf(value, name)
@@ -84,11 +84,11 @@ def tree_of(value: Any, leaf: Leaf, name: str) -> Tree:
 
 
 CLASSES = ("named tuple", "record")
-"""Branches of classes of the user's."""
+"""Kinds of branches with a class of the user."""
 
 
 def _parts(value: Any) -> tuple[str, list[tuple[Any, Any]]]:
-    """What kind of branch a value is, with its keys and children; no kind for a leaf."""
+    """Return the kind of a branch with its keys and children; an empty kind for a leaf."""
     if isinstance(value, dict):
         return "dict", list(value.items())
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -105,7 +105,7 @@ def _inside(name: str, kind: str, key: Any) -> str:
 
 
 def argument_leaf(value: Any, name: str) -> Tree:
-    """What a leaf of the arguments stands for: tensors and numbers are given anew, other values are built in."""
+    """Return the tree of an argument leaf: tensors and numbers are inputs, other values are compiled in."""
     if isinstance(value, Tensor):
         return Given(TensorType(tuple(value.shape), value.dtype), value.requires_grad)
     if type(value) in (int, float):
@@ -116,7 +116,7 @@ def argument_leaf(value: Any, name: str) -> Tree:
 def collect(
     where: str, device: str, arguments: Sequence[Argument], args: Sequence[Any], kwargs: dict[str, Any]
 ) -> list[Any]:
-    """The tensors and numbers of a call in order; ``ArgumentError`` naming the argument that does not fit."""
+    """Return the tensors and numbers of a call in order; ``ArgumentError`` names an argument that does not fit."""
     positional = [argument for argument in arguments if not argument.keyword]
     if len(args) > len(positional):
         raise ArgumentTypeError(
@@ -149,7 +149,7 @@ def collect(
 
 def _usage(arguments: Sequence[Argument]) -> str:
     names = ", ".join(f"{argument.name}=" if argument.keyword else argument.name for argument in arguments)
-    return f"({names}), as the plan was made for"
+    return f"({names}), as in the call that the plan was made for"
 
 
 def _take(where: str, device: str, tree: Tree, value: Any, name: str, found: list[Any]) -> None:
@@ -173,7 +173,7 @@ def _take(where: str, device: str, tree: Tree, value: Any, name: str, found: lis
             _take(where, device, child, part, _inside(name, kind, key), found)
     elif isinstance(tree, Fixed) and (type(value) is not type(tree.value) or value != tree.value):
         raise ArgumentError(
-            mistake(where, name, _described(value), f"{tree.value!r}, which is built into the plan",
+            mistake(where, name, _described(value), f"{tree.value!r}, which is compiled into the plan",
                     "make another plan for another value")
         )  # fmt: skip
 
@@ -204,7 +204,7 @@ def _branch(tree: Branch) -> str:
 
 
 def leaves(tree: Tree) -> Iterator[Tree]:
-    """The leaves of a tree in order."""
+    """Yield the leaves of a tree in order."""
     if isinstance(tree, Branch):
         for child in tree.children:
             yield from leaves(child)
@@ -213,7 +213,7 @@ def leaves(tree: Tree) -> Iterator[Tree]:
 
 
 def build(tree: Tree, values: Iterator[Any]) -> Any:
-    """The value of a result's tree, with the next of ``values`` in each slot."""
+    """Return the value of a result's tree, with the next of ``values`` in each slot."""
     if isinstance(tree, Slot):
         return next(values)
     if isinstance(tree, Fixed):
@@ -230,19 +230,19 @@ def build(tree: Tree, values: Iterator[Any]) -> Any:
 
 
 def _record(kind: Any, values: dict[str, Any]) -> Any:
-    made = object.__new__(kind)  # its fields are what it had; __init__ may want others
+    made = object.__new__(kind)  # without __init__, whose parameters may differ from the fields
     for name, value in values.items():
         object.__setattr__(made, name, value)
     return made
 
 
 def class_name(kind: type) -> str:
-    """The name by which a class of the user's is known in a file."""
+    """Return the qualified name of a user's class, as stored in files."""
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def is_class_for(kind: Any, branch: str) -> bool:
-    """Whether a class can stand for a branch of that kind."""
+    """Return whether a class can be that of a branch of a kind."""
     if branch == "record":
         return isinstance(kind, type) and is_dataclass(kind)
     return isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields")

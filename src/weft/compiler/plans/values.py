@@ -1,6 +1,6 @@
-"""Plain values (attributes, static arguments, numbers in graphs) as JSON and back.
+"""Encode plain values (attributes, static arguments, numbers in graphs) as JSON, and decode them.
 
-JSON has no tuples, types and infinities: tuples are lists here, the others objects with one name.
+JSON has no tuples, types and infinities: a tuple becomes a list, and the others become objects with one member.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from weft.tensors.described import Size
 
 UNUSUAL = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 MOST_LEVELS = 64
-"""How deep values and trees may be nested."""
+"""The deepest nesting of values and trees."""
 
 
-def written(value: Any, what: str) -> Any:
-    """A value as JSON; ``UnsupportedError`` naming ``what`` it is, where it is no plain data."""
+def written(value: Any, label: str) -> Any:
+    """Return a value as JSON; ``UnsupportedError`` for a value that is not plain data, which ``label`` names."""
     if value is None or type(value) in (bool, int, str):
         return value
     if type(value) is float:
@@ -30,20 +30,20 @@ def written(value: Any, what: str) -> Any:
     if isinstance(value, DType):
         return {"dtype": value.name}
     if type(value) in (tuple, Size):
-        return [written(item, what) for item in value]
+        return [written(item, label) for item in value]
     if type(value) is slice:
-        return {"slice": [written(bound, what) for bound in (value.start, value.stop, value.step)]}
+        return {"slice": [written(bound, label) for bound in (value.start, value.stop, value.step)]}
     if type(value) is range:
         return {"range": [value.start, value.stop, value.step]}
     raise UnsupportedError(
-        mistake("save", what, f"a {type(value).__module__}.{type(value).__qualname__}",
-                "plain data: None, bool, numbers, strings, data types and tuples of such",
+        mistake("save", label, f"a {type(value).__module__}.{type(value).__qualname__}",
+                "plain data: None, bool, numbers, strings, data types and tuples of these",
                 "a saved plan holds no Python objects; reach them by closure")
     )  # fmt: skip
 
 
 def read(field: Field, level: int = 0) -> Any:
-    """The value that was written."""
+    """Return the value of encoded JSON."""
     value = field.value
     if value is None or type(value) in (bool, int, str):
         return value
@@ -62,12 +62,12 @@ def read(field: Field, level: int = 0) -> Any:
 
 
 def read_dtype(field: Field) -> DType:
-    """A data type by name."""
+    """Return a data type by its name."""
     return dtypes.BY_NAME[field.text(tuple(dtypes.BY_NAME))]
 
 
 def read_shape(field: Field) -> tuple[int, ...]:
-    """Sizes of dimensions, whose product is a number of elements that memory could have."""
+    """Return a shape, whose number of elements must be below 2**48."""
     if len(field.items()) > MOST_LEVELS:
         raise field.error(f"at most {MOST_LEVELS} dimensions")
     shape = tuple(size.integer() for size in field.items())
@@ -77,7 +77,7 @@ def read_shape(field: Field) -> tuple[int, ...]:
 
 
 def read_as(field: Field, kind: Any) -> Any:
-    """The value of an attribute, which is of a type as ops declare them."""
+    """Return the value of an attribute of a declared type."""
     found = read(field)
     if not fits(found, kind):
         raise field.error(_named(kind))
@@ -104,7 +104,7 @@ def _named(kind: Any) -> str:
 def _read_slice(field: Field) -> slice:
     parts = [read(item) for item in field.items(3)]
     if any(type(part) not in (int, type(None)) for part in parts):
-        raise field.error("three of whole numbers and null")
+        raise field.error("three values, each a whole number or null")
     return slice(*parts)
 
 
