@@ -93,8 +93,10 @@ def compile(
     Args:
         model: the function or module; without it, ``compile`` returns a decorator.
         fullgraph: has no effect, since the whole function is always one graph.
-        dynamic, backend, options: only PyTorch's defaults are supported.
+        dynamic: ``None`` or False; symbolic shapes are not supported.
+        backend: ``None`` or ``"inductor"``.
         mode: one of PyTorch's modes, which have no effect here.
+        options: ``None`` or an empty dict.
         disable: return ``model`` unchanged.
         max_cached: how many signatures are kept, the most recently used.
 

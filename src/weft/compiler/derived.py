@@ -86,7 +86,7 @@ class DerivedProgram(CompiledProgram):
         return values
 
     def backward(self, saved: Sequence[Storage], seeds: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """Return the gradients from the saved tensors and the gradients of the results; ``None`` where there is none."""
+        """Return the gradients (``None`` where there is none) from saved tensors and the gradients of the results."""
         there = tuple([seed is not None for seed in seeds])
         with self._lock:
             found = self._backward.get(there)

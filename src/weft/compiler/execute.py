@@ -40,7 +40,7 @@ class Executor(Protocol):
     """Runs one graph."""
 
     def run(self, inputs: Sequence[Storage], states: Sequence[Storage]) -> list[Storage]:
-        """Return new storages of the outputs and overwrite the changed states; a run that fails early changes nothing."""
+        """Overwrite the changed states, and return new storages of the outputs; an early error changes nothing."""
 
 
 class Interpreter:

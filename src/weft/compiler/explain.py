@@ -38,7 +38,8 @@ class KernelRow:
     def __str__(self) -> str:
         runs = [(op, len(list(equal))) for op, equal in groupby(self.ops)]
         ops = " + ".join(op if count == 1 else f"{count} {op}" for op, count in runs)
-        return f"{ops}: reads {', '.join(self.reads) or 'nothing'}; writes {', '.join(self.writes)}; {self.bytes:,} bytes"
+        reads, writes = ", ".join(self.reads) or "nothing", ", ".join(self.writes)
+        return f"{ops}: reads {reads}; writes {writes}; {self.bytes:,} bytes"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def explain(
 
     Args:
         fn: a function, or a jitted function.
-        args, kwargs: the arguments of the call.
+        *args: the positional arguments of the call.
+        **kwargs: the keyword arguments of the call.
         mermaid: a file to which the last graph is written as a Mermaid flow chart.
 
     >>> import weft as wf

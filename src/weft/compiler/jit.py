@@ -263,8 +263,8 @@ class JitFunction(Bindable):
     def _plan(self, args: tuple[Any, ...], kwargs: dict[str, Any], capturing: bool) -> CompiledPlan:
         if not interpreter_stack()[0].executes:
             raise UnsupportedError(
-                f"{self.__name__}: a plan is made in a traced function, expected a call outside of a trace; make the plan "
-                f"before the traced function"
+                f"{self.__name__}: a plan is made in a traced function, expected a call outside of a trace; make the "
+                f"plan before the function is traced"
             )
         with self._lock:
             program, _, _ = self._program_for(args, kwargs, capturing)
@@ -347,9 +347,11 @@ def jit(
 
     Args:
         fn: the function, method or module; without it, ``jit`` returns a decorator.
-        donate: arguments, by position or name, whose memory the results may reuse; the caller cannot use them afterwards.
+        donate: arguments, by position or name, whose memory the results may reuse; the caller cannot use them
+            afterwards.
         max_cached: how many programs are kept, the most recently used.
-        keep_grads: keep a ``grad`` that the function creates; else a ``grad`` that was None before the call stays None.
+        keep_grads: keep a ``grad`` that the function creates. By default a ``grad`` that was None before the call is
+            None after it.
 
     Raises:
         UnsupportedError: the function reads the value of a traced tensor, keeps a traced tensor after the call, or

@@ -1,4 +1,4 @@
-"""Plain Python values (numbers, strings, bools, ``None``, enums, data types, tuples of these) that a program depends on.
+"""Plain Python values that a program depends on: numbers, strings, ``None``, enums, data types, and tuples of these.
 
 Plain values are compared by type and value, since ``1 == True == 1.0``. Small lists, sets and dicts of plain values are
 compared with a copy of their earlier contents.

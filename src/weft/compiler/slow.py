@@ -1,7 +1,7 @@
 """``announced``: log a warning for a compilation that takes long, with advice where the graph holds an unrolled loop.
 
-The warning goes to the logger ``weft.compiler`` after two seconds. Programs that configure no logging see it on standard
-error.
+The warning goes to the logger ``weft.compiler`` after two seconds. Programs that configure no logging see it on
+standard error.
 """
 
 from __future__ import annotations

@@ -72,7 +72,8 @@ def record(
     Args:
         name: the function's name, for errors.
         fn: the function.
-        args, kwargs: the arguments of the call.
+        args: the positional arguments of the call.
+        kwargs: the keyword arguments of the call.
         enter: returns the traced value of an argument leaf.
         keep_grads: also return gradients for leaves that had none before.
         capturing: record the tensors that ``weft.capture`` marks.
@@ -102,8 +103,8 @@ def _record_once(
     changed = notes.reads.settled()[1]
     if changed:
         LOG.warning(
-            "%s: the function changes %s, which happens only when it is traced and not at each call; return the new value, "
-            "or keep it in a tensor", name, ", ".join(changed),
+            "%s: the function changes %s, which happens only when it is traced and not at each call; return the new "
+            "value, or keep it in a tensor", name, ", ".join(changed),
         )  # fmt: skip
     return recording
 

@@ -136,8 +136,8 @@ class CompiledTraining:
     def plan(self, /, **inputs: Any) -> CompiledPlan:
         """Return the compiled step for inputs like these as a plan, which ``save`` writes with the model and optimizer.
 
-        A call of the plan, with inputs by name, takes a step of the same training and returns the loss and the captures;
-        ``steps`` does not count it. See ``JitFunction.plan``.
+        A call of the plan, with inputs by name, takes a step of the same training and returns the loss and the
+        captures; ``steps`` does not count it. See ``JitFunction.plan``.
         """
         with self._lock:
             made = self._trained("plan").program.plan_with_captures(
@@ -211,7 +211,10 @@ class CompiledTraining:
     def _anew(where: str, name: str, given: Any, first: Any, kind: type) -> Any:
         """Return ``given``, or ``first`` where it is a function that can be called for another model."""
         if given is None and isinstance(first, kind):
-            expected = f"the {name} of the new model, since the first was given as a {type(first).__name__} of the old model"
+            kind_name = type(first).__name__
+            expected = (
+                f"the {name} of the new model, since the first was given as a {kind_name} of the old model"
+            )
             raise ArgumentError(mistake(where, name, None, expected, "give a function that returns it"))
         return first if given is None else given
 

@@ -43,8 +43,8 @@ class Captures(dict[str, Tensor]):
 class StepResult:
     """The loss and captures of a step, which the device may still be computing.
 
-    Reading ``loss`` waits for the device; ``await result`` waits without blocking the event loop. Both raise ``Aborted``
-    where the model was replaced or the training closed before, and the error of the step where it failed.
+    Reading ``loss`` waits for the device; ``await result`` waits without blocking the event loop. Both raise
+    ``Aborted`` where the model was replaced or the training closed before, and the error of the step where it failed.
     """
 
     __slots__ = ("_captures", "_fate", "_loss", "_value", "number")

@@ -70,11 +70,11 @@ class Tuning:
 def tune(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Tuning:
     """Measure the matrix products and reductions of ``fn(*args)``, and store their fastest forms; nothing else is run.
 
-    The choice of a product is its tile and the number of splits of its depth. The choice of a reduction is the number of
-    invocations that share a result (0: one invocation, 1: a workgroup). Programs compiled afterwards and eager calls use
-    the choices; programs compiled before do not change. Another split or team size sums in another order, so results may
-    differ by rounding from earlier results; they stay the same from run to run. After an interrupt, the measurements so
-    far are stored.
+    The choice of a product is its tile and the number of splits of its depth. The choice of a reduction is the number
+    of invocations that share a result (0: one invocation, 1: a workgroup). Programs compiled afterwards and eager calls
+    use the choices; programs compiled before do not change. Another split or team size sums in another order, so
+    results may differ by rounding from earlier results; they stay the same from run to run. After an interrupt, the
+    measurements so far are stored.
 
     Returns:
         The measurements: for each question the shipped and the chosen form, with their times.

@@ -1,4 +1,4 @@
-"""The graph IR: what a traced program is, how it prints, and how it is interpreted node by node."""
+"""The graph IR: traced programs as frozen data, with tracing, passes, lowering, fusion and planning."""
 
 from weft.graph.abstract import Abstract, AbstractValue
 from weft.graph.interpret import interpret

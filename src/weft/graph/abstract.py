@@ -1,4 +1,4 @@
-"""``Abstract``: the interpreter that computes shapes and types only. No memory, no device work."""
+"""``Abstract``: the interpreter that computes shapes and types only, without memory or device work."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weft.ops.registry.targets import check_targets
 
 
 class _Place:
-    """Stands for a storage, so that views know each other."""
+    """The identity and version counter of an abstract storage, which all views of it share."""
 
     __slots__ = ("version",)
 
@@ -41,17 +41,17 @@ class AbstractValue:
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Strides that the value would have if run."""
+        """The strides that the value would have in eager mode."""
         return self.geometry.strides
 
     @property
     def offset(self) -> int:
-        """Offset that the value would have if run."""
+        """The offset that the value would have in eager mode."""
         return self.geometry.offset
 
     @property
     def version(self) -> int:
-        """How often the storage was written in place."""
+        """The number of in-place writes to the storage."""
         return self.alias.version
 
     def __repr__(self) -> str:
@@ -59,7 +59,7 @@ class AbstractValue:
 
 
 class Abstract:
-    """Gives each op's outputs their types; writes in place only count versions."""
+    """Infers the types of each op's outputs; in-place writes only increment version counters."""
 
     executes = False
 
@@ -71,7 +71,7 @@ class Abstract:
         into: tuple[Any, ...] | None,
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
-        """The outputs' types; operands may be arrays, whose elements are not looked at."""
+        """Return the outputs of an op as abstract values; operands may be arrays, whose elements are not read."""
         device = next(
             (o.device_name for o in operands if hasattr(o, "device_name")), attributes.get("device", "cpu")
         )

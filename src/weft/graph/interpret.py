@@ -1,4 +1,4 @@
-"""Interpreting a graph node by node through ``bind``: the plainest way to run one, and the reference for plans."""
+"""Interpret a graph node by node through ``bind``: the simplest way to run a graph, and the reference for plans."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from weft.graph.ir import Atom, Graph, Node, Var
 from weft.ops import bind, lookup
 
 node_in_progress: ContextVar[Node | None] = ContextVar("weft_node", default=None)
-"""The node that is interpreted now, for whoever looks at values or fails below."""
+"""The node that is being interpreted; checks of values and errors below name it."""
 
 
 def interpret(graph: Graph, inputs: Sequence[Any], states: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-    """The outputs, and the final value of every state, for given inputs and initial states.
+    """Return the outputs and the final value of every state, for given inputs and initial states.
 
-    Values are whatever the interpreter in force takes. Each is let go after its last use.
+    Values are of the type that the active interpreter takes. Each value is released after its last use.
     """
-    for what, given, expected in (("inputs", inputs, graph.inputs), ("states", states, graph.states)):
+    for name, given, expected in (("inputs", inputs, graph.inputs), ("states", states, graph.states)):
         if len(given) != len(expected):
-            raise ArgumentError(mistake("interpret", what, len(given), f"{len(expected)}, as the graph has"))
+            raise ArgumentError(mistake("interpret", name, len(given), f"{len(expected)}, as the graph has"))
     values: dict[int, Any] = {var.id: value for var, value in zip(graph.inputs, inputs, strict=True)}
     values.update({state.initial.id: value for state, value in zip(graph.states, states, strict=True)})
     kept = {output.id for output in graph.outputs if isinstance(output, Var)} | {

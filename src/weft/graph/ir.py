@@ -1,7 +1,7 @@
-"""``Graph``: nodes in the order of execution, each value assigned once. Frozen data: prints, compares, hashes.
+"""``Graph``: nodes in execution order, in static single assignment form. Frozen data, which prints, compares and hashes.
 
-A graph has no side effects. What the traced program wrote in place is in ``states``: the value that a storage had
-at the start, and the one that it must have at the end.
+A graph has no side effects. In-place writes of the traced program are in ``states``: the initial value of a storage,
+and the final value that it must have at the end.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from weft.ops import TensorType
 
 @dataclass(frozen=True, slots=True)
 class Var:
-    """A value of the graph: a number that is unique in it, a type and a device."""
+    """A value of a graph: an id that is unique in the graph, a type and a device."""
 
     id: int
     type: TensorType
@@ -25,7 +25,7 @@ class Var:
 
 
 Atom = Var | bool | int | float
-"""What a node takes: a value of the graph or a Python scalar."""
+"""An operand of a node: a value of the graph or a Python scalar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +48,20 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A storage that the program reads, and writes where ``final`` is another value than ``initial``."""
+    """A storage that the program reads; the program writes it where ``final`` differs from ``initial``."""
 
     initial: Var
     final: Var
 
     @property
     def changed(self) -> bool:
-        """Whether the program writes it."""
+        """Whether the program writes the storage."""
         return self.final != self.initial
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Inputs and states in, outputs and changed states out."""
+    """A traced program: a function from inputs and initial states to outputs and final states."""
 
     inputs: tuple[Var, ...]
     states: tuple[State, ...]

@@ -1,8 +1,8 @@
-"""Python numbers in a trace: values of the graph that promote as the numbers that they stand for.
+"""Python numbers in a trace: graph values that follow the type promotion of Python numbers.
 
-A number that a jitted function is given is an input of the graph, of the widest type that the device has. An op takes
-it as eager takes a Python number: it decides no result type against tensors of its kind, and it is rounded once, to
-the type that the op computes in. What is computed from numbers alone is a number again.
+A number among the arguments of a jitted function is an input of the graph, of the widest type of the device. An op
+promotes it as eager mode promotes a Python number: it does not change the result type of tensors of its kind, and it is
+rounded once, to the computation type of the op. A result that is computed from numbers alone is a number again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from weft.ops.registry.functions import user_error
 
 @dataclass(frozen=True)
 class Number:
-    """What a graph value is where it stands for a Python number: its argument's name, and the widest float type."""
+    """The mark of a graph value that is a Python number: its argument's name, and the widest float type."""
 
     name: str
     real: DType
@@ -33,17 +33,20 @@ Cast = Callable[[Var, DType], Var]
 
 @dataclass(frozen=True)
 class Promoted:
-    """An op's operands after promotion: ``results`` are eager's types, ``computed`` those of the op itself."""
+    """An op's operands after promotion.
+
+    ``results`` are the result types of eager mode, ``computed`` the result types of the op on the promoted operands.
+    """
 
     operands: tuple[Atom, ...]
     computed: tuple[TensorType, ...]
     results: tuple[TensorType, ...]
     number: Number | None
-    """What the results are, where they are numbers again."""
+    """The mark of the results, where they are numbers again."""
 
 
 def python_type(dtype: DType) -> DType:
-    """The type that a Python number of this kind takes where nothing else decides."""
+    """Return the default type of a Python number of this kind."""
     return dtypes.of_scalar(1.0 if dtype.kind == "float" else 1)
 
 
@@ -54,7 +57,7 @@ def promote(
     attributes: dict[str, Any],
     cast: Cast,
 ) -> Promoted:
-    """The operands of an op, of which some stand for Python numbers, with the types that eager gives its results."""
+    """Promote the operands of an op, some of which are Python numbers, to the result types of eager mode."""
     kinds = [_kind(operand, number) for operand, number in zip(operands, numbers, strict=True)]
     try:
         results = op.infer(*kinds, **attributes)
@@ -81,7 +84,7 @@ def _fitted(
     op: OpSpec, operands: Sequence[Atom], numbers: Sequence[Number | None], attributes: dict[str, Any],
     results: tuple[TensorType, ...], cast: Cast,
 ) -> Promoted:  # fmt: skip
-    """The operands of an op without a rule of promotion: numbers in the first type that gives eager's results."""
+    """Promote operands of an op without a promotion rule: cast numbers to the first type with eager's result types."""
     found = op.infer(*map(_type, operands), **attributes)
     for dtype in (
         None,

@@ -1,4 +1,4 @@
-"""``compile_graph``: all stages from a graph to a plan, in order. Nothing here knows a device."""
+"""``compile_graph``: all stages from a graph to a plan, in order, for a target profile; no device is needed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from weft.target import TargetProfile
 
 
 def lower_graph(graph: Graph, profile: TargetProfile) -> Lowered:
-    """The fused kernel calls of a graph for a target, after all passes."""
+    """Return the fused kernel calls of a graph for a target: passes, lowering, fusion and ordering."""
     return ordered(fuse(lower(passes.run(graph, profile), profile), profile), profile)
 
 
 def compile_graph(graph: Graph, profile: TargetProfile, gather: Gather | None = None) -> Plan:
-    """The plan of a graph for a target; ``UnsupportedError`` where an op of it has no kernels there."""
+    """Return the plan of a graph for a target; ``UnsupportedError`` for an op without kernels there."""
     return plan(lower_graph(graph, profile), profile, gather)

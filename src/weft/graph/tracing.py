@@ -1,9 +1,9 @@
 """``Tracing``: the interpreter that appends nodes to a graph instead of computing.
 
-A traced value has strides like an array, so that every program takes the same views and copies as when run. Its
-memory is a *cell*: the graph value that a storage holds at this point of the program. A write through a view gives
-the cell a new value, ``update_view`` of the old one; views read afterwards are taken from that. Storages from
-outside are cells too: what they hold at the start is a state of the graph.
+A traced value has strides like an array, so that a program makes the same views and copies as in eager mode. The memory
+of a traced value is a *cell*: the graph value that a storage holds at this point of the program. A write through a view
+replaces the cell's value by ``update_view`` of the old value; views that are read afterwards are views of the new
+value. Captured storages are cells too: their initial value is a state of the graph.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _PACKAGE = str(FilePath(__file__).resolve().parents[1])
 
 
 class Cell:
-    """What one storage holds: the graph value now, how often it was written, and the views taken of it since."""
+    """The contents of a storage: its present graph value, its version, and the nodes of views of the present value."""
 
     __slots__ = ("number", "protected", "var", "version", "views")
 
     def __init__(self, var: Var, protected: str = "", number: Number | None = None) -> None:
         self.var = var
-        self.protected = protected  # the name of an argument that may not be written
-        self.number = number  # where the value stands for a Python number
+        self.protected = protected  # the name of the argument, where the cell may not be written
+        self.number = number  # the mark of a Python number
         self.version = 0
         self.views: dict[Path, Var] = {}
 
 
 class Tracer:
-    """A traced value: a view (by ``path`` from the cell's value) with the strides that it would have if run."""
+    """A traced value: a view of a cell, by its ``path`` of views, with the strides that it would have in eager mode."""
 
     __slots__ = ("__weakref__", "cell", "device_name", "dtype", "geometry", "path", "tracing")
 
@@ -65,17 +65,17 @@ class Tracer:
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Strides that the value would have if run."""
+        """The strides that the value would have in eager mode."""
         return self.geometry.strides
 
     @property
     def offset(self) -> int:
-        """Offset that the value would have if run."""
+        """The offset that the value would have in eager mode."""
         return self.geometry.offset
 
     @property
     def number(self) -> Number | None:
-        """What the value is where it stands for a Python number."""
+        """The mark of a value that is a Python number; ``None`` for other values."""
         return None if self.geometry.shape else self.cell.number
 
     @property
@@ -85,7 +85,7 @@ class Tracer:
 
     @property
     def version(self) -> int:
-        """How often the storage was written in place."""
+        """The number of in-place writes to the storage."""
         return self.cell.version
 
     def __repr__(self) -> str:
@@ -93,7 +93,7 @@ class Tracer:
 
 
 class Tracing:
-    """Records one program. Make inputs with ``input``, run the program in its interpreter stack, then ``graph``."""
+    """Records one program: create inputs by ``input``, run the program under this interpreter, then call ``graph``."""
 
     executes = False
     records = True
@@ -107,7 +107,7 @@ class Tracing:
         ] = {}  # by identity of the storage, which is kept alive
         self._bumped: list[Any] = []
         self.made: list[ref[Tracer]] = []
-        """Every traced value so far: none may outlive the trace."""
+        """Weak references to all traced values; none may outlive the trace."""
 
     def _var(self, type_: TensorType, device: str) -> Var:
         self._count += 1
@@ -121,9 +121,14 @@ class Tracing:
         protected: str = "",
         number: Number | None = None,
     ) -> Tracer:
-        """A new input of the graph; a ``protected`` one, so named, may not be written in place.
+        """Return a new input of the graph.
 
-        ``number`` is given where the input is a Python number for the caller.
+        Args:
+            shape: the shape of the input.
+            dtype: the element type.
+            device: the name of the device.
+            protected: the name of the argument, where the input may not be written in place.
+            number: the mark of an input that is a Python number.
         """
         var = self._var(TensorType(shape, dtype), device)
         self._inputs.append(var)
@@ -137,7 +142,7 @@ class Tracing:
         into: tuple[Any, ...] | None,
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
-        """Record an op; ``into`` values, traced or captured, hold its outputs from here on."""
+        """Record an op; the ``into`` values, traced or captured, hold its outputs afterwards."""
         if op.view is not None and into is None:
             return (self._view(op, self._lift(operands[0]), attributes),)
         if op.name == "transfer":
@@ -180,7 +185,7 @@ class Tracing:
         for target, original, var in zip(targets, into or (), outputs, strict=True):
             self._write(target, var)
             if target is not original:
-                original.alias.version += 1  # the tape's check of saved values looks at the storage itself
+                original.alias.version += 1  # the tape checks saved tensors by the version of their storage
                 self._bumped.append(original.alias)
         assert into is not None
         return into
@@ -197,7 +202,7 @@ class Tracing:
             raise user_error(error, op) from None
 
     def _cast(self, value: Var, dtype: DType) -> Var:
-        """A value in another type, itself where it has that type."""
+        """Return a value cast to a type; the value itself where it has the type."""
         if value.type.dtype is dtype:
             return value
         cast = {"dtype": dtype}
@@ -231,7 +236,7 @@ class Tracing:
         return Tracer(self, source.cell, source.dtype, geometry, (*source.path, step), source.device_name)
 
     def _read(self, value: Tracer) -> Var:
-        """The graph value of a view as it is now; the nodes of its path are appended where they are missing."""
+        """Return the present graph value of a view; missing nodes of its path are appended."""
         cell, var = value.cell, value.cell.var
         for length in range(1, len(value.path) + 1):
             path = value.path[:length]
@@ -256,15 +261,16 @@ class Tracing:
         cell.views.clear()
 
     def traced(self, value: Any) -> Any:
-        """A value as this trace sees it: one from outside as a view of its storage's cell."""
+        """Return a value as a traced value; an array from outside becomes a view of its storage's cell."""
         return self._lift(value)
 
     def _lift(self, value: Any) -> Any:
-        """A traced value as it is, a scalar as it is, an outside array as a view of its storage's cell."""
+        """Return traced values and scalars unchanged, and an array from outside as a view of its storage's cell."""
         if isinstance(value, Tracer):
             if value.tracing is not self:
                 raise UnsupportedError(
-                    "a traced tensor is used outside of its trace, expected a value; return it from the traced function"
+                    "a traced tensor is used outside of its trace, expected a tensor with a value; return it from the "
+                    "traced function"
                 )
             return value
         if isinstance(value, bool | int | float):
@@ -295,21 +301,23 @@ class Tracing:
         return names.pop() if names else str(attributes["device"])
 
     def outputs(self, values: Sequence[Any]) -> list[Atom]:
-        """The graph values of results as they are now."""
+        """Return the present graph values of results."""
         lifted = [self._lift(value) for value in values]
         return [self._result(value) if isinstance(value, Tracer) else value for value in lifted]
 
     def _result(self, value: Tracer) -> Var:
-        """The graph value of a result; a number becomes the tensor that it would be made into."""
+        """Return the graph value of a result; a Python number becomes a tensor of its default type."""
         found = self._read(value)
         if value.number is None or found.type.dtype.kind == "bool":
             return found
         return self._cast(found, python_type(found.type.dtype))
 
     def graph(self, outputs: Sequence[Atom], constants: Container[int] = ()) -> Graph:
-        """The recorded graph; ``constants`` are identities of storages that keep what they hold at the start.
+        """Return the recorded graph; ``DeviceError`` where its values are on several devices.
 
-        ``DeviceError`` where its values are on several devices.
+        Args:
+            outputs: the graph values of the results.
+            constants: the ids of storages whose writes are dropped, so that their final value is the initial value.
         """
         states = tuple(
             State(var, var if key in constants else cell.var)
@@ -325,27 +333,27 @@ class Tracing:
         return Graph(tuple(self._inputs), states, tuple(self._nodes), tuple(outputs))
 
     def restore_versions(self) -> None:
-        """Set back the version counters of storages from outside: a trace writes nothing."""
+        """Restore the version counters of captured storages, since a trace writes no memory."""
         for alias in self._bumped:
             alias.version -= 1
         self._bumped.clear()
 
     def written(self) -> list[tuple[Any, bool]]:
-        """For each state the first array seen on its storage, and whether the program wrote it."""
+        """Return for each state the first array seen on its storage, and whether the program wrote the storage."""
         return [(first, cell.var is not var) for first, cell, var in self._captured.values()]
 
     def writes(self, value: Any) -> bool:
-        """Whether the program wrote what an array from outside lies in."""
+        """Return whether the program wrote the storage of a captured array."""
         known = self._captured.get(id(value.alias))
         return known is not None and known[1].var is not known[2]
 
     def captured(self) -> list[Any]:
-        """For each state the first array seen on its storage."""
+        """Return for each state the first array seen on its storage."""
         return [first for first, _, _ in self._captured.values()]
 
 
 def call_site() -> str:
-    """The file and line of the nearest caller outside of this package."""
+    """Return the file and line of the nearest caller outside of weft."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _is_own(frame):
         frame = frame.f_back
@@ -353,7 +361,7 @@ def call_site() -> str:
 
 
 def failing_site(error: BaseException) -> str:
-    """The file and line outside of this package where an error came up, the innermost one; else the nearest caller."""
+    """Return the innermost file and line outside of weft of an error's traceback; else of the nearest caller."""
     site, step = call_site(), error.__traceback__
     while step is not None:
         if not _is_own(step.tb_frame):

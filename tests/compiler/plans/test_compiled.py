@@ -52,8 +52,8 @@ MISTAKES = [
     (lambda x, b: ((x, {"b": b["a"]}), {"mode": "sum"}), ArgumentTypeError, "batch is a dict of 'b', expected a dict of 'a'"),
     (lambda x, b: ((x, {"a": b["a"][:1]}), {"mode": "sum"}), ArgumentTypeError, r"batch\['a'\] is a list of 1, expected a list of 2"),
     (lambda x, b: ((x, {"a": tuple(b["a"])}), {"mode": "sum"}), ArgumentTypeError, r"batch\['a'\] is a tuple of 2, expected a list of 2"),
-    (lambda x, b: ((x, {"a": [b["a"][0], 1]}), {"mode": "sum"}), ArgumentTypeError, r"batch\['a'\]\[1\] is 1, expected a number with a point"),
-    (lambda x, b: ((x, {"a": [b["a"][0], True]}), {"mode": "sum"}), ArgumentTypeError, r"batch\['a'\]\[1\] is True, expected a number"),
+    (lambda x, b: ((x, {"a": [b["a"][0], 1]}), {"mode": "sum"}), ArgumentTypeError, r"batch\['a'\]\[1\] is 1, expected a float"),
+    (lambda x, b: ((x, {"a": [b["a"][0], True]}), {"mode": "sum"}), ArgumentTypeError, r"batch\['a'\]\[1\] is True, expected a float"),
     (lambda x, b: ((x, {"a": [object(), 1.5]}), {"mode": "sum"}), ArgumentTypeError, r"batch\['a'\]\[0\] is a object, expected"),
 ]  # fmt: skip
 

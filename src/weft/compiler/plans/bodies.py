@@ -16,7 +16,7 @@ from weft.ops import TensorType
 
 Types = Sequence[TensorType]
 Row = Callable[[Types, Mapping[str, Any]], "dict[str, tuple[Types, Types]]"]
-"""Returns, from operand types and attributes, the types of the inputs and of the first outputs of each graph by name."""
+"""Returns, from operand types and attributes, the types of inputs and of first outputs of each graph by name."""
 
 
 def _scan(types: Types, options: Mapping[str, Any]) -> dict[str, tuple[Types, Types]]:

@@ -29,8 +29,8 @@ from weft.tensors.tensor import Tensor
 class CompiledPlan:
     """A compiled call, returned by ``jit(fn).plan(*args)`` and ``load_plan``; call it with arguments of the same types.
 
-    ``name`` is the function's name, ``device`` the name of its device, ``arguments`` and ``result`` are the trees of its
-    calls.
+    ``name`` is the function's name, ``device`` the name of its device, ``arguments`` and ``result`` are the trees of
+    its calls.
     """
 
     def __init__(

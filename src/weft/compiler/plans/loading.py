@@ -1,7 +1,7 @@
 """``load_plan``: read a saved plan and compile it for a device. The files are not trusted and hold no code.
 
-``graphs`` validates the graph. Passes, lowering and planning run as for a traced graph, so a plan of another adapter, or
-of an older weft with the same op contracts, can be loaded.
+``graphs`` validates the graph. Passes, lowering and planning run as for a traced graph, so a plan of another adapter,
+or of an older weft with the same op contracts, can be loaded.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def load_plan(
 ) -> CompiledPlan:
     """Load a saved plan for calls on a device.
 
-    Custom kernels must be registered before, with the same source. On another device than the saved plan's, numbers such
-    as learning rates get the widest type of the new device.
+    Custom kernels must be registered before, with the same source. On another device than the saved plan's, numbers
+    such as learning rates get the widest type of the new device.
 
     Args:
         directory: the directory that ``CompiledPlan.save`` wrote.

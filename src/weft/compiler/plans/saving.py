@@ -1,4 +1,4 @@
-"""Save a plan: the contents of ``plan.json``, and writing the directory. Readers check ``FORMAT`` and ``VERSION`` first."""
+"""Save a plan: encode ``plan.json`` and write the directory. Readers check ``FORMAT`` and ``VERSION`` first."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From many kernel calls to few: vertical, horizontal and epilogue fusion."""
+"""Kernel fusion: vertical fusion, horizontal fusion, and epilogues of matrix products."""

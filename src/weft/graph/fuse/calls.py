@@ -1,7 +1,7 @@
-"""The calls of a lowered graph while they are merged: who writes and reads what, in an order that keeps every edge.
+"""The calls of a lowered graph during fusion, with their writers and readers, in a topological order.
 
-An edge is a value that one call writes and another reads, or memory that a call takes over from a value after all
-others have read it.
+An edge leads from the call that writes a value to each call that reads it. An edge also leads from each reader of a
+value to the call that overwrites its memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from weft.kernels import Kernel, Part
 from weft.target import TargetProfile
 
 GAP = 1 << 32
-"""Between the places of neighbours at first, for calls that are moved between them."""
+"""The initial distance between the positions of neighbours, so that calls can be moved between them."""
 
 
 @dataclass(eq=False)
@@ -39,7 +39,7 @@ class FusionNode:
         self.refresh()
 
     def refresh(self) -> None:
-        """Find out anew what is read and written."""
+        """Recompute the values that are read and written."""
         if self.parts is None:
             self.reads, self.writes = set(self.step.reads), set(self.step.writes)
         else:
@@ -59,7 +59,7 @@ class FusionNode:
 
 
 def node_of(call: LoweredStep, profile: TargetProfile) -> FusionNode:
-    """A call as it was lowered; blocks stay whole."""
+    """Return the node of a lowered call; a block is one node without parts."""
     if isinstance(call, Block):
         return FusionNode(call, None)
     if isinstance(call.kernel, Kernel):
@@ -69,24 +69,25 @@ def node_of(call: LoweredStep, profile: TargetProfile) -> FusionNode:
 
 
 class FusionGraph:
-    """Nodes in an order that keeps every edge."""
+    """The nodes of a lowered graph in a topological order."""
 
     def __init__(self, lowered: Lowered, profile: TargetProfile) -> None:
         self.values: dict[str, LoweredValue] = {value.name: value for value in lowered.values}
         self.kept = {output.value for output in lowered.outputs} | {final for _, final in lowered.states}
-        self.heirs: dict[str, list[str]] = {}
+        self.overwriting: dict[str, list[str]] = {}
+        """The values that overwrite the memory of a value, by its name."""
         for value in lowered.values:
             if value.over:
-                self.heirs.setdefault(value.over, []).append(value.name)
+                self.overwriting.setdefault(value.over, []).append(value.name)
         self.writers: dict[str, FusionNode] = {}
         self.readers: dict[str, list[FusionNode]] = {}
         self.place: dict[FusionNode, int] = {}
-        """Where each call stands: of two calls the one with the lower number comes first."""
+        """The position of each call; a call with a lower position comes first."""
         self._places: list[int] = []
         self._nodes: dict[int, FusionNode] = {}
         for at, call in enumerate(lowered.calls):
             node = node_of(call, profile)
-            self._stand(node, at * GAP)
+            self._insert(node, at * GAP)
             self._note(node)
 
     @property
@@ -98,31 +99,31 @@ class FusionGraph:
         return node in self.place
 
     def after(self, node: FusionNode, most: int) -> Iterator[FusionNode]:
-        """The calls that follow one, at most so many."""
+        """Yield the calls that follow a call, at most ``most``."""
         at = bisect_right(self._places, self.place[node])
         for place in self._places[at : at + most]:
             yield self._nodes[place]
 
     def following(self, place: int) -> FusionNode | None:
-        """The first call that stands behind a place."""
+        """Return the first call behind a position."""
         at = bisect_right(self._places, place)
         return self._nodes[self._places[at]] if at < len(self._places) else None
 
     def refresh(self, node: FusionNode) -> None:
-        """Find out anew what a call reads and writes; without parts it is taken out."""
+        """Recompute what a call reads and writes; a call without parts is removed."""
         self._forget(node)
         node.refresh()
         if node.parts:
             self._note(node)
         else:
-            self._leave(node)
+            self._remove(node)
 
-    def _stand(self, node: FusionNode, place: int) -> None:
+    def _insert(self, node: FusionNode, place: int) -> None:
         self.place[node] = place
         self._nodes[place] = node
         insort(self._places, place)
 
-    def _leave(self, node: FusionNode) -> None:
+    def _remove(self, node: FusionNode) -> None:
         place = self.place.pop(node)
         del self._nodes[place]
         del self._places[bisect_left(self._places, place)]
@@ -141,23 +142,23 @@ class FusionGraph:
             self.readers[name].remove(node)
 
     def _read(self, reads: set[str], writes: set[str]) -> set[str]:
-        """What a call reads, and the memory that it takes over."""
+        """Return the values that a call reads, and the values whose memory it overwrites."""
         return reads | {self.values[name].over or name for name in writes}
 
     def whole(self, name: str) -> str:
-        """The value whose memory a value lies in, as far as it takes over another's."""
+        """Return the value that owns a value's memory, through all values that it overwrites."""
         while self.values[name].over:
             name = self.values[name].over
         return name
 
     def before(self, node: FusionNode) -> set[FusionNode]:
-        """Calls that must run before this one."""
+        """Return the calls that must run before a call."""
         found = set()
         for name in node.reads:
             writer = self.writers.get(name)
             if writer is not None:
                 found.add(writer)
-        for name in node.writes:  # what takes over memory comes after all that reads what lay there
+        for name in node.writes:  # a call that overwrites memory comes after all readers of the old value
             over = self.values[name].over
             if over:
                 found |= set(self.readers.get(over, ()))
@@ -168,17 +169,17 @@ class FusionGraph:
         return found
 
     def behind(self, node: FusionNode) -> Iterator[FusionNode]:
-        """Calls that must run after this one."""
+        """Yield the calls that must run after a call."""
         for name in node.writes:
             yield from self.readers.get(name, ())
         for name in node.reads:
-            for heir in self.heirs.get(name, ()):
-                writer = self.writers.get(heir)
+            for overwriter in self.overwriting.get(name, ()):
+                writer = self.writers.get(overwriter)
                 if writer is not None:
                     yield writer
 
     def replace(self, old: Sequence[FusionNode], new: FusionNode) -> bool:
-        """Put a call in place of others, of which the last stands last; ``False`` where it would wait for itself."""
+        """Replace calls, given in order, by one call; return ``False`` and change nothing where that makes a cycle."""
         places = [self.place[node] for node in old]
         self._exchange(old, [new], places[-1:])
         late = self._depending(new)
@@ -192,13 +193,13 @@ class FusionGraph:
     def _exchange(self, old: Sequence[FusionNode], new: Sequence[FusionNode], places: Sequence[int]) -> None:
         for node in old:
             self._forget(node)
-            self._leave(node)
+            self._remove(node)
         for node, at in zip(new, places, strict=True):
-            self._stand(node, at)
+            self._insert(node, at)
             self._note(node)
 
     def _depending(self, new: FusionNode) -> list[FusionNode] | None:
-        """The calls before this one that must run after it, in order; ``None`` where it must run after one of them."""
+        """Return the calls that stand before a call but must run after it, in order; ``None`` for a cycle."""
         place = self.place[new]
         found: set[FusionNode] = set()
         left = [new]
@@ -214,28 +215,28 @@ class FusionGraph:
         return sorted(found, key=lambda node: self.place[node])
 
     def _move_behind(self, first: FusionNode, nodes: Sequence[FusionNode]) -> None:
-        """Let calls stand right behind another, in the order given."""
+        """Move calls right behind another call, in the given order."""
         if self._gap(first) <= len(nodes):
             self._spread()
         start, step = self.place[first], self._gap(first) // (len(nodes) + 1)
         for number, node in enumerate(nodes, 1):
-            self._leave(node)
-            self._stand(node, start + number * step)
+            self._remove(node)
+            self._insert(node, start + number * step)
 
     def _gap(self, node: FusionNode) -> int:
-        """How many numbers there are from a call's place to the next one's."""
+        """Return the distance from a call's position to the next call's."""
         at = bisect_right(self._places, self.place[node])
         return self._places[at] - self.place[node] if at < len(self._places) else GAP
 
     def _spread(self) -> None:
-        """Number all places anew, with gaps."""
+        """Renumber all positions, with gaps."""
         nodes = self.nodes
         self._places = [at * GAP for at in range(len(nodes))]
         self._nodes = dict(zip(self._places, nodes, strict=True))
         self.place = {node: place for place, node in self._nodes.items()}
 
     def dead(self, name: str) -> bool:
-        """Whether nobody wants a value any more."""
-        if name in self.kept or self.heirs.get(name):
+        """Return whether a value is dead: not kept, not overwritten in place, and without readers."""
+        if name in self.kept or self.overwriting.get(name):
             return False
         return not any(name in reader.reads for reader in self.readers.get(name, ()))

@@ -1,4 +1,4 @@
-"""What a merge costs: the size of expressions, how often they would be computed, and what nobody needs."""
+"""The costs of a merge: the size of expressions and how often they would be recomputed; and removal of dead stores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weft.kernels import Part
 
 
 def without(part: Part, dead: set[str]) -> Part:
-    """A part without stores to some buffers, and without folds whose results nobody uses then."""
+    """Return a part without stores to dead buffers, and without reductions whose results are then unused."""
     left = replace(part, stores=tuple(store for store in part.stores if store.buffer not in dead))
     if not part.reductions:
         left = left if _visits_all(left) or not part.reduce_axes else replace(left, reduce_axes=())
@@ -23,7 +23,7 @@ def without(part: Part, dead: set[str]) -> Part:
 
 
 def _without_folds(part: Part) -> Part:
-    """A part without folds whose results nobody uses."""
+    """Return a part without reductions whose results are unused."""
     used = [root for store in part.stores for root in (store.value, store.index)]
     used += [root for check in part.checks for root in (check.valid, check.value)]
     wanted = set(walk(*used))
@@ -37,17 +37,17 @@ def _without_folds(part: Part) -> Part:
 
 
 def _visits_all(part: Part) -> bool:
-    """Whether something but folds happens at every point of the reduction axes."""
+    """Return whether a part stores or checks at every point of the reduction axes."""
     return any(store.inner for store in part.stores) or any(check.inner for check in part.checks)
 
 
 def is_cheap(part: Part, value: str, most: int) -> bool:
-    """Whether the expression that is stored as ``value`` has at most so many nodes, functions written out."""
+    """Return whether the expression stored as ``value`` has at most ``most`` nodes, with its functions inlined."""
     return is_short((store.value for store in part.stores if store.buffer == value), most)
 
 
 def times(part: Part, value: str, elements: int) -> int:
-    """How often each element would be computed if it were computed where it is read."""
+    """Return how often each element of a value would be computed, were it computed where the part reads it."""
     nodes = part.loads.get(value)
     if not nodes:
         return 0
@@ -62,6 +62,6 @@ def times(part: Part, value: str, elements: int) -> int:
 
 
 def _reached(nodes: Sequence[Expr], roots: Sequence[Expr]) -> set[Expr]:
-    """Those of the load nodes of one buffer that occur under some roots."""
+    """Return the load nodes of a buffer that occur under some roots."""
     bit = leaf(nodes[0].data)
     return set(nodes).intersection(walk(*(root for root in roots if root.leaves & bit)))

@@ -1,8 +1,8 @@
-"""``fuse``: fewer kernels for the same values. Producers go into what reads them, consumers into what makes their data.
+"""``fuse``: kernel fusion. Producers are inlined into their consumers, or consumers are computed with their producers.
 
-Calls are nodes of a graph whose edges are values, and the order in which memory is taken over. Two calls may become
-one where no third lies between them, where the index spaces fit (``merging``), and where it saves more than it costs:
-a value that is read once is not stored at all; one that is dear to compute is computed once.
+Calls are the nodes of a graph whose edges are values and overwritten memory. Two calls are merged where no third call
+must run between them, where their index spaces fit (``merging``), and where the merge saves more than it costs: a value
+with a single reader need not be stored, and an expensive value is computed once.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ from weft.ops import TensorType
 from weft.target import Parameter, TargetProfile
 
 CHEAP = 12
-"""Nodes of an expression, written out, that cost less to compute again than to store and load."""
+"""The most nodes, with functions inlined, of an expression that is cheaper to recompute than to store and load."""
 LARGEST = 200
-"""Nodes of a part's expressions, at most: larger ones take long to compile and gain nothing.
+"""The most nodes of a part's expressions: larger parts take long to compile and gain nothing.
 
-Programs of ordinary layers stay below 100. A recurrence that is written out has no end of what could be fused: a
+Programs of ordinary layers stay below 100 nodes. An unrolled recurrence could be fused without end: with this limit a
 selective scan of 64 steps runs 15% slower than with 600 nodes, and is planned four times as fast.
 """
 MANY_READERS = 64
-"""Readers of a value from which on it is computed with none of them: one load less of so many gains nothing, and to
-look at all of them for each would take time by the square of their number."""
+"""A value with more readers is not merged with a reader: one load less gains nothing, and trying each reader would take
+quadratic time."""
 FOLDED_INSIDE = 512
-"""Elements folded at a point up to which a producer is stored by the kernel that folds it."""
+"""The most elements reduced at a point for which a producer is stored by the kernel of the reduction."""
 SMALL = 1 << 16
-"""Elements of a kernel up to which it is worth less than a dispatch, whatever its parallelism."""
+"""The most elements of a kernel that costs less than a dispatch, whatever its parallelism."""
 ENOUGH_POINTS = 64
-"""Points that use a machine's width where each of them does a row."""
+"""The least points that use the machine's parallelism where each point reduces a row."""
 
 
 def fuse(lowered: Lowered, profile: TargetProfile) -> Lowered:
-    """The same values, inputs, states and outputs from fewer calls."""
+    """Return a lowered graph with the same inputs, states and outputs, and fewer calls."""
     return _Fusing(lowered, profile, 0, 1).result()
 
 
@@ -68,15 +68,18 @@ class _Fusing:
         self.refused: set[tuple[FusionNode, FusionNode, str]] = set()
         self.reach = Reach(self.calls)
         self.merged: list[FusionNode] = []
-        """Calls that this round has made."""
+        """The calls that this round has created."""
 
     def result(self) -> Lowered:
         self._sweep({name for node in self.calls.nodes for name in node.writes})
-        for products in (True, False):  # what follows a product first: elsewhere it would be read again
+        for products in (
+            True,
+            False,
+        ):  # epilogues of products first, before other merges take their operations
             while merged := self._round(products, self.calls.nodes):
-                while merged:  # all other pairs were refused
+                while merged:  # only pairs with a new call can be merged: all others were refused
                     merged = self._round(products, self._beside(merged))
-                self.refused.clear()  # what was refused may do now that less is read
+                self.refused.clear()  # refused pairs may fit now that fewer values are read
                 self.reach = Reach(self.calls)
         if self.profile.capabilities.workgroups:
             side_by_side(self.calls, self._sound, self._call)
@@ -93,7 +96,7 @@ class _Fusing:
     # Merging.
 
     def _round(self, products: bool, nodes: Sequence[FusionNode]) -> list[FusionNode]:
-        """Merge calls with those that make what they read; gives the new calls."""
+        """Merge each call with the producers of the values that it reads; return the new calls."""
         self.merged = []
         for node in nodes:
             if node not in self.calls or node.parts is None:
@@ -109,7 +112,7 @@ class _Fusing:
         return [node for node in self.merged if node in self.calls]
 
     def _beside(self, merged: Sequence[FusionNode]) -> list[FusionNode]:
-        """Calls that were merged and those that read what they write, in order."""
+        """Return the merged calls and the readers of their values, in order."""
         found = set(merged)
         for node in merged:
             for name in node.writes:
@@ -118,7 +121,7 @@ class _Fusing:
 
     def _merge(self, producer: FusionNode, consumer: FusionNode, name: str) -> bool:
         value = self.values[name]
-        if value.over or self.calls.heirs.get(name) or (producer, consumer, name) in self.refused:
+        if value.over or self.calls.overwriting.get(name) or (producer, consumer, name) in self.refused:
             return False
         if self._inline(producer, consumer, value) or self._join(producer, consumer, value):
             return True
@@ -126,7 +129,7 @@ class _Fusing:
         return False
 
     def _inline(self, producer: FusionNode, consumer: FusionNode, value: LoweredValue) -> bool:
-        """Compute a value where it is read; its store goes once nobody reads it."""
+        """Inline a value into a consumer; its store is removed with its last reader."""
         assert producer.parts is not None and consumer.parts is not None
         if len(producer.parts) != 1 or producer.is_product or value.name in consumer.operands:
             return False
@@ -152,7 +155,7 @@ class _Fusing:
         return self._put([consumer], together)
 
     def _join(self, producer: FusionNode, consumer: FusionNode, value: LoweredValue) -> bool:
-        """One kernel for both, at the points of one of them."""
+        """Merge producer and consumer into one kernel, at the points of one of them."""
         assert producer.parts is not None and consumer.parts is not None
         reports = producer.call.report and consumer.call.report
         if len(consumer.parts) != 1 or consumer.is_product or reports:
@@ -175,7 +178,7 @@ class _Fusing:
         return self._put([producer, consumer], together)
 
     def _join_pieces(self, producer: FusionNode, consumer: FusionNode, value: LoweredValue) -> bool:
-        """The same where several parts make a value together: the consumer is computed in pieces."""
+        """Merge a consumer with a producer of several parts: the consumer is computed in pieces, one in each part."""
         assert producer.parts is not None and consumer.parts is not None
         (second,) = consumer.parts
         pieces = [part for part in producer.parts if value.name in stored(part)]
@@ -209,7 +212,7 @@ class _Fusing:
         )
 
     def _put(self, old: list[FusionNode], together: FusionNode) -> bool:
-        """Put one call in place of others where that is sound; drop what nobody reads any more."""
+        """Replace calls by one call where that is sound, and remove stores that are dead then."""
         if not self._sound(together) or not self.calls.replace(old, together):
             return False
         self.reach.replaced(old[-1], together)
@@ -218,7 +221,7 @@ class _Fusing:
         return True
 
     def _sweep(self, names: set[str]) -> None:
-        """Drop stores of those of the values that nobody reads, and calls without stores; then of what they read."""
+        """Remove the stores of dead values and calls without stores, transitively."""
         while names:
             dead: dict[FusionNode, set[str]] = {}
             for name in names:
@@ -235,13 +238,13 @@ class _Fusing:
                 names |= before - node.reads
 
     def _sound(self, node: FusionNode) -> bool:
-        """Whether the kernel writes over what it reads only at the very place, and binds no more than it may."""
+        """Return whether a kernel overwrites memory only where the same point reads it, and binds few enough buffers."""
         assert node.parts is not None
         whole = self.calls.whole
         multiplied = {whole(name) for name in node.operands}
-        for (
-            part
-        ) in node.parts:  # of several parts the plan makes several kernels where they bind too much together
+        for part in (
+            node.parts
+        ):  # where the parts together bind too many buffers, the plan splits the kernel by parts
             memory = {whole(name) for name in loaded(part) | stored(part)} - multiplied
             if len(memory) + len(node.operands) + bool(node.call.report) > self.limit:
                 return False
@@ -257,9 +260,9 @@ class _Fusing:
                 elsewhere = any(load.args[0] not in places for load in loads(part, name))
                 if name == target or len(places) != 1 or part.reductions or elsewhere:
                     return False
-                if any(map(may_coincide, places)):  # a point would read what another has written
+                if any(map(may_coincide, places)):  # a point could read what another point has written
                     return False
-        made: dict[str, int] = {}  # parts run side by side: none reads what another writes
+        made: dict[str, int] = {}  # parts run in parallel, so no part may read what another part writes
         for at, part in enumerate(node.parts):
             for name in stored(part):
                 if made.setdefault(whole(name), at) != at:
@@ -272,7 +275,7 @@ class _Fusing:
     # Kernels.
 
     def _step(self, node: FusionNode) -> LoweredStep:
-        """A node's call, or its block with every body fused by itself."""
+        """Return a node's call, or its block with every body fused."""
         block = node.step
         if isinstance(block, Repeat):
             return replace(block, calls=self._within(block.calls, block.kept, block.start, block.step))
@@ -290,13 +293,13 @@ class _Fusing:
     def _within(
         self, calls: Sequence[LoweredStep], kept: Sequence[str], start: int, step: int
     ) -> tuple[LoweredStep, ...]:
-        """The calls of a block, fused; ``kept`` are the values that are read outside of them."""
+        """Return the fused calls of a block; ``kept`` are the values that are read outside of the block."""
         results = tuple(Result(name, TensorType((), self.values[name].dtype)) for name in kept)
         body = replace(self.lowered, calls=tuple(calls), inputs=(), states=(), outputs=results)
         return _Fusing(body, self.profile, start, step).result().calls
 
     def _call(self, node: FusionNode) -> KernelCall:
-        """A call with the kernel that its parts are by now."""
+        """Return a node's call with the kernel of its present parts."""
         if node.parts is None:
             return node.call
         if node.is_product:
@@ -332,7 +335,7 @@ def _stores_inside(part: Part, value: LoweredValue) -> bool:
 
 
 def _may_fit(first: Part, second: Part) -> bool:
-    """Whether two parts together are small enough, known before they are put together."""
+    """Return whether two parts together have few enough nodes to try a merge."""
     return len(first.nodes) + len(second.nodes) <= LARGEST
 
 
@@ -341,7 +344,7 @@ def _fits(part: Part) -> bool:
 
 
 def _named(first: FusionNode, second: FusionNode) -> KernelCall:
-    """The call of both: a product's where one is, else the second's, with a name that says what is in it."""
+    """Return the call of a merge: the product's call, else the second call, with the names of both kernels."""
     ops = (*first.call.ops, *second.call.ops)
     report = first.call.report or second.call.report
     call = first.call if first.is_product else second.call

@@ -1,7 +1,8 @@
-"""Putting two parts together: a producer into what reads it, or a consumer into what makes what it reads.
+"""Merge two parts of kernels: a producer into its consumer, or a consumer into its producer.
 
-``inlined``: the loads of a value become the expression that would be stored. ``absorbed``: the consumer is computed
-at the producer's points, so that one kernel stores both. Both give ``None`` where the index spaces do not fit.
+``inlined`` replaces the loads of a value by the expression that the producer stores. ``absorbed`` computes the consumer
+at the producer's points; ``attached`` computes the producer at the points of a reduction that reads it. Each returns
+``None`` where the index spaces do not fit.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from weft.graph.rewriting.parts import cut, folded, known_plain, loads, plain, p
 from weft.kernels import Axis, Part, Store
 
 CUTS = 8
-"""Axes that are cut for one merge, at most."""
+"""The most axes that are split for one merge."""
 
 
 def handed(value: LoweredValue, made: Expr, wanted: DType) -> Expr:
-    """What would be read back, as ``wanted``, had ``made`` been stored as the value: narrow types round it."""
+    """Return the expression of a load, in type ``wanted``, after a store of ``made``: narrow types round the value."""
     exact = value.dtype.bits >= 32 or value.dtype.kind == "bool"
     return cast(made if exact else cast(made, value.dtype), wanted)
 
 
 def dense(index: Affine, axes: Sequence[Axis], elements: int) -> list[tuple[Axis, int]] | None:
-    """The axes with their strides, falling, where ``index`` runs over all ``elements`` once; else ``None``."""
+    """Return the axes with their strides, descending, where ``index`` covers all ``elements`` once; else ``None``."""
     if index.constant:
         return None
     by_variable = {axis.variable: axis for axis in axes}
@@ -45,7 +46,7 @@ def dense(index: Affine, axes: Sequence[Axis], elements: int) -> list[tuple[Axis
 
 
 def inlined(producer: Part, consumer: Part, value: LoweredValue) -> Part | None:
-    """The consumer with its loads of ``value`` replaced; the producer has no reductions and no checks."""
+    """Return the consumer with its loads of ``value`` replaced; the producer must have no reductions and no checks."""
     if producer.reductions or producer.checks:
         return None
     store = _store(producer, value.name)
@@ -83,9 +84,9 @@ def absorbed(
     values: Mapping[str, LoweredValue],
     piece: bool = False,
 ) -> Part | None:
-    """The producer with the consumer's folds and stores added, at the points where ``value`` is at hand.
+    """Return the producer with the consumer's reductions and stores added, at the points that compute ``value``.
 
-    ``piece``: the producer makes a part of the value, and others the rest, each of its elements once.
+    ``piece``: the producer computes only a part of the value; other parts compute the remaining elements.
     """
     for _ in range(CUTS):
         found = _absorbed(producer, consumer, value, values, piece)
@@ -126,7 +127,7 @@ def _absorbed(
     rest = [axis for axis in (*consumer.axes, *consumer.reduce_axes) if axis.variable not in at]
     inner = store.inner
     if consumer.reductions or consumer.reduce_axes:
-        # folds are appended where the producer folds over the same elements
+        # the consumer's reductions are appended where the producer reduces over the same elements
         if (
             not producer.reduce_axes
             or points(consumer) != points(producer)
@@ -176,9 +177,9 @@ def _absorbed(
 def _handed_over(
     part: Part, stores: Sequence[Store], values: Mapping[str, LoweredValue], is_plain: bool = False
 ) -> Part | None:
-    """A part with what is stored at its points in place of the loads; ``None`` where it loads that elsewhere.
+    """Return a part with loads replaced by the values stored at the same point; ``None`` for loads of other points.
 
-    ``is_plain``: the stored values are in plain form over the part's own axes, as the part is.
+    ``is_plain``: the part and the stored values are in plain form over the part's axes.
     """
     read_back: dict[Expr, Expr] = {}
     for store in stores:
@@ -193,7 +194,7 @@ def _handed_over(
 def attached(
     producer: Part, consumer: Part, value: LoweredValue, values: Mapping[str, LoweredValue]
 ) -> Part | None:
-    """The consumer, which folds, with a pointwise producer computed and stored on the way."""
+    """Return the consumer, a reduction, that also computes and stores its pointwise producer."""
     store = _store(producer, value.name)
     read = {affine(node.args[0]) for node in loads(consumer, value.name)}
     if store is None or store.inner or producer.reductions or producer.checks or len(read) != 1:
@@ -214,7 +215,7 @@ def attached(
         moved = replaced(producer, at)
         reached = {term for term, _ in index.terms}
         inner = any(axis.variable in reached for axis in consumer.reduce_axes)
-        # each element is stored once: by every point that it belongs to
+        # each element must be stored by one point only
         domain = (*consumer.axes, *consumer.reduce_axes) if inner else consumer.axes
         if any(axis.variable not in reached and size(axis) > 1 for axis in domain):
             return None
@@ -227,7 +228,7 @@ def attached(
 def _along(
     axes: Sequence[Axis], targets: Sequence[Axis], known: dict[Expr, int]
 ) -> dict[Expr, Expr] | Cut | None:
-    """Axes as positions of a run over the target axes, both in row-major order."""
+    """Return the axes as expressions of the target axes, where both cover the same run in row-major order."""
     if math.prod(map(size, axes)) != math.prod(map(size, targets)):
         return None
     run = Affine((), 0)

@@ -1,4 +1,4 @@
-"""Where kernels read and write: whether one may write over what it reads."""
+"""In-place updates: whether a kernel may overwrite a value that it reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from weft.kernels import Kernel, Library, Part
 
 
 def same_places(call: LoweredStep, old: str, new: str) -> bool:
-    """Whether a kernel reads ``old`` only where, at the same point, it writes ``new``: so it may write over it."""
+    """Return whether a kernel reads ``old`` only at the index where the same point writes ``new``."""
     parts = parts_of(call)
     if (
         not parts
@@ -27,14 +27,14 @@ def same_places(call: LoweredStep, old: str, new: str) -> bool:
             return False
         if part.checks or _depends_on_loads(stores[0].index):
             return False
-    # no other part may write what this one still has to read
+    # no other part may write what this part reads
     writing = [part for part in parts if any(store.buffer == new for store in part.stores)]
     reading = [part for part in parts if _loads(part, old)]
     return len(writing) == 1 and reading in ([], writing)
 
 
 def parts_of(call: LoweredStep) -> tuple[Part, ...]:
-    """The parts of a call's kernel that say where it reads and writes; a product's operands are read anywhere."""
+    """Return the parts of a call's kernel with its indices; a product's operands, read at any index, are not in them."""
     if isinstance(call, Block):
         return ()
     if isinstance(call.kernel, Kernel):

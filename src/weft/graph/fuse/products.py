@@ -1,7 +1,7 @@
-"""Products as parts: what follows a matrix product element by element becomes its kernel's epilogue.
+"""Epilogues: pointwise operations behind a matrix product become part of its kernel.
 
-For the fuser a product is a part that stores a variable, the element, at the place in the result; the operands stay
-as they are. ``with_epilogue`` makes a library kernel of what the part has become.
+For the fuser, a product is a part that stores a variable, the element, at the element's index in the result. The fuser
+merges consumers into that part, and ``with_epilogue`` turns the merged part into the library kernel's epilogue.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from weft.target import TargetProfile
 SIDES = ("a", "b")
 """The template's names of the operands."""
 OPPOSITE = {"wide": "tall", "tall": "wide"}
-"""The tile of the transposed product, where it is another."""
+"""The tile of the transposed product, where it differs."""
 
 
 def product_part(call: KernelCall) -> Part | None:
-    """The part of a product that a kernel can have an epilogue for; ``None`` for any other call."""
+    """Return the part of a product whose kernel can have an epilogue; ``None`` for any other call."""
     kernel = call.kernel
     if (
         not isinstance(kernel, Library)
@@ -55,12 +55,12 @@ def element(kernel: Library) -> Expr:
 
 
 def operands(call: KernelCall) -> tuple[str, ...]:
-    """The values that are multiplied."""
+    """Return the two operands of a product."""
     return call.values[: len(SIDES)]
 
 
 def asked(call: KernelCall) -> tuple[Asked, Choice] | None:
-    """What was asked for a product, and what was answered; ``None`` for any other call."""
+    """Return the tuning question of a product and its answer; ``None`` for any other call."""
     kernel = call.kernel
     if not isinstance(kernel, Library) or kernel.name != "matmul" or len(kernel.dtypes) != 3:
         return None
@@ -74,7 +74,7 @@ def asked(call: KernelCall) -> tuple[Asked, Choice] | None:
 
 
 def measured(call: KernelCall, profile: TargetProfile) -> tuple[str, Choice] | None:
-    """What was asked for a product and answered by a measurement; ``None`` where none decided its kernel."""
+    """Return the tuning question and answer of a product whose kernel a measurement has decided; else ``None``."""
     found = asked(call)
     if found is None:
         return None
@@ -94,19 +94,19 @@ def measured(call: KernelCall, profile: TargetProfile) -> tuple[str, Choice] | N
 
 
 def multiplications(call: KernelCall) -> int:
-    """How many a product is; 0 for any other call."""
+    """Return the number of multiplications of a product; 0 for any other call."""
     found = asked(call)
     return 0 if found is None else found[0].batches * found[0].m * found[0].n * found[0].k
 
 
 def is_plain(call: KernelCall, part: Part) -> bool:
-    """Whether nothing but the result itself is stored."""
+    """Return whether a product's part stores only the result itself."""
     (store, *others) = part.stores
     return not others and store.buffer == call.values[2] and store.value.function == "variable"
 
 
 def with_epilogue(call: KernelCall, part: Part, values: dict[str, LoweredValue]) -> KernelCall:
-    """The product's call with what its part has become."""
+    """Return the product's call with the merged part as its epilogue."""
     kernel = call.kernel
     assert isinstance(kernel, Library)
     if is_plain(call, part):
@@ -136,13 +136,13 @@ def with_epilogue(call: KernelCall, part: Part, values: dict[str, LoweredValue])
 
 
 def _named(ops: Sequence[str]) -> str:
-    """A name for people: the ops that follow the product."""
+    """Return a readable name: the ops of the epilogue."""
     name = "_and_".join(dict.fromkeys(op for op in ops if op != "matmul")) or "copy"
     return name if len(name) <= 60 else "more"
 
 
 def _groups(part: Part, rows: int, columns: int) -> tuple[list[Axis], list[Axis], list[Axis]]:
-    """The axes of the batch, of the rows and of the columns."""
+    """Return the axes of the batch, of the rows and of the columns."""
     axes, found = list(part.axes), []
     for size in (columns, rows):
         group: list[Axis] = []
@@ -155,7 +155,7 @@ def _groups(part: Part, rows: int, columns: int) -> tuple[list[Axis], list[Axis]
 
 
 def _across_rows(part: Part, rows: int, columns: int) -> bool:
-    """Whether neighbours in memory are mostly neighbours in a column: the transposed product stores them together."""
+    """Return whether most accesses are contiguous along columns, so that the transposed product coalesces them."""
     _, down, across = _groups(part, rows, columns)
     indices = [affine(store.index) for store in part.stores]
     indices += [affine(node.args[0]) for node in walk(*part.expressions) if node.function == "load"]
@@ -170,7 +170,7 @@ def _across_rows(part: Part, rows: int, columns: int) -> bool:
 
 
 def _in_fours(part: Part, columns: int) -> bool:
-    """Whether all that moves with the column is reached in aligned fours of neighbours."""
+    """Return whether all accesses that vary with the column are aligned vectors of four elements."""
     if columns % 4 or columns == 0:
         return False
     axis = next(axis for axis in reversed(part.axes) if int(axis.size.data) > 1)
@@ -183,7 +183,7 @@ def _in_fours(part: Part, columns: int) -> bool:
 
 
 def _run(index: Affine, along: Expr, moves: bool) -> bool:
-    """Whether an index moves by one from a multiple of four, or (unless it has to move) not at all."""
+    """Return whether an index has stride 1 from a multiple of four, or (unless ``moves``) stride 0."""
     others = [(term, factor) for term, factor in index.terms if term is not along]
     if any(along in set(walk(term)) for term, _ in others):
         return False
@@ -195,7 +195,7 @@ def _run(index: Affine, along: Expr, moves: bool) -> bool:
 
 
 def _turned(part: Part, shape: tuple[int, int, int]) -> tuple[Part, tuple[int, int, int]]:
-    """The part with rows and columns exchanged."""
+    """Return the part with rows and columns exchanged."""
     batches, rows, columns = shape
     outer, down, across = _groups(part, rows, columns)
     return replace(part, axes=(*outer, *across, *down)), (batches, columns, rows)
@@ -204,7 +204,7 @@ def _turned(part: Part, shape: tuple[int, int, int]) -> tuple[Part, tuple[int, i
 def _transposed(
     call: KernelCall, options: tuple[tuple[str, int | str | bool], ...]
 ) -> tuple[tuple[str, ...], tuple[int | float, ...], tuple[tuple[str, int | str | bool], ...]]:
-    """Operands, arguments and options of the transposed product: b^T a^T."""
+    """Return operands, arguments and options of the transposed product, b^T a^T."""
     batch0, batch1, m, n, k, a_offset, a_b0, a_b1, a_m, a_k, b_offset, b_b0, b_b1, b_k, b_n, *c = (
         call.arguments
     )

@@ -1,8 +1,9 @@
-"""``Reach``: whether a call comes after another in every order, answered at once for most calls that do.
+"""``Reach``: a conservative reachability test between calls, in constant time.
 
-A forest is laid over the calls: the parent of a call is one that must run after it. A call whose subtree holds another
-runs after that one. Parents are chosen for the longest way to the end, so that a program of many steps, its gradient
-included, is nearly one line. What no line connects is not known to be ordered.
+A spanning forest covers the dependency graph: the parent of a call is a call that must run after it. A call runs after
+all calls of its subtree, and the subtree test compares intervals of a depth-first numbering. The parent of a call is
+the dependent call with the longest path to the end, so that a chain of steps, its gradient included, is nearly one
+path. Reachability that the forest does not show is unknown.
 """
 
 from __future__ import annotations
@@ -13,21 +14,21 @@ from weft.graph.fuse.calls import FusionGraph, FusionNode
 
 
 class Reach:
-    """The order of the calls as they are now, and as far as it stays while some are merged."""
+    """The reachability of the present calls, which stays valid while calls are merged."""
 
     def __init__(self, calls: FusionGraph) -> None:
         self.calls = calls
         self.span: dict[FusionNode, tuple[int, int]] = _spans(calls, calls.nodes)
-        """For each call the numbers of the calls of its subtree: its own first, and one past the last."""
+        """The interval of the depth-first numbers of each call's subtree."""
 
     def replaced(self, old: FusionNode, new: FusionNode) -> None:
-        """A merged call stands where the last of the merged calls stood."""
+        """Give a merged call the interval of the last of the calls that it replaces."""
         span = self.span.get(old)
         if span is not None:
             self.span[new] = span
 
     def around(self, producer: FusionNode, consumer: FusionNode) -> bool:
-        """Whether a third call is known to lie between two, so that these cannot become one."""
+        """Return whether a third call is known to run between two calls, so that these cannot be merged."""
         place = self.calls.place
         last = place[consumer]
         after = [self.span.get(node) for node in self.calls.behind(producer)

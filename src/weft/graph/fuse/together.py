@@ -1,6 +1,6 @@
-"""Small kernels that do not wait for each other become parts of one: fewer dispatches on a GPU.
+"""Horizontal fusion: small independent kernels become parts of one kernel, which saves dispatches on a GPU.
 
-Sums for the gradients of biases, running averages, copies and counters each take less time than a dispatch costs.
+Sums for gradients of biases, running averages, copies and counters each take less time than a dispatch.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from weft.graph.rewriting.parts import folded, points
 from weft.kernels import PARTS, Kernel
 
 LARGEST = 1 << 20
-"""Elements that a kernel visits, at most: larger ones fill the machine, and what they read would live on for others."""
+"""The most elements that a fused kernel visits: larger kernels fill the machine, and their operands would live longer."""
 REACH = 32
-"""Calls that two kernels may lie apart: what one reads has to live until the other runs."""
+"""The most calls between two kernels that are fused: the operands of the first live until the second runs."""
 
 Spread = tuple[int, int | None]
-"""Elements at a time, and how many invocations share a fold; ``None``: nothing is folded."""
+"""The vector width of a kernel and the team size of its reductions (``None`` for a kernel without reductions)."""
 
 
 def side_by_side(
     calls: FusionGraph, sound: Callable[[FusionNode], bool], made: Callable[[FusionNode], KernelCall]
 ) -> None:
-    """Merge such kernels; ``made`` gives a node's call as it would be now."""
+    """Fuse small independent kernels; ``made`` returns the call of a node, ``sound`` whether a node is valid."""
     spreads = {node: spread for node in calls.nodes if (spread := _spread(calls, node, made)) is not None}
     node = calls.following(-1)
     while node is not None:
         place = calls.place[node]
         if node in spreads:
-            _joined_one(calls, node, spreads, sound, made)
+            _join_next(calls, node, spreads, sound, made)
         node = calls.following(place)
 
 
-def _joined_one(
+def _join_next(
     calls: FusionGraph,
     first: FusionNode,
     spreads: dict[FusionNode, Spread],
     sound: Callable[[FusionNode], bool],
     made: Callable[[FusionNode], KernelCall],
 ) -> bool:
-    """Merge a call with the first later one that it fits; whether there was one."""
+    """Merge a call with the first later call that it fits; return whether there is such a call."""
     after = {first}
     for second in calls.after(first, REACH):
         if calls.before(second) & after:
@@ -68,7 +68,7 @@ def _still_in_fours(call: KernelCall) -> bool:
 
 
 def _spread(calls: FusionGraph, node: FusionNode, made: Callable[[FusionNode], KernelCall]) -> Spread | None:
-    """How a call is spread over the target; ``None`` for one that stays alone."""
+    """Return the vector width and team size of a call; ``None`` for a call that is not fused horizontally."""
     if node.parts is None or node.is_product or node.call.report:
         return None
     if _visited(node) > LARGEST:

@@ -1,6 +1,6 @@
-"""How a fused kernel is spread over a target: elements at a time, and how many invocations share a row.
+"""The schedule of a fused kernel on a target: its vector width, and the team size of its reductions.
 
-The same rules by which ops choose for themselves (``ops.sharing``), asked of the kernel as it is now.
+The rules are those of single ops (``ops.registry.sharing``), applied to the fused kernel.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from weft.target import TargetProfile
 
 
 def tuned(kernel: Kernel, before: Kernel, profile: TargetProfile) -> Kernel:
-    """The kernel with ``vector``, ``cooperative`` and ``held`` for a target; ``before`` is what it was made from."""
+    """Return the kernel with ``vector``, ``cooperative`` and ``held`` for a target; ``before`` is the unfused kernel."""
     if not profile.capabilities.workgroups:
         return kernel
     if kernel.parts == before.parts and len(kernel.buffers) == len(before.buffers):
@@ -33,13 +33,13 @@ def _share(part: Part, profile: TargetProfile) -> int:
 
 
 def _side_by_side(part: Part) -> bool:
-    """Whether neighbours in a fold are neighbours in memory."""
+    """Return whether the innermost reduction axis is contiguous in memory."""
     last = part.reduce_axes[-1].variable
     return 1 in {affine(index).factor(last) for index in _indices(part)}
 
 
 def asked(kernel: Kernel) -> dict[str, Part]:
-    """What was asked for the teams of a kernel's folds, with the parts that do it; rows that are held ask otherwise."""
+    """Return the tuning questions of a kernel's reductions, with their parts; kernels with held rows have none."""
     parts = () if kernel.held else kernel.parts
     return {
         sharing.asked(points(part), folded(part), _side_by_side(part)): part
@@ -49,7 +49,7 @@ def asked(kernel: Kernel) -> dict[str, Part]:
 
 
 def measured(kernel: Kernel, profile: TargetProfile) -> set[tuple[str, tuple[str, int]]]:
-    """What was asked for a kernel's teams and answered by a measurement."""
+    """Return the tuning questions of a kernel's team sizes that a measurement has answered, with the answers."""
     answer = ("team", kernel.cooperative)
     return {(question, answer) for question in asked(kernel) if profile.choices.get(question) == answer}
 
@@ -60,7 +60,7 @@ def _indices(part: Part) -> Iterable[Expr]:
 
 
 def in_fours(kernel: Kernel) -> bool:
-    """Whether each part is one run of aligned elements; a buffer reached so is reached in no other way."""
+    """Return whether a kernel can be vectorised: every part has one axis, and each access has stride 1 or 0."""
     reached: dict[str, set[bool]] = {}
     for part in kernel.parts:
         if len(part.axes) != 1 or part.checks:
@@ -82,7 +82,7 @@ def _accesses(part: Part) -> Iterable[tuple[str, Expr]]:
 
 
 def _run(index: Expr, axis: Axis) -> bool | None:
-    """Whether an index moves with the axis by one from a multiple of four; ``None`` where it does otherwise."""
+    """Return True for an index of stride 1 along the axis from a multiple of four, False for stride 0, else ``None``."""
     found = affine(index)
     others = [term for term, _ in found.terms if term is not axis.variable]
     if any(axis.variable in set(walk(term)) for term in others):
