@@ -191,7 +191,7 @@ def test_jitted_functions_are_pickled_by_reference(name: str) -> None:
 
 
 def test_functions_without_a_name_are_not_pickled() -> None:
-    with pytest.raises(UnsupportedError, match=r"cannot be found by its name.*top of a module"):
+    with pytest.raises(UnsupportedError, match=r"cannot be found by its name.*top level of a module"):
         pickle.dumps(wf.jit(lambda x: x))
     copied = copy.deepcopy(wf.jit(lambda x: x + 1))
     assert copied(ones(1)).tolist() == [2.0]

@@ -289,7 +289,7 @@ def test_a_state_that_does_not_fit_changes_nothing() -> None:
     wrong: list[tuple[Any, type[Exception], str]] = [
         ({**kept, "model": {}}, StateError, "Missing key"),
         (groups, ArgumentError, "of 1 parameter groups, expected 2"),
-        ({**kept, "schedule": None}, ArgumentError, "state_dict is without a schedule, expected one with"),
+        ({**kept, "schedule": None}, ArgumentError, "state_dict is without a schedule, expected a state with"),
         ({**others, "random": [1, 2]}, ArgumentError, "four integers"),
         ({"model": kept["model"]}, ArgumentError, r"is \['model'\], expected a dict with model, optimizer"),
         (3, ArgumentError, "state_dict is int, expected a dict"),
@@ -567,7 +567,7 @@ def vector(model: nn.Module, x: wf.Tensor) -> wf.Tensor:
         (
             {"optimizer": lambda model: 3},
             ArgumentTypeError,
-            "optimizer is a function that gives a int, expected",
+            "optimizer is a function that returns a int, expected",
         ),
         (
             {"optimizer": lambda model: adam(network("cpu"))},
@@ -589,7 +589,7 @@ def vector(model: nn.Module, x: wf.Tensor) -> wf.Tensor:
             UnsupportedError,
             "LambdaLR.step: is called while",
         ),
-        ({"inputs": [3]}, ArgumentTypeError, "inputs is list, expected a dict of names"),
+        ({"inputs": [3]}, ArgumentTypeError, "inputs is list, expected a dict from names"),
         (
             {"inputs": {"x": "many"}},
             ArgumentTypeError,

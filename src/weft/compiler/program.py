@@ -1,4 +1,4 @@
-"""``CompiledProgram``: the compiled form of one signature of a jitted function: its graph, its guards and its executor."""
+"""``CompiledProgram``: the compiled form of a jitted function's signature: its graph, guards and executor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``Graph``: nodes in execution order, in static single assignment form. Frozen data, which prints, compares and hashes.
+"""``Graph``: nodes in execution order, in static single assignment form, as frozen and hashable data.
 
 A graph has no side effects. In-place writes of the traced program are in ``states``: the initial value of a storage,
 and the final value that it must have at the end.

@@ -44,7 +44,7 @@ MISTAKES = [
     (lambda x, b: ((x, b, 1), {"mode": "sum"}), ArgumentTypeError, "the call is 3 arguments by position, expected 2"),
     (lambda x, b: ((x, b), {"mode": "sum", "y": 1}), ArgumentTypeError, "the argument y is given, expected"),
     (lambda x, b: ((x, b), {"mode": "sum", "x": x}), ArgumentTypeError, "the argument x is given twice"),
-    (lambda x, b: ((x, b), {"mode": "mean"}), ArgumentError, "mode is 'mean', expected 'sum', which is built into"),
+    (lambda x, b: ((x, b), {"mode": "mean"}), ArgumentError, "mode is 'mean', expected 'sum', which is compiled into"),
     (lambda x, b: ((x[:1], b), {"mode": "sum"}), ArgumentError, r"x is float32\[1, 3\] on cpu, expected float32\[2, 3\] on cpu"),
     (lambda x, b: ((x.int(), b), {"mode": "sum"}), ArgumentError, r"x is int32\[2, 3\] on cpu, expected float32"),
     (lambda x, b: ((x.detach().clone().requires_grad_(), b), {"mode": "sum"}), ArgumentError, "x is .*requires_grad, expected"),

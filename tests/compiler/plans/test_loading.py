@@ -204,7 +204,7 @@ def test_one_function_gives_a_plan_for_each_kind_of_call(tmp_path) -> None:
     a, b, c = (load_plan(tmp_path / name) for name in "abc")
     assert (a(x).tolist(), b(y).tolist(), c(x, True).tolist()) == ([1, 1], [1, 1, 1], [2, 2])
     with pytest.raises(
-        ArgumentError, match="plan of <lambda>: double is False, expected True, which is built in"
+        ArgumentError, match="plan of <lambda>: double is False, expected True, which is compiled in"
     ):
         c(x, False)
 
@@ -241,7 +241,7 @@ def test_gradients_that_come_or_go_are_refused(tmp_path) -> None:
     model = nn.Linear(3, 2, device="cpu")
     x = wf.ones(4, 3, device="cpu")
     kept = wf.jit(lambda x: model(x).sum().backward(), keep_grads=True)
-    with pytest.raises(UnsupportedError, match=r"a call makes the gradient of a tensor \[2\].*zero_grad"):
+    with pytest.raises(UnsupportedError, match=r"a call creates the gradient of a tensor \[2\].*zero_grad"):
         kept.plan(x).save(tmp_path / "plan")
     assert not (tmp_path / "plan").exists()
 
@@ -341,7 +341,7 @@ def test_a_state_file_that_is_damaged_or_anothers(tmp_path) -> None:
             r"the tensor 'w' is float32\[3\], expected float32\[4\], as plan\.json says",
         ),
         ({"w": w.int()}, r"the tensor 'w' is int32\[4\]"),
-        ({"w": w, "v": w}, "the tensor 'v' is there, expected the states of the plan: w"),
+        ({"w": w, "v": w}, "the tensor 'v' is present, expected the states of the plan: w"),
         ({}, "the tensor 'w' is missing"),
     ):
         wf.save(state, path)

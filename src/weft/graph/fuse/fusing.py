@@ -178,7 +178,7 @@ class _Fusing:
         return self._put([producer, consumer], together)
 
     def _join_pieces(self, producer: FusionNode, consumer: FusionNode, value: LoweredValue) -> bool:
-        """Merge a consumer with a producer of several parts: the consumer is computed in pieces, one in each part."""
+        """Merge a consumer with a producer of several parts: each part computes a piece of the consumer."""
         assert producer.parts is not None and consumer.parts is not None
         (second,) = consumer.parts
         pieces = [part for part in producer.parts if value.name in stored(part)]
@@ -238,7 +238,7 @@ class _Fusing:
                 names |= before - node.reads
 
     def _sound(self, node: FusionNode) -> bool:
-        """Return whether a kernel overwrites memory only where the same point reads it, and binds few enough buffers."""
+        """Return whether a kernel binds few enough buffers, and overwrites memory only at points that read it."""
         assert node.parts is not None
         whole = self.calls.whole
         multiplied = {whole(name) for name in node.operands}

@@ -34,7 +34,7 @@ def same_places(call: LoweredStep, old: str, new: str) -> bool:
 
 
 def parts_of(call: LoweredStep) -> tuple[Part, ...]:
-    """Return the parts of a call's kernel with its indices; a product's operands, read at any index, are not in them."""
+    """Return the parts of a call's kernel, which hold its indices; they exclude the operands of a product."""
     if isinstance(call, Block):
         return ()
     if isinstance(call.kernel, Kernel):

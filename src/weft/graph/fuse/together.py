@@ -15,7 +15,7 @@ from weft.graph.rewriting.parts import folded, points
 from weft.kernels import PARTS, Kernel
 
 LARGEST = 1 << 20
-"""The most elements that a fused kernel visits: larger kernels fill the machine, and their operands would live longer."""
+"""The most elements that a fused kernel visits: larger kernels fill the machine, and fusion prolongs their operands."""
 REACH = 32
 """The most calls between two kernels that are fused: the operands of the first live until the second runs."""
 

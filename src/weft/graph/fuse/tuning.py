@@ -17,7 +17,7 @@ from weft.target import TargetProfile
 
 
 def tuned(kernel: Kernel, before: Kernel, profile: TargetProfile) -> Kernel:
-    """Return the kernel with ``vector``, ``cooperative`` and ``held`` for a target; ``before`` is the unfused kernel."""
+    """Return the kernel with ``vector``, ``cooperative`` and ``held`` set for a target; ``before`` is its original."""
     if not profile.capabilities.workgroups:
         return kernel
     if kernel.parts == before.parts and len(kernel.buffers) == len(before.buffers):
@@ -82,7 +82,7 @@ def _accesses(part: Part) -> Iterable[tuple[str, Expr]]:
 
 
 def _run(index: Expr, axis: Axis) -> bool | None:
-    """Return True for an index of stride 1 along the axis from a multiple of four, False for stride 0, else ``None``."""
+    """Return True for an index of stride 1 from a multiple of four, False for stride 0, ``None`` for other indices."""
     found = affine(index)
     others = [term for term, _ in found.terms if term is not axis.variable]
     if any(axis.variable in set(walk(term)) for term in others):
