@@ -59,7 +59,9 @@ def test_explain_prints_and_writes_mermaid(capsys, tmp_path) -> None:
     text = capsys.readouterr().out
     assert text.startswith("traced: 3 nodes\ngraph(%0: float32[3])") and "test_looking.py" in text
     assert re.search(r"^3 kernels, \d+ bytes read and written$", text, re.MULTILINE)
-    assert re.search(r"^  1\. add: reads v\d+: float32 x 3; writes v\d+: float32 x 3; 24 bytes", text, re.MULTILINE)
+    assert re.search(
+        r"^  1\. add: reads v\d+: float32 x 3; writes v\d+: float32 x 3; 24 bytes", text, re.MULTILINE
+    )
     chart = found.mermaid(0)
     assert chart.splitlines()[:3] == [
         "flowchart TD", '    input0[/"input 0: float32[3]"/]', '    state0[/"state 0: float32[3]"/]',

@@ -289,7 +289,11 @@ def test_a_state_that_does_not_fit_changes_nothing() -> None:
     wrong: list[tuple[Any, type[Exception], str]] = [
         ({**kept, "model": {}}, StateError, "Missing key"),
         (groups, ArgumentError, "of 1 parameter groups, expected 2"),
-        ({**kept, "schedule": None}, ArgumentError, "state_dict is without a schedule, expected a state with"),
+        (
+            {**kept, "schedule": None},
+            ArgumentError,
+            "state_dict is without a schedule, expected a state with",
+        ),
         ({**others, "random": [1, 2]}, ArgumentError, "four integers"),
         ({"model": kept["model"]}, ArgumentError, r"is \['model'\], expected a dict with model, optimizer"),
         (3, ArgumentError, "state_dict is int, expected a dict"),
