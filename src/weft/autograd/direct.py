@@ -7,21 +7,24 @@ a write that the tape has to follow) takes the way through the interpreters, whi
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from weft.autograd.base import View
 from weft.autograd.mode import is_enabled
 from weft.autograd.node import Edge, GradientNode
-from weft.autograd.operands import edge_of, type_of_data
+from weft.autograd.operands import edge_of
+from weft.autograd.wrapping import wrap
 from weft.ops import OPS, OpSpec, interpreter_stack
-from weft.tensors.array import Array
+from weft.tensors.array import Array, type_of_data
 from weft.tensors.eager import EAGER
-from weft.tensors.tensor import Tensor, View
+
+if TYPE_CHECKING:
+    from weft.tensors.tensor import Tensor
 
 _PREPARED = EAGER.prepared
 _VIEWS = EAGER.views
 _WRITES = EAGER.writes
 _NUMBERS = frozenset((float, int, bool))
-_new = object.__new__
 
 
 def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: Any) -> Any:
@@ -65,11 +68,11 @@ def carry_out(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any],
             if op.saves_output:
                 node.save_outputs(made)
     if len(made) == 1:
-        return wrapped(made[0], None if node is None or not node.differentiable(0) else Edge(node, 0))
+        return wrap(made[0], None if node is None or not node.differentiable(0) else Edge(node, 0))
     if node is None:
-        return tuple([wrapped(data, None) for data in made])
+        return tuple([wrap(data, None) for data in made])
     return tuple(
-        [wrapped(data, Edge(node, at) if node.differentiable(at) else None) for at, data in enumerate(made)]
+        [wrap(data, Edge(node, at) if node.differentiable(at) else None) for at, data in enumerate(made)]
     )
 
 
@@ -95,7 +98,7 @@ def _apart(op: OpSpec, source: Tensor, attributes: dict[str, Any]) -> Any:
     differentiable = node is not None and given.dtype.kind == "float"
     made = []
     for at, (data, path) in enumerate(zip(arrays, paths, strict=True)):
-        part = wrapped(data, Edge(node, at) if differentiable else None)  # type: ignore[arg-type]
+        part = wrap(data, Edge(node, at) if differentiable else None)  # type: ignore[arg-type]
         part._view = View(base, (*before, *path), untracked)
         part._generation = base._generation
         made.append(part)
@@ -182,17 +185,6 @@ def _interpreted(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, An
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-def wrapped(data: Array, edge: Edge | None) -> Tensor:
-    """``Tensor.wrap``, written out."""
-    tensor: Tensor = _new(Tensor)
-    tensor._data = data
-    tensor._edge = edge
-    tensor._view = tensor._accumulator = tensor._grad = None
-    tensor._generation = 0
-    tensor._leaf_requires_grad = False
-    return tensor
-
-
 def _view(op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any]) -> Tensor:
     """A view whose geometry is known."""
     (source,) = operands
@@ -219,7 +211,7 @@ def _viewed(
             node = GradientNode(op, attributes, (origin,), (type_of_data(given),), (type_of_data(data),))
             node.save((source,), (origin,))
             edge = Edge(node, 0) if node.differentiable(0) else None
-    result = wrapped(data, edge)
+    result = wrap(data, edge)
     if own is None:
         result._view = View(source, ((op.name, items),), not recording)
         result._generation = source._generation

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import heappop, heappush
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from weft.autograd.base import is_tensor
 from weft.autograd.hooks import run_hooks
 from weft.autograd.mode import grad_mode
 from weft.autograd.node import Accumulator, Edge, GradientNode
@@ -14,7 +15,9 @@ from weft.errors import ArgumentTypeError, GradError, ShapeError, UnsupportedErr
 from weft.ops import OPS, OpSpec, TensorType, bind
 from weft.ops.registry.interpreters import untouched, without_modes
 from weft.ops.registry.lazy_fronts import lazily_checked
-from weft.tensors.tensor import Tensor
+
+if TYPE_CHECKING:
+    from weft.tensors.tensor import Tensor
 
 
 @lazily_checked
@@ -38,7 +41,7 @@ def backward(
     outputs, seeds = _roots("backward", tensors, grad_tensors, create_graph)
     chosen = None
     if inputs is not None:
-        given = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+        given = [inputs] if is_tensor(inputs) else list(inputs)
         chosen = {_edge("backward", "inputs", value): value for value in given}
     keep = create_graph if retain_graph is None else retain_graph
     found = flow(outputs, seeds, keep, create_graph, None if chosen is None else set(chosen))
@@ -76,7 +79,7 @@ def grad(
         given = "only_inputs=False" if not only_inputs else "is_grads_batched=True"
         raise UnsupportedError(mistake("grad", "an argument", given, "the default", "use weft.func.vmap"))
     roots, seeds = _roots("grad", outputs, grad_outputs, create_graph)
-    wanted = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    wanted = [inputs] if is_tensor(inputs) else list(inputs)
     edges = [_edge("grad", "inputs", name) for name in wanted]
     keep = create_graph if retain_graph is None else retain_graph
     found = flow(roots, seeds, keep, create_graph, set(edges))
@@ -105,15 +108,15 @@ def arriving(
 
 
 def _roots(where: str, tensors: Any, grads: Any, create_graph: bool) -> tuple[list[Edge], list[Tensor]]:
-    outputs = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    seeds = [grads] * len(outputs) if grads is None or isinstance(grads, Tensor) else list(grads)
+    outputs = [tensors] if is_tensor(tensors) else list(tensors)
+    seeds = [grads] * len(outputs) if grads is None or is_tensor(grads) else list(grads)
     if len(seeds) != len(outputs):
         raise ArgumentTypeError(
             mistake(where, "gradients", f"{len(seeds)} tensors", f"one for each of {len(outputs)}")
         )
     made = []
     for output, seed in zip(outputs, seeds, strict=True):
-        if not isinstance(output, Tensor):
+        if not is_tensor(output):
             raise ArgumentTypeError(mistake(where, "tensors", type(output).__name__, "Tensors"))
         if seed is None:
             if output.numel() != 1:
@@ -122,7 +125,7 @@ def _roots(where: str, tensors: Any, grads: Any, create_graph: bool) -> tuple[li
                             "reduce it, or pass a gradient of its shape")
                 )  # fmt: skip
             seed = bind(OPS["full"], 1, shape=output.shape, dtype=output.dtype, device=str(output.device))
-        elif not isinstance(seed, Tensor):
+        elif not is_tensor(seed):
             raise ArgumentTypeError(mistake(where, "gradient", type(seed).__name__, "a Tensor"))
         elif tuple(seed.shape) != tuple(output.shape):
             raise ShapeError(

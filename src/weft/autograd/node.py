@@ -10,10 +10,10 @@ import itertools
 import weakref
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from weft.autograd.hooks import Hook, LeafHooks
+from weft.autograd.wrapping import wrap
 from weft.errors import GradError
 from weft.ops import OPS, OpSpec, TensorType
 
@@ -50,14 +50,6 @@ keeper: ContextVar[Keeper | None] = ContextVar("weft_keeper", default=None)
 
 
 _made = tuple.__new__  # of a named tuple, without its function between
-
-
-@lru_cache(maxsize=None)
-def _handle() -> type[Tensor]:
-    """The class of tensors, which is made of this module's."""
-    from weft.tensors.tensor import Tensor
-
-    return Tensor
 
 
 def kept(saved: Saved) -> Any:
@@ -147,7 +139,7 @@ class GradientNode:
                 f"in-place operation: it is at version {data.version}, expected {saved.version}; "
                 f"clone() it before the change"
             )
-        return _handle().wrap(data, edge)
+        return wrap(data, edge)
 
     def _check_alive(self) -> None:
         if self.freed:
@@ -205,9 +197,7 @@ class Barrier(GradientNode):
 
     def through(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The tensors with the barrier in their history."""
-        from weft.tensors.tensor import Tensor
-
-        return [Tensor.wrap(one._data, Edge(self, index)) for index, one in enumerate(tensors)]
+        return [wrap(tensor._data, Edge(self, index)) for index, tensor in enumerate(tensors)]
 
     def gradient(self, grads: Sequence[Any], needs: tuple[bool, ...]) -> Sequence[Any]:
         """What the function makes of the gradients."""

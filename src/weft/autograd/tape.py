@@ -8,16 +8,21 @@ rebuilds its own from there when next asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from weft.autograd.base import TensorBase, View
 from weft.autograd.direct import carry_out
 from weft.autograd.mode import is_enabled
 from weft.autograd.node import Edge, GradientNode
-from weft.autograd.operands import edge_of, type_of, type_of_data
+from weft.autograd.operands import edge_of, type_of
+from weft.autograd.wrapping import wrap
 from weft.errors import GradError
 from weft.ops import OPS, Interpreter, OpSpec, TensorType, set_default_stack
+from weft.tensors.array import type_of_data
 from weft.tensors.eager import EAGER
-from weft.tensors.tensor import Tensor, View
+
+if TYPE_CHECKING:
+    from weft.tensors.tensor import Tensor
 
 
 class Tape:
@@ -42,14 +47,14 @@ class Tape:
         recording = self.recording
         if op.view is not None and into is None:
             return (self._process_view(op, operands, attributes, below, recording),)
-        raw = tuple([operand._data if isinstance(operand, Tensor) else operand for operand in operands])
+        raw = tuple([operand._data if isinstance(operand, TensorBase) else operand for operand in operands])
         if into is not None:
             return self._process_into(op, operands, raw, attributes, into, below, recording)
         outputs = below[-1].process(op, raw, attributes, None, below[:-1])
         node = None
         if recording and op.gradient is not None:
             for operand in operands:
-                if isinstance(operand, Tensor) and (
+                if isinstance(operand, TensorBase) and (
                     operand._edge is not None or operand._leaf_requires_grad or operand._view is not None
                 ):
                     edges = [edge_of(o) for o in operands]
@@ -58,13 +63,10 @@ class Tape:
                     break
         if node is None:
             if len(outputs) == 1:
-                return (Tensor.wrap(outputs[0]),)
-            return tuple([Tensor.wrap(data) for data in outputs])
+                return (wrap(outputs[0]),)
+            return tuple([wrap(data) for data in outputs])
         return tuple(
-            [
-                Tensor.wrap(data, Edge(node, i) if node.differentiable(i) else None)
-                for i, data in enumerate(outputs)
-            ]
+            [wrap(data, Edge(node, i) if node.differentiable(i) else None) for i, data in enumerate(outputs)]
         )
 
     def _process_view(
@@ -85,7 +87,7 @@ class Tape:
             if origin is not None:
                 node = record(op, operands, attributes, (origin,), (data,))
                 edge = Edge(node, 0) if node.differentiable(0) else None
-        result = Tensor.wrap(data, edge)
+        result = wrap(data, edge)
         if data.alias is given.alias:
             own = source._view
             base, path = (source, ()) if own is None else (own.base, own.path)
@@ -137,7 +139,7 @@ def _kept(
     for index in saved:
         if any(operands[index] is target for target in into):
             (copy,) = below[-1].process(OPS["copy"], (operands[index]._data,), {}, None, below[:-1])
-            kept[index] = Tensor.wrap(copy)
+            kept[index] = wrap(copy)
     return tuple(kept)
 
 
@@ -199,25 +201,6 @@ def _rebase(target: Tensor, base: Tensor, base_edge: Edge | None, value: Edge | 
         if asked is not None and isinstance(base._edge.node, GradientNode):
             base._edge.node.retains[base._edge.output] = asked
     base._generation += 1
-
-
-def rebuild_view_edge(tensor: Tensor) -> None:
-    """Give a view the history that its base has by now."""
-    view = tensor._view
-    assert view is not None
-    edge, source = edge_of(view.base), type_of(view.base)
-    if edge is not None:
-        if view.base._view is not None:
-            raise GradError(
-                "a view: its base got another shape in place (unsqueeze_, transpose_, …) after it was taken, "
-                "expected a view that is taken after the change of shape"
-            )
-        for name, attributes in view.path:
-            op, options = OPS[name], dict(attributes)
-            (result,) = op.infer(source, **options)
-            edge, source = Edge(GradientNode(op, options, (edge,), (source,), (result,)), 0), result
-    tensor._edge = edge
-    tensor._generation = view.base._generation
 
 
 set_default_stack(EAGER, Tape(), direct=carry_out)

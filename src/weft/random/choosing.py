@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from weft import dtypes
 from weft.errors import ArgumentError, ShapeError, mistake
-from weft.ops import interpreter_stack
+from weft.ops import FUNCTIONS, interpreter_stack
 from weft.ops.registry.arguments import floating
 from weft.ops.registry.arguments import tensor as checked_tensor
 from weft.random.draws import drawing, rand
 from weft.random.generator import Generator
 from weft.tensors.creation import arange
-from weft.tensors.tensor import Tensor
+
+if TYPE_CHECKING:
+    from weft.tensors.tensor import Tensor
 
 
 @drawing
@@ -73,8 +77,6 @@ def _with_replacement(weights: Tensor, count: int, generator: Generator | None) 
     points = (
         rand(*shape, dtype=weights.dtype, device=str(weights.device), generator=generator) * ends[..., -1:]
     )
-    from weft.ops import FUNCTIONS
-
     places = FUNCTIONS["searchsorted"].function(ends, points, right=True)
     last = (arange(weights.shape[-1], device=str(weights.device)) * (weights > 0)).amax(-1, keepdim=True)
     found: Tensor = places.minimum(last)

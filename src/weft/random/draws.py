@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy
 
@@ -25,8 +25,12 @@ from weft.ops.registry.outs import bind_out, check_given
 from weft.ops.registry.signatures import checked
 from weft.ops.registry.targets import check_target
 from weft.random.generator import Generator, default_generator, samples
+from weft.tensors.array import require_support
+from weft.tensors.creation import tensor
 from weft.tensors.host import host_memory
-from weft.tensors.tensor import Tensor, tensor
+
+if TYPE_CHECKING:
+    from weft.tensors.tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -58,8 +62,6 @@ def _draw(
         if device is not None:
             raise ArgumentError(mistake(where, "generator", f"on {generator.device}", f"on {name}"))
         name = generator.device
-    from weft.tensors.array import require_support
-
     require_support(devices.open(name), kind)
     shape = sizes(where, (tuple(size),))
     if out is not None:

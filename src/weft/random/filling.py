@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weft import dtypes
 from weft.errors import ArgumentError, mistake
 from weft.ops import OPS, bind
 from weft.ops.registry.arguments import floating, integer
 from weft.random.generator import Generator, default_generator
-from weft.tensors.tensor import Tensor
+from weft.tensors.creation import empty
+
+if TYPE_CHECKING:
+    from weft.tensors.tensor import Tensor
 
 
 def drawn(
@@ -66,8 +69,6 @@ def random_(tensor: Tensor, start: int, to: int | None, generator: Generator | N
     if not 0 < last - first < 2**32 + 1:
         raise ArgumentError(mistake("random_", "to", last, f"from {first + 1} to {first + 2**32 - 1}"))
     count = min(last - first, 2**32 - 1)
-    from weft.tensors.creation import empty
-
     like = tensor if dtype.is_integer else empty(*tensor.shape, dtype=dtypes.int64, device=str(tensor.device))
     return tensor.copy_(drawn("random_", "random_integer", like, (first, count), generator))
 
@@ -113,8 +114,6 @@ def bernoulli_(tensor: Tensor, p: Any, generator: Generator | None) -> Tensor:
     """1 with probability ``p``, a number or a tensor that broadcasts to the shape, else 0."""
     if isinstance(p, int | float) and not 0 <= p <= 1:
         raise ArgumentError(mistake("bernoulli_", "p", p, "a probability in [0, 1]"))
-    from weft.tensors.creation import empty
-
     like = (
         tensor
         if tensor.dtype.kind == "float"

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from weft import devices, dtypes
@@ -21,8 +21,11 @@ from weft.ops.registry.arguments import integer
 from weft.ops.registry.interpreters import executing
 from weft.ops.registry.kinds import argument_class
 from weft.ops.registry.lazy_fronts import Checked, lazily_checked
-from weft.tensors.tensor import Tensor, tensor
+from weft.tensors.creation import tensor
 from weft.tensors.watch import refuse_tracing
+
+if TYPE_CHECKING:
+    from weft.tensors.tensor import Tensor
 
 _SEED_BITS = 64
 

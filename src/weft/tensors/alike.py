@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from weft.devices.base import HostDevice
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
+from weft.tensors.creation import empty, full, ones, tensor, zeros
+from weft.tensors.legacy import made, named_type, type_name
 
 if TYPE_CHECKING:
     from weft.tensors.tensor import Tensor
@@ -40,8 +43,6 @@ class Alike:
 
     def new_empty(self, *given: Any, size: Any = None, **options: Any) -> Tensor:
         """A tensor with undefined contents."""
-        from weft.tensors.creation import empty
-
         return empty(*_size("new_empty", given, size), **self._alike("new_empty", options))
 
     def new_zeros(self, *given: Any, size: Any = None, **options: Any) -> Tensor:
@@ -51,32 +52,22 @@ class Alike:
         >>> wf.ones(2, dtype=wf.int32).new_zeros(3)
         tensor([0, 0, 0], dtype=weft.int32)
         """
-        from weft.tensors.creation import zeros
-
         return zeros(*_size("new_zeros", given, size), **self._alike("new_zeros", options))
 
     def new_ones(self, *given: Any, size: Any = None, **options: Any) -> Tensor:
         """Ones."""
-        from weft.tensors.creation import ones
-
         return ones(*_size("new_ones", given, size), **self._alike("new_ones", options))
 
     def new_full(self, size: Any, fill_value: Any, **options: Any) -> Tensor:
         """One value."""
-        from weft.tensors.creation import full
-
         return full(size, fill_value, **self._alike("new_full", options))
 
     def new_tensor(self, data: Any, **options: Any) -> Tensor:
         """A copy of data."""
-        from weft.tensors.tensor import tensor
-
         return tensor(data, **self._alike("new_tensor", options))
 
     def new(self, *arguments: Any, device: str | None = None) -> Tensor:
         """A tensor of sizes, with undefined contents, or of data: PyTorch's older form of ``new_empty``."""
-        from weft.tensors.legacy import made
-
         return made(self._dtype(), arguments, device or self._place())
 
     def _dtype(self: Any) -> DType:
@@ -91,8 +82,6 @@ class Alike:
 
         ``dtype``: a data type, a constructor such as ``weft.LongTensor``, or its name.
         """
-        from weft.tensors.legacy import named_type, type_name
-
         return type_name(self) if dtype is None else self.to(named_type(dtype))
 
     def data_ptr(self: Any) -> int:
@@ -100,8 +89,6 @@ class Alike:
 
         Raises ``UnsupportedError`` for a traced tensor, which has no memory.
         """
-        from weft.devices.base import HostDevice
-
         array = self._array("data_ptr")
         start = array.offset * array.device.itemsize(array.dtype)
         if isinstance(array.device, HostDevice):

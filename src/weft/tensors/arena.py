@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy
+
 from weft import devices, dtypes
 from weft.devices.base import Device, HostDevice, Storage
 from weft.tensors.array import Array
@@ -21,8 +23,6 @@ LARGEST = "max-storage-buffer-binding-size"
 
 def scalar(value: float, device: str) -> Tensor:
     """A 0-d tensor of the widest floating point type that a device has: a number that kernels read and hosts set."""
-    import numpy
-
     opened = devices.open(device)
     dtype = dtypes.float64 if opened.supports(dtypes.float64) else dtypes.float32
     return Tensor.wrap(from_numpy(numpy.array(value), dtype, opened))

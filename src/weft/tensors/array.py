@@ -7,6 +7,7 @@ from typing import Any
 
 from weft.devices.base import Device, Storage
 from weft.dtypes import DType
+from weft.errors import DTypeError
 from weft.ops import TensorType
 from weft.ops.registry.geometry import Geometry, contiguous_strides
 from weft.tensors.watch import watcher
@@ -38,6 +39,12 @@ def layout_key(
         key = _layouts[layout] = next(_numbers)
         types[key] = TensorType(shape, dtype)
     return key
+
+
+def type_of_data(data: Any) -> TensorType:
+    """Return the type of an array or a traced value."""
+    known = types.get(data.key) if type(data) is Array else None
+    return TensorType(data.shape, data.dtype) if known is None else known
 
 
 class Array:
@@ -117,8 +124,6 @@ def empty(device: Device, dtype: DType, shape: tuple[int, ...]) -> Array:
 def require_support(device: Device, dtype: DType) -> None:
     """``DTypeError`` where tensors of a type cannot live on a device."""
     if not device.supports(dtype):
-        from weft.errors import DTypeError
-
         raise DTypeError(
             f"dtype {dtype.name} is not available on device {device.name}, expected float32 or smaller; "
             f"use .to(weft.float32), or device 'cpu'"

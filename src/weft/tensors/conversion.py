@@ -8,6 +8,7 @@ from weft import devices, dtypes
 from weft.dtypes import DType
 from weft.errors import ArgumentTypeError, mistake
 from weft.ops import OPS, bind
+from weft.ops.registry.arguments import data_type
 from weft.ops.registry.signatures import accept_neutral
 
 if TYPE_CHECKING:
@@ -59,8 +60,6 @@ class Conversions:
         if wanted is not None and moves:
             result = bind(OPS["transfer"], result, device=wanted.name, source=str(self.device))
         if dtype is not None and result.dtype is not dtype:
-            from weft.ops.registry.arguments import data_type
-
             result = bind(OPS["cast"], result, dtype=data_type("to", dtype))
         return bind(OPS["copy"], result) if copy and result is self else result
 

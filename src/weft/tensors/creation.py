@@ -1,12 +1,17 @@
-"""Functions that make tensors from sizes and numbers: ``zeros``, ``full``, ``arange``, ``eye`` and the like."""
+"""Functions that create tensors from data, sizes and numbers: ``tensor``, ``zeros``, ``arange`` and others."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy
 
 from weft import devices, dtypes
+from weft.autograd.base import is_tensor
+from weft.autograd.wrapping import wrap
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DeviceError, DTypeError, mistake
 from weft.ops import OPS, TensorType, bind
@@ -18,7 +23,10 @@ from weft.ops.registry.targets import check_target
 from weft.tensors import host
 from weft.tensors.array import empty as empty_array
 from weft.tensors.array import require_support
-from weft.tensors.tensor import Tensor
+from weft.tensors.exchange import over
+
+if TYPE_CHECKING:
+    from weft.tensors.tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -146,12 +154,12 @@ def empty(
     if out is not None:
         check_target("empty", TensorType(sizes("empty", size), kind), out)
         return out
-    made: Tensor = adopted(Tensor.wrap(empty_array(devices.open(name), kind, sizes("empty", size))))
+    made: Tensor = adopted(wrap(empty_array(devices.open(name), kind, sizes("empty", size))))
     return made.requires_grad_() if requires_grad else made
 
 
 def _like(where: str, input: Tensor, dtype: DType | None, device: str | None) -> dict[str, Any]:
-    if not isinstance(input, Tensor):
+    if not is_tensor(input):
         raise ArgumentTypeError(mistake(where, "input", type(input).__name__, "a Tensor"))
     return {"dtype": dtype or input.dtype, "device": str(input.device) if device is None else device}
 
@@ -259,10 +267,6 @@ def eye(
 @factory
 def from_numpy(array: Any) -> Tensor:
     """A ``cpu`` tensor that shares the memory of a writable NumPy array, strides of 0 or more included."""
-    import numpy
-
-    from weft.tensors.exchange import over
-
     if not isinstance(array, numpy.ndarray):
         raise ArgumentTypeError(mistake("from_numpy", "array", type(array).__name__, "a numpy.ndarray"))
     return over(array, "from_numpy", "array")
@@ -320,12 +324,10 @@ def _triangle_indices(
     if rows < 0 or columns < 0:
         raise ArgumentError(mistake(where, "row and col", (rows, columns), "0 or more"))
     name, kind = _checked(where, device, dtype, dtypes.int64)
-    import numpy
-
     find = numpy.triu_indices if upper else numpy.tril_indices
     with host.host_memory(where, "row and col", (rows, columns)):
         places = numpy.stack(find(rows, integer(where, "offset", offset), columns))
-    return Tensor.wrap(host.from_numpy(places, kind, devices.open(name)))
+    return wrap(host.from_numpy(places, kind, devices.open(name)))
 
 
 @factory
@@ -344,11 +346,31 @@ def triu_indices(
     return _triangle_indices("triu_indices", row, col, offset, True, dtype, device)
 
 
+@partial(checked, neutral=("pin_memory",))
+def tensor(
+    data: Any, *, dtype: DType | None = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """A new tensor with a copy of ``data``: numbers, nested sequences, NumPy arrays or another tensor.
+
+    Python and NumPy float64 become float32 and integers int64 unless ``dtype`` says otherwise. Raises
+    ``DTypeError`` for a type that weft or the device lacks, ``ArgumentError`` for ragged sequences.
+
+    >>> import weft as wf
+    >>> wf.tensor([[1.0, 2.0], [3.0, 4.0]])
+    tensor([[1., 2.],
+            [3., 4.]])
+    """
+    if is_tensor(data):
+        made = data.detach().to(dtype=dtype, device=device, copy=True)
+    else:
+        target = devices.default() if device is None else devices.open(device)
+        made = adopted(wrap(host.from_python(data, dtype, target)))
+    return made.requires_grad_() if requires_grad else made
+
+
 @factory
 def as_tensor(data: Any, dtype: DType | None = None, device: str | None = None) -> Tensor:
     """``data`` as a tensor: itself where it is one of that dtype and device, else a copy."""
-    from weft.tensors.tensor import tensor
-
-    if isinstance(data, Tensor):
+    if is_tensor(data):
         return data.to(dtype=dtype, device=device)
     return tensor(data, dtype=dtype, device=device)

@@ -11,8 +11,9 @@ from weft.dtypes import DType
 from weft.errors import ArgumentError, ShapeError, mistake
 from weft.ops import OPS, Geometry, bind
 from weft.ops.registry import geometry as geometries
-from weft.ops.registry.arguments import sizes
+from weft.ops.registry.arguments import dimension, sizes
 from weft.ops.registry.lazy_fronts import lazily_checked
+from weft.tensors.constants import strided
 
 if TYPE_CHECKING:
     from weft.tensors.tensor import Tensor
@@ -139,8 +140,6 @@ class Described:
         """The shape, or the size of one dimension."""
         if dim is None:
             return self.shape
-        from weft.ops.registry.arguments import dimension
-
         return self.shape[dimension("size", dim, self.ndim)]
 
     def stride(self, dim: int | None = None) -> Any:
@@ -148,8 +147,6 @@ class Described:
         strides: tuple[int, ...] = self._data.strides
         if dim is None:
             return strides
-        from weft.ops.registry.arguments import dimension
-
         return strides[dimension("stride", dim, self.ndim)]
 
     def storage_offset(self) -> int:
@@ -190,8 +187,6 @@ class Described:
     @property
     def layout(self) -> Any:
         """How the elements are kept: ``weft.strided``."""
-        from weft.tensors.constants import strided
-
         return strided
 
     @property

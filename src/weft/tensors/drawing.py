@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from weft.random import filling
+from weft.random.choosing import multinomial
+from weft.random.draws import bernoulli
+from weft.tensors.creation import empty_like
+
 if TYPE_CHECKING:
     from weft.random.generator import Generator
     from weft.tensors.tensor import Tensor
@@ -26,16 +31,12 @@ class Drawing:
         >>> wf.empty(3).uniform_(2.0, 2.0)
         tensor([2., 2., 2.])
         """
-        from weft.random import filling
-
         return filling.uniform_(self, start, to, generator)
 
     def normal_(
         self: Any, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
     ) -> Tensor:
         """Overwrite the tensor with normal numbers of a mean and a standard deviation."""
-        from weft.random import filling
-
         return filling.normal_(self, mean, std, generator)
 
     def random_(
@@ -45,51 +46,36 @@ class Drawing:
 
         Without numbers: all that the type holds from 0 on. int64 and float64 take at most 2**32 different numbers.
         """
-        from weft.random import filling
-
         if to is None and start != 0:
             start, to = 0, start
         return filling.random_(self, start, to, generator)
 
     def exponential_(self: Any, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
         """Overwrite the tensor with exponentially distributed numbers of rate ``lambd``."""
-        from weft.random import filling
-
         return filling.exponential_(self, lambd, generator)
 
     def cauchy_(
         self: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None
     ) -> Tensor:
         """Overwrite the tensor with Cauchy distributed numbers."""
-        from weft.random import filling
-
         return filling.cauchy_(self, median, sigma, generator)
 
     def log_normal_(
         self: Any, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
     ) -> Tensor:
         """Overwrite the tensor with exponentials of normal numbers."""
-        from weft.random import filling
-
         return filling.log_normal_(self, mean, std, generator)
 
     def geometric_(self: Any, p: float, *, generator: Generator | None = None) -> Tensor:
         """Overwrite the tensor with the number of trials up to the first success of probability ``p``."""
-        from weft.random import filling
-
         return filling.geometric_(self, p, generator)
 
     def bernoulli_(self: Any, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
         """Overwrite the tensor with 1 where chance ``p``, a number or a tensor, has it, else with 0."""
-        from weft.random import filling
-
         return filling.bernoulli_(self, p, generator)
 
     def bernoulli(self: Any, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
         """1 with the probability that each element gives, or with ``p``, else 0."""
-        from weft.random import bernoulli
-        from weft.tensors.creation import empty_like
-
         if p is not None:
             return empty_like(self).bernoulli_(p, generator=generator)
         return bernoulli(self, generator=generator)
@@ -98,6 +84,4 @@ class Drawing:
         self: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
     ) -> Tensor:
         """Places drawn with the probabilities of each row, as ``weft.multinomial``."""
-        from weft.random import multinomial
-
         return multinomial(self, num_samples, replacement, generator=generator)

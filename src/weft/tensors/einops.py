@@ -13,7 +13,9 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from weft.dtypes import int64
 from weft.ops import FUNCTIONS
+from weft.tensors.creation import arange, tensor
 from weft.tensors.tensor import Tensor
 
 MODULE = "einops._backends"
@@ -31,8 +33,6 @@ class Operations:
 
     def from_numpy(self, x: Any) -> Tensor:
         """A tensor with a copy of an array, which requires grad where it is of floating point."""
-        from weft.tensors.tensor import tensor
-
         made = tensor(x)
         return made.requires_grad_() if made.is_floating_point() else made
 
@@ -42,9 +42,6 @@ class Operations:
 
     def arange(self, start: int, stop: int) -> Tensor:
         """Whole numbers from ``start`` on, below ``stop``."""
-        from weft.dtypes import int64
-        from weft.tensors.creation import arange
-
         return arange(start, stop, dtype=int64)
 
     def shape(self, x: Tensor) -> tuple[int, ...]:

@@ -9,12 +9,16 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 from weft import devices, dtypes
+from weft.autograd.wrapping import wrap
 from weft.devices.base import HostDevice
 from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, DeviceError, DTypeError, mistake
 from weft.ops.registry.geometry import contiguous_strides
 from weft.tensors.array import Array
+from weft.tensors.host import from_numpy
 
 if TYPE_CHECKING:
     from weft.tensors.tensor import Tensor
@@ -94,8 +98,6 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
     >>> array.tolist()
     [0.0, 5.0, 0.0]
     """
-    import numpy
-
     if not (hasattr(ext_tensor, "__dlpack__") and hasattr(ext_tensor, "__dlpack_device__")):
         raise ArgumentTypeError(
             mistake(
@@ -125,10 +127,6 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
 
 def over(array: Any, where: str, argument: str) -> Tensor:
     """A ``cpu`` tensor on the memory of a NumPy array, strides and all."""
-    import numpy
-
-    from weft.tensors.tensor import Tensor
-
     kind = _type(array.dtype, where)
     if not array.flags.writeable:
         raise ArgumentError(
@@ -137,7 +135,7 @@ def over(array: Any, where: str, argument: str) -> Tensor:
     cpu = devices.open("cpu")
     assert isinstance(cpu, HostDevice)
     if array.flags.c_contiguous and array.flags.aligned and array.size:
-        return Tensor.wrap(Array(cpu.adopt(array), kind, array.shape, contiguous_strides(array.shape)))
+        return wrap(Array(cpu.adopt(array), kind, array.shape, contiguous_strides(array.shape)))
     item = array.dtype.itemsize
     if any(stride < 0 or stride % item for stride in array.strides) or not array.flags.aligned:
         raise ArgumentError(
@@ -151,7 +149,7 @@ def over(array: Any, where: str, argument: str) -> Tensor:
     if array.size == 0:
         strides, reach = contiguous_strides(shape), 0
     flat = numpy.lib.stride_tricks.as_strided(array, (reach,), (item,))
-    return Tensor.wrap(Array(cpu.adopt(flat), kind, shape, strides))
+    return wrap(Array(cpu.adopt(flat), kind, shape, strides))
 
 
 def _type(given: Any, where: str) -> DType:
@@ -169,8 +167,6 @@ def _type(given: Any, where: str) -> DType:
 
 def rebuild(kind: type[Tensor], values: Any, dtype: DType, device: str, requires_grad: bool) -> Tensor:
     """The tensor that was pickled, on the device where it was."""
-    from weft.tensors.host import from_numpy
-
     made = kind.wrap(from_numpy(values, dtype, devices.open(device)))
     made._leaf_requires_grad = requires_grad
     return made

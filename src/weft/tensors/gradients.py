@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from weft.autograd.engine import backward
 from weft.autograd.hooks import LeafHooks, RemovableHandle
 from weft.autograd.hooks import checked as checked_hook
 from weft.autograd.node import Accumulator
@@ -52,8 +53,6 @@ class Gradients:
         inputs: Sequence[Tensor] | None = None,
     ) -> None:  # fmt: skip
         """Add the gradients of this tensor to ``.grad`` of the leaves that it depends on."""
-        from weft.autograd.engine import backward
-
         backward(self, gradient, retain_graph, create_graph, inputs)
 
     def retain_grad(self: Any) -> None:

@@ -5,13 +5,16 @@ Each takes sizes, or data; ``isinstance(x, FloatTensor)`` asks for the data type
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from weft import dtypes
+from weft.autograd.base import is_tensor
 from weft.dtypes import DType
 from weft.errors import AbsentError, ArgumentError, mistake
-from weft.tensors.creation import empty
-from weft.tensors.tensor import Tensor, tensor
+from weft.tensors.creation import empty, tensor
+
+if TYPE_CHECKING:
+    from weft.tensors.tensor import Tensor
 
 NAMES = {
     "FloatTensor": "float32", "DoubleTensor": "float64", "HalfTensor": "float16", "BFloat16Tensor": "bfloat16",
@@ -31,7 +34,7 @@ class TensorType(type):
         return made(cls.dtype, arguments, device)
 
     def __instancecheck__(cls, value: Any) -> bool:
-        return isinstance(value, Tensor) and value.dtype is cls.dtype
+        return is_tensor(value) and value.dtype is cls.dtype
 
     def __repr__(cls) -> str:
         return f"<class 'weft.{cls.__name__}'>"
@@ -47,7 +50,7 @@ def made(dtype: DType, arguments: tuple[Any, ...], device: str | None = None) ->
     if len(arguments) > 1:
         raise ArgumentError(mistake("Tensor", "arguments", f"{len(arguments)} values", "sizes, or one value"))
     (data,) = arguments
-    if isinstance(data, Tensor):
+    if is_tensor(data):
         return data.detach().to(dtype=dtype, device=device)
     if type(data).__name__ == "Size":
         return empty(*data, dtype=dtype, device=device)

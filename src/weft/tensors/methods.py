@@ -15,6 +15,7 @@ from weft.ops import FUNCTIONS, OPS, FunctionSpec, OpSpec, TensorType, bind
 from weft.ops.registry.kinds import OPERANDS, is_tensor
 from weft.ops.registry.signatures import checked
 from weft.ops.registry.targets import check_target
+from weft.tensors.creation import tensor
 
 
 class TensorMethods:
@@ -39,8 +40,6 @@ def operand(owner: Any, value: Any) -> Any:
 
 def tensor_of(array: Any, owner: Any) -> Any:
     """A NumPy array as a tensor on the device of another."""
-    from weft.tensors.tensor import tensor
-
     return tensor(array, device=str(owner.device))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from weft.autograd.mode import is_grad_enabled
+from weft.autograd.wrapping import wrap
 from weft.errors import GradError
 
 if TYPE_CHECKING:
@@ -21,11 +22,9 @@ class Turning:
             raise GradError(
                 f"{name}_: the tensor is a leaf that requires grad, expected another; use {name}()"
             )
-        from weft.tensors.tensor import Tensor
-
         source = self
         if self._view is None:  # the view needs a base, which is the tensor as it was
-            source = Tensor.wrap(self._data, self._edge)
+            source = wrap(self._data, self._edge)
             source._generation = self._generation + 1  # views taken before ask anew for their history
             source._leaf_requires_grad = self._leaf_requires_grad
         made = getattr(source, name)(*arguments)

@@ -10,6 +10,7 @@ from weft.ops import interpreter_stack
 from weft.tensors import host
 from weft.tensors.array import Array
 from weft.tensors.eager import EAGER
+from weft.tensors.printing import text
 
 if TYPE_CHECKING:
     from weft.tensors.tensor import Tensor
@@ -129,8 +130,6 @@ class HostValues:
     __hash__ = object.__hash__
 
     def __repr__(self: Any) -> str:
-        from weft.tensors.printing import text
-
         return text(self)
 
     def __format__(self: Any, spec: str) -> str:
