@@ -1,7 +1,7 @@
-"""metatensor: a binary format in which a JSON Schema is the layout. It stands alone: NumPy and a schema validator.
+"""metatensor: a binary file format whose layout is a JSON Schema. Of weft it needs ``errors`` and ``elements`` only.
 
-A file is a header (the schema, a table of offsets, free metadata) and bytes. ``compile`` gives the layout of a
-schema, ``save`` and ``open`` write and map files; docs/metatensor.md describes the bytes.
+A file is a header (the schema, a table of offsets, free metadata) and data. ``compile`` returns the layout of a
+schema, ``save`` writes files and ``open`` maps them into memory. docs/metatensor.md describes the bytes.
 """
 
 from weft.errors import FormatError

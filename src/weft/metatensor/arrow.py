@@ -1,4 +1,4 @@
-"""Arrow tables as datasets, and back: columns of numbers, texts, fixed and ragged lists. Needs pyarrow (an extra)."""
+"""Conversion of Arrow tables to datasets and back: numbers, texts, fixed and ragged lists. Needs pyarrow (an extra)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NUMBERS = {
     "int8": "Int8", "int16": "Int16", "int32": "Int32", "int64": "Int64", "uint8": "Uint8", "uint16": "Uint16",
     "uint32": "Uint32", "uint64": "Uint64", "halffloat": "Float16", "float": "Float32", "double": "Float64",
 }  # fmt: skip
-"""Arrow's numbers and ours."""
+"""The TypeDef keyword of each of Arrow's number types."""
 
 
 def _pyarrow() -> Any:
@@ -37,11 +37,11 @@ def _pyarrow() -> Any:
 def from_arrow(
     table: Any, path: str | os.PathLike[str], name: str = ROWS, metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Write an Arrow table as a dataset of a metatensor file, its rows found under ``name``.
+    """Write an Arrow table as the dataset ``name`` of a metatensor file.
 
-    Numbers and booleans keep their type (floats may be NaN), strings and bytes are found through an index,
-    dictionaries of strings become enums, lists ragged arrays. Raises ``FormatError`` naming a column that has nulls,
-    for which the format has no place, or a type that it has not.
+    Numbers and booleans keep their type (floats may be NaN), strings and bytes are stored through an index,
+    dictionaries of strings become enums, lists become ragged arrays. Raises ``FormatError`` naming a column that has
+    nulls or a type that the format lacks.
     """
     pa = _pyarrow()
     if isinstance(table, pa.RecordBatch):
@@ -64,7 +64,7 @@ def from_arrow(
 
 
 def _schema(pa: Any, name: str, column: Any) -> dict[str, Any]:
-    """The schema of a column's values."""
+    """Return the schema of a column's values."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         members = column.combine_chunks().dictionary.to_pylist() if len(column) else []
@@ -112,9 +112,10 @@ def _values(pa: Any, column: Any) -> Any:
 
 
 def to_arrow(source: str | os.PathLike[str] | File, name: str = ROWS) -> Any:
-    """The dataset of a metatensor file as a ``pyarrow.Table``, one column a field; raises ``FormatError`` where a
-    field's type has no column in Arrow.
-    """  # noqa: D205
+    """Return the dataset ``name`` of a metatensor file as a ``pyarrow.Table``, with one column for each field.
+
+    Raises ``FormatError`` for a field whose type Arrow lacks.
+    """
     pa = _pyarrow()
     file = source if isinstance(source, File) else open(source)
     records = file.records(name)

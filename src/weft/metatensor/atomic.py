@@ -1,4 +1,4 @@
-"""A file that is there whole, or not at all: written under another name, on disk before it takes its own."""
+"""Atomic file writes: a file is written under a temporary name, flushed to disk and then renamed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BUFFER = 1 << 20
 
 
 class _Descriptor(io.RawIOBase):
-    """An open file by its number, closed elsewhere: what an error leaves in a buffer is not written later."""
+    """A raw stream over a file descriptor that its owner closes: after an error no buffered bytes are written."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
@@ -38,7 +38,7 @@ class _Descriptor(io.RawIOBase):
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A file to write, which takes the place of ``path`` when the block ends, and is gone if it fails.
+    """Open a temporary file for writing; it replaces ``path`` when the block ends and is removed if the block fails.
 
     The bytes are flushed to disk (fsync) before the rename, and the directory after it. An older file keeps its
     permissions; through a symbolic link the file behind it is replaced. Temporary files that killed processes left
@@ -81,9 +81,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextmanager
 def marking(target: Path) -> Iterator[str]:
-    """Give the token of a writer of several files beside ``target``; a locked file shows that it is running.
+    """Yield the token of a writer of several files beside ``target``; a locked file shows that the writer is running.
 
-    Raises ``OSError`` where the folder takes no files.
+    Raises ``OSError`` if no file can be created in the folder.
     """
     handle, name = _create_locked(target, 0o600)
     try:
@@ -95,14 +95,14 @@ def marking(target: Path) -> Iterator[str]:
 
 
 def is_running(target: Path, token: str) -> bool:
-    """Return whether the writer that ``marking`` gave a token is still at work."""
+    """Return whether the writer that got the token from ``marking`` is still running."""
     return _is_locked(target.with_name(_temporary(target, token)))
 
 
 def _create_locked(target: Path, mode: int) -> tuple[int, Path]:
-    """Create a file beside ``target``, open for writing, with a lock that ends with the process.
+    """Create a file beside ``target``, open for writing, with a lock that the system releases when the process ends.
 
-    The lock tells the files of running writers from those of killed ones, which are removed first.
+    The lock distinguishes the files of running writers from those of killed writers, which are removed first.
     """
     remove_abandoned(target)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -117,18 +117,18 @@ def _create_locked(target: Path, mode: int) -> tuple[int, Path]:
 def remove_abandoned(target: Path, begins: bool = False) -> None:
     """Remove the temporary files of writers of ``target`` that were killed.
 
-    ``begins``: those of all files whose names begin with that of ``target``.
+    With ``begins``, also those of all files whose names begin with the name of ``target``.
     """
-    more = ".*" if begins else ""
-    ours = re.compile(rf"\.{re.escape(target.name[:40])}{more}\.[0-9a-f]{{8}}\.tmp")
+    suffix = ".*" if begins else ""
+    temporary = re.compile(rf"\.{re.escape(target.name[:40])}{suffix}\.[0-9a-f]{{8}}\.tmp")
     for entry in entries(target.parent):
-        if ours.fullmatch(entry) and not _is_locked(target.with_name(entry)):
+        if temporary.fullmatch(entry) and not _is_locked(target.with_name(entry)):
             with suppress(OSError):
                 target.with_name(entry).unlink()
 
 
 def entries(folder: Path) -> list[str]:
-    """Return the names in a folder, none where it cannot be listed."""
+    """Return the names in a folder, or an empty list if the folder cannot be listed."""
     try:
         return os.listdir(folder)
     except OSError:
@@ -140,7 +140,7 @@ def _temporary(target: Path, token: str) -> str:
 
 
 def _is_locked(path: Path) -> bool:
-    """Return whether a running process holds the lock of a temporary file, or may: a doubtful file stays."""
+    """Return whether a running process holds the lock of a temporary file; true as well if that cannot be told."""
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
     except FileNotFoundError:
@@ -154,7 +154,7 @@ def _is_locked(path: Path) -> bool:
 
 
 def _take_lock(handle: int) -> bool | None:
-    """Take the lock of an open file: False where another process has it, ``None`` where there are no locks."""
+    """Lock an open file; return False if another process has the lock, None on a system without locks."""
     if sys.platform == "win32":
         return None
     try:

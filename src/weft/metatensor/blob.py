@@ -1,4 +1,4 @@
-"""Entries of variable length, each one step away: an index of offsets and lengths, and a store of bytes."""
+"""``Blob``: a sequence of entries of variable length, read through an index of offsets and lengths."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Blob(Sequence[Any]):
     def __getitem__(self, index: int | slice) -> Any:
         if index.__class__ is int and self._string:
             try:
-                start = int(self._offsets[index])  # NumPy's own would wrap around at 32 bits
+                start = int(self._offsets[index])  # a NumPy integer would wrap around at 32 bits
                 end = start + int(self._lengths[index])
                 if end <= len(self.region):
                     return str(self.region[start:end], "utf-8")
             except (IndexError, UnicodeDecodeError):
-                pass  # named below
+                pass  # the general path below raises an error that names the entry
         if isinstance(index, slice):
             return Blob(self.kind, self.table[index], self.region)
         at = position("blob", index, len(self.table))
@@ -50,7 +50,10 @@ class Blob(Sequence[Any]):
         return iter(self.tolist())
 
     def tolist(self) -> list[Any]:
-        """All entries; ``FormatError`` where one is out of range or no value, or where they overlap for certain."""
+        """Return all entries as a list.
+
+        Raises ``FormatError`` for an entry that is out of range or not valid, and for entries longer than the region.
+        """
         starts = self.table["offset"].astype(numpy.int64)
         ends = starts + self.table["length"]
         with named("blob"):
@@ -64,18 +67,18 @@ class Blob(Sequence[Any]):
             return self._one_by_one(starts.tolist(), ends.tolist()) if texts is None else texts
 
     def _one_by_one(self, starts: list[int], ends: list[int]) -> list[Any]:
-        region, found = Region.of(self.region), []
+        region, entries = Region.of(self.region), []
         for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
             try:
-                found.append(self.kind.entry(region, start, end - start))
+                entries.append(self.kind.entry(region, start, end - start))
             except Misfit as misfit:
                 raise misfit.within(index) from None
-        return found
+        return entries
 
     def __repr__(self) -> str:
         return f"Blob({len(self)} of {self.kind.target.describe()})"
 
 
 def _numbers(column: Array) -> Any:
-    """A column that gives Python's integers, by a memory view (three times as fast) where the byte order allows."""
+    """Return a column whose items are Python integers: a memory view (three times as fast) in native byte order."""
     return memoryview(cast(Any, column)) if column.dtype.isnative and len(column) else column

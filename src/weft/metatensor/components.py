@@ -1,4 +1,4 @@
-"""Layouts as components: trees of elements that read like the struct they describe, and become schemas.
+"""Components: trees of elements that describe a layout as a struct declaration does, and convert to schemas.
 
 Struct(Field("label", "Uint8"), TensorField("image", "F32", (28, 28)), ArrayOf("marks", "Float32", count=4))
 """
@@ -16,11 +16,11 @@ Type = str | Element
 """A field's type: a TypeDef keyword without its prefix, or an element."""
 
 BESIDE = ("minItems", "maxItems", "enum", "discriminator")
-"""Properties of elements that stand beside the TypeDef keyword, with all that are no annotations."""
+"""Properties of elements that become keywords beside the TypeDef keyword, as do all that are no annotations."""
 
 
 def Struct(*fields: Any, key: str | None = None, **annotations: Any) -> Element:
-    """Named fields in order; ``align`` and other keywords of the schema as annotations.
+    """Describe a struct of named fields in order; ``align`` and other keywords of the schema are annotations.
 
     >>> Struct(Field("a", "Uint8"), TensorField("w", "F32", (3,)))
     Struct(Uint8(key='a'), Tensor(dtype='F32', shape=(3,), key='w'))
@@ -34,7 +34,11 @@ def Struct(*fields: Any, key: str | None = None, **annotations: Any) -> Element:
 
 
 def Field(name: str, type: Type, **annotations: Any) -> Element:
-    """A field of a TypeDef keyword (``"Float32"``), or of an element: ``Field("position", Struct(...))``."""
+    """Describe a field whose type is a TypeDef keyword (``"Float32"``) or an element.
+
+    >>> Field("position", Struct(Field("x", "Float32")))
+    Struct(Float32(key='x'), key='position')
+    """
     if isinstance(type, str):
         if type not in ANNOTATIONS:
             raise ArgumentTypeError(
@@ -45,26 +49,34 @@ def Field(name: str, type: Type, **annotations: Any) -> Element:
 
 
 def TensorField(name: str, dtype: str, shape: tuple[int, ...] | list[int], **annotations: Any) -> Element:
-    """A tensor of safetensors' type name and a shape; ``align`` asks for more than 64 bytes, or less."""
+    """Describe a tensor by safetensors' name of its type and its shape; ``align=`` replaces the alignment of 64 bytes.
+
+    >>> TensorField("w", "F32", (3, 4))
+    Tensor(dtype='F32', shape=(3, 4), key='w')
+    """
     return element("Tensor", key=name, dtype=dtype, shape=tuple(shape), **annotations)
 
 
 def ArrayOf(name: str | None, items: Type, count: int | None = None, **annotations: Any) -> Element:
-    """Values of one type: ``count`` of them, or any number where it is None."""
+    """Describe an array of ``count`` items of one type, or of any number of items if ``count`` is None.
+
+    >>> to_schema(ArrayOf(None, "Uint8", 4))
+    {'TypeDef:Array': True, 'minItems': 4, 'maxItems': 4, 'items': {'TypeDef:Uint8': True}}
+    """
     inner = element(items) if isinstance(items, str) else items
     bounds = {} if count is None else {"minItems": count, "maxItems": count}
     return element("Array", inner.with_(key="items"), key=name, **bounds, **annotations)
 
 
 MOST_REFERRED = 100_000
-"""Elements that references lead to: each reference is a copy in the tree, and copies of copies multiply."""
+"""The most elements that references may add: each reference becomes a copy in the tree, and copies multiply."""
 
 _CHILDREN = {"Struct": "properties", "Union": "mapping"}
 _CHILD = {"Array": "items", "Record": "values"}
 
 
 def to_schema(tree: Element) -> dict[str, Any]:
-    """The JSON Schema of a tree of components.
+    """Return the JSON Schema of a tree of components.
 
     >>> to_schema(Struct(Field("a", "Uint8"), ArrayOf("b", "Float32", 2)))["properties"]["b"]
     {'TypeDef:Array': True, 'minItems': 2, 'maxItems': 2, 'items': {'TypeDef:Float32': True}}
@@ -86,9 +98,9 @@ def to_schema(tree: Element) -> dict[str, Any]:
 
 
 def from_schema(schema: Mapping[str, Any]) -> Element:
-    """The tree of components of a JSON Schema, its references resolved: the trees whose edits ``diff`` reads.
+    """Return a JSON Schema as a tree of components, with its references resolved. ``diff`` compares such trees.
 
-    Raises ``FormatError`` where references lead to more than 100,000 elements.
+    Raises ``FormatError`` if references lead to more than 100,000 elements.
     """
     return _element(schema, schema, None, iter(range(MOST_REFERRED)), False)
 

@@ -1,4 +1,4 @@
-"""Kinds made of others: arrays, structs, records and unions."""
+"""Composite kinds: arrays, structs and records. Unions are in ``union``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weft.metatensor.variable import MOST, Text, Variable
 
 
 def strided(kind: Kind) -> DType:
-    """NumPy's type of a kind in an array: as long as its stride, even where alignment pads it."""
+    """Return NumPy's type of a kind as an array item: as long as its stride, padding included."""
     dtype = kind.dtype
     if dtype.itemsize == kind.stride:
         return dtype
@@ -24,7 +24,7 @@ def strided(kind: Kind) -> DType:
 
 
 def _inner(kind: Kind, array: Array) -> Array:
-    """An array of ``strided(kind)`` as one of ``kind.dtype``."""
+    """Return an array of ``strided(kind)`` as an array of ``kind.dtype``."""
     return array if kind.dtype.itemsize == kind.stride else array["value"]
 
 
@@ -45,7 +45,7 @@ class ArrayKind(Variable):
 
     @property
     def dtype(self) -> DType:
-        """A NumPy sub-array of a fixed count."""
+        """NumPy's sub-array type of the fixed count."""
         assert self.count is not None
         return numpy.dtype((strided(self.item), (self.count,)))
 
@@ -55,7 +55,7 @@ class ArrayKind(Variable):
         self._write_items(out, value, count)
 
     def length(self, value: Any) -> int:
-        """How many items a value has; ``Misfit`` where it is no sequence, or has not the count of the schema."""
+        """Return how many items a value has; raise ``Misfit`` unless it is a sequence with the schema's count."""
         if isinstance(value, Mapping) and isinstance(self.item, Struct):  # by columns
             count = max((len(column) for column in value.values() if hasattr(column, "__len__")), default=0)
         elif (
@@ -73,13 +73,13 @@ class ArrayKind(Variable):
         return count
 
     def lead(self, out: Out, count: int) -> None:
-        """Append what stands before the items: their count, where the schema does not give it."""
+        """Append the count of the items, unless the schema fixes it, and the padding before the first item."""
         if self.count is None:
             out.data += self._count[1](count)
             out.pad(self.item.align)
 
     def items(self, value: Any, count: int, out: Out) -> Array:
-        """The bytes of items of fixed size, as an array; one that has them already is checked and not copied."""
+        """Return items of fixed size as an array; an array of the right type is checked and not copied."""
         if isinstance(value, numpy.ndarray) and value.dtype == strided(self.item) and self.item.checkable:
             self.item.check(value)
             return value
@@ -105,7 +105,7 @@ class ArrayKind(Variable):
         return self._read_items(source, at, count)
 
     def start(self, source: Source, at: int) -> tuple[int, int]:
-        """How many values there are, and where the first begins."""
+        """Return how many items there are, and the position of the first."""
         if self.count is not None:
             return self.count, at
         count = self._count[0](source.data, at) if source.need(at, 4) else 0
@@ -131,25 +131,25 @@ class ArrayKind(Variable):
         return values, at
 
     def view(self, data: memoryview, count: int) -> Array:
-        """The bytes of items of fixed size as a NumPy array, without a copy."""
+        """Return the bytes of items of fixed size as a read-only NumPy array, without a copy."""
         dtype = strided(self.item)
         if not len(data):
             return _inner(self.item, numpy.empty(count, dtype))
         base = dtype
         inner: tuple[int, ...] = ()
-        while base.subdtype is not None:  # of arrays of fixed counts in one another
+        while base.subdtype is not None:  # nested arrays of fixed counts
             base, shape = base.subdtype
             inner += shape
-        found = numpy.frombuffer(data, base).reshape(count, *inner)
-        found.flags.writeable = False
-        return _inner(self.item, found)
+        array = numpy.frombuffer(data, base).reshape(count, *inner)
+        array.flags.writeable = False
+        return _inner(self.item, array)
 
     def bare(self, value: Any, out: Out) -> bytes | bytearray:
         if self.count is not None or self.item.size is None:
             return super().bare(value, out)
-        one = Out(region=out.region)
-        self._write_items(one, value, self.length(value))
-        return one.data
+        bare = Out(region=out.region)
+        self._write_items(bare, value, self.length(value))
+        return bare.data
 
     def from_bare(self, source: Source) -> Any:
         if self.count is not None or self.item.size is None:
@@ -196,7 +196,7 @@ def _back(out: Out) -> None:
 
 
 class Field(NamedTuple):
-    """A struct's field; ``offset`` is None behind one of variable length."""
+    """A struct's field; ``offset`` is None for a field after a field of variable length."""
 
     name: str
     kind: Kind
@@ -204,7 +204,7 @@ class Field(NamedTuple):
 
 
 class Struct(Kind):
-    """Named fields in order, each on its alignment; the whole is padded to the struct's."""
+    """Named fields in order, each at its alignment; the size is a multiple of the struct's alignment."""
 
     def __init__(self, fields: Sequence[tuple[str, Kind]], align: int) -> None:
         self.align, self.checkable = align, True
@@ -276,13 +276,13 @@ class Struct(Kind):
             raise Misfit("unknown", f"one of {self._names()}").within(str(unknown))
 
     def read(self, source: Source, at: int) -> tuple[Any, int]:
-        found, start = {}, at
+        values, start = {}, at
         for field in self.fields:
             try:
-                found[field.name], at = field.kind.read(source, up(at, field.kind.align))
+                values[field.name], at = field.kind.read(source, up(at, field.kind.align))
             except Misfit as misfit:
                 raise misfit.within(field.name) from misfit.__cause__
-        return found, source.need(start, self.size) if self.size is not None else up(at, self.align)
+        return values, source.need(start, self.size) if self.size is not None else up(at, self.align)
 
     def fill(self, array: Array, values: Any, out: Out) -> None:
         columns = self._columns(values, len(array))
@@ -290,13 +290,13 @@ class Struct(Kind):
             try:
                 field.kind.fill(array[field.name], columns[field.name], out)
             except Misfit as misfit:
-                # a column's mistake is at [row], inside the field
+                # the path of a column's mistake is field, then [row]; users expect [row].field
                 row = misfit.path.pop() if misfit.path and isinstance(misfit.path[-1], int) else None
                 misfit.within(field.name)
                 raise (misfit if row is None else misfit.within(row)) from misfit.__cause__
 
     def _columns(self, values: Any, count: int) -> Any:
-        """The values by field: of a structured array, a mapping of columns, or rows that are mappings."""
+        """Return the values by field, from a structured array, a mapping of columns, or rows that are mappings."""
         if isinstance(values, numpy.ndarray) and values.dtype.names is not None:
             self._known(values.dtype.names)
             return values
@@ -336,7 +336,7 @@ class Struct(Kind):
 
 
 class Record(Variable):
-    """A map from text to values of one kind: ``[count u32]``, then each key and its value."""
+    """A map from strings to values of the same kind: ``[count u32]``, then each key and its value."""
 
     least = 4
 
@@ -364,16 +364,16 @@ class Record(Variable):
         count, at = self._count[0](source.data, at), start
         if count * (4 + self.item.least) > len(source.data) - at:
             raise Misfit(f"the count {count}", "at most as many entries as there are bytes for")
-        found: dict[str, Any] = {}
+        entries: dict[str, Any] = {}
         for _ in range(count):
             key, at = self.key.read(source, up(at, self.key.align))
-            if key in found:
+            if key in entries:
                 raise Misfit(f"the key {key!r} twice", "each key once")
             try:
-                found[key], at = self.item.read(source, up(at, self.item.align))
+                entries[key], at = self.item.read(source, up(at, self.item.align))
             except Misfit as misfit:
                 raise misfit.within(key) from misfit.__cause__
-        return found, at
+        return entries, at
 
     def children(self) -> Iterator[tuple[str, Kind]]:
         yield "{}", self.item

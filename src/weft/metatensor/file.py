@@ -1,4 +1,4 @@
-"""``open``: a file mapped into memory, its header checked whole, and everything else read when asked for."""
+"""``open``: map a file into memory and check its header; values are read and checked when they are accessed."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from weft.metatensor.tensors import TensorKind
 from weft.metatensor.variable import Indirect
 
 DATA = ".$data"
-"""What the offset table adds to a path for the data region that belongs to it."""
+"""The suffix of a part's path that names its data region in the offset table."""
 
 
 class Contents:
-    """A header, checked: the layout, the metadata, and the range of each part in the data."""
+    """A checked header: the layout, the metadata, and the range of each part in the data."""
 
     def __init__(self, where: str, header: dict[str, Any], size: int) -> None:
         self.where, self.size = where, size
@@ -52,7 +52,7 @@ class Contents:
         self._compare(where)
 
     def _compare(self, where: str) -> None:
-        """The offset table against the schema: names, sizes, alignment, overlap, and the end of the file."""
+        """Compare the offset table with the schema: names, sizes, alignment, overlap, and the end of the file."""
         kind = self.layout.kind
         if isinstance(kind, Struct) and kind.parts > len(self.offsets):
             raise FormatError(
@@ -89,16 +89,16 @@ class Contents:
             raise FormatError(mistake(where, "the data", f"{self.size} bytes long", f"{last} by the offsets"))
 
     def ranges(self, name: str) -> list[tuple[int, int]]:
-        """Where a part is: its own range, and that of its data region where it has one."""
-        own = [self.offsets[name]]
-        return [*own, self.offsets[name + DATA]] if self.kinds[name].region_align else own
+        """Return the range of a part in the data, and the range of its data region if it has one."""
+        part = [self.offsets[name]]
+        return [*part, self.offsets[name + DATA]] if self.kinds[name].region_align else part
 
 
 class File(Mapping[str, Any]):
-    """An open file: a mapping from paths (``conv1.weight``) to what is there, read when asked for.
+    """An open file: a mapping from paths (``conv1.weight``) to values, each read when it is accessed.
 
-    Tensors are read-only NumPy arrays onto the mapped file; numbers and texts are Python's; arrays of structs are
-    ``Records``, arrays of ``offset-indirect`` values a ``Blob``.
+    Tensors are read-only NumPy views of the mapped file. Numbers and texts are Python's. An array of structs is a
+    ``Records``, an array of ``offset-indirect`` values a ``Blob``.
     """
 
     def __init__(self, path: str | os.PathLike[str], mmap: bool = True) -> None:
@@ -123,7 +123,7 @@ class File(Mapping[str, Any]):
 
     @property
     def schema(self) -> dict[str, Any]:
-        """The schema, as written in the header."""
+        """The schema as the header has it."""
         return cast(dict[str, Any], self._contents.layout.schema)
 
     @property
@@ -133,17 +133,17 @@ class File(Mapping[str, Any]):
 
     @property
     def is_safetensors(self) -> bool:
-        """Whether it is a safetensors file, whose schema is made from its header."""
+        """Whether this is a safetensors file, whose schema is derived from its header."""
         return self._contents.safetensors
 
     @property
     def layout(self) -> Layout:
-        """The schema, compiled."""
+        """The compiled schema."""
         return self._contents.layout
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
-        """What each path holds."""
+        """The kind of the value at each path."""
         return self._contents.kinds
 
     @property
@@ -162,37 +162,43 @@ class File(Mapping[str, Any]):
             raise KeyError(
                 mistake("File", "name", repr(name), f"one of {short(', '.join(self._contents.kinds))}")
             )
-        own, *more = self._contents.ranges(name)
+        span, *region = self._contents.ranges(name)
         try:
             if isinstance(kind, TensorKind):
-                return kind.view(self.data(*own))
-            return part(kind, self.data(*own), self.data(*more[0]) if more else memoryview(b""))
+                return kind.view(self.data(*span))
+            return part(kind, self.data(*span), self.data(*region[0]) if region else memoryview(b""))
         except Misfit:
             with named(self.path, name):
                 raise
 
     def records(self, name: str = "records") -> Records:
-        """The rows of an array of structs; ``f.records("train")[i].text`` reads one field of one row."""
-        found = self[name]
-        if not isinstance(found, Records):
-            what = self.kinds[name].describe()
+        """Return the rows of an array of structs; ``f.records("train")[i].text`` reads one field of one row.
+
+        Raises ``FormatError`` if the part ``name`` is anything else.
+        """
+        value = self[name]
+        if not isinstance(value, Records):
+            given = self.kinds[name].describe()
             raise FormatError(
-                mistake(f"{self.path}: records", repr(name), what, "an array of structs of fixed size")
+                mistake(f"{self.path}: records", repr(name), given, "an array of structs of fixed size")
             )
-        return found
+        return value
 
     def blob(self, name: str) -> Blob:
-        """The entries of an array of ``offset-indirect`` values; ``f.blob("text")[i]`` reads one."""
-        found = self[name]
-        if not isinstance(found, Blob):
-            what = self.kinds[name].describe()
+        """Return the entries of an array of ``offset-indirect`` values; ``f.blob("text")[i]`` reads one entry.
+
+        Raises ``FormatError`` if the part ``name`` is anything else.
+        """
+        value = self[name]
+        if not isinstance(value, Blob):
+            given = self.kinds[name].describe()
             raise FormatError(
-                mistake(f"{self.path}: blob", repr(name), what, "an array of offset-indirect values")
+                mistake(f"{self.path}: blob", repr(name), given, "an array of offset-indirect values")
             )
-        return found
+        return value
 
     def tree(self) -> dict[str, Any]:
-        """Everything by name, structs as dictionaries; tensors are views, datasets lazy.
+        """Return all values by name, structs as dictionaries; tensors are views, datasets are lazy.
 
         >>> import tempfile, os
         >>> from weft import metatensor as mt
@@ -216,9 +222,10 @@ class File(Mapping[str, Any]):
         return walk(cast(Struct, self.layout.kind), [])
 
     def validate(self) -> None:
-        """Read everything, and hold it against the schema; ``FormatError`` names the first value that does not fit.
+        """Read everything and check it against the schema.
 
-        Reading by itself checks what it reads, and none of the schema's further demands (``minimum``, ``pattern``).
+        Raises ``FormatError`` naming the first value that does not fit. Reading alone checks the bytes of what it
+        reads, but not the schema's other keywords (``minimum``, ``pattern``).
         """
         for name, value in self.items():
             with named(self.path, name):
@@ -226,15 +233,18 @@ class File(Mapping[str, Any]):
         self.layout.check(self.path, self.tree())
 
     def ranges(self, name: str) -> list[tuple[int, int]]:
-        """Where a part is in the data: its own range, and that of its data region where it has one."""
+        """Return the range of a part in the data, and the range of its data region if it has one."""
         return self._contents.ranges(name)
 
     def head(self) -> memoryview:
-        """The header's bytes, its length before them."""
+        """Return the bytes of the header, with its length in front."""
         return self.data(-self.start, 0)
 
     def data(self, start: int, end: int) -> memoryview:
-        """A range of the data, read-only. The file's size is asked again: what was cut off must not be touched."""
+        """Return a range of the data, read-only.
+
+        Raises ``FormatError`` if the file was truncated since it was opened: touching a lost page ends the process.
+        """
         if self._handle < 0:
             raise FormatError(f"{self.path}: the file is closed, expected an open one")
         size = os.fstat(self._handle).st_size
@@ -248,19 +258,19 @@ class File(Mapping[str, Any]):
         return self._read(self.start + start, end - start).toreadonly()
 
     def _read(self, at: int, count: int) -> memoryview:
-        """Bytes from a position, in memory aligned as tensors need it."""
-        made = aligned_room(count, headers.BOUNDARY)
+        """Read bytes from a position into memory that is aligned for tensors."""
+        buffer = aligned_room(count, headers.BOUNDARY)
         done = 0
         with self._turn, io.FileIO(self._handle, closefd=False) as file:
             file.seek(at)
             while done < count:
-                got = file.readinto(made[done:])
+                got = file.readinto(buffer[done:])
                 if not got:
                     raise FormatError(
                         mistake(self.path, "the file", f"{at + done} bytes long", f"at least {at + count}")
                     )
                 done += got
-        return made
+        return buffer
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._contents.kinds)
@@ -281,7 +291,7 @@ class File(Mapping[str, Any]):
         self.close()
 
     def close(self) -> None:
-        """Close the file; arrays that came from it stay valid, and keep the mapping alive."""
+        """Close the file; arrays read from it stay valid and keep the mapping alive."""
         if self._handle >= 0:
             os.close(self._handle)
         self._handle = -1
@@ -297,7 +307,7 @@ class File(Mapping[str, Any]):
 
 
 def _read_whole(value: Any) -> None:
-    """Read what is lazy in a value, so that all of it is checked."""
+    """Read all lazy parts of a value, so that they are checked."""
     if isinstance(value, Records):
         value.array  # noqa: B018
         for name in value.kind.by_name:
@@ -308,7 +318,7 @@ def _read_whole(value: Any) -> None:
 
 
 def part(kind: Kind, data: memoryview, region: memoryview) -> Any:
-    """The value of a part from its bytes. Datasets and blobs are not read: their rows and entries are, one by one."""
+    """Return the value of a part from its bytes. Rows of datasets and entries of blobs are read when accessed."""
     source = Source(data, Region.of(region))
     if (
         isinstance(kind, ArrayKind)
@@ -317,19 +327,28 @@ def part(kind: Kind, data: memoryview, region: memoryview) -> Any:
     ):
         count, first = kind.start(source, 0)
         end = source.need(first, count * kind.item.stride)
-        found = kind.item.values(kind.view(data[first:end], count), source.region)
+        value = kind.item.values(kind.view(data[first:end], count), source.region)
     else:
-        found, end = kind.read(source, 0)
+        value, end = kind.read(source, 0)
     if end != len(data):
         raise Misfit(f"{len(data)} bytes long", f"{end} bytes")
-    return found
+    return value
 
 
 def open(path: str | os.PathLike[str], *, mmap: bool = True) -> File:
-    """Open a metatensor or safetensors file: reads and checks the header, maps the rest, and touches nothing of it.
+    """Open a metatensor or safetensors file: read and check the header, and map the data without reading it.
 
-    With ``mmap=False`` parts are read into memory when asked for. Take it where somebody else may cut the file short
-    while it is open (a shared folder, a download in progress): touching a mapped page that is gone ends the process.
-    Raises ``FormatError`` naming the field that is wrong.
+    With ``mmap=False`` parts are read into memory when they are accessed. Use it if another program may truncate the
+    file while it is open (a shared folder, a download in progress): touching a mapped page that is gone ends the
+    process. Raises ``FormatError`` naming the field of the header that is wrong.
+
+    >>> import os, tempfile
+    >>> from weft import metatensor as mt
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "a.mt")
+    ...     mt.save(path, {"layer.bias": [0.5, 1.0]})
+    ...     with mt.open(path) as file:
+    ...         list(file), file["layer.bias"].tolist()
+    (['layer.bias'], [0.5, 1.0])
     """
     return File(path, mmap)

@@ -1,4 +1,4 @@
-"""The header: eight bytes of length, JSON, spaces up to a 64-byte boundary. Read as if its writer meant harm."""
+"""The header: its length in eight bytes, JSON, spaces up to a 64-byte boundary. Reading treats it as untrusted."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from weft.metatensor.misfit import short
 VERSION = 1
 BOUNDARY = 64
 MOST_HEADER = 100_000_000
-"""Bytes; a model of a million tensors has a header of about this size."""
+"""The most bytes of a header; a model of a million tensors has a header of about this size."""
 MOST_LEVELS = 200
 MOST_VALUES = 4_000_000
-"""Objects, lists and items of them: parsed JSON takes many times its bytes, and this bounds how many."""
+"""The most objects, lists and items in a header: parsed JSON takes many times its bytes, and this bounds them."""
 
 KEYS = ("metatensor", "endian", "metadata", "schema", "offsets")
 
 
 def encode(header: Mapping[str, Any]) -> bytes:
-    """Return the header's bytes, length and padding with them; the data begins behind.
+    """Return the header's bytes with length and padding; the data begins after them.
 
     The metadata must be what ``parse`` accepts: nested to at most ``MOST_LEVELS``, each key once.
     """
@@ -44,7 +44,7 @@ def _text(tree: Any) -> bytes:
 
 
 def length(where: str, start: bytes, size: int) -> int:
-    """The header's length from the first eight bytes of a file of a size."""
+    """Return the header's length from the first eight bytes of a file of ``size`` bytes."""
     if len(start) < 8:
         raise FormatError(
             mistake(where, "the file", f"{len(start)} bytes long", "at least 8: a header's length")
@@ -60,17 +60,17 @@ def length(where: str, start: bytes, size: int) -> int:
 
 
 def parse(where: str, data: bytes) -> dict[str, Any]:
-    """The header as plain data; ``FormatError`` where it is not one JSON object, or has a key twice."""
+    """Return the header as plain data; raise ``FormatError`` unless it is one JSON object without duplicate keys."""
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) != len(pairs):
+    def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        parsed = dict(pairs)
+        if len(parsed) != len(pairs):
             seen: set[str] = set()
             twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
             raise FormatError(
                 mistake(where, "the header", f"the key {short(repr(twice))} twice", "each key once")
             )
-        return made
+        return parsed
 
     def constant(name: str) -> Any:
         raise FormatError(mistake(where, "the header", f"the number {name}", "finite numbers"))
@@ -78,7 +78,7 @@ def parse(where: str, data: bytes) -> dict[str, Any]:
     if sum(map(data.count, (b"[", b"{", b","))) > MOST_VALUES:
         raise FormatError(mistake(where, "the header", "too many values", f"at most {MOST_VALUES}"))
     try:
-        found = json.loads(data.decode(), object_pairs_hook=once, parse_constant=constant)
+        found = json.loads(data.decode(), object_pairs_hook=without_duplicates, parse_constant=constant)
     except UnicodeDecodeError as error:
         raise FormatError(mistake(where, "the header", f"not UTF-8 at byte {error.start}", "JSON")) from None
     except RecursionError:
@@ -110,12 +110,12 @@ def _shallow(where: str, tree: Any) -> None:
 
 
 def is_safetensors(header: Mapping[str, Any]) -> bool:
-    """Return whether a header is that of a safetensors file, in which a tensor may be named ``metatensor``."""
+    """Return whether a header is a safetensors header, in which a tensor may be named ``metatensor``."""
     return isinstance(header.get("metatensor", {}), dict)
 
 
 def check(where: str, header: Mapping[str, Any]) -> None:
-    """Raise ``FormatError`` unless a metatensor header has its parts, each of its type, in a known version."""
+    """Raise ``FormatError`` unless a metatensor header has all keys, the right types and a known version."""
     version = header["metatensor"]
     if version is True or not isinstance(version, int) or version < 1:
         raise FormatError(
@@ -146,7 +146,7 @@ def check(where: str, header: Mapping[str, Any]) -> None:
 
 
 def span(where: str, name: str, given: Any, size: int) -> tuple[int, int]:
-    """An entry of the offset table, checked against the size of the data."""
+    """Return an entry of the offset table, checked against the size of the data."""
     if not isinstance(given, Sequence) or len(given) != 2 or not all(type(bound) is int for bound in given):
         raise FormatError(
             mistake(where, f"offsets of {short(repr(name))}", short(repr(given)), "[start, end]")
@@ -162,7 +162,7 @@ def span(where: str, name: str, given: Any, size: int) -> tuple[int, int]:
 
 
 def no_overlap(where: str, spans: Mapping[str, tuple[int, int]]) -> None:
-    """Raise ``FormatError`` where two ranges that hold bytes share some."""
+    """Raise ``FormatError`` if two ranges overlap."""
     held = sorted((bounds, name) for name, bounds in spans.items() if bounds[0] < bounds[1])
     for (before, first), (after, second) in itertools.pairwise(held):
         if after[0] < before[1]:

@@ -1,4 +1,4 @@
-"""The schema of a tree that comes without one."""
+"""Inference of a schema from a tree of values."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ INDIRECT = {"encoding": "offset-indirect"}
 
 @dataclass(frozen=True)
 class Pending:
-    """A tensor that is made when its turn to be written comes, so that a large model is never whole in memory.
+    """A tensor that is read only when it is written, so that a large model is never in memory as a whole.
 
-    ``dtype`` is safetensors' name of the type ("F32"); ``read`` gives a NumPy array of it and the shape.
+    ``dtype`` is safetensors' name of the type ("F32"); ``read`` returns a NumPy array of this type and shape.
     """
 
     dtype: str
@@ -31,9 +31,10 @@ class Pending:
 
 
 def schema_of(tree: Mapping[str, Any], align: int | None = None) -> Schema:
-    """The schema of a tree of arrays, numbers, texts and lists, as ``save`` infers it; dots in names make structs.
+    """Return the schema of a tree of arrays, numbers, texts and lists; dots in names make structs.
 
-    ``align`` is asked of every tensor. Raises ``ArgumentTypeError`` naming what has no type in the format.
+    ``save`` infers schemas by this function. ``align`` is the alignment of every tensor in bytes. Raises
+    ``ArgumentTypeError`` naming a value that has no type in the format.
 
     >>> schema_of({"layer.bias": numpy.zeros(3, "float32")})["properties"]["layer"]["properties"]
     {'bias': {'TypeDef:Tensor': {'dtype': 'F32', 'shape': [3]}}}
@@ -42,7 +43,7 @@ def schema_of(tree: Mapping[str, Any], align: int | None = None) -> Schema:
 
 
 def nested(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A tree whose dotted names are structs; names that clash (``a`` beside ``a.b``) stay as they are."""
+    """Return a tree with dotted names as structs; names that clash (``a`` beside ``a.b``) stay as they are."""
     made: dict[str, Any] = {}
     for name, value in tree.items():
         *groups, last = name.split(".") if isinstance(name, str) else [name]
@@ -58,7 +59,7 @@ def nested(tree: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 class _Group(dict[str, Any]):
-    """A struct that a dotted name made, and not one of the tree's own."""
+    """A struct that comes from a dotted name, not from a mapping in the tree."""
 
 
 def _struct(tree: Mapping[Any, Any], path: list[str | int], align: int | None) -> Schema:
@@ -112,7 +113,7 @@ _SCALAR_NAMES = {scalar.numpy: name for name, scalar in SCALARS.items()} | {"boo
 
 
 def _row(dtype: Any, path: list[str | int]) -> Schema:
-    """The struct of a structured type's rows: floats may be infinite or NaN there."""
+    """Return the struct of rows of a structured type; its floats may be infinite or NaN."""
     properties = {}
     for name in dtype.names:
         inner = dtype.fields[name][0]
@@ -135,7 +136,7 @@ def _field(dtype: Any, path: list[str | int]) -> Schema:
 
 
 def number(name: str, finite: bool = True) -> Schema:
-    """The schema of a number type; ``finite=False`` lets floats be infinite or NaN."""
+    """Return the schema of a number type; with ``finite=False`` floats may be infinite or NaN."""
     free = not finite and name in SCALARS and not SCALARS[name].integral
     return {f"TypeDef:{name}": {"finite": False} if free else True}
 
@@ -145,7 +146,7 @@ def _integer(value: int, path: list[str | int], align: int | None) -> Schema:
 
 
 def _list(value: Any, path: list[str | int], align: int | None) -> Schema:
-    """Values of one kind: numbers, texts, rows, or arrays of differing lengths."""
+    """Return the schema of a list of items of the same kind: numbers, texts, rows, or arrays of differing lengths."""
     if not value:
         return {"TypeDef:Array": True, "items": {"TypeDef:Uint8": True}}
     items = [_indirect(_schema(item, [*path, index], None)) for index, item in enumerate(value[:1])]
@@ -163,7 +164,7 @@ def _list(value: Any, path: list[str | int], align: int | None) -> Schema:
 
 
 def _indirect(schema: Schema) -> Schema:
-    """Texts in rows and lists are found through an index, so that each is one step away."""
+    """Return the schema of texts in rows and lists with an index, so that each text is read directly."""
     return {
         key: INDIRECT if key in ("TypeDef:String", "TypeDef:Bytes") else value
         for key, value in schema.items()
@@ -171,7 +172,7 @@ def _indirect(schema: Schema) -> Schema:
 
 
 def _rows(rows: Any, path: list[str | int]) -> Schema:
-    """The struct of rows by the names of the first, each field by all of its values."""
+    """Return the struct of rows: the field names of the first row, the types of each field's values in all rows."""
     properties = {}
     for name in rows[0]:
         column = [row[name] for row in rows if isinstance(row, Mapping) and name in row]

@@ -1,7 +1,7 @@
-"""What a value can be, as bytes: the base of all kinds, and what they write to and read from.
+"""``Kind``: the base class of types with a byte layout, and the buffers that kinds write to and read from.
 
-``compile`` makes a tree of kinds from a schema, with mode and byte order settled. A kind writes a value to an
-``Out`` and reads it from a ``Source``; kinds of fixed size also do whole arrays at once, without a loop.
+``compile`` turns a schema into a tree of kinds, for one mode and byte order. A kind writes a value to an ``Out`` and
+reads it from a ``Source``; kinds of fixed size also convert whole NumPy arrays, without a loop.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ DType = numpy.dtype[Any]
 
 
 def up(position: int, align: int) -> int:
-    """The next position on that boundary."""
+    """Return the position rounded up to a multiple of ``align``."""
     return -(-position // align) * align
 
 
 @dataclass
 class Out:
-    """Bytes under way: those of the value itself, and of the data region that its indices point into."""
+    """Output buffers: the bytes of a value, and those of the data region that its indices point into."""
 
     data: bytearray = field(default_factory=bytearray)
     region: bytearray = field(default_factory=bytearray)
@@ -33,56 +33,56 @@ class Out:
     path: list[str] = field(default_factory=list)
 
     def pad(self, align: int) -> int:
-        """Zero bytes up to a boundary; the position there."""
+        """Append zero bytes up to a boundary; return the position."""
         self.data.extend(bytes(-len(self.data) % align))
         return len(self.data)
 
 
 @dataclass
 class Region:
-    """A data region. What entries of it take together may not exceed it: entries do not overlap."""
+    """A data region. Its entries do not overlap, so together they have at most as many bytes as the region."""
 
     data: memoryview
     left: int
 
     @classmethod
     def of(cls, data: memoryview) -> Region:
-        """The region of these bytes, none of them read."""
+        """Return a region over these bytes, none of them read yet."""
         return cls(data, len(data))
 
 
 @dataclass
 class Source:
-    """Bytes being read, and the data region that indices in them point into."""
+    """An input buffer: the bytes of a value, and the data region that its indices point into."""
 
     data: memoryview
     region: Region
 
     def need(self, at: int, size: int) -> int:
-        """The position after ``size`` bytes at a position; a ``Misfit`` where there are fewer."""
+        """Return the position after ``size`` bytes at ``at``; raise ``Misfit`` if there are fewer."""
         if size > len(self.data) - at:
             raise Misfit(f"{max(0, len(self.data) - at)} bytes long", f"{size} bytes")
         return at + size
 
 
 def raw(array: Array) -> memoryview:
-    """The bytes of an array, in one piece: a copy only where it is not contiguous."""
+    """Return the bytes of an array, copied only if the array is not contiguous."""
     flat = numpy.ascontiguousarray(array).reshape(-1)
     return memoryview(cast(Any, flat.view(numpy.uint8))) if flat.nbytes else memoryview(b"")
 
 
 def aligned_room(size: int, align: int) -> memoryview:
-    """New memory for so many bytes, on a boundary."""
+    """Return new memory of ``size`` bytes, aligned to ``align``."""
     room = numpy.empty(size + align, numpy.uint8)
     skip = -room.ctypes.data % align
     return memoryview(cast(Any, room[skip : skip + size]))
 
 
 class Kind:
-    """The base: alignment and size in one layout. ``size`` is None where values differ in length.
+    """The base class of kinds: alignment and size in one layout. ``size`` is None if values differ in length.
 
-    ``least`` is the fewest bytes that a value takes; ``region_align`` the boundary that the data region must be on,
-    0 for a kind that has none.
+    ``least`` is the smallest size of a value; ``region_align`` is the alignment of the data region, 0 for a kind
+    without a data region.
     """
 
     align: int = 1
@@ -90,16 +90,16 @@ class Kind:
     least: int = 0
     region_align: int = 0
     checkable: bool = False
-    """Whether ``check`` sees all that can be wrong in an array of the kind's ``dtype``."""
+    """Whether ``check`` finds every mistake in an array of the kind's ``dtype``."""
     nodes: int = 1
-    """How many kinds this one is made of, each counted where it stands."""
+    """The number of kinds in the tree below this kind, itself included; a repeated kind counts each time."""
     hollow: int = 0
-    """How many of them take no bytes."""
+    """The number of these kinds that take no bytes."""
     asserts: bool = False
-    """Whether the schema asks more of values than the kind does, so that the JSON Schema engine is needed."""
+    """Whether the schema constrains values more than the kind does, so that the JSON Schema engine is needed."""
 
     def consist_of(self, kinds: Iterable[Kind]) -> None:
-        """Add up what this kind has from those that it is made of."""
+        """Accumulate the counts, flags and region alignment of the kinds that this kind is composed of."""
         for kind in kinds:
             self.region_align = max(self.region_align, kind.region_align)
             self.asserts = self.asserts or kind.asserts
@@ -108,7 +108,7 @@ class Kind:
 
     @property
     def dtype(self) -> DType:
-        """NumPy's type of the bytes of a kind of fixed size; opaque bytes where it has none."""
+        """NumPy's type of a kind of fixed size; opaque bytes if NumPy has no such type."""
         return numpy.dtype(f"V{self.size}")
 
     @property
@@ -118,28 +118,28 @@ class Kind:
         return up(self.size, self.align)
 
     def write(self, out: Out, value: Any) -> None:
-        """Append a value; ``out`` stands on the kind's boundary."""
+        """Append a value to ``out``, whose position is aligned for the kind."""
         raise NotImplementedError
 
     def read(self, source: Source, at: int) -> tuple[Any, int]:
-        """The value at a position on the kind's boundary, and the position after it."""
+        """Return the value at an aligned position, and the position after the value."""
         raise NotImplementedError
 
     def fill(self, array: Array, values: Any, out: Out) -> None:
-        """Write values into an array of this kind's ``dtype``; what they point to goes to ``out.region``."""
+        """Write values into an array of this kind's ``dtype``; indirect data is appended to ``out.region``."""
         for index, value in enumerate(sequence(values, len(array))):
-            one = Out(region=out.region)
+            item = Out(region=out.region)
             try:
-                self.write(one, value)
+                self.write(item, value)
             except Misfit as misfit:
                 raise misfit.within(index) from misfit.__cause__
-            array[index] = numpy.void(bytes(one.data))
+            array[index] = numpy.void(bytes(item.data))
 
     def check(self, array: Array) -> None:
-        """Raise ``Misfit`` where an array of this kind's ``dtype`` holds bytes that are no value of it."""
+        """Raise ``Misfit`` if an array of this kind's ``dtype`` holds bytes that are not a valid value."""
 
     def values(self, array: Array, region: Region) -> Any:
-        """What users get for an array of this kind's ``dtype`` that was read: a view, a list or a lazy sequence."""
+        """Return the user's form of an array of this kind's ``dtype``: a view, a list or a lazy sequence."""
         stride = array.dtype.itemsize
         source = Source(memoryview(array.tobytes()), region)
         return [self._at(source, index * stride, index) for index in range(len(array))]
@@ -151,16 +151,16 @@ class Kind:
             raise misfit.within(index) from misfit.__cause__
 
     def children(self) -> Iterator[tuple[str, Kind]]:
-        """The kinds that this one is made of, by name."""
+        """Iterate over the kinds that this kind is composed of, by name."""
         return iter(())
 
     def describe(self) -> str:
-        """The kind in a word or two, for tables and messages."""
+        """Return a short description of the kind for tables and messages."""
         return type(self).__name__.lower()
 
 
 def sequence(values: Any, count: int) -> Sequence[Any]:
-    """Values that can be counted and indexed, as many as there are places; ``Misfit`` otherwise."""
+    """Return ``values`` as a sequence of ``count`` items; raise ``Misfit`` if that is not what they are."""
     if (
         isinstance(values, str | bytes)
         or not hasattr(values, "__len__")
@@ -174,7 +174,7 @@ def sequence(values: Any, count: int) -> Sequence[Any]:
 
 
 def first_bad(good: Array, values: Any, expected: str) -> None:
-    """Raise ``Misfit`` naming the first value that is not good."""
+    """Raise ``Misfit`` naming the first value whose entry in ``good`` is false."""
     if not good.all():
         index = tuple(int(i) for i in numpy.argwhere(~good)[0])
         misfit = Misfit(numpy.asarray(values)[index], expected)

@@ -1,4 +1,4 @@
-"""A schema as a layout: where each field stands, and values to bytes and back."""
+"""``Layout``: a compiled schema, with the offset of each field, and conversion of values to bytes and back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_NODES = 4_000_000
 
 @dataclass(frozen=True)
 class Layout:
-    """What ``compile`` gives: a schema with the place of everything in it."""
+    """A compiled schema: the offset, size and alignment of every field. ``compile`` makes it."""
 
     schema: Schema
     mode: Mode
@@ -34,17 +34,17 @@ class Layout:
 
     @property
     def size(self) -> int | None:
-        """Bytes of a value, None where they differ from value to value."""
+        """Bytes of a value, None if values differ in length."""
         return self.kind.size
 
     @property
     def stride(self) -> int | None:
-        """Bytes from one value to the next in an array, None where they differ."""
+        """Bytes from one value to the next in an array, None if values differ in length."""
         return None if self.kind.size is None else self.kind.stride
 
     @property
     def dtype(self) -> numpy.dtype[Any]:
-        """NumPy's type with the same bytes; ``FormatError`` where values differ in length."""
+        """NumPy's type with the same bytes; raises ``FormatError`` if values differ in length."""
         if self.size is None:
             raise FormatError("Layout.dtype: values differ in length, expected fields of fixed size")
         return self.kind.dtype
@@ -54,12 +54,12 @@ class Layout:
         return Validator(self.schema, self.kind)
 
     def check(self, where: str, value: Any) -> None:
-        """Raise ``FormatError`` where the schema asks more than the kinds do, and the value does not meet it."""
+        """Raise ``FormatError`` if a value breaks a constraint of the schema that kinds do not check."""
         if self.kind.asserts:
             self._validator.check(where, value)
 
     def offsets(self, value: Any = None) -> dict[str, tuple[int, int]]:
-        """``{path: (start, end)}`` of each field; those behind a field of variable length only for a given value.
+        """Return ``{path: (start, end)}`` of each field; fields after one of variable length need a ``value``.
 
         >>> fields = {"a": {"TypeDef:Uint8": True}, "b": {"TypeDef:Uint32": True}, "c": {"TypeDef:String": True}}
         >>> layout = compile({"TypeDef:Struct": True, "properties": fields}, mode="packed")
@@ -82,7 +82,7 @@ class Layout:
         }
 
     def table(self) -> str:
-        """The offsets, sizes and types of the fields as text.
+        """Return the offsets, sizes and types of the fields as text.
 
         >>> print(compile({"TypeDef:Struct": True, "properties": {"a": {"TypeDef:Uint8": True},
         ...                                                       "b": {"TypeDef:Uint32": True}}}).table())
@@ -107,7 +107,7 @@ class Layout:
         return "\n".join([*lines, f"size {size}, stride {stride}, {self.mode}, {self.endian}-endian"])
 
     def pack(self, value: Any) -> bytes:
-        r"""A value as bytes; what ``offset-indirect`` fields point to follows the rest.
+        r"""Return a value as bytes, followed by the data that ``offset-indirect`` fields point to.
 
         >>> schema = {"TypeDef:Struct": True, "endian": "big", "properties": {"id": {"TypeDef:Uint16": True},
         ...                                                                   "name": {"TypeDef:String": True}}}
@@ -127,7 +127,7 @@ class Layout:
         return bytes(out.data + out.region)
 
     def unpack(self, data: bytes | bytearray | memoryview) -> Any:
-        """The value that all of the bytes are; ``FormatError`` names the field that does not fit."""
+        """Return the value of the bytes, all of which it takes; ``FormatError`` names a field that does not fit."""
         self._has_place_for_data("Layout.unpack")
         view = memoryview(data).cast("B") if not isinstance(data, bytes) else memoryview(data)
         region = memoryview(b"")
@@ -150,18 +150,18 @@ class Layout:
 
     @cached_property
     def sections(self) -> dict[str, Kind]:
-        """The parts of a file by path: what is reached from the root struct through structs alone."""
-        found: dict[str, Kind] = {}
+        """The parts of a file by path: the fields that are reached from the root struct through structs alone."""
+        parts: dict[str, Kind] = {}
         if not isinstance(self.kind, Struct):
             raise FormatError(mistake("metatensor", "the schema's root", self.kind.describe(), "a Struct"))
         for path, kind in _sections(self.kind, []):
             for name in (path, f"{path}.$data") if kind.region_align else (path,):
-                if name in found:
+                if name in parts:
                     raise FormatError(
                         mistake("metatensor", "the schema", f"two parts with the path {name!r}", "one")
                     )
-            found[path] = kind
-        return found
+            parts[path] = kind
+        return parts
 
 
 def _sections(struct: Struct, path: list[str]) -> Iterator[tuple[str, Kind]]:
@@ -173,7 +173,7 @@ def _sections(struct: Struct, path: list[str]) -> Iterator[tuple[str, Kind]]:
 
 
 def _leaves(kind: Kind) -> Iterator[tuple[str, Kind, int | None]]:
-    """The fields that are no structs, with their places in the whole."""
+    """Iterate over the fields that are not structs, with their paths and offsets."""
     not_too_many(kind)
     if not isinstance(kind, Struct):
         yield "", kind, 0
@@ -191,7 +191,7 @@ def _leaves(kind: Kind) -> Iterator[tuple[str, Kind, int | None]]:
 
 
 def not_too_many(kind: Kind) -> None:
-    """Raise ``FormatError`` where a kind has more fields than are looked at one by one: references can double them."""
+    """Raise ``FormatError`` if a kind has more fields than can be visited: nested references multiply them."""
     if kind.nodes > MOST_NODES:
         raise FormatError(
             mistake("metatensor", "the schema", f"{short(kind.nodes)} fields", f"at most {MOST_NODES}")
@@ -199,10 +199,10 @@ def not_too_many(kind: Kind) -> None:
 
 
 def compile(schema: Schema | Element, mode: Mode = "aligned", endian: Endian | None = None) -> Layout:
-    """The layout of a schema: offsets, sizes and strides, for memory (``aligned``) or for the wire (``packed``).
+    """Return the layout of a schema: offsets, sizes and strides, for files (``aligned``) or for the wire (``packed``).
 
-    ``endian`` is the schema's own ``"endian"`` unless given; little-endian where neither says. Raises ``FormatError``
-    naming the place of an unknown keyword, a recursive ``$ref``, or whatever else has no layout.
+    ``endian`` defaults to the schema's ``"endian"``, else to little-endian. Raises ``FormatError`` naming the place of
+    an unknown keyword, a recursive ``$ref``, or anything else without a layout.
 
     >>> schema = {"TypeDef:Struct": True, "properties": {"a": {"TypeDef:Uint8": True}, "b": {"TypeDef:Uint32": True},
     ...                                                  "c": {"TypeDef:Float32": True}}}
@@ -213,7 +213,7 @@ def compile(schema: Schema | Element, mode: Mode = "aligned", endian: Endian | N
 
 
 def compiled(where: str, schema: Any, mode: Mode = "aligned", endian: Endian | None = None) -> Layout:
-    """``compile``, on behalf of something else, which messages name."""
+    """Return the layout of a schema as ``compile`` does; messages begin with ``where``."""
     if isinstance(schema, Element):
         schema = to_schema(schema)
     if mode not in ("aligned", "packed"):

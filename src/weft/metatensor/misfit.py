@@ -1,6 +1,6 @@
-"""How a mistake deep in a value, a schema or a file learns its place: each level adds its name on the way up.
+"""``Misfit``: an exception that collects the path to a mistake in a value, a schema or a file while it propagates.
 
-The happy path pays nothing for it, and messages still say ``train[3].label``.
+Code without a mistake pays nothing for it, and messages still say ``train[3].label``.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from weft.errors import FormatError, mistake
 
 MOST_SHOWN = 200
-"""Characters of a place or a value that a message repeats; a file may hold names of any length."""
+"""The most characters of a path or a value that a message repeats; a file may hold names of any length."""
 
 
 class Misfit(Exception):
-    """Something that does not fit: what it is, what was expected, and the path to it, grown from the inside."""
+    """A value that does not fit: what was given, what was expected, and the path to it, innermost part first."""
 
     def __init__(self, given: object, expected: object, fix: str = "") -> None:
         super().__init__(given, expected)
@@ -23,13 +23,13 @@ class Misfit(Exception):
         self.path: list[str | int] = []
 
     def within(self, part: str | int) -> Misfit:
-        """The same misfit, seen from one level further out."""
+        """Add the name or index of the enclosing level to the path; return the misfit."""
         self.path.append(part)
         return self
 
 
 def place(parts: list[str | int]) -> str:
-    """A path from the outside in, in words.
+    """Return a path, outermost part first, as text.
 
     >>> place(["train", 3, "label"])
     'train[3].label'
@@ -41,14 +41,14 @@ def place(parts: list[str | int]) -> str:
 
 
 def short(text: object) -> str:
-    """A text that a message can hold."""
+    """Return a text for a message, cut to ``MOST_SHOWN`` characters."""
     words = str(text)
     return words if len(words) <= MOST_SHOWN else f"{words[:MOST_SHOWN]}…"
 
 
 @contextmanager
 def named(where: str, name: str = "") -> Iterator[None]:
-    """A misfit inside becomes a ``FormatError`` that says where it was found."""
+    """Turn a ``Misfit`` raised in the block into a ``FormatError`` that names the place."""
     try:
         yield
     except Misfit as misfit:

@@ -1,4 +1,4 @@
-"""Kinds of one value in a fixed number of bytes: numbers, booleans and enums."""
+"""Kinds of scalar values of fixed size: numbers, booleans and enums."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Number(Kind):
         return super().dtype if self._dtype is None else self._dtype
 
     def takes(self, value: Any) -> bool:
-        """Whether a Python or NumPy number is a value of this kind."""
+        """Return whether a Python or NumPy number is a value of this kind."""
         if isinstance(value, bool | numpy.bool_):
             return False
         if self.scalar.integral:
@@ -153,11 +153,11 @@ class Enum(Kind):
         return self._dtype
 
     def index(self, value: Any) -> int:
-        """Where a value stands among the members."""
-        found = self._index.get(_key(value))
-        if found is None:
+        """Return the index of a value among the members; raise ``Misfit`` if it is not one of them."""
+        index = self._index.get(_key(value))
+        if index is None:
             raise Misfit(repr(value), self.expected)
-        return found
+        return index
 
     def write(self, out: Out, value: Any) -> None:
         out.data += self._codec[1](self.index(value))
@@ -171,7 +171,7 @@ class Enum(Kind):
 
     def fill(self, array: Array, values: Any, out: Out) -> None:
         if isinstance(values, numpy.ndarray) and values.dtype.kind == "u" and values.shape == array.shape:
-            self.check(values)  # indices already, as in an array that was read
+            self.check(values)  # already indices, as in an array that was read
             array[...] = values
             return
         for index, value in enumerate(sequence(values, len(array))):
@@ -189,5 +189,5 @@ class Enum(Kind):
 
 
 def _key(value: Any) -> Any:
-    """What tells members apart: 1, 1.0 and True are different, as lists are from their text."""
+    """Return a key that distinguishes members: 1, 1.0 and True differ, and so do a list and its text."""
     return (type(value).__name__, str(value))

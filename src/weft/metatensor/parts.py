@@ -1,4 +1,4 @@
-"""Parts of files put into other files byte by byte: what a part's bytes are does not depend on where it stands."""
+"""Copies of parts between files, byte by byte: the bytes of a part do not depend on its position in the file."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from weft.metatensor.saving import Piece, assembled, write
 
 @dataclass(frozen=True)
 class Stored:
-    """A part of an open file, as it lies there."""
+    """A part of an open file, referred to by its name."""
 
     file: File
     name: str
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the part, its data region with them."""
+        """Bytes of the part, its data region included."""
         return sum(end - start for start, end in self.file.ranges(self.name))
 
     def piece(self) -> Piece:
-        """The part, ready to be written."""
+        """Return the part as a piece to write."""
         data, *region = (self.file.data(start, end) for start, end in self.file.ranges(self.name))
         return Piece(len(data), iter((data,)), region[0] if region else b"", self.name)
 
@@ -37,9 +37,9 @@ class Stored:
 def copy(
     path: str | os.PathLike[str], parts: Mapping[str, Stored], metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Write parts of open files as one metatensor file, atomically, types and bytes as they are.
+    """Write parts of open files as one metatensor file, atomically, with their types and bytes unchanged.
 
-    Raises ``FormatError`` where the schemas cannot stand together.
+    Raises ``FormatError`` if the schemas cannot be combined.
     """
     files = list({id(part.file): part.file for part in parts.values()}.values())
     orders = sorted({file.layout.endian for file in files})
@@ -51,46 +51,46 @@ def copy(
 
 
 def schema_of_parts(files: list[File], names: Set[str]) -> Mapping[str, Any]:
-    """The schema of some parts of files: that of the file where it is all of one file."""
+    """Return the schema of some parts of files; for all parts of a single file this is the file's schema."""
     if len(files) == 1 and names == files[0].kinds.keys():
         return files[0].schema
     tree = Element("Struct")
     for at, file in enumerate(files):
-        own = _with_only(from_schema(file.schema), names, [])
-        tree = _joined(tree, own, []) if at else own
+        struct = _with_only(from_schema(file.schema), names, [])
+        tree = _joined(tree, struct, []) if at else struct
     return to_schema(tree)
 
 
 def _with_only(struct: Element, names: Set[str], path: list[str]) -> Element:
-    """A struct without the parts that are not named, and without the structs that this empties."""
-    kept = []
+    """Return a struct with the named parts only, and without structs that have no parts left."""
+    children = []
     for child in struct.children:
-        own = [*path, str(child.key)]
+        child_path = [*path, str(child.key)]
         if child.type == "Struct":
-            inner = _with_only(child, names, own)
+            inner = _with_only(child, names, child_path)
             if inner.children:
-                kept.append(inner)
-        elif ".".join(own) in names:
-            kept.append(child)
+                children.append(inner)
+        elif ".".join(child_path) in names:
+            children.append(child)
     props = dict(struct.props)
     if "required" in props:
-        there = {child.key for child in kept}
-        props["required"] = [name for name in props["required"] if name in there]
-    return struct.with_(props=props, children=tuple(kept))
+        keys = {child.key for child in children}
+        props["required"] = [name for name in props["required"] if name in keys]
+    return struct.with_(props=props, children=tuple(children))
 
 
-def _joined(one: Element, other: Element, path: list[str]) -> Element:
-    """Two structs as one."""
-    children = {str(child.key): child for child in one.children}
-    for child in other.children:
-        name, own = str(child.key), [*path, str(child.key)]
+def _joined(first: Element, second: Element, path: list[str]) -> Element:
+    """Return the union of two structs; raise ``FormatError`` for a part that is in both."""
+    children = {str(child.key): child for child in first.children}
+    for child in second.children:
+        name, child_path = str(child.key), [*path, str(child.key)]
         before = children.get(name)
         if before is not None and not before.type == child.type == "Struct":
             raise FormatError(
-                mistake("copy", short(repr(".".join(own))), "in two of the files", "each part once")
+                mistake("copy", short(repr(".".join(child_path))), "in two of the files", "each part once")
             )
-        children[name] = child if before is None else _joined(before, child, own)
-    props = {**one.props, **other.props}
+        children[name] = child if before is None else _joined(before, child, child_path)
+    props = {**first.props, **second.props}
     if "required" in props:
-        props["required"] = [*one.props.get("required", ()), *other.props.get("required", ())]
-    return one.with_(props=props, children=tuple(children.values()))
+        props["required"] = [*first.props.get("required", ()), *second.props.get("required", ())]
+    return first.with_(props=props, children=tuple(children.values()))

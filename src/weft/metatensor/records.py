@@ -1,4 +1,4 @@
-"""Rows of a dataset: an array of structs of fixed size, read where it lies."""
+"""``Records``: the rows of a dataset, an array of structs of fixed size that is read without a copy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def position(where: str, index: Any, count: int) -> int:
-    """An index from either end; ``IndexOutOfRangeError`` beyond."""
+    """Return an index, which may count from the end, as a position; raise ``IndexOutOfRangeError`` beyond the ends."""
     at = index.__index__()
     if not -count <= at < count:
         raise IndexOutOfRangeError(mistake(where, "index", at, f"from {-count} to {count - 1}"))
@@ -22,7 +22,7 @@ def position(where: str, index: Any, count: int) -> int:
 
 
 class Row:
-    """One record: its fields by attribute or by name, each read when asked for."""
+    """A row of a dataset: its fields by attribute or by name, each read when it is accessed."""
 
     __slots__ = ("_at", "_index", "_records")
 
@@ -46,7 +46,7 @@ class Row:
             raise AttributeError(error.args[0]) from None
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields by name."""
+        """Return all fields by name."""
         return {name: self[name] for name in self._records.kind.by_name}
 
     def __repr__(self) -> str:
@@ -54,7 +54,7 @@ class Row:
 
 
 class Records(Sequence[Row]):
-    """An array of structs: ``records[i].field`` reads one value, ``records.array`` is the whole as NumPy sees it."""
+    """An array of structs: ``records[i].field`` reads one value, ``records.array`` is a structured NumPy array."""
 
     def __init__(self, kind: Struct, array: Array, region: memoryview) -> None:
         self.kind, self.array_unchecked, self.region = kind, array, region
@@ -62,14 +62,14 @@ class Records(Sequence[Row]):
         self._raw: memoryview | None = None
 
     def source(self) -> Source:
-        """The rows' bytes."""
+        """Return the bytes of the rows and of their data region."""
         if self._raw is None:
             self._raw = raw(self.array_unchecked)
         return Source(self._raw, Region.of(self.region))
 
     @property
     def array(self) -> Array:
-        """The rows as a structured NumPy array, without a copy; its values are checked once, without a loop."""
+        """The rows as a structured NumPy array, without a copy; all values are checked at the first access."""
         if not self._checked:
             with named("records"):
                 self.kind.check(self.array_unchecked)
@@ -77,7 +77,10 @@ class Records(Sequence[Row]):
         return self.array_unchecked
 
     def column(self, name: str) -> Any:
-        """One field of all rows: a NumPy array, a list, or a ``Blob`` of texts."""
+        """Return one field of all rows: a NumPy array, a list, or a ``Blob`` of texts.
+
+        Raises ``KeyError`` for a name that is no field.
+        """
         field = self.kind.by_name.get(name)
         if field is None:
             raise KeyError(

@@ -1,7 +1,7 @@
-"""Paths that name regular files: what is read and replaced is checked to be one, through symbolic links.
+"""Checks that a path, through symbolic links, names a regular file, before the file is read or replaced.
 
-Replacing a device node by ``rename`` would destroy it, and opening a FIFO would wait for its other end, so both are
-refused by name before anything is opened.
+Replacing a device node by ``rename`` would destroy it, and opening a FIFO would wait for its other end. Both are
+refused before anything is opened.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ REASONS = {
 
 
 def name_of(where: str, path: object) -> str:
-    """Return a path as text that the system can take.
+    """Return a path as text that the file system can encode.
 
     Raises:
-        ArgumentTypeError: for what is no path.
-        ArgumentError: for a NUL or a lone surrogate in it.
+        ArgumentTypeError: for an object that is no path.
+        ArgumentError: for a path that is empty or contains a NUL or a lone surrogate.
     """
     if not isinstance(path, str | os.PathLike):
         raise ArgumentTypeError(mistake(where, "path", f"a {type(path).__name__}", "a file name"))
@@ -53,11 +53,13 @@ def name_of(where: str, path: object) -> str:
 
 
 def target_of(where: str, path: object) -> Path:
-    """Return the file that a write to ``path`` replaces: absolute, behind symbolic links, regular or not there yet.
+    """Return the absolute path of the file that a write to ``path`` replaces, with symbolic links resolved.
+
+    The file is regular or does not exist yet.
 
     Raises:
         DirectoryError: for a directory.
-        MissingFileError: where the folder of a new file is not there.
+        MissingFileError: if the folder of a new file does not exist.
         PathError: for a device, FIFO or socket, a loop of links, or a name that is too long.
     """
     name = name_of(where, path)
@@ -86,7 +88,7 @@ def open_regular(where: str, path: object) -> int:
     """Return a descriptor of the regular file at ``path``, open for reading; a FIFO or a device is not opened.
 
     Raises:
-        MissingFileError: where there is none.
+        MissingFileError: if there is no such file.
         DirectoryError: for a directory.
         PathError: for a device, FIFO or socket, a loop of links, or a name that is too long.
     """
@@ -124,7 +126,7 @@ def _expect_regular(where: str, name: str, mode: int) -> None:
 
 
 def _unusable(where: str, name: str, error: OSError) -> Exception:
-    """The error of a path that the system refuses; permissions and disks are told in the system's own class."""
+    """Return the error of a path that the system refuses; errors of permissions and disks keep the system's class."""
     reason = REASONS.get(error.errno or 0)
     if reason is None:
         return error

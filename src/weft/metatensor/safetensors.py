@@ -1,4 +1,4 @@
-"""safetensors files as metatensor files, and the other way."""
+"""Conversion of safetensors files to metatensor files and back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from weft.metatensor.tensors import TensorKind
 def from_safetensors(
     source: str | os.PathLike[str], path: str | os.PathLike[str], align: int | None = None
 ) -> None:
-    """Write a safetensors file as a metatensor file, tensor by tensor; its strings become the metadata."""
+    """Write a safetensors file as a metatensor file, tensor by tensor, with its strings as metadata.
+
+    Raises ``FormatError`` if ``source`` is no safetensors file.
+    """
     with open(source) as file:
         if not file.is_safetensors:
             raise FormatError(
@@ -35,7 +38,7 @@ def from_safetensors(
 def to_safetensors(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
     """Write the tensors of a metatensor file as a safetensors file, under their paths.
 
-    Raises ``FormatError`` naming the part that is no tensor, or the metadata that is no string: safetensors has
+    Raises ``FormatError`` naming a part that is not a tensor or metadata that is not a string: safetensors has
     neither.
     """
     with open(source) as file:

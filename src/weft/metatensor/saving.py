@@ -1,4 +1,4 @@
-"""``save``: a tree of values laid out by its schema, and written so that the file is there whole or not at all."""
+"""``save``: lay out a tree of values by its schema and write it to a file atomically."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from weft.metatensor.misfit import Misfit, named
 from weft.metatensor.tensors import TensorKind
 
 ROWS = "records"
-"""The path of a dataset that is saved by itself."""
+"""The path of a dataset that is saved alone."""
 
 
 @dataclass
 class Piece:
-    """A part of the file to write: its size is known before its bytes are made."""
+    """A part of the file to write; its size is known before its bytes are computed."""
 
     size: int
     parts: Iterator[Any]
@@ -47,10 +47,10 @@ def save(
     """Write a tree of values, or a dataset, to a metatensor file, atomically.
 
     ``tree`` is a mapping of names to arrays, numbers, texts, lists and further mappings (a state dict; dots in names
-    become structs), or rows: a structured NumPy array, or a list of mappings, which are found under ``"records"``.
-    ``schema`` is inferred where it is not given; ``align`` then asks more than 64 bytes of tensors (256 for upload to
-    a GPU). ``metadata`` is any JSON. Raises ``FormatError`` naming the value that does not fit its schema,
-    ``ArgumentTypeError`` for what the format has no type for; the older file then stays as it was.
+    become structs), or rows: a structured NumPy array or a list of mappings, stored as the part ``"records"``. By
+    default ``schema`` is inferred; ``align`` then is the alignment of tensors in bytes (256 for upload to a GPU; 64 if
+    not given). ``metadata`` is any JSON object. Raises ``FormatError`` naming a value that does not fit its schema, and
+    ``ArgumentTypeError`` for a value that has no type in the format; an existing file then stays unchanged.
 
     >>> import tempfile, os
     >>> from weft import metatensor as mt
@@ -67,7 +67,7 @@ def save(
 
 
 def write(path: str | os.PathLike[str], start: bytes, pieces: list[tuple[int, Piece]]) -> None:
-    """Write the header and the parts, each at its place, as one file or not at all."""
+    """Write the header and the parts, each at its position, atomically."""
     with replacing(path) as file:
         file.write(start)
         at = 0
@@ -84,7 +84,7 @@ def write(path: str | os.PathLike[str], start: bytes, pieces: list[tuple[int, Pi
 
 
 def _settled(tree: Any, schema: Any, align: int | None) -> tuple[Mapping[str, Any], Layout]:
-    """The tree as a mapping, and its layout."""
+    """Return the tree as a mapping, and its layout."""
     if isinstance(schema, Element):
         schema = to_schema(schema)
     if schema is not None and align is not None:
@@ -110,7 +110,7 @@ def _settled(tree: Any, schema: Any, align: int | None) -> tuple[Mapping[str, An
 
 
 def _wrapped(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema of a row, or of an array of rows, as that of a file that holds just those."""
+    """Return the schema of a file that holds just the rows, from the schema of a row or of an array of rows."""
     if "TypeDef:Struct" in schema and ROWS in schema.get("properties", {}):
         return schema
     outer = {key: schema[key] for key in ("$defs", "endian") if key in schema}
@@ -120,7 +120,7 @@ def _wrapped(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def prepared(layout: Layout, tree: Mapping[str, Any], metadata: Any) -> tuple[bytes, list[tuple[int, Piece]]]:
-    """The header's bytes, and each part with its place in the data."""
+    """Return the header's bytes, and the parts of a tree with their positions in the data."""
     root = layout.kind
     if not isinstance(root, Struct):
         raise FormatError(mistake("save", "the schema's root", root.describe(), "a Struct"))
@@ -143,7 +143,7 @@ def prepared(layout: Layout, tree: Mapping[str, Any], metadata: Any) -> tuple[by
 def assembled(
     layout: Layout, pieces: Mapping[str, Piece], metadata: Any
 ) -> tuple[bytes, list[tuple[int, Piece]]]:
-    """The header's bytes for the parts of a layout, and each part with its place in the data."""
+    """Return the header's bytes for the parts of a layout, and each part with its position in the data."""
     root = layout.kind
     assert isinstance(root, Struct)
     offsets: dict[str, tuple[int, int]] = {}
@@ -159,32 +159,32 @@ def assembled(
         ) from None
 
 
-def _assign(struct: Struct, tree: Any, path: list[str], found: dict[str, Any]) -> None:
-    """The value of each part, from a tree that is nested, dotted, or both."""
+def _assign(struct: Struct, tree: Any, path: list[str], values: dict[str, Any]) -> None:
+    """Put the value of each part into ``values``, from a tree with nested or dotted names or both."""
     if not isinstance(tree, Mapping):
         raise Misfit(f"a {type(tree).__name__}", "a mapping")
-    own: dict[str, Any] = {}
+    direct: dict[str, Any] = {}
     dotted: dict[str, dict[str, Any]] = {}
     for name, value in tree.items():
         head, dot, rest = name.partition(".") if isinstance(name, str) else (name, "", "")
         if dot and name not in struct.by_name and head in struct.by_name:
             dotted.setdefault(head, {})[rest] = value
         elif name in struct.by_name:
-            own[name] = value
+            direct[name] = value
         else:
             raise Misfit("unknown to the schema", "a name that it has").within(str(name))
     for field in struct.fields:
         try:
             if isinstance(field.kind, Struct):
-                inner = own.get(field.name, {})
+                inner = direct.get(field.name, {})
                 if isinstance(inner, numpy.void) and inner.dtype.names is not None:
                     inner = {name: inner[name] for name in inner.dtype.names}
                 more = dotted.get(field.name)
-                _assign(field.kind, {**inner, **more} if more else inner, [*path, field.name], found)
-            elif field.name not in own:
+                _assign(field.kind, {**inner, **more} if more else inner, [*path, field.name], values)
+            elif field.name not in direct:
                 raise Misfit("missing", "a value")
             else:
-                found[".".join([*path, field.name])] = own[field.name]
+                values[".".join([*path, field.name])] = direct[field.name]
         except Misfit as misfit:
             raise misfit.within(field.name) from None
 
@@ -199,7 +199,7 @@ def _tree(struct: Struct, values: Mapping[str, Any], path: list[str]) -> dict[st
 
 
 def piece_of(kind: Kind, value: Any) -> Piece:
-    """A part ready to be written: arrays from where they lie, what is Pending when its turn comes."""
+    """Return a part as a piece to write: arrays are not copied, and a ``Pending`` is read when it is written."""
     if isinstance(kind, TensorKind):
         assert kind.size is not None
         if isinstance(value, Pending):
@@ -221,7 +221,7 @@ def _place(
     struct: Struct, path: list[str], at: int, pieces: Mapping[str, Piece], offsets: dict[str, tuple[int, int]],
     placed: list[tuple[int, Piece]],
 ) -> int:  # fmt: skip
-    """Give each part its place, as the aligned layout has it; data regions follow the part that points into them."""
+    """Assign each part its position in the aligned layout; a data region follows the part that points into it."""
     at = up(at, struct.align)
     for field in struct.fields:
         name = ".".join([*path, field.name])

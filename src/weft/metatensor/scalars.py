@@ -1,4 +1,4 @@
-"""The numbers of the format: each TypeDef keyword with its bytes, and each tensor type with its NumPy type."""
+"""Number types of the format: each TypeDef keyword with its bytes, and each tensor type with its NumPy type."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ORDER: dict[str, str] = {"little": "<", "big": ">"}
 
 @dataclass(frozen=True)
 class Scalar:
-    """One number type: the ``struct`` code of its bytes, its NumPy name, and what values it takes."""
+    """A number type: the ``struct`` code of its bytes, its NumPy name, and the range of its values."""
 
     code: str
     numpy: str
@@ -31,7 +31,7 @@ class Scalar:
 
     @property
     def integral(self) -> bool:
-        """True for integers."""
+        """Whether the type is an integer type."""
         return isinstance(self.low, int)
 
 
@@ -73,7 +73,7 @@ TENSOR_NAMES = {name: key for key, name in TENSORS.items()}
 
 @lru_cache(maxsize=None)
 def native(name: str) -> numpy.dtype[Any]:
-    """NumPy's type of a name; those that NumPy lacks come from ``ml_dtypes``."""
+    """Return NumPy's type of a name; types that NumPy lacks come from ``ml_dtypes``."""
     if name.startswith(("bfloat", "float8")):
         import ml_dtypes
 
@@ -84,7 +84,7 @@ def native(name: str) -> numpy.dtype[Any]:
 
 @lru_cache(maxsize=None)
 def in_order(name: str, endian: Endian) -> numpy.dtype[Any] | None:
-    """NumPy's type with these bytes in this order; None where NumPy cannot swap them (``ml_dtypes``, big-endian)."""
+    """Return NumPy's type in a byte order; None if NumPy cannot swap its bytes (``ml_dtypes``, big-endian)."""
     found = native(name)
     if found.isbuiltin != 2:
         return found.newbyteorder("<" if endian == "little" else ">")
@@ -92,7 +92,7 @@ def in_order(name: str, endian: Endian) -> numpy.dtype[Any] | None:
 
 
 def codec(scalar: Scalar, endian: Endian) -> tuple[Callable[[Any, int], Any], Callable[[Any], bytes]]:
-    """How one value is read from a buffer at a position, and turned into bytes."""
+    """Return two functions: one reads a value from a buffer at a position, the other turns a value into bytes."""
     packing = struct.Struct(ORDER[endian] + scalar.code)
     if scalar.numpy != "bfloat16":
         unpack = packing.unpack_from

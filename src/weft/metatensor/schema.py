@@ -1,4 +1,4 @@
-"""From a JSON Schema to a tree of kinds: every ``TypeDef:*`` keyword, its annotations, and ``$ref``."""
+"""``Parser``: turn a JSON Schema with ``TypeDef:*`` keywords, annotations and ``$ref`` into a tree of kinds."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from weft.metatensor.variable import FORMS, Indirect, Reserved, Text, Variable
 
 Mode = Literal["aligned", "packed"]
 PREFIX = "TypeDef:"
-OBJECT = (dict, Mapping)  # the first is told at once
+OBJECT = (dict, Mapping)  # dict first: its check is faster
 MOST_LEVELS = 64
-"""How deep schemas may nest: more than layouts need, and far from the interpreter's own limit."""
+"""The deepest nesting of schemas: more than layouts need, and far below the interpreter's recursion limit."""
 MOST_DIMENSIONS = 64
 MOST_HOLLOW = 1000
 MOST_FIELDS = 100_000
@@ -34,14 +34,14 @@ ANNOTATIONS: dict[str, frozenset[str]] = {
     "Record": frozenset({"encoding", "maxLength"}), "Array": frozenset({"encoding"}),
     "Tensor": frozenset({"dtype", "shape"}), "Union": frozenset({"discriminator", "mapping"}),
 }  # fmt: skip
-"""The keywords and what their objects may hold, next to ``align``."""
+"""The annotations that each keyword allows besides ``align``."""
 
 ALLOWED = {name: notes | {"align"} for name, notes in ANNOTATIONS.items()}
 ENCODINGS = ("length-prefixed", "offset-indirect")
 
 
 class Parser:
-    """One schema being turned into kinds, in one mode and byte order."""
+    """Turns a schema into kinds, in one mode and byte order."""
 
     def __init__(self, schema: Any, mode: Mode, endian: Endian) -> None:
         self.schema, self.packed, self.endian = schema, mode == "packed", endian
@@ -51,7 +51,7 @@ class Parser:
         self.left: int | None = None
 
     def kind(self, schema: Any, level: int = 0) -> Kind:
-        """The kind of a schema or sub-schema; ``Misfit`` names the place of a mistake."""
+        """Return the kind of a schema or sub-schema; ``Misfit`` names the place of a mistake."""
         self._reach(level)
         if not isinstance(schema, OBJECT):
             raise Misfit(repr(schema), "a schema, which is an object")
@@ -70,7 +70,7 @@ class Parser:
         return made
 
     def _definitions(self, found: Any, level: int) -> None:
-        """Refuse definitions that are no layouts though they say so, used or not: validation spells all of them out."""
+        """Refuse invalid layouts among the definitions, also unused ones: validation expands all of them."""
         if not isinstance(found, OBJECT):
             raise Misfit(f"$defs {found!r}", "an object")
         for name, inner in found.items():
@@ -83,7 +83,7 @@ class Parser:
         self.deepest = max(self.deepest, level)
 
     def child(self, part: str, schema: Any, level: int) -> Kind:
-        """The kind of a sub-schema found under a name."""
+        """Return the kind of the sub-schema with the name ``part``."""
         try:
             return self.kind(schema, level + 1)
         except Misfit as misfit:
@@ -93,15 +93,15 @@ class Parser:
         reference = schema["$ref"]
         if not isinstance(reference, str):
             raise Misfit(f"$ref {reference!r}", "a string")
-        own = {name: value for name, value in schema.items() if name != "$ref"}
-        if any(name.startswith(PREFIX) for name in own):
+        beside = {name: value for name, value in schema.items() if name != "$ref"}
+        if any(name.startswith(PREFIX) for name in beside):
             raise Misfit("a $ref beside a TypeDef keyword", "one of them")
-        made_as = f"{reference} {own!r}" if own else reference
-        if made_as in self.made:
-            made, levels = self.made[made_as]
+        key = f"{reference} {beside!r}" if beside else reference
+        if key in self.made:
+            made, levels = self.made[key]
             self._reach(level + levels)
             return made
-        if own and self.left is None:
+        if beside and self.left is None:
             self.left = 1000 + 4 * values_in(self.schema)
         if reference in self.open:
             raise Misfit(f"$ref {reference!r}, which leads back to itself", "a schema that is not recursive")
@@ -109,17 +109,17 @@ class Parser:
         self.open.append(reference)
         before, self.deepest = self.deepest, level
         try:
-            made = self.kind({**found, **own}, level + 1)
+            made = self.kind({**found, **beside}, level + 1)
         except Misfit as misfit:
             raise misfit.within(f"({reference})") from misfit.__cause__
         finally:
             self.open.pop()
-        self.made[made_as] = made, self.deepest - level
+        self.made[key] = made, self.deepest - level
         self.deepest = max(self.deepest, before)
         return made
 
     def align(self, notes: Mapping[str, Any], schema: Mapping[str, Any], natural: int) -> int:
-        """The alignment: of the annotation, else the natural one; 1 where the layout is packed."""
+        """Return the alignment: that of the annotation, else the natural one; 1 in a packed layout."""
         given = notes.get("align", schema.get("align"))
         if given is None:
             return 1 if self.packed else natural
@@ -132,26 +132,28 @@ PLAIN = {f"{PREFIX}{name}": name for name in ANNOTATIONS}
 
 
 def keyword(schema: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """The TypeDef keyword of a schema, without its prefix, and its annotations."""
+    """Return the TypeDef keyword of a schema, without its prefix, and its annotations."""
     if len(schema) == 1:
-        ((only, true),) = schema.items()
-        if true is True and only in PLAIN:
-            return PLAIN[only], {}
-    found = [name for name in schema if isinstance(name, str) and name.startswith(PREFIX)]
-    unknown = next((name for name in found if name[len(PREFIX) :] not in ANNOTATIONS), None)
+        ((name, value),) = schema.items()
+        if value is True and name in PLAIN:
+            return PLAIN[name], {}
+    keywords = [name for name in schema if isinstance(name, str) and name.startswith(PREFIX)]
+    unknown = next((name for name in keywords if name[len(PREFIX) :] not in ANNOTATIONS), None)
     if unknown is not None:
         raise Misfit(f"the keyword {unknown!r}", f"TypeDef: and one of {', '.join(ANNOTATIONS)}")
-    if len(found) != 1:
-        raise Misfit(f"{', '.join(found) or 'no TypeDef keyword'}", "exactly one TypeDef keyword")
-    name, notes = found[0][len(PREFIX) :], schema[found[0]]
+    if len(keywords) != 1:
+        raise Misfit(f"{', '.join(keywords) or 'no TypeDef keyword'}", "exactly one TypeDef keyword")
+    name, notes = keywords[0][len(PREFIX) :], schema[keywords[0]]
     if notes is True:
         notes = {}
     if not isinstance(notes, OBJECT):
-        raise Misfit(f"{found[0]} {notes!r}", "true or an object of annotations")
+        raise Misfit(f"{keywords[0]} {notes!r}", "true or an object of annotations")
     allowed = ALLOWED[name]
     if not notes.keys() <= allowed:
         strange = next(note for note in notes if note not in allowed)
-        raise Misfit(f"the annotation {strange!r}", f"one of {', '.join(sorted(allowed))}").within(found[0])
+        raise Misfit(f"the annotation {strange!r}", f"one of {', '.join(sorted(allowed))}").within(
+            keywords[0]
+        )
     return name, notes
 
 
@@ -159,18 +161,18 @@ QUIET = {
     "$defs", "$ref", "$schema", "$id", "$comment", "title", "description", "default", "examples", "type", "properties",
     "required", "items", "values", "mapping", "discriminator", "enum", "endian", "align", "encoding",
 }  # fmt: skip
-"""Keywords that ask nothing of values beyond what their kinds ask."""
+"""Keywords that constrain values no further than kinds do."""
 
 
 def values_in(tree: Any) -> int:
-    """How many objects, lists and values plain data has."""
+    """Return the number of objects, lists and values in plain data."""
     if isinstance(tree, Mapping):
         return 1 + sum(map(values_in, tree.values()))
     return 1 + sum(map(values_in, tree)) if isinstance(tree, list | tuple) else 1
 
 
 def repeatable(kind: Kind) -> None:
-    """Raise ``Misfit`` where one value takes long to read for its bytes: very many fields, or fields of no bytes."""
+    """Raise ``Misfit`` if a value takes long to read for its bytes: it has very many fields, or fields of no bytes."""
     if kind.nodes > MOST_FIELDS:
         raise Misfit(f"of {kind.nodes} fields", f"at most {MOST_FIELDS} in a value that repeats")
     if kind.hollow > MOST_HOLLOW + kind.least:
@@ -178,17 +180,17 @@ def repeatable(kind: Kind) -> None:
 
 
 def asserts(schema: Mapping[str, Any], kind: Kind) -> bool:
-    """Whether a schema, apart from its parts, asks more of values than their kind does: a pattern, a minimum."""
+    """Return whether a schema, apart from its parts, constrains values more than the kind does (``minimum``)."""
     if len(schema) == 1:
         return False
-    own = {"maxLength"} if isinstance(kind, Reserved) else set()
+    checked = {"maxLength"} if isinstance(kind, Reserved) else set()
     if schema.get("minItems") == schema.get("maxItems"):
-        own |= {"minItems", "maxItems"}
-    return any(not (name in QUIET or name in own or name.startswith(PREFIX)) for name in schema)
+        checked |= {"minItems", "maxItems"}
+    return any(not (name in QUIET or name in checked or name.startswith(PREFIX)) for name in schema)
 
 
 def resolve(schema: Any, reference: str) -> Mapping[str, Any]:
-    """What a ``$ref`` names inside of the document: ``#/…`` by JSON Pointer, or the bare name of a definition."""
+    """Return the schema that a ``$ref`` names in the document: ``#/…`` (a JSON Pointer) or the name of a definition."""
     pointer = reference == "#" or reference.startswith("#/")
     parts = reference[1:].split("/")[1:] if pointer else ["$defs", reference]
     found = schema
@@ -212,9 +214,7 @@ def _number(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> K
     scalar, finite = SCALARS[name], notes.get("finite", True)
     if not isinstance(finite, bool):
         raise Misfit(f"finite {finite!r}", "true or false")
-    make = (
-        _shared if len(schema) == 1 else Number
-    )  # no keyword beside it asserts more of the one than of the other
+    make = _shared if len(schema) == 1 else Number  # no keyword beside either of them constrains it further
     return make(name, scalar, parser.endian, parser.align(notes, schema, scalar.size), finite)
 
 
@@ -240,7 +240,7 @@ def _text(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> Kin
 
 
 def _sized(parser: Parser, kind: Variable, notes: Any, schema: Any) -> Kind:
-    """The kind with its strategy: packed layouts are inline; an encoding that is named comes before maxLength."""
+    """Return the kind with its strategy: inline in packed layouts; a named encoding takes precedence over maxLength."""
     encoding, most = notes.get("encoding"), notes.get("maxLength", schema.get("maxLength"))
     if encoding is not None and encoding not in ENCODINGS:
         raise Misfit(f"encoding {encoding!r}", f"one of {', '.join(ENCODINGS)}")
@@ -269,12 +269,12 @@ def _tensor(parser: Parser, name: str, notes: Any, schema: Any, level: int) -> K
 
 
 def check_shape(shape: Any, itemsize: int) -> None:
-    """Raise ``Misfit`` unless a shape is a list of sizes whose bytes can be counted."""
+    """Raise ``Misfit`` unless a shape is a list of sizes whose product in bytes does not overflow."""
     if not isinstance(shape, list | tuple) or not all(map(_count, shape)):
         raise Misfit(f"shape {shape!r}", "a list of sizes from 0 to 2**63 - 1")
     if len(shape) > MOST_DIMENSIONS:
         raise Misfit(f"{len(shape)} dimensions", f"at most {MOST_DIMENSIONS}")
-    # sizes next to a 0 count too: NumPy multiplies them
+    # sizes beside a 0 are multiplied too, because NumPy multiplies them
     if math.prod([size or 1 for size in shape]) * itemsize > MOST_BYTES:
         raise Misfit(f"shape {shape!r}", f"at most {MOST_BYTES} bytes")
 
@@ -359,7 +359,7 @@ def _variant(parser: Parser, key: str, schema: Any, level: int) -> Struct:
 
 
 def _field_union(parser: Parser, name: Any, mapping: Mapping[str, Any], align: int, level: int) -> Kind:
-    """Variants that do not name the discriminator's field get it: the index into the mapping's keys."""
+    """Return a union by field; a variant that lacks the discriminator gets it, as an Enum of the mapping's keys."""
     if not isinstance(name, str):
         raise Misfit(f"discriminator name {name!r}", "the name of a field")
     tag = Enum(list(mapping), parser.endian, 1 if parser.packed else 4)
@@ -393,4 +393,4 @@ BUILDERS: dict[str, Builder] = {
     "Boolean": _boolean, "Enum": _enum, "Tensor": _tensor, "Array": _array, "Struct": _struct, "Record": _record,
     "Union": _union,
 }  # fmt: skip
-"""Each keyword's way from schema to kind."""
+"""The function that builds the kind of each keyword."""

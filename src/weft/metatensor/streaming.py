@@ -1,6 +1,6 @@
-"""A file as streams, one a part, and the receiver that puts them together in whatever order they come.
+"""``chunks`` turns a file into one stream for each part; ``Receiver`` assembles the parts in any order of arrival.
 
-The network layer maps each ``Stream`` to a stream of its own; nothing here opens a socket.
+A network layer sends each ``Stream`` on a stream of its own; nothing here opens a socket.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from weft.metatensor.kinds import aligned_room
 from weft.metatensor.misfit import named, short
 
 HEADER = ""
-"""The name of the stream that carries the header; it comes first."""
+"""The name of the stream that carries the header; it is the first stream."""
 CHUNK = 1 << 20
 MOST_EARLY = 1 << 26
-"""Bytes kept of streams that arrive before the header does."""
+"""The most bytes that are kept of streams that arrive before the header."""
 
 
 @dataclass(frozen=True)
 class Stream:
-    """The bytes of one part, ``size`` of them, in pieces; the header's has the name ``""``."""
+    """The bytes of one part, ``size`` of them, in pieces; the header's stream has the name ``""``."""
 
     name: str
     size: int
@@ -39,10 +39,10 @@ def chunks(
     order: Callable[[str], Any] | None = None,
     chunk: int = CHUNK,
 ) -> Iterator[Stream]:
-    """The header first, then one stream a part, in the order and subset asked for.
+    """Iterate over the header's stream and then one stream for each part.
 
-    ``names`` gives the parts and their order (all, in the file's, where it is None); ``order`` is a key to sort them
-    by. Pieces are of ``chunk`` bytes. Raises ``ArgumentError`` for a name that the file has not.
+    ``names`` selects the parts and their order (None: all parts in the file's order); ``order`` is a key to sort them
+    by. Pieces have ``chunk`` bytes. Raises ``ArgumentError`` for a name that is no part of the file.
 
     >>> import numpy, tempfile, os
     >>> from weft import metatensor as mt
@@ -84,7 +84,7 @@ def _pieces(ranges: Iterable[memoryview], chunk: int) -> Iterator[bytes]:
 
 
 class _Incoming:
-    """One part under way: aligned memory for its bytes, filled from the front."""
+    """A part that is being received: aligned memory for its bytes, filled from the front."""
 
     def __init__(self, size: int) -> None:
         self.bytes, self.done = aligned_room(size, headers.BOUNDARY), 0
@@ -95,10 +95,11 @@ class _Incoming:
 
 
 class Receiver:
-    """Takes the pieces of ``chunks`` in any interleaving, and gives each part as soon as it is whole.
+    """Receives the pieces of ``chunks`` in any interleaving, and returns each part as soon as it is complete.
 
-    Pieces of one stream come in their order; streams may mix, and may come before the header. Threads may feed and
-    wait at the same time. ``limit`` bounds the bytes of all parts together, which a header could claim at will.
+    Pieces of one stream arrive in order; streams may interleave, and may arrive before the header. Threads may feed and
+    wait at the same time. ``limit`` bounds the bytes of all parts together, since a header may claim any number. See
+    ``chunks`` for an example.
     """
 
     def __init__(self, limit: int = 1 << 36) -> None:
@@ -112,10 +113,10 @@ class Receiver:
         self._failure: BaseException | None = None
 
     def feed(self, name: str, data: bytes | bytearray | memoryview) -> list[str]:
-        """Take the next piece of a stream; the names of the parts that it completed.
+        """Take the next piece of a stream; return the names of the parts that the piece completed.
 
-        Raises ``FormatError`` for a header that is wrong, a part that it does not name, or more bytes than it gives
-        one. After an error the receiver stays failed.
+        Raises ``FormatError`` for an invalid header, a stream that the header does not name, or more bytes than the
+        header states. After an error the receiver stays failed.
         """
         with self._changed:
             if self._failure is not None:
@@ -170,7 +171,7 @@ class Receiver:
                 mistake("Receiver", "the data", given, f"at most {self.limit}", "raise limit= for more")
             )
         empty = [name for name in self._contents.kinds if self._size(name) == 0]
-        done = [one for name in empty for one in self._fill(name, memoryview(b""))]
+        done = [completed for name in empty for completed in self._fill(name, memoryview(b""))]
         for name, early in self._early.items():
             done += self._feed(name, memoryview(early))
         self._early.clear()
@@ -210,18 +211,18 @@ class Receiver:
 
     @property
     def header(self) -> Contents | None:
-        """The header once it is there: ``metadata``, ``layout``, ``kinds`` and ``offsets``."""
+        """The header, None until it has arrived: ``metadata``, ``layout``, ``kinds`` and ``offsets``."""
         return self._contents
 
     @property
     def ready(self) -> list[str]:
-        """The parts that are whole, in the order in which they became so."""
+        """The names of the complete parts, in the order of completion."""
         with self._changed:
             return list(self._ready)
 
     @property
     def complete(self) -> bool:
-        """Whether all parts of the header are whole."""
+        """Whether all parts that the header names are complete."""
         with self._changed:
             return self._contents is not None and len(self._ready) == len(self._contents.kinds)
 
@@ -236,7 +237,7 @@ class Receiver:
             return self._ready[name]
 
     def wait(self, name: str, timeout: float | None = None) -> Any:
-        """The part of that name, as soon as it is whole; ``TimeoutError`` after so many seconds."""
+        """Wait until a part is complete and return it; raise ``TimeoutError`` after ``timeout`` seconds."""
         with self._changed:
             if not self._changed.wait_for(lambda: name in self._ready or self._failure is not None, timeout):
                 raise TimeoutError(f"Receiver.wait: {name!r} was not whole within {timeout} seconds")
@@ -248,7 +249,7 @@ class Receiver:
 
 
 def _claimed(header: dict[str, Any]) -> int:
-    """How long the data is by the header's own account: nothing else says it here."""
+    """Return the length of the data that the header claims; a stream has no other source for it."""
     tables = header.get("offsets", {}) if "metatensor" in header else header
     ends = [0]
     for name, entry in tables.items() if isinstance(tables, dict) else ():
@@ -265,9 +266,9 @@ def _claimed(header: dict[str, Any]) -> int:
 
 
 def _aligned(view: memoryview, align: int) -> memoryview:
-    """A data region on its boundary, which the part before it may have moved it off."""
+    """Return a data region in aligned memory: after its part in one buffer, the region may be unaligned."""
     if align <= 1:
         return view
-    made = aligned_room(len(view), align)
-    made[:] = view
-    return made.toreadonly()
+    region = aligned_room(len(view), align)
+    region[:] = view
+    return region.toreadonly()

@@ -1,4 +1,4 @@
-"""safetensors files: their headers as schemas, and how they are written."""
+"""The safetensors format: its headers as schemas, and its writer."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ META = "__metadata__"
 
 
 def translate(where: str, header: dict[str, Any], size: int) -> tuple[Any, Any, dict[str, tuple[int, int]]]:
-    """A safetensors header as schema, metadata and offsets, checked as its own library does.
+    """Return a safetensors header as schema, metadata and offsets, with the checks of the safetensors library.
 
-    The tensors' alignment is asked of nobody: the format does not promise one.
+    The alignment of tensors is not checked, because the format does not promise any.
     """
     metadata = header.get(META, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
@@ -65,18 +65,18 @@ def _entry(entry: Any) -> dict[str, Any]:
 def write_safetensors(
     path: str | os.PathLike[str], tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write ``Pending`` tensors by name as a safetensors file, atomically, each made when its turn comes."""
-    # by falling element size, as the format's library does it: then each tensor is aligned to its elements
-    elements = {name: native(TENSORS[one.dtype]) for name, one in tensors.items()}
+    """Write ``Pending`` tensors by name as a safetensors file, atomically; each is read when it is written."""
+    # in order of decreasing element size, as in the safetensors library: this aligns each tensor to its elements
+    elements = {name: native(TENSORS[tensor.dtype]) for name, tensor in tensors.items()}
     names = sorted(tensors, key=lambda name: (-elements[name].itemsize, name))
     header: dict[str, Any] = {META: dict(metadata)} if metadata else {}
     end = 0
     for name in names:
-        one, start = tensors[name], end
+        tensor, start = tensors[name], end
         if name == META:
             raise FormatError(mistake("save", "a name", repr(name), "another: the format keeps it"))
-        end = start + math.prod(one.shape) * elements[name].itemsize
-        header[name] = {"dtype": one.dtype, "shape": list(one.shape), "data_offsets": [start, end]}
+        end = start + math.prod(tensor.shape) * elements[name].itemsize
+        header[name] = {"dtype": tensor.dtype, "shape": list(tensor.shape), "data_offsets": [start, end]}
     try:
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:

@@ -1,4 +1,4 @@
-"""Tensors: dense arrays of one element type, read as views of the file's bytes."""
+"""The kind of tensors: dense arrays of one element type, read as views of the file's bytes."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class TensorKind(Kind):
 
     @property
     def dtype(self) -> DType:
-        """A NumPy sub-array of the shape."""
+        """NumPy's sub-array type of the shape."""
         return super().dtype if self._order is None else numpy.dtype((self._order, self.shape))
 
     def array(self, value: Any) -> Array:
-        """A value as a contiguous array of the right type, shape and byte order; ``Misfit`` where it is not one."""
+        """Return a value as a contiguous array in the kind's byte order; raise ``Misfit`` for another type or shape."""
         given = numpy.asarray(value)
         same = (
             given.dtype.newbyteorder("=") == self.element
@@ -47,14 +47,14 @@ class TensorKind(Kind):
         out.data += raw(self.array(value))
 
     def view(self, data: memoryview) -> Array:
-        """The bytes as an array, without a copy where NumPy has the byte order; booleans are checked."""
+        """Return the bytes as an array, without a copy if NumPy supports the byte order; booleans are checked."""
         if self._order is None:
             swapped = numpy.frombuffer(data, numpy.uint16).byteswap().view(self.element)
             return swapped.reshape(self.shape)
         found = numpy.frombuffer(data, self._order) if len(data) else numpy.empty(0, self._order)
         if self._order.kind == "b":
             first_bad(found.view(numpy.uint8) <= 1, found.view(numpy.uint8), "a byte 0 or 1")
-        if not found.flags.aligned:  # safetensors files may hold such
+        if not found.flags.aligned:  # possible in safetensors files
             found = found.copy()
         found = found.reshape(self.shape)
         found.flags.writeable = False

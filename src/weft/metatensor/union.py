@@ -1,7 +1,7 @@
-"""Unions: a discriminator that says which variant's bytes follow.
+"""Unions: a discriminator selects the variant whose bytes follow.
 
-A *byte* discriminator stands before the variant, as in protocol frames; values are ``{"5": {...}}``, the variant's
-number and what it holds. A *field* discriminator is the first field of every variant; values hold it by its name.
+A *byte* discriminator precedes the variant, as in protocol frames; a value is ``{"5": {...}}``, the number of the
+variant and its content. A *field* discriminator is the first field of every variant; values hold it under its name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from weft.metatensor.numbers import Number
 
 
 class Union(Kind):
-    """The base: variants by name, all of them of one size where the layout is aligned and theirs are fixed."""
+    """The base class of unions: variants by name. An aligned layout pads variants of fixed size to the largest."""
 
     def __init__(self, variants: Mapping[str, Struct], start: int, align: int, packed: bool) -> None:
         self.variants, self.start, self.align = dict(variants), start, align
@@ -51,7 +51,7 @@ class Union(Kind):
 
 
 class ByteUnion(Union):
-    """The discriminator is a number ``offset`` bytes in; bytes before it are zero."""
+    """A union whose discriminator is a number at ``offset`` bytes; the bytes before it are zero."""
 
     def __init__(
         self, variants: Mapping[str, Struct], tag: Number, offset: int, packed: bool, align: int
@@ -83,7 +83,7 @@ class ByteUnion(Union):
 
 
 class FieldUnion(Union):
-    """The discriminator is the first field of every variant."""
+    """A union whose discriminator is the first field of every variant."""
 
     def __init__(self, variants: Mapping[str, Struct], name: str, packed: bool, align: int) -> None:
         self.name = name

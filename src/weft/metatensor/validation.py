@@ -1,7 +1,7 @@
-"""Values against their JSON Schema, by the ``jsonschema-rs`` engine: patterns, ranges, and all that kinds do not ask.
+"""Validation of values by the ``jsonschema-rs`` engine: patterns, ranges, and all else that kinds do not check.
 
-The engine gets the schema with each TypeDef keyword spelled out in standard ones, and classes of our own for what
-those cannot say. It fetches nothing from outside of the document, and patterns have limits of size.
+The engine gets the schema with each TypeDef keyword translated to standard keywords, and custom keyword classes where
+those do not suffice. It fetches nothing from outside of the document, and the size of patterns is limited.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OURS = ("properties", "items", "values", "mapping", "discriminator", "$defs", "m
 
 
 def spelled(schema: Any) -> Any:
-    """The schema in standard keywords; definitions that are no layouts stay as they are."""
+    """Return the schema in standard keywords; definitions that are no layouts stay as they are."""
     if not isinstance(schema, Mapping):
         return schema
     made = {name: value for name, value in schema.items() if name not in OURS}
@@ -80,7 +80,7 @@ def _union(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _spellings(key: str) -> list[Any]:
-    """What a discriminator's field may hold to mean a variant: its name, or the integer that the name is."""
+    """Return the values of a discriminator's field that select a variant: its name, or the integer of that name."""
     return [key, int(key)] if key.removeprefix("-").isdecimal() and len(key) < 20 else [key]
 
 
@@ -95,7 +95,7 @@ class _Finite:
         self.kind = Number(self.name, SCALARS[self.name], "little", 1, finite)
 
     def validate(self, instance: Any) -> None:
-        """Raise unless the value is one of the type's."""
+        """Raise ``ValueError`` unless the type has the value."""
         if isinstance(instance, int | float) and not self.kind.takes(instance):
             raise ValueError(f"{instance!r} is not {self.kind.expected}")
 
@@ -107,7 +107,7 @@ class _Moment:
         pass
 
     def validate(self, instance: Any) -> None:
-        """Raise unless RFC 3339 knows the text."""
+        """Raise ``ValueError`` unless the text is a timestamp of RFC 3339."""
         try:
             check_timestamp(instance)
         except Misfit as misfit:
@@ -152,7 +152,7 @@ class Validator:
 
 
 def shadow(kind: Kind, value: Any) -> Any:
-    """A value as JSON, for the engine. Arrays of which the schema asks nothing more are left out: kinds check them."""
+    """Return a value as JSON for the engine, without the arrays that kinds alone check."""
     if not kind.asserts and isinstance(kind, ArrayKind):
         return []
     maker = next((make for base, make in _SHADOWS if isinstance(kind, base)), None)
@@ -170,7 +170,7 @@ def _tensor(kind: Any, value: Any) -> Any:
 
 
 def _number(kind: Any, value: Any) -> Any:
-    """JSON has no infinity and no NaN; where the kind allows them, nothing else is asked of them."""
+    """Return a number as JSON; infinity and NaN, which JSON lacks, are left out if the kind allows them."""
     value = _plain(value)
     return value if kind.finite or not isinstance(value, float) or math.isfinite(value) else 0.0
 

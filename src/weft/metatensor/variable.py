@@ -1,7 +1,7 @@
-"""Values of variable length, and the two ways to give them a fixed size.
+"""Kinds of variable length, and the two ways to give them a fixed size.
 
-Inline they follow their length. ``Reserved`` keeps a fixed number of bytes for one; ``Indirect`` keeps an index,
-``{offset u32, length u32}``, into a data region, so that entry ``i`` is found in one step.
+An inline value follows its length. ``Reserved`` keeps a fixed number of bytes for a value. ``Indirect`` stores an index
+``{offset u32, length u32}`` into a data region, so that entry ``i`` is read directly.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from weft.metatensor.scalars import ORDER, SCALARS, Endian, codec
 from weft.metatensor.texts import joined
 
 MOST = 2**32 - 1
-"""What a length, a count or an offset of 32 bits can say."""
+"""The largest length, count or offset of 32 bits."""
 
 RFC3339 = re.compile(
     r"(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01]))[Tt]((?:[01]\d|2[0-3]):[0-5]\d):([0-5]\d|60)"
@@ -30,21 +30,21 @@ RFC3339 = re.compile(
 
 
 class Variable(Kind):
-    """A kind of variable length; ``bare`` and ``from_bare`` are its bytes where something else gives their number.
+    """A kind of variable length; ``bare`` and ``from_bare`` convert its bytes without the length in front.
 
-    ``bare_align`` is the boundary that those bytes must be on.
+    ``bare_align`` is the alignment of these bytes.
     """
 
     bare_align: int = 1
 
     def bare(self, value: Any, out: Out) -> bytes | bytearray:
-        """A value's bytes alone; what they point to goes to ``out.region``."""
-        one = Out(region=out.region)
-        self.write(one, value)
-        return one.data
+        """Return a value's bytes without its length; indirect data is appended to ``out.region``."""
+        bare = Out(region=out.region)
+        self.write(bare, value)
+        return bare.data
 
     def from_bare(self, source: Source) -> Any:
-        """The value that all of the source's bytes are."""
+        """Return the value that takes all bytes of the source."""
         value, end = self.read(source, 0)
         if end != len(source.data):
             raise Misfit(f"{len(source.data)} bytes long", f"{end} bytes")
@@ -52,7 +52,7 @@ class Variable(Kind):
 
 
 def check_timestamp(text: str) -> str:
-    """The text, if RFC 3339 calls it a date and time; ``Misfit`` otherwise."""
+    """Return the text if it is a date and time by RFC 3339; raise ``Misfit`` otherwise."""
     match = RFC3339.fullmatch(text)
     try:
         if match is None:
@@ -87,7 +87,7 @@ def _timestamp(value: Any) -> bytes:
 
 
 def decode(data: Any) -> str:
-    """UTF-8 as text."""
+    """Return UTF-8 bytes as text."""
     try:
         return str(data, "utf-8")
     except UnicodeDecodeError as error:
@@ -99,7 +99,7 @@ FORMS: dict[str, tuple[Callable[[Any], bytes], Callable[[Any], Any]]] = {
     "Bytes": (_bytes, bytes),
     "Timestamp": (_timestamp, lambda data: check_timestamp(decode(data))),
 }
-"""How each keyword's values become bytes, and come back."""
+"""The functions that encode and decode the values of each keyword."""
 
 
 class Text(Variable):
@@ -135,7 +135,7 @@ class Text(Variable):
 
 
 class Reserved(Kind):
-    """A value of variable length in a fixed number of bytes, the rest of them zero."""
+    """A value of variable length in a fixed number of bytes, padded with zeros."""
 
     def __init__(self, target: Variable, most: int, align: int) -> None:
         self.target, self.align = target, align
@@ -146,7 +146,7 @@ class Reserved(Kind):
 
     @property
     def dtype(self) -> DType:
-        """Bytes (``S``) for text, which NumPy ends at its zeros."""
+        """NumPy's bytes type (``S``) for text, which ends at trailing zeros, else opaque bytes."""
         return numpy.dtype(f"{'S' if self.checkable else 'V'}{self.most}")
 
     def _content(self, value: Any, out: Out) -> bytes | bytearray:
@@ -190,7 +190,7 @@ class Reserved(Kind):
     def check(self, array: Array) -> None:
         if not self.checkable or self.name == "Bytes":
             return
-        # one byte more a text, so that none ends in the next one's beginning
+        # one zero byte after each text keeps a cut-off character from joining the next text
         spaced = numpy.ascontiguousarray(array.astype(f"S{array.dtype.itemsize + 1}"))
         try:
             spaced.tobytes().decode()
@@ -219,7 +219,7 @@ class Reserved(Kind):
 
 
 class Indirect(Kind):
-    """``{offset u32, length u32}``, of a value in the data region."""
+    """An index entry ``{offset u32, length u32}`` that refers to a value in the data region."""
 
     size = least = 8
 
@@ -249,7 +249,7 @@ class Indirect(Kind):
         return self.entry(source.region, offset, length), end
 
     def entry(self, region: Region, offset: int, length: int) -> Any:
-        """The value of an index entry."""
+        """Return the value of an index entry."""
         if offset + length > len(region.data):
             raise Misfit(
                 f"offset {offset} and length {length}",
@@ -267,12 +267,12 @@ class Indirect(Kind):
     def fill(self, array: Array, values: Any, out: Out) -> None:
         if not isinstance(self.target, Text):
             for index, value in enumerate(values):
-                one = Out(region=out.region)
+                entry = Out(region=out.region)
                 try:
-                    self.write(one, value)
+                    self.write(entry, value)
                 except Misfit as misfit:
                     raise misfit.within(index) from None
-                array[index : index + 1] = numpy.frombuffer(one.data, self._dtype)
+                array[index : index + 1] = numpy.frombuffer(entry.data, self._dtype)
             return
         data, lengths = joined(self.target.name, self.target.encode, values)
         ends = numpy.cumsum(lengths, dtype=numpy.int64)

@@ -1,4 +1,4 @@
-"""Two versions of a schema: what changed between them, and files brought from one to the other."""
+"""Versions of a schema: ``diff`` compares two of them, ``migrate`` rewrites a file from one to another."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCHEMA_PATH = "schema"
 
 @dataclass(frozen=True)
 class Delta:
-    """What makes one schema another: types by path, ``(old, new)`` where they changed."""
+    """The difference of two schemas: types by path, ``(old, new)`` if they changed."""
 
     added: dict[str, str]
     removed: dict[str, str]
@@ -45,9 +45,9 @@ class Delta:
 
 
 def diff(old: Version, new: Version) -> Delta:
-    """What was added, removed and changed between two schemas, by path: the delta of two versions of a model.
+    """Return what was added, removed, changed and moved between two schemas, by path.
 
-    Takes schemas, components, layouts and open files.
+    Each of them is a schema, a tree of components, a layout or an open file.
 
     >>> before = {"TypeDef:Struct": True, "properties": {"a": {"TypeDef:Int8": True}, "b": {"TypeDef:Int8": True}}}
     >>> after = {"TypeDef:Struct": True, "properties": {"a": {"TypeDef:Int16": True}, "c": {"TypeDef:String": True}}}
@@ -81,7 +81,7 @@ def _changed(
     before: Element, after: Element, names: list[str], edit: Replace | Update,
     added: dict[str, str], removed: dict[str, str], changed: dict[str, tuple[str, str]],
 ) -> None:  # fmt: skip
-    """A type that is another now. Where a struct became a value, or the reverse, fields went and came."""
+    """Note a changed type. If a struct became a value, or the reverse, its fields count as removed or added."""
     if isinstance(edit, Replace) and "Struct" in (before.type, after.type):
         removed.update(_leaves(before, names))
         added.update(_leaves(after, names))
@@ -95,7 +95,7 @@ def _tree(version: Version) -> Element:
     if isinstance(version, Element):
         return version
     schema = version.schema if isinstance(version, Layout | File) else version
-    not_too_many(compile(schema).kind)  # what is recursive or unknown is told here too
+    not_too_many(compile(schema).kind)  # this also refuses recursive schemas and unknown keywords
     return from_schema(schema)
 
 
@@ -108,10 +108,10 @@ def _names(tree: Element, path: tuple[int, ...]) -> list[str]:
 
 
 def _leaves(node: Element, names: list[str]) -> dict[str, str]:
-    own = [*names, str(node.key)]
+    path_to_node = [*names, str(node.key)]
     if node.type == "Struct" and node.children:
-        return {path: type for child in node.children for path, type in _leaves(child, own).items()}
-    return {".".join(own): _type(node)}
+        return {path: type for child in node.children for path, type in _leaves(child, path_to_node).items()}
+    return {".".join(path_to_node): _type(node)}
 
 
 def _type(node: Element) -> str:
@@ -130,13 +130,26 @@ def migrate(
     convert: Mapping[str, Callable[[Any], Any]] | None = None,
     target: str | os.PathLike[str] | None = None,
 ) -> Delta:
-    """Rewrite a file under a new schema, atomically, and give what changed.
+    """Rewrite a file under a new schema, atomically, and return what changed.
 
-    Parts keep their values. A part, or a field of a dataset's rows (``train.label``), that is new takes its value
-    from ``defaults`` (for a field: one value for all rows, or one for each); one whose type changed goes through
-    ``convert[path]``, a function of the old value (for a field: of the whole column), or is cast where NumPy calls
-    that safe. What the new schema has not is dropped. Raises ``FormatError`` naming what has neither default nor
-    conversion; the file then stays as it was. ``target`` writes elsewhere.
+    Parts keep their values. A new part, or a new field of a dataset's rows (``train.label``), takes its value from
+    ``defaults`` (for a field: a single value for all rows, or a list with a value for each row). A part or field whose
+    type changed is converted by ``convert[path]``, a function of the old value (for a field: of the whole column), or
+    cast if NumPy calls the cast safe. A part that the new schema lacks is dropped. ``target`` is the path to write to,
+    by default ``path``.
+
+    Raises ``FormatError`` naming a part that has neither default nor conversion; the file then stays unchanged.
+
+    >>> import os, tempfile
+    >>> from weft import metatensor as mt
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "a.mt")
+    ...     mt.save(path, {"step": 3})
+    ...     schema = mt.Struct(mt.Field("step", "Int64"), mt.Field("lr", "Float32"))
+    ...     print(mt.migrate(path, schema, defaults={"lr": 0.5}))
+    ...     mt.open(path).tree()
+    + lr: Float32
+    {'step': 3, 'lr': 0.5}
     """
     with open(path) as file:
         layout = compile(schema)
@@ -153,7 +166,7 @@ def migrate(
 
 @dataclass
 class _Rules:
-    """The old file, and what to do about what differs. Rules that nothing asked for are mistakes."""
+    """The old file, the defaults and the conversions. A rule that is not used is a mistake."""
 
     file: File
     defaults: dict[str, Any]
@@ -163,7 +176,7 @@ class _Rules:
         self.used: set[str] = set()
 
     def finish(self) -> None:
-        """Raise where a rule named nothing."""
+        """Raise ``FormatError`` if a rule was not used."""
         unused = next((name for name in (*self.defaults, *self.convert) if name not in self.used), None)
         if unused is not None:
             raise FormatError(
@@ -209,12 +222,12 @@ class _Rules:
 
 
 def _cast(name: str, old: Kind, new: Kind, value: Any) -> Any:
-    """A value for a part that may have another type now; ``FormatError`` where that takes a rule."""
+    """Return a value for a part whose type may have changed; raise ``FormatError`` if that needs a conversion."""
     if isinstance(new, TensorKind) and isinstance(value, numpy.ndarray):
         if value.shape == new.shape and numpy.can_cast(value.dtype, new.element, "safe"):
             return value.astype(new.element)
     elif type(old) is type(new):
-        return value  # what does not fit is told by the writer, with its place
+        return value  # the writer raises an error, with the path, if the value does not fit
     raise FormatError(
         mistake(
             "migrate",
