@@ -297,7 +297,7 @@ def test_a_running_writers_files_are_left_alone(tmp_path: Path) -> None:
     reached, go = threading.Event(), threading.Event()
 
     def slowly(target: Path, parts: Any, metadata: Any) -> None:
-        shards._write_one(target, parts, metadata)
+        shards._write_file(target, parts, metadata)
         reached.set()
         assert go.wait(30)
 

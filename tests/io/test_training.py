@@ -100,7 +100,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         wf.io.save_training(tmp_path / "a.safetensors", model=run.model)
     with pytest.raises(ArgumentError, match="step is -1"):
         wf.io.save_training(path, model=run.model, step=-1)
-    with pytest.raises(ArgumentTypeError, match=r"model is a int, expected what has state_dict\(\)"):
+    with pytest.raises(ArgumentTypeError, match=r"model is a int, expected an object with state_dict\(\)"):
         wf.io.save_training(path, model=3)
     wf.io.save_training(path, model=run.model)
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""The ``weft`` command. Each subcommand is a row of ``COMMANDS``; its code is loaded when it is called."""
+"""The ``weft`` command. Each subcommand is a row of ``COMMANDS``; its module is imported when it is called."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from importlib.metadata import PackageNotFoundError, version
 from weft.errors import WeftError
 
 COMMANDS = {
-    "devices": "list the devices of this machine, which is the default and why",
-    "plan": "show what a saved plan does, on a machine without its device too",
-    "tune": "measure which forms of a program's kernels are fastest on a device, and keep that",
-    "inspect": "show what is in a metatensor or safetensors file, or in the shards behind an index",
-    "convert": "write a file in another format, into shards or back into one file",
-    "diff": "compare what is in two files",
+    "devices": "list the devices of this machine, and explain which is the default",
+    "plan": "show what a saved plan does, also on a machine without its device",
+    "tune": "measure the fastest forms of a program's kernels on a device, and keep them for later programs",
+    "inspect": "show the contents of a metatensor or safetensors file, or of the shards behind an index",
+    "convert": "write a file in another format, into shards or back into a single file",
+    "diff": "compare the contents of two files",
 }
-"""Subcommand and help line; ``weft.cli.<name>`` has ``run(arguments) -> int``, and may have ``options(parser)`` and
-``FAILED``, the exit status of an error (1 unless it says another)."""
+"""Subcommands with their help lines. ``weft.cli.<name>`` has ``run(arguments) -> int``, and may have
+``options(parser)`` and ``FAILED``, the exit status of an error (1 by default)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; gives the exit status: 1 (or the command's own) for an error, 2 for wrong usage.
+    """Run a command and return the exit status: 1 (or the command's ``FAILED``) for an error, 2 for wrong usage.
 
     >>> main(["--version"])  # doctest: +ELLIPSIS
     Traceback (most recent call last):
@@ -37,18 +37,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"weft {_version()}")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
     for name, summary in COMMANDS.items():
-        own = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
-        if name == asked:  # the code of the others is not loaded
+        command = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        if name == asked:  # the modules of other commands are not imported
             options = getattr(import_module(f"weft.cli.{name}"), "options", None)
             if options is not None:
-                options(own)
+                options(command)
     given = parser.parse_args(words)
     module = import_module(f"weft.cli.{given.command}")
     try:
         status = int(module.run(given))
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # whoever read the output has enough of it
+    except BrokenPipeError:  # the reader of the output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except WeftError as error:
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def printable(text: str) -> str:
-    r"""A text from a file as one line that does nothing to a terminal.
+    r"""Return a text from a file as a single line without control sequences for the terminal.
 
     >>> print(printable("one\n\x1b[31mtwo é"))
     one\n\x1b[31mtwo é

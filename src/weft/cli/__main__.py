@@ -1,4 +1,4 @@
-"""``python -m weft.cli``: the ``weft`` command where its script is not on the path."""
+"""``python -m weft.cli``: the ``weft`` command, if its script is not on the path."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""``weft convert``: safetensors to metatensor and back, into shards and out of them, one tensor after another."""
+"""``weft convert``: convert between safetensors and metatensor, and between a single file and shards."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ TENSORS = "a tensor: safetensors holds no others"
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
+    """Add the command's arguments."""
     parser.add_argument("source", help="a .mt, .safetensors or .pt file, or the .index.json of shards")
     parser.add_argument("target", help="the file to write; its suffix, .mt or .safetensors, says the format")
     parser.add_argument(
-        "--max-shard-size", metavar="SIZE", help="spread over files of at most so much: 5GB, 500MiB"
+        "--max-shard-size", metavar="SIZE", help="write shards of at most this size: 5GB, 500MiB"
     )
-    parser.add_argument("--match", metavar="PATTERN", help="only parts whose names fit, such as 'model.*'")
-    parser.add_argument("--force", action="store_true", help="replace a target that is there")
+    parser.add_argument("--match", metavar="PATTERN", help="only parts whose names match, such as 'model.*'")
+    parser.add_argument("--force", action="store_true", help="replace an existing target")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Convert; nothing is written where the target cannot hold all that the source has."""
+    """Convert; nothing is written if the target's format cannot hold all of the source."""
     target = Path(arguments.target)
     suffix = target.suffix.lower()
     if suffix not in (*SAFETENSORS, *METATENSOR):
@@ -45,11 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
                 "the suffix says which format to write",
             )
         )
-    there = next(
+    existing = next(
         (path for path in (target, target.with_name(target.name + shards.INDEX)) if path.exists()), None
     )
-    if there is not None and not arguments.force:
-        raise ArgumentError(f"convert: {str(there)!r} is there already; --force replaces it")
+    if existing is not None and not arguments.force:
+        raise ArgumentError(f"convert: {str(existing)!r} is there already; --force replaces it")
     limit = None if arguments.max_shard_size is None else shards.size_of(arguments.max_shard_size)
     with checkpoint(arguments.source, arguments.match) as source:
         write = to_safetensors if suffix in SAFETENSORS else to_metatensor
@@ -58,14 +58,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def to_safetensors(source: Checkpoint, target: Path, limit: int | None = None) -> None:
-    """Write tensors under their names, which are their paths; ``FormatError`` names what is no tensor, or no text."""
+    """Write tensors under their paths; ``FormatError`` names a part that is no tensor or metadata that is no text."""
     metadata = source.metadata
     for name, value in metadata.items():
         if not isinstance(value, str):
             raise FormatError(mistake(f"{str(source.path)!r}", f"metadata {name!r}", repr(value)[:80], TEXTS))
     parts = source.parts
-    ours = not source.is_safetensors and (source.notes or any("%" in name for name in parts))  # escaped keys
-    tensors = flat(source) if ours else {name: pending(part) for name, part in parts.items()}
+    is_tree = not source.is_safetensors and (
+        source.notes or any("%" in name for name in parts)
+    )  # escaped keys
+    tensors = flat(source) if is_tree else {name: pending(part) for name, part in parts.items()}
     # other tools open only files that name a framework
     shards.write(
         target, {(name,): tensor for name, tensor in tensors.items()}, {"format": "pt", **metadata}, {}, limit
@@ -73,14 +75,14 @@ def to_safetensors(source: Checkpoint, target: Path, limit: int | None = None) -
 
 
 def to_metatensor(source: Checkpoint, target: Path, limit: int | None = None) -> None:
-    """Write a state dict as ``weft.save`` would; parts of metatensor files go over byte by byte, types with them."""
+    """Write a state dict as ``weft.save`` would; parts of metatensor files are copied with their types and bytes."""
     if any(file.is_safetensors for file in source.files):
         tree = Encoder({name: pending(part) for name, part in source.parts.items()})
         shards.write(target, tree.parts, source.metadata, {NOTES: tree.notes}, limit)
         return
-    own = {NOTES: source.notes} if source.notes else {}
+    notes = {NOTES: source.notes} if source.notes else {}
     stored: dict[tuple[str, ...], Stored] = {(name,): part for name, part in source.parts.items()}
-    shards.write(target, stored, source.metadata, own, limit, write_one=_copied)
+    shards.write(target, stored, source.metadata, notes, limit, write_file=_copied)
 
 
 def _copied(path: Path, parts: Mapping[tuple[str, ...], Any], metadata: Mapping[str, Any]) -> None:
@@ -88,7 +90,7 @@ def _copied(path: Path, parts: Mapping[tuple[str, ...], Any], metadata: Mapping[
 
 
 def pending(part: Stored, name: str | None = None) -> mt.Pending:
-    """A tensor of a file, read when its turn comes; ``FormatError`` where the part is none."""
+    """Return a tensor of a file, to be read when it is written; raise ``FormatError`` if the part is no tensor."""
     kind = part.file.kinds[part.name]
     if not isinstance(kind, TensorKind):
         raise FormatError(
@@ -98,13 +100,13 @@ def pending(part: Stored, name: str | None = None) -> mt.Pending:
 
 
 def flat(source: Checkpoint) -> dict[str, mt.Pending]:
-    """The tensors of a tree that ``weft.save`` wrote, under the keys on their way joined by dots.
+    """Return the tensors of a tree that ``weft.save`` wrote, by the keys from the root joined by dots.
 
-    Lists and dicts with numbers for keys become names with numbers. Raises ``FormatError`` naming what is no tensor
-    (None and empty containers among it), and where two have one name.
+    Positions in lists and integer keys become parts of the names. Raises ``FormatError`` naming a value that is no
+    tensor (None or an empty container, too), and for two tensors with the same name.
     """
     parts = {tuple(name.split(".")): part for name, part in source.parts.items()}
-    found: dict[str, mt.Pending] = {}
+    tensors: dict[str, mt.Pending] = {}
     for path, value in _leaves(decoded(parts, source.notes, f"{str(source.path)!r}"), ()):
         name = ".".join(path)
         if not isinstance(value, Stored):
@@ -116,12 +118,12 @@ def flat(source: Checkpoint) -> dict[str, mt.Pending]:
                     TENSORS,
                 )
             )
-        if name in found:
+        if name in tensors:
             raise FormatError(
                 mistake(repr(str(source.path)), repr(name)[:200], "the name of two tensors", "one")
             )
-        found[name] = pending(value, name)
-    return found
+        tensors[name] = pending(value, name)
+    return tensors
 
 
 def _leaves(tree: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

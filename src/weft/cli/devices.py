@@ -1,4 +1,4 @@
-"""``weft devices``: the devices of this machine, which is the default and why, and what is in the way of a GPU."""
+"""``weft devices``: list the devices, explain the default, and say why a GPU is not found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOFTWARE = (
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: name, what it is, driver, limits."""
+    """A row of the table: name, description, driver, limits."""
 
     name: str
     device: str
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def report(facts: Facts, default: str, reason: str) -> str:
-    """The whole report as text."""
+    """Return the whole report as text."""
     table = rows(facts)
     if default == "webgpu" and len(table) > 1:
         default = table[1].name  # asked for by its plain name: the first one
@@ -59,7 +59,7 @@ def report(facts: Facts, default: str, reason: str) -> str:
 
 
 def rows(facts: Facts) -> list[Row]:
-    """The table's rows: ``cpu``, then every adapter."""
+    """Return the rows of the table: ``cpu``, then every adapter."""
     cores = f"{facts.cores} core{'s' if facts.cores != 1 else ''}"
     table = [Row("cpu", f"{facts.processor} ({cores})", "LLVM", "float64 and int64 native")]
     for adapter in facts.adapters:
@@ -69,7 +69,7 @@ def rows(facts: Facts) -> list[Row]:
 
 
 def limits(adapter: AdapterInfo) -> str:
-    """The limits and features that decide what fits and what is fast.
+    """Return the limits and features that determine which tensors fit and which kernels are fast.
 
     >>> info = AdapterInfo("webgpu", "DiscreteGPU", "Vulkan", "GPU", "", (("max-buffer-size", 2**31),), frozenset())
     >>> limits(info)

@@ -1,6 +1,6 @@
-"""``weft diff``: what was added, removed and changed between two files, and by how much where values are asked for.
+"""``weft diff``: list what was added, removed and changed between two files; with ``--values`` compare values too.
 
-The exit status is that of ``diff``: 0 where nothing differs, 1 where something does, 2 where a file cannot be read.
+The exit status is that of ``diff``: 0 for no difference, 1 for differences, 2 for a file that cannot be read.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ FAILED = 2
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
+    """Add the command's arguments."""
     parser.add_argument("old", help="a .mt or .safetensors file, or the .index.json of shards")
     parser.add_argument("new", help="the file to compare it with, in either format")
     parser.add_argument(
         "--values", action="store_true", help="compare values too: how many differ, and by how much at most"
     )
     parser.epilog = (
-        "Without --values names, types and shapes are compared. Exit status: 0 nothing differs, 1 something does, "
+        "Without --values names, types and shapes are compared. Exit status: 0 no difference, 1 differences, "
         "2 a file cannot be read."
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the differences; 1 where there are any."""
+    """Print the differences; return 1 if there are any."""
     status = 0
     with checkpoint(arguments.old) as old, checkpoint(arguments.new) as new:
         for line in differences(old, new, arguments.values):
@@ -49,13 +49,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def differences(old: Checkpoint, new: Checkpoint, values: bool = False) -> Iterator[str]:
-    """A line a difference: ``+`` added, ``-`` removed, ``~`` another type, ``>`` another place, ``!`` other values."""
+    """Iterate over lines: ``+`` added, ``-`` removed, ``~`` another type, ``>`` moved, ``!`` other values."""
     delta = mt.diff(_types(old), _types(new))
     added, removed, changed = dict(delta.added), dict(delta.removed), dict(delta.changed)
     before, after = set(old.nones), set(new.nones)
     added.update(dict.fromkeys(sorted(after - before), "None"))
     removed.update(dict.fromkeys(sorted(before - after), "None"))
-    for name in [name for name in added if name in removed]:  # a value where None was, or the reverse
+    for name in [name for name in added if name in removed]:  # a value replaced None, or the reverse
         changed[name] = removed.pop(name), added.pop(name)
     for sign, parts in (("+", added), ("-", removed)):
         yield from (f"{sign} {name}: {type}" for name, type in parts.items())
@@ -69,7 +69,7 @@ def differences(old: Checkpoint, new: Checkpoint, values: bool = False) -> Itera
 
 
 def _types(opened: Checkpoint) -> Element:
-    """The parts of all files as fields of one struct, in the order of their names, which alone says nothing."""
+    """Return the parts of all files as fields of one struct, sorted by name: their order in the file is irrelevant."""
     leaves: dict[str, Element] = {}
     for file in opened.files:
         stack = [(child, [str(child.key)]) for child in from_schema(file.schema).children]
@@ -79,12 +79,12 @@ def _types(opened: Checkpoint) -> Element:
                 stack += [(child, [*path, str(child.key)]) for child in node.children]
             else:
                 leaves[".".join(path)] = node
-    found = {name: leaves[part.name].with_(key=name) for name, part in opened.named.items()}
-    return Element("Struct", {}, tuple(found[name] for name in sorted(found)))
+    fields = {name: leaves[part.name].with_(key=name) for name, part in opened.named.items()}
+    return Element("Struct", {}, tuple(fields[name] for name in sorted(fields)))
 
 
 def _comparable(old: Stored, new: Stored, changed: bool) -> bool:
-    """Whether values can be compared: those of one type, and tensors of one shape."""
+    """Return whether values can be compared: their types are equal, and so are the shapes of tensors."""
     before, after = old.file.kinds[old.name], new.file.kinds[new.name]
     if isinstance(before, TensorKind) and isinstance(after, TensorKind):
         return before.shape == after.shape
@@ -92,19 +92,19 @@ def _comparable(old: Stored, new: Stored, changed: bool) -> bool:
 
 
 def compared(name: str, old: Any, new: Any) -> Iterator[str]:
-    """Lines on values of one type that differ, datasets field by field."""
+    """Iterate over lines about differing values of the same type; datasets are compared field by field."""
     if isinstance(old, numpy.ndarray) and isinstance(new, numpy.ndarray) and old.dtype.names is None:
         if old.shape != new.shape:
             yield f"! {name}: {len(old):,} values → {len(new):,}"
             return
         count, largest = differing(old, new)
         if count:
-            apart = "" if math.isnan(largest) else f", by {largest:.6g} at most"
-            yield f"! {name}: {count:,} of {old.size:,} elements differ{apart}"
+            distance = "" if math.isnan(largest) else f", by {largest:.6g} at most"
+            yield f"! {name}: {count:,} of {old.size:,} elements differ{distance}"
     elif isinstance(old, mt.Records | mt.Blob | list):
         if len(old) != len(new):
-            what = "rows" if isinstance(old, mt.Records) else "values"
-            yield f"! {name}: {len(old):,} {what} → {len(new):,}"
+            unit = "rows" if isinstance(old, mt.Records) else "values"
+            yield f"! {name}: {len(old):,} {unit} → {len(new):,}"
         elif isinstance(old, mt.Records):
             for field in old.kind.by_name:
                 yield from compared(f"{name}.{field}", old.column(field), new.column(field))
@@ -115,7 +115,7 @@ def compared(name: str, old: Any, new: Any) -> Iterator[str]:
 
 
 def _same(old: Any, new: Any) -> bool:
-    """Whether two values are equal, NaN to NaN too."""
+    """Return whether two values are equal; NaN equals NaN."""
     if isinstance(old, numpy.ndarray):
         return bool(old.shape == new.shape and differing(old, new)[0] == 0)
     if isinstance(old, Mapping):

@@ -1,4 +1,4 @@
-"""Figures on arrays of any size, taken a piece at a time, so that files larger than memory are no matter."""
+"""Statistics of arrays, computed in pieces so that arrays may be larger than memory."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 import numpy
 
 PIECE = 1 << 20
-"""Elements that are looked at together: some megabytes of float64."""
+"""Elements of a piece: some megabytes of float64."""
 HEADINGS = ("min", "max", "mean", "std", "NaN")
 
 
 def pieces(*arrays: Any) -> Iterator[tuple[Any, ...]]:
-    """Arrays of one size as flat pieces of so many elements."""
+    """Iterate over arrays of the same size in flat pieces of ``PIECE`` elements."""
     flat = [array.reshape(-1) for array in arrays]
     for start in range(0, len(flat[0]), PIECE):
-        yield tuple(one[start : start + PIECE] for one in flat)
+        yield tuple(array[start : start + PIECE] for array in flat)
 
 
 def numbers(array: Any) -> Any:
-    """Integers as they are, booleans as 0 and 1, other numbers as float64; None for what has no order."""
+    """Return integers unchanged, booleans as 0 and 1, other numbers as float64; None for types without an order."""
     if array.dtype.kind == "b":
         return array.view(numpy.uint8)
     if array.dtype.kind in "iu" and array.dtype.names is None:
@@ -32,7 +32,7 @@ def numbers(array: Any) -> Any:
 
 
 def figures(array: Any) -> tuple[str, ...]:
-    """Least, largest, mean and standard deviation (of the whole, not of a sample) of what is no NaN, and the NaNs.
+    """Return the least, the largest, the mean and the population standard deviation without NaNs, and the NaN count.
 
     >>> figures(numpy.array([1, 2, 3, numpy.nan]))
     ('1', '3', '2', '0.816497', '1')
@@ -40,26 +40,28 @@ def figures(array: Any) -> tuple[str, ...]:
     count = nans = 0
     least: Any = math.inf
     largest: Any = -math.inf
-    mean = squares = 0.0  # squares: of the distances from the mean
+    mean = squares = 0.0  # squares: the sum of squared distances from the mean
     for (piece,) in pieces(array):
-        found = numbers(piece)
-        if found is None:
+        values = numbers(piece)
+        if values is None:
             return ()
-        if found.dtype.kind == "f":
-            good = found[~numpy.isnan(found)]
-            nans += len(found) - len(good)
-            found = good
-        if not len(found):
+        if values.dtype.kind == "f":
+            good = values[~numpy.isnan(values)]
+            nans += len(values) - len(good)
+            values = good
+        if not len(values):
             continue
-        least, largest = min(least, found.min().item()), max(largest, found.max().item())
-        with numpy.errstate(invalid="ignore", over="ignore"):  # infinite values have an infinite mean or none
-            wide = found.astype(numpy.float64)
-            own = float(wide.mean())
-            apart = float(((wide - own) ** 2).sum())
-            step = own - mean
+        least, largest = min(least, values.min().item()), max(largest, values.max().item())
+        with numpy.errstate(
+            invalid="ignore", over="ignore"
+        ):  # the mean of infinite values is infinite or NaN
+            wide = values.astype(numpy.float64)
+            piece_mean = float(wide.mean())
+            piece_squares = float(((wide - piece_mean) ** 2).sum())
+            step = piece_mean - mean
             total = count + len(wide)
-            # Chan, Golub, LeVeque (1983): two parts' means and squares make those of the whole
-            squares += apart + step * step * count * len(wide) / total
+            # Chan, Golub, LeVeque (1983): combines the means and squares of two parts
+            squares += piece_squares + step * step * count * len(wide) / total
             mean += step * len(wide) / total
         count = total
     if not count:
@@ -71,16 +73,17 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
-def differing(one: Any, other: Any) -> tuple[int, float]:
-    """How many elements of two arrays of one shape differ, and the largest absolute difference (NaN where unknown).
+def differing(old: Any, new: Any) -> tuple[int, float]:
+    """Return how many elements of two arrays of the same shape differ, and the largest absolute difference.
 
-    NaN equals NaN, -0 equals 0. Elements of two types are compared as numbers.
+    The difference is NaN if it is unknown. NaN equals NaN, -0 equals 0. Arrays of different types are compared as
+    numbers.
 
     >>> differing(numpy.array([1.0, 2.0, numpy.nan]), numpy.array([1.0, 2.5, numpy.nan]))
     (1, 0.5)
     """
     count, largest = 0, math.nan
-    for first, second in pieces(one, other):
+    for first, second in pieces(old, new):
         a, b = numbers(first), numbers(second)
         if a is None or b is None:
             a, b = first, second
@@ -94,11 +97,11 @@ def differing(one: Any, other: Any) -> tuple[int, float]:
 
 
 def _distance(a: Any, b: Any) -> float:
-    if a.dtype.kind in "iu" and b.dtype.kind in "iu":  # exact, where float64 is not
+    if a.dtype.kind in "iu" and b.dtype.kind in "iu":  # exact, which float64 is not for large integers
         return float(numpy.abs(a.astype(object) - b.astype(object)).max())
     if a.dtype.kind not in "iufc" or b.dtype.kind not in "iufc":
         return math.nan
     with numpy.errstate(invalid="ignore", over="ignore"):
-        apart = numpy.abs(a - b)
-    apart = apart[~numpy.isnan(apart)]
-    return float(apart.max()) if len(apart) else math.nan
+        distances = numpy.abs(a - b)
+    distances = distances[~numpy.isnan(distances)]
+    return float(distances.max()) if len(distances) else math.nan

@@ -1,4 +1,4 @@
-"""What ``inspect``, ``convert`` and ``diff`` know of a file: its parts by name, over all shards, none of them read."""
+"""``Checkpoint``: an open file or its shards, as ``inspect``, ``convert`` and ``diff`` see them: parts by name."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from weft.metatensor.tensors import TensorKind
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One file, or the shards behind an index, open."""
+    """An open file, or the open shards behind an index. Parts are read only when they are accessed."""
 
     path: Path
     files: list[mt.File]
     notes: dict[str, str]
-    """What ``weft.save`` noted on the tree, by path; empty for files of others."""
+    """The notes of ``weft.save`` on the tree, by path; empty for files of other writers."""
     pattern: str | None = None
-    """Which names are looked at: ``fnmatch``'s ``* ? [...]``; ``None`` for all."""
+    """The pattern of the selected names, as in ``fnmatch`` (``* ? [...]``); None for all."""
 
     @property
     def parts(self) -> dict[str, Stored]:
-        """The parts of all files by name, in order; those that fit the pattern, where there is one."""
+        """The parts of all files by name, in order; with a pattern those that match it."""
         return {
             name: Stored(file, name)
             for file in self.files
@@ -45,22 +45,22 @@ class Checkpoint:
 
     @property
     def is_safetensors(self) -> bool:
-        """Whether all of its files are safetensors files."""
+        """Whether all files are safetensors files."""
         return all(file.is_safetensors for file in self.files)
 
     @property
     def nones(self) -> list[str]:
-        """Where the tree holds None, which is no part of a file."""
+        """The paths at which the tree holds None, which is no part of a file."""
         return [name for name, note in self.notes.items() if note == NONE]
 
     @property
     def shared(self) -> dict[str, str]:
-        """Names of a tensor that is stored under another name, which is given."""
+        """The other names of shared tensors, each with the name under which the tensor is stored."""
         return {name: note.removeprefix(SAME) for name, note in self.notes.items() if note.startswith(SAME)}
 
     @property
     def named(self) -> dict[str, Stored]:
-        """``parts``, those that share a tensor with another under their own names too."""
+        """``parts``, with shared tensors under all of their names."""
         parts = self.parts
         for name, other in self.shared.items():
             if other not in parts or name in parts:
@@ -77,46 +77,46 @@ class Checkpoint:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The metadata of all files, without weft's own; ``FormatError`` where shards say different things."""
-        found: dict[str, Any] = {}
+        """The metadata of all files, without weft's notes; raises ``FormatError`` if shards contradict each other."""
+        merged: dict[str, Any] = {}
         for file in self.files:
             for name, value in file.metadata.items():
                 if name == NOTES:
                     continue
-                if found.setdefault(name, value) != value:
+                if merged.setdefault(name, value) != value:
                     raise FormatError(
                         mistake(f"{file.path!r}", f"metadata {name!r}", repr(value)[:80],
-                                f"{found[name]!r:.80}, as in the shards before")
+                                f"{merged[name]!r:.80}, as in the shards before")
                     )  # fmt: skip
-        return found
+        return merged
 
 
 @contextmanager
 def checkpoint(path: str, pattern: str | None = None) -> Iterator[Checkpoint]:
     """Open a file, an index of shards, or the shards that were saved under a name.
 
-    With a ``pattern`` only the parts whose names fit it count; ``ArgumentError`` where none does.
+    A ``pattern`` selects the parts whose names match; raises ``ArgumentError`` if no part does.
     """
     with _as_metatensor(Path(path)) as source, shards.read(source) as (files, notes):
         texts = isinstance(notes, Mapping) and all(isinstance(note, str) for note in notes.values())
         if notes is not None and not texts:
             raise FormatError(mistake(f"{path!r}", f"metadata {NOTES!r}", repr(notes)[:80], "texts by path"))
-        found = Checkpoint(Path(path), files, dict(notes or {}), pattern)
+        opened = Checkpoint(Path(path), files, dict(notes or {}), pattern)
         if pattern is not None:
-            if not found.parts:
+            if not opened.parts:
                 raise ArgumentError(
                     mistake(f"{path!r}", "--match", repr(pattern), "a pattern that fits the name of a part")
                 )
-            found = replace(found, notes=_notes_of(found))
-        yield found
+            opened = replace(opened, notes=_notes_of(opened))
+        yield opened
 
 
-def _notes_of(found: Checkpoint) -> dict[str, str]:
-    """The notes on the parts that fit, and on what they lie in; lists of which a part is left are no lists any more."""
-    names = set(found.parts)
+def _notes_of(opened: Checkpoint) -> dict[str, str]:
+    """Return the notes on the selected parts and on their containers; an incomplete list is no longer a list."""
+    names = set(opened.parts)
     return {
         path: note
-        for path, note in found.notes.items()
+        for path, note in opened.notes.items()
         if path in names
         or note in (DOTTED, NUMBERED)
         and any(name.startswith(f"{path}.") or not path for name in names)
@@ -125,7 +125,7 @@ def _notes_of(found: Checkpoint) -> dict[str, str]:
 
 @contextmanager
 def _as_metatensor(source: Path) -> Iterator[Path]:
-    """The same file, or the tree of a PyTorch checkpoint in a temporary one."""
+    """Yield the same file, or for a PyTorch checkpoint a temporary metatensor file with its tree."""
     if source.name.endswith(shards.INDEX) or not source.exists():
         yield source
         return
@@ -135,18 +135,18 @@ def _as_metatensor(source: Path) -> Iterator[Path]:
         yield source
         return
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder, f"{source.stem}.mt")
-        save(load(source, device="cpu"), made)
-        yield made
+        converted = Path(folder, f"{source.stem}.mt")
+        save(load(source, device="cpu"), converted)
+        yield converted
 
 
 def elements(kind: Kind) -> int:
-    """How many elements a tensor has, 0 for what is none."""
+    """Return the number of elements of a tensor, 0 for other kinds."""
     return kind.size // kind.element.itemsize if isinstance(kind, TensorKind) and kind.size else 0
 
 
 def size(count: int) -> str:
-    """Bytes for people, by powers of ten as files are counted.
+    """Return a number of bytes as readable text, in powers of ten.
 
     >>> size(999), size(1_250_000)
     ('999 bytes', '1.2 MB')

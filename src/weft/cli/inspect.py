@@ -1,4 +1,4 @@
-"""``weft inspect``: the parts of a file as a tree of names, with types, shapes and sizes; figures when asked for."""
+"""``weft inspect``: list the parts of a file as a tree of names, with types, shapes, sizes, and optional statistics."""
 
 from __future__ import annotations
 
@@ -23,21 +23,23 @@ from weft.metatensor.tensors import TensorKind
 from weft.metatensor.variable import Indirect
 
 MOST_FIELDS = 100
-"""Fields of a dataset's rows that are listed."""
-MOST_LETTERS = 60
-"""Letters of a name or a value that are shown."""
+"""The most fields of a dataset's rows that are listed."""
+MOST_CHARACTERS = 60
+"""The most characters of a name or a value that are shown."""
 MOST_LEVELS = 32
-"""Levels of the tree; names with more dots keep the rest of them."""
+"""The most levels of the tree; further dots stay part of the name."""
 READ = 1000
-"""Bytes of a single value that is read to be shown."""
+"""The most bytes of a single value that is read and shown."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
+    """Add the command's arguments."""
     parser.add_argument("file", help="a .mt, .safetensors or .pt file, or the .index.json of shards")
-    parser.add_argument("--match", metavar="PATTERN", help="only parts whose names fit, such as 'layers.0.*'")
     parser.add_argument(
-        "--depth", type=int, metavar="N", help="levels of names to show; what lies deeper is added up"
+        "--match", metavar="PATTERN", help="only parts whose names match, such as 'layers.0.*'"
+    )
+    parser.add_argument(
+        "--depth", type=int, metavar="N", help="levels of names to show; deeper parts are summed up"
     )
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--stats", action="store_true", help="least, largest, mean, standard deviation, NaNs")
@@ -62,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the tree: the name within its parent, how deep it is, and the columns beside it."""
+    """A line of the tree: the name within its parent, the level, and further columns."""
 
     name: str
     level: int
@@ -72,13 +74,13 @@ class Line:
 
 
 def report(opened: Checkpoint, stats: bool = False, depth: int | None = None) -> Iterator[str]:
-    """The lines that describe a file: what it is, the tree of its parts, its metadata's names.
+    """Iterate over the lines that describe a file: a summary, the tree of its parts, and the names of its metadata.
 
-    ``depth``: levels of names that are shown; a group at the last level shows how many parts and bytes it has.
+    ``depth``: the levels of names to show; a group at the last level shows its number of parts and bytes.
     """
     lines = list(
         _tree(opened, stats) if depth is None else _groups(opened, depth)
-    )  # not half, if there is a mistake
+    )  # a list, so that an error comes before the first line
     yield _summary(opened)
     if stats:
         lines.insert(0, Line("", 0, "", "", HEADINGS))
@@ -109,7 +111,7 @@ def _summary(opened: Checkpoint) -> str:
 
 
 def _tree(opened: Checkpoint, stats: bool) -> Iterator[Line]:
-    """A line for each part, and one for each group of names that it is the first of."""
+    """Iterate over a line for each part, with a line for each group before its first part."""
     rows: list[tuple[str, Stored | str]] = list(opened.parts.items())
     rows += [(name, "None") for name in opened.nones]
     rows += [(name, f"same as {_name(other)}") for name, other in opened.shared.items()]
@@ -128,7 +130,7 @@ def _tree(opened: Checkpoint, stats: bool) -> Iterator[Line]:
 
 
 def _groups(opened: Checkpoint, depth: int) -> Iterator[Line]:
-    """A line for each group of the first levels, with its parts and bytes; a part that lies higher is shown itself."""
+    """Iterate over a line for each group of the first levels, with its parts and bytes; higher parts get their line."""
     groups: dict[tuple[str, ...], list[Stored]] = {}
     for name, part in opened.parts.items():
         groups.setdefault(tuple(name.split(".", MOST_LEVELS)[:depth]), []).append(part)
@@ -141,7 +143,7 @@ def _groups(opened: Checkpoint, depth: int) -> Iterator[Line]:
 
 
 def _together(rows: list[tuple[str, Stored | str]]) -> Iterator[tuple[str, Stored | str]]:
-    """Names of one group one after another, groups in the order of their first names."""
+    """Iterate over the rows with each group's names adjacent, groups in the order of their first names."""
     order: dict[str, Any] = {}
     for name, part in rows:
         inner = order
@@ -151,13 +153,13 @@ def _together(rows: list[tuple[str, Stored | str]]) -> Iterator[tuple[str, Store
         inner[last] = name, part
     stack = [iter(order.values())]
     while stack:
-        found = next(stack[-1], None)
-        if found is None:
+        entry = next(stack[-1], None)
+        if entry is None:
             stack.pop()
-        elif isinstance(found, dict):
-            stack.append(iter(found.values()))
+        elif isinstance(entry, dict):
+            stack.append(iter(entry.values()))
         else:
-            yield found
+            yield entry
 
 
 def _part(part: Stored, name: str, level: int, stats: bool) -> Iterator[Line]:
@@ -187,15 +189,15 @@ def _part(part: Stored, name: str, level: int, stats: bool) -> Iterator[Line]:
 
 
 def _type(kind: Kind) -> str:
-    """The type of a value; that it is found through an index is the file's business."""
+    """Return the type of a value, without the index through which it is found."""
     return printable((kind.target if isinstance(kind, Indirect) else kind).describe())
 
 
 def _value(value: Any) -> str:
     text = printable(repr(value))
-    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…"
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…"
 
 
 def _name(text: str) -> str:
-    """A name as it is shown: a file may hold names of any length, of any letters."""
-    return printable(text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}…")
+    """Return a name as it is shown: shortened, and without control characters."""
+    return printable(text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…")

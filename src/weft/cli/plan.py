@@ -1,4 +1,4 @@
-"""``weft plan DIRECTORY``: what a saved plan does: its state, its dispatches with their costs, its memory."""
+"""``weft plan DIRECTORY``: show a saved plan: its state, its dispatches with their costs, its memory."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ if TYPE_CHECKING:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """The arguments of the command."""
-    parser.add_argument("directory", help="what CompiledPlan.save wrote")
+    """Add the command's arguments."""
+    parser.add_argument("directory", help="a directory that CompiledPlan.save wrote")
     parser.add_argument("--graph", action="store_true", help="print the graph as well, node by node")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report of a saved plan."""
-    from weft.compiler.plans import read_plan  # what it needs takes longer to load than `weft devices` to run
+    from weft.compiler.plans import (
+        read_plan,
+    )  # imported here, because the import takes longer than `weft devices`
 
     print(report(read_plan(arguments.directory), arguments.graph))
     return 0
 
 
 def report(saved: SavedPlan, graph: bool = False) -> str:
-    """The report as text: what was saved and for what, then what a call of it does."""
+    """Return the report as text: the saved plan and its target, then the work of a call."""
     profile = saved.profile
     features = ", ".join(sorted(profile.features)) or "no features"
     lines = [

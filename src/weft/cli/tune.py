@@ -1,4 +1,4 @@
-"""``weft tune``: measure which kernels are fastest for the products of a program, and keep that for this machine."""
+"""``weft tune``: measure the fastest kernels for a program's matrix products and folds, and keep the choices."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from weft.tensors.creation import ones
 from weft.tensors.tensor import Tensor
 
 EXAMPLE = "example"
-"""The function of a file that gives what is to be tuned, where no other is named."""
+"""The default name of the function in a file that returns the function to tune."""
 SIZES = {True: (64, 128, 256), False: (256, 512, 1024, 2048, 4096)}
-"""Square products that are measured where no file is given: for a software rasteriser, and for hardware."""
+"""The square products that are measured without a file: for a software rasteriser, and for hardware."""
 
 Example = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
+    """Add the command's arguments."""
     parser.add_argument(
         "program", nargs="?",
-        help="a Python file, or file.py:name, whose function (named example, unless told) takes nothing and gives "
-        "what to tune: a function and a tuple of its arguments; without a file some square products are measured",
+        help="a Python file, or file.py:name; its function (by default `example`) takes no arguments and returns a "
+        "function to tune and a tuple of its arguments; without a file some square products are measured",
     )  # fmt: skip
     parser.add_argument(
-        "--device", help="the device to tune for, as in `weft devices`; the default one if not given"
+        "--device", help="the device to tune for, as in `weft devices`; by default the default device"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Tune, and print what was found."""
+    """Tune, and print the choices."""
     device = devices.default() if arguments.device is None else devices.open(arguments.device)
     with devices.using(device.name):
         if arguments.program is None:
@@ -52,32 +52,35 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def squares(device: str, sizes: tuple[int, ...]) -> Example:
-    """Products of square matrices as they lie, and with either one transposed."""
+    """Return a function of products of square matrices, plain and with either operand transposed, and its arguments."""
 
     def products(*given: Tensor) -> list[Tensor]:
-        return [one for x in given for one in (x @ x, x @ x.transpose(0, 1), x.transpose(0, 1) @ x)]
+        return [product for x in given for product in (x @ x, x @ x.transpose(0, 1), x.transpose(0, 1) @ x)]
 
     return products, tuple(ones(size, size, device=device) for size in sizes)
 
 
 def example(named: str) -> Example:
-    """What a file's function gives; ``ArgumentError`` for a file or a function that is not there."""
+    """Return the result of a file's function; raise ``ArgumentError`` for a missing file or function."""
     path, _, name = named.rpartition(":") if not Path(named).exists() else (named, "", "")
     if not path:
         path, name = named, ""
     name = name or EXAMPLE
     if not Path(path).is_file():
         raise ArgumentError(mistake("tune", "program", repr(named), "a Python file, or file.py:function"))
-    made = runpy.run_path(path, run_name="weft_tune").get(name)
-    if not callable(made):
+    function = runpy.run_path(path, run_name="weft_tune").get(name)
+    if not callable(function):
         raise ArgumentError(mistake("tune", "program", repr(named), f"a file with a function {name}()"))
-    found = made()
+    result = function()
     if not (
-        isinstance(found, tuple) and len(found) == 2 and callable(found[0]) and isinstance(found[1], tuple)
+        isinstance(result, tuple)
+        and len(result) == 2
+        and callable(result[0])
+        and isinstance(result[1], tuple)
     ):
         raise ArgumentError(
             mistake(
-                "tune", f"what {name}() gives", type(found).__name__, "(function, tuple of its arguments)"
+                "tune", f"what {name}() gives", type(result).__name__, "(function, tuple of its arguments)"
             )
         )
-    return found
+    return result

@@ -1,4 +1,4 @@
-"""Files: state dicts as safetensors, any tree as metatensor, shards of either, and whole trainings."""
+"""File formats: state dicts as safetensors, trees of values as metatensor, shards of both, and whole trainings."""
 
 from weft.io.files import load, save
 from weft.io.training import Resumed, load_training, save_training

@@ -1,7 +1,7 @@
 """``weft.save`` and ``weft.load``: state dicts as safetensors, trees as metatensor, checkpoints of PyTorch (``.pt``).
 
-A file is written whole or not at all. Reading one runs no code: safetensors and metatensor are a header and raw bytes,
-and PyTorch's pickles are read by a machine that calls nothing they name (``weft.io.pickles``).
+Writes are atomic. Reading a file runs no code from it: safetensors and metatensor are a header and raw bytes, and
+PyTorch's pickles are read by an interpreter that calls only functions of a fixed table (``weft.io.pickles``).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ PYTORCH = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle", ".tar")
 """Suffixes of PyTorch's checkpoints."""
 SUFFIXES = (*SAFETENSORS, *METATENSOR, *PYTORCH)
 PICKLES = tuple(bytes((0x80, protocol)) for protocol in (2, 3, 4, 5))
-"""How pickles begin; PyTorch's newer checkpoints are zip archives with one inside."""
+"""The first bytes of pickles. PyTorch's newer checkpoints are zip archives that contain a pickle."""
 RESERVED = "weft."
-"""How the names of metadata begin that these functions keep for themselves."""
+"""The prefix of metadata names that are reserved for these functions."""
 WIDER = {"U16": "int32"}
-"""Types of safetensors that weft lacks, and a type that holds all of their values."""
+"""Types of safetensors that weft lacks, each with a type that represents all of its values."""
 
 
 def save(
@@ -48,26 +48,28 @@ def save(
     metadata: Mapping[str, Any] | None = None,
     max_shard_size: int | str | None = None,
 ) -> None:
-    """Write a state dict or a tree of values to a file, atomically; the name's suffix says in which format.
+    """Write a state dict or a tree of values to a file, atomically, in the format of the name's suffix.
 
-    ``.safetensors`` takes a dict of tensors by name; its ``metadata`` are texts. ``.mt`` (metatensor) takes dicts,
-    lists and tuples of tensors, NumPy arrays, numbers, texts, bytes and None, however nested; ``metadata`` is any
-    JSON. ``.pt``, ``.pth``, ``.bin`` and ``.ckpt`` are PyTorch's checkpoints, of tensors, numbers, texts and None.
-    Tensors are written one after another, each read from its device when its turn comes; a tensor that a tree
-    holds twice is written once. Above ``max_shard_size`` (bytes, or a text as ``"5GB"``) the tensors are spread over
-    files beside ``f``, which ``f + ".index.json"`` lists, as Hugging Face's libraries do it.
+    ``.safetensors`` takes a dict of tensors by name; its ``metadata`` maps strings to strings. ``.mt`` (metatensor)
+    takes nested dicts, lists and tuples of tensors, NumPy arrays, numbers, texts, bytes and None; its ``metadata`` is
+    any JSON object. ``.pt``, ``.pth``, ``.bin`` and ``.ckpt`` are PyTorch's checkpoints, of tensors, numbers, texts and
+    None. Each tensor is read from its device when it is written; a tensor that a tree holds twice is written once.
+    With more than ``max_shard_size`` bytes (a number, or a text as ``"5GB"``) the tensors are spread over files beside
+    ``f``, listed in ``f + ".index.json"``, as Hugging Face's libraries do.
 
     Args:
         obj: the state dict or tree.
-        f: a name, or a file open for writing (``io.BytesIO``). A file takes metatensor unless its own name says
-            otherwise, at its position, and not atomically.
-        metadata: what the header says besides.
-        max_shard_size: the most bytes of one file.
+        f: a name, or a file open for writing (``io.BytesIO``). An open file is written at its position, not
+            atomically, as metatensor unless its name has another suffix.
+        metadata: the metadata of the header.
+        max_shard_size: the most bytes of a file.
 
     Raises:
-        ArgumentTypeError: naming the place of what cannot be saved: a module, say, in place of its state dict.
+        ArgumentTypeError: naming the place of a value that cannot be saved, for example a module in place of its
+            state dict.
         ArgumentError: for another suffix.
-        PathError: for a path that names no regular file. A failure leaves an older file as it was and no other file.
+        PathError: for a path that names no regular file. After an error an existing file is unchanged, and no other
+            file remains.
 
     >>> import tempfile, os, weft as wf
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -127,7 +129,7 @@ def _refuse_module(obj: Any) -> None:
 
 
 def _save_to_stream(obj: Any, stream: Any, metadata: Any, max_shard_size: Any) -> None:
-    """Write through a temporary file, so that a tree that cannot be saved leaves the stream as it was."""
+    """Write through a temporary file, so that the stream stays unchanged if a tree cannot be saved."""
     if max_shard_size is not None:
         raise ArgumentError(
             mistake("save", "max_shard_size", max_shard_size, "None for an open file", "give a name")
@@ -159,7 +161,7 @@ def _metadata(given: Any, texts: bool) -> dict[str, Any]:
 
 
 def _state(obj: Any) -> dict[str, Tensor]:
-    """A flat dict of tensors, checked."""
+    """Return ``obj`` checked to be a flat dict of tensors."""
     if not isinstance(obj, Mapping):
         hint = "use .state_dict()" if hasattr(obj, "state_dict") else ""
         raise ArgumentTypeError(
@@ -177,7 +179,7 @@ def _state(obj: Any) -> dict[str, Tensor]:
 
 
 def _pending(tensor: Tensor) -> mt.Pending:
-    """A tensor that is read from its device when it is written."""
+    """Return a tensor as a ``Pending``, read from its device when it is written."""
 
     def read() -> Any:
         import numpy
@@ -195,23 +197,23 @@ def load(
     weights_only: bool = True,
     mmap: bool | None = None,
 ) -> Any:
-    """What ``save`` wrote: tensors by name, or the tree, with tensors on ``device`` or the default one.
+    """Read a file that ``save`` wrote: return tensors by name or the tree, on ``device`` or the default device.
 
-    Reads safetensors and metatensor files, by their content, and either in shards, by the name that was saved or by
-    that of the index; and PyTorch's checkpoints (``.pt``) of tensors, numbers, texts and containers of these. Tensors
-    go to the device one by one.
+    Reads safetensors and metatensor files, recognised by their content; shards of both, by the name that was saved or
+    by the name of the index; and PyTorch's checkpoints (``.pt``) of tensors, numbers, texts and containers of these.
+    Tensors are uploaded one after another.
 
     Args:
         f: a name, or a file open for reading (``io.BytesIO``), read from its position.
-        map_location: as ``device``; or, as PyTorch takes it, a dict from the locations that a checkpoint names to
-            devices, or a function of a storage and its location (``lambda storage, location: storage`` is ``"cpu"``).
-        device: where the tensors go.
-        weights_only: as in PyTorch, where False allows a checkpoint to run code; here none is run in either case.
+        map_location: a device; or, as in PyTorch, a dict from the locations in a checkpoint to devices, or a function
+            of a storage and its location (``lambda storage, location: storage`` is ``"cpu"``).
+        device: the device of the tensors.
+        weights_only: as in PyTorch, where False allows a checkpoint to run code; weft runs none in either case.
         mmap: accepted as in PyTorch; files on disk are always mapped.
 
     Raises:
-        FormatError: naming the file and the field that is wrong, the tensor of a type that weft lacks, or the class
-            or function that a checkpoint asks for.
+        FormatError: naming the file and the field that is wrong, a tensor whose type weft lacks, or a class or
+            function in a checkpoint that is not allowed.
         PathError: for a path that names no regular file.
 
     >>> import io, weft as wf
@@ -234,7 +236,7 @@ def load(
 
 @contextmanager
 def _spooled(stream: Any) -> Iterator[tuple[Path, str]]:
-    """The rest of a stream as a file, and how errors name it."""
+    """Yield the rest of a stream as a file, and the name of the stream for messages."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "stream")
         with open(path, "wb") as file:
@@ -266,23 +268,23 @@ def _load(source: Path, place: Callable[[str], devices.Device], named: str) -> A
 
 
 def is_pytorch(start: bytes) -> bool:
-    """Return whether a file is a checkpoint of PyTorch, by its first 9 bytes.
+    """Return whether the first 9 bytes of a file are those of a checkpoint of PyTorch.
 
-    The header of the other formats begins at byte 8 with a brace; its length before may look like a pickle's beginning.
+    In the other formats byte 8 is the brace of the header; the length before it may look like the start of a pickle.
     """
     return start[8:] != b"{" and (start.startswith(b"PK\x03\x04") or start[:2] in PICKLES)
 
 
 def _value(file: mt.File, name: str, kind: Kind, device: devices.Device | None) -> Any:
-    """A part of a file: a tensor on the device (a NumPy array where there is none), or a Python value."""
+    """Return a part of a file: a tensor on the device (a NumPy array if ``device`` is None), or a Python value."""
     if not isinstance(kind, TensorKind):
-        found = file[name]
-        if isinstance(found, mt.Records | mt.Blob):
+        value = file[name]
+        if isinstance(value, mt.Records | mt.Blob):
             raise FormatError(
                 mistake("load", f"{file.path!r}: {name!r}", kind.describe(), "tensors and single values",
                         "read datasets with weft.metatensor.open(path)")
             )  # fmt: skip
-        return found
+        return value
     view = file[name]
     if device is None:
         return view.copy()
@@ -295,19 +297,19 @@ def _value(file: mt.File, name: str, kind: Kind, device: devices.Device | None) 
 
 
 def _dtype(name: str, place: str) -> dtypes.DType:
-    """The type of a tensor in a file; a wider one, with a warning, where weft lacks it and another holds its values."""
-    if _is_ours(TENSORS[name]):
+    """Return the type of a tensor in a file; for a type that weft lacks a wider type, with a warning."""
+    if _is_supported(TENSORS[name]):
         return dtypes.named(TENSORS[name])
     if name not in WIDER:
-        own = [key for key, numpy in TENSORS.items() if _is_ours(numpy)]
-        raise FormatError(mistake("load", place, name, f"one of {', '.join([*own, *WIDER])}"))
+        native = [key for key, numpy in TENSORS.items() if _is_supported(numpy)]
+        raise FormatError(mistake("load", place, name, f"one of {', '.join([*native, *WIDER])}"))
     warnings.warn(
         f"load: {place} is {name}, which weft lacks: read as {WIDER[name]}", UserWarning, stacklevel=5
     )
     return dtypes.named(WIDER[name])
 
 
-def _is_ours(name: str) -> bool:
+def _is_supported(name: str) -> bool:
     try:
         dtypes.named(name)
     except WeftError:

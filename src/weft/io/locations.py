@@ -1,4 +1,4 @@
-"""Where loaded tensors go: ``device``, or PyTorch's ``map_location`` in its forms."""
+"""The device of loaded tensors: ``device``, or PyTorch's ``map_location`` in all its forms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MapLocation = str | Mapping[str, str] | Callable[[Any, str], Any] | None
 
 
 class StoredTensor:
-    """What a ``map_location`` function is given for a storage: it can only say where its data goes."""
+    """The storage that a ``map_location`` function gets: it has only a location."""
 
     def __init__(self, location: str) -> None:
         self.location = location
@@ -24,24 +24,24 @@ class StoredTensor:
 
 
 def placing(map_location: MapLocation, device: str | None) -> Callable[[str], Device]:
-    """Return a function from the location that a file names (empty where it names none) to a device.
+    """Return a function from the location that a file names (empty if it names none) to a device.
 
     Raises:
-        ArgumentError: where both arguments are given, or a function gives something other than a storage.
+        ArgumentError: if both arguments are given, or if a function returns something other than a storage.
         ArgumentTypeError: for a ``map_location`` of another type.
-        DeviceError: for a device that is not there.
+        DeviceError: for a device that does not exist.
     """
     if device is not None and map_location is not None:
         raise ArgumentError(mistake("load", "device and map_location", "both given", "one of them"))
-    asked: Any = map_location if device is None else device
-    if asked is None:
+    target: Any = map_location if device is None else device
+    if target is None:
         return lambda _: devices.default()
-    if isinstance(asked, Mapping):
-        table = {str(key): _opened(value) for key, value in asked.items()}
+    if isinstance(target, Mapping):
+        table = {str(key): _opened(value) for key, value in target.items()}
         return lambda location: table.get(location) or devices.default()
-    if callable(asked):
-        return lambda location: _asked(asked, location)
-    opened = _opened(asked)
+    if callable(target):
+        return lambda location: _mapped(target, location)
+    opened = _opened(target)
     return lambda _: opened
 
 
@@ -58,14 +58,14 @@ def _opened(name: Any) -> Device:
     return devices.open(str(name))
 
 
-def _asked(function: Callable[[Any, str], Any], location: str) -> Device:
-    found = function(StoredTensor("cpu"), location or "cpu")
-    if found is None:
+def _mapped(function: Callable[[Any, str], Any], location: str) -> Device:
+    storage = function(StoredTensor("cpu"), location or "cpu")
+    if storage is None:
         return devices.default()
-    if not isinstance(found, StoredTensor):
+    if not isinstance(storage, StoredTensor):
         raise ArgumentError(
             mistake(
-                "load", "what map_location returned", repr(found)[:80], "the storage it was given, or None"
+                "load", "what map_location returned", repr(storage)[:80], "the storage it was given, or None"
             )
         )
-    return devices.open(found.location)
+    return devices.open(storage.location)

@@ -1,8 +1,8 @@
-"""Pickles as data: a machine that reads plain values and calls nothing but the functions of a given table.
+"""An interpreter for pickles that reads plain values and calls only the functions of a given table.
 
-A pickle is a program for a stack machine (``pickletools`` describes it and parses it here). Most of its instructions
-put together numbers, texts and containers; ``GLOBAL`` with ``REDUCE`` calls any function of any module, which is how
-reading a pickle runs code. Here a global is looked up in a table of the reader's own, and any other is refused by name.
+A pickle is a program for a stack machine (``pickletools`` documents and parses it). Most of its instructions build
+numbers, texts and containers. ``GLOBAL`` with ``REDUCE`` calls any function of any module, and so Python's reader runs
+code. Here a global is looked up in a table; a name that is not in the table is refused.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import IO, Any
 from weft.errors import FormatError, WeftError, mistake
 
 MOST_CONTAINED = 50_000_000
-"""Instructions of a pickle; each takes at least a byte, and a state dict of a million tensors has some 50 million."""
+"""The most instructions of a pickle, each at least a byte. A state dict of a million tensors has some 50 million."""
 
 KEYS = (str, int, float, bool, bytes, type(None))
-"""Types of keys and of members of sets: hashing a nested tuple can take time exponential in the size of its pickle."""
+"""Types of keys and set members: hashing a nested tuple may take time exponential in the size of its pickle."""
 
 
 class Mark:
-    """The place on the stack from which ``MARK`` collects."""
+    """The marker that ``MARK`` pushes on the stack."""
 
 
 MARK = Mark()
@@ -40,7 +40,7 @@ IGNORED = frozenset(("PROTO", "FRAME", "STOP"))
 
 
 class Global:
-    """A function of the table by its name, which ``REDUCE`` calls with its arguments."""
+    """A function of the table with its name; ``REDUCE`` calls it."""
 
     def __init__(self, name: str, value: Any) -> None:
         self.name, self.value = name, value
@@ -50,11 +50,11 @@ class Machine:
     """Reads one pickle from a stream.
 
     Args:
-        where: how errors name the file.
-        names: values and functions by ``module.name``. A function is called with the arguments in the pickle; it
+        where: the file's name in messages.
+        names: values and functions by ``module.name``. A function is called with the arguments in the pickle, and
             raises ``FormatError`` for arguments that do not fit.
-        persistent: gives the object of a persistent identifier.
-        refused: the end of the error for a name that is not in the table.
+        persistent: returns the object of a persistent identifier.
+        refused: the last part of the message for a name that is not in the table.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class Machine:
         self.memo: dict[int, Any] = {}
 
     def load(self, stream: IO[bytes]) -> Any:
-        """Return the value of the pickle at the stream's position, which is then behind it.
+        """Return the value of the pickle at the stream's position; the stream is then at the end of the pickle.
 
         Raises:
-            FormatError: for bytes that are no pickle, and for a name that is not in the table.
+            FormatError: for bytes that are not a pickle, and for a name that is not in the table.
         """
         self.stack, self.memo = [], {}
         try:
@@ -122,7 +122,7 @@ class Machine:
                 )
             step(argument)
 
-    # One method for an instruction, named as pickletools names it.
+    # A method for each instruction, with the name that pickletools gives it.
 
     def _tuple(self, _: None) -> None:
         self.stack.append(tuple(self._marked()))
@@ -217,7 +217,7 @@ class Machine:
     _newobj = _reduce
 
     def _build(self, _: None) -> None:
-        """Attributes of a container (``_metadata`` of a state dict) are left out; nothing else has any."""
+        """Drop the attributes of a container (``_metadata`` of a state dict); refuse those of other objects."""
         state = self.stack.pop()
         if not (isinstance(self.stack[-1], OrderedDict) and isinstance(state, dict)):
             raise self._unexpected("a container with attributes", self.stack[-1])
@@ -229,7 +229,7 @@ class Machine:
         self.stack.append(self.persistent(identifier))
 
     def _marked(self) -> list[Any]:
-        """Take off the items above the last mark, and the mark."""
+        """Pop the items above the last mark, and the mark."""
         stack = self.stack
         at = len(stack) - 1
         while stack[at] is not MARK:
@@ -261,6 +261,6 @@ class Machine:
             raise self._unexpected("a value", value)
         return value
 
-    def _unexpected(self, expected: str, found: Any) -> FormatError:
-        given = f"{found.name!r}" if isinstance(found, Global) else f"a {type(found).__name__}"
+    def _unexpected(self, expected: str, value: Any) -> FormatError:
+        given = f"{value.name!r}" if isinstance(value, Global) else f"a {type(value).__name__}"
         return FormatError(mistake(self.where, "the pickle's next value", given, expected))

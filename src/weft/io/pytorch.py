@@ -1,8 +1,8 @@
-"""PyTorch's checkpoints (``.pt``): read without running the code that a pickle may hold, and written.
+"""Reader and writer of PyTorch's checkpoints (``.pt``); the reader runs no code that a pickle may contain.
 
-Two layouts are read. Since PyTorch 1.6 a checkpoint is a zip archive, stored without compression, of a pickle
-(``data.pkl``) and one member of raw bytes a storage; before, it was a sequence of pickles followed by the storages.
-Tensors are persistent identifiers of storages with sizes and strides (``torch/serialization.py``, ``torch/_utils.py``).
+Two layouts are read. Since PyTorch 1.6 a checkpoint is an uncompressed zip archive of a pickle (``data.pkl``) and a
+member of raw bytes for each storage. Before, it was a sequence of pickles followed by the storages. A tensor is a
+persistent identifier of a storage with sizes and strides (``torch/serialization.py``, ``torch/_utils.py``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STORAGES: Mapping[str, str] = {
     "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
     "ByteStorage": "uint8", "BoolStorage": "bool",
 }  # fmt: skip
-"""Classes of typed storages in ``torch``, and the types of their elements."""
+"""The element type of each class of typed storages in ``torch``."""
 CLASSES = {dtype: name for name, dtype in STORAGES.items()}
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -43,19 +43,19 @@ ONLY_STATE = (
 )
 
 Place = Callable[[str], Device]
-"""The device for a location that the file names, such as ``cuda:0``."""
+"""Returns the device for a location that the file names, such as ``cuda:0``."""
 
 
 def read(stream: IO[bytes], where: str, place: Place) -> Any:
     """Return the tree of a checkpoint: tensors, numbers, texts, and containers of these.
 
     Args:
-        stream: the file, seekable, at the checkpoint's beginning.
-        where: how errors name it.
-        place: the device for a location.
+        stream: a seekable file, at the start of the checkpoint.
+        where: the file's name in messages.
+        place: returns the device for a location.
 
     Raises:
-        FormatError: for a damaged file, and for a class or function other than PyTorch's tensors, by its name.
+        FormatError: for a damaged file, and naming a class or function other than those of PyTorch's tensors.
     """
     start = stream.tell()
     zipped = stream.read(4) == b"PK\x03\x04"
@@ -65,21 +65,21 @@ def read(stream: IO[bytes], where: str, place: Place) -> Any:
 
 @dataclass(frozen=True)
 class _Class:
-    """A class of storages; ``None`` for bytes without a type."""
+    """A class of storages; ``dtype`` is None for bytes without a type."""
 
     dtype: DType | None
 
 
 class _Storage:
-    """The elements of a storage: of a type, at a location, in one tensor for all views of it."""
+    """A storage of the file: its type, its location, and the tensors of its elements, which all views share."""
 
     def __init__(self, key: str, dtype: DType | None, location: str, count: int) -> None:
         self.key, self.dtype, self.location, self.count = key, dtype, location, count
-        self.made: dict[DType, Tensor] = {}
+        self.tensors: dict[DType, Tensor] = {}
 
 
 class _Reader:
-    """What the pickle of a checkpoint may name: storages, tensors on them, and plain types."""
+    """The names that the pickle of a checkpoint may use: storages, tensors on them, and plain types."""
 
     def __init__(self, where: str, place: Place, data: Callable[[_Storage], bytes]) -> None:
         self.where, self.place, self.data = where, place, data
@@ -106,9 +106,9 @@ class _Reader:
         self.machine = Machine(where, self.names, self.storage, ONLY_STATE)
 
     def ordered(self, items: Any = ()) -> OrderedDict[Any, Any]:
-        made: OrderedDict[Any, Any] = OrderedDict()
-        self.machine._store(made, [part for item in items for part in item])
-        return made
+        ordered: OrderedDict[Any, Any] = OrderedDict()
+        self.machine._store(ordered, [part for item in items for part in item])
+        return ordered
 
     def storage(self, identifier: Any) -> _Storage:
         kind, cls, key, location, count, *_ = identifier
@@ -116,10 +116,10 @@ class _Reader:
             raise FormatError(
                 mistake(self.where, "a persistent identifier", repr(kind)[:80], "that of a storage")
             )
-        found = self.storages.get(str(key))
-        if found is None:
-            found = self.storages[str(key)] = _Storage(str(key), cls.dtype, str(location), int(count))
-        return found
+        storage = self.storages.get(str(key))
+        if storage is None:
+            storage = self.storages[str(key)] = _Storage(str(key), cls.dtype, str(location), int(count))
+        return storage
 
     def tensor(
         self, storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any = False, *_: Any
@@ -166,12 +166,11 @@ class _Reader:
                 mistake(self.where, f"a tensor of {list(size)} at {offset} with strides {list(stride)}",
                         "outside of its storage", f"one within {whole.shape[0]} elements")
             )  # fmt: skip
-        made = whole.as_strided(tuple(size), tuple(stride), offset)
-        made = made.detach()
-        return made.requires_grad_(True) if requires_grad else made
+        view = whole.as_strided(tuple(size), tuple(stride), offset).detach()
+        return view.requires_grad_(True) if requires_grad else view
 
     def elements(self, storage: _Storage, dtype: DType) -> Tensor:
-        if dtype not in storage.made:
+        if dtype not in storage.tensors:
             data = self.data(storage)
             if len(data) % dtype.itemsize:
                 raise FormatError(
@@ -184,8 +183,8 @@ class _Reader:
             except WeftError as error:
                 error.add_note(f"  while loading storage {storage.key!r} of {self.where}")
                 raise
-            storage.made[dtype] = Tensor.wrap(array)
-        return storage.made[dtype]
+            storage.tensors[dtype] = Tensor.wrap(array)
+        return storage.tensors[dtype]
 
 
 def _read_archive(stream: IO[bytes], where: str, place: Place) -> Any:
@@ -222,21 +221,24 @@ def _read_archive(stream: IO[bytes], where: str, place: Place) -> Any:
         raise FormatError(mistake(where, "byteorder", "big", "little-endian data"))
 
     def data(storage: _Storage) -> bytes:
-        found = member(f"data/{storage.key}")
+        elements = member(f"data/{storage.key}")
         wide = 1 if storage.dtype is None else storage.dtype.itemsize
-        if len(found) != storage.count * wide:
+        if len(elements) != storage.count * wide:
             raise FormatError(
                 mistake(
-                    where, f"data/{storage.key}", f"{len(found)} bytes", f"{storage.count * wide} by data.pkl"
+                    where,
+                    f"data/{storage.key}",
+                    f"{len(elements)} bytes",
+                    f"{storage.count * wide} by data.pkl",
                 )
             )
-        return found
+        return elements
 
     return _Reader(where, place, data).machine.load(io.BytesIO(member("data.pkl")))
 
 
 def _read_legacy(stream: IO[bytes], where: str, place: Place) -> Any:
-    """A checkpoint before PyTorch 1.6. Its pickle precedes the storages, so a second reading makes the tensors."""
+    """Read a checkpoint from before PyTorch 1.6. Its pickle precedes the storages; a second pass builds the tensors."""
     plain = Machine(where, {}, None, ONLY_STATE)
     if plain.load(stream) != LEGACY_MAGIC or plain.load(stream) != LEGACY_VERSION:
         raise FormatError(f"{where} is a pickle, expected a PyTorch checkpoint; {ONLY_STATE}")
@@ -248,7 +250,7 @@ def _read_legacy(stream: IO[bytes], where: str, place: Place) -> Any:
     survey.names |= {name: lambda *_: None for name in survey.names if "_rebuild_" in name}
     survey.machine.load(stream)
     keys = plain.load(stream)
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     for key in keys if isinstance(keys, list) else ():
         storage = survey.storages.get(str(key))
         if storage is None or storage.dtype is None:
@@ -256,15 +258,15 @@ def _read_legacy(stream: IO[bytes], where: str, place: Place) -> Any:
         (count,) = struct.unpack("<q", _exactly(stream, 8, where))
         if count != storage.count:
             raise FormatError(mistake(where, f"storage {key}", f"{count} elements", storage.count))
-        found[storage.key] = _exactly(stream, count * storage.dtype.itemsize, where)
+        contents[storage.key] = _exactly(stream, count * storage.dtype.itemsize, where)
     stream.seek(start)
 
     def data(storage: _Storage) -> bytes:
-        if storage.key not in found:
+        if storage.key not in contents:
             raise FormatError(
                 mistake(where, f"storage {storage.key!r}", "missing", "all that the pickle names")
             )
-        return found[storage.key]
+        return contents[storage.key]
 
     return _Reader(where, place, data).machine.load(stream)
 
@@ -289,7 +291,7 @@ def write(stream: IO[bytes], tree: Any, name: str = "archive") -> None:
     ``torch.load`` reads it with ``weights_only=True``. A tensor that the tree holds twice is written once.
 
     Raises:
-        ArgumentTypeError: naming the place of what the format does not hold.
+        ArgumentTypeError: naming the place of a value that the format does not support.
     """
     pickled = _Pickled()
     data = b"\x80\x02" + b"".join(pickled.value(tree, "the tree", 0)) + b"."
@@ -304,7 +306,7 @@ def write(stream: IO[bytes], tree: Any, name: str = "archive") -> None:
 
 
 class _Pickled:
-    """The instructions of protocol 2 for a tree; ``storages``: tensors by the name of their member."""
+    """Writes the instructions of pickle protocol 2 for a tree; ``storages`` are the tensors by archive member."""
 
     def __init__(self) -> None:
         self.storages: dict[str, Tensor] = {}
@@ -372,7 +374,7 @@ def _name(module: str, name: str) -> bytes:
 
 
 def _scalar(value: Any, place: str) -> bytes:
-    """The instruction that pushes a number, a text or None."""
+    """Return the instruction that pushes a number, a text or None."""
     if isinstance(value, numpy.generic):
         value = value.item()
     if value is None:

@@ -1,8 +1,8 @@
-"""One checkpoint in one file or in several, that is there whole or not at all.
+"""Checkpoints in a single file or in shards, written atomically.
 
-Shards are written first, under names of their own, and count once their index has taken its name (one rename); what
-was there before goes after that. Names and index are as Hugging Face's libraries have them:
-``model.safetensors.index.json`` with ``weight_map``, from names of tensors to names of files.
+Shards are written first, under new names. One rename of the index makes them the checkpoint; then the files of the
+previous checkpoint are removed. Names and index follow Hugging Face's libraries: ``model.safetensors.index.json`` with
+``weight_map``, from names of tensors to names of files.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from weft.metatensor.tensorfile import write_safetensors
 
 INDEX = ".index.json"
 MOST_INDEX = 100_000_000
-"""Bytes of an index."""
+"""The most bytes of an index."""
 MOST_ATTEMPTS = 100
-"""How often the files of a checkpoint are opened anew because a writer replaced it meanwhile."""
+"""How often the files of a checkpoint are opened again if a writer replaces it meanwhile."""
 UNITS = {
     "": 1,
     "KB": 10**3,
@@ -44,7 +44,7 @@ Parts = Mapping[tuple[str, ...], Any]
 
 
 def size_of(given: int | str) -> int:
-    """Bytes, of a number or a text.
+    """Return a number of bytes, given as a number or a text.
 
     >>> size_of("5GB"), size_of("1.5 MiB"), size_of(100)
     (5000000000, 1572864, 100)
@@ -58,34 +58,40 @@ def size_of(given: int | str) -> int:
 
 
 def write(
-    target: Path, parts: Parts, metadata: Mapping[str, Any], own: Mapping[str, Any], limit: int | None,
-    write_one: Callable[[Path, Parts, Mapping[str, Any]], None] | None = None,
+    target: Path, parts: Parts, metadata: Mapping[str, Any], notes: Mapping[str, Any], limit: int | None,
+    write_file: Callable[[Path, Parts, Mapping[str, Any]], None] | None = None,
 ) -> None:  # fmt: skip
-    """Write parts as the file ``target``, or as shards of at most ``limit`` bytes (one part at least each).
+    """Write parts as the file ``target``, or as shards of at most ``limit`` bytes with at least one part each.
 
-    ``write_one`` writes a file of some parts with metadata; else the suffix says how.
+    Args:
+        target: the file's name.
+        parts: values by path.
+        metadata: the metadata of every file.
+        notes: further metadata, of the single file or of the index.
+        limit: the most bytes of a shard; None for a single file.
+        write_file: writes a file of some parts with metadata; by default the function for the suffix.
     """
-    write_one = write_one or _write_one
-    target = target_of("save", target)  # through a link, so that the link stays
+    write_file = write_file or _write_file
+    target = target_of("save", target)  # with symbolic links resolved, so that a link stays a link
     index = target.with_name(target.name + INDEX)
     groups = [dict(parts)] if limit is None else _grouped(parts, limit)
     if len(groups) == 1:
         before = _listed(index)
-        write_one(target, parts, {**metadata, **own})
+        write_file(target, parts, {**metadata, **notes})
         _remove([index, *before])
         _remove_abandoned(target, index)
         return
     target_of("save", index)
     with marking(index) as token:
-        _write_shards(target, index, token, groups, metadata, own, write_one)
+        _write_shards(target, index, token, groups, metadata, notes, write_file)
     _remove_abandoned(target, index)
 
 
 def _write_shards(
     target: Path, index: Path, token: str, groups: list[dict[tuple[str, ...], Any]], metadata: Mapping[str, Any],
-    own: Mapping[str, Any], write_one: Callable[[Path, Parts, Mapping[str, Any]], None],
+    notes: Mapping[str, Any], write_file: Callable[[Path, Parts, Mapping[str, Any]], None],
 ) -> None:  # fmt: skip
-    """Write one file a group and the index that names them, then remove what was there before."""
+    """Write a file for each group and the index that names them, then remove the previous checkpoint."""
     before, had_index = _listed(index), os.path.exists(index)
     names = [
         target.with_name(f"{target.stem}-{token}-{at:05}-of-{len(groups):05}{target.suffix}")
@@ -93,44 +99,44 @@ def _write_shards(
     ]
     try:
         for name, group in zip(names, groups, strict=True):
-            write_one(name, group, metadata)
+            write_file(name, group, metadata)
         total = sum(bytes_of(value) for group in groups for value in group.values())
         where = {
             ".".join(path): name.name for name, group in zip(names, groups, strict=True) for path in group
         }
         text = json.dumps(
-            {"metadata": {"total_size": total, **own}, "weight_map": where}, indent=1, ensure_ascii=False
+            {"metadata": {"total_size": total, **notes}, "weight_map": where}, indent=1, ensure_ascii=False
         )
         with replacing(index) as file:
             file.write(text.encode())
     except BaseException:
         if _listed(index) != names:
             _remove(names)
-        elif not had_index:  # the file that was there before still is
+        elif not had_index:  # the previous checkpoint, a single file, is still there
             _remove([index, *names])
         raise
     _remove([target, *before])
 
 
 def _remove_abandoned(target: Path, index: Path) -> None:
-    """Remove the shards of writers that were killed: those of no running writer that the index does not name.
+    """Remove the shards of killed writers: shards that the index does not name and whose writer does not run.
 
-    Writers are asked for before the index is read: one that ends in between has put its shards there.
+    Running writers are determined before the index is read: if a writer ends in between, the index names its shards.
     """
     shard = re.compile(
         rf"{re.escape(target.stem)}-([0-9a-f]{{8}})-\d{{5}}-of-\d{{5}}{re.escape(target.suffix)}"
     )
-    found = [(entry, match[1]) for entry in entries(target.parent) if (match := shard.fullmatch(entry))]
-    idle = {token for token in {token for _, token in found} if not is_running(index, token)}
+    shards = [(entry, match[1]) for entry in entries(target.parent) if (match := shard.fullmatch(entry))]
+    ended = {token for token in {token for _, token in shards} if not is_running(index, token)}
     named = set(_listed(index))
-    paths = [target.with_name(entry) for entry, token in found if token in idle]
+    paths = [target.with_name(entry) for entry, token in shards if token in ended]
     _remove([path for path in paths if path not in named])
     for path in (target, index):
         remove_abandoned(path)
     remove_abandoned(target.with_name(f"{target.stem}-"), begins=True)
 
 
-def _write_one(path: Path, parts: Parts, metadata: Mapping[str, Any]) -> None:
+def _write_file(path: Path, parts: Parts, metadata: Mapping[str, Any]) -> None:
     if path.suffix.lower() == ".safetensors":
         write_safetensors(path, {".".join(name): value for name, value in parts.items()}, metadata)
         return
@@ -144,7 +150,7 @@ def _write_one(path: Path, parts: Parts, metadata: Mapping[str, Any]) -> None:
 
 
 def bytes_of(value: Any) -> int:
-    """Bytes of a part's data, as far as they count for the size of a shard."""
+    """Return the bytes of a part that count for the size of a shard."""
     if isinstance(value, mt.Pending):
         count = native(TENSORS[value.dtype]).itemsize
         for size in value.shape:
@@ -154,7 +160,7 @@ def bytes_of(value: Any) -> int:
 
 
 def _grouped(parts: Parts, limit: int) -> list[dict[tuple[str, ...], Any]]:
-    """The parts in order, in runs of at most so many bytes."""
+    """Return the parts in order, grouped into runs of at most ``limit`` bytes."""
     groups: list[dict[tuple[str, ...], Any]] = [{}]
     filled = 0
     for path, value in parts.items():
@@ -168,14 +174,14 @@ def _grouped(parts: Parts, limit: int) -> list[dict[tuple[str, ...], Any]]:
 
 
 def _listed(index: Path) -> list[Path]:
-    """The shards that an index names, none where there is no whole index: they are only looked for to be removed."""
+    """Return the shards that an index names, none if there is no valid index: only the removal of shards needs them."""
     try:
-        found = _parsed(index)
+        parsed = _parsed(index)
     except (OSError, FormatError):
         return []
     stem = re.escape(index.name.removesuffix(INDEX).rpartition(".")[0])
     ours = re.compile(rf"{stem}-.*\d+-of-\d+\.\w+")
-    names = dict.fromkeys(found["weight_map"].values())
+    names = dict.fromkeys(parsed["weight_map"].values())
     return [index.with_name(name) for name in names if ours.fullmatch(name)]
 
 
@@ -186,35 +192,35 @@ def _remove(paths: list[Path]) -> None:
 
 
 def _parsed(index: Path) -> dict[str, Any]:
-    """An index as plain data: ``weight_map`` holds plain file names by tensor."""
+    """Return an index as plain data, checked: ``weight_map`` holds plain file names by tensor."""
     where = f"load: {str(index)!r}"
     with os.fdopen(open_regular("load", index), "rb") as file:
         if os.fstat(file.fileno()).st_size > MOST_INDEX:
             raise FormatError(mistake(where, "the index", "longer", f"at most {MOST_INDEX} bytes"))
         data = file.read()
     try:
-        found = json.loads(data)
+        parsed = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{where} is not JSON ({error}), expected an index of shards") from None
-    if not isinstance(found, dict) or not isinstance(found.get("weight_map"), dict):
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("weight_map"), dict):
         raise FormatError(mistake(where, "weight_map", "missing", "an object of file names by tensor"))
-    if not isinstance(found.get("metadata", {}), dict):
-        raise FormatError(mistake(where, "metadata", repr(found["metadata"])[:80], "an object"))
-    for name, shard in found["weight_map"].items():
+    if not isinstance(parsed.get("metadata", {}), dict):
+        raise FormatError(mistake(where, "metadata", repr(parsed["metadata"])[:80], "an object"))
+    for name, shard in parsed["weight_map"].items():
         if not isinstance(shard, str) or shard in ("", ".", "..") or set(shard) & set("/\\:\0"):
             raise FormatError(
                 mistake(
                     where, f"weight_map of {name!r}", repr(shard)[:80], "the name of a file beside the index"
                 )
             )
-    return found
+    return parsed
 
 
 @contextmanager
 def read(source: Path) -> Iterator[tuple[list[mt.File], Any]]:
-    """The open files of a checkpoint, and the notes on its tree, None where it has none.
+    """Yield the open files of a checkpoint, and the notes on its tree, None if it has none.
 
-    A writer may replace the checkpoint while its files are being opened; they are then opened again.
+    If a writer replaces the checkpoint while its files are being opened, they are opened again.
     """
     index = source if source.name.endswith(INDEX) else source.with_name(source.name + INDEX)
     with ExitStack() as stack:
@@ -232,25 +238,25 @@ def read(source: Path) -> Iterator[tuple[list[mt.File], Any]]:
 
 
 def _state(*paths: Path) -> list[tuple[int, int, int] | None]:
-    """What changes when a file is replaced or removed."""
-    found: list[tuple[int, int, int] | None] = []
+    """Return the inode, time and size of each file, which change when the file is replaced; None for a missing file."""
+    states: list[tuple[int, int, int] | None] = []
     for path in paths:
         try:
             state = os.stat(path)
         except OSError:
-            found.append(None)
+            states.append(None)
         else:
-            found.append((state.st_ino, state.st_mtime_ns, state.st_size))
-    return found
+            states.append((state.st_ino, state.st_mtime_ns, state.st_size))
+    return states
 
 
 def _opened(stack: ExitStack, source: Path, index: Path) -> tuple[list[mt.File], Any]:
     if source != index and (os.path.exists(source) or not os.path.exists(index)):
         file = stack.enter_context(mt.open(source))
         return [file], None if file.is_safetensors else file.metadata.get(NOTES, {})
-    found = _parsed(index)
+    parsed = _parsed(index)
     wanted: dict[str, set[str]] = {}
-    for name, shard in found["weight_map"].items():
+    for name, shard in parsed["weight_map"].items():
         wanted.setdefault(shard, set()).add(name)
     files = []
     for shard, names in wanted.items():
@@ -267,4 +273,4 @@ def _opened(stack: ExitStack, source: Path, index: Path) -> tuple[list[mt.File],
             )
         files.append(file)
     plain = all(file.is_safetensors for file in files)
-    return files, None if plain else found.get("metadata", {}).get(NOTES, {})
+    return files, None if plain else parsed.get("metadata", {}).get(NOTES, {})

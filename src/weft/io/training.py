@@ -1,4 +1,4 @@
-"""A whole training in one file: all that has a state, the random numbers, how far it is, and what it is about."""
+"""``save_training`` and ``load_training``: state dicts, random state, step and metadata of a training in a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIELDS = ("version", "parts", "random", "step", "metadata")
 
 @dataclass(frozen=True)
 class Resumed:
-    """What ``load_training`` gives back: the number of steps that were done, and the user's own data."""
+    """The result of ``load_training``: the number of completed steps, and the user's metadata."""
 
     step: int
     metadata: Any
@@ -28,11 +28,11 @@ def save_training(
     path: str | os.PathLike[str], *, step: int = 0, metadata: Any = None, max_shard_size: int | str | None = None,
     **parts: Any,
 ) -> None:  # fmt: skip
-    """Write a training to a metatensor file (``.mt``), atomically, so that it can go on exactly from there.
+    """Write a training to a metatensor file (``.mt``), atomically, so that it can continue from there exactly.
 
-    ``parts`` are what has a state, by any names: a model, an optimizer, a scheduler, a gradient scaler (whatever has
-    ``state_dict`` and ``load_state_dict``). The state of the random numbers goes with them, ``step``, and as
-    ``metadata`` any tree of values of your own. ``max_shard_size``: see ``weft.save``.
+    ``parts`` are objects with ``state_dict`` and ``load_state_dict``, under any names: a model, an optimizer, a
+    scheduler, a gradient scaler. The file also holds the state of the random generators, ``step``, and ``metadata``,
+    any tree of values. ``max_shard_size``: see ``weft.save``. Raises the errors of ``weft.save``.
 
     >>> import os, tempfile, weft as wf
     >>> model = wf.nn.Linear(2, 1)
@@ -52,8 +52,8 @@ def save_training(
         )  # fmt: skip
     tree = {
         "version": VERSION,
-        "parts": {name: _part("save_training", name, one).state_dict() for name, one in parts.items()},
-        "random": {name: one.get_state() for name, one in default_generators().items()},
+        "parts": {name: _part("save_training", name, part).state_dict() for name, part in parts.items()},
+        "random": {name: generator.get_state() for name, generator in default_generators().items()},
         "step": step,
         "metadata": metadata,
     }
@@ -61,13 +61,14 @@ def save_training(
 
 
 def load_training(path: str | os.PathLike[str], **parts: Any) -> Resumed:
-    """Bring what ``save_training`` wrote into the same parts, and the random numbers to where they were.
+    """Load the state that ``save_training`` wrote into the given parts and the random generators.
 
-    Every part that was saved must be given, by its name, and no other. Where one does not fit, its error is raised and
-    all parts are as they were. Raises ``FormatError`` for a file that holds no training, or one of a newer weft.
+    Exactly the parts that were saved must be given, under their names. If a part does not fit, its error is raised and
+    all parts stay unchanged. Raises ``FormatError`` for a file that holds no training or that a newer weft wrote. See
+    ``save_training`` for an example.
     """
-    for name, one in parts.items():
-        _part("load_training", name, one)
+    for name, part in parts.items():
+        _part("load_training", name, part)
     tree = load(path, device="cpu")
     where = f"load_training: {os.fspath(path)!r}"
     if not isinstance(tree, dict) or not set(FIELDS) <= set(tree) or not isinstance(tree["parts"], dict):
@@ -89,27 +90,29 @@ def load_training(path: str | os.PathLike[str], **parts: Any) -> Resumed:
         raise ArgumentError(mistake(where, "parts", given, f"those of the file, {saved}"))
     done: list[tuple[Any, Any]] = []
     try:
-        for name, one in parts.items():
-            done.append((one, on_host(one.state_dict())))
-            one.load_state_dict(tree["parts"][name])
+        for name, part in parts.items():
+            done.append((part, on_host(part.state_dict())))
+            part.load_state_dict(tree["parts"][name])
         set_default_generators(tree["random"])
     except BaseException:
-        for one, before in reversed(done):
-            one.load_state_dict(before)
+        for part, before in reversed(done):
+            part.load_state_dict(before)
         raise
     return Resumed(tree["step"], tree["metadata"])
 
 
-def _part(where: str, name: str, one: Any) -> Any:
-    if not (callable(getattr(one, "state_dict", None)) and callable(getattr(one, "load_state_dict", None))):
+def _part(where: str, name: str, part: Any) -> Any:
+    if not (callable(getattr(part, "state_dict", None)) and callable(getattr(part, "load_state_dict", None))):
         raise ArgumentTypeError(
-            mistake(where, name, f"a {type(one).__name__}", "what has state_dict() and load_state_dict()")
+            mistake(
+                where, name, f"a {type(part).__name__}", "an object with state_dict() and load_state_dict()"
+            )
         )
-    return one
+    return part
 
 
 def on_host(tree: Any) -> Any:
-    """A tree with its tensors as NumPy arrays, which later changes do not reach."""
+    """Return a copy of a tree with its tensors as NumPy arrays."""
     if isinstance(tree, Mapping):
         return {key: on_host(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):

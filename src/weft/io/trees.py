@@ -1,9 +1,9 @@
-"""Trees of Python values as named parts of a metatensor file, and back.
+"""Conversion of trees of Python values to the named parts of a metatensor file, and back.
 
-Every tensor and every number, text and byte string becomes a part of the file under its path, which the schema types.
-What a schema cannot say (that a struct was a list, a value None, two names one tensor) goes into notes by path, kept
-in the header's metadata. A path is the keys on the way joined by dots; dots within keys are escaped, but in a dict
-whose keys are dotted names throughout (a state dict), where they make structs.
+Every tensor, number, text and byte string becomes a part of the file under its path, with a type in the schema. What a
+schema cannot express (a struct that was a list, a value None, two names for one tensor) goes into notes by path, in the
+header's metadata. A path is the keys from the root, joined by dots. Dots within keys are escaped, except in a dict
+whose keys are all dotted names (a state dict); there they make structs.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from weft.tensors.tensor import Tensor
 Path = tuple[str, ...]
 
 NOTES = "weft.tree"
-"""The key of the header's metadata that holds the notes, by path."""
+"""The key of the notes in the header's metadata."""
 
 LIST, TUPLE, NUMBERED, DOTTED, EMPTY = "list", "tuple", "int keys", "dotted", "dict"
-"""Notes of a struct: which container it was. A struct without a note is a dict with names for keys."""
+"""Notes on a struct: the container that it was. A struct without a note is a dict whose keys are names."""
 NONE, ARRAY, LEAF, SAME = "None", "array", "leaf", "same as "
-"""Notes of a part: no value, a NumPy array, the tree itself, the same tensor as another part (whose path follows)."""
+"""Notes on a part: no value, a NumPy array, the tree itself, the same tensor as another part (whose path follows)."""
 ROOT = "value"
-"""The part that holds a tree which is one value."""
+"""The part that holds a tree that is a single value."""
 
 LEAVES = (bool, int, float, str, bytes)
 
 
 class Encoder:
-    """``parts``: values by path. ``notes``: what the schema cannot say, by dotted path."""
+    """Collects the ``parts`` of a tree, values by path, and its ``notes`` by dotted path."""
 
     def __init__(self, tree: Any) -> None:
         self.parts: dict[Path, Any] = {}
@@ -111,7 +111,7 @@ class Encoder:
 
 
 def decoded(parts: Mapping[Path, Any], notes: Any, where: str) -> Any:
-    """The tree of parts and notes; ``FormatError`` for notes that say what cannot be."""
+    """Return the tree of parts and notes; raise ``FormatError`` for notes that contradict the parts."""
     if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
         raise FormatError(mistake(where, f"metadata {NOTES!r}", repr(notes)[:80], "texts by path"))
     root: dict[str, Any] = {}
@@ -177,7 +177,7 @@ def _rebuilt(node: Any, path: Path, kinds: Mapping[Path, str], where: str) -> An
 
 
 class _Struct(dict[str, Any]):
-    """A struct of the file, which a value in it cannot be mistaken for."""
+    """A struct of the file, as a type that no value in the tree has."""
 
 
 def _put(root: dict[str, Any], path: Path, value: Any, where: str) -> None:
@@ -211,7 +211,7 @@ def _is_container(value: Any) -> bool:
 
 
 def _dotted(tree: Mapping[Any, Any]) -> list[Path]:
-    """The names of a state dict by their dots; empty where keys are others, values containers, or names clash."""
+    """Return the names of a state dict, split at dots; empty for other keys, container values or clashing names."""
     if not all(type(key) is str for key in tree) or not any("." in key for key in tree):
         return []
     names = [tuple(key.split(".")) for key in tree]
@@ -222,12 +222,12 @@ def _dotted(tree: Mapping[Any, Any]) -> list[Path]:
 
 
 def escaped(key: str) -> str:
-    """A key without dots, and not empty."""
+    """Return a key with its dots escaped, and never empty."""
     return key.replace("%", "%25").replace(".", "%2E") or "%"
 
 
 def unescaped(key: str) -> str:
-    """What ``escaped`` was given."""
+    """Return the key that ``escaped`` encoded."""
     return "" if key == "%" else key.replace("%2E", ".").replace("%25", "%")
 
 

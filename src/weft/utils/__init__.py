@@ -1,4 +1,4 @@
-"""What surrounds training: data loading (``utils.data``), recomputation (``utils.checkpoint``), and turns to take."""
+"""Data loading (``utils.data``), recomputation in the backward pass (``utils.checkpoint``), calls from event loops."""
 
 from weft.utils import checkpoint, data, model_zoo
 from weft.utils.flights import LatestOnly, SingleFlight, latest_only, single_flight

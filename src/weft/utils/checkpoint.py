@@ -1,9 +1,9 @@
-"""``checkpoint``: values between the operations of a function are not kept for its gradient but computed again.
+"""``checkpoint``: activation recomputation. The backward pass computes the saved tensors of a function again.
 
-While the function runs, its nodes keep promises in place of values. The first gradient rule that wants one runs the
-function again, which fulfils them all; each goes when its node does. The graph of gradients is the ordinary one, so
-``autograd.grad``, gradients of gradients and nested checkpoints work. In a compiled function the second run starts
-behind a ``barrier``, so that no pass merges it with the first.
+In the first run the nodes of the tape save a ``Promise`` in place of each tensor. The first gradient rule that reads a
+promise runs the function a second time, which fulfils all promises. The graph of gradients is the ordinary one, so
+``autograd.grad``, gradients of gradients and nested checkpoints work. In a compiled function the second run follows a
+``barrier``, so that common subexpression elimination does not merge it with the first run.
 """
 
 from __future__ import annotations
@@ -27,47 +27,47 @@ Contexts = Callable[[], tuple[AbstractContextManager[Any], AbstractContextManage
 
 
 def noop_context_fn() -> tuple[AbstractContextManager[Any], AbstractContextManager[Any]]:
-    """The contexts of the first and the second run: none."""
+    """Return empty contexts for the first and the second run."""
     return nullcontext(), nullcontext()
 
 
 class Promise:
-    """Stands for a value that is computed again when it is wanted; has the attributes of ``Saved``."""
+    """A saved tensor that is computed again when it is read; it has the attributes of ``Saved``."""
 
-    __slots__ = ("__weakref__", "_found", "edge", "frame", "itself", "kind")
+    __slots__ = ("__weakref__", "_saved", "edge", "frame", "itself", "kind")
 
     def __init__(self, frame: Frame, saved: Saved) -> None:
         self.frame = frame
         self.edge = saved.edge
         self.itself = saved.itself
         self.kind = (tuple(saved.data.shape), saved.data.dtype)
-        self._found: Saved | None = None
+        self._saved: Saved | None = None
 
     def fulfil(self, saved: Saved) -> None:
-        """Take the value that the second run made."""
-        self._found = saved
+        """Set the value, computed by the second run."""
+        self._saved = saved
 
     def _value(self) -> Saved:
-        if self._found is None:
+        if self._saved is None:
             self.frame.recompute()
-        if self._found is None:
+        if self._saved is None:
             raise GradError("checkpoint: the second run did not give a value that the first one did; its function "
                             "must do the same each time")  # fmt: skip
-        return self._found
+        return self._saved
 
     @property
     def data(self) -> Any:
-        """The value."""
+        """The tensor's data."""
         return self._value().data
 
     @property
     def version(self) -> int:
-        """The version that it had when it was computed again."""
+        """The version of the data after the second run."""
         return self._value().version
 
 
 class Frame:
-    """One call of ``checkpoint``: what it takes to run the function again, and the promises that this fulfils."""
+    """A call of ``checkpoint``: the function with its arguments and random state, and the promises to fulfil."""
 
     def __init__(
         self,
@@ -79,30 +79,30 @@ class Frame:
     ) -> None:
         self.function, self.kwargs, self.context, self.check = function, kwargs, context, check
         outer = keeper.get()
-        self.args = [self._kept(argument, outer) for argument in args]
+        self.args = [self._saved_argument(argument, outer) for argument in args]
         self.random: list[tuple[Generator, Tensor, int]] = []
         self.promises: list[ref[Promise]] = []
         self.modes = modes()
         self.gradients: list[Tensor] = []
         self._start = 0
 
-    def _kept(self, value: Any, outer: Keeper | None) -> Any:
+    def _saved_argument(self, value: Any, outer: Keeper | None) -> Any:
         if not isinstance(value, Tensor):
             return value
         saved = Saved(value._data, value._data.version, edge_of(value))
         return (saved if outer is None else outer.keep(saved), value.requires_grad)
 
     def keep(self, saved: Saved) -> Any:
-        """A promise; for what came from outside (arguments, parameters) the value, whose memory is held anyway."""
+        """Return a promise; for a tensor from outside (an argument, a parameter), which stays in memory, the tensor."""
         if not saved.itself and saved.edge is not None and saved.edge.node.sequence <= self._start:
             return saved
-        made = Promise(self, saved)
-        self.promises.append(ref(made))
-        return made
+        promise = Promise(self, saved)
+        self.promises.append(ref(promise))
+        return promise
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Nodes made within it keep promises."""
+        """Let nodes that are recorded within the block save promises."""
         self._start = _last_sequence()
         token = keeper.set(self)
         try:
@@ -112,7 +112,7 @@ class Frame:
 
     def recompute(self) -> None:
         """Run the function again and fulfil the promises."""
-        found = _Found()
+        second_run = _SecondRun()
         with ExitStack() as stack:
             stack.enter_context(grad_mode(True))
             if self.modes:
@@ -121,14 +121,15 @@ class Frame:
                 stack.enter_context(generator.rewound(state, offset))
             stack.enter_context(self.context)
             args = self._arguments()
-            stack.enter_context(found.collecting())
+            stack.enter_context(second_run.collecting())
             self.function(*args, **self.kwargs)
-        if self.check and len(found.values) != len(self.promises):
+        if self.check and len(second_run.values) != len(self.promises):
             raise GradError(
-                mistake("checkpoint", "the function", f"one that keeps {len(found.values)} values in its second run",
+                mistake("checkpoint", "the function",
+                        f"one that keeps {len(second_run.values)} values in its second run",
                         f"{len(self.promises)}, as in the first", "it must do the same each time")
             )  # fmt: skip
-        for reference, saved in zip(self.promises, found.values, strict=False):
+        for reference, saved in zip(self.promises, second_run.values, strict=False):
             promise = reference()
             if promise is None:
                 continue
@@ -142,16 +143,16 @@ class Frame:
             promise.fulfil(saved)
 
     def _arguments(self) -> list[Any]:
-        """The arguments as new leaves; in a trace behind a barrier with the gradient that the second run is for."""
+        """Return the arguments as new leaves; in a trace after a barrier together with the gradient of the results."""
         saved = [argument for argument in self.args if isinstance(argument, tuple)]
         values = []
-        for one, requires_grad in saved:
-            if one.data.version != one.version:
+        for tensor, requires_grad in saved:
+            if tensor.data.version != tensor.version:
                 raise GradError(
                     "checkpoint: an argument was written in place between the two runs, expected it to be as it was; "
                     "clone() it before the change"
                 )
-            values.append((Tensor.wrap(one.data), requires_grad))
+            values.append((Tensor.wrap(tensor.data), requires_grad))
         tensors = [tensor for tensor, _ in values]
         if tracing() and tensors:
             with grad_mode(False):
@@ -166,8 +167,8 @@ class Frame:
         return [next(fresh) if isinstance(argument, tuple) else argument for argument in self.args]
 
 
-class _Found:
-    """Keeps the values of the second run, in order, as they come."""
+class _SecondRun:
+    """Collects the saved tensors of the second run, in order."""
 
     def __init__(self) -> None:
         self.values: list[Saved] = []
@@ -189,7 +190,7 @@ class _Found:
 
 
 def _last_sequence() -> int:
-    """The number of the newest node of the tape."""
+    """Return the sequence number of the newest node of the tape."""
     return Barrier(lambda grads: grads, ()).sequence
 
 
@@ -203,14 +204,14 @@ def checkpoint(
     debug: bool = False,
     **kwargs: Any,
 ) -> Any:
-    """``function(*args, **kwargs)``, whose inner values are computed again in the backward pass: memory for time.
+    """Return ``function(*args, **kwargs)``; the backward pass computes its activations again instead of saving them.
 
-    The price is the function's forward pass once more: with every block of a transformer in a checkpoint, up to a
-    third more operations a training step, for less than half of the memory of its activations.
-    As ``torch.utils.checkpoint.checkpoint``. Random operations draw the same numbers both times, unless
-    ``preserve_rng_state`` is False. ``use_reentrant`` chooses among PyTorch's two implementations; here is one, which
-    does all that either does. ``context_fn`` gives the contexts of the two runs; ``determinism_check="none"`` leaves
-    out the comparison of their values' shapes. Raises ``GradError`` where the second run differs from the first.
+    As ``torch.utils.checkpoint.checkpoint``. This saves memory and costs a second forward pass of the function: with
+    every block of a transformer in a checkpoint, a training step does up to a third more operations and holds less than
+    half of the activations. Random operations draw the same numbers in both runs, unless ``preserve_rng_state`` is
+    False. ``use_reentrant`` selects one of PyTorch's two implementations; weft has a single implementation with the
+    abilities of both. ``context_fn`` returns the contexts of the two runs. ``determinism_check="none"`` omits the
+    comparison of shapes and types. Raises ``GradError`` if the second run differs from the first.
 
     >>> import weft as wf
     >>> x = wf.tensor([1.0, 2.0], requires_grad=True)
@@ -235,16 +236,16 @@ def checkpoint(
         )
     first, second = context_fn()
     frame = Frame(function, args, kwargs, second, determinism_check == "default")
-    before = {generator: _Standing(generator) for generator in all_generators()}
+    before = {generator: _Position(generator) for generator in all_generators()}
     with frame.running(), first:
         result = function(*args, **kwargs)
     if preserve_rng_state:
-        frame.random = _drawn(before)
-    return _behind(frame, result)
+        frame.random = _used_generators(before)
+    return _noting_gradients(frame, result)
 
 
-class _Standing:
-    """Where a generator stood before the first run."""
+class _Position:
+    """The position of a generator before the first run."""
 
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
@@ -253,14 +254,14 @@ class _Standing:
 
     @property
     def moved(self) -> bool:
-        """Whether its state was written since, if only when it was made: by draws whose number is not known."""
+        """Whether the generator's state was written since: by a number of draws that the trace does not know."""
         state, _ = self._generator.standing()
         return state is not None and state._data.version != self._version
 
 
-def _drawn(before: dict[Generator, _Standing]) -> list[tuple[Generator, Tensor, int]]:
-    """The generators that were drawn from, each with a copy of its state and where it stood."""
-    found = []
+def _used_generators(before: dict[Generator, _Position]) -> list[tuple[Generator, Tensor, int]]:
+    """Return the generators that the first run drew from, each with a copy of its state and its position before."""
+    used = []
     with grad_mode(False):
         for generator in all_generators():
             stood = before.get(generator)
@@ -272,16 +273,16 @@ def _drawn(before: dict[Generator, _Standing]) -> list[tuple[Generator, Tensor, 
                             "put the checkpoint into the branch, or pass preserve_rng_state=False")
                 )  # fmt: skip
             if generator.standing()[1] != offset:
-                found.append((generator, bind(OPS["copy"], generator.state()), offset))
-    return found
+                used.append((generator, bind(OPS["copy"], generator.state()), offset))
+    return used
 
 
-def _behind(frame: Frame, result: Any) -> Any:
-    """The results with one more node in their history, which tells the frame the gradient as it comes."""
+def _noting_gradients(frame: Frame, result: Any) -> Any:
+    """Return the results behind a tape node that passes their gradients on to the frame."""
     if not tracing():
         return result
     parts = list(result) if isinstance(result, tuple | list) else [result]
-    places = [at for at, one in enumerate(parts) if isinstance(one, Tensor) and edge_of(one) is not None]
+    places = [at for at, part in enumerate(parts) if isinstance(part, Tensor) and edge_of(part) is not None]
     if not places:
         return result
 
@@ -290,17 +291,18 @@ def _behind(frame: Frame, result: Any) -> Any:
         return gradients
 
     through = Barrier(note, [parts[at] for at in places]).through([parts[at] for at in places])
-    for at, one in zip(places, through, strict=True):
-        parts[at] = one
+    for at, part in zip(places, through, strict=True):
+        parts[at] = part
     return type(result)(parts) if isinstance(result, tuple | list) else parts[0]
 
 
 def checkpoint_sequential(
     functions: Any, segments: int, input: Any, use_reentrant: bool | None = None, **kwargs: Any
 ) -> Any:
-    """The functions (or the modules of a ``Sequential``) one after another, in ``segments`` checkpoints.
+    """Apply functions, or the modules of a ``Sequential``, in order, grouped into ``segments`` checkpoints.
 
-    As ``torch.utils.checkpoint.checkpoint_sequential``: the last segment's values are kept.
+    As ``torch.utils.checkpoint.checkpoint_sequential``: the last segment saves its activations. Raises
+    ``ArgumentError`` unless ``segments`` is between 1 and the number of functions.
 
     >>> import weft as wf
     >>> layers = wf.nn.Sequential(*[wf.nn.Linear(2, 2) for _ in range(4)])
@@ -313,10 +315,10 @@ def checkpoint_sequential(
             mistake("checkpoint_sequential", "segments", segments, f"a whole number from 1 to {len(parts)}")
         )
 
-    def run(part: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    def run(segment: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
         def forward(value: Any) -> Any:
-            for one in part:
-                value = one(value)
+            for function in segment:
+                value = function(value)
             return value
 
         return forward

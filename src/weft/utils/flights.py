@@ -1,7 +1,7 @@
-"""Calls from an event loop that would run side by side: ``latest_only`` and ``single_flight``.
+"""``latest_only`` and ``single_flight``: limits on concurrent calls from an event loop.
 
-``latest_only`` runs one call at a time, and of the waiting calls only the newest: a live preview needs the last
-position of the pointer only. ``single_flight`` runs one call for each key, and gives its result to all that ask.
+``latest_only`` runs one call at a time, and of the waiting calls only the newest: a live preview needs only the last
+position of the pointer. ``single_flight`` runs one call for each key and shares its result among all callers.
 """
 
 from __future__ import annotations
@@ -19,53 +19,52 @@ R = TypeVar("R")
 
 
 class LatestOnly(Generic[P, R]):
-    """What ``latest_only`` gives: ``await`` its calls. It may be used from one event loop at a time."""
+    """The function that ``latest_only`` returns: ``await`` its calls. Only one event loop at a time may use it."""
 
     def __init__(self, function: Callable[P, Any]) -> None:
         functools.update_wrapper(self, function, updated=())
         self.__wrapped__ = function
         self._is_async = _is_async(function)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._flying = False
+        self._running = False
         self._waiting: asyncio.Future[None] | None = None
 
     @property
     def busy(self) -> bool:
-        """Whether a call runs."""
-        return self._flying
+        """Whether a call is running."""
+        return self._running
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """The function's result, or ``Superseded`` where a newer call came before this one had its turn."""
+        """Return the function's result; raise ``Superseded`` if a newer call came before this call had its turn."""
         await self._turn()
-        flight = asyncio.ensure_future(self._fly(*args, **kwargs))
-        flight.add_done_callback(self._landed)
+        task = asyncio.ensure_future(self._run(*args, **kwargs))
+        task.add_done_callback(self._ended)
         try:
-            return await asyncio.shield(flight)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
             if self._is_async:
-                flight.cancel()  # the next one has its turn when it has ended; a thread cannot be stopped
+                task.cancel()  # a thread cannot be stopped; the next call starts when the thread has ended
             raise
 
-    async def _fly(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def _run(self, *args: P.args, **kwargs: P.kwargs) -> R:
         if self._is_async:
             return await cast("Awaitable[R]", self.__wrapped__(*args, **kwargs))
         return cast("R", await asyncio.to_thread(self.__wrapped__, *args, **kwargs))
 
     async def _turn(self) -> None:
-        """Wait until no other call runs, unless a newer call comes meanwhile."""
+        """Wait until no other call is running; raise ``Superseded`` if a newer call comes meanwhile."""
         loop = asyncio.get_running_loop()
-        if self._flying and self._loop is not loop:
+        if self._running and self._loop is not loop:
             raise UnsupportedError(
                 f"latest_only: {self._name} is called from an event loop while it runs in another, expected one "
                 f"loop; make one for each"
             )
         self._loop = loop
-        if not self._flying:
-            self._flying = True
+        if not self._running:
+            self._running = True
             return
-        if (
-            self._waiting is not None and not self._waiting.done()
-        ):  # a cancelled call may not have resumed yet
+        # a waiting future may be done: a cancelled call may not have resumed yet
+        if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(
                 Superseded(f"{self._name}: a newer call came before this one had its turn")
             )
@@ -76,33 +75,33 @@ class LatestOnly(Generic[P, R]):
             if self._waiting is mine:
                 self._waiting = None
             elif mine.done() and not mine.cancelled() and mine.exception() is None:
-                self._pass_on()  # its turn had come at the same time
+                self._pass_on()  # the call got its turn and was cancelled at the same time
             raise
 
     @property
     def _name(self) -> str:
         return getattr(self, "__name__", type(self.__wrapped__).__name__)
 
-    def _landed(self, flight: asyncio.Future[R]) -> None:
-        if not flight.cancelled():
-            flight.exception()  # whoever awaited it has it; where that one was cancelled, nobody wants it
+    def _ended(self, task: asyncio.Future[R]) -> None:
+        if not task.cancelled():
+            task.exception()  # marks the exception as retrieved: the caller has it, or was cancelled
         self._pass_on()
 
     def _pass_on(self) -> None:
-        """Give the turn to the call that waits."""
+        """Give the turn to the waiting call."""
         waiting, self._waiting = self._waiting, None
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
         else:
-            self._flying = False
+            self._running = False
 
 
 def latest_only(function: Callable[P, Any]) -> LatestOnly[P, Any]:
-    """Return a function for callers in an event loop that runs one call at a time, and of waiting calls the newest.
+    """Return an awaitable function that runs one call at a time, and of the waiting calls only the newest.
 
-    ``function`` is a coroutine function, or a plain function, which runs in a thread so that the loop goes on. A call
-    that waits when a newer call comes raises ``Superseded``; the running call ends as it would. A cancelled call gives
-    its turn away. May be used as a decorator.
+    ``function`` is a coroutine function, or a plain function, which runs in a thread so that the event loop continues.
+    A waiting call raises ``Superseded`` when a newer call comes; the running call completes. A cancelled call passes
+    its turn on. Also a decorator. Raises ``ArgumentTypeError`` if ``function`` is not callable.
 
     >>> import asyncio, weft as wf
     >>> @wf.utils.latest_only
@@ -118,7 +117,7 @@ def latest_only(function: Callable[P, Any]) -> LatestOnly[P, Any]:
 
 
 class SingleFlight(Generic[P, R]):
-    """What ``single_flight`` gives: ``await`` its calls. It may be used from one event loop at a time."""
+    """The function that ``single_flight`` returns: ``await`` its calls. Only one event loop at a time may use it."""
 
     def __init__(self, function: Callable[P, Any], key: Callable[P, Any] | None) -> None:
         functools.update_wrapper(self, function, updated=())
@@ -129,11 +128,11 @@ class SingleFlight(Generic[P, R]):
 
     @property
     def busy(self) -> bool:
-        """Whether a call runs."""
+        """Whether a call is running."""
         return bool(self._running)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """The result of the running call with the same key, or of a new call where none runs."""
+        """Return the result of the running call with the same key, or else of a new call."""
         key = (args, tuple(sorted(kwargs.items()))) if self._key is None else self._key(*args, **kwargs)
         try:
             flight = self._running.get(key)
@@ -155,9 +154,8 @@ class SingleFlight(Generic[P, R]):
         try:
             return cast("R", await asyncio.shield(flight.task))
         except asyncio.CancelledError:
-            if (
-                flight.callers == 1 and self._is_async
-            ):  # nobody else waits for the result; a thread cannot be stopped
+            # without other callers the call is cancelled; a thread cannot be stopped
+            if flight.callers == 1 and self._is_async:
                 flight.task.cancel()
                 if self._running.get(key) is flight:
                     del self._running[key]
@@ -172,14 +170,14 @@ class SingleFlight(Generic[P, R]):
 
     def _ended(self, key: Any, task: asyncio.Future[Any]) -> None:
         if not task.cancelled():
-            task.exception()  # callers have it; without callers it is nobody's
+            task.exception()  # marks the exception as retrieved, also if all callers were cancelled
         flight = self._running.get(key)
         if flight is not None and flight.task is task:
             del self._running[key]
 
 
 class _Flight:
-    """A running call and how many callers wait for it."""
+    """A running call and the number of callers that wait for it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Future[Any]) -> None:
         self.loop, self.task, self.callers = loop, task, 0
@@ -188,11 +186,11 @@ class _Flight:
 def single_flight(function: Callable[P, Any] | None = None, *, key: Callable[..., Any] | None = None) -> Any:
     """Return a function whose calls with equal arguments share the result of one running call.
 
-    ``function`` is a coroutine function, or a plain function, which runs in a thread. A call that comes while another
-    with the same key runs waits for that call, and gets its result or its exception. Results are not kept: a call that
-    comes afterwards runs anew. ``key(*args, **kwargs)`` gives the key; otherwise the arguments are the key. A cancelled
-    caller leaves the running call to the others; where there are none, a coroutine is cancelled too.
-    May be used as a decorator.
+    ``function`` is a coroutine function, or a plain function, which runs in a thread. While a call is running, further
+    calls with the same key wait for its result or exception. Results are not cached: a later call runs again.
+    ``key(*args, **kwargs)`` returns the key; by default the arguments are the key. If one caller is cancelled, the
+    running call continues for the others; without others a coroutine is cancelled too. Also a decorator. Raises
+    ``ArgumentTypeError`` for a key that is not hashable.
 
     >>> import asyncio, weft as wf
     >>> @wf.utils.single_flight

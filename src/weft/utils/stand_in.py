@@ -1,8 +1,8 @@
-"""``install_as_torch``: libraries that ``import torch`` run on weft, in a process that asks for it.
+"""``install_as_torch``: make ``import torch`` import weft in this process.
 
-A finder in front of ``sys.meta_path`` answers for ``torch`` and all below it: a module of weft under the same path,
-or the attributes of what weft has there (``weft.jit`` is a function). What weft lacks is a ``ModuleNotFoundError`` or
-an ``AttributeError`` with the name, as in a version of PyTorch that lacks it.
+A finder at the front of ``sys.meta_path`` resolves ``torch`` and its submodules: to the module of weft at the same
+path, or to a module with the attributes of the object there (``weft.jit`` is a function). A name that weft lacks raises
+``ModuleNotFoundError`` or ``AttributeError``, as in a version of PyTorch that lacks it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NAME = "torch"
 
 
 class StandIn(ModuleType):
-    """A module whose names are the attributes of something else."""
+    """A module whose names are the attributes of another object."""
 
     def __init__(self, name: str, target: Any) -> None:
         super().__init__(name, f"``weft`` in the place of ``{name}``.")
@@ -35,18 +35,18 @@ class StandIn(ModuleType):
         return sorted({*dir(self.__dict__["_target"]), *self.__dict__})
 
 
-def _found(path: str) -> ModuleType | None:
-    """The module of weft at a path below ``torch``, or a stand-in for what is no module; ``None`` for neither."""
+def _resolved(path: str) -> ModuleType | None:
+    """Return weft's module at a path below ``torch``, a stand-in for an object that is no module, or None."""
     weft = import_module("weft")
     if not path:
-        made = StandIn(NAME, weft)
-        made.__dict__["__version__"] = import_module("weft.version").torch
-        return made
+        torch = StandIn(NAME, weft)
+        torch.__dict__["__version__"] = import_module("weft.version").torch
+        return torch
     try:
         return import_module(f"weft.{path}")
     except ModuleNotFoundError as error:
         if error.name is None or not f"weft.{path}".startswith(error.name):
-            raise  # something else is missing, which a module of weft needs
+            raise  # a module of weft exists, but lacks one of its dependencies
     target = weft
     for part in path.split("."):
         if not hasattr(target, part):
@@ -56,7 +56,7 @@ def _found(path: str) -> ModuleType | None:
 
 
 class _Given(Loader):
-    """Gives a module that exists, and leaves its own description of where it came from as it is."""
+    """A loader that returns an existing module and keeps its ``__spec__``."""
 
     def __init__(self, module: ModuleType) -> None:
         self.module, self.spec = module, module.__spec__
@@ -72,13 +72,13 @@ class _Given(Loader):
 
 
 class _Finder(MetaPathFinder):
-    """Answers for ``torch`` and what is below it."""
+    """Finds ``torch`` and its submodules."""
 
     def find_spec(self, fullname: str, path: Any, target: ModuleType | None = None) -> ModuleSpec | None:
         """See ``MetaPathFinder``."""
         if fullname != NAME and not fullname.startswith(f"{NAME}."):
             return None
-        module = _found(fullname.removeprefix(NAME).removeprefix("."))
+        module = _resolved(fullname.removeprefix(NAME).removeprefix("."))
         if module is None:
             raise ModuleNotFoundError(
                 f"No module named {fullname!r}: weft stands in for torch and has no weft{fullname.removeprefix(NAME)}",
@@ -88,11 +88,11 @@ class _Finder(MetaPathFinder):
 
 
 def install_as_torch() -> None:
-    """Let ``import torch`` give weft in this process from now on, for libraries that are written for PyTorch.
+    """Make ``import torch`` import weft in this process from now on, for libraries that are written for PyTorch.
 
-    Call it before the first ``import torch``: raises ``UnsupportedError`` where PyTorch was imported already.
+    Call it before the first ``import torch``; it raises ``UnsupportedError`` if PyTorch is already imported.
     ``torch.__version__`` is then ``weft.version.torch``, which compares as the PyTorch version that weft follows.
-    Pickles of weft's objects name weft. A second call changes nothing.
+    Pickles of weft's objects name weft. A second call has no effect.
 
     >>> import weft as wf
     >>> wf.utils.install_as_torch()                 # doctest: +SKIP

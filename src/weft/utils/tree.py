@@ -13,7 +13,7 @@ _Part = Callable[[Iterator[Any]], Any]
 
 
 def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
-    """The leaves in order, and the function that puts new ones in their places.
+    """Return the leaves in order, and a function that rebuilds the tree with new leaves.
 
     >>> leaves, rebuild = flatten({"a": 1, "b": (2, 3)})
     >>> leaves, rebuild([4, 5, 6])
@@ -29,24 +29,24 @@ def flatten(tree: Any) -> tuple[list[Any], Rebuild]:
 
 
 def flatten_some(tree: Any) -> tuple[list[Any], Rebuild]:
-    """As ``flatten``, but ``None`` is no leaf: it stays in its place.
+    """Return what ``flatten`` returns, except that None is not a leaf and stays in its position.
 
     >>> leaves, rebuild = flatten_some((1, None))
     >>> leaves, rebuild([4])
     ([1], (4, None))
     """
     leaves, rebuild = flatten(tree)
-    there = [leaf is not None for leaf in leaves]
+    is_leaf = [leaf is not None for leaf in leaves]
 
     def filled(values: list[Any]) -> Any:
         source = iter(values)
-        return rebuild([next(source) if own else None for own in there])
+        return rebuild([next(source) if present else None for present in is_leaf])
 
     return [leaf for leaf in leaves if leaf is not None], filled
 
 
 def paths(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves in the order of ``flatten``, each with how Python reaches it.
+    """Iterate over the leaves in the order of ``flatten``, each with the Python expression that reaches it.
 
     >>> list(paths({"a": 1, "b": (2, 3)}, "batch"))
     [("batch['a']", 1), ("batch['b'][0]", 2), ("batch['b'][1]", 3)]
@@ -58,7 +58,7 @@ def paths(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(tree, tuple | list):
         inside = [(f"{name}[{position}]", value) for position, value in enumerate(tree)]
     elif is_record(tree):
-        inside = [(f"{name}.{one.name}", getattr(tree, one.name)) for one in fields(tree)]
+        inside = [(f"{name}.{field.name}", getattr(tree, field.name)) for field in fields(tree)]
     else:
         yield name, tree
         return
@@ -67,7 +67,7 @@ def paths(tree: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def is_record(tree: Any) -> bool:
-    """Whether a value is an instance of a user's dataclass; weft's own (data types, say) and modules are leaves."""
+    """Return whether a value is an instance of a user's dataclass; weft's dataclasses and modules are leaves."""
     return (
         is_dataclass(tree)
         and not isinstance(tree, type | Enum)
@@ -81,11 +81,11 @@ def _strip(tree: Any, leaves: list[Any]) -> _Part:
         parts = {key: _strip(value, leaves) for key, value in tree.items()}
         return _mapping_like(tree, parts)
     if isinstance(tree, tuple | list):
-        made = [_strip(value, leaves) for value in tree]
+        items = [_strip(value, leaves) for value in tree]
         kind = type(tree)
-        if hasattr(tree, "_fields"):  # a named tuple takes its fields one by one
-            return lambda values: kind(*(part(values) for part in made))
-        return lambda values: kind(part(values) for part in made)
+        if hasattr(tree, "_fields"):  # a named tuple takes its fields as separate arguments
+            return lambda values: kind(*(item(values) for item in items))
+        return lambda values: kind(item(values) for item in items)
     if is_record(tree):
         return _strip_record(tree, leaves)
     leaves.append(tree)
@@ -93,27 +93,27 @@ def _strip(tree: Any, leaves: list[Any]) -> _Part:
 
 
 def _mapping_like(tree: dict[Any, Any], parts: dict[Any, _Part]) -> _Part:
-    """How a mapping of the type of ``tree`` is made: a plain dict, or a subclass with what its instance has besides."""
+    """Return a function that builds a mapping of the type of ``tree``, with the further attributes of a subclass."""
     kind: Any = type(tree)
     if kind is dict:
         return lambda values: {key: part(values) for key, part in parts.items()}
     put: Any = OrderedDict.__setitem__ if issubclass(kind, OrderedDict) else dict.__setitem__
     factory = tree.default_factory if isinstance(tree, defaultdict) else None
-    own = getattr(tree, "__dict__", {})
-    others = {key: value for key, value in own.items() if key not in tree}
-    shown = [key for key in own if key in tree]  # a mapping that shows its entries as attributes
-    made_of = list(parts.items())
+    attributes = getattr(tree, "__dict__", {})
+    others = {key: value for key, value in attributes.items() if key not in tree}
+    shown = [key for key in attributes if key in tree]  # a mapping that shows its entries as attributes
+    entries = list(parts.items())
 
     def rebuild(values: Iterator[Any]) -> Any:
-        made = kind.__new__(kind)  # __init__ of a subclass may want other arguments
-        getattr(made, "__dict__", {}).update(others)
+        mapping = kind.__new__(kind)  # __init__ of a subclass may take other arguments
+        getattr(mapping, "__dict__", {}).update(others)
         if factory is not None:
-            made.default_factory = factory
-        for key, part in made_of:
-            put(made, key, part(values))
+            mapping.default_factory = factory
+        for key, part in entries:
+            put(mapping, key, part(values))
         for key in shown:
-            made.__dict__[key] = made[key]
-        return made
+            mapping.__dict__[key] = mapping[key]
+        return mapping
 
     return rebuild
 
@@ -124,10 +124,10 @@ def _strip_record(tree: Any, leaves: list[Any]) -> _Part:
     others = {key: value for key, value in getattr(tree, "__dict__", {}).items() if key not in names}
 
     def rebuild(values: Iterator[Any]) -> Any:
-        made = object.__new__(kind)  # its fields are what it had; __init__ may want others
-        getattr(made, "__dict__", {}).update(others)
+        record = object.__new__(kind)  # the fields are set below; __init__ may take other arguments
+        getattr(record, "__dict__", {}).update(others)
         for name, part in parts:
-            object.__setattr__(made, name, part(values))
-        return made
+            object.__setattr__(record, name, part(values))
+        return record
 
     return rebuild

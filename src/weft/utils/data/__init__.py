@@ -1,4 +1,4 @@
-"""Datasets, samplers and ``DataLoader``, with PyTorch's names. Workers are threads: nothing here forks."""
+"""Datasets, samplers and ``DataLoader``, with PyTorch's names. Workers are threads, not processes."""
 
 from weft.utils.data.collate import default_collate, default_convert
 from weft.utils.data.dataset import (

@@ -1,4 +1,4 @@
-"""``default_collate``: a list of samples to one batch."""
+"""``default_collate`` and ``default_convert``: batches from lists of samples."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ _NUMBERS = (bool, int, float)
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
-    """Samples stacked along a new first dimension, part by part.
+    """Return samples stacked along a new first dimension, part by part.
 
-    Tensors are stacked; numbers and NumPy arrays become tensors on the default device; strings stay a list; of
-    mappings, tuples and sequences the parts are collated, tuples and lists giving a list.
+    Tensors are stacked; numbers and NumPy arrays become tensors on the default device; strings stay a list. The parts
+    of mappings, tuples and sequences are collated separately; the result for tuples and lists is a list. As
+    ``torch.utils.data.default_collate``. Raises ``ArgumentError`` or ``ArgumentTypeError`` for samples that differ.
 
     >>> default_collate([(1, "a"), (2, "b")])
     [tensor([1, 2]), ['a', 'b']]
@@ -50,7 +51,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
 
 
 def default_convert(data: Any) -> Any:
-    """A sample as it is, with NumPy arrays in it as tensors: what a loader without batches gives.
+    """Return a sample with its NumPy arrays as tensors; a loader without batches returns samples in this form.
 
     >>> import numpy
     >>> default_convert({"x": numpy.ones(2, "float32"), "n": 3})

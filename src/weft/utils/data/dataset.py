@@ -1,4 +1,4 @@
-"""Datasets: what has a length and gives samples by index."""
+"""Datasets: samples by index (``Dataset``) or as a stream (``IterableDataset``)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,19 @@ from weft.utils.data.sampler import permutation
 
 
 class Dataset(Checked):
-    """Samples by index: subclass it with ``__getitem__``, and with ``__len__`` where nothing else gives the order.
+    """The base class of datasets with samples by index: a subclass defines ``__getitem__`` and usually ``__len__``.
 
-    A subclass that can make a whole batch cheaper than sample by sample defines ``collated(indices)`` too, which gives
-    what ``default_collate`` would give; or, as in PyTorch, ``__getitems__(indices)``, which gives the samples.
+    A subclass that can build a batch faster than sample by sample also defines ``collated(indices)``, which returns the
+    result of ``default_collate``, or, as in PyTorch, ``__getitems__(indices)``, which returns the samples.
+
+    >>> import weft as wf
+    >>> class Squares(wf.utils.data.Dataset):
+    ...     def __getitem__(self, index):
+    ...         return index**2
+    ...     def __len__(self):
+    ...         return 4
+    >>> [batch.tolist() for batch in wf.utils.data.DataLoader(Squares(), batch_size=2)]
+    [[0, 1], [4, 9]]
     """
 
     def __getitem__(self, index: int) -> Any:
@@ -33,14 +42,14 @@ class Dataset(Checked):
 
 
 def checked(where: str, index: int, count: int) -> int:
-    """An index counted from the front; ``IndexOutOfRangeError`` outside."""
+    """Return an index, which may count from the end, as a position; raise ``IndexOutOfRangeError`` outside."""
     if not -count <= index < count:
         raise IndexOutOfRangeError(mistake(where, "index", index, f"in [{-count}, {count - 1}]"))
     return index % count
 
 
 class TensorDataset(Dataset):
-    """Rows of tensors of one length: sample i is the i-th row of each, a batch one gather of each.
+    """The rows of tensors of equal length: sample i is the i-th row of each tensor; a batch is one gather of each.
 
     >>> import weft as wf
     >>> data = TensorDataset(wf.arange(6.0).reshape(3, 2), wf.tensor([7, 8, 9]))
@@ -70,14 +79,14 @@ class TensorDataset(Dataset):
         return len(self.tensors[0])
 
     def collated(self, indices: Sequence[int]) -> list[Tensor]:
-        """The rows at ``indices`` of each tensor, gathered on its device."""
+        """Return the rows at ``indices`` of each tensor, gathered on its device."""
         rows = [checked("TensorDataset", index, len(self)) for index in indices]
         places: dict[str, Tensor] = {}
-        for one in self.tensors:
-            if str(one.device) not in places:
-                places[str(one.device)] = tensor(rows, device=str(one.device))
+        for source in self.tensors:
+            if str(source.device) not in places:
+                places[str(source.device)] = tensor(rows, device=str(source.device))
         select = FUNCTIONS["index_select"].function
-        return [select(one, 0, places[str(one.device)]) for one in self.tensors]
+        return [select(source, 0, places[str(source.device)]) for source in self.tensors]
 
 
 class Subset(Dataset):
@@ -94,7 +103,7 @@ class Subset(Dataset):
         return len(self.indices)
 
     def __getattr__(self, name: str) -> Any:
-        """``collated`` where the dataset has it."""
+        """Provide ``collated`` if the dataset has it."""
         if name == "collated" and hasattr(self.__dict__.get("dataset"), "collated"):
             return lambda indices: self.dataset.collated(
                 [self.indices[checked("Subset", i, len(self))] for i in indices]
@@ -103,7 +112,11 @@ class Subset(Dataset):
 
 
 class ConcatDataset(Dataset):
-    """Datasets one after another."""
+    """The concatenation of datasets.
+
+    >>> list(ConcatDataset([[1, 2], [3]]))
+    [1, 2, 3]
+    """
 
     def __init__(self, datasets: Sequence[Any]) -> None:
         self.datasets = list(datasets)
@@ -115,7 +128,7 @@ class ConcatDataset(Dataset):
                 raise ArgumentTypeError(
                     mistake("ConcatDataset", f"datasets[{position}]", given, "a dataset with a length")
                 )
-        self.cumulative_sizes = list(itertools.accumulate(len(one) for one in self.datasets))
+        self.cumulative_sizes = list(itertools.accumulate(len(dataset) for dataset in self.datasets))
 
     def __getitem__(self, index: int) -> Any:
         place = checked("ConcatDataset", index, len(self))
@@ -127,9 +140,10 @@ class ConcatDataset(Dataset):
 
 
 class IterableDataset(Dataset):
-    """Samples in a stream: subclass it with ``__iter__``; it has no order to shuffle, and need have no length.
+    """The base class of datasets that are streams of samples: a subclass defines ``__iter__``.
 
-    With workers each iterates over all of it, unless ``__iter__`` takes its part by ``get_worker_info()``.
+    A stream cannot be shuffled and needs no length. Each worker iterates over the whole stream, unless ``__iter__``
+    selects the worker's part by ``get_worker_info()``.
     """
 
     def __iter__(self) -> Iterator[Any]:
@@ -142,7 +156,7 @@ class IterableDataset(Dataset):
 
 
 class ChainDataset(IterableDataset):
-    """Iterable datasets one after another."""
+    """The concatenation of iterable datasets."""
 
     def __init__(self, datasets: Iterable[Any]) -> None:
         self.datasets = list(datasets)
@@ -164,9 +178,10 @@ class ChainDataset(IterableDataset):
 def random_split(
     dataset: Sized, lengths: Sequence[float], generator: Generator | None = None
 ) -> list[Subset]:
-    """The dataset in random parts of the given lengths, or fractions that add up to 1.
+    """Split a dataset into random parts of the given lengths, or of fractions that add up to 1.
 
-    Fractions are rounded down and what remains goes round the parts, as in PyTorch.
+    As in PyTorch, fractions are rounded down, and the remaining samples are distributed round-robin. Raises
+    ``ArgumentError`` for lengths that do not add up to the dataset's length.
 
     >>> import weft as wf
     >>> parts = random_split(list(range(10)), [0.75, 0.25], generator=wf.Generator("cpu").manual_seed(0))

@@ -22,18 +22,17 @@ from weft.utils.data.workers import Pool, result_of, take_turns
 class DataLoader(Checked):
     """Iterates over a dataset in batches, as ``torch.utils.data.DataLoader``.
 
-    ``dataset`` has ``__getitem__`` and ``__len__``. The order: ``shuffle`` with ``generator`` (by default one that
-    ``manual_seed`` starts, the same on every device), or a ``sampler``, or a ``batch_sampler``. ``batch_size`` None
-    gives samples as they are. ``collate_fn`` makes a batch of a list of samples; with the default one a dataset
-    with a ``collated(indices)`` method, such as ``TensorDataset``, makes its batches itself.
+    ``dataset`` has ``__getitem__`` and ``__len__``. The order comes from ``shuffle`` with ``generator`` (by default
+    seeded by ``manual_seed``, with the same order on every device), a ``sampler``, or a ``batch_sampler``. With
+    ``batch_size`` None the loader returns single samples. ``collate_fn`` builds a batch from a list of samples; with
+    the default function a dataset with a ``collated(indices)`` method, such as ``TensorDataset``, builds its batches.
 
-    ``num_workers`` threads prepare up to ``prefetch_factor`` batches each ahead; batches come in order, and what a
-    dataset raises is raised where its batch would have come.
-    What a dataset draws at random in threads has no fixed order. ``worker_init_fn(number)`` is called in each thread
-    when it starts: at each iteration, or once with ``persistent_workers``. ``timeout``: seconds after which a batch
-    that is not there raises ``WorkerTimeoutError``, where above 0. ``pin_memory``, ``pin_memory_device``,
-    ``multiprocessing_context`` and ``in_order`` are accepted: uploads are staged anyway, workers are threads, and
-    batches always come in order.
+    ``num_workers`` threads each prepare up to ``prefetch_factor`` batches ahead. Batches come in order; an error of the
+    dataset is raised in the place of its batch. Random numbers that a dataset draws in threads have no fixed order.
+    ``worker_init_fn(number)`` is called in each thread when it starts: at each iteration, or once with
+    ``persistent_workers``. With a ``timeout`` above 0, a batch that takes more seconds raises ``WorkerTimeoutError``.
+    ``pin_memory``, ``pin_memory_device``, ``multiprocessing_context`` and ``in_order`` are accepted without effect:
+    uploads are staged anyway, workers are threads, and batches always come in order.
 
     >>> import weft as wf
     >>> loader = DataLoader(wf.utils.data.TensorDataset(wf.arange(5)), batch_size=2)
@@ -86,7 +85,7 @@ class DataLoader(Checked):
         self.timeout = timeout
         self.worker_init_fn = worker_init_fn
         self.persistent_workers = persistent_workers
-        self._kept: list[Pool] = []
+        self._persistent: list[Pool] = []
         self.generator = generator
         self.drop_last = drop_last
         self.batch_size = batch_size if batch_sampler is None else None
@@ -105,20 +104,20 @@ class DataLoader(Checked):
         self.collate_fn = collate_fn or (default_collate if batch_sampler is not None else default_convert)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies and pickles keep: all but the threads."""
-        return {**self.__dict__, "_kept": []}
+        """Return the state for copies and pickles: all except the threads."""
+        return {**self.__dict__, "_persistent": []}
 
     def _pools(self, pools: int, threads: int) -> list[Pool]:
-        """The threads of an iteration: new ones, or those that are kept."""
-        if self._kept:
-            return self._kept
-        made = [
+        """Return the thread pools of an iteration: new pools, or the persistent ones."""
+        if self._persistent:
+            return self._persistent
+        created = [
             Pool(threads, self.num_workers, self.dataset, number, self.worker_init_fn)
             for number in range(pools)
         ]
         if self.persistent_workers:
-            self._kept = made
-        return made
+            self._persistent = created
+        return created
 
     def __len__(self) -> int:
         if self._streamed:
@@ -145,7 +144,7 @@ class DataLoader(Checked):
         return self._prefetched()
 
     def _stream(self) -> Iterator[Any]:
-        """The batches, or samples, of a stream."""
+        """Iterate over the batches, or samples, of a stream."""
         samples = iter(self.dataset)
         if self.batch_size is None:
             yield from map(self.collate_fn, samples)
@@ -155,7 +154,7 @@ class DataLoader(Checked):
                 yield self.collate_fn(batch)
 
     def _fetch(self, indices: Any) -> Any:
-        """A batch, or a sample where batching is off."""
+        """Return a batch, or a sample if batching is off."""
         if self.batch_sampler is None:
             return self.collate_fn(self.dataset[indices])
         if self.collate_fn is default_collate and hasattr(self.dataset, "collated"):
@@ -165,14 +164,14 @@ class DataLoader(Checked):
         return self.collate_fn([self.dataset[index] for index in indices])
 
     def _prefetched(self) -> Iterator[Any]:
-        """Batches that threads prepare, in order. Ending early, by break or Ctrl-C, drops what is not begun."""
+        """Iterate over batches that threads prepare, in order; ``break`` or Ctrl-C cancels pending batches."""
         order = iter(self._order)
         waiting: deque[Future[Any]] = deque()
         (workers,) = self._pools(1, self.num_workers)
 
         def ask() -> None:
             for indices in order:
-                # each batch in a copy of the caller's context: default device and grad mode hold in threads too
+                # in a copy of the caller's context, so that default device and grad mode hold in the thread
                 waiting.append(workers.submit(copy_context().run, self._fetch, indices))
                 return
 
@@ -191,7 +190,7 @@ class DataLoader(Checked):
 
 
 def _check_workers(num_workers: Any, prefetch_factor: Any, persistent_workers: Any, timeout: Any) -> None:
-    """Options of threads are given with threads."""
+    """Raise ``ArgumentError`` for options of threads that do not fit each other."""
     if integer("DataLoader", "num_workers", num_workers) < 0:
         raise ArgumentError(mistake("DataLoader", "num_workers", num_workers, "0 or more"))
     if prefetch_factor is not None and (num_workers == 0 or prefetch_factor < 1):
@@ -205,7 +204,7 @@ def _check_workers(num_workers: Any, prefetch_factor: Any, persistent_workers: A
 
 
 def _check_order(batch_size: Any, shuffle: Any, sampler: Any, batch_sampler: Any, drop_last: bool) -> None:
-    """Only one thing may decide the order, and only one the batches."""
+    """Raise ``ArgumentError`` if more than one argument determines the order or the batches."""
     if batch_size is not None and integer("DataLoader", "batch_size", batch_size) < 1:
         raise ArgumentError(mistake("DataLoader", "batch_size", batch_size, "at least 1, or None"))
     if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):

@@ -1,4 +1,4 @@
-"""Samplers: the order in which a ``DataLoader`` takes samples. Random ones draw on the host, from weft's generators."""
+"""Samplers: the order in which a ``DataLoader`` takes samples. Random samplers use weft's generators on the host."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from weft.random import Generator, randint, randperm
 from weft.random.generator import order_generator
 
 DRAWN = 32
-"""Indices that are drawn at a time with replacement, as in PyTorch: a pass may be longer than memory."""
+"""The number of indices that are drawn at once with replacement, as in PyTorch: a pass may exceed memory."""
 
 
 def permutation(count: int, generator: Generator | None) -> list[int]:
-    """0 to ``count`` - 1 in random order: the same for a seed, whatever device models compute on."""
+    """Return 0 to ``count`` - 1 in random order, which depends on the seed only and not on the device."""
     source = generator or order_generator()
     order: list[int] = randperm(count, generator=source, device=source.device).tolist()
     return order
 
 
 class Sampler(Checked):
-    """Indices of samples, in order: subclass it with ``__iter__``, and ``__len__`` where the number is known."""
+    """The base class of samplers: a subclass defines ``__iter__`` over indices, and ``__len__`` if it is known."""
 
     def __iter__(self) -> Iterator[Any]:
         raise NotImplementedError(
@@ -34,7 +34,7 @@ class Sampler(Checked):
 
 
 class SequentialSampler(Sampler):
-    """All indices from 0 on, in order."""
+    """All indices in order."""
 
     def __init__(self, data_source: Sized) -> None:
         self.data_source = data_source
@@ -47,7 +47,7 @@ class SequentialSampler(Sampler):
 
 
 class RandomSampler(Sampler):
-    """A new random order at each pass; ``num_samples`` of them, with ``replacement`` drawn independently."""
+    """``num_samples`` indices, by default all, in a new random order at each pass; independent with ``replacement``."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class RandomSampler(Sampler):
 
     @property
     def num_samples(self) -> int:
-        """How many indices a pass gives."""
+        """The number of indices of a pass."""
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
     def __iter__(self) -> Iterator[int]:
@@ -88,7 +88,7 @@ class RandomSampler(Sampler):
 
 
 class SubsetRandomSampler(Sampler):
-    """Given indices in a new random order at each pass."""
+    """The given indices in a new random order at each pass."""
 
     def __init__(self, indices: Sequence[int], generator: Generator | None = None) -> None:
         self.indices = indices
@@ -135,7 +135,7 @@ class WeightedRandomSampler(Sampler):
     def __iter__(self) -> Iterator[int]:
         source = self.generator or order_generator()
         count = self.num_samples if self.replacement else len(self.weights)
-        # 48 bits: a float32 draw is too coarse for long lists of weights
+        # 48 bits, because a float32 draw is too coarse for long lists of weights
         words = randint(1 << 24, (2, count), generator=source, device=source.device).tolist()
         drawn = (numpy.asarray(words[0]) * 2.0**24 + numpy.asarray(words[1]) + 0.5) / 2.0**48
         if self.replacement:

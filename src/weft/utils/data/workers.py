@@ -1,4 +1,4 @@
-"""What a worker knows of itself, and how the workers of an iterable dataset take turns."""
+"""Worker threads of a ``DataLoader``: their information, their pools, and the round-robin over streams."""
 
 from __future__ import annotations
 
@@ -28,12 +28,18 @@ class WorkerInfo:
 
 
 def get_worker_info() -> WorkerInfo | None:
-    """What the ``DataLoader``'s worker that runs this is; ``None`` outside of one."""
+    """Return the ``WorkerInfo`` of the current worker thread, None outside of a worker.
+
+    As ``torch.utils.data.get_worker_info``.
+
+    >>> get_worker_info() is None
+    True
+    """
     return getattr(_local, "info", None)
 
 
 class Pool:
-    """``count`` threads that know that they are workers ``first`` and on of ``total``, and have called ``prepare``."""
+    """A pool of ``count`` worker threads with numbers from ``first`` of ``total``; each calls ``prepare`` first."""
 
     def __init__(
         self, count: int, total: int, dataset: Any, first: int, prepare: Callable[[int], Any] | None
@@ -48,7 +54,7 @@ class Pool:
                 try:
                     prepare(number)
                 except BaseException as error:
-                    _local.mistake = error  # raised where the first batch of the thread would have come
+                    _local.mistake = error  # raised in the place of the thread's first batch
 
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="weft-data", initializer=begin)
 
@@ -57,7 +63,7 @@ class Pool:
         return self._threads.submit(_call, function, arguments)
 
     def shutdown(self) -> None:
-        """Begin nothing more; the threads end with what they do."""
+        """Start no further calls; the threads end after their current calls."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -68,7 +74,7 @@ def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
 
 
 def result_of(future: Future[Any], timeout: float) -> Any:
-    """What a thread gives, within ``timeout`` seconds where that is above 0; ``WorkerTimeoutError`` afterwards."""
+    """Return the result of a thread; with a ``timeout`` above 0 raise ``WorkerTimeoutError`` after so many seconds."""
     if not timeout:
         return future.result()
     if not wait([future], timeout).done:
@@ -82,24 +88,24 @@ _END = object()
 
 
 def take_turns(pools: Sequence[Pool], batches: Callable[[], Iterator[Any]], loader: Any) -> Iterator[Any]:
-    """Batches of workers in turn, each from an iterator of its own, ``prefetch_factor`` of them prepared by each.
+    """Iterate over the batches of workers round-robin; each worker has an iterator and prefetches from it.
 
-    A worker whose iterator has ended is left out from then on.
+    A worker whose iterator has ended is skipped from then on.
     """
-    context = copy_context()  # default device and grad mode hold in threads too
-    asked: list[Future[Any]] = []
+    context = copy_context()  # default device and grad mode hold in the threads
+    pending: list[Future[Any]] = []
 
-    def first() -> Iterator[Any]:
+    def open_stream() -> Iterator[Any]:
         return iter(batches())
 
     try:
-        sources = [pool.submit(context.copy().run, first) for pool in pools]
+        sources = [pool.submit(context.copy().run, open_stream) for pool in pools]
 
         def ask(number: int) -> Future[Any]:
-            asked.append(
+            pending.append(
                 pools[number].submit(context.copy().run, lambda: next(sources[number].result(), _END))
             )
-            return asked[-1]
+            return pending[-1]
 
         ahead = range(loader.prefetch_factor)
         turns = deque((number, deque(ask(number) for _ in ahead)) for number in range(len(pools)))
@@ -109,12 +115,12 @@ def take_turns(pools: Sequence[Pool], batches: Callable[[], Iterator[Any]], load
             if batch is _END:
                 turns.popleft()
                 continue
-            asked[:] = [future for future in asked if not future.done()]
+            pending[:] = [future for future in pending if not future.done()]
             waiting.append(ask(number))
             turns.rotate(-1)
             yield batch
     finally:
-        for future in asked:
+        for future in pending:
             future.cancel()
         if not loader.persistent_workers:
             for pool in pools:

@@ -1,7 +1,7 @@
 """``SummaryWriter`` for TensorBoard, as ``torch.utils.tensorboard`` has it. Needs the extra ``weft[tensorboard]``.
 
-The names are found when they are asked for: where the package ``tensorboard`` is missing, ``from
-weft.utils.tensorboard import SummaryWriter`` is an ``ImportError`` that says what to install.
+The names are resolved at first use: without the package ``tensorboard``, ``from weft.utils.tensorboard import
+SummaryWriter`` raises an ``ImportError`` that says what to install.
 """
 
 from __future__ import annotations

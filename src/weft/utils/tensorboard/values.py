@@ -1,4 +1,4 @@
-"""Values as TensorBoard's events hold them: numbers, histograms, pictures as PNG. NumPy alone."""
+"""Conversion of values to the form of TensorBoard's events, by NumPy: numbers, histograms, pictures as PNG."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FORMATS = ("CHW", "HWC", "HW")
 
 
 def array_of(value: Any) -> numpy.ndarray:
-    """A tensor, read, or anything that NumPy makes an array of."""
+    """Return a tensor, which is read, or another value as a NumPy array."""
     return value.detach().cpu().numpy() if isinstance(value, Tensor) else numpy.asarray(value)
 
 
 def number_of(where: str, name: str, value: Any) -> float:
-    """A number, a NumPy scalar, or a tensor of one element, as a number."""
+    """Return a number, a NumPy scalar, or a tensor of one element as a Python number."""
     array = array_of(value)
     if array.size != 1 or array.dtype.kind not in "biufV":
         raise ArgumentTypeError(
@@ -36,7 +36,7 @@ def number_of(where: str, name: str, value: Any) -> float:
 
 
 def histogram_of(values: Any, bins: str | int, max_bins: int | None) -> dict[str, Any]:
-    """The fields of a histogram: right edges of the bins, counts, and sums."""
+    """Return the fields of a histogram: right edges of the bins, counts, and sums."""
     array = array_of(values).astype(numpy.float64).reshape(-1)
     if not array.size or not numpy.isfinite(array).all():
         given = "an infinity or NaN" if array.size else "empty"
@@ -50,7 +50,7 @@ def histogram_of(values: Any, bins: str | int, max_bins: int | None) -> dict[str
     counts, limits = numpy.histogram(array, edges)
     filled = numpy.flatnonzero(counts)
     first, last = filled[0], filled[-1] + 1
-    # an empty bin in front says where the first one begins
+    # an empty bin in front marks the left edge of the first bin
     right = numpy.clip(
         limits[first : last + 1], -numpy.finfo(numpy.float64).max, numpy.finfo(numpy.float64).max
     )
@@ -61,7 +61,7 @@ def histogram_of(values: Any, bins: str | int, max_bins: int | None) -> dict[str
 
 
 def picture_of(where: str, value: Any, dataformats: str) -> numpy.ndarray:
-    """A picture as bytes: (height, width, channels)."""
+    """Return a picture as bytes of shape (height, width, channels)."""
     if dataformats not in FORMATS:
         raise ArgumentError(mistake(where, "dataformats", repr(dataformats), f"one of {', '.join(FORMATS)}"))
     array = array_of(value)
@@ -85,7 +85,7 @@ def picture_of(where: str, value: Any, dataformats: str) -> numpy.ndarray:
 
 
 def tiled(pictures: list[numpy.ndarray], across: int = 8) -> numpy.ndarray:
-    """Pictures of one size as one, ``across`` beside each other, black where there is none."""
+    """Return pictures of the same size as a single picture with ``across`` columns; missing tiles are black."""
     height, width, channels = pictures[0].shape
     columns = min(across, len(pictures))
     whole = numpy.zeros((-(-len(pictures) // columns) * height, columns * width, channels), numpy.uint8)
@@ -96,7 +96,7 @@ def tiled(pictures: list[numpy.ndarray], across: int = 8) -> numpy.ndarray:
 
 
 def png(where: str, picture: numpy.ndarray) -> bytes:
-    """A picture, (height, width, channels) of bytes, as a PNG file."""
+    """Return a picture, bytes of shape (height, width, channels), as a PNG file."""
     height, width, channels = picture.shape
     if not picture.size:
         raise ShapeError(mistake(where, "the picture", f"of shape {picture.shape}", "at least one element"))

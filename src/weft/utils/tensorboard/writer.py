@@ -1,4 +1,4 @@
-"""``SummaryWriter``: scalars, histograms, pictures and texts as events, written by the package ``tensorboard``."""
+"""``SummaryWriter``: writes scalars, histograms, pictures and texts as events, by the package ``tensorboard``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNSUPPORTED = (
 
 
 class FileWriter:
-    """Writes events to one file in a folder: ``weft``'s name for what ``SummaryWriter`` keeps for each folder."""
+    """Writes events to a file in a folder; ``SummaryWriter`` has one for each folder."""
 
     def __init__(
         self,
@@ -38,11 +38,11 @@ class FileWriter:
         self.event_writer = files.EventFileWriter(self.log_dir, max_queue, flush_secs, filename_suffix)
 
     def get_logdir(self) -> str:
-        """The folder that holds the file."""
+        """Return the folder of the file."""
         return self.log_dir
 
     def add_event(self, event: Any, step: Any = None, walltime: float | None = None) -> None:
-        """Write an event, at a step and a time in seconds (now)."""
+        """Write an event with a step and a time in seconds, by default now."""
         event.wall_time = time.time() if walltime is None else walltime
         if step is not None:
             event.step = int(number_of("add_event", "global_step", step))
@@ -53,22 +53,22 @@ class FileWriter:
         self.add_event(self._events.Event(summary=summary), global_step, walltime)
 
     def flush(self) -> None:
-        """Write to the file what waits."""
+        """Write the queued events to the file."""
         self.event_writer.flush()
 
     def close(self) -> None:
-        """Write what waits, and close the file."""
+        """Write the queued events and close the file."""
         self.event_writer.close()
 
 
 class SummaryWriter:
-    """Writes what a training reports to a folder that TensorBoard shows; usable in ``with``.
+    """Writes the reports of a training to a folder that TensorBoard shows; also a context manager.
 
     Args:
-        log_dir: the folder; without one ``runs/`` and the time, the host and ``comment``.
-        comment: the end of that name.
-        purge_step: hide what an earlier run wrote in the folder from this step on.
-        max_queue: events that may wait before a call does.
+        log_dir: the folder; by default ``runs/`` with the time, the host and ``comment``.
+        comment: the suffix of the default folder.
+        purge_step: hide the events of an earlier run in the folder from this step on.
+        max_queue: the number of queued events at which a call waits.
         flush_secs: seconds between two writes to the file.
         filename_suffix: the end of the files' names.
 
@@ -89,8 +89,8 @@ class SummaryWriter:
         flush_secs: int = 120,
         filename_suffix: str = "",
     ) -> None:
-        made = os.path.join("runs", f"{time.strftime('%b%d_%H-%M-%S')}_{socket.gethostname()}{comment}")
-        self.log_dir = made if not log_dir else os.fspath(log_dir)
+        default = os.path.join("runs", f"{time.strftime('%b%d_%H-%M-%S')}_{socket.gethostname()}{comment}")
+        self.log_dir = default if not log_dir else os.fspath(log_dir)
         self._options = (max_queue, flush_secs, filename_suffix)
         self._proto = import_module("tensorboard.compat.proto.summary_pb2")
         self.all_writers: dict[str, FileWriter] = {}
@@ -109,7 +109,7 @@ class SummaryWriter:
         self._writer(folder or self.log_dir).add_summary(summary, step, walltime)
 
     def get_logdir(self) -> str:
-        """The folder that events are written to."""
+        """Return the folder that events are written to."""
         return self.log_dir
 
     def add_scalar(
@@ -130,7 +130,7 @@ class SummaryWriter:
         global_step: Any = None,
         walltime: float | None = None,
     ) -> None:
-        """Write numbers that are shown in one plot: each in a folder of its own below ``log_dir``."""
+        """Write numbers that are shown in the same plot, each to its own folder below ``log_dir``."""
         values = {
             tag: number_of("add_scalars", f"tag_scalar_dict[{tag!r}]", value)
             for tag, value in tag_scalar_dict.items()
@@ -143,9 +143,10 @@ class SummaryWriter:
         self, tag: str, values: Any, global_step: Any = None, bins: str | int = "tensorflow",
         walltime: float | None = None, max_bins: int | None = None,
     ) -> None:  # fmt: skip
-        """Write how values are distributed; ``bins`` are ``numpy.histogram``'s, or ``"tensorflow"``'s: by 10% each.
+        """Write a histogram of values; ``bins`` as in ``numpy.histogram``, or ``"tensorflow"``: each 10% wider.
 
-        ``max_bins``: at most so many, equally wide. Raises ``ArgumentError`` for no values, infinities and NaN.
+        ``max_bins`` is the largest number of bins of equal width. Raises ``ArgumentError`` for an empty tensor,
+        infinities and NaN.
         """
         proto = self._proto.HistogramProto(**histogram_of(values, bins, max_bins))
         self._add(global_step, walltime, tag=tag, histo=proto)
@@ -154,7 +155,7 @@ class SummaryWriter:
         self, tag: str, img_tensor: Any, global_step: Any = None, walltime: float | None = None,
         dataformats: str = "CHW",
     ) -> None:  # fmt: skip
-        """Write a picture, uint8 or floating point from 0 to 1; ``dataformats`` is CHW, HWC or HW."""
+        """Write a picture of uint8, or of floating point from 0 to 1; ``dataformats`` is CHW, HWC or HW."""
         self._add_picture(
             "add_image", tag, picture_of("add_image", img_tensor, dataformats), global_step, walltime
         )
@@ -163,7 +164,7 @@ class SummaryWriter:
         self, tag: str, img_tensor: Any, global_step: Any = None, walltime: float | None = None,
         dataformats: str = "NCHW",
     ) -> None:  # fmt: skip
-        """Write pictures as one, eight beside each other; ``dataformats`` is NCHW or NHWC."""
+        """Write pictures tiled into a single picture with eight columns; ``dataformats`` is NCHW or NHWC."""
         if dataformats not in ("NCHW", "NHWC"):
             raise ArgumentError(mistake("add_images", "dataformats", repr(dataformats), "'NCHW' or 'NHWC'"))
         parts = [picture_of("add_images", part, dataformats[1:]) for part in img_tensor]
@@ -183,7 +184,7 @@ class SummaryWriter:
     def add_text(
         self, tag: str, text_string: str, global_step: Any = None, walltime: float | None = None
     ) -> None:
-        """Write a text, which is shown as Markdown."""
+        """Write a text, shown as Markdown."""
         tensors = import_module("tensorboard.compat.proto.tensor_pb2")
         types = import_module("tensorboard.compat.proto.types_pb2")
         shapes = import_module("tensorboard.compat.proto.tensor_shape_pb2")
@@ -196,12 +197,12 @@ class SummaryWriter:
         self._add(global_step, walltime, tag=f"{tag}/text_summary", metadata=metadata, tensor=value)
 
     def flush(self) -> None:
-        """Write to the files what waits."""
+        """Write the queued events to the files."""
         for writer in self.all_writers.values():
             writer.flush()
 
     def close(self) -> None:
-        """Write what waits, and close the files; a later call opens new ones."""
+        """Write the queued events and close the files; a later call opens new files."""
         for writer in self.all_writers.values():
             writer.close()
         self.all_writers.clear()
