@@ -10,7 +10,7 @@ from tests.codegen.llvm_run import contiguous, cpu
 from weft import dtypes
 from weft.kernels import KernelProgram, Library, Operand
 from weft.ops import OPS
-from weft.ops.reduce import sorting
+from weft.ops.reduce import order_statistics
 from weft.ops.registry.spec import KernelRequest
 
 
@@ -29,7 +29,12 @@ def _lowered(n: int, count: int) -> KernelProgram:
 
 @pytest.mark.parametrize(
     ("n", "count", "selects"),
-    [(128, sorting.SELECTED, True), (128, sorting.SELECTED + 1, False), (40, 10, True), (39, 10, False)],
+    [
+        (128, order_statistics.SELECTED, True),
+        (128, order_statistics.SELECTED + 1, False),
+        (40, 10, True),
+        (39, 10, False),
+    ],
 )
 def test_where_rows_are_read_once(n: int, count: int, selects: bool) -> None:
     names = [step.kernel.name for step in _lowered(n, count).steps if isinstance(step.kernel, Library)]

@@ -13,7 +13,7 @@ from typing import Any
 from weft import dtypes
 from weft.func.calls import BatchedCall
 from weft.ops import OPS, bind
-from weft.ops.index.scattering import put, read
+from weft.ops.index.index_tensors import put, read
 from weft.ops.registry.geometry import broadcast_shapes
 
 

@@ -12,9 +12,13 @@ import weft.ops.conv.pooling_functions
 import weft.ops.conv.resampling
 import weft.ops.index.advanced
 import weft.ops.index.bags
+import weft.ops.index.counts
 import weft.ops.index.indexing
+import weft.ops.index.masks
+import weft.ops.index.nonzero
 import weft.ops.index.placement
 import weft.ops.index.placing
+import weft.ops.index.rows
 import weft.ops.index.scattering
 import weft.ops.index.selection
 import weft.ops.index.stacking
@@ -50,6 +54,7 @@ import weft.ops.reduce.counting
 import weft.ops.reduce.cumulative
 import weft.ops.reduce.extremes
 import weft.ops.reduce.norms
+import weft.ops.reduce.order_statistics
 import weft.ops.reduce.reduction
 import weft.ops.reduce.searching
 import weft.ops.reduce.softmax

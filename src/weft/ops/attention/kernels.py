@@ -17,7 +17,6 @@ from weft.expr.node import INDEX
 from weft.kernels import Argument, Builder, KernelProgram, KernelStep, Library, Offset, Operand
 from weft.kernels.library.attentions import CPU_KEYS, CPU_ROWS, FORMS, of_buffer, tile_for
 from weft.ops.matmul.products import sum_pieces
-from weft.ops.reduce.reduction import is_cooperative
 from weft.ops.registry import sharing
 from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.spec import KernelRequest
@@ -112,7 +111,7 @@ def _stats(steps: _AttentionBuilder, named: dict[str, Operand]) -> None:
     kept = [builder.load(sums, [*points, const(at, INDEX)]) for at in range(2)]
     for at, value in enumerate((*kept, total)):
         builder.store(stats, [*points, const(at, INDEX)], value)
-    shared = is_cooperative(
+    shared = sharing.team(
         steps.profile, math.prod(sums.shape[:3]), size, all(along == 1 for *_, along in reads)
     )
     steps.steps.append(builder.finish(sharing.in_fours(shared, size, reads, [stats, sums]), shared))

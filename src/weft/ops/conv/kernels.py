@@ -19,7 +19,7 @@ from weft.ops.conv.flipped import by_flipped_filters, flipped_filters
 from weft.ops.conv.sizes import Convolution
 from weft.ops.matmul.linear import HALF_ALONE, matmul_step
 from weft.ops.matmul.products import Asked, choose, piece, sum_pieces
-from weft.ops.reduce.reduction import is_cooperative
+from weft.ops.registry import sharing
 from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.spec import KernelRequest
 from weft.ops.registry.temporaries import is_dense, temporary
@@ -82,7 +82,7 @@ def derived_weight(
     grad = builder.load(y, [n, g, o, *outs], _grouped(y, sizes.o_each))
     builder.store(w, [g, o, c, *taps], builder.reduce("sum", value * grad), _grouped_first(w, sizes.o_each))
     length = sizes.n * math.prod(sizes.window.out)
-    return KernelProgram((builder.finish(cooperative=is_cooperative(profile, sizes.o * sizes.taps, length)),))
+    return KernelProgram((builder.finish(cooperative=sharing.team(profile, sizes.o * sizes.taps, length)),))
 
 
 # im2col: the input unfolded to columns, and a matrix product; on the CPU, and in 3-d on every target.

@@ -23,8 +23,7 @@ from weft.ops.conv.pooling import (
     with_padding,
 )
 from weft.ops.conv.window_sums import is_unrolled_by_phase, readers, summed, unrolled_by_phase
-from weft.ops.reduce.reduction import is_cooperative
-from weft.ops.registry import arguments
+from weft.ops.registry import arguments, sharing
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import EXAMPLES
 from weft.ops.registry.spec import Gradient, KernelRequest, TensorType
@@ -145,7 +144,7 @@ def _lower_average(request: KernelRequest) -> KernelProgram:
     total = builder.reduce("sum", builder.load(x, [n, c, *points], None, inside))
     builder.store(target, [n, c, *outs], _share(builder, window, outs, request.attributes, total))
     many, length = math.prod(target.shape), math.prod(window.kernel)
-    return KernelProgram((builder.finish(cooperative=is_cooperative(request.profile, many, length)),))
+    return KernelProgram((builder.finish(cooperative=sharing.team(request.profile, many, length)),))
 
 
 def _lower_average_backward(request: KernelRequest) -> KernelProgram:

@@ -7,6 +7,7 @@ of its true elements, whose number is read back from the device.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 from weft import dtypes
 from weft.errors import (
     ArgumentError,
-    ArgumentTypeError,
     DTypeError,
     IndexOutOfRangeError,
     ShapeError,
@@ -22,14 +22,13 @@ from weft.errors import (
     mistake,
 )
 from weft.ops.index.expanded import fill_where
-from weft.ops.index.placement import NONZERO
-from weft.ops.index.scattering import both_forms, counted, filled, put, read
-from weft.ops.index.selection import plan_fill
+from weft.ops.index.in_place_forms import both_forms
+from weft.ops.index.index_tensors import counted, filled, put, read
+from weft.ops.index.nonzero import nonzero
 from weft.ops.make.creation import to_dtype
-from weft.ops.pointwise.masked import Selection, is_traced, read_number, refuse
+from weft.ops.pointwise.masked import Selection, is_traced, refuse
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor
-from weft.ops.registry.functions import function
 from weft.ops.registry.geometry import Geometry, broadcast_shapes
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.table import lookup
@@ -206,19 +205,11 @@ def _indexed(view: Any, dim: int, item: Any) -> tuple[Any, list[Any]]:
                 f"{shape[dim : dim + rank]}, the dimensions it selects from",
             )
         )
-    merged = (*shape[:dim], item_count(item), *shape[dim + rank :])
+    merged = (*shape[:dim], math.prod(item.shape), *shape[dim + rank :])
     if rank > 1 and 0 not in shape and Geometry(shape, tuple(view.stride())).reshape(merged) is not None:
         return bind(RESHAPE, view, shape=merged), [reshape(nonzero(reshape(item, -1)), -1)]
     found = nonzero(item)
     return view, [select_dim(found, 1, d) for d in range(rank)]
-
-
-def item_count(item: Any) -> int:
-    """The number of elements."""
-    count = 1
-    for size in item.shape:
-        count *= size
-    return count
 
 
 def get(input: Any, items: tuple[Any, ...]) -> Any:
@@ -244,7 +235,7 @@ def set_(input: Any, items: tuple[Any, ...], value: Any) -> None:
         )  # fmt: skip
     items = with_masks(items)
     single = _single_mask(input, items)
-    if single is not None and (number or item_count(value) == 1):
+    if single is not None and (number or math.prod(value.shape) == 1):
         fill_where(input, single, filled(input, value) if number else reshape(value))
         return
     if is_traced() and any(is_tensor(item) and item.dtype is dtypes.bool_ for item in items):
@@ -274,183 +265,6 @@ def _single_mask(input: Any, items: tuple[Any, ...]) -> Any:
     if tuple(mask.shape) != tuple(input.shape[: len(mask.shape)]):
         return None  # resolve says what is wrong
     return reshape(mask, *mask.shape, *[1] * (rank - len(mask.shape)))
-
-
-# Masks.
-
-
-@function(out=True)
-def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
-    """Coordinates (n, dimensions) of the elements that are not 0, row-major; their number is read from the device.
-
-    ``as_tuple``: one 1-d tensor a dimension, as ``x[x.nonzero(as_tuple=True)]`` takes them.
-    """
-    arguments.tensor("nonzero", "input", input)
-    if as_tuple:
-        whole = input if input.shape else reshape(input, 1)
-        found = nonzero(whole)
-        columns = (select_dim(found, 1, d) for d in range(len(whole.shape)))
-        return tuple(bind(lookup("copy"), column) for column in columns)
-    size = item_count(input)
-    if size == 0:
-        return bind(
-            lookup("full"), 0, shape=(0, len(input.shape)), dtype=dtypes.int64, device=str(input.device)
-        )
-    mask = to_dtype(input, dtypes.bool_)
-    ranks = bind(lookup("cumsum"), to_dtype(reshape(mask, -1), dtypes.int64), dim=0, reverse=False, fits=True)
-    count = read_number("nonzero", select_dim(ranks, 0, -1))
-    return bind(NONZERO, mask, ranks, count=count)
-
-
-@function()
-def argwhere(input: Tensor) -> Tensor:
-    """Coordinates (n, dimensions) of the elements that are not 0, as ``nonzero``."""
-    return nonzero(arguments.tensor("argwhere", "input", input))
-
-
-@function(out=True)
-def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
-    shape = _mask("masked_select", input, mask)
-    if is_traced():
-        refuse("masked_select")
-    own = input if tuple(input.shape) == shape else expand(input, *shape)
-    where = mask if tuple(mask.shape) == shape else expand(mask, *shape)
-    if not shape:
-        own, where = reshape(own, 1), reshape(where, 1)
-    return resolve(own, (where,)).read()
-
-
-def _mask(name: str, input: Any, mask: Any) -> tuple[int, ...]:
-    arguments.tensor(name, "input", input)
-    arguments.tensor(name, "mask", mask)
-    if mask.dtype is not dtypes.bool_:
-        raise DTypeError(mistake(name, "mask's dtype", mask.dtype.name, "bool"))
-    return broadcast_shapes(name, tuple(input.shape), tuple(mask.shape))
-
-
-@function()
-def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """``input`` with the n-th true place of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
-    shape = _mask("masked_scatter", input, mask)
-    arguments.tensor("masked_scatter", "source", source)
-    if source.dtype is not input.dtype:
-        raise DTypeError(
-            mistake(
-                "masked_scatter", "source's dtype", source.dtype.name, f"{input.dtype.name}, as the input's"
-            )
-        )
-    own = input if tuple(input.shape) == shape else expand(input, *shape)
-    spread = mask if tuple(mask.shape) == shape else expand(mask, *shape)
-    if not shape:
-        return reshape(masked_scatter(reshape(own, 1), reshape(spread, 1), source))
-    if is_traced():
-        refuse("masked_scatter")
-    place = resolve(own, (spread,))
-    count = place.indices[0].shape[0]
-    if item_count(source) < count:
-        raise ShapeError(
-            mistake(
-                "masked_scatter",
-                "source",
-                f"{item_count(source)} elements",
-                f"at least {count}, one for each true place",
-            )
-        )
-    flat = basic_index(reshape(source, -1), slice(0, count)) if item_count(source) else reshape(source, 0)
-    return place.write(own, flat, "replace", False)
-
-
-@function(name="masked_fill_", top=False)
-def masked_fill_(input: Tensor, mask: Tensor, value: Tensor | float) -> Tensor:
-    """``masked_fill`` that overwrites the tensor and gives it."""
-    _, chosen, fill, target = plan_fill(input, mask, value)
-    if broadcast_shapes("masked_fill_", tuple(target.shape), tuple(chosen.shape)) != tuple(target.shape):
-        expected = f"one that broadcasts to {tuple(target.shape)}"
-        raise ShapeError(mistake("masked_fill_", "mask's shape", tuple(chosen.shape), expected))
-    fill_where(target, chosen, fill)
-    return target
-
-
-@function(name="masked_scatter_", top=False)
-def masked_scatter_(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """``masked_scatter`` that overwrites the tensor and gives it."""
-    if _mask("masked_scatter", input, mask) != tuple(input.shape):
-        raise ShapeError(
-            mistake(
-                "masked_scatter",
-                "mask's shape",
-                tuple(mask.shape),
-                f"one that broadcasts to {tuple(input.shape)}",
-            )
-        )
-    return input.copy_(masked_scatter(input, mask, source))
-
-
-# Counting.
-
-
-@function(functional=True, top=False, method=False)
-def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """int64 rows of zeros with a one at each index: shape (*tensor, num_classes), by default the largest index + 1."""
-    arguments.tensor("one_hot", "tensor", tensor)
-    arguments.integral("one_hot", "tensor", tensor.dtype)
-    classes = arguments.integer("one_hot", "num_classes", num_classes)
-    if classes == -1:
-        if not item_count(tensor):
-            raise ArgumentTypeError(
-                "one_hot: the tensor is empty, so num_classes cannot be inferred; give it"
-            )
-        classes = read_number("one_hot without num_classes", tensor.amax()) + 1
-    shape = tuple(tensor.shape)
-    zeros = bind(lookup("full"), 0, shape=(*shape, classes), dtype=dtypes.int64, device=str(tensor.device))
-    ones = expand(filled(zeros, 1), *shape, 1)
-    places = unsqueeze(to_dtype(tensor, dtypes.int64), len(shape))
-    return bind(lookup("scatter"), zeros, ones, places, dim=len(shape), mode="replace")
-
-
-@function()
-def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
-    """How often each number from 0 to the largest is in the 1-d ``input``, or the sum of its ``weights``.
-
-    The largest is read from the device. Sums are taken in a fixed order: float32 of float32 weights, else float64
-    (float32 on a device without it); of integers they are exact before they are converted.
-    """
-    arguments.tensor("bincount", "input", input, 1)
-    arguments.integral("bincount", "input", input.dtype)
-    least = arguments.integer("bincount", "minlength", minlength)
-    if least < 0:
-        raise ShapeError(mistake("bincount", "minlength", least, "0 or more"))
-    if weights is not None and tuple(arguments.tensor("bincount", "weights", weights).shape) != tuple(
-        input.shape
-    ):
-        raise ShapeError(
-            mistake("bincount", "weights' shape", tuple(weights.shape), f"{tuple(input.shape)}, as the input")
-        )
-    count = input.shape[0]
-    if count:
-        low, high = (read_number("bincount", end) for end in (input.amin(), input.amax()))
-        if low < 0:
-            raise ShapeError(mistake("bincount", "input", f"a tensor with {low}", "no negative numbers"))
-        least = max(least, high + 1)
-    if weights is None or not count:
-        zeros = bind(lookup("full"), 0, shape=(least,), dtype=dtypes.int64, device=str(input.device))
-        return put(zeros, expand(filled(zeros, 1), count), [input], "sum") if count else zeros
-    exact = weights.dtype.kind != "float"  # sums of integers, as integers
-    wide = weights.dtype if weights.dtype is dtypes.float32 else _widest(input)
-    sums = bind(
-        lookup("full"), 0, shape=(least,), dtype=dtypes.int64 if exact else wide, device=str(input.device)
-    )
-    return to_dtype(put(sums, to_dtype(weights, sums.dtype), [input], "sum"), wide)
-
-
-def _widest(like: Any) -> dtypes.DType:
-    """float64, or float32 on a device without it."""
-    try:
-        bind(lookup("full"), 0, shape=(0,), dtype=dtypes.float64, device=str(like.device))
-    except DTypeError:
-        return dtypes.float32
-    return dtypes.float64
 
 
 def index_put(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from weft import dtypes
 from weft.errors import ArgumentError, ShapeError, UnsupportedError, mistake
+from weft.ops.index.index_tensors import counted, filled
 from weft.ops.index.indexing import embedding
-from weft.ops.index.scattering import counted, filled, index_add, scatter_reduce
+from weft.ops.index.rows import index_add
+from weft.ops.index.scattering import scatter_reduce
 from weft.ops.index.selection import where
 from weft.ops.reduce.searching import searchsorted
 from weft.ops.registry import arguments

@@ -12,19 +12,15 @@ from typing import Any
 
 from weft import dtypes
 from weft.errors import DTypeError, GradError, IndexOutOfRangeError, ShapeError, UnsupportedError, mistake
-from weft.expr import call, cast, const, where
-from weft.expr.node import INDEX
-from weft.kernels import Builder, KernelProgram, KernelStep, Library, coalesce
-from weft.ops.index.equal_keys import zero_step
+from weft.kernels import Builder, KernelProgram, coalesce
 from weft.ops.index.placing import MODES, fronted, index_points, lower_put, scatter_points
 from weft.ops.make.creation import to_dtype, zeros_of
 from weft.ops.registry import arguments
-from weft.ops.registry.geometry import broadcast_shapes, contiguous_strides
+from weft.ops.registry.geometry import broadcast_shapes
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import ROWS, Rules
 from weft.ops.registry.spec import Gradient, KernelRequest, TensorType
 from weft.ops.registry.table import declare, lookup
-from weft.ops.registry.temporaries import Scratch
 
 # Reading.
 
@@ -304,54 +300,4 @@ SCATTER_FOLD = declare(
     infer=_infer_scatter, reference=SCATTER.reference, lower=SCATTER.lower, gradient=_gradient_fold,
     saves=(0, 1, 2), saves_output=True, overwrites=(0,), reports="index",
     doc="The input with values multiplied into, or compared with, the places that indices name along a dimension.",
-)  # fmt: skip
-
-
-# Places of a mask.
-
-
-def _infer_nonzero(mask: TensorType, ranks: TensorType, *, count: int) -> tuple[TensorType, ...]:
-    return (TensorType((count, len(mask.shape)), dtypes.int64),)
-
-
-def _reference_nonzero(mask: Any, ranks: Any, *, count: int) -> Any:
-    import numpy
-
-    return numpy.argwhere(mask).astype("int64")
-
-
-def _lower_nonzero(request: KernelRequest) -> KernelProgram:
-    """The n-th true element writes its position at row n; then positions become coordinates."""
-    mask, ranks = request.operands
-    target, size = request.outputs[0], math.prod(mask.shape)
-    scratch = Scratch(3)
-    keys = scratch.take(dtypes.int64, (size,))
-    builder = Builder("nonzero_keys")
-    sizes, (own, key) = coalesce(mask.shape, [mask.strides, contiguous_strides(mask.shape)])
-    axes = builder.axes(sizes)
-    is_true = cast(builder.load(mask, axes, own), dtypes.bool_)
-    rank = cast(builder.load(ranks, axes, [k * (ranks.strides or (1,))[-1] for k in key]), INDEX)
-    builder.store(keys, axes, where(is_true, rank - 1, const(-1, INDEX)), key)
-    steps = [builder.finish()]
-    table = scratch.take(dtypes.int64, (request.attributes["count"],))
-    steps.append(zero_step(table))
-    steps.append(KernelStep(Library("last_place", (dtypes.int64,)), (keys.index, table.index), (size,)))
-    builder = Builder("nonzero")
-    (row,) = builder.axes((request.attributes["count"],))
-    rest = builder.load(table, [row]) - 1
-    for d in reversed(range(len(mask.shape))):
-        bound = builder.integer(f"size{d}", mask.shape[d])
-        here = call("irem", rest, bound) if d else rest
-        place = builder.integer(f"column{d}", d * target.strides[1])
-        builder.store(target, [row], here, (target.strides[0],), shift=place)
-        rest = call("idiv", rest, bound)
-    steps.append(builder.finish())
-    return KernelProgram(tuple(steps), tuple(scratch.taken))
-
-
-_UNBATCHED = "how many elements are found differs between samples; use weft.where with three arguments"
-NONZERO = declare(
-    "nonzero", rules=Rules(unbatched=_UNBATCHED),
-    infer=_infer_nonzero, reference=_reference_nonzero, lower=_lower_nonzero,
-    doc="Coordinates of the true elements of a mask; ranks is its running count over the flattened mask.",
 )  # fmt: skip

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from weft import dtypes
 from weft.errors import ArgumentTypeError, mistake
-from weft.ops.index.advanced import nonzero
-from weft.ops.index.scattering import index_select
+from weft.ops.index.nonzero import nonzero
+from weft.ops.index.rows import index_select
 from weft.ops.make.creation import to_dtype
 from weft.ops.pointwise.expressions import promoted
 from weft.ops.reduce.searching import searchsorted

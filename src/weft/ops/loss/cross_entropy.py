@@ -14,7 +14,7 @@ from weft.expr.node import INDEX
 from weft.kernels import Builder, KernelProgram, Operand, coalesce
 from weft.ops.loss.nll import NLL, check_classes, target_class
 from weft.ops.make.creation import to_dtype
-from weft.ops.reduce.reduction import is_cooperative
+from weft.ops.registry import sharing
 from weft.ops.registry.geometry import contiguous_strides
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import EXAMPLES, UNFUSED
@@ -60,7 +60,7 @@ def _lower(request: KernelRequest) -> KernelProgram:
     builder.store(total_out, axes, total)
     rows, neighbours = math.prod(target.shape), scores.strides[1] == 1
     return KernelProgram(
-        (builder.finish(cooperative=is_cooperative(request.profile, rows, classes, neighbours)),)
+        (builder.finish(cooperative=sharing.team(request.profile, rows, classes, neighbours)),)
     )
 
 
@@ -171,7 +171,7 @@ def _lower_loss(request: KernelRequest) -> KernelProgram:
     counted = builder.reduce("sum", cast(kept, wide))
     builder.store(loss, [], summed / counted if request.attributes["mean"] else summed)
     builder.store(count, [], counted)
-    cooperative = is_cooperative(request.profile, 1, number, True) if len(sizes) == 1 else 0
+    cooperative = sharing.team(request.profile, 1, number, True) if len(sizes) == 1 else 0
     return KernelProgram((rows, builder.finish(cooperative=cooperative)), ((wide, number),))
 
 

@@ -15,8 +15,8 @@ from weft.errors import DTypeError, ShapeError, mistake
 from weft.expr import Expr, call, cast, const
 from weft.kernels import Builder, KernelProgram, Operand, coalesce
 from weft.ops.pointwise.expressions import broadcast_strides, unbroadcast
-from weft.ops.reduce.reduction import is_cooperative, reduced_shape
-from weft.ops.registry import arguments
+from weft.ops.reduce.reduction import reduced_shape
+from weft.ops.registry import arguments, sharing
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import ROWS, Rules
 from weft.ops.registry.spec import Gradient, KernelRequest, TensorType
@@ -93,7 +93,7 @@ class _Rows:
     def program(self, profile: TargetProfile) -> KernelProgram:
         """Return the finished kernel."""
         return KernelProgram(
-            (self.builder.finish(cooperative=is_cooperative(profile, self.rows, self.count)),)
+            (self.builder.finish(cooperative=sharing.team(profile, self.rows, self.count)),)
         )
 
 

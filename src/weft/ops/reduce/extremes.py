@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from weft import dtypes
 from weft.errors import ArgumentError, ArgumentTypeError, mistake
 from weft.kernels.derived import Combine
-from weft.ops.reduce.reduction import extreme_lowering, reduced_shape
+from weft.ops.reduce.fold_kernels import extreme_lowering
+from weft.ops.reduce.reduction import reduced_shape
 from weft.ops.reduce.sorting import PLACE, Sorted
 from weft.ops.registry import arguments
 from weft.ops.registry.annotations import Tensor

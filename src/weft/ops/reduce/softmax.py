@@ -10,7 +10,6 @@ from weft.dtypes import DType
 from weft.expr import Expr, call, const
 from weft.kernels import Builder, KernelProgram, Operand
 from weft.ops.make.creation import to_dtype
-from weft.ops.reduce.reduction import is_cooperative
 from weft.ops.registry import arguments, sharing
 from weft.ops.registry.annotations import Tensor
 from weft.ops.registry.functions import function
@@ -43,7 +42,7 @@ def row_lowering(name: str, row: Row) -> Callable[..., KernelProgram]:
         rows = math.prod(shape) // max(shape[dim], 1)
         read = [(o, strides(o), (o.strides or (0,))[dim]) for o in (*request.operands, target)]
         neighbours = all(along == 1 for *_, along in read)
-        shared = is_cooperative(request.profile, rows, shape[dim], neighbours)
+        shared = sharing.team(request.profile, rows, shape[dim], neighbours)
         vector = sharing.in_fours(shared, shape[dim], read)
         team, held = sharing.held(request.profile, shape[dim], vector) if shared and neighbours else (0, 0)
         return KernelProgram((builder.finish(vector, team or shared, held),))

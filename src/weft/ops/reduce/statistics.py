@@ -13,16 +13,15 @@ from weft.expr import Expr, call, cast, const, where
 from weft.kernels import Builder, KernelProgram, coalesce
 from weft.ops.make.creation import in_dtype, to_dtype
 from weft.ops.reduce.cumulative import CUMPROD, shifted
+from weft.ops.reduce.fold_kernels import kept_strides
 from weft.ops.reduce.norms import ROOT
 from weft.ops.reduce.reduction import (
     declare_reduction,
     expand_reduced,
-    is_cooperative,
-    kept_strides,
     reduced_shape,
     sum_dtype,
 )
-from weft.ops.registry import arguments
+from weft.ops.registry import arguments, sharing
 from weft.ops.registry.annotations import Dims, Tensor
 from weft.ops.registry.functions import function
 from weft.ops.registry.interpreters import bind
@@ -56,7 +55,7 @@ def _row_lowering(name: str, rows: Rows) -> Callable[..., KernelProgram]:
         for target, result, strides in zip(request.outputs, results, ours, strict=True):
             builder.store(target, outer, result, strides)
         return KernelProgram(
-            (builder.finish(cooperative=is_cooperative(request.profile, math.prod(sizes), count)),)
+            (builder.finish(cooperative=sharing.team(request.profile, math.prod(sizes), count)),)
         )
 
     return lower
