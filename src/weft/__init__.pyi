@@ -227,41 +227,6 @@ def argsort(
     stable: builtins.bool = False,
 ) -> Tensor:
     """The places of the elements along ``dim`` in order; always stable, NaN largest; int64, shape as ``input``."""
-def topk(
-    input: Tensor,
-    k: builtins.int,
-    dim: builtins.int = -1,
-    largest: builtins.bool = True,
-    sorted: builtins.bool = True,
-    *,
-    out: Any = None,
-) -> tuple[Tensor, Tensor]:
-    """The ``k`` largest (or smallest) elements along ``dim`` in order, with their places: ``(values, indices)``."""
-def kthvalue(
-    input: Tensor,
-    k: builtins.int,
-    dim: builtins.int = -1,
-    keepdim: builtins.bool = False,
-    *,
-    out: Any = None,
-) -> tuple[Tensor, Tensor]:
-    """The ``k``-th smallest element (from 1) along ``dim`` and its place: ``(values, indices)``; NaN is largest."""
-def median(
-    input: Tensor,
-    dim: builtins.int | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Any = None,
-) -> Any:
-    """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
-def nanmedian(
-    input: Tensor,
-    dim: builtins.int | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Any = None,
-) -> Any:
-    """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
 def contiguous(input: Tensor) -> Tensor:
     """The tensor itself where its elements lie in row-major order, else a copy that does."""
 def clone(input: Tensor) -> Tensor:
@@ -939,72 +904,6 @@ def true_divide(
     """``div`` by another name: The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
 def vdot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``dot`` by another name: Return the inner product of two vectors of one size, a 0-d tensor."""
-def sum(
-    input: Tensor,
-    dim: Dims = None,
-    keepdim: builtins.bool = False,
-    *,
-    dtype: DType | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
-def mean(
-    input: Tensor,
-    dim: Dims = None,
-    keepdim: builtins.bool = False,
-    *,
-    dtype: DType | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The mean over dimensions (all where ``dim`` is None) of a floating point tensor."""
-def amax(
-    input: Tensor,
-    dim: Dims = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The largest element over dimensions; NaN wins; the gradient is shared among equals."""
-def amin(
-    input: Tensor,
-    dim: Dims = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The smallest element over dimensions; NaN wins; the gradient is shared among equals."""
-def any(
-    input: Tensor,
-    dim: Dims = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Whether any element is nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
-def all(
-    input: Tensor,
-    dim: Dims = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """Whether all elements are nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
-def argmax(
-    input: Tensor,
-    dim: builtins.int | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The int64 position of the largest element (in the flattened tensor where ``dim`` is None), first of equals."""
-def argmin(
-    input: Tensor,
-    dim: builtins.int | None = None,
-    keepdim: builtins.bool = False,
-    *,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
 def softmax(
     input: Tensor,
     dim: builtins.int,
@@ -1109,8 +1008,29 @@ def conv_transpose3d(
     dilation: Pair = 1,
 ) -> Tensor:
     """The adjoint of ``conv3d``, as ``torch.nn.functional.conv_transpose3d``; ``weight`` (C, O / groups, *kernel)."""
+def nonzero(input: Tensor, *, as_tuple: builtins.bool = False, out: Any = None) -> Any:
+    """The int64 coordinates of the elements that are not 0, in row-major order: (n, dimensions).
+
+    Their number n is read from the device. ``as_tuple`` gives a 1-d tensor for each dimension, as indexing takes them.
+
+    >>> import weft as wf
+    >>> wf.nonzero(wf.tensor([[0, 3], [4, 0]]))
+    tensor([[0, 1],
+            [1, 0]])
+    """
+def argwhere(input: Tensor) -> Tensor:
+    """Coordinates (n, dimensions) of the elements that are not 0, as ``nonzero``."""
+def index_put(
+    input: Tensor,
+    indices: Sequence[Tensor],
+    values: Tensor,
+    accumulate: builtins.bool = False,
+) -> Tensor:
+    """``input`` with ``values`` written (the last stays) or added at ``input[indices]``."""
 def index_select(input: Tensor, dim: builtins.int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
+    """The slices of ``input`` along ``dim`` that the 1-d integer ``index`` names, in its order; a new tensor.
+
+    The result has ``index``'s size along ``dim`` and the input's other sizes.
 
     >>> import weft as wf
     >>> wf.index_select(wf.tensor([[1, 2], [3, 4], [5, 6]]), 0, wf.tensor([2, 0]))
@@ -1136,8 +1056,6 @@ def index_copy(
     out: Tensor | None = None,
 ) -> Tensor:
     """``input`` with the rows along ``dim`` that ``index`` names replaced by ``source``'s; the last one stays."""
-def index_fill(input: Tensor, dim: builtins.int, index: Tensor, value: Any) -> Tensor:
-    """``input`` with the rows along ``dim`` that ``index`` names filled with a number or a 0-d tensor."""
 def index_reduce(
     input: Tensor,
     dim: builtins.int,
@@ -1148,7 +1066,13 @@ def index_reduce(
     include_self: builtins.bool = True,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Rows of ``source`` along ``dim`` folded (prod, mean, amax, amin) into the rows that ``index`` names."""
+    """``input`` with the rows of ``source`` along ``dim`` folded into the rows that ``index`` names.
+
+    ``reduce`` is ``"prod"``, ``"mean"``, ``"amax"`` or ``"amin"``. Without ``include_self`` the old values of these
+    rows do not count.
+    """
+def index_fill(input: Tensor, dim: builtins.int, index: Tensor, value: Any) -> Tensor:
+    """``input`` with the rows along ``dim`` that ``index`` names filled with a number or a 0-d tensor."""
 def scatter(
     input: Tensor,
     dim: builtins.int,
@@ -1158,9 +1082,10 @@ def scatter(
     reduce: str | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``out[index[i][j]][j] = src[i][j]`` (for dim 0), the last of equal places; ``src`` may be a number.
+    """``input`` with ``src[i][j]`` written at ``[index[i][j]][j]`` (for dim 0); ``src`` may be a number.
 
-    ``reduce``: ``"add"`` or ``"multiply"`` in place of writing (as in PyTorch, better written ``scatter_reduce``).
+    Of equal places the last one stays. ``reduce`` is ``"add"`` or ``"multiply"`` to fold in place of writing; in new
+    programs ``scatter_reduce`` does this.
     """
 def scatter_add(
     input: Tensor,
@@ -1170,7 +1095,7 @@ def scatter_add(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The input with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal places add up in a fixed order."""
+    """``input`` with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal places add up in a fixed order."""
 def scatter_reduce(
     input: Tensor,
     dim: builtins.int,
@@ -1181,34 +1106,11 @@ def scatter_reduce(
     include_self: builtins.bool = True,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``src`` folded (sum, prod, mean, amax, amin) into ``input`` at the places that ``index`` names.
+    """``input`` with ``src`` folded into it at the places that ``index`` names along ``dim``.
 
-    Without ``include_self`` the old values of places that are named do not count. Mean of integers rounds down.
+    ``reduce`` is ``"sum"``, ``"prod"``, ``"mean"``, ``"amax"`` or ``"amin"``; a mean of integers rounds down. Without
+    ``include_self`` the old values at these places do not count.
     """
-def nonzero(input: Tensor, *, as_tuple: builtins.bool = False, out: Any = None) -> Any:
-    """Coordinates (n, dimensions) of the elements that are not 0, row-major; their number is read from the device.
-
-    ``as_tuple``: one 1-d tensor a dimension, as ``x[x.nonzero(as_tuple=True)]`` takes them.
-    """
-def argwhere(input: Tensor) -> Tensor:
-    """Coordinates (n, dimensions) of the elements that are not 0, as ``nonzero``."""
-def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
-def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """``input`` with the n-th true place of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
-def bincount(input: Tensor, weights: Tensor | None = None, minlength: builtins.int = 0) -> Tensor:
-    """How often each number from 0 to the largest is in the 1-d ``input``, or the sum of its ``weights``.
-
-    The largest is read from the device. Sums are taken in a fixed order: float32 of float32 weights, else float64
-    (float32 on a device without it); of integers they are exact before they are converted.
-    """
-def index_put(
-    input: Tensor,
-    indices: Sequence[Tensor],
-    values: Tensor,
-    accumulate: builtins.bool = False,
-) -> Tensor:
-    """``input`` with ``values`` written (the last stays) or added at ``input[indices]``."""
 def searchsorted(
     sorted_sequence: Tensor,
     input: Tensor | builtins.float,
@@ -1233,6 +1135,86 @@ def bucketize(
     out: Tensor | None = None,
 ) -> Tensor:
     """For each value the bucket of the 1-d sorted ``boundaries`` that it falls into, as ``searchsorted``."""
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: builtins.int = 0) -> Tensor:
+    """The count of each number from 0 to the largest in the 1-d ``input``, or the sum of its ``weights``.
+
+    The largest number is read from the device. Sums have a fixed order. They are float32 for float32 weights and else
+    float64, or float32 on a device without float64; integer weights are added exactly before they are converted.
+
+    >>> import weft as wf
+    >>> wf.bincount(wf.tensor([0, 2, 2]))
+    tensor([1, 0, 2])
+    """
+def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """``input`` with the n-th true place of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
+def sum(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
+def mean(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    dtype: DType | None = None,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The mean over dimensions (all where ``dim`` is None) of a floating point tensor."""
+def amax(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The largest element over dimensions; NaN wins; the gradient is shared among equals."""
+def amin(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The smallest element over dimensions; NaN wins; the gradient is shared among equals."""
+def any(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Whether any element is nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
+def all(
+    input: Tensor,
+    dim: Dims = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Whether all elements are nonzero, over dimensions: bool, and uint8 of uint8, as in PyTorch."""
+def argmax(
+    input: Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The int64 position of the largest element (in the flattened tensor where ``dim`` is None), first of equals."""
+def argmin(
+    input: Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
 def movedim(
     input: Tensor,
     source: builtins.int | Sequence[builtins.int],
@@ -1771,6 +1753,46 @@ def aminmax(
     out: Any = None,
 ) -> tuple[Tensor, Tensor]:
     """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
+def topk(
+    input: Tensor,
+    k: builtins.int,
+    dim: builtins.int = -1,
+    largest: builtins.bool = True,
+    sorted: builtins.bool = True,
+    *,
+    out: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """The ``k`` largest (or smallest) elements along ``dim`` in order, and their places: ``(values, indices)``.
+
+    >>> import weft as wf
+    >>> wf.topk(wf.tensor([3.0, 1.0, 2.0]), 2).values
+    tensor([3., 2.])
+    """
+def kthvalue(
+    input: Tensor,
+    k: builtins.int,
+    dim: builtins.int = -1,
+    keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> tuple[Tensor, Tensor]:
+    """The ``k``-th smallest element along ``dim``, from 1, and its place: ``(values, indices)``; NaN is largest."""
+def median(
+    input: Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> Any:
+    """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
+def nanmedian(
+    input: Tensor,
+    dim: builtins.int | None = None,
+    keepdim: builtins.bool = False,
+    *,
+    out: Any = None,
+) -> Any:
+    """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
 def prod(
     input: Tensor,
     dim: builtins.int | None = None,

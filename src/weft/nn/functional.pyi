@@ -367,8 +367,6 @@ def interpolate(
     >>> wf.nn.functional.interpolate(wf.tensor([[[1.0, 2.0]]]), scale_factor=2).tolist()
     [[[1.0, 1.0, 2.0, 2.0]]]
     """
-def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """int64 rows of zeros with a one at each index: shape (*tensor, num_classes), by default the largest index + 1."""
 def embedding_bag(
     input: Tensor,
     weight: Tensor,
@@ -393,6 +391,16 @@ def embedding_bag(
     >>> table = wf.tensor([[1.0, 2.0], [3.0, 4.0]])
     >>> wf.nn.functional.embedding_bag(wf.tensor([0, 1, 1]), table, wf.tensor([0, 2]), mode="sum").tolist()
     [[4.0, 6.0], [3.0, 4.0]]
+    """
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """int64 rows of zeros with a 1 at each index: (*) gives (*, num_classes), as ``torch.nn.functional.one_hot``.
+
+    ``num_classes`` is by default the largest index + 1, which is read from the device.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.one_hot(wf.tensor([1, 0]), 3)
+    tensor([[0, 1, 0],
+            [1, 0, 0]])
     """
 def nll_loss(
     input: Tensor,

@@ -16,14 +16,6 @@ class TensorMethods:
         """
     def argsort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
         """The places of the elements along ``dim`` in order; always stable, NaN largest; int64, shape as ``input``."""
-    def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Tensor]:
-        """The ``k`` largest (or smallest) elements along ``dim`` in order, with their places: ``(values, indices)``."""
-    def kthvalue(self, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-        """The ``k``-th smallest element (from 1) along ``dim`` and its place: ``(values, indices)``; NaN is largest."""
-    def median(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
-    def nanmedian(self, dim: int | None = None, keepdim: bool = False) -> Any:
-        """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
     def contiguous(self) -> Tensor:
         """The tensor itself where its elements lie in row-major order, else a copy that does."""
     def clone(self) -> Tensor:
@@ -633,6 +625,126 @@ class TensorMethods:
         """``true_divide`` that overwrites the tensor and gives it."""
     def vdot(self, tensor: Tensor) -> Tensor:
         """Return the inner product of two vectors of one size, a 0-d tensor."""
+    def softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
+        """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
+    def log_softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
+        """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
+    def nonzero(self, *, as_tuple: bool = False) -> Any:
+        """The int64 coordinates of the elements that are not 0, in row-major order: (n, dimensions).
+
+        Their number n is read from the device. ``as_tuple`` gives a 1-d tensor for each dimension, as indexing takes them.
+
+        >>> import weft as wf
+        >>> wf.nonzero(wf.tensor([[0, 3], [4, 0]]))
+        tensor([[0, 1],
+                [1, 0]])
+        """
+    def argwhere(self) -> Tensor:
+        """Coordinates (n, dimensions) of the elements that are not 0, as ``nonzero``."""
+    def index_put(self, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
+        """``input`` with ``values`` written (the last stays) or added at ``input[indices]``."""
+    def index_put_(self, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
+        """``index_put`` that overwrites the tensor and gives it."""
+    def index_select(self, dim: int, index: Tensor) -> Tensor:
+        """The slices of ``input`` along ``dim`` that the 1-d integer ``index`` names, in its order; a new tensor.
+
+        The result has ``index``'s size along ``dim`` and the input's other sizes.
+
+        >>> import weft as wf
+        >>> wf.index_select(wf.tensor([[1, 2], [3, 4], [5, 6]]), 0, wf.tensor([2, 0]))
+        tensor([[5, 6],
+                [1, 2]])
+        """
+    def index_add(self, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+        """``input`` with ``alpha`` times each row of ``source`` along ``dim`` added at the row that ``index`` names."""
+    def index_add_(self, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+        """``index_add`` that overwrites the tensor and gives it."""
+    def index_copy(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
+        """``input`` with the rows along ``dim`` that ``index`` names replaced by ``source``'s; the last one stays."""
+    def index_copy_(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
+        """``index_copy`` that overwrites the tensor and gives it."""
+    def index_reduce(
+        self,
+        dim: int,
+        index: Tensor,
+        source: Tensor,
+        reduce: str,
+        *,
+        include_self: bool = True,
+    ) -> Tensor:
+        """``input`` with the rows of ``source`` along ``dim`` folded into the rows that ``index`` names.
+
+        ``reduce`` is ``"prod"``, ``"mean"``, ``"amax"`` or ``"amin"``. Without ``include_self`` the old values of these
+        rows do not count.
+        """
+    def index_reduce_(
+        self,
+        dim: int,
+        index: Tensor,
+        source: Tensor,
+        reduce: str,
+        *,
+        include_self: bool = True,
+    ) -> Tensor:
+        """``index_reduce`` that overwrites the tensor and gives it."""
+    def index_fill(self, dim: int, index: Tensor, value: Any) -> Tensor:
+        """``input`` with the rows along ``dim`` that ``index`` names filled with a number or a 0-d tensor."""
+    def index_fill_(self, dim: int, index: Tensor, value: Any) -> Tensor:
+        """``index_fill`` that overwrites the tensor and gives it."""
+    def scatter(self, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
+        """``input`` with ``src[i][j]`` written at ``[index[i][j]][j]`` (for dim 0); ``src`` may be a number.
+
+        Of equal places the last one stays. ``reduce`` is ``"add"`` or ``"multiply"`` to fold in place of writing; in new
+        programs ``scatter_reduce`` does this.
+        """
+    def scatter_(self, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
+        """``scatter`` that overwrites the tensor and gives it."""
+    def scatter_add(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
+        """``input`` with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal places add up in a fixed order."""
+    def scatter_add_(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
+        """``scatter_add`` that overwrites the tensor and gives it."""
+    def scatter_reduce(
+        self,
+        dim: int,
+        index: Tensor,
+        src: Tensor,
+        reduce: str,
+        *,
+        include_self: bool = True,
+    ) -> Tensor:
+        """``input`` with ``src`` folded into it at the places that ``index`` names along ``dim``.
+
+        ``reduce`` is ``"sum"``, ``"prod"``, ``"mean"``, ``"amax"`` or ``"amin"``; a mean of integers rounds down. Without
+        ``include_self`` the old values at these places do not count.
+        """
+    def scatter_reduce_(
+        self,
+        dim: int,
+        index: Tensor,
+        src: Tensor,
+        reduce: str,
+        *,
+        include_self: bool = True,
+    ) -> Tensor:
+        """``scatter_reduce`` that overwrites the tensor and gives it."""
+    def bincount(self, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+        """The count of each number from 0 to the largest in the 1-d ``input``, or the sum of its ``weights``.
+
+        The largest number is read from the device. Sums have a fixed order. They are float32 for float32 weights and else
+        float64, or float32 on a device without float64; integer weights are added exactly before they are converted.
+
+        >>> import weft as wf
+        >>> wf.bincount(wf.tensor([0, 2, 2]))
+        tensor([1, 0, 2])
+        """
+    def masked_select(self, mask: Tensor) -> Tensor:
+        """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
+    def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
+        """``input`` with the n-th true place of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
+    def masked_fill_(self, mask: Tensor, value: Tensor | float) -> Tensor:
+        """``masked_fill`` that overwrites the tensor and gives it."""
+    def masked_scatter_(self, mask: Tensor, source: Tensor) -> Tensor:
+        """``masked_scatter`` that overwrites the tensor and gives it."""
     def sum(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
         """The sum over dimensions (all where ``dim`` is None); integers and bool sum to int64."""
     def mean(self, dim: Dims = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
@@ -649,109 +761,6 @@ class TensorMethods:
         """The int64 position of the largest element (in the flattened tensor where ``dim`` is None), first of equals."""
     def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """The int64 position of the smallest element (in the flattened tensor where ``dim`` is None), first of equals."""
-    def softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
-        """``exp(x) / sum(exp(x))`` along a dimension, computed without overflow; shape as ``input``."""
-    def log_softmax(self, dim: int, dtype: DType | None = None) -> Tensor:
-        """``x - log(sum(exp(x)))`` along a dimension, computed without overflow; shape as ``input``."""
-    def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """Slices of ``input`` along ``dim`` picked by the 1-d ``index``: one gather of rows.
-
-        >>> import weft as wf
-        >>> wf.index_select(wf.tensor([[1, 2], [3, 4], [5, 6]]), 0, wf.tensor([2, 0]))
-        tensor([[5, 6],
-                [1, 2]])
-        """
-    def index_add(self, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
-        """``input`` with ``alpha`` times each row of ``source`` along ``dim`` added at the row that ``index`` names."""
-    def index_add_(self, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
-        """``index_add`` that overwrites the tensor and gives it."""
-    def index_copy(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
-        """``input`` with the rows along ``dim`` that ``index`` names replaced by ``source``'s; the last one stays."""
-    def index_copy_(self, dim: int, index: Tensor, source: Tensor) -> Tensor:
-        """``index_copy`` that overwrites the tensor and gives it."""
-    def index_fill(self, dim: int, index: Tensor, value: Any) -> Tensor:
-        """``input`` with the rows along ``dim`` that ``index`` names filled with a number or a 0-d tensor."""
-    def index_fill_(self, dim: int, index: Tensor, value: Any) -> Tensor:
-        """``index_fill`` that overwrites the tensor and gives it."""
-    def index_reduce(
-        self,
-        dim: int,
-        index: Tensor,
-        source: Tensor,
-        reduce: str,
-        *,
-        include_self: bool = True,
-    ) -> Tensor:
-        """Rows of ``source`` along ``dim`` folded (prod, mean, amax, amin) into the rows that ``index`` names."""
-    def index_reduce_(
-        self,
-        dim: int,
-        index: Tensor,
-        source: Tensor,
-        reduce: str,
-        *,
-        include_self: bool = True,
-    ) -> Tensor:
-        """``index_reduce`` that overwrites the tensor and gives it."""
-    def scatter(self, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
-        """``out[index[i][j]][j] = src[i][j]`` (for dim 0), the last of equal places; ``src`` may be a number.
-
-        ``reduce``: ``"add"`` or ``"multiply"`` in place of writing (as in PyTorch, better written ``scatter_reduce``).
-        """
-    def scatter_(self, dim: int, index: Tensor, src: Any, *, reduce: str | None = None) -> Tensor:
-        """``scatter`` that overwrites the tensor and gives it."""
-    def scatter_add(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
-        """The input with ``src[i][j]`` added at ``[index[i][j]][j]`` (for dim 0); equal places add up in a fixed order."""
-    def scatter_add_(self, dim: int, index: Tensor, src: Tensor) -> Tensor:
-        """``scatter_add`` that overwrites the tensor and gives it."""
-    def scatter_reduce(
-        self,
-        dim: int,
-        index: Tensor,
-        src: Tensor,
-        reduce: str,
-        *,
-        include_self: bool = True,
-    ) -> Tensor:
-        """``src`` folded (sum, prod, mean, amax, amin) into ``input`` at the places that ``index`` names.
-
-        Without ``include_self`` the old values of places that are named do not count. Mean of integers rounds down.
-        """
-    def scatter_reduce_(
-        self,
-        dim: int,
-        index: Tensor,
-        src: Tensor,
-        reduce: str,
-        *,
-        include_self: bool = True,
-    ) -> Tensor:
-        """``scatter_reduce`` that overwrites the tensor and gives it."""
-    def nonzero(self, *, as_tuple: bool = False) -> Any:
-        """Coordinates (n, dimensions) of the elements that are not 0, row-major; their number is read from the device.
-
-        ``as_tuple``: one 1-d tensor a dimension, as ``x[x.nonzero(as_tuple=True)]`` takes them.
-        """
-    def argwhere(self) -> Tensor:
-        """Coordinates (n, dimensions) of the elements that are not 0, as ``nonzero``."""
-    def masked_select(self, mask: Tensor) -> Tensor:
-        """The elements where ``mask``, broadcast with ``input``, is true, in row-major order; 1-d."""
-    def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
-        """``input`` with the n-th true place of ``mask``, broadcast to it, replaced by the n-th element of ``source``."""
-    def masked_fill_(self, mask: Tensor, value: Tensor | float) -> Tensor:
-        """``masked_fill`` that overwrites the tensor and gives it."""
-    def masked_scatter_(self, mask: Tensor, source: Tensor) -> Tensor:
-        """``masked_scatter`` that overwrites the tensor and gives it."""
-    def bincount(self, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
-        """How often each number from 0 to the largest is in the 1-d ``input``, or the sum of its ``weights``.
-
-        The largest is read from the device. Sums are taken in a fixed order: float32 of float32 weights, else float64
-        (float32 on a device without it); of integers they are exact before they are converted.
-        """
-    def index_put(self, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
-        """``input`` with ``values`` written (the last stays) or added at ``input[indices]``."""
-    def index_put_(self, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
-        """``index_put`` that overwrites the tensor and gives it."""
     def movedim(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
         """A view with dimensions moved to other places; the rest keep their order."""
     def moveaxis(self, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
@@ -1027,6 +1036,19 @@ class TensorMethods:
         """The smallest element of all; along ``dim`` as ``(values, indices)``; or the smaller of two tensors; NaN wins."""
     def aminmax(self, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
         """``(min, max)`` of all elements, or along ``dim``; NaN wins."""
+    def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> tuple[Tensor, Tensor]:
+        """The ``k`` largest (or smallest) elements along ``dim`` in order, and their places: ``(values, indices)``.
+
+        >>> import weft as wf
+        >>> wf.topk(wf.tensor([3.0, 1.0, 2.0]), 2).values
+        tensor([3., 2.])
+        """
+    def kthvalue(self, k: int, dim: int = -1, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+        """The ``k``-th smallest element along ``dim``, from 1, and its place: ``(values, indices)``; NaN is largest."""
+    def median(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The lower of the middle elements: of all, or along ``dim`` as ``(values, indices)``; NaN where there is one."""
+    def nanmedian(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """The lower of the middle elements that are not NaN: of all, or along ``dim`` as ``(values, indices)``."""
     def prod(self, dim: int | None = None, keepdim: bool = False, *, dtype: DType | None = None) -> Tensor:
         """The product along ``dim`` (of all where None); integers and bool multiply to int64."""
     def var(
