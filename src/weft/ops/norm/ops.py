@@ -92,9 +92,7 @@ class _Rows:
 
     def program(self, profile: TargetProfile) -> KernelProgram:
         """Return the finished kernel."""
-        return KernelProgram(
-            (self.builder.finish(cooperative=sharing.team(profile, self.rows, self.count)),)
-        )
+        return KernelProgram((self.builder.finish(cooperative=sharing.team(profile, self.rows, self.count)),))
 
 
 def _inverse(builder: Builder, variance: Expr, eps: float) -> Expr:
