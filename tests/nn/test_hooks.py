@@ -56,7 +56,7 @@ def test_a_gradient_that_a_hook_keeps_is_not_overwritten() -> None:
         x.register_hook(kept.append)
         for _ in range(3):
             (x * x).sum().backward()
-        log += [one.tolist() for one in kept]
+        log += [grad.tolist() for grad in kept]
 
     both(program)
 
@@ -113,7 +113,7 @@ def test_backward_hooks_refuse_a_forward_in_place() -> None:
     layer = wf.nn.ReLU(inplace=True)
     layer.register_full_backward_hook(lambda *_: None)
     x = wf.tensor([1.0, -1.0], requires_grad=True, device="cpu") * 2
-    with pytest.raises(UnsupportedError, match="ReLU: forward wrote into its input in place"):
+    with pytest.raises(UnsupportedError, match="ReLU: forward changed its input in place"):
         layer(x)
 
 

@@ -35,7 +35,7 @@ def pair(name: str, options: dict[str, Any], dtype: Any, torch_dtype: Any, devic
 
 
 def flat(result: Any) -> list[Any]:
-    return [part for one in result for part in flat(one)] if isinstance(result, tuple) else [result]
+    return [leaf for part in result for leaf in flat(part)] if isinstance(result, tuple) else [result]
 
 
 def compare(ours: Any, theirs: Any, inputs: list[Any], rebuild: Any, kinds: Any, device: str) -> None:

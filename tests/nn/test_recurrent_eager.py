@@ -117,7 +117,7 @@ def test_plans_are_bounded(device: Device, monkeypatch: pytest.MonkeyPatch) -> N
     with wf.no_grad():
         for _ in range(2):
             ours(wf.ones(9, 2, 4, device="cpu"))
-    assert sum(one is not None for _, one, _ in plans._plans.values()) == 1
+    assert sum(plan is not None for _, plan, _ in plans._plans.values()) == 1
 
 
 def test_half_precision_and_autocast_run_by_plan_too() -> None:

@@ -104,11 +104,11 @@ def test_lists_and_dicts_of_parameters() -> None:
         named.pop("w")
         both = lib.nn.Module()
         both.listed, both.named = listed, named
-        shapes = [(name, tuple(one.shape)) for name, one in both.named_parameters()]
+        shapes = [(name, tuple(parameter.shape)) for name, parameter in both.named_parameters()]
         made.append(
             (
                 len(listed),
-                [tuple(one.shape) for one in listed[1:]],
+                [tuple(value.shape) for value in listed[1:]],
                 list(named),
                 named["n"],
                 shapes,

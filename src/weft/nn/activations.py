@@ -15,7 +15,7 @@ from weft.tensors.tensor import Tensor
 
 
 class _Pointwise(Module):
-    """A pointwise function as a layer; ``options`` names the attributes that it is called with."""
+    """A pointwise function as a layer; ``options`` names the attributes that the function takes."""
 
     op: ClassVar[str]
     options: ClassVar[tuple[str, ...]] = ()
@@ -141,7 +141,7 @@ class LeakyReLU(_Pointwise):
 
 
 class Hardtanh(_Pointwise):
-    """``x`` brought into [min_val, max_val]."""
+    """``x`` clamped to [min_val, max_val]."""
 
     op, options = "hardtanh", ("min_val", "max_val", "inplace")
 
@@ -173,7 +173,7 @@ class Threshold(_Pointwise):
 
 
 class GELU(_Pointwise):
-    """``x`` times the normal distribution function of it; ``approximate`` ``"none"`` or ``"tanh"``."""
+    """``x * Phi(x)``, Phi the standard normal distribution function; ``approximate`` is ``"none"`` or ``"tanh"``."""
 
     op, options = "gelu", ("approximate",)
 
@@ -207,7 +207,7 @@ class Hardshrink(_Pointwise):
 
 
 class Softshrink(Hardshrink):
-    """``x`` brought closer to 0 by ``lambd``."""
+    """``x - lambd`` above ``lambd``, ``x + lambd`` below ``-lambd``, else 0."""
 
     op = "softshrink"
 
@@ -223,7 +223,7 @@ class GLU(_Pointwise):
 
 
 class PReLU(Module):
-    """``x``, or ``weight * x`` below 0, with one learned weight or one for each channel."""
+    """``x``, or ``weight * x`` below 0, with a learned slope for all, or for each of ``num_parameters``, channels."""
 
     def __init__(
         self,
@@ -305,7 +305,7 @@ class Softmax2d(Module):
 
 
 class RReLU(Module):
-    """Elements below 0 times a number: in training a random one of [lower, upper] each, in evaluation their mean."""
+    """``x``, or ``slope * x`` below 0: slopes are random in [lower, upper] in training, the interval's mean else."""
 
     def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Attention as a function, as PyTorch has it: the op ``attention``, or with dropout scores, softmax and values."""
+"""``scaled_dot_product_attention``: the op ``attention``, or a composite that holds all weights."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from weft.tensors.tensor import Tensor
 
 NAME = "scaled_dot_product_attention"
 KEPT = {True: 1 << 14, False: 1 << 18}
-"""Weights of a head up to which the CPU keeps them for the gradient, with and without causality: to make them again
-takes longer (measured), as there are 5 products then instead of 4."""
+"""The most weights of a head that the CPU saves for the gradient, by causality; recomputing so few takes longer, as it
+needs 5 products instead of 4 (measured)."""
 KEPT_IN_ALL = 1 << 24
-"""And those of all heads together."""
+"""The most weights of all heads that the CPU saves for the gradient."""
 
 
 def _check(query: Any, key: Any, value: Any, enable_gqa: bool) -> None:
@@ -71,11 +71,12 @@ def scaled_dot_product_attention(
 ) -> Tensor:
     """``softmax(query @ key.T * scale + mask) @ value`` (Vaswani et al. 2017), as PyTorch's function of that name.
 
-    ``query`` (..., L, E), ``key`` (..., S, E), ``value`` (..., S, Ev) give (..., L, Ev). ``attn_mask`` broadcasts to
-    (..., L, S): bool, True where a key takes part, or numbers that are added. ``is_causal`` lets row i see keys 0 to
-    i. ``scale`` defaults to 1 / sqrt(E). A row that sees no key gives 0. ``dropout_p`` always applies: pass 0 in
-    evaluation. With ``enable_gqa`` groups of query heads share a key and value head. Without dropout, and for heads of
-    at most 256, the weights are not held (Dao 2023), but for few of them on the CPU.
+    ``query`` (..., L, E), ``key`` (..., S, E) and ``value`` (..., S, Ev) give (..., L, Ev). ``attn_mask`` broadcasts to
+    (..., L, S): bool, True where a key takes part, or numbers that are added to the scores. With ``is_causal`` query i
+    attends to keys 0 to i. ``scale`` defaults to 1 / sqrt(E). A query that attends to no key gives 0. ``dropout_p``
+    always applies: pass 0 in evaluation. With ``enable_gqa`` groups of query heads share a key and value head. Without
+    dropout, and for heads of at most 256 elements, the weights are not stored (Dao 2023), except few weights on the
+    CPU.
 
     >>> import weft as wf
     >>> q, k = wf.ones(2, 4, 5, 8), wf.ones(2, 4, 7, 8)
@@ -110,11 +111,11 @@ def scaled_dot_product_attention(
 
 
 def _rows(given: Tensor, batch: tuple[int, ...], heads: int) -> Tensor:
-    """(..., heads, length, size) as (batch, length, heads, size); heads are repeated where there are fewer."""
-    *lead, own, length, size = given.shape
-    if own != heads:
-        spread = given.unsqueeze(-3).expand(*lead, own, heads // own, length, size)
-        given = spread.reshape(*lead, heads, length, size)
+    """Return (..., shared, length, size) as (batch, length, heads, size), with shared heads repeated."""
+    *lead, shared, length, size = given.shape
+    if shared != heads:
+        repeated = given.unsqueeze(-3).expand(*lead, shared, heads // shared, length, size)
+        given = repeated.reshape(*lead, heads, length, size)
     if given.shape[:-3] != batch:
         given = given.expand(*batch, heads, length, size)
     if len(batch) != 1:
@@ -123,11 +124,11 @@ def _rows(given: Tensor, batch: tuple[int, ...], heads: int) -> Tensor:
 
 
 def _mask(mask: Any, dtype: DType, whole: tuple[int, ...], with_heads: bool) -> Tensor:
-    """A mask as (batch, heads, length, keys), of which all but the batch may be 1 in place of their size."""
+    """Return a mask as (batch, heads, length, keys); all sizes but the batch's may be 1."""
     checked_tensor(NAME, "attn_mask", mask)
     shape = whole if with_heads else (*whole[:-3], *whole[-2:])
     given = (1,) * (len(shape) - len(mask.shape)) + tuple(mask.shape)
-    if len(given) != len(shape) or any(own not in (1, size) for own, size in zip(given, shape, strict=True)):
+    if len(given) != len(shape) or any(n not in (1, size) for n, size in zip(given, shape, strict=True)):
         raise ShapeError(
             mistake(NAME, "attn_mask's shape", tuple(mask.shape), f"one that broadcasts to {shape}")
         )
@@ -135,25 +136,25 @@ def _mask(mask: Any, dtype: DType, whole: tuple[int, ...], with_heads: bool) -> 
         raise DTypeError(mistake(NAME, "attn_mask's dtype", mask.dtype.name, f"bool or {dtype.name}"))
     if not with_heads:
         given = (*given[:-2], 1, *given[-2:])
-    own: Tensor = mask.reshape(*given)
+    result: Tensor = mask.reshape(*given)
     if len(given) == 4:
-        return own
+        return result
     if any(size != 1 for size in given[:-3]):
-        own = own.expand(*whole[:-3], *given[-3:])
-    return own.reshape(math.prod(own.shape[:-3]), *given[-3:])
+        result = result.expand(*whole[:-3], *given[-3:])
+    return result.reshape(math.prod(result.shape[:-3]), *given[-3:])
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, **options: Any) -> Tensor:
-    """(batch, heads, length, size) of what the op, or the composed form, gives."""
-    if dropout_p == 0 and suits(q, k, v) and not _kept(q, k, options["causal"]):
+    """Return the output (batch, heads, length, size) of the op, or of the composite."""
+    if dropout_p == 0 and suits(q, k, v) and not _saves_weights(q, k, options["causal"]):
         given = (q, k, v) if mask is None else (q, k, v, mask)
         mixed: Tensor = bind(ATTENTION, *given, **options)[0]
         return mixed.permute(0, 2, 1, 3)
     return _composed(q, k, v, mask, dropout_p, **options)
 
 
-def _kept(q: Tensor, k: Tensor, causal: bool) -> bool:
-    """Whether the weights are few enough that the CPU is faster where it keeps them."""
+def _saves_weights(q: Tensor, k: Tensor, causal: bool) -> bool:
+    """Return whether the weights are so few that the CPU is faster where it saves them for the gradient."""
     (batch, length, heads, _), keys = q.shape, k.shape[1]
     few = length * keys <= KEPT[causal] and batch * heads * length * keys <= KEPT_IN_ALL
     return few and str(q.device) == "cpu"
@@ -162,9 +163,9 @@ def _kept(q: Tensor, k: Tensor, causal: bool) -> bool:
 def _composed(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout_p: float, *, causal: bool, scale: float
 ) -> Tensor:
-    """The same with all weights at once: with dropout, and for sizes that the op does not take.
+    """Return the output of the composite, which holds all weights: for dropout, and for sizes outside of the op's.
 
-    Scores and weights of 16-bit operands are float32, as the op's are.
+    Scores and weights of 16-bit operands are float32, as in the op.
     """
     shared, dtype = k.shape[2], q.dtype
     q, k, v = (to_dtype(formulas.grouped(tensor, shared), dtype.compute) for tensor in (q, k, v))

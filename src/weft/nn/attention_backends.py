@@ -1,4 +1,4 @@
-"""PyTorch's choice among kernels of attention, for programs that make one: weft chooses by itself."""
+"""PyTorch's choice among attention kernels, accepted for compatibility: weft always chooses by itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SDPBackend(IntEnum):
 
 @contextmanager
 def sdpa_kernel(backends: SDPBackend | Iterable[SDPBackend], set_priority: bool = False) -> Iterator[None]:
-    """Accept a choice of kernels for a block; all of weft's compute the same attention, and it takes the fastest.
+    """Accept a choice of kernels for a block, as ``torch.nn.attention.sdpa_kernel``; it changes nothing in weft.
 
     >>> import weft as wf
     >>> from weft.nn.attention import SDPBackend, sdpa_kernel

@@ -1,4 +1,4 @@
-"""Collections under names and of parameters: ``ModuleDict``, ``ParameterList``, ``ParameterDict``."""
+"""Collections that register their members: ``ModuleDict``, ``ParameterList``, ``ParameterDict``."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from weft.tensors.tensor import Tensor
 
 
 def _pairs(where: str, given: Any) -> list[tuple[str, Any]]:
+    """Return the pairs of a mapping, or of an iterable of pairs."""
     if isinstance(given, Mapping) or hasattr(given, "items"):
         return list(given.items())
     if not isinstance(given, Iterable):
         raise ArgumentTypeError(mistake(where, "argument", f"a {type(given).__name__}", "a mapping or pairs"))
-    found = [tuple(pair) if isinstance(pair, Iterable) else (pair,) for pair in given]
-    for pair in found:
+    pairs = [tuple(pair) if isinstance(pair, Iterable) else (pair,) for pair in given]
+    for pair in pairs:
         if len(pair) != 2:
             raise ArgumentTypeError(mistake(where, "argument", f"an entry of length {len(pair)}", "pairs"))
-    return found
+    return pairs
 
 
 class ModuleDict(Module):
-    """A dict of modules that are registered, in the order of insertion; it has no ``forward``.
+    """A dict of registered modules in insertion order; it has no ``forward``.
 
     >>> import weft as wf
     >>> wf.nn.ModuleDict({"act": wf.nn.ReLU()})
@@ -63,7 +64,7 @@ class ModuleDict(Module):
         self._modules.clear()
 
     def pop(self, key: str) -> Any:
-        """Remove a module and give it."""
+        """Remove a module and return it."""
         return self._modules.pop(key)
 
     def keys(self) -> Iterable[str]:
@@ -85,14 +86,14 @@ class ModuleDict(Module):
 
 
 def _parameter(value: Any) -> Any:
-    """A tensor as a parameter; anything else as it is."""
+    """Return a tensor as a parameter, and any other value unchanged."""
     if isinstance(value, Tensor) and not isinstance(value, Parameter):
         return Parameter(value)
     return value
 
 
 def _line(value: Any) -> str:
-    """A parameter's or another value's line in the print, as PyTorch's."""
+    """Return the printed line of a value, as PyTorch prints it."""
     if not isinstance(value, Tensor):
         return f"Object of type: {type(value).__name__}"
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
@@ -102,7 +103,7 @@ def _line(value: Any) -> str:
 
 
 class ParameterList(Module):
-    """A list of parameters that are registered under ``"0"``, ``"1"``, …; tensors become parameters."""
+    """A list of parameters, registered under ``"0"``, ``"1"``, …; tensors become parameters."""
 
     def __init__(self, values: Iterable[Any] | None = None) -> None:
         super().__init__()
@@ -136,13 +137,13 @@ class ParameterList(Module):
         return self.extend(values)
 
     def append(self, value: Any) -> ParameterList:
-        """Add a value at the end; gives the list."""
+        """Add a value at the end and return the list."""
         setattr(self, str(self._size), _parameter(value))
         self._size += 1
         return self
 
     def extend(self, values: Iterable[Any]) -> ParameterList:
-        """Add values at the end; gives the list."""
+        """Add values at the end and return the list."""
         if isinstance(values, Tensor) or not isinstance(values, Iterable):
             raise ArgumentTypeError(
                 mistake(
@@ -158,7 +159,7 @@ class ParameterList(Module):
 
 
 class ParameterDict(Module):
-    """A dict of parameters that are registered under their keys; tensors become parameters."""
+    """A dict of parameters, registered under their keys; tensors become parameters."""
 
     def __init__(self, parameters: Mapping[str, Any] | Iterable[Any] | None = None) -> None:
         super().__init__()
@@ -174,7 +175,7 @@ class ParameterDict(Module):
     def __setitem__(self, key: str, value: Any) -> None:
         if key not in self._keys and hasattr(self, key):
             raise ArgumentTypeError(
-                mistake("ParameterDict", "key", repr(key), "one that is not an attribute")
+                mistake("ParameterDict", "key", repr(key), "a key that is not the name of an attribute")
             )
         self._keys[key] = None
         setattr(self, key, _parameter(value))
@@ -205,11 +206,11 @@ class ParameterDict(Module):
         return (self[key] for key in self._keys)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """A value, or ``default`` where the key is missing."""
+        """Return a value, or ``default`` where the key is missing."""
         return self[key] if key in self._keys else default
 
     def pop(self, key: str) -> Any:
-        """Remove a key and give its value."""
+        """Remove a key and return its value."""
         value = self[key]
         del self[key]
         return value

@@ -11,7 +11,7 @@ from weft.nn.module import Module, _indented
 
 
 class _Indexed(Module):
-    """Submodules under the names ``"0"``, ``"1"``, …, or names of their own, used as a sequence."""
+    """Submodules used as a sequence; their names are ``"0"``, ``"1"``, …, or given ones."""
 
     def _name(self, index: int) -> str:
         place, count = operator.index(index), len(self)
@@ -45,34 +45,36 @@ class _Indexed(Module):
         self._renumber()
 
     def _renumber(self) -> None:
-        """Close the gaps in numeric names."""
+        """Rename the modules to ``"0"``, ``"1"`` and so on, where all names are numbers."""
         if all(name.isdigit() for name in self._modules):
-            kept = list(self._modules.values())
-            self._modules.clear()
-            self._modules.update({str(place): module for place, module in enumerate(kept)})
+            self._set_all(list(self._modules.values()))
+
+    def _set_all(self, modules: list[Any]) -> None:
+        """Replace all submodules, under the names ``"0"``, ``"1"`` and so on."""
+        self._modules.clear()
+        self._modules.update({str(place): module for place, module in enumerate(modules)})
 
     def append(self, module: Module) -> Any:
-        """Add a module at the end; gives the container."""
+        """Add a module at the end and return the container."""
         self.add_module(str(len(self)), _module(f"{type(self).__name__}.append", module))
         return self
 
     def extend(self, modules: Iterable[Module]) -> Any:
-        """Add modules at the end; gives the container."""
+        """Add modules at the end and return the container."""
         for module in list(modules):
             self.append(module)
         return self
 
     def insert(self, index: int, module: Module) -> Any:
-        """Add a module before a position; gives the container."""
-        held: list[Any] = list(self._modules.values())
-        held.insert(index, _module(f"{type(self).__name__}.insert", module))
-        self._modules.clear()
-        self._modules.update({str(place): one for place, one in enumerate(held)})
+        """Add a module before a position and return the container."""
+        modules: list[Any] = list(self._modules.values())
+        modules.insert(index, _module(f"{type(self).__name__}.insert", module))
+        self._set_all(modules)
         return self
 
 
 class Sequential(_Indexed):
-    """Modules applied one after the other; given as arguments, or as one dict of names and modules.
+    """Modules applied one after another, given as arguments or as a dict of names and modules.
 
     >>> import weft as wf
     >>> net = wf.nn.Sequential(wf.nn.Linear(2, 3), wf.nn.ReLU())
@@ -96,7 +98,7 @@ class Sequential(_Indexed):
             self.add_module(name, _module("Sequential", module))
 
     def forward(self, input: Any) -> Any:
-        """The input through all modules in order."""
+        """Apply all modules in order."""
         for module in self:
             input = module(input)
         return input
@@ -106,7 +108,7 @@ class Sequential(_Indexed):
 
 
 class ModuleList(_Indexed):
-    """A list of modules that are registered; it has no ``forward``."""
+    """A list of registered modules; it has no ``forward``."""
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
@@ -118,7 +120,7 @@ class ModuleList(_Indexed):
         return self
 
     def _child_lines(self) -> list[str]:
-        """Neighbours that print alike share a line: ``(0-3): 4 x Linear(…)``."""
+        """Return the printed lines; consecutive modules of one text share a line: ``(0-3): 4 x Linear(…)``."""
         runs: list[tuple[int, int, str]] = []
         for place, module in enumerate(self):
             text = repr(module)

@@ -20,7 +20,7 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 class _Convolution(Module):
-    """What all convolutions have: their sizes, ``weight`` and ``bias``; ``rank`` counts the spatial dimensions."""
+    """The base of all convolutions, with their sizes, ``weight`` and ``bias``, in ``rank`` spatial dimensions."""
 
     rank: ClassVar[int]
     transposed: ClassVar[bool] = False
@@ -53,20 +53,20 @@ class _Convolution(Module):
             expected = ", ".join(map(repr, PADDING_MODES))
             raise ArgumentError(mistake(name, "padding_mode", repr(padding_mode), f"one of {expected}"))
         self.padding_mode = padding_mode
-        own, other = self.out_channels, self.in_channels
+        first, second = self.out_channels, self.in_channels
         if self.transposed:
-            own, other = other, own
-        shape = (own, other // self.groups, *self.kernel_size)
+            first, second = second, first
+        shape = (first, second // self.groups, *self.kernel_size)
         self.weight = Parameter(empty(shape, device=device, dtype=dtype))
         self.bias = Parameter(empty(self.out_channels, device=device, dtype=dtype)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew."""
+        """Initialize weight and bias at random."""
         reset_like_torch(self.weight, self.bias)
 
     def _options(self) -> tuple[tuple[str, Any, Any], ...]:
-        """Names, values and defaults of what is printed where it is not at its default."""
+        """Return names, values and defaults of the options that are printed unless they have their defaults."""
         return (
             ("padding", self.padding, (0,) * self.rank),
             ("dilation", self.dilation, (1,) * self.rank),
@@ -77,7 +77,7 @@ class _Convolution(Module):
         )
 
     def extra_repr(self) -> str:
-        """The options, those at their defaults left out, as PyTorch prints them."""
+        """Return the options that differ from their defaults, as PyTorch prints them."""
         text = (
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         )
@@ -128,13 +128,13 @@ class _Forward(_Convolution):
         return given
 
     def _sides(self) -> list[int]:
-        """The padding before and after each dimension, the last one first, as ``functional.pad`` takes it."""
+        """Return the padding before and after each dimension, the last first, as ``functional.pad`` takes it."""
         if self.padding == "valid":
             return [0, 0] * self.rank
         if self.padding == "same":
             spans = [gap * (size - 1) for gap, size in zip(self.dilation, self.kernel_size, strict=True)]
             return [side for span in reversed(spans) for side in (span // 2, span - span // 2)]
-        assert not isinstance(self.padding, str), "the two words are dealt with above"
+        assert not isinstance(self.padding, str), "'valid' and 'same' are handled above"
         return [side for size in reversed(self.padding) for side in (size, size)]
 
     def forward(self, input: Tensor) -> Tensor:
@@ -164,9 +164,9 @@ class Conv1d(_Forward):
 class Conv2d(_Forward):
     """2-d convolution: (N, in_channels, H, W) or without N to (N, out_channels, H', W').
 
-    ``weight`` (out_channels, in_channels / groups, *kernel_size) and ``bias`` (out_channels) start uniform within
-    1 / sqrt(in_channels / groups * kernel area). ``padding`` is a number, two, ``"same"`` or ``"valid"``;
-    ``padding_mode`` is ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``.
+    ``weight`` (out_channels, in_channels / groups, *kernel_size) and ``bias`` (out_channels) are initialized uniformly
+    within 1 / sqrt(in_channels / groups * kernel area). ``padding`` is a number, two numbers, ``"same"`` or
+    ``"valid"``; ``padding_mode`` is ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``.
 
     >>> import weft as wf
     >>> tuple(wf.nn.Conv2d(1, 4, 3, padding=1)(wf.zeros(2, 1, 8, 8)).shape)
@@ -209,7 +209,10 @@ class _Transpose(_Convolution):
         if padding_mode != "zeros":
             raise UnsupportedError(
                 mistake(
-                    name, "padding_mode", repr(padding_mode), "'zeros', which is all that a transpose has"
+                    name,
+                    "padding_mode",
+                    repr(padding_mode),
+                    "'zeros', the only mode of transposed convolutions",
                 )
             )
         super().__init__(
@@ -228,7 +231,7 @@ class _Transpose(_Convolution):
         self.output_padding = tuple_of(name, "output_padding", output_padding, self.rank)
 
     def forward(self, input: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        """(N, in_channels, *size) to (N, out_channels, *size'); ``output_size`` chooses among the sizes possible."""
+        """(N, in_channels, *size) to (N, out_channels, *size'); ``output_size`` selects one of the possible sizes."""
         extra = self.output_padding if output_size is None else self._extra(input, output_size)
         function = getattr(functional, f"conv_transpose{self.rank}d")
         result: Tensor = function(
@@ -237,7 +240,7 @@ class _Transpose(_Convolution):
         return result
 
     def _extra(self, input: Tensor, output_size: Sequence[int]) -> tuple[int, ...]:
-        """The output padding that gives a size."""
+        """Return the output padding that gives an output size."""
         name = type(self).__name__
         wanted = tuple(output_size)[-self.rank :]
         smallest = tuple(

@@ -11,6 +11,8 @@ from weft.tensors.tensor import Tensor
 
 
 class _Dropout(Module):
+    """A dropout function as a layer, which acts in training only."""
+
     op: ClassVar[str]
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
@@ -25,7 +27,7 @@ class _Dropout(Module):
         self.p, self.inplace = p, inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        """The shape is kept."""
+        """Any shape, kept."""
         result: Tensor = getattr(functional, self.op)(input, self.p, self.training)
         return result
 

@@ -1,4 +1,4 @@
-"""``Embedding`` and ``EmbeddingBag``: tables of vectors, picked by index, one by one or in bags."""
+"""``Embedding`` and ``EmbeddingBag``: tables of vectors, selected by index one by one or in bags."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weft.tensors.tensor import Tensor
 
 
 def refuse_norms(where: str, max_norm: float | None, scale_grad_by_freq: bool, sparse: bool) -> None:
-    """``UnsupportedError`` for the options of embeddings that are not there."""
+    """Raise ``UnsupportedError`` for the options of embeddings that weft does not implement."""
     for name, given, expected in (
         ("max_norm", max_norm, None),
         ("scale_grad_by_freq", scale_grad_by_freq, False),
@@ -24,12 +24,14 @@ def refuse_norms(where: str, max_norm: float | None, scale_grad_by_freq: bool, s
     ):
         if given is not None and given is not False:
             raise UnsupportedError(
-                mistake(where, name, given, expected, "norms are left as they are, gradients dense")
+                mistake(
+                    where, name, given, expected, "weft does not renormalize rows, and gradients are dense"
+                )
             )
 
 
 def row_of(where: str, padding_idx: int | None, count: int) -> int | None:
-    """``padding_idx`` counted from the front; ``ArgumentError`` where there is no such row."""
+    """Return ``padding_idx`` as a non-negative row; ``ArgumentError`` where it is out of range."""
     if padding_idx is None:
         return None
     if not -count <= padding_idx < count:
@@ -40,7 +42,7 @@ def row_of(where: str, padding_idx: int | None, count: int) -> int | None:
 def table_of(
     where: str, shape: tuple[int, int], given: Tensor | None, device: str | None, dtype: DType | None
 ) -> Parameter:
-    """The rows of a layer: those that are given, which must have the shape, else of undefined contents."""
+    """Return the rows of a layer: ``given``, which must have the shape, or a parameter of undefined contents."""
     if given is None:
         return Parameter(empty(shape, device=device, dtype=dtype))
     if tuple(given.shape) != shape:
@@ -49,10 +51,10 @@ def table_of(
 
 
 class Embedding(Module):
-    """Rows of ``weight`` (num_embeddings, embedding_dim) by index: (*) to (*, embedding_dim); starts normal.
+    """Rows of ``weight`` (num_embeddings, embedding_dim) by index: (*) to (*, embedding_dim).
 
-    The row ``padding_idx`` starts as zeros and gets no gradient. ``max_norm``, ``scale_grad_by_freq`` and ``sparse``
-    raise ``UnsupportedError``.
+    ``weight`` is initialized from the standard normal distribution. The row ``padding_idx`` is initialized to 0 and
+    gets no gradient. ``max_norm``, ``scale_grad_by_freq`` and ``sparse`` raise ``UnsupportedError``.
 
     >>> import weft as wf
     >>> tuple(wf.nn.Embedding(10, 3)(wf.tensor([[1, 2], [3, 4]])).shape)
@@ -85,7 +87,7 @@ class Embedding(Module):
             self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weight anew."""
+        """Initialize the weight at random."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
             with no_grad():
@@ -105,11 +107,11 @@ class Embedding(Module):
     def from_pretrained(
         cls, embeddings: Tensor, freeze: bool = True, padding_idx: int | None = None
     ) -> Embedding:
-        """A layer of the rows of ``embeddings`` (num_embeddings, embedding_dim), fixed where ``freeze``."""
+        """Return a layer with the rows ``embeddings`` (num_embeddings, embedding_dim), not trained if ``freeze``."""
         rows, size = tensor("Embedding.from_pretrained", "embeddings", embeddings, 2).shape
-        made = cls(rows, size, padding_idx, device=str(embeddings.device), dtype=embeddings.dtype)
-        made.weight = Parameter(embeddings, requires_grad=not freeze)
-        return made
+        layer = cls(rows, size, padding_idx, device=str(embeddings.device), dtype=embeddings.dtype)
+        layer.weight = Parameter(embeddings, requires_grad=not freeze)
+        return layer
 
 
 class EmbeddingBag(Module):
@@ -153,7 +155,7 @@ class EmbeddingBag(Module):
             self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weight anew."""
+        """Initialize the weight at random."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
             with no_grad():

@@ -1,4 +1,4 @@
-"""Functions behind the layers. Those of the op table appear here by their own declaration (``functional=True``)."""
+"""The functions of the layers. Functions of the table with ``functional=True`` are looked up when first used."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 _RENAMED = {spec.functional: key for key, spec in FUNCTIONS.items() if isinstance(spec.functional, str)}
-"""Functions of the table that have another name here, where a method of that name does something else."""
+"""Keys of functions whose name here differs, since a tensor method of that name does something else."""
 
 
 def __getattr__(name: str) -> Any:

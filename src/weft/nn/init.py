@@ -1,4 +1,4 @@
-"""Initialisation in place, as ``torch.nn.init``: each fills a tensor, records nothing, and gives the tensor."""
+"""Initialization in place, as ``torch.nn.init``: each function fills a tensor without recording, and returns it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GAINS = {
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor that keeps the variance through a nonlinearity; ``param`` is the slope of ``leaky_relu``.
+    """Return the gain that preserves the variance through a nonlinearity; ``param`` is the slope of ``leaky_relu``.
 
     >>> round(calculate_gain("relu"), 4)
     1.4142
@@ -41,7 +41,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def fans(tensor: Tensor) -> tuple[int, int]:
-    """Fan-in and fan-out of a weight (out, in, *kernel): inputs of an output, and outputs of an input.
+    """Return fan-in and fan-out of a weight (out, in, *kernel): the inputs of an output, and the outputs of an input.
 
     >>> import weft as wf
     >>> fans(wf.empty(8, 3, 5, 5))
@@ -63,43 +63,43 @@ def _filled(op: str, tensor: Tensor, a: float, b: float, generator: Generator | 
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Uniform numbers in [a, b)."""
+    """Fill with uniform numbers in [a, b)."""
     return _filled("random_uniform", tensor, a, b, generator)
 
 
 def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Normal numbers of a mean and a standard deviation."""
+    """Fill with normal numbers of a mean and a standard deviation."""
     if std < 0:
         raise ArgumentError(mistake("normal_", "std", std, "0 or more"))
     return _filled("random_normal", tensor, mean, std, generator)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """One value everywhere."""
+    """Fill with one value."""
     with no_grad():
         return tensor.fill_(val)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Zeros."""
+    """Fill with 0."""
     return constant_(tensor, 0.0)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Ones."""
+    """Fill with 1."""
     return constant_(tensor, 1.0)
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Uniform within ``gain * sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio 2010)."""
+    """Fill with uniform numbers within ``gain * sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio 2010)."""
     bound = gain * math.sqrt(6.0 / sum(fans(tensor)))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Normal with deviation ``gain * sqrt(2 / (fan_in + fan_out))`` (Glorot and Bengio 2010)."""
+    """Fill with normal numbers of deviation ``gain * sqrt(2 / (fan_in + fan_out))`` (Glorot and Bengio 2010)."""
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fans(tensor))), generator)
 
 
@@ -117,7 +117,7 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Uniform within ``gain * sqrt(3 / fan)`` (He et al. 2015); ``a`` is the slope of ``leaky_relu``."""
+    """Fill with uniform numbers within ``gain * sqrt(3 / fan)`` (He et al. 2015); ``a``: ``leaky_relu``'s slope."""
     bound = math.sqrt(3.0) * _kaiming_deviation(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
 
@@ -129,7 +129,7 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal with deviation ``gain / sqrt(fan)`` (He et al. 2015); ``a`` is the slope of ``leaky_relu``."""
+    """Fill with normal numbers of deviation ``gain / sqrt(fan)`` (He et al. 2015); ``a``: ``leaky_relu``'s slope."""
     return normal_(tensor, 0.0, _kaiming_deviation(tensor, a, mode, nonlinearity), generator)
 
 
@@ -141,9 +141,10 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal numbers of ``mean`` and ``std`` before what lies outside of [a, b] is drawn anew.
+    """Fill with numbers of the normal distribution of ``mean`` and ``std``, truncated to [a, b].
 
-    By inversion on the host in float64: no element is drawn twice, so that the counter moves by a fixed amount.
+    The distribution function is inverted on the host in float64. Each element takes one random number, so that the
+    generator's counter advances by a fixed amount.
     """
     if not a < b or std <= 0:
         raise ArgumentError(mistake("trunc_normal_", "a, b, std", (a, b, std), "a below b, std above 0"))
@@ -154,14 +155,14 @@ def trunc_normal_(
     uniform_(tensor, 0.0, 1.0, generator)
     normal = NormalDist()
     low, high = normal.cdf((a - mean) / std), normal.cdf((b - mean) / std)
-    drawn = tensor.detach().to("cpu").double().numpy()
-    inside = numpy.clip(low + drawn * (high - low), 1e-15, 1 - 1e-15).reshape(-1)
-    values = numpy.clip([mean + std * normal.inv_cdf(float(one)) for one in inside], a, b)
+    uniform = tensor.detach().to("cpu").double().numpy()
+    probabilities = numpy.clip(low + uniform * (high - low), 1e-15, 1 - 1e-15).reshape(-1)
+    values = numpy.clip([mean + std * normal.inv_cdf(float(p)) for p in probabilities], a, b)
     return _written(tensor, values.reshape(tensor.shape))
 
 
 def _written(tensor: Tensor, values: Any) -> Tensor:
-    """Host values into a tensor."""
+    """Copy host values into a tensor."""
     from weft.tensors.tensor import tensor as made
 
     with no_grad():
@@ -169,7 +170,7 @@ def _written(tensor: Tensor, values: Any) -> Tensor:
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """The identity matrix."""
+    """Fill with the identity matrix."""
     import numpy
 
     if tensor.ndim != 2:
@@ -178,7 +179,7 @@ def eye_(tensor: Tensor) -> Tensor:
 
 
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """A convolution weight (O, I, *kernel) of 3 to 5 dimensions that keeps its input channels, group by group."""
+    """Fill a weight (O, I, *kernel) of 3 to 5 dimensions so that the convolution is the identity, group by group."""
     import numpy
 
     if not 3 <= tensor.ndim <= 5:
@@ -195,9 +196,9 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 
 
 def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """A (semi-)orthogonal matrix times ``gain``, of a tensor taken as (first, rest) (Saxe et al. 2013).
+    """Fill with a (semi-)orthogonal matrix times ``gain``; the tensor counts as (first, rest) (Saxe et al. 2013).
 
-    The normal numbers come from the generator; their QR decomposition is made on the host in float64.
+    The generator draws normal numbers; their QR decomposition is computed on the host in float64.
     """
     if tensor.ndim < 2:
         raise ShapeError(

@@ -1,4 +1,4 @@
-"""Lazy layers: linear layers, convolutions and batch norms that take the number of inputs from their first call."""
+"""Lazy layers: linear layers, convolutions and batch norms that take the number of inputs from their first input."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from weft.tensors.tensor import Tensor
 
 
 class Lazy(Module):
-    """What lazy layers have in common: the first call makes the parameters, and the layer of the class ``becomes``."""
+    """The base of lazy layers: the first call creates the parameters, and changes the class to ``becomes``."""
 
     becomes: ClassVar[type[Module]]
     count: ClassVar[str]
     """The attribute that the first input decides."""
 
     def has_uninitialized_params(self) -> bool:
-        """Whether a parameter or buffer has no shape yet."""
-        own = (*self._parameters.values(), *self._buffers.values())
-        return any(isinstance(tensor, Uninitialized) for tensor in own)
+        """Return whether a parameter or buffer has no shape yet."""
+        tensors = (*self._parameters.values(), *self._buffers.values())
+        return any(isinstance(tensor, Uninitialized) for tensor in tensors)
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        """Make the parameters for an input, become an ordinary layer, and call that."""
+        """Create the parameters for an input, become an ordinary layer, and call it."""
         first = inputs[0] if inputs else options.get("input")
         if not isinstance(first, Tensor):
             raise ArgumentError(mistake(type(self).__name__, "the input", type(first).__name__, "a Tensor"))
@@ -41,47 +41,51 @@ class Lazy(Module):
         return self(*inputs, **options)
 
     def initialize_parameters(self, input: Tensor) -> None:
-        """Make and draw the parameters for an input; those that a state dict gave a shape stay as they are."""
+        """Create and initialize the parameters for an input; parameters that a state dict filled stay as they are."""
         name = type(self).__name__
         if not interpreter_stack()[0].executes or transforming():
             raise UnsupportedError(
                 f"{name}: is called for the first time while a function is traced or transformed, where parameters "
-                f"cannot be made, expected a call before; call the module once outside of it"
+                f"cannot be created, expected an earlier call; call the module once outside of the function"
             )
         size = self._inputs_of(input)
         if not self.has_uninitialized_params():
-            setattr(self, self.count, getattr(self, self.count) or self._inputs_made())
+            setattr(self, self.count, getattr(self, self.count) or self._loaded_inputs())
             return
-        own = {key: getattr(self, key) for key in self._shapes()}
-        made = [
-            key for key, tensor in own.items() if tensor is not None and not isinstance(tensor, Uninitialized)
+        tensors = {key: getattr(self, key) for key in self._shapes()}
+        loaded = [
+            key
+            for key, tensor in tensors.items()
+            if tensor is not None and not isinstance(tensor, Uninitialized)
         ]
-        if made:
+        if loaded:
             raise StateError(
-                mistake(name, "its state", f"loaded in part, {', '.join(made)}", "loaded whole or not at all")
+                mistake(
+                    name, "its state", f"loaded in part, {', '.join(loaded)}", "loaded whole or not at all"
+                )
             )
         setattr(self, self.count, size)
         with no_grad():
             for key, shape in self._shapes().items():
-                if own[key] is not None:
-                    own[key].materialize(shape)
+                if tensors[key] is not None:
+                    tensors[key].materialize(shape)
             self.reset_parameters()
 
     def _inputs_of(self, input: Tensor) -> int:
-        """The number of inputs of a tensor."""
+        """Return the number of inputs that a tensor has."""
         raise UnsupportedError(f"{type(self).__name__}: is no lazy layer, expected one of its subclasses")
 
-    def _inputs_made(self) -> int:
-        """The number of inputs of the parameters that a state dict gave."""
+    def _loaded_inputs(self) -> int:
+        """Return the number of inputs of the parameters that a state dict filled."""
         raise UnsupportedError(f"{type(self).__name__}: is no lazy layer, expected one of its subclasses")
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shapes of parameters and buffers by name, once the number of inputs is known."""
+        """Return the shapes of parameters and buffers by name, once the number of inputs is known."""
         raise UnsupportedError(f"{type(self).__name__}: is no lazy layer, expected one of its subclasses")
 
 
 class LazyLinear(Lazy, Linear):
-    """``Linear`` with as many ``in_features`` as its first input has; then it is one.
+    """``Linear`` with as many ``in_features`` as its first input has; the first call makes it a ``Linear``.
 
     >>> import weft as wf
     >>> layer = wf.nn.LazyLinear(5)
@@ -100,7 +104,7 @@ class LazyLinear(Lazy, Linear):
         self.bias = UninitializedParameter(device=device, dtype=dtype) if bias else None
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew, where they have a shape."""
+        """Initialize weight and bias at random, where they have a shape."""
         if self.in_features and not self.has_uninitialized_params():
             super().reset_parameters()
 
@@ -109,7 +113,7 @@ class LazyLinear(Lazy, Linear):
             raise ShapeError(mistake("LazyLinear", "the input", "0-dimensional", "at least 1-dimensional"))
         return input.shape[-1]
 
-    def _inputs_made(self) -> int:
+    def _loaded_inputs(self) -> int:
         return self.weight.shape[-1]
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -151,7 +155,7 @@ class _LazyConvolution(Lazy):
         self.bias = UninitializedParameter(device=device, dtype=dtype) if bias else None
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew, where they have a shape."""
+        """Initialize weight and bias at random, where they have a shape."""
         if self.in_channels and not self.has_uninitialized_params():
             super().reset_parameters()  # type: ignore[misc]
 
@@ -167,9 +171,9 @@ class _LazyConvolution(Lazy):
             )
         return channels
 
-    def _inputs_made(self) -> int:
-        made: int = self.weight.shape[1] * self.groups
-        return made
+    def _loaded_inputs(self) -> int:
+        channels: int = self.weight.shape[1] * self.groups
+        return channels
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         shape = (self.out_channels, self.in_channels // self.groups, *self.kernel_size)
@@ -235,7 +239,7 @@ class _LazyBatchNorm(Lazy):
             self.num_batches_tracked = zeros((), device=device, dtype=dtypes.int64)
 
     def reset_parameters(self) -> None:
-        """Set scale, shift and running statistics to their start, where they have a shape."""
+        """Initialize scale, shift and running statistics, where they have a shape."""
         if self.num_features and not self.has_uninitialized_params():
             super().reset_parameters()  # type: ignore[misc]
 
@@ -243,9 +247,9 @@ class _LazyBatchNorm(Lazy):
         self._check_rank(input)
         return input.shape[1]
 
-    def _inputs_made(self) -> int:
-        own = (self.weight, self.running_mean)
-        return next((int(tensor.shape[0]) for tensor in own if tensor is not None), 0)
+    def _loaded_inputs(self) -> int:
+        tensors = (self.weight, self.running_mean)
+        return next((int(tensor.shape[0]) for tensor in tensors if tensor is not None), 0)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return dict.fromkeys(("weight", "bias", "running_mean", "running_var"), (self.num_features,))

@@ -1,4 +1,4 @@
-"""Layers that multiply by matrices, measure distances, or only rearrange."""
+"""Linear and bilinear layers, distances of vectors, ``Identity`` and ``Flatten``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weft.tensors.tensor import Tensor
 
 
 def extent(where: str, argument: str, value: Any, least: int = 0) -> int:
-    """A number of features or channels."""
+    """Return a number of features or channels as an int; ``ArgumentError`` where it is below ``least``."""
     size = integer(where, argument, value)
     if size < least:
         raise ArgumentError(mistake(where, argument, size, f"at least {least}"))
@@ -24,11 +24,11 @@ def extent(where: str, argument: str, value: Any, least: int = 0) -> int:
 
 
 MOST_LAYERS = 65536
-"""So many equal layers a module makes at most: beyond it the number is a mistake, and would take all memory."""
+"""The most equal layers of a module; a larger number is a mistake that would take all memory."""
 
 
 def layer_count(where: str, value: Any, least: int = 0) -> int:
-    """A number of equal layers, ``num_layers``."""
+    """Return ``num_layers`` as an int; ``ArgumentError`` where it is out of range."""
     count = extent(where, "num_layers", value, least)
     if count > MOST_LAYERS:
         raise ArgumentError(mistake(where, "num_layers", count, f"at most {MOST_LAYERS}"))
@@ -38,7 +38,8 @@ def layer_count(where: str, value: Any, least: int = 0) -> int:
 class Linear(Module):
     """``y = x @ weight.T + bias``: (*, in_features) to (*, out_features).
 
-    ``weight`` (out_features, in_features) and ``bias`` (out_features) start uniform within 1 / sqrt(in_features).
+    ``weight`` (out_features, in_features) and ``bias`` (out_features) are initialized uniformly within
+    1 / sqrt(in_features).
 
     >>> import weft as wf
     >>> tuple(wf.nn.Linear(3, 5)(wf.zeros(2, 3)).shape)
@@ -57,7 +58,7 @@ class Linear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew."""
+        """Initialize weight and bias at random."""
         reset_like_torch(self.weight, self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -73,7 +74,7 @@ class Linear(Module):
 
 
 def reset_like_torch(weight: Tensor, bias: Tensor | None) -> None:
-    """PyTorch's defaults for linear and convolution layers: both uniform within 1 / sqrt(fan-in)."""
+    """Initialize weight and bias as PyTorch's linear and convolution layers: uniform within 1 / sqrt(fan-in)."""
     if weight.numel():
         init.kaiming_uniform_(weight, a=math.sqrt(5))
     if bias is not None:
@@ -99,7 +100,7 @@ class Bilinear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew, uniform within 1 / sqrt(in1_features)."""
+        """Initialize weight and bias uniformly within 1 / sqrt(in1_features)."""
         bound = 1 / math.sqrt(self.in1_features)
         for parameter in self.parameters():
             init.uniform_(parameter, -bound, bound)
@@ -125,7 +126,7 @@ class CosineSimilarity(Module):
         self.dim, self.eps = dim, eps
 
     def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
-        """Two tensors that broadcast to one shape; ``dim`` goes."""
+        """Two tensors that broadcast to one shape, to that shape without ``dim``."""
         result: Tensor = functional.cosine_similarity(x1, x2, self.dim, self.eps)
         return result
 
@@ -150,7 +151,7 @@ class Identity(Module):
         super().__init__()
 
     def forward(self, input: Tensor) -> Tensor:
-        """The input."""
+        """Any input, unchanged."""
         return input
 
 

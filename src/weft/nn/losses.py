@@ -1,6 +1,6 @@
-"""Losses as layers; each computes what the function of ``nn.functional`` of the same name does.
+"""Losses as layers, each by its function of ``nn.functional``.
 
-PyTorch's deprecated ``size_average`` and ``reduce`` take precedence over ``reduction``, with a warning, as there.
+As in PyTorch, the deprecated ``size_average`` and ``reduce`` take precedence over ``reduction``, with a warning.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from weft.tensors.tensor import Tensor
 
 
 class _Loss(Module):
+    """The base of all losses, with their ``reduction``."""
+
     reductions: ClassVar[tuple[str, ...]] = ("none", "mean", "sum")
 
     def __init__(
@@ -31,7 +33,7 @@ class _Loss(Module):
 
 
 class _Weighted(_Loss):
-    """A loss with weights that move with the module and are saved in its state, as PyTorch keeps them."""
+    """A loss with weights, which are a buffer as in PyTorch: they move with the module and are saved in its state."""
 
     weight: Tensor | None
 

@@ -1,6 +1,6 @@
-"""``Module``: parameters, buffers and submodules registered by attribute, and what is done to all of them at once.
+"""``Module``: parameters, buffers and submodules, registered by attribute, and operations on all of them.
 
-``states.py`` beside it reads and writes state dicts. Names, order and messages are PyTorch's.
+``states.py`` reads and writes state dicts, ``hooks.py`` runs hooks. Names, order and messages are PyTorch's.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ class Module(Checked):
         self.__dict__.update(training=True, _parameters={}, _buffers={}, _modules={}, _transient=set())
 
     def forward(self, *inputs: Any) -> Any:
-        """What the module computes; each subclass defines it."""
+        """Compute the outputs; each subclass defines this method."""
         raise UnsupportedError(
             f"{type(self).__name__}: forward is not defined, expected the subclass to define it"
         )
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        """``forward``; an error of weft's carries the path of layers in its notes."""
+        """Call ``forward`` and the hooks; an error of weft's lists the path of layers in its notes."""
         watch = watcher.get()
         if watch is not None:
             watch.entered(self)
@@ -84,9 +84,10 @@ class Module(Checked):
     def register_forward_pre_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> RemovableHandle:
-        """Call ``hook(module, args)`` before ``forward``; what it gives replaces the arguments.
+        """Call ``hook(module, args)`` before ``forward``; its result, unless None, replaces the arguments.
 
-        With ``with_kwargs`` ``hook(module, args, kwargs)``, which gives both. The handle's ``remove()`` takes it away.
+        With ``with_kwargs`` the call is ``hook(module, args, kwargs)``, and the result both. The handle's ``remove()``
+        removes the hook.
         """
         return self._hooked().add("before", "register_forward_pre_hook", hook, prepend, with_kwargs)
 
@@ -98,9 +99,10 @@ class Module(Checked):
         with_kwargs: bool = False,
         always_call: bool = False,
     ) -> RemovableHandle:
-        """Call ``hook(module, args, output)`` after ``forward``; what it gives replaces the output.
+        """Call ``hook(module, args, output)`` after ``forward``; its result, unless None, replaces the output.
 
-        With ``with_kwargs`` ``hook(module, args, kwargs, output)``. ``always_call`` raises ``UnsupportedError``.
+        With ``with_kwargs`` the call is ``hook(module, args, kwargs, output)``. ``always_call`` raises
+        ``UnsupportedError``.
         """
         if always_call:
             raise UnsupportedError(
@@ -117,14 +119,18 @@ class Module(Checked):
     def register_full_backward_pre_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> RemovableHandle:
-        """Call ``hook(module, grad_output)`` when the outputs' gradients are known; what it gives replaces them."""
+        """Call ``hook(module, grad_output)`` once the outputs' gradients are known.
+
+        Its result, unless None, replaces the gradients.
+        """
         return self._hooked().add("backward_before", "register_full_backward_pre_hook", hook, prepend)
 
     def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
-        """Call ``hook(module, grad_input, grad_output)`` when the inputs' gradients are known; it may replace them.
+        """Call ``hook(module, grad_input, grad_output)`` once the inputs' gradients are known.
 
-        Both are tuples, ``None`` where a positional input or an output has no gradient. A ``forward`` that writes
-        into its input raises ``UnsupportedError``.
+        Its result, unless None, replaces the inputs' gradients. Both arguments are tuples, with ``None`` where a
+        positional input or an output has no gradient. A ``forward`` that changes its input in place raises
+        ``UnsupportedError``.
         """
         return self._hooked().add("backward", "register_full_backward_hook", hook, prepend)
 
@@ -155,7 +161,7 @@ class Module(Checked):
             if value is not None and not isinstance(value, kind):
                 raise ArgumentTypeError(
                     mistake(type(self).__name__, name, f"a {type(value).__name__}", f"a {kind.__name__} or None",
-                            "it is registered as one; delete the attribute first")
+                            "the name is registered; delete the attribute first")
                 )  # fmt: skip
         for table in ("_parameters", "_buffers", "_modules", "__dict__"):
             if table != home:
@@ -166,12 +172,12 @@ class Module(Checked):
 
     def __getattr__(self, name: str) -> Any:
         for table in ("_parameters", "_buffers", "_modules"):
-            found = self.__dict__.get(table, {})
-            if name in found:
+            members = self.__dict__.get(table, {})
+            if name in members:
                 watch = watcher.get()
                 if watch is not None:
                     watch.read(self, table, name)
-                return found[name]
+                return members[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:
@@ -192,9 +198,7 @@ class Module(Checked):
         if not name or "." in name:
             raise ArgumentError(mistake(where, "name", repr(name), "a name that is not empty and has no '.'"))
         if hasattr(self, name) and name not in self.__dict__[table]:
-            raise ArgumentError(
-                mistake(where, "name", repr(name), "one that is not taken by another attribute")
-            )
+            raise ArgumentError(mistake(where, "name", repr(name), "a name that no other attribute has"))
         if value is not None and not isinstance(value, kind):
             raise ArgumentTypeError(
                 mistake(where, name, f"a {type(value).__name__}", f"a {kind.__name__} or None")
@@ -210,7 +214,7 @@ class Module(Checked):
         self._register("_parameters", Parameter, name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Add a tensor that moves and is saved with the module but is not trained; not saved unless ``persistent``."""
+        """Add a tensor that moves with the module but is not trained; it is saved where it is ``persistent``."""
         self._register("_buffers", Tensor, name, tensor)
         (self._transient.discard if persistent else self._transient.add)(name)
 
@@ -225,7 +229,7 @@ class Module(Checked):
     def named_modules(
         self, memo: set[int] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
-        """This module (under ``prefix``) and all in it, with their dotted names, each module once."""
+        """Iterate over this module, under ``prefix``, and all its submodules with their dotted names, each once."""
         seen = set() if memo is None else memo
         if id(self) in seen:
             return
@@ -239,11 +243,11 @@ class Module(Checked):
                 )
 
     def modules(self) -> Iterator[Module]:
-        """This module and all in it."""
+        """Iterate over this module and all its submodules."""
         return (module for _, module in self.named_modules())
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The direct submodules by name, each once."""
+        """Iterate over the direct submodules with their names, each once."""
         seen: set[int] = set()
         for name, module in self._modules.items():
             if module is not None and id(module) not in seen:
@@ -251,7 +255,7 @@ class Module(Checked):
                 yield name, module
 
     def children(self) -> Iterator[Module]:
-        """The direct submodules."""
+        """Iterate over the direct submodules."""
         return (module for _, module in self.named_children())
 
     def _named(
@@ -274,55 +278,55 @@ class Module(Checked):
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """Parameters by dotted name, each once."""
+        """Iterate over parameters with their dotted names, each once."""
         return self._named("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """Parameters, each once: what an optimizer takes."""
+        """Iterate over parameters, each once, as an optimizer takes them."""
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
-        """Buffers by dotted name, each once."""
+        """Iterate over buffers with their dotted names, each once."""
         return self._named("_buffers", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
-        """Buffers, each once."""
+        """Iterate over buffers, each once."""
         return (buffer for _, buffer in self.named_buffers(recurse=recurse))
 
     def get_submodule(self, target: str) -> Module:
-        """The submodule at a dotted path; ``AttributeError`` names the part that is missing."""
+        """Return the submodule at a dotted path; ``AttributeError`` names the missing part."""
         module: Module = self
         for part in target.split(".") if target else ():
-            found = module._modules.get(part)
-            if found is None:
+            child = module._modules.get(part)
+            if child is None:
                 raise AttributeError(
                     f"{type(self).__name__}: there is no submodule {target!r}; {type(module).__name__} has no module "
                     f"{part!r}, it has {list(module._modules)}"
                 )
-            module = found
+            module = child
         return module
 
     def get_parameter(self, target: str) -> Parameter:
-        """The parameter at a dotted path."""
+        """Return the parameter at a dotted path; ``AttributeError`` where there is none."""
         path, _, name = target.rpartition(".")
-        found = self.get_submodule(path)._parameters.get(name)
-        if found is None:
+        parameter = self.get_submodule(path)._parameters.get(name)
+        if parameter is None:
             raise AttributeError(f"{type(self).__name__}: there is no parameter {target!r}")
-        return found
+        return parameter
 
-    # On all at once.
+    # Operations on the whole tree.
 
     def apply(self: M, fn: Callable[[Module], None]) -> M:
-        """Call ``fn`` on every submodule, innermost first, and on this module."""
+        """Call ``fn`` on every submodule, children before parents, and on this module last."""
         for module in self.children():
             module.apply(fn)
         fn(self)
         return self
 
     def train(self: M, mode: bool = True) -> M:
-        """Set training mode (dropout drops) or evaluation mode on this module and all in it."""
+        """Set training or evaluation mode on this module and all its submodules."""
         if not isinstance(mode, bool):
             raise ArgumentTypeError(mistake(f"{type(self).__name__}.train", "mode", repr(mode), "a bool"))
         for module in self.modules():
@@ -340,16 +344,16 @@ class Module(Checked):
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters, or fill them with 0 where ``set_to_none`` is False."""
+        """Set the gradients of all parameters to None, or fill them with 0 where ``set_to_none`` is False."""
         for parameter in self.parameters():
             if parameter.grad is not None:
                 parameter.grad = None if set_to_none else parameter.grad.detach().zero_()
 
     def to(self: M, *args: Any, dtype: DType | None = None, device: str | None = None) -> M:
-        """Move parameters and buffers to a device, convert floating point ones to a dtype; they stay the same objects.
+        """Move parameters and buffers to a device, and convert those of floating point to a dtype.
 
-        ``to("webgpu")``, ``to(wf.float64)``, ``to("cpu", wf.float16)``. Nothing changes where one conversion fails.
-        Build optimizers afterwards: their state lives beside the parameters.
+        ``to("webgpu")``, ``to(wf.float64)``, ``to("cpu", wf.float16)``. Parameters and buffers stay the same objects.
+        Nothing changes if a conversion fails. Build optimizers afterwards: their state lies beside the parameters.
         """
         for argument in args:
             if isinstance(argument, DType):
@@ -378,17 +382,17 @@ class Module(Checked):
         return self._convert(convert)
 
     def _convert(self: M, fn: Callable[[Tensor], Tensor]) -> M:
-        """Replace the memory of all parameters, their gradients and buffers, after all replacements are made."""
+        """Replace the memory of all parameters, their gradients and buffers, once all conversions have succeeded."""
         with no_grad():
             tensors = {id(t): t for t in (*self.parameters(), *self.buffers())}
             tensors |= {id(t.grad): t.grad for t in list(tensors.values()) if t.grad is not None}
-            made = [(tensor, fn(tensor.detach())) for tensor in tensors.values()]
-        for tensor, fresh in made:
-            tensor._data = fresh._data
+            converted = [(tensor, fn(tensor.detach())) for tensor in tensors.values()]
+        for tensor, replacement in converted:
+            tensor._data = replacement._data
         return self
 
     def cpu(self: M) -> M:
-        """Move everything to the CPU."""
+        """Move parameters and buffers to the CPU."""
         return self.to(device="cpu")
 
     def float(self: M) -> M:
@@ -418,22 +422,25 @@ class Module(Checked):
     # State and print.
 
     def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
-        """Parameters and persistent buffers by dotted name, on the same memory; ``keep_vars`` keeps the parameters."""
+        """Return parameters and persistent buffers by dotted name, on the same memory; detached, or ``keep_vars``."""
         return gather_state(self, prefix, keep_vars)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> IncompatibleKeys:
-        """Copy values into parameters and buffers by name; NumPy arrays and other libraries' CPU tensors are read too.
+        """Copy values into parameters and buffers by name; return the missing and the unexpected keys.
 
-        Gives the missing and unexpected keys. Raises ``StateError`` listing these, unless ``strict`` is False, and
-        every wrong shape; nothing is changed then. With ``assign`` the parameters and buffers become the given
-        tensors, with their dtype and device, instead of being written into.
+        Values are tensors, NumPy arrays, or CPU tensors of other libraries. With ``assign`` the given tensors, with
+        their dtype and device, replace the parameters and buffers instead of being copied.
+
+        Raises:
+            StateError: lists every wrong shape and, where ``strict``, the missing and unexpected keys. Nothing has
+                changed then.
         """
         return load_state(self, state_dict, strict, assign)
 
     def extra_repr(self) -> str:
-        """The module's own options, as printed in its line."""
+        """Return the module's options as its printed line shows them."""
         return ""
 
     def _child_lines(self) -> list[str]:

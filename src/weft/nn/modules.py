@@ -1,7 +1,7 @@
 """PyTorch's import paths of layers: ``nn.modules``, ``nn.modules.batchnorm`` …, each with all names of ``weft.nn``.
 
-Programs import a layer from the file of PyTorch that defines it, and some base classes and helpers that have no other
-name. Where weft's own files lie is another matter: each of these modules looks its names up in ``weft.nn``.
+Programs import layers, and some base classes and helpers, from the file of PyTorch that defines them. Each of these
+modules looks its names up in ``weft.nn``, whatever weft's own files are called.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from weft.nn.losses import _Weighted as _WeightedLoss
 from weft.nn.normalization import _BatchNorm, _InstanceNorm
 from weft.nn.normalization import _Tracking as _NormBase
 
-__path__: list[str] = []  # which makes it a package for the import system
+__path__: list[str] = []  # a module with ``__path__`` is a package to the import system
 
 PATHS = """
     activation adaptive batchnorm channelshuffle container conv distance dropout flatten fold instancenorm lazy linear
@@ -28,7 +28,7 @@ PATHS = """
 
 
 def _ntuple(n: int, name: str = "parse") -> Callable[[Any], tuple[Any, ...]]:
-    """A function that gives an iterable as a tuple, and anything else ``n`` times."""
+    """Return a function that makes an iterable a tuple, and repeats any other value ``n`` times."""
 
     def parse(x: Any) -> tuple[Any, ...]:
         return tuple(x) if hasattr(x, "__iter__") else (x,) * n
@@ -42,28 +42,28 @@ _pair = _ntuple(2, "_pair")
 _triple = _ntuple(3, "_triple")
 _quadruple = _ntuple(4, "_quadruple")
 
-_OWN = {
+_PRIVATE = {
     "_BatchNorm": _BatchNorm, "_ConvNd": _ConvNd, "_InstanceNorm": _InstanceNorm, "_Loss": _Loss,
     "_NormBase": _NormBase, "_WeightedLoss": _WeightedLoss, "_ntuple": _ntuple, "_pair": _pair,
     "_quadruple": _quadruple, "_single": _single, "_triple": _triple,
 }  # fmt: skip
-"""Names that programs take from these modules and that ``weft.nn`` does not have."""
+"""Names that programs import from these modules and that ``weft.nn`` does not export."""
 
 
 class _Path(ModuleType):
-    """One of PyTorch's files."""
+    """A module that stands for a file of PyTorch."""
 
     def __getattr__(self, name: str) -> Any:
         return find(self.__name__, name)
 
     def __dir__(self) -> list[str]:
-        return sorted({*_OWN, *import_module("weft.nn").__all__})
+        return sorted({*_PRIVATE, *import_module("weft.nn").__all__})
 
 
 def find(module: str, name: str) -> Any:
-    """A name of ``weft.nn``, or one that PyTorch has in these files alone."""
-    if name in _OWN:
-        return _OWN[name]
+    """Return an object of ``weft.nn`` by its name, or of ``_PRIVATE``; ``AttributeError`` where there is none."""
+    if name in _PRIVATE:
+        return _PRIVATE[name]
     layers = import_module("weft.nn")
     if name.startswith("_") or not hasattr(layers, name):
         raise AttributeError(f"module {module!r} has no attribute {name!r}")

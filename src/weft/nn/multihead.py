@@ -17,7 +17,7 @@ from weft.tensors.tensor import Tensor
 
 
 class NonDynamicallyQuantizableLinear(Linear):
-    """``Linear`` by the name that PyTorch prints for the output projection."""
+    """``Linear`` under the class name that PyTorch prints for the output projection."""
 
 
 class MultiheadAttention(Module):
@@ -59,22 +59,22 @@ class MultiheadAttention(Module):
         self.dropout, self.batch_first, self.add_zero_attn = dropout, batch_first, add_zero_attn
         self.head_dim = embed_dim // num_heads
 
-        def made(*shape: int) -> Parameter:
+        def parameter(*shape: int) -> Parameter:
             return Parameter(empty(*shape, device=device, dtype=dtype))
 
         split = (self.kdim, self.vdim) != (embed_dim, embed_dim)
         widths = {"q_proj_weight": embed_dim, "k_proj_weight": self.kdim, "v_proj_weight": self.vdim}
-        self.register_parameter("in_proj_weight", None if split else made(3 * embed_dim, embed_dim))
+        self.register_parameter("in_proj_weight", None if split else parameter(3 * embed_dim, embed_dim))
         for name, width in widths.items():
-            self.register_parameter(name, made(embed_dim, width) if split else None)
-        self.register_parameter("in_proj_bias", made(3 * embed_dim) if bias else None)
+            self.register_parameter(name, parameter(embed_dim, width) if split else None)
+        self.register_parameter("in_proj_bias", parameter(3 * embed_dim) if bias else None)
         self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias, device, dtype)
-        self.bias_k = made(1, 1, embed_dim) if add_bias_kv else None
-        self.bias_v = made(1, 1, embed_dim) if add_bias_kv else None
+        self.bias_k = parameter(1, 1, embed_dim) if add_bias_kv else None
+        self.bias_v = parameter(1, 1, embed_dim) if add_bias_kv else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the projections anew; biases are 0."""
+        """Initialize the projections at random, and the biases to 0."""
         for weight in (self.in_proj_weight, self.q_proj_weight, self.k_proj_weight, self.v_proj_weight):
             if weight is not None:
                 init.xavier_uniform_(weight)
@@ -96,10 +96,11 @@ class MultiheadAttention(Module):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """The output, and the weights with ``need_weights``: their mean over heads, or (N, heads, L, S).
+        """Return the output, and with ``need_weights`` the weights: their mean over heads, or (N, heads, L, S).
 
-        Masks are True where attention is not allowed, or numbers that are added: ``key_padding_mask`` (N, S),
-        ``attn_mask`` (L, S) or (N * heads, L, S). ``is_causal`` says that ``attn_mask`` is causal.
+        Masks are bool, True where attention is not allowed, or numbers that are added to the scores:
+        ``key_padding_mask`` (N, S), ``attn_mask`` (L, S) or (N * heads, L, S). ``is_causal`` declares that
+        ``attn_mask`` is causal.
         """
         batched = self._check(query, key, value)
         if is_causal and attn_mask is None:
@@ -112,10 +113,10 @@ class MultiheadAttention(Module):
         q, k, v = self._project(query, key, value)
         mask = self._mask(q, k, attn_mask, key_padding_mask)
         if self.bias_k is not None and self.bias_v is not None:
-            k, v, mask = _longer(k, v, mask, self.bias_k, self.bias_v)
+            k, v, mask = _with_position(k, v, mask, self.bias_k, self.bias_v)
         if self.add_zero_attn:
-            blank = zeros(1, 1, self.embed_dim, dtype=k.dtype, device=str(k.device))
-            k, v, mask = _longer(k, v, mask, blank, blank)
+            zero = zeros(1, 1, self.embed_dim, dtype=k.dtype, device=str(k.device))
+            k, v, mask = _with_position(k, v, mask, zero, zero)
         output, weights = self._attend(self._heads(q), self._heads(k), self._heads(v), mask, need_weights)
         length, count = query.shape[:2]
         output = self.out_proj(output.permute(2, 0, 1, 3).reshape(length, count, self.embed_dim))
@@ -126,7 +127,7 @@ class MultiheadAttention(Module):
         return output.transpose(0, 1) if self.batch_first else output, weights
 
     def _check(self, query: Tensor, key: Tensor, value: Tensor) -> bool:
-        """Whether there is a batch; an error for shapes that do not fit."""
+        """Return whether there is a batch dimension; ``ShapeError`` for shapes that do not fit."""
         sizes = {"query": self.embed_dim, "key": self.kdim, "value": self.vdim}
         for (name, size), given in zip(sizes.items(), (query, key, value), strict=True):
             if given.ndim not in (2, 3) or given.ndim != query.ndim or given.shape[-1] != size:
@@ -148,16 +149,16 @@ class MultiheadAttention(Module):
         return query.ndim == 3
 
     def _steps_first(self, query: Tensor, key: Tensor, value: Tensor, batched: bool) -> list[Tensor]:
-        """The three as (L, N, E); what was one tensor stays one."""
-        made: dict[int, Tensor] = {}
+        """Return the three tensors as (L, N, E); arguments that are one tensor stay one tensor."""
+        viewed: dict[int, Tensor] = {}
         for given in (query, key, value):
-            if id(given) not in made:
-                turned = given.transpose(0, 1) if batched and self.batch_first else given
-                made[id(given)] = turned if batched else given.unsqueeze(1)
-        return [made[id(given)] for given in (query, key, value)]
+            if id(given) not in viewed:
+                length_first = given.transpose(0, 1) if batched and self.batch_first else given
+                viewed[id(given)] = length_first if batched else given.unsqueeze(1)
+        return [viewed[id(given)] for given in (query, key, value)]
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, with one product for what is projected from the same tensor."""
+        """Project to queries, keys and values; a single product serves self-attention."""
         size = self.embed_dim
         if self.in_proj_weight is not None and query is key and key is value:
             packed = functional.linear(query, self.in_proj_weight, self.in_proj_bias)
@@ -173,12 +174,12 @@ class MultiheadAttention(Module):
         return q, k, v
 
     def _heads(self, x: Tensor) -> Tensor:
-        """(L, N, E) to (N, heads, L, E / heads)."""
+        """View (L, N, E) as (N, heads, L, E / heads)."""
         length, count = x.shape[:2]
         return x.reshape(length, count, self.num_heads, self.head_dim).permute(1, 2, 0, 3)
 
     def _mask(self, q: Tensor, k: Tensor, attn_mask: Tensor | None, padding: Tensor | None) -> Tensor | None:
-        """Both masks as one that is added to the scores, against (N, heads, L, S)."""
+        """Return the sum of both masks as an additive mask that broadcasts to (N, heads, L, S)."""
         length, count, source, heads = q.shape[0], q.shape[1], k.shape[0], self.num_heads
         total: Tensor | None = None
         if attn_mask is not None:
@@ -186,7 +187,7 @@ class MultiheadAttention(Module):
             if shape not in ((length, source), (count * heads, length, source)):
                 expected = f"({length}, {source}) or ({count * heads}, {length}, {source})"
                 raise ShapeError(mistake("MultiheadAttention", "attn_mask's shape", shape, expected))
-            total = _added("attn_mask", attn_mask, q)
+            total = _additive("attn_mask", attn_mask, q)
             if total.ndim == 3:
                 total = total.reshape(count, heads, length, source)
         if padding is not None:
@@ -199,7 +200,7 @@ class MultiheadAttention(Module):
                         f"({count}, {source})",
                     )
                 )
-            hidden = _added("key_padding_mask", padding, q).reshape(count, 1, 1, source)
+            hidden = _additive("key_padding_mask", padding, q).reshape(count, 1, 1, source)
             total = hidden if total is None else total + hidden
         return total
 
@@ -221,8 +222,8 @@ class MultiheadAttention(Module):
         return [f"(out_proj): {self.out_proj!r}"]
 
 
-def _added(name: str, mask: Tensor, like: Tensor) -> Tensor:
-    """A mask as numbers to add: -inf where a bool mask is True."""
+def _additive(name: str, mask: Tensor, like: Tensor) -> Tensor:
+    """Return a mask as numbers to add: -inf where a bool mask is True."""
     if mask.dtype.name == "bool":
         return zeros(*mask.shape, dtype=like.dtype, device=str(like.device)).masked_fill(mask, -math.inf)
     if not mask.dtype.is_floating_point:
@@ -232,10 +233,10 @@ def _added(name: str, mask: Tensor, like: Tensor) -> Tensor:
     return mask.to(like.dtype)
 
 
-def _longer(
+def _with_position(
     k: Tensor, v: Tensor, mask: Tensor | None, last_k: Tensor, last_v: Tensor
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Keys and values with one more position, which no mask hides."""
+    """Append a position to keys and values, which the mask does not hide."""
     cat, shape = FUNCTIONS["cat"].function, (1, *k.shape[1:])
     k, v = cat([k, last_k.expand(*shape)], 0), cat([v, last_v.expand(*shape)], 0)
     return k, v, None if mask is None else functional.pad(mask, (0, 1))

@@ -1,4 +1,4 @@
-"""Norms as layers: over the last dimensions, over groups of channels, over the batch, over each image."""
+"""Normalization layers: over the last dimensions, over groups of channels, over the batch, over each image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _parameter(
 
 
 class _Affine(Module):
-    """What all norms have: ``weight`` that starts at 1, ``bias`` that starts at 0, either ``None`` where not wanted."""
+    """The base of all norms: ``weight``, initialized to 1, and ``bias``, initialized to 0; either may be ``None``."""
 
     weight: Parameter | None
     bias: Parameter | None
@@ -40,7 +40,7 @@ class _Affine(Module):
 
 
 class LayerNorm(_Affine):
-    """Mean 0 and variance 1 over the last dimensions, then scale and shift: (*, *normalized_shape), shape kept.
+    """Normalize to mean 0 and variance 1 over the last dimensions, then scale and shift: (*, *normalized_shape).
 
     >>> import weft as wf
     >>> wf.nn.LayerNorm(2)(wf.tensor([[1.0, 3.0]])).detach()
@@ -75,7 +75,7 @@ class LayerNorm(_Affine):
 
 
 class RMSNorm(_Affine):
-    """Root mean square 1 over the last dimensions, then scale: (*, *normalized_shape), shape kept."""
+    """Normalize to root mean square 1 over the last dimensions, then scale: (*, *normalized_shape)."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ def _shape(where: str, given: Any) -> tuple[int, ...]:
 
 
 class GroupNorm(_Affine):
-    """Mean 0 and variance 1 over each group of channels, then scale and shift by channel: (N, num_channels, *)."""
+    """Normalize groups of channels to mean 0 and variance 1, then scale and shift by channel: (N, num_channels, *)."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class GroupNorm(_Affine):
 
 
 class _Tracking(_Affine):
-    """Norms by channel that may keep running statistics, in buffers, for evaluation."""
+    """The base of norms by channel that may keep running statistics, in buffers, for evaluation."""
 
     ranks: ClassVar[tuple[int, ...]]
     """Dimensions that the input may have."""
@@ -189,7 +189,7 @@ class _Tracking(_Affine):
                     buffer.fill_(value)
 
     def reset_parameters(self) -> None:
-        """Set the scale to 1, the shift to 0, and the running statistics to their start."""
+        """Set the scale to 1, the shift to 0, and reset the running statistics."""
         self.reset_running_stats()
         super().reset_parameters()
 
@@ -224,15 +224,15 @@ class _BatchNorm(_Tracking):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(N, num_features, *), shape kept; in training the running statistics move."""
+        """(N, num_features, *), shape kept; in training the running statistics are updated."""
         self._check_rank(input)
         momentum: Any = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
             with no_grad():
                 self.num_batches_tracked.add_(1)
-            if self.momentum is None:  # the mean of all batches
+            if self.momentum is None:  # the running statistics are means over all batches
                 momentum = 1.0 / self.num_batches_tracked
-        own = self.training or self.running_mean is None
+        from_batch = self.training or self.running_mean is None
         tracked = not self.training or self.track_running_stats
         result: Tensor = functional.batch_norm(
             input,
@@ -240,7 +240,7 @@ class _BatchNorm(_Tracking):
             self.running_var if tracked else None,
             self.weight,
             self.bias,
-            own,
+            from_batch,
             momentum,
             self.eps,
         )
@@ -248,16 +248,16 @@ class _BatchNorm(_Tracking):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Mean 0 and variance 1 over the batch, by channel: (N, num_features) or (N, num_features, L)."""
+    """Normalize each channel to mean 0 and variance 1 over the batch: (N, num_features) or (N, num_features, L)."""
 
     ranks = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
-    """Mean 0 and variance 1 over the batch and the image, by channel: (N, num_features, H, W).
+    """Normalize each channel to mean 0 and variance 1 over the batch and the image: (N, num_features, H, W).
 
-    In training the batch's own statistics count and the running ones move towards them by ``momentum`` (``None``:
-    they are the mean of all batches); in evaluation the running ones count.
+    In training the statistics are the batch's, and the running statistics are updated with the weight ``momentum``;
+    with ``momentum=None`` they are means over all batches. In evaluation the running statistics are used.
 
     >>> import weft as wf
     >>> list(wf.nn.BatchNorm2d(3).state_dict())
@@ -268,13 +268,13 @@ class BatchNorm2d(_BatchNorm):
 
 
 class BatchNorm3d(_BatchNorm):
-    """Mean 0 and variance 1 over the batch and the volume, by channel: (N, num_features, D, H, W)."""
+    """Normalize each channel to mean 0 and variance 1 over the batch and the volume: (N, num_features, D, H, W)."""
 
     ranks = (5,)
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch norm of (N, num_features, *) in one process, where there is nothing to synchronise.
+    """Batch norm of (N, num_features, *) in a single process, where there is nothing to synchronize.
 
     A ``process_group`` raises ``UnsupportedError``.
     """
@@ -295,7 +295,7 @@ class SyncBatchNorm(_BatchNorm):
         bias: bool = True,
     ) -> None:
         if process_group is not None:
-            words = "statistics are those of one process"
+            words = "weft computes statistics in one process"
             raise UnsupportedError(mistake("SyncBatchNorm", "process_group", "given", "None", words))
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
 
@@ -334,25 +334,25 @@ class _InstanceNorm(_Tracking):
 
 
 class InstanceNorm1d(_InstanceNorm):
-    """Mean 0 and variance 1 over each channel of each example: (N, num_features, L) or (num_features, L)."""
+    """Normalize each channel of each example to mean 0 and variance 1: (N, num_features, L) or (num_features, L)."""
 
     ranks = (2, 3)
 
 
 class InstanceNorm2d(_InstanceNorm):
-    """Mean 0 and variance 1 over each channel of each image: (N, num_features, H, W) or without N."""
+    """Normalize each channel of each image to mean 0 and variance 1: (N, num_features, H, W) or without N."""
 
     ranks = (3, 4)
 
 
 class InstanceNorm3d(_InstanceNorm):
-    """Mean 0 and variance 1 over each channel of each volume: (N, num_features, D, H, W) or without N."""
+    """Normalize each channel of each volume to mean 0 and variance 1: (N, num_features, D, H, W) or without N."""
 
     ranks = (4, 5)
 
 
 class LocalResponseNorm(Module):
-    """Each element of (N, C, *) by a power of its channel's neighbourhood (Krizhevsky et al. 2012)."""
+    """Normalize each element of (N, C, *) by the neighbouring channels (Krizhevsky et al. 2012)."""
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()

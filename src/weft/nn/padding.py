@@ -14,7 +14,7 @@ from weft.tensors.tensor import Tensor
 
 
 class _Pad(Module):
-    """Padding of the last ``rank`` dimensions: one number for all sides, or two a dimension, the last one first."""
+    """Padding of the last ``rank`` dimensions: a number for all sides, or two for each dimension, the last first."""
 
     rank: ClassVar[int]
     mode: ClassVar[str] = "constant"

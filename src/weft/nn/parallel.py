@@ -1,4 +1,4 @@
-"""``DataParallel`` and ``DistributedDataParallel``: PyTorch's wrappers for many GPUs, here for one device."""
+"""``DataParallel`` and ``DistributedDataParallel``: PyTorch's wrappers for several GPUs, here for a single device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from weft.nn.module import Module
 
 
 class DataParallel(Module):
-    """A module on its one device, called as it is: what ``torch.nn.DataParallel`` is where there is one device.
+    """A wrapper that calls its module, as ``torch.nn.DataParallel`` on a single device.
 
     The module is ``.module``, and the state dict's keys begin with ``"module."``, as in PyTorch. Raises
     ``UnsupportedError`` for more than one device.
@@ -38,12 +38,12 @@ class DataParallel(Module):
         self.dim = dim
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
-        """What the module gives."""
+        """Call the module."""
         return self.module(*inputs, **options)
 
 
 class DistributedDataParallel(Module):
-    """PyTorch's wrapper for training over several processes, which weft lacks: making one raises."""
+    """PyTorch's wrapper for training over several processes, which weft does not implement: the constructor raises."""
 
     def __init__(self, module: Module, *arguments: Any, **options: Any) -> None:
         raise UnsupportedError(

@@ -1,4 +1,4 @@
-"""``Parameter``: a tensor that a module registers, trains and saves; and those of lazy layers, without a shape yet."""
+"""``Parameter``: a tensor that a module registers, trains and saves; and the shapeless parameters of lazy layers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from weft.tensors.tensor import Tensor
 class Parameter(Tensor):
     """A leaf tensor that becomes part of a module when assigned to one of its attributes.
 
-    It shares the memory of ``data``. Raises ``ArgumentTypeError`` for something else than a tensor, ``DTypeError``
-    for integers with ``requires_grad``.
+    It shares the memory of ``data``.
+
+    Raises:
+        ArgumentTypeError: where ``data`` is not a tensor.
+        DTypeError: for integers with ``requires_grad``.
 
     >>> import weft as wf
     >>> wf.nn.Parameter(wf.ones(2))
@@ -34,20 +37,20 @@ class Parameter(Tensor):
             raise ArgumentTypeError(
                 mistake("Parameter", "data", f"a {type(data).__name__}", "a tensor", "use weft.tensor(data)")
             )
-        made = cls.wrap(data._data)
-        made.requires_grad_(requires_grad)
-        assert isinstance(made, Parameter)
-        return made
+        parameter = cls.wrap(data._data)
+        parameter.requires_grad_(requires_grad)
+        assert isinstance(parameter, Parameter)
+        return parameter
 
     def __init__(self, data: Any = None, requires_grad: bool = True) -> None:
-        pass  # made by __new__; Tensor's __init__ refuses
+        pass  # __new__ builds the parameter; Tensor's __init__ raises
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
 
 
-class Unmade:
-    """Stands in the place of an array: a type and a device, without a shape and elements."""
+class ShapelessData:
+    """Takes the place of a tensor's array before its shape is known: a type and a device, without elements."""
 
     __slots__ = ("device_name", "dtype")
 
@@ -59,68 +62,67 @@ class Unmade:
         if name.startswith("__"):
             raise AttributeError(name)
         raise ArgumentError(
-            "lazy module: a parameter or buffer is uninitialized, expected one with a shape and elements; call the "
-            "module once with an input, or load a state dict, before they are used or compiled"
+            "lazy module: a parameter or buffer is uninitialized, expected it to have a shape and elements; call the "
+            "module once with an input, or load a state dict, before its parameters are used or compiled"
         )
 
 
 class Uninitialized(Tensor):
-    """What parameters and buffers without a shape have in common."""
+    """The base of parameters and buffers without a shape."""
 
     __slots__ = ()
 
     def materialize(
         self, shape: Sequence[int], device: str | None = None, dtype: DType | None = None
     ) -> None:
-        """Give the tensor memory of a shape, with undefined contents; it becomes an ordinary one."""
-        own = self._data
-        made = empty(tuple(shape), device=device or own.device_name, dtype=dtype or own.dtype)
-        self._data = made._data
+        """Allocate memory of a shape, with undefined contents; the tensor becomes an ordinary tensor."""
+        data = self._data
+        allocated = empty(tuple(shape), device=device or data.device_name, dtype=dtype or data.dtype)
+        self._data = allocated._data
         self.__class__ = Parameter if isinstance(self, Parameter) else Tensor  # type: ignore[assignment]
 
     def detach(self) -> Tensor:
-        """The tensor itself, which has no history."""
+        """Return the tensor itself, which has no history."""
         return self
 
     def to(self, *args: Any, dtype: DType | None = None, device: Any = None, **options: Any) -> Any:
-        """A tensor without a shape of another type or on another device; as of a module's ``to``."""
-        own = self._data
-        return self._another(dtype or own.dtype, own.device_name if device is None else str(device))
+        """Return a tensor without a shape, of another type or on another device; a module's ``to`` calls it."""
+        data = self._data
+        return self._copied(dtype or data.dtype, data.device_name if device is None else str(device))
 
-    def _another(self, dtype: DType, device_name: str) -> Any:
-        made = type(self).wrap(Unmade(dtype, device_name))
-        made._leaf_requires_grad = self._leaf_requires_grad
-        return made
+    def _copied(self, dtype: DType, device_name: str) -> Any:
+        return _shapeless(type(self), dtype, device_name, self._leaf_requires_grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        made = self._another(self._data.dtype, self._data.device_name)
-        memo[id(self)] = made
-        return made
+        copied = memo[id(self)] = self._copied(self._data.dtype, self._data.device_name)
+        return copied
 
     def __copy__(self) -> Any:
-        return self._another(self._data.dtype, self._data.device_name)
+        return self._copied(self._data.dtype, self._data.device_name)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        own = self._data
-        return _remade, (type(self), own.dtype, own.device_name, self._leaf_requires_grad)
+        data = self._data
+        return _shapeless, (type(self), data.dtype, data.device_name, self._leaf_requires_grad)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
 
-def _remade(kind: Any, dtype: DType, device_name: str, requires_grad: bool) -> Any:
-    made = kind.wrap(Unmade(dtype, device_name))
-    made._leaf_requires_grad = requires_grad
-    return made
+def _shapeless(kind: Any, dtype: DType, device_name: str, requires_grad: bool) -> Any:
+    """Return a tensor of a class without a shape; copies and pickles are built by it."""
+    tensor = kind.wrap(ShapelessData(dtype, device_name))
+    tensor._leaf_requires_grad = requires_grad
+    return tensor
 
 
-def _unmade(device: Any, dtype: DType | None) -> Unmade:
-    kind = dtypes.default_float() if dtype is None else dtype
-    return Unmade(kind, str(empty(0, device=device, dtype=kind).device))
+def _on_device(kind: Any, device: Any, dtype: DType | None, requires_grad: bool) -> Any:
+    """Return a tensor of a class without a shape, of the default type and on the default device unless given."""
+    data_type = dtypes.default_float() if dtype is None else dtype
+    return _shapeless(kind, data_type, str(empty(0, device=device, dtype=data_type).device), requires_grad)
 
 
 class UninitializedParameter(Uninitialized, Parameter):
-    """A parameter without a shape, as ``torch.nn.parameter.UninitializedParameter``; ``materialize`` gives it one.
+    """A parameter without a shape, as ``torch.nn.parameter.UninitializedParameter``; ``materialize`` sets the shape.
 
     >>> import weft as wf
     >>> wf.nn.LazyLinear(2).weight
@@ -133,27 +135,26 @@ class UninitializedParameter(Uninitialized, Parameter):
         cls, requires_grad: bool = True, device: str | None = None, dtype: DType | None = None
     ) -> UninitializedParameter:
         """See the class."""
-        made = cls.wrap(_unmade(device, dtype))
-        made._leaf_requires_grad = requires_grad
-        assert isinstance(made, UninitializedParameter)
-        return made
+        parameter = _on_device(cls, device, dtype, requires_grad)
+        assert isinstance(parameter, UninitializedParameter)
+        return parameter
 
     def __init__(
         self, requires_grad: bool = True, device: str | None = None, dtype: DType | None = None
     ) -> None:
-        pass  # made by __new__
+        pass  # __new__ builds the tensor
 
 
 class UninitializedBuffer(Uninitialized):
-    """A buffer without a shape, as ``torch.nn.parameter.UninitializedBuffer``; ``materialize`` gives it one."""
+    """A buffer without a shape, as ``torch.nn.parameter.UninitializedBuffer``; ``materialize`` sets the shape."""
 
     __slots__ = ()
 
     def __new__(cls, device: str | None = None, dtype: DType | None = None) -> UninitializedBuffer:
         """See the class."""
-        made = cls.wrap(_unmade(device, dtype))
-        assert isinstance(made, UninitializedBuffer)
-        return made
+        buffer = _on_device(cls, device, dtype, False)
+        assert isinstance(buffer, UninitializedBuffer)
+        return buffer
 
     def __init__(self, device: str | None = None, dtype: DType | None = None) -> None:
-        pass  # made by __new__
+        pass  # __new__ builds the tensor

@@ -1,4 +1,4 @@
-"""Pooling layers: the largest or the mean of windows that slide, or of as many windows as the output has."""
+"""Pooling layers, over sliding windows and adaptive, and ``Upsample``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from weft.tensors.tensor import Tensor
 
 
 class _MaxPool(Module):
+    """The base of max pooling layers."""
+
     op: ClassVar[str]
 
     def __init__(
@@ -74,6 +76,8 @@ class MaxPool3d(_MaxPool):
 
 
 class _AvgPool(Module):
+    """The base of average pooling layers."""
+
     op: ClassVar[str]
 
     def __init__(
@@ -128,13 +132,15 @@ class AvgPool1d(_AvgPool):
 
     def extra_repr(self) -> str:
         """The options, as PyTorch prints them."""
-        own = (self.kernel_size, self.stride, self.padding)
-        sizes = ((size,) if isinstance(size, int) else tuple(size) for size in own)
+        given = (self.kernel_size, self.stride, self.padding)
+        sizes = ((size,) if isinstance(size, int) else tuple(size) for size in given)
         return "kernel_size={}, stride={}, padding={}".format(*sizes)
 
 
 class AvgPool2d(_AvgPool):
-    """The mean of each window: (N, C, H, W) or (C, H, W) to (…, H', W'); padding counts as zeros unless told not to.
+    """The mean of each window: (N, C, H, W) or (C, H, W) to (…, H', W').
+
+    Padding counts as zeros; with ``count_include_pad=False`` it does not count.
 
     >>> import weft as wf
     >>> wf.nn.AvgPool2d(2)(wf.arange(16.0).reshape(1, 4, 4))
@@ -152,6 +158,8 @@ class AvgPool3d(_AvgPool):
 
 
 class _PowerPool(Module):
+    """The base of power-average pooling layers."""
+
     op: ClassVar[str]
 
     def __init__(
@@ -181,13 +189,13 @@ class _PowerPool(Module):
 
 
 class LPPool1d(_PowerPool):
-    """The ``norm_type``-th root of the sum of such powers of each window: (N, C, L) or (C, L)."""
+    """The p-norm of each window, p being ``norm_type``: (N, C, L) or (C, L)."""
 
     op = "lp_pool1d"
 
 
 class LPPool2d(_PowerPool):
-    """The ``norm_type``-th root of the sum of such powers of each window: (N, C, H, W) or (C, H, W).
+    """The p-norm of each window, p being ``norm_type``: (N, C, H, W) or (C, H, W).
 
     >>> import weft as wf
     >>> wf.nn.LPPool2d(2, 2)(wf.tensor([[[3.0, 4.0], [0.0, 0.0]]])).item()
@@ -198,12 +206,14 @@ class LPPool2d(_PowerPool):
 
 
 class LPPool3d(_PowerPool):
-    """The ``norm_type``-th root of the sum of such powers of each window: (N, C, D, H, W) or (C, D, H, W)."""
+    """The p-norm of each window, p being ``norm_type``: (N, C, D, H, W) or (C, D, H, W)."""
 
     op = "lp_pool3d"
 
 
 class _Adaptive(Module):
+    """The base of adaptive pooling layers: the output's size determines the windows."""
+
     op: ClassVar[str]
 
     def __init__(self, output_size: OptionalPair) -> None:
@@ -271,7 +281,7 @@ class AdaptiveMaxPool3d(_AdaptiveMax):
 
 
 class Upsample(Module):
-    """Images (N, C, *size) at another size, by ``functional.interpolate``.
+    """Resize images (N, C, *size), as ``functional.interpolate``.
 
     >>> import weft as wf
     >>> wf.nn.Upsample(scale_factor=2)(wf.tensor([[[1.0, 2.0]]]))
@@ -311,14 +321,14 @@ class Upsample(Module):
 
 
 class UpsamplingNearest2d(Upsample):
-    """Images (N, C, H, W) at another size, each element repeated."""
+    """Resize images (N, C, H, W) by nearest neighbours."""
 
     def __init__(self, size: Pair | None = None, scale_factor: float | Sequence[float] | None = None) -> None:
         super().__init__(size, scale_factor, mode="nearest")
 
 
 class UpsamplingBilinear2d(Upsample):
-    """Images (N, C, H, W) at another size, corners aligned, linear between elements."""
+    """Resize images (N, C, H, W) by bilinear interpolation with aligned corners."""
 
     def __init__(self, size: Pair | None = None, scale_factor: float | Sequence[float] | None = None) -> None:
         super().__init__(size, scale_factor, mode="bilinear", align_corners=True)

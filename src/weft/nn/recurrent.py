@@ -1,6 +1,6 @@
 """Recurrent layers: ``RNN``, ``LSTM``, ``GRU`` and their cells, with PyTorch's weights, gate order and shapes.
 
-A layer's input products are one matrix product over all steps; a step then adds the product of the state before it.
+A layer multiplies the inputs of all steps by a single matrix product; each step then adds the product of its state.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from weft.tensors.tensor import Tensor
 from weft.tensors.watch import tracing
 
 State = tuple[Tensor, ...]
-"""What a step hands to the next: h, or h and c."""
+"""The state between steps: h, or h and c."""
 
 
 def _rnn(nonlinearity: str) -> Callable[[Tensor, Tensor, State], State]:
@@ -42,9 +42,9 @@ def _rnn(nonlinearity: str) -> Callable[[Tensor, Tensor, State], State]:
 
 def _lstm(x: Tensor, h: Tensor, state: State) -> State:
     """Hochreiter and Schmidhuber 1997, with a forget gate: the gates are i, f, g, o."""
-    whole_step: State | None = gates(LSTM_GATES, x, h, state[1])
-    if whole_step is not None:
-        return whole_step
+    fused: State | None = gates(LSTM_GATES, x, h, state[1])
+    if fused is not None:
+        return fused
     i, f, g, o = (x + h).chunk(4, -1)
     c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
     return o.sigmoid() * c.tanh(), c
@@ -52,9 +52,9 @@ def _lstm(x: Tensor, h: Tensor, state: State) -> State:
 
 def _gru(x: Tensor, h: Tensor, state: State) -> State:
     """Cho et al. 2014: the gates are r, z, n, and r scales the recurrent part of n."""
-    whole_step: Tensor | None = gates(GRU_GATES, x, h, state[0])
-    if whole_step is not None:
-        return (whole_step,)
+    fused: Tensor | None = gates(GRU_GATES, x, h, state[0])
+    if fused is not None:
+        return (fused,)
     xr, xz, xn = x.chunk(3, -1)
     hr, hz, hn = h.chunk(3, -1)
     z = (xz + hz).sigmoid()
@@ -64,9 +64,9 @@ def _gru(x: Tensor, h: Tensor, state: State) -> State:
 
 @dataclass(frozen=True)
 class Kind:
-    """What tells the recurrent layers apart: gates, tensors in the state, and a step for a nonlinearity.
+    """A kind of recurrent layer: the number of gates, of tensors in the state, and the step for a nonlinearity.
 
-    A step takes the input's and the state's products, with their biases, and the state before.
+    A step takes the input's and the state's products, with their biases, and the previous state.
     """
 
     gates: int
@@ -81,7 +81,7 @@ GRU_KIND = Kind(3, 1, lambda _: _gru)
 
 @lru_cache(maxsize=None)
 def _body(kind: Kind, nonlinearity: str) -> Callable[..., Sequence[Tensor]]:
-    """A step of a layer as a function of tensors alone: state, input's product, recurrent weight and bias."""
+    """Return a layer's step as a function of tensors: the state, the input's product, the recurrent weight and bias."""
     advance = kind.step(nonlinearity)
 
     def body(*values: Tensor) -> Sequence[Tensor]:
@@ -99,14 +99,14 @@ def _nonlinearity(where: str, value: str) -> str:
 
 
 def _draw(module: Module, hidden: int) -> None:
-    """All weights and biases uniform within 1 / sqrt(hidden_size)."""
+    """Initialize all weights and biases uniformly within 1 / sqrt(hidden_size)."""
     bound = 1 / math.sqrt(hidden) if hidden else 0.0
     for parameter in module.parameters():
         init.uniform_(parameter, -bound, bound)
 
 
 class RNNBase(Module):
-    """What ``RNN``, ``LSTM`` and ``GRU`` share: layers, directions, weights by PyTorch's names, and the walk."""
+    """The base of ``RNN``, ``LSTM`` and ``GRU``: layers, directions, weights by PyTorch's names, and the loop."""
 
     kind: ClassVar[Kind]
     nonlinearity: str = "tanh"
@@ -145,16 +145,16 @@ class RNNBase(Module):
                 }
                 shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)} if bias else {}
                 for key, shape in shapes.items():
-                    made = Parameter(empty(*shape, device=device, dtype=dtype))
-                    self.register_parameter(f"{key}_{suffix}", made)
+                    weight = Parameter(empty(*shape, device=device, dtype=dtype))
+                    self.register_parameter(f"{key}_{suffix}", weight)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw all weights anew."""
+        """Initialize all weights at random."""
         _draw(self, self.hidden_size)
 
     def flatten_parameters(self) -> None:
-        """Nothing: kernels read the weights where they are. PyTorch's programs call it."""
+        """Do nothing: kernels read the weights in place. Programs written for PyTorch call this method."""
 
     def _suffixes(self, layer: int) -> list[str]:
         return [f"l{layer}", f"l{layer}_reverse"] if self.bidirectional else [f"l{layer}"]
@@ -181,7 +181,7 @@ class RNNBase(Module):
             outputs = []
             for direction, suffix in enumerate(self._suffixes(layer)):
                 state = tuple([part[len(ends)] for part in first])
-                output, end = self._walk(x, state, suffix, reverse=direction == 1)
+                output, end = self._run_layer(x, state, suffix, reverse=direction == 1)
                 outputs.append(output)
                 ends.append(end)
             x = outputs[0] if len(outputs) == 1 else FUNCTIONS["cat"].function(outputs, -1)
@@ -194,12 +194,12 @@ class RNNBase(Module):
             x = x.transpose(0, 1)
         return x, tuple(last) if self.kind.states > 1 else last[0]
 
-    def _walk(self, x: Tensor, state: State, suffix: str, reverse: bool) -> tuple[Tensor, State]:
-        """One direction of one layer: the outputs of all steps, and the last state."""
+    def _run_layer(self, x: Tensor, state: State, suffix: str, reverse: bool) -> tuple[Tensor, State]:
+        """Run a layer in one direction; return the outputs of all steps, and the last state."""
         advance = self.kind.step(self.nonlinearity)
 
         @whole("lower")
-        def walk(x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any, b_hh: Any, *state: Tensor) -> Any:
+        def run(x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any, b_hh: Any, *state: Tensor) -> Any:
             products = functional.linear(x, w_ih, b_ih)
             if not (tracing() or transforming()):
                 constants = [w_hh] if b_hh is None else [w_hh, b_hh]
@@ -213,11 +213,11 @@ class RNNBase(Module):
 
             return scan(step, state, products, reverse=reverse)
 
-        end, outputs = walk(x, *self._weights(suffix), *state)
+        end, outputs = run(x, *self._weights(suffix), *state)
         return outputs, end
 
     def _first(self, x: Tensor, hx: Any, batched: bool) -> State:
-        """The first state (layers * directions, N, hidden_size), once for each of its tensors."""
+        """Return the tensors of the initial state, each (layers * directions, N, hidden_size)."""
         name, count = type(self).__name__, self.num_layers * (2 if self.bidirectional else 1)
         shape: tuple[int, ...] = (count, x.shape[1], self.hidden_size)
         if hx is None:
@@ -235,7 +235,7 @@ class RNNBase(Module):
         return tuple([part if batched else part.unsqueeze(1) for part in parts])
 
     def extra_repr(self) -> str:
-        """The options that are not the defaults."""
+        """Return the options that differ from their defaults."""
         lines = [f"{self.input_size}, {self.hidden_size}"]
         defaults = {
             "num_layers": 1,
@@ -262,7 +262,7 @@ def _sequence(where: str, input: Any, size: int) -> Tensor:
 
 
 class RNN(RNNBase):
-    """A recurrent layer: ``h = tanh(x @ W_ih.T + b_ih + h @ W_hh.T + b_hh)``, or ``relu``, step after step.
+    """A recurrent layer: each step is ``h = tanh(x @ W_ih.T + b_ih + h @ W_hh.T + b_hh)``, or ``relu``.
 
     As ``torch.nn.RNN``; packed sequences and ``proj_size`` raise ``UnsupportedError``.
     """
@@ -289,7 +289,7 @@ class RNN(RNNBase):
 
 
 class LSTM(RNNBase):
-    """Long short-term memory, as ``torch.nn.LSTM``: gives the outputs and the pair of last states (h, c).
+    """Long short-term memory, as ``torch.nn.LSTM``: returns the outputs and the pair of last states (h, c).
 
     Packed sequences and ``proj_size`` raise ``UnsupportedError``.
 
@@ -325,7 +325,7 @@ class GRU(RNNBase):
 
 
 class RNNCellBase(Module):
-    """One step of a recurrent layer."""
+    """The base of recurrent cells: one step of a recurrent layer."""
 
     kind: ClassVar[Kind]
     nonlinearity: str = "tanh"
@@ -347,11 +347,11 @@ class RNNCellBase(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw all weights anew."""
+        """Initialize all weights at random."""
         _draw(self, self.hidden_size)
 
     def forward(self, input: Tensor, hx: Any = None) -> Any:
-        """(N, input_size) or (input_size) and the state (N, hidden_size), zeros by default, to the next state."""
+        """Return the next state, from an input (N, input_size) or (input_size) and a state (N, hidden_size) or None."""
         name = type(self).__name__
         if input.ndim not in (1, 2) or input.shape[-1] != self.input_size:
             raise ShapeError(mistake(name, "input's shape", tuple(input.shape), f"(N, {self.input_size})"))
@@ -368,19 +368,19 @@ class RNNCellBase(Module):
         few_calls = untouched() and input.dtype.bits > 16
 
         @whole("lower")
-        def walk(x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any, b_hh: Any, *state: Tensor) -> State:
-            if not (tracing() or transforming() or few_calls):  # a loop of one step is one call, too
+        def run(x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any, b_hh: Any, *state: Tensor) -> State:
+            if not (tracing() or transforming() or few_calls):  # a loop of a single step is a single call
                 constants = [w_hh] if b_hh is None else [w_hh, b_hh]
                 body = _body(self.kind, self.nonlinearity)
                 products = functional.linear(x, w_ih, b_ih).unsqueeze(0)
                 return tuple(scan_function(body, state, [products], constants)[0])
             return advance(functional.linear(x, w_ih, b_ih), functional.linear(state[0], w_hh, b_hh), state)
 
-        after = walk(input, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, *state)
+        after = run(input, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, *state)
         return after if self.kind.states > 1 else after[0]
 
     def extra_repr(self) -> str:
-        """The options that are not the defaults."""
+        """Return the options that differ from their defaults."""
         text = f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
         return text if self.nonlinearity == "tanh" else f"{text}, nonlinearity={self.nonlinearity}"
 
@@ -399,7 +399,7 @@ class RNNCell(RNNCellBase):
 
 
 class LSTMCell(RNNCellBase):
-    """One step of ``LSTM``, as ``torch.nn.LSTMCell``: gives the pair (h, c)."""
+    """One step of ``LSTM``, as ``torch.nn.LSTMCell``: returns the pair (h, c)."""
 
     kind = LSTM_KIND
 

@@ -1,4 +1,4 @@
-"""Layers that move elements: windows to columns and back, channels to places and back, one dimension to several."""
+"""Layers that rearrange elements: ``Fold`` and ``Unfold``, channel and pixel shuffles, ``Unflatten``."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Fold(Module):
 
 
 class PixelShuffle(Module):
-    """Channels moved into places: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016)."""
+    """Rearrange channels into space: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016)."""
 
     def __init__(self, upscale_factor: int) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class PixelShuffle(Module):
 
 
 class PixelUnshuffle(Module):
-    """Places moved into channels: (*, C, H * r, W * r) to (*, C * r * r, H, W), the inverse of ``PixelShuffle``."""
+    """Rearrange space into channels: (*, C, H * r, W * r) to (*, C * r * r, H, W), the inverse of ``PixelShuffle``."""
 
     def __init__(self, downscale_factor: int) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class PixelUnshuffle(Module):
 
 
 class ChannelShuffle(Module):
-    """The channels of (N, C, *) in turns from ``groups`` equal runs of them (Zhang et al. 2018)."""
+    """Interleave the channels of ``groups`` equal groups of (N, C, *) (Zhang et al. 2018)."""
 
     def __init__(self, groups: int) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class ChannelShuffle(Module):
 
 
 class Unflatten(Module):
-    """Dimension ``dim`` as several dimensions of ``unflattened_size``, one of which may be -1.
+    """Split dimension ``dim`` into the dimensions ``unflattened_size``, of which one may be -1.
 
     >>> import weft as wf
     >>> tuple(wf.nn.Unflatten(1, (2, -1))(wf.ones(3, 8)).shape)

@@ -1,4 +1,4 @@
-"""Functions of layers that draw: dropout of channels, alpha dropout, ``rrelu``, ``gumbel_softmax``."""
+"""Random functions of layers: dropout of channels, alpha dropout, ``rrelu``, ``gumbel_softmax``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from weft.tensors.creation import ones
 from weft.tensors.tensor import Tensor
 
 ALPHA = -1.7580993408473766
-"""What SELU tends to far below 0: minus the product of its two constants (Klambauer et al. 2017)."""
+"""The limit of SELU towards -inf: minus the product of its two constants (Klambauer et al. 2017)."""
 SMALLEST = 2.0**-25
-"""What an exponential number is at least, so that its logarithm is finite."""
+"""The least exponential random number, so that its logarithm is finite."""
 
 
 def _probability(name: str, input: Tensor, p: float) -> None:
@@ -24,8 +24,10 @@ def _probability(name: str, input: Tensor, p: float) -> None:
     floating(name, "input", input.dtype)
 
 
-def _whole_channels(name: str, input: Tensor, p: float, training: bool, inplace: bool, alone: int) -> Tensor:
-    """Dropout of whole channels; an input of ``alone`` dimensions has no batch."""
+def _whole_channels(
+    name: str, input: Tensor, p: float, training: bool, inplace: bool, unbatched: int
+) -> Tensor:
+    """Zero whole channels at random; an input of ``unbatched`` dimensions has no batch."""
     _probability(name, input, p)
     if input.ndim < 2:
         raise ShapeError(
@@ -33,7 +35,7 @@ def _whole_channels(name: str, input: Tensor, p: float, training: bool, inplace:
         )
     if not training or p == 0.0:
         return input
-    kept = 1 if input.ndim == alone else 2
+    kept = 1 if input.ndim == unbatched else 2
     shape = (*input.shape[:kept], *(1,) * (input.ndim - kept))
     result = input * dropout(ones(shape, dtype=input.dtype, device=str(input.device)), p)
     return input.copy_(result) if inplace else result
@@ -41,7 +43,7 @@ def _whole_channels(name: str, input: Tensor, p: float, training: bool, inplace:
 
 @drawing
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Channels of (N, C, L) or (C, L) zeroed with probability ``p`` and the rest scaled by 1 / (1 - p)."""
+    """Zero channels of (N, C, L) or (C, L) with probability ``p``, and scale the rest by 1 / (1 - p)."""
     if input.ndim not in (2, 3):
         raise ShapeError(mistake("dropout1d", "input", f"{input.ndim}-dimensional", "(N, C, L) or (C, L)"))
     return _whole_channels("dropout1d", input, p, training, inplace, 2)
@@ -49,16 +51,16 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
 
 @drawing
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Channels of (N, C, H, W) zeroed with probability ``p`` and the rest scaled by 1 / (1 - p).
+    """Zero channels of (N, C, H, W) with probability ``p``, and scale the rest by 1 / (1 - p).
 
-    The first two dimensions are N and C for any input, a 3-dimensional one too, as in PyTorch.
+    The first two dimensions of any input, also of 3 dimensions, are N and C, as in PyTorch.
     """
     return _whole_channels("dropout2d", input, p, training, inplace, 0)
 
 
 @drawing
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Channels of (N, C, D, H, W) or (C, D, H, W) zeroed with probability ``p``, the rest scaled by 1 / (1 - p)."""
+    """Zero channels of (N, C, D, H, W) or (C, D, H, W) with probability ``p``, and scale the rest by 1 / (1 - p)."""
     return _whole_channels("dropout3d", input, p, training, inplace, 4)
 
 
@@ -79,7 +81,7 @@ def _alpha(
 
 @drawing
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
-    """Dropout that keeps mean 0 and variance 1 (Klambauer et al. 2017): what is dropped becomes SELU's lowest value."""
+    """Set elements to SELU's lower limit with probability ``p``, keeping mean and variance (Klambauer et al. 2017)."""
     return _alpha("alpha_dropout", input, p, training, inplace, tuple(input.shape))
 
 
@@ -87,7 +89,7 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
 def feature_alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """``alpha_dropout`` of whole channels of (N, C, *)."""
+    """Apply ``alpha_dropout`` to whole channels of (N, C, *)."""
     if input.ndim < 2:
         words = f"{input.ndim}-dimensional"
         raise ShapeError(mistake("feature_alpha_dropout", "input", words, "at least 2 dimensions, (N, C, *)"))
@@ -103,7 +105,7 @@ def rrelu(
     training: bool = False,
     inplace: bool = False,
 ) -> Tensor:
-    """Elements below 0 times a number: while ``training`` a random one of [lower, upper] each, else their mean."""
+    """``x``, or ``slope * x`` below 0: slopes are random in [lower, upper] if ``training``, else the mean of both."""
     floating("rrelu", "input", input.dtype)
     if not lower <= upper:
         raise ArgumentError(mistake("rrelu", "lower", lower, f"at most upper, {upper}"))

@@ -22,7 +22,7 @@ from weft.tensors.tensor import Tensor
 
 
 class _Layer(Module):
-    """What encoder and decoder layers share: ``attentions`` with a norm and a dropout each, then two linear layers."""
+    """The base of encoder and decoder layers: ``attentions`` and two linear layers, with norms and dropouts."""
 
     def __init__(
         self, attentions: tuple[str, ...], d_model: int, nhead: int, dim_feedforward: int, dropout: float,
@@ -47,7 +47,7 @@ class _Layer(Module):
         self.activation = _activation(type(self).__name__, activation)
 
     def _around(self, number: int, x: Tensor, block: Callable[[Tensor], Tensor]) -> Tensor:
-        """A block with its dropout, the sum with its input, and the norm before or after."""
+        """Apply a block with its dropout, residual connection, and norm before or after."""
         norm, drop = getattr(self, f"norm{number}"), getattr(self, f"dropout{number}")
         result: Tensor = x + drop(block(norm(x))) if self.norm_first else norm(x + drop(block(x)))
         return result
@@ -67,7 +67,7 @@ def _activation(where: str, given: str | Callable[[Tensor], Tensor]) -> Callable
 
 
 class TransformerEncoderLayer(_Layer):
-    """Self-attention and a feed-forward part, each with residual and norm, as ``torch.nn.TransformerEncoderLayer``.
+    """Self-attention and a feed-forward block, each with residual and norm, as ``torch.nn.TransformerEncoderLayer``.
 
     >>> import weft as wf
     >>> tuple(wf.nn.TransformerEncoderLayer(8, 2, 16)(wf.zeros(5, 3, 8)).shape)
@@ -92,16 +92,16 @@ class TransformerEncoderLayer(_Layer):
         """(L, N, d_model), or (N, L, d_model) with ``batch_first``, to the same; masks as ``MultiheadAttention``'s."""
 
         def attend(x: Tensor) -> Tensor:
-            found: Tensor = self.self_attn(
+            output: Tensor = self.self_attn(
                 x, x, x, src_key_padding_mask, need_weights=False, attn_mask=src_mask, is_causal=is_causal
             )[0]
-            return found
+            return output
 
         return self._around(2, self._around(1, src, attend), self._feed_forward)
 
 
 class TransformerDecoderLayer(_Layer):
-    """Self-attention, attention to the memory and a feed-forward part, as ``torch.nn.TransformerDecoderLayer``."""
+    """Self-attention, cross-attention and a feed-forward block, as ``torch.nn.TransformerDecoderLayer``."""
 
     def __init__(
         self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
@@ -125,26 +125,26 @@ class TransformerDecoderLayer(_Layer):
         """``tgt`` (T, N, d_model) and ``memory`` (S, N, d_model) to (T, N, d_model)."""
 
         def attend(x: Tensor) -> Tensor:
-            found: Tensor = self.self_attn(
+            output: Tensor = self.self_attn(
                 x, x, x, tgt_key_padding_mask, need_weights=False, attn_mask=tgt_mask, is_causal=tgt_is_causal
             )[0]
-            return found
+            return output
 
-        def look_back(x: Tensor) -> Tensor:
-            found: Tensor = self.multihead_attn(
+        def cross_attend(x: Tensor) -> Tensor:
+            output: Tensor = self.multihead_attn(
                 x, memory, memory, memory_key_padding_mask, need_weights=False, attn_mask=memory_mask,
                 is_causal=memory_is_causal,
             )[0]  # fmt: skip
-            return found
+            return output
 
-        x = self._around(2, self._around(1, tgt, attend), look_back)
+        x = self._around(2, self._around(1, tgt, attend), cross_attend)
         return self._around(3, x, self._feed_forward)
 
 
 class TransformerEncoder(Module):
     """``num_layers`` copies of a layer, one after another, and a norm, as ``torch.nn.TransformerEncoder``.
 
-    ``enable_nested_tensor`` and ``mask_check`` choose among PyTorch's implementations; here is one.
+    ``enable_nested_tensor`` and ``mask_check`` choose among PyTorch's implementations, and have no effect in weft.
     """
 
     def __init__(
@@ -200,7 +200,7 @@ class TransformerDecoder(Module):
 
 
 class Transformer(Module):
-    """Encoder and decoder, as ``torch.nn.Transformer``; matrices start Xavier-uniform."""
+    """Encoder and decoder, as ``torch.nn.Transformer``; matrices are initialized Xavier-uniform."""
 
     def __init__(
         self, d_model: int = 512, nhead: int = 8, num_encoder_layers: int = 6, num_decoder_layers: int = 6,
@@ -250,6 +250,6 @@ class Transformer(Module):
     def generate_square_subsequent_mask(
         sz: int, device: str | None = None, dtype: DType | None = None
     ) -> Tensor:
-        """The causal mask (sz, sz): -inf above the diagonal, 0 elsewhere."""
-        made: Tensor = full((sz, sz), -math.inf, device=device, dtype=dtype or dtypes.float32).triu(1)
-        return made
+        """Return the causal mask (sz, sz): -inf above the diagonal, 0 elsewhere."""
+        mask: Tensor = full((sz, sz), -math.inf, device=device, dtype=dtype or dtypes.float32).triu(1)
+        return mask

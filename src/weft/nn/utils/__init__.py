@@ -1,4 +1,4 @@
-"""Clipping of gradients, parameters as vectors, and parameters that are computed from others."""
+"""Gradient clipping, parameters as vectors, and parametrizations."""
 
 from weft.nn.utils import parametrizations, parametrize
 from weft.nn.utils.gradients import (

@@ -1,4 +1,4 @@
-"""Attributes of one module that are computed when they are read: properties on a class of the module's own."""
+"""Attributes of a module object that are computed when read: properties of a class made for the object."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from weft.tensors.tensor import Tensor
 
 
 class Computation:
-    """What gives an attribute of a module, and takes what is assigned to it."""
+    """The getter and the setter of a computed attribute."""
 
     def compute(self, module: Any) -> Tensor:
-        """The attribute's value."""
+        """Return the attribute's value."""
         raise NotImplementedError
 
     def assign(self, module: Any, value: Tensor) -> None:
-        """Take a value that is assigned to the attribute."""
+        """Handle the assignment of a value to the attribute."""
         raise NotImplementedError
 
 
 def computations(module: Module) -> dict[str, Any]:
-    """The computations of a module by the attribute's name."""
-    found: dict[str, Any] = module.__dict__.get("_computations", {})
-    return found
+    """Return the computations of a module by the attribute's name."""
+    by_name: dict[str, Any] = module.__dict__.get("_computations", {})
+    return by_name
 
 
 def attach(module: Module, name: str, computation: Computation) -> None:
-    """Let a computation give an attribute; the module's class becomes one derived from it."""
+    """Make an attribute computed; the module's class becomes a subclass with a property for it."""
     module.__dict__["_computations"] = {**computations(module), name: computation}
     _reclass(module)
 
 
 def detach(module: Module, name: str) -> None:
-    """Make an attribute a plain one again, and with the last one the class what it was."""
+    """Make an attribute ordinary again; without computed attributes the module has its original class."""
     left = {key: value for key, value in computations(module).items() if key != name}
     module.__dict__["_computations"] = left
     if not left:
@@ -49,8 +49,8 @@ def _reclass(module: Module) -> None:
 
 def _property(name: str) -> property:
     def value(self: Any) -> Tensor:
-        made: Tensor = computations(self)[name].compute(self)
-        return made
+        result: Tensor = computations(self)[name].compute(self)
+        return result
 
     def assign(self: Any, given: Tensor) -> None:
         computations(self)[name].assign(self, given)
@@ -59,9 +59,9 @@ def _property(name: str) -> property:
 
 
 def _rebuilt(base: type, names: tuple[str, ...]) -> Module:
-    """A module for a copy or a pickle to fill."""
-    made: Module = Module.__new__(_class(base, names))
-    return made
+    """Return an empty module, which a copy or a pickle fills."""
+    module: Module = Module.__new__(_class(base, names))
+    return module
 
 
 def _class(base: type, names: tuple[str, ...]) -> type:

@@ -1,6 +1,6 @@
-"""Functions on the parameters of modules: clipping of gradients, and parameters as one vector.
+"""Functions on the parameters of modules: gradient clipping, and parameters as one vector.
 
-Clipping waits for no device: the norm stays there, and all gradients are scaled by one kernel.
+Clipping does not synchronize with the device: the norm stays there, and one kernel scales all gradients.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ Parameters = Tensor | Iterable[Tensor]
 
 
 def _listed(where: str, argument: str, given: Parameters) -> list[Tensor]:
-    """One tensor, or those of an iterable, as a list; ``ArgumentTypeError`` for anything else."""
+    """Return a tensor, or those of an iterable, as a list; ``ArgumentTypeError`` for other arguments."""
     words = "a tensor or an iterable of tensors"
     try:
-        found = [given] if isinstance(given, Tensor) else list(given)
+        tensors = [given] if isinstance(given, Tensor) else list(given)
     except TypeError:
         raise ArgumentTypeError(mistake(where, argument, f"a {type(given).__name__}", words)) from None
-    for tensor in found:
+    for tensor in tensors:
         if not isinstance(tensor, Tensor):
             raise ArgumentTypeError(mistake(where, argument, f"with a {type(tensor).__name__} in it", words))
-    return found
+    return tensors
 
 
 def _gradients(where: str, parameters: Parameters) -> list[Tensor]:
@@ -40,8 +40,8 @@ def _gradients(where: str, parameters: Parameters) -> list[Tensor]:
     return [tensor.grad.detach() for tensor in listed if tensor.grad is not None]
 
 
-def _by_place(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
-    """The tensors by device and dtype."""
+def _by_device_and_type(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
+    """Group tensors by device and dtype."""
     groups: dict[tuple[str, str], list[Tensor]] = {}
     for tensor in tensors:
         groups.setdefault((str(tensor.device), tensor.dtype.name), []).append(tensor)
@@ -51,9 +51,10 @@ def _by_place(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
 def get_total_norm(
     tensors: Parameters, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
 ) -> Tensor:
-    """The norm of all tensors taken as one vector, on the device of the first; 0 of none.
+    """Return the norm of all tensors taken as one vector, on the first tensor's device; 0 without tensors.
 
-    ``norm_type`` is above 0 or infinity. ``error_if_nonfinite`` waits for the value and raises ``GradError``.
+    ``norm_type`` is above 0, or infinity. With ``error_if_nonfinite`` the function synchronizes with the device and
+    raises ``GradError`` for a norm that is not finite.
     """
     given = _listed("get_total_norm", "tensors", tensors)
     order = number("get_total_norm", "norm_type", norm_type)
@@ -75,8 +76,8 @@ def get_total_norm(
                 "clip_grad_norm_", "the total norm", total.item(), "finite", "pass error_if_nonfinite=False"
             )
         )
-    found: Tensor = total
-    return found
+    norm: Tensor = total
+    return norm
 
 
 def clip_grads_with_norm_(
@@ -95,7 +96,7 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """Scale all gradients so that their norm, taken as one vector, is at most ``max_norm``; gives the norm before.
+    """Scale all gradients so that their norm, taken as one vector, is at most ``max_norm``; return the norm before.
 
     As ``torch.nn.utils.clip_grad_norm_``.
 
@@ -114,9 +115,10 @@ def clip_grad_norm_(
 def normalize_grads_(
     parameters: Parameters, norm_type: float = 2.0, eps: float = 1e-6, error_if_nonfinite: bool = False
 ) -> Tensor:
-    """Divide all gradients by their norm (plus ``eps``), taken as one vector; gives the norm before.
+    """Divide all gradients by their norm plus ``eps``, taken as one vector; return the norm before.
 
-    A step is then as long as the learning rate says, however steep the loss is. PyTorch has no such function.
+    The length of a gradient step is then the learning rate, whatever the slope of the loss. PyTorch has no such
+    function.
 
     >>> import weft as wf
     >>> p = wf.nn.Parameter(wf.tensor([0.0, 0.0]))
@@ -132,24 +134,24 @@ def normalize_grads_(
 
 
 def _scale(gradients: Iterable[Tensor], scale: Tensor) -> None:
-    groups = [(scale.to(str(group[0].device)), group) for group in _by_place(gradients)]
+    groups = [(scale.to(str(group[0].device)), group) for group in _by_device_and_type(gradients)]
     with together():
-        for own, group in groups:
-            bind(OPS["scale_all"], own, *group, into=tuple(group))
+        for local_scale, group in groups:
+            bind(OPS["scale_all"], local_scale, *group, into=tuple(group))
 
 
 def clip_grad_value_(parameters: Parameters, clip_value: float, foreach: bool | None = None) -> None:
-    """Hold every element of all gradients within [-clip_value, clip_value], as PyTorch's function of this name."""
+    """Clamp every element of all gradients to [-clip_value, clip_value], as ``torch.nn.utils.clip_grad_value_``."""
     limit = number("clip_grad_value_", "clip_value", clip_value)
     with no_grad(), together():
-        for group in _by_place(_gradients("clip_grad_value_", parameters)):
+        for group in _by_device_and_type(_gradients("clip_grad_value_", parameters)):
             bind(OPS["clamp_all"], *group, into=tuple(group), limit=limit)
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """The elements of all parameters in one vector; gradients flow back."""
+    """Concatenate the elements of all parameters to one vector; the operation is differentiable."""
     vector: Tensor = FUNCTIONS["cat"].function(
-        [one.reshape(-1) for one in _listed("parameters_to_vector", "parameters", parameters)]
+        [parameter.reshape(-1) for parameter in _listed("parameters_to_vector", "parameters", parameters)]
     )
     return vector
 
@@ -163,9 +165,9 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
         raise ShapeError(mistake("vector_to_parameters", "vec", shape, f"a tensor of shape ({total},)"))
     start = 0
     with no_grad():
-        for one in given:
-            one.copy_(vec[start : start + one.numel()].reshape(*one.shape))
-            start += one.numel()
+        for parameter in given:
+            parameter.copy_(vec[start : start + parameter.numel()].reshape(*parameter.shape))
+            start += parameter.numel()
 
 
 check_functions(globals())

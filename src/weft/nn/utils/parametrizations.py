@@ -1,6 +1,6 @@
-"""``weight_norm`` and ``spectral_norm`` as parametrizations, with the state-dict keys of PyTorch's.
+"""``weight_norm`` and ``spectral_norm`` as parametrizations, with PyTorch's state-dict keys.
 
-``orthogonal`` is not there: it raises ``UnsupportedError``.
+``orthogonal`` is not implemented: it raises ``UnsupportedError``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from weft.tensors.tensor import Tensor
 
 
 def norm_except(value: Tensor, dim: int | None) -> Tensor:
-    """The norms over all dimensions but one, which are kept with size 1; over all for None or -1."""
+    """Return the norms over all dimensions except ``dim``, kept with size 1; over all dimensions for None or -1."""
     norm = FUNCTIONS["vector_norm"].function
     if dim is None or dim == -1:
         whole: Tensor = norm(value, 2)
@@ -25,8 +25,8 @@ def norm_except(value: Tensor, dim: int | None) -> Tensor:
     if not -value.ndim <= dim < value.ndim:
         raise ArgumentError(mistake("weight_norm", "dim", dim, f"a dimension of {tuple(value.shape)}"))
     others = tuple(d for d in range(value.ndim) if d != dim % value.ndim)
-    made: Tensor = norm(value, 2, others, True) if others else value.abs()
-    return made
+    norms: Tensor = norm(value, 2, others, True) if others else value.abs()
+    return norms
 
 
 class _WeightNorm(Module):
@@ -42,9 +42,9 @@ class _WeightNorm(Module):
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
-    """Split a weight into sizes, ``original0``, and directions, ``original1`` (Salimans and Kingma 2016).
+    """Split a weight into norms, ``original0``, and directions, ``original1`` (Salimans and Kingma 2016).
 
-    ``dim``: the dimension that keeps sizes of its own; None for one size of the whole.
+    There is a norm for each index of ``dim``, or, with None, a single norm of the whole weight.
 
     >>> import weft as wf
     >>> sorted(weight_norm(wf.nn.Linear(2, 3)).state_dict())
@@ -54,26 +54,26 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
 
 
 def as_matrix(weight: Tensor, dim: int) -> Tensor:
-    """A weight with ``dim`` first and the others as one."""
+    """View a weight as a matrix with ``dim`` as rows and all other dimensions as columns."""
     moved = weight if dim == 0 else weight.movedim(dim, 0)
-    made: Tensor = moved.reshape(moved.shape[0], -1)
-    return made
+    matrix: Tensor = moved.reshape(moved.shape[0], -1)
+    return matrix
 
 
 def power_iteration(
     matrix: Tensor, u: Tensor, v: Tensor, count: int, eps: float, columns_first: bool = False
 ) -> None:
-    """Move ``u`` and ``v`` in place towards the singular vectors of the largest singular value."""
+    """Update ``u`` and ``v`` in place towards the singular vectors of the largest singular value."""
     normalize = FUNCTIONS["normalize"].function
-    turns = [(u, matrix, v), (v, matrix.T, u)]
+    updates = [(u, matrix, v), (v, matrix.T, u)]
     with no_grad():
         for _ in range(count):
-            for target, factor, source in reversed(turns) if columns_first else turns:
+            for target, factor, source in reversed(updates) if columns_first else updates:
                 target.copy_(normalize(factor @ source, dim=0, eps=eps))
 
 
-def started(matrix: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """Random unit vectors for the rows and the columns of a matrix."""
+def random_vectors(matrix: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Return random unit vectors for the rows and the columns of a matrix."""
     normalize = FUNCTIONS["normalize"].function
     options: dict[str, Any] = {"dtype": matrix.dtype, "device": str(matrix.device)}
     u, v = (normalize(randn(size, **options), dim=0, eps=eps) for size in matrix.shape)
@@ -81,14 +81,14 @@ def started(matrix: Tensor, eps: float) -> tuple[Tensor, Tensor]:
 
 
 def checked_steps(count: int) -> int:
-    """A number of power iterations."""
+    """Return a number of power iterations; ``ArgumentError`` where it is below 1."""
     if count < 1:
         raise ArgumentError(mistake("spectral_norm", "n_power_iterations", count, "1 or more"))
     return count
 
 
 def default_dim(module: Module) -> int:
-    """The dimension of a layer's outputs: 1 of transposed convolutions."""
+    """Return the dimension of a layer's outputs: 1 for transposed convolutions, else 0."""
     from weft.nn.convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
     return 1 if isinstance(module, ConvTranspose1d | ConvTranspose2d | ConvTranspose3d) else 0
@@ -102,15 +102,15 @@ class _SpectralNorm(Module):
         self.dim, self.eps, self.n_power_iterations = dim, eps, checked_steps(n_power_iterations)
         if weight.ndim > 1:
             matrix = as_matrix(weight.detach(), dim)
-            u, v = started(matrix, eps)
+            u, v = random_vectors(matrix, eps)
             self.register_buffer("_u", u)
             self.register_buffer("_v", v)
             power_iteration(matrix, u, v, 15, eps)
 
     def forward(self, weight: Tensor) -> Tensor:
         if weight.ndim == 1:
-            made: Tensor = FUNCTIONS["normalize"].function(weight, dim=0, eps=self.eps)
-            return made
+            direction: Tensor = FUNCTIONS["normalize"].function(weight, dim=0, eps=self.eps)
+            return direction
         matrix = as_matrix(weight, self.dim)
         if self.training:
             power_iteration(matrix.detach(), self._u, self._v, self.n_power_iterations, self.eps)
@@ -129,10 +129,10 @@ def spectral_norm(
     eps: float = 1e-12,
     dim: int | None = None,
 ) -> Module:
-    """Divide a weight by its largest singular value, which power iterations track (Miyato et al. 2018).
+    """Divide a weight by its largest singular value, which power iterations estimate (Miyato et al. 2018).
 
-    ``dim``: the dimension of outputs, 0 unless given, 1 of transposed convolutions. Each use in training mode is
-    ``n_power_iterations`` steps further.
+    ``dim`` is the dimension of outputs: by default 0, and 1 for transposed convolutions. Each use in training mode does
+    ``n_power_iterations`` more iterations.
 
     >>> import weft as wf
     >>> sorted(spectral_norm(wf.nn.Linear(2, 3, bias=False)).state_dict())
@@ -146,8 +146,8 @@ def spectral_norm(
 
 
 def orthogonal(module: Module, name: str = "weight", *args: Any, **options: Any) -> Module:
-    """Not there: ``UnsupportedError``; ``nn.init.orthogonal_`` starts with an orthogonal matrix."""
+    """Raise ``UnsupportedError``; ``nn.init.orthogonal_`` initializes a weight with an orthogonal matrix."""
     raise UnsupportedError(
         "parametrizations.orthogonal: is not in weft yet, expected weight_norm or spectral_norm; "
-        "nn.init.orthogonal_ starts with an orthogonal matrix"
+        "nn.init.orthogonal_ initializes a weight with an orthogonal matrix"
     )

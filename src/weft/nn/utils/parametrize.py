@@ -1,8 +1,8 @@
 """Parameters that are functions of others: ``register_parametrization``, as ``torch.nn.utils.parametrize``.
 
-A module with parametrizations gets a class of its own, derived from its class, whose properties compute the tensors.
-What is trained lies in ``module.parametrizations.NAME.original``, or ``original0``, ``original1`` … where the
-parametrization's ``right_inverse`` gives several tensors; state dicts have these keys, as in PyTorch.
+A module with parametrizations gets a subclass of its class, whose properties compute the tensors. The trained tensor is
+``module.parametrizations.NAME.original``, or ``original0``, ``original1`` … where the parametrization's
+``right_inverse`` returns several tensors; state dicts have these keys, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _cache: ContextVar[dict[tuple[int, str], Tensor] | None] = ContextVar("parametri
 
 @contextmanager
 def cached() -> Iterator[None]:
-    """A block in which each parametrized tensor is computed once."""
+    """Within the block, compute each parametrized tensor once."""
     if _cache.get() is not None:
         yield
         return
@@ -38,7 +38,7 @@ def cached() -> Iterator[None]:
 
 
 class ParametrizationList(ModuleList):
-    """The parametrizations of one tensor, in the order in which they are applied, and what they are applied to."""
+    """The parametrizations of a tensor, in the order of their application, and the original tensors."""
 
     def __init__(self, modules: Sequence[Module], original: Tensor, unsafe: bool = False) -> None:
         super().__init__(modules)
@@ -75,58 +75,58 @@ class ParametrizationList(ModuleList):
 
     @property
     def originals(self) -> tuple[Tensor, ...]:
-        """What the parametrizations are applied to."""
+        """The tensors that the first parametrization takes."""
         if self.is_tensor:
             return (self.original,)
         return tuple(getattr(self, f"original{place}") for place in range(self.ntensors))
 
     def right_inverse(self, value: Tensor) -> None:
-        """Write into the originals what gives ``value``, by the parametrizations' ``right_inverse``."""
+        """Set the originals so that the tensor becomes ``value``, by the parametrizations' ``right_inverse``."""
         for module in self:
             if not hasattr(module, "right_inverse"):
                 name = type(module).__name__
                 raise ArgumentError(
-                    f"{name}: has no right_inverse, expected one where a parametrized tensor is assigned"
+                    f"{name}: has no right_inverse, expected the method where a parametrized tensor is assigned"
                 )
         with no_grad():
-            found = self._inverse(value)
-            made = (found,) if self.is_tensor else tuple(found)
-            for original, fresh in zip(self.originals, made, strict=True):
-                if tuple(original.shape) != tuple(fresh.shape):
+            inverse = self._inverse(value)
+            values = (inverse,) if self.is_tensor else tuple(inverse)
+            for original, new in zip(self.originals, values, strict=True):
+                if tuple(original.shape) != tuple(new.shape):
                     where = "a parametrized tensor"
                     raise ShapeError(
-                        mistake(where, "the shape", tuple(fresh.shape), f"{tuple(original.shape)}")
+                        mistake(where, "the shape", tuple(new.shape), f"{tuple(original.shape)}")
                     )
-            for original, fresh in zip(self.originals, made, strict=True):
-                original.copy_(fresh)
+            for original, new in zip(self.originals, values, strict=True):
+                original.copy_(new)
 
     def forward(self) -> Tensor:
-        """The tensor: the first parametrization of the originals, each other of what the one before gives."""
+        """Compute the tensor: apply the first parametrization to the originals, and each other to the result."""
         first, *others = list(self)
-        made: Tensor = first(*self.originals)
+        result: Tensor = first(*self.originals)
         for module in others:
-            made = module(made)
-        return made
+            result = module(result)
+        return result
 
 
 class _Parametrized(Computation):
-    """What the parametrizations of a name give."""
+    """The computed attribute of a parametrized tensor."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def compute(self, module: Any) -> Tensor:
-        """The tensor; within ``cached`` the one that was computed first."""
+        """Return the tensor; within ``cached`` it is computed once."""
         known, key = _cache.get(), (id(module), self.name)
         if known is not None and key in known:
             return known[key]
-        made: Tensor = module.parametrizations[self.name]()
+        tensor: Tensor = module.parametrizations[self.name]()
         if known is not None:
-            known[key] = made
-        return made
+            known[key] = tensor
+        return tensor
 
     def assign(self, module: Any, value: Tensor) -> None:
-        """Write the originals of a value."""
+        """Set the originals for a value."""
         module.parametrizations[self.name].right_inverse(value)
 
 
@@ -135,7 +135,7 @@ def _names(module: Module) -> tuple[str, ...]:
 
 
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
-    """Whether a module has a parametrized tensor, or the one of a name."""
+    """Return whether a module has a parametrized tensor, or one of the given name."""
     names = _names(module)
     return bool(names) if tensor_name is None else tensor_name in names
 
@@ -143,7 +143,7 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
 def register_parametrization(
     module: Module, tensor_name: str, parametrization: Module, *, unsafe: bool = False
 ) -> Module:
-    """Make a parameter or buffer of a module what a parametrization computes of it; gives the module.
+    """Replace a parameter or buffer of a module by a parametrization's result for it, and return the module.
 
     Raises ``ArgumentError`` where the module has no tensor of the name, and, unless ``unsafe``, where the
     parametrization changes the shape or the type.
@@ -161,12 +161,12 @@ def register_parametrization(
         raise ArgumentTypeError(mistake(where, "parametrization", type(parametrization).__name__, "a Module"))
     names = _names(module)
     if tensor_name in names:
-        held: Any = module.parametrizations[tensor_name]
-        if not (unsafe or held.unsafe):
+        applied: Any = module.parametrizations[tensor_name]
+        if not (unsafe or applied.unsafe):
             with no_grad():
                 before = getattr(module, tensor_name)
                 _check(where, before, parametrization(before))
-        held.append(parametrization)
+        applied.append(parametrization)
         return module
     table = next((t for t in (module._parameters, module._buffers) if t.get(tensor_name) is not None), None)
     if table is None:
@@ -175,18 +175,18 @@ def register_parametrization(
         )
     original: Any = table[tensor_name]
     before = original.detach().clone()
-    made = ParametrizationList([parametrization], original, unsafe)
+    parametrizations = ParametrizationList([parametrization], original, unsafe)
     if not unsafe:
         with no_grad():
             try:
-                _check(where, before, made())
+                _check(where, before, parametrizations())
             except ArgumentError:
                 original.copy_(before)
                 raise
     if not names:
         module.parametrizations = ModuleDict()
     del table[tensor_name]
-    module.parametrizations[tensor_name] = made
+    module.parametrizations[tensor_name] = parametrizations
     attach(module, tensor_name, _Parametrized(tensor_name))
     return module
 
@@ -198,30 +198,33 @@ def _check(where: str, before: Tensor, after: Any) -> None:
         )
         raise ArgumentError(
             mistake(where, "parametrization", f"a function to {given}",
-                    f"one to {before.dtype.name} {tuple(before.shape)}, as the tensor", "unsafe=True skips this")
+                    f"a function to {before.dtype.name} {tuple(before.shape)}, as the tensor", "unsafe=True skips this")
         )  # fmt: skip
 
 
 def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized: bool = True) -> Module:
-    """Make a parametrized tensor a parameter or buffer again: of its value, or the original; gives the module.
+    """Make a parametrized tensor a parameter or buffer again, and return the module.
 
-    ``leave_parametrized=False`` leaves the original; several of them raise ``ArgumentError``.
+    Its value is the parametrized value, or, with ``leave_parametrized=False``, the original; several originals raise
+    ``ArgumentError`` then.
     """
     where = "remove_parametrizations"
     if not is_parametrized(module, tensor_name):
         raise ArgumentError(mistake(where, "tensor_name", repr(tensor_name), "a parametrized tensor"))
-    held: Any = module.parametrizations[tensor_name]
-    original = held.originals[0]
+    applied: Any = module.parametrizations[tensor_name]
+    original = applied.originals[0]
     if leave_parametrized:
         with no_grad():
             value = getattr(module, tensor_name).detach().clone()
-            if held.is_tensor and value.shape == original.shape and value.dtype is original.dtype:
+            if applied.is_tensor and value.shape == original.shape and value.dtype is original.dtype:
                 original.copy_(value)
             else:
                 original = ParametrizationList._like(value, original)
-    elif not held.is_tensor:
+    elif not applied.is_tensor:
         raise ArgumentError(
-            mistake(where, "leave_parametrized", False, f"True with {held.ntensors} originals of one tensor")
+            mistake(
+                where, "leave_parametrized", False, f"True with {applied.ntensors} originals of one tensor"
+            )
         )
     del module.parametrizations[tensor_name]
     detach(module, tensor_name)

@@ -1,6 +1,6 @@
-"""``weight_norm`` and ``spectral_norm`` in PyTorch's older form, whose parameters lie beside the weight.
+"""``weight_norm`` and ``spectral_norm`` in PyTorch's older form, whose parameters are attributes of the same module.
 
-The weight is computed when it is read, not by a hook before ``forward``, which would leave a traced tensor behind.
+The weight is computed when it is read, not by a hook before ``forward``: a hook would store a traced tensor.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from weft.nn.utils.parametrizations import (
     default_dim,
     norm_except,
     power_iteration,
-    started,
+    random_vectors,
 )
 from weft.tensors.tensor import Tensor
 
@@ -26,7 +26,7 @@ M = TypeVar("M", bound=Module)
 
 
 class _Computed(Computation):
-    """A weight that is computed from parameters of the same module, ``parts``."""
+    """A weight that is computed from ``parts``, parameters and buffers of the same module."""
 
     parts: ClassVar[tuple[str, ...]]
 
@@ -34,9 +34,9 @@ class _Computed(Computation):
         self.name = name
 
     def assign(self, module: Any, value: Tensor) -> None:
-        """Refused: the parts are what may be written."""
+        """Raise ``UnsupportedError``: only the parts can be assigned."""
         parts = " and ".join(f"{self.name}_{part}" for part in self.parts)
-        raise UnsupportedError(f"{self.name}: is computed from {parts}, expected those to be written")
+        raise UnsupportedError(f"{self.name}: is computed from {parts}, expected those to be assigned")
 
 
 class _WeightNorm(_Computed):
@@ -48,8 +48,8 @@ class _WeightNorm(_Computed):
 
     def compute(self, module: Module) -> Tensor:
         size, direction = getattr(module, f"{self.name}_g"), getattr(module, f"{self.name}_v")
-        made: Tensor = direction * (size / norm_except(direction, self.dim))
-        return made
+        weight: Tensor = direction * (size / norm_except(direction, self.dim))
+        return weight
 
 
 class _SpectralNorm(_Computed):
@@ -64,12 +64,12 @@ class _SpectralNorm(_Computed):
         matrix = as_matrix(weight, self.dim)
         if module.training:
             power_iteration(matrix.detach(), u, v, self.count, self.eps, columns_first=True)
-        made: Tensor = weight / (u.clone() * (matrix @ v.clone())).sum()
-        return made
+        normalized: Tensor = weight / (u.clone() * (matrix @ v.clone())).sum()
+        return normalized
 
 
-def _start(where: str, module: Module, name: str) -> Parameter:
-    """The parameter, which the module gives up."""
+def _parameter(where: str, module: Module, name: str) -> Parameter:
+    """Return the parameter of a name; ``ArgumentError`` where there is none."""
     weight = module._parameters.get(name)
     if weight is None:
         known = (
@@ -93,15 +93,15 @@ def _remove(where: str, module: M, name: str, kind: type[_Computed]) -> M:
 
 
 def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
-    """Split a weight into its sizes ``weight_g`` and directions ``weight_v``; gives the module.
+    """Split a weight into its norms ``weight_g`` and directions ``weight_v``, and return the module.
 
-    ``parametrizations.weight_norm`` is the newer form. ``remove_weight_norm`` takes it away.
+    ``parametrizations.weight_norm`` is the newer form. ``remove_weight_norm`` undoes this function.
 
     >>> import weft as wf
     >>> sorted(weight_norm(wf.nn.Linear(2, 3)).state_dict())
     ['bias', 'weight_g', 'weight_v']
     """
-    weight = _start("weight_norm", module, name)
+    weight = _parameter("weight_norm", module, name)
     sizes = norm_except(weight.detach(), dim)
     del module._parameters[name]
     module.register_parameter(f"{name}_g", Parameter(sizes))
@@ -111,20 +111,21 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
 
 
 def remove_weight_norm(module: M, name: str = "weight") -> M:
-    """Make the weight one parameter again; gives the module."""
+    """Make the weight a single parameter again, and return the module."""
     return _remove("remove_weight_norm", module, name, _WeightNorm)
 
 
 def spectral_norm(
     module: M, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None
 ) -> M:
-    """Divide a weight by its largest singular value: ``weight_orig``, with ``weight_u`` and ``weight_v``; the module.
+    """Divide a weight by its largest singular value, and return the module.
 
-    ``parametrizations.spectral_norm`` is the newer form. ``remove_spectral_norm`` takes it away.
+    The parameter is ``weight_orig``, the singular vectors are ``weight_u`` and ``weight_v``.
+    ``parametrizations.spectral_norm`` is the newer form. ``remove_spectral_norm`` undoes this function.
     """
-    weight = _start("spectral_norm", module, name)
+    weight = _parameter("spectral_norm", module, name)
     count, place = checked_steps(n_power_iterations), default_dim(module) if dim is None else dim
-    u, v = started(as_matrix(weight.detach(), place), eps)
+    u, v = random_vectors(as_matrix(weight.detach(), place), eps)
     del module._parameters[name]
     module.register_parameter(f"{name}_orig", weight)
     module.register_buffer(f"{name}_u", u)
@@ -134,5 +135,5 @@ def spectral_norm(
 
 
 def remove_spectral_norm(module: M, name: str = "weight") -> M:
-    """Make the weight one parameter again; gives the module."""
+    """Make the weight a single parameter again, and return the module."""
     return _remove("remove_spectral_norm", module, name, _SpectralNorm)
