@@ -116,13 +116,13 @@ def test_mistakes(tmp_path: Any) -> None:
     ):
         with pytest.raises(ArgumentError, match="call the module once with an input"):
             use()
-    with pytest.raises(UnsupportedError, match="call the module once outside of it"):
+    with pytest.raises(UnsupportedError, match="call the module once outside of the function"):
         wf.jit(lambda x: wf.nn.LazyLinear(4, device="cpu")(x))(x)
     with pytest.raises((UnsupportedError, ArgumentError), match="call the module once"):
         wf.jit(lazy)(x)
     with pytest.raises((UnsupportedError, ArgumentError), match="call the module once"):
         wf.jit(lambda x: lazy(x))(x)
-    with pytest.raises(UnsupportedError, match="call the module once outside of it"):
+    with pytest.raises(UnsupportedError, match="call the module once outside of the function"):
         wf.func.vmap(lambda x: lazy(x))(x)
     with pytest.raises(StateError, match="weight is uninitialized in the state dict"):
         wf.nn.Linear(3, 4, device="cpu").load_state_dict(lazy.state_dict())

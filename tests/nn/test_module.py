@@ -150,7 +150,7 @@ def test_mistakes_in_registration_are_named() -> None:
         ArgumentError, match=r"name is 'a.b', expected a name that is not empty and has no '\.'"
     ):
         block.register_buffer("a.b", wf.zeros(1))
-    with pytest.raises(ArgumentError, match="name is 'forward', expected one that is not taken"):
+    with pytest.raises(ArgumentError, match="name is 'forward', expected a name that no other attribute has"):
         block.register_parameter("forward", None)
     with pytest.raises(ArgumentTypeError, match="x is a int, expected a Module or None"):
         block.add_module("x", 3)  # type: ignore[arg-type]

@@ -106,7 +106,7 @@ def _value(name: str, given: Any, target: Tensor, assign: bool) -> tuple[Tensor 
         )
     if isinstance(given, Uninitialized):
         problem = (
-            f"{name} is uninitialized in the state dict, call the module that was saved once before saving. "
+            f"{name} is uninitialized in the state dict, call the saved module once before saving it. "
         )
         return None, "" if isinstance(target, Uninitialized) else problem
     shape = tuple(given.shape)
