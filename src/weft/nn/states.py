@@ -105,9 +105,7 @@ def _value(name: str, given: Any, target: Tensor, assign: bool) -> tuple[Tensor 
             f"While copying {name}: expected a tensor or an array, received a {type(given).__name__}. ",
         )
     if isinstance(given, Uninitialized):
-        problem = (
-            f"{name} is uninitialized in the state dict, call the saved module once before saving it. "
-        )
+        problem = f"{name} is uninitialized in the state dict, call the saved module once before saving it. "
         return None, "" if isinstance(target, Uninitialized) else problem
     shape = tuple(given.shape)
     if not isinstance(target, Uninitialized) and shape != target.shape:
