@@ -1,8 +1,9 @@
-"""``attention`` on the ``cpu``: tiles of queries by keys between products of the BLAS, with running sums (Dao 2023).
+"""``attention`` on the ``cpu``: FlashAttention-2 (Dao 2023), with BLAS products over tiles of queries by keys.
 
-A tile of scores stays in a processor's own cache from the product that makes it to the one that reads it. A work item
-is a job: a run of tiles, with scratch of its own. ``forward`` divides rows of queries; ``backward`` heads of keys, or
-``pieces`` of their queries, each of which has its own sums of the keys' and values' gradients.
+A tile of scores stays in a core's cache between the product that computes it and the product that reads it. A work item
+is a job: a sequence of tiles with its own scratch memory. ``forward`` distributes rows of queries over jobs;
+``backward`` distributes heads of keys, or ``pieces`` of their queries, each of which accumulates its own partial
+gradients of keys and values.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 
 MORE = ("size", "value_size", "jobs", "room", "pieces")
-"""Parameters after those of every target: sizes of heads, jobs, elements of a job's scratch, pieces."""
+"""Parameters after those of ``attentions``: sizes of heads, jobs, elements of a job's scratch, pieces."""
 GRAIN = 1 << 17
-"""Multiplications that are worth a thread."""
+"""The least number of multiplications for which another thread pays off."""
 
 
 @template("llvm", "attention")
 def attention(library: Library, profile: TargetProfile) -> KernelSpec:
-    """Options: ``form``, ``causal``, ``mask``, and ``unit``: a mask of neighbouring keys lies side by side."""
+    """Return the kernel. Options: ``form``, ``causal``, ``mask``, and ``unit``: the mask has unit stride along keys."""
     options = dict(library.options)
     form, masked = str(options["form"]), bool(options["mask"])
-    own, dtype = attentions.FORMS[form], library.dtypes[0]
-    names = (*own.reads(masked), *own.outputs, "tiles")
+    buffers, dtype = attentions.FORMS[form], library.dtypes[0]
+    names = (*buffers.reads(masked), *buffers.outputs, "tiles")
     kinds = dict(zip(names, library.dtypes, strict=True))
     wrong = [
         name
@@ -41,7 +42,7 @@ def attention(library: Library, profile: TargetProfile) -> KernelSpec:
         if kind is not dtype and not (name == "mask" and kind.kind == "bool")
     ]
     if dtype not in GEMM or wrong:
-        given = ", ".join(each.name for each in library.dtypes)
+        given = ", ".join(kind.name for kind in library.dtypes)
         raise KernelError(
             f"attention: types ({given}) given, the cpu kernel takes all float32 or all float64"
         )
@@ -55,10 +56,10 @@ def attention(library: Library, profile: TargetProfile) -> KernelSpec:
         name=title,
         language="llvm",
         parameters=tuple(
-            Parameter(each, dtypes.float64 if each == "scale" else dtypes.int64) for each in parameters
+            Parameter(name, dtypes.float64 if name == "scale" else dtypes.int64) for name in parameters
         ),
-        inputs=tuple(Binding(name, kinds[name]) for name in own.reads(masked)),
-        outputs=tuple(Binding(name, kinds[name], "read_write") for name in (*own.outputs, "tiles")),
+        inputs=tuple(Binding(name, kinds[name]) for name in buffers.reads(masked)),
+        outputs=tuple(Binding(name, kinds[name], "read_write") for name in (*buffers.outputs, "tiles")),
         workgroup_size=(GRAIN, 1, 1),
         workgroup_count=("jobs", "batch * heads * l * s * (size + value_size)", "1"),
         source=writer.source("blas" in profile.features),
@@ -66,7 +67,7 @@ def attention(library: Library, profile: TargetProfile) -> KernelSpec:
 
 
 class _Writer(Routine):
-    """Writes one form."""
+    """Writes the kernel of a form."""
 
     def __init__(
         self, title: str, dtype: DType, buffers: tuple[str, ...], parameters: tuple[str, ...],
@@ -87,7 +88,7 @@ class _Writer(Routine):
         self.running = self.lines.local(f"<{LANES} x {self.number}>")
 
     def source(self, blas: bool) -> str:
-        """The kernel's IR."""
+        """Return the kernel's IR."""
         self.names(together="idiv(heads, shared)", blocks=f"ceil_div(l, {CPU_ROWS})")
         self.names(units="batch * heads * blocks" if self.form == "forward" else "batch * shared * pieces")
         with self.loop("hi", "job", "lo"):
@@ -106,10 +107,10 @@ class _Writer(Routine):
                     self._backward()
         return self.finished(blas)
 
-    # Places and values.
+    # Addresses and values.
 
     def _rows(self, name: str, row: str) -> tuple[str, str, int]:
-        """A head's rows from ``row`` on, as a matrix."""
+        """Return a head's rows from ``row`` on, as a matrix: address, leading dimension, form."""
         head = "shared_head" if name in ("k", "v", "dk", "dv") else "head"
         size = "value_size" if name in ("v", "dv", "out", "grad") else "size"
         start = f"{name}_offset + b * {name}_b + {head} * {name}_h + ({row}) * {name}_l"
@@ -140,7 +141,7 @@ class _Writer(Routine):
         return self.emitter.apply(source, values)
 
     def _joined(self, value: IRValue, source: str) -> IRValue:
-        """One value of a vector's lanes: halves are combined."""
+        """Return the reduction of a vector's lanes by an expression over ``x`` and ``y``, in halves."""
         text, lanes = value.text, LANES
         while lanes > 1:
             half = lanes // 2
@@ -163,23 +164,23 @@ class _Writer(Routine):
         text = f"select <{LANES} x i1> {mask}, {kind} {value.text}, {kind} {other.text}"
         return self._vector(self.lines.let(text))
 
-    # Both forms.
+    # Parts of all forms.
 
     def _block(self) -> None:
-        """Names for a block of queries: its first row, how many there are, and where their keys end."""
+        """Name the values of a block of queries: its first row, its number of rows, and the end of its keys."""
         self.names(r0=f"block * {CPU_ROWS}")
         self.names(n=f"minimum({CPU_ROWS}, l - r0)")
         self.names(stop="minimum(s, r0 + n)" if self.causal else "s")
 
     def _scores(self) -> None:
-        """Names for the tile of scores at key ``c0``, and the scores."""
+        """Name the values of the tile of scores at key ``c0``, and compute the scores."""
         self.names(width=f"minimum({CPU_KEYS}, stop - c0)")
         self.names(pitch=f"ceil_div(width, {LANES}) * {LANES}")
         self.product("n", "width", "size", self._rows("q", "r0"), self._turned(self._rows("k", "c0")), 0.0,
                      (self.tile, "pitch"), self.scale)  # fmt: skip
 
     def _seen(self) -> None:
-        """How many of the tile's keys the query in row ``r`` may see, and of these the mask's share."""
+        """Name the number of the tile's keys that the query in row ``r`` attends to, and apply the mask to them."""
         self.names(seen="minimum(maximum(r0 + r + 1 - c0, 0), width)" if self.causal else "width")
         if not self.mask:
             return
@@ -203,7 +204,7 @@ class _Writer(Routine):
                 self._store(self._apply("x + y", x=score, y=self._load(address, 1)), place)
 
     def _score(self, place: str) -> IRValue:
-        """The scores from key ``c`` on, -inf where they are not seen."""
+        """Return the scores from key ``c`` on, -inf for keys that are not attended to."""
         return self._where(self.lanes("c", "seen"), self._load(place), self._number(-math.inf, LANES))
 
     # Forward.
@@ -219,14 +220,13 @@ class _Writer(Routine):
                 self._seen()
                 self._weights()
             later = self.lines.let(f"icmp ne i64 {self.at('c0')}, 0")
-            one, none = self._number(1.0).text, self._number(0.0).text
-            beta = self.lines.let(f"select i1 {later}, {self.number} {one}, {self.number} {none}")
+            beta = self._either(later, self._number(1.0), self._number(0.0)).text
             out = self._rows("out", "r0")
             self.product(
                 "n", "value_size", "width", (self.tile, "pitch", PLAIN), self._rows("v", "c0"), beta, out[:2]
             )
         with self.loop("n", "r", step=LANES):
-            total, largest = (self._load(self.element(one, "r")) for one in (self.total, self.largest))
+            total, largest = (self._load(self.element(row, "r")) for row in (self.total, self.largest))
             empty = self.lines.let(f"fcmp oeq {total.type} {total.text}, {self._number(0.0, LANES).text}")
             self._store(
                 self._where(empty, self._number(0.0, LANES), largest), self.element(self.largest, "r")
@@ -240,19 +240,19 @@ class _Writer(Routine):
             self._store(inverse, self.element("%b.sums", "at_sums + 1"))
             self._fade(inverse)
 
-    def _either(self, flag: str, one: IRValue, other: IRValue) -> IRValue:
-        text = f"select i1 {flag}, {self.number} {one.text}, {self.number} {other.text}"
+    def _either(self, flag: str, value: IRValue, other: IRValue) -> IRValue:
+        text = f"select i1 {flag}, {self.number} {value.text}, {self.number} {other.text}"
         return self._scalar(self.lines.let(text))
 
     def _fade(self, factor: IRValue) -> None:
-        """The output's row ``r`` by a factor."""
+        """Multiply row ``r`` of the output by a factor."""
         row = self._rows("out", "r0 + r")[0]
         with self.loop("value_size", "e"):
             place = self.element(row, "e")
             self._store(self._apply("x * y", x=self._load(place, 1), y=factor), place)
 
     def _weights(self) -> None:
-        """A row of the tile becomes weights, and the row's largest score and sum move on."""
+        """Turn a row of scores into weights, and update the row's running maximum and sum (online softmax)."""
         row = self.element(self.tile, "r * pitch")
         most, sum_ = self.element(self.largest, "r"), self.element(self.total, "r")
         self._store(self._number(-math.inf, LANES), self.running)
@@ -301,7 +301,7 @@ class _Writer(Routine):
                     self._gradients()
 
     def _part(self, name: str, row: str) -> tuple[str, str]:
-        """The piece's rows of a gradient of keys or values."""
+        """Return the piece's rows of a partial gradient of keys or values."""
         address, pitch, _ = self._rows(name, row)
         return self.element(address, f"part_{name[1]}"), pitch
 
@@ -320,7 +320,7 @@ class _Writer(Routine):
                 place, beside = self.element(self.tile, "r * pitch + c"), self.element(other, "r * pitch + c")
                 power = self._apply("exp(x - y) * z", x=self._score(place), y=peak, z=share)
                 self._store(power, place)
-                # what lies behind the tile's keys in a row's last lanes is read by no product
+                # lanes beyond the tile's keys hold arbitrary values, which no product reads
                 self._store(self._apply("x * (y - z)", x=power, y=self._load(beside), z=rest), beside)
         weights, by_scores = (self.tile, "pitch", PLAIN), (other, "pitch", PLAIN)
         self.product("width", "value_size", "n", self._turned(weights), grad, 1.0, self._part("dv", "c0"))

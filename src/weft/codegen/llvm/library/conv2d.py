@@ -1,10 +1,10 @@
-"""``conv2d`` and its two gradients on the ``cpu``: windows unfolded to columns a block at a time, and a BLAS product.
+"""``conv2d`` and its two gradients on the ``cpu``: im2col in blocks, and a BLAS product for each block.
 
-The weight's gradient is written a part for each job, and as (jobs, groups, taps, O / groups): that product is faster.
-A block of columns (taps x places) is small enough to stay in a processor's own cache between the loop that unfolds it
-and the product that reads it, or between the product that makes it and the loop that folds it back. A work item is a
-job: a run of blocks, with a scratch array (and of the weight's gradient, a partial result) of its own. How many jobs
-there are is decided by sizes, so no sum depends on the threads.
+A block of columns (taps x output positions) is small enough to stay in a core's cache between the loop that unfolds it
+and the product that reads it, or between the product that computes it and the loop that folds it back. A work item is a
+job: a sequence of blocks with its own scratch array. The number of jobs depends on the sizes alone, so results do not
+depend on the threads. Each job has a partial gradient of the weight; these have the shape (jobs, groups, taps,
+O / groups), whose product is faster.
 """
 
 from __future__ import annotations
@@ -26,29 +26,33 @@ PARAMETERS = (
     "n c h w o kh kw oh ow stride_h stride_w pad_h pad_w dilation_h dilation_w groups x_offset w_offset y_offset "
     "rows channels images room jobs depth kd od stride_d pad_d dilation_d"
 ).split()
-"""After those of every target: output rows, channels and images of a block, elements of a job's scratch, jobs.
+"""The parameters of every target, followed by:
 
-Then a third dimension, which comes before the others: an image of it is a run of images, each tap in it a channel.
+- output rows, channels and images of a block, elements of a job's scratch, jobs;
+- the sizes of a third dimension, which comes before the others: its slices count as images, its taps as channels.
 """
 
 GRAIN = 1 << 18
-"""Multiplications that are worth a thread."""
+"""The least number of multiplications for which another thread pays off."""
 
 BUFFERS = {"forward": ("x", "w", "y"), "input": ("y", "w", "x"), "weight": ("y", "x", "w")}
-"""Two that are read and the one that is written, which a scratch array follows."""
+"""The two inputs and the output of each kind; a scratch array follows them."""
 
 
 @template("llvm", "conv2d")
 def conv2d(library: Library, profile: TargetProfile) -> KernelSpec:
-    """The kernel; ``KernelError`` for other types than float32 and float64, and without a BLAS.
+    """Return the kernel.
 
-    Options: ``kind``; ``step``, 1 where all strides are, 2 where rows are read in steps of 2, else 0; ``plain``,
+    Options: ``kind``; ``step``, 1 where all strides are 1, 2 where the stride along rows is 2, else 0; ``plain``,
     whether windows are single elements and images as large as results; ``many``, whether blocks have several images.
+
+    Raises:
+        KernelError: For other types than float32 and float64, and on a target without a BLAS.
     """
     options = dict(library.options)
     kind, dtype = str(options["kind"]), library.dtypes[0]
     if dtype not in GEMM or any(other is not dtype for other in library.dtypes):
-        given = ", ".join(each.name for each in library.dtypes)
+        given = ", ".join(kind.name for kind in library.dtypes)
         raise KernelError(f"conv2d: types ({given}) given, the cpu kernel takes all float32 or all float64")
     if "blas" not in profile.features:
         raise KernelError("conv2d: the cpu kernel needs a BLAS; run the derived form")
@@ -58,7 +62,7 @@ def conv2d(library: Library, profile: TargetProfile) -> KernelSpec:
     return KernelSpec(
         name=name,
         language="llvm",
-        parameters=tuple(Parameter(each, dtypes.int64) for each in PARAMETERS),
+        parameters=tuple(Parameter(name, dtypes.int64) for name in PARAMETERS),
         inputs=(Binding(first, dtype), Binding(second, dtype)),
         outputs=(Binding(written, dtype, "read_write"), Binding("columns", dtype, "read_write")),
         workgroup_size=(GRAIN, 1, 1),
@@ -69,14 +73,14 @@ def conv2d(library: Library, profile: TargetProfile) -> KernelSpec:
 
 @dataclass(frozen=True)
 class _Tap:
-    """One row of columns: pointers to its channel of the image and to its place for output row ``r0``, column 0."""
+    """A row of the column matrix: pointers to its channel of the image, and to its element for row ``r0``, column 0."""
 
     image: str
     column: str
 
 
 class _Writer(Routine):
-    """Writes one kind."""
+    """Writes the kernel of a kind."""
 
     def __init__(self, name: str, kind: str, dtype: DType, step: int, forms: Sequence[str]) -> None:
         super().__init__(name, dtype, (*BUFFERS[kind], "columns"), PARAMETERS)
@@ -84,7 +88,7 @@ class _Writer(Routine):
         self.plain, self.many = "plain" in forms, "many" in forms
 
     def source(self) -> str:
-        """The kernel's IR."""
+        """Return the kernel's IR."""
         self.names(
             own="idiv(c, groups)",
             cg="idiv(c, groups) * kd",
@@ -98,7 +102,7 @@ class _Writer(Routine):
             self._job()
         return self.finished()
 
-    # The steps.
+    # The steps of a job.
 
     def _job(self) -> None:
         self.columns = self.element("%b.columns", "job * room")
@@ -117,12 +121,12 @@ class _Writer(Routine):
             self._block()
 
     def _image(self, number: str) -> None:
-        """Names for an image of the run of them all: the number of its sample and group, and its place in the depth."""
+        """Name the values of an image by its number: the number of its sample and group, and its slice of the depth."""
         self.names(sample=f"idiv({number}, od)")
         self.names(slice=f"{number} - sample * od", image="sample * groups + g")
 
     def _block(self) -> None:
-        """The product of a block; of several images the results are copied, too, to lie together."""
+        """Write the product of a block; the results of several images are gathered in a matrix, too."""
         columns, lead = self.columns, "width"
         direct = self.plain and not self.many
         if direct:
@@ -167,7 +171,7 @@ class _Writer(Routine):
                 self._fold()
 
     def _fold(self) -> None:
-        """The image from the columns that were read from it."""
+        """Fold the columns back into the image (col2im)."""
         if self.unit:
             self._sums()
             return
@@ -177,7 +181,7 @@ class _Writer(Routine):
         self._windows(self._add)
 
     def _results(self, matrix: str, inward: bool) -> None:
-        """Results of several images brought together in a matrix (O / groups, images and places), or back."""
+        """Gather the results of several images in a matrix (O / groups, images and positions), or scatter them back."""
         with self.loop("og", "channel"), self.loop("count", "im"):
             self._image("first + im")
             place = "y_offset + ((image * og + channel) * od + slice) * places + r0 * ow"
@@ -191,9 +195,9 @@ class _Writer(Routine):
                 )
 
     def _windows(self, row: Callable[[_Tap, str, str], None]) -> None:
-        """``row`` for the rows of every tap of the block, ``LANES`` output columns at a time.
+        """Call ``row`` for the rows of every tap of the block, ``LANES`` output columns at a time.
 
-        Rows are innermost: which lanes are inside the image is the same for all of them.
+        Rows are the innermost loop, since the mask of the lanes inside the image is the same for all rows.
         """
         with self.loop("count", "im"), self.loop("c1", "channel", "c0"):
             self._image("first + im")
@@ -201,9 +205,8 @@ class _Writer(Routine):
             plane = "((image * own + idiv(channel, kd)) * depth + level) * (h * w)"
             image = self.element("%b.x", f"x_offset + {plane}")
             with self.loop("kw", "v"):
-                self.names(
-                    shift="pad_w - v * dilation_w"
-                )  # output column q reads input column q * stride_w - shift
+                # output column q reads input column q * stride_w - shift
+                self.names(shift="pad_w - v * dilation_w")
                 self.names(
                     left=self._first("shift", "w"), right=f"minimum({self._first('shift + w', 'w')}, ow)"
                 )
@@ -214,9 +217,9 @@ class _Writer(Routine):
                         row(_Tap(image, self.element(self.columns, tap)), inside, real)
 
     def _sums(self) -> None:
-        """Each of the image's elements from the columns that were read from it, where all strides are 1.
+        """Fold the columns back into the image where all strides are 1: each element is the sum of its columns.
 
-        Sums in registers: to add to memory again and again would wait for masked stores to arrive there.
+        The accumulator is a register: accumulating in memory would stall on the forwarding of masked stores.
         """
         vector = vector_type(self.number, LANES)
         total = self.lines.local(vector)
@@ -242,22 +245,22 @@ class _Writer(Routine):
                     self._store(value, self.element(image, "i * w + at"), real, True)
 
     def _first(self, least: str, axis: str) -> str:
-        """The first output that is not negative and whose stride times it is at least so much."""
+        """Return the first output index, at least 0, whose product with the stride is at least ``least``."""
         if self.unit:
             return f"maximum({least}, 0)"
         return f"idiv(maximum({least} + stride_{axis} - 1, 0), stride_{axis})"
 
     def _inside(self) -> None:
-        """The output rows ``top`` to ``bottom`` of the block read inside the image at tap row ``u``."""
+        """Name the output rows of the block, ``top`` to ``bottom``, that read inside the image at tap row ``u``."""
         self.names(drop="pad_h - u * dilation_h")
         self.names(top=self._first("drop", "h"), bottom=self._first("drop + h", "h"))
         self.names(top="minimum(maximum(top, r0), r1)", bottom="minimum(maximum(bottom, r0), r1)")
         self.names(bottom="maximum(top, bottom)")
-        there = "(level >= 0) & (level < depth)"  # all of an image that is not is padding
+        there = "(level >= 0) & (level < depth)"  # a slice outside the depth is padding as a whole
         self.names(top=f"where({there}, top, r1)", bottom=f"where({there}, bottom, r1)")
 
     def _copy(self, tap: _Tap, inside: str, real: str) -> None:
-        """Columns from the image: zeros above and below it, and in lanes beside it."""
+        """Copy the image to columns, with zeros for the padding."""
         self._inside()
         for start, stop in (("r0", "top"), ("bottom", "r1")):
             with self.loop(stop, "r", start):
@@ -267,7 +270,7 @@ class _Writer(Routine):
             self._store(value, self.element(tap.column, "(r - r0) * ow"), real, False)
 
     def _add(self, tap: _Tap, inside: str, real: str) -> None:
-        """Columns added to where the image was read."""
+        """Add columns to the elements of the image that they were read from."""
         self._inside()
         vector = vector_type(self.number, LANES)
         with self.loop("bottom", "r", "top"):
@@ -277,7 +280,7 @@ class _Writer(Routine):
             self._store(self.lines.let(f"fadd {vector} {old}, {more}"), place, inside, True)
 
     def _source(self, tap: _Tap) -> str:
-        """Where output row ``r`` and columns from ``q`` on read: the first address, or each of them."""
+        """Return the address that output row ``r``, column ``q`` reads, or without ``step`` those of all lanes."""
         first = self.element(tap.image, "(r * stride_h - drop) * w + q * stride_w - shift")
         if self.step:
             return first
@@ -326,11 +329,11 @@ class _Writer(Routine):
         self.lines.do(f"call void @llvm.masked.store.{name}.p0({vector} {value}, ptr {place}, {given})")
 
     def _pairs(self) -> tuple[str, str]:
-        """The types of a vector of twice as many lanes, and of its mask."""
+        """Return the types of a vector of twice as many lanes, and of its mask."""
         return vector_type(self.number, 2 * LANES), vector_type("i1", 2 * LANES)
 
     def _spread(self, mask: str) -> str:
-        """The mask of every other of twice as many lanes, the first of which is the mask's."""
+        """Return a mask of twice as many lanes: the mask's lanes at even positions, False at odd positions."""
         masks = vector_type("i1", LANES)
         lanes = ", ".join(f"i32 {LANES if lane % 2 else lane // 2}" for lane in range(2 * LANES))
         given = f"{masks} {mask}, {masks} zeroinitializer"

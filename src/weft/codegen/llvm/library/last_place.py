@@ -1,4 +1,4 @@
-"""``last_place`` on the ``cpu``: one pass in order, so that a later place overwrites an earlier one."""
+"""``last_place`` on the ``cpu``: a sequential pass, in which a later position overwrites an earlier one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from weft.kernels.program import Library
 from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 
 SEQUENTIAL = ("1", "0", "1")
-"""One work item that is not split: what it does depends on the order."""
+"""A single work item, since the result depends on the order."""
 
 
 @template("llvm", "last_place")
 def last_place(library: Library, profile: TargetProfile) -> KernelSpec:
-    """``table[keys[i]] = i + 1`` for each i in order; negative keys are left out."""
+    """Return the kernel of ``table[keys[i]] = i + 1`` for each i in order; negative keys are skipped."""
     return KernelSpec(
         name="last_place",
         language="llvm",

@@ -1,10 +1,10 @@
-"""Matrix products on the ``cpu``: batches of calls of the BLAS, or plain loops where strides do not suit it.
+"""``matmul`` on the ``cpu``: batches of BLAS calls, or plain loops for strides that the BLAS does not support.
 
-One row or one column is a product of a matrix and a vector, ``gemv``: bound by memory, and ``gemm`` copies the matrix.
+A product with a single row or column uses ``gemv``: it is bound by memory, and ``gemm`` would copy the matrix.
 
-A work item is a product, or of a large one some of its rows or columns. The device's threads take them and call the
-BLAS side by side, which stays on the calling thread: its own threads watch for work at the cost of everybody else's,
-and are slow to begin. The pieces of a product depend on its sizes alone, so no result depends on the threads.
+A work item is a product, or a piece of a large product: some of its rows or columns. The device's threads call the BLAS
+in parallel, each on its own thread; the BLAS's own thread pool is off, since its busy-waiting slows other threads down,
+and it starts slowly. The pieces of a product depend on its sizes alone, so results do not depend on the threads.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ PARAMETERS = (
 )  # fmt: skip
 
 GRAIN = 1 << 18
-"""Multiplications that are worth a thread."""
+"""The least number of multiplications for which another thread pays off."""
 
 LARGEST = "maximum(1, maximum(m, n))"
 PIECES = (
     f"maximum(1, idiv(minimum(idiv(m * n * k, {GRAIN}), "
     f"maximum(4, minimum(idiv({LARGEST}, 128), idiv(m * n * k, {1 << 22})))), maximum(1, idiv(batch0 * batch1, 8))))"
 )
-"""Pieces of a product: up to four small ones, and more where each has many lines and much work; fewer in a batch.
+"""The number of pieces of a product: up to four, more where each has many lines and much work, fewer in a batch.
 
-Each piece copies the whole of one operand, so that there are no more than the threads need.
+Each piece packs the whole of one operand, so the number is no larger than the threads need.
 """
 
 LINES = f"ceil_div(ceil_div({LARGEST}, {PIECES}), 16) * 16"
-"""Rows of a piece, or columns where there are more of those: whole vectors and lines of the cache."""
+"""The rows of a piece, or its columns where there are more columns: a multiple of vectors and cache lines."""
 
 _TYPES = {
     dtypes.float32: ("float", 4, "weft.sgemm", "weft.sgemv"),
@@ -49,16 +49,16 @@ _TYPES = {
 
 @template("llvm", "matmul")
 def matmul(library: Library, profile: TargetProfile) -> KernelSpec:
-    """The product for operands of one type, float32 or float64; others raise ``KernelError``."""
+    """Return the kernel for operands of the same type, float32 or float64; raises ``KernelError`` for others."""
     dtype = library.dtypes[0]
     if dtype not in _TYPES or any(other is not dtype for other in library.dtypes):
-        given = ", ".join(each.name for each in library.dtypes)
+        given = ", ".join(kind.name for kind in library.dtypes)
         raise KernelError(f"matmul: types ({given}) given, the cpu kernel takes all float32 or all float64")
     name = f"matmul_{dtype.name}"
     return KernelSpec(
         name=name,
         language="llvm",
-        parameters=tuple(Parameter(each, dtypes.int64) for each in PARAMETERS),
+        parameters=tuple(Parameter(parameter, dtypes.int64) for parameter in PARAMETERS),
         inputs=(Binding("a", dtype), Binding("b", dtype)),
         outputs=(Binding("c", dtype, "read_write"),),
         workgroup_size=(GRAIN, 1, 1),
@@ -73,21 +73,22 @@ def matmul(library: Library, profile: TargetProfile) -> KernelSpec:
 
 def _source(name: str, kind: str, size: int, gemm: str, gemv: str, blas: bool) -> str:
     loads = "\n".join(
-        f"  %q.{each} = getelementptr i64, ptr %parameters, i64 {number}\n"
-        f"  %{each} = load i64, ptr %q.{each}, align 8"
-        for number, each in enumerate(PARAMETERS)
+        f"  %q.{parameter} = getelementptr i64, ptr %parameters, i64 {number}\n"
+        f"  %{parameter} = load i64, ptr %q.{parameter}, align 8"
+        for number, parameter in enumerate(PARAMETERS)
     )
     pointers = "\n".join(
-        f"  %r.{each} = getelementptr ptr, ptr %buffers, i64 {number}\n"
-        f"  %base.{each} = load ptr, ptr %r.{each}, align 8"
-        for number, each in enumerate("abc")
+        f"  %r.{buffer} = getelementptr ptr, ptr %buffers, i64 {number}\n"
+        f"  %base.{buffer} = load ptr, ptr %r.{buffer}, align 8"
+        for number, buffer in enumerate("abc")
     )
     offsets = "\n".join(
-        f"  %t0.{each} = mul i64 %i0, %{each}_b0\n  %t1.{each} = mul i64 %i1, %{each}_b1\n"
-        f"  %t2.{each} = add i64 %t0.{each}, %t1.{each}\n  %t3.{each} = add i64 %t2.{each}, %{each}_offset\n"
-        f"  %t4.{each} = {moved}\n  %t5.{each} = add i64 %t3.{each}, %t4.{each}\n"
-        f"  %{each} = getelementptr {kind}, ptr %base.{each}, i64 %t5.{each}"
-        for each, moved in _MOVED.items()
+        f"  %t0.{buffer} = mul i64 %i0, %{buffer}_b0\n  %t1.{buffer} = mul i64 %i1, %{buffer}_b1\n"
+        f"  %t2.{buffer} = add i64 %t0.{buffer}, %t1.{buffer}\n"
+        f"  %t3.{buffer} = add i64 %t2.{buffer}, %{buffer}_offset\n"
+        f"  %t4.{buffer} = {moved}\n  %t5.{buffer} = add i64 %t3.{buffer}, %t4.{buffer}\n"
+        f"  %{buffer} = getelementptr {kind}, ptr %base.{buffer}, i64 %t5.{buffer}"
+        for buffer, moved in _MOVED.items()
     )
     entry = _ENTRY.format(
         name=name, loads=loads, pointers=pointers, offsets=offsets, product=_BLAS if blas else _PLAIN
@@ -99,16 +100,16 @@ def _source(name: str, kind: str, size: int, gemm: str, gemv: str, blas: bool) -
 
 
 def _lines() -> str:
-    """A function of IR: ``LINES`` of a product's sizes."""
+    """Return the IR function that computes ``LINES`` from a product's sizes."""
     lines = FunctionWriter()
-    values = {each: IRValue(f"%{each}", INDEX) for each in ("m", "n", "k", "batch0", "batch1")}
+    values = {size: IRValue(f"%{size}", INDEX) for size in ("m", "n", "k", "batch0", "batch1")}
     lines.do(f"ret i64 {Emitter(lines, _no_load).apply(LINES, values).text}")
     head = f"define internal i64 @piece({_SIZES}, i64 %batch0, i64 %batch1) alwaysinline {{"
     return "\n".join([head, *lines.text, "}", *sorted(lines.declarations)])
 
 
 def _no_load(emitter: Emitter, node: Expr) -> IRValue:
-    raise AssertionError("sizes load nothing")
+    raise AssertionError("an expression of sizes has no load")
 
 
 _ENTRY = """\
@@ -174,8 +175,8 @@ unsuited:
   call void @loops({_CALL})
   br label %next"""
 
-# How gemm sees a matrix of rows x columns: the distance between its lines with the lines along the rows (plain) or
-# along the columns (transposed), 0 where it cannot be seen so. Strides of dimensions of size 1 mean nothing.
+# The leading dimension of a matrix of rows x columns for gemm, with its lines along the rows (plain) or along the
+# columns (transposed); 0 where the strides do not allow it. Strides of dimensions of size 1 are ignored.
 _LAYOUT = """\
 define internal i64 @lines(i64 %rows, i64 %columns, i64 %row, i64 %column) alwaysinline {
   %unit = icmp eq i64 %column, 1
@@ -191,9 +192,9 @@ define internal i64 @lines(i64 %rows, i64 %columns, i64 %row, i64 %column) alway
 }
 """
 
-# Sizes beyond 31 bits go to the loops, so that a BLAS of 32-bit integers will do.
-# gemv adds to zeros of ours: what a library makes of 0 times an uninitialised NaN is its own affair.
-# 101 row-major, 102 column-major; 111 plain, 112 transposed. In column-major order plain and transposed change places.
+# Sizes beyond 31 bits are handled by the loops, so that a BLAS with 32-bit integers suffices. The result of gemv is
+# cleared first and beta is 1: with beta 0, libraries differ in whether 0 times an uninitialised NaN is NaN.
+# 101 is row-major, 102 column-major; 111 plain, 112 transposed. Column-major order exchanges plain and transposed.
 _GEMM = """\
 define internal i1 @product({formal}) {{
   %a.rows = call i64 @lines(i64 %m, i64 %k, i64 %a_m, i64 %a_k)

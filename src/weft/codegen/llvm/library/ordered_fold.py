@@ -1,4 +1,4 @@
-"""``ordered_fold`` on the ``cpu`` stands beside ``segment_fold``; importing it registers both."""
+"""``ordered_fold`` on the ``cpu``: its template lies in ``segment_fold``, whose import registers both."""
 
 from weft.codegen.llvm.library.segment_fold import ordered_fold
 

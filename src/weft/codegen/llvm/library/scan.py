@@ -1,4 +1,4 @@
-"""``scan`` on the ``cpu``: a work item is a row, folded from its first element to its last, ``TURNS`` rows in turn."""
+"""``scan`` on the ``cpu``: a work item is a row, scanned sequentially; ``TURNS`` rows are interleaved."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 GRAIN = 8192
 
 TURNS = 4
-"""Rows that are folded in turn: a single one waits for each of its additions."""
+"""The rows that are interleaved, to hide the latency of additions: in a single row each depends on the one before."""
 
 
 @template("llvm", "scan")
 def scan(library: Library, profile: TargetProfile) -> KernelSpec:
-    """Buffers: the scan's inputs, then its outputs, of the types in ``library.dtypes``."""
+    """Return the kernel. Buffers: the scan's inputs, then its outputs, of the types in ``library.dtypes``."""
     kind = str(dict(library.options)["scan"])
     form = SCANS[kind]
     names = [f"x{at}" for at in range(form.inputs)] + [f"y{at}" for at in range(len(form.outputs))]
@@ -34,7 +34,7 @@ def scan(library: Library, profile: TargetProfile) -> KernelSpec:
     return KernelSpec(
         name=name,
         language="llvm",
-        parameters=tuple(Parameter(each, dtypes.int64) for each in parameters(names)),
+        parameters=tuple(Parameter(parameter, dtypes.int64) for parameter in parameters(names)),
         inputs=tuple(bindings[: form.inputs]),
         outputs=tuple(bindings[form.inputs :]),
         workgroup_size=(GRAIN, 1, 1),
@@ -50,9 +50,9 @@ def _source(name: str, kind: str, form: Scan, bindings: list[Binding]) -> str:
     for number, binding in enumerate(bindings):
         slot = lines.let(f"getelementptr ptr, ptr %buffers, i64 {number}")
         lines.do(f"%b.{binding.name} = load ptr, ptr {slot}, align 8")
-    for number, each in enumerate(parameters([binding.name for binding in bindings])):
+    for number, parameter in enumerate(parameters([binding.name for binding in bindings])):
         slot = lines.let(f"getelementptr i64, ptr %parameters, i64 {number}")
-        emitter.bind(variable(each, INDEX), IRValue(lines.let(f"load i64, ptr {slot}, align 8"), INDEX))
+        emitter.bind(variable(parameter, INDEX), IRValue(lines.let(f"load i64, ptr {slot}, align 8"), INDEX))
     value = accumulator(kind, bindings[0].dtype, wide=True)
     folds = [_Fold(lines, emitter, memory, form, bindings, value) for _ in range(TURNS)]
     whole = lines.let("and i64 " + lines.let("sub i64 %hi, %lo") + f", {-TURNS}")
@@ -71,7 +71,7 @@ def _source(name: str, kind: str, form: Scan, bindings: list[Binding]) -> str:
 
 
 class _Fold:
-    """A row's fold: its states, in memory that becomes registers, and the steps to the next place."""
+    """The scan of a row: its running states, in local memory that LLVM promotes to registers, and its steps."""
 
     def __init__(
         self, lines: FunctionWriter, emitter: Emitter, memory: Memory, form: Scan, bindings: list[Binding],
@@ -84,25 +84,27 @@ class _Fold:
         self.row = self.outer = self.inner = ""
 
     def begin(self, row: str) -> None:
-        """Find the row, and set the states to its first element."""
+        """Compute the row's indices, and set the states to its first element."""
         rows1 = self.emitter.value(variable("rows1", INDEX)).text
         self.outer = self.lines.let(f"udiv i64 {row}, {rows1}")
         self.inner = self.lines.let(f"sub i64 {row}, {self.lines.let(f'mul i64 {self.outer}, {rows1}')}")
-        with self.emitter.scope():  # what is known of place 0 is not of the others
+        with self.emitter.scope():  # values at position 0 must not be reused at other positions
             self._keep(self._lifted("0"))
 
     def step(self, place: str) -> None:
-        """Join the element at a place to the states, and store them."""
+        """Combine the element at a position with the states, and store the results."""
         lines, emitter = self.lines, self.emitter
         with emitter.scope():
             before = [
                 IRValue(lines.let(f"load {IRValue('', dtype).type}, ptr {state}, align 8"), dtype)
                 for dtype, state in zip(self.types, self.places, strict=True)
             ]
-            own = self._lifted(place)
-            after = _joined(emitter, self.form, self.value, before, own)
+            element = self._lifted(place)
+            after = _joined(emitter, self.form, self.value, before, element)
             first = IRValue(lines.let(f"icmp eq i64 {place}, 0"), dtypes.bool_)
-            chosen = [emitter.select(first, mine, both) for mine, both in zip(own, after, strict=True)]
+            chosen = [
+                emitter.select(first, lifted, both) for lifted, both in zip(element, after, strict=True)
+            ]
             self._keep(chosen)
             for at, number in enumerate(self.form.outputs):
                 target = self.bindings[self.form.inputs + at]
@@ -136,13 +138,12 @@ def _lifted(
         for at in range(form.inputs)
     }
     values = {**inputs, "i": IRValue(place, INDEX)}
-    return [emitter.inline(each, values) for each in form.lifted(value)]
+    return [emitter.inline(state, values) for state in form.lifted(value)]
 
 
 def _joined(
-    emitter: Emitter, form: Scan, value: dtypes.DType, before: list[IRValue], own: list[IRValue]
+    emitter: Emitter, form: Scan, value: dtypes.DType, before: list[IRValue], element: list[IRValue]
 ) -> list[IRValue]:
-    values = {f"a{at}": each for at, each in enumerate(before)} | {
-        f"b{at}": each for at, each in enumerate(own)
-    }
-    return [emitter.inline(each, values) for each in form.joined(value)]
+    values = {f"a{at}": state for at, state in enumerate(before)}
+    values |= {f"b{at}": state for at, state in enumerate(element)}
+    return [emitter.inline(state, values) for state in form.joined(value)]

@@ -1,6 +1,6 @@
-"""``segment_fold`` and ``ordered_fold`` on the ``cpu``: rows are folded by key, one after another in their own order.
+"""``segment_fold`` and ``ordered_fold`` on the ``cpu``: sequential folds of rows by key.
 
-``segment_fold`` folds them into the first row with their key; ``ordered_fold`` straight into a dense target.
+``segment_fold`` folds each row into the first row with the same key; ``ordered_fold`` folds it into a dense target.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _INTEGER = {
 
 
 def _written(library: Library) -> tuple[str, str, int, str]:
-    """The operation's name part, the element's LLVM type and size, and the text that folds ``%b`` into ``%a``."""
+    """Return the operation's name part, the element's LLVM type and size, and the IR that folds ``%b`` into ``%a``."""
     dtype, combine = library.dtypes[0], str(dict(library.options)["combine"])
-    if combine == "replace":  # of any type: its bits are moved
+    if combine == "replace":  # for any type, as a move of bits
         kind = f"i{8 * dtype.itemsize}"
         return (
             f"{combine}_{dtype.name}",
@@ -47,7 +47,7 @@ def _written(library: Library) -> tuple[str, str, int, str]:
             f"  %new = select i1 true, {kind} %b, {kind} %a",
         )
     if dtype not in FOLDABLE:
-        known = ", ".join(each.name for each in FOLDABLE)
+        known = ", ".join(kind.name for kind in FOLDABLE)
         raise KernelError(f"{library.name}: type {dtype.name} given, expected one of {known}")
     kind, size = FOLDABLE[dtype]
     table = _FLOAT if dtype.kind == "float" else _INTEGER
@@ -58,9 +58,9 @@ def _written(library: Library) -> tuple[str, str, int, str]:
 def _spec(
     library: Library, parameters: str, inputs: str, outputs: str, source: str, before: str
 ) -> KernelSpec:
-    """A kernel whose one work item does everything in order; all bindings but keys and table hold elements.
+    """Return a kernel with a single work item; all bindings except ``keys`` and ``table`` hold elements.
 
-    ``before`` is the block of ``source`` that goes to the loop over columns.
+    ``before`` is the basic block of ``source`` that branches to the loop over columns.
     """
     suffix, kind, size, fold = _written(library)
     name = f"{library.name}_{suffix}"
@@ -70,9 +70,11 @@ def _spec(
     return KernelSpec(
         name=name,
         language="llvm",
-        parameters=tuple(Parameter(each, dtypes.int64) for each in parameters.split()),
-        inputs=tuple(Binding(each, types.get(each, element)) for each in inputs.split()),
-        outputs=tuple(Binding(each, types.get(each, element), "read_write") for each in outputs.split()),
+        parameters=tuple(Parameter(parameter, dtypes.int64) for parameter in parameters.split()),
+        inputs=tuple(Binding(buffer, types.get(buffer, element)) for buffer in inputs.split()),
+        outputs=tuple(
+            Binding(buffer, types.get(buffer, element), "read_write") for buffer in outputs.split()
+        ),
         workgroup_size=(1, 1, 1),
         workgroup_count=SEQUENTIAL,
         source=source.format(name=name, T=kind, size=size, columns=columns),
@@ -81,13 +83,13 @@ def _spec(
 
 @template("llvm", "segment_fold")
 def segment_fold(library: Library, profile: TargetProfile) -> KernelSpec:
-    """For each i in order: row i of ``parts`` is folded into the first row with its key, which ``table`` names."""
+    """Return the kernel that folds row i of ``parts``, for each i in order, into the first row with its key."""
     return _spec(library, "n width", "keys", "parts table", _SOURCE, "add")
 
 
 @template("llvm", "ordered_fold")
 def ordered_fold(library: Library, profile: TargetProfile) -> KernelSpec:
-    """For each i in order: row i of ``parts`` is folded into or replaces row ``keys[i]`` of the target."""
+    """Return the kernel that folds row i of ``parts``, for each i in order, into row ``keys[i]`` of the target."""
     return _spec(library, "n width start", "keys parts", "target", _ORDERED, "loop")
 
 
@@ -109,7 +111,7 @@ next:
 done:
   ret void
 """
-"""The loop over a row's columns, behind the block ``before``, and the end of the loop over the rows."""
+"""The loop over a row's columns, after the basic block ``before``, and the end of the loop over rows."""
 
 _SOURCE = """\
 define void @weft.{name}(ptr %buffers, ptr %parameters, i64 %lo, i64 %hi) nounwind {{

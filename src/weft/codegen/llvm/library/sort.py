@@ -1,7 +1,7 @@
-"""Stable radix sort on the ``cpu``: a work item is a row; its keys are sorted by bytes, short rows by insertion.
+"""``sort`` on the ``cpu``: a stable radix sort by bytes; short rows are sorted by insertion. A work item is a row.
 
-Elements are read by their bits and made into unsigned keys whose order is the elements': floats have their sign
-turned over (negative ones all bits), -0 is 0, and NaN is the largest.
+The bits of elements are mapped to unsigned keys of the same order: the sign bit of floats is flipped (for negative
+numbers all bits), -0 becomes 0, and NaN the largest key.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 
 PARAMETERS = ("rows", "n", "x_offset")
 SHORT = 24
-"""Rows up to this long are sorted by insertion."""
+"""The length up to which rows are sorted by insertion."""
 GRAIN = 4096
 
 _INFINITY = {"float16": 0x7C00, "bfloat16": 0x7F80, "float32": 0x7F800000, "float64": 0x7FF0000000000000}
@@ -23,18 +23,16 @@ _INFINITY = {"float16": 0x7C00, "bfloat16": 0x7F80, "float32": 0x7F800000, "floa
 
 @template("llvm", "sort")
 def sort(library: Library, profile: TargetProfile) -> KernelSpec:
-    """Buffers x (read, rows of n), order (the places of each row's elements in order), and three of scratch."""
+    """Return the kernel. Buffers: x (rows of n), order (positions of each row's elements in order), and scratch."""
     dtype, descending = library.dtypes[0], bool(dict(library.options)["descending"])
     name = f"sort_{dtype.name}{'_descending' if descending else ''}"
-    scratch = [
-        Binding(each, dtypes.int64, "read_write") for each in ("order", "keys", "other_order", "other_keys")
-    ]
+    written = ("order", "keys", "other_order", "other_keys")
     return KernelSpec(
         name=name,
         language="llvm",
-        parameters=tuple(Parameter(each, dtypes.int64) for each in PARAMETERS),
+        parameters=tuple(Parameter(parameter, dtypes.int64) for parameter in PARAMETERS),
         inputs=(Binding("x", dtype),),
-        outputs=tuple(scratch),
+        outputs=tuple(Binding(buffer, dtypes.int64, "read_write") for buffer in written),
         workgroup_size=(GRAIN, 1, 1),
         workgroup_count=("rows", "rows * n", "1"),
         source=_source(name, dtype, descending),
@@ -78,17 +76,17 @@ def _source(name: str, dtype: DType, descending: bool) -> str:
 
 
 def load(lines: FunctionWriter, base: str, index: str) -> str:
-    """A 64-bit word."""
+    """Write the load of a 64-bit word; return its name."""
     return lines.let(f"load i64, ptr {lines.let(f'getelementptr i64, ptr {base}, i64 {index}')}, align 8")
 
 
 def store(lines: FunctionWriter, base: str, index: str, value: str) -> None:
-    """Write a 64-bit word."""
+    """Write the store of a 64-bit word."""
     lines.do(f"store i64 {value}, ptr {lines.let(f'getelementptr i64, ptr {base}, i64 {index}')}, align 8")
 
 
 def sort_key(lines: FunctionWriter, dtype: DType, descending: bool, index: str) -> str:
-    """The unsigned key of an element, widened to 64 bits."""
+    """Write the computation of an element's unsigned key, widened to 64 bits; return its name."""
     kind, size = f"i{dtype.bits}", dtype.itemsize
     bits = lines.let(
         f"load {kind}, ptr {lines.let(f'getelementptr {kind}, ptr %b.x, i64 {index}')}, align {size}"
@@ -110,13 +108,13 @@ def sort_key(lines: FunctionWriter, dtype: DType, descending: bool, index: str) 
 
 
 def insertion(lines: FunctionWriter, order: str, keys: str, count: str = "%n") -> None:
-    """Each element moves down past larger ones, and no further."""
+    """Write an insertion sort of ``count`` keys with their positions."""
     with lines.loop("1", count) as i:
         sink(lines, order, keys, i, load(lines, keys, i), load(lines, order, i))
 
 
 def sink(lines: FunctionWriter, order: str, keys: str, start: str, key: str, place: str) -> None:
-    """Put an element below the larger ones of those before ``start``, which move up by one."""
+    """Write the insertion of an element into the sorted elements before ``start``; larger elements move up by one."""
     number = lines.fresh("")
     before = lines.block
     lines.do(f"br label %shift{number}")
@@ -144,7 +142,7 @@ def _digit(lines: FunctionWriter, key: str, byte: int) -> str:
 
 
 def _radix(lines: FunctionWriter, counts: str, state: list[str], size: int) -> None:
-    """All bytes are counted in one pass; a byte that all keys share is skipped."""
+    """Write the radix sort: a pass counts the digits of all bytes; then each byte takes a pass, except constant bytes."""
     with lines.loop("0", str(256 * size)) as i:
         store(lines, counts, i, "0")
     keys = lines.let(f"load ptr, ptr {state[1]}, align 8")
@@ -157,8 +155,8 @@ def _radix(lines: FunctionWriter, counts: str, state: list[str], size: int) -> N
         order, keys, other_order, other_keys = (
             lines.let(f"load ptr, ptr {place}, align 8") for place in state
         )
-        own = lines.let(f"add i64 {_digit(lines, load(lines, keys, '0'), byte)}, {256 * byte}")
-        needed = lines.let(f"icmp ne i64 {load(lines, counts, own)}, %n")
+        digit_of_first = lines.let(f"add i64 {_digit(lines, load(lines, keys, '0'), byte)}, {256 * byte}")
+        needed = lines.let(f"icmp ne i64 {load(lines, counts, digit_of_first)}, %n")
         with lines.when(needed):
             total = lines.local("i64")
             lines.do(f"store i64 0, ptr {total}, align 8")

@@ -1,7 +1,7 @@
-"""The first few elements of each row in order, on the ``cpu``: a work item is a row, read once.
+"""``topk`` on the ``cpu``: the first ``count`` elements of each row in sorted order; a work item is a row, read once.
 
-The best so far stay sorted; an element is compared with the last of them, and few are better. Of equal elements the
-first stays in front, as in a stable sort.
+The best elements so far are kept sorted. Each element is compared with the last of them, and rarely precedes it. Equal
+elements keep their order, as in a stable sort.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ PARAMETERS = ("rows", "n", "count", "x_offset")
 
 @template("llvm", "topk")
 def topk(library: Library, profile: TargetProfile) -> KernelSpec:
-    """Buffers x (read, rows of n), order (the places of each row's first ``count`` elements), and keys, as scratch."""
+    """Return the kernel. Buffers: x (rows of n), order (positions of each row's first ``count``), keys (scratch)."""
     dtype, descending = library.dtypes[0], bool(dict(library.options)["descending"])
     name = f"topk_{dtype.name}{'_descending' if descending else ''}"
     return KernelSpec(
         name=name,
         language="llvm",
-        parameters=tuple(Parameter(each, dtypes.int64) for each in PARAMETERS),
+        parameters=tuple(Parameter(parameter, dtypes.int64) for parameter in PARAMETERS),
         inputs=(Binding("x", dtype),),
-        outputs=tuple(Binding(each, dtypes.int64, "read_write") for each in ("order", "keys")),
+        outputs=tuple(Binding(buffer, dtypes.int64, "read_write") for buffer in ("order", "keys")),
         workgroup_size=(GRAIN, 1, 1),
         workgroup_count=("rows", "rows * n", "1"),
         source=_source(name, dtype, descending),

@@ -1,22 +1,24 @@
-"""The steps of a 2-d convolution by ``winograd`` on the ``cpu``, around batches of products by the BLAS.
+"""``winograd`` on the ``cpu``: the transforms of a 2-d Winograd convolution, around batches of BLAS products.
 
-Lanes are channels. A stage is a kernel of its own:
+Vector lanes hold channels. Each stage is a kernel:
 
-``tiles``: tiles of an image (N, C, H, W), transformed, as (size * size, tiles, channels); of inputs (``matrix`` inputs)
-they overlap, of a result's gradient (``matrix`` results) they do not.
-``results``: the results' image from the products, which lie as tiles do.
-``filters``: filters (O, C, taps, taps), transformed, as (size * size, C, channels of the output); ``turned``: by half
-a turn, as (size * size, O, channels of the input). So no product has a transposed second operand, which takes longer.
-``filter_gradient``: what filters (O, C, taps, taps) get from products (size * size, O, channels of the input).
+- ``tiles``: transforms tiles of an image (N, C, H, W) to (size * size, tiles, channels). Tiles of inputs (``matrix``
+  inputs) overlap; tiles of a result's gradient (``matrix`` results) do not.
+- ``results``: transforms the products, which have the layout of tiles, to the image of results.
+- ``filters``: transforms filters (O, C, taps, taps) to (size * size, C, output channels); with ``turned`` filters that
+  are rotated by 180 degrees, to (size * size, O, input channels). So no product has a transposed second operand, which
+  would be slower.
+- ``filter_gradient``: transforms products (size * size, O, input channels) to the gradient of filters.
 
-Channels are padded to whole vectors; nobody reads what is in the padding.
+Channels are padded to whole vectors, with arbitrary values.
 
-With ``step`` 2 the convolution has strides of 2 and filters of twice as many taps. It is one of stride 1 with four
-channels for each, the phases (a, b): rows 2 i + a and columns 2 j + b of the image, whose padding ``pad_h`` and
-``pad_w`` then are, and taps 2 u + a and 2 v + b. ``c`` counts these channels.
+With ``step`` 2 the convolution has stride 2 and filters of twice as many taps. It is computed as a convolution of
+stride 1 over four channels for each channel, the phases (a, b): rows 2 i + a and columns 2 j + b of the image, with
+padding ``pad_h`` and ``pad_w``, and taps 2 u + a and 2 v + b. ``c`` counts these channels.
 
-With ``deep`` images have a dimension more, before the others: an image is one of the ``slices`` of a sample's results,
-and a channel one of the ``kd`` taps of a channel of the sample, whose ``depth`` slices are padded by ``pad_d``.
+With ``deep`` the convolution has a depth dimension before the others. An image is then one of the ``slices`` of a
+sample's results, and a channel one of the ``kd`` taps of a channel of the sample, whose ``depth`` slices are padded by
+``pad_d``.
 """
 
 from __future__ import annotations
@@ -39,9 +41,8 @@ from weft.target import Binding, KernelSpec, Parameter, TargetProfile
 _IMAGES = "c h w pad_h pad_w rows columns first images image_offset room apart depth kd slices pad_d".split()
 _FILTERS = "o_all c filter_offset room apart more".split()
 PARAMETERS = {"tiles": _IMAGES, "results": _IMAGES, "filters": _FILTERS, "filter_gradient": _FILTERS}
-"""``rows`` and ``columns`` of tiles; ``first`` of the ``images``; ``room``: channels with their padding.
-
-``apart``: elements from one product to the next. ``more``: whether what is written is added to what is there.
+"""``rows`` and ``columns`` count tiles; ``first`` is the first of ``images``; ``room``: channels with their padding;
+``apart``: elements between two products; ``more``: whether results are added to the present values.
 """
 
 BUFFERS = {
@@ -50,19 +51,22 @@ BUFFERS = {
 }  # fmt: skip
 
 GRAIN = 1 << 15
-"""Numbers read and written that are worth a thread."""
+"""The least number of elements read and written for which another thread pays off."""
 
 SEGMENT = 128
-"""Columns of an image that are transposed together, so that what is between two steps stays in the first cache."""
+"""The columns of an image that are transposed together, so that intermediate values stay in the L1 cache."""
 
 
 @template("llvm", "winograd")
 def winograd(library: Library, profile: TargetProfile) -> KernelSpec:
-    """Options: ``stage``, ``outputs`` and ``taps``, by stage ``matrix`` or ``turned``, ``step`` (2), ``deep``."""
+    """Return the kernel.
+
+    Options: ``stage``, ``outputs`` and ``taps``; by stage ``matrix`` or ``turned``, ``step`` (2), ``deep``.
+    """
     options = dict(library.options)
     stage, dtype = str(options["stage"]), library.dtypes[0]
     if dtype not in GEMM or any(other is not dtype for other in library.dtypes):
-        given = ", ".join(each.name for each in library.dtypes)
+        given = ", ".join(kind.name for kind in library.dtypes)
         raise KernelError(f"winograd: types ({given}) given, the cpu kernel takes all float32 or all float64")
     filtering = Filtering(int(options["outputs"]), int(options["taps"]))
     form = str(options.get("matrix", "turned" if options.get("turned") else ""))
@@ -80,7 +84,7 @@ def winograd(library: Library, profile: TargetProfile) -> KernelSpec:
     return KernelSpec(
         name=name,
         language="llvm",
-        parameters=tuple(Parameter(each, dtypes.int64) for each in PARAMETERS[stage]),
+        parameters=tuple(Parameter(parameter, dtypes.int64) for parameter in PARAMETERS[stage]),
         inputs=(Binding(read, dtype),),
         outputs=(Binding(written, dtype, "read_write"),),
         workgroup_size=(GRAIN, 1, 1),
@@ -90,7 +94,7 @@ def winograd(library: Library, profile: TargetProfile) -> KernelSpec:
 
 
 class _Writer(Routine):
-    """Writes one stage."""
+    """Writes the kernel of a stage."""
 
     def __init__(
         self, name: str, stage: str, dtype: DType, filtering: Filtering, form: str, order: str
@@ -105,12 +109,12 @@ class _Writer(Routine):
         if stage == "results":
             matrix = filtering.results
         self.matrix = matrix
-        # a tile of the image reaches so far in each dimension, and the next begins ``outputs`` further on
+        # the extent of a tile of the image in each dimension; the next tile begins ``outputs`` elements further
         self.reach = len(matrix) if stage == "results" else len(matrix[0])
         self.wide = -(-(SEGMENT + self.reach) // LANES) * LANES
 
     def source(self) -> str:
-        """The kernel's IR."""
+        """Return the kernel's IR."""
         {
             "tiles": self._tiles, "results": self._results,
             "filters": self._filters if self.form == "turned" else self._filters_across,
@@ -136,7 +140,7 @@ class _Writer(Routine):
                     self._put_products(self.lanewise.both_ways(self.matrix, square), "(tile + t) * room + c0")
 
     def _strip_row(self) -> None:
-        """Row ``i`` of a strip of tiles, zeros outside of the image, as a vector of channels for each column."""
+        """Store row ``i`` of a strip of tiles as a vector of channels for each column, with zeros outside the image."""
         rows = self._phase_rows() if self.by_two else []
         channels = [] if rows else self._channel_rows("left")
         with self.loop(f"(t1 - t0 - 1) * {self.filtering.outputs} + {self.reach}", "q", step=LANES):
@@ -153,7 +157,7 @@ class _Writer(Routine):
                 )
 
     def _channel_rows(self, column: str) -> list[tuple[str, str]]:
-        """Of each channel that lanes hold, where a column of its row is, and whether the row is in the image."""
+        """Return for each channel of the lanes the address of a column of its row, and whether the row is inside."""
         self.names(y="top + i", number="first + image")
         inside = self.lines.let(f"icmp ult i64 {self.at('y')}, {self.at('h')}")
         place = f"y * w + {column}"
@@ -172,7 +176,7 @@ class _Writer(Routine):
         return rows
 
     def _phase_rows(self) -> list[tuple[str, str]]:
-        """Of each pair of phases (a, 0) and (a, 1) that lanes hold, where column 0 of its row is, and whether it is."""
+        """Return for each pair of phases (a, 0), (a, 1) of the lanes its row's address, and whether the row is inside."""
         rows = []
         for pair in range(LANES // 2):
             self.names(**{f"y{pair}": f"2 * (top + i) + {pair % 2} - pad_h"})
@@ -185,7 +189,7 @@ class _Writer(Routine):
         return rows
 
     def _phases(self, rows: list[tuple[str, str]]) -> list[str]:
-        """Columns from ``q`` on of every phase: the even ones of a run of the image, and the odd ones."""
+        """Return the columns from ``q`` on of every phase: the even columns of the image, and the odd columns."""
         self.names(x="2 * (left + q) - pad_w")
         masks = [self.lanes(f"x + {half * LANES}", "w") for half in range(2)]
         found = []
@@ -216,11 +220,11 @@ class _Writer(Routine):
                     self._image_row()
 
     def _length(self, axis: str) -> str:
-        """The rows or columns of results: those of the image, or of its phases."""
+        """Return the rows or columns of results: those of the image, or of its phases."""
         return f"idiv({axis} + pad_{axis} + 1, 2)" if self.by_two else axis
 
     def _image_row(self) -> None:
-        """Row ``i`` of a strip, as rows of the image's channels."""
+        """Store row ``i`` of a strip as rows of the image's channels."""
         if self.by_two:
             self._phase_columns(self._phase_rows())
             return
@@ -233,7 +237,7 @@ class _Writer(Routine):
                 self._store(value, self.element(channels[k], "q"), self._where(there, mask))
 
     def _phase_columns(self, rows: list[tuple[str, str]]) -> None:
-        """The same of phases: the columns of two lie in turn."""
+        """Store row ``i`` of a strip of phases, with the columns of each pair interleaved."""
         self.names(count=f"minimum((t1 - t0) * {self.filtering.outputs}, {self._length('w')} - left)")
         with self.loop("count", "q", step=LANES):
             self.names(x="2 * (left + q) - pad_w")
@@ -251,14 +255,14 @@ class _Writer(Routine):
 
     @contextmanager
     def _segments(self) -> Iterator[None]:
-        """Runs of columns of tiles, ``t0`` to ``t1``, whose part of the image fits in the strip."""
+        """Loop over segments of the columns of tiles, ``t0`` to ``t1``, whose part of the image fits in the strip."""
         most = SEGMENT // self.filtering.outputs
         with self.loop("columns", "t0", step=most):
             self.names(t1=f"minimum(columns, t0 + {most})")
             yield
 
     def _of_strip(self, i: int, j: int) -> str:
-        """Element (i, j) of tile ``t``."""
+        """Return element (i, j) of tile ``t``."""
         return self._load(self._strip(f"{i * self.wide + j} + (t - t0) * {self.filtering.outputs}"))
 
     def _strip(self, index: str) -> str:
@@ -267,7 +271,7 @@ class _Writer(Routine):
     # Filters.
 
     def _filters_across(self) -> None:
-        """As (size * size, C, channels of the output): 16 filters at a time, their lanes exchanged tap by tap."""
+        """Transform filters to (size * size, C, output channels), 16 at a time, transposed tap by tap."""
         area, kept = (
             self.filtering.taps**2,
             self.lines.local(f"[{self.filtering.taps**2 * LANES} x {self.vector}]"),
@@ -293,19 +297,19 @@ class _Writer(Routine):
                 )
 
     def _filters(self) -> None:
-        """As (size * size, O, channels of the input), by half a turn."""
+        """Transform rotated filters to (size * size, O, input channels)."""
         with self.loop("hi", "o", "lo"), self.loop("c", "c0", step=LANES):
             self._put_filter(self._taps()[::-1], "o * room + c0")
 
     def _taps(self) -> list[str]:
-        """Each tap of filter ``o`` for the channels from ``c0`` on."""
+        """Return each tap of filter ``o`` for the channels from ``c0`` on."""
         run, area = [self._load(*place) for place in self._run()], self.filtering.taps**2
         return [
             self.lanewise.taken(run, [self._place(lane, tap) for lane in range(LANES)]) for tap in range(area)
         ]
 
     def _place(self, channel: int, tap: int) -> int:
-        """Where a tap of a channel lies among those of the channels of a vector."""
+        """Return the position of a tap of a channel among the taps of a vector of channels."""
         taps = self.filtering.taps
         if not self.by_two:
             return channel * taps**2 + tap
@@ -335,7 +339,7 @@ class _Writer(Routine):
                 self._store(self.lines.let(f"fadd {self.vector} {old}, {value}"), place, mask)
 
     def _run(self) -> list[tuple[str, str]]:
-        """The vectors of the taps of ``LANES`` channels from ``c0`` on: addresses, and masks of what is there."""
+        """Return addresses and masks of the vectors that hold the taps of ``LANES`` channels from ``c0`` on."""
         area = self.filtering.taps**2
         start = self.element("%b.filter", f"filter_offset + (o * c + c0) * {area}")
         return [
@@ -346,7 +350,7 @@ class _Writer(Routine):
     # Memory.
 
     def _products(self, place: str) -> list[list[str]]:
-        """The square of products at a place."""
+        """Return the square of products of a tile."""
         size = self.filtering.size
         return [[self._load(self._product(i * size + j, place)) for j in range(size)] for i in range(size)]
 

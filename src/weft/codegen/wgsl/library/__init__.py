@@ -1,1 +1,1 @@
-"""The tuned kernels of ``webgpu``: a template a file, loaded by the library kernel's name."""
+"""The library kernels of ``webgpu``: one module for each template, loaded by the kernel's name."""

@@ -1,9 +1,9 @@
 """``attention`` for WGSL: FlashAttention-2 (Dao 2023) over tiles in workgroup memory, forward and backward.
 
 Options: ``form`` (``"forward"``, ``"query"``, ``"key"``), ``size`` and ``value_size`` of heads, ``causal``, ``mask``
-(``""``, ``"bool"``, ``"add"``), ``tile``, ``fours``: the buffers, between blanks, that lie in aligned fours.
-Workgroups over queries (``forward``, ``query``) go through the keys, those over keys through the queries of all heads
-that share them. What a query does not see is HIDDEN.
+(``""``, ``"bool"``, ``"add"``), ``tile``, ``fours``: the names, separated by blanks, of buffers that can be read in
+aligned groups of four. Workgroups over queries (``forward``, ``query``) loop over the keys; workgroups over keys loop
+over the queries of all heads that share the keys. The score of a key that a query does not attend to is HIDDEN.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ from weft.kernels.program import Library
 from weft.target import KernelSpec, Parameter, TargetProfile
 
 HIDDEN = "(-2.3e38f)"
-"""Below every score, and finite after it is multiplied by log2(e): drivers do not agree on the power of infinity."""
+"""A number below every score, finite after multiplication by log2(e): drivers differ in exp2(-inf)."""
 LEAST = "(-2.2e38f)"
-"""What scores with a finite mask are at least, above HIDDEN: such keys are seen where a row has no others."""
+"""The lower limit, above HIDDEN, of scores with a finite mask, which count where a row has no other keys."""
 LARGEST = "3.4028235e38f"
 LOG2_E = f"{math.log2(math.e)!r}f"
 STATISTICS = ("peak", "share", "rest")
-"""A row's numbers in ``stats``: its largest score, 1 over its sum, and its sum of output by gradient."""
+"""The numbers of a row in ``stats``: its largest score, 1 over its sum, and the sum of output times gradient."""
 OWN = {"forward": "l", "query": "l", "key": "s"}
-"""The size that a form's workgroups divide among them."""
+"""The size over which a form's workgroups are distributed."""
 
 
 @template("wgsl", "attention")
 def attention(library: Library, profile: TargetProfile) -> KernelSpec:
-    """One form; ``library.dtypes`` are the types of its buffers in order."""
+    """Return the kernel of a form; ``library.dtypes`` are the types of its buffers in order."""
     options = dict(library.options)
     form, mask = str(options["form"]), str(options["mask"])
     if form not in OWN:
         raise KernelError(f"attention: form is {form!r}, expected one of {', '.join(OWN)}")
-    own = attentions.FORMS[form]
-    names = (*own.reads(bool(mask)), *own.outputs)
+    buffers = attentions.FORMS[form]
+    names = (*buffers.reads(bool(mask)), *buffers.outputs)
     fours = str(options["fours"]).split()
     views = {
-        name: View(f"{name}_data", dtype, name in own.outputs, 4 if name in fours else 1)
+        name: View(f"{name}_data", dtype, name in buffers.outputs, 4 if name in fours else 1)
         for name, dtype in zip(names, library.dtypes, strict=True)
     }
     tile = choose_tile(options)
@@ -65,7 +65,7 @@ def attention(library: Library, profile: TargetProfile) -> KernelSpec:
 
 
 class _Writer:
-    """Writes the body of one form."""
+    """Writes the body of a form's kernel."""
 
     def __init__(
         self, module: Module, options: dict[str, int | str | bool], views: dict[str, View], skeleton: Skeleton
@@ -81,13 +81,13 @@ class _Writer:
         self.p = {parameter.name: module.parameter(parameter.name) for parameter in module.parameters}
 
     def grid(self) -> list[Axis]:
-        """Workgroups: batch, heads, tiles."""
+        """Return the axes of the workgroups: batch, heads, tiles."""
         heads = variable("shared" if self.form == "key" else "heads", INDEX)
         tiles = work.groups(variable(OWN[self.form], INDEX), self.out.tile.rows)
         return [Axis(size, size) for size in (variable("batch", INDEX), heads, tiles)]
 
     def body(self) -> list[str]:
-        """All statements."""
+        """Return all statements."""
         self._readers()
         self._bound()
         out, p, tile = self.out, self.p, self.out.tile
@@ -107,7 +107,7 @@ class _Writer:
         return out.lines
 
     def _bound(self) -> None:
-        """The steps of all loops of an invocation, which software drivers limit."""
+        """Declare the number of loop iterations of an invocation, which software drivers limit."""
         tile, inner = self.out.tile, 0
         for size in self.sizes["q"], self.sizes["v"]:
             inner += 2 * (words(size) + -(-words(size) // tile.depth)) + 2 * tile.columns
@@ -116,7 +116,7 @@ class _Writer:
             tiles = tiles * call("idiv", variable("heads", INDEX), variable("shared", INDEX))
         self.module.bound_steps(tiles * const(inner, INDEX))
 
-    # Places.
+    # Indices.
 
     def _readers(self) -> None:
         for name in ("q", "k", "v", "grad"):
@@ -138,7 +138,7 @@ class _Writer:
         ]))  # fmt: skip
 
     def _base(self, name: str, head: str) -> None:
-        """Where a buffer's batch and head begin."""
+        """Name the index at which a buffer's batch and head begin."""
         p = self.p
         self.out.line(
             f"let {name}_base = {p[f'{name}_offset']} + batch * {p[f'{name}_b']} + {head} * {p[f'{name}_h']};"
@@ -150,12 +150,12 @@ class _Writer:
                 self._base(name, head)
 
     def _rows(self, text: str) -> None:
-        """A statement for each of the invocation's own rows: ``{i}`` its number, ``{own}`` its place."""
+        """Write a statement for each of the invocation's own rows: ``{i}`` is its number, ``{own}`` its index."""
         for i in range(self.out.tile.row_block):
             self.out.line(text.format(i=i, own=f"(first + ty + {self.out.tile.down * i}i)"))
 
     def _elements(self, *texts: str) -> None:
-        """Statements for each of the invocation's scores: also ``{j}``, ``{query}`` and ``{key}``."""
+        """Write statements for each of the invocation's scores, with ``{i}``, ``{j}``, ``{query}`` and ``{key}``."""
         tile = self.out.tile
         for i in range(tile.row_block):
             for j in range(tile.column_block):
@@ -164,7 +164,7 @@ class _Writer:
                 self.out.line(*(text.format(i=i, j=j, query=query, key=key) for text in texts))
 
     def _scores(self) -> None:
-        """The scores, HIDDEN where a query does not see a key."""
+        """Compute the scores; HIDDEN where a query does not attend to a key."""
         own, other = ("k", "q") if self.form == "key" else ("q", "k")
         self.out.scores("s", own, f"{own}_base", other, f"{other}_base", self.sizes["q"])
         if self.mask == "add":
@@ -178,7 +178,7 @@ class _Writer:
         self._hide()
 
     def _hide(self) -> None:
-        """HIDDEN where a query does not see a key; tiles that are seen whole are left alone."""
+        """Set scores to HIDDEN where a query does not attend to a key; tiles without such keys skip the test."""
         by_key = self.form == "key"
         seen = ["{query} < " + self.p["l"] if by_key else "{key} < " + self.p["s"]]
         edges = [f"other + {self.out.tile.columns}i > {self.p['l' if by_key else 's']}"]
@@ -192,13 +192,13 @@ class _Writer:
         if self.mask == "bool":
             seen.append("mask_at(mask_base, {query}, {key})")
         self.out.open("" if self.mask else f"if ({' || '.join(edges)})")
-        # a comparison that NaN fails: it stays
+        # written so that the comparison is false for NaN, which stays
         hidden = f"!({' && '.join(seen)}) || s{{i}}_{{j}} < {HIDDEN}"
         self._elements(f"s{{i}}_{{j}} = select(s{{i}}_{{j}}, {HIDDEN}, {hidden});")
         self.out.close()
 
     def _power(self, less: str) -> None:
-        """Exponentials of scores in their place, of what they are above ``less``."""
+        """Replace scores by their exponentials relative to ``less``."""
         weight = f"exp2((s{{i}}_{{j}} - {less}) * {LOG2_E})"
         self._elements(f"s{{i}}_{{j}} = select({weight}, 0.0f, s{{i}}_{{j}} <= {HIDDEN});")
 
@@ -209,7 +209,7 @@ class _Writer:
         self.out.open(f"for (var other = 0i; other < stop; other += {tile.columns}i)")
 
     def _start(self, *buffers: str) -> None:
-        """Forms over queries: what is known before the loop. Late tiles, which see most keys, begin first."""
+        """Begin a form over queries. Tiles are started from the last, since late tiles attend to most keys."""
         p, tile = self.p, self.out.tile
         self.out.line(
             f"let head = row_of_tiles % {p['heads']};",
@@ -265,7 +265,7 @@ class _Writer:
         out.close()
 
     def _statistic(self, name: str, which: int, row: str) -> str:
-        """The declaration of one of a row's ``STATISTICS``."""
+        """Return the declaration of a row's statistic, number ``which`` of ``STATISTICS``."""
         p = self.p
         place = f"rows_before * {p['l']} + min({row}, {p['l']} - 1i)"
         return f"let {name} = stats_data[{p['stats_offset']} + ({place}) * 3i + {which}i];"
@@ -329,5 +329,5 @@ class _Writer:
 
 
 def kinds(mask: DType | None) -> str:
-    """The option ``mask`` for a mask's type."""
+    """Return the option ``mask`` for a mask's type."""
     return "" if mask is None else "bool" if mask.kind == "bool" else "add"

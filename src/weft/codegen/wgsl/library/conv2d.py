@@ -1,10 +1,11 @@
-"""``conv2d`` and its two gradients for WGSL: matrix products whose operands are read from the image in place.
+"""``conv2d`` and its two gradients for WGSL: implicit matrix products, whose operands are read from the image in place.
 
 For each group: the output is weight × patches, the input's gradient is weightᵀ × (output gradient where a patch
-covers the pixel), the weight's gradient is output gradient × patchesᵀ. No patch matrix is ever stored.
+covers the pixel), the weight's gradient is output gradient × patchesᵀ. The patch matrix is not stored.
 
-Options besides ``kind``, all the lowering's choice: ``tile``; ``a`` (``"depth"`` where the left operand lies in
-aligned fours along the depth: not for ``"input"``); ``split``, which adds the parameters ``splits chunk piece``.
+Options besides ``kind``, chosen by the lowering: ``tile``; ``a`` (``"depth"`` where the left operand can be read in
+aligned groups of four along the depth: not for ``"input"``); ``split`` (split-k), which adds the parameters
+``splits chunk piece``.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ SPLIT_PARAMETERS = ("splits", "chunk", "piece")
 
 @dataclass(frozen=True)
 class Form:
-    """One kind of convolution as a product: its buffers (last one written), counts and snippets.
+    """A kind of convolution as a product: its buffers (the last is the output), sizes and WGSL snippets.
 
-    Snippets are WGSL with ``$name`` for parameters, ``$cg`` and ``$og`` for channels of a group, and ``a[…]``,
-    ``b[…]`` for elements at ``index``.
+    In snippets ``$name`` is a parameter, ``$cg`` and ``$og`` the channels of a group, and ``element`` the operand's
+    element at ``index``.
     """
 
     buffers: tuple[str, str, str]
@@ -55,7 +56,7 @@ class Form:
     helpers: str = ""
 
 
-# A patch element: the image at the sum of a position's corner and a tap's offset, zero in the padding.
+# A patch element: the image at the sum of a position's corner and a tap's offset; zero in the padding.
 _PATCH = """let y = outer.y + depth.y;
 let x = outer.z + depth.z;
 if (y < 0i || y >= $h || x < 0i || x >= $w) {
@@ -64,8 +65,8 @@ if (y < 0i || y >= $h || x < 0i || x >= $w) {
 let index = outer.x + depth.x + y * $w + x;
 return element;"""
 
-# The output position whose patch has this pixel at this tap. Pixel and tap offset are each a multiple of the stride
-# and a rest (both rests in one number): the tap meets the pixel where the rests are equal.
+# The output position whose patch has this pixel at this tap. The pixel and the tap's offset are each divided by the
+# stride (the two remainders are packed in a number): the tap reads the pixel where the remainders are equal.
 _COVERING = """let oy = outer.y - depth.y;
 let ox = outer.z - depth.z;
 if (outer.w != depth.w || oy < 0i || oy >= $oh || ox < 0i || ox >= $ow) {
@@ -89,7 +90,7 @@ _TAP = "at.y * $dilation_h, at.x * $dilation_w"
 
 
 def _split(inner: str, middle: str) -> str:
-    """The outer ``index`` as ``at``: its fastest, middle and slowest index."""
+    """Return WGSL that splits the outer ``index`` into ``at``: its fastest, middle and slowest index."""
     return f"let at = vec3<i32>(index % {inner}, index / {inner} % {middle}, index / ({inner} * {middle}));\n"
 
 
@@ -147,7 +148,7 @@ let index = $x_offset + (image * $c + batch * $cg + row) * $h * $w + column % ($
 
 @template("wgsl", "conv2d")
 def conv2d(library: Library, profile: TargetProfile) -> KernelSpec:
-    """The convolution of option ``kind``; ``library.dtypes`` are the types of its buffers in order."""
+    """Return the kernel of option ``kind``; ``library.dtypes`` are the types of its buffers in order."""
     options = dict(library.options)
     form = FORMS.get(str(options.get("kind")))
     if form is None:
@@ -173,7 +174,7 @@ def conv2d(library: Library, profile: TargetProfile) -> KernelSpec:
 def _product(
     module: Module, form: Form, views: dict[str, View], scalar: str, fours: str, split: bool
 ) -> tuple[Product, dict[Expr, str]]:
-    """The form's product with all names filled in, and the WGSL of its counts."""
+    """Return the form's product with all names filled in, and the WGSL of its sizes."""
     p = {parameter.name: variable(parameter.name, INDEX) for parameter in module.parameters}
     p["cg"], p["og"] = call("idiv", p["c"], p["groups"]), call("idiv", p["o"], p["groups"])
     texts = {name: module.parameter(name) for name in p if name not in ("cg", "og")}
@@ -219,7 +220,7 @@ def _product(
 
 
 def _infix(node: Expr, texts: dict[str, str]) -> str:
-    """A count over the parameters in WGSL."""
+    """Return the WGSL of a size over the parameters."""
     if node.function == "variable":
         return texts[node.data]
     sign = {"mul": "*", "idiv": "/"}[node.function]

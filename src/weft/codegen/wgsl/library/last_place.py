@@ -1,4 +1,4 @@
-"""``last_place`` for WGSL: the largest place of each key by atomic maximum, which does not depend on the order."""
+"""``last_place`` for WGSL: the last position of each key, by an atomic maximum, which does not depend on the order."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ INVOCATIONS = 256
 
 @dataclass(frozen=True)
 class AtomicView(View):
-    """A binding of int32 words that several invocations may change."""
+    """A binding of atomic int32 words."""
 
     def declaration(self, binding: int) -> str:
-        """The module-scope variable of the binding."""
+        """Return the module-scope variable of the binding."""
         return f"@group(0) @binding({binding}) var<storage, read_write> {self.name}: array<atomic<i32>>;"
 
 
 @template("wgsl", "last_place")
 def last_place(library: Library, profile: TargetProfile) -> KernelSpec:
-    """``table[keys[i]]`` becomes the largest ``i + 1``; negative keys are left out. The table starts as zeros."""
+    """Return the kernel that sets ``table[keys[i]]``, 0 before, to the largest ``i + 1``; negative keys are skipped."""
     views = (View("keys", dtypes.int64, False), AtomicView("places", dtypes.int64, True))
     module = Module("last_place", profile, (Parameter("n", INDEX),), views, (INVOCATIONS, 1, 1))
     body = [

@@ -1,9 +1,9 @@
-"""``matmul`` for WGSL: the tile skeleton over operands of any strides and two batch dimensions.
+"""``matmul`` for WGSL: the tiled product over operands of any strides and two batch dimensions.
 
-Options, all the lowering's choice: ``tile``; ``a`` and ``b``, how an operand's elements lie in aligned fours
-(``"depth"``, ``"outer"``, or not at all); ``c``, whether all that is stored lies so along the columns; ``split``,
-which adds the parameters ``splits chunk c_split``. With an epilogue, which finds the elements' places by itself, the
-parameters of c are there and not used.
+Options, chosen by the lowering: ``tile``; ``a`` and ``b``, the direction in which an operand can be read in aligned
+groups of four (``"depth"``, ``"outer"``, or none); ``c``, whether all stores can be in groups of four along the
+columns; ``split`` (split-k), which adds the parameters ``splits chunk c_split``. An epilogue computes its own indices,
+so the parameters of c are unused with it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SPLIT_PARAMETERS = ("splits", "chunk", "c_split")
 
 @template("wgsl", "matmul")
 def matmul(library: Library, profile: TargetProfile) -> KernelSpec:
-    """The matrix product of ``library.dtypes`` (a, b, c); 16-bit floats accumulate in float32."""
+    """Return the kernel for the types (a, b, c) of ``library.dtypes``; 16-bit floats accumulate in float32."""
     a, b, c = operand_types(library)
     options = dict(library.options)
     tile = choose_tile(profile, options)
@@ -40,12 +40,14 @@ def matmul(library: Library, profile: TargetProfile) -> KernelSpec:
         View(name, dtype, False, 4 if fours[name] else 1) for name, dtype in (("a", a), ("b", b))
     )
     wide = bool(options.get("c"))
-    own = (View("c", c, True, 4 if wide else 1),)
-    views = (*operands, *(epilogues.views(library.epilogue, wide) if library.epilogue else own))
+    result = (View("c", c, True, 4 if wide else 1),)
+    views = (*operands, *(epilogues.views(library.epilogue, wide) if library.epilogue else result))
     scalar = accumulator(library, a, b, c)
     split = bool(options.get("split"))
     if split and library.epilogue:
-        raise KernelError("matmul: with split the pieces have still to be summed, so there is no epilogue")
+        raise KernelError(
+            "matmul: split and an epilogue were given, expected one of them: split needs a later sum"
+        )
     names = (*PARAMETERS, *(SPLIT_PARAMETERS if split else ()))
     parameters = tuple(Parameter(name, INDEX) for name in names)
     module = Module(
@@ -95,7 +97,11 @@ def _store(c: View, p: dict[str, str], scalar: str, split: bool, module: Module)
 
 
 def operand_types(library: Library) -> tuple[DType, DType, DType]:
-    """The types of the library kernel's three buffers, or one for all; ``KernelError`` for another number."""
+    """Return the types of the kernel's three buffers; a single given type is for all three.
+
+    Raises:
+        KernelError: For another number of types.
+    """
     if len(library.dtypes) not in (1, 3):
         raise KernelError(f"{library.name}: {len(library.dtypes)} types were given, expected 3, or 1 for all")
     a, b, c = library.dtypes * (3 // len(library.dtypes))
@@ -103,7 +109,7 @@ def operand_types(library: Library) -> tuple[DType, DType, DType]:
 
 
 def accumulator(library: Library, *given: DType) -> str:
-    """The WGSL type that products are summed in: f32 where an operand is floating, else i32 or u32."""
+    """Return the WGSL type of the accumulator: f32 where a type is floating, else i32 or u32."""
     types = [type_name(dtype) for dtype in given]
     if "bool" in types:
         raise KernelError(
@@ -117,7 +123,7 @@ def _converted(text: str, source: str, target: DType, width: int = 1) -> str:
 
 
 def _strided(view: View, p: dict[str, str], outer: str, depth: str, scalar: str, fours: str) -> Side:
-    """An operand at offset + batch + row (or column) + depth, each with its stride."""
+    """Return the side of an operand with the index offset + batch + row (or column) + depth, each by its stride."""
     name = view.name
     value = view.load4("index") if fours else view.load("index")
     if type_name(view.dtype) != scalar:

@@ -1,8 +1,8 @@
-"""``matvec`` for WGSL: a team of 32 invocations for a few rows, 16 bytes of each at a time.
+"""``matvec`` for WGSL: teams of 32 invocations, each for a few rows, of which they read 16-byte words.
 
-The matrix's rows must lie in 16-byte words: unit stride along a row, all other strides, the offsets and the length
-of a row multiples of a word's elements. Sums are in float32, four to an invocation, joined in a fixed tree.
-Option ``rows``: 1, 2 or 4 rows a team, which read the vector together.
+The matrix's rows must consist of 16-byte words: unit stride along a row; all other strides, the offsets and the length
+of a row multiples of a word's elements. Each invocation has four float32 accumulators, which are summed by a fixed
+tree. Option ``rows``: a team has 1, 2 or 4 rows, which share the loads of the vector.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ PARAMETERS = (
     "batch0 batch1 rows k m_offset m_b0 m_b1 m_row v_offset v_b0 v_b1 y_offset y_b0 y_b1 y_row"
 ).split()
 TEAM = 32
-"""Invocations that share their rows."""
+"""The invocations of a team."""
 TEAMS = 4
-"""Teams of a workgroup."""
+"""The teams of a workgroup."""
 SUMS = {1: "f32", 2: "vec2<f32>", 4: "vec4<f32>"}
-"""The type of a team's sums, by its rows."""
+"""The type of a team's sums, by its number of rows."""
 UNROLLED = 2
-"""Words of each row that are under way at a time."""
+"""The words of each row that are loaded per iteration."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +46,22 @@ class Words(View):
 
     @property
     def lanes(self) -> int:
-        """Elements in a word."""
+        """The elements of a word."""
         return 128 // self.dtype.bits
 
     def fours(self, word: str) -> list[str]:
-        """The word's elements, four by four."""
+        """Return the word's elements as vectors of four."""
         form = FORMATS.get(self.dtype)
         return [word] if form is None else [form.unpack4.format(w=f"{word}.{half}") for half in ("xy", "zw")]
 
 
 @template("wgsl", "matvec")
 def matvec(library: Library, profile: TargetProfile) -> KernelSpec:
-    """Matrix by vector: buffers matrix, vector, y; the first two of one floating type of 16 or 32 bits."""
+    """Return the kernel. Buffers: matrix, vector (of the same floating type of 16 or 32 bits), y."""
     matrix, vector, out = operand_types(library)
     if matrix is not vector or matrix.kind != "float" or matrix.bits not in (16, 32):
         raise KernelError(
-            f"matvec: types {matrix.name} and {vector.name}, expected one floating type of 16 or 32 bits"
+            f"matvec: types {matrix.name} and {vector.name}, expected the same floating type of 16 or 32 bits"
         )
     views = (Words("m", matrix, False), Words("v", vector, False), View("y", out, True))
     parameters = tuple(Parameter(name, INDEX) for name in PARAMETERS)
@@ -128,7 +128,7 @@ def _body(p: dict[str, str], words: Words, out: View, module: Module, each: int)
 
 
 def _products(words: Words, each: int, unrolled: int) -> list[str]:
-    """The products of some words of all rows with the vector's: all loads first."""
+    """Return the products of ``unrolled`` words of all rows with the vector's words, all loads first."""
     lines = []
     for number in range(unrolled):
         place = f"at + {number * TEAM}i"

@@ -1,7 +1,8 @@
-"""Stable radix sort for WGSL: rows of u32 keys with their places, four bits a pass, three kernels a pass.
+"""``radix`` for WGSL: a stable radix sort of rows of u32 keys with their positions; a pass sorts by four bits.
 
-``stage="count"`` counts each block's digits, ``"scan"`` makes of the counts of a row where each block's share of
-each digit begins, ``"scatter"`` moves keys and places there, in order. Nothing depends on timing.
+A pass takes three kernels: ``stage="count"`` counts the digits of each block, ``"scan"`` turns the counts of a row into
+start offsets (an exclusive scan), and ``"scatter"`` moves keys and positions there, in order. The result is
+deterministic.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def _blocks() -> Expr:
 
 
 def _count(profile: TargetProfile) -> KernelSpec:
-    """``counts[row, digit, block]`` of the keys' digit at ``shift``."""
+    """Return the kernel of ``counts[row, digit, block]``, the histogram of the keys' digit at ``shift``."""
     keys, counts = View("keys", dtypes.uint32, False), View("counts", dtypes.uint32, True)
     module = _module("radix_count", profile, (keys, counts), threads(profile))
     hist = module.shared("hist", "atomic<u32>", DIGITS)
@@ -68,7 +69,7 @@ def _count(profile: TargetProfile) -> KernelSpec:
 
 
 def _scan(profile: TargetProfile) -> KernelSpec:
-    """Each row's counts, digits before blocks, become the sums of all counts before them."""
+    """Return the kernel that replaces each row's counts, ordered by digit and block, by their exclusive sums."""
     size = 32 if profile.software else SCANNERS
     module = _module("radix_scan", profile, (View("counts", dtypes.uint32, True),), size)
     sums = module.shared("sums", "u32", size)
@@ -105,7 +106,7 @@ def _scan(profile: TargetProfile) -> KernelSpec:
 
 
 def _scatter(profile: TargetProfile) -> KernelSpec:
-    """Keys and places move to where their digit at ``shift`` puts them; equal digits keep their order."""
+    """Return the kernel that moves keys and positions in the order of their digit at ``shift``, stably."""
     views = (
         View("keys", dtypes.uint32, False), View("places", dtypes.int64, False), View("counts", dtypes.uint32, False),
         View("keys_out", dtypes.uint32, True), View("places_out", dtypes.int64, True),
@@ -165,5 +166,5 @@ _STAGES = {"count": _count, "scan": _scan, "scatter": _scatter}
 
 @template("wgsl", "radix")
 def radix(library: Library, profile: TargetProfile) -> KernelSpec:
-    """One stage of a pass; buffers: keys, counts · counts · keys, places, counts, keys_out, places_out."""
+    """Return the kernel of a stage. Buffers: keys, counts · counts · keys, places, counts, keys_out, places_out."""
     return _STAGES[str(dict(library.options)["stage"])](profile)

@@ -1,8 +1,8 @@
-"""``scan`` for WGSL. ``form="serial"``: an invocation folds a row. ``form="blocks"``: a workgroup folds a block of one.
+"""``scan`` for WGSL. ``form="serial"``: an invocation scans a row. ``form="blocks"``: a workgroup scans a block of it.
 
-Long rows take three kernels: the totals of their blocks (``stage="totals"``), a scan of these, and a scan of each
-block that starts from the total before it (``stage="carry"``). A row of one block takes one (``stage="whole"``).
-The tree depends on the row's length only.
+Long rows take three kernels: the totals of their blocks (``stage="totals"``), a scan of the totals, and a scan of each
+block that starts from the total before it (``stage="carry"``). A row of a single block takes one kernel
+(``stage="whole"``). The order of operations depends on the row's length alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from weft.target import KernelSpec, Parameter, TargetProfile
 
 
 class _Writer:
-    """One kernel: its buffers, and the text of lifts, joins, loads and stores. States are WGSL variables by number."""
+    """A kernel's buffers, and the WGSL of its lifts, joins, loads and stores; a state is a struct of numbers."""
 
     def __init__(self, library: Library, profile: TargetProfile) -> None:
         options = dict(library.options)
@@ -61,7 +61,7 @@ class _Writer:
     def emitted(
         self, roots: Sequence[Expr], names: Callable[[str], str], indent: str
     ) -> tuple[list[str], list[str]]:
-        """Statements that compute expressions over named variables, and the texts of the results."""
+        """Return statements that compute expressions over named variables, and the texts of the results."""
         emitter = Emitter(
             self.module.declarations, lambda node: WgslValue(names(str(node.data)), 1, type_name(node.dtype))
         )
@@ -70,7 +70,7 @@ class _Writer:
         return [f"{indent}{line.strip()}" for line in emitter.lines], texts
 
     def functions(self) -> None:
-        """Declare ``join``, which puts two runs of states together, and ``at``, which loads an element's states."""
+        """Declare ``join``, which combines the states of two runs, and ``at``, which loads an element's states."""
         members = "\n".join(f"    s{at}: {type_name(dtype)}," for at, dtype in enumerate(self.types))
         self.module.functions.append(f"struct State {{\n{members}\n}}")
         lines, texts = self.emitted(
@@ -94,7 +94,7 @@ class _Writer:
         else:
             for name in self.inputs:
                 source = variable(name, self.views[name].dtype.compute)
-                extra, (text,) = self.emitted([cast(source, self.value)], lambda each: f"v{each}", "    ")
+                extra, (text,) = self.emitted([cast(source, self.value)], "v{}".format, "    ")
                 reads += [*extra, f"    let w{name} = {text};"]
             lines, texts = self.emitted(
                 self.form.lifted(self.value), lambda name: name if name == "i" else f"w{name}", "    "
@@ -104,17 +104,17 @@ class _Writer:
         self.module.functions.append("\n".join([head, *reads, f"    return State({', '.join(texts)});", "}"]))
 
     def index(self, name: str, place: str) -> str:
-        """The element index of a buffer at a row and a place."""
+        """Return the element index of a buffer at a row and a position."""
         p = {part: self.p[f"{name}_{part}"] for part in ("offset", "first", "s0", "s1", "sn")}
         return f"{p['offset']} + {p['first']} + r0 * {p['s0']} + r1 * {p['s1']} + {place} * {p['sn']}"
 
     def store(self, state: str, place: str, indent: str) -> list[str]:
-        """Statements that write a state's results at a place."""
+        """Return statements that store a state's results at a position."""
         lines = []
         for name, at in zip(self.targets, self.outputs, strict=True):
             view = self.views[name]
             source, target = variable("state", self.types[at]), view.dtype.compute
-            place_of = f"{state}.s{at}".format  # the same text for every name
+            place_of = f"{state}.s{at}".format  # returns this text for all names
             extra, (text,) = self.emitted([cast(source, target)], place_of, indent)
             lines += [
                 *extra,
@@ -128,7 +128,7 @@ class _Writer:
         return lines
 
     def nothing(self) -> str:
-        """A state of zeros: joined with nothing, only a value for a variable."""
+        """Return a state of zeros, the initial value of variables; it is never combined with another state."""
         texts = [literal(False if d.kind == "bool" else 0, d, self.module.declarations) for d in self.types]
         return f"State({', '.join(texts)})"
 
@@ -140,7 +140,7 @@ _ROW = """\
 
 @template("wgsl", "scan")
 def scan(library: Library, profile: TargetProfile) -> KernelSpec:
-    """Buffers: inputs, carried totals (``stage="carry"``), outputs; parameters as in ``scans``, then ``blocks``."""
+    """Return the kernel. Buffers: inputs, carried totals (``stage="carry"``), outputs; last parameter: ``blocks``."""
     writer = _Writer(library, profile)
     writer.functions()
     return _serial(writer) if writer.layout == "serial" else _blocks(writer)
@@ -217,7 +217,7 @@ def _blocks(writer: _Writer) -> KernelSpec:
 
 
 def _totals(writer: _Writer, p: dict[str, str]) -> list[str]:
-    """The run that ends with the block's last element is the block's total."""
+    """Return statements that store the block's total: the run that ends with its last element."""
     return [
         f"    let last = min((block + 1i) * {writer.size * SHARE}i, {p['n']});",
         "    if (start < stop && stop == last) {",
@@ -227,7 +227,7 @@ def _totals(writer: _Writer, p: dict[str, str]) -> list[str]:
 
 
 def _results(writer: _Writer, p: dict[str, str], get: Callable[[str], str]) -> list[str]:
-    """Each invocation folds its share again, from what comes before it."""
+    """Return statements by which each invocation scans its share again, from the state before it."""
     lines = [f"    var state = {writer.nothing()};", "    var some = false;"]
     if writer.stage == "carry":
         reads = [

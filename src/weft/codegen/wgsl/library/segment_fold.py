@@ -1,7 +1,7 @@
-"""``segment_fold`` for WGSL, over keys that a stable sort has brought together: chunks first, then chunks of a key.
+"""``segment_fold`` for WGSL: a fold of rows by key in two stages, over keys in sorted order.
 
-``stage="chunks"``: the rows of a key inside one chunk of ``CHUNK`` sorted places are folded into the chunk's first.
-``stage="segments"``: these are folded into the key's first row. The tree depends on the keys only.
+``stage="chunks"`` folds the rows of a key inside a chunk of ``CHUNK`` sorted positions; ``stage="segments"`` folds the
+results of a key's chunks into its first row. The order of operations depends on the keys alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from weft.target import KernelSpec, Parameter, TargetProfile
 
 INVOCATIONS = 256
 CHUNK = 256
-"""Places that one invocation folds; a key of n places takes CHUNK + n / CHUNK steps."""
+"""The positions that an invocation folds; a key with n positions takes CHUNK + n / CHUNK steps."""
 
 _FOLDS = {
     "sum": "total = total + value;",
@@ -28,12 +28,12 @@ _FOLDS = {
     "min": "total = select(value, total, total < value{nan});",
 }
 _NAN = " || (bitcast<u32>(total) & 0x7fffffffu) > 0x7f800000u"
-"""Asked of the bits: drivers may assume that nothing is NaN."""
+"""A test of the bits for NaN: drivers may assume that no number is NaN."""
 
 
 @template("wgsl", "segment_fold")
 def segment_fold(library: Library, profile: TargetProfile) -> KernelSpec:
-    """Folds the rows of ``parts`` by key; ``table[key]`` becomes 1 + the sorted place where its result lies."""
+    """Return the kernel that folds the rows of ``parts`` by key; ``table[key]`` becomes 1 + its result's position."""
     options, dtype = dict(library.options), library.dtypes[0]
     stage, fold = str(options["stage"]), _FOLDS[str(options["combine"])]
     fold = fold.format(nan=_NAN if dtype.kind == "float" else "")
