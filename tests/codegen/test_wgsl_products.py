@@ -211,7 +211,7 @@ def test_vendors_choose_their_own_tiles(gpu: Device) -> None:
 def test_mistakes_are_named() -> None:
     with pytest.raises(KernelError, match="rows is 3, expected one of 1, 2, 4"):
         codegen.generate(Library("matvec", (dtypes.float32,), (("rows", 3),)), BROWSER)
-    with pytest.raises(KernelError, match="expected one floating type of 16 or 32 bits"):
+    with pytest.raises(KernelError, match="expected the same floating type of 16 or 32 bits"):
         codegen.generate(Library("matvec", (dtypes.int32,)), BROWSER)
 
 

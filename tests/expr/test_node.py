@@ -109,7 +109,7 @@ def test_walk_gives_arguments_first_and_variables_in_order() -> None:
         (lambda: call("expo", X), "there is no function 'expo' in expressions, did you mean exp"),
         (lambda: call("exp", X, Y), r"exp: 2 arguments given, expected 1 \(x\)"),
         (lambda: call("add", 1, 2), "type of (1, 2) is not known; write a cast"),
-        (lambda: X + N, "add: types (float32, int32) given, expected equal ones; cast them"),
+        (lambda: X + N, "add: types (float32, int32) given, expected equal types; cast them"),
         (lambda: N + 1.5, "add: 1.5 meets a value of type int32; cast one of them"),
         (lambda: call("exp", N), "exp: type int32 given, expected a float"),
         (

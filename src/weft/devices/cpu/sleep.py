@@ -1,4 +1,4 @@
-"""How threads wait on each operating system, as IR for ``meeting``: pausing in a spin loop, sleeping, and waking."""
+"""How threads wait on each operating system, as IR for ``synchronisation``: pauses in spin loops, sleep and wake-up."""
 
 from __future__ import annotations
 

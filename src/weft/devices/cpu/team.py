@@ -1,4 +1,4 @@
-"""``Team``: the shared memory of a thread pool, and its compiled functions (``meeting``)."""
+"""``Team``: the shared memory of a thread pool, and its compiled functions (``synchronisation``)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from weft.devices.cpu.compiler import Code, compile_module
-from weft.devices.cpu.meeting import LINE, RUN, WORDS, source
 from weft.devices.cpu.sleep import find
+from weft.devices.cpu.synchronisation import LINE, RUN, WORDS, source
 
 WATCHED: Final = 50e-6
 """Seconds that a thread busy-waits before it sleeps: the time between a few successive eager operations."""

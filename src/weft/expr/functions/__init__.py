@@ -1,4 +1,4 @@
-"""The table of scalar functions: what each accepts, its derivative, and how each target writes it."""
+"""The table of scalar functions: argument types, derivatives, definitions, and forms on each target."""
 
 from weft.expr.functions import activations, angles, exponential, gamma, inverse, primitive, random, special
 from weft.expr.functions.table import FUNCTIONS, Function, result_dtype

@@ -1,4 +1,4 @@
-"""Functions made of others: limits, activations, division that rounds down. The definitions hold for every float."""
+"""Functions defined by other functions: clamping, activations, floor division. The definitions hold for all floats."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ add(
 add("rsqrt", "x", "f", lambda x: 1 / _numpy().sqrt(x), definition="quotient(1.0, sqrt(x))", accuracy=2.0,
     derivative=("r = rsqrt(x)\n-0.5 * g * (r * r * r)",))  # fmt: skip
 
-# Activations. None overflows on the way: exp is only taken of what is not positive.
+# Activations. No intermediate value overflows: exp is only applied to numbers that are not positive.
 add("sigmoid", "x", "f", lambda x: _sigmoid(x), accuracy=4.0,
     definition="""
     e = exp(-abs(x))
@@ -36,7 +36,7 @@ add("gelu", "x", "f", lambda x: 0.5 * x * FUNCTIONS["erfc"].numpy(x * -0.7071067
     g * (0.5 * erfc(x * -0.7071067811865476) + x * density)
     """,))  # fmt: skip
 
-# Division that rounds down, as Python's and torch's. Integers divided by 0 give 0; the least integer over -1 wraps.
+# Floor division, as in Python and PyTorch. An integer divided by 0 is 0; the least integer divided by -1 wraps.
 _GUARDED = """
     least = (y + 1 == 0) & (y < 0)
     d = where((y == 0) | least, 1, y)
@@ -46,7 +46,7 @@ _GUARDED = """
     """
 _INTEGER_DIVISION = _GUARDED + "where(least, 0 - x, where(y == 0, 0, where(off, q - 1, q)))"
 _INTEGER_REMAINDER = _GUARDED + "where(least | (y == 0), 0, where(off, r + d, r))"
-# Exact for all numbers, however long the quotient: WGSL has a function written for it (``expr.wgsl_helpers``).
+# Exact for all numbers, however large the quotient; for WGSL there is a hand-written helper (``expr.wgsl_helpers``).
 add("fmod", "x y", "f", "fmod", wgsl="weft_fmod{W}({0}, {1})", llvm={"f": "frem {T} {0}, {1}"},
     derivative=("g", "-(g * trunc(x / y))"))  # fmt: skip
 add("floordiv", "x y", "fiu", "floor_divide", derivative=("", ""),

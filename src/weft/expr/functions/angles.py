@@ -1,8 +1,9 @@
 """Sine, cosine and tangent of every float32, by an exact reduction to an eighth of a turn and two polynomials.
 
-|x| * 2 / pi is made as a fixed-point number (Payne and Hanek, *Radian reduction for trigonometric functions*, 1983):
-x is m * 2**s with m of 24 bits; the 96 bits of 2 / pi that begin at the weight 2 of 2**s * 2 / pi, times m, modulo
-2**96, are two bits of whole quarter turns and then the fraction. The coefficients are made as in ``exponential``.
+|x| * 2 / pi is computed as a fixed-point number (Payne and Hanek, *Radian reduction for trigonometric functions*,
+1983): x is m * 2**s with m of 24 bits. The product of m and the 96 bits of 2 / pi from the weight 2 of 2**s * 2 / pi
+on, modulo 2**96, consists of two bits that count quarter turns, and the fraction. The coefficients are computed as in
+``exponential``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ _TWO_OVER_PI = (0, 0xA2F9836E, 0x4E441529, 0xFC2757D1, 0xF534DDC0, 0xDB629599, 0
 
 
 def _turned(last: str) -> str:
-    """The product's first two words, ``m * w0 + mulhi(m, w1) + carry`` and ``rest``, ending in ``last``."""
+    """Return the definition of the product's first two words, with ``last`` as its value.
+
+    The words are ``m * w0 + mulhi(m, w1) + carry`` and ``rest``.
+    """
     lines = ["e = maximum((bits(x) >> 23) & 255, 126)", "m = (bits(x) & 0x7fffff) | 0x800000", "p = e - 120"]
     words = [f"uint32({word})" for word in _TWO_OVER_PI]
     for step, name in ((4, "far"), (2, "mid"), (1, "near")):  # words[p // 32 :], by the bits of p // 32
@@ -35,7 +39,7 @@ def _turned(last: str) -> str:
 
 
 def _turns(word: int) -> Callable[[Any], Any]:
-    """The first (0) or second (1) word of that product, by Python's integers: the reference."""
+    """Return the reference of the first (0) or second (1) word of that product, by Python integers."""
 
     def of(bits: int) -> int:
         e = max(bits >> 23 & 255, 126)
@@ -78,7 +82,7 @@ add("turns", "x", "f", _turns(0), single=True, result="uint32",
 add("turns_rest", "x", "f", _turns(1), single=True, result="uint32", definition=_turned("rest"))
 add("quadrant", "x", "f", lambda x: _quarters(x).astype("uint32"), single=True, result="uint32",
     definition="where(abs(x) < 0.5, 0, (turns(x) + 0x20000000) >> 30)")  # of |x|, 0 to 3  # fmt: skip
-# What |x| has over its quadrant, and what that lacks for being rounded: the fraction times pi / 2 = 1.5703125 + ….
+# The remainder of |x| in its quadrant, the fraction times pi / 2 = 1.5703125 + …, and the remainder's rounding error.
 _REDUCED = """
     t = turns(x) - (((turns(x) + 0x20000000) >> 30) << 30)
     below = (t >> 31) != 0
@@ -111,9 +115,9 @@ _ANGLES = """
     s = sin_near(r, rest)
     c = cos_near(r, rest)
     """
-# Where fma rounds once, three parts of pi are enough for a less many of its multiples n: a - n * pi in (-1.6, 1.6) has
-# an error of one unit in the last place, since the first step is exact and n * 2**-48 is far below what is left. Adding
-# 1.5 * 2**23 rounds to a whole number, whose last bit, moved to the front, is the sign. For cos, multiples end in 1/2.
+# With a correctly rounded fma, three parts of pi suffice to subtract n * pi from a: a - n * pi in (-1.6, 1.6) has an
+# error of one unit in the last place, since the first step is exact and n * 2**-48 is far below the difference. Adding
+# 1.5 * 2**23 rounds to a whole number, whose last bit, moved to the top, is the sign. For cos, n is a half-integer.
 _MULTIPLES = 131072.0
 _LESS_PI = f"fma(n, {8.742277657347586e-08!r}, fma(n, {-3.1415927410125732!r}, a))"
 _LESS_PI = f"fma(n, {3.4302490200117637e-15!r}, {_LESS_PI})"

@@ -1,9 +1,9 @@
 """Exponentials, logarithms and powers, as float32 polynomials after an exact reduction.
 
-The coefficients are ours: weighted least squares in extended precision, reweighted (Lawson) until the largest
-relative error is level, and rounded to float32 one after another from the lowest power up, the rest refitted each
-time. The reductions are classical (Cody and Waite; Muller, *Elementary Functions*). Every product that must be
-exact has factors short enough to be, so results keep their accuracy whether or not a target fuses ``fma``.
+The coefficients are fitted by weighted least squares in extended precision, reweighted (Lawson) until the relative
+error is equioscillating, and rounded to float32 one by one from the lowest power up, with a new fit of the others after
+each. The reductions are classical (Cody and Waite; Muller, *Elementary Functions*). Products that must be exact have
+factors with few significant bits, so results keep their accuracy whether or not a target contracts to ``fma``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LOG2 = (-0.7213473320007324, 0.4808981716632843, -0.3606986403465271, 0.2885736
          0.20443806052207947, -0.1912972629070282, 0.1873953640460968, -0.1109185516834259)  # fmt: skip
 _POW = (0.9617967009544373, 0.5770788788795471, 0.4119216799736023, 0.3366156220436096)
 
-_LN2_HIGH, _LN2_LOW = 0.693145751953125, 1.428606820309417e-06  # 15 bits, and the rest of ln 2
+_LN2_HIGH, _LN2_LOW = 0.693145751953125, 1.428606820309417e-06  # 15 bits of ln 2, and the remainder
 _LEAST_NORMAL = 1.1754943508222875e-38
 
 
@@ -50,7 +50,7 @@ def _mantissa(x: Any) -> Any:
     return numpy.where(mantissa < 0.7071067690849304, mantissa * 2, mantissa)
 
 
-# Pieces of the definitions below, each on the range that it states.
+# Helper functions of the definitions below, each for the range in its comment.
 # 12582912 is 1.5 * 2**23: adding it to a whole number puts that number into the low bits of the float.
 piece("power_of_two", "n", lambda n: _times_power(n * 0 + 1, n),  # whole n from -126 to 127
     definition="from_bits((bits(n + 12582912.0) + 127) << 23)")  # fmt: skip
@@ -76,7 +76,7 @@ piece("log1p_rest", "f", _log1p_rest,  # log(1 + f) - f for 0.707 <= 1 + f < 1.4
     definition=f"(f * f) * {horner('f', *_LOG)}")  # fmt: skip
 
 
-# y less a multiple of ln 2, and that multiple; and x as 2**e * (1 + f), where denormals are first made normal.
+# The remainder of y modulo ln 2, with the multiple; and x as 2**e * (1 + f), where denormals are first scaled up.
 def _reduced(y: str) -> str:
     return f"""m = fma({y}, {1.4426950408889634}, 12582912.0)
     n = m - 12582912.0
@@ -87,10 +87,10 @@ _SPLIT = f"""small = x < {_LEAST_NORMAL}
     y = where(small, x * 8388608.0, x)
     e = where(small, exponent(y) - 23.0, exponent(y))
     f = mantissa(y) - 1.0
-    finite = bits(x) - 1 < 0x7f7fffff"""  # above 0, and neither infinite nor NaN, in one comparison
+    finite = bits(x) - 1 < 0x7f7fffff"""  # positive, and neither infinite nor NaN, by a single comparison
 
-# Exponentials. Within the limits the result is 0, finite or infinite by rounding alone. Arguments are limited by one
-# comparison and one selection, which is one instruction of a processor's and keeps NaN.
+# Exponentials. Beyond the limits of the arguments the result is 0 or infinite by rounding alone. A limit is a
+# comparison and a selection, which processors do in one instruction, and which keeps NaN.
 add("exp", "x", "f", "exp", double="exp", accuracy=2.0, derivative=("g * exp(x)",),
     definition=f"""
     above = where(x < -105.0, -105.0, x)
@@ -114,7 +114,7 @@ add("expm1", "x", "f", "expm1", double="expm1", accuracy=2.0, derivative=("g * e
     where(x > 89.0, inf, where(x < -20.0, -1.0, where(x == 0, x, found)))
     """)  # fmt: skip
 
-# Logarithms: x = m * 2**e with m near 1; log1p scales its argument, never the rounded 1 + x.
+# Logarithms: x = m * 2**e with m near 1; log1p scales its argument instead of the rounded sum 1 + x.
 add("log", "x", "f", "log", double="log", accuracy=2.0, derivative=("g / x",),
     definition=f"""
     {_SPLIT}
@@ -139,7 +139,8 @@ add("log1p", "x", "f", "log1p", double="log1p", accuracy=2.0, derivative=("g / (
 
 # x**y = 2**(y * log2|x|) with the logarithm and the product in two floats each: s + t = f / (2 + f),
 # log2(1 + f) = 2 / ln 2 * atanh(s + t). ``short`` factors make the leading products exact.
-# The shortcut, where fma rounds once, is for what is neither special nor far from 1: its residuals are exact by fma.
+# The shortcut, for a correctly rounded fma, covers results that are neither special nor far from 1; the residuals are
+# exact by fma.
 add("pow", "x y", "f", "power", double="pow", accuracy=8.0,
     shortcut=(f"(x >= {_LEAST_NORMAL}) & (x < inf) & (abs(y) * (abs(exponent(x)) + 1.0) < 126.0)", f"""
     e = exponent(x)
@@ -191,7 +192,7 @@ add("pow", "x y", "f", "power", double="pow", accuracy=8.0,
     """)  # fmt: skip
 
 add("tanh", "x", "f", "tanh", double="tanh", accuracy=4.0, derivative=("t = tanh(x)\ng * (1.0 - t * t)",),
-    # expm1(2 |x|) over itself and 2; 2**n is 1 with n added to its exponent
+    # expm1(2 |x|) / (expm1(2 |x|) + 2); 2**n is 1 with n added to its exponent
     definition=f"""
     d = 2.0 * abs(x)
     y = where(d > 20.0, 20.0, d)
@@ -201,7 +202,7 @@ add("tanh", "x", "f", "tanh", double="tanh", accuracy=4.0, derivative=("t = tanh
     copysign(quotient(t, t + 2.0), x)
     """)  # fmt: skip
 
-# e = exp(|x|) / 2, which is finite where the results are.
+# e = exp(|x|) / 2, which is finite where the result is.
 _HALF_EXP = f"""a = abs(x)
     y = where(a > 91.0, 91.0, a)
     {_reduced("y")}

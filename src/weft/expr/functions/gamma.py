@@ -1,9 +1,9 @@
 """The logarithm of the gamma function, its derivatives, and the Hurwitz zeta function.
 
-Near 1 and 2, where ``lgamma`` is 0, it is t * Q(t) of the exact difference t; far out it is Stirling's series. The
-coefficients are made as in ``exponential``. The derivatives are sums of a few terms and an asymptotic series in what
-follows them (Abramowitz and Stegun 6.3.18, 6.4.12; Johansson, *Rigorous high-precision computation of the Hurwitz zeta
-function*, 2014, section 2, for the Euler-Maclaurin form).
+Near its zeros 1 and 2 ``lgamma`` is t * Q(t) of the exact difference t; for large arguments it is Stirling's series.
+The coefficients are computed as in ``exponential``. The derivatives are sums of a few terms and an asymptotic series
+for the remaining terms (Abramowitz and Stegun 6.3.18, 6.4.12; Johansson, *Rigorous high-precision computation of the
+Hurwitz zeta function*, 2014, section 2, for the Euler-Maclaurin form).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _zeta(s: Any, q: Any) -> Any:
     below = _hurwitz(s, rest) + numpy.where(s % 2 == 0, more, -more)
     below = numpy.where(q == numpy.floor(q), numpy.inf, numpy.where(s == numpy.floor(s), below, numpy.nan))
     found = numpy.where(q > 0, _hurwitz(s, q), numpy.where(q <= 0, below, numpy.nan))
-    found = numpy.where(q == numpy.inf, numpy.nan, found)  # as PyTorch has it
+    found = numpy.where(q == numpy.inf, numpy.nan, found)  # as in PyTorch
     return numpy.where(s > 1, found, numpy.where(s == 1, numpy.inf, numpy.nan))
 
 
@@ -88,7 +88,7 @@ def _trigamma(x: Any) -> Any:
     return numpy.where(numpy.isinf(x), numpy.where(x > 0, 0, numpy.nan), _zeta(2.0, x))
 
 
-# With t in [-1/2, 1/2]: lgamma(2 + t) = t * Q(t), and lgamma(n + t) is that plus or less the logarithm of a product.
+# With t in [-1/2, 1/2]: lgamma(2 + t) = t * Q(t), and lgamma(n + t) is that plus or minus the logarithm of a product.
 # Below -1/2: lgamma(-a) = log(pi / (a * |sin(pi * a)|)) - lgamma(a).
 add("lgamma", "x", "f", _lgamma, double="lgamma", accuracy=8.0, derivative=("g * digamma(x)",),
     definition=f"""
@@ -137,7 +137,7 @@ add("trigamma", "x", "f", _trigamma, derivative=("-2.0 * g * zeta(x - x + 3.0, x
 
 
 def _euler_maclaurin(steps: int, terms: int) -> str:
-    """The sum of ``(q + k)**-s``: some terms, the integral over the rest, and the corrections."""
+    """Return the sum of ``(q + k)**-s``: ``steps`` terms, the integral over the rest, and ``terms`` corrections."""
     rest = repr(_ZETA[terms - 1])
     for k in range(terms - 2, -1, -1):
         rest = f"({_ZETA[k]!r} + ((s + {2.0 * k + 1}) * (s + {2.0 * k + 2}) * j) * {rest})"
@@ -151,7 +151,7 @@ def _euler_maclaurin(steps: int, terms: int) -> str:
     """
 
 
-# Of q above 0. Below 0 and for whole s, the terms on either side of 0 are two sums of the same kind.
+# ``hurwitz`` is for q > 0. For q < 0 and whole s, ``zeta`` splits the sum at 0 into two sums of this kind.
 add("hurwitz", "s q", "f", _hurwitz, derivative=(None, "-(g * s) * zeta(s + 1.0, q)"),
     definition={"f": _euler_maclaurin(4, 6), "float64": _euler_maclaurin(8, 9)})  # fmt: skip
 add("zeta", "s q", "f", _zeta, derivative=(None, "-(g * s) * zeta(s + 1.0, q)"),

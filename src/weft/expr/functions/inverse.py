@@ -1,7 +1,7 @@
 """Inverse trigonometric and hyperbolic functions, and ``hypot``.
 
-The coefficients of ``atan`` and ``asin`` are made as in ``exponential``; the other functions are arranged around
-these, ``log1p`` and ``sqrt`` so that nothing cancels and nothing overflows on the way.
+The coefficients of ``atan`` and ``asin`` are computed as in ``exponential``. The other functions use these, ``log1p``
+and ``sqrt``, in forms without cancellation and intermediate overflow.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _ASIN = (
     0.042158305644989014,
 )
 
-_HALF_PI, _HALF_PI_LOW = 1.5707963705062866, -4.371139000186241e-08  # float32 pi / 2, and what it lacks
+_HALF_PI, _HALF_PI_LOW = (
+    1.5707963705062866,
+    -4.371139000186241e-08,
+)  # pi / 2 in float32, and its rounding error
 
 
 def _asin_ratio(z: Any) -> Any:
@@ -57,7 +60,7 @@ add("atan", "x", "f", "arctan", double="atan", accuracy=4.0, derivative=("g / fm
     turned = quarters * {_HALF_PI} + (near + quarters * {_HALF_PI_LOW})
     copysign(where(middle, turned, near), x)
     """)  # fmt: skip
-# From the octant of (|x|, |y|), where the quotient is at most 1, to the circle.
+# The angle in the octant of (|x|, |y|), where the quotient is at most 1, is mapped to the whole circle.
 add("atan2", "y x", "f", "arctan2", double="atan2", accuracy=4.0,
     derivative=("r = hypot(y, x)\ng * ((x / r) / r)", "r = hypot(y, x)\n-(g * ((y / r) / r))"),
     definition=f"""
@@ -93,7 +96,7 @@ add("acos", "x", "f", "arccos", double="acos", accuracy=4.0,
     where(a <= 1, where(far, where(x < 0, back, 2.0 * near), flat), nan)
     """)  # fmt: skip
 
-# Beyond 4096, 1 / (4 * x * x) no longer shows in log(2 * x).
+# Beyond 4096, the term 1 / (4 * x * x) is below the rounding error of log(2 * x).
 add("asinh", "x", "f", "arcsinh", double="asinh", accuracy=4.0, derivative=("g / hypot(x, where(x == x, 1.0, x))",),
     definition="""
     a = abs(x)

@@ -1,4 +1,4 @@
-"""Functions that targets have themselves: arithmetic, comparison, logic, rounding, bit patterns, choices."""
+"""Primitive functions, which targets have built in: arithmetic, comparison, logic, rounding, bit patterns, choices."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ add("sub", "x y", "fiu", "subtract", wgsl="({0} - {1})", derivative=("g", "-g"),
     llvm=each("fsub contract {T} {0}, {1}", "sub {T} {0}, {1}"))  # fmt: skip
 add("mul", "x y", "fiu", "multiply", wgsl="({0} * {1})", derivative=("g * y", "g * x"),
     llvm=each("fmul contract {T} {0}, {1}", "mul {T} {0}, {1}"))  # fmt: skip
-# WGSL lets a driver multiply by the reciprocal, 2.5 units off, and 0 where it would be denormal: beyond 2**126.
-# ``quotient`` is that, for definitions that need no more. ``div`` brings large divisors nearer, and adds what the
-# quotient leaves of the dividend (Markstein 1990), where neither is so small that the rest would be denormal.
+# WGSL lets a driver multiply by the reciprocal, with an error of 2.5 units, and 0 where the reciprocal is denormal:
+# beyond 2**126. ``quotient`` is this operation, for definitions that need no more. ``div`` scales large divisors down,
+# and corrects the quotient by its residual (Markstein 1990), unless the residual could be denormal.
 add("quotient", "x y", "f", "divide", wgsl="({0} / {1})", derivative=("g / y", "-g * (x / y) / y"),
     llvm=each("fdiv contract {T} {0}, {1}"))  # fmt: skip
 add("div", "x y", "f", "divide", derivative=("g / y", "-g * (x / y) / y"),
@@ -48,8 +48,8 @@ def _truncated_quotient(x: Any, y: Any) -> Any:
     return numpy.floor_divide(x - numpy.fmod(x, y), y)
 
 
-# Integer division that truncates, as processors do it. The divisor is not 0, and not -1 under the least integer:
-# element indices and sizes. ``floordiv`` and ``mod`` are the guarded forms, for the users' values.
+# Truncating integer division, as processors implement it, for element indices and sizes: the divisor must not be 0, nor
+# -1 for the least integer. ``floordiv`` and ``mod`` are the guarded forms, for users' values.
 add("idiv", "x y", "iu", _truncated_quotient, wgsl="({0} / {1})",
     llvm=each("", "sdiv {T} {0}, {1}", "udiv {T} {0}, {1}"))  # fmt: skip
 add("irem", "x y", "iu", "fmod", wgsl="({0} % {1})",
@@ -69,7 +69,7 @@ for _name, _sign, _numpy, _float, _int, _uint in (
     )  # fmt: skip
 for _name, _sign in (("and", "&"), ("or", "|"), ("xor", "^")):
     _template = f"{_name} {{T}} {{0}}, {{1}}"
-    # WGSL has no ^ on bool; != is the same there, and the renderer takes the template of the kind
+    # WGSL has no ^ for bool; the renderer has a template with !=, which is equivalent
     add(_name, "x y", "iub", f"bitwise_{_name}", wgsl=f"({{0}} {_sign} {{1}})", derivative=("", ""),
         llvm=each("", _template, _template, _template))  # fmt: skip
 add("not", "x", "iub", "invert", wgsl="(~{0})", derivative=("",),
@@ -90,7 +90,7 @@ add("copysign", "x y", "f", "copysign", llvm=intrinsic("copysign", 2),
     definition="from_bits((bits(x) & 0x7fffffff) | (bits(y) & 0x80000000))",
     derivative=("g * sign(x) * copysign(1.0, y)", ""))  # fmt: skip
 
-# Special values and choices, written so that NaN survives (WGSL's own min, max and sign may lose it).
+# Special values and choices, defined so that NaN propagates (WGSL's own min, max and sign may drop it).
 add("isnan", "x", "f", "isnan", result="bool", derivative=("",), llvm={"f": "fcmp uno {T} {0}, {0}"},
     definition="(bits(x) & 0x7fffffff) > 0x7f800000")  # fmt: skip
 add("isinf", "x", "f", "isinf", result="bool", derivative=("",), definition="abs(x) == inf")
@@ -99,7 +99,7 @@ add("maximum", "x y", "fiu", "maximum", llvm={"f": "call nsz {T} @llvm.maximum.{
     definition="where((x > y) | (x != x), x, y)",
     derivative=("where(x < y, 0.0, where(x == y, 0.5 * g, g))",
                 "where(y < x, 0.0, where(x == y, 0.5 * g, g))"))  # fmt: skip
-# The larger of two; where one is NaN, either: a single instruction.
+# The larger of two numbers, in a single instruction; with a NaN operand, either operand.
 add("larger", "x y", "f", "fmax", wgsl="max({0}, {1})", definition="where(x > y, x, y)",
     derivative=("where(x > y, g, 0.0)", "where(x > y, 0.0, g)"))  # fmt: skip
 add("minimum", "x y", "fiu", "minimum", llvm={"f": "call nsz {T} @llvm.minimum.{S}({T} {0}, {T} {1})"},

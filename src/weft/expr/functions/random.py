@@ -1,7 +1,7 @@
 """Counter-based random numbers: Philox 4x32-10 (Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, 2011).
 
-A number depends only on its counter and key, so any device computes any element on its own. The counter is
-(low, high, 0, 0): one step gives four 32-bit words, of which the functions below take the first two.
+A number depends only on its counter and key, so every device computes each element independently. The counter is
+(low, high, 0, 0). A step returns four 32-bit words, of which the functions below use the first two.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ add("mulhi", "x y", "u", lambda x, y: (x.astype("uint64") * y) >> 32,  # the hig
 
 
 def _philox(word: int) -> str:
-    """Ten rounds over (c0, c1, c2, c3), key (k0, k1), ending in one word of the result."""
+    """Return the definition of ten rounds over (c0, c1, c2, c3) with key (k0, k1): word ``word`` of the result."""
     lines = [
         "c0 = counter_low",
         "c1 = counter_high",
@@ -48,7 +48,7 @@ def _philox(word: int) -> str:
 
 
 def philox(counter: tuple[Any, Any, Any, Any], key: tuple[Any, Any]) -> tuple[Any, Any, Any, Any]:
-    """Philox 4x32-10 on Python integers or NumPy uint64 arrays of 32-bit values: the reference."""
+    """Return Philox 4x32-10 of Python integers or NumPy uint64 arrays of 32-bit values: the reference."""
     (c0, c1, c2, c3), (k0, k1) = counter, key
     mask = 0xFFFFFFFF
     for _ in range(_ROUNDS):
@@ -94,7 +94,7 @@ add(
 add("uniform", _PARAMETERS, "u", _uniform, result="float32", derivative=_NONE,  # in [0, 1), multiples of 2**-24
     definition=f"float32(random_bits{_CALL} >> 8) * {2.0**-24!r}")  # fmt: skip
 add("normal", _PARAMETERS, "u", _normal, result="float32", derivative=_NONE, accuracy=8.0,
-    # Box and Muller; the radius is of a number in (0, 1], so its logarithm is finite
+    # Box-Muller; the radius is computed from a number in (0, 1], whose logarithm is finite
     definition=f"""
     radius = sqrt(-2.0 * log((float32(random_bits{_CALL} >> 8) + 1.0) * {2.0**-24!r}))
     radius * cos(float32(random_bits2{_CALL} >> 8) * {2.0**-24 * 6.283185307179586!r})

@@ -1,4 +1,4 @@
-"""The error function and its complement; the coefficients are made as in ``exponential``."""
+"""The error function and its complement; the coefficients are computed as in ``exponential``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ add("erf", "x", "f", _by_python("erf"), double="erf", accuracy=4.0,
     far = 1.0 - exp(-({horner("a", *_ERF_FAR)}))
     where(abs(x) < 0.921875, near, copysign(far, x))
     """)  # fmt: skip
-# Far out, erfc(z) = exp(-z * z) * erfcx(z), where s * s is exact for the short s: -z * z = -s * s + (s - z) * (s + z).
+# For large z, erfc(z) = exp(-z * z) * erfcx(z), with -z * z = -s * s + (s - z) * (s + z); s has few bits, so that s * s
+# is exact.
 add("erfc", "x", "f", _by_python("erfc"), double="erfc", accuracy=8.0,
     derivative=("-(g * (1.1283791670955126 * exp(-(x * x))))",),
     definition=f"""

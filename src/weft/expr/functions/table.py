@@ -1,8 +1,8 @@
-"""The form of the function table: a row, how rows are added, and the type of a call.
+"""The form of the function table: its rows, functions that add rows, and the result type of a call.
 
-A *primitive* has a WGSL and an LLVM column. A *defined* function has a definition instead, itself an
-expression, so that every target computes the same polynomial: drivers' own ``log`` and ``tanh`` are thousands
-of units in the last place off. float64, which only ``cpu`` has, takes ``double``: the C library's function.
+A *primitive* function has a WGSL and an LLVM column. A *defined* function has a definition instead, an expression, so
+that every target computes the same polynomial: drivers' own ``log`` and ``tanh`` have errors of thousands of units in
+the last place. For float64, which only ``cpu`` has, ``double`` names the C library's function.
 """
 
 from __future__ import annotations
@@ -20,21 +20,27 @@ from weft.errors import ExpressionError
 class Function:
     """A row of the table.
 
-    ``kinds``: letters of the argument kinds taken (``f``loat, ``i``nt, ``u``int, ``b``ool); ``result``: ``"same"``
-    as the arguments, or a type's name. ``wgsl``: a template of ``{0} {1} …`` (arguments), ``{T}`` (type) and ``{W}``
-    (what tells helpers of several elements apart; helpers are declared by ``expr.wgsl_helpers``).
-    ``llvm``: kind letter to template, with ``{T}`` the argument type and ``{S}`` its intrinsic suffix.
-    ``numpy``: the reference on arrays, or the name of a NumPy function.
-
-    ``definition`` and ``derivative`` are expressions over the parameters; derivatives also over ``g``, the value
-    that flows back. A definition that differs by type is a mapping from kind letters, and from a type's name where
-    one type of a kind differs. ``wide`` is a definition for targets that have 64-bit integers. ``shortcut`` is a
-    condition and a value: what targets whose ``fma`` rounds once compute of float32 where the condition holds, instead
-    of the definition. An empty derivative passes nothing on; where it is missing or ``None``, a definition without
-    ``double`` is differentiated, and anything else is an error.
-    ``provided`` functions of float32 are called by name in LLVM IR: the device's compiler writes them by what the
-    processor has. ``single`` functions work on float32's bits and take no float64. ``accuracy`` is the largest error in
-    float32 units in the last place, over the range that the tests state.
+    Attributes:
+        name: The function's name.
+        parameters: The names of its parameters.
+        kinds: The letters of accepted argument kinds: ``f``loat, ``i``nt, ``u``int, ``b``ool.
+        reference: The reference on NumPy arrays, or the name of a NumPy function.
+        wgsl: A template with ``{0} {1} …`` (arguments), ``{T}`` (type) and ``{W}`` (the suffix of vector helpers, which
+            ``expr.wgsl_helpers`` declares).
+        llvm: Templates by kind letter, with ``{T}`` for the argument type and ``{S}`` for its intrinsic suffix.
+        definition: An expression over the parameters; where it differs by type, a mapping from kind letters, and from
+            type names where a type differs from its kind.
+        wide: A definition for targets with 64-bit integers.
+        shortcut: A condition and a value that replaces the definition for float32 where the condition holds, on
+            targets with a correctly rounded ``fma``.
+        double: The C library's function for float64.
+        derivative: For each parameter an expression over the parameters and the adjoint ``g``; empty for the derivative
+            0. Where it is missing, a definition without ``double`` is differentiated; other functions raise an error.
+        result: ``"same"`` as the arguments, or a type's name.
+        single: Whether the function works on the bits of float32 and accepts no float64.
+        provided: Whether LLVM IR calls the function for float32 by name, so that the device's compiler defines it
+            according to the processor's features.
+        accuracy: The largest error, in float32 units in the last place, over the range that the tests state.
     """
 
     name: str
@@ -65,7 +71,7 @@ class Function:
 
 
 def result_dtype(function: Function, given: tuple[DType, ...]) -> DType:
-    """The type of the function's value; ``ExpressionError`` for argument types that it does not take."""
+    """Return the type of the function's value; raises ``ExpressionError`` for argument types not accepted."""
     first = given[0]
     if function.name == "where":
         if first is not dtypes.bool_ or given[1] is not given[2]:
@@ -74,7 +80,7 @@ def result_dtype(function: Function, given: tuple[DType, ...]) -> DType:
     for dtype in given:
         if dtype is not first:
             raise ExpressionError(
-                f"{function.name}: types ({_names(given)}) given, expected equal ones; cast them"
+                f"{function.name}: types ({_names(given)}) given, expected equal types; cast them"
             )
     if first.kind[0] not in function.kinds:
         kinds = " or ".join(_KINDS[letter] for letter in function.kinds)
@@ -94,31 +100,31 @@ FUNCTIONS: dict[str, Function] = {}
 
 
 def add(name: str, parameters: str, kinds: str, reference: str | Callable[..., Any], **columns: Any) -> None:
-    """Put a row into the table."""
+    """Add a row to the table."""
     FUNCTIONS[name] = Function(name, tuple(parameters.split()), kinds, reference, **columns)
 
 
 def piece(
     name: str, parameters: str, reference: str | Callable[..., Any], definition: str, provided: bool = False
 ) -> None:
-    """Put a row into the table that only definitions use: for float32, on the range that they keep to."""
+    """Add a row that only definitions use: for float32, on a limited range of arguments."""
     add(name, parameters, "f", reference, definition=definition, single=True, provided=provided)
 
 
 def each(float_: str = "", int_: str = "", uint: str = "", bool_: str = "") -> dict[str, str]:
-    """An LLVM column by kind; unsigned integers take the signed template where they have none."""
+    """Return an LLVM column by kind; unsigned integers use the signed template where they have none."""
     named = {"f": float_, "i": int_, "u": uint or int_, "b": bool_}
     return {kind: template for kind, template in named.items() if template}
 
 
 def intrinsic(name: str, arity: int = 1) -> dict[str, str]:
-    """An LLVM column that calls a floating-point intrinsic."""
+    """Return an LLVM column that calls a floating point intrinsic."""
     args = ", ".join(f"{{T}} {{{i}}}" for i in range(arity))
     return {"f": f"call {{T}} @llvm.{name}.{{S}}({args})"}
 
 
 def horner(variable: str, *coefficients: float) -> str:
-    """The polynomial with these coefficients, lowest power first, as nested multiply-adds.
+    """Return the polynomial with these coefficients, lowest power first, as nested multiply-adds.
 
     >>> horner("x", 1.0, 2.0, 3.0)
     'fma(fma(3.0, x, 2.0), x, 1.0)'

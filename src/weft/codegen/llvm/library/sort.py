@@ -142,7 +142,7 @@ def _digit(lines: FunctionWriter, key: str, byte: int) -> str:
 
 
 def _radix(lines: FunctionWriter, counts: str, state: list[str], size: int) -> None:
-    """Write the radix sort: a pass counts the digits of all bytes; then each byte takes a pass, except constant bytes."""
+    """Write the radix sort: a pass counts the digits of all bytes; then each byte, unless constant, takes a pass."""
     with lines.loop("0", str(256 * size)) as i:
         store(lines, counts, i, "0")
     keys = lines.let(f"load ptr, ptr {state[1]}, align 8")

@@ -176,7 +176,7 @@ class _Writer(Routine):
         return rows
 
     def _phase_rows(self) -> list[tuple[str, str]]:
-        """Return for each pair of phases (a, 0), (a, 1) of the lanes its row's address, and whether the row is inside."""
+        """Return for each pair of phases (a, 0), (a, 1) of the lanes its row's address, and whether it is inside."""
         rows = []
         for pair in range(LANES // 2):
             self.names(**{f"y{pair}": f"2 * (top + i) + {pair % 2} - pad_h"})
