@@ -69,8 +69,8 @@ def optimizer() -> Any:
 
 
 def schedulers() -> Any:
-    one = optimizer()
-    return [wf.optim.lr_scheduler.StepLR(one, 2), wf.optim.lr_scheduler.ConstantLR(one, 0.5)]
+    shared = optimizer()
+    return [wf.optim.lr_scheduler.StepLR(shared, 2), wf.optim.lr_scheduler.ConstantLR(shared, 0.5)]
 
 
 VALUES: dict[str, Callable[[], Any]] = {

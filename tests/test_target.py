@@ -80,16 +80,16 @@ def test_a_profile_is_a_value_with_its_limits_and_choices() -> None:
     assert replace(GPU, choices={"matmul": ("large", 1)}) != GPU
     assert replace(GPU, features=frozenset()) != GPU
     limits = {"b": 2, "max-immediate-size": 128}
-    one = replace(GPU, limits=limits)
+    profile = replace(GPU, limits=limits)
     other = replace(GPU, limits=dict(reversed(limits.items())))
-    assert one == other and hash(one) == hash(other), "the order of a table says nothing"
+    assert profile == other and hash(profile) == hash(other), "the order of a table does not matter"
     limits["b"] = 3
-    assert one == other, "a profile keeps its own copy"
-    assert pickle.loads(pickle.dumps(one)) == one and hash(copy.deepcopy(one)) == hash(one)
+    assert profile == other, "a profile keeps its own copy"
+    assert pickle.loads(pickle.dumps(profile)) == profile and hash(copy.deepcopy(profile)) == hash(profile)
 
 
 def test_kernels_are_kept_by_limits_and_choices() -> None:
-    """A kernel for a large GPU is not given to a small one that differs only in its limits."""
+    """A kernel for a large GPU is not reused for a small GPU that differs only in its limits."""
     builder = Builder("copy")
     (index,) = builder.axes((64,))
     operands = [Operand(at, dtypes.float32, (64,), (1,), at) for at in range(2)]
@@ -120,7 +120,7 @@ def _caches() -> dict[str, Any]:
 
 
 def test_no_cache_reads_a_profile_that_it_is_not_keyed_by() -> None:
-    """Functions that keep results take a profile as an argument, or know nothing of one."""
+    """Functions with a cache take a profile as an argument, or do not depend on a profile."""
     read = {
         name: function for name, function in _caches().items()
         if re.search(r"profile|limits|choices", inspect.getsource(function.__wrapped__))

@@ -291,7 +291,7 @@ ILL_FORMED = {
     ),
     "computed types": (
         kernel(parts=part_of(cast(-cast(variable("i", dtypes.int64), dtypes.float16), dtypes.float32))),
-        "has type float16, expected one that values are computed in",
+        "has type float16, expected a type of arithmetic",
     ),
     "library kernels": (Library("nothing", (dtypes.float32,)), "library kernel 'nothing' has no template in llvm; loaded so far: "),
     "matmul types": (Library("matmul", (dtypes.float16,) * 3), r"types \(float16, float16, float16\) given"),

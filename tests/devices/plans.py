@@ -1,4 +1,4 @@
-"""Plans written by hand, of kernels that the generators make for whichever device runs them."""
+"""Hand-written plans, with kernels that are generated for the device under test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POINT = variable("i0_0", INDEX)
 
 
 def made(kernel: Kernel, profile: TargetProfile) -> KernelSpec:
-    """The kernel as plans use it."""
+    """Generate a kernel in the form that plans need."""
     spec = generate(kernel, profile)
     return spec if profile.dialect == "llvm" else shared_bindings(spec)
 
@@ -33,7 +33,7 @@ def pointwise(
     shift: str = "0",
     dtype: DType = dtypes.float32,
 ) -> KernelSpec:
-    """``out[i + shift] = text`` for ``n`` elements; ``names`` are read at ``i``, ``parameters`` are integers."""
+    """Return the kernel ``out[i + shift] = text`` over ``n`` elements of the buffers ``names``, integer ``parameters``."""
     types = dict.fromkeys(names, dtype) | dict.fromkeys(parameters, dtypes.int64)
     loads: dict[Expr, Expr] = {variable(name, dtype): load(name, POINT, dtype) for name in names}
     index = parse(f"i0_0 + {shift}", {"i0_0": INDEX} | dict.fromkeys(parameters, dtypes.int64))
@@ -45,7 +45,7 @@ def pointwise(
 
 
 def accumulate(profile: TargetProfile, n: int) -> KernelSpec:
-    """``s[i] += a[i]``: a state in place."""
+    """Return the kernel ``s[i] += a[i]``, which updates a state in place."""
     value = load("s", POINT, dtypes.float32) + load("a", POINT, dtypes.float32)
     part = Part((Axis(POINT, const(n, INDEX)),), (Store("s", POINT, value),))
     buffers = (Buffer("a", dtypes.float32), Buffer("s", dtypes.float32, "read_write"))
@@ -53,7 +53,7 @@ def accumulate(profile: TargetProfile, n: int) -> KernelSpec:
 
 
 def checked(profile: TargetProfile, n: int, most: int) -> KernelSpec:
-    """``out[i] = a[i] + 1``; an int32 ``a[i]`` of ``most`` or more is reported."""
+    """Return the kernel ``out[i] = a[i] + 1`` over int32, which reports an ``a[i]`` of ``most`` or more."""
     value = load("a", POINT, dtypes.int32)
     wide = variable("v", INDEX)
     valid = substitute(parse(f"v < {most}", {"v": INDEX}), {wide: cast(value, INDEX)})
@@ -67,12 +67,12 @@ def checked(profile: TargetProfile, n: int, most: int) -> KernelSpec:
 
 
 def at(space: Space, index: int, size: int, offset: int = 0) -> Place:
-    """A place, its size first."""
+    """Return a place; its offset is the last argument."""
     return Place(space, index, offset, size)
 
 
 def chain(device: Device, count: int, n: int = 16) -> Plan:
-    """``count`` kernels one after another through two slots of an arena: input, output, both of ``n`` float32."""
+    """Return a plan of ``count`` successive kernels with two arena slots; input and output have ``n`` float32."""
     spec = pointwise(device.profile, "a * 2.0 - 1.0", n)
     size = 4 * n
     slot = -(-size // 256) * 256
@@ -86,12 +86,12 @@ def chain(device: Device, count: int, n: int = 16) -> Plan:
 
 
 def upload(device: Device, array: numpy.ndarray) -> Storage:
-    """A storage with the array's bytes."""
+    """Return a new storage with the array's bytes."""
     storage = device.allocate(array.nbytes)
     device.write(storage, memoryview(numpy.ascontiguousarray(array)).cast("B"))
     return storage
 
 
 def download(device: Device, storage: Storage, dtype: str = "float32") -> numpy.ndarray:
-    """The storage as an array."""
+    """Return the storage's contents as an array."""
     return numpy.frombuffer(device.read(storage, 0, storage.size), dtype)

@@ -1,4 +1,4 @@
-"""The ``cpu`` device: memory, hand-written kernels, threads, errors, and what is left after them."""
+"""The ``cpu`` device: memory, hand-written kernels, threads, errors, and the device's state after errors."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ done:
 
 
 def scale(body: str = BODY, **changes: Any) -> KernelSpec:
-    """``y = x * factor`` over ``n`` doubles, 100 of which are worth a thread."""
+    """Return the kernel ``y = x * factor`` over ``n`` doubles, with a thread for each 100."""
     fields: dict[str, Any] = {
         "name": "scale", "language": "llvm",
         "parameters": (Parameter("n", dtypes.int64), Parameter("factor", dtypes.float64)),
@@ -141,12 +141,12 @@ def test_adopted_memory_is_the_arrays_own(cpu_device: CpuDevice) -> None:
     assert array.tolist() == [0, 4, 8, 12, 16, 20]
     holders = sys.getrefcount(array)
     storage.dispose()
-    assert sys.getrefcount(array) < holders  # let go, and never handed to anybody else
+    assert sys.getrefcount(array) < holders  # released, and not reused by the pool
     assert cpu_device.allocate(48).buffer.handle.address != array.ctypes.data
     assert cpu_device.memory_stats().in_use == 48
 
 
-def test_adopting_refuses_what_it_cannot_share(cpu_device: CpuDevice) -> None:
+def test_arrays_that_cannot_be_adopted_are_refused(cpu_device: CpuDevice) -> None:
     with pytest.raises(ArgumentError, match=r"strides \(16,\), expected contiguous and aligned; copy it"):
         cpu_device.adopt(numpy.zeros(10)[::2])
     with pytest.raises(ArgumentError, match="expected contiguous and aligned"):
@@ -185,7 +185,7 @@ def test_the_limit_is_named_when_it_is_reached(monkeypatch: pytest.MonkeyPatch) 
     device.allocate(60_000)
 
 
-def test_what_no_machine_has_is_out_of_memory(cpu_device: CpuDevice) -> None:
+def test_an_impossible_size_is_out_of_memory(cpu_device: CpuDevice) -> None:
     with pytest.raises(OutOfMemoryError, match="were asked for"):
         cpu_device.allocate(1 << 60)
     assert cpu_device.memory_stats().in_use == 0
@@ -339,7 +339,7 @@ def test_a_disposed_device_says_so(cpu_device: CpuDevice) -> None:
 
 
 def run_apart(script: str, **environment: str) -> str:
-    """What a script prints in an interpreter of its own."""
+    """Run a script in a new interpreter; return its output."""
     import os
 
     done = subprocess.run(
@@ -392,7 +392,7 @@ def test_threads_are_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def entry_of(piece: Callable[[int, int], None]) -> Any:
-    """A Python function where a kernel's compiled entry is expected."""
+    """Return a Python function with the C type of a kernel's entry."""
     kind = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)
     return kind(lambda buffers, parameters, low, high: piece(low, high))
 
@@ -446,7 +446,7 @@ def test_compiled_code_starts_jobs() -> None:
 
 
 def test_jobs_after_every_kind_of_pause_are_complete() -> None:
-    """A worker watches, falls asleep, or is on its way to sleep when the next job comes: none is lost or done twice."""
+    """No job is lost or done twice, whether a worker busy-waits, falls asleep or sleeps when it starts."""
     device = CpuDevice(3)
     size = 3000
     x, y = filled(device, numpy.arange(float(size))), filled(device, numpy.zeros(size))
@@ -456,38 +456,38 @@ def test_jobs_after_every_kind_of_pause_are_complete() -> None:
         start = time.perf_counter()
         while (
             time.perf_counter() - start < turn % 40 * 4e-6
-        ):  # up to 160 microseconds: around what is watched
+        ):  # up to 160 microseconds: around the busy-waiting time
             pass
     device.dispose()
 
 
 def test_both_threads_are_at_work_and_from_one_job_at_a_time() -> None:
-    """Two sides of a job meet; a job from inside a job, and one from another thread, are done by who asks."""
-    workers, meeting = Workers(2), threading.Barrier(2, timeout=20)
+    """Both threads run a job together; a nested job, and a second thread's job, run on their callers alone."""
+    workers, barrier = Workers(2), threading.Barrier(2, timeout=20)
     inner: list[tuple[str, int]] = []
 
     def piece(low: int, high: int) -> None:
         if low in (0, 4):  # the first of each thread's part
-            meeting.wait()
+            barrier.wait()
         name = threading.current_thread().name
         workers.run(entry_of(lambda low, high: inner.append((name, low))), b"", b"", 4, 4)
         assert inner[-1][0] == threading.current_thread().name
 
     workers.run(entry_of(piece), b"", b"", 8, 8)
     assert len(inner) == 8 * 4
-    assert not meeting.broken
+    assert not barrier.broken
     assert {name for name, _ in inner} == {threading.current_thread().name, inner_worker(inner)}
     workers.stop()
 
 
 def inner_worker(seen: list[tuple[str, int]]) -> str:
-    """The thread that is not the caller's."""
+    """Return the name of the thread that is not the caller."""
     (name,) = {name for name, _ in seen} - {threading.current_thread().name}
     return name
 
 
 def test_idle_workers_sleep() -> None:
-    """A worker watches for the next job for some microseconds only."""
+    """A worker busy-waits for the next job for some microseconds only."""
     device = CpuDevice(2)
     x, y = filled(device, numpy.ones(1000)), filled(device, numpy.zeros(1000))
     device.dispatch_kernel(SCALE, [x, y], [1000, 2.0])
@@ -498,7 +498,7 @@ def test_idle_workers_sleep() -> None:
 
 
 def test_first_jobs_of_many_threads_at_once() -> None:
-    """What the first of them compiles is the one that all use."""
+    """All threads use the functions that the first of them compiled."""
     printed = run_apart(f"""
         import sys, threading, numpy
         sys.path.insert(0, {str(pathlib.Path(__file__).parents[2])!r})

@@ -1,4 +1,4 @@
-"""Compiled kernels on disk: found again, rebuilt when damaged, bounded, private."""
+"""The disk cache of compiled kernels: hits, damaged entries, the size limit, privacy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ print(len(calls))
 
 
 def run(directory: Path, **environment: str) -> int:
-    """How many modules a process compiles that uses the cache in a directory."""
+    """Run a process with the cache in a directory; return the number of modules that it compiles."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False,
         env=os.environ | {"WEFT_CACHE_DIR": str(directory), "WEFT_CACHE": "1"} | environment,
@@ -42,7 +42,7 @@ def test_a_second_process_compiles_less(tmp_path: Path) -> None:
     first = run(tmp_path)
     entries = list((tmp_path / "cpu").glob("*.weftobj"))
     assert first >= len(entries) >= 5
-    support = first - len(entries)  # what is made for this process alone
+    support = first - len(entries)  # modules that are not cached
     assert run(tmp_path) == support
     assert all(entry.stat().st_mode & 0o077 == 0 for entry in entries)
     assert run(tmp_path, WEFT_CACHE="0") == first
@@ -131,7 +131,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX owners and modes")
 
 @pytest.fixture
 def store(tmp_path: Path) -> cache.Cache:
-    """A cache with the entries ``a`` and ``b``, as another process finds it."""
+    """A cache with the entries ``a`` and ``b``, opened anew as by another process."""
     (tmp_path / "cpu").mkdir()
     made = cache.Cache(folders.Folder(tmp_path / "cpu"))
     made.put("a", ENTRY)
@@ -141,7 +141,7 @@ def store(tmp_path: Path) -> cache.Cache:
 
 
 def refused(store: cache.Cache, problem: str) -> None:
-    """The entry is not used, one warning says why, and a new one can be kept in its place."""
+    """Assert that the entry ``a`` is not used, and that a single warning says why."""
     with pytest.warns(RuntimeWarning, match=problem) as caught:
         found = [store.get("a"), store.get("a")]
     assert found == [None, None]
@@ -199,12 +199,12 @@ def test_a_key_that_others_can_read_is_replaced(store: cache.Cache) -> None:
 
 @POSIX
 @pytest.mark.parametrize("mode", [0o777, 0o775])
-def test_folders_are_looked_at_each_time(
+def test_folders_are_checked_at_each_access(
     store: cache.Cache, mode: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folders, "_is_own_group", lambda group: False)
     assert store.get("a") == ENTRY
-    store.directory.parent.chmod(mode)  # the one above, after the first look
+    store.directory.parent.chmod(mode)  # the parent directory, after the first check
     try:
         refused(store, "may be written by others")
         store.put("c", ENTRY)

@@ -1,4 +1,4 @@
-"""What kernels on ``cpu`` leave to the processor: provided functions, the width of vectors, the share of a cache."""
+"""Choices of ``cpu`` that depend on the processor: provided functions, the width of vectors, the share of a cache."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ done:
 
 
 def scaled(x: Any, n: Any, lanes: int, features: str, version: int) -> Any:
-    """The provided function of arrays as a processor with these features gets it."""
+    """Return the provided function of arrays, as compiled for a processor with these features."""
     kind, name = ("float", "f32") if lanes == 1 else (f"<{lanes} x float>", f"v{lanes}f32")
     source = processor.completed(SCALE.format(kind=kind, name=name, lanes=lanes), features, version)
     assert "declare float @weft" not in source

@@ -1,4 +1,4 @@
-"""Replays on ``cpu``: matrix products, threads, what fails in the middle, and the compiled driver's table."""
+"""Replays on ``cpu``: matrix products, threads, failures during a run, and the compiled driver's table."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ pytestmark = pytest.mark.cpu
 
 @pytest.fixture(params=[1, 2])
 def cpu_device(request: pytest.FixtureRequest) -> Iterator[CpuDevice]:
-    """With one thread, and with two."""
+    """A device with one thread, and with two."""
     device = CpuDevice(request.param)
     yield device
     device.dispose()
 
 
 def products(device: CpuDevice, batch: int, size: int) -> Plan:
-    """``batch`` products of square float32 matrices, then the result grows by 1, then another product."""
+    """Return a plan of ``batch`` products of square float32 matrices, an addition of 1, and another product."""
     spec = generate(Library("matmul", (dtypes.float32,) * 3), device.profile)
     square, n = size * size, batch * size * size
     geometry = (
@@ -65,7 +65,7 @@ def products(device: CpuDevice, batch: int, size: int) -> Plan:
 
 @pytest.mark.parametrize(("batch", "size"), [(1, 8), (1, 300), (16, 64), (64, 32)])
 def test_matrix_products(cpu_device: CpuDevice, batch: int, size: int) -> None:
-    """Small ones, a large one by the library's threads, many that are spread over the device's threads."""
+    """Small products, a large product in pieces, and batches that are distributed over the device's threads."""
     source = numpy.random.default_rng(2)
     x, y = (source.standard_normal((batch, size, size)).astype("float32") for _ in range(2))
     given = [upload(cpu_device, x), upload(cpu_device, y)]
@@ -84,7 +84,7 @@ def test_matrix_products(cpu_device: CpuDevice, batch: int, size: int) -> None:
 def test_a_failure_before_the_products_leaves_the_states(
     cpu_device: CpuDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What holds the library on one thread may fail: then nothing runs, and the error arrives."""
+    """Where the switch of the library to one thread fails, no kernel runs, and the error is raised."""
     if blas.find() is None:
         pytest.skip("there is no BLAS here")
     n = 16 * 64 * 64
@@ -109,7 +109,7 @@ def test_a_failure_before_the_products_leaves_the_states(
 
 
 def test_products_leave_the_librarys_threads_as_they_were(cpu_device: CpuDevice) -> None:
-    """Within a run the BLAS stays on the calling threads; afterwards NumPy has its own again, after an error too."""
+    """Within a run the BLAS stays on the calling threads; after it, and after an error, its threads are back."""
     library = blas.find()
     if library is None:
         pytest.skip("there is no BLAS here")
@@ -140,7 +140,7 @@ def test_products_in_pieces_are_right_and_the_same_on_any_number_of_threads(m: i
         sizes = (1, 1, m, n, k, 0, 0, 0, k, 1, 0, 0, 0, n, 1, 0, 0, 0, n, 1)
         places = at("input", 0, a.nbytes), at("input", 1, b.nbytes), at("output", 0, 4 * m * n)
         plan = Plan((Dispatch(spec, places, sizes),), (), (a.nbytes, b.nbytes), (), (4 * m * n,))
-        given = [upload(device, one) for one in (a, b)]
+        given = [upload(device, array) for array in (a, b)]
         found.append(download(device, device.prepare(plan).run(given, [])[0]))
         device.dispose()
     numpy.testing.assert_array_equal(found[0], found[1])

@@ -15,7 +15,7 @@ MIB = 1 << 20
 
 
 class Host:
-    """As much of a device as a pool asks of one; ``broken`` makes native allocation fail that many times."""
+    """The part of a device that a pool needs; ``broken`` is the number of native allocations that fail."""
 
     name = "host"
     alignment = 256
@@ -75,7 +75,7 @@ def test_the_pool_keeps_as_much_as_was_needed_at_once(monkeypatch: pytest.Monkey
     first = [host.pool.allocate(MIB) for _ in range(3)]
     first.clear()
     assert host.pool.stats(0).pooled == 3 * MIB
-    for _ in range(2):  # sizes that are in use now take the place of one that is not
+    for _ in range(2):  # sizes that are in use now replace a size that is not
         for size in (MIB // 2, MIB // 4, MIB // 8):
             host.pool.allocate(size).dispose()
             assert host.pool.stats(0).pooled <= 3 * MIB

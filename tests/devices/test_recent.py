@@ -1,4 +1,4 @@
-"""Devices keep so many compiled kernels and free the others: more kernels than that leave host memory flat."""
+"""Devices keep a limited number of compiled kernels and free the others, so that host memory stays flat."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from weft.kernels.builder import Operand
 LIMIT, COUNT = 24, 120
 
 
-def test_what_is_used_stays() -> None:
+def test_values_in_use_stay() -> None:
     kept: Recent[int, str] = Recent(8)
     for turn in range(100):
         kept.put(turn, str(turn))
@@ -38,7 +38,7 @@ def test_what_is_used_stays() -> None:
     assert kept.get(0) is None
 
 
-def test_what_others_hold_is_found_beyond_the_limit() -> None:
+def test_values_that_are_referenced_are_found_beyond_the_limit() -> None:
     class Value:
         pass
 
@@ -79,7 +79,7 @@ print(*[(after - before) // 100 for before, after in zip(sizes, sizes[1:])])
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory of a process is asked of Linux")
 @pytest.mark.cpu
 def test_memory_levels_over_many_shapes_of_a_jitted_function(tmp_path: Path) -> None:
-    """With kernels from the cache on disk: LLVM's optimiser leaves some 70 KB behind each time that it runs."""
+    """With kernels from the disk cache, since LLVM's optimiser leaks about 70 KB each time that it runs."""
     environment = {**os.environ, "WEFT_CACHE": "1", "WEFT_CACHE_DIR": str(tmp_path / "cache")}
     for _ in range(2):
         done = subprocess.run(
@@ -92,13 +92,13 @@ def test_memory_levels_over_many_shapes_of_a_jitted_function(tmp_path: Path) -> 
 
 
 def resident() -> int:
-    """Bytes of memory that the process holds."""
+    """Return the resident memory of the process, in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096
 
 
 def specs(profile: Any) -> list[Any]:
-    """Kernels that differ in a number: x[i] + number."""
+    """Return kernels that differ in a constant: x[i] + number."""
     from weft.codegen import generate
 
     made = []
@@ -118,9 +118,8 @@ def specs(profile: Any) -> list[Any]:
 def test_more_kernels_than_are_kept(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(cpu_kernels, "KERNELS", LIMIT)
     monkeypatch.setattr(pipelines, "KERNELS", LIMIT)
-    monkeypatch.setattr(
-        compiler, "_disk_cache", lambda: cache.Cache(folders.Folder(tmp_path))
-    )  # what is compiled anew is llvmlite's leak
+    # kernels that are compiled again come from the cache, since llvmlite leaks memory
+    monkeypatch.setattr(compiler, "_disk_cache", lambda: cache.Cache(folders.Folder(tmp_path)))
     monkeypatch.setattr(compiler, "_TOGETHER", 50)
     monkeypatch.setattr(devices, "_devices", {})
     device: Any = devices.open("cpu" if name == "cpu" else ADAPTER)

@@ -1,4 +1,4 @@
-"""Replays on both devices: against the one-by-one form, loops, states, faults, threads, interrupts, memory."""
+"""Replays on both devices, against single dispatches: loops, states, failures, threads, memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIZE = 4 * N
 
 
 def both(device: Device, plan: Plan) -> list[Replay]:
-    """The device's own replay, and the plain one."""
+    """Return the device's own replay, and the reference."""
     return [device.prepare(plan), Replay(device, plan)]
 
 
@@ -48,32 +48,32 @@ def test_a_chain_through_an_arena(device: Device, count: int) -> None:
 
 
 def test_states_are_read_and_written_in_place(device: Device) -> None:
-    """A state grows by an input with each run; an output copies what it was before."""
+    """A state grows by an input with each run; an output is a copy of the state before the run."""
     keep = pointwise(device.profile, "a + 0.0", N)
     steps = (
         Dispatch(keep, (at("state", 0, SIZE), at("output", 0, SIZE))),
         Dispatch(accumulate(device.profile, N), (at("input", 0, SIZE), at("state", 0, SIZE))),
     )
     plan = Plan(steps, (), (SIZE,), (SIZE,), (SIZE,), (0,))
-    one = numpy.arange(N, dtype="float32")
+    values = numpy.arange(N, dtype="float32")
     for replay in both(device, plan):
-        given, state = upload(device, one), upload(device, one * 0)
+        given, state = upload(device, values), upload(device, values * 0)
         version = state.version
         results = [replay.run([given], [state])[0] for _ in range(5)]
         for turn, result in enumerate(results):
-            numpy.testing.assert_array_equal(download(device, result), one * turn)
-        numpy.testing.assert_array_equal(download(device, state), one * 5)
-        assert state.version == version  # who replays counts versions
-        other = upload(device, one + 1)  # another storage takes the state's part
+            numpy.testing.assert_array_equal(download(device, result), values * turn)
+        numpy.testing.assert_array_equal(download(device, state), values * 5)
+        assert state.version == version  # callers of a replay count versions
+        other = upload(device, values + 1)  # another storage as the state
         (result,) = replay.run([given], [other])
-        numpy.testing.assert_array_equal(download(device, result), one + 1)
-        numpy.testing.assert_array_equal(download(device, other), one * 2 + 1)
+        numpy.testing.assert_array_equal(download(device, result), values + 1)
+        numpy.testing.assert_array_equal(download(device, other), values * 2 + 1)
         (result,) = replay.run([given], [state])
-        numpy.testing.assert_array_equal(download(device, result), one * 5)
+        numpy.testing.assert_array_equal(download(device, result), values * 5)
 
 
 def test_storages_in_the_middle_of_a_buffer(device: Device) -> None:
-    """Inputs and states need not begin where their buffers do, and places need not where storages do."""
+    """Storages may begin inside their buffers, and places inside their storages."""
     values = numpy.arange(2 * 64, dtype="float32")
     spare, given, state = device.allocate_together([512, 512, 512])
     device.write(given, memoryview(values).cast("B"))
@@ -94,7 +94,7 @@ def test_storages_in_the_middle_of_a_buffer(device: Device) -> None:
 
 
 def looped(device: Device, outer: int, inner: int) -> Plan:
-    """``outer`` times: ``inner`` rows of the output, then the state grows; rows begin anew with every inner loop."""
+    """Return a plan of nested loops: ``outer`` times, ``inner`` rows of the output are written, then a state grows."""
     row = pointwise(device.profile, "a + float32(k)", N, parameters="k", shift="k * 16")
     grow = accumulate(device.profile, N)
     rows = Loop(
@@ -107,19 +107,19 @@ def looped(device: Device, outer: int, inner: int) -> Plan:
 @pytest.mark.parametrize(("outer", "inner"), [(1, 1), (3, 4), (2, 300), (0, 2)])
 def test_loops_within_loops(device: Device, outer: int, inner: int) -> None:
     plan = looped(device, outer, inner)
-    one = numpy.arange(N, dtype="float32")
+    values = numpy.arange(N, dtype="float32")
     for replay in both(device, plan):
         for _ in range(2):
-            given, state = upload(device, one), upload(device, one * 0)
+            given, state = upload(device, values), upload(device, values * 0)
             (result,) = replay.run([given], [state])
-            numpy.testing.assert_array_equal(download(device, state), one * outer)
+            numpy.testing.assert_array_equal(download(device, state), values * outer)
             if outer:
-                expected = one * (outer - 1) + numpy.arange(inner, dtype="float32")[:, None]
+                expected = values * (outer - 1) + numpy.arange(inner, dtype="float32")[:, None]
                 numpy.testing.assert_array_equal(download(device, result).reshape(inner, N), expected)
 
 
-def test_what_is_computed_is_the_same_every_time(device: Device) -> None:
-    """Large kernels, split over threads; bitwise equal to single dispatches."""
+def test_results_are_the_same_in_every_run(device: Device) -> None:
+    """Large kernels, distributed over threads, are bitwise equal to single dispatches."""
     n = 1 << 20
     spec = pointwise(device.profile, "exp(a) * 0.5 + sqrt(abs(a))", n)
     steps = (
@@ -135,7 +135,7 @@ def test_what_is_computed_is_the_same_every_time(device: Device) -> None:
 
 
 def reporting(device: Device) -> Plan:
-    """A check of the first input, one of the second, then a state grows."""
+    """Return a plan that checks the first input, then the second, and then updates a state."""
     spec = checked(device.profile, N, 10)
     steps = (
         Dispatch(spec, (at("input", 0, SIZE), at("output", 0, SIZE)), report=("embedding", "index")),
@@ -163,7 +163,7 @@ def test_an_index_out_of_range_names_who_found_it(device: Device) -> None:
             with pytest.raises(IndexOutOfRangeError, match=message):
                 replay.run(inputs, [state])
                 device.synchronize()
-        if device.name == "cpu":  # what comes after a report has not run
+        if device.name == "cpu":  # kernels after a report have not run
             numpy.testing.assert_array_equal(download(device, state), before)
         before = download(device, state)
         first, _ = replay.run([good, good, ones], [state])
@@ -229,7 +229,7 @@ def test_memory_is_flat_and_only_outputs_are_allocated(device: Device) -> None:
 
 @pytest.mark.parametrize("n", [N, 1 << 18])
 def test_kernels_stay_as_long_as_the_replay(device: Any, n: int) -> None:
-    """The device forgets kernels that were not used for long; a replay holds its own. Large ones run on threads."""
+    """A replay keeps its kernels alive after the device dropped them. Large kernels run on threads."""
     values = numpy.linspace(-1, 1, n, dtype="float32")
     given, replay = upload(device, values), device.prepare(chain(device, 3, n))
     cpu = isinstance(device, CpuDevice)
@@ -242,7 +242,8 @@ def test_kernels_stay_as_long_as_the_replay(device: Any, n: int) -> None:
         for table in tables:
             table.clear()
         gc.collect()
-        device.register_kernel(pointwise(device.profile, f"a * 3.0 + {number}.25", n))  # where the others lay
+        # a new kernel, which may reuse the memory of freed kernels
+        device.register_kernel(pointwise(device.profile, f"a * 3.0 + {number}.25", n))
         (result,) = replay.run([given], [])
         numpy.testing.assert_array_equal(download(device, result), chained(values, 3))
 
@@ -255,7 +256,7 @@ def test_results_of_several_runs_are_distinct(device: Device) -> None:
 
 
 def test_threads_that_share_a_replay(device: Device) -> None:
-    """The second waits for the first, since both need the arena."""
+    """Runs of a replay exclude each other, since they share the arena."""
     n = 1 << 14
     replay = device.prepare(chain(device, 12, n))
     failures: list[BaseException] = []
@@ -278,7 +279,7 @@ def test_threads_that_share_a_replay(device: Device) -> None:
 
 
 class Watcher:
-    """Notes what was dispatched, and what was measured."""
+    """An observer that records dispatches."""
 
     timed = True
 
@@ -294,8 +295,8 @@ class Watcher:
 
 def test_observers_see_every_dispatch(device: Device) -> None:
     replay = device.prepare(looped(device, 2, 3))
-    one = numpy.arange(N, dtype="float32")
-    given, state = upload(device, one), upload(device, one * 0)
+    values = numpy.arange(N, dtype="float32")
+    given, state = upload(device, values), upload(device, values * 0)
     watcher, before = Watcher(), device.observers
     device.observers = (*before, watcher)
     try:
@@ -305,7 +306,7 @@ def test_observers_see_every_dispatch(device: Device) -> None:
         device.observers = before
     assert [event.kernel for event in watcher.dispatches] == (["pointwise"] * 3 + ["accumulate"]) * 2
     assert all(event.duration is not None for event in watcher.dispatches)
-    numpy.testing.assert_array_equal(download(device, state), one * 2)
+    numpy.testing.assert_array_equal(download(device, state), values * 2)
 
 
 def test_a_closed_replay_says_so(device: Device) -> None:
@@ -336,7 +337,7 @@ def test_storages_that_do_not_fit_are_refused(device: Device) -> None:
 
 
 def test_plans_that_are_not_well_formed_are_refused() -> None:
-    """By name, before anything is compiled."""
+    """The error names the fault, before any kernel is compiled."""
     cpu = devices.open("cpu")
     good = chain(cpu, 3)
     first, second, third = good.steps
@@ -367,7 +368,7 @@ def test_plans_that_are_not_well_formed_are_refused() -> None:
 
 
 def test_dispatches_without_work_are_left_out(device: Device) -> None:
-    """An axis of no elements starts nothing, nor does a loop of no rounds."""
+    """A kernel over an empty axis, and a loop with no iterations, start no work."""
     spec = pointwise(device.profile, "a + 1.0", 0)
     fill = pointwise(device.profile, "a + 1.0", N)
     places = (at("input", 0, SIZE), at("output", 0, SIZE))
@@ -380,7 +381,7 @@ def test_dispatches_without_work_are_left_out(device: Device) -> None:
 
 
 def test_one_dispatch_reads_and_writes_one_state(device: Device) -> None:
-    """Two ranges of one buffer, one read and one written: bindings of plans are all shared."""
+    """A dispatch may read and write ranges of the same buffer: the bindings of plans are all read_write."""
     spec = pointwise(device.profile, "a * 2.0", N)
     places = (at("state", 0, SIZE), at("state", 0, SIZE, 256))
     plan = Plan((Dispatch(spec, places),), (), (), (512,), (), (0,))

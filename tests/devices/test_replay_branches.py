@@ -1,6 +1,6 @@
-"""Plans that depend on values: branches and loops of unknown length, written by hand, against Python.
+"""Hand-written plans with branches and while loops, against Python.
 
-On ``webgpu`` each is run in both ways: gated, and by reading back what decides.
+On ``webgpu`` each runs in both ways: gated, and with the predicate read back.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from weft.target import KernelSpec, TargetProfile
 N = 16
 SIZE = 4 * N
 FLAG = 256
-"""Where the predicate lies in the arena, behind the values."""
+"""The offset of the predicate in the arena, after the values."""
 
 
 @pytest.fixture(params=["gated", "read back"])
 def way(request: Any, monkeypatch: Any) -> str:
-    """How ``webgpu`` does it."""
+    """The way in which ``webgpu`` runs branches and while loops."""
     monkeypatch.setattr(webgpu_replay, "GATED_SOFTWARE", 100 if request.param == "gated" else 0)
     monkeypatch.setattr(webgpu_replay, "GATED", 100 if request.param == "gated" else 0)
     return str(request.param)
 
 
 def less(profile: TargetProfile, limit: float) -> KernelSpec:
-    """``out = a[0] < limit``, a predicate."""
+    """Return the kernel ``out = a[0] < limit``, a predicate."""
     first = load("a", const(0, INDEX), dtypes.float32)
     part = Part((Axis(POINT, const(1, INDEX)),), (Store("out", POINT, first < limit),))
     buffers = (Buffer("a", dtypes.float32), Buffer("out", dtypes.bool_, "read_write"))
@@ -53,7 +53,7 @@ def flag() -> Place:
 
 
 class Kernels:
-    """Steps over the values in the arena."""
+    """Kernels, and steps of them over the values in the arena."""
 
     def __init__(self, device: Device) -> None:
         profile = device.profile
@@ -69,13 +69,13 @@ class Kernels:
         return Dispatch(less(self.profile, limit), (source, flag()))
 
     def through(self, spec: KernelSpec) -> tuple[PlanStep, ...]:
-        """The values by a kernel, through the other half of the arena."""
+        """Return steps that apply a kernel to the values, through the other half of the arena."""
         other = at("arena", 0, SIZE, 512)
         return self.step(spec, value(), other), self.step(self.copy, other, value())
 
 
 def run(device: Device, plan: Plan, first: float) -> list[numpy.ndarray]:
-    """The device's own replay, several times, and the plain one."""
+    """Return the results of the device's own replay, run several times, and of the reference."""
     values = numpy.arange(N, dtype="float32") + numpy.float32(first)
     own, plain = device.prepare(plan), Replay(device, plan)
     given = upload(device, values)
@@ -129,7 +129,7 @@ def test_a_loop_of_unknown_length(device: Device, way: str, limit: float) -> Non
 
 
 def test_branches_within_loops_and_loops_within_branches(device: Device, way: str) -> None:
-    """And loops of known length around all, whose rounds see what the others left."""
+    """Blocks are nested, inside loops whose iterations depend on earlier iterations."""
     k = Kernels(device)
     inner = Branch(flag(), k.through(k.double), k.through(k.more))
     grow = While((k.test(30.0, value()),), flag(), (k.test(8.0, value()), inner))
@@ -163,7 +163,7 @@ def test_branches_within_loops_and_loops_within_branches(device: Device, way: st
 
 @pytest.mark.parametrize("space", ["input", "state", "group"])
 def test_predicates_that_lie_elsewhere(device: Device, way: str, space: Space) -> None:
-    """In an input, a state, a group of states; the storages are others in every run."""
+    """The predicate lies in an input, a state or a group of states; each run has new storages."""
     k = Kernels(device)
     place = at(space, {"input": 1, "state": 1, "group": 0}[space], 1, 256 if space == "group" else 0)
     steps: list[PlanStep] = [
@@ -183,8 +183,8 @@ def test_predicates_that_lie_elsewhere(device: Device, way: str, space: Space) -
             numpy.testing.assert_array_equal(download(device, result), values * 2 if bit else values + 1)
 
 
-def test_what_is_not_taken_is_not_run(device: Device, way: str) -> None:
-    """By what it would have written; on ``cpu`` also by the count of calls."""
+def test_a_side_that_is_not_taken_is_not_run(device: Device, way: str) -> None:
+    """Its writes are missing; on ``cpu`` the count of calls also shows it."""
     k = Kernels(device)
     steps: list[PlanStep] = [
         k.step(k.copy, value("input"), value("output")),

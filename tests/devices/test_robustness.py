@@ -1,4 +1,4 @@
-"""Devices under stress: lost ones, memory that runs out a thousand times, sixteen threads, use after fork."""
+"""Devices under stress: lost devices, a thousand failed allocations, sixteen threads, use after fork."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_lost_device_says_so_and_a_new_one_works(first: str, monkeypatch: pyte
     }  # fmt: skip
     with pytest.raises(errors.DeviceError, match=r"was lost.*open it anew"):
         calls[first]()
-        old.synchronize()  # what only recorded is told here
+        old.synchronize()  # calls that only record work raise here
     for call in calls.values():
         with pytest.raises(errors.DeviceError, match=r"was lost|on .* and"):
             call()
@@ -57,7 +57,7 @@ def test_a_thousand_failures_leave_the_statistics_flat(name: str, monkeypatch: p
     kept = wf.ones(600_000, device=where)  # 2.4 MB of 4
     (kept[:10] + 1).sum().item()
     gc.collect()
-    gc.freeze()  # each failure collects garbage first: here not that of all tests before this one
+    gc.freeze()  # each failure runs a garbage collection, which must not visit the objects of earlier tests
     before = device.memory_stats()
     message = r"2,400,000 bytes were asked for, [\d,]+ bytes are in use by \d+ tensors.*4,194,304 bytes"
     for turn in range(1000):
@@ -67,7 +67,7 @@ def test_a_thousand_failures_leave_the_statistics_flat(name: str, monkeypatch: p
     after = device.memory_stats()
     assert (after.in_use, after.storages, after.limit) == (before.in_use, before.storages, 4 << 20)
     assert after.pooled + after.in_use <= 4 << 20
-    kept.add_(1)  # what needs no memory still works
+    kept.add_(1)  # an operation that needs no memory still works
     assert kept[-1].item() == 2
     device.dispose()
 
@@ -88,7 +88,7 @@ def test_freed_memory_is_found_before_an_error(name: str, monkeypatch: pytest.Mo
 
 
 def mixed(seed: int, where: str) -> list[float]:
-    """Ops of many kinds and shapes, with gradients and in-place writes; the results of one worker."""
+    """Return the results of a worker: ops of many kinds and shapes, with gradients and in-place writes."""
     generator = numpy.random.default_rng(seed)
     results: list[float] = []
     for turn in range(6):
@@ -196,7 +196,7 @@ def test_use_after_fork_and_ctrl_c_among_tensors(name: str) -> None:
 
 @pytest.mark.webgpu
 def test_copies_between_devices() -> None:
-    """To the cpu and back, from a view, of every type, of nothing, and with a gradient."""
+    """Copies to the cpu and back: of views, of every type, of empty tensors, and with a gradient."""
     for dtype in (
         wf.float32,
         wf.float16,
@@ -222,7 +222,7 @@ def test_copies_between_devices() -> None:
 
 @pytest.mark.webgpu
 def test_two_devices_of_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second adapter (here the same one under another name) has its own memory; mixing them is an error."""
+    """A second device (here on the same adapter) has its own memory; mixing the two is an error."""
     second = WebGpuDevice(find(ADAPTER))
     second.name = "webgpu:1"
     monkeypatch.setitem(devices._devices, "webgpu:1", second)

@@ -24,7 +24,7 @@ COUNT = ("ceil_div(n, 64)", "1", "1")
 
 @pytest.fixture(scope="module")
 def gpu() -> Iterator[WebGpuDevice]:
-    """A device of this module's own, so that its counters are."""
+    """A device for this module alone, so that its counters are not shared."""
     opened = WebGpuDevice(find(ADAPTER))
     yield opened
     opened.synchronize()
@@ -33,7 +33,7 @@ def gpu() -> Iterator[WebGpuDevice]:
 
 @pytest.fixture(scope="module")
 def without_immediates() -> Iterator[WebGpuDevice]:
-    """The same adapter as a browser shows it: parameters go through a uniform buffer."""
+    """A device without immediates, as in a browser: parameters are passed in a uniform buffer."""
     adapter = find(ADAPTER)
     info = dataclasses.replace(adapter.info, features=adapter.info.features - {"immediates"})
     opened = WebGpuDevice(Adapter(info, adapter.handle))
@@ -75,7 +75,7 @@ def test_a_kernel_computes(gpu: WebGpuDevice) -> None:
 
 @pytest.mark.parametrize("count", [3, 100_000, STAGING // 2 + 5])
 def test_uploads_keep_their_place_among_dispatches(gpu: WebGpuDevice, count: int) -> None:
-    """Small ones as a copy within the batch, those larger than the staging block after a submit."""
+    """Small uploads are copies within the batch; uploads larger than the staging block follow a submission."""
     first, second = numpy.arange(count, dtype="uint32"), numpy.full(count, 5, "uint32")
     a = upload(gpu, first)
     b, c = gpu.allocate(a.size), gpu.allocate(a.size)
@@ -89,7 +89,7 @@ def test_uploads_keep_their_place_among_dispatches(gpu: WebGpuDevice, count: int
 
 
 def test_an_upload_does_not_reach_back_to_a_dispatch_through_reused_memory(gpu: WebGpuDevice) -> None:
-    """A storage freed while its dispatch is not yet submitted gives its buffer to the next one."""
+    """The buffer of a storage that is freed before its dispatch is submitted is reused by the next storage."""
     values = numpy.arange(64, dtype="uint32")
     a, b = upload(gpu, values), gpu.allocate(256)
     gpu.synchronize()
@@ -150,7 +150,7 @@ def test_two_devices_have_batches_of_their_own(gpu: WebGpuDevice, without_immedi
 @pytest.mark.parametrize("count", [1, 5, 32, 33, 100])
 @pytest.mark.parametrize("immediates", [True, False])
 def test_parameters_arrive(request: pytest.FixtureRequest, count: int, immediates: bool) -> None:
-    """Of each type, few enough for immediates and too many for them."""
+    """Parameters of each type, few enough for immediates and too many for them."""
     gpu = request.getfixturevalue("gpu" if immediates else "without_immediates")
     kinds = [dtypes.int64, dtypes.float32, dtypes.uint32]
     given = [(f"p{i}", kinds[i % 3]) for i in range(count)]
@@ -166,7 +166,7 @@ def test_parameters_arrive(request: pytest.FixtureRequest, count: int, immediate
 
 
 def test_each_dispatch_owns_its_uniform_slot(without_immediates: WebGpuDevice) -> None:
-    """More of them than the block of a batch holds."""
+    """There are more dispatches than the uniform block of a batch holds."""
     gpu = without_immediates
     given = [(f"p{i}", N) for i in range(1000)]
     body = "if (g == 0u) { b0[0] = b0[0] * 3u + u32(p0 + p999); }"
@@ -339,9 +339,9 @@ def test_a_range_above_the_binding_limit_is_refused(gpu: WebGpuDevice) -> None:
 
 
 def test_equal_specs_share_a_pipeline(gpu: WebGpuDevice) -> None:
-    one = kernel(gpu.profile, "b0[g] = 1u;", accesses="w", name="shared")
-    other = dataclasses.replace(one)
-    assert gpu.pipelines.get(one) is gpu.pipelines.get(other)
+    spec = kernel(gpu.profile, "b0[g] = 1u;", accesses="w", name="shared")
+    other = dataclasses.replace(spec)
+    assert gpu.pipelines.get(spec) is gpu.pipelines.get(other)
 
 
 def test_open_gives_one_device_a_name() -> None:

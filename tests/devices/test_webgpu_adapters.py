@@ -1,4 +1,4 @@
-"""Which adapters are offered, by which names; no driver needed."""
+"""The choice of adapters and of their device names, without a driver."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def info(kind: str, backend: str, device: str) -> AdapterInfo:
 
 
 def names(*found: AdapterInfo) -> list[tuple[str, str, str]]:
-    return [(one.name, one.device, one.backend) for _, one in select(found)]
+    return [(info.name, info.device, info.backend) for _, info in select(found)]
 
 
 def test_a_gpu_seen_by_several_drivers_is_offered_once() -> None:
@@ -68,7 +68,7 @@ def test_a_default_is_a_gpu_and_never_software(monkeypatch: pytest.MonkeyPatch) 
     for offered, expected in (([], "cpu"), ([software], "cpu"), ([real, software], "webgpu")):
         monkeypatch.setattr(devices, "_adapters", lambda offered=offered: offered)
         assert devices.default_name()[0] == expected
-        assert devices.available() == ["cpu", *(one.name for one in offered)]
+        assert devices.available() == ["cpu", *(info.name for info in offered)]
     monkeypatch.setenv("WEFT_DEVICE", "webgpu:software")
     assert devices.default_name() == ("webgpu:software", "WEFT_DEVICE asks for it")
 

@@ -24,7 +24,7 @@ N = dtypes.int64
 
 @pytest.fixture(scope="module")
 def gpu() -> Iterator[WebGpuDevice]:
-    """A device of this module's own, so that its counters are."""
+    """A device for this module alone, so that its counters are not shared."""
     opened = WebGpuDevice(find(ADAPTER))
     yield opened
     opened.synchronize()
@@ -59,7 +59,7 @@ actions = st.lists(
 @given(actions=actions)
 @settings(max_examples=30)
 def test_bytes_at_any_offset_and_of_any_size(gpu: WebGpuDevice, together: bool, actions: list[tuple]) -> None:
-    """Random writes, reads, copies and dispatches against byte arrays on the host, in buffers of their own or one."""
+    """Random writes, reads, copies and dispatches against byte arrays, in separate buffers or a shared buffer."""
     storages = gpu.allocate_together(SIZES) if together else [gpu.allocate(size) for size in SIZES]
     model = [bytearray(b"\x5a" * size) for size in SIZES]
     for storage, expected in zip(storages, model, strict=True):

@@ -157,7 +157,7 @@ slow(wf.ones(4, device=device)).numpy()  # compiled
 
 @pytest.mark.webgpu
 def test_a_read_that_waits_for_a_kernel_is_interrupted() -> None:
-    """Ctrl-C ends the wait, another one the process, which the driver would keep until the kernel's end."""
+    """Ctrl-C ends the wait; a second Ctrl-C ends the process, which the driver would keep until the kernel's end."""
     script = (
         SLOW.format(device=ADAPTER, count=4_000_000)
         + """

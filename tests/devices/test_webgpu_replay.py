@@ -29,7 +29,7 @@ N, SIZE = 16, 64
 
 @pytest.fixture(scope="module")
 def gpu() -> Iterator[WebGpuDevice]:
-    """A device of this module's own, so that its bind groups are."""
+    """A device for this module alone, so that its bind groups are not shared."""
     opened = WebGpuDevice(find(ADAPTER))
     yield opened
     opened.dispose()
@@ -37,7 +37,7 @@ def gpu() -> Iterator[WebGpuDevice]:
 
 @pytest.fixture
 def without_immediates() -> Iterator[WebGpuDevice]:
-    """The same adapter as a browser shows it: parameters go through a uniform buffer."""
+    """A device without immediates, as in a browser: parameters are passed in a uniform buffer."""
     adapter = find(ADAPTER)
     info = dataclasses.replace(adapter.info, features=adapter.info.features - {"immediates"})
     opened = WebGpuDevice(Adapter(info, adapter.handle))
@@ -47,13 +47,13 @@ def without_immediates() -> Iterator[WebGpuDevice]:
 
 def test_parameters_in_uniforms(without_immediates: WebGpuDevice) -> None:
     gpu = without_immediates
-    one = numpy.arange(N, dtype="float32")
+    values = numpy.arange(N, dtype="float32")
     plan = looped(gpu, 3, 5)
     for replay in (gpu.prepare(plan), Replay(gpu, plan)):
-        given, state = upload(gpu, one), upload(gpu, one * 0)
+        given, state = upload(gpu, values), upload(gpu, values * 0)
         for turn in range(1, 4):
             (result,) = replay.run([given], [state])
-            expected = one * (3 * turn - 1) + numpy.arange(5, dtype="float32")[:, None]
+            expected = values * (3 * turn - 1) + numpy.arange(5, dtype="float32")[:, None]
             numpy.testing.assert_array_equal(download(gpu, result).reshape(5, N), expected)
     del replay
     gc.collect()
@@ -61,7 +61,7 @@ def test_parameters_in_uniforms(without_immediates: WebGpuDevice) -> None:
 
 
 def growing(gpu: WebGpuDevice, times: int = 1) -> Plan:
-    """A state grows by an input, ``times`` times."""
+    """Return a plan that adds an input to a state ``times`` times."""
     step = Dispatch(accumulate(gpu.profile, N), (at("input", 0, SIZE), at("state", 0, SIZE)))
     scratch = Dispatch(pointwise(gpu.profile, "a * 1.0", N), (at("state", 0, SIZE), at("arena", 0, SIZE)))
     return Plan((Loop(times, (scratch, step)),), (SIZE,), (SIZE,), (SIZE,), (), (0,))
@@ -88,7 +88,7 @@ def test_bind_groups_do_not_pile_up(gpu: WebGpuDevice) -> None:
 
 
 def test_memory_of_a_state_that_went_is_freed(gpu: WebGpuDevice) -> None:
-    """Bind groups hold native memory: they go with the buffer, and the replay makes new ones."""
+    """Bind groups hold native memory: they are dropped with the buffer, and the replay makes new bind groups."""
     replay = gpu.prepare(growing(gpu))
     ones, state = upload(gpu, numpy.ones(N, "float32")), upload(gpu, numpy.zeros(1 << 18, "float32"))
     replay.run([ones], [state])
@@ -103,7 +103,7 @@ def test_memory_of_a_state_that_went_is_freed(gpu: WebGpuDevice) -> None:
 
 
 def test_uploads_keep_their_place_among_replays(gpu: WebGpuDevice) -> None:
-    """Also after a batch that was submitted within a replay."""
+    """Uploads are in order, also after a batch that was submitted within a replay."""
     for count in (1, 3, DISPATCHES + 7):
         replay = gpu.prepare(growing(gpu, count))
         given, state = gpu.allocate(SIZE), upload(gpu, numpy.zeros(N, "float32"))
@@ -177,7 +177,7 @@ def test_a_lost_device_says_so() -> None:
 
 
 def test_shared_bindings_of_any_spelling(gpu: WebGpuDevice) -> None:
-    """A plan binds everything as read_write, whoever wrote the kernel."""
+    """A plan binds all buffers as read_write, in kernels of any WGSL formatting."""
     spec = kernel(gpu.profile, "b2[g] = b0[g] + b1[g];", accesses="rrw", count=("1", "1", "1"), size=N)
     for old, new in (("<storage, read>", "<storage,read>"), ("<storage, read>", "< storage >")):
         text = spec.source.replace(old, new, 1)

@@ -1,4 +1,4 @@
-"""Hand-written WGSL kernels for the device's tests, with parameters where the target keeps them."""
+"""Hand-written WGSL kernels for tests of the device, with parameters as immediates or in a uniform buffer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def kernel(
     reports: bool = False,
     size: int = 64,
 ) -> KernelSpec:
-    """A kernel over u32 buffers ``b0``, ``b1`` … (``r``ead or ``w``ritten), with ``g`` the invocation's index."""
+    """Return a kernel over u32 buffers ``b0``, ``b1`` … (``r``ead or ``w``ritten); ``g`` is the invocation's index."""
     named = [*parameters, *([("report", dtypes.uint32)] if reports else [])]
     lines = [
         f"@group(0) @binding({i}) var<storage, {'read_write' if access == 'w' else 'read'}> b{i}: array<u32>;"

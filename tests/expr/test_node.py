@@ -1,4 +1,4 @@
-"""Nodes: one object for equal expressions, from any thread, for no longer than somebody uses it."""
+"""Nodes: equal expressions are the same object, from any thread, until it is unreferenced."""
 
 from __future__ import annotations
 
