@@ -1,1 +1,1 @@
-"""Benchmarks: ``python -m benchmarks.SUBJECT``; each prints our times beside those of peers in the same process."""
+"""Benchmarks: ``python -m benchmarks.SUBJECT`` prints weft's times beside those of peers in the same process."""

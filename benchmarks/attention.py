@@ -1,9 +1,9 @@
 """Attention, forward and backward, against PyTorch's on the same GPU, in one run.
 
-``python -m benchmarks.attention [--device webgpu] [--quick]`` prints a Markdown table. Eager calls, Python included;
-the backward pass is ``autograd.grad`` of a recorded call. Medians of batches, each ended by a synchronisation; results
-are compared with PyTorch's first. TFLOP/s count the products of forward (2) and backward (5), and half of them where
-keys are seen by later queries only.
+``python -m benchmarks.attention [--device webgpu] [--quick]`` prints a Markdown table. Calls are eager, and their times
+include Python; the backward pass is ``autograd.grad`` of a recorded call. A time is the median of batches, each ended
+by a synchronisation. Results are first compared with PyTorch's. TFLOP/s count the products of forward (2) and backward
+(5), and half of them for causal attention.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Pass = Callable[[], Any]
 
 
 def passes(library: Any, arrays: list[Any], causal: bool) -> tuple[Pass, Pass, Pass]:
-    """The result, a call forward and one backward."""
+    """Return the result, a forward call and a backward call."""
     q, k, v = (array.requires_grad_() for array in arrays[:3])
     attention = library.nn.functional.scaled_dot_product_attention
     out = attention(q, k, v, is_causal=causal)
@@ -45,7 +45,7 @@ def passes(library: Any, arrays: list[Any], causal: bool) -> tuple[Pass, Pass, P
 
 
 def row(shape: tuple[int, ...], kind: str, causal: bool, device: str, seconds: float) -> str:
-    """One line of the table, after a check."""
+    """Return a line of the table, after a comparison with PyTorch."""
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(shape, dtype="float32") for _ in range(4)]
     opened, there = wf.devices.open(device), "cuda" if CUDA else "cpu"
@@ -53,20 +53,20 @@ def row(shape: tuple[int, ...], kind: str, causal: bool, device: str, seconds: f
     theirs = [torch.from_numpy(array).to(there).to(getattr(torch, kind)) for array in arrays]
     all_ours, *calls = passes(wf, ours, causal)
     all_theirs, *peers = passes(torch, theirs, causal)
-    for one, other in zip(all_ours(), all_theirs(), strict=True):
+    for result, other in zip(all_ours(), all_theirs(), strict=True):
         expected = other.detach().float().cpu().numpy()
-        error = np.abs(one.detach().to(wf.float32).numpy() - expected).max() / np.abs(expected).max()
+        error = np.abs(result.detach().to(wf.float32).numpy() - expected).max() / np.abs(expected).max()
         if not error <= TOLERANCE[kind]:
             raise AssertionError(f"attention of {shape} {kind}: the results differ by {error}")
     cells = [f"{shape} {kind}{', causal' if causal else ''}"]
     b, h, length, size = shape
     for call, peer, products in zip(calls, peers, (2, 5), strict=True):
-        own = median(call, opened.synchronize, seconds)
-        rate = 2 * products * b * h * length * length * size / (2 if causal else 1) / own / 1e12
-        cells.append(f"{own * 1e3:.2f} ms, {rate:.1f}")
+        our_time = median(call, opened.synchronize, seconds)
+        rate = 2 * products * b * h * length * length * size / (2 if causal else 1) / our_time / 1e12
+        cells.append(f"{our_time * 1e3:.2f} ms, {rate:.1f}")
         if CUDA:
             other_time = median(peer, torch.cuda.synchronize, seconds)
-            cells[-1] += f" ({own / other_time:.2f})"
+            cells[-1] += f" ({our_time / other_time:.2f})"
     return f"| {' | '.join(cells)} |"
 
 

@@ -1,9 +1,9 @@
-"""Seconds to compile programs that are written as loops: for 1,000 operations of growing programs, and named ones.
+"""Compile times of programs that are written as Python loops, per 1,000 operations and in total.
 
     python benchmarks/compile_time.py [--device cpu] [--steps 16 64] [--parameters 100 1000] [--cells 50 200]
 
-Processor seconds of this process are counted, so that other work on the machine matters little. The kernel cache on
-disk is switched off, so that machine code is made anew.
+Times are processor seconds of this process, so that other work on the machine matters little. The kernel cache on disk
+is off, so that machine code is compiled each time.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from weft.graph.pipeline import compile_graph
 
 
 def seconds(run: Callable[[], Any]) -> float:
-    """Processor seconds that a call takes."""
+    """Return the processor seconds of a call."""
     start = time.process_time()
     run()
     return time.process_time() - start
 
 
 def recurrent(cell: Any, steps: int, device: str) -> tuple[Callable[[Any], Any], Any]:
-    """A cell in a Python loop, its loss and what flows back."""
+    """Return a cell in a Python loop with its loss and gradients."""
     x = wf.randn(steps, 4, 8, device=device)
     lstm = isinstance(cell, wf.nn.LSTMCell)
 
@@ -45,7 +45,7 @@ def recurrent(cell: Any, steps: int, device: str) -> tuple[Callable[[Any], Any],
 
 
 def selective(steps: int, device: str) -> tuple[Callable[[Any], Any], Any]:
-    """The recurrence of a selective state space block, as in Mamba, as a loop."""
+    """Return the recurrence of a selective state space block, as in Mamba, as a loop."""
     x = wf.randn(steps, 4, 16, device=device)
     a = wf.rand(16, 8, device=device, requires_grad=True)
     b = wf.rand(16, 8, device=device, requires_grad=True)
@@ -63,7 +63,7 @@ def selective(steps: int, device: str) -> tuple[Callable[[Any], Any], Any]:
 
 
 def two_cells(steps: int, device: str, training: bool) -> tuple[Callable[[Any], Any], Any]:
-    """Two LSTM cells in a Python loop with a linear layer at each step; ``training``: with loss and gradients."""
+    """Return two LSTM cells in a Python loop with a linear layer at each step; for ``training`` with gradients."""
     first, second = wf.nn.LSTMCell(8, 16, device=device), wf.nn.LSTMCell(16, 16, device=device)
     head = wf.nn.Linear(16, 1, device=device)
     x, y = wf.randn(steps, 4, 8, device=device), wf.randn(steps, 4, 1, device=device)
@@ -85,7 +85,7 @@ def two_cells(steps: int, device: str, training: bool) -> tuple[Callable[[Any], 
 
 
 def main() -> None:
-    """Compile everything and print a line for each."""
+    """Compile all programs and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, nargs="*", default=[16, 64])

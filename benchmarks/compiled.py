@@ -1,10 +1,9 @@
 """Compiled steps: ``weft.jit`` against PyTorch eager and compiled, JAX's ``jit`` and tinygrad's JIT, in one run.
 
-``python -m benchmarks.compiled [--device cpu] [--only MLP,GPT,first] [--turns 9]``. JAX and tinygrad are peers where
-they can be imported. PyTorch counts with its best of one thread and two, and of Adam's forms (default, ``foreach``,
-``fused``). On another device than ``cpu`` the peer is tinygrad's WebGPU backend, where its library is found, and the
-rows are the MLP's. First calls are timed in processes of their own: one without a cache of compiled kernels, and one
-after it.
+``python -m benchmarks.compiled [--device cpu] [--only MLP,GPT,first] [--turns 9]``. JAX and tinygrad are peers if they
+can be imported. PyTorch's time is the best of one and two threads and of Adam's forms (default, ``foreach``,
+``fused``). On another device than ``cpu`` the peer is tinygrad's WebGPU backend, if its library is found, and only the
+MLP is measured. First calls are timed in separate processes: one without a cache of compiled kernels, and one with it.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ CHAIN = "6 pointwise ops, 4 Mi"
 
 
 def ours(name: str, device: str) -> Callable[[], Any]:
-    """The compiled step; a call of it waits for the device."""
+    """Return the compiled step; a call of it waits for the device."""
     wf.set_default_device(device)
     step, batch = MAKERS[name](wf, device)
     compiled, opened = wf.jit(step), wf.devices.open(device)
@@ -55,16 +54,16 @@ def ours(name: str, device: str) -> Callable[[], Any]:
 
 
 def torch_peers(name: str) -> list[Candidate]:
-    """PyTorch's forms, each with one thread and with two."""
-    found: list[Candidate] = []
+    """Return PyTorch's forms of a step, each with one thread and with two."""
+    candidates: list[Candidate] = []
     forms = {"": {}} if name == CHAIN else ADAM
     for label, options in forms.items():
         step, batch = MAKERS[name](torch, **options)
-        found += torch_candidates(lambda step=step, batch=batch: step(*batch), f"torch{label}")
+        candidates += torch_candidates(lambda step=step, batch=batch: step(*batch), f"torch{label}")
     step, batch = MAKERS[name](torch)
     compiled = torch.compile(step)
-    found += torch_candidates(lambda: compiled(*batch), "torch.compile")
-    return [value for value in found if _works(value)]
+    candidates += torch_candidates(lambda: compiled(*batch), "torch.compile")
+    return [candidate for candidate in candidates if _works(candidate)]
 
 
 def _works(candidate: Candidate) -> bool:
@@ -80,8 +79,8 @@ def _works(candidate: Candidate) -> bool:
 
 
 def other_peers(name: str) -> list[Candidate]:
-    """JAX and tinygrad, where they are installed and have this program."""
-    found = []
+    """Return the candidates of JAX and tinygrad, if they are installed and have this program."""
+    candidates = []
     for library in ("jax", "tinygrad"):
         try:
             makers = import_module(f"benchmarks.compiled_{library}").MAKERS
@@ -91,28 +90,28 @@ def other_peers(name: str) -> list[Candidate]:
         if name not in makers:
             continue
         try:
-            one = Candidate(library, makers[name]())
-        except Exception as error:  # it has no compiler here
+            candidate = Candidate(library, makers[name]())
+        except Exception as error:  # the library finds no compiler on this machine
             print(f"{library}: {type(error).__name__}: {error}", file=sys.stderr)
             continue
-        found += [one] if _works(one) else []
-    return found
+        candidates += [candidate] if _works(candidate) else []
+    return candidates
 
 
 def tinygrad_webgpu() -> list[Candidate]:
-    """tinygrad's step on its WebGPU backend."""
+    """Return tinygrad's step on its WebGPU backend."""
     try:
         from benchmarks.compiled_tinygrad import mlp
 
-        one = Candidate("tinygrad WebGPU", mlp("WEBGPU"))
+        candidate = Candidate("tinygrad WebGPU", mlp("WEBGPU"))
     except Exception as error:
         print(f"tinygrad WebGPU: {type(error).__name__}: {error}", file=sys.stderr)
         return []
-    return [one] if _works(one) else []
+    return [candidate] if _works(candidate) else []
 
 
 def steps(device: str, wanted: list[str], turns: int) -> list[Row]:
-    """The rows of running steps."""
+    """Return the rows of running steps."""
     rows = []
     for name in MAKERS:
         if not any(word in name for word in wanted) or device != "cpu" and name != "MLP step":
@@ -126,7 +125,7 @@ def steps(device: str, wanted: list[str], turns: int) -> list[Row]:
 
 
 def details(row: Row) -> None:
-    """All peers' medians, of which the table has the best."""
+    """Print the medians of all peers; the table shows the best."""
     from statistics import median
 
     times = {"weft": row.ours, **row.peers}
@@ -135,7 +134,7 @@ def details(row: Row) -> None:
 
 
 def first_calls(device: str, wanted: list[str]) -> None:
-    """Seconds until the first step's loss is there, imports and opening the device apart."""
+    """Print the seconds until the loss of the first step, without imports and opening the device."""
     print(f"\n| first call on {device}, s | fresh | a second process |\n| --- | --- | --- |")
     for name in MAKERS:
         if not any(word in name for word in wanted):
@@ -143,17 +142,17 @@ def first_calls(device: str, wanted: list[str]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             settings = {**environ, "WEFT_CACHE_DIR": folder}
             program = [sys.executable, "-c", FIRST.format(device=device, name=name)]
-            found = [
+            medians = [
                 float(
                     subprocess.run(program, env=settings, check=True, capture_output=True, text=True).stdout
                 )
                 for _ in range(2)
             ]
-        print(f"| {name} | {found[0]:.2f} | {found[1]:.2f} |", flush=True)
+        print(f"| {name} | {medians[0]:.2f} | {medians[1]:.2f} |", flush=True)
 
 
 def main() -> None:
-    """The table of steps, then that of first calls."""
+    """Print the table of steps, then the table of first calls."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--only", default="MLP,CNN,GPT,pointwise,first", help="words of the rows' names")

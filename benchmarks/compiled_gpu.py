@@ -1,4 +1,4 @@
-"""Compiled steps on a GPU, and what a dispatch of a replay costs: against PyTorch, eager and as a CUDA graph.
+"""Compiled steps on a GPU, and the cost of a dispatch of a replay, against PyTorch, eager and as a CUDA graph.
 
 ``python -m benchmarks.compiled_gpu [--device webgpu] [--only MLP,replay,matmul,GPT] [--quick]``. Needs weft, NumPy and
 PyTorch, nothing else. Every time is the median of batches of calls, each ended by a synchronisation. TF32 is off.
@@ -27,7 +27,7 @@ BATCHES = 7
 
 
 def median(call: Call, finish: Call, seconds: float) -> float:
-    """Seconds of a call, after a warm-up; the median of batches that take about ``seconds`` each."""
+    """Return the seconds of a call after a warm-up: the median of batches that take about ``seconds`` each."""
     for _ in range(3):
         call()
     finish()
@@ -46,7 +46,7 @@ def median(call: Call, finish: Call, seconds: float) -> float:
 
 
 def graphed(step: Step, batch: tuple[Any, ...]) -> Call:
-    """A step as a CUDA graph; its optimizer is ``capturable``."""
+    """Return a step as a CUDA graph; its optimizer is ``capturable``."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -62,7 +62,7 @@ def graphed(step: Step, batch: tuple[Any, ...]) -> Call:
 def compared(
     name: str, device: Device, make: Callable[..., tuple[Step, tuple[Any, ...]]], seconds: float
 ) -> None:
-    """One line: a training step compiled, and PyTorch's forms of it."""
+    """Print a line: a compiled training step, and PyTorch's forms of it."""
     step, batch = make(wf, device.name)
     compiled = wf.jit(step)
     start = time.perf_counter()
@@ -72,9 +72,9 @@ def compared(
     trained = compiled(*batch).item()
     if not trained < loss:
         raise AssertionError(f"{name}: the loss went from {loss} to {trained}, expected less on one batch")
-    with wf.profiler.profile() as found:
+    with wf.profiler.profile() as profiled:
         compiled(*batch)
-    dispatches = len(found.events)
+    dispatches = len(profiled.events)
     peers = {}
     if CUDA:
         for label, options in (("eager", {}), ("eager, fused Adam", {"fused": True})):
@@ -92,14 +92,14 @@ def line(name: str, ours: float, peers: dict[str, float], remark: str) -> None:
 
 
 def replay(device: Device, seconds: float, counts: tuple[int, ...] = (1, 100, 500)) -> None:
-    """Chains of small kernels that depend on each other, so none is fused: what one more of them costs."""
-    found = {}
+    """Print the cost of an additional small kernel in chains of dependent kernels, which are not fused."""
+    times = {}
     for count in counts:
         step = wf.jit(lambda x, count=count: rolled(x, count))
         x = wf.ones(64, 64, device=device.name)
         plan = compile_graph(wf.compiler.trace(lambda x, n=count: rolled(x, n), x).graph, device.profile)
         dispatches = sum(1 for _ in plan.dispatches())
-        found[dispatches] = median(lambda s=step, x=x: s(x), device.synchronize, seconds)
+        times[dispatches] = median(lambda s=step, x=x: s(x), device.synchronize, seconds)
         host = hosted(lambda s=step, x=x: s(x), device)
         peers = {}
         if CUDA:
@@ -108,20 +108,20 @@ def replay(device: Device, seconds: float, counts: tuple[int, ...] = (1, 100, 50
             peers["CUDA graph"] = median(
                 graphed(lambda y, n=count: rolled(y, n), (y,)), torch.cuda.synchronize, seconds
             )
-        line(f"replay of {dispatches} small products", found[dispatches], peers, f"host {host * 1e6:,.1f} µs")
-    (few, short), *_, (many, long) = sorted(found.items())
+        line(f"replay of {dispatches} small products", times[dispatches], peers, f"host {host * 1e6:,.1f} µs")
+    (few, short), *_, (many, long) = sorted(times.items())
     print(f"\nOne more dispatch: {(long - short) / (many - few) * 1e6:.2f} µs\n", flush=True)
 
 
 def rolled(x: Any, count: int) -> Any:
-    """A product after another."""
+    """Return a chain of products."""
     for _ in range(count):
         x = x @ x
     return x
 
 
 def hosted(call: Call, device: Device) -> float:
-    """Seconds until a call returns, on an idle device."""
+    """Return the seconds until a call returns, on an idle device."""
     times = []
     for _ in range(30):
         device.synchronize()
@@ -133,10 +133,10 @@ def hosted(call: Call, device: Device) -> float:
 
 
 def matmul(device: Device, seconds: float, size: int) -> None:
-    """A square product in float32, checked against float64 on some rows."""
+    """Print a square product in float32, checked against float64 on some rows."""
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal((size, size), np.float32) for _ in range(2))
-    x, y = (wf.tensor(one, device=device.name) for one in (a, b))
+    x, y = (wf.tensor(array, device=device.name) for array in (a, b))
     compiled = wf.jit(lambda x, y: x @ y)
     rows = rng.integers(0, size, 8)
     want = a[rows].astype(np.float64) @ b.astype(np.float64)
@@ -145,7 +145,7 @@ def matmul(device: Device, seconds: float, size: int) -> None:
         raise AssertionError(f"matmul: off by {error:.1e} of the largest value, expected at most 2e-5")
     ours, peers = median(lambda: compiled(x, y), device.synchronize, seconds), {}
     if CUDA:
-        p, q = (torch.from_numpy(one).cuda() for one in (a, b))
+        p, q = (torch.from_numpy(array).cuda() for array in (a, b))
         peers["eager"] = median(lambda: p @ q, torch.cuda.synchronize, seconds)
     rates = [f"{2 * size**3 / each / 1e12:.2f}" for each in (ours, *peers.values())]
     line(f"matmul, {size}³", ours, peers, f"{' and '.join(rates)} TFLOP/s, error {error:.1e}")

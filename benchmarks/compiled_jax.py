@@ -1,4 +1,4 @@
-"""The training steps of ``programs`` in JAX, jitted, with Adam by hand, their state donated."""
+"""The training steps of ``programs`` in JAX, jitted, with Adam written out and donated state."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _cross_entropy(logits: Any, targets: Any) -> Any:
 
 
 def _trained(parameters: Tree, loss: Callable[..., Any], *batch: Any) -> Callable[[], Any]:
-    """A call that does one step of Adam and waits for its loss."""
+    """Return a call that does a step of Adam and waits for its loss."""
 
     def update(p: Any, g: Any, m: Any, v: Any, count: Any) -> tuple[Any, Any, Any]:
         m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
@@ -50,13 +50,13 @@ def _trained(parameters: Tree, loss: Callable[..., Any], *batch: Any) -> Callabl
         parameters, m, v, count = state
         value, grads = jax.value_and_grad(loss)(parameters, *inputs)
         count = count + 1
-        found = jax.tree.map(lambda *leaves: update(*leaves, count), parameters, grads, m, v)
-        made = jax.tree.transpose(jax.tree.structure(parameters), jax.tree.structure((0, 0, 0)), found)
-        return (*made, count), value
+        updates = jax.tree.map(lambda *leaves: update(*leaves, count), parameters, grads, m, v)
+        state = jax.tree.transpose(jax.tree.structure(parameters), jax.tree.structure((0, 0, 0)), updates)
+        return (*state, count), value
 
     zeros = jax.tree.map(jnp.zeros_like, parameters)
     state = (jax.tree.map(jnp.asarray, parameters), zeros, jax.tree.map(jnp.copy, zeros), jnp.float32(0))
-    compiled, inputs = jax.jit(step, donate_argnums=0), [jnp.asarray(one) for one in batch]
+    compiled, inputs = jax.jit(step, donate_argnums=0), [jnp.asarray(array) for array in batch]
 
     def run() -> Any:
         nonlocal state
@@ -67,7 +67,7 @@ def _trained(parameters: Tree, loss: Callable[..., Any], *batch: Any) -> Callabl
 
 
 def mlp() -> Callable[[], Any]:
-    """64 → 128 → 10 on a batch of 64."""
+    """Return the step of an MLP, 64 → 128 → 10, on a batch of 64."""
     rng = np.random.default_rng(0)
     parameters = [_linear(rng, 64, 128), _linear(rng, 128, 10)]
 
@@ -78,7 +78,7 @@ def mlp() -> Callable[[], Any]:
 
 
 def cnn() -> Callable[[], Any]:
-    """The digits network; dropout takes a new key each step, from the number of a hidden counter in the state."""
+    """Return the digits network; dropout takes a new key each step, from the bits of a weight in the state."""
     rng = np.random.default_rng(0)
     shapes = [(16, 1, 3, 3), (32, 16, 3, 3)]
     kernels = [
@@ -101,7 +101,7 @@ def cnn() -> Callable[[], Any]:
 
 
 def gpt(sizes: Sizes = CHARACTERS) -> Callable[[], Any]:
-    """The decoder."""
+    """Return the step of the decoder."""
     rng, d, b, t = np.random.default_rng(0), sizes.width, sizes.batch, sizes.tokens
     blocks = [
         {
@@ -118,14 +118,14 @@ def gpt(sizes: Sizes = CHARACTERS) -> Callable[[], Any]:
 
     def loss(p: Tree, words: Any, targets: Any) -> Any:
         x = p["words"][words] + p["places"]
-        for own in p["blocks"]:
-            heads = _apply(own["qkv"], _normalised(own["norm1"], x)).reshape(b, t, 3, sizes.heads, -1)
+        for block in p["blocks"]:
+            heads = _apply(block["qkv"], _normalised(block["norm1"], x)).reshape(b, t, 3, sizes.heads, -1)
             q, k, v = heads.transpose(2, 0, 3, 1, 4)
             scores = q @ k.swapaxes(-1, -2) * (d // sizes.heads) ** -0.5
             y = jax.nn.softmax(jnp.where(causal, scores, -jnp.inf)) @ v
-            x = x + _apply(own["project"], y.transpose(0, 2, 1, 3).reshape(b, t, d))
-            wide = jax.nn.gelu(_apply(own["widen"], _normalised(own["norm2"], x)), approximate=False)
-            x = x + _apply(own["narrow"], wide)
+            x = x + _apply(block["project"], y.transpose(0, 2, 1, 3).reshape(b, t, d))
+            wide = jax.nn.gelu(_apply(block["widen"], _normalised(block["norm2"], x)), approximate=False)
+            x = x + _apply(block["narrow"], wide)
         return _cross_entropy(_apply(p["head"], _normalised(p["norm"], x)), targets)
 
     words = rng.integers(0, sizes.words, (b, t + 1))
@@ -133,7 +133,7 @@ def gpt(sizes: Sizes = CHARACTERS) -> Callable[[], Any]:
 
 
 def chain(count: int = 4 << 20) -> Callable[[], Any]:
-    """Six element-wise operations in a row."""
+    """Return a chain of six element-wise operations."""
     x = jnp.asarray(np.random.default_rng(0).standard_normal(count, np.float32))
     run = jax.jit(lambda x: jnp.abs(jax.nn.relu(x * 2.0 + 1.0) - x) * 0.5)
     return lambda: run(x).block_until_ready()

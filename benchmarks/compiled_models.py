@@ -1,8 +1,8 @@
 """Eager training loops around a compiled model: ``wf.compile`` and ``torch.compile``, against eager and ``wf.jit``.
 
 ``python -m benchmarks.compiled_models [--only MLP,GPT] [--turns 9]``. The loss is compiled as a function of the batch;
-``backward()``, the optimizer's step and ``zero_grad`` are eager, except under ``wf.jit``, which compiles the step. One
-process times all in turns. Besides times it prints the bytes that lie between forward and backward.
+``backward()``, the optimizer's step and ``zero_grad`` are eager, except under ``wf.jit``, which compiles the step. A
+single process times all candidates in turns. It also prints the bytes that are saved between forward and backward.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NAMES = ("MLP step", "digits CNN step", "char GPT step")
 
 
 def loop(library: Any, name: str, wrap: Callable[[Any], Any]) -> tuple[Callable[[], Any], Any]:
-    """A training loop's step with a wrapped loss, and that loss."""
+    """Return the step of a training loop with a wrapped loss, and the loss."""
     kept: list[Any] = []
 
     def form(loss: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,7 +35,7 @@ def loop(library: Any, name: str, wrap: Callable[[Any], Any]) -> tuple[Callable[
 
 
 def waiting(run: Callable[[], Any]) -> Callable[[], None]:
-    """A run that waits for the device."""
+    """Return a run that waits for the device."""
     device = wf.devices.open("cpu")
 
     def both() -> None:
@@ -46,7 +46,7 @@ def waiting(run: Callable[[], Any]) -> Callable[[], None]:
 
 
 def held(loss: Callable[..., Any], batch: Any) -> int:
-    """Bytes of the device's memory that a loss holds until it goes backward."""
+    """Return the bytes of device memory that a loss holds until its backward pass."""
     device = wf.devices.open("cpu")
     loss(*batch).backward()
     before = device.memory_stats().in_use
@@ -57,29 +57,29 @@ def held(loss: Callable[..., Any], batch: Any) -> int:
 
 
 def row(name: str, turns: int) -> Row:
-    """A loop's times."""
+    """Return the times of a loop."""
     ours, (compiled, batch) = loop(wf, name, wf.compile)
     eager, (plain, _) = loop(wf, name, lambda loss: loss)
-    step, own = MAKERS[name](wf)
+    step, batch = MAKERS[name](wf)
     whole = wf.jit(step)
     peers = [
         Candidate("weft eager", waiting(eager)),
-        Candidate("weft jit", waiting(lambda: whole(*own))),
+        Candidate("weft jit", waiting(lambda: whole(*batch))),
         *torch_candidates(loop(torch, name, lambda loss: loss)[0], "torch"),
         *torch_candidates(loop(torch, name, torch.compile)[0], "torch.compile"),
     ]
-    found = measure(name, waiting(ours), peers, turns)
-    times = {"weft compile": found.ours, **found.peers}
+    measured = measure(name, waiting(ours), peers, turns)
+    times = {"weft compile": measured.ours, **measured.peers}
     text = ", ".join(f"{which} {median(each) * 1e6:,.0f}" for which, each in times.items())
     print(f"{name}: µs {text}", file=sys.stderr)
     sizes = f"eager {held(plain, batch):,}, compiled {held(compiled, batch):,}"
     print(f"{name}: bytes held between forward and backward: {sizes}", file=sys.stderr)
-    found.peers = {which: each for which, each in found.peers.items() if which.startswith("torch")}
-    return found
+    measured.peers = {label: peer for label, peer in measured.peers.items() if label.startswith("torch")}
+    return measured
 
 
 def main() -> None:
-    """The table."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="MLP,CNN,GPT", help="words of the rows' names")
     parser.add_argument("--turns", type=int, default=9)

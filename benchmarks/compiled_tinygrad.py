@@ -11,7 +11,7 @@ from tinygrad.helpers import DEV
 
 
 def mlp(device: str = "CPU:LLVM") -> Callable[[], Any]:
-    """64 → 128 → 10 on a batch of 64, with its Adam."""
+    """Return an MLP, 64 → 128 → 10, on a batch of 64, with tinygrad's Adam."""
     DEV.value = device
     rng = np.random.default_rng(0)
     first, second = nn.Linear(64, 128), nn.Linear(128, 10)
@@ -45,15 +45,15 @@ def chain(device: str = "CPU:LLVM") -> Callable[[], Any]:
         return (((x * 2.0 + 1.0).relu() - x).abs() * 0.5).realize()
 
     def run() -> Any:
-        made = apply(x)
+        result = apply(x)
         Device[device.split(":")[0]].synchronize()
-        return made
+        return result
 
     return warmed(run)
 
 
 def warmed(run: Callable[[], Any]) -> Callable[[], Any]:
-    """A call that has been recorded: the first runs as it is, the second records."""
+    """Return a recorded call: the first call runs eagerly, the second records."""
     for _ in range(3):
         run()
     return run

@@ -1,9 +1,9 @@
-"""Loops and branches in compiled plans: what a step and a decision cost, against Python that decides on the host.
+"""Loops and branches in compiled plans: the cost of a step and of a decision, against Python control flow.
 
-``python -m benchmarks.control_flow [DEVICE]``: ``cpu``, ``webgpu`` or ``webgpu:software``. Both sides look at a value
-to know what comes next: PyTorch, or weft's own eager operations, on the host, weft in the plan. On ``webgpu`` both of
-its ways are timed: *gated*, where calls are recorded before it is known whether they do anything, and *read back*,
-where the host waits for the word that decides. PyTorch runs on the processor, and is left out there.
+``python -m benchmarks.control_flow [DEVICE]``: ``cpu``, ``webgpu`` or ``webgpu:software``. The next step depends on a
+value: PyTorch and weft's eager operations read it on the host, a plan reads it on the device. On ``webgpu`` two ways
+are timed: *gated*, where dispatches are recorded before it is known whether they do anything, and *read back*, where
+the host waits for the word that decides. PyTorch runs on the processor, and is left out on ``webgpu``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from weft.devices.webgpu import replay
 
 
 def newton(device: str) -> Row:
-    """Square roots of three numbers, until all are found."""
+    """Measure Newton's method for the square roots of three numbers, until all have converged."""
 
     @wf.jit
     def roots(a: Any) -> Any:
@@ -43,7 +43,7 @@ def newton(device: str) -> Row:
 
 
 def steps(device: str, count: int, width: int) -> Row:
-    """A recurrence over a vector, as many steps as an argument says."""
+    """Measure a recurrence over a vector, with the number of steps as an argument."""
     weight, x = wf.randn(width, width, device=device) / width**0.5, wf.randn(1, width, device=device)
     limit = wf.tensor(count, device=device)
 
@@ -52,20 +52,20 @@ def steps(device: str, count: int, width: int) -> Row:
         start = (wf.zeros((), dtype=wf.int64, device=device), x)
         return while_loop(lambda at, x: at < limit, lambda at, x: (at + 1, (x @ weight).tanh()), start)[1]
 
-    own, h = torch.tensor(weight.numpy()), torch.tensor(x.numpy())
+    theirs, h = torch.tensor(weight.numpy()), torch.tensor(x.numpy())
 
     def eager() -> None:
         at, most, value = torch.tensor(0), torch.tensor(count), h
         with torch.no_grad():
             while bool(at < most):
-                at, value = at + 1, (value @ own).tanh()
+                at, value = at + 1, (value @ theirs).tanh()
 
     peers = {"torch": eager} if device == "cpu" else {"eager": lambda: run.__wrapped__(limit, x).numpy()}
     return measure(f"{count} steps of {width} x {width}", lambda: run(limit, x).numpy(), peers)
 
 
 def branch(device: str, calls: int) -> Row:
-    """A branch of some products in a row, against both computed and one of them chosen."""
+    """Measure a branch with a chain of products, against computing both branches and selecting a result."""
     weight, x = wf.randn(64, 64, device=device) / 8, wf.randn(64, 64, device=device)
     sign = wf.tensor(1.0, device=device)
 
@@ -80,13 +80,13 @@ def branch(device: str, calls: int) -> Row:
     peers: dict[str, Callable[[], Any]] = {
         "both, one chosen": lambda: chosen(sign, x).numpy(), "no branch": lambda: straight(sign, x).numpy(),
     }  # fmt: skip
-    own, value = torch.tensor(weight.numpy()), torch.tensor(x.numpy())
+    theirs, value = torch.tensor(weight.numpy()), torch.tensor(x.numpy())
 
     def eager() -> None:
         y = value
         by = 1.0 if bool(torch.tensor(1.0) > 0) else 0.5
         for _ in range(calls):
-            y = (y.flip(0) @ own).tanh() * by
+            y = (y.flip(0) @ theirs).tanh() * by
 
     if device == "cpu":
         peers["torch"] = eager
@@ -94,11 +94,11 @@ def branch(device: str, calls: int) -> Row:
 
 
 def rows(device: str) -> list[Row]:
-    """All rows, as the device does them now."""
-    made = [newton(device), steps(device, 100, 16)]
+    """Return all rows, with the device's present way of decisions."""
+    measured = [newton(device), steps(device, 100, 16)]
     if device == "cpu":
-        made += [steps(device, 1000, 4), steps(device, 100, 256)]
-    return made + [branch(device, calls) for calls in (1, 4, 16)]
+        measured += [steps(device, 1000, 4), steps(device, 100, 256)]
+    return measured + [branch(device, calls) for calls in (1, 4, 16)]
 
 
 def main() -> None:

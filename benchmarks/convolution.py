@@ -1,4 +1,4 @@
-"""Convolutions, forward and backward, against PyTorch: the digits CNN's layers, those of ResNets, a GAN's, one in 3-d.
+"""Convolutions, forward and backward, against PyTorch: layers of the digits CNN, of ResNets, of a GAN, and in 3-d.
 
 ``python -m benchmarks.convolution [PART OF A NAME]``.
 """
@@ -50,7 +50,7 @@ def _pair(library: Any, x: Any, w: Any, b: Any, seed: Any, padding: int, stride:
 
 
 def main() -> None:
-    """A row for forward and one for forward and backward of each layer."""
+    """Return two rows for each layer: forward, and forward and backward."""
     rows = []
     rng = np.random.default_rng(0)
     chosen = {name: layer for name, layer in LAYERS.items() if all(word in name for word in sys.argv[1:])}
@@ -66,8 +66,8 @@ def main() -> None:
             for tensor in tensors[:3]:
                 tensor.requires_grad_()
         ours, peers = _pair(wf, *mine, padding, stride), _pair(torch, *theirs, padding, stride)
-        for what, run, peer in zip(("forward", "forward and backward"), ours, peers, strict=True):
-            rows.append(measure(f"{name}: {what}", run, torch_candidates(peer), turns=9))
+        for passes, run, peer in zip(("forward", "forward and backward"), ours, peers, strict=True):
+            rows.append(measure(f"{name}: {passes}", run, torch_candidates(peer), turns=9))
     report("convolution", rows)
 
 

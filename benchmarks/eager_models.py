@@ -1,8 +1,8 @@
-"""Eager training steps of small models, and single calls, against PyTorch's: what Python costs around small kernels.
+"""Eager training steps of small models, and single calls, against PyTorch's: the cost of Python around small kernels.
 
 ``python -m benchmarks.eager_models [--only MLP,LSTM] [--turns 15] [--threads 2]``. Every row runs the same source with
 both libraries on ``cpu``, in turns within one process. Start it with ``GOMP_SPINCOUNT=0 OMP_WAIT_POLICY=PASSIVE``, so
-that the threads of PyTorch do not spin on processors that the next turn wants.
+that PyTorch's threads do not spin on the processors during the next turn.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Maker = Callable[[Any], Run]
 
 
 def trained(library: Any, model: Any, inputs: Any, target: Any) -> Run:
-    """A training step: forward, cross entropy, backward, SGD."""
+    """Return a training step: forward, cross entropy, backward, SGD."""
     optimizer = library.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     loss_of = library.nn.functional.cross_entropy
 
@@ -35,14 +35,14 @@ def trained(library: Any, model: Any, inputs: Any, target: Any) -> Run:
 
 
 def mlp(library: Any) -> Run:
-    """784 → 128 → 64 → 10, a batch of 32."""
+    """Return an MLP, 784 → 128 → 64 → 10, with a batch of 32."""
     nn = library.nn
     model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10))
     return trained(library, model, library.randn(32, 784), library.arange(32) % 10)
 
 
 def cnn(library: Any) -> Run:
-    """Two convolutions with pooling and a linear layer, digits of 28 by 28, a batch of 16."""
+    """Return two convolutions with pooling and a linear layer, digits of 28 by 28, with a batch of 16."""
     nn = library.nn
     model = nn.Sequential(
         nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -52,7 +52,7 @@ def cnn(library: Any) -> Run:
 
 
 def recurrent(name: str) -> Maker:
-    """A recurrent layer of 64 over 32 steps of 32 numbers, a batch of 16, and a linear layer on the last."""
+    """Return a recurrent layer of 64 over 32 steps of 32 numbers with a linear layer on the last, a batch of 16."""
 
     def make(library: Any) -> Run:
         layer, head = getattr(library.nn, name)(32, 64), library.nn.Linear(64, 10)
@@ -71,7 +71,7 @@ def recurrent(name: str) -> Maker:
 
 
 def cells(name: str) -> Maker:
-    """A cell of 64 in a Python loop over 16 steps of 32 numbers, a batch of 16."""
+    """Return a cell of 64 in a Python loop over 16 steps of 32 numbers, with a batch of 16."""
 
     def make(library: Any) -> Run:
         cell, head = getattr(library.nn, name)(32, 64), library.nn.Linear(64, 10)
@@ -93,7 +93,7 @@ def cells(name: str) -> Maker:
 
 
 def transformer(library: Any) -> Run:
-    """Two encoder layers of width 64 with 4 heads over 16 tokens, a batch of 8."""
+    """Return two encoder layers of width 64 with 4 heads over 16 tokens, with a batch of 8."""
     nn = library.nn
     layer = nn.TransformerEncoderLayer(64, 4, 128, dropout=0.0, batch_first=True)
 
@@ -113,7 +113,7 @@ def transformer(library: Any) -> Run:
 
 
 def loader(library: Any) -> Run:
-    """An epoch of 256 NumPy pictures of 3 by 32 by 32 with labels, in batches of 32."""
+    """Return an epoch of 256 NumPy pictures of 3 by 32 by 32 with labels, in batches of 32."""
     pictures = np.random.default_rng(0).standard_normal((256, 3, 32, 32)).astype(np.float32)
     samples = [(picture, at % 10) for at, picture in enumerate(pictures)]
     batches = library.utils.data.DataLoader(samples, batch_size=32)
@@ -121,7 +121,7 @@ def loader(library: Any) -> Run:
 
 
 def apart(way: Callable[[Any], Any]) -> Maker:
-    """A tensor of 512 by 64 taken apart, and the gradient."""
+    """Return ``unbind`` of a tensor of 512 by 64, with its gradient."""
 
     def make(library: Any) -> Run:
         x = library.ones(512, 64, requires_grad=True)
@@ -144,7 +144,7 @@ MODELS: dict[str, Maker] = {
 
 
 def calls(library: Any) -> dict[str, Run]:
-    """Single calls on few elements."""
+    """Return single calls on few elements, by name."""
     f, a, b = library.nn.functional, library.ones(16), library.ones(16)
     leaf, matrix, square = library.ones(16, requires_grad=True), library.ones(4, 8), library.ones(4, 4)
     weight, bias = library.ones(8, 8), library.ones(8)
@@ -189,8 +189,10 @@ def main() -> None:
             for _ in range(3):
                 ours(), theirs()
             rows.append(measure(name, ours, {"torch": theirs}, options.turns))
-    own, other = calls(wf), calls(torch)
-    rows += [measure(name, own[name], {"torch": other[name]}, options.turns) for name in own if asked(name)]
+    ours, theirs = calls(wf), calls(torch)
+    rows += [
+        measure(name, ours[name], {"torch": theirs[name]}, options.turns) for name in ours if asked(name)
+    ]
     report("eager_models", rows)
 
 

@@ -1,4 +1,4 @@
-"""Speed on a GPU: weft's operations, PyTorch's on the same GPU, and weft's naive kernels, in one run.
+"""Operations on a GPU: weft's, PyTorch's on the same GPU, and weft's naive kernels, in one run.
 
 ``python benchmarks/gpu_speed.py [--device webgpu] [--only matmul,rows] [--quick]`` prints a Markdown table.
 A row's time is the median of several batches of calls, each ended by a synchronisation. Before it is timed, every
@@ -36,12 +36,12 @@ except ImportError:
 Array = numpy.ndarray[Any, Any]
 RNG = numpy.random.default_rng()
 CHECKED = 1 << 22
-"""Elements of the inputs that are compared with NumPy; larger ones are compared with PyTorch or by rows."""
+"""The most elements of inputs that are compared with NumPy; larger inputs are compared with PyTorch or by rows."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: ``work`` is bytes or floating-point operations, in ``unit`` (TB/s or TFLOP/s)."""
+    """A line of the table: ``work`` is bytes or floating-point operations, in ``unit`` (TB/s or TFLOP/s)."""
 
     group: str
     name: str
@@ -54,10 +54,10 @@ class Row:
 
 
 def median(call: Callable[[], Any], finish: Callable[[], Any], seconds: float) -> float:
-    """Seconds of one call, the median of seven batches."""
+    """Return the seconds of a call, the median of seven batches."""
     times: list[float] = []
     count, taken = 1, 0.0
-    while taken < seconds / 2 and count < 4096:  # one call alone is no measure: anything may hold it up
+    while taken < seconds / 2 and count < 4096:  # a single call may be delayed by other work
         call()
         finish()
         start = time.perf_counter()
@@ -77,24 +77,24 @@ def median(call: Callable[[], Any], finish: Callable[[], Any], seconds: float) -
 
 
 def close(name: str, got: Any, want: Array, tolerance: float) -> None:
-    """Raise where a result is off by more than ``tolerance`` of the largest value."""
+    """Raise ``AssertionError`` if an error exceeds ``tolerance`` times the largest value."""
     error = numpy.abs(got.numpy().astype("float64") - want).max() / max(1.0, numpy.abs(want).max())
     if not error <= tolerance:
         raise AssertionError(f"{name}: off by {error:.2e} of the largest value, expected at most {tolerance}")
 
 
 def random(shape: tuple[int, ...], dtype: str = "float32") -> Array:
-    """Fresh random numbers."""
+    """Return new random numbers."""
     return RNG.standard_normal(shape, dtype="float32").astype(dtype)
 
 
 def on_gpu(array: Array) -> Any:
-    """PyTorch's copy on the GPU, or None."""
+    """Return PyTorch's copy on the GPU, or None."""
     return torch.from_numpy(array).cuda() if CUDA else None
 
 
 def pointwise(device: str, quick: bool) -> Iterator[Row]:
-    """Element-wise operations over 1 GiB."""
+    """Iterate over rows of element-wise operations over 1 GiB."""
     count = 1 << (20 if quick else 28)
     for function, operands in (("mul", 1), ("add", 2), ("exp", 1), ("relu", 1), ("tanh", 1)):
         few = [random((4099,)) for _ in range(operands)]
@@ -142,7 +142,7 @@ ROWS = (
 
 
 def rows(device: str, quick: bool) -> Iterator[Row]:
-    """Sums over rows and columns, and softmax."""
+    """Iterate over rows of sums over rows and columns, and softmax."""
     for shape in ROWS:
         m, n = (shape[0] >> 8 if quick else shape[0]), shape[1]
         few = random((max(1, min(m, CHECKED // n)), n))
@@ -183,7 +183,7 @@ def rows(device: str, quick: bool) -> Iterator[Row]:
 
 
 def kernels_of(device: str, a: Any, b: Any) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Two functions that dispatch the kernels of a product: weft's choice, and the derived (naive) one."""
+    """Return two functions that dispatch the kernels of a product: weft's choice, and the derived (naive) kernel."""
     opened = devices.open(device)
     m, n = a.shape[-2], b.shape[-1]
     out = wf.zeros(*a.shape[:-2], m, n, device=device, dtype=a.dtype)
@@ -195,7 +195,7 @@ def kernels_of(device: str, a: Any, b: Any) -> tuple[Callable[[], Any], Callable
 
 
 def dispatcher(device: Device, program: KernelProgram, arrays: list[Any]) -> Callable[[], None]:
-    """A function that dispatches a program's steps, with its temporaries allocated once."""
+    """Return a function that dispatches a program's steps, with temporaries that are allocated once."""
     storages = [each.storage for each in arrays]
     storages += [device.allocate(count * device.itemsize(dtype)) for dtype, count in program.temporaries]
     calls = []
@@ -241,7 +241,7 @@ MATMULS: tuple[tuple[str, tuple[int, ...], str, str], ...] = (
 
 
 def matmul(device: str, quick: bool) -> Iterator[Row]:
-    """Matrix products of many shapes; letters say which operand is given transposed."""
+    """Iterate over rows of matrix products of many shapes; the letters say which operand is transposed."""
     for letters, sizes, dtype, goal in MATMULS:
         *batch, m, n, k = sizes
         if quick and m * n * k > 1 << 24:
@@ -291,7 +291,7 @@ MATVECS = (
 
 
 def matvec(device: str, quick: bool) -> Iterator[Row]:
-    """One row by a matrix of (outputs, inputs), given as it lies (nt) or as its transpose (nn)."""
+    """Iterate over rows of a vector times a matrix of (outputs, inputs), stored as such (nt) or transposed (nn)."""
     for letters, (m, k), dtype, goal in MATVECS:
         if quick and m * k > 1 << 23:
             continue
@@ -320,7 +320,7 @@ CONVOLUTIONS = (
 
 
 def conv2d(device: str, quick: bool) -> Iterator[Row]:
-    """A convolution with padding, and its two gradients."""
+    """Iterate over rows of a convolution with padding, and of its two gradients."""
     for n, c, h, w, o, kernel in CONVOLUTIONS:
         if quick:
             n = 2

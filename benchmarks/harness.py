@@ -1,8 +1,8 @@
-"""What the benchmarks share: interleaved timing, ratios against the best peer, a table.
+"""Shared code of the benchmarks: interleaved timing, ratios against the best peer, a table.
 
-All candidates of a row run in one process, in turns, a few milliseconds each, so that whatever else loads the
-machine falls on all of them. A row's ratio is the median over the turns of (ours / best peer) within a turn:
-below 1 is faster than the peer.
+All candidates of a row run in one process, in turns of a few milliseconds, so that other load on the machine affects
+all of them. The ratio of a row is the median over the turns of (weft's time / best peer's time): below 1 weft is
+faster.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 Run = Callable[[], Any]
 
 TURN = 0.004
-"""Seconds that one candidate runs in one turn, at least one call."""
+"""Seconds that a candidate runs in a turn; it runs at least one call."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Something to time: ``setting`` is entered, outside of the clock, before each of its turns."""
+    """A function to time; the context ``setting`` is entered before each of its turns and is not timed."""
 
     name: str
     run: Run
@@ -33,7 +33,7 @@ class Candidate:
 
 @dataclass
 class Row:
-    """One measurement: seconds of ours and of each peer by turn."""
+    """A measurement: seconds of weft and of each peer by turn."""
 
     name: str
     ours: list[float] = field(default_factory=list)
@@ -47,16 +47,16 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """Ours over the best peer's time, the median over the turns."""
+        """Weft's time over the best peer's time, the median over the turns."""
         return statistics.median(a / b for a, b in zip(self.ours, self.peers[self.best], strict=True))
 
 
 def measure(
     name: str, ours: Run, peers: Mapping[str, Run] | list[Candidate], turns: int = 15, bytes_moved: int = 0
 ) -> Row:
-    """Time ours and the peers in turns, after a warm-up of each; gives seconds a call."""
-    given = [Candidate(n, run) for n, run in peers.items()] if isinstance(peers, Mapping) else list(peers)
-    candidates = [Candidate("", ours), *given]
+    """Time weft and the peers in turns, after a warm-up of each; return seconds per call."""
+    others = [Candidate(n, run) for n, run in peers.items()] if isinstance(peers, Mapping) else list(peers)
+    candidates = [Candidate("", ours), *others]
     calls = {}
     for candidate in candidates:
         with candidate.setting():
@@ -64,7 +64,7 @@ def measure(
             start = time.perf_counter()
             candidate.run()
             calls[candidate.name] = max(1, int(TURN / max(time.perf_counter() - start, 1e-7)))
-    row = Row(name, peers={value.name: [] for value in given}, bytes_moved=bytes_moved)
+    row = Row(name, peers={peer.name: [] for peer in others}, bytes_moved=bytes_moved)
     for _ in range(turns):
         for candidate in candidates:
             with candidate.setting():
@@ -78,13 +78,13 @@ def measure(
 
 
 def torch_candidates(run: Run, name: str = "torch") -> list[Candidate]:
-    """PyTorch with one thread and with two: the best of its settings counts."""
+    """Return PyTorch's candidates with one thread and with two; the table shows the best."""
     return [Candidate(f"{name} x{count}", run, lambda count=count: torch_threads(count)) for count in (1, 2)]
 
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """PyTorch's number of threads, within."""
+    """Set PyTorch's number of threads within the block."""
     import torch
 
     before = torch.get_num_threads()
@@ -96,7 +96,7 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 def machine() -> str:
-    """The processor and the versions, for the heading of results."""
+    """Return the processor and the versions, for the heading of results."""
     import os
 
     import numpy
@@ -106,7 +106,7 @@ def machine() -> str:
         with open("/proc/cpuinfo") as lines:
             model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
-        pass  # not Linux: the platform's own word stays
+        pass  # not Linux: the name from ``platform`` stays
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
         import torch
@@ -118,7 +118,7 @@ def machine() -> str:
 
 
 def report(title: str, rows: list[Row], copy: float = 0.0) -> None:
-    """Print a Markdown table; ``copy``: bytes a second of a copy, which bandwidths are compared with."""
+    """Print a Markdown table; ``copy`` is the bandwidth of a copy in bytes per second, for comparison."""
     command = f"python -m benchmarks.{title}"
     print(f"\n## {title}\n\n`{command}`, {time.strftime('%Y-%m-%d')}, {machine()}\n")
     share = " share of copy bandwidth |" if copy else ""

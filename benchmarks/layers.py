@@ -1,4 +1,4 @@
-"""Layers and movements of data other than convolutions, forward and backward, against PyTorch.
+"""Layers and data movement other than convolutions, forward and backward, against PyTorch.
 
 ``python -m benchmarks.layers [PART OF A NAME]``. Whole models are in ``benchmarks.vision``.
 """
@@ -72,7 +72,7 @@ def _pair(library: Any, layer: Layer, x: Any) -> tuple[Any, Any]:
 
 
 def main() -> None:
-    """A row for forward and one for forward and backward of each layer."""
+    """Return two rows for each layer: forward, and forward and backward."""
     rows: list[Row] = []
     rng = np.random.default_rng(0)
     for name, (shape, layer) in LAYERS.items():
@@ -81,8 +81,8 @@ def main() -> None:
         value = rng.standard_normal(shape).astype(np.float32)
         ours = _pair(wf, layer, wf.tensor(value, device="cpu"))
         peers = _pair(torch, layer, torch.from_numpy(value.copy()))
-        for what, run, peer in zip(("forward", "forward and backward"), ours, peers, strict=True):
-            rows.append(measure(f"{name}: {what}", run, torch_candidates(peer), turns=9))
+        for passes, run, peer in zip(("forward", "forward and backward"), ours, peers, strict=True):
+            rows.append(measure(f"{name}: {passes}", run, torch_candidates(peer), turns=9))
     report("layers", rows)
 
 

@@ -14,17 +14,17 @@ SIZES = ((1024, 1024, 1024), (512, 512, 512), (64, 784, 128), (1, 4096, 4096))
 
 def _rows(m: int, k: int, n: int, rng: np.random.Generator) -> Iterator[Row]:
     a, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((m, k), (k, n)))
-    bt, made = np.ascontiguousarray(b.T), np.empty((m, n), np.float32)
+    bt, product = np.ascontiguousarray(b.T), np.empty((m, n), np.float32)
     x, y, yt = (wf.tensor(value, device="cpu") for value in (a, b, bt))
     name = f"{m}x{k}x{n}"
-    yield measure(name, lambda: x @ y, {"numpy": lambda: np.matmul(a, b, out=made)})
+    yield measure(name, lambda: x @ y, {"numpy": lambda: np.matmul(a, b, out=product)})
     yield measure(
-        f"{name}, second transposed", lambda: x @ yt.T, {"numpy": lambda: np.matmul(a, bt.T, out=made)}
+        f"{name}, second transposed", lambda: x @ yt.T, {"numpy": lambda: np.matmul(a, bt.T, out=product)}
     )
 
 
 def main() -> None:
-    """Rows by (rows, inner, columns), and with a transposed operand."""
+    """Iterate over the rows of the table by (rows, inner, columns), also with a transposed operand."""
     rng = np.random.default_rng(0)
     report("matmul", [row for size in SIZES for row in _rows(*size, rng)])
 

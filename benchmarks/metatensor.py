@@ -1,8 +1,7 @@
 """weft.metatensor against the safetensors library and Arrow: ``python -m benchmarks.metatensor``.
 
-Files are written where ``--folder`` says (a memory file system by default, so that the disk is not what is measured;
-both libraries write to the same one). Ours flushes to disk and renames, the safetensors library does neither: its
-row with fsync is the fair comparison on a disk.
+Both libraries write to ``--folder``, by default a memory file system, so that the disk is not measured. weft flushes to
+disk and renames; the safetensors library does neither, so that its row with fsync is the fair comparison on a disk.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ COUNT = 200
 
 
 def sparse(folder: Path, size: int = 4 << 30) -> Path:
-    """A file that claims one tensor of ``size`` bytes, all of them a hole."""
+    """Write a sparse file with one tensor of ``size`` bytes that are not stored."""
     path = folder / "sparse.mt"
     schema = {
         "TypeDef:Struct": True,
@@ -50,7 +49,7 @@ def sparse(folder: Path, size: int = 4 << 30) -> Path:
 
 
 def opening(folder: Path) -> list[Row]:
-    """A large sparse file, and a file of a thousand tensors."""
+    """Return the rows of opening a large sparse file, and a file of a thousand tensors."""
     large = sparse(folder)
     tracemalloc.start()
     with mt.open(large) as file:
@@ -83,7 +82,7 @@ def opening(folder: Path) -> list[Row]:
 
 
 def throughput(folder: Path) -> list[Row]:
-    """Sequential writing and reading of some large tensors."""
+    """Return the rows of sequential writing and reading of large tensors."""
     tree = {f"w{n}": np.random.default_rng(n).standard_normal(MEGABYTES << 15, "f4") for n in range(8)}
     size = sum(array.nbytes for array in tree.values())
     ours, theirs = folder / "large.mt", folder / "large.safetensors"
@@ -115,12 +114,12 @@ def flushed(path: Path) -> None:
 
 
 def arrays() -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-    """Tensors of 2 MB by name, as many as make 400 MB, one after another."""
+    """Iterate over tensors of 2 MB by name, 400 MB in all."""
     return ((f"layer{n}.weight", np.full((512, 1024), n, "f4")) for n in range(COUNT))
 
 
 def checkpoints(folder: Path) -> list[Row]:
-    """``weft.save`` and ``weft.load`` of a state dict on the processor."""
+    """Return the rows of ``weft.save`` and ``weft.load`` of a state dict on the processor."""
     ours = {name: wf.tensor(array, device="cpu") for name, array in arrays()}
     tensors = {name: torch.from_numpy(array) for name, array in arrays()}
     flat = {name: tensor.numpy() for name, tensor in tensors.items()}
@@ -131,8 +130,10 @@ def checkpoints(folder: Path) -> list[Row]:
         "safetensors.numpy": lambda: safetensors.numpy.save_file(flat, theirs),
     }
     readers = {
-        # its tensors look into a mapped file, and cost nothing until they are touched; ours are on their device
-        "safetensors.torch": lambda: [one.clone() for one in safetensors.torch.load_file(theirs).values()],
+        # copied, because its tensors are views of a mapped file and cost nothing until they are read
+        "safetensors.torch": lambda: [
+            tensor.clone() for tensor in safetensors.torch.load_file(theirs).values()
+        ],
         "safetensors.numpy": lambda: safetensors.numpy.load_file(theirs),
     }
     rows = []
@@ -145,29 +146,29 @@ def checkpoints(folder: Path) -> list[Row]:
 
 
 MEMORY = {
-    "weft.save": ("wf.tensor(one, device='cpu')", "wf.save(state, path)"),
+    "weft.save": ("wf.tensor(array, device='cpu')", "wf.save(state, path)"),
     "weft.load": ("", "state = wf.load(path, device='cpu')"),
-    "safetensors.torch.save_file": ("torch.from_numpy(one)", "safetensors.torch.save_file(state, path)"),
+    "safetensors.torch.save_file": ("torch.from_numpy(array)", "safetensors.torch.save_file(state, path)"),
     "safetensors.torch.load_file": (
         "",
         "state = [t.clone() for t in safetensors.torch.load_file(path).values()]",
     ),
 }
-"""How a state dict is made of arrays, and what is then run, in a process of its own, for the memory that it takes."""
+"""How a state dict is built from arrays, and the call whose memory is measured in a separate process."""
 
 
 def memory(folder: Path) -> None:
-    """Peak memory of saving and loading above what was there before, a process each; mapped files count too.
+    """Print the additional peak memory of saving and loading, each in a separate process; mapped files count too.
 
     Linux alone says it, and not in ``ru_maxrss``, which begins with the parent's there.
     """
-    for name, (made, call) in MEMORY.items() if sys.platform == "linux" else ():
+    for name, (build, call) in MEMORY.items() if sys.platform == "linux" else ():
         for suffix in ("safetensors",) if name.startswith("safetensors") else ("safetensors", "mt"):
             lines = [
                 "import sys",
                 "from benchmarks.metatensor import *",
                 "def peak(): return int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])",
-                f"state = {{name: {made} for name, one in arrays()}}" if made else "",
+                f"state = {{name: {build} for name, array in arrays()}}" if build else "",
                 "wf.ones(1, device='cpu')",
                 f"path, before = sys.argv[1] + '/memory.{suffix}', peak()",
                 call,
@@ -179,11 +180,11 @@ def memory(folder: Path) -> None:
                 text=True,
                 check=True,
             )
-            print(f"{name}, .{suffix}: {float(done.stdout):.0f} MB at most above what was there")
+            print(f"{name}, .{suffix}: {float(done.stdout):.0f} MB at most above the memory before")
 
 
 def datasets(folder: Path) -> list[Row]:
-    """A million records, and a million strings."""
+    """Return the rows of a million records, and of a million strings."""
     rows = np.zeros(1_000_000, [("id", "<u4"), ("score", "<f4"), ("label", "u1")])
     rows["id"] = np.arange(len(rows))
     mt.save(folder / "rows.mt", rows)
@@ -224,7 +225,7 @@ def datasets(folder: Path) -> list[Row]:
 
 
 def main() -> None:
-    """Run all of it."""
+    """Run all benchmarks of this file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", default="/dev/shm" if os.path.isdir("/dev/shm") else None)
     with tempfile.TemporaryDirectory(dir=parser.parse_args().folder) as name:

@@ -1,4 +1,4 @@
-"""Python per op: small ops on ``cpu`` and ``webgpu`` against NumPy and PyTorch, and the time of ``import weft``.
+"""Overhead of small operations on ``cpu`` and ``webgpu`` against NumPy and PyTorch, and the time of ``import weft``.
 
 ``python -m benchmarks.overhead [DEVICE]``: ``cpu``, ``webgpu`` or ``webgpu:software``.
 """
@@ -17,7 +17,7 @@ from benchmarks.harness import Row, measure, report
 
 
 def import_seconds(times: int = 7) -> Row:
-    """A new interpreter that imports weft, less one that imports nothing."""
+    """Return the time of a new interpreter that imports weft, minus that of an interpreter that imports nothing."""
     row = Row("import weft")
     for _ in range(times):
         taken = []
@@ -30,7 +30,7 @@ def import_seconds(times: int = 7) -> Row:
 
 
 def main() -> None:
-    """16 elements, so that nothing but Python and the call counts; a batch on a GPU is waited for after each turn."""
+    """Measure operations on 16 elements, where the overhead dominates; a turn on a GPU ends by a synchronisation."""
     device = sys.argv[1] if len(sys.argv) > 1 else "cpu"
     a, b = wf.ones(16, device=device), wf.ones(16, device=device)
     m = wf.ones(4, 4, device=device)

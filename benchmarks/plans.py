@@ -1,4 +1,4 @@
-"""A saved plan against tracing anew: seconds to the first result of a step, each in a process of its own, in turns.
+"""A saved plan against tracing: seconds to the first result of a step, each in a separate process, in turns.
 
 ``python -m benchmarks.plans [--device cpu] [--turns 5]``. Both find the kernels of an earlier process in the cache of
 compiled code. Tracing is timed with and without building the model and its optimizer, which a saved plan does not need.
@@ -51,12 +51,12 @@ print(json.dumps({{"load": loaded - imported, "load and first call": end - impor
 
 
 def run(code: str, **options: object) -> dict[str, float]:
-    """The timings that a process prints."""
+    """Return the timings that a process prints."""
     done = subprocess.run(
         [sys.executable, "-c", code.format(**options)], capture_output=True, text=True, check=True
     )
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    timings: dict[str, float] = json.loads(done.stdout)
+    return timings
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""20 pointwise ops on 4 Mi float32 into a given output, against NumPy, PyTorch and a copy's bandwidth."""
+"""20 pointwise ops on 4 Mi float32 into a given output, against NumPy, PyTorch and the bandwidth of a copy."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def _row(name: str, values: list[Any], turns: int) -> Row:
     function = getattr(wf, name)
     peers: list[Candidate] = []
     if in_numpy:
-        numpys, made = getattr(np, in_numpy), np.empty(COUNT, np.float32)
-        peers.append(Candidate("numpy", lambda: numpys(*values[:operands], out=made)))
+        function, output = getattr(np, in_numpy), np.empty(COUNT, np.float32)
+        peers.append(Candidate("numpy", lambda: function(*values[:operands], out=output)))
     theirs = [torch.from_numpy(value) for value in values[:operands]]
     torchs, wanted = getattr(torch, in_torch), torch.empty(COUNT)
     peers += torch_candidates(lambda: torchs(*theirs, out=wanted))
@@ -42,18 +42,18 @@ def _row(name: str, values: list[Any], turns: int) -> Row:
 
 
 def copy_bandwidth(turns: int) -> float:
-    """Bytes a second, read and written, of the fastest copy of 4 Mi float32 here."""
-    source, made = np.ones(COUNT, np.float32), np.empty(COUNT, np.float32)
+    """Return the bandwidth, read and written bytes per second, of the fastest copy of 4 Mi float32."""
+    source, target = np.ones(COUNT, np.float32), np.empty(COUNT, np.float32)
     theirs, wanted = torch.from_numpy(source), torch.empty(COUNT)
     row = measure(
-        "copy", lambda: np.copyto(made, source), torch_candidates(lambda: wanted.copy_(theirs)), turns
+        "copy", lambda: np.copyto(target, source), torch_candidates(lambda: wanted.copy_(theirs)), turns
     )
     best = min(statistics.median(times) for times in (row.ours, *row.peers.values()))
     return 8 * COUNT / best
 
 
 def main() -> None:
-    """All rows, or those named on the command line."""
+    """Print all rows, or those named on the command line."""
     turns = 15
     rng = np.random.default_rng(0)
     values = [rng.uniform(0.1, 4.0, COUNT).astype(np.float32) for _ in range(2)]

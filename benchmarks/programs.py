@@ -19,7 +19,7 @@ Step = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Sizes:
-    """A GPT: layers, width, heads, tokens of a text, texts of a batch, and words."""
+    """The sizes of a GPT: layers, width, heads, sequence length, batch size, and vocabulary."""
 
     layers: int
     width: int
@@ -34,7 +34,7 @@ SMALL = Sizes(layers=6, width=384, heads=6, tokens=256, batch=64)
 
 
 def _step(library: Any, model: Any, loss: Callable[..., Any], device: Any, options: dict[str, Any]) -> Step:
-    """A whole training step with Adam; the option ``wrap`` is done to the model with its loss."""
+    """Return a training step with Adam; the option ``wrap`` is applied to the function of the model and its loss."""
     model = model.to(device)
     wrap = options.pop("wrap", lambda run: run)
     optimizer = library.optim.Adam(model.parameters(), lr=1e-3, **options)
@@ -51,7 +51,7 @@ def _step(library: Any, model: Any, loss: Callable[..., Any], device: Any, optio
 
 
 def mlp(library: Any, device: Any = "cpu", **options: Any) -> tuple[Step, tuple[Any, ...]]:
-    """64 → 128 → 10 on a batch of 64."""
+    """Return an MLP, 64 → 128 → 10, on a batch of 64."""
     nn, rng = import_module(f"{library.__name__}.nn"), np.random.default_rng(0)
     model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
     given = rng.standard_normal((64, 64), np.float32), rng.integers(0, 10, 64)
@@ -60,7 +60,7 @@ def mlp(library: Any, device: Any = "cpu", **options: Any) -> tuple[Step, tuple[
 
 
 def cnn(library: Any, device: Any = "cpu", **options: Any) -> tuple[Step, tuple[Any, ...]]:
-    """The digits example's network (``examples.digits``) on a batch of 64, dropout included."""
+    """Return the network of ``examples.digits`` on a batch of 64, with dropout."""
     nn, rng = import_module(f"{library.__name__}.nn"), np.random.default_rng(0)
     model = nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -75,7 +75,7 @@ def cnn(library: Any, device: Any = "cpu", **options: Any) -> tuple[Step, tuple[
 def gpt(
     library: Any, device: Any = "cpu", sizes: Sizes = CHARACTERS, **options: Any
 ) -> tuple[Step, tuple[Any, ...]]:
-    """A decoder with causal attention and learned positions; each of its texts predicts the next words."""
+    """Return a decoder with causal attention and learned positions that predicts the next tokens."""
     nn, rng = import_module(f"{library.__name__}.nn"), np.random.default_rng(0)
     functional, (b, t, d) = nn.functional, (sizes.batch, sizes.tokens, sizes.width)
 
@@ -113,7 +113,7 @@ def gpt(
 
 
 def chain(library: Any, device: Any = "cpu", count: int = 4 << 20) -> tuple[Step, tuple[Any, ...]]:
-    """Six element-wise operations in a row."""
+    """Return a chain of six element-wise operations."""
     value = np.random.default_rng(0).standard_normal(count, np.float32)
 
     def run(x: Any) -> Any:

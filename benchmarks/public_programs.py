@@ -1,9 +1,9 @@
-"""Training steps of the ten programs of ``tests/programs``, our time over PyTorch's, eager and jitted.
+"""Training steps of the ten programs of ``tests/programs``, weft's time over PyTorch's, eager and jitted.
 
 ``python -m benchmarks.public_programs [--only gpt,vit] [--turns 15] [--threads 2]``. Each program is run as source text
-with either library from the same weights; a step on its first batch is timed, in turns within one process, with the
-loss read. Start it with ``GOMP_SPINCOUNT=0 OMP_WAIT_POLICY=PASSIVE``, so that the threads of PyTorch do not spin on
-processors that the next turn wants.
+with both libraries from the same weights; a step on its first batch, including the read of the loss, is timed in turns
+within one process. Start it with ``GOMP_SPINCOUNT=0 OMP_WAIT_POLICY=PASSIVE``, so that PyTorch's threads do not spin on
+the processors during the next turn.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Run = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of a step by turn, and of the first call of the jitted one."""
+    """Seconds of a step by turn, and seconds of the first call of the jitted step."""
 
     name: str
     torch: list[float]
@@ -36,18 +36,18 @@ class Times:
     first_call: float
 
     def line(self) -> str:
-        """A row of the table."""
+        """Return a row of the table."""
         cells = [self.name, f"{statistics.median(self.torch) * 1e3:,.2f}"]
-        for own in (self.eager, self.jitted):
-            ratio = statistics.median(a / b for a, b in zip(own, self.torch, strict=True))
-            cells += [f"{statistics.median(own) * 1e3:,.2f}", f"{ratio:.2f}"]
+        for times in (self.eager, self.jitted):
+            ratio = statistics.median(a / b for a, b in zip(times, self.torch, strict=True))
+            cells += [f"{statistics.median(times) * 1e3:,.2f}", f"{ratio:.2f}"]
         return f"| {' | '.join(cells)} | {self.first_call:.1f} |"
 
 
 def step_of(
     name: str, text: str, state: harness.Arrays | None, wrap: Callable[..., Any] | None = None
 ) -> tuple[Run, Any]:
-    """A training step of a program on its first batch, with its loss read; and the program."""
+    """Return a training step of a program on its first batch, with the loss read, and the program."""
     program = harness.started(name, text, "cpu")
     if state is not None:
         harness.load(program, state)
@@ -70,7 +70,7 @@ def step_of(
 
 
 def timed(name: str, turns: int) -> Times:
-    """The times of one program."""
+    """Return the times of a program."""
     text = (harness.SOURCES / f"{name}.py").read_text()
     state = harness.arrays(harness.started(name, text, "cpu"))
     theirs, _ = step_of(name, text, state)

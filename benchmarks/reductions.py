@@ -38,7 +38,7 @@ def _rows(shape: tuple[int, ...], rng: np.random.Generator) -> Iterator[Row]:
 
 
 def main() -> None:
-    """Rows for each shape: all elements, each row, each column; softmax and layer norm of rows."""
+    """Return the rows by shape: sums of all elements, of rows, of columns; softmax and layer norm of rows."""
     rng = np.random.default_rng(0)
     report("reductions", [row for shape in SHAPES for row in _rows(shape, rng)])
 

@@ -1,8 +1,8 @@
-"""Replays of plans: what a run and each dispatch in it cost, against single dispatches and PyTorch's eager operations.
+"""Replays of plans: cost of a run and of each dispatch, against single dispatches and PyTorch's eager operations.
 
 ``python -m benchmarks.replay [DEVICE]``: ``cpu``, ``webgpu`` or ``webgpu:software``. Kernels have 16 elements, so that
-little counts but the way to them. Every timed call waits for the device: else work that one candidate left would be
-paid for by the next. What recording alone costs the host is timed apart, on an idle device.
+the overhead dominates. Every timed call waits for the device, so that no candidate pays for the work of another. The
+host's cost of recording is timed separately, on an idle device.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ N, SIZE = 16, 64
 
 
 def compared(name: str, device: Device, plan: Plan, states: int, eager: Callable[[], None] | None) -> Row:
-    """A plan's replay and the same dispatches one by one; PyTorch's operations where both are on the processor."""
-    own, single = device.prepare(plan), Replay(device, plan)
+    """Measure a plan's replay against the same dispatches one by one, and on the processor against PyTorch."""
+    replayed, single = device.prepare(plan), Replay(device, plan)
     given = [upload(device, np.zeros(size // 4, np.float32)) for size in plan.inputs]
     held = [upload(device, np.zeros(N, np.float32)) for _ in range(states)]
 
@@ -40,11 +40,11 @@ def compared(name: str, device: Device, plan: Plan, states: int, eager: Callable
     peers = {"one by one": waited(single)}
     if device.name == "cpu" and eager is not None:
         peers["torch"] = eager
-    return measure(name, waited(own), peers)
+    return measure(name, waited(replayed), peers)
 
 
 def chains(device: Device, count: int) -> Row:
-    """One kernel after another, through an arena, into a new output."""
+    """Return a plan of a chain of kernels through an arena into a new output."""
     x, out = torch.ones(N), torch.empty(N)
 
     def eager() -> None:
@@ -55,7 +55,7 @@ def chains(device: Device, count: int) -> Row:
 
 
 def in_place(device: Device, count: int, times: int = 1) -> Row:
-    """As many states, each grown in place, once or in a loop; no outputs."""
+    """Return a plan that increments states in place, once or in a loop, without outputs."""
     step = accumulate(device.profile, N)
     steps = tuple(
         Dispatch(step, (at("input", 0, SIZE), at("state", number, SIZE))) for number in range(count)
@@ -72,7 +72,7 @@ def in_place(device: Device, count: int, times: int = 1) -> Row:
 
 
 def large(device: Device, n: int) -> Row:
-    """Kernels that are worth several threads."""
+    """Return a plan of kernels large enough for several threads."""
     spec = pointwise(device.profile, "exp(a) * 0.5", n)
     places = (at("input", 0, 4 * n), at("arena", 0, 4 * n)), (at("arena", 0, 4 * n), at("output", 0, 4 * n))
     plan = Plan(tuple(Dispatch(spec, each) for each in places), (4 * n,), (4 * n,), (), (4 * n,))
@@ -80,7 +80,7 @@ def large(device: Device, n: int) -> Row:
 
 
 def host_time(device: Device, count: int, times: int = 50) -> float:
-    """Microseconds until ``run`` returns, for ``count`` dispatches; the device is idle before."""
+    """Return the microseconds until ``run`` returns, for ``count`` dispatches on an idle device."""
     replay = device.prepare(chain(device, count))
     given = [upload(device, np.ones(N, np.float32))]
     taken = []
@@ -95,7 +95,7 @@ def host_time(device: Device, count: int, times: int = 50) -> float:
 
 
 def main() -> None:
-    """The table of whole calls, and the host's cost of a dispatch: that of 100 kernels less that of one."""
+    """Print the table of calls, and the host's cost of a dispatch, from 100 kernels and a single kernel."""
     device = devices.open(sys.argv[1] if len(sys.argv) > 1 else "cpu")
     rows = [
         chains(device, 1),
@@ -105,9 +105,10 @@ def main() -> None:
         in_place(device, 1, 100),
     ]
     report("replay", [*rows, large(device, 1 << 18)])
-    one, hundred = host_time(device, 1), host_time(device, 100)
+    first, hundred = host_time(device, 1), host_time(device, 100)
     print(
-        f"\nUntil run returns: 1 kernel {one:.1f} µs, 100 kernels {hundred:.1f}: {(hundred - one) / 99:.3f} a dispatch"
+        f"\nUntil run returns: 1 kernel {first:.1f} µs, 100 kernels {hundred:.1f}: "
+        f"{(hundred - first) / 99:.3f} a dispatch"
     )
     print(f"Device: {device.description}")
 

@@ -1,6 +1,6 @@
-"""Losses and gradients of whole convolutional models against PyTorch, eager and as one compiled function.
+"""Losses and gradients of convolutional models against PyTorch, eager and as one compiled function.
 
-``python -m benchmarks.vision [PART OF A NAME]``. A model is written once for both libraries; weights are the same.
+``python -m benchmarks.vision [PART OF A NAME]``. Each model is written once for both libraries, with the same weights.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Loss = Callable[..., Any]
 
 
 def resnet18(library: Any) -> tuple[Any, Loss, list[np.ndarray[Any, Any]]]:
-    """ResNet-18 with a stem of 3x3 for images of 28x28, batch 16."""
+    """Return ResNet-18 with a stem of 3x3 for images of 28x28, batch 16."""
     nn = library.nn
 
     class Block(nn.Module):  # type: ignore[name-defined, misc]
@@ -57,7 +57,7 @@ def resnet18(library: Any) -> tuple[Any, Loss, list[np.ndarray[Any, Any]]]:
 
 
 def siamese(library: Any) -> tuple[Any, Loss, list[np.ndarray[Any, Any]]]:
-    """Two pictures of 28x28 through one ResNet-18, compared by a small perceptron, batch 16."""
+    """Return a Siamese ResNet-18 of two images of 28x28 with a small perceptron, batch 16."""
     nn = library.nn
     trunk, _, (pictures, _) = resnet18(library)
     head = nn.Sequential(nn.Linear(20, 256), nn.ReLU(), nn.Linear(256, 1))
@@ -77,7 +77,7 @@ def siamese(library: Any) -> tuple[Any, Loss, list[np.ndarray[Any, Any]]]:
 
 
 def dcgan(library: Any) -> tuple[Any, Loss, list[np.ndarray[Any, Any]]]:
-    """Generator and discriminator of pictures of 64x64 with 64 channels at the edge, batch 16: the generator's loss."""
+    """Return the generator's loss of a DCGAN of 64x64 images with 64 channels at the edge, batch 16."""
     nn = library.nn
 
     def up(c: int, o: int, stride: int, padding: int) -> list[Any]:
@@ -111,7 +111,7 @@ MODELS: dict[str, Callable[[Any], tuple[Any, Loss, list[np.ndarray[Any, Any]]]]]
 
 
 def _run(library: Any, model: Any, loss: Loss, batch: list[Any]) -> Callable[[], Any]:
-    """Zero gradients, a loss and its gradients."""
+    """Return a step: zero the gradients, compute a loss and its gradients."""
 
     def run() -> Any:
         model.zero_grad()
@@ -123,11 +123,11 @@ def _run(library: Any, model: Any, loss: Loss, batch: list[Any]) -> Callable[[],
 
 
 def _rows(name: str, turns: int) -> list[Row]:
-    made = {library: MODELS[name](library) for library in (wf, torch)}
-    weights = {key: value.numpy() for key, value in made[torch][0].state_dict().items()}
-    made[wf][0].load_state_dict({key: wf.tensor(value, device="cpu") for key, value in weights.items()})
+    models = {library: MODELS[name](library) for library in (wf, torch)}
+    weights = {key: value.numpy() for key, value in models[torch][0].state_dict().items()}
+    models[wf][0].load_state_dict({key: wf.tensor(value, device="cpu") for key, value in weights.items()})
     runs = {}
-    for library, (model, loss, arrays) in made.items():
+    for library, (model, loss, arrays) in models.items():
         model.to("cpu")
         batch = [
             wf.tensor(each, device="cpu") if library is wf else torch.from_numpy(each) for each in arrays
@@ -144,7 +144,7 @@ def _rows(name: str, turns: int) -> list[Row]:
 
 
 def main() -> None:
-    """A row eager and a row compiled of each model."""
+    """Print a row eager and a row compiled for each model."""
     chosen = [name for name in MODELS if all(word in name for word in sys.argv[1:])]
     report("vision", [row for name in chosen for row in _rows(name, 7)])
 

@@ -1,4 +1,4 @@
-"""The gallery: small models, each trained, drawn and measured in one file; ``python -m examples.sine`` runs one."""
+"""The gallery: each file trains a small model, draws and measures it; run ``python -m examples.sine``, for example."""
 
 from importlib.util import find_spec
 

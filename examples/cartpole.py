@@ -2,10 +2,10 @@
 
     python -m examples.cartpole
 
-The simulation is written here, with weft's operations, for many carts at once. One compiled step rolls all of them
-out by ``scan``, a loop inside the compiled program, and then moves the policy along the gradient of the expected
-return (REINFORCE, Williams 1992). Pushed at random the pole falls after some 20 moves; the policy keeps it up for
-more than 195 of 200, the mean over 256 carts.
+The simulation is part of this file; it is made of weft's operations and runs for many carts at once. One compiled step
+simulates all episodes by ``scan``, a loop inside the compiled program, and then updates the policy along the gradient
+of the expected return (REINFORCE, Williams 1992). With random pushes the pole falls after some 20 moves; with the
+trained policy it stays up for more than 195 of 200, the mean over 256 carts.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ TRACK, LEAN = 2.4, 12 * math.pi / 180  # where an episode ends: m, rad
 
 
 def simulate(state: wf.Tensor, right: wf.Tensor) -> wf.Tensor:
-    """The states [N, 4] (place, speed, angle, turning speed) one interval after a push to the right or the left.
+    """Return the states [N, 4] (position, velocity, angle, angular velocity) an interval after a push right or left.
 
-    The equations of motion are those of the article's appendix, without friction, by Euler's method.
+    The equations of motion are those of the article's appendix, without friction, integrated by Euler's method.
     """
     _, speed, angle, turning = state.unbind(1)
     push = wf.where(right, FORCE, -FORCE)
@@ -42,7 +42,7 @@ def simulate(state: wf.Tensor, right: wf.Tensor) -> wf.Tensor:
 
 
 def play(policy: nn.Module, carts: int) -> tuple[wf.Tensor, wf.Tensor, wf.Tensor]:
-    """States [T, N, 4], whether each push was to the right, and which poles were still up before it [T, N]."""
+    """Return states [T, N, 4], whether each push was to the right, and which poles were up before it [T, N]."""
     start = 0.1 * wf.rand(carts, 4) - 0.05
     chance = wf.rand(MOVES, carts)
 
@@ -51,7 +51,7 @@ def play(policy: nn.Module, carts: int) -> tuple[wf.Tensor, wf.Tensor, wf.Tensor
         right = chance < policy(state)[:, 0].sigmoid()
         moved = simulate(state, right)
         inside = (moved[:, 0].abs() < TRACK) & (moved[:, 2].abs() < LEAN)
-        moved = wf.where(up.unsqueeze(1), moved, state)  # a fallen pole lies where it fell
+        moved = wf.where(up.unsqueeze(1), moved, state)  # a fallen pole keeps its state
         return (moved, up & inside), (state, right, up)
 
     with wf.no_grad():
@@ -60,9 +60,9 @@ def play(policy: nn.Module, carts: int) -> tuple[wf.Tensor, wf.Tensor, wf.Tensor
 
 
 def loss_of(policy: nn.Module, states: wf.Tensor, right: wf.Tensor, up: wf.Tensor) -> wf.Tensor:
-    """What has the gradient of the negative expected return: each push's log-probability times its advantage.
+    """Return a loss whose gradient is that of the negative expected return: log-probability times advantage of pushes.
 
-    The advantage is how many moves the pole stayed up from there on, against the mean of all carts at that time.
+    The advantage is the number of moves that the pole stays up from then on, minus its mean over all carts.
     """
     alive = up.float()
     to_come = alive.flip(0).cumsum(0).flip(0)
@@ -76,7 +76,7 @@ def loss_of(policy: nn.Module, states: wf.Tensor, right: wf.Tensor, up: wf.Tenso
 
 
 def draw(lengths: list[float], angles: wf.Tensor, up: wf.Tensor, options: Options) -> None:
-    """How long the poles stayed up over the training, and the angles of some poles afterwards."""
+    """Draw how long the poles stayed up during the training, and the angles of some poles after it."""
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     curve, poles = figure.subplots(1, 2)
     draw_curve(curve, lengths, "moves that the pole stays up", ylim=(0, MOVES + 5))
@@ -88,7 +88,7 @@ def draw(lengths: list[float], angles: wf.Tensor, up: wf.Tensor, options: Option
 
 
 def main() -> None:
-    """Train, play once more, draw, and print how long the poles stay up as the last line."""
+    """Train, play, draw, and print how long the poles stay up as the last line."""
     chosen = options("cartpole", __doc__, steps=200, short=60)
     policy = nn.Sequential(nn.Linear(4, 32), nn.Tanh(), nn.Linear(32, 1))
     optimizer = optim.Adam(policy.parameters(), lr=0.02)

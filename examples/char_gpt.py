@@ -1,11 +1,11 @@
-"""A small GPT reads Python's standard library letter by letter, and then writes some Python.
+"""A small GPT is trained on the characters of Python's standard library, and then writes some Python.
 
     python -m examples.char_gpt
     python -m examples.char_gpt --device webgpu --steps 100
 
-The text is what lies on every machine that has Python. One in ten of its modules is kept for the test: what a letter
-of them costs ends below 2.0 nats (guessing costs ln 97 = 4.57). The whole training is saved; from the file a second
-model continues, and its losses must equal those of the first, which goes on undisturbed, to the last bit.
+The text is on every machine that has Python. One in ten of its modules is the test set: its cross entropy falls below
+2.0 nats per letter (guessing costs ln 97 = 4.57). The whole training is saved; a second model continues from the file,
+and its losses must equal those of the first model, which continues without a break, to the last bit.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from weft import nn, optim
 LETTERS = "\n\t" + "".join(map(chr, range(32, 127)))
 BATCH, LENGTH, WIDTH, HEADS, LAYERS = 16, 64, 128, 4, 2
 CONTINUED = 10
-"""Steps that are taken twice: on from the first model, and from the file."""
+"""Steps that are taken twice: by the first model, and by the model loaded from the file."""
 F = nn.functional
 
 
 class Block(nn.Module):
-    """Attention to the letters before, then a network for each letter; both are added to what they read."""
+    """A transformer block: causal attention, then a perceptron for each letter, each with a residual connection."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,18 +40,18 @@ class Block(nn.Module):
         self.widen, self.narrow = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
 
     def forward(self, x: wf.Tensor) -> wf.Tensor:
-        """The letters' vectors [B, T, D]."""
+        """Return the vectors [B, T, D] of the letters."""
         B, T, D = x.shape
         parts = self.project(self.norm1(x)).reshape(B, T, 3, HEADS, D // HEADS)
         q, k, v = parts.permute(2, 0, 3, 1, 4).unbind(0)  # each B, heads, T, D / heads
-        found = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(found.transpose(1, 2).reshape(B, T, D))
+        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(attended.transpose(1, 2).reshape(B, T, D))
         wider: wf.Tensor = self.narrow(F.gelu(self.widen(self.norm2(x))))
         return x + wider
 
 
 class Gpt(nn.Module):
-    """Letters [B, T] to the logits of the letter after each [B, T, 97]."""
+    """A decoder-only transformer: from letters [B, T] to the logits [B, T, 97] of the next letters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,19 +62,19 @@ class Gpt(nn.Module):
         self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, len(LETTERS))
 
     def forward(self, letters: wf.Tensor) -> wf.Tensor:
-        """The logits."""
+        """Return the logits."""
         x = self.letter(letters) + self.place.weight[: letters.shape[1]]
         logits: wf.Tensor = self.head(self.norm(self.blocks(x)))
         return logits
 
     def loss(self, text: wf.Tensor, starts: wf.Tensor) -> wf.Tensor:
-        """The mean cost of a letter, in nats, over pieces of the text [letters] from ``starts`` [B, 1]."""
+        """Return the mean cross entropy per letter in nats over pieces of the text [letters] at ``starts`` [B, 1]."""
         pieces = text[starts + wf.arange(LENGTH + 1)]
         return F.cross_entropy(self(pieces[:, :-1]).flatten(0, 1), pieces[:, 1:].flatten())
 
 
 class Training:
-    """A model, its optimizer and schedule, and the step that trains it: all that a checkpoint must bring back."""
+    """A model, its optimizer and schedule, and its training step: all that a checkpoint must restore."""
 
     def __init__(self, text: wf.Tensor, options: Options) -> None:
         self.model = Gpt()
@@ -101,18 +101,18 @@ class Training:
 
     @property
     def parts(self) -> dict[str, Any]:
-        """What has a state."""
+        """The objects that have a state."""
         return {"model": self.model, "optimizer": self.optimizer, "schedule": self.schedule}
 
-    def go_on(self) -> list[float]:
-        """The losses of a few steps more."""
+    def continued(self) -> list[float]:
+        """Take a few more steps and return their losses."""
         return [loss.item() for loss in [self.step() for _ in range(CONTINUED)]]
 
 
 def load_text() -> tuple[wf.Tensor, wf.Tensor]:
-    """The modules of the standard library as numbers of letters, nine in ten to train on and the others to test.
+    """Return the modules of the standard library as indices of letters: nine in ten for training, the rest for tests.
 
-    Four spaces are one letter, so that indentation does not fill what the model looks back on.
+    Four spaces are one letter, so that indentation does not fill the model's context.
     """
     modules = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
     number = np.full(256, 255, np.uint8)
@@ -120,14 +120,14 @@ def load_text() -> tuple[wf.Tensor, wf.Tensor]:
     texts = [
         number[np.frombuffer(module.read_bytes().replace(b"    ", b"\t"), np.uint8)] for module in modules
     ]
-    texts = [text[text < len(LETTERS)].astype(np.int32) for text in texts]  # other letters are left out
+    texts = [text[text < len(LETTERS)].astype(np.int32) for text in texts]  # other letters are dropped
     test = texts[::10]
     train = [text for at, text in enumerate(texts) if at % 10]
     return wf.tensor(np.concatenate(train)), wf.tensor(np.concatenate(test))
 
 
 def evaluate(model: Gpt, text: wf.Tensor, options: Options) -> float:
-    """The mean cost of a letter in 512 pieces that lie evenly over the text."""
+    """Return the mean cross entropy per letter over 512 evenly spaced pieces of the text."""
     starts = np.linspace(0, len(text) - LENGTH - 1, 512).astype(np.int64).reshape(-1, BATCH, 1)
 
     @options.compiled
@@ -139,7 +139,7 @@ def evaluate(model: Gpt, text: wf.Tensor, options: Options) -> float:
 
 
 def write(model: Gpt, prompt: str, count: int, options: Options) -> str:
-    """The prompt, and ``count`` letters that the model draws one by one, each from the letters before it."""
+    """Return the prompt and ``count`` letters, each sampled by the model from the letters before it."""
 
     @options.compiled
     @wf.no_grad()
@@ -147,7 +147,7 @@ def write(model: Gpt, prompt: str, count: int, options: Options) -> str:
         logits = model(letters)[:, -1] / temperature
         noise = -(
             -wf.rand(1, len(LETTERS)).log()
-        ).log()  # the largest of logits and Gumbel noise is such a draw
+        ).log()  # the largest of logits plus Gumbel noise is a sample of the softmax
         drawn = (logits + noise).argmax(1, keepdim=True)
         return wf.cat([letters[:, 1:], drawn], dim=1)
 
@@ -160,7 +160,7 @@ def write(model: Gpt, prompt: str, count: int, options: Options) -> str:
 
 
 def main() -> None:
-    """Train, draw the curve, write, save and continue; the last line is the cost of a letter of the test files."""
+    """Train, draw the curve, write, save and continue; the last line is the test cross entropy per letter."""
     chosen = options("char_gpt", __doc__, steps=1000, short=60)
     train, test = load_text()
     first = Training(train, chosen)
@@ -178,10 +178,10 @@ def main() -> None:
 
     checkpoint = chosen.output / "checkpoint.mt"
     wf.io.save_training(checkpoint, step=chosen.steps, **first.parts)
-    expected = first.go_on()
+    expected = first.continued()
     second = Training(train, chosen)
     wf.io.load_training(checkpoint, **second.parts)
-    if second.go_on() != expected:
+    if second.continued() != expected:
         raise RuntimeError(
             "the model that continues from the checkpoint has other losses than the one that was saved"
         )

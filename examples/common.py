@@ -1,4 +1,4 @@
-"""What the examples share: their options, the loop under a progress bar, and plain axes for their pictures."""
+"""Shared code of the examples: command line options, the training loop with a progress bar, axes of pictures."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import weft as wf
 mpl.use("Agg")  # pictures go to files; no screen is needed
 
 WINDOW = 10
-"""Steps between two readings of the loss, which wait for the device."""
+"""Steps between two reads of the loss, because a read waits for the device."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for: the steps to train, whether to compile, and the folder of the pictures."""
+    """The options of a run: the number of training steps, whether to compile, and the folder of the pictures."""
 
     steps: int
     short: bool
@@ -31,20 +31,20 @@ class Options:
     output: Path
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function compiled by ``wf.jit``, or itself with ``--eager``; used as a decorator."""
+        """Return the function compiled by ``wf.jit``, or unchanged with ``--eager``; used as a decorator."""
         return function if self.eager else wf.jit(function)
 
     def save(self, figure: Figure, name: str) -> None:
-        """Write a picture into the folder, and say where it is."""
+        """Write a picture into the folder, and print its path."""
         self.output.mkdir(parents=True, exist_ok=True)
         figure.savefig(self.output / name, dpi=110)
         print(f"picture: {self.output / name}")
 
 
 def options(name: str, document: str | None, steps: int, short: int) -> Options:
-    """Read the command line, choose the device, and seed the random numbers.
+    """Parse the command line, choose the device, and seed the random numbers.
 
-    ``steps`` is how long the example trains, ``short`` how long it does with ``--short``.
+    ``steps`` is the number of training steps, ``short`` that with ``--short``.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m examples.{name}", description=(document or "").split("\n")[0]
@@ -55,7 +55,7 @@ def options(name: str, document: str | None, steps: int, short: int) -> Options:
     parser.add_argument("--steps", type=int, help=f"steps to train (default {steps}, short {short})")
     parser.add_argument("--short", action="store_true", help="a run of seconds, which learns less")
     parser.add_argument("--eager", action="store_true", help="run operation by operation, without wf.jit")
-    parser.add_argument("--seed", type=int, default=1, help="of the weights and of all that is drawn")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the weights and of all random numbers")
     parser.add_argument("--output", type=Path, default=Path("build") / name, help="folder of the pictures")
     given = parser.parse_args()
     if given.device is not None:
@@ -67,8 +67,8 @@ def options(name: str, document: str | None, steps: int, short: int) -> Options:
     return Options(taken, given.short, given.eager, given.output)
 
 
-def fit(step: Callable[[], wf.Tensor], steps: int, what: str = "loss") -> list[float]:
-    """Take the steps under a progress bar; the mean of what they give, one number for each ``WINDOW`` of them."""
+def fit(step: Callable[[], wf.Tensor], steps: int, label: str = "loss") -> list[float]:
+    """Take the steps under a progress bar; return the mean of their results for each ``WINDOW`` steps."""
     means: list[float] = []
     window: list[wf.Tensor] = []
     with tqdm(range(steps), desc="training", unit="step", disable=None) as bar:
@@ -77,18 +77,18 @@ def fit(step: Callable[[], wf.Tensor], steps: int, what: str = "loss") -> list[f
             if len(window) == WINDOW or at + 1 == steps:
                 means.append(wf.stack(window).mean().item())
                 window.clear()
-                bar.set_postfix({what: f"{means[-1]:.4g}"})
+                bar.set_postfix({label: f"{means[-1]:.4g}"})
     return means
 
 
 def draw_curve(axes: Axes, values: Sequence[float], title: str, **settings: Any) -> None:
-    """A learning curve over the steps."""
+    """Draw a learning curve over the steps."""
     axes.plot([WINDOW * (at + 1) for at in range(len(values))], values)
     axes.set(title=title, xlabel="step", **settings)
     plain(axes)
 
 
 def plain(axes: Axes) -> None:
-    """A grid, and no frame above and on the right."""
+    """Draw a grid, and no frame above and on the right."""
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

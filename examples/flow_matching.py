@@ -2,9 +2,9 @@
 
     python -m examples.flow_matching
 
-A network learns the velocity that carries points of a normal distribution, along straight lines, to points of the
-board's dark squares. Of the points that it then carries there, more than 85 of 100 end on a dark square; by chance it
-would be 50. The picture shows them at five times on their way.
+A network learns the velocity that moves points of a normal distribution, along straight lines, to points of the board's
+dark squares. Of new points that it moves, more than 85 of 100 end on a dark square (by chance 50). The picture shows
+the points at five times.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHOWN = (0, 25, 50, 75, 100)
 
 
 class Velocity(nn.Module):
-    """The velocity [N, 2] at points [N, 2] and times [N, 1]; the points are given with their sines and cosines."""
+    """The velocity [N, 2] at points [N, 2] and times [N, 1]; inputs are the points with their sines and cosines."""
 
     def __init__(self, width: int = 128) -> None:
         super().__init__()
@@ -33,28 +33,28 @@ class Velocity(nn.Module):
         )  # fmt: skip
 
     def forward(self, points: wf.Tensor, times: wf.Tensor) -> wf.Tensor:
-        """How fast, and where to."""
+        """Return the velocity."""
         angles = wf.cat([points, 2 * points], dim=1) * (math.pi / 2)
         velocity: wf.Tensor = self.layers(wf.cat([points, times, angles.sin(), angles.cos()], dim=1))
         return velocity
 
 
 def board(count: int) -> wf.Tensor:
-    """Points [N, 2] of the dark squares of a board of four by four squares, each of side 1, around 0."""
+    """Sample points [N, 2] on the dark squares of a board of four by four unit squares around 0."""
     column, row = wf.randint(0, 4, (count,)), wf.randint(0, 2, (count,))
     corner = wf.stack([column, 2 * row + column % 2], dim=1)
     return corner + wf.rand(count, 2) - 2
 
 
 def on_dark(points: np.ndarray) -> np.ndarray:
-    """Which points lie on a dark square."""
+    """Return which points are on a dark square."""
     squares = np.floor(points).astype(int)
     dark: np.ndarray = (squares.sum(1) % 2 == 0) & (np.abs(points) < 2).all(1)
     return dark
 
 
 def draw(stages: list[np.ndarray], share: float, losses: list[float], options: Options) -> None:
-    """The points at five times, and the loss."""
+    """Draw the points at five times, and the loss."""
     figure = Figure(figsize=(15, 2.8), layout="constrained")
     *pictures, loss = figure.subplots(1, len(SHOWN) + 1)
     for axes, move, points in zip(pictures, SHOWN, stages, strict=True):
@@ -67,7 +67,7 @@ def draw(stages: list[np.ndarray], share: float, losses: list[float], options: O
 
 
 def main() -> None:
-    """Train, carry points, draw, and print the share that arrives as the last line."""
+    """Train, move points, draw, and print the share on dark squares as the last line."""
     chosen = options("flow_matching", __doc__, steps=6000, short=600)
     model = Velocity()
     optimizer = optim.Adam(model.parameters(), lr=3e-3)
@@ -76,8 +76,8 @@ def main() -> None:
     @chosen.compiled
     def step() -> wf.Tensor:
         start, end, times = wf.randn(BATCH, 2), board(BATCH), wf.rand(BATCH, 1)
-        found = model(start + times * (end - start), times)
-        loss = nn.functional.mse_loss(found, end - start)
+        velocity = model(start + times * (end - start), times)
+        loss = nn.functional.mse_loss(velocity, end - start)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -86,7 +86,7 @@ def main() -> None:
 
     @chosen.compiled
     def move(points: wf.Tensor, time: float, duration: float) -> wf.Tensor:
-        """One move by the velocity half-way (the midpoint rule); the time is a number given at each call."""
+        """Integrate one step by the midpoint rule; the time is a number that is passed at each call."""
         with wf.no_grad():
             times = wf.zeros(len(points), 1) + time
             half_way = points + duration / 2 * model(points, times)

@@ -2,9 +2,9 @@
 
     python -m examples.kan
 
-Such a network learns functions of one variable on its edges, and its nodes only add. Two edges into one node and one
-out of it are enough for this formula, and the picture shows what the three have become: a sine, a square and an
-exponential. The root of the mean squared error ends below 0.006; the formula's own spread is 1.4.
+Such a network learns functions of one variable on its edges; its nodes only add. Two edges into a node and one edge out
+of it suffice for this formula, and the picture shows the three learned functions: a sine, a square and an exponential.
+The root of the mean squared error falls below 0.006; the standard deviation of the formula is 1.4.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Edges(nn.Module):
         self.spline = nn.Parameter(0.1 * wf.randn(sources, pieces + 3, targets))
 
     def functions(self, x: wf.Tensor) -> wf.Tensor:
-        """Each edge's function [N, sources, targets] of the sources' values [N, sources]."""
+        """Return the function of each edge [N, sources, targets] at the sources' values [N, sources]."""
         distance = ((x.unsqueeze(2) - self.centers) / self.width).abs()
         bumps = (
             (2 - distance).relu() ** 3 - 4 * (1 - distance).relu() ** 3
@@ -42,17 +42,17 @@ class Edges(nn.Module):
         return smooth + wf.einsum("nsp,spt->nst", bumps, self.spline)
 
     def forward(self, x: wf.Tensor) -> wf.Tensor:
-        """The sums at the targets [N, targets]."""
+        """Return the sums at the targets [N, targets]."""
         return self.functions(x).sum(1)
 
 
 def formula(points: wf.Tensor) -> wf.Tensor:
-    """What is to be found, at points [N, 2]."""
+    """Return the target function at points [N, 2]."""
     return ((points[:, :1] * np.pi).sin() + points[:, 1:].square()).exp()
 
 
 def draw(model: nn.Sequential, losses: list[float], options: Options) -> None:
-    """The three functions, scaled to the symbols that they stand for, and the loss."""
+    """Draw the three functions, scaled to the symbols that they represent, and the loss."""
     first, second = model
     x = wf.linspace(-1, 1, 200).unsqueeze(1)
     with wf.no_grad():
@@ -70,9 +70,9 @@ def draw(model: nn.Sequential, losses: list[float], options: Options) -> None:
     }
     figure = Figure(figsize=(12, 2.8), layout="constrained")
     *pictures, loss = figure.subplots(1, 4)
-    for axes, (symbol, (inputs, found, meant)) in zip(pictures, symbols.items(), strict=True):
+    for axes, (symbol, (inputs, learned, meant)) in zip(pictures, symbols.items(), strict=True):
         axes.plot(inputs, meant, color="#bbbbbb", linewidth=5, label="formula")
-        axes.plot(inputs, found, label="network")
+        axes.plot(inputs, learned, label="network")
         axes.set_title(symbol)
         axes.legend(frameon=False)
         plain(axes)
@@ -81,7 +81,7 @@ def draw(model: nn.Sequential, losses: list[float], options: Options) -> None:
 
 
 def main() -> None:
-    """Train, draw, and print the error on fresh points as the last line."""
+    """Train, draw, and print the error on new points as the last line."""
     chosen = options("kan", __doc__, steps=5000, short=800)
     model = nn.Sequential(Edges(2, 1, pieces=10, reach=1), Edges(1, 1, pieces=10, reach=4))
     optimizer = optim.Adam(model.parameters(), lr=0.02)

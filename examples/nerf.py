@@ -2,10 +2,9 @@
 
     python -m examples.nerf
 
-The scene is drawn here by a few lines of geometry: coloured spheres, lit by one lamp, seen from twelve places on a
-ring. A network learns the density and colour of each point in space, so that light gathered along the rays gives
-those pictures. Seen from a place between them, its picture has more than 28 dB (peak signal to noise) against the
-true one.
+A few lines of geometry render the scene: coloured spheres, lit by one lamp, seen by cameras at twelve positions on a
+ring. A network learns the density and colour of each point in space, so that light integrated along the rays gives
+these pictures. From a position between the cameras, its picture has a peak signal-to-noise ratio of more than 28 dB.
 """
 
 from __future__ import annotations
@@ -31,27 +30,27 @@ LAMP = np.array([0.4, 0.3, 0.87])
 
 
 def camera(angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """The rays of a picture taken from the ring: origins and unit directions [SIDE², 3]."""
+    """Return the rays of a picture taken from the ring: origins and unit directions [SIDE², 3]."""
     place = DISTANCE * np.array([0.9 * math.cos(angle), 0.9 * math.sin(angle), 0.43])
     forward = -place / np.linalg.norm(place)
     right = np.cross(forward, [0, 0, 1])
     right /= np.linalg.norm(right)
     down = np.cross(forward, right)
     across = (np.arange(SIDE) + 0.5) / SIDE * 2 - 1
-    u, v = (0.4 * one.reshape(-1, 1) for one in np.meshgrid(across, across))
+    u, v = (0.4 * grid.reshape(-1, 1) for grid in np.meshgrid(across, across))
     directions = forward + u * right + v * down
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     return np.broadcast_to(place, directions.shape), directions
 
 
 def photograph(origins: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """The colours [N, 3] that rays see: the nearest sphere's, shaded by its angle to the lamp, or white."""
+    """Return the colours [N, 3] of rays: that of the nearest sphere, shaded by its angle to the lamp, or white."""
     colors, nearest = np.ones_like(directions), np.full(len(directions), np.inf)
     for sphere in SPHERES:
         center, radius, color = sphere[:3], sphere[3], sphere[4:]
         offset = origins - center
         half = (offset * directions).sum(1)
-        inside = half**2 - (offset**2).sum(1) + radius**2  # of the root in the quadratic equation
+        inside = half**2 - (offset**2).sum(1) + radius**2  # the radicand of the quadratic formula
         distance = -half - np.sqrt(np.maximum(inside, 0))
         seen = (inside > 0) & (distance < nearest)
         normals = (offset + distance[:, None] * directions) / radius
@@ -74,36 +73,38 @@ class Field(nn.Module):
         )  # fmt: skip
 
     def forward(self, points: wf.Tensor) -> tuple[wf.Tensor, wf.Tensor]:
-        """Densities [N] and colours [N, 3] at points [N, 3]."""
+        """Return densities [N] and colours [N, 3] at points [N, 3]."""
         waves = (points.unsqueeze(2) * self.scales).flatten(1)
-        found = self.layers(wf.cat([points, waves.sin(), waves.cos()], dim=1))
-        return nn.functional.softplus(found[:, 0] - 1), found[:, 1:].sigmoid()
+        outputs = self.layers(wf.cat([points, waves.sin(), waves.cos()], dim=1))
+        return nn.functional.softplus(outputs[:, 0] - 1), outputs[:, 1:].sigmoid()
 
     def gather(self, origins: wf.Tensor, directions: wf.Tensor, offsets: wf.Tensor) -> wf.Tensor:
-        """The colours [N, 3] of rays: at samples along each, what they shine times what reaches the eye, over white.
+        """Return the colours [N, 3] of rays by volume rendering: emission times transmittance of samples, over white.
 
-        ``offsets`` [N, 1] in 0..1 shift the samples, so that in training they lie everywhere.
+        ``offsets`` [N, 1] in 0..1 shift the samples, so that training covers all points of a ray.
         """
         thick = (FAR - NEAR) / SAMPLES
         along = NEAR + thick * (wf.arange(SAMPLES) + offsets)  # N, SAMPLES
         points = origins.unsqueeze(1) + along.unsqueeze(2) * directions.unsqueeze(1)
         density, colors = self(points.flatten(0, 1))
         depth = thick * density.reshape(-1, SAMPLES)
-        reaches = (depth - depth.cumsum(1)).exp()  # what the samples before let through
+        reaches = (depth - depth.cumsum(1)).exp()  # transmittance of the samples in front
         weights = reaches * (1 - (-depth).exp())
         shine = (weights.unsqueeze(2) * colors.reshape(-1, SAMPLES, 3)).sum(1)
         seen: wf.Tensor = shine + (1 - weights.sum(1, keepdim=True))
         return seen
 
 
-def draw(found: np.ndarray, true: np.ndarray, decibels: float, losses: list[float], options: Options) -> None:
-    """The view that was not among the pictures: true, found, how they differ; and the loss."""
+def draw(
+    rendered: np.ndarray, true: np.ndarray, decibels: float, losses: list[float], options: Options
+) -> None:
+    """Draw the unseen view: true, rendered by the network, and their difference; and the loss."""
     figure = Figure(figsize=(12, 3), layout="constrained")
     *pictures, loss = figure.subplots(1, 4)
     views = {
         "true": true,
-        f"found: {decibels:.1f} dB": found,
-        "four times the difference": 4 * np.abs(found - true),
+        f"network: {decibels:.1f} dB": rendered,
+        "four times the difference": 4 * np.abs(rendered - true),
     }
     for axes, (title, view) in zip(pictures, views.items(), strict=True):
         axes.imshow(view.reshape(SIDE, SIDE, 3).clip(0, 1))
@@ -113,7 +114,7 @@ def draw(found: np.ndarray, true: np.ndarray, decibels: float, losses: list[floa
 
 
 def main() -> None:
-    """Train, look from a new place, draw, and print the quality as the last line."""
+    """Train, render a new view, draw, and print its quality as the last line."""
     chosen = options("nerf", __doc__, steps=1000, short=150)
     rays = [camera(2 * math.pi * view / VIEWS) for view in range(VIEWS)]
     origins, directions = (
@@ -142,10 +143,10 @@ def main() -> None:
 
     losses = fit(step, chosen.steps)
     unseen = camera(2 * math.pi * 0.5 / VIEWS)
-    found = look(*(wf.tensor(part, dtype=wf.float32) for part in unseen)).numpy()
+    rendered = look(*(wf.tensor(part, dtype=wf.float32) for part in unseen)).numpy()
     true = photograph(*unseen)
-    decibels = -10 * math.log10(((found - true) ** 2).mean())
-    draw(found, true, decibels, losses, chosen)
+    decibels = -10 * math.log10(((rendered - true) ** 2).mean())
+    draw(rendered, true, decibels, losses, chosen)
     print(f"peak signal to noise of an unseen view: {decibels:.2f} dB")
 
 

@@ -2,8 +2,8 @@
 
     python -m examples.sine
 
-Its mean squared error over three periods ends below 0.00005 (the sine's own mean square is 0.5). The picture shows
-the curve, what the network makes of it, and the loss.
+Its mean squared error over three periods falls below 0.00005 (the mean square of the sine is 0.5). The picture shows
+the sine, the network's approximation, and the loss.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from weft import nn, optim
 REACH = 3 * math.pi
 
 
-def draw(x: wf.Tensor, y: wf.Tensor, found: wf.Tensor, losses: list[float], options: Options) -> None:
-    """The sine and the network on the left, the loss on the right."""
+def draw(x: wf.Tensor, y: wf.Tensor, learned: wf.Tensor, losses: list[float], options: Options) -> None:
+    """Draw the sine and the network on the left, the loss on the right."""
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     curve, loss = figure.subplots(1, 2)
     curve.plot(x.numpy(), y.numpy(), color="#bbbbbb", linewidth=5, label="sine")
-    curve.plot(x.numpy(), found.numpy(), label="network")
+    curve.plot(x.numpy(), learned.numpy(), label="network")
     curve.legend(frameon=False, loc="upper right")
     plain(curve)
     draw_curve(loss, losses, "mean squared error", yscale="log")
@@ -51,9 +51,9 @@ def main() -> None:
     losses = fit(step, chosen.steps)
     x = wf.linspace(-REACH, REACH, 400).unsqueeze(1)
     with wf.no_grad():
-        found = model(x)
-    draw(x, x.sin(), found, losses, chosen)
-    print(f"mean squared error: {nn.functional.mse_loss(found, x.sin()).item():.6f}")
+        learned = model(x)
+    draw(x, x.sin(), learned, losses, chosen)
+    print(f"mean squared error: {nn.functional.mse_loss(learned, x.sin()).item():.6f}")
 
 
 if __name__ == "__main__":

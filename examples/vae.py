@@ -1,10 +1,10 @@
-"""A variational autoencoder puts handwritten digits on a plane (Kingma and Welling, 2014).
+"""A variational autoencoder maps handwritten digits to a plane (Kingma and Welling, 2014).
 
     python -m examples.vae
 
-An encoder gives each digit a mean and a spread on a plane, a decoder draws a digit from a point of it. Both learn to
-make the bound on a digit's description short: it ends below 25 nats for each digit that they were not trained on, of
-64 pixels. The picture shows the plane as the decoder draws it, and where the test digits lie on it.
+An encoder gives each digit a mean and a standard deviation on a plane; a decoder draws a digit from a point of the
+plane. Both minimise the negative evidence lower bound, which falls below 25 nats per test digit of 64 pixels. The
+picture shows the digits that the decoder draws over the plane, and the positions of the test digits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ F = nn.functional
 
 
 class Autoencoder(nn.Module):
-    """Digits [N, 64] in 0..1 to points of a plane, and points to the logits of pixels."""
+    """Encodes digits [N, 64] in 0..1 to points of a plane, and decodes points to the logits of pixels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Autoencoder(nn.Module):
         )
 
     def bound(self, images: wf.Tensor) -> wf.Tensor:
-        """The negative of the evidence's lower bound, in nats a digit: what drawing and placing it costs."""
+        """Return the negative evidence lower bound in nats per digit: reconstruction error plus KL divergence."""
         mean, log_variance = self.encoder(images).chunk(2, dim=1)
         points = mean + wf.randn_like(mean) * (0.5 * log_variance).exp()
         drawing = F.binary_cross_entropy_with_logits(self.decoder(points), images, reduction="sum")
@@ -52,7 +52,7 @@ class Autoencoder(nn.Module):
 
 
 def load_data() -> tuple[wf.Tensor, wf.Tensor, np.ndarray]:
-    """Digits to train on and to test [N, 64], and the labels of the latter."""
+    """Return the training digits and the test digits [N, 64], and the labels of the test digits."""
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.data))
     train, test = np.split(order, [len(order) * 4 // 5])
@@ -64,7 +64,7 @@ def load_data() -> tuple[wf.Tensor, wf.Tensor, np.ndarray]:
 def draw(
     model: Autoencoder, test: wf.Tensor, labels: np.ndarray, losses: list[float], options: Options
 ) -> None:
-    """What the decoder draws over the plane, where the encoder puts test digits, and the loss."""
+    """Draw the decoder's digits over the plane, the encoder's positions of the test digits, and the loss."""
     side = np.linspace(-2.2, 2.2, 16, dtype=np.float32)
     grid = np.stack(np.meshgrid(side, side[::-1]), axis=-1).reshape(-1, PLANE)
     drawn = model.decoder(wf.tensor(grid)).sigmoid().numpy()

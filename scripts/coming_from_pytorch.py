@@ -27,7 +27,7 @@ MODULES = (
     "torch.optim.lr_scheduler", "torch.linalg", "torch.special", "torch.autograd", "torch.autograd.functional",
     "torch.func", "torch.distributions", "torch.utils.data",
 )  # fmt: skip
-"""What is compared: modules of PyTorch, and its tensor class."""
+"""The compared modules of PyTorch, and its tensor class."""
 
 LEFT_OUT = {
     "CUDA and other vendors' libraries": r"cuda|cudnn|miopen|mkldnn|mps|xpu|ipu|xla|hpu|vulkan|gpu|pin_memory|"
@@ -47,38 +47,38 @@ LEFT_OUT = {
     "types of few bits": r"^(u?int[1-7]|bits?\d.*|bit|float8_.*|float4_.*)$",
     "copies of views by another name": r"_copy$|^unsafe_|^alias",
 }
-"""Groups of names that are not compared, and the names that belong to them."""
+"""Groups of names that are not compared, each with the pattern of its names."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The names of one module of PyTorch that weft has, and those that it lacks."""
+    """The names of a module of PyTorch that weft has, and those that weft lacks."""
 
     module: str
-    there: tuple[str, ...]
+    present: tuple[str, ...]
     absent: tuple[str, ...]
 
 
 def group_of(name: str) -> str | None:
-    """The group that leaves a name out, or ``None``."""
+    """Return the group that a name belongs to, or None."""
     return next((group for group, pattern in LEFT_OUT.items() if re.search(pattern, name)), None)
 
 
 def resolved(path: str) -> Any:
-    """What a dotted path names; ``None`` where nothing has that name."""
-    found: Any = import_module(path.partition(".")[0])
+    """Return the object with a dotted path, or None."""
+    resolved: Any = import_module(path.partition(".")[0])
     for part in path.split(".")[1:]:
-        if not hasattr(found, part):
+        if not hasattr(resolved, part):
             try:
-                import_module(f"{found.__name__}.{part}")
+                import_module(f"{resolved.__name__}.{part}")
             except (ImportError, AttributeError):
                 return None
-        found = getattr(found, part, None)
-    return found
+        resolved = getattr(resolved, part, None)
+    return resolved
 
 
 def documented(owner: Any, name: str, value: Any) -> bool:
-    """Whether a name is public and has a text of its own: a type, a value of a type, or what has a docstring."""
+    """Return whether a name is public and documented: a type, a value of a type, or an object with a docstring."""
     import torch
 
     if name.startswith("_") or isinstance(value, types.ModuleType):
@@ -107,7 +107,7 @@ def documented(owner: Any, name: str, value: Any) -> bool:
 
 
 def names_of(path: str) -> tuple[str, ...]:
-    """The documented public names of a module of PyTorch that no group leaves out, sorted."""
+    """Return the documented public names of a module of PyTorch that belong to no group, sorted."""
     owner = resolved(path)
     listed = getattr(owner, "__all__", None) or [
         name for name in dir(owner) if str(getattr(getattr(owner, name), "__module__", "")).startswith("torch")
@@ -120,26 +120,26 @@ def names_of(path: str) -> tuple[str, ...]:
 
 
 def has(path: str, name: str) -> bool:
-    """Whether weft has a name of a module of PyTorch."""
+    """Return whether weft has a name of a module of PyTorch."""
     owner = resolved("weft" + path.removeprefix("torch"))
     return owner is not None and hasattr(owner, name)
 
 
 def compare(path: str) -> Comparison:
-    """Which names of a module of PyTorch weft has."""
+    """Return which names of a module of PyTorch weft has and lacks."""
     names = names_of(path)
-    there = tuple(name for name in names if has(path, name))
-    return Comparison(path, there, tuple(name for name in names if name not in there))
+    present = tuple(name for name in names if has(path, name))
+    return Comparison(path, present, tuple(name for name in names if name not in present))
 
 
 def listing(names: tuple[str, ...]) -> list[str]:
-    """Names in code marks, wrapped."""
+    """Return names in code marks as wrapped lines."""
     text = ", ".join(f"`{name}`" for name in names)
     return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False) or ["None."]
 
 
 def generated(comparisons: list[Comparison]) -> str:
-    """The tables as Markdown."""
+    """Return the tables as Markdown."""
     import torch
 
     version = torch.__version__.partition("+")[0]
@@ -158,43 +158,43 @@ def generated(comparisons: list[Comparison]) -> str:
         "| module | names | in weft | absent |",
         "| --- | --- | --- | --- |",
         *(
-            f"| `{each.module}` | {len(each.there) + len(each.absent)} | {len(each.there)} | {len(each.absent)} |"
-            for each in comparisons
+            f"| `{row.module}` | {len(row.present) + len(row.absent)} | {len(row.present)} | {len(row.absent)} |"
+            for row in comparisons
         ),
     ]
-    for each in comparisons:
-        lines += ["", f"### `{each.module}`", "", "Absent:", "", *listing(each.absent), ""]
-        lines += ["In weft:", "", *listing(each.there)]
+    for comparison in comparisons:
+        lines += ["", f"### `{comparison.module}`", "", "Absent:", "", *listing(comparison.absent), ""]
+        lines += ["In weft:", "", *listing(comparison.present)]
     return "\n".join(lines) + "\n"
 
 
 def claims(text: str) -> Iterator[Comparison]:
-    """What the page says of each module."""
+    """Iterate over the comparisons that the page contains."""
     for section in re.split(r"^### ", text.partition(MARKER)[2], flags=re.M)[1:]:
         heading, _, rest = section.partition("\n")
-        absent, _, there = rest.partition("In weft:")
+        absent, _, present = rest.partition("In weft:")
         yield Comparison(
-            heading.strip("` "), tuple(re.findall(r"`(\w+)`", there)), tuple(re.findall(r"`(\w+)`", absent))
+            heading.strip("` "), tuple(re.findall(r"`(\w+)`", present)), tuple(re.findall(r"`(\w+)`", absent))
         )
 
 
 def faults(text: str) -> Iterator[str]:
-    """What is wrong with the page: names that weft lacks, and names that the page leaves out."""
-    said = {each.module: each for each in claims(text)}
+    """Iterate over the mistakes of the page: names that weft lacks, and names that the page leaves out."""
+    claimed = {comparison.module: comparison for comparison in claims(text)}
     for path in MODULES:
-        if path not in said:
+        if path not in claimed:
             yield f"{path} has no section"
             continue
-        missing = [name for name in said[path].there if not has(path, name)]
+        missing = [name for name in claimed[path].present if not has(path, name)]
         if missing:
             yield f"{path}: the page says that weft has {', '.join(missing)}"
-        unnamed = set(names_of(path)) - {*said[path].there, *said[path].absent}
+        unnamed = set(names_of(path)) - {*claimed[path].present, *claimed[path].absent}
         if unnamed:
             yield f"{path}: the page leaves out {', '.join(sorted(unnamed))}"
 
 
 def main() -> None:
-    """Write the tables, or with ``--check`` fail where they are wrong."""
+    """Write the tables, or with ``--check`` fail if they are wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing; fail where the page is wrong")
     parser.add_argument(
@@ -203,17 +203,22 @@ def main() -> None:
     arguments = parser.parse_args()
     text = PAGE.read_text(encoding="utf-8")
     if arguments.check:
-        found = list(faults(text))
-        came = [
-            f"{each.module}.{name}" for each in claims(text) for name in each.absent if has(each.module, name)
+        mistakes = list(faults(text))
+        added = [
+            f"{comparison.module}.{name}"
+            for comparison in claims(text)
+            for name in comparison.absent
+            if has(comparison.module, name)
         ]
-        if came:
-            print(f"in weft by now: {', '.join(came)}")
-        if found or came and arguments.strict:
+        if added:
+            print(f"in weft by now: {', '.join(added)}")
+        if mistakes or added and arguments.strict:
             sys.exit(
-                "\n".join([*found, "run `python scripts/coming_from_pytorch.py` and commit what it writes"])
+                "\n".join(
+                    [*mistakes, "run `python scripts/coming_from_pytorch.py` and commit what it writes"]
+                )
             )
-        print("up to date" if not came else "older than weft, and right")
+        print("up to date" if not added else "older than weft, and right")
         return
     PAGE.write_text(
         text.partition(MARKER)[0] + generated([compare(path) for path in MODULES]), encoding="utf-8"

@@ -1,4 +1,4 @@
-"""Writes typing stubs for what exists at run time only: names in ``weft`` and ``nn.functional``, ``Tensor`` methods.
+"""Writes typing stubs for names that exist at run time only: in ``weft`` and ``nn.functional``, and ``Tensor`` methods.
 
 The names load when they are first used and the methods come from the table of functions, so type checkers and
 editors see neither; these files tell them. ``--check`` writes nothing and fails where a file is out of date.
@@ -45,7 +45,7 @@ class Qualify(ast.NodeTransformer):
     shadowed: frozenset[str]
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        """A name, or its attribute of ``builtins``."""
+        """Return a name, or the attribute of ``builtins`` with that name."""
         if node.id in self.shadowed and hasattr(builtins, node.id):
             return ast.Attribute(ast.Name("builtins"), node.id)
         return node
@@ -58,14 +58,14 @@ class Scope:
     shadowed: frozenset[str] = frozenset()
 
     def annotation(self, value: Any) -> str:
-        """An annotation as source text."""
+        """Return an annotation as source text."""
         if value is inspect.Parameter.empty:
             return "Any"
         source = value if isinstance(value, str) else inspect.formatannotation(value)
         return ast.unparse(Qualify(self.shadowed).visit(ast.parse(source, mode="eval")))
 
     def parameters(self, function: Callable[..., Any]) -> Iterator[str]:
-        """The parameters as source text, with the bare ``*`` where the signature has one."""
+        """Iterate over the parameters as source text, with the bare ``*`` of the signature."""
         starred = False
         stars: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
         for given in inspect.signature(function).parameters.values():
@@ -79,11 +79,11 @@ class Scope:
             yield text if given.default is inspect.Parameter.empty else f"{text} = {given.default!r}"
 
     def function(self, spec: FunctionSpec) -> str:
-        """``def add(input: Tensor, other: Tensor | float) -> Tensor``."""
+        """Return a definition such as ``def add(input: Tensor, other: Tensor | float) -> Tensor: ...``."""
         return self.definition(spec.name, list(self.parameters(spec.function)), spec, documentation(spec))
 
     def methods(self, spec: FunctionSpec) -> Iterator[str]:
-        """The method, its in-place form and its operators, as the body of a class."""
+        """Iterate over the method, its in-place form and its operators, as the body of a class."""
         arguments = ["self", *list(self.parameters(spec.function))[1:]]
         if callable(spec.method):
             arguments = ["self", *list(self.parameters(spec.method))[1:]]
@@ -92,18 +92,18 @@ class Scope:
             yield self.definition(spec.name, arguments, spec, documentation(spec))
         if spec.inplace:
             doc = f"``{spec.name}`` that overwrites the tensor and gives it."
-            own = [each for each in arguments if not each.startswith("out:")]
-            yield self.definition(f"{spec.name}_", own[:-1] if own[-1] == "*" else own, spec, doc)
+            kept = [argument for argument in arguments if not argument.startswith("out:")]
+            yield self.definition(f"{spec.name}_", kept[:-1] if kept[-1] == "*" else kept, spec, doc)
         for operator in spec.operators:
             arguments = arguments[: arguments.index("*")] if "*" in arguments else arguments
-            # Python's own == and != take any object and give bool.
+            # object's == and != take any object and return bool
             comment = "  # type: ignore[override]" if operator in ("__eq__", "__ne__") else ""
             yield self.definition(operator, arguments, spec, comment=comment)
 
     def definition(
         self, name: str, arguments: list[str], spec: FunctionSpec, doc: str = "", comment: str = ""
     ) -> str:
-        """A ``def``, on one line where it fits, with its docstring."""
+        """Return a ``def``, on one line if it fits, with its docstring."""
         returns = self.annotation(inspect.signature(spec.function).return_annotation)
         line = f"def {name}({', '.join(arguments)}) -> {returns}:"
         if len(line) > WIDTH:
@@ -116,12 +116,12 @@ class Scope:
 
 
 def documentation(spec: FunctionSpec) -> str:
-    """The docstring of a function of the table."""
+    """Return the docstring of a function of the table."""
     return inspect.getdoc(spec.function) or ""
 
 
 def imports(code: str, defined: Iterable[str] = ()) -> list[str]:
-    """The imports that the names used in the code need; a name without a home is an error."""
+    """Return the imports of the names used in the code; raise ``SystemExit`` for a name that is not in ``HOMES``."""
     used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)} - set(defined)
     unknown = sorted(
         name for name in used - HOMES.keys() if name != "builtins" and not hasattr(builtins, name)
@@ -135,7 +135,7 @@ def imports(code: str, defined: Iterable[str] = ()) -> list[str]:
 
 
 def methods_stub() -> str:
-    """``weft/tensors/methods.pyi``: the class that ``Tensor`` inherits its methods from."""
+    """Return ``weft/tensors/methods.pyi``: the class that ``Tensor`` inherits its methods from."""
     scope = Scope(frozenset(spec.name for spec in FUNCTIONS.values() if spec.method))
     bodies = [text for spec in FUNCTIONS.values() for text in scope.methods(spec)]
     code = "class TensorMethods:\n" + textwrap.indent("\n".join(bodies), "    ")
@@ -143,18 +143,18 @@ def methods_stub() -> str:
 
 
 def reexport(module: str, names: Iterable[str]) -> str:
-    """An import that makes the names public in a stub: ``from module import name as name``."""
+    """Return an import that makes the names public in a stub: ``from module import name as name``."""
     inner = "".join(f"    {name} as {name},\n" for name in sorted(names))
     return f"from {module} import (\n{inner})"
 
 
 def package_stub() -> str:
-    """``weft/__init__.pyi``: everything that ``weft`` resolves when it is first used."""
+    """Return ``weft/__init__.pyi``: all names that ``weft`` resolves at first use."""
     lazy: Any = weft
     public = {name for name in dir(weft) if not name.startswith("_")}
-    own = [spec for spec in FUNCTIONS.values() if spec.top and spec.name not in lazy._SOURCE]
+    specs = [spec for spec in FUNCTIONS.values() if spec.top and spec.name not in lazy._SOURCE]
     scope = Scope(frozenset(public))
-    functions = "\n".join(scope.function(spec) for spec in own)
+    functions = "\n".join(scope.function(spec) for spec in specs)
     modules = [
         f"from weft import {name} as {name}"
         for name in lazy._MODULES
@@ -168,11 +168,10 @@ def package_stub() -> str:
 
 
 def functional_stub() -> str:
-    """``weft/nn/functional.pyi``: the functions of the table that are also in ``weft.nn.functional``."""
+    """Return ``weft/nn/functional.pyi``: the functions of the table that are also in ``weft.nn.functional``."""
     module: Any = import_module("weft.nn.functional")
-    own = [spec for spec in FUNCTIONS.values() if spec.functional]
-    own = [replace(spec, name=spec.functional_name) for spec in own]
-    functions = "\n".join(Scope(frozenset(spec.name for spec in own)).function(spec) for spec in own)
+    specs = [replace(spec, name=spec.functional_name) for spec in FUNCTIONS.values() if spec.functional]
+    functions = "\n".join(Scope(frozenset(spec.name for spec in specs)).function(spec) for spec in specs)
     homes: dict[str, list[str]] = {}
     for name in module.__all__:
         homes.setdefault(getattr(module, name).__module__, []).append(name)
@@ -188,7 +187,7 @@ STUBS = {
 
 
 def main() -> None:
-    """Write the stubs, or with ``--check`` fail where one is out of date."""
+    """Write the stubs, or with ``--check`` fail if a stub is out of date."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
         "--check", action="store_true", help="write nothing; fail where a stub is out of date"

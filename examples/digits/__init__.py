@@ -1,1 +1,1 @@
-"""The demo: a small convolutional network learns scikit-learn's handwritten digits."""
+"""An example: a small convolutional network learns scikit-learn's handwritten digits."""

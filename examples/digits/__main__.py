@@ -1,4 +1,4 @@
-"""Lets ``python -m examples.digits`` run the training."""
+"""Runs the training by ``python -m examples.digits``."""
 
 from examples.digits.train import main
 

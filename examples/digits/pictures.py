@@ -1,4 +1,4 @@
-"""The demo's two pictures, drawn with matplotlib into files; no screen is needed."""
+"""The two pictures of the digits example, drawn with matplotlib into files; no screen is needed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RIGHT, WRONG = "#2f6f4f", "#c0392b"
 
 
 def draw_curves(history: History, path: Path) -> Path:
-    """Losses on the left, test accuracy on the right, over the epochs."""
+    """Draw losses on the left and test accuracy on the right, over the epochs."""
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     losses, accuracy = figure.subplots(1, 2)
     epochs = np.arange(1, len(history.accuracy) + 1)
@@ -41,7 +41,7 @@ def draw_curves(history: History, path: Path) -> Path:
 def draw_digits(
     images: NDArray[np.float32], labels: NDArray[np.int64], predictions: NDArray[np.int64], path: Path
 ) -> Path:
-    """Sixty test digits [N, 1, 8, 8] under what the model reads in them; the ones it misreads come first, in red."""
+    """Draw sixty test digits [N, 1, 8, 8] with the model's predictions above; wrong predictions come first, in red."""
     wrong_first = np.argsort(predictions == labels, kind="stable")[:60]
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     for axes, index in zip(figure.subplots(5, 12).flat, wrong_first, strict=True):

@@ -1,12 +1,12 @@
-"""A small convolutional network learns to read digits: the whole life of a model in one file.
+"""A small convolutional network learns to read digits: data, training, evaluation and checkpoint in one file.
 
     python -m examples.digits                     # on the default device
     python -m examples.digits --device webgpu --epochs 5
     python -m examples.digits --eager             # operation by operation, without wf.jit
 
-It trains with a progress bar, evaluates after each epoch, saves a checkpoint that a fresh model loads, and draws
-the learning curves and a page of test digits. Of these it reads at least 98 of 100. Apart from its first import and
-``wf.jit`` this could be PyTorch.
+It trains with a progress bar, evaluates after each epoch, saves a checkpoint that a new model loads, and draws the
+learning curves and a page of test digits. Its test accuracy is at least 0.98. Apart from the first import and
+``wf.jit`` the code could be PyTorch's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from weft.utils.data import DataLoader, TensorDataset
 
 @dataclass
 class History:
-    """One number an epoch: the mean training loss, and the loss and accuracy on the test digits."""
+    """A number for each epoch: the mean training loss, and the loss and accuracy on the test digits."""
 
     train_loss: list[float] = field(default_factory=list)
     test_loss: list[float] = field(default_factory=list)
@@ -37,9 +37,9 @@ class History:
 
 
 def load_data(device: str | None) -> tuple[TensorDataset, TensorDataset]:
-    """The 1,797 digits as images [N, 1, 8, 8] in 0..1 and labels [N]: four fifths to train, the rest to test.
+    """Return the 1,797 digits as images [N, 1, 8, 8] in 0..1 and labels [N]: a fifth for tests.
 
-    The split is the same whatever ``--seed`` is, so that the accuracies of runs can be compared.
+    The split does not depend on ``--seed``, so that the accuracies of runs can be compared.
     """
     digits = load_digits()
     images, labels = digits.images[:, None].astype(np.float32) / 16, digits.target
@@ -52,7 +52,7 @@ def load_data(device: str | None) -> tuple[TensorDataset, TensorDataset]:
 
 
 def make_model() -> nn.Sequential:
-    """Two convolutions, each halving the picture by its maximum, and one linear layer: 6,090 parameters."""
+    """Return two convolutions, each with max pooling that halves the picture, and a linear layer: 6,090 parameters."""
     return nn.Sequential(
         nn.Conv2d(1, 16, kernel_size=3, padding=1),  # 16 × 8 × 8
         nn.ReLU(),
@@ -70,7 +70,7 @@ Step = Callable[[wf.Tensor, wf.Tensor], wf.Tensor]
 
 
 def make_step(model: nn.Module, optimizer: optim.Optimizer, criterion: nn.Module, eager: bool) -> Step:
-    """The training step of a batch, which gives its loss: compiled for each shape of a batch, unless ``eager``."""
+    """Return the training step, from a batch to its loss, compiled for each batch shape unless ``eager``."""
 
     def step(images: wf.Tensor, labels: wf.Tensor) -> wf.Tensor:
         loss = criterion(model(images), labels)
@@ -84,14 +84,14 @@ def make_step(model: nn.Module, optimizer: optim.Optimizer, criterion: nn.Module
 
 
 def train_epoch(model: nn.Module, batches: DataLoader, step: Step) -> float:
-    """One pass over the training digits; the mean loss."""
+    """Train for one pass over the training digits; return the mean loss."""
     model.train()
     return wf.stack([step(images, labels) for images, labels in batches]).mean().item()
 
 
 @wf.no_grad()
 def evaluate(model: nn.Module, data: TensorDataset, criterion: nn.Module) -> tuple[float, float]:
-    """The loss and the share of digits read rightly."""
+    """Return the loss and the accuracy."""
     model.eval()
     images, labels = data.tensors
     logits = model(images)
@@ -102,7 +102,7 @@ def evaluate(model: nn.Module, data: TensorDataset, criterion: nn.Module) -> tup
 def train(
     model: nn.Module, train_data: TensorDataset, test_data: TensorDataset, epochs: int, eager: bool = False
 ) -> History:
-    """Train with Adam, at a rate that falls linearly to nothing; evaluate after each epoch."""
+    """Train with Adam, with a learning rate that falls linearly to zero; evaluate after each epoch."""
     batches = DataLoader(train_data, batch_size=64, shuffle=True)
     optimizer = optim.Adam(model.parameters())
     criterion = nn.CrossEntropyLoss()
@@ -121,7 +121,7 @@ def train(
 
 @wf.no_grad()
 def reload_checkpoint(model: nn.Module, path: Path, images: wf.Tensor) -> None:
-    """Save the model, load it into a fresh one, and check that both give the same outputs to the last bit."""
+    """Save the model, load it into a new one, and check that both give the same outputs to the last bit."""
     wf.save(model.state_dict(), path)
     fresh = make_model().to(images.device)
     fresh.load_state_dict(wf.load(path, images.device))
