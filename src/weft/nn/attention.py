@@ -14,7 +14,7 @@ from weft.ops.attention import formulas
 from weft.ops.attention.ops import ATTENTION, suits
 from weft.ops.make.creation import to_dtype
 from weft.ops.registry.arguments import tensor as checked_tensor
-from weft.ops.registry.functions import whole
+from weft.ops.registry.functions import with_autocast
 from weft.ops.registry.geometry import broadcast_shapes
 from weft.random import dropout
 from weft.tensors.tensor import Tensor
@@ -58,7 +58,7 @@ def _check(query: Any, key: Any, value: Any, enable_gqa: bool) -> None:
                 )
 
 
-@whole("lower")
+@with_autocast("lower")
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

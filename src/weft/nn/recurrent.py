@@ -21,7 +21,7 @@ from weft.nn.module import Module
 from weft.nn.parameter import Parameter
 from weft.ops import FUNCTIONS
 from weft.ops.pointwise.cells import GRU_GATES, LSTM_GATES, gates
-from weft.ops.registry.functions import whole
+from weft.ops.registry.functions import with_autocast
 from weft.ops.registry.interpreters import transforming, untouched
 from weft.tensors.creation import empty, zeros
 from weft.tensors.tensor import Tensor
@@ -198,7 +198,7 @@ class RNNBase(Module):
         """Run a layer in one direction; return the outputs of all steps, and the last state."""
         advance = self.kind.step(self.nonlinearity)
 
-        @whole("lower")
+        @with_autocast("lower")
         def run(x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any, b_hh: Any, *state: Tensor) -> Any:
             products = functional.linear(x, w_ih, b_ih)
             if not (tracing() or transforming()):
@@ -367,7 +367,7 @@ class RNNCellBase(Module):
         advance = self.kind.step(self.nonlinearity)
         few_calls = untouched() and input.dtype.bits > 16
 
-        @whole("lower")
+        @with_autocast("lower")
         def run(x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Any, b_hh: Any, *state: Tensor) -> State:
             if not (tracing() or transforming() or few_calls):  # a loop of a single step is a single call
                 constants = [w_hh] if b_hh is None else [w_hh, b_hh]

@@ -1,4 +1,4 @@
-"""Second names that PyTorch has for functions of the table, most of them NumPy's: data, and the loop that reads it."""
+"""Second names of functions, as PyTorch has them; most are NumPy's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from weft.ops.registry.functions import alias
 from weft.ops.views import rearrangement
 
 FAMILIES = (elementwise, indexing, linear_algebra, rearrangement, selection, transcendental)
-"""The families that declare the functions."""
+"""The modules that declare the functions: they are imported first."""
 
 ALIASES = {
     "absolute": "abs",
@@ -37,7 +37,7 @@ ALIASES = {
     "true_divide": "div",
     "vdot": "dot",
 }
-"""Each name with the function's own."""
+"""Each alias with the name of its function."""
 
 for _name, _target in ALIASES.items():
     alias(_name, _target)

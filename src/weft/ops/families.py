@@ -1,4 +1,4 @@
-"""Imports every family of ops, which fills the table."""
+"""Imports every module that declares ops or functions, which fills both tables."""
 
 # ruff: noqa: F401
 import weft.ops.aliases

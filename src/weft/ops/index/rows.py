@@ -90,7 +90,7 @@ def index_add(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1, into: bool = False
 ) -> Tensor:
     """``input`` with ``alpha`` times each row of ``source`` along ``dim`` added at the row that ``index`` names."""
-    factor = arguments.factor_of("index_add", "alpha", alpha, source)
+    factor = arguments.scalar_factor("index_add", "alpha", alpha, source)
     scaled = source if factor == 1 else to_dtype(bind(lookup("mul"), source, factor), source.dtype)
     return _put_rows("index_add", input, dim, index, scaled, "sum", into)
 

@@ -56,7 +56,7 @@ def where(
         )
     for name, value, beside in (("input", input, other), ("other", other, input)):
         if hasattr(beside, "dtype"):
-            arguments.fits_beside("where", name, value, beside)
+            arguments.scalar_operand("where", name, value, beside)
     return bind(WHERE, given, input, other) if out is None else bind_out(WHERE, out, given, input, other)
 
 
@@ -75,7 +75,7 @@ def plan_fill(input: Tensor, mask: Tensor, value: Tensor | float) -> tuple[Any, 
         raise DTypeError(
             mistake("masked_fill", "value", "a floating point number", f"one of input's type {x.dtype.name}")
         )
-    arguments.fits_beside("masked_fill", "value", value, x)
+    arguments.scalar_operand("masked_fill", "value", value, x)
     if hasattr(value, "shape"):
         return WHERE, chosen, to_dtype(value, x.dtype), x
     return WHERE, chosen, bool(value) if x.dtype is dtypes.bool_ else value, x
@@ -100,8 +100,8 @@ def _clamped(name: str, input: Any, low: Any, high: Any) -> tuple[Any, ...]:
     check_operands(name, input)
     if low is None and high is None:
         raise ArgumentError(mistake(name, "min and max", "both None", "at least one of them"))
-    low = arguments.fits_beside(name, "min", low, input)
-    high = arguments.fits_beside(name, "max", high, input)
+    low = arguments.scalar_operand(name, "min", low, input)
+    high = arguments.scalar_operand(name, "max", high, input)
     if high is None:
         return CLAMP_MIN, input, low
     return (CLAMP_MAX, input, high) if low is None else (CLAMP, input, low, high)
@@ -154,7 +154,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     """``input + value * tensor1 * tensor2``, broadcast."""
     check_operands("addcmul", input)
     operands = tuple(each for each in (input, tensor1, tensor2) if hasattr(each, "dtype"))
-    return ADDCMUL, input, tensor1, tensor2, arguments.factor_of("addcmul", "value", value, *operands)
+    return ADDCMUL, input, tensor1, tensor2, arguments.scalar_factor("addcmul", "value", value, *operands)
 
 
 @planned(inplace=True)

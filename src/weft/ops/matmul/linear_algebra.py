@@ -69,8 +69,8 @@ def _scaled(value: Any, factor: Any) -> Any:
 def _product_plus(where: str, input: Any, a: Any, b: Any, beta: Any, alpha: Any) -> Any:
     """Return ``beta * input + alpha * (a @ b)``; with ``beta`` 0 the input is not read, even if it holds NaN."""
     wide = wide_option(a, b, input)
-    alpha = arguments.factor_of(where, "alpha", alpha, a, b)
-    beta = arguments.factor_of(where, "beta", beta, a, b, input)
+    alpha = arguments.scalar_factor(where, "alpha", alpha, a, b)
+    beta = arguments.scalar_factor(where, "beta", beta, a, b, input)
     product = product_of(a, b, **wide)
     shape = tuple(product.shape)
     if broadcast_shapes(where, tuple(input.shape), shape) != shape:

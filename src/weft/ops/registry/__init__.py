@@ -1,1 +1,1 @@
-"""The op table, and what families of ops are declared with: specs, rules, functions, arguments, interpreters."""
+"""The op table and the means to declare ops: specs, rules, public functions, argument checks, interpreters."""

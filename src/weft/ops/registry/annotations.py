@@ -1,4 +1,4 @@
-"""Names for the signatures of public functions; the generated stubs put the real ``Tensor`` in their place."""
+"""Types for the signatures of public functions. The generated stubs replace ``Tensor`` by the class."""
 
 from __future__ import annotations
 

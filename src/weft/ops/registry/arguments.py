@@ -1,4 +1,7 @@
-"""Checks and normal forms of arguments that many functions share: dimensions, sizes, dtypes."""
+"""Checks of arguments that many functions share, and their normal forms: dimensions, sizes, dtypes, numbers.
+
+The first parameter ``where`` is the name of the public function, with which each error begins.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from weft.kernels.numbers import LARGEST_FLOAT32
 
 
 def integer(where: str, argument: str, value: Any) -> int:
-    """An integer argument (NumPy integers too, bool not); ``ArgumentTypeError`` otherwise."""
+    """Return an integer argument as an int; ``ArgumentTypeError`` unless it is an int or a NumPy integer."""
     if type(value) is int:
         return value
     if isinstance(value, bool):
@@ -32,7 +35,10 @@ def integer(where: str, argument: str, value: Any) -> int:
 
 
 def dimension(where: str, dim: Any, rank: int, argument: str = "dim") -> int:
-    """A dimension counted from the front; negative ones count from the back (a 0-d tensor takes 0 and -1)."""
+    """Return a dimension, counted from the front; a negative number counts from the back.
+
+    A 0-d tensor takes 0 and -1. ``IndexOutOfRangeError`` for a number beyond the rank.
+    """
     given = integer(where, argument, dim)
     bound = max(rank, 1)
     if not -bound <= given < bound:
@@ -43,7 +49,10 @@ def dimension(where: str, dim: Any, rank: int, argument: str = "dim") -> int:
 
 
 def dimensions(where: str, dim: Any, rank: int) -> tuple[int, ...]:
-    """Sorted distinct dimensions of an int, a sequence, or ``None`` for all."""
+    """Return sorted dimensions of an int or a sequence; all dimensions for ``None`` and for an empty sequence.
+
+    ``ShapeError`` where a dimension is named twice.
+    """
     if dim is None:
         return tuple(range(rank))
     given = dim if isinstance(dim, Sequence) else (dim,)
@@ -56,7 +65,7 @@ def dimensions(where: str, dim: Any, rank: int) -> tuple[int, ...]:
 
 
 def sizes(where: str, given: Sequence[Any]) -> tuple[int, ...]:
-    """A shape from ``f(2, 3)``, ``f((2, 3))`` or ``f([2, 3])``; sizes must not be negative."""
+    """Return the shape of the arguments of ``f(2, 3)``, ``f((2, 3))`` or ``f([2, 3])``; no size may be negative."""
     flat = given[0] if len(given) == 1 and isinstance(given[0], Sequence) else given
     shape = tuple([size if type(size) is int else integer(where, "size", size) for size in flat])
     if shape and min(shape) < 0:
@@ -65,25 +74,25 @@ def sizes(where: str, given: Sequence[Any]) -> tuple[int, ...]:
 
 
 def infer_size(where: str, shape: Sequence[int], numel: int, source: Sequence[int]) -> tuple[int, ...]:
-    """A shape with at most one -1 filled in; ``ShapeError`` where the number of elements differs."""
+    """Return a shape with its -1, if it has one, replaced; ``ShapeError`` where the number of elements differs."""
     if shape and min(shape) >= 0 and math.prod(shape) == numel:
         return tuple(shape)
-    open_ = shape.count(-1)
-    if open_ > 1 or (shape and min(shape) < -1):
+    unknown = shape.count(-1)
+    if unknown > 1 or (shape and min(shape) < -1):
         raise ShapeError(mistake(where, "shape", tuple(shape), "sizes of 0 or more and at most one -1"))
-    known = -math.prod(shape) if open_ else math.prod(shape)
-    if open_ and known == 0:
+    known = -math.prod(shape) if unknown else math.prod(shape)
+    if unknown and known == 0:
         raise ShapeError(
             f"{where}: shape {tuple(shape)} leaves -1 undecided beside a size of 0; write the size"
         )
-    if numel % known if open_ else known != numel:
+    if numel % known if unknown else known != numel:
         expected = f"{numel} elements in all, as {tuple(source)} has"
         raise ShapeError(mistake(where, "shape", tuple(shape), expected))
     return tuple([numel // known if size == -1 else size for size in shape])
 
 
 def pair(where: str, argument: str, value: Any, least: int = 0) -> tuple[int, int]:
-    """An int for both spatial dimensions, or two ints, each at least ``least``."""
+    """Return two ints, each at least ``least``, from two ints or from one int for both spatial dimensions."""
     given = tuple(value) if isinstance(value, Sequence) else (value, value)
     if len(given) == 1:
         given *= 2
@@ -96,15 +105,15 @@ def pair(where: str, argument: str, value: Any, least: int = 0) -> tuple[int, in
 
 
 def data_type(where: str, dtype: Any) -> DType:
-    """A weft data type; NumPy's and Python's are named in the error."""
+    """Return a weft data type as it is; ``ArgumentTypeError`` for a type of NumPy or Python."""
     if not isinstance(dtype, DType):
         raise ArgumentTypeError(mistake(where, "dtype", repr(dtype), "a weft data type such as weft.float32"))
     return dtype
 
 
 def tensor(where: str, argument: str, value: Any, rank: int | None = None) -> Any:
-    """A tensor argument, of ``rank`` dimensions where given."""
-    kind = type(value)  # asked of the class, so that no property is computed
+    """Return a tensor argument as it is; raise where it is no tensor, or not of ``rank`` dimensions where given."""
+    kind = type(value)  # hasattr on the class computes no property
     if not (hasattr(kind, "dtype") and hasattr(kind, "device") and hasattr(kind, "shape")):
         raise ArgumentTypeError(
             mistake(where, argument, type(value).__name__, "a Tensor", "use weft.tensor(...)")
@@ -122,10 +131,10 @@ def tensor(where: str, argument: str, value: Any, rank: int | None = None) -> An
 
 
 def representable(where: str, argument: str, value: Any, dtype: DType) -> None:
-    """``NumberRangeError`` where a Python number does not fit an element type, by PyTorch's rule.
+    """Raise ``NumberRangeError`` where an element type cannot hold a Python number, by PyTorch's rule.
 
-    A float is cut to an integer; an unsigned type takes negative numbers down to minus its largest; 16-bit types
-    take everything.
+    For an integer type a float is truncated. An unsigned type takes negative numbers down to minus its largest number.
+    16-bit floating point types take every number.
     """
     if dtype.kind == "float":
         if dtype.bits == 32 and isinstance(value, float) and LARGEST_FLOAT32 < abs(value) < math.inf:
@@ -148,27 +157,30 @@ def representable(where: str, argument: str, value: Any, dtype: DType) -> None:
         )
 
 
-def factor_of(where: str, argument: str, value: Any, *operands: Any) -> Any:
-    """A number that scales operands: a float is cut to an integer where all of these are integers, as in PyTorch.
+def scalar_factor(where: str, argument: str, value: Any, *operands: Any) -> Any:
+    """Return a number that scales operands; a float is truncated where all operands are integers, as in PyTorch.
 
-    Raises ``NumberRangeError`` for a float outside of the range of the first one's type.
+    Raises ``NumberRangeError`` for a float outside of the range of the first operand's type.
     """
     if not isinstance(value, float) or not all(operand.dtype.is_integer for operand in operands):
         return value
-    within(where, argument, value, operands[0].dtype)
+    check_range(where, argument, value, operands[0].dtype)
     return math.trunc(value)
 
 
-def within(where: str, argument: str, value: Any, dtype: DType) -> None:
-    """``NumberRangeError`` where a number, not cut to an integer, is outside of an integer type's range."""
+def check_range(where: str, argument: str, value: Any, dtype: DType) -> None:
+    """Raise ``NumberRangeError`` where a number, before truncation, is outside of an integer type's range."""
     most = 2 ** (dtype.bits - (dtype.kind == "int")) - 1
     least = -most - 1 if dtype.kind == "int" else 0
     if not least <= value <= most:
         raise NumberRangeError(mistake(where, argument, value, f"from {least} to {most} for {dtype.name}"))
 
 
-def fits_beside(where: str, argument: str, value: Any, tensor: Any) -> Any:
-    """A number that meets a tensor, as its type holds it; ``NumberRangeError`` where a type of integers cannot."""
+def scalar_operand(where: str, argument: str, value: Any, tensor: Any) -> Any:
+    """Return a number that is combined with a tensor, as the tensor's integer type holds it.
+
+    Raises ``NumberRangeError`` where the type cannot hold the number.
+    """
     if type(value) is not int or not tensor.dtype.is_integer:
         return value
     representable(where, argument, value, tensor.dtype)
@@ -176,12 +188,12 @@ def fits_beside(where: str, argument: str, value: Any, tensor: Any) -> Any:
 
 
 def floating(where: str, argument: str, dtype: DType) -> None:
-    """``DTypeError`` unless the type is floating point."""
+    """Raise ``DTypeError`` unless the type is floating point."""
     if dtype.kind != "float":
         raise DTypeError(mistake(where, f"{argument}'s dtype", dtype.name, "a floating point type"))
 
 
 def integral(where: str, argument: str, dtype: DType) -> None:
-    """``DTypeError`` unless the type is an integer one that can hold indices."""
+    """Raise ``DTypeError`` unless the type is an integer type, as indices have."""
     if not dtype.is_integer:
         raise DTypeError(mistake(where, f"{argument}'s dtype", dtype.name, "an integer type such as int64"))

@@ -1,4 +1,4 @@
-"""What attributes an op takes, with their types: for whoever reads calls of ops from data, and trusts none of it."""
+"""Names and types of an op's attributes, by which calls of ops that are read from untrusted data are validated."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from weft.ops.registry.spec import OpSpec
 
 @lru_cache(maxsize=None)
 def attribute_types(op: OpSpec) -> tuple[Mapping[str, Any], ...]:
-    """The sets of attributes of which a call of the op has one: types by name.
+    """Return the sets of attributes, types by name, of which a call of the op has exactly one.
 
-    They stand in the op's declaration, or else in the annotations of its rule for types or views.
+    The op's declaration gives them, or else the annotations of its ``view`` or ``infer``.
 
     >>> from weft.ops import lookup
     >>> attribute_types(lookup("cat"))
@@ -37,7 +37,7 @@ def attribute_types(op: OpSpec) -> tuple[Mapping[str, Any], ...]:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether a value is exactly of a type that an attribute may have; a float may be a whole number.
+    """Return whether a value is exactly of a type that an attribute may have; an int is a float too.
 
     >>> fits((1, 2), tuple[int, ...]), fits((1, True), tuple[int, ...]), fits(1, float), fits(True, float)
     (True, False, True, False)
@@ -59,7 +59,7 @@ def fits(value: Any, kind: Any) -> bool:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value is plain data: numbers, strings, types, ``None``, and tuples of such."""
+    """Return whether a value is plain data: a number, a string, a data type, ``None``, or a tuple of plain data."""
     if type(value) is tuple:
         return all(map(is_plain, value))
     return value is None or type(value) in (bool, int, float, str, DType)

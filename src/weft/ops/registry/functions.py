@@ -1,7 +1,7 @@
-"""The functions that users call, each with whether it is also a ``Tensor`` method and has an in-place form.
+"""The table of the functions that users call.
 
-A primitive's function checks and normalises arguments and binds the op; a composite calls other functions. The
-``Tensor`` methods, the names in ``weft``, the stubs and the docs are all made from this table.
+A function of a primitive checks and normalises its arguments and binds an op. A composite calls other functions. The
+``Tensor`` methods, the names in ``weft`` and the stubs are made from this table.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from weft.ops.registry.signatures import Front, checked
 from weft.ops.registry.spec import OpSpec
 
 Precision = Literal["lower", "float32", "widest"]
-"""The type in which autocast has an operation done: its own, single precision, or the widest of the operands'."""
+"""The type in which autocast computes: its own lower precision, float32, or the widest type of the operands."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
 class FunctionSpec:
-    """A public function: where it shows up. ``inplace``: a method ``name_`` runs ``op`` into its tensor."""
+    """A public function and the places where it appears: ``weft``, methods, ``nn.functional``, operators."""
 
     name: str
     function: Callable[..., Any]
     top: bool = True
     method: bool | Callable[..., Any] = True
-    """Whether it is a method too, or the method itself where its arguments come in another order."""
+    """Whether it is a method too; or the method itself, where the method's arguments have another order."""
     inplace: bool = False
-    """Whether a method ``name_`` overwrites the tensor: by ``op`` or ``plan``, or by copying the result into it."""
+    """Whether there is a method ``name_``. It runs ``op`` or ``plan`` into the tensor, or copies the result into it."""
     functional: bool | str = False
-    """Whether it is in ``nn.functional``, or its name there, where a method of that name does something else."""
+    """Whether it is in ``nn.functional``; or its name there, where a method of that name does something else."""
     operators: tuple[str, ...] = ()
     op: Any = None
     plan: Callable[..., tuple[Any, ...]] | None = None
-    """Gives ``(op, *operands)`` for the function's arguments: what an in-place form with arguments runs."""
+    """Gives ``(op, *operands)`` for the function's arguments; the in-place form runs these."""
 
     @property
     def functional_name(self) -> str:
-        """The name in ``nn.functional``; empty where it is not there."""
+        """The name in ``nn.functional``; empty where the function is not there."""
         return self.functional if isinstance(self.functional, str) else self.name * self.functional
 
     @property
     def front(self) -> Front:
-        """What the function accepts, and the body behind it."""
+        """The front of the function: its arguments, and the body behind it."""
         front: Front = self.function.front  # type: ignore[attr-defined]
         return front
 
@@ -72,23 +72,30 @@ def function(
     autocast: Precision | None = None,
     wide: bool = False,
 ) -> Callable[[F], F]:
-    """Register a public function: in ``weft`` (``top``), as a method, in ``nn.functional``, as operators.
+    """Return a decorator that registers a public function.
 
-    Users call it through a front that normalises the arguments by their annotations (``signatures``); the function
-    itself, which is given back, is for callers within weft.
+    Users call the function through a front that normalises the arguments by their annotations (``signatures``). The
+    decorator returns the function without its front, for callers within weft.
 
-    ``autocast``: the precision of a composite that autocast has done in one type from its arguments on.
-
-    ``wide``: a composite that computes 16-bit numbers in float32 and rounds its result once.
-
-    ``out``: it takes ``out=`` as well (its method does not, as in PyTorch); the op, or the ops by its arguments, that
-    it ends in, or True where it ends in several or in a view.
+    Args:
+        name: The public name; by default that of the function.
+        top: Whether it is in ``weft``.
+        method: Whether it is a method; or the method (``FunctionSpec``).
+        inplace: Whether there is a method ``name_``.
+        functional: Whether it is in ``nn.functional``; or its name there.
+        operators: The operators that call it, such as ``__add__``.
+        op: The op that the in-place form runs.
+        plan: Gives the op and the operands that the in-place form runs.
+        out: Whether it takes ``out=`` as well (its method does not, as in PyTorch): the op, or the ops, that compute
+            the result; True where several ops or a view give it.
+        autocast: The precision to which autocast converts the arguments of a composite, before its ops run.
+        wide: Whether the composite computes 16-bit numbers in float32 and rounds its result once.
     """
 
     def register(target: F) -> F:
         key = name or target.__name__.rstrip("_")
         body: Callable[..., Any] = rounded_once(target) if wide else target
-        body = with_deprecated(key, body if autocast is None else whole(autocast)(body))
+        body = with_deprecated(key, body if autocast is None else with_autocast(autocast)(body))
         public = functional if isinstance(functional, str) else key
         named: dict[str, Any] = {
             "name": public,
@@ -108,7 +115,7 @@ def function(
 
 
 def alias(name: str, target: str) -> None:
-    """Register a second name of a function: in the same places, with the same in-place form."""
+    """Register a second name of a function, in the same places and with the same in-place form."""
     spec = FUNCTIONS[target]
     front = spec.front
     keywords = {**front.keywords, **KEYWORDS.get(name, {})}
@@ -122,14 +129,14 @@ def alias(name: str, target: str) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """A function that no public module has, for pickles of it."""
+    """Return a function that no public module has, so that it can be pickled."""
     if name in FUNCTIONS:
         return FUNCTIONS[name].function
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def whole(precision: Precision) -> Callable[[F], F]:
-    """A function whose arguments autocast converts, rather than the operands of each operation in it."""
+def with_autocast(precision: Precision) -> Callable[[F], F]:
+    """Return a decorator: autocast converts the function's arguments, rather than the operands of each op in it."""
 
     def decorate(target: F) -> F:
         @functools.wraps(target)
@@ -143,7 +150,7 @@ def whole(precision: Precision) -> Callable[[F], F]:
 
 
 def user_error(error: WeftError, op: OpSpec) -> WeftError:
-    """The same error with the op's name in front, where it names no op or public function yet."""
+    """Return the error with the op's name in front, unless it begins with the name of the op or of a function."""
     text = str(error)
     head = text.partition(":")[0]
     return error if head == op.name or head in FUNCTIONS else type(error)(f"{op.name}: {text}")

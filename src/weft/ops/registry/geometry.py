@@ -1,4 +1,4 @@
-"""Where a tensor's elements lie in its storage: shape, strides and offset, in elements."""
+"""The strided layout of a tensor in its storage: shape, strides and offset, in elements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from weft.errors import ShapeError
 
 
 def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
-    """Row-major strides of a shape, in elements, as PyTorch gives them (sizes 0 count as 1).
+    """Return the row-major strides of a shape, in elements, as PyTorch gives them (a size of 0 counts as 1).
 
     >>> contiguous_strides((2, 3, 4))
     (12, 4, 1)
@@ -33,12 +33,12 @@ class Geometry:
 
     @staticmethod
     def contiguous(shape: Sequence[int], offset: int = 0) -> Geometry:
-        """The row-major geometry of a shape."""
+        """Return the row-major geometry of a shape."""
         return Geometry(tuple(shape), contiguous_strides(shape), offset)
 
     @property
     def numel(self) -> int:
-        """How many elements the view has."""
+        """The number of elements of the view."""
         return math.prod(self.shape)
 
     @property
@@ -53,7 +53,7 @@ class Geometry:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """The first and one past the last element of the storage that the view touches."""
+        """The range of storage elements that the view touches: its first element, and the end behind its last."""
         if self.numel == 0:
             return self.offset, self.offset
         last = sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
@@ -61,7 +61,7 @@ class Geometry:
 
     @property
     def overlaps_itself(self) -> bool:
-        """Whether two indices may name one element (a dimension of stride 0, or interleaved strides)."""
+        """Whether two indices may name the same element: by a stride of 0, or by interleaved strides."""
         dims = sorted((st, size) for size, st in zip(self.shape, self.strides, strict=True) if size > 1)
         reach = 0
         for stride, size in dims:
@@ -71,19 +71,19 @@ class Geometry:
         return False
 
     def overlaps(self, other: Geometry) -> bool:
-        """Whether two views of one storage may share elements (by their extents: never falsely False)."""
+        """Return whether two views of a storage may share elements: whether their extents overlap."""
         first, past = self.extent
         other_first, other_past = other.extent
         return first < other_past and other_first < past
 
     def permute(self, order: Sequence[int]) -> Geometry:
-        """Dimensions in another order."""
+        """Return the view with its dimensions in another order."""
         return Geometry(
             tuple(self.shape[d] for d in order), tuple(self.strides[d] for d in order), self.offset
         )
 
     def expand(self, shape: Sequence[int]) -> Geometry:
-        """Leading dimensions added and size-1 dimensions repeated, by stride 0."""
+        """Return the view with leading dimensions added and dimensions of size 1 repeated, by strides of 0."""
         missing = len(shape) - len(self.shape)
         strides = tuple(
             0 if d < missing or (self.shape[d - missing] == 1 and size != 1) else self.strides[d - missing]
@@ -92,7 +92,7 @@ class Geometry:
         return Geometry(tuple(shape), strides, self.offset)
 
     def slice(self, dim: int, start: int, stop: int, step: int) -> Geometry:
-        """Every ``step``-th of the elements ``start`` up to ``stop`` along a dimension; all normalised."""
+        """Return every ``step``-th element from ``start`` up to ``stop`` along a dimension; all are normalised."""
         size = max(0, -(-(stop - start) // step))
         shape, strides = list(self.shape), list(self.strides)
         offset = self.offset + start * strides[dim] if size else self.offset
@@ -101,7 +101,7 @@ class Geometry:
         return Geometry(tuple(shape), tuple(strides), offset)
 
     def reshape(self, shape: Sequence[int]) -> Geometry | None:
-        """The same elements in the same order under another shape, or ``None`` where only a copy can do it."""
+        """Return the same elements in the same order under another shape; ``None`` where this takes a copy."""
         if self.numel == 0 or self.is_contiguous:
             return Geometry(tuple(shape), contiguous_strides(shape), self.offset)
         old = [(size, st) for size, st in zip(self.shape, self.strides, strict=True) if size != 1]
@@ -124,14 +124,16 @@ class Geometry:
                 axis -= 1
             if chunk != 1:
                 return None
-        while axis >= 0:  # leading sizes of 1: the stride of a contiguous neighbour, as PyTorch has it
+        while (
+            axis >= 0
+        ):  # leading sizes of 1 get the stride that a contiguous tensor has there, as in PyTorch
             strides[axis] = strides[axis + 1] * shape[axis + 1] if axis + 1 < len(shape) else 1
             axis -= 1
         return Geometry(tuple(shape), tuple(strides), self.offset)
 
 
 def broadcast_shapes(where: str, *shapes: Sequence[int]) -> tuple[int, ...]:
-    """The common shape by NumPy's rule; ``ShapeError`` names the sizes that do not agree.
+    """Return the common shape by NumPy's broadcasting rule; ``ShapeError`` where two sizes do not agree.
 
     >>> broadcast_shapes("add", (3, 1), (4,))
     (3, 4)

@@ -1,4 +1,4 @@
-"""Ops that NumPy computes on the host (``OpSpec.host``): how a function binds one, and the error inside of a trace."""
+"""Host ops (``OpSpec.host``), which NumPy computes from the operands' values, so that they cannot be traced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def refuse_host(where: str) -> NoReturn:
 
 
 def bind_host(where: str, op: OpSpec, *operands: Any, **attributes: Any) -> Any:
-    """Carry out an op of the host for a public function, whose name an error inside of a trace gives."""
+    """Bind a host op for the public function ``where``; ``UnsupportedError`` in a traced function."""
     if getattr(interpreter_stack()[0], "records", False):
         refuse_host(where)
     return bind(op, *operands, **attributes)

@@ -1,9 +1,9 @@
-"""``OpSpec``, ``bind`` and the interpreter stack.
+"""``bind`` and the interpreter stack.
 
-Every op passes through ``bind(op, *operands, **attributes)``: operands are values (and Python scalars),
-attributes are plain hashable data. The top interpreter of a context-local stack processes it and may pass it
-down: the tape records and passes down; eager executes, tracing appends a node, abstract computes types only.
-This floor knows values only by the ``Value`` protocol; upper floors register what implements it.
+Every op passes through ``bind(op, *operands, **attributes)``. Operands are values and Python scalars; attributes are
+plain hashable data. The top interpreter of a context-local stack processes the op and may pass it down: the tape
+records and passes down, eager mode executes, tracing appends a node, the abstract interpreter computes types only. This
+floor knows values only by the ``Value`` protocol; upper floors implement it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from weft.ops.registry.table import lookup
 
 
 class Interpreter(Protocol):
-    """One way to carry out ops; ``executes`` is False at the bottom of a stack that computes no values."""
+    """A way to carry out ops; ``executes`` is False at the bottom of a stack that computes no values."""
 
     executes: bool
 
@@ -31,7 +31,7 @@ class Interpreter(Protocol):
         into: tuple[Any, ...] | None,
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
-        """The outputs of one op; ``into`` are values that take the outputs in place of new ones."""
+        """Return the outputs of an op; ``into`` are values that are overwritten with the outputs."""
 
 
 _default: tuple[Interpreter, ...] = ()
@@ -39,7 +39,7 @@ _stack: ContextVar[tuple[Interpreter, ...] | None] = ContextVar("weft_interprete
 
 
 Direct = Callable[[OpSpec, tuple[Any, ...], dict[str, Any], "tuple[Any, ...] | None"], Any]
-"""Does an op on the default stack: its output, or a tuple where it has several."""
+"""Carries out an op on the default stack and returns its output, or a tuple of several outputs."""
 
 
 def _no_stack(*_: Any) -> Any:
@@ -50,16 +50,16 @@ _direct: Direct = _no_stack
 
 
 def set_default_stack(*interpreters: Interpreter, direct: Direct) -> None:
-    """The stack of contexts that set none, bottom first; called once by the floor that executes.
+    """Set the default stack, bottom first; called once, by the floor that executes ops.
 
-    ``direct`` does in one step what the stack does.
+    ``direct`` carries out an op with the effect of the default stack, in one step.
     """
     global _default, _direct
     _default, _direct = interpreters, direct
 
 
 def interpreter_stack() -> tuple[Interpreter, ...]:
-    """The interpreters in force in this context, bottom first."""
+    """Return the interpreters of this context, bottom first."""
     stack = _stack.get()
     if stack is not None:
         return stack
@@ -69,7 +69,7 @@ def interpreter_stack() -> tuple[Interpreter, ...]:
 
 
 def set_context_stack(interpreters: tuple[Interpreter, ...] | None) -> tuple[Interpreter, ...] | None:
-    """Use another stack in this context from now on, ``None`` for the default one; gives what was set before."""
+    """Set the stack of this context, ``None`` for the default stack; return the stack that was set before."""
     before = _stack.get()
     _stack.set(interpreters)
     return before
@@ -87,23 +87,23 @@ def interpreting(*interpreters: Interpreter) -> Iterator[None]:
 
 
 class Mode(Protocol):
-    """An interpreter that changes what is asked for and not how it is carried out: autocast, say.
+    """An interpreter that changes which ops are bound, and not how ops are carried out: autocast, for example.
 
-    Traces and recomputations are made under the modes that their cause was under, gradients under none.
+    Traces and recomputations run under the modes of the call that they are made for, gradients under no mode.
     """
 
     mode: bool
 
     def afresh(self) -> Interpreter:
-        """The same mode, without what it remembers of values."""
+        """Return the same mode without its caches."""
 
     def call(
         self, precision: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """Call a function that is a whole to the mode."""
+        """Call a function whose arguments, rather than the operands of its ops, are converted to ``precision``."""
 
     def key(self) -> Any:
-        """What tells the mode from others, as a key."""
+        """Return a hashable key; modes of equal keys have the same effect."""
 
 
 def _is_mode(interpreter: Any) -> bool:
@@ -111,21 +111,21 @@ def _is_mode(interpreter: Any) -> bool:
 
 
 def modes() -> tuple[Any, ...]:
-    """The modes in force in this context, each afresh, bottom first."""
+    """Return the modes of this context without their caches, bottom first."""
     stack = _stack.get()
     found: list[Any] = [] if stack is None else [mode for mode in stack if _is_mode(mode)]
     return tuple([mode.afresh() for mode in found])
 
 
 def mode_keys() -> tuple[Any, ...]:
-    """What of the modes in force decides about a compiled program."""
+    """Return the keys of the modes of this context, on which compiled programs depend."""
     stack = _stack.get()
     found: list[Any] = [] if stack is None else [mode for mode in stack if _is_mode(mode)]
     return tuple([mode.key() for mode in found])
 
 
 def top_mode() -> Any:
-    """The uppermost mode in force, or ``None``."""
+    """Return the top mode of this context, or ``None``."""
     stack = _stack.get()
     return (
         None
@@ -136,7 +136,7 @@ def top_mode() -> Any:
 
 @contextmanager
 def without_modes() -> Iterator[None]:
-    """Carry operations out as they are asked for, within this context."""
+    """Run the body of a ``with`` statement under no mode."""
     stack = _stack.get()
     if stack is None or not any(map(_is_mode, stack)):
         yield
@@ -146,20 +146,21 @@ def without_modes() -> Iterator[None]:
 
 
 def untouched() -> bool:
-    """Whether operations of this context are recorded and executed, and nothing else is done with them.
+    """Return whether this context has the default stack, which records and executes ops and does nothing else.
 
-    Then an op may stand for several, for which other interpreters have rules.
+    Fused ops are bound on the default stack alone; other interpreters have rules for the ops that a fused op stands
+    for.
     """
     return _stack.get() is None
 
 
 def transforming() -> bool:
-    """Whether a function is being transformed (``weft.func``): values are then those of a level, not of a device."""
+    """Return whether a function is being transformed (``weft.func``), so that values are those of the transform."""
     return any(hasattr(interpreter, "adopt") for interpreter in interpreter_stack())
 
 
 def adopted(value: Any) -> Any:
-    """A value that was filled from the host, as the interpreters in force see one that is made within them."""
+    """Return a value that was filled from the host as the interpreters of this context represent values."""
     for interpreter in interpreter_stack():
         adopt = getattr(interpreter, "adopt", None)
         if adopt is not None:
@@ -169,17 +170,17 @@ def adopted(value: Any) -> Any:
 
 @contextmanager
 def executing() -> Iterator[None]:
-    """Run operations within this context, inside of a trace too."""
+    """Run the body of a ``with`` statement on the default stack, also within a trace."""
     with interpreting(*_default):
         yield
 
 
 @contextmanager
 def together() -> Iterator[None]:
-    """What is written in place within is written at its end, all of it or, where something fails, nothing.
+    """Make the in-place writes in the body of a ``with`` statement atomic: all at its end, or none on an error.
 
-    For steps that rewrite several tensors. Nothing may be read on the host within it. Interpreters whose bottom has
-    no ``gathering`` (tracing, which writes nothing) take the ops as always.
+    For steps that overwrite several tensors. The body must not read values on the host. A stack whose bottom has no
+    ``gathering`` (tracing, which writes nothing) carries out the ops as usual.
     """
     stack = interpreter_stack()
     gathering = getattr(stack[0], "gathering", None)
@@ -193,10 +194,10 @@ def together() -> Iterator[None]:
 
 
 def bind(op: OpSpec, *operands: Any, into: tuple[Any, ...] | None = None, **attributes: Any) -> Any:
-    """Carry out an op: gives its output, or a tuple where it has several.
+    """Carry out an op and return its output, or a tuple of several outputs.
 
-    ``into``: values that are overwritten with the outputs and returned. Errors carry the op's name; nothing is
-    changed by a call that fails.
+    ``into`` are values that are overwritten with the outputs and returned. Errors carry the op's name, and a call that
+    fails changes nothing.
     """
     stack = _stack.get()
     if stack is None:
@@ -210,7 +211,7 @@ def bind(op: OpSpec, *operands: Any, into: tuple[Any, ...] | None = None, **attr
 def _unfused(
     op: OpSpec, operands: tuple[Any, ...], attributes: dict[str, Any], into: tuple[Any, ...] | None
 ) -> Any:
-    """An op as the ops that it stands for, for which all interpreters have rules."""
+    """Carry out a fused op as the ops that it stands for, for which all interpreters have rules."""
     assert op.run is not None
     outputs = op.run(*operands, **attributes)
     if into is not None:

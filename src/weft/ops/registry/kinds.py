@@ -1,7 +1,7 @@
 """The kinds of values that an argument accepts, read from its annotation, and the normal form of a given value.
 
-A number that comes from NumPy, or from a 0-d tensor, becomes a Python number here, once. What is none of the kinds
-raises an error that names the function and the argument. ``signatures`` calls this for what its fast test refuses.
+A number of NumPy or of a 0-d tensor becomes a Python number here. A value of no accepted kind raises an error that
+names the function and the argument. ``signatures`` calls this module for values that its fast test does not accept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from weft.dtypes import DType
 from weft.errors import ArgumentError, ArgumentTypeError, UnsupportedError, mistake
 
 LEAST, MOST = -(2**63), 2**63 - 1
-"""The integers that an argument may hold: 64 bits."""
+"""The least and the largest integer that an argument takes: those of 64 bits."""
 
 C = TypeVar("C")
 
@@ -24,13 +24,13 @@ TENSORS: set[type] = set()
 """Classes known to be tensors; filled by ``is_tensor``."""
 
 OPERANDS: set[type] = {bool, int, float}
-"""Classes of what operators compute with: numbers and the classes in ``TENSORS``."""
+"""Classes of the operands of operators: numbers and the classes in ``TENSORS``."""
 
 SEQUENCES: set[type] = {tuple, list}
-"""Classes of sequences that need no further look than at their elements."""
+"""Classes of sequences of which the fast test checks the elements alone."""
 
 CLASSES: dict[str, type] = {}
-"""Classes of weft that arguments are of, by their names in annotations; filled by ``argument_class``."""
+"""Classes of weft whose objects are arguments, by their names in annotations; filled by ``argument_class``."""
 
 Kinds = frozenset[str]
 
@@ -57,7 +57,7 @@ _NAMES = {
     "Sized": "a collection with a length",
     "None": "None",
 }
-"""How an error names each kind. A part of an annotation that is not among them is not checked."""
+"""The words for each kind in errors. A part of an annotation that has no entry is not checked."""
 _GENERIC = {
     "Callable": "Callable",
     "Iterable": "Iterable",
@@ -65,21 +65,21 @@ _GENERIC = {
     "Sequence": "Iterable",
     "dict": "Mapping",
 }
-"""The kinds of annotations with types in brackets that are not checked one by one."""
+"""The kinds of generic annotations whose element types are not checked."""
 _ELEMENTS = {
     "Sequence[int]": frozenset({"int"}),
     "Sequence[int?]": frozenset({"int", "None"}),
     "Sequence[float]": frozenset({"float"}),
     "Sequence[Tensor]": frozenset({"Tensor"}),
 }
-"""The kinds of a sequence's elements."""
+"""The kinds of the elements of each kind of sequence."""
 _TYPES = {float: dtypes.float64, int: dtypes.int64, bool: dtypes.bool_}
-"""Python's types as data types, as PyTorch reads them."""
+"""The data type that each type of Python stands for, as in PyTorch."""
 
 
 @lru_cache(maxsize=None)
 def kinds_of(annotation: str) -> Kinds:
-    """The kinds that an annotation names; empty where it names a type that is not checked.
+    """Return the kinds that an annotation names; none where it names a type that is not checked.
 
     >>> sorted(kinds_of("int | Sequence[int]"))
     ['Sequence[int]', 'int']
@@ -90,7 +90,7 @@ def kinds_of(annotation: str) -> Kinds:
 
 
 def _parts(annotation: str) -> list[str]:
-    """The types that an annotation joins by ``|``, which those in brackets are not."""
+    """Return the types that an annotation joins by ``|`` outside of brackets."""
     parts, depth = [""], 0
     for letter in annotation:
         depth += (letter == "[") - (letter == "]")
@@ -102,9 +102,9 @@ def _parts(annotation: str) -> list[str]:
 
 
 def argument_class(words: str) -> Callable[[type[C]], type[C]]:
-    """A decorator of a class that arguments are of: annotations that name it are checked from then on.
+    """Return a decorator that registers a class, so that annotations that name it are checked from then on.
 
-    ``words``: how errors name an object of the class.
+    ``words`` stand for an object of the class in errors.
     """
 
     def register(cls: type[C]) -> type[C]:
@@ -115,7 +115,7 @@ def argument_class(words: str) -> Callable[[type[C]], type[C]]:
 
 
 def is_tensor(value: Any) -> bool:
-    """Whether a value is one of weft's tensors, or what an interpreter has in a tensor's place."""
+    """Return whether a value is a tensor of weft, or an interpreter's value in the place of a tensor."""
     kind = type(value)
     if kind in TENSORS:
         return True
@@ -129,7 +129,7 @@ def is_tensor(value: Any) -> bool:
 
 
 def whole(values: Sequence[Any]) -> bool:
-    """Whether all elements are Python ints of 64 bits."""
+    """Return whether all elements are Python ints of 64 bits."""
     for value in values:  # noqa: SIM110  (a generator takes twice the time)
         if type(value) is not int or not LEAST <= value <= MOST:
             return False
@@ -137,7 +137,7 @@ def whole(values: Sequence[Any]) -> bool:
 
 
 def normal(where: str, argument: str, value: Any, kinds: Kinds) -> Any:
-    """The value in the form that the function computes with.
+    """Return the normal form of a value for an argument of the given kinds.
 
     Raises:
         ArgumentTypeError: The value is of none of the kinds.
@@ -173,7 +173,7 @@ def normal(where: str, argument: str, value: Any, kinds: Kinds) -> Any:
 
 
 def _is_object(value: Any, kinds: Kinds) -> bool:
-    """Whether a value is of a kind that is taken as it is: a function, an object of weft, a mapping, an iterable."""
+    """Return whether a value is of a kind that has no other form: a function, an object, a mapping, an iterable."""
     if "Callable" in kinds and callable(value):
         return True
     if "Sized" in kinds and hasattr(value, "__len__"):
@@ -186,7 +186,7 @@ def _is_object(value: Any, kinds: Kinds) -> bool:
 
 
 def _number(where: str, argument: str, value: bool | int | float, kinds: Kinds) -> Any:
-    """A Python number as one of the kinds of numbers."""
+    """Return a Python number as the kinds take it; raise where they take no such number."""
     if isinstance(value, bool):
         if "bool" in kinds or "float" in kinds:
             return value
@@ -204,7 +204,7 @@ def _number(where: str, argument: str, value: bool | int | float, kinds: Kinds) 
 
 
 def _of_tensor(where: str, argument: str, value: Any, kinds: Kinds) -> Any:
-    """The number in a 0-d tensor; a traced one, which has none yet, stays where any number is taken."""
+    """Return the number in a 0-d tensor; where floats are taken, a traced tensor as it is."""
     if len(value.shape) or not kinds & {"int", "float", "bool"} or not hasattr(value, "item"):
         raise refusal(where, argument, value, kinds)
     if "float" in kinds:
@@ -224,19 +224,19 @@ def _of_tensor(where: str, argument: str, value: Any, kinds: Kinds) -> Any:
 
 
 def _sequence(where: str, argument: str, values: Any, elements: Kinds) -> Any:
-    """A sequence with its elements in normal form; a sequence of tensors as it is."""
+    """Return a tuple of the elements in normal form; a sequence of tensors as it is."""
     made = [normal(where, f"{argument}[{place}]", value, elements) for place, value in enumerate(values)]
     return values if "Tensor" in elements else tuple(made)
 
 
 def expected(kinds: Kinds) -> str:
-    """The kinds in words."""
+    """Return the words for the kinds in an error."""
     given = [name for kind, name in _NAMES.items() if kind in kinds]
     return given[0] if len(given) == 1 else f"{', '.join(given[:-1])} or {given[-1]}"
 
 
 def refusal(where: str, argument: str, value: Any, kinds: Kinds) -> ArgumentTypeError:
-    """The error for a value that is of none of the kinds."""
+    """Return the error for a value of no accepted kind."""
     fix = ""
     if kinds & {"Tensor", "Sequence[Tensor]"} and not isinstance(value, str | None):
         fix = "use weft.tensor(...)"
@@ -249,7 +249,7 @@ def refusal(where: str, argument: str, value: Any, kinds: Kinds) -> ArgumentType
 
 
 def _shown(value: Any) -> str:
-    """A value as an error shows it: short."""
+    """Return a short text that shows a value in an error."""
     if is_tensor(value):
         return f"a {value.dtype.name} tensor of shape {tuple(value.shape)}"
     if value is None or isinstance(value, bool | int | float | str | tuple | list):

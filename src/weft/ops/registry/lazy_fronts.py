@@ -1,7 +1,7 @@
-"""Fronts of constructors and of the functions of a module, each written when it is first called.
+"""Fronts of constructors and of a module's functions, each generated at its first call.
 
-The fronts of ``signatures`` are source text that takes time to compile. The functions of the table have theirs from the
-start; a layer, an optimizer or an initialisation pays for its front when a program uses it.
+The fronts of ``signatures`` are generated source text, which takes time to compile. Functions of the table have fronts
+from the start. The front of a layer, an optimizer or an initialisation is generated when a program first calls it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from weft.ops.registry.signatures import Front, checked
 F = TypeVar("F", bound=Callable[..., Any])
 
 HOME = "weft"
-"""The package whose classes get fronts; those of users are left as they are."""
+"""The package whose classes get fronts; classes of users get none."""
 
 
 @dataclass(frozen=True)
 class MethodFront(Front):
-    """What a method or a constructor accepts; errors name the class of the object that it is called on."""
+    """The front of a method or a constructor; errors name the class of the object."""
 
     uncounted: ClassVar[int] = 1
 
@@ -36,13 +36,13 @@ class MethodFront(Front):
 
 
 def _has_keywords(function: Callable[..., Any]) -> bool:
-    """Whether a function takes any keyword, for which no front can be written."""
+    """Return whether a function takes any keyword; no front can be generated for it."""
     code: CodeType = inspect.unwrap(function).__code__
     return bool(code.co_flags & inspect.CO_VARKEYWORDS)
 
 
 def lazily_checked(function: F, *, neutral: tuple[str, ...] = ()) -> F:
-    """The function behind a front that is written at the first call.
+    """Return the function behind a front that is generated at the first call.
 
     >>> def halved(value: "float") -> "float":
     ...     return value / 2
@@ -69,7 +69,7 @@ def check_functions(home: dict[str, Any]) -> None:
 
 
 def check_method(cls: type, name: str) -> None:
-    """Put a front before a method of a class; it is written, and takes the method's place, at the first call."""
+    """Put a front before a method of a class; it is generated, and replaces the method, at the first call."""
     body = cls.__dict__[name]
 
     @functools.wraps(body)
@@ -82,7 +82,7 @@ def check_method(cls: type, name: str) -> None:
 
 
 def front_of(cls: type, name: str = "__init__") -> Any:
-    """The method of a class, its front written if it was not."""
+    """Return the method of a class with its front, which is generated where this has not happened yet."""
     for owner in cls.__mro__:
         found = owner.__dict__.get(name)
         if found is None:
@@ -97,7 +97,7 @@ def front_of(cls: type, name: str = "__init__") -> Any:
 
 
 MISFITS = (TypeError, ValueError, AttributeError, OverflowError, IndexError)
-"""What Python raises in the body of a function that is given what it is not made for."""
+"""Errors that Python raises in a function's body for arguments of wrong types or values."""
 
 
 def refuse_misfits(
@@ -105,8 +105,7 @@ def refuse_misfits(
 ) -> None:
     """Raise a ``WeftError`` where a method of weft was given arguments that its signature does not take.
 
-    For methods that are called too often for a front of their own: it is asked after the method failed. The first of
-    ``arguments`` is the object.
+    Methods that are called too often for a front call it after they failed. The first of ``arguments`` is the object.
     """
     if body.__module__.partition(".")[0] != HOME or _has_keywords(body):
         return
@@ -114,7 +113,7 @@ def refuse_misfits(
     _, *others = given.parameters.values()
 
     def taken(*args: Any, **kwargs: Any) -> None:
-        """Every argument, once each is one that the method takes."""
+        """Accept the arguments; its front raises where the method does not take one of them."""
 
     try:
         checked(taken, name=where, signature=given.replace(parameters=others))(*arguments[1:], **keywords)
@@ -125,9 +124,9 @@ def refuse_misfits(
 
 
 class Checked:
-    """A base whose subclasses, those of weft, have constructors that stand behind a front.
+    """A base class that puts a front before the constructors of its subclasses in weft.
 
-    A subclass of a user is called as it is written; what it hands to ``super().__init__`` is checked.
+    The constructor of a user's subclass has no front; the arguments that it passes to ``super().__init__`` are checked.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:

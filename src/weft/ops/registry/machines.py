@@ -1,7 +1,7 @@
-"""Classes of adapters as matrix products see them: how fast each tile is there, and what a second kernel costs.
+"""The cost model of matrix products: for each class of GPUs, the speed of each tile and the cost of a second kernel.
 
-The shipped table of choices. One entry is measured; the others follow from what is known of the hardware, and
-``weft tune`` replaces them by measurements of the adapter at hand.
+The shipped choices of tiles follow from this table. The entry for NVIDIA is measured; the other entries are derived
+from data of the hardware. ``weft tune`` replaces them by measurements on the GPU at hand.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from weft.target import TargetProfile
 
 STAGE = 16
-"""Depth that all tiles stage in workgroup memory at a time."""
+"""The depth of the operand tiles that are staged in workgroup memory at a time."""
 WORKGROUP_MEMORY = 16384
-"""Bytes that every WebGPU device has, where a profile does not say."""
+"""Bytes of workgroup memory that every WebGPU device has, for profiles without that limit."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """A tile's outputs, TFLOP/s with the whole machine at work, and what counts where a processor has few workgroups.
+    """The speed of a tile: its output shape, TFLOP/s at full occupancy, and the latencies that count at low occupancy.
 
-    ``at_once``: how many it runs in the time of one; ``step``: microseconds that one takes for a step in depth;
-    ``around``: how many steps its beginning and its end are worth.
+    ``at_once``: workgroups that a processor runs concurrently without slowing each other down. ``step``: microseconds
+    of a workgroup for a step of ``STAGE`` in depth. ``around``: the cost of prologue and epilogue, in steps.
     """
 
     rows: int
@@ -33,16 +33,16 @@ class Speed:
     around: int
 
     def memory(self, turned: int) -> int:
-        """Bytes of workgroup memory; ``turned``: how many operands are transposed on the way in, which are padded."""
+        """Return the bytes of workgroup memory; ``turned`` operands are transposed into it, and padded."""
         return 16 * STAGE * ((self.rows + self.columns) // 4 + turned)
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A class of adapters: processors that have workgroups of their own, and the tiles' speeds.
+    """A class of GPUs: the number of its processors (SMs, compute units), and the speed of each tile.
 
-    ``second``: microseconds of one more dispatch; ``bandwidth``: bytes in a microsecond, read or written, by the sum of
-    the pieces of a depth. ``source``: where the numbers come from.
+    ``second``: microseconds of a second dispatch. ``bandwidth``: bytes per microsecond that the kernel reads and writes
+    which sums the partial products of a split depth. ``source``: how the numbers were found.
     """
 
     source: str
@@ -68,7 +68,7 @@ H200 = Machine(
 
 
 def _scaled(source: str, processors: int, second: float, bandwidth: float, **teraflops: float) -> Machine:
-    """A machine whose steps take as much longer than the H200's as its processors are slower."""
+    """Return a machine whose step latencies are the H200's, scaled by the ratio of the processors' TFLOP/s."""
     speeds = {}
     for name, fast in H200.speeds.items():
         slower = (fast.teraflops / H200.processors) / (teraflops[name] / processors)
@@ -95,15 +95,15 @@ MACHINES: dict[str, Machine] = {
         16, 10.0, 0.2e6, small=2.2, medium=3.2, wide=3.0, tall=3.0, large=2.6,
     ),
 }  # fmt: skip
-"""By ``TargetProfile.vendor``; of others the measured one is taken. A software rasteriser has one tile."""
+"""Machines by ``TargetProfile.vendor``; other vendors take the H200's. A software rasteriser has a single tile."""
 
 
 def machine(profile: TargetProfile) -> Machine:
-    """The class of a target."""
+    """Return the machine of a target."""
     return MACHINES.get(profile.vendor, H200)
 
 
 def fitting(profile: TargetProfile, turned: int) -> dict[str, Speed]:
-    """The tiles that the target's workgroup memory holds."""
+    """Return the tiles that fit the target's workgroup memory, with their speeds."""
     room = profile.limits.get("max-compute-workgroup-storage-size", WORKGROUP_MEMORY)
     return {name: speed for name, speed in machine(profile).speeds.items() if speed.memory(turned) <= room}

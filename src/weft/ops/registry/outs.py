@@ -1,8 +1,8 @@
 """``out=``: results written into tensors that the caller gives, by one rule for every function that takes it.
 
-Each given tensor has the result's shape (it is never resized) and holds its type; nothing requires grad, since what
-is written to a given tensor has no history. Where the function ends in one op, that op writes into the tensor; where
-it ends in several, or in a view, the result is made first and copied.
+A given tensor has the result's shape (it is never resized) and a type that holds the result's. Neither the tensor nor
+an operand may require grad, since a result in a given tensor has no history. Where the function ends in a single op,
+this op writes into the tensor. Where it ends in several ops, or in a view, the result is computed first and copied.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from weft.ops.registry.targets import check_target
 
 
 def bind_out(op: OpSpec, out: Any, *operands: Any) -> Any:
-    """Carry out an op into ``out``, which is given back; ``out`` must have the result's shape and hold its type.
+    """Carry out an op into ``out`` and return ``out``, which has the result's shape and a type that holds the result's.
 
-    ``GradError`` where a gradient would be wanted, as PyTorch: a result written to a given tensor has no history.
+    Raises ``GradError`` where a tensor requires grad, as PyTorch does.
     """
     check_given(op.name, (out,), operands)
     bind(op, *operands, into=(out,))
@@ -31,7 +31,7 @@ def bind_out(op: OpSpec, out: Any, *operands: Any) -> Any:
 
 
 def check_given(name: str, targets: Sequence[Any], arguments: Sequence[Any]) -> None:
-    """The targets are tensors, and neither they nor a tensor among the arguments wants a gradient."""
+    """Raise where a target is no tensor, or where a target or an argument requires grad and gradients are recorded."""
     for target in targets:
         if not hasattr(target, "requires_grad"):
             raise ArgumentTypeError(mistake(name, "out", type(target).__name__, "a Tensor"))
@@ -46,12 +46,12 @@ def check_given(name: str, targets: Sequence[Any], arguments: Sequence[Any]) -> 
 
 
 def gradients_are_recorded() -> bool:
-    """Whether an interpreter that records is on and not told to rest."""
+    """Return whether an interpreter of this context records gradients now."""
     return any(getattr(interpreter, "recording", False) for interpreter in interpreter_stack())
 
 
-class Directing:
-    """Sends the results of a function's last op into given tensors, where these are like the results."""
+class OutputRedirection:
+    """The interpreter that makes a function's last op write into given tensors, where these are like the results."""
 
     executes = True
 
@@ -67,7 +67,7 @@ class Directing:
         into: tuple[Any, ...] | None,
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
-        """Pass an op on, with the targets where it is the one that makes the result."""
+        """Pass an op down; where it computes the function's result, with the given tensors as targets."""
         top, rest = below[-1], below[:-1]
         if op not in self._ops or into is not None:
             return top.process(op, operands, attributes, into, rest)
@@ -83,13 +83,13 @@ class Directing:
 
 
 def _takes(target: Any, result: TensorType) -> bool:
-    """Whether a kernel may write straight into the target: folds count in the type that they write."""
+    """Return whether a kernel may write directly into the target, given that it accumulates in the target's type."""
     alike = target.dtype is result.dtype or target.dtype.kind == result.dtype.kind == "float"
     return alike and tuple(target.shape) == result.shape
 
 
 def with_out(name: str, function: Callable[..., Any], last: Any) -> Callable[..., Any]:
-    """The function with the keyword ``out``; ``last`` is the op that it ends in, or several, or True."""
+    """Return the function with the keyword ``out``; ``last`` is the op or the ops that compute its result, or True."""
 
     def call(*arguments: Any, out: Any = None, **keywords: Any) -> Any:
         if out is None:
@@ -100,7 +100,7 @@ def with_out(name: str, function: Callable[..., Any], last: Any) -> Callable[...
             results = function(*arguments, **keywords)
         else:
             ops = tuple(lookup(op) if isinstance(op, str) else op for op in _several(last))
-            with interpreting(*interpreter_stack(), Directing(ops, targets)):
+            with interpreting(*interpreter_stack(), OutputRedirection(ops, targets)):
                 results = function(*arguments, **keywords)
         _write(name, results, out, targets)
         return type(results)(*targets) if hasattr(results, "_fields") else out
@@ -119,7 +119,7 @@ def _several(value: Any) -> tuple[Any, ...]:
 
 
 def _write(name: str, results: Any, out: Any, targets: tuple[Any, ...]) -> None:
-    """Copy into the targets the results that are not written there yet: all or none."""
+    """Copy into the targets the results that no op has written there yet: all or none."""
     several = isinstance(results, tuple)
     made = results if several else (results,)
     if several is not isinstance(out, tuple | list) or len(made) != len(targets):

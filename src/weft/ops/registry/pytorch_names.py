@@ -1,7 +1,7 @@
-"""Names and places that arguments have in PyTorch where they differ from the function's own: data, and what reads it.
+"""PyTorch's names and places of arguments, where they differ from those of weft's function.
 
-``function`` looks a public function up here. The names of NumPy (``axis``, ``keepdims``) hold for all functions and
-stand in ``signatures``.
+``function`` looks every public function up here. NumPy's names (``axis``, ``keepdims``) hold for all functions and are
+in ``signatures``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ KEYWORDS: dict[str, dict[str, str]] = {
         "sections": "split_size_or_sections",
     },
 }
-"""Further names of arguments."""
+"""Further names of arguments, by function: each with the name of the argument."""
 
 NEUTRAL: dict[str, tuple[str, ...]] = {
     "clone": ("memory_format",),
@@ -56,7 +56,7 @@ NEUTRAL: dict[str, tuple[str, ...]] = {
     "softmax": ("_stacklevel",),
     "softmin": ("_stacklevel",),
 }
-"""Arguments that ask for nothing here (rows of ``signatures.NEUTRAL``)."""
+"""Arguments that have no effect in weft, by function (rows of ``signatures.NEUTRAL``)."""
 
 _REDUCED = "size_average reduce reduction"
 REDUCED: dict[str, str] = {
@@ -80,7 +80,7 @@ REDUCED: dict[str, str] = {
 
 
 def reduction_of(size_average: bool | None, reduce: bool | None) -> str:
-    """The ``reduction`` that the two deprecated arguments mean.
+    """Return the ``reduction`` that the two deprecated arguments mean.
 
     >>> reduction_of(False, None), reduction_of(None, False)
     ('sum', 'none')
@@ -91,7 +91,7 @@ def reduction_of(size_average: bool | None, reduce: bool | None) -> str:
 
 
 def advise(words: str, category: type[Warning] = UserWarning) -> None:
-    """A warning at the line outside of weft that the call comes from."""
+    """Issue a warning at the line of the caller outside of weft."""
     level = 1
     frame: FrameType | None = sys._getframe()
     while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "weft":
@@ -100,7 +100,7 @@ def advise(words: str, category: type[Warning] = UserWarning) -> None:
 
 
 def reduction_in_force(where: str, size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """``reduction``, or what the deprecated arguments mean, with a warning, where one of them is given."""
+    """Return ``reduction``; where a deprecated argument is given, warn and return the reduction that it means."""
     if size_average is None and reduce is None:
         return reduction
     reduction = reduction_of(size_average, reduce)
@@ -109,17 +109,17 @@ def reduction_in_force(where: str, size_average: bool | None, reduce: bool | Non
 
 
 def with_deprecated(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The loss with PyTorch's deprecated arguments in their places; other functions as they are."""
+    """Return a loss with PyTorch's deprecated arguments in their places; return other functions as they are."""
     if name not in REDUCED:
         return function
     order = REDUCED[name].split()
     given = inspect.signature(function)
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     parameters = [
-        given.parameters[each].replace(kind=kind)
-        if each in given.parameters
-        else inspect.Parameter(each, kind, default=None, annotation="bool | None")
-        for each in order
+        given.parameters[argument].replace(kind=kind)
+        if argument in given.parameters
+        else inspect.Parameter(argument, kind, default=None, annotation="bool | None")
+        for argument in order
     ]
 
     def call(*values: Any) -> Any:

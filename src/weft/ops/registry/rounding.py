@@ -1,7 +1,7 @@
-"""``rounded_once``: composites of 16-bit numbers that compute in float32 and round their result once.
+"""``rounded_once``: composites of 16-bit operands compute in float32 and round their result once.
 
 A composite binds several ops, and each op rounds its output to the output's type. In float16 the square of 300 is
-infinite and that of 1e-4 is 0, so a norm that is made of ops must not pass through float16 between them.
+infinite and that of 1e-4 is 0, so a norm that consists of ops must not round to float16 between them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ NARROW = frozenset((dtypes.float16, dtypes.bfloat16))
 
 
 def rounded_once(function: F) -> F:
-    """Return the function such that 16-bit operands enter it as float32 and float32 results leave it rounded.
+    """Return the function with 16-bit operands converted to float32 and float32 results rounded to 16 bits.
 
-    The results have the type that PyTorch's promotion gives the operands, or the one that a keyword ``dtype`` names.
-    Where that is no 16-bit type the function is called as it is.
+    The results have the type that PyTorch's promotion gives the operands, or the type that a keyword ``dtype`` names.
+    Where that is no 16-bit type, results are not rounded.
     """
 
     @functools.wraps(function)
@@ -58,7 +58,7 @@ _WIDE = frozenset((dtypes.float32,))
 
 
 def _promoted(values: tuple[Any, ...]) -> DType | None:
-    """The type that floating point tensors among the values have together."""
+    """Return the promoted type of the floating point tensors among the values, or ``None`` where there is none."""
     full: list[DType] = []
     single: list[DType] = []
     for value in values:
@@ -69,7 +69,7 @@ def _promoted(values: tuple[Any, ...]) -> DType | None:
 
 
 def _converted(value: Any, sources: frozenset[DType], target: DType) -> Any:
-    """The value in ``target`` where it is a tensor of one of the source types."""
+    """Return a tensor of one of the source types converted to ``target``, and any other value as it is."""
     dtype = getattr(value, "dtype", None)
     return (
         bind(lookup("cast"), value, dtype=target) if isinstance(dtype, DType) and dtype in sources else value

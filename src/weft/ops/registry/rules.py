@@ -1,7 +1,7 @@
-"""``Rules``: how the transforms above treat an op. Each is stated at the op's declaration, by a rule's name.
+"""``Rules``: the rules by which transforms treat an op, each stated by name at the op's declaration.
 
-The floor that owns a transform has the rules themselves: ``func`` those of batching and tangents, ``tensors`` those of
-splitting, ``graph`` the partition, ``amp`` the precisions. Most ops are of a family whose rules are constants here.
+The package that owns a transform implements its rules: ``func`` batching and tangents, ``tensors`` splitting, ``graph``
+the partition, ``amp`` the precisions. Most ops belong to a family whose rules are a constant of this module.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ Precision = Literal["", "lower", "float32"]
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of one op by name; an empty name is no rule.
+    """The rules of an op by name; an empty name means that there is no rule.
 
-    ``batching``: how ``vmap`` does the op on all samples at once.
-    ``unbatched``: what to do instead, where ``vmap`` cannot.
-    ``splitting``: how the op is cut into pieces whose tensors are no larger than a binding.
-    ``tangent``: how forward differentiation does it, of ops with a gradient.
-    ``partition``: whether a split of forward and backward pass may compute the op a second time (``"cheap"``), or its
-    kernel can compute its operand's elements while it reads them (``"fold"``).
-    ``precision``: the type that autocast has it done in.
+    ``batching``: how ``vmap`` carries out the op on all samples at once.
+    ``unbatched``: the advice in the error of ``vmap`` for an op that it cannot batch.
+    ``splitting``: how an op on tensors above the binding limit is split into smaller ops.
+    ``tangent``: how forward-mode differentiation carries out an op that has a gradient.
+    ``partition``: whether the split of forward and backward pass may recompute the op (``"cheap"``), or the op's kernel
+    can compute its operand's elements while it loads them (``"fold"``).
+    ``precision``: the type in which autocast computes the op.
     """
 
     batching: str = ""
@@ -34,7 +34,7 @@ class Rules:
     unbatched: str = ""
 
     def but(self, **changes: Any) -> Rules:
-        """These rules, with some of them replaced."""
+        """Return these rules with some of them replaced."""
         return replace(self, **changes)
 
 
@@ -45,20 +45,20 @@ CREATION = Rules(
     partition="cheap",
     unbatched="pass numbers that are one for all samples",
 )
-"""Ops that make elements from numbers."""
+"""Ops that create a tensor from numbers."""
 COPYING = Rules("leading", "broadcast", "linear", "cheap")
-"""Ops that give each element as it is, or in another type."""
+"""Ops that copy each element, or convert it to another type."""
 REDUCTION = Rules("dims", "reduction", partition="fold")
-"""Ops that fold the dimensions of their attribute ``dims``, or ``dim``, away or to 1 (``keepdim``)."""
+"""Ops that reduce the dimensions of their attribute ``dims`` or ``dim``."""
 ROWS = Rules("rows", "rows")
-"""Ops whose rows, along their attribute ``dim`` or ``dims``, do not depend on each other."""
+"""Ops whose rows, along their attribute ``dim`` or ``dims``, are independent of each other."""
 EXAMPLES = Rules("examples", "examples")
-"""Ops whose examples, along dimension 0 of all operands and outputs, do not depend on each other."""
+"""Ops whose examples, along dimension 0 of all operands and outputs, are independent of each other."""
 UPDATE = Rules("update", "update")
-"""Steps of optimizers on several tensors at once."""
+"""Optimizer steps on several tensors at once."""
 DRAW = Rules("draw", "draw")
 """Ops that draw random numbers in the order of their elements."""
 MOVE = Rules("dims", tangent="linear", partition="cheap")
-"""Ops that put elements in other places, along dimensions that an attribute names."""
+"""Ops that move elements along dimensions that an attribute names."""
 UNFUSED = NONE
-"""Ops that stand for several, which other interpreters than the eager one are given instead."""
+"""Fused ops of eager mode. Other interpreters are given the ops that a fused op stands for, and need no rules."""

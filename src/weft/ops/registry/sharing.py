@@ -1,8 +1,8 @@
-"""How reductions are spread over a GPU: who shares a result, what is read in fours, into how many pieces it is cut.
+"""How reductions are spread over a GPU: invocations per result, vector loads, and pieces of long reductions.
 
-All is decided by sizes, strides and whether the target is real hardware, so that a kernel's tree is the same on
-every GPU. Measured on an H200: a team of 128 at most, as larger workgroups wait longer at their barriers; four
-loads under way in an invocation; and half a million invocations in flight to use the memory's bandwidth.
+Sizes, strides and whether the target is real hardware decide, so that a kernel's reduction tree is the same on every
+GPU. The limits were measured on an H200: teams of at most 128 invocations, since larger workgroups wait longer at
+barriers; four loads in flight per invocation; and half a million invocations in flight to use the memory bandwidth.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from weft.kernels import Operand
 from weft.target import TargetProfile
 
 TEAM = 128
-"""Invocations that share a result on a GPU, at most."""
+"""The most invocations of a GPU that share a result."""
 SHARED_FROM = 32
-"""Elements from which a row of neighbours in memory is shared."""
+"""The length from which a contiguous row is shared by several invocations."""
 IN_FLIGHT = 1 << 19
-"""Invocations that use a GPU's bandwidth, where each reads a column."""
+"""Invocations that saturate a GPU's memory bandwidth, where each reads a column."""
 TEAMS = 4096
-"""Teams that use it, where each reads a run of neighbours."""
+"""Teams that saturate it, where each reads a contiguous run."""
 
 
 def team(profile: TargetProfile, results: int, length: int, neighbours: bool = True) -> int:
-    """How many invocations share each of ``results`` folds of ``length`` elements: 0 is one, 1 a workgroup.
+    """Return the size of the team that computes each of ``results`` reductions of ``length`` elements.
 
-    ``neighbours``: the elements of a fold lie side by side. Where they lie apart, neighbouring results usually lie
-    side by side, and an invocation a result reads them together.
+    0 means a single invocation, 1 a whole workgroup. ``neighbours`` says that the elements of a reduction are adjacent
+    in memory. Where they are not, the elements of neighbouring results usually are, and the loads of neighbouring
+    invocations coalesce.
     """
     if not profile.capabilities.workgroups:
         return 0
@@ -36,12 +37,12 @@ def team(profile: TargetProfile, results: int, length: int, neighbours: bool = T
 
 
 def asked(results: int, length: int, neighbours: bool) -> str:
-    """What the choice of a fold's team depends on, as choices name it."""
+    """Return the key of a tuned choice of a team: what the choice depends on."""
     return f"fold {results}x{length} {'side by side' if neighbours else 'apart'}"
 
 
 TEAMS_TRIED = tuple(("team", number) for number in (0, 4, 8, 16, 32, 64, 128, 1))
-"""The choices there are: one invocation alone, teams, and a whole workgroup."""
+"""The choices that tuning compares: a single invocation, teams, and a whole workgroup."""
 
 
 def _shipped(profile: TargetProfile, results: int, length: int, neighbours: bool) -> int:
@@ -60,10 +61,11 @@ def in_fours(
     reads: Iterable[tuple[Operand, Sequence[int], int]],
     written: Iterable[Operand] = (),
 ) -> int:
-    """4 where a shared fold can take four elements at a time, else 1: rows of aligned fours, one behind another.
+    """Return 4 where a team's reduction can load aligned vectors of four elements, else 1.
 
-    ``reads`` are (operand, strides between rows, stride in the row) of all that the kernel reads or writes at each
-    element. ``written`` are operands written once a row: their buffers must be others.
+    ``reads`` are (operand, strides between rows, stride in the row) for each operand that the kernel loads or stores at
+    every element. ``written`` are operands that are stored once a row; their buffers must differ from those of
+    ``reads``.
     """
     reads = list(reads)
     slots = {operand.slot for operand, *_ in reads}
@@ -74,16 +76,19 @@ def in_fours(
 
 
 HELD = {4: (4, 8), 1: (8, 16)}
-"""Elements, or fours of them, that an invocation keeps of a row: as a rule, and where the row is long."""
+"""By vector width: vectors of a row that an invocation holds in registers, normally and for long rows."""
 
 
 def held(profile: TargetProfile, length: int, vector: int) -> tuple[int, int]:
-    """The team and how much each of it keeps, for rows folded several times; (0, 0) where they are too long."""
+    """Return the team for rows that are reduced several times, and the vectors that each invocation holds in registers.
+
+    (0, 0) where rows are too short to share, or too long to hold.
+    """
     most = min(1024, profile.limits.get("max-compute-invocations-per-workgroup", 256))
     if not profile.capabilities.workgroups or profile.software or length < SHARED_FROM:
         return 0, 0
-    for each in HELD[vector]:
-        wanted = -(-length // (vector * each))
+    for kept in HELD[vector]:
+        wanted = -(-length // (vector * kept))
         together = max(4, 1 << (wanted - 1).bit_length())
         if together <= most:
             return together, -(-length // (vector * together))
@@ -92,7 +97,7 @@ def held(profile: TargetProfile, length: int, vector: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Pieces:
-    """A first stage: ``count`` pieces of ``length`` of the outermost folded dimension; ``exact`` if they fill it."""
+    """The outermost reduced dimension in ``count`` pieces of ``length``; ``exact`` where no piece is shorter."""
 
     count: int
     length: int
@@ -100,7 +105,7 @@ class Pieces:
 
 
 def pieces(profile: TargetProfile, results: int, folded: Sequence[int], neighbours: bool) -> Pieces | None:
-    """How a fold on a GPU is cut so that the whole machine reads; ``None`` where there are results enough."""
+    """Return the pieces of a reduction that has too few results to occupy a GPU; ``None`` where it has enough."""
     total = 1
     for size in folded:
         total *= size

@@ -1,8 +1,8 @@
-"""Public functions in front of their bodies: arguments are normalised once, as the declared signature says.
+"""Fronts: public functions that check and normalise their arguments by their signature, then call the body.
 
-``checked(function)`` gives a function with the same signature, written for it as source text: where every argument
-has the type that its annotation names it calls the body at once. Everything else (numbers of NumPy, keywords that
-PyTorch has for the same argument, mistakes) takes the way through ``Front.call``.
+``checked(function)`` generates the source text of a function with the same signature. Where every argument has the type
+that its annotation names, the generated function calls the body directly. All other calls (numbers of NumPy, keywords
+that PyTorch has for the same argument, mistakes) go through ``Front.call``.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ NEUTRAL: dict[str, tuple[Callable[[Any], bool], str]] = {
     "only_inputs": (lambda value: value is True, "True"),
     "_stacklevel": (lambda value: isinstance(value, int), "an int"),
 }
-"""Arguments of PyTorch that ask for nothing here: the values that they may have. Anything else is refused."""
+"""Arguments of PyTorch that have no effect in weft: a test of the accepted values, and the words for these values."""
 
 
 def accept_neutral(where: str, argument: str, value: Any) -> None:
-    """``UnsupportedError`` where an argument of ``NEUTRAL`` asks for something."""
+    """Raise ``UnsupportedError`` where an argument of ``NEUTRAL`` has a value that would have an effect."""
     accepts, words = NEUTRAL[argument]
     if not accepts(value):
         raise UnsupportedError(mistake(where, argument, repr(value), words))
@@ -72,7 +72,7 @@ _VAR_POSITIONAL = inspect.Parameter.VAR_POSITIONAL
 
 
 class _Missing:
-    """Stands where a required argument was not given."""
+    """The type of ``MISSING``, the value of a required argument that was not given."""
 
     def __repr__(self) -> str:
         return "missing"
@@ -93,18 +93,18 @@ class Argument:
 
 @dataclass(frozen=True)
 class Front:
-    """What a public function accepts, and the body that it stands in front of."""
+    """The arguments of a public function, and the body that is called with their normal forms."""
 
     name: str
     body: Callable[..., Any]
     arguments: tuple[Argument, ...]
     several: Argument | None
-    """The parameter ``*name``, where there is one."""
+    """The parameter ``*name``, or ``None``."""
     keywords: Mapping[str, str]
     """Further names of arguments."""
     neutral: tuple[str, ...]
     uncounted: ClassVar[int] = 0
-    """How many of the arguments a caller does not write."""
+    """The number of leading arguments that a caller does not write: 1 for methods."""
 
     def call(self, values: tuple[Any, ...], more: tuple[Any, ...], other: dict[str, Any]) -> Any:
         """Call the body with the arguments in normal form."""
@@ -156,7 +156,7 @@ class Front:
         return more
 
     def _unknown(self, key: str) -> ArgumentTypeError:
-        """The error for a keyword that the function does not have; it names the nearest one that it has."""
+        """Return the error for a keyword that the function does not have; it suggests the most similar keyword."""
         names = [argument.name for argument in self.arguments[self.uncounted :]]
         names += [self.several.name] if self.several else []
         near = difflib.get_close_matches(key, [*names, *self.keywords, *self.neutral], 1)
@@ -166,7 +166,7 @@ class Front:
         )
 
     def _flat(self, several: Argument, more: Sequence[Any]) -> tuple[Any, ...]:
-        """``f(2, 3)`` and ``f((2, 3))`` as ``(2, 3)``."""
+        """Return ``(2, 3)`` for both ``f(2, 3)`` and ``f((2, 3))``."""
         if not several.kinds:
             return tuple(more)
         if len(more) == 1 and isinstance(more[0], Sequence) and not isinstance(more[0], str | bytes):
@@ -176,7 +176,7 @@ class Front:
 
 
 def _test(name: str, kinds: Kinds, default: str) -> str:
-    """The source of a test that is true for a value in normal form; empty where every value is."""
+    """Return the source of a test that is true for values in normal form; empty where all values are."""
     if not kinds:
         return "" if default else f"{name} is not _MISSING"
     tests = ["None" in kinds and f"{name} is None"]
@@ -200,7 +200,7 @@ def _test(name: str, kinds: Kinds, default: str) -> str:
 
 
 def _source(name: str, arguments: Sequence[Argument], several: Argument | None) -> str:
-    """A function that makes the front for a body."""
+    """Return the source of a function that makes the front for a body."""
     heads, tests, passed = [], [], []
     star = "_more" if several is None else several.name
     defaults = {argument.name: f"_default{place}" for place, argument in enumerate(arguments)}
@@ -235,12 +235,12 @@ def _source(name: str, arguments: Sequence[Argument], several: Argument | None) 
 
 
 def _sizes(values: tuple[Any, ...]) -> bool:
-    """Whether all values, or those of the one tuple that is given, are Python ints of 64 bits."""
+    """Return whether all values, or the elements of a single tuple, are Python ints of 64 bits."""
     return whole(values[0] if len(values) == 1 and type(values[0]) is tuple else values)
 
 
 def _alike(values: tuple[Any, ...]) -> bool:
-    """Whether all values are tensors."""
+    """Return whether all values are tensors."""
     return TENSORS.issuperset(map(type, values))
 
 
@@ -249,7 +249,7 @@ _SEVERAL = {
     frozenset({"int", "Sequence[int]"}): "_sizes",
     frozenset({"Tensor"}): "_alike",
 }
-"""The test of what ``*name`` takes, by its kinds."""
+"""The name of the test of the values of ``*name``, by their kinds."""
 _PARTS = {"_MISSING": MISSING, "_TENSORS": TENSORS, "_SEQUENCES": SEQUENCES, "_DType": DType, "_whole": whole,
           "_CLASSES": CLASSES, "_type": type, "_alike": _alike, "_sizes": _sizes}  # fmt: skip
 
@@ -266,13 +266,13 @@ def checked(
     signature: inspect.Signature | None = None,
     kind: type[Front] = Front,
 ) -> F:
-    """The function behind a front that normalises its arguments by their annotations.
+    """Return the front of a function, which normalises the arguments by their annotations and calls the function.
 
     Args:
         function: The body; it is called with arguments in normal form.
-        name: How errors name the function; its own name unless given.
+        name: The name of the function in errors; its own name by default.
         keywords: Further names of arguments, each with the argument that it names.
-        neutral: Arguments of PyTorch that ask for nothing here (rows of ``NEUTRAL``).
+        neutral: Arguments of PyTorch that have no effect in weft (rows of ``NEUTRAL``).
         signature: The signature, where the body does not have it.
         kind: The class of the front.
 

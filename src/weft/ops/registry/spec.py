@@ -1,4 +1,4 @@
-"""``OpSpec``: one operation of the table, and the types and requests by which it is asked."""
+"""``OpSpec``: the declaration of an op, and the data that its functions take."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weft.target import TargetProfile
 
 @dataclass(frozen=True, slots=True)
 class TensorType:
-    """What is known of a tensor without its data; a Python scalar operand has ``shape None``."""
+    """The shape and dtype of a tensor, or of a Python scalar operand (``scalar``, of shape ``()``)."""
 
     shape: tuple[int, ...]
     dtype: DType
@@ -27,7 +27,7 @@ class TensorType:
 
 @runtime_checkable
 class Value(Protocol):
-    """What ops take and give: a tensor, an array on a device, a traced or an abstract value."""
+    """An operand or output of an op: a tensor, an array on a device, a traced or an abstract value."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -39,24 +39,24 @@ class Value(Protocol):
 
 
 class Gradient(Protocol):
-    """What a gradient rule is given: the op call that it differentiates."""
+    """The context of a gradient rule: the call of the op that it differentiates."""
 
     types: tuple[TensorType, ...]
     """Types of the operands."""
     output_types: tuple[TensorType, ...]
     needs: tuple[bool, ...]
-    """Which operands' gradients are wanted."""
+    """For each operand, whether its gradient is wanted."""
     attributes: dict[str, Any]
 
     def input(self, index: int) -> Any:
-        """Operand ``index``, which the op declares in ``saves``; a Python scalar as it was given."""
+        """Return operand ``index``, which the op declares in ``saves``; a Python scalar as it was given."""
 
     def output(self, index: int = 0) -> Any:
-        """Output ``index``; the op declares ``saves_output``."""
+        """Return output ``index``; the op declares ``saves_output``."""
 
 
 class KernelRequest(NamedTuple):
-    """What ``OpSpec.lower`` makes kernels for: operands and outputs where they lie, attributes, and the target."""
+    """The argument of ``OpSpec.lower``: operands and outputs with their strides, attributes, and the target profile."""
 
     operands: Sequence[Operand]
     outputs: Sequence[Operand]
@@ -71,26 +71,32 @@ View = Callable[..., "Geometry | None"]
 
 @dataclass(frozen=True, eq=False)
 class OpSpec:
-    """One operation, declared once.
+    """The declaration of an op.
 
-    ``infer(*types, **attributes)`` gives the outputs' types and raises on mistakes. ``lower(request)`` gives the
-    kernels; a *view* op has ``view(geometry, **attributes)`` instead, ``None`` where the view needs a copy first.
-    ``reference(*arrays, **attributes)`` is the same in NumPy. ``gradient(context, *grads)`` gives one gradient
-    or ``None`` per operand and may read the operands in ``saves`` and, with ``saves_output``, the outputs. ``saves``
-    may be a function from which operands' gradients are wanted to the operands that these read.
-    ``joint_gradient(operand_type, calls)`` gives the gradient of one operand for all calls of the op on it, each its
-    attributes and the gradient of its output, where that costs less than the sum of theirs.
-    ``rules`` names how the transforms above the op table treat it.
-    ``elementwise`` ops may write over an operand. ``overwrites``: operands that may be the targets themselves, in
-    order; ``lower`` then gets the target in the operand's place, and need not copy what stays as it is. ``reports``
-    names the operand whose indices the kernel checks. ``run(*operands, **attributes)`` does an op that is made of
-    others, by binding them: one that has no ``lower``, or whose tensors are too large for its own kernels.
-    ``parts(shape, **attributes)``: for an op that gives several views of its operand, the paths of view ops to them.
-    ``host``: it has no kernels; ``reference`` computes it on the host, from the operands' values, so that it cannot be
-    traced.
-    ``dense``: operands must lie in row-major order from the beginning of their storage, and are copied where they
-    do not. ``attributes``: names and types of the attributes, where the annotations of ``infer`` or ``view`` do not say
-    them (``attribute_types`` reads both); several where a call has one set of them or another.
+    Attributes:
+        infer: ``infer(*types, **attributes)`` gives the types of the outputs and raises on mistakes.
+        reference: ``reference(*arrays, **attributes)`` computes the outputs in NumPy.
+        rules: The rules by which transforms treat the op.
+        lower: ``lower(request)`` gives the kernels.
+        view: Of a view op, ``view(geometry, **attributes)`` gives the geometry; ``None`` where it takes a copy first.
+        run: ``run(*operands, **attributes)`` carries out the op by binding other ops: always where there is no
+            ``lower``, else where the op is fused and not on the default stack, or its tensors are too large.
+        parts: Of an op that gives several views, ``parts(shape, **attributes)`` gives the paths of view ops to them.
+        gradient: ``gradient(context, *grads)`` gives a gradient or ``None`` for each operand. It may read the operands
+            in ``saves`` and, with ``saves_output``, the outputs.
+        joint_gradient: ``joint_gradient(operand_type, calls)`` gives the gradient of an operand for all calls of the op
+            on it, where this costs less than the sum of their gradients. A call is its attributes and the gradient of
+            its output.
+        saves: The operands that the gradient reads; or a function to these, from which operands' gradients are wanted.
+        saves_output: Whether the gradient reads the outputs.
+        elementwise: Whether a kernel may write an output over an operand.
+        overwrites: Operands that may be the targets themselves, in order. ``lower`` then gets the target in the
+            operand's place, and need not copy the elements that do not change.
+        host: Whether ``reference`` computes the op on the host from the operands' values, so that it cannot be traced.
+        dense: Whether operands must be contiguous from the beginning of their storage; others are copied first.
+        reports: The operand whose indices the kernel checks.
+        attributes: Names and types of the attributes, where the annotations of ``infer`` or ``view`` do not give them;
+            several sets where calls differ in their attributes (``attribute_types``).
     """
 
     name: str
@@ -116,9 +122,9 @@ class OpSpec:
     doc: str = ""
     info: dict[str, Any] = field(default_factory=dict)
     plain: bool = field(init=False, default=False)
-    """Whether it is done by its kernels, on operands as they lie."""
+    """Whether the op is carried out by its kernels, on operands of any strides."""
     fused: bool = field(init=False, default=False)
-    """Whether it stands for several ops, so that eager mode has one call; where more is done they are bound instead."""
+    """Whether the op stands for several ops, to have a single call in eager mode; other interpreters get these ops."""
 
     def __post_init__(self) -> None:
         composed = self.run is not None and self.lower is None
@@ -129,7 +135,7 @@ class OpSpec:
         object.__setattr__(self, "fused", self.run is not None and whole)
 
     def saved(self, needs: tuple[bool, ...]) -> tuple[int, ...]:
-        """The operands that the gradient reads when those in ``needs`` are wanted."""
+        """Return the operands that the gradient reads when the gradients marked in ``needs`` are wanted."""
         return self.saves(needs) if callable(self.saves) else self.saves
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""The table of ops, filled by the family modules, and the derived ops: gradients of pointwise expressions."""
+"""The table of ops, which the family modules fill, and derived ops: gradients of pointwise expressions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from weft.ops.registry.spec import OpSpec
 
 OPS: dict[str, OpSpec] = {}
 derive: list[Callable[[OpSpec, int], OpSpec | None]] = []
-"""What makes the gradient of an op with respect to an operand as an op; the pointwise family puts it here."""
+"""Holds the function that derives the gradient op of an op and an operand; the pointwise family adds it."""
 
 
 def declare(name: str, **columns: Any) -> OpSpec:
@@ -23,7 +23,7 @@ def declare(name: str, **columns: Any) -> OpSpec:
 
 
 def lookup(name: str) -> OpSpec:
-    """The op of that name; derived gradients (``"mul.grad0"``) are made when first asked for."""
+    """Return the op of a name; a derived gradient (``"mul.grad0"``) is declared at its first lookup."""
     if name in OPS:
         return OPS[name]
     base, dot, part = name.rpartition(".grad")

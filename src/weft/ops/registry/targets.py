@@ -1,4 +1,4 @@
-"""What an op may be written into: the check that every interpreter makes before it overwrites a value."""
+"""The checks of the targets of in-place ops, which every interpreter makes before it overwrites a value."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ORDER = {"bool": 0, "uint": 1, "int": 1, "float": 2}
 
 
 def check_targets(op: OpSpec, outputs: Sequence[TensorType], into: Sequence[Any]) -> None:
-    """The targets of an in-place op take its outputs: shape, type category, and no element twice."""
+    """Raise unless the targets of an in-place op have the outputs' shapes, hold their types and do not overlap."""
     for output, target in zip(outputs, into, strict=True):
         check_target(op.name, output, target, converts=op.name in ("cast", "copy"))
         if target.geometry.overlaps_itself:
@@ -28,7 +28,7 @@ def shared_memory(name: str) -> ShapeError:
 
 
 def check_target(name: str, output: TensorType, target: Any, converts: bool = False) -> None:
-    """A target has an output's shape and, unless the op ``converts``, a type of its category or a wider one."""
+    """Raise unless a target has the output's shape and, unless the op ``converts``, a type of no lower category."""
     if output.shape != tuple(target.shape):
         raise ShapeError(
             mistake(

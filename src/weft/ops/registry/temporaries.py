@@ -1,4 +1,4 @@
-"""Values that a program makes for itself, numbered after its operands and outputs."""
+"""Temporaries of kernel programs, which are numbered after the operands and outputs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from weft.ops.registry.spec import KernelRequest
 
 
 def temporary(index: int, dtype: DType, shape: tuple[int, ...]) -> Operand:
-    """A contiguous value of this number, in a buffer of its own."""
+    """Return a contiguous temporary of this number, in a buffer of its own."""
     return Operand(index, dtype, shape, contiguous_strides(shape), -2 - index)
 
 
 def is_dense(operand: Operand) -> bool:
-    """Whether the operand's elements lie in row-major order without gaps."""
+    """Return whether the operand's elements lie in row-major order without gaps."""
     return Geometry(operand.shape, operand.strides).is_contiguous
 
 
 class Scratch:
-    """Hands out temporaries; ``first`` is the number of its first, ``taken`` what ``KernelProgram`` is told of them."""
+    """An allocator of temporaries. The first has the number ``first``; ``taken`` are their types and numbers of elements."""
 
     def __init__(self, first: int) -> None:
         self.first = first
@@ -29,11 +29,11 @@ class Scratch:
 
     @classmethod
     def of(cls, request: KernelRequest) -> Scratch:
-        """Those that follow the operands and outputs of a request."""
+        """Return an allocator of temporaries that follow the operands and outputs of a request."""
         return cls(len(request.operands) + len(request.outputs))
 
     def take(self, dtype: DType, shape: tuple[int, ...]) -> Operand:
-        """A new contiguous temporary."""
+        """Return a new contiguous temporary."""
         index = self.first + len(self.taken)
         self.taken.append((dtype, math.prod(shape)))
         return temporary(index, dtype, shape)

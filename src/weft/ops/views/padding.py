@@ -231,7 +231,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if not isinstance(number, bool | int | float):
         raise ArgumentTypeError(mistake("pad", "value", type(value).__name__, "a number"))
     if input.dtype.is_integer:
-        arguments.within("pad", "value", number, input.dtype)
+        arguments.check_range("pad", "value", number, input.dtype)
     return bind(PAD, input, padding=tuple(padding), mode=mode, value=number)
 
 
