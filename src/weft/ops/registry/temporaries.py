@@ -21,7 +21,7 @@ def is_dense(operand: Operand) -> bool:
 
 
 class Scratch:
-    """An allocator of temporaries. The first has the number ``first``; ``taken`` are their types and numbers of elements."""
+    """An allocator of temporaries, numbered from ``first`` on; ``taken`` are their types and numbers of elements."""
 
     def __init__(self, first: int) -> None:
         self.first = first
