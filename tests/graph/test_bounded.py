@@ -72,7 +72,9 @@ def test_what_is_not_proved_is_held(read, written) -> None:
 
 
 def test_kernels_that_take_runs_only_are_refused() -> None:
-    with pytest.raises(UnsupportedError, match=r"k: an index is .*, expected one of a value of 10 elements"):
+    with pytest.raises(
+        UnsupportedError, match=r"k: an index is .*, expected an index into a value of 10 elements"
+    ):
         bounded(_lowered(AT, AT, count=16, vector=4))
 
 

@@ -1,1 +1,1 @@
-"""Graphs of gradients: the split into forward and backward, and gradients that are absent."""
+"""Backward graphs: the split of a joint graph into forward and backward, and absent gradients."""

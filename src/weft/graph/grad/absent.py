@@ -1,7 +1,7 @@
-"""``without``: a graph of gradients for the case that some of the gradients it starts from are not there.
+"""``without``: a backward graph for the case that some of its seeds (the gradients of results) are absent.
 
-On the tape what no gradient reaches is not run, and tensors behind it get none. So here: a node all of whose gradients
-are absent goes, and its results are absent; a sum with an absent term is the other term.
+On the tape, a node that no gradient reaches does not run, and its operands get no gradient. Likewise here: a node whose
+gradients are all absent is removed and its results are absent; a sum with an absent term becomes the other term.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from weft.graph.passes.dce import dce
 
 
 def without(graph: Graph, seeds: Sequence[Var], absent: Collection[int]) -> tuple[Graph, tuple[int, ...]]:
-    """The graph without the seeds of some numbers, and which of its outputs it still gives, by position.
+    """Return the graph without the absent seeds, and the positions of the outputs that remain.
 
-    ``seeds`` are the inputs that everything linear in them flows from; ``absent`` their ``Var.id``.
+    Args:
+        graph: a backward graph.
+        seeds: the inputs of the graph in which it is linear.
+        absent: the ids of the absent seeds.
     """
     late = {var.id for var in seeds}
     gone = set(absent)

@@ -1,9 +1,9 @@
-"""``split``: a graph of a function with its gradients becomes two, one to run before the gradients are asked for.
+"""``split``: partition the joint graph of a function and its gradients into a forward and a backward graph.
 
-What the second needs of the first is either saved between the two or computed again. Which, is a minimum cut (after
+A value of the forward graph that the backward graph reads is either saved or recomputed. A minimum cut decides (after
 Chen et al. 2016, "Training deep nets with sublinear memory cost", and the min-cut partitioner of PyTorch's
-AOTAutograd): from what must be computed in the first, through what is cheap to compute again, to what the gradients
-read, with the bytes of each value as the capacity of the way through it.
+AOTAutograd). The flow network leads from values that must be computed in the forward graph, through values that are
+cheap to recompute, to values that the gradients read; the capacity of a value is its size in bytes.
 """
 
 from __future__ import annotations
@@ -24,29 +24,37 @@ from weft.ops import lookup
 PASSES = (simplify, cse, dce)
 ROUNDS = 4
 GIVEN, WRITTEN, FURTHER = 4, 8, 9
-"""What a byte costs: of an argument, which the caller holds; of what some kernel writes anyway; of what none would."""
+"""The cost of a saved byte: of an argument, of a value that a kernel writes in any case, and of any other value."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """``forward`` gives the results, then saved values that it computes; ``backward`` takes ``saved``, then seeds.
+    """A forward and a backward graph.
 
-    ``saved`` are values of ``forward``: among them may be its inputs, unchanged states and results.
+    ``forward`` returns the results, then ``computed``; ``backward`` takes ``saved``, then the seeds. ``saved`` are
+    values of ``forward`` and may include its inputs, unchanged states and results.
     """
 
     forward: Graph
     backward: Graph
     saved: tuple[Var, ...]
-    """The values that lie between the two, in the order of the backward graph's inputs."""
+    """The saved tensors, in the order of the backward graph's inputs."""
     computed: tuple[Var, ...]
-    """Those that are outputs of the forward graph behind its results."""
+    """The saved tensors that are additional outputs of the forward graph, behind its results."""
 
 
 def split(graph: Graph, seeds: int, results: int, volatile: Container[int] = ()) -> Split:
-    """Two graphs for one whose last ``seeds`` inputs, and so its outputs from ``results`` on, are known later.
+    """Split a joint graph into a forward and a backward graph.
 
-    ``volatile`` are the numbers of inputs whose memory is another's afterwards: they are saved as copies.
-    Raises ``UnsupportedError`` where what comes first would depend on the seeds.
+    Args:
+        graph: a graph whose last ``seeds`` inputs are the gradients of its results, and whose outputs from ``results``
+            on are the gradients of its inputs.
+        seeds: the number of seeds.
+        results: the number of results.
+        volatile: the numbers of inputs whose memory is reused after the forward graph, which are saved as copies.
+
+    Raises:
+        UnsupportedError: a result or a state depends on a seed.
     """
     first = len(graph.inputs) - seeds
     for _ in range(ROUNDS):
@@ -58,7 +66,7 @@ def split(graph: Graph, seeds: int, results: int, volatile: Container[int] = ())
     parts = _Parts(graph, first, results)
     found = _cut(parts, volatile)
     saved = [var for var in parts.in_order() if var.id in found]
-    assert len(saved) == len(found), "what is saved is a value of the first graph"
+    assert len(saved) == len(found), "saved tensors are values of the forward graph"
     held = {var.id for at, var in enumerate(graph.inputs[:first]) if at not in volatile}
     held |= {state.initial.id for state in graph.states if not state.changed}
     held |= {output.id for output in graph.outputs[:results] if isinstance(output, Var)}
@@ -71,22 +79,22 @@ def split(graph: Graph, seeds: int, results: int, volatile: Container[int] = ())
 
 
 def saved_bytes(split_: Split) -> int:
-    """The bytes of the values between the two graphs that are neither inputs, states nor results of the first."""
+    """Return the size of the saved tensors that are neither inputs, states nor results of the forward graph."""
     return sum(map(size, split_.computed))
 
 
 def size(var: Var) -> int:
-    """The bytes of a value."""
+    """Return the size of a value in bytes."""
     return math.prod(var.type.shape) * var.type.dtype.itemsize
 
 
 def repeatable(node: Node) -> bool:
-    """Whether a node may be computed a second time: no product, no fold, nothing random."""
+    """Return whether a node may be recomputed: it is no product, no reduction and not random."""
     return lookup(node.op).rules.partition == "cheap"
 
 
 class _Parts:
-    """What of a graph depends on the seeds, what the results need, and what of the rest the gradients read."""
+    """The parts of a joint graph: values that depend on the seeds, and values that the results and gradients need."""
 
     def __init__(self, graph: Graph, first: int, results: int) -> None:
         self.graph = graph
@@ -102,20 +110,20 @@ class _Parts:
         ]
         if any(var.id in self.late for var in early):
             raise UnsupportedError(
-                "compile: a result or a state depends on a gradient that is known only in the backward pass, expected "
-                "hooks that leave other tensors as they are; compute it after backward()"
+                "compile: a result or a state depends on a gradient of the backward pass, expected hooks "
+                "that write no other tensors; compute the value after backward()"
             )
         self.required = self._ancestors(early)
-        """Values that the first graph computes anyway."""
+        """Values that the forward graph computes in any case."""
         required = [node for node in graph.nodes if _any(node, self.required)]
         self.remaker = {**self.maker, **remade(graph, required)}
-        """What makes a value in the second graph."""
+        """The node that computes a value in the backward graph, by id."""
         self.gradients = list(_variables(graph.outputs[results:]))
         needed = self._ancestors(self.gradients)
         readers = [node for node in graph.nodes if node.outputs[0].id in self.late and _any(node, needed)]
         wanted = [variable for node in readers for variable in _variables(node.inputs)] + self.gradients
         self.wanted = {var.id: var for var in wanted if var.id not in self.late}
-        """What the gradients read that does not depend on the seeds."""
+        """The values that the gradients read and that do not depend on the seeds."""
         self.readers: dict[int, list[Node]] = {}
         for node in graph.nodes:
             for source in _variables(node.inputs):
@@ -136,30 +144,30 @@ class _Parts:
         return found
 
     def untouched(self) -> tuple[Node, ...]:
-        """The nodes that do not depend on the seeds."""
+        """Return the nodes that do not depend on the seeds."""
         return tuple(node for node in self.graph.nodes if node.outputs[0].id not in self.late)
 
     def in_order(self) -> list[Var]:
-        """All values in the order of the program."""
+        """Return all values in the order of the program."""
         made = [out for node in self.graph.nodes for out in node.outputs]
         return [*self.graph.inputs, *(state.initial for state in self.graph.states), *made]
 
     def again(self, node: Node) -> bool:
-        """Whether the second graph may compute a node: it is cheap, or the first has no use for it."""
+        """Return whether the backward graph may compute a node: it is cheap, or not needed in the forward graph."""
         return repeatable(node) or not any(out.id in self.required for out in node.outputs)
 
 
 def _cut(parts: _Parts, volatile: Container[int]) -> set[int]:
-    """The numbers of the values to save."""
+    """Return the ids of the values to save, by a minimum cut."""
     import networkx
 
     costs = _costs(parts, volatile)
-    ways = networkx.DiGraph()
-    ways.add_nodes_from(("source", "sink"))
+    network = networkx.DiGraph()
+    network.add_nodes_from(("source", "sink"))
     seen: set[int] = set()
     stack = list(parts.wanted.values())
     for var in stack:
-        ways.add_edge((var.id, "out"), "sink")  # without a capacity a way is as wide as can be
+        network.add_edge((var.id, "out"), "sink")  # an edge without a capacity is unbounded
     while stack:
         var = stack.pop()
         if var.id in seen:
@@ -167,21 +175,21 @@ def _cut(parts: _Parts, volatile: Container[int]) -> set[int]:
         seen.add(var.id)
         node = parts.remaker.get(var.id)
         if node is None or var.id in parts.maker:
-            ways.add_edge((var.id, "in"), (var.id, "out"), capacity=costs(var))
-        else:  # the first graph has no such value
-            ways.add_edge((var.id, "in"), (var.id, "out"))
+            network.add_edge((var.id, "in"), (var.id, "out"), capacity=costs(var))
+        else:  # the value is not in the forward graph, so it cannot be saved
+            network.add_edge((var.id, "in"), (var.id, "out"))
         if node is None or not parts.again(node):
-            ways.add_edge("source", (var.id, "in"))
+            network.add_edge("source", (var.id, "in"))
             continue
         for variable in _variables(node.inputs):
-            ways.add_edge((variable.id, "out"), (var.id, "in"))
+            network.add_edge((variable.id, "out"), (var.id, "in"))
             stack.append(variable)
-    _, (here, there) = networkx.minimum_cut(ways, "source", "sink")
-    return {id_ for id_ in seen if (id_, "in") in here and (id_, "out") in there}
+    _, (forward, backward) = networkx.minimum_cut(network, "source", "sink")
+    return {id_ for id_ in seen if (id_, "in") in forward and (id_, "out") in backward}
 
 
 def _costs(parts: _Parts, volatile: Container[int]) -> Any:
-    """What it costs to save a value, in parts of a byte: nothing for states, which stay where they are."""
+    """Return a function that gives the cost of saving a value; unchanged states cost nothing."""
     graph = parts.graph
     free = {state.initial.id for state in graph.states if not state.changed}
     given = {var.id for at, var in enumerate(graph.inputs) if at not in volatile}
@@ -201,7 +209,7 @@ def _costs(parts: _Parts, volatile: Container[int]) -> Any:
 
 
 def _reads_memory(node: Node) -> bool:
-    """Whether a node's operands must lie in memory: those of products do, those of pointwise ops need not."""
+    """Return whether a node's operands must be in memory, as those of products; pointwise operands may be fused."""
     return not repeatable(node) and lookup(node.op).rules.partition != "fold"
 
 
@@ -210,7 +218,7 @@ def _is_view(node: Node | None) -> bool:
 
 
 def _late(parts: _Parts, saved: Container[int]) -> list[Node]:
-    """The nodes of the second graph; what is computed again comes right before its first use."""
+    """Return the nodes of the backward graph; a recomputed node stands right before its first use."""
     order: list[Node] = []
     done: set[int] = set()
 

@@ -1,1 +1,1 @@
-"""From nodes to kernel calls over named memory."""
+"""Lowering: graph nodes become kernel calls over named runs of memory."""

@@ -1,4 +1,4 @@
-"""The binding limit of a target, and the values of a lowered graph that no kernel can bind there."""
+"""The binding limit of a target, and values of a lowered graph above the limit."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def too_large(lowered: Lowered, profile: TargetProfile) -> TooLarge | None:
 
 
 def _described(lowered: Lowered, name: str, call: KernelCall) -> str:
-    """A value in the user's terms: an input, a state, or the result or operand of operations at a line."""
+    """Describe a value in the user's terms: an input, a state, or a result or operand of operations at a line."""
     if name in lowered.inputs:
         return f"the tensor input {lowered.inputs.index(name)}"
     initial = [old for old, _ in lowered.states]
@@ -59,7 +59,7 @@ def _described(lowered: Lowered, name: str, call: KernelCall) -> str:
 
 
 def roomy(profile: TargetProfile) -> TargetProfile:
-    """The target as ops see it whose kernels have a part for each tensor: plans cut them, no sooner than they must."""
+    """Return the profile without a limit of buffers, for ops with a part for each tensor; plans split their kernels."""
     if profile.storage_buffers >= UNLIMITED:
         return profile
     return replace(profile, limits={**profile.limits, "max-storage-buffers-per-shader-stage": UNLIMITED})

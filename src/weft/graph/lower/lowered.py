@@ -1,7 +1,7 @@
-"""``Lowered``: a graph whose nodes have become kernel calls over named runs of memory. Frozen data, as ``Graph``.
+"""``Lowered``: a lowered graph, whose nodes are kernel calls over named runs of memory. Frozen data, as ``Graph``.
 
-A *value* is a contiguous run of elements; views have gone into the index expressions. Derived kernels name values
-directly as their buffers, so that calls can be compared and merged; in them every number is a constant.
+A *value* is a contiguous run of elements; views are folded into index expressions. The buffers of derived kernels have
+the names of values, so that calls can be compared and merged; every number in them is a constant.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from weft.target import KernelSpec
 
 @dataclass(frozen=True, slots=True)
 class LoweredValue:
-    """A run of ``elements`` of one type, named uniquely in its graph.
+    """A run of ``elements`` of one type, with a name that is unique in its graph.
 
-    ``over``: another value whose memory this one takes over; that one is not read after this one is written.
+    ``over`` names another value whose memory this value overwrites; that value has no later reads.
     """
 
     name: str
@@ -30,10 +30,10 @@ class LoweredValue:
 
 @dataclass(frozen=True, slots=True)
 class KernelCall:
-    """One dispatch: a kernel over values, in the order of its buffers, with the numbers that it takes.
+    """One dispatch: a kernel over values, in the order of its buffers, with its arguments.
 
-    A derived kernel's buffers are named by the values themselves. ``written`` are the positions in ``values`` that
-    the kernel writes. ``ops`` and ``site`` say what it computes and for which line of the user.
+    The buffers of a derived kernel have the names of the values. ``written`` are the positions in ``values`` that the
+    kernel writes. ``ops`` are the ops that the kernel computes, ``site`` is the line of the user's program.
     """
 
     kernel: Kernel | Library | KernelSpec
@@ -44,16 +44,16 @@ class KernelCall:
     ops: tuple[str, ...] = ()
     site: str = field(default="", compare=False)
     advance: tuple[int, ...] = ()
-    """In a loop, how much each argument grows from step to step; empty where none does."""
+    """The increment of each argument for each step of a loop; empty where no argument changes."""
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Values that the kernel may read: those it does not write, and in derived kernels what it loads."""
+        """The values that the kernel may read: those that it does not write."""
         return tuple(name for at, name in enumerate(self.values) if at not in self.written)
 
     @property
     def writes(self) -> tuple[str, ...]:
-        """Values that the kernel writes."""
+        """The values that the kernel writes."""
         return tuple(self.values[at] for at in self.written)
 
     def __repr__(self) -> str:
@@ -62,39 +62,39 @@ class KernelCall:
 
 
 class Block:
-    """Calls within calls, run several times or not at all: what repeats and branches have in common."""
+    """The base of loops and branches: a step that contains calls."""
 
     __slots__ = ()
 
     @property
     def bodies(self) -> tuple[tuple[LoweredStep, ...], ...]:
-        """Its runs of calls, in the order in which they may run."""
+        """The runs of calls of the block, in the order in which they may run."""
         raise NotImplementedError
 
     @property
     def test(self) -> str:
-        """The value that it looks at itself before its last body, to know what to run; empty where none."""
+        """The predicate that the block reads before its last body; empty where there is none."""
         return ""
 
     @property
     def repeats(self) -> bool:
-        """Whether its bodies may run again, all of them in order."""
+        """Whether the bodies may run again, in order."""
         return True
 
     @property
     def values(self) -> tuple[str, ...]:
-        """All values that its calls read and write, each once."""
+        """The distinct values that the calls of the block read and write."""
         found = dict.fromkeys(name for body in self.bodies for call in body for name in call.values)
         return tuple(found | ({self.test: None} if self.test else {}))
 
     @property
     def writes(self) -> tuple[str, ...]:
-        """Values that its calls write."""
+        """The values that the calls of the block write."""
         return tuple(dict.fromkeys(name for body in self.bodies for call in body for name in call.writes))
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Values from outside that its calls read."""
+        """The values that the calls of the block read and do not write."""
         written = set(self.writes)
         found = [name for body in self.bodies for call in body for name in call.reads]
         found += [self.test] if self.test else []
@@ -103,9 +103,9 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Repeat(Block):
-    """Calls repeated ``times`` times. ``kept`` are the values of its calls that what comes after may read.
+    """Calls that run ``times`` times. ``kept`` are the values that later calls may read.
 
-    Kernels that have the parameter ``round`` take ``start`` in the first step, and ``step`` more in each.
+    The parameter ``round`` of a kernel is ``start`` in the first step, and grows by ``step`` with each step.
     """
 
     times: int
@@ -117,7 +117,7 @@ class Repeat(Block):
 
     @property
     def bodies(self) -> tuple[tuple[LoweredStep, ...], ...]:
-        """Its calls."""
+        """The calls of a step."""
         return (self.calls,)
 
     def __repr__(self) -> str:
@@ -126,7 +126,7 @@ class Repeat(Block):
 
 @dataclass(frozen=True, slots=True)
 class Choose(Block):
-    """The calls ``then`` where the one element of ``predicate`` is true, else ``otherwise``; both write ``kept``."""
+    """The calls ``then`` where the element of ``predicate`` is true, else ``otherwise``; both write ``kept``."""
 
     predicate: str
     then: tuple[LoweredStep, ...]
@@ -136,7 +136,7 @@ class Choose(Block):
 
     @property
     def bodies(self) -> tuple[tuple[LoweredStep, ...], ...]:
-        """Both, of which one runs."""
+        """The two branches, of which one runs."""
         return (self.then, self.otherwise)
 
     @property
@@ -146,7 +146,7 @@ class Choose(Block):
 
     @property
     def repeats(self) -> bool:
-        """No."""
+        """False: a branch runs once."""
         return False
 
     def __repr__(self) -> str:
@@ -157,9 +157,9 @@ class Choose(Block):
 
 @dataclass(frozen=True, slots=True)
 class RepeatWhile(Block):
-    """``condition``, then ``calls`` if it made ``predicate`` true, and so on until it does not.
+    """``condition``, then ``calls`` where ``predicate`` is true, repeated until it is false.
 
-    ``kept`` are the values that what comes after may read; they lie where the first step found them.
+    ``kept`` are the values that later calls may read; they have the memory of the loop's initial values.
     """
 
     condition: tuple[LoweredStep, ...]
@@ -184,7 +184,7 @@ class RepeatWhile(Block):
 
 
 LoweredStep = KernelCall | Block
-"""What a lowered graph consists of."""
+"""A step of a lowered graph."""
 
 
 def _indented(calls: Iterable[LoweredStep]) -> list[str]:
@@ -192,7 +192,7 @@ def _indented(calls: Iterable[LoweredStep]) -> list[str]:
 
 
 def flat(calls: Iterable[LoweredStep]) -> Iterator[KernelCall]:
-    """Every call once, those of blocks included."""
+    """Yield every call once, including the calls of blocks."""
     for call in calls:
         if isinstance(call, Block):
             for body in call.bodies:
@@ -203,7 +203,7 @@ def flat(calls: Iterable[LoweredStep]) -> Iterator[KernelCall]:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An output of the program: a whole value of its own, in row-major order, or a Python number."""
+    """An output of the program: a whole value in row-major order that is no input, state or other output."""
 
     value: str
     type: TensorType
@@ -211,10 +211,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Lowered:
-    """Calls in order. ``inputs`` and ``states`` name the values that are there at the start.
+    """A lowered graph: calls in order over named values.
 
-    ``states`` holds for each state its value at the start and the one that it must have at the end; ``outputs`` are
-    distinct values that no state and no input is.
+    ``states`` holds the initial and the final value of each state; ``outputs`` are distinct values that are neither
+    states nor inputs.
     """
 
     values: tuple[LoweredValue, ...]

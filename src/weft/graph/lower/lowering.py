@@ -1,8 +1,7 @@
-"""``Lowering``: every node of a graph as calls of the kernels that its op declares, with all numbers constant.
+"""``Lowering``: turn every node of a graph into calls of its op's kernels, with all numbers constant.
 
-Views become index expressions: a node that reads a view reads the value behind it through the view's strides. An op
-that may write over an operand does so where that is the operand's last use, which for a state means that its update
-touches only what changes.
+Views become index expressions: a node that reads a view reads its base through the view's strides. An op that may work
+in place overwrites an operand at the operand's last use; so the update of a state writes only the elements that change.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from weft.dtypes import DType
 from weft.errors import DTypeError, UnsupportedError, mistake
 from weft.graph.ir import Graph, Node, Var
 from weft.graph.lower.limits import roomy
-from weft.graph.lower.lives import Lives
+from weft.graph.lower.liveness import Liveness
 from weft.graph.lower.lowered import Block, KernelCall, Lowered, LoweredValue, Result
 from weft.graph.lower.updates import update_kernel
 from weft.graph.rewriting.renaming import with_constants
@@ -39,10 +38,10 @@ from weft.target import TargetProfile
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
-    """Where a graph's value lies: a run of memory, and the view of it.
+class Location:
+    """The memory of a graph's value: the name of a run of memory, and a view of it.
 
-    ``stride``: how many elements further on it lies at each step of the loop that is being lowered.
+    ``stride`` is the increment of the offset, in elements, for each step of the loop that is being lowered.
     """
 
     name: str
@@ -51,13 +50,13 @@ class Home:
 
 
 LowerBlock = Callable[["Lowering", int, Node, dict[str, Any]], None]
-"""How an op whose attributes are graphs becomes calls: at the node of this number, with these attributes."""
+"""Lowers a node with graphs among its attributes; takes the node's number, the node and its attributes."""
 
 
 class Lowering:
-    """A graph being lowered, one node after another; and the graphs of its blocks, each in its turn.
+    """The state of lowering a graph, node by node, including the graphs of its blocks.
 
-    ``blocks``: how each op is lowered whose attributes are graphs.
+    ``blocks`` holds the lowering of each op with graphs among its attributes.
     """
 
     def __init__(self, graph: Graph, profile: TargetProfile, blocks: Mapping[str, LowerBlock]) -> None:
@@ -67,121 +66,127 @@ class Lowering:
         self.calls: list[KernelCall | Block] = []
         self.prefix = ""
         self.start, self.step = 0, 1
-        """The first step of the loop that is being lowered, and what comes after each."""
-        self.homes: dict[int, Home] = {}
-        self.copies: dict[Home, Home] = {}
-        self.lives = Lives(graph)
+        """The number of the first step of the loop that is being lowered, and its increment."""
+        self.locations: dict[int, Location] = {}
+        self.copies: dict[Location, Location] = {}
+        self.liveness = Liveness(graph)
         self.written: set[str] = set()
         self.newest: dict[str, str] = {}
-        """What a program writes several times has a new name each time, over the one before."""
+        """The newest name of each value: a value that is written again gets a new name over the old name."""
         for var in (*graph.inputs, *(state.initial for state in graph.states)):
             self.fresh(var)
 
     def result(self) -> Lowered:
-        """The lowered graph."""
+        """Lower all nodes and return the lowered graph."""
         for at, node in enumerate(self.graph.nodes):
             self.node(at, node)
-        taken = {self.homes[var.id].name for var in self.graph.inputs}
-        taken |= {self.homes[state.initial.id].name for state in self.graph.states}
+        taken = {self.locations[var.id].name for var in self.graph.inputs}
+        taken |= {self.locations[state.initial.id].name for state in self.graph.states}
         states = []
         for state in self.graph.states:
-            initial = self.homes[state.initial.id].name
+            initial = self.locations[state.initial.id].name
             final = initial
-            if state.changed and (final := self.homes[state.final.id].name) != self._rooted(initial, final):
-                final = self._own(state.final, taken)
+            if state.changed and (final := self.locations[state.final.id].name) != self._rooted(
+                initial, final
+            ):
+                final = self._unshared(state.final, taken)
             taken.add(self._memory(final))
             states.append((initial, final))
         outputs = []
         for out in self.graph.outputs:
             if not isinstance(out, Var):
                 raise UnsupportedError(
-                    "lower: an output is a Python number, expected tensors; keep it outside"
+                    "lower: an output is a Python number, expected a tensor; return the number outside of the function"
                 )
-            name = self._own(out, taken)
+            name = self._unshared(out, taken)
             taken.add(self._memory(name))
             outputs.append(Result(name, out.type))
-        inputs = tuple(self.homes[var.id].name for var in self.graph.inputs)
+        inputs = tuple(self.locations[var.id].name for var in self.graph.inputs)
         return Lowered(tuple(self.values.values()), tuple(self.calls), inputs, tuple(states), tuple(outputs))
 
     def _rooted(self, initial: str, final: str) -> str:
-        """The final's name where it lies in the memory of the state's own start, else nothing."""
+        """Return the name of a final value in the memory of the state's initial value; else an empty string."""
         name = final
         while name and name != initial:
             name = self.values[name].over
         return final if name == initial and final != initial else ""
 
-    def _own(self, var: Var, taken: set[str]) -> str:
-        """The name of a value that is this and nothing else: what it is, or a copy."""
-        home = self.homes[var.id]
-        value = self.values[home.name]
+    def _unshared(self, var: Var, taken: set[str]) -> str:
+        """Return the name of a whole value for a variable in memory that is not ``taken``: its value, or a copy."""
+        location = self.locations[var.id]
+        value = self.values[location.name]
         whole = (
-            not home.stride
-            and home.geometry.is_contiguous
-            and home.geometry.offset == 0
-            and home.geometry.numel == value.elements
+            not location.stride
+            and location.geometry.is_contiguous
+            and location.geometry.offset == 0
+            and location.geometry.numel == value.elements
         )
-        if whole and self._memory(home.name) not in taken:
-            return home.name
-        return self.copy(home, var.type).name
+        if whole and self._memory(location.name) not in taken:
+            return location.name
+        return self.copy(location, var.type).name
 
-    def _dense(self, home: Home, type_: TensorType, site: str) -> Home:
-        """The contiguous copy of a view, made once."""
-        found = self.copies.get(home)
+    def _dense(self, location: Location, type_: TensorType, site: str) -> Location:
+        """Return the contiguous copy of a view, which is shared by all readers."""
+        found = self.copies.get(location)
         if found is None:
-            found = self.copies[home] = self.copy(home, type_, site)
+            found = self.copies[location] = self.copy(location, type_, site)
         return found
 
-    def copy(self, home: Home, type_: TensorType, site: str = "") -> Home:
-        """A value with the elements of a view, in row-major order."""
+    def copy(self, location: Location, type_: TensorType, site: str = "") -> Location:
+        """Emit a copy of a view in row-major order, and return its location."""
         name = self.value(type_.dtype, math.prod(type_.shape))
-        copied = Home(name, Geometry.contiguous(type_.shape))
-        self.emit(OPS["copy"], [(home, type_)], [(copied, type_)], {}, site)
+        copied = Location(name, Geometry.contiguous(type_.shape))
+        self.emit(OPS["copy"], [(location, type_)], [(copied, type_)], {}, site)
         return copied
 
     # Values.
 
     def value(self, dtype: DType, elements: int, name: str = "", over: str = "") -> str:
-        """A new value; gives its name."""
+        """Create a value, and return its name."""
         if not self.profile.supports(dtype):
-            raise DTypeError(mistake("compile", "a value's dtype", dtype.name, "one that the device has"))
+            raise DTypeError(
+                mistake("compile", "a value's dtype", dtype.name, "a type that the device supports")
+            )
         name = name or f"t{len(self.values)}"
         self.values[name] = LoweredValue(name, dtype, elements, over)
         return name
 
-    def fresh(self, var: Var, over: str = "") -> Home:
-        """A new value for a variable of the graph, and where it lies."""
+    def fresh(self, var: Var, over: str = "") -> Location:
+        """Create a value for a variable of the graph, and return its location."""
         name = self.value(var.type.dtype, math.prod(var.type.shape), f"{self.prefix}v{var.id}", over)
-        home = self.homes[var.id] = Home(name, Geometry.contiguous(var.type.shape))
-        return home
+        location = self.locations[var.id] = Location(name, Geometry.contiguous(var.type.shape))
+        return location
 
     # Nodes.
 
     def node(self, at: int, node: Node) -> None:
-        """Lower one node, whose place in its graph is ``at``."""
+        """Lower the node with number ``at``."""
         op, attributes = lookup(node.op), dict(node.attributes)
         if op.view is not None:
             (source,), (out,) = node.inputs, node.outputs
             assert isinstance(source, Var)
-            home = self.homes[source.id]
-            geometry = op.view(home.geometry, **attributes)
+            location = self.locations[source.id]
+            geometry = op.view(location.geometry, **attributes)
             if geometry is None:
-                home = self._dense(home, source.type, node.site)
-                geometry = op.view(home.geometry, **attributes)
-                assert geometry is not None, "a view of what is contiguous"
-            self.homes[out.id] = replace(home, geometry=geometry)
+                location = self._dense(location, source.type, node.site)
+                geometry = op.view(location.geometry, **attributes)
+                assert geometry is not None, "contiguous memory has every view"
+            self.locations[out.id] = replace(location, geometry=geometry)
             return
         if op.name in self.blocks:
             self.blocks[op.name](self, at, node, attributes)
             return
-        operands: list[tuple[Home, TensorType] | bool | int | float] = []
+        operands: list[tuple[Location, TensorType] | bool | int | float] = []
         for operand in node.inputs:
             if not isinstance(operand, Var):
                 operands.append(operand)
                 continue
-            home = self.homes[operand.id]
-            if op.dense and (home.stride or not home.geometry.is_contiguous or home.geometry.offset):
-                home = self._dense(home, operand.type, node.site)
-            operands.append((home, operand.type))
+            location = self.locations[operand.id]
+            if op.dense and (
+                location.stride or not location.geometry.is_contiguous or location.geometry.offset
+            ):
+                location = self._dense(location, operand.type, node.site)
+            operands.append((location, operand.type))
         if node.op == "update_view" and self._updated(at, node):
             return
         outputs = []
@@ -190,23 +195,23 @@ class Lowering:
             outputs.append((self.fresh(var, over.get(number, "")), var.type))
         self.emit(op, operands, outputs, attributes, node.site)
         for var in node.outputs:
-            home = self.homes[var.id]
-            self.homes[var.id] = replace(home, name=self.newest.get(home.name, home.name))
+            location = self.locations[var.id]
+            self.locations[var.id] = replace(location, name=self.newest.get(location.name, location.name))
 
     def _updated(self, at: int, node: Node) -> bool:
-        """Lower the update of a view of what the program has made itself to a pointwise kernel."""
+        """Lower ``update_view`` of a value that the program computes to a pointwise kernel; return whether it could."""
         base, value = node.inputs
         (out,) = node.outputs
-        if not (isinstance(base, Var) and isinstance(value, Var)) or not self.lives.is_made(base):
+        if not (isinstance(base, Var) and isinstance(value, Var)) or not self.liveness.is_made(base):
             return False
-        if self.lives.updates_state(at, base, out):
-            return False  # in place, where it touches what changes and nothing else
-        homes = self.homes[base.id], self.homes[value.id]
+        if self.liveness.updates_state(at, base, out):
+            return False  # lowered in place, so that it writes only the elements that change
+        locations = self.locations[base.id], self.locations[value.id]
         view = follow(Geometry.contiguous(out.type.shape), dict(node.attributes)["path"])
-        if any(home.stride for home in homes):
+        if any(location.stride for location in locations):
             return False
-        names = (homes[0].name, homes[1].name, f"{self.prefix}v{out.id}")
-        layouts = (homes[0].geometry, homes[1].geometry, view)
+        names = (locations[0].name, locations[1].name, f"{self.prefix}v{out.id}")
+        layouts = (locations[0].geometry, locations[1].geometry, view)
         kernel = update_kernel(names, out.type.dtype, out.type.shape, *layouts)
         if kernel is None:
             return False
@@ -217,7 +222,7 @@ class Lowering:
         return True
 
     def _overwritten(self, at: int, node: Node, op: OpSpec, operands: Sequence[Any]) -> dict[int, str]:
-        """For outputs that take over an operand's memory the value's name: its last use is here."""
+        """Return, by output, the operand whose memory the output overwrites; the operand is used last here."""
         found: dict[int, str] = {}
         if not op.elementwise and not op.overwrites:
             return found
@@ -226,7 +231,7 @@ class Lowering:
         taken: set[str] = set()
         for number, var in enumerate(node.outputs):
             places: Sequence[int] = (
-                op.overwrites[number : number + 1] if op.overwrites else self.lives.updated(node, var)
+                op.overwrites[number : number + 1] if op.overwrites else self.liveness.updated(node, var)
             )
             for place in places:
                 source = node.inputs[place]
@@ -236,7 +241,7 @@ class Lowering:
                 if (
                     whole
                     and names[place] not in taken
-                    and self.lives.ends(at, source, var, bool(op.overwrites))
+                    and self.liveness.ends(at, source, var, bool(op.overwrites))
                 ):
                     found[number] = names[place]
                     taken.add(names[place])
@@ -244,10 +249,10 @@ class Lowering:
         return found
 
     def emit(
-        self, op: OpSpec, operands: Sequence[Any], outputs: Sequence[tuple[Home, TensorType]],
+        self, op: OpSpec, operands: Sequence[Any], outputs: Sequence[tuple[Location, TensorType]],
         attributes: dict[str, Any], site: str,
     ) -> None:  # fmt: skip
-        """The calls of an op over operands and outputs that have their places."""
+        """Emit the calls of an op on operands and outputs with known locations."""
         if all(math.prod(type_.shape) == 0 for _, type_ in outputs):
             return
         if op.lower is None:
@@ -261,25 +266,25 @@ class Lowering:
             if not isinstance(value, tuple):
                 made.append(Operand(index, dtypes.of_scalar(value), scalar=True))
                 continue
-            home, type_ = value
-            slot = slots.setdefault(self._memory(home.name), index)
-            places = (home.geometry.offset, home.stride)
+            location, type_ = value
+            slot = slots.setdefault(self._memory(location.name), index)
+            places = (location.geometry.offset, location.stride)
             aligned = all(at % 4 == 0 and at * type_.dtype.itemsize % 16 == 0 for at in places)
-            made.append(Operand(index, type_.dtype, type_.shape, home.geometry.strides, slot, aligned))
+            made.append(Operand(index, type_.dtype, type_.shape, location.geometry.strides, slot, aligned))
         given, targets = made[: len(operands)], made[len(operands) :]
         for position, target in zip(op.overwrites, targets, strict=False):
             if given[position].slot == target.slot:
                 given[position] = target
         program = op.lower(KernelRequest(given, targets, attributes, self.roomy))
-        homes = [value[0] if isinstance(value, tuple) else None for value in placed]
+        locations = [value[0] if isinstance(value, tuple) else None for value in placed]
         for dtype, elements in program.temporaries:
-            homes.append(Home(self.value(dtype, elements), Geometry.contiguous((elements,))))
+            locations.append(Location(self.value(dtype, elements), Geometry.contiguous((elements,))))
         report = (op.name, op.reports) if op.reports else None
-        # what a step writes it calls by the output's name, what it reads before that by the operand's
+        # a step writes a value by the output's name, and reads the overwritten value by the operand's name
         for step in program.steps:
-            # steps of an op that checks indices stay apart from others: what they write is named by data
+            # steps of an op that checks indices are not fused: data selects the elements that they write
             checks = op.reports != "total" or isinstance(step.kernel, Kernel) and step.kernel.reports
-            self._step(step, homes, placed, report if checks else None, op.name, site)
+            self._step(step, locations, placed, report if checks else None, op.name, site)
 
     def _memory(self, name: str) -> str:
         while self.values[name].over:
@@ -287,14 +292,14 @@ class Lowering:
         return name
 
     def _step(
-        self, step: KernelStep, homes: Sequence[Home | None], placed: Sequence[Any], report: tuple[str, str] | None,
-        op: str, site: str,
+        self, step: KernelStep, locations: Sequence[Location | None], placed: Sequence[Any],
+        report: tuple[str, str] | None, op: str, site: str,
     ) -> None:  # fmt: skip
         names: list[str] = []
         for index in step.buffers:
-            home = homes[index]
-            assert home is not None
-            names.append(home.name)
+            location = locations[index]
+            assert location is not None
+            names.append(location.name)
         numbers: list[int | float] = []
         strides: list[int] = []
         advance: tuple[int, ...]
@@ -303,10 +308,10 @@ class Lowering:
         for position, argument in enumerate(step.arguments):
             strides.append(0)
             if isinstance(argument, Offset):
-                home = homes[argument.index]
-                assert home is not None
-                numbers.append(home.geometry.offset)
-                strides[-1] = home.stride
+                location = locations[argument.index]
+                assert location is not None
+                numbers.append(location.geometry.offset)
+                strides[-1] = location.stride
             elif isinstance(argument, Scalar):
                 assert parameters is not None
                 numbers.append(as_parameter(placed[argument.index], parameters[position].dtype))
@@ -314,8 +319,8 @@ class Lowering:
                 numbers.append(argument)
         if isinstance(kernel, Kernel):
             written = tuple(at for at, buffer in enumerate(kernel.buffers) if buffer.access == "read_write")
-            names = self._named(names, written, homes)
-            # what a kernel loads from memory that it writes is the value that lay there
+            names = self._named(names, written, locations)
+            # a kernel's load from memory that it writes reads the overwritten value
             before = {names[at]: self.values[names[at]].over for at in written if self.values[names[at]].over}
             kernel = with_constants(kernel, names, numbers, strides, before)
             numbers = [self.start] if kernel.parameters else []
@@ -325,7 +330,7 @@ class Lowering:
         else:
             spec = generate(kernel, self.profile)
             written = tuple(range(len(spec.inputs), len(spec.inputs) + len(spec.outputs)))
-            names = self._named(names, written, homes)
+            names = self._named(names, written, locations)
             numbers = [
                 number + self.start * stride if stride else number
                 for number, stride in zip(numbers, strides, strict=True)
@@ -335,22 +340,24 @@ class Lowering:
             KernelCall(kernel, tuple(names), written, tuple(numbers), report, (op,), site, advance)
         )
 
-    def _named(self, names: Sequence[str], written: Sequence[int], homes: Sequence[Home | None]) -> list[str]:
-        """The values that a step reads and writes: what is written anew is a new value over the old one."""
+    def _named(
+        self, names: Sequence[str], written: Sequence[int], locations: Sequence[Location | None]
+    ) -> list[str]:
+        """Return the values that a step reads and writes; a value that is written again gets a new name."""
         found = []
         over: dict[str, str] = {}
-        for home in homes:
-            if home is not None:
-                over.setdefault(self.values[home.name].over, home.name)
+        for location in locations:
+            if location is not None:
+                over.setdefault(self.values[location.name].over, location.name)
         anew = set(written)
         for at, name in enumerate(names):
             if at not in anew:
                 now = self.newest.get(name, name)
                 while now not in self.written and self.values[now].over:
-                    now = self.values[now].over  # not written yet: what lies there is the operand
+                    now = self.values[now].over  # not written yet: the memory still holds the operand
                 found.append(now)
                 continue
-            # where an output takes over an operand's memory in this op, what is written is the output
+            # where an output overwrites an operand's memory in this op, the written value is the output
             target = over.get(name, name)
             now = self.newest.get(target, target)
             if now in self.written:

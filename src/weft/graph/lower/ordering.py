@@ -1,7 +1,7 @@
-"""``ordered``: calls that let go of more memory than they take are made as soon as they can be.
+"""``ordered``: schedule calls that free more memory than they allocate as early as possible.
 
-The gradient of a weight is wanted by the optimizer alone, at the end, but the activations that it is made of are
-large: made early it is small, made late it keeps them alive. All other calls stay in the order of the program.
+The optimizer reads the gradient of a weight at the end of the program, while the activations from which it is computed
+are large: computed early, the gradient lets them be freed. All other calls stay in program order.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from weft.target import TargetProfile
 
 
 def ordered(lowered: Lowered, profile: TargetProfile) -> Lowered:
-    """The same calls in an order that keeps every edge."""
+    """Return the same calls in another topological order."""
     return replace(lowered, calls=tuple(_Ordering(lowered, profile).result()))
 
 
@@ -27,20 +27,20 @@ class _Ordering:
         held = [*lowered.inputs, *(output.value for output in lowered.outputs)]
         held += [name for pair in lowered.states for name in pair]
         self.held = set(map(self._memory, held))
-        """Memory that is not the plan's own, and lives throughout."""
+        """Memory of inputs, states and outputs, which is live throughout."""
         self.used = [{self._memory(name) for name in call.values} - self.held for call in self.calls]
         self.users: dict[str, list[int]] = {}
         for at, names in enumerate(self.used):
             for name in names:
                 self.users.setdefault(name, []).append(at)
         self.left = {name: len(users) for name, users in self.users.items()}
-        """How many calls still use each run of memory."""
+        """The number of remaining calls that use each run of memory."""
         self.alive: set[str] = set()
         self.ready: set[int] = set()
-        """The calls that wait for no other."""
+        """The calls whose dependencies have run."""
         self.taken: dict[int, int] = {}
         self.least: list[tuple[int, int]] = []
-        """A heap of what ready calls take, with older figures among it; ``first`` is one of their places."""
+        """A heap of ready calls by memory change, with outdated entries; ``first`` is a heap of their positions."""
         self.first: list[int] = []
         self.waits = _edges(self.calls, self.over, lowered.states)
 
@@ -70,17 +70,17 @@ class _Ordering:
                 if not waiting[later]:
                     self.ready.add(later)
                     self._offer(later)
-        assert len(order) == count, "calls do not wait for themselves"
+        assert len(order) == count, "the dependencies of calls have no cycle"
         return [self.calls[at] for at in order]
 
     def _offer(self, at: int) -> None:
-        """Note what a call that is ready takes now."""
+        """Push a ready call with its present memory change."""
         taken = self.taken[at] = self._taken(at)
         heappush(self.least, (taken, at))
         heappush(self.first, at)
 
     def _next(self) -> int:
-        """The call that takes least where it lets go of more than it takes, else the first one."""
+        """Return the ready call that frees most memory, else the first ready call in program order."""
         while self.least[0][1] not in self.ready or self.taken[self.least[0][1]] != self.least[0][0]:
             heappop(self.least)
         taken, at = self.least[0]
@@ -91,7 +91,7 @@ class _Ordering:
         return self.first[0]
 
     def _done(self, at: int) -> None:
-        """Count the uses of a call that is made, and look anew at the calls that take more or less memory for it."""
+        """Update the use counts after a call, and push ready calls whose memory change differs now."""
         changed: set[int] = set()
         for name in self.used[at]:
             self.left[name] -= 1
@@ -104,7 +104,7 @@ class _Ordering:
             self._offer(call)
 
     def _taken(self, at: int) -> int:
-        """How many more bytes are alive after a call than before it."""
+        """Return the change in live bytes by a call."""
         taken = 0
         for name in self.used[at]:
             if name not in self.alive:
@@ -117,7 +117,7 @@ class _Ordering:
 def _edges(
     calls: Sequence[LoweredStep], over: dict[str, str], states: Sequence[tuple[str, str]]
 ) -> list[set[int]]:
-    """For each call those that come before it, by their places."""
+    """Return the positions of the calls that must run before each call."""
     writers: dict[str, int] = {}
     readers: dict[str, list[int]] = {}
     for at, call in enumerate(calls):
@@ -125,7 +125,7 @@ def _edges(
             writers[name] = at
         for name in call.reads:
             readers.setdefault(name, []).append(at)
-    # a state's new value is written in place where all that read the old one come before it: they stay before it
+    # a state's new value is written in place where all readers of the old value run before: that order is kept
     replaces = {final: initial for initial, final in states if initial != final}
     waits = []
     for at, call in enumerate(calls):

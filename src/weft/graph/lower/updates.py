@@ -1,7 +1,7 @@
-"""``update_view`` as a pointwise kernel: each element is the value's where the view reaches it, else the base's.
+"""``update_view`` as a pointwise kernel: an element comes from the value inside of the view, else from the base.
 
-So what is written into zeros, or into anything else that the program has just made, fuses with what makes it and with
-what reads it. An update of a state is another matter: it should touch what changes, and nothing else.
+A write into zeros, or into another value that the program has computed, then fuses with its producers and consumers. An
+update of a state is lowered otherwise, so that it writes only the elements that change.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from weft.ops.registry.geometry import contiguous_strides
 
 @dataclass(frozen=True)
 class _Reach:
-    """Where a view lies along one dimension of its base: from ``start`` in steps, for ``size`` positions.
+    """The positions of a view along one dimension of its base: ``size`` positions from ``start`` on, ``step`` apart.
 
-    ``stride`` is how far the value's next element lies.
+    ``stride`` is the stride of the written value along that dimension.
     """
 
     start: int
@@ -41,10 +41,15 @@ def update_kernel(
     value: Geometry,
     view: Geometry,
 ) -> Kernel | None:
-    """The kernel of buffers base, value and target; ``None`` where two of the view's dimensions lie in one of the base.
+    """Return the kernel of an update; ``None`` where two dimensions of the view lie in one dimension of the base.
 
-    ``shape`` is the target's, which is contiguous; ``base`` and ``value`` say how these lie in their buffers, and
-    ``view`` how the view lies in the target.
+    Args:
+        names: the names of base, value and target.
+        dtype: the element type.
+        shape: the shape of the target, which is contiguous.
+        base: the geometry of the base in its buffer.
+        value: the geometry of the value in its buffer.
+        view: the geometry of the view in the target.
     """
     reaches = _reaches(shape, view, value.strides)
     if reaches is None:
@@ -76,7 +81,7 @@ def _index(axes: Sequence[Axis], strides: Sequence[int], offset: int) -> Expr:
 
 
 def _tests(at: Expr, size: int, reach: _Reach) -> list[Expr]:
-    """Conditions under which a position is in the view."""
+    """Return the conditions under which a position is inside of the view."""
     last = reach.start + reach.step * (reach.size - 1)
     tests = [at >= reach.start] if reach.start else []
     tests += [at <= last] if last < size - 1 else []
@@ -86,7 +91,7 @@ def _tests(at: Expr, size: int, reach: _Reach) -> list[Expr]:
 
 
 def _reaches(shape: Sequence[int], view: Geometry, strides: Sequence[int]) -> list[_Reach] | None:
-    """For each dimension of the target what of it the view reaches."""
+    """Return the positions of the view along each dimension of the target; ``None`` where they are not separable."""
     across_strides = contiguous_strides(shape)
     left = [
         (step, size, stride)
@@ -108,7 +113,7 @@ def _reaches(shape: Sequence[int], view: Geometry, strides: Sequence[int]) -> li
 
 
 def copy_call(source: LoweredValue, target: LoweredValue) -> KernelCall:
-    """The call that copies one value's elements to another's memory."""
+    """Return the call that copies a value's elements to another value's memory."""
     index = variable("i0_0", INDEX)
     value = load(source.name, index, source.dtype.compute)
     part = Part((Axis(index, const(source.elements, INDEX)),), (Store(target.name, index, value),))

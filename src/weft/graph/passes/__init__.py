@@ -1,6 +1,6 @@
-"""Passes, each a function ``Graph -> Graph``: what a traced program becomes before it is lowered to kernels.
+"""Optimisation passes on graphs: functions ``Graph -> Graph`` that run before lowering.
 
-``PASSES`` is the table of them in order; ``run`` repeats it until nothing changes.
+``PASSES`` lists the passes in order; ``run`` repeats them until no pass changes the graph.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Observe = Callable[[str, Graph], None]
 
 
 def _plain(rewrite: Callable[[Graph], Graph]) -> Pass:
-    """A pass that is the same for every target."""
+    """Return a pass that ignores the target."""
     return lambda graph, profile: rewrite(graph)
 
 
@@ -35,11 +35,11 @@ PASSES: tuple[tuple[str, Pass], ...] = (
 )
 """Name and function of each pass, in order."""
 ROUNDS = 8
-"""Times that the table is gone through at most; two is usual, the second to see that nothing changes."""
+"""The most repetitions of the passes; usually two suffice, of which the second changes nothing."""
 
 
 def run(graph: Graph, profile: TargetProfile, observe: Observe | None = None) -> Graph:
-    """The graph after all passes; ``observe`` is called with a pass's name and its graph whenever it changed one."""
+    """Return the graph after all passes; ``observe`` is called with the name and graph of each pass that changed it."""
     unchanged = 0
     for name, pass_ in PASSES * ROUNDS:
         found = pass_(graph, profile)

@@ -1,7 +1,7 @@
-"""``bodies``: of loops and branches, results that nobody reads go, and operands that nothing reads then.
+"""``bodies``: remove unused results of loops and branches, and operands that are unused then.
 
-A loop that was recorded for a gradient gives what each of its steps began with; where no gradient was taken that is
-not kept. What is carried from step to step stays.
+A loop that was recorded for a gradient returns the carried values at the start of each step; where no gradient reads
+them, they are removed. Carried values themselves stay.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from weft.graph.ir import Graph, Node, Var
 from weft.graph.passes.dce import dce
 
 Narrow = Callable[[Node, dict[str, Any], set[int]], "Node | None"]
-"""A node with fewer results and operands, ``None`` where all are wanted; given its attributes and what is read."""
+"""Returns a node without unused results and operands, or ``None`` where all are used; takes attributes and live ids."""
 
 
 def bodies(graph: Graph) -> Graph:
-    """The graph with loops and branches that give only what is read.
+    """Return the graph with loops and branches that return only results that are read.
 
     >>> import weft as wf
     >>> x = wf.ones(3, device="cpu")
@@ -52,7 +52,7 @@ def _scan(node: Node, options: dict[str, Any], live: set[int]) -> Node | None:
     taken = [*range(carries), *read]
     options |= {"body": _taking(made, taken), "sequences": sum(at < carries + sequences for at in read)}
     if not options["sequences"] and not carries:
-        return None  # it would have nothing to be on
+        return None  # a loop needs at least one operand
     return _narrowed(node, [node.inputs[at] for at in taken], kept, options)
 
 
@@ -81,13 +81,13 @@ NARROW: dict[str, Narrow] = {"scan": _scan, "cond": _cond, "while_loop": _while}
 
 
 def _giving(body: Graph, kept: Sequence[int]) -> Graph:
-    """A body without results, and without what was computed for them."""
+    """Return a body with some of its results, without nodes that are dead then."""
     outputs = tuple(body.outputs[at] for at in kept)
     return dce(Graph(body.inputs, body.states, body.nodes, outputs))
 
 
 def _read(graphs: Sequence[Graph], places: Sequence[int]) -> list[int]:
-    """The inputs, among those at some places, that one of the bodies reads."""
+    """Return the positions, among ``places``, of the inputs that at least one of the bodies reads."""
     used = [
         {source.id for node in graph.nodes for source in node.inputs if isinstance(source, Var)}
         | {output.id for output in graph.outputs if isinstance(output, Var)}

@@ -1,4 +1,4 @@
-"""Constants: tensors of one value become Python numbers where pointwise ops take them, and views of themselves."""
+"""Constant propagation: constant tensors become Python numbers in pointwise ops, and views of them stay constants."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from weft.ops import TensorType, lookup
 from weft.ops.pointwise.expressions import Pointwise
 
 EXACT = frozenset("const variable cast add sub mul neg eq ne lt le gt ge where and or not".split())
-"""Functions of expressions that every device computes to the last bit, so that they may be computed here."""
+"""Functions that every device computes bit-exactly, so that they may be evaluated at compile time."""
 
 
 def held(value: bool | int | float, dtype: DType) -> bool | int | float | None:
-    """What a tensor of a type holds when it is filled with a number; ``None`` where that depends on the device."""
+    """Return a number as a tensor of a type holds it; ``None`` where that depends on the device."""
     if dtype.kind == "float":
         return None if math.isnan(value) else _rounded(float(value), dtype)
     if isinstance(value, float):
@@ -31,7 +31,7 @@ def held(value: bool | int | float, dtype: DType) -> bool | int | float | None:
 
 
 def converted(value: bool | int | float, dtype: DType) -> bool | int | float | None:
-    """What the cast of a value to a type gives; ``None`` where that depends on the device."""
+    """Return the result of a cast; ``None`` where it depends on the device."""
     if dtype.kind == "bool":
         return value != 0
     if dtype.is_integer and isinstance(value, float):
@@ -48,7 +48,7 @@ def _rounded(value: float, dtype: DType) -> float | None:
 
 
 def constant(atom: Atom, graph: Rewriting) -> bool | int | float | None:
-    """The one value that all elements of an operand have, where that is known."""
+    """Return the value of all elements of a constant operand; ``None`` for other operands."""
     node = graph.maker(atom, "full")
     if node is None or isinstance(node.inputs[0], Var):
         return None
@@ -56,13 +56,13 @@ def constant(atom: Atom, graph: Rewriting) -> bool | int | float | None:
 
 
 def fill(node: Node, graph: Rewriting, value: float, type_: TensorType) -> Var:
-    """A constant in place of a node."""
+    """Emit a constant that replaces a node."""
     device = node.outputs[0].device
     return graph.emit(node, "full", value, shape=type_.shape, dtype=type_.dtype, device=device)
 
 
 def same_for_all(node: Node, graph: Rewriting) -> Var | None:
-    """A view, copy or cast of a constant is that constant, under another shape or type."""
+    """Replace a view, copy or cast of a constant by a constant of the new shape and type."""
     source = graph.maker(node.inputs[0], "full")
     if source is None:
         return None
@@ -76,7 +76,7 @@ def same_for_all(node: Node, graph: Rewriting) -> Var | None:
 
 
 def as_numbers(node: Node, graph: Rewriting) -> Var | None:
-    """Constant tensors among the operands become Python numbers, where the types stay as they are."""
+    """Replace constant tensors among the operands by Python numbers, where the result type does not change."""
     values = [constant(source, graph) if isinstance(source, Var) else None for source in node.inputs]
     if all(value is None for value in values):
         return None
@@ -104,7 +104,7 @@ def _result(info: Pointwise, types: list[TensorType]) -> tuple[int, ...]:
 
 @lru_cache(maxsize=None)
 def _is_exact(info: Pointwise, compute: DType) -> bool:
-    """Whether an expression is of exact functions, and rounds once at most: a product and a sum may be contracted."""
+    """Return whether an expression has exact functions only and rounds once (``a * b + c`` may be contracted)."""
     functions = [part.function for part in walk(info.build(compute.compute))]
     return (
         EXACT.issuperset(functions) and sum(function in ("add", "sub", "mul") for function in functions) <= 1
@@ -112,7 +112,7 @@ def _is_exact(info: Pointwise, compute: DType) -> bool:
 
 
 def computed(node: Node, graph: Rewriting) -> Var | None:
-    """An op of constants only, where every device would give the same bits."""
+    """Evaluate an op on constants, where every device computes the same bits."""
     values = [constant(source, graph) if isinstance(source, Var) else source for source in node.inputs]
     if None in values:
         return None

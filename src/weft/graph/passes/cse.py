@@ -1,7 +1,7 @@
-"""``cse``: what is computed twice from the same values is computed once.
+"""``cse``: common subexpression elimination.
 
-Random nodes stay apart, and so does what follows a ``barrier``: a recomputation begins with one, so that its nodes
-have other operands than those that they repeat.
+Random nodes are never merged. A recomputation begins with a ``barrier``, which is never merged either, so that its
+nodes have other operands than the nodes that they repeat.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from weft.graph.passes.rewrite import Rewriting
 from weft.ops import lookup
 
 APART = frozenset({"barrier"})
-"""Ops that are never merged, besides random ones."""
+"""Ops that are never merged, besides random ops."""
 
 
 def cse(graph: Graph) -> Graph:
-    """The graph with equal nodes merged into the first of them.
+    """Return the graph with equal nodes merged into the first of them.
 
     >>> import weft as wf
     >>> traced = wf.compiler.trace(lambda x: x.exp() * x.exp(), wf.ones(2))
@@ -50,7 +50,7 @@ def _apart(op: str) -> bool:
 
 
 def _key(node: Node) -> Any:
-    """Equal for equal operands only: 1, 1.0 and True are different numbers here, and so are 0.0 and -0.0."""
+    """Return a key that is equal for equal nodes; 1, 1.0 and True are different numbers, as are 0.0 and -0.0."""
     inputs = tuple([source.id if type(source) is Var else _number(source) for source in node.inputs])
     return node.op, inputs, node.attributes, node.outputs[0].device
 

@@ -1,6 +1,6 @@
-"""``dce``: nodes that no output and no state needs go.
+"""``dce``: dead code elimination, the removal of nodes that no output and no state needs.
 
-Errors that such a node would have reported (an index out of range) go with it. States stay in their places.
+Errors that a removed node would have reported (an index out of range) are not reported. All states stay.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from weft.graph.ir import Graph, Node, Var
 
 
 def dce(graph: Graph) -> Graph:
-    """The graph with only those nodes that an output or a state's final value is computed from.
+    """Return the graph with only the nodes that an output or a state's final value depends on.
 
     >>> import weft as wf
     >>> traced = wf.compiler.trace(lambda x: (x.exp(), x + 1)[1], wf.ones(2))

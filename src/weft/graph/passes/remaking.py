@@ -1,7 +1,7 @@
-"""``remade``: results that are costly to compute and cheap to compute again, from what else their node gave.
+"""``remade``: rules that recompute an expensive result cheaply from the other results of its node.
 
-What dropout gives follows from its mask without drawing, and what a norm gives from its statistics without a fold: one
-pointwise expression each. The mask and the statistics are small.
+The result of dropout follows from its mask without random numbers, and the result of a norm from its statistics without
+a reduction: each is one pointwise expression. The mask and the statistics are small, so they are saved instead.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from weft.ops import lookup
 from weft.ops.make.randomness import dropout_scale
 
 Emit = Callable[..., Var]
-"""Appends a node: its op, its operands and its attributes, to the value of its output."""
+"""Appends a node with an op, operands and attributes, and returns its output."""
 
 
 def _dropout(node: Node, emit: Emit) -> Var:
@@ -30,13 +30,14 @@ def _norm(node: Node, emit: Emit) -> Var:
 
 
 RULES: dict[str, Callable[[Node, Emit], Var]] = {"dropout": _dropout, "norm": _norm}
-"""How an op's first output is made again from its operands and its other outputs."""
+"""The recomputation of an op's first output from its operands and its other outputs."""
 
 
 def remade(graph: Graph, nodes: Iterable[Node]) -> dict[int, Node]:
-    """For the first outputs of some of a graph's nodes, and what lies between, the nodes that make them again.
+    """Return nodes that recompute the first outputs of some nodes, by the ids of all values that they compute.
 
-    They are for another graph than that of the nodes: the last of them gives the very value.
+    The nodes are for another graph, such as the backward graph: the last node of each rule has the id of the recomputed
+    output.
     """
     found: dict[int, Node] = {}
     made = [out.id for node in graph.nodes for out in node.outputs]

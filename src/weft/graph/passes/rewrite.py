@@ -1,7 +1,7 @@
-"""Rewriting a graph node by node with a table of rules.
+"""Pattern rewriting of a graph, node by node, with a table of rules.
 
-A rule looks at one node, whose operands are rewritten already, and gives the value that stands for its output, or
-``None``. It may look up what made an operand, and emit nodes of its own in front; these are rewritten too.
+A rule takes a node whose operands have been rewritten, and returns a value that replaces the node's output, or
+``None``. A rule may look up the nodes that compute its operands, and emit new nodes, which are rewritten in turn.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from weft.ops import OpSpec, TensorType, lookup
 
 Rule = Callable[[Node, "Rewriting"], "Var | None"]
 Table = Callable[[OpSpec], Sequence[Rule]]
-"""The rules for an op, in the order in which they are tried."""
+"""Returns the rules of an op, in the order in which they are tried."""
 
 
 def type_of(atom: Atom) -> TensorType:
-    """The type that an op's ``infer`` is given for an operand."""
+    """Return the type of an operand, as an op's ``infer`` takes it."""
     return atom.type if isinstance(atom, Var) else TensorType((), dtypes.of_scalar(atom), True)
 
 
 class Rewriting:
-    """One pass over a graph: what has been emitted so far, and what stands for which value."""
+    """The state of one pass over a graph: the nodes emitted so far, and the replaced values."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
@@ -36,17 +36,17 @@ class Rewriting:
         self._origins: dict[int, Node] | None = None
         self._table: Table = lambda op: ()
         self.notes: dict[Any, Any] = {}
-        """What rules leave for rules that are tried later in the same pass."""
+        """Data that rules store for other rules of the same pass."""
 
     def maker(self, atom: Atom, op: str | None = None) -> Node | None:
-        """The node that makes a value; with ``op`` only where it is of that op. ``None`` for inputs and states."""
+        """Return the node that computes a value, with ``op`` only a node of that op; ``None`` for inputs and states."""
         node = self._made.get(atom.id) if type(atom) is Var else None
         return node if node is None or op is None or node.op == op else None
 
     def readers(self, var: Var) -> list[int]:
-        """Who reads a value: the first output of each node, and -1 for an output of the graph or a final state.
+        """Return the readers of a value: the id of each node's first output, and -1 for a graph output or final state.
 
-        Counted in the graph as it was before the pass; a value that stands for another has that one's readers.
+        Readers are those of the graph before the pass. A value that replaces another also has the other's readers.
         """
         if self._readers is None:
             self._readers = {}
@@ -56,13 +56,13 @@ class Rewriting:
         return self._readers.get(var.id, [])
 
     def origin(self, id_: int) -> Node | None:
-        """The node that makes a value in the graph as it was before the pass, also behind the node at hand."""
+        """Return the node that computes a value in the graph before the pass, also behind the current node."""
         if self._origins is None:
             self._origins = {out.id: node for node in self._graph.nodes for out in node.outputs}
         return self._origins.get(id_)
 
     def emit(self, like: Node, op: str, *inputs: Atom, **attributes: Any) -> Var:
-        """The value of an op's single output; at the site and on the device of another node."""
+        """Emit a node with one output at the site and on the device of the node ``like``; return the output."""
         (type_,) = lookup(op).infer(*map(type_of, inputs), **attributes)
         return self.emit_all(like, op, inputs, attributes, (type_,))[0]
 
@@ -70,14 +70,14 @@ class Rewriting:
         self, like: Node, op: str, inputs: Sequence[Atom], attributes: Mapping[str, Any],
         types: Sequence[TensorType],
     ) -> tuple[Var, ...]:  # fmt: skip
-        """The values of an op's outputs, of the given types."""
+        """Emit a node with outputs of the given types; return the outputs."""
         outputs = tuple(Var(self._next + at, type_, like.outputs[0].device) for at, type_ in enumerate(types))
         self._next += len(outputs)
         self._take(Node(op, tuple(inputs), outputs, tuple(attributes.items()), like.site))
         return tuple(self._instead.get(output.id, output) for output in outputs)
 
     def replace(self, var: Var, other: Var) -> None:
-        """Let another value stand for an output of the node at hand, or of one behind it."""
+        """Replace an output of the current node, or of a later node, by another value."""
         self._instead[var.id] = other
         if self._readers is not None:
             self._readers[other.id] = self._readers.get(other.id, []) + self._readers.get(var.id, [])
@@ -94,7 +94,7 @@ class Rewriting:
             self._made[out.id] = node
 
     def run(self, table: Table) -> Graph:
-        """The graph with every rule applied; the same object where none was."""
+        """Return the graph with all rules applied; the same object where none applied."""
         graph, instead = self._graph, self._instead
         held = _counted(graph)
         self._table = table
@@ -114,7 +114,7 @@ class Rewriting:
         return self.finished(self._nodes)
 
     def finished(self, nodes: Sequence[Node]) -> Graph:
-        """The graph of these nodes with outputs and final states as they are now."""
+        """Return the graph of these nodes, with replaced outputs and final states."""
         graph, instead = self._graph, self._instead
         states = tuple(
             State(state.initial, instead[state.final.id]) if state.final.id in instead else state
@@ -127,7 +127,7 @@ class Rewriting:
 
 
 def rewritten(graph: Graph, table: Table) -> Graph:
-    """The graph with a table's rules applied once from front to back."""
+    """Return the graph with the rules of a table applied once, in program order."""
     return Rewriting(graph).run(table)
 
 
@@ -137,7 +137,7 @@ def _variables(graph: Graph) -> list[Var]:
 
 
 def _readings(graph: Graph) -> Iterator[tuple[int, int]]:
-    """Every reading of a value: which, and by whom."""
+    """Yield each read of a value as (id of the value, id of the reader's first output)."""
     for node in graph.nodes:
         for source in node.inputs:
             if isinstance(source, Var):
@@ -148,7 +148,7 @@ def _readings(graph: Graph) -> Iterator[tuple[int, int]]:
 
 
 def _counted(graph: Graph) -> set[int]:
-    """Values that ``strided`` counts the elements of: they must lie in row-major order, so they stay as they are."""
+    """Return the ids of values that ``strided`` views, which no rule may change: they must be in row-major order."""
     held: set[int] = set()
     for node in reversed(graph.nodes):
         viewed = node.op != "strided" and lookup(node.op).view is not None and node.outputs[0].id in held

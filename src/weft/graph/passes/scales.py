@@ -1,9 +1,9 @@
-"""A scaled operand of a product becomes a scaled product, where the product's kernel can do that for nothing.
+"""``scales``: move the scale of an operand of a matrix product behind the product, into the product's epilogue.
 
-``(s q) k^T`` is ``s (q k^T)`` where s is a power of two: nothing is rounded otherwise. So the queries of attention with
-heads of 16, 64 or 256 need no kernel that scales them. Done for WebGPU, whose products have epilogues; for float32
-alone, as in a narrower type the product that is not scaled yet could overflow; and for scales up to 1, which only make
-smaller. Other scales stay where they are written: moving them would round anew.
+``(s q) k^T`` equals ``s (q k^T)`` bit by bit where s is a power of two. So attention with heads of 16, 64 or 256 needs
+no kernel that scales the queries. The pass applies to targets whose products have epilogues, to float32 only (the
+unscaled product could overflow in a narrower type), and to scales up to 1. Other scales stay, since moving them changes
+rounding.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from weft.ops import lookup
 from weft.target import TargetProfile
 
 SMALLEST = 2.0**-20
-"""Scales below this are left alone: what they are for is not known."""
+"""The least scale that is moved; smaller scales stay, since their purpose is not known."""
 
 
 def scales(graph: Graph, profile: TargetProfile) -> Graph:
-    """The graph with products scaled instead of what they multiply."""
+    """Return the graph with scales moved from operands of products to their results."""
     if not profile.capabilities.epilogues:
         return graph
     return rewritten(graph, lambda op: _RULES if op.name == "matmul" else ())
 
 
 def scaled_product(node: Node, graph: Rewriting) -> Var | None:
-    """A product of which an operand, perhaps seen through views, is a value times a number."""
+    """Rewrite a product of which an operand, possibly through views, is a value times a number."""
     type_ = node.outputs[0].type
     if type_.dtype is not dtypes.float32 or node.attributes or 1 in type_.shape[-2:]:
         return None
@@ -50,7 +50,7 @@ _RULES: tuple[Rule, ...] = (scaled_product,)
 
 
 def _unscaled(atom: Atom, like: Node, graph: Rewriting) -> tuple[Var, float] | None:
-    """The operand without its factor, and the factor, where only products read what is scaled."""
+    """Return an operand without its factor, and the factor, where only products read the scaled value."""
     views: list[Node] = []
     while (maker := graph.maker(atom)) is not None and lookup(maker.op).view is not None:
         views.append(maker)

@@ -1,7 +1,7 @@
-"""``simplify``: what needs no work goes. ``x * 1``, views of views, casts that change nothing, copies, constants.
+"""``simplify``: remove operations without effect (``x * 1``, views of views, copies), and fold constants.
 
-Every value keeps its bits: ``x + 0`` turns -0 into +0 and stays. A copy is the identity here, as values are never
-written; where a result must lie in memory of its own is for the plan to say.
+Every value keeps its bits: ``x + 0`` turns -0 into +0, so it stays. A copy is the identity in a graph, whose values are
+immutable; planning decides which results need memory of their own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from weft.ops.registry.geometry import broadcast_shapes
 
 
 def simplify(graph: Graph) -> Graph:
-    """The graph without work that changes nothing.
+    """Return the graph without operations that have no effect.
 
     >>> import weft as wf
     >>> traced = wf.compiler.trace(lambda x: (x.t().t() * 1.0).clone() + 0.0, wf.ones(2, 3))
@@ -41,21 +41,21 @@ def _first(node: Node) -> Var | None:
 
 
 def same_type(node: Node, graph: Rewriting) -> Var | None:
-    """A view or cast to the shape and type that its operand has already, in the same order."""
+    """Remove a view or cast to the shape and type of its operand."""
     source = _first(node)
     return source if source is not None and source.type == node.outputs[0].type else None
 
 
 def identity(node: Node, graph: Rewriting) -> Var | None:
-    """What gives its operand's value."""
+    """Replace a node by its operand."""
     return _first(node)
 
 
-# Views. One of a view of the same kind is one view.
+# Views: a view of a view of the same kind becomes one view.
 
 
 def no_order(node: Node, graph: Rewriting) -> Var | None:
-    """A permutation that moves no dimension, or none but those of size 1, which is a reshape."""
+    """Remove an identity permutation; a permutation that moves only dimensions of size 1 becomes a reshape."""
     order = dict(node.attributes)["order"]
     if list(order) == sorted(order):
         return _first(node)
@@ -67,7 +67,7 @@ def no_order(node: Node, graph: Rewriting) -> Var | None:
 
 
 def permute_of_permute(node: Node, graph: Rewriting) -> Var | None:
-    """One permutation for two."""
+    """Compose two permutations."""
     inner = graph.maker(node.inputs[0], "permute")
     if inner is None:
         return None
@@ -76,7 +76,7 @@ def permute_of_permute(node: Node, graph: Rewriting) -> Var | None:
 
 
 def reshape_of_reshape(node: Node, graph: Rewriting) -> Var | None:
-    """The last shape decides. A reshape that others read too may have had to copy; then it is better read again."""
+    """Replace two reshapes by the last, unless the first may copy and has other readers, so that its copy is shared."""
     inner = graph.maker(node.inputs[0], "reshape")
     if inner is None:
         return None
@@ -87,7 +87,7 @@ def reshape_of_reshape(node: Node, graph: Rewriting) -> Var | None:
 
 
 def expand_of_expand(node: Node, graph: Rewriting) -> Var | None:
-    """The last shape decides; dimensions of size 1 in front are new ones all the same."""
+    """Replace two expands by the last; a reshape that only adds leading dimensions of size 1 counts as an expand."""
     shape = node.outputs[0].type.shape
     inner = graph.maker(node.inputs[0], "expand")
     if inner is None:
@@ -101,7 +101,7 @@ def expand_of_expand(node: Node, graph: Rewriting) -> Var | None:
 
 
 def slice_of_slice(node: Node, graph: Rewriting) -> Var | None:
-    """Two slices of one dimension are one."""
+    """Compose two slices of one dimension."""
     inner = graph.maker(node.inputs[0], "slice")
     outer = dict(node.attributes)
     if inner is None or dict(inner.attributes)["dim"] != outer["dim"]:
@@ -116,7 +116,7 @@ def slice_of_slice(node: Node, graph: Rewriting) -> Var | None:
 
 
 def cast_of_cast(node: Node, graph: Rewriting) -> Var | None:
-    """The last type decides, where the one between holds every value of the first."""
+    """Replace two casts by the last, where the intermediate type holds every value of the first type."""
     inner = graph.maker(node.inputs[0], "cast")
     if inner is None:
         return None
@@ -127,11 +127,11 @@ def cast_of_cast(node: Node, graph: Rewriting) -> Var | None:
 
 
 _DIGITS = {"float64": (53, 11), "float32": (24, 8), "float16": (11, 5), "bfloat16": (8, 8)}
-"""Bits of the significand and of the exponent."""
+"""The number of bits of the significand and of the exponent."""
 
 
 def holds_all(wide: DType, narrow: DType) -> bool:
-    """Whether every value of ``narrow`` is one of ``wide``, so that a cast to it loses nothing."""
+    """Return whether ``wide`` represents every value of ``narrow`` exactly."""
     if wide is narrow or narrow.kind == "bool":
         return True
     if wide.kind == "float":
@@ -146,7 +146,7 @@ def holds_all(wide: DType, narrow: DType) -> bool:
     )
 
 
-# Folds of one element each: the sum begins with +0, the others with what leaves the element as it is.
+# Reductions over one element: a sum adds +0 to the element, other reductions return the element.
 
 
 def _single(add_zero: bool) -> Rule:
@@ -171,7 +171,7 @@ def _single(add_zero: bool) -> Rule:
 
 
 def repeated(node: Node, graph: Rewriting) -> Var | None:
-    """Operands repeat by themselves: one that was expanded need not be, where another has the shape."""
+    """Remove the expand of an operand, where broadcasting gives the same shape."""
     info: Pointwise = lookup(node.op).info["pointwise"]
     taken, types = list(node.inputs), [type_of(source) for source in node.inputs]
     compute, shape = info.compute(types), node.outputs[0].type.shape
@@ -191,7 +191,7 @@ def repeated(node: Node, graph: Rewriting) -> Var | None:
 
 
 def without_effect(node: Node, graph: Rewriting) -> Var | None:
-    """An op whose expression, with its numbers and equal operands put in, is one operand or a number."""
+    """Replace an op whose expression, with its numbers and equal operands substituted, is one operand or a number."""
     numbers = tuple((at, source) for at, source in enumerate(node.inputs) if not isinstance(source, Var))
     first: dict[int, int] = {}
     twins = tuple(
@@ -226,7 +226,7 @@ def _left(
     info: Pointwise, compute: DType, numbers: tuple[tuple[int, float], ...], signs: tuple[object, ...],
     twins: tuple[tuple[int, int], ...],
 ) -> Expr | None:  # fmt: skip
-    """The variable or number that an expression comes down to; ``None`` where work is left."""
+    """Return the variable or constant to which an expression simplifies; ``None`` for other expressions."""
     types = info.types(compute)
     names = {name: variable(name, types[name]) for name in info.parameters}
     try:
@@ -234,7 +234,7 @@ def _left(
             names[info.parameters[at]]: _number(value, types[info.parameters[at]]) for at, value in numbers
         }
     except ExpressionError:
-        return None  # a number that the type does not hold
+        return None  # the type does not represent the number
     for at, place in twins:
         a, b = info.parameters[at], info.parameters[place]
         if types[a] is types[b]:
@@ -273,7 +273,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
 
 
 def _pointwise(node: Node, graph: Rewriting) -> Var | None:
-    """The rules of pointwise ops, each tried where an operand is of the kind that it is about."""
+    """Try the rules of pointwise ops that apply to the kinds of the operands."""
     made = [graph.maker(source) for source in node.inputs]
     kinds = {value.op for value in made if value is not None}
     found = None
@@ -290,6 +290,6 @@ POINTWISE: tuple[Rule, ...] = (_pointwise,)
 
 
 def rules(op: OpSpec) -> Sequence[Rule]:
-    """The rules for an op: those of its name, or those of every pointwise op."""
+    """Return the rules of an op: those of its name, or those of pointwise ops."""
     found = RULES.get(op.name)
     return found if found is not None else POINTWISE if "pointwise" in op.info else ()

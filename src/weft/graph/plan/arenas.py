@@ -1,8 +1,9 @@
-"""Where the plan's own values lie: arenas, in which values that are not alive at the same time share bytes.
+"""Arenas: the memory of intermediate values, in which values that are not live at the same time share bytes.
 
-Some values should lie *apart*, in different arenas: a kernel may bind as read-only what lies in no buffer that it
-writes, and GPUs cache only what they know to be constant. A matrix product at 43 TFLOP/s so runs at 29 where its
-operands and its result share an arena. Where that would cost memory, the pairs of the least work share again.
+Some values should be *apart*, in different arenas: a kernel may bind a buffer read-only only where it writes no other
+value in the buffer, and GPUs cache only read-only bindings. A matrix product at 43 TFLOP/s runs at 29 where its
+operands and its result share an arena. Where separate arenas would cost memory, the pairs with the least work share an
+arena.
 """
 
 from __future__ import annotations
@@ -15,24 +16,24 @@ from weft.errors import UnsupportedError
 from weft.plan import ALIGNMENT
 
 ARENAS = 3
-"""Arenas among which values that lie apart are spread: attention's scores, operands and results need three."""
+"""The number of arenas for values that are apart: attention's scores, operands and results need three."""
 TRIES = 12
-"""Times that values are placed anew, for each order in which they are."""
+"""The most attempts to place all values, for each initial order."""
 MORE_TRIES = 40
-"""The same where one arena for all is still not close to what is alive."""
+"""The most attempts where a single arena is still not close to the peak."""
 CLOSE = 1.03
-"""How much larger than what is alive arenas may be before values are placed anew."""
+"""The ratio of arenas to the peak of live bytes above which values are placed again."""
 ROOMY = 1.08
-"""How much larger they may be where values lie apart."""
+"""The accepted ratio where values are apart."""
 EFFORT = 1 << 24
-"""Pairs of runs that are compared at each order, at most: programs of thousands of values are placed once."""
+"""The most pairs of runs that are compared for each order: programs of thousands of values are placed once."""
 THIN = (0.0, 1 / 64, 1 / 16, 1 / 4)
-"""Pairs with less than this share of the heaviest pair's work need not lie apart, tried in turn."""
+"""Thresholds, tried in turn: pairs with less than this fraction of the heaviest pair's work need not be apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run of memory: its bytes, and the first and the last call that use it."""
+    """A run of memory: its size in bytes, and the numbers of the first and the last call that use it."""
 
     size: int
     first: int
@@ -41,7 +42,7 @@ class Run:
 
 @dataclass(frozen=True)
 class ArenaLayout:
-    """Bytes of every arena, the arena and offset of every run, and the most bytes that are alive at one time."""
+    """The size of every arena, the arena and offset of every run, and the peak of live bytes."""
 
     arenas: tuple[int, ...]
     places: Mapping[str, tuple[int, int]]
@@ -49,20 +50,26 @@ class ArenaLayout:
 
     @property
     def total(self) -> int:
-        """Bytes of all arenas."""
+        """The size of all arenas."""
         return sum(self.arenas)
 
 
 def arrange(runs: Mapping[str, Run], limit: int, apart: Mapping[frozenset[str], float]) -> ArenaLayout:
-    """A layout in arenas of at most ``limit`` bytes; ``apart`` says how much work pairs do that should lie apart.
+    """Place runs in arenas.
 
-    ``UnsupportedError`` for a run that is larger than the limit.
+    Args:
+        runs: the runs of memory by name.
+        limit: the largest size of an arena in bytes.
+        apart: pairs of names that should be in different arenas, with the work of the calls that use them.
+
+    Raises:
+        UnsupportedError: a run is larger than the limit.
     """
     for run in runs.values():
         if run.size > limit:
             raise UnsupportedError(
-                f"compile: a value of {run.size:,} bytes is larger than what a kernel can bind here, "
-                f"{limit:,}; use smaller pieces, or run it eagerly"
+                f"compile: a value takes {run.size:,} bytes, expected at most {limit:,}, the binding limit here; split "
+                f"the tensor, or run the function eagerly"
             )
     runs = {name: replace(run, size=-(-run.size // ALIGNMENT) * ALIGNMENT) for name, run in runs.items()}
     peak = _peak(runs)
@@ -99,13 +106,13 @@ ORDERS: tuple[Callable[[Run], tuple[int, ...]], ...] = (
     lambda run: (run.first, -run.last, -run.size),
     lambda run: (-run.last, -run.size, run.first),
 )
-"""Orders in which runs are placed one after another: large, large and long, long, as they come, as they go."""
+"""Initial orders of placement: by size, by size and lifetime, by lifetime, by first use, by last use."""
 
 
 def _smallest(
     runs: Mapping[str, Run], limit: int, others: Mapping[str, set[str]], peak: int, tries: int
 ) -> ArenaLayout:
-    """The best layout of some orders; ``others`` are the runs that each run lies apart from."""
+    """Return the smallest layout found; ``others`` are the runs from which each run is apart."""
     best: ArenaLayout | None = None
     tries = max(1, min(tries, EFFORT // max(len(runs), 1) ** 2))
     orders = ORDERS if len(runs) ** 2 <= EFFORT else ORDERS[:1]
@@ -123,7 +130,7 @@ def _smallest(
 
 
 def _forward(names: list[str], runs: Mapping[str, Run], found: ArenaLayout, tried: int) -> None:
-    """Bring forward what lies highest, as it had no room lower: of all arenas, or at the top of one, in turn."""
+    """Move the highest run to the front of the order: of all arenas, or relative to its arena, alternately."""
 
     def height(name: str) -> tuple[float, int]:
         arena, offset = found.places[name]
@@ -138,7 +145,7 @@ def _forward(names: list[str], runs: Mapping[str, Run], found: ArenaLayout, trie
 def _placed(
     names: Sequence[str], runs: Mapping[str, Run], limit: int, others: Mapping[str, set[str]], peak: int
 ) -> ArenaLayout:
-    """Runs placed in this order, each where arenas grow least, as low as it can be."""
+    """Place runs in an order, each in the arena that grows least, at the lowest free offset."""
     arenas: list[list[tuple[int, int, int, int]]] = [[] for _ in range(ARENAS if others else 1)]
     tops = [0] * len(arenas)
     places: dict[str, tuple[int, int]] = {}
@@ -168,7 +175,7 @@ def _placed(
 
 
 def _lowest(arena: Sequence[tuple[int, int, int, int]], run: Run) -> int:
-    """The lowest offset at which a run fits among those that are alive with it; they are in order of offsets."""
+    """Return the lowest free offset for a run among the runs of an arena that are live with it, sorted by offset."""
     offset, size, first, last = 0, run.size, run.first, run.last
     for start, end, since, until in arena:
         if until < first or last < since:

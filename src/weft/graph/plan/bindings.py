@@ -1,8 +1,9 @@
-"""Bindings: what a kernel binds where its target lets it bind few buffers: values that lie in one buffer, as one.
+"""Bindings: merge the buffers of a kernel where the target allows few bindings.
 
-A kernel over the parameters of a model reads and writes hundreds of values, which lie in few buffers: the arenas of the
-plan, and those in which the states were put together. Neighbours of one type there become one binding, at whose offsets
-the kernel's indices begin; where that is still too many, the kernel's parts become several dispatches.
+A kernel over the parameters of a model reads and writes hundreds of values in few buffers: the arenas of the plan, and
+the buffers into which the states were gathered. Adjacent values of one type become one binding, and the offsets are
+added to the kernel's indices. Where there are still too many bindings, the kernel is split by parts into several
+dispatches.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from weft.plan import Place
 from weft.target import KernelSpec, TargetProfile
 
 WORD = 4
-"""Bytes of the smallest element that is written alone."""
+"""The size of the smallest element that is written without atomics."""
 LARGEST_BINDING = (1 << 31) - 256
-"""Bytes that one binding may have, so that every index into it fits 32 bits."""
+"""The largest size of a binding, so that every index into it fits 32 bits."""
 
 
 def accessed(spec: KernelSpec, places: Sequence[Place], tuned: bool) -> KernelSpec:
-    """The kernel bound as targets take it: one buffer is ``read`` or ``read_write`` in a dispatch, not both.
+    """Return the kernel with valid access modes: a buffer is ``read`` or ``read_write`` in a dispatch, not both.
 
-    Tuned kernels read as ``read``, which GPUs cache, what lies in no buffer that they write; the inputs of others are
-    all ``read_write``, so that one pipeline serves wherever they lie.
+    A library kernel (``tuned``) binds inputs in buffers that it does not write as ``read``, which GPUs cache. Other
+    kernels bind all inputs as ``read_write``, so that one pipeline works for all placements.
     """
     if not tuned:
         return shared_bindings(spec)
@@ -40,13 +41,13 @@ def accessed(spec: KernelSpec, places: Sequence[Place], tuned: bool) -> KernelSp
 
 
 def _buffer(place: Place) -> tuple[str, int]:
-    """The buffer of a place, as far as plans know: inputs and states may share one, all others have their own."""
+    """Return a key of a place's buffer: inputs and states may share a buffer, and count as one."""
     return (place.space, place.index) if place.space in ("arena", "output") else ("caller", 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A buffer of a kernel: where it lies, and where that is in memory that others lie in too."""
+    """A buffer of a kernel, its place, and its place in memory that it shares with others, if any."""
 
     buffer: Buffer
     place: Place
@@ -56,7 +57,7 @@ class Bound:
 def dispatched(
     kernel: Kernel, bound: Sequence[Bound], profile: TargetProfile
 ) -> list[tuple[Kernel, tuple[Place, ...]]]:
-    """The kernels in place of one, each with what it binds: the kernel itself where it binds no more than it may."""
+    """Return the dispatches of a kernel with their places; more than one where the kernel binds too many buffers."""
     most = profile.storage_buffers
     if len(bound) + kernel.reports <= most:
         return [(kernel, tuple(entry.place for entry in bound))]
@@ -71,7 +72,7 @@ def dispatched(
 def _pieces(
     kernel: Kernel, named: Mapping[str, Bound], most: int, profile: TargetProfile
 ) -> list[list[Part]]:
-    """The kernel's parts in as few runs as bind no more than they may; a part that is too wide stays alone."""
+    """Return the kernel's parts in as few pieces as fit the limit; a part that is too wide is a piece itself."""
 
     def fits(parts: Sequence[Part]) -> bool:
         runs = _runs([named[name] for name in _buffers(parts)], kernel, profile)
@@ -80,7 +81,7 @@ def _pieces(
     left = list(kernel.parts)
     pieces = []
     while left:
-        few, many = 1, len(left)  # a run that is longer binds no less
+        few, many = 1, len(left)  # binary search: a longer piece needs no fewer bindings
         while few < many:
             middle = (few + many + 1) // 2
             few, many = (middle, many) if fits(left[:middle]) else (few, middle - 1)
@@ -94,21 +95,21 @@ def _buffers(parts: Iterable[Part]) -> set[str]:
 
 
 def _runs(bound: Iterable[Bound], kernel: Kernel, profile: TargetProfile) -> list[list[Bound]]:
-    """What is bound as one: neighbours of a type in common memory; ranges of several bindings never overlap."""
+    """Return groups of buffers that are bound as one: adjacent values of one type in shared memory."""
     most = int(profile.limits.get("max-storage-buffer-binding-size", LARGEST_BINDING))
     most = min(most, LARGEST_BINDING)
     alone: list[list[Bound]] = []
-    homes: dict[tuple[str, int], list[tuple[int, int, Bound]]] = {}
+    sharing: dict[tuple[str, int], list[tuple[int, int, Bound]]] = {}
     for entry in bound:
         if entry.common is None:
             alone.append([entry])
         else:
             lies = entry.common
-            homes.setdefault((lies.space, lies.index), []).append(
+            sharing.setdefault((lies.space, lies.index), []).append(
                 (lies.offset, lies.offset + lies.size, entry)
             )
     runs: list[list[Bound]] = []
-    for lying in homes.values():
+    for lying in sharing.values():
         lying.sort(key=lambda each: each[:2])
         start = 0
         for at, (offset, end, entry) in enumerate(lying):
@@ -122,9 +123,9 @@ def _runs(bound: Iterable[Bound], kernel: Kernel, profile: TargetProfile) -> lis
 
 
 def _alike(first: Bound, second: Bound, kernel: Kernel) -> bool:
-    """Whether two buffers may be one array.
+    """Return whether two buffers may be one array.
 
-    Of types that share a word with neighbours, what a team's first writes is atomic, and what all write is not.
+    For types narrower than a word, a cooperative kernel writes some buffers with atomics and others without.
     """
     dtype = first.buffer.dtype
     return dtype is second.buffer.dtype and not (kernel.cooperative and dtype.itemsize < WORD)
@@ -133,7 +134,7 @@ def _alike(first: Bound, second: Bound, kernel: Kernel) -> bool:
 def _merged(
     kernel: Kernel, runs: Sequence[Sequence[Bound]], profile: TargetProfile
 ) -> tuple[Kernel, tuple[Place, ...]]:
-    """The kernel over one buffer for each run."""
+    """Return the kernel with one buffer for each group, and the places of these buffers."""
     written = {store.buffer for part in kernel.parts for store in part.stores}
     ordered = sorted(runs, key=lambda run: any(entry.buffer.name in written for entry in run))
     moves: dict[str, tuple[str, int]] = {}
@@ -161,7 +162,7 @@ def _merged(
 
 
 def _moved(part: Part, moves: Mapping[str, tuple[str, int]]) -> Part:
-    """A part that finds its values in other buffers, further on."""
+    """Return a part with its values moved to other buffers at other offsets."""
 
     def further(index: Expr, offset: int) -> Expr:
         return simplify(index + const(offset, INDEX)) if offset else index

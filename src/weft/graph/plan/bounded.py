@@ -1,8 +1,8 @@
-"""``bounded``: kernels that stay within their values whatever the graph says. For graphs that nobody traced.
+"""``bounded``: bounds checks for the kernels of graphs from files.
 
-The ops' own rules keep kernels of traced graphs in bounds. A graph from a file may pair operands that no function would
-have let through, so here every index of a derived kernel is proved from the ranges of its axes. One that cannot be, as
-those that data decide, is held in range: in a graph that was traced once that changes nothing.
+The rules of ops keep the kernels of traced graphs in bounds. A graph from a file may combine operands that no function
+would accept. So every index of a derived kernel is proved to be in range from the ranges of its axes; an index without
+a proof, such as an index from data, is clamped. For a graph that a trace has made, clamping changes no result.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Ranges = Mapping[Expr, Range]
 
 
 def bounded(lowered: Lowered) -> Lowered:
-    """The calls with every load and store of derived kernels within what it reads and writes."""
+    """Return the lowered graph with every load and store of derived kernels in bounds."""
     elements = {value.name: value.elements for value in lowered.values}
     return replace(lowered, calls=_calls(lowered.calls, elements, 1))
 
@@ -38,7 +38,7 @@ def _calls(calls: Sequence[Any], elements: Mapping[str, int], times: int) -> tup
 
 
 def _block(block: Any, elements: Mapping[str, int]) -> Any:
-    """What holds runs of calls, with these changed; ``times`` is how often they run, where that is known."""
+    """Return a block with its runs of calls bounded."""
     runs = {field.name: getattr(block, field.name) for field in fields(block)}
     held = {
         name: _calls(run, elements, runs.get("times", 0))
@@ -76,7 +76,7 @@ def _call(given: KernelCall, elements: Mapping[str, int], times: int) -> KernelC
 def _part(part: Part, counts: Mapping[str, int], known: Ranges, given: KernelCall, exact: bool) -> Part:
     axes: tuple[Axis, ...] = (*part.axes, *part.reduce_axes)
     if any(size(axis) < 1 for axis in axes):
-        return part  # no point of it is visited
+        return part  # the index space is empty
     ranges = {**known, **{axis.variable: (0, size(axis) - 1) for axis in axes}}
 
     def change(root: Expr) -> Expr:
@@ -96,7 +96,7 @@ def _part(part: Part, counts: Mapping[str, int], known: Ranges, given: KernelCal
 
 
 def _within(root: Expr, counts: Mapping[str, int], ranges: Ranges, given: KernelCall, exact: bool) -> Expr:
-    """An expression whose loads are of elements that are there."""
+    """Return an expression with all loads in bounds."""
 
     def change(node: Expr, args: tuple[Expr, ...]) -> Expr:
         if node.function == "load":
@@ -107,20 +107,25 @@ def _within(root: Expr, counts: Mapping[str, int], ranges: Ranges, given: Kernel
 
 
 def _held(index: Expr, count: int, ranges: Ranges, given: KernelCall, exact: bool) -> Expr:
-    """An index that is in range: as it is where that is proved; ``exact``: its kernel takes no other."""
+    """Return an index unchanged where it is proved to be in range, else clamped; with ``exact``, raise instead."""
     found = _range(index, ranges)
     if found is not None and found[0] >= 0 and found[1] < count:
         return index
     if exact or count < 1:
         where = f" (at {given.site})" if given.site else ""
         raise UnsupportedError(
-            mistake(f"{'+'.join(given.ops)}{where}", "an index", index, f"one of a value of {count} elements")
+            mistake(
+                f"{'+'.join(given.ops)}{where}",
+                "an index",
+                index,
+                f"an index into a value of {count} elements",
+            )
         )
     return call("maximum", call("minimum", index, const(count - 1, INDEX)), const(0, INDEX))
 
 
 def _range(root: Expr, ranges: Ranges) -> Range | None:
-    """The least and the largest value of an integer expression; ``None`` where they are not known."""
+    """Return the least and the largest value of an integer expression; ``None`` where they are unknown."""
     done: dict[Expr, Range | None] = {}
     for node in walk(root):
         done[node] = _of(node, done, ranges)
@@ -146,7 +151,7 @@ def _product(a: Range, b: Range) -> Range:
 
 
 def _quotient(a: Range, b: Range) -> Range | None:
-    """Of whole numbers towards zero."""
+    """Return the range of an integer quotient that is rounded towards zero."""
     if b[0] <= 0:
         return None
     quotients = [abs(x) // y * (1 if x >= 0 else -1) for x in a for y in b]

@@ -1,8 +1,8 @@
-"""``plan``: where every value lies, and the dispatches in order. A lowered graph becomes data that a device replays.
+"""``plan``: memory planning. A lowered graph becomes a plan: the place of every value, and the dispatches in order.
 
-Values of the plan's own share arenas: two that are not alive at the same time may have the same bytes, and a kernel
-that reads each element only to write the one at its place may write over what it reads. A state's new value is
-written in place where nothing reads the old one afterwards, else copied at the end.
+Intermediate values share arenas: values that are not live at the same time may share bytes, and a kernel that reads
+each element only at the point that writes it may work in place. A state's new value is written in place where the old
+value has no later reads; else it is copied at the end.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from weft.plan import Branch, Dispatch, Group, Loop, Place, Plan, PlanStep, Spac
 from weft.target import KernelSpec, TargetProfile
 
 ARENA_LIMIT = 1 << 40
-"""Bytes of an arena where the target says nothing."""
+"""The size limit of an arena for a target without a limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Statistics of a plan: bytes of its arenas, and the most that were alive at one time."""
+    """Statistics of a plan: the size of its arenas, and the peak of live bytes."""
 
     arena: int
     peak: int
@@ -39,26 +39,32 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """The kernels of each call (by its ``id``) over their places, and those that several calls share."""
+    """The kernels of each call (by its ``id``) with their places, and the kernels that several calls share."""
 
     kernels: dict[int, list[tuple[Kernel | Library | KernelSpec, tuple[Place, ...]]]]
     shared: dict[Kernel, Shared]
 
 
 Gather = Callable[[Sequence[int]], Mapping[int, tuple[int, int]]]
-"""Given states that kernels want to bind as few buffers, in the order in which they should lie: says where they lie.
+"""Returns the places of states that kernels bind as few buffers; takes their numbers in the preferred order.
 
-For some of them it gives the number of a buffer and the byte at which they begin; it may move them first.
+The result holds for some of the states the number of a buffer and an offset in bytes. The function may move states.
 """
 
 
 def plan(lowered: Lowered, profile: TargetProfile, gather: Gather | None = None) -> Plan:
-    """The plan of a lowered graph for a target; ``gather`` is asked where there are more states than bindings."""
+    """Return the plan of a lowered graph for a target.
+
+    Args:
+        lowered: the lowered graph.
+        profile: the target.
+        gather: returns the places of states, for kernels that read more states than the target has bindings.
+    """
     return Planning(lowered, profile, gather).plan()
 
 
 class Planning:
-    """One plan in the making; ``memory`` holds its statistics afterwards."""
+    """The state of planning one lowered graph; ``memory`` holds the statistics of the plan."""
 
     def __init__(self, lowered: Lowered, profile: TargetProfile, gather: Gather | None = None) -> None:
         self.profile, self.gather = profile, gather
@@ -69,10 +75,10 @@ class Planning:
         self.fixed: dict[str, tuple[Space, int]] = {}
         self.memory = Memory(0, 0)
         self.groups: dict[str, Place] = {}
-        """Where states lie that share a buffer with others."""
+        """The places of states that share a buffer with other states."""
 
     def plan(self) -> Plan:
-        """Place everything and give the dispatches."""
+        """Place all values, and return the plan."""
         self._fix()
         self._overlay()
         layout = self._arenas()
@@ -98,7 +104,7 @@ class Planning:
         return replace(made, groups=tuple(group if at in used else () for at, group in enumerate(groups)))
 
     def _choices(self) -> tuple[tuple[str, tuple[str, int]], ...]:
-        """The measurements that decided about the kernels."""
+        """Return the tuning questions and answers that have decided kernels of the plan."""
         found: set[tuple[str, tuple[str, int]]] = set()
         for call in flat(self.calls):
             if isinstance(call.kernel, Kernel):
@@ -107,7 +113,7 @@ class Planning:
                 found.add(product)
         return tuple(sorted(found))
 
-    # Which memory is whose.
+    # Ownership of memory.
 
     def _root(self, name: str) -> str:
         while name in self.over:
@@ -119,7 +125,7 @@ class Planning:
         return value.elements * self.profile.itemsize(value.dtype)
 
     def _fix(self) -> None:
-        """Inputs, states and outputs have memory of their own; a final value goes where its state lies."""
+        """Assign inputs, states and outputs to their own memory, and final values to the memory of their states."""
         for at, name in enumerate(self.lowered.inputs):
             self.fixed[name] = ("input", at)
         for at, (initial, _) in enumerate(self.lowered.states):
@@ -129,7 +135,7 @@ class Planning:
         self.writing: dict[str, list[int]] = {}
         self.reading: dict[str, list[int]] = {}
         for at, call in enumerate(self.calls):
-            self._found(at, call)
+            self._note(at, call)
         for initial, final in self.lowered.states:
             root = self._root(final)
             if root == initial:
@@ -138,17 +144,17 @@ class Planning:
                 self.over[root] = initial
             else:
                 self.calls.append(copy_call(self.values[final], self.values[initial]))
-                self._found(len(self.calls) - 1, self.calls[-1])
+                self._note(len(self.calls) - 1, self.calls[-1])
 
-    def _found(self, at: int, call: KernelCall | Block) -> None:
-        """Note what a call reads and writes."""
+    def _note(self, at: int, call: KernelCall | Block) -> None:
+        """Record the values that a call reads and writes."""
         for name in call.writes:
             self.writing.setdefault(name, []).append(at)
         for name in _touched(call):
             self.reading.setdefault(name, []).append(at)
 
     def _may_replace(self, initial: str, final: str) -> bool:
-        """Whether a state's new value may be written where the old one lies, when it is made."""
+        """Return whether a state's new value may be written in place of the old value."""
         if final in self.fixed:
             return False
         writers = self.writing.get(final, [])
@@ -161,7 +167,7 @@ class Planning:
         return writer not in readers or same_places(self.calls[writer], initial, final)
 
     def _overlay(self) -> None:
-        """A value made by a kernel from a value of the same size that dies there lies over it."""
+        """Let kernels work in place: a result overwrites an operand of its type and size that is used last there."""
         last, first = self._last_uses(), self._first_uses()
         for at, call in enumerate(self.calls):
             if not parts_of(call):
@@ -203,7 +209,7 @@ class Planning:
     # Arenas.
 
     def _arenas(self) -> ArenaLayout:
-        """The arenas, and where in them every value of the plan's own lies."""
+        """Return the layout of the intermediate values in arenas."""
         spans = self._spans()
         runs = {name: Run(self._size(name), first, last) for name, (first, last) in spans.items()}
         limit = self.profile.limits.get("max-storage-buffer-binding-size", ARENA_LIMIT)
@@ -218,11 +224,11 @@ class Planning:
         return layout
 
     def _work(self, call: KernelCall) -> float:
-        """What a tuned kernel's speed is worth: the multiplications of a product, else the elements it is given."""
+        """Return the weight of a library kernel: the multiplications of a product, else the number of its elements."""
         return multiplications(call) or sum(self.values[name].elements for name in call.values)
 
     def _apart(self, call: KernelCall) -> Iterator[frozenset[str]]:
-        """What a tuned kernel reads at random, with each of what it writes: better in different arenas."""
+        """Yield pairs of a library kernel's operands and results, which should be in different arenas."""
         if isinstance(call.kernel, Library):
             read = operands(call) if parts_of(call) else call.reads
             yield from (
@@ -232,10 +238,10 @@ class Planning:
             )
 
     def _spans(self) -> dict[str, tuple[int, int]]:
-        """The first and the last call that use each run of memory of the plan's own.
+        """Return the live range of each intermediate value: the first and the last call that use its memory.
 
-        What a loop does not make anew at each step, or hands on, lives as long as the loop. Of branches both count,
-        one after the other: what runs is a part of that.
+        A value in a loop is live throughout the loop where it is also used outside, or where a step reads it before
+        writing it. Both branches of a ``cond`` count, one after the other.
         """
         uses: dict[str, list[tuple[int, bool]]] = {}
         loops: list[tuple[int, int]] = []
@@ -251,7 +257,7 @@ class Planning:
                     start = at
                     for body in call.bodies[:-1]:
                         at = visit(body, at)
-                    if call.test:  # looked at before the last body; a branch only looks before both
+                    if call.test:  # the predicate is read before the last body of a loop
                         use(call.test, at, False)
                         at += 1
                     at = visit(call.bodies[-1], at)
@@ -296,7 +302,7 @@ class Planning:
         return tuple(steps)
 
     def _dispatches(self, call: KernelCall, made: _Made) -> list[Dispatch]:
-        """A call's dispatches: one, but where its kernel has parts that bind more than it may, even together."""
+        """Return a call's dispatches: several where its kernel binds more buffers than the target allows."""
         found = []
         for kernel, places in made.kernels[id(call)]:
             alike = made.shared.get(kernel) if isinstance(kernel, Kernel) else None
@@ -307,7 +313,7 @@ class Planning:
         return found
 
     def _made(self, offsets: Mapping[str, tuple[int, int]]) -> _Made:
-        """The kernels of all calls over the memory that was found for their values."""
+        """Return the kernels of all calls with the places of their values."""
         kernels = {id(call): self._bound(call, offsets) for call in flat(self.calls)}
         derived = [kernel for bound in kernels.values() for kernel, _ in bound if isinstance(kernel, Kernel)]
         return _Made(kernels, shared(derived))
@@ -329,7 +335,7 @@ class Planning:
         return [(kernel, tuple(self._place(name, offsets) for name in names))]
 
     def _gathered(self) -> tuple[Group, ...]:
-        """Ask where the states lie that kernels with too many values bind, and note which share a buffer."""
+        """Gather the states that kernels with too many values bind, and return the groups that share a buffer."""
         if self.gather is None:
             return ()
         most = self.profile.storage_buffers
@@ -364,7 +370,7 @@ class Planning:
         return Place("arena", *offsets[root], self._size(name))
 
     def _joined(self, kernel: Kernel, names: Sequence[str]) -> tuple[Kernel, list[str]]:
-        """Values that share memory as one buffer, and buffers numbered, so that equal kernels are one."""
+        """Merge buffers of values that share memory, and number the buffers, so that equal kernels compare equal."""
         buffers, names_now, order = self._numbered(kernel.buffers, names, {})
         changed = mapped(kernel, loads_renamed(names_now), names_now)
         return replace(changed, buffers=buffers), order
@@ -372,7 +378,7 @@ class Planning:
     def _joined_epilogue(
         self, kernel: Library, epilogue: Epilogue, names: Sequence[str]
     ) -> tuple[Library, list[str]]:
-        """The same for the buffers of an epilogue, which reads a product's operands by the template's names."""
+        """Do the same for the buffers of an epilogue, which names a product's operands as the template does."""
         operands, rest = names[: len(SIDES)], names[len(SIDES) :]
         sides = {self._root(name): side for name, side in zip(operands, SIDES, strict=True)}
         buffers, names_now, order = self._numbered(epilogue.buffers, rest, sides)
@@ -382,7 +388,7 @@ class Planning:
     def _numbered(
         self, buffers: Sequence[Buffer], names: Sequence[str], bound: dict[str, str]
     ) -> tuple[tuple[Buffer, ...], dict[str, str], list[str]]:
-        """One buffer for each run of memory that is not ``bound``; new names by the old ones; the memory in order."""
+        """Return a buffer for each run of memory that is not ``bound``, the new names of buffers, and the runs."""
         kept: dict[str, Buffer] = {}
         renamed: dict[str, str] = {}
         for name, buffer in zip(names, buffers, strict=True):
@@ -393,11 +399,11 @@ class Planning:
         order = [root for root in kept if root not in bound]
         order.sort(key=lambda root: kept[root].access == "read_write")
         numbered = bound | {root: f"b{at}" for at, root in enumerate(order)}
-        # a name of any value of the memory will do, but sizes are those of the whole
+        # any value of the memory may name the buffer; its size is that of the memory's owner
         made = tuple(replace(kept[root], name=numbered[root]) for root in order)
         return made, {old: numbered[root] for old, root in renamed.items()}, order
 
 
 def _touched(call: KernelCall | Block) -> set[str]:
-    """Values that a call reads: what it does not write, and what it loads by the name of what it writes."""
+    """Return the values that a call reads."""
     return set(call.reads)

@@ -1,8 +1,8 @@
-"""``shared``: kernels of a plan that differ in offsets and sizes alone become one, with these as parameters.
+"""``shared``: kernels of a plan that differ only in offsets and sizes become one kernel with these as parameters.
 
-Each step of a loop that is written out reads another row of its input, and each piece of an optimizer's update has
-parameters of other sizes: as constants they would make every such kernel one of its own, to be written, optimised and
-kept. Numbers that are equal in all kernels of a kind stay constants.
+Each step of an unrolled loop reads another row of its input, and each part of an optimizer's update has parameters of
+other sizes. With constants, each of these kernels would be generated, compiled and cached separately. Numbers that are
+equal in all kernels of a kind stay constants.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from weft.kernels import Axis, Kernel, Part
 from weft.target import Parameter
 
 MOST = 128
-"""Parameters of a shared kernel, at most: a kernel that would need more stays one of its own."""
+"""The most parameters of a shared kernel; kernels that need more are not shared."""
 
 
 @dataclass(frozen=True)
 class Shared:
-    """A kernel with its numbers as parameters, and what a kernel in whose place it stands gives for them."""
+    """A kernel with numbers as parameters, and the arguments with which it replaces a kernel."""
 
     kernel: Kernel
     arguments: tuple[int, ...]
 
 
 def shared(kernels: Iterable[Kernel]) -> dict[Kernel, Shared]:
-    """For each kernel that is like another but for its numbers the kernel that stands in place of both."""
+    """Return the shared kernel and arguments of each kernel that equals another kernel except for its numbers."""
     kinds: dict[Kernel, dict[Kernel, tuple[int, ...]]] = {}
     for kernel in dict.fromkeys(kernels):
         if not kernel.parameters:
@@ -43,7 +43,7 @@ def shared(kernels: Iterable[Kernel]) -> dict[Kernel, Shared]:
 
 
 def _together(general: Kernel, members: dict[Kernel, tuple[int, ...]]) -> dict[Kernel, Shared]:
-    """One kernel for all members: numbers that differ are parameters, the same one where they go together."""
+    """Return one kernel for all members: numbers that differ become parameters, and equal columns share one."""
     columns = list(zip(*members.values(), strict=True))
     taken: dict[tuple[int, ...], Expr] = {}
     filled: dict[Expr, Expr] = {}
@@ -66,20 +66,20 @@ def _hole(at: int) -> Expr:
 
 
 class _Holes:
-    """A kernel being written with variables in place of its numbers, one for each place where a number stands."""
+    """Replaces each number of a kernel by a variable, a *hole*, and collects the numbers."""
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
         self.done: dict[Expr, Expr] = {}
 
     def result(self, kernel: Kernel) -> tuple[Kernel, tuple[int, ...]]:
-        """The kernel without numbers, and the numbers in the order of their places."""
+        """Return the kernel with holes, and the numbers in order."""
         several = len(kernel.parts) > 1
         parts = tuple(self._part(part, several) for part in kernel.parts)
         return replace(kernel, parts=parts), tuple(self.numbers)
 
     def _part(self, part: Part, several: bool) -> Part:
-        # sizes of several axes, and of folds, say how a part is vectorised and divided; a lone part keeps its size
+        # vectorisation and scheduling depend on the sizes of several axes, of reductions, and of a single part
         runs = several and len(part.axes) == 1 and not part.reduce_axes
         axes = tuple(Axis(axis.variable, self._size(axis.size)) for axis in part.axes) if runs else part.axes
         return replace(
@@ -105,7 +105,7 @@ class _Holes:
         return node.rebuild(args)
 
     def _offset(self, index: Expr) -> Expr:
-        """An index with a variable for what it adds, which may be 0."""
+        """Return an index with a hole for its constant term, which may be 0."""
         if index.function == "const":
             return self._size(index)
         if index.function == "add" and index.args[1].function == "const":

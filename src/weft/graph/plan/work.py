@@ -1,7 +1,7 @@
-"""How many floating point operations a kernel's dispatch does, for reports: a product of two numbers counts one.
+"""The number of floating point operations of a dispatch, for reports.
 
-Each function of an expression counts one as well, ``exp`` as ``+``; loads, casts, choices and indices count nothing.
-What a library kernel does follows from its parameters, a row of ``LIBRARY`` each.
+Each function of an expression counts as one operation, ``exp`` as well as ``+``; loads, casts, selects and indices
+count as none. The operations of a library kernel follow from its arguments, by a row of ``LIBRARY``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _scan(given: Sequence[int]) -> int:
 
 
 def _attention(given: Sequence[int], options: Mapping[str, int | str | bool]) -> int:
-    """Products of queries by keys, weights by values and what their gradients take; a triangle is half of them."""
+    """Count the products of queries by keys, weights by values, and of their gradients; causal attention has half."""
     batch, heads, _, rows, keys = given[:5]
     inner, outer = ATTENTION[str(options["form"])]
     pairs = batch * heads * rows * keys // (2 if options["causal"] else 1)
@@ -49,19 +49,19 @@ def _attention(given: Sequence[int], options: Mapping[str, int | str | bool]) ->
 
 
 SIZES = ("size", "value_size")
-"""Of heads: choices of a GPU's template, and of the CPU's the first of its own parameters, which come last."""
+"""Sizes of heads: options of the GPU template; for the CPU they are among the last arguments."""
 ATTENTION = {"forward": (1, 1), "query": (2, 1), "key": (2, 2), "backward": (3, 2)}
-"""Of each form the products along a head's elements of queries and keys, and along those of values."""
+"""For each form, the number of products over the head size of queries and keys, and over that of values."""
 
 LIBRARY: dict[str, Callable[[Sequence[int]], int]] = {
     "matmul": _product, "matvec": _matvec, "conv2d": _convolution, "scan": _scan,
     **dict.fromkeys(("last_place", "ordered_fold", "radix", "segment_fold", "sort", "topk", "winograd"), _nothing),
 }  # fmt: skip
-"""Operations of each library kernel but ``attention``, by its arguments; sorts and writes by index count none."""
+"""The operations of each library kernel except ``attention``, by its arguments; sorts and scatters count none."""
 
 
 def operations(kernel: Kernel | Library | KernelSpec, arguments: Sequence[int | float]) -> int:
-    """Floating point operations of one dispatch; 0 for a kernel of the user's, of which nothing is known."""
+    """Return the floating point operations of a dispatch; 0 for a user's kernel, whose work is unknown."""
     if isinstance(kernel, Kernel):
         return sum(_part(part) for part in kernel.parts)
     if isinstance(kernel, KernelSpec):
@@ -80,7 +80,7 @@ def _part(part: Part) -> int:
 
 
 def _count(roots: Sequence[Expr]) -> int:
-    """Functions of the floating point values, each once; what chooses an element to load is left out."""
+    """Return the number of distinct floating point functions, without those in indices of loads."""
     found: set[Expr] = set()
     left = list(roots)
     while left:

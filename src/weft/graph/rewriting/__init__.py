@@ -1,1 +1,1 @@
-"""Rewriting of kernels: affine indices, parts, names."""
+"""Rewrites of kernels: affine indices, parts, and buffer names."""

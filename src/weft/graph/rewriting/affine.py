@@ -1,8 +1,9 @@
-"""Indices as sums of terms with constant factors, and division of them with a remainder where ranges allow it.
+"""Affine indices: sums of terms with constant factors, and their division with remainder.
 
-An index of a kernel is ``constant + sum of factor * term``; a term is an axis, whose range is known, or anything else.
-``divide`` splits such a sum by a stride: what is a multiple of it, and what is left if that lies in ``[0, stride)``.
-Where one axis crosses the stride, ``Cut`` says how to split that axis in two so that the division works.
+An index of a kernel is ``constant + sum of factor * term``; a term is an axis, whose range is known, or any other
+expression. ``divide`` splits the sum by a stride into a quotient and a remainder, provided the remainder is known to
+lie in ``[0, stride)``. Where one axis crosses the stride, the result is a ``Cut``: that axis must first be split in
+two.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from weft.expr import Expr, const
 from weft.expr.node import INDEX
 
 Sizes = Mapping[Expr, int]
-"""How many values each axis takes, from 0 on."""
+"""The size of each axis, which counts from 0."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,11 @@ class Affine:
     constant: int
 
     def factor(self, term: Expr) -> int:
-        """The factor of a term; 0 where it does not occur."""
+        """Return the factor of a term; 0 where the term does not occur."""
         return next((factor for known, factor in self.terms if known is term), 0)
 
     def expr(self) -> Expr:
-        """As an expression: terms in order, the constant last."""
+        """Return the sum as an expression: the terms in order, then the constant."""
         total: Expr | None = None
         for term, factor in self.terms:
             part = term if factor == 1 else term * factor
@@ -42,7 +43,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class Cut:
-    """An axis that must become two, the inner one of ``inner`` values, before an index can be divided."""
+    """An axis to split, with ``inner`` values for the inner axis, before an index can be divided."""
 
     axis: Expr
     inner: int
@@ -50,7 +51,7 @@ class Cut:
 
 @lru_cache(maxsize=1 << 15)
 def affine(root: Expr) -> Affine:
-    """An index as a sum of terms; products of two terms, quotients and loads are terms of their own."""
+    """Return an index as an affine sum; products of two terms, quotients and loads are terms themselves."""
     done: dict[Expr, Affine] = {}
     stack = [root]
     while stack:
@@ -65,7 +66,7 @@ def affine(root: Expr) -> Affine:
 
 
 _SUMS = ("add", "sub", "mul", "neg")
-"""Functions whose arguments are looked into."""
+"""Functions that are expanded into sums of terms."""
 
 
 def _combined(node: Expr, done: Mapping[Expr, Affine]) -> Affine:
@@ -86,7 +87,7 @@ def _combined(node: Expr, done: Mapping[Expr, Affine]) -> Affine:
 
 
 def total(a: Affine, b: Affine, sign: int = 1) -> Affine:
-    """``a + sign * b``."""
+    """Return ``a + sign * b``."""
     factors = dict(a.terms)
     for term, factor in b.terms:
         factors[term] = factors.get(term, 0) + sign * factor
@@ -94,14 +95,14 @@ def total(a: Affine, b: Affine, sign: int = 1) -> Affine:
 
 
 def scaled(a: Affine, factor: int) -> Affine:
-    """``factor * a``."""
+    """Return ``factor * a``."""
     if factor == 0:
         return Affine((), 0)
     return Affine(tuple((term, old * factor) for term, old in a.terms), a.constant * factor)
 
 
 def bounds(a: Affine, sizes: Sizes) -> tuple[int, int] | None:
-    """The least and the largest value, ``None`` where a term's range is not known."""
+    """Return the least and the largest value; ``None`` where the range of a term is unknown."""
     low = high = a.constant
     for term, factor in a.terms:
         size = sizes.get(term)
@@ -113,7 +114,7 @@ def bounds(a: Affine, sizes: Sizes) -> tuple[int, int] | None:
 
 
 def divide(a: Affine, stride: int, sizes: Sizes) -> tuple[Affine, Affine] | Cut | None:
-    """Quotient and remainder by ``stride``; an axis to cut first; or ``None`` where neither helps."""
+    """Return quotient and remainder by ``stride``; or a ``Cut`` to do first; or ``None`` where neither is possible."""
     whole = [(term, factor // stride) for term, factor in a.terms if factor % stride == 0]
     rest = [(term, factor) for term, factor in a.terms if factor % stride]
     left = Affine(tuple(rest), a.constant % stride)
@@ -131,7 +132,7 @@ def divide(a: Affine, stride: int, sizes: Sizes) -> tuple[Affine, Affine] | Cut 
 
 
 def digits(a: Affine, strides: tuple[int, ...], sizes: Sizes) -> list[Affine] | Cut | None:
-    """The position in each of the dimensions with these strides (falling), of the element that ``a`` names."""
+    """Return the position of the element at index ``a`` in each dimension, for descending strides."""
     found: list[Affine] = []
     for at, stride in enumerate(strides):
         if stride == 1 and at == len(strides) - 1:

@@ -1,7 +1,7 @@
-"""Rewrites of a kernel's parts: axes renamed, cut and replaced, loads replaced by what they would read.
+"""Rewrites of a kernel's parts: rename, split and replace axes, and replace loads by expressions.
 
-The fuser works on parts whose axes and results have names of their own (``fresh``), so that the expressions of two
-parts can be put together; ``numbered`` gives the names back that equal kernels share.
+The fuser works on parts whose axes and reduction results have unique names (``fresh``), so that the expressions of two
+parts can be combined. ``numbered`` renames them by position, so that equal kernels compare equal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _numbers = count()
 
 
 def changed(part: Part, change: Callable[[Expr], Expr]) -> Part:
-    """A part with every expression changed; axes stay."""
+    """Return a part with a function applied to every expression, except the sizes of axes."""
     return replace(
         part,
         stores=tuple(replace(s, index=change(s.index), value=change(s.value)) for s in part.stores),
@@ -31,13 +31,13 @@ def changed(part: Part, change: Callable[[Expr], Expr]) -> Part:
 
 
 def replaced(part: Part, replacements: Mapping[Expr, Expr]) -> Part:
-    """A part with nodes replaced in all expressions, indices brought to their plain form."""
+    """Return a part with nodes replaced in all expressions, which are then simplified."""
     substitution = Substitution(replacements)
     return changed(part, lambda root: simplify(substitution(root)))
 
 
 def fresh(part: Part) -> Part:
-    """The same part with axes and results that no other part has."""
+    """Return a part with unique names of axes and reduction results."""
     names: dict[Expr, Expr] = {}
 
     def named(axes: tuple[Axis, ...], prefix: str) -> tuple[Axis, ...]:
@@ -58,7 +58,7 @@ def fresh(part: Part) -> Part:
 
 
 def numbered(parts: Sequence[Part]) -> tuple[Part, ...]:
-    """The parts with axes and results named by their places, so that equal kernels are equal."""
+    """Return parts with axes and reduction results named by position, so that equal kernels compare equal."""
     made = []
     for number, part in enumerate(parts):
         names: dict[Expr, Expr] = {}
@@ -83,27 +83,27 @@ def numbered(parts: Sequence[Part]) -> tuple[Part, ...]:
 
 
 def size(axis: Axis) -> int:
-    """How many values an axis takes; all sizes are constants here."""
+    """Return the size of an axis, which is a constant in lowered kernels."""
     return int(axis.size.data)
 
 
 def sizes(part: Part) -> dict[Expr, int]:
-    """The sizes of all axes by their variables."""
+    """Return the sizes of all axes by their variables."""
     return {axis.variable: size(axis) for axis in (*part.axes, *part.reduce_axes)}
 
 
 def points(part: Part) -> int:
-    """At how many points a part stores."""
+    """Return the number of points of a part's index space, without reduction axes."""
     return math.prod(size(axis) for axis in part.axes)
 
 
 def folded(part: Part) -> int:
-    """Over how many points it folds at each."""
+    """Return the number of elements that a part reduces at each point."""
     return math.prod(size(axis) for axis in part.reduce_axes)
 
 
 def plain(part: Part) -> Part:
-    """A part whose load and store indices are sums in the order of its axes."""
+    """Return a part in plain form: its indices are affine sums with terms in the order of its axes."""
     if part.is_plain:
         return part
     order = tuple(axis.variable for axis in (*part.axes, *part.reduce_axes))
@@ -120,14 +120,14 @@ def plain(part: Part) -> Part:
 
 
 def known_plain(part: Part) -> Part:
-    """The part, noted as one whose indices are in plain form."""
+    """Mark a part as being in plain form, and return it."""
     part.__dict__["is_plain"] = True
     return part
 
 
 @lru_cache(maxsize=1 << 14)
 def _ordered(root: Expr, axes: tuple[Expr, ...]) -> Expr:
-    """An index as a sum whose terms are in the order of the axes, others first."""
+    """Return an index with its terms in the order of the axes, behind all other terms."""
     order = {axis: at for at, axis in enumerate(axes)}
     found = affine(root)
     terms = sorted(found.terms, key=lambda pair: order.get(pair[0], -1))
@@ -135,7 +135,7 @@ def _ordered(root: Expr, axes: tuple[Expr, ...]) -> Expr:
 
 
 def cut(part: Part, where: Cut) -> Part:
-    """A part with one axis as two, the inner one of ``where.inner`` values."""
+    """Return a part with an axis split in two, of which the inner axis has ``where.inner`` values."""
     names: dict[Expr, Expr] = {}
 
     def split(axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
@@ -155,32 +155,32 @@ def cut(part: Part, where: Cut) -> Part:
 
 
 def loads(part: Part, buffer: str) -> list[Expr]:
-    """The load nodes of a part from one buffer, each once."""
+    """Return the distinct load nodes of a part from a buffer."""
     return part.loads.get(buffer, [])
 
 
 def loaded(part: Part) -> set[str]:
-    """The buffers that a part reads."""
+    """Return the buffers that a part reads."""
     return set(part.loads)
 
 
 def uses(parts: Sequence[Part], node: Expr) -> bool:
-    """Whether a node occurs in the parts' expressions."""
+    """Return whether a node occurs in the expressions of parts."""
     return any(
         root.leaves & node.leaves and node in part.nodes for part in parts for root in part.expressions
     )
 
 
 def stored(part: Part) -> set[str]:
-    """The buffers that a part writes."""
+    """Return the buffers that a part writes."""
     return {store.buffer for store in part.stores}
 
 
 def with_stores(part: Part, stores: Sequence[Store]) -> Part:
-    """A part that stores this too."""
+    """Return a part with further stores."""
     return replace(part, stores=(*part.stores, *stores))
 
 
 def with_reductions(part: Part, reductions: Sequence[Reduction], checks: Sequence[Check] = ()) -> Part:
-    """A part that folds this too, after what it folds already."""
+    """Return a part with further reductions and checks, behind its own."""
     return replace(part, reductions=(*part.reductions, *reductions), checks=(*part.checks, *checks))

@@ -1,4 +1,4 @@
-"""Kernels with numbers in place of parameters, and with their buffers named by the values that they hold."""
+"""Replace the parameters of kernels by constants, and rename their buffers to the names of values."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ from weft.kernels import Axis, Buffer, Check, Kernel, Part, Reduction, Store
 from weft.target import Parameter
 
 ROUND = variable("round", INDEX)
-"""The parameter of kernels in loops: which step it is."""
+"""The parameter of kernels in loops: the number of the step."""
 
 
 def with_constants(
     kernel: Kernel, names: Sequence[str], numbers: Sequence[int | float], strides: Sequence[int],
     before: Mapping[str, str],
 ) -> Kernel:  # fmt: skip
-    """A kernel with its parameters replaced by numbers and its buffers renamed; ``before`` it loads by other names.
+    """Return a kernel with its parameters replaced by numbers, and its buffers renamed.
 
-    ``strides`` are how much each number grows from step to step of a loop: then the step is a parameter.
+    Args:
+        kernel: the kernel.
+        names: the new name of each buffer.
+        numbers: the value of each parameter.
+        strides: the increment of each number for each step of a loop; where one is not 0, the kernel has the parameter
+            ``round``.
+        before: for new names that overwrite the memory of another value, that value's name, which loads read.
     """
     fixed: dict[Expr, Expr] = {}
     for parameter, number, stride in zip(kernel.parameters, numbers, strides, strict=True):
@@ -42,12 +48,12 @@ def with_constants(
 
 
 def rename_loads(root: Expr, names: Mapping[str, str]) -> Expr:
-    """The expression with its loads taken from other buffers."""
+    """Return an expression with its loads renamed to other buffers."""
     return loads_renamed(names)(root)
 
 
 def loads_renamed(names: Mapping[str, str]) -> Callable[[Expr], Expr]:
-    """A rewrite that takes loads from other buffers; it goes on knowing what it made of each node."""
+    """Return a function that renames the buffers of loads; it caches the result of each node."""
     wanted = 0
     for old in names:
         wanted |= leaf(old)
@@ -61,7 +67,7 @@ def loads_renamed(names: Mapping[str, str]) -> Callable[[Expr], Expr]:
 
 
 def mapped(kernel: Kernel, change: Any, names: dict[str, str]) -> Kernel:
-    """A kernel with every expression changed, and buffers renamed."""
+    """Return a kernel with a function applied to every expression, and with buffers renamed."""
     return replace(
         kernel,
         buffers=tuple(replace(buffer, name=names.get(buffer.name, buffer.name)) for buffer in kernel.buffers),
@@ -70,7 +76,7 @@ def mapped(kernel: Kernel, change: Any, names: dict[str, str]) -> Kernel:
 
 
 def mapped_part(part: Part, change: Any, names: dict[str, str] | None = None) -> Part:
-    """A part with every expression changed."""
+    """Return a part with a function applied to every expression, and with buffers renamed."""
     names = names or {}
     return Part(
         tuple(Axis(axis.variable, change(axis.size)) for axis in part.axes),

@@ -1,7 +1,8 @@
-"""``patterns``: groups of nodes that an op with a kernel of its own computes become that op.
+"""``patterns``: replace groups of nodes by a single op with a kernel of its own.
 
-Each file is one idea with its rules by the op of the last node. Results agree to rounding: sums are taken in another
-order, or a quotient is a product with an inverse. A group is replaced only where nothing else reads what is inside.
+Each file has the rules of one pattern, by the op of the pattern's last node. Results agree up to rounding: sums may be
+taken in another order, and a quotient may become a product with an inverse. A group is replaced only where no other
+node reads its intermediate values.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ for _family in FAMILIES:
 
 
 def patterns(graph: Graph) -> Graph:
-    """The graph with known groups of nodes as single ops.
+    """Return the graph with known groups of nodes replaced by single ops.
 
     >>> import weft as wf
     >>> def softmax(x):

@@ -1,8 +1,8 @@
-"""Softmax of a product of queries and keys, by values, becomes ``attention``: no weights are held.
+"""Recognise attention: ``softmax(queries @ keys) @ values`` becomes ``attention``, which stores no weights.
 
-Scores may be scaled, by a number, before or after the product, and masked, by an addition or by -inf in a ``where``.
-Where other nodes read the weights, a gradient's say, they are kept. A row that sees no key is 0, as in
-``scaled_dot_product_attention``, where the form written out has NaN.
+Scores may be scaled by a number before or after the product, and masked by an addition or by -inf in a ``where``. The
+pattern does not apply where other nodes, such as those of a gradient, read the weights. A row that attends to no key is
+0, as in ``scaled_dot_product_attention``, and NaN in the written-out form.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from weft.ops.attention.ops import suits
 
 @dataclass(frozen=True)
 class _Scores:
-    """What scores are made of: ``keys`` as they stand in the product, (..., size, length)."""
+    """The operands of the scores; ``keys`` has the shape (..., size, length) of the product's operand."""
 
     queries: Var
     keys: Var
     scale: float
     mask: Var | None = None
     hides: bool = False
-    """Whether the mask says what is not seen."""
+    """Whether a boolean mask is True for keys that are hidden."""
 
 
 def attention(node: Node, graph: Rewriting) -> Var | None:
-    """The product of weights that only it reads and values."""
+    """Rewrite the product of softmax weights and values."""
     weights, values = node.inputs
     made = _alone(weights, "softmax", graph)
     if made is None or not isinstance(values, Var):
@@ -44,7 +44,7 @@ def attention(node: Node, graph: Rewriting) -> Var | None:
 
 
 def _alone(value: Atom, op: str, graph: Rewriting) -> Node | None:
-    """The node of an op that makes a value which nothing else reads."""
+    """Return the node of an op that computes a value with a single reader; else ``None``."""
     node = graph.maker(value, op)
     return node if node is not None and len(graph.readers(node.outputs[0])) == 1 else None
 
@@ -55,7 +55,7 @@ def _number(atom: Atom, graph: Rewriting) -> float | None:
 
 
 def _masked(value: Atom, graph: Rewriting) -> _Scores | None:
-    """Scores with a mask, or plain ones."""
+    """Return scores with or without a mask; ``None`` where the value does not match."""
     where, add = _alone(value, "where", graph), _alone(value, "add", graph)
     if where is not None:
         seen, *sides = where.inputs
@@ -79,7 +79,7 @@ def _with_mask(found: _Scores | None, mask: Var, hides: bool) -> _Scores | None:
 
 
 def _scaled(operand: Atom, graph: Rewriting) -> _Scores | None:
-    """A product, by a number."""
+    """Return the scores of a product that may be scaled by a number."""
     scale = 1.0
     value, factor = _factor(operand, graph)
     product = _alone(value, "matmul", graph)
@@ -98,7 +98,7 @@ def _scaled(operand: Atom, graph: Rewriting) -> _Scores | None:
 
 
 def _factor(product: Atom, graph: Rewriting) -> tuple[Atom, float]:
-    """A value and the number that it is multiplied by."""
+    """Return a value without its factor, and the factor."""
     for op in ("mul", "div"):
         node = _alone(product, op, graph)
         if node is None:
@@ -112,7 +112,7 @@ def _factor(product: Atom, graph: Rewriting) -> tuple[Atom, float]:
 
 
 def _emitted(node: Node, found: _Scores, values: Var, graph: Rewriting) -> Var | None:
-    """The op, between views: it takes (batch, length, heads, size)."""
+    """Emit ``attention`` on operands that are permuted to (batch, length, heads, size)."""
     rank = len(values.type.shape)
     keys = graph.emit(node, "permute", found.keys, order=(*range(rank - 2), rank - 1, rank - 2))
     given = (found.queries, keys, values)
@@ -143,7 +143,7 @@ def _rows(node: Node, value: Var, whole: tuple[int, ...], graph: Rewriting) -> V
 
 
 def _mask(node: Node, found: _Scores, shape: tuple[int, ...], graph: Rewriting) -> Var | None:
-    """The mask against (batch, heads, length, keys)."""
+    """Return the mask in a shape that broadcasts to (batch, heads, length, keys); ``None`` where it does not fit."""
     mask = found.mask
     assert mask is not None
     aligned = (1,) * (len(shape) - len(mask.type.shape)) + mask.type.shape

@@ -1,6 +1,6 @@
-"""``nll`` of ``log_softmax`` becomes ``cross_entropy``, and their gradients its gradient.
+"""Recognise cross entropy: ``nll`` of ``log_softmax`` becomes ``cross_entropy``, and likewise for the gradients.
 
-Log-probabilities that only these read are then never written.
+The log-probabilities are then never stored. The pattern applies where only the loss and its gradient read them.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from weft.ops import lookup
 
 
 def _scores(value: object, graph: Rewriting) -> Node | None:
-    """The ``log_softmax`` along classes that makes a value."""
+    """Return the ``log_softmax`` along the class dimension that computes a value; else ``None``."""
     node = graph.maker(value, "log_softmax") if isinstance(value, Var) else None
     return node if node is not None and dict(node.attributes)["dim"] == 1 else None
 
 
 def forward(node: Node, graph: Rewriting) -> Var | None:
-    """The loss; what its gradient needs is noted."""
+    """Rewrite the loss, and note the saved tensors for the rule of its gradient."""
     inner, target = _scores(node.inputs[0], graph), node.inputs[1]
     if inner is None or len(inner.outputs[0].type.shape) < 2:
         return None
@@ -35,7 +35,7 @@ def forward(node: Node, graph: Rewriting) -> Var | None:
 
 
 def _only_here(logs: Var, node: Node, target: object, ignored: int, graph: Rewriting) -> bool:
-    """Whether only this loss and its own gradient read the log-probabilities."""
+    """Return whether only this loss and its gradient read the log-probabilities."""
     for reader in graph.readers(logs):
         if reader == node.outputs[0].id:
             continue
@@ -51,7 +51,7 @@ def _only_here(logs: Var, node: Node, target: object, ignored: int, graph: Rewri
 
 
 def backward(node: Node, graph: Rewriting) -> Var | None:
-    """The gradient with respect to the scores, where the loss was replaced."""
+    """Rewrite the gradient with respect to the scores, where the loss was rewritten."""
     logs, placed = node.inputs[1], graph.maker(node.inputs[0], "nll_backward")
     noted = graph.notes.get(("losses", logs.id)) if isinstance(logs, Var) else None
     if noted is None or placed is None:

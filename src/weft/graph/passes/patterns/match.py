@@ -1,8 +1,8 @@
-"""Matching: forms say what the nodes that make a value look like, with names for what they find.
+"""Pattern matching on the nodes that compute a value.
 
-A form is ``Op("add", "x", "#eps")``: a node of an op over forms. A string names a value, the same one wherever it
-stands; ``"#eps"`` names a number; a number is itself; a tuple of forms is any one of them. Operands of commutative
-ops match in either order.
+A form such as ``Op("add", "x", "#eps")`` matches a node of an op whose operands match forms. A string binds a value,
+and matches only the same value at its other occurrences; ``"#eps"`` binds a number; a number matches itself; a tuple
+matches any one of its forms. The operands of commutative ops match in either order.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from weft.graph.passes.rewrite import Rewriting
 from weft.ops.reduce.reduction import reduced_shape
 
 Found = dict[str, Any]
-"""What names stand for: values, numbers, and the nodes of named forms."""
+"""The bindings of a match: values, numbers, and the nodes of named forms."""
 
 COMMUTATIVE = frozenset({"add", "mul"})
 
 
 @dataclass(frozen=True)
 class Op:
-    """A node of an op. ``name`` stands for the node; ``output``: which of its outputs is the value."""
+    """The form of a node; ``name`` binds the node, ``output`` is the number of the output that is the value."""
 
     op: str
     operands: tuple[Form, ...]
@@ -35,18 +35,18 @@ Form = Op | str | float | tuple["Form", ...]
 
 
 def op(name: str, *operands: Form, called: str = "", output: int = 0) -> Op:
-    """A form of one node."""
+    """Return the form of a node."""
     return Op(name, operands, called, output)
 
 
 def fold(name: str, operand: Form, called: str, output: int = 0) -> Form:
-    """A reduction that keeps its dimensions, by itself or by a reshape afterwards."""
+    """Return the form of a reduction that keeps its dimensions, by ``keepdim`` or by a reshape."""
     plain = op(name, operand, called=called, output=output)
     return plain, op("reshape", plain, called=f"{called} kept")
 
 
 def match(form: Op, node: Node, graph: Rewriting) -> Iterator[Found]:
-    """Every way in which a node is the root of a form."""
+    """Yield the bindings of every match of a form at a node, where no other node reads intermediate values."""
     for found in _node(form, node, graph, {"": ()}):
         inner = found.pop("")
         known = {inner_node.outputs[0].id for inner_node in inner}
@@ -97,7 +97,7 @@ def _value(form: Form, value: Atom, graph: Rewriting, found: Found) -> Iterator[
 
 
 def kept_dims(found: Found, name: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """The dimensions of a ``fold`` of a value of this shape; ``None`` where its result lies across others."""
+    """Return the dimensions of a matched ``fold`` of a value; ``None`` where its result does not keep dimensions."""
     attributes = dict(found[name].attributes)
     dims: tuple[int, ...] = attributes["dims"] if "dims" in attributes else (attributes["dim"],)
     last: Node = found[f"{name} kept" if f"{name} kept" in found else name]

@@ -1,4 +1,4 @@
-"""Layer norm and RMS norm written out become ``norm``, with scale and shift where these follow."""
+"""Recognise written-out layer norm and RMS norm: they become ``norm``, with a following scale and shift as operands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _mean_square(value: Form) -> Form:
 
 
 def _scaled(value: Form, variance: Form) -> tuple[Op, ...]:
-    """A value by the root of its variance and an epsilon, in the ways of writing it."""
+    """Return the forms of a value divided by the root of its variance plus an epsilon."""
     root = (op("add", variance, "#eps"),)
     deviation = op("sqrt", root)
     inverses = (op("rsqrt", root), op("reciprocal", deviation), op("div", 1.0, deviation))
@@ -30,11 +30,11 @@ FORMS: tuple[tuple[bool, Op], ...] = (
     *((True, form) for form in _scaled(_CENTRED, (_mean_square(_CENTRED), _VARIANCE))),
     *((False, form) for form in _scaled("x", _mean_square("x"))),
 )
-"""Whether the mean is taken off, and the form; the larger first."""
+"""Pairs of whether the mean is subtracted, and the form; larger forms first."""
 
 
 def _fits(found: Found, center: bool) -> tuple[int, ...] | None:
-    """The dimensions of all folds, where they are the same."""
+    """Return the common dimensions of all reductions of a match; ``None`` where they differ."""
     shape = found["x"].type.shape
     dims = kept_dims(found, "variance", shape)
     options = dict(found["variance"].attributes)
@@ -68,7 +68,7 @@ def _norm(node: Node, graph: Rewriting, inputs: tuple[Var, ...], options: dict[s
 
 
 def _parameter(count: int) -> Rule:
-    """A factor, or a term behind a factor, goes into the norm where it broadcasts against the input."""
+    """Return a rule that makes a factor, or a term behind a factor, an operand of the norm."""
 
     def rule(node: Node, graph: Rewriting) -> Var | None:
         for at, other in ((0, 1), (1, 0)):

@@ -1,7 +1,8 @@
-"""Gradients of slices, each placed into zeros of the whole and added up, become one ``cat`` of the pieces.
+"""Recognise sums of slice gradients: slices that are written into zeros and added up become one ``cat``.
 
-So a tensor that is split into q, k and v, or read step by step, has a gradient that is written once. Where every
-piece was added to zeros, so is the ``cat``: this turns -0 into +0, and costs nothing once fused.
+So the gradient of a tensor that is split into q, k and v, or read step by step, is written once. The written-out form
+adds every slice to zeros, which turns -0 into +0; the ``cat`` is therefore followed by an addition of 0, which is
+fused.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from weft.graph.passes.rewrite import Rewriting, Rule
 
 @dataclass(frozen=True)
 class _Piece:
-    """A value at ``start`` to ``stop`` of dimension ``dim`` of zeros."""
+    """A value that is written to the slice ``start:stop`` of dimension ``dim`` of zeros."""
 
     value: Var
     dim: int
@@ -37,7 +38,7 @@ def _piece(node: Node, graph: Rewriting) -> _Piece | None:
 
 
 def _pieces(total: Atom, graph: Rewriting) -> list[_Piece] | None:
-    """The pieces that a value is the sum of, where nothing else reads it or any part of the sum."""
+    """Return the pieces whose sum is a value; ``None`` where another node reads the value or a partial sum."""
     found: list[_Piece] = []
     left = [total]
     while left:
@@ -56,7 +57,7 @@ def _pieces(total: Atom, graph: Rewriting) -> list[_Piece] | None:
 
 
 def joined(node: Node, graph: Rewriting) -> Var | None:
-    """A sum of pieces that lie side by side."""
+    """Rewrite a sum of adjacent pieces."""
     type_ = node.outputs[0].type
     if any(not isinstance(source, Var) or source.type != type_ for source in node.inputs):
         return None
@@ -85,7 +86,7 @@ def joined(node: Node, graph: Rewriting) -> Var | None:
 
 
 def _parts(value: Var, dim: int, graph: Rewriting) -> tuple[Atom, ...]:
-    """What a piece that was joined before consists of."""
+    """Return the operands of a piece that is a ``cat`` of an earlier rewrite; else the piece itself."""
     node = graph.maker(value, "add")
     if node is not None and not isinstance(node.inputs[1], Var) and str(node.inputs[1]) == "0.0":
         inner = graph.maker(node.inputs[0], "cat")

@@ -1,4 +1,4 @@
-"""The transpose of a product is the product of the transposes: gradients of weights come out as the weights lie."""
+"""The transpose of a product becomes a product of transposes, so that gradients have the layout of their weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from weft.graph.passes.rewrite import Rewriting, Rule
 
 
 def transposed_product(node: Node, graph: Rewriting) -> Var | None:
-    """``(a b)^T`` is ``b^T a^T``, where nothing else reads ``a b``."""
+    """Rewrite ``(a b)^T`` as ``b^T a^T``, where ``a b`` has no other reader."""
     inner = graph.maker(node.inputs[0], "matmul")
     if inner is None or len(graph.readers(inner.outputs[0])) != 1:
         return None

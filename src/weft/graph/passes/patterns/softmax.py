@@ -1,6 +1,6 @@
-"""Softmax and its logarithm written out become the ops.
+"""Recognise written-out softmax and log-softmax.
 
-Only where the largest element is taken off first: without that they overflow where the ops do not.
+The pattern applies only where the maximum is subtracted first: other forms overflow for inputs that the ops accept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FORMS: tuple[tuple[str, Op, tuple[str, ...]], ...] = (
     ("log_softmax", op("sub", _SHIFTED, op("log", _TOTAL)), ("largest", "total")),
     ("log_softmax", op("sub", "x", fold("logsumexp", "x", "total")), ("total",)),
 )
-"""The op, its form, and the folds in it, which must be over one and the same dimension."""
+"""Tuples of an op, its form, and the names of the reductions in it, which must be over the same dimension."""
 
 
 def _rule(name: str, form: Op, folds: tuple[str, ...]) -> Rule:

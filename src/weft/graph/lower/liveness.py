@@ -1,4 +1,4 @@
-"""Which use of a graph's value is its last, and which ops update a state: there memory may be taken over."""
+"""Liveness of graph values: the last use of each value, and the ops that update a state and may work in place."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from weft.graph.ir import Graph, Node, Var
 from weft.ops import lookup
 
 
-class Lives:
-    """Which use of a value is its last, counting the views of it."""
+class Liveness:
+    """The last use of each value of a graph, including uses of its views, and the updates of states."""
 
     def __init__(self, graph: Graph) -> None:
         self.root: dict[int, int] = {}
@@ -23,7 +23,9 @@ class Lives:
                     self.root[out.id] = self._root(node.inputs[0])
                 else:
                     self.made.add(out.id)
-        self.kept: dict[int, int] = {}  # root of a final: how many states and outputs want it
+        self.kept: dict[
+            int, int
+        ] = {}  # by the id of a view's base: how many outputs and final states hold it
         for output in (*graph.outputs, *(state.final for state in graph.states if state.changed)):
             if isinstance(output, Var):
                 self.kept[self._root(output)] = self.kept.get(self._root(output), 0) + 1
@@ -34,14 +36,14 @@ class Lives:
             self.olds.setdefault(new, []).append(old)
 
     def is_made(self, var: Var) -> bool:
-        """Whether a node computes a value, or what it is a view of."""
+        """Return whether a node computes a value, or the base of which it is a view."""
         return self._root(var) in self.made
 
     def _root(self, var: Var) -> int:
         return self.root.get(var.id, var.id)
 
     def _updates(self, graph: Graph) -> set[tuple[int, int]]:
-        """(old, new) pairs that lead from the start of a state to its end, each new value from the one before."""
+        """Return the pairs (old, new) of ids in the chain of updates from a state's initial to its final value."""
         makers = {out.id: (node, at) for node in graph.nodes for at, out in enumerate(node.outputs)}
         found = set()
         for state in graph.states:
@@ -62,7 +64,7 @@ class Lives:
         return found
 
     def _origin(self, node: Node, number: int, now: Var, initial: Var) -> Var | None:
-        """The operand that an update's output replaces: the one that the op overwrites, or the state itself."""
+        """Return the operand that an update's output replaces: the operand the op overwrites, or the state itself."""
         op = lookup(node.op)
         if node.op == "cond":
             return _passed(node, number)
@@ -74,7 +76,7 @@ class Lives:
         return initial if initial.id in self._read_at(node) else None
 
     def _read_at(self, node: Node) -> dict[int, list[int]]:
-        """For each variable that a node reads its places among the operands."""
+        """Return for each variable that a node reads its positions among the operands."""
         found = self._places.get(id(node))
         if found is None:
             found = self._places[id(node)] = {}
@@ -84,26 +86,26 @@ class Lives:
         return found
 
     def updated(self, node: Node, new: Var) -> list[int]:
-        """The operands of a node that ``new`` is the next value of, in the life of a state."""
+        """Return the positions of the operands whose state's next value is ``new``."""
         places = self._read_at(node)
         return sorted(place for old in self.olds.get(new.id, ()) for place in places.get(old, ()))
 
     def updates_state(self, at: int, old: Var, new: Var) -> bool:
-        """Whether node ``at`` makes a state's next value of the one before, and may write it over that."""
+        """Return whether node ``at`` computes a state's next value from the previous value, and may do so in place."""
         return (old.id, new.id) in self.updates and self.ends(at, old, new, True)
 
     def ends(self, at: int, old: Var, new: Var, partial: bool) -> bool:
-        """Whether node ``at`` may write ``new`` over ``old``."""
+        """Return whether node ``at`` may overwrite ``old`` by ``new``."""
         if old.id in self.root or self.last[old.id] != at:
-            return False  # a view, or read later
+            return False  # ``old`` is a view, or is read later
         if (old.id, new.id) in self.updates:
             return self.kept.get(old.id, 0) == 0
-        # elsewhere only where it saves a copy: what is fused needs no memory at all, and the plan overlays the rest
+        # other values only where it saves a copy: fused values have no memory, and the plan overlays the others
         return partial and old.id in self.made and old.id not in self.kept
 
 
 def _passed(node: Node, number: int) -> Var | None:
-    """The operand that one of the branches gives back as it was."""
+    """Return the operand that one of the branches returns unchanged; ``None`` where there is none."""
     for _, body in node.attributes:
         for var, operand in zip(body.inputs, node.inputs[1:], strict=True):
             if var == body.outputs[number] and isinstance(operand, Var):

@@ -8,7 +8,7 @@ from typing import Any
 import weft as wf
 from weft.compiler import trace
 from weft.graph import Graph, Node, Var
-from weft.graph.lower.lives import Lives
+from weft.graph.lower.liveness import Liveness
 
 
 def node(graph: Graph, op: str) -> tuple[int, Node]:
@@ -22,7 +22,7 @@ def may_take_over(function: Callable[[Any], Any], op: str) -> bool:
     at, found = node(graph, op)
     (old, new) = found.inputs[0], found.outputs[0]
     assert isinstance(old, Var)
-    return Lives(graph).ends(at, old, new, partial=True)
+    return Liveness(graph).ends(at, old, new, partial=True)
 
 
 ROWS = [1, 0, 3, 2]
@@ -73,11 +73,11 @@ def test_a_chain_of_updates_of_a_state() -> None:
         state.index_fill_(0, index, 1.0)
 
     graph = trace(twice, wf.ones(4, 4)).graph
-    lives = Lives(graph)
+    liveness = Liveness(graph)
     for op in ("add", "index_put"):
         at, found = node(graph, op)
         assert isinstance(found.inputs[0], Var)
-        assert lives.updates_state(at, found.inputs[0], found.outputs[0])
+        assert liveness.updates_state(at, found.inputs[0], found.outputs[0])
 
 
 def test_a_state_whose_old_value_is_a_result_is_not_updated_in_place() -> None:
@@ -92,7 +92,7 @@ def test_a_state_whose_old_value_is_a_result_is_not_updated_in_place() -> None:
     graph = trace(kept, wf.ones(4, 4)).graph
     at, found = node(graph, "index_put")
     assert isinstance(found.inputs[0], Var)
-    assert Lives(graph).updates_state(at, found.inputs[0], found.outputs[0])  # its readers come before
+    assert Liveness(graph).updates_state(at, found.inputs[0], found.outputs[0])  # its readers come before
 
     def swapped(x: Any) -> Any:
         new = state.index_fill(0, index, 1.0)
@@ -103,6 +103,6 @@ def test_a_state_whose_old_value_is_a_result_is_not_updated_in_place() -> None:
     graph = trace(swapped, wf.ones(4, 4)).graph
     at, found = node(graph, "index_put")
     assert isinstance(found.inputs[0], Var)
-    assert not Lives(graph).updates_state(
+    assert not Liveness(graph).updates_state(
         at, found.inputs[0], found.outputs[0]
     )  # the old value is read afterwards
