@@ -476,11 +476,11 @@ def test_explain_shows_both_branches(capsys) -> None:
 X = (3,)
 WRONG: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     "shapes": (lambda x: cond(x.sum() > 0, lambda x: x, lambda x: x[:2], (x,)), ShapeError,
-               r"cond: the result of false_fn is float32\[2\], expected float32\[3\], as true_fn gives; .*\(at test_cond"),
+               r"cond: the result of false_fn is float32\[2\], expected float32\[3\], as true_fn returns; .*\(at test_cond"),
     "dtypes": (lambda x: cond(x.sum() > 0, lambda x: x, lambda x: x > 0, (x,)), ShapeError,
-               r"cond: the result of false_fn is bool\[3\], expected float32\[3\], as true_fn gives"),
+               r"cond: the result of false_fn is bool\[3\], expected float32\[3\], as true_fn returns"),
     "trees": (lambda x: cond(x.sum() > 0, lambda x: {"a": x}, lambda x: {"a": x, "b": x}, (x,)), ShapeError,
-              r"is a tree of 2 tensors \(result\['a'\], result\['b'\]\), expected one of 1 tensors \(result\['a'\]\)"),
+              r"is a tree of 2 tensors \(result\['a'\], result\['b'\]\), expected a tree of 1 tensors \(result\['a'\]\)"),
 }  # fmt: skip
 WRONG_ANYHOW: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
     "number": (lambda x: cond(1, lambda x: x, lambda x: x, (x,)), ArgumentTypeError,

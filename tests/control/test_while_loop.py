@@ -261,7 +261,7 @@ def test_there_is_no_gradient_and_the_error_says_what_has(device, mode: str) -> 
         return wf.autograd.grad(y.sum(), [x])
 
     with pytest.raises(
-        UnsupportedError, match=r"while_loop: its gradient is wanted.*use weft\.compiler\.scan with a length"
+        UnsupportedError, match=r"while_loop: a gradient is needed.*use weft\.compiler\.scan with a length"
     ):
         MODES[mode](run, [wf.ones(3, device=device.name)])
 
@@ -369,7 +369,7 @@ WRONG: dict[str, tuple[Callable[[Any, Any], Any], type[Exception], str]] = {
     "no tuple": (lambda n, x: while_loop(lambda n: n < 2, lambda n: n + 1, (n,)), ArgumentTypeError,
                  r"while_loop: the result of body_fn is a Tensor, expected a tuple of the 1 carried values"),
     "fewer": (lambda n, x: while_loop(lambda n, x: n < 2, lambda n, x: (n + 1,), (n, x)), ShapeError,
-              r"is a tree of 1 tensors \(result\[0\]\), expected one of 2 tensors \(result\[0\], result\[1\]\)"),
+              r"is a tree of 1 tensors \(result\[0\]\), expected a tree of 2 tensors \(result\[0\], result\[1\]\)"),
     "number": (lambda n, x: while_loop(lambda n: n < 2, lambda n: (n + 1,), (0,)), ArgumentError,
                "while_loop: a carried value is a int, expected a tensor"),
     "nothing": (lambda n, x: while_loop(lambda: n < 2, lambda: (), ()), ArgumentTypeError,

@@ -137,7 +137,7 @@ def test_a_function_gives_a_wgsl_kernel_its_gradient() -> None:
     assert x.grad.tolist() == [2, -4, 6]
     direct = square(x)
     with pytest.raises(
-        errors.GradError, match=r"square_kernel: a gradient is asked of a kernel in WGSL.*Function"
+        errors.GradError, match=r"square_kernel: a gradient is needed of a kernel in WGSL.*Function"
     ):
         direct.sum().backward()
     with wf.no_grad():
@@ -210,7 +210,7 @@ DECLARATIONS: list[tuple[dict[str, Any], type, str]] = [
     ({"outputs": ["out: f32[n.real]"]}, errors.ExpressionError, r"'n.real' cannot stand in a size"),
     ({"outputs": ["out: f32[n +]"]}, errors.ExpressionError, r"size 'n \+' does not parse"),
     ({"outputs": ["out: f64[n]"]}, errors.ArgumentError, "out is float64, expected f32, f16, i32, u32 or i64"),
-    ({"outputs": ["main: f32[n]"]}, errors.ArgumentError, "a name is 'main', expected one that is not reserved"),
+    ({"outputs": ["main: f32[n]"]}, errors.ArgumentError, "a name is 'main', expected a name that is not reserved"),
     ({"workgroup_size": 0}, errors.ArgumentError, "workgroup_size is 0, expected one to three positive"),
     ({"workgroup_size": (1, 1, 1, 1)}, errors.ArgumentError, "workgroup_size is 4 values"),
     ({"workgroup_count": "ceil(k / 64)"}, errors.ArgumentError, "workgroup_count is 'k', which no input gives"),

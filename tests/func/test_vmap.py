@@ -133,7 +133,7 @@ def test_samples_are_not_written_into_one_tensor_for_all() -> None:
         lambda x: wf.zeros(2).mul_(x),
         lambda x: same[:1].add_(x[:1]),
     ):
-        with pytest.raises(UnsupportedError, match="one for all, expected one that has samples"):
+        with pytest.raises(UnsupportedError, match="the same for all, expected a tensor with samples"):
             vmap(write)(x)
     assert same.tolist() == [0.0, 0.0]
     assert x.tolist() == [[1.0, 1.0]] * 3
@@ -330,7 +330,7 @@ def test_mistakes() -> None:
         vmap(add, in_dims=((0, 0), 0))(x, x)
     with pytest.raises(ArgumentError, match="in_dims is 'rows'"):
         vmap(add, in_dims="rows")(x, x)
-    with pytest.raises(ArgumentError, match="at least one that is not None"):
+    with pytest.raises(ArgumentError, match="at least one dimension that is not None"):
         vmap(add, in_dims=None)(x, x)
     with pytest.raises(ShapeError, match="3 in argument 0, 4 in argument 1, expected one size for all"):
         vmap(add)(x, y)

@@ -199,7 +199,7 @@ def test_a_state_that_waits_for_a_gradient_is_an_error() -> None:
         return y.sum()
 
     graph, seeds, results = joint(run, tensor(3))
-    with pytest.raises(UnsupportedError, match="known only in the backward pass"):
+    with pytest.raises(UnsupportedError, match="depends on a gradient of the backward pass"):
         split(graph, seeds, results)
 
 

@@ -1,7 +1,7 @@
-"""Gradients of loops and branches: bodies that compute a body's gradient, traced with the tape.
+"""Gradients of ``scan`` and ``cond``: adjoint bodies, which are traced with the tape.
 
-The gradient of a ``scan`` is a scan in the other direction, that of a ``cond`` a cond on the same predicate, so
-gradients of any order are loops and branches as well. A gradient is given what it reads of the operands, and no more.
+The gradient of a ``scan`` is a scan in the other direction, and the gradient of a ``cond`` is a cond on the same
+predicate. So gradients of any order are loops and branches. An adjoint body takes only the operands that it reads.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from weft.ops.registry.spec import Gradient
 from weft.tensors.tensor import Tensor
 
 KNOWN = 256
-"""Bodies whose gradients are kept."""
+"""How many adjoint bodies are cached."""
 
 Part = tuple[str, int]
-"""What an input of an adjoint body is: of what kind, and the number of the operand or output of the body it is for."""
+"""An input of an adjoint body: its kind, and the number of the operand or output of the body that it belongs to."""
 
 
 def gradient(context: Gradient, *grads: Any) -> list[Any]:
-    """The loop backwards: it carries the gradients of the carried values, and sums those of what lies outside."""
+    """Return the gradients of a scan's operands: a backward scan over gradients of the carry and sums for constants."""
     options = context.attributes
     body, length, carries, sequences = (options[name] for name in ("body", "length", "carries", "sequences"))
     wanted = _wanted(context, carries)
@@ -63,7 +63,7 @@ def gradient(context: Gradient, *grads: Any) -> list[Any]:
 
 
 def cond_gradient(context: Gradient, *grads: Any) -> list[Any]:
-    """The gradients of the branch that was taken, by the same predicate."""
+    """Return the gradients of a cond's operands, by a cond on the same predicate."""
     options = context.attributes
     wanted = _wanted(context, 1)
     given = tuple(at for at, grad in enumerate(grads) if grad is not None)
@@ -79,7 +79,7 @@ def cond_gradient(context: Gradient, *grads: Any) -> list[Any]:
 
 
 def _wanted(context: Gradient, always: int) -> tuple[int, ...]:
-    """Operands that get a gradient: floats that need one, and of the first ``always`` all."""
+    """Return the operands that get a gradient: float operands that need one, and all of the first ``always``."""
     return tuple(
         at
         for at, (type_, needed) in enumerate(zip(context.types, context.needs, strict=True))
@@ -89,14 +89,14 @@ def _wanted(context: Gradient, always: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Adjoint:
-    """The body of a gradient; ``parts`` says what its inputs are, and ``read`` which of them it reads."""
+    """An adjoint body; ``parts`` describes its inputs, and ``read`` holds the inputs that it reads."""
 
     graph: Graph
     parts: tuple[Part, ...]
     read: frozenset[Part]
 
     def only(self, parts: Sequence[Part]) -> Graph:
-        """The graph with these inputs, which are all that it reads."""
+        """Return the graph with only these inputs, which must include all that it reads."""
         known = dict(zip(self.parts, self.graph.inputs, strict=True))
         return replace(self.graph, inputs=tuple(known[part] for part in parts))
 
@@ -105,7 +105,7 @@ _known: OrderedDict[Any, tuple[Graph, Adjoint]] = OrderedDict()
 
 
 def _known_scan_adjoint(body: Graph, *options: Any) -> Adjoint:
-    """As ``_scan_adjoint``, found by the body's identity: to hash a graph takes longer than many a loop."""
+    """Return ``_scan_adjoint``, cached by the body's identity, since hashing a graph may take longer than the loop."""
     key = (id(body), *options)
     known = _known.get(key)
     if known is None:
@@ -119,12 +119,12 @@ def _known_scan_adjoint(body: Graph, *options: Any) -> Adjoint:
 def _scan_adjoint(
     body: Graph, carries: int, sequences: int, wanted: tuple[int, ...], given: tuple[int, ...]
 ) -> Adjoint:
-    """The body of the loop backwards.
+    """Return the body of the backward loop of a scan.
 
-    It takes the gradients of the carried values after the step ("last"), and those of what lies outside so far
-    ("sum"); then, as sequences, what the step began with ("start"), its elements and the gradients of its results
-    ("along"); then what lies outside. It gives both kinds of gradients as they are before the step, and those of the
-    step's elements.
+    It carries the gradients of the carried values ("last") and the sums of gradients of constants ("sum"). Its
+    sequences are the carried values before each step ("start"), the elements ("element"), and the gradients of the
+    step's results ("along"). Its constants are those of the loop ("outside"). It returns the gradients of the carried
+    values before the step, the sums, and the gradients of the elements.
     """
     types = [var.type for var in body.inputs]
     carried = [
@@ -163,7 +163,7 @@ def _scan_adjoint(
 
 @lru_cache(maxsize=256)
 def _cond_adjoint(body: Graph, wanted: tuple[int, ...], given: tuple[int, ...]) -> Adjoint:
-    """The gradient of a branch: it takes its operands, which count from 1, and the gradients of its results."""
+    """Return the adjoint of a branch: it takes the operands, counted from 1, and the gradients of the results."""
     types = [var.type for var in body.inputs]
     parts: list[Part] = [("operand", at + 1) for at in range(len(types))]
     parts += [("along", at) for at in given]
@@ -180,15 +180,15 @@ def _cond_adjoint(body: Graph, wanted: tuple[int, ...], given: tuple[int, ...]) 
 
 
 def _traced(backward: Any, parts: list[Part], types: Sequence[TensorType], device: str) -> Adjoint:
-    """An adjoint without what it does not need."""
+    """Trace an adjoint body, and remove its dead code."""
 
     def function(*values: Tensor) -> list[Tensor]:
         made: list[Tensor] = backward(dict(zip(parts, values, strict=True)))
         return made
 
-    with no_grad():  # it takes the history of nothing; what it computes of its operands is recorded within
+    with no_grad():  # captured histories do not enter; the gradients inside enable recording themselves
         made = trace_bodies([(function, types)], device)
-    assert not made.outside and not made.effects, "a body reaches nothing but its inputs"
+    assert not made.outside and not made.effects, "an adjoint body depends only on its inputs"
     graph = dce(made.graphs[0])
     used = {source.id for node in graph.nodes for source in node.inputs if isinstance(source, Var)}
     used |= {output.id for output in graph.outputs if isinstance(output, Var)}
@@ -199,7 +199,7 @@ def _traced(backward: Any, parts: list[Part], types: Sequence[TensorType], devic
 def _gradients(
     body: Graph, inputs: Sequence[Tensor], wanted: Sequence[int], outputs: dict[int, Tensor]
 ) -> Sequence[Any]:
-    """The gradients of a body's inputs for those of its outputs; ``None`` where nothing depends on one."""
+    """Return the gradients of a body's inputs for gradients of its outputs; ``None`` for an input without influence."""
     body = _to_differentiate(body)
     with enable_grad():
         leaves = [source.detach() for source in inputs]
@@ -226,11 +226,11 @@ def _or_zeros(found: Any, like: Tensor) -> Tensor:
     return made
 
 
-# What each step began with.
+# The carried values at the start of each step.
 
 
 def _starts(context: Gradient, wanted: Sequence[int]) -> dict[int, Any]:
-    """What each step began with: the loop's last results, or else those of another run that gives them."""
+    """Return the carried values at the start of each step: results of the loop, or of a second run that stacks them."""
     if not wanted:
         return {}
     options = context.attributes
@@ -243,7 +243,7 @@ def _starts(context: Gradient, wanted: Sequence[int]) -> dict[int, Any]:
 
 
 def _to_differentiate(graph: Graph) -> Graph:
-    """The graph whose own loops give what their gradients read."""
+    """Return the graph with inner loops that also return the carried values at the start of each step."""
     known = (*graph.inputs, *(var for node in graph.nodes for var in node.outputs))
     free = 1 + max((var.id for var in known), default=0)
     nodes = []

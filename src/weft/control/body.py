@@ -1,8 +1,8 @@
-"""Bodies of loops and branches as graphs of their own. What they reach from outside becomes inputs.
+"""Trace the bodies of loops and branches as graphs; captured tensors become inputs.
 
-A tensor from outside that a body only reads is an input after its own. One that it writes is an *effect*: its memory
-comes in as one more value and goes out as another, and whoever runs the body writes that back. The states of random
-generators are effects too: each run of a body draws from its own part of the counter's range.
+A captured tensor that a body only reads is an additional input. A captured tensor that a body writes is an *effect*:
+its contents are an additional input and an additional output, and the caller writes the output back to the tensor. The
+states of random generators are effects too: each run of a body draws from its own range of the counter.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from weft.tensors.gradients import keeping_grads
 from weft.tensors.tensor import Tensor
 
 Function = Callable[..., "Sequence[Tensor]"]
-"""Takes tensors and gives tensors: a body without its trees."""
+"""A body without trees: a function from tensors to tensors."""
 
 
 class BodyTracing(Tracing):
-    """Traces a body; the tape around it turns what comes from outside into inputs."""
+    """Traces a body; ``BodyTape`` turns captured tensors into inputs."""
 
     def share(self, value: Any) -> Tracer:
-        """A value for memory that the body writes: what it holds at the start, and is given back at the end."""
+        """Return a traced value for memory that the body writes, as a state of the body's graph."""
         type_ = TensorType(tuple(value.shape), value.dtype)
         var = self._var(type_, value.device_name)
         cell = Cell(var)
@@ -43,7 +43,7 @@ class BodyTracing(Tracing):
         return Tracer(self, cell, value.dtype, value.geometry, (), value.device_name)
 
     def within(self, value: Any) -> Tracer:
-        """A view of shared memory from outside, as the body sees it."""
+        """Return a captured view of shared memory as a traced value of the body."""
         if not isinstance(value, Tracer):
             made: Tracer = self._lift(value)
             return made
@@ -51,15 +51,15 @@ class BodyTracing(Tracing):
         return Tracer(self, cell, value.dtype, value.geometry, value.path, value.device_name)
 
     def shares(self, value: Any) -> bool:
-        """Whether a value from outside lies in shared memory."""
+        """Return whether a captured value is in shared memory."""
         return id(value.alias) in self._captured
 
 
 class BodyTape(Tape):
-    """The tape in a body: it takes tensors from outside in, and keeps apart what has a history and what has none.
+    """The tape of a body: it turns captured tensors into inputs, and marks values that are used without their history.
 
-    In a graph ``x.detach()`` is ``x``. So that a gradient of the graph stops where one of the program would, what is
-    used without the history that it has elsewhere goes through ``stop_gradient``.
+    In a graph, ``x.detach()`` is ``x``. So that a gradient of the graph stops where the gradient of the program stops,
+    a value that is used without a history that it has elsewhere passes through ``stop_gradient``.
     """
 
     def __init__(self, tracing: BodyTracing, effects: Sequence[Effect]) -> None:
@@ -67,8 +67,10 @@ class BodyTape(Tape):
         self._stack = interpreter_stack()
         self._records = is_enabled()
         self._entered: dict[Any, tuple[Tensor, Any, Tensor, Var]] = {}
-        self._behind: dict[int, Tensor] = {}  # by the identity of a cell, the tensor outside
-        self._origins: dict[int, tuple[Tracer, Edge | None]] = {}  # data that has a history, and which
+        self._behind: dict[int, Tensor] = {}  # the captured tensor of an input, by the id of its cell
+        self._origins: dict[
+            int, tuple[Tracer, Edge | None]
+        ] = {}  # the history of traced data, by the id of the data
         self.shared = [
             self._known(tracing.share(self._around(effect.tensor)), edge_of(effect.tensor))
             for effect in effects
@@ -76,9 +78,9 @@ class BodyTape(Tape):
         self._homes = {id(self._around(effect.tensor).alias): at for at, effect in enumerate(effects)}
         self._bases = [effect.tensor for effect in effects]
         self.recorded = [False] * len(effects)
-        """Which effects were written with gradients recorded."""
+        """Whether each effect was written while gradients were recorded."""
         self.found: dict[int, Effect] = {}
-        """Effects that were not known when the trace began, by the identity of their memory."""
+        """New effects, which were not known when the trace began, by the id of their memory."""
 
     def process(
         self,
@@ -88,7 +90,7 @@ class BodyTape(Tape):
         into: tuple[Any, ...] | None,
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
-        """Take the operands in, then as any tape."""
+        """Replace captured operands and targets by inputs, then record the op as any tape does."""
         if op.random or op is OPS["random_advance"]:
             self._find_generators(operands)
         given = [self.enter(operand) if isinstance(operand, Tensor) else operand for operand in operands]
@@ -104,23 +106,23 @@ class BodyTape(Tape):
         return results if into is None else into
 
     def input(self, type_: TensorType, device: str) -> Tensor:
-        """An input of the body's own; where gradients are recorded it has a history, as it may have in the loop."""
+        """Return an input of the body; where gradients are recorded it has a history, as in a step of the loop."""
         data = self.tracing.input(type_.shape, type_.dtype, device)
         if not self._records or data.dtype.kind != "float":
             return Tensor.wrap(data)
         return self._known(data, Edge(Barrier(lambda grads: grads, [Tensor.wrap(data)]), 0))
 
     def result(self, value: Tensor) -> Any:
-        """The data of a result."""
+        """Return the traced data of a result."""
         inside = self.enter(value)
         return (self._stopped(inside) if self._records else inside)._data
 
     def outside(self) -> dict[Any, tuple[Tensor, Var]]:
-        """What the body reads from outside, by a key that other bodies know it by too, with its input."""
+        """Return the captured tensors with their inputs, by a key that is the same in all bodies."""
         return {key: (tensor, var) for key, (tensor, _, _, var) in self._entered.items()}
 
     def enter(self, value: Tensor) -> Tensor:
-        """A tensor as the body sees it."""
+        """Return a tensor as a value of the body."""
         if self._is_own(value):
             return value
         data = self._around(value)
@@ -128,7 +130,9 @@ class BodyTape(Tape):
             return self._within(value, data)
         edge = edge_of(value)
         owner = None if edge is None else (id(edge.node), edge.output)
-        level = id(data) if _is_of_level(data) else None  # a sample lies where the first of all samples does
+        level = (
+            id(data) if _is_of_level(data) else None
+        )  # samples of vmap share their geometry with the first sample
         key = (id(data.alias), data.version, data.geometry, getattr(data, "path", ()), owner, level)
         if key not in self._entered:
             number = getattr(data, "number", None)
@@ -139,7 +143,7 @@ class BodyTape(Tape):
         return self._entered[key][2]
 
     def _around(self, value: Tensor) -> Any:
-        """The data of a tensor as the trace around the body sees it, to which all views of a memory are one."""
+        """Return the data of a tensor in the enclosing trace, in which all views of a storage share one cell."""
         data, bottom = value._data, self._stack[0]
         for tape in self._stack[1:2]:
             if isinstance(tape, BodyTape):
@@ -147,7 +151,7 @@ class BodyTape(Tape):
         return bottom.traced(data) if isinstance(bottom, Tracing) and isinstance(data, Array) else data
 
     def _within(self, value: Tensor, data: Any) -> Tensor:
-        """A tensor on shared memory: the same view of what stands for it in the body."""
+        """Return a captured tensor in shared memory as the same view of the shared value in the body."""
         at = self._homes[id(data.alias)]
         if value is self._bases[at]:
             return self.shared[at]
@@ -157,7 +161,7 @@ class BodyTape(Tape):
             for name, options in view.path:
                 inside = bind(OPS[name], inside, **dict(options))
             return inside
-        made = self.tracing.within(data)  # another handle: detached, perhaps a leaf of its own
+        made = self.tracing.within(data)  # a detached tensor, possibly a leaf
         self._origins[id(made)] = made, None
         return Tensor.wrap(made, edge_of(value))
 
@@ -172,13 +176,13 @@ class BodyTape(Tape):
         return inside
 
     def _known(self, data: Tracer, edge: Edge | None) -> Tensor:
-        """A tensor of the body with the history that it has outside."""
+        """Return a tensor of the body with the history of a captured tensor."""
         if edge is not None:
             self._origins[id(data)] = data, edge
         return Tensor.wrap(data, edge)
 
     def _stopped(self, value: Tensor) -> Tensor:
-        """The operand, through ``stop_gradient`` where its data has a history that it is used without here."""
+        """Return an operand, behind ``stop_gradient`` where it is used without the history of its data."""
         if value.dtype.kind != "float":
             return value
         edge = edge_of(value)
@@ -201,11 +205,11 @@ class BodyTape(Tape):
                 self._find(value)
 
     def _find(self, tensor: Tensor) -> None:
-        """Note an effect. The trace goes on, to find the others, and counts for nothing."""
+        """Note a new effect; the trace continues to find further effects, and is repeated afterwards."""
         if _is_of_level(tensor._data):
             raise UnsupportedError(
-                mistake("a body", "what it writes in place", "a tensor of a transformed function from outside of it",
-                        "a value of the body", "carry it from step to step, and write a clone() of it")
+                mistake("a body", "the target of a write", "a captured tensor of a transformed function",
+                        "a tensor of the body", "carry the tensor from step to step, and write a clone() of it")
             )  # fmt: skip
         self.found.setdefault(id(self._around(tensor).alias), effect_of(tensor))
 
@@ -214,20 +218,20 @@ class BodyTape(Tape):
 
 
 def _is_of_level(data: Any) -> bool:
-    """Whether a value is that of a transform (``weft.func``) around the body, which is an input whatever it holds."""
+    """Return whether a value belongs to an enclosing transform of ``weft.func``."""
     return hasattr(data, "readable")
 
 
 def in_body() -> bool:
-    """Whether what runs here is the body of a loop or a branch, being traced."""
+    """Return whether the caller is in the body of a loop or a branch that is being traced."""
     return isinstance(interpreter_stack()[0], BodyTracing)
 
 
 @dataclass(frozen=True)
 class Bodies:
-    """Traced bodies with the same operands: their own inputs, then the effects, then ``outside``.
+    """Traced bodies with common operands: their inputs, the effects, and the captured tensors (``outside``).
 
-    Each graph gives its results, then the effects' memory as it is afterwards.
+    Each graph returns its results, then the new contents of the effects.
     """
 
     graphs: tuple[Graph, ...]
@@ -236,9 +240,9 @@ class Bodies:
 
 
 def trace_bodies(functions: Sequence[tuple[Function, Sequence[TensorType]]], device: str) -> Bodies:
-    """The graphs of functions of tensors of these types; a function may be traced several times.
+    """Trace functions with inputs of the given types; a function may be called several times.
 
-    An effect that one of them has is an effect of all.
+    All functions get the effects of each of them.
     """
     effects: list[Effect] = []
     while True:
@@ -273,10 +277,10 @@ class _Traced:
     recorded: list[bool]
     draws: list[int]
     inputs: int
-    """How many inputs are the body's own."""
+    """The number of inputs that are no captured tensors."""
 
     def with_inputs(self, outside: dict[Any, Tensor]) -> Graph:
-        """The graph with an input for each value from outside, read or not, and the effects among its values."""
+        """Return the graph with an input for each captured tensor of all bodies, and for each effect."""
         graph = self.graph
         known = (
             *graph.inputs,
@@ -302,7 +306,9 @@ def _traced(
     tape = BodyTape(tracing, effects)
     with ExitStack() as stack:
         grads = stack.enter_context(keeping_grads())
-        stack.callback(keeper.reset, keeper.set(None))  # a checkpoint around it keeps what the whole op saves
+        stack.callback(
+            keeper.reset, keeper.set(None)
+        )  # an enclosing checkpoint saves for the loop as a whole
         stack.enter_context(interpreting(tracing, tape, *modes()))
         for effect in effects:
             if effect.generator is not None:
@@ -321,17 +327,18 @@ def _traced(
 
 
 def _refuse_grads(looked_at: Iterable[tuple[Tensor, Tensor | None]]) -> None:
-    """``UnsupportedError`` where the body leaves a gradient in ``grad``: the next step would miss it."""
+    """Raise ``UnsupportedError`` where a body creates a ``grad``, which the next step could not read."""
     for tensor, before in looked_at:
         if before is None and tensor._grad is not None:
             raise UnsupportedError(
-                mistake("a body", f"grad of a tensor {list(tensor.shape)}", "set by it, and was None before", "None",
-                        "call zero_grad() at its end, or zero_grad(set_to_none=False) before the loop to add up")
+                mistake("a body", f"grad of a tensor {list(tensor.shape)}", "None before the body and set by it",
+                        "None after it",
+                        "call zero_grad() at its end, or zero_grad(set_to_none=False) before the loop to accumulate")
             )  # fmt: skip
 
 
 def _advanced(generator: Generator | None, state: Tensor) -> int:
-    """Move a generator's state on by what the body has drawn; gives how many counters that were."""
+    """Advance a generator's state by the counters that the body has drawn; return their number."""
     count = 0 if generator is None else generator.standing()[1]
     if count:
         bind(OPS["random_advance"], state, count & 0xFFFFFFFF, count >> 32, into=(state,))
@@ -339,18 +346,18 @@ def _advanced(generator: Generator | None, state: Tensor) -> int:
 
 
 def types_of(values: Sequence[Any]) -> list[TensorType]:
-    """The types of tensors."""
+    """Return the types of tensors."""
     return [TensorType(tuple(value.shape), value.dtype) for value in values]
 
 
 def type_of(output: Any) -> TensorType:
-    """The type of a body's output."""
-    assert isinstance(output, Var), "a body gives tensors"
+    """Return the type of a body's output."""
+    assert isinstance(output, Var), "the outputs of a body are tensors"
     return output.type
 
 
 def run_by_nodes(graph: Graph, arrays: Sequence[Any]) -> list[Any]:
-    """A body by the references of its ops, on NumPy arrays: what its tests compare with."""
+    """Run a body on NumPy arrays by the references of its ops, for tests."""
     values = {var.id: array for var, array in zip(graph.inputs, arrays, strict=True)}
     for node in graph.nodes:
         operands = [values[source.id] if hasattr(source, "id") else source for source in node.inputs]

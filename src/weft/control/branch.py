@@ -1,7 +1,7 @@
-"""``cond``: one of two functions, as a tensor says. In a graph it is one node, in a plan two runs of steps.
+"""``cond``: run one of two functions, by a boolean tensor. It is one node in a graph, and two runs of steps in a plan.
 
-The op ``cond`` takes the predicate and what its bodies, ``then`` and ``otherwise``, read; both give results of the same
-types. Its gradient is a cond on the same predicate.
+The op ``cond`` takes the predicate and the operands of its bodies, ``then`` and ``otherwise``, which return results of
+the same types. Its gradient is a cond on the same predicate.
 """
 
 from __future__ import annotations
@@ -25,13 +25,20 @@ from weft.utils.tree import flatten, paths
 def cond(
     pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], operands: Sequence[Any] = ()
 ) -> Any:
-    """``true_fn(*operands)`` where the 0-d bool tensor ``pred`` is true, else ``false_fn(*operands)``.
+    """Return ``true_fn(*operands)`` where ``pred`` is true, else ``false_fn(*operands)``, as ``torch.cond``.
 
-    Operands and results are trees of tensors; both functions give the same tree of the same shapes and types, which is
-    checked where they are traced. They may use, and write, tensors from around them, and draw random numbers. When run,
-    only the one that is taken is called; in a traced function both are one node, and what runs is decided anew in
-    every call. A Python bool chooses once and for all. As ``torch.cond``. Raises ``ArgumentTypeError`` where ``pred``
-    is neither, and ``ShapeError`` where the results differ.
+    Both functions may read and write captured tensors, and draw random numbers. In eager mode only the chosen function
+    is called. In a traced function the two are one node, and each call of the compiled function chooses again.
+
+    Args:
+        pred: a 0-d bool tensor; or a Python bool, which chooses when the function is traced.
+        true_fn: a function of the operands.
+        false_fn: a function of the operands, which returns the same tree of the same shapes and types.
+        operands: a tuple of trees of tensors.
+
+    Raises:
+        ArgumentTypeError: ``pred`` is neither a bool nor a 0-d bool tensor.
+        ShapeError: the results of the traced functions differ in structure, shapes or types.
 
     >>> import weft as wf
     >>> from weft.compiler import cond
@@ -59,7 +66,7 @@ def cond(
     def branch(name: str, function: Callable[..., Any]) -> Callable[..., list[Tensor]]:
         def run() -> list[
             Tensor
-        ]:  # operands are reached from outside, where a branch may write what they are views of
+        ]:  # operands are captured, since a branch may write the tensors that they are views of
             trees[name] = function(*operands)
             return tensors("cond", f"a result of {name}", flatten(trees[name])[0])
 
@@ -87,13 +94,13 @@ def _check_alike(taken: Any, other: Any) -> None:
     if given != expected:
         raise ShapeError(
             mistake("cond", "the result of false_fn", f"a tree of {shown(given)}",
-                    f"one of {shown(expected)}, as true_fn gives", "give the same tree in both")
+                    f"a tree of {shown(expected)}, as true_fn returns", "return the same tree in both")
         )  # fmt: skip
     types = [", ".join(map(repr, types_of(flatten(tree)[0]))) for tree in (other, taken)]
     if types[0] != types[1]:
         raise ShapeError(
-            mistake("cond", "the result of false_fn", types[0], f"{types[1]}, as true_fn gives",
-                    "give the same shapes and types in both")
+            mistake("cond", "the result of false_fn", types[0], f"{types[1]}, as true_fn returns",
+                    "return the same shapes and types in both")
         )  # fmt: skip
 
 
@@ -104,7 +111,7 @@ def _infer(
 
 
 def _run(predicate: Any, *operands: Any, then: Graph, otherwise: Graph) -> tuple[Any, ...]:
-    """The branch that is taken, by the interpreter in force."""
+    """Run the chosen branch by the active interpreter."""
     outputs, _ = interpret(then if held(predicate) else otherwise, operands, [])
     return tuple(outputs)
 
@@ -117,5 +124,5 @@ COND = declare(
     "cond", rules=Rules(unbatched="use weft.where, which computes both sides"),
     infer=_infer, reference=_reference, run=_run, gradient=cond_gradient,
     saves=lambda needs: tuple(range(len(needs))), info={"materializes": False},
-    doc="One of two bodies, as a predicate says.",
+    doc="One of two bodies, chosen by a predicate.",
 )  # fmt: skip

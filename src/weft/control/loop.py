@@ -1,8 +1,8 @@
-"""``scan``: a loop that carries values from step to step. In a graph it is one node, in a plan one loop.
+"""``scan``: a loop that carries values from step to step. It is one node in a graph, and one loop in a plan.
 
-The op ``scan`` takes the first carried values, the sequences (stacked along their first dimension) and what the body
-reaches from outside; it gives the last carried values and the steps' results, stacked. Its gradient is a scan in the
-other direction over a body that is traced with the tape, so gradients of any order are loops as well.
+The op ``scan`` takes the initial carried values, the sequences (stacked along their first dimension) and the captured
+tensors of the body. It returns the final carried values and the stacked results of the steps. Its gradient is a scan in
+the other direction, so gradients of any order are loops.
 """
 
 from __future__ import annotations
@@ -33,14 +33,25 @@ ScanBody = Callable[[Any, Any], "tuple[Any, Any]"]
 def scan(
     f: ScanBody, init: Any, xs: Any = None, length: int | None = None, reverse: bool = False
 ) -> tuple[Any, Any]:
-    """Carry a value along sequences: ``carry, y = f(carry, x)`` for each ``x`` of ``xs``; gives (carry, stacked ys).
+    """Run ``carry, y = f(carry, x)`` for each ``x`` of ``xs``, as JAX's ``lax.scan``.
 
-    ``init``, ``xs`` and the results of ``f`` are trees of tensors, in which ``None`` stands for nothing. ``xs`` are
-    taken apart along their first dimension, ``length`` long where there are none. The carried tensors keep their
-    shapes and types. ``reverse`` goes from the last to the first, with ``ys`` in the places of their ``xs``. In a
-    traced function the loop is one node, whatever its length, and ``f`` is called a few times only, to be traced;
-    random numbers that it draws are others in each step, and tensors from outside that it writes go from step to
-    step. The names are those of JAX's ``lax.scan``.
+    In a traced function the loop is one node, whatever its length, and ``f`` is called only to be traced. Each step
+    draws other random numbers. A captured tensor that ``f`` writes is carried from step to step.
+
+    Args:
+        f: a function of the carry and an element, which returns the new carry, of the same shapes and types, and a
+            result.
+        init: the initial carry, a tree of tensors; ``None`` is an empty tree.
+        xs: a tree of tensors that are sliced along their first dimension.
+        length: the number of steps; needed only where ``xs`` holds no tensors.
+        reverse: run from the last element to the first; ``ys`` have the order of ``xs``.
+
+    Returns:
+        The final carry, and the results stacked along a new first dimension.
+
+    Raises:
+        ArgumentError: there are no steps, no tensors, or ``f`` does not return a pair.
+        ShapeError: ``xs`` differ in their first dimension, or the carry changes its shapes or types.
 
     >>> import weft as wf
     >>> from weft.compiler import scan
@@ -77,7 +88,7 @@ def scan(
 def _with_effects(
     bodies: Bodies, carry: Sequence[Tensor], sequences: Sequence[Tensor], count: int, reverse: bool
 ) -> tuple[list[Any], list[Any]]:
-    """Run a body that writes outside: what it writes there is carried too, behind the rest."""
+    """Run a body with effects: the contents of the effects are carried too, behind the carry of the loop."""
     (graph,), effects = bodies.graphs, bodies.effects
     carries, count_sequences, count_effects = len(carry), len(sequences), len(effects)
     inputs, outputs = graph.inputs, graph.outputs
@@ -104,7 +115,7 @@ def _with_effects(
 
 
 def _initial(effect: Effect, count: int) -> Tensor:
-    """What the first step finds; of a generator, where it stands, and afterwards it has moved on by all steps."""
+    """Return the initial contents of an effect; a generator is advanced by the draws of all steps."""
     if effect.generator is None:
         return effect.tensor
     state, low, high = effect.generator.take(count * effect.draws[0])
@@ -146,7 +157,7 @@ def _check_carry(before: Sequence[Tensor], after: Sequence[Any]) -> None:
 def _loop(
     f: ScanBody, carry: list[Any], carried: Any, sequences: list[Any], rebuild: Any, count: int, reverse: bool
 ) -> tuple[Any, Any]:
-    """Step by step, in eager mode."""
+    """Run the loop step by step, in eager mode."""
     state, results = carried(carry), []
     rebuild_y: Any = None
     for at in reversed(range(count)) if reverse else range(count):
@@ -166,10 +177,19 @@ def scan_function(
     constants: Sequence[Tensor],
     reverse: bool = False,
 ) -> tuple[list[Any], list[Any]]:
-    """``scan`` of a function of tensors alone, which is traced once for each set of types, in eager mode too.
+    """Run a ``scan`` of a function without captured tensors, which is traced once for each set of types.
 
-    ``body(*carry, *elements, *constants)`` gives the next carry and the step's results. Gives the last carry and the
-    stacked results. The function is a key: it has to be the same object in each call.
+    The trace is cached by the identity of ``body``, in eager mode too, so each call must pass the same object.
+
+    Args:
+        body: ``body(*carry, *elements, *constants)`` returns the new carry, then the results of the step.
+        carry: the initial carry.
+        sequences: tensors that are sliced along their first dimension.
+        constants: further operands of every step.
+        reverse: run from the last element to the first.
+
+    Returns:
+        The final carry, and the stacked results.
     """
     operands = [*carry, *sequences, *constants]
     whole = [(tuple(operand.shape), operand.dtype) for operand in operands]
@@ -201,7 +221,7 @@ def _infer(
 def _run(
     *operands: Any, body: Graph, length: int, carries: int, sequences: int, reverse: bool
 ) -> tuple[Any, ...]:
-    """By a plan of the loop, or step by step, by the interpreter in force."""
+    """Run the loop by a plan where there is one, else step by step by the active interpreter."""
     numbers = {"length": length, "carries": carries, "sequences": sequences, "reverse": reverse}
     found = by_plan("scan", operands, {"body": body, **numbers})
     if found is not None:
@@ -246,12 +266,12 @@ def _reference(
 
 
 def _saves(needs: tuple[bool, ...]) -> tuple[int, ...]:
-    return tuple(range(len(needs)))  # those are read that the gradient of the body reads
+    return tuple(range(len(needs)))  # the gradient reads only those that the body's gradient reads
 
 
 SCAN = declare(
     "scan", rules=Rules("scan"),
     infer=_infer, reference=_reference, run=_run, gradient=gradient, saves=_saves, saves_output=True,
     info={"materializes": False},
-    doc="A body repeated along sequences, carrying values from step to step.",
+    doc="A loop over sequences that carries values from step to step.",
 )  # fmt: skip

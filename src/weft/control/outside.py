@@ -1,4 +1,4 @@
-"""Effects: memory from outside that a body writes, among it the states of random generators."""
+"""Effects: captured tensors that a body writes, including the states of random generators."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from weft.tensors.tensor import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """A tensor on all of the memory that a body writes.
+    """A tensor over the whole memory that a body writes.
 
-    ``recorded``: it has a history afterwards. ``generator``: whose state it is, with how many counters each body draws.
+    ``recorded``: whether the tensor has a history afterwards. ``generator``: the generator whose state it is, if any.
+    ``draws``: the number of counters that each body draws.
     """
 
     tensor: Tensor
@@ -30,7 +31,7 @@ class Effect:
 
 
 class Found(BaseException):
-    """Raised at the end of a trace by effects that the body has: it is traced again, and knows of them."""
+    """Raised at the end of a trace that has found new effects, so that the body is traced again with them."""
 
     def __init__(self, effects: list[Effect]) -> None:
         super().__init__()
@@ -38,7 +39,7 @@ class Found(BaseException):
 
 
 def generator_of(state: Tensor) -> Generator | None:
-    """The generator whose state a tensor is."""
+    """Return the generator whose state a tensor is; ``None`` for other tensors."""
     for generator in all_generators():
         current = generator.standing()[0]
         if current is not None and current._data.alias is state._data.alias:
@@ -47,7 +48,7 @@ def generator_of(state: Tensor) -> Generator | None:
 
 
 def effect_of(tensor: Tensor) -> Effect:
-    """The effect of a write to a tensor: on the base that it is a view of, or all of the memory."""
+    """Return the effect of a write to a tensor: its base, or a tensor over the whole memory."""
     generator = generator_of(tensor)
     if generator is not None:
         return Effect(generator.state(), generator)
@@ -56,7 +57,7 @@ def effect_of(tensor: Tensor) -> Effect:
     if not _is_whole(data):
         if edge_of(base) is not None:
             raise UnsupportedError(
-                mistake("a body", "what it writes in place", f"a part {list(base.shape)} of another tensor's memory",
+                mistake("a body", "the target of a write", f"a part {list(base.shape)} of another tensor's memory",
                         "a whole tensor", "write the whole tensor, or clone() the part")
             )  # fmt: skip
         base = Tensor.wrap(_whole(data))
@@ -82,7 +83,7 @@ def _whole(data: Any) -> Any:
 
 
 def write_back(effects: Sequence[Effect], values: Sequence[Tensor]) -> None:
-    """Give the memory of effects what it holds after the body has run."""
+    """Write the contents of effects back after a body has run."""
     for effect, value in zip(effects, values, strict=True):
         if effect.recorded:
             effect.tensor.copy_(value)
@@ -92,7 +93,7 @@ def write_back(effects: Sequence[Effect], values: Sequence[Tensor]) -> None:
 
 
 def fold_generators(effects: Sequence[Effect]) -> None:
-    """Bring generators' counters into their states, from which the bodies go on."""
+    """Fold the counters of generators into their states, which the bodies read."""
     for effect in effects:
         if effect.generator is not None:
             effect.generator.fold()

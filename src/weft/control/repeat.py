@@ -1,7 +1,7 @@
-"""``while_loop``: a body repeated while a condition holds. In a graph it is one node, in a plan one loop.
+"""``while_loop``: repeat a body while a condition holds. It is one node in a graph, and one loop in a plan.
 
-The op ``while_loop`` takes the carried values and what its bodies, ``condition`` and ``body``, read from outside; it
-gives the last carried values. How many steps there were is not known, so there is no gradient.
+The op ``while_loop`` takes the carried values and the captured tensors of its bodies, ``condition`` and ``body``; it
+returns the final carried values. The number of steps is unknown before the run, so there is no gradient.
 """
 
 from __future__ import annotations
@@ -25,21 +25,33 @@ from weft.tensors.tensor import Tensor
 from weft.utils.tree import flatten, paths
 
 NO_GRADIENT = (
-    "while_loop: its gradient is wanted, but how many steps it takes is not known before it runs, so there is none; "
-    "use weft.compiler.scan with a length"
+    "while_loop: a gradient is needed, expected none, since the number of steps is unknown before the run; use "
+    "weft.compiler.scan with a length"
 )
 
 
 def while_loop(
     cond_fn: Callable[..., Any], body_fn: Callable[..., Any], carried_inputs: Sequence[Any]
 ) -> tuple[Any, ...]:
-    """``carried = body_fn(*carried)`` while ``cond_fn(*carried)`` is true; gives the last carried values, a tuple.
+    """Run ``carried = body_fn(*carried)`` while ``cond_fn(*carried)`` is true.
 
-    ``carried_inputs`` is a tuple of trees of tensors, which keep their shapes and types; ``cond_fn`` gives a 0-d tensor
-    of bool. Both may use tensors from around them; ``body_fn`` may write them too, and draw random numbers. In a traced
-    function the loop is one node: on ``cpu`` it runs natively, on ``webgpu`` some steps at a time, after which the host
-    looks whether it is over. Names and order as in ``torch._higher_order_ops.while_loop``; like JAX's it has no
-    gradient in reverse (``UnsupportedError`` when one is asked for): ``scan`` with a length has.
+    In a traced function the loop is one node: it runs natively on ``cpu``; on ``webgpu`` the host reads the predicate
+    after every few steps. Names and order are those of ``torch._higher_order_ops.while_loop``. As JAX's
+    ``lax.while_loop``, it has no reverse-mode gradient; ``scan`` with a length has one.
+
+    Args:
+        cond_fn: a function of the carried values that returns a 0-d bool tensor. It may read captured tensors.
+        body_fn: a function of the carried values that returns new ones of the same shapes and types. It may read and
+            write captured tensors, and draw random numbers.
+        carried_inputs: the initial carried values, a tuple of trees of tensors.
+
+    Returns:
+        The final carried values, as a tuple.
+
+    Raises:
+        ArgumentTypeError: an argument or the result of a function has another type.
+        ShapeError: ``body_fn`` changes the structure, shapes or types of the carried values.
+        UnsupportedError: in ``backward``, for a gradient through the loop.
 
     >>> import weft as wf
     >>> from weft.compiler import while_loop
@@ -74,14 +86,14 @@ def while_loop(
 
 
 def _bound(graphs: Any, effects: Any, outside: Sequence[Tensor], leaves: Sequence[Tensor]) -> list[Tensor]:
-    """The op on tensors; memory from outside that the body writes is carried too."""
+    """Bind the op; the contents of effects are carried too."""
     condition, body = graphs
     changed = [effect.tensor for effect in effects]
     count = len(leaves)
     if condition.outputs[1:] != condition.inputs[count : count + len(changed)]:
         raise UnsupportedError(
             mistake("while_loop", "cond_fn", "a function that writes tensors from outside or draws random numbers",
-                    "one that only looks", "do that in body_fn")
+                    "a function without side effects", "do that in body_fn")
         )  # fmt: skip
     fold_generators(effects)
     condition = Graph(condition.inputs, (), condition.nodes, condition.outputs[:1])
@@ -94,7 +106,7 @@ def _bound(graphs: Any, effects: Any, outside: Sequence[Tensor], leaves: Sequenc
 
 
 def _checked(result: Any, carried: tuple[Any, ...], leaves: Sequence[Tensor]) -> list[Tensor]:
-    """The leaves of what a step gives, which are as those of what it was given."""
+    """Return the leaves of a step's result after a check against the carried values."""
     if not isinstance(result, tuple | list):
         given = f"a {type(result).__name__}"
         expected = f"a tuple of the {len(carried)} carried values"
@@ -104,7 +116,7 @@ def _checked(result: Any, carried: tuple[Any, ...], leaves: Sequence[Tensor]) ->
     if given_paths != expected_paths:
         raise ShapeError(
             mistake("while_loop", "the result of body_fn", f"a tree of {shown(given_paths)}",
-                    f"one of {shown(expected_paths)}, as carried_inputs")
+                    f"a tree of {shown(expected_paths)}, as carried_inputs")
         )  # fmt: skip
     tensors("while_loop", "a result of body_fn", found)
     types = [", ".join(map(repr, types_of(values))) for values in (found, leaves)]
@@ -119,9 +131,10 @@ def _checked(result: Any, carried: tuple[Any, ...], leaves: Sequence[Tensor]) ->
 def _loop(
     test: Callable[..., list[Tensor]], step: Callable[..., list[Tensor]], leaves: Sequence[Tensor]
 ) -> list[Tensor]:
-    """Step by step, in eager mode. Nothing can flow back, so the tape of a step goes with it.
+    """Run the loop step by step, in eager mode, and release the tape of each step, since there is no gradient.
 
-    That of the first step with one stays, so that a gradient through it is found and refused.
+    The results depend on the tensors with a history among the operands and the first results, so that a gradient
+    through the loop raises an error.
     """
     values = list(leaves)
     sources = [value for value in values if edge_of(value) is not None]
@@ -147,7 +160,7 @@ def _loop(
 
 
 def _without_tape(value: Tensor) -> Tensor:
-    """The value without history; what the transforms around (``weft.func``) know of it stays."""
+    """Return the value without its history, but with the data of enclosing transforms of ``weft.func``."""
     return Tensor.wrap(value._data) if hasattr(value._data, "readable") else value.detach()
 
 
@@ -156,7 +169,7 @@ def _infer(*types: TensorType, condition: Graph, body: Graph, carries: int) -> t
 
 
 def _run(*operands: Any, condition: Graph, body: Graph, carries: int) -> tuple[Any, ...]:
-    """Step by step, by the interpreter in force."""
+    """Run the loop step by step by the active interpreter."""
     carry, outside = list(operands[:carries]), operands[carries:]
     while held(interpret(condition, [*carry, *outside], [])[0][0]):
         carry, _ = interpret(body, [*carry, *outside], [])

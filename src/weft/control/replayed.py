@@ -1,7 +1,7 @@
-"""Loops that run eagerly by their plan: one native call, as in a compiled program, where step by step would be many.
+"""Compiled loops in eager mode: a ``scan`` replays a plan in one native call instead of running step by step.
 
-A plan is made for a body, its operands' types and a number of steps, the second time that they come together: lengths
-that are met once are not worth it. The body itself is traced once for each set of types.
+A plan is made for a body, its operand types and a number of steps, at their second use, since a length that occurs once
+is not worth a plan. The body is traced once for each set of types.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from weft.tensors.eager import Eager
 from weft.tensors.tensor import Tensor
 
 CAPACITY = 64
-"""Plans that are kept; those unused for longest go."""
+"""How many plans are kept, the most recently used."""
 
 ARENAS = 256 << 20
-"""Bytes that plans may hold between their runs; the last one is kept whatever it holds."""
+"""The most bytes that the arenas of kept plans take; the last plan is kept whatever its size."""
 
 
 class _Plans:
-    """Plans of loops by what they were made for, and what was met once so far: that has no results' types."""
+    """A cache of plans by key; a key that was used once has an entry without result types."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._plans: OrderedDict[Any, tuple[Graph, PreparedPlan | None, list[Var]]] = OrderedDict()
 
     def find(self, key: Any, body: Graph, make: Callable[[], tuple[PreparedPlan | None, list[Var]]]) -> Any:
-        """What ``make`` gave, a plan and its results' types; ``None`` the first time that a key comes.
+        """Return the plan and result types that ``make`` returned for a key; ``None`` at the first use of the key.
 
-        A key holds the body's identity, so the body is kept with it.
+        A key contains the body's id, so the cache keeps the body alive.
         """
         with self._lock:
             known = self._plans.get(key)
@@ -61,7 +61,7 @@ class _Plans:
             return known[1:]
 
     def _make_room(self) -> None:
-        """Let go of plans that were unused for longest, where all of them hold too much memory."""
+        """Remove the least recently used plans while all plans hold too much memory."""
         held = [sum(replay.plan.arenas) for _, replay, _ in self._plans.values() if replay is not None]
         while sum(held) > ARENAS and len(held) > 1:
             key = next(key for key, (_, replay, _) in self._plans.items() if replay is not None)
@@ -73,9 +73,9 @@ _PLANS = _Plans()
 
 
 def by_plan(op: str, operands: Sequence[Any], attributes: dict[str, Any]) -> tuple[Array, ...] | None:
-    """The results of a loop by its plan, ``None`` where it has to run step by step.
+    """Return the results of a loop by its plan; ``None`` where it must run step by step.
 
-    The latter is so the first time, and where a kernel of the plan would bind a value above the binding limit.
+    It runs step by step at its first use, and where a kernel of the plan would bind a value above the binding limit.
     """
     executor = interpreter_stack()[-1]
     if type(executor) is not Eager or any(type(operand) is not Array for operand in operands):
@@ -102,7 +102,7 @@ def by_plan(op: str, operands: Sequence[Any], attributes: dict[str, Any]) -> tup
 def _planned(
     op: str, operands: Sequence[Array], attributes: dict[str, Any]
 ) -> tuple[PreparedPlan | None, list[Var]]:
-    """The plan of a graph that has nothing but the loop; ``None`` where the device cannot bind its values."""
+    """Return the plan of a graph with the loop as its only node; ``None`` where the device cannot bind its values."""
     from weft.ops import lookup
 
     device = operands[0].device
@@ -119,7 +119,7 @@ def _planned(
 
 
 Body = Callable[..., Sequence[Tensor]]
-"""A function of tensors alone: of carried ones, elements of a step and constants to carried ones and results."""
+"""A function of carried values, elements of a step and constants that returns new carried values and results."""
 
 
 Types = tuple[tuple[tuple[int, ...], DType], ...]
@@ -127,14 +127,14 @@ Types = tuple[tuple[tuple[int, ...], DType], ...]
 
 
 def traced(body: Body, types: Types, device: str, carries: int, starts: bool) -> Graph:
-    """The graph of a body for values of these types; ``starts``: it gives what a step began with too."""
+    """Return the graph of a body for these types; with ``starts`` it also returns the carry before the step."""
     return _traced(body, types, device, carries, mode_keys())[starts]
 
 
 @lru_cache(maxsize=256)
 def _traced(body: Body, types: Types, device: str, carries: int, modes: Any) -> tuple[Graph, Graph]:
-    with no_grad():  # it takes the history of nothing
+    with no_grad():  # the body's inputs have no history
         found = trace_bodies([(body, [TensorType(*type_) for type_ in types])], device)
-    assert not found.outside and not found.effects, "the body is a function of its arguments"
+    assert not found.outside and not found.effects, "the body depends only on its arguments"
     (graph,) = found.graphs
     return graph, giving_starts(graph, carries)

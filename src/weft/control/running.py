@@ -1,4 +1,4 @@
-"""The op ``scan`` on tensors, with what its gradient needs: what the carried values were at the start of each step."""
+"""Run the op ``scan``; where gradients are needed, it also returns the carried values at the start of each step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def run(
     length: int,
     reverse: bool,
 ) -> tuple[list[Any], list[Any]]:
-    """The op on tensors; with gradients wanted its body also gives what each step began with."""
+    """Run a scan; where gradients are recorded, its body also returns the carry at the start of each step."""
     operands = as_now([*carry, *sequences, *outside])
     results = len(body.outputs) - len(carry)
     if is_grad_enabled() and any(edge_of(operand) is not None for operand in operands):
@@ -40,13 +40,13 @@ def run(
 
 
 def gives_starts(body: Graph, carries: int) -> bool:
-    """Whether the last results of a body are what the step began with."""
+    """Return whether the last results of a body are the carried values at the start of the step."""
     starts = len(body.outputs) - carries
     return starts >= carries and body.outputs[starts:] == body.inputs[:carries]
 
 
 def giving_starts(body: Graph, carries: int) -> Graph:
-    """The body whose last results are what the step began with."""
+    """Return the body with the carried values at the start of the step as its last results."""
     if gives_starts(body, carries):
         return body
     return replace(body, outputs=(*body.outputs, *body.inputs[:carries]))

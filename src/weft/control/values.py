@@ -1,4 +1,4 @@
-"""What control flow takes and gives: tensors in trees, and predicates."""
+"""Checks of the arguments and results of control flow: trees of tensors, and predicates."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from weft.tensors.host import to_numpy
 from weft.tensors.tensor import Tensor
 
 LEAVES = 6
-"""Leaves of a tree that an error names."""
+"""The most leaves of a tree that an error names."""
 
 
-def tensors(where: str, what: str, leaves: Sequence[Any]) -> list[Tensor]:
-    """The leaves, all of which are tensors."""
+def tensors(where: str, name: str, leaves: Sequence[Any]) -> list[Tensor]:
+    """Return the leaves; ``ArgumentError`` for a leaf that is no tensor."""
     for leaf in leaves:
         if not isinstance(leaf, Tensor):
-            raise ArgumentError(mistake(where, what, f"a {type(leaf).__name__}", "a tensor"))
+            raise ArgumentError(mistake(where, name, f"a {type(leaf).__name__}", "a tensor"))
     return list(leaves)
 
 
-def predicate(where: str, what: str, value: Any) -> Tensor:
-    """A 0-d tensor of bool."""
+def predicate(where: str, name: str, value: Any) -> Tensor:
+    """Return a 0-d bool tensor; ``ArgumentTypeError`` for any other value."""
     if not isinstance(value, Tensor):
         given = f"a {type(value).__name__}"
     elif value.dtype is dtypes.bool_ and not value.shape:
@@ -35,13 +35,13 @@ def predicate(where: str, what: str, value: Any) -> Tensor:
     else:
         given = f"{value.dtype.name}{list(value.shape)}"
     fix = "compare, and reduce by any() or all()"
-    raise ArgumentTypeError(mistake(where, what, given, "a 0-d tensor of bool", fix))
+    raise ArgumentTypeError(mistake(where, name, given, "a 0-d tensor of bool", fix))
 
 
 def as_now(operands: Sequence[Tensor]) -> list[Tensor]:
-    """Operands of a body as they are now, for a gradient that computes the body again: they may be written later.
+    """Return copies of operands where gradients are recorded, since a gradient runs the body again on these values.
 
-    In a graph a copy costs nothing.
+    The operands may be written in place before that. In a graph a copy costs nothing.
     """
     if not (is_enabled() and any(edge_of(operand) is not None for operand in operands)):
         return list(operands)
@@ -49,11 +49,11 @@ def as_now(operands: Sequence[Tensor]) -> list[Tensor]:
 
 
 def held(value: Any) -> bool:
-    """What a predicate on a device holds."""
+    """Return the value of a predicate on a device."""
     return bool(to_numpy(value, EAGER))
 
 
 def shown(found: Sequence[str]) -> str:
-    """The leaves of a tree, by how Python reaches them."""
+    """Return the paths of a tree's leaves in words."""
     names = [f"result{path}" for path in found[:LEAVES]]
     return f"{len(found)} tensors ({', '.join(names)}{', …' if len(found) > LEAVES else ''})"

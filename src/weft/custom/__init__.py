@@ -1,4 +1,4 @@
-"""Kernels that users write, in WGSL or as expressions, as ops like all others: bound, traced, differentiable.
+"""Custom kernels: kernels that users write in WGSL or as expressions become ops, which can be traced and compiled.
 
 register_kernel ─► OpSpec (sizes solved and checked) ─► bind ─► KernelSpec around the user's WGSL
 └──► derived kernel of an expression

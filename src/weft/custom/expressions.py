@@ -1,4 +1,4 @@
-"""Custom kernels as expressions: pointwise ops, one kernel also for several outputs, gradients derived."""
+"""Custom kernels as expressions: pointwise ops with derived gradients; several outputs share one kernel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from weft.ops.registry.spec import Gradient, KernelRequest
 from weft.ops.registry.table import OPS, lookup
 
 LONGEST = 5000
-"""Operations of a kernel's expression, functions written out, at most."""
+"""The most operations of a kernel's expression, with its functions inlined."""
 
 
 def make(
@@ -31,7 +31,7 @@ def make(
     parameters: Mapping[str, DType],
     doc: str,
 ) -> tuple[OpSpec, tuple[Declared, ...]]:
-    """The op of one or several expressions, not yet in the table, and its outputs as declared or as named."""
+    """Return the op of one or several expressions, which is not yet in the table, and its declared outputs."""
     sources = {"out": expression} if isinstance(expression, str) else dict(expression)
     if not sources:
         raise ArgumentError(mistake(name, "expression", "an empty dict", "one expression for each output"))
@@ -43,7 +43,7 @@ def make(
                 name,
                 "expression",
                 f"for {', '.join(sources)}",
-                f"one for each of {', '.join(o.name for o in outputs)}",
+                f"an expression for each of {', '.join(output.name for output in outputs)}",
             )
         )
     declared = outputs or tuple(Declared(key, None, None) for key in sources)
@@ -57,7 +57,7 @@ def make(
 
 
 def declare_all(op: OpSpec) -> None:
-    """Put an op, and those that it is made of, into the table."""
+    """Add an op, and the ops of its single expressions, to the table."""
     for spec in (op, *op.info.get("parts", ())):
         OPS[spec.name] = spec
 
@@ -71,7 +71,7 @@ def run(
     values: Sequence[Any],
     fixed: Mapping[str, int],
 ) -> Any:
-    """Check the declared sizes and carry the op out."""
+    """Check the declared sizes and run the op."""
     given = [tuple(operand.shape) for operand in operands]
     known = solve(name, inputs, given, fixed)
     shape = broadcast_shapes(name, *given)
@@ -100,14 +100,14 @@ def run(
 
 
 def _single(key: str, text: str, names: tuple[str, ...], declared: Declared, doc: str) -> OpSpec:
-    """The pointwise op of one expression; floats only where it does not type with integers."""
+    """Return the pointwise op of one expression; it takes floats only where integers do not type."""
     if not isinstance(text, str):
         raise ArgumentTypeError(mistake(key, "expression", type(text).__name__, "a string"))
     found = parse(text, dict.fromkeys(names, dtypes.float32))
     if (length := expanded_size(found)) > LONGEST:
         raise ExpressionError(
-            f"{key.partition('.')[2]}: the expression has {length:,} operations with its functions written out, "
-            f"expected at most {LONGEST:,}, as longer kernels take minutes to compile; split it into several kernels"
+            f"{key.partition('.')[2]}: the expression has {length:,} operations with its functions inlined, expected "
+            f"at most {LONGEST:,}, since longer kernels take minutes to compile; split it into several kernels"
         )
     if declared.dtype is dtypes.bool_ or found.dtype is dtypes.bool_:
         rule = "bool"
@@ -117,7 +117,9 @@ def _single(key: str, text: str, names: tuple[str, ...], declared: Declared, doc
             rule = "same"
         except ExpressionError:
             rule = "float"
-    previous = OPS.pop(key, None)  # `pointwise` declares; only a kernel that is whole enters the table
+    previous = OPS.pop(
+        key, None
+    )  # `pointwise` adds the op to the table; only a complete kernel may stay there
     try:
         return pointwise(
             key, text, " ".join(names), doc or f"The custom kernel {key.partition('.')[2]}.", rule=rule
@@ -129,7 +131,7 @@ def _single(key: str, text: str, names: tuple[str, ...], declared: Declared, doc
 
 
 def _joined(key: str, parts: Sequence[OpSpec], names: tuple[str, ...], doc: str) -> OpSpec:
-    """One op, and one kernel, that gives the results of several pointwise ops over the same operands."""
+    """Return one op with one kernel for several pointwise ops on the same operands."""
     infos: list[Pointwise] = [part.info["pointwise"] for part in parts]
 
     def infer(*types: TensorType) -> tuple[TensorType, ...]:
@@ -193,7 +195,7 @@ def _flowing_back(
     infos: Sequence[Pointwise],
     grads: Sequence[Any],
 ) -> Any:
-    """The sum over the outputs of what flows back to one operand."""
+    """Return the gradient of one operand, the sum over all outputs."""
     total: Any = None
     for part, info, grad in zip(parts, infos, grads, strict=True):
         op = None if grad is None else gradient_op(part, position)

@@ -1,7 +1,6 @@
-"""Bounds on users' WGSL, held before a driver sees it: parsers of drivers end the process where text nests too deep.
+"""Limits on users' WGSL, which are checked before a driver sees it: driver parsers crash the process on deep nesting.
 
-Drivers also take the memory of an invocation's own variables for every invocation that is under way, without asking
-whether there is so much.
+Drivers also allocate the private variables of every invocation in flight, without checking that there is enough memory.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from typing import Any
 from weft.errors import ArgumentError, mistake
 
 MOST_TEXT = 128 << 10
-"""Characters of a kernel."""
+"""The most characters of a kernel."""
 MOST_LEVELS = 127
-"""Brackets of any kind within each other; WGSL promises that 127 braces are taken."""
+"""The deepest nesting of brackets of any kind; WGSL guarantees 127 nested braces."""
 MOST_ALTERNATIVES = 500
-"""Uses of ``else if``, each of which drivers take for one level more."""
+"""The most uses of ``else if``; drivers count each as a further level."""
 MOST_PRIVATE = 64 << 10
-"""Bytes of the variables of an invocation; WGSL promises 8,192."""
+"""The most bytes of an invocation's private variables; WGSL guarantees 8,192."""
 MOST_WORK = {True: 2**40, False: 2**46}
-"""Words of the text times invocations of a dispatch, on software drivers and on hardware."""
+"""The largest product of words of the source and invocations of a dispatch, on software drivers (True) and GPUs."""
 
 _TOKEN = re.compile(r"[A-Za-z_]\w*|0[xX][0-9a-fA-F]+[iu]?|\d+[iu]?|->|[<>(){}\[\],:;=+*/%&|^~!?.@-]")
 _GENERIC = re.compile(r"array|atomic|ptr|vec[234]|mat[234]x[234]|texture_\w+")
@@ -37,10 +36,10 @@ _OPENING, _CLOSING = {"(": ")", "[": "]", "{": "}", "<": ">"}, set(")]}>")
 
 
 def check(name: str, plain: str) -> None:
-    """Hold a kernel's text, without its comments, against the bounds.
+    """Check a kernel's text, without its comments, against the limits.
 
     Raises:
-        ArgumentError: naming the bound that is passed.
+        ArgumentError: a limit is exceeded; the message names it.
     """
     if len(plain) > MOST_TEXT:
         raise ArgumentError(mistake(name, "source", f"{len(plain):,} characters", f"at most {MOST_TEXT:,}"))
@@ -66,7 +65,7 @@ def check(name: str, plain: str) -> None:
 
 
 def check_work(name: str, plain: str, invocations: int, software: bool) -> None:
-    """Raise ``ArgumentError`` for a dispatch that takes longer than anybody waits."""
+    """Raise ``ArgumentError`` for a dispatch that would take too long."""
     words, most = max(1, len(_TOKEN.findall(plain))), MOST_WORK[software]
     if invocations * words > most:
         raise ArgumentError(
@@ -84,12 +83,12 @@ def _check_levels(name: str, tokens: list[str]) -> None:
             closers.pop()
         if len(closers) > MOST_LEVELS:
             raise ArgumentError(
-                mistake(name, "source", "nested deeper", f"at most {MOST_LEVELS} brackets within each other")
+                mistake(name, "source", "nested deeper", f"at most {MOST_LEVELS} nested brackets")
             )
 
 
 class _Sizes:
-    """Bytes of the types that a text names: arrays of constant size, and structs and aliases with such arrays."""
+    """The sizes of the types in a text: arrays of constant size, and structs and aliases with such arrays."""
 
     def __init__(self, name: str, tokens: list[str]) -> None:
         self.name, self.tokens = name, tokens
@@ -97,7 +96,7 @@ class _Sizes:
         self.named: dict[str, int] = {}
 
     def total(self) -> int:
-        """The bytes of all places that name a type with an array in it, each counted where it stands."""
+        """Return the total size of all occurrences of types with an array, in bytes."""
         found, at = 0, 0
         while at < len(self.tokens):
             token = self.tokens[at]
@@ -111,7 +110,7 @@ class _Sizes:
         return found
 
     def _declare(self, at: int) -> int:
-        """A struct or an alias: its bytes, and the place behind it."""
+        """Record the size of a struct or an alias; return the position behind it."""
         kind, name = self.tokens[at], self.tokens[at + 1]
         end = self._end(at, "}" if kind == "struct" else ";")
         size, place = 0, at + 2
@@ -132,7 +131,7 @@ class _Sizes:
             return len(self.tokens)
 
     def _type(self, at: int) -> tuple[int, int]:
-        """The bytes of the type at a place (0 where its size is not constant), and the place behind it."""
+        """Return the size of the type at a position (0 where it is not constant), and the position behind it."""
         token = self.tokens[at]
         if at + 1 >= len(self.tokens) or self.tokens[at + 1] != "<":
             shape = re.fullmatch(r"(?:vec|mat([234])x)([234])([fiuh])?", token)
@@ -142,7 +141,7 @@ class _Sizes:
         inner, place = self._type(at + 2)
         if token == "array":
             if self.tokens[place : place + 1] != [","]:
-                return 0, place + 1  # of a size that is not known before it is bound
+                return 0, place + 1  # a runtime-sized array
             end = self._closing(place)
             return max(inner, 1) * self._constant(self.tokens[place + 1 : end]), end + 1
         shape = re.fullmatch(r"(?:vec|mat([234])x)([234])", token)
@@ -152,7 +151,7 @@ class _Sizes:
         return size, self._closing(place - 1) + 1
 
     def _closing(self, at: int) -> int:
-        """Where the angle bracket closes that is open at a place."""
+        """Return the position of the closing angle bracket for the bracket that is open at a position."""
         depth = 0
         for place in range(at, len(self.tokens)):
             token = self.tokens[place]
@@ -164,7 +163,7 @@ class _Sizes:
         return len(self.tokens)
 
     def _constants(self) -> Iterator[tuple[str, list[str]]]:
-        """The expressions of module constants, by name."""
+        """Yield the names of module constants with the tokens of their expressions."""
         for at, token in enumerate(self.tokens):
             if token in ("const", "override"):
                 end = self._end(at, ";")
@@ -172,7 +171,7 @@ class _Sizes:
                     yield self.tokens[at + 1], self.tokens[self.tokens.index("=", at) + 1 : end]
 
     def _constant(self, tokens: list[str]) -> int:
-        """The value of a constant integer expression."""
+        """Return the value of a constant integer expression."""
         try:
             value = self._value(_parsed(tokens), 0)
         except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):
@@ -188,7 +187,7 @@ class _Sizes:
 
     def _value(self, node: Any, level: int) -> int:
         if level > MOST_LEVELS:
-            raise ValueError("constants of each other")
+            raise ValueError("circular constants")
         match node:
             case ast.Constant(value=int(number)):
                 return number
@@ -201,11 +200,11 @@ class _Sizes:
             case ast.Call(func=ast.Name(id="u32" | "i32"), args=[argument], keywords=[]):
                 return self._value(argument, level + 1)
             case _:
-                raise ValueError("no constant")
+                raise ValueError("not a constant expression")
 
 
 def _parsed(tokens: list[str]) -> ast.expr:
-    """A constant expression as Python's: integers without their suffixes, ``/`` of integers as ``//``."""
+    """Parse a constant expression as Python: integers lose their suffixes, and ``/`` becomes ``//``."""
     plain = [re.sub(r"(?<=[0-9a-fA-F])[iu]$", "", token) for token in tokens]
     text = " ".join(plain).replace("/", "//").replace("< <", "<<").strip(" ,")
     return ast.parse(text, mode="eval").body

@@ -1,8 +1,8 @@
-"""Loops of users' WGSL that a driver ends before their condition does are found and reported.
+"""Detect loops of users' WGSL that a software driver aborts.
 
-A software driver leaves every loop of an invocation once they have taken 65,535 turns together, and goes on behind it
-as if nothing had happened. Each loop is therefore rewritten to note how it ended: its condition and its ``break``
-set ``weft_left``, and what stands behind the loop reports where neither did. Line numbers stay as they are.
+A software driver leaves all loops of an invocation after 65,535 iterations in total, and continues behind the loop
+without an error. So each loop is instrumented: its condition and each ``break`` set ``weft_left``, and code behind the
+loop reports a loop that ended otherwise. Line numbers do not change.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ HELPERS = """var<private> weft_left: bool = false;
 fn weft_goes(go: bool) -> bool { weft_left = !go; return go; }
 fn weft_ends(end: bool) -> bool { weft_left = end; return end; }
 """
-"""What the rewritten text calls, besides ``weft_report``."""
+"""Functions that the instrumented text calls, besides ``weft_report``."""
 
 _BEHIND = " if (!weft_left) { weft_report(0); } weft_left = false;"
 _LEAVE = "{ weft_left = true; break; }"
@@ -26,7 +26,7 @@ _LOOP = re.compile(r"\b(?:for|while|loop)\b")
 
 @dataclass
 class _Block:
-    """A pair of braces: what it belongs to, whether a loop can end by itself, whether a function gives a value."""
+    """An open pair of braces: its kind, whether a loop has an exit, and whether a function returns a value."""
 
     kind: str
     ends: bool = False
@@ -35,7 +35,7 @@ class _Block:
 
 @dataclass
 class _Rewriting:
-    """The text without comments, where the next token begins, the open blocks, and what is to be inserted where."""
+    """The state of instrumentation: the text without comments, the position, the open blocks, and the edits."""
 
     name: str
     plain: str
@@ -70,7 +70,7 @@ class _Rewriting:
                     pass
 
     def _opening(self) -> int:
-        """Where the next brace opens; the end of the text where none does, which the compiler will say."""
+        """Return the position of the next opening brace, or the end of the text, for which the compiler reports."""
         found = self.plain.find("{", self.at)
         return len(self.plain) if found < 0 else found
 
@@ -78,7 +78,7 @@ class _Rewriting:
         self.edits += [(start, 0, f" {function}("), (end, 0, ")")]
 
     def _header(self) -> bool:
-        """The parentheses of a ``for``; whether they have a condition. What stands in them is no statement."""
+        """Skip the header of a ``for``, and return whether it has a condition, which is then instrumented."""
         start = self.plain.find("(", self.at)
         parts, depth = [start], 0
         for at in range(max(start, 0), len(self.plain)):
@@ -112,8 +112,8 @@ class _Rewriting:
         gives = next((outer.gives for outer in reversed(self.blocks) if outer.kind == "function"), False)
         if gives and not block.ends:
             raise KernelError(
-                f"{self.name}: a loop that only return ends, in a function with a result, cannot be watched on a "
-                f"software driver, which would end it in silence after 65,535 turns; end it with break"
+                f"{self.name}: a loop in a function with a result ends only by return, expected a condition or break, "
+                f"since a software driver would silently abort the loop after 65,535 iterations; end it by break"
             )
         self.edits.append((self.at, 0, _BEHIND))
 
@@ -124,7 +124,7 @@ def has_loops(plain: str) -> bool:
 
 
 def watched(name: str, text: str, plain: str) -> str:
-    """Return the text with every loop noting how it ended.
+    """Return the text with every loop instrumented.
 
     Args:
         name: the kernel's, for errors.
@@ -132,7 +132,7 @@ def watched(name: str, text: str, plain: str) -> str:
         plain: the same with its comments as spaces.
 
     Raises:
-        KernelError: for a loop that cannot be watched.
+        KernelError: a loop cannot be instrumented.
     """
     rewriting = _Rewriting(name, plain)
     rewriting.run()

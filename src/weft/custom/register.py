@@ -1,4 +1,4 @@
-"""``register_kernel``: from a user's WGSL or expression to an op, and the function that calls it."""
+"""``register_kernel``: make an op of a user's WGSL or expression, and a function that calls it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _registered: dict[str, tuple[Any, CustomKernel]] = {}
 
 @dataclass(frozen=True, eq=False)
 class CustomKernel:
-    """A registered kernel: call it with its inputs and parameters, by position or by name.
+    """A registered kernel, called with its inputs and parameters by position or by name.
 
-    It gives a tensor, or a tuple where it has several outputs. Wrong shapes, types and arguments are errors that name
-    the argument and the dimension.
+    A call returns a tensor, or a tuple for several outputs. Errors of shapes, types and arguments name the argument and
+    the dimension.
     """
 
     name: str
@@ -40,7 +40,7 @@ class CustomKernel:
     op: OpSpec
     source: Source | None
     sizes: frozenset[str] = frozenset()
-    """Parameters that sizes are made of; they are integers that the kernel is prepared for."""
+    """Integer parameters that occur in sizes; each value of them has a kernel of its own."""
     doc: str = ""
     __signature__: inspect.Signature = field(default_factory=inspect.Signature, repr=False)
 
@@ -59,7 +59,7 @@ class CustomKernel:
         if self.source is None:
             return expressions.run(self.op, self.name, self.inputs, self.outputs, operands, values, fixed)
         types = [TensorType(tuple(operand.shape), operand.dtype) for operand in operands]
-        self.op.infer(*types, sizes=tuple(fixed.items()))  # its messages are for the caller as they are
+        self.op.infer(*types, sizes=tuple(fixed.items()))  # raises the errors of shapes and types
         try:
             return bind(self.op, *operands, *values, sizes=tuple(fixed.items()))
         except KernelError as error:
@@ -91,7 +91,7 @@ class CustomKernel:
 
 
 def _number(kernel: str, name: str, dtype: DType, value: Any) -> bool | int | float:
-    """A parameter's value; integers where integers are declared."""
+    """Return the value of a parameter, converted to its declared kind."""
     if isinstance(value, Tensor):
         raise ArgumentTypeError(
             mistake(
@@ -132,28 +132,37 @@ def register_kernel(
     replace: bool = False,
     doc: str = "",
 ) -> CustomKernel:
-    """Make a kernel of your own, and give the function that runs it.
+    """Register a custom kernel, and return the function that runs it.
 
-    Inputs and outputs are declared as ``"x: f32[n, 2*m]"``; an input of an expression may be of any shape
-    (``"x: f32"``), of any type (``"x[n]"``), or both (``"x"``). A size is an integer, a name, or arithmetic over names
-    (``+ - * / // %``, ``ceil floor ceil_div min max``). A name that stands alone takes its value from the first input
-    that has it; everything else is compared, and the outputs' sizes follow. ``parameters`` are numbers given at each
-    call (``{"a": "f32"}``); integer ones may stand in sizes.
+    With ``source`` the kernel is WGSL, for webgpu devices: the body of ``main``, or a text with an ``fn main`` and the
+    functions that it calls. Bindings are generated: buffers, parameters and dimensions (u32) have their declared names.
+    In a body, ``id`` is ``global_invocation_id``, and ``local_id``, ``local_index``, ``group_id`` and ``groups`` are
+    the other built-ins. A buffer may be longer than its tensor, so compare ``id.x`` with ``n``. The kernel has no
+    gradient; wrap it in an ``autograd.Function`` for one.
 
-    With ``source`` the kernel is WGSL, for webgpu devices: the body of ``main``, or text with an ``fn main`` and what
-    it needs. Bindings are written for you: buffers, parameters and dimensions (u32) have the names declared, and in
-    a body ``id`` is ``global_invocation_id``, ``local_id``, ``local_index``, ``group_id``, ``groups`` the other
-    built-ins. Buffers may be a little longer than the tensor, so compare ``id.x`` with ``n``. ``workgroup_count`` is
-    one size or three, by default one invocation for each element of the first output. For a gradient, wrap the kernel
-    in an ``autograd.Function``.
+    With ``expression`` the kernel is pointwise and runs on all devices, with broadcasting, type promotion and a derived
+    gradient. Declared without types, it can be checked by ``weft.autograd.gradcheck`` in float64.
 
-    With ``expression`` (a dict of one for each output, where there are several) it is a pointwise kernel that runs on
-    all devices, with broadcasting and promotion, and whose gradient is derived. Declared without types, it can be
-    checked by ``weft.autograd.gradcheck`` in float64.
+    Args:
+        name: the name of the kernel, which is unique.
+        source: WGSL text.
+        expression: an expression, or a dict with an expression for each output.
+        inputs: declarations such as ``"x: f32[n, 2*m]"``. An input of an expression may omit its sizes (``"x: f32"``),
+            its type (``"x[n]"``), or both (``"x"``). A size is an integer, a name, or arithmetic over names
+            (``+ - * / // %``, ``ceil floor ceil_div min max``). A name that stands alone takes its value from the first
+            input that has it; all other sizes are checked.
+        outputs: declarations of the outputs; optional for an expression.
+        parameters: types of numbers that are given at each call, such as ``{"a": "f32"}``. Integer parameters may occur
+            in sizes.
+        workgroup_size: the size of a workgroup, or up to three sizes.
+        workgroup_count: one to three sizes; by default one invocation for each element of the first output.
+        replace: replace another kernel of that name.
+        doc: the documentation of the op.
 
-    Raises ``ArgumentError`` for declarations that make no sense, and for a name that another kernel has, unless
-    ``replace``; ``ExpressionError`` with the line and a caret. WGSL is compiled at the first call, and its mistakes
-    are a ``KernelError`` with the line and a caret.
+    Raises:
+        ArgumentError: a declaration is invalid, or another kernel has the name.
+        ExpressionError: an expression or a size does not parse; the message shows the line with a caret.
+        KernelError: at the first call, for WGSL that does not compile; the message shows the line with a caret.
 
     >>> import weft as wf
     >>> saxpy = wf.register_kernel(
@@ -183,7 +192,7 @@ def register_kernel(
 
 
 def registration(name: str) -> str:
-    """Everything that the kernel of that name was registered with, as text; empty where there is none."""
+    """Return all arguments with which a kernel was registered, as text; empty where there is no kernel of that name."""
     known = _registered.get(name)
     return "" if known is None else repr(known[0])
 
@@ -205,7 +214,7 @@ def _make(
         )
     if (source is None) == (expression is None):
         given = "neither" if source is None else "both"
-        raise ArgumentError(mistake(name, "source and expression", given, "one of the two"))
+        raise ArgumentError(mistake(name, "source and expression", given, "exactly one of the two"))
     reads = tuple(declaration(name, text) for text in inputs)
     writes = tuple(declaration(name, text) for text in outputs)
     types = {key: _type(name, key, text) for key, text in parameters.items()}
@@ -236,14 +245,14 @@ def _type(kernel: str, name: str, text: str) -> DType:
 def _check_names(
     kernel: str, inputs: Sequence[Declared], outputs: Sequence[Declared], parameters: Mapping[str, DType]
 ) -> None:
-    """Every name once, none that the kernel's surroundings use, and dimensions apart from buffers."""
+    """Check that names are distinct and not reserved, and that every dimension is given by an input or parameter."""
     if not inputs:
         raise ArgumentError(mistake(kernel, "inputs", "none", "at least one, such as 'x: f32[n]'"))
     names = [*(value.name for value in (*inputs, *outputs)), *parameters]
     for name in names:
         if name in _RESERVED or name.startswith("weft") or not name.isidentifier():
             raise ArgumentError(
-                mistake(kernel, "a name", repr(name), "one that is not reserved", "choose another")
+                mistake(kernel, "a name", repr(name), "a name that is not reserved", "choose another")
             )
         if names.count(name) > 1:
             raise ArgumentError(
@@ -253,9 +262,7 @@ def _check_names(
     both = sorted(dimensions & {value.name for value in (*inputs, *outputs)})
     if both or dimensions & _RESERVED:
         taken = both or sorted(dimensions & _RESERVED)
-        raise ArgumentError(
-            mistake(kernel, f"the dimension {taken[0]}", "a name in use", "a name of its own")
-        )
+        raise ArgumentError(mistake(kernel, f"the dimension {taken[0]}", "a name in use", "a distinct name"))
     given = {
         size for source in inputs for size in source.sizes or () if size.isidentifier()
     } | parameters.keys()

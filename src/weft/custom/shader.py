@@ -1,4 +1,4 @@
-"""WGSL kernels as ops: sizes solved from the operands, one dispatch, nothing said about gradients."""
+"""Custom WGSL kernels as ops: sizes are solved from the operands, and a call is one dispatch without a gradient."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from weft.ops.registry.spec import KernelRequest
 from weft.target import TargetProfile
 
 LOOP = "a loop"
-"""What a kernel reports whose loop the driver ended."""
+"""The subject of the error that a kernel reports for a loop that the driver aborted."""
 _MOST = "max-compute-workgroups-per-dimension"
 _LIMITS = (
     "max-compute-workgroup-size-x", "max-compute-workgroup-size-y", "max-compute-workgroup-size-z",
@@ -35,7 +35,7 @@ def declare_source(
     count: str | tuple[str, ...] | None,
     doc: str,
 ) -> tuple[OpSpec, Source, frozenset[str]]:
-    """The op of a WGSL kernel, its source, and the parameters that are fixed when it is prepared."""
+    """Return the op of a WGSL kernel, its source, and the integer parameters that occur in sizes."""
     if not outputs:
         raise ArgumentError(mistake(name, "outputs", "none", "at least one, such as 'out: f32[n]'"))
     for declared in (*inputs, *outputs):
@@ -133,7 +133,7 @@ def _lower(
 
 
 def _check_group(source: Source, profile: TargetProfile) -> None:
-    """``ArgumentError`` for a workgroup larger than the target's."""
+    """Raise ``ArgumentError`` for a workgroup larger than the target's limits."""
     x, y, z = source.workgroup_size
     for name, given, default in zip(_LIMITS, (x, y, z), (256, 256, 64), strict=True):
         most = profile.limits.get(name, default)
@@ -163,8 +163,8 @@ def _no_reference(name: str) -> Callable[..., Any]:
 def _no_gradient(name: str) -> Callable[..., Any]:
     def gradient(*_: Any) -> Any:
         raise GradError(
-            f"{name}: a gradient is asked of a kernel in WGSL, which has none; call it in the forward of an "
-            f"autograd.Function whose backward gives it, or under no_grad()"
+            f"{name}: a gradient is needed of a kernel in WGSL, which has none; call the kernel in the forward of an "
+            f"autograd.Function whose backward computes the gradient, or under no_grad()"
         )
 
     return gradient

@@ -1,7 +1,7 @@
-"""Symbolic sizes of custom kernels: ``x: f32[n, 2*m]`` read from text, solved from shapes, and evaluated exactly.
+"""Symbolic sizes of custom kernels: parse ``x: f32[n, 2*m]``, solve dimensions from shapes, and evaluate sizes exactly.
 
-Arithmetic is on fractions, so ``ceil(n / 64)`` is right for every ``n``. What may stand in a size is Python's
-``+ - * / // %`` and the functions of ``FUNCTIONS``; nothing is evaluated as Python.
+Arithmetic uses fractions, so ``ceil(n / 64)`` is exact for every ``n``. A size may contain the operators
+``+ - * / // %`` and the functions of ``FUNCTIONS``; it is parsed as Python, but never executed as Python.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _DECLARATION = re.compile(r"\s*([A-Za-z_]\w*)\s*(?::\s*(\w+)\s*)?(?:\[(.*)\])?\s
 
 @dataclass(frozen=True)
 class Declared:
-    """A declared operand or output: its name, element type, and a text for each size; ``None`` where it is open."""
+    """A declared input or output: its name, its element type and the text of each size; ``None`` where omitted."""
 
     name: str
     dtype: DType | None
@@ -50,12 +50,12 @@ class Declared:
 
     @property
     def names(self) -> frozenset[str]:
-        """The dimensions that its sizes are made of."""
+        """The names of dimensions in its sizes."""
         return frozenset(name for size in self.sizes or () for name in names_in(size))
 
 
 def declaration(kernel: str, text: str) -> Declared:
-    """Read ``"x: f32[n, m]"``: without ``[...]`` any shape, without ``: f32`` any type.
+    """Parse a declaration ``"x: f32[n, m]"``; without ``[...]`` any shape fits, without ``: f32`` any type.
 
     >>> declaration("saxpy", "x: f32[n, 2*m]").sizes
     ('n', '2*m')
@@ -75,7 +75,7 @@ def declaration(kernel: str, text: str) -> Declared:
 
 
 def _split(text: str) -> list[str]:
-    """The parts between commas that stand in no parentheses."""
+    """Split a text at commas outside of parentheses."""
     parts, depth = [""], 0
     for letter in text:
         depth += (letter == "(") - (letter == ")")
@@ -97,7 +97,7 @@ def _tree(text: str) -> ast.expr:
 
 @lru_cache(maxsize=4096)
 def names_in(text: str) -> frozenset[str]:
-    """The dimensions that a size is made of; ``ExpressionError`` where it is none."""
+    """Return the names of dimensions in a size; ``ExpressionError`` for a text that is no size."""
     found: set[str] = set()
 
     def visit(node: ast.expr) -> None:
@@ -125,7 +125,7 @@ def names_in(text: str) -> frozenset[str]:
 
 
 def evaluate(kernel: str, text: str, values: Mapping[str, int]) -> int:
-    """The value of a size; ``ShapeError`` where it is no integer, or divides by zero."""
+    """Return the value of a size; ``ShapeError`` for a value that is no integer, and for a division by zero."""
 
     def value(node: Any) -> Fraction:
         match node:
@@ -162,9 +162,9 @@ def solve(
     shapes: Sequence[tuple[int, ...]],
     known: Mapping[str, int],
 ) -> dict[str, int]:
-    """The value of every dimension that the shapes give; ``ShapeError`` for a shape that does not fit.
+    """Return the value of every dimension from the shapes of the inputs; ``ShapeError`` for a shape that does not fit.
 
-    A name alone is taken from the first shape that has it; all other sizes are compared with what they come to.
+    A name that stands alone takes its value from the first shape that has it; all other sizes are checked.
     """
     values: dict[str, int] = dict(known)
     origin = {name: f"parameter {name}" for name in known}

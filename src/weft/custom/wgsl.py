@@ -1,9 +1,9 @@
-"""Custom kernels in WGSL: bindings and parameters are written around the user's text, line numbers kept.
+"""Generate the WGSL module of a custom kernel: bindings and parameters around the user's text; line numbers are kept.
 
-The text is the body of ``main``, or, where it has an ``fn main``, that function with what it calls. In both,
-buffers have their declared names, and in ``main`` so have the parameters and dimensions; other functions read those
-from ``parameters``. A body has ``id`` (``global_invocation_id``), ``local_id``, ``local_index``, ``group_id`` and
-``groups`` (``num_workgroups``) besides.
+The text is the body of ``main``, or an ``fn main`` with the functions that it calls. Buffers have their declared names
+everywhere; parameters and dimensions have theirs in ``main``, and other functions read them from ``parameters``. A body
+also has ``id`` (``global_invocation_id``), ``local_id``, ``local_index``, ``group_id`` and ``groups``
+(``num_workgroups``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from weft.target import Binding, KernelSpec, Parameter, TargetProfile, parameter
 ELEMENTS: dict[DType, str] = {
     dtypes.float32: "f32", dtypes.int32: "i32", dtypes.uint32: "u32", dtypes.int64: "i32", dtypes.float16: "f16",
 }  # fmt: skip
-"""How the elements of a buffer are written in WGSL; int64 tensors lie in 32 bits on a webgpu device."""
+"""The WGSL type of a buffer's elements; int64 tensors have 32 bits on a webgpu device."""
 
 SCALARS: dict[DType, str] = {dtypes.float32: "f32", dtypes.int32: "i32", dtypes.uint32: "u32"}
 
@@ -39,34 +39,34 @@ _BUILTINS = (
 
 @dataclass(frozen=True)
 class Source:
-    """A user's WGSL with its declarations; ``spec`` makes the kernel of a target."""
+    """A user's WGSL with its declarations; ``spec`` generates the kernel of a target."""
 
     name: str
     text: str
     inputs: tuple[Declared, ...]
     outputs: tuple[Declared, ...]
     parameters: tuple[tuple[str, DType], ...]
-    """What ``main`` may read by name: the declared parameters, then the dimensions."""
+    """The values that ``main`` reads by name: the declared parameters, then the dimensions."""
     workgroup_size: tuple[int, int, int]
 
     @property
     def plain(self) -> str:
-        """The text with its comments as spaces."""
+        """The text with comments replaced by spaces."""
         return _blank_comments(self.text)
 
     @property
     def loops(self) -> bool:
-        """Whether the text has loops, which are watched on software drivers."""
+        """Whether the text has loops, which are instrumented on software drivers."""
         return loops.has_loops(self.plain)
 
     def check(self) -> None:
-        """Raise ``ArgumentError`` for declarations that have no WGSL, for own bindings, and over the limits."""
+        """Raise ``ArgumentError`` for types without WGSL, for bindings in the text, and above the limits."""
         plain = self.plain
         limits.check(self.name, plain)
         if re.search(r"@\s*(group|binding)\b", plain):
             raise ArgumentError(
-                f"{self.name}: source declares bindings (@group, @binding), expected none: they are written from "
-                f"inputs and outputs, under the names given there"
+                f"{self.name}: source declares bindings (@group, @binding), expected none, since they are generated "
+                f"from inputs and outputs; use the names that are declared there"
             )
         for value in (*self.inputs, *self.outputs):
             if value.dtype not in ELEMENTS:
@@ -80,7 +80,7 @@ class Source:
                 raise ArgumentError(mistake(self.name, f"parameter {name}", dtype.name, "f32, i32 or u32"))
 
     def spec(self, profile: TargetProfile) -> KernelSpec:
-        """The kernel for a target; ``UnsupportedError`` where that has no WGSL, ``KernelError`` over a limit."""
+        """Return the kernel for a target; ``UnsupportedError`` where it lacks WGSL, ``KernelError`` above a limit."""
         if profile.capabilities.language != "wgsl":
             raise UnsupportedError(
                 f"{self.name}: this kernel is written in WGSL, which runs on webgpu devices only, and its tensors "
@@ -116,11 +116,11 @@ class Source:
         return profile.software and self.loops
 
     def lines_before(self, profile: TargetProfile) -> int:
-        """How many lines of the module stand before the first line of the user's text."""
+        """Return the number of lines of the module before the user's text."""
         return self._around(profile)[0].count("\n")
 
     def _around(self, profile: TargetProfile) -> tuple[str, str, str]:
-        """What stands before the user's text, the text, and what stands behind it."""
+        """Return the parts of the module: before the user's text, the text, and behind it."""
         head = self._declarations(profile)
         text, plain = self.text, self.plain
         if self._watches(profile):
@@ -134,7 +134,7 @@ class Source:
             return f"{head}{entry}\nfn main({_BUILTINS}) {{ {reads}\n", text, "\n}\n"
         opening = _body_start(plain, found.end())
         if opening is None:
-            return head, text, "\n"  # the compiler says what is missing
+            return head, text, "\n"  # invalid text, for which the compiler reports the error
         before, main = text[: found.start()], text[found.start() : opening]
         attribute = "" if "@compute" in plain else f"{entry} "
         return head, f"{before}{attribute}{main} {reads}{text[opening:]}", "\n"
@@ -166,9 +166,9 @@ class Source:
 
 
 def users_lines(message: str, before: int, text: str) -> str:
-    """A compiler's message with the line numbers of the user's text in place of the module's.
+    """Return a compiler's message with line numbers of the module replaced by those of the user's text.
 
-    The compiler writes them as ``wgsl:12:5``, and before the ``│`` of each line that it shows.
+    The compiler writes line numbers as ``wgsl:12:5``, and before the ``│`` of each quoted line.
     """
     lines = text.count("\n") + 1
 
@@ -181,12 +181,12 @@ def users_lines(message: str, before: int, text: str) -> str:
 
 
 def _blank_comments(text: str) -> str:
-    """The text with comments as spaces, so that places stay where they are."""
+    """Replace comments by spaces, so that positions do not change."""
     return _COMMENT.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
 
 
 def _body_start(text: str, after: int) -> int | None:
-    """The place behind the ``{`` that opens the body of the function whose parameters begin at ``after``."""
+    """Return the position behind the ``{`` of a function whose parameters begin at ``after``, or ``None``."""
     depth = 1
     for place in range(after, len(text)):
         depth += (text[place] == "(") - (text[place] == ")")
@@ -197,7 +197,7 @@ def _body_start(text: str, after: int) -> int | None:
 
 
 def counts(name: str, found: Sequence[int], most: int) -> tuple[int, ...]:
-    """Workgroup counts, checked against the target's limit."""
+    """Return workgroup counts after a check against the target's limit."""
     for axis, count in zip("xyz", found, strict=True):
         if not 0 <= count <= most:
             raise KernelError(

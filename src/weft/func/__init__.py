@@ -1,7 +1,8 @@
-"""Transforms of functions, as ``torch.func``: derivatives in both modes, maps over a dimension, modules as functions.
+"""Function transforms, as ``torch.func``: reverse and forward derivatives, ``vmap``, and modules as functions.
 
-They nest in any order, run eagerly and inside ``weft.jit``. Each is a level on the stack of interpreters
-(``level.py``): ``batching.py`` with its tables of rules, ``forward.py`` with its own, reverse mode by a further tape.
+Transforms nest in any order, and work in eager mode and inside of ``weft.jit``. Each transform is a level on the stack
+of interpreters (``level.py``): ``batching.py`` maps over samples, ``forward.py`` carries tangents, and reverse mode
+adds a tape.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""``Batching``: the level of ``vmap``. A tensor of it stands for one of many samples, which lie along dimension 0.
+"""``Batching``: the level of ``vmap``. A tensor of this level has one value for each sample, along dimension 0.
 
-An op on such tensors is an op on all samples at once: ``rules.py`` has the table that tells, op by op, how. An op on
-tensors that are the same for all samples is done once.
+An op on such tensors runs once on all samples, by the op's batching rule (``rules.py``). An op on tensors that are the
+same for all samples runs once without samples.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RANDOMNESS = ("error", "different", "same")
 
 
 class Batched(Held):
-    """A tensor that has a sample for each index of its first dimension, seen as one of them; or one for all."""
+    """A tensor of the level, with the shape of one sample; without ``batched`` it is the same for all samples."""
 
     __slots__ = ("batched",)
 
@@ -37,30 +37,30 @@ class Batched(Held):
 
     @property
     def geometry(self) -> Geometry:
-        """Where the elements of the first sample lie."""
+        """The geometry of the first sample."""
         whole: Geometry = self._below.geometry
         return Geometry(whole.shape[1:], whole.strides[1:], whole.offset) if self.batched else whole
 
     def readable(self, where: str) -> Tensor:
-        """The tensor itself where it is one for all samples."""
+        """Return the tensor where it is the same for all samples; else raise ``UnsupportedError``."""
         if self.batched:
             raise UnsupportedError(
                 f"{where}: the tensor has a value for each of the {self.level.size} samples that vmap maps over, "
-                f"expected one value; choose between elements with weft.where, or return it from the function"
+                f"expected a single value; select elements with weft.where, or return the tensor from the function"
             )
         return self.value
 
     def printed(self) -> str:
-        """All samples of it."""
+        """Return the text of all samples."""
         return f"vmap({self.level.size} samples of {self.value!r})" if self.batched else super().printed()
 
     def detached(self) -> Batched:
-        """The same memory, which no level differentiates."""
+        """Return a tensor on the same memory without a history at any level."""
         return Batched(self.level, self.value.detach(), self.batched, self.captured)
 
 
 class Batching(Level):
-    """Maps over ``size`` samples; ``randomness`` says whether random ops draw for each, for all, or not at all."""
+    """Maps over ``size`` samples; ``randomness`` is ``"different"``, ``"same"`` or ``"error"``, as in ``vmap``."""
 
     enables_grad = False
 
@@ -71,7 +71,7 @@ class Batching(Level):
 
     @contextmanager
     def entered(self, rests: bool = False) -> Iterator[None]:
-        """Put the level on the stack; draws within are for all samples."""
+        """Push the level on the stack in a ``with`` block; random ops within draw for all samples."""
         outer = samples.get()
 
         def drawn_for() -> int:
@@ -87,7 +87,7 @@ class Batching(Level):
             samples.reset(token)
 
     def check_randomness(self, where: str) -> None:
-        """``UnsupportedError`` unless random numbers may be drawn."""
+        """Raise ``UnsupportedError`` where random numbers may not be drawn."""
         if self.randomness == "error":
             raise UnsupportedError(
                 f"{where}: random numbers are drawn in a function that vmap maps with randomness='error', expected "
@@ -95,17 +95,17 @@ class Batching(Level):
             )
 
     def lift(self, tensor: Tensor, captured: bool = True) -> Batched:
-        """A tensor of the stack below, the same for all samples."""
+        """Return a tensor of the stack below as a tensor that is the same for all samples."""
         return Batched(self, tensor, False, captured)
 
     def mapped(self, tensor: Tensor, dim: int) -> Tensor:
-        """A tensor of the stack below taken apart along a dimension; outside of the level."""
+        """Return a tensor of the stack below as samples along a dimension; to be called outside of the level."""
         order = (dim, *(d for d in range(tensor.ndim) if d != dim))
         front = tensor if dim == 0 else bind(OPS["permute"], tensor, order=order)
         return Tensor.wrap(Batched(self, front, True))
 
     def joined(self, tensor: Tensor, dim: int) -> Tensor:
-        """A tensor with its samples along a dimension, as one of the stack below; outside of the level."""
+        """Return a tensor of the stack below with the samples along a dimension; to be called outside of the level."""
         held = self.own(tensor)._data
         value: Tensor = held.value
         if not held.batched:
@@ -121,9 +121,9 @@ class Batching(Level):
     def on_all(
         self, function: Callable[..., Any], values: Sequence[Any], mapped: Sequence[bool]
     ) -> list[Any]:
-        """Results of a function of tensors; they and the values that are ``mapped`` have the samples in dimension 0.
+        """Map a function over samples in dimension 0 of the values that are ``mapped``; results have them there too.
 
-        Random numbers may not be drawn in it.
+        The function may not draw random numbers.
         """
         level = Batching(self.name, self.size, "error")
         given = [
@@ -142,7 +142,7 @@ class Batching(Level):
         into: tuple[Any, ...] | None,
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
-        """The op on all samples, or once where none of its operands has samples."""
+        """Run an op by its batching rule, or without samples where none of its operands has samples."""
         some = any(isinstance(operand, Batched) and operand.batched for operand in operands)
         if op.random:
             self.check_randomness(op.name)
@@ -165,14 +165,14 @@ class Batching(Level):
             return into
 
     def _write(self, op: OpSpec, made: Sequence[Batched], into: Sequence[Batched]) -> None:
-        """Overwrite values of this level, each of which has samples where what is written has."""
+        """Overwrite targets of this level; ``UnsupportedError`` for samples written to a tensor without samples."""
         check_targets(op, [TensorType(result.shape, result.dtype) for result in made], into)
         for result, target in zip(made, into, strict=True):
             if result.batched and not target.batched:
                 raise UnsupportedError(
                     f"{op.name}: values for each of the {self.size} samples that vmap maps over are written in place "
-                    f"into a tensor {list(target.shape)} that is one for all, expected one that has samples; "
-                    f"write into a clone() of, or zeros_like(), a mapped tensor, or use the form that gives a new one"
+                    f"into a tensor {list(target.shape)} that is the same for all, expected a tensor with samples; "
+                    f"write into a clone() of, or zeros_like(), a mapped tensor, or use the out-of-place operation"
                 )
         for result, target in zip(made, into, strict=True):
             value = result.value
@@ -186,7 +186,7 @@ class Batching(Level):
 
 
 def check_size(where: str, sizes: dict[str, int]) -> int:
-    """The one number of samples that all mapped arguments have, by their names."""
+    """Return the common number of samples of all mapped arguments; ``ShapeError`` where the sizes differ."""
     found = set(sizes.values())
     if len(found) > 1:
         given = ", ".join(f"{size} in {name}" for name, size in sizes.items())

@@ -14,9 +14,9 @@ from weft.ops.registry.functions import user_error
 
 
 class BatchedCall:
-    """An op on values of which some have samples: what a rule is given.
+    """An op call with samples, as batching rules take it.
 
-    ``values`` are tensors of the stack below and Python scalars, ``types`` and ``results`` are of one sample.
+    ``values`` are tensors of the stack below and Python scalars; ``types`` and ``results`` are the types of one sample.
     """
 
     __slots__ = ("attributes", "batched", "level", "op", "randomness", "results", "size", "types", "values")
@@ -39,11 +39,11 @@ class BatchedCall:
             raise user_error(error, op) from None
 
     def shape(self, index: int) -> tuple[int, ...]:
-        """The shape of a sample of an operand."""
+        """Return the shape of one sample of an operand."""
         return self.types[index].shape
 
     def front(self, index: int) -> Any:
-        """An operand with the samples in dimension 0, the same one repeated where it is one for all."""
+        """Return an operand with the samples in dimension 0; an operand without samples is expanded."""
         value = self.values[index]
         if self.batched[index] or self.types[index].scalar:
             return value
@@ -52,28 +52,28 @@ class BatchedCall:
         return bind(OPS["expand"], value, shape=(self.size, *self.types[index].shape))
 
     def fronts(self) -> list[Any]:
-        """All operands with the samples in dimension 0."""
+        """Return all operands with the samples in dimension 0."""
         return [self.front(index) for index in range(len(self.values))]
 
     def aligned(self, index: int, rank: int) -> Any:
-        """An operand that broadcasts with others whose samples have up to ``rank`` dimensions."""
+        """Return an operand in a shape that broadcasts with operands whose samples have up to ``rank`` dimensions."""
         value, shape = self.values[index], self.types[index].shape
         if not self.batched[index] or len(shape) == rank:
             return value
         return bind(OPS["reshape"], value, shape=(self.size, *(1,) * (rank - len(shape)), *shape))
 
     def again(self, *values: Any, **attributes: Any) -> tuple[Any, ...]:
-        """The outputs of the op on other values, with attributes replaced."""
+        """Return the outputs of the op on other values, with some attributes replaced."""
         made = bind(self.op, *values, **{**self.attributes, **attributes})
         return made if isinstance(made, tuple) else (made,)
 
-    def unsupported(self, what: str, instead: str) -> UnsupportedError:
-        """The error for a combination that the op's rule does not do."""
-        return UnsupportedError(f"{self.op.name}: {what} in a function that vmap maps; {instead}")
+    def unsupported(self, given: str, fix: str) -> UnsupportedError:
+        """Return the error for a case that the op's rule does not support."""
+        return UnsupportedError(f"{self.op.name}: {given} in a function that vmap maps; {fix}")
 
 
 Rule = Callable[[BatchedCall], Sequence[Any]]
-"""The op's outputs with the samples in dimension 0."""
+"""A batching rule: returns the op's outputs with the samples in dimension 0."""
 
 
 @lru_cache(maxsize=4096)

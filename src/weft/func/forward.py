@@ -1,7 +1,7 @@
-"""``jvp``: forward-mode derivatives. A tensor of its level has a tangent beside it, and an op on it has one on both.
+"""``jvp``: forward-mode derivatives. A tensor of this level carries a tangent, and an op computes value and tangent.
 
-The tangent belongs to memory, not to a tensor: a *cell* holds the tangent of what an op made, and views of that find
-theirs by the same views of the cell's. So a write through a view changes the tangents that other views see.
+The tangent belongs to memory, not to a tensor: a *cell* holds the tangent of an op's result, and the tangent of a view
+is the same view of the cell's tangent. So a write through a view changes the tangents of other views.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Function = Callable[..., Any]
 
 
 class Cell:
-    """The tangent of a memory, ``None`` where it is zero, and the type of the tensor that the op gave."""
+    """The tangent of an op's result, ``None`` where it is zero, and the type of the result."""
 
     __slots__ = ("tangent", "type")
 
@@ -33,7 +33,7 @@ class Cell:
 
 
 class Dual(Held):
-    """A tensor of the stack below and its tangent: that of its cell, seen through the path of views to it."""
+    """A dual tensor: a tensor of the stack below, and its tangent as a view (``path``) of its cell's tangent."""
 
     __slots__ = ("cell", "path")
 
@@ -47,7 +47,7 @@ class Dual(Held):
         self.path = path
 
     def tangent(self) -> Tensor | None:
-        """The tangent now, as a tensor of the stack below, which is in force."""
+        """Return the present tangent as a tensor of the stack below, which must be the active stack."""
         tangent = self.cell.tangent
         if tangent is None or not self.path:
             return tangent
@@ -57,7 +57,7 @@ class Dual(Held):
         return seen
 
     def write(self, tangent: Tensor | None) -> None:
-        """Replace the tangent, in the cell too: a new one, so that nobody else's changes."""
+        """Replace the tangent; the cell gets a new tensor, so that other cells' tangents do not change."""
         cell = self.cell
         if not self.path:
             cell.tangent = tangent
@@ -69,29 +69,29 @@ class Dual(Held):
         cell.tangent = bind(OPS["update_view"], base, part, path=self.path)
 
     def differentiated(self) -> bool:
-        """Whether this level or one below computes derivatives of the value."""
+        """Return whether this level or a level below computes derivatives of the value."""
         return self.cell.tangent is not None or super().differentiated()
 
     def detached(self) -> Dual:
-        """The same memory without a tangent."""
+        """Return a tensor on the same memory without a tangent."""
         return self.level.lift(self.value.detach(), self.captured)
 
 
 class Forward(Level):
-    """Carries tangents along: an op is done on values as ever, and by its rule (``forward_rules.py``) on tangents."""
+    """The level of forward mode: runs an op on the values, and the op's rule (``forward_rules.py``) on the tangents."""
 
     enables_grad = False
 
     def lift(self, tensor: Tensor, captured: bool = True) -> Dual:
-        """A tensor of the stack below as one whose tangent is zero."""
+        """Return a tensor of the stack below as a dual tensor with a zero tangent."""
         return self.dual(tensor, None, captured)
 
     def dual(self, tensor: Tensor, tangent: Tensor | None, captured: bool = False) -> Dual:
-        """A tensor of the stack below with its tangent."""
+        """Return a dual tensor of a tensor of the stack below and its tangent."""
         return Dual(self, tensor, Cell(TensorType(tensor.shape, tensor.dtype), tangent), (), captured)
 
     def tangent_of(self, tensor: Tensor) -> Tensor:
-        """The tangent of a tensor, as one of the stack below, outside of the level."""
+        """Return the tangent of a tensor as a tensor of the stack below; to be called outside of the level."""
         found = tensor._data.tangent() if self.owns(tensor) else None
         return filled_like(self.below(tensor), 0) if found is None else found
 
@@ -103,7 +103,7 @@ class Forward(Level):
         into: tuple[Any, ...] | None,
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
-        """The op on the values, and what it does to their tangents."""
+        """Run an op on values and tangents."""
         values = values_of(operands)
         with interpreting(*below):
             tangents = [operand.tangent() if isinstance(operand, Dual) else None for operand in operands]
@@ -128,7 +128,7 @@ class Forward(Level):
         into: tuple[Dual, ...],
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
-        """The op into targets: the tangents are computed from the values before these are written."""
+        """Run an op into targets; the tangents are computed before the values are overwritten."""
         self.refuse_captured(op, into)
         targets = values_of(into)
         if tangents is None:
@@ -149,7 +149,7 @@ class Forward(Level):
 
 
 def zeros(type_: TensorType, like: Tensor) -> Tensor:
-    """Zeros of a type where another tensor lives."""
+    """Return zeros of a type on the device of another tensor."""
     made: Tensor = bind(OPS["full"], 0, shape=type_.shape, dtype=type_.dtype, device=str(like.device))
     return made
 
@@ -165,11 +165,21 @@ def _moved(
 
 
 def jvp(func: Function, primals: Any, tangents: Any, *, has_aux: bool = False) -> tuple[Any, ...]:
-    """``func(*primals)`` and its derivative in the direction of ``tangents``, as ``torch.func.jvp``.
+    """Return ``func(*primals)`` and its derivative in the direction of ``tangents``, as ``torch.func.jvp``.
 
-    Primals and tangents are tuples of trees of floating point tensors, of one structure and shapes; the derivative is
-    a tree like the output. With ``has_aux`` ``func`` gives (output, aux), and so does this: (output, derivative, aux).
-    Raises ``ArgumentTypeError`` for another structure, ``ShapeError`` for other shapes, ``DTypeError`` for integers.
+    Args:
+        func: a function of trees of tensors that returns a tree of tensors.
+        primals: a tuple of arguments, trees of floating point tensors.
+        tangents: a tuple of the same structure, shapes and types.
+        has_aux: ``func`` returns a pair (output, aux), and ``aux`` is returned undifferentiated.
+
+    Returns:
+        (output, derivative), or (output, derivative, aux); the derivative has the structure and shapes of the output.
+
+    Raises:
+        ArgumentTypeError: primals and tangents differ in structure.
+        ShapeError: they differ in shapes.
+        DTypeError: a primal is not floating point.
 
     >>> import weft as wf
     >>> x, v = wf.tensor([1.0, 2.0]), wf.tensor([1.0, 0.0])

@@ -1,10 +1,10 @@
-"""How ops move tangents, each by a rule.
+"""Tangent rules of ops, for forward mode.
 
-Pointwise ops by the derivatives that are derived of their expressions, linear ones by themselves, products by the
-product rule; every other op by the transpose of its gradient rule.
-That gradient rule is a linear map from the output's cotangent u to the operand's. Its own gradient with respect to u,
-at the tangent, is the tangent of the output (Townsend, A new trick for calculating Jacobian vector products, 2017):
-so each op that has a gradient has a tangent, by one rule written once.
+Pointwise ops multiply by the derivatives of their expressions, linear ops apply themselves to tangents, and products
+follow the product rule. Every other op uses the transpose of its gradient rule: the gradient rule is a linear map from
+the output's cotangent u to the operand's cotangent, and its gradient with respect to u, at the tangent, is the tangent
+of the output (Townsend, "A new trick for calculating Jacobian vector products", 2017). So every op with a gradient has
+a tangent rule.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from weft.tensors.tensor import Tensor
 
 
 class ForwardCall:
-    """An op that was done on values, of which some have tangents: what a rule is given."""
+    """An op call on values, some of which have tangents, with its outputs; the argument of a tangent rule."""
 
     __slots__ = ("attributes", "op", "outputs", "tangents", "values")
 
@@ -41,13 +41,13 @@ class ForwardCall:
         self.attributes = attributes
 
     def again(self, values: Sequence[Any], **attributes: Any) -> tuple[Any, ...]:
-        """The op's outputs for other values."""
+        """Return the op's outputs for other values."""
         made = bind(self.op, *values, **{**self.attributes, **attributes})
         return made if isinstance(made, tuple) else (made,)
 
 
 Rule = Callable[[ForwardCall], Sequence[Tensor | None]]
-"""The tangents of the op's outputs, ``None`` for zero."""
+"""A tangent rule: returns the tangents of the op's outputs, ``None`` for zero."""
 
 
 def _sum(terms: Sequence[Any]) -> Any:
@@ -59,7 +59,7 @@ def _sum(terms: Sequence[Any]) -> Any:
 
 @lru_cache(maxsize=None)
 def _derivative(op: OpSpec, position: int) -> tuple[OpSpec | None, tuple[str, ...]]:
-    """The op that multiplies by the derivative, and what else it reads: ``copy`` where that is 1, ``None`` for 0."""
+    """Return the op that multiplies by the derivative, with its other operands; ``copy`` for 1, ``None`` for 0."""
     found = gradient_op(op, position)
     if found is None:
         return None, ()
@@ -70,7 +70,7 @@ def _derivative(op: OpSpec, position: int) -> tuple[OpSpec | None, tuple[str, ..
 
 
 def pointwise(step: ForwardCall) -> Sequence[Tensor | None]:
-    """The sum of each operand's tangent times the derivative: the op that gives the gradient gives this too."""
+    """Return the sum of each operand's tangent times the derivative, by the ops of the gradient."""
     info, (output,) = step.op.info["pointwise"], step.outputs
     if info.rule == "bool":
         return [None]
@@ -88,16 +88,18 @@ def pointwise(step: ForwardCall) -> Sequence[Tensor | None]:
 
 
 def _like(tangent: Any, output: Tensor) -> Any:
-    """A tangent of the output's shape and type: not all operands have that shape."""
+    """Return a tangent broadcast and cast to the output's shape and type."""
     if tuple(tangent.shape) != tuple(output.shape):
         tangent = bind(OPS["expand"], tangent, shape=tuple(output.shape))
     return tangent if tangent.dtype is output.dtype else bind(OPS["cast"], tangent, dtype=output.dtype)
 
 
 def linear(*positions: int, **constants: Any) -> Rule:
-    """The rule of an op that is linear in operands taken together (all where none is named): itself, on tangents.
+    """Return the rule of an op that is jointly linear in some operands: the op itself, applied to tangents.
 
-    ``constants``: attributes of which the op's constant part is made, as they are for tangents.
+    Args:
+        *positions: the linear operands; all operands where none is given.
+        **constants: the values for tangents of attributes that make up the constant term of an affine op.
     """
 
     def rule(step: ForwardCall) -> Sequence[Tensor | None]:
@@ -114,14 +116,14 @@ def linear(*positions: int, **constants: Any) -> Rule:
 
 
 def bilinear(step: ForwardCall) -> Sequence[Tensor | None]:
-    """The product rule."""
+    """Apply the product rule."""
     (a, b), (by_a, by_b) = step.values, step.tangents
     terms = [step.again(pair)[0] for pair in ((by_a, b), (a, by_b)) if None not in pair]
     return [_sum(terms)]
 
 
 class _GradientCall:
-    """What a gradient rule is given (``ops.Gradient``): the op's call as constants of a level."""
+    """The context of a gradient rule (``ops.Gradient``): the op call as constants of a level."""
 
     def __init__(self, level: Level, step: ForwardCall) -> None:
         self._level = level
@@ -132,12 +134,12 @@ class _GradientCall:
         self.output_types = tuple([_type_of(output) for output in step.outputs])
 
     def input(self, index: int) -> Any:
-        """An operand."""
+        """Return an operand."""
         value = self._step.values[index]
         return self._level.own(value) if isinstance(value, Tensor) else value
 
     def output(self, index: int = 0) -> Any:
-        """An output."""
+        """Return an output."""
         return self._level.own(self._step.outputs[index])
 
 
@@ -148,7 +150,7 @@ def _type_of(value: Any) -> TensorType:
 
 
 def transposed(step: ForwardCall) -> Sequence[Tensor | None]:
-    """The gradient rule at unknown cotangents, then the gradient of that, at the tangents, with respect to them."""
+    """Transpose the gradient rule: differentiate it by its cotangents, at the tangents."""
     level, op = Level("jvp"), step.op
     assert op.gradient is not None
     floats = [

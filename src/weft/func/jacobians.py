@@ -1,4 +1,4 @@
-"""``jacrev``, ``jacfwd`` and ``hessian``: whole Jacobians, as maps of ``vjp`` and ``jvp`` over the unit vectors."""
+"""``jacrev``, ``jacfwd`` and ``hessian``: Jacobians, by ``vmap`` of ``vjp`` and ``jvp`` over the unit vectors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Function = Callable[..., Any]
 
 
 def _units(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """For each tensor its parts of the unit vectors of all: (n, *shape), with n the number of elements of all."""
+    """Return for each tensor its part of the unit vectors: (n, *shape), where n counts the elements of all tensors."""
     total = sum(tensor.numel() for tensor in tensors)
     made, start = [], 0
     for tensor in tensors:
@@ -36,7 +36,7 @@ def _units(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _cut(rows: Tensor, tensors: Sequence[Tensor], dim: int) -> list[Tensor]:
-    """A dimension that runs over the elements of several tensors, cut into theirs and given their shapes."""
+    """Split a dimension over the elements of several tensors into one tensor for each, with its shape."""
     made, start = [], 0
     for tensor in tensors:
         stop = start + math.prod(tensor.shape)
@@ -48,7 +48,7 @@ def _cut(rows: Tensor, tensors: Sequence[Tensor], dim: int) -> list[Tensor]:
 
 
 def _at(func: Function, argnums: Any, args: Any, kwargs: Any, where: str) -> tuple[Function, tuple[Any, ...]]:
-    """The function of the chosen arguments only, and these."""
+    """Return the function of only the chosen arguments, and these arguments."""
     places = chosen(where, argnums, len(args))
 
     def of_chosen(*given: Any) -> Any:
@@ -61,7 +61,7 @@ def _at(func: Function, argnums: Any, args: Any, kwargs: Any, where: str) -> tup
 
 
 def _built(output: Any, primals: Any, blocks: list[list[Tensor]], single: bool) -> Any:
-    """Blocks by output leaf and primal leaf, as a tree like the output of trees like the primals."""
+    """Return the blocks by output leaf and primal leaf as a tree like the output, of trees like the primals."""
     _, rebuild_output = tensors_of("jacobian", "the function's result", output)
     _, rebuild_primals = tensors_of("jacobian", "the arguments", primals)
     trees = [rebuild_primals(row) for row in blocks]
@@ -81,11 +81,16 @@ def _check_output(where: str, output: Any) -> list[Tensor]:
 def jacrev(
     func: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False, *, chunk_size: int | None = None
 ) -> Function:
-    """The function that gives the Jacobian of ``func``, row by row in reverse mode, as ``torch.func.jacrev``.
+    """Return a function that computes the Jacobian of ``func`` in reverse mode, as ``torch.func.jacrev``.
 
-    For an output of shape (*out) and an argument of shape (*in) the Jacobian has shape (*out, *in); outputs and
-    arguments may be trees, ``argnums`` a tuple. ``chunk_size``: at most so many rows at a time. With ``has_aux``
-    ``func`` gives (output, aux), and the Jacobian comes with aux. Best where the output is smaller than the argument.
+    For an output of shape (*out) and an argument of shape (*in) the Jacobian has shape (*out, *in); for trees it is a
+    tree like the output, of trees like the argument. Reverse mode suits outputs that are smaller than the argument.
+
+    Args:
+        func: a function of trees of tensors that returns a tree of tensors.
+        argnums: the argument, or a tuple of arguments, to differentiate with respect to.
+        has_aux: ``func`` returns a pair (output, aux), and the result is a pair (Jacobian, aux).
+        chunk_size: the most rows that are computed at a time.
 
     >>> import weft as wf
     >>> wf.func.jacrev(lambda x: x * x)(wf.tensor([1.0, 2.0]))
@@ -112,10 +117,16 @@ def jacfwd(
     func: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False, *, randomness: str = "error",
     chunk_size: int | None = None,
 ) -> Function:  # fmt: skip
-    """The function that gives the Jacobian of ``func``, column by column in forward mode, as ``torch.func.jacfwd``.
+    """Return a function that computes the Jacobian of ``func`` in forward mode, as ``torch.func.jacfwd``.
 
-    Shapes and arguments are those of ``jacrev``; ``chunk_size`` counts columns, ``randomness`` is ``vmap``'s. Best
-    where the argument is smaller than the output.
+    The shapes are those of ``jacrev``. Forward mode suits arguments that are smaller than the output.
+
+    Args:
+        func: a function of trees of tensors that returns a tree of tensors.
+        argnums: the argument, or a tuple of arguments, to differentiate with respect to.
+        has_aux: ``func`` returns a pair (output, aux), and the result is a pair (Jacobian, aux).
+        randomness: the randomness of the ``vmap`` over columns.
+        chunk_size: the most columns that are computed at a time.
 
     >>> import weft as wf
     >>> wf.func.jacfwd(lambda x: x * x)(wf.tensor([1.0, 2.0]))
@@ -146,10 +157,10 @@ def jacfwd(
 
 
 def hessian(func: Function, argnums: int | Sequence[int] = 0) -> Function:
-    """The function that gives the Hessian of ``func``, whose result is a scalar: ``jacfwd`` of ``jacrev``.
+    """Return a function that computes the Hessian of ``func``, by ``jacfwd`` of ``jacrev``, as ``torch.func.hessian``.
 
-    For an argument of shape (*in) it has shape (*in, *in); for trees of arguments it is a tree of trees. As
-    ``torch.func.hessian``.
+    The result of ``func`` is a scalar. For an argument of shape (*in) the Hessian has shape (*in, *in); for trees of
+    arguments it is a tree of trees.
 
     >>> import weft as wf
     >>> wf.func.hessian(lambda x: (x**3).sum())(wf.tensor([1.0, 2.0]))

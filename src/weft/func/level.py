@@ -1,9 +1,9 @@
-"""Levels: a transform in force is an interpreter between the stack below and a tape of its own on top.
+"""Levels: an active transform is an interpreter on top of the stack below, followed by a tape of its own.
 
 ``grad(f)`` within ``vmap`` within ``grad`` is a stack ``eager, tape, level, tape, level, tape, level, tape``. A tensor
-of a level holds (``Held``) a tensor of the stack below it; the level takes an op apart into ops on those. A tensor from
-further below is a constant to the level's tape and passes on as it is, so that an outer gradient still sees it: levels
-never mix up what each of them differentiates or maps.
+of a level holds (``Held``) a tensor of the stack below; the level translates an op into ops on those. A tensor from
+further below is a constant to the level's tape and is passed on, so that an outer gradient still sees it. So levels
+never confuse the values that each of them differentiates or maps.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from weft.tensors.tensor import Tensor
 
 
 class Held:
-    """The value of a level's tensor: a tensor of the stack below, with what the level knows of it.
+    """The data of a level's tensor: a tensor of the stack below, with the data of the level.
 
-    ``captured``: it was made outside of the transformed function, so that a write to it would be seen there.
+    ``captured``: whether it was created outside of the transformed function, so that a write would be visible there.
     """
 
     __slots__ = ("captured", "dtype", "level", "shape", "value")
@@ -38,7 +38,7 @@ class Held:
         self.level = level
         self.value = value
         self.captured = captured
-        self.dtype = value._data.dtype  # asked for at each op: kept, rather than asked of the levels below
+        self.dtype = value._data.dtype  # cached, since each op reads it
         self.shape = value._data.shape
 
     @property
@@ -50,30 +50,30 @@ class Held:
     def _below(self) -> Any:
         if not self.level.entries:
             raise UnsupportedError(
-                f"a tensor of a finished {self.level.name} is used outside of it, expected one that the transformed "
-                f"function gave; return it from the function"
+                f"a tensor of a finished {self.level.name} is used outside of it, expected a result of the transformed "
+                f"function; return the tensor from the function"
             )
         return self.value._data
 
     @property
     def geometry(self) -> Geometry:
-        """Where the elements lie."""
+        """The geometry of the elements."""
         geometry: Geometry = self._below.geometry
         return geometry
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Strides of the dimensions."""
+        """The strides of the dimensions."""
         return self.geometry.strides
 
     @property
     def offset(self) -> int:
-        """Where the first element lies in the storage."""
+        """The offset of the first element in the storage."""
         return self.geometry.offset
 
     @property
     def storage(self) -> Any:
-        """What eager views ask for: an error, since none of them sees a level's value while the level is there."""
+        """The storage of the held tensor."""
         return self._below.storage
 
     @property
@@ -83,25 +83,25 @@ class Held:
 
     @property
     def version(self) -> int:
-        """How often the storage was written in place."""
+        """The number of in-place writes to the storage."""
         version: int = self.value._data.version
         return version
 
     def readable(self, where: str) -> Tensor:
-        """The tensor whose elements ``where`` may read on the host."""
+        """Return the tensor whose elements the host may read; ``where`` names the caller in errors."""
         return self.value
 
     def detached(self) -> Held:
-        """The same memory, which no level differentiates."""
+        """Return a value on the same memory without a history at any level."""
         return Held(self.level, self.value.detach(), self.captured)
 
     def differentiated(self) -> bool:
-        """Whether a level below this one, or a tape there, computes derivatives of the value."""
+        """Return whether a level or a tape below computes derivatives of the value."""
         inner = self.value._data
         return self.value.requires_grad or (isinstance(inner, Held) and inner.differentiated())
 
     def printed(self) -> str:
-        """The text of a tensor that holds this, in the transformed function."""
+        """Return the text of a tensor with this value."""
         return f"{self.level.name}({self.value!r})"
 
     def __repr__(self) -> str:
@@ -109,11 +109,11 @@ class Held:
 
 
 class Level:
-    """The plainest level, of ``grad`` and ``vjp``: ops pass through it, and its tape records them."""
+    """The base of levels, and the level of ``grad`` and ``vjp``: ops pass through, and its tape records them."""
 
     executes = True
     enables_grad = True
-    """Whether the level's own tape records whatever the grad mode outside is, which then counts below only."""
+    """Whether the level's tape records in any outer grad mode, which then applies only to the stack below."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -122,9 +122,10 @@ class Level:
 
     @contextmanager
     def entered(self, rests: bool = False) -> Iterator[None]:
-        """Put the level on the stack, with a tape that records unless it ``rests``; again later, to go backward.
+        """Push the level on the stack in a ``with`` block, with a tape that records unless it ``rests``.
 
-        Modes, autocast say, stay uppermost: they are about the ops of the function, not about those of its transform.
+        The level is entered again for its backward pass. Modes such as autocast stay on top of the stack: they apply to
+        the ops of the function, not to the ops of the transform.
         """
         before, mode = self._records_below, is_enabled()
         above = () if rests else modes()
@@ -144,34 +145,40 @@ class Level:
     # Between this level and the one below.
 
     def lift(self, tensor: Tensor, captured: bool = True) -> Held:
-        """A tensor of the stack below as a constant of this level."""
+        """Return a tensor of the stack below as a constant of this level."""
         return Held(self, tensor, captured)
 
     def owns(self, tensor: Any) -> bool:
-        """Whether it is a tensor of this level."""
+        """Return whether a tensor belongs to this level."""
         data = tensor._data
         return isinstance(data, Held) and data.level is self
 
     def own(self, tensor: Tensor) -> Tensor:
-        """The tensor itself where it is this level's, else a constant that holds it."""
+        """Return a tensor of this level unchanged, and any other tensor as a constant of this level."""
         return tensor if self.owns(tensor) else Tensor.wrap(self.lift(tensor))
 
     def below(self, tensor: Tensor) -> Tensor:
-        """What a tensor of this level holds; another tensor as it is."""
+        """Return the tensor of the stack below that a tensor of this level holds; any other tensor unchanged."""
         held: Tensor = tensor._data.value if self.owns(tensor) else tensor
         return held
 
     def leaf(self, where: str, tensor: Any) -> Tensor:
-        """A tensor from outside as one that this level's tape differentiates with respect to."""
+        """Return a captured tensor as a leaf of this level's tape, which requires grad."""
         check_floating(where, tensor)
         return Tensor.wrap(self.lift(self.below(tensor))).requires_grad_()
 
     def flow(
         self, outputs: Sequence[Tensor], seeds: Sequence[Tensor], leaves: Sequence[Tensor], keep: bool
     ) -> list[Tensor | None]:
-        """The gradients of this level's leaves, as tensors of the stack below; ``keep``: to be asked for again.
+        """Return the gradients of this level's leaves, as tensors of the stack below.
 
-        This level's tape rests meanwhile; those below record what the gradients are computed from.
+        This level's tape does not record the backward pass; the tapes below do.
+
+        Args:
+            outputs: tensors of this level.
+            seeds: the gradients of the outputs.
+            leaves: leaves of this level's tape.
+            keep: whether the tape is kept for another backward pass.
         """
         pairs = [
             (edge, self.own(seed))
@@ -196,10 +203,10 @@ class Level:
         into: tuple[Any, ...] | None,
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
-        """Carry out an op on this level's values, by ops of the stack below."""
+        """Run an op on this level's values, by ops of the stack below."""
         if self._records_below or not is_enabled():
             return self.apply(op, operands, attributes, into, below)
-        with grad_mode(False):  # the transform was called under no_grad: what is below does not record
+        with grad_mode(False):  # the transform was called under no_grad: the stack below does not record
             return self.apply(op, operands, attributes, into, below)
 
     def apply(
@@ -210,7 +217,7 @@ class Level:
         into: tuple[Any, ...] | None,
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
-        """What ``process`` does in the right grad mode."""
+        """Run an op; ``process`` calls this in the grad mode of the stack below."""
         raw = values_of(operands)
         if into is not None:
             self.refuse_captured(op, into)
@@ -221,16 +228,16 @@ class Level:
         return tuple([Held(self, output, captured) for output in outputs])
 
     def refuse_captured(self, op: OpSpec, into: Sequence[Held]) -> None:
-        """Raise where a tensor from outside of the transformed function would be written."""
+        """Raise ``UnsupportedError`` where a captured tensor would be written."""
         if any(target.captured for target in into):
             raise UnsupportedError(
-                f"{op.name}: a tensor from outside of the function that {self.name} transforms is written in place, "
-                f"expected one that is made inside; clone() it there, or return the new value"
+                f"{op.name}: a captured tensor of the function that {self.name} transforms is written in place, "
+                f"expected a tensor that is created inside; clone() it there, or return the new value"
             )
 
 
 class LevelTape(Tape):
-    """A level's own tape: what is not of the level is a constant to it."""
+    """The tape of a level, to which tensors of other levels are constants."""
 
     def __init__(self, level: Level, rests: bool = False) -> None:
         self._level = level
@@ -238,7 +245,7 @@ class LevelTape(Tape):
 
     @property
     def recording(self) -> bool:
-        """Whether ops of operands that require grad at this level are recorded."""
+        """Whether ops on tensors that require grad at this level are recorded."""
         return not self._rests and is_enabled()
 
     def process(
@@ -249,7 +256,7 @@ class LevelTape(Tape):
         into: tuple[Any, ...] | None,
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
-        """Run an op on tensors of this level, and of those below, and Python scalars."""
+        """Run an op on tensors of this level, tensors of levels below, and Python scalars."""
         level = self._level
         inside = tuple(
             [level.own(operand) if isinstance(operand, Tensor) else operand for operand in operands]
@@ -262,17 +269,17 @@ class LevelTape(Tape):
         return into
 
     def adopt(self, tensor: Tensor) -> Tensor:
-        """A tensor that was just filled from the host, as one made at this level."""
+        """Return a new tensor with data from the host as a tensor that was created at this level."""
         return Tensor.wrap(self._level.lift(tensor, captured=False))
 
 
 def values_of(operands: Sequence[Any]) -> tuple[Any, ...]:
-    """What a level's values hold; Python scalars as they are."""
+    """Return the tensors that a level's values hold; Python scalars unchanged."""
     return tuple([operand.value if isinstance(operand, Held) else operand for operand in operands])
 
 
 def set_apart(values: Sequence[Any], targets: Sequence[Tensor]) -> tuple[Any, ...]:
-    """The values with copies of those in whose memory an op is about to write, where gradients may read them later."""
+    """Return the values, with copies of those that share memory with the targets and that gradients may read later."""
     aliases = {id(target._data.alias) for target in targets}
 
     def is_overwritten(value: Any) -> bool:
@@ -286,7 +293,7 @@ def _is_kept(tensor: Tensor) -> bool:
 
 
 def is_captured_view(op: OpSpec, operands: Sequence[Any], outputs: Sequence[Tensor]) -> bool:
-    """Whether an op gave a view of a tensor from outside."""
+    """Return whether an op has returned a view of a captured tensor."""
     if op.view is None or not operands[0].captured:
         return False
     same: bool = outputs[0]._data.alias is operands[0].value._data.alias
@@ -294,7 +301,7 @@ def is_captured_view(op: OpSpec, operands: Sequence[Any], outputs: Sequence[Tens
 
 
 def check_floating(where: str, value: Any) -> None:
-    """A floating point tensor, as gradients and tangents need."""
+    """Raise ``GradError`` or ``DTypeError`` for a value that is no floating point tensor."""
     if not isinstance(value, Tensor):
         raise GradError(
             mistake(where, "a differentiated argument", f"of type {type(value).__name__}", "a tensor",

@@ -1,4 +1,4 @@
-"""``vmap``: a function of one sample as a function of many, as ``torch.func.vmap``."""
+"""``vmap``: map a function of one sample over many samples, as ``torch.func.vmap``."""
 
 from __future__ import annotations
 
@@ -24,14 +24,23 @@ def vmap(
     *,
     chunk_size: int | None = None,
 ) -> Function:
-    """The function that maps ``func``, which is written for one sample, over a dimension of its arguments.
+    """Return a function that maps ``func``, a function of one sample, over a dimension of its arguments.
 
-    ``in_dims``: the dimension of the samples for each positional argument, ``None`` for what is the same for all; an
-    int for all, or a tuple with an entry for each, which may be a tree like the argument. Keyword arguments are mapped
-    over dimension 0. ``out_dims`` likewise for the results, which are tensors. Each op is done once, on all samples,
-    by its rule; an op that has none raises ``UnsupportedError``. ``randomness``: ``"error"``, ``"different"`` (each
-    sample draws), ``"same"`` (one draw for all). ``chunk_size``: at most so many samples at a time.
-    Raises ``ArgumentError`` for dimensions that do not fit the arguments, ``ShapeError`` for unequal sizes.
+    Each op runs once on all samples, by the op's batching rule. Keyword arguments are mapped over dimension 0.
+
+    Args:
+        func: a function of one sample, which returns a tree of tensors.
+        in_dims: the dimension of the samples in the positional arguments: an int for all arguments, or a tuple with an
+            entry for each argument, which may be a tree like the argument. ``None`` marks a value that all samples
+            share.
+        out_dims: the dimension of the samples in the results: an int, or a tree like the result.
+        randomness: ``"error"``, ``"different"`` (each sample draws other numbers) or ``"same"`` (one draw for all).
+        chunk_size: the most samples that are computed at a time.
+
+    Raises:
+        UnsupportedError: when called, for an op without a batching rule, or for random numbers with ``"error"``.
+        ArgumentError: the dimensions do not fit the arguments.
+        ShapeError: the sizes of the mapped dimensions differ.
 
     >>> import weft as wf
     >>> wf.func.vmap(lambda x, y: (x * y).sum())(wf.ones(2, 3), wf.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
@@ -62,7 +71,7 @@ def vmap(
 
 
 def _arguments(in_dims: Any, args: Any, kwargs: Any) -> tuple[list[Any], Any, list[int | None], int]:
-    """The leaves of the arguments, how these are built from leaves, each leaf's mapped dimension, and its size."""
+    """Return the leaves of the arguments, a function that rebuilds them, the mapped dimensions, and their size."""
     if not args and not kwargs:
         raise ArgumentError("vmap: no arguments are given, expected one or more to map over")
     if isinstance(in_dims, list):
@@ -81,12 +90,14 @@ def _arguments(in_dims: Any, args: Any, kwargs: Any) -> tuple[list[Any], Any, li
         if not isinstance(leaf, Tensor):
             raise ArgumentTypeError(
                 mistake("vmap", name, f"of type {type(leaf).__name__} with in_dims {dim}", "a tensor",
-                        "pass in_dims None for what is the same for all samples")
+                        "pass in_dims None for a value that all samples share")
             )  # fmt: skip
         dims[at] = _dimension("in_dims", name, dim, leaf.ndim)
         sizes[name] = leaf.shape[dims[at] or 0]
     if not sizes:
-        raise ArgumentError(mistake("vmap", "in_dims", repr(in_dims), "at least one that is not None"))
+        raise ArgumentError(
+            mistake("vmap", "in_dims", repr(in_dims), "at least one dimension that is not None")
+        )
     return leaves, rebuild, dims, check_size("vmap", sizes)
 
 
@@ -128,7 +139,7 @@ def _map(
 
 
 def _chained(pieces: list[Any], out_dims: Any) -> Any:
-    """The results of pieces of the samples, joined along the dimensions of their samples."""
+    """Concatenate the results of chunks along the dimensions of their samples."""
     goals = spread("vmap", "out_dims", out_dims, pieces[0])
     columns = zip(*(flatten(piece)[0] for piece in pieces), strict=True)
     _, rebuild = flatten(pieces[0])

@@ -17,7 +17,7 @@ Function = Callable[..., Any]
 
 
 def filled_like(tensor: Tensor, value: int) -> Tensor:
-    """A tensor of one value, of the shape, type and device of another."""
+    """Return a constant tensor with the shape, type and device of another."""
     made: Tensor = bind(
         OPS["full"], value, shape=tuple(tensor.shape), dtype=tensor.dtype, device=str(tensor.device)
     )
@@ -25,7 +25,7 @@ def filled_like(tensor: Tensor, value: int) -> Tensor:
 
 
 def outside(level: Level, tree: Any) -> Any:
-    """A tree with its tensors of a level as those of the stack below."""
+    """Return a tree with tensors of a level replaced by the tensors of the stack below that they hold."""
     leaves, rebuild = flatten(tree)
     return rebuild([level.below(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves])
 
@@ -37,7 +37,7 @@ def _scalar(where: str, value: Any) -> Tensor:
         )
     if value.shape != ():
         raise GradError(
-            mistake(where, "the function's result", f"a tensor of shape {tuple(value.shape)}", "one of shape ()",
+            mistake(where, "the function's result", f"a tensor of shape {tuple(value.shape)}", "a tensor of shape ()",
                     "reduce it, or use jacrev or vjp")
         )  # fmt: skip
     if value.dtype.kind != "float":
@@ -50,7 +50,7 @@ def _scalar(where: str, value: Any) -> Tensor:
 def _differentiated(
     where: str, func: Function, argnums: int | Sequence[int], has_aux: bool, args: Any, kwargs: Any
 ) -> tuple[Any, Any, Any]:
-    """The gradients, the value and what the function gave beside it."""
+    """Return the gradients, the value, and the auxiliary result of the function."""
     level, given = Level(where), list(args)
     leaves: list[Tensor] = []
     parts: list[tuple[int, Any]] = []
@@ -76,12 +76,19 @@ def _differentiated(
 
 
 def grad(func: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
-    """The function that gives the gradients of ``func``, whose result is a tensor of shape (), as ``torch.func.grad``.
+    """Return a function that computes the gradients of ``func``, as ``torch.func.grad``.
 
-    ``argnums``: the argument, or arguments, to differentiate with respect to; each a tree of floating point tensors,
-    and so are the gradients (a tuple of them for a tuple). With ``has_aux`` ``func`` gives (output, aux), and the
-    gradients come with aux. Tensors from outside are constants, but a surrounding ``grad`` or ``backward`` sees them.
-    Raises ``GradError`` for a result of another shape, ``DTypeError`` for integers.
+    Captured tensors are constants for this gradient; an enclosing ``grad`` or ``backward`` differentiates them.
+
+    Args:
+        func: a function that returns a tensor of shape ().
+        argnums: the argument, or a tuple of arguments, to differentiate with respect to; each is a tree of floating
+            point tensors, and its gradient is a tree of the same structure.
+        has_aux: ``func`` returns a pair (output, aux), and the result is a pair (gradients, aux).
+
+    Raises:
+        GradError: when called, for a result of another shape.
+        DTypeError: when called, for integer tensors.
 
     >>> import weft as wf
     >>> wf.func.grad(lambda x: x**3)(wf.tensor(2.0))
@@ -99,7 +106,7 @@ def grad(func: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False
 
 
 def grad_and_value(func: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
-    """As ``grad``, for a function that gives (gradients, value), or (gradients, (value, aux)) with ``has_aux``.
+    """Return a function that computes (gradients, value), or (gradients, (value, aux)) with ``has_aux``; see ``grad``.
 
     >>> import weft as wf
     >>> wf.func.grad_and_value(lambda x: x**3)(wf.tensor(2.0))
@@ -115,12 +122,20 @@ def grad_and_value(func: Function, argnums: int | Sequence[int] = 0, has_aux: bo
 
 
 def vjp(func: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
-    """``func(*primals)``, and the function from a cotangent of the output to the cotangents of the primals.
+    """Return ``func(*primals)``, and a function from output cotangents to primal cotangents, as ``torch.func.vjp``.
 
-    Primals and output are trees of tensors; the function gives a tuple with a tree for each primal, and may be called
-    more than once. With ``has_aux`` ``func`` gives (output, aux), and so does this: (output, function, aux). As
-    ``torch.func.vjp``. Raises ``ArgumentTypeError`` for a cotangent of another structure, ``ShapeError`` for other
-    shapes.
+    Args:
+        func: a function of trees of tensors that returns a tree of tensors.
+        *primals: the arguments, trees of floating point tensors.
+        has_aux: ``func`` returns a pair (output, aux).
+
+    Returns:
+        (output, pull), or (output, pull, aux). ``pull`` takes a cotangent with the structure and shapes of the output,
+        returns a tuple with a tree for each primal, and may be called several times.
+
+    Raises:
+        ArgumentTypeError: in ``pull``, for a cotangent of another structure.
+        ShapeError: in ``pull``, for a cotangent of other shapes.
 
     >>> import weft as wf
     >>> output, pull = wf.func.vjp(lambda x: x * x, wf.tensor([1.0, 2.0]))
@@ -136,7 +151,7 @@ def vjp(func: Function, *primals: Any, has_aux: bool = False) -> tuple[Any, ...]
     output = outside(level, result)
 
     def pull(cotangents: Any) -> Any:
-        """The cotangents of the primals for one of the output."""
+        """Return the cotangents of the primals for a cotangent of the output."""
         seeds = matching("vjp", "the cotangent", cotangents, output)
         found = level.flow(outputs, seeds, leaves, keep=True)
         return rebuild([filled_like(level.below(leaf), 0) if gradient is None else gradient

@@ -1,8 +1,7 @@
-"""The batching rules: how an op is done on all samples at once. Each op names its own where it is declared.
+"""Batching rules: they run an op on all samples at once. Each op names its rule where it is declared.
 
-A rule is given a ``BatchedCall`` and returns the op's outputs with the samples in dimension 0. Most ops belong to a
-family: they take the samples as another leading dimension, from which the attributes that name dimensions count on; or
-they take them as further examples of their first dimension.
+A rule takes a ``BatchedCall`` and returns the op's outputs with the samples in dimension 0. Most ops take the samples
+as a further leading dimension, with shifted dimension attributes, or as further examples in their first dimension.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from weft.ops import OPS, OpSpec, TensorType, bind
 
 
 def pointwise(call: BatchedCall) -> Sequence[Any]:
-    """Operands broadcast as those of a sample do; a 0-d tensor's type counts as little as it does there."""
+    """Broadcast and promote operands as for one sample; a 0-d tensor has the low priority of type promotion."""
     rank = max([len(type_.shape) for type_ in call.types])
     values = [call.aligned(at, rank) for at in range(len(call.values))]
     if any(not type_.shape and not type_.scalar for type_ in call.types):
@@ -29,7 +28,7 @@ def pointwise(call: BatchedCall) -> Sequence[Any]:
 
 
 def _as_promoted(call: BatchedCall, values: list[Any]) -> list[Any]:
-    """Operands in the type that those of a sample are promoted to, where with the samples it would be another."""
+    """Cast operands to the promoted type of one sample, where promotion of the whole operands would differ."""
     info = call.op.info["pointwise"]
     compute = info.compute(call.types)
     whole_types = [type_ if type_.scalar else TensorType(tuple(value.shape), type_.dtype)
@@ -43,12 +42,12 @@ def _as_promoted(call: BatchedCall, values: list[Any]) -> list[Any]:
 
 
 def cast(value: Any, dtype: Any) -> Any:
-    """A value in another type."""
+    """Return a value cast to a type."""
     return bind(OPS["cast"], value, dtype=dtype)
 
 
 def leading(call: BatchedCall) -> Sequence[Any]:
-    """Ops whose attributes say nothing of dimensions: the samples are one more, leading one."""
+    """Batch ops without dimension attributes: the samples are a further leading dimension."""
     return call.again(*call.fronts())
 
 
@@ -58,11 +57,11 @@ SHIFTS: dict[str, Callable[[Any], Any]] = {
     "shifts": lambda shifts: tuple((dim + 1, shift) for dim, shift in shifts),
     "padding": lambda padding: ((0, 0), *padding),
 }
-"""Attributes that name dimensions, as they are with the samples in front."""
+"""The shift of each dimension attribute by the leading dimension of the samples."""
 
 
 def shifted(call: BatchedCall) -> Sequence[Any]:
-    """Ops along dimensions, which all operands share: these are one further back."""
+    """Batch ops along dimensions: the samples are a further leading dimension, and the attributes are shifted."""
     return call.again(*call.fronts(), **_behind_samples(call))
 
 
@@ -71,7 +70,7 @@ def _behind_samples(call: BatchedCall) -> dict[str, Any]:
 
 
 def along_one(call: BatchedCall) -> Sequence[Any]:
-    """Ops along one dimension; a 0-d tensor counts as a vector of one element."""
+    """Batch ops along one dimension; a 0-d sample counts as a vector of one element."""
     if call.shape(0):
         return shifted(call)
     values = [bind(OPS["reshape"], front, shape=(call.size, 1)) for front in call.fronts()]
@@ -87,7 +86,7 @@ def _shaped(value: Any, shape: tuple[int, ...]) -> Any:
 
 
 def folded(call: BatchedCall) -> Sequence[Any]:
-    """Ops on independent examples, which lie along dimension 0: the samples' examples one after another."""
+    """Batch ops on independent examples along dimension 0: the examples of all samples become one dimension."""
     values = [
         bind(OPS["reshape"], value, shape=(call.size * type_.shape[0], *type_.shape[1:]))
         for value, type_ in zip(call.fronts(), call.types, strict=True)
@@ -102,7 +101,7 @@ def folded(call: BatchedCall) -> Sequence[Any]:
 
 
 def attention(call: BatchedCall) -> Sequence[Any]:
-    """Batches one after another; a mask that is one for all of them stays so."""
+    """Batch attention over a joint batch dimension; a mask that all batches share is not expanded."""
     count = 6 if call.op.name == "attention_backward" else 3
     examples = call.shape(0)[0]
     values = [_folded(call.front(at)) for at in range(count)]
@@ -121,13 +120,13 @@ def attention(call: BatchedCall) -> Sequence[Any]:
 
 
 def _folded(value: Any) -> Any:
-    """The first two dimensions as one."""
+    """Merge the first two dimensions."""
     first, second, *rest = value.shape
     return bind(OPS["reshape"], value, shape=(first * second, *rest))
 
 
 def norm(call: BatchedCall) -> Sequence[Any]:
-    """Scale and shift have the input's rank and broadcast to it."""
+    """Batch a norm, whose scale and shift have the input's rank and broadcast to it."""
     values = [call.front(0)]
     for at in range(1, len(call.values)):
         parameter = call.values[at]
@@ -138,13 +137,13 @@ def norm(call: BatchedCall) -> Sequence[Any]:
 
 
 def norm_parameters(call: BatchedCall) -> Sequence[Any]:
-    """The gradients of each sample's scale and shift."""
+    """Batch the gradients of scale and shift, for each sample."""
     shape = (call.size, *call.attributes["shape"])
     return call.again(*call.fronts(), shape=shape, **_behind_samples(call))
 
 
 def any_non_finite(call: BatchedCall) -> Sequence[Any]:
-    """Whether any element of a sample of the tensors is infinite or not a number."""
+    """Return for each sample whether any element of the tensors is infinite or NaN."""
     finite: Any = None
     for value in call.fronts():
         dims = tuple(range(1, len(value.shape)))
@@ -154,7 +153,7 @@ def any_non_finite(call: BatchedCall) -> Sequence[Any]:
 
 
 def update(call: BatchedCall) -> Sequence[Any]:
-    """A step of an optimizer on many tensors, with numbers that are one for all samples."""
+    """Batch an optimizer's update of many tensors; the learning rate and counters must be the same for all samples."""
     shared = call.op.info["update"][0]
     if any(call.batched[:shared]):
         raise call.unsupported(
@@ -166,7 +165,7 @@ def update(call: BatchedCall) -> Sequence[Any]:
 
 
 def draw(call: BatchedCall) -> Sequence[Any]:
-    """Numbers for each sample; those that are one for all are drawn without a rule."""
+    """Draw random numbers for each sample; draws for all samples need no rule."""
     if any(call.batched):
         raise call.unsupported(
             "a random generator's state that differs between samples is used",
@@ -176,7 +175,7 @@ def draw(call: BatchedCall) -> Sequence[Any]:
 
 
 def dropout(call: BatchedCall) -> Sequence[Any]:
-    """Elements dropped for each sample, or the same ones of all."""
+    """Drop other elements of each sample, or the same elements of all samples, by ``randomness``."""
     if any(call.batched[1:]):
         raise call.unsupported(
             "a random generator's state that differs between samples is used",
@@ -193,7 +192,7 @@ def dropout(call: BatchedCall) -> Sequence[Any]:
 
 
 def advance(call: BatchedCall) -> Sequence[Any]:
-    """A generator's state is one for all samples."""
+    """Raise ``UnsupportedError``: a generator's state must be the same for all samples."""
     raise call.unsupported(
         "a random generator's state that differs between samples is moved on", "draw from one generator"
     )
@@ -213,8 +212,8 @@ INSTEAD = "compute it outside of vmap, or on each sample in a loop, or write it 
 
 
 def rule_of(op: OpSpec) -> Rule:
-    """Return the rule of an op; ``UnsupportedError`` where there is none."""
+    """Return the batching rule of an op; ``UnsupportedError`` for an op without a rule."""
     if op.rules.batching:
         return BATCHING[op.rules.batching]
     instead = op.rules.unbatched or INSTEAD
-    raise UnsupportedError(f"{op.name}: has no vmap rule, expected an op that has one; {instead}")
+    raise UnsupportedError(f"{op.name}: has no vmap rule, expected an op with a vmap rule; {instead}")

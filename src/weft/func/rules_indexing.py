@@ -18,7 +18,7 @@ from weft.ops.registry.geometry import broadcast_shapes
 
 
 def _moved(value: Any, source: int, goal: int) -> Any:
-    """A dimension at another place."""
+    """Move a dimension to another position."""
     rest = iter(d for d in range(len(value.shape)) if d != source)
     order = tuple(source if d == goal else next(rest) for d in range(len(value.shape)))
     return bind(OPS["permute"], value, order=order)
@@ -29,24 +29,24 @@ def _index_shape(call: BatchedCall, first: int) -> tuple[int, ...]:
 
 
 def _indices(call: BatchedCall, first: int) -> list[Any]:
-    """Index tensors that broadcast to the samples' dimension and that of an index."""
+    """Return the index tensors in shapes that broadcast, with the samples' dimension first."""
     rank = len(_index_shape(call, first))
     return [call.aligned(at, rank) for at in range(first, len(call.types))]
 
 
 def _numbers(call: BatchedCall, like: Any, rank: int) -> Any:
-    """Each sample's number, against indices of a rank."""
+    """Return the numbers of the samples in a shape that broadcasts with indices of a rank."""
     count = bind(OPS["arange"], 0, 1, count=call.size, dtype=dtypes.int64, device=str(like.device))
     return bind(OPS["reshape"], count, shape=(call.size, *(1,) * rank))
 
 
 def _numbered(call: BatchedCall, x: Any, first: int, rank: int) -> list[Any]:
-    """Index tensors for the samples' dimension of x, and for the indexed ones right behind it."""
+    """Return index tensors for the samples' dimension of x and the indexed dimensions behind it."""
     return [_numbers(call, x, rank), *_indices(call, first)]
 
 
 def index(call: BatchedCall) -> Sequence[Any]:
-    """Elements picked by index tensors in the dimensions from ``dim`` on."""
+    """Batch a gather by index tensors in the dimensions from ``dim`` on."""
     rank, dim = len(_index_shape(call, 1)), call.attributes.get("dim", 0)
     x = call.values[0]
     if not any(call.batched[1:]):
@@ -58,7 +58,7 @@ def index(call: BatchedCall) -> Sequence[Any]:
 
 
 def index_put(call: BatchedCall) -> Sequence[Any]:
-    """Elements written or folded at index tensors in the dimensions from ``dim`` on."""
+    """Batch a scatter by index tensors in the dimensions from ``dim`` on."""
     given = call.values[2:]
     rank, dim = len(_index_shape(call, 2)), call.attributes.get("dim", 0)
     mode, wrap = call.attributes["mode"], call.attributes["wrap"]
@@ -71,7 +71,7 @@ def index_put(call: BatchedCall) -> Sequence[Any]:
 
 
 def embedding(call: BatchedCall) -> Sequence[Any]:
-    """Rows picked by indices: of one matrix, of each sample's matrix by one index, or of each by its own."""
+    """Batch a lookup of rows: of a shared matrix, or of each sample's matrix by shared or own indices."""
     weight, rows = call.values
     if not call.batched[0]:
         return call.again(weight, rows)
@@ -82,7 +82,7 @@ def embedding(call: BatchedCall) -> Sequence[Any]:
 
 
 def searchsorted(call: BatchedCall) -> Sequence[Any]:
-    """Places in one sorted sequence for all samples, or in each sample's own."""
+    """Batch a binary search in a shared sorted sequence, or in each sample's sequence."""
     if len(call.shape(0)) > 1:
         return call.again(call.front(0), call.front(1))
     if not call.batched[0]:

@@ -1,4 +1,4 @@
-"""Batching rule of ``scan`` in a graph: one loop whose every step is the body on all samples."""
+"""The batching rule of ``scan`` in a graph: one loop whose steps run the body on all samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weft.ops import OPS, TensorType, bind
 
 
 def scan(call: BatchedCall) -> Sequence[Any]:
-    """The loop over all samples; sequences and what lies outside have samples where they do in the call."""
+    """Batch a loop; sequences and captured tensors have samples where they do in the call, and the carry always."""
     given = call.attributes
     body, carries, last = given["body"], given["carries"], given["carries"] + given["sequences"]
     mapped = [at < carries or batched for at, batched in enumerate(call.batched)]
@@ -34,6 +34,6 @@ def scan(call: BatchedCall) -> Sequence[Any]:
 
 
 def _swapped(value: Any) -> Any:
-    """The first two dimensions exchanged: steps and samples."""
+    """Exchange the first two dimensions, steps and samples."""
     order = (1, 0, *range(2, len(value.shape)))
     return bind(OPS["permute"], value, order=order)

@@ -20,7 +20,7 @@ def _swapped(value: Any, first: int, second: int) -> Any:
 
 
 def matmul(call: BatchedCall) -> Sequence[Any]:
-    """Products over the samples; of one matrix by each sample's vector, one product with the vectors as its rows."""
+    """Batch a product; a shared matrix by each sample's vector becomes one product with the vectors as rows."""
     (a, b), rank = call.values, max(len(type_.shape) for type_ in call.types)
     if rank == 2 and call.batched == (True, False) and call.shape(0)[0] == 1:
         rows = call.again(_reshape(a, call.size, call.shape(0)[1]), b)[0]
@@ -35,25 +35,25 @@ def matmul(call: BatchedCall) -> Sequence[Any]:
 
 
 def _examples(call: BatchedCall, index: int) -> Any:
-    """(B, N, …) as (B N, …)."""
+    """Return (B, N, …) as (B N, …)."""
     shape = call.shape(index)
     return _reshape(call.front(index), call.size * shape[0], *shape[1:])
 
 
 def _channels(call: BatchedCall, index: int) -> Any:
-    """(B, N, C, …) as (N, B C, …): the channels of the samples one after another."""
+    """Return (B, N, C, …) as (N, B C, …)."""
     shape = call.shape(index)
     return _reshape(_swapped(call.front(index), 0, 1), shape[0], call.size * shape[1], *shape[2:])
 
 
 def _apart(call: BatchedCall, made: Any) -> tuple[Any]:
-    """(N, B C, …) as (B, N, C, …)."""
+    """Return (N, B C, …) as (B, N, C, …)."""
     shape = call.results[0].shape
     return (_swapped(_reshape(made, shape[0], call.size, *shape[1:]), 0, 1),)
 
 
 def convolution(call: BatchedCall) -> Sequence[Any]:
-    """One filter bank: the samples are more images. Filters of each sample: these are groups of one convolution."""
+    """Batch a convolution: with shared filters the samples are further images; else they are groups."""
     if not call.batched[1]:
         made = call.again(_examples(call, 0), call.values[1])[0]
         return (_reshape(made, call.size, *call.results[0].shape),)
@@ -65,7 +65,7 @@ def convolution(call: BatchedCall) -> Sequence[Any]:
 
 
 def convolution_input(call: BatchedCall) -> Sequence[Any]:
-    """The same of the gradient with respect to images: from y and w."""
+    """Batch the gradient with respect to images, from y and w, as ``convolution``."""
     shape, groups = call.attributes["shape"], call.attributes["groups"]
     if not call.batched[1]:
         made = call.again(_examples(call, 0), call.values[1], shape=(call.size * shape[0], *shape[1:]))[0]
@@ -76,7 +76,7 @@ def convolution_input(call: BatchedCall) -> Sequence[Any]:
 
 
 def convolution_weight(call: BatchedCall) -> Sequence[Any]:
-    """The gradient with respect to each sample's filters, from y and x: groups of one."""
+    """Batch the gradient with respect to filters, from y and x: the samples are groups of one convolution."""
     shape, groups = call.attributes["shape"], call.attributes["groups"]
     whole = (call.size * shape[0], *shape[1:])
     if not call.batched[1] and groups == 1:  # one image for all: more filters

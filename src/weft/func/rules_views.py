@@ -51,11 +51,11 @@ VIEWS: dict[str, Callable[[dict[str, Any], tuple[int, ...], int], Steps]] = {
     "unfold": _unfold,
     "strided": _strided,
 }
-"""The views of all samples that are a view, with its attributes, of each sample of a shape."""
+"""The views of the whole tensor that apply a view to each sample, by the view's attributes and the sample's shape."""
 
 
 def view(call: BatchedCall) -> Sequence[Any]:
-    """The same view of every sample; memory is shared where it is with one."""
+    """Apply a view to every sample; memory is shared where it is shared for one sample."""
     value = call.front(0)
     if call.op.name == "strided" and not value.is_contiguous():
         value = bind(OPS["copy"], value)
@@ -65,7 +65,7 @@ def view(call: BatchedCall) -> Sequence[Any]:
 
 
 def mapped_path(path: Path, shape: tuple[int, ...], size: int) -> Path:
-    """The path of views of all samples that a path of views is of a sample."""
+    """Return the path of views of the whole tensor that applies a path of views to each sample."""
     steps: list[tuple[str, tuple[tuple[str, Any], ...]]] = []
     for name, given in path:
         attributes = dict(given)
@@ -78,6 +78,6 @@ def mapped_path(path: Path, shape: tuple[int, ...], size: int) -> Path:
 
 
 def update_view(call: BatchedCall) -> Sequence[Any]:
-    """The write through the same views of every sample."""
+    """Write through the same views of every sample."""
     path = mapped_path(call.attributes["path"], call.shape(0), call.size)
     return call.again(call.front(0), call.front(1), path=path)

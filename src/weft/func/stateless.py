@@ -24,12 +24,20 @@ def functional_call(
     tie_weights: bool = True,
     strict: bool = False,
 ) -> Any:
-    """``module(*args, **kwargs)`` with tensors in the places of its parameters and buffers, as ``torch.func`` has it.
+    """Call a module with other parameters and buffers, as ``torch.func.functional_call``.
 
-    ``parameter_and_buffer_dicts``: tensors by dotted name, or a sequence of such dicts. What is not named stays, unless
-    ``strict``, which is an error. With ``tie_weights`` a tensor that the module has under several names is replaced
-    under all of them. Afterwards the module is as it was. ``args`` that are no tuple are the one argument.
-    Raises ``ArgumentError`` for names that the module has not, or that are given twice.
+    The module is restored after the call.
+
+    Args:
+        module: the module.
+        parameter_and_buffer_dicts: tensors by dotted name, or a sequence of such dicts.
+        args: a tuple of positional arguments, or a single argument.
+        kwargs: keyword arguments.
+        tie_weights: replace a tensor with several names (tied weights) under all of its names.
+        strict: raise an error for parameters and buffers that are not given; by default they stay.
+
+    Raises:
+        ArgumentError: the module has no such name, or a name is given twice.
 
     >>> import weft as wf
     >>> layer = wf.nn.Linear(2, 1)
@@ -64,7 +72,7 @@ def _merged(given: Any) -> dict[str, Tensor]:
 
 
 def _places(module: Module) -> dict[str, tuple[dict[str, Any], str]]:
-    """Where each parameter and buffer is kept, by dotted name."""
+    """Return the table and key of each parameter and buffer, by dotted name."""
     return {
         f"{path}.{name}" if path else name: (owner.__dict__[table], name)
         for path, owner in module.named_modules(remove_duplicate=False)
@@ -76,7 +84,7 @@ def _places(module: Module) -> dict[str, tuple[dict[str, Any], str]]:
 
 @contextmanager
 def _replaced(module: Module, new: dict[str, Tensor], tie_weights: bool, strict: bool) -> Iterator[None]:
-    """The module with other tensors in the places named."""
+    """Replace tensors of a module in a ``with`` block, and restore them."""
     places = _places(module)
     unknown = [name for name in new if name not in places]
     if unknown:
@@ -89,7 +97,7 @@ def _replaced(module: Module, new: dict[str, Tensor], tie_weights: bool, strict:
             home, key = places[name]
             if by_tensor.setdefault(id(home[key]), value) is not value:
                 raise ArgumentError(
-                    mistake("functional_call", name, "another tensor than under its other names", "one for all",
+                    mistake("functional_call", name, "another tensor than under its other names", "the same tensor",
                             "pass tie_weights=False")
                 )  # fmt: skip
     chosen: list[tuple[dict[str, Any], str, Any, Tensor]] = []
@@ -102,7 +110,7 @@ def _replaced(module: Module, new: dict[str, Tensor], tie_weights: bool, strict:
         if found is not None:
             chosen.append((home, key, home[key], found))
     watch = watcher.get()
-    if watch is not None:  # a trace depends on what the module has, not on what stands in for it
+    if watch is not None:  # guards of a trace check the module's own tensors, not their replacements
         for part in module.modules():
             for table in TABLES:
                 for name in part.__dict__[table]:
@@ -117,11 +125,20 @@ def _replaced(module: Module, new: dict[str, Tensor], tie_weights: bool, strict:
 
 
 def stack_module_state(models: Sequence[Module]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The parameters and the buffers of models of one structure, each stacked along a new first dimension.
+    """Stack the parameters and buffers of models along a new first dimension, as ``torch.func.stack_module_state``.
 
-    Together with ``functional_call`` and ``vmap`` these run all models at once. The stacked parameters are leaves that
-    require grad where the models' do. As ``torch.func.stack_module_state``; raises ``ArgumentError`` for no models or
-    models of several classes, ``ShapeError`` for other shapes.
+    With ``functional_call`` and ``vmap``, the stacked tensors run all models at once (an ensemble).
+
+    Args:
+        models: models of one class and structure.
+
+    Returns:
+        Dicts of the stacked parameters and buffers by name. The parameters are leaves, which require grad where those
+        of all models do.
+
+    Raises:
+        ArgumentError: no models are given, or models of several classes.
+        ShapeError: the models differ in the shapes of their tensors.
 
     >>> import weft as wf
     >>> layers = [wf.nn.Linear(2, 1) for _ in range(3)]

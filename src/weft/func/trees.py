@@ -1,4 +1,4 @@
-"""What the transforms ask of trees of arguments and results: their structure, places in them, prefixes of them."""
+"""Trees of arguments and results in transforms: their structure, their leaves, and prefixes of trees."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weft.utils.tree import flatten, is_record
 
 
 def structure(tree: Any) -> Any:
-    """How a tree is built, without its leaves: equal for trees of one structure.
+    """Return the structure of a tree without its leaves; trees of one structure have equal results.
 
     >>> structure({"a": 1, "b": (2, 3)}) == structure({"a": 4, "b": (5, 6)})
     True
@@ -28,7 +28,7 @@ def structure(tree: Any) -> Any:
 
 
 def outline(tree: Any) -> str:
-    """A tree's structure as text: tensors as ``*``.
+    """Return the structure of a tree as text, with ``*`` for leaves.
 
     >>> outline({"a": 1, "b": (2, [3])})
     "{'a': *, 'b': (*, [*])}"
@@ -41,31 +41,31 @@ def outline(tree: Any) -> str:
     return type(tree).__name__ if is_record(tree) else "*"
 
 
-def tensors_of(where: str, what: str, tree: Any) -> tuple[list[Tensor], Callable[[list[Any]], Any]]:
-    """The leaves of a tree, which are all tensors, and how it is built from new ones."""
+def tensors_of(where: str, name: str, tree: Any) -> tuple[list[Tensor], Callable[[list[Any]], Any]]:
+    """Return the leaves of a tree, which must be tensors, and a function that rebuilds the tree."""
     leaves, rebuild = flatten(tree)
     for leaf in leaves:
         if not isinstance(leaf, Tensor):
             raise ArgumentTypeError(
-                mistake(where, what, f"a {type(leaf).__name__}", "a tree of tensors only")
+                mistake(where, name, f"a {type(leaf).__name__}", "a tree of tensors only")
             )
     return leaves, rebuild
 
 
-def matching(where: str, what: str, given: Any, expected: Any) -> list[Tensor]:
-    """The leaves of a tree that is like another one: of its structure, and of the shapes of its tensors."""
+def matching(where: str, name: str, given: Any, expected: Any) -> list[Tensor]:
+    """Return the leaves of a tree that must have the structure and shapes of another, cast to the other's types."""
     if structure(given) != structure(expected):
-        raise ArgumentTypeError(mistake(where, what, outline(given), f"of the structure {outline(expected)}"))
-    found, _ = tensors_of(where, what, given)
+        raise ArgumentTypeError(mistake(where, name, outline(given), f"of the structure {outline(expected)}"))
+    found, _ = tensors_of(where, name, given)
     for tensor, like in zip(found, flatten(expected)[0], strict=True):
         if tuple(tensor.shape) != tuple(like.shape):
-            raise ShapeError(mistake(where, f"the shape of {what}", tuple(tensor.shape), tuple(like.shape)))
+            raise ShapeError(mistake(where, f"the shape of {name}", tuple(tensor.shape), tuple(like.shape)))
     return [tensor if tensor.dtype is like.dtype else tensor.to(like.dtype)
             for tensor, like in zip(found, flatten(expected)[0], strict=True)]  # fmt: skip
 
 
-def spread(where: str, what: str, prefix: Any, tree: Any) -> list[Any]:
-    """A value for each leaf of a tree, from a value for all, or a tree that branches as it does as far as it goes.
+def spread(where: str, name: str, prefix: Any, tree: Any) -> list[Any]:
+    """Return a value for each leaf of a tree, from a prefix of the tree whose leaves are values.
 
     >>> spread("vmap", "in_dims", (0, None), ([1, 2], 3))
     [0, 0, None]
@@ -76,14 +76,14 @@ def spread(where: str, what: str, prefix: Any, tree: Any) -> list[Any]:
     keys = set(prefix) == set(tree) if isinstance(prefix, dict) and same else True
     if not isinstance(prefix, tuple | list | dict) or not same or len(prefix) != len(tree) or not keys:
         raise ArgumentError(
-            mistake(where, what, repr(prefix), f"an int, None, or a tree of these like {outline(tree)}")
+            mistake(where, name, repr(prefix), f"an int, None, or a tree of these like {outline(tree)}")
         )
     pairs = [(prefix[k], tree[k]) for k in tree] if isinstance(tree, dict) else zip(prefix, tree, strict=True)
-    return [value for branch, part in pairs for value in spread(where, what, branch, part)]
+    return [value for branch, part in pairs for value in spread(where, name, branch, part)]
 
 
 def chosen(where: str, argnums: int | Sequence[int], count: int) -> list[int]:
-    """The positions of the arguments that ``argnums`` names."""
+    """Return the positions of the arguments in ``argnums``, counted from 0."""
     given: list[Any] = list(argnums) if isinstance(argnums, tuple | list) else [argnums]
     for argnum in given:
         if not isinstance(argnum, int) or isinstance(argnum, bool):
@@ -99,7 +99,7 @@ def chosen(where: str, argnums: int | Sequence[int], count: int) -> list[int]:
 
 
 def with_aux(where: str, result: Any, has_aux: bool) -> tuple[Any, Any]:
-    """A function's result and what it gives beside it."""
+    """Return a function's output and its auxiliary result, which is ``None`` without ``has_aux``."""
     if not has_aux:
         return result, None
     if not isinstance(result, tuple) or len(result) != 2:

@@ -1,4 +1,4 @@
-"""Where time and memory go: ``profile`` measures ops, ``leaks`` says which lines made the tensors that stay alive."""
+"""Profiling: ``profile`` measures the time of ops, ``leaks`` finds the lines that allocated live tensors."""
 
 from weft.profiler.leaks import LeakReport, Site, leaks
 from weft.profiler.profile import OpRow, Profile, profile

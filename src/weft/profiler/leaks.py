@@ -1,4 +1,4 @@
-"""``leaks``: which lines made the tensors that are still alive, for a block that should leave none behind."""
+"""``leaks``: find the source lines that allocated tensors which are still alive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from weft.graph.tracing import call_site
 
 @dataclass(frozen=True)
 class Site:
-    """A line of the user's program, and what it made that is alive: storages and their bytes."""
+    """A line of the user's program, with the number and the bytes of its live storages on a device."""
 
     line: str
     device: str
@@ -26,10 +26,10 @@ class Site:
 
 
 class LeakReport:
-    """Notes who makes memory in a ``with`` block; ``sites()`` and ``table()`` tell what of it is alive.
+    """Records the allocations of a ``with`` block; ``sites()`` and ``table()`` report those that are alive.
 
-    A tensor's memory counts as long as the tensor, a view of it, or a graph that saved it lives. Off this switch
-    nothing is noted and nothing costs.
+    The memory of a tensor is alive as long as the tensor, a view of it, or a tape that saved it. Outside of the block
+    nothing is recorded, at no cost.
 
     >>> import weft as wf
     >>> with wf.profiler.leaks() as report:
@@ -62,7 +62,7 @@ class LeakReport:
             self._made[number] = (reference, call_site())
 
     def sites(self) -> list[Site]:
-        """The lines whose memory is alive now, after a collection, the largest first."""
+        """Collect garbage, and return the lines with live memory, the largest first."""
         gc.collect()
         totals: dict[tuple[str, str], list[int]] = {}
         with self._lock:
@@ -76,15 +76,22 @@ class LeakReport:
         return sorted(sites, key=lambda site: (-site.bytes, site.line))
 
     def table(self) -> str:
-        """The sites as text."""
+        """Return the sites as text."""
         sites = self.sites()
         if not sites:
-            return "nothing that was made in the block is alive"
-        lines = [f"{'bytes':>14} {'tensors':>8}  {'device':16} made at"]
+            return "no memory that was allocated in the block is alive"
+        lines = [f"{'bytes':>14} {'tensors':>8}  {'device':16} allocated at"]
         lines += [f"{s.bytes:14,} {s.storages:8,}  {s.device:16} {s.line}" for s in sites]
         return "\n".join(lines)
 
 
 def leaks() -> LeakReport:
-    """Make a ``LeakReport`` for a ``with`` block."""
+    """Return a ``LeakReport`` for a ``with`` block.
+
+    >>> import weft as wf
+    >>> with wf.profiler.leaks() as report:
+    ...     _ = wf.ones(1000, device="cpu").sum().item()
+    >>> report.table()
+    'no memory that was allocated in the block is alive'
+    """
     return LeakReport()

@@ -1,4 +1,4 @@
-"""``profile``: every op of a block with its calls, times, bytes and share of the machine's bandwidth."""
+"""``profile``: the calls, times, bytes and bandwidth of every op in a block."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ from weft.ops.registry.interpreters import interpreter_stack, interpreting
 from weft.tensors.creation import empty  # its floor registers what executes
 
 BANDWIDTH_BYTES = 64 << 20
-"""Bytes of the copy that the machine's bandwidth is measured by: far beyond its caches."""
+"""The size of the copy that measures the machine's bandwidth, much larger than its caches."""
 
 
 @dataclass(frozen=True)
 class OpRow:
-    """The calls of one op on one device. Times are in seconds, bytes are those bound by its kernels.
+    """The calls of one op on one device.
 
-    ``host`` is what Python took to carry the calls out, in the ops that were called in the profiled thread itself;
-    ``device`` what the kernels took. ``bandwidth`` is bytes a second of that, ``share`` its part of what a copy reaches
-    (``None`` where that could not be measured).
+    ``host`` is the time of the calls on the host, in seconds, for calls in the profiled thread; ``device`` is the time
+    of the kernels, in seconds. ``bytes`` is the size of the buffers that the kernels bind. ``bandwidth`` is bytes per
+    second of device time; ``share`` is the ratio to the bandwidth of a copy (``None`` where that could not be
+    measured).
     """
 
     op: str
@@ -56,7 +57,7 @@ class _OpTiming:
 
 
 class _Naming:
-    """An interpreter around the one that executes: notes each op, and names it to the dispatches that it makes."""
+    """An interpreter around the executing interpreter: it records each op, and names the op of each dispatch."""
 
     executes = True
 
@@ -72,7 +73,7 @@ class _Naming:
         into: tuple[Any, ...] | None,
         below: tuple[Interpreter, ...],
     ) -> tuple[Any, ...]:
-        """Pass the op on."""
+        """Run the op by the inner interpreter, and record its time."""
         start = perf_counter_ns()
         with running(op.name):
             outputs = self._inner.process(op, operands, attributes, into, below)
@@ -81,7 +82,7 @@ class _Naming:
 
 
 class _Collector:
-    """The devices' observer."""
+    """The observer of devices, which collects their events."""
 
     timed = True
 
@@ -92,13 +93,13 @@ class _Collector:
         self.events.append(event)
 
     def measured(self, event: Event) -> None:
-        """The event is in the list, and has its time now."""
+        """Do nothing: the event is in the list already, and now has its time."""
 
 
 class Profile:
-    """Measures the ops of a ``with`` block on all devices that are open at its start, or opened by name before it.
+    """Measures the ops of a ``with`` block on all devices that are open at its start.
 
-    Dispatches of other threads are counted under the names of their kernels.
+    Dispatches of other threads are listed under the names of their kernels.
 
     >>> import weft as wf
     >>> x = wf.ones(1000, device="cpu")
@@ -118,23 +119,23 @@ class Profile:
 
     @property
     def events(self) -> list[Event]:
-        """The dispatches, in the order in which they were made."""
+        """The dispatches in order."""
         return self._collector.events
 
     @property
     def seconds(self) -> float:
-        """The length of the block, by the clock on the wall."""
+        """The wall-clock time of the block."""
         return (self._ended - self._started) / 1e9
 
     def __enter__(self) -> Profile:
         if self._state != "new":
             raise UnsupportedError(
-                "profile: the profile was used already, expected a new one; call profile() again"
+                "profile: the profile was used already, expected a new profile; call profile() again"
             )
         stack = interpreter_stack()
         if not stack[0].executes:
             raise UnsupportedError(
-                "profile: called inside a trace, where nothing runs; profile the call of its result"
+                "profile: is entered in a traced function, expected a place where ops run; profile the compiled call"
             )
         self._state = "running"
         self._devices = devices.opened()
@@ -161,7 +162,7 @@ class Profile:
                 )
 
     def averages(self) -> list[OpRow]:
-        """One row for each op and device, those that took longest first."""
+        """Return one row for each op and device, the slowest first."""
         self._check_done()
         counts: dict[str, int] = {}
         hosts: dict[str, int] = {}
@@ -195,7 +196,7 @@ class Profile:
         )
 
     def table(self, sort_by: str = "device", limit: int | None = None) -> str:
-        """The rows as text; ``sort_by`` is a column of ``OpRow``, ``limit`` the most rows shown."""
+        """Return the rows as text; ``sort_by`` is a column of ``OpRow``, ``limit`` is the most rows shown."""
         rows = self.averages()
         if sort_by not in OpRow.__dataclass_fields__:
             columns = ", ".join(OpRow.__dataclass_fields__)
@@ -221,7 +222,8 @@ class Profile:
     def export_chrome_trace(self, path: str | os.PathLike[str]) -> None:
         """Write the calls and dispatches as a trace for ``chrome://tracing`` or Perfetto.
 
-        GPU timestamps have a clock of their own: the first is laid on the host's start of the same dispatch.
+        GPU timestamps have another clock than the host: the first timestamp is aligned with the host's start of its
+        dispatch.
         """
         self._check_done()
         entries: list[dict[str, Any]] = [
@@ -244,7 +246,9 @@ class Profile:
 
     def _check_done(self) -> None:
         if self._state != "done":
-            raise UnsupportedError("profile: its block has not ended; read the results after the with block")
+            raise UnsupportedError(
+                "profile: its block has not ended, expected a read of the results after it; read them after the block"
+            )
 
 
 _HEAD = "{:28} {:16} {:>7} {:>11} {:>11} {:>8} {:>10} {:>8} {:>8}"
@@ -278,15 +282,16 @@ def _row(op: str, name: str, events: Iterable[Event], calls: int, host: int) -> 
 
 
 def profile() -> Profile:
-    """Make a ``Profile`` for a ``with`` block."""
+    """Return a ``Profile`` for a ``with`` block."""
     return Profile()
 
 
 @lru_cache(maxsize=None)
 def bandwidth(name: str) -> float | None:
-    """Bytes a second, read and written, of a large copy on a device: the best of five, measured once a process.
+    """Return the bandwidth of a large copy on a device, in bytes per second, read and written together.
 
-    ``None`` where the device has no memory for it, or was closed.
+    It is the best of five runs, measured once for each process; ``None`` where the copy does not fit or the device is
+    closed.
     """
     measured = Profile()
     try:
