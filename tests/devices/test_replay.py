@@ -234,7 +234,7 @@ def test_kernels_stay_as_long_as_the_replay(device: Any, n: int) -> None:
     given, replay = upload(device, values), device.prepare(chain(device, 3, n))
     cpu = isinstance(device, CpuDevice)
     tables = (
-        (device.kernels._by_spec, device.kernels._by_id)
+        (device.kernels._by_spec, device.kernels.by_id)
         if cpu
         else (device.pipelines._by_value, device.pipelines._by_identity)
     )

@@ -183,7 +183,8 @@ class CpuDevice(Opened):
         parameters: Sequence[int | float],
         report: tuple[str, str] | None,
     ) -> None:
-        kernel = self.kernels.get(spec)
+        found = self.kernels.by_id.young.get(id(spec))
+        kernel = found[1] if found is not None else self.kernels.get(spec)
         items, work, _ = kernel.counts(parameters)
         if items <= 0:
             return

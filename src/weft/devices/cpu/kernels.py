@@ -67,12 +67,13 @@ class Kernels:
     def __init__(self) -> None:
         self._by_spec: Recent[KernelSpec, Compiled] = Recent(KERNELS, alive=True)
         # By id, since hashing a spec takes longer than a small kernel. The spec is kept, so that its id is not reused.
-        self._by_id: Recent[int, tuple[KernelSpec, Compiled]] = Recent(KERNELS)
+        # Dispatches look in ``by_id.young`` directly.
+        self.by_id: Recent[int, tuple[KernelSpec, Compiled]] = Recent(KERNELS)
         self._lock = threading.Lock()
 
     def get(self, spec: KernelSpec) -> Compiled:
         """Return the kernel, compiled at its first use."""
-        found = self._by_id.young.get(id(spec)) or self._by_id.get(id(spec))
+        found = self.by_id.young.get(id(spec)) or self.by_id.get(id(spec))
         if found is not None:
             return found[1]
         with self._lock:
@@ -80,13 +81,13 @@ class Kernels:
             if kernel is None:
                 kernel = _compile(spec)
                 self._by_spec.put(spec, kernel)
-            self._by_id.put(id(spec), (spec, kernel))
+            self.by_id.put(id(spec), (spec, kernel))
             return kernel
 
     def clear(self) -> None:
         """Drop all kernels."""
         self._by_spec.clear()
-        self._by_id.clear()
+        self.by_id.clear()
 
     def __len__(self) -> int:
         return len(self._by_spec)

@@ -342,7 +342,7 @@ _opened: weakref.WeakSet[WebGpuDevice] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    """A forked child shares the parent's driver state and may not touch it, not even to free it."""
+    """Close all devices in a forked child, which must not use the parent's driver state, not even to free it."""
     for device in _opened:
         device._closed = DeviceError(
             f"device {device.name} was opened before this process was forked and cannot be used in the child; "
