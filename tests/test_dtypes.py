@@ -1,4 +1,4 @@
-"""The data types against NumPy's layouts, and what they promise about names, pickling and scalars."""
+"""The data types against NumPy's layouts; their names, pickling, and types of scalars."""
 
 from __future__ import annotations
 

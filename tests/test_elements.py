@@ -1,4 +1,4 @@
-"""Elements: frozen, comparable, JSON and back, and edits that lead from any tree to any other."""
+"""Elements are immutable and comparable; JSON round trips; ``diff`` turns any tree into any other."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ trees = st.recursive(
 
 @st.composite
 def reorderings(draw: Any) -> tuple[Element, Element]:
-    """A tree and a shuffled, thinned, extended version of it: what an edited template looks like."""
+    """Draw a tree and a version of it with children moved, removed and added, as in an edited template."""
     below = [Element("A", {}, (), str(index)) for index in range(draw(st.integers(0, 12)))]
     changed = draw(st.permutations(below))[draw(st.integers(0, 3)) :]
     for _ in range(draw(st.integers(0, 3))):
@@ -99,7 +99,7 @@ def test_children_that_stay_are_moved_never_remade(pair: tuple[Element, Element]
 
 
 def longest_common(kept: list[str | None], new: Element) -> int:
-    """The length of the longest common subsequence, by the textbook's table: what need not move."""
+    """Return the length of the longest common subsequence, by dynamic programming: the children that need not move."""
     target = [child.key for child in new.children]
     table = [[0] * (len(target) + 1) for _ in range(len(kept) + 1)]
     for i, a in enumerate(kept):

@@ -1,4 +1,4 @@
-"""Every error is a ``WeftError`` and what PyTorch or Python raises for the same mistake."""
+"""Every error is a ``WeftError`` and an instance of the class that PyTorch or Python raises for the same mistake."""
 
 from __future__ import annotations
 

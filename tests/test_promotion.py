@@ -24,7 +24,7 @@ def test_pairs_promote_as_in_torch(a: DType) -> None:
 
 
 def test_uint32_promotes_as_in_torch_where_torch_does() -> None:
-    """torch mixes uint32 with floats and itself, and refuses it with other integers and bool."""
+    """PyTorch promotes uint32 with floats and itself, and refuses it with other integers and bool."""
     for b in ALL:
         try:
             expected = torch.promote_types(torch.uint32, TORCH[b])
@@ -36,7 +36,7 @@ def test_uint32_promotes_as_in_torch_where_torch_does() -> None:
 
 
 def torch_result(tensors: list[DType], zero_dim: list[DType], scalars: list[Any]) -> Any:
-    """The type of a sum in PyTorch: its own arithmetic decides, operand by operand being no part of the rule."""
+    """Return the type of a sum of all operands in PyTorch."""
     operands = [torch.ones(2, dtype=TORCH[d]) for d in tensors] + [
         torch.ones((), dtype=TORCH[d]) for d in zero_dim
     ]
@@ -61,7 +61,7 @@ def test_tensors_with_0_d_tensors_promote_as_in_torch() -> None:
 
 @given(st.lists(st.sampled_from(WITHOUT_UINT32), min_size=1, max_size=3), st.sampled_from([True, 3, 2.5]))
 def test_more_operands_promote_as_torchs_concatenation(given_types: list[DType], scalar: Any) -> None:
-    """``torch.cat`` promotes any number of tensors; a scalar is judged against their common type."""
+    """``torch.cat`` promotes any number of tensors; a scalar is promoted with their common type."""
     together = torch.cat([torch.ones(1, dtype=TORCH[dtype]) for dtype in given_types])
     assert TORCH[result_type(given_types, [], [])] is together.dtype
     assert TORCH[result_type(given_types, [], [scalar])] is torch.result_type(together, scalar)

@@ -1,4 +1,4 @@
-"""Profiles answer for a target that is not there; specs are values."""
+"""Profiles describe targets that need not be present; specs are values."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_kernels_are_kept_by_limits_and_choices() -> None:
 
 
 def _caches() -> dict[str, Any]:
-    """The functions of weft that keep what they gave, by name."""
+    """Return the functions of weft that cache their results, by name."""
     found = {}
     for info in pkgutil.walk_packages(weft.__path__, "weft."):
         if info.name.endswith("__main__"):

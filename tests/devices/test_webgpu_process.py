@@ -1,4 +1,4 @@
-"""What needs a process of its own: fork, Ctrl-C, a quiet terminal, imports that touch no driver."""
+"""Tests that need a new process: fork, Ctrl-C, a quiet terminal, imports without a driver."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_forked_child_is_told() -> None:
                     os._exit(3)
             devices._devices.clear()
             del device, storage, call
-            gc.collect()  # freeing what the parent made must not hang
+            gc.collect()  # freeing objects of the parent must not hang
             os._exit(0)
         _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 0, status

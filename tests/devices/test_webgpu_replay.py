@@ -73,7 +73,7 @@ def test_bind_groups_do_not_pile_up(gpu: WebGpuDevice) -> None:
     ones = upload(gpu, numpy.ones(N, "float32"))
     for _ in range(20):
         state = upload(gpu, numpy.zeros(N, "float32"))
-        other = gpu.allocate(1 << 20)  # a state in memory that nobody else has
+        other = gpu.allocate(1 << 20)  # a state in a buffer of its own
         replay.run([ones], [state])
         replay.run([ones], [other])
         replay.run([ones], [state])

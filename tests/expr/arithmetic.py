@@ -1,4 +1,4 @@
-"""float32 arithmetic as devices do it, operation by operation: the definitions of functions are run on it.
+"""A model of the devices' float32 arithmetic, operation by operation, on which definitions of functions are evaluated.
 
 ``run`` evaluates an expanded expression in NumPy, rounding after each operation, with ``fma`` either rounded once
 or as a product and a sum: WGSL allows both. ``ulps`` measures a result against a reference in higher precision.
@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 
 
 def run(root: Expr, values: Mapping[str, Array], fused: bool, wide: bool = False) -> Array:
-    """The value of ``root`` when each primitive operation is rounded to its type."""
+    """Return the value of ``root``, with each primitive operation rounded to its type."""
     done: dict[Expr, Any] = {}
     with np.errstate(all="ignore"):
         for node in walk(expand(root, wide)):
@@ -37,14 +37,14 @@ def run(root: Expr, values: Mapping[str, Array], fused: bool, wide: bool = False
 
 
 def _fused(x: Array, y: Array, z: Array) -> Array:
-    """x * y + z rounded once: the product of float32 is exact in 64 bits, the sum nearly (double rounding is rare)."""
+    """Return x * y + z rounded once: the product is exact in 64 bits, the sum nearly (double rounding is rare)."""
     return np.asarray(x.astype("longdouble") * y + z).astype("float32")
 
 
 def ulps(got: Array, reference: Array) -> Array:
-    """The distance from a float32 result to a longdouble reference, in units of the reference's last place.
+    """Return the distance from a float32 result to a longdouble reference, in units of the reference's last place.
 
-    Equal special values are at 0; a special value where the reference has another is infinitely far.
+    The distance of equal special values is 0, that of different special values infinite.
     """
     assert got.dtype == np.float32
     with np.errstate(all="ignore"):
@@ -57,7 +57,7 @@ def ulps(got: Array, reference: Array) -> Array:
 
 
 def bits_of_every_kind(count: int, seed: int = 0) -> Array:
-    """Random bit patterns: every exponent, both signs, denormals, infinities and NaN."""
+    """Return random bit patterns: every exponent, both signs, denormals, infinities and NaN."""
     words = np.random.default_rng(seed).integers(0, 2**32, count, dtype="uint64").astype("uint32")
     floats = words.view("float32")
     return np.where(np.isnan(floats), np.float32(np.nan), floats)  # NumPy warns about signalling ones

@@ -37,7 +37,7 @@ SLOW = {
 
 
 def longdouble(name: str, x: Any) -> Any:
-    """The function in extended precision."""
+    """Return the function in extended precision."""
     x = x.astype("longdouble")
     if name in SLOW:
         exact = [SLOW[name](float(value)) for value in x]
@@ -91,7 +91,7 @@ def test_a_definition_is_as_accurate_as_its_row_says(name: str, fused: bool) -> 
 
 
 def powers() -> tuple[Any, Any]:
-    """Bases with exponents that keep the power within float32, near 1 and far from it, and all pairs of edges."""
+    """Return bases and exponents whose powers are within float32, near 1 and far from it, and all pairs of edges."""
     random = np.random.default_rng(3)
     bases = [
         np.abs(bits_of_every_kind(COUNT)), 1 + random.uniform(-1e-2, 1e-2, COUNT), random.uniform(0.5, 2, COUNT),
@@ -109,7 +109,7 @@ def powers() -> tuple[Any, Any]:
 
 
 def planes() -> tuple[Any, Any]:
-    """Points of the plane: of every size, near the axes and diagonals, and all pairs of edges."""
+    """Return points of the plane: of every size, near the axes and diagonals, and all pairs of edges."""
     random = np.random.default_rng(4)
     first, second = np.meshgrid(EDGES, EDGES)
     close = random.uniform(-2, 2, COUNT)
@@ -184,7 +184,7 @@ def test_float_division_rounds_down(name: str) -> None:
         expected = FUNCTIONS[name].numpy(x, y)
     for fused in (False, True):
         got = run(call(name, X, Y), {"x": x, "y": y}, fused)
-        if name == "floordiv":  # a quotient of more than 24 bits is rounded: to one of its neighbours
+        if name == "floordiv":  # a quotient of more than 24 bits is rounded to a neighbour
             with np.errstate(all="ignore"):
                 long = np.abs(x / y) >= 2**21
             np.testing.assert_allclose(got[long], expected[long], rtol=3e-7)
@@ -223,7 +223,7 @@ TYPED = [
 
 @pytest.mark.parametrize(("name", "dtype"), TYPED, ids=[f"{name}-{dtype.name}" for name, dtype in TYPED])
 def test_every_row_reaches_every_target(name: str, dtype: dtypes.DType) -> None:
-    """A row has, for each type that it takes, a template, a C function, or a definition that leads to templates."""
+    """A row has, for each type that it accepts, a template, a C function, or a definition that leads to templates."""
     function = FUNCTIONS[name]
     by_c = dtype is dtypes.float64 and function.double is not None
     llvm = by_c or dtype.kind[0] in (function.llvm or {})
@@ -244,7 +244,7 @@ def test_every_row_reaches_every_target(name: str, dtype: dtypes.DType) -> None:
 
 @pytest.mark.parametrize("name", sorted(RANGES))
 def test_the_numpy_reference_is_the_function(name: str) -> None:
-    """The reference column, in float64, against extended precision: not the definition in another spelling."""
+    """The reference column, in float64, is compared with an independent computation in extended precision."""
     x = np.random.default_rng(1).uniform(*np.clip(RANGES[name], -30, 30), 500)
     with np.errstate(all="ignore"):
         np.testing.assert_allclose(FUNCTIONS[name].numpy(x), longdouble(name, x), rtol=1e-12, atol=1e-300)
@@ -298,7 +298,9 @@ def test_a_piece_is_its_reference_on_its_range(name: str) -> None:
     expected = function.numpy(*given)
     if name in EXACT:
         np.testing.assert_array_equal(got, expected)
-    elif name == "mod_half_pi_rest":  # what a float32 lacks: it matters to the last places of the sum alone
+    elif (
+        name == "mod_half_pi_rest"
+    ):  # the rounding error of a float32, which affects only the last places of the sum
         main = FUNCTIONS["mod_half_pi"].numpy(*given)
         rounded = run(call("mod_half_pi", X), {"x": given[0]}, fused=False)
         total = rounded.astype("longdouble") + got

@@ -24,7 +24,7 @@ SLOW = {"lgamma": lambda x: mpmath.log(abs(mpmath.gamma(x))) if x < 1e4 else mpm
 
 
 def exact(function: Any, *values: Any) -> Any:
-    """The function by mpmath, as longdouble."""
+    """Return the function by mpmath, as longdouble."""
     found = [
         mpmath.nstr(function(*(mpmath.mpf(float(v)) for v in row)), 25) for row in zip(*values, strict=True)
     ]
@@ -32,7 +32,7 @@ def exact(function: Any, *values: Any) -> Any:
 
 
 def defined(name: str, fused: bool, **values: Any) -> Any:
-    """The definition in float32, operation by operation."""
+    """Return the definition in float32, operation by operation."""
     return run(
         call(name, *[variable(key, dtypes.float32) for key in FUNCTIONS[name].parameters]), values, fused
     )

@@ -23,7 +23,7 @@ LEAST_NORMAL = 2.0**-126
 
 
 def computed(device: Device, name: str, operands: list[Array]) -> Array:
-    """The function over float32 arrays of one length."""
+    """Return the function of float32 arrays of equal lengths."""
     count, index = operands[0].size, variable("i", INDEX)
     value = call(name, *[load(f"x{number}", index, float32) for number in range(len(operands))])
     buffers = [
@@ -49,7 +49,7 @@ def test_functions_are_as_accurate_on_a_device_as_their_rows_say(device: Device,
         if device.profile.dialect != "llvm":  # a GPU may take denormals for 0
             for array in (*operands, reference):
                 error[(np.abs(array) < LEAST_NORMAL) & (array != 0)] = 0
-    # WGSL's division is correct to 2.5 units, LLVM's to half of one
+    # WGSL's division has an error of at most 2.5 units in the last place, LLVM's of half a unit
     allowed = FUNCTIONS[name].accuracy + (0 if device.profile.dialect == "llvm" else 2)
     worst = int(np.argmax(error))
     assert error[worst] <= allowed, (
@@ -62,7 +62,7 @@ NARROW = (dtypes.float16, dtypes.bfloat16, dtypes.int16, dtypes.int8, dtypes.uin
 
 @pytest.mark.parametrize("narrow", NARROW, ids=lambda dtype: dtype.name)
 def test_a_cast_to_a_narrow_type_rounds_inside_an_expression(device: Device, narrow: DType) -> None:
-    """To nearest even, to infinity and to subnormal numbers; integers wrap. Vectors, and what is left over."""
+    """It rounds to nearest even, to infinity and to subnormal numbers; integers wrap. In vectors, and in remainders."""
     edges = [
         0.0,
         -0.0,

@@ -1,4 +1,4 @@
-"""The parser: what it takes, what types it gives, and that nothing else gets through."""
+"""The parser: the accepted syntax and its types, and the refusal of everything else."""
 
 from __future__ import annotations
 

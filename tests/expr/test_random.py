@@ -1,4 +1,4 @@
-"""Philox against the known answers of its authors' library, and the distributions made of it."""
+"""Philox against the known answers of its authors' library, and the distributions that are computed from it."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_normal_numbers_are_normal_and_finite() -> None:
 
 
 def test_the_largest_radius_is_finite() -> None:
-    """Box and Muller take the logarithm of (word >> 8) + 1 over 2**24: at least 2**-24, at most 1."""
+    """The Box-Muller transform takes the logarithm of ((word >> 8) + 1) / 2**24: at least 2**-24, at most 1."""
     smallest = np.array([2.0**-24, 1.0], "float32")
     radius = run(
         call("sqrt", call("mul", call("log", variable("u", dtypes.float32)), -2.0)), {"u": smallest}, False

@@ -54,14 +54,14 @@ COMPUTED = (float32, float64, int32, int64, uint32)
 
 
 def narrowed(value: Expr) -> st.SearchStrategy[Expr]:
-    """A cast there and back through a narrow type, which must not be dropped."""
+    """Return a cast to a narrow type and back, which must not be dropped."""
     through = {"float": (float16, float32), "int": (int8, int32), "uint": (uint8,)}[value.dtype.kind]
     return st.sampled_from(through).map(lambda dtype: cast(cast(value, dtype), value.dtype))
 
 
 @st.composite
 def expressions(draw: Any, dtype: dtypes.DType, depth: int = 4) -> Expr:
-    """A random typed expression; constants are frequent, for they are what simplifying is about."""
+    """Draw a random typed expression, with many constants, on which most simplifications depend."""
     if depth == 0 or draw(st.integers(0, 4)) == 0:
         leaf: Expr = draw(leaves(dtype))
         return leaf
@@ -83,7 +83,7 @@ def expressions(draw: Any, dtype: dtypes.DType, depth: int = 4) -> Expr:
         return cast(draw(expressions(int32, depth - 1)), dtype)
     if draw(st.booleans()):
         return draw(narrowed(draw(smaller)))
-    # floats to integers are left out: what NumPy gives for values out of range is not defined
+    # without casts from floats to integers: NumPy's result is undefined for values out of range
     source = draw(st.sampled_from(COMPUTED if dtype.kind == "float" else (int32, int64, uint32, bool_)))
     return cast(draw(expressions(source, depth - 1)), dtype)
 
@@ -103,7 +103,7 @@ INPUTS = inputs()
 
 
 def bits(value: Any) -> Any:
-    """The value's bytes, all NaN alike."""
+    """Return the value's bytes, the same for all NaN."""
     value = np.broadcast_to(value, 200)
     if value.dtype.kind == "f":
         value = np.where(np.isnan(value), np.array(np.nan, value.dtype), value)

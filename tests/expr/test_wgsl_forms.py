@@ -1,4 +1,4 @@
-"""The forms of expressions that WGSL drivers see: the same values, and nothing left to fuse."""
+"""The WGSL forms of expressions have the same values, and leave no product and sum to contract."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_difference_with_itself_stays_zero() -> None:
 
 
 def test_no_sum_has_a_product_that_a_driver_could_fuse() -> None:
-    """NVIDIA's driver fused one formula differently in two kernels: a traced Adam step was not the eager one."""
+    """NVIDIA's driver contracted a formula differently in two kernels, so that traced and eager Adam steps differed."""
     names = ("lr", "step", "one_minus_beta1", "log_beta1", "p", "g", "m", "v")
     options = ("beta2", "one_minus_beta2", "log_beta2", "eps", "weight_decay")
     types = dict.fromkeys((*names, *options), float32)
