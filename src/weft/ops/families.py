@@ -60,9 +60,9 @@ import weft.ops.reduce.searching
 import weft.ops.reduce.softmax
 import weft.ops.reduce.sorting
 import weft.ops.reduce.statistics
-import weft.ops.views.apart
 import weft.ops.views.barrier
 import weft.ops.views.functions
 import weft.ops.views.movement
 import weft.ops.views.padding
 import weft.ops.views.rearrangement
+import weft.ops.views.unbind

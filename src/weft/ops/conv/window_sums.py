@@ -47,7 +47,7 @@ def unrolled_by_phase(
     neighbouring windows, and no division is needed to find the windows.
     """
     builder = Builder(name)
-    for number, phase in enumerate(window.turns):
+    for number, phase in enumerate(window.phases):
         sizes = [
             -(-(n - first) // step)
             for n, first, step in zip(window.size, phase.first, window.stride, strict=True)

@@ -21,8 +21,8 @@ from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import MOVE, ROWS, Rules
 from weft.ops.registry.spec import Gradient, KernelRequest, TensorType
 from weft.ops.registry.table import declare, lookup
-from weft.ops.views.apart import SPLIT, taken_apart
 from weft.ops.views.movement import reshape, unsqueeze
+from weft.ops.views.unbind import SPLIT, bind_views
 
 
 def checked_index(builder: Builder, index: Expr, size: Expr, inner: bool = False) -> Expr:
@@ -238,7 +238,7 @@ def _lower_cat(request: KernelRequest) -> KernelProgram:
 def _gradient_cat(context: Gradient, grad: Any) -> list[Any]:
     dim = context.attributes["dim"]
     stops = tuple(accumulate(own.shape[dim] for own in context.types))
-    parts = taken_apart(SPLIT, grad, dim=dim, stops=stops)
+    parts = bind_views(SPLIT, grad, dim=dim, stops=stops)
     return [
         to_dtype(part, own.dtype) if own.dtype.kind == "float" else None
         for part, own in zip(parts, context.types, strict=True)

@@ -1,1 +1,1 @@
-"""Ops that make tensors: constants, ranges, random numbers; casts and copies."""
+"""Ops that create tensors: constants, ranges, random numbers; casts and copies."""

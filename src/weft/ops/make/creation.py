@@ -1,4 +1,4 @@
-"""Ops that make values from nothing or convert them: ``full``, ``arange``, ``cast``, ``copy``."""
+"""Ops that create tensors from numbers, or copy and convert tensors: ``full``, ``arange``, ``cast``, ``copy``."""
 
 from __future__ import annotations
 
@@ -87,7 +87,10 @@ def _reference_linspace(start: Any, end: Any, *, count: int, dtype: DType, devic
 
 
 def _lower_linspace(request: KernelRequest) -> KernelProgram:
-    """The first half counts from the start, the second from the end, so that both ends are exact, as in PyTorch."""
+    """Return a kernel that counts from the start in the first half and from the end in the second, as PyTorch does.
+
+    Both ends are exact.
+    """
 
     def values(builder: Builder, indices: list[Expr], loaded: list[Expr]) -> list[Expr]:
         target = request.outputs[0].dtype.compute
@@ -107,7 +110,7 @@ def _lower_linspace(request: KernelRequest) -> KernelProgram:
 LINSPACE = declare(
     "linspace", rules=CREATION,
     infer=_infer_linspace, reference=_reference_linspace, lower=_lower_linspace,
-    doc="Numbers evenly from start to end, both included.",
+    doc="Evenly spaced numbers from start to end, both included.",
 )  # fmt: skip
 
 
@@ -151,17 +154,17 @@ TRANSFER: OpSpec = declare(
     gradient=lambda context, grad: [
         bind(lookup("transfer"), grad, device=context.attributes["source"], source=context.attributes["device"])
     ],
-    doc="A contiguous copy on another device; the one op whose result lives elsewhere than its operand.",
+    doc="A contiguous copy on another device; the only op whose result is on another device than its operand.",
 )  # fmt: skip
 
 
 def to_dtype(value: Any, dtype: DType) -> Any:
-    """The value itself where it has the type, else its cast."""
+    """Return the value itself where it has the type, else the value cast to the type."""
     return value if value.dtype is dtype else bind(CAST, value, dtype=dtype)
 
 
 def in_dtype(name: str, input: Any, dtype: Any, fold: Callable[[Any], Any]) -> Any:
-    """``fold`` of a tensor, done and given in the type that the caller asks for; in its own way where that is None."""
+    """Return ``fold(input)``; with ``dtype`` the input is converted to it first, and the result has it."""
     if dtype is None:
         return fold(input)
     kind = arguments.data_type(name, dtype)
@@ -169,7 +172,7 @@ def in_dtype(name: str, input: Any, dtype: Any, fold: Callable[[Any], Any]) -> A
 
 
 def zeros_of(like: TensorType, dtype: DType | None = None, device: str = "") -> Any:
-    """A tensor of zeros of a type, on a device."""
+    """Return zeros of the shape of ``like`` and of its type unless ``dtype`` is given, on a device."""
     return bind(FULL, 0, shape=like.shape, dtype=dtype or like.dtype, device=device)
 
 

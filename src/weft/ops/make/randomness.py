@@ -1,7 +1,7 @@
-"""Random ops: Philox 4x32-10, one counter an element, so that a seed gives the same numbers on every device.
+"""Random ops: Philox 4x32-10 with a counter for each element, so that a seed gives the same numbers on every device.
 
-``state`` is a uint32 tensor (key low, key high, counter low, counter high); an op also takes the part of its
-counter range that the host keeps, as two 32-bit numbers, and draws for element i at counter + offset + i.
+``state`` is a uint32 tensor (key low, key high, counter low, counter high). An op also takes an offset of the counter,
+which the host keeps, as two 32-bit numbers. It draws the number of element i at counter + offset + i.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ U32 = dtypes.uint32
 
 
 def _wide_add(low: Expr, high: Expr, more_low: Expr, more_high: Expr | None) -> tuple[Expr, Expr]:
-    """64-bit addition in two 32-bit words."""
+    """Return the low and the high 32-bit word of a 64-bit sum."""
     total = low + more_low
     carry = where(total < low, const(1, U32), const(0, U32))
     return total, high + carry if more_high is None else high + more_high + carry
 
 
 def _counter(builder: Builder, state: Operand, low: Operand, high: Operand, element: Expr) -> list[Expr]:
-    """The counter's and the key's words for an element."""
+    """Return the counter's and the key's words for an element."""
     words = [builder.load(state, [const(word, INDEX)]) for word in range(4)]
     offsets = builder.scalar(low, U32), builder.scalar(high, U32)
     low_word, high_word = _wide_add(words[2], words[3], *offsets)
@@ -40,7 +40,7 @@ def _counter(builder: Builder, state: Operand, low: Operand, high: Operand, elem
 
 
 def _element(tensors: Sequence[Operand]) -> Callable[[Builder, list[Expr]], Expr]:
-    """An element's place in row-major order, from the indices over which ``pointwise_program`` visits ``tensors``."""
+    """Return a function from the indices of ``pointwise_program`` over ``tensors`` to the row-major element number."""
     shape = tensors[-1].shape
     sizes, _ = coalesce(shape, [broadcast_strides(tensor, shape) for tensor in tensors])
 
@@ -88,7 +88,7 @@ def _draw_uniform(
 
 
 DIGITS = {dtypes.float16: 11, dtypes.bfloat16: 8}
-"""Binary digits of uniform numbers in [0, 1) that a type of fewer than 24 holds all."""
+"""Binary digits of uniform numbers in [0, 1) of the types that hold fewer than 24."""
 
 
 def _draw_normal(
@@ -101,7 +101,7 @@ def _draw_normal(
 def _draw_integer(
     builder: Builder, counter: list[Expr], attributes: dict[str, Any], rest: Sequence[Operand]
 ) -> Expr:
-    """low + floor(bits * range / 2^32): no rejection, so a fixed draw an element; range below 2^32."""
+    """Return low + floor(bits * range / 2^32), for a range below 2^32: without rejection, an element takes one draw."""
     low = builder.scalar(rest[0], dtypes.int64)
     span = builder.scalar(rest[1], U32)
     return low + cast(call("mulhi", call("random_bits", *counter), span), dtypes.int64)
@@ -174,7 +174,7 @@ def _lower_dropout(request: KernelRequest) -> KernelProgram:
 
 
 def dropout_scale(p: float) -> float:
-    """What dropout multiplies the elements by that it keeps."""
+    """Return the factor of the elements that dropout keeps."""
     return 0.0 if p >= 1.0 else 1.0 / (1.0 - p)
 
 
@@ -224,5 +224,5 @@ def _lower_advance(request: KernelRequest) -> KernelProgram:
 ADVANCE = declare(
     "random_advance", rules=Rules("advance"),
     infer=_infer_advance, reference=_reference_advance, lower=_lower_advance, elementwise=True,
-    doc="The generator's state with its counter moved on.",
+    doc="The generator's state with its counter advanced.",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Activation functions of ``nn.functional``. Derivatives are written so that no branch that is not taken overflows."""
+"""Activation functions of ``nn.functional``. No branch of a derivative overflows where the other branch is taken."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ SOFTSHRINK = pointwise(
 
 
 def _simple(op: OpSpec, doc: str, **places: Any) -> None:
-    """The function of an activation without arguments."""
+    """Register the function of an activation without arguments."""
 
     def plan(input: Tensor) -> tuple[Any, ...]:
         check_operands(op.name, input)
@@ -172,7 +172,7 @@ _simple(MISH, "``x * tanh(softplus(x))`` of each element (Misra 2019).", **_PLAC
 
 
 def _alone(op: OpSpec, doc: str) -> None:
-    """The function of an activation with neither arguments nor an in-place form."""
+    """Register the function of an activation with neither arguments nor an in-place form."""
 
     def call(input: Tensor) -> Tensor:
         check_operands(op.name, input)
@@ -212,7 +212,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> tuple[Any, ...]:
 
 
 def _limits(input: Any, low: float, high: float) -> tuple[float, float]:
-    """Limits in the input's category: integers stay what they are, and an unsigned type has no limit below 0."""
+    """Return the limits as numbers of the input's category; ``DTypeError`` where its type cannot hold them."""
     kind = input.dtype.kind
     if kind == "float":
         return low, high
@@ -288,7 +288,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 
 @function(functional=True)
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """Each element, or ``weight * x`` where it is negative; ``weight`` has one element, or one a channel (dim 1)."""
+    """Each element, or ``weight * x`` where it is negative; ``weight`` is (1), or (C) for the channels (dim 1)."""
     x, slope = arguments.tensor("prelu", "input", input), arguments.tensor("prelu", "weight", weight)
     count, rank = slope.numel(), len(x.shape)
     channels = x.shape[1] if rank > 1 else 1

@@ -1,7 +1,7 @@
-"""The gates of recurrent cells as one op each in eager mode: what follows the two products of a step.
+"""The gates of LSTM and GRU cells as fused ops of eager mode: all pointwise work behind the two products of a step.
 
-``lstm_gates`` and ``gru_gates`` stand for ops that other interpreters see one by one. Their gradients are one op each
-too, unless the backward pass is recorded: then they are made of ops, which have gradients.
+Other interpreters are given the ops that ``lstm_gates`` and ``gru_gates`` stand for. The gradient of each is a fused op
+too, unless the backward pass is recorded: it then consists of ops that have gradients.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from weft.ops.registry.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.registry.table import declare, lookup
 
 Formula = Callable[[list[Expr]], list[list[Expr]]]
-"""From the elements of all operands, gate by gate, to those of each output, gate by gate."""
+"""Gives the elements of each output, gate by gate, from the elements of all operands, gate by gate."""
 
 
 def _op(name: str) -> Callable[..., Any]:
@@ -29,17 +29,18 @@ def _op(name: str) -> Callable[..., Any]:
 _sigmoid, _tanh, _mul, _add, _sub = (_op(name) for name in ("sigmoid", "tanh", "mul", "add", "sub"))
 
 
-def _slope(of_sigmoid: Any) -> Any:
-    """The derivative of a sigmoid, or of ``1 - z``'s partner, from its value."""
-    return _mul(of_sigmoid, _sub(1, of_sigmoid))
+def _sigmoid_slope(value: Any) -> Any:
+    """Return the derivative of a sigmoid from the sigmoid's value."""
+    return _mul(value, _sub(1, value))
 
 
-def _tanh_slope(of_tanh: Any) -> Any:
-    return _sub(1, _mul(of_tanh, of_tanh))
+def _tanh_slope(value: Any) -> Any:
+    """Return the derivative of a hyperbolic tangent from its value."""
+    return _sub(1, _mul(value, value))
 
 
 def _parts(value: Any, count: int) -> list[Any]:
-    """Equal slices of the last dimension."""
+    """Return ``count`` equal slices of the last dimension."""
     last, size = len(value.shape) - 1, value.shape[-1] // count
     return [
         bind(lookup("slice"), value, dim=last, start=at * size, stop=(at + 1) * size, step=1)
@@ -69,12 +70,12 @@ def _infer(name: str, gates: int, states: int) -> Any:
 def _program(
     name: str, operands: Sequence[Operand], outputs: Sequence[Operand], size: Sequence[int], formula: Formula
 ) -> KernelProgram:
-    """One kernel over the points of a state; a value several times as wide has its gates side by side."""
+    """Return a kernel over the points of a state; the gates of an operand are side by side in its last dimension."""
     builder = Builder(name)
     *rows, column = builder.axes(size)
 
     def places(operand: Operand) -> list[list[Expr]]:
-        """The indices of each gate."""
+        """Return the indices of the point in each gate."""
         count = operand.shape[-1] // size[-1] if size[-1] else 1
         moved = [column, *(column + builder.integer(f"gate{at}", at * size[-1]) for at in range(1, count))]
         return [[*rows, place] for place in moved]
@@ -131,8 +132,8 @@ def _lstm_backward_run(by_h: Any, by_c: Any, x: Any, h: Any, c: Any) -> tuple[An
     shown = _tanh(_add(_mul(f, c), _mul(i, g)))
     flowing = _add(by_c, _mul(_mul(by_h, o), _tanh_slope(shown)))
     gates = _joined(
-        _mul(_mul(flowing, g), _slope(i)), _mul(_mul(flowing, c), _slope(f)),
-        _mul(_mul(flowing, i), _tanh_slope(g)), _mul(_mul(by_h, shown), _slope(o)),
+        _mul(_mul(flowing, g), _sigmoid_slope(i)), _mul(_mul(flowing, c), _sigmoid_slope(f)),
+        _mul(_mul(flowing, i), _tanh_slope(g)), _mul(_mul(by_h, shown), _sigmoid_slope(o)),
     )  # fmt: skip
     return gates, _mul(flowing, f)
 
@@ -173,9 +174,9 @@ def _gru_backward_run(grad: Any, x: Any, product: Any, h: Any) -> tuple[Any, ...
     (xr, xz, xn), (hr, hz, hn) = _parts(x, 3), _parts(product, 3)
     r, z = _sigmoid(_add(xr, hr)), _sigmoid(_add(xz, hz))
     new = _tanh(_add(xn, _mul(r, hn)))
-    by_z = _mul(_mul(grad, _sub(h, new)), _slope(z))
+    by_z = _mul(_mul(grad, _sub(h, new)), _sigmoid_slope(z))
     by_n = _mul(_mul(grad, _sub(1, z)), _tanh_slope(new))
-    by_r = _mul(_mul(by_n, hn), _slope(r))
+    by_r = _mul(_mul(by_n, hn), _sigmoid_slope(r))
     return _joined(by_r, by_z, by_n), _joined(by_r, by_z, _mul(by_n, r)), _mul(grad, z)
 
 
@@ -264,6 +265,6 @@ GRU_GATES_BACKWARD: OpSpec = declare(
 
 
 def gates(op: OpSpec, x: Any, product: Any, state: Any) -> Any:
-    """The op where the call is eager and of one type of at least 32 bits; ``None`` where its parts are to be bound."""
+    """Bind a fused op in an eager call whose operands have the same type, of 32 bits or more; else return ``None``."""
     alike = x.dtype is product.dtype is state.dtype and x.dtype.kind == "float" and x.dtype.bits > 16
     return bind(op, x, product, state) if untouched() and alike else None

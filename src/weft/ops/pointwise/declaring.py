@@ -1,4 +1,4 @@
-"""Pointwise ops with their public functions, ``out=``, in-place forms and operators, each from one declaration."""
+"""Declarations of pointwise ops: each gives the op, its public function with ``out=``, in-place form and operators."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weft.ops.registry.outs import bind_out
 
 
 def check_operands(name: str, *operands: Any) -> None:
-    """At least one tensor, the rest tensors or numbers; else ``ArgumentTypeError``."""
+    """Raise ``ArgumentTypeError`` unless at least one operand is a tensor."""
     for operand in operands:
         if hasattr(operand, "dtype") and hasattr(operand, "shape"):
             return
@@ -27,10 +27,11 @@ def check_operands(name: str, *operands: Any) -> None:
 def planned(
     *, functional_inplace: bool = False, inplace: bool = False, **places: Any
 ) -> Callable[[Callable[..., tuple[Any, ...]]], Callable[..., Any]]:
-    """A public pointwise function from its plan: ``plan(arguments)`` checks them and gives ``(op, *operands)``.
+    """Return a decorator that registers a public pointwise function by its plan.
 
-    Made from it are the function with ``out=``, the method and, with ``inplace``, the ``name_`` method;
-    ``functional_inplace`` adds the argument ``inplace`` that activations have in ``nn.functional``.
+    ``plan(arguments)`` checks the arguments and gives ``(op, *operands)``. From it follow the function with ``out=``,
+    the method and, with ``inplace``, the method ``name_``. ``functional_inplace`` adds the argument ``inplace`` of the
+    activations in ``nn.functional``. ``places`` are further arguments of ``function``.
     """
 
     def register(plan: Callable[..., tuple[Any, ...]]) -> Callable[..., Any]:
@@ -69,7 +70,7 @@ def planned(
 
 
 def _places(columns: dict[str, Any]) -> dict[str, Any]:
-    """Take the columns that say where the function shows up."""
+    """Remove from the columns, and return, the arguments of ``function``."""
     names = ("functional", "operators", "inplace", "top", "method")
     return {key: columns.pop(key) for key in names if key in columns}
 
@@ -108,7 +109,7 @@ _ANNOTATIONS = {"input": "Tensor", "other": "Tensor | float", "out": "Tensor | N
 
 
 def _annotate(call: Callable[..., Any], name: str, doc: str, **others: str) -> None:
-    """Give a generated function its name, docstring and types."""
+    """Set the name, docstring and annotations of a generated function."""
     call.__name__ = call.__qualname__ = name
     call.__doc__, call.__module__ = doc, "weft"
     names = inspect.signature(call).parameters

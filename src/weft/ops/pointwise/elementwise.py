@@ -1,6 +1,7 @@
-"""Arithmetic, comparison, logic and rounding. ``x`` and ``y`` are the operands, ``g`` the gradient that flows back.
+"""Arithmetic, comparison, logic and rounding.
 
-Functions with further arguments are *planned*: they check these and name the op with its operands.
+In the expressions, ``x`` and ``y`` are the operands and ``g`` is the gradient of the output. Functions with further
+arguments are ``planned``: the plan checks the arguments and gives the op with its operands.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from weft.ops.registry.outs import bind_out
 from weft.ops.registry.spec import OpSpec
 from weft.ops.registry.table import lookup
 
-# Sums, with ``alpha``. They are called most, so they are written out.
+# Sums, with ``alpha``. They are called most often, so they do without ``planned``.
 ADD = pointwise("add", {"fiu": "x + y", "b": "x | y"}, "x y", "The sum of two tensors, broadcast.")
 SUB = pointwise("sub", "x - y", "x y", "The difference of two tensors, broadcast.", kinds="fiu")
 ADD_SCALED = pointwise("add_scaled", "x + alpha * y", "x y alpha", "x + alpha * y.", kinds="fiu")
@@ -110,8 +111,9 @@ def div(
     return bind(op, *operands) if out is None else bind_out(op, out, *operands)
 
 
-# Powers. Integers by squaring, which wraps; an exponent below 0 gives what rounding 1 / x to 0 gives.
+# Powers. Integers by repeated squaring, which wraps; with a negative exponent the result is 1 / x rounded to 0.
 def _power(dtype: DType) -> str:
+    """Return the expression of a power of a type."""
     if dtype.kind == "float":
         return "pow(x, y)"
     lines = ["odd = where((y & 1) != 0, x, 1)", "r = odd", "b = x", "e = y"]
@@ -140,7 +142,7 @@ _PRODUCTS = {2: SQUARE, 3: CUBE}
 
 @planned(inplace=True, operators=("__pow__", "__rpow__", "__ipow__"))
 def pow(input: Tensor | float, exponent: Tensor | float) -> tuple[Any, ...]:
-    """``input`` to the power of ``exponent``, broadcast; integers wrap, and take no negative number as exponent."""
+    """``input`` to the power of ``exponent``, broadcast; integers wrap, and raise for a negative number as exponent."""
     check_operands("pow", input, exponent)
     if isinstance(exponent, int | float) and not isinstance(exponent, bool):
         whole = exponent in _PRODUCTS
@@ -157,7 +159,7 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> tuple[Any, ...]:
 
 @function(out=POW)
 def float_power(input: Tensor | float, exponent: Tensor | float) -> Tensor:
-    """``input`` to the power of ``exponent``, broadcast, computed and given in float64, which ``cpu`` alone has."""
+    """``input`` to the power of ``exponent``, broadcast, in float64, which only the ``cpu`` device has."""
     check_operands("float_power", input, exponent)
     operands: list[Any] = [
         bind(lookup("cast"), value, dtype=dtypes.float64) if is_tensor(value) else float(value)
@@ -237,19 +239,19 @@ unary("signbit", {"f": "copysign(1.0, x) < 0", "i": "x < 0", "u": "x != x", "b":
 unary("deg2rad", f"x * {0.017453292519943295}", "Degrees as radians.", rule="float", kinds="f")
 unary("rad2deg", f"x * {57.29577951308232}", "Radians as degrees.", rule="float", kinds="f")
 
-# Rounding; integers are whole already.
+# Rounding; integers stay as they are.
 for _name, _doc in (("floor", "The largest whole number not above"), ("ceil", "The smallest whole number not below"),
-                    ("trunc", "The whole number next to, towards 0,")):  # fmt: skip
+                    ("trunc", "The nearest whole number towards 0 of")):  # fmt: skip
     unary(_name, {"f": f"{_name}(x)", "iu": "x"}, f"{_doc} each element.")
 unary(
     "frac",
     "x - trunc(x)",
-    "What each element has over its whole part, with its sign.",
+    "The fractional part of each element, with its sign.",
     kinds="f",
     derivative="g",
 )
 DECIMALS = 300
-"""The most decimals to round to: a float has no more."""
+"""The largest number of decimals to round to: a float64 has no more."""
 ROUND = pointwise("round", {"f": "round(x)", "iu": "x"}, "x", "The nearest whole number, halves to even.")
 ROUND_UP = pointwise(
     "round_scaled", "round(x * s) / s", "x s", "round(x * s) / s.", kinds="f", derivative=("", "")
@@ -261,7 +263,7 @@ ROUND_DOWN = pointwise(
 
 @planned(inplace=True)
 def round(input: Tensor, *, decimals: int = 0) -> tuple[Any, ...]:
-    """The nearest number with so many decimals, halves to even; below 0 of ``decimals`` count tens."""
+    """The nearest number with ``decimals`` decimal places, halves to even; -1 rounds to tens, -2 to hundreds."""
     check_operands("round", input)
     places = arguments.integer("round", "decimals", decimals)
     if places == 0:
@@ -303,7 +305,7 @@ for _name, _sign, _word, _operators in (
 unary(
     "bitwise_not",
     "~x",
-    "Each bit turned over; for bool, whether it is False.",
+    "The bitwise not of each element; the logical not for bool.",
     kinds="iub",
     operators=("__invert__",),
 )
@@ -311,7 +313,7 @@ unary("logical_not", {"fiu": "x == 0", "b": "not x"}, "Whether each element is z
 
 
 def _shift(sign: str, beyond: str) -> Any:
-    """A shift whose distance may be anything: WGSL's and LLVM's count modulo the width."""
+    """Return the expression of a shift by any distance; those of WGSL and LLVM take the distance modulo the width."""
 
     def source(dtype: DType) -> str:
         lines = [f"wide = (y >= {dtype.bits}) | (y < 0)", "d = where(wide, 0, y)"]

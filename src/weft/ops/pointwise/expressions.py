@@ -1,7 +1,7 @@
-"""Pointwise ops: an expression and a typing rule; kernel, reference and gradients follow from these.
+"""Pointwise ops: an expression and a typing rule, from which kernel, reference and gradients follow.
 
 The gradient of ``mul`` with respect to operand 0 is itself a pointwise op, ``mul.grad0``, with the expression
-``g * y``: it is one kernel, and has gradients of its own.
+``g * y``: it is a single kernel, and has gradients of its own.
 """
 
 from __future__ import annotations
@@ -25,11 +25,17 @@ from weft.ops.registry.table import OPS, declare, derive, lookup
 
 @dataclass(frozen=True, eq=False)
 class Pointwise:
-    """What defines a pointwise op.
+    """The definition of a pointwise op.
 
-    ``build(T)`` gives the expression over ``parameters`` computed in type T. ``rule``: ``"same"`` (the operands'
-    promoted type in and out), ``"float"`` (integers become float32), ``"bool"`` (bool out). Parameters in
-    ``conditions`` are bool and take no part in promotion. ``precision``: what autocast computes it in (``Rules``).
+    Attributes:
+        parameters: The names of the operands in the expression.
+        build: ``build(dtype)`` gives the expression, computed in a type.
+        rule: The typing rule: ``"same"`` (the operands are promoted, and the output has their type), ``"float"`` (as
+            ``"same"``, with integers as float32), ``"bool"`` (the output is bool).
+        kinds: The kinds of types that the op takes, by their first letters.
+        conditions: Parameters that are bool and take no part in promotion.
+        derivative: An expression for each parameter, where derivatives are given and not derived.
+        precision: The type in which autocast computes it (``Rules``).
     """
 
     parameters: tuple[str, ...]
@@ -41,24 +47,24 @@ class Pointwise:
     precision: Precision = ""
 
     def compute(self, types: Sequence[TensorType]) -> DType:
-        """The promoted type of the operands that take part."""
+        """Return the promoted type of the operands that take part in promotion."""
         taking = [t for t, name in zip(types, self.parameters, strict=True) if name not in self.conditions]
         result = promoted(taking)
         return dtypes.default_float() if self.rule == "float" and result.kind != "float" else result
 
     def types(self, compute: DType) -> dict[str, DType]:
-        """Each parameter's type inside the expression."""
+        """Return the type of each parameter in the expression."""
         return {n: dtypes.bool_ if n in self.conditions else compute.compute for n in self.parameters}
 
 
 def promoted(types: Sequence[TensorType]) -> DType:
-    """PyTorch's result type of operands: dimensions before 0-d tensors before Python scalars."""
+    """Return PyTorch's result type; tensors with dimensions precede 0-d tensors, and these precede Python scalars."""
     full = [t.dtype for t in types if not t.scalar and t.shape]
     zero = [t.dtype for t in types if not t.scalar and not t.shape]
     stand_ins: dict[str, Any] = {"bool": True, "int": 1, "uint": 1, "float": 1.0}
     found = dtypes.result_type(full, zero, [stand_ins[t.dtype.kind] for t in types if t.scalar])
     if found is dtypes.float32 and all(dtype.kind != "float" for dtype in (*full, *zero)):
-        return dtypes.default_float()  # a Python number with a fraction decides
+        return dtypes.default_float()  # of integer tensors and a Python float
     return found
 
 
@@ -105,15 +111,15 @@ def _reference(info: Pointwise) -> Callable[..., Any]:
 
 
 def is_vector(shape: Sequence[int], strides: Sequence[Sequence[int]], operands: Sequence[Operand]) -> bool:
-    """Whether a coalesced traversal is one run of aligned, gapless (or constant) operands."""
+    """Return whether a coalesced traversal is 1-d, with each operand contiguous and aligned, or constant."""
     return len(shape) == 1 and all(
-        own[0] in (0, 1) and (operand.aligned or own[0] == 0)
-        for own, operand in zip(strides, operands, strict=True)
+        stride[0] in (0, 1) and (operand.aligned or stride[0] == 0)
+        for stride, operand in zip(strides, operands, strict=True)
     )
 
 
 def broadcast_strides(operand: Operand, shape: Sequence[int]) -> tuple[int, ...]:
-    """The operand's strides when it is expanded to ``shape``: 0 where it repeats."""
+    """Return the operand's strides when it is expanded to ``shape``: 0 where it repeats."""
     missing = len(shape) - len(operand.shape)
     return (0,) * missing + tuple(
         0 if size == 1 else stride for size, stride in zip(operand.shape, operand.strides, strict=True)
@@ -126,7 +132,7 @@ def pointwise_program(
     outputs: Sequence[Operand],
     values: Callable[[Builder, list[Expr], list[Expr]], Sequence[Expr]],
 ) -> KernelProgram:
-    """One kernel over the outputs' shape: ``values(builder, indices, loaded operands)`` gives each output's value."""
+    """Return a kernel over the outputs' shape; ``values(builder, indices, loaded)`` gives each output's value."""
     shape = outputs[0].shape
     tensors = [operand for operand in (*operands, *outputs) if not operand.scalar]
     sizes, strides = coalesce(shape, [broadcast_strides(t, shape) for t in tensors])
@@ -154,7 +160,7 @@ def _lower(name: str, info: Pointwise) -> Callable[..., KernelProgram]:
                 dtype = types[parameter]
                 given = builder.scalar(operand, dtype) if operand.scalar else cast(value, dtype)
                 if info.rule == "bool" and compute.kind == "float" and operand.dtype is not compute:
-                    given = cast(cast(given, compute), dtype)  # what is compared has the type, as in PyTorch
+                    given = cast(cast(given, compute), dtype)  # compared in the promoted type, as in PyTorch
                 replacements[variable(parameter, dtype)] = given
             return [simplify(substitute(expression, replacements))]
 
@@ -171,7 +177,7 @@ def _lower(name: str, info: Pointwise) -> Callable[..., KernelProgram]:
 
 @lru_cache(maxsize=None)
 def _derivative(op: OpSpec, position: int) -> Pointwise | None:
-    """The pointwise op that is the gradient with respect to one operand; ``None`` where nothing flows."""
+    """Return the pointwise op that is the gradient with respect to an operand; ``None`` where it is 0 everywhere."""
     info: Pointwise = op.info["pointwise"]
     if info.parameters[position] in info.conditions or info.rule == "bool":
         return None
@@ -197,7 +203,7 @@ def _derivative(op: OpSpec, position: int) -> Pointwise | None:
 
 
 def gradient_op(op: OpSpec, position: int) -> OpSpec | None:
-    """The op ``NAME.gradN``, declared when first asked for; ``None`` where no gradient flows to the operand."""
+    """Return the op ``NAME.gradN``, declared at its first use; ``None`` where no gradient flows to the operand."""
     name = f"{op.name}.grad{position}"
     if name in OPS:
         return OPS[name]
@@ -210,7 +216,7 @@ def gradient_op(op: OpSpec, position: int) -> OpSpec | None:
 
 
 def unbroadcast(grad: Any, target: TensorType) -> Any:
-    """A gradient brought to its operand's shape (sums over what was repeated) and type."""
+    """Return a gradient in its operand's type and shape, summed over dimensions in which the operand was repeated."""
     shape = grad.shape
     if shape != target.shape:
         missing = len(shape) - len(target.shape)
@@ -223,17 +229,17 @@ def unbroadcast(grad: Any, target: TensorType) -> Any:
 
 
 def _no_gradient(info: Pointwise, position: int, target: TensorType, grad: Any) -> Any:
-    """Zeros for an operand whose derivative is 0 everywhere (``floor``), ``None`` where there is no derivative."""
+    """Return zeros where the derivative is 0 everywhere (``floor``), ``None`` where there is no derivative."""
     if info.rule == "bool" or info.parameters[position] in info.conditions:
         return None
     return bind(lookup("full"), 0, shape=target.shape, dtype=target.dtype, device=str(grad.device))
 
 
 @lru_cache(maxsize=None)
-def _flow(name: str, position: int) -> tuple[OpSpec | None, tuple[int, ...] | None]:
-    """The op that gives an operand's gradient, and what it reads behind ``g``: operands, or -1 for the output.
+def _gradient_op_and_reads(name: str, position: int) -> tuple[OpSpec | None, tuple[int, ...] | None]:
+    """Return the op of an operand's gradient, and its operands behind ``g``: numbers of operands, -1 for the output.
 
-    No op where no gradient flows; nothing to read (``None``) where ``g`` passes on as it is.
+    The op is ``None`` where no gradient flows. The operands are ``None`` where the gradient is ``g`` itself.
     """
     info: Pointwise = OPS[name].info["pointwise"]
     op = gradient_op(OPS[name], position)
@@ -254,7 +260,7 @@ def _gradient(name: str, info: Pointwise) -> Callable[..., Sequence[Any]]:
             if not needed:
                 result.append(None)
                 continue
-            op, reads = _flow(name, position)
+            op, reads = _gradient_op_and_reads(name, position)
             if op is None:
                 result.append(_no_gradient(info, position, context.types[position], grad))
             elif reads is None:
@@ -268,7 +274,7 @@ def _gradient(name: str, info: Pointwise) -> Callable[..., Sequence[Any]]:
 
 
 def _saves(name: str, info: Pointwise) -> Callable[[tuple[bool, ...]], tuple[int, ...]]:
-    """Which operands the gradients read, found out when the op is first recorded."""
+    """Return ``OpSpec.saves``: the operands that the gradients read, found when the op is first recorded."""
 
     @lru_cache(maxsize=None)
     def saves(needs: tuple[bool, ...]) -> tuple[int, ...]:
@@ -300,7 +306,7 @@ def _declare(name: str, info: Pointwise, doc: str) -> OpSpec:
 derive.append(gradient_op)
 
 Source = str | Mapping[str, str] | Callable[[DType], str]
-"""An expression; one for each group of kinds (``{"f": "floor(x)", "iu": "x"}``); or made from the type."""
+"""An expression; or one for each group of kinds (``{"f": "floor(x)", "iu": "x"}``); or a function of the type."""
 
 
 def _source(expression: Source, dtype: DType) -> str:
@@ -312,10 +318,11 @@ def _source(expression: Source, dtype: DType) -> str:
 
 
 def pointwise(name: str, expression: Source, parameters: str, doc: str = "", **columns: Any) -> OpSpec:
-    """Declare a pointwise op by its expression; columns are those of ``Pointwise``.
+    """Declare a pointwise op by its expression; ``columns`` are fields of ``Pointwise``.
 
-    ``derivative``: one expression a parameter (``g`` is what flows back, ``out`` the result) where a better form
-    than the derived one is known; a single string for one parameter. Forms over ``out`` allow in-place use.
+    ``derivative`` has an expression for each parameter, or is a single string for a single parameter. It is given where
+    a better form than the derived expression is known: ``g`` is the gradient of the output, ``out`` the output. An op
+    whose derivatives read ``out`` in place of the operands may overwrite an operand in place.
     """
     names = tuple(parameters.split())
     conditions = tuple(columns.get("conditions", ()))

@@ -1,7 +1,7 @@
-"""``any_non_finite``: whether any element of many tensors is infinite or not a number, by two kernels for all.
+"""``any_non_finite``: whether any element of several tensors is infinite or NaN, by two kernels for all tensors.
 
-Optimizers that scale their loss look at all gradients at each step. The first kernel has a part for each tensor, and
-one flag for each run of its elements; the second folds the flags.
+Gradient scaling checks all gradients at each step. The first kernel has a part for each tensor, which writes a flag for
+each run of elements; the second kernel reduces the flags.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from weft.ops.registry.spec import KernelRequest, OpSpec, TensorType
 from weft.ops.registry.table import declare
 
 RUN = 1024
-"""Elements that one flag stands for: decided by sizes alone, and few enough for all processors to take part."""
+"""Elements of a flag: a fixed number, small enough that all processors have work."""
 
 
 def _infer(*types: TensorType) -> tuple[TensorType, ...]:
@@ -79,5 +79,5 @@ def _lower(request: KernelRequest) -> KernelProgram:
 ANY_NON_FINITE: OpSpec = declare(
     "any_non_finite", rules=Rules("any_non_finite"),
     infer=_infer, reference=_reference, lower=_lower, dense=True,
-    doc="1 where any element of some tensors is infinite or not a number, else 0.",
+    doc="1 where any element of the tensors is infinite or NaN, else 0.",
 )  # fmt: skip

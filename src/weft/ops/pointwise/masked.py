@@ -1,8 +1,9 @@
-"""``x[mask]`` in a traced function: elements whose number is not known, as far as their places stay what they are.
+"""``x[mask]`` in a traced function, where the number of selected elements is not known.
 
-A graph has static shapes, so a selection by a mask is no tensor. What is written back to the same places is known,
-though: ``x[mask] *= s`` and ``x[mask] = y[mask]`` are ``where``. A ``Selection`` stands for the selected elements until
-then. It computes on whole tensors in which the other elements are 1, so that these can neither fail nor be infinite.
+A graph has static shapes, so a selection by a mask is no tensor. A selection that is written back to the same places
+has a static form: ``x[mask] *= s`` and ``x[mask] = y[mask]`` are ``where``. A ``Selection`` stands for the selected
+elements until it is written. It computes on whole tensors in which the other elements are 1, so that these elements
+neither raise errors nor become infinite.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ def refuse(where: str) -> NoReturn:
 
 
 def read_number(where: str, tensor: Any) -> int:
-    """Return the value of a tensor of one element that decides a shape; ``refuse`` it in a traced function."""
+    """Return the integer in a tensor of one element, on which a shape depends; raise in a traced function."""
     if is_traced():
         refuse(where)
     return int(tensor.item())
 
 
 class Selection:
-    """The elements of ``whole`` where ``mask`` is true, in a traced function; arithmetic with numbers works."""
+    """The elements of ``whole`` where ``mask`` is true, in a traced function. It supports arithmetic with numbers."""
 
     __slots__ = ("mask", "spread", "whole")
     __array_ufunc__ = None

@@ -1,4 +1,4 @@
-"""Special functions: ``erfinv``, the gamma function's logarithm and its derivatives."""
+"""Special functions: ``erfinv``, the logarithm of the gamma function and its derivatives."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _HALLEY = """
 
 
 def _erfinv(dtype: DType) -> str:
-    """Giles 2010, in single precision; in double precision with two of Halley's steps after it."""
+    """Return the approximation of Giles (2010); of float64 it is followed by two steps of Halley's method."""
     lines = f"""
     w = -log((1.0 - x) * (1.0 + x))
     inside = abs(x) < 1.0
@@ -47,10 +47,10 @@ def _erfinv(dtype: DType) -> str:
     return f"{lines}where(inside, {last}, where(abs(x) == 1.0, copysign(inf, x), w))"
 
 
-unary("erfinv", _erfinv, "The inverse of the error function: inf at 1, NaN beyond.", rule="float", kinds="f",
+unary("erfinv", _erfinv, "The inverse of the error function: inf at 1, NaN beyond 1.", rule="float", kinds="f",
       derivative="g * (0.886226925452758 * exp(out * out))")  # fmt: skip
 
-unary("lgamma", "lgamma(x)", "The logarithm of the size of the gamma function; inf at 0, -1, -2, …", **_FLOAT)
+unary("lgamma", "lgamma(x)", "The logarithm of |gamma(x)|; inf at 0, -1, -2, …", **_FLOAT)
 unary(
     "digamma",
     "digamma(x)",
@@ -85,7 +85,7 @@ def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 _MOST = 170
-"""The largest number whose factorial is a float64."""
+"""The largest number whose factorial fits into a float64."""
 
 
 @function(inplace=True, out=True, wide=True)
@@ -109,4 +109,4 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
 
 
 _MOST_DIMENSIONS = 2**16
-"""The most dimensions of a multivariate gamma function: each takes a value for each element."""
+"""The most dimensions of a multivariate gamma function; each dimension takes memory for all elements."""

@@ -1,4 +1,4 @@
-"""Pointwise exponentials, logarithms, angles and error functions: integers are computed as float32."""
+"""Pointwise exponentials, logarithms, trigonometric and error functions; integers are computed as float32."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weft.ops.registry.table import lookup
 
 _FLOAT: dict[str, Any] = {"rule": "float", "kinds": "f"}
 _FLOAT32 = {**_FLOAT, "precision": "float32"}
-"""Of functions that autocast computes in float32."""
+"""The columns of functions that autocast computes in float32."""
 
 unary("exp", "exp(x)", "e to the power of each element.", derivative="g * out", **_FLOAT32)
 unary(
@@ -67,19 +67,19 @@ unary("sinc", """
       "where(x == 0, 0.0, g * ((cos(p) - sin(p) / q) / where(x == 0, 1.0, x)))", **_FLOAT)  # fmt: skip
 
 unary("erf", "erf(x)", "The error function of each element.", **_FLOAT)
-unary("erfc", "erfc(x)", "1 - erf(x) of each element, exact where that is small.", **_FLOAT)
-binary("hypot", "hypot(x, y)", "sqrt(x * x + y * y), without overflow on the way.", kinds="f")
-binary("copysign", "copysign(x, y)", "The size of the first with the sign of the second.", **_FLOAT)
+unary("erfc", "erfc(x)", "1 - erf(x) of each element, accurate where the result is small.", **_FLOAT)
+binary("hypot", "hypot(x, y)", "sqrt(x * x + y * y), without overflow of the squares.", kinds="f")
+binary("copysign", "copysign(x, y)", "The magnitude of the first with the sign of the second.", **_FLOAT)
 binary("logaddexp", """
        top = maximum(x, y)
        where((abs(top) == inf) & (x == y), top, top + log1p(exp(-abs(x - y))))
-       """, "log(exp(x) + exp(y)), without overflow on the way.", kinds="f", inplace=False,
+       """, "log(exp(x) + exp(y)), without overflow of the exponentials.", kinds="f", inplace=False,
        derivative=("where(x == y, 0.5 * g, g * sigmoid(x - y))",
                    "where(x == y, 0.5 * g, g * sigmoid(y - x))"))  # fmt: skip
 binary("logaddexp2", f"""
        top = maximum(x, y)
        where((abs(top) == inf) & (x == y), top, top + log1p(exp2(-abs(x - y))) * {1.4426950408889634})
-       """, "log2(2 ** x + 2 ** y), without overflow on the way.", kinds="f", inplace=False,
+       """, "log2(2 ** x + 2 ** y), without overflow of the powers.", kinds="f", inplace=False,
        derivative=(f"where(x == y, 0.5 * g, g * sigmoid((x - y) * {0.6931471805599453}))",
                    f"where(x == y, 0.5 * g, g * sigmoid((y - x) * {0.6931471805599453}))"))  # fmt: skip
 binary("xlogy", "where(y != y, y, where(x == 0, 0.0, x * log(where((x == 0) & (y <= 0), 1.0, y))))",

@@ -1,8 +1,8 @@
-"""``barrier``: values as they are, which no pass of the compiler looks through.
+"""``barrier``: an identity that no pass of the compiler simplifies.
 
-A recomputation in the backward pass begins with one, over the values that it starts from and the gradient that it is
-for: its nodes then have other operands than those of the forward pass, so they are not merged with these, and they
-run no earlier than the gradient is there.
+A recomputation in the backward pass begins with a barrier over its inputs and the incoming gradient. Its nodes then
+have other operands than those of the forward pass, so that common subexpression elimination does not merge them with
+these, and they run no earlier than the gradient is computed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BARRIER: OpSpec = declare(
     "barrier", rules=Rules("leading", tangent="linear_in_all"),
     infer=lambda *types: types, reference=lambda *values: tuple(value.copy() for value in values),
     lower=_lower, gradient=lambda context, *grads: grads,
-    doc="The values as they are, together: none before all are there.",
+    doc="The identity of several values: no output is available before all inputs are.",
 )  # fmt: skip
 
 
@@ -35,5 +35,5 @@ def _lower_copy(request: KernelRequest) -> KernelProgram:
 STOP_GRADIENT: OpSpec = declare(
     "stop_gradient", rules=Rules("leading"),
     infer=lambda x: (x,), reference=lambda x: x.copy(), lower=_lower_copy,
-    doc="The value as it is, through which no gradient flows: a graph's word for ``detach``.",
+    doc="The identity without a gradient: ``detach`` in a graph.",
 )  # fmt: skip

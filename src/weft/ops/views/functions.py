@@ -1,7 +1,7 @@
-"""More views: ``movedim``, ``diagonal``, ``unfold``, ``as_strided`` …, and the ways of taking a tensor apart.
+"""Further view functions: ``movedim``, ``diagonal``, ``unfold``, ``as_strided``; ``split`` and ``unbind``.
 
-Each gives the same storage another geometry; where the view names elements more than once, its gradient adds them up
-in a fixed order.
+Each gives the same storage another geometry. Where a view reaches an element more than once, its gradient is summed in
+a fixed order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from weft.ops.registry.geometry import Geometry, broadcast_shapes
 from weft.ops.registry.interpreters import bind
 from weft.ops.registry.spec import Gradient, TensorType
 from weft.ops.registry.table import lookup
-from weft.ops.views.apart import SPLIT, UNBIND, taken_apart
 from weft.ops.views.movement import expand, reshape
 from weft.ops.views.ops import (
     EXPAND,
@@ -31,9 +30,12 @@ from weft.ops.views.ops import (
     positions,
     summed_at,
 )
+from weft.ops.views.unbind import SPLIT, UNBIND, bind_views
 
 
 def _view_gradient(name: str, overlaps: bool) -> Any:
+    """Return the gradient of a view op: a write into zeros, or a sum where the view may overlap itself."""
+
     def gradient(context: Gradient, grad: Any) -> list[Any]:
         shape, attributes = context.types[0].shape, context.attributes
         op = lookup(name)
@@ -73,7 +75,7 @@ DIAGONAL = declare_view(
     _diagonal_view,
     _diagonal_reference,
     _view_gradient("diagonal", False),
-    "The diagonal of two dimensions, last.",
+    "The diagonal of two dimensions, as the last dimension.",
 )
 
 
@@ -101,7 +103,7 @@ UNFOLD = declare_view(
     _unfold_view,
     _unfold_reference,
     _view_gradient("unfold", True),
-    "Windows along a dimension, their elements last.",
+    "Windows along a dimension, with their elements in a new last dimension.",
 )
 
 
@@ -146,7 +148,7 @@ def swapdims(input: Tensor, dim0: int, dim1: int) -> Tensor:
 
 
 def lookup_function(name: str) -> Any:
-    """A public function by name."""
+    """Return a public function by name."""
     return FUNCTIONS[name].function
 
 
@@ -231,8 +233,8 @@ def as_strided(
     """
     arguments.tensor("as_strided", "input", input)
     shape = arguments.sizes("as_strided", (tuple(size),))
-    strides = tuple(arguments.integer("as_strided", "stride", each) for each in stride)
-    if len(strides) != len(shape) or any(each < 0 for each in strides):
+    strides = tuple(arguments.integer("as_strided", "stride", step) for step in stride)
+    if len(strides) != len(shape) or any(step < 0 for step in strides):
         raise ShapeError(mistake("as_strided", "stride", strides, f"{len(shape)} strides of 0 or more"))
     own = input.storage_offset()
     start = (
@@ -245,14 +247,12 @@ def as_strided(
     return bind(STRIDED, input, shape=shape, strides=strides, offset=start - own)
 
 
-# Taking apart.
-
 PIECES = 2**24
-"""The most views that one call gives: each is an object of Python, empty or not."""
+"""The most views that a call gives: each is a Python object, also where it is empty."""
 
 
 def _slices(name: str, input: Any, dim: int, stops: Sequence[int]) -> tuple[Any, ...]:
-    return taken_apart(SPLIT, input, dim=dim, stops=tuple(stops)) if stops else ()
+    return bind_views(SPLIT, input, dim=dim, stops=tuple(stops)) if stops else ()
 
 
 @function(name="split")
@@ -305,9 +305,9 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> Any:
 
 @function()
 def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> Any:
-    """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
+    """Views of pieces along a dimension: a number of pieces whose sizes differ by at most 1, or pieces cut at indices.
 
-    A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
+    The number or the indices may be in an integer tensor, 0-d or 1-d, which is read from its device.
     """
     if hasattr(indices_or_sections, "dtype"):
         indices_or_sections = _read_cuts(indices_or_sections)
@@ -341,12 +341,12 @@ def _read_cuts(given: Any) -> Any:
 
 @function()
 def unbind(input: Tensor, dim: int = 0) -> Any:
-    """Views of all slices along a dimension, which goes."""
+    """Views of all slices along a dimension, without that dimension."""
     shape = tuple(arguments.tensor("unbind", "input", input).shape)
     if not shape:
         raise ShapeError("unbind: the input is 0-dimensional, expected at least 1 dimension")
     place = arguments.dimension("unbind", dim, len(shape))
-    return taken_apart(UNBIND, input, dim=place) if shape[place] else ()
+    return bind_views(UNBIND, input, dim=place) if shape[place] else ()
 
 
 @function(method=False)
@@ -361,7 +361,13 @@ def broadcast_tensors(*tensors: Tensor) -> Any:
 
 @function(method=False)
 def meshgrid(*tensors: Tensor, indexing: str = "ij") -> Any:
-    """Grids of coordinates from vectors: views, one a vector; ``"xy"`` exchanges the first two dimensions."""
+    """Grids of coordinates: a view of each vector, expanded; ``"xy"`` exchanges the first two dimensions.
+
+    >>> import weft as wf
+    >>> wf.meshgrid(wf.tensor([1, 2]), wf.tensor([3, 4, 5]), indexing="ij")[0]
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    """
     given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], Sequence) else tensors
     if indexing not in ("ij", "xy"):
         raise ArgumentError(mistake("meshgrid", "indexing", repr(indexing), "'ij' or 'xy'"))

@@ -1,4 +1,4 @@
-"""The functions that give views: ``reshape``, ``permute``, ``expand``, ``narrow``, ``select`` and basic indexing."""
+"""View functions: ``reshape``, ``permute``, ``expand``, ``narrow``, ``select`` and basic indexing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def view(input: Tensor, *shape: int) -> Tensor:
     arguments.tensor("view", "input", input)
     given = _flat("view", shape)
     full = arguments.infer_size("view", given, math.prod(input.shape), input.shape)
-    if not _shows(tuple(input.shape), tuple(input.stride()), full):
+    if not _is_view(tuple(input.shape), tuple(input.stride()), full):
         raise ShapeError(
             mistake("view", "shape", full, f"one that strides {tuple(input.stride())} of shape {tuple(input.shape)} "
                     "can express", "use reshape, which copies")
@@ -54,7 +54,8 @@ def view(input: Tensor, *shape: int) -> Tensor:
 
 
 @lru_cache(maxsize=4096)
-def _shows(shape: tuple[int, ...], strides: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+def _is_view(shape: tuple[int, ...], strides: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Return whether strides can express the shape ``wanted`` without a copy."""
     return Geometry(shape, strides).reshape(wanted) is not None
 
 
@@ -170,7 +171,7 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
 
 @function(top=False)
 def select(input: Tensor, dim: int, index: int) -> Tensor:
-    """A view of one index along a dimension, which goes."""
+    """A view of the slice at an index along a dimension, without that dimension."""
     shape = arguments.tensor("select", "input", input).shape
     if not shape:
         raise IndexOutOfRangeError(
@@ -189,7 +190,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 
 
 def basic_index(input: Tensor, index: Any) -> Tensor:
-    """The view of ``input[index]`` for ints, slices, ``None`` and ``...``, as PyTorch."""
+    """Return the view ``input[index]`` for ints, slices, ``None`` and ``...``, as PyTorch."""
     items = index if isinstance(index, tuple) else (index,)
     used = sum(item is not None and item is not Ellipsis for item in items)
     rank = len(input.shape)
@@ -215,7 +216,7 @@ def basic_index(input: Tensor, index: Any) -> Tensor:
 
 
 def any_ellipsis(items: Sequence[Any]) -> bool:
-    """Whether ``...`` is among the items (tensors do not compare with it)."""
+    """Return whether ``...`` is among the items; ``in`` would compare tensors with it."""
     return any(item is Ellipsis for item in items)
 
 
@@ -230,7 +231,7 @@ def _index_number(item: Any) -> int:
 
 
 def sliced(input: Tensor, dim: int, item: slice) -> Tensor:
-    """The view that a slice of one dimension gives; ``ShapeError`` for a step below 1."""
+    """Return the view of a slice along a dimension; ``ShapeError`` for a step below 1."""
     if item.step is not None and arguments.integer("index", "step", item.step) <= 0:
         raise ShapeError(mistake("index", "step", item.step, "a positive step", "as in PyTorch, use flip"))
     size = input.shape[dim]

@@ -1,6 +1,6 @@
-"""Ops that give the same storage another geometry, and ``update_view``, the write through them.
+"""View ops, which give the same storage another geometry, and ``update_view``, the functional write through a view.
 
-Every view op has a ``view`` rule on geometries. A write through a view is, for the tape and for traced graphs,
+Every view op has a ``view`` rule on geometries. For the tape and in traced graphs, a write through a view is
 ``update_view(base, value, path)``: the base with the elements that the path of views reaches replaced.
 """
 
@@ -20,7 +20,7 @@ from weft.ops.registry.interpreters import bind
 from weft.ops.registry.rules import VIEW, Rules
 from weft.ops.registry.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.registry.table import declare, lookup
-from weft.ops.views.slices import slice_gradients
+from weft.ops.views.slice_gradients import slice_gradients
 
 Path = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
 """View ops by name with their attributes, from a base to a view of it."""
@@ -37,7 +37,7 @@ def _infer(name: str, view: Any) -> Any:
 def declare_view(
     name: str, view: Any, reference: Any, gradient: Any, doc: str, joint_gradient: Any = None
 ) -> OpSpec:
-    """Add a view op to the table: ``view`` gives another geometry of the same storage."""
+    """Add a view op to the table; ``view(geometry, **attributes)`` gives another geometry of the same storage."""
     return declare(
         name, rules=VIEW, infer=_infer(name, view), view=view, reference=reference, gradient=gradient,
         joint_gradient=joint_gradient, doc=doc,
@@ -136,13 +136,13 @@ def _strided_reference(x: Any, *, shape: tuple[int, ...], strides: tuple[int, ..
 
 
 def positions(like: Any, shape: tuple[int, ...]) -> Any:
-    """0, 1, … in row-major order, under a shape, on the device of another tensor."""
+    """Return the numbers 0, 1, … in row-major order, under a shape, on the device of ``like``."""
     count = bind(lookup("arange"), 0, 1, count=math.prod(shape), dtype=dtypes.int64, device=str(like.device))
     return bind(RESHAPE, count, shape=shape)
 
 
 def summed_at(grad: Any, places: Any, shape: tuple[int, ...]) -> Any:
-    """Zeros of a shape with ``grad`` added at flat places, each in a fixed order."""
+    """Return zeros of a shape with ``grad`` added at flat places, in a fixed order."""
     zeros = zeros_of(TensorType((math.prod(shape),), grad.dtype), device=str(grad.device))
     return bind(
         RESHAPE, bind(lookup("index_put"), zeros, grad, places, mode="sum", wrap=False, dim=0), shape=shape
@@ -168,7 +168,7 @@ def _into_zeros(context: Gradient, grad: Any, op: OpSpec) -> Any:
 
 
 def follow(geometry: Geometry, path: Path) -> Geometry:
-    """The geometry that a path of views leads to; every op on it is expressible by strides."""
+    """Return the geometry of a path of views, each of which strides can express."""
     for name, attributes in path:
         view = lookup(name).view
         assert view is not None
@@ -179,7 +179,7 @@ def follow(geometry: Geometry, path: Path) -> Geometry:
 
 
 def apply_path(value: Any, path: Path) -> Any:
-    """The view that a path leads to, op by op."""
+    """Return the view of a path, by binding its ops."""
     for name, attributes in path:
         value = bind(lookup(name), value, **dict(attributes))
     return value
@@ -224,7 +224,7 @@ def _lower_update(request: KernelRequest) -> KernelProgram:
 def copy_step(
     name: str, source: Operand, target: Operand, shape: Sequence[int], own: Sequence[int], out: Sequence[int]
 ) -> Any:
-    """A kernel that copies ``source`` to ``target`` with the given strides."""
+    """Return a kernel that copies ``source`` to ``target`` with the given strides."""
     sizes, (own_, out_) = coalesce(shape, [own, out])
     builder = Builder(name)
     indices = builder.axes(sizes)

@@ -1,4 +1,4 @@
-"""``pad``: elements added around dimensions, in one kernel."""
+"""``pad``: elements added at both ends of dimensions, by a single kernel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from weft.ops.registry.rules import MOVE
 from weft.ops.registry.spec import Gradient, KernelRequest, OpSpec, TensorType
 from weft.ops.registry.table import declare, lookup
 from weft.ops.views.ops import SLICE, positions, summed_at
-from weft.ops.views.rearrangement import Sources, moved
+from weft.ops.views.rearrangement import IndexMap, index_map_lowering
 
 
 def _infer_pad(
@@ -28,10 +28,10 @@ def _infer_pad(
     return (TensorType(shape, x.dtype),)
 
 
-def _pad_sources(attributes: dict[str, Any]) -> Sources:
+def _pad_index_map(attributes: dict[str, Any]) -> IndexMap:
     mode = attributes["mode"]
 
-    def sources(builder: Builder, axes: Sequence[Expr], x: Operand) -> tuple[list[Expr], Expr | None]:
+    def index_map(builder: Builder, axes: Sequence[Expr], x: Operand) -> tuple[list[Expr], Expr | None]:
         places, valid = list(axes), None
         for d, (before, after) in enumerate(attributes["padding"]):
             if not before and not after:
@@ -46,15 +46,15 @@ def _pad_sources(attributes: dict[str, Any]) -> Sources:
             places[d] = place
         return places, valid
 
-    return sources
+    return index_map
 
 
-# Places before 0 and from n on, as a kernel's expressions; the reference takes the same of numbers.
 _OUTSIDE: dict[str, Callable[[Expr, Expr], Expr]] = {
     "reflect": lambda i, n: where(i < 0, -i, where(i >= n, (n - 1) * 2 - i, i)),
     "replicate": lambda i, n: where(i < 0, const(0, INDEX), where(i >= n, n - 1, i)),
     "circular": lambda i, n: where(i < 0, i + n, where(i >= n, i - n, i)),
 }
+"""By mode, the place that is read for a place before 0 or from n on, as an expression; ``_place`` is for numbers."""
 _MODES = ("constant", *_OUTSIDE)
 
 
@@ -78,7 +78,7 @@ def _gradient_pad(context: Gradient, grad: Any) -> list[Any]:
             if grad.shape[d] != shape[d]:
                 grad = bind(SLICE, grad, dim=d, start=before, stop=before + shape[d], step=1)
         return [grad]
-    if any(min(each) < 0 for each in attributes["padding"]):
+    if any(min(pair) < 0 for pair in attributes["padding"]):
         return [summed_at(grad, bind(PAD, positions(grad, shape), **attributes), shape)]
     narrow = grad.dtype
     wide = grad if narrow is narrow.compute else bind(lookup("cast"), grad, dtype=narrow.compute)
@@ -89,7 +89,7 @@ def _gradient_pad(context: Gradient, grad: Any) -> list[Any]:
 
 
 def _folded_back(grad: Any, dim: int, size: int, padding: tuple[int, int], mode: str) -> Any:
-    """The gradient along a dimension: that of the middle, and of both ends where their elements came from."""
+    """Return the gradient along a dimension: that of the middle, plus that of the padding at the places it repeats."""
     before, after = padding
     middle, met = _part(grad, dim, before, before + size), []
     for start, count in ((0, before), (before + size, after)):
@@ -106,7 +106,7 @@ def _folded_back(grad: Any, dim: int, size: int, padding: tuple[int, int], mode:
             "circular": size - count if start == 0 else 0,
         }[mode]
         met.append((first, count, end))
-    met.sort(key=lambda each: each[0])
+    met.sort(key=lambda end: end[0])
     add = lookup("add")
     if any(first + count > other for (first, count, _), (other, _, _) in pairwise(met)):
         for first, count, end in met:
@@ -114,7 +114,7 @@ def _folded_back(grad: Any, dim: int, size: int, padding: tuple[int, int], mode:
             around[dim] = (first, size - first - count)
             middle = bind(add, middle, bind(PAD, end, padding=tuple(around), mode="constant", value=0))
         return middle
-    pieces, reached = [], 0  # additions where something comes back, and what lies between as it is
+    pieces, reached = [], 0  # sums where padding was read from, and the elements between as they are
     for first, count, end in [*met, (size, 0, None)]:
         if first > reached:
             pieces.append(_part(middle, dim, reached, first))
@@ -129,20 +129,20 @@ def _part(value: Any, dim: int, start: int, stop: int) -> Any:
 
 
 def _place(mode: str, place: int, size: int) -> int:
-    """Where a place is read."""
+    """Return the place that is read for a place outside of a dimension."""
     before = {"reflect": -place, "replicate": 0, "circular": place + size}[mode]
     after = {"reflect": 2 * (size - 1) - place, "replicate": size - 1, "circular": place - size}[mode]
     return before if place < 0 else after if place >= size else place
 
 
 WRITTEN_OUT = 16
-"""Elements at the ends of a row up to which each is a store of its own, right beside the row's other end."""
+"""The most padding elements of a row that are written by a store each, in a kernel part over rows."""
 
-_by_places = moved("pad", _pad_sources)
+_by_places = index_map_lowering("pad", _pad_index_map)
 
 
 def _lower_pad(request: KernelRequest) -> KernelProgram:
-    """Elements by their places; where neighbours are computed in lanes, the middle and the ends of rows apart."""
+    """Return a kernel over the result; on targets with vector lanes, parts for the middle and for the ends of rows."""
     x, target = request.operands[0], request.outputs[0]
     before, after = request.attributes["padding"][-1] if x.shape else (0, 0)
     plain = request.attributes["mode"] == "constant" or "lanes" not in request.profile.features
@@ -151,7 +151,7 @@ def _lower_pad(request: KernelRequest) -> KernelProgram:
         return program
     builder = Builder("pad_rows")
     size = x.shape[-1]
-    others = _pad_sources(request.attributes | {"padding": (*request.attributes["padding"][:-1], (0, 0))})
+    others = _pad_index_map(request.attributes | {"padding": (*request.attributes["padding"][:-1], (0, 0))})
     *axes, column = builder.axes((*target.shape[:-1], size))
     places, _ = others(builder, [*axes, column], x)
     builder.store(target, [*axes, column + builder.integer("before", before)], builder.load(x, places))
@@ -174,9 +174,9 @@ def _lower_pad(request: KernelRequest) -> KernelProgram:
 
 
 def _end_columns(
-    builder: Builder, x: Operand, target: Operand, attributes: dict[str, Any], others: Sources, start: int, count: int
+    builder: Builder, x: Operand, target: Operand, attributes: dict[str, Any], others: IndexMap, start: int, count: int
 ) -> None:  # fmt: skip
-    """The columns of one end of all rows, of which there are many."""
+    """Add the part of a kernel that writes the padding columns of an end of all rows."""
     *axes, column, row = builder.axes((*target.shape[:-2], count, target.shape[-2]))
     places, _ = others(builder, [*axes, row, column], x)
     there = column + builder.integer(f"start{start}", start)
@@ -188,17 +188,21 @@ def _end_columns(
 PAD: OpSpec = declare(
     "pad", rules=MOVE.but(tangent="transposed"),
     infer=_infer_pad, reference=_reference_pad, lower=_lower_pad, gradient=_gradient_pad,
-    doc="Elements added around dimensions: a constant, or the input's reflected, repeated or wrapped around.",
+    doc="Elements added at the ends of dimensions: a constant, or the input reflected, replicated or wrapped around.",
 )  # fmt: skip
 
 
 @function(top=False, method=False, functional=True, name="pad")
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """Elements added before and after dimensions: ``pad`` has two numbers a dimension, the last dimension first.
+    """The input with elements added before and after dimensions, as ``torch.nn.functional.pad``.
 
-    ``mode``: ``"constant"`` (``value``, by default 0), ``"reflect"``, ``"replicate"``, ``"circular"`` (of the last 1 to
-    3 dimensions of an input with one or two more). Negative numbers cut; what is reflected or replicated beyond the
-    other end is still that of the whole input.
+    ``pad`` has two numbers for each dimension, the last dimension first; a negative number removes elements. ``mode``
+    is ``"constant"`` (``value``, by default 0), or ``"reflect"``, ``"replicate"`` or ``"circular"`` of the last 1 to 3
+    dimensions of an input with one or two more. Removed elements may still be read by reflection and replication.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.pad(wf.tensor([1, 2]), (1, 2))
+    tensor([0, 1, 2, 0, 0])
     """
     shape = tuple(arguments.tensor("pad", "input", input).shape)
     given = [arguments.integer("pad", "pad", number) for number in pad]

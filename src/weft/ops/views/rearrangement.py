@@ -1,4 +1,4 @@
-"""Elements in other places: ``flip``, ``roll``, ``tril``, ``triu`` (one kernel each), ``repeat`` and the like."""
+"""Rearrangements of elements: ``flip``, ``roll``, ``tril`` and ``triu``, each by a kernel; ``repeat`` and the like."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from weft.ops.registry.table import declare, lookup
 from weft.ops.views.movement import permute, reshape
 from weft.ops.views.ops import EXPAND, RESHAPE, positions
 
-Sources = Callable[[Builder, Sequence[Expr], Operand], tuple[list[Expr], Expr | None]]
+IndexMap = Callable[[Builder, Sequence[Expr], Operand], tuple[list[Expr], Expr | None]]
+"""Gives the operand's index of a result's index, and whether there is an element; ``None`` where there always is."""
 
 
-def moved(name: str, sources: Callable[[dict[str, Any]], Sources]) -> Any:
-    """A lowering: each result element is the operand's at the place that ``sources`` gives, or the fill value."""
+def index_map_lowering(name: str, index_map: Callable[[dict[str, Any]], IndexMap]) -> Any:
+    """Return the ``lower`` of an op whose result elements are elements of the operand, or the attribute ``value``."""
 
     def lower(request: KernelRequest) -> KernelProgram:
         x, target = request.operands[0], request.outputs[0]
         builder = Builder(name)
         axes = builder.axes(target.shape or (1,))
-        places, valid = sources(request.attributes)(builder, axes, x)
+        places, valid = index_map(request.attributes)(builder, axes, x)
         value = builder.load(x, places, x.strides or (0,), valid)
         if valid is not None:
             value = where(valid, value, _fill(builder, request.attributes.get("value", 0), value.dtype))
@@ -42,6 +43,7 @@ def moved(name: str, sources: Callable[[dict[str, Any]], Sources]) -> Any:
 
 
 def _fill(builder: Builder, value: float, dtype: dtypes.DType) -> Expr:
+    """Return the fill value in a type; other values than 0 are parameters of the kernel."""
     if value == 0 or dtype.kind == "bool":
         return cast(const(int(value != 0), dtypes.int32), dtype)
     if dtype.kind == "float":
@@ -52,15 +54,15 @@ def _fill(builder: Builder, value: float, dtype: dtypes.DType) -> Expr:
 # flip and roll
 
 
-def _flip_sources(attributes: dict[str, Any]) -> Sources:
-    def sources(builder: Builder, axes: Sequence[Expr], x: Operand) -> tuple[list[Expr], Expr | None]:
+def _flip_index_map(attributes: dict[str, Any]) -> IndexMap:
+    def index_map(builder: Builder, axes: Sequence[Expr], x: Operand) -> tuple[list[Expr], Expr | None]:
         flipped = [
             builder.integer(f"last{d}", x.shape[d] - 1) - axis if d in attributes["dims"] else axis
             for d, axis in enumerate(axes)
         ]
         return flipped, None
 
-    return sources
+    return index_map
 
 
 def _reference_flip(x: Any, *, dims: tuple[int, ...]) -> Any:
@@ -71,22 +73,22 @@ def _reference_flip(x: Any, *, dims: tuple[int, ...]) -> Any:
 
 FLIP: OpSpec = declare(
     "flip", rules=MOVE.but(splitting="rows"),
-    infer=lambda x, *, dims: (x,), reference=_reference_flip, lower=moved("flip", _flip_sources),
+    infer=lambda x, *, dims: (x,), reference=_reference_flip, lower=index_map_lowering("flip", _flip_index_map),
     attributes=({"dims": tuple[int, ...]},),
     gradient=lambda context, grad: [bind(FLIP, grad, dims=context.attributes["dims"])],
-    doc="Elements in reverse order along dimensions.",
+    doc="The elements in reverse order along dimensions.",
 )  # fmt: skip
 
 
-def _roll_sources(attributes: dict[str, Any]) -> Sources:
-    def sources(builder: Builder, axes: Sequence[Expr], x: Operand) -> tuple[list[Expr], Expr | None]:
+def _roll_index_map(attributes: dict[str, Any]) -> IndexMap:
+    def index_map(builder: Builder, axes: Sequence[Expr], x: Operand) -> tuple[list[Expr], Expr | None]:
         places = list(axes)
         for d, shift in attributes["shifts"]:
             by, size = builder.integer(f"shift{d}", shift), builder.integer(f"size{d}", x.shape[d])
             places[d] = where(axes[d] < by, axes[d] - by + size, axes[d] - by)
         return places, None
 
-    return sources
+    return index_map
 
 
 def _reference_roll(x: Any, *, shifts: tuple[tuple[int, int], ...]) -> Any:
@@ -104,22 +106,22 @@ def _gradient_roll(context: Gradient, grad: Any) -> list[Any]:
 
 ROLL: OpSpec = declare(
     "roll", rules=MOVE,
-    infer=lambda x, *, shifts: (x,), reference=_reference_roll, lower=moved("roll", _roll_sources),
+    infer=lambda x, *, shifts: (x,), reference=_reference_roll, lower=index_map_lowering("roll", _roll_index_map),
     attributes=({"shifts": tuple[tuple[int, int], ...]},),
-    gradient=_gradient_roll, doc="Elements shifted along dimensions and carried around.",
+    gradient=_gradient_roll, doc="The elements shifted cyclically along dimensions.",
 )  # fmt: skip
 
 
 # tril and triu
 
 
-def _triangle_sources(attributes: dict[str, Any]) -> Sources:
-    def sources(builder: Builder, axes: Sequence[Expr], x: Operand) -> tuple[list[Expr], Expr | None]:
+def _triangle_index_map(attributes: dict[str, Any]) -> IndexMap:
+    def index_map(builder: Builder, axes: Sequence[Expr], x: Operand) -> tuple[list[Expr], Expr | None]:
         edge = builder.integer("diagonal", attributes["diagonal"])
         away = axes[-1] - axes[-2]
         return list(axes), (away >= edge) if attributes["upper"] else (away <= edge)
 
-    return sources
+    return index_map
 
 
 def _reference_triangle(x: Any, *, upper: bool, diagonal: int) -> Any:
@@ -131,7 +133,7 @@ def _reference_triangle(x: Any, *, upper: bool, diagonal: int) -> Any:
 TRIANGLE: OpSpec = declare(
     "triangle", rules=MOVE.but(batching="leading"),
     infer=lambda x, *, upper, diagonal: (x,), reference=_reference_triangle,
-    lower=moved("triangle", _triangle_sources), attributes=({"upper": bool, "diagonal": int},),
+    lower=index_map_lowering("triangle", _triangle_index_map), attributes=({"upper": bool, "diagonal": int},),
     gradient=lambda context, grad: [bind(TRIANGLE, grad, **context.attributes)],
     doc="The upper or lower triangle of matrices, zeros elsewhere.",
 )  # fmt: skip
@@ -177,7 +179,7 @@ def flipud(input: Tensor) -> Tensor:
 
 @function()
 def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
-    """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
+    """A copy with the elements shifted cyclically along dimensions; without ``dims``, in the flattened tensor."""
     shape = tuple(arguments.tensor("roll", "input", input).shape)
     by = [shifts] if isinstance(shifts, int) else list(shifts)
     if dims is None:
@@ -256,7 +258,7 @@ def repeat(input: Tensor, *repeats: int) -> Tensor:
 
 
 def _copied(spread: Any, shape: tuple[int, ...]) -> Any:
-    """A copy of an expanded tensor under another shape; ``reshape`` alone may give a view of its one element."""
+    """Return a copy of an expanded tensor under another shape; ``reshape`` alone may give a view of its element."""
     return bind(RESHAPE, bind(lookup("copy"), spread), shape=shape)
 
 
@@ -272,9 +274,14 @@ def tile(input: Tensor, *dims: int) -> Tensor:
 def repeat_interleave(
     input: Tensor, repeats: int | Tensor, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
-    """Each element repeated in place along ``dim`` (or flattened): so often, or as often as ``repeats`` says of each.
+    """Each element repeated along ``dim``, next to itself; in the flattened tensor where ``dim`` is None.
 
-    With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
+    ``repeats`` is a number for all elements, or an integer tensor with a number for each. The sum of a tensor is read
+    from the device, unless ``output_size`` gives it.
+
+    >>> import weft as wf
+    >>> wf.repeat_interleave(wf.tensor([1, 2]), 2)
+    tensor([1, 1, 2, 2])
     """
     arguments.tensor("repeat_interleave", "input", input)
     own = input if dim is not None else reshape(input, -1) if math.prod(input.shape) else reshape(input, 0)
@@ -301,7 +308,7 @@ def _interleaved(input: Any, repeats: Any, dim: int, output_size: int | None) ->
         )
     if given != (size,):
         repeats = bind(EXPAND, repeats if given else reshape(repeats, 1), shape=(size,))
-    known = output_size is not None and is_traced()  # what is negative is not seen then
+    known = output_size is not None and is_traced()  # negative numbers are then not seen
     if size and not known and read_number("repeat_interleave", repeats.amin()) < 0:
         raise ArgumentError(
             mistake("repeat_interleave", "repeats", "a tensor with negative numbers", "0 or more each")

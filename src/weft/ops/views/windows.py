@@ -1,7 +1,7 @@
-"""Windows that slide over the last dimensions of an image: their sizes, and which elements meet, as expressions.
+"""Sliding windows over the spatial dimensions of an image: their sizes and their index arithmetic, as expressions.
 
-Shared by convolution and pooling, in any number of dimensions. ``padding`` is (before, after) a dimension; what is
-after may be negative, then the last elements are not read.
+Convolution and pooling share them, in any number of dimensions. ``padding`` is a pair (before, after) for each
+dimension; a negative number after means that the last elements are not read.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Padding = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
-class Turn:
-    """The places ``first + i stride`` of an image, and the outputs that read them, ``i`` plus each shift."""
+class Phase:
+    """A phase of the strides: the places ``first + i stride`` of an image; outputs ``i`` plus each shift read them."""
 
     first: Sizes
     shifts: tuple[tuple[int, ...], ...]
@@ -31,7 +31,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Window:
-    """A kernel that slides over ``size`` and stops at ``out`` places, dimension by dimension."""
+    """A sliding window: the sizes of image, kernel and output, with stride, padding and dilation, by dimension."""
 
     size: Sizes
     kernel: Sizes
@@ -41,7 +41,7 @@ class Window:
     dilation: Sizes
 
     def source(self, builder: Builder, axis: int, out: Expr, tap: Expr) -> tuple[Expr, Expr]:
-        """The place that output ``out`` reads at a tap, and whether it is inside the image."""
+        """Return the place that output ``out`` reads at a tap, and whether it is inside the image."""
         place = _scaled(builder, f"stride{axis}", out, self.stride[axis])
         place = place + _scaled(builder, f"dilation{axis}", tap, self.dilation[axis])
         if not any(self.padding[axis]):
@@ -52,12 +52,12 @@ class Window:
     def sources(
         self, builder: Builder, outs: Sequence[Expr], taps: Sequence[Expr]
     ) -> tuple[list[Expr], Expr]:
-        """``source`` in all dimensions: the places, and whether all are inside."""
+        """Return ``source`` in all dimensions: the places, and whether all are inside the image."""
         found = [self.source(builder, axis, *pair) for axis, pair in enumerate(zip(outs, taps, strict=True))]
         return [place for place, _ in found], every([inside for _, inside in found])
 
     def reader(self, builder: Builder, axis: int, place: Expr, tap: Expr) -> tuple[Expr, Expr]:
-        """The output that reads ``place`` at a tap, and whether there is one."""
+        """Return the output that reads ``place`` at a tap, and whether an output does."""
         reach = place + builder.integer(f"padding{axis}", self.padding[axis][0])
         reach = reach - _scaled(builder, f"dilation{axis}", tap, self.dilation[axis])
         step = self.stride[axis]
@@ -71,7 +71,7 @@ class Window:
     def readers(
         self, builder: Builder, places: Sequence[Expr], taps: Sequence[Expr]
     ) -> tuple[list[Expr], Expr]:
-        """``reader`` in all dimensions."""
+        """Return ``reader`` in all dimensions: the outputs, and whether there is an output."""
         found = [
             self.reader(builder, axis, *pair) for axis, pair in enumerate(zip(places, taps, strict=True))
         ]
@@ -89,26 +89,26 @@ class Window:
 
     @property
     def overlap(self) -> Sizes:
-        """How many neighbouring outputs can read one place, dimension by dimension."""
+        """The number of neighbouring outputs that can read the same place, by dimension."""
         spans = [gap * (size - 1) + 1 for size, gap in zip(self.kernel, self.dilation, strict=True)]
         return tuple(-(-span // step) for span, step in zip(spans, self.stride, strict=True))
 
     @property
-    def turns(self) -> list[Turn]:
-        """The places of an image by their remainders by the strides: neighbours there have neighbouring readers."""
+    def phases(self) -> list[Phase]:
+        """The phases of the strides: places of equal remainders modulo the strides, whose readers are adjacent."""
         axes = []
         for step, (before, _), taps, gap in zip(
             self.stride, self.padding, self.kernel, self.dilation, strict=True
         ):
             reached = [[(first + before - tap * gap, step) for tap in range(taps)] for first in range(step)]
-            axes.append([tuple(at // step for at, step in each if at % step == 0) for each in reached])
+            axes.append([tuple(at // step for at, step in taps if at % step == 0) for taps in reached])
         return [
-            Turn(first, tuple(shifts[at] for shifts, at in zip(axes, first, strict=True)))
+            Phase(first, tuple(shifts[at] for shifts, at in zip(axes, first, strict=True)))
             for first in product(*(range(step) for step in self.stride))
         ]
 
     def first_reader(self, builder: Builder, axis: int, place: Expr) -> Expr:
-        """The lowest output whose window can reach ``place``; with the next ``overlap - 1`` it has all of them."""
+        """Return the lowest output whose window can reach ``place``; the other readers are the next ``overlap - 1``."""
         span = self.dilation[axis] * (self.kernel[axis] - 1)
         step = self.stride[axis]
         # ceil((place + padding - span) / step), where that is not negative
@@ -118,7 +118,7 @@ class Window:
 
 
 def _step(builder: Builder, name: str, step: int) -> Expr:
-    """A divisor: small ones are part of the kernel, where division by them is a shift or a product."""
+    """Return a divisor: a small divisor as a constant of the kernel, where the division is a shift or a product."""
     return const(step, INDEX) if step <= 4 else builder.integer(name, step)
 
 
@@ -131,7 +131,7 @@ def _below(builder: Builder, name: str, value: Expr, size: int) -> Expr:
 
 
 def every(conditions: Sequence[Expr]) -> Expr:
-    """Whether all conditions hold."""
+    """Return whether all conditions hold."""
     result = conditions[0]
     for condition in conditions[1:]:
         result = result & condition
@@ -141,7 +141,7 @@ def every(conditions: Sequence[Expr]) -> Expr:
 def out_size(
     size: int, kernel: int, stride: int, padding: tuple[int, int], dilation: int, ceil_mode: bool = False
 ) -> int:
-    """At how many places a window fits; with ``ceil_mode`` the last may hang over the end, as PyTorch has it."""
+    """Return the number of places of a window; with ``ceil_mode`` the last may reach beyond the end, as in PyTorch."""
     span = size + padding[0] + padding[1] - dilation * (kernel - 1) - 1
     if span < 0:
         return 0
@@ -151,7 +151,7 @@ def out_size(
 
 
 def tuple_of(where_: str, argument: str, value: Any, rank: int, least: int = 0) -> Sizes:
-    """An int for all spatial dimensions, or one for each, each at least ``least``."""
+    """Return an int for each spatial dimension, at least ``least``, from an int for all or an int for each."""
     given = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value,)
     if len(given) == 1:
         given *= rank
@@ -168,15 +168,16 @@ def tuple_of(where_: str, argument: str, value: Any, rank: int, least: int = 0) 
 
 
 def both_sides(padding: Sizes) -> Padding:
-    """The same padding before and after."""
+    """Return pairs of the same padding before and after."""
     return tuple((size, size) for size in padding)
 
 
 @dataclass(frozen=True)
 class Bins:
-    """``size`` places divided among ``out`` bins as evenly as they go, neighbours sharing a place where they must.
+    """The bins of adaptive pooling: ``size`` places divided among ``out`` bins, as evenly as possible.
 
-    Bin i covers floor(i * size / out) to ceil((i + 1) * size / out), as PyTorch's adaptive pooling.
+    Bin i covers the places from floor(i * size / out) up to ceil((i + 1) * size / out), as in PyTorch. Adjacent bins
+    may share a place.
     """
 
     size: Sizes
@@ -192,11 +193,11 @@ class Bins:
 
     @property
     def overlap(self) -> Sizes:
-        """At most how many neighbouring bins share a place."""
+        """The largest number of adjacent bins that share a place."""
         return tuple(-(-bins // n) + 1 for n, bins in zip(self.size, self.out, strict=True))
 
     def ends(self, builder: Builder, axis: int, out: Expr) -> tuple[Expr, Expr]:
-        """The first place of a bin, and one past its last."""
+        """Return the first place of a bin and the end behind its last."""
         size = builder.integer(f"size{axis}", self.size[axis])
         bins = builder.integer(f"out{axis}", self.out[axis])
         return call("idiv", out * size, bins), call("idiv", (out + 1) * size + bins - 1, bins)
@@ -204,7 +205,7 @@ class Bins:
     def sources(
         self, builder: Builder, outs: Sequence[Expr], taps: Sequence[Expr]
     ) -> tuple[list[Expr], Expr]:
-        """The places that bins hold at their taps, and whether they have that many."""
+        """Return the places of bins at taps, and whether the bins have that many places."""
         places, inside = [], []
         for axis, (out, tap) in enumerate(zip(outs, taps, strict=True)):
             start, end = self.ends(builder, axis, out)
@@ -213,13 +214,13 @@ class Bins:
         return places, every(inside)
 
     def first_reader(self, builder: Builder, axis: int, place: Expr) -> Expr:
-        """The lowest bin that holds ``place``."""
+        """Return the lowest bin that holds ``place``."""
         bins = builder.integer(f"out{axis}", self.out[axis])
         return call("idiv", place * bins, builder.integer(f"size{axis}", self.size[axis]))
 
 
 def window_of(shape: Sequence[int], attributes: dict[str, Any]) -> Window | Bins:
-    """The windows of a pooling op over an image (N, C, *size): those of ``kernel …``, or of ``bins``."""
+    """Return the windows of a pooling op over an image (N, C, *size): those of ``kernel`` and strides, or ``bins``."""
     size = tuple(shape[2:])
     if "bins" in attributes:
         return Bins(size, attributes["bins"])

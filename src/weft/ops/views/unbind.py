@@ -1,6 +1,6 @@
-"""``unbind`` and ``split`` as one op each in eager mode: several views of a tensor, with one gradient for all.
+"""``unbind`` and ``split`` as fused ops of eager mode: several views of a tensor, with a single gradient for all views.
 
-Elsewhere each view is bound by itself. The gradients of all parts are put side by side at once.
+Other interpreters bind each view by itself. The gradient concatenates the gradients of all views.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from weft.ops.registry.rules import UNFUSED
 from weft.ops.registry.spec import Gradient, OpSpec, TensorType
 from weft.ops.registry.table import declare, lookup
 from weft.ops.views.ops import Path, apply_path
-from weft.ops.views.slices import slice_gradients
+from weft.ops.views.slice_gradients import slice_gradients
 
 
 def _slice(dim: int, start: int, stop: int) -> tuple[str, tuple[tuple[str, Any], ...]]:
@@ -64,7 +64,7 @@ def _run_split(x: Any, *, dim: int, stops: tuple[int, ...]) -> tuple[Any, ...]:
 def _gradient_unbind(context: Gradient, *grads: Any) -> list[Any]:
     dim, shape = context.attributes["dim"], context.types[0].shape
     if all(grad is not None for grad in grads):
-        if dim < len(shape) - 1:  # side by side along the next dimension, which is then seen as two
+        if dim < len(shape) - 1:  # concatenated along the next dimension, which is then split in two
             joined = bind(lookup("cat"), *grads, dim=dim)
             return [bind(lookup("reshape"), joined, shape=shape)]
         wide = (*shape[:-1], 1)
@@ -92,7 +92,7 @@ def _gradient_split(context: Gradient, *grads: Any) -> list[Any]:
 
 UNBIND: OpSpec = declare(
     "unbind", rules=UNFUSED, infer=_infer_unbind, reference=_reference_unbind, run=_run_unbind, parts=_rows,
-    gradient=_gradient_unbind, info={"materializes": False}, doc="Views of all slices along a dimension, which goes.",
+    gradient=_gradient_unbind, info={"materializes": False}, doc="Views of all slices along a dimension, without it.",
 )  # fmt: skip
 SPLIT: OpSpec = declare(
     "split", rules=UNFUSED, infer=_infer_split, reference=_reference_split, run=_run_split, parts=_pieces,
@@ -101,7 +101,7 @@ SPLIT: OpSpec = declare(
 )  # fmt: skip
 
 
-def taken_apart(op: OpSpec, x: Any, **attributes: Any) -> tuple[Any, ...]:
-    """The views, as a tuple for one too."""
+def bind_views(op: OpSpec, x: Any, **attributes: Any) -> tuple[Any, ...]:
+    """Bind an op of several views and return a tuple of them, also of a single view."""
     made = bind(op, x, **attributes)
     return made if isinstance(made, tuple) else (made,)

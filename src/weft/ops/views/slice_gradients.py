@@ -1,7 +1,8 @@
-"""Gradients of several slices of one tensor, made together: pieces that lie side by side become one ``cat``.
+"""The joint gradient of several slices of a tensor: gradients of adjacent slices are concatenated.
 
-A tensor that is taken apart by ``unbind``, ``split``, ``chunk`` or indexing has a gradient for each of its slices. To
-place each into zeros of the whole and add these up costs the square of their number; joined, it costs their size.
+A tensor that is split by ``unbind``, ``split``, ``chunk`` or indexing has a gradient for each of its slices. Writing
+each into zeros of the tensor's shape and adding these takes time quadratic in the number of slices; concatenation takes
+time linear in the tensor's size.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from weft.ops.registry.table import lookup
 
 
 class Piece(NamedTuple):
-    """A gradient of the elements ``start`` up to ``stop`` along the dimension that is joined."""
+    """The gradient of the elements ``start`` up to ``stop`` along the sliced dimension."""
 
     start: int
     stop: int
@@ -24,11 +25,11 @@ class Piece(NamedTuple):
 
 
 SliceGradient = tuple[dict[str, Any], Any]
-"""A slice's attributes, and the gradient of what it gave."""
+"""The attributes of a slice, and the gradient of its output."""
 
 
 def slice_gradients(operand: TensorType, calls: Sequence[SliceGradient]) -> Any:
-    """The gradient of a tensor of which several slices were taken."""
+    """Return the gradient of a tensor from the gradients of its slices."""
     groups: dict[tuple[int, int], dict[int, list[Piece]]] = {}
     for attributes, value in calls:
         dim, start, step = attributes["dim"], attributes["start"], attributes["step"]
@@ -43,7 +44,7 @@ def slice_gradients(operand: TensorType, calls: Sequence[SliceGradient]) -> Any:
 
 
 def _interleaved(lanes: dict[int, list[Piece]], dim: int, step: int, shape: tuple[int, ...]) -> Any:
-    """Pieces of every ``step``-th element: the dimension is seen as rows of ``step`` elements, a lane for each."""
+    """Return the gradient of slices of a common ``step``: the dimension is viewed as rows of ``step`` lanes."""
     size = shape[dim]
     if step == 1:
         return _line(lanes[0], dim, 0, size)
@@ -59,7 +60,7 @@ def _interleaved(lanes: dict[int, list[Piece]], dim: int, step: int, shape: tupl
 
 
 def _line(pieces: Sequence[Piece], dim: int, start: int, stop: int) -> Any:
-    """The sum of pieces along ``start`` up to ``stop``, 0 where there is none."""
+    """Return the sum of pieces along ``start`` up to ``stop``, and 0 where there is no piece."""
     same: dict[tuple[int, int], Any] = {}
     for piece in pieces:
         if piece.start == piece.stop:
@@ -69,11 +70,11 @@ def _line(pieces: Sequence[Piece], dim: int, start: int, stop: int) -> Any:
     ordered = [Piece(*place, same[place]) for place in sorted(same)]
     if not ordered:
         return _zeros(pieces[0].value, dim, stop - start)
-    return _side_by_side([_summed(own, dim) for own in _clusters(ordered)], dim, start, stop)
+    return _side_by_side([_summed(cluster, dim) for cluster in _clusters(ordered)], dim, start, stop)
 
 
 def _clusters(ordered: Sequence[Piece]) -> list[list[Piece]]:
-    """Pieces that overlap, each group apart from the others."""
+    """Return groups of pieces that overlap; pieces of different groups do not overlap."""
     found: list[list[Piece]] = []
     reach = -1
     for piece in ordered:
@@ -85,7 +86,7 @@ def _clusters(ordered: Sequence[Piece]) -> list[list[Piece]]:
 
 
 def _summed(pieces: Sequence[Piece], dim: int) -> Piece:
-    """One piece for several that overlap: layers within which none do, added."""
+    """Return the sum of pieces that overlap: the sum of layers, within each of which no pieces overlap."""
     if len(pieces) == 1:
         return pieces[0]
     layers: list[list[Piece]] = []
@@ -104,9 +105,9 @@ def _summed(pieces: Sequence[Piece], dim: int) -> Piece:
 
 
 def _side_by_side(pieces: Sequence[Piece], dim: int, start: int, stop: int) -> Any:
-    """Pieces in order, with zeros between them and at the ends; a single piece is written into zeros.
+    """Return the concatenation of ordered pieces, with zeros between them and at the ends.
 
-    Such a write is pointwise in a graph, and fuses where a ``cat`` does not.
+    A single piece is written into zeros instead: in a graph this write is pointwise and fuses, and ``cat`` does not.
     """
     first = pieces[0]
     if len(pieces) == 1 and (first.start, first.stop) != (start, stop):
@@ -127,7 +128,7 @@ def _side_by_side(pieces: Sequence[Piece], dim: int, start: int, stop: int) -> A
 
 
 def _zeros(like: Any, dim: int, length: int) -> Any:
-    """Zeros without memory of their own, of another length along a dimension."""
+    """Return expanded zeros, a single element in memory, of another length along a dimension."""
     shape = tuple(like.shape)
     zero = zeros_of(TensorType((1,) * len(shape), like.dtype), device=str(like.device))
     return bind(lookup("expand"), zero, shape=(*shape[:dim], length, *shape[dim + 1 :]))
