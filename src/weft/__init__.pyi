@@ -489,14 +489,14 @@ def pow(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``input`` to the power of ``exponent``, broadcast; integers wrap, and take no negative number as exponent."""
+    """``input`` to the power of ``exponent``, broadcast; integers wrap, and raise for a negative number as exponent."""
 def float_power(
     input: Tensor | builtins.float,
     exponent: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """``input`` to the power of ``exponent``, broadcast, computed and given in float64, which ``cpu`` alone has."""
+    """``input`` to the power of ``exponent``, broadcast, in float64, which only the ``cpu`` device has."""
 def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The square of each element."""
 def maximum(
@@ -554,11 +554,11 @@ def floor(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def ceil(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The smallest whole number not below each element."""
 def trunc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The whole number next to, towards 0, each element."""
+    """The nearest whole number towards 0 of each element."""
 def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """What each element has over its whole part, with its sign."""
+    """The fractional part of each element, with its sign."""
 def round(input: Tensor, *, decimals: builtins.int = 0, out: Tensor | None = None) -> Tensor:
-    """The nearest number with so many decimals, halves to even; below 0 of ``decimals`` count tens."""
+    """The nearest number with ``decimals`` decimal places, halves to even; -1 rounds to tens, -2 to hundreds."""
 def eq(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
@@ -644,7 +644,7 @@ def logical_xor(
 ) -> Tensor:
     """The logical exclusive or of whether elements are nonzero."""
 def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Each bit turned over; for bool, whether it is False."""
+    """The bitwise not of each element; the logical not for bool."""
 def logical_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Whether each element is zero."""
 def bitwise_left_shift(
@@ -721,35 +721,35 @@ def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def erf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The error function of each element."""
 def erfc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """1 - erf(x) of each element, exact where that is small."""
+    """1 - erf(x) of each element, accurate where the result is small."""
 def hypot(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """sqrt(x * x + y * y), without overflow on the way."""
+    """sqrt(x * x + y * y), without overflow of the squares."""
 def copysign(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """The size of the first with the sign of the second."""
+    """The magnitude of the first with the sign of the second."""
 def logaddexp(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """log(exp(x) + exp(y)), without overflow on the way."""
+    """log(exp(x) + exp(y)), without overflow of the exponentials."""
 def logaddexp2(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """log2(2 ** x + 2 ** y), without overflow on the way."""
+    """log2(2 ** x + 2 ** y), without overflow of the powers."""
 def xlogy(
     input: Tensor | builtins.float,
     other: Tensor | builtins.float,
@@ -779,7 +779,7 @@ def roll(
     shifts: builtins.int | Sequence[builtins.int],
     dims: builtins.int | Sequence[builtins.int] | None = None,
 ) -> Tensor:
-    """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
+    """A copy with the elements shifted cyclically along dimensions; without ``dims``, in the flattened tensor."""
 def rot90(input: Tensor, k: builtins.int = 1, dims: Sequence[builtins.int] = (0, 1)) -> Tensor:
     """A copy turned ``k`` times by 90 degrees in the plane of two dimensions, from the first towards the second."""
 def tril(input: Tensor, diagonal: builtins.int = 0, *, out: Tensor | None = None) -> Tensor:
@@ -795,9 +795,14 @@ def repeat_interleave(
     *,
     output_size: builtins.int | None = None,
 ) -> Tensor:
-    """Each element repeated in place along ``dim`` (or flattened): so often, or as often as ``repeats`` says of each.
+    """Each element repeated along ``dim``, next to itself; in the flattened tensor where ``dim`` is None.
 
-    With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
+    ``repeats`` is a number for all elements, or an integer tensor with a number for each. The sum of a tensor is read
+    from the device, unless ``output_size`` gives it.
+
+    >>> import weft as wf
+    >>> wf.repeat_interleave(wf.tensor([1, 2]), 2)
+    tensor([1, 1, 2, 2])
     """
 def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Tensors joined along dimension 1 (vectors: 0)."""
@@ -837,7 +842,7 @@ def divide(
 ) -> Tensor:
     """``div`` by another name: The quotient, broadcast: exact (integers as float32), or rounded to 0 (``"trunc"``) or down (``"floor"``)."""
 def fix(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``trunc`` by another name: The whole number next to, towards 0, each element."""
+    """``trunc`` by another name: The nearest whole number towards 0 of each element."""
 def ger(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``outer`` by another name: Return the outer product of two vectors: (n) and (m) give (n, m)."""
 def greater(
@@ -1272,16 +1277,22 @@ def tensor_split(
     indices_or_sections: builtins.int | Sequence[builtins.int] | Tensor,
     dim: builtins.int = 0,
 ) -> Any:
-    """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
+    """Views of pieces along a dimension: a number of pieces whose sizes differ by at most 1, or pieces cut at indices.
 
-    A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
+    The number or the indices may be in an integer tensor, 0-d or 1-d, which is read from its device.
     """
 def unbind(input: Tensor, dim: builtins.int = 0) -> Any:
-    """Views of all slices along a dimension, which goes."""
+    """Views of all slices along a dimension, without that dimension."""
 def broadcast_tensors(*tensors: Tensor) -> Any:
     """The tensors expanded to their common shape."""
 def meshgrid(*tensors: Tensor, indexing: str = 'ij') -> Any:
-    """Grids of coordinates from vectors: views, one a vector; ``"xy"`` exchanges the first two dimensions."""
+    """Grids of coordinates: a view of each vector, expanded; ``"xy"`` exchanges the first two dimensions.
+
+    >>> import weft as wf
+    >>> wf.meshgrid(wf.tensor([1, 2]), wf.tensor([3, 4, 5]), indexing="ij")[0]
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    """
 def ravel(input: Tensor) -> Tensor:
     """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
 def atleast_1d(*tensors: Any) -> Any:
@@ -1639,11 +1650,11 @@ def threshold(
 def hardshrink(input: Tensor, lambd: builtins.float = 0.5, *, out: Tensor | None = None) -> Tensor:
     """Each element, or 0 where it is in [-lambd, lambd]."""
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """Each element, or ``weight * x`` where it is negative; ``weight`` has one element, or one a channel (dim 1)."""
+    """Each element, or ``weight * x`` where it is negative; ``weight`` is (1), or (C) for the channels (dim 1)."""
 def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The inverse of the error function: inf at 1, NaN beyond."""
+    """The inverse of the error function: inf at 1, NaN beyond 1."""
 def lgamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The logarithm of the size of the gamma function; inf at 0, -1, -2, …"""
+    """The logarithm of |gamma(x)|; inf at 0, -1, -2, …"""
 def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The derivative of the logarithm of the gamma function; NaN at -1, -2, …"""
 def polygamma(n: builtins.int, input: Tensor, *, out: Tensor | None = None) -> Tensor:

@@ -154,11 +154,15 @@ def adaptive_max_pool2d(input: Tensor, output_size: OptionalPair, return_indices
 def adaptive_max_pool3d(input: Tensor, output_size: OptionalPair, return_indices: bool = False) -> Tensor:
     """(N, C, D, H, W) or without N divided into ``output_size`` windows, and their largest elements."""
 def pad(input: Tensor, pad: Sequence[int], mode: str = 'constant', value: float | None = None) -> Tensor:
-    """Elements added before and after dimensions: ``pad`` has two numbers a dimension, the last dimension first.
+    """The input with elements added before and after dimensions, as ``torch.nn.functional.pad``.
 
-    ``mode``: ``"constant"`` (``value``, by default 0), ``"reflect"``, ``"replicate"``, ``"circular"`` (of the last 1 to
-    3 dimensions of an input with one or two more). Negative numbers cut; what is reflected or replicated beyond the
-    other end is still that of the whole input.
+    ``pad`` has two numbers for each dimension, the last dimension first; a negative number removes elements. ``mode``
+    is ``"constant"`` (``value``, by default 0), or ``"reflect"``, ``"replicate"`` or ``"circular"`` of the last 1 to 3
+    dimensions of an input with one or two more. Removed elements may still be read by reflection and replication.
+
+    >>> import weft as wf
+    >>> wf.nn.functional.pad(wf.tensor([1, 2]), (1, 2))
+    tensor([0, 1, 2, 0, 0])
     """
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """Rearrange channels into space: (*, C * r * r, H, W) to (*, C, H * r, W * r) (Shi et al. 2016).
@@ -734,6 +738,6 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """``a * sigmoid(b)`` of the two halves of ``input`` along ``dim`` (Dauphin and others 2016)."""
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """Each element, or ``weight * x`` where it is negative; ``weight`` has one element, or one a channel (dim 1)."""
+    """Each element, or ``weight * x`` where it is negative; ``weight`` is (1), or (C) for the channels (dim 1)."""
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     """The p-norms of the differences of all pairs of rows: (n, m) gives (n (n - 1) / 2), as ``torch.pdist``."""

@@ -43,7 +43,7 @@ class TensorMethods:
     def narrow(self, dim: int, start: int, length: int) -> Tensor:
         """A view of ``length`` elements from ``start`` along a dimension."""
     def select(self, dim: int, index: int) -> Tensor:
-        """A view of one index along a dimension, which goes."""
+        """A view of the slice at an index along a dimension, without that dimension."""
     def gather(self, dim: int, index: Tensor) -> Tensor:
         """``out[i][j] = input[index[i][j]][j]`` (for dim 0): elements picked along a dimension; shape as ``index``.
 
@@ -201,14 +201,14 @@ class TensorMethods:
     def __rtruediv__(self, other: Tensor | float) -> Tensor: ...
     def __itruediv__(self, other: Tensor | float) -> Tensor: ...
     def pow(self, exponent: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """``input`` to the power of ``exponent``, broadcast; integers wrap, and take no negative number as exponent."""
+        """``input`` to the power of ``exponent``, broadcast; integers wrap, and raise for a negative number as exponent."""
     def pow_(self, exponent: Tensor | float) -> Tensor:
         """``pow`` that overwrites the tensor and gives it."""
     def __pow__(self, exponent: Tensor | float) -> Tensor: ...
     def __rpow__(self, exponent: Tensor | float) -> Tensor: ...
     def __ipow__(self, exponent: Tensor | float) -> Tensor: ...
     def float_power(self, exponent: Tensor | float) -> Tensor:
-        """``input`` to the power of ``exponent``, broadcast, computed and given in float64, which ``cpu`` alone has."""
+        """``input`` to the power of ``exponent``, broadcast, in float64, which only the ``cpu`` device has."""
     def square(self, *, out: Tensor | None = None) -> Tensor:
         """The square of each element."""
     def square_(self) -> Tensor:
@@ -273,15 +273,15 @@ class TensorMethods:
     def ceil_(self) -> Tensor:
         """``ceil`` that overwrites the tensor and gives it."""
     def trunc(self, *, out: Tensor | None = None) -> Tensor:
-        """The whole number next to, towards 0, each element."""
+        """The nearest whole number towards 0 of each element."""
     def trunc_(self) -> Tensor:
         """``trunc`` that overwrites the tensor and gives it."""
     def frac(self, *, out: Tensor | None = None) -> Tensor:
-        """What each element has over its whole part, with its sign."""
+        """The fractional part of each element, with its sign."""
     def frac_(self) -> Tensor:
         """``frac`` that overwrites the tensor and gives it."""
     def round(self, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
-        """The nearest number with so many decimals, halves to even; below 0 of ``decimals`` count tens."""
+        """The nearest number with ``decimals`` decimal places, halves to even; -1 rounds to tens, -2 to hundreds."""
     def round_(self, *, decimals: int = 0) -> Tensor:
         """``round`` that overwrites the tensor and gives it."""
     def eq(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
@@ -348,7 +348,7 @@ class TensorMethods:
     def logical_xor_(self, other: Tensor | float) -> Tensor:
         """``logical_xor`` that overwrites the tensor and gives it."""
     def bitwise_not(self, *, out: Tensor | None = None) -> Tensor:
-        """Each bit turned over; for bool, whether it is False."""
+        """The bitwise not of each element; the logical not for bool."""
     def bitwise_not_(self) -> Tensor:
         """``bitwise_not`` that overwrites the tensor and gives it."""
     def __invert__(self) -> Tensor: ...
@@ -469,21 +469,21 @@ class TensorMethods:
     def erf_(self) -> Tensor:
         """``erf`` that overwrites the tensor and gives it."""
     def erfc(self, *, out: Tensor | None = None) -> Tensor:
-        """1 - erf(x) of each element, exact where that is small."""
+        """1 - erf(x) of each element, accurate where the result is small."""
     def erfc_(self) -> Tensor:
         """``erfc`` that overwrites the tensor and gives it."""
     def hypot(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """sqrt(x * x + y * y), without overflow on the way."""
+        """sqrt(x * x + y * y), without overflow of the squares."""
     def hypot_(self, other: Tensor | float) -> Tensor:
         """``hypot`` that overwrites the tensor and gives it."""
     def copysign(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """The size of the first with the sign of the second."""
+        """The magnitude of the first with the sign of the second."""
     def copysign_(self, other: Tensor | float) -> Tensor:
         """``copysign`` that overwrites the tensor and gives it."""
     def logaddexp(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """log(exp(x) + exp(y)), without overflow on the way."""
+        """log(exp(x) + exp(y)), without overflow of the exponentials."""
     def logaddexp2(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
-        """log2(2 ** x + 2 ** y), without overflow on the way."""
+        """log2(2 ** x + 2 ** y), without overflow of the powers."""
     def xlogy(self, other: Tensor | float, *, out: Tensor | None = None) -> Tensor:
         """x * log(y), 0 where x is 0; NaN where y is."""
     def xlogy_(self, other: Tensor | float) -> Tensor:
@@ -507,7 +507,7 @@ class TensorMethods:
     def flipud(self) -> Tensor:
         """A copy with the rows (dimension 0) in reverse order."""
     def roll(self, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Tensor:
-        """A copy with elements shifted along dimensions and carried around; without ``dims`` in the flattened tensor."""
+        """A copy with the elements shifted cyclically along dimensions; without ``dims``, in the flattened tensor."""
     def rot90(self, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
         """A copy turned ``k`` times by 90 degrees in the plane of two dimensions, from the first towards the second."""
     def tril(self, diagonal: int = 0) -> Tensor:
@@ -529,9 +529,14 @@ class TensorMethods:
         *,
         output_size: int | None = None,
     ) -> Tensor:
-        """Each element repeated in place along ``dim`` (or flattened): so often, or as often as ``repeats`` says of each.
+        """Each element repeated along ``dim``, next to itself; in the flattened tensor where ``dim`` is None.
 
-        With a tensor of repeats their sum is read from the device, unless ``output_size`` gives it.
+        ``repeats`` is a number for all elements, or an integer tensor with a number for each. The sum of a tensor is read
+        from the device, unless ``output_size`` gives it.
+
+        >>> import weft as wf
+        >>> wf.repeat_interleave(wf.tensor([1, 2]), 2)
+        tensor([1, 1, 2, 2])
         """
     def absolute(self, *, out: Tensor | None = None) -> Tensor:
         """``abs`` by another name: The absolute value of each element."""
@@ -576,7 +581,7 @@ class TensorMethods:
     def divide_(self, other: Tensor | float, *, rounding_mode: str | None = None) -> Tensor:
         """``divide`` that overwrites the tensor and gives it."""
     def fix(self, *, out: Tensor | None = None) -> Tensor:
-        """``trunc`` by another name: The whole number next to, towards 0, each element."""
+        """``trunc`` by another name: The nearest whole number towards 0 of each element."""
     def fix_(self) -> Tensor:
         """``fix`` that overwrites the tensor and gives it."""
     def ger(self, vec2: Tensor) -> Tensor:
@@ -789,12 +794,12 @@ class TensorMethods:
     def chunk(self, chunks: int, dim: int = 0) -> Any:
         """Views of at most ``chunks`` pieces of one size along a dimension; the last may be smaller."""
     def tensor_split(self, indices_or_sections: int | Sequence[int] | Tensor, dim: int = 0) -> Any:
-        """Views of pieces along a dimension: so many, of sizes that differ by at most 1, or cut at the given indices.
+        """Views of pieces along a dimension: a number of pieces whose sizes differ by at most 1, or pieces cut at indices.
 
-        A number or the indices may stand in an integer tensor, 0-d or 1-d, which is read from its device.
+        The number or the indices may be in an integer tensor, 0-d or 1-d, which is read from its device.
         """
     def unbind(self, dim: int = 0) -> Any:
-        """Views of all slices along a dimension, which goes."""
+        """Views of all slices along a dimension, without that dimension."""
     def ravel(self) -> Tensor:
         """The elements in one dimension: a view where the tensor is contiguous, else a copy."""
     def diagflat(self, offset: int = 0) -> Tensor:
@@ -967,13 +972,13 @@ class TensorMethods:
     def hardshrink(self, lambd: float = 0.5) -> Tensor:
         """Each element, or 0 where it is in [-lambd, lambd]."""
     def prelu(self, weight: Tensor) -> Tensor:
-        """Each element, or ``weight * x`` where it is negative; ``weight`` has one element, or one a channel (dim 1)."""
+        """Each element, or ``weight * x`` where it is negative; ``weight`` is (1), or (C) for the channels (dim 1)."""
     def erfinv(self, *, out: Tensor | None = None) -> Tensor:
-        """The inverse of the error function: inf at 1, NaN beyond."""
+        """The inverse of the error function: inf at 1, NaN beyond 1."""
     def erfinv_(self) -> Tensor:
         """``erfinv`` that overwrites the tensor and gives it."""
     def lgamma(self, *, out: Tensor | None = None) -> Tensor:
-        """The logarithm of the size of the gamma function; inf at 0, -1, -2, …"""
+        """The logarithm of |gamma(x)|; inf at 0, -1, -2, …"""
     def lgamma_(self) -> Tensor:
         """``lgamma`` that overwrites the tensor and gives it."""
     def digamma(self, *, out: Tensor | None = None) -> Tensor:
